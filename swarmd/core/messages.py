@@ -1,0 +1,136 @@
+"""A message: flat fields on a stream, one line of JSON when it rings.
+
+The hot path: a plain slotted dataclass and a hand-written parse instead of a pydantic model, for
+each delivered message passes here twice and the fields are strings already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from swarmd.core.names import AgentId, Channel, Kind, MissionId, StreamId
+
+WIRE_VERSION: Final = "1"
+
+# A ring larger than this carries a preview instead: payloads above about 16 KB escape Valkey's
+# output-buffer limit (reliability notes in docs/decisions/0003), 4 KB keeps far from it.
+RING_BYTES_MAX: Final = 4096
+PREVIEW_CHARS: Final = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message. `at` is ISO-8601 UTC; `hops` counts turns since an operator, timer or clerk.
+
+    `id` and `channel` are empty until it was read from a stream.
+    """
+
+    sender: AgentId
+    kind: Kind
+    at: str
+    to: str = ""
+    mission: MissionId = MissionId("")
+    text: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    hops: int = 0
+    incarnation: int = 0
+    id: StreamId = StreamId("")
+    channel: Channel = Channel("")
+
+    def fields(self) -> list[str]:
+        """Flat stream fields, in the order people read them: `from to kind mission at text …`."""
+        flat = [
+            "from", self.sender, "to", self.to, "kind", self.kind.value, "mission", self.mission,
+            "at", self.at, "text", self.text,
+        ]  # fmt: skip
+        if self.data:
+            flat += ["data", _dump(self.data)]
+        flat += ["hops", str(self.hops), "inc", str(self.incarnation), "v", WIRE_VERSION]
+        return flat
+
+    def ring_body(self, channel: Channel) -> str:
+        """The ring without its id: `"channel":…}`; the script puts `{"id":…,"prev":…,` before it.
+
+        Where the whole does not fit, a preview with `"cut": true`.
+        """
+        whole = self._ring(channel, self.text, self.data, cut=False)
+        # A character is at most four bytes: the common short ring is not encoded just to measure it.
+        if 4 * len(whole) <= RING_BYTES_MAX or len(whole.encode()) <= RING_BYTES_MAX:
+            return whole
+        return self._ring(channel, self.text[:PREVIEW_CHARS], {}, cut=True)
+
+    def _ring(self, channel: Channel, text: str, data: Mapping[str, Any], *, cut: bool) -> str:
+        ring: dict[str, Any] = {
+            "channel": channel, "from": self.sender, "to": self.to, "kind": self.kind.value,
+            "mission": self.mission, "at": self.at, "text": text,
+        }  # fmt: skip
+        if data:
+            ring["data"] = data
+        ring |= {"hops": self.hops, "inc": self.incarnation, "v": WIRE_VERSION}
+        if cut:
+            ring["cut"] = True
+        return _dump(ring)[1:]
+
+
+def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Message | None:
+    """Read a stream entry; `None` for one that is no message of ours (somebody else's XADD)."""
+    try:
+        return Message(
+            sender=AgentId(flat["from"]), to=flat.get("to", ""), kind=Kind(flat["kind"]),
+            mission=MissionId(flat.get("mission", "")), at=flat.get("at", ""),
+            text=flat.get("text", ""), data=_object(flat.get("data", "")),
+            hops=int(flat.get("hops", "0")), incarnation=int(flat.get("inc", "0")),
+            id=id, channel=channel,
+        )  # fmt: skip
+    except (KeyError, ValueError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A ring as heard: the stream id, the id before it, and the message unless it was cut."""
+
+    id: StreamId
+    prev: StreamId
+    message: Message | None
+
+
+def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
+    """Read a ring; `None` for what is not one (anyone may PUBLISH on a channel's name)."""
+    try:
+        ring = json.loads(line)
+        id_, prev = StreamId(ring["id"]), StreamId(ring["prev"])
+        if ring.get("cut"):
+            return Ring(id_, prev, None)
+        data = ring.get("data", {})
+        message = Message(
+            sender=AgentId(ring["from"]), to=ring["to"], kind=Kind(ring["kind"]),
+            mission=MissionId(ring["mission"]), at=ring["at"], text=ring["text"],
+            data=data if isinstance(data, dict) else {}, hops=int(ring.get("hops", 0)),
+            incarnation=int(ring.get("inc", 0)), id=id_, channel=channel,
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Ring(id_, prev, message)
+
+
+def order_of(id: StreamId) -> tuple[int, int]:
+    """A stream id as numbers: ids sort by these, not as text."""
+    milliseconds, _, sequence = id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    if not text:
+        return {}
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("data is not an object")
+    return value

@@ -1,0 +1,144 @@
+"""The words everything else is said in: ids, channels, states and the names of the rules.
+
+Channels are named here without the namespace; the adapter adds it. Nothing else builds one.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final, NewType
+
+AgentId = NewType("AgentId", str)
+MissionId = NewType("MissionId", str)
+HostId = NewType("HostId", str)
+Channel = NewType("Channel", str)
+StreamId = NewType("StreamId", str)
+
+SOB: Final = AgentId("sob")
+OPERATOR: Final = AgentId("operator")
+CLERK: Final = AgentId("clerk")
+SUPERVISOR: Final = AgentId("supervisor")
+
+ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+MISSIONS: Final = Channel("missions")
+RESULTS: Final = Channel("results")
+ORDERS: Final = Channel("orders")
+REQUESTS: Final = Channel("requests")
+JOURNAL: Final = Channel("journal")
+BOARD_ROOM: Final = Channel("room:sob")
+FIRST: Final = StreamId("0-0")
+
+
+def room(name: str) -> Channel:
+    return Channel(f"room:{name}")
+
+
+def down(agent: AgentId) -> Channel:
+    return Channel(f"down:{agent}")
+
+
+def up(agent: AgentId) -> Channel:
+    return Channel(f"up:{agent}")
+
+
+def inbox(agent: AgentId) -> Channel:
+    return Channel(f"inbox:{agent}")
+
+
+def host_channel(host: HostId) -> Channel:
+    """Private: on it a host hears which agents it was given and which were fenced."""
+    return Channel(f"_host:{host}")
+
+
+class AgentState(StrEnum):
+    STARTING = "starting"
+    LIVE = "live"
+    FROZEN = "frozen"
+    DRAINING = "draining"
+    TERMINATED = "terminated"
+
+
+class MissionState(StrEnum):
+    DOCKETED = "docketed"
+    DEBATING = "debating"
+    WORKING = "working"
+    REVIEWING = "reviewing"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXHAUSTED = "exhausted"
+
+    @property
+    def is_ended(self) -> bool:
+        return self in _ENDED
+
+
+_ENDED: Final = frozenset(
+    {
+        MissionState.DELIVERED,
+        MissionState.REJECTED,
+        MissionState.FAILED,
+        MissionState.CANCELLED,
+        MissionState.EXHAUSTED,
+    }
+)
+
+
+class Kind(StrEnum):
+    """What a message is. Only `REQUEST` and `ORDER` command; everything else is data."""
+
+    SAY = "say"
+    DIRECTIVE = "directive"
+    REPORT = "report"
+    ANSWER = "answer"
+    NOTICE = "notice"
+    CHARTER = "charter"
+    CALL = "call"
+    PROPOSAL = "proposal"
+    ARGUMENT = "argument"
+    VOTE = "vote"
+    DIGEST = "digest"
+    REQUEST = "request"
+    ORDER = "order"
+    RESULT = "result"
+    ENTRY = "entry"
+    PLACED = "placed"
+    FENCED = "fenced"
+
+
+class Rule(StrEnum):
+    """Why the answer was no. The name reaches the requester and the journal unchanged."""
+
+    SPAWN_TIER = "spawn.tier"
+    SPAWN_PARENT = "spawn.parent"
+    SPAWN_DEPTH = "spawn.depth"
+    SPAWN_FANOUT = "spawn.fanout"
+    SPAWN_LIVE = "spawn.live"
+    SPAWN_RATE = "spawn.rate"
+    SPAWN_ROLE = "spawn.role"
+    SPAWN_NAME = "spawn.name"
+    SPAWN_KEY = "spawn.key"
+    SPAWN_FILES = "spawn.files"
+    ANCESTOR_ENDING = "spawn.ancestor-ending"
+    PRIVILEGE_SUBSET = "privilege.subset"
+    PRIVILEGE_FORBIDDEN = "privilege.forbidden"
+    PRIVILEGE_USE = "privilege.use"
+    BUDGET_SHARE = "budget.share"
+    BUDGET_EXHAUSTED = "budget.exhausted"
+    TERMINATE_DESCENDANT = "terminate.descendant"
+    UNKNOWN_AGENT = "agent.unknown"
+    UNKNOWN_MISSION = "mission.unknown"
+    MISSION_INVALID = "mission.invalid"
+    MISSION_CONFLICT = "mission.conflict"
+    MISSION_OTHER = "mission.other"
+    INCARNATION = "incarnation.former"
+    IDENTITY = "identity.stamp"
+    LEASE = "lease.lost"
+    FENCED = "fence.path"
+    HOPS = "bus.hops"
+    CHANNEL = "bus.channel"
+    REQUEST_INVALID = "request.invalid"
+    BOARD_MOTION = "board.motion"

@@ -1,0 +1,181 @@
+"""What people declare in `channels/` and `policies/`, as values. `swarmd.declared` reads the files.
+
+Every bound of the law stands here once, with its default and its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from swarmd.core.moves import MOVE_TYPES, Amounts, Line, Word, Written
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+PrivilegePath = Annotated[
+    str, Field(pattern=r"^(?:[A-Za-z0-9_.:*-]+)(?:/[A-Za-z0-9_.:*-]+)*$", max_length=512)
+]
+
+
+class Budget(Written):
+    """Caps by kind, all integers: `tokens`, `calls` (attempts at a model), `agents` (live at once)."""
+
+    tokens: int = Field(ge=0)
+    calls: int = Field(ge=0)
+    agents: int = Field(ge=0)
+
+
+class Limits(Written):
+    """`policies/limits.yaml`: what no vote can lift."""
+
+    root: Budget = Field(description="all that the swarm may spend and host at once")
+    mission: Budget = Field(description="a mission's default; a submitter may ask for another within root")
+    share_percent: int = Field(
+        25, ge=1, le=100, description="default share of the creator's free for a child"
+    )
+    board_percent: int = Field(25, ge=0, le=90, description="of a mission's budget that stays the board's")
+    depth_max: int = Field(4, ge=2, le=16, description="deepest tier; 2 is the least for three tiers of work")
+    children_max: int = Field(16, ge=1, le=1_000, description="living children of one agent")
+    agents_max: int = Field(1_000, ge=8, le=1_000_000, description="living agents of the swarm")
+    spawns_per_minute: int = Field(
+        120, ge=1, description="of one mission: a runaway is cut before its budget"
+    )
+    hops_max: int = Field(32, ge=4, le=1_000, description="turns since an operator, a timer or the clerk")
+    steps_max: int = Field(12, ge=1, le=200, description="model calls in one turn, corrections included")
+    deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
+    turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")
+    retention_seconds: float = Field(
+        86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
+    )
+    forbidden: tuple[PrivilegePath, ...] = Field((), description="privileges nobody can be given")
+
+
+class BoardRules(Written):
+    """`policies/board.yaml`: the procedure."""
+
+    seats: tuple[Word, ...] = Field(
+        min_length=1, max_length=12, description="files of policies/personas, in speaking order"
+    )
+    chair: Word
+    quorum: int = Field(4, ge=1)
+    rounds: int = Field(1, ge=0, le=5, description="rounds of debate on each motion")
+    tie_break: Literal["chair", "fails"] = "chair"
+    seat_seconds: Seconds = Field(120, description="a silent seat abstains after this")
+    motion_seconds: Seconds = Field(900, description="a motion not decided by then falls")
+    motions_max: int = Field(12, ge=1, le=100, description="of one mission; then it fails")
+    falls_max: int = Field(3, ge=1, le=20, description="motions in a row that fall; then it fails")
+    send_backs_max: int = Field(2, ge=0, le=20, description="how often work is sent back")
+    missions_at_once: int = Field(2, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> BoardRules:
+        if self.chair not in self.seats:
+            raise ValueError("chair is not one of the seats")
+        if self.quorum > len(self.seats):
+            raise ValueError("quorum is larger than the board")
+        if len(set(self.seats)) != len(self.seats):
+            raise ValueError("a seat is named twice")
+        return self
+
+
+class Role(Written):
+    """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it concrete."""
+
+    name: Word
+    summary: Line
+    tiers: tuple[int, ...] = Field(min_length=1, description="where it may stand; 1 is executive")
+    functions: tuple[str, ...] = Field(min_length=1)
+    privileges: tuple[PrivilegePath, ...] = ()
+    methodology: str = Field(max_length=8_000)
+    goals: tuple[Line, ...] = ()
+    done: str = Field("", max_length=8_000)
+    kpis: tuple[Line, ...] = ()
+    model: str = Field("", description="PROVIDER:NAME; empty: the swarm's")
+    output_tokens_max: int = Field(2_000, ge=16, le=200_000)
+
+    @model_validator(mode="after")
+    def _knows_its_functions(self) -> Role:
+        unknown = [f for f in self.functions if f not in MOVE_TYPES or f in ("propose", "argue", "vote")]
+        if unknown:
+            raise ValueError(f"functions: unknown or a seat's own: {', '.join(unknown)}")
+        if min(self.tiers) < 1:
+            raise ValueError("tiers: 0 is the board's own")
+        return self
+
+
+class Room(Written):
+    """`channels/NAME.yaml`: a flat group room. With scope `mission` each mission has its own `NAME-<mission>`."""
+
+    name: Word
+    purpose: Line
+    scope: Literal["swarm", "mission"] = "swarm"
+    tiers: tuple[int, ...] = Field(min_length=1, description="whose agents are members")
+    roles: tuple[Word, ...] = Field((), description="only these roles of those tiers; empty: all")
+    wakes: Literal["mention", "all"] = "mention"
+    text_max: int = Field(8_000, ge=100, le=64_000, description="characters of one post")
+
+
+class Provider(Written):
+    """`policies/models.yaml`: one provider's settings."""
+
+    actions: Literal["tools", "schema", "probe"] = "probe"
+    calls_per_minute: int = Field(600, ge=1)
+    calls_at_once: int = Field(8, ge=1)
+    connect_seconds: Seconds = 10
+    first_token_seconds: Seconds = Field(120, description="until the first byte of the answer")
+    idle_seconds: Seconds = Field(60, description="between two pieces of a stream")
+    total_seconds: Seconds = Field(600, description="one attempt, whole")
+    attempts_max: int = Field(5, ge=1, le=20, description="of one call, where the world failed")
+    corrections_max: int = Field(3, ge=0, le=20, description="of one call, where the answer was not usable")
+
+
+class Models(Written):
+    """`policies/models.yaml`."""
+
+    default: str = Field(
+        "", description="PROVIDER:NAME; empty: environment, localhost, built-in, in this order"
+    )
+    providers: dict[Word, Provider] = Field(default_factory=dict)
+
+    def provider(self, name: str) -> Provider:
+        return self.providers.get(name, Provider())
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """`policies/personas/NAME.md`: front matter `name`, `title`; the body is its instruction."""
+
+    name: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """All that is declared, read and checked. `digest` changes when any file does."""
+
+    constitution: str  # policies/constitution.md
+    procedures: str  # policies/procedures.md: the board's shared knowledge
+    handbook: str  # policies/handbook.md: given to every agent
+    personas: dict[str, Persona]
+    board: BoardRules
+    limits: Limits
+    roles: dict[str, Role]
+    models: Models
+    rooms: dict[str, Room]
+    digest: str
+
+
+__all__ = [
+    "Amounts",
+    "BoardRules",
+    "Budget",
+    "Declarations",
+    "Limits",
+    "Models",
+    "Persona",
+    "Provider",
+    "Role",
+    "Room",
+]

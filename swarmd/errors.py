@@ -1,0 +1,53 @@
+"""The world failed: what swarmd raises when something outside it does not do its part.
+
+A request that the law refuses is not here: that is a value (`swarmd.core.law.Denied`). A bug is an
+`assert`. Adapters translate the exceptions of Redis, of the model SDK and of the file system into
+these where they enter; nothing beyond an adapter sees the originals.
+"""
+
+from __future__ import annotations
+
+
+class SwarmError(Exception):
+    """Base of all. `hint` names what the reader can do next."""
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+class UsageError(SwarmError):
+    """The caller's words are off: an option, a setting or a value that cannot be meant. Exit 2."""
+
+
+class NotFoundError(SwarmError):
+    """What was named does not exist. Exit 3."""
+
+
+class StoreUnavailableError(SwarmError):
+    """Redis cannot be reached, or did not answer within the bound. Exit 5."""
+
+
+class StoreUnsuitableError(SwarmError):
+    """The server answers, but must not be used: version, eviction policy or schema. Exit 5."""
+
+
+class StoreFullError(SwarmError):
+    """The server refuses writes: memory limit or disk. Nothing was written; retried by daemons."""
+
+
+class NotLeadingError(SwarmError):
+    """Another supervisor holds the lease; the commit under the old fencing number was refused."""
+
+
+class DeclarationError(SwarmError):
+    """Faults in `channels/` or `policies/`, all of them, each as `file:line: field: what`. Exit 7."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults), hint="mend the files named, then run `swarmd check`")
+        self.faults = faults
+
+
+class WorkspaceError(SwarmError):
+    """A file cannot be read or written: absent, outside the workspace, a link, too large, disk full."""
