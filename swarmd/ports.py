@@ -1,17 +1,20 @@
 """What the runtime needs of the world, in our words. Adapters implement these; core never sees them.
 
-The store's port is in `swarmd.runtime.store`: its methods are the atomic steps of the design (§3, §4).
+The store's methods are the atomic steps of the design: each is whole or nothing, and may be repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from swarmd.core.lineage import Agent
 from swarmd.core.messages import Message
 from swarmd.core.moves import Charter, Move
-from swarmd.core.names import AgentId, MissionId
+from swarmd.core.names import AgentId, Channel, HostId, MissionId, Rule, StreamId
+from swarmd.core.rules import Declarations
+from swarmd.core.swarm import Change, Host, Mission, Swarm
 
 # --- models -----------------------------------------------------------------------------------
 
@@ -177,3 +180,178 @@ class Clock(Protocol):
 
     def new_id(self, prefix: str) -> str:
         """`prefix-` and 10 characters of `[0-9a-z]`, never the same twice."""
+
+
+# --- the store: a worker's side -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a host's hold on an agent consists of; every atomic step for the agent carries it."""
+
+    agent: AgentId
+    path: tuple[str, ...]
+    incarnation: int
+    lease: int
+    host: HostId
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """One call of a model or a tool, about to be made. `step` counts from 1 within the turn."""
+
+    turn: int
+    step: int
+    kind: str
+    account: str
+    segments: tuple[str, ...]  # the path, and for a seat the mission it serves
+    privileges: tuple[str, ...] = ()  # any one of these suffices; none: not asked
+    tokens: int = 0
+    calls: int = 0
+    batch: str = "{}"  # the positions this turn answers up to: kept from the first step on
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The call may be made now."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedBefore:
+    """The call was made by a former holder; this is its result, already paid."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedByStore:
+    """The law says no: the rule's name and the facts."""
+
+    rule: Rule
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What an agent's own state holds: its last committed turn and its positions, by channel."""
+
+    turn: int
+    memory: str
+    positions: Mapping[Channel, StreamId]
+    batch: Mapping[Channel, StreamId]  # of a turn that began and was not committed; empty where none
+
+
+class WorkerStore(Protocol):
+    """The atomic steps of a worker. Each may be repeated; each answers the same then.
+
+    All raise `StoreUnavailableError` when the server stays away beyond the store's patience.
+    """
+
+    async def register(self, host: Host, ttl_seconds: float) -> bool:
+        """Renew the host's lease. False where the workspace is another one than the swarm's."""
+
+    async def leave(self, host: HostId) -> None:
+        """Give the lease back: the supervisor places the agents elsewhere at once."""
+
+    async def agents(self, ids: Sequence[AgentId]) -> list[Agent | None]: ...
+
+    async def resume(self, id: AgentId) -> Resumed: ...
+
+    async def mission(self, id: MissionId) -> Mission | None: ...
+
+    async def free(self, account: str) -> dict[str, int]: ...
+
+    async def children(self, id: AgentId) -> tuple[Agent, ...]:
+        """Direct children, living and ended, in the order they were made."""
+
+    async def begin(self, hold: Hold, begin: Begin, at: str) -> Begun | EndedBefore | RefusedByStore: ...
+
+    async def end(self, hold: Hold, begin: Begin, result: str, usage: Usage, at: str) -> None:
+        """Store the result and settle, even where the agent was fenced or moved meanwhile."""
+
+    async def commit(
+        self, hold: Hold, turn: Turn, hops_max: int, at: str
+    ) -> Literal["done", "again", "looped"] | RefusedByStore: ...
+
+    async def post(self, channel: Channel, message: Message, key: str = "") -> StreamId: ...
+
+    async def read(self, channel: Channel, after: StreamId, count: int) -> list[Message]: ...
+
+    async def latest(self, channel: Channel, count: int) -> list[Message]:
+        """The newest messages, oldest first."""
+
+    async def moved(self, since: int) -> tuple[int, tuple[Channel, ...]]:
+        """Channels posted to after the global post number `since`, and the number to ask with next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn commits: under its number, all in one step."""
+
+    number: int
+    segments: tuple[str, ...]
+    positions: Mapping[Channel, StreamId]
+    memory: str
+    outputs: tuple[tuple[Channel, Message], ...]
+    hops: int
+
+
+class Rings(Protocol):
+    """The process's one pub/sub connection."""
+
+    async def follow(self, channels: Collection[Channel]) -> None:
+        """Hear these channels and no others. Called by the task that reads only."""
+
+    async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:
+        """The next ring; `gap` after a silent reconnect; `None` when nothing rang for so long."""
+
+
+# --- the store: the supervisor's side -------------------------------------------------------------
+
+
+class SupervisorStore(Protocol):
+    """What the sole writer reads and writes."""
+
+    async def lead(self, host: HostId, ttl_seconds: float, number: int) -> int:
+        """Take or renew the lease; the fencing number, 0 where another leads."""
+
+    async def step_down(self, host: HostId, number: int) -> None: ...
+
+    async def load(self, declared: Declarations) -> Loaded: ...
+
+    async def read_inputs(self, positions: Mapping[Channel, StreamId], count: int) -> list[Message]: ...
+
+    async def read_missions(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]: ...
+
+    async def read_facts(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]: ...
+
+    async def keep_mission(self, fields: Mapping[str, str]) -> StreamId: ...
+
+    async def ended_mission(self, id: MissionId) -> dict[str, str]: ...
+
+    async def hosts(self) -> tuple[dict[HostId, Host], frozenset[HostId]]:
+        """Hosts whose lease lives, and all that came and did not leave."""
+
+    async def accounts(self, ids: Collection[str], amount: str) -> dict[str, dict[str, int]]: ...
+
+    async def commit_changes(
+        self,
+        token: str,
+        seq: int,
+        changes: Sequence[Change],
+        positions: Mapping[Channel, StreamId],
+        facts_until: StreamId | None = None,
+    ) -> Literal["done", "short"]:
+        """Raises `NotLeadingError` where another leads or this memory is behind."""  # fmt: skip
+
+    async def forget(self, now: float, count: int) -> int:
+        """Delete records whose retention is over; how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The supervisor's memory as Redis holds it, its positions, and the number of its last commit."""
+
+    swarm: Swarm
+    positions: Mapping[Channel, StreamId]
+    seq: int

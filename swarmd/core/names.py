@@ -49,7 +49,7 @@ def inbox(agent: AgentId) -> Channel:
 
 def host_channel(host: HostId) -> Channel:
     """Private: on it a host hears which agents it was given and which were fenced."""
-    return Channel(f"_host:{host}")
+    return Channel(f"_placed:{host}")
 
 
 class AgentState(StrEnum):

@@ -75,7 +75,7 @@ class BoardRules(Written):
         if self.quorum > len(self.seats):
             raise ValueError("quorum is larger than the board")
         if len(set(self.seats)) != len(self.seats):
-            raise ValueError("a seat is named twice")
+            raise ValueError("seats: one of them is named twice")
         return self
 
 

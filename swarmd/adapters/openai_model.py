@@ -1,0 +1,454 @@
+"""A model behind any endpoint that speaks OpenAI's Chat Completions, through the `openai` SDK.
+
+Invariant: one attempt answers within the provider's own deadlines, with what it used, and raises
+for nothing that a provider or a network does. The SDK's retries are off, because a retry inside it
+would be paid for without the ledger knowing; the runtime repeats an attempt and charges each.
+
+Two settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
+and Azure, whose reasoning models refuse the older name, and as `max_tokens` to everybody else, for
+many local servers know only that. Whether moves are tool calls or a JSON schema is the provider's
+`actions`; `probe` finds it out with one small call, whose usage is part of the first attempt's.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+import openai
+
+from swarmd.adapters import openai_wire as wire
+from swarmd.adapters.ratelimit import Pace
+from swarmd.core.rules import Provider
+from swarmd.ports import Answered, Failed, Prompt, Usage
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+DETAIL_CHARS_MAX: Final = 400
+QUOTE_CHARS_MAX: Final = 8_000
+RETRY_AFTER_MAX: Final = 3_600.0
+SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
+NOTHING: Final = Usage(0, 0)
+
+Why = Literal["malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected"]
+
+# The law cuts a stream that outruns its reserve (design §2.4). Tokens can't be counted without the
+# model's tokenizer; but no text has sixteen bytes a token over its whole length, short of a model
+# that went on past the limit it was given, or one that fills a schema with blanks for ever.
+BYTES_PER_TOKEN_MAX: Final = 16
+BYTES_BESIDE: Final = 1_024
+
+# Bounds the memory that one answer can take, headers of stream pieces and error pages included:
+# about 600 bytes for each of the 200,000 output tokens that a role may be given at most.
+ANSWER_BYTES_MAX: Final = 128 * 1024 * 1024
+
+_SECRET: Final = re.compile(r"(?i)\b(?:sk|pk|rk)-[\w*-]{6,}|\bbearer\s+\S+")
+
+
+class OpenAIModel:
+    """One model of one endpoint. `pace` is shared by all models of a provider in a process."""
+
+    is_language_model: Final = True
+
+    def __init__(
+        self, name: str, *, base_url: str, api_key: str, provider: Provider, pace: Pace | None = None
+    ) -> None:
+        self._model = name
+        self._key = wire.checked_key(api_key)
+        self._url = wire.checked_url(base_url or OPENAI_URL)
+        self._provider = provider
+        self._pace = pace or Pace(per_minute=provider.calls_per_minute, at_once=provider.calls_at_once)
+        self._mode: wire.Mode | None = None if provider.actions == "probe" else provider.actions
+        self._limit_field = _limit_field(self._url)
+        self._probing = anyio.Lock()
+        self._failed_probes = 0
+        self._last_failure: Failed | None = None
+        self._client = openai.AsyncOpenAI(
+            base_url=self._url,
+            # The SDK insists on a key, and would take one from the environment: a local server gets
+            # this word, never a key that was meant for somebody else.
+            api_key=self._key or "none",
+            max_retries=0,
+            http_client=_http_client(self._url, provider),
+        )
+
+    @property
+    def name(self) -> str:
+        return f"openai:{self._model}"
+
+    def __repr__(self) -> str:
+        return f"OpenAIModel({self.name!r}, {urlsplit(self._url).hostname!r})"
+
+    def bound(self, prompt: Prompt) -> int:
+        """Bytes of the request and the output limit; with the probe's, while that is still to come."""
+        if self._mode is not None:
+            return self._bound_in(self._mode, prompt)
+        probe = wire.bytes_of(wire.probe_body(self._model, self._limit_field)) + wire.PROBE_OUTPUT_TOKENS
+        return probe + max(self._bound_in("tools", prompt), self._bound_in("schema", prompt))
+
+    def _bound_in(self, mode: wire.Mode, prompt: Prompt) -> int:
+        body = wire.request_body(self._model, prompt, mode, self._limit_field)
+        return wire.bytes_of(body) + prompt.output_tokens_max
+
+    async def attempt(self, prompt: Prompt) -> Answered | Failed:
+        if self._mode is not None:
+            return await self._ask(prompt, self._mode)
+        probed = await self._probe()
+        if isinstance(probed, Failed):
+            return probed
+        outcome = await self._ask(prompt, probed.mode)
+        # A server that turned the probe away because it knows no tools takes the schema. One that
+        # turns that away as well has another reason (no such model yet), and is probed again.
+        if probed.is_sure or not _is_rejected(outcome):
+            self._mode = probed.mode
+        return replace(outcome, usage=_sum(probed.usage, outcome.usage))
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    # --- the probe --------------------------------------------------------------------------
+
+    async def _probe(self) -> _Probed | Failed:
+        """One caller probes and the others wait for what it finds, a failure included."""
+        failed_before = self._failed_probes
+        async with self._probing:
+            if self._mode is not None:
+                return _Probed(self._mode, NOTHING, is_sure=True)
+            if self._failed_probes != failed_before and self._last_failure is not None:
+                # Each of them probing in turn would wait out the same dead server once more.
+                return replace(self._last_failure, usage=NOTHING)
+            probed = await self._probe_once()
+            if isinstance(probed, Failed):
+                self._failed_probes += 1
+                self._last_failure = probed
+            elif probed.is_sure:
+                self._mode = probed.mode
+            return probed
+
+    async def _probe_once(self) -> _Probed | Failed:
+        body = wire.probe_body(self._model, self._limit_field)
+        received = await self._request(body, wire.PROBE_OUTPUT_TOKENS)
+        if isinstance(received, _NoAnswer):
+            if received.is_about_tools:
+                return _Probed("schema", received.failed.usage, is_sure=False)
+            if received.is_the_models:
+                return _Probed("schema", received.failed.usage, is_sure=True)
+            return received.failed
+        usage = _usage(received, body, wire.PROBE_OUTPUT_TOKENS)
+        return _Probed("tools" if received.calls else "schema", usage, is_sure=True)
+
+    # --- one request ------------------------------------------------------------------------
+
+    async def _ask(self, prompt: Prompt, mode: wire.Mode) -> Answered | Failed:
+        body = wire.request_body(self._model, prompt, mode, self._limit_field)
+        received = await self._request(body, prompt.output_tokens_max)
+        if isinstance(received, _NoAnswer):
+            return received.failed
+        usage, text = _usage(received, body, prompt.output_tokens_max), received.text()
+        if received.refusal or received.finish == "content_filter":
+            return Failed("refused", _refusal(received, prompt), usage, text=text)
+        moves = wire.read_moves(received, prompt.functions)
+        if isinstance(moves, wire.Correction):
+            return Failed("malformed", moves.text, usage, text=text)
+        return Answered(moves, usage, text)
+
+    async def _request(self, body: wire.Json, output_tokens_max: int) -> wire.Received | _NoAnswer:
+        """One HTTP request, at the provider's pace. Its clock starts when it is its turn."""
+        async with AsyncExitStack() as stack:
+            with anyio.move_on_after(self._provider.total_seconds) as queueing:
+                await stack.enter_async_context(self._pace.place())
+            if queueing.cancelled_caught:
+                waited = f"no place within {self._provider.total_seconds:g} s under the provider's own limit"
+                return _NoAnswer(Failed("rate_limited", waited, NOTHING))
+            return await self._exchange(body, output_tokens_max)
+
+    async def _exchange(self, body: wire.Json, output_tokens_max: int) -> wire.Received | _NoAnswer:
+        received, clock = wire.Received(), _Deadlines(self._provider)
+        fault: _Fault | None = None
+        try:
+            with clock.scope:
+                await self._receive(body, received, clock, output_tokens_max)
+        except _FaultyError as error:
+            fault = error.fault
+        except (
+            openai.OpenAIError,
+            httpx2.HTTPError,
+            httpx2.StreamError,
+            ValueError,
+            RecursionError,
+        ) as error:
+            fault = _translated(error, has_begun=clock.has_heard)
+        if received.is_whole:
+            # What came with its end is whole, whatever became of the connection afterwards.
+            return received
+        fault = fault or _unfinished(received, clock, output_tokens_max)
+        usage = _usage(received, body, output_tokens_max) if fault.may_have_run else NOTHING
+        what = self._scrubbed(fault.what)
+        return _NoAnswer(
+            Failed(fault.why, what, usage, fault.retry_after, received.text()),
+            is_about_tools=fault.is_about_tools,
+            is_the_models=received.is_at_limit or fault.why in ("malformed", "refused"),
+        )
+
+    async def _receive(
+        self, body: wire.Json, received: wire.Received, clock: _Deadlines, output_tokens_max: int
+    ) -> None:
+        # The SDK's own `chat.completions.create` walks all messages against its types once more for
+        # each call (three quarters of its time in a long turn); this is the same request without.
+        stream = await self._client.post(
+            "/chat/completions",
+            cast_to=object,
+            body=body,
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
+        bytes_max = BYTES_PER_TOKEN_MAX * output_tokens_max + BYTES_BESIDE
+        async with stream:
+            if (kind := _content_type(stream.response)) != "text/event-stream":
+                received.take(await _whole(stream.response, kind))
+                return
+            async for piece in stream:
+                clock.heard()
+                received.take(piece)
+                if received.text_bytes > bytes_max:
+                    raise _FaultyError(
+                        _Fault("cut", f"the answer outran its limit of {output_tokens_max} tokens")
+                    )
+
+    def _scrubbed(self, text: str) -> str:
+        """No key leaves this class in an error, whoever quoted it."""
+        if len(self._key) >= SECRET_CHARS_MIN:
+            text = text.replace(self._key, "[secret]")
+        return _SECRET.sub("[secret]", text)[:DETAIL_CHARS_MAX]
+
+
+# --- what an attempt is made of ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Probed:
+    """`is_sure` is false where the server turned tools away, for it may turn away all else too."""
+
+    mode: wire.Mode
+    usage: Usage
+    is_sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _NoAnswer:
+    """Beside the failure what it tells of a probe: the server has no tools, the model calls none."""
+
+    failed: Failed
+    is_about_tools: bool = False
+    is_the_models: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """`may_have_run`: the model may have worked for it, so what it may have used is charged."""
+
+    why: Why
+    what: str
+    retry_after: float | None = None
+    may_have_run: bool = True
+    is_about_tools: bool = False
+
+
+class _FaultyError(Exception):
+    def __init__(self, fault: _Fault) -> None:
+        super().__init__(fault.what)
+        self.fault = fault
+
+
+class _Deadlines:
+    """One scope with a deadline that moves: first token, then idle, and the total over both."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._total = anyio.current_time() + provider.total_seconds
+        self._pieces = 0
+        self.scope = anyio.CancelScope()
+        self._next(provider.first_token_seconds)
+
+    def heard(self) -> None:
+        self._pieces += 1
+        self._next(self._provider.idle_seconds)
+
+    @property
+    def has_heard(self) -> bool:
+        return self._pieces > 0
+
+    def passed(self) -> str:
+        if anyio.current_time() >= self._total:
+            return f"the answer was not complete within {self._provider.total_seconds:g} s"
+        if self._pieces:
+            return f"the answer stopped for more than {self._provider.idle_seconds:g} s"
+        return f"no answer began within {self._provider.first_token_seconds:g} s"
+
+    def _next(self, seconds: float) -> None:
+        self.scope.deadline = min(self._total, anyio.current_time() + seconds)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A body that fails where it grows beyond all measure: an endless line never becomes a piece."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, bytes_max: int) -> None:
+        self._stream = stream
+        self._left = bytes_max
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for data in self._stream:
+            self._left -= len(data)
+            if self._left < 0:
+                raise httpx2.ReadError("the answer is too large")
+            yield data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _http_client(url: str, provider: Provider) -> httpx2.AsyncClient:
+    async def bound(response: httpx2.Response) -> None:
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Bounded(response.stream, ANSWER_BYTES_MAX)
+
+    return httpx2.AsyncClient(
+        # All waits but this one are bounded by `_Deadlines`: they end where the answer makes no
+        # progress, and httpx's own read time-out would also count a comment line as progress.
+        timeout=httpx2.Timeout(None, connect=provider.connect_seconds),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=provider.calls_at_once),
+        # A proxy of the environment can't reach this machine's own loopback.
+        trust_env=not wire.is_loopback(url),
+        event_hooks={"response": [bound]},
+    )
+
+
+def _limit_field(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    is_openai = host == "api.openai.com" or host.endswith((".openai.com", ".openai.azure.com"))
+    return "max_completion_tokens" if is_openai else "max_tokens"
+
+
+def _usage(received: wire.Received, body: wire.Json, output_tokens_max: int) -> Usage:
+    """As the server counted; else an upper bound that stays within what was reserved."""
+    if received.tokens is not None:
+        return Usage(*received.tokens)
+    return Usage(wire.bytes_of(body), min(received.text_bytes, output_tokens_max), is_assumed=True)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.tokens_in + other.tokens_in,
+        one.tokens_out + other.tokens_out,
+        one.is_assumed or other.is_assumed,
+    )
+
+
+def _is_rejected(outcome: Answered | Failed) -> bool:
+    return isinstance(outcome, Failed) and outcome.why == "rejected"
+
+
+def _refusal(received: wire.Received, prompt: Prompt) -> str:
+    said = f" ({received.refusal[:200]})" if received.refusal else ""
+    return (
+        f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
+        f" ({', '.join(prompt.functions)}); if you can't do what was asked, use one to say so and why."
+    )
+
+
+# --- reading what the server did --------------------------------------------------------------
+
+
+def _content_type(response: httpx2.Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _whole(response: httpx2.Response, kind: str) -> Any:
+    """The answer of a server that doesn't stream, or what tells that it is no such server."""
+    if kind != "application/json":
+        what = f"the answer is {kind or 'of no type'} and no stream: does the base URL end in /v1?"
+        raise _FaultyError(_Fault("server", what))
+    await response.aread()
+    answer = response.json()
+    if isinstance(answer, dict) and answer.get("error"):
+        raise _FaultyError(_Fault("server", _said(answer["error"])))
+    return answer
+
+
+def _unfinished(received: wire.Received, clock: _Deadlines, output_tokens_max: int) -> _Fault:
+    if clock.scope.cancelled_caught:
+        return _Fault("timeout", clock.passed())
+    if received.is_at_limit:
+        return _Fault("cut", f"the answer reached its limit of {output_tokens_max} tokens unfinished")
+    return _Fault("cut", "the answer ended without its end")
+
+
+def _translated(error: Exception, *, has_begun: bool) -> _Fault:
+    match error:
+        case openai.APIStatusError():
+            return _of_status(error)
+        case openai.APITimeoutError():  # of ours only connecting has a time-out inside the SDK
+            return _Fault("timeout", "could not connect in time", may_have_run=False)
+        case openai.APIConnectionError() if has_begun:
+            return _Fault("cut", f"the answer broke off: {type(error.__cause__).__name__}")
+        case openai.APIConnectionError():
+            cause = error.__cause__
+            reached = not isinstance(cause, httpx2.ConnectError)
+            return _Fault("server", f"connection failed: {type(cause).__name__}", may_have_run=reached)
+        case openai.APIError():  # the server said so within the stream
+            return _Fault("server", f"the server broke off: {error.message}")
+        case ValueError() | RecursionError():
+            return _Fault("server", "the server sent a piece that can't be read")
+        case _:
+            return _Fault("server", f"connection failed: {type(error).__name__}")
+
+
+def _of_status(error: openai.APIStatusError) -> _Fault:
+    status, code = error.status_code, error.code or ""
+    what = f"HTTP {status}: {_said(error.body)}"
+    after = _retry_after(error.response.headers)
+    # A server may answer 500 to say that it was started without tools (llama-server's --jinja).
+    about_tools = status in (400, 404, 405, 422, 501) or "tool" in what.lower()
+    if code in ("content_filter", "content_policy_violation"):
+        return _Fault("refused", f"The prompt was withheld as unsafe: {_said(error.body)}")
+    if code == "tool_use_failed":
+        return _Fault("malformed", f"Your function call could not be read: {_said(error.body)}")
+    if status == 401:
+        # Not quoted: this is the one message that servers like to repeat the key in.
+        return _Fault("rejected", "HTTP 401: the key was not accepted", may_have_run=False)
+    if status == 429 and code == "insufficient_quota":
+        return _Fault("rejected", what, may_have_run=False)
+    if status == 429:
+        return _Fault("rate_limited", what, after, may_have_run=False)
+    if status in (408, 409, 425) or status >= 500:
+        # A gateway that gave up waiting does not know how far what is behind it had come; the other
+        # error statuses come instead of an answer, and nobody charges for them.
+        return _Fault("server", what, after, may_have_run=status == 504, is_about_tools=about_tools)
+    return _Fault("rejected", what, may_have_run=False, is_about_tools=about_tools)
+
+
+def _said(body: object) -> str:
+    said = body.get("message") if isinstance(body, dict) else body
+    # Cut to its final length only when no key is left in it: half a key is a secret still.
+    return " ".join(str(said or "no reason given")[:QUOTE_CHARS_MAX].split())
+
+
+def _retry_after(headers: httpx2.Headers) -> float | None:
+    """Seconds, from a number or a date; what can't be read is our choice, what is far is bounded."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    # Written so that a NaN ends as zero.
+    return min(seconds, RETRY_AFTER_MAX) if seconds > 0 else 0.0

@@ -1,0 +1,345 @@
+"""Puts the parts together: which server, which model, which of supervisor and worker run in this process."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import structlog
+
+from swarmd import declared as declarations
+from swarmd.adapters.redis.bell import Bell
+from swarmd.adapters.redis.connect import connect, shown
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.workspace import Workspace
+from swarmd.core.messages import Message
+from swarmd.core.names import (
+    BOARD_ROOM,
+    FIRST,
+    JOURNAL,
+    RESULTS,
+    Channel,
+    HostId,
+    Kind,
+    MissionId,
+    MissionState,
+    StreamId,
+)
+from swarmd.core.rules import Declarations
+from swarmd.core.swarm import Host, stamp_of
+from swarmd.core.times import SWEEP_SECONDS
+from swarmd.errors import StoreUnavailableError, UsageError
+from swarmd.runtime.agent import World
+from swarmd.runtime.mind import Mind
+from swarmd.runtime.supervisor import Supervisor
+from swarmd.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from swarmd.adapters.models import OpenModels
+    from swarmd.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Agents that one host takes: idle ones cost about a kilobyte each.
+HOST_CAPACITY: Final = 10_000
+# How long a start waits for a server that is not there yet (compose, systemd: they start together).
+START_PATIENCE_SECONDS: Final = 30.0
+_ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class SystemClock:
+    """The port `Clock` on this machine."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def new_id(self, prefix: str) -> str:
+        return f"{prefix}-{''.join(secrets.choice(_ID_ALPHABET) for _ in range(10))}"
+
+
+@dataclass(frozen=True, slots=True)
+class MissionEnd:
+    """How a mission that `run` attended ended."""
+
+    mission: str
+    state: str
+    reason: str
+    result: str
+    spent: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class _Process:
+    """What all parts of one process share."""
+
+    settings: Settings
+    declared: Declarations
+    client: Redis
+    store: RedisStore
+    files: Workspace
+    clock: SystemClock
+    host: HostId
+    stop: anyio.Event
+
+    def rings(self) -> Bell:
+        return Bell(self.client, self.store.keys)
+
+
+async def serve(
+    settings: Settings, *, parts: frozenset[str], grace: float, ready: Callable[[], None] | None = None
+) -> None:
+    """Run the parts named (`supervisor`, `worker`) until SIGTERM or SIGINT; then drain within `grace` seconds."""
+    is_whole = parts == {"supervisor", "worker"}
+    async with _process(settings, may_own_server=is_whole) as process, anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, process.stop)
+        await _run_parts(process, parts, grace, ready)
+        tasks.cancel_scope.cancel()
+
+
+async def run_mission(
+    settings: Settings,
+    mission: str,
+    *,
+    files: Sequence[Path] = (),
+    budget: Mapping[str, int] | None = None,
+    deadline: float | None = None,
+    resume: bool = False,
+    observer: Callable[[Message], None],
+) -> MissionEnd:
+    """One mission in this process, from its text to its end; beside a live `up` it is submitted to that.
+
+    Messages of the board's room, the journal and the results go to `observer` as they come. With `resume`
+    the unfinished missions of the data folder are finished first and the last one's end is returned.
+    """
+    beside = _live_elsewhere(settings)
+    async with _process(settings, may_own_server=True) as process:
+        pending = await _unfinished(process)
+        if pending and not (resume or beside):
+            raise UsageError(
+                f"unfinished missions in {settings.data}: {', '.join(sorted(pending))}",
+                hint="`swarmd up` or `swarmd run --resume` goes on with them; `swarmd cancel ID` ends one",
+            )
+        start = await _newest(process)
+        wanted = set(pending) if resume else set()
+        if mission:
+            id = MissionId(process.clock.new_id("m"))
+            wanted.add(id)
+            await _submit(process, id, mission, files, budget, deadline)
+        if not wanted:
+            raise UsageError("nothing to resume", hint='give a mission: swarmd run "what is to be done"')
+        async with anyio.create_task_group() as tasks:
+            if not beside:
+                tasks.start_soon(_run_parts, process, frozenset({"supervisor", "worker"}), 0.0, None)
+            end = await _attend(process, wanted, start, observer)
+            process.stop.set()
+        return end
+
+
+# --- the process ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _process(settings: Settings, *, may_own_server: bool) -> AsyncIterator[_Process]:
+    declared = declarations.load(settings.policies, settings.channels)
+    async with AsyncExitStack() as stack:
+        target = await _server(settings, stack, may_own_server=may_own_server)
+        client = await _connected(target)
+        stack.push_async_callback(client.aclose)
+        store = RedisStore(client, settings.namespace)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(store.pipe.run)
+        await store.check_schema()
+        clock = SystemClock()
+        knowledge = settings.knowledge or settings.data / "knowledge"
+        yield _Process(
+            settings, declared, client, store,
+            Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")), clock,
+            HostId(clock.new_id("h")), anyio.Event(),
+        )  # fmt: skip
+
+
+def _live_elsewhere(settings: Settings) -> bool:
+    from swarmd.adapters.embedded import live_socket
+
+    return settings.redis_url is None and live_socket(settings.data) is not None
+
+
+async def _server(settings: Settings, stack: AsyncExitStack, *, may_own_server: bool) -> str | Path:
+    if settings.redis_url is not None:
+        return settings.redis_url
+    from swarmd.adapters.embedded import EmbeddedServer, live_socket
+
+    live = live_socket(settings.data)
+    if live is not None:
+        return live
+    if not may_own_server:
+        raise UsageError(
+            "a part alone needs a server",
+            hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
+        )
+    server = await stack.enter_async_context(EmbeddedServer(settings.data))
+    keeper = await stack.enter_async_context(anyio.create_task_group())
+    stack.callback(keeper.cancel_scope.cancel)
+    keeper.start_soon(server.keep)
+    return server.socket
+
+
+async def _connected(target: str | Path) -> Redis:
+    """Waits for a server that is not there yet, and says so; an unsuitable one is refused at once."""
+    deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
+    while True:
+        try:
+            return await connect(target)
+        except StoreUnavailableError as error:
+            if anyio.current_time() > deadline:
+                raise
+            if not told:
+                log.warning("waiting for the server", server=shown(target), why=error.what)
+                told = True
+            await anyio.sleep(0.5)
+
+
+async def _stop_on_signal(stop: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("ending", signal=signal.Signals(number).name)
+            stop.set()
+            return
+
+
+async def _run_parts(
+    process: _Process, parts: frozenset[str], grace: float, ready: Callable[[], None] | None
+) -> None:
+    async with AsyncExitStack() as stack:
+        runs = []
+        if "worker" in parts:
+            runs.append((await _worker(process, grace, stack)).run)
+        if "supervisor" in parts:
+            runs.append(_supervisor(process, stack).run)
+        async with anyio.create_task_group() as tasks:
+            for run in runs:
+                tasks.start_soon(run)
+            if ready is not None:
+                ready()
+
+
+def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:
+    rings = process.rings()
+    stack.push_async_callback(rings.aclose)
+    return Supervisor(
+        process.store, rings, process.clock, process.declared, process.host, process.files, process.stop
+    )
+
+
+async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Worker:
+    models = await _models(process)
+    stack.push_async_callback(models.aclose)
+    rings = process.rings()
+    stack.push_async_callback(rings.aclose)
+    identity = await anyio.to_thread.run_sync(process.files.identity)
+
+    async def mind(spec: str) -> Mind:
+        model = models.open(spec)
+        return Mind(model, process.declared.models.provider(model.name.partition(":")[0]))
+
+    world = World(process.store, process.declared, process.files, mind, lambda: stamp_of(process.clock.now()))
+    host = Host(process.host, HOST_CAPACITY, identity)
+    return Worker(world, host, rings, process.stop, grace)
+
+
+async def _models(process: _Process) -> OpenModels:
+    from swarmd.adapters.models import ModelSettings, OpenModels, choose
+
+    said = process.settings
+    asked = ModelSettings(said.model or "", said.openai_api_key or "", said.openai_base_url or "")
+    choice = await choose(asked, process.declared.models)
+    print(choice.why, file=sys.stderr, flush=True)
+    models = OpenModels(choice, asked, process.declared.models, process.files)
+    # A wrong spec or script file is told at the start, not at the first thought.
+    models.open()
+    for role in process.declared.roles.values():
+        if role.model:
+            models.open(role.model)
+    return models
+
+
+# --- one mission attended -----------------------------------------------------------------------
+
+
+async def _unfinished(process: _Process) -> set[MissionId]:
+    return {MissionId(id) for id in await process.store.pipe.execute("SMEMBERS", process.store.keys.missions)}
+
+
+async def _newest(process: _Process) -> dict[Channel, StreamId]:
+    newest = {}
+    for channel in (BOARD_ROOM, JOURNAL, RESULTS):
+        last = await process.store.latest(channel, 1)
+        newest[channel] = last[0].id if last else FIRST
+    return newest
+
+
+async def _submit(
+    process: _Process,
+    id: MissionId,
+    mission: str,
+    files: Sequence[Path],
+    budget: Mapping[str, int] | None,
+    deadline: float | None,
+) -> None:
+    fields: dict[str, str] = {"mission": mission, "id": id}
+    if files:
+        cwd = await anyio.Path.cwd()
+        names = await anyio.to_thread.run_sync(process.files.snapshot, id, files, Path(cwd))
+        fields["files"] = json.dumps(names)
+    if budget:
+        fields["budget"] = json.dumps(dict(budget))
+    if deadline:
+        fields["deadline_s"] = json.dumps(deadline)
+    await process.store.keep_mission(fields)
+
+
+async def _attend(
+    process: _Process,
+    wanted: set[MissionId],
+    start: dict[Channel, StreamId],
+    observer: Callable[[Message], None],
+) -> MissionEnd:
+    """Follow the debate and the journal until every wanted mission has ended."""
+    rings = process.rings()
+    positions, last = dict(start), None
+    await rings.follow(list(positions))
+    try:
+        while wanted:
+            for channel, after in list(positions.items()):
+                for message in await process.store.read(channel, after, 500):
+                    positions[channel] = message.id
+                    observer(message)
+                    if message.kind is Kind.RESULT and message.mission in wanted:
+                        wanted.discard(message.mission)
+                        last = message
+            if wanted:
+                await rings.next(SWEEP_SECONDS)
+    finally:
+        with anyio.move_on_after(1, shield=True):
+            await rings.aclose()
+    assert last is not None
+    return _end_of(last)
+
+
+def _end_of(message: Message) -> MissionEnd:
+    data: Mapping[str, Any] = message.data
+    state = str(data.get("state", MissionState.FAILED))
+    result = message.text if state == MissionState.DELIVERED else ""
+    return MissionEnd(message.mission, state, str(data.get("reason", "")), result, data.get("spent", {}))

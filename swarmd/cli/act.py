@@ -1,0 +1,328 @@
+"""The verbs that act: submit, cancel, terminate, say. They write orders and wait for what came of them.
+
+An order's outcome is read from the journal, never assumed: what a verb reports, the supervisor has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from swarmd.adapters.redis.view import Bell, Record, View
+from swarmd.cli.exits import Exit, RefusedError, TimedOutError, exit_of_mission
+from swarmd.cli.look import Sight, channel_named, named, note
+from swarmd.cli.text import amounts, plain
+from swarmd.core.messages import Message
+from swarmd.core.names import (
+    JOURNAL,
+    OPERATOR,
+    ORDERS,
+    RESULTS,
+    AgentId,
+    AgentState,
+    Channel,
+    Kind,
+    MissionId,
+    MissionState,
+    Rule,
+    StreamId,
+)
+from swarmd.errors import NotFoundError, UsageError
+
+MISSION_BYTES_MAX: Final = 1_000_000
+SWEEP_SECONDS: Final = 1.0
+_LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+Post = Callable[[Channel, Message, str], str]
+"""Posts a message under a key, so that it happens once, and returns its id."""
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}-" + "".join(secrets.choice(_LETTERS) for _ in range(10))
+
+
+def at_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How to wait: a bell that hung before anything was written, and for how long."""
+
+    bell: Bell
+    until: float | None  # of the monotonic clock
+
+    @classmethod
+    def of(cls, bell: Bell, seconds: float | None) -> Waiting:
+        return cls(bell, None if seconds is None else time.monotonic() + seconds)
+
+    def pause(self) -> None:
+        """Until something rang or the sweep is due. Raises `TimedOutError` when the time is over."""
+        left = SWEEP_SECONDS if self.until is None else self.until - time.monotonic()
+        if left <= 0:
+            raise TimedOutError("no answer in the time given", hint="it may still come: give --timeout more")
+        self.bell.wait(min(SWEEP_SECONDS, left))
+
+
+# --- missions ---------------------------------------------------------------------------------
+
+
+def mission_text(given: str, stdin: Callable[[], bytes]) -> str:
+    """The mission: as given, or standard input for `-`. Raises `UsageError` for what would be rejected."""
+    raw = stdin() if given == "-" else given.encode("utf-8", "surrogateescape")
+    if len(raw) > MISSION_BYTES_MAX:
+        raise UsageError(
+            f"the mission is {len(raw):,} bytes long; at most {MISSION_BYTES_MAX:,} are taken",
+            hint="put the material into files and name them with --files",
+        )
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError("the mission is not UTF-8 text", hint="binary material goes into files") from error
+    if not text.strip():
+        raise UsageError("the mission is empty", hint='say what is to be done: swarmd run "…"')
+    return text
+
+
+def entrance_fields(
+    text: str, id: str | None, budget: str | None, deadline: float | None, files: Sequence[str]
+) -> dict[str, str]:
+    """The contract's fields of `XADD swarm:missions`. Raises `UsageError` for what would be rejected.
+
+    The id is made here where none was given, so that a repeated write is the same mission.
+    """
+    from swarmd.core.docket import parse_mission
+
+    fields = {"mission": text, "id": id if id is not None else new_id("m")}
+    if budget:
+        fields["budget"] = json.dumps(budget_of(budget))
+    if deadline is not None:
+        fields["deadline_s"] = f"{deadline:g}"
+    if files:
+        fields["files"] = json.dumps(list(files))
+    fault = parse_mission(fields)
+    if isinstance(fault, str):
+        raise UsageError(f"the mission cannot be taken: {fault}")
+    if not fields["id"]:
+        raise UsageError("--id is empty", hint="1 to 64 of A-Z a-z 0-9 _ -")
+    return fields
+
+
+def budget_of(text: str) -> Any:
+    """`{"tokens": 50000}` or `tokens=50000,calls=100`; what the kinds may be is the mission's own law."""
+    hint = """it is JSON such as '{"tokens": 50000}', or tokens=50000,calls=100"""
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"--budget is not JSON: {error}", hint=hint) from error
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(equals and value.strip().isdecimal() for _, equals, value in parts):
+        raise UsageError(f"--budget {text!r} cannot be read", hint=hint)
+    return {kind.strip(): int(value) for kind, _, value in parts}
+
+
+def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
+    """The same id and content is the same mission; other content is told under another id, too late for us."""
+    known = view.mission(MissionId(fields["id"]))
+    if known is not None and known.get("mission") not in ("", None, fields["mission"]):
+        raise RefusedError(
+            f"refused by {Rule.MISSION_CONFLICT.value}: {fields['id']} is a mission with other content",
+            hint=f"swarmd inspect {fields['id']}",
+        )
+
+
+def await_mission(sight: Sight, waiting: Waiting, id: MissionId) -> Exit:
+    """Follows the mission to its end; its result alone goes to standard output."""
+    told = ""
+    while True:
+        mission = sight.view.mission(id)
+        state = (mission or {}).get("state", "")
+        if mission and state != told:
+            note(f"{id}: {plain(state)}")
+            told = state
+        if mission and is_ended(state):
+            return ended(sight, mission)
+        # What never became a mission (invalid, or its id is another's) is told on `results` only.
+        if mission is None and (refused := _result_of(sight.view, id)) is not None:
+            return ended(sight, refused)
+        waiting.pause()
+
+
+def is_ended(state: str) -> bool:
+    try:
+        return MissionState(state).is_ended
+    except ValueError:
+        return False
+
+
+def _result_of(view: View, id: MissionId) -> Record | None:
+    for _, flat in view.last_entries(RESULTS, 100):
+        if flat.get("mission") == id:
+            data = _object(flat.get("data", ""))
+            return {
+                "id": id, "state": str(data.get("state", "")), "reason": str(data.get("reason", "")),
+                "result": flat.get("text", ""), "ended": flat.get("at", ""),
+            }  # fmt: skip
+    return None
+
+
+def ended(sight: Sight, mission: Record) -> Exit:
+    """Prints an ended mission's result and says how it ended."""
+    state, reason, result = (mission.get(name, "") for name in ("state", "reason", "result"))
+    ledger = sight.view.ledgers([mission["id"]]).get(mission["id"], {})
+    spent = {kind: columns.get("spent", 0) for kind, columns in ledger.items() if kind != "agents"}
+    if sight.as_json:
+        sight.give(dict(mission) | {"spent": spent})
+    elif result and state == MissionState.DELIVERED:
+        print(plain(result, multiline=True))
+    if not sight.as_json:
+        why = f": {plain(reason)}" if reason and state != MissionState.DELIVERED else ""
+        note(f"{mission['id']}: {plain(state)}{why} (spent {amounts(spent)})")
+    return exit_of_mission(state, reason)
+
+
+# --- orders -----------------------------------------------------------------------------------
+
+
+def order(verb: str, target: str, reason: str, id: str) -> Message:
+    return Message(
+        sender=OPERATOR,
+        kind=Kind.ORDER,
+        at=at_now(),
+        to=target,
+        text=reason,
+        data={"order": id, "verb": verb, "target": target},
+    )
+
+
+def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) -> Mapping[str, Any]:
+    """The journal's last word on the order. Raises `RefusedError` with the rule, or `TimedOutError`."""
+    reached = after
+    while True:
+        for message in view.messages(JOURNAL, reached):
+            reached = message.id
+            data = message.data
+            if data.get("order") != order_id:
+                continue
+            _raise_if_refused(message)
+            if data.get("outcome") == "done":
+                return data
+        waiting.pause()
+
+
+def terminate(
+    sight: Sight, post: Post, waiting: Waiting, reference: str, reason: str, *, is_awaited: bool
+) -> Exit:
+    """Ends an agent and all below it; done only if every one of them was seen to end."""
+    found = named(sight.view, reference)
+    if found.is_mission:
+        raise UsageError(f"{found.id} is a mission", hint=f"swarmd cancel {found.id}")
+    agent = sight.view.agent(AgentId(found.id)) or {}
+    if agent.get("state") == AgentState.TERMINATED:
+        note(f"{found.id} was ended already")
+        return _outcome(sight, {"agent": found.id, "outcome": "done"} | _counts({}))
+    after, order_id = sight.view.last_id(JOURNAL), new_id("o")
+    post(ORDERS, order("terminate", found.id, reason, order_id), order_id)
+    if not is_awaited:
+        return _outcome(sight, {"agent": found.id, "order": order_id, "outcome": "ordered"})
+    data = await_order(sight.view, waiting, order_id, after)
+    return _outcome(sight, {"agent": found.id, "order": order_id, "outcome": "done"} | _counts(data))
+
+
+def _counts(data: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(data.get(name) or 0) for name in ("confirmed", "unconfirmed", "unreachable")}
+
+
+def _outcome(sight: Sight, value: Mapping[str, Any]) -> Exit:
+    """Says what was seen of an order: which of the agents that it ended were seen to end."""
+    counts = {name: value[name] for name in ("confirmed", "unconfirmed", "unreachable") if name in value}
+    what = value.get("agent") or value["mission"]
+    if sight.as_json:
+        sight.give(value)
+    elif counts:
+        print(f"{what}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    else:
+        print(what)
+        note("ordered; what comes of it is told in the journal: swarmd tail journal")
+    # A kill never reports a success that nobody saw.
+    return Exit.FAILED if counts.get("unconfirmed") or counts.get("unreachable") else Exit.DONE
+
+
+def cancel(
+    sight: Sight, post: Post, waiting: Waiting, reference: str, reason: str, *, is_awaited: bool
+) -> Exit:
+    found = named(sight.view, reference)
+    mission = sight.view.mission(MissionId(found.id)) if found.is_mission else None
+    if mission is None:
+        raise NotFoundError(f"{found.id} is an agent", hint=f"swarmd terminate {found.id}")
+    if is_ended(mission.get("state", "")):
+        raise RefusedError(
+            f"mission {found.id} has ended already: {mission['state']}", hint=f"swarmd inspect {found.id}"
+        )
+    after, order_id = sight.view.last_id(JOURNAL), new_id("o")
+    post(ORDERS, order("cancel", found.id, reason, order_id), order_id)
+    if not is_awaited:
+        return _outcome(sight, {"mission": found.id, "order": order_id, "outcome": "ordered"})
+    data = await_order(sight.view, waiting, order_id, after)
+    # The commit that answers the order has closed the mission too.
+    state = (sight.view.mission(MissionId(found.id)) or {}).get("state", "")
+    value = {"mission": found.id, "order": order_id, "outcome": "done", "state": state}
+    return _outcome(sight, value | _counts(data))
+
+
+def _raise_if_refused(answer: Message) -> None:
+    if answer.data.get("outcome") == "refused":
+        detail = str(answer.data.get("detail") or answer.text)
+        raise RefusedError(f"refused by {answer.data.get('rule', 'the law')}: {detail}")
+
+
+def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
+    """Speaks as the operator in a room, or to one agent."""
+    channel = Channel(sight.view.keys.channel_of(name))
+    kind, _, who = channel.partition(":")
+    if kind not in ("room", "inbox") or not who:
+        raise UsageError(
+            f"nobody listens on {name!r}", hint="say to room:NAME or inbox:AGENT, such as room:sob"
+        )
+    if not text.strip():
+        raise UsageError("there is nothing to say", hint='swarmd say room:sob "…"')
+    if len(text.encode("utf-8", "surrogateescape")) > MISSION_BYTES_MAX:
+        raise UsageError("that is too long to say", hint="at most 1,000,000 bytes")
+    channel = _recipient(sight.view, who) if kind == "inbox" else channel_named(sight.view, channel)
+    to = channel.removeprefix("inbox:") if kind == "inbox" else ""
+    message = Message(sender=OPERATOR, kind=Kind.SAY, at=at_now(), to=to, text=text)
+    id_ = post(channel, message, new_id("s"))
+    if sight.as_json:
+        sight.give({"channel": channel, "id": id_})
+    else:
+        print(id_)
+    return Exit.DONE
+
+
+def _recipient(view: View, who: str) -> Channel:
+    found = named(view, who)
+    if found.is_mission:
+        raise UsageError(f"{found.id} is a mission, not an agent", hint="say room:sob tells the board")
+    return Channel(f"inbox:{found.id}")
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def standard_input() -> bytes:
+    """Bounded: a mission that is too long need not be read whole to be refused."""
+    if sys.stdin.isatty():
+        note("reading the mission from standard input; end it with Ctrl-D")
+    return sys.stdin.buffer.read(MISSION_BYTES_MAX + 1)

@@ -1,0 +1,173 @@
+"""Verbs that go to a running swarm and come back: they connect, hand over or follow, and wait.
+
+What is read, ordered and printed is in `look` and `act`; this holds the connections for them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from swarmd.adapters.redis.connect import Target, connect_sync
+from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.view import ask, bell_of, view_of
+from swarmd.cli import act, look, reach
+from swarmd.cli.exits import Exit
+from swarmd.cli.look import Sight, note
+from swarmd.cli.text import Ink
+from swarmd.core.messages import Message
+from swarmd.core.names import JOURNAL, MISSIONS, RESULTS, Channel, MissionId
+from swarmd.errors import StoreUnavailableError
+from swarmd.settings import Settings
+
+if TYPE_CHECKING:
+    from swarmd.adapters.redis.view import Bell
+
+
+# --- acting on a running swarm ----------------------------------------------------------------
+
+
+class OrderVerb(Protocol):
+    def __call__(
+        self,
+        sight: Sight,
+        post: act.Post,
+        waiting: act.Waiting,
+        reference: str,
+        reason: str,
+        /,
+        *,
+        is_awaited: bool,
+    ) -> Exit: ...
+
+
+@contextmanager
+def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
+    from swarmd.adapters.redis.posting import post_sync
+
+    keys = Keys(settings.namespace)
+    with closing(connect_sync(target)) as wire:
+
+        def post(channel: Channel, message: Message, key: str) -> str:
+            return post_sync(wire, keys, channel, message, key=key)
+
+        yield post
+
+
+def ordered(
+    settings: Settings,
+    verb: OrderVerb,
+    reference: str,
+    reason: str,
+    *,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> Exit:
+    """Gives an order to the running swarm and waits for what came of it."""
+    target = reach.living(settings)
+    with (
+        reach.sight_of(settings, target, as_json=as_json) as sight,
+        reach.bell_at(settings, target, JOURNAL) as bell,
+        posting(settings, target) as post,
+    ):
+        return verb(sight, post, act.Waiting.of(bell, timeout), reference, reason, is_awaited=wait)
+
+
+def say(settings: Settings, channel: str, text: str, *, as_json: bool) -> Exit:
+    if text == "-":
+        text = act.mission_text(text, act.standard_input)
+    target = reach.living(settings)
+    with reach.sight_of(settings, target, as_json=as_json) as sight, posting(settings, target) as post:
+        return act.say(sight, post, channel, text)
+
+
+def submit(
+    settings: Settings, fields: Mapping[str, str], *, wait: bool, timeout: float | None, as_json: bool
+) -> Exit:
+    """Stores the mission at the entrance. Acknowledged, it is never lost."""
+    target = reach.living(settings)
+    id_ = MissionId(fields["id"])
+    # Listening before it is stored: a short mission's end is not missed.
+    with (
+        reach.sight_of(settings, target, as_json=as_json) as sight,
+        reach.bell_at(settings, target, JOURNAL, RESULTS) as bell,
+    ):
+        act.refuse_conflict(sight.view, fields)
+        _store(settings, target, fields)
+        if wait:
+            note(f"mission {id_}")
+            return act.await_mission(sight, act.Waiting.of(bell, timeout), id_)
+        if as_json:
+            sight.give({"mission": id_})
+        else:
+            print(id_)
+            if not sight.view.health().leader:
+                note("stored; no supervisor leads yet, and one will take it up when it comes: `swarmd up`")
+        return Exit.DONE
+
+
+def _store(settings: Settings, target: Target, fields: Mapping[str, str]) -> None:
+    flat = [word for pair in fields.items() for word in pair]
+    try:
+        with closing(connect_sync(target)) as wire:
+            ask(wire, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat])
+    except StoreUnavailableError as error:
+        # The answer may be what was lost: repeated under its id, it is the same mission.
+        raise StoreUnavailableError(
+            error.what, hint=f"it is not known whether it was stored: repeat it with --id {fields['id']}"
+        ) from error
+
+
+# --- following --------------------------------------------------------------------------------
+
+
+def tail(
+    settings: Settings, name: str, since: str | None, count: int, *, follow: bool, as_json: bool
+) -> Exit:
+    start = look.since_of(since)
+    with reach.looked_at(settings) as (target, is_momentary):
+        with reach.sight_of(settings, target, as_json=as_json) as sight:
+            channel = look.channel_named(sight.view, name)
+            reached = look.tail(sight, channel, since=start, count=count)
+        if not follow or is_momentary:
+            if follow:
+                note("no swarm is running here: this is what is stored")
+            return Exit.DONE
+        with closing(_Line(settings, channel, as_json=as_json)) as line:
+            look.follow(channel, reached, line.connect, time.sleep)
+    return Exit.DONE
+
+
+class _Line:
+    """The connections of a follower, made anew each time that the server was away."""
+
+    def __init__(self, settings: Settings, channel: Channel, *, as_json: bool) -> None:
+        self._settings = settings
+        self._channel = channel
+        self._as_json = as_json
+        self._open: tuple[Sight, Bell] | None = None
+
+    def connect(self) -> tuple[Sight, Bell]:
+        self.close()
+        # Looked for each time: a swarm that was started anew may have another socket.
+        target = reach.living(self._settings)
+        bell = bell_of(target, self._settings.namespace, self._channel)
+        try:
+            view = view_of(target, self._settings.namespace)
+        except BaseException:
+            bell.close()
+            raise
+        self._open = (Sight(view, Ink.of(sys.stdout, os.environ), self._as_json), bell)
+        return self._open
+
+    def close(self) -> None:
+        if self._open is not None:
+            sight, bell = self._open
+            sight.view.close()
+            bell.close()
+            self._open = None

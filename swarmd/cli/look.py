@@ -1,0 +1,359 @@
+"""The verbs that look: missions, tree, ps, inspect, tail, health. They read and print, and hold no rule.
+
+Data goes to standard output; that there is none, and what to do about it, to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from swarmd.adapters.redis.view import BATCH, Amounts, Bell, Health, Record, View, is_stream_id
+from swarmd.cli import draw
+from swarmd.cli.exits import Exit
+from swarmd.cli.text import Ink, plain
+from swarmd.core.names import (
+    BOARD_ROOM,
+    FIRST,
+    JOURNAL,
+    MISSIONS,
+    ORDERS,
+    REQUESTS,
+    RESULTS,
+    AgentId,
+    Channel,
+    MissionId,
+    StreamId,
+)
+from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
+
+# A lost ring costs this at most: the stream is read again even if nothing rang.
+SWEEP_SECONDS: Final = 1.0
+RECONNECT_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
+AMBIGUOUS_SHOWN: Final = 8
+
+_ALWAYS: Final = frozenset({MISSIONS, RESULTS, ORDERS, REQUESTS, JOURNAL, BOARD_ROOM})
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What every look has: where to read, how to print."""
+
+    view: View
+    ink: Ink
+    as_json: bool
+
+    def say(self, lines: Sequence[str]) -> None:
+        if lines:
+            print("\n".join(lines))
+
+    def give(self, value: Any) -> None:
+        print(json.dumps(value, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+# --- missions, agents -------------------------------------------------------------------------
+
+
+def missions(sight: Sight) -> Exit:
+    found = sight.view.missions()
+    ledgers = sight.view.ledgers([mission["id"] for mission in found])
+    if sight.as_json:
+        sight.give({"missions": [draw.mission_value(m, ledgers.get(m["id"], {})) for m in found]})
+    elif found:
+        sight.say(draw.mission_lines(found, ledgers, sight.ink, now()))
+    else:
+        note('no missions yet; give one with `swarmd submit "…"` or `swarmd run "…"`')
+    return Exit.DONE
+
+
+def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
+    agents = sight.view.agents(ended=ended)
+    if only_ids and not sight.as_json:
+        sight.say([plain(agent["id"]) for agent in agents])
+        return Exit.DONE
+    ledgers = sight.view.ledgers([agent["id"] for agent in agents])
+    if sight.as_json:
+        sight.give({"agents": [draw.agent_value(agent, ledgers.get(agent["id"], {})) for agent in agents]})
+    elif agents:
+        sight.say(draw.agent_lines(agents, ledgers, sight.ink, now()))
+    else:
+        note("no agents live; `swarmd up` starts the swarm, `swarmd ps --all` shows those that ended")
+    return Exit.DONE
+
+
+def tree(sight: Sight, *, ended: bool) -> Exit:
+    snapshot = sight.view.snapshot()
+    board, seats = draw.grown(snapshot)
+    if sight.as_json:
+        sight.give({"board": draw.branch_value(board), "seats": [draw.branch_value(seat) for seat in seats]})
+        return Exit.DONE
+    sight.say(draw.tree_lines(board, seats, sight.ink, ended=ended))
+    if not ended and not any(not branch.is_closed for branch in board.below):
+        what = (
+            "every mission has ended; `swarmd tree --all` shows them"
+            if snapshot.missions
+            else "no missions yet"
+        )
+        note(f'{what}; give one with `swarmd submit "…"`')
+    return Exit.DONE
+
+
+# --- inspect ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What an id, a name or the unique beginning of one stands for."""
+
+    id: str
+    is_mission: bool
+
+
+def named(view: View, reference: str) -> Named:
+    """Raises `NotFoundError`, or `UsageError` where several are meant."""
+    # The whole id, as programs give it, costs two look-ups and not a walk through the swarm.
+    if view.agent(AgentId(reference)):
+        return Named(reference, False)
+    if view.mission(MissionId(reference)):
+        return Named(reference, True)
+    agents = view.agents(ended=True)
+    ids = [Named(agent["id"], False) for agent in agents] + [Named(one, True) for one in view.mission_ids()]
+    names = [Named(a["id"], False) for a in agents if a.get("name") == reference and not a.get("ended")]
+    for candidates in (names, [one for one in ids if reference and one.id.startswith(reference)]):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            several = ", ".join(one.id for one in candidates[:AMBIGUOUS_SHOWN])
+            more = (
+                f" and {len(candidates) - AMBIGUOUS_SHOWN} more" if len(candidates) > AMBIGUOUS_SHOWN else ""
+            )
+            raise UsageError(f"{reference!r} may be any of: {several}{more}", hint="give more of the id")
+    raise NotFoundError(
+        f"no agent or mission {reference!r}",
+        hint="`swarmd ps --all` and `swarmd missions` list what there is",
+    )
+
+
+def inspect(sight: Sight, reference: str) -> Exit:
+    found = named(sight.view, reference)
+    return _inspect_mission(sight, found.id) if found.is_mission else _inspect_agent(sight, found.id)
+
+
+def _inspect_agent(sight: Sight, id: str) -> Exit:
+    view, agent_id = sight.view, AgentId(id)
+    agent = view.agent(agent_id) or {}
+    inner, children = view.inner(agent_id), view.children(agent_id)
+    ledger = view.ledgers([id]).get(id, {})
+    if sight.as_json:
+        value = draw.agent_value(agent, ledger) | {
+            "children": children,
+            "privileges": list(inner.privileges),
+            "positions": dict(inner.positions),
+            "turn": inner.turn,
+            "steps": {"begun": inner.steps_begun, "ended": inner.steps_ended},
+        }
+        sight.give({"agent": value})
+        return Exit.DONE
+    lines = _fields("agent", agent, sight.ink)
+    lines += _list("children", children, sight.ink) + _list("privileges", inner.privileges, sight.ink)
+    lines += _list("positions", [f"{name}  {at}" for name, at in inner.positions.items()], sight.ink)
+    if inner.turn:
+        lines.append(
+            f"turn: {inner.turn}, of the one under way {inner.steps_ended}/{inner.steps_begun} steps ended"
+        )
+    sight.say(lines + _ledger(ledger, sight.ink))
+    return Exit.DONE
+
+
+def _inspect_mission(sight: Sight, id: str) -> Exit:
+    mission = sight.view.mission(MissionId(id)) or {}
+    ledger = sight.view.ledgers([id]).get(id, {})
+    agents = [agent for agent in sight.view.agents(ended=True) if agent.get("mission") == id]
+    if sight.as_json:
+        value = draw.mission_value(mission, ledger) | {"agents": [agent["id"] for agent in agents]}
+        sight.give({"mission": value})
+        return Exit.DONE
+    lines = _fields("mission", mission, sight.ink)
+    rows = [f"{agent['id']}  {agent.get('name', '')}  {agent.get('state', '')}" for agent in agents]
+    sight.say(lines + _list("agents", rows, sight.ink) + _ledger(ledger, sight.ink))
+    return Exit.DONE
+
+
+def _fields(title: str, record: Record, ink: Ink) -> list[str]:
+    lines = [ink.paint(f"{title} {plain(record.get('id', ''))}", "bold")]
+    for name, text in record.items():
+        value = draw.unpacked(name, text)
+        if name == "id" or value == "":
+            continue
+        if isinstance(value, dict):
+            lines.append(f"{plain(name)}:")
+            lines += [f"  {plain(str(key))}: {_indented(inner)}" for key, inner in value.items() if inner]
+        else:
+            lines.append(f"{plain(name)}: {_indented(text)}")
+    return lines
+
+
+def _indented(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "\n    ".join(plain(text, multiline=True).splitlines())
+
+
+def _list(title: str, items: Sequence[str], ink: Ink) -> list[str]:
+    return [ink.paint(f"{title}:", "bold"), *(f"  {plain(item)}" for item in items)] if items else []
+
+
+def _ledger(ledger: Amounts, ink: Ink) -> list[str]:
+    return (
+        [ink.paint("ledger:", "bold"), *("  " + line for line in draw.ledger_lines(ledger))] if ledger else []
+    )
+
+
+# --- tail -------------------------------------------------------------------------------------
+
+
+def channel_named(view: View, name: str) -> Channel:
+    """The channel that a person means: with or without the namespace. Raises `NotFoundError`."""
+    channel = view.keys.channel_of(name)
+    if channel in _ALWAYS or view.has_channel(channel) or view.is_heard(channel):
+        return channel
+    known = ", ".join(view.channels()[:12]) or "none yet"
+    raise NotFoundError(f"no channel {name!r}", hint=f"channels with messages: {known}")
+
+
+def tail(sight: Sight, channel: Channel, *, since: StreamId | None, count: int) -> StreamId:
+    """Prints what is stored, and returns how far that was."""
+    at = since if since is not None else FIRST
+    if since is None:
+        stored = sight.view.last_entries(channel, count) if count else []
+        _print_entries(sight, channel, stored)
+        return stored[-1][0] if stored else sight.view.last_id(channel)
+    return _catch_up(sight, channel, at)
+
+
+def follow(
+    channel: Channel,
+    reached: StreamId,
+    connect: Callable[[], tuple[Sight, Bell]],
+    sleep: Callable[[float], None],
+) -> None:
+    """Prints what comes, until interrupted. The ring says when, the stream says what.
+
+    `connect` gives a bell that is confirmed and a view; what was stored before it hung is read first,
+    so nothing falls between, and reading on from `reached` is all that there is to deduplicating.
+    """
+    failures = 0
+    while True:
+        try:
+            sight, bell = connect()
+            failures = 0
+            while True:
+                reached = _catch_up(sight, channel, reached)
+                bell.wait(SWEEP_SECONDS)
+        except StoreUnavailableError as error:
+            if failures == 0:
+                note(f"swarmd: {error.what}; trying again")
+            sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
+            failures += 1
+
+
+def _catch_up(sight: Sight, channel: Channel, reached: StreamId) -> StreamId:
+    while True:
+        entries = sight.view.entries(channel, reached)
+        _print_entries(sight, channel, entries)
+        reached = entries[-1][0] if entries else reached
+        if len(entries) < BATCH:
+            return reached
+
+
+def _print_entries(sight: Sight, channel: Channel, entries: Sequence[tuple[StreamId, Record]]) -> None:
+    for id_, flat in entries:
+        if sight.as_json:
+            sight.give(draw.entry_value(channel, id_, flat))
+        else:
+            sight.say(draw.entry_lines(id_, flat, sight.ink))
+    if entries:
+        # A reader at the other end of a pipe follows too.
+        sys.stdout.flush()
+
+
+def since_of(text: str | None) -> StreamId | None:
+    """Raises `UsageError` for what is no id of a stream."""
+    if text is None:
+        return None
+    if not is_stream_id(text):
+        raise UsageError(
+            f"--since {text!r} is not the id of an entry",
+            hint="an id looks like 1764000000000-0; 0 is the beginning",
+        )
+    return StreamId(text)
+
+
+# --- health -----------------------------------------------------------------------------------
+
+
+def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
+    """Done, or findings: what is asked of is not there. A server that is away ends with its own code."""
+    started = time.monotonic()
+    state = sight.view.health()
+    took = time.monotonic() - started
+    findings = health_findings(state, part=part, host_name=host_name)
+    if sight.as_json:
+        sight.give(_health_value(state, findings, took))
+    else:
+        leader = state.leader.partition(":")[2] or "none"
+        sight.say(
+            [
+                f"{'healthy' if not findings else 'unhealthy'}: leader {plain(leader)}, "
+                f"{len(state.hosts)} hosts, {state.agents_living} agents, {state.missions_open} missions open"
+            ]
+        )
+        for finding in findings:
+            note(f"finding: {finding}")
+    return Exit.FINDINGS if findings else Exit.DONE
+
+
+def health_findings(state: Health, *, part: str | None, host_name: str) -> list[str]:
+    """What is wrong, of the part that was asked for, or of the whole."""
+    findings = []
+    if not state.schema_fits:
+        findings.append(f"the server holds schema {state.schema}, of another version of swarmd")
+    if part in (None, "supervisor") and not state.leader:
+        findings.append("no supervisor leads; `swarmd up` or `swarmd supervisor` starts one")
+    if part is None and not state.hosts:
+        findings.append("no worker lives; `swarmd up` or `swarmd worker` starts one")
+    # Several workers share a server: the container that asks wants to know of its own.
+    if part == "worker" and not _hosts_named(state, host_name):
+        findings.append(f"no worker on {host_name} holds a lease")
+    return findings
+
+
+def _hosts_named(state: Health, host_name: str) -> list[str]:
+    told = {id_: str(facts.get("hostname", "")) for id_, facts in state.hosts.items()}
+    # A host that does not say its machine's name can't be told apart: any living one will do.
+    return [id_ for id_, name in told.items() if name in ("", host_name)]
+
+
+def _health_value(state: Health, findings: Sequence[str], took: float) -> dict[str, Any]:
+    return {
+        "healthy": not findings,
+        "findings": list(findings),
+        "leader": state.leader.partition(":")[2],
+        "hosts": [{"id": id_, **facts} for id_, facts in state.hosts.items()],
+        "hosts_lost": list(state.hosts_lost),
+        "agents": state.agents_living,
+        "missions_open": state.missions_open,
+        "server_seconds": round(took, 4),
+    }

@@ -1,0 +1,109 @@
+"""The entrance: `swarmd VERB …`, from the words to an exit code.
+
+Invariant: data goes to standard output, everything else to standard error; bad input gives no traceback;
+the exit code is one of `exits.Exit`.
+
+Parsing with typer takes 150 ms, for it brings pydantic, and a health check runs every few seconds. So the
+everyday looks, with nothing but switches, are called without it; `verbs` declares the same switches.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from swarmd.cli import look, reach
+from swarmd.cli.exits import Exit, complain, exit_of
+from swarmd.errors import SwarmError
+from swarmd.settings import Settings
+
+_SWITCHES: Final = {"--json": "json", "--all": "all", "-a": "all", "--quiet": "quiet", "-q": "quiet"}
+_SWIFT: Final[dict[str, frozenset[str]]] = {
+    "version": frozenset({"json"}),
+    "ps": frozenset({"json", "all", "quiet"}),
+    "tree": frozenset({"json", "all"}),
+    "missions": frozenset({"json"}),
+    "health": frozenset({"json"}),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns its exit code. The console script passes it to `sys.exit`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Text may hold what this terminal's encoding does not: shown as an escape, never a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _invoke(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read us has had enough. Nothing more may be flushed at exit, or Python complains of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    return code
+
+
+def _invoke(words: list[str]) -> int:
+    try:
+        swift = _swift(words)
+        return int(swift() if swift is not None else _typed(words))
+    except SwarmError as error:
+        code = exit_of(error)
+        complain(error.what, error.hint, code, as_json="--json" in words, to=sys.stderr)
+        return code
+
+
+def _swift(words: Sequence[str]) -> Callable[[], Exit] | None:
+    """The verb, where it is one of the everyday looks and every other word is one of its switches."""
+    words = ["version"] if list(words) == ["--version"] else words
+    verb, given = (words[0] if words else ""), {_SWITCHES.get(word, "") for word in words[1:]}
+    if (
+        not given <= _SWIFT.get(verb, frozenset({"none"}))
+        or verb not in _SWIFT
+        or "_SWARMD_COMPLETE" in os.environ
+    ):
+        return None
+    return lambda: _swiftly(verb, given)
+
+
+def _swiftly(verb: str, given: set[str]) -> Exit:
+    as_json, ended = "json" in given, "all" in given
+    if verb == "version":
+        reach.version(as_json)
+        return Exit.DONE
+    settings = Settings.from_env(os.environ)
+    match verb:
+        case "ps":
+            return reach.look(settings, as_json, lambda s: look.ps(s, ended=ended, only_ids="quiet" in given))
+        case "tree":
+            return reach.look(settings, as_json, lambda s: look.tree(s, ended=ended))
+        case "missions":
+            return reach.look(settings, as_json, look.missions)
+        case _:
+            return reach.health(settings, as_json)
+
+
+def _typed(words: list[str]) -> int:
+    import typer
+    from typer.exceptions import TyperException
+
+    from swarmd.cli.verbs import app
+
+    command = typer.main.get_command(app)
+    try:
+        return int(command.main(words, prog_name="swarmd", standalone_mode=False) or 0)
+    except typer.Abort:
+        return Exit.INTERRUPTED
+    except TyperException as error:
+        if not words:
+            # No verb at all: the help, made for a person, was the answer.
+            return Exit.USAGE
+        verb = words[0] if words[0] in getattr(command, "commands", {}) else ""
+        hint = f"see: swarmd {verb} --help" if verb else "see: swarmd --help"
+        complain(error.format_message(), hint, Exit.USAGE, as_json="--json" in words, to=sys.stderr)
+        return Exit.USAGE if error.exit_code == 2 else Exit.FAILED

@@ -1,0 +1,63 @@
+"""Verbs around a swarm: check the declarations, write them out, hand on to a Redis client."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from swarmd.cli import reach
+from swarmd.cli.exits import Exit
+from swarmd.cli.look import note
+from swarmd.cli.text import plain
+from swarmd.settings import Settings
+
+
+def check(settings: Settings, *, as_json: bool) -> Exit:
+    """Prints every fault of the declarations."""
+    from swarmd import declared
+
+    faults = declared.faults(settings.policies, settings.channels)
+    if as_json:
+        print(json.dumps({"faults": list(faults)}, ensure_ascii=False))
+    elif faults:
+        print("\n".join(plain(fault) for fault in faults))
+    else:
+        found = declared.load(settings.policies, settings.channels)
+        print(
+            f"well declared: {len(found.board.seats)} seats, {len(found.roles)} roles, {len(found.rooms)} rooms"
+        )
+    if faults:
+        note(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}")
+    return Exit.FINDINGS if faults else Exit.DONE
+
+
+def init(folder: Path, *, as_json: bool) -> Exit:
+    """Writes the shipped declarations out; what is there already with other content is never overwritten."""
+    from swarmd import declared
+
+    written = declared.write_out(folder)
+    if as_json:
+        print(json.dumps({"written": [str(path) for path in written]}))
+        return Exit.DONE
+    for path in written:
+        print(path)
+    note(
+        f"edit them, then: swarmd check --policies {folder / 'policies'} --channels {folder / 'channels'}"
+        if written
+        else "nothing to write: all of it is there already"
+    )
+    return Exit.DONE
+
+
+def redis_cli(settings: Settings, words: Sequence[str]) -> int:
+    """Hands the words on to a client on the swarm's server."""
+    from swarmd.adapters import redis_cli as client
+
+    with reach.looked_at(settings) as (target, is_momentary):
+        if is_momentary:
+            note("no swarm is running here: its server is up for this command only")
+        return client.run(
+            target, words, sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer, client=client.installed()
+        )

@@ -1,0 +1,98 @@
+"""Where a verb finds its server: `REDIS_URL`, the live server of the data folder, or one for the moment.
+
+Looking may start a server that nobody runs (§8 of the design); acting may not, for nobody would hear it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from swarmd.adapters.redis.view import Bell, bell_of, view_of
+from swarmd.cli.exits import Exit
+from swarmd.cli.look import Sight
+from swarmd.cli.look import health as health_of
+from swarmd.cli.text import Ink
+from swarmd.core.names import Channel
+from swarmd.errors import StoreUnavailableError
+from swarmd.settings import Settings
+
+if TYPE_CHECKING:
+    from swarmd.adapters.redis.connect import Target
+
+
+def live(settings: Settings) -> Target | None:
+    """The server that is there already; `None` where the data folder has none."""
+    if settings.redis_url:
+        return settings.redis_url
+    # Asked before the embedded server is imported: a folder that was never used answers at once.
+    if not settings.data.is_dir():
+        return None
+    from swarmd.adapters.embedded import live_socket
+
+    return live_socket(settings.data)
+
+
+def living(settings: Settings) -> Target:
+    """As `live`. Raises `StoreUnavailableError` where nothing runs."""
+    target = live(settings)
+    if target is None:
+        raise StoreUnavailableError(
+            f"no swarm is running in {settings.data}",
+            hint="start one with `swarmd up`, or name its server with REDIS_URL",
+        )
+    return target
+
+
+@contextmanager
+def looked_at(settings: Settings) -> Iterator[tuple[Target, bool]]:
+    """A server to look at, and whether it is there only for this moment."""
+    target = live(settings)
+    if target is not None:
+        yield target, False
+        return
+    from swarmd.adapters.embedded import momentary
+
+    with momentary(settings.data) as started:
+        yield started, True
+
+
+@contextmanager
+def sight_of(settings: Settings, target: Target, *, as_json: bool) -> Iterator[Sight]:
+    view = view_of(target, settings.namespace)
+    try:
+        yield Sight(view, Ink.of(sys.stdout, os.environ), as_json)
+    finally:
+        view.close()
+
+
+@contextmanager
+def bell_at(settings: Settings, target: Target, *channels: Channel) -> Iterator[Bell]:
+    bell = bell_of(target, settings.namespace, *channels)
+    try:
+        yield bell
+    finally:
+        bell.close()
+
+
+# --- whole verbs, as both entrances call them -------------------------------------------------
+
+
+def look(settings: Settings, as_json: bool, see: Callable[[Sight], Exit]) -> Exit:
+    with looked_at(settings) as (target, _), sight_of(settings, target, as_json=as_json) as sight:
+        return see(sight)
+
+
+def health(settings: Settings, as_json: bool, part: str | None = None) -> Exit:
+    """Never starts a server: one that nobody runs is not healthy."""
+    with sight_of(settings, living(settings), as_json=as_json) as sight:
+        return health_of(sight, part=part, host_name=os.uname().nodename)
+
+
+def version(as_json: bool) -> None:
+    from swarmd import __version__
+
+    print(f'{{"version": "{__version__}"}}' if as_json else __version__)

@@ -1,0 +1,169 @@
+"""Text for terminals: neutralised, measured, laid out in columns. Pure, and without rich.
+
+Most of what is shown was written by models, which were fed by the world: a control character in
+it could retitle the terminal, fill the clipboard (OSC 52), print a link that lies (OSC 8) or hide
+a line. Invariant: text that passed through `plain` moves no cursor and changes no state of a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TextIO
+
+# C0 without tab and newline, DEL, C1 (an 8-bit CSI is one character there), the characters that
+# reorder what stands around them, line separators, and halves of surrogate pairs (no encoder takes them).
+_HARMFUL: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def plain(text: str, *, multiline: bool = False) -> str:
+    """The text with what a terminal would obey made visible, `\\x1b` for an escape."""
+    safe = _HARMFUL.sub(_escape, text.replace("\r\n", "\n"))
+    return safe if multiline else safe.replace("\n", " ").replace("\t", " ")
+
+
+def width_of(text: str) -> int:
+    """Columns that the text takes; a wide character takes two and a combining one none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def excerpt(text: str, columns: int) -> str:
+    """The beginning of the text on one line of at most so many columns."""
+    line = " ".join(plain(text[: 8 * columns]).split())
+    if width_of(line) <= columns and len(text) <= 8 * columns:
+        return line
+    while line and width_of(line) > columns - 1:
+        line = line[:-1]
+    return line.rstrip() + "…"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns as `kubectl` sets them. The last column is not padded, so that nothing trails."""
+    lines = [list(headings), *([plain(cell) for cell in row] for row in rows)]
+    widths = [max(width_of(line[column]) for line in lines) for column in range(len(headings))]
+    return ["   ".join(_padded(line, widths)).rstrip() for line in lines]
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths, strict=True)]
+
+
+def ago(at: str, now: datetime) -> str:
+    """How long ago an ISO time was: `8s`, `5m`, `3h`, `2d`; empty for what is no time."""
+    try:
+        seconds = max(0, int((now - datetime.fromisoformat(at)).total_seconds()))
+    except (ValueError, TypeError):
+        return ""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+# --- colour and characters --------------------------------------------------------------------
+
+STYLES: Final[Mapping[str, str]] = {
+    "dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36",
+}  # fmt: skip
+
+_STATE_STYLES: Final[Mapping[str, str]] = {
+    "starting": "cyan", "live": "green", "frozen": "blue", "draining": "yellow", "terminated": "dim",
+    "docketed": "dim", "debating": "cyan", "working": "green", "reviewing": "cyan",
+    "delivered": "green", "rejected": "yellow", "failed": "red", "cancelled": "yellow", "exhausted": "red",
+}  # fmt: skip
+
+_GLYPHS: Final[Mapping[str, tuple[str, str]]] = {
+    "starting": ("◔", "+"), "live": ("●", "*"), "frozen": ("◆", "="), "draining": ("◐", "~"),
+    "terminated": ("○", "-"),
+}  # fmt: skip
+
+
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """`NO_COLOR`, then `FORCE_COLOR`, then whether a terminal that can is there."""
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and environ.get("TERM") != "dumb"
+
+
+class Ink:
+    """What one stream can show: colours or none, Unicode or ASCII, and how many columns."""
+
+    __slots__ = ("columns", "is_coloured", "is_unicode")
+
+    def __init__(self, *, is_coloured: bool = False, is_unicode: bool = True, columns: int = 100) -> None:
+        self.is_coloured = is_coloured
+        self.is_unicode = is_unicode
+        self.columns = columns
+
+    @classmethod
+    def of(cls, stream: TextIO, environ: Mapping[str, str]) -> Ink:
+        encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
+        return cls(
+            is_coloured=wants_colour(stream, environ),
+            is_unicode=encoding.startswith("utf"),
+            columns=columns_of(stream, environ),
+        )
+
+    def paint(self, text: str, style: str) -> str:
+        """`text` must be neutralised already: the colour's own escapes come after."""
+        if not self.is_coloured or style not in STYLES:
+            return text
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
+
+    def state(self, state: str) -> str:
+        """A state as glyph and word: never by colour alone."""
+        word = plain(state)
+        glyph = _GLYPHS.get(state, ("?", "?"))[0 if self.is_unicode else 1]
+        return self.paint(f"{glyph} {word}", _STATE_STYLES.get(state, ""))
+
+    def word(self, state: str) -> str:
+        return self.paint(plain(state), _STATE_STYLES.get(state, ""))
+
+    def branches(self) -> tuple[str, str, str, str]:
+        """Tee, corner, bar and gap of a drawn tree."""
+        return ("├─ ", "└─ ", "│  ", "   ") if self.is_unicode else ("|- ", "`- ", "|  ", "   ")
+
+
+def columns_of(stream: TextIO, environ: Mapping[str, str]) -> int:
+    """A pipe has no width: rows are then not cut short, for a program reads them."""
+    if environ.get("COLUMNS", "").isdecimal():
+        return max(40, int(environ["COLUMNS"]))
+    try:
+        return max(40, os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return 160
+
+
+# --- amounts ----------------------------------------------------------------------------------
+
+
+def number(value: int) -> str:
+    """`950`, `12.4k`, `3.1M`: three figures are what a person compares."""
+    if abs(value) < 10_000:
+        return str(value)
+    if abs(value) < 1_000_000:
+        return f"{value / 1_000:.1f}k"
+    return f"{value / 1_000_000:.1f}M"
+
+
+def amounts(spent: Mapping[str, Any]) -> str:
+    """`12.4k tokens, 31 calls`; what is nothing is left out."""
+    said = [f"{number(int(value))} {plain(kind)}" for kind, value in spent.items() if value]
+    return ", ".join(said) or "nothing"

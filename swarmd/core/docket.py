@@ -1,0 +1,260 @@
+"""Missions: what was handed in, what is wrong with it, and how one begins and ends. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError
+
+from swarmd.core.board import Procedure
+from swarmd.core.law import fence
+from swarmd.core.messages import Message
+from swarmd.core.moves import Amounts, Path, Written
+from swarmd.core.names import (
+    ID_PATTERN,
+    RESULTS,
+    SOB,
+    Kind,
+    MissionId,
+    MissionState,
+    Rule,
+)
+from swarmd.core.swarm import (
+    KINDS,
+    AccountOpened,
+    BoardSet,
+    Draft,
+    Mission,
+    MissionClosed,
+    MissionSet,
+    Moment,
+    Post,
+    Swarm,
+    entry,
+    epoch_of,
+)
+
+# A mission is a text for people and models: more than this is a file, and belongs in the knowledge folder.
+MISSION_BYTES_MAX: Final = 1_000_000
+RESULT_NAME: Final = "the mission"
+
+# Control characters but newline and tab, and what a server's bytes become that are not UTF-8.
+_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
+
+
+class MissionRequest(Written):
+    """A mission as handed in. `budget` caps by kind; `files` are names under the knowledge folder."""
+
+    mission: str
+    id: str = ""
+    budget: Amounts = Field(default_factory=dict)
+    deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    files: tuple[Path, ...] = Field((), max_length=512)
+
+    @property
+    def digest(self) -> str:
+        """Of the content: the same id with the same digest is the same mission."""
+        content = self.model_dump(mode="json", exclude={"id"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """What a text heard at the entrance says, as fields of the stream; `raw` keeps what cannot be read.
+
+    Only its form is looked at here: what the fields say is judged when they are read from the stream.
+    """
+    if not text.lstrip().startswith("{"):
+        return {"mission": text}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {"raw": text}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        return {"raw": text}
+    return {key: part if isinstance(part, str) else json.dumps(part) for key, part in value.items()}
+
+
+def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
+    """The mission of a stream entry, or what is wrong with it in one sentence."""
+    if "raw" in fields:
+        return "a text that starts with { must be a valid JSON object with the field mission"
+    text = fields.get("mission", "")
+    if len(text.encode(errors="replace")) > MISSION_BYTES_MAX:
+        return f"larger than {MISSION_BYTES_MAX:,} bytes: put the material into the knowledge folder"
+    if not text.strip():
+        return "empty: say what is to be done"
+    if _NOT_TEXT.search(text):
+        return "not text: it has control characters or is not UTF-8"
+    values: dict[str, Any] = dict(fields)
+    for name in ("budget", "deadline_s", "files"):
+        if name in values:
+            try:
+                values[name] = json.loads(values[name])
+            except (ValueError, RecursionError):
+                return f"{name}: not JSON"
+    if values.get("id") and not ID_PATTERN.fullmatch(values["id"]):
+        return "id: must be 1 to 64 of A-Z a-z 0-9 _ -"
+    try:
+        return MissionRequest.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def admit(draft: Draft, request: MissionRequest | str, *, fault: str = "", files: Sequence[str] = ()) -> None:
+    """Docket a mission, or reject it. `files` are what its names stand for; `fault` is why they do not."""
+    if isinstance(request, str):
+        return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, request)
+    id = MissionId(request.id or draft.moment.new_id("m"))
+    known = draft.swarm.missions.get(id)
+    if known is not None:
+        if known.digest == request.digest:
+            return None
+        return _conflict(draft, id)
+    if fault:
+        return _turn_away(draft, id, Rule.MISSION_INVALID, fault)
+    defaults = draft.swarm.declared.limits
+    budget = {kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS}  # type: ignore[call-overload]  # KINDS are the keys
+    mission = Mission(
+        id=id, text=request.mission, state=MissionState.DOCKETED, budget=budget, files=tuple(files),
+        asked_files=request.files, digest=request.digest, created=draft.moment.stamp,
+        deadline=draft.moment.now + (request.deadline_s or defaults.deadline_seconds),
+    )  # fmt: skip
+    draft.add(
+        MissionSet(mission),
+        entry(
+            draft.moment, "docketed", f"mission {id} docketed", actor="operator", mission=id,
+            budget=budget, digest=request.digest, files=list(files)[:50],
+        ),
+    )  # fmt: skip
+    return None
+
+
+def admit_known(draft: Draft, request: MissionRequest, ended: Mapping[str, str]) -> None:
+    """The id is an ended mission's: the same content is the same mission, other content is refused."""
+    if ended.get("digest") != request.digest:
+        _conflict(draft, MissionId(request.id))
+
+
+def _conflict(draft: Draft, id: MissionId) -> None:
+    # Told under an id of its own: whoever waits for the first mission of this id must not take it for that one's end.
+    refused = MissionId(draft.moment.new_id("m"))
+    _turn_away(draft, refused, Rule.MISSION_CONFLICT, f"id {id} is a mission with other content")
+
+
+def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str) -> None:
+    mission = Mission(
+        id=id, text="", state=MissionState.REJECTED, budget=dict.fromkeys(KINDS, 0), reason=f"{rule}: {why}",
+        created=draft.moment.stamp, ended=draft.moment.stamp,
+    )  # fmt: skip
+    draft.add(
+        MissionClosed(mission, _forget_at(draft)),
+        Post(RESULTS, result(mission, draft.moment, spent={})),
+        entry(draft.moment, "rejected", f"mission {id}: {why}", actor="supervisor", mission=id, rule=rule),
+    )
+
+
+def open_next(draft: Draft) -> list[MissionId]:
+    """Take missions from the docket, the oldest first, as many as the board has at once."""
+    swarm, opened = draft.swarm, []
+    waiting = sorted(
+        (m for m in swarm.missions.values() if m.state is MissionState.DOCKETED and m.ending is None),
+        key=lambda m: (m.created, m.id),
+    )
+    for mission in waiting:
+        if len(swarm.boards) >= swarm.declared.board.missions_at_once:
+            break
+        free = swarm.free.get(SOB, {})
+        short = [kind for kind in KINDS if free.get(kind, 0) < mission.budget[kind]]
+        if short:
+            why = ", ".join(
+                f"{kind}: {mission.budget[kind]} asked, {free.get(kind, 0)} free" for kind in short
+            )
+            end(
+                draft, mission, MissionState.EXHAUSTED, f"{Rule.BUDGET_EXHAUSTED}: of the swarm's root, {why}"
+            )
+            continue
+        draft.add(
+            AccountOpened(mission.id, SOB, mission.budget, own_slot=False),
+            MissionSet(replace(mission, state=MissionState.DEBATING)),
+            BoardSet(mission.id, Procedure()),
+            entry(
+                draft.moment,
+                "opened",
+                f"the board takes up mission {mission.id}",
+                actor="clerk",
+                mission=mission.id,
+            ),
+        )
+        opened.append(mission.id)
+    return opened
+
+
+def end(
+    draft: Draft,
+    mission: Mission,
+    state: MissionState,
+    reason: str,
+    *,
+    text: str = "",
+    by: str = "board",
+    order: str = "",
+) -> None:
+    """Decide a mission's end: its subtree is fenced now; the result is told when that is done."""
+    if mission.ending is not None:
+        return
+    draft.add(MissionSet(replace(mission, ending=state, reason=reason, result=text)))
+    draft.add(
+        *fence(
+            draft.swarm,
+            mission.id,
+            reason=f"mission {state}",
+            by=by,
+            moment=draft.moment,
+            mission=mission.id,
+            order=order,
+        )
+    )
+
+
+def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
+    """The last step: nothing lives below it and its account is closed; now the result is told."""
+    assert mission.ending is not None
+    ended = replace(mission, state=mission.ending, ended=draft.moment.stamp)
+    draft.add(
+        MissionClosed(ended, _forget_at(draft)),
+        Post(RESULTS, result(ended, draft.moment, spent=spent)),
+        entry(
+            draft.moment, "ended", f"mission {mission.id} {ended.state}: {mission.reason}"[:2000], actor="supervisor",
+            mission=mission.id, state=ended.state.value, spent=dict(spent),
+        ),
+    )  # fmt: skip
+
+
+def result(mission: Mission, moment: Moment, *, spent: Mapping[str, int]) -> Message:
+    """The message on `swarm:results`: the text is the result, or why there is none."""
+    return Message(
+        sender=SOB, kind=Kind.RESULT, mission=mission.id, at=moment.stamp,
+        text=mission.result or mission.reason,
+        data={
+            "state": mission.state.value, "reason": mission.reason, "spent": dict(spent),
+            "files": list(mission.files),
+        },
+    )  # fmt: skip
+
+
+def _forget_at(draft: Draft) -> float:
+    return draft.moment.now + draft.swarm.declared.limits.retention_seconds
+
+
+def overdue(swarm: Swarm, now: float) -> list[Mission]:
+    return [m for m in swarm.missions.values() if m.ending is None and m.deadline and m.deadline <= now]
+
+
+def age_seconds(mission: Mission, now: float) -> float:
+    return now - epoch_of(mission.created)

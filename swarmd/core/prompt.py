@@ -1,0 +1,120 @@
+"""What a model is told. The shared part comes first and the persona last, so that prompt caches hit. Pure.
+
+Everything that came from outside stands between marks that say from whom: it is data. Only the typed
+moves of the answer command anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from swarmd.core.messages import Message
+from swarmd.core.moves import Charter
+from swarmd.core.rules import Declarations, Role
+
+ROOM_MESSAGES_MAX: Final = 60  # of a debate: what a seat sees of this mission's part of the room
+_TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
+
+Exchange = list[tuple[Literal["user", "assistant"], str]]
+
+
+def shared(declared: Declarations, mission_text: str, *, is_seat: bool) -> str:
+    parts = [declared.constitution, declared.handbook]
+    if is_seat:
+        parts.append(declared.procedures)
+    parts.append(f"# The mission\n{quoted('mission', mission_text)}")
+    return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def persona_of_seat(declared: Declarations, name: str) -> str:
+    persona = declared.personas.get(name)
+    return persona.text if persona is not None else f"You are {name}, a seat of the board."
+
+
+def persona_of_agent(name: str, id: str, tier: int, parent: str, role: Role, charter: Charter) -> str:
+    """The instruction set: methodology, goals, definition of done, KPIs; the role's where the charter has none."""
+    lines = [
+        f"You are {name} ({id}), {role.name} at tier {tier}; your supervisor is {parent}.", role.summary,
+        f"## Your task\n{charter.task}",
+        f"## Methodology\n{charter.methodology or role.methodology}",
+    ]  # fmt: skip
+    for title, items in (("Goals", charter.goals or role.goals), ("KPIs", charter.kpis or role.kpis)):
+        if items:
+            lines.append(f"## {title}\n" + "\n".join(f"- {item}" for item in items))
+    if charter.done or role.done:
+        lines.append(f"## Definition of done\n{charter.done or role.done}")
+    return "\n\n".join(lines)
+
+
+def quoted(what: str, text: str) -> str:
+    """Data between marks that it cannot close: the closing mark is taken out of it."""
+    shown = text if len(text) <= _TEXT_SHOWN_MAX else text[:_TEXT_SHOWN_MAX] + "\n[… cut]"
+    mark = f"</{what}>"
+    return f"<{what}>\n{shown.replace(mark, '')}\n{mark}"
+
+
+def mail_text(mail: Sequence[Mapping[str, Any]]) -> str:
+    parts = []
+    for item in mail:
+        data = {k: v for k, v in item["data"].items() if k not in ("v",)}
+        facts = f"\ndata: {json.dumps(data, ensure_ascii=False)}" if data else ""
+        parts.append(f"mail kind: {item['kind']} from {item['from']}{facts}\n{quoted('text', item['text'])}")
+    return "\n\n".join(parts)
+
+
+def exchange_of(entries: Sequence[Mapping[str, Any]]) -> Exchange:
+    """Memory and steps as turns of a conversation; neighbours of one side are joined."""
+    found: Exchange = []
+    for item in entries:
+        for side, text in _sides(item):
+            if found and found[-1][0] == side:
+                found[-1] = (side, f"{found[-1][1]}\n\n{text}")
+            else:
+                found.append((side, text))
+    return found
+
+
+def _sides(item: Mapping[str, Any]) -> Exchange:
+    if "mail" in item:
+        return [("user", mail_text(item["mail"]))]
+    if "moves" in item:
+        return [("assistant", json.dumps({"moves": item["moves"]}, ensure_ascii=False))]
+    if "results" in item:
+        return [("user", f"results:\n{quoted('results', json.dumps(item['results'], ensure_ascii=False))}")]
+    said: Exchange = [("assistant", item["said"])] if item.get("said") else []
+    return [*said, ("user", f"Your last answer could not be used: {item['correction']}\nAnswer again.")]
+
+
+def room_text(room: Sequence[Message]) -> str:
+    lines = [f"{m.sender} ({m.kind}): {m.text}" for m in room[-ROOM_MESSAGES_MAX:]]
+    return quoted("room", "\n".join(lines))
+
+
+def call_text(phase: str, call: Mapping[str, Any], files: Sequence[str]) -> str:
+    """What the clerk asks a seat."""
+    lines = [f"phase: {phase}", f"motion: {call['motion_number']}"]
+    if files:
+        shown = ", ".join(files[:200])
+        lines.append(f"files of the mission: {shown}" + (" …" if len(files) > 200 else ""))
+    if call.get("motion"):
+        lines.append(quoted("motion", json.dumps(call["motion"], ensure_ascii=False)))
+    reports = call.get("reports") or ()
+    if reports:
+        lines.append("reports: " + ", ".join(report["agent"] for report in reports))
+        lines += [quoted("report", f"{r['agent']} {r['name']}\n{r['text']}") for r in reports]
+        lines.append(f"sent back {call['sent_back']} of at most {call['send_backs_max']} times")
+    if call.get("refusal"):
+        lines.append(f"The last motion was not carried out: {call['refusal']}")
+    lines.append(_ASK[phase])
+    return "\n".join(lines)
+
+
+_ASK: Final = {
+    "propose": "Propose one motion: charter executives, or reject the mission with what is missing.",
+    "review": "The executives have reported. Propose one motion: deliver, direct (send back), charter more, "
+    "terminate, or reject.",
+    "debate": "Speak to the motion: argue once.",
+    "vote": "Vote on the motion: yes, no or abstain, with your reason.",
+}

@@ -1,0 +1,28 @@
+"""Times of the runtime's own mechanics, with their relations asserted. Declared bounds are in `rules`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# A host's and the supervisor's lease, by the server's clock, and how often it is renewed: two renewals
+# may be lost before it ends.
+LEASE_SECONDS: Final = 10.0
+RENEW_SECONDS: Final = 3.0
+
+# A lost ring costs this at most: so often a process asks which channels have moved.
+SWEEP_SECONDS: Final = 1.0
+
+# How long the supervisor waits for a ring before it looks at deadlines, hosts and the entrance.
+TICK_SECONDS: Final = 0.25
+
+# A question to the server that took longer says nothing about whether hosts are silent: patience starts anew.
+SLOW_SECONDS: Final = 2.0
+
+# How long ended tasks are given to unwind when a host ends a subtree, and calls to settle when cancelled.
+UNWIND_SECONDS: Final = 4.0
+SETTLE_SECONDS: Final = 3.0
+
+assert 3 * RENEW_SECONDS < LEASE_SECONDS
+assert TICK_SECONDS < SWEEP_SECONDS < RENEW_SECONDS
+assert SLOW_SECONDS < LEASE_SECONDS / 2
+assert UNWIND_SECONDS < 5.0  # reconcile.WORD_SECONDS: the host's word must be able to come in time

@@ -1,0 +1,267 @@
+"""A turn, without the world: what wakes an agent, what its prompt says, what its moves mean. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+from swarmd.core.law import covers_file
+from swarmd.core.lineage import Agent, missions_rooms
+from swarmd.core.messages import Message
+from swarmd.core.moves import (
+    Argue,
+    Direct,
+    ListSubtree,
+    Move,
+    Propose,
+    ReadFile,
+    Report,
+    Say,
+    SearchFiles,
+    Spawn,
+    Terminate,
+    Think,
+    Vote,
+    WriteFile,
+)
+from swarmd.core.names import (
+    BOARD_ROOM,
+    REQUESTS,
+    Channel,
+    Kind,
+    MissionId,
+    Rule,
+    down,
+    inbox,
+    up,
+)
+from swarmd.core.privileges import is_covered
+from swarmd.core.requests import FailedRequest, SpawnRequest, TerminateRequest
+from swarmd.core.rules import Room
+from swarmd.core.swarm import Denied
+
+# What a turn takes from a mailbox at most; the rest waits for the next.
+MAIL_MAX: Final = 64
+# What an agent remembers of earlier turns, as JSON: a few times a large prompt's share of a small model's window.
+MEMORY_CHARS_MAX: Final = 96_000
+
+_PHASE_MOVE: Final = {"propose": "propose", "review": "propose", "debate": "argue", "vote": "vote"}
+
+Output = tuple[Channel, Message]
+Use = ListSubtree | ReadFile | SearchFiles | WriteFile
+
+
+# --- mailbox ----------------------------------------------------------------------------------
+
+
+def concerns(agent: Agent, message: Message) -> bool:
+    """Is the message for this agent to read at all? Its own posts and directives to a sibling are not."""
+    if message.sender == agent.id:
+        return False
+    if agent.is_seat:
+        # What is said in the board's room it reads there when it is called, this mission's part only.
+        return message.channel == inbox(agent.id)
+    if agent.parent is not None and message.channel == down(agent.parent):
+        return message.to in ("", "*", agent.id)
+    return True
+
+
+def wakes(agent: Agent, message: Message, rooms: Mapping[str, Room]) -> bool:
+    """Inbox, directives, reports and mentions wake an agent; other posts in its rooms wait for its next turn.
+
+    Seats are woken by the clerk's call alone.
+    """
+    if agent.is_seat:
+        return message.kind is Kind.CALL
+    if not message.channel.startswith("room:"):
+        return True
+    if f"@{agent.name}" in message.text or f"@{agent.id}" in message.text:
+        return True
+    return any(
+        declared.wakes == "all"
+        for declared, channel in missions_rooms(agent, rooms)
+        if channel == message.channel
+    )
+
+
+def take(agent: Agent, waiting: Sequence[Message]) -> list[Message]:
+    """What one turn answers: everything, within bounds; a seat's ends with the first call, for each is answered alone."""
+    taken = []
+    for message in waiting[:MAIL_MAX]:
+        taken.append(message)
+        if agent.is_seat and message.kind is Kind.CALL:
+            break
+    return taken
+
+
+def functions_of(agent: Agent, role_functions: Sequence[str], phase: str | None) -> tuple[str, ...]:
+    return (_PHASE_MOVE[phase],) if phase is not None else tuple(role_functions)
+
+
+# --- actions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Who acts, on what: all that the meaning of a move depends on."""
+
+    agent: Agent
+    mission: MissionId
+    files: tuple[str, ...]
+    rooms: Mapping[str, Room]
+    children: tuple[Agent, ...]
+    spawn_keys: frozenset[str]  # of spawns in the same reply
+    hops: int
+    at: str
+    motion_number: int = 0
+    phase: str = ""
+
+
+def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # noqa: PLR0912 - one row a move
+    """What a move means: messages to commit, a function to use, a refusal; `None` for a thought.
+
+    A directive to the key of a spawn in the same reply travels with that spawn (see `spawn_requests`).
+    """
+    match move:
+        case Say():
+            return _say(move, acting)
+        case Direct():
+            return _direct(move, acting)
+        case Report():
+            return _report(move, acting)
+        case Spawn():
+            return []  # gathered by `spawn_requests`, with its directives
+        case Terminate():
+            return [_request(acting, TerminateRequest(agent=move.agent, reason=move.reason).model_dump())]
+        case Think():
+            return None
+        case ListSubtree():
+            return move
+        case ReadFile(path=path) | WriteFile(path=path):
+            return _file_refusal(path, move, acting) or move
+        case SearchFiles(files=wanted):
+            foreign = [name for name in wanted if not _may_read(name, acting)]
+            return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours") if foreign else move
+        case Propose(motion=motion):
+            return [_speech(acting, Kind.PROPOSAL, motion.reason, motion=motion.model_dump(mode="json"))]
+        case Argue(text=text):
+            return [_speech(acting, Kind.ARGUMENT, text)]
+        case Vote(choice=choice, reason=reason):
+            return [_speech(acting, Kind.VOTE, reason, choice=choice)]
+        case _:
+            assert_never(move)
+
+
+def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
+    """Every spawn of a reply, with the directives that the reply gives under its key."""
+    found = []
+    for move in moves:
+        if isinstance(move, Spawn):
+            texts = tuple(m.text for m in moves if isinstance(m, Direct) and m.to == move.key)
+            request = SpawnRequest(
+                key=move.key, charter=move.charter, directives=texts, tier=move.tier, parent=move.parent
+            )
+            found.append(_request(acting, request.model_dump(mode="json")))
+    return found
+
+
+def failed(acting: Acting, detail: str, rule: Rule | None = None) -> Output:
+    """The runtime gives this agent up; the supervisor ends it and tells its superior."""
+    request = FailedRequest(rule=rule.value if rule else "", detail=detail[:2000], mission=acting.mission)
+    return _request(acting, request.model_dump())
+
+
+def _message(acting: Acting, kind: Kind, text: str, *, to: str = "", **data: Any) -> Message:
+    return Message(
+        sender=acting.agent.id, to=to, kind=kind, mission=acting.mission, at=acting.at, text=text, data=data,
+        hops=acting.hops, incarnation=acting.agent.incarnation,
+    )  # fmt: skip
+
+
+def _request(acting: Acting, data: Mapping[str, Any]) -> Output:
+    return REQUESTS, _message(acting, Kind.REQUEST, str(data["type"]), **data)
+
+
+def _speech(acting: Acting, kind: Kind, text: str, **data: Any) -> Output:
+    speech = _message(acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data)
+    return BOARD_ROOM, speech
+
+
+def _say(move: Say, acting: Acting) -> list[Output] | Denied:
+    for declared, channel in missions_rooms(acting.agent, acting.rooms):
+        if move.room not in (declared.name, channel.removeprefix("room:")):
+            continue
+        if not is_covered(f"room/{declared.name}/say", acting.agent.privileges):
+            return Denied(Rule.PRIVILEGE_USE, f"room/{declared.name}/say")
+        if len(move.text) > declared.text_max:
+            return Denied(
+                Rule.CHANNEL, f"a post in {declared.name} has at most {declared.text_max} characters"
+            )
+        return [(channel, _message(acting, Kind.SAY, move.text))]
+    return Denied(Rule.CHANNEL, f"you are no member of a room {move.room}")
+
+
+def _direct(move: Direct, acting: Acting) -> list[Output] | Denied:
+    if move.to in acting.spawn_keys:
+        return []
+    channel = down(acting.agent.id)
+    if move.to == "*":
+        return [(channel, _message(acting, Kind.DIRECTIVE, move.text, to="*"))]
+    for attribute in ("id", "key", "name"):
+        for child in acting.children:
+            if getattr(child, attribute) == move.to:
+                return [(channel, _message(acting, Kind.DIRECTIVE, move.text, to=child.id))]
+    return Denied(Rule.UNKNOWN_AGENT, f"{move.to} is no living child of yours")
+
+
+def _report(move: Report, acting: Acting) -> list[Output]:
+    assert acting.agent.parent is not None
+    message = _message(
+        acting, Kind.REPORT, move.text, to=acting.agent.parent, done=move.done, files=list(move.files),
+        name=acting.agent.name,
+    )  # fmt: skip
+    return [(up(acting.agent.parent), message)]
+
+
+def _may_read(name: str, acting: Acting) -> bool:
+    return any(covers_file(holder, name) for holder in acting.files)
+
+
+def _file_refusal(path: str, move: ReadFile | WriteFile, acting: Acting) -> Denied | None:
+    # What agents of the mission wrote is the mission's: only the files it was given are handed out one by one.
+    if isinstance(move, WriteFile) or path.startswith("work/") or _may_read(path, acting):
+        return None
+    return Denied(Rule.PRIVILEGE_USE, f"file {path} is not yours")
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def remember(memory: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
+    """The memory after a turn, as JSON; the oldest entries go where it would be too long."""
+    entries = [json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in (*memory, *new)]
+    while entries and sum(map(len, entries)) + len(entries) > MEMORY_CHARS_MAX:
+        entries.pop(0)
+    return f"[{','.join(entries)}]" if entries else ""
+
+
+def recall(memory: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple(json.loads(memory)) if memory else ()
+
+
+def mail_entry(messages: Sequence[Message]) -> dict[str, Any]:
+    """Mail as memory keeps it."""
+    return {
+        "mail": [
+            {
+                "from": m.sender,
+                "kind": m.kind.value,
+                "text": m.text,
+                "data": dict(m.data),
+                "channel": m.channel,
+            }
+            for m in messages
+        ]
+    }

@@ -1,0 +1,149 @@
+"""Log lines: to standard error, for people on a terminal and as JSON lines elsewhere, without secrets.
+
+Invariant: no line leaves this process with a known secret, something shaped like an API key, or the
+password of a URL in it, whichever field, argument or traceback it came in with.
+
+structlog costs some 80 ms to import. It is imported when a process configures its logs or writes its first
+line, so verbs that only look and have nothing to say never pay for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger, Processor
+
+MASK: Final = "***"
+_SECRET_MIN: Final = 6
+"""A shorter "secret" would be found inside ordinary words and mask half of the line."""
+
+_KEY_SHAPED: Final = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}")
+_BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}")
+_URL_PASSWORD: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+@")
+
+
+class Masking:
+    """The processor that takes secrets out of everything that a line will show."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # Longest first: a secret that is the beginning of another would leave the other's rest.
+        known = sorted({s for s in secrets if len(s) >= _SECRET_MIN}, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def text(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
+        text = _BEARER.sub(rf"\1{MASK}", text)
+        return _KEY_SHAPED.sub(f"sk-{MASK}", text)
+
+    def value(self, value: object) -> object:
+        """Text anywhere inside containers is masked; what is not plain data is shown as its masked `str`."""
+        if isinstance(value, str):
+            return self.text(value)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {self.text(str(k)): self.value(v) for k, v in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(v) for v in value]
+        return self.text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+
+    def __call__(
+        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        for name in event:
+            # structlog's own: the stdlib record behind a foreign line, taken out before rendering.
+            if not name.startswith("_"):
+                event[name] = self.value(event[name])
+        return event
+
+
+def configure(
+    *,
+    level: str = "info",
+    form: Literal["auto", "console", "json"] = "auto",
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Sends all log lines of this process, those of libraries included, to `stream` (standard error).
+
+    `auto` is console where the stream is a terminal. Libraries are heard from `warning` up whatever the
+    level, since what they say below that is about themselves (and, of HTTP clients, holds whole requests).
+    """
+    import structlog
+
+    processors = _configure_own(level, form, Masking(secrets), stream)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *processors],
+        )
+    )
+    logging.basicConfig(level=max(_number(level), logging.WARNING), handlers=[handler], force=True)
+
+
+def logger(name: str) -> FilteringBoundLogger:
+    """The logger of a module: `logs.logger(__name__)` where a line is written, not at import.
+
+    Where nothing was configured, structlog's own default would print to standard output, which is for data.
+    """
+    import structlog
+
+    if not structlog.is_configured():
+        _configure_own("info", "auto", Masking(), None)
+    bound: FilteringBoundLogger = structlog.get_logger().bind(logger=name)
+    return bound
+
+
+def _configure_own(level: str, form: str, masking: Masking, stream: TextIO | None) -> list[Processor]:
+    import structlog
+
+    processors = [*_before_rendering(masking), *_renderer(form, stream or sys.stderr)]
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, *processors],
+        wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
+        # Looked up for each line: whoever replaces standard error (a progress display) means this too.
+        logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    return processors
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def _before_rendering(masking: Masking) -> list[Processor]:
+    import structlog
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        # The traceback becomes text before the masking, so that it is masked too.
+        structlog.processors.format_exc_info,
+        masking,
+    ]
+
+
+def _renderer(form: str, stream: TextIO) -> list[Processor]:
+    import structlog
+
+    is_terminal = stream.isatty()
+    if form == "json" or (form == "auto" and not is_terminal):
+        return [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
+    has_colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    # The plain formatter: rich's would print the local variables of each frame, prompts and keys included.
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=has_colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+        )
+    ]

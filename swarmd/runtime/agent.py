@@ -1,0 +1,384 @@
+"""One agent's turn: everything that waits, a thought or several, their moves, one commit.
+
+Decided in `core.turn`, said in `core.prompt`; here it is only waited for. Nothing of a turn is visible
+before its commit, and a turn that is done again under its number changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, assert_never
+
+import anyio.to_thread
+import structlog
+
+from swarmd.core import prompt as words
+from swarmd.core.lineage import Agent
+from swarmd.core.messages import Message, order_of
+from swarmd.core.moves import ListSubtree, Move, ReadFile, SearchFiles, Spawn, Think, WriteFile
+from swarmd.core.names import BOARD_ROOM, FIRST, AgentState, Channel, Kind, MissionId, Rule, StreamId
+from swarmd.core.rules import Declarations
+from swarmd.core.swarm import Denied, Mission
+from swarmd.core.turn import (
+    Acting,
+    Output,
+    Use,
+    act,
+    failed,
+    functions_of,
+    mail_entry,
+    recall,
+    remember,
+    spawn_requests,
+    take,
+)
+from swarmd.errors import WorkspaceError
+from swarmd.ports import Call, Child, Files, Prompt, RefusedByStore, Turn, Usage, View, WorkerStore
+from swarmd.runtime.mind import Mind, ThoughtFailedError
+from swarmd.runtime.residents import Resident
+from swarmd.runtime.steps import Journal, NotAllowedError
+
+log = structlog.get_logger(__name__)
+
+# Of the board's room, to find one mission's part in it.
+_ROOM_READ: Final = 400
+_SEAT_OUTPUT_TOKENS: Final = 4_000
+# Passages of one search, as a model sees them.
+_PASSAGE_CHARS_MAX: Final = 2_000
+
+_KIND_OF: Final[dict[type, tuple[str, str]]] = {
+    ListSubtree: ("list", ""),
+    ReadFile: ("read", "tool/file/read"),
+    SearchFiles: ("search", "tool/file/search"),
+    WriteFile: ("write", "tool/file/write"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every turn of this process needs."""
+
+    store: WorkerStore
+    declared: Declarations
+    files: Files | None
+    mind: Callable[[str], Awaitable[Mind]]
+    stamp: Callable[[], str]
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """A turn in the making."""
+
+    mail: list[Message]
+    steps: list[Mapping[str, Any]] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+
+
+async def take_turn(world: World, resident: Resident) -> None:
+    """Answer what waits. Raises `NotAllowedError` where the agent is no longer this host's or may no longer act."""
+    mail = _mail_of(resident)
+    call = next((m for m in mail if m.kind is Kind.CALL), None) if resident.agent.is_seat else None
+    mission = await _mission_of(world, resident.agent, call)
+    gathered = _Gathered(mail)
+    positions = _positions_after(resident, mail)
+    hops = max((m.hops for m in mail), default=0) + 1
+    acting = await _acting(world, resident.agent, mission, call, hops)
+    if mission is not None and mission.ending is None and not mission.state.is_ended:
+        journal = Journal(
+            world.store, resident.hold, resident.turn + 1, _account(resident.agent, mission),
+            _segments(resident.agent, mission), json.dumps(positions), world.stamp,
+        )  # fmt: skip
+        try:
+            await _think_and_act(world, resident, journal, acting, mission, call, gathered)
+        except NotAllowedError as no:
+            # A seat outlives the missions it serves: one that ended under its thought is answered with nothing.
+            if not (resident.agent.is_seat and no.rule is Rule.FENCED):
+                raise
+            gathered.outputs.clear()
+    await _commit(world, resident, positions, gathered, hops)
+
+
+async def abandon_turn(world: World, resident: Resident, why: str) -> None:
+    """Commit a turn that says only that the agent failed, so that what made it fail is not met again."""
+    mail = _mail_of(resident)
+    call = next((m for m in mail if m.kind is Kind.CALL), None)
+    acting = await _acting(world, resident.agent, await _mission_of(world, resident.agent, call), call, 0)
+    gathered = _Gathered(mail, outputs=[failed(acting, why)])
+    await _commit(world, resident, _positions_after(resident, mail), gathered, hops=1)
+
+
+def _mail_of(resident: Resident) -> list[Message]:
+    """This turn's messages; those of a turn that a former holder began are exactly the same as then."""
+    waiting = resident.mailbox or []
+    if resident.batch:
+        return [m for m in waiting if order_of(m.id) <= order_of(resident.batch.get(m.channel, FIRST))]
+    return take(resident.agent, waiting)
+
+
+def _positions_after(resident: Resident, mail: Sequence[Message]) -> dict[Channel, StreamId]:
+    if resident.batch:
+        return dict(resident.batch)
+    left = (resident.mailbox or [])[len(mail) :]
+    positions = dict(resident.seen)
+    # A channel of which something still waits has been answered only up to what this turn took of it.
+    for channel in {m.channel for m in left}:
+        first_left = next(m for m in left if m.channel == channel)
+        positions[channel] = _before(first_left.id)
+    return positions
+
+
+def _before(id: StreamId) -> StreamId:
+    """The id just before, so that reading after it begins with `id`."""
+    milliseconds, sequence = order_of(id)
+    if sequence > 0:
+        return StreamId(f"{milliseconds}-{sequence - 1}")
+    return StreamId(f"{milliseconds - 1}-{2**64 - 1}")
+
+
+def _account(agent: Agent, mission: Mission) -> str:
+    return mission.id if agent.is_seat else agent.id
+
+
+def _segments(agent: Agent, mission: Mission) -> tuple[str, ...]:
+    return (*agent.path, mission.id) if agent.is_seat else agent.path
+
+
+async def _mission_of(world: World, agent: Agent, call: Message | None) -> Mission | None:
+    id = call.mission if call is not None else agent.mission
+    return await world.store.mission(MissionId(id)) if id else None
+
+
+async def _acting(
+    world: World, agent: Agent, mission: Mission | None, call: Message | None, hops: int
+) -> Acting:
+    children = await world.store.children(agent.id) if not agent.is_seat else ()
+    facts = call.data.get("call", {}) if call is not None else {}
+    files = agent.charter.files if agent.charter else (mission.files if mission else ())
+    return Acting(
+        agent=agent, mission=mission.id if mission else agent.mission, files=tuple(files),
+        rooms=world.declared.rooms,
+        children=tuple(c for c in children if c.state is not AgentState.TERMINATED), spawn_keys=frozenset(),
+        hops=hops, at=world.stamp(), motion_number=int(facts.get("motion_number", 0)),
+        phase=str(facts.get("phase", "")),
+    )  # fmt: skip
+
+
+async def _think_and_act(
+    world: World, resident: Resident, journal: Journal, acting: Acting, mission: Mission,
+    call: Message | None, gathered: _Gathered,
+) -> None:  # fmt: skip
+    """Thoughts and their moves until the agent has nothing more to see, or the turn's bound is reached."""
+    render = await _renderer(world, resident, acting, mission, call, gathered)
+    role = world.declared.roles.get(resident.agent.role)
+    try:
+        mind = await world.mind(role.model if role else "")
+        while journal.step < world.declared.limits.steps_max:
+            moves, corrections = await mind.think(journal, render)
+            gathered.steps += corrections
+            if not await _do_moves(world, journal, acting, moves, gathered):
+                return
+    except ThoughtFailedError as failure:
+        log.warning("an agent's thought failed", agent=resident.agent.id, why=failure.detail)
+        gathered.outputs[:] = [failed(acting, failure.detail, failure.rule)]
+        return
+    gathered.steps.append({"results": [{"note": "the turn's bound of steps is reached"}]})
+
+
+async def _do_moves(
+    world: World, journal: Journal, acting: Acting, moves: Sequence[Move], gathered: _Gathered
+) -> bool:
+    """Do the moves of one answer in order; true where the model has something to see of it in this turn."""
+    acting = replace(acting, spawn_keys=frozenset(m.key for m in moves if isinstance(m, Spawn)))
+    results: list[Mapping[str, Any]] = []
+    for move in moves:
+        result = await _do_move(world, journal, acting, move, gathered)
+        if result is not None:
+            results.append(result)
+    gathered.outputs += spawn_requests(moves, acting)
+    was_thinking = bool(gathered.steps) and _is_lone_thought(gathered.steps[-1])
+    gathered.steps.append({"moves": [move.model_dump(mode="json", exclude_defaults=True) for move in moves]})
+    if results:
+        gathered.steps.append({"results": results})
+        return True
+    # A thought alone asks to be continued once; a second one in a row waits for mail.
+    return all(isinstance(move, Think) for move in moves) and not was_thinking
+
+
+def _is_lone_thought(step: Mapping[str, Any]) -> bool:
+    return all(move.get("move") == "think" for move in step.get("moves", ({},)))
+
+
+async def _do_move(
+    world: World, journal: Journal, acting: Acting, move: Move, gathered: _Gathered
+) -> Mapping[str, Any] | None:
+    meaning = act(move, acting)
+    if isinstance(meaning, Denied):
+        return {"move": move.move, "ok": False, "rule": meaning.rule.value, "detail": meaning.detail}
+    if meaning is None:
+        return None
+    if isinstance(meaning, list):
+        gathered.outputs += meaning
+        return None
+    kind, privilege = _KIND_OF[type(meaning)]
+
+    async def effect() -> tuple[str, Usage]:
+        return json.dumps(await _use(world, acting, meaning)), Usage(0, 0)
+
+    try:
+        found: Mapping[str, Any] = json.loads(await journal.call(kind, effect, privilege=privilege))
+    except NotAllowedError as no:
+        if no.rule is not Rule.PRIVILEGE_USE:
+            raise
+        return {"move": move.move, "ok": False, "rule": no.rule.value, "detail": no.detail}
+    return found
+
+
+# --- functions --------------------------------------------------------------------------------
+
+
+async def _use(world: World, acting: Acting, use: Use) -> dict[str, Any]:
+    """A function's result as the model sees it. Errors of files are results: the agent adapts to them."""
+    if isinstance(use, ListSubtree):
+        return {"move": use.move, "ok": True, "agents": await _subtree(world, acting.agent)}
+    if world.files is None:
+        return {"move": use.move, "ok": False, "detail": "this host has no workspace"}
+    try:
+        # Disks may be slow or remote: never in the event loop. Not cancelled half-way, for a write is whole.
+        return await anyio.to_thread.run_sync(_use_files, world.files, acting, use)
+    except WorkspaceError as error:
+        return {"move": use.move, "ok": False, "detail": str(error)}
+
+
+def _use_files(files: Files, acting: Acting, use: ReadFile | SearchFiles | WriteFile) -> dict[str, Any]:
+    match use:
+        case ReadFile():
+            lines = files.read(acting.mission, use.path, use.start, use.lines)
+            return {"move": use.move, "ok": True, "path": use.path, "start": use.start, "lines": list(lines)}
+        case SearchFiles():
+            names = files.names(acting.mission, use.files or acting.files)
+            found = files.search(acting.mission, use.query, names, use.top)
+            return {"move": use.move, "ok": True, "passages": [asdict(passage) for passage in found]}
+        case WriteFile():
+            written = files.write(acting.mission, use.path, use.text)
+            return {"move": use.move, "ok": True, "path": use.path, "bytes": written}
+        case _:
+            assert_never(use)
+
+
+async def _subtree(world: World, agent: Agent) -> list[dict[str, Any]]:
+    """Descendants, level by level; bounded by the law's own bounds on fan-out and depth."""
+    found, level = [], [agent.id]
+    while level:
+        children = [child for id in level for child in await world.store.children(id)]
+        found += [
+            {
+                "id": c.id,
+                "name": c.name,
+                "role": c.role,
+                "tier": c.tier,
+                "state": c.state.value,
+                "reason": c.reason,
+            }
+            for c in children
+        ]
+        level = [child.id for child in children]
+    return found
+
+
+# --- what the model is told ---------------------------------------------------------------------
+
+
+async def _renderer(
+    world: World, resident: Resident, acting: Acting, mission: Mission, call: Message | None,
+    gathered: _Gathered,
+) -> Callable[[Sequence[Mapping[str, Any]]], Prompt]:  # fmt: skip
+    agent, declared = resident.agent, world.declared
+    room: tuple[Message, ...] = ()
+    if agent.is_seat:
+        latest = await world.store.latest(BOARD_ROOM, _ROOM_READ)
+        room = tuple(m for m in latest if m.mission == mission.id)
+    free = await world.store.free(_account(agent, mission))
+    role = declared.roles.get(agent.role)
+    functions = functions_of(agent, role.functions if role else (), acting.phase or None)
+    seat_call = _call_of(call)
+    memory = recall(resident.memory)
+    base = View(
+        agent=agent.id, name=agent.name, role=agent.role, tier=agent.tier, mission=mission.id,
+        mission_text=mission.text, files=acting.files, charter=agent.charter, call=seat_call,
+        mail=tuple(gathered.mail), room=room, memory=memory, free=free,
+        children=tuple(Child(c.id, c.name, c.role, c.key, c.state.value) for c in acting.children),
+    )  # fmt: skip
+    shared = words.shared(declared, mission.text, is_seat=agent.is_seat)
+    persona = _persona(declared, agent)
+
+    def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
+        steps = (*gathered.steps, *corrections)
+        view = replace(base, steps=steps)
+        now = _asked(view, call) if call is not None else words.mail_text(mail_entry(gathered.mail)["mail"])
+        head = f"role: {agent.role}\nleft of your budget: {json.dumps(free)}\n" if not agent.is_seat else ""
+        exchange = _with_now(words.exchange_of(memory), head + now, words.exchange_of(steps))
+        return Prompt(
+            shared, persona, tuple(exchange), functions,
+            role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS, view,
+        )  # fmt: skip
+
+    return render
+
+
+def _with_now(memory: words.Exchange, now: str, steps: words.Exchange) -> words.Exchange:
+    exchange = list(memory)
+    if exchange and exchange[-1][0] == "user":
+        exchange[-1] = ("user", f"{exchange[-1][1]}\n\n{now}")
+    else:
+        exchange.append(("user", now))
+    if steps and steps[0][0] == "user":
+        exchange[-1] = ("user", f"{exchange[-1][1]}\n\n{steps[0][1]}")
+        steps = steps[1:]
+    return [*exchange, *steps]
+
+
+def _asked(view: View, call: Message) -> str:
+    facts = call.data["call"]
+    return f"{words.room_text(view.room)}\n{words.call_text(facts['phase'], facts, view.files)}"
+
+
+def _persona(declared: Declarations, agent: Agent) -> str:
+    role = declared.roles.get(agent.role)
+    if agent.charter is None or role is None:
+        return words.persona_of_seat(declared, agent.name)
+    return words.persona_of_agent(agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter)
+
+
+def _call_of(call: Message | None) -> Call | None:
+    if call is None:
+        return None
+    facts = call.data["call"]
+    return Call(
+        phase=facts["phase"], motion_number=facts["motion_number"], motion=facts["motion"],
+        reports=tuple(facts["reports"]), refusal=facts["refusal"], sent_back=facts["sent_back"],
+        send_backs_max=facts["send_backs_max"],
+    )  # fmt: skip
+
+
+# --- the end of a turn --------------------------------------------------------------------------
+
+
+async def _commit(
+    world: World, resident: Resident, positions: Mapping[Channel, StreamId], gathered: _Gathered, hops: int
+) -> None:
+    agent = resident.agent
+    memory = ""
+    if not agent.is_seat:
+        news = [mail_entry(gathered.mail)] if gathered.mail else []
+        memory = remember(recall(resident.memory), [*news, *gathered.steps])
+    turn = Turn(resident.turn + 1, agent.path, positions, memory, tuple(gathered.outputs), hops)
+    reply = await world.store.commit(resident.hold, turn, world.declared.limits.hops_max, world.stamp())
+    if isinstance(reply, RefusedByStore):
+        raise NotAllowedError(reply)
+    if reply == "looped":
+        log.warning("a loop was cut: the turn's outputs were not sent", agent=agent.id, hops=hops)
+    resident.turn, resident.memory, resident.batch = turn.number, memory, {}
+    taken = {(message.channel, message.id) for message in gathered.mail}
+    resident.mailbox = [m for m in resident.mailbox or [] if (m.channel, m.id) not in taken] or None

@@ -1,0 +1,274 @@
+"""A worker: one host of thousands of mostly idle agents in one event loop.
+
+It converges on the lineage: what was placed here is admitted, what is fenced is ended and the host gives
+its word. It hears rings, and once a second asks which channels have moved: a lost ring costs that second.
+Invariant: a message reaches an agent's mailbox once, in the order of its stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.abc
+import structlog
+
+from swarmd.core.lineage import Agent, follows
+from swarmd.core.messages import Message, from_ring, order_of
+from swarmd.core.names import (
+    FIRST,
+    REQUESTS,
+    AgentId,
+    AgentState,
+    Channel,
+    Kind,
+    Rule,
+    host_channel,
+)
+from swarmd.core.requests import GoneRequest
+from swarmd.core.swarm import Host
+from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
+from swarmd.core.turn import wakes
+from swarmd.errors import SwarmError
+from swarmd.ports import Hold, Rings
+from swarmd.runtime.agent import World, abandon_turn, take_turn
+from swarmd.runtime.residents import Resident, Residents
+from swarmd.runtime.steps import NotAllowedError
+
+log = structlog.get_logger(__name__)
+
+# Entries of one read of a stream; a longer backlog is read in several.
+READ_MAX = 500
+# The law's own words for "not here, not now": the agent is dropped without a word to anyone.
+_NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
+
+
+@dataclass(slots=True)
+class Worker:
+    """Run it with `run` until `stop` is set; it then starts no new turn and waits `grace` seconds."""
+
+    world: World
+    host: Host
+    rings: Rings
+    stop: anyio.Event
+    grace_seconds: float = 8.0
+    residents: Residents = field(default_factory=Residents)
+    _head: int = 0  # the global post number up to which channels were asked for
+    _changed: bool = False  # the channels to hear are no longer those heard
+    _turns: anyio.CapacityLimiter | None = None
+    _tasks: anyio.abc.TaskGroup | None = None
+    _is_renewed: bool = False
+
+    async def run(self) -> None:
+        """Owns every task of this host. Raises what the store raises when it stays away."""
+        own = host_channel(self.host.id)
+        self._turns = anyio.CapacityLimiter(self.world.declared.limits.turns_at_once)
+        self.residents.last[own] = FIRST
+        await self._renew()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._keep_lease)
+            tasks.start_soon(self._listen, own)
+            await self.stop.wait()
+            await self._drain()
+            tasks.cancel_scope.cancel()
+        with anyio.move_on_after(RENEW_SECONDS, shield=True):
+            await self.world.store.leave(self.host.id)
+
+    async def _drain(self) -> None:
+        """No new turns; those under way may finish. What does not is resumed from the step journal elsewhere."""
+        with anyio.move_on_after(self.grace_seconds):
+            while any(r.is_busy for r in self.residents.by_id.values()):  # noqa: ASYNC110 - many tasks, one bounded wait
+                await anyio.sleep(0.02)
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await anyio.sleep(RENEW_SECONDS)
+            await self._renew()
+
+    async def _renew(self) -> None:
+        is_shared = await self.world.store.register(self.host, LEASE_SECONDS)
+        if not is_shared and not self._is_renewed:
+            log.warning(
+                "this worker's workspace is not the swarm's: it takes no agents that need files",
+                hint="give all workers the same workspace volume",
+            )
+        self._is_renewed = True
+
+    # --- hearing ---
+
+    async def _listen(self, own: Channel) -> None:
+        """The one task that owns the ringing connection."""
+        self._head, _ = await self.world.store.moved(0)
+        await self.rings.follow([own])
+        await self._catch_up(own)
+        next_sweep = anyio.current_time() + SWEEP_SECONDS
+        while True:
+            if self._changed:
+                self._changed = False
+                await self.rings.follow([own, *self.residents.channels()])
+            ring = await self.rings.next(max(0.0, next_sweep - anyio.current_time()))
+            if isinstance(ring, tuple):
+                await self._heard(*ring)
+            if ring == "gap" or anyio.current_time() >= next_sweep:
+                await self._sweep(own)
+                next_sweep = anyio.current_time() + SWEEP_SECONDS
+
+    async def _sweep(self, own: Channel) -> None:
+        """What moved since we last asked, ring or no ring."""
+        self._head, channels = await self.world.store.moved(self._head)
+        for channel in channels:
+            if channel == own or channel in self.residents.readers:
+                await self._catch_up(channel)
+
+    async def _heard(self, channel: Channel, line: str) -> None:
+        ring = from_ring(channel, line)
+        if ring is None:
+            return
+        known = self.residents.last.get(channel, FIRST)
+        if order_of(ring.id) <= order_of(known):
+            return
+        # Whoever has seen `prev` has everything before: the ring itself is the message.
+        if ring.message is not None and order_of(ring.prev) <= order_of(known):
+            await self._deliver(channel, [ring.message])
+        else:
+            await self._catch_up(channel)
+
+    async def _catch_up(self, channel: Channel) -> None:
+        while True:
+            found = await self.world.store.read(channel, self.residents.last.get(channel, FIRST), READ_MAX)
+            await self._deliver(channel, found)
+            if len(found) < READ_MAX:
+                return
+
+    async def _deliver(self, channel: Channel, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self.residents.note(channel, message.id)
+            if channel == host_channel(self.host.id):
+                await self._converge(message)
+                continue
+            for resident in self.residents.readers_of(channel):
+                if resident.put(message, self.world.declared.rooms):
+                    self._wake(resident)
+
+    # --- converging on the lineage ---
+
+    async def _converge(self, message: Message) -> None:
+        if message.kind is Kind.PLACED:
+            ids = [AgentId(id) for id in message.data.get("agents", ())]
+            for record in await self.world.store.agents(ids):
+                if record is not None and record.host == self.host.id and record.state is AgentState.LIVE:
+                    await self._admit(record)
+        elif message.kind is Kind.FENCED:
+            assert self._tasks is not None
+            self._tasks.start_soon(self._end_below, str(message.data.get("segment", "")))
+
+    async def _admit(self, agent: Agent) -> None:
+        known = self.residents.by_id.get(agent.id)
+        if known is not None and known.hold.lease == agent.lease:
+            return
+        self.residents.remove(agent.id)
+        resumed = await self.world.store.resume(agent.id)
+        channels = follows(agent, self.world.declared.rooms)
+        hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, self.host.id)
+        seen = {channel: resumed.positions.get(channel, FIRST) for channel in channels}
+        resident = Resident(agent, hold, resumed.turn, resumed.memory, seen, dict(resumed.batch))
+        self.residents.add(resident)
+        self._changed = True
+        # Read from its own positions, after asking to hear: what comes between is in the ring or in the sweep.
+        await self._backlog(resident, channels)
+
+    async def _backlog(self, resident: Resident, channels: Sequence[Channel]) -> None:
+        waiting: list[Message] = []
+        for channel in channels:
+            after = resident.seen[channel]
+            while True:
+                found = await self.world.store.read(channel, after, READ_MAX)
+                waiting += found
+                if len(found) < READ_MAX:
+                    break
+                after = found[-1].id
+            newest = found[-1].id if found else after
+            self.residents.note(channel, newest)
+        waiting.sort(key=lambda message: order_of(message.id))
+        for message in waiting:
+            resident.put(message, self.world.declared.rooms)
+        if resident.is_awake or resident.batch:
+            resident.is_awake = True
+            self._wake(resident)
+
+    async def _end_below(self, segment: str) -> None:
+        """Cancel what runs below a fence, see it gone, then give the host's word."""
+        below = self.residents.below(segment)
+        for resident in below:
+            resident.is_leaving = True
+            if resident.scope is not None:
+                resident.scope.cancel()
+        with anyio.move_on_after(UNWIND_SECONDS):
+            while any(r.is_busy for r in below):  # noqa: ASYNC110 - many tasks, one bounded wait
+                await anyio.sleep(0.01)
+        stuck = [resident for resident in below if resident.is_busy]
+        for resident in below:
+            if not resident.is_busy:
+                self._drop(resident)
+        if stuck:
+            log.error("tasks ignore their end: no word is given for them", segment=segment, agents=len(stuck))
+            return
+        word = Message(
+            sender=AgentId(self.host.id), kind=Kind.REQUEST, at=self.world.stamp(), text="gone",
+            data=GoneRequest(segment=segment, agents=len(below)).model_dump(),
+        )  # fmt: skip
+        await self.world.store.post(REQUESTS, word, key=f"gone-{self.host.id}-{segment}-{self.world.stamp()}")
+
+    def _drop(self, resident: Resident) -> None:
+        if self.residents.by_id.get(resident.agent.id) is resident:
+            self.residents.remove(resident.agent.id)
+            self._changed = True
+
+    # --- turns ---
+
+    def _wake(self, resident: Resident) -> None:
+        if resident.is_busy or resident.is_leaving or self.stop.is_set():
+            return
+        assert self._tasks is not None
+        resident.is_busy = True
+        self._tasks.start_soon(self._answer, resident)
+
+    async def _answer(self, resident: Resident) -> None:
+        """Turns of one agent, one after the other, while something wants one."""
+        assert self._turns is not None
+        try:
+            with anyio.CancelScope() as scope:
+                resident.scope = scope
+                while resident.is_awake and not (resident.is_leaving or self.stop.is_set()):
+                    async with self._turns:
+                        await take_turn(self.world, resident)
+                    resident.is_awake = self._wants_a_turn(resident)
+        except NotAllowedError as no:
+            self._given_up(resident, no)
+        except Exception as error:
+            # A bug met in one agent's turn ends that agent, not the host and its thousands of others.
+            log.exception("an agent's turn failed", agent=resident.agent.id)
+            await self._abandon(resident, f"{type(error).__name__} in its turn")
+        finally:
+            resident.scope = None
+            resident.is_busy = False
+
+    async def _abandon(self, resident: Resident, why: str) -> None:
+        try:
+            await abandon_turn(self.world, resident, why)
+            resident.is_awake = self._wants_a_turn(resident)
+        except (NotAllowedError, SwarmError) as error:
+            log.warning("an agent could not be given up", agent=resident.agent.id, why=str(error))
+            self._drop(resident)
+
+    def _wants_a_turn(self, resident: Resident) -> bool:
+        rooms = self.world.declared.rooms
+        return any(wakes(resident.agent, message, rooms) for message in resident.mailbox or ())
+
+    def _given_up(self, resident: Resident, no: NotAllowedError) -> None:
+        level = log.info if no.rule in _NOT_MINE else log.warning
+        level("an agent may not go on here", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
+        if no.rule is not Rule.FENCED:
+            self._drop(resident)

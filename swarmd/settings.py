@@ -1,0 +1,183 @@
+"""What this process was told: flags first, then the environment, then defaults.
+
+Everything else takes its settings as arguments; `os.environ` is read here and nowhere else. Only the
+standard library is imported, and little of it, because every verb passes through here before it starts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeVar, get_args
+
+from swarmd.errors import UsageError
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "console", "json"]
+_Choice = TypeVar("_Choice", LogLevel, LogFormat)
+
+NAMESPACE_DEFAULT: Final = "swarm"
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_{}-]{1,32}")
+_REDIS_URL: Final = re.compile(r"(?:rediss?://[^\s/?]+(?:[/?]\S*)?|unix://\S*/\S+)")
+_BASE_URL: Final = re.compile(r"https?://[^\s/]+\S*")
+_MODEL: Final = re.compile(r"openai(?::\S*)?|builtin|[a-z][a-z0-9_]*:\S.*")
+
+_ENVIRONMENT: Final = {
+    "redis_url": "REDIS_URL",
+    "openai_api_key": "OPENAI_API_KEY",
+    "openai_api_key_file": "OPENAI_API_KEY_FILE",
+    "openai_base_url": "OPENAI_BASE_URL",
+    "model": "SWARMD_MODEL",
+    "namespace": "SWARMD_NAMESPACE",
+    "data": "SWARMD_DATA",
+    "policies": "SWARMD_POLICIES",
+    "channels": "SWARMD_CHANNELS",
+    "knowledge": "SWARMD_KNOWLEDGE",
+}
+_FLAGS_ONLY: Final = ("log_level", "log_format")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked settings of one process. `None` means: not set, the part itself decides.
+
+    The fields that may hold a secret are left out of `repr`, so that a settings object in a log line or a
+    traceback gives none away.
+    """
+
+    data: Path
+    redis_url: str | None = field(default=None, repr=False)
+    openai_api_key: str | None = field(default=None, repr=False)
+    openai_base_url: str | None = None
+    model: str | None = None
+    namespace: str = NAMESPACE_DEFAULT
+    policies: Path | None = None
+    channels: Path | None = None
+    knowledge: Path | None = None
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], **flags: str | Path | None) -> Settings:
+        """Reads the settings. A flag that is `None` was not given; an empty variable is not set.
+
+        Raises `UsageError` that names the flag's field or the variable, and never its value where that may
+        be a secret.
+        """
+        said = _Said(environ, flags)
+        return cls(
+            data=said.data(),
+            redis_url=said.matching(
+                "redis_url", _REDIS_URL, "redis://HOST:PORT/DB, rediss:// or unix://PATH"
+            ),
+            openai_api_key=said.key(),
+            openai_base_url=said.matching("openai_base_url", _BASE_URL, "http://HOST:PORT/v1 or https://…"),
+            model=said.matching("model", _MODEL, "builtin, or PROVIDER:NAME as in openai:gpt-5-mini"),
+            namespace=said.matching("namespace", _NAMESPACE, "1 to 32 of A-Z a-z 0-9 _ - { }")
+            or NAMESPACE_DEFAULT,
+            policies=said.folder("policies"),
+            channels=said.folder("channels"),
+            knowledge=said.folder("knowledge"),
+            log_level=said.one_of("log_level", get_args(LogLevel), "info"),
+            log_format=said.one_of("log_format", get_args(LogFormat), "auto"),
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never be shown; `swarmd.logs` masks them."""
+        return (self.openai_api_key,) if self.openai_api_key else ()
+
+
+class _Said:
+    """One reading of flags and environment, so that each field is one line above."""
+
+    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str | Path | None]) -> None:
+        unknown = sorted(set(flags) - set(_ENVIRONMENT) - set(_FLAGS_ONLY))
+        assert not unknown, f"no such setting: {unknown}"
+        self._environ = environ
+        self._flags = flags
+
+    def value(self, name: str) -> str | None:
+        flag = self._flags.get(name)
+        if flag is not None:
+            return str(flag)
+        # Compose hands an unset variable on as an empty one.
+        return self._environ.get(_ENVIRONMENT.get(name, ""), "").strip() or None
+
+    def label(self, name: str) -> str:
+        """How the user knows this setting: by the flag where one was given, else by the variable."""
+        is_flag = self._flags.get(name) is not None or name not in _ENVIRONMENT
+        return f"--{name.replace('_', '-')}" if is_flag else _ENVIRONMENT[name]
+
+    def matching(self, name: str, pattern: re.Pattern[str], shape: str) -> str | None:
+        value = self.value(name)
+        if value is None or pattern.fullmatch(value):
+            return value
+        # The address of a server may hold a password: it is described, never repeated.
+        shown = "" if name == "redis_url" else f": {value!r}"
+        raise UsageError(f"{self.label(name)} has the wrong shape{shown}", hint=f"expected {shape}")
+
+    def one_of(self, name: str, allowed: tuple[_Choice, ...], default: _Choice) -> _Choice:
+        value = self.value(name)
+        if value is None:
+            return default
+        for choice in allowed:
+            if value.lower() == choice:
+                return choice
+        raise UsageError(f"{self.label(name)} is {value!r}", hint=f"expected one of: {', '.join(allowed)}")
+
+    def folder(self, name: str) -> Path | None:
+        value = self.value(name)
+        if value is None:
+            return None
+        path = self._path(name, value)
+        if not path.is_dir():
+            raise UsageError(f"{self.label(name)}: {path} is not a folder", hint="name an existing folder")
+        return path
+
+    def data(self) -> Path:
+        """It need not exist: the embedded server makes it."""
+        value = self.value("data")
+        if value is not None:
+            return self._path("data", value)
+        state = self._environ.get("XDG_STATE_HOME", "")
+        # The XDG specification has relative paths ignored.
+        return Path(state if state.startswith("/") else self._home() / ".local/state") / "swarmd"
+
+    def key(self) -> str | None:
+        key = self.value("openai_api_key")
+        path = self.value("openai_api_key_file")
+        if key is None and path is not None:
+            key = self._first_line(path)
+        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+            raise UsageError(
+                "the API key holds a space or a character that no HTTP header may hold",
+                hint="look for a line break or a quotation mark that was copied with it",
+            )
+        return key
+
+    def _first_line(self, path: str) -> str | None:
+        """An empty file is no key: a container mounts its secret whether there is one or not."""
+        try:
+            return self._path("openai_api_key_file", path).read_text(encoding="utf-8").strip() or None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise UsageError(
+                f"{self.label('openai_api_key_file')}: cannot read {path}: {reason}",
+                hint="name a readable file that holds the key alone",
+            ) from error
+
+    def _path(self, name: str, value: str) -> Path:
+        if "\0" in value:
+            raise UsageError(f"{self.label(name)} is not a path", hint="it holds a zero byte")
+        if value == "~" or value.startswith("~/"):
+            return self._home() / value[2:]
+        return Path(value).absolute()
+
+    def _home(self) -> Path:
+        home = self._environ.get("HOME", "")
+        if home.startswith("/"):
+            return Path(home)
+        raise UsageError("there is no home folder to keep data in", hint="set SWARMD_DATA or HOME")

@@ -1,0 +1,359 @@
+"""The stack of docker-compose.yml on a real engine, used as a person would use it: through redis-cli.
+
+The tests of this file share one stack and run in the order in which they stand, for bringing it up costs more than
+all of them. Each waits for what it claims and not for a time; the waits' bounds are for failures only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(420)]
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+BASE_IMAGE: Final = "swarmd-base:latest"
+WORKERS: Final = 2
+SEATS: Final = {"captain-picard", "gandhi", "king-solomon", "marcus-aurelius", "socrates", "tony-stark"}
+AGENT_FIELDS: Final = {
+    *("id", "name", "role", "tier", "parent", "path", "mission", "state"),
+    *("reason", "incarnation", "host", "lease", "created", "ended"),
+}
+ENDED: Final = {"delivered", "rejected", "failed", "cancelled", "exhausted"}
+# A lease has to expire, its agents to be placed anew and the rest of the mission to run, on a machine of two cores.
+MISSION_SECONDS: Final = 150.0
+
+
+def run(
+    *words: str, seconds: float = 60, standard_input: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words,
+        cwd=REPOSITORY,
+        env=os.environ | environment,
+        input=standard_input,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def missing_part() -> str:
+    """What this machine lacks to run the stack; empty where nothing."""
+    if shutil.which("docker") is None:
+        return "there is no docker command"
+    if run("docker", "info").returncode:
+        return "no Docker engine answers (tests/compose/engine starts one on a bare Debian machine)"
+    if run("docker", "compose", "version").returncode:
+        return "the docker command has no Compose v2"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One Compose project, under a name of its own: a stack that the user runs beside it is not touched."""
+
+    project: str
+    files: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def compose(self, *words: str, seconds: float = 120) -> str:
+        chosen = [word for file in self.files for word in ("-f", file)]
+        done = run(
+            "docker", "compose", "-p", self.project, *chosen, *words, seconds=seconds, **self.environment
+        )
+        assert done.returncode == 0, f"docker compose {' '.join(words)}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def with_file(self, file: str, **environment: str) -> Stack:
+        """The same project with one more file over it."""
+        return Stack(self.project, (*self.files, file), {**self.environment, **environment})
+
+    def up(self) -> None:
+        try:
+            self.compose("up", "--detach", "--wait", "--scale", f"worker={WORKERS}", seconds=180)
+        except (AssertionError, subprocess.TimeoutExpired):
+            pytest.fail(f"the stack did not become healthy\n{self.last_words()}", pytrace=False)
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--all", "--quiet", service).split()
+
+    def redis_words(self, *words: str) -> list[str]:
+        # Not `docker compose exec`: that reads the project anew, and a poll has to be quick to catch a mission at work.
+        return ["docker", "exec", "-i", f"{self.project}-redis-1", "redis-cli", *words]
+
+    def redis(self, *words: str) -> Any:
+        done = run(*self.redis_words("--json", *words))
+        assert done.returncode == 0, f"redis-cli {words}: {done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def mission_state(self, mission: str) -> str:
+        return str(self.redis("HGET", f"swarm:mission:{mission}", "state") or "")
+
+    def results(self) -> list[dict[str, Any]]:
+        entries = [flat_fields(entry[1]) for entry in self.redis("XRANGE", "swarm:results", "-", "+")]
+        return [entry | {"data": json.loads(entry.get("data", "{}"))} for entry in entries]
+
+    def agents_of(self, mission: str) -> list[dict[str, str]]:
+        """In two calls however many there are: the engine takes a tenth of a second for each."""
+        keys: list[str] = self.redis("KEYS", "swarm:agent:*")
+        asked = "".join(f"HGETALL {key}\n" for key in keys)
+        done = run(*self.redis_words("--json"), standard_input=asked)
+        agents: list[dict[str, str]] = [json.loads(line) for line in done.stdout.splitlines()]
+        return [agent for agent in agents if agent.get("mission") == mission]
+
+    def hosts_of(self, mission: str) -> set[str]:
+        return {agent["host"] for agent in self.agents_of(mission) if agent["host"]}
+
+    def until(self, claim: str, holds: Callable[[], object], seconds: float = MISSION_SECONDS) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > end:
+                pytest.fail(f"after {seconds:.0f} s, not so: {claim}\n{self.last_words()}", pytrace=False)
+            time.sleep(0.05)
+
+    def result_of(self, mission: str) -> dict[str, Any]:
+        self.until(f"mission {mission} has a result", lambda: self.mission_state(mission) in ENDED)
+        found = [result for result in self.results() if result["mission"] == mission]
+        assert len(found) == 1, f"one result each, but {mission} has {len(found)}"
+        return found[0]
+
+    def submit(self, mission: str, text: str, *files: str) -> None:
+        self.redis("XADD", "swarm:missions", "*", "mission", text, "id", mission, "files", json.dumps(files))
+
+    def until_all_work_on(self, mission: str) -> None:
+        """Returns as well where the mission has ended: who breaks in then has to look whether it was in time."""
+        self.until(
+            f"each worker hosts agents of {mission}",
+            lambda: len(self.hosts_of(mission)) == WORKERS or self.mission_state(mission) in ENDED,
+        )
+
+    def last_words(self) -> str:
+        return self.compose("ps", "--all") + self.compose("logs", "--no-color", "--tail", "25")
+
+
+def flat_fields(flat: Sequence[str]) -> dict[str, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def write_knowledge(folder: Path) -> None:
+    """Real files over two themes; `archive/` is large enough for a mission over it to be interrupted."""
+    for name, text in NOTES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for year in range(1960, 2020):
+        path = folder / "archive" / f"harbour-{year}.md"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(harbour_year(year), encoding="utf-8")
+    # The engine's user 10001 reads what the test's user wrote; pytest's own folders are 0700.
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+NOTES: Final = {
+    "bees/varroa.md": (
+        "# Varroa mites\n\nThe varroa mite feeds on the fat body of adult bees and breeds in capped brood.\n\n"
+        "## Treatment\n\nOxalic acid is trickled in winter, when a colony of bees has no brood that shields the mites.\n"
+        "Formic acid passes through the cappings and kills varroa mites in the brood as well.\n"
+        "A brood break of three weeks leaves the mites no cell to breed in.\n"
+    ),
+    "bees/winter.md": (
+        "# Wintering a colony\n\nA colony of bees needs fifteen to twenty kilograms of stores for the winter.\n\n"
+        "## Before the frost\n\nTreat against varroa mites after the last harvest, or the winter bees hatch damaged.\n"
+        "Close the entrance to the width of two bees against mice, and leave a gap for moist air above.\n"
+    ),
+    "bees/swarms.md": (
+        "# Swarms of bees\n\nA colony swarms in May when the queen runs out of cells to lay in.\n"
+        "A caught swarm has no capped brood, so its varroa mites can be treated with oxalic acid at once.\n"
+    ),
+}
+
+
+def harbour_year(year: int) -> str:
+    ships, storms, depth = 200 + year % 37, 3 + year % 5, 9 + year % 4
+    return "\n\n".join(
+        [
+            f"# The harbour in {year}",
+            f"In {year} the harbour received {ships} ships, most of them with grain, timber and coal.",
+            f"## Dredging\n\nThe fairway was dredged to {depth} metres in {year}, and the spoil was taken to the north bank.",
+            f"## Storms\n\nThere were {storms} storms in {year}; the breakwater of the harbour lost stones in one of them.",
+            *(
+                f"## Quay {quay}\n\nQuay {quay} handled {ships // quay} ships in {year}. Its crane was repaired"
+                f" {1 + (year + quay) % 3} times, and the dredging in front of it took {2 + quay} days."
+                for quay in range(1, 13)
+            ),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    if missing := missing_part():
+        # On a laptop a skip; where everything has to be there, its absence is the failure.
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    knowledge = tmp_path_factory.mktemp("knowledge")
+    write_knowledge(knowledge)
+    can_pull = run("docker", "image", "inspect", BASE_IMAGE).returncode != 0
+    project = f"swarmd-test-{os.getpid()}"
+    stack = Stack(
+        project=project,
+        files=("docker-compose.yml",) if can_pull else ("docker-compose.yml", "tests/compose/override.yml"),
+        # The last three are named to be empty: what the developer's shell or `.env` says of them is not meant here.
+        environment={
+            "SWARMD_IMAGE": f"{project}:latest",
+            "SWARMD_KNOWLEDGE_DIR": str(knowledge),
+            "SWARMD_MODEL": "",
+            "SWARMD_NAMESPACE": "",
+            "OPENAI_BASE_URL": "",
+        },
+    )
+    build(stack, with_wheels=not can_pull)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.compose("down", "--volumes", "--timeout", "5")
+        run("docker", "image", "rm", "--force", f"{project}:latest")
+
+
+def build(stack: Stack, *, with_wheels: bool) -> None:
+    """Wheels that were made here go again: a later build in this checkout would install the swarmd among them."""
+    wheels = REPOSITORY / "wheels"
+    is_ours = with_wheels and not wheels.exists()
+    try:
+        if is_ours:
+            made = run("tests/compose/engine", "wheels", str(wheels), seconds=240)
+            assert made.returncode == 0, made.stderr
+        stack.compose("build", seconds=400)
+    finally:
+        if is_ours:
+            shutil.rmtree(wheels, ignore_errors=True)
+
+
+@pytest.fixture
+def debate(stack: Stack, tmp_path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """What a terminal that runs `redis-cli SUBSCRIBE swarm:room:sob` has shown so far, ring by ring."""
+    heard = tmp_path / "debate"
+    with heard.open("w") as screen, subprocess.Popen(stack.redis_words("SUBSCRIBE", "swarm:room:sob"), stdout=screen,
+                                                     stdin=subprocess.DEVNULL) as terminal:  # fmt: skip
+        stack.until("redis-cli has subscribed", lambda: heard.read_text().startswith("subscribe"), 20)
+        yield lambda: [json.loads(line) for line in heard.read_text().splitlines() if line.startswith("{")]
+        terminal.terminate()
+
+
+def test_the_stack_is_healthy_without_a_key(stack: Stack) -> None:
+    shown = [json.loads(line) for line in stack.compose("ps", "--format", "json").splitlines()]
+    services = sorted(container["Service"] for container in shown)
+    assert services == ["redis", "supervisor", *["worker"] * WORKERS]
+    assert {container["Health"] for container in shown} == {"healthy"}
+
+
+@pytest.mark.parametrize("service", ["supervisor", "worker"])
+def test_a_container_is_not_root_and_writes_nothing_but_its_data(stack: Stack, service: str) -> None:
+    tries = "id -u; for f in /data /tmp /opt/swarmd /knowledge /; do touch $f/tried 2>/dev/null && echo $f; done; rm -f /data/tried"
+    said = stack.compose("exec", "-T", service, "sh", "-c", tries).split()
+    assert said == ["10001", "/data", "/tmp"]
+
+
+def test_redis_is_published_nowhere(stack: Stack) -> None:
+    assert run("docker", "port", f"{stack.project}-redis-1").stdout == ""
+
+
+def test_a_key_reaches_the_workers_as_a_file_and_nobody_else(stack: Stack, tmp_path: Path) -> None:
+    key = tmp_path / "openai_api_key"
+    key.write_text("sk-not-a-real-key\n")
+    key.chmod(0o444)
+    keyed = stack.with_file("docker-compose.openai.yml", OPENAI_API_KEY_FILE=str(key))
+    read = ("--entrypoint", "sh", "worker", "-c", 'cat "$OPENAI_API_KEY_FILE"')
+    assert keyed.compose("run", "--rm", "--no-deps", "-T", *read) == "sk-not-a-real-key\n"
+
+    config = json.loads(keyed.compose("config", "--format", "json"))
+    assert [name for name, service in config["services"].items() if service.get("secrets")] == ["worker"]
+    assert "sk-not-a-real-key" not in json.dumps(config)
+
+
+def test_a_published_mission_is_delivered_and_reads_as_in_the_contract(
+    stack: Stack, debate: Callable[[], list[dict[str, Any]]]
+) -> None:
+    mission = {"mission": "How are varroa mites of bees treated?", "id": "bees-1", "files": ["bees"]}
+    assert stack.redis("PUBLISH", "swarm:missions", json.dumps(mission)) == 1, (
+        "the leading supervisor alone hears"
+    )
+
+    result = stack.result_of("bees-1")
+    assert (result["from"], result["kind"], result["data"]["state"]) == ("sob", "result", "delivered")
+    cited = re.findall(r"bees/\w+\.md:\d+", result["text"])
+    assert cited, result["text"]
+
+    rings = [ring for ring in debate() if ring["mission"] == "bees-1"]
+    assert {ring["from"] for ring in rings} >= SEATS
+    assert all(ring["channel"] == "room:sob" and ring["id"] and ring["prev"] for ring in rings)
+
+    agents = {agent["id"]: agent for agent in stack.agents_of("bees-1")}
+    assert all(set(agent) >= AGENT_FIELDS for agent in agents.values())
+    assert {agent["tier"] for agent in agents.values()} >= {"1", "2"}
+    for agent in agents.values():
+        creator = agents.get(agent["parent"], {"id": "sob", "tier": "0"})
+        assert (agent["parent"], int(agent["tier"])) == (creator["id"], int(creator["tier"]) + 1)
+    assert {agent["state"] for agent in agents.values()} == {"terminated"}
+
+
+def test_a_mission_of_bare_text_is_delivered_from_the_swarms_own_knowledge(stack: Stack) -> None:
+    text = "How does the board decide on a motion?"
+    known = len(stack.results())
+    assert stack.redis("PUBLISH", "swarm:missions", text) == 1
+    stack.until("there is one more result", lambda: len(stack.results()) > known)
+    result = stack.results()[-1]
+    assert result["data"]["state"] == "delivered", result
+    assert stack.redis("HGET", f"swarm:mission:{result['mission']}", "mission") == text
+
+
+def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stack) -> None:
+    stack.submit("killed-1", "What is known of dredging in front of the quays?", "archive")
+    stack.until_all_work_on("killed-1")
+    victim = stack.containers("worker")[0]
+    assert run("docker", "kill", "--signal", "KILL", victim).returncode == 0
+    assert stack.mission_state("killed-1") not in ENDED, (
+        "the mission ended before the kill: make archive/ larger"
+    )
+
+    assert stack.result_of("killed-1")["data"]["state"] == "delivered"
+    # An engine takes a kill for a wish: it does not start what was killed by hand, so one worker did the rest.
+    assert run("docker", "inspect", "-f", "{{.State.Running}}", victim).stdout.strip() == "false"
+    stack.up()
+
+
+def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: Stack) -> None:
+    stack.submit("stopped-1", "Which storms damaged the breakwater of the harbour?", "archive")
+    stack.until_all_work_on("stopped-1")
+    stack.compose("stop", "supervisor", "worker")
+    assert stack.mission_state("stopped-1") not in ENDED, (
+        "the mission ended before the stop: make archive/ larger"
+    )
+    stopped = [*stack.containers("supervisor"), *stack.containers("worker")]
+    codes = run("docker", "inspect", "-f", "{{.State.ExitCode}}", *stopped).stdout.split()
+    assert "137" not in codes, "one of them did not leave within its grace period and was killed"
+    stack.compose("stop")
+    stack.compose("start")
+
+    stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 30)
+    assert stack.result_of("stopped-1")["data"]["state"] == "delivered"
+
+
+def test_taking_it_down_leaves_nothing_behind(stack: Stack) -> None:
+    stack.compose("down", "--volumes")
+    label = f"label=com.docker.compose.project={stack.project}"
+    left = [run("docker", kind, "ls", "-q", "--filter", label).stdout for kind in ("volume", "network")]
+    assert [run("docker", "ps", "-aq", "--filter", label).stdout, *left] == ["", "", ""]

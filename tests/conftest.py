@@ -1,0 +1,45 @@
+"""What every suite shares: one real embedded server, and a namespace of its own for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swarmd.adapters.embedded import EmbeddedServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One Valkey for the whole session. Tests share it by namespace, so nothing is ever flushed."""
+    assert threading.current_thread() is threading.main_thread()
+    embedded = EmbeddedServer(tmp_path_factory.mktemp("server"))
+    # A loop of its own: the fixture outlives the loop of any test.
+    with asyncio.Runner() as runner:
+        runner.run(embedded.__aenter__())
+        yield embedded
+        runner.run(embedded.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def redis_url(server: EmbeddedServer) -> str:
+    return f"unix://{server.socket}"
+
+
+@pytest.fixture
+def namespace() -> str:
+    """Unlike that of any other test of this session, and of a session beside it on the same server."""
+    return f"t{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose socket's path fits the kernel's bound, whatever the test is called."""
+    return tmp_path_factory.mktemp("d")

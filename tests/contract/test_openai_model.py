@@ -1,0 +1,730 @@
+"""The OpenAI adapter against a server with every fault that real ones have, in both action modes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from swarmd.adapters.openai_model import RETRY_AFTER_MAX, OpenAIModel
+from swarmd.adapters.openai_wire import Received, bytes_of, request_body
+from swarmd.adapters.ratelimit import WINDOW_SECONDS, Pace
+from swarmd.core.moves import MOVE_TYPES, ListSubtree, Report, Say, Spawn
+from swarmd.core.names import AgentId, MissionId
+from swarmd.core.rules import Provider
+from swarmd.errors import UsageError
+from swarmd.ports import Answered, Failed, Model, Prompt, Usage, View
+from tests.openai_server import (
+    Brain,
+    Fault,
+    MissionBrain,
+    OpenAIServer,
+    Replies,
+    ServerReply,
+    always,
+    offered_moves,
+    user_text,
+)
+
+KEY = "sk-very-secret-0123456789"
+# Deadlines for what must not meet them, however busy the machine, and for what must.
+PATIENT = {"connect_seconds": 10.0, "first_token_seconds": 20.0, "idle_seconds": 20.0, "total_seconds": 30.0}
+IMPATIENT = {"first_token_seconds": 0.3, "idle_seconds": 0.2}
+HANGS = ("hang", "hang_midway")
+REPORT = {"move": "report", "text": "Grüße, 世界 — 🦉 done", "done": True}
+
+Actions = Literal["tools", "schema", "probe"]
+MODES: tuple[Actions, ...] = ("tools", "schema")
+both_modes = pytest.mark.parametrize("mode", MODES)
+
+
+def prompt_of(
+    functions: Sequence[str] = ("report", "spawn", "say"),
+    *,
+    text: str = "role: researcher",
+    tokens: int = 500,
+) -> Prompt:
+    view = View(AgentId("a-1"), "ada", "researcher", 2, MissionId("m-1"), "why?", ())
+    return Prompt(
+        shared="The constitution.",
+        persona="You are Ada.",
+        exchange=(("user", "earlier"), ("assistant", "noted"), ("user", text)),
+        functions=tuple(functions),
+        output_tokens_max=tokens,
+        view=view,
+    )
+
+
+@asynccontextmanager
+async def model_of(
+    server: OpenAIServer, actions: Actions = "tools", *, key: str = KEY, **settings: Any
+) -> AsyncIterator[OpenAIModel]:
+    provider = Provider(actions=actions, **{**PATIENT, **settings})
+    model = OpenAIModel("test-model", base_url=server.base_url, api_key=key, provider=provider)
+    try:
+        yield model
+    finally:
+        await model.aclose()
+
+
+async def one_attempt(
+    mode: Actions, fault: Fault | None = None, *, brain: Brain | None = None, **settings: Any
+) -> Answered | Failed:
+    async with (
+        OpenAIServer(brain or always(REPORT), faults=[fault]) as server,
+        model_of(server, mode, **settings) as model,
+    ):
+        return await model.attempt(prompt_of())
+
+
+def failed(outcome: Answered | Failed) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+def answered(outcome: Answered | Failed) -> Answered:
+    assert isinstance(outcome, Answered), outcome
+    return outcome
+
+
+# --- good answers -----------------------------------------------------------------------------
+
+
+@both_modes
+async def test_a_good_answer_is_its_moves_in_order_and_the_usage_that_the_server_counted(
+    mode: Actions,
+) -> None:
+    say = {"move": "say", "room": "research", "text": "hello"}
+    outcome = answered(await one_attempt(mode, brain=always(say, REPORT, usage=(321, 45))))
+    assert outcome.moves == (Say(**say), Report(**REPORT))
+    assert outcome.usage == Usage(321, 45)
+
+
+@both_modes
+@pytest.mark.parametrize("piece_bytes", [1, 3, 7])
+async def test_a_stream_may_be_split_anywhere_even_inside_a_character(
+    mode: Actions, piece_bytes: int
+) -> None:
+    async with (
+        OpenAIServer(always(REPORT, REPORT), piece_bytes=piece_bytes) as server,
+        model_of(server, mode) as model,
+    ):
+        outcome = answered(await model.attempt(prompt_of()))
+    assert outcome.moves == (Report(**REPORT), Report(**REPORT))
+
+
+@both_modes
+async def test_an_answer_that_was_not_streamed_is_read_all_the_same(mode: Actions) -> None:
+    outcome = answered(await one_attempt(mode, "not_streamed", brain=always(REPORT, REPORT, usage=(7, 8))))
+    assert outcome.moves == (Report(**REPORT), Report(**REPORT))
+    assert outcome.usage == Usage(7, 8)
+
+
+@both_modes
+async def test_usage_that_is_not_reported_is_assumed_within_the_bound(mode: Actions) -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=["no_usage"]) as server,
+        model_of(server, mode) as model,
+    ):
+        prompt = prompt_of()
+        outcome = answered(await model.attempt(prompt))
+        assert outcome.usage.is_assumed
+        assert 0 < outcome.usage.tokens <= model.bound(prompt)
+
+
+@both_modes
+@pytest.mark.parametrize(
+    "written",
+    [
+        '```json\n{"moves": [{"move": "list_subtree"}]}\n```',
+        ' \n {"moves": [{"move": "list_subtree"}]} \n',
+        '<think>Which one? {"moves"}</think>\n{"move": "list_subtree"}',
+    ],
+)
+async def test_moves_written_as_text_are_read_through_fences_blanks_and_thoughts(
+    mode: Actions, written: str
+) -> None:
+    async with OpenAIServer(always(text=written)) as server, model_of(server, mode) as model:
+        outcome = answered(await model.attempt(prompt_of(["list_subtree", "report"])))
+    assert outcome.moves == (ListSubtree(move="list_subtree"),)
+
+
+@both_modes
+async def test_a_claimed_tier_reaches_the_law_although_it_is_not_offered(mode: Actions) -> None:
+    charter = {"role": "r", "name": "n", "task": "t"}
+    spawn = {"move": "spawn", "key": "k", "charter": charter, "tier": 0, "parent": "sob"}
+    async with OpenAIServer(always(spawn)) as server, model_of(server, mode) as model:
+        outcome = answered(await model.attempt(prompt_of()))
+        assert '"tier"' not in json.dumps(server.calls[0].body)
+    (move,) = outcome.moves
+    assert isinstance(move, Spawn)
+    assert (move.tier, move.parent) == (0, "sob")
+
+
+async def test_tool_calls_that_share_one_number_or_have_none_stay_apart() -> None:
+    shared = Received()
+    for id in ("a", "b"):
+        function = {"name": "say", "arguments": f'{{"text":"{id}"}}'}
+        shared.take({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": id, "function": function}]}}]})
+    unnumbered = Received()
+    for fragment in ({"name": "say", "arguments": "{"}, {"arguments": "}"}, {"name": "say", "arguments": {}}):
+        unnumbered.take({"choices": [{"delta": {"tool_calls": [{"function": fragment}]}}]})
+    assert [call.arguments for call in shared.calls] == ['{"text":"a"}', '{"text":"b"}']
+    assert [(call.name, call.arguments) for call in unnumbered.calls] == [("say", "{}"), ("say", "{}")]
+
+
+# --- what is asked ----------------------------------------------------------------------------
+
+
+@both_modes
+async def test_a_request_offers_exactly_the_moves_that_the_prompt_allows(mode: Actions) -> None:
+    functions = list(MOVE_TYPES)
+    async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
+        await model.attempt(prompt_of(functions))
+        await model.attempt(prompt_of(["vote"]))
+        bodies = [call.body for call in server.calls]
+    assert offered_moves(bodies[0]) == functions
+    assert offered_moves(bodies[1]) == ["vote"]
+    assert "discriminator" not in json.dumps(bodies)
+    assert all(body["stream_options"] == {"include_usage": True} for body in bodies)
+    assert bodies[0]["max_tokens"] == 500
+    assert "max_completion_tokens" not in bodies[0]
+
+
+@both_modes
+async def test_every_reference_of_an_offered_schema_is_defined_in_it(
+    mode: Literal["tools", "schema"],
+) -> None:
+    body = request_body("m", prompt_of(list(MOVE_TYPES)), mode, "max_tokens")
+    schemas = [tool["function"]["parameters"] for tool in body.get("tools", [])]
+    schemas += [body["response_format"]["json_schema"]["schema"]] if mode == "schema" else []
+    for schema in schemas:
+        for reference in _references(schema):
+            assert reference.removeprefix("#/$defs/") in schema["$defs"]
+    assert any("$defs" in schema for schema in schemas)
+
+
+def _references(schema: Any) -> list[str]:
+    if isinstance(schema, list):
+        return [found for item in schema for found in _references(item)]
+    if not isinstance(schema, dict):
+        return []
+    here = [schema["$ref"]] if isinstance(schema.get("$ref"), str) else []
+    return here + [found for value in schema.values() for found in _references(value)]
+
+
+@both_modes
+async def test_the_shared_part_comes_first_the_persona_last_and_users_and_assistants_take_turns(
+    mode: Literal["tools", "schema"],
+) -> None:
+    messages = request_body("m", prompt_of(), mode, "max_tokens")["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[0]["content"].startswith("The constitution.")
+    assert messages[-1]["content"] == "role: researcher\n\nYou are Ada."
+
+
+@both_modes
+async def test_a_prompt_with_undecodable_text_is_still_sent(mode: Actions) -> None:
+    async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
+        prompt = prompt_of(text="broken \udcff byte")
+        assert model.bound(prompt) > 0
+        answered(await model.attempt(prompt))
+
+
+@both_modes
+async def test_the_bound_is_the_bytes_of_the_request_and_the_output_limit(mode: Actions) -> None:
+    async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
+        prompt = prompt_of(text="ü" * 1_000)
+        await model.attempt(prompt)
+        assert model.bound(prompt) == bytes_of(server.calls[0].body) + 500
+
+
+# --- what the model does wrong ----------------------------------------------------------------
+
+MODELS_FAULTS: list[tuple[Fault, str, str]] = [
+    ("malformed", "malformed", "not valid JSON"),
+    ("unknown_move", "malformed", "launch_rocket"),
+    ("schema_violation", "malformed", "mood: Extra inputs are not permitted"),
+    ("no_call", "malformed", "report, spawn, say"),
+    ("empty", "malformed", "report, spawn, say"),
+    ("refusal", "refused", "can't help"),
+    ("content_filter", "refused", "report, spawn, say"),
+]
+
+
+@both_modes
+@pytest.mark.parametrize(("fault", "why", "correction"), MODELS_FAULTS)
+async def test_a_bad_answer_is_charged_and_corrected_in_words_for_the_model(
+    mode: Actions, fault: Fault, why: str, correction: str
+) -> None:
+    outcome = failed(await one_attempt(mode, fault))
+    assert outcome.why == why
+    assert correction in outcome.detail
+    assert outcome.usage == Usage(100, 20)
+
+
+@both_modes
+@pytest.mark.parametrize(
+    ("move", "correction"),
+    [
+        ({"move": "say", "room": "a b", "text": "x"}, "moves[0] (say): room: String should match pattern"),
+        ({"move": "say", "room": "a"}, "moves[0] (say): text: Field required"),
+        ({"move": "vote", "choice": "yes", "reason": "x"}, "moves[0]: `vote` is not open to you now"),
+        ({"move": "spawn", "key": "k", "charter": {"role": "r"}}, "charter.name: Field required"),
+        (
+            {"move": "propose", "motion": {"motion": "deliver", "reports": [""], "reason": "r"}},
+            "motion.reports[0]: String should have at least 1 character",
+        ),
+    ],
+)
+async def test_a_correction_names_the_field_and_what_is_expected(
+    mode: Actions, move: dict[str, Any], correction: str
+) -> None:
+    async with OpenAIServer(always(move)) as server, model_of(server, mode) as model:
+        outcome = failed(await model.attempt(prompt_of(["report", "spawn", "say", "propose"])))
+    assert outcome.why == "malformed"
+    assert correction in outcome.detail
+    assert outcome.text
+
+
+@both_modes
+async def test_one_bad_move_spoils_the_answer_whole(mode: Actions) -> None:
+    outcome = failed(await one_attempt(mode, brain=always(REPORT, {"move": "say", "room": "r"})))
+    assert "moves[1] (say): text" in outcome.detail
+
+
+@both_modes
+async def test_seventeen_moves_are_a_loop_written_out(mode: Actions) -> None:
+    outcome = failed(await one_attempt(mode, brain=always(*[REPORT] * 17)))
+    assert (outcome.why, "at most 16" in outcome.detail) == ("malformed", True)
+
+
+@both_modes
+@pytest.mark.parametrize("written", ["[" * 20_000, '{"moves": ' + "9" * 10_000 + "}", '{"moves": {}}', "[]"])
+async def test_json_that_no_reader_likes_is_malformed_and_nothing_worse(mode: Actions, written: str) -> None:
+    async with OpenAIServer(always(text=written)) as server, model_of(server, mode) as model:
+        outcome = failed(await model.attempt(prompt_of(tokens=10_000)))
+    assert outcome.why == "malformed"
+    assert len(outcome.text) <= 2_000
+
+
+# --- what the world does wrong ----------------------------------------------------------------
+
+WORLDS_FAULTS: list[tuple[Fault, str, bool]] = [
+    ("400", "rejected", False),
+    ("401", "rejected", False),
+    ("403", "rejected", False),
+    ("404", "rejected", False),
+    ("429", "rate_limited", False),
+    ("500", "server", False),
+    ("503", "server", False),
+    ("hang", "timeout", True),
+    ("hang_midway", "timeout", True),
+    ("cut", "cut", True),
+    ("disconnect", "server", True),
+    ("error_in_stream", "server", True),
+    ("bad_piece", "server", True),
+    ("wrong_type", "server", True),
+    ("endless", "cut", True),
+]
+
+
+@both_modes
+@pytest.mark.parametrize(("fault", "why", "may_have_run"), WORLDS_FAULTS)
+async def test_a_failure_of_the_world_is_a_value_and_charged_where_the_model_may_have_run(
+    mode: Actions, fault: Fault, why: str, may_have_run: bool
+) -> None:
+    deadlines: dict[str, Any] = IMPATIENT if fault in HANGS else {}
+    async with (
+        OpenAIServer(always(REPORT), faults=[fault]) as server,
+        model_of(server, mode, **deadlines) as model,
+    ):
+        prompt = prompt_of()
+        outcome = failed(await model.attempt(prompt))
+        assert len(server.calls) == 1
+        assert outcome.why == why
+        assert outcome.usage.is_assumed == may_have_run
+        assert (outcome.usage.tokens > 0) == may_have_run
+        assert outcome.usage.tokens <= model.bound(prompt)
+
+
+@both_modes
+async def test_an_answer_at_its_limit_is_cut_and_charged_as_counted(mode: Actions) -> None:
+    outcome = failed(await one_attempt(mode, "length"))
+    assert (outcome.why, outcome.usage) == ("cut", Usage(100, 20))
+
+
+async def test_an_answer_never_grows_beyond_what_memory_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swarmd.adapters.openai_model.ANSWER_BYTES_MAX", 10_000)
+    async with OpenAIServer(always(REPORT), faults=["endless"]) as server, model_of(server) as model:
+        outcome = failed(await model.attempt(prompt_of(tokens=100_000)))
+    assert (outcome.why, outcome.detail) == ("cut", "the answer broke off: ReadError")
+
+
+async def test_a_server_that_is_not_there_costs_nothing() -> None:
+    async with OpenAIServer(always(REPORT)) as server:
+        pass
+    async with model_of(server) as model:
+        outcome = failed(await model.attempt(prompt_of()))
+    assert (outcome.why, outcome.usage) == ("server", Usage(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7.0),
+        ("1.5", 1.5),
+        ("-3", 0.0),
+        ("nan", 0.0),
+        ("soon", None),
+        ("1e9", RETRY_AFTER_MAX),
+        ("Fri, 01 Jan 1999 00:00:00 GMT", 0.0),
+    ],
+)
+async def test_retry_after_is_read_as_number_or_date_and_bounded(said: str, seconds: float | None) -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=["429"], retry_after=said) as server,
+        model_of(server) as model,
+    ):
+        assert failed(await model.attempt(prompt_of())).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings", "said"),
+    [
+        ("hang", {"first_token_seconds": 0.2}, "no answer began within 0.2 s"),
+        ("hang_midway", {"idle_seconds": 0.1}, "stopped for more than 0.1 s"),
+        ("endless", {"total_seconds": 0.05}, "not complete within 0.05 s"),
+    ],
+)
+async def test_each_deadline_ends_the_attempt_and_says_which_it_was(
+    fault: Fault, settings: dict[str, Any], said: str
+) -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=[fault]) as server,
+        model_of(server, **settings) as model,
+    ):
+        with anyio.fail_after(5):
+            outcome = failed(await model.attempt(prompt_of(tokens=100_000)))
+    assert (outcome.why, said in outcome.detail) == ("timeout", True)
+
+
+@pytest.mark.parametrize("fault", ["hang", "hang_midway"])
+async def test_a_cancelled_attempt_closes_its_connection(fault: Fault) -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=[fault]) as server,
+        model_of(server) as model,
+    ):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(model.attempt, prompt_of())
+            with anyio.fail_after(10):
+                await server.until(lambda s: len(s.calls) == 1)
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(10):
+            await server.until(lambda s: s.closed_by_client == 1)
+
+
+async def test_a_connection_is_used_again() -> None:
+    async with OpenAIServer(always(REPORT)) as server, model_of(server) as model:
+        for _ in range(5):
+            answered(await model.attempt(prompt_of()))
+        assert server.connections == 1
+
+
+@both_modes
+async def test_each_attempt_is_one_request_whatever_becomes_of_it(mode: Actions) -> None:
+    faults: list[Fault | None] = ["500", "429", None, "malformed", "cut"]
+    async with OpenAIServer(always(REPORT), faults=faults) as server, model_of(server, mode) as model:
+        for count in range(1, len(faults) + 1):
+            await model.attempt(prompt_of())
+            assert len(server.calls) == count
+
+
+# --- the probe --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("calls_tools", "mode"), [(True, "tools"), (False, "response_format")])
+async def test_a_probe_finds_the_mode_once_and_is_paid_for_by_the_first_attempt(
+    calls_tools: bool, mode: str
+) -> None:
+    brain = always(REPORT, usage=(100, 20))
+    async with (
+        OpenAIServer(brain, calls_tools=calls_tools) as server,
+        model_of(server, "probe") as model,
+    ):
+        prompt = prompt_of()
+        bound = model.bound(prompt)
+        first = answered(await model.attempt(prompt))
+        second = answered(await model.attempt(prompt))
+        assert len(server.calls) == 3
+        assert all(mode in call.body for call in server.calls[1:])
+    assert first.usage == Usage(130, 25)
+    assert first.usage.tokens <= bound
+    assert second.usage == Usage(100, 20)
+
+
+async def test_a_server_that_turns_tools_away_takes_the_schema() -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=["400"]) as server,
+        model_of(server, "probe") as model,
+    ):
+        answered(await model.attempt(prompt_of()))
+        answered(await model.attempt(prompt_of()))
+        assert ["tools" in call.body for call in server.calls] == [True, False, False]
+
+
+async def test_a_server_that_turns_everything_away_is_probed_again() -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=["404", "404"]) as server,
+        model_of(server, "probe") as model,
+    ):
+        assert failed(await model.attempt(prompt_of())).why == "rejected"
+        answered(await model.attempt(prompt_of()))
+        assert ["tools" in call.body for call in server.calls] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(("fault", "why"), [("500", "server"), ("hang", "timeout"), ("429", "rate_limited")])
+async def test_a_probe_that_the_world_fails_decides_nothing(fault: Fault, why: str) -> None:
+    deadlines: dict[str, Any] = {"first_token_seconds": 1.0} if fault in HANGS else {}
+    async with (
+        OpenAIServer(always(REPORT), faults=[fault]) as server,
+        model_of(server, "probe", **deadlines) as model,
+    ):
+        assert failed(await model.attempt(prompt_of())).why == why
+        answered(await model.attempt(prompt_of()))
+        assert ["tools" in call.body for call in server.calls] == [True, True, True]
+
+
+@pytest.mark.parametrize("fault", [None, "hang"])
+async def test_many_first_attempts_share_one_probe_and_what_became_of_it(fault: Fault | None) -> None:
+    outcomes: list[Answered | Failed] = []
+    deadlines: dict[str, Any] = IMPATIENT if fault in HANGS else {}
+    async with (
+        OpenAIServer(always(REPORT), faults=[fault]) as server,
+        model_of(server, "probe", **deadlines) as model,
+    ):
+
+        async def ask() -> None:
+            outcomes.append(await model.attempt(prompt_of()))
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(ask)
+        assert len(server.calls) == (5 if fault is None else 1)
+    assert len(outcomes) == 4
+    if fault is not None:
+        assert [failed(outcome).usage.tokens > 0 for outcome in outcomes].count(True) == 1
+
+
+# --- secrets ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [KEY, "plain-but-secret"])
+@pytest.mark.parametrize("fault", ["400", "401", "403", "429", "500", None])
+async def test_no_key_is_in_a_log_an_error_or_a_repr(
+    key: str, fault: Fault | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with (
+        OpenAIServer(always(REPORT), faults=[fault]) as server,
+        model_of(server, key=key) as model,
+    ):
+        outcome = await model.attempt(prompt_of())
+        assert server.calls[0].headers["authorization"] == f"Bearer {key}"
+        assert key not in repr(model) + str(model)
+    assert caplog.records
+    assert key not in caplog.text + repr(outcome)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:pass@host/v1",
+        "http://host/v1?key=1",
+        "ftp://host",
+        "host:80",
+        "http://h:99999",
+        "http://[x",
+    ],
+)
+def test_a_base_url_that_could_not_be_shown_is_refused(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        OpenAIModel("m", base_url=url, api_key="", provider=Provider())
+    assert "pass" not in str(caught.value).replace("password", "")
+
+
+@pytest.mark.parametrize("key", ["sk-line\nbreak", "sk-schlüssel"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        OpenAIModel("m", base_url="", api_key=key, provider=Provider())
+    assert "sk-" not in str(caught.value) + caught.value.hint
+
+
+async def test_a_key_from_a_file_may_end_with_its_line() -> None:
+    async with OpenAIServer(always(REPORT)) as server, model_of(server, key=f"{KEY}\n") as model:
+        answered(await model.attempt(prompt_of()))
+        assert server.calls[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_server_without_a_key_never_gets_one_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    async with OpenAIServer(always(REPORT)) as server, model_of(server, key="") as model:
+        answered(await model.attempt(prompt_of()))
+        assert server.calls[0].headers["authorization"] == "Bearer none"
+
+
+# --- pace -------------------------------------------------------------------------------------
+
+
+class Hours:
+    """A clock that jumps as soon as somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def now(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.at += seconds
+
+
+async def test_no_stretch_of_a_minute_has_more_starts_than_allowed_and_the_first_come_is_first() -> None:
+    hours = Hours()
+    pace = Pace(per_minute=5, at_once=50, now=hours.now, sleep=hours.sleep)
+    starts: list[tuple[float, int]] = []
+
+    async def call(number: int) -> None:
+        async with pace.place():
+            starts.append((hours.now(), number))
+            hours.at += 1.0
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(23):
+            tasks.start_soon(call, number)
+    times = [at for at, _ in starts]
+    assert [number for _, number in starts] == list(range(23))
+    assert all(later - earlier >= WINDOW_SECONDS for earlier, later in zip(times, times[5:], strict=False))
+    assert times[-1] < 5 * WINDOW_SECONDS  # and no slower than it must be
+
+
+async def test_no_more_calls_are_under_way_than_allowed() -> None:
+    pace = Pace(per_minute=100, at_once=3)
+    under_way, most = 0, 0
+
+    async def call() -> None:
+        nonlocal under_way, most
+        async with pace.place():
+            under_way += 1
+            most = max(most, under_way)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            under_way -= 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(call)
+    assert most == 3
+
+
+async def test_a_caller_that_gives_up_waiting_takes_no_place() -> None:
+    pace = Pace(per_minute=100, at_once=1)
+    async with pace.place():
+        with anyio.move_on_after(0.01) as scope:
+            async with pace.place():
+                raise AssertionError("two places of one")
+    assert scope.cancelled_caught
+    with anyio.fail_after(1):
+        async with pace.place():
+            pass
+
+
+async def test_waiting_for_the_providers_pace_is_bounded_and_free() -> None:
+    async with (
+        OpenAIServer(always(REPORT)) as server,
+        model_of(server, calls_per_minute=1, total_seconds=1.0) as model,
+    ):
+        answered(await model.attempt(prompt_of()))
+        outcome = failed(await model.attempt(prompt_of()))
+        assert (outcome.why, outcome.usage) == ("rate_limited", Usage(0, 0))
+        assert len(server.calls) == 1
+
+
+# --- the server itself, for those who build on it ---------------------------------------------
+
+
+@pytest.mark.parametrize("calls_tools", [True, False])
+@pytest.mark.parametrize(
+    ("functions", "text", "move"),
+    [
+        (["propose"], "phase: propose", "propose"),
+        (["argue"], "phase: debate", "argue"),
+        (["vote"], "phase: vote", "vote"),
+        (["propose"], "phase: review\nreports: a-1, a-2", "propose"),
+        (["spawn", "report"], "role: executive", "spawn"),
+        (["spawn", "report"], "mail kind: report from a-9\nrole: executive", "report"),
+        (["report"], "role: researcher", "report"),
+    ],
+)
+async def test_the_mission_brain_answers_every_phase_and_role_in_both_modes(
+    calls_tools: bool, functions: list[str], text: str, move: str
+) -> None:
+    async with (
+        OpenAIServer(MissionBrain(), calls_tools=calls_tools) as server,
+        model_of(server, "probe") as model,
+    ):
+        outcome = answered(await model.attempt(prompt_of(functions, text=text)))
+        assert text in user_text(server.calls[-1].body)
+    assert [made.move for made in outcome.moves] == [move]
+
+
+async def test_the_mission_brain_spawns_again_what_was_given_back_and_waits_for_what_was_not() -> None:
+    spawn = '{"moves": [{"move": "spawn"}]}'
+    told: list[tuple[str, str]] = [
+        ("Your last answer could not be used: no.", "spawn"),
+        ("mail kind: answer from supervisor", "think"),
+        ("mail kind: report from a-9", "report"),
+    ]
+    async with OpenAIServer(MissionBrain()) as server, model_of(server) as model:
+        for answer, move in told:
+            prompt = replace(
+                prompt_of(["spawn", "report", "think"]),
+                exchange=(("user", "role: executive"), ("assistant", spawn), ("user", answer)),
+            )
+            outcome = answered(await model.attempt(prompt))
+            assert [made.move for made in outcome.moves] == [move]
+
+
+async def test_the_server_runs_as_a_process_and_prints_where() -> None:
+    command = [sys.executable, "-m", "tests.openai_server", "--faults", "429,none", "--no-tools"]
+    async with await anyio.open_process(command, stderr=None) as process:
+        try:
+            assert process.stdout is not None
+            with anyio.fail_after(20):
+                url = (await process.stdout.receive()).decode().strip()
+            model = OpenAIModel("m", base_url=url, api_key="", provider=Provider(actions="schema"))
+            outcomes = [await model.attempt(prompt_of(["vote"], text="phase: vote")) for _ in range(2)]
+            await model.aclose()
+        finally:
+            process.kill()
+    assert [type(outcome) for outcome in outcomes] == [Failed, Answered]
+
+
+async def test_replies_come_in_order_and_the_last_repeats() -> None:
+    brain = Replies([ServerReply([REPORT]), ServerReply(text="x", fault="500")])
+    async with OpenAIServer(brain) as server, model_of(server) as model:
+        port: Model = model
+        outcomes = [await port.attempt(prompt_of()) for _ in range(3)]
+    assert [type(outcome) for outcome in outcomes] == [Answered, Failed, Failed]
