@@ -22,7 +22,7 @@ NAMESPACE_DEFAULT: Final = "swarm"
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_{}-]{1,32}")
 _REDIS_URL: Final = re.compile(r"(?:rediss?://[^\s/?]+(?:[/?]\S*)?|unix://\S*/\S+)")
 _BASE_URL: Final = re.compile(r"https?://[^\s/]+\S*")
-_MODEL: Final = re.compile(r"openai(?::\S*)?|builtin|[a-z][a-z0-9_]*:\S.*")
+_MODEL: Final = re.compile(r"openai(?::\S+)?|builtin|[a-z][a-z0-9_]*:\S.*")
 
 _ENVIRONMENT: Final = {
     "redis_url": "REDIS_URL",

@@ -19,7 +19,7 @@ from swarmd.cli import act, reach, show
 from swarmd.cli.errand import posting
 from swarmd.cli.exits import Exit, exit_of_mission
 from swarmd.cli.look import note
-from swarmd.cli.text import amounts, plain
+from swarmd.cli.text import Ink, amounts, plain
 from swarmd.core.messages import Message
 from swarmd.core.names import ORDERS, MissionState
 from swarmd.errors import SwarmError, UsageError
@@ -97,10 +97,12 @@ def run(
     if text:
         act.entrance_fields(text, None, budget, deadline, ())
     asked = Asked(text, files, caps, deadline, resume)
+    # Asked of the stream itself: within the screen standard error is a stand-in that knows less of it.
+    watcher = show.Watcher(Ink.of(sys.stderr, os.environ))
     with show.screen_of(sys.stderr, os.environ, is_quiet=quiet) as screen:
         # Within the screen, so that a log line goes above its picture and not into it.
         logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
-        end, interrupted = _run(partial(_attended, settings, asked, screen))
+        end, interrupted = _run(partial(_attended, settings, asked, watcher, screen))
     if end is not None:
         _print_end(end, as_json=as_json)
     if interrupted:
@@ -146,13 +148,15 @@ class _Interrupted:
     mission: str = ""
 
 
-async def _attended(settings: Settings, asked: Asked, screen: show.Screen) -> tuple[MissionEnd | None, int]:
+async def _attended(
+    settings: Settings, asked: Asked, watcher: show.Watcher, screen: show.Screen
+) -> tuple[MissionEnd | None, int]:
     """The mission with somebody watching: its progress is shown, and Ctrl-C cancels it."""
     import anyio
 
     from swarmd import app
 
-    watcher, stop = show.Watcher(show.ink_of(os.environ)), _Interrupted()
+    stop = _Interrupted()
     end: MissionEnd | None = None
 
     def observe(message: Message) -> None:

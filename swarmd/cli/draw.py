@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from swarmd.adapters.redis.view import Amounts, Record, Snapshot
-from swarmd.cli.text import Ink, ago, excerpt, number, plain, table
+from swarmd.cli.text import Ink, ago, amounts, excerpt, number, plain, table
 from swarmd.core.names import SOB, AgentState
 
 TASK_COLUMNS: Final = 60
@@ -183,10 +183,15 @@ def _quoted(text: str, columns: int) -> str:
 
 
 def _spend(branch: Branch) -> str:
-    own, whole = branch.own.get("tokens", 0), branch.whole.get("tokens", 0)
+    own = amounts(_used(branch.own))
     if not branch.below:
-        return f"{number(own)} tokens"
-    return f"{number(own)} tokens own, {number(whole)} with all below"
+        return own
+    return f"{own} own, {amounts(_used(branch.whole))} with all below"
+
+
+def _used(spent: Mapping[str, int]) -> dict[str, int]:
+    """What is used up: places for agents are given back."""
+    return {kind: value for kind, value in sorted(spent.items(), reverse=True) if kind != "agents"}
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -195,12 +200,12 @@ def _spend(branch: Branch) -> str:
 def agent_lines(
     agents: Sequence[Record], ledgers: Mapping[str, Amounts], ink: Ink, now: datetime
 ) -> list[str]:
-    headings = ("ID", "NAME", "TIER", "ROLE", "STATE", "MISSION", "PARENT", "HOST", "TOKENS", "AGE")
+    headings = ("ID", "NAME", "TIER", "ROLE", "STATE", "MISSION", "PARENT", "HOST", "TOKENS", "CALLS", "AGE")
     rows = [
         (
             agent.get("id", ""), agent.get("name", ""), agent.get("tier", ""), agent.get("role", ""),
             _state_and_why(agent), agent.get("mission") or "-", agent.get("parent") or "-",
-            agent.get("host") or "-", number(spent_of(ledgers.get(agent.get("id", "")))),
+            agent.get("host") or "-", *_spent(ledgers.get(agent.get("id", ""))),
             ago(agent.get("created", ""), now),
         )
         for agent in agents
@@ -218,11 +223,11 @@ def _state_and_why(agent: Record) -> str:
 def mission_lines(
     missions: Sequence[Record], ledgers: Mapping[str, Amounts], ink: Ink, now: datetime
 ) -> list[str]:
-    headings = ("ID", "STATE", "AGE", "TOKENS", "MISSION", "REASON")
+    headings = ("ID", "STATE", "AGE", "TOKENS", "CALLS", "MISSION", "REASON")
     rows = [
         (
             mission.get("id", ""), mission.get("state", ""), ago(mission.get("created", ""), now),
-            number(spent_of(ledgers.get(mission.get("id", "")))),
+            *_spent(ledgers.get(mission.get("id", ""))),
             excerpt(mission.get("mission", ""), TASK_COLUMNS), excerpt(mission.get("reason", ""), TASK_COLUMNS),
         )
         for mission in missions
@@ -230,8 +235,9 @@ def mission_lines(
     return _headed(table(headings, rows), ink)
 
 
-def spent_of(ledger: Amounts | None, kind: str = "tokens") -> int:
-    return (ledger or {}).get(kind, {}).get("spent", 0)
+def _spent(ledger: Amounts | None) -> tuple[str, str]:
+    tokens, calls = ((ledger or {}).get(kind, {}).get("spent", 0) for kind in ("tokens", "calls"))
+    return number(tokens), number(calls)
 
 
 def _headed(lines: list[str], ink: Ink) -> list[str]:
@@ -253,8 +259,7 @@ def entry_lines(id: str, flat: Mapping[str, str], ink: Ink) -> list[str]:
         said = "  ".join(f"{plain(name)}={plain(text)}" for name, text in flat.items())
         return [f"{ink.paint(id, 'dim')}  {said}"]
     to = f" → {plain(flat['to'])}" if flat.get("to") else ""
-    kind, mission = plain(flat.get("kind", "")), plain(flat.get("mission", ""))
-    about = f"{kind} {mission}".rstrip()
+    about = " ".join(plain(word) for word in (*_what(flat), flat.get("mission", "")) if word)
     head = f"{ink.paint(clock_of(flat.get('at', '')), 'dim')} {ink.paint(plain(flat['from']), 'bold')}{to} "
     first, *more = plain(flat.get("text", ""), multiline=True).splitlines() or [""]
     lines = [
@@ -264,6 +269,13 @@ def entry_lines(id: str, flat: Mapping[str, str], ink: Ink) -> list[str]:
     if flat.get("data") and not flat.get("text"):
         lines.append("         " + ink.paint(plain(flat["data"]), "dim"))
     return lines
+
+
+def _what(flat: Mapping[str, str]) -> tuple[str, str]:
+    """The kind, and the one fact that a kind is read for: how a vote went, what the journal records."""
+    kind, data = flat.get("kind", ""), unpacked("data", flat.get("data", ""))
+    fact = data.get({"vote": "choice", "entry": "event"}.get(kind, ""), "") if isinstance(data, dict) else ""
+    return kind, str(fact)
 
 
 def clock_of(at: str) -> str:

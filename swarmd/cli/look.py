@@ -171,9 +171,9 @@ def _inspect_agent(sight: Sight, id: str) -> Exit:
     lines += _list("children", children, sight.ink) + _list("privileges", inner.privileges, sight.ink)
     lines += _list("positions", [f"{name}  {at}" for name, at in inner.positions.items()], sight.ink)
     if inner.turn:
-        lines.append(
-            f"turn: {inner.turn}, of the one under way {inner.steps_ended}/{inner.steps_begun} steps ended"
-        )
+        lines.append(f"turn: {plain(inner.turn)}")
+    if inner.steps_begun:
+        lines.append(f"steps of the turn under way: {inner.steps_begun} begun, {inner.steps_ended} ended")
     sight.say(lines + _ledger(ledger, sight.ink))
     return Exit.DONE
 
@@ -196,7 +196,8 @@ def _fields(title: str, record: Record, ink: Ink) -> list[str]:
     lines = [ink.paint(f"{title} {plain(record.get('id', ''))}", "bold")]
     for name, text in record.items():
         value = draw.unpacked(name, text)
-        if name == "id" or value == "":
+        # Privileges are shown as a list, those that may be used now and not those that were given.
+        if name in ("id", "privileges") or value == "":
             continue
         if isinstance(value, dict):
             lines.append(f"{plain(name)}:")

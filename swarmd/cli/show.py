@@ -6,7 +6,6 @@ error, as plain lines or, on a terminal, above a live picture of the tree. Stand
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
@@ -209,7 +208,3 @@ def screen_of(stream: TextIO, environ: Mapping[str, str], *, is_quiet: bool = Fa
     if stream.isatty() and environ.get("TERM") != "dumb":
         return LiveScreen(stream, is_coloured=wants_colour(stream, environ))
     return PlainScreen(stream)
-
-
-def ink_of(environ: Mapping[str, str]) -> Ink:
-    return Ink.of(sys.stderr, environ)

@@ -165,5 +165,9 @@ def number(value: int) -> str:
 
 def amounts(spent: Mapping[str, Any]) -> str:
     """`12.4k tokens, 31 calls`; what is nothing is left out."""
-    said = [f"{number(int(value))} {plain(kind)}" for kind, value in spent.items() if value]
+    said = [
+        f"{number(int(value))} {plain(kind if value != 1 else kind.removesuffix('s'))}"
+        for kind, value in spent.items()
+        if value
+    ]
     return ", ".join(said) or "nothing"

@@ -293,7 +293,7 @@ def test_a_published_mission_is_delivered_and_reads_as_in_the_contract(
     )
 
     result = stack.result_of("bees-1")
-    assert (result["from"], result["kind"], result["data"]["state"]) == ("sob", "result", "delivered")
+    assert (result["from"], result["kind"], result["data"]["state"]) == ("sob", "result", "delivered"), result
     cited = re.findall(r"bees/\w+\.md:\d+", result["text"])
     assert cited, result["text"]
 
@@ -329,7 +329,8 @@ def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stac
         "the mission ended before the kill: make archive/ larger"
     )
 
-    assert stack.result_of("killed-1")["data"]["state"] == "delivered"
+    result = stack.result_of("killed-1")
+    assert result["data"]["state"] == "delivered", result
     # An engine takes a kill for a wish: it does not start what was killed by hand, so one worker did the rest.
     assert run("docker", "inspect", "-f", "{{.State.Running}}", victim).stdout.strip() == "false"
     stack.up()
@@ -349,7 +350,8 @@ def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: 
     stack.compose("start")
 
     stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 30)
-    assert stack.result_of("stopped-1")["data"]["state"] == "delivered"
+    result = stack.result_of("stopped-1")
+    assert result["data"]["state"] == "delivered", result
 
 
 def test_taking_it_down_leaves_nothing_behind(stack: Stack) -> None:

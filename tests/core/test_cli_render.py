@@ -103,6 +103,7 @@ def test_states_are_told_by_glyph_and_word_also_without_colour_and_unicode() -> 
 
 def test_amounts_leave_out_what_is_nothing() -> None:
     assert amounts({"tokens": 12_400, "calls": 3, "agents": 0}) == "12.4k tokens, 3 calls"
+    assert amounts({"tokens": 1, "calls": 1}) == "1 token, 1 call"
     assert amounts({}) == "nothing"
 
 
@@ -137,10 +138,10 @@ SWARM = Snapshot(
 def test_the_tree_draws_missions_executives_and_sub_agents_with_their_spend() -> None:
     board, seats = draw.grown(SWARM)
     assert draw.tree_lines(board, seats, INK, ended=False) == [
-        "● live  sob  tier 0 board  0 tokens own, 155 with all below",
+        "● live  sob  tier 0 board  nothing own, 155 tokens with all below",
         "│  seats: picard",
-        "└─ mission m-1  working  100 tokens own, 155 with all below  “Find it”",
-        "   └─ ● live  a-1  tier 1 researcher  30 tokens own, 55 with all below  “Read \\x1b[31mall”",
+        "└─ mission m-1  working  100 tokens own, 155 tokens with all below  “Find it”",
+        "   └─ ● live  a-1  tier 1 researcher  30 tokens own, 55 tokens with all below  “Read \\x1b[31mall”",
         "      └─ ● live  a-2  tier 2 researcher  5 tokens",
     ]
 
@@ -180,6 +181,20 @@ def test_a_message_is_told_with_who_to_whom_and_all_its_lines() -> None:
         "10:20:30 a-1 → a-2 [directive m-1] Do",
         "         it\\x07",
     ]
+
+
+def test_a_vote_tells_its_choice_and_a_journal_entry_its_event() -> None:
+    flat = {
+        "from": "gandhi",
+        "kind": "vote",
+        "mission": "m-1",
+        "at": "",
+        "text": "wise",
+        "data": '{"choice":"yes"}',
+    }
+    assert draw.entry_lines("5-0", flat, INK) == ["--:--:-- gandhi [vote yes m-1] wise"]
+    flat = {"from": "supervisor", "kind": "entry", "at": "", "text": "x", "data": '{"event":"spawned"}'}
+    assert draw.entry_lines("5-0", flat, INK) == ["--:--:-- supervisor [entry spawned] x"]
 
 
 def test_an_entry_that_is_no_message_shows_its_fields() -> None:
