@@ -98,13 +98,18 @@ class _Process:
 
 async def serve(
     settings: Settings, *, parts: frozenset[str], grace: float, ready: Callable[[], None] | None = None
-) -> None:
-    """Run the parts named (`supervisor`, `worker`) until SIGTERM or SIGINT; then drain within `grace` seconds."""
+) -> int:
+    """Run the parts named (`supervisor`, `worker`) until SIGTERM or SIGINT; then drain within `grace` seconds.
+
+    A second signal ends the drain at once. Returns the number of the first.
+    """
     is_whole = parts == {"supervisor", "worker"}
     async with _process(settings, may_own_server=is_whole) as process, anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, process.stop)
+        heard: list[int] = []
+        tasks.start_soon(_stop_on_signal, process.stop, heard, tasks.cancel_scope)
         await _run_parts(process, parts, grace, ready)
         tasks.cancel_scope.cancel()
+    return heard[0] if heard else signal.SIGTERM
 
 
 async def run_mission(
@@ -211,12 +216,15 @@ async def _connected(target: str | Path) -> Redis:
             await anyio.sleep(0.5)
 
 
-async def _stop_on_signal(stop: anyio.Event) -> None:
+async def _stop_on_signal(stop: anyio.Event, heard: list[int], scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
-            log.info("ending", signal=signal.Signals(number).name)
+            heard.append(number)
+            if len(heard) > 1:
+                scope.cancel()
+                return
+            log.info("ending; once more to end at once", signal=signal.Signals(number).name)
             stop.set()
-            return
 
 
 async def _run_parts(

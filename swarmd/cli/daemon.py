@@ -69,8 +69,8 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
         where = "REDIS_URL" if settings.redis_url else settings.data
         note(f"{what} is up, on {where}; look with `swarmd tree`, stop with Ctrl-C")
 
-    _run(partial(app.serve, settings, parts=parts, grace=grace, ready=ready))
-    return Exit.TERMINATED
+    number = _run(partial(app.serve, settings, parts=parts, grace=grace, ready=ready))
+    return Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
 
 
 # --- one mission, whole -----------------------------------------------------------------------

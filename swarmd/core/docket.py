@@ -110,7 +110,8 @@ def admit(draft: Draft, request: MissionRequest | str, *, fault: str = "", files
     """Docket a mission, or reject it. `files` are what its names stand for; `fault` is why they do not."""
     if isinstance(request, str):
         return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, request)
-    id = MissionId(request.id or draft.moment.new_id("m"))
+    id = MissionId(request.id)
+    assert id
     known = draft.swarm.missions.get(id)
     if known is not None:
         if known.digest == request.digest:

@@ -67,6 +67,7 @@ class Supervisor:
     _number: int = 0
     _patient_until: float = 0.0
     _looked_at: float = 0.0
+    _folded_at: float = 0.0
     _rung: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
@@ -145,7 +146,7 @@ class Supervisor:
         missions = await self.store.read_missions(self._positions[MISSIONS], INPUT_MAX)
         inputs = {channel: self._positions[channel] for channel in INPUTS}
         messages = await self.store.read_inputs(inputs, INPUT_MAX)
-        facts = await self.store.read_facts(self._positions[FACTS], FACTS_MAX)
+        facts = await self._due_facts()
         await self._read_accounts(messages)
         draft = self._draft()
         await self._look_at_hosts(draft)
@@ -167,6 +168,15 @@ class Supervisor:
         if not draft.changes and not positions:
             return False
         return await self._commit(draft, positions)
+
+    async def _due_facts(self) -> list[tuple[StreamId, dict[str, str]]]:
+        """Folded into the journal in batches: once a second, sooner only where many wait."""
+        facts = await self.store.read_facts(self._positions[FACTS], FACTS_MAX)
+        now = self.clock.now()
+        if len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS:
+            return []
+        self._folded_at = now
+        return facts
 
     async def _commit(self, draft: Draft, positions: Mapping[Channel, StreamId]) -> bool:
         """Write it, whole. Where an account had less than was decided on, nothing was written: all is read anew."""
@@ -227,8 +237,10 @@ class Supervisor:
             if ended:
                 docket.admit_known(draft, request, ended)
                 return
-        names, fault = await self._files_of(request)
-        docket.admit(draft, request, fault=fault, files=names)
+        # Minted before its files are looked up: a mission's own folder is named by its id.
+        named = request.model_copy(update={"id": request.id or self.clock.new_id("m")})
+        names, fault = await self._files_of(named)
+        docket.admit(draft, named, fault=fault, files=names)
 
     async def _files_of(self, request: MissionRequest) -> tuple[tuple[str, ...], str]:
         if self.files is None:

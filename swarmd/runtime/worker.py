@@ -7,7 +7,7 @@ Invariant: a message reaches an agent's mailbox once, in the order of its stream
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -53,6 +53,8 @@ class Worker:
     rings: Rings
     stop: anyio.Event
     grace_seconds: float = 8.0
+    # What answers an agent's mail; another than a turn of its own only where the bus alone is measured.
+    answer: Callable[[World, Resident], Awaitable[None]] = take_turn
     residents: Residents = field(default_factory=Residents)
     _head: int = 0  # the global post number up to which channels were asked for
     _changed: bool = False  # the channels to hear are no longer those heard
@@ -243,7 +245,7 @@ class Worker:
                 resident.scope = scope
                 while resident.is_awake and not (resident.is_leaving or self.stop.is_set()):
                     async with self._turns:
-                        await take_turn(self.world, resident)
+                        await self.answer(self.world, resident)
                     resident.is_awake = self._wants_a_turn(resident)
         except NotAllowedError as no:
             self._given_up(resident, no)

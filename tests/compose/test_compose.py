@@ -139,6 +139,11 @@ class Stack:
             lambda: len(self.hosts_of(mission)) == WORKERS or self.mission_state(mission) in ENDED,
         )
 
+    def give_workers(self, processors: float) -> None:
+        """The built-in mind is done within a second. A tenth of a processor makes time to break in on it."""
+        done = run("docker", "update", "--cpus", str(processors), *self.containers("worker"))
+        assert done.returncode == 0, done.stderr
+
     def last_words(self) -> str:
         return self.compose("ps", "--all") + self.compose("logs", "--no-color", "--tail", "25")
 
@@ -321,13 +326,13 @@ def test_a_mission_of_bare_text_is_delivered_from_the_swarms_own_knowledge(stack
 
 
 def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stack) -> None:
+    stack.give_workers(0.1)
     stack.submit("killed-1", "What is known of dredging in front of the quays?", "archive")
     stack.until_all_work_on("killed-1")
     victim = stack.containers("worker")[0]
     assert run("docker", "kill", "--signal", "KILL", victim).returncode == 0
-    assert stack.mission_state("killed-1") not in ENDED, (
-        "the mission ended before the kill: make archive/ larger"
-    )
+    assert stack.mission_state("killed-1") not in ENDED, "the mission ended before the kill"
+    stack.give_workers(1)
 
     result = stack.result_of("killed-1")
     assert result["data"]["state"] == "delivered", result
@@ -337,16 +342,16 @@ def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stac
 
 
 def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: Stack) -> None:
+    stack.give_workers(0.1)
     stack.submit("stopped-1", "Which storms damaged the breakwater of the harbour?", "archive")
     stack.until_all_work_on("stopped-1")
     stack.compose("stop", "supervisor", "worker")
-    assert stack.mission_state("stopped-1") not in ENDED, (
-        "the mission ended before the stop: make archive/ larger"
-    )
+    assert stack.mission_state("stopped-1") not in ENDED, "the mission ended before the stop"
     stopped = [*stack.containers("supervisor"), *stack.containers("worker")]
     codes = run("docker", "inspect", "-f", "{{.State.ExitCode}}", *stopped).stdout.split()
     assert "137" not in codes, "one of them did not leave within its grace period and was killed"
     stack.compose("stop")
+    stack.give_workers(1)
     stack.compose("start")
 
     stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 30)

@@ -368,6 +368,10 @@ class Wire:
         with self._away():
             return self._read()
 
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._socket.fileno()
+
     def wait_without_bound(self) -> None:
         """For a person's subscription, to which nothing may be said for hours; Ctrl-C is its bound."""
         self._socket.settimeout(None)

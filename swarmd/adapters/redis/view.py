@@ -278,7 +278,7 @@ class Bell:
         Rings that were read ahead into the buffer are not counted again: the stream, which is read after
         each wait, held their messages before they rang.
         """
-        readable, _, _ = select.select([self._wire._socket], [], [], seconds)
+        readable, _, _ = select.select([self._wire], [], [], seconds)
         if readable:
             self._wire.read()
         return bool(readable)

@@ -1,0 +1,126 @@
+"""A small real swarm for measuring: the store on the embedded server, agents made by the supervisor's own
+commit, a worker with its real rings. Only what answers an agent's mail differs from case to case.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from swarmd import declared as declarations
+from swarmd.adapters.redis.bell import Bell
+from swarmd.adapters.redis.connect import connect
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.lineage import Agent, follows
+from swarmd.core.messages import Message
+from swarmd.core.moves import Charter
+from swarmd.core.names import FIRST, SOB, SUPERVISOR, AgentId, AgentState, HostId, Kind, MissionId, host_channel
+from swarmd.core.rules import Declarations
+from swarmd.core.swarm import AccountOpened, AgentMade, Change, Host, Mission, MissionState, MissionSet, Post, stamp_of
+from swarmd.ports import Model
+from swarmd.runtime.agent import World, take_turn
+from swarmd.runtime.mind import Mind
+from swarmd.runtime.residents import Resident
+from swarmd.runtime.worker import Worker
+
+HOST: Final = HostId("h-bench")
+MISSION: Final = MissionId("m-bench")
+_ROLE: Final = "executive"
+# Agents of one commit of the supervisor's: its script stays under some milliseconds.
+_MADE_AT_ONCE: Final = 50
+_CAPS: Final = {"tokens": 10**12, "calls": 10**9, "agents": 10**6}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a case works with."""
+
+    store: RedisStore
+    bell: Bell
+    declared: Declarations
+
+    async def make_agents(self, count: int) -> tuple[Agent, ...]:
+        """Executives of one mission, live and placed on `HOST`, with accounts, rights and first positions."""
+        number = await self.store.lead(HOST, 3_600, 0)
+        mission = Mission(
+            id=MISSION, text="measure", state=MissionState.WORKING, budget=_CAPS, created=stamp_of(time.time())
+        )
+        root: list[Change] = [
+            AccountOpened(SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False),
+            AccountOpened(MISSION, SOB, _CAPS, own_slot=False),
+            MissionSet(mission),
+        ]
+        agents = tuple(_agent(n) for n in range(count))
+        token, seq = f"{number}:{HOST}", 1
+        assert await self.store.commit_changes(token, seq, root, {}) == "done"
+        for start in range(0, count, _MADE_AT_ONCE):
+            seq += 1
+            made = agents[start : start + _MADE_AT_ONCE]
+            changes = [change for agent in made for change in self._made(agent, count)]
+            assert await self.store.commit_changes(token, seq, [*changes, _placed(made)], {}) == "done"
+        return agents
+
+    def _made(self, agent: Agent, count: int) -> tuple[Change, ...]:
+        share = {"tokens": _CAPS["tokens"] // count, "calls": _CAPS["calls"] // count, "agents": 1}
+        made = AgentMade(agent, follows(agent, self.declared.rooms))
+        return made, AccountOpened(agent.id, MISSION, share, own_slot=True)
+
+    def worker(
+        self,
+        stop: anyio.Event,
+        *,
+        model: Model | None = None,
+        answer: Callable[[World, Resident], Awaitable[None]] = take_turn,
+    ) -> Worker:
+        """The worker of `HOST`. Without `answer` it takes whole turns, with `model` for every thought."""
+
+        async def mind(_spec: str) -> Mind:
+            assert model is not None
+            return Mind(model, self.declared.models.provider("bench"))
+
+        world = World(self.store, self.declared, None, mind, lambda: stamp_of(time.time()))
+        return Worker(world, Host(HOST, 100_000, ""), self.bell, stop, answer=answer)
+
+
+@asynccontextmanager
+async def bench(socket: Path, namespace: str) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        client = await connect(socket)
+        stack.push_async_callback(client.aclose)
+        store = RedisStore(client, namespace)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(store.pipe.run)
+        bell = Bell(client, store.keys)
+        stack.push_async_callback(bell.aclose)
+        yield Bench(store, bell, declarations.load(None, None))
+
+
+async def until_hosted(worker: Worker, count: int) -> None:
+    """Until the worker hosts so many agents; it may take a second of waiting for the first look around."""
+    with anyio.fail_after(60):
+        while len(worker.residents) < count or worker._changed:  # noqa: ASYNC110, SLF001 - looked at from outside
+            await anyio.sleep(0.01)
+
+
+def _agent(number: int) -> Agent:
+    id = AgentId(f"a-bench{number:06d}")
+    charter = Charter(role=_ROLE, name=f"agent{number}", task="pass on what comes")
+    return Agent(
+        id=id, name=charter.name, role=_ROLE, tier=1, parent=SOB, path=(SOB, MISSION, id), mission=MISSION,
+        state=AgentState.LIVE, host=HOST, lease=1, created=stamp_of(time.time()), charter=charter,
+        privileges=("model/**", "tool/**"),
+    )  # fmt: skip
+
+
+def _placed(agents: Sequence[Agent]) -> Post:
+    word = Message(
+        sender=SUPERVISOR, kind=Kind.PLACED, at=stamp_of(time.time()), data={"agents": [a.id for a in agents]}
+    )
+    return Post(host_channel(HOST), word)
