@@ -87,6 +87,14 @@ def decide_spawn(
     return Spawned(_mint(parent, request, mission, privileges, moment), caps, account)
 
 
+def roles_below(parent: Agent, roles: Mapping[str, Role]) -> tuple[Role, ...]:
+    """The roles that an agent may create: those of the next tier for which it holds `spawn/ROLE`."""
+    return tuple(
+        role for role in roles.values()
+        if parent.tier + 1 in role.tiers and is_covered(f"spawn/{role.name}", parent.privileges)
+    )  # fmt: skip
+
+
 def _claims_no_more(parent: Agent, request: SpawnRequest) -> Denied | None:
     if request.tier is not None and request.tier != parent.tier + 1:
         return Denied(Rule.SPAWN_TIER, f"asked for tier {request.tier}, yours is {parent.tier}")

@@ -15,6 +15,7 @@ from swarmd.core.moves import Charter
 from swarmd.core.rules import Declarations, Role
 
 ROOM_MESSAGES_MAX: Final = 60  # of a debate: what a seat sees of this mission's part of the room
+NAMES_SHOWN_MAX: Final = 200  # files of a large mission: a list that long is searched, not read
 _TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
 
 Exchange = list[tuple[Literal["user", "assistant"], str]]
@@ -92,12 +93,44 @@ def room_text(room: Sequence[Message]) -> str:
     return quoted("room", "\n".join(lines))
 
 
+def means_of_board(declared: Declarations, free: Mapping[str, int]) -> str:
+    """What a motion may charter with: the roles of tier 1 and what the mission's account has left."""
+    roles = [role for role in declared.roles.values() if 1 in role.tiers]
+    percent = declared.limits.board_percent
+    return (
+        f"{_roles(roles)}\nleft of the mission's budget: {json.dumps(dict(free))}; "
+        f"{percent} % of the whole stays the board's\n"
+    )
+
+
+def situation(
+    *, role: str, free: Mapping[str, int], files: Sequence[str], children: Sequence[str],
+    rooms: Sequence[str], may_create: Sequence[Role],
+) -> str:  # fmt: skip
+    """An agent's means, before its mail; what it has none of is left out."""
+    lines = [f"role: {role}", f"left of your budget: {json.dumps(dict(free))}"]
+    for title, names in (("your files", files), ("your children", children), ("your rooms", rooms)):
+        if names:
+            lines.append(f"{title}: {_listed(names)}")
+    if may_create:
+        lines.append(_roles(may_create))
+    return "\n".join(lines)
+
+
+def _roles(roles: Sequence[Role]) -> str:
+    return "roles you may create:\n" + "\n".join(f"- {role.name}: {role.summary}" for role in roles)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_SHOWN_MAX
+    return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" … and {more} more" if more > 0 else "")
+
+
 def call_text(phase: str, call: Mapping[str, Any], files: Sequence[str]) -> str:
     """What the clerk asks a seat."""
     lines = [f"phase: {phase}", f"motion: {call['motion_number']}"]
     if files:
-        shown = ", ".join(files[:200])
-        lines.append(f"files of the mission: {shown}" + (" …" if len(files) > 200 else ""))
+        lines.append(f"files of the mission: {_listed(files)}")
     if call.get("motion"):
         lines.append(quoted("motion", json.dumps(call["motion"], ensure_ascii=False)))
     reports = call.get("reports") or ()

@@ -15,7 +15,8 @@ import anyio.to_thread
 import structlog
 
 from swarmd.core import prompt as words
-from swarmd.core.lineage import Agent
+from swarmd.core.law import roles_below
+from swarmd.core.lineage import Agent, missions_rooms
 from swarmd.core.messages import Message, order_of
 from swarmd.core.moves import ListSubtree, Move, ReadFile, SearchFiles, Spawn, Think, WriteFile
 from swarmd.core.names import BOARD_ROOM, FIRST, AgentState, Channel, Kind, MissionId, Rule, StreamId
@@ -312,13 +313,12 @@ async def _renderer(
     )  # fmt: skip
     shared = words.shared(declared, mission.text, is_seat=agent.is_seat)
     persona = _persona(declared, agent)
+    now = _asked(base, call, declared) if call is not None else _situation(base, acting, declared)
 
     def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
         steps = (*gathered.steps, *corrections)
         view = replace(base, steps=steps)
-        now = _asked(view, call) if call is not None else words.mail_text(mail_entry(gathered.mail)["mail"])
-        head = f"role: {agent.role}\nleft of your budget: {json.dumps(free)}\n" if not agent.is_seat else ""
-        exchange = _with_now(words.exchange_of(memory), head + now, words.exchange_of(steps))
+        exchange = _with_now(words.exchange_of(memory), now, words.exchange_of(steps))
         return Prompt(
             shared, persona, tuple(exchange), functions,
             role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS, view,
@@ -339,9 +339,21 @@ def _with_now(memory: words.Exchange, now: str, steps: words.Exchange) -> words.
     return [*exchange, *steps]
 
 
-def _asked(view: View, call: Message) -> str:
+def _asked(view: View, call: Message, declared: Declarations) -> str:
     facts = call.data["call"]
-    return f"{words.room_text(view.room)}\n{words.call_text(facts['phase'], facts, view.files)}"
+    means = words.means_of_board(declared, view.free) if facts["phase"] in ("propose", "review") else ""
+    return f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
+
+
+def _situation(view: View, acting: Acting, declared: Declarations) -> str:
+    """What an agent has and whom it leads, then its mail."""
+    children = [f"{c.name} ({c.id}, {c.role}, key {c.key}, {c.state.value})" for c in acting.children]
+    rooms = [declared_room.name for declared_room, _ in missions_rooms(acting.agent, declared.rooms)]
+    head = words.situation(
+        role=view.role, free=view.free, files=view.files, children=children, rooms=rooms,
+        may_create=roles_below(acting.agent, declared.roles),
+    )  # fmt: skip
+    return f"{head}\n\n{words.mail_text(mail_entry(view.mail)['mail'])}"
 
 
 def _persona(declared: Declarations, agent: Agent) -> str:

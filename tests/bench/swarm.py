@@ -51,19 +51,15 @@ class Bench:
         mission = Mission(
             id=MISSION, text="measure", state=MissionState.WORKING, budget=_CAPS, created=stamp_of(time.time())
         )
-        root: list[Change] = [
-            AccountOpened(SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False),
-            AccountOpened(MISSION, SOB, _CAPS, own_slot=False),
-            MissionSet(mission),
-        ]
+        top = AccountOpened(SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False)
         agents = tuple(_agent(n) for n in range(count))
-        token, seq = f"{number}:{HOST}", 1
-        assert await self.store.commit_changes(token, seq, root, {}) == "done"
+        # What a commit carves an account from must be there before it: each line is a commit of its own.
+        commits: list[list[Change]] = [[top], [AccountOpened(MISSION, SOB, _CAPS, own_slot=False), MissionSet(mission)]]
         for start in range(0, count, _MADE_AT_ONCE):
-            seq += 1
             made = agents[start : start + _MADE_AT_ONCE]
-            changes = [change for agent in made for change in self._made(agent, count)]
-            assert await self.store.commit_changes(token, seq, [*changes, _placed(made)], {}) == "done"
+            commits.append([*(change for agent in made for change in self._made(agent, count)), _placed(made)])
+        for seq, changes in enumerate(commits, start=1):
+            assert await self.store.commit_changes(f"{number}:{HOST}", seq, changes, {}) == "done"
         return agents
 
     def _made(self, agent: Agent, count: int) -> tuple[Change, ...]:

@@ -140,7 +140,7 @@ class Stack:
         )
 
     def give_workers(self, processors: float) -> None:
-        """The built-in mind is done within a second. A tenth of a processor makes time to break in on it."""
+        """The built-in mind is done within a second. A part of a processor makes time to break in on it."""
         done = run("docker", "update", "--cpus", str(processors), *self.containers("worker"))
         assert done.returncode == 0, done.stderr
 
@@ -326,7 +326,7 @@ def test_a_mission_of_bare_text_is_delivered_from_the_swarms_own_knowledge(stack
 
 
 def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stack) -> None:
-    stack.give_workers(0.1)
+    stack.give_workers(0.04)
     stack.submit("killed-1", "What is known of dredging in front of the quays?", "archive")
     stack.until_all_work_on("killed-1")
     victim = stack.containers("worker")[0]
@@ -342,7 +342,7 @@ def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stac
 
 
 def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: Stack) -> None:
-    stack.give_workers(0.1)
+    stack.give_workers(0.04)
     stack.submit("stopped-1", "Which storms damaged the breakwater of the harbour?", "archive")
     stack.until_all_work_on("stopped-1")
     stack.compose("stop", "supervisor", "worker")
