@@ -20,6 +20,7 @@ from swarmd import declared as declarations
 from swarmd.adapters.redis.bell import Bell
 from swarmd.adapters.redis.connect import connect, shown
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.redis.switchboard import Line, Switchboard
 from swarmd.adapters.workspace import Workspace
 from swarmd.core.messages import Message
 from swarmd.core.names import (
@@ -91,9 +92,11 @@ class _Process:
     clock: SystemClock
     host: HostId
     stop: anyio.Event
+    switchboard: Switchboard
 
-    def rings(self) -> Bell:
-        return Bell(self.client, self.store.keys)
+    def rings(self) -> Line:
+        """A line of the process's one ringing connection."""
+        return self.switchboard.line()
 
 
 async def serve(
@@ -162,17 +165,32 @@ async def _process(settings: Settings, *, may_own_server: bool) -> AsyncIterator
         client = await _connected(target)
         stack.push_async_callback(client.aclose)
         store = RedisStore(client, settings.namespace)
+        clock = SystemClock()
+        host = HostId(clock.new_id("h"))
+        bell = Bell(client, store.keys)
+        # Left after the tasks that use it: the stack unwinds from its end.
+        stack.push_async_callback(bell.aclose)
+        switchboard = _switchboard(bell, store, host)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
         await store.check_schema()
-        clock = SystemClock()
+        tasks.start_soon(switchboard.run)
         knowledge = settings.knowledge or settings.data / "knowledge"
         yield _Process(
             settings, declared, client, store,
             Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")), clock,
-            HostId(clock.new_id("h")), anyio.Event(),
+            host, anyio.Event(), switchboard,
         )  # fmt: skip
+
+
+def _switchboard(bell: Bell, store: RedisStore, host: HostId) -> Switchboard:
+    own = Channel(f"_wake:{host}")
+
+    async def wake() -> None:
+        await store.pipe.execute("PUBLISH", store.keys.channel(own), "")
+
+    return Switchboard(bell, own, wake)
 
 
 def _live_elsewhere(settings: Settings) -> bool:

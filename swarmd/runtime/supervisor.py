@@ -128,9 +128,13 @@ class Supervisor:
         while True:
             ring = await self.rings.next(SWEEP_SECONDS)
             if isinstance(ring, tuple) and ring[0] == MISSIONS:
-                await self.store.keep_mission(fields_of(ring[1]))
+                await self.store.keep_mission(self._identified(fields_of(ring[1])))
             if ring is not None:
                 self._rung.set()
+
+    def _identified(self, fields: dict[str, str]) -> dict[str, str]:
+        """With an id from the first: kept twice, because a reply was lost, it is still one mission."""
+        return fields if "raw" in fields or fields.get("id") else fields | {"id": self.clock.new_id("m")}
 
     async def _work(self) -> None:
         while True:
