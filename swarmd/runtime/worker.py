@@ -24,6 +24,7 @@ from swarmd.core.names import (
     Channel,
     Kind,
     Rule,
+    StreamId,
     host_channel,
 )
 from swarmd.core.requests import GoneRequest
@@ -40,6 +41,10 @@ log = structlog.get_logger(__name__)
 
 # Entries of one read of a stream; a longer backlog is read in several.
 READ_MAX = 500
+# Agents admitted side by side: each is a few reads, and they travel together.
+ADMIT_MAX = 500
+# Questions of one sweep: under constant traffic there is always more, and rings must be heard between.
+SWEEP_QUESTIONS_MAX = 20
 # The law's own words for "not here, not now": the agent is dropped without a word to anyone.
 _NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
 
@@ -108,8 +113,7 @@ class Worker:
         next_sweep = anyio.current_time() + SWEEP_SECONDS
         while True:
             if self._changed:
-                self._changed = False
-                await self.rings.follow([own, *self.residents.channels()])
+                await self._follow()
             ring = await self.rings.next(max(0.0, next_sweep - anyio.current_time()))
             if isinstance(ring, tuple):
                 await self._heard(*ring)
@@ -117,12 +121,19 @@ class Worker:
                 await self._sweep(own)
                 next_sweep = anyio.current_time() + SWEEP_SECONDS
 
+    async def _follow(self) -> None:
+        self._changed = False
+        await self.rings.follow([host_channel(self.host.id), *self.residents.channels()])
+
     async def _sweep(self, own: Channel) -> None:
         """What moved since we last asked, ring or no ring."""
-        self._head, channels = await self.world.store.moved(self._head)
-        for channel in channels:
-            if channel == own or channel in self.residents.readers:
-                await self._catch_up(channel)
+        for _ in range(SWEEP_QUESTIONS_MAX):
+            self._head, channels = await self.world.store.moved(self._head)
+            for channel in channels:
+                if channel == own or channel in self.residents.readers:
+                    await self._catch_up(channel)
+            if not channels:
+                return
 
     async def _heard(self, channel: Channel, line: str) -> None:
         ring = from_ring(channel, line)
@@ -159,14 +170,26 @@ class Worker:
     async def _converge(self, message: Message) -> None:
         if message.kind is Kind.PLACED:
             ids = [AgentId(id) for id in message.data.get("agents", ())]
-            for record in await self.world.store.agents(ids):
-                if record is not None and record.host == self.host.id and record.state is AgentState.LIVE:
-                    await self._admit(record)
+            records = [r for r in await self.world.store.agents(ids) if r is not None]
+            mine = [r for r in records if r.host == self.host.id and r.state is AgentState.LIVE]
+            for start in range(0, len(mine), ADMIT_MAX):
+                await self._admit_all(mine[start : start + ADMIT_MAX])
         elif message.kind is Kind.FENCED:
             assert self._tasks is not None
             self._tasks.start_soon(self._end_below, str(message.data.get("segment", "")))
 
-    async def _admit(self, agent: Agent) -> None:
+    async def _admit_all(self, agents: Sequence[Agent]) -> None:
+        admitted: list[Resident] = []
+        async with anyio.create_task_group() as tasks:
+            for agent in agents:
+                tasks.start_soon(self._admit, agent, admitted)
+        # Heard first, then read from their own positions: what comes between is in a ring or in the sweep.
+        await self._follow()
+        async with anyio.create_task_group() as tasks:
+            for resident in admitted:
+                tasks.start_soon(self._backlog, resident)
+
+    async def _admit(self, agent: Agent, admitted: list[Resident]) -> None:
         known = self.residents.by_id.get(agent.id)
         if known is not None and known.hold.lease == agent.lease:
             return
@@ -177,28 +200,30 @@ class Worker:
         seen = {channel: resumed.positions.get(channel, FIRST) for channel in channels}
         resident = Resident(agent, hold, resumed.turn, resumed.memory, seen, dict(resumed.batch))
         self.residents.add(resident)
-        self._changed = True
-        # Read from its own positions, after asking to hear: what comes between is in the ring or in the sweep.
-        await self._backlog(resident, channels)
+        admitted.append(resident)
 
-    async def _backlog(self, resident: Resident, channels: Sequence[Channel]) -> None:
+    async def _backlog(self, resident: Resident) -> None:
+        """What waits on its channels, oldest first, into the mailbox."""
         waiting: list[Message] = []
-        for channel in channels:
-            after = resident.seen[channel]
-            while True:
-                found = await self.world.store.read(channel, after, READ_MAX)
-                waiting += found
-                if len(found) < READ_MAX:
-                    break
-                after = found[-1].id
-            newest = found[-1].id if found else after
-            self.residents.note(channel, newest)
+        for channel, position in list(resident.seen.items()):
+            found = await self._read_from(channel, position)
+            waiting += found
+            self.residents.note(channel, found[-1].id if found else position)
         waiting.sort(key=lambda message: order_of(message.id))
         for message in waiting:
             resident.put(message, self.world.declared.rooms)
         if resident.is_awake or resident.batch:
             resident.is_awake = True
             self._wake(resident)
+
+    async def _read_from(self, channel: Channel, position: StreamId) -> list[Message]:
+        found: list[Message] = []
+        while True:
+            after = found[-1].id if found else position
+            more = await self.world.store.read(channel, after, READ_MAX)
+            found += more
+            if len(more) < READ_MAX:
+                return found
 
     async def _end_below(self, segment: str) -> None:
         """Cancel what runs below a fence, see it gone, then give the host's word."""
