@@ -170,10 +170,13 @@ def _content(text: str) -> list[str]:
 
 
 _CLAUSE: Final = re.compile(r"(?<=[?;\n])|(?<=[.!])\s+(?=[A-Z])")
-_AND: Final = re.compile(
-    r",?\s+and\s+(?=(?:how|what|why|when|where|which|who|whose|whether|explain|describe|list|compare|"
-    r"summari[sz]e|show|find|tell|name)\b)",
-    re.I,
+_ASK_WORD: Final = (
+    r"(?:how|what|why|when|where|which|who|whose|whether|explain|describe|list|compare|"
+    r"summari[sz]e|show|find|tell|name)\b"
+)
+_AND: Final = re.compile(rf",?\s+and\s+(?={_ASK_WORD})", re.I)
+_ASKS: Final = re.compile(
+    r"(?:and\s+|or\s+|but\s+)?(?:how|what|why|when|where|which|who|whose|whether)\b", re.I
 )
 _MARKER: Final = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
 
@@ -183,7 +186,7 @@ def themes(mission: str) -> tuple[str, ...]:
     clauses = [cleaned(_MARKER.sub("", clause)).strip(" ;") for clause in _CLAUSE.split(mission[:20_000])]
     clauses = [part for clause in clauses for part in _halves(clause)]
     asked = [clause for clause in clauses if _strength(clause)]
-    questions = [clause for clause in asked if clause.endswith("?")]
+    questions = [clause for clause in asked if clause.endswith("?") or _ASKS.match(clause)]
     found = list(dict.fromkeys(questions or asked)) or [cleaned(mission)]
     if len(found) <= THEMES_MAX:
         return tuple(bounded(theme, 600) for theme in found)
@@ -195,10 +198,12 @@ def themes(mission: str) -> tuple[str, ...]:
 def _halves(clause: str) -> list[str]:
     """Two questions joined by "and", where each says enough to be searched by itself.
 
-    What follows must ask again: "budgets and leases of a worker" is one question about two things.
+    What follows must ask again: "budgets and leases of a worker" is one question about two things. The
+    first half stays a question, or it would be taken for a remark beside the second.
     """
+    mark = "?" if clause.endswith("?") else ""
     for joint in _AND.finditer(clause):
-        halves = [clause[: joint.start()], clause[joint.end() :]]
+        halves = [clause[: joint.start()] + mark, clause[joint.end() :]]
         if min(map(_strength, halves)) >= 2:
             return halves
     return [clause]
@@ -423,7 +428,9 @@ def _vote_on_charter(view: View, motion: Mapping[str, Any]) -> tuple[Any, str]:
 
 
 def _review(view: View, call: Call) -> Propose:
-    reports = [(str(report.get("agent", "")), str(report.get("text", ""))) for report in call.reports]
+    # In the order of the themes, as their names count them: who reported first is chance.
+    ordered = sorted(call.reports, key=lambda report: str(report.get("name", "")))
+    reports = [(str(report.get("agent", "")), str(report.get("text", ""))) for report in ordered]
     undone = next((agent for agent, text in reports if _is_undone(text)), None)
     if undone and call.sent_back < min(1, call.send_backs_max):
         return Propose(

@@ -23,7 +23,7 @@ from swarmd.core.names import (
     host_channel,
     inbox,
 )
-from swarmd.core.privileges import is_covered, overlaps, uncovered
+from swarmd.core.privileges import is_covered, is_path, overlaps, uncovered
 from swarmd.core.requests import SpawnRequest
 from swarmd.core.rules import Limits, Role
 from swarmd.core.swarm import (
@@ -143,10 +143,16 @@ def _there_is_room(
         return Denied(Rule.SPAWN_FANOUT, f"{len(siblings) + len(pending)} of {limits.children_max} children")
     if len(swarm.lineage.agents) + len(pending) >= limits.agents_max:
         return Denied(Rule.SPAWN_LIVE, f"{limits.agents_max} agents live")
-    recent = [at for at in swarm.spawned_at.get(mission, ()) if at > moment.now - RATE_WINDOW_SECONDS]
-    if len(recent) + len(pending) >= limits.spawns_per_minute:
+    if _is_too_fast(swarm.spawned_at.get(mission, ()), limits.spawns_per_minute - len(pending), moment.now):
         return Denied(Rule.SPAWN_RATE, f"{limits.spawns_per_minute} a minute; wait")
     return None
+
+
+def _is_too_fast(times: Sequence[float], allowed: int, now: float) -> bool:
+    """Would one more be above `allowed` in the window? `times` are in order: one look tells."""
+    if allowed <= 0:
+        return True
+    return len(times) >= allowed and times[-allowed] > now - RATE_WINDOW_SECONDS
 
 
 def _files_are_covered(swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId) -> Denied | None:
@@ -179,6 +185,8 @@ def _privileges(parent: Agent, charter: Charter, role: Role, limits: Limits) -> 
             if is_covered(path, parent.privileges) and not any(overlaps(path, no) for no in limits.forbidden)
         )
     for path in asked:
+        if not is_path(path):
+            return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
         if any(overlaps(path, no) for no in limits.forbidden):
             return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
     missing = uncovered(asked, parent.privileges)

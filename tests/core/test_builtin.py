@@ -660,3 +660,11 @@ def test_it_spends_nothing_and_says_what_it_is() -> None:
     model = BuiltinModel()
     assert (model.name, model.is_language_model) == ("builtin:rules", False)
     assert model.bound(prompt(executive_view())) == 0
+
+
+def test_a_question_without_its_mark_is_a_theme_of_its_own() -> None:
+    assert themes("What is taint? And how do leases work; which rules are there?") == (
+        "What is taint?",
+        "And how do leases work",
+        "which rules are there?",
+    )
