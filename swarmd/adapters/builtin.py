@@ -175,9 +175,7 @@ _ASK_WORD: Final = (
     r"summari[sz]e|show|find|tell|name)\b"
 )
 _AND: Final = re.compile(rf",?\s+and\s+(?={_ASK_WORD})", re.I)
-_ASKS: Final = re.compile(
-    r"(?:and\s+|or\s+|but\s+)?(?:how|what|why|when|where|which|who|whose|whether)\b", re.I
-)
+_ASKS: Final = re.compile(rf"(?:and\s+|or\s+|but\s+)?{_ASK_WORD}", re.I)
 _MARKER: Final = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
 
 
@@ -186,8 +184,10 @@ def themes(mission: str) -> tuple[str, ...]:
     clauses = [cleaned(_MARKER.sub("", clause)).strip(" ;") for clause in _CLAUSE.split(mission[:20_000])]
     clauses = [part for clause in clauses for part in _halves(clause)]
     asked = [clause for clause in clauses if _strength(clause)]
-    questions = [clause for clause in asked if clause.endswith("?") or _ASKS.match(clause)]
-    found = list(dict.fromkeys(questions or asked)) or [cleaned(mission)]
+    if any(clause.endswith("?") for clause in asked):
+        # Beside questions, what does not ask is a remark.
+        asked = [clause for clause in asked if clause.endswith("?") or _ASKS.match(clause)]
+    found = list(dict.fromkeys(asked)) or [cleaned(mission)]
     if len(found) <= THEMES_MAX:
         return tuple(bounded(theme, 600) for theme in found)
     size = math.ceil(len(found) / THEMES_MAX)
