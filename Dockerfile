@@ -13,13 +13,13 @@ ARG BASE=python:3.12-slim
 FROM ${BASE} AS build
 RUN python3 -m venv /opt/swarmd
 # The context is mounted, not copied: neither the source nor the wheels leave a layer behind.
-RUN --mount=type=bind,target=/context --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=bind,target=/context --mount=type=cache,target=/var/cache/pip \
     set -eu; what=/context; \
     if ls /context/wheels/*.whl >/dev/null 2>&1; then \
       set -- --no-index --find-links=/context/wheels; \
       if ls /context/wheels/swarmd-*.whl >/dev/null 2>&1; then what=swarmd; fi; \
     fi; \
-    /opt/swarmd/bin/pip install "$@" "$what"
+    /opt/swarmd/bin/pip install --cache-dir /var/cache/pip "$@" "$what"
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="swarmd" \

@@ -113,8 +113,10 @@ class Stack:
         agents: list[dict[str, str]] = [json.loads(line) for line in done.stdout.splitlines()]
         return [agent for agent in agents if agent.get("mission") == mission]
 
-    def hosts_of(self, mission: str) -> set[str]:
-        return {agent["host"] for agent in self.agents_of(mission) if agent["host"]}
+    def machines(self) -> dict[str, str]:
+        """The container of each host, by its first twelve digits, which are its name to what runs in it."""
+        told = json.loads(self.compose("exec", "-T", "supervisor", "swarmd", "health", "--json"))
+        return {host["id"]: host["hostname"] for host in told["hosts"]}
 
     def until(self, claim: str, holds: Callable[[], object], seconds: float = MISSION_SECONDS) -> None:
         end = time.monotonic() + seconds
@@ -132,15 +134,23 @@ class Stack:
     def submit(self, mission: str, text: str, *files: str) -> None:
         self.redis("XADD", "swarm:missions", "*", "mission", text, "id", mission, "files", json.dumps(files))
 
-    def until_all_work_on(self, mission: str) -> None:
-        """Returns as well where the mission has ended: who breaks in then has to look whether it was in time."""
-        self.until(
-            f"each worker hosts agents of {mission}",
-            lambda: len(self.hosts_of(mission)) == WORKERS or self.mission_state(mission) in ENDED,
-        )
+    def host_at_work_on(self, mission: str) -> str:
+        """Waits until sub-agents work on the mission, and tells the host of one of them."""
+
+        def hosts() -> list[str]:
+            return [
+                a["host"]
+                for a in self.agents_of(mission)
+                if int(a["tier"]) > 1 and a["host"] and not a["ended"]
+            ]
+
+        self.until(f"{mission} has sub-agents", lambda: hosts() or self.mission_state(mission) in ENDED)
+        at_work = hosts()
+        assert at_work, f"{mission} ended before anybody could break in on it: {self.result_of(mission)}"
+        return at_work[0]
 
     def give_workers(self, processors: float) -> None:
-        """The built-in mind is done within a second. A part of a processor makes time to break in on it."""
+        """The built-in mind is done within a second: a small part of a processor makes time to break in on it."""
         done = run("docker", "update", "--cpus", str(processors), *self.containers("worker"))
         assert done.returncode == 0, done.stderr
 
@@ -326,10 +336,10 @@ def test_a_mission_of_bare_text_is_delivered_from_the_swarms_own_knowledge(stack
 
 
 def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stack) -> None:
+    machines = stack.machines()
     stack.give_workers(0.04)
     stack.submit("killed-1", "What is known of dredging in front of the quays?", "archive")
-    stack.until_all_work_on("killed-1")
-    victim = stack.containers("worker")[0]
+    victim = machines[stack.host_at_work_on("killed-1")]
     assert run("docker", "kill", "--signal", "KILL", victim).returncode == 0
     assert stack.mission_state("killed-1") not in ENDED, "the mission ended before the kill"
     stack.give_workers(1)
@@ -344,7 +354,7 @@ def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stac
 def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: Stack) -> None:
     stack.give_workers(0.04)
     stack.submit("stopped-1", "Which storms damaged the breakwater of the harbour?", "archive")
-    stack.until_all_work_on("stopped-1")
+    stack.host_at_work_on("stopped-1")
     stack.compose("stop", "supervisor", "worker")
     assert stack.mission_state("stopped-1") not in ENDED, "the mission ended before the stop"
     stopped = [*stack.containers("supervisor"), *stack.containers("worker")]

@@ -36,7 +36,7 @@ end
 -- A former holder began this step and never ended it: settled at its full reserve.
 if open then
   for _, kind in ipairs({'tokens', 'calls'}) do
-    redis.call('HINCRBY', KEYS[5], kind .. '.reserved', -open[kind])
+    redis.call('HINCRBY', KEYS[5], kind .. '.reserved', 0 - open[kind])
     redis.call('HINCRBY', KEYS[5], kind .. '.spent', open[kind])
   end
   redis.call('XADD', KEYS[7], '*', 'fact', 'settle', 'agent', ARGV[9], 'account', ARGV[10], 'step', ARGV[4],
@@ -51,8 +51,9 @@ end
 if tonumber(free[2] or 0) < tonumber(ARGV[8]) then
   return refuse('budget.exhausted', 'calls: ' .. ARGV[8] .. ' needed, ' .. (free[2] or '0') .. ' free')
 end
+-- `0 - x`, never `-x`: a negated zero reaches Redis 7.0 as `-0`, which is no integer to it.
 for i, kind in ipairs({'tokens', 'calls'}) do
-  redis.call('HINCRBY', KEYS[5], kind .. '.free', -ARGV[6 + i])
+  redis.call('HINCRBY', KEYS[5], kind .. '.free', 0 - ARGV[6 + i])
   redis.call('HINCRBY', KEYS[5], kind .. '.reserved', ARGV[6 + i])
 end
 redis.call('HSETNX', KEYS[6], string.match(ARGV[4], '^%d+') .. ':batch', ARGV[6])

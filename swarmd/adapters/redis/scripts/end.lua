@@ -12,11 +12,11 @@ if before[2] then return {'again'} end
 
 local used, reserve = tonumber(ARGV[4]), open.tokens
 local beyond = math.max(0, used - reserve)
-redis.call('HINCRBY', KEYS[1], 'tokens.reserved', -reserve)
+redis.call('HINCRBY', KEYS[1], 'tokens.reserved', 0 - reserve)
 redis.call('HINCRBY', KEYS[1], 'tokens.spent', used)
 redis.call('HINCRBY', KEYS[1], 'tokens.free', reserve - (used - beyond))
 if beyond > 0 then redis.call('HINCRBY', KEYS[1], 'tokens.overdraft', beyond) end
-redis.call('HINCRBY', KEYS[1], 'calls.reserved', -open.calls)
+redis.call('HINCRBY', KEYS[1], 'calls.reserved', 0 - open.calls)
 redis.call('HINCRBY', KEYS[1], 'calls.spent', open.calls)
 redis.call('HSET', KEYS[2], ARGV[1] .. ':e', ARGV[3])
 redis.call('XADD', KEYS[3], '*', 'fact', 'settle', 'agent', ARGV[6], 'account', ARGV[7], 'step', ARGV[1],

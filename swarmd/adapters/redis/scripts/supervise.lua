@@ -25,7 +25,7 @@ local function settle_open(journal, account, id)
     local open = step and not steps[step .. ':e'] and cjson.decode(value)
     if open and open.account == id then
       for _, kind in ipairs({'tokens', 'calls'}) do
-        redis.call('HINCRBY', account, kind .. '.reserved', -open[kind])
+        redis.call('HINCRBY', account, kind .. '.reserved', 0 - open[kind])
         redis.call('HINCRBY', account, kind .. '.spent', open[kind])
       end
       redis.call('HDEL', journal, field)
@@ -70,7 +70,7 @@ local verbs = {
       redis.call('HINCRBY', parent, kind .. '.free', free)
       redis.call('HINCRBY', parent, kind .. '.spent', spent)
       redis.call('HINCRBY', parent, kind .. '.overdraft', over)
-      redis.call('HINCRBY', parent, kind .. '.granted', -cap)
+      redis.call('HINCRBY', parent, kind .. '.granted', 0 - cap)
       redis.call('HSET', account, kind .. '.cap', spent - over, kind .. '.free', 0, kind .. '.reserved', 0)
     end
   end,
