@@ -186,8 +186,13 @@ def _answer_of(message: Message) -> Event | None:
 def seat_failed(draft: Draft, seat: Agent, mission: MissionId, detail: str) -> None:
     """A seat's model failed for good: it abstains, and the debate goes on without waiting for it."""
     procedure = draft.swarm.boards.get(mission)
-    draft.add(entry(draft.moment, "seat failed", detail, actor=seat.id, mission=mission))
-    if procedure is not None and procedure.calling == seat.id:
+    if procedure is None:
+        draft.add(entry(draft.moment, "seat failed", detail, actor=seat.id, mission=mission))
+        return
+    # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without motions.
+    text = f"{seat.name} cannot answer and abstains: {detail[:400]}"
+    _announce(draft, mission, Announce(text, {"event": "seat failed"}))
+    if procedure.calling == seat.id:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
 
 
