@@ -351,7 +351,8 @@ async def _attend(
             for channel, after in list(positions.items()):
                 for message in await process.store.read(channel, after, 500):
                     positions[channel] = message.id
-                    observer(message)
+                    if message.kind is not Kind.UNREADABLE:
+                        observer(message)
                     if message.kind is Kind.RESULT and message.mission in wanted:
                         wanted.discard(message.mission)
                         last = message

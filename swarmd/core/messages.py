@@ -89,6 +89,11 @@ def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Mess
         return None
 
 
+def unreadable(channel: Channel, id: StreamId) -> Message:
+    """Stands for an entry that is no message of ours, so that whoever reads goes on after it."""
+    return Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", id=id, channel=channel)
+
+
 @dataclass(frozen=True, slots=True)
 class Ring:
     """A ring as heard: the stream id, the id before it, and the message unless it was cut."""

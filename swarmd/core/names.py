@@ -107,6 +107,7 @@ class Kind(StrEnum):
     ENTRY = "entry"
     PLACED = "placed"
     FENCED = "fenced"
+    UNREADABLE = "unreadable"
 
 
 class Rule(StrEnum):

@@ -58,7 +58,7 @@ Use = ListSubtree | ReadFile | SearchFiles | WriteFile
 
 def concerns(agent: Agent, message: Message) -> bool:
     """Is the message for this agent to read at all? Its own posts and directives to a sibling are not."""
-    if message.sender == agent.id:
+    if message.sender == agent.id or message.kind is Kind.UNREADABLE:
         return False
     if agent.is_seat:
         # What is said in the board's room it reads there when it is called, this mission's part only.

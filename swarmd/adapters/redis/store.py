@@ -25,7 +25,7 @@ from swarmd.adapters.redis.records import (
 )
 from swarmd.core.board import Procedure
 from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message, from_fields
+from swarmd.core.messages import Message, from_fields, unreadable
 from swarmd.core.names import (
     MISSIONS,
     AgentId,
@@ -333,8 +333,7 @@ def _flat(rows: Sequence[Any]) -> list[Any]:
 
 def _messages(channel: Channel, entries: Sequence[Any]) -> list[Message]:
     found = []
-    for id, fields in entries:
-        message = from_fields(channel, StreamId(id), _pairs(fields))
-        if message is not None:
-            found.append(message)
+    for entry, fields in entries:
+        id = StreamId(entry)
+        found.append(from_fields(channel, id, _pairs(fields)) or unreadable(channel, id))
     return found

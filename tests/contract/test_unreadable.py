@@ -1,0 +1,58 @@
+"""Anyone who can XADD can write junk; whoever reads goes on after it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.redis.connect import connect
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.decide import decide
+from swarmd.core.lineage import Agent
+from swarmd.core.messages import Message
+from swarmd.core.names import BOARD_ROOM, FIRST, OPERATOR, ORDERS, REQUESTS, SOB, AgentId, Kind, up
+from swarmd.core.swarm import Draft, Moment, Swarm
+from swarmd.core.turn import concerns
+from swarmd.declared import load
+
+
+async def test_junk_is_read_as_unreadable_and_what_follows_is_read(
+    server: EmbeddedServer, namespace: str
+) -> None:
+    client = await connect(server.socket)
+    store = RedisStore(client, namespace)
+    running = asyncio.create_task(store.pipe.run())
+    key = store.keys.channel(BOARD_ROOM)
+    for fields in (
+        ("x", "y"),
+        ("from", "me"),
+        ("from", "me", "kind", "nonsense"),
+        ("kind", "say", "data", "[1]"),
+    ):
+        await store.pipe.execute("XADD", key, "*", *fields)
+    await store.post(BOARD_ROOM, Message(sender=OPERATOR, kind=Kind.SAY, at="now", text="hello"))
+    first = await store.read(BOARD_ROOM, FIRST, 4)
+    assert [message.kind for message in first] == [Kind.UNREADABLE] * 4
+    assert [message.text for message in await store.read(BOARD_ROOM, first[-1].id, 4)] == ["hello"]
+    running.cancel()
+    await asyncio.wait([running])
+    await client.aclose()
+
+
+def test_junk_in_an_input_of_the_supervisor_changes_nothing_but_the_journal() -> None:
+    for channel in (REQUESTS, ORDERS, BOARD_ROOM, up(SOB)):
+        draft = Draft(Swarm(load()), Moment(0.0, "1970-01-01T00:00:00.000Z", ["x"]))
+        decide(draft, Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", channel=channel))
+        assert all("refused" in change.message.data["event"] for change in draft.changes)  # type: ignore[union-attr]  # only posts
+
+
+def test_junk_in_a_mailbox_concerns_nobody() -> None:
+    agent = Agent(
+        id=AgentId("a-1"),
+        name="a",
+        role="analyst",
+        tier=2,
+        parent=AgentId("a-0"),
+        path=("sob", "m", "a-0", "a-1"),
+    )
+    assert not concerns(agent, Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", channel=up(agent.id)))
