@@ -92,7 +92,8 @@ class Workspace:
     # --- reading ------------------------------------------------------------------------------
 
     def names(self, mission: MissionId, wanted: Sequence[str]) -> tuple[str, ...]:
-        """The files that `wanted` stands for, sorted; `.` is all that the mission itself has.
+        """The files that `wanted` stands for, sorted; `.` is all that the mission itself
+        has, or else the whole knowledge folder.
 
         Below a folder, hidden files, links and what tools leave behind are passed over. Raises
         `WorkspaceError` for what does not exist.
@@ -204,7 +205,7 @@ class Workspace:
     def _below(self, mission: MissionId, name: str) -> set[str]:
         given, work, *others = self._layers(mission)
         if name in (".", "./"):
-            return (_files_of(given, ()) or set()) | (_files_of(work, ()) or set())
+            return self._all_below(given, work, others)
         parts = _parts(name)
         first, second = _files_of(given, parts), _files_of(work, parts)
         # A name that came with the mission hides the same name of the knowledge folder, or `--files
@@ -216,6 +217,13 @@ class Workspace:
         if first is None and second is None and third is None:
             raise _missing(name)
         return (first or set()) | (second or set()) | (third or set())
+
+    def _all_below(self, given: _Layer, work: _Layer, others: Sequence[_Layer]) -> set[str]:
+        """All that the mission itself has; of one that has no folder yet, the whole knowledge folder."""
+        first, second = _files_of(given, ()), _files_of(work, ())
+        if first is None and second is None:
+            return set().union(*(_files_of(layer, ()) or set() for layer in others if not layer.only))
+        return (first or set()) | (second or set())
 
     def _listed(self, mission: MissionId, path: str) -> Listed:
         return self._first(mission, path, _listed)

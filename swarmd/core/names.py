@@ -136,7 +136,6 @@ class Rule(StrEnum):
     MISSION_CONFLICT = "mission.conflict"
     MISSION_OTHER = "mission.other"
     INCARNATION = "incarnation.former"
-    IDENTITY = "identity.stamp"
     LEASE = "lease.lost"
     FENCED = "fence.path"
     HOPS = "bus.hops"

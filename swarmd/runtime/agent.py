@@ -20,6 +20,7 @@ from swarmd.core.lineage import Agent, missions_rooms
 from swarmd.core.messages import Message, order_of
 from swarmd.core.moves import ListSubtree, Move, ReadFile, SearchFiles, Spawn, Think, WriteFile
 from swarmd.core.names import BOARD_ROOM, FIRST, AgentState, Channel, Kind, MissionId, Rule, StreamId
+from swarmd.core.privileges import is_covered
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Denied, Mission
 from swarmd.core.turn import (
@@ -156,7 +157,8 @@ async def _acting(
 ) -> Acting:
     children = await world.store.children(agent.id) if not agent.is_seat else ()
     facts = call.data.get("call", {}) if call is not None else {}
-    files = agent.charter.files if agent.charter else (mission.files if mission else ())
+    given = agent.charter.files if agent.charter else (mission.files if mission else ())
+    files = given if agent.is_seat else [f for f in given if is_covered(f"file/{f}/read", agent.privileges)]
     return Acting(
         agent=agent, mission=mission.id if mission else agent.mission, files=tuple(files),
         rooms=world.declared.rooms,

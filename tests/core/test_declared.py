@@ -269,7 +269,7 @@ def test_a_fault_in_the_board_is_said_with_its_line(
         ("  - model/**", "  - spawn", "privileges.3: spawn: must be spawn/ROLE, or have `**` as its last part"),
         ("  - model/**", "  - /model", "privileges.3: should match pattern"),
         ("tiers: [2, 3, 4]", "tiers: [0]", "tiers: 0 is the board's own"),
-        ("tiers: [2, 3, 4]", "tiers: [2]\nmodel: gpt-5", "model: must be PROVIDER:NAME with one of openai, local, builtin, scripted, not gpt-5"),
+        ("tiers: [2, 3, 4]", "tiers: [2]\nmodel: gpt-5", "model: must be PROVIDER:NAME with one of openai, builtin, scripted, not gpt-5"),
         ("tiers: [2, 3, 4]", "tiers: []", "tiers: should have at least 1 item"),
         ("  - think", "  - vote", "functions: unknown or a seat's own: vote"),
         ("  - Keep the words of the source apart from your own.", "  - Keep apart: the words", "goals.1: should be a valid string, not fields; write it in quotes"),
