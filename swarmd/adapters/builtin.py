@@ -529,7 +529,11 @@ def _own_searches(view: View, about: Topic, parts: Mapping[str, tuple[str, ...]]
     """What nobody else will do: parts whose researcher was refused or ended, and what the board sends back."""
     assert view.charter is not None
     done = {tuple(move.get("files", ())) for move in _moves(view) if move.get("move") == "search_files"}
-    now = {tuple(move.get("files", ())) for move in _in(view.steps, "moves") if move.get("move") == "search_files"}
+    now = {
+        tuple(move.get("files", ()))
+        for move in _in(view.steps, "moves")
+        if move.get("move") == "search_files"
+    }
     reports = _reported(view)
     reported = {child.key for child in view.children if not _is_undone(reports.get(child.id, NOT_SEARCHED))}
     left = [files for key, files in parts.items() if key not in reported and files not in done]

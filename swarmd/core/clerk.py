@@ -162,6 +162,9 @@ def hear(draft: Draft, message: Message) -> None:
     seat = draft.swarm.lineage.get(message.sender)
     if seat is None or not seat.is_seat or message.mission not in draft.swarm.boards:
         return
+    if message.incarnation != seat.incarnation:
+        draft.add(_former(draft, message))
+        return
     event = _answer_of(message)
     if event is not None:
         advance(draft, message.mission, event)
@@ -296,7 +299,10 @@ def _charter(draft: Draft, mission: Mission, motion: CharterMotion) -> Denied | 
     allowed: list[Spawned] = []
     for executive in motion.executives:
         request = SpawnRequest(key=executive.key, charter=_plain(executive))
-        spawned = decide_spawn(draft.swarm, board, request, draft.moment, mission=mission.id, pending=allowed)
+        spawned = decide_spawn(
+            draft.swarm, board, request, draft.moment, mission=mission.id, pending=allowed,
+            together=len(motion.executives),
+        )  # fmt: skip
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
         allowed.append(spawned)

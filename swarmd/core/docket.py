@@ -16,9 +16,12 @@ from swarmd.core.law import fence
 from swarmd.core.messages import Message
 from swarmd.core.moves import Amounts, Path, Written
 from swarmd.core.names import (
+    CLERK,
     ID_PATTERN,
+    OPERATOR,
     RESULTS,
     SOB,
+    SUPERVISOR,
     Kind,
     MissionId,
     MissionState,
@@ -43,8 +46,11 @@ from swarmd.core.swarm import (
 MISSION_BYTES_MAX: Final = 1_000_000
 RESULT_NAME: Final = "the mission"
 
-# Control characters but newline and tab, and what a server's bytes become that are not UTF-8.
-_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
+# Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone surrogates.
+_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
+
+# A mission's id is a path segment and names an account: one of these would end with the mission.
+_RESERVED: Final[frozenset[str]] = frozenset({SOB, OPERATOR, CLERK, SUPERVISOR})
 
 
 class MissionRequest(Written):
@@ -68,15 +74,26 @@ def fields_of(text: str) -> dict[str, str]:
 
     Only its form is looked at here: what the fields say is judged when they are read from the stream.
     """
+    text = _sendable(text)
     if not text.lstrip().startswith("{"):
         return {"mission": text}
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return {"raw": text}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, dict) or not isinstance(value.get("mission", ""), str) or not value:
         return {"raw": text}
-    return {key: part if isinstance(part, str) else json.dumps(part) for key, part in value.items()}
+    if not isinstance(value.get("id", ""), str):
+        return {"raw": text}
+    return {
+        _sendable(key): _sendable(part) if isinstance(part, str) else json.dumps(part)
+        for key, part in value.items()
+    }
+
+
+def _sendable(text: str) -> str:
+    """What UTF-8 cannot say (a lone surrogate, which JSON can) as U+FFFD: the server must be able to keep it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
@@ -100,10 +117,11 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     if values.get("id") and not ID_PATTERN.fullmatch(values["id"]):
         return "id: must be 1 to 64 of A-Z a-z 0-9 _ -"
     try:
-        return MissionRequest.model_validate(values)
+        request = MissionRequest.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return f"{'.'.join(str(part) for part in first['loc'] if part != '[key]')}: {first['msg']}"
+    return "files: not text" if any(map(_NOT_TEXT.search, request.files)) else request
 
 
 def admit(draft: Draft, request: MissionRequest | str, *, fault: str = "", files: Sequence[str] = ()) -> None:
@@ -112,6 +130,9 @@ def admit(draft: Draft, request: MissionRequest | str, *, fault: str = "", files
         return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, request)
     id = MissionId(request.id)
     assert id
+    if id in _RESERVED or id in draft.swarm.declared.board.seats or draft.swarm.lineage.get(id):
+        why = f"id: {id} names somebody of the swarm"
+        return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, why)
     known = draft.swarm.missions.get(id)
     if known is not None:
         if known.digest == request.digest:
@@ -172,6 +193,8 @@ def open_next(draft: Draft) -> list[MissionId]:
             break
         free = swarm.free.get(SOB, {})
         short = [kind for kind in KINDS if free.get(kind, 0) < mission.budget[kind]]
+        if short and _may_be_given_back(swarm, mission, free, short):
+            break
         if short:
             why = ", ".join(
                 f"{kind}: {mission.budget[kind]} asked, {free.get(kind, 0)} free" for kind in short
@@ -194,6 +217,14 @@ def open_next(draft: Draft) -> list[MissionId]:
         )
         opened.append(mission.id)
     return opened
+
+
+def _may_be_given_back(swarm: Swarm, mission: Mission, free: Mapping[str, int], short: Sequence[str]) -> bool:
+    """Could the missions in hand leave enough for this one? Then it waits in its turn: being last is no fault."""
+    in_hand = [swarm.missions[id].budget for id in swarm.boards if id in swarm.missions]
+    return all(
+        free.get(kind, 0) + sum(budget[kind] for budget in in_hand) >= mission.budget[kind] for kind in short
+    )
 
 
 def end(

@@ -60,8 +60,9 @@ def decide_spawn(
     *,
     mission: MissionId,
     pending: Sequence[Spawned] = (),
+    together: int = 1,
 ) -> Spawned | Denied:
-    """May `parent` create this agent? `pending` are those already allowed in the same motion.
+    """May `parent` create this agent? `pending` are those already allowed of the `together` in the same motion.
 
     `mission` is the parent's own, and for the board the one that its motion serves.
     """
@@ -81,7 +82,7 @@ def decide_spawn(
     if isinstance(privileges, Denied):
         return privileges
     account = mission if parent.id == SOB else parent.id
-    caps = _caps(swarm, account, charter, pending)
+    caps = _caps(swarm, account, charter, pending, together)
     if isinstance(caps, Denied):
         return caps
     return Spawned(_mint(parent, request, mission, privileges, moment), caps, account)
@@ -196,7 +197,7 @@ def _privileges(parent: Agent, charter: Charter, role: Role, limits: Limits) -> 
 
 
 def _caps(
-    swarm: Swarm, account: str, charter: Charter, pending: Sequence[Spawned]
+    swarm: Swarm, account: str, charter: Charter, pending: Sequence[Spawned], together: int
 ) -> dict[str, int] | Denied:
     """The child's share: what its charter asks for, else the default share of what is free now."""
     limits, free = swarm.declared.limits, dict(swarm.free.get(account, {}))
@@ -205,8 +206,9 @@ def _caps(
     left = {k: free.get(k, 0) - sum(s.caps[k] for s in pending if s.account == account) for k in KINDS}
     caps = {}
     for kind in KINDS:
-        # Shares are of the whole that was free before this motion, so that siblings get equal ones.
-        share = max(0, free.get(kind, 0)) * limits.share_percent // 100
+        # Shares are of the whole that was free before this motion, so that siblings get equal ones; where
+        # so many are made at once that the default would leave the last with nothing, they divide it.
+        share = max(0, free.get(kind, 0)) * min(limits.share_percent, 100 // together) // 100
         own_slot = 1 if kind == "agents" else 0
         asked = charter.budget.get(kind)  # type: ignore[call-overload]  # KINDS are the keys
         caps[kind] = (share if asked is None else int(asked)) + (

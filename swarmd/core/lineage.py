@@ -55,13 +55,20 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A mark on a path segment: nothing begins below it any more."""
+    """A mark on a path segment: nothing begins below it any more.
+
+    It counts how the end of each agent below it was seen, so that a supervisor that takes over in the
+    middle tells the whole of it.
+    """
 
     segment: str
     reason: str
     by: str
     at: float
     order: str = ""  # the operator's order that it answers, if any
+    confirmed: int = 0
+    unconfirmed: int = 0
+    unreachable: int = 0
 
 
 @dataclass(slots=True)

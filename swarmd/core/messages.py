@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from json.encoder import encode_basestring as _quoted
 from typing import Any, Final
 
 from swarmd.core.names import AgentId, Channel, Kind, MissionId, StreamId
@@ -63,16 +65,14 @@ class Message:
         return self._ring(channel, self.text[:PREVIEW_CHARS], {}, cut=True)
 
     def _ring(self, channel: Channel, text: str, data: Mapping[str, Any], *, cut: bool) -> str:
-        ring: dict[str, Any] = {
-            "channel": channel, "from": self.sender, "to": self.to, "kind": self.kind.value,
-            "mission": self.mission, "at": self.at, "text": text,
-        }  # fmt: skip
-        if data:
-            ring["data"] = data
-        ring |= {"hops": self.hops, "inc": self.incarnation, "v": WIRE_VERSION}
-        if cut:
-            ring["cut"] = True
-        return _dump(ring)[1:]
+        # Written out: `json.dumps` of the same takes three times as long, once for each message sent.
+        more = f'"data":{_dump(data)},' if data else ""
+        mark = ',"cut":true' if cut else ""
+        return (
+            f'"channel":{_quoted(channel)},"from":{_quoted(self.sender)},"to":{_quoted(self.to)},'
+            f'"kind":"{self.kind.value}","mission":{_quoted(self.mission)},"at":{_quoted(self.at)},'
+            f'"text":{_quoted(text)},{more}"hops":{self.hops},"inc":{self.incarnation},"v":"{WIRE_VERSION}"{mark}}}'
+        )
 
 
 def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Message | None:
@@ -122,6 +122,8 @@ def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
     return Ring(id_, prev, message)
 
 
+# Asked several times of each message: of its own id, and of the id that its channel was read up to.
+@lru_cache(maxsize=16_384)
 def order_of(id: StreamId) -> tuple[int, int]:
     """A stream id as numbers: ids sort by these, not as text."""
     milliseconds, _, sequence = id.partition("-")

@@ -5,7 +5,21 @@ Invariant: what a child holds is covered by what its creator held when it was ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+# The same form as `rules.PrivilegePath`, which speaks to declarations.
+_PATH: Final = re.compile(r"[A-Za-z0-9_.:*-]+(?:/[A-Za-z0-9_.:*-]+)*")
+
+
+def is_path(text: str) -> bool:
+    """Is it a privilege path at all?
+
+    Records keep an agent's paths parted by spaces, so `model/x **`, which `model/**` seems to cover, would
+    come back from the store as `model/x` and `**`.
+    """
+    return _PATH.fullmatch(text) is not None
 
 
 def covers(holder: str, wanted: str) -> bool:

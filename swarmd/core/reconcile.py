@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from swarmd.core import clerk, docket
 from swarmd.core.law import fence_notices
-from swarmd.core.lineage import Agent, ended, follows
+from swarmd.core.lineage import Agent, Fence, ended, follows
 from swarmd.core.messages import Message
 from swarmd.core.names import (
     BOARD_ROOM,
@@ -37,6 +37,7 @@ from swarmd.core.swarm import (
     Draft,
     Ending,
     FenceLifted,
+    FenceSet,
     Host,
     HostGone,
     Post,
@@ -165,32 +166,46 @@ def word_of(draft: Draft, host: HostId, segment: str) -> None:
 def reap(draft: Draft, spent: Mapping[str, Mapping[str, int]]) -> None:
     """One step of every ending, deepest first; what is seen of each agent is counted, not assumed.
 
-    `spent` has the accounts of the missions that are ending, for their results.
+    `spent` has the accounts of the missions that are ending, as they were before this step.
     """
+    _tell_results(draft, spent)
     budget = REAP_STEP
     for segment in list(draft.swarm.endings):
         taken = _reap_segment(draft, segment, budget)
         budget -= taken
         # Finished in a commit of its own: what the closed accounts gave back is known only after theirs.
         if taken == 0 and not draft.swarm.lineage.below(segment):
-            _finish(draft, segment, spent)
+            _finish(draft, segment)
+
+
+def _tell_results(draft: Draft, spent: Mapping[str, Mapping[str, int]]) -> None:
+    """Missions whose subtree is gone and whose account was closed by an earlier commit.
+
+    Not told in the commit that closes: a seat's call could end between the reading of the account and that
+    commit, and the result would name another sum than the one that was charged.
+    """
+    swarm = draft.swarm
+    for mission in list(swarm.missions.values()):
+        if mission.ending is not None and mission.id not in swarm.lineage.fences:
+            docket.close(draft, mission, spent.get(mission.id, {}))
 
 
 def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
     swarm, ending = draft.swarm, draft.swarm.endings[segment]
-    taken = 0
+    seen: Counter[str] = Counter()
     for agent in swarm.lineage.below(segment):
-        if taken >= budget:
+        if seen.total() >= budget:
             break
-        seen = _seen(swarm, ending, agent, draft.moment.now)
+        how = _seen(swarm, ending, agent, draft.moment.now)
         # Deepest first: an account is closed when nothing is granted from it any more.
-        if seen is None or swarm.lineage.child_count(agent.id):
+        if how is None or swarm.lineage.child_count(agent.id):
             continue
-        setattr(ending, seen, getattr(ending, seen) + 1)
-        _reap_agent(draft, agent, swarm.lineage.fences[segment].reason, seen)
-        taken += 1
+        seen[how] += 1
+        _reap_agent(draft, agent, swarm.lineage.fences[segment].reason, how)
+    taken = seen.total()
     if taken:
         draft.add(
+            FenceSet(_counted(swarm.lineage.fences[segment], seen)),
             entry(
                 draft.moment,
                 "reaped",
@@ -198,9 +213,18 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
                 actor="supervisor",
                 segment=segment,
                 agents=taken,
-            )
+            ),
         )
     return taken
+
+
+def _counted(mark: Fence, seen: Mapping[str, int]) -> Fence:
+    return replace(
+        mark,
+        confirmed=mark.confirmed + seen["confirmed"],
+        unconfirmed=mark.unconfirmed + seen["unconfirmed"],
+        unreachable=mark.unreachable + seen["unreachable"],
+    )
 
 
 def _seen(swarm: Swarm, ending: Ending, agent: Agent, now: float) -> str | None:
@@ -232,12 +256,12 @@ def _reap_agent(draft: Draft, agent: Agent, reason: str, seen: str) -> None:
     draft.add(Post(inbox(agent.parent), notice))
 
 
-def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) -> None:
+def _finish(draft: Draft, segment: str) -> None:
     swarm = draft.swarm
-    ending, mark = swarm.endings[segment], swarm.lineage.fences[segment]
+    mark = swarm.lineage.fences[segment]
     mission = swarm.missions.get(MissionId(segment))
     counts: dict[str, Any] = {
-        "confirmed": ending.confirmed, "unconfirmed": ending.unconfirmed, "unreachable": ending.unreachable,
+        "confirmed": mark.confirmed, "unconfirmed": mark.unconfirmed, "unreachable": mark.unreachable,
     }  # fmt: skip
     order: dict[str, Any] = {"order": mark.order, "outcome": "done"} if mark.order else {}
     draft.add(
@@ -247,12 +271,10 @@ def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) 
             actor=mark.by, segment=segment, **counts, **order,
         ),
     )  # fmt: skip
-    if mission is not None and mission.ending is not None:
-        # A docketed mission has no account yet.
-        if mission.state is not MissionState.DOCKETED:
-            journals = tuple(seat.id for seat in swarm.seats())
-            draft.add(AccountClosed(mission.id, SOB, journals))
-        docket.close(draft, mission, spent.get(mission.id, {}))
+    # A docketed mission has no account yet.
+    if mission is not None and mission.ending is not None and mission.state is not MissionState.DOCKETED:
+        journals = tuple(seat.id for seat in swarm.seats())
+        draft.add(AccountClosed(mission.id, SOB, journals))
 
 
 # --- time -------------------------------------------------------------------------------------

@@ -216,16 +216,14 @@ class Moment:
 
 @dataclass(slots=True)
 class Ending:
-    """A subtree on its way out: whose word is awaited, and what was seen so far.
+    """A subtree on its way out, and whose word was given.
 
-    Not stored: after a restart it is made anew from the fence, and the hosts are asked again.
+    Not stored: after a restart it is made anew from the fence, and the hosts are asked again. What was
+    counted is in the fence, for a commit that was refused must not count.
     """
 
     since: float
     words: set[HostId] = field(default_factory=set)
-    confirmed: int = 0
-    unconfirmed: int = 0
-    unreachable: int = 0
 
 
 @dataclass(slots=True)
@@ -251,8 +249,7 @@ class Swarm:
         match change:
             case AgentMade(agent, _):
                 self.lineage.put(agent)
-                window = self.spawned_at.setdefault(agent.mission, deque(maxlen=SPAWNS_REMEMBERED))
-                window.append(epoch_of(agent.created))
+                self.note_spawn(agent)
             case AgentSet(agent) | AgentReaped(agent, _):
                 self.lineage.put(agent)
             case AccountOpened(id, parent, caps, own_slot):
@@ -283,6 +280,10 @@ class Swarm:
                 self.hosts.pop(host, None)
             case Post():
                 pass
+
+    def note_spawn(self, agent: Agent) -> None:
+        window = self.spawned_at.setdefault(agent.mission, deque(maxlen=SPAWNS_REMEMBERED))
+        window.append(epoch_of(agent.created))
 
     def _carve(self, parent: str, caps: Caps) -> None:
         free = self.free.get(parent)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 import anyio
 
@@ -18,6 +19,9 @@ from swarmd.core.times import SETTLE_SECONDS
 from swarmd.ports import Begin, EndedBefore, Hold, RefusedByStore, Usage, WorkerStore
 
 Effect = Callable[[], Awaitable[tuple[str, Usage]]]
+
+# The result of an effect that was given up half-way, as when its worker ended. It is paid for and answers nothing.
+_LOST: Final = json.dumps({"lost": True})
 
 
 class NotAllowedError(Exception):
@@ -47,22 +51,25 @@ class Journal:
     ) -> str:
         """The effect's result, or that of a former holder of this step, which is not paid again.
 
+        What a former holder gave up is done again as a step of its own: every effect may be repeated.
         Raises `NotAllowedError` where the law says no, before anything was done.
         """
-        self.step += 1
-        begin = Begin(
-            self.turn, self.step, kind, self.account, self.segments,
-            sufficient(privilege) if privilege else (), tokens, calls, self.batch,
-        )  # fmt: skip
-        reply = await self.store.begin(self.hold, begin, self.stamp())
-        if isinstance(reply, RefusedByStore):
-            raise NotAllowedError(reply)
-        if isinstance(reply, EndedBefore):
-            return reply.result
-        return await self._do(begin, effect)
+        while True:
+            self.step += 1
+            begin = Begin(
+                self.turn, self.step, kind, self.account, self.segments,
+                sufficient(privilege) if privilege else (), tokens, calls, self.batch,
+            )  # fmt: skip
+            reply = await self.store.begin(self.hold, begin, self.stamp())
+            if isinstance(reply, RefusedByStore):
+                raise NotAllowedError(reply)
+            if not isinstance(reply, EndedBefore):
+                return await self._do(begin, effect)
+            if reply.result != _LOST:
+                return reply.result
 
     async def _do(self, begin: Begin, effect: Effect) -> str:
-        result, usage = json.dumps({"lost": True}), Usage(begin.tokens, 0, is_assumed=True)
+        result, usage = _LOST, Usage(begin.tokens, 0, is_assumed=True)
         is_over = False
         try:
             result, usage = await effect()

@@ -86,6 +86,8 @@ class Supervisor:
             except* NotLeadingError as lost:
                 log.warning("the lead was lost", why=str(lost.exceptions[0]))
                 self._number = 0
+                # The entrance is the leader's alone: a publisher must not count on who waits.
+                await self.rings.follow(())
 
     async def _wait_for_lead(self) -> None:
         told = False
@@ -119,15 +121,23 @@ class Supervisor:
     async def _keep_lead(self) -> None:
         while True:
             await anyio.sleep(RENEW_SECONDS)
-            if await self.store.lead(self.host, LEASE_SECONDS, self._number) != self._number:
-                raise NotLeadingError("the lease ended before it was renewed")
+            await self._renew()
+
+    async def _renew(self) -> None:
+        if await self.store.lead(self.host, LEASE_SECONDS, self._number) != self._number:
+            raise NotLeadingError("the lease ended before it was renewed")
 
     async def _listen(self) -> None:
         """Rings of the inputs, and the entrance, which the leader alone hears."""
+        # What still waits rang before this process led: who led then has heard it.
+        while await self.rings.next(0) is not None:
+            pass
         await self.rings.follow([MISSIONS, *INPUTS])
         while True:
             ring = await self.rings.next(SWEEP_SECONDS)
             if isinstance(ring, tuple) and ring[0] == MISSIONS:
+                # A process that slept past its lease hears what its successor has heard and stored.
+                await self._renew()
                 await self.store.keep_mission(self._identified(fields_of(ring[1])))
             if ring is not None:
                 self._rung.set()
@@ -223,8 +233,10 @@ class Supervisor:
         now = self.clock.now()
         if now < self._looked_at + SWEEP_SECONDS:
             return
+        is_late = now > self._looked_at + SWEEP_SECONDS + SLOW_SECONDS
         alive, known = await self.store.hosts()
-        if self.clock.now() - now > SLOW_SECONDS:
+        # Where the server was away, or this process slept, hosts could not renew either, or not be seen to.
+        if is_late or self.clock.now() - now > SLOW_SECONDS:
             self._patient_until = self.clock.now() + LEASE_SECONDS
         self._looked_at = now
         reconcile.admit_hosts(draft, alive, known, may_declare_dead=now >= self._patient_until)
@@ -252,7 +264,8 @@ class Supervisor:
         # A mission without files searches the swarm's own knowledge.
         wanted = request.files or OWN_KNOWLEDGE
         try:
-            return await anyio.to_thread.run_sync(self.files.names, MissionId(request.id), wanted), ""
+            names = await anyio.to_thread.run_sync(self.files.names, MissionId(request.id), wanted)
+            return names, "" if names else f"files: there are none in {', '.join(wanted)}"
         except WorkspaceError as error:
             return (), f"files: {error}"
 

@@ -31,7 +31,6 @@ from swarmd.core.requests import GoneRequest
 from swarmd.core.swarm import Host
 from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
 from swarmd.core.turn import wakes
-from swarmd.errors import SwarmError
 from swarmd.ports import Hold, Rings
 from swarmd.runtime.agent import World, abandon_turn, take_turn
 from swarmd.runtime.residents import Resident, Residents
@@ -66,6 +65,7 @@ class Worker:
     _turns: anyio.CapacityLimiter | None = None
     _tasks: anyio.abc.TaskGroup | None = None
     _is_renewed: bool = False
+    _doubtful: set[AgentId] = field(default_factory=set)  # given up here, perhaps wrongly
 
     async def run(self) -> None:
         """Owns every task of this host. Raises what the store raises when it stays away."""
@@ -127,6 +127,7 @@ class Worker:
 
     async def _sweep(self, own: Channel) -> None:
         """What moved since we last asked, ring or no ring."""
+        await self._take_back()
         for _ in range(SWEEP_QUESTIONS_MAX):
             self._head, channels = await self.world.store.moved(self._head)
             for channel in channels:
@@ -169,17 +170,29 @@ class Worker:
 
     async def _converge(self, message: Message) -> None:
         if message.kind is Kind.PLACED:
-            ids = [AgentId(id) for id in message.data.get("agents", ())]
-            records = [r for r in await self.world.store.agents(ids) if r is not None]
-            mine = [r for r in records if r.host == self.host.id and r.state is AgentState.LIVE]
-            for start in range(0, len(mine), ADMIT_MAX):
-                await self._admit_all(mine[start : start + ADMIT_MAX])
+            await self._take([AgentId(id) for id in message.data.get("agents", ())])
         elif message.kind is Kind.FENCED:
             assert self._tasks is not None
             self._tasks.start_soon(self._end_below, str(message.data.get("segment", "")))
 
+    async def _take(self, ids: Sequence[AgentId]) -> None:
+        """Admit those of them that the lineage places here."""
+        records = [r for r in await self.world.store.agents(ids) if r is not None]
+        mine = [r for r in records if r.host == self.host.id and r.state is AgentState.LIVE]
+        for start in range(0, len(mine), ADMIT_MAX):
+            await self._admit_all(mine[start : start + ADMIT_MAX])
+
+    async def _take_back(self) -> None:
+        """A lease that lapsed and was renewed before anybody moved the agents: nobody will place them again."""
+        if self._doubtful:
+            doubtful, self._doubtful = self._doubtful, set()
+            await self._take(sorted(doubtful))
+
     async def _admit_all(self, agents: Sequence[Agent]) -> None:
         admitted: list[Resident] = []
+        # Of channels that others here read already, `last` is how far those have heard: it is not ours to move.
+        heard = {channel for channel, readers in self.residents.readers.items() if readers}
+        ends: dict[Channel, StreamId] = {}
         async with anyio.create_task_group() as tasks:
             for agent in agents:
                 tasks.start_soon(self._admit, agent, admitted)
@@ -187,7 +200,12 @@ class Worker:
         await self._follow()
         async with anyio.create_task_group() as tasks:
             for resident in admitted:
-                tasks.start_soon(self._backlog, resident)
+                tasks.start_soon(self._backlog, resident, ends)
+        for channel, end in ends.items():
+            if channel in self.residents.readers and (
+                channel not in heard or channel not in self.residents.last
+            ):
+                self.residents.last[channel] = end
 
     async def _admit(self, agent: Agent, admitted: list[Resident]) -> None:
         known = self.residents.by_id.get(agent.id)
@@ -202,13 +220,17 @@ class Worker:
         self.residents.add(resident)
         admitted.append(resident)
 
-    async def _backlog(self, resident: Resident) -> None:
-        """What waits on its channels, oldest first, into the mailbox."""
+    async def _backlog(self, resident: Resident, ends: dict[Channel, StreamId]) -> None:
+        """What waits on its channels, oldest first, into the mailbox.
+
+        Into `ends` goes how far each channel was read by all who came: the least of them.
+        """
         waiting: list[Message] = []
         for channel, position in list(resident.seen.items()):
             found = await self._read_from(channel, position)
             waiting += found
-            self.residents.note(channel, found[-1].id if found else position)
+            end = found[-1].id if found else position
+            ends[channel] = min(ends.get(channel, end), end, key=order_of)
         waiting.sort(key=lambda message: order_of(message.id))
         for message in waiting:
             resident.put(message, self.world.declared.rooms)
@@ -270,25 +292,31 @@ class Worker:
                 resident.scope = scope
                 while resident.is_awake and not (resident.is_leaving or self.stop.is_set()):
                     async with self._turns:
-                        await self.answer(self.world, resident)
+                        await self._turn(resident)
                     resident.is_awake = self._wants_a_turn(resident)
         except NotAllowedError as no:
             self._given_up(resident, no)
-        except Exception as error:
-            # A bug met in one agent's turn ends that agent, not the host and its thousands of others.
-            log.exception("an agent's turn failed", agent=resident.agent.id)
-            await self._abandon(resident, f"{type(error).__name__} in its turn")
+        except Exception:
+            # Nothing of it can be committed. The host and its thousands of others go on.
+            log.exception("an agent could not be given up", agent=resident.agent.id)
+            self._drop(resident)
         finally:
             resident.scope = None
             resident.is_busy = False
+            # Its end was waited for in vain, and no word was given for it: now it has gone after all.
+            if resident.is_leaving:
+                self._drop(resident)
 
-    async def _abandon(self, resident: Resident, why: str) -> None:
+    async def _turn(self, resident: Resident) -> None:
         try:
-            await abandon_turn(self.world, resident, why)
-            resident.is_awake = self._wants_a_turn(resident)
-        except (NotAllowedError, SwarmError) as error:
-            log.warning("an agent could not be given up", agent=resident.agent.id, why=str(error))
-            self._drop(resident)
+            await self.answer(self.world, resident)
+        except NotAllowedError:
+            raise
+        except Exception as error:
+            # A bug met in one agent's turn ends that agent. What came meanwhile is still answered: a seat
+            # serves other missions too.
+            log.exception("an agent's turn failed", agent=resident.agent.id)
+            await abandon_turn(self.world, resident, f"{type(error).__name__} in its turn")
 
     def _wants_a_turn(self, resident: Resident) -> bool:
         rooms = self.world.declared.rooms
@@ -299,3 +327,5 @@ class Worker:
         level("an agent may not go on here", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
         if no.rule is not Rule.FENCED:
             self._drop(resident)
+            # Asked about at the next sweep, not now: only the task that listens may admit.
+            self._doubtful.add(resident.agent.id)

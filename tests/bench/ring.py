@@ -38,7 +38,9 @@ async def ring(socket: Path, namespace: str, total: int, under_way: int) -> dict
             for message in mail:
                 if gauge.delivered(message.text):
                     channel = inbox(following[me.id])
-                    outputs.append((channel, _message(me.id, following[me.id], world.stamp(), message.hops + 1)))
+                    outputs.append(
+                        (channel, _message(me.id, following[me.id], world.stamp(), message.hops + 1))
+                    )
             turn = Turn(
                 resident.turn + 1, me.path, resident.seen, "", tuple(outputs),
                 max((m.hops for m in mail), default=0) + 1,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,28 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.lineage import Agent, follows
 from swarmd.core.messages import Message
 from swarmd.core.moves import Charter
-from swarmd.core.names import FIRST, SOB, SUPERVISOR, AgentId, AgentState, HostId, Kind, MissionId, host_channel
+from swarmd.core.names import (
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    HostId,
+    Kind,
+    MissionId,
+    MissionState,
+    host_channel,
+)
 from swarmd.core.rules import Declarations
-from swarmd.core.swarm import AccountOpened, AgentMade, Change, Host, Mission, MissionState, MissionSet, Post, stamp_of
+from swarmd.core.swarm import (
+    AccountOpened,
+    AgentMade,
+    Change,
+    Host,
+    Mission,
+    MissionSet,
+    Post,
+    stamp_of,
+)
 from swarmd.ports import Model
 from swarmd.runtime.agent import World, take_turn
 from swarmd.runtime.mind import Mind
@@ -49,21 +68,46 @@ class Bench:
         """Executives of one mission, live and placed on `HOST`, with accounts, rights and first positions."""
         number = await self.store.lead(HOST, 3_600, 0)
         mission = Mission(
-            id=MISSION, text="measure", state=MissionState.WORKING, budget=_CAPS, created=stamp_of(time.time())
+            id=MISSION,
+            text="measure",
+            state=MissionState.WORKING,
+            budget=_CAPS,
+            created=stamp_of(time.time()),
+            deadline=time.time() + 86_400,
+        )
+        board = Agent(
+            id=SOB,
+            name=SOB,
+            role="board",
+            tier=0,
+            parent=None,
+            path=(SOB,),
+            state=AgentState.LIVE,
+            privileges=("**",),
         )
         top = AccountOpened(SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False)
         agents = tuple(_agent(n) for n in range(count))
         # What a commit carves an account from must be there before it: each line is a commit of its own.
-        commits: list[list[Change]] = [[top], [AccountOpened(MISSION, SOB, _CAPS, own_slot=False), MissionSet(mission)]]
+        commits: list[list[Change]] = [
+            [AgentMade(board, ()), top],
+            [AccountOpened(MISSION, SOB, _CAPS, own_slot=False), MissionSet(mission)],
+        ]
         for start in range(0, count, _MADE_AT_ONCE):
             made = agents[start : start + _MADE_AT_ONCE]
-            commits.append([*(change for agent in made for change in self._made(agent, count)), _placed(made)])
+            commits.append(
+                [*(change for agent in made for change in self._made(agent, count)), _placed(made)]
+            )
         for seq, changes in enumerate(commits, start=1):
             assert await self.store.commit_changes(f"{number}:{HOST}", seq, changes, {}) == "done"
+        await self.store.step_down(HOST, number)
         return agents
 
     def _made(self, agent: Agent, count: int) -> tuple[Change, ...]:
-        share = {"tokens": _CAPS["tokens"] // count, "calls": _CAPS["calls"] // count, "agents": 1}
+        share = {
+            "tokens": _CAPS["tokens"] // count,
+            "calls": _CAPS["calls"] // count,
+            "agents": _CAPS["agents"] // count,
+        }
         made = AgentMade(agent, follows(agent, self.declared.rooms))
         return made, AccountOpened(agent.id, MISSION, share, own_slot=True)
 
@@ -101,8 +145,14 @@ async def bench(socket: Path, namespace: str) -> AsyncIterator[Bench]:
 async def until_hosted(worker: Worker, count: int) -> None:
     """Until the worker hosts so many agents; it may take a second of waiting for the first look around."""
     with anyio.fail_after(60):
-        while len(worker.residents) < count or worker._changed:  # noqa: ASYNC110, SLF001 - looked at from outside
+        while len(worker.residents) < count or worker._changed:
             await anyio.sleep(0.01)
+
+
+def unbounded(declared: Declarations) -> Declarations:
+    """The law as declared, with bounds out of the way that are there to stop just what is measured."""
+    bounds = {"children_max": 1_000, "agents_max": 1_000_000, "spawns_per_minute": 1_000_000}
+    return replace(declared, limits=declared.limits.model_copy(update=bounds))
 
 
 def _agent(number: int) -> Agent:
@@ -111,7 +161,7 @@ def _agent(number: int) -> Agent:
     return Agent(
         id=id, name=charter.name, role=_ROLE, tier=1, parent=SOB, path=(SOB, MISSION, id), mission=MISSION,
         state=AgentState.LIVE, host=HOST, lease=1, created=stamp_of(time.time()), charter=charter,
-        privileges=("model/**", "tool/**"),
+        privileges=("model/**", "tool/**", "room/**", "file/**", "spawn/**"),
     )  # fmt: skip
 
 

@@ -35,12 +35,17 @@ KINDS: Final = ("tokens", "calls", "agents")
 AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
 
 Fields = dict[str, str]
+Account = dict[str, int]
 T = TypeVar("T")
 
-_ACCOUNTS: Final = """
+# At one instant, as no program outside could read it key by key.
+_MOMENT: Final = """
 local found = {}
-local keys = redis.call('KEYS', 'swarm:ledger:*')
-for _, key in ipairs(keys) do found[#found + 1] = {key, redis.call('HGETALL', key)} end
+for _, kind in ipairs({'ledger', 'agent', 'mission'}) do
+  for _, key in ipairs(redis.call('KEYS', 'swarm:' .. kind .. ':*')) do
+    found[#found + 1] = {key, redis.call('HGETALL', key)}
+  end
+end
 return found
 """
 
@@ -164,6 +169,15 @@ def child(
         started.end()
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is stored, read in one step."""
+
+    accounts: dict[str, Account]
+    agents: dict[str, Fields]
+    missions: dict[str, Fields]
+
+
 # --- a running swarm --------------------------------------------------------------------------
 
 
@@ -218,15 +232,25 @@ class SwarmProcess:
     def results_of(self, mission: str) -> list[Fields]:
         return [fields for _, fields in self.entries("results") if fields["mission"] == mission]
 
-    def accounts(self) -> dict[str, dict[str, int]]:
-        """Every account at one instant."""
-        rows: Any = self.redis.eval(_ACCOUNTS, 0)
-        return {
-            key.removeprefix("swarm:ledger:"): {
-                name: int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)
-            }
-            for key, flat in rows
-        }
+    def moment(self) -> Moment:
+        """Every account, agent and mission at one instant."""
+        rows: Any = self.redis.eval(_MOMENT, 0)
+        moment = Moment({}, {}, {})
+        for key, flat in rows:
+            _, kind, id = key.split(":", 2)
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            if kind == "ledger":
+                moment.accounts[id] = {name: int(value) for name, value in fields.items()}
+            else:
+                (moment.agents if kind == "agent" else moment.missions)[id] = fields
+        return moment
+
+    def accounts(self) -> dict[str, Account]:
+        return self.moment().accounts
+
+    def socket_exists(self) -> bool:
+        """Whether the server still answers, after its owner ended."""
+        return live_socket(self.data) is not None
 
     # --- waiting ---
 
@@ -288,7 +312,10 @@ def swarm_up(data: Path, *words: str, **settings: str) -> Iterator[SwarmProcess]
 
 
 def _is_healthy(swarm: SwarmProcess) -> bool:
-    return swarm.verb("health").returncode == 0
+    # A leader hears the entrance some milliseconds after its lease can be seen; a PUBLISH before that
+    # answers 0, which says truly that nobody heard it.
+    heard: Any = swarm.redis.pubsub_numsub("swarm:missions")
+    return heard[0][1] > 0 and swarm.verb("health").returncode == 0
 
 
 # --- claims about what is stored ------------------------------------------------------------------
@@ -306,6 +333,25 @@ def unbalanced(accounts: Mapping[str, Mapping[str, int]]) -> list[str]:
             ):
                 found.append(f"{id} {kind}: {dict(account)}")
     return found
+
+
+def ungranted(moment: Moment) -> list[str]:
+    """Accounts whose `granted` is not the sum of the caps of the open accounts below them, in words."""
+    below: dict[str, list[Account]] = {id: [] for id in moment.accounts}
+    for id, agent in moment.agents.items():
+        if agent["state"] != "terminated" and id in moment.accounts and id != "sob":
+            parent = agent["mission"] if agent["parent"] == "sob" else agent["parent"]
+            below[parent].append(moment.accounts[id])
+    for id, mission in moment.missions.items():
+        if mission["state"] not in ENDED and id in moment.accounts:
+            below["sob"].append(moment.accounts[id])
+    return [
+        f"{id} {kind}: {moment.accounts[id][f'{kind}.granted']} granted, {total} in {len(children)} below it"
+        for id, children in below.items()
+        for kind in KINDS
+        if (total := sum(child[f"{kind}.cap"] for child in children))
+        != moment.accounts[id][f"{kind}.granted"]
+    ]
 
 
 def data_of(fields: Mapping[str, str]) -> dict[str, Any]:

@@ -7,9 +7,11 @@ not just ask for. That, and an error, is a gap; whoever reads then asks the stre
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import structlog
 from redis.exceptions import RedisError
@@ -26,6 +28,13 @@ log = structlog.get_logger(__name__)
 # Channels of one SUBSCRIBE: ten thousand agents' channels are asked for in pieces the server likes.
 SUBSCRIBE_BATCH: Final = 512
 AWAY_SECONDS: Final = 0.5
+# A connection that leaves its pings unanswered for so long is half-open. By itself it would never say so.
+DEAF_SECONDS: Final = 10.0
+# Rings taken off the connection at once. Of a longer burst the first are answered while the rest is read: the
+# server has work again before all of it is through, where each would otherwise wait for the other.
+READY_MAX: Final = 32
+
+Ring: TypeAlias = tuple[Channel, str] | Literal["gap"]
 
 
 @dataclass(slots=True)
@@ -38,6 +47,9 @@ class Bell:
     _heard: set[Channel] = field(default_factory=set)
     _wanted: set[Channel] = field(default_factory=set)
     _unconfirmed: int = 0
+    _unanswered_since: float = math.inf
+    _ready: deque[Ring] = field(default_factory=deque)
+    _is_burst: bool = False
 
     async def follow(self, channels: Collection[Channel]) -> None:
         self._wanted = set(channels)
@@ -46,17 +58,56 @@ class Bell:
         except (RedisError, OSError) as error:
             await self._drop(error)
 
-    async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:
+    async def next(self, seconds: float) -> Ring | None:
+        if self._ready:
+            return self._ready.popleft()
         if self._pubsub is None or not self._pubsub.subscribed:
             return await self._again(seconds)
         try:
+            if self._is_burst:
+                await asyncio.sleep(0)
             event = await self._pubsub.get_message(timeout=seconds)
+            if event is None:
+                self._listen_for_pings(self._pubsub)
+                return None
+            first = self._judge(event)
+            await self._take_what_came_along(self._pubsub)
         except (RedisError, OSError) as error:
             await self._drop(error)
             return "gap"
-        return None if event is None else self._judge(event)
+        return first
 
-    def _judge(self, event: dict[str, Any]) -> tuple[Channel, str] | Literal["gap"] | None:
+    def _listen_for_pings(self, pubsub: PubSub) -> None:
+        """Nothing rang. Raises where that is because nothing can: redis-py pings, and does not miss the answer."""
+        now, connection = asyncio.get_running_loop().time(), pubsub.connection
+        # Each reply, a ping's too, puts the next check off. One that is due was pinged for just now.
+        if connection is None or now <= connection.next_health_check:
+            self._unanswered_since = math.inf
+            return
+        self._unanswered_since = min(self._unanswered_since, now)
+        if now - self._unanswered_since > DEAF_SECONDS:
+            raise TimeoutError("it answers no ping")
+
+    async def _take_what_came_along(self, pubsub: PubSub) -> None:
+        """Rings come in bursts. All but the first are read one step below `get_message`, which looks at its
+        health, arms a timer and enters a retry for each: three times the cost of the reading.
+        """
+        connection = pubsub.connection
+        if connection is None:
+            return
+        # What begins a reply may not be all of it: the rest is waited for as for any reply.
+        async with asyncio.timeout(connection.socket_timeout):
+            while len(self._ready) < READY_MAX and await connection.can_read():
+                reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+                if reply[0] == "message":
+                    self._ready.append((self.keys.channel_of(reply[1]), reply[2]))
+                    continue
+                ring = self._judge(await pubsub.handle_message(reply))
+                if ring is not None:
+                    self._ready.append(ring)
+        self._is_burst = len(self._ready) >= READY_MAX
+
+    def _judge(self, event: dict[str, Any]) -> Ring | None:
         if event["type"] == "message":
             return self.keys.channel_of(event["channel"]), event["data"]
         if event["type"] in ("subscribe", "unsubscribe"):
@@ -100,6 +151,8 @@ class Bell:
 
     async def aclose(self) -> None:
         pubsub, self._pubsub, self._heard = self._pubsub, None, set()
+        self._ready.clear()
+        self._unanswered_since = math.inf
         if pubsub is not None:
             try:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped

@@ -11,13 +11,15 @@ server answers or the command is older than `patience` seconds.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from redis.exceptions import NoScriptError
+from hiredis import pack_command
+from redis.exceptions import NoScriptError, ResponseError
 
 from swarmd.adapters.redis.connect import translate
 from swarmd.adapters.redis.lua import Script
@@ -25,6 +27,7 @@ from swarmd.errors import StoreFullError, StoreUnavailableError, SwarmError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +40,7 @@ RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    command: tuple[Any, ...]
+    packed: bytes
     script: Script | None
     future: asyncio.Future[Any]
     since: float
@@ -72,7 +75,7 @@ class Pipe:
             self._room.clear()
             await self._room.wait()
         loop = asyncio.get_running_loop()
-        item = _Item(command, script, loop.create_future(), loop.time())
+        item = _Item(_packed(command), script, loop.create_future(), loop.time())
         self._waiting.append(item)
         self._bell.set()
         return await item.future
@@ -101,6 +104,10 @@ class Pipe:
                     batch = self._give_up_on_the_old(batch)
                     await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
                     tries += 1
+            # Said when all of it was answered: where only writes are refused, reads are answered all along.
+            if tries and self._is_away:
+                self._is_away = False
+                log.info("the server is back")
         finally:
             for item in batch:
                 _fail(item, StoreUnavailableError("this process is going"))
@@ -114,23 +121,32 @@ class Pipe:
 
     async def _round_trip(self, batch: list[_Item]) -> list[_Item]:
         """Send all; return those to send again."""
-        pipeline = self.client.pipeline(transaction=False)
-        for item in batch:
-            pipeline.execute_command(*item.command)
         try:
-            replies = await pipeline.execute(raise_on_error=False)
+            replies = await self._exchange([item.packed for item in batch])
         except Exception as error:
             away = translate(error)
             if not isinstance(away, StoreUnavailableError):
                 raise away from error
-            if not self._is_away:
-                log.warning("the server is away; what waits is sent again", why=str(away), waiting=len(batch))
-            self._is_away = True
+            self._held_up(away, len(batch))
             return batch
-        if self._is_away:
-            log.info("the server is back")
-        self._is_away = False
         return await self._hand_back(batch, replies)
+
+    async def _exchange(self, packed: list[bytes]) -> list[Any]:
+        """All in one write, then all replies in order; what the server refuses is an exception in its place.
+
+        One step below redis-py's pipeline, which packs every argument in Python and arms a timer for every
+        reply: together half of what a commit cost. An error or a cancellation between write and last reply
+        closes the connection (redis-py does), so no reply is ever taken for another's.
+        """
+        pool = self.client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        try:
+            # Sending has a timer of its own, and on Python 3.11 one that may swallow ours.
+            await connection.send_packed_command(packed)
+            async with asyncio.timeout(connection.socket_timeout):
+                return [await _reply(connection) for _ in packed]
+        finally:
+            await pool.release(connection)
 
     async def _hand_back(self, batch: list[_Item], replies: list[Any]) -> list[_Item]:
         again: list[_Item] = []
@@ -146,11 +162,19 @@ class Pipe:
             if isinstance(error, StoreUnavailableError | StoreFullError):
                 # Full: nothing was written. It waits as for an absent server; back-pressure reaches the callers.
                 again.append(item)
-                self._is_away = True
+                self._held_up(error, len(batch))
             else:
                 _fail(item, error)
         await self._load({item.script for item in again if item.script is not None})
         return again
+
+    def _held_up(self, why: SwarmError, waiting: int) -> None:
+        if not self._is_away:
+            what = "is full" if isinstance(why, StoreFullError) else "is away"
+            log.warning(
+                f"the server {what}; what waits is sent again", why=why.what, hint=why.hint, waiting=waiting
+            )
+        self._is_away = True
 
     async def _load(self, scripts: set[Script]) -> None:
         for missing in scripts:
@@ -163,3 +187,24 @@ class Pipe:
 def _fail(item: _Item, error: SwarmError) -> None:
     if not item.future.done():
         item.future.set_exception(error)
+
+
+def _packed(command: tuple[Any, ...]) -> bytes:
+    """The command as it goes over the wire; packed once, however often it is sent."""
+    try:
+        return bytes(pack_command(command))
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, as a model's JSON may name one, is no text: it becomes a question mark.
+        return bytes(pack_command(tuple(_encodable(word) for word in command)))
+
+
+def _encodable(word: Any) -> Any:
+    return word.encode("utf-8", "replace") if isinstance(word, str) else word
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        # Without a timer of its own: the whole batch has one.
+        return await connection.read_response(timeout=math.inf)
+    except ResponseError as refusal:
+        return refusal

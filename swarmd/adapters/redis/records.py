@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
@@ -78,12 +79,17 @@ def mission_of(record: Mapping[str, str]) -> Mission | None:
 
 
 def fence_text(fence: Fence) -> str:
-    return json.dumps({"reason": fence.reason, "by": fence.by, "at": fence.at, "order": fence.order})
+    facts = asdict(fence)
+    del facts["segment"]
+    return json.dumps(facts)
 
 
 def fence_of(segment: str, text: str) -> Fence:
     why = json.loads(text)
-    return Fence(segment, why["reason"], why["by"], float(why["at"]), why["order"])
+    return Fence(
+        segment, why["reason"], why["by"], float(why["at"]), why["order"], confirmed=why.get("confirmed", 0),
+        unconfirmed=why.get("unconfirmed", 0), unreachable=why.get("unreachable", 0),
+    )  # fmt: skip
 
 
 def report_text(report: ExecutiveReport) -> str:

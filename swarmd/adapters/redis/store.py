@@ -217,6 +217,7 @@ class RedisStore:
                 swarm.lineage.put(agent)
         for id in await self.pipe.execute("SMEMBERS", k.missions):
             await self._load_mission(swarm, MissionId(id))
+        await self._load_spawns(swarm)
         fences = await self._hash(k.fences)
         swarm.lineage.fences.update({segment: fence_of(segment, text) for segment, text in fences.items()})
         for id in await self.pipe.execute("SMEMBERS", k.hosts):
@@ -237,6 +238,16 @@ class RedisStore:
         return sorted(
             (agent for agent in agents if agent is not None), key=lambda a: (a.tier, a.created, a.id)
         )
+
+    async def _load_spawns(self, swarm: Swarm) -> None:
+        """When each mission's agents were made, living and lately ended: a restart must not lift the rate."""
+        lately = swarm.declared.limits.spawns_per_minute * max(1, len(swarm.missions))
+        names = await self.pipe.execute("ZRANGE", self.keys.ended, 0, lately - 1, "REV")
+        gone = await self.agents([AgentId(name[6:]) for name in names if name.startswith("agent:")])
+        made = [agent for agent in (*swarm.lineage.agents.values(), *gone) if agent is not None]
+        for agent in sorted(made, key=lambda agent: agent.created):
+            if agent.mission in swarm.missions:
+                swarm.note_spawn(agent)
 
     async def _load_mission(self, swarm: Swarm, id: MissionId) -> None:
         mission = await self.mission(id)
@@ -306,6 +317,10 @@ class RedisStore:
         for name in due:
             what, _, id = name.partition(":")
             agent = AgentId(id)
+            if what == "agent":
+                # Its creator may live for ever, as the board does: it must not list all that it ever had.
+                parent = await self.pipe.execute("HGET", k.agent(agent), "parent")
+                await self.pipe.execute("SREM", k.children(AgentId(parent or "")), id)
             keys = (
                 [k.agent(agent), k.children(agent), k.ledger(id)]
                 if what == "agent"

@@ -26,7 +26,16 @@ end
 local pairs_ = {'turn', turn}
 for _ = 1, 2 * tonumber(ARGV[10]) do pairs_[#pairs_ + 1] = ARGV[at]; at = at + 1 end
 redis.call('HSET', KEYS[4], unpack(pairs_))
-redis.call('UNLINK', KEYS[5])
+
+-- The step journal goes, but for calls that a former holder began and this turn never came to: what they reserved
+-- is settled by their late `end`, or when the account is closed.
+local fields, is_there, gone = redis.call('HKEYS', KEYS[5]), {}, {}
+for _, step in ipairs(fields) do is_there[step] = true end
+for _, step in ipairs(fields) do
+  local call = string.match(step, '^(.*):b$')
+  if not call or is_there[call .. ':e'] then gone[#gone + 1] = step end
+end
+if #gone > 0 then redis.call('HDEL', KEYS[5], unpack(gone)) end
 
 -- Loops are cut here, outside any model: the turn is committed, what it would have caused is not.
 if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #KEYS > 8 then
@@ -34,10 +43,18 @@ if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #KEYS > 8 then
     'detail', (#KEYS - 8) .. ' outputs at hop ' .. ARGV[7], 'at', ARGV[6])
   return {'looped'}
 end
+-- Each channel is marked once, however many of the outputs go there, and with a number of its own: readers ask
+-- for what is beyond a number, a page at a time.
+local marks, is_marked = {}, {}
 for k = 9, #KEYS do
-  local fields, n = {}, tonumber(ARGV[at + 2])
-  for i = 1, n do fields[i] = ARGV[at + 2 + i] end
-  post(KEYS[k], KEYS[6], KEYS[7], ARGV[at], ARGV[at + 1], fields)
-  at = at + 3 + n
+  local last = at + 2 + tonumber(ARGV[at + 2])
+  append(KEYS[k], ARGV[at + 1], ARGV, at + 3, last)
+  if not is_marked[KEYS[k]] then
+    is_marked[KEYS[k]] = true
+    marks[#marks + 1] = redis.call('INCR', KEYS[7])
+    marks[#marks + 1] = ARGV[at]
+  end
+  at = last + 1
 end
+if #marks > 0 then redis.call('ZADD', KEYS[6], unpack(marks)) end
 return {'done'}

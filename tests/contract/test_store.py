@@ -1,0 +1,918 @@
+"""The store's atomic steps: one suite over a real Valkey and over fakeredis, which run the same scripts.
+
+The ledger is checked against a reference that is written down here once more, in plain Python, by random
+walks: after each step every account on the server is what the reference says, and it balances.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import fakeredis
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.redis.connect import connect
+from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.lineage import Agent, Fence, ended
+from swarmd.core.messages import Message, from_ring
+from swarmd.core.names import (
+    BOARD_ROOM,
+    FIRST,
+    JOURNAL,
+    SOB,
+    AgentId,
+    AgentState,
+    Channel,
+    HostId,
+    Kind,
+    MissionId,
+    MissionState,
+    Rule,
+    StreamId,
+    down,
+    inbox,
+    up,
+)
+from swarmd.core.privileges import sufficient
+from swarmd.core.swarm import (
+    KINDS,
+    AccountClosed,
+    AccountOpened,
+    AgentMade,
+    AgentReaped,
+    AgentSet,
+    Change,
+    FenceSet,
+    Host,
+    Mission,
+    MissionSet,
+    Post,
+)
+from swarmd.errors import NotLeadingError
+from swarmd.ports import Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Usage
+from tests.core.swarm_builder import declarations
+
+AT = "2027-01-15T08:00:00.000Z"
+H1, H2 = HostId("h1"), HostId("h2")
+M1 = MissionId("m1")
+TOP = AgentId("top")
+T = TypeVar("T")
+_namespaces = itertools.count(1)
+
+
+# --- a store, on either server ----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_store(socket: str | None, namespace: str) -> AsyncIterator[RedisStore]:
+    """Over the real server at `socket`, or over fakeredis where there is none."""
+    client = (
+        fakeredis.FakeAsyncRedis(decode_responses=True)
+        if socket is None
+        else await connect(f"unix://{socket}")
+    )
+    store = RedisStore(client, namespace)
+    async with asyncio.TaskGroup() as tasks:
+        # Loaded ahead: each script that the server does not know costs its first caller a repeated round trip.
+        for name in ("begin", "commit", "end", "lead", "post", "supervise"):
+            await client.script_load(script(name).text)
+        pipe = tasks.create_task(store.pipe.run())
+        try:
+            yield store
+        finally:
+            pipe.cancel()
+    await client.aclose()
+
+
+async def keyspace(store: RedisStore) -> dict[str, Any]:
+    """Every key of the namespace with its whole value."""
+    found: dict[str, Any] = {}
+    prefix = store.keys.namespace + ":"
+    for key in sorted(await store.pipe.execute("KEYS", prefix + "*")):
+        kind = await store.pipe.execute("TYPE", key)
+        read: dict[str, tuple[Any, ...]] = {
+            "hash": ("HGETALL", key), "set": ("SMEMBERS", key), "stream": ("XRANGE", key, "-", "+"),
+            "string": ("GET", key), "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
+        }  # fmt: skip
+        value = await store.pipe.execute(*read[kind])
+        if kind == "hash":
+            value = value if isinstance(value, dict) else dict(zip(value[::2], value[1::2], strict=True))
+        found[key.removeprefix(prefix)] = sorted(value) if kind == "set" else value
+    return found
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+def socket(request: pytest.FixtureRequest) -> str | None:
+    if request.param == "fakeredis":
+        return None
+    embedded: EmbeddedServer = request.getfixturevalue("server")
+    return str(embedded.socket)
+
+
+@pytest.fixture
+async def store(socket: str | None, namespace: str) -> AsyncIterator[RedisStore]:
+    async with open_store(socket, namespace) as opened:
+        yield opened
+
+
+# --- the supervisor's hand --------------------------------------------------------------------
+
+
+@dataclass
+class Leader:
+    """Commits under its own number, as a supervisor does."""
+
+    store: RedisStore
+    token: str = ""
+    seq: int = 0
+
+    async def lead(self, host: str = "s1") -> Leader:
+        number = await self.store.lead(HostId(host), 60, 0)
+        assert number
+        self.token = f"{number}:{host}"
+        return self
+
+    async def do(self, *changes: Change, positions: Mapping[Channel, StreamId] | None = None) -> str:
+        reply = await self.store.commit_changes(self.token, self.seq + 1, changes, positions or {})
+        self.seq += reply == "done"
+        return reply
+
+
+def agent(id: str, *above: str, **rest: Any) -> Agent:
+    """A living agent on host h1 below `above`."""
+    facts: dict[str, Any] = {
+        "name": id, "role": "manager", "tier": len(above) or 1, "mission": M1, "state": AgentState.LIVE, "host": H1,
+        "lease": 1, "privileges": ("model/**", "tool/file/read"), "created": AT,
+    }  # fmt: skip
+    parent = AgentId(above[-1]) if above else SOB
+    return Agent(id=AgentId(id), parent=parent, path=("sob", M1, *above, id), **(facts | rest))
+
+
+def hold(of: Agent, **changed: Any) -> Hold:
+    return replace(Hold(of.id, of.path, of.incarnation, of.lease, of.host), **changed)
+
+
+def begin(
+    of: Agent, step: int = 1, *, turn: int = 1, tokens: int = 10, calls: int = 1, privilege: str = ""
+) -> Begin:
+    wanted = sufficient(privilege) if privilege else ()
+    return Begin(turn, step, "model", of.id, of.path, wanted, tokens, calls, '{"inbox:top":"1-0"}')
+
+
+def turn(of: Agent, number: int = 1, *outputs: tuple[Channel, Message], hops: int = 1) -> Turn:
+    return Turn(number, of.path, {inbox(of.id): StreamId("5-0")}, "[]", outputs, hops)
+
+
+def note(sender: str, text: str = "hi") -> Message:
+    return Message(sender=AgentId(sender), kind=Kind.SAY, at=AT, text=text)
+
+
+def caps(tokens: int = 1_000, calls: int = 100, agents: int = 10) -> dict[str, int]:
+    return {"tokens": tokens, "calls": calls, "agents": agents}
+
+
+async def _staffed(store: RedisStore) -> tuple[Leader, Agent]:
+    """A root, a mission and one executive at work on host h1."""
+    leader = await Leader(store).lead()
+    top = agent(TOP)
+    await store.register(Host(H1, 100, ""), 60)
+    # Each carves from what was there before its commit.
+    for changes in (
+        [AccountOpened(SOB, "", caps(10_000, 1_000, 100), own_slot=False)],
+        [AccountOpened(M1, SOB, caps(5_000, 500, 50), own_slot=False)],
+        [AgentMade(top, (inbox(TOP), down(SOB), up(TOP))), AccountOpened(TOP, M1, caps(), own_slot=True)],
+    ):
+        assert await leader.do(*changes) == "done"
+    return leader, top
+
+
+async def account(store: RedisStore, id: str) -> dict[str, int]:
+    flat = await store.pipe.execute("HGETALL", store.keys.ledger(id))
+    record = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    return {name: int(value) for name, value in record.items()}
+
+
+async def facts(store: RedisStore) -> list[dict[str, str]]:
+    return [fact for _, fact in await store.read_facts(FIRST, 1_000)]
+
+
+# --- who may begin and commit -----------------------------------------------------------------
+
+
+async def _fence(store: RedisStore, leader: Leader, segment: str) -> None:
+    assert await leader.do(FenceSet(Fence(segment, "r", "operator", 0.0))) == "done"
+
+
+REFUSED: Mapping[str, tuple[Rule, Callable[[RedisStore, Leader, Agent], Awaitable[Hold]]]]
+
+
+async def _fenced(store: RedisStore, leader: Leader, top: Agent, segment: str) -> Hold:
+    await _fence(store, leader, segment)
+    return hold(top)
+
+
+async def _set(leader: Leader, top: Agent, **changed: Any) -> Hold:
+    assert await leader.do(AgentSet(replace(top, **changed))) == "done"
+    return hold(top)
+
+
+async def _expired(store: RedisStore, leader: Leader, top: Agent) -> Hold:
+    await store.pipe.execute("DEL", store.keys.host(H1))
+    return hold(top)
+
+
+async def _held(changed: Hold) -> Hold:
+    return changed
+
+
+REFUSED = {
+    "fenced itself": (Rule.FENCED, lambda s, le, a: _fenced(s, le, a, a.id)),
+    "fenced mission": (Rule.FENCED, lambda s, le, a: _fenced(s, le, a, M1)),
+    "fenced root": (Rule.FENCED, lambda s, le, a: _fenced(s, le, a, SOB)),
+    "draining": (Rule.FENCED, lambda s, le, a: _set(le, a, state=AgentState.DRAINING)),
+    "frozen": (Rule.FENCED, lambda s, le, a: _set(le, a, state=AgentState.FROZEN)),
+    "former incarnation": (Rule.INCARNATION, lambda s, le, a: _set(le, a, incarnation=2)),
+    "placed elsewhere": (Rule.LEASE, lambda s, le, a: _set(le, a, host=H2, lease=2)),
+    "placed here anew": (Rule.LEASE, lambda s, le, a: _set(le, a, lease=2)),
+    "another host's hold": (Rule.LEASE, lambda s, le, a: _held(hold(a, host=H2))),
+    "host not renewed": (Rule.LEASE, _expired),
+    "unknown agent": (Rule.UNKNOWN_AGENT, lambda s, le, a: _held(hold(a, agent=AgentId("nobody")))),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_begin_and_commit_are_refused_by_rule_and_write_nothing_but_the_fact(
+    store: RedisStore, case: str
+) -> None:
+    expected, arrange = REFUSED[case]
+    leader, top = await _staffed(store)
+    held = await arrange(store, leader, top)
+    before = await keyspace(store)
+    begun = await store.begin(held, begin(top, privilege="model/x"), AT)
+    committed = await store.commit(held, turn(top, 1, (up(SOB), note(TOP))), 32, AT)
+    for reply in (begun, committed):
+        assert isinstance(reply, RefusedByStore)
+        assert reply.rule is expected
+    after = await keyspace(store)
+    told = after.pop("_facts")
+    assert after == before
+    assert [fields["rule"] for fields in map(_fields, told)] == [expected, expected]
+
+
+def _fields(entry: Sequence[Any]) -> dict[str, str]:
+    flat = entry[1]
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+async def test_a_privilege_that_is_not_held_refuses_the_call_and_reserves_nothing(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    before = await account(store, TOP)
+    reply = await store.begin(hold(top), begin(top, privilege="tool/file/write"), AT)
+    assert reply == RefusedByStore(Rule.PRIVILEGE_USE, "tool/file/write")
+    assert await account(store, TOP) == before
+    for held in ("model/openai:x", "tool/file/read"):
+        assert isinstance(await store.begin(hold(top), begin(top, privilege=held), AT), Begun)
+
+
+@pytest.mark.parametrize(("tokens", "calls", "kind"), [(1_001, 1, "tokens"), (1, 101, "calls")])
+async def test_a_reserve_beyond_the_free_is_refused_whole(
+    store: RedisStore, tokens: int, calls: int, kind: str
+) -> None:
+    _, top = await _staffed(store)
+    before = await account(store, TOP)
+    reply = await store.begin(hold(top), begin(top, tokens=tokens, calls=calls), AT)
+    assert isinstance(reply, RefusedByStore)
+    assert reply.rule is Rule.BUDGET_EXHAUSTED
+    assert reply.detail.startswith(f"{kind}: ")
+    assert await account(store, TOP) == before
+
+
+# --- begin and end ----------------------------------------------------------------------------
+
+
+async def test_a_call_is_reserved_and_then_settled_at_what_was_used(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    call = begin(top, tokens=100)
+    assert isinstance(await store.begin(hold(top), call, AT), Begun)
+    during = await account(store, TOP)
+    assert (during["tokens.free"], during["tokens.reserved"], during["calls.reserved"]) == (900, 100, 1)
+    await store.end(hold(top), call, "{}", Usage(20, 5), AT)
+    after = await account(store, TOP)
+    assert (after["tokens.free"], after["tokens.reserved"], after["tokens.spent"]) == (975, 0, 25)
+    assert (after["calls.free"], after["calls.reserved"], after["calls.spent"]) == (99, 0, 1)
+    assert [fact["fact"] for fact in await facts(store)] == ["reserve", "settle"]
+
+
+async def test_what_is_used_beyond_the_reserve_is_overdraft(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    await store.begin(hold(top), begin(top, tokens=100), AT)
+    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(100, 30), AT)
+    after = await account(store, TOP)
+    assert (after["tokens.free"], after["tokens.spent"], after["tokens.overdraft"]) == (900, 130, 30)
+
+
+async def test_begin_and_end_repeated_are_once(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    call = begin(top)
+    for _ in range(3):
+        assert isinstance(await store.begin(hold(top), call, AT), Begun)
+    first = await keyspace(store)
+    await store.end(hold(top), call, '{"n":1}', Usage(5, 0), AT)
+    ended_once = await keyspace(store)
+    assert first != ended_once
+    await store.end(hold(top), call, '{"n":2}', Usage(9, 0), AT)
+    assert await keyspace(store) == ended_once
+    assert await store.begin(hold(top), call, AT) == EndedBefore('{"n":1}')
+    assert await keyspace(store) == ended_once
+
+
+async def test_a_call_is_settled_also_where_its_agent_was_fenced_or_moved_meanwhile(
+    store: RedisStore,
+) -> None:
+    leader, top = await _staffed(store)
+    await store.begin(hold(top), begin(top, tokens=100), AT)
+    await _fence(store, leader, TOP)
+    await _set(leader, top, host=H2, lease=2)
+    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(40, 0), AT)
+    assert (await account(store, TOP))["tokens.spent"] == 40
+
+
+async def _moved(store: RedisStore, leader: Leader, top: Agent) -> Agent:
+    moved = replace(top, host=H2, lease=top.lease + 1)
+    await store.register(Host(H2, 100, ""), 60)
+    assert await leader.do(AgentSet(moved)) == "done"
+    return moved
+
+
+async def test_a_successor_is_given_the_ended_result_and_pays_nothing(store: RedisStore) -> None:
+    leader, top = await _staffed(store)
+    await store.begin(hold(top), begin(top), AT)
+    await store.end(hold(top), begin(top), '{"moves":[]}', Usage(5, 0), AT)
+    moved = await _moved(store, leader, top)
+    before = await account(store, TOP)
+    assert await store.begin(hold(moved), begin(moved), AT) == EndedBefore('{"moves":[]}')
+    assert await account(store, TOP) == before
+
+
+async def test_a_successor_pays_for_what_was_begun_and_not_ended_and_its_late_end_counts_no_more(
+    store: RedisStore,
+) -> None:
+    leader, top = await _staffed(store)
+    await store.begin(hold(top), begin(top, tokens=100), AT)
+    moved = await _moved(store, leader, top)
+    assert isinstance(await store.begin(hold(moved), begin(moved, tokens=30), AT), Begun)
+    paid = await account(store, TOP)
+    assert (paid["tokens.spent"], paid["tokens.reserved"], paid["tokens.free"]) == (100, 30, 870)
+    assert next(fact for fact in await facts(store) if fact["fact"] == "settle")["assumed"] == "1"
+    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(1, 0), AT)
+    assert await account(store, TOP) == paid
+
+
+async def test_a_call_left_open_by_a_former_holder_survives_its_successors_commit(store: RedisStore) -> None:
+    """The successor's turn may take another way and never begin that step: its reserve must not be lost."""
+    leader, top = await _staffed(store)
+    await store.begin(hold(top), begin(top, tokens=100), AT)
+    moved = await _moved(store, leader, top)
+    assert await store.commit(hold(moved), turn(moved), 32, AT) == "done"
+    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(40, 0), AT)
+    after = await account(store, TOP)
+    assert (after["tokens.reserved"], after["tokens.spent"], after["tokens.free"]) == (0, 40, 960)
+
+
+async def test_a_call_that_is_never_ended_is_settled_when_the_account_closes(store: RedisStore) -> None:
+    leader, top = await _staffed(store)
+    await store.begin(hold(top), begin(top, tokens=100), AT)
+    moved = await _moved(store, leader, top)
+    assert await store.commit(hold(moved), turn(moved), 32, AT) == "done"
+    assert (
+        await leader.do(AccountClosed(TOP, M1, (TOP,)), AgentReaped(ended(moved, reason="r", at=AT), 1e10))
+        == "done"
+    )
+    mission = await account(store, M1)
+    assert (mission["tokens.spent"], mission["tokens.granted"], mission["tokens.free"]) == (100, 0, 4_900)
+    assert (mission["calls.spent"], mission["agents.free"]) == (1, 50)
+    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(1, 0), AT)
+    assert await account(store, M1) == mission
+
+
+async def test_a_seats_open_call_is_settled_when_the_mission_it_served_closes(store: RedisStore) -> None:
+    leader, _ = await _staffed(store)
+    seat = Agent(
+        id=AgentId("picard"), name="picard", role="seat", tier=0, parent=None, path=("picard",), state=AgentState.LIVE,
+        host=H1, lease=1, privileges=("model/**",),
+    )  # fmt: skip
+    await leader.do(AgentMade(seat, (inbox(seat.id),)))
+    for mission, step in ((M1, 1), ("other", 2)):
+        if mission == "other":
+            await leader.do(AccountOpened("other", SOB, caps(), own_slot=False))
+        call = replace(begin(seat, step, tokens=50), account=mission, segments=("picard", mission))
+        assert isinstance(await store.begin(hold(seat), call, AT), Begun)
+    await leader.do(AccountClosed(TOP, M1, (TOP,)), AccountClosed(M1, SOB, (seat.id,)))
+    assert (await account(store, M1))["tokens.spent"] == 50
+    assert (await account(store, SOB))["tokens.spent"] == 50
+    assert (await account(store, "other"))["tokens.reserved"] == 50
+
+
+# --- commit -----------------------------------------------------------------------------------
+
+
+async def test_a_turn_is_committed_once_with_positions_memory_and_posts(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    await store.begin(hold(top), begin(top), AT)
+    await store.end(hold(top), begin(top), "{}", Usage(1, 0), AT)
+    first = turn(top, 1, (up(SOB), note(TOP, "one")), (BOARD_ROOM, note(TOP, "two")))
+    assert await store.commit(hold(top), first, 32, AT) == "done"
+    after = await keyspace(store)
+    assert await store.commit(hold(top), first, 32, AT) == "again"
+    assert await keyspace(store) == after
+    resumed = await store.resume(TOP)
+    assert (resumed.turn, resumed.memory, resumed.batch) == (1, "[]", {})
+    assert resumed.positions[inbox(TOP)] == "5-0"
+    assert f"_steps:{TOP}" not in after
+    assert [message.text for message in await store.read(up(SOB), FIRST, 10)] == ["one"]
+
+
+async def test_a_turn_under_way_is_resumed_with_the_mail_that_it_began_with(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    await store.begin(hold(top), begin(top), AT)
+    await store.begin(hold(top), replace(begin(top, 2), batch='{"inbox:top":"9-0"}'), AT)
+    assert (await store.resume(TOP)).batch == {"inbox:top": "1-0"}
+
+
+@pytest.mark.parametrize("number", [2, 7])
+async def test_a_turn_out_of_its_order_is_refused(store: RedisStore, number: int) -> None:
+    _, top = await _staffed(store)
+    reply = await store.commit(hold(top), turn(top, number), 32, AT)
+    assert isinstance(reply, RefusedByStore)
+    assert reply.rule is Rule.LEASE
+
+
+async def test_a_turn_beyond_the_hops_is_committed_and_its_outputs_are_cut(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    assert await store.commit(hold(top), turn(top, 1, (up(SOB), note(TOP)), hops=33), 32, AT) == "looped"
+    assert await store.read(up(SOB), FIRST, 10) == []
+    assert (await store.resume(TOP)).turn == 1
+    assert [fact["rule"] for fact in await facts(store)] == ["bus.hops"]
+    assert await store.commit(hold(top), turn(top, 2, (up(SOB), note(TOP)), hops=32), 32, AT) == "done"
+
+
+async def test_posts_ring_with_the_id_before_them_and_move_their_channels(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    client = store.pipe.client
+    async with client.pubsub() as heard:
+        await heard.subscribe(store.keys.channel(up(SOB)))
+        since, _ = await store.moved(0)
+        texts = ["one", "two", "x" * 6_000]
+        for number, text in enumerate(texts, start=1):
+            await store.commit(hold(top), turn(top, number, (up(SOB), note(TOP, text))), 32, AT)
+        rings = []
+        while len(rings) < 3:
+            event = await heard.get_message(ignore_subscribe_messages=True, timeout=5)
+            if event is not None:
+                rings.append(from_ring(up(SOB), event["data"]))
+    stored = await store.read(up(SOB), FIRST, 10)
+    assert [ring.id for ring in rings if ring] == [message.id for message in stored]
+    assert [ring.prev for ring in rings if ring] == [FIRST, stored[0].id, stored[1].id]
+    assert [ring.message == message for ring, message in zip(rings, stored, strict=True) if ring] == [
+        True,
+        True,
+        False,
+    ]
+    assert rings[2] is not None
+    assert rings[2].message is None, "a ring that is too large is cut, the stream has the whole"
+    until, channels = await store.moved(since)
+    assert (until - since, channels) == (3, (up(SOB),))
+
+
+async def test_a_keyed_post_from_outside_happens_once(store: RedisStore) -> None:
+    first = await store.post(BOARD_ROOM, note("operator"), key="k")
+    assert await store.post(BOARD_ROOM, note("operator", "again"), key="k") == first
+    assert await store.post(BOARD_ROOM, note("operator"), key="other") != first
+    assert len(await store.read(BOARD_ROOM, FIRST, 10)) == 2
+
+
+async def test_text_that_utf8_cannot_say_is_kept_as_text_and_breaks_nothing(store: RedisStore) -> None:
+    if isinstance(store.pipe.client, fakeredis.FakeAsyncRedis):
+        pytest.skip("fakeredis encodes by itself")
+    await store.post(BOARD_ROOM, note("operator", "half \ud800 a pair"))
+    (message,) = await store.read(BOARD_ROOM, FIRST, 10)
+    assert message.text == "half ? a pair"
+
+
+# --- the supervisor's commit ------------------------------------------------------------------
+
+
+async def test_who_does_not_lead_writes_nothing(store: RedisStore) -> None:
+    leader, top = await _staffed(store)
+    before = await keyspace(store)
+    for token in ("0:s1", "1:s2", "2:s1", ""):
+        with pytest.raises(NotLeadingError):
+            await store.commit_changes(token, leader.seq + 1, [AgentSet(replace(top, lease=9))], {})
+    assert await keyspace(store) == before
+
+
+async def test_who_lost_the_lead_writes_nothing(store: RedisStore) -> None:
+    leader, top = await _staffed(store)
+    await store.pipe.execute("DEL", store.keys.leader)
+    successor = await Leader(store, seq=leader.seq).lead("s2")
+    with pytest.raises(NotLeadingError):
+        await leader.do(AgentSet(replace(top, lease=9)))
+    assert await successor.do(AgentSet(replace(top, lease=2))) == "done"
+
+
+@pytest.mark.parametrize("offset", [0, 2, 5, -1])
+async def test_only_the_next_number_writes_and_the_last_one_repeated_is_once(
+    store: RedisStore, offset: int
+) -> None:
+    leader, _ = await _staffed(store)
+    await leader.do(Post(JOURNAL, note("supervisor")), positions={BOARD_ROOM: StreamId("7-0")})
+    before = await keyspace(store)
+    change = Post(JOURNAL, note("supervisor", "more"))
+    if offset == 0:
+        assert await store.commit_changes(leader.token, leader.seq, [change], {}) == "done"
+    else:
+        with pytest.raises(NotLeadingError):
+            await store.commit_changes(leader.token, leader.seq + offset, [change], {})
+    assert await keyspace(store) == before
+    assert (await store.load(declarations())).positions == {BOARD_ROOM: "7-0"}
+
+
+async def test_a_commit_that_is_short_of_one_kind_writes_nothing_at_all(store: RedisStore) -> None:
+    leader, _ = await _staffed(store)
+    before = await keyspace(store)
+    for kind in KINDS:
+        opened = AccountOpened("x", M1, caps() | {kind: 10**9}, own_slot=True)
+        assert await leader.do(AgentMade(agent("x"), ()), Post(JOURNAL, note("s")), opened) == "short"
+    assert await keyspace(store) == before
+
+
+async def test_two_siblings_cannot_both_take_the_rest(store: RedisStore) -> None:
+    leader, _ = await _staffed(store)
+    rest = {kind: (await account(store, M1))[f"{kind}.free"] for kind in KINDS}
+    before = await keyspace(store)
+    both = [AccountOpened(id, M1, rest, own_slot=True) for id in ("x", "y")]
+    assert await leader.do(*both) == "short"
+    assert await keyspace(store) == before
+    assert await leader.do(both[0]) == "done"
+    assert await leader.do(both[1]) == "short"
+    assert (await account(store, M1))["tokens.free"] == 0
+
+
+async def test_what_was_decided_on_an_account_that_moved_since_is_not_written(store: RedisStore) -> None:
+    leader, top = await _staffed(store)
+    await store.begin(hold(top), begin(top, tokens=600), AT)
+    assert await leader.do(AccountOpened("x", TOP, caps(500, 1, 1), own_slot=True)) == "short"
+
+
+async def test_first_positions_are_the_beginning_of_its_own_and_the_end_of_what_others_said(
+    store: RedisStore,
+) -> None:
+    leader = await Leader(store).lead()
+    before = await store.post(down(SOB), note("sob", "to others"))
+    await leader.do(
+        Post(inbox(TOP), note("sob", "charter")),
+        AgentMade(agent(TOP), (inbox(TOP), down(SOB), up(TOP), BOARD_ROOM)),
+    )
+    positions = (await store.resume(TOP)).positions
+    assert positions == {inbox(TOP): "0-0", down(SOB): before, up(TOP): "0-0", BOARD_ROOM: "0-0"}
+
+
+async def test_the_memory_that_is_loaded_is_what_was_committed(store: RedisStore) -> None:
+    leader, top = await _staffed(store)
+    mark = Fence(TOP, "it loops", "operator", 5.5, "o1", confirmed=1, unconfirmed=2, unreachable=3)
+    low = agent("low", TOP, tier=2, created=AT)
+    await leader.do(FenceSet(mark), AgentMade(low, ()))
+    swarm = (await store.load(declarations())).swarm
+    assert swarm.lineage.agents == {TOP: top, low.id: low}
+    assert swarm.lineage.fences == {TOP: mark}
+    assert swarm.lineage.children(TOP) == (low,)
+    assert set(swarm.hosts) == {H1}
+
+
+async def test_the_spawn_rate_outlives_the_supervisor(store: RedisStore) -> None:
+    leader = (await _staffed(store))[0]
+    mission = Mission(id=M1, text="t", state=MissionState.WORKING, budget=caps())
+    await leader.do(MissionSet(mission))
+    short_lived = agent("gone", TOP, tier=2)
+    await leader.do(AgentMade(agent("low", TOP, tier=2), ()), AgentMade(short_lived, ()))
+    await leader.do(AgentReaped(ended(short_lived, reason="r", at=AT), 1e10))
+    swarm = (await store.load(declarations())).swarm
+    assert len(swarm.spawned_at[M1]) == 3
+
+
+async def test_a_reaped_agent_leaves_its_record_and_is_forgotten_whole_after_its_retention(
+    store: RedisStore,
+) -> None:
+    leader, top = await _staffed(store)
+    low = agent("low", TOP, tier=2)
+    await leader.do(
+        AgentMade(low, (inbox(low.id), down(TOP))), AccountOpened(low.id, TOP, caps(10, 1, 1), own_slot=True)
+    )
+    await store.post(inbox(low.id), note("operator"))
+    await leader.do(AccountClosed(low.id, TOP, (low.id,)), AgentReaped(ended(low, reason="r", at=AT), 100.0))
+    kept = await keyspace(store)
+    assert {key for key in kept if key.endswith(":low")} == {"agent:low", "ledger:low"}
+    assert kept["children:top"] == ["low"]
+    assert (await store.children(TOP))[0].state is AgentState.TERMINATED
+    assert await store.forget(99.0, 10) == 0
+    assert await store.forget(100.0, 10) == 1
+    left = await keyspace(store)
+    assert not any("low" in key for key in left)
+    assert "children:top" not in left, "who has a child every minute must not remember them all for ever"
+    assert top.id in left["_agents"]
+
+
+# --- the lead ---------------------------------------------------------------------------------
+
+
+async def test_one_leads_and_each_new_lead_has_a_higher_number(store: RedisStore) -> None:
+    first = await store.lead(HostId("s1"), 60, 0)
+    assert await store.lead(HostId("s2"), 60, 0) == 0
+    assert await store.lead(HostId("s1"), 60, first) == first
+    await store.step_down(HostId("s2"), first)
+    assert await store.lead(HostId("s2"), 60, 0) == 0, "only the leader steps down"
+    await store.step_down(HostId("s1"), first)
+    second = await store.lead(HostId("s2"), 60, 0)
+    assert second > first
+    assert await store.lead(HostId("s1"), 60, first) == 0
+
+
+# --- the ledger, by random walks ----------------------------------------------------------------
+
+AMOUNTS = ("cap", "free", "reserved", "granted", "spent", "overdraft")
+
+
+@dataclass
+class Account:
+    """The reference: one account, each amount by kind."""
+
+    parent: str
+    own_slot: bool
+    amounts: dict[str, dict[str, int]]
+    is_open: bool = True
+
+
+@dataclass
+class OpenCall:
+    holder: Agent
+    call: Begin
+    account: str
+
+
+@dataclass
+class Reference:
+    """What the ledger should say, in plain Python."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+    def open(self, id: str, parent: str, given: Mapping[str, int], *, own_slot: bool) -> None:
+        own = {kind: int(own_slot and kind == "agents") for kind in KINDS}
+        amounts = {name: dict.fromkeys(KINDS, 0) for name in AMOUNTS}
+        amounts |= {"cap": dict(given), "free": {k: given[k] - own[k] for k in KINDS}, "reserved": own}
+        self.accounts[id] = Account(parent, own_slot, amounts)
+        if parent:
+            for kind in KINDS:
+                self.move(parent, kind, free=-given[kind], granted=given[kind])
+
+    def move(self, id: str, kind: str, **by: int) -> None:
+        for name, amount in by.items():
+            self.accounts[id].amounts[name][kind] += amount
+
+    def reserve(self, id: str, call: Begin) -> None:
+        for kind, amount in (("tokens", call.tokens), ("calls", call.calls)):
+            self.move(id, kind, free=-amount, reserved=amount)
+
+    def settle(self, id: str, call: Begin, used: int) -> None:
+        beyond = max(0, used - call.tokens)
+        self.move(
+            id, "tokens", reserved=-call.tokens, spent=used, free=max(0, call.tokens - used), overdraft=beyond
+        )
+        self.move(id, "calls", reserved=-call.calls, spent=call.calls)
+
+    def close(self, id: str) -> None:
+        closed = self.accounts[id]
+        closed.is_open = False
+        for kind in KINDS:
+            of = {name: closed.amounts[name][kind] for name in AMOUNTS}
+            slot = of["reserved"] if kind == "agents" else 0
+            self.move(
+                closed.parent, kind, free=of["free"] + slot, spent=of["spent"], overdraft=of["overdraft"],
+                granted=-of["cap"],
+            )  # fmt: skip
+            self.move(
+                id,
+                kind,
+                free=-of["free"],
+                reserved=-of["reserved"],
+                cap=of["spent"] - of["overdraft"] - of["cap"],
+            )
+
+    def free(self, id: str, kind: str) -> int:
+        return self.accounts[id].amounts["free"][kind]
+
+    def is_leaf(self, id: str) -> bool:
+        return not any(a.parent == id and a.is_open for a in self.accounts.values())
+
+
+class LedgerWalk(RuleBasedStateMachine):
+    """Supervisor and two hosts do to the ledger what they may, in any order, and repeat themselves."""
+
+    socket: str | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.opened = open_store(self.socket, f"walk{next(_namespaces)}")
+        self.store: RedisStore
+        self.reference = Reference()
+        self.agents: dict[str, Agent] = {}
+        self.turns: dict[str, int] = {}
+        self.steps: dict[str, int] = {}
+        self.open_calls: list[OpenCall] = []
+        self.former: list[OpenCall] = []
+        self.ended_calls: list[OpenCall] = []
+        self.numbers = itertools.count(1)
+        self.run(self._found())
+
+    def run(self, step: Any) -> Any:
+        return self.runner.run(step)
+
+    async def _found(self) -> None:
+        self.store = await _enter(self.opened)
+        self.leader = await Leader(self.store).lead()
+        for host in (H1, H2):
+            await self.store.register(Host(host, 100, ""), 60)
+        await self._open(SOB, "", caps(3_000, 60, 12), own_slot=False)
+        await self._open(M1, SOB, caps(2_000, 40, 10), own_slot=False)
+
+    async def _open(self, id: str, parent: str, given: Mapping[str, int], *, own_slot: bool) -> None:
+        assert await self.leader.do(AccountOpened(id, parent, given, own_slot=own_slot)) == "done"
+        self.reference.open(id, parent, given, own_slot=own_slot)
+
+    def teardown(self) -> None:
+        self.run(self.opened.__aexit__(None, None, None))
+        self.runner.close()
+
+    def _pick(self, of: Sequence[T], which: int) -> T:
+        return of[which % len(of)]
+
+    @rule(
+        which=st.integers(0, 9),
+        tokens=st.integers(1, 900),
+        calls=st.integers(1, 20),
+        agents=st.integers(1, 5),
+    )
+    def carve(self, which: int, tokens: int, calls: int, agents: int) -> None:
+        parent = self._pick([M1, *self.agents], which)
+        given = caps(tokens, calls, agents)
+        id = f"a{next(self.numbers)}"
+        above = self.agents[parent].path[2:] if parent in self.agents else ()
+        made = agent(id, *above)
+        fits = all(given[kind] <= self.reference.free(parent, kind) for kind in KINDS)
+        reply = self.run(self.leader.do(AgentMade(made, ()), AccountOpened(id, parent, given, own_slot=True)))
+        assert reply == ("done" if fits else "short")
+        if fits:
+            self.reference.open(id, parent, given, own_slot=True)
+            self.agents[id] = made
+            self.turns[id], self.steps[id] = 0, 0
+
+    @precondition(lambda self: self.agents)
+    @rule(which=st.integers(0, 9), tokens=st.integers(0, 400), calls=st.integers(0, 3))
+    def begin(self, which: int, tokens: int, calls: int) -> None:
+        holder = self._pick(list(self.agents.values()), which)
+        call = begin(
+            holder, self.steps[holder.id] + 1, turn=self.turns[holder.id] + 1, tokens=tokens, calls=calls
+        )
+        fits = tokens <= self.reference.free(holder.id, "tokens") and calls <= self.reference.free(
+            holder.id, "calls"
+        )
+        reply = self.run(self.store.begin(hold(holder), call, AT))
+        assert isinstance(reply, Begun if fits else RefusedByStore)
+        if fits:
+            self.steps[holder.id] += 1
+            self.reference.reserve(holder.id, call)
+            self.open_calls.append(OpenCall(holder, call, holder.id))
+
+    @precondition(lambda self: self.open_calls)
+    @rule(which=st.integers(0, 9))
+    def begin_again(self, which: int) -> None:
+        """By its holder it is nothing new; by a successor the former's is paid in full and a new one reserved."""
+        known = self._pick(self.open_calls, which)
+        holder = self.agents[known.account]
+        if known.call.turn != self.turns[holder.id] + 1:
+            return
+        reply = self.run(self.store.begin(hold(holder), known.call, AT))
+        if holder.lease == known.holder.lease:
+            assert isinstance(reply, Begun)
+            return
+        self.reference.settle(holder.id, known.call, known.call.tokens)
+        self.open_calls.remove(known)
+        self.former.append(known)
+        fits = all(
+            amount <= self.reference.free(holder.id, kind)
+            for kind, amount in (("tokens", known.call.tokens), ("calls", known.call.calls))
+        )
+        assert isinstance(reply, Begun if fits else RefusedByStore)
+        if fits:
+            self.reference.reserve(holder.id, known.call)
+            self.open_calls.append(OpenCall(holder, known.call, holder.id))
+
+    @precondition(lambda self: self.open_calls)
+    @rule(which=st.integers(0, 9), used=st.integers(0, 500))
+    def end(self, which: int, used: int) -> None:
+        """By whoever began it, fenced and moved or not."""
+        known = self.open_calls.pop(which % len(self.open_calls))
+        self.run(self.store.end(hold(known.holder), known.call, "{}", Usage(used, 0), AT))
+        self.reference.settle(known.account, known.call, used)
+        self.ended_calls.append(known)
+
+    @precondition(lambda self: self.former or self.ended_calls)
+    @rule(which=st.integers(0, 9), used=st.integers(0, 500))
+    def end_again_or_too_late(self, which: int, used: int) -> None:
+        known = self._pick([*self.former, *self.ended_calls], which)
+        self.run(self.store.end(hold(known.holder), known.call, "{}", Usage(used, 0), AT))
+
+    @precondition(lambda self: self.agents)
+    @rule(which=st.integers(0, 9))
+    def move_to_another_host(self, which: int) -> None:
+        holder = self._pick(list(self.agents.values()), which)
+        moved = replace(holder, host=H2 if holder.host == H1 else H1, lease=holder.lease + 1)
+        assert self.run(self.leader.do(AgentSet(moved))) == "done"
+        self.agents[holder.id] = moved
+
+    @precondition(lambda self: self.agents)
+    @rule(which=st.integers(0, 9))
+    def commit(self, which: int) -> None:
+        holder = self._pick(list(self.agents.values()), which)
+        assert (
+            self.run(self.store.commit(hold(holder), turn(holder, self.turns[holder.id] + 1), 32, AT))
+            == "done"
+        )
+        self.turns[holder.id] += 1
+        self.steps[holder.id] = 0
+
+    @precondition(lambda self: self.agents)
+    @rule(which=st.integers(0, 9))
+    def close(self, which: int) -> None:
+        leaves = [id for id in self.agents if self.reference.is_leaf(id)]
+        self._close(self._pick(leaves, which))
+
+    def _close(self, id: str) -> None:
+        closed, parent = self.agents.pop(id), self.reference.accounts[id].parent
+        reaped = AgentReaped(ended(closed, reason="r", at=AT), 1e12)
+        assert self.run(self.leader.do(AccountClosed(id, parent, (closed.id,)), reaped)) == "done"
+        for known in [known for known in self.open_calls if known.account == id]:
+            self.open_calls.remove(known)
+            self.former.append(known)
+            self.reference.settle(id, known.call, known.call.tokens)
+        self.reference.close(id)
+
+    @invariant()
+    def the_server_says_what_the_reference_says_and_it_balances(self) -> None:
+        for id, known in self.reference.accounts.items():
+            found = self.run(account(self.store, id))
+            for kind in KINDS:
+                says = {name: found[f"{kind}.{name}"] for name in AMOUNTS}
+                assert says == {name: known.amounts[name][kind] for name in AMOUNTS}, (id, kind)
+                assert all(amount >= 0 for amount in says.values()), (id, kind, says)
+                used = says["free"] + says["reserved"] + says["granted"] + says["spent"]
+                assert says["cap"] + says["overdraft"] == used, (id, kind, says)
+                children = [a for a in self.reference.accounts.values() if a.parent == id and a.is_open]
+                assert says["granted"] == sum(child.amounts["cap"][kind] for child in children)
+
+
+async def _enter(opened: Any) -> Any:
+    return await opened.__aenter__()
+
+
+def test_the_ledger_balances_after_any_walk_on_fakeredis() -> None:
+    bounds = settings(
+        max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(LedgerWalk, settings=bounds)  # type: ignore[no-untyped-call]  # Hypothesis leaves it so
+
+
+def test_the_ledger_balances_after_any_walk_on_valkey(server: EmbeddedServer) -> None:
+    class OnValkey(LedgerWalk):
+        socket = str(server.socket)
+
+    bounds = settings(
+        max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(OnValkey, settings=bounds)  # type: ignore[no-untyped-call]  # Hypothesis leaves it so

@@ -1,0 +1,222 @@
+"""A small swarm for tests: declarations, a founded board, a mission at work, and agents made by the law itself.
+
+Nothing here goes round the law: an agent that a test needs is asked for as an agent would ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from swarmd.core import docket, reconcile
+from swarmd.core.decide import decide
+from swarmd.core.docket import MissionRequest
+from swarmd.core.law import Spawned, decide_spawn, made
+from swarmd.core.lineage import Agent
+from swarmd.core.messages import Message
+from swarmd.core.moves import Charter
+from swarmd.core.names import (
+    BOARD_ROOM,
+    JOURNAL,
+    ORDERS,
+    REQUESTS,
+    SOB,
+    AgentId,
+    AgentState,
+    Channel,
+    HostId,
+    Kind,
+    MissionId,
+    StreamId,
+    up,
+)
+from swarmd.core.requests import SpawnRequest
+from swarmd.core.rules import BoardRules, Budget, Declarations, Limits, Models, Persona, Role, Room
+from swarmd.core.swarm import Change, Denied, Draft, Host, Moment, Post, Swarm, stamp_of
+
+SEATS = ("picard", "socrates", "solomon", "gandhi", "aurelius", "stark")
+MISSION = MissionId("m1")
+START = 1_800_000_000.0
+
+BOARD = BoardRules(seats=SEATS, chair="picard", quorum=4, rounds=0, seat_seconds=10, motion_seconds=100)
+LIMITS = Limits(
+    root=Budget(tokens=1_000_000, calls=10_000, agents=100),
+    mission=Budget(tokens=100_000, calls=1_000, agents=40),
+)
+ROLES = (
+    Role(
+        name="manager", summary="makes others", tiers=(1, 2, 3, 4), methodology="divide", functions=("spawn", "report"),
+        privileges=("spawn/**", "model/**", "tool/file/read", "room/hall/say"),
+    ),
+    Role(
+        name="worker", summary="works", tiers=(2, 3, 4), methodology="read", functions=("report", "read_file"),
+        privileges=("model/**", "tool/file/read", "tool/file/write"),
+    ),
+    Role(
+        name="thinker", summary="works without files", tiers=(1, 2), methodology="think", functions=("report", "spawn"),
+        privileges=("model/**", "spawn/thinker"),
+    ),
+)  # fmt: skip
+ROOMS = (
+    Room(name="sob", purpose="the board", tiers=(0,)),
+    Room(name="hall", purpose="executives", tiers=(1,), scope="mission"),
+)
+
+
+def declarations(board: Mapping[str, Any] | None = None, **limits: Any) -> Declarations:
+    """The declarations above, with these limits and board rules instead."""
+    return Declarations(
+        constitution="Reduce suffering.", procedures="Vote.", handbook="Be brief.",
+        personas={seat: Persona(seat, seat.title(), f"You are {seat}.") for seat in SEATS},
+        board=BOARD.model_copy(update=dict(board or {})), limits=LIMITS.model_copy(update=limits),
+        roles={role.name: role for role in ROLES}, models=Models(), rooms={room.name: room for room in ROOMS},
+        digest="d",
+    )  # fmt: skip
+
+
+def numbers() -> Iterator[str]:
+    number = 0
+    while True:
+        number += 1
+        yield f"{number:010d}"
+
+
+def charter(name: str, role: str = "manager", **rest: Any) -> Charter:
+    return Charter.model_validate({"role": role, "name": name, "task": f"the task of {name}"} | rest)
+
+
+@dataclass(slots=True)
+class World:
+    """A swarm in memory and a hand to play everybody in it. `draft` holds the changes of the last input."""
+
+    swarm: Swarm
+    now: float = START
+    draft: Draft = field(init=False)
+    _ids: Iterator[str] = field(default_factory=numbers)
+    _messages: int = 0
+
+    def __post_init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> Draft:
+        self.draft = Draft(self.swarm, self.moment)
+        return self.draft
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.now, stamp_of(self.now), self._ids)
+
+    @property
+    def changes(self) -> list[Change]:
+        return self.draft.changes
+
+    # --- inputs ---
+
+    def hear(
+        self, channel: Channel, sender: str, kind: Kind, data: Mapping[str, Any], *, text: str = "", mission: str = "",
+        incarnation: int = 1, hops: int = 0,
+    ) -> list[Change]:  # fmt: skip
+        """One message of one of the supervisor's inputs; what it changed."""
+        self._messages += 1
+        message = Message(
+            sender=AgentId(sender), kind=kind, at=self.moment.stamp, text=text, mission=MissionId(mission), data=data,
+            incarnation=incarnation, hops=hops, channel=channel, id=StreamId(f"{self._messages}-0"),
+        )  # fmt: skip
+        decide(self.renew(), message)
+        return self.changes
+
+    def request(
+        self, sender: str, type: str, *, incarnation: int = 1, hops: int = 0, **data: Any
+    ) -> list[Change]:
+        return self.hear(
+            REQUESTS, sender, Kind.REQUEST, {"type": type} | data, incarnation=incarnation, hops=hops
+        )
+
+    def order(self, verb: str, target: str, **data: Any) -> list[Change]:
+        return self.hear(
+            ORDERS, "operator", Kind.ORDER, {"order": "o1", "verb": verb, "target": target} | data
+        )
+
+    def report(self, agent: Agent, text: str, *, done: bool = True) -> list[Change]:
+        return self.hear(
+            up(SOB), agent.id, Kind.REPORT, {"done": done, "files": []}, text=text, mission=agent.mission
+        )
+
+    def tick(self, seconds: float = 0.0) -> list[Change]:
+        self.now += seconds
+        reconcile.tick(self.renew())
+        return self.changes
+
+    def reap(self, spent: Mapping[str, Mapping[str, int]] | None = None) -> list[Change]:
+        reconcile.reap(self.renew(), spent or {})
+        return self.changes
+
+    # --- the board ---
+
+    def carry(self, motion: Mapping[str, Any], mission: MissionId = MISSION) -> list[Change]:
+        """All six seats want it: proposed by who is called, debated, voted for by all. All that it changed."""
+        changes: list[Change] = []
+        changes += self.answer(mission, Kind.PROPOSAL, motion=dict(motion))
+        while self.swarm.boards[mission].stage == "debate":
+            changes += self.answer(mission, Kind.ARGUMENT)
+        for _ in SEATS:
+            changes += self.answer(mission, Kind.VOTE, choice="yes")
+        return changes
+
+    def answer(self, mission: MissionId, kind: Kind, **data: Any) -> list[Change]:
+        """The called seat answers."""
+        procedure = self.swarm.boards[mission]
+        assert procedure.calling is not None
+        data["motion_number"] = procedure.motion_number
+        return self.hear(BOARD_ROOM, procedure.calling, kind, data, text="so be it", mission=mission)
+
+    # --- agents ---
+
+    def ask(
+        self, parent: str, given: Charter, *, key: str = "", mission: MissionId = MISSION
+    ) -> Spawned | Denied:
+        request = SpawnRequest(key=key or given.name, charter=given)
+        found = self.swarm.lineage.agents[AgentId(parent)]
+        return decide_spawn(self.swarm, found, request, self.moment, mission=mission)
+
+    def grow(self, parent: str, name: str, role: str = "manager", **rest: Any) -> Agent:
+        """A new agent below `parent`, by the law, on the host where there is one."""
+        spawned = self.ask(parent, charter(name, role, **rest))
+        assert isinstance(spawned, Spawned), spawned
+        self.swarm.free.setdefault(spawned.account, {})
+        self.renew().add(*made(self.swarm, spawned, self.moment))
+        return self.place(spawned.agent.id)
+
+    def place(self, id: str) -> Agent:
+        agent = self.swarm.lineage.agents[AgentId(id)]
+        host = next(iter(self.swarm.hosts), HostId(""))
+        live = replace(agent, state=AgentState.LIVE, host=host, lease=agent.lease + 1)
+        self.swarm.lineage.put(live)
+        return live
+
+    def agent(self, id: str) -> Agent:
+        return self.swarm.lineage.agents[AgentId(id)]
+
+
+def world(
+    *, hosts: Sequence[str] = ("h1",), board: Mapping[str, Any] | None = None, files: Sequence[str] = ("docs",),
+    **limits: Any,
+) -> World:  # fmt: skip
+    """A founded swarm with one mission before its board."""
+    made_world = World(Swarm(declarations(board, **limits)))
+    for host in hosts:
+        made_world.swarm.hosts[HostId(host)] = Host(HostId(host), 1_000, "shared")
+    reconcile.found(made_world.draft)
+    docket.admit(made_world.draft, MissionRequest(mission="Find out.", id=MISSION), files=files)
+    made_world.tick()
+    assert made_world.swarm.boards[MISSION].stage == "propose"
+    return made_world
+
+
+def posts(changes: Sequence[Change], channel: Channel) -> list[Message]:
+    return [change.message for change in changes if isinstance(change, Post) and change.channel == channel]
+
+
+def journal(changes: Sequence[Change], event: str) -> list[Message]:
+    return [message for message in posts(changes, JOURNAL) if message.data["event"] == event]

@@ -1,0 +1,684 @@
+"""What a mission survives: a server that is away, full or deaf, and processes that are killed or sleep.
+
+Real processes, a real server, real signals. A model server counts what was asked of it, so that a call that
+is paid twice is seen. After each fault the work goes on by itself, and what was done once stays done once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, aclosing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+import pytest
+import redis
+
+from swarmd.adapters.embedded import EmbeddedServer, binary
+from swarmd.adapters.redis import bell as bell_module
+from swarmd.adapters.redis import connect as connect_module
+from swarmd.adapters.redis.connect import connect
+from swarmd.adapters.redis.keys import Keys
+from swarmd.core.names import room
+from tests.e2e.proxy import Proxy, proxied
+from tests.e2e.swarm_process import (
+    ENDED,
+    Child,
+    Fields,
+    child,
+    clean_environment,
+    data_of,
+    short_folder,
+    unbalanced,
+)
+from tests.openai_server import offered_moves
+
+T = TypeVar("T")
+LEASE_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 0.25  # of each model call: a mission then takes some nine seconds
+SEATS: Final = 6
+
+
+# --- a model that counts ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """A model server in a process of its own, and all that it was ever asked."""
+
+    url: str
+    log: Path
+
+    def asked(self, mission: str) -> int:
+        """Calls about a mission, by its text; what only asks how this model speaks is not counted."""
+        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+        bodies = [json.loads(line)["request"] for line in lines]
+        return sum(1 for body in bodies if mission in json.dumps(body) and offered_moves(body))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+    log = tmp_path_factory.mktemp("models") / "asked.jsonl"
+    words = [sys.executable, "-m", "tests.openai_server", "--delay", str(ANSWER_SECONDS), "--log", str(log)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield Models(process.stdout.readline().strip(), log)
+        process.kill()
+
+
+# --- a server of the test's own -----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Server:
+    """A Valkey on loopback with an append-only file, as an operator would run one."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        options = {
+            "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "appendonly": "yes",
+            "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction", "daemonize": "no",
+        }  # fmt: skip
+        words = [
+            str(binary()),
+            *(str(word) for name, value in options.items() for word in (f"--{name}", value)),
+        ]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=log)
+        with self.client() as client:
+            _until(lambda: _answers(client), "the server serves", 10)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+
+    @contextmanager
+    def client(self) -> Iterator[redis.Redis]:
+        client = redis.Redis(port=self.port, decode_responses=True)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def server_of_ours(*, is_started: bool = True) -> Iterator[Server]:
+    with short_folder() as folder:
+        made = Server(folder, free_port())
+        try:
+            if is_started:
+                made.start()
+            yield made
+        finally:
+            made.end()
+
+
+# --- a swarm in parts ---------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a swarm as processes, and what they leave in their server."""
+
+    stack: ExitStack
+    environment: dict[str, str]
+    redis: redis.Redis
+
+    def start(self, *words: str, is_up: bool = True) -> Child:
+        started = self.stack.enter_context(child(words, self.environment))
+        if is_up:
+            started.until_said("is up")
+        return started
+
+    def submit(self, id: str, text: str) -> None:
+        self.redis.xadd("swarm:missions", {"mission": text, "id": id})
+
+    def mission(self, id: str) -> Fields:
+        return self._hash(f"swarm:mission:{id}")
+
+    def spoken(self, mission: str) -> list[Fields]:
+        """What was said of a mission in the board's room."""
+        return [fields for fields in self.entries("room:sob") if fields["mission"] == mission]
+
+    def until_spoken(self, mission: str, count: int) -> None:
+        self.until(lambda: len(self.spoken(mission)) >= count, f"{count} words of the debate")
+
+    def agents_of(self, mission: str) -> list[Fields]:
+        keys: list[str] = list(self.redis.scan_iter("swarm:agent:*"))
+        return [record for key in keys if (record := self._hash(key)).get("mission") == mission]
+
+    def entries(self, channel: str) -> list[Fields]:
+        found: Any = self.redis.xrange(f"swarm:{channel}")
+        return [fields for _, fields in found]
+
+    def journal(self, event: str) -> list[dict[str, Any]]:
+        found = [data_of(fields) for fields in self.entries("journal")]
+        return [data for data in found if data["event"] == event]
+
+    def facts(self) -> list[dict[str, str]]:
+        """Every fact of the ledger that the journal took in."""
+        return [fact for entry in self.journal("facts") for fact in entry["facts"]]
+
+    def spent(self, account: str) -> int:
+        return int(self._hash(f"swarm:ledger:{account}").get("calls.spent", "0"))
+
+    def until_state(self, id: str, *states: str, seconds: float = 60.0) -> Fields:
+        def reached() -> Fields | None:
+            mission = self.mission(id)
+            return mission if mission.get("state") in states else None
+
+        return _until(reached, f"mission {id} is {' or '.join(states)}", seconds, self._said)
+
+    def until_delivered(self, id: str, seconds: float = 60.0) -> None:
+        mission = self.until_state(id, *ENDED, seconds=seconds)
+        assert mission["state"] == "delivered", f"{mission}\n{self._said()}"
+
+    def until(self, claim: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
+        return _until(claim, what, seconds, self._said)
+
+    def _hash(self, key: str) -> Fields:
+        found: Any = self.redis.hgetall(key)
+        return dict(found)
+
+    def _said(self) -> str:
+        journal = [f"{fields['at']} {fields['text'][:200]}" for fields in self.entries("journal")[-30:]]
+        return "\n".join(journal)
+
+
+@contextmanager
+def parts(models: Models, server: Server, *, url: str = "") -> Iterator[Parts]:
+    """A swarm on a server of ours, its parts still to be started."""
+    with short_folder() as data, server.client() as client, ExitStack() as stack:
+        environment = _environment(data, models) | {"REDIS_URL": url or server.url}
+        yield Parts(stack, environment, client)
+
+
+@contextmanager
+def whole(models: Models, data: Path) -> Iterator[Parts]:
+    """A swarm for `up`, on the server that it brings."""
+    client = redis.Redis(unix_socket_path=str(data / "redis.sock"), decode_responses=True)
+    try:
+        with ExitStack() as stack:
+            yield Parts(stack, _environment(data, models), client)
+    finally:
+        client.close()
+
+
+def _environment(data: Path, models: Models) -> dict[str, str]:
+    return clean_environment(
+        data, SWARMD_MODEL="openai:test-model", OPENAI_BASE_URL=models.url, OPENAI_API_KEY="sk-test"
+    )
+
+
+def _until(
+    claim: Callable[[], T | None], what: str, seconds: float, said: Callable[[], str] = lambda: ""
+) -> T:
+    deadline = time.monotonic() + seconds
+    while not (found := claim()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{said()}"
+        time.sleep(0.03)
+    return found
+
+
+def assert_done_once(swarm: Parts, mission: str) -> None:
+    """One result; each seat's word of each phase once; each motion executed once; money conserved."""
+    results = [fields for fields in swarm.entries("results") if fields["mission"] == mission]
+    assert [data_of(result)["state"] for result in results] == ["delivered"]
+    assert "The answer is 42." in results[0]["text"]
+    room = swarm.spoken(mission)
+    spoken = Counter(
+        (fields["from"], fields["kind"], data_of(fields)["motion_number"])
+        for fields in room
+        if fields["kind"] in ("proposal", "argument", "vote")
+    )
+    assert len(spoken) == 2 * (1 + 2 * SEATS)
+    assert set(spoken.values()) == {1}, spoken
+    notices = Counter(fields["text"] for fields in room if fields["kind"] == "notice")
+    assert set(notices.values()) == {1}, notices
+    reports = Counter(
+        fields["text"]
+        for fields in swarm.entries("up:sob")
+        if fields["mission"] == mission and fields["kind"] == "report"
+    )
+    assert set(reports.values()) == {1}, reports
+    executed = [
+        fields["text"] for fields in swarm.entries("journal") if data_of(fields)["event"] == "executed"
+    ]
+    assert sorted(executed) == ["motion 1: charter", "motion 2: deliver"]
+    assert len(swarm.agents_of(mission)) == 2, "one executive and one researcher were ever made"
+    accounts = {
+        key.removeprefix("swarm:ledger:"): {name: int(value) for name, value in swarm._hash(key).items()}
+        for key in swarm.redis.scan_iter("swarm:ledger:*")
+    }
+    assert unbalanced(accounts) == []
+
+
+def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, cut: int) -> None:
+    """Every call that was asked of the model is in the account, once; at most `cut` of them were in vain."""
+
+    def settled() -> list[dict[str, str]]:
+        return [fact for fact in swarm.facts() if fact["fact"] == "settle" and fact["calls"] == "1"]
+
+    spent = swarm.spent(mission)
+    swarm.until(lambda: len(settled()) >= spent, "all facts were folded in", 10)
+    good = Counter((f["account"], f["agent"], f["step"]) for f in settled() if f.get("assumed") != "1")
+    assert set(good.values()) == {1}, good
+    assert len(settled()) == spent <= len(good) + cut
+    # A call may have been cut between its begin and its request: charged, for nobody knows that it was not sent.
+    assert len(good) <= models.asked(text) <= spent
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+# These tests wait, for leases of ten seconds above all: so many of them do so at the same time.
+AT_ONCE: Final = 5
+Scenario = Callable[[Models], None]
+_SCENARIOS: Final[dict[str, Scenario]] = {}
+
+
+@pytest.fixture(scope="module")
+def campaign(request: pytest.FixtureRequest, models: Models) -> Iterator[Mapping[str, Future[None]]]:
+    """Every scenario that was selected, under way in a thread of its own."""
+    selected = [item.name for item in request.session.items if item.name in _SCENARIOS]
+    with ThreadPoolExecutor(AT_ONCE, "fault") as threads:
+        yield {name: threads.submit(_SCENARIOS[name], models) for name in selected}
+
+
+def beside_others(scenario: Scenario) -> Callable[[Mapping[str, Future[None]]], None]:
+    """Makes a scenario a test, which runs beside the others and reports for itself."""
+    _SCENARIOS[scenario.__name__] = scenario
+
+    def test(campaign: Mapping[str, Future[None]]) -> None:
+        campaign[scenario.__name__].result()
+
+    test.__name__, test.__doc__ = scenario.__name__, scenario.__doc__
+    return pytest.mark.timeout(300)(test)
+
+
+# --- the server is away -------------------------------------------------------------------------
+
+
+@beside_others
+def test_a_server_that_comes_late_and_sleeps_for_ten_seconds_costs_a_mission_nothing_but_time(
+    models: Models,
+) -> None:
+    text = "What is six by seven, while the server sleeps?"
+    with server_of_ours(is_started=False) as server, parts(models, server) as swarm:
+        processes = [swarm.start("supervisor", is_up=False), swarm.start("worker", is_up=False)]
+        for process in processes:
+            process.until_said("waiting for the server")
+        time.sleep(2)
+        server.start()
+        for process in processes:
+            process.until_said("is up")
+        swarm.submit("m-sleep", text)
+        swarm.until_spoken("m-sleep", 4)
+        server.send(signal.SIGSTOP)
+        time.sleep(LEASE_SECONDS + 1)
+        server.send(signal.SIGCONT)
+        swarm.until_delivered("m-sleep")
+        assert_done_once(swarm, "m-sleep")
+        assert_paid_once(swarm, models, "m-sleep", text, cut=0)
+        assert swarm.journal("host gone") == []
+        for process in processes:
+            process.until_said("the server is away")
+            process.until_said("the server is back")
+
+
+@beside_others
+def test_a_server_that_never_comes_is_a_clear_error_and_exit_5(models: Models) -> None:
+    with server_of_ours(is_started=False) as server, parts(models, server) as swarm:
+        started = time.monotonic()
+        up = swarm.start("up", is_up=False)
+        assert up.ended(60) == 5
+        assert 25 < time.monotonic() - started < 45
+        assert f"127.0.0.1:{server.port}" in up.stderr
+        assert "hint: is the server running?" in up.stderr
+        assert "Traceback" not in up.stderr
+
+
+@beside_others
+def test_a_server_that_is_killed_and_started_again_costs_a_mission_nothing_but_time(models: Models) -> None:
+    text = "What is six by seven, when the server is killed?"
+    with server_of_ours() as server, parts(models, server) as swarm:
+        swarm.start("supervisor")
+        swarm.start("worker")
+        swarm.submit("m-killed", text)
+        for words in (4, 10):
+            swarm.until_spoken("m-killed", words)
+            server.send(signal.SIGKILL)
+            time.sleep(1.5)
+            server.start()
+        swarm.until_delivered("m-killed")
+        assert_done_once(swarm, "m-killed")
+        assert_paid_once(swarm, models, "m-killed", text, cut=0)
+        assert swarm.journal("host gone") == []
+
+
+@beside_others
+def test_up_restarts_its_own_server_and_the_mission_goes_on(models: Models) -> None:
+    text = "What is six by seven, when up's own server is killed?"
+    with short_folder() as data, whole(models, data) as swarm:
+        up = swarm.start("up")
+        swarm.submit("m-own", text)
+        swarm.until_spoken("m-own", 4)
+        os.kill(json.loads((data / "server.json").read_text())["pid"], signal.SIGKILL)
+        up.until_said("the embedded server was restarted")
+        swarm.until_delivered("m-own")
+        assert_done_once(swarm, "m-own")
+        assert_paid_once(swarm, models, "m-own", text, cut=0)
+
+
+@beside_others
+def test_lost_replies_and_resets_double_nothing(models: Models) -> None:
+    """What was done and not heard of is sent again: the server knows it, and answers as it did."""
+    text = "What is six by seven, over a bad line?"
+    with (
+        server_of_ours() as server,
+        proxied(("127.0.0.1", server.port)) as line,
+        parts(models, server, url=line.url) as swarm,
+    ):
+        swarm.start("supervisor")
+        swarm.start("worker")
+        swarm.submit("m-line", text)
+        while swarm.mission("m-line").get("state") not in ENDED:
+            time.sleep(0.6)
+            line.drops_replies = True
+            time.sleep(0.1)
+            line.reset()
+            time.sleep(0.05)
+            line.drops_replies = False
+        swarm.until_delivered("m-line")
+        assert line.opened > 20
+        assert_done_once(swarm, "m-line")
+        assert_paid_once(swarm, models, "m-line", text, cut=0)
+
+
+async def test_a_half_open_ringing_connection_is_noticed_and_made_anew(
+    server: EmbeddedServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect_module, "HEALTH_SECONDS", 0.2)
+    monkeypatch.setattr(bell_module, "DEAF_SECONDS", 0.5)
+    async with Proxy(server.socket).running() as line:
+        near, far = await connect(server.socket), await connect(line.url)
+        bell, channel = bell_module.Bell(far, Keys(namespace)), room("a")
+        async with aclosing(near), aclosing(far), aclosing(bell):
+
+            async def heard(text: str) -> object:
+                await near.publish(Keys(namespace).channel(channel), text)
+                return await bell.next(0.05)
+
+            await bell.follow([channel])
+            with anyio.fail_after(20):
+                while await heard("before") != (channel, "before"):
+                    pass
+                line.is_half_open = True
+                while (found := await heard("nobody hears this")) in (None, (channel, "before")):
+                    pass
+                assert found == "gap"
+                line.is_half_open = False
+                line.reset()
+                while await heard("after") != (channel, "after"):
+                    pass
+
+
+@beside_others
+def test_a_mission_is_delivered_when_every_ringing_connection_is_cut_all_the_time(models: Models) -> None:
+    text = "What is six by seven, when nothing rings?"
+    with server_of_ours() as server, parts(models, server) as swarm:
+        swarm.start("supervisor")
+        swarm.start("worker")
+        swarm.submit("m-quiet", text)
+        cut = 0
+        while swarm.mission("m-quiet").get("state") not in ENDED:
+            cut += int(swarm.redis.client_kill_filter(_type="pubsub"))
+            time.sleep(0.1)
+        swarm.until_delivered("m-quiet")
+        assert cut > 20
+        assert_done_once(swarm, "m-quiet")
+        assert_paid_once(swarm, models, "m-quiet", text, cut=0)
+
+
+# --- the server is full -------------------------------------------------------------------------
+
+
+@beside_others
+def test_a_full_server_holds_the_work_up_and_loses_nothing(models: Models) -> None:
+    text = "What is six by seven, when memory is full?"
+    with server_of_ours() as server, parts(models, server) as swarm:
+        processes = [swarm.start("supervisor"), swarm.start("worker")]
+        swarm.submit("m-memory", text)
+        swarm.until_spoken("m-memory", 4)
+        swarm.redis.config_set("maxmemory", "1mb")
+        with pytest.raises(redis.OutOfMemoryError):
+            swarm.submit("m-refused", "not acknowledged")
+        for process in processes:
+            process.until_said("the server is full")
+        time.sleep(LEASE_SECONDS + 1)
+        swarm.redis.config_set("maxmemory", "0")
+        swarm.until_delivered("m-memory")
+        assert_done_once(swarm, "m-memory")
+        assert_paid_once(swarm, models, "m-memory", text, cut=0)
+        assert swarm.journal("host gone") == []
+        for process in processes:
+            # Told when it changes, not at each try: those were a dozen by now.
+            assert 1 <= process.stderr.count("the server is back") <= 4
+
+
+@contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    with short_folder() as folder:
+        words = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command")
+        if done.returncode != 0:
+            # Root in a container may be denied it, too: then no machine of this kind can show it.
+            pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _fill(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@beside_others
+def test_a_full_disk_holds_the_work_up_and_loses_nothing(models: Models) -> None:
+    text = "What is six by seven, when the disk is full?"
+    with small_disk() as data, whole(models, data) as swarm:
+        up = swarm.start("up")
+        swarm.submit("m-disk", text)
+        swarm.until_spoken("m-disk", 4)
+        ballast = data / "ballast"
+        with pytest.raises(OSError, match="No space left"):
+            _fill(ballast)
+
+        def is_refused() -> bool:
+            try:
+                swarm.redis.set("swarm:_test", "x" * 10_000)
+            except redis.RedisError as error:
+                return "MISCONF" in str(error)
+            return False
+
+        swarm.until(is_refused, "the server refuses to write", 20)
+        up.until_said("the server is full")
+        time.sleep(2)
+        ballast.unlink()
+        swarm.until_delivered("m-disk")
+        assert_done_once(swarm, "m-disk")
+        assert_paid_once(swarm, models, "m-disk", text, cut=0)
+
+
+# --- processes are killed, stopped and ended ----------------------------------------------------
+
+
+def _up_is_killed(
+    models: Models, id: str, text: str, has_come: Callable[[Parts], object], *, callers: int
+) -> None:
+    with short_folder() as data, whole(models, data) as swarm:
+        first = swarm.start("up")
+        swarm.submit(id, text)
+        swarm.until(lambda: has_come(swarm), "the moment to kill it")
+        first.process.kill()
+        first.ended()
+        swarm.start("up")
+        swarm.until_delivered(id)
+        assert_done_once(swarm, id)
+        assert_paid_once(swarm, models, id, text, cut=callers)
+
+
+@beside_others
+def test_up_killed_in_the_debate_is_resumed_by_the_next_up_and_pays_nothing_twice(models: Models) -> None:
+    text = "What is six by seven, killed in the debate?"
+    _up_is_killed(models, "m-debate", text, lambda swarm: len(swarm.spoken("m-debate")) > 3, callers=1)
+
+
+@beside_others
+def test_up_killed_at_work_is_resumed_by_the_next_up_and_pays_nothing_twice(models: Models) -> None:
+    text = "What is six by seven, killed at work?"
+    _up_is_killed(models, "m-work", text, lambda swarm: len(swarm.agents_of("m-work")) == 2, callers=2)
+
+
+@beside_others
+def test_sigterm_drains_and_the_next_up_goes_on_at_once(models: Models) -> None:
+    text = "What is six by seven, after a pause?"
+    with short_folder() as data, whole(models, data) as swarm:
+        first = swarm.start("up")
+        swarm.submit("m-term", text)
+        swarm.until_spoken("m-term", 4)
+        asked_to_end = time.monotonic()
+        first.process.send_signal(signal.SIGTERM)
+        assert first.ended() == 143
+        assert time.monotonic() - asked_to_end < 8
+        swarm.start("up")
+        is_up, before = time.monotonic(), len(swarm.spoken("m-term"))
+        swarm.until_spoken("m-term", before + 1)
+        assert time.monotonic() - is_up < LEASE_SECONDS / 2, "it waited for a lease that was given back"
+        swarm.until_delivered("m-term")
+        assert_done_once(swarm, "m-term")
+        assert_paid_once(swarm, models, "m-term", text, cut=0)
+
+
+def _two_workers(swarm: Parts) -> dict[str, Child]:
+    """Both workers by the id of their host."""
+    swarm.start("supervisor")
+    found: dict[str, Child] = {}
+    for count in (1, 2):
+        worker = swarm.start("worker")
+        swarm.until(lambda n=count: len(swarm.journal("host came")) == n, "the host came")  # type: ignore[misc]  # a default binds it
+        found[swarm.journal("host came")[-1]["host"]] = worker
+    return found
+
+
+def _begun_on(swarm: Parts, host: str) -> bool:
+    """Whether an agent of this host has called a model and waits for the answer."""
+    for key in swarm.redis.scan_iter("swarm:_steps:*"):
+        begun = {name[:-2] for name in swarm._hash(key) if name.endswith(":b")}
+        ended = {name[:-2] for name in swarm._hash(key) if name.endswith(":e")}
+        if begun - ended and swarm._hash(f"swarm:agent:{key.removeprefix('swarm:_steps:')}")["host"] == host:
+            return True
+    return False
+
+
+@beside_others
+def test_a_killed_workers_agents_are_taken_over_within_a_lease_and_a_few_seconds(models: Models) -> None:
+    text = "What is six by seven, when a worker is killed?"
+    with server_of_ours() as server, parts(models, server) as swarm:
+        (doomed, process), (left, _) = list(_two_workers(swarm).items())
+        swarm.submit("m-taken", text)
+        swarm.until(lambda: _begun_on(swarm, doomed), "it calls a model")
+        killed = time.monotonic()
+        process.process.kill()
+
+        def is_taken_over() -> bool:
+            gone = [data["host"] for data in swarm.journal("host gone")]
+            hosts = {swarm._hash(key)["host"] for key in swarm.redis.scan_iter("swarm:agent:*")}
+            return gone == [doomed] and hosts <= {left, ""}
+
+        swarm.until(is_taken_over, "its agents are taken over", LEASE_SECONDS + 5)
+        assert time.monotonic() - killed > LEASE_SECONDS - 4, "before its lease had ended"
+        swarm.until_delivered("m-taken")
+        assert_done_once(swarm, "m-taken")
+        assert_paid_once(swarm, models, "m-taken", text, cut=1)
+
+
+@beside_others
+def test_a_worker_that_sleeps_past_its_lease_and_wakes_does_nothing_twice(models: Models) -> None:
+    text = "What is six by seven, when a worker sleeps?"
+    with server_of_ours() as server, parts(models, server) as swarm:
+        (sleeper, process), _ = list(_two_workers(swarm).items())
+        swarm.submit("m-asleep", text)
+        swarm.until(lambda: _begun_on(swarm, sleeper), "it calls a model")
+        process.process.send_signal(signal.SIGSTOP)
+        swarm.until(lambda: swarm.journal("host gone"), "it is declared dead", LEASE_SECONDS + 10)
+        process.process.send_signal(signal.SIGCONT)
+        swarm.until_delivered("m-asleep")
+        assert_done_once(swarm, "m-asleep")
+        assert_paid_once(swarm, models, "m-asleep", text, cut=1)
+        came = [data["host"] for data in swarm.journal("host came")]
+        assert came.count(sleeper) == 2, "it is welcome again"
+
+
+@beside_others
+def test_a_second_supervisor_takes_over_and_decides_nothing_twice(models: Models) -> None:
+    text = "What is six by seven, when the supervisor is killed?"
+    with server_of_ours() as server, parts(models, server) as swarm:
+        first = swarm.start("supervisor")
+        first.until_said("leading")
+        second = swarm.start("supervisor")
+        second.until_said("another supervisor leads")
+        swarm.start("worker")
+        swarm.submit("m-heir", text)
+        swarm.until_spoken("m-heir", 4)
+        first.process.kill()
+        second.until_said("leading", LEASE_SECONDS + 5)
+        swarm.until_delivered("m-heir")
+        assert_done_once(swarm, "m-heir")
+        assert_paid_once(swarm, models, "m-heir", text, cut=0)
+        assert swarm.journal("host gone") == []

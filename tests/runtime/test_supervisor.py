@@ -1,0 +1,541 @@
+"""The supervisor on the real scripts: whole missions, restarts after any step, two that want to lead, lawless boards.
+
+The world (seats, executives, a host) is played by `Stage`, which answers what it reads in the streams and
+keeps its own place in them, as workers do; the supervisor is taken step by step, so that each is a place to die.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import anyio
+import pytest
+
+from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.messages import Message
+from swarmd.core.names import (
+    BOARD_ROOM,
+    FIRST,
+    JOURNAL,
+    ORDERS,
+    REQUESTS,
+    RESULTS,
+    SOB,
+    AgentId,
+    Channel,
+    HostId,
+    Kind,
+    MissionId,
+    Rule,
+    StreamId,
+    host_channel,
+    inbox,
+    up,
+)
+from swarmd.core.swarm import KINDS, Host, stamp_of
+from swarmd.errors import NotLeadingError
+from swarmd.ports import Begin, Begun, Hold, Usage
+from swarmd.runtime.supervisor import Supervisor
+from tests.contract.test_store import account, keyspace, open_store
+from tests.core.swarm_builder import MISSION, SEATS, START, declarations, numbers
+
+H1 = HostId("h1")
+Script = Callable[["Stage", Message], Mapping[str, Any]]
+
+
+class FakeClock:
+    """A clock that is moved by hand; ids count."""
+
+    def __init__(self) -> None:
+        self.time = START
+        self._numbers = numbers()
+
+    def now(self) -> float:
+        return self.time
+
+    def new_id(self, prefix: str) -> str:
+        return f"{prefix}-{next(self._numbers)}"
+
+
+class Silence:
+    """In-process rings of which every one is lost: what is done is done from the streams alone."""
+
+    async def follow(self, channels: Collection[Channel]) -> None:
+        pass
+
+    async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:
+        await anyio.sleep(seconds)
+        return None
+
+
+def charter_motion(*executives: Mapping[str, Any]) -> dict[str, Any]:
+    whole = [
+        {"key": f"k{n}", "role": "manager", "name": f"e{n}", "task": "t"} | e
+        for n, e in enumerate(executives)
+    ]
+    return {"motion": "charter", "reason": "because", "executives": whole}
+
+
+def sensible(stage: Stage, call: Message) -> Mapping[str, Any]:
+    """Charters two executives, then delivers what they report."""
+    if call.data["call"]["phase"] == "propose":
+        return charter_motion({}, {"files": ["docs"]})
+    return {"motion": "deliver", "reports": ["e0", "e1"], "reason": "complete"}
+
+
+@dataclass
+class Stage:
+    """A store, a supervisor taken step by step, and everybody else played by hand."""
+
+    store: RedisStore
+    script: Script = sensible
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    clock: FakeClock = field(default_factory=FakeClock)
+    sup: Supervisor = field(init=False)
+    places: dict[Channel, StreamId] = field(default_factory=dict)
+    silent: set[MissionId] = field(default_factory=set)  # missions whose executives say nothing
+    starts: int = 0
+
+    async def start(self) -> Supervisor:
+        """A new supervisor on the same store, as after a crash of the last one."""
+        self.starts += 1
+        await self.store.pipe.execute("DEL", self.store.keys.leader)
+        self.sup = self.another(f"s{self.starts}")
+        self.sup._number = await self.store.lead(self.sup.host, 600, 0)
+        await self.sup._load()
+        return self.sup
+
+    def another(self, host: str) -> Supervisor:
+        return Supervisor(
+            self.store, Silence(), self.clock, declarations(**self.limits), HostId(host), None, anyio.Event()
+        )
+
+    async def submit(self, id: str = MISSION, **more: Any) -> None:
+        fields = {"mission": "Find out.", "id": id, "files": '["docs"]'}
+        await self.store.keep_mission(fields | {k: json.dumps(v) for k, v in more.items()})
+
+    # --- playing ---
+
+    async def post(self, sender: str, channel: Channel, kind: Kind, text: str = "", **more: Any) -> None:
+        message = Message(
+            sender=AgentId(sender), kind=kind, at=stamp_of(self.clock.now()), text=text, incarnation=1,
+            mission=MissionId(more.pop("mission", "")), data=more,
+        )  # fmt: skip
+        await self.store.post(channel, message)
+
+    async def new(self, channel: Channel) -> list[Message]:
+        found = await self.store.read(channel, self.places.get(channel, FIRST), 1_000)
+        if found:
+            self.places[channel] = found[-1].id
+        return found
+
+    async def play(self) -> bool:
+        """Everybody answers what is new to them; true where anybody said anything."""
+        said = False
+        for message in await self.new(host_channel(H1)):
+            if message.kind is Kind.FENCED:
+                segment = message.data["segment"]
+                await self.post(H1, REQUESTS, Kind.REQUEST, type="gone", segment=segment, agents=0)
+                said = True
+        for seat in SEATS:
+            for call in await self.new(inbox(AgentId(seat))):
+                await self._answer(seat, call)
+                said = True
+        for agent in list(self.sup._swarm.lineage.agents.values()):
+            if agent.tier == 0 or agent.mission in self.silent:
+                continue
+            for message in [*await self.new(inbox(agent.id)), *await self.new(up(agent.id))]:
+                said = await self._work(agent.id, str(agent.parent), agent.tier, message) or said
+        return said
+
+    async def _answer(self, seat: str, call: Message) -> None:
+        facts = call.data["call"]
+        numbered = {"motion_number": facts["motion_number"], "mission": call.mission}
+        if facts["phase"] == "vote":
+            await self.post(seat, BOARD_ROOM, Kind.VOTE, "yes", choice="yes", **numbered)
+        else:
+            motion = self.script(self, call)
+            await self.post(seat, BOARD_ROOM, Kind.PROPOSAL, "so", motion=motion, **numbered)
+
+    async def _work(self, id: str, parent: str, tier: int, message: Message) -> bool:
+        """An executive asks for a child (and for one that it may not have), and reports when that reported."""
+        child = {"role": "worker", "name": "child", "task": "read"}
+        if message.kind is Kind.CHARTER and tier == 1:
+            await self.post(id, REQUESTS, Kind.REQUEST, type="spawn", key="no", charter=child, tier=1)
+            await self.post(id, REQUESTS, Kind.REQUEST, type="spawn", key="yes", charter=child)
+        elif message.kind is Kind.CHARTER or message.kind is Kind.REPORT:
+            await self.post(id, up(AgentId(parent)), Kind.REPORT, f"{id} is done", done=True, mission=MISSION)
+        else:
+            return False
+        return True
+
+    async def run(
+        self, *, restart_after: Callable[[int], bool] = lambda n: False, steps_max: int = 400
+    ) -> int:
+        """Until nobody has anything to do any more; how many steps that took."""
+        await self.store.register(Host(H1, 1_000, "shared"), 600)
+        still = 0
+        for number in range(steps_max):
+            self.clock.time += 0.3
+            did = await self.sup._step()
+            if restart_after(number):
+                await self.start()
+            still = 0 if await self.play() or did else still + 1
+            # Once a second it looks at the hosts, tells a digest and folds the ledger's facts.
+            if still > 4:
+                return number
+        raise AssertionError("it does not come to rest")
+
+    async def results(self) -> list[Message]:
+        return await self.store.read(RESULTS, FIRST, 100)
+
+    async def journal(self, event: str) -> list[Message]:
+        entries = await self.store.read(JOURNAL, FIRST, 5_000)
+        return [entry for entry in entries if entry.data["event"] == event]
+
+
+@asynccontextmanager
+async def stage(
+    namespace: str, script: Script = sensible, *, socket: str | None = None, **limits: Any
+) -> AsyncIterator[Stage]:
+    async with open_store(socket, namespace) as store:
+        opened = Stage(store, script, limits)
+        await opened.start()
+        yield opened
+
+
+async def quiet(on: Stage, moments: int = 12) -> None:
+    """Lets so many steps pass, whatever happens in them."""
+    await on.store.register(Host(H1, 1_000, "shared"), 600)
+    for _ in range(moments):
+        on.clock.time += 0.6
+        await on.sup._step()
+        await on.play()
+
+
+# --- a whole mission --------------------------------------------------------------------------
+
+
+async def test_a_mission_goes_from_its_text_to_its_result_once(namespace: str) -> None:
+    async with stage(namespace) as on:
+        await on.submit()
+        await on.submit()
+        await on.run()
+        (result,) = await on.results()
+        await _assert_delivered(on, result)
+
+
+async def _assert_delivered(on: Stage, result: Message) -> None:
+    assert (result.mission, result.data["state"]) == (MISSION, "delivered")
+    assert result.text.count("is done") == 2
+    names = Counter(entry.text.split("created ")[1].split(" (")[0] for entry in await on.journal("spawned"))
+    assert names == {"manager e0": 1, "manager e1": 1, "worker child": 2}
+    assert len([e for e in await on.journal("refused") if e.data["rule"] == Rule.SPAWN_TIER]) == 2
+    assert {a.id for a in on.sup._swarm.lineage.agents.values()} == {SOB, *SEATS}
+    assert on.sup._swarm.lineage.fences == {}
+    root, limits = await account(on.store, SOB), on.sup.declared.limits.root
+    for kind in KINDS:
+        assert (root[f"{kind}.granted"], root[f"{kind}.reserved"]) == (0, 0)
+        assert root[f"{kind}.free"] == getattr(limits, kind) - root[f"{kind}.spent"]
+
+
+async def test_a_result_is_told_after_the_subtree_was_ended_and_the_account_closed(namespace: str) -> None:
+    async with stage(namespace) as on:
+        await on.submit()
+        await on.run()
+        events = [entry.data["event"] for entry in await on.store.read(JOURNAL, FIRST, 5_000)]
+        ends = [n for n, event in enumerate(events) if event == "ended"]
+        reaped = [n for n, event in enumerate(events) if event == "reaped"]
+        assert max(reaped) < ends[0] < ends[1]
+        (subtree, mission) = await on.journal("ended")
+        assert (subtree.data["confirmed"], subtree.data["unconfirmed"], subtree.data["unreachable"]) == (
+            4,
+            0,
+            0,
+        )
+        assert mission.data["state"] == "delivered"
+
+
+async def test_what_a_result_says_was_spent_is_what_the_root_was_charged(namespace: str) -> None:
+    async with stage(namespace) as on:
+        on.silent = {MISSION}
+        await on.submit()
+        await quiet(on)
+        agents = await on.store.agents([AgentId(e.id) for e in on.sup._swarm.executives(MISSION)])
+        picard = (await on.store.agents([AgentId("picard")]))[0]
+        calls = []
+        for agent, account_id in [*((a, "") for a in agents), (picard, MISSION)]:
+            assert agent is not None
+            hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
+            begin = Begin(
+                (await on.store.resume(agent.id)).turn + 1,
+                1,
+                "model",
+                account_id or agent.id,
+                agent.path,
+                (),
+                1_000,
+                1,
+            )
+            assert isinstance(await on.store.begin(hold, begin, "at"), Begun)
+            calls.append((hold, begin))
+        await on.store.end(*calls[0], "{}", Usage(1_200, 0), "at")
+        await on.post("operator", ORDERS, Kind.ORDER, order="o1", verb="cancel", target=MISSION)
+        # The seat's call ends while its mission is ending: it is charged as used, not as reserved.
+        while not on.sup._swarm.lineage.fences:
+            await on.sup._step()
+        await on.store.end(*calls[2], "{}", Usage(300, 0), "at")
+        await on.run()
+        (result,) = await on.results()
+        root = await account(on.store, SOB)
+        assert result.data["state"] == "cancelled"
+        assert result.data["spent"] == {"tokens": 1_200 + 1_000 + 300, "calls": 3}
+        assert result.data["spent"] == {kind: root[f"{kind}.spent"] for kind in ("tokens", "calls")}
+        assert root["tokens.overdraft"] == 200
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_seats_call_that_ends_between_reading_and_closing_is_told_as_it_was_charged(
+    namespace: str, late: bool
+) -> None:
+    async with stage(namespace) as on:
+        on.silent = {MISSION}
+        await on.submit()
+        await quiet(on, 2)
+        (picard,) = await on.store.agents([AgentId("picard")])
+        assert picard is not None
+        hold = Hold(picard.id, picard.path, picard.incarnation, picard.lease, picard.host)
+        begin = Begin(1, 1, "model", MISSION, picard.path, (), 1_000, 1)
+        await on.store.begin(hold, begin, "at")
+        await on.post("operator", ORDERS, Kind.ORDER, order="o1", verb="cancel", target=MISSION)
+        commit = type(on.store).commit_changes
+
+        async def meanwhile(*args: Any, **kwargs: Any) -> Any:
+            changes = args[2]
+            if any(type(change).__name__ == "AccountClosed" for change in changes) and not late:
+                await on.store.end(hold, begin, "{}", Usage(300, 0), "at")
+            return await commit(on.store, *args, **kwargs)
+
+        on.store.commit_changes = meanwhile  # type: ignore[method-assign,assignment]  # a world that interferes
+        await on.run()
+        (result,) = await on.results()
+        root = await account(on.store, SOB)
+        assert result.data["spent"]["tokens"] == root["tokens.spent"] == (1_000 if late else 300)
+
+
+# --- dying on any step ------------------------------------------------------------------------
+
+
+async def test_a_restart_after_every_step_comes_to_the_same_end(namespace: str) -> None:
+    async with stage(namespace) as on:
+        await on.submit()
+        # Each new supervisor greets the hosts, so that it comes to rest only when the dying stops.
+        await on.run(restart_after=lambda number: number < 60)
+        assert on.starts > 60
+        (result,) = await on.results()
+        await _assert_delivered(on, result)
+
+
+async def test_a_restart_after_any_single_step_comes_to_the_same_end(namespace: str) -> None:
+    async with stage(namespace) as on:
+        await on.submit()
+        steps = await on.run()
+    for dies_after in range(steps):
+        async with stage(f"{namespace}-{dies_after}") as on:
+            await on.submit()
+            await on.run(restart_after=lambda number, last=dies_after: number == last)  # type: ignore[misc]
+            (result,) = await on.results()
+            await _assert_delivered(on, result)
+
+
+async def test_a_reply_that_was_lost_is_no_second_commit(namespace: str) -> None:
+    async with stage(namespace) as on:
+        commit = type(on.store).commit_changes
+
+        async def twice(*args: Any, **kwargs: Any) -> Any:
+            await commit(on.store, *args, **kwargs)
+            return await commit(on.store, *args, **kwargs)
+
+        on.store.commit_changes = twice  # type: ignore[method-assign,assignment]  # a world that repeats
+        await on.submit()
+        await on.run()
+        (result,) = await on.results()
+        await _assert_delivered(on, result)
+
+
+# --- two supervisors --------------------------------------------------------------------------
+
+
+async def test_who_lost_the_lead_stops_writing(namespace: str) -> None:
+    async with stage(namespace) as on:
+        await on.submit()
+        former = on.sup
+        await on.start()
+        before = await keyspace(on.store)
+        with pytest.raises(NotLeadingError):
+            await former._step()
+        assert await keyspace(on.store) == before
+        await on.run()
+        assert len(await on.results()) == 1
+
+
+async def test_of_two_one_leads_and_the_other_takes_over_when_it_stops(namespace: str) -> None:
+    async with open_store(None, namespace) as store:
+        on = Stage(store)
+        first, second = on.another("s1"), on.another("s2")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first.run)
+            while not first._number:
+                await anyio.sleep(0.01)
+            tasks.start_soon(second.run)
+            await on.submit("m1")
+            while not await on.journal("docketed"):
+                await anyio.sleep(0.01)
+            assert second._number == 0
+            first.stop.set()
+            await on.submit("m2")
+            while len(await on.journal("docketed")) < 2:
+                await anyio.sleep(0.02)
+            assert second._number > first._number
+            second.stop.set()
+        assert [entry.mission for entry in await on.journal("docketed")] == ["m1", "m2"]
+        assert not await store.pipe.execute("EXISTS", store.keys.leader), "who stops gives the lead back"
+
+
+# --- missions ---------------------------------------------------------------------------------
+
+
+async def test_ids_mean_the_same_mission_also_after_it_ended(namespace: str) -> None:
+    def rejects(stage: Stage, call: Message) -> Mapping[str, Any]:
+        return {"motion": "reject", "reason": "nothing was given"}
+
+    async with stage(namespace, rejects) as on:
+        await on.submit()
+        await on.run()
+        await on.submit()
+        await on.submit(budget={"tokens": 7})
+        await on.run()
+        first, other = await on.results()
+        assert (first.mission, first.data["reason"]) == (MISSION, "nothing was given")
+        assert other.mission != MISSION
+        assert other.data["reason"].startswith(Rule.MISSION_CONFLICT)
+
+
+async def test_a_mission_without_an_id_is_a_new_one_each_time(namespace: str) -> None:
+    async with stage(namespace, board={"missions_at_once": 1}) as on:
+        for _ in range(2):
+            await on.store.keep_mission({"mission": "Find out."})
+        await on.sup._step()
+        assert len({entry.mission for entry in await on.journal("docketed")}) == 2
+        assert len(on.sup._swarm.boards) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mission": ""},
+        {"raw": "{"},
+        {"mission": "x", "colour": "red"},
+        {"id": "x"},
+        {"mission": "x", "id": "sob"},
+    ],
+)
+async def test_what_is_invalid_ends_as_rejected_and_stops_nothing(
+    namespace: str, fields: dict[str, str]
+) -> None:
+    async with stage(namespace) as on:
+        await on.store.keep_mission(fields)
+        await on.submit()
+        await on.run()
+        rejected, delivered = await on.results()
+        assert rejected.data["state"] == "rejected"
+        assert rejected.text.startswith(Rule.MISSION_INVALID)
+        assert delivered.data["state"] == "delivered"
+
+
+async def test_a_budget_over_the_root_ends_as_exhausted(namespace: str) -> None:
+    async with stage(namespace) as on:
+        await on.submit(budget={"tokens": 10**18})
+        await on.run()
+        (result,) = await on.results()
+        assert result.data["state"] == "exhausted"
+        assert result.data["spent"] == {"tokens": 0, "calls": 0}
+
+
+async def test_a_host_that_dies_is_told_as_unreachable(namespace: str) -> None:
+    async with stage(namespace) as on:
+        on.silent = {MISSION}
+        await on.submit()
+        await quiet(on)
+        assert len(on.sup._swarm.executives(MISSION)) == 2
+        await on.store.pipe.execute("DEL", on.store.keys.host(H1))
+        await on.post("operator", ORDERS, Kind.ORDER, order="o1", verb="cancel", target=MISSION)
+        for _ in range(60):
+            on.clock.time += 0.6
+            await on.sup._step()
+        ends = [entry for entry in await on.journal("ended") if "confirmed" in entry.data]
+        # Its time to answer ran out before its lease was seen to have ended: nobody saw these end.
+        assert [e.data["confirmed"] for e in ends] == [0]
+        assert ends[0].data["unconfirmed"] + ends[0].data["unreachable"] == 2
+
+
+# --- all six seats for what the law forbids ---------------------------------------------------
+
+WORDS = ("journal", "room:", "inbox:", "_board:", "_heads", "_posts", "_positions")
+LAWLESS: Mapping[str, tuple[Rule, str, Mapping[str, Any]]] = {
+    "a role that is not for executives": (Rule.SPAWN_ROLE, "propose", charter_motion({}, {"role": "worker"})),
+    "a privilege that nobody may have": (Rule.PRIVILEGE_FORBIDDEN, "propose", charter_motion({}, {"privileges": ["no/x"]})),
+    "a budget that is not there": (Rule.BUDGET_SHARE, "propose", charter_motion({}, {"budget": {"tokens": 10**9}})),
+    "files of somebody else": (Rule.SPAWN_FILES, "propose", charter_motion({}, {"files": ["/etc/passwd"]})),
+    "a second of one name": (Rule.SPAWN_NAME, "propose", charter_motion({"name": "x"}, {"name": "x"})),
+    "a third beside the two": (Rule.SPAWN_KEY, "review", charter_motion({"name": "third"})),
+    "the end of another mission's agent": (Rule.MISSION_OTHER, "review", {"motion": "terminate", "agent": "?", "reason": "r"}),
+    "the end of the board": (Rule.MISSION_OTHER, "review", {"motion": "terminate", "agent": "sob", "reason": "r"}),
+    "a report that does not exist": (Rule.BOARD_MOTION, "review", {"motion": "deliver", "reports": ["e9"], "reason": "r"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LAWLESS)
+async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
+    server: EmbeddedServer, namespace: str, case: str
+) -> None:
+    rule, phase, motion = LAWLESS[case]
+    asked: list[Message] = []
+
+    def lawless(on: Stage, call: Message) -> Mapping[str, Any]:
+        if call.mission != MISSION or call.data["call"]["phase"] != phase:
+            return sensible(on, call)
+        asked.append(call)
+        others = [a.id for a in on.sup._swarm.lineage.agents.values() if a.tier == 1 and a.mission != MISSION]
+        return {**motion, "agent": others[0]} if motion.get("agent") == "?" else motion
+
+    async with stage(namespace, lawless, socket=str(server.socket), forbidden=("no/**",)) as on:
+        if motion.get("agent") == "?":
+            on.silent = {MissionId("m2")}
+            await on.submit("m2")
+            await quiet(on)
+        await on.submit()
+        await on.store.register(Host(H1, 1_000, "shared"), 600)
+        while not asked:
+            on.clock.time += 0.3
+            await on.sup._step()
+            await on.play()
+        before = await keyspace(on.store)
+        while not (refused := [e for e in await on.journal("refused") if e.data.get("motion")]):
+            await on.sup._step()
+            await on.play()
+        assert [(entry.data["rule"], entry.data["actor"]) for entry in refused] == [(rule, SOB)]
+        assert _deeds(await keyspace(on.store)) == _deeds(before)
+        tally = [m for m in await on.store.read(BOARD_ROOM, FIRST, 1_000) if m.data.get("carried")][-1]
+        assert [vote["choice"] for vote in tally.data["votes"]] == ["yes"] * 6
+
+
+def _deeds(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """All that is on the server but what was said and how far that was read."""
+    return {key: value for key, value in keys.items() if not key.startswith(WORDS)}

@@ -1,0 +1,758 @@
+"""A worker over the real store: what it hears, what it misses, what it must give back and what it must not.
+
+The store runs on fakeredis, whose scripts are the real ones; time is a loop's that jumps to its next timer,
+so that nothing here sleeps. Only the count of connections needs a real server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeVar
+
+import anyio
+from fakeredis import FakeAsyncRedis, FakeServer
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from swarmd import declared as declarations
+from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.redis.bell import Bell
+from swarmd.adapters.redis.connect import CONNECTIONS_MAX, connect
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.scripted import ScriptedModel
+from swarmd.core.lineage import Agent, follows
+from swarmd.core.messages import Message
+from swarmd.core.moves import Charter
+from swarmd.core.names import (
+    FIRST,
+    JOURNAL,
+    MISSIONS,
+    ORDERS,
+    REQUESTS,
+    RESULTS,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    Channel,
+    HostId,
+    Kind,
+    MissionId,
+    MissionState,
+    StreamId,
+    down,
+    host_channel,
+    inbox,
+    room,
+)
+from swarmd.core.swarm import (
+    AccountOpened,
+    AgentMade,
+    AgentSet,
+    Change,
+    Host,
+    Mission,
+    MissionSet,
+    Post,
+    stamp_of,
+)
+from swarmd.core.times import LEASE_SECONDS, SWEEP_SECONDS
+from swarmd.core.turn import concerns
+from swarmd.ports import Answered, Failed, Model, Prompt, Rings
+from swarmd.runtime.agent import World
+from swarmd.runtime.mind import Mind
+from swarmd.runtime.residents import Resident
+from swarmd.runtime.supervisor import Supervisor
+from swarmd.runtime.worker import Worker
+
+T = TypeVar("T")
+AT: Final = "2026-03-01T10:00:00.000Z"
+HERE, ELSEWHERE = HostId("h-here"), HostId("h-elsewhere")
+MISSION = MissionId("m-1")
+DECLARED: Final = declarations.load()
+
+
+# --- a world whose time jumps ------------------------------------------------------------------
+
+
+class _Jumping(selectors.DefaultSelector):
+    """Instead of waiting for the next timer, it is then: nothing but timers can happen in these tests."""
+
+    passed = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "everything waits, and no timer is set: nothing will ever happen"
+        ready = super().select(0)
+        if not ready:
+            self.passed += timeout
+        return ready
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """An event loop in which an hour costs a millisecond."""
+
+    def __init__(self) -> None:
+        self._jumping = _Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.passed
+
+
+def jumping(test: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(test())
+
+
+@dataclass(slots=True)
+class LoopClock:
+    """The port `Clock` on the loop's time."""
+
+    ids: int = 0
+
+    def now(self) -> float:
+        return 1_800_000_000.0 + asyncio.get_running_loop().time()
+
+    def new_id(self, prefix: str) -> str:
+        self.ids += 1
+        return f"{prefix}-{self.ids:010d}"
+
+
+@dataclass(slots=True)
+class Silence:
+    """The port `Rings` when every ring is lost."""
+
+    followed: set[Channel] = field(default_factory=set)
+
+    async def follow(self, channels: Collection[Channel]) -> None:
+        self.followed = set(channels)
+
+    async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:
+        await anyio.sleep(seconds)
+        return None
+
+
+@asynccontextmanager
+async def stored() -> AsyncIterator[RedisStore]:
+    """The store over a server of its own in memory."""
+    client = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
+    async with aclosing(client), anyio.create_task_group() as tasks:
+        store = RedisStore(client, "t")
+        tasks.start_soon(store.pipe.run)
+        yield store
+        tasks.cancel_scope.cancel()
+
+
+def executive(id: str, *, host: HostId = HERE, lease: int = 1, mission: MissionId = MISSION) -> Agent:
+    return Agent(
+        id=AgentId(id), name=id, role="executive", tier=1, parent=SOB, path=(SOB, mission, id), mission=mission,
+        state=AgentState.LIVE, host=host, lease=lease, created=AT, privileges=("model/**", "tool/**"),
+        charter=Charter(role="executive", name=id, task="Answer."),
+    )  # fmt: skip
+
+
+def message(text: str, *, to: str = "", kind: Kind = Kind.DIRECTIVE) -> Message:
+    return Message(sender=SOB, to=to, kind=kind, at=AT, mission=MISSION, text=text)
+
+
+@dataclass(slots=True)
+class Lineage:
+    """The supervisor's pen in a test's hand: what it writes is committed as a supervisor would."""
+
+    store: RedisStore
+    number: int = 0
+    seq: int = 0
+
+    async def write(self, *changes: Change) -> None:
+        if not self.number:
+            self.number = await self.store.lead(HostId("h-pen"), 3_600, 0)
+        self.seq += 1
+        token = f"{self.number}:h-pen"
+        assert await self.store.commit_changes(token, self.seq, changes, {}) == "done"
+
+    async def found(self, *agents: Agent) -> None:
+        """A mission with money, and agents made for it and placed where they say that they are."""
+        caps = {"tokens": 1_000_000, "calls": 1_000, "agents": 10}
+        mission = Mission(
+            id=MISSION, text="Why?", state=MissionState.WORKING, budget=caps, created=AT, deadline=2e9
+        )
+        await self.write(MissionSet(mission), AccountOpened(MISSION, "", caps, own_slot=False))
+        for agent in agents:
+            await self.write(
+                AgentMade(agent, follows(agent, DECLARED.rooms)),
+                AccountOpened(agent.id, "", caps, own_slot=True),
+            )
+            await self.place(agent)
+
+    async def place(self, *agents: Agent) -> None:
+        placed = Message(
+            sender=SUPERVISOR, kind=Kind.PLACED, at=AT, text="placed", data={"agents": [a.id for a in agents]}
+        )
+        hosts = {agent.host for agent in agents}
+        posts = [Post(host_channel(host), placed) for host in hosts]
+        await self.write(*(AgentSet(agent) for agent in agents), *posts)
+
+
+def worker_of(
+    store: RedisStore, model: Model | None = None, *, rings: Rings | None = None, host: HostId = HERE
+) -> Worker:
+    async def mind(spec: str) -> Mind:
+        return Mind(model or ScriptedModel(), DECLARED.models.provider("scripted"))
+
+    clock = LoopClock()
+    world = World(store, DECLARED, None, mind, lambda: stamp_of(clock.now()))
+    return Worker(world, Host(host, 10_000, "w-1"), rings or Silence(), anyio.Event())
+
+
+@asynccontextmanager
+async def at_work(*workers: Worker) -> AsyncIterator[None]:
+    """They run until the block ends; then they leave as at a SIGTERM."""
+    async with anyio.create_task_group() as tasks:
+        for worker in workers:
+            tasks.start_soon(worker.run)
+        yield
+        for worker in workers:
+            worker.stop.set()
+
+
+async def until(claim: Callable[[], Awaitable[T]], seconds: float = 60.0) -> T:
+    """The first true answer within so much of the loop's time."""
+    with anyio.fail_after(seconds):
+        while not (found := await claim()):
+            await anyio.sleep(0.05)
+    return found
+
+
+async def facts_of(store: RedisStore, **wanted: str) -> list[dict[str, str]]:
+    """Facts that have all of these."""
+    facts = [fact for _, fact in await store.read_facts(FIRST, 10_000)]
+    return [fact for fact in facts if wanted.items() <= fact.items()]
+
+
+@dataclass(slots=True)
+class Slow:
+    """A model that thinks until it is let go. `is_deaf` to being cancelled, as a blocking library would be."""
+
+    inner: ScriptedModel = field(default_factory=ScriptedModel)
+    is_deaf: bool = False
+    begun: int = 0
+    go: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def name(self) -> str:
+        return "scripted:slow"
+
+    @property
+    def is_language_model(self) -> bool:
+        return False
+
+    def bound(self, prompt: Prompt) -> int:
+        return 500
+
+    async def attempt(self, prompt: Prompt) -> Answered | Failed:
+        self.begun += 1
+        with anyio.CancelScope(shield=self.is_deaf):
+            await self.go.wait()
+        return await self.inner.attempt(prompt)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+async def has_begun(model: Slow, count: int = 1) -> None:
+    async def begun() -> bool:
+        return model.begun >= count
+
+    await until(begun)
+
+
+# --- hearing -----------------------------------------------------------------------------------
+
+AGENTS: Final = ("a-1", "a-2", "a-3")
+SHARED: Final = (down(SOB), room(f"executives-{MISSION}"))
+
+Step = tuple[str, int]
+_POSTS = st.tuples(st.just("post"), st.integers(0, len(AGENTS) + len(SHARED) - 1))
+_EARS = st.tuples(st.sampled_from(["hear", "lose", "hear again", "sweep"]), st.just(0))
+_PLACES = st.tuples(st.just("place"), st.integers(0, len(AGENTS) - 1))
+
+
+@dataclass(slots=True)
+class Listening:
+    """A worker that only listens, and the rings on their way to it, in the test's hand."""
+
+    lineage: Lineage
+    worker: Worker
+    bell: Any
+    unheard: deque[tuple[Channel, str]] = field(default_factory=deque)
+    heard: list[tuple[Channel, str]] = field(default_factory=list)
+    leases: dict[str, int] = field(default_factory=dict)
+    count: int = 0
+
+    async def do(self, what: str, which: int) -> None:
+        match what:
+            case "post":
+                channels = [*SHARED, *(inbox(AgentId(id)) for id in AGENTS)]
+                self.count += 1
+                await self.lineage.store.post(channels[which], message(f"{self.count}"))
+            case "place":
+                id = AGENTS[which]
+                self.leases[id] = self.leases.get(id, 0) + 1
+                await self.lineage.place(executive(id, lease=self.leases[id]))
+            case "sweep":
+                await self.worker._sweep(host_channel(HERE))
+            case "hear again" if self.heard:
+                await self.worker._heard(*self.heard[-1])
+            case _ if self.unheard:
+                ring = self.unheard.popleft()
+                if what == "hear":
+                    self.heard.append(ring)
+                    await self.worker._heard(*ring)
+        await self._listen()
+
+    async def _listen(self) -> None:
+        while (event := await self.bell.get_message(timeout=0)) is not None:
+            if event["type"] == "pmessage":
+                channel = self.lineage.store.keys.channel_of(event["channel"])
+                self.unheard.append((channel, event["data"]))
+
+    async def mailboxes(self) -> dict[str, list[str]]:
+        return {
+            f"{resident.agent.id} {channel}": [m.text for m in resident.mailbox or () if m.channel == channel]
+            for resident in self.worker.residents.by_id.values()
+            for channel in resident.seen
+        }
+
+    async def streams(self) -> dict[str, list[str]]:
+        """What each agent here must have: all of its channels, for no turn was ever committed."""
+        return {
+            f"{resident.agent.id} {channel}": [
+                m.text
+                for m in await self.lineage.store.read(channel, FIRST, 1_000)
+                if concerns(resident.agent, m)
+            ]
+            for resident in self.worker.residents.by_id.values()
+            for channel in resident.seen
+        }
+
+
+async def _listened(steps: Sequence[Step]) -> None:
+    async with stored() as store:
+        lineage = Lineage(store)
+        await lineage.found()
+        for id in AGENTS:
+            agent = executive(id)
+            await lineage.write(AgentMade(agent, follows(agent, DECLARED.rooms)))
+        worker = worker_of(store)
+        worker.stop.set()  # no turns: what was heard stays in the mailboxes
+        worker.residents.last[host_channel(HERE)] = FIRST
+        bell = store.pipe.client.pubsub()
+        await bell.psubscribe("t:*")
+        listening = Listening(lineage, worker, bell)
+        for what, which in steps:
+            await listening.do(what, which)
+        await listening.do("sweep", 0)
+        await bell.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        assert await listening.mailboxes() == await listening.streams()
+
+
+@given(st.lists(st.one_of(_POSTS, _POSTS, _EARS, _EARS, _PLACES), max_size=30))
+@example([("place", 0), ("sweep", 0), ("place", 1), ("post", 0), ("sweep", 0)])
+@example([("place", 0), ("hear", 0), ("place", 0), ("post", 0), ("hear", 0), ("hear", 0)])
+@settings(max_examples=100, deadline=None)
+def test_a_message_is_put_in_a_mailbox_once_for_any_interleaving_of_rings_sweeps_and_placements(
+    steps: list[Step],
+) -> None:
+    jumping(lambda: _listened(steps))
+
+
+def test_an_agent_that_comes_does_not_take_a_message_from_those_that_are_here() -> None:
+    steps = [("place", 0), ("sweep", 0), ("place", 1), ("post", 0), ("sweep", 0)]
+    jumping(lambda: _listened(steps))
+
+
+def test_a_lost_ring_costs_one_sweep_at_most() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            loop = asyncio.get_running_loop()
+            delays: list[float] = []
+            sent: dict[str, float] = {}
+
+            async def answer(_world: World, resident: Resident) -> None:
+                for mail in resident.mailbox or ():
+                    delays.append(loop.time() - sent[mail.text])
+                resident.mailbox = None
+
+            lineage = Lineage(store)
+            await lineage.found(*(executive(id) for id in AGENTS))
+            worker = worker_of(store)
+            worker.answer = answer
+            async with at_work(worker):
+                await anyio.sleep(SWEEP_SECONDS)
+                for n in range(40):
+                    sent[f"{n}"] = loop.time()
+                    await store.post(inbox(AgentId(AGENTS[n % 3])), message(f"{n}"))
+                    await anyio.sleep(0.17)
+                await anyio.sleep(2 * SWEEP_SECONDS)
+            assert len(delays) == len(sent)
+            assert max(delays) <= SWEEP_SECONDS + 0.01
+
+    jumping(test)
+
+
+# --- turns that go wrong -----------------------------------------------------------------------
+
+
+def test_a_host_that_renewed_too_late_goes_on_with_the_agents_that_are_still_its_own() -> None:
+    """As after ten seconds without the server: nobody moved the agents, and nobody would place them again."""
+
+    async def test() -> None:
+        async with stored() as store:
+            model = Slow()
+            await Lineage(store).found(executive("a-1"))
+            async with at_work(worker_of(store, model)):
+                await store.post(inbox(AgentId("a-1")), message("begin"))
+                await has_begun(model)
+                await store.pipe.execute("DEL", store.keys.host(HERE))
+                model.go.set()
+
+                async def reported() -> list[Message]:
+                    return await store.read(Channel("up:sob"), FIRST, 10)
+
+                assert len(await until(reported)) == 1
+                assert await facts_of(store, fact="refuse", rule="lease.lost", agent="a-1")
+            assert model.begun == 1, "the call that had ended is not made again"
+
+    jumping(test)
+
+
+def test_mail_that_came_during_a_turn_that_failed_is_answered() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            await Lineage(store).found(executive("a-1"))
+            answered: list[str] = []
+            first, go = anyio.Event(), anyio.Event()
+            worker = worker_of(store)
+            whole = worker.answer
+
+            async def answer(world: World, resident: Resident) -> None:
+                texts = [mail.text for mail in resident.mailbox or ()]
+                if "first" in texts:
+                    first.set()
+                    await go.wait()
+                    raise ValueError("a bug in this turn")
+                answered.extend(texts)
+                await whole(world, resident)
+
+            worker.answer = answer
+            async with at_work(worker):
+                await store.post(inbox(AgentId("a-1")), message("first"))
+                await first.wait()
+                # A turn that began answers what it took; a successor's is the same, and this is the one that fails.
+                resident = worker.residents.by_id[AgentId("a-1")]
+                resident.batch = dict(resident.seen)
+                await store.post(inbox(AgentId("a-1")), message("second"))
+                await anyio.sleep(2 * SWEEP_SECONDS)
+                go.set()
+                await anyio.sleep(2 * SWEEP_SECONDS)
+            assert answered == ["second"]
+
+    jumping(test)
+
+
+def test_an_agent_that_cannot_even_be_given_up_is_dropped_and_the_host_goes_on() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            await Lineage(store).found(executive("a-1"), executive("a-2"))
+            answered: list[str] = []
+            worker = worker_of(store)
+            whole = worker.answer
+
+            async def answer(world: World, resident: Resident) -> None:
+                if resident.agent.id == "a-1":
+                    resident.memory = "no JSON"  # which the turn that gives it up has to read, too
+                    raise ValueError("a bug in this turn")
+                await whole(world, resident)
+                answered.append(resident.agent.id)
+
+            worker.answer = answer
+            async with at_work(worker):
+                await store.post(down(SOB), message("all of you", to="*"))
+                await anyio.sleep(3 * SWEEP_SECONDS)
+                assert list(worker.residents.by_id) == ["a-2"]
+                await store.post(down(SOB), message("once more", to="*"))
+                await anyio.sleep(3 * SWEEP_SECONDS)
+            assert answered == ["a-2", "a-2"]
+
+    jumping(test)
+
+
+def test_a_fenced_turn_is_cancelled_and_its_open_call_settled_before_the_word_is_given() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            model = Slow()
+            lineage = Lineage(store)
+            await lineage.found(executive("a-1"))
+            async with at_work(worker_of(store, model)):
+                await store.post(inbox(AgentId("a-1")), message("begin"))
+                await has_begun(model)
+                fenced = Message(sender=SUPERVISOR, kind=Kind.FENCED, at=AT, data={"segment": MISSION})
+                await lineage.write(Post(host_channel(HERE), fenced))
+
+                async def word() -> list[Message]:
+                    return await store.read(REQUESTS, FIRST, 10)
+
+                [word_given] = await until(word)
+                assert word_given.data["segment"] == MISSION
+                assert word_given.data["agents"] == 1
+                account = await store.accounts(["a-1"], "reserved")
+                assert account["a-1"]["tokens"] == 0
+                assert account["a-1"]["calls"] == 0
+                [settled] = await facts_of(store, fact="settle", agent="a-1")
+                assert settled["assumed"] == "1"
+                assert settled["tokens"] == "500"
+
+    jumping(test)
+
+
+def test_a_host_that_lost_an_agent_changes_nothing_more_and_what_it_tries_is_recorded() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            late, swift = Slow(), ScriptedModel()
+            lineage = Lineage(store)
+            await lineage.found(executive("a-1"))
+            former, next_ = worker_of(store, late), worker_of(store, swift, host=ELSEWHERE)
+            async with at_work(former, next_):
+                await store.post(inbox(AgentId("a-1")), message("begin"))
+                await has_begun(late)
+                await lineage.place(executive("a-1", host=ELSEWHERE, lease=2))
+
+                async def reports() -> list[Message]:
+                    return await store.read(Channel("up:sob"), FIRST, 10)
+
+                await until(reports)
+                await store.post(inbox(AgentId("a-1")), message("go on"))
+                late.go.set()
+
+                async def has_dropped() -> bool:
+                    return not former.residents.by_id
+
+                await until(has_dropped)
+                await anyio.sleep(3 * SWEEP_SECONDS)
+                assert len(await reports()) == 2, "one for each turn, whoever thought it"
+                assert not former.residents.by_id
+                assert await facts_of(store, fact="refuse", rule="lease.lost", agent="a-1")
+            spent = await store.accounts(["a-1"], "spent")
+            assert spent["a-1"]["calls"] == 3, "the cut call and both that its successor made"
+
+    jumping(test)
+
+
+# --- with the supervisor beside it -------------------------------------------------------------
+
+
+def supervisor_of(store: RedisStore, rings: Rings | None = None, host: str = "h-sup") -> Supervisor:
+    return Supervisor(store, rings or Silence(), LoopClock(), DECLARED, HostId(host), None, anyio.Event())
+
+
+CHARTER: Final = {
+    "motion": "charter", "reason": "It must be done.",
+    "executives": [{"key": "lead", "name": "lead", "role": "executive", "task": "Answer the question."}],
+}  # fmt: skip
+DELIVERED: Final[list[dict[str, Any]]] = [
+    {"when": {"phase": "propose"}, "moves": [{"move": "propose", "motion": CHARTER}]},
+    {"when": {"role": "executive"}, "moves": [{"move": "report", "text": "42", "done": True}]},
+]
+
+
+@asynccontextmanager
+async def supervised(store: RedisStore, *workers: Worker) -> AsyncIterator[Supervisor]:
+    supervisor = supervisor_of(store)
+    async with anyio.create_task_group() as tasks, at_work(*workers):
+        tasks.start_soon(supervisor.run)
+        yield supervisor
+        supervisor.stop.set()
+
+
+async def result_of(store: RedisStore, mission: str, seconds: float = 120.0) -> Message:
+    async def results() -> list[Message]:
+        return [m for m in await store.read(RESULTS, FIRST, 100) if m.mission == mission]
+
+    return (await until(results, seconds))[0]
+
+
+async def journal_of(store: RedisStore, event: str) -> list[Mapping[str, Any]]:
+    entries = await store.read(JOURNAL, FIRST, 10_000)
+    return [entry.data for entry in entries if entry.data.get("event") == event]
+
+
+def test_a_mission_is_delivered_when_no_ring_is_ever_heard() -> None:
+    async def test() -> None:
+        async with stored() as store, supervised(store, worker_of(store, ScriptedModel(DELIVERED))):
+            await store.keep_mission({"mission": "What is six by seven?", "id": "m-quiet"})
+            told = await result_of(store, "m-quiet")
+            assert (told.data["state"], told.text) == ("delivered", "42")
+
+    jumping(test)
+
+
+def test_no_word_is_given_for_a_task_that_ignores_its_end_and_the_end_reads_unconfirmed() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            deaf = Slow(ScriptedModel(DELIVERED), is_deaf=True)
+
+            async def mind(spec: str) -> Mind:
+                return Mind(deaf if spec == "deaf" else deaf.inner, DECLARED.models.provider("scripted"))
+
+            worker = worker_of(store)
+            role = DECLARED.roles["executive"].model_copy(update={"model": "deaf"})
+            declared = replace(DECLARED, roles={**DECLARED.roles, "executive": role})
+            worker.world = replace(worker.world, mind=mind, declared=declared)
+            async with supervised(store, worker):
+                await store.keep_mission({"mission": "What is six by seven?", "id": "m-deaf"})
+                await has_begun(deaf)
+                order = Message(
+                    sender=AgentId("operator"), kind=Kind.ORDER, at=AT, text="cancel",
+                    data={"order": "o-1", "verb": "cancel", "target": "m-deaf", "reason": "enough"},
+                )  # fmt: skip
+                await store.post(ORDERS, order)
+                told = await result_of(store, "m-deaf")
+                assert told.data["state"] == "cancelled"
+                assert [e["unconfirmed"] for e in await journal_of(store, "ended") if "unconfirmed" in e] == [
+                    1
+                ]
+                deaf.go.set()
+
+                async def is_forgotten() -> bool:
+                    return not any(r.agent.role == "executive" for r in worker.residents.by_id.values())
+
+                await until(is_forgotten)
+
+    jumping(test)
+
+
+@dataclass(slots=True)
+class Queue:
+    """The port `Rings` with what a test lets ring."""
+
+    waiting: deque[tuple[Channel, str]] = field(default_factory=deque)
+    followed: set[Channel] = field(default_factory=set)
+
+    async def follow(self, channels: Collection[Channel]) -> None:
+        self.followed = set(channels)
+
+    async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:
+        if not self.waiting:
+            await anyio.sleep(seconds)
+        return self.waiting.popleft() if self.waiting else None
+
+
+def test_a_leader_that_slept_stores_no_mission_that_its_successor_has_heard() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            rings = Queue()
+            sleeper = supervisor_of(store, rings)
+
+            async def leads() -> bool:
+                return MISSIONS in rings.followed
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sleeper.run)
+                await until(leads)
+                await store.pipe.execute("DEL", store.keys.leader)
+                number = await store.lead(HostId("h-next"), 3_600, 0)
+                rings.waiting += [(MISSIONS, "said to both"), (MISSIONS, "said to both, too")]
+
+                async def has_stopped() -> bool:
+                    return not rings.followed
+
+                await until(has_stopped)
+                await store.step_down(HostId("h-next"), number)
+                await until(leads)
+                await anyio.sleep(3 * SWEEP_SECONDS)
+                assert await store.read_missions(FIRST, 10) == []
+                rings.waiting.append((MISSIONS, "said to the leader"))
+                await anyio.sleep(SWEEP_SECONDS)
+                [(_, kept)] = await store.read_missions(FIRST, 10)
+                assert kept["mission"] == "said to the leader"
+                sleeper.stop.set()
+
+    jumping(test)
+
+
+class AwayOnce(RedisStore):
+    """A store whose server does not answer one of the supervisor's reads for longer than a lease."""
+
+    is_due = False
+
+    async def read_missions(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]:
+        if self.is_due:
+            self.is_due = False
+            await anyio.sleep(1.5 * LEASE_SECONDS)
+            await self.pipe.execute("DEL", self.keys.host(HERE))
+        return await super().read_missions(after, count)
+
+
+def test_no_host_is_declared_dead_because_the_server_was_away() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            away = AwayOnce(store.pipe.client, "t")
+            away.pipe = store.pipe
+            async with supervised(away, worker_of(store)):
+                await anyio.sleep(2 * LEASE_SECONDS)
+                away.is_due = True
+                await anyio.sleep(4 * LEASE_SECONDS)
+                assert len(await journal_of(store, "host came")) == 1
+                assert await journal_of(store, "host gone") == []
+                # One that is silent is declared dead all the same, and its agents are placed anew.
+                await away.register(Host(ELSEWHERE, 1, "w-1"), LEASE_SECONDS)
+                await anyio.sleep(2 * SWEEP_SECONDS)
+                await away.pipe.execute("DEL", away.keys.host(ELSEWHERE))
+                await anyio.sleep(2 * SWEEP_SECONDS)
+                assert [gone["host"] for gone in await journal_of(store, "host gone")] == [ELSEWHERE]
+
+    jumping(test)
+
+
+# --- connections -------------------------------------------------------------------------------
+
+
+async def test_two_thousand_agents_of_one_worker_share_a_handful_of_connections(
+    server: EmbeddedServer, namespace: str
+) -> None:
+    count = 2_000
+    client = await connect(server.socket, name=namespace)
+    async with aclosing(client), anyio.create_task_group() as tasks:
+        store = RedisStore(client, namespace)
+        tasks.start_soon(store.pipe.run)
+        bell = Bell(client, store.keys)
+        answered: set[str] = set()
+        worker = worker_of(store, rings=bell)
+
+        async def answer(_world: World, resident: Resident) -> None:
+            await store.free(resident.agent.id)
+            answered.add(resident.agent.id)
+            resident.mailbox = None
+
+        worker.answer = answer
+        lineage = Lineage(store)
+        agents = [executive(f"a-{n}") for n in range(count)]
+        for start in range(0, count, 200):
+            batch = agents[start : start + 200]
+            await lineage.write(*(AgentMade(a, follows(a, DECLARED.rooms)) for a in batch))
+            await lineage.place(*batch)
+        async with at_work(worker), aclosing(bell):
+            with anyio.fail_after(60):
+                while len(worker.residents) < count:
+                    await anyio.sleep(0.05)
+                await store.post(down(SOB), message("all of you", to="*"))
+                while len(answered) < count:
+                    await anyio.sleep(0.05)
+            clients = await client.client_list()
+            assert 2 <= sum(1 for c in clients if c["name"] == namespace) <= CONNECTIONS_MAX
+        tasks.cancel_scope.cancel()
