@@ -7,11 +7,11 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import anyio
 import structlog
@@ -56,7 +56,12 @@ log = structlog.get_logger(__name__)
 HOST_CAPACITY: Final = 10_000
 # How long a start waits for a server that is not there yet (compose, systemd: they start together).
 START_PATIENCE_SECONDS: Final = 30.0
+# How long a `run` beside another process's swarm waits for one that went away: a restart takes less.
+GUEST_PATIENCE_SECONDS: Final = 3.0
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+# Of the data folder's server: `may` uses another process's where one lives.
+Owning = Literal["must", "may", "never"]
 
 
 class SystemClock:
@@ -93,6 +98,7 @@ class _Process:
     host: HostId
     stop: anyio.Event
     switchboard: Switchboard
+    is_guest: bool  # on the server of another process, which runs the parts
 
     def rings(self) -> Line:
         """A line of the process's one ringing connection."""
@@ -106,8 +112,8 @@ async def serve(
 
     A second signal ends the drain at once. Returns the number of the first.
     """
-    is_whole = parts == {"supervisor", "worker"}
-    async with _process(settings, may_own_server=is_whole) as process, anyio.create_task_group() as tasks:
+    owning: Owning = "must" if parts == {"supervisor", "worker"} else "never"
+    async with _process(settings, owning) as process, anyio.create_task_group() as tasks:
         heard: list[int] = []
         tasks.start_soon(_stop_on_signal, process.stop, heard, tasks.cancel_scope)
         await _run_parts(process, parts, grace, ready)
@@ -123,15 +129,17 @@ async def run_mission(
     budget: Mapping[str, int] | None = None,
     deadline: float | None = None,
     resume: bool = False,
+    attends: Callable[[Collection[MissionId]], None],
     observer: Callable[[Message], None],
 ) -> MissionEnd:
     """One mission in this process, from its text to its end; beside a live `up` it is submitted to that.
 
-    Messages of the board's room, the journal and the results go to `observer` as they come. With `resume`
-    the unfinished missions of the data folder are finished first and the last one's end is returned.
+    `attends` is told which missions are waited for, as soon as that is settled. Messages of the board's room,
+    the journal and the results go to `observer` as they come. With `resume` the unfinished missions of the
+    data folder are finished first and the last one's end is returned.
     """
-    beside = _live_elsewhere(settings)
-    async with _process(settings, may_own_server=True) as process:
+    async with _process(settings, "may") as process:
+        beside = process.is_guest
         pending = await _unfinished(process)
         if pending and not (resume or beside):
             raise UsageError(
@@ -146,22 +154,42 @@ async def run_mission(
             await _submit(process, id, mission, files, budget, deadline)
         if not wanted:
             raise UsageError("nothing to resume", hint='give a mission: swarmd run "what is to be done"')
+        attends(frozenset(wanted))
         async with anyio.create_task_group() as tasks:
-            if not beside:
+            if beside:
+                tasks.start_soon(_watch_host, settings)
+            else:
                 tasks.start_soon(_run_parts, process, frozenset({"supervisor", "worker"}), 0.0, None)
             end = await _attend(process, wanted, start, observer)
             process.stop.set()
+            if beside:
+                tasks.cancel_scope.cancel()
         return end
+
+
+async def _watch_host(settings: Settings) -> NoReturn:
+    """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's end."""
+    from swarmd.adapters.embedded import live_socket
+
+    gone_since: float | None = None
+    while gone_since is None or anyio.current_time() < gone_since + GUEST_PATIENCE_SECONDS:
+        await anyio.sleep(SWEEP_SECONDS)
+        is_there = await anyio.to_thread.run_sync(live_socket, settings.data) is not None
+        gone_since = None if is_there else gone_since or anyio.current_time()
+    raise StoreUnavailableError(
+        f"the swarm on {settings.data} that the mission was handed to has ended",
+        hint="the mission is kept: `swarmd run --resume` or `swarmd up` goes on with it",
+    )
 
 
 # --- the process ------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def _process(settings: Settings, *, may_own_server: bool) -> AsyncIterator[_Process]:
+async def _process(settings: Settings, owning: Owning) -> AsyncIterator[_Process]:
     declared = declarations.load(settings.policies, settings.channels)
     async with AsyncExitStack() as stack:
-        target = await _server(settings, stack, may_own_server=may_own_server)
+        target, is_guest = await _server(settings, stack, owning)
         client = await _connected(target)
         stack.push_async_callback(client.aclose)
         store = RedisStore(client, settings.namespace)
@@ -175,12 +203,14 @@ async def _process(settings: Settings, *, may_own_server: bool) -> AsyncIterator
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
         await store.check_schema()
+        if not is_guest and settings.redis_url is None:
+            await store.forget_leases()
         tasks.start_soon(switchboard.run)
         knowledge = settings.knowledge or settings.data / "knowledge"
         yield _Process(
             settings, declared, client, store,
             Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")), clock,
-            host, anyio.Event(), switchboard,
+            host, anyio.Event(), switchboard, is_guest,
         )  # fmt: skip
 
 
@@ -193,21 +223,17 @@ def _switchboard(bell: Bell, store: RedisStore, host: HostId) -> Switchboard:
     return Switchboard(bell, own, wake)
 
 
-def _live_elsewhere(settings: Settings) -> bool:
-    from swarmd.adapters.embedded import live_socket
-
-    return settings.redis_url is None and live_socket(settings.data) is not None
-
-
-async def _server(settings: Settings, stack: AsyncExitStack, *, may_own_server: bool) -> str | Path:
+async def _server(settings: Settings, stack: AsyncExitStack, owning: Owning) -> tuple[str | Path, bool]:
+    """The server, and whether it is another process's on the same folder. Raises where that may not be."""
     if settings.redis_url is not None:
-        return settings.redis_url
+        return settings.redis_url, False
     from swarmd.adapters.embedded import EmbeddedServer, live_socket
 
-    live = live_socket(settings.data)
+    # A daemon that must own the server does not look for another's: the folder's lock says that one is up.
+    live = live_socket(settings.data) if owning != "must" else None
     if live is not None:
-        return live
-    if not may_own_server:
+        return live, True
+    if owning == "never":
         raise UsageError(
             "a part alone needs a server",
             hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
@@ -216,7 +242,7 @@ async def _server(settings: Settings, stack: AsyncExitStack, *, may_own_server: 
     keeper = await stack.enter_async_context(anyio.create_task_group())
     stack.callback(keeper.cancel_scope.cancel)
     keeper.start_soon(server.keep)
-    return server.socket
+    return server.socket, False
 
 
 async def _connected(target: str | Path) -> Redis:

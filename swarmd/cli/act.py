@@ -198,7 +198,7 @@ def order(verb: str, target: str, reason: str, id: str) -> Message:
         at=at_now(),
         to=target,
         text=reason,
-        data={"order": id, "verb": verb, "target": target},
+        data={"order": id, "verb": verb, "target": target, "reason": reason},
     )
 
 
@@ -271,8 +271,9 @@ def cancel(
     if not is_awaited:
         return _outcome(sight, {"mission": found.id, "order": order_id, "outcome": "ordered"})
     data = await_order(sight.view, waiting, order_id, after)
-    # The commit that answers the order has closed the mission too.
-    state = (sight.view.mission(MissionId(found.id)) or {}).get("state", "")
+    # The order is answered when its subtree is gone; its account is closed and its result told just after.
+    while not is_ended(state := (sight.view.mission(MissionId(found.id)) or {}).get("state", "")):
+        waiting.pause()
     value = {"mission": found.id, "order": order_id, "outcome": "done", "state": state}
     return _outcome(sight, value | _counts(data))
 

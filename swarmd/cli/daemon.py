@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -142,10 +142,10 @@ class Asked:
 
 @dataclass(slots=True)
 class _Interrupted:
-    """Which signal came first, and what it can stop: the mission once its id is heard."""
+    """Which signal came first, and what it can stop: the missions that are waited for."""
 
     signal: int = 0
-    mission: str = ""
+    missions: tuple[str, ...] = ()
 
 
 async def _attended(
@@ -159,9 +159,12 @@ async def _attended(
     stop = _Interrupted()
     end: MissionEnd | None = None
 
+    def attend(missions: Collection[str]) -> None:
+        # Told and not heard: in the room of a busy swarm the first word is somebody else's.
+        stop.missions = tuple(sorted(missions))
+        watcher.mission = stop.missions[0] if len(stop.missions) == 1 else ""
+
     def observe(message: Message) -> None:
-        stop.mission = stop.mission or message.mission
-        watcher.mission = watcher.mission or ("" if asked.resume else message.mission)
         screen.say(watcher.heard(message))
 
     async with anyio.create_task_group() as group:
@@ -169,7 +172,7 @@ async def _attended(
         group.start_soon(_picture, settings, watcher, screen)
         end = await app.run_mission(
             settings, asked.mission, files=asked.files, budget=asked.budget, deadline=asked.deadline,
-            resume=asked.resume, observer=observe,
+            resume=asked.resume, attends=attend, observer=observe,
         )  # fmt: skip
         group.cancel_scope.cancel()
     return end, stop.signal
@@ -182,15 +185,16 @@ async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
             target = reach.live(settings)
-            if stop.signal or not stop.mission or target is None:
+            if stop.signal or not stop.missions or target is None:
                 stop.signal = stop.signal or number
                 scope.cancel()
                 return
             stop.signal = number
-            note(f"cancelling {stop.mission}; once more to quit at once")
+            note(f"cancelling {', '.join(stop.missions)}; once more to quit at once")
             with posting(settings, target) as post:
-                order_id = act.new_id("o")
-                post(ORDERS, act.order("cancel", stop.mission, "interrupted", order_id), order_id)
+                for mission in stop.missions:
+                    order_id = act.new_id("o")
+                    post(ORDERS, act.order("cancel", mission, "interrupted", order_id), order_id)
 
 
 async def _picture(settings: Settings, watcher: show.Watcher, screen: show.Screen) -> None:

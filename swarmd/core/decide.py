@@ -186,6 +186,9 @@ def _order(draft: Draft, message: Message) -> None:
         id = str(message.data.get("order", ""))[:64]
         _answer_order(draft, id, Denied(Rule.REQUEST_INVALID, order))
         return
+    if not order.reason:
+        # `swarmd terminate --reason` says it as people say things: as the message's text.
+        order = order.model_copy(update={"reason": message.text})
     if order.verb == "cancel":
         _cancel(draft, order)
     else:

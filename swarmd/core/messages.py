@@ -60,7 +60,7 @@ class Message:
         """
         whole = self._ring(channel, self.text, self.data, cut=False)
         # A character is at most four bytes: the common short ring is not encoded just to measure it.
-        if 4 * len(whole) <= RING_BYTES_MAX or len(whole.encode()) <= RING_BYTES_MAX:
+        if 4 * len(whole) <= RING_BYTES_MAX or len(whole.encode("utf-8", "replace")) <= RING_BYTES_MAX:
             return whole
         return self._ring(channel, self.text[:PREVIEW_CHARS], {}, cut=True)
 

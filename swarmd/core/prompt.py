@@ -7,6 +7,7 @@ moves of the answer command anything.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -50,10 +51,13 @@ def persona_of_agent(name: str, id: str, tier: int, parent: str, role: Role, cha
 
 
 def quoted(what: str, text: str) -> str:
-    """Data between marks that it cannot close: the closing mark is taken out of it."""
+    """Data between marks that it cannot close: what looks like the closing mark loses its bracket.
+
+    It is not taken out, for what stands around it could then close up to another one.
+    """
     shown = text if len(text) <= _TEXT_SHOWN_MAX else text[:_TEXT_SHOWN_MAX] + "\n[… cut]"
-    mark = f"</{what}>"
-    return f"<{what}>\n{shown.replace(mark, '')}\n{mark}"
+    open_for_good = re.sub(rf"<(?=\s*/\s*{re.escape(what)}\s*>)", "‹", shown, flags=re.IGNORECASE)
+    return f"<{what}>\n{open_for_good}\n</{what}>"
 
 
 def mail_text(mail: Sequence[Mapping[str, Any]]) -> str:

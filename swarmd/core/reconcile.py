@@ -168,26 +168,29 @@ def reap(draft: Draft, spent: Mapping[str, Mapping[str, int]]) -> None:
 
     `spent` has the accounts of the missions that are ending, as they were before this step.
     """
-    _tell_results(draft, spent)
     budget = REAP_STEP
     for segment in list(draft.swarm.endings):
         taken = _reap_segment(draft, segment, budget)
         budget -= taken
         # Finished in a commit of its own: what the closed accounts gave back is known only after theirs.
-        if taken == 0 and not draft.swarm.lineage.below(segment):
-            _finish(draft, segment)
+        if taken == 0 and not draft.swarm.lineage.below(segment) and _is_settled(draft, segment):
+            _finish(draft, segment, spent)
 
 
-def _tell_results(draft: Draft, spent: Mapping[str, Mapping[str, int]]) -> None:
-    """Missions whose subtree is gone and whose account was closed by an earlier commit.
+def _is_settled(draft: Draft, segment: str) -> bool:
+    """Closes the account of a mission that ends, once; true from the next step on.
 
-    Not told in the commit that closes: a seat's call could end between the reading of the account and that
-    commit, and the result would name another sum than the one that was charged.
+    Its result is not told in the same commit: a seat's call could end between the reading of the account and
+    that commit, and the result would name another sum than the one that was charged.
     """
     swarm = draft.swarm
-    for mission in list(swarm.missions.values()):
-        if mission.ending is not None and mission.id not in swarm.lineage.fences:
-            docket.close(draft, mission, spent.get(mission.id, {}))
+    mark, mission = swarm.lineage.fences[segment], swarm.missions.get(MissionId(segment))
+    # A docketed mission has no account yet.
+    if mark.is_settled or mission is None or mission.state is MissionState.DOCKETED:
+        return True
+    journals = tuple(seat.id for seat in swarm.seats())
+    draft.add(AccountClosed(mission.id, SOB, journals), FenceSet(replace(mark, is_settled=True)))
+    return False
 
 
 def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
@@ -256,7 +259,7 @@ def _reap_agent(draft: Draft, agent: Agent, reason: str, seen: str) -> None:
     draft.add(Post(inbox(agent.parent), notice))
 
 
-def _finish(draft: Draft, segment: str) -> None:
+def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) -> None:
     swarm = draft.swarm
     mark = swarm.lineage.fences[segment]
     mission = swarm.missions.get(MissionId(segment))
@@ -271,10 +274,9 @@ def _finish(draft: Draft, segment: str) -> None:
             actor=mark.by, segment=segment, **counts, **order,
         ),
     )  # fmt: skip
-    # A docketed mission has no account yet.
-    if mission is not None and mission.ending is not None and mission.state is not MissionState.DOCKETED:
-        journals = tuple(seat.id for seat in swarm.seats())
-        draft.add(AccountClosed(mission.id, SOB, journals))
+    if mission is not None and mission.ending is not None:
+        was_taken_up = mission.state is not MissionState.DOCKETED
+        docket.close(draft, mission, spent.get(mission.id, {}) if was_taken_up else {})
 
 
 # --- time -------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,7 @@ BENCHES: Final[dict[str, Bench]] = {
     ),
 }  # fmt: skip
 _SAID_OF: Final = {
+    "ring autogen": "autogen-core, in memory",
     "ring": "swarmd", "ring redis-py": "redis-py, bare streams", "ring raw": "raw client, append and ring",
     "hop": "swarmd", "hop redis-py": "redis-py, bare streams", "hop raw": "raw client, append and ring",
     "turns": "swarmd", "turns floor": "redis-py, three bare appends",
@@ -76,15 +77,25 @@ _SAID_OF: Final = {
     "idle": "swarmd", "idle tasks": "a task and a queue for each",
 }  # fmt: skip
 
+# Cases that cannot run beside swarmd's dependencies: their whole command.
+_INTERPRETERS: dict[str, tuple[str, ...]] = {}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; none: all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each case; medians are printed")
+    parser.add_argument(
+        "--autogen", metavar="PYTHON", default="", help="an interpreter that has autogen-core"
+    )
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in BENCHES]
     if unknown:
         parser.error(f"no bench {unknown[0]}; there are {', '.join(BENCHES)}")
+    if given.autogen:
+        _INTERPRETERS["ring autogen"] = (given.autogen, "-m", "tests.bench.autogen")
+        ring = BENCHES["messages"]
+        BENCHES["messages"] = replace(ring, cases=(*ring.cases, "ring autogen"))
     asyncio.run(_run([BENCHES[name] for name in given.names or BENCHES], max(1, given.rounds)))
     return 0
 
@@ -114,7 +125,8 @@ def _measure(bench: Bench, rounds: int, socket: Path) -> dict[str, Figures]:
 
 
 def _case(name: str, socket: Path, namespace: str) -> Figures:
-    command = (sys.executable, "-m", "tests.bench.case", name, str(socket), namespace)
+    ours = (sys.executable, "-m", "tests.bench.case", name, str(socket), namespace)
+    command = _INTERPRETERS.get(name, ours)
     done = subprocess.run(command, capture_output=True, text=True, timeout=CASE_SECONDS, check=False)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")

@@ -30,7 +30,7 @@ from swarmd.adapters.redis.connect import connect
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.lineage import Agent, Fence, ended
-from swarmd.core.messages import Message, from_ring
+from swarmd.core.messages import Message, Ring, from_ring
 from swarmd.core.names import (
     BOARD_ROOM,
     FIRST,
@@ -481,7 +481,7 @@ async def test_posts_ring_with_the_id_before_them_and_move_their_channels(store:
         texts = ["one", "two", "x" * 6_000]
         for number, text in enumerate(texts, start=1):
             await store.commit(hold(top), turn(top, number, (up(SOB), note(TOP, text))), 32, AT)
-        rings = []
+        rings: list[Ring | None] = []
         while len(rings) < 3:
             event = await heard.get_message(ignore_subscribe_messages=True, timeout=5)
             if event is not None:
@@ -508,8 +508,6 @@ async def test_a_keyed_post_from_outside_happens_once(store: RedisStore) -> None
 
 
 async def test_text_that_utf8_cannot_say_is_kept_as_text_and_breaks_nothing(store: RedisStore) -> None:
-    if isinstance(store.pipe.client, fakeredis.FakeAsyncRedis):
-        pytest.skip("fakeredis encodes by itself")
     await store.post(BOARD_ROOM, note("operator", "half \ud800 a pair"))
     (message,) = await store.read(BOARD_ROOM, FIRST, 10)
     assert message.text == "half ? a pair"
@@ -903,9 +901,9 @@ async def _enter(opened: Any) -> Any:
 
 def test_the_ledger_balances_after_any_walk_on_fakeredis() -> None:
     bounds = settings(
-        max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    run_state_machine_as_test(LedgerWalk, settings=bounds)  # type: ignore[no-untyped-call]  # Hypothesis leaves it so
+    run_state_machine_as_test(LedgerWalk, settings=bounds)
 
 
 def test_the_ledger_balances_after_any_walk_on_valkey(server: EmbeddedServer) -> None:
@@ -915,4 +913,4 @@ def test_the_ledger_balances_after_any_walk_on_valkey(server: EmbeddedServer) ->
     bounds = settings(
         max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    run_state_machine_as_test(OnValkey, settings=bounds)  # type: ignore[no-untyped-call]  # Hypothesis leaves it so
+    run_state_machine_as_test(OnValkey, settings=bounds)

@@ -33,7 +33,7 @@ OTHER = MissionId("m2")
 
 def _charter(*executives: Mapping[str, Any]) -> dict[str, Any]:
     whole = [
-        {"key": f"k{n}", "role": "manager", "name": f"e{n}", "task": "t"} | e
+        {"key": f"k{n}", "role": "manager", "name": f"e{n}", "task": "t", **e}
         for n, e in enumerate(executives)
     ]
     return {"motion": "charter", "reason": "because", "executives": whole}

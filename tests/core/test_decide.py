@@ -12,7 +12,7 @@ from swarmd.core.docket import MissionRequest
 from swarmd.core.law import Spawned, made
 from swarmd.core.lineage import Agent
 from swarmd.core.messages import Message
-from swarmd.core.names import SOB, Kind, MissionId, MissionState, Rule, down, inbox
+from swarmd.core.names import ORDERS, SOB, Kind, MissionId, MissionState, Rule, down, inbox
 from swarmd.core.swarm import AccountOpened, AgentMade, Change, FenceSet, MissionSet, Post
 from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
 
@@ -33,7 +33,7 @@ def _only_refused(changes: Sequence[Change], requester: Agent, rule: Rule) -> Me
 
 
 def _spawn(w: World, requester: Agent, /, **changed: Any) -> list[Change]:
-    top_level = {key: changed.pop(key) for key in ("tier", "parent", "key") if key in changed}
+    top_level: dict[str, Any] = {key: changed.pop(key) for key in ("tier", "parent", "key") if key in changed}
     return w.request(requester.id, "spawn", **({"key": "k", "charter": CHARTER | changed} | top_level))
 
 
@@ -126,8 +126,11 @@ def test_below_a_fence_a_spawn_is_refused_at_once() -> None:
 def test_a_seat_acts_through_motions_only(type: str) -> None:
     w = world()
     top = w.grow(SOB, "top")
-    data = {"spawn": {"key": "k", "charter": CHARTER}, "terminate": {"agent": top.id, "reason": "r"}}[type]
-    _only_refused(w.request("picard", type, **data), w.agent("picard"), Rule.BOARD_MOTION)
+    asked: dict[str, dict[str, Any]] = {
+        "spawn": {"key": "k", "charter": CHARTER},
+        "terminate": {"agent": top.id, "reason": "r"},
+    }
+    _only_refused(w.request("picard", type, **asked[type]), w.agent("picard"), Rule.BOARD_MOTION)
 
 
 def test_nobody_speaks_for_the_board() -> None:
@@ -274,6 +277,16 @@ def test_an_operator_ends_any_agent() -> None:
     top = w.grow(SOB, "top")
     assert _outcome(w.order("terminate", top.id)) == ["fenced"]
     assert w.swarm.lineage.fences[top.id].by == "operator"
+
+
+def test_an_operators_reason_is_kept_whether_it_is_said_as_data_or_as_text() -> None:
+    w = world()
+    top, other = w.grow(SOB, "top"), w.grow(SOB, "other")
+    w.order("terminate", top.id, reason="it wandered off")
+    order = {"order": "o2", "verb": "terminate", "target": other.id}
+    w.hear(ORDERS, "operator", Kind.ORDER, order, text="it wandered too")
+    assert w.swarm.lineage.fences[top.id].reason == "it wandered off"
+    assert w.swarm.lineage.fences[other.id].reason == "it wandered too"
 
 
 def test_an_operator_cancels_a_mission_once() -> None:

@@ -33,10 +33,10 @@ class Proxy:
     delay: float = 0.0  # seconds that each piece waits, in either direction
     drops_replies: bool = False  # what the server answers is thrown away
     is_half_open: bool = False  # nothing passes either way
-    refuses: bool = False  # new connections are reset at once
     port: int = 0
     opened: int = 0  # connections ever made
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -61,13 +61,19 @@ class Proxy:
             yield self
         finally:
             server.close()
-            self._reset_all()
+            serving = list(self._serving)
+            for task in serving:
+                task.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)
+            # A transport that was aborted lets its socket go in the loop's next round.
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "asyncio serves each connection in a task"
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         self.opened += 1
-        if self.refuses:
-            _abort(writer)
-            return
         try:
             inner_reader, inner_writer = await self._dial()
         except OSError:
@@ -80,6 +86,8 @@ class Proxy:
                 ways.create_task(self._pass(inner_reader, writer, is_reply=True))
         finally:
             self._open -= {writer, inner_writer}
+            _abort(writer)
+            _abort(inner_writer)
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self.target, Path):

@@ -34,6 +34,8 @@ class Supervisor:
 
     def post(self, channel: Channel, message: Message, key: str) -> str:
         self.posted.append((channel, message))
+        if message.data.get("verb") == "cancel":
+            self.swarm.mission(message.to, state="cancelled")
         for answer in self.answers:
             data = {"order": message.data.get("order"), **answer}
             self.swarm.post(
@@ -88,6 +90,7 @@ def test_terminate_waits_past_the_fence_for_the_verified_end(
     channel, order = supervisor.posted[0]
     assert (channel, order.sender, order.kind.value, order.to) == ("orders", "operator", "order", "a-exec1")
     assert (order.text, order.data["verb"], order.data["target"]) == ("enough", "terminate", "a-exec1")
+    assert order.data["reason"] == "enough"
 
 
 def test_a_kill_that_was_not_seen_is_no_success(
@@ -147,7 +150,7 @@ def test_cancel_tells_the_state_and_the_verified_end(
         act.cancel(sight, supervisor.post, act.Waiting.of(bell, 5), "m-one", "", is_awaited=True) == Exit.DONE
     )
     assert (value := given(capsys))["mission"] == "m-one"
-    assert value["confirmed"] == 2
+    assert (value["confirmed"], value["state"]) == (2, "cancelled")
 
 
 # --- say --------------------------------------------------------------------------------------

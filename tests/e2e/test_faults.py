@@ -417,6 +417,7 @@ def test_lost_replies_and_resets_double_nothing(models: Models) -> None:
         proxied(("127.0.0.1", server.port)) as line,
         parts(models, server, url=line.url) as swarm,
     ):
+        line.delay = 0.005
         swarm.start("supervisor")
         swarm.start("worker")
         swarm.submit("m-line", text)

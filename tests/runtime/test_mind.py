@@ -195,7 +195,6 @@ def test_a_host_that_lost_the_agent_asks_nothing_more() -> None:
     jumping(test)
 
 
-@pytest.mark.xfail(strict=True, reason="a mind does not know yet how the step journal notes a cut call")
 def test_a_call_that_is_cut_by_the_end_of_its_process_is_paid_in_full_and_made_anew_by_a_successor() -> None:
     async def test() -> None:
         async with thinking() as turn:

@@ -70,11 +70,16 @@ class Bell:
             if event is None:
                 self._listen_for_pings(self._pubsub)
                 return None
-            first = self._judge(event)
-            await self._take_what_came_along(self._pubsub)
         except (RedisError, OSError) as error:
             await self._drop(error)
             return "gap"
+        first = self._judge(event)
+        try:
+            await self._take_what_came_along(self._pubsub)
+        except (RedisError, OSError) as error:
+            # What was heard before the end is still told: a mission that was published is nowhere else.
+            await self._drop(error)
+            self._ready.append("gap")
         return first
 
     def _listen_for_pings(self, pubsub: PubSub) -> None:
@@ -151,7 +156,6 @@ class Bell:
 
     async def aclose(self) -> None:
         pubsub, self._pubsub, self._heard = self._pubsub, None, set()
-        self._ready.clear()
         self._unanswered_since = math.inf
         if pubsub is not None:
             try:

@@ -115,6 +115,12 @@ class RedisStore:
         )
         await self.pipe.execute("SADD", self.keys.hosts, host.id)
 
+    async def forget_leases(self) -> None:
+        """Of a server that this process has just started: whoever held a lease was connected to the last one,
+        and is gone. Without this a restart waits out leases that nobody can renew."""
+        hosts = [HostId(id) for id in await self.pipe.execute("SMEMBERS", self.keys.hosts)]
+        await self.pipe.execute("DEL", self.keys.leader, self.keys.hosts, *map(self.keys.host, hosts))
+
     async def leave(self, host: HostId) -> None:
         await self.pipe.execute("SREM", self.keys.hosts, host)
         await self.pipe.execute("DEL", self.keys.host(host))
