@@ -27,6 +27,7 @@ from swarmd.core.names import (
     BOARD_ROOM,
     FIRST,
     JOURNAL,
+    MISSIONS,
     RESULTS,
     Channel,
     HostId,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Agents that one host takes: idle ones cost about a kilobyte each.
+# Agents that one host takes: idle ones cost about 4 KiB each (docs/benchmarks.md).
 HOST_CAPACITY: Final = 10_000
 # How long a start waits for a server that is not there yet (compose, systemd: they start together).
 START_PATIENCE_SECONDS: Final = 30.0
@@ -100,9 +101,9 @@ class _Process:
     switchboard: Switchboard
     is_guest: bool  # on the server of another process, which runs the parts
 
-    def rings(self) -> Line:
+    def rings(self, keeps: Collection[Channel] = ()) -> Line:
         """A line of the process's one ringing connection."""
-        return self.switchboard.line()
+        return self.switchboard.line(keeps)
 
 
 async def serve(
@@ -288,7 +289,8 @@ async def _run_parts(
 
 
 def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:
-    rings = process.rings()
+    # What is published at the entrance is nowhere else until the supervisor has stored it.
+    rings = process.rings(keeps=[MISSIONS])
     stack.push_async_callback(rings.aclose)
     return Supervisor(
         process.store, rings, process.clock, process.declared, process.host, process.files, process.stop

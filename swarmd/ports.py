@@ -168,6 +168,9 @@ class Files(Protocol):
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> tuple[Passage, ...]:
         """Best first; deterministic; empty where nothing shares a word with the query."""
 
+    def remove(self, mission: MissionId) -> None:
+        """Delete the mission's own folder. May be repeated."""
+
 
 # --- time -------------------------------------------------------------------------------------
 
@@ -312,7 +315,7 @@ class Rings(Protocol):
 class SupervisorStore(Protocol):
     """What the sole writer reads and writes."""
 
-    async def lead(self, host: HostId, ttl_seconds: float, number: int) -> int:
+    async def lead(self, host: HostId, ttl_seconds: float) -> int:
         """Take or renew the lease; the fencing number, 0 where another leads."""
 
     async def step_down(self, host: HostId, number: int) -> None: ...
@@ -344,8 +347,11 @@ class SupervisorStore(Protocol):
     ) -> Literal["done", "short"]:
         """Raises `NotLeadingError` where another leads or this memory is behind."""  # fmt: skip
 
-    async def forget(self, now: float, count: int) -> int:
-        """Delete records whose retention is over; how many."""
+    async def due(self, now: float, count: int) -> list[tuple[str, str]]:
+        """Records whose retention is over: `agent` or `mission`, and the id."""
+
+    async def forget(self, what: str, id: str, channels: Sequence[Channel]) -> None:
+        """Delete a record and these channels. May be repeated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -333,6 +333,9 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
         findings.append(f"the server holds schema {state.schema}, of another version of swarmd")
     if part in (None, "supervisor") and not state.leader:
         findings.append("no supervisor leads; `swarmd up` or `swarmd supervisor` starts one")
+    elif part in (None, "supervisor") and not state.is_heard:
+        # A leader that was killed holds its lease for some seconds; a new one hears the entrance a moment later.
+        findings.append("nobody listens at swarm:missions; a supervisor is starting, or has just gone")
     if part is None and not state.hosts:
         findings.append("no worker lives; `swarmd up` or `swarmd worker` starts one")
     # Several workers share a server: the container that asks wants to know of its own.

@@ -109,6 +109,8 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
         case Await():
             pass
         case Fail(reason):
+            why = draft.swarm.seat_failures.get(id)
+            reason = f"{reason}; the last seat that failed: {why}" if why else reason
             docket.end(draft, draft.swarm.missions[id], MissionState.FAILED, reason, by="clerk")
         case Ignored(seat, why):
             draft.add(entry(draft.moment, "ignored", f"{seat}: {why}", actor=seat, mission=id))
@@ -195,6 +197,7 @@ def seat_failed(draft: Draft, seat: Agent, mission: MissionId, detail: str) -> N
     # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without motions.
     text = f"{seat.name} cannot answer and abstains: {detail[:400]}"
     _announce(draft, mission, Announce(text, {"event": "seat failed"}))
+    draft.swarm.seat_failures[mission] = detail[:400]
     if procedure.calling == seat.id:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
 

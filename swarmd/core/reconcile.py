@@ -98,7 +98,7 @@ def admit_hosts(
         if not has_left and not may_declare_dead:
             continue
         agents = sum(1 for agent in swarm.lineage.agents.values() if agent.host == id)
-        text = f"host {id} {'left' if has_left else 'is gone'}, {agents} agents"
+        text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
         draft.add(
             HostGone(id), entry(draft.moment, "host gone", text, actor="supervisor", host=id, agents=agents)
         )
@@ -297,8 +297,8 @@ def _digest(draft: Draft, id: MissionId) -> None:
     swarm, now = draft.swarm, draft.moment.now
     agents = [agent for agent in swarm.lineage.agents.values() if agent.mission == id]
     tiers = Counter(agent.tier for agent in agents)
-    text = f"{len(agents)} agents: " + ", ".join(f"{n} at tier {tier}" for tier, n in sorted(tiers.items()))
-    told_at, told = swarm.digests.get(id, (0.0, "0 agents: "))
+    text = "agents: " + (", ".join(f"{n} at tier {tier}" for tier, n in sorted(tiers.items())) or "none")
+    told_at, told = swarm.digests.get(id, (0.0, "agents: none"))
     if text == told or now < told_at + DIGEST_SECONDS:
         return
     swarm.digests[id] = (now, text)

@@ -239,6 +239,7 @@ class Swarm:
     free: dict[str, dict[str, int]] = field(default_factory=dict)
     spawned_at: dict[MissionId, deque[float]] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
+    seat_failures: dict[MissionId, str] = field(default_factory=dict)  # the last, to explain a failed debate
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)  # when and what was told last
 
     def apply(self, changes: Iterable[Change]) -> None:
@@ -270,7 +271,14 @@ class Swarm:
             case MissionSet(mission):
                 self.missions[mission.id] = mission
             case MissionClosed(mission, _):
-                for known in (self.missions, self.boards, self.reports, self.spawned_at, self.digests):
+                for known in (
+                    self.missions,
+                    self.boards,
+                    self.reports,
+                    self.spawned_at,
+                    self.seat_failures,
+                    self.digests,
+                ):
                     known.pop(mission.id, None)
             case BoardSet(id, procedure):
                 self.boards[id] = procedure

@@ -30,6 +30,7 @@ from swarmd.core.names import (
     HostId,
     MissionId,
     StreamId,
+    room,
     up,
 )
 from swarmd.core.rules import Declarations
@@ -91,7 +92,7 @@ class Supervisor:
 
     async def _wait_for_lead(self) -> None:
         told = False
-        while not (number := await self.store.lead(self.host, LEASE_SECONDS, self._number)):
+        while not (number := await self.store.lead(self.host, LEASE_SECONDS)):
             if not told:
                 log.info("another supervisor leads; waiting for its lease to end")
                 told = True
@@ -124,7 +125,7 @@ class Supervisor:
             await self._renew()
 
     async def _renew(self) -> None:
-        if await self.store.lead(self.host, LEASE_SECONDS, self._number) != self._number:
+        if await self.store.lead(self.host, LEASE_SECONDS) != self._number:
             raise NotLeadingError("the lease ended before it was renewed")
 
     async def _listen(self) -> None:
@@ -240,7 +241,20 @@ class Supervisor:
             self._patient_until = self.clock.now() + LEASE_SECONDS
         self._looked_at = now
         reconcile.admit_hosts(draft, alive, known, may_declare_dead=now >= self._patient_until)
-        await self.store.forget(now, FORGET_MAX)
+        for what, id in await self.store.due(now, FORGET_MAX):
+            await self._forget(what, id)
+
+    async def _forget(self, what: str, id: str) -> None:
+        """Its retention is over: the record goes, and a mission's rooms and files with it."""
+        rooms: list[Channel] = []
+        if what == "mission":
+            rooms = [room(f"{r.name}-{id}") for r in self.declared.rooms.values() if r.scope == "mission"]
+            if self.files is not None:
+                try:
+                    await anyio.to_thread.run_sync(self.files.remove, MissionId(id))
+                except WorkspaceError as error:
+                    log.warning("a mission's files could not be removed", mission=id, why=str(error))
+        await self.store.forget(what, id, rooms)
 
     async def _admit(self, draft: Draft, fields: Mapping[str, str]) -> None:
         """One mission of the stream: what it says, whether its files are there, whether its id is an ended one's."""

@@ -40,10 +40,8 @@ log = structlog.get_logger(__name__)
 
 # Entries of one read of a stream; a longer backlog is read in several.
 READ_MAX = 500
-# Agents admitted side by side: each is a few reads, and they travel together.
-ADMIT_MAX = 500
-# Questions of one sweep: under constant traffic there is always more, and rings must be heard between.
-SWEEP_QUESTIONS_MAX = 20
+# Agents admitted, or channels read, side by side: each is a few reads, and they travel together.
+SIDE_BY_SIDE_MAX = 500
 # The law's own words for "not here, not now": the agent is dropped without a word to anyone.
 _NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
 
@@ -128,13 +126,14 @@ class Worker:
     async def _sweep(self, own: Channel) -> None:
         """What moved since we last asked, ring or no ring."""
         await self._take_back()
-        for _ in range(SWEEP_QUESTIONS_MAX):
-            self._head, channels = await self.world.store.moved(self._head)
-            for channel in channels:
-                if channel == own or channel in self.residents.readers:
-                    await self._catch_up(channel)
-            if not channels:
-                return
+        self._head, channels = await self.world.store.moved(self._head)
+        mine = [channel for channel in channels if channel in self.residents.readers]
+        for start in range(0, len(mine), SIDE_BY_SIDE_MAX):
+            async with anyio.create_task_group() as tasks:
+                for channel in mine[start : start + SIDE_BY_SIDE_MAX]:
+                    tasks.start_soon(self._catch_up, channel)
+        if own in channels:
+            await self._catch_up(own)
 
     async def _heard(self, channel: Channel, line: str) -> None:
         ring = from_ring(channel, line)
@@ -179,8 +178,8 @@ class Worker:
         """Admit those of them that the lineage places here."""
         records = [r for r in await self.world.store.agents(ids) if r is not None]
         mine = [r for r in records if r.host == self.host.id and r.state is AgentState.LIVE]
-        for start in range(0, len(mine), ADMIT_MAX):
-            await self._admit_all(mine[start : start + ADMIT_MAX])
+        for start in range(0, len(mine), SIDE_BY_SIDE_MAX):
+            await self._admit_all(mine[start : start + SIDE_BY_SIDE_MAX])
 
     async def _take_back(self) -> None:
         """A lease that lapsed and was renewed before anybody moved the agents: nobody will place them again."""

@@ -66,7 +66,7 @@ class Bench:
 
     async def make_agents(self, count: int) -> tuple[Agent, ...]:
         """Executives of one mission, live and placed on `HOST`, with accounts, rights and first positions."""
-        number = await self.store.lead(HOST, 3_600, 0)
+        number = await self.store.lead(HOST, 3_600)
         mission = Mission(
             id=MISSION,
             text="measure",

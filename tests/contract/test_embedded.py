@@ -210,7 +210,7 @@ async def test_an_ownerless_server_that_answers_nothing_is_ended_by_its_pid(
 
         async def reap() -> None:  # its parent is this process, where an ownerless one's is init
             assert former._process is not None
-            while former._process.poll() is None:  # noqa: ASYNC110
+            while former._process.poll() is None:
                 await anyio.sleep(0.005)
 
         tasks.start_soon(reap)
@@ -310,7 +310,7 @@ async def test_a_server_that_dies_is_noticed_and_restarted_with_its_data(short_p
         first = server.pid
         os.kill(first, signal.SIGKILL)
         with anyio.fail_after(10):
-            while server.pid == first or live_socket(short_path) is None:  # noqa: ASYNC110
+            while server.pid == first or live_socket(short_path) is None:
                 await anyio.sleep(0.01)
         assert say(server.socket, "GET", "acknowledged") == b"yes"
         tasks.cancel_scope.cancel()

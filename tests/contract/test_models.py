@@ -44,6 +44,9 @@ class NoFiles:
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> tuple[Passage, ...]:
         return ()
 
+    def remove(self, mission: MissionId) -> None:
+        pass
+
 
 def prompt_of(view: View, functions: Sequence[str] = ("report", "spawn", "say")) -> Prompt:
     return Prompt("shared", "persona", (("user", "go on"),), tuple(functions), 500, view)

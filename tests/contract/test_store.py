@@ -47,6 +47,7 @@ from swarmd.core.names import (
     StreamId,
     down,
     inbox,
+    room,
     up,
 )
 from swarmd.core.privileges import sufficient
@@ -143,7 +144,7 @@ class Leader:
     seq: int = 0
 
     async def lead(self, host: str = "s1") -> Leader:
-        number = await self.store.lead(HostId(host), 60, 0)
+        number = await self.store.lead(HostId(host), 60)
         assert number
         self.token = f"{number}:{host}"
         return self
@@ -628,10 +629,14 @@ async def test_a_reaped_agent_leaves_its_record_and_is_forgotten_whole_after_its
     assert {key for key in kept if key.endswith(":low")} == {"agent:low", "ledger:low"}
     assert kept["children:top"] == ["low"]
     assert (await store.children(TOP))[0].state is AgentState.TERMINATED
-    assert await store.forget(99.0, 10) == 0
-    assert await store.forget(100.0, 10) == 1
+    assert await store.due(99.0, 10) == []
+    assert await store.due(100.0, 10) == [("agent", "low")]
+    await store.post(room("parlour-m"), note("operator"))
+    await store.forget("agent", "low", [room("parlour-m")])
+    assert await store.due(100.0, 10) == []
     left = await keyspace(store)
-    assert not any("low" in key for key in left)
+    assert not any("low" in key or "parlour" in key for key in left)
+    assert "room:parlour-m" not in left.get("_heads", {})
     assert "children:top" not in left, "who has a child every minute must not remember them all for ever"
     assert top.id in left["_agents"]
 
@@ -640,15 +645,15 @@ async def test_a_reaped_agent_leaves_its_record_and_is_forgotten_whole_after_its
 
 
 async def test_one_leads_and_each_new_lead_has_a_higher_number(store: RedisStore) -> None:
-    first = await store.lead(HostId("s1"), 60, 0)
-    assert await store.lead(HostId("s2"), 60, 0) == 0
-    assert await store.lead(HostId("s1"), 60, first) == first
+    first = await store.lead(HostId("s1"), 60)
+    assert await store.lead(HostId("s2"), 60) == 0
+    assert await store.lead(HostId("s1"), 60) == first
     await store.step_down(HostId("s2"), first)
-    assert await store.lead(HostId("s2"), 60, 0) == 0, "only the leader steps down"
+    assert await store.lead(HostId("s2"), 60) == 0, "only the leader steps down"
     await store.step_down(HostId("s1"), first)
-    second = await store.lead(HostId("s2"), 60, 0)
+    second = await store.lead(HostId("s2"), 60)
     assert second > first
-    assert await store.lead(HostId("s1"), 60, first) == 0
+    assert await store.lead(HostId("s1"), 60) == 0
 
 
 # --- the ledger, by random walks ----------------------------------------------------------------

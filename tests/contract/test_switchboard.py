@@ -116,6 +116,19 @@ async def test_a_line_that_sleeps_is_told_of_a_gap_and_holds_no_more_than_its_bo
     await asyncio.wait([running])
 
 
+async def test_a_gap_drops_no_ring_that_nothing_else_holds() -> None:
+    line = Switchboard(FakeRings(), OWN, _nothing).line(keeps=[A])
+    for channel in (A, B, A):
+        line.put((channel, "x"))
+    line.miss()
+    line.miss()
+    assert [await line.next(0) for _ in range(4)] == [(A, "x"), (A, "x"), "gap", None]
+
+
+async def _nothing() -> None:
+    pass
+
+
 @dataclass
 class FakeRings:
     heard: list[tuple[Channel, str]] = field(default_factory=list)

@@ -107,7 +107,7 @@ class Stage:
         self.starts += 1
         await self.store.pipe.execute("DEL", self.store.keys.leader)
         self.sup = self.another(f"s{self.starts}")
-        self.sup._number = await self.store.lead(self.sup.host, 600, 0)
+        self.sup._number = await self.store.lead(self.sup.host, 600)
         await self.sup._load()
         return self.sup
 

@@ -170,7 +170,7 @@ class Lineage:
 
     async def write(self, *changes: Change) -> None:
         if not self.number:
-            self.number = await self.store.lead(HostId("h-pen"), 3_600, 0)
+            self.number = await self.store.lead(HostId("h-pen"), 3_600)
         self.seq += 1
         token = f"{self.number}:h-pen"
         assert await self.store.commit_changes(token, self.seq, changes, {}) == "done"
@@ -665,7 +665,7 @@ def test_a_leader_that_slept_stores_no_mission_that_its_successor_has_heard() ->
                 tasks.start_soon(sleeper.run)
                 await until(leads)
                 await store.pipe.execute("DEL", store.keys.leader)
-                number = await store.lead(HostId("h-next"), 3_600, 0)
+                number = await store.lead(HostId("h-next"), 3_600)
                 rings.waiting += [(MISSIONS, "said to both"), (MISSIONS, "said to both, too")]
 
                 async def has_stopped() -> bool:

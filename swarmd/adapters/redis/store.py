@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 # How long a key of a post from outside is remembered.
 ONCE_SECONDS = 3_600
-# Rows of one question to the sorted set of channels: more wait for the next.
+# Rows of one question to the sorted set of channels; more take another.
 MOVED_MAX = 5_000
 LOAD_BATCH = 500
 
@@ -89,13 +89,29 @@ class RedisStore:
         return _messages(channel, entries[::-1])
 
     async def moved(self, since: int) -> tuple[int, tuple[Channel, ...]]:
-        rows = await self.pipe.execute(
-            "ZRANGE", self.keys.heads, f"({since}", "+inf", "BYSCORE", "LIMIT", 0, MOVED_MAX, "WITHSCORES"
-        )
-        flat = _flat(rows)
-        if not flat:
-            return since, ()
-        return int(float(flat[-1])), tuple(Channel(name) for name in flat[::2])
+        posts = int(await self.pipe.execute("GET", self.keys.posts) or 0)
+        if posts < since:
+            # The server lost its last second: what was counted then is counted again, and would not be seen.
+            since = 0
+        moved: list[Channel] = []
+        while True:
+            flat = _flat(
+                await self.pipe.execute(
+                    "ZRANGE",
+                    self.keys.heads,
+                    f"({since}",
+                    "+inf",
+                    "BYSCORE",
+                    "LIMIT",
+                    0,
+                    MOVED_MAX,
+                    "WITHSCORES",
+                )
+            )
+            moved += map(Channel, flat[::2])
+            since = int(float(flat[-1])) if flat else since
+            if len(flat) < 2 * MOVED_MAX or since >= posts:
+                return since, tuple(moved)
 
     # --- a worker's steps ---
 
@@ -202,13 +218,9 @@ class RedisStore:
 
     # --- the supervisor's steps ---
 
-    async def lead(self, host: HostId, ttl_seconds: float, number: int) -> int:
-        k = self.keys
-        return int(
-            await self.pipe.evaluate(
-                script("lead"), [k.leader, k.fencing], [host, int(ttl_seconds * 1000), number]
-            )
-        )
+    async def lead(self, host: HostId, ttl_seconds: float) -> int:
+        keys = [self.keys.leader, self.keys.fencing]
+        return int(await self.pipe.evaluate(script("lead"), keys, [host, int(ttl_seconds * 1000)]))
 
     async def step_down(self, host: HostId, number: int) -> None:
         """Let the lease go, so that the next supervisor need not wait for its end."""
@@ -317,24 +329,25 @@ class RedisStore:
             return "short"
         raise NotLeadingError(f"the supervisor's commit was refused: {reply}")
 
-    async def forget(self, now: float, count: int) -> int:
-        k = self.keys
-        due = await self.pipe.execute("ZRANGE", k.ended, "-inf", now, "BYSCORE", "LIMIT", 0, count)
-        for name in due:
-            what, _, id = name.partition(":")
-            agent = AgentId(id)
-            if what == "agent":
-                # Its creator may live for ever, as the board does: it must not list all that it ever had.
-                parent = await self.pipe.execute("HGET", k.agent(agent), "parent")
-                await self.pipe.execute("SREM", k.children(AgentId(parent or "")), id)
-            keys = (
-                [k.agent(agent), k.children(agent), k.ledger(id)]
-                if what == "agent"
-                else [k.mission(MissionId(id)), k.ledger(id)]
-            )
-            await self.pipe.execute("UNLINK", *keys)
-            await self.pipe.execute("ZREM", k.ended, name)
-        return len(due)
+    async def due(self, now: float, count: int) -> list[tuple[str, str]]:
+        names = await self.pipe.execute("ZRANGE", self.keys.ended, "-inf", now, "BYSCORE", "LIMIT", 0, count)
+        return [(what, id) for what, _, id in (name.partition(":") for name in names)]
+
+    async def forget(self, what: str, id: str, channels: Sequence[Channel]) -> None:
+        k, agent = self.keys, AgentId(id)
+        keys = [k.ledger(id), *map(k.channel, channels)]
+        if what == "agent":
+            # Its creator may live for ever, as the board does: it must not list all that it ever had.
+            parent = await self.pipe.execute("HGET", k.agent(agent), "parent")
+            await self.pipe.execute("SREM", k.children(AgentId(parent or "")), id)
+            keys += [k.agent(agent), k.children(agent)]
+        else:
+            keys.append(k.mission(MissionId(id)))
+        if channels:
+            await self.pipe.execute("ZREM", k.heads, *channels)
+        await self.pipe.execute("UNLINK", *keys)
+        # Last: what a crash left undone is due again.
+        await self.pipe.execute("ZREM", k.ended, f"{what}:{id}")
 
     async def _hash(self, key: str) -> dict[str, str]:
         reply = await self.pipe.execute("HGETALL", key)

@@ -34,8 +34,9 @@ class Switchboard:
     _listeners: dict[Channel, list[Line]] = field(default_factory=dict)
     _asked: list[anyio.Event] = field(default_factory=list)
 
-    def line(self) -> Line:
-        line = Line(self)
+    def line(self, keeps: Collection[Channel] = ()) -> Line:
+        """`keeps` are channels without a stream behind them: their rings are never dropped for a gap."""
+        line = Line(self, frozenset(keeps))
         self._lines.append(line)
         return line
 
@@ -84,6 +85,7 @@ class Line:
     """One part's end: implements the port `Rings`. Used by one task."""
 
     board: Switchboard
+    keeps: frozenset[Channel] = frozenset()
     wanted: frozenset[Channel] = frozenset()
     _waiting: deque[Ring | Literal["gap"]] = field(default_factory=deque)
     _bell: anyio.Event = field(default_factory=anyio.Event)
@@ -107,8 +109,8 @@ class Line:
 
     def miss(self) -> None:
         """Rings may have been lost: what waits is worth nothing beside what the streams say."""
-        self._waiting.clear()
-        self._waiting.append("gap")
+        kept = [ring for ring in self._waiting if ring != "gap" and ring[0] in self.keeps]
+        self._waiting = deque([*kept, "gap"])
         self._ring()
 
     def _ring(self) -> None:

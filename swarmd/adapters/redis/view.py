@@ -17,6 +17,7 @@ from swarmd.adapters.redis.keys import SCHEMA, Keys
 from swarmd.core.messages import Message, from_fields, order_of
 from swarmd.core.names import (
     FIRST,
+    MISSIONS,
     SOB,
     AgentId,
     AgentState,
@@ -76,6 +77,7 @@ class Health:
     missions_open: int
     agents_living: int
     schema: str
+    is_heard: bool  # somebody listens at the entrance `swarm:missions`
 
     @property
     def schema_fits(self) -> bool:
@@ -238,13 +240,14 @@ class View:
 
     def health(self) -> Health:
         keys = self.keys
-        leader, hosts, missions, agents, schema = ask(
+        leader, hosts, missions, agents, schema, heard = ask(
             self._wire,
             ["GET", keys.leader],
             ["SMEMBERS", keys.hosts],
             ["SCARD", keys.missions],
             ["SCARD", keys.agents],
             ["HGET", keys.meta, "schema"],
+            ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
         )
         names = sorted(hosts)
         facts = ask(self._wire, *(["GET", keys.host(HostId(name))] for name in names))
@@ -256,6 +259,7 @@ class View:
             missions_open=missions,
             agents_living=agents,
             schema=schema or "",
+            is_heard=int(heard[1]) > 0,
         )
 
 
