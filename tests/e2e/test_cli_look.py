@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,8 +292,25 @@ def test_a_reader_that_goes_away_ends_tail_without_a_word(
 # --- health -----------------------------------------------------------------------------------
 
 
-def lead(swarm: Swarm) -> None:
+@contextmanager
+def leading(swarm: Swarm) -> Iterator[None]:
+    """What a leader is seen by: its lease, and that somebody listens at the entrance."""
     swarm.wire.command("SET", swarm.key("_supervisor"), "3:host-1", "PX", 60_000)
+    with closing(Wire(Path(swarm.wire.address.path))) as ear:
+        ear.command("SUBSCRIBE", swarm.key("missions"))
+        yield
+
+
+def wait_until_nobody_listens(swarm: Swarm) -> None:
+    """A closed subscriber is counted until the server has noticed."""
+    deadline = time.monotonic() + 2
+    while True:
+        reply = swarm.wire.command("PUBSUB", "NUMSUB", swarm.key("missions"))
+        assert isinstance(reply, list)
+        if not reply[1]:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def host(swarm: Swarm, id: str, **facts: Any) -> None:
@@ -301,20 +319,24 @@ def host(swarm: Swarm, id: str, **facts: Any) -> None:
 
 
 def test_health_is_well_with_a_leader_and_a_host(cli: Cli, peopled: Swarm) -> None:
-    lead(peopled)
     host(peopled, "h-1")
-    code, out, err = cli("health", "--json")
+    with leading(peopled):
+        code, out, err = cli("health", "--json")
     assert (code, err) == (0, "")
     state = json.loads(out)
     assert (state["healthy"], state["leader"], state["missions_open"]) == (True, "host-1", 1)
 
 
 def test_health_names_what_is_missing_and_asks_only_for_its_part(cli: Cli, swarm: Swarm) -> None:
-    lead(swarm)
-    code, _, err = cli("health")
-    assert code == 7
-    assert "no worker" in err
-    assert cli("health", "--part", "supervisor")[0] == 0
+    with leading(swarm):
+        code, _, err = cli("health")
+        assert code == 7
+        assert "no worker" in err
+        assert cli("health", "--part", "supervisor")[0] == 0
+    wait_until_nobody_listens(swarm)
+    # A leader that was killed holds its lease for a while.
+    code, _, err = cli("health", "--part", "supervisor")
+    assert (code, "nobody listens" in err) == (7, True)
     assert cli("health", "--part", "worker")[0] == 7
     assert cli("health", "--part", "cook")[0] == 2
 
