@@ -17,7 +17,7 @@ from typing import Any, Final, TextIO
 # C0 without tab and newline, DEL, C1 (an 8-bit CSI is one character there), the characters that
 # reorder what stands around them, line separators, and halves of surrogate pairs (no encoder takes them).
 _HARMFUL: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
 

@@ -202,6 +202,10 @@ def seat_failed(draft: Draft, seat: Agent, mission: MissionId, detail: str) -> N
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
 
 
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()
+
+
 def hear_report(draft: Draft, message: Message) -> None:
     """A report of an executive to the board."""
     executive = draft.swarm.lineage.get(message.sender)
@@ -211,7 +215,7 @@ def hear_report(draft: Draft, message: Message) -> None:
         draft.add(_former(draft, message))
         return
     report = ExecutiveReport(
-        executive.id, executive.name, message.text, tuple(message.data.get("files", ())),
+        executive.id, executive.name, message.text, _names(message.data.get("files")),
         bool(message.data.get("done")),
     )  # fmt: skip
     draft.add(

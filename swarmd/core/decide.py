@@ -75,7 +75,7 @@ def _request(draft: Draft, message: Message) -> None:
         case TerminateRequest():
             _terminate(draft, requester, request, message)
         case FailedRequest():
-            _failed(draft, requester, request)
+            _failed(draft, requester, request, message)
         case str():
             _refuse(draft, requester, message, Denied(Rule.REQUEST_INVALID, request))
         case _:
@@ -122,11 +122,12 @@ def _terminate(draft: Draft, requester: Agent, request: TerminateRequest, messag
             by=requester.id,
             moment=draft.moment,
             mission=target.mission,
+            hops=message.hops,
         )
     )
 
 
-def _failed(draft: Draft, agent: Agent, request: FailedRequest) -> None:
+def _failed(draft: Draft, agent: Agent, request: FailedRequest, message: Message) -> None:
     """A runtime gave an agent up: the agent ends, the swarm does not."""
     mission = MissionId(request.mission)
     if agent.is_seat:
@@ -138,6 +139,9 @@ def _failed(draft: Draft, agent: Agent, request: FailedRequest) -> None:
         else:
             clerk.seat_failed(draft, agent, mission, request.detail)
         return
+    if agent.tier == 0:
+        _journal_refusal(draft, message, Denied(Rule.TERMINATE_DESCENDANT, f"{agent.id} is the board itself"))
+        return
     reason = f"{request.rule}: {request.detail}" if request.rule else request.detail
     draft.add(
         *fence(
@@ -147,6 +151,7 @@ def _failed(draft: Draft, agent: Agent, request: FailedRequest) -> None:
             by="supervisor",
             moment=draft.moment,
             mission=agent.mission,
+            hops=message.hops,
         )
     )
 

@@ -292,13 +292,14 @@ def decide_terminate(swarm: Swarm, by: str, target: Agent, *, is_sovereign: bool
 
 
 def fence(
-    swarm: Swarm, segment: str, *, reason: str, by: str, moment: Moment, mission: str, order: str = ""
-) -> list[Change]:
+    swarm: Swarm, segment: str, *, reason: str, by: str, moment: Moment, mission: str, order: str = "",
+    hops: int = 0,
+) -> list[Change]:  # fmt: skip
     """Fence first: one mark, whatever lies below; then the hosts that run any of it are told."""
     if segment in swarm.lineage.fences:
         return []
     below = swarm.lineage.below(segment)
-    changes: list[Change] = [FenceSet(Fence(segment, reason, by, moment.now, order))]
+    changes: list[Change] = [FenceSet(Fence(segment, reason, by, moment.now, order, hops=hops))]
     for agent in below:
         # The root of an ending subtree reads `draining` at once; of a mission these are its executives.
         if agent.id == segment or (agent.tier == 1 and agent.mission == segment):

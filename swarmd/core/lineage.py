@@ -69,6 +69,7 @@ class Fence:
     confirmed: int = 0
     unconfirmed: int = 0
     unreachable: int = 0
+    hops: int = 0  # of what asked for it: the notice of the end goes on from there
     is_settled: bool = False  # of a mission: its account is closed, the result can be told
 
 

@@ -85,7 +85,7 @@ def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Mess
             hops=int(flat.get("hops", "0")), incarnation=int(flat.get("inc", "0")),
             id=id, channel=channel,
         )  # fmt: skip
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return None
 
 
@@ -103,21 +103,27 @@ class Ring:
     message: Message | None
 
 
+_RING_TEXTS: Final = ("from", "to", "mission", "at", "text")
+
+
 def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
     """Read a ring; `None` for what is not one (anyone may PUBLISH on a channel's name)."""
     try:
         ring = json.loads(line)
         id_, prev = StreamId(ring["id"]), StreamId(ring["prev"])
+        order_of(id_), order_of(prev)
         if ring.get("cut"):
             return Ring(id_, prev, None)
         data = ring.get("data", {})
+        if not all(isinstance(ring[name], str) for name in _RING_TEXTS):
+            return None
         message = Message(
             sender=AgentId(ring["from"]), to=ring["to"], kind=Kind(ring["kind"]),
             mission=MissionId(ring["mission"]), at=ring["at"], text=ring["text"],
             data=data if isinstance(data, dict) else {}, hops=int(ring.get("hops", 0)),
             incarnation=int(ring.get("inc", 0)), id=id_, channel=channel,
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Ring(id_, prev, message)
 

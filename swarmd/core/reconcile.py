@@ -204,7 +204,7 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
         if how is None or swarm.lineage.child_count(agent.id):
             continue
         seen[how] += 1
-        _reap_agent(draft, agent, swarm.lineage.fences[segment].reason, how)
+        _reap_agent(draft, agent, swarm.lineage.fences[segment], how)
     taken = seen.total()
     if taken:
         draft.add(
@@ -239,8 +239,9 @@ def _seen(swarm: Swarm, ending: Ending, agent: Agent, now: float) -> str | None:
     return "unconfirmed" if now > ending.since + WORD_SECONDS else None
 
 
-def _reap_agent(draft: Draft, agent: Agent, reason: str, seen: str) -> None:
+def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
     assert agent.parent is not None
+    reason = mark.reason
     record = ended(agent, reason=f"{reason} ({seen})", at=draft.moment.stamp)
     draft.add(
         AccountClosed(agent.id, agent.mission if agent.parent == SOB else agent.parent, (agent.id,)),
@@ -255,6 +256,7 @@ def _reap_agent(draft: Draft, agent: Agent, reason: str, seen: str) -> None:
     notice = Message(
         sender=SUPERVISOR, to=agent.parent, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp,
         text=f"{agent.name} ({agent.id}) ended: {reason}", data={"agent": agent.id, "key": agent.key, "ended": True},
+        hops=mark.hops,
     )  # fmt: skip
     draft.add(Post(inbox(agent.parent), notice))
 

@@ -41,7 +41,7 @@ class Limits(Written):
     spawns_per_minute: int = Field(
         120, ge=1, description="of one mission: a runaway is cut before its budget"
     )
-    hops_max: int = Field(32, ge=4, le=1_000, description="turns since an operator, a timer or the clerk")
+    hops_max: int = Field(64, ge=4, le=1_000, description="turns since an operator, a timer or the clerk")
     steps_max: int = Field(12, ge=1, le=200, description="model calls and uses of functions in one turn")
     deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
     turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")

@@ -47,6 +47,9 @@ MAIL_MAX: Final = 64
 # What an agent remembers of earlier turns, as JSON: a few times a large prompt's share of a small model's window.
 MEMORY_CHARS_MAX: Final = 96_000
 
+# Where the files lie that agents of a mission write: they are the mission's, whoever wrote them.
+OWN_FILES: Final = "work/"
+
 _PHASE_MOVE: Final = {"propose": "propose", "review": "propose", "debate": "argue", "vote": "vote"}
 
 Output = tuple[Channel, Message]
@@ -154,6 +157,15 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
             assert_never(move)
 
 
+def ends_here(outputs: Sequence[Output]) -> bool:
+    """Nothing but a final report or word of the agent's own failure: no loop can go on from these."""
+    return all(
+        (m.kind is Kind.REPORT and bool(m.data.get("done")))
+        or (m.kind is Kind.REQUEST and m.data.get("type") == "failed")
+        for _, m in outputs
+    )
+
+
 def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
     """Every spawn of a reply, with the directives that the reply gives under its key."""
     found = []
@@ -226,12 +238,11 @@ def _report(move: Report, acting: Acting) -> list[Output]:
 
 
 def _may_read(name: str, acting: Acting) -> bool:
-    return any(covers_file(holder, name) for holder in acting.files)
+    return name.startswith(OWN_FILES) or any(covers_file(holder, name) for holder in acting.files)
 
 
 def _file_refusal(path: str, move: ReadFile | WriteFile, acting: Acting) -> Denied | None:
-    # What agents of the mission wrote is the mission's: only the files it was given are handed out one by one.
-    if isinstance(move, WriteFile) or path.startswith("work/") or _may_read(path, acting):
+    if isinstance(move, WriteFile) or _may_read(path, acting):
         return None
     return Denied(Rule.PRIVILEGE_USE, f"file {path} is not yours")
 

@@ -13,6 +13,7 @@ from typing import Any, Final, assert_never
 
 import anyio.to_thread
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from swarmd.core import prompt as words
 from swarmd.core.law import roles_below
@@ -24,10 +25,12 @@ from swarmd.core.privileges import is_covered
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Denied, Mission
 from swarmd.core.turn import (
+    OWN_FILES,
     Acting,
     Output,
     Use,
     act,
+    ends_here,
     failed,
     functions_of,
     mail_entry,
@@ -49,6 +52,8 @@ _ROOM_READ: Final = 400
 _SEAT_OUTPUT_TOKENS: Final = 4_000
 # Passages of one search, as a model sees them.
 _PASSAGE_CHARS_MAX: Final = 2_000
+
+_CALL: Final[TypeAdapter[Call]] = TypeAdapter(Call)
 
 _KIND_OF: Final[dict[type, tuple[str, str]]] = {
     ListSubtree: ("list", ""),
@@ -81,8 +86,9 @@ class _Gathered:
 async def take_turn(world: World, resident: Resident) -> None:
     """Answer what waits. Raises `NotAllowedError` where the agent is no longer this host's or may no longer act."""
     mail = _mail_of(resident)
-    call = next((m for m in mail if m.kind is Kind.CALL), None) if resident.agent.is_seat else None
-    mission = await _mission_of(world, resident.agent, call)
+    called = _called(resident.agent, mail)
+    mission = await _mission_of(world, resident.agent, called)
+    call = called[1] if called else None
     gathered = _Gathered(mail)
     positions = _positions_after(resident, mail)
     hops = max((m.hops for m in mail), default=0) + 1
@@ -103,12 +109,30 @@ async def take_turn(world: World, resident: Resident) -> None:
 
 
 async def abandon_turn(world: World, resident: Resident, why: str) -> None:
-    """Commit a turn that says only that the agent failed, so that what made it fail is not met again."""
+    """Commit a turn that says only that the agent failed, so that what made it fail is not met again.
+
+    It reads nothing that the turn had read: that may be what made it fail.
+    """
     mail = _mail_of(resident)
-    call = next((m for m in mail if m.kind is Kind.CALL), None)
-    acting = await _acting(world, resident.agent, await _mission_of(world, resident.agent, call), call, 0)
+    called = _called(resident.agent, mail)
+    acting = Acting(
+        agent=resident.agent, mission=called[0] if called else resident.agent.mission, files=(), rooms={},
+        children=(), spawn_keys=frozenset(), hops=0, at=world.stamp(),
+    )  # fmt: skip
     gathered = _Gathered(mail, outputs=[failed(acting, why)])
     await _commit(world, resident, _positions_after(resident, mail), gathered, hops=1)
+
+
+def _called(agent: Agent, mail: Sequence[Message]) -> tuple[MissionId, Call] | None:
+    """The clerk's call among a seat's mail, and the mission it serves; one that cannot be read is passed over."""
+    message = next((m for m in mail if m.kind is Kind.CALL), None) if agent.is_seat else None
+    if message is None:
+        return None
+    try:
+        return message.mission, _CALL.validate_python(message.data.get("call"))
+    except ValidationError as error:
+        log.warning("a call that cannot be read is passed over", agent=agent.id, why=str(error)[:300])
+        return None
 
 
 def _mail_of(resident: Resident) -> list[Message]:
@@ -147,30 +171,29 @@ def _segments(agent: Agent, mission: Mission) -> tuple[str, ...]:
     return (*agent.path, mission.id) if agent.is_seat else agent.path
 
 
-async def _mission_of(world: World, agent: Agent, call: Message | None) -> Mission | None:
-    id = call.mission if call is not None else agent.mission
+async def _mission_of(world: World, agent: Agent, called: tuple[MissionId, Call] | None) -> Mission | None:
+    id = called[0] if called is not None else agent.mission
     return await world.store.mission(MissionId(id)) if id else None
 
 
 async def _acting(
-    world: World, agent: Agent, mission: Mission | None, call: Message | None, hops: int
+    world: World, agent: Agent, mission: Mission | None, call: Call | None, hops: int
 ) -> Acting:
     children = await world.store.children(agent.id) if not agent.is_seat else ()
-    facts = call.data.get("call", {}) if call is not None else {}
     given = agent.charter.files if agent.charter else (mission.files if mission else ())
     files = given if agent.is_seat else [f for f in given if is_covered(f"file/{f}/read", agent.privileges)]
     return Acting(
         agent=agent, mission=mission.id if mission else agent.mission, files=tuple(files),
         rooms=world.declared.rooms,
         children=tuple(c for c in children if c.state is not AgentState.TERMINATED), spawn_keys=frozenset(),
-        hops=hops, at=world.stamp(), motion_number=int(facts.get("motion_number", 0)),
-        phase=str(facts.get("phase", "")),
+        hops=hops, at=world.stamp(), motion_number=call.motion_number if call else 0,
+        phase=call.phase if call else "",
     )  # fmt: skip
 
 
 async def _think_and_act(
     world: World, resident: Resident, journal: Journal, acting: Acting, mission: Mission,
-    call: Message | None, gathered: _Gathered,
+    call: Call | None, gathered: _Gathered,
 ) -> None:  # fmt: skip
     """Thoughts and their moves until the agent has nothing more to see, or the turn's bound is reached."""
     render = await _renderer(world, resident, acting, mission, call, gathered)
@@ -264,8 +287,10 @@ def _use_files(files: Files, acting: Acting, use: ReadFile | SearchFiles | Write
             found = files.search(acting.mission, use.query, names, use.top)
             return {"move": use.move, "ok": True, "passages": [asdict(passage) for passage in found]}
         case WriteFile():
-            written = files.write(acting.mission, use.path, use.text)
-            return {"move": use.move, "ok": True, "path": use.path, "bytes": written}
+            # What agents write lies below work/, and is read under that name by all of the mission.
+            path = use.path if use.path.startswith(OWN_FILES) else OWN_FILES + use.path
+            written = files.write(acting.mission, path, use.text)
+            return {"move": use.move, "ok": True, "path": path, "bytes": written}
         case _:
             assert_never(use)
 
@@ -294,7 +319,7 @@ async def _subtree(world: World, agent: Agent) -> list[dict[str, Any]]:
 
 
 async def _renderer(
-    world: World, resident: Resident, acting: Acting, mission: Mission, call: Message | None,
+    world: World, resident: Resident, acting: Acting, mission: Mission, call: Call | None,
     gathered: _Gathered,
 ) -> Callable[[Sequence[Mapping[str, Any]]], Prompt]:  # fmt: skip
     agent, declared = resident.agent, world.declared
@@ -305,11 +330,10 @@ async def _renderer(
     free = await world.store.free(_account(agent, mission))
     role = declared.roles.get(agent.role)
     functions = functions_of(agent, role.functions if role else (), acting.phase or None)
-    seat_call = _call_of(call)
     memory = recall(resident.memory)
     base = View(
         agent=agent.id, name=agent.name, role=agent.role, tier=agent.tier, mission=mission.id,
-        mission_text=mission.text, files=acting.files, charter=agent.charter, call=seat_call,
+        mission_text=mission.text, files=acting.files, charter=agent.charter, call=call,
         mail=tuple(gathered.mail), room=room, memory=memory, free=free,
         children=tuple(Child(c.id, c.name, c.role, c.key, c.state.value) for c in acting.children),
     )  # fmt: skip
@@ -341,8 +365,8 @@ def _with_now(memory: words.Exchange, now: str, steps: words.Exchange) -> words.
     return [*exchange, *steps]
 
 
-def _asked(view: View, call: Message, declared: Declarations) -> str:
-    facts = call.data["call"]
+def _asked(view: View, call: Call, declared: Declarations) -> str:
+    facts = asdict(call)
     means = words.means_of_board(declared, view.free) if facts["phase"] in ("propose", "review") else ""
     return f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
 
@@ -365,17 +389,6 @@ def _persona(declared: Declarations, agent: Agent) -> str:
     return words.persona_of_agent(agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter)
 
 
-def _call_of(call: Message | None) -> Call | None:
-    if call is None:
-        return None
-    facts = call.data["call"]
-    return Call(
-        phase=facts["phase"], motion_number=facts["motion_number"], motion=facts["motion"],
-        reports=tuple(facts["reports"]), refusal=facts["refusal"], sent_back=facts["sent_back"],
-        send_backs_max=facts["send_backs_max"],
-    )  # fmt: skip
-
-
 # --- the end of a turn --------------------------------------------------------------------------
 
 
@@ -387,12 +400,26 @@ async def _commit(
     if not agent.is_seat:
         news = [mail_entry(gathered.mail)] if gathered.mail else []
         memory = remember(recall(resident.memory), [*news, *gathered.steps])
-    turn = Turn(resident.turn + 1, agent.path, positions, memory, tuple(gathered.outputs), hops)
+    # What ends an agent's part causes nothing below it: a failure and a final report go up, and up has an end.
+    counted = 0 if ends_here(gathered.outputs) else hops
+    turn = Turn(resident.turn + 1, agent.path, positions, memory, tuple(gathered.outputs), counted)
     reply = await world.store.commit(resident.hold, turn, world.declared.limits.hops_max, world.stamp())
     if isinstance(reply, RefusedByStore):
         raise NotAllowedError(reply)
     if reply == "looped":
-        log.warning("a loop was cut: the turn's outputs were not sent", agent=agent.id, hops=hops)
+        await _end_of_loop(world, resident, turn.number, hops)
     resident.turn, resident.memory, resident.batch = turn.number, memory, {}
     taken = {(message.channel, message.id) for message in gathered.mail}
     resident.mailbox = [m for m in resident.mailbox or [] if (m.channel, m.id) not in taken] or None
+
+
+async def _end_of_loop(world: World, resident: Resident, number: int, hops: int) -> None:
+    """What the turn would have sent is gone, and nobody would hear of it: the agent ends, and its creator is told."""
+    agent = resident.agent
+    log.warning("a loop was cut: the turn's outputs were not sent", agent=agent.id, hops=hops)
+    acting = Acting(
+        agent=agent, mission=agent.mission, files=(), rooms={}, children=(), spawn_keys=frozenset(),
+        hops=hops, at=world.stamp(),
+    )  # fmt: skip
+    channel, message = failed(acting, f"its turns went on for {hops} hops without an end", Rule.HOPS)
+    await world.store.post(channel, message, key=f"looped-{agent.id}-{agent.incarnation}-{number}")

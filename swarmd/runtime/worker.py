@@ -142,8 +142,9 @@ class Worker:
         known = self.residents.last.get(channel, FIRST)
         if order_of(ring.id) <= order_of(known):
             return
-        # Whoever has seen `prev` has everything before: the ring itself is the message.
-        if ring.message is not None and order_of(ring.prev) <= order_of(known):
+        # Whoever has seen `prev` has everything before: the ring itself is the message. A channel's first is read
+        # from its stream all the same: anybody can name a beginning, and a ring must not lead us past the stream.
+        if ring.message is not None and ring.prev == known != FIRST:
             await self._deliver(channel, [ring.message])
         else:
             await self._catch_up(channel)

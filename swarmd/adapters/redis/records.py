@@ -89,7 +89,7 @@ def fence_of(segment: str, text: str) -> Fence:
     return Fence(
         segment, why["reason"], why["by"], float(why["at"]), why["order"], confirmed=why.get("confirmed", 0),
         unconfirmed=why.get("unconfirmed", 0), unreachable=why.get("unreachable", 0),
-        is_settled=why.get("is_settled", False),
+        hops=why.get("hops", 0), is_settled=why.get("is_settled", False),
     )  # fmt: skip
 
 
