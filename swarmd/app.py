@@ -39,7 +39,7 @@ from swarmd.core.names import (
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Host, stamp_of
 from swarmd.core.times import SWEEP_SECONDS
-from swarmd.errors import StoreUnavailableError, UsageError
+from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
 from swarmd.runtime.agent import World
 from swarmd.runtime.mind import Mind
 from swarmd.runtime.supervisor import Supervisor
@@ -373,6 +373,7 @@ async def _attend(
     """Follow the debate and the journal until every wanted mission has ended."""
     rings = process.rings()
     positions, last = dict(start), None
+    seen: set[MissionId] = set()
     await rings.follow(list(positions))
     try:
         while wanted:
@@ -385,12 +386,24 @@ async def _attend(
                         wanted.discard(message.mission)
                         last = message
             if wanted:
+                await _still_there(process, wanted, seen)
                 await rings.next(SWEEP_SECONDS)
     finally:
         with anyio.move_on_after(1, shield=True):
             await rings.aclose()
     assert last is not None
     return _end_of(last)
+
+
+async def _still_there(process: _Process, wanted: set[MissionId], seen: set[MissionId]) -> None:
+    """Raises where a mission that had a record has none any more: nobody would tell of its end."""
+    for id in wanted:
+        if await process.store.pipe.execute("EXISTS", process.store.keys.mission(id)):
+            seen.add(id)
+        elif id in seen:
+            raise NotFoundError(
+                f"the record of mission {id} is gone", hint="its data was deleted: submit it again"
+            )
 
 
 def _end_of(message: Message) -> MissionEnd:

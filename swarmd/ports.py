@@ -361,3 +361,7 @@ class Loaded:
     swarm: Swarm
     positions: Mapping[Channel, StreamId]
     seq: int
+    damaged: tuple[MissionId, ...] = ()  # open, and their records cannot be read
+    lost: Mapping[Channel, StreamId] = field(
+        default_factory=dict
+    )  # inputs that end before their position, and where

@@ -152,6 +152,10 @@ def await_mission(sight: Sight, waiting: Waiting, id: MissionId) -> Exit:
         # What never became a mission (invalid, or its id is another's) is told on `results` only.
         if mission is None and (refused := _result_of(sight.view, id)) is not None:
             return ended(sight, refused)
+        if mission is None and told:
+            raise NotFoundError(
+                f"the record of mission {id} is gone", hint="its data was deleted: submit it again"
+            )
         waiting.pause()
 
 

@@ -331,6 +331,8 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
     findings = []
     if not state.schema_fits:
         findings.append(f"the server holds schema {state.schema}, of another version of swarmd")
+    if not state.writes:
+        findings.append("the server cannot write to its disk: free some space")
     if part in (None, "supervisor") and not state.leader:
         findings.append("no supervisor leads; `swarmd up` or `swarmd supervisor` starts one")
     elif part in (None, "supervisor") and not state.is_heard:

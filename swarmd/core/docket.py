@@ -254,6 +254,17 @@ def end(
     )
 
 
+def give_up(draft: Draft, id: MissionId) -> None:
+    """An open mission whose record cannot be read any more: it fails, and the others go on."""
+    has_account = any(agent.mission == id for agent in draft.swarm.lineage.agents.values())
+    has_account = has_account or id in draft.swarm.boards or sum(draft.swarm.free.get(id, {}).values()) > 0
+    mission = Mission(
+        id=id, text="", state=MissionState.WORKING if has_account else MissionState.DOCKETED,
+        budget=dict.fromkeys(KINDS, 0), created=draft.moment.stamp,
+    )  # fmt: skip
+    end(draft, mission, MissionState.FAILED, "its record cannot be read any more", by="supervisor")
+
+
 def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
     """The last step: nothing lives below it and its account is closed; now the result is told."""
     assert mission.ending is not None

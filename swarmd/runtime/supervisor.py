@@ -29,6 +29,7 @@ from swarmd.core.names import (
     Channel,
     HostId,
     MissionId,
+    Rule,
     StreamId,
     room,
     up,
@@ -69,6 +70,7 @@ class Supervisor:
     _patient_until: float = 0.0
     _looked_at: float = 0.0
     _folded_at: float = 0.0
+    _undecidable: set[tuple[Channel, StreamId]] = field(default_factory=set)
     _rung: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
@@ -116,8 +118,17 @@ class Supervisor:
         self._looked_at = 0.0
         draft = self._draft()
         reconcile.found(draft)
+        for mission in loaded.damaged:
+            docket.give_up(draft, mission)
+        for channel, position in loaded.lost.items():
+            self._positions[channel] = position
+            text = f"{channel} ends before what was read of it; entries may be lost: submit or order again"
+            log.error(
+                "a stream is shorter than it was", channel=channel, read_until=loaded.positions[channel]
+            )
+            draft.add(entry(draft.moment, "recovered", text, actor="supervisor", channel=channel))
         reconcile.resume_endings(draft)
-        await self._commit(draft, {})
+        await self._commit(draft, loaded.lost)
 
     async def _keep_lead(self) -> None:
         while True:
@@ -168,7 +179,10 @@ class Supervisor:
         for _, fields in missions:
             await self._admit(draft, fields)
         for message in messages:
-            decide(draft, message)
+            if not self._decided(draft, message):
+                # What it had changed in memory when it failed is forgotten; it is met again, and refused.
+                await self._load_again()
+                return True
         if facts:
             draft.add(_folded(draft.moment, facts))
         spent = await self._spent_of_ending()
@@ -183,6 +197,23 @@ class Supervisor:
         if not draft.changes and not positions:
             return False
         return await self._commit(draft, positions)
+
+    def _decided(self, draft: Draft, message: Message) -> bool:
+        """Decides one input. A bug that it meets ends this input, not the supervisor at each of its starts."""
+        if (message.channel, message.id) in self._undecidable:
+            text = f"an input of {message.sender} on {message.channel} cannot be decided"
+            rule = Rule.REQUEST_INVALID
+            draft.add(
+                entry(draft.moment, "refused", text, actor=message.sender, rule=rule, request=message.id)
+            )
+            return True
+        try:
+            decide(draft, message)
+        except Exception:
+            log.exception("an input cannot be decided; it is refused", channel=message.channel, id=message.id)
+            self._undecidable.add((message.channel, message.id))
+            return False
+        return True
 
     async def _due_facts(self) -> list[tuple[StreamId, dict[str, str]]]:
         """Folded into the journal in batches: once a second, sooner only where many wait."""

@@ -311,7 +311,8 @@ async def test_an_unknown_option_in_the_url_is_a_usage_error(redis_url: str) -> 
         (redis_errors.ResponseError("NOREPLICAS Not enough good replicas to write."), StoreUnavailableError),
         (ConnectionResetError(104, "Connection reset by peer"), StoreUnavailableError),
         (TimeoutError(), StoreUnavailableError),
-        (redis_errors.ResponseError("WRONGTYPE Operation against a key"), SwarmError),
+        (redis_errors.ResponseError("WRONGTYPE Operation against a key"), StoreUnsuitableError),
+        (redis_errors.ResponseError("ERR syntax error"), SwarmError),
     ],
 )
 def test_each_failure_has_its_name_in_our_words(error: Exception, kind: type[SwarmError]) -> None:

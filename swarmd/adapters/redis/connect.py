@@ -166,6 +166,7 @@ def check_server_sync(wire: Wire) -> Server:
 
 _ACCESS_HINT: Final = "check the user and the password in REDIS_URL, and what that user may do"
 _AWAY_HINT: Final = "is the server running? REDIS_URL names it; without REDIS_URL, `swarmd up` brings its own"
+_TYPE_HINT: Final = "somebody wrote over it: see `swarmd redis-cli TYPE KEY`, and delete or restore that key"
 _FULL_HINT: Final = "free disk space or raise maxmemory on the server; nothing was written"
 
 _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
@@ -179,6 +180,7 @@ _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
     ("MASTERDOWN", StoreUnavailableError, "the server has lost its primary", _AWAY_HINT),
     ("NOREPLICAS", StoreUnavailableError, "the server has too few replicas to write", _AWAY_HINT),
     ("CLUSTERDOWN", StoreUnavailableError, "the cluster is down", _AWAY_HINT),
+    ("WRONGTYPE", StoreUnsuitableError, "a key of the swarm holds something else", _TYPE_HINT),
     ("OOM", StoreFullError, "the server's memory is full", _FULL_HINT),
     ("MISCONF", StoreFullError, "the server cannot write to its disk", _FULL_HINT),
     ("No space left", StoreFullError, "the server's disk is full", _FULL_HINT),

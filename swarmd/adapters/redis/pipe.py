@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 BATCH_MAX: Final = 256
 # Commands that may wait: beyond it callers wait to hand over, so that memory is bounded when Redis is away.
 DEPTH_MAX: Final = 8_192
+# Of a refused command: a commit's keys include one of each output.
+KEYS_TOLD_MAX: Final = 12
 RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -42,6 +44,7 @@ RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 class _Item:
     packed: bytes
     script: Script | None
+    keys: Sequence[str]
     future: asyncio.Future[Any]
     since: float
 
@@ -64,18 +67,18 @@ class Pipe:
 
     async def evaluate(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run a script. Raises `SwarmError` for what the server says or when patience is over."""
-        return await self._hand_over(("EVALSHA", script.sha, len(keys), *keys, *args), script)
+        return await self._hand_over(("EVALSHA", script.sha, len(keys), *keys, *args), script, keys)
 
     async def execute(self, *command: str | int | float) -> Any:
         """Send one command that may be repeated."""
-        return await self._hand_over(command, None)
+        return await self._hand_over(command, None, [str(word) for word in command[1:2]])
 
-    async def _hand_over(self, command: tuple[Any, ...], script: Script | None) -> Any:
+    async def _hand_over(self, command: tuple[Any, ...], script: Script | None, keys: Sequence[str]) -> Any:
         while len(self._waiting) >= DEPTH_MAX:
             self._room.clear()
             await self._room.wait()
         loop = asyncio.get_running_loop()
-        item = _Item(_packed(command), script, loop.create_future(), loop.time())
+        item = _Item(_packed(command), script, keys, loop.create_future(), loop.time())
         self._waiting.append(item)
         self._bell.set()
         return await item.future
@@ -164,7 +167,7 @@ class Pipe:
                 again.append(item)
                 self._held_up(error, len(batch))
             else:
-                _fail(item, error)
+                _fail(item, _about(error, item.keys))
         await self._load({item.script for item in again if item.script is not None})
         return again
 
@@ -182,6 +185,11 @@ class Pipe:
                 await self.client.script_load(missing.text)
             except Exception as error:  # noqa: BLE001 - the next round trip meets and reports the same
                 log.warning("a script could not be loaded", script=missing.name, why=str(translate(error)))
+
+
+def _about(error: SwarmError, keys: Sequence[str]) -> SwarmError:
+    """The same failure, with the keys that the command was about."""
+    return type(error)(f"{error.what} (keys: {', '.join(keys[:KEYS_TOLD_MAX])})", hint=error.hint)
 
 
 def _fail(item: _Item, error: SwarmError) -> None:

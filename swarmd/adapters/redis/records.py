@@ -65,17 +65,23 @@ def mission_fields(mission: Mission) -> list[str]:
 
 
 def mission_of(record: Mapping[str, str]) -> Mission | None:
+    """`None` where the record is absent or damaged."""
     if not record.get("id"):
         return None
-    budget: dict[str, Any] = json.loads(record["budget"])
-    return Mission(
-        id=MissionId(record["id"]), text=record["mission"], state=MissionState(record["state"]),
-        reason=record["reason"], result=record["result"], budget={kind: int(budget[kind]) for kind in KINDS},
-        created=record["created"], ended=record["ended"], deadline=float(record.get("deadline") or 0),
-        files=tuple(json.loads(record.get("files") or "[]")),
-        asked_files=tuple(json.loads(record.get("asked_files") or "[]")), digest=record.get("digest", ""),
-        ending=MissionState(record["ending"]) if record.get("ending") else None,
-    )  # fmt: skip
+    try:
+        budget: dict[str, Any] = json.loads(record["budget"])
+        return Mission(
+            id=MissionId(record["id"]), text=record["mission"], state=MissionState(record["state"]),
+            reason=record["reason"], result=record["result"],
+            budget={kind: int(budget[kind]) for kind in KINDS}, created=record["created"],
+            ended=record["ended"], deadline=float(record.get("deadline") or 0),
+            files=tuple(json.loads(record.get("files") or "[]")),
+            asked_files=tuple(json.loads(record.get("asked_files") or "[]")),
+            digest=record.get("digest", ""),
+            ending=MissionState(record["ending"]) if record.get("ending") else None,
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def fence_text(fence: Fence) -> str:

@@ -25,8 +25,9 @@ from swarmd.adapters.redis.records import (
 )
 from swarmd.core.board import Procedure
 from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message, from_fields, unreadable
+from swarmd.core.messages import Message, from_fields, order_of, unreadable
 from swarmd.core.names import (
+    FIRST,
     MISSIONS,
     AgentId,
     Channel,
@@ -156,7 +157,7 @@ class RedisStore:
         return mission_of(await self._hash(self.keys.mission(id)))
 
     async def free(self, account: str) -> dict[str, int]:
-        return account_of(await self._hash(self.keys.ledger(account)), "free")
+        return (await self.accounts([account], "free"))[account]
 
     async def children(self, id: AgentId) -> tuple[Agent, ...]:
         ids = await self.pipe.execute("SMEMBERS", self.keys.children(id))
@@ -231,10 +232,10 @@ class RedisStore:
         k, swarm = self.keys, Swarm(declared)
         ids = sorted(await self.pipe.execute("SMEMBERS", k.agents))
         for start in range(0, len(ids), LOAD_BATCH):
-            for agent in await self._gather_agents(ids[start : start + LOAD_BATCH]):
+            for agent in await self._gather_agents(ids[start : start + LOAD_BATCH], declared.board.seats):
                 swarm.lineage.put(agent)
-        for id in await self.pipe.execute("SMEMBERS", k.missions):
-            await self._load_mission(swarm, MissionId(id))
+        open_missions = [MissionId(id) for id in sorted(await self.pipe.execute("SMEMBERS", k.missions))]
+        damaged = [id for id in open_missions if not await self._load_mission(swarm, id)]
         await self._load_spawns(swarm)
         fences = await self._hash(k.fences)
         swarm.lineage.fences.update({segment: fence_of(segment, text) for segment, text in fences.items()})
@@ -243,14 +244,26 @@ class RedisStore:
             swarm.hosts[HostId(id)] = Host(HostId(id), 0, "")
         positions = await self._hash(k.positions)
         seq = int(positions.pop("seq", "0"))
-        return Loaded(swarm, {Channel(c): StreamId(p) for c, p in positions.items()}, seq)
+        read_until = {Channel(c): StreamId(p) for c, p in positions.items()}
+        return Loaded(swarm, read_until, seq, tuple(damaged), await self._lost(read_until))
 
-    async def _gather_agents(self, ids: Sequence[str]) -> list[Agent]:
+    async def _lost(self, positions: Mapping[Channel, StreamId]) -> dict[Channel, StreamId]:
+        """Inputs whose last entry is older than what was read of them: deleted, or lost with a server's last second."""
+        lasts = await asyncio.gather(
+            *(self.pipe.execute("XREVRANGE", self.keys.channel(c), "+", "-", "COUNT", 1) for c in positions)
+        )
+        ends = {c: StreamId(last[0][0]) if last else FIRST for c, last in zip(positions, lasts, strict=True)}
+        return {c: end for c, end in ends.items() if order_of(end) < order_of(positions[c])}
+
+    async def _gather_agents(self, ids: Sequence[str], seats: Collection[str]) -> list[Agent]:
         agents = await self.agents([AgentId(id) for id in ids])
         for id, agent in zip(ids, agents, strict=True):
-            if agent is None:
+            # A seat is made anew. Of any other it is not known whose it was: not guessed, but asked for.
+            if agent is None and id not in seats:
                 raise SwarmError(
-                    f"the record of agent {id} cannot be read", hint=f"see {self.keys.agent(AgentId(id))}"
+                    f"the record of agent {id} cannot be read",
+                    hint=f"restore {self.keys.agent(AgentId(id))}, or give the agent up: "
+                    f"`swarmd redis-cli SREM {self.keys.agents} {id}`",
                 )
         # Children are kept in the order they were made.
         return sorted(
@@ -267,18 +280,18 @@ class RedisStore:
             if agent.mission in swarm.missions:
                 swarm.note_spawn(agent)
 
-    async def _load_mission(self, swarm: Swarm, id: MissionId) -> None:
+    async def _load_mission(self, swarm: Swarm, id: MissionId) -> bool:
         mission = await self.mission(id)
         if mission is None:
-            raise SwarmError(
-                f"the record of mission {id} cannot be read", hint=f"see {self.keys.mission(id)}"
-            )
+            swarm.free[id] = await self.free(id)
+            return False
         swarm.missions[id] = mission
         board = await self.pipe.execute("GET", self.keys.board(id))
         if board:
             swarm.boards[id] = Procedure.from_json(board)
         reports = await self._hash(self.keys.reports(id))
         swarm.reports[id] = {AgentId(agent): report_of(text) for agent, text in reports.items()}
+        return True
 
     async def read_inputs(self, positions: Mapping[Channel, StreamId], count: int) -> list[Message]:
         read = await asyncio.gather(*(self.read(c, after, count) for c, after in positions.items()))
@@ -311,7 +324,16 @@ class RedisStore:
 
     async def accounts(self, ids: Collection[str], amount: str) -> dict[str, dict[str, int]]:
         records = await asyncio.gather(*(self._hash(self.keys.ledger(id)) for id in ids))
-        return {id: account_of(record, amount) for id, record in zip(ids, records, strict=True)}
+        return {id: self._amounts(id, record, amount) for id, record in zip(ids, records, strict=True)}
+
+    def _amounts(self, id: str, record: Mapping[str, str], amount: str) -> dict[str, int]:
+        try:
+            return account_of(record, amount)
+        except ValueError as error:
+            key = self.keys.ledger(id)
+            raise StoreUnsuitableError(
+                f"the account {key} holds what is no number", hint=f"see `swarmd redis-cli HGETALL {key}`"
+            ) from error
 
     async def commit_changes(
         self, token: str, seq: int, changes: Sequence[Change], positions: Mapping[Channel, StreamId],

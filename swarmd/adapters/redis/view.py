@@ -77,6 +77,7 @@ class Health:
     missions_open: int
     agents_living: int
     schema: str
+    writes: bool  # the server's last write to its disk went well
     is_heard: bool  # somebody listens at the entrance `swarm:missions`
 
     @property
@@ -240,7 +241,7 @@ class View:
 
     def health(self) -> Health:
         keys = self.keys
-        leader, hosts, missions, agents, schema, heard = ask(
+        leader, hosts, missions, agents, schema, heard, persistence = ask(
             self._wire,
             ["GET", keys.leader],
             ["SMEMBERS", keys.hosts],
@@ -248,6 +249,7 @@ class View:
             ["SCARD", keys.agents],
             ["HGET", keys.meta, "schema"],
             ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
+            ["INFO", "persistence"],
         )
         names = sorted(hosts)
         facts = ask(self._wire, *(["GET", keys.host(HostId(name))] for name in names))
@@ -259,6 +261,7 @@ class View:
             missions_open=missions,
             agents_living=agents,
             schema=schema or "",
+            writes="aof_last_write_status:err" not in persistence,
             is_heard=int(heard[1]) > 0,
         )
 
