@@ -116,7 +116,7 @@ class SearchFiles(Written):
 
 
 class WriteFile(Written):
-    """Write a whole file in the mission's workspace."""
+    """Write a whole file in the mission's workspace; it is read as work/NAME by all of the mission."""
 
     move: Literal["write_file"]
     path: Path
