@@ -59,6 +59,8 @@ HOST_CAPACITY: Final = 10_000
 START_PATIENCE_SECONDS: Final = 30.0
 # How long a `run` beside another process's swarm waits for one that went away: a restart takes less.
 GUEST_PATIENCE_SECONDS: Final = 3.0
+# Stored missions that a `run` looks at before it starts.
+_STORED_MAX: Final = 1_000
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 # Of the data folder's server: `may` uses another process's where one lives.
@@ -145,22 +147,27 @@ async def run_mission(
         if pending and not (resume or beside):
             raise UsageError(
                 f"unfinished missions in {settings.data}: {', '.join(sorted(pending))}",
-                hint="`swarmd up` or `swarmd run --resume` goes on with them; `swarmd cancel ID` ends one",
+                hint="`swarmd up` or `swarmd run --resume` goes on with them; to end one, `swarmd up` and then "
+                "`swarmd cancel ID`",
             )
         start = await _newest(process)
         wanted = set(pending) if resume else set()
-        if mission:
-            id = MissionId(process.clock.new_id("m"))
-            wanted.add(id)
-            await _submit(process, id, mission, files, budget, deadline)
-        if not wanted:
+        if not (mission or wanted):
             raise UsageError("nothing to resume", hint='give a mission: swarmd run "what is to be done"')
-        attends(frozenset(wanted))
         async with anyio.create_task_group() as tasks:
             if beside:
                 tasks.start_soon(_watch_host, settings)
             else:
-                tasks.start_soon(_run_parts, process, frozenset({"supervisor", "worker"}), 0.0, None)
+                # Running before anything is stored: a model that cannot be opened must not leave a mission behind.
+                running = anyio.Event()
+                parts = frozenset({"supervisor", "worker"})
+                tasks.start_soon(_run_parts, process, parts, 0.0, running.set)
+                await running.wait()
+            if mission:
+                id = MissionId(process.clock.new_id("m"))
+                wanted.add(id)
+                await _submit(process, id, mission, files, budget, deadline)
+            attends(frozenset(wanted))
             end = await _attend(process, wanted, start, observer)
             process.stop.set()
             if beside:
@@ -333,7 +340,12 @@ async def _models(process: _Process) -> OpenModels:
 
 
 async def _unfinished(process: _Process) -> set[MissionId]:
-    return {MissionId(id) for id in await process.store.pipe.execute("SMEMBERS", process.store.keys.missions)}
+    """Open missions, and those stored that no supervisor has read yet."""
+    store = process.store
+    found = {MissionId(id) for id in await store.pipe.execute("SMEMBERS", store.keys.missions)}
+    read_until = await store.pipe.execute("HGET", store.keys.positions, MISSIONS)
+    stored = await store.read_missions(StreamId(read_until or FIRST), _STORED_MAX)
+    return found | {MissionId(fields["id"]) for _, fields in stored if fields.get("id")}
 
 
 async def _newest(process: _Process) -> dict[Channel, StreamId]:

@@ -130,6 +130,13 @@ def budget_of(text: str) -> Any:
 
 def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
     """The same id and content is the same mission; other content is told under another id, too late for us."""
+    from swarmd.core.docket import RESERVED_IDS
+
+    if fields["id"] in RESERVED_IDS or view.agent(AgentId(fields["id"])):
+        raise RefusedError(
+            f"refused by {Rule.MISSION_INVALID.value}: {fields['id']} names somebody of the swarm",
+            hint="choose another --id, or none",
+        )
     known = view.mission(MissionId(fields["id"]))
     if known is not None and known.get("mission") not in ("", None, fields["mission"]):
         raise RefusedError(

@@ -162,6 +162,8 @@ async def _attended(
     def attend(missions: Collection[str]) -> None:
         # Told and not heard: in the room of a busy swarm the first word is somebody else's.
         stop.missions = tuple(sorted(missions))
+        if asked.resume:
+            note(f"waiting for {', '.join(stop.missions)}")
         watcher.mission = stop.missions[0] if len(stop.missions) == 1 else ""
 
     def observe(message: Message) -> None:

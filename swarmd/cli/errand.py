@@ -99,6 +99,8 @@ def submit(
     ):
         act.refuse_conflict(sight.view, fields)
         _store(settings, target, fields)
+        if not as_json and not sight.view.health().leader:
+            note("stored; no supervisor leads yet, and one will take it up when it comes: `swarmd up`")
         if wait:
             note(f"mission {id_}")
             return act.await_mission(sight, act.Waiting.of(bell, timeout), id_)
@@ -106,8 +108,6 @@ def submit(
             sight.give({"mission": id_})
         else:
             print(id_)
-            if not sight.view.health().leader:
-                note("stored; no supervisor leads yet, and one will take it up when it comes: `swarmd up`")
         return Exit.DONE
 
 

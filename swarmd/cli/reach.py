@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from swarmd.adapters.redis.view import Bell, bell_of, view_of
 from swarmd.cli.exits import Exit
-from swarmd.cli.look import Sight
+from swarmd.cli.look import Sight, note
 from swarmd.cli.look import health as health_of
 from swarmd.cli.text import Ink
 from swarmd.core.names import Channel
@@ -82,7 +82,9 @@ def bell_at(settings: Settings, target: Target, *channels: Channel) -> Iterator[
 
 
 def look(settings: Settings, as_json: bool, see: Callable[[Sight], Exit]) -> Exit:
-    with looked_at(settings) as (target, _), sight_of(settings, target, as_json=as_json) as sight:
+    with looked_at(settings) as (target, is_momentary), sight_of(settings, target, as_json=as_json) as sight:
+        if is_momentary:
+            note("no swarm is running here: this is what is stored")
         return see(sight)
 
 

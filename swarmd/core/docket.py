@@ -44,13 +44,13 @@ from swarmd.core.swarm import (
 
 # A mission is a text for people and models: more than this is a file, and belongs in the knowledge folder.
 MISSION_BYTES_MAX: Final = 1_000_000
-RESULT_NAME: Final = "the mission"
+TURNED_AWAY_CHARS: Final = 200  # of a rejected mission's text, kept with its record
 
 # Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone surrogates.
 _NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 
 # A mission's id is a path segment and names an account: one of these would end with the mission.
-_RESERVED: Final[frozenset[str]] = frozenset({SOB, OPERATOR, CLERK, SUPERVISOR})
+RESERVED_IDS: Final[frozenset[str]] = frozenset({SOB, OPERATOR, CLERK, SUPERVISOR})
 
 
 class MissionRequest(Written):
@@ -124,22 +124,26 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     return "files: not text" if any(map(_NOT_TEXT.search, request.files)) else request
 
 
-def admit(draft: Draft, request: MissionRequest | str, *, fault: str = "", files: Sequence[str] = ()) -> None:
+def admit(
+    draft: Draft, request: MissionRequest | str, *, fault: str = "", files: Sequence[str] = (), text: str = ""
+) -> None:  # fmt: skip
     """Docket a mission, or reject it. `files` are what its names stand for; `fault` is why they do not."""
     if isinstance(request, str):
-        return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, request)
+        return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, request, text)
     id = MissionId(request.id)
     assert id
-    if id in _RESERVED or id in draft.swarm.declared.board.seats or draft.swarm.lineage.get(id):
+    if id in RESERVED_IDS or id in draft.swarm.declared.board.seats or draft.swarm.lineage.get(id):
         why = f"id: {id} names somebody of the swarm"
-        return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, why)
+        return _turn_away(
+            draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, why, request.mission
+        )
     known = draft.swarm.missions.get(id)
     if known is not None:
         if known.digest == request.digest:
             return None
-        return _conflict(draft, id)
+        return _conflict(draft, id, request.mission)
     if fault:
-        return _turn_away(draft, id, Rule.MISSION_INVALID, fault)
+        return _turn_away(draft, id, Rule.MISSION_INVALID, fault, request.mission)
     defaults = draft.swarm.declared.limits
     budget = {kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS}  # type: ignore[call-overload]  # KINDS are the keys
     mission = Mission(
@@ -160,18 +164,20 @@ def admit(draft: Draft, request: MissionRequest | str, *, fault: str = "", files
 def admit_known(draft: Draft, request: MissionRequest, ended: Mapping[str, str]) -> None:
     """The id is an ended mission's: the same content is the same mission, other content is refused."""
     if ended.get("digest") != request.digest:
-        _conflict(draft, MissionId(request.id))
+        _conflict(draft, MissionId(request.id), request.mission)
 
 
-def _conflict(draft: Draft, id: MissionId) -> None:
+def _conflict(draft: Draft, id: MissionId, text: str) -> None:
     # Told under an id of its own: whoever waits for the first mission of this id must not take it for that one's end.
     refused = MissionId(draft.moment.new_id("m"))
-    _turn_away(draft, refused, Rule.MISSION_CONFLICT, f"id {id} is a mission with other content")
+    _turn_away(draft, refused, Rule.MISSION_CONFLICT, f"id {id} is a mission with other content", text)
 
 
-def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str) -> None:
+def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str, text: str) -> None:
+    # Enough of it to be known again, and nothing that a terminal obeys.
+    shown = _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[:TURNED_AWAY_CHARS])
     mission = Mission(
-        id=id, text="", state=MissionState.REJECTED, budget=dict.fromkeys(KINDS, 0), reason=f"{rule}: {why}",
+        id=id, text=shown, state=MissionState.REJECTED, budget=dict.fromkeys(KINDS, 0), reason=f"{rule}: {why}",
         created=draft.moment.stamp, ended=draft.moment.stamp,
     )  # fmt: skip
     draft.add(

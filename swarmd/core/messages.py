@@ -79,7 +79,7 @@ def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Mess
     """Read a stream entry; `None` for one that is no message of ours (somebody else's XADD)."""
     try:
         return Message(
-            sender=AgentId(flat["from"]), to=flat.get("to", ""), kind=Kind(flat["kind"]),
+            sender=AgentId(flat.get("from", "")), to=flat.get("to", ""), kind=Kind(flat["kind"]),
             mission=MissionId(flat.get("mission", "")), at=flat.get("at", ""),
             text=flat.get("text", ""), data=_object(flat.get("data", "")),
             hops=int(flat.get("hops", "0")), incarnation=int(flat.get("inc", "0")),
@@ -123,7 +123,7 @@ def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
             data=data if isinstance(data, dict) else {}, hops=int(ring.get("hops", 0)),
             incarnation=int(ring.get("inc", 0)), id=id_, channel=channel,
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return Ring(id_, prev, message)
 

@@ -291,7 +291,7 @@ class Supervisor:
         """One mission of the stream: what it says, whether its files are there, whether its id is an ended one's."""
         request = parse_mission(fields)
         if isinstance(request, str):
-            docket.admit(draft, request)
+            docket.admit(draft, request, text=fields.get("mission") or fields.get("raw", ""))
             return
         if request.id and MissionId(request.id) not in self._swarm.missions:
             ended = await self.store.ended_mission(MissionId(request.id))
