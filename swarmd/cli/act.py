@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from swarmd.adapters.redis.view import Bell, Record, View
+from swarmd.cli import draw
 from swarmd.cli.exits import Exit, RefusedError, TimedOutError, exit_of_mission
 from swarmd.cli.look import Sight, channel_named, named, note
 from swarmd.cli.text import amounts, plain
@@ -190,7 +191,7 @@ def ended(sight: Sight, mission: Record) -> Exit:
     ledger = sight.view.ledgers([mission["id"]]).get(mission["id"], {})
     spent = {kind: columns.get("spent", 0) for kind, columns in ledger.items() if kind != "agents"}
     if sight.as_json:
-        sight.give(dict(mission) | {"spent": spent})
+        sight.give(draw.mission_value(mission) | {"spent": spent})
     elif result and state == MissionState.DELIVERED:
         print(plain(result, multiline=True))
     if not sight.as_json:
