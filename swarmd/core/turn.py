@@ -238,7 +238,7 @@ def _report(move: Report, acting: Acting) -> list[Output]:
 
 
 def _may_read(name: str, acting: Acting) -> bool:
-    return name.startswith(OWN_FILES) or any(covers_file(holder, name) for holder in acting.files)
+    return f"{name}/".startswith(OWN_FILES) or any(covers_file(holder, name) for holder in acting.files)
 
 
 def _file_refusal(path: str, move: ReadFile | WriteFile, acting: Acting) -> Denied | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, assert_never
 
@@ -283,7 +284,7 @@ def _use_files(files: Files, acting: Acting, use: ReadFile | SearchFiles | Write
             lines = files.read(acting.mission, use.path, use.start, use.lines)
             return {"move": use.move, "ok": True, "path": use.path, "start": use.start, "lines": list(lines)}
         case SearchFiles():
-            names = files.names(acting.mission, use.files or acting.files)
+            names = files.names(acting.mission, use.files) if use.files else _readable(files, acting)
             found = files.search(acting.mission, use.query, names, use.top)
             return {"move": use.move, "ok": True, "passages": [asdict(passage) for passage in found]}
         case WriteFile():
@@ -293,6 +294,14 @@ def _use_files(files: Files, acting: Acting, use: ReadFile | SearchFiles | Write
             return {"move": use.move, "ok": True, "path": path, "bytes": written}
         case _:
             assert_never(use)
+
+
+def _readable(files: Files, acting: Acting) -> tuple[str, ...]:
+    """All that an agent may read: its own files, and what the mission's agents wrote."""
+    names = set(files.names(acting.mission, acting.files))
+    with suppress(WorkspaceError):  # nothing was written yet
+        names.update(files.names(acting.mission, (OWN_FILES.rstrip("/"),)))
+    return tuple(sorted(names))
 
 
 async def _subtree(world: World, agent: Agent) -> list[dict[str, Any]]:

@@ -170,7 +170,10 @@ class Worker:
 
     async def _converge(self, message: Message) -> None:
         if message.kind is Kind.PLACED:
-            await self._take([AgentId(id) for id in message.data.get("agents", ())])
+            ids = message.data.get("agents")
+            await self._take(
+                [AgentId(id) for id in ids if isinstance(id, str)] if isinstance(ids, list) else []
+            )
         elif message.kind is Kind.FENCED:
             assert self._tasks is not None
             self._tasks.start_soon(self._end_below, str(message.data.get("segment", "")))
