@@ -454,12 +454,7 @@ def _note_error(error: Mapping[str, Any], model: type[BaseModel], located: _Loca
         case "too_short" if len(error["input"]) >= error["ctx"]["min_length"]:
             pass  # pydantic's echo: it counts only the items without a fault
         case "value_error":
-            what = error["msg"].removeprefix("Value error, ")
-            # A rule between fields begins with the name of the one that is off.
-            word, _, rest = what.partition(" ")
-            at = (*path, word.rstrip(":"))
-            is_field = at[-1] in located.keys
-            note(located.line_of(at), _field(at if is_field else path), rest if is_field else what)
+            note(located.line_of(path), _field(path), error["msg"].removeprefix("Value error, "))
         case _:
             is_key = "[key]" in error["loc"]
             note(located.key_line_of(path) if is_key else located.line_of(path), _field(path), _said(error))

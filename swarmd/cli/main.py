@@ -97,6 +97,9 @@ def _typed(words: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         return int(command.main(words, prog_name="swarmd", standalone_mode=False) or 0)
+    except SystemExit:
+        # typer's own way out of a closed pipe, which is none of ours: who read us has had enough.
+        return Exit.DONE
     except typer.Abort:
         return Exit.INTERRUPTED
     except TyperException as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from swarmd.core.moves import MOVE_TYPES, Amounts, Line, Word, Written
 
@@ -68,15 +68,28 @@ class BoardRules(Written):
     send_backs_max: int = Field(2, ge=0, le=20, description="how often work is sent back")
     missions_at_once: int = Field(2, ge=1, le=100)
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> BoardRules:
-        if self.chair not in self.seats:
-            raise ValueError("chair is not one of the seats")
-        if self.quorum > len(self.seats):
-            raise ValueError("quorum is larger than the board")
-        if len(set(self.seats)) != len(self.seats):
-            raise ValueError("seats: one of them is named twice")
-        return self
+    # Of single fields, with those before them: a rule of the whole would be silent while any field is wrong.
+
+    @field_validator("seats")
+    @classmethod
+    def _are_different(cls, seats: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(seats)) != len(seats):
+            raise ValueError("one of them is named twice")
+        return seats
+
+    @field_validator("chair")
+    @classmethod
+    def _is_a_seat(cls, chair: str, info: ValidationInfo) -> str:
+        if chair not in info.data.get("seats", (chair,)):
+            raise ValueError("is not one of the seats")
+        return chair
+
+    @field_validator("quorum")
+    @classmethod
+    def _fits_the_board(cls, quorum: int, info: ValidationInfo) -> int:
+        if quorum > len(info.data.get("seats", ())) > 0:
+            raise ValueError("is larger than the board")
+        return quorum
 
 
 class Role(Written):
@@ -94,14 +107,20 @@ class Role(Written):
     model: str = Field("", description="PROVIDER:NAME; empty: the swarm's")
     output_tokens_max: int = Field(2_000, ge=16, le=200_000)
 
-    @model_validator(mode="after")
-    def _knows_its_functions(self) -> Role:
-        unknown = [f for f in self.functions if f not in MOVE_TYPES or f in ("propose", "argue", "vote")]
+    @field_validator("functions")
+    @classmethod
+    def _are_known(cls, functions: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [f for f in functions if f not in MOVE_TYPES or f in ("propose", "argue", "vote")]
         if unknown:
-            raise ValueError(f"functions: unknown or a seat's own: {', '.join(unknown)}")
-        if min(self.tiers) < 1:
-            raise ValueError("tiers: 0 is the board's own")
-        return self
+            raise ValueError(f"unknown or a seat's own: {', '.join(unknown)}")
+        return functions
+
+    @field_validator("tiers")
+    @classmethod
+    def _are_below_the_board(cls, tiers: tuple[int, ...]) -> tuple[int, ...]:
+        if min(tiers) < 1:
+            raise ValueError("0 is the board's own")
+        return tiers
 
 
 class Room(Written):

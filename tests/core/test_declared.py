@@ -485,3 +485,13 @@ def test_whatever_is_in_a_file_it_loads_or_its_faults_are_said(
         assert found.startswith(f"{path}:") or "board.yaml" in found, found
         line = int(found.removeprefix(f"{path}:").partition(":")[0])
         assert line <= len(re.split("\r\n|[\n\r\x85\u2028\u2029]", raw.decode("utf-8", "replace"))) + 1
+
+
+def test_a_wrong_value_hides_no_rule_of_the_same_file(tmp_path: Path) -> None:
+    (tmp_path / "board.yaml").write_text("quorum: 40\nrounds: 99\nseats: [socrates]\nchair: worf\n")
+    said = [fault.partition("board.yaml:")[2] for fault in faults(tmp_path)]
+    assert said == [
+        "1: quorum: is larger than the board",
+        "2: rounds: should be less than or equal to 5, not 99",
+        "4: chair: is not one of the seats",
+    ]
