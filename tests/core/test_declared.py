@@ -489,7 +489,7 @@ def test_whatever_is_in_a_file_it_loads_or_its_faults_are_said(
 
 def test_a_wrong_value_hides_no_rule_of_the_same_file(tmp_path: Path) -> None:
     (tmp_path / "board.yaml").write_text("quorum: 40\nrounds: 99\nseats: [socrates]\nchair: worf\n")
-    said = [fault.partition("board.yaml:")[2] for fault in faults(tmp_path)]
+    said = [fault.partition("board.yaml:")[2] for fault in declared.faults(tmp_path)]
     assert said == [
         "1: quorum: is larger than the board",
         "2: rounds: should be less than or equal to 5, not 99",
