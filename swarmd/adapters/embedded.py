@@ -26,7 +26,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -302,18 +302,18 @@ class EmbeddedServer:
     # --- starting
 
     def _start(self) -> _Pauses:
-        try:
-            yield from self._take_folder()
-            yield from _end_ownerless(self.data)
-            yield from self._launch()
-        except BaseException as error:
-            self._release()
-            if isinstance(error, OSError):
+        with ExitStack() as undo:
+            undo.callback(self._release)
+            try:
+                yield from self._take_folder()
+                yield from _end_ownerless(self.data)
+                yield from self._launch()
+            except OSError as error:
                 raise StoreUnavailableError(
                     f"cannot keep a swarm in {self.data}: {error.strerror or error}",
                     hint="choose a folder that you may write to: SWARMD_DATA",
                 ) from error
-            raise
+            undo.pop_all()
 
     def _take_folder(self) -> _Pauses:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -349,14 +349,13 @@ class EmbeddedServer:
         if self._socket is None:
             self._socket = _socket_place(self.data)
         self._process = _fork(_command(self.data, self._socket), log)
-        try:
+        with ExitStack() as undo:
+            # It has served nobody, so a kill cuts no write short. Undone from the last to the first.
+            undo.callback(self._process.wait)
+            undo.callback(self._process.kill)
             _Record(self._process.pid, str(self._socket), self._is_momentary, str(self.data)).write()
             yield from self._until_serving(log, log_start)
-        except BaseException:
-            # It has served nobody, so a kill cuts no write short.
-            self._process.kill()
-            self._process.wait()
-            raise
+            undo.pop_all()
 
     def _until_serving(self, log: Path, log_start: int) -> _Pauses:
         assert self._process is not None

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -282,7 +282,8 @@ class Workspace:
         fresh = f"{RESERVED}given-{secrets.token_hex(8)}"
         with _folder(self._root, (mission,), create=True) as home:
             os.mkdir(fresh, dir_fd=home)
-            try:
+            with ExitStack() as undo:
+                undo.callback(shutil.rmtree, fresh, dir_fd=home, ignore_errors=True)
                 for name, source in sources.items():
                     *above, last = name.split("/")
                     with _folder(self._root, (mission, fresh, *above), create=True) as folder:
@@ -293,9 +294,7 @@ class Workspace:
                     with _folder(self._root, (mission, fresh, *above)) as folder:
                         _flush(folder, last)
                 _swap(home, fresh, "given")
-            except BaseException:
-                shutil.rmtree(fresh, dir_fd=home, ignore_errors=True)
-                raise
+                undo.pop_all()
 
 
 # --- paths ------------------------------------------------------------------------------------
@@ -495,15 +494,18 @@ def _check_replaceable(folder: int, path: str, name: str) -> None:
 
 def _replace(folder: int, name: str, content: bytes) -> None:
     temporary = f"{RESERVED}{secrets.token_hex(8)}.tmp"
-    try:
+    with ExitStack() as undo:
+        undo.callback(_forget, folder, temporary)
         _create(folder, temporary, content)
         _flush(folder, temporary)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
-        raise
+        undo.pop_all()
     os.fsync(folder)
+
+
+def _forget(folder: int, name: str) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _create(folder: int, name: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from swarmd.adapters.redis.connect import Target, connect_sync
@@ -157,11 +157,10 @@ class _Line:
         # Looked for each time: a swarm that was started anew may have another socket.
         target = reach.living(self._settings)
         bell = bell_of(target, self._settings.namespace, self._channel)
-        try:
+        with ExitStack() as undo:
+            undo.callback(bell.close)
             view = view_of(target, self._settings.namespace)
-        except BaseException:
-            bell.close()
-            raise
+            undo.pop_all()
         self._open = (Sight(view, Ink.of(sys.stdout, os.environ), self._as_json), bell)
         return self._open
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -269,15 +269,14 @@ async def connect(
     beyond `connections_max` waits at most `command_seconds` for a connection.
     """
     redis = _pooled(target, name, connections_max, command_seconds)
-    try:
-        if is_checked:
-            await check_server(redis)
-    except SwarmError as error:
-        await redis.aclose()
-        raise type(error)(f"{shown(target)}: {error.what}", hint=error.hint) from error
-    except BaseException:
-        await redis.aclose()
-        raise
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(redis.aclose)
+        try:
+            if is_checked:
+                await check_server(redis)
+        except SwarmError as error:
+            raise type(error)(f"{shown(target)}: {error.what}", hint=error.hint) from error
+        undo.pop_all()
     return redis
 
 
@@ -349,11 +348,10 @@ class Wire:
         with self._away():
             self._socket = _dial(self.address, seconds)
         self._replies = self._socket.makefile("rb")
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self._greet()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def command(self, *words: str | bytes | int) -> Reply:
         self.send(*words)
@@ -442,19 +440,20 @@ def connect_sync(target: Target, *, seconds: float | None = COMMAND_SECONDS) -> 
 def _dial(place: Address, seconds: float | None) -> socket.socket:
     if place.path:
         plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
+        with ExitStack() as undo:
+            undo.callback(plain.close)
             plain.settimeout(seconds)
             plain.connect(place.path)
-        except BaseException:
-            plain.close()
-            raise
+            undo.pop_all()
         return plain
     plain = socket.create_connection((place.host, place.port), timeout=seconds)
-    try:
-        return _tls(place).wrap_socket(plain, server_hostname=place.host) if place.is_tls else plain
-    except BaseException:
-        plain.close()
-        raise
+    if not place.is_tls:
+        return plain
+    with ExitStack() as undo:
+        undo.callback(plain.close)
+        wrapped = _tls(place).wrap_socket(plain, server_hostname=place.host)
+        undo.pop_all()
+    return wrapped
 
 
 def _tls(place: Address) -> ssl.SSLContext:
