@@ -100,6 +100,9 @@ def tree(sight: Sight, *, ended: bool) -> Exit:
     if sight.as_json:
         sight.give({"board": draw.branch_value(board), "seats": [draw.branch_value(seat) for seat in seats]})
         return Exit.DONE
+    if not seats and not snapshot.missions:
+        note("no swarm has run here yet; `swarmd up` starts one")
+        return Exit.DONE
     sight.say(draw.tree_lines(board, seats, sight.ink, ended=ended))
     if not ended and not any(not branch.is_closed for branch in board.below):
         what = (
