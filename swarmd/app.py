@@ -282,6 +282,11 @@ async def _stop_on_signal(stop: anyio.Event, heard: list[int], scope: anyio.Canc
 async def _run_parts(
     process: _Process, parts: frozenset[str], grace: float, ready: Callable[[], None] | None
 ) -> None:
+    if not await process.store.declare(process.declared.digest, is_supervisor="supervisor" in parts):
+        log.warning(
+            "this worker's policies and channels are not the supervisor's",
+            hint="give both the same SWARMD_POLICIES and SWARMD_CHANNELS",
+        )
     async with AsyncExitStack() as stack:
         runs = []
         if "worker" in parts:

@@ -224,11 +224,6 @@ class OpenModels:
         return BuiltinModel(self._files)
 
 
-def open_model(choice: Choice, settings: ModelSettings, models: Models, files: Files) -> Model:
-    """The swarm's own model alone; roles that name others need `OpenModels`."""
-    return OpenModels(choice, settings, models, files).open()
-
-
 def _scripted(path: str) -> Model:
     from swarmd.adapters.scripted import ScriptedModel
 

@@ -103,12 +103,6 @@ class Workspace:
             found |= self._below(mission, name)
         return tuple(sorted(found))
 
-    def knowledge_names(self) -> tuple[str, ...]:
-        """All files of the knowledge folder, sorted; none where there is no such folder."""
-        if self._knowledge is None:
-            return ()
-        return tuple(sorted(_files_of(_Layer(self._knowledge, ()), ()) or ()))
-
     def read(self, mission: MissionId, path: str, start: int, lines: int) -> tuple[str, ...]:
         """Up to `lines` lines from line `start` on (from 1), at most `READ_BYTES_MAX` bytes of them.
 

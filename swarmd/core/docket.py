@@ -39,7 +39,6 @@ from swarmd.core.swarm import (
     Post,
     Swarm,
     entry,
-    epoch_of,
 )
 
 # A mission is a text for people and models: more than this is a file, and belongs in the knowledge folder.
@@ -303,7 +302,3 @@ def _forget_at(draft: Draft) -> float:
 
 def overdue(swarm: Swarm, now: float) -> list[Mission]:
     return [m for m in swarm.missions.values() if m.ending is None and m.deadline and m.deadline <= now]
-
-
-def age_seconds(mission: Mission, now: float) -> float:
-    return now - epoch_of(mission.created)

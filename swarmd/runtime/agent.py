@@ -51,8 +51,6 @@ log = structlog.get_logger(__name__)
 # Of the board's room, to find one mission's part in it.
 _ROOM_READ: Final = 400
 _SEAT_OUTPUT_TOKENS: Final = 4_000
-# Passages of one search, as a model sees them.
-_PASSAGE_CHARS_MAX: Final = 2_000
 
 _CALL: Final[TypeAdapter[Call]] = TypeAdapter(Call)
 

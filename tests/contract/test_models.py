@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from swarmd.adapters.models import LOCAL_SERVERS, ModelSettings, OpenModels, choose, open_model, parse
+from swarmd.adapters.models import LOCAL_SERVERS, ModelSettings, OpenModels, choose, parse
 from swarmd.adapters.scripted import Rule, ScriptedModel, When
 from swarmd.core.messages import Message
 from swarmd.core.moves import Argue, Propose, Report, Say, Spawn, Vote
@@ -191,7 +191,7 @@ def test_importing_the_choice_imports_no_sdk() -> None:
 async def test_the_model_that_was_chosen_answers() -> None:
     async with OpenAIServer(always(REPORT)) as server:
         settings = replace(NOBODY, base_url=server.base_url)
-        model = open_model(await choose(settings, Models()), settings, Models(), NoFiles())
+        model = OpenModels(await choose(settings, Models()), settings, Models(), NoFiles()).open()
         try:
             assert (model.name, model.is_language_model) == ("openai:test-model", True)
             assert isinstance(await model.attempt(prompt_of(view_of())), Answered)

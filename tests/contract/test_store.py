@@ -919,3 +919,10 @@ def test_the_ledger_balances_after_any_walk_on_valkey(server: EmbeddedServer) ->
         max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(OnValkey, settings=bounds)
+
+
+async def test_a_worker_learns_whether_its_declarations_are_the_supervisors(store: RedisStore) -> None:
+    assert await store.declare("one", is_supervisor=False), "no supervisor has said yet which they are"
+    assert await store.declare("one", is_supervisor=True)
+    assert await store.declare("one", is_supervisor=False)
+    assert not await store.declare("other", is_supervisor=False)

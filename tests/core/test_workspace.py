@@ -99,10 +99,12 @@ def test_a_name_given_with_the_mission_hides_that_of_the_knowledge_folder(
     assert "docs/old.md" not in files.names(M, ["docs"])
 
 
-def test_the_knowledge_folder_is_listed_and_may_be_absent(root: Path, files: Workspace) -> None:
-    assert files.knowledge_names() == ("docs/old.md", "laws.md")
-    assert Workspace(root, None).knowledge_names() == ()
-    assert Workspace(root, root / "nowhere").knowledge_names() == ()
+def test_a_dot_is_the_whole_knowledge_folder_for_a_mission_without_files(
+    root: Path, files: Workspace
+) -> None:
+    assert files.names(MissionId("m-new"), ["."]) == ("docs/old.md", "laws.md")
+    assert Workspace(root, None).names(MissionId("m-new"), ["."]) == ()
+    assert Workspace(root, root / "nowhere").names(MissionId("m-new"), ["."]) == ()
 
 
 @pytest.mark.parametrize("name", ["gone.md", "docs/gone.md", "laws.md/below", "gone/"])

@@ -132,6 +132,13 @@ class RedisStore:
         )
         await self.pipe.execute("SADD", self.keys.hosts, host.id)
 
+    async def declare(self, digest: str, *, is_supervisor: bool) -> bool:
+        """The supervisor's declarations are the swarm's; false where a worker's are others."""
+        if is_supervisor:
+            await self.pipe.execute("HSET", self.keys.meta, "declared", digest)
+            return True
+        return await self.pipe.execute("HGET", self.keys.meta, "declared") in (None, digest)
+
     async def forget_leases(self) -> None:
         """Of a server that this process has just started: whoever held a lease was connected to the last one,
         and is gone. Without this a restart waits out leases that nobody can renew."""
