@@ -46,8 +46,9 @@ class Ballot(Stored):
 class Procedure(Stored):
     """Where one mission's deliberation stands; a fresh one waits for `Opened`.
 
-    Carries all that `resume` needs, so that a restart repeats the same call even where
-    `policies/board.yaml` changed in between. Times are seconds since the epoch.
+    Who is still to be called is stored, so that a restart goes on where it was even where
+    `policies/board.yaml` changed in between; the calls themselves were posted in the same commit.
+    Times are seconds since the epoch.
     """
 
     v: Literal[1] = 1
@@ -247,23 +248,6 @@ def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> O
         moved, effects = _apply(procedure, event, rules, now)
     assert moved.is_consistent
     return moved, effects
-
-
-def resume(procedure: Procedure, now: float) -> tuple[Effect, ...]:
-    """What may not have been done before a restart, once more; each is safe to do twice.
-
-    An overdue call is not repeated, for its answer would come to a closed phase: the next
-    `Ticked` goes on. Hand over the answers that waited before that.
-    """
-    if procedure.calling is not None:
-        deadline = next_deadline(procedure)
-        return (_call_seat(procedure),) if deadline is None or now < deadline else ()
-    if procedure.stage == "carrying" and procedure.motion is not None:
-        return (Carry(procedure.motion_number, procedure.motion),)
-    if procedure.stage == "working":
-        return (Await(),)
-    # A failure has no acknowledgement as a carried motion has, so it is told again.
-    return (Fail(procedure.failure),) if procedure.failure else ()
 
 
 def next_deadline(procedure: Procedure) -> float | None:

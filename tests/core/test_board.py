@@ -37,7 +37,6 @@ from swarmd.core.board import (
     Voted,
     decide_vote,
     next_deadline,
-    resume,
     step,
 )
 from swarmd.core.moves import MOTION, Motion
@@ -244,7 +243,6 @@ def test_a_delivered_or_rejected_mission_needs_the_board_no_more(motion: Motion)
     board.execute(motion)
     assert board.procedure.stage == "ended"
     assert board.effects == ()
-    assert resume(board.procedure, board.now) == ()
 
 
 def test_a_mission_can_be_rejected_before_anything_is_chartered() -> None:
@@ -539,13 +537,6 @@ def test_an_ended_procedure_has_no_more_effects() -> None:
 # --- restart ----------------------------------------------------------------------------------
 
 
-def test_a_restart_repeats_the_same_call_under_the_same_key() -> None:
-    board = voting()
-    (call,) = found(CallSeat, board.effects)
-    stored = Procedure.from_json(board.procedure.to_json())
-    assert resume(stored, board.now) == (call,)
-
-
 def test_calls_of_one_motion_have_keys_of_their_own() -> None:
     board = Board(BoardRules.model_validate(RULES.model_dump() | {"rounds": 2}))
     calls = found(CallSeat, board.take(Opened()))
@@ -556,22 +547,10 @@ def test_calls_of_one_motion_have_keys_of_their_own() -> None:
     assert len(set(keys)) == len(keys) == 1 + 2 * len(SEATS) + 1
 
 
-def test_an_overdue_call_is_not_repeated_for_the_next_tick_goes_on() -> None:
+def test_the_tick_after_an_overdue_call_goes_on() -> None:
     board = opened()
-    assert resume(board.procedure, board.now + 10) == ()
     board.wait_for_silence()
     assert board.called == "solomon"
-
-
-def test_a_restart_repeats_what_the_supervisor_may_not_have_done() -> None:
-    board = opened(motions_max=1)
-    assert resume(Procedure(), board.now) == ()
-    board.carry(CHARTER)
-    assert resume(board.procedure, board.now + 1_000) == (Carry(1, CHARTER),)
-    board.take(Executed(1))
-    assert resume(board.procedure, board.now) == (Await(),)
-    board.take(ReportsIn(REPORTS))
-    assert resume(board.procedure, board.now) == (Fail("the board used up its 1 motions"),)
 
 
 def test_a_stored_procedure_names_its_version_and_ignores_what_a_newer_one_added() -> None:
@@ -771,9 +750,6 @@ class HostileBoard(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.procedure = Procedure.from_json(self.procedure.to_json())
-        for effect in resume(self.procedure, self.now):
-            if isinstance(effect, CallSeat):
-                assert (effect.seat, effect.attempt) == (self.procedure.calling, self.calls)
 
     @invariant()
     def exactly_one_thing_is_awaited(self) -> None:
