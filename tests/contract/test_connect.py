@@ -342,3 +342,11 @@ def test_the_small_client_tells_the_kinds_of_replies_apart(redis_url: str, names
         ]
         assert wire.command("SET", namespace, b"\0\r\n\xff") == "OK"
         assert wire.command("GET", namespace) == b"\0\r\n\xff"
+
+
+async def test_a_server_without_an_append_only_file_is_taken_with_a_warning(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve("--appendonly", "no") as place:
+        await (await connect(place)).aclose()
+    assert "append-only" in capsys.readouterr().err

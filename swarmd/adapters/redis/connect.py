@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from swarmd.errors import StoreFullError, StoreUnavailableError, StoreUnsuitableError, SwarmError, UsageError
+from swarmd.logs import logger
 
 if TYPE_CHECKING:
     import ssl
@@ -272,8 +273,11 @@ async def connect(
     async with AsyncExitStack() as undo:
         undo.push_async_callback(redis.aclose)
         try:
-            if is_checked:
-                await check_server(redis)
+            if is_checked and not (await check_server(redis)).keeps_aof:
+                logger(__name__).warning(
+                    "the server keeps no append-only file: if it restarts, acknowledged work is lost",
+                    hint="run it with `--appendonly yes`",
+                )
         except SwarmError as error:
             raise type(error)(f"{shown(target)}: {error.what}", hint=error.hint) from error
         undo.pop_all()
