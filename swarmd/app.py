@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
@@ -17,6 +17,9 @@ import anyio
 import structlog
 
 from swarmd import declared as declarations
+from swarmd.adapters import brake
+from swarmd.adapters import secret as secret_files
+from swarmd.adapters.journal_files import JournalFiles
 from swarmd.adapters.redis.bell import Bell
 from swarmd.adapters.redis.connect import connect, shown
 from swarmd.adapters.redis.store import RedisStore
@@ -35,11 +38,12 @@ from swarmd.core.names import (
     MissionId,
     MissionState,
     StreamId,
+    wake_channel,
 )
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Host, stamp_of
 from swarmd.core.times import SWEEP_SECONDS
-from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
+from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError, WorkspaceError
 from swarmd.runtime.agent import World
 from swarmd.runtime.mind import Mind
 from swarmd.runtime.supervisor import Supervisor
@@ -116,7 +120,10 @@ async def serve(
     A second signal ends the drain at once. Returns the number of the first.
     """
     owning: Owning = "must" if parts == {"supervisor", "worker"} else "never"
-    async with _process(settings, owning) as process, anyio.create_task_group() as tasks:
+    async with (
+        _process(settings, owning, makes="supervisor" in parts) as process,
+        anyio.create_task_group() as tasks,
+    ):
         heard: list[int] = []
         tasks.start_soon(_stop_on_signal, process.stop, heard, tasks.cancel_scope)
         await _run_parts(process, parts, grace, ready)
@@ -193,14 +200,29 @@ async def _watch_host(settings: Settings) -> NoReturn:
 # --- the process ------------------------------------------------------------------------------
 
 
+def with_secret(settings: Settings) -> Settings:
+    """The settings with the swarm's secret, which is made where nobody has made it yet. May be repeated."""
+    if settings.secret is not None:
+        return settings
+    if settings.secret_file is None:
+        secret_files.make(settings.data)
+    secret = secret_files.read(
+        settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None
+    )
+    return replace(settings, secret=secret)
+
+
 @asynccontextmanager
-async def _process(settings: Settings, owning: Owning) -> AsyncIterator[_Process]:
+async def _process(settings: Settings, owning: Owning, *, makes: bool = True) -> AsyncIterator[_Process]:
+    """What a process stands on. With `makes` it is one that may make the swarm where there is none yet."""
     declared = declarations.load(settings.policies, settings.channels)
     async with AsyncExitStack() as stack:
         target, is_guest = await _server(settings, stack, owning)
         client = await _connected(target)
         stack.push_async_callback(client.aclose)
-        store = RedisStore(client, settings.namespace)
+        secret = with_secret(settings).secret
+        assert secret is not None
+        store = RedisStore(client, settings.namespace, secret.encode())
         clock = SystemClock()
         host = HostId(clock.new_id("h"))
         bell = Bell(client, store.keys)
@@ -210,7 +232,7 @@ async def _process(settings: Settings, owning: Owning) -> AsyncIterator[_Process
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
-        await store.check_schema()
+        await _made(store, makes=makes)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(switchboard.run)
@@ -223,7 +245,7 @@ async def _process(settings: Settings, owning: Owning) -> AsyncIterator[_Process
 
 
 def _switchboard(bell: Bell, store: RedisStore, host: HostId) -> Switchboard:
-    own = Channel(f"_wake:{host}")
+    own = wake_channel(host)
 
     async def wake() -> None:
         await store.pipe.execute("PUBLISH", store.keys.channel(own), "")
@@ -268,6 +290,21 @@ async def _connected(target: str | Path) -> Redis:
             await anyio.sleep(0.5)
 
 
+async def _made(store: RedisStore, *, makes: bool) -> None:
+    """A worker that starts before the first supervisor of all waits for it: it may not make the swarm itself."""
+    deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
+    while not await store.check_schema(makes=makes):
+        if anyio.current_time() > deadline:
+            raise StoreUnavailableError(
+                f"no supervisor has ever led the swarm {store.keys.namespace}",
+                hint="start one: `swarmd supervisor`",
+            )
+        if not told:
+            log.warning("waiting for a first supervisor")
+            told = True
+        await anyio.sleep(0.5)
+
+
 async def _stop_on_signal(stop: anyio.Event, heard: list[int], scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
@@ -288,25 +325,51 @@ async def _run_parts(
             hint="give both the same SWARMD_POLICIES and SWARMD_CHANNELS",
         )
     async with AsyncExitStack() as stack:
-        runs = []
-        if "worker" in parts:
-            runs.append((await _worker(process, grace, stack)).run)
-        if "supervisor" in parts:
-            runs.append(_supervisor(process, stack).run)
-        async with anyio.create_task_group() as tasks:
-            for run in runs:
-                tasks.start_soon(run)
-            if ready is not None:
-                ready()
+        worker = await _worker(process, grace, stack) if "worker" in parts else None
+        supervisor = await _supervisor(process, stack) if "supervisor" in parts else None
+        stack.enter_context(brake.present(process.settings.data, process.host))
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(_heed_brake, process, worker, supervisor)
+            async with anyio.create_task_group() as running:
+                for part in (worker, supervisor):
+                    if part is not None:
+                        running.start_soon(part.run)
+                if ready is not None:
+                    ready()
+            watching.cancel_scope.cancel()
 
 
-def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:
+async def _heed_brake(process: _Process, worker: Worker | None, supervisor: Supervisor | None) -> None:
+    """The halt of this data folder: it needs no server, and neither does the word that it is answered with."""
+    async for held in brake.watch(process.settings.data):
+        if supervisor is not None:
+            supervisor.is_braked = None if held is None else held.reason or "the brake was pulled"
+        if held is None:
+            if worker is not None:
+                await worker.release()
+            continue
+        log.warning("halted by the data folder's brake", reason=held.reason, by=held.by)
+        # A supervisor alone has no agents, and its word all the same: who halts must not wait for it in vain.
+        agents, busy = await worker.brake() if worker is not None else (0, {})
+        word = brake.Word(process.host, held.at, agents, busy)
+        try:
+            await anyio.to_thread.run_sync(brake.answer, process.settings.data, word)
+        except WorkspaceError as error:
+            log.warning("halted, but the word of it could not be given", why=error.what)
+
+
+async def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:
+    swarm = await process.store.identity(process.clock.new_id("s"))
+    archive = JournalFiles(process.settings.data / "journal", swarm)
+    # Without a folder for its anchors it says so at the start, and not when it comes to lead.
+    await anyio.to_thread.run_sync(archive.open)
     # What is published at the entrance is nowhere else until the supervisor has stored it.
     rings = process.rings(keeps=[MISSIONS])
     stack.push_async_callback(rings.aclose)
     return Supervisor(
-        process.store, rings, process.clock, process.declared, process.host, process.files, process.stop
-    )
+        process.store, rings, process.clock, process.declared, process.host, process.files, process.stop,
+        archive=archive,
+    )  # fmt: skip
 
 
 async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Worker:
@@ -338,6 +401,8 @@ async def _models(process: _Process) -> OpenModels:
     for role in process.declared.roles.values():
         if role.model:
             models.open(role.model)
+    for line in models.prices:
+        print(line, file=sys.stderr, flush=True)
     return models
 
 
@@ -355,7 +420,8 @@ async def _unfinished(process: _Process) -> set[MissionId]:
 
 async def _newest(process: _Process) -> dict[Channel, StreamId]:
     newest = {}
-    for channel in (BOARD_ROOM, JOURNAL, RESULTS):
+    # In the order in which they are read: a result last would be seen without what was journaled just before it.
+    for channel in (RESULTS, BOARD_ROOM, JOURNAL):
         last = await process.store.latest(channel, 1)
         newest[channel] = last[0].id if last else FIRST
     return newest

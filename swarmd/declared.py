@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from swarmd.core.privileges import covers
-from swarmd.core.rules import BoardRules, Declarations, Limits, Models, Persona, Role, Room
+from swarmd.core.rules import Acl, BoardRules, Declarations, Limits, Models, Persona, Role, Room
 from swarmd.errors import DeclarationError, UsageError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TITLE_CHARS_MAX: Final = 200
 SHOWN_CHARS_MAX: Final = 60  # of a value or key repeated in a fault
 
 _TEXTS: Final = ("constitution.md", "procedures.md", "handbook.md")
-_SETTINGS: Final = ("board.yaml", "limits.yaml", "models.yaml")
+_SETTINGS: Final = ("acl.yaml", "board.yaml", "limits.yaml", "models.yaml")
 _FOLDERS: Final = {"personas": ".md", "roles": ".yaml"}
 _README: Final = "README.md"
 _PROVIDERS: Final = ("openai", "builtin", "scripted")
@@ -52,20 +52,35 @@ _PRIVILEGES: Final = {
 _Note = Callable[[int, str, str], None]  # line, field, what is wrong
 
 
-def load(policies: Path | None = None, channels: Path | None = None) -> Declarations:
-    """Read and check everything; `None` is what swarmd ships.
+@dataclass(frozen=True, slots=True)
+class StoreNames:
+    """What `acl.yaml` may speak of: keys and channels of the store, without the namespace, `*` for an id.
+
+    The store says what there is; a process that renders no rules need not ask it.
+    """
+
+    keys: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+def load(
+    policies: Path | None = None, channels: Path | None = None, names: StoreNames | None = None
+) -> Declarations:
+    """Read and check everything; `None` is what swarmd ships. Without `names`, those in `acl.yaml` go unchecked.
 
     Raises `DeclarationError` with all faults of all files.
     """
     found = _Faults()
     files = _effective("policies", policies, found) | _effective("channels", channels, found)
-    return _declarations(files, found)
+    return _declarations(files, found, names)
 
 
-def faults(policies: Path | None = None, channels: Path | None = None) -> tuple[str, ...]:
-    """What is wrong, each as `file:line: field: what`; empty where nothing is."""
+def faults(
+    policies: Path | None = None, channels: Path | None = None, names: StoreNames | None = None
+) -> tuple[str, ...]:
+    """What is wrong, each as `file:line: field: what`; empty where nothing is. `names` as for `load`."""
     try:
-        load(policies, channels)
+        load(policies, channels, names)
     except DeclarationError as error:
         return error.faults
     return ()
@@ -533,7 +548,9 @@ def _persona_of(front: _Located, body: str, file: _File) -> Persona | None:
 # --- the whole --------------------------------------------------------------------------------
 
 
-def _declarations(files: Mapping[str, _File], found: _Faults) -> Declarations:
+def _declarations(
+    files: Mapping[str, _File], found: _Faults, names: StoreNames | None = None
+) -> Declarations:
     """Reads each file, then compares them. Raises `DeclarationError` where anything was noted."""
     constitution, procedures, handbook = (_prose(files.get(f"policies/{name}")) for name in _TEXTS)
     personas = {file.stem: _persona(file) for file in _below(files, "policies/personas/")}
@@ -542,11 +559,13 @@ def _declarations(files: Mapping[str, _File], found: _Faults) -> Declarations:
     board = _read(BoardRules, files.get("policies/board.yaml"))
     limits = _read(Limits, files.get("policies/limits.yaml"))
     models = _read(Models, files.get("policies/models.yaml"))
+    acl = _read(Acl, files.get("policies/acl.yaml"))
     known = _Known(tuple(personas), tuple(roles), tuple(rooms))
     _check_board(board, known)
     _check_limits(limits, known)
     _check_forbidden(limits, roles)
     _check_models(models)
+    _check_acl(acl, names)
     _check_named(roles, partial(_check_role, known=known))
     _check_named(rooms, partial(_check_room, known=known))
     if found.any:
@@ -555,6 +574,7 @@ def _declarations(files: Mapping[str, _File], found: _Faults) -> Declarations:
     assert board is not None
     assert limits is not None
     assert models is not None
+    assert acl is not None
     return Declarations(
         constitution=constitution,
         procedures=procedures,
@@ -566,6 +586,7 @@ def _declarations(files: Mapping[str, _File], found: _Faults) -> Declarations:
         models=models.model,
         rooms={name: room.model for name, room in rooms.items() if room},
         digest=_digest(files),
+        acl=acl.model,
     )
 
 
@@ -644,6 +665,52 @@ def _check_models(models: _Read | None) -> None:
     for name, line in providers.keys.items():
         if name not in _PROVIDERS:
             models.file.note(line, _field(("providers", name)), f"is unknown{_meant(name, _PROVIDERS)}")
+
+
+def _check_acl(acl: _Read | None, names: StoreNames | None) -> None:
+    if acl is None:
+        return
+    groups = list(acl.located.parts.get("commands", _Located(None, 1)).parts)
+    for role, declared in acl.located.parts.get("roles", _Located(None, 1)).parts.items():
+        for at, group in declared.parts.get("commands", _Located(None, 1)).parts.items():
+            if group.value not in groups:
+                what = f"there is no group of commands {_short(group.value)}"
+                acl.note(("roles", role, "commands", at), what + _meant(str(group.value), map(str, groups)))
+        if names is not None:
+            _check_acl_names(acl, str(role), declared, names)
+
+
+def _check_acl_names(acl: _Read, role: str, declared: _Located, names: StoreNames) -> None:
+    """A name that there is not grants nothing, and a key that nobody spoke of is granted to nobody."""
+    known = dict.fromkeys(("reads", "writes", "never"), names.keys)
+    known |= dict.fromkeys(("hears", "rings"), names.channels)
+    said = {one: _words_of(declared, one) for one in known}
+    for one, words in said.items():
+        for at, word in enumerate(words):
+            if word != "*" and not any(_is_within(word, name) for name in known[one]):
+                what = f"there is no {_short(word)}{_meant(word, known[one])}"
+                acl.note(("roles", role, one, at), what)
+    if not said["never"]:
+        return
+    touched = [*said["reads"], *said["writes"]]
+    for at, word in enumerate(said["never"]):
+        if any(_is_within(word, other) for other in touched):
+            acl.note(("roles", role, "never", at), f"{_short(word)} is among what it reads or writes, too")
+    said_of = (*touched, *said["never"])
+    unsaid = [name for name in names.keys if not any(_is_within(name, word) for word in said_of)]
+    if unsaid:
+        acl.note(
+            ("roles", role), f"says nothing of {', '.join(unsaid)}: it reads, writes or never touches it"
+        )
+
+
+def _words_of(of: _Located, key: str) -> list[str]:
+    return [str(part.value) for part in of.parts.get(key, _Located(None, 1)).parts.values()]
+
+
+def _is_within(name: str, pattern: str) -> bool:
+    """Whether all that `name` stands for is what `pattern` stands for: `room:sob` is within `room:*`."""
+    return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
 
 
 def _check_role(role: _Read, known: _Known) -> None:

@@ -25,6 +25,10 @@ class NotFoundError(SwarmError):
     """What was named does not exist. Exit 3."""
 
 
+class RefusedError(SwarmError):
+    """The board, the law or a policy said no to what the operator asked. Exit 4."""
+
+
 class StoreUnavailableError(SwarmError):
     """Redis cannot be reached, or did not answer within the bound. Exit 5."""
 
@@ -51,3 +55,7 @@ class DeclarationError(SwarmError):
 
 class WorkspaceError(SwarmError):
     """A file cannot be read or written: absent, outside the workspace, a link, too large, disk full."""
+
+
+class ArchiveError(SwarmError):
+    """The journal's files cannot be written, or are not what they were: no supervisor starts without them."""

@@ -5,15 +5,20 @@ The store's methods are the atomic steps of the design: each is whole or nothing
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
+from swarmd.core.chain import Head
+from swarmd.core.envelope import Heard
+from swarmd.core.guards import Cut
 from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message
+from swarmd.core.messages import Message, Ring
 from swarmd.core.moves import Charter, Move
 from swarmd.core.names import AgentId, Channel, HostId, MissionId, Rule, StreamId
+from swarmd.core.replay import State
 from swarmd.core.rules import Declarations
+from swarmd.core.stalls import Standing
 from swarmd.core.swarm import Change, Host, Mission, Swarm
 
 # --- models -----------------------------------------------------------------------------------
@@ -66,6 +71,13 @@ class View:
     free: Mapping[str, int] = field(default_factory=dict)  # what its account has left, by kind
 
 
+# Bytes of an answer for each token of its limit. Of long texts, English has about 4.5 a token, code and JSON less,
+# Cyrillic 7, the scripts of India and Georgia up to 10: with eight, only an answer in one of those last is cut, from
+# four fifths of its limit on, as it would be at its limit. Two are enough for a short answer, where no more can be paid.
+ROOMY: Final = 8
+TIGHT: Final = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a model is asked. `shared` is the same for many calls and comes first (prompt caches)."""
@@ -76,19 +88,38 @@ class Prompt:
     functions: tuple[str, ...]  # keys of `MOVE_TYPES` that may be answered now
     output_tokens_max: int
     view: View
+    bytes_per_token: int = ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the server counted them, or an upper bound where it did not say (`is_assumed`)."""
+    """What an attempt took as the server counted it, or an upper bound where it did not say (`is_assumed`).
+
+    `calls` are the requests that were made for it. `cost` is in micro-dollars, rounded up for each request;
+    `None` where the price of the model is not known.
+    """
 
     tokens_in: int
     tokens_out: int
     is_assumed: bool = False
+    calls: int = 1
+    cost: int | None = 0
 
     @property
     def tokens(self) -> int:
         return self.tokens_in + self.tokens_out
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.is_assumed or other.is_assumed,
+            self.calls + other.calls,
+            None if self.cost is None or other.cost is None else self.cost + other.cost,
+        )
+
+
+NOTHING: Final = Usage(0, 0, calls=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +156,16 @@ class Model(Protocol):
     @property
     def is_language_model(self) -> bool: ...
 
-    def bound(self, prompt: Prompt) -> int:
-        """Upper bound of the tokens that one attempt can use: bytes of the prompt + output limit."""
+    def bound(self, prompt: Prompt) -> Usage:
+        """The most that one attempt can take; what it settles may be beyond that only as far as one piece of a
+        stream reaches, or as a server claims."""
 
-    async def attempt(self, prompt: Prompt) -> Answered | Failed:
-        """One attempt, no retry inside, bounded by the adapter's own time-outs."""
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = ...) -> Answered | Failed:
+        """One attempt, no retry inside, bounded by the adapter's own time-outs.
+
+        `sending` is called before anything leaves that may have to be paid for: one that is cancelled
+        earlier has cost nothing.
+        """
 
     async def aclose(self) -> None: ...
 
@@ -208,10 +244,19 @@ class Begin:
     kind: str
     account: str
     segments: tuple[str, ...]  # the path, and for a seat the mission it serves
-    privileges: tuple[str, ...] = ()  # any one of these suffices; none: not asked
-    tokens: int = 0
-    calls: int = 0
+    targets: tuple[str, ...]  # further targets of stops that hold the agent
+    privileges: tuple[tuple[str, ...], ...] = ()  # of each, any one path suffices; none: not asked
+    amounts: Mapping[str, int] = field(default_factory=dict)  # to reserve, by kind
     batch: str = "{}"  # the positions this turn answers up to: kept from the first step on
+    within_seconds: float = 0.0  # so long it may take by its own bounds; what takes longer is shown as stuck
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a call has used of what was reserved for it, by kind; an upper bound where it is assumed."""
+
+    amounts: Mapping[str, int]
+    is_assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +277,9 @@ class RefusedByStore:
 
     rule: Rule
     detail: str
+    output: int | None = (
+        None  # of a turn's outputs the one that may not be; without it the turn may be committed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +290,20 @@ class Resumed:
     memory: str
     positions: Mapping[Channel, StreamId]
     batch: Mapping[Channel, StreamId]  # of a turn that began and was not committed; empty where none
+    heard: Heard  # up to its positions
+    guard: str = ""  # `guards.Guard`, as text
+    is_done: bool = False  # it has reported its task as done, and was given nothing since
+    taint: tuple[str, ...] = ()  # what it has ever read that nobody vouches for (`core.taint`)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedMail:
+    """What a host refused on one channel by one rule since it last said so. `first` is empty of rings."""
+
+    channel: Channel
+    rule: Rule
+    first: StreamId
+    count: int
 
 
 class WorkerStore(Protocol):
@@ -269,7 +331,9 @@ class WorkerStore(Protocol):
 
     async def begin(self, hold: Hold, begin: Begin, at: str) -> Begun | EndedBefore | RefusedByStore: ...
 
-    async def end(self, hold: Hold, begin: Begin, result: str, usage: Usage, at: str) -> None:
+    async def end(
+        self, hold: Hold, begin: Begin, result: str, used: Used, warn_percent: int, at: str
+    ) -> None:
         """Store the result and settle, even where the agent was fenced or moved meanwhile."""
 
     async def commit(
@@ -278,7 +342,14 @@ class WorkerStore(Protocol):
 
     async def post(self, channel: Channel, message: Message, key: str = "") -> StreamId: ...
 
-    async def read(self, channel: Channel, after: StreamId, count: int) -> list[Message]: ...
+    async def read(self, channel: Channel, after: StreamId, count: int) -> list[Message]:
+        """What is not authentic has the kind `unreadable`, and its place in the stream."""
+
+    def ring(self, channel: Channel, line: str) -> Ring | None:
+        """What rang, its message authentic; `None` where it is not."""
+
+    async def record_refused(self, host: HostId, refused: Sequence[RefusedMail], at: str) -> None:
+        """For the journal: what was not taken as a message."""
 
     async def latest(self, channel: Channel, count: int) -> list[Message]:
         """The newest messages, oldest first."""
@@ -293,10 +364,17 @@ class Turn:
 
     number: int
     segments: tuple[str, ...]
+    targets: tuple[str, ...]
+    privileges: Mapping[Channel, str]  # what posting on a channel takes, where it takes one
     positions: Mapping[Channel, StreamId]
     memory: str
     outputs: tuple[tuple[Channel, Message], ...]
     hops: int
+    heard: Mapping[str, str] = field(default_factory=dict)  # by this turn's mail
+    guard: str = ""
+    is_done: bool = False
+    cuts: tuple[Cut, ...] = ()  # what the bus did not carry of it: facts for the journal
+    taint: tuple[str, ...] = ()
 
 
 class Rings(Protocol):
@@ -307,6 +385,64 @@ class Rings(Protocol):
 
     async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:
         """The next ring; `gap` after a silent reconnect; `None` when nothing rang for so long."""
+
+
+# --- the archive: the journal outside the store -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the archive holds: the last anchor; where that says that the store lost entries, the lost head; whether
+    the last supervisor stopped in order; and the last entry that is sealed in a segment (0: none)."""
+
+    anchor: Head
+    lost: Head | None
+    is_stopped: bool
+    sealed: int
+    sealed_id: StreamId
+
+
+AnchorKind = Literal["started", "anchor", "stopped"]
+
+
+class Archive(Protocol):
+    """Files beside the store: signed anchors, and the sealed segments of the journal. Its methods block.
+
+    All raise `ArchiveError` where the files cannot be written or are not what they were.
+    """
+
+    def open(self) -> Kept:
+        """Read anew, ready to be written; the signing key is made where there is none."""
+
+    def anchor(self, head: Head, at: str, kind: AnchorKind = "anchor") -> None:
+        """Signed and on the disk when it returns. A plain one at or before the last anchor is not written.
+
+        Between `stopped` and the next `started` nobody may write in the journal.
+        """
+
+    def recover(self, continues: Head, lost: Head, at: str) -> None:
+        """As an anchor: the store ends before the last one, and the journal goes on after `continues`.
+
+        Segments with entries that are lost are put aside.
+        """
+
+    def seal(self, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> Sealing:
+        """Take the next entries of the journal, and seal each segment that is full."""
+
+    def state(self) -> State:
+        """A copy of the state after the last entry that was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What came of it. The store need not keep entries before `keep_from`, where that is told.
+
+    `broken` is not empty while entries are put aside: one did not follow, and an entry that states all anew is
+    waited for.
+    """
+
+    keep_from: StreamId | None = None
+    broken: str = ""
 
 
 # --- the store: the supervisor's side -------------------------------------------------------------
@@ -337,6 +473,17 @@ class SupervisorStore(Protocol):
 
     async def accounts(self, ids: Collection[str], amount: str) -> dict[str, dict[str, int]]: ...
 
+    async def standings(self, ids: Sequence[AgentId]) -> dict[AgentId, Standing]: ...
+
+    async def stated_accounts(self, ids: Collection[str], facts_after: StreamId | None = None) -> Stated:
+        """Whole accounts and the facts that made them so, at one moment."""
+
+    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, list[str]]]:
+        """The journal's entries after that one, as their flat fields."""
+
+    async def trim_journal(self, before: StreamId) -> None:
+        """Drop the entries before that one: they are sealed in segments."""
+
     async def commit_changes(
         self,
         token: str,
@@ -344,14 +491,28 @@ class SupervisorStore(Protocol):
         changes: Sequence[Change],
         positions: Mapping[Channel, StreamId],
         facts_until: StreamId | None = None,
+        heard: Mapping[str, str] | None = None,
+        unheard: Sequence[str] = (),
     ) -> Literal["done", "short"]:
-        """Raises `NotLeadingError` where another leads or this memory is behind."""  # fmt: skip
+        """`heard` is kept with the positions, `unheard` no longer.
+
+        Raises `NotLeadingError` where another leads or this memory is behind.
+        """
 
     async def due(self, now: float, count: int) -> list[tuple[str, str]]:
         """Records whose retention is over: `agent` or `mission`, and the id."""
 
     async def forget(self, what: str, id: str, channels: Sequence[Channel]) -> None:
         """Delete a record and these channels. May be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """Accounts as they lie, by id (absent where there is none), the last fact that they hold, and those asked for."""
+
+    rows: Mapping[str, Mapping[str, str]]
+    facts_until: StreamId
+    facts: Sequence[tuple[StreamId, Mapping[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,3 +526,4 @@ class Loaded:
     lost: Mapping[Channel, StreamId] = field(
         default_factory=dict
     )  # inputs that end before their position, and where
+    heard: Heard = field(default_factory=Heard)

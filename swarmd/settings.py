@@ -26,6 +26,7 @@ _MODEL: Final = re.compile(r"openai(?::\S+)?|builtin|[a-z][a-z0-9_]*:\S.*")
 
 _ENVIRONMENT: Final = {
     "redis_url": "REDIS_URL",
+    "redis_password_file": "REDIS_PASSWORD_FILE",
     "openai_api_key": "OPENAI_API_KEY",
     "openai_api_key_file": "OPENAI_API_KEY_FILE",
     "openai_base_url": "OPENAI_BASE_URL",
@@ -35,6 +36,7 @@ _ENVIRONMENT: Final = {
     "policies": "SWARMD_POLICIES",
     "channels": "SWARMD_CHANNELS",
     "knowledge": "SWARMD_KNOWLEDGE",
+    "secret_file": "SWARMD_SECRET_FILE",
 }
 _FLAGS_ONLY: Final = ("log_level", "log_format")
 
@@ -58,6 +60,8 @@ class Settings:
     knowledge: Path | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
+    secret_file: Path | None = None
+    secret: str | None = field(default=None, repr=False)  # read by the parts that seal, not here
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **flags: str | Path | None) -> Settings:
@@ -69,9 +73,7 @@ class Settings:
         said = _Said(environ, flags)
         return cls(
             data=said.data(),
-            redis_url=said.matching(
-                "redis_url", _REDIS_URL, "redis://HOST:PORT/DB, rediss:// or unix://PATH"
-            ),
+            redis_url=said.redis_url(),
             openai_api_key=said.key(),
             openai_base_url=said.matching("openai_base_url", _BASE_URL, "http://HOST:PORT/v1 or https://…"),
             model=said.matching("model", _MODEL, "builtin, or PROVIDER:NAME as in openai:gpt-5-mini"),
@@ -82,12 +84,13 @@ class Settings:
             knowledge=said.folder("knowledge"),
             log_level=said.one_of("log_level", get_args(LogLevel), "info"),
             log_format=said.one_of("log_format", get_args(LogFormat), "auto"),
+            secret_file=said.path("secret_file"),
         )
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be shown; `swarmd.logs` masks them."""
-        return (self.openai_api_key,) if self.openai_api_key else ()
+        return tuple(value for value in (self.openai_api_key, self.secret) if value)
 
 
 class _Said:
@@ -137,6 +140,10 @@ class _Said:
             raise UsageError(f"{self.label(name)}: {path} is not a folder", hint="name an existing folder")
         return path
 
+    def path(self, name: str) -> Path | None:
+        value = self.value(name)
+        return None if value is None else self._path(name, value)
+
     def data(self) -> Path:
         """It need not exist: the embedded server makes it."""
         value = self.value("data")
@@ -146,11 +153,29 @@ class _Said:
         # The XDG specification has relative paths ignored.
         return Path(state if state.startswith("/") else self._home() / ".local/state") / "swarmd"
 
+    def redis_url(self) -> str | None:
+        """The address, with the password of its file where it names none itself."""
+        url = self.matching("redis_url", _REDIS_URL, "redis://HOST:PORT/DB, rediss:// or unix://PATH")
+        if url is None or self.value("redis_password_file") is None:
+            return url
+        scheme, _, rest = url.partition("://")
+        login, at, place = rest.partition("@") if "@" in re.split("[/?]", rest)[0] else ("", "", rest)
+        if at and ":" in login:
+            return url
+        password = self._secret("redis_password_file", "password")
+        if password is None:
+            raise UsageError(
+                f"{self.label('redis_password_file')}: the file is empty",
+                hint="`swarmd acl --generate DIR` makes a password for each user",
+            )
+        from urllib.parse import quote
+
+        return f"{scheme}://{login}:{quote(password, safe='')}@{place}"
+
     def key(self) -> str | None:
         key = self.value("openai_api_key")
-        path = self.value("openai_api_key_file")
-        if key is None and path is not None:
-            key = self._first_line(path)
+        if key is None:
+            key = self._secret("openai_api_key_file", "key")
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
             raise UsageError(
                 "the API key holds a space or a character that no HTTP header may hold",
@@ -158,15 +183,18 @@ class _Said:
             )
         return key
 
-    def _first_line(self, path: str) -> str | None:
+    def _secret(self, name: str, what: str) -> str | None:
         """An empty file is no key: a container mounts its secret whether there is one or not."""
+        path = self.value(name)
+        if path is None:
+            return None
         try:
-            return self._path("openai_api_key_file", path).read_text(encoding="utf-8").strip() or None
+            return self._path(name, path).read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(
-                f"{self.label('openai_api_key_file')}: cannot read {path}: {reason}",
-                hint="name a readable file that holds the key alone",
+                f"{self.label(name)}: cannot read {path}: {reason}",
+                hint=f"name a readable file that holds the {what} alone",
             ) from error
 
     def _path(self, name: str, value: str) -> Path:

@@ -8,10 +8,13 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from swarmd.adapters.embedded import EmbeddedServer
+
+SECRET: Final = b"what the processes of these tests hold"
 
 _numbers = itertools.count(1)
 

@@ -35,6 +35,8 @@ Fault = Literal[
     "disconnect",  # closed before the first byte
     "length",  # finish_reason `length`
     "endless",  # more and more text, whatever limit was sent
+    "endless_counted",  # likewise, and the usage so far with each piece
+    "early_usage",  # half a stream whose first piece says what the prompt was, then closed
     "error_in_stream",  # an error object where a piece should be
     "bad_piece",  # a piece of the stream that is no JSON
     "malformed",  # arguments, or content, that are no JSON
@@ -63,6 +65,7 @@ class ServerReply:
     text: str = ""
     fault: Fault | None = None
     usage: tuple[int, int] | None = (100, 20)
+    details: Json | None = None  # `prompt_tokens_details` of the usage
 
 
 Brain = Callable[[Json], ServerReply]
@@ -91,6 +94,7 @@ class OpenAIServer:
     models: Sequence[str] = ("test-model",)
     delay: float = 0.0  # seconds before each answer
     piece_bytes: int = 0  # size of the HTTP chunks that a stream is split into; 0: one per piece
+    endless_piece: Json = field(default_factory=lambda: {"content": "and more "})
     retry_after: str = "0"
     port: int = 0
     log: Path | None = None  # where each chat request is appended as a JSON line
@@ -207,7 +211,7 @@ class OpenAIServer:
         elif fault == "hang":
             await _until_closed(reader)
         else:
-            answer = _Answer(body, reply, fault, self.calls_tools)
+            answer = _Answer(body, reply, fault, self.calls_tools, self.endless_piece)
             if body.get("stream") and fault != "not_streamed":
                 await self._stream(answer, reader, writer)
             else:
@@ -229,7 +233,7 @@ class OpenAIServer:
             await writer.drain()
             # A drain below the high-water mark does not give way, and the reader shares this loop.
             await asyncio.sleep(0)
-        if answer.fault == "cut":
+        if answer.fault in ("cut", "early_usage"):
             raise _HangUpError
         if answer.fault == "hang_midway":
             await _until_closed(reader)
@@ -302,6 +306,7 @@ class _Answer:
     reply: ServerReply
     fault: Fault | None
     calls_tools: bool
+    endless_piece: Json
 
     def whole(self) -> Json:
         content, calls = self._content(), self._calls()
@@ -313,8 +318,17 @@ class _Answer:
 
     def events(self) -> Iterator[bytes]:
         if self.fault == "endless":
-            yield from (_event({"content": "and more "}) for _ in range(100_000))
+            yield from (_event(self.endless_piece) for _ in range(100_000))
+        if self.fault == "endless_counted":
+            for count in range(1, 100_000):
+                yield _event(
+                    self.endless_piece, usage={"prompt_tokens": 100, "completion_tokens": 50 * count}
+                )
         deltas = list(self._deltas())
+        if self.fault == "early_usage":
+            yield _event(deltas[0], usage={"prompt_tokens": 100, "completion_tokens": 1})
+            yield from (_event(delta) for delta in deltas[1 : len(deltas) // 2 + 1])
+            return
         if self.fault in ("cut", "hang_midway"):
             yield from (_event(delta) for delta in deltas[: len(deltas) // 2 + 1])
             return
@@ -386,7 +400,9 @@ class _Answer:
         if self.fault == "no_usage" or self.reply.usage is None:
             return {}
         tokens_in, tokens_out = self.reply.usage
-        counted = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+        counted: Json = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+        if self.reply.details is not None:
+            counted["prompt_tokens_details"] = self.reply.details
         return {"usage": {**counted, "total_tokens": tokens_in + tokens_out}}
 
 
@@ -394,9 +410,9 @@ def _split(text: str, size: int = 24) -> Iterator[str]:
     return (text[start : start + size] for start in range(0, len(text), size))
 
 
-def _event(delta: Json, finish: str | None = None) -> bytes:
+def _event(delta: Json, finish: str | None = None, usage: Json | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return _data({"object": "chat.completion.chunk", "choices": [choice]})
+    return _data({"object": "chat.completion.chunk", "choices": [choice], "usage": usage})
 
 
 def _data(value: Json) -> bytes:

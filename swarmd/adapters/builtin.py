@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise
@@ -32,6 +32,7 @@ from swarmd.adapters.retrieval import (
 )
 from swarmd.core.messages import Message
 from swarmd.core.moves import (
+    ActMotion,
     Argue,
     Charter,
     CharterMotion,
@@ -47,7 +48,7 @@ from swarmd.core.moves import (
     Think,
     Vote,
 )
-from swarmd.core.names import AgentState, Kind
+from swarmd.core.names import CLERK, AgentState, Kind, Rule
 from swarmd.errors import WorkspaceError
 from swarmd.ports import Answered, Call, Files, Prompt, Usage, View
 
@@ -95,10 +96,10 @@ class BuiltinModel:
     def is_language_model(self) -> bool:
         return False
 
-    def bound(self, prompt: Prompt) -> int:
-        return 0
+    def bound(self, prompt: Prompt) -> Usage:
+        return Usage(0, 0)
 
-    async def attempt(self, prompt: Prompt) -> Answered:
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered:
         listed = await self._listed(prompt.view)
         return Answered(moves=decide(prompt.view, listed), usage=Usage(0, 0), text=SPEECH)
 
@@ -336,6 +337,7 @@ _NEUTRAL: Final = {
     "reject": "The motion rejects the mission on {quotes} in {reports}.",
     "direct": "The motion sends work back: {reports} so far hold {quotes}. {gaps}.",
     "terminate": "The motion ends an agent while {reports} hold {quotes}. {gaps}.",
+    "act": "The motion answers a request for leave: an agent of a declared role, checked by the law. {gaps}.",
 }
 _MANNERS: Final = {"charter": _ON_CHARTER, "deliver": _ON_DELIVERY, "reject": _ON_REJECTION}
 
@@ -408,6 +410,11 @@ def _vote(view: View, call: Call) -> tuple[Any, str]:
             if quotes:
                 return "no", f"{_counted(quotes, 'cited sentence')} can be delivered"
             return "yes", "nothing that could be cited was found, and the motion says what is missing"
+        case "act":
+            notices = {said.data.get("approval") for said in view.room if said.sender == CLERK}
+            if motion.get("verb") == "approve" and motion.get("target") in notices:
+                return "yes", _CREATION
+            return "abstain", "rules and retrieval cannot judge this motion"
         case "direct":
             # How often work may be sent back is the clerk's to count.
             if any(_is_undone(str(report.get("text", ""))) for report in call.reports):
@@ -429,6 +436,10 @@ def _vote_on_charter(view: View, motion: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _review(view: View, call: Call) -> Propose:
     # In the order of the themes, as their names count them: who reported first is chance.
+    asked = _asked_for(view)
+    if asked:
+        motion = ActMotion(motion="act", verb="approve", target=asked[0], reason=f"{SPEECH}. {_CREATION}")
+        return Propose(move="propose", motion=motion)
     ordered = sorted(call.reports, key=lambda report: str(report.get("name", "")))
     reports = [(str(report.get("agent", "")), str(report.get("text", ""))) for report in ordered]
     undone = next((agent for agent, text in reports if _is_undone(text)), None)
@@ -442,6 +453,17 @@ def _review(view: View, call: Call) -> Propose:
         )  # fmt: skip
     cited = [(agent, text) for agent, text in reports if _quotes(text)]
     return _delivery(view, call, cited) if cited else _reject(_not_answered(view))
+
+
+_CREATION: Final = "the agent is of a declared role, and the law has checked what it is given"
+
+
+def _asked_for(view: View) -> list[str]:
+    """Creations that wait for the board's leave, by its clerk's word, and that no motion was about yet."""
+    put = {str((said.data.get("motion") or {}).get("target")) for said in view.room if said.sender == CLERK}
+    notices = [said.data for said in view.room if said.sender == CLERK and said.data.get("action") == "spawn"]
+    asked = [str(data["approval"]) for data in notices if data.get("rule") == Rule.APPROVAL_NEEDED]
+    return [id for id in asked if id not in put]
 
 
 def _delivery(view: View, call: Call, cited: Sequence[tuple[str, str]]) -> Propose:
@@ -739,6 +761,8 @@ def _spawned(view: View) -> dict[str, tuple[str, ...]]:
 def _answers(view: View) -> dict[str, str]:
     """What became of spawns: by key, the rule that refused it, or nothing where it was granted."""
     answers = [mail["data"] for mail in _mail(view) if mail["kind"] == Kind.ANSWER]
+    # What waits for leave is not answered yet.
+    answers = [data for data in answers if data.get("outcome") != "waiting"]
     return {str(data["key"]): str(data.get("rule") or "") for data in answers if "key" in data}
 
 

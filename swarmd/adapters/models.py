@@ -183,9 +183,13 @@ class OpenModels:
         self._files = files
         self._open: dict[str, Model] = {}
         self._pace: Pace | None = None
+        self.prices: list[str] = []  # a line for each model that is not of this process
 
     def open(self, spec: str = "") -> Model:
-        """The model of a role's `spec`, or the swarm's own where it names none."""
+        """The model of a role's `spec`, or the swarm's own where it names none.
+
+        Raises `UsageError` for one that cannot be meant, `RefusedError` for one whose price must be known.
+        """
         wanted = spec.strip() or self._choice.spec
         if wanted not in self._open:
             provider, name = parse(wanted)
@@ -206,6 +210,7 @@ class OpenModels:
 
     def _openai(self, name: str) -> Model:
         from swarmd.adapters.openai_model import OpenAIModel
+        from swarmd.adapters.prices import said_of, tariff_of
         from swarmd.adapters.ratelimit import Pace
 
         if not name:
@@ -214,9 +219,13 @@ class OpenModels:
         if self._pace is None:
             self._pace = Pace(per_minute=provider.calls_per_minute, at_once=provider.calls_at_once)
         base_url = self._choice.base_url or self._settings.base_url
+        spec = f"openai:{name}"
+        tariff = tariff_of(spec, base_url, self._models)
+        self.prices.append(said_of(spec, tariff))
         return OpenAIModel(
-            name, base_url=base_url, api_key=self._settings.api_key, provider=provider, pace=self._pace
-        )
+            name, base_url=base_url, api_key=self._settings.api_key, provider=provider, pace=self._pace,
+            tariff=tariff,
+        )  # fmt: skip
 
     def _builtin(self, name: str) -> Model:
         from swarmd.adapters.builtin import BuiltinModel

@@ -7,7 +7,15 @@ would be paid for without the ledger knowing; the runtime repeats an attempt and
 Two settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
 and Azure, whose reasoning models refuse the older name, and as `max_tokens` to everybody else, for
 many local servers know only that. Whether moves are tool calls or a JSON schema is the provider's
-`actions`; `probe` finds it out with one small call, whose usage is part of the first attempt's.
+`actions`; `probe` finds it out with one small call, which is part of the first attempt: that one
+reserves two calls, and settles those that were made.
+
+What is reserved, cut at and settled is one count. No text has more tokens than bytes, and nothing else
+bounds them without the model's own tokenizer; but an answer of as many tokens as were allowed has several
+bytes for each. So a reserve holds `bytes_per_token` of the prompt for every one that the model may write, and a stream is cut once so many bytes have come: whatever its tokenizer, a model that ignores its limit
+ends within the reserve, or beyond it by what the piece that passed it has above `PIECE_BYTES`. Where the
+server says what it counted, that is settled; where it does not, its bytes are, and at least the limit:
+thoughts that are not shown are paid too.
 """
 
 from __future__ import annotations
@@ -15,9 +23,10 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -26,24 +35,23 @@ import httpx2
 import openai
 
 from swarmd.adapters import openai_wire as wire
+from swarmd.adapters.prices import Tariff
 from swarmd.adapters.ratelimit import Pace
 from swarmd.core.rules import Provider
-from swarmd.ports import Answered, Failed, Prompt, Usage
+from swarmd.ports import NOTHING, Answered, Failed, Prompt, Usage
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
 DETAIL_CHARS_MAX: Final = 400
 QUOTE_CHARS_MAX: Final = 8_000
 RETRY_AFTER_MAX: Final = 3_600.0
 SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
-NOTHING: Final = Usage(0, 0)
 
 Why = Literal["malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected"]
 
-# The law cuts a stream that outruns its reserve (design §2.4). Tokens can't be counted without the
-# model's tokenizer; but no text has sixteen bytes a token over its whole length, short of a model
-# that went on past the limit it was given, or one that fills a schema with blanks for ever.
-BYTES_PER_TOKEN_MAX: Final = 16
-BYTES_BESIDE: Final = 1_024
+# A call of a function is names and braces too, in however few tokens it was written.
+BYTES_BESIDE: Final = 256
+# Reserved for the piece with which a stream is cut: an account is stopped for what is beyond its reserve,
+# and one stream that does not end is no reason to. Servers send a token or a line at a time.
+PIECE_BYTES: Final = 1_024
 
 # Bounds the memory that one answer can take, headers of stream pieces and error pages included:
 # about 600 bytes for each of the 200,000 output tokens that a role may be given at most.
@@ -58,11 +66,22 @@ class OpenAIModel:
     is_language_model: Final = True
 
     def __init__(
-        self, name: str, *, base_url: str, api_key: str, provider: Provider, pace: Pace | None = None
+        self,
+        name: str,
+        *,
+        base_url: str,
+        api_key: str,
+        provider: Provider,
+        pace: Pace | None = None,
+        tariff: Tariff | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`tariff` is `None` where the price is not known; `now` is asked for the price of the moment."""
         self._model = name
+        self._tariff = tariff
+        self._now = now
         self._key = wire.checked_key(api_key)
-        self._url = wire.checked_url(base_url or OPENAI_URL)
+        self._url = wire.checked_url(base_url or wire.OPENAI_URL)
         self._provider = provider
         self._pace = pace or Pace(per_minute=provider.calls_per_minute, at_once=provider.calls_at_once)
         self._mode: wire.Mode | None = None if provider.actions == "probe" else provider.actions
@@ -86,36 +105,43 @@ class OpenAIModel:
     def __repr__(self) -> str:
         return f"OpenAIModel({self.name!r}, {urlsplit(self._url).hostname!r})"
 
-    def bound(self, prompt: Prompt) -> int:
-        """Bytes of the request and the output limit; with the probe's, while that is still to come."""
+    def bound(self, prompt: Prompt) -> Usage:
+        """Bytes of the request and of the answer; with the probe's, while that is still to come."""
         if self._mode is not None:
             return self._bound_in(self._mode, prompt)
-        probe = wire.bytes_of(wire.probe_body(self._model, self._limit_field)) + wire.PROBE_OUTPUT_TOKENS
-        return probe + max(self._bound_in("tools", prompt), self._bound_in("schema", prompt))
+        limit = _Limit.of(wire.PROBE_OUTPUT_TOKENS, prompt.bytes_per_token)
+        probe = self._most(wire.probe_body(self._model, self._limit_field), limit)
+        modes = (self._bound_in("tools", prompt), self._bound_in("schema", prompt))
+        return probe + max(modes, key=lambda usage: usage.tokens)
 
-    def _bound_in(self, mode: wire.Mode, prompt: Prompt) -> int:
+    def _bound_in(self, mode: wire.Mode, prompt: Prompt) -> Usage:
         body = wire.request_body(self._model, prompt, mode, self._limit_field)
-        return wire.bytes_of(body) + prompt.output_tokens_max
+        return self._most(body, _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token))
 
-    async def attempt(self, prompt: Prompt) -> Answered | Failed:
+    def _most(self, body: wire.Json, limit: _Limit) -> Usage:
+        tokens_in, tokens_out = wire.bytes_of(body), limit.bytes + PIECE_BYTES
+        cost = self._tariff.most(self._now(), tokens_in, tokens_out) if self._tariff else None
+        return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
+
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
         if self._mode is not None:
-            return await self._ask(prompt, self._mode)
-        probed = await self._probe()
+            return await self._ask(prompt, self._mode, sending)
+        probed = await self._probe(prompt.bytes_per_token, sending)
         if isinstance(probed, Failed):
             return probed
-        outcome = await self._ask(prompt, probed.mode)
+        outcome = await self._ask(prompt, probed.mode, sending)
         # A server that turned the probe away because it knows no tools takes the schema. One that
         # turns that away as well has another reason (no such model yet), and is probed again.
         if probed.is_sure or not _is_rejected(outcome):
             self._mode = probed.mode
-        return replace(outcome, usage=_sum(probed.usage, outcome.usage))
+        return replace(outcome, usage=probed.usage + outcome.usage)
 
     async def aclose(self) -> None:
         await self._client.close()
 
     # --- the probe --------------------------------------------------------------------------
 
-    async def _probe(self) -> _Probed | Failed:
+    async def _probe(self, bytes_per_token: int, sending: Callable[[], None]) -> _Probed | Failed:
         """One caller probes and the others wait for what it finds, a failure included."""
         failed_before = self._failed_probes
         async with self._probing:
@@ -124,7 +150,7 @@ class OpenAIModel:
             if self._failed_probes != failed_before and self._last_failure is not None:
                 # Each of them probing in turn would wait out the same dead server once more.
                 return replace(self._last_failure, usage=NOTHING)
-            probed = await self._probe_once()
+            probed = await self._probe_once(bytes_per_token, sending)
             if isinstance(probed, Failed):
                 self._failed_probes += 1
                 self._last_failure = probed
@@ -132,26 +158,28 @@ class OpenAIModel:
                 self._mode = probed.mode
             return probed
 
-    async def _probe_once(self) -> _Probed | Failed:
+    async def _probe_once(self, bytes_per_token: int, sending: Callable[[], None]) -> _Probed | Failed:
         body = wire.probe_body(self._model, self._limit_field)
-        received = await self._request(body, wire.PROBE_OUTPUT_TOKENS)
+        limit = _Limit.of(wire.PROBE_OUTPUT_TOKENS, bytes_per_token)
+        received = await self._request(body, limit, sending)
         if isinstance(received, _NoAnswer):
             if received.is_about_tools:
                 return _Probed("schema", received.failed.usage, is_sure=False)
             if received.is_the_models:
                 return _Probed("schema", received.failed.usage, is_sure=True)
             return received.failed
-        usage = _usage(received, body, wire.PROBE_OUTPUT_TOKENS)
+        usage = self._used(received, body, limit)
         return _Probed("tools" if received.calls else "schema", usage, is_sure=True)
 
     # --- one request ------------------------------------------------------------------------
 
-    async def _ask(self, prompt: Prompt, mode: wire.Mode) -> Answered | Failed:
+    async def _ask(self, prompt: Prompt, mode: wire.Mode, sending: Callable[[], None]) -> Answered | Failed:
         body = wire.request_body(self._model, prompt, mode, self._limit_field)
-        received = await self._request(body, prompt.output_tokens_max)
+        limit = _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
+        received = await self._request(body, limit, sending)
         if isinstance(received, _NoAnswer):
             return received.failed
-        usage, text = _usage(received, body, prompt.output_tokens_max), received.text()
+        usage, text = self._used(received, body, limit), received.text()
         if received.refusal or received.finish == "content_filter":
             return Failed("refused", _refusal(received, prompt), usage, text=text)
         moves = wire.read_moves(received, prompt.functions)
@@ -159,7 +187,9 @@ class OpenAIModel:
             return Failed("malformed", moves.text, usage, text=text)
         return Answered(moves, usage, text)
 
-    async def _request(self, body: wire.Json, output_tokens_max: int) -> wire.Received | _NoAnswer:
+    async def _request(
+        self, body: wire.Json, limit: _Limit, sending: Callable[[], None]
+    ) -> wire.Received | _NoAnswer:
         """One HTTP request, at the provider's pace. Its clock starts when it is its turn."""
         async with AsyncExitStack() as stack:
             with anyio.move_on_after(self._provider.total_seconds) as queueing:
@@ -167,14 +197,15 @@ class OpenAIModel:
             if queueing.cancelled_caught:
                 waited = f"no place within {self._provider.total_seconds:g} s under the provider's own limit"
                 return _NoAnswer(Failed("rate_limited", waited, NOTHING))
-            return await self._exchange(body, output_tokens_max)
+            sending()
+            return await self._exchange(body, limit)
 
-    async def _exchange(self, body: wire.Json, output_tokens_max: int) -> wire.Received | _NoAnswer:
+    async def _exchange(self, body: wire.Json, limit: _Limit) -> wire.Received | _NoAnswer:
         received, clock = wire.Received(), _Deadlines(self._provider)
         fault: _Fault | None = None
         try:
             with clock.scope:
-                await self._receive(body, received, clock, output_tokens_max)
+                await self._receive(body, received, clock, limit)
         except _FaultyError as error:
             fault = error.fault
         except (
@@ -188,8 +219,8 @@ class OpenAIModel:
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.
             return received
-        fault = fault or _unfinished(received, clock, output_tokens_max)
-        usage = _usage(received, body, output_tokens_max) if fault.may_have_run else NOTHING
+        fault = fault or _unfinished(received, clock, limit)
+        usage = self._used(received, body, limit) if fault.may_have_run else Usage(0, 0)
         what = self._scrubbed(fault.what)
         return _NoAnswer(
             Failed(fault.why, what, usage, fault.retry_after, received.text()),
@@ -198,7 +229,7 @@ class OpenAIModel:
         )
 
     async def _receive(
-        self, body: wire.Json, received: wire.Received, clock: _Deadlines, output_tokens_max: int
+        self, body: wire.Json, received: wire.Received, clock: _Deadlines, limit: _Limit
     ) -> None:
         # The SDK's own `chat.completions.create` walks all messages against its types once more for
         # each call (three quarters of its time in a long turn); this is the same request without.
@@ -209,7 +240,6 @@ class OpenAIModel:
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
-        bytes_max = BYTES_PER_TOKEN_MAX * output_tokens_max + BYTES_BESIDE
         async with stream:
             if (kind := _content_type(stream.response)) != "text/event-stream":
                 received.take(await _whole(stream.response, kind))
@@ -217,10 +247,23 @@ class OpenAIModel:
             async for piece in stream:
                 clock.heard()
                 received.take(piece)
-                if received.text_bytes > bytes_max:
-                    raise _FaultyError(
-                        _Fault("cut", f"the answer outran its limit of {output_tokens_max} tokens")
-                    )
+                # A running count, where a server has one, is believed when it says that it is more.
+                if (
+                    max(received.text_bytes, received.counted.tokens_out if received.counted else 0)
+                    > limit.bytes
+                ):
+                    raise _FaultyError(_Fault("cut", f"the answer outran its reserve of {limit.bytes} bytes"))
+
+    def _used(self, received: wire.Received, body: wire.Json, limit: _Limit) -> Usage:
+        """As the server counted, be it beyond the reserve; else what it can have been at most."""
+        price, counted = self._tariff and self._tariff.at(self._now()), received.counted
+        if counted is not None and received.is_counted:
+            cost = price.of(counted) if price else None
+            return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
+        tokens_in = counted.tokens_in if counted else wire.bytes_of(body)
+        tokens_out = max(limit.tokens, received.text_bytes, counted.tokens_out if counted else 0)
+        cost = price.most(tokens_in, tokens_out) if price else None
+        return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
     def _scrubbed(self, text: str) -> str:
         """No key leaves this class in an error, whoever quoted it."""
@@ -230,6 +273,18 @@ class OpenAIModel:
 
 
 # --- what an attempt is made of ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """Of one answer: the tokens that the server is told, and the bytes at which we cut it."""
+
+    tokens: int
+    bytes: int
+
+    @classmethod
+    def of(cls, tokens: int, bytes_per_token: int) -> _Limit:
+        return cls(tokens, bytes_per_token * tokens + BYTES_BESIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,21 +391,6 @@ def _limit_field(url: str) -> str:
     return "max_completion_tokens" if is_openai else "max_tokens"
 
 
-def _usage(received: wire.Received, body: wire.Json, output_tokens_max: int) -> Usage:
-    """As the server counted; else an upper bound that stays within what was reserved."""
-    if received.tokens is not None:
-        return Usage(*received.tokens)
-    return Usage(wire.bytes_of(body), min(received.text_bytes, output_tokens_max), is_assumed=True)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.tokens_in + other.tokens_in,
-        one.tokens_out + other.tokens_out,
-        one.is_assumed or other.is_assumed,
-    )
-
-
 def _is_rejected(outcome: Answered | Failed) -> bool:
     return isinstance(outcome, Failed) and outcome.why == "rejected"
 
@@ -382,11 +422,11 @@ async def _whole(response: httpx2.Response, kind: str) -> Any:
     return answer
 
 
-def _unfinished(received: wire.Received, clock: _Deadlines, output_tokens_max: int) -> _Fault:
+def _unfinished(received: wire.Received, clock: _Deadlines, limit: _Limit) -> _Fault:
     if clock.scope.cancelled_caught:
         return _Fault("timeout", clock.passed())
     if received.is_at_limit:
-        return _Fault("cut", f"the answer reached its limit of {output_tokens_max} tokens unfinished")
+        return _Fault("cut", f"the answer reached its limit of {limit.tokens} tokens unfinished")
     return _Fault("cut", "the answer ended without its end")
 
 

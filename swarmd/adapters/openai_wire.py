@@ -7,6 +7,7 @@ them is valid; otherwise it becomes one short correction, written for the model 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,16 +19,21 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import ValidationError
 
 from swarmd.core.moves import MOVE_TYPES, MOVES_MAX, Move
+from swarmd.core.prices import Counted
 from swarmd.errors import UsageError
 from swarmd.ports import Prompt
 
 Mode = Literal["tools", "schema"]
 Json = dict[str, Any]
 
+OPENAI_URL: Final = "https://api.openai.com/v1"
 TEXT_CHARS_MAX: Final = 2_000  # of what a model wrote, in a record or a correction
 ERRORS_MAX: Final = 4  # in one correction: a model mends the first ones, a longer list distracts it
 PROBE_OUTPUT_TOKENS: Final = 1_000  # room for a reasoning model's thoughts before so small a call
 PROBE: Final = "say_ready"
+PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal", ".home.arpa")
+# More than any context holds. It keeps what a lying server says within what the ledger can add up.
+TOKENS_COUNTED_MAX: Final = 1_000_000_000
 # A grammar-constrained server (llama.cpp, Ollama) spells a repetition out and refuses, or crawls
 # under, one as large as a file list may be. What is not offered is still checked when it is read.
 REPETITION_MAX: Final = 32
@@ -79,6 +85,17 @@ def checked_key(key: str) -> str:
 def is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def is_private(url: str) -> bool:
+    """Whether the address can only be one of this machine's or its own network's."""
+    host = urlsplit(url).hostname or ""
+    try:
+        # Python also calls private what is only for documentation or benchmarks: no server is there.
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        # A name of one part is resolved by a hosts file or a container engine, never by the public DNS.
+        return "." not in host or host.endswith(PRIVATE_SUFFIXES)
 
 
 # --- asking -----------------------------------------------------------------------------------
@@ -241,12 +258,17 @@ class _CallPieces:
 
 @dataclass(slots=True)
 class Received:
-    """An answer as far as it has come. `text_bytes` counts all that the model generated."""
+    """An answer as far as it has come. `text_bytes` counts all that the model generated.
+
+    `counted` is the newest that the server said of its usage, and `is_counted` that this was of the whole
+    answer: some servers report a running count with each piece, or an empty one with the first.
+    """
 
     refusal: str = ""
     calls: list[_CallPieces] = field(default_factory=list)
     finish: str = ""
-    tokens: tuple[int, int] | None = None
+    counted: Counted | None = None
+    is_counted: bool = False
     text_bytes: int = 0
     _by_index: dict[int, _CallPieces] = field(default_factory=dict)
     _pieces: list[str] = field(default_factory=list)
@@ -268,21 +290,17 @@ class Received:
         """One piece of a stream, or a whole answer; raises `ValueError` for what is neither."""
         if not isinstance(piece, dict):
             raise ValueError("a piece of the answer is not an object")
-        self._take_usage(piece.get("usage"))
+        counted = _counted(piece.get("usage"))
+        self.counted = counted or self.counted
         for choice in _list(piece.get("choices"))[:1]:
             if not isinstance(choice, dict):
                 raise ValueError("a choice of the answer is not an object")
             self._take_delta(choice.get("delta") or choice.get("message") or {})
             finish = choice.get("finish_reason")
             self.finish = finish if isinstance(finish, str) and finish else self.finish
-
-    def _take_usage(self, usage: object) -> None:
-        if not isinstance(usage, dict):
-            return
-        tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        # No prompt is empty: a zero is a server that fills the field in without having counted.
-        if isinstance(tokens_in, int) and isinstance(tokens_out, int) and tokens_in > 0 <= tokens_out:
-            self.tokens = tokens_in, tokens_out
+        if counted is not None and self.finish:
+            # A text of no tokens was not counted, whatever the field says.
+            self.is_counted = counted.tokens_out > 0 or self.text_bytes == 0
 
     def _take_delta(self, delta: object) -> None:
         if not isinstance(delta, dict):
@@ -337,6 +355,30 @@ class Received:
         calls = [f"{call.name}({call.arguments})" for call in self.calls]
         written = "\n".join(part for part in (self.content.strip(), self.refusal, *calls) if part)
         return _encodable(written[:TEXT_CHARS_MAX])
+
+
+def _counted(usage: object) -> Counted | None:
+    """What a server says of its usage; nothing where it says it without having counted."""
+    if not isinstance(usage, dict):
+        return None
+    tokens_in, tokens_out = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+    # No prompt is empty: a zero is a server that fills the field in.
+    if not tokens_in or tokens_out is None:
+        return None
+    details = usage.get("prompt_tokens_details")
+    of_input = details if isinstance(details, dict) else {}
+    return Counted(
+        tokens_in,
+        tokens_out,
+        cached=_tokens(of_input.get("cached_tokens")) or 0,
+        stored=_tokens(of_input.get("cache_write_tokens")) or 0,
+    )
+
+
+def _tokens(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return min(value, TOKENS_COUNTED_MAX)
 
 
 def _list(value: object) -> list[Any]:

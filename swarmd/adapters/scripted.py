@@ -84,6 +84,7 @@ class Failure(Written):
 class Used(Written):
     tokens_in: int = Field(10, ge=0)
     tokens_out: int = Field(10, ge=0)
+    cost: int = Field(0, ge=0, description="micro-dollars")
 
 
 class Rule(Written):
@@ -141,12 +142,14 @@ class ScriptedModel:
     def name(self) -> str:
         return f"scripted:{self.source}"
 
-    def bound(self, prompt: Prompt) -> int:
+    def bound(self, prompt: Prompt) -> Usage:
         """The largest usage of any rule: what is declared there is what is charged."""
-        usages = [counted.rule.usage for counted in self._counted] or [Used()]
-        return max(20, *(usage.tokens_in + usage.tokens_out for usage in usages))
+        usages = [Used(), *(counted.rule.usage for counted in self._counted)]
+        tokens = max(usage.tokens_in + usage.tokens_out for usage in usages)
+        return Usage(tokens, 0, is_assumed=True, cost=max(usage.cost for usage in usages))
 
-    async def attempt(self, prompt: Prompt) -> Answered | Failed:
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+        sending()
         # Gives way once, as any real model does: code that relies on not being interrupted fails here.
         await anyio.lowlevel.checkpoint()
         for counted in self._counted:
@@ -164,7 +167,7 @@ class ScriptedModel:
 
 def _answer(counted: _Counted, prompt: Prompt) -> Answered | Failed:
     rule = counted.rule
-    usage = Usage(rule.usage.tokens_in, rule.usage.tokens_out)
+    usage = Usage(rule.usage.tokens_in, rule.usage.tokens_out, cost=rule.usage.cost)
     if rule.fail is not None:
         return Failed(rule.fail.why, rule.fail.detail, usage, rule.fail.retry_after)
     try:

@@ -12,21 +12,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
-from swarmd.adapters.redis.view import Bell, Record, View
+from swarmd.adapters.redis.view import Bell, Ledger, Record, View
 from swarmd.cli import draw
-from swarmd.cli.exits import Exit, RefusedError, TimedOutError, exit_of_mission
+from swarmd.cli.exits import Exit, TimedOutError, exit_of_mission
 from swarmd.cli.look import Sight, channel_named, named, note
 from swarmd.cli.text import amounts, plain
 from swarmd.core.messages import Message
 from swarmd.core.names import (
     JOURNAL,
     OPERATOR,
-    ORDERS,
     RESULTS,
     AgentId,
-    AgentState,
     Channel,
     Kind,
     MissionId,
@@ -34,9 +33,10 @@ from swarmd.core.names import (
     Rule,
     StreamId,
 )
-from swarmd.errors import NotFoundError, UsageError
+from swarmd.errors import NotFoundError, RefusedError, UsageError
 
 MISSION_BYTES_MAX: Final = 1_000_000
+_DOLLARS_MAX: Final = 1_000_000_000
 SWEEP_SECONDS: Final = 1.0
 _LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -115,25 +115,49 @@ def entrance_fields(
     return fields
 
 
-def budget_of(text: str) -> Any:
-    """`{"tokens": 50000}` or `tokens=50000,calls=100`; what the kinds may be is the mission's own law."""
-    hint = """it is JSON such as '{"tokens": 50000}', or tokens=50000,calls=100"""
+def budget_of(text: str, said: str = "--budget") -> Any:
+    """`{"tokens": 50000}` or `tokens=50000,usd=2.5`; what the kinds may be is the mission's own law.
+
+    `usd` is dollars, for people: it is told as `cost`, in millionths of them. `said` names the words in errors.
+    """
+    hint = """it is JSON such as '{"tokens": 50000}', or tokens=50000,calls=100,usd=2.5"""
     if text.lstrip().startswith("{"):
         try:
-            return json.loads(text)
+            found = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"--budget is not JSON: {error}", hint=hint) from error
-    parts = [part.partition("=") for part in text.split(",")]
-    if not all(equals and value.strip().isdecimal() for _, equals, value in parts):
-        raise UsageError(f"--budget {text!r} cannot be read", hint=hint)
-    return {kind.strip(): int(value) for kind, _, value in parts}
+            raise UsageError(f"{said} is not JSON: {error}", hint=hint) from error
+    else:
+        parts = [part.partition("=") for part in text.split(",")]
+        found = {kind.strip(): value.strip() for kind, _, value in parts}
+        if not all(value.isdecimal() or kind == "usd" for kind, value in found.items()):
+            raise UsageError(f"{said} {text!r} cannot be read", hint=hint)
+        found = {kind: value if kind == "usd" else int(value) for kind, value in found.items()}
+    if isinstance(found, dict) and "usd" in found:
+        if "cost" in found:
+            raise UsageError(f"{said} names the money twice, as usd and as cost", hint="keep one of them")
+        found["cost"] = _micro_dollars(found.pop("usd"), said)
+    return found
+
+
+def _micro_dollars(dollars: Any, said: str) -> int:
+    """Raises `UsageError` for what is no amount of dollars, or one finer than the ledger counts."""
+    try:
+        micro = Decimal(str(dollars)) * 1_000_000
+        if micro.is_finite() and 0 <= micro <= _DOLLARS_MAX * 1_000_000 and micro == int(micro):
+            return int(micro)
+    except ArithmeticError:  # no number, or one beyond all exponents
+        pass
+    raise UsageError(
+        f"{said}: usd is {str(dollars)[:40]!r}",
+        hint=f"dollars from 0 to {_DOLLARS_MAX:,}, with at most six decimals, such as usd=2.5",
+    )
 
 
 def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
     """The same id and content is the same mission; other content is told under another id, too late for us."""
     from swarmd.core.docket import RESERVED_IDS
 
-    if fields["id"] in RESERVED_IDS or view.agent(AgentId(fields["id"])):
+    if fields["id"] in RESERVED_IDS or view.is_agent(AgentId(fields["id"])):
         raise RefusedError(
             f"refused by {Rule.MISSION_INVALID.value}: {fields['id']} names somebody of the swarm",
             hint="choose another --id, or none",
@@ -188,8 +212,8 @@ def _result_of(view: View, id: MissionId) -> Record | None:
 def ended(sight: Sight, mission: Record) -> Exit:
     """Prints an ended mission's result and says how it ended."""
     state, reason, result = (mission.get(name, "") for name in ("state", "reason", "result"))
-    ledger = sight.view.ledgers([mission["id"]]).get(mission["id"], {})
-    spent = {kind: columns.get("spent", 0) for kind, columns in ledger.items() if kind != "agents"}
+    ledger = sight.view.ledgers([mission["id"]]).get(mission["id"], Ledger())
+    spent = {kind: n for kind, n in draw.spent_of(ledger).items() if kind != "agents"}
     if sight.as_json:
         sight.give(draw.mission_value(mission) | {"spent": spent})
     elif result and state == MissionState.DELIVERED:
@@ -203,97 +227,52 @@ def ended(sight: Sight, mission: Record) -> Exit:
 # --- orders -----------------------------------------------------------------------------------
 
 
-def order(verb: str, target: str, reason: str, id: str) -> Message:
+def order(verb: str, target: str, reason: str, id: str, **more: Any) -> Message:
+    """`more` are the order's other fields (`privilege`, `right`, `amounts`, `grace_s`)."""
     return Message(
         sender=OPERATOR,
         kind=Kind.ORDER,
         at=at_now(),
         to=target,
         text=reason,
-        data={"order": id, "verb": verb, "target": target, "reason": reason},
+        data={"order": id, "verb": verb, "target": target, "reason": reason, **more},
     )
 
 
 def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) -> Mapping[str, Any]:
-    """The journal's last word on the order. Raises `RefusedError` with the rule, or `TimedOutError`."""
-    reached = after
+    """The journal's last word on the order. Raises `RefusedError` with the rule, or `TimedOutError`.
+
+    `busy` has what was told meanwhile of those that ignore the end which the order brought them.
+    """
+    reached, segments, busy = after, set[str](), dict[str, str]()
     while True:
         for message in view.messages(JOURNAL, reached):
             reached = message.id
             data = message.data
+            if data.get("event") == "stuck" and data.get("segment") in segments:
+                busy[str(data.get("agent", ""))] = message.text.partition(": ")[2]
             if data.get("order") != order_id:
                 continue
             _raise_if_refused(message)
+            segments.add(str(data.get("segment", "")))
             if data.get("outcome") == "done":
-                return data
+                return {"busy": busy, **data}
         waiting.pause()
-
-
-def terminate(
-    sight: Sight, post: Post, waiting: Waiting, reference: str, reason: str, *, is_awaited: bool
-) -> Exit:
-    """Ends an agent and all below it; done only if every one of them was seen to end."""
-    found = named(sight.view, reference)
-    if found.is_mission:
-        raise UsageError(f"{found.id} is a mission", hint=f"swarmd cancel {found.id}")
-    agent = sight.view.agent(AgentId(found.id)) or {}
-    if agent.get("state") == AgentState.TERMINATED:
-        note(f"{found.id} was ended already")
-        return _outcome(sight, {"agent": found.id, "outcome": "done"} | _counts({}))
-    after, order_id = sight.view.last_id(JOURNAL), new_id("o")
-    post(ORDERS, order("terminate", found.id, reason, order_id), order_id)
-    if not is_awaited:
-        return _outcome(sight, {"agent": found.id, "order": order_id, "outcome": "ordered"})
-    data = await_order(sight.view, waiting, order_id, after)
-    return _outcome(sight, {"agent": found.id, "order": order_id, "outcome": "done"} | _counts(data))
-
-
-def _counts(data: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(data.get(name) or 0) for name in ("confirmed", "unconfirmed", "unreachable")}
-
-
-def _outcome(sight: Sight, value: Mapping[str, Any]) -> Exit:
-    """Says what was seen of an order: which of the agents that it ended were seen to end."""
-    counts = {name: value[name] for name in ("confirmed", "unconfirmed", "unreachable") if name in value}
-    what = value.get("agent") or value["mission"]
-    if sight.as_json:
-        sight.give(value)
-    elif counts:
-        print(f"{what}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-    else:
-        print(what)
-        note("ordered; what comes of it is told in the journal: swarmd tail journal")
-    # A kill never reports a success that nobody saw.
-    return Exit.FAILED if counts.get("unconfirmed") or counts.get("unreachable") else Exit.DONE
-
-
-def cancel(
-    sight: Sight, post: Post, waiting: Waiting, reference: str, reason: str, *, is_awaited: bool
-) -> Exit:
-    found = named(sight.view, reference)
-    mission = sight.view.mission(MissionId(found.id)) if found.is_mission else None
-    if mission is None:
-        raise NotFoundError(f"{found.id} is an agent", hint=f"swarmd terminate {found.id}")
-    if is_ended(mission.get("state", "")):
-        raise RefusedError(
-            f"mission {found.id} has ended already: {mission['state']}", hint=f"swarmd inspect {found.id}"
-        )
-    after, order_id = sight.view.last_id(JOURNAL), new_id("o")
-    post(ORDERS, order("cancel", found.id, reason, order_id), order_id)
-    if not is_awaited:
-        return _outcome(sight, {"mission": found.id, "order": order_id, "outcome": "ordered"})
-    data = await_order(sight.view, waiting, order_id, after)
-    # The order is answered when its subtree is gone; its account is closed and its result told just after.
-    while not is_ended(state := (sight.view.mission(MissionId(found.id)) or {}).get("state", "")):
-        waiting.pause()
-    value = {"mission": found.id, "order": order_id, "outcome": "done", "state": state}
-    return _outcome(sight, value | _counts(data))
 
 
 def _raise_if_refused(answer: Message) -> None:
     if answer.data.get("outcome") == "refused":
         detail = str(answer.data.get("detail") or answer.text)
-        raise RefusedError(f"refused by {answer.data.get('rule', 'the law')}: {detail}")
+        rule = str(answer.data.get("rule", "the law"))
+        raise OrderRefusedError(f"refused by {rule}: {detail}", rule)
+
+
+class OrderRefusedError(RefusedError):
+    """The law said no, by this rule."""
+
+    def __init__(self, what: str, rule: str) -> None:
+        super().__init__(what)
+        self.rule = rule
 
 
 def say(sight: Sight, post: Post, name: str, text: str) -> Exit:

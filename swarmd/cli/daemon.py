@@ -62,6 +62,7 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
 
     from swarmd import app, logs
 
+    settings = app.with_secret(settings)
     logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
     what = "swarmd" if len(parts) > 1 else next(iter(parts))
 
@@ -90,13 +91,14 @@ def run(
     """Does one mission in this process and prints its result alone."""
     from functools import partial
 
-    from swarmd import logs
+    from swarmd import app, logs
 
     text, files = run_request(mission, named, resume=resume)
     caps = act.budget_of(budget) if budget else {}
     if text:
         act.entrance_fields(text, None, budget, deadline, ())
     asked = Asked(text, files, caps, deadline, resume)
+    settings = app.with_secret(settings)
     # Asked of the stream itself: within the screen standard error is a stand-in that knows less of it.
     watcher = show.Watcher(Ink.of(sys.stderr, os.environ))
     with show.screen_of(sys.stderr, os.environ, is_quiet=quiet) as screen:

@@ -6,19 +6,23 @@ What is read, ordered and printed is in `look` and `act`; this holds the connect
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from swarmd.adapters import brake
 from swarmd.adapters.redis.connect import Target, connect_sync
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.view import ask, bell_of, view_of
-from swarmd.cli import act, look, reach
-from swarmd.cli.exits import Exit
+from swarmd.cli import act, govern, look, reach
+from swarmd.cli.exits import Exit, TimedOutError
 from swarmd.cli.look import Sight, note
 from swarmd.cli.text import Ink
+from swarmd.core.lineage import EVERYTHING
 from swarmd.core.messages import Message
 from swarmd.core.names import JOURNAL, MISSIONS, RESULTS, Channel, MissionId
 from swarmd.errors import StoreUnavailableError
@@ -37,8 +41,7 @@ class OrderVerb(Protocol):
         sight: Sight,
         post: act.Post,
         waiting: act.Waiting,
-        reference: str,
-        reason: str,
+        wish: govern.Wish,
         /,
         *,
         is_awaited: bool,
@@ -47,13 +50,19 @@ class OrderVerb(Protocol):
 
 @contextmanager
 def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
-    from swarmd.adapters.redis.posting import post_sync
+    """Posts, sealed as one operator's command. Raises `UsageError` or `StoreUnsuitableError` where this process
+    has no secret, or not the swarm's: before anything is sent that everybody would refuse.
+    """
+    from swarmd.adapters.redis.posting import operator_sealer, post_sync
+    from swarmd.adapters.secret import read
 
     keys = Keys(settings.namespace)
+    secret = read(settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None)
     with closing(connect_sync(target)) as wire:
+        sealer = operator_sealer(wire, keys, secret.encode())
 
         def post(channel: Channel, message: Message, key: str) -> str:
-            return post_sync(wire, keys, channel, message, key=key)
+            return post_sync(wire, keys, sealer, channel, message, key=key)
 
         yield post
 
@@ -61,8 +70,7 @@ def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
 def ordered(
     settings: Settings,
     verb: OrderVerb,
-    reference: str,
-    reason: str,
+    wish: govern.Wish,
     *,
     wait: bool,
     timeout: float | None,
@@ -75,7 +83,41 @@ def ordered(
         reach.bell_at(settings, target, JOURNAL) as bell,
         posting(settings, target) as post,
     ):
-        return verb(sight, post, act.Waiting.of(bell, timeout), reference, reason, is_awaited=wait)
+        return verb(sight, post, act.Waiting.of(bell, timeout), wish, is_awaited=wait)
+
+
+def halt_all(settings: Settings, reason: str, *, wait: bool, timeout: float, as_json: bool) -> Exit:
+    """Halts everything, by the data folder's brake and by an order: either alone is enough for what it reaches."""
+    held = govern.pull_brake(settings.data, reason, _user())
+    wish = govern.Wish("halt", EVERYTHING, reason)
+    try:
+        return ordered(settings, govern.stop, wish, wait=wait, timeout=timeout, as_json=as_json)
+    except StoreUnavailableError as away:
+        if held is None:
+            raise
+        return govern.tell_words(settings.data, held, timeout if wait else 0.0, away, as_json=as_json)
+    except TimedOutError:
+        if held is not None and not as_json:
+            govern.say_braked(govern.braked(settings.data, held))
+        raise
+
+
+def thaw(settings: Settings, wish: govern.Wish, *, wait: bool, timeout: float | None, as_json: bool) -> Exit:
+    """Of everything, the data folder's brake is released also where no server answers."""
+    verb = partial(govern.thaw, data=settings.data)
+    try:
+        return ordered(settings, verb, wish, wait=wait, timeout=timeout, as_json=as_json)
+    except StoreUnavailableError:
+        if wish.reference in ("all", EVERYTHING) and brake.release(settings.data):
+            note("the brake of the data folder is released; what the server holds stopped stays so")
+        raise
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def say(settings: Settings, channel: str, text: str, *, as_json: bool) -> Exit:
@@ -99,7 +141,7 @@ def submit(
     ):
         act.refuse_conflict(sight.view, fields)
         _store(settings, target, fields)
-        if not as_json and not sight.view.health().leader:
+        if not as_json and sight.view.leads() is False:
             note("stored; no supervisor leads yet, and one will take it up when it comes: `swarmd up`")
         if wait:
             note(f"mission {id_}")

@@ -15,6 +15,7 @@ from swarmd.core.names import MissionState
 from swarmd.errors import (
     DeclarationError,
     NotFoundError,
+    RefusedError,
     StoreUnavailableError,
     StoreUnsuitableError,
     SwarmError,
@@ -34,10 +35,6 @@ class Exit(IntEnum):
     EXHAUSTED = 8
     INTERRUPTED = 130
     TERMINATED = 143
-
-
-class RefusedError(SwarmError):
-    """The board, the law or a policy said no to what the operator asked. Exit 4."""
 
 
 class TimedOutError(SwarmError):

@@ -1,4 +1,4 @@
-"""The verbs that look: missions, tree, ps, inspect, tail, health. They read and print, and hold no rule.
+"""The verbs that look: missions, tree, ps, top, stops, inspect, tail, health. They read and print, and hold no rule.
 
 Data goes to standard output; that there is none, and what to do about it, to standard error.
 """
@@ -6,14 +6,15 @@ Data goes to standard output; that there is none, and what to do about it, to st
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from swarmd.adapters.redis.view import BATCH, Amounts, Bell, Health, Record, View, is_stream_id
+from swarmd.adapters.redis.view import BATCH, Bell, Health, Ledger, Record, View, is_stream_id
 from swarmd.cli import draw
 from swarmd.cli.exits import Exit
 from swarmd.cli.text import Ink, plain
@@ -30,7 +31,12 @@ from swarmd.core.names import (
     MissionId,
     StreamId,
 )
+from swarmd.core.privileges import Revocation, Right, live_holding
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from swarmd.adapters.brake import Brake
+    from swarmd.core.lineage import Agent
 
 # A lost ring costs this at most: the stream is read again even if nothing rang.
 SWEEP_SECONDS: Final = 1.0
@@ -71,7 +77,7 @@ def missions(sight: Sight) -> Exit:
     found = sight.view.missions()
     ledgers = sight.view.ledgers([mission["id"] for mission in found])
     if sight.as_json:
-        sight.give({"missions": [draw.mission_value(m, ledgers.get(m["id"], {})) for m in found]})
+        sight.give({"missions": [draw.mission_value(m, ledgers.get(m["id"], Ledger())) for m in found]})
     elif found:
         sight.say(draw.mission_lines(found, ledgers, sight.ink, now()))
     else:
@@ -86,7 +92,9 @@ def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
         return Exit.DONE
     ledgers = sight.view.ledgers([agent["id"] for agent in agents])
     if sight.as_json:
-        sight.give({"agents": [draw.agent_value(agent, ledgers.get(agent["id"], {})) for agent in agents]})
+        sight.give(
+            {"agents": [draw.agent_value(agent, ledgers.get(agent["id"], Ledger())) for agent in agents]}
+        )
     elif agents:
         sight.say(draw.agent_lines(agents, ledgers, sight.ink, now()))
     else:
@@ -103,7 +111,7 @@ def tree(sight: Sight, *, ended: bool) -> Exit:
     if not seats and not snapshot.missions:
         note("no swarm has run here yet; `swarmd up` starts one")
         return Exit.DONE
-    sight.say(draw.tree_lines(board, seats, sight.ink, ended=ended))
+    sight.say(draw.tree_lines(board, seats, sight.ink, ended=ended, now=now()))
     if not ended and not any(not branch.is_closed for branch in board.below):
         what = (
             "every mission has ended; `swarmd tree --all` shows them"
@@ -111,6 +119,39 @@ def tree(sight: Sight, *, ended: bool) -> Exit:
             else "no missions yet"
         )
         note(f'{what}; give one with `swarmd submit "…"`')
+    return Exit.DONE
+
+
+def top(sight: Sight, *, seconds: float, is_once: bool) -> Exit:
+    """The living by what they spent; on a terminal drawn anew every so often, until interrupted."""
+    while True:
+        snapshot = sight.view.snapshot()
+        board, seats = draw.grown(snapshot)
+        if sight.as_json:
+            found = draw.spenders(board, seats)
+            sight.give({"agents": [draw.agent_value(b.record, b.account) | {"spent": b.own} for b in found]})
+            return Exit.DONE
+        lines = draw.top_lines(board, seats, sight.ink, now())
+        if is_once or not sys.stdout.isatty():
+            sight.say(lines)
+            return Exit.DONE
+        rows = os.get_terminal_size(sys.stdout.fileno()).lines - 1
+        # Home, and each line's rest cleared, then what is below: nothing flickers as it would on a cleared screen.
+        print("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines[:rows]) + "\x1b[J", end="", flush=True)
+        time.sleep(seconds)
+
+
+def stops(sight: Sight, brake: Brake | None) -> Exit:
+    """All that is stopped, by whom and why; `brake` is the halt that the data folder itself holds."""
+    values = draw.stop_values(sight.view.marks())
+    if brake is not None:
+        values.append(draw.brake_value(brake))
+    if sight.as_json:
+        sight.give({"stops": values})
+    elif values:
+        sight.say(draw.stop_lines(values, sight.ink, now()))
+    else:
+        note("nothing is stopped")
     return Exit.DONE
 
 
@@ -157,13 +198,17 @@ def inspect(sight: Sight, reference: str) -> Exit:
 
 def _inspect_agent(sight: Sight, id: str) -> Exit:
     view, agent_id = sight.view, AgentId(id)
-    agent = view.agent(agent_id) or {}
+    agent, marks = view.agent(agent_id) or {}, view.marks()
     inner, children = view.inner(agent_id), view.children(agent_id)
-    ledger = view.ledgers([id]).get(id, {})
+    ledger = view.ledgers([id]).get(id, Ledger())
+    chain = view.chain(agent_id)
+    revocations = marks.revocations_on(agent)
+    rights = {name: _held(chain[-1:], right, revocations) for name, right in _RIGHTS.items()}
     if sight.as_json:
         value = draw.agent_value(agent, ledger) | {
             "children": children,
-            "privileges": list(inner.privileges),
+            **rights,
+            "revoked": [draw.revocation_value(mark) for mark in revocations],
             "positions": dict(inner.positions),
             "turn": inner.turn,
             "steps": {"begun": inner.steps_begun, "ended": inner.steps_ended},
@@ -171,7 +216,11 @@ def _inspect_agent(sight: Sight, id: str) -> Exit:
         sight.give({"agent": value})
         return Exit.DONE
     lines = _fields("agent", agent, sight.ink)
-    lines += _list("children", children, sight.ink) + _list("privileges", inner.privileges, sight.ink)
+    lines += _list("children", children, sight.ink)
+    for name, paths in rights.items():
+        lines += _list(name, paths, sight.ink)
+    lines += _list("revoked", [draw.revocation_line(mark, now()) for mark in revocations], sight.ink)
+    lines += _list("stopped by", draw.stop_words(marks.stops_on(agent), now()), sight.ink)
     lines += _list("positions", [f"{name}  {at}" for name, at in inner.positions.items()], sight.ink)
     if inner.turn:
         lines.append(f"turn: {plain(inner.turn)}")
@@ -181,15 +230,31 @@ def _inspect_agent(sight: Sight, id: str) -> Exit:
     return Exit.DONE
 
 
+_RIGHTS: Final[Mapping[str, Right]] = {"privileges": "use", "grants": "grant"}
+
+
+def _held(agents: Sequence[Agent], right: Right, marks: Sequence[Revocation]) -> list[str]:
+    """The paths over which it has the right now: what it was given, but for what was revoked."""
+    return [
+        held.path
+        for agent in agents
+        for held in agent.holdings(right)
+        if live_holding(held.path, right, [held], marks) is not None
+    ]
+
+
 def _inspect_mission(sight: Sight, id: str) -> Exit:
-    mission = sight.view.mission(MissionId(id)) or {}
-    ledger = sight.view.ledgers([id]).get(id, {})
+    marks = sight.view.marks()
+    mission = marks.of_mission(sight.view.mission(MissionId(id)) or {})
+    ledger = sight.view.ledgers([id]).get(id, Ledger())
     agents = [agent for agent in sight.view.agents(ended=True) if agent.get("mission") == id]
     if sight.as_json:
         value = draw.mission_value(mission, ledger) | {"agents": [agent["id"] for agent in agents]}
         sight.give({"mission": value})
         return Exit.DONE
     lines = _fields("mission", mission, sight.ink)
+    stops = [marks.stops[target] for target in mission["stopped"].split()]
+    lines += _list("stopped by", draw.stop_words(stops, now()), sight.ink)
     rows = [f"{agent['id']}  {agent.get('name', '')}  {agent.get('state', '')}" for agent in agents]
     sight.say(lines + _list("agents", rows, sight.ink) + _ledger(ledger, sight.ink))
     return Exit.DONE
@@ -199,14 +264,15 @@ def _fields(title: str, record: Record, ink: Ink) -> list[str]:
     lines = [ink.paint(f"{title} {plain(record.get('id', ''))}", "bold")]
     for name, text in record.items():
         value = draw.unpacked(name, text)
-        # Privileges are shown as a list, those that may be used now and not those that were given.
-        if name in ("id", "privileges") or value == "":
+        # Privileges are shown as lists, those that it has now and not those that were given.
+        if name in ("id", "privileges", "grants", "later", "stopped") or value == "":
             continue
         if isinstance(value, dict):
             lines.append(f"{plain(name)}:")
             lines += [f"  {plain(str(key))}: {_indented(inner)}" for key, inner in value.items() if inner]
         else:
-            lines.append(f"{plain(name)}: {_indented(text)}")
+            # A time is stored in seconds, and read as people write it.
+            lines.append(f"{plain(name)}: {_indented(value if name == 'deadline' else text)}")
     return lines
 
 
@@ -219,7 +285,7 @@ def _list(title: str, items: Sequence[str], ink: Ink) -> list[str]:
     return [ink.paint(f"{title}:", "bold"), *(f"  {plain(item)}" for item in items)] if items else []
 
 
-def _ledger(ledger: Amounts, ink: Ink) -> list[str]:
+def _ledger(ledger: Ledger, ink: Ink) -> list[str]:
     return (
         [ink.paint("ledger:", "bold"), *("  " + line for line in draw.ledger_lines(ledger))] if ledger else []
     )
@@ -317,7 +383,7 @@ def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
     if sight.as_json:
         sight.give(_health_value(state, findings, took))
     else:
-        leader = state.leader.partition(":")[2] or "none"
+        leader = state.leader.partition(":")[2] or ("unknown" if "leader" in state.unasked else "none")
         sight.say(
             [
                 f"{'healthy' if not findings else 'unhealthy'}: leader {plain(leader)}, "
@@ -326,6 +392,8 @@ def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
         )
         for finding in findings:
             note(f"finding: {finding}")
+        if state.unasked:
+            note(f"not asked, as this user of the server may not: {', '.join(sorted(state.unasked))}")
     return Exit.FINDINGS if findings else Exit.DONE
 
 
@@ -336,7 +404,9 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
         findings.append(f"the server holds schema {state.schema}, of another version of swarmd")
     if not state.writes:
         findings.append("the server cannot write to its disk: free some space")
-    if part in (None, "supervisor") and not state.leader:
+    if part in (None, "supervisor") and "leader" in state.unasked:
+        findings.append("this user of the server may not know who leads")
+    elif part in (None, "supervisor") and not state.leader:
         findings.append("no supervisor leads; `swarmd up` or `swarmd supervisor` starts one")
     elif part in (None, "supervisor") and not state.is_heard:
         # A leader that was killed holds its lease for some seconds; a new one hears the entrance a moment later.
@@ -362,6 +432,7 @@ def _health_value(state: Health, findings: Sequence[str], took: float) -> dict[s
         "leader": state.leader.partition(":")[2],
         "hosts": [{"id": id_, **facts} for id_, facts in state.hosts.items()],
         "hosts_lost": list(state.hosts_lost),
+        "unasked": sorted(state.unasked),
         "agents": state.agents_living,
         "missions_open": state.missions_open,
         "server_seconds": round(took, 4),

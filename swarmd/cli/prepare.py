@@ -17,8 +17,9 @@ from swarmd.settings import Settings
 def check(settings: Settings, *, as_json: bool) -> Exit:
     """Prints every fault of the declarations."""
     from swarmd import declared
+    from swarmd.cli.acl import store_names
 
-    faults = declared.faults(settings.policies, settings.channels)
+    faults = declared.faults(settings.policies, settings.channels, store_names())
     if as_json:
         print(json.dumps({"faults": list(faults)}, ensure_ascii=False))
     elif faults:

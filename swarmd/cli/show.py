@@ -25,7 +25,8 @@ FRAME_LINES_LEAST: Final = 6
 # Of the journal, what a watcher wants to see happen; the board's own entries repeat what its room said.
 _SHOWN_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "spawned": ("+", "green"), "fenced": ("!", "yellow"), "refused": ("x", "red"),
-    "reported": ("^", "blue"), "host gone": ("!", "red"),
+    "reported": ("^", "blue"), "host gone": ("!", "red"), "stalled": ("!", "yellow"),
+    "overdrawn": ("!", "red"), "stuck": ("!", "red"),
 }  # fmt: skip
 
 _SPOKEN: Final[Mapping[Kind, str]] = {

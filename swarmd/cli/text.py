@@ -66,9 +66,21 @@ def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
 def ago(at: str, now: datetime) -> str:
     """How long ago an ISO time was: `8s`, `5m`, `3h`, `2d`; empty for what is no time."""
     try:
-        seconds = max(0, int((now - datetime.fromisoformat(at)).total_seconds()))
+        return lasted((now - datetime.fromisoformat(at)).total_seconds())
     except (ValueError, TypeError):
         return ""
+
+
+def until(at: float, now: datetime) -> str:
+    """How long it is until then: `5m`, and `now` where that has passed; empty for 0, which is no time."""
+    if not at:
+        return ""
+    return lasted(at - now.timestamp()) if at > now.timestamp() else "now"
+
+
+def lasted(duration: float) -> str:
+    """So many seconds in the largest unit that fits, as `ago`."""
+    seconds = max(0, int(duration))
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= size:
             return f"{seconds // size}{unit}"
@@ -85,6 +97,7 @@ _STATE_STYLES: Final[Mapping[str, str]] = {
     "starting": "cyan", "live": "green", "frozen": "blue", "draining": "yellow", "terminated": "dim",
     "docketed": "dim", "debating": "cyan", "working": "green", "reviewing": "cyan",
     "delivered": "green", "rejected": "yellow", "failed": "red", "cancelled": "yellow", "exhausted": "red",
+    "busy": "green", "stalled": "yellow", "stuck": "red", "dead": "red", "unplaced": "cyan",
 }  # fmt: skip
 
 _GLYPHS: Final[Mapping[str, tuple[str, str]]] = {
@@ -133,8 +146,9 @@ class Ink:
         glyph = _GLYPHS.get(state, ("?", "?"))[0 if self.is_unicode else 1]
         return self.paint(f"{glyph} {word}", _STATE_STYLES.get(state, ""))
 
-    def word(self, state: str) -> str:
-        return self.paint(plain(state), _STATE_STYLES.get(state, ""))
+    def word(self, state: str, text: str = "") -> str:
+        """A state as word alone, or a text about it in its colour."""
+        return self.paint(plain(text or state), _STATE_STYLES.get(state, ""))
 
     def branches(self) -> tuple[str, str, str, str]:
         """Tee, corner, bar and gap of a drawn tree."""
@@ -163,11 +177,31 @@ def number(value: int) -> str:
     return f"{value / 1_000_000:.1f}M"
 
 
+# As people read them: what was used, what it cost, how often. Others, of a newer swarm, come after.
+_KINDS: Final = ("tokens", "cost", "calls", "tools", "agents")
+
+
+def in_order(kinds: Iterable[str]) -> list[str]:
+    return sorted(kinds, key=lambda kind: (_KINDS.index(kind) if kind in _KINDS else len(_KINDS), kind))
+
+
 def amounts(spent: Mapping[str, Any]) -> str:
-    """`12.4k tokens, 31 calls`; what is nothing is left out."""
+    """`12.4k tokens, 31 calls, $0.0031`; what is nothing is left out, but for the cost of what was used."""
     said = [
-        f"{number(int(value))} {plain(kind if value != 1 else kind.removesuffix('s'))}"
-        for kind, value in spent.items()
-        if value
+        f"{number(int(spent[kind]))} {plain(kind if spent[kind] != 1 else kind.removesuffix('s'))}"
+        for kind in in_order(spent)
+        if spent[kind] and kind not in ("cost", "unpriced")
     ]
+    if "cost" in spent and (said or spent["cost"] or spent.get("unpriced")):
+        said.append(money(spent))
     return ", ".join(said) or "nothing"
+
+
+def money(spent: Mapping[str, Any]) -> str:
+    """`$0.0031`; `unpriced` where no token's price was known, and `$0.0031 + unpriced` where some were."""
+    # Rounded up like the amounts themselves: what cost something never reads as nothing.
+    cost = -(-int(spent.get("cost", 0)) // 100)
+    known = f"${cost // 10_000}.{cost % 10_000:04d}"
+    if not spent.get("unpriced"):
+        return known
+    return f"{known} + unpriced" if cost else "unpriced"

@@ -6,14 +6,16 @@ Everything heavy is imported by the verb that needs it. Each verb returns its ex
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from swarmd.cli import look, reach
+from swarmd.cli import complete, look, reach
 from swarmd.cli.exits import Exit
-from swarmd.errors import UsageError
+from swarmd.cli.text import plain
+from swarmd.errors import StoreUnavailableError, UsageError
 from swarmd.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -47,7 +49,35 @@ Grace = Annotated[
     float,
     typer.Option("--grace", min=0, max=600, metavar="SECONDS", help="After SIGTERM, for turns under way."),
 ]
-Reference = Annotated[str, typer.Argument(metavar="ID", help="An id, a name, or the beginning of an id.")]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="An id, a name, or the beginning of an id.", autocompletion=complete.references
+    ),
+]
+AgentReference = Annotated[
+    str,
+    typer.Argument(
+        metavar="AGENT",
+        help="An agent's id, its name, or the beginning of its id.",
+        autocompletion=complete.agents,
+    ),
+]
+MissionReference = Annotated[
+    str,
+    typer.Argument(
+        metavar="MISSION", help="A mission's id, or the beginning of one.", autocompletion=complete.missions
+    ),
+]
+TARGET_HELP: Final = "An agent (with all below it), a mission, tier:N, room:NAME, tool:PRIVILEGE (what may be used under it), or all."
+TargetOf = Annotated[str, typer.Argument(metavar="TARGET", help=TARGET_HELP, autocompletion=complete.targets)]
+Privilege = Annotated[
+    str,
+    typer.Argument(metavar="PRIVILEGE", help="A path such as tool/file/write, or model/** for all below it."),
+]
+Right = Annotated[str, typer.Option("--right", metavar="RIGHT", help="use, grant (to hand it out) or both.")]
+Only = Annotated[bool, typer.Option("--only", help="The agent alone, and not those below it.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before everything is stopped or ended.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the journal.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 Timeout = Annotated[
@@ -62,7 +92,7 @@ Named = Annotated[
 ]
 MoreFiles = Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More files, as --files.")]
 Budget = Annotated[
-    str | None, typer.Option("--budget", metavar="JSON", help="Caps, such as tokens=50000,calls=100.")
+    str | None, typer.Option("--budget", metavar="JSON", help="Caps, such as tokens=50000,calls=100,usd=2.5.")
 ]
 Deadline = Annotated[
     float | None,
@@ -220,7 +250,7 @@ def missions(as_json: Json = False, url: Url = None, data: Data = None, namespac
 
 @app.command(rich_help_panel="Missions")
 def cancel(
-    reference: Reference,
+    reference: MissionReference,
     reason: Reason = "",
     wait: Wait = True,
     timeout: Timeout = ORDER_SECONDS,
@@ -230,12 +260,11 @@ def cancel(
     namespace: Namespace = None,
 ) -> int:
     """Cancel a mission: its agents are ended, its account is closed."""
-    from swarmd.cli import act, errand
+    from swarmd.cli import errand, govern
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
-    return errand.ordered(
-        settings, act.cancel, reference, reason, wait=wait, timeout=timeout, as_json=as_json
-    )
+    wish = govern.Wish("cancel", reference, reason)
+    return errand.ordered(settings, govern.cancel, wish, wait=wait, timeout=timeout, as_json=as_json)
 
 
 # --- look -------------------------------------------------------------------------------------
@@ -269,6 +298,60 @@ def ps(
 
 
 @app.command(rich_help_panel="Look")
+def top(
+    once: Annotated[
+        bool, typer.Option("--once", help="Print it once; as where there is no terminal.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.2, max=3_600, metavar="SECONDS", help="Between two pictures.")
+    ] = 2.0,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Show the agents that live, those that spent most first, again and again."""
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return reach.look(settings, as_json, lambda sight: look.top(sight, seconds=interval, is_once=once))
+
+
+@app.command(rich_help_panel="Look")
+def stops(as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None) -> int:
+    """List all that is stopped or ending: by whom, since when and why."""
+    from swarmd.adapters import brake
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    held = brake.pulled(settings.data)
+    try:
+        return reach.look(settings, as_json, lambda sight: look.stops(sight, held))
+    except StoreUnavailableError:
+        if held is not None:
+            look.note(
+                f"halted by {settings.data / 'halt'}: {plain(held.reason or 'no reason given')} ({plain(held.by)})"
+            )
+        raise
+
+
+@app.command(rich_help_panel="Look")
+def why(
+    reference: AgentReference,
+    privilege: Privilege,
+    right: Annotated[
+        str, typer.Option("--right", metavar="RIGHT", help="use, or grant: to hand it out.")
+    ] = "use",
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Tell why an agent may do something, or may not: who gave what to whom, and what stands in the way."""
+    from swarmd.cli import govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return reach.look(settings, as_json, lambda sight: govern.why(sight, reference, privilege, right))
+
+
+@app.command(rich_help_panel="Look")
 def inspect(
     reference: Reference,
     as_json: Json = False,
@@ -283,7 +366,12 @@ def inspect(
 
 @app.command(rich_help_panel="Look")
 def tail(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Such as room:sob, journal, results.")],
+    channel: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHANNEL", help="Such as room:sob, journal, results.", autocompletion=complete.channels
+        ),
+    ],
     since: Annotated[
         str | None, typer.Option("--since", metavar="ID", help="After this entry; 0: from the first.")
     ] = None,
@@ -339,8 +427,9 @@ def say(
 
 
 @app.command(rich_help_panel="Act")
-def terminate(
-    reference: Reference,
+def freeze(
+    target: TargetOf,
+    only: Only = False,
     reason: Reason = "",
     wait: Wait = True,
     timeout: Timeout = ORDER_SECONDS,
@@ -349,16 +438,370 @@ def terminate(
     data: Data = None,
     namespace: Namespace = None,
 ) -> int:
-    """End an agent and all below it; 0 only if every one was seen to end."""
-    from swarmd.cli import act, errand
+    """Let nothing more begin there, until it is thawed; what is under way ends."""
+    from swarmd.cli import errand, govern
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
-    return errand.ordered(
-        settings, act.terminate, reference, reason, wait=wait, timeout=timeout, as_json=as_json
-    )
+    wish = govern.Wish("freeze", target, reason, is_only=only)
+    return errand.ordered(settings, govern.stop, wish, wait=wait, timeout=timeout, as_json=as_json)
 
 
-# --- prove, prepare ---------------------------------------------------------------------------
+@app.command(rich_help_panel="Act")
+def thaw(
+    target: TargetOf,
+    only: Only = False,
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Let it go on where it stood; tells what still stops it."""
+    from swarmd.cli import errand, govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    wish = govern.Wish("thaw", target, reason, is_only=only)
+    return errand.thaw(settings, wish, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def drain(
+    target: TargetOf,
+    grace: Annotated[
+        float,
+        typer.Option(
+            "--grace", min=0, max=86_400, metavar="SECONDS", help="For turns under way; then it ends."
+        ),
+    ] = 60.0,
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Let turns under way come to their end, then end it."""
+    from swarmd.cli import errand, govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    wish = govern.Wish("drain", target, reason, more={"grace_s": grace})
+    seconds = grace + ORDER_SECONDS if timeout is None else timeout
+    return errand.ordered(settings, govern.stop, wish, wait=wait, timeout=seconds, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def halt(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help=f"{TARGET_HELP} Without it: all.", autocompletion=complete.targets
+        ),
+    ] = "all",
+    only: Only = False,
+    reason: Reason = "",
+    yes: Yes = False,
+    wait: Wait = True,
+    timeout: Timeout = None,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Stop at once: calls under way are cut. Of all, it works also while the server is away."""
+    from swarmd.cli import errand, govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    if target in ("all", "*"):
+        _ask("halt everything?", yes=yes, as_json=as_json)
+        seconds = govern.BRAKE_SECONDS if timeout is None else timeout
+        return errand.halt_all(settings, reason, wait=wait, timeout=seconds, as_json=as_json)
+    wish = govern.Wish("halt", target, reason, is_only=only)
+    seconds = ORDER_SECONDS if timeout is None else timeout
+    return errand.ordered(settings, govern.stop, wish, wait=wait, timeout=seconds, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def terminate(
+    target: TargetOf,
+    reason: Reason = "",
+    yes: Yes = False,
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """End it and all below it; 0 only if every one was seen to end."""
+    from swarmd.cli import errand, govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    if target in ("all", "*"):
+        _ask("end every mission?", yes=yes, as_json=as_json)
+    wish = govern.Wish("terminate", target, reason)
+    return errand.ordered(settings, govern.terminate, wish, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def grant(
+    reference: AgentReference,
+    privilege: Privilege,
+    right: Right = "both",
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Give an agent a right over a privilege."""
+    from swarmd.cli import errand, govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    wish = govern.rights_wish("grant", reference, privilege, right, reason)
+    return errand.ordered(settings, govern.change_rights, wish, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def revoke(
+    reference: AgentReference,
+    privilege: Privilege,
+    right: Right = "both",
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Take a right from an agent and all below it; their next action meets it."""
+    from swarmd.cli import errand, govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    wish = govern.rights_wish("revoke", reference, privilege, right, reason)
+    return errand.ordered(settings, govern.change_rights, wish, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def fund(
+    account: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="An agent, a mission, or sob: the root.",
+            autocompletion=complete.references,
+        ),
+    ],
+    amounts: Annotated[
+        str, typer.Argument(metavar="AMOUNTS", help="Such as tokens=50000,usd=2.50,calls=100.")
+    ],
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Add to an account, of what is free in the one above it; the root gets what you say."""
+    from swarmd.cli import errand, govern
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    wish = govern.Wish("fund", account, reason, more={"amounts": govern.amounts_of(amounts)})
+    return errand.ordered(settings, govern.fund, wish, wait=wait, timeout=timeout, as_json=as_json)
+
+
+def _ask(question: str, *, yes: bool, as_json: bool) -> None:
+    """Where a person sits there, and only there. Raises `UsageError` where they say no."""
+    if yes or as_json or not sys.stdin.isatty():
+        return
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was done", hint="--yes does it without asking")
+
+
+@app.command(rich_help_panel="Act")
+def approvals(as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None) -> int:
+    """List what waits for leave: who asks, for what, whose leave it takes."""
+    from swarmd.cli import leave
+
+    return reach.look(settings_of(redis_url=url, data=data, namespace=namespace), as_json, leave.approvals)
+
+
+@app.command(rich_help_panel="Act")
+def approve(
+    id: Annotated[str, typer.Argument(metavar="ID", help="As `swarmd approvals` lists it.")],
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Give leave; what was asked for is decided now, once, by the law as it is."""
+    from swarmd.cli import leave
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return leave.answer(settings, "approve", id, reason, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def deny(
+    id: Annotated[str, typer.Argument(metavar="ID", help="As `swarmd approvals` lists it.")],
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Refuse leave; who asked is told."""
+    from swarmd.cli import leave
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return leave.answer(settings, "deny", id, reason, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Act")
+def override(
+    kind: Annotated[
+        str, typer.Argument(metavar="[KIND]", help="grant, task, spawn, message or motion.")
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="[TARGET]",
+            help="An agent; of spawn a refusal's id in the journal or its key; of message a channel; of motion a mission.",
+        ),
+    ] = "",
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[WHAT]",
+            help="Of grant the privilege, of task the new one, of message its id in the stream.",
+        ),
+    ] = "",
+    seconds: Annotated[
+        float,
+        typer.Option("--for", min=0.001, max=31_536_000, metavar="SECONDS", help="Then it lapses by itself."),
+    ] = 600.0,
+    reason: Reason = "",
+    right: Annotated[str, typer.Option("--right", help="Of grant: use, grant or both.")] = "both",
+    take: Annotated[
+        bool, typer.Option("--take", help="Of grant: take the right away instead of giving it.")
+    ] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Of spawn: end the agent that was made.")] = False,
+    veto: Annotated[
+        bool, typer.Option("--veto", help="Of motion: it falls, instead of being carried.")
+    ] = False,
+    text: Annotated[
+        str, typer.Option("--text", metavar="TEXT", help="Of message: what stands in its place.")
+    ] = "",
+    listed: Annotated[bool, typer.Option("--list", help="List the overrides that stand.")] = False,
+    reverse: Annotated[
+        str, typer.Option("--reverse", metavar="ID", help="Take one back before its time.")
+    ] = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Replace one decision for a time: a right, a task, a spawn, a message, a motion."""
+    from swarmd.cli import leave
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    if listed:
+        return reach.look(settings, as_json, leave.overrides)
+    asked = leave.Asked(
+        kind, target, what, seconds, reason, right=right, text=text, reverse=reverse, is_taken=take, is_undone=undo,
+        is_vetoed=veto,
+    )  # fmt: skip
+    return leave.override(settings, asked, wait=wait, timeout=timeout, as_json=as_json)
+
+
+# --- prove ------------------------------------------------------------------------------------
+
+journal = typer.Typer(no_args_is_help=True, help="The journal: verified, as it was, acknowledged.")
+app.add_typer(journal, name="journal", rich_help_panel="Prove")
+
+
+@journal.command("verify")
+def journal_verify(
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="The data folder alone, without a server.")
+    ] = False,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Check chain, anchors and laws of the whole journal; 7 names the first bad entry."""
+    from swarmd.cli import prove
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return prove.verify(settings, files_only=files_only, as_json=as_json)
+
+
+@journal.command("at")
+def journal_at(
+    when: Annotated[
+        str, typer.Argument(metavar="WHEN", help="A time in UTC, an entry's number or its id in the stream.")
+    ],
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Show tree, privileges and ledger as they were."""
+    from swarmd.cli import prove
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return prove.journal_at(settings, when, as_json=as_json)
+
+
+@journal.command("ack")
+def journal_ack(
+    entry: Annotated[int, typer.Argument(metavar="ENTRY", min=1, help="The entry that tells of the gap.")],
+    reason: Reason = "",
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Acknowledge a gap that you have looked into: verify reports it no more."""
+    from swarmd.cli import prove
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return prove.ack(settings, entry, reason, timeout=timeout, as_json=as_json)
+
+
+@app.command(rich_help_panel="Prove")
+def fsck(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Check the living swarm against its journal and the laws; 7 where something is wrong."""
+    from swarmd.cli import prove
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return prove.fsck(settings, repair=repair, timeout=timeout, as_json=as_json)
+
+
+# --- prepare ----------------------------------------------------------------------------------
 
 
 @app.command(rich_help_panel="Prepare")
@@ -371,6 +814,48 @@ def check(
     from swarmd.cli import prepare
 
     return prepare.check(settings_of(policies=policies, channels=channels), as_json=as_json)
+
+
+@app.command(rich_help_panel="Prepare")
+def acl(
+    roles: Annotated[
+        list[str] | None, typer.Option("--role", metavar="NAME", help="Only this one; may be repeated.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="setuser: for a client; aclfile: for a server.")
+    ] = "setuser",
+    password_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--password-file", metavar="ROLE=FILE", help="Holds a role's password; may be repeated."
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--generate", metavar="DIR", help="Make DIR/ROLE/password and DIR/users.acl."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the server's users with the policy; 7 where they differ.")
+    ] = False,
+    policies: Policies = None,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Print the server's rules for this swarm's users: submitter, operator, worker, supervisor and others."""
+    from swarmd.cli import acl as users
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace, policies=policies)
+    if (check or folder is not None) and password_files:
+        raise UsageError("--password-file is for printing", hint="leave it out, or leave out what is with it")
+    if folder is not None:
+        if check or roles:
+            raise UsageError("--generate makes all users", hint="leave out --check and --role")
+        return users.generate(settings, folder, as_json=as_json)
+    if check:
+        return users.check(settings, roles or (), as_json=as_json)
+    return users.show(settings, roles or (), form, password_files or (), as_json=as_json)
 
 
 @app.command(rich_help_panel="Prepare")

@@ -56,6 +56,7 @@ class Procedure(Stored):
     in_review: bool = False  # since the first reports: any motion may be proposed
     motion_number: int = 0
     motion: Motion | None = None
+    taint: tuple[str, ...] = ()  # of the turn that proposed the motion
     motion_deadline: float | None = None
     calling: str | None = None
     seat_deadline: float | None = None
@@ -104,6 +105,7 @@ class Proposed:
     seat: str
     motion_number: int
     motion: Motion
+    taint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,26 @@ class Ticked:
 
 
 @dataclass(frozen=True, slots=True)
+class Thawed:
+    """The mission was stopped for so many seconds and goes on: they do not count, and who was called is called anew."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """An operator decides the motion before the board: carried at once, or fallen by the rule."""
+
+    motion_number: int
+    is_carried: bool
+    rule: Rule
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportsIn:
-    """All working executives have reported done or ended. Values are JSON, as in `SeatCall.reports`.
+    """All working executives have reported done or ended, or leave is asked of the board. Values are JSON, as in
+    `SeatCall.reports`.
 
     Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
     """
@@ -164,7 +184,7 @@ class Refused:
 
 _ANSWERED_IN: Final[dict[type, Stage]] = {Proposed: "propose", Argued: "debate", Voted: "vote"}
 Answer: TypeAlias = Proposed | Argued | Voted | SeatFailed
-Event: TypeAlias = Answer | Opened | Ticked | ReportsIn | Executed | Refused
+Event: TypeAlias = Answer | Opened | Ticked | Thawed | Overruled | ReportsIn | Executed | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +260,9 @@ def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> O
     if procedure.stage == "ended":
         return procedure, ()
     deadline = procedure.motion_deadline
-    if deadline is not None and deadline <= now:
+    if isinstance(event, Thawed):
+        moved, effects = _thawed(procedure, event.seconds, rules, now)
+    elif deadline is not None and deadline <= now:
         moved, effects = _fall(procedure, "its time is over", rules, now)
         if isinstance(event, Answer):
             effects += (Ignored(event.seat, "the motion's time is over"),)
@@ -254,6 +276,17 @@ def next_deadline(procedure: Procedure) -> float | None:
     """When `Ticked` will change something; `None` where no time runs."""
     deadlines = (procedure.seat_deadline, procedure.motion_deadline)
     return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def _thawed(procedure: Procedure, seconds: float, rules: BoardRules, now: float) -> Outcome:
+    later: dict[str, Any] = {}
+    if procedure.motion_deadline is not None:
+        later["motion_deadline"] = procedure.motion_deadline + seconds
+    if procedure.calling is None:
+        return procedure.model_copy(update=later), ()
+    later |= {"seat_deadline": now + rules.seat_seconds, "attempt": procedure.attempt + 1}
+    called = procedure.model_copy(update=later)
+    return called, (_call_seat(called),)
 
 
 def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
@@ -272,7 +305,9 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
             return _executed(procedure)
         case Refused(number, rule, detail) if _awaits(procedure, number):
             return _fall(procedure, f"refused by {rule}: {detail}", rules, now)
-        case Opened() | ReportsIn() | Executed() | Refused():
+        case Overruled(number) if procedure.motion is not None and procedure.motion_number == number:
+            return _overruled(procedure, event, rules, now)
+        case Opened() | Thawed() | Overruled() | ReportsIn() | Executed() | Refused():
             # Repeated by a supervisor that restarted: it was taken the first time.
             return procedure, ()
         case _:
@@ -375,7 +410,7 @@ def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: 
     if motion.motion == "direct" and procedure.sent_back >= rules.send_backs_max:
         why = f"work was sent back {procedure.sent_back} times, no more is allowed"
         return _fall(procedure, why, rules, now)
-    changes = {"motion": motion, "motion_deadline": now + rules.motion_seconds}
+    changes = {"motion": motion, "motion_deadline": now + rules.motion_seconds, "taint": proposed.taint}
     put = procedure.model_copy(update=changes)
     moved, effects = _enter(put, "debate", rules.seats * rules.rounds, rules, now)
     return moved, (_opened_line(proposed), *effects)
@@ -387,10 +422,28 @@ def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     if not verdict.is_carried:
         moved, effects = _fall(procedure, verdict.why, rules, now)
         return moved, (tally, *effects)
+    moved, effects = _carried(procedure)
+    return moved, (tally, *effects)
+
+
+def _carried(procedure: Procedure) -> Outcome:
     assert procedure.motion is not None
-    changes = {"stage": "carrying", "calling": None, "seat_deadline": None, "motion_deadline": None}
-    carry = Carry(procedure.motion_number, procedure.motion)
-    return procedure.model_copy(update=changes), (tally, carry)
+    changes = {
+        "stage": "carrying", "calling": None, "seat_deadline": None, "motion_deadline": None, "waiting": (),
+    }  # fmt: skip
+    return procedure.model_copy(update=changes), (Carry(procedure.motion_number, procedure.motion),)
+
+
+def _overruled(procedure: Procedure, event: Overruled, rules: BoardRules, now: float) -> Outcome:
+    if not event.is_carried:
+        return _fall(procedure, f"refused by {event.rule}: {event.detail}", rules, now)
+    number, why = procedure.motion_number, f"{event.rule}: {event.detail}"
+    line = Announce(
+        f"Motion {number} is carried by the operator, {why}.",
+        {"motion_number": number, "carried": True, "why": why},
+    )
+    moved, effects = _carried(procedure)
+    return moved, (line, *effects)
 
 
 def _executed(procedure: Procedure) -> Outcome:
@@ -422,7 +475,7 @@ def _fail(procedure: Procedure, reason: str) -> Outcome:
 
 
 _NO_MOTION: Final[dict[str, Any]] = {
-    "motion": None, "motion_deadline": None, "calling": None, "seat_deadline": None, "waiting": (),
+    "motion": None, "taint": (), "motion_deadline": None, "calling": None, "seat_deadline": None, "waiting": (),
     "ballots": (),
 }  # fmt: skip
 

@@ -6,12 +6,14 @@ refuses goes back to the seats with the name of the rule, and changes nothing bu
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, assert_never
 
 from pydantic import ValidationError
 
-from swarmd.core import docket
+from swarmd.core import acts, approvals, docket, overrides
+from swarmd.core.approvals import Need
 from swarmd.core.board import (
     Announce,
     Argued,
@@ -24,26 +26,31 @@ from swarmd.core.board import (
     Fail,
     Ignored,
     Opened,
+    Overruled,
     Proposed,
     Refused,
     ReportsIn,
     SeatFailed,
+    Thawed,
     Ticked,
     Voted,
     next_deadline,
     step,
 )
-from swarmd.core.law import Spawned, decide_spawn, decide_terminate, fence, made
-from swarmd.core.lineage import Agent
+from swarmd.core.law import Spawned, decide_spawn, made
+from swarmd.core.lineage import EVERYTHING, Agent
 from swarmd.core.messages import Message
 from swarmd.core.moves import (
     MOTION,
+    ActMotion,
     Charter,
     CharterMotion,
     DeliverMotion,
     DirectMotion,
     Executive,
     Motion,
+    OverrideMotion,
+    Overruling,
     RejectMotion,
     TerminateMotion,
 )
@@ -52,6 +59,7 @@ from swarmd.core.names import (
     CLERK,
     SOB,
     AgentId,
+    Authority,
     Kind,
     MissionId,
     MissionState,
@@ -61,6 +69,9 @@ from swarmd.core.names import (
 )
 from swarmd.core.requests import SpawnRequest
 from swarmd.core.swarm import (
+    Approval,
+    ApprovalClosed,
+    ApprovalSet,
     BoardSet,
     Denied,
     Draft,
@@ -71,6 +82,8 @@ from swarmd.core.swarm import (
     ReportSet,
     entry,
 )
+from swarmd.core.taint import KEY as TAINT
+from swarmd.core.taint import stamped, taint_of
 
 _STATE_OF_STAGE = {"working": MissionState.WORKING}
 
@@ -105,7 +118,8 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
         case Announce():
             _announce(draft, id, effect)
         case Carry(number, motion):
-            return _execute(draft, id, number, motion)
+            is_ordered = ("carried", number) in _ordered(draft, id)
+            return _execute(draft, id, number, motion, _read_by_the_board(draft, id), has_leave=is_ordered)
         case Await():
             pass
         case Fail(reason):
@@ -122,15 +136,12 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
 def _call(draft: Draft, id: MissionId, effect: CallSeat) -> None:
     call = asdict(effect.call)
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
-    draft.add(
-        Post(
-            inbox(AgentId(effect.seat)),
-            Message(
-                sender=CLERK, to=effect.seat, kind=Kind.CALL, mission=id, at=draft.moment.stamp, text=text,
-                data={"call": call, "attempt": effect.attempt},
-            ),
-        )
+    message = Message(
+        sender=CLERK, to=effect.seat, kind=Kind.CALL, mission=id, at=draft.moment.stamp, text=text,
+        data={"call": call, "attempt": effect.attempt},
     )  # fmt: skip
+    read = {source for report in effect.call.reports for source in report.get("taint", ())}
+    draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
 
 
 def _announce(draft: Draft, id: MissionId, effect: Announce) -> None:
@@ -182,13 +193,16 @@ def _answer_of(message: Message) -> Event | None:
         return Voted(seat, number, message.data["choice"], message.text)
     if message.kind is Kind.PROPOSAL:
         try:
-            return Proposed(seat, number, MOTION.validate_python(message.data.get("motion")))
+            motion = MOTION.validate_python(message.data.get("motion"))
+            return Proposed(seat, number, motion, taint_of(message))
         except ValidationError:
             return SeatFailed(seat, number, None)
     return None
 
 
-def seat_failed(draft: Draft, seat: Agent, mission: MissionId, detail: str) -> None:
+def seat_failed(
+    draft: Draft, seat: Agent, mission: MissionId, detail: str, taint: tuple[str, ...] = ()
+) -> None:
     """A seat's model failed for good: it abstains, and the debate goes on without waiting for it."""
     procedure = draft.swarm.boards.get(mission)
     if procedure is None:
@@ -196,7 +210,9 @@ def seat_failed(draft: Draft, seat: Agent, mission: MissionId, detail: str) -> N
         return
     # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without motions.
     text = f"{seat.name} cannot answer and abstains: {detail[:400]}"
-    _announce(draft, mission, Announce(text, {"event": "seat failed"}))
+    _announce(
+        draft, mission, Announce(text, {"event": "seat failed"} | ({TAINT: list(taint)} if taint else {}))
+    )
     draft.swarm.seat_failures[mission] = detail[:400]
     if procedure.calling == seat.id:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
@@ -216,7 +232,7 @@ def hear_report(draft: Draft, message: Message) -> None:
         return
     report = ExecutiveReport(
         executive.id, executive.name, message.text, _names(message.data.get("files")),
-        bool(message.data.get("done")),
+        bool(message.data.get("done")), taint_of(message),
     )  # fmt: skip
     draft.add(
         ReportSet(executive.mission, report),
@@ -238,70 +254,178 @@ def _former(draft: Draft, message: Message) -> Post:
 
 def _report_digest(draft: Draft, executive: Agent, report: ExecutiveReport) -> Message:
     excerpt = report.text if len(report.text) <= 300 else report.text[:300] + " …"
-    return Message(
+    digest = Message(
         sender=CLERK, kind=Kind.DIGEST, mission=executive.mission, at=draft.moment.stamp,
         text=f"{executive.name} {'is done' if report.is_done else 'reports'}: {excerpt}",
         data={"agent": executive.id, "done": report.is_done},
     )  # fmt: skip
+    return stamped(digest, report.taint)
 
 
-def executive_ended(draft: Draft, executive: Agent, why: str) -> None:
+def executive_ended(draft: Draft, executive: Agent, why: str, taint: tuple[str, ...] = ()) -> None:
     """An executive that ended without a last word still has a report: that it ended, and why."""
     known = draft.swarm.reports.get(executive.mission, {}).get(executive.id)
     if known is None or not known.is_done:
         text = f"(ended without a final report: {why})" + (f"\n\n{known.text}" if known else "")
-        draft.add(ReportSet(executive.mission, ExecutiveReport(executive.id, executive.name, text, (), True)))
+        read = tuple(sorted({*taint, *(known.taint if known else ())}))
+        last = ExecutiveReport(executive.id, executive.name, text, (), True, read)
+        draft.add(ReportSet(executive.mission, last))
     review_if_ready(draft, executive.mission)
 
 
 def review_if_ready(draft: Draft, id: MissionId) -> None:
-    """Every living executive is done: the board reviews."""
+    """Every living executive is done, or one waits for the board's leave: the board reviews."""
     procedure = draft.swarm.boards.get(id)
     if procedure is None or procedure.stage != "working":
         return
     reports = draft.swarm.reports.get(id, {})
-    if all(reports.get(e.id) is not None and reports[e.id].is_done for e in draft.swarm.executives(id)):
+    asked = approvals.for_the_board(draft.swarm, id)
+    all_done = all(
+        reports.get(e.id) is not None and reports[e.id].is_done for e in draft.swarm.executives(id)
+    )
+    if all_done or asked:
+        # A motion answers one request, so the board is called about each; and once, for one that has nothing to say to
+        # it is not asked without end.
+        draft.add(*(ApprovalSet(replace(approval, is_put=True)) for approval in asked[:1]))
         advance(draft, id, ReportsIn(tuple(_as_data(report) for report in reports.values())))
 
 
 def _as_data(report: ExecutiveReport) -> dict[str, Any]:
     return {
         "agent": report.agent, "name": report.name, "text": report.text, "files": list(report.files),
-        "done": report.is_done,
+        "done": report.is_done, "taint": list(report.taint),
     }  # fmt: skip
 
 
 # --- carried motions --------------------------------------------------------------------------
 
 
-def _execute(draft: Draft, id: MissionId, number: int, motion: Motion) -> Event:
-    """Do a carried motion, or say which rule refuses it. Nothing is done of what is refused."""
+def _execute(
+    draft: Draft,
+    id: MissionId,
+    number: int,
+    motion: Motion,
+    taint: tuple[str, ...],
+    *,
+    has_leave: bool = False,
+) -> Executed | Refused | None:
+    """Do a carried motion, or say which rule refuses it. Nothing is done of what is refused.
+
+    `None` where it waits for an operator's leave and the mission has nothing else to do meanwhile.
+    """
     mission = draft.swarm.missions[id]
-    match motion:
-        case CharterMotion():
-            denied = _charter(draft, mission, motion)
-        case DirectMotion():
-            denied = _direct(draft, mission, motion)
-        case TerminateMotion():
-            denied = _terminate(draft, mission, motion)
-        case DeliverMotion():
-            denied = _deliver(draft, mission, motion)
-        case RejectMotion(reason=reason):
-            docket.end(draft, mission, MissionState.REJECTED, reason)
-            denied = None
-        case _:
-            assert_never(motion)
-    if denied is None:
+    vetoed = _vetoed(draft, id, motion)
+    outcome = vetoed or _done(draft, mission, motion, taint, has_leave=has_leave)
+    if outcome is None:
         draft.add(entry(draft.moment, "executed", f"motion {number}: {motion.motion}", actor=SOB, mission=id))
         return Executed(number)
+    if isinstance(outcome, _Asks):
+        waits = _ask_leave(draft, mission, number, motion, taint, outcome)
+        if not draft.swarm.boards[id].in_review:
+            text = f"Motion {number} waits for an operator's leave: {waits.detail}."
+            _announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
+            return None
+        outcome = waits
     draft.add(
-        entry(draft.moment, "refused", f"motion {number}: {denied}", actor=SOB, mission=id, rule=denied.rule,
-              detail=denied.detail, motion=motion.model_dump(mode="json"))
+        entry(draft.moment, "refused", f"motion {number}: {outcome}", actor=SOB, mission=id, rule=outcome.rule,
+              detail=outcome.detail, motion=motion.model_dump(mode="json"))
     )  # fmt: skip
-    return Refused(number, denied.rule, denied.detail)
+    return Refused(number, outcome.rule, outcome.detail)
 
 
-def _charter(draft: Draft, mission: Mission, motion: CharterMotion) -> Denied | None:
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """The law allows it, and an operator's leave is needed."""
+
+    need: Need
+    facts: Mapping[str, Any]
+
+
+def _read_by_the_board(draft: Draft, id: MissionId) -> tuple[str, ...]:
+    """What the seats had before them when they proposed and voted: the proposer's own stamp, and all reports."""
+    reports = draft.swarm.reports.get(id, {}).values()
+    return tuple(sorted({*draft.swarm.boards[id].taint, *(s for report in reports for s in report.taint)}))
+
+
+def _done(
+    draft: Draft, mission: Mission, motion: Motion, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
+    match motion:
+        case CharterMotion():
+            return _charter(draft, mission, motion, taint, has_leave=has_leave)
+        case DirectMotion():
+            return _direct(draft, mission, motion, taint)
+        case TerminateMotion():
+            wish = acts.Wish("terminate", motion.agent, motion.reason)
+            return _act(draft, mission, wish, taint, has_leave=has_leave)
+        case ActMotion():
+            wish = acts.Wish(
+                motion.verb,
+                motion.target,
+                motion.reason,
+                motion.privilege or "",
+                motion.right,
+                motion.amounts,
+            )
+            return _act(draft, mission, wish, taint, has_leave=has_leave)
+        case OverrideMotion():
+            return _override(draft, mission, motion, taint, has_leave=has_leave)
+        case DeliverMotion():
+            return _deliver(draft, mission, motion)
+        case RejectMotion(reason=reason):
+            docket.end(draft, mission, MissionState.REJECTED, reason)
+            return None
+        case _:
+            assert_never(motion)
+
+
+def _ask_leave(
+    draft: Draft, mission: Mission, number: int, motion: Motion, taint: tuple[str, ...], asks: _Asks
+) -> Denied:
+    """A motion falls by the rule that asks for leave, and names the approval: given in time, it is executed after all."""
+    action = {
+        "requester": SOB, "incarnation": draft.swarm.lineage.agents[SOB].incarnation, "hops": 0, "mission": mission.id,
+        "taint": list(taint),
+        "request": {"type": "motion", "number": number, "motion": motion.model_dump(mode="json")},
+    }  # fmt: skip
+    asked = approvals.ask(draft, action, asks.need, asks.facts)
+    if isinstance(asked, Denied):
+        return asked
+    return Denied(asks.need.rule, f"{asks.need.detail}; {asked.id} waits for an operator's leave")
+
+
+def answered(draft: Draft, approval: Approval) -> Denied | None:
+    """An operator has answered for a motion, or nobody did: executed now, once, or told to the board."""
+    id, request = approval.mission, approval.action["request"]
+    mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
+    if mission is None or procedure is None or mission.ending is not None:
+        return Denied(Rule.UNKNOWN_MISSION, id)
+    number = request["number"]
+    event: Executed | Refused | None
+    if approval.answer == "approved" and approvals.digest_of(approval.action) == approval.digest:
+        motion, taint = MOTION.validate_python(request["motion"]), tuple(approval.action["taint"])
+        event = _execute(draft, id, number, motion, taint, has_leave=True)
+    else:
+        rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
+        event = Refused(number, rule, f"{approval.id}, by {approval.answered_by}")
+    assert event is not None
+    if procedure.stage == "carrying" and procedure.motion_number == number:
+        advance(draft, id, event)
+    else:
+        outcome = "is executed after all" if isinstance(event, Executed) else f"stays fallen: {event.rule}"
+        _announce(
+            draft, id, Announce(f"Motion {number} {outcome} ({approval.id}).", {"motion_number": number})
+        )
+    return (
+        Denied(event.rule, event.detail)
+        if isinstance(event, Refused) and approval.answer == "approved"
+        else None
+    )
+
+
+def _charter(
+    draft: Draft, mission: Mission, motion: CharterMotion, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
     board = draft.swarm.lineage.agents[SOB]
     allowed: list[Spawned] = []
     for executive in motion.executives:
@@ -313,30 +437,80 @@ def _charter(draft: Draft, mission: Mission, motion: CharterMotion) -> Denied | 
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
         allowed.append(spawned)
+    need = None if has_leave else approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, taint)
+    if need is not None:
+        facts = [approvals.spawn_facts(spawned) for spawned in allowed]
+        return _Asks(need, {"action": "charter", "executives": facts})
     for spawned in allowed:
-        draft.add(*made(draft.swarm, spawned, draft.moment))
+        draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
     return None
+
+
+def _act(
+    draft: Draft, mission: Mission, wish: acts.Wish, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
+    actor = acts.Actor(SOB, Authority.BOARD, mission.id, taint=taint)
+    need = None if has_leave else acts.leave_needed(draft.swarm, actor, wish)
+    if need is None:
+        return acts.do(draft, actor, wish)
+    facts = acts.facts_of(draft.swarm, actor, wish)
+    return facts if isinstance(facts, Denied) else _Asks(need, facts)
 
 
 def _plain(executive: Executive) -> Charter:
     return Charter.model_validate(executive.model_dump(exclude={"key"}))
 
 
-def _find(draft: Draft, mission: Mission, reference: str) -> Agent | Denied:
-    """A living agent of this mission by id, or one of its executives by name or key."""
-    agent = draft.swarm.lineage.get(reference)
-    if agent is None:
-        named = [e for e in draft.swarm.executives(mission.id) if reference in (e.name, e.key)]
-        if not named:
-            return Denied(Rule.UNKNOWN_AGENT, reference)
-        agent = named[0]
-    if agent.mission != mission.id:
-        return Denied(Rule.MISSION_OTHER, f"{reference} serves {agent.mission or 'the board'}")
-    return agent
+def _override(
+    draft: Draft, mission: Mission, motion: OverrideMotion, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
+    actor = acts.Actor(SOB, Authority.BOARD, mission.id, taint=taint)
+    is_given = motion.kind == "grant" and not motion.take
+    verb = "grant" if is_given else "override"
+    need = approvals.for_act(draft.swarm.declared.limits, verb, motion.privilege, Authority.BOARD, taint)
+    if need is None or has_leave:
+        return overrides.do(draft, actor, motion)
+    # Its target is the seats' own word: an operator sees the motion itself.
+    return _Asks(need, {"action": "override", "kind": motion.kind, "seconds": motion.seconds})
 
 
-def _direct(draft: Draft, mission: Mission, motion: DirectMotion) -> Denied | None:
-    agent = _find(draft, mission, motion.to)
+def overrule(draft: Draft, actor: acts.Actor, asked: Overruling) -> Denied | None:
+    """An operator carries or vetoes the motion before the board; while a veto stands the same one falls again."""
+    id = MissionId(asked.target)
+    procedure = draft.swarm.boards.get(id)
+    if procedure is None or procedure.motion is None:
+        return Denied(Rule.OVERRIDE_INVALID, f"no motion of mission {id[:64]} is before the board")
+    number = procedure.motion_number
+    before = {"number": number, "stage": procedure.stage, "motion": procedure.motion.model_dump(mode="json")}
+    after = {"vetoed" if asked.take else "carried": number}
+    override = overrides.begin(draft, actor, asked, target=id, mission=id, before=before, after=after)
+    overrides.told(draft, actor, override)
+    detail = f"{override.id}, by {actor.id}: {asked.reason}"
+    for approval in list(draft.swarm.approvals.values()):
+        if approval.mission == id and approval.action["request"].get("number") == number:
+            # It waited for an operator, and an operator has decided.
+            draft.add(ApprovalClosed(approval.id))
+    advance(draft, id, Overruled(number, not asked.take, Rule.OVERRIDE_ACTIVE, detail))
+    return None
+
+
+def _ordered(draft: Draft, id: MissionId) -> list[tuple[str, object]]:
+    standing = [o for o in draft.swarm.overrides.values() if (o.kind, o.target) == ("motion", id)]
+    return [pair for override in standing for pair in override.after.items()]
+
+
+def _vetoed(draft: Draft, id: MissionId, motion: Motion) -> Denied | None:
+    asked = motion.model_dump(mode="json", exclude={"reason"})
+    for override in draft.swarm.overrides.values():
+        if (override.kind, override.target) != ("motion", id) or "vetoed" not in override.after:
+            continue
+        if {k: v for k, v in override.before["motion"].items() if k != "reason"} == asked:
+            return Denied(Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, vetoed this motion")
+    return None
+
+
+def _direct(draft: Draft, mission: Mission, motion: DirectMotion, taint: tuple[str, ...]) -> Denied | None:
+    agent = acts.find_of_mission(draft.swarm, mission.id, motion.to)
     if isinstance(agent, Denied):
         return agent
     if agent.parent != SOB:
@@ -345,8 +519,7 @@ def _direct(draft: Draft, mission: Mission, motion: DirectMotion) -> Denied | No
         return Denied(Rule.ANCESTOR_ENDING, agent.id)
     report = draft.swarm.reports.get(mission.id, {}).get(agent.id)
     if report is not None:
-        open_again = ExecutiveReport(report.agent, report.name, report.text, report.files, is_done=False)
-        draft.add(ReportSet(mission.id, open_again))
+        draft.add(ReportSet(mission.id, replace(report, is_done=False)))
     message = Message(
         sender=SOB,
         to=agent.id,
@@ -355,21 +528,8 @@ def _direct(draft: Draft, mission: Mission, motion: DirectMotion) -> Denied | No
         at=draft.moment.stamp,
         text=motion.text,
     )
-    draft.add(Post(down(SOB), message))
+    draft.add(Post(down(SOB), stamped(message, taint)))
     return None
-
-
-def _terminate(draft: Draft, mission: Mission, motion: TerminateMotion) -> Denied | None:
-    agent = _find(draft, mission, motion.agent)
-    if isinstance(agent, Denied):
-        return agent
-    denied = decide_terminate(draft.swarm, SOB, agent, is_sovereign=True)
-    if denied is None:
-        changes = fence(
-            draft.swarm, agent.id, reason=motion.reason, by=SOB, moment=draft.moment, mission=mission.id
-        )
-        draft.add(*changes)
-    return denied
 
 
 def _deliver(draft: Draft, mission: Mission, motion: DeliverMotion) -> Denied | None:
@@ -390,9 +550,25 @@ def _deliver(draft: Draft, mission: Mission, motion: DeliverMotion) -> Denied | 
 
 
 def tick(draft: Draft) -> None:
-    """Silent seats and overdue motions; a wait whose executives are all gone."""
+    """Silent seats and overdue motions; a wait whose executives are all gone. While a mission is stopped no time runs."""
     for id, procedure in list(draft.swarm.boards.items()):
+        if _is_stopped(draft, id):
+            continue
+        since = draft.swarm.paused.pop(id, None)
+        if since is not None:
+            advance(draft, id, Thawed(draft.moment.now - since))
+            continue
         deadline = next_deadline(procedure)
         if deadline is not None and deadline <= draft.moment.now:
             advance(draft, id, Ticked())
         review_if_ready(draft, id)
+
+
+def _is_stopped(draft: Draft, id: MissionId) -> bool:
+    """Remembers since when, in memory: after a restart the mark itself says it."""
+    for target in (id, EVERYTHING, "tier:0"):
+        stop = draft.swarm.lineage.stops.get(target)
+        if stop is not None:
+            draft.swarm.paused.setdefault(id, stop.at)
+            return True
+    return False

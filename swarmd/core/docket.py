@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 
 from swarmd.core.board import Procedure
 from swarmd.core.law import fence
+from swarmd.core.lineage import EVERYTHING
 from swarmd.core.messages import Message
-from swarmd.core.moves import Amounts, Path, Written
+from swarmd.core.moves import KINDS, Amounts, Path, Written
 from swarmd.core.names import (
     CLERK,
     ID_PATTERN,
@@ -28,7 +29,6 @@ from swarmd.core.names import (
     Rule,
 )
 from swarmd.core.swarm import (
-    KINDS,
     AccountOpened,
     BoardSet,
     Draft,
@@ -144,7 +144,7 @@ def admit(
     if fault:
         return _turn_away(draft, id, Rule.MISSION_INVALID, fault, request.mission)
     defaults = draft.swarm.declared.limits
-    budget = {kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS}  # type: ignore[call-overload]  # KINDS are the keys
+    budget = {kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS}
     mission = Mission(
         id=id, text=request.mission, state=MissionState.DOCKETED, budget=budget, files=tuple(files),
         asked_files=request.files, digest=request.digest, created=draft.moment.stamp,
@@ -188,7 +188,10 @@ def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str, text: str) -> 
 
 def open_next(draft: Draft) -> list[MissionId]:
     """Take missions from the docket, the oldest first, as many as the board has at once."""
-    swarm, opened = draft.swarm, []
+    swarm = draft.swarm
+    opened: list[MissionId] = []
+    if EVERYTHING in swarm.lineage.stops:
+        return opened
     waiting = sorted(
         (m for m in swarm.missions.values() if m.state is MissionState.DOCKETED and m.ending is None),
         key=lambda m: (m.created, m.id),

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from swarmd.core.lineage import Agent, Fence, follows
+from swarmd.core.lineage import Agent, Fence, StopKind, follows
 from swarmd.core.messages import Message
-from swarmd.core.moves import Charter
+from swarmd.core.moves import KINDS, Charter
 from swarmd.core.names import (
     SOB,
     SUPERVISOR,
     AgentId,
     AgentState,
+    Authority,
     Kind,
     MissionId,
     Rule,
@@ -23,11 +25,10 @@ from swarmd.core.names import (
     host_channel,
     inbox,
 )
-from swarmd.core.privileges import is_covered, is_path, overlaps, uncovered
+from swarmd.core.privileges import Held, Right, is_covered, is_path, live_holding, overlaps
 from swarmd.core.requests import SpawnRequest
-from swarmd.core.rules import Limits, Role
+from swarmd.core.rules import Role
 from swarmd.core.swarm import (
-    KINDS,
     AccountOpened,
     AgentMade,
     AgentSet,
@@ -39,8 +40,16 @@ from swarmd.core.swarm import (
     Swarm,
     entry,
 )
+from swarmd.core.taint import stamped
 
 RATE_WINDOW_SECONDS = 60.0
+
+# Without any of these an agent cannot live or think; a model that costs nothing needs no money, and not every agent a tool.
+NEEDED_KINDS: Final = ("tokens", "calls", "agents")
+
+RULE_OF_STOP: Final = {
+    StopKind.FREEZE: Rule.FROZEN, StopKind.DRAIN: Rule.DRAINING, StopKind.HALT: Rule.HALTED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +70,11 @@ def decide_spawn(
     mission: MissionId,
     pending: Sequence[Spawned] = (),
     together: int = 1,
+    is_overruled: bool = False,
 ) -> Spawned | Denied:
     """May `parent` create this agent? `pending` are those already allowed of the `together` in the same motion.
+
+    With `is_overruled` an operator answers for role, files and rights; limits and what is forbidden stay.
 
     `mission` is the parent's own, and for the board the one that its motion serves.
     """
@@ -71,25 +83,26 @@ def decide_spawn(
     denied = (
         _claims_no_more(parent, request)
         or _may_still_create(swarm, parent, mission)
-        or _role_fits(swarm, parent, charter, role)
+        or _role_fits(swarm, parent, charter, role, is_overruled=is_overruled)
+        or (None if is_overruled else _is_undone(swarm, parent, charter))
         or _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
-        or _files_are_covered(swarm, parent, charter, mission)
+        or _files_are_covered(swarm, swarm.lineage.agents[SOB] if is_overruled else parent, charter, mission)
     )
     if denied:
         return denied
     assert role is not None
-    privileges = _privileges(parent, charter, role, swarm.declared.limits)
-    if isinstance(privileges, Denied):
-        return privileges
+    rights = _rights(swarm, parent, charter, role, is_overruled=is_overruled)
+    if isinstance(rights, Denied):
+        return rights
     account = mission if parent.id == SOB else parent.id
     caps = _caps(swarm, account, charter, pending, together)
     if isinstance(caps, Denied):
         return caps
-    return Spawned(_mint(parent, request, mission, privileges, moment), caps, account)
+    return Spawned(_mint(swarm, parent, request, mission, rights, moment), caps, account)
 
 
 def roles_below(parent: Agent, roles: Mapping[str, Role]) -> tuple[Role, ...]:
-    """The roles that an agent may create: those of the next tier for which it holds `spawn/ROLE`."""
+    """The roles that an agent was told that it may create: for its prompt, the law itself asks what lives."""
     return tuple(
         role for role in roles.values()
         if parent.tier + 1 in role.tiers and is_covered(f"spawn/{role.name}", parent.privileges)
@@ -107,6 +120,9 @@ def _claims_no_more(parent: Agent, request: SpawnRequest) -> Denied | None:
 def _may_still_create(swarm: Swarm, parent: Agent, mission: MissionId) -> Denied | None:
     if swarm.lineage.is_fenced((*parent.path, mission)) or parent.state is AgentState.DRAINING:
         return Denied(Rule.ANCESTOR_ENDING)
+    stop = swarm.lineage.stop_on(parent, mission)
+    if stop is not None:
+        return Denied(RULE_OF_STOP[stop.kind], f"{stop.target}: {stop.reason}")
     if parent.tier + 1 > swarm.declared.limits.depth_max:
         return Denied(
             Rule.SPAWN_DEPTH, f"tier {parent.tier + 1} of at most {swarm.declared.limits.depth_max}"
@@ -114,14 +130,24 @@ def _may_still_create(swarm: Swarm, parent: Agent, mission: MissionId) -> Denied
     return None
 
 
-def _role_fits(swarm: Swarm, parent: Agent, charter: Charter, role: Role | None) -> Denied | None:
+def _is_undone(swarm: Swarm, parent: Agent, charter: Charter) -> Denied | None:
+    authority = Authority.BOARD if parent.id == SOB else Authority.LINEAGE
+    for override in swarm.overrides.values():
+        after = override.after
+        is_same = after.get("undone") and (after["parent"], after["name"]) == (parent.id, charter.name)
+        if is_same and override.authority > authority:
+            return Denied(Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, undid {charter.name}")
+    return None
+
+
+def _role_fits(
+    swarm: Swarm, parent: Agent, charter: Charter, role: Role | None, *, is_overruled: bool
+) -> Denied | None:
     if role is None:
         return Denied(Rule.SPAWN_ROLE, f"no role {charter.role}; there are {', '.join(swarm.declared.roles)}")
     if parent.tier + 1 not in role.tiers:
         return Denied(Rule.SPAWN_ROLE, f"{charter.role} may not stand at tier {parent.tier + 1}")
-    if not is_covered(f"spawn/{charter.role}", parent.privileges):
-        return Denied(Rule.PRIVILEGE_USE, f"spawn/{charter.role}")
-    return None
+    return None if is_overruled else may_use(swarm, parent, f"spawn/{charter.role}")
 
 
 def _there_is_room(
@@ -176,24 +202,79 @@ def covers_file(holder: str, name: str) -> bool:
     return holder == name or name.startswith(holder.rstrip("/") + "/")
 
 
-def _privileges(parent: Agent, charter: Charter, role: Role, limits: Limits) -> tuple[str, ...] | Denied:
-    asked = charter.privileges
+@dataclass(frozen=True, slots=True)
+class _Rights:
+    """What a child is given: paths to use, paths to hand out, and those of both with a number of their own."""
+
+    privileges: tuple[str, ...]
+    grants: tuple[str, ...]
+    later: tuple[Held, ...]
+
+
+def _rights(
+    swarm: Swarm, parent: Agent, charter: Charter, role: Role, *, is_overruled: bool
+) -> _Rights | Denied:
+    """Both rights of a child come out of what its creator can grant now, marks included; where an operator answers for
+    it, out of all there is, with a number that no mark of before cuts."""
+    giver = swarm.lineage.agents[SOB] if is_overruled else parent
+    use = _given(swarm, giver, charter.privileges, role.privileges)
+    if isinstance(use, Denied):
+        return use
+    default = use if role.grants is None or charter.privileges is not None else role.grants
+    grants = _given(swarm, giver, charter.grants, default)
+    if isinstance(grants, Denied):
+        return grants
+    pairs: tuple[tuple[Right, tuple[str, ...]], ...] = (("use", use), ("grant", grants))
+    if is_overruled:
+        number = swarm.number + 1
+        new = [Held(path, right, number, parent.id) for right, paths in pairs for path in paths]
+        return _Rights(use, grants, tuple(new))
+    # A number is handed down with the path: a mark that is newer than what the creator holds cuts the child's too.
+    later = [
+        replace(held, path=path, right=right, by=parent.id, at="")
+        for right, paths in pairs
+        for path in paths
+        if (held := _grantable(swarm, parent, path)) is not None and held.number
+    ]
+    return _Rights(use, grants, tuple(later))
+
+
+def _given(
+    swarm: Swarm, parent: Agent, asked: tuple[str, ...] | None, default: tuple[str, ...]
+) -> tuple[str, ...] | Denied:
+    """The paths asked for, or the rule that refuses them; of a default, as much as can be given."""
     if asked is None:
-        # The role's own, as far as the creator holds them and nothing forbids them.
-        return tuple(
-            path
-            for path in role.privileges
-            if is_covered(path, parent.privileges) and not any(overlaps(path, no) for no in limits.forbidden)
-        )
-    for path in asked:
-        if not is_path(path):
-            return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
-        if any(overlaps(path, no) for no in limits.forbidden):
-            return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
-    missing = uncovered(asked, parent.privileges)
-    if missing:
-        return Denied(Rule.PRIVILEGE_SUBSET, ", ".join(missing))
-    return asked
+        return tuple(path for path in default if _refusal_to_grant(swarm, parent, path) is None)
+    return next((no for path in asked if (no := _refusal_to_grant(swarm, parent, path))), asked)
+
+
+def _refusal_to_grant(swarm: Swarm, parent: Agent, path: str) -> Denied | None:
+    if not is_path(path):
+        return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
+    if any(overlaps(path, no) for no in swarm.declared.limits.forbidden):
+        return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
+    return Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(swarm, parent, path) is None else None
+
+
+def _grantable(swarm: Swarm, parent: Agent, path: str) -> Held | None:
+    return live_holding(path, "grant", parent.holdings("grant"), swarm.lineage.marks_on(parent))
+
+
+def may_grant(swarm: Swarm, granter: Agent, path: str) -> Denied | None:
+    """May it hand the path out as a right of a new number? Only one that no mark has touched: a part that was
+    revoked would come back with the whole."""
+    marks = swarm.lineage.marks_on(granter)
+    if live_holding(path, "grant", granter.holdings("grant"), marks, whole=True) is None:
+        return Denied(Rule.PRIVILEGE_GRANT, path)
+    return None
+
+
+def may_use(swarm: Swarm, agent: Agent, path: str) -> Denied | None:
+    """`None` where the agent may use the plain path now; a right that it had and lost is told as such."""
+    if swarm.lineage.may(agent, path):
+        return None
+    rule = Rule.PRIVILEGE_REVOKED if is_covered(path, agent.privileges) else Rule.PRIVILEGE_USE
+    return Denied(rule, path)
 
 
 def _caps(
@@ -217,7 +298,7 @@ def _caps(
         if asked is not None and caps[kind] > left[kind]:
             return Denied(Rule.BUDGET_SHARE, f"{kind}: {caps[kind]} needed, {left[kind]} free")
         caps[kind] = min(caps[kind], left[kind])
-        if caps[kind] < 1:
+        if caps[kind] < 1 and kind in NEEDED_KINDS:
             return Denied(Rule.BUDGET_EXHAUSTED, f"{kind}: {left[kind]} free")
     return caps
 
@@ -228,29 +309,45 @@ def _kept_for_the_board(swarm: Swarm, account: str) -> dict[str, int]:
     if mission is None:
         return {}
     percent = swarm.declared.limits.board_percent
-    return {kind: mission.budget[kind] * percent // 100 for kind in ("tokens", "calls")}
+    return {kind: mission.budget[kind] * percent // 100 for kind in ("tokens", "cost", "calls")}
 
 
 def _mint(
-    parent: Agent, request: SpawnRequest, mission: MissionId, privileges: tuple[str, ...], moment: Moment
+    swarm: Swarm, parent: Agent, request: SpawnRequest, mission: MissionId, rights: _Rights, moment: Moment
 ) -> Agent:
     id = AgentId(moment.new_id("a"))
     above = (SOB, mission) if parent.id == SOB else parent.path
     return Agent(
         id=id, name=request.charter.name, role=request.charter.role, tier=parent.tier + 1, parent=parent.id,
         path=(*above, id), mission=mission, created=moment.stamp, key=request.key, charter=request.charter,
-        privileges=privileges,
+        privileges=rights.privileges, grants=rights.grants, later=rights.later,
+        deadline=_deadline(swarm, parent, request.charter, mission, moment),
     )  # fmt: skip
 
 
-def made(swarm: Swarm, spawned: Spawned, moment: Moment, *, hops: int = 0) -> list[Change]:
+def _deadline(swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId, moment: Moment) -> float:
+    """Its own, where its charter names one, and never later than its creator's; 0: the mission's alone."""
+    if charter.deadline_s is None:
+        return parent.deadline
+    found = swarm.missions.get(mission)
+    latest = parent.deadline or (found.deadline if found else 0.0)
+    own = moment.now + charter.deadline_s
+    return min(own, latest) if latest else own
+
+
+def made(
+    swarm: Swarm, spawned: Spawned, moment: Moment, *, hops: int = 0, taint: tuple[str, ...] = ()
+) -> list[Change]:
     """What a spawn changes: record, account, first positions, the child's charter, the journal."""
-    agent = spawned.agent
+    agent = replace(spawned.agent, taint=taint)
     assert agent.parent is not None
     assert agent.charter is not None
-    first = Message(
-        sender=agent.parent, to=agent.id, kind=Kind.CHARTER, mission=agent.mission, at=moment.stamp,
-        text=agent.charter.task, hops=hops,
+    first = stamped(
+        Message(
+            sender=agent.parent, to=agent.id, kind=Kind.CHARTER, mission=agent.mission, at=moment.stamp,
+            text=agent.charter.task, hops=hops,
+        ),
+        taint,
     )  # fmt: skip
     return [
         AgentMade(agent, follows(agent, swarm.declared.rooms)),
@@ -260,19 +357,25 @@ def made(swarm: Swarm, spawned: Spawned, moment: Moment, *, hops: int = 0) -> li
             moment, "spawned", f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
             actor=agent.parent, mission=agent.mission, agent=agent.id, tier=agent.tier,
             path="/".join(agent.path), caps=dict(spawned.caps), privileges=list(agent.privileges),
+            incarnation=agent.incarnation,
         ),
     ]  # fmt: skip
 
 
-def directives(spawned: Spawned, texts: Sequence[str], moment: Moment, *, hops: int) -> list[Change]:
+def directives(
+    spawned: Spawned, texts: Sequence[str], moment: Moment, *, hops: int, taint: tuple[str, ...] = ()
+) -> list[Change]:
     agent = spawned.agent
     assert agent.parent is not None
     return [
         Post(
             down(agent.parent),
-            Message(
-                sender=agent.parent, to=agent.id, kind=Kind.DIRECTIVE, mission=agent.mission,
-                at=moment.stamp, text=text, hops=hops,
+            stamped(
+                Message(
+                    sender=agent.parent, to=agent.id, kind=Kind.DIRECTIVE, mission=agent.mission,
+                    at=moment.stamp, text=text, hops=hops,
+                ),
+                taint,
             ),
         )
         for text in texts
@@ -293,30 +396,46 @@ def decide_terminate(swarm: Swarm, by: str, target: Agent, *, is_sovereign: bool
 
 def fence(
     swarm: Swarm, segment: str, *, reason: str, by: str, moment: Moment, mission: str, order: str = "",
-    hops: int = 0,
+    hops: int = 0, taint: tuple[str, ...] = (),
 ) -> list[Change]:  # fmt: skip
     """Fence first: one mark, whatever lies below; then the hosts that run any of it are told."""
     if segment in swarm.lineage.fences:
         return []
-    below = swarm.lineage.below(segment)
-    changes: list[Change] = [FenceSet(Fence(segment, reason, by, moment.now, order, hops=hops))]
-    for agent in below:
-        # The root of an ending subtree reads `draining` at once; of a mission these are its executives.
-        if agent.id == segment or (agent.tier == 1 and agent.mission == segment):
-            changes.append(AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)))
+    changes: list[Change] = [FenceSet(Fence(segment, reason, by, moment.now, order, hops=hops, taint=taint))]
+    # The root of an ending subtree reads `draining` at once; of a mission these are its executives. Nothing here looks
+    # at the others: a fence takes the same time however many there are.
+    root = swarm.lineage.get(segment)
+    for agent in (root,) if root is not None else swarm.executives(MissionId(segment)):
+        changes.append(AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)))
     changes += fence_notices(swarm, segment, moment)
     changes.append(
         entry(
             moment, "fenced", f"{by} ends {segment}: {reason}", actor=by, mission=mission,
-            segment=segment, agents=len(below), more={"order": order, "outcome": "fenced"} if order else None,
+            segment=segment, more={"order": order, "outcome": "fenced"} if order else None,
         )
     )  # fmt: skip
     return changes
 
 
+def fence_alone(
+    swarm: Swarm, agent: Agent, *, reason: str, moment: Moment, hops: int = 0, taint: tuple[str, ...] = ()
+) -> list[Change]:
+    """The same for an agent without those below it, who have another parent from this commit on."""
+    segment = f"={agent.id}"
+    return [
+        FenceSet(Fence(segment, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)),
+        AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)),
+        *fence_notices(swarm, segment, moment),
+        entry(
+            moment, "fenced", f"{SUPERVISOR} ends {agent.id} alone: {reason}"[:2000], actor=SUPERVISOR,
+            mission=agent.mission, segment=segment, agents=1,
+        ),
+    ]  # fmt: skip
+
+
 def fence_notices(swarm: Swarm, segment: str, moment: Moment) -> list[Change]:
-    """Tells each host that runs something below the segment to end it and give its word."""
-    hosts = sorted({agent.host for agent in swarm.lineage.below(segment) if agent.host})
+    """Tells each host to end what it runs below the segment, and to give its word."""
+    hosts = sorted(swarm.lineage.hosts())
     return [
         Post(
             host_channel(host),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any, Final
@@ -21,13 +21,15 @@ WIRE_VERSION: Final = "1"
 # output-buffer limit (reliability notes in docs/decisions/0003), 4 KB keeps far from it.
 RING_BYTES_MAX: Final = 4096
 PREVIEW_CHARS: Final = 400
+CUT: Final = ',"cut":true}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message. `at` is ISO-8601 UTC; `hops` counts turns since an operator, timer or clerk.
 
-    `id` and `channel` are empty until it was read from a stream.
+    `id`, `channel` and `serial` are empty until it was read from a stream: the first two are its place
+    there, the last is its seal's number (`core.envelope`).
     """
 
     sender: AgentId
@@ -41,38 +43,72 @@ class Message:
     incarnation: int = 0
     id: StreamId = StreamId("")
     channel: Channel = Channel("")
+    serial: str = ""
 
     def fields(self) -> list[str]:
         """Flat stream fields, in the order people read them: `from to kind mission at text …`."""
-        flat = [
+        return self.flat(self.data_text())
+
+    def flat(self, data: str) -> list[str]:
+        """As `fields`, of a message whose `data_text` is known."""
+        more = ("data", data) if data else ()
+        return [
             "from", self.sender, "to", self.to, "kind", self.kind.value, "mission", self.mission,
-            "at", self.at, "text", self.text,
+            "at", self.at, "text", self.text, *more,
+            "hops", str(self.hops), "inc", str(self.incarnation), "v", WIRE_VERSION,
         ]  # fmt: skip
-        if self.data:
-            flat += ["data", _dump(self.data)]
-        flat += ["hops", str(self.hops), "inc", str(self.incarnation), "v", WIRE_VERSION]
-        return flat
+
+    def data_text(self) -> str:
+        """`data` as it goes over the wire; empty where there is none."""
+        if not self.data:
+            return ""
+        return json.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
 
     def ring_body(self, channel: Channel) -> str:
         """The ring without its id: `"channel":…}`; the script puts `{"id":…,"prev":…,` before it.
 
         Where the whole does not fit, a preview with `"cut": true`.
         """
-        whole = self._ring(channel, self.text, self.data, cut=False)
-        # A character is at most four bytes: the common short ring is not encoded just to measure it.
-        if 4 * len(whole) <= RING_BYTES_MAX or len(whole.encode("utf-8", "replace")) <= RING_BYTES_MAX:
-            return whole
-        return self._ring(channel, self.text[:PREVIEW_CHARS], {}, cut=True)
+        whole = self.body(channel, self.data_text()) + "}"
+        return whole if fits_a_ring(whole) else self.preview(channel)
 
-    def _ring(self, channel: Channel, text: str, data: Mapping[str, Any], *, cut: bool) -> str:
-        # Written out: `json.dumps` of the same takes three times as long, once for each message sent.
-        more = f'"data":{_dump(data)},' if data else ""
-        mark = ',"cut":true' if cut else ""
-        return (
-            f'"channel":{_quoted(channel)},"from":{_quoted(self.sender)},"to":{_quoted(self.to)},'
-            f'"kind":"{self.kind.value}","mission":{_quoted(self.mission)},"at":{_quoted(self.at)},'
-            f'"text":{_quoted(text)},{more}"hops":{self.hops},"inc":{self.incarnation},"v":"{WIRE_VERSION}"{mark}}}'
-        )
+    def body(self, channel: Channel, data: str, more: str = "") -> str:
+        """All that a ring says but its ids and the closing brace, never cut; `more` ends it."""
+        return body_of(
+            channel, self.sender, self.to, self.kind.value, self.mission, self.at, self.text, data,
+            str(self.hops), str(self.incarnation), WIRE_VERSION, more,
+        )  # fmt: skip
+
+    def preview(self, channel: Channel) -> str:
+        """What rings for a message that is too long to ring whole."""
+        return replace(self, text=self.text[:PREVIEW_CHARS]).body(channel, "", CUT)
+
+
+def body_of(
+    channel: Channel, sender: str, to: str, kind: str, mission: str, at: str, text: str, data: str,
+    hops: str, inc: str, v: str, more: str,
+) -> str:  # fmt: skip
+    """A ring's body from an entry's flat fields as they are. `kind`, `hops` and `inc` must be of their form.
+
+    Written out: `json.dumps` of the same takes three times as long, once for each message sent.
+    """
+    data = f'"data":{data},' if data else ""
+    return (
+        f'{channel_head(channel)}"from":{_quoted(sender)},"to":{_quoted(to)},"kind":"{kind}",'
+        f'"mission":{_quoted(mission)},"at":{_quoted(at)},"text":{_quoted(text)},{data}'
+        f'"hops":{hops},"inc":{inc},"v":{_quoted(v)}{more}'
+    )
+
+
+@lru_cache(maxsize=16_384)
+def channel_head(channel: Channel) -> str:
+    """What the body of every ring on the channel begins with."""
+    return f'"channel":{_quoted(channel)},'
+
+
+def fits_a_ring(body: str) -> bool:
+    # A character is at most four bytes: the common short ring is not encoded just to measure it.
+    return 4 * len(body) <= RING_BYTES_MAX or len(body.encode("utf-8", "replace")) <= RING_BYTES_MAX
 
 
 def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Message | None:
@@ -83,7 +119,7 @@ def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Mess
             mission=MissionId(flat.get("mission", "")), at=flat.get("at", ""),
             text=flat.get("text", ""), data=_object(flat.get("data", "")),
             hops=int(flat.get("hops", "0")), incarnation=int(flat.get("inc", "0")),
-            id=id, channel=channel,
+            id=id, channel=channel, serial=flat.get("serial", ""),
         )  # fmt: skip
     except (KeyError, ValueError, RecursionError):
         return None
@@ -122,6 +158,7 @@ def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
             mission=MissionId(ring["mission"]), at=ring["at"], text=ring["text"],
             data=data if isinstance(data, dict) else {}, hops=int(ring.get("hops", 0)),
             incarnation=int(ring.get("inc", 0)), id=id_, channel=channel,
+            serial=str(ring.get("serial", "")),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
@@ -134,10 +171,6 @@ def order_of(id: StreamId) -> tuple[int, int]:
     """A stream id as numbers: ids sort by these, not as text."""
     milliseconds, _, sequence = id.partition("-")
     return int(milliseconds), int(sequence or 0)
-
-
-def _dump(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _object(text: str) -> Mapping[str, Any]:

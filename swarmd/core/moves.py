@@ -19,7 +19,9 @@ Line = Annotated[str, Field(min_length=1, max_length=2_000)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Path = Annotated[str, Field(min_length=1, max_length=512)]
 Reference = Annotated[str, Field(min_length=1, max_length=64)]
-Amounts = dict[Literal["tokens", "calls", "agents"], Annotated[int, Field(ge=0)]]
+KINDS: Final = ("tokens", "cost", "calls", "tools", "agents")
+SPENT_KINDS: Final = ("tokens", "cost", "calls", "tools")  # all but the slots, which are given back
+Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Annotated[int, Field(ge=0)]]
 
 
 class Written(BaseModel):
@@ -42,9 +44,18 @@ class Charter(Written):
         (), max_length=512, description="names of the mission's files it works on"
     )
     privileges: tuple[Path, ...] | None = Field(
-        None, max_length=64, description="privilege paths; absent: those of its role that you hold"
+        None, max_length=64, description="paths it may use; absent: those of its role that you can grant"
     )
-    budget: Amounts = Field(default_factory=dict, description="its share; absent: the default share")
+    grants: tuple[Path, ...] | None = Field(
+        None, max_length=64, description="paths it may hand out; absent: those that it may use"
+    )
+    budget: Amounts = Field(
+        default_factory=dict,
+        description="its share (cost in millionths of a dollar); absent: the default share",
+    )
+    deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = Field(
+        None, description="seconds until it ends unfinished; absent: the mission's deadline"
+    )
 
 
 class Say(Written):
@@ -89,6 +100,28 @@ class Terminate(Written):
     move: Literal["terminate"]
     agent: Reference
     reason: Line
+
+
+Verb = Literal["freeze", "thaw", "drain", "halt", "terminate", "grant", "revoke", "fund", "approve", "deny"]
+
+
+class Act(Written):
+    """What a superior does about those below it; the same for an ancestor, the board and an operator."""
+
+    verb: Verb
+    target: Reference = Field(
+        description="whom: an id, a child's name or key; of approve and deny: the approval"
+    )
+    privilege: Path | None = Field(None, description="of grant and revoke: the path")
+    right: Literal["use", "grant", "both"] = Field("both", description="of grant and revoke")
+    amounts: Amounts = Field(default_factory=dict, description="of fund: what it gets of your own")
+    reason: Line
+
+
+class Govern(Act):
+    """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for leave."""
+
+    move: Literal["govern"]
 
 
 class ListSubtree(Written):
@@ -161,6 +194,36 @@ class TerminateMotion(Written):
     reason: Line
 
 
+class ActMotion(Act):
+    """Stop, thaw or end an agent of this mission, change its privileges, fund it, or answer its request for leave."""
+
+    motion: Literal["act"]
+
+
+class Overruling(Written):
+    """One decision of somebody else's, replaced for a time; then it is as before."""
+
+    kind: Literal["grant", "task", "spawn", "message", "motion", "reverse"]
+    target: Annotated[str, Field(min_length=1, max_length=600)] = Field(
+        description="whom or what; of reverse: the override"
+    )
+    take: bool = Field(False, description="of grant: taken, not given; of spawn: undone; of motion: vetoed")
+    privilege: str = Field("", max_length=512, description="of grant")
+    right: Literal["use", "grant", "both"] = Field("both", description="of grant")
+    text: str = Field(
+        "", max_length=TEXT_CHARS_MAX, description="of task: the new one; of message: in its place"
+    )
+    seconds: Annotated[float, Field(gt=0, le=31_536_000)] = Field(600, description="then it lapses")
+    reason: Line
+
+
+class OverrideMotion(Overruling):
+    """Give or take a right, replace a task, undo a spawn, for a time; or take such an override back."""
+
+    motion: Literal["override"]
+    kind: Literal["grant", "task", "spawn", "reverse"]
+
+
 class DeliverMotion(Written):
     """Deliver the mission: `text`, then the final reports of the executives named."""
 
@@ -184,7 +247,13 @@ class RejectMotion(Written):
 
 
 Motion = Annotated[
-    CharterMotion | DirectMotion | TerminateMotion | DeliverMotion | RejectMotion,
+    CharterMotion
+    | DirectMotion
+    | TerminateMotion
+    | ActMotion
+    | OverrideMotion
+    | DeliverMotion
+    | RejectMotion,
     Field(discriminator="motion"),
 ]
 
@@ -217,6 +286,7 @@ Move = Annotated[
     | Report
     | Spawn
     | Terminate
+    | Govern
     | ListSubtree
     | ReadFile
     | SearchFiles
@@ -241,6 +311,7 @@ MOVE_TYPES: Final[dict[str, type[Written]]] = {
     "report": Report,
     "spawn": Spawn,
     "terminate": Terminate,
+    "govern": Govern,
     "list_subtree": ListSubtree,
     "read_file": ReadFile,
     "search_files": SearchFiles,

@@ -6,7 +6,7 @@ Channels are named here without the namespace; the adapter adds it. Nothing else
 from __future__ import annotations
 
 import re
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final, NewType
 
 AgentId = NewType("AgentId", str)
@@ -19,6 +19,8 @@ SOB: Final = AgentId("sob")
 OPERATOR: Final = AgentId("operator")
 CLERK: Final = AgentId("clerk")
 SUPERVISOR: Final = AgentId("supervisor")
+# Who halted everything where it was the data folder's brake and not an order: an operator's hand all the same.
+BRAKE: Final = AgentId("brake")
 
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -50,6 +52,23 @@ def inbox(agent: AgentId) -> Channel:
 def host_channel(host: HostId) -> Channel:
     """Private: on it a host hears which agents it was given and which were fenced."""
     return Channel(f"_placed:{host}")
+
+
+# What the supervisor reads and decides on, message by message.
+INPUTS: Final = (REQUESTS, ORDERS, BOARD_ROOM, up(SOB))
+
+
+def wake_channel(host: HostId) -> Channel:
+    """Private, and without a stream: a process rings on it for itself, to be woken out of a read."""
+    return Channel(f"_wake:{host}")
+
+
+class Authority(IntEnum):
+    """Whose word it is: operator over board over lineage (law 6). What one set, only its equal or better lifts."""
+
+    LINEAGE = 1
+    BOARD = 2
+    OPERATOR = 3
 
 
 class AgentState(StrEnum):
@@ -107,6 +126,8 @@ class Kind(StrEnum):
     ENTRY = "entry"
     PLACED = "placed"
     FENCED = "fenced"
+    STOPPED = "stopped"
+    THAWED = "thawed"
     UNREADABLE = "unreadable"
 
 
@@ -127,9 +148,21 @@ class Rule(StrEnum):
     PRIVILEGE_SUBSET = "privilege.subset"
     PRIVILEGE_FORBIDDEN = "privilege.forbidden"
     PRIVILEGE_USE = "privilege.use"
+    PRIVILEGE_GRANT = "privilege.grant"
+    PRIVILEGE_REVOKED = "privilege.revoked"
     BUDGET_SHARE = "budget.share"
     BUDGET_EXHAUSTED = "budget.exhausted"
+    BUDGET_OVERDRAFT = "budget.overdraft"
     TERMINATE_DESCENDANT = "terminate.descendant"
+    AUTHORITY = "authority.descendant"
+    PRECEDENCE = "authority.precedence"
+    STOP_TARGET = "stop.target"
+    FROZEN = "stop.frozen"
+    DRAINING = "stop.draining"
+    HALTED = "stop.halted"
+    DEADLINE = "time.deadline"
+    CRASHED = "agent.crashed"
+    STALLED = "agent.stalled"
     UNKNOWN_AGENT = "agent.unknown"
     UNKNOWN_MISSION = "mission.unknown"
     MISSION_INVALID = "mission.invalid"
@@ -139,6 +172,18 @@ class Rule(StrEnum):
     LEASE = "lease.lost"
     FENCED = "fence.path"
     HOPS = "bus.hops"
+    RATE = "bus.rate"
+    REPEAT = "bus.repeat"
+    NO_PROGRESS = "bus.no-progress"
     CHANNEL = "bus.channel"
+    APPROVAL_NEEDED = "approval.needed"
+    APPROVAL_DENIED = "approval.denied"
+    APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_UNKNOWN = "approval.unknown"
+    TAINT_LEAVE = "taint.leave"
+    OVERRIDE_ACTIVE = "override.active"
+    OVERRIDE_INVALID = "override.invalid"
     REQUEST_INVALID = "request.invalid"
     BOARD_MOTION = "board.motion"
+    ENVELOPE_FORGED = "envelope.forged"
+    ENVELOPE_REPLAYED = "envelope.replayed"

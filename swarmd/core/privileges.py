@@ -1,13 +1,19 @@
 """Privileges are paths, like a directory tree; `/**` is the subtree. `**` alone is everything.
 
-Invariant: what a child holds is covered by what its creator held when it was made.
+`use` and `grant` are separate rights: a manager may hand out what it may not use. Invariant: what a child
+holds, of either right, is covered by what its creator could grant when it was made.
+
+A revocation is one mark on a path segment, and cuts whatever lies below it. Every holding has a number: what
+was handed down has its giver's, so a mark with a larger number cuts it in the whole subtree, also in agents
+made later; a right that is granted anew has a new number, and so returns to that one agent alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 # The same form as `rules.PrivilegePath`, which speaks to declarations.
 _PATH: Final = re.compile(r"[A-Za-z0-9_.:*-]+(?:/[A-Za-z0-9_.:*-]+)*")
@@ -54,3 +60,56 @@ def sufficient(wanted: str) -> tuple[str, ...]:
     parts = wanted.split("/")
     above = ["/".join(parts[:n]) + "/**" for n in range(len(parts), 0, -1)]
     return (wanted, *above, "**")
+
+
+# --- holdings and marks -----------------------------------------------------------------------
+
+Right = Literal["use", "grant", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A right over a path. `number` is its age: 0 is as old as the swarm. `by` gave it, `at` that time where it was not
+    given with the agent's creation."""
+
+    path: str
+    right: Right
+    number: int = 0
+    by: str = ""
+    at: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A mark on a segment: below it the right over `path` is void where its number is smaller than this one's."""
+
+    segment: str
+    path: str
+    right: Right
+    number: int
+    by: str
+    at: str
+    reason: str = ""
+    authority: int = 1  # whose word it is: those below cannot grant it anew
+
+    def touches(self, holding: Held, right: Right) -> bool:
+        return self.number > holding.number and self.right in (right, "both")
+
+
+def live_holding(
+    wanted: str, right: Right, held: Iterable[Held], marks: Sequence[Revocation], *, whole: bool = False
+) -> Held | None:
+    """The holding that includes `wanted` and that no mark has cut; the newest of several.
+
+    A mark inside a wanted subtree cuts that part of it alone: who hands the subtree down hands the mark's
+    effect down with the number. `whole` asks for one that no mark has touched at all.
+    """
+    cuts = overlaps if whole else covers
+    living = [
+        holding
+        for holding in held
+        if holding.right in (right, "both")
+        and covers(holding.path, wanted)
+        and not any(mark.touches(holding, right) and cuts(mark.path, wanted) for mark in marks)
+    ]
+    return max(living, key=lambda holding: holding.number, default=None)

@@ -109,7 +109,7 @@ def means_of_board(declared: Declarations, free: Mapping[str, int]) -> str:
 
 def situation(
     *, role: str, free: Mapping[str, int], files: Sequence[str], children: Sequence[str],
-    rooms: Sequence[str], may_create: Sequence[Role],
+    rooms: Sequence[str], may_create: Sequence[Role], taint: Sequence[str] = (), guarded: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """An agent's means, before its mail; what it has none of is left out."""
     lines = [f"role: {role}", f"left of your budget: {json.dumps(dict(free))}"]
@@ -118,6 +118,10 @@ def situation(
             lines.append(f"{title}: {_listed(names)}")
     if may_create:
         lines.append(_roles(may_create))
+    if taint and guarded:
+        lines.append(
+            f"you have read untrusted text ({', '.join(taint)}): {', '.join(guarded)} take leave now"
+        )
     return "\n".join(lines)
 
 
@@ -150,8 +154,8 @@ def call_text(phase: str, call: Mapping[str, Any], files: Sequence[str]) -> str:
 
 _ASK: Final = {
     "propose": "Propose one motion: charter executives, or reject the mission with what is missing.",
-    "review": "The executives have reported. Propose one motion: deliver, direct (send back), charter more, "
-    "terminate, or reject.",
+    "review": "The executives have reported, or one asks for leave. Propose one motion: deliver, direct (send back), "
+    "charter more, act (approve, deny, stop, fund …), terminate, or reject.",
     "debate": "Speak to the motion: argue once.",
     "vote": "Vote on the motion: yes, no or abstain, with your reason.",
 }

@@ -19,11 +19,29 @@ PrivilegePath = Annotated[
 
 
 class Budget(Written):
-    """Caps by kind, all integers: `tokens`, `calls` (attempts at a model), `agents` (live at once)."""
+    """Caps by kind, all integers: `tokens`, `cost` (micro-dollars), `calls` (attempts at a model), `tools`
+    (uses of functions), `agents` (live at once)."""
 
     tokens: int = Field(ge=0)
+    cost: int = Field(ge=0)
     calls: int = Field(ge=0)
+    tools: int = Field(ge=0)
     agents: int = Field(ge=0)
+
+
+class Taint(Written):
+    """What untrusted text does to the turn that reads it."""
+
+    sources: tuple[Literal["file", "tool", "outside", "agent"], ...] = Field(
+        ("file", "tool", "outside", "agent"),
+        description="reading which taints; `agent`: mail of a tainted turn",
+    )
+    actions: tuple[Literal["spawn", "terminate", "govern"], ...] = Field(
+        ("spawn", "terminate", "govern"), description="what a tainted turn may not do without leave"
+    )
+    leave: Literal["superior", "operator"] = Field(
+        "superior", description="who gives leave; operators always may"
+    )
 
 
 class Limits(Written):
@@ -45,6 +63,29 @@ class Limits(Written):
     steps_max: int = Field(12, ge=1, le=200, description="model calls and uses of functions in one turn")
     deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
     turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")
+    root_period: Literal["", "hour", "day", "week", "month"] = Field(
+        "", description="what root may be spent in, by UTC; empty: for as long as the swarm's data lives"
+    )
+    warn_percent: int = Field(80, ge=1, le=99, description="of its own budget spent: its superior is told")
+    hold_seconds: float = Field(
+        120,
+        ge=0,
+        le=86_400,
+        description="so long an agent with an empty account, or one that crashes, waits for help",
+    )
+    restarts_max: int = Field(
+        3, ge=0, le=100, description="crashes of an agent in restart_seconds; one more quarantines it"
+    )
+    restart_seconds: Seconds = 600
+    stall_seconds: Seconds = Field(900, description="without progress: reported; twice that: to the board")
+    messages_per_minute: int = Field(120, ge=1, le=100_000, description="of one sender")
+    repeats_max: int = Field(4, ge=1, le=1_000, description="the same text to the same channel, in a row")
+    chatter_max: int = Field(24, ge=1, le=10_000, description="turns in a row that only talk")
+    approval_seconds: Seconds = Field(600, description="a request for leave that nobody answers lapses")
+    approvals: dict[PrivilegePath, Literal["board", "operator"]] = Field(
+        default_factory=dict, description="privileges whose grant needs an approval, also in a charter"
+    )
+    taint: Taint = Field(default_factory=Taint)
     retention_seconds: float = Field(
         86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
     )
@@ -99,7 +140,15 @@ class Role(Written):
     summary: Line
     tiers: tuple[int, ...] = Field(min_length=1, description="where it may stand; 1 is executive")
     functions: tuple[str, ...] = Field(min_length=1)
-    privileges: tuple[PrivilegePath, ...] = ()
+    privileges: tuple[PrivilegePath, ...] = Field((), description="what it may use")
+    grants: tuple[PrivilegePath, ...] | None = Field(
+        None, description="what it may hand out; absent: what it may use"
+    )
+    orphans: Literal["cascade", "adopt", "hold"] = Field(
+        "cascade", description="what becomes of its children when it ends and nobody ordered it"
+    )
+    approval: Literal["", "board", "operator"] = Field("", description="whose leave its creation needs")
+    stall_seconds: Seconds | None = Field(None, description="its own measure; absent: the swarm's")
     methodology: str = Field(max_length=8_000)
     goals: tuple[Line, ...] = ()
     done: str = Field("", max_length=8_000)
@@ -149,6 +198,20 @@ class Provider(Written):
     corrections_max: int = Field(3, ge=0, le=20, description="of one call, where the answer was not usable")
 
 
+Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Priced = Annotated[str, Field(pattern=r"^openai:\S+$", max_length=512)]  # the others cost nothing
+
+
+class NamedPrice(Written):
+    """`policies/models.yaml`: one model's price, in dollars for a million tokens."""
+
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = Field(
+        None, description="input that the server read from its cache; absent: as input"
+    )
+
+
 class Models(Written):
     """`policies/models.yaml`."""
 
@@ -156,9 +219,44 @@ class Models(Written):
         "", description="PROVIDER:NAME; empty: environment, localhost, built-in, in this order"
     )
     providers: dict[Word, Provider] = Field(default_factory=dict)
+    prices: dict[Priced, NamedPrice] = Field(
+        default_factory=dict, description="by openai:NAME; they go before the price table that is installed"
+    )
+    unknown_price: Literal["tokens", "forbid"] = Field(
+        "tokens", description="a model whose price is not known: bounded by tokens alone, or refused"
+    )
 
     def provider(self, name: str) -> Provider:
         return self.providers.get(name, Provider())
+
+
+KeyName = Annotated[str, Field(pattern=r"^(?:\*|_?[a-z]+(?::[A-Za-z0-9_*-]+)?)$", max_length=128)]
+"""A key or channel without its namespace: `missions`, `room:sob`, `agent:*`, `_meta`; `*` is all of the namespace."""
+Command = Annotated[str, Field(pattern=r"^(?:@all|[a-z]+(?:\|[a-z-]+)?)$", max_length=64)]
+
+
+class AclRole(Written):
+    """One Redis user of a swarm: what its process may do there, whatever it is told."""
+
+    summary: Line
+    commands: tuple[Word, ...] = Field((), description="groups of commands")
+    scripts: bool = Field(
+        False, description="may run scripts; what a script touches is allowed or not as anything else"
+    )
+    reads: tuple[KeyName, ...] = ()
+    writes: tuple[KeyName, ...] = ()
+    hears: tuple[KeyName, ...] = Field((), description="channels that it may subscribe to")
+    rings: tuple[KeyName, ...] = Field((), description="channels that it may publish to")
+    never: tuple[KeyName, ...] = Field(
+        (), description="keys it neither reads nor writes; where given, no key may be left unsaid"
+    )
+
+
+class Acl(Written):
+    """`policies/acl.yaml`: the Redis users. `swarmd acl` renders it; nothing else reads it."""
+
+    commands: dict[Word, tuple[Command, ...]]
+    roles: dict[Word, AclRole]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +282,12 @@ class Declarations:
     models: Models
     rooms: dict[str, Room]
     digest: str
+    acl: Acl = Acl(commands={}, roles={})  # frozen, and so shared without harm
 
 
 __all__ = [
+    "Acl",
+    "AclRole",
     "Amounts",
     "BoardRules",
     "Budget",
@@ -197,4 +298,5 @@ __all__ = [
     "Provider",
     "Role",
     "Room",
+    "Taint",
 ]

@@ -10,25 +10,31 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from swarmd.core.board import Procedure
-from swarmd.core.lineage import Agent, Fence, Lineage
+from swarmd.core.chain import Chain, Head
+from swarmd.core.lineage import Agent, Fence, Lineage, Stop
 from swarmd.core.messages import Message
+from swarmd.core.moves import KINDS
 from swarmd.core.names import (
     JOURNAL,
     SUPERVISOR,
     AgentId,
+    AgentState,
+    Authority,
     Channel,
     HostId,
     Kind,
     MissionId,
     MissionState,
     Rule,
+    StreamId,
 )
+from swarmd.core.privileges import Revocation
+from swarmd.core.progress import Progress
 from swarmd.core.rules import Declarations
 
-KINDS = ("tokens", "calls", "agents")
 Caps = Mapping[str, int]
 
 # Of each mission, for the spawn rate: more than any declared rate that a person would mean.
@@ -74,6 +80,57 @@ class ExecutiveReport:
     text: str
     files: tuple[str, ...] = ()
     is_done: bool = False
+    taint: tuple[str, ...] = ()  # what its author had read of what nobody vouches for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """An action that waits for leave: exactly this one, once. Times are seconds since the epoch.
+
+    `action` is the request as it was made, with `requester`, `incarnation`, `hops`, `mission` and `taint`; `digest`
+    is of its JSON. `needs` is the least authority that may give leave: `LINEAGE` is any ancestor of the requester's.
+    """
+
+    id: str
+    digest: str
+    action: Mapping[str, Any]
+    needs: Authority
+    rule: Rule  # why it needs leave
+    at: float
+    expires: float
+    is_put: bool = False  # the board was called about it
+    answer: Literal["", "approved", "denied", "expired"] = ""
+    answered_by: str = ""
+    order: str = ""  # the operator's order that answered it
+
+    @property
+    def requester(self) -> AgentId:
+        return AgentId(self.action["requester"])
+
+    @property
+    def mission(self) -> MissionId:
+        return MissionId(self.action["mission"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One decision that an authority has replaced, while it stands. Times are seconds since the epoch.
+
+    `before` and `after` are JSON; `reversal` says what its end does.
+    """
+
+    id: str
+    kind: str  # grant | task | spawn | message | motion
+    target: str
+    by: str
+    authority: Authority
+    mission: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    at: float
+    expires: float
+    reversal: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +140,23 @@ class Host:
     id: HostId
     capacity: int
     workspace: str  # identity of the workspace it has, empty where none
+    lease_left: float = field(default=0.0, compare=False)  # seconds, when it was read
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with an agent, for whoever looks.
+
+    `stalled`: it lives and gets nowhere; `since` is its last progress (seconds since the epoch). `stuck`: it was ended,
+    and its host said that it ignores that; `since` is when that was said.
+    """
+
+    kind: Literal["stalled", "stuck"]
+    since: float
+    detail: str = ""
+    host: HostId = HostId("")  # of what is stuck, and the segment that was ended
+    segment: str = ""
+    is_told_above: bool = False  # a stall: to the board, after twice the time
 
 
 # --- changes ----------------------------------------------------------------------------------
@@ -102,11 +176,44 @@ class AgentSet:
 
 
 @dataclass(frozen=True, slots=True)
+class RightsSet:
+    """A new record of a living agent whose privileges or grants have changed."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAdopted:
+    """A child whose creator ended goes to the creator's own; its path still names whom it came from.
+
+    Its account goes with it, out of its creator's, which has so much less to give back.
+    """
+
+    agent: Agent
+    former: AgentId
+    follows: tuple[Channel, ...]
+    account_above: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRestarted:
+    """A new incarnation with new state: mailbox read anew from now on, open calls settled at their full reserve."""
+
+    agent: Agent
+    account: str
+    follows: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AgentReaped:
-    """The record says terminated; mailbox and state are gone. `record` is the ended one."""
+    """The record says terminated, its account is closed into the one above; mailbox and state are gone.
+
+    `record` is the ended one.
+    """
 
     record: Agent
     forget_at: float
+    account_above: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +233,48 @@ class AccountClosed:
     id: str
     parent: str
     journals: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFunded:
+    """More for an open account, of its parent's free; of nobody's where it is the root (`parent` is empty)."""
+
+    id: str
+    parent: str
+    amounts: Caps
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCleared:
+    """What was spent beyond a reserve is taken note of: calls of the account may begin again."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodTurned:
+    """The root's spent is forgotten: a new period has its whole cap but what open accounts hold of it."""
+
+    id: str
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopSet:
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class StopLifted:
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationsSet:
+    """All marks on one segment; none of them lifts it."""
+
+    segment: str
+    marks: tuple[Revocation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +313,115 @@ class ReportSet:
 
 
 @dataclass(frozen=True, slots=True)
+class TroubleSet:
+    agent: AgentId
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleOver:
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSet:
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalClosed:
+    """Answered, expired or void: it can be used no more."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideSet:
+    override: Override
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideEnded:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CharterSet:
+    """A new record of a living agent whose charter has changed."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecalled:
+    """Gone from its stream; who has read it keeps it."""
+
+    channel: Channel
+    id: StreamId
+
+
+@dataclass(frozen=True, slots=True)
 class HostGone:
     host: HostId
+
+
+# Repairs: the store is given back what memory holds. None of them changes what the law looks at.
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRestored:
+    """The whole record of a living agent, its rights and its places in the sets."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSwept:
+    """What is left of an agent that does not live: places in the sets, mailbox, state, rights."""
+
+    id: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class MissionSwept:
+    """What is left of a mission that is not open."""
+
+    id: MissionId
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMended:
+    """By so much (`KIND.AMOUNT`) the account was off from what its facts add up to."""
+
+    id: str
+    off: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReservesSettled:
+    """What the account reserves for no call that is open in these step journals is spent, as assumed."""
+
+    id: str
+    journals: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelForgotten:
+    """A channel whose stream is gone is no longer listed among those that moved."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStamped:
+    """The namespace says again which schema it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSet:
+    """The journal's last entry after this commit. Written with it, so that chain and state cannot part."""
+
+    head: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +433,41 @@ class Post:
 Change = (
     AgentMade
     | AgentSet
+    | RightsSet
+    | AgentAdopted
+    | AgentRestarted
     | AgentReaped
     | AccountOpened
     | AccountClosed
+    | AccountFunded
+    | AccountCleared
+    | PeriodTurned
+    | StopSet
+    | StopLifted
+    | RevocationsSet
     | FenceSet
     | FenceLifted
     | MissionSet
     | MissionClosed
     | BoardSet
     | ReportSet
+    | TroubleSet
+    | TroubleOver
+    | ApprovalSet
+    | ApprovalClosed
+    | OverrideSet
+    | OverrideEnded
+    | CharterSet
+    | MessageRecalled
     | HostGone
+    | AgentRestored
+    | AgentSwept
+    | MissionSwept
+    | AccountMended
+    | ReservesSettled
+    | ChannelForgotten
+    | SchemaStamped
+    | HeadSet
     | Post
 )
 
@@ -224,6 +505,9 @@ class Ending:
 
     since: float
     words: set[HostId] = field(default_factory=set)
+    stuck: dict[AgentId, str] = field(default_factory=dict)  # by their hosts' own word, and in what
+    # Whom it still has to reap, the deepest last; looked up once, for nobody is made below a fence.
+    queue: list[AgentId] | None = None
 
 
 @dataclass(slots=True)
@@ -238,30 +522,71 @@ class Swarm:
     hosts: dict[HostId, Host] = field(default_factory=dict)
     free: dict[str, dict[str, int]] = field(default_factory=dict)
     spawned_at: dict[MissionId, deque[float]] = field(default_factory=dict)
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    overrides: dict[str, Override] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
+    stoppings: dict[str, Ending] = field(default_factory=dict)  # of stops whose outcome is still to be told
+    number: int = 0  # of the last holding or revocation
+    deadlines: dict[AgentId, float] = field(default_factory=dict)  # agents with one of their own
+    period: str = ""  # of the root account
+    paused: dict[MissionId, float] = field(default_factory=dict)  # stopped missions of the board, since when
+    renewed: dict[HostId, float] = field(default_factory=dict)  # when each host's lease was renewed last
     seat_failures: dict[MissionId, str] = field(default_factory=dict)  # the last, to explain a failed debate
+    troubles: dict[AgentId, Trouble] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)  # of those who have something to do
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)  # when and what was told last
+    chain: Chain = field(default_factory=Chain)
+    off: dict[str, dict[str, int]] = field(default_factory=dict)  # accounts to be mended, and by how much
 
     def apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
             self._apply(change)
 
-    def _apply(self, change: Change) -> None:  # noqa: PLR0912 - one row for each kind of change
+    def _apply(self, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one row for each kind of change
         match change:
             case AgentMade(agent, _):
-                self.lineage.put(agent)
+                self.put(agent)
                 self.note_spawn(agent)
-            case AgentSet(agent) | AgentReaped(agent, _):
-                self.lineage.put(agent)
+                self.note_progress(agent, epoch_of(agent.created))
+            case AgentSet(agent) | RightsSet(agent) | AgentRestarted(agent):
+                self.put(agent)
+            case AgentReaped(agent, _, above):
+                self.put(agent)
+                self.progress.forget(agent.id)
+                self._closed(agent.id, above)
+            case AgentAdopted(agent, former, _, _):
+                self.lineage.leave(agent.id, former)
+                self.put(agent)
+            case AccountFunded(id, parent, amounts):
+                self._carve(parent, amounts)
+                self.free.pop(id, None)
+            case AccountCleared():
+                pass
+            case PeriodTurned(id, period):
+                self.period = period
+                self.free.pop(id, None)
+            case StopSet(stop):
+                self.lineage.stops[stop.target] = stop
+                if stop.is_told:
+                    self.stoppings.pop(stop.target, None)
+                else:
+                    # Words were given on the stop that was there before, not on this one.
+                    self.stoppings[stop.target] = Ending(stop.at)
+            case StopLifted(target):
+                self.lineage.stops.pop(target, None)
+                self.stoppings.pop(target, None)
+            case RevocationsSet(segment, marks):
+                self.lineage.revocations.pop(segment, None)
+                if marks:
+                    self.lineage.revocations[segment] = marks
+                self._count(mark.number for mark in marks)
             case AccountOpened(id, parent, caps, own_slot):
                 self._carve(parent, caps)
                 self.free[id] = {kind: caps.get(kind, 0) for kind in KINDS}
                 if own_slot:
                     self.free[id]["agents"] -= 1
             case AccountClosed(id, parent, _):
-                self.free.pop(id, None)
-                # What comes back is known to the store alone: read anew before the next decision.
-                self.free.pop(parent, None)
+                self._closed(id, parent)
             case FenceSet(fence):
                 self.lineage.fences[fence.segment] = fence
                 self.endings.setdefault(fence.segment, Ending(fence.at))
@@ -278,20 +603,67 @@ class Swarm:
                     self.spawned_at,
                     self.seat_failures,
                     self.digests,
+                    self.paused,
                 ):
                     known.pop(mission.id, None)
             case BoardSet(id, procedure):
                 self.boards[id] = procedure
             case ReportSet(id, report):
                 self.reports.setdefault(id, {})[report.agent] = report
+            case TroubleSet(id, trouble):
+                self.troubles[id] = trouble
+            case TroubleOver(id):
+                self.troubles.pop(id, None)
+            case ApprovalSet(approval):
+                self.approvals[approval.id] = approval
+            case ApprovalClosed(id):
+                self.approvals.pop(id, None)
+            case OverrideSet(override):
+                self.overrides[override.id] = override
+            case OverrideEnded(id):
+                self.overrides.pop(id, None)
+            case CharterSet(agent):
+                self.put(agent)
+            case MessageRecalled():
+                pass
             case HostGone(host):
                 self.hosts.pop(host, None)
-            case Post():
+            case AccountMended(id) | ReservesSettled(id):
+                self.free.pop(id, None)
+            case AgentRestored() | AgentSwept() | MissionSwept() | ChannelForgotten() | SchemaStamped():
+                pass  # memory had it right
+            case Post() | HeadSet():
                 pass
+
+    def put(self, agent: Agent) -> None:
+        self.lineage.put(agent)
+        self._count(held.number for held in agent.later)
+        if agent.state is AgentState.TERMINATED or not agent.deadline:
+            self.deadlines.pop(agent.id, None)
+        else:
+            self.deadlines[agent.id] = agent.deadline
+
+    def _closed(self, id: str, parent: str) -> None:
+        self.free.pop(id, None)
+        # What comes back is known to the store alone: read anew before the next decision.
+        self.free.pop(parent, None)
+
+    def _count(self, numbers: Iterable[int]) -> None:
+        self.number = max(self.number, *numbers, 0)
 
     def note_spawn(self, agent: Agent) -> None:
         window = self.spawned_at.setdefault(agent.mission, deque(maxlen=SPAWNS_REMEMBERED))
         window.append(epoch_of(agent.created))
+
+    def note_progress(self, agent: Agent, at: float) -> None:
+        """It has got on, or has been given something to do. Nothing is expected of the board, nor of whom nobody charged."""
+        if agent.tier > 0 and agent.charter is not None:
+            self.progress.note(agent.id, at, self.patience(agent))
+
+    def patience(self, agent: Agent) -> float:
+        """Seconds without progress after which it is stalled."""
+        role = self.declared.roles.get(agent.role)
+        return (role and role.stall_seconds) or self.declared.limits.stall_seconds
 
     def _carve(self, parent: str, caps: Caps) -> None:
         free = self.free.get(parent)
@@ -304,7 +676,8 @@ class Swarm:
         return tuple(a for a in self.lineage.children(AgentId("sob")) if a.mission == mission)
 
     def seats(self) -> tuple[Agent, ...]:
-        return tuple(agent for agent in self.lineage.agents.values() if agent.is_seat)
+        found = (self.lineage.get(name) for name in self.declared.board.seats)
+        return tuple(agent for agent in found if agent is not None)
 
 
 @dataclass(slots=True)

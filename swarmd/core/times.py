@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 # A host's and the supervisor's lease, by the server's clock, and how often it is renewed: two renewals
@@ -22,7 +23,23 @@ SLOW_SECONDS: Final = 2.0
 UNWIND_SECONDS: Final = 4.0
 SETTLE_SECONDS: Final = 3.0
 
+# What a use of a function takes at the very most, be the disk of the mission's files slow or far: longer is shown as stuck.
+FUNCTION_SECONDS: Final = 60.0
+
+# The journal's head is signed into a file at least so often while it moves: what an anchor covers cannot be
+# rewritten unseen by whoever holds Redis. The promise is 5 s; the rest is for the writing.
+ANCHOR_SECONDS: Final = 4.0
+
+assert ANCHOR_SECONDS < 5.0
 assert 3 * RENEW_SECONDS < LEASE_SECONDS
 assert TICK_SECONDS < SWEEP_SECONDS < RENEW_SECONDS
 assert SLOW_SECONDS < LEASE_SECONDS / 2
 assert UNWIND_SECONDS < 5.0  # reconcile.WORD_SECONDS: the host's word must be able to come in time
+
+
+_PERIODS: Final = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
+
+
+def period_of(now: float, length: str) -> str:
+    """The name of the period by UTC that a moment (seconds since the epoch) lies in; empty without a length."""
+    return datetime.fromtimestamp(now, UTC).strftime(_PERIODS[length]) if length else ""

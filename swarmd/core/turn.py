@@ -11,8 +11,10 @@ from swarmd.core.law import covers_file
 from swarmd.core.lineage import Agent, missions_rooms
 from swarmd.core.messages import Message
 from swarmd.core.moves import (
+    Act,
     Argue,
     Direct,
+    Govern,
     ListSubtree,
     Move,
     Propose,
@@ -38,7 +40,7 @@ from swarmd.core.names import (
     up,
 )
 from swarmd.core.privileges import is_covered
-from swarmd.core.requests import FailedRequest, SpawnRequest, TerminateRequest
+from swarmd.core.requests import ActRequest, FailedRequest, SpawnRequest, TerminateRequest
 from swarmd.core.rules import Room
 from swarmd.core.swarm import Denied
 
@@ -138,6 +140,9 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
             return []  # gathered by `spawn_requests`, with its directives
         case Terminate():
             return [_request(acting, TerminateRequest(agent=move.agent, reason=move.reason).model_dump())]
+        case Govern():
+            what = Act.model_validate(move.model_dump(exclude={"move"}))
+            return [_request(acting, ActRequest(act=what).model_dump(mode="json"))]
         case Think():
             return None
         case ListSubtree():
@@ -147,6 +152,8 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
         case SearchFiles(files=wanted):
             foreign = [name for name in wanted if not _may_read(name, acting)]
             return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours") if foreign else move
+        case Propose() | Argue() | Vote() if not acting.agent.is_seat:
+            return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
         case Propose(motion=motion):
             return [_speech(acting, Kind.PROPOSAL, motion.reason, motion=motion.model_dump(mode="json"))]
         case Argue(text=text):
@@ -157,13 +164,25 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
             assert_never(move)
 
 
+def is_final(message: Message) -> bool:
+    """A final report."""
+    return message.kind is Kind.REPORT and bool(message.data.get("done"))
+
+
+def is_last_word(message: Message) -> bool:
+    """A final report, or word of the agent's own failure: no loop can go on from these."""
+    return is_final(message) or (message.kind is Kind.REQUEST and message.data.get("type") == "failed")
+
+
 def ends_here(outputs: Sequence[Output]) -> bool:
-    """Nothing but a final report or word of the agent's own failure: no loop can go on from these."""
-    return all(
-        (m.kind is Kind.REPORT and bool(m.data.get("done")))
-        or (m.kind is Kind.REQUEST and m.data.get("type") == "failed")
-        for _, m in outputs
-    )
+    """Nothing but last words."""
+    return all(is_last_word(message) for _, message in outputs)
+
+
+def is_done_after(was_done: bool, mail: Sequence[Message], outputs: Sequence[Output]) -> bool:
+    """Has the agent reported its task as done, and been given nothing since? A turn later, with its mail and outputs."""
+    is_given_more = any(message.kind in (Kind.CHARTER, Kind.DIRECTIVE) for message in mail)
+    return any(is_final(message) for _, message in outputs) or (was_done and not is_given_more)
 
 
 def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
@@ -179,9 +198,11 @@ def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
     return found
 
 
-def failed(acting: Acting, detail: str, rule: Rule | None = None) -> Output:
-    """The runtime gives this agent up; the supervisor ends it and tells its superior."""
-    request = FailedRequest(rule=rule.value if rule else "", detail=detail[:2000], mission=acting.mission)
+def failed(acting: Acting, detail: str, rule: Rule | None = None, *, is_crash: bool = False) -> Output:
+    """The runtime gives this agent up; the supervisor ends it, or after a crash starts it anew, and tells its superior."""
+    request = FailedRequest(
+        rule=rule.value if rule else "", detail=detail[:2000], mission=acting.mission, is_crash=is_crash
+    )
     return _request(acting, request.model_dump())
 
 
@@ -228,8 +249,9 @@ def _direct(move: Direct, acting: Acting) -> list[Output] | Denied:
     return Denied(Rule.UNKNOWN_AGENT, f"{move.to} is no living child of yours")
 
 
-def _report(move: Report, acting: Acting) -> list[Output]:
-    assert acting.agent.parent is not None
+def _report(move: Report, acting: Acting) -> list[Output] | Denied:
+    if acting.agent.parent is None:
+        return Denied(Rule.CHANNEL, "nobody is above you to report to")
     message = _message(
         acting, Kind.REPORT, move.text, to=acting.agent.parent, done=move.done, files=list(move.files),
         name=acting.agent.name,

@@ -10,21 +10,36 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Final, assert_never
 
 import anyio.to_thread
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from swarmd.core import guards
 from swarmd.core import prompt as words
+from swarmd.core.envelope import heard_pairs, once_each
+from swarmd.core.guards import Cut
 from swarmd.core.law import roles_below
-from swarmd.core.lineage import Agent, missions_rooms
+from swarmd.core.lineage import Agent, missions_rooms, stop_fields
 from swarmd.core.messages import Message, order_of
 from swarmd.core.moves import ListSubtree, Move, ReadFile, SearchFiles, Spawn, Think, WriteFile
-from swarmd.core.names import BOARD_ROOM, FIRST, AgentState, Channel, Kind, MissionId, Rule, StreamId
+from swarmd.core.names import (
+    BOARD_ROOM,
+    FIRST,
+    AgentId,
+    AgentState,
+    Channel,
+    Kind,
+    MissionId,
+    Rule,
+    StreamId,
+)
 from swarmd.core.privileges import is_covered
 from swarmd.core.rules import Declarations
-from swarmd.core.swarm import Denied, Mission
+from swarmd.core.swarm import Denied, Mission, epoch_of
+from swarmd.core.taint import of_mail, of_results, stamped, strangers
 from swarmd.core.turn import (
     OWN_FILES,
     Acting,
@@ -34,6 +49,8 @@ from swarmd.core.turn import (
     ends_here,
     failed,
     functions_of,
+    is_done_after,
+    is_last_word,
     mail_entry,
     recall,
     remember,
@@ -41,7 +58,7 @@ from swarmd.core.turn import (
     take,
 )
 from swarmd.errors import WorkspaceError
-from swarmd.ports import Call, Child, Files, Prompt, RefusedByStore, Turn, Usage, View, WorkerStore
+from swarmd.ports import Call, Child, Files, Prompt, RefusedByStore, Turn, Used, View, WorkerStore
 from swarmd.runtime.mind import Mind, ThoughtFailedError
 from swarmd.runtime.residents import Resident
 from swarmd.runtime.steps import Journal, NotAllowedError
@@ -54,12 +71,28 @@ _SEAT_OUTPUT_TOKENS: Final = 4_000
 
 _CALL: Final[TypeAdapter[Call]] = TypeAdapter(Call)
 
-_KIND_OF: Final[dict[type, tuple[str, str]]] = {
-    ListSubtree: ("list", ""),
-    ReadFile: ("read", "tool/file/read"),
-    SearchFiles: ("search", "tool/file/search"),
-    WriteFile: ("write", "tool/file/write"),
-}
+_KIND_OF: Final[dict[type, str]] = {
+    ListSubtree: "list", ReadFile: "read", SearchFiles: "search", WriteFile: "write",
+}  # fmt: skip
+_OF_THE_ACTION: Final = (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
+_OF_THE_MISSION: Final = (
+    Rule.FENCED, Rule.FROZEN, Rule.HALTED, Rule.DRAINING, Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT,
+)  # fmt: skip
+
+
+def _privileges_of(use: Use) -> tuple[str, ...]:
+    match use:
+        case ListSubtree():
+            return ()
+        case ReadFile(path=path):
+            own = f"{path}/".startswith(OWN_FILES)
+            return ("tool/file/read",) if own else ("tool/file/read", f"file/{path}/read")
+        case SearchFiles():
+            return ("tool/file/search",)
+        case WriteFile():
+            return ("tool/file/write",)
+        case _:
+            assert_never(use)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +108,23 @@ class World:
 
 @dataclass(slots=True)
 class _Gathered:
-    """A turn in the making."""
+    """A turn in the making. `taint` is of all that its prompt has held so far, in this turn and those remembered."""
 
     mail: list[Message]
+    taint: frozenset[str] = frozenset()
     steps: list[Mapping[str, Any]] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
+    has_used: bool = False  # a function
+    guard: str = ""
+    cuts: tuple[Cut, ...] = ()
+
+    def say(self, *outputs: Output) -> None:
+        """Stamped with what was before the model when it said this; what a payload claims of it is not looked at."""
+        self.outputs += [(channel, stamped(message, self.taint)) for channel, message in outputs]
+
+    def say_only(self, *outputs: Output) -> None:
+        self.outputs.clear()
+        self.say(*outputs)
 
 
 async def take_turn(world: World, resident: Resident) -> None:
@@ -88,27 +133,43 @@ async def take_turn(world: World, resident: Resident) -> None:
     called = _called(resident.agent, mail)
     mission = await _mission_of(world, resident.agent, called)
     call = called[1] if called else None
-    gathered = _Gathered(mail)
+    gathered = _Gathered(mail, await _taint_of(world, resident, mail), guard=resident.guard)
     positions = _positions_after(resident, mail)
     hops = max((m.hops for m in mail), default=0) + 1
     acting = await _acting(world, resident.agent, mission, call, hops)
     if mission is not None and mission.ending is None and not mission.state.is_ended:
         journal = Journal(
             world.store, resident.hold, resident.turn + 1, _account(resident.agent, mission),
-            _segments(resident.agent, mission), json.dumps(positions), world.stamp,
+            _segments(resident.agent, mission), stop_fields(resident.agent), json.dumps(positions),
+            world.declared.limits.warn_percent, world.stamp, partial(setattr, resident, "doing"),
         )  # fmt: skip
         try:
             await _think_and_act(world, resident, journal, acting, mission, call, gathered)
         except NotAllowedError as no:
-            # A seat outlives the missions it serves: one that ended under its thought is answered with nothing.
-            if not (resident.agent.is_seat and no.rule is Rule.FENCED):
+            # A seat outlives the missions it serves: one that ended or was stopped under its thought is answered
+            # with nothing, and called anew when it goes on; one that has no budget left is told as failed.
+            if not resident.agent.is_seat or no.rule not in _OF_THE_MISSION:
                 raise
-            gathered.outputs.clear()
+            is_broke = no.rule in (Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT)
+            gathered.say_only(*([failed(acting, no.detail, no.rule)] if is_broke else []))
+    if not resident.agent.is_seat:
+        _guard(world, acting, gathered)
     await _commit(world, resident, positions, gathered, hops)
 
 
+async def tell_broke(world: World, resident: Resident, no: NotAllowedError) -> None:
+    """Its account has not enough for its next call: the supervisor freezes it, and whoever may fund it is told."""
+    agent = resident.agent
+    acting = Acting(
+        agent=agent, mission=agent.mission, files=(), rooms={}, children=(), spawn_keys=frozenset(), hops=0,
+        at=world.stamp(),
+    )  # fmt: skip
+    channel, message = failed(acting, no.detail, no.rule)
+    await world.store.post(channel, message, key=f"broke-{agent.id}-{agent.incarnation}-{world.stamp()}")
+
+
 async def abandon_turn(world: World, resident: Resident, why: str) -> None:
-    """Commit a turn that says only that the agent failed, so that what made it fail is not met again.
+    """Commit a turn that says only that the agent crashed, so that what made it crash is not met again.
 
     It reads nothing that the turn had read: that may be what made it fail.
     """
@@ -118,8 +179,26 @@ async def abandon_turn(world: World, resident: Resident, why: str) -> None:
         agent=resident.agent, mission=called[0] if called else resident.agent.mission, files=(), rooms={},
         children=(), spawn_keys=frozenset(), hops=0, at=world.stamp(),
     )  # fmt: skip
-    gathered = _Gathered(mail, outputs=[failed(acting, why)])
+    # Whom it does not know it does not look up: that reading may be what failed.
+    taint = _counted(world, resident, of_mail(mail, strangers(mail, (resident.agent.id,))))
+    gathered = _Gathered(mail, taint, guard=resident.guard)
+    gathered.say(failed(acting, why, is_crash=True))
     await _commit(world, resident, _positions_after(resident, mail), gathered, hops=1)
+
+
+async def _taint_of(world: World, resident: Resident, read: Sequence[Message]) -> frozenset[str]:
+    """What reading these messages does, on top of what the agent has read before."""
+    agent, seats = resident.agent, world.declared.board.seats
+    unknown = strangers(read, (agent.id, str(agent.parent), *seats))
+    records = await world.store.agents([AgentId(id) for id in unknown]) if unknown else []
+    outsiders = [id for id, record in zip(unknown, records, strict=True) if record is None]
+    return _counted(world, resident, of_mail(read, outsiders))
+
+
+def _counted(world: World, resident: Resident, found: frozenset[str]) -> frozenset[str]:
+    """As far as the declarations count it. A charter's own is the agent's for good."""
+    known = {*found, *resident.taint, *resident.agent.taint}
+    return frozenset(known & set(world.declared.limits.taint.sources))
 
 
 def _called(agent: Agent, mail: Sequence[Message]) -> tuple[MissionId, Call] | None:
@@ -206,7 +285,7 @@ async def _think_and_act(
                 return
     except ThoughtFailedError as failure:
         log.warning("an agent's thought failed", agent=resident.agent.id, why=failure.detail)
-        gathered.outputs[:] = [failed(acting, failure.detail, failure.rule)]
+        gathered.say_only(failed(acting, failure.detail, failure.rule))
         return
     gathered.steps.append({"results": [{"note": "the turn's bound of steps is reached"}]})
 
@@ -221,7 +300,9 @@ async def _do_moves(
         result = await _do_move(world, journal, acting, move, gathered)
         if result is not None:
             results.append(result)
-    gathered.outputs += spawn_requests(moves, acting)
+    gathered.say(*spawn_requests(moves, acting))
+    # From here on: what was said up to now was said before these results were seen.
+    gathered.taint |= of_results(results) & set(world.declared.limits.taint.sources)
     was_thinking = bool(gathered.steps) and _is_lone_thought(gathered.steps[-1])
     gathered.steps.append({"moves": [move.model_dump(mode="json", exclude_defaults=True) for move in moves]})
     if results:
@@ -244,17 +325,21 @@ async def _do_move(
     if meaning is None:
         return None
     if isinstance(meaning, list):
-        gathered.outputs += meaning
+        gathered.say(*meaning)
         return None
-    kind, privilege = _KIND_OF[type(meaning)]
+    kind = _KIND_OF[type(meaning)]
+    one = {"tools": 1}
 
-    async def effect() -> tuple[str, Usage]:
-        return json.dumps(await _use(world, acting, meaning)), Usage(0, 0)
+    async def effect() -> tuple[str, Used]:
+        return json.dumps(await _use(world, acting, meaning)), Used(one)
 
     try:
-        found: Mapping[str, Any] = json.loads(await journal.call(kind, effect, privilege=privilege))
+        text = await journal.call(kind, effect, amounts=one, privileges=_privileges_of(meaning))
+        gathered.has_used = True
+        found: Mapping[str, Any] = json.loads(text)
     except NotAllowedError as no:
-        if no.rule is not Rule.PRIVILEGE_USE:
+        # What it may not use, or what is stopped for all, is told to it; what stops itself ends or holds its turn.
+        if no.rule not in _OF_THE_ACTION and not no.detail.startswith("use:"):
             raise
         return {"move": move.move, "ok": False, "rule": no.rule.value, "detail": no.detail}
     return found
@@ -314,7 +399,6 @@ async def _subtree(world: World, agent: Agent) -> list[dict[str, Any]]:
                 "role": c.role,
                 "tier": c.tier,
                 "state": c.state.value,
-                "reason": c.reason,
             }
             for c in children
         ]
@@ -333,7 +417,9 @@ async def _renderer(
     room: tuple[Message, ...] = ()
     if agent.is_seat:
         latest = await world.store.latest(BOARD_ROOM, _ROOM_READ)
-        room = tuple(m for m in latest if m.mission == mission.id)
+        said = once_each(latest, latest[0].id) if latest else []
+        room = tuple(m for m in said if m.mission == mission.id)
+        gathered.taint |= await _taint_of(world, resident, room)
     free = await world.store.free(_account(agent, mission))
     role = declared.roles.get(agent.role)
     functions = functions_of(agent, role.functions if role else (), acting.phase or None)
@@ -346,7 +432,11 @@ async def _renderer(
     )  # fmt: skip
     shared = words.shared(declared, mission.text, is_seat=agent.is_seat)
     persona = _persona(declared, agent)
-    now = _asked(base, call, declared) if call is not None else _situation(base, acting, declared)
+    now = (
+        _asked(base, call, declared)
+        if call is not None
+        else _situation(base, acting, declared, gathered.taint)
+    )
 
     def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
         steps = (*gathered.steps, *corrections)
@@ -378,13 +468,14 @@ def _asked(view: View, call: Call, declared: Declarations) -> str:
     return f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
 
 
-def _situation(view: View, acting: Acting, declared: Declarations) -> str:
+def _situation(view: View, acting: Acting, declared: Declarations, taint: frozenset[str]) -> str:
     """What an agent has and whom it leads, then its mail."""
     children = [f"{c.name} ({c.id}, {c.role}, key {c.key}, {c.state.value})" for c in acting.children]
     rooms = [declared_room.name for declared_room, _ in missions_rooms(acting.agent, declared.rooms)]
     head = words.situation(
         role=view.role, free=view.free, files=view.files, children=children, rooms=rooms,
-        may_create=roles_below(acting.agent, declared.roles),
+        may_create=roles_below(acting.agent, declared.roles), taint=sorted(taint),
+        guarded=declared.limits.taint.actions,
     )  # fmt: skip
     return f"{head}\n\n{words.mail_text(mail_entry(view.mail)['mail'])}"
 
@@ -399,25 +490,64 @@ def _persona(declared: Declarations, agent: Agent) -> str:
 # --- the end of a turn --------------------------------------------------------------------------
 
 
+def _guard(world: World, acting: Acting, gathered: _Gathered) -> None:
+    """What the bus does not carry is taken out, and the agent remembers why; one that goes on all the same fails."""
+    judged = guards.judge(
+        guards.guard_of(gathered.guard), gathered.outputs, has_used=gathered.has_used,
+        now=epoch_of(world.stamp()), limits=world.declared.limits,
+    )  # fmt: skip
+    gathered.guard, gathered.cuts = judged.guard.to_text(), judged.cuts
+    gathered.outputs[:] = judged.passed
+    if not judged.cuts:
+        return
+    rules = sorted({cut.rule.value for cut in judged.cuts})
+    log.warning("messages of an agent were cut", agent=acting.agent.id, rules=rules)
+    results = [
+        {"ok": False, "rule": cut.rule.value, "detail": f"{cut.count} not sent to {cut.to or cut.channel}: {cut.detail}"}
+        for cut in judged.cuts
+    ]  # fmt: skip
+    gathered.steps.append({"results": results})
+    if judged.gives_up is not None:
+        why = f"it went on after {guards.CUTS_MAX} turns that were cut: {judged.cuts[0].detail}"
+        last = [output for output in judged.passed if is_last_word(output[1])]
+        gathered.outputs[:] = [*last, failed(acting, why, judged.gives_up)]
+
+
 async def _commit(
     world: World, resident: Resident, positions: Mapping[Channel, StreamId], gathered: _Gathered, hops: int
 ) -> None:
     agent = resident.agent
+    # A seat remembers nothing: it is told anew what it needs.
     memory = ""
+    taint: tuple[str, ...] = ()
     if not agent.is_seat:
+        taint = tuple(sorted(gathered.taint))
         news = [mail_entry(gathered.mail)] if gathered.mail else []
         memory = remember(recall(resident.memory), [*news, *gathered.steps])
     # What ends an agent's part causes nothing below it: a failure and a final report go up, and up has an end.
     counted = 0 if ends_here(gathered.outputs) else hops
-    turn = Turn(resident.turn + 1, agent.path, positions, memory, tuple(gathered.outputs), counted)
+    posts = {c: f"room/{r.name}/say" for r, c in missions_rooms(agent, world.declared.rooms)}
+    turn = Turn(
+        resident.turn + 1, agent.path, stop_fields(agent), posts, positions, memory, tuple(gathered.outputs),
+        counted, heard_pairs(gathered.mail), gathered.guard,
+        is_done_after(resident.is_done, gathered.mail, gathered.outputs), gathered.cuts, taint,
+    )  # fmt: skip
     reply = await world.store.commit(resident.hold, turn, world.declared.limits.hops_max, world.stamp())
+    if isinstance(reply, RefusedByStore) and reply.output is not None:
+        # What it may not say any more is left out, and it remembers why; each time there is one output less.
+        channel, _ = gathered.outputs.pop(reply.output)
+        no = {"ok": False, "rule": reply.rule.value, "detail": f"{channel}: {reply.detail}"}
+        gathered.steps.append({"results": [no]})
+        return await _commit(world, resident, positions, gathered, hops)
     if isinstance(reply, RefusedByStore):
         raise NotAllowedError(reply)
     if reply == "looped":
         await _end_of_loop(world, resident, turn.number, hops)
     resident.turn, resident.memory, resident.batch = turn.number, memory, {}
+    resident.guard, resident.is_done, resident.taint = turn.guard, turn.is_done, turn.taint
     taken = {(message.channel, message.id) for message in gathered.mail}
     resident.mailbox = [m for m in resident.mailbox or [] if (m.channel, m.id) not in taken] or None
+    return None
 
 
 async def _end_of_loop(world: World, resident: Resident, number: int, hops: int) -> None:

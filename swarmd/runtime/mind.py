@@ -17,7 +17,7 @@ import structlog
 from swarmd.core.moves import MOVE, Move
 from swarmd.core.names import Rule
 from swarmd.core.rules import Provider
-from swarmd.ports import Answered, Failed, Model, Prompt, Usage
+from swarmd.ports import NOTHING, TIGHT, Answered, Failed, Model, Prompt, Usage, Used
 from swarmd.runtime.steps import Journal, NotAllowedError
 
 log = structlog.get_logger(__name__)
@@ -80,21 +80,52 @@ class Mind:
         await self.sleep(seconds)
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
-        bound = self.model.bound(prompt)
+        """With room for the longest answer or, where the account cannot hold that any more, for a short one."""
+        step, tight = journal.step, replace(prompt, bytes_per_token=TIGHT)
+        try:
+            return await self._attempt_as(journal, prompt)
+        except NotAllowedError as no:
+            is_short = no.rule is Rule.BUDGET_EXHAUSTED
+            if not is_short or self.model.bound(tight) == self.model.bound(prompt):
+                raise
+        # The same step: a successor has to find one of the two there, whichever it was.
+        journal.step = step
+        return await self._attempt_as(journal, tight)
 
-        async def effect() -> tuple[str, Any]:
-            outcome = await self.model.attempt(prompt)
-            return _as_text(outcome), outcome.usage
+    async def _attempt_as(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
+        bound, lost = self.model.bound(prompt), NOTHING
+        reserve = _amounts(bound)
+
+        def sending() -> None:
+            nonlocal lost
+            lost = replace(bound, is_assumed=True)
+
+        async def effect() -> tuple[str, Used]:
+            outcome = await self.model.attempt(prompt, sending)
+            return _as_text(outcome), _used(outcome.usage, reserve)
 
         try:
             text = await journal.call(
-                "model", effect, tokens=bound, calls=1, privilege=f"model/{self.model.name}"
-            )
+                "model", effect, amounts=reserve, lost=lambda: _used(lost, reserve),
+                privileges=(f"model/{self.model.name}",), within_seconds=self.provider.total_seconds,
+            )  # fmt: skip
         except NotAllowedError as no:
-            if no.rule in (Rule.BUDGET_EXHAUSTED, Rule.PRIVILEGE_USE):
+            if no.rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED):
                 raise ThoughtFailedError(no.detail, no.rule) from no
             raise
         return _of_text(text)
+
+
+def _amounts(usage: Usage) -> dict[str, int]:
+    """What the ledger counts of it. A cost that is not known is no amount, and its tokens are then unpriced."""
+    known = {} if usage.cost is None else {"cost": usage.cost}
+    return {"tokens": usage.tokens, "calls": usage.calls, **known}
+
+
+def _used(usage: Usage, reserve: Mapping[str, int]) -> Used:
+    """Of each kind that was reserved, for each is given back or settled."""
+    amounts = _amounts(usage)
+    return Used({kind: amounts.get(kind, 0) for kind in reserve}, usage.is_assumed)
 
 
 def _as_text(outcome: Answered | Failed) -> str:
@@ -107,9 +138,9 @@ def _as_text(outcome: Answered | Failed) -> str:
 
 def _of_text(text: str) -> Answered | Failed:
     """An attempt as the step journal keeps it: a successor goes on with the same outcome, unpaid."""
-    found, none = json.loads(text), Usage(0, 0)
+    found = json.loads(text)
     if "moves" in found:
-        return Answered(tuple(MOVE.validate_python(move) for move in found["moves"]), none)
+        return Answered(tuple(MOVE.validate_python(move) for move in found["moves"]), NOTHING)
     return replace(
-        Failed(found["why"], found["detail"], none), retry_after=found["after"], text=found["said"]
+        Failed(found["why"], found["detail"], NOTHING), retry_after=found["after"], text=found["said"]
     )

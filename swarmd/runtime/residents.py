@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from swarmd.core.envelope import Heard
 from swarmd.core.lineage import Agent
 from swarmd.core.messages import Message, order_of
-from swarmd.core.names import FIRST, AgentId, Channel, StreamId
+from swarmd.core.names import FIRST, AgentId, Channel, Kind, Rule, StreamId
 from swarmd.core.rules import Room
 from swarmd.core.turn import concerns, wakes
 from swarmd.ports import Hold
@@ -26,19 +27,35 @@ class Resident:
     memory: str
     seen: dict[Channel, StreamId]
     batch: dict[Channel, StreamId]  # of a turn a former holder began: answered first, as it was
+    heard: Heard = field(default_factory=Heard)  # what has been put into the mailbox, ever
+    guard: str = ""  # `guards.Guard`, as text: most agents never have one
+    is_done: bool = False
+    taint: tuple[str, ...] = ()
     mailbox: list[Message] | None = None
     is_awake: bool = False  # something in the mailbox wants a turn
     is_busy: bool = False
     is_leaving: bool = False
+    is_held: bool = False  # stopped, or out of budget: its turn waits, as far as it came, until it may go on
+    doing: str = ""  # the call under way: `model`, `read`, …
     scope: anyio.CancelScope | None = None
 
-    def put(self, message: Message, rooms: dict[str, Room]) -> bool:
-        """Into the mailbox, once; true where it wakes the agent."""
-        if order_of(message.id) <= order_of(self.seen.get(message.channel, FIRST)):
+    def has_seen(self, message: Message) -> bool:
+        return order_of(message.id) <= order_of(self.seen.get(message.channel, FIRST))
+
+    def put(self, message: Message, rooms: dict[str, Room]) -> bool | Rule:
+        """Into the mailbox, once; true where it wakes the agent, the rule where it is not taken."""
+        if self.has_seen(message):
             return False
         self.seen[message.channel] = message.id
         if not concerns(self.agent, message):
             return False
+        refused = self.heard.accepts(message)
+        if refused is not None:
+            return refused
+        if message.kind is Kind.NOTICE and "recalled" in message.data:
+            # What was not read yet is not read any more. A notice reaches no further than its own channel.
+            gone = (message.channel, message.data["recalled"])
+            self.mailbox = [m for m in self.mailbox or [] if (m.channel, m.id) != gone] or None
         if self.mailbox is None:
             self.mailbox = []
         self.mailbox.append(message)
@@ -76,6 +93,10 @@ class Residents:
                 self.last.pop(channel, None)
 
     def below(self, segment: str) -> list[Resident]:
+        """Those whose path has the segment; of `=AGENT` that one alone."""
+        if segment.startswith("="):
+            alone = self.by_id.get(AgentId(segment[1:]))
+            return [] if alone is None else [alone]
         return [resident for resident in self.by_id.values() if segment in resident.agent.path]
 
     def channels(self) -> Iterable[Channel]:

@@ -1,13 +1,14 @@
 """Begin → effect → end: the one way in which anything is called on behalf of an agent.
 
 Invariant: what was begun is ended, also when the effect is cancelled or fails: then its whole reserve
-is settled, marked as assumed, for what a provider was sent may have been charged.
+is settled, marked as assumed, for what a provider was sent may have been charged; or nothing, where nothing
+was sent yet.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,10 +16,10 @@ import anyio
 
 from swarmd.core.names import Rule
 from swarmd.core.privileges import sufficient
-from swarmd.core.times import SETTLE_SECONDS
-from swarmd.ports import Begin, EndedBefore, Hold, RefusedByStore, Usage, WorkerStore
+from swarmd.core.times import FUNCTION_SECONDS, SETTLE_SECONDS
+from swarmd.ports import Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
 
-Effect = Callable[[], Awaitable[tuple[str, Usage]]]
+Effect = Callable[[], Awaitable[tuple[str, Used]]]
 
 # The result of an effect that was given up half-way, as when its worker ended. It is paid for and answers nothing.
 _LOST: Final = json.dumps({"lost": True})
@@ -42,44 +43,60 @@ class Journal:
     turn: int
     account: str
     segments: tuple[str, ...]
+    targets: tuple[str, ...]
     batch: str
+    warn_percent: int
     stamp: Callable[[], str]
+    doing: Callable[[str], None] = lambda _: (
+        None
+    )  # told which call is under way, and of its end by an empty word
     step: int = 0
 
     async def call(
-        self, kind: str, effect: Effect, *, tokens: int = 0, calls: int = 0, privilege: str = ""
+        self,
+        kind: str,
+        effect: Effect,
+        *,
+        amounts: Mapping[str, int] | None = None,
+        lost: Callable[[], Used] | None = None,
+        privileges: Sequence[str] = (),
+        within_seconds: float = FUNCTION_SECONDS,
     ) -> str:
         """The effect's result, or that of a former holder of this step, which is not paid again.
 
-        What a former holder gave up is done again as a step of its own: every effect may be repeated.
+        `amounts` are reserved. Where the effect is cancelled or fails, `lost` is asked what to settle; without it
+        that is the whole reserve, assumed. What a former holder gave up is done again as a step of its own: every
+        effect may be repeated.
         Raises `NotAllowedError` where the law says no, before anything was done.
         """
         while True:
             self.step += 1
             begin = Begin(
-                self.turn, self.step, kind, self.account, self.segments,
-                sufficient(privilege) if privilege else (), tokens, calls, self.batch,
+                self.turn, self.step, kind, self.account, self.segments, self.targets,
+                tuple(map(sufficient, privileges)), amounts or {}, self.batch, within_seconds,
             )  # fmt: skip
             reply = await self.store.begin(self.hold, begin, self.stamp())
             if isinstance(reply, RefusedByStore):
                 raise NotAllowedError(reply)
             if not isinstance(reply, EndedBefore):
-                return await self._do(begin, effect)
+                return await self._do(begin, effect, lost)
             if reply.result != _LOST:
                 return reply.result
 
-    async def _do(self, begin: Begin, effect: Effect) -> str:
-        result, usage = _LOST, Usage(begin.tokens, 0, is_assumed=True)
+    async def _do(self, begin: Begin, effect: Effect, lost: Callable[[], Used] | None) -> str:
         is_over = False
+        self.doing(begin.kind)
         try:
-            result, usage = await effect()
+            result, used = await effect()
             is_over = True
         finally:
+            self.doing("")
             if not is_over:
                 with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-                    await self._end(begin, result, usage)
-        await self._end(begin, result, usage)
+                    used = lost() if lost else Used(begin.amounts, is_assumed=True)
+                    await self._end(begin, _LOST, used)
+        await self._end(begin, result, used)
         return result
 
-    async def _end(self, begin: Begin, result: str, usage: Usage) -> None:
-        await self.store.end(self.hold, begin, result, usage, self.stamp())
+    async def _end(self, begin: Begin, result: str, used: Used) -> None:
+        await self.store.end(self.hold, begin, result, used, self.warn_percent, self.stamp())

@@ -7,49 +7,65 @@ the process dies on any line. This module imports nothing that can call a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 import structlog
 
-from swarmd.core import docket, reconcile
+from swarmd.core import docket, reconcile, stalls
+from swarmd.core import facts as tidings
+from swarmd.core.acts import account_above
+from swarmd.core.chain import Head
 from swarmd.core.decide import decide
 from swarmd.core.docket import MissionRequest, fields_of, parse_mission
+from swarmd.core.envelope import Heard, heard_of_sender, heard_pairs
+from swarmd.core.journal import chained, folded, numbered, open_accounts, recovered, restated, told
 from swarmd.core.messages import Message
+from swarmd.core.moves import SPENT_KINDS
 from swarmd.core.names import (
-    BOARD_ROOM,
     FIRST,
+    INPUTS,
     MISSIONS,
     ORDERS,
     REQUESTS,
     SOB,
+    AgentId,
     Channel,
     HostId,
+    Kind,
     MissionId,
     Rule,
     StreamId,
     room,
-    up,
 )
+from swarmd.core.replay import Fault, off_by
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Draft, Moment, Post, Swarm, entry, stamp_of
-from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS, SLOW_SECONDS, SWEEP_SECONDS, TICK_SECONDS
-from swarmd.errors import NotLeadingError, WorkspaceError
-from swarmd.ports import Clock, Files, Rings, SupervisorStore
+from swarmd.core.times import (
+    ANCHOR_SECONDS,
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    SLOW_SECONDS,
+    SWEEP_SECONDS,
+    TICK_SECONDS,
+)
+from swarmd.errors import ArchiveError, NotLeadingError, WorkspaceError
+from swarmd.ports import AnchorKind, Archive, Clock, Files, Kept, Rings, Sealing, SupervisorStore
 
 log = structlog.get_logger(__name__)
 
 OWN_KNOWLEDGE: Final = ("policies",)
 FACTS: Final = Channel("_facts")
-INPUTS: Final = (REQUESTS, ORDERS, BOARD_ROOM, up(SOB))
 
 # Of each input in one commit: a spawn is some ten steps of its script, and no script should take 5 ms.
 INPUT_MAX: Final = 16
 FACTS_MAX: Final = 100
 FORGET_MAX: Final = 100
+# Entries of the journal that are read back at once for the archive.
+SEAL_MAX: Final = 256
 
 
 @dataclass(slots=True)
@@ -63,6 +79,8 @@ class Supervisor:
     host: HostId
     files: Files | None
     stop: anyio.Event
+    is_braked: str | None = None  # why everything is to stand still, said by this machine's brake
+    archive: Archive | None = None  # none: nothing vouches for the journal outside the store
     _swarm: Swarm = field(init=False)
     _positions: dict[Channel, StreamId] = field(default_factory=dict)
     _seq: int = 0
@@ -70,6 +88,12 @@ class Supervisor:
     _patient_until: float = 0.0
     _looked_at: float = 0.0
     _folded_at: float = 0.0
+    _head: Head = field(default_factory=Head)  # of the journal, as the last commit left it
+    _archived_until: StreamId = FIRST
+    _archiving: anyio.Lock = field(default_factory=anyio.Lock)  # one reader of the journal at a time
+    _restate: str = ""  # why the journal cannot be continued from what it says
+    _heard: Heard = field(default_factory=Heard)
+    _stalls_at: float = 0.0
     _undecidable: set[tuple[Channel, StreamId]] = field(default_factory=set)
     _rung: anyio.Event = field(default_factory=anyio.Event)
 
@@ -79,6 +103,8 @@ class Supervisor:
             await self.stop.wait()
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(RENEW_SECONDS, shield=True):
+            if self._number:
+                await self._anchor("stopped")
             await self.store.step_down(self.host, self._number)
 
     async def _lead_for_ever(self) -> None:
@@ -107,16 +133,19 @@ class Supervisor:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_lead)
             tasks.start_soon(self._listen)
+            tasks.start_soon(self._keep_archive)
             await self._work()
 
     async def _load(self) -> None:
         loaded = await self.store.load(self.declared)
-        self._swarm, self._seq = loaded.swarm, loaded.seq
+        self._swarm, self._seq, self._heard = loaded.swarm, loaded.seq, loaded.heard
+        self._head = self._swarm.chain.head
         self._positions = dict.fromkeys((MISSIONS, FACTS, *INPUTS), FIRST) | dict(loaded.positions)
         # Hosts had no one to answer to: each is given a whole lease before it can be declared dead.
         self._patient_until = self.clock.now() + LEASE_SECONDS
         self._looked_at = 0.0
         draft = self._draft()
+        await self._take_up_journal(draft)
         reconcile.found(draft)
         for mission in loaded.damaged:
             docket.give_up(draft, mission)
@@ -128,7 +157,122 @@ class Supervisor:
             )
             draft.add(entry(draft.moment, "recovered", text, actor="supervisor", channel=channel))
         reconcile.resume_endings(draft)
+        reconcile.resume_stops(draft)
+        stalls.resume(self._swarm, draft.moment.now)
         await self._commit(draft, loaded.lost)
+
+    # --- the journal ---
+
+    async def _take_up_journal(self, draft: Draft) -> None:
+        """Where the store, the archive and the journal do not speak of the same past, that is recorded first."""
+        chain = self._swarm.chain
+        found = chain.head
+        kept = Kept(Head(), None, False, 0, FIRST)
+        if self.archive is not None:
+            kept = await self._kept(self.archive, chain.head, draft.moment.stamp)
+            if kept.lost is not None and kept.anchor == chain.head:
+                log.error("the server lost the end of the journal", lost=kept.lost.n, continues=chain.head.n)
+                draft.add(recovered(draft.moment, kept.lost, chain.head))
+                await self._commit(draft, {})
+                draft.changes.clear()
+        self._archived_until = kept.sealed_id
+        why = self._restate = await self._why_restate(kept)
+        if why:
+            log.error("the journal is stated anew", why=why)
+            await self._state_anew(draft.moment)
+        if self.archive is not None:
+            # Last, and of what was found: whoever dies before has his successor look again.
+            await anyio.to_thread.run_sync(self.archive.anchor, found, draft.moment.stamp, "started")
+
+    async def _kept(self, archive: Archive, head: Head, at: str) -> Kept:
+        kept = await anyio.to_thread.run_sync(archive.open)
+        if kept.anchor.n > head.n:
+            await anyio.to_thread.run_sync(archive.recover, head, kept.anchor, at)
+            kept = await anyio.to_thread.run_sync(archive.open)
+        return kept
+
+    async def _why_restate(self, kept: Kept) -> str:
+        chain = self._swarm.chain
+        if chain.records.digest != chain.head.after:
+            if chain.head.n == 0:
+                return "the journal begins with a swarm that lives already"
+            return f"the records are not what entry {chain.head.n} left"
+        if kept.anchor.n == chain.head.n and kept.anchor.n and kept.anchor.hash != chain.head.hash:
+            return f"entry {chain.head.n} is not what was anchored"
+        if kept.is_stopped and chain.head.n > kept.anchor.n:
+            return f"entries from {kept.anchor.n + 1} on were written while no supervisor led"
+        if self.archive is None or chain.head.n == kept.sealed:
+            return ""
+        first = await self.store.read_journal(kept.sealed_id, 1)
+        n = numbered(first[0][1]) if first else 0
+        # Entries of a version that did not chain them stand before the first that is numbered.
+        if n == kept.sealed + 1 or (kept.sealed == 0 and n == 0 and first):
+            return ""
+        return f"entries from {kept.sealed + 1} on are neither in the store nor in the archive"
+
+    async def _state_anew(self, moment: Moment) -> None:
+        stated = await self.store.stated_accounts(open_accounts(self._swarm))
+        facts_until = stated.facts_until
+        changes = restated(self._swarm, moment, self._restate, stated.rows, facts_until)
+        self._restate = ""
+        token = f"{self._number}:{self.host}"
+        await self.store.commit_changes(token, self._seq + 1, changes, {FACTS: facts_until}, facts_until)
+        self._seq += 1
+        self._positions[FACTS] = facts_until
+        self._head = self._swarm.chain.head
+
+    async def _read_off(self, messages: Sequence[Message]) -> None:
+        """By how much the accounts that are to be mended differ from what their facts add up to."""
+        self._swarm.off = {}
+        targets = [str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "repair"]
+        ids = [target.removeprefix("account:") for target in targets if target.startswith("account:")]
+        if not ids or self.archive is None:
+            return
+        try:
+            async with self._archiving:
+                await self._seal(self.archive)
+                state = await anyio.to_thread.run_sync(self.archive.state)
+            if state.head != self._head:
+                return
+            stated = await self.store.stated_accounts(ids, state.facts_until)
+            for at, fact in stated.facts:
+                state.fold(told(at, fact))
+        except (ArchiveError, Fault) as error:
+            log.exception("what accounts should hold cannot be told", why=str(error))
+            return
+        for id in ids:
+            self._swarm.off[id] = off_by(state.ledger.accounts.get(id), stated.rows.get(id, {}))
+
+    async def _keep_archive(self) -> None:
+        """What is anchored is committed; what is sealed was read back from the store as it lies there."""
+        while self.archive is not None:
+            await self._anchor()
+            await anyio.sleep(ANCHOR_SECONDS)
+            try:
+                async with self._archiving:
+                    await self._seal(self.archive)
+            except ArchiveError as error:
+                log.exception("the journal cannot be sealed", why=error.what)
+
+    async def _anchor(self, kind: AnchorKind = "anchor") -> None:
+        if self.archive is None:
+            return
+        try:
+            await anyio.to_thread.run_sync(self.archive.anchor, self._head, stamp_of(self.clock.now()), kind)
+        except ArchiveError as error:
+            log.exception("the journal cannot be anchored", why=error.what)
+
+    async def _seal(self, archive: Archive) -> None:
+        """All entries up to now. Where one does not follow, the next commit says so and states all anew."""
+        sealing = Sealing()
+        while entries := await self.store.read_journal(self._archived_until, SEAL_MAX):
+            self._archived_until = entries[-1][0]
+            sealing = await anyio.to_thread.run_sync(archive.seal, entries)
+            if sealing.keep_from is not None:
+                await self.store.trim_journal(sealing.keep_from)
+        if sealing.broken:
+            log.error("the journal in the store is not what was written", why=sealing.broken)
+            self._restate = sealing.broken
 
     async def _keep_lead(self) -> None:
         while True:
@@ -169,26 +313,34 @@ class Supervisor:
 
     async def _step(self) -> bool:
         """True where there may be more to do at once."""
+        if self._restate:
+            await self._state_anew(self._draft().moment)
+        await self._look_at_stalls()
         missions = await self.store.read_missions(self._positions[MISSIONS], INPUT_MAX)
         inputs = {channel: self._positions[channel] for channel in INPUTS}
         messages = await self.store.read_inputs(inputs, INPUT_MAX)
         facts = await self._due_facts()
-        await self._read_accounts(messages)
         draft = self._draft()
+        heard = self._taken(draft, messages)
+        await self._read_accounts(heard)
+        await self._read_off(heard)
         await self._look_at_hosts(draft)
+        # A fence set in this step is committed without the first of those that it ends: it must not wait for them.
+        ending, spent = tuple(self._swarm.endings), await self._spent_of_ending()
         for _, fields in missions:
             await self._admit(draft, fields)
-        for message in messages:
+        for message in heard:
             if not self._decided(draft, message):
                 # What it had changed in memory when it failed is forgotten; it is met again, and refused.
                 await self._load_again()
                 return True
         if facts:
-            draft.add(_folded(draft.moment, facts))
-        spent = await self._spent_of_ending()
+            draft.add(folded(draft.moment, facts))
+            tidings.act(draft, facts)
+        reconcile.heed_brake(draft, self.is_braked)
         reconcile.tick(draft)
         reconcile.place(draft)
-        reconcile.reap(draft, spent)
+        reconcile.reap(draft, spent, ending)
         positions: dict[Channel, StreamId] = {message.channel: message.id for message in messages}
         if missions:
             positions[MISSIONS] = missions[-1][0]
@@ -196,7 +348,25 @@ class Supervisor:
             positions[FACTS] = facts[-1][0]
         if not draft.changes and not positions:
             return False
-        return await self._commit(draft, positions)
+        return await self._commit(draft, positions, heard)
+
+    def _taken(self, draft: Draft, messages: Sequence[Message]) -> list[Message]:
+        """Those that are messages, and new. The others are told by channel and rule: not each, for a flood of
+        forgeries must not become one of the journal.
+        """
+        taken: list[Message] = []
+        refused: dict[tuple[Channel, Rule], list[Message]] = {}
+        for message in messages:
+            rule: Rule | None = Rule.ENVELOPE_FORGED
+            if message.kind is not Kind.UNREADABLE:
+                rule = self._heard.accepts(message, draft.moment.now)
+            if rule is None:
+                taken.append(message)
+            else:
+                refused.setdefault((message.channel, rule), []).append(message)
+        for (channel, rule), those in refused.items():
+            draft.add(_refused_mail(draft.moment, channel, rule, those))
+        return taken
 
     def _decided(self, draft: Draft, message: Message) -> bool:
         """Decides one input. A bug that it meets ends this input, not the supervisor at each of its starts."""
@@ -216,38 +386,52 @@ class Supervisor:
         return True
 
     async def _due_facts(self) -> list[tuple[StreamId, dict[str, str]]]:
-        """Folded into the journal in batches: once a second, sooner only where many wait."""
+        """Folded into the journal in batches: once a second, sooner where many wait or something is to be done."""
         facts = await self.store.read_facts(self._positions[FACTS], FACTS_MAX)
         now = self.clock.now()
-        if len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS:
+        is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS
+        if is_early and not any(tidings.is_urgent(fact) for _, fact in facts):
             return []
         self._folded_at = now
         return facts
 
-    async def _commit(self, draft: Draft, positions: Mapping[Channel, StreamId]) -> bool:
+    async def _commit(
+        self, draft: Draft, positions: Mapping[Channel, StreamId], heard: Sequence[Message] = ()
+    ) -> bool:
         """Write it, whole. Where an account had less than was decided on, nothing was written: all is read anew."""
         if not draft.changes and not positions:
             return False
         token = f"{self._number}:{self.host}"
+        changes = chained(self._swarm, draft.changes, draft.moment)
+        kept, unheard = self._heard.forget_operators() if heard else ({}, [])
+        pairs = heard_pairs(heard) | kept
         reply = await self.store.commit_changes(
-            token, self._seq + 1, draft.changes, positions, facts_until=positions.get(FACTS)
+            token, self._seq + 1, changes, positions, positions.get(FACTS), pairs, unheard
         )
         if reply == "short":
             log.info("an account moved while it was decided on; deciding again")
             await self._load_again()
             return True
         self._seq += 1
+        self._head = self._swarm.chain.head
         self._positions.update(positions)
         return True
 
     async def _load_again(self) -> None:
-        patient_until, endings = self._patient_until, self._swarm.endings
+        patient_until, before = self._patient_until, self._swarm
         loaded = await self.store.load(self.declared)
-        self._swarm, self._seq = loaded.swarm, loaded.seq
+        self._swarm, self._seq, self._heard = loaded.swarm, loaded.seq, loaded.heard
         self._positions.update(loaded.positions)
         self._patient_until = patient_until
         # Words already given stay given.
-        self._swarm.endings = {s: endings[s] for s in self._swarm.lineage.fences if s in endings}
+        marks = self._swarm.lineage
+        # Who still has to be reaped is looked up anew: what was not written did not happen.
+        self._swarm.endings = {
+            s: replace(before.endings[s], queue=None) for s in marks.fences if s in before.endings
+        }
+        self._swarm.stoppings = {t: before.stoppings[t] for t in marks.stops if t in before.stoppings}
+        self._swarm.renewed, self._swarm.paused = before.renewed, before.paused
+        self._swarm.progress = before.progress
 
     def _draft(self) -> Draft:
         now = self.clock.now()
@@ -256,9 +440,15 @@ class Supervisor:
     async def _read_accounts(self, messages: list[Message]) -> None:
         """What is free, as near to the decision as can be; the commit compares it again."""
         wanted: set[str] = {SOB, *self._swarm.boards}
+        # Leave may be given by any input, and what it was asked for is then paid for by who asked.
+        wanted |= {approval.requester for approval in self._swarm.approvals.values()}
         for message in messages:
             if message.channel == REQUESTS and self._swarm.lineage.get(message.sender):
                 wanted.add(message.sender)
+            if message.channel == ORDERS:
+                # An operator may add to an account of whomever's it was carved from.
+                wanted.add(account_above(self._swarm, str(message.data.get("target", ""))) or SOB)
+                wanted |= {id for id in _named_in(message.data) if self._swarm.lineage.get(id)}
         self._swarm.free = await self.store.accounts(sorted(wanted), "free")
 
     async def _look_at_hosts(self, draft: Draft) -> None:
@@ -275,8 +465,22 @@ class Supervisor:
         for what, id in await self.store.due(now, FORGET_MAX):
             await self._forget(what, id)
 
+    async def _look_at_stalls(self) -> None:
+        """Once a second; asked and told in a commit of its own, and only where somebody's patience is over."""
+        now = self.clock.now()
+        if now < self._stalls_at + SWEEP_SECONDS:
+            return
+        self._stalls_at = now
+        idlers = stalls.due(self._swarm, now)
+        if idlers:
+            standings = await self.store.standings(stalls.asked_about(self._swarm, idlers))
+            draft = self._draft()
+            stalls.judge(draft, idlers, standings)
+            await self._commit(draft, {})
+
     async def _forget(self, what: str, id: str) -> None:
         """Its retention is over: the record goes, and a mission's rooms and files with it."""
+        self._swarm.troubles.pop(AgentId(id), None)
         rooms: list[Channel] = []
         if what == "mission":
             rooms = [room(f"{r.name}-{id}") for r in self.declared.rooms.values() if r.scope == "mission"]
@@ -286,6 +490,7 @@ class Supervisor:
                 except WorkspaceError as error:
                     log.warning("a mission's files could not be removed", mission=id, why=str(error))
         await self.store.forget(what, id, rooms)
+        self._heard.forget(heard_of_sender(id, INPUTS))
 
     async def _admit(self, draft: Draft, fields: Mapping[str, str]) -> None:
         """One mission of the stream: what it says, whether its files are there, whether its id is an ended one's."""
@@ -315,15 +520,28 @@ class Supervisor:
             return (), f"files: {error}"
 
     async def _spent_of_ending(self) -> dict[str, dict[str, int]]:
-        """For results: what a mission whose subtree is gone has spent, open calls at their full reserve."""
+        """For results: what a mission whose subtree is gone has spent, open calls at their full reserve.
+
+        `unpriced`, where there are any, are those of its tokens whose price nobody knew: its cost leaves them out.
+        """
         ids = [id for id, mission in self._swarm.missions.items() if mission.ending is not None]
         if not ids:
             return {}
         spent = await self.store.accounts(ids, "spent")
         reserved = await self.store.accounts(ids, "reserved")
+        unpriced = await self.store.accounts(ids, "unpriced")
         return {
-            id: {kind: spent[id][kind] + reserved[id][kind] for kind in ("tokens", "calls")} for id in ids
+            id: {kind: spent[id][kind] + reserved[id][kind] for kind in SPENT_KINDS}
+            | ({"unpriced": unpriced[id]["tokens"]} if unpriced[id]["tokens"] else {})
+            for id in ids
         }
+
+
+def _named_in(order: Mapping[str, Any]) -> set[str]:
+    """Whose refused spawn an override allows: that account pays for it."""
+    override = order.get("override")
+    refused = override.get("refused") if isinstance(override, Mapping) else None
+    return {str(refused.get("requester"))} if isinstance(refused, Mapping) else set()
 
 
 class _Ids:
@@ -337,9 +555,17 @@ class _Ids:
             yield self._clock.new_id("x").removeprefix("x-")
 
 
-def _folded(moment: Moment, facts: list[tuple[StreamId, dict[str, str]]]) -> Post:
-    refusals = sum(1 for _, fact in facts if fact.get("fact") == "refuse")
-    text = f"{len(facts)} facts of the ledger" + (f", {refusals} refusals" if refusals else "")
+def _refused_mail(moment: Moment, channel: Channel, rule: Rule, messages: Sequence[Message]) -> Post:
+    """Of what is not authentic nothing is repeated here, not even whom it names: anybody may have written it."""
+    count = f"{len(messages)} on {channel}"
+    detail = f"{count}: not sealed with this swarm's secret for this channel"
+    if rule is not Rule.ENVELOPE_FORGED:
+        detail = f"{count}: heard before, or from long before"
+    if channel == ORDERS and rule is Rule.ENVELOPE_FORGED:
+        detail += (
+            "; order with `swarmd`, beside the swarm's data folder or with its secret in SWARMD_SECRET_FILE"
+        )
     return entry(
-        moment, "facts", text, actor="workers", facts=[{"id": id, **fact} for id, fact in facts],
+        moment, "refused", f"{rule}: {detail}", actor="unknown", rule=rule, detail=detail, channel=channel,
+        request=messages[0].id, count=len(messages),
     )  # fmt: skip

@@ -8,31 +8,33 @@ Invariant: a message reaches an agent's mailbox once, in the order of its stream
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.abc
 import structlog
 
-from swarmd.core.lineage import Agent, follows
-from swarmd.core.messages import Message, from_ring, order_of
+from swarmd.core.envelope import Heard
+from swarmd.core.lineage import Agent, Stop, StopKind, follows
+from swarmd.core.messages import Message, order_of
 from swarmd.core.names import (
     FIRST,
     REQUESTS,
     AgentId,
     AgentState,
+    Authority,
     Channel,
     Kind,
     Rule,
     StreamId,
     host_channel,
 )
-from swarmd.core.requests import GoneRequest
-from swarmd.core.swarm import Host
+from swarmd.core.requests import GoneRequest, QuietRequest
+from swarmd.core.swarm import Host, epoch_of
 from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
-from swarmd.core.turn import wakes
-from swarmd.ports import Hold, Rings
-from swarmd.runtime.agent import World, abandon_turn, take_turn
+from swarmd.core.turn import concerns, wakes
+from swarmd.ports import Hold, RefusedMail, Rings
+from swarmd.runtime.agent import World, abandon_turn, take_turn, tell_broke
 from swarmd.runtime.residents import Resident, Residents
 from swarmd.runtime.steps import NotAllowedError
 
@@ -44,6 +46,11 @@ READ_MAX = 500
 SIDE_BY_SIDE_MAX = 500
 # The law's own words for "not here, not now": the agent is dropped without a word to anyone.
 _NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
+# "Not now": the turn waits as far as it came. Its steps are journaled, so nothing of it is paid again.
+_BROKE = (Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT)
+_HELD = (Rule.FROZEN, Rule.HALTED, Rule.DRAINING, *_BROKE)
+# How often a host looks whether what ignored its end has gone after all.
+LATE_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -63,7 +70,12 @@ class Worker:
     _turns: anyio.CapacityLimiter | None = None
     _tasks: anyio.abc.TaskGroup | None = None
     _is_renewed: bool = False
+    is_braked: bool = False  # halted by this machine's own brake, whatever the server says
+    _words: int = 0
+    _thaws: int = 0
     _doubtful: set[AgentId] = field(default_factory=set)  # given up here, perhaps wrongly
+    _heard_here: Heard = field(default_factory=Heard)  # on this host's own channel, which nobody had before
+    _refused: dict[tuple[Channel, Rule], RefusedMail] = field(default_factory=dict)  # and not yet recorded
 
     async def run(self) -> None:
         """Owns every task of this host. Raises what the store raises when it stays away."""
@@ -79,6 +91,7 @@ class Worker:
             await self._drain()
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(RENEW_SECONDS, shield=True):
+            await self._record_refused()
             await self.world.store.leave(self.host.id)
 
     async def _drain(self) -> None:
@@ -126,6 +139,7 @@ class Worker:
     async def _sweep(self, own: Channel) -> None:
         """What moved since we last asked, ring or no ring."""
         await self._take_back()
+        await self._record_refused()
         self._head, channels = await self.world.store.moved(self._head)
         mine = [channel for channel in channels if channel in self.residents.readers]
         for start in range(0, len(mine), SIDE_BY_SIDE_MAX):
@@ -136,18 +150,52 @@ class Worker:
             await self._catch_up(own)
 
     async def _heard(self, channel: Channel, line: str) -> None:
-        ring = from_ring(channel, line)
+        ring = self.world.store.ring(channel, line)
         if ring is None:
+            self._refuse(channel, Rule.ENVELOPE_FORGED)
             return
         known = self.residents.last.get(channel, FIRST)
         if order_of(ring.id) <= order_of(known):
             return
         # Whoever has seen `prev` has everything before: the ring itself is the message. A channel's first is read
         # from its stream all the same: anybody can name a beginning, and a ring must not lead us past the stream.
-        if ring.message is not None and ring.prev == known != FIRST:
+        if ring.message is None or ring.prev != known or known == FIRST:
+            await self._catch_up(channel)
+            return
+        # The ids are anybody's words also where the message is authentic. Only what is news to somebody here may
+        # therefore move our place in the stream: an old message would, as often as it is rung again.
+        verdicts = self._verdicts(channel, ring.message)
+        refused = next((rule for rule in verdicts if rule is not None), None)
+        if refused is not None:
+            self._refuse(channel, refused)
+        elif verdicts:
             await self._deliver(channel, [ring.message])
         else:
             await self._catch_up(channel)
+
+    def _verdicts(self, channel: Channel, message: Message) -> list[Rule | None]:
+        """Of each reader that waits for what comes here and whom it concerns: why not to take it, or `None`."""
+        if channel == host_channel(self.host.id):
+            return [self._heard_here.refusal(message)]
+        return [
+            resident.heard.refusal(message)
+            for resident in self.residents.readers_of(channel)
+            if concerns(resident.agent, message) and not resident.has_seen(message)
+        ]
+
+    def _refuse(self, channel: Channel, rule: Rule, id: StreamId = StreamId("")) -> None:  # noqa: B008 - a cast
+        """Counted here and told once a second: a flood of forgeries is not to be a flood of facts."""
+        told = self._refused.get((channel, rule), RefusedMail(channel, rule, id, 0))
+        self._refused[channel, rule] = replace(told, first=told.first or id, count=told.count + 1)
+
+    async def _record_refused(self) -> None:
+        refused, self._refused = list(self._refused.values()), {}
+        if refused:
+            log.warning(
+                "what was no message of this swarm's was refused",
+                messages=sum(mail.count for mail in refused), channels=sorted({m.channel for m in refused}),
+            )  # fmt: skip
+            await self.world.store.record_refused(self.host.id, refused, self.world.stamp())
 
     async def _catch_up(self, channel: Channel) -> None:
         while True:
@@ -159,12 +207,26 @@ class Worker:
     async def _deliver(self, channel: Channel, messages: Sequence[Message]) -> None:
         for message in messages:
             self.residents.note(channel, message.id)
-            if channel == host_channel(self.host.id):
-                await self._converge(message)
+            if message.kind is Kind.UNREADABLE:
+                self._refuse(channel, Rule.ENVELOPE_FORGED, message.id)
+            elif channel == host_channel(self.host.id):
+                refused = self._heard_here.accepts(message)
+                if refused is None:
+                    await self._converge(message)
+                else:
+                    self._refuse(channel, refused, message.id)
                 continue
             for resident in self.residents.readers_of(channel):
-                if resident.put(message, self.world.declared.rooms):
+                if self._put(resident, message):
                     self._wake(resident)
+
+    def _put(self, resident: Resident, message: Message) -> bool:
+        """Into its mailbox; true where that wakes it."""
+        answer = resident.put(message, self.world.declared.rooms)
+        if isinstance(answer, Rule):
+            self._refuse(message.channel, answer, message.id)
+            return False
+        return answer
 
     # --- converging on the lineage ---
 
@@ -177,6 +239,15 @@ class Worker:
         elif message.kind is Kind.FENCED:
             assert self._tasks is not None
             self._tasks.start_soon(self._end_below, str(message.data.get("segment", "")))
+        elif message.kind is Kind.STOPPED:
+            stop = _stop_of(message)
+            if stop is not None:
+                assert self._tasks is not None
+                self._tasks.start_soon(self._quieten, stop)
+        elif message.kind is Kind.THAWED:
+            stop = Stop(message.text, StopKind.FREEZE, Authority.OPERATOR, "", "", 0.0)
+            self._thaws += 1
+            await self._let_go_on([r for r in self.residents.by_id.values() if stop.holds(r.agent)])
 
     async def _take(self, ids: Sequence[AgentId]) -> None:
         """Admit those of them that the lineage places here."""
@@ -219,7 +290,18 @@ class Worker:
         channels = follows(agent, self.world.declared.rooms)
         hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, self.host.id)
         seen = {channel: resumed.positions.get(channel, FIRST) for channel in channels}
-        resident = Resident(agent, hold, resumed.turn, resumed.memory, seen, dict(resumed.batch))
+        resident = Resident(
+            agent,
+            hold,
+            resumed.turn,
+            resumed.memory,
+            seen,
+            dict(resumed.batch),
+            resumed.heard,
+            resumed.guard,
+            resumed.is_done,
+            resumed.taint,
+        )
         self.residents.add(resident)
         admitted.append(resident)
 
@@ -236,7 +318,9 @@ class Worker:
             ends[channel] = min(ends.get(channel, end), end, key=order_of)
         waiting.sort(key=lambda message: order_of(message.id))
         for message in waiting:
-            resident.put(message, self.world.declared.rooms)
+            if message.kind is Kind.UNREADABLE:
+                self._refuse(message.channel, Rule.ENVELOPE_FORGED, message.id)
+            self._put(resident, message)
         if resident.is_awake or resident.batch:
             resident.is_awake = True
             self._wake(resident)
@@ -257,21 +341,81 @@ class Worker:
             resident.is_leaving = True
             if resident.scope is not None:
                 resident.scope.cancel()
-        with anyio.move_on_after(UNWIND_SECONDS):
-            while any(r.is_busy for r in below):  # noqa: ASYNC110 - many tasks, one bounded wait
-                await anyio.sleep(0.01)
-        stuck = [resident for resident in below if resident.is_busy]
+        stuck = await self._wait_until_idle(below, UNWIND_SECONDS)
         for resident in below:
             if not resident.is_busy:
                 self._drop(resident)
         if stuck:
-            log.error("tasks ignore their end: no word is given for them", segment=segment, agents=len(stuck))
-            return
-        word = Message(
-            sender=AgentId(self.host.id), kind=Kind.REQUEST, at=self.world.stamp(), text="gone",
-            data=GoneRequest(segment=segment, agents=len(below)).model_dump(),
+            log.error("tasks ignore their end", segment=segment, agents=len(stuck))
+        await self._give_word(GoneRequest(segment=segment, agents=len(below), stuck=_doing(stuck)))
+        if stuck:
+            while any(resident.is_busy for resident in stuck):  # noqa: ASYNC110 - it ends with this host at the latest
+                await anyio.sleep(LATE_SECONDS)
+            await self._give_word(GoneRequest(segment=segment, agents=len(stuck), is_late=True))
+
+    async def _quieten(self, stop: Stop) -> None:
+        """See what a stop holds come to rest, as firmly as it says, and give the host's word of what did not.
+
+        The mark itself is in the store: nothing begins under it, whatever happens here.
+        """
+        under = [resident for resident in self.residents.by_id.values() if stop.holds(resident.agent)]
+        seconds = UNWIND_SECONDS
+        if stop.kind is StopKind.DRAIN:
+            seconds = max(0.0, stop.until - epoch_of(self.world.stamp()))
+        if stop.kind is StopKind.HALT:
+            self._cancel(under)
+        busy = await self._wait_until_idle(under, seconds)
+        word = QuietRequest(target=stop.target, at=stop.at, agents=len(under), busy=_doing(busy))
+        await self._give_word(word)
+
+    def _cancel(self, residents: Sequence[Resident]) -> None:
+        """Their turns are cut where they stand, and go on from their step journal when they may."""
+        for resident in residents:
+            resident.is_held = True
+            if resident.scope is not None:
+                resident.scope.cancel()
+
+    async def _wait_until_idle(self, residents: Sequence[Resident], seconds: float) -> list[Resident]:
+        """Those that are still at it when the time is over."""
+        with anyio.move_on_after(seconds):
+            while any(r.is_busy for r in residents):  # noqa: ASYNC110 - many tasks, one bounded wait
+                await anyio.sleep(0.01)
+        return [resident for resident in residents if resident.is_busy]
+
+    async def _give_word(self, word: GoneRequest | QuietRequest) -> None:
+        message = Message(
+            sender=AgentId(self.host.id), kind=Kind.REQUEST, at=self.world.stamp(), text=word.type,
+            data=word.model_dump(),
         )  # fmt: skip
-        await self.world.store.post(REQUESTS, word, key=f"gone-{self.host.id}-{segment}-{self.world.stamp()}")
+        # One word of one host: a repeated write of it is the same, a second word is another.
+        self._words += 1
+        await self.world.store.post(REQUESTS, message, key=f"{word.type}-{self.host.id}-{self._words}")
+
+    async def _let_go_on(self, residents: Sequence[Resident]) -> None:
+        """A held turn is taken up with exactly the mail that it began with."""
+        for resident in residents:
+            if not resident.is_held or self.is_braked:
+                continue
+            if not resident.is_busy:
+                resident.batch = dict((await self.world.store.resume(resident.agent.id)).batch)
+            resident.is_held = False
+            resident.is_awake = resident.is_awake or bool(resident.batch) or self._wants_a_turn(resident)
+            if resident.is_awake:
+                self._wake(resident)
+
+    # --- the brake: a halt that needs no server ---
+
+    async def brake(self) -> tuple[int, dict[str, str]]:
+        """Cut every turn of this host and begin no other; how many agents it has, and which ignored it."""
+        self.is_braked = True
+        here = list(self.residents.by_id.values())
+        self._cancel(here)
+        return len(here), _doing(await self._wait_until_idle(here, UNWIND_SECONDS))
+
+    async def release(self) -> None:
+        """Go on, but for what a mark in the store still stops."""
+        self.is_braked = False
+        await self._let_go_on(list(self.residents.by_id.values()))
 
     def _drop(self, resident: Resident) -> None:
         if self.residents.by_id.get(resident.agent.id) is resident:
@@ -281,7 +425,8 @@ class Worker:
     # --- turns ---
 
     def _wake(self, resident: Resident) -> None:
-        if resident.is_busy or resident.is_leaving or self.stop.is_set():
+        is_kept = resident.is_held or self.is_braked
+        if resident.is_busy or resident.is_leaving or is_kept or self.stop.is_set():
             return
         assert self._tasks is not None
         resident.is_busy = True
@@ -293,15 +438,19 @@ class Worker:
         try:
             with anyio.CancelScope() as scope:
                 resident.scope = scope
-                while resident.is_awake and not (resident.is_leaving or self.stop.is_set()):
+                while resident.is_awake and not (
+                    resident.is_leaving or resident.is_held or self.stop.is_set()
+                ):
+                    thaws = self._thaws
                     async with self._turns:
                         await self._turn(resident)
                     resident.is_awake = self._wants_a_turn(resident)
         except NotAllowedError as no:
-            self._given_up(resident, no)
+            await self._not_allowed(resident, no, is_stale=thaws != self._thaws)
         except Exception:
             # Nothing of it can be committed. The host and its thousands of others go on.
             log.exception("an agent could not be given up", agent=resident.agent.id)
+            resident.is_awake = False
             self._drop(resident)
         finally:
             resident.scope = None
@@ -309,6 +458,9 @@ class Worker:
             # Its end was waited for in vain, and no word was given for it: now it has gone after all.
             if resident.is_leaving:
                 self._drop(resident)
+        # Not where this was cancelled: then nothing is begun any more, or a halt has it wait.
+        if resident.is_awake:
+            self._wake(resident)
 
     async def _turn(self, resident: Resident) -> None:
         try:
@@ -325,6 +477,20 @@ class Worker:
         rooms = self.world.declared.rooms
         return any(wakes(resident.agent, message, rooms) for message in resident.mailbox or ())
 
+    async def _not_allowed(self, resident: Resident, no: NotAllowedError, *, is_stale: bool) -> None:
+        """Hold its turn, or let the agent go. A `stale` no came before something was thawed: it is asked once more."""
+        if no.rule not in _HELD:
+            resident.is_awake = False
+            self._given_up(resident, no)
+            return
+        if is_stale and no.rule not in _BROKE:
+            resident.batch = dict((await self.world.store.resume(resident.agent.id)).batch)
+            return
+        log.info("an agent's turn is held", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
+        resident.is_held = True
+        if no.rule in _BROKE:
+            await tell_broke(self.world, resident, no)
+
     def _given_up(self, resident: Resident, no: NotAllowedError) -> None:
         level = log.info if no.rule in _NOT_MINE else log.warning
         level("an agent may not go on here", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
@@ -332,3 +498,18 @@ class Worker:
             self._drop(resident)
             # Asked about at the next sweep, not now: only the task that listens may admit.
             self._doubtful.add(resident.agent.id)
+
+
+def _doing(residents: Sequence[Resident]) -> dict[str, str]:
+    """Who is still at it, and in what."""
+    return {resident.agent.id: resident.doing or "its own code" for resident in residents}
+
+
+def _stop_of(message: Message) -> Stop | None:
+    """A stop as a host is told of it; `None` for what is none."""
+    data = message.data
+    try:
+        kind, at, until = StopKind(data["kind"]), float(data["at"]), float(data["until"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return Stop(message.text, kind, Authority.OPERATOR, "", "", at, until=until)

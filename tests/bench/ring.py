@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 
+from swarmd.core.lineage import stop_fields
 from swarmd.core.messages import Message
 from swarmd.core.names import SUPERVISOR, AgentId, Kind, inbox
 from swarmd.core.swarm import stamp_of
@@ -42,7 +43,7 @@ async def ring(socket: Path, namespace: str, total: int, under_way: int) -> dict
                         (channel, _message(me.id, following[me.id], world.stamp(), message.hops + 1))
                     )
             turn = Turn(
-                resident.turn + 1, me.path, resident.seen, "", tuple(outputs),
+                resident.turn + 1, me.path, stop_fields(me), {}, resident.seen, "", tuple(outputs),
                 max((m.hops for m in mail), default=0) + 1,
             )  # fmt: skip
             resident.mailbox = None

@@ -58,7 +58,7 @@ async def spawns(socket: Path, namespace: str) -> dict[str, float]:
 def _request(parent: Agent, number: int) -> Message:
     charter = Charter(
         role=_ROLE, name=f"{parent.name}-{number}", task="find what answers the question", files=(),
-        budget={"tokens": 1_000, "calls": 10, "agents": 1},
+        budget={"tokens": 1_000, "cost": 1_000, "calls": 10, "tools": 10, "agents": 1},
     )  # fmt: skip
     request = SpawnRequest(key=f"k{number}", charter=charter)
     return Message(

@@ -48,12 +48,13 @@ from swarmd.runtime.mind import Mind
 from swarmd.runtime.residents import Resident
 from swarmd.runtime.worker import Worker
 
+SECRET: Final = b"what the processes of these benches hold"
 HOST: Final = HostId("h-bench")
 MISSION: Final = MissionId("m-bench")
 _ROLE: Final = "executive"
 # Agents of one commit of the supervisor's: its script stays under some milliseconds.
 _MADE_AT_ONCE: Final = 50
-_CAPS: Final = {"tokens": 10**12, "calls": 10**9, "agents": 10**6}
+_CAPS: Final = {"tokens": 10**12, "cost": 10**12, "calls": 10**9, "tools": 10**9, "agents": 10**6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Bench:
             path=(SOB,),
             state=AgentState.LIVE,
             privileges=("**",),
+            grants=("**",),
         )
         top = AccountOpened(SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False)
         agents = tuple(_agent(n) for n in range(count))
@@ -103,11 +105,7 @@ class Bench:
         return agents
 
     def _made(self, agent: Agent, count: int) -> tuple[Change, ...]:
-        share = {
-            "tokens": _CAPS["tokens"] // count,
-            "calls": _CAPS["calls"] // count,
-            "agents": _CAPS["agents"] // count,
-        }
+        share = {kind: cap // count for kind, cap in _CAPS.items()}
         made = AgentMade(agent, follows(agent, self.declared.rooms))
         return made, AccountOpened(agent.id, MISSION, share, own_slot=True)
 
@@ -133,7 +131,7 @@ async def bench(socket: Path, namespace: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         client = await connect(socket)
         stack.push_async_callback(client.aclose)
-        store = RedisStore(client, namespace)
+        store = RedisStore(client, namespace, SECRET)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
@@ -158,10 +156,11 @@ def unbounded(declared: Declarations) -> Declarations:
 def _agent(number: int) -> Agent:
     id = AgentId(f"a-bench{number:06d}")
     charter = Charter(role=_ROLE, name=f"agent{number}", task="pass on what comes")
+    rights = ("model/**", "tool/**", "room/**", "file/**", "spawn/**")
     return Agent(
         id=id, name=charter.name, role=_ROLE, tier=1, parent=SOB, path=(SOB, MISSION, id), mission=MISSION,
         state=AgentState.LIVE, host=HOST, lease=1, created=stamp_of(time.time()), charter=charter,
-        privileges=("model/**", "tool/**", "room/**", "file/**", "spawn/**"),
+        privileges=rights, grants=rights,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,12 +33,15 @@ class AtOnce:
 
     name: str = "bench:at-once"
     is_language_model: bool = False
+    said: int = 0
 
-    def bound(self, _prompt: Prompt) -> int:
-        return 1_000
+    def bound(self, _prompt: Prompt) -> Usage:
+        return Usage(1_000, 0)
 
-    async def attempt(self, _prompt: Prompt) -> Answered:
-        return Answered((Report(move="report", text="so far, so good"),), Usage(900, 20))
+    async def attempt(self, _prompt: Prompt, _sending: Callable[[], None] = lambda: None) -> Answered:
+        # Another text each time: the bus does not carry the same one again and again.
+        self.said += 1
+        return Answered((Report(move="report", text=f"so far, so good: {self.said}"),), Usage(900, 20))
 
     async def aclose(self) -> None:
         pass

@@ -19,6 +19,9 @@ from typing import Any, Final
 
 import pytest
 
+from swarmd import declared
+from swarmd.adapters.redis import acl
+
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(420)]
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -93,8 +96,9 @@ class Stack:
         # Not `docker compose exec`: that reads the project anew, and a poll has to be quick to catch a mission at work.
         return ["docker", "exec", "-i", f"{self.project}-redis-1", "redis-cli", *words]
 
-    def redis(self, *words: str) -> Any:
-        done = run(*self.redis_words("--json", *words))
+    def redis(self, *words: str, user: str = "") -> Any:
+        """As the submitter, whom `redis-cli` stands for in that container where no other is named."""
+        done = run(*self.redis_words(*(["--user", user] if user else []), "--json", *words))
         assert done.returncode == 0, f"redis-cli {words}: {done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
 
@@ -107,7 +111,7 @@ class Stack:
 
     def agents_of(self, mission: str) -> list[dict[str, str]]:
         """In two calls however many there are: the engine takes a tenth of a second for each."""
-        keys: list[str] = self.redis("KEYS", "swarm:agent:*")
+        keys: list[str] = self.redis("KEYS", "swarm:agent:*", user="admin")
         asked = "".join(f"HGETALL {key}\n" for key in keys)
         done = run(*self.redis_words("--json"), standard_input=asked)
         agents: list[dict[str, str]] = [json.loads(line) for line in done.stdout.splitlines()]
@@ -259,10 +263,13 @@ def build(stack: Stack, *, with_wheels: bool) -> None:
 
 @pytest.fixture
 def debate(stack: Stack, tmp_path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What a terminal that runs `redis-cli SUBSCRIBE swarm:room:sob` has shown so far, ring by ring."""
+    """What a terminal that runs `redis-cli --user operator SUBSCRIBE swarm:room:sob` has shown so far, ring by ring."""
     heard = tmp_path / "debate"
-    with heard.open("w") as screen, subprocess.Popen(stack.redis_words("SUBSCRIBE", "swarm:room:sob"), stdout=screen,
-                                                     stdin=subprocess.DEVNULL) as terminal:  # fmt: skip
+    words = stack.redis_words("--user", "operator", "SUBSCRIBE", "swarm:room:sob")
+    with (
+        heard.open("w") as screen,
+        subprocess.Popen(words, stdout=screen, stdin=subprocess.DEVNULL) as terminal,
+    ):
         stack.until("redis-cli has subscribed", lambda: heard.read_text().startswith("subscribe"), 20)
         yield lambda: [json.loads(line) for line in heard.read_text().splitlines() if line.startswith("{")]
         terminal.terminate()
@@ -284,6 +291,34 @@ def test_a_container_is_not_root_and_writes_nothing_but_its_data(stack: Stack, s
 
 def test_redis_is_published_nowhere(stack: Stack) -> None:
     assert run("docker", "port", f"{stack.project}-redis-1").stdout == ""
+
+
+def test_redis_knows_the_users_of_the_policy_and_nobody_else(stack: Stack) -> None:
+    def category(name: str) -> list[str]:
+        commands: list[str] = stack.redis("ACL", "CAT", name, user="admin")
+        return commands
+
+    told = [acl.parse_user(line, category) for line in stack.redis("ACL", "LIST", user="admin")]
+    found = {user.name: user for user in told}
+    wanted = acl.users(declared.load().acl, "swarm")
+    assert set(found) == {"default", *(user.name for user in wanted.values())}
+    differences = [acl.difference(role, user, found.get(user.name)) for role, user in wanted.items()]
+    assert [one for one in differences if not one.is_none] == []
+    assert not found["default"].is_on
+    # The real client, which knows no password.
+    real = (
+        "test -x /usr/local/bin/redis-cli && exec /usr/local/bin/redis-cli PING; exec /usr/bin/redis-cli PING"
+    )
+    assert "NOAUTH" in run("docker", "exec", f"{stack.project}-redis-1", "sh", "-c", real).stdout
+
+
+def test_each_part_holds_its_own_password_alone(stack: Stack) -> None:
+    """A worker that was taken over must not find the supervisor's."""
+    look = "test ! -e /users; ls /run/redis; cat /run/redis/password"
+    held = {part: stack.compose("exec", "-T", part, "sh", "-euc", look) for part in ("supervisor", "worker")}
+    assert held["supervisor"] != held["worker"]
+    for said in held.values():
+        assert re.fullmatch(r"password\n[\w-]{43}\n", said), said
 
 
 def test_a_key_reaches_the_workers_as_a_file_and_nobody_else(stack: Stack, tmp_path: Path) -> None:
@@ -323,6 +358,13 @@ def test_a_published_mission_is_delivered_and_reads_as_in_the_contract(
         creator = agents.get(agent["parent"], {"id": "sob", "tier": "0"})
         assert (agent["parent"], int(agent["tier"])) == (creator["id"], int(creator["tier"]) + 1)
     assert {agent["state"] for agent in agents.values()} == {"terminated"}
+
+
+def test_an_operator_looks_and_speaks_and_hands_in_nothing(stack: Stack) -> None:
+    assert "bees-1" in stack.compose("run", "--rm", "-T", "operator", "missions")
+    assert stack.compose("run", "--rm", "-T", "operator", "say", "room:sob", "Be brief.")
+    refused = run(*stack.redis_words("--user", "operator", "PUBLISH", "swarm:missions", "x"))
+    assert "NOPERM" in refused.stdout
 
 
 def test_a_mission_of_bare_text_is_delivered_from_the_swarms_own_knowledge(stack: Stack) -> None:

@@ -227,7 +227,7 @@ async def answer(
 ) -> Answered | Failed:
     prompt = prompt_of(view, functions)
     outcome = await model.attempt(prompt)
-    assert outcome.usage.tokens <= model.bound(prompt)
+    assert outcome.usage.tokens <= model.bound(prompt).tokens
     return outcome
 
 

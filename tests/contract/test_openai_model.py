@@ -8,20 +8,28 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from swarmd.adapters.openai_model import RETRY_AFTER_MAX, OpenAIModel
-from swarmd.adapters.openai_wire import Received, bytes_of, request_body
+from swarmd.adapters.openai_model import (
+    BYTES_BESIDE,
+    PIECE_BYTES,
+    RETRY_AFTER_MAX,
+    OpenAIModel,
+)
+from swarmd.adapters.openai_wire import TOKENS_COUNTED_MAX, Received, bytes_of, request_body
+from swarmd.adapters.prices import Tariff
 from swarmd.adapters.ratelimit import WINDOW_SECONDS, Pace
 from swarmd.core.moves import MOVE_TYPES, ListSubtree, Report, Say, Spawn
 from swarmd.core.names import AgentId, MissionId
+from swarmd.core.prices import Price, Rate
 from swarmd.core.rules import Provider
 from swarmd.errors import UsageError
-from swarmd.ports import Answered, Failed, Model, Prompt, Usage, View
+from swarmd.ports import NOTHING, ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
 from tests.openai_server import (
     Brain,
     Fault,
@@ -63,12 +71,22 @@ def prompt_of(
     )
 
 
+# Micro-dollars a token, as dollars a million: each part of a usage shows in the sum.
+PRICE = Price(Rate(Fraction(2)), Rate(Fraction(10)), cached=Rate(Fraction(1, 2)), stored=Rate(Fraction(3)))
+FREE = Tariff(lambda _: Price(), "costs nothing")
+
+
 @asynccontextmanager
 async def model_of(
-    server: OpenAIServer, actions: Actions = "tools", *, key: str = KEY, **settings: Any
+    server: OpenAIServer,
+    actions: Actions = "tools",
+    *,
+    key: str = KEY,
+    tariff: Tariff | None = FREE,
+    **settings: Any,
 ) -> AsyncIterator[OpenAIModel]:
     provider = Provider(actions=actions, **{**PATIENT, **settings})
-    model = OpenAIModel("test-model", base_url=server.base_url, api_key=key, provider=provider)
+    model = OpenAIModel("test-model", base_url=server.base_url, api_key=key, provider=provider, tariff=tariff)
     try:
         yield model
     finally:
@@ -137,7 +155,7 @@ async def test_usage_that_is_not_reported_is_assumed_within_the_bound(mode: Acti
         prompt = prompt_of()
         outcome = answered(await model.attempt(prompt))
         assert outcome.usage.is_assumed
-        assert 0 < outcome.usage.tokens <= model.bound(prompt)
+        assert 0 < outcome.usage.tokens <= model.bound(prompt).tokens
 
 
 @both_modes
@@ -179,6 +197,180 @@ async def test_tool_calls_that_share_one_number_or_have_none_stay_apart() -> Non
         unnumbered.take({"choices": [{"delta": {"tool_calls": [{"function": fragment}]}}]})
     assert [call.arguments for call in shared.calls] == ['{"text":"a"}', '{"text":"b"}']
     assert [(call.name, call.arguments) for call in unnumbered.calls] == [("say", "{}"), ("say", "{}")]
+
+
+# --- what is charged --------------------------------------------------------------------------
+
+GIANT = 200_000
+
+
+def bytes_allowed(tokens: int, bytes_per_token: int = ROOMY) -> int:
+    """Of an answer before it is cut."""
+    return bytes_per_token * tokens + BYTES_BESIDE
+
+
+@pytest.mark.parametrize("actions", ["tools", "schema", "probe"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        {"content": "a"},
+        {"content": "and more "},
+        {"content": "界" * (GIANT // 3)},
+        {"reasoning_content": "hmm "},
+        {"tool_calls": [{"index": 0, "function": {"name": "say", "arguments": "x" * 1_000}}]},
+    ],
+)
+async def test_an_endless_stream_ends_with_its_reserve_and_one_piece_and_is_charged_what_came(
+    actions: Actions, piece: dict[str, Any]
+) -> None:
+    size = len(json.dumps(piece, ensure_ascii=False).encode())
+    faults: list[Fault | None] = ["endless"] if actions != "probe" else [None, "endless"]
+    async with (
+        OpenAIServer(always(REPORT), faults=faults, endless_piece=piece) as server,
+        model_of(server, actions, tariff=Tariff(lambda _: PRICE, "")) as model,
+    ):
+        bound = model.bound(prompt_of(tokens=100))
+        outcome = failed(await model.attempt(prompt_of(tokens=100)))
+    used = outcome.usage
+    assert (outcome.why, used.is_assumed, used.calls) == ("cut", True, bound.calls)
+    assert (
+        bytes_allowed(100) < used.tokens_out <= bytes_allowed(100) + size + (5 if actions == "probe" else 0)
+    )
+    beyond = max(0, size - PIECE_BYTES)
+    assert used.tokens <= bound.tokens + beyond
+    assert used.cost is not None
+    assert bound.cost is not None
+    assert used.cost <= bound.cost + 10 * beyond
+
+
+@pytest.mark.parametrize("actions", ["tools", "probe"])
+async def test_with_little_money_less_is_reserved_and_a_stream_cut_earlier(actions: Actions) -> None:
+    faults: list[Fault | None] = ["endless"] if actions != "probe" else [None, "endless"]
+    async with OpenAIServer(always(REPORT), faults=faults) as server, model_of(server, actions) as model:
+        prompt = replace(prompt_of(tokens=500), bytes_per_token=TIGHT)
+        bound, roomy = model.bound(prompt), model.bound(prompt_of(tokens=500))
+        outcome = failed(await model.attempt(prompt))
+    assert bound.tokens < roomy.tokens
+    assert (outcome.why, "reserve of 1256 bytes" in outcome.detail) == ("cut", True)
+    assert bytes_allowed(500, TIGHT) < outcome.usage.tokens_out <= bound.tokens_out
+    assert outcome.usage.tokens <= bound.tokens
+
+
+async def test_a_running_count_beyond_the_reserve_cuts_a_stream_of_little_text() -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=["endless_counted"], endless_piece={"content": "a"}) as server,
+        model_of(server) as model,
+    ):
+        outcome = failed(await model.attempt(prompt_of(tokens=100)))
+    used = outcome.usage
+    assert (outcome.why, used.is_assumed, used.tokens_in) == ("cut", True, 100)
+    assert bytes_allowed(100) < used.tokens_out <= bytes_allowed(100) + 50
+
+
+async def test_a_count_from_before_the_end_is_not_taken_for_the_whole() -> None:
+    """Some servers tell the prompt's tokens with the first piece, and there the answer is one token long."""
+    outcome = failed(await one_attempt("tools", "early_usage"))
+    assert (outcome.why, outcome.usage) == ("cut", Usage(100, 500, is_assumed=True))
+
+
+@pytest.mark.parametrize("fault", ["cut", "hang_midway", "no_usage"])
+async def test_an_answer_that_was_not_counted_is_charged_its_limit_at_least(fault: Fault) -> None:
+    """Hidden thoughts are paid for and never seen: few bytes do not mean that few tokens were made."""
+    deadlines: dict[str, Any] = IMPATIENT if fault in HANGS else {}
+    async with (
+        OpenAIServer(always(REPORT), faults=[fault]) as server,
+        model_of(server, **deadlines) as model,
+    ):
+        outcome = await model.attempt(prompt_of())
+        assert outcome.usage == Usage(bytes_of(server.calls[0].body), 500, is_assumed=True)
+
+
+async def test_a_long_honest_answer_is_not_cut() -> None:
+    """As many tokens as were allowed, each of seven bytes, as Russian has them; and the fields around them."""
+    text = "слово " * (7 * 500 // 11)
+    async with OpenAIServer(always({**REPORT, "text": text})) as server, model_of(server) as model:
+        answered(await model.attempt(prompt_of(tokens=500)))
+
+
+@both_modes
+async def test_usage_beyond_the_reserve_is_reported_as_it_was_said(mode: Actions) -> None:
+    async with (
+        OpenAIServer(always(REPORT, usage=(9_000_000, 7_000_000))) as server,
+        model_of(server, mode, tariff=Tariff(lambda _: PRICE, "")) as model,
+    ):
+        outcome = answered(await model.attempt(prompt_of()))
+    assert outcome.usage == Usage(9_000_000, 7_000_000, cost=18_000_000 + 70_000_000)
+
+
+@pytest.mark.parametrize("usage", [(10**30, 10**30), (2**63, 1)])
+async def test_usage_that_nothing_can_add_up_is_held_at_what_the_ledger_can(usage: tuple[int, int]) -> None:
+    outcome = answered(await one_attempt("tools", brain=always(REPORT, usage=usage)))
+    assert outcome.usage.tokens_in == TOKENS_COUNTED_MAX
+    assert outcome.usage.tokens_out == min(usage[1], TOKENS_COUNTED_MAX)
+
+
+@pytest.mark.parametrize("usage", [(0, 0), (0, 20), (-1, 20), (100, -1), (100, 0), (True, True), ("a", 1.5)])
+def test_usage_that_cannot_be_meant_is_as_none(usage: Any) -> None:
+    received = Received()
+    received.take({"choices": [{"delta": {"content": "text"}, "finish_reason": "stop"}]})
+    received.take({"choices": [], "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]}})
+    assert not received.is_counted
+
+
+@pytest.mark.parametrize(
+    ("details", "cost"),
+    [
+        (None, 200 + 200),
+        ({"cached_tokens": 60}, 80 + 30 + 200),
+        ({"cached_tokens": 60, "cache_write_tokens": 30}, 20 + 30 + 90 + 200),
+        ({"cached_tokens": 1_000}, 50 + 200),
+        ({"cached_tokens": -5}, 200 + 200),
+        ({"cached_tokens": "all"}, 200 + 200),
+        ("none", 200 + 200),
+    ],
+)
+async def test_cached_tokens_are_charged_as_such_and_lies_about_them_are_not_believed(
+    details: Any, cost: int
+) -> None:
+    brain = Replies([ServerReply([REPORT], usage=(100, 20), details=details)])
+    outcome = answered(await one_attempt("tools", brain=brain, tariff=Tariff(lambda _: PRICE, "")))
+    assert outcome.usage == Usage(100, 20, cost=cost)
+
+
+async def test_a_model_of_unknown_price_has_an_unknown_cost_and_a_known_one_where_nothing_ran() -> None:
+    async with (
+        OpenAIServer(always(REPORT), faults=[None, "429"]) as server,
+        model_of(server, tariff=None) as model,
+    ):
+        assert model.bound(prompt_of()).cost is None
+        assert (await model.attempt(prompt_of())).usage.cost is None
+        assert (await model.attempt(prompt_of())).usage.cost == 0
+
+
+async def test_a_probe_is_priced_as_a_call_of_its_own() -> None:
+    price = Price(Rate(Fraction(1, 1_000)), Rate(Fraction(1, 1_000)))
+    async with (
+        OpenAIServer(always(REPORT)) as server,
+        model_of(server, "probe", tariff=Tariff(lambda _: price, "")) as model,
+    ):
+        outcome = answered(await model.attempt(prompt_of()))
+    assert (outcome.usage.calls, outcome.usage.cost) == (2, 2)
+
+
+async def test_nothing_counts_as_sent_while_an_attempt_waits_for_its_turn() -> None:
+    sent: list[str] = []
+    async with (
+        OpenAIServer(always(REPORT), faults=["hang"]) as server,
+        model_of(server, calls_at_once=1) as model,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(model.attempt, prompt_of(), lambda: sent.append("first"))
+        with anyio.fail_after(10):
+            await server.until(lambda s: len(s.calls) == 1)
+        tasks.start_soon(model.attempt, prompt_of(), lambda: sent.append("second"))
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert sent == ["first"]
 
 
 # --- what is asked ----------------------------------------------------------------------------
@@ -235,16 +427,20 @@ async def test_the_shared_part_comes_first_the_persona_last_and_users_and_assist
 async def test_a_prompt_with_undecodable_text_is_still_sent(mode: Actions) -> None:
     async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
         prompt = prompt_of(text="broken \udcff byte")
-        assert model.bound(prompt) > 0
+        assert model.bound(prompt).tokens > 0
         answered(await model.attempt(prompt))
 
 
 @both_modes
-async def test_the_bound_is_the_bytes_of_the_request_and_the_output_limit(mode: Actions) -> None:
+async def test_the_bound_is_the_bytes_of_the_request_and_those_that_the_answer_may_have(
+    mode: Actions,
+) -> None:
     async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
         prompt = prompt_of(text="ü" * 1_000)
         await model.attempt(prompt)
-        assert model.bound(prompt) == bytes_of(server.calls[0].body) + 500
+        bound = model.bound(prompt)
+        assert (bound.tokens_in, bound.calls) == (bytes_of(server.calls[0].body), 1)
+        assert bound.tokens_out == bytes_allowed(500) + PIECE_BYTES > ROOMY * 500
 
 
 # --- what the model does wrong ----------------------------------------------------------------
@@ -353,7 +549,8 @@ async def test_a_failure_of_the_world_is_a_value_and_charged_where_the_model_may
         assert outcome.why == why
         assert outcome.usage.is_assumed == may_have_run
         assert (outcome.usage.tokens > 0) == may_have_run
-        assert outcome.usage.tokens <= model.bound(prompt)
+        assert outcome.usage.calls == 1
+        assert outcome.usage.tokens <= model.bound(prompt).tokens
 
 
 @both_modes
@@ -374,7 +571,7 @@ async def test_a_server_that_is_not_there_costs_nothing() -> None:
         pass
     async with model_of(server) as model:
         outcome = failed(await model.attempt(prompt_of()))
-    assert (outcome.why, outcome.usage) == ("server", Usage(0, 0))
+    assert (outcome.why, outcome.usage) == ("server", Usage(0, 0, calls=1))
 
 
 @pytest.mark.parametrize(
@@ -466,9 +663,9 @@ async def test_a_probe_finds_the_mode_once_and_is_paid_for_by_the_first_attempt(
         second = answered(await model.attempt(prompt))
         assert len(server.calls) == 3
         assert all(mode in call.body for call in server.calls[1:])
-    assert first.usage == Usage(130, 25)
-    assert first.usage.tokens <= bound
-    assert second.usage == Usage(100, 20)
+    assert first.usage == Usage(130, 25, calls=2)
+    assert (first.usage.tokens <= bound.tokens, bound.calls) == (True, 2)
+    assert second.usage == Usage(100, 20, calls=1)
 
 
 async def test_a_server_that_turns_tools_away_takes_the_schema() -> None:
@@ -520,6 +717,7 @@ async def test_many_first_attempts_share_one_probe_and_what_became_of_it(fault: 
                 for _ in range(4):
                     tasks.start_soon(ask)
         assert len(server.calls) == (5 if fault is None else 1)
+        assert sum(outcome.usage.calls for outcome in outcomes) == len(server.calls)
     assert len(outcomes) == 4
     if fault is not None:
         assert [failed(outcome).usage.tokens > 0 for outcome in outcomes].count(True) == 1
@@ -658,7 +856,7 @@ async def test_waiting_for_the_providers_pace_is_bounded_and_free() -> None:
     ):
         answered(await model.attempt(prompt_of()))
         outcome = failed(await model.attempt(prompt_of()))
-        assert (outcome.why, outcome.usage) == ("rate_limited", Usage(0, 0))
+        assert (outcome.why, outcome.usage) == ("rate_limited", NOTHING)
         assert len(server.calls) == 1
 
 

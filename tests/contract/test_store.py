@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import fakeredis
@@ -29,8 +31,10 @@ from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.redis.connect import connect
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.lineage import Agent, Fence, ended
+from swarmd.core.envelope import Heard
+from swarmd.core.lineage import Agent, Fence, ended, stop_fields
 from swarmd.core.messages import Message, Ring, from_ring
+from swarmd.core.moves import KINDS
 from swarmd.core.names import (
     BOARD_ROOM,
     FIRST,
@@ -52,24 +56,31 @@ from swarmd.core.names import (
 )
 from swarmd.core.privileges import sufficient
 from swarmd.core.swarm import (
-    KINDS,
+    AccountCleared,
     AccountClosed,
+    AccountFunded,
     AccountOpened,
+    AgentAdopted,
     AgentMade,
     AgentReaped,
+    AgentRestarted,
     AgentSet,
     Change,
     FenceSet,
     Host,
     Mission,
     MissionSet,
+    PeriodTurned,
     Post,
 )
-from swarmd.errors import NotLeadingError
-from swarmd.ports import Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Usage
+from swarmd.errors import NotLeadingError, StoreUnsuitableError
+from swarmd.ports import Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
+from tests.conftest import SECRET
 from tests.core.swarm_builder import declarations
+from tests.slow_ledger import AMOUNTS, OpenCall, SlowLedger
 
 AT = "2027-01-15T08:00:00.000Z"
+WARN = 80  # percent
 H1, H2 = HostId("h1"), HostId("h2")
 M1 = MissionId("m1")
 TOP = AgentId("top")
@@ -88,7 +99,7 @@ async def open_store(socket: str | None, namespace: str) -> AsyncIterator[RedisS
         if socket is None
         else await connect(f"unix://{socket}")
     )
-    store = RedisStore(client, namespace)
+    store = RedisStore(client, namespace, SECRET)
     async with asyncio.TaskGroup() as tasks:
         # Loaded ahead: each script that the server does not know costs its first caller a repeated round trip.
         for name in ("begin", "commit", "end", "lead", "post", "supervise"):
@@ -116,20 +127,6 @@ async def keyspace(store: RedisStore) -> dict[str, Any]:
             value = value if isinstance(value, dict) else dict(zip(value[::2], value[1::2], strict=True))
         found[key.removeprefix(prefix)] = sorted(value) if kind == "set" else value
     return found
-
-
-@pytest.fixture(params=["fakeredis", "valkey"])
-def socket(request: pytest.FixtureRequest) -> str | None:
-    if request.param == "fakeredis":
-        return None
-    embedded: EmbeddedServer = request.getfixturevalue("server")
-    return str(embedded.socket)
-
-
-@pytest.fixture
-async def store(socket: str | None, namespace: str) -> AsyncIterator[RedisStore]:
-    async with open_store(socket, namespace) as opened:
-        yield opened
 
 
 # --- the supervisor's hand --------------------------------------------------------------------
@@ -169,23 +166,29 @@ def hold(of: Agent, **changed: Any) -> Hold:
     return replace(Hold(of.id, of.path, of.incarnation, of.lease, of.host), **changed)
 
 
-def begin(
-    of: Agent, step: int = 1, *, turn: int = 1, tokens: int = 10, calls: int = 1, privilege: str = ""
-) -> Begin:
-    wanted = sufficient(privilege) if privilege else ()
-    return Begin(turn, step, "model", of.id, of.path, wanted, tokens, calls, '{"inbox:top":"1-0"}')
+def begin(of: Agent, step: int = 1, *, turn: int = 1, privilege: str = "", **amounts: int) -> Begin:
+    """A call that reserves these amounts, of a model by default."""
+    return Begin(
+        turn, step, "model", of.id, of.path, stop_fields(of), (sufficient(privilege),) if privilege else (),
+        {"tokens": 10, "cost": 0, "calls": 1} | amounts, '{"inbox:top":"1-0"}',
+    )  # fmt: skip
+
+
+def used(tokens: int, calls: int = 1, *, is_assumed: bool = False, **more: int) -> Used:
+    return Used({"tokens": tokens, "cost": 0, "calls": calls} | more, is_assumed)
 
 
 def turn(of: Agent, number: int = 1, *outputs: tuple[Channel, Message], hops: int = 1) -> Turn:
-    return Turn(number, of.path, {inbox(of.id): StreamId("5-0")}, "[]", outputs, hops)
+    positions = {inbox(of.id): StreamId("5-0")}
+    return Turn(number, of.path, stop_fields(of), {}, positions, "[]", outputs, hops)
 
 
 def note(sender: str, text: str = "hi") -> Message:
     return Message(sender=AgentId(sender), kind=Kind.SAY, at=AT, text=text)
 
 
-def caps(tokens: int = 1_000, calls: int = 100, agents: int = 10) -> dict[str, int]:
-    return {"tokens": tokens, "calls": calls, "agents": agents}
+def caps(tokens: int = 1_000, calls: int = 100, agents: int = 10, **more: int) -> dict[str, int]:
+    return {"tokens": tokens, "cost": 10 * tokens, "calls": calls, "tools": calls, "agents": agents} | more
 
 
 async def _staffed(store: RedisStore) -> tuple[Leader, Agent]:
@@ -203,10 +206,14 @@ async def _staffed(store: RedisStore) -> tuple[Leader, Agent]:
     return leader, top
 
 
-async def account(store: RedisStore, id: str) -> dict[str, int]:
+async def fields(store: RedisStore, id: str) -> dict[str, str]:
     flat = await store.pipe.execute("HGETALL", store.keys.ledger(id))
-    record = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
-    return {name: int(value) for name, value in record.items()}
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+async def account(store: RedisStore, id: str) -> dict[str, int]:
+    """Its amounts, as `KIND.AMOUNT`."""
+    return {name: int(value) for name, value in (await fields(store, id)).items() if "." in name}
 
 
 async def facts(store: RedisStore) -> list[dict[str, str]]:
@@ -271,14 +278,11 @@ async def test_begin_and_commit_are_refused_by_rule_and_write_nothing_but_the_fa
         assert isinstance(reply, RefusedByStore)
         assert reply.rule is expected
     after = await keyspace(store)
-    told = after.pop("_facts")
+    known = len(before.pop("_facts"))
+    told = (await facts(store))[known:]
+    assert len(after.pop("_facts")) == known + 2
     assert after == before
-    assert [fields["rule"] for fields in map(_fields, told)] == [expected, expected]
-
-
-def _fields(entry: Sequence[Any]) -> dict[str, str]:
-    flat = entry[1]
-    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    assert [(fact["fact"], fact["rule"]) for fact in told] == [("refuse", expected)] * 2
 
 
 async def test_a_privilege_that_is_not_held_refuses_the_call_and_reserves_nothing(store: RedisStore) -> None:
@@ -313,17 +317,17 @@ async def test_a_call_is_reserved_and_then_settled_at_what_was_used(store: Redis
     assert isinstance(await store.begin(hold(top), call, AT), Begun)
     during = await account(store, TOP)
     assert (during["tokens.free"], during["tokens.reserved"], during["calls.reserved"]) == (900, 100, 1)
-    await store.end(hold(top), call, "{}", Usage(20, 5), AT)
+    await store.end(hold(top), call, "{}", used(25), WARN, AT)
     after = await account(store, TOP)
     assert (after["tokens.free"], after["tokens.reserved"], after["tokens.spent"]) == (975, 0, 25)
     assert (after["calls.free"], after["calls.reserved"], after["calls.spent"]) == (99, 0, 1)
-    assert [fact["fact"] for fact in await facts(store)] == ["reserve", "settle"]
+    assert [fact["fact"] for fact in await facts(store)][3:] == ["reserve", "settle"]
 
 
 async def test_what_is_used_beyond_the_reserve_is_overdraft(store: RedisStore) -> None:
     _, top = await _staffed(store)
     await store.begin(hold(top), begin(top, tokens=100), AT)
-    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(100, 30), AT)
+    await store.end(hold(top), begin(top, tokens=100), "{}", used(130), WARN, AT)
     after = await account(store, TOP)
     assert (after["tokens.free"], after["tokens.spent"], after["tokens.overdraft"]) == (900, 130, 30)
 
@@ -334,10 +338,10 @@ async def test_begin_and_end_repeated_are_once(store: RedisStore) -> None:
     for _ in range(3):
         assert isinstance(await store.begin(hold(top), call, AT), Begun)
     first = await keyspace(store)
-    await store.end(hold(top), call, '{"n":1}', Usage(5, 0), AT)
+    await store.end(hold(top), call, '{"n":1}', used(5), WARN, AT)
     ended_once = await keyspace(store)
     assert first != ended_once
-    await store.end(hold(top), call, '{"n":2}', Usage(9, 0), AT)
+    await store.end(hold(top), call, '{"n":2}', used(9), WARN, AT)
     assert await keyspace(store) == ended_once
     assert await store.begin(hold(top), call, AT) == EndedBefore('{"n":1}')
     assert await keyspace(store) == ended_once
@@ -350,7 +354,7 @@ async def test_a_call_is_settled_also_where_its_agent_was_fenced_or_moved_meanwh
     await store.begin(hold(top), begin(top, tokens=100), AT)
     await _fence(store, leader, TOP)
     await _set(leader, top, host=H2, lease=2)
-    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(40, 0), AT)
+    await store.end(hold(top), begin(top, tokens=100), "{}", used(40), WARN, AT)
     assert (await account(store, TOP))["tokens.spent"] == 40
 
 
@@ -364,7 +368,7 @@ async def _moved(store: RedisStore, leader: Leader, top: Agent) -> Agent:
 async def test_a_successor_is_given_the_ended_result_and_pays_nothing(store: RedisStore) -> None:
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top), AT)
-    await store.end(hold(top), begin(top), '{"moves":[]}', Usage(5, 0), AT)
+    await store.end(hold(top), begin(top), '{"moves":[]}', used(5), WARN, AT)
     moved = await _moved(store, leader, top)
     before = await account(store, TOP)
     assert await store.begin(hold(moved), begin(moved), AT) == EndedBefore('{"moves":[]}')
@@ -380,8 +384,15 @@ async def test_a_successor_pays_for_what_was_begun_and_not_ended_and_its_late_en
     assert isinstance(await store.begin(hold(moved), begin(moved, tokens=30), AT), Begun)
     paid = await account(store, TOP)
     assert (paid["tokens.spent"], paid["tokens.reserved"], paid["tokens.free"]) == (100, 30, 870)
-    assert next(fact for fact in await facts(store) if fact["fact"] == "settle")["assumed"] == "1"
-    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(1, 0), AT)
+    settled = next(fact for fact in await facts(store) if fact["fact"] == "settle")
+    assert json.loads(settled["amounts"]) == {
+        "used": {"tokens": 100, "calls": 1},
+        "reserved": {"tokens": 100, "calls": 1},
+        "overdraft": {},
+        "assumed": True,
+        "unpriced": 0,
+    }
+    await store.end(hold(top), begin(top, tokens=100), "{}", used(1), WARN, AT)
     assert await account(store, TOP) == paid
 
 
@@ -391,7 +402,7 @@ async def test_a_call_left_open_by_a_former_holder_survives_its_successors_commi
     await store.begin(hold(top), begin(top, tokens=100), AT)
     moved = await _moved(store, leader, top)
     assert await store.commit(hold(moved), turn(moved), 32, AT) == "done"
-    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(40, 0), AT)
+    await store.end(hold(top), begin(top, tokens=100), "{}", used(40), WARN, AT)
     after = await account(store, TOP)
     assert (after["tokens.reserved"], after["tokens.spent"], after["tokens.free"]) == (0, 40, 960)
 
@@ -401,14 +412,11 @@ async def test_a_call_that_is_never_ended_is_settled_when_the_account_closes(sto
     await store.begin(hold(top), begin(top, tokens=100), AT)
     moved = await _moved(store, leader, top)
     assert await store.commit(hold(moved), turn(moved), 32, AT) == "done"
-    assert (
-        await leader.do(AccountClosed(TOP, M1, (TOP,)), AgentReaped(ended(moved, reason="r", at=AT), 1e10))
-        == "done"
-    )
+    assert await leader.do(AgentReaped(ended(moved, reason="r", at=AT), 1e10, M1)) == "done"
     mission = await account(store, M1)
     assert (mission["tokens.spent"], mission["tokens.granted"], mission["tokens.free"]) == (100, 0, 4_900)
     assert (mission["calls.spent"], mission["agents.free"]) == (1, 50)
-    await store.end(hold(top), begin(top, tokens=100), "{}", Usage(1, 0), AT)
+    await store.end(hold(top), begin(top, tokens=100), "{}", used(1), WARN, AT)
     assert await account(store, M1) == mission
 
 
@@ -436,7 +444,7 @@ async def test_a_seats_open_call_is_settled_when_the_mission_it_served_closes(st
 async def test_a_turn_is_committed_once_with_positions_memory_and_posts(store: RedisStore) -> None:
     _, top = await _staffed(store)
     await store.begin(hold(top), begin(top), AT)
-    await store.end(hold(top), begin(top), "{}", Usage(1, 0), AT)
+    await store.end(hold(top), begin(top), "{}", used(1), WARN, AT)
     first = turn(top, 1, (up(SOB), note(TOP, "one")), (BOARD_ROOM, note(TOP, "two")))
     assert await store.commit(hold(top), first, 32, AT) == "done"
     after = await keyspace(store)
@@ -469,7 +477,7 @@ async def test_a_turn_beyond_the_hops_is_committed_and_its_outputs_are_cut(store
     assert await store.commit(hold(top), turn(top, 1, (up(SOB), note(TOP)), hops=33), 32, AT) == "looped"
     assert await store.read(up(SOB), FIRST, 10) == []
     assert (await store.resume(TOP)).turn == 1
-    assert [fact["rule"] for fact in await facts(store)] == ["bus.hops"]
+    assert [fact["rule"] for fact in await facts(store) if fact["fact"] == "refuse"] == ["bus.hops"]
     assert await store.commit(hold(top), turn(top, 2, (up(SOB), note(TOP)), hops=32), 32, AT) == "done"
 
 
@@ -610,7 +618,7 @@ async def test_the_spawn_rate_outlives_the_supervisor(store: RedisStore) -> None
     await leader.do(MissionSet(mission))
     short_lived = agent("gone", TOP, tier=2)
     await leader.do(AgentMade(agent("low", TOP, tier=2), ()), AgentMade(short_lived, ()))
-    await leader.do(AgentReaped(ended(short_lived, reason="r", at=AT), 1e10))
+    await leader.do(AgentReaped(ended(short_lived, reason="r", at=AT), 1e10, TOP))
     swarm = (await store.load(declarations())).swarm
     assert len(swarm.spawned_at[M1]) == 3
 
@@ -624,7 +632,7 @@ async def test_a_reaped_agent_leaves_its_record_and_is_forgotten_whole_after_its
         AgentMade(low, (inbox(low.id), down(TOP))), AccountOpened(low.id, TOP, caps(10, 1, 1), own_slot=True)
     )
     await store.post(inbox(low.id), note("operator"))
-    await leader.do(AccountClosed(low.id, TOP, (low.id,)), AgentReaped(ended(low, reason="r", at=AT), 100.0))
+    await leader.do(AgentReaped(ended(low, reason="r", at=AT), 100.0, TOP))
     kept = await keyspace(store)
     assert {key for key in kept if key.endswith(":low")} == {"agent:low", "ledger:low"}
     assert kept["children:top"] == ["low"]
@@ -658,80 +666,6 @@ async def test_one_leads_and_each_new_lead_has_a_higher_number(store: RedisStore
 
 # --- the ledger, by random walks ----------------------------------------------------------------
 
-AMOUNTS = ("cap", "free", "reserved", "granted", "spent", "overdraft")
-
-
-@dataclass
-class Account:
-    """The reference: one account, each amount by kind."""
-
-    parent: str
-    own_slot: bool
-    amounts: dict[str, dict[str, int]]
-    is_open: bool = True
-
-
-@dataclass
-class OpenCall:
-    holder: Agent
-    call: Begin
-    account: str
-
-
-@dataclass
-class Reference:
-    """What the ledger should say, in plain Python."""
-
-    accounts: dict[str, Account] = field(default_factory=dict)
-
-    def open(self, id: str, parent: str, given: Mapping[str, int], *, own_slot: bool) -> None:
-        own = {kind: int(own_slot and kind == "agents") for kind in KINDS}
-        amounts = {name: dict.fromkeys(KINDS, 0) for name in AMOUNTS}
-        amounts |= {"cap": dict(given), "free": {k: given[k] - own[k] for k in KINDS}, "reserved": own}
-        self.accounts[id] = Account(parent, own_slot, amounts)
-        if parent:
-            for kind in KINDS:
-                self.move(parent, kind, free=-given[kind], granted=given[kind])
-
-    def move(self, id: str, kind: str, **by: int) -> None:
-        for name, amount in by.items():
-            self.accounts[id].amounts[name][kind] += amount
-
-    def reserve(self, id: str, call: Begin) -> None:
-        for kind, amount in (("tokens", call.tokens), ("calls", call.calls)):
-            self.move(id, kind, free=-amount, reserved=amount)
-
-    def settle(self, id: str, call: Begin, used: int) -> None:
-        beyond = max(0, used - call.tokens)
-        self.move(
-            id, "tokens", reserved=-call.tokens, spent=used, free=max(0, call.tokens - used), overdraft=beyond
-        )
-        self.move(id, "calls", reserved=-call.calls, spent=call.calls)
-
-    def close(self, id: str) -> None:
-        closed = self.accounts[id]
-        closed.is_open = False
-        for kind in KINDS:
-            of = {name: closed.amounts[name][kind] for name in AMOUNTS}
-            slot = of["reserved"] if kind == "agents" else 0
-            self.move(
-                closed.parent, kind, free=of["free"] + slot, spent=of["spent"], overdraft=of["overdraft"],
-                granted=-of["cap"],
-            )  # fmt: skip
-            self.move(
-                id,
-                kind,
-                free=-of["free"],
-                reserved=-of["reserved"],
-                cap=of["spent"] - of["overdraft"] - of["cap"],
-            )
-
-    def free(self, id: str, kind: str) -> int:
-        return self.accounts[id].amounts["free"][kind]
-
-    def is_leaf(self, id: str) -> bool:
-        return not any(a.parent == id and a.is_open for a in self.accounts.values())
-
 
 class LedgerWalk(RuleBasedStateMachine):
     """Supervisor and two hosts do to the ledger what they may, in any order, and repeat themselves."""
@@ -743,7 +677,7 @@ class LedgerWalk(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.opened = open_store(self.socket, f"walk{next(_namespaces)}")
         self.store: RedisStore
-        self.reference = Reference()
+        self.reference = SlowLedger()
         self.agents: dict[str, Agent] = {}
         self.turns: dict[str, int] = {}
         self.steps: dict[str, int] = {}
@@ -796,17 +730,21 @@ class LedgerWalk(RuleBasedStateMachine):
             self.turns[id], self.steps[id] = 0, 0
 
     @precondition(lambda self: self.agents)
-    @rule(which=st.integers(0, 9), tokens=st.integers(0, 400), calls=st.integers(0, 3))
-    def begin(self, which: int, tokens: int, calls: int) -> None:
+    @rule(
+        which=st.integers(0, 9), tokens=st.integers(0, 400), cost=st.integers(0, 4_000), calls=st.integers(0, 3),
+        tools=st.integers(0, 3),
+    )  # fmt: skip
+    def begin(self, which: int, tokens: int, cost: int, calls: int, tools: int) -> None:
         holder = self._pick(list(self.agents.values()), which)
-        call = begin(
-            holder, self.steps[holder.id] + 1, turn=self.turns[holder.id] + 1, tokens=tokens, calls=calls
-        )
-        fits = tokens <= self.reference.free(holder.id, "tokens") and calls <= self.reference.free(
-            holder.id, "calls"
-        )
+        amounts = {"tokens": tokens, "cost": cost, "calls": calls, "tools": tools}
+        known = begin(holder, self.steps[holder.id] + 1, turn=self.turns[holder.id] + 1)
+        call = replace(known, amounts=amounts)
+        fits = self.reference.affords(holder.id, amounts)
         reply = self.run(self.store.begin(hold(holder), call, AT))
         assert isinstance(reply, Begun if fits else RefusedByStore)
+        if isinstance(reply, RefusedByStore):
+            is_over = holder.id in self.reference.overdrawn
+            assert reply.rule is (Rule.BUDGET_OVERDRAFT if is_over else Rule.BUDGET_EXHAUSTED)
         if fits:
             self.steps[holder.id] += 1
             self.reference.reserve(holder.id, call)
@@ -824,32 +762,91 @@ class LedgerWalk(RuleBasedStateMachine):
         if holder.lease == known.holder.lease:
             assert isinstance(reply, Begun)
             return
-        self.reference.settle(holder.id, known.call, known.call.tokens)
+        self.reference.settle(holder.id, known.call, known.call.amounts)
         self.open_calls.remove(known)
         self.former.append(known)
-        fits = all(
-            amount <= self.reference.free(holder.id, kind)
-            for kind, amount in (("tokens", known.call.tokens), ("calls", known.call.calls))
-        )
+        fits = self.reference.affords(holder.id, known.call.amounts)
         assert isinstance(reply, Begun if fits else RefusedByStore)
         if fits:
             self.reference.reserve(holder.id, known.call)
             self.open_calls.append(OpenCall(holder, known.call, holder.id))
 
     @precondition(lambda self: self.open_calls)
-    @rule(which=st.integers(0, 9), used=st.integers(0, 500))
-    def end(self, which: int, used: int) -> None:
-        """By whoever began it, fenced and moved or not."""
+    @rule(which=st.integers(0, 9), percent=st.dictionaries(st.sampled_from(KINDS), st.integers(0, 150)))
+    def end(self, which: int, percent: Mapping[str, int]) -> None:
+        """By whoever began it, fenced and moved or not; of each kind so many percent of the reserve are used."""
         known = self.open_calls.pop(which % len(self.open_calls))
-        self.run(self.store.end(hold(known.holder), known.call, "{}", Usage(used, 0), AT))
-        self.reference.settle(known.account, known.call, used)
+        amounts = {kind: n * percent.get(kind, 90) // 100 for kind, n in known.call.amounts.items()}
+        self.run(self.store.end(hold(known.holder), known.call, "{}", Used(amounts), WARN, AT))
+        self.reference.settle(known.account, known.call, amounts)
         self.ended_calls.append(known)
 
     @precondition(lambda self: self.former or self.ended_calls)
-    @rule(which=st.integers(0, 9), used=st.integers(0, 500))
-    def end_again_or_too_late(self, which: int, used: int) -> None:
+    @rule(which=st.integers(0, 9), tokens=st.integers(0, 500))
+    def end_again_or_too_late(self, which: int, tokens: int) -> None:
         known = self._pick([*self.former, *self.ended_calls], which)
-        self.run(self.store.end(hold(known.holder), known.call, "{}", Usage(used, 0), AT))
+        self.run(self.store.end(hold(known.holder), known.call, "{}", used(tokens), WARN, AT))
+
+    @rule(
+        which=st.integers(0, 9),
+        amounts=st.dictionaries(st.sampled_from(KINDS), st.integers(1, 300), min_size=1),
+    )
+    def fund(self, which: int, amounts: Mapping[str, int]) -> None:
+        """Of the account above it, which must have it; the root of nobody's."""
+        id = self._pick([SOB, M1, *self.agents], which)
+        above = self.reference.accounts[id].parent
+        fits = not above or all(n <= self.reference.free(above, kind) for kind, n in amounts.items())
+        reply = self.run(self.leader.do(AccountFunded(id, above, amounts)))
+        assert reply == ("done" if fits else "short")
+        if fits:
+            self.reference.fund(id, amounts)
+
+    @precondition(lambda self: self.reference.overdrawn)
+    @rule(which=st.integers(0, 9))
+    def clear(self, which: int) -> None:
+        id = self._pick(sorted(self.reference.overdrawn), which)
+        assert self.run(self.leader.do(AccountCleared(id))) == "done"
+        self.reference.overdrawn.discard(id)
+
+    @rule()
+    def a_new_period_of_the_root(self) -> None:
+        assert self.run(self.leader.do(PeriodTurned(SOB, f"p{next(self.numbers)}"))) == "done"
+        self.reference.forget_spent(SOB)
+
+    @precondition(lambda self: self.agents)
+    @rule(which=st.integers(0, 9))
+    def restart(self, which: int) -> None:
+        """A new incarnation: what it left open is settled at its full reserve."""
+        former = self._pick(list(self.agents.values()), which)
+        gone = replace(former, incarnation=former.incarnation + 1, host=HostId(""), state=AgentState.STARTING)
+        # Where it is placed it has another lease: a late end of the former's calls must not meet the new one's.
+        anew = replace(gone, host=former.host, lease=former.lease + 1, state=AgentState.LIVE)
+        changes = AgentRestarted(gone, former.id, (inbox(former.id),)), AgentSet(anew)
+        assert self.run(self.leader.do(*changes)) == "done"
+        self.agents[former.id] = anew
+        self.turns[former.id], self.steps[former.id] = 0, 0
+        self._assume_open_calls(former.id)
+
+    @precondition(lambda self: self._children())
+    @rule(which=st.integers(0, 9))
+    def adopt(self, which: int) -> None:
+        """A child goes to its creator's creator, account and all."""
+        id = self._pick(self._children(), which)
+        former = self.reference.accounts[id].parent
+        above = self.reference.accounts[former].parent
+        adopted = replace(self.agents[id], parent=SOB if above == M1 else AgentId(above))
+        assert self.run(self.leader.do(AgentAdopted(adopted, AgentId(former), (), above))) == "done"
+        self.agents[id] = adopted
+        self.reference.adopt(id)
+
+    def _children(self) -> list[str]:
+        return [id for id in self.agents if self.reference.accounts[id].parent in self.agents]
+
+    def _assume_open_calls(self, account: str) -> None:
+        for known in [known for known in self.open_calls if known.account == account]:
+            self.open_calls.remove(known)
+            self.former.append(known)
+            self.reference.settle(account, known.call, known.call.amounts)
 
     @precondition(lambda self: self.agents)
     @rule(which=st.integers(0, 9))
@@ -873,17 +870,12 @@ class LedgerWalk(RuleBasedStateMachine):
     @precondition(lambda self: self.agents)
     @rule(which=st.integers(0, 9))
     def close(self, which: int) -> None:
-        leaves = [id for id in self.agents if self.reference.is_leaf(id)]
-        self._close(self._pick(leaves, which))
-
-    def _close(self, id: str) -> None:
+        """Who has none below it any more."""
+        id = self._pick([id for id in self.agents if self.reference.is_leaf(id)], which)
         closed, parent = self.agents.pop(id), self.reference.accounts[id].parent
-        reaped = AgentReaped(ended(closed, reason="r", at=AT), 1e12)
-        assert self.run(self.leader.do(AccountClosed(id, parent, (closed.id,)), reaped)) == "done"
-        for known in [known for known in self.open_calls if known.account == id]:
-            self.open_calls.remove(known)
-            self.former.append(known)
-            self.reference.settle(id, known.call, known.call.tokens)
+        reaped = AgentReaped(ended(closed, reason="r", at=AT), 1e12, parent)
+        assert self.run(self.leader.do(reaped)) == "done"
+        self._assume_open_calls(id)
         self.reference.close(id)
 
     @invariant()
@@ -898,6 +890,7 @@ class LedgerWalk(RuleBasedStateMachine):
                 assert says["cap"] + says["overdraft"] == used, (id, kind, says)
                 children = [a for a in self.reference.accounts.values() if a.parent == id and a.is_open]
                 assert says["granted"] == sum(child.amounts["cap"][kind] for child in children)
+            assert ("overdrawn" in self.run(fields(self.store, id))) == (id in self.reference.overdrawn)
 
 
 async def _enter(opened: Any) -> Any:
@@ -926,3 +919,66 @@ async def test_a_worker_learns_whether_its_declarations_are_the_supervisors(stor
     assert await store.declare("one", is_supervisor=True)
     assert await store.declare("one", is_supervisor=False)
     assert not await store.declare("other", is_supervisor=False)
+
+
+# --- seals ------------------------------------------------------------------------------------
+
+
+async def test_a_process_with_another_secret_is_refused_at_its_start(store: RedisStore) -> None:
+    await store.check_schema()
+    await store.check_schema()
+    other = RedisStore(store.pipe.client, store.keys.namespace, SECRET[::-1])
+    other.pipe = store.pipe
+    with pytest.raises(StoreUnsuitableError, match="another secret") as refused:
+        await other.check_schema()
+    assert "SWARMD_SECRET_FILE" in refused.value.hint
+    assert SECRET.decode() not in str(await keyspace(store))
+
+
+async def test_a_successor_goes_on_from_its_predecessors_serials_on_a_clock_that_is_behind(
+    store: RedisStore,
+) -> None:
+    leader, said = await Leader(store).lead(), Message(sender=SOB, kind=Kind.SAY, at=AT)
+    await leader.do(Post(BOARD_ROOM, said))
+    behind = RedisStore(store.pipe.client, store.keys.namespace, SECRET, now=lambda: time.time() - 3_600)
+    behind.pipe = store.pipe
+    await behind.load(declarations())
+    await behind.commit_changes(leader.token, leader.seq + 1, [Post(BOARD_ROOM, said)], {})
+    first, second = await store.read(BOARD_ROOM, FIRST, 10)
+    reader = Heard()
+    assert [reader.accepts(m) for m in (first, second)] == [None, None]
+
+
+async def test_operators_nonces_that_are_over_are_dropped_from_an_agents_state_as_it_is_resumed(
+    store: RedisStore,
+) -> None:
+    key = store.keys.state(TOP)
+    old, new = 10**15, 2 * 10**15
+    await store.pipe.execute(
+        "HSET", key, "turn", 3, "h:inbox:top oaa", f"0 {old}", "h:inbox:top obb", f"0 {new}", "h:inbox:top s", "0 5",
+        "h:inbox:top r.x", "junk",
+    )  # fmt: skip
+    resumed = await store.resume(TOP)
+    left = {"inbox:top obb": (0, new), "inbox:top s": (0, 5), "inbox:top o": (0, old)}
+    assert resumed.heard.marks == left
+    assert (await store.resume(TOP)).heard.marks == left
+    assert await store.pipe.execute("HEXISTS", key, "h:inbox:top oaa") == 0
+
+
+async def test_a_new_life_remembers_nothing_but_whom_it_has_heard_and_follows_from_now_on(
+    store: RedisStore,
+) -> None:
+    leader, top = await _staffed(store)
+    before = (await store.resume(TOP)).heard.marks
+    assert set(before) == {f"{down(SOB)} *"}, "its own channels have no past"
+    heard = {f"{inbox(TOP)} s": "0 5"}
+    done = replace(turn(top), memory="[]", heard=heard)
+    assert await store.commit(hold(top), done, 32, AT) == "done"
+    anew = replace(top, incarnation=2)
+    channels = (inbox(TOP), down(SOB))
+    assert await leader.do(AgentRestarted(anew, TOP, channels)) == "done"
+    resumed = await store.resume(TOP)
+    assert (resumed.turn, resumed.memory) == (0, "")
+    assert resumed.heard.marks[f"{inbox(TOP)} s"] == (0, 5)
+    for channel in channels:
+        assert resumed.heard.marks[f"{channel} *"] > before[f"{down(SOB)} *"]

@@ -14,13 +14,14 @@ from swarmd.core.names import BOARD_ROOM, FIRST, OPERATOR, ORDERS, REQUESTS, SOB
 from swarmd.core.swarm import Draft, Moment, Swarm
 from swarmd.core.turn import concerns
 from swarmd.declared import load
+from tests.conftest import SECRET
 
 
 async def test_junk_is_read_as_unreadable_and_what_follows_is_read(
     server: EmbeddedServer, namespace: str
 ) -> None:
     client = await connect(server.socket)
-    store = RedisStore(client, namespace)
+    store = RedisStore(client, namespace, SECRET)
     running = asyncio.create_task(store.pipe.run())
     key = store.keys.channel(BOARD_ROOM)
     for fields in (

@@ -41,8 +41,8 @@ START = 1_800_000_000.0
 
 BOARD = BoardRules(seats=SEATS, chair="picard", quorum=4, rounds=0, seat_seconds=10, motion_seconds=100)
 LIMITS = Limits(
-    root=Budget(tokens=1_000_000, calls=10_000, agents=100),
-    mission=Budget(tokens=100_000, calls=1_000, agents=40),
+    root=Budget(tokens=1_000_000, cost=50_000_000, calls=10_000, tools=20_000, agents=100),
+    mission=Budget(tokens=100_000, cost=5_000_000, calls=1_000, tools=2_000, agents=40),
 )
 ROLES = (
     Role(
@@ -149,6 +149,8 @@ class World:
         return self.changes
 
     def reap(self, spent: Mapping[str, Mapping[str, int]] | None = None) -> list[Change]:
+        # A fence has a commit of its own: what lies below it is looked at from the next moment on.
+        self.now += 0.001
         reconcile.reap(self.renew(), spent or {})
         return self.changes
 

@@ -26,6 +26,7 @@ from swarmd.adapters.retrieval import Sentence
 from swarmd.adapters.workspace import Workspace
 from swarmd.core.messages import Message
 from swarmd.core.moves import (
+    ActMotion,
     Argue,
     Charter,
     CharterMotion,
@@ -43,7 +44,7 @@ from swarmd.core.moves import (
 )
 from swarmd.core.names import AgentId, Kind, MissionId, Rule
 from swarmd.errors import WorkspaceError
-from swarmd.ports import Answered, Call, Child, Prompt, View
+from swarmd.ports import Answered, Call, Child, Prompt, Usage, View
 
 MISSION = MissionId("m-1")
 SEATS = ("captain-picard", "socrates", "king-solomon", "gandhi", "marcus-aurelius", "tony-stark")
@@ -659,7 +660,7 @@ def test_a_sentence_that_says_more_of_the_question_comes_first_and_none_comes_tw
 def test_it_spends_nothing_and_says_what_it_is() -> None:
     model = BuiltinModel()
     assert (model.name, model.is_language_model) == ("builtin:rules", False)
-    assert model.bound(prompt(executive_view())) == 0
+    assert model.bound(prompt(executive_view())) == Usage(0, 0)
 
 
 def test_a_question_without_its_mark_is_a_theme_of_its_own() -> None:
@@ -668,3 +669,47 @@ def test_a_question_without_its_mark_is_a_theme_of_its_own() -> None:
         "And how do leases work",
         "which rules are there?",
     )
+
+
+def test_a_spawn_that_waits_for_leave_is_waited_for_and_one_without_leave_is_done_oneself() -> None:
+    spawned = {"moves": [move.model_dump() for move in decide(executive_view(), ("docs/a.md",))]}
+    data = {"key": "part-1", "outcome": "waiting", "approval": "ap-1", "rule": "approval.needed"}
+    waiting = message(AgentId("supervisor"), Kind.ANSWER, "part-1: waits", **data)
+    view = executive_view(memory=(spawned,), mail=(waiting,))
+    assert isinstance(one(view), Think)
+    denied = message(
+        AgentId("supervisor"), Kind.ANSWER, "no", key="part-1", outcome="refused", rule="approval.denied"
+    )
+    assert isinstance(one(replace(view, mail=(waiting, denied))), SearchFiles)
+
+
+def test_the_board_gives_leave_for_a_creation_that_was_checked_once_and_for_nothing_else() -> None:
+    def asked(approval: str, action: str = "spawn", rule: str = "approval.needed") -> Message:
+        return message(AgentId("clerk"), Kind.NOTICE, "asks", approval=approval, action=action, rule=rule)
+
+    forged = message(
+        AgentId("a-1"), Kind.NOTICE, "asks", approval="ap-9", action="spawn", rule="approval.needed"
+    )
+    room = (
+        asked("ap-1", rule="taint.leave"),
+        asked("ap-2", action="act"),
+        forged,
+        asked("ap-3"),
+        asked("ap-4"),
+    )
+    view = replace(seat_view("socrates", Call("review", 2, None)), room=room)
+    move = one(view)
+    assert isinstance(move, Propose)
+    assert isinstance(move.motion, ActMotion)
+    assert (move.motion.verb, move.motion.target) == ("approve", "ap-3")
+    put = message(AgentId("clerk"), Kind.NOTICE, "Motion 2", motion=move.motion.model_dump())
+    again = one(replace(view, room=(*room, put)))
+    assert isinstance(again, Propose)
+    assert isinstance(again.motion, ActMotion)
+    assert again.motion.target == "ap-4"
+    vote = one(replace(view, call=Call("vote", 2, move.motion.model_dump())))
+    assert isinstance(vote, Vote)
+    assert vote.choice == "yes"
+    other = one(replace(view, call=Call("vote", 2, move.motion.model_dump() | {"target": "ap-9"})))
+    assert isinstance(other, Vote)
+    assert other.choice == "abstain"

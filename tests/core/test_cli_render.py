@@ -11,16 +11,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.adapters.redis.view import Record, Snapshot
+from swarmd.adapters.redis.view import Ledger, Record, Snapshot
 from swarmd.cli import act, draw
-from swarmd.cli.exits import Exit, RefusedError, TimedOutError, complain, exit_of, exit_of_mission
+from swarmd.cli.exits import Exit, TimedOutError, complain, exit_of, exit_of_mission
 from swarmd.cli.show import LiveScreen, PlainScreen, Watcher
-from swarmd.cli.text import Ink, ago, amounts, excerpt, plain, table, wants_colour, width_of
+from swarmd.cli.text import (
+    Ink,
+    ago,
+    amounts,
+    excerpt,
+    in_order,
+    money,
+    plain,
+    table,
+    until,
+    wants_colour,
+    width_of,
+)
 from swarmd.core.messages import Message
+from swarmd.core.moves import KINDS
 from swarmd.core.names import BOARD_ROOM, JOURNAL, AgentId, Channel, Kind, MissionId, StreamId
 from swarmd.errors import (
     DeclarationError,
     NotFoundError,
+    RefusedError,
     StoreFullError,
     StoreUnavailableError,
     StoreUnsuitableError,
@@ -107,6 +121,70 @@ def test_amounts_leave_out_what_is_nothing() -> None:
     assert amounts({}) == "nothing"
 
 
+def test_kinds_are_shown_in_the_order_of_the_law_and_unknown_ones_after() -> None:
+    assert in_order(["new", *reversed(KINDS)]) == [*KINDS, "new"]
+
+
+def test_the_time_that_is_left_is_told_as_people_tell_it() -> None:
+    now = NOW.timestamp()
+    assert [until(at, NOW) for at in (0.0, now - 5, now + 90)] == ["", "now", "1m"]
+
+
+@pytest.mark.parametrize(
+    ("spent", "shown"),
+    [
+        ({"cost": 0}, "$0.0000"),
+        ({"cost": 1}, "$0.0001"),
+        ({"cost": 12_300}, "$0.0123"),
+        ({"cost": 12_301}, "$0.0124"),
+        ({"cost": 12_345_678_900}, "$12345.6789"),
+        ({"cost": 0, "unpriced": 7}, "unpriced"),
+        ({"cost": 5_000, "unpriced": 7}, "$0.0050 + unpriced"),
+        ({}, "$0.0000"),
+    ],
+)
+def test_money_is_dollars_rounded_up_to_four_digits_and_says_what_it_leaves_out(
+    spent: dict[str, int], shown: str
+) -> None:
+    assert money(spent) == shown
+
+
+def test_the_cost_stands_with_what_was_used_also_where_it_is_nothing() -> None:
+    assert amounts({"tokens": 0, "calls": 3, "cost": 0}) == "3 calls, $0.0000"
+    assert amounts({"tokens": 9, "cost": 250_000, "unpriced": 9}) == "9 tokens, $0.2500 + unpriced"
+    assert amounts({"tokens": 0, "cost": 0}) == "nothing"
+    assert amounts({"cost": 5_000}) == "$0.0050"
+    assert amounts({"tools": 2, "cost": 0, "calls": 3, "tokens": 5}) == "5 tokens, 3 calls, 2 tools, $0.0000"
+
+
+@pytest.mark.parametrize(
+    ("said", "caps"),
+    [
+        ("tokens=5", {"tokens": 5}),
+        ("usd=2.5", {"cost": 2_500_000}),
+        ("tokens=5, usd=0.000001 ,tools=3", {"tokens": 5, "tools": 3, "cost": 1}),
+        ("cost=7", {"cost": 7}),
+        ('{"usd": 0.1, "calls": 2}', {"calls": 2, "cost": 100_000}),
+        ('{"usd": "3"}', {"cost": 3_000_000}),
+        ("usd=0", {"cost": 0}),
+    ],
+)
+def test_a_budget_is_said_by_kinds_and_money_in_dollars(said: str, caps: dict[str, int]) -> None:
+    assert act.budget_of(said) == caps
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "usd=", "usd=-1", "usd=1e-7", "usd=2,50", "usd=nan", "usd=inf", "usd=1e999999999", "usd=2.50$",
+        "usd=1,cost=5", '{"usd": true}', '{"usd": [1]}', '{"usd": 1, "cost": 1}', "tokens=1.5", "tokens",
+    ],
+)  # fmt: skip
+def test_a_budget_that_cannot_be_meant_is_a_usage_error(said: str) -> None:
+    with pytest.raises(UsageError, match="--budget"):
+        act.budget_of(said)
+
+
 # --- the tree ---------------------------------------------------------------------------------
 
 
@@ -117,8 +195,8 @@ def agent(id: str, parent: str = "sob", tier: int = 1, **fields: str) -> Record:
     } | fields  # fmt: skip
 
 
-def spent(tokens: int) -> dict[str, dict[str, int]]:
-    return {"tokens": {"spent": tokens}}
+def spent(tokens: int) -> Ledger:
+    return Ledger({"tokens": {"spent": tokens}})
 
 
 MISSION = {"id": "m-1", "mission": "Find it", "state": "working", "ended": ""}

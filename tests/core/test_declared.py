@@ -91,7 +91,7 @@ def test_the_handbook_and_the_procedures_explain_each_move_and_motion() -> None:
     shipped = declared.load()
     for move in MOVE_TYPES:
         assert f"`{move}`" in shipped.handbook + shipped.procedures
-    for motion in ("charter", "direct", "terminate", "deliver", "reject"):
+    for motion in ("charter", "direct", "terminate", "act", "deliver", "reject"):
         assert f"**{motion}**" in shipped.procedures
 
 
@@ -186,42 +186,44 @@ def fault_of(folder: Path, name: str, text: str | bytes) -> str:
 
 LIMITS = """\
 # mine
-root: {tokens: 100, calls: 100, agents: 10}
+root: {tokens: 100, cost: 100, calls: 100, tools: 100, agents: 10}
 
 mission:
   tokens: 10
   calls: 10
   agents: 5
+  cost: 10
+  tools: 10
 """
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (LIMITS + "depth_max: '4'\n", "8: depth_max: should be a valid integer, not 4"),
-        (LIMITS + "depth_max: 4.0\n", "8: depth_max: should be a valid integer, not 4.0"),
-        (LIMITS + "depth_max: true\n", "8: depth_max: should be a valid integer, not true"),
-        (LIMITS + "depth_max: 040\n", "8: depth_max: must be a decimal number, not 040"),
-        (LIMITS + "deadline_seconds: 1:30\n", "8: deadline_seconds: must be a decimal number, not 1:30"),
-        (LIMITS + "deadline_seconds: .nan\n", "8: deadline_seconds: must be a decimal number, not .nan"),
-        (LIMITS + "deadline_seconds: 1.0e+999\n", "8: deadline_seconds: is not a finite number"),
-        (LIMITS + "depth_max: 99\n", "8: depth_max: should be less than or equal to 16, not 99"),
-        (LIMITS + "\n\ndeth_max: 4\n", "10: deth_max: is unknown; did you mean depth_max?"),
-        (LIMITS + "depth_max: 4\ndepth_max: 5\n", "9: depth_max: is given twice, first on line 8"),
-        (LIMITS + "  agents: 6\n", "8: mission.agents: is given twice, first on line 7"),
+        (LIMITS + "depth_max: '4'\n", "10: depth_max: should be a valid integer, not 4"),
+        (LIMITS + "depth_max: 4.0\n", "10: depth_max: should be a valid integer, not 4.0"),
+        (LIMITS + "depth_max: true\n", "10: depth_max: should be a valid integer, not true"),
+        (LIMITS + "depth_max: 040\n", "10: depth_max: must be a decimal number, not 040"),
+        (LIMITS + "deadline_seconds: 1:30\n", "10: deadline_seconds: must be a decimal number, not 1:30"),
+        (LIMITS + "deadline_seconds: .nan\n", "10: deadline_seconds: must be a decimal number, not .nan"),
+        (LIMITS + "deadline_seconds: 1.0e+999\n", "10: deadline_seconds: is not a finite number"),
+        (LIMITS + "depth_max: 99\n", "10: depth_max: should be less than or equal to 16, not 99"),
+        (LIMITS + "\n\ndeth_max: 4\n", "12: deth_max: is unknown; did you mean depth_max?"),
+        (LIMITS + "depth_max: 4\ndepth_max: 5\n", "11: depth_max: is given twice, first on line 10"),
+        (LIMITS + "  agents: 6\n", "10: mission.agents: is given twice, first on line 7"),
         (LIMITS.replace("  calls: 10\n", ""), "5: mission.calls: is required"),
         (LIMITS.replace("  calls: 10\n", "  cals: 10\n  calls: 10\n"), "6: mission.cals: is unknown; did you mean calls?"),
         (LIMITS.replace("  calls: 10\n", "  calls:\n    -1\n"), "7: mission.calls: should be greater than or equal to 0, not -1"),
         (LIMITS.replace("calls: 10\n", "calls: 101\n"), "6: mission.calls: 101 is more than root has, 100"),
-        ("root: {tokens: 1, calls: 1, agents: 1}\n", "1: mission: is required"),
-        (LIMITS + "forbidden:\n  - tool/file/write\n  - tools/file/read\n", "10: forbidden.1: tools/file/read: there is no kind of privilege tools; did you mean tool?"),
-        (LIMITS + "forbidden: [model/openai:x]\n", "8: forbidden.0: model/openai:x: role analyst holds model/** and would lose it whole"),
-        (LIMITS + "forbidden: tool\n", "8: forbidden: should be a valid array, not tool"),
-        (LIMITS + "a: !!python/object/apply:os.system [true]\n", "8: a: the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed"),
-        (LIMITS + "depth_max: !odd 4\n", "8: depth_max: the tag !odd is not allowed"),
-        (LIMITS + "depth_max: !!int four\n", "8: depth_max: must be a decimal number, not four"),
-        (LIMITS + "? [a, b]\n: 1\n", "8: file: a key must be a word"),
-        (LIMITS + "'a: b': 1\n", "8: 'a: b': is unknown; known: root"),
+        ("root: {tokens: 1, cost: 1, calls: 1, tools: 1, agents: 1}\n", "1: mission: is required"),
+        (LIMITS + "forbidden:\n  - tool/file/write\n  - tools/file/read\n", "12: forbidden.1: tools/file/read: there is no kind of privilege tools; did you mean tool?"),
+        (LIMITS + "forbidden: [model/openai:x]\n", "10: forbidden.0: model/openai:x: role analyst holds model/** and would lose it whole"),
+        (LIMITS + "forbidden: tool\n", "10: forbidden: should be a valid array, not tool"),
+        (LIMITS + "a: !!python/object/apply:os.system [true]\n", "10: a: the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed"),
+        (LIMITS + "depth_max: !odd 4\n", "10: depth_max: the tag !odd is not allowed"),
+        (LIMITS + "depth_max: !!int four\n", "10: depth_max: must be a decimal number, not four"),
+        (LIMITS + "? [a, b]\n: 1\n", "10: file: a key must be a word"),
+        (LIMITS + "'a: b': 1\n", "10: 'a: b': is unknown; known: root"),
         ("- a\n- b\n", "1: file: must be fields, each as `name: value`"),
         ("\n\nroot: {\n", "4: file: is not YAML"),
         ("root: 1\n---\nroot: 2\n", "2: file: is not YAML"),
@@ -292,6 +294,12 @@ def test_a_fault_in_a_role_is_said_with_its_line(policies: Path, old: str, new: 
         ("models.yaml", "default: gpt-5\n", "1: default: must be PROVIDER:NAME"),
         ("models.yaml", "providers:\n  opnai:\n    calls_at_once: 1\n", "2: providers.opnai: is unknown; did you mean openai?"),
         ("models.yaml", "providers:\n  openai:\n    cals_at_once: 1\n", "3: providers.openai.cals_at_once: is unknown; did you mean calls_at_once?"),
+        ("models.yaml", "prices:\n  openai:x: {input: 1}\n", "2: prices.'openai:x'.output: is required"),
+        ("models.yaml", "prices:\n  openai:x: {input: -1, output: 2}\n", "2: prices.'openai:x'.input: should be greater than or equal to 0, not -1"),
+        ("models.yaml", "prices:\n  openai:x: {input: 1, output: .inf}\n", "2: prices.'openai:x'.output: must be a decimal number, not .inf"),
+        ("models.yaml", "prices:\n  openai:x: {input: 1, output: 2, cahed: 3}\n", "2: prices.'openai:x'.cahed: is unknown; did you mean cached?"),
+        ("models.yaml", "prices:\n  gpt-5: {input: 1, output: 2}\n", "2: prices.gpt-5: should match pattern '^openai:"),
+        ("models.yaml", "unknown_price: zero\n", "1: unknown_price: should be 'tokens' or 'forbid', not zero"),
         ("models.yaml", "default: 1\n", "1: default: should be a valid string, not 1; write it in quotes"),
         ("personas/x.md", "You are X.\n", "1: file: must begin with front matter"),
         ("personas/x.md", "---\nname: x\ntitle: X\n---\n\n", "5: body: is empty"),
@@ -305,7 +313,7 @@ def test_a_fault_in_a_role_is_said_with_its_line(policies: Path, old: str, new: 
         ("personas/x.txt", "x", "1: file: is unknown; known here: personas/*.md"),
         ("roles/x.yml", "x", "1: file: is unknown; known here: roles/*.yaml"),
         ("limit.yaml", LIMITS, "1: file: is unknown; did you mean limits.yaml?"),
-        ("notes.txt", "x", "1: file: is unknown; known: constitution.md, procedures.md, handbook.md, board.yaml, limits.yaml, models.yaml, personas/, roles/"),
+        ("notes.txt", "x", "1: file: is unknown; known: constitution.md, procedures.md, handbook.md, acl.yaml, board.yaml, limits.yaml, models.yaml, personas/, roles/"),
         ("handbook.md", " \n\n", "1: file: is empty"),
     ],
 )  # fmt: skip
@@ -314,6 +322,44 @@ def test_a_fault_in_any_other_policy_is_said_with_its_line(
 ) -> None:
     found = fault_of(folder, name, text)
     assert found.startswith(fault), found
+
+
+NAMES = declared.StoreNames(("missions", "room:*", "_meta"), ("missions", "room:*", "_wake:*"))
+ACL = """\
+commands:
+  look: [get, xrange]
+roles:
+  reader:
+    summary: Reads.
+    commands: [look]
+    reads: ["room:*"]
+    hears: ["room:sob", "_wake:*"]
+    never: [missions, _meta]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("look: [get, xrange]", "look: [get, '+@all']", "2: commands.look.1: should match pattern"),
+        ("commands: [look]", "commands: [lock]", "6: roles.reader.commands.0: there is no group of commands lock; did you mean look?"),
+        ('"room:*"]', "rooms]", "7: roles.reader.reads.0: there is no rooms; did you mean room:*?"),
+        ('"room:*"]', '"_wake:*"]', "7: roles.reader.reads.0: there is no _wake:*"),
+        ('"room:*"]', '"swarm:room:x"]', "7: roles.reader.reads.0: should match pattern"),
+        ('"_wake:*"]', "_meta]", "8: roles.reader.hears.1: there is no _meta"),
+        ("[missions, _meta]", "[missions]", "5: roles.reader: says nothing of _meta: it reads, writes or never touches it"),
+        ("[missions, _meta]", '[missions, _meta, "room:sob"]', "9: roles.reader.never.2: room:sob is among what it reads or writes, too"),
+        ("summary: Reads.", "summary: Reads.\n    wirtes: []", "6: roles.reader.wirtes: is unknown; did you mean writes?"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_the_users_of_redis_is_said_with_its_line(
+    folder: Path, old: str, new: str, fault: str
+) -> None:
+    path = put(folder, "acl.yaml", ACL)
+    assert declared.faults(folder, names=NAMES) == ()
+    change(path, old, new)
+    found = [line for line in declared.faults(folder, names=NAMES) if line.startswith(f"{path}:{fault}")]
+    assert len(found) == 1, declared.faults(folder, names=NAMES)
 
 
 @pytest.mark.parametrize(

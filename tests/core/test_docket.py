@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from swarmd.core import docket
 from swarmd.core.docket import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
 from swarmd.core.messages import Message
+from swarmd.core.moves import KINDS
 from swarmd.core.names import RESULTS, SOB, MissionId, MissionState, Rule
 from swarmd.core.swarm import AccountOpened, Change, FenceSet, MissionClosed, Post
-from tests.core.swarm_builder import MISSION, World, journal, posts, world
+from tests.core.swarm_builder import LIMITS, MISSION, World, journal, posts, world
+
+MISSION_BUDGET = LIMITS.mission.model_dump()
 
 
 def _parsed(text: str) -> MissionRequest | str:
@@ -175,7 +178,7 @@ def test_an_admitted_mission_waits_with_the_default_budget_and_deadline() -> Non
     _admit(w, _request(files=("a",)), files=("a/1", "a/2"))
     mission = w.swarm.missions[MissionId("m2")]
     assert mission.state is MissionState.DOCKETED
-    assert mission.budget == {"tokens": 100_000, "calls": 1_000, "agents": 40}
+    assert mission.budget == MISSION_BUDGET
     assert (mission.asked_files, mission.files) == (("a",), ("a/1", "a/2"))
     assert mission.deadline == w.now + 3_600
 
@@ -255,7 +258,7 @@ def test_so_many_missions_are_before_the_board_at_once_oldest_first() -> None:
     for _ in range(3):
         w.reap()
     # What came back to the root is known to the store alone: the supervisor reads it before each decision.
-    w.swarm.free[str(SOB)] = {"tokens": 900_000, "calls": 9_000, "agents": 60}
+    w.swarm.free[str(SOB)] = {kind: 2 * amount for kind, amount in MISSION_BUDGET.items()}
     w.tick()
     assert set(w.swarm.boards) == {"m1", "m3"}
 
@@ -264,10 +267,10 @@ def test_a_budget_is_carved_from_the_root_when_the_board_takes_the_mission_up() 
     w = world(board={"missions_at_once": 2})
     _admit(w, _request(budget={"tokens": 7}))
     opened = [change for change in w.tick() if isinstance(change, AccountOpened)]
-    assert opened == [AccountOpened("m2", SOB, {"tokens": 7, "calls": 1_000, "agents": 40}, own_slot=False)]
+    assert opened == [AccountOpened("m2", SOB, MISSION_BUDGET | {"tokens": 7}, own_slot=False)]
 
 
-@pytest.mark.parametrize("kind", ["tokens", "calls", "agents"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_budget_beyond_the_root_exhausts_the_mission_by_name(kind: str) -> None:
     w = world()
     _admit(w, _request(budget={kind: 10**40}))

@@ -9,15 +9,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swarmd.core.law import RATE_WINDOW_SECONDS, Spawned, covers_file, decide_spawn, decide_terminate, fence
+from swarmd.core.law import (
+    NEEDED_KINDS,
+    RATE_WINDOW_SECONDS,
+    Spawned,
+    covers_file,
+    decide_spawn,
+    decide_terminate,
+    fence,
+)
 from swarmd.core.lineage import Agent
+from swarmd.core.moves import KINDS
 from swarmd.core.names import OPERATOR, SOB, AgentState, Kind, Rule
 from swarmd.core.privileges import is_covered, overlaps
 from swarmd.core.requests import SpawnRequest
-from swarmd.core.swarm import KINDS, AgentSet, Denied, FenceSet, Post
+from swarmd.core.swarm import AgentSet, Denied, FenceSet, Post
 from tests.core.swarm_builder import MISSION, World, charter, posts, world
 
-BUDGET = {"tokens": 1_000, "calls": 10, "agents": 3}
+BUDGET = {"tokens": 1_000, "cost": 50_000, "calls": 10, "tools": 20, "agents": 3}
 
 
 def _denied(outcome: Spawned | Denied, rule: Rule) -> Denied:
@@ -47,14 +56,14 @@ def test_an_absent_budget_is_the_default_share_of_what_is_free_less_the_boards_p
     spawned = w.ask(SOB, charter("top"))
     assert isinstance(spawned, Spawned)
     # 75 percent of the mission is not the board's; a quarter of that is the share.
-    assert spawned.caps == {"tokens": 18_750, "calls": 187, "agents": 10}
+    assert spawned.caps == {"tokens": 18_750, "cost": 937_500, "calls": 187, "tools": 500, "agents": 10}
     assert spawned.account == MISSION
 
 
 def test_an_asked_budget_is_given_with_a_slot_for_the_agent_itself() -> None:
     w = world()
     top = _top(w, budget=BUDGET)
-    assert w.swarm.free[top.id] == {"tokens": 1_000, "calls": 10, "agents": 3}
+    assert w.swarm.free[top.id] == BUDGET
     assert w.swarm.free[MISSION]["agents"] == 40 - 4
 
 
@@ -237,12 +246,23 @@ def test_the_boards_part_is_given_to_nobody() -> None:
     assert isinstance(w.ask(SOB, charter("x", budget={"tokens": 75_000})), Spawned)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NEEDED_KINDS)
 def test_an_empty_account_creates_nothing(kind: str) -> None:
     w = world()
     top = _top(w)
     w.swarm.free[top.id][kind] = 0
     _denied(w.ask(top.id, charter("x")), Rule.BUDGET_EXHAUSTED)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - set(NEEDED_KINDS)))
+def test_without_money_or_tools_an_agent_can_still_be_made_and_has_none(kind: str) -> None:
+    w = world()
+    top = _top(w)
+    w.swarm.free[top.id][kind] = 0
+    spawned = w.ask(top.id, charter("x"))
+    assert isinstance(spawned, Spawned)
+    assert spawned.caps[kind] == 0
+    _denied(w.ask(top.id, charter("x", budget={kind: 1})), Rule.BUDGET_SHARE)
 
 
 def test_an_account_that_was_not_read_has_nothing() -> None:
@@ -364,7 +384,8 @@ def test_no_row_of_requests_makes_a_tree_that_the_law_forbids(requests: list[dic
             assert asked["tier"] in (None, child.tier)
             assert asked["claim"] is None
             caps[id] = dict(answer.data["caps"])
-            assert all(0 < caps[id][kind] <= free[kind] for kind in KINDS)
+            assert all(0 <= caps[id][kind] <= free[kind] for kind in KINDS)
+            assert all(caps[id][kind] > 0 for kind in NEEDED_KINDS)
             assert all(w.swarm.free[parent.id][kind] == free[kind] - caps[id][kind] for kind in KINDS)
         _assert_lawful(w)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from swarmd.core import docket
 from swarmd.core.docket import MissionRequest
 from swarmd.core.lineage import Agent
+from swarmd.core.moves import KINDS
 from swarmd.core.names import (
     BOARD_ROOM,
     RESULTS,
@@ -26,6 +27,7 @@ from swarmd.core.names import (
     inbox,
 )
 from swarmd.core.reconcile import REAP_STEP, WORD_SECONDS, admit_hosts, found, place, resume_endings, word_of
+from swarmd.core.requests import GoneRequest
 from swarmd.core.swarm import (
     AccountClosed,
     AgentReaped,
@@ -36,7 +38,7 @@ from swarmd.core.swarm import (
     MissionClosed,
     Swarm,
 )
-from tests.core.swarm_builder import MISSION, SEATS, World, declarations, journal, posts, world
+from tests.core.swarm_builder import LIMITS, MISSION, SEATS, World, declarations, journal, posts, world
 
 H1, H2 = HostId("h1"), HostId("h2")
 
@@ -57,7 +59,7 @@ def test_the_board_its_root_and_its_seats_are_founded_once() -> None:
     w = World(Swarm(declarations()))
     found(w.draft)
     assert w.agent("sob").path == ("sob",)
-    assert w.swarm.free[SOB] == {"tokens": 1_000_000, "calls": 10_000, "agents": 100}
+    assert w.swarm.free[SOB] == LIMITS.root.model_dump()
     assert [seat.id for seat in w.swarm.seats()] == list(SEATS)
     assert all(seat.parent is None and seat.tier == 0 for seat in w.swarm.seats())
     found(w.renew())
@@ -136,10 +138,40 @@ def test_nothing_is_reaped_before_its_host_gave_its_word_or_its_time_is_over() -
     top, *_ = _family(w)
     w.order("terminate", top.id)
     assert _reaped(w.reap()) == []
-    w.now += WORD_SECONDS
+    w.now += WORD_SECONDS - 0.1
+    w.swarm.renewed[H1] = w.now
     assert _reaped(w.reap()) == []
-    w.now += 0.1
+    w.now += 0.2
     assert len(_reaped(w.reap())) == 3
+
+
+def test_a_host_that_has_not_renewed_since_the_end_began_is_waited_for_until_its_lease_says_more() -> None:
+    w = world()
+    top, *_ = _family(w)
+    w.swarm.renewed[H1] = w.now
+    w.order("terminate", top.id)
+    w.now += WORD_SECONDS + 0.1
+    assert _reaped(w.reap()) == [], (
+        "it may be dead: then the end of its agents is unreachable, not unconfirmed"
+    )
+    admit_hosts(w.renew(), {}, frozenset({H1}), may_declare_dead=True)
+    assert len(_reaped(w.reap())) == 3
+    (entry,) = journal(w.reap(), "ended")
+    assert (entry.data["unconfirmed"], entry.data["unreachable"]) == (0, 3)
+
+
+def test_what_a_host_says_ignores_its_end_is_unconfirmed_and_named() -> None:
+    w = world()
+    top, child, _ = _family(w)
+    w.order("terminate", top.id)
+    word_of(w.renew(), H1, GoneRequest(segment=top.id, agents=3, stuck={child.id: "tool"}))
+    (stuck,) = journal(w.changes, "stuck")
+    assert (stuck.data["agent"], stuck.data["actor"]) == (child.id, H1)
+    w.reap()
+    (entry,) = journal(w.reap(), "ended")
+    assert (entry.data["confirmed"], entry.data["unconfirmed"]) == (2, 1)
+    word_of(w.renew(), H1, GoneRequest(segment=top.id, agents=1, is_late=True))
+    assert [m.data["segment"] for m in journal(w.changes, "gone")] == [top.id]
 
 
 def test_the_deepest_end_first_and_each_account_closes_into_its_parents() -> None:
@@ -149,12 +181,14 @@ def test_the_deepest_end_first_and_each_account_closes_into_its_parents() -> Non
     _gone(w, H1, top.id)
     changes = w.reap()
     assert [record.id for record in _reaped(changes)] == [low.id, child.id, top.id]
-    closed = [(change.id, change.parent) for change in changes if isinstance(change, AccountClosed)]
+    closed = [
+        (change.record.id, change.account_above) for change in changes if isinstance(change, AgentReaped)
+    ]
     assert closed == [(low.id, child.id), (child.id, top.id), (top.id, MISSION)]
 
 
 def _gone(w: World, host: HostId, segment: str) -> None:
-    word_of(w.renew(), host, segment)
+    word_of(w.renew(), host, GoneRequest(segment=segment, agents=0))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +203,7 @@ def test_each_end_is_counted_as_it_was_seen(how: str, counts: tuple[int, int, in
         _gone(w, H1, top.id)
     elif how == "silence":
         w.now += WORD_SECONDS + 0.1
+        w.swarm.renewed[H1] = w.now
     elif how == "dead host":
         w.swarm.hosts.clear()
     records = _reaped(w.reap())
@@ -250,7 +285,7 @@ def test_an_executives_end_gives_the_board_a_report() -> None:
 def test_a_large_subtree_is_reaped_in_small_steps() -> None:
     w = world(hosts=(), children_max=300, agents_max=1_000, spawns_per_minute=1_000)
     top = w.grow(SOB, "top", budget={"tokens": 10_000, "calls": 500, "agents": 35})
-    w.swarm.free[top.id] = {"tokens": 10**6, "calls": 10**6, "agents": 10**6}
+    w.swarm.free[top.id] = dict.fromkeys(KINDS, 10**6)
     for number in range(REAP_STEP + 20):
         w.grow(top.id, f"c{number}", "worker", budget={"tokens": 1, "calls": 1, "agents": 0})
     w.order("terminate", top.id)
@@ -327,7 +362,7 @@ def test_an_ending_always_ends_and_loses_no_agent(steps: list[tuple[str, int]]) 
             and chosen.tier < 4
         ):
             w.now += 60
-            w.swarm.free[chosen.id] = {"tokens": 1_000, "calls": 100, "agents": 50}
+            w.swarm.free[chosen.id] = dict.fromkeys(KINDS, 1_000)
             everyone.add(w.grow(chosen.id, f"n{number}").id)
         elif what == "end" and chosen is not None:
             w.order("terminate", chosen.id)
@@ -337,10 +372,12 @@ def test_an_ending_always_ends_and_loses_no_agent(steps: list[tuple[str, int]]) 
             w.swarm.hosts.pop(H2, None)
         elif what == "wait":
             w.now += which
+            w.swarm.renewed[H1] = w.now
         reaped += [record.id for record in _reaped(w.reap())]
     docket.end(w.renew(), w.swarm.missions[MISSION], MissionState.CANCELLED, "r")
     for _ in range(12):
         w.now += WORD_SECONDS
+        w.swarm.renewed |= dict.fromkeys(w.swarm.hosts, w.now)
         reaped += [record.id for record in _reaped(w.reap())]
     assert sorted(reaped) == sorted(everyone), "each agent is reaped once"
     assert (w.swarm.lineage.fences, w.swarm.endings, w.swarm.missions) == ({}, {}, {})

@@ -123,6 +123,30 @@ def test_the_key_may_come_from_a_file_which_may_be_empty(tmp_path: Path) -> None
     assert Settings.from_env(HOME | {"OPENAI_API_KEY_FILE": str(path)}).openai_api_key is None
 
 
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://swarm-worker@host:7000/2", "redis://swarm-worker:p%2F%40s@host:7000/2"),
+        ("redis://host", "redis://:p%2F%40s@host"),
+        ("rediss://u@host?ssl_ca_certs=/x@y.pem", "rediss://u:p%2F%40s@host?ssl_ca_certs=/x@y.pem"),
+        ("unix://u@/run/a@b.sock", "unix://u:p%2F%40s@/run/a@b.sock"),
+        ("unix:///run/a@b.sock", "unix://:p%2F%40s@/run/a@b.sock"),
+        ("redis://host?name=a@b", "redis://:p%2F%40s@host?name=a@b"),
+        ("redis://u:mine@host", "redis://u:mine@host"),
+    ],
+)
+def test_the_password_of_redis_may_come_from_a_file(tmp_path: Path, url: str, whole: str) -> None:
+    path = tmp_path / "password"
+    path.write_text("p/@s\n")
+    said = HOME | {"REDIS_URL": url, "REDIS_PASSWORD_FILE": str(path)}
+    assert Settings.from_env(said).redis_url == whole
+    assert Settings.from_env(HOME | {"REDIS_PASSWORD_FILE": str(path)}).redis_url is None
+    path.write_text("\n")
+    if whole != url:
+        with pytest.raises(UsageError, match="REDIS_PASSWORD_FILE: the file is empty"):
+            Settings.from_env(said)
+
+
 def test_secrets_are_in_no_repr_and_no_error() -> None:
     settings = Settings.from_env(HOME | {"OPENAI_API_KEY": "sk-abc", "REDIS_URL": "redis://u:hidden@host"})
     assert "sk-abc" not in repr(settings)

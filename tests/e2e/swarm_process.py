@@ -26,12 +26,15 @@ import pytest
 import redis
 
 from swarmd.adapters.embedded import live_socket
+from swarmd.core.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
+from swarmd.core.messages import Message
+from swarmd.core.moves import KINDS
+from swarmd.core.names import Channel
 
 READY_SECONDS: Final = 30.0
 MISSION_SECONDS: Final = 60.0
 VERB_SECONDS: Final = 60.0
 ENDED: Final = frozenset({"delivered", "rejected", "failed", "cancelled", "exhausted"})
-KINDS: Final = ("tokens", "calls", "agents")
 AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
 
 Fields = dict[str, str]
@@ -209,6 +212,18 @@ class SwarmProcess:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().rstrip("\n")
+
+    def sealer(self) -> Sealer:
+        """Seals as one command of an operator's, who has the data folder."""
+        secret = (self.data / "secret").read_bytes().strip()
+        return Sealer(
+            Seal(secret, "swarm"), f"{OPERATOR_ISSUER}test{time.monotonic_ns()}", Serials(), time.time
+        )
+
+    def post(self, sealer: Sealer, channel: Channel, message: Message) -> None:
+        """An entry on the stream, sealed; it does not ring."""
+        fields = sealer(channel, message).fields
+        self.redis.xadd(f"swarm:{channel}", dict(zip(fields[::2], fields[1::2], strict=True)))
 
     # --- what is stored ---
 

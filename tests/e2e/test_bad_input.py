@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from swarmd.core.messages import Message
+from swarmd.core.names import OPERATOR, ORDERS, Kind
 from tests.e2e.swarm_process import (
     Fields,
     SwarmProcess,
@@ -138,11 +140,11 @@ def test_what_is_no_message_in_a_channel_is_passed_over(swarm: SwarmProcess) -> 
 
 
 def test_an_order_that_makes_no_sense_is_refused_in_the_journal(swarm: SwarmProcess) -> None:
-    order = {
-        "from": "operator", "to": "", "kind": "order", "mission": "", "at": "2026-01-01T00:00:00.000Z",
-        "text": "", "data": json.dumps({"order": "o-nonsense", "verb": "explode", "target": "sob"}),
-    }  # fmt: skip
-    swarm.redis.xadd("swarm:orders", order)  # type: ignore[arg-type]  # redis-py's mapping is invariant
+    order = Message(
+        sender=OPERATOR, kind=Kind.ORDER, at="2026-01-01T00:00:00.000Z",
+        data={"order": "o-nonsense", "verb": "explode", "target": "sob"},
+    )  # fmt: skip
+    swarm.post(swarm.sealer(), ORDERS, order)
 
     def refusal() -> Fields | None:
         said = [fields for _, fields in swarm.entries("journal")]
@@ -150,6 +152,22 @@ def test_an_order_that_makes_no_sense_is_refused_in_the_journal(swarm: SwarmProc
 
     refused = data_of(swarm.until(refusal, "the order's answer"))
     assert (refused["outcome"], refused["rule"]) == ("refused", "request.invalid")
+
+
+def test_an_order_by_a_client_without_the_secret_is_refused_and_the_journal_says_the_way(
+    swarm: SwarmProcess,
+) -> None:
+    order = {"order": "o-bare", "verb": "terminate", "target": "socrates", "reason": "no more questions"}
+    last = swarm.redis.xadd("swarm:orders", {"kind": "order", "data": json.dumps(order)})
+
+    def refusal() -> Fields | None:
+        said = [fields for _, fields in swarm.entries("journal")]
+        return next((fields for fields in said if data_of(fields).get("request") == last), None)
+
+    refused = data_of(swarm.until(refusal, "the refusal"))
+    assert refused["rule"] == "envelope.forged"
+    assert "SWARMD_SECRET_FILE" in refused["detail"]
+    assert "o-bare" not in json.dumps(refused), "what anybody may have written is repeated"
 
 
 # --- the command line -----------------------------------------------------------------------------

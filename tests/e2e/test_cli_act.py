@@ -6,19 +6,26 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from swarmd.adapters import brake
+from swarmd.adapters.brake import Word
 from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.redis.view import Bell, bell_of, view_of
-from swarmd.cli import act
-from swarmd.cli.exits import Exit, RefusedError, TimedOutError
+from swarmd.cli import act, govern
+from swarmd.cli.exits import Exit, TimedOutError
+from swarmd.cli.govern import Wish
 from swarmd.cli.look import Sight
+from swarmd.cli.main import main
 from swarmd.cli.text import Ink
+from swarmd.core.envelope import Seal
 from swarmd.core.messages import Message
 from swarmd.core.names import JOURNAL, RESULTS, Channel, MissionId
-from swarmd.errors import NotFoundError, UsageError
+from swarmd.errors import NotFoundError, RefusedError, UsageError
+from tests.conftest import SECRET
 from tests.e2e.test_cli_look import AT, Cli, Swarm, cli, peopled, swarm
 
 __all__ = ["cli", "peopled", "swarm"]
@@ -34,7 +41,7 @@ class Supervisor:
 
     def post(self, channel: Channel, message: Message, key: str) -> str:
         self.posted.append((channel, message))
-        if message.data.get("verb") == "cancel":
+        if message.to.startswith("m-"):
             self.swarm.mission(message.to, state="cancelled")
         for answer in self.answers:
             data = {"order": message.data.get("order"), **answer}
@@ -45,7 +52,7 @@ class Supervisor:
                 kind="entry",
                 mission="",
                 at=AT,
-                text="",
+                text=data.pop("text", ""),
                 data=json.dumps(data),
             )
         return "1-0"
@@ -84,7 +91,9 @@ def test_terminate_waits_past_the_fence_for_the_verified_end(
         {"outcome": "fenced"},
         {"outcome": "done", "confirmed": 2, "unconfirmed": 0, "unreachable": 0},
     ]
-    code = act.terminate(sight, supervisor.post, act.Waiting.of(bell, 5), "atlas", "enough", is_awaited=True)
+    code = govern.terminate(
+        sight, supervisor.post, act.Waiting.of(bell, 5), Wish("terminate", "atlas", "enough"), is_awaited=True
+    )
     assert code == Exit.DONE
     assert given(capsys)["confirmed"] == 2
     channel, order = supervisor.posted[0]
@@ -97,9 +106,28 @@ def test_a_kill_that_was_not_seen_is_no_success(
     supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     supervisor.answers = [{"outcome": "done", "confirmed": 1, "unconfirmed": 0, "unreachable": 1}]
-    code = act.terminate(sight, supervisor.post, act.Waiting.of(bell, 5), "a-exec1", "", is_awaited=True)
+    code = govern.terminate(
+        sight, supervisor.post, act.Waiting.of(bell, 5), Wish("terminate", "a-exec1", ""), is_awaited=True
+    )
     assert code == Exit.FAILED
     assert given(capsys)["unreachable"] == 1
+
+
+def test_an_end_that_is_ignored_is_named_with_what_ignores_it(
+    supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "a-sub1 ignores its end on h-1: write_file"
+    stuck = {"event": "stuck", "order": "", "agent": "a-sub1", "text": text}
+    supervisor.answers = [
+        {"event": "fenced", "outcome": "fenced", "segment": "a-exec1"},
+        stuck | {"segment": "a-other", "agent": "a-else"},
+        stuck | {"segment": "a-exec1"},
+        {"event": "ended", "outcome": "done", "confirmed": 1, "unconfirmed": 1, "unreachable": 0},
+    ]
+    waiting = act.Waiting.of(bell, 5)
+    wish = Wish("terminate", "atlas")
+    assert govern.terminate(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.FAILED
+    assert given(capsys)["busy"] == {"a-sub1": "write_file"}
 
 
 def test_a_refusal_names_its_rule(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
@@ -107,7 +135,9 @@ def test_a_refusal_names_its_rule(supervisor: Supervisor, sight: Sight, bell: Be
         {"outcome": "refused", "rule": "terminate.descendant", "detail": "picard is the board's"}
     ]
     with pytest.raises(RefusedError, match=r"terminate\.descendant: picard is the board's"):
-        act.terminate(sight, supervisor.post, act.Waiting.of(bell, 5), "picard", "", is_awaited=True)
+        govern.terminate(
+            sight, supervisor.post, act.Waiting.of(bell, 5), Wish("terminate", "picard", ""), is_awaited=True
+        )
 
 
 def test_the_answer_to_another_order_is_not_taken_for_ours(
@@ -115,30 +145,36 @@ def test_the_answer_to_another_order_is_not_taken_for_ours(
 ) -> None:
     supervisor.answers = [{"order": "o-other", "outcome": "done"}]
     with pytest.raises(TimedOutError):
-        act.terminate(sight, supervisor.post, act.Waiting.of(bell, 0.05), "a-exec1", "", is_awaited=True)
+        govern.terminate(
+            sight,
+            supervisor.post,
+            act.Waiting.of(bell, 0.05),
+            Wish("terminate", "a-exec1", ""),
+            is_awaited=True,
+        )
 
 
 def test_what_has_ended_is_not_ordered_to_end_again(
     supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        act.terminate(sight, supervisor.post, act.Waiting.of(bell, 5), "a-exec2", "", is_awaited=True)
+        govern.terminate(
+            sight, supervisor.post, act.Waiting.of(bell, 5), Wish("terminate", "a-exec2", ""), is_awaited=True
+        )
         == Exit.DONE
     )
     assert supervisor.posted == []
     supervisor.swarm.mission("m-old", state="delivered")
     with pytest.raises(RefusedError, match="ended already"):
-        act.cancel(sight, supervisor.post, act.Waiting.of(bell, 5), "m-old", "", is_awaited=True)
+        govern.cancel(
+            sight, supervisor.post, act.Waiting.of(bell, 5), Wish("cancel", "m-old", ""), is_awaited=True
+        )
 
 
-def test_cancel_is_for_missions_and_terminate_for_agents(
-    supervisor: Supervisor, sight: Sight, bell: Bell
-) -> None:
+def test_cancel_is_for_missions_alone(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
     waiting = act.Waiting.of(bell, 5)
     with pytest.raises(NotFoundError):
-        act.cancel(sight, supervisor.post, waiting, "a-exec1", "", is_awaited=True)
-    with pytest.raises(UsageError):
-        act.terminate(sight, supervisor.post, waiting, "m-one", "", is_awaited=True)
+        govern.cancel(sight, supervisor.post, waiting, Wish("cancel", "a-exec1", ""), is_awaited=True)
     assert supervisor.posted == []
 
 
@@ -147,10 +183,261 @@ def test_cancel_tells_the_state_and_the_verified_end(
 ) -> None:
     supervisor.answers = [{"outcome": "done", "confirmed": 2, "unconfirmed": 0, "unreachable": 0}]
     assert (
-        act.cancel(sight, supervisor.post, act.Waiting.of(bell, 5), "m-one", "", is_awaited=True) == Exit.DONE
+        govern.cancel(
+            sight, supervisor.post, act.Waiting.of(bell, 5), Wish("cancel", "m-one", ""), is_awaited=True
+        )
+        == Exit.DONE
     )
     assert (value := given(capsys))["mission"] == "m-one"
     assert (value["confirmed"], value["state"]) == (2, "cancelled")
+
+
+# --- what is stopped ----------------------------------------------------------------------------
+
+
+def test_an_order_names_what_a_person_means(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
+    supervisor.swarm.wire.command("HSET", supervisor.swarm.key("_state:a-sub1"), "p:room:den-m-one", "0-0")
+    waiting = act.Waiting.of(bell, 5)
+    for reference, is_only, target in (
+        ("scout", False, "a-sub1"),
+        ("a-s", True, "=a-sub1"),
+        ("=scout", False, "=a-sub1"),
+        ("m-one", False, "m-one"),
+        ("tier:2", False, "tier:2"),
+        ("tool:model/**", False, "use:model/**"),
+        ("use:model/x", False, "use:model/x"),
+        ("room:den-m-one", False, "room:den-m-one"),
+        ("room:den", False, "room:den"),  # of every mission
+        ("all", False, "*"),
+    ):
+        govern.stop(sight, supervisor.post, waiting, Wish("freeze", reference, "", is_only), is_awaited=False)
+        order = supervisor.posted[-1][1]
+        assert (order.data["verb"], order.data["target"], order.to) == ("freeze", target, target)
+
+
+@pytest.mark.parametrize(
+    ("wish", "error"),
+    [
+        (Wish("freeze", "nobody"), NotFoundError),
+        (Wish("freeze", "room:nowhere"), NotFoundError),
+        (Wish("freeze", "tier:x"), UsageError),
+        (Wish("freeze", "tool:a b"), UsageError),
+        (Wish("freeze", "m-one", is_only=True), UsageError),
+        (Wish("freeze", "all", is_only=True), UsageError),
+        (Wish("drain", "scout", is_only=True), UsageError),
+    ],
+)
+def test_what_cannot_be_meant_is_ordered_of_nobody(
+    wish: Wish, error: type[Exception], supervisor: Supervisor, sight: Sight, bell: Bell
+) -> None:
+    with pytest.raises(error):
+        govern.stop(sight, supervisor.post, act.Waiting.of(bell, 5), wish, is_awaited=True)
+    assert supervisor.posted == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [((2, 0, 0), Exit.DONE), ((0, 0, 0), Exit.DONE), ((1, 1, 0), Exit.FAILED), ((1, 0, 1), Exit.FAILED)],
+)
+def test_a_stop_is_done_only_where_all_were_seen_to_stand_still(
+    counts: tuple[int, int, int], code: Exit, supervisor: Supervisor, sight: Sight, bell: Bell,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    seen = dict(zip(("confirmed", "unconfirmed", "unreachable"), counts, strict=True))
+    busy = {"a-sub1": "write_file"} if counts[1] else {}
+    supervisor.answers = [{"outcome": "marked"}, {"outcome": "done", "busy": busy, **seen}]
+    person = Sight(sight.view, Ink(), as_json=False)
+    done = govern.stop(
+        person, supervisor.post, act.Waiting.of(bell, 5), Wish("halt", "atlas"), is_awaited=True
+    )
+    out, err = capsys.readouterr()
+    assert done == code
+    assert (
+        out
+        == "a-exec1: {confirmed} confirmed, {unconfirmed} unconfirmed, {unreachable} unreachable\n".format(
+            **seen
+        )
+    )
+    assert ("still busy: a-sub1 in write_file" in err) == bool(busy)
+
+
+def _stop(swarm: Swarm, target: str, kind: str = "freeze", **facts: Any) -> None:
+    why = {"authority": 3, "reason": "wait", "by": "operator", "at": 1.0} | facts
+    swarm.wire.command("HSET", swarm.key("_stops"), target, f"{kind} {json.dumps(why)}")
+
+
+def test_a_thaw_tells_what_remains_stopped_above(
+    supervisor: Supervisor, sight: Sight, bell: Bell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor.answers = [{"outcome": "done"}]
+    for target, kind in (("m-one", "freeze"), ("tier:2", "halt"), ("tier:1", "freeze")):
+        _stop(supervisor.swarm, target, kind)
+    waiting = act.Waiting.of(bell, 5)
+    wish = Wish("thaw", "scout")
+    assert govern.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path) == Exit.DONE
+    assert [left["target"] for left in given(capsys)["remaining"]] == ["m-one", "tier:2"]
+    person = Sight(sight.view, Ink(), as_json=False)
+    govern.thaw(person, supervisor.post, waiting, Wish("thaw", "m-one"), is_awaited=True, data=tmp_path)
+    out, err = capsys.readouterr()
+    assert (out, "still stopped: freeze m-one by operator" in err) == ("m-one: thawed\n", True)
+
+
+def test_thawing_everything_releases_the_brake_and_a_brake_alone_is_enough(
+    supervisor: Supervisor, sight: Sight, bell: Bell, tmp_path: Path
+) -> None:
+    brake.pull(tmp_path, "x", "ada", at=1.0)
+    supervisor.answers = [{"outcome": "refused", "rule": "stop.target", "detail": "* is not stopped itself"}]
+    waiting, wish = act.Waiting.of(bell, 5), Wish("thaw", "all")
+    assert govern.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path) == Exit.DONE
+    assert brake.pulled(tmp_path) is None
+    with pytest.raises(RefusedError, match=r"stop\.target"):
+        govern.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path)
+
+
+def test_thawing_one_agent_leaves_the_brake_alone(
+    supervisor: Supervisor, sight: Sight, bell: Bell, tmp_path: Path
+) -> None:
+    brake.pull(tmp_path, "x", "ada", at=1.0)
+    supervisor.answers = [{"outcome": "done"}]
+    waiting = act.Waiting.of(bell, 5)
+    govern.thaw(sight, supervisor.post, waiting, Wish("thaw", "scout"), is_awaited=True, data=tmp_path)
+    assert brake.pulled(tmp_path) is not None
+
+
+# --- the brake --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder whose server does not answer."""
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("SWARMD_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_a_halt_without_a_server_and_without_parts_has_nobody_to_ask(
+    away: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["halt", "--timeout", "0"]) == 5
+    assert "swarmd thaw all" in capsys.readouterr().err
+    assert brake.pulled(away) is not None
+    assert main(["stops"]) == 5
+    assert f"halted by {away / 'halt'}" in capsys.readouterr().err
+
+
+def test_a_halt_without_a_server_names_who_gave_its_word_and_who_did_not(
+    away: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = brake.pull(away, "", "ada", at=1.0)
+    with brake.present(away, "h-1"), brake.present(away, "h-2"):
+        brake.answer(away, Word("h-1", held.at, 3))
+        assert main(["halt", "--timeout", "0.1"]) == 1
+        out = capsys.readouterr().out.splitlines()
+        assert [line.rpartition(": ")[2] for line in out] == ["3", "gave no word"]
+        brake.answer(away, Word("h-2", held.at, 1, {"a-9": "write_file"}))
+        assert main(["halt", "--timeout", "0.1", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["busy"] == {"a-9": "write_file"}
+        brake.answer(away, Word("h-2", held.at, 1))
+        assert main(["halt", "--timeout", "0.1"]) == 0
+
+
+def test_a_killed_part_is_not_waited_for(away: Path) -> None:
+    (away / "hosts").mkdir()
+    (away / "hosts" / "h-killed.json").write_text("{}")
+    held = brake.pull(away, "", "ada", at=1.0)
+    with brake.present(away, "h-1"):
+        brake.answer(away, Word("h-1", held.at, 0))
+        assert main(["halt", "--timeout", "0.1"]) == 0
+
+
+def test_a_halt_that_the_supervisor_does_not_answer_times_out_and_the_brake_holds(
+    cli: Cli, peopled: Swarm, tmp_path: Path
+) -> None:
+    code, out, _ = cli("halt", "--timeout", "0.1", "--data", str(tmp_path))
+    assert (code, out) == (6, "")
+    assert brake.pulled(tmp_path) is not None
+
+
+def test_a_person_is_asked_before_everything_is_halted_and_a_program_is_not(
+    away: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for verb in ("halt", "terminate"):
+        monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+        assert main([verb, "all"]) == 2
+        assert "[y/N]" in capsys.readouterr().err
+    assert brake.pulled(away) is None
+    for words in (["halt", "all", "--yes"], ["halt", "all", "--json"]):
+        monkeypatch.setattr("sys.stdin", Terminal(""))
+        assert main([*words, "--timeout", "0"]) == 5
+        assert "[y/N]" not in capsys.readouterr().err
+        assert brake.release(away)
+    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
+    assert main(["halt", "--timeout", "0"]) == 5
+    assert brake.pulled(away) is not None
+
+
+# --- rights and money -------------------------------------------------------------------------
+
+
+def test_a_grant_and_a_revocation_say_what_of_whom(
+    supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor.answers = [{"outcome": "done", "number": 4, "agents": 3}]
+    waiting = act.Waiting.of(bell, 5)
+    wish = govern.rights_wish("revoke", "atlas", "tool/web/**", "grant", "enough")
+    assert govern.change_rights(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.DONE
+    value = given(capsys)
+    assert (value["agent"], value["privilege"], value["right"], value["number"]) == (
+        "a-exec1",
+        "tool/web/**",
+        "grant",
+        4,
+    )
+    order = supervisor.posted[-1][1].data
+    assert (order["verb"], order["privilege"], order["right"]) == ("revoke", "tool/web/**", "grant")
+    person = Sight(sight.view, Ink(), as_json=False)
+    govern.change_rights(person, supervisor.post, waiting, wish, is_awaited=True)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("a-exec1: revoked tool/web/** (grant)\n", "of it and of 2 below it\n")
+    with pytest.raises(UsageError):
+        govern.change_rights(
+            sight,
+            supervisor.post,
+            waiting,
+            govern.rights_wish("grant", "m-one", "x", "use", ""),
+            is_awaited=True,
+        )
+
+
+@pytest.mark.parametrize(("privilege", "right"), [("a b", "use"), ("", "use"), ("tool/x", "own")])
+def test_what_is_no_privilege_or_right_is_a_usage_error(privilege: str, right: str) -> None:
+    with pytest.raises(UsageError):
+        govern.rights_wish("grant", "atlas", privilege, right, "")
+
+
+def test_amounts_are_kinds_and_money_is_also_dollars() -> None:
+    assert govern.amounts_of("tokens=5000, usd=2.5,calls=1") == {
+        "tokens": 5000,
+        "cost": 2_500_000,
+        "calls": 1,
+    }
+    assert govern.amounts_of("usd=0.000001") == {"cost": 1}
+    assert govern.amounts_of('{"tokens": 3}') == {"tokens": 3}
+    assert govern.amounts_of("cost=7,agents=2") == {"cost": 7, "agents": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "tokens", "tokens=", "tokens=x", "tokens=1.5", "tokens=-1", "usd=0.0000001", "gold=1", "usd=NaN",
+     "usd=1,cost=1", "tokens=1e99", "usd=Infinity", "[]", "{}", "tokens=9007199254740992", '{"tokens": true}'],
+)  # fmt: skip
+def test_what_is_no_amount_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        govern.amounts_of(text)
 
 
 # --- say --------------------------------------------------------------------------------------
@@ -190,6 +477,32 @@ def test_an_order_without_waiting_is_posted_for_the_supervisor(cli: Cli, peopled
 
 def test_an_order_that_nobody_answers_times_out_with_six(cli: Cli, peopled: Swarm) -> None:
     assert cli("terminate", "scout", "--timeout", "0.1")[0] == 6
+
+
+@pytest.mark.parametrize(
+    "words", [("say", "inbox:scout", "hello"), ("terminate", "scout"), ("cancel", "m-one")], ids=" ".join
+)
+def test_who_acts_without_the_secret_is_told_where_it_is(
+    words: tuple[str, ...], cli: Cli, peopled: Swarm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SWARMD_SECRET_FILE")
+    monkeypatch.setenv("SWARMD_DATA", str(tmp_path / "elsewhere"))
+    code, out, err = cli(*words)
+    assert (code, out) == (2, "")
+    assert "no secret of this swarm" in err
+    assert "SWARMD_SECRET_FILE" in err
+    assert not (tmp_path / "elsewhere").exists(), "a verb made a secret that nobody else has"
+
+
+def test_who_acts_with_another_secret_is_told_at_once(cli: Cli, peopled: Swarm, tmp_path: Path) -> None:
+    peopled.wire.command("HSET", peopled.key("_meta"), "seal", Seal(SECRET, peopled.namespace).fingerprint)
+    assert cli("say", "inbox:scout", "hello")[0] == 0
+    (tmp_path / "secret").write_text("the secret of another swarm, as long as one has to be")
+    code, out, err = cli("terminate", "scout")
+    assert (code, out) == (5, "")
+    assert "sealed with another secret" in err
+    assert "as long as one has to be" not in err
+    assert peopled.wire.command("EXISTS", peopled.key("orders")) == 0
 
 
 @pytest.mark.parametrize("channel", ["room:nowhere", "inbox:nobody"])

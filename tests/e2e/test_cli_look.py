@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from swarmd.adapters import brake
 from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.redis.connect import Wire, connect_sync
+from swarmd.cli import complete
 from swarmd.cli.main import main
+from tests.conftest import SECRET
 
 AT = "2026-03-01T10:00:00.000Z"
 Cli = Callable[..., tuple[int, str, str]]
@@ -99,9 +102,16 @@ def peopled(swarm: Swarm) -> Swarm:
 
 @pytest.fixture
 def cli(
-    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    redis_url: str,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> Cli:
     monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("SWARMD_SECRET_FILE", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_bytes(SECRET)
+    (tmp_path / "secret").chmod(0o600)
     monkeypatch.setenv("SWARMD_NAMESPACE", namespace)
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -151,6 +161,198 @@ def test_a_descendant_of_a_fenced_agent_reads_draining_before_it_is_reaped(cli: 
     assert (states["picard"], states["a-exec2"]) == ("live", "terminated")
 
 
+def stop(swarm: Swarm, target: str, kind: str = "freeze", **facts: Any) -> None:
+    why = {"authority": 3, "reason": "a closer look", "by": "operator", "at": 1_764_000_000.0} | facts
+    swarm.wire.command("HSET", swarm.key("_stops"), target, f"{kind} {json.dumps(why)}")
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "state", "held"),
+    [
+        ("a-exec1", "freeze", "frozen", {"a-exec1", "a-sub1"}),
+        ("a-exec1", "halt", "frozen", {"a-exec1", "a-sub1"}),
+        ("=a-exec1", "freeze", "frozen", {"a-exec1"}),
+        ("m-one", "drain", "draining", {"a-exec1", "a-sub1"}),
+        ("tier:2", "freeze", "frozen", {"a-sub1"}),
+        ("*", "halt", "frozen", {"a-exec1", "a-sub1", "picard"}),
+        ("room:sob", "freeze", "frozen", set()),
+        ("use:model/**", "freeze", "frozen", set()),
+    ],
+)
+def test_whom_a_stop_holds_reads_so_and_says_why(
+    target: str, kind: str, state: str, held: set[str], cli: Cli, peopled: Swarm
+) -> None:
+    stop(peopled, target, kind)
+    agents = {agent["id"]: agent for agent in json.loads(cli("ps", "--json", "-a")[1])["agents"]}
+    assert {id for id, agent in agents.items() if agent["state"] == state} == held
+    for id in held:
+        assert agents[id]["stopped"] == [target]
+        whose = "" if target in (id, f"={id}") else f" {target}"
+        assert agents[id]["reason"] == f"{kind}{whose}: a closer look"
+    assert (agents["sob"]["state"], agents["a-exec2"]["state"]) == ("live", "terminated")
+    mission = json.loads(cli("missions", "--json")[1])["missions"][0]
+    assert (mission["state"], mission["stopped"]) == ("working", [target] if target in ("m-one", "*") else [])
+
+
+def test_a_fence_of_one_agent_alone_is_not_its_childrens(cli: Cli, peopled: Swarm) -> None:
+    peopled.wire.command("HSET", peopled.key("_fences"), "=a-exec1", "{}")
+    states = {agent["id"]: agent["state"] for agent in json.loads(cli("ps", "--json")[1])["agents"]}
+    assert (states["a-exec1"], states["a-sub1"]) == ("draining", "live")
+
+
+def test_a_stop_of_another_version_holds_all_the_same(cli: Cli, peopled: Swarm) -> None:
+    for target, text in (("a-exec1", "thwart {}"), ("tier:0", 'halt {"authority": 9, "new": 1}')):
+        peopled.wire.command("HSET", peopled.key("_stops"), target, text)
+    states = {agent["id"]: agent["state"] for agent in json.loads(cli("ps", "--json")[1])["agents"]}
+    assert (states["a-sub1"], states["picard"]) == ("frozen", "frozen")
+    assert cli("stops")[0] == 0
+
+
+def test_stops_tell_who_why_and_since_when_and_ends_under_way(
+    cli: Cli, peopled: Swarm, tmp_path: Path
+) -> None:
+    data = ("--data", str(tmp_path))
+    assert cli("stops", *data)[1:] == ("", "nothing is stopped\n")
+    stop(peopled, "=a-sub1", by="supervisor", rule="budget.exhausted", until=1_764_000_120.0, authority=1)
+    peopled.wire.command(
+        "HSET", peopled.key("_fences"), "a-exec1",
+        '{"reason": "over", "by": "operator", "at": 1764000001, "order": ""}',
+    )  # fmt: skip
+    brake.pull(tmp_path, "no server", "ada", at=1_764_000_002.0)
+    found = json.loads(cli("stops", "--json", *data)[1])["stops"]
+    assert found[0] == {
+        "target": "=a-sub1", "kind": "freeze", "by": "supervisor", "authority": "lineage", "reason": "a closer look",
+        "rule": "budget.exhausted", "at": "2025-11-24T16:00:00Z", "until": "2025-11-24T16:02:00Z",
+    }  # fmt: skip
+    assert [(one["target"], one["kind"], one["by"]) for one in found[1:]] == [
+        ("a-exec1", "terminate", "operator"),
+        ("*", "brake", "ada"),
+    ]
+    heading, *rows = cli("stops", *data)[1].splitlines()
+    assert heading.split() == ["TARGET", "KIND", "BY", "SINCE", "UNTIL", "WHY"]
+    assert len(rows) == 3
+
+
+def test_marks_of_an_account_are_shown_where_they_ask_for_somebody(cli: Cli, peopled: Swarm) -> None:
+    wire, key = peopled.wire, peopled.key("ledger:a-sub1")
+    wire.command("HSET", key, "overdrawn", "tokens: 5 beyond the reserve", "tokens.overdraft", "5")
+    wire.command("HSET", key, "cost.spent", "12345", "tokens.assumed", "3")
+    ledger = json.loads(cli("ps", "--json")[1])["agents"][1]["ledger"]
+    assert (ledger["overdrawn"], ledger["tokens"]["overdraft"]) == ("tokens: 5 beyond the reserve", 5)
+    heading, *_ = cli("ps")[1].splitlines()
+    assert {"COST", "ACCOUNT"} <= set(heading.split())
+    assert "TOOLS" not in heading.split()
+    assert "overdrawn (tokens: 5 beyond the reserve)" in cli("tree")[1]
+    shown = cli("inspect", "scout")[1]
+    assert "$0.0124" in shown
+    assert {"OVERDRAFT", "ASSUMED"} <= set(shown.split())
+    assert "overdrawn: tokens: 5 beyond the reserve" in shown
+
+
+def test_top_puts_those_first_that_spent_most_by_themselves(cli: Cli, peopled: Swarm) -> None:
+    found = json.loads(cli("top", "--json")[1])["agents"]
+    assert [(agent["id"], agent["spent"].get("tokens")) for agent in found] == [
+        ("a-exec1", 40),
+        ("a-sub1", 7),
+        ("picard", None),
+    ]
+    heading, first, *_ = cli("top", "--once")[1].splitlines()
+    assert heading.split()[:5] == ["ID", "NAME", "TIER", "ROLE", "STATE"]
+    assert first.startswith("a-exec1")
+
+
+def test_a_deadline_of_its_own_is_shown(cli: Cli, peopled: Swarm) -> None:
+    due = time.time() + 3_605
+    peopled.wire.command("HSET", peopled.key("agent:a-sub1"), "deadline", repr(due))
+    assert "due 1h" in cli("tree")[1]
+    assert "DUE" in cli("ps")[1].splitlines()[0].split()
+    peopled.wire.command("HSET", peopled.key("agent:a-sub1"), "deadline", "0.0")
+    assert "DUE" not in cli("ps")[1].splitlines()[0].split()
+
+
+# --- why --------------------------------------------------------------------------------------
+
+
+def rights(swarm: Swarm, id: str, privileges: str, grants: str = "", later: str = "") -> None:
+    swarm.wire.command(
+        "HSET", swarm.key(f"agent:{id}"), "privileges", privileges, "grants", grants, "later", later,
+        "charter", "",
+    )  # fmt: skip
+
+
+def test_why_says_yes_with_the_chain_and_no_with_the_missing_link(cli: Cli, peopled: Swarm) -> None:
+    rights(peopled, "sob", "**", "**")
+    rights(peopled, "a-exec1", "model/**", "tool/web/**")
+    rights(peopled, "a-sub1", "tool/web/search")
+    peopled.wire.command("HSET", peopled.key("ledger:a-sub1"), "tools.free", "1")
+    code, out, _ = cli("why", "scout", "tool/web/search")
+    lines = out.splitlines()
+    assert (code, lines[0]) == (0, "scout (a-sub1) may use tool/web/search")
+    assert [line.split()[0] for line in lines[2:]] == ["sob", "atlas", "scout"]
+    code, out, _ = cli("why", "scout", "tool/file/read")
+    assert (code, out.splitlines()[1]) == (
+        4,
+        "  atlas (a-exec1) was never given it to hand out; sob can give it",
+    )
+    assert cli("why", "scout", "tool/web/search", "--right", "grant")[0] == 4
+    assert cli("why", "nobody", "tool/web/search")[0] == 3
+    assert cli("why", "scout", "no path")[0] == 2
+    assert cli("why", "m-one", "tool/web/search")[0] == 2
+    assert cli("why", "scout", "tool/web/search", "--right", "both")[0] == 2
+
+
+def test_why_names_the_revocation_the_stop_and_the_account(cli: Cli, peopled: Swarm) -> None:
+    rights(peopled, "sob", "**", "**")
+    rights(peopled, "a-exec1", "", "model/**")
+    rights(peopled, "a-sub1", "model/**")
+    peopled.wire.command("HSET", peopled.key("ledger:a-sub1"), "tokens.free", "0", "calls.free", "5")
+    stop(peopled, "tier:2")
+    marks = json.dumps([["model/big", 3, "use", "operator", AT, "too dear", 3]])
+    peopled.wire.command("HSET", peopled.key("_revocations"), "a-exec1", marks)
+    found = json.loads(cli("why", "scout", "model/big", "--json")[1])
+    assert (found["may"], found["held"], found["broken"]) == (False, False, "a-sub1")
+    assert found["chain"][-1]["revoked"]["at_agent"] == "a-exec1"
+    assert [no["rule"] for no in found["hindrances"]] == ["stop.frozen", "budget.exhausted"]
+    text = cli("why", "scout", "model/big")[1]
+    for said in ("revoked: model/big (use) at a-exec1 by operator", "stop.frozen: tier:2", "tokens: 0 free"):
+        assert said in text
+    agent = json.loads(cli("inspect", "scout", "--json")[1])["agent"]
+    assert (agent["privileges"], agent["revoked"][0]["privilege"]) == (["model/**"], "model/big")
+
+
+def test_a_seats_and_an_ended_agents_rights_are_told_too(cli: Cli, peopled: Swarm) -> None:
+    rights(peopled, "picard", "model/** room/sob/say")
+    assert cli("why", "picard", "room/sob/say")[0] == 0
+    rights(peopled, "sob", "**", "**")
+    rights(peopled, "a-exec2", "model/**")
+    found = json.loads(cli("why", "a-exec2", "model/x", "--json")[1])
+    assert (found["held"], found["may"]) == (True, False)
+    assert found["hindrances"][0]["rule"] == "fence.path"
+
+
+# --- completion -------------------------------------------------------------------------------
+
+
+def test_a_shell_is_offered_what_there_is(cli: Cli, peopled: Swarm) -> None:
+    assert complete.targets("a") == ["all", "a-exec1", "a-sub1", "atlas"]
+    assert complete.targets("t") == ["tier:", "tool:"]
+    assert complete.agents("sc") == ["scout"]
+    assert complete.missions("") == ["m-one"]
+    assert complete.references("m") == ["m-one"]
+    assert complete.targets("room:") == ["room:sob"]
+    assert "journal" in complete.channels("")
+
+
+def test_completion_is_silent_where_there_is_no_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    assert complete.agents("") == []
+    monkeypatch.setenv("REDIS_URL", "nonsense")
+    assert complete.agents("") == []
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_tree_counts_a_closed_account_once(cli: Cli, peopled: Swarm) -> None:
     board = json.loads(cli("tree", "--json")[1])["board"]
     mission = board["children"][0]
@@ -196,7 +398,7 @@ def test_inspect_takes_an_id_a_name_or_the_beginning_of_an_id(cli: Cli, peopled:
 
 def test_inspect_shows_positions_privileges_and_children(cli: Cli, peopled: Swarm) -> None:
     peopled.wire.command("HSET", peopled.key("_state:a-exec1"), "turn", "4", "p:inbox:a-exec1", "5-1")
-    peopled.wire.command("SADD", peopled.key("_use:a-exec1"), "tool/web/search")
+    peopled.wire.command("HSET", peopled.key("agent:a-exec1"), "privileges", "tool/web/search")
     agent = json.loads(cli("inspect", "--json", "a-exec1")[1])["agent"]
     assert agent["positions"] == {"inbox:a-exec1": "5-1"}
     assert (agent["privileges"], agent["children"], agent["turn"]) == (["tool/web/search"], ["a-sub1"], "4")
@@ -362,6 +564,16 @@ def test_no_server_is_five_for_every_verb_and_the_password_is_not_shown(
         ["submit", "x"],
         ["terminate", "a"],
         ["cancel", "m"],
+        ["freeze", "a"],
+        ["thaw", "a"],
+        ["drain", "a"],
+        ["halt", "a"],
+        ["grant", "a", "tool/x"],
+        ["revoke", "a", "tool/x"],
+        ["fund", "a", "calls=1"],
+        ["why", "a", "tool/x"],
+        ["stops"],
+        ["top"],
     ):
         assert main(arguments) == 5, arguments
         assert "hush" not in capsys.readouterr().err
@@ -372,12 +584,18 @@ def test_without_a_swarm_acting_has_no_server_to_act_on(
 ) -> None:
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setenv("SWARMD_DATA", str(tmp_path / "none"))
-    for arguments in (["submit", "x"], ["say", "room:sob", "x"], ["health"]):
+    for arguments in (
+        ["submit", "x"],
+        ["say", "room:sob", "x"],
+        ["health"],
+        ["freeze", "x"],
+        ["fund", "x", "calls=1"],
+    ):
         assert main(arguments) == 5, arguments
         assert "swarmd up" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["version", "ps"])
+@pytest.mark.parametrize("verb", ["version", "ps", "tree", "missions", "health"])
 def test_a_verb_that_only_looks_imports_nothing_heavy(
     verb: str, swarm: Swarm, redis_url: str, namespace: str
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from swarmd.core.moves import KINDS
 from tests.e2e.swarm_process import (
     Fields,
     SwarmProcess,
@@ -37,7 +38,9 @@ CORRECTIONS_MAX: Final = 2
 CORRECTION: Final = "Your last answer could not be used"
 ALWAYS: Final = 1_000_000
 
+# A price for the test model, whose server is on this machine: 100 tokens in and 20 out are 400 micro-dollars.
 MODELS: Final = """
+prices: {{"openai:test-model": {{input: 2, output: 10}}}}
 providers:
   openai:
     actions: {mode}
@@ -214,7 +217,8 @@ def test_good_answers_deliver(ran: Ran) -> None:
     mode = {"tools" if one.request.get("tools") else "schema" for one in ran.asked(PLAIN)}
     assert len(mode) == 1
     spent, seen = ran.spent(PLAIN), len(ran.asked(PLAIN))
-    assert spent == spent | {"calls": seen, "tokens": 120 * seen}
+    assert spent == spent | {"calls": seen, "tokens": 120 * seen, "cost": 400 * seen}
+    assert "unpriced" not in spent
 
 
 @pytest.mark.parametrize("name", PASSING)
@@ -336,7 +340,7 @@ def test_an_uncounted_answer_is_settled_at_an_upper_bound(ran: Ran) -> None:
         fact
         for _, fields in ran.swarm.entries("journal")
         for fact in data_of(fields).get("facts", ())
-        if fact.get("fact") == "settle" and fact.get("assumed") == "1"
+        if fact.get("fact") == "settle" and fact["amounts"]["assumed"]
     ]
     assert facts
 
@@ -346,8 +350,19 @@ def test_the_ledger_balances_after_all_of_it(ran: Ran) -> None:
     moment = ran.swarm.moment()
     assert unbalanced(moment.accounts) == []
     assert ungranted(moment) == []
-    assert [moment.accounts["sob"][f"{kind}.reserved"] for kind in ("tokens", "calls", "agents")] == [0, 0, 0]
+    assert [moment.accounts["sob"][f"{kind}.reserved"] for kind in KINDS] == [0] * len(KINDS)
     assert moment.accounts["sob"]["calls.spent"] == sum(map(len, ran.brain.asked.values()))
+
+
+def test_a_call_that_had_no_answer_costs_nothing_and_an_uncounted_one_its_upper_bound(ran: Ran) -> None:
+    """429 and 500 come instead of an answer; a broken stream may have been written to its end."""
+    plain = ran.spent(PLAIN)["cost"]
+    for name in ("once-429", "once-500", "seat-500"):
+        assert ran.spent(name)["cost"] == plain
+    for name in ("once-cut", "once-hang_midway"):
+        assert ran.spent(name)["cost"] > plain + 400
+    assert ran.spent("uncounted")["cost"] > plain
+    assert ran.swarm.accounts()["sob"].get("cost.overdraft") == 0
 
 
 def test_no_key_is_told_stored_or_logged(ran: Ran) -> None:
@@ -384,7 +399,9 @@ def test_a_call_that_was_given_up_at_sigterm_is_made_again_by_the_next_start(who
             assert reasons == {"mission delivered (confirmed)"}
             # The call that was given up may have been paid for: it is in the account.
             spent = data_of(second.results_of("interrupted")[0])["spent"]
-            assert spent["calls"] == len(brain.asked["interrupted"])
+            # Each process asks once whether the model calls functions; that is a request like any other.
+            assert spent["calls"] == len(server.calls) == len(brain.asked["interrupted"]) + 2
+            assert spent["cost"] == 0, "a server of this machine is free"
             assert unbalanced(second.accounts()) == []
 
 
@@ -422,6 +439,29 @@ def test_a_key_from_a_file_is_the_key_that_is_sent(tmp_path: Path) -> None:
     code, _, err = attended(server, OPENAI_API_KEY="", OPENAI_API_KEY_FILE=str(tmp_path / "key"))
     assert code == 0, err
     assert {call.headers["authorization"] for call in server.calls} == {f"Bearer {KEY}"}
+
+
+def test_a_model_without_a_price_is_not_started_with_where_that_is_forbidden(tmp_path: Path) -> None:
+    (tmp_path / "models.yaml").write_text("unknown_price: forbid\n")
+    with short_folder() as data:
+        environment = clean_environment(
+            data, OPENAI_BASE_URL="https://llm.invalid/v1", SWARMD_MODEL="openai:mystery",
+            SWARMD_POLICIES=str(tmp_path),
+        )  # fmt: skip
+        done = verb(environment, "run", "Say what 42 is.", seconds=60)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "the price of openai:mystery is not known" in done.stderr
+        assert "prices: {'openai:mystery': {input: …, output: …}}" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_price_is_said_at_the_start_and_the_cost_at_the_end() -> None:
+    code, _, err = attended(OpenAIServer(MissionBrain()))
+    assert code == 0, err
+    assert err.splitlines()[1].startswith(
+        "price: openai:test-model counts as free: its server is on this machine"
+    )
+    assert "calls, $0.0000)" in err.splitlines()[-1]
 
 
 def test_a_wrong_key_ends_the_mission_soon_and_says_so_without_the_key() -> None:

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from swarmd.core.moves import KINDS
 from tests.e2e.swarm_process import (
     AMOUNTS,
-    KINDS,
     SwarmProcess,
     data_of,
     plain_redis_cli,
@@ -381,7 +381,8 @@ def test_terminate_ends_a_whole_subtree_and_counts_what_it_saw(slow: SwarmProces
     done = slow.verb("terminate", executive["id"], "--reason", "it wandered off", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) | {"order": ""} == {
-        "agent": executive["id"], "order": "", "outcome": "done", "confirmed": 2, "unconfirmed": 0, "unreachable": 0,
+        "verb": "terminate", "target": executive["id"], "agent": executive["id"], "order": "", "outcome": "done",
+        "busy": {}, "confirmed": 2, "unconfirmed": 0, "unreachable": 0,
     }  # fmt: skip
     for agent in (executive, researcher):
         ended = slow.hash(f"swarm:agent:{agent['id']}")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from swarmd.core.messages import Message
+from swarmd.core.names import BOARD_ROOM, CLERK, Kind, MissionId
 from tests.e2e.swarm_process import (
     Child,
     SwarmProcess,
@@ -312,14 +314,14 @@ def test_a_run_whose_host_swarm_ends_says_so_and_leaves_its_mission_to_resume(
 def talking(swarm: SwarmProcess, mission: str) -> Iterator[None]:
     """Somebody of another mission speaks in the board's room, all the time."""
     over = threading.Event()
-    said = {
-        "from": "clerk", "to": "", "kind": "notice", "mission": mission, "at": "2026-01-01T00:00:00.000Z",
-        "text": "Words of the other mission.",
-    }  # fmt: skip
+    sealer, said = swarm.sealer(), Message(
+        sender=CLERK, kind=Kind.NOTICE, mission=MissionId(mission), at="2026-01-01T00:00:00.000Z",
+        text="Words of the other mission.",
+    )  # fmt: skip
 
     def talk() -> None:
         while not over.wait(0.002):
-            swarm.redis.xadd("swarm:room:sob", said)  # type: ignore[arg-type]  # its mapping is invariant
+            swarm.post(sealer, BOARD_ROOM, said)
 
     talker = threading.Thread(target=talk, name="talker")
     talker.start()

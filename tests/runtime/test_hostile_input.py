@@ -16,13 +16,14 @@ import anyio
 import pytest
 
 from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.records import fence_of, fence_text
+from swarmd.adapters.redis.marks import fence_of, fence_text
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.scripted import ScriptedModel
 from swarmd.adapters.workspace import Workspace
 from swarmd.core.decide import decide
 from swarmd.core.lineage import Agent, Fence, follows
 from swarmd.core.messages import Message, from_fields, from_ring
+from swarmd.core.moves import KINDS
 from swarmd.core.names import (
     BOARD_ROOM,
     FIRST,
@@ -44,7 +45,7 @@ from swarmd.core.names import (
     inbox,
     up,
 )
-from swarmd.core.swarm import KINDS, AgentMade, Draft, Post
+from swarmd.core.swarm import AgentMade, Draft, Post
 from swarmd.core.times import SWEEP_SECONDS
 from swarmd.errors import StoreUnsuitableError
 from swarmd.runtime.agent import World
@@ -367,7 +368,7 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
             data={"order": "o1", "verb": "cancel", "target": "none"},
         )  # fmt: skip
         # Read far ahead of the clock: a stream that begins anew has ids below it.
-        await on.store.pipe.execute("XADD", key, "99999999999999-0", *first.fields())
+        await on.store.pipe.execute("XADD", key, "99999999999999-0", *on.store._runtime(ORDERS, first).fields)
         await on.sup._step()
         await on.store.pipe.execute("DEL", key)
         await on.start()

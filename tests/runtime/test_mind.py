@@ -5,20 +5,22 @@ The model is scripted, the store is the one of the daemon on fakeredis, and time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
 
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.scripted import ScriptedModel
+from swarmd.core.lineage import stop_fields
 from swarmd.core.moves import Report
 from swarmd.core.names import AgentId, MissionId, Rule
 from swarmd.core.swarm import Host
-from swarmd.ports import Hold, Model, Prompt, View
+from swarmd.ports import ROOMY, TIGHT, Answered, Failed, Hold, Model, Prompt, Usage, View
 from swarmd.runtime.mind import Mind, ThoughtFailedError
 from swarmd.runtime.steps import Journal, NotAllowedError
 from tests.runtime.test_worker import (
@@ -58,7 +60,8 @@ class Thinking:
 
     def journal(self) -> Journal:
         hold = Hold(AGENT.id, AGENT.path, AGENT.incarnation, self.lease, HERE)
-        return Journal(self.store, hold, 1, AGENT.id, AGENT.path, "{}", lambda: AT)
+        targets = stop_fields(AGENT)
+        return Journal(self.store, hold, 1, AGENT.id, AGENT.path, targets, "{}", 80, lambda: AT)
 
     async def think(self, model: Model, journal: Journal | None = None) -> tuple[Any, Any]:
         async def sleep(seconds: float) -> None:
@@ -72,6 +75,12 @@ class Thinking:
         assert account[AGENT.id]["calls"] == account[AGENT.id]["tokens"] == 0
         spent = (await self.store.accounts([AGENT.id], "spent"))[AGENT.id]
         return spent["calls"], spent["tokens"]
+
+    async def money(self) -> tuple[int, int]:
+        """Micro-dollars that were spent, and tokens whose price nobody knew; nothing may be left reserved."""
+        assert (await self.store.accounts([AGENT.id], "reserved"))[AGENT.id]["cost"] == 0
+        spent = (await self.store.accounts([AGENT.id], "spent"))[AGENT.id]["cost"]
+        return spent, (await self.store.accounts([AGENT.id], "unpriced"))[AGENT.id]["tokens"]
 
 
 @asynccontextmanager
@@ -147,9 +156,9 @@ def test_an_attempt_that_the_account_cannot_pay_is_not_made_and_names_the_rule()
     async def test() -> None:
         async with thinking() as turn:
             await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 10)
-            with pytest.raises(ThoughtFailedError) as failure:
+            with pytest.raises(NotAllowedError) as refused:
                 await turn.think(ScriptedModel([REPORT]))
-            assert failure.value.rule is Rule.BUDGET_EXHAUSTED
+            assert refused.value.rule is Rule.BUDGET_EXHAUSTED
             assert await turn.paid() == (0, 0)
 
     jumping(test)
@@ -158,7 +167,7 @@ def test_an_attempt_that_the_account_cannot_pay_is_not_made_and_names_the_rule()
 def test_a_model_without_its_privilege_is_not_asked() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute("SREM", turn.store.keys.use(AGENT.id), "model/**")
+            await turn.store.pipe.execute("HDEL", turn.store.keys.use(AGENT.id), "model/**")
             with pytest.raises(ThoughtFailedError) as failure:
                 await turn.think(ScriptedModel([REPORT]))
             assert failure.value.rule is Rule.PRIVILEGE_USE
@@ -205,11 +214,169 @@ def test_a_call_that_is_cut_by_the_end_of_its_process_is_paid_in_full_and_made_a
                 tasks.cancel_scope.cancel()
             assert await turn.paid() == (1, 500)
             [cut] = await facts_of(turn.store, fact="settle")
-            assert cut["assumed"] == "1"
+            assert json.loads(cut["amounts"])["assumed"] is True
             await turn.store.pipe.execute("HSET", turn.store.keys.agent(AgentId("a-1")), "lease", 2)
             turn.lease = 2
             moves, corrections = await turn.think(ScriptedModel([REPORT]))
             assert (moves, corrections) == ((Report(move="report", text="42", done=True),), [])
             assert await turn.paid() == (2, 520)
+
+    jumping(test)
+
+
+# --- money ------------------------------------------------------------------------------------
+
+BOUND = Usage(1_000, 500, is_assumed=True, calls=2, cost=900)
+
+
+@dataclass(slots=True)
+class Metered:
+    """A model that takes what it is told to, and waits before or after it has sent anything."""
+
+    used: Usage
+    most: Usage = BOUND
+    waits: Literal["", "before", "after"] = ""
+    name: str = "scripted:metered"
+    is_language_model: bool = False
+
+    def bound(self, prompt: Prompt) -> Usage:
+        return self.most
+
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+        if self.waits == "before":
+            await anyio.sleep_forever()
+        sending()
+        if self.waits == "after":
+            await anyio.sleep_forever()
+        return Answered((Report(move="report", text="42", done=True),), self.used)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "calls", "tokens", "money"),
+    [
+        (Usage(100, 20, calls=2, cost=7), BOUND, 2, 120, (7, 0)),
+        (Usage(100, 20, calls=1, cost=0), BOUND, 1, 120, (0, 0)),
+        (Usage(100, 20, cost=None), replace(BOUND, cost=None), 1, 120, (0, 120)),
+        (Usage(0, 0, cost=0), replace(BOUND, cost=None), 1, 0, (0, 0)),
+        (Usage(0, 0, calls=0), BOUND, 0, 0, (0, 0)),
+    ],
+)
+def test_what_an_attempt_took_is_settled_of_each_kind_that_was_reserved(
+    used: Usage, most: Usage, calls: int, tokens: int, money: tuple[int, int]
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            before = await turn.store.free(AGENT.id)
+            await turn.think(Metered(used, most))
+            assert (await turn.paid(), await turn.money()) == ((calls, tokens), money)
+            free = await turn.store.free(AGENT.id)
+            assert {kind: before[kind] - free[kind] for kind in ("tokens", "calls", "cost")} == {
+                "tokens": tokens,
+                "calls": calls,
+                "cost": money[0],
+            }
+
+    jumping(test)
+
+
+def test_an_account_without_the_money_for_a_call_refuses_it_however_many_tokens_it_has() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "cost.free", 899)
+            with pytest.raises(NotAllowedError, match="cost: 900 needed, 899 free") as refused:
+                await turn.think(Metered(Usage(1, 1)))
+            assert refused.value.rule is Rule.BUDGET_EXHAUSTED
+            assert (await turn.paid(), await turn.money()) == ((0, 0), (0, 0))
+
+    jumping(test)
+
+
+@dataclass(slots=True)
+class Elastic(Metered):
+    """A model whose bound follows the room that the prompt gives its answer."""
+
+    rooms: list[int] = field(default_factory=list)
+
+    def bound(self, prompt: Prompt) -> Usage:
+        return replace(BOUND, tokens_out=100 * prompt.bytes_per_token)
+
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+        self.rooms.append(prompt.bytes_per_token)
+        return Answered((Report(move="report", text="42", done=True),), self.used)
+
+
+@pytest.mark.parametrize(
+    ("free", "rooms"), [(1_000 + 100 * ROOMY, [ROOMY]), (1_799, [TIGHT]), (1_000 + 100 * TIGHT, [TIGHT])]
+)
+def test_an_account_that_cannot_hold_the_longest_answer_reserves_for_a_short_one(
+    free: int, rooms: list[int]
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", free)
+            model = Elastic(Usage(100, 20, calls=1, cost=5))
+            await turn.think(model)
+            assert model.rooms == rooms
+            assert await turn.paid() == (1, 120)
+            # What a successor meets at this step is the attempt that was made, however much there is by then.
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 9_999)
+            moves, _ = await turn.think(model)
+            assert (len(moves), model.rooms) == (1, rooms)
+
+    jumping(test)
+
+
+def test_an_account_that_cannot_hold_even_that_says_so_once_for_each() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 1_199)
+            with pytest.raises(NotAllowedError, match="tokens: 1200 needed, 1199 free"):
+                await turn.think(Elastic(Usage(1, 1)))
+            assert len(await facts_of(turn.store, fact="refuse")) == 2
+            assert await turn.paid() == (0, 0)
+
+    jumping(test)
+
+
+def test_a_cost_beyond_the_reserve_is_an_overdraft_and_stops_the_account() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.think(Metered(Usage(1_000, 500, cost=901)))
+            account = await turn.store.accounts([AGENT.id], "overdraft")
+            assert (account[AGENT.id]["cost"], await turn.money()) == (1, (901, 0))
+            turn.lease = 1
+            journal = turn.journal()
+            journal.turn = 2
+            with pytest.raises(NotAllowedError) as refused:
+                await turn.think(Metered(Usage(1, 1)), journal)
+            assert refused.value.rule is Rule.BUDGET_OVERDRAFT
+
+    jumping(test)
+
+
+@pytest.mark.parametrize(
+    ("waits", "most", "paid", "money"),
+    [
+        ("after", BOUND, (2, 1_500), (900, 0)),
+        ("after", replace(BOUND, cost=None), (2, 1_500), (0, 1_500)),
+        ("before", BOUND, (0, 0), (0, 0)),
+    ],
+)
+def test_a_call_that_is_cancelled_is_paid_in_full_once_anything_was_sent_and_not_before(
+    waits: Literal["before", "after"], most: Usage, paid: tuple[int, int], money: tuple[int, int]
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(turn.think, Metered(Usage(1, 1), most, waits))
+                await anyio.wait_all_tasks_blocked()
+                while not await facts_of(turn.store, fact="reserve"):
+                    await anyio.sleep(0.01)
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+            assert (await turn.paid(), await turn.money()) == (paid, money)
 
     jumping(test)

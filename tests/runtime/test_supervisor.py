@@ -18,7 +18,9 @@ import pytest
 
 from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.lineage import Agent, stop_fields
 from swarmd.core.messages import Message
+from swarmd.core.moves import KINDS, SPENT_KINDS
 from swarmd.core.names import (
     BOARD_ROOM,
     FIRST,
@@ -38,9 +40,9 @@ from swarmd.core.names import (
     inbox,
     up,
 )
-from swarmd.core.swarm import KINDS, Host, stamp_of
+from swarmd.core.swarm import Host, stamp_of
 from swarmd.errors import NotLeadingError
-from swarmd.ports import Begin, Begun, Hold, Usage
+from swarmd.ports import Begin, Begun, Hold, Used
 from swarmd.runtime.supervisor import Supervisor
 from tests.contract.test_store import account, keyspace, open_store
 from tests.core.swarm_builder import MISSION, SEATS, START, declarations, numbers
@@ -262,6 +264,16 @@ async def test_a_result_is_told_after_the_subtree_was_ended_and_the_account_clos
         assert mission.data["state"] == "delivered"
 
 
+def _model_call(agent: Agent, account: str, *, turn: int = 1) -> Begin:
+    """One call that reserves a thousand tokens."""
+    amounts = {"tokens": 1_000, "calls": 1}
+    return Begin(turn, 1, "model", account, agent.path, stop_fields(agent), amounts=amounts)
+
+
+def _used(tokens: int) -> Used:
+    return Used({"tokens": tokens, "calls": 1})
+
+
 async def test_what_a_result_says_was_spent_is_what_the_root_was_charged(namespace: str) -> None:
     async with stage(namespace) as on:
         on.silent = {MISSION}
@@ -273,30 +285,25 @@ async def test_what_a_result_says_was_spent_is_what_the_root_was_charged(namespa
         for agent, account_id in [*((a, "") for a in agents), (picard, MISSION)]:
             assert agent is not None
             hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
-            begin = Begin(
-                (await on.store.resume(agent.id)).turn + 1,
-                1,
-                "model",
-                account_id or agent.id,
-                agent.path,
-                (),
-                1_000,
-                1,
-            )
+            turn = (await on.store.resume(agent.id)).turn + 1
+            begin = _model_call(agent, account_id or agent.id, turn=turn)
             assert isinstance(await on.store.begin(hold, begin, "at"), Begun)
             calls.append((hold, begin))
-        await on.store.end(*calls[0], "{}", Usage(1_200, 0), "at")
+        await on.store.end(*calls[0], "{}", _used(1_200), 80, "at")
         await on.post("operator", ORDERS, Kind.ORDER, order="o1", verb="cancel", target=MISSION)
         # The seat's call ends while its mission is ending: it is charged as used, not as reserved.
         while not on.sup._swarm.lineage.fences:
             await on.sup._step()
-        await on.store.end(*calls[2], "{}", Usage(300, 0), "at")
+        await on.store.end(*calls[2], "{}", _used(300), 80, "at")
         await on.run()
         (result,) = await on.results()
         root = await account(on.store, SOB)
         assert result.data["state"] == "cancelled"
-        assert result.data["spent"] == {"tokens": 1_200 + 1_000 + 300, "calls": 3}
-        assert result.data["spent"] == {kind: root[f"{kind}.spent"] for kind in ("tokens", "calls")}
+        spent = {"tokens": 1_200 + 1_000 + 300, "cost": 0, "calls": 3, "tools": 0}
+        # No cost was reserved for any of them, so their price was not known.
+        assert result.data["spent"] == spent | {"unpriced": spent["tokens"]}
+        assert spent == {kind: root[f"{kind}.spent"] for kind in SPENT_KINDS}
+        assert root["tokens.unpriced"] == spent["tokens"]
         assert root["tokens.overdraft"] == 200
 
 
@@ -311,7 +318,7 @@ async def test_a_seats_call_that_ends_between_reading_and_closing_is_told_as_it_
         (picard,) = await on.store.agents([AgentId("picard")])
         assert picard is not None
         hold = Hold(picard.id, picard.path, picard.incarnation, picard.lease, picard.host)
-        begin = Begin(1, 1, "model", MISSION, picard.path, (), 1_000, 1)
+        begin = _model_call(picard, MISSION)
         await on.store.begin(hold, begin, "at")
         await on.post("operator", ORDERS, Kind.ORDER, order="o1", verb="cancel", target=MISSION)
         commit = type(on.store).commit_changes
@@ -319,7 +326,7 @@ async def test_a_seats_call_that_ends_between_reading_and_closing_is_told_as_it_
         async def meanwhile(*args: Any, **kwargs: Any) -> Any:
             changes = args[2]
             if any(type(change).__name__ == "AccountClosed" for change in changes) and not late:
-                await on.store.end(hold, begin, "{}", Usage(300, 0), "at")
+                await on.store.end(hold, begin, "{}", _used(300), 80, "at")
             return await commit(on.store, *args, **kwargs)
 
         on.store.commit_changes = meanwhile  # type: ignore[method-assign]  # a world that interferes
@@ -487,7 +494,7 @@ async def test_a_host_that_dies_is_told_as_unreachable(namespace: str) -> None:
 
 # --- all six seats for what the law forbids ---------------------------------------------------
 
-WORDS = ("journal", "room:", "inbox:", "_board:", "_heads", "_posts", "_positions")
+WORDS = ("_journal", "journal", "room:", "inbox:", "_board:", "_heads", "_posts", "_positions", "_heard")
 LAWLESS: Mapping[str, tuple[Rule, str, Mapping[str, Any]]] = {
     "a role that is not for executives": (Rule.SPAWN_ROLE, "propose", charter_motion({}, {"role": "worker"})),
     "a privilege that nobody may have": (Rule.PRIVILEGE_FORBIDDEN, "propose", charter_motion({}, {"privileges": ["no/x"]})),

@@ -7,31 +7,64 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.keys import SCHEMA, Keys
+from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
 from swarmd.adapters.redis.records import (
     agent_fields,
-    fence_text,
+    approval_text,
+    charter_fields,
     mission_fields,
     moving_fields,
+    override_text,
     report_text,
+    rights_fields,
+    trouble_text,
+    use_pairs,
 )
-from swarmd.core.names import Channel, StreamId, down, host_channel, inbox, up
+from swarmd.core.envelope import Sealer, followed_since
+from swarmd.core.lineage import Agent
+from swarmd.core.moves import KINDS
+from swarmd.core.names import AgentId, Channel, StreamId, down, host_channel, inbox, up
 from swarmd.core.swarm import (
-    KINDS,
+    AccountCleared,
     AccountClosed,
+    AccountFunded,
+    AccountMended,
     AccountOpened,
+    AgentAdopted,
     AgentMade,
     AgentReaped,
+    AgentRestarted,
+    AgentRestored,
     AgentSet,
+    AgentSwept,
+    ApprovalClosed,
+    ApprovalSet,
     BoardSet,
     Change,
+    ChannelForgotten,
+    CharterSet,
     FenceLifted,
     FenceSet,
+    HeadSet,
     HostGone,
+    MessageRecalled,
     MissionClosed,
     MissionSet,
+    MissionSwept,
+    OverrideEnded,
+    OverrideSet,
+    PeriodTurned,
     Post,
     ReportSet,
+    ReservesSettled,
+    RevocationsSet,
+    RightsSet,
+    SchemaStamped,
+    StopLifted,
+    StopSet,
+    TroubleOver,
+    TroubleSet,
 )
 
 _FIXED_KEYS = 5
@@ -42,6 +75,8 @@ class Plan:
     """Keys by number, steps in order, and what accounts must have free for it."""
 
     keys: Keys
+    sealer: Sealer
+    since: int  # a serial's number of this commit's own
     names: list[str] = field(default_factory=list)
     steps: list[list[Any]] = field(default_factory=list)
     needs: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -67,27 +102,53 @@ class Plan:
         )
 
 
-def plan(keys: Keys, changes: Iterable[Change]) -> Plan:
-    made = Plan(keys)
+def plan(keys: Keys, sealer: Sealer, changes: Iterable[Change]) -> Plan:
+    made = Plan(keys, sealer, sealer.number())
     for change in changes:
         _add(made, change)
     return made
 
 
-def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912 - one row for each kind of change
+def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one row for each kind of change
     keys = plan.keys
     match change:
         case AgentMade():
             _agent_made(plan, change)
         case AgentSet(agent):
             plan.do("hset", keys.agent(agent.id), moving_fields(agent))
+        case RightsSet(agent):
+            plan.do("hset", keys.agent(agent.id), [*moving_fields(agent), *rights_fields(agent)])
+            plan.do("del", keys.use(agent.id))
+            _use(plan, agent)
+        case AgentAdopted():
+            _agent_adopted(plan, change)
+        case AgentRestarted():
+            _agent_restarted(plan, change)
         case AgentReaped():
             _agent_reaped(plan, change)
         case AccountOpened():
             _account_opened(plan, change)
         case AccountClosed(account, parent, journals):
-            numbers = [plan.number(keys.steps(id)) for id in journals]
-            plan.do("close", keys.ledger(account), plan.number(keys.ledger(parent)), account, numbers)
+            steps = [[plan.number(keys.steps(id)), id] for id in journals]
+            plan.do("close", keys.ledger(account), plan.number(keys.ledger(parent)), account, parent, steps)
+        case AccountFunded(id, parent, amounts):
+            _carve(plan, "fund", id, parent, amounts)
+        case AccountCleared(id):
+            plan.do("hdel", keys.ledger(id), ["overdrawn"])
+        case PeriodTurned(id, period):
+            plan.do("period", keys.ledger(id), id, period)
+        case StopSet(stop):
+            plan.do("hset", keys.stops, [stop.target, stop_text(stop)])
+        case StopLifted(target):
+            plan.do("hdel", keys.stops, [target])
+        case RevocationsSet(segment, marks) if marks:
+            plan.do("hset", keys.revocations, [segment, revocations_text(marks)])
+        case RevocationsSet(segment, _):
+            plan.do("hdel", keys.revocations, [segment])
+        case TroubleSet(id, trouble):
+            plan.do("hset", keys.troubles, [id, trouble_text(trouble)])
+        case TroubleOver(id):
+            plan.do("hdel", keys.troubles, [id])
         case FenceSet(fence):
             plan.do("hset", keys.fences, [fence.segment, fence_text(fence)])
         case FenceLifted(segment):
@@ -105,11 +166,42 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912 - one row for eac
             plan.do("set", keys.board(mission), procedure.to_json())
         case ReportSet(mission, report):
             plan.do("hset", keys.reports(mission), [report.agent, report_text(report)])
+        case ApprovalSet(approval):
+            plan.do("hset", keys.approvals, [approval.id, approval_text(approval)])
+        case ApprovalClosed(id):
+            plan.do("hdel", keys.approvals, [id])
+        case OverrideSet(override):
+            plan.do("hset", keys.overrides, [override.id, override_text(override)])
+        case OverrideEnded(id):
+            plan.do("hdel", keys.overrides, [id])
+        case CharterSet(agent):
+            plan.do("hset", keys.agent(agent.id), [*moving_fields(agent), *charter_fields(agent)])
+        case MessageRecalled(channel, id):
+            plan.do("xdel", keys.channel(channel), id)
         case HostGone(host):
             plan.do("srem", keys.hosts, [host])
             _delete_channels(plan, [host_channel(host)])
+        case AgentRestored(agent):
+            _agent_restored(plan, agent)
+        case AgentSwept(id):
+            _agent_swept(plan, id)
+        case MissionSwept(id):
+            plan.do("srem", keys.missions, [id])
+            for key in (keys.board(id), keys.reports(id)):
+                plan.do("del", key)
+        case AccountMended(id, off):
+            plan.do("mend", keys.ledger(id), [[name, n] for name, n in off.items()])
+        case ReservesSettled(id, journals):
+            steps = [[plan.number(keys.steps(agent)), agent] for agent in journals]
+            plan.do("assume", keys.ledger(id), id, steps)
+        case ChannelForgotten(channel):
+            plan.do("unhead", keys.heads, plan.number(keys.channel(channel)), channel)
+        case SchemaStamped():
+            plan.do("hset", keys.meta, ["schema", SCHEMA])
+        case HeadSet(head):
+            plan.do("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
         case Post(channel, message):
-            plan.do("post", keys.channel(channel), channel, message.ring_body(channel), message.fields())
+            plan.do("post", keys.channel(channel), channel, *plan.sealer(channel, message))
         case _:
             assert_never(change)
 
@@ -118,24 +210,85 @@ def _agent_made(plan: Plan, change: AgentMade) -> None:
     agent, keys = change.agent, plan.keys
     plan.do("hset", keys.agent(agent.id), agent_fields(agent))
     plan.do("sadd", keys.agents, [agent.id])
-    if agent.privileges:
-        plan.do("sadd", keys.use(agent.id), list(agent.privileges))
+    _use(plan, agent)
     if agent.parent is not None:
         plan.do("sadd", keys.children(agent.parent), [agent.id])
     for channel in change.follows:
         # Its own inbox from the beginning; all else from what is said after it was made.
         start = "first" if channel in (inbox(agent.id), up(agent.id)) else "now"
-        plan.do("follow", keys.state(agent.id), f"p:{channel}", plan.number(keys.channel(channel)), start)
+        _follow(plan, agent, channel, start)
+
+
+def _agent_restored(plan: Plan, agent: Agent) -> None:
+    keys = plan.keys
+    plan.do("hset", keys.agent(agent.id), agent_fields(agent))
+    plan.do("sadd", keys.agents, [agent.id])
+    plan.do("del", keys.use(agent.id))
+    _use(plan, agent)
+    if agent.parent is not None:
+        plan.do("sadd", keys.children(agent.parent), [agent.id])
+
+
+def _agent_swept(plan: Plan, id: AgentId) -> None:
+    keys = plan.keys
+    plan.do("srem", keys.agents, [id])
+    for key in (keys.state(id), keys.steps(id), keys.use(id)):
+        plan.do("del", key)
+    _delete_channels(plan, [inbox(id), down(id), up(id)])
+
+
+def _use(plan: Plan, agent: Agent) -> None:
+    pairs = use_pairs(agent)
+    if pairs:
+        plan.do("hset", plan.keys.use(agent.id), pairs)
+
+
+def _follow(plan: Plan, agent: Agent, channel: Channel, start: str) -> None:
+    key, stream = plan.keys.state(agent.id), plan.number(plan.keys.channel(channel))
+    mark, since = followed_since(channel, plan.since)
+    plan.do("follow", key, f"p:{channel}", stream, start, f"h:{mark}", since)
+
+
+def _agent_adopted(plan: Plan, change: AgentAdopted) -> None:
+    agent, keys = change.agent, plan.keys
+    assert agent.parent is not None
+    plan.do("hset", keys.agent(agent.id), moving_fields(agent))
+    plan.do("sadd", keys.children(agent.parent), [agent.id])
+    plan.do("srem", keys.children(change.former), [agent.id])
+    plan.do("hdel", keys.state(agent.id), [f"p:{down(change.former)}"])
+    former = plan.number(keys.ledger(change.former))
+    plan.do("adopt", keys.ledger(agent.id), former, agent.id, change.former, change.account_above)
+    for channel in change.follows:
+        # What it followed before it goes on from where it was.
+        _follow(plan, agent, channel, "now")
+
+
+def _agent_restarted(plan: Plan, change: AgentRestarted) -> None:
+    agent, keys = change.agent, plan.keys
+    plan.do("hset", keys.agent(agent.id), moving_fields(agent))
+    steps = plan.number(keys.steps(agent.id))
+    plan.do("settle", keys.ledger(change.account), change.account, steps, agent.id)
+    plan.do("del", keys.steps(agent.id))
+    # What it has heard stays: a new life is not to be told the old one's mail once more.
+    plan.do("clear", keys.state(agent.id), "h:")
+    for channel in change.follows:
+        _follow(plan, agent, channel, "now")
 
 
 def _agent_reaped(plan: Plan, change: AgentReaped) -> None:
+    """One step for all that are reaped one after the other."""
     agent, keys = change.record, plan.keys
-    plan.do("hset", keys.agent(agent.id), moving_fields(agent))
-    plan.do("srem", keys.agents, [agent.id])
-    plan.do("zadd", keys.ended, change.forget_at, f"agent:{agent.id}")
-    for key in (keys.state(agent.id), keys.steps(agent.id), keys.use(agent.id)):
-        plan.do("del", key)
-    _delete_channels(plan, [inbox(agent.id), down(agent.id), up(agent.id)])
+    same = [
+        plan.number(keys.agents),
+        plan.number(keys.ended),
+        plan.number(keys.heads),
+        keys.prefix,
+        agent.ended,
+    ]
+    step = ["reap", *same, change.forget_at]
+    if not plan.steps or plan.steps[-1][:-1] != step:
+        plan.steps.append([*step, []])
+    plan.steps[-1][-1].append([agent.id, change.account_above, agent.reason])
 
 
 def _delete_channels(plan: Plan, channels: list[Channel]) -> None:
@@ -145,18 +298,15 @@ def _delete_channels(plan: Plan, channels: list[Channel]) -> None:
 
 
 def _account_opened(plan: Plan, change: AccountOpened) -> None:
-    keys = plan.keys
-    pairs: list[str] = []
-    for kind in KINDS:
-        cap = change.caps[kind]
-        own = 1 if kind == "agents" and change.own_slot else 0
-        amounts = {"cap": cap, "free": cap - own, "reserved": own, "granted": 0, "spent": 0, "overdraft": 0}
-        for amount, value in amounts.items():
-            pairs += [f"{kind}.{amount}", str(value)]
-        if change.parent and cap:
-            parent = plan.number(keys.ledger(change.parent))
+    _carve(plan, "open", change.id, change.parent, {k: change.caps.get(k, 0) for k in KINDS}, change.own_slot)
+
+
+def _carve(plan: Plan, verb: str, id: str, above: str, amounts: Mapping[str, int], *more: Any) -> None:
+    """An account is opened or funded of another's free, which must still be there when the step is done."""
+    parent = plan.number(plan.keys.ledger(above)) if above else None
+    for kind, amount in amounts.items():
+        if parent is not None and amount:
             need = (parent, f"{kind}.free")
-            plan.needs[need] = plan.needs.get(need, 0) + cap
-            plan.do("incr", keys.ledger(change.parent), f"{kind}.free", -cap)
-            plan.do("incr", keys.ledger(change.parent), f"{kind}.granted", cap)
-    plan.do("hset", keys.ledger(change.id), pairs)
+            plan.needs[need] = plan.needs.get(need, 0) + amount
+    caps = [[kind, amount] for kind, amount in amounts.items()]
+    plan.do(verb, plan.keys.ledger(id), parent or False, id, above, caps, *more)

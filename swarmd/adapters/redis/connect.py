@@ -9,7 +9,7 @@ Invariant: no exception of redis-py and no password passes beyond this package.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,6 +166,9 @@ def check_server_sync(wire: Wire) -> Server:
 # --- failures ---------------------------------------------------------------------------------
 
 _ACCESS_HINT: Final = "check the user and the password in REDIS_URL, and what that user may do"
+_RIGHTS_HINT: Final = (
+    "REDIS_URL names the user; `swarmd acl` prints what each user of the swarm should be allowed"
+)
 _AWAY_HINT: Final = "is the server running? REDIS_URL names it; without REDIS_URL, `swarmd up` brings its own"
 _TYPE_HINT: Final = "somebody wrote over it: see `swarmd redis-cli TYPE KEY`, and delete or restore that key"
 _FULL_HINT: Final = "free disk space or raise maxmemory on the server; nothing was written"
@@ -173,7 +176,15 @@ _FULL_HINT: Final = "free disk space or raise maxmemory on the server; nothing w
 _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
     ("NOAUTH", StoreUnavailableError, "the server asks for a password", _ACCESS_HINT),
     ("WRONGPASS", StoreUnavailableError, "the server refuses the user or the password", _ACCESS_HINT),
-    ("NOPERM", StoreUnsuitableError, "the server's user may not do this", _ACCESS_HINT),
+    ("NOPERM", StoreUnsuitableError, "the server's user may not do this", _RIGHTS_HINT),
+    # The same within a script, as Redis 7.2 and Valkey say it, and as Redis 7.0 does.
+    ("ACL failure in script", StoreUnsuitableError, "the server's user may not do this", _RIGHTS_HINT),
+    (
+        "user executing the script can't",
+        StoreUnsuitableError,
+        "the server's user may not do this",
+        _RIGHTS_HINT,
+    ),
     ("LOADING", StoreUnavailableError, "the server is still loading its data", "try again in a moment"),
     ("BUSY", StoreUnavailableError, "the server is held up by a script", "see `redis-cli SCRIPT KILL`"),
     # A primary becomes a replica in a fail-over, and the next connection finds the new one: worth waiting for.
@@ -362,10 +373,12 @@ class Wire:
         return self.read()
 
     def send(self, *words: str | bytes | int) -> None:
-        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        head = b"*%d\r\n" % len(parts)
+        self.send_all((words,))
+
+    def send_all(self, commands: Iterable[Sequence[str | bytes | int]]) -> None:
+        """Several at once: to ask each by itself costs more than most answers."""
         with self._away():
-            self._socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
+            self._socket.sendall(b"".join(map(_packed, commands)))
 
     def read(self) -> Reply:
         """The next reply, or the next message where the connection is subscribed."""
@@ -434,6 +447,12 @@ class Wire:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StoreUnavailableError(f"{self.address}: {reason}", hint=_AWAY_HINT) from error
+
+
+def _packed(words: Sequence[str | bytes | int]) -> bytes:
+    """A command as the protocol has it."""
+    parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
 
 
 def connect_sync(target: Target, *, seconds: float | None = COMMAND_SECONDS) -> Wire:

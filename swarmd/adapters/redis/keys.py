@@ -6,11 +6,13 @@ with the schema version in `_meta`.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Final
 
+from swarmd.core import names
 from swarmd.core.names import AgentId, Channel, HostId, MissionId
 
-SCHEMA: Final = "1"
+SCHEMA: Final = "2"
 
 
 class Keys:
@@ -21,6 +23,11 @@ class Keys:
     def __init__(self, namespace: str = "swarm") -> None:
         self.namespace = namespace
         self._prefix = namespace + ":"
+
+    @property
+    def prefix(self) -> str:
+        """What every name begins with: for the one script that makes an agent's names itself."""
+        return self._prefix
 
     def channel(self, channel: Channel) -> str:
         """The stream's key; the pub/sub channel has the same name."""
@@ -51,9 +58,34 @@ class Keys:
         return self._prefix + "_meta"
 
     @property
+    def workspace(self) -> str:
+        """String: the identity of the folder that the workers share, as the first of them found it."""
+        return self._prefix + "_workspace"
+
+    @property
     def fences(self) -> str:
         """Hash: fenced path segment -> JSON why. One field ends what lies below it."""
         return self._prefix + "_fences"
+
+    @property
+    def stops(self) -> str:
+        """Hash: target of a stop (`lineage.Stop.target`) -> its kind, a space and JSON why."""
+        return self._prefix + "_stops"
+
+    @property
+    def revocations(self) -> str:
+        """Hash: path segment -> JSON list of the marks on it, `[path, number, right, …]` each."""
+        return self._prefix + "_revocations"
+
+    @property
+    def approvals(self) -> str:
+        """Hash: id of an action that waits for leave -> JSON."""
+        return self._prefix + "_approvals"
+
+    @property
+    def overrides(self) -> str:
+        """Hash: id of an override that stands -> JSON."""
+        return self._prefix + "_overrides"
 
     @property
     def heads(self) -> str:
@@ -86,6 +118,16 @@ class Keys:
         return self._prefix + "_positions"
 
     @property
+    def head(self) -> str:
+        """Hash: the journal's last entry: `n`, `hash`, and `after`, the digest of the state it left."""
+        return self._prefix + "_journal"
+
+    @property
+    def heard(self) -> str:
+        """Hash: what the supervisor has heard: `CHANNEL ISSUER` -> the last mark it accepted there."""
+        return self._prefix + "_heard"
+
+    @property
     def agents(self) -> str:
         """Set: ids of the agents that are not terminated."""
         return self._prefix + "_agents"
@@ -105,12 +147,18 @@ class Keys:
         """Set: ids of the hosts that were admitted and not yet declared dead."""
         return self._prefix + "_hosts"
 
+    @property
+    def troubles(self) -> str:
+        """Hash: agent -> JSON of what is wrong with it, for whoever looks (`swarm.Trouble`)."""
+        return self._prefix + "_troubles"
+
     def host(self, id: HostId) -> str:
         """A host's lease: its JSON facts, expiring."""
         return f"{self._prefix}_host:{id}"
 
     def state(self, id: AgentId) -> str:
-        """Hash: an agent's own state: `turn`, `memory`, and `p:CHANNEL` for each position."""
+        """Hash: an agent's own state: `turn`, `memory`, `guard`, `done`, `p:CHANNEL` for each position,
+        `h:CHANNEL ISSUER` for the last mark it has answered there, `serial` of its last output."""
         return f"{self._prefix}_state:{id}"
 
     def steps(self, id: AgentId) -> str:
@@ -118,7 +166,7 @@ class Keys:
         return f"{self._prefix}_steps:{id}"
 
     def use(self, id: AgentId) -> str:
-        """Set: the privilege paths the agent may use."""
+        """Hash: the privilege paths the agent may use -> the number of each (`privileges.Held.number`)."""
         return f"{self._prefix}_use:{id}"
 
     def board(self, id: MissionId) -> str:
@@ -132,3 +180,35 @@ class Keys:
     def once(self, key: str) -> str:
         """String: the stream id a keyed post from outside was given, remembered for an hour."""
         return f"{self._prefix}_once:{key}"
+
+
+# --- what there is, for whoever says who may do what with it -----------------------------------
+
+ANY: Final = "*"
+"""Stands for every id in a name below, as it does in the patterns of Redis."""
+
+_STREAMS: Final = (
+    names.MISSIONS, names.RESULTS, names.ORDERS, names.REQUESTS, names.JOURNAL, names.room(ANY),
+    names.down(AgentId(ANY)), names.up(AgentId(ANY)), names.inbox(AgentId(ANY)), names.host_channel(HostId(ANY)),
+)  # fmt: skip
+_NO_KEYS: Final = ("__init__", "prefix", "channel", "channel_of")  # members of `Keys`
+_BARE_CHANNELS: Final = (names.wake_channel(HostId(ANY)),)
+
+
+def channel_names() -> tuple[str, ...]:
+    """Every pub/sub channel without its namespace, `*` for an id."""
+    return (*_STREAMS, *_BARE_CHANNELS)
+
+
+def key_names() -> tuple[str, ...]:
+    """Every key without its namespace, `*` for an id: `_meta`, `agent:*`. Read off `Keys`, so that none is forgotten."""
+    keys = Keys("")
+    found = [*_STREAMS]
+    for name, member in vars(Keys).items():
+        if name in _NO_KEYS:
+            continue
+        if isinstance(member, property):
+            found.append(getattr(keys, name))
+        elif isinstance(member, FunctionType):
+            found.append(member(keys, *[ANY] * (member.__code__.co_argcount - 1)))
+    return tuple(name.removeprefix(":") for name in found)

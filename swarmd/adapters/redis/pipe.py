@@ -105,7 +105,9 @@ class Pipe:
                 batch = await self._round_trip(batch)
                 if batch:
                     batch = self._give_up_on_the_old(batch)
-                    await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+                    # What only lacked its script has it now, and goes at once.
+                    if self._is_away or tries:
+                        await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
                     tries += 1
             # Said when all of it was answered: where only writes are refused, reads are answered all along.
             if tries and self._is_away:

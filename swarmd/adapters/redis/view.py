@@ -8,29 +8,42 @@ from __future__ import annotations
 
 import json
 import select
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from swarmd.adapters.redis.connect import ErrorReply, Target, Wire, connect_sync, refused
 from swarmd.adapters.redis.keys import SCHEMA, Keys
+from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
+from swarmd.core.activity import Activity, Surroundings, activity_of, call_of, open_call, turns_under_way
+from swarmd.core.chain import Head
+from swarmd.core.lineage import EVERYTHING, Fence, Stop, StopKind
 from swarmd.core.messages import Message, from_fields, order_of
 from swarmd.core.names import (
+    BOARD_ROOM,
     FIRST,
+    JOURNAL,
     MISSIONS,
     SOB,
     AgentId,
     AgentState,
+    Authority,
     Channel,
     HostId,
     MissionId,
     StreamId,
 )
+from swarmd.core.privileges import Revocation
+
+if TYPE_CHECKING:
+    from swarmd.core.lineage import Agent
 
 BATCH: Final = 500  # commands in one pipeline: bounds what the server holds for us at once
 
 Record = dict[str, str]
-Amounts = dict[str, dict[str, int]]
+_EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 # --- asking -----------------------------------------------------------------------------------
@@ -38,16 +51,34 @@ Amounts = dict[str, dict[str, int]]
 
 def ask(wire: Wire, *commands: Sequence[str]) -> list[Any]:
     """The answers, as text, in the order of the commands; an error among them is raised."""
-    answers: list[Any] = []
-    for start in range(0, len(commands), BATCH):
-        batch = commands[start : start + BATCH]
-        for command in batch:
-            wire.send(*(_bytes(word) for word in command))
-        answers += [wire.read() for _ in batch]
+    answers = _answers(wire, commands)
     for answer in answers:
         if isinstance(answer, ErrorReply):
             raise refused(answer)
     return [_text(answer) for answer in answers]
+
+
+def ask_what_may_be(wire: Wire, *commands: Sequence[str]) -> tuple[list[Any], frozenset[int]]:
+    """As `ask`, and the places of what this user of the server may not ask; the answer there is `None`."""
+    answers = _answers(wire, commands)
+    unasked = frozenset(at for at, answer in enumerate(answers) if _is_forbidden(answer))
+    for at, answer in enumerate(answers):
+        if isinstance(answer, ErrorReply) and at not in unasked:
+            raise refused(answer)
+    return [None if at in unasked else _text(answer) for at, answer in enumerate(answers)], unasked
+
+
+def _is_forbidden(answer: Any) -> bool:
+    return isinstance(answer, ErrorReply) and answer.startswith("NOPERM")
+
+
+def _answers(wire: Wire, commands: Sequence[Sequence[str]]) -> list[Any]:
+    answers: list[Any] = []
+    for start in range(0, len(commands), BATCH):
+        batch = commands[start : start + BATCH]
+        wire.send_all([[_bytes(word) for word in command] for command in batch])
+        answers += [wire.read() for _ in batch]
+    return answers
 
 
 def _bytes(word: str) -> bytes:
@@ -69,7 +100,7 @@ def _text(reply: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a health check asks, in one pipeline."""
+    """What a health check asks, in one pipeline. `unasked` names what this user of the server may not read."""
 
     leader: str
     hosts: Mapping[str, Mapping[str, Any]]  # the living, with their facts
@@ -79,6 +110,7 @@ class Health:
     schema: str
     writes: bool  # the server's last write to its disk went well
     is_heard: bool  # somebody listens at the entrance `swarm:missions`
+    unasked: frozenset[str] = frozenset()  # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
 
     @property
     def schema_fits(self) -> bool:
@@ -91,9 +123,92 @@ class Inner:
 
     turn: str
     positions: Mapping[str, str]
-    privileges: tuple[str, ...]
     steps_begun: int
     steps_ended: int
+
+
+class Ledger(dict[str, dict[str, int]]):
+    """An account: `{kind: {cap, free, reserved, granted, spent, overdraft, assumed}}`, and its `marks`: `overdrawn`
+    (by what), `warned` (of which kind), `period` (the root's)."""
+
+    __slots__ = ("marks",)
+
+    def __init__(
+        self, kinds: Mapping[str, Mapping[str, int]] = _EMPTY, marks: Mapping[str, str] = _EMPTY
+    ) -> None:
+        super().__init__({kind: dict(columns) for kind, columns in kinds.items()})
+        self.marks = dict(marks)
+
+
+def ledger_of(flat: Mapping[str, str]) -> Ledger:
+    """`{"tokens.cap": "5", "warned": "tokens"}` as `{"tokens": {"cap": 5}}`, marked so."""
+    ledger = Ledger()
+    for name, value in flat.items():
+        kind, dot, column = name.partition(".")
+        if not dot:
+            ledger.marks[name] = value
+        elif value.lstrip("-").isdecimal():
+            ledger.setdefault(kind, {})[column] = int(value)
+    return ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is in force: ends under way, stops, revocations."""
+
+    fences: Mapping[str, Fence] = field(default_factory=dict)
+    stops: Mapping[str, Stop] = field(default_factory=dict)
+    revocations: Mapping[str, tuple[Revocation, ...]] = field(default_factory=dict)
+
+    def stops_on(self, agent: Record) -> list[Stop]:
+        """Those that hold the agent, on its path first; the board itself runs nowhere, and is held by none."""
+        id, tier = agent.get("id", ""), agent.get("tier", "")
+        if id == SOB:
+            return []
+        targets = (*agent.get("path", "").split("/"), f"={id}", f"tier:{tier}", EVERYTHING)
+        return [self.stops[target] for target in targets if target in self.stops]
+
+    def revocations_on(self, agent: Record) -> list[Revocation]:
+        """Those that reach the agent: on a segment of its path."""
+        path = agent.get("path", "").split("/")
+        return [mark for segment in path for mark in self.revocations.get(segment, ())]
+
+    def fence_on(self, agent: Record) -> Fence | None:
+        segments = (*agent.get("path", "").split("/"), f"={agent.get('id', '')}")
+        return next((self.fences[one] for one in segments if one in self.fences), None)
+
+    def seen(self, agent: Record) -> Record:
+        """The record with the state that the marks make of it: of a subtree the root's alone is written.
+
+        `stopped` has the targets of all stops that hold it, parted by spaces.
+        """
+        if agent.get("state") == AgentState.TERMINATED:
+            return agent
+        fence, stops = self.fence_on(agent), self.stops_on(agent)
+        state, why = agent.get("state", ""), agent.get("reason", "")
+        if fence is not None:
+            state, why = AgentState.DRAINING.value, why or fence.reason
+        elif stops:
+            is_draining = stops[0].kind is StopKind.DRAIN
+            state = (AgentState.DRAINING if is_draining else AgentState.FROZEN).value
+            why = _why(stops[0], agent.get("id", ""))
+        return agent | {"state": state, "reason": why, "stopped": _targets(stops)}
+
+    def of_mission(self, mission: Record) -> Record:
+        """A mission's state goes on saying where it stands; `stopped` that nothing moves there."""
+        found = (self.stops.get(target) for target in (mission.get("id", ""), EVERYTHING))
+        stops = [stop for stop in found if stop is not None and not mission.get("ended")]
+        return mission | {"stopped": _targets(stops)}
+
+
+def _why(stop: Stop, id: str) -> str:
+    """The kind, whose stop it is where it is another's, and the reason."""
+    whose = "" if stop.target in (id, f"={id}") else f" {stop.target}"
+    return f"{stop.kind.value}{whose}" + (f": {stop.reason}" if stop.reason else "")
+
+
+def _targets(stops: Sequence[Stop]) -> str:
+    return " ".join(stop.target for stop in stops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +217,16 @@ class Snapshot:
 
     agents: tuple[Record, ...] = ()
     missions: tuple[Record, ...] = ()
-    ledgers: Mapping[str, Amounts] = field(default_factory=dict)
+    ledgers: Mapping[str, Ledger] = field(default_factory=dict)
+
+
+def at_once(wire: Wire, *commands: Sequence[str]) -> list[Any]:
+    """As `ask`, all of them at one moment of the server's."""
+    *_, answers = ask(wire, ["MULTI"], *commands, ["EXEC"])
+    for answer in answers:
+        if isinstance(answer, ErrorReply):
+            raise refused(answer)
+    return list(answers)
 
 
 class View:
@@ -116,6 +240,12 @@ class View:
 
     def close(self) -> None:
         self._wire.close()
+
+    def ask(self, *commands: Sequence[str]) -> list[Any]:
+        return ask(self._wire, *commands)
+
+    def at_once(self, *commands: Sequence[str]) -> list[Any]:
+        return at_once(self._wire, *commands)
 
     # --- agents ---
 
@@ -132,42 +262,85 @@ class View:
         return [AgentId(one) for one in sorted(ids, key=lambda it: (it != SOB, it))]
 
     def agents(self, *, ended: bool = False) -> list[Record]:
-        """Records, sorted by the time they were created; `state` is what the fences make of it."""
-        ids = self.agent_ids(ended=ended)
-        *records, fences = ask(
-            self._wire, *(["HGETALL", self.keys.agent(one)] for one in ids), ["HKEYS", self.keys.fences]
-        )
-        read = (_hash(record) for record in records)
-        found = [_fenced(record, frozenset(fences)) for record in read if record.get("id")]
+        """Records, sorted by the time they were created, as `_read` completes them."""
+        found = self._read(self.agent_ids(ended=ended))
         return sorted(found, key=lambda agent: (agent.get("created", ""), agent.get("id", "")))
 
     def agent(self, id: AgentId) -> Record | None:
-        record, fences = ask(self._wire, ["HGETALL", self.keys.agent(id)], ["HKEYS", self.keys.fences])
-        return _fenced(_hash(record), frozenset(fences)) if record else None
+        return next(iter(self._read([id])), None)
+
+    def _read(self, ids: Sequence[AgentId]) -> list[Record]:
+        """The records that there are. `state` is what fences and stops make of it; and what each does now: `activity`, `call` and
+        `activity_seconds` where they are known (`core.activity`)."""
+        keys, count = self.keys, len(ids)
+        answers = ask(
+            self._wire,
+            *(["HGETALL", keys.agent(one)] for one in ids),
+            *(["HKEYS", keys.steps(one)] for one in ids),
+            *self._stopping(),
+            ["HGETALL", keys.troubles],
+        )
+        fences, stops, troubles = answers[2 * count :]
+        marks = _marks(fences, stops)
+        records, steps = [_hash(flat) for flat in answers[:count]], answers[count : 2 * count]
+        named = sorted({record["host"] for record in records if record.get("host")})
+        begun = [(at, step) for at, fields in enumerate(steps) if (step := open_call(fields)) is not None]
+        more = ask(
+            self._wire,
+            *(["EXISTS", keys.host(HostId(host))] for host in named),
+            *(["HGET", keys.steps(ids[at]), step] for at, step in begun),
+        )
+        alive = frozenset(host for host, lives in zip(named, more, strict=False) if lives)
+        calls = {at: text for (at, _), text in zip(begun, more[len(named) :], strict=True)}
+        around = Surroundings(alive, _hash(stops), _hash(troubles), time.time())
+        found = []
+        for at, record in enumerate(records):
+            if record.get("id"):
+                call = call_of(calls.get(at), record.get("lease", ""))
+                is_busy = bool(turns_under_way(steps[at]))
+                activity = activity_of(record, call, around, is_busy=is_busy)
+                found.append(marks.seen(record) | _shown(activity))
+        return found
+
+    def _stopping(self) -> list[list[str]]:
+        return [["HGETALL", self.keys.fences], ["HGETALL", self.keys.stops]]
+
+    def marks(self) -> Marks:
+        """All that is in force."""
+        fences, stops, revocations = ask(self._wire, *self._stopping(), ["HGETALL", self.keys.revocations])
+        return _marks(fences, stops, revocations)
+
+    def chain(self, id: AgentId) -> list[Agent]:
+        """The agents of an agent's path, the board (or the seat itself) first, ended ones too while their records
+        are kept. Empty where there is no such agent."""
+        # Here, for it brings pydantic.
+        from swarmd.adapters.redis.records import agent_of
+
+        path = ask(self._wire, ["HGET", self.keys.agent(id), "path"])[0] or ""
+        rows = ask(self._wire, *(["HGETALL", self.keys.agent(AgentId(one))] for one in path.split("/")))
+        found = [agent for row in rows if (agent := agent_of(_hash(row))) is not None]
+        return found if found and found[-1].id == id else []
+
+    def is_agent(self, id: AgentId) -> bool:
+        return bool(ask(self._wire, ["EXISTS", self.keys.agent(id)])[0])
 
     def children(self, id: AgentId) -> list[str]:
         return sorted(ask(self._wire, ["SMEMBERS", self.keys.children(id)])[0])
 
     def inner(self, id: AgentId) -> Inner:
-        state, use, steps = ask(
-            self._wire,
-            ["HGETALL", self.keys.state(id)],
-            ["SMEMBERS", self.keys.use(id)],
-            ["HKEYS", self.keys.steps(id)],
-        )
+        state, steps = ask(self._wire, ["HGETALL", self.keys.state(id)], ["HKEYS", self.keys.steps(id)])
         own = _hash(state)
         return Inner(
             turn=own.get("turn", ""),
             positions={name[2:]: own[name] for name in sorted(own) if name.startswith("p:")},
-            privileges=tuple(sorted(use)),
             steps_begun=sum(1 for name in steps if name.endswith(":b")),
             steps_ended=sum(1 for name in steps if name.endswith(":e")),
         )
 
     # --- accounts ---
 
-    def ledgers(self, accounts: Sequence[str]) -> dict[str, Amounts]:
-        """Accounts by id, each `{kind: {cap, free, reserved, granted, spent, overdraft}}`."""
+    def ledgers(self, accounts: Sequence[str]) -> dict[str, Ledger]:
+        """Those accounts that there are, by id."""
         rows = ask(self._wire, *(["HGETALL", self.keys.ledger(account)] for account in accounts))
         return {account: ledger_of(_hash(row)) for account, row in zip(accounts, rows, strict=True) if row}
 
@@ -189,13 +362,33 @@ class View:
 
     def missions(self) -> list[Record]:
         """All that are remembered, oldest first."""
-        rows = ask(self._wire, *(["HGETALL", self.keys.mission(one)] for one in self.mission_ids()))
-        found = [record for record in (_hash(row) for row in rows) if record.get("id")]
+        *rows, fences, stops = ask(
+            self._wire,
+            *(["HGETALL", self.keys.mission(one)] for one in self.mission_ids()),
+            *self._stopping(),
+        )
+        marks = _marks(fences, stops)
+        found = [marks.of_mission(record) for record in (_hash(row) for row in rows) if record.get("id")]
         return sorted(found, key=lambda mission: (mission.get("created", ""), mission["id"]))
 
     def mission(self, id: MissionId) -> Record | None:
+        """The record as it is written: who only hands missions in may read no more than that."""
         row = ask(self._wire, ["HGETALL", self.keys.mission(id)])[0]
         return _hash(row) if row else None
+
+    # --- leave ---
+
+    def approvals(self) -> dict[str, Mapping[str, Any]]:
+        """What waits for leave: the facts of each by its id, the oldest first."""
+        return self._objects(self.keys.approvals)
+
+    def overrides(self) -> dict[str, Mapping[str, Any]]:
+        """The overrides that stand, as `approvals`."""
+        return self._objects(self.keys.overrides)
+
+    def _objects(self, key: str) -> dict[str, Mapping[str, Any]]:
+        found = {id: _facts(text) for id, text in _hash(ask(self._wire, ["HGETALL", key])[0]).items()}
+        return dict(sorted(found.items(), key=lambda item: (float(item[1].get("at") or 0), item[0])))
 
     # --- channels ---
 
@@ -204,6 +397,11 @@ class View:
         start = "-" if after == FIRST else f"({after}"
         rows = ask(self._wire, ["XRANGE", self.keys.channel(channel), start, "+", "COUNT", str(count)])[0]
         return [(StreamId(at), _hash(flat)) for at, flat in rows]
+
+    def entry(self, channel: Channel, id: StreamId) -> Record | None:
+        """One, by its id."""
+        rows = ask(self._wire, ["XRANGE", self.keys.channel(channel), id, id])[0]
+        return _hash(rows[0][1]) if rows else None
 
     def last_entries(self, channel: Channel, count: int) -> list[tuple[StreamId, Record]]:
         """The newest, oldest of them first."""
@@ -231,39 +429,76 @@ class View:
         """The channels that something was posted in."""
         return sorted(ask(self._wire, ["ZRANGE", self.keys.heads, "0", "-1"])[0])
 
+    def rooms(self) -> set[str]:
+        """Rooms that something was posted in, or that a living agent is a member of."""
+        ids = self.agent_ids(ended=False)
+        fields = ask(self._wire, *(["HKEYS", self.keys.state(one)] for one in ids))
+        followed = {name[2:] for names in fields for name in names if name.startswith("p:room:")}
+        return followed | {name for name in self.channels() if name.startswith("room:")} | {BOARD_ROOM}
+
     def is_heard(self, channel: Channel) -> bool:
         """Whether a living agent keeps a position in the channel: a room without a post exists by that."""
         ids = self.agent_ids(ended=False)
         found = ask(self._wire, *(["HEXISTS", self.keys.state(one), f"p:{channel}"] for one in ids))
         return any(found)
 
+    # --- the journal ---
+
+    def swarm_id(self) -> str:
+        """The swarm's own id, empty where none has run here yet."""
+        return ask(self._wire, ["HGET", self.keys.meta, "swarm"])[0] or ""
+
+    def journal_head(self) -> Head:
+        """Where the store says that its journal ends."""
+        record = _hash(ask(self._wire, ["HGETALL", self.keys.head])[0])
+        return Head(int(record["n"]), record["hash"], record["after"]) if record else Head()
+
+    def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, list[str]]]:
+        """Every entry after that one, as flat as it is stored; a page is asked for when it is needed."""
+        while True:
+            start = "-" if after == FIRST else f"({after}"
+            rows = ask(self._wire, ["XRANGE", self.keys.channel(JOURNAL), start, "+", "COUNT", str(BATCH)])[0]
+            for at, flat in rows:
+                yield StreamId(at), flat
+            if len(rows) < BATCH:
+                return
+            after = StreamId(rows[-1][0])
+
     # --- the whole ---
 
     def health(self) -> Health:
         keys = self.keys
-        leader, hosts, missions, agents, schema, heard, persistence = ask(
-            self._wire,
-            ["GET", keys.leader],
-            ["SMEMBERS", keys.hosts],
-            ["SCARD", keys.missions],
-            ["SCARD", keys.agents],
-            ["HGET", keys.meta, "schema"],
-            ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
-            ["INFO", "persistence"],
-        )
-        names = sorted(hosts)
-        facts = ask(self._wire, *(["GET", keys.host(HostId(name))] for name in names))
+        questions = {
+            "leader": ["GET", keys.leader],
+            "hosts": ["SMEMBERS", keys.hosts],
+            "missions": ["SCARD", keys.missions],
+            "agents": ["SCARD", keys.agents],
+            "schema": ["HGET", keys.meta, "schema"],
+            "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
+            "disk": ["INFO", "persistence"],
+        }
+        # Each part asks for itself, as its own user: what a worker may not read is no fault of the worker's.
+        told, unasked = ask_what_may_be(self._wire, *questions.values())
+        said = dict(zip(questions, told, strict=True))
+        names = sorted(said["hosts"] or ())
+        facts, _ = ask_what_may_be(self._wire, *(["GET", keys.host(HostId(name))] for name in names))
         living = {name: _facts(text) for name, text in zip(names, facts, strict=True) if text is not None}
         return Health(
-            leader=leader or "",
+            leader=said["leader"] or "",
             hosts=living,
             hosts_lost=tuple(name for name in names if name not in living),
-            missions_open=missions,
-            agents_living=agents,
-            schema=schema or "",
-            writes="aof_last_write_status:err" not in persistence,
-            is_heard=int(heard[1]) > 0,
+            missions_open=said["missions"] or 0,
+            agents_living=said["agents"] or 0,
+            schema=said["schema"] or "",
+            writes="aof_last_write_status:err" not in (said["disk"] or ""),
+            is_heard=said["entrance"] is not None and int(said["entrance"][1]) > 0,
+            unasked=frozenset(name for at, name in enumerate(questions) if at in unasked),
         )
+
+    def leads(self) -> bool | None:
+        """Whether a supervisor leads; `None` where this user may not know."""
+        (leader,), unasked = ask_what_may_be(self._wire, ["GET", self.keys.leader])
+        return None if unasked else bool(leader)
 
 
 class Bell:
@@ -304,16 +539,6 @@ def bell_of(target: Target, namespace: str, *channels: Channel) -> Bell:
     return Bell(connect_sync(target), Keys(namespace), channels)
 
 
-def ledger_of(flat: Mapping[str, str]) -> Amounts:
-    """`{"tokens.cap": "5"}` as `{"tokens": {"cap": 5}}`."""
-    nested: Amounts = {}
-    for name, value in flat.items():
-        kind, dot, column = name.partition(".")
-        if dot and value.lstrip("-").isdecimal():
-            nested.setdefault(kind, {})[column] = int(value)
-    return nested
-
-
 def is_stream_id(text: str) -> bool:
     try:
         order_of(StreamId(text))
@@ -334,11 +559,48 @@ def _facts(text: str) -> Mapping[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _fenced(agent: Record, fences: frozenset[str]) -> Record:
-    """Descendants of a fenced agent are ending although their records, reaped in steps, don't say so yet."""
-    if agent.get("state") == AgentState.TERMINATED or fences.isdisjoint(agent.get("path", "").split("/")):
-        return agent
-    return agent | {"state": AgentState.DRAINING.value}
+def _marks(fences: Sequence[str], stops: Sequence[str], revocations: Sequence[str] = ()) -> Marks:
+    return Marks(
+        {segment: _fence(segment, text) for segment, text in _hash(fences).items()},
+        {target: _stop(target, text) for target, text in _hash(stops).items()},
+        {segment: _revocations(segment, text) for segment, text in _hash(revocations).items()},
+    )
+
+
+# A mark of another version holds all the same: that it is there counts, why it is there is told where it can be read.
+
+
+def _fence(segment: str, text: str) -> Fence:
+    try:
+        return fence_of(segment, text)
+    except (KeyError, ValueError, TypeError):
+        return Fence(segment, "", "", 0.0)
+
+
+def _stop(target: str, text: str) -> Stop:
+    try:
+        return stop_of(target, text)
+    except (KeyError, ValueError, TypeError):
+        kind = text.partition(" ")[0]
+        known = StopKind(kind) if kind in tuple(StopKind) else StopKind.FREEZE
+        return Stop(target, known, Authority.LINEAGE, "", "", 0.0)
+
+
+def _revocations(segment: str, text: str) -> tuple[Revocation, ...]:
+    try:
+        return revocations_of(segment, text)
+    except (ValueError, TypeError):
+        return ()
+
+
+def _shown(activity: Activity) -> Record:
+    # The hash itself has no such fields: what somebody else wrote there under these names is not shown.
+    shown = {"activity": str(activity.word), "call": "", "activity_seconds": ""}
+    if activity.call:
+        shown["call"] = activity.call
+    if activity.seconds is not None:
+        shown["activity_seconds"] = f"{activity.seconds:.1f}"
+    return shown
 
 
 def _belongs(agent: Record, mission: str) -> bool:

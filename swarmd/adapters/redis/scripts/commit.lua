@@ -1,60 +1,95 @@
 -- include: _hold
+-- include: _may
 -- include: _post
 -- The end of a turn, in one step: positions, state and outputs, under the turn's number.
--- KEYS[1] agent  KEYS[2] fences  KEYS[3] host  KEYS[4] state  KEYS[5] steps  KEYS[6] heads  KEYS[7] posts  KEYS[8] facts
--- KEYS[9…] one stream for each output
+-- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] state
+-- KEYS[8] steps  KEYS[9] heads  KEYS[10] posts  KEYS[11] facts  KEYS[12…] one stream for each output
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn  ARGV[5] agent id  ARGV[6] at
--- ARGV[7] hops of the turn  ARGV[8] hops allowed  ARGV[9] number of segments  ARGV[10] number of state pairs
--- then the segments, the state's field/value pairs, and for each output: channel, ring body, number of fields, fields
+-- ARGV[7] hops of the turn  ARGV[8] hops allowed, then with its length before it each: the segments; further targets of
+-- stops; the state's field, value, …; then the number of facts and each with its length before it: field, value, … (what
+-- the bus did not carry of this turn); and for each output: channel, ring body, number of privileges any one of which
+-- suffices (none: not asked), those, number of fields, fields
 -- Returns {'done'} | {'again'} (this turn was committed before) | {'looped'} (committed, its outputs cut) |
--- {'refused', rule, detail}.
-local state = tonumber(redis.call('HGET', KEYS[4], 'turn') or '0')
+-- {'refused', rule, detail} | {'output', index, rule, detail}: nothing was committed, for this output may not be.
+local state = tonumber(redis.call('HGET', KEYS[7], 'turn') or '0')
 local turn = tonumber(ARGV[4])
 if state == turn then return {'again'} end
 
-local at = 11
-local segments = {}
-for _ = 1, tonumber(ARGV[9]) do segments[#segments + 1] = ARGV[at]; at = at + 1 end
-local rule, detail = refusal(KEYS[1], KEYS[3], KEYS[2], segments, ARGV[1], ARGV[2], ARGV[3])
+local at = 9
+local function list()
+  local found, n = {}, tonumber(ARGV[at])
+  for i = 1, n do found[i] = ARGV[at + i] end
+  at = at + n + 1
+  return found
+end
+local segments, targets, fields = list(), list(), list()
+local facts, n = {}, tonumber(ARGV[at])
+at = at + 1
+for i = 1, n do facts[i] = list() end
+local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2], ARGV[3])
+-- A drain waits for exactly this.
+if stop == 'drain' then rule = nil end
 if not rule and state ~= turn - 1 then rule, detail = 'lease.lost', 'turn ' .. turn .. ' after ' .. state end
 if rule then
-  redis.call('XADD', KEYS[8], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', rule,
+  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', rule,
     'detail', detail, 'at', ARGV[6])
   return {'refused', rule, detail}
 end
 
-local pairs_ = {'turn', turn}
-for _ = 1, 2 * tonumber(ARGV[10]) do pairs_[#pairs_ + 1] = ARGV[at]; at = at + 1 end
-redis.call('HSET', KEYS[4], unpack(pairs_))
+local outputs = {}
+for k = 12, #KEYS do
+  local channel, body = ARGV[at], ARGV[at + 1]
+  at = at + 2
+  local wanted = list()
+  local last = at + tonumber(ARGV[at])
+  outputs[#outputs + 1] = {stream = KEYS[k], channel = channel, body = body, first = at + 1, last = last}
+  at = last + 1
+  if #wanted > 0 then
+    local no, why = not_held(KEYS[6], KEYS[4], segments, wanted), wanted[1]
+    if not no then
+      -- Its room, this mission's or every one of that name, may be stopped, and so may the privilege.
+      local stopped = {channel, 'room:' .. (string.match(wanted[1], '^room/([^/]+)/') or '')}
+      for i = 1, #wanted do stopped[#stopped + 1] = 'use:' .. wanted[i] end
+      local kind, target = stop_of(KEYS[3], stopped)
+      if kind then no, why = STOP_RULES[kind], target end
+    end
+    if no then
+      redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', no,
+        'detail', why, 'at', ARGV[6])
+      return {'output', #outputs - 1, no, why}
+    end
+  end
+end
+
+redis.call('HSET', KEYS[7], 'turn', turn, unpack(fields))
+for i = 1, #facts do redis.call('XADD', KEYS[11], '*', unpack(facts[i])) end
 
 -- The step journal goes, but for calls that a former holder began and this turn never came to: what they reserved
 -- is settled by their late `end`, or when the account is closed.
-local fields, is_there, gone = redis.call('HKEYS', KEYS[5]), {}, {}
-for _, step in ipairs(fields) do is_there[step] = true end
-for _, step in ipairs(fields) do
+local steps, is_there, gone = redis.call('HKEYS', KEYS[8]), {}, {}
+for _, step in ipairs(steps) do is_there[step] = true end
+for _, step in ipairs(steps) do
   local call = string.match(step, '^(.*):b$')
   if not call or is_there[call .. ':e'] then gone[#gone + 1] = step end
 end
-if #gone > 0 then redis.call('HDEL', KEYS[5], unpack(gone)) end
+if #gone > 0 then redis.call('HDEL', KEYS[8], unpack(gone)) end
 
 -- Loops are cut here, outside any model: the turn is committed, what it would have caused is not.
-if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #KEYS > 8 then
-  redis.call('XADD', KEYS[8], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', 'bus.hops',
-    'detail', (#KEYS - 8) .. ' outputs at hop ' .. ARGV[7], 'at', ARGV[6])
+if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then
+  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', 'bus.hops',
+    'detail', #outputs .. ' outputs at hop ' .. ARGV[7], 'at', ARGV[6])
   return {'looped'}
 end
 -- Each channel is marked once, however many of the outputs go there, and with a number of its own: readers ask
 -- for what is beyond a number, a page at a time.
 local marks, is_marked = {}, {}
-for k = 9, #KEYS do
-  local last = at + 2 + tonumber(ARGV[at + 2])
-  append(KEYS[k], ARGV[at + 1], ARGV, at + 3, last)
-  if not is_marked[KEYS[k]] then
-    is_marked[KEYS[k]] = true
-    marks[#marks + 1] = redis.call('INCR', KEYS[7])
-    marks[#marks + 1] = ARGV[at]
+for _, o in ipairs(outputs) do
+  append(o.stream, o.body, ARGV, o.first, o.last)
+  if not is_marked[o.stream] then
+    is_marked[o.stream] = true
+    marks[#marks + 1] = redis.call('INCR', KEYS[10])
+    marks[#marks + 1] = o.channel
   end
-  at = last + 1
 end
-if #marks > 0 then redis.call('ZADD', KEYS[6], unpack(marks)) end
+if #marks > 0 then redis.call('ZADD', KEYS[9], unpack(marks)) end
 return {'done'}

@@ -1,8 +1,10 @@
+-- include: _facts
 -- After each call: the result into the step journal, the reservation settled. Happens also when the agent was
 -- fenced or moved meanwhile: what was paid is always in the account.
 -- KEYS[1] ledger  KEYS[2] steps  KEYS[3] facts
--- ARGV[1] turn:step  ARGV[2] lease  ARGV[3] result (JSON)  ARGV[4] tokens used  ARGV[5] '1' where that is assumed
--- ARGV[6] agent id  ARGV[7] account id  ARGV[8] at
+-- ARGV[1] turn:step  ARGV[2] lease  ARGV[3] result (JSON)  ARGV[4] '1' where what was used is assumed
+-- ARGV[5] agent id  ARGV[6] account id  ARGV[7] at  ARGV[8] percent of its own budget at which an account is warned of
+-- ARGV[9…] what was used: kind, amount, … of the kinds that were reserved
 -- Returns {'settled'} | {'again'} (ended before) | {'former'} (a successor or the reaper settled it).
 local before = redis.call('HMGET', KEYS[2], ARGV[1] .. ':b', ARGV[1] .. ':e')
 if not before[1] then return {'former'} end
@@ -10,15 +12,46 @@ local open = cjson.decode(before[1])
 if tostring(open.lease) ~= ARGV[2] then return {'former'} end
 if before[2] then return {'again'} end
 
-local used, reserve = tonumber(ARGV[4]), open.tokens
-local beyond = math.max(0, used - reserve)
-redis.call('HINCRBY', KEYS[1], 'tokens.reserved', 0 - reserve)
-redis.call('HINCRBY', KEYS[1], 'tokens.spent', used)
-redis.call('HINCRBY', KEYS[1], 'tokens.free', reserve - (used - beyond))
-if beyond > 0 then redis.call('HINCRBY', KEYS[1], 'tokens.overdraft', beyond) end
-redis.call('HINCRBY', KEYS[1], 'calls.reserved', 0 - open.calls)
-redis.call('HINCRBY', KEYS[1], 'calls.spent', open.calls)
+local kinds, used, over, told = {}, {}, {}, {}
+for i = 9, #ARGV, 2 do
+  local kind, amount = ARGV[i], tonumber(ARGV[i + 1])
+  local reserve = open.amounts[kind] or 0
+  local beyond = math.max(0, amount - reserve)
+  kinds[#kinds + 1], used[kind], over[kind] = kind, amount, beyond
+  if reserve > 0 then redis.call('HINCRBY', KEYS[1], kind .. '.reserved', 0 - reserve) end
+  if amount > 0 then redis.call('HINCRBY', KEYS[1], kind .. '.spent', amount) end
+  if reserve > amount then redis.call('HINCRBY', KEYS[1], kind .. '.free', reserve - amount) end
+  if ARGV[4] == '1' and amount > 0 then redis.call('HINCRBY', KEYS[1], kind .. '.assumed', amount) end
+  if beyond > 0 then
+    redis.call('HINCRBY', KEYS[1], kind .. '.overdraft', beyond)
+    told[#told + 1] = kind .. ': ' .. string.format('%.0f', beyond) .. ' beyond the reserve'
+  end
+end
+local unpriced = count_unpriced(KEYS[1], open.amounts, (used.tokens or 0) - (open.amounts.tokens or 0))
 redis.call('HSET', KEYS[2], ARGV[1] .. ':e', ARGV[3])
-redis.call('XADD', KEYS[3], '*', 'fact', 'settle', 'agent', ARGV[6], 'account', ARGV[7], 'step', ARGV[1],
-  'tokens', used, 'calls', open.calls, 'assumed', ARGV[5], 'overdraft', beyond, 'at', ARGV[8])
+tell_settled(KEYS[3], ARGV[5], ARGV[6], ARGV[1], ARGV[7], kinds, used, open.amounts, over, ARGV[4] == '1',
+  unpriced)
+-- Nothing more begins on the account until its superior, or an operator, has taken note of it.
+if #told > 0 then redis.call('HSET', KEYS[1], 'overdrawn', table.concat(told, ', ')) end
+
+-- Warned of once: what the account may spend itself (its cap but what it handed on) is used up to so many percent.
+local fields = {'warned'}
+for i = 1, #kinds do
+  fields[#fields + 1] = kinds[i] .. '.cap'
+  fields[#fields + 1] = kinds[i] .. '.granted'
+  fields[#fields + 1] = kinds[i] .. '.free'
+end
+local now = redis.call('HMGET', KEYS[1], unpack(fields))
+if not now[1] then
+  for i = 1, #kinds do
+    local own = tonumber(now[3 * i - 1] or 0) - tonumber(now[3 * i] or 0)
+    local left = tonumber(now[3 * i + 1] or 0)
+    if own > 0 and (own - left) * 100 >= own * tonumber(ARGV[8]) then
+      redis.call('HSET', KEYS[1], 'warned', kinds[i])
+      redis.call('XADD', KEYS[3], '*', 'fact', 'warn', 'agent', ARGV[5], 'account', ARGV[6], 'step', ARGV[1], 'kind',
+        kinds[i], 'own', string.format('%.0f', own), 'left', string.format('%.0f', left), 'at', ARGV[7])
+      break
+    end
+  end
+end
 return {'settled'}

@@ -1,0 +1,55 @@
+"""Marks as Redis holds them: fences, stops and revocations, each a field of one hash.
+
+Apart from the records, because faces that start fast read marks too, and records bring pydantic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from swarmd.core.lineage import Fence, Stop, StopKind
+from swarmd.core.names import Authority
+from swarmd.core.privileges import Revocation
+
+
+def fence_text(fence: Fence) -> str:
+    facts = asdict(fence)
+    del facts["segment"]
+    return json.dumps(facts)
+
+
+def fence_of(segment: str, text: str) -> Fence:
+    why = json.loads(text)
+    return Fence(
+        segment, why["reason"], why["by"], float(why["at"]), why["order"], confirmed=why.get("confirmed", 0),
+        unconfirmed=why.get("unconfirmed", 0), unreachable=why.get("unreachable", 0),
+        hops=why.get("hops", 0), is_settled=why.get("is_settled", False),
+        taint=tuple(why.get("taint", ())),
+    )  # fmt: skip
+
+
+def stop_text(stop: Stop) -> str:
+    """The kind comes first: the scripts read no further."""
+    facts = asdict(stop)
+    del facts["target"], facts["kind"]
+    return f"{stop.kind.value} {json.dumps(facts)}"
+
+
+def stop_of(target: str, text: str) -> Stop:
+    kind, _, why = text.partition(" ")
+    facts = json.loads(why)
+    authority = Authority(facts.pop("authority"))
+    return Stop(target=target, kind=StopKind(kind), authority=authority, **facts)
+
+
+def revocations_text(marks: Sequence[Revocation]) -> str:
+    return json.dumps([[m.path, m.number, m.right, m.by, m.at, m.reason, m.authority] for m in marks])
+
+
+def revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
+    return tuple(
+        Revocation(segment, path, right, number, by, at, reason, authority)
+        for path, number, right, by, at, reason, authority in json.loads(text)
+    )

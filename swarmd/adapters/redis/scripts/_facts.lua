@@ -1,0 +1,36 @@
+-- Included by the scripts that move amounts: what they did, told in the same step to the stream of facts, which the
+-- supervisor folds into the journal. Folded in the stream's order, facts give every account exactly (core/replay.py).
+--   facts    the stream       fact  reserve | settle | refuse | warn | open | adopt | close | reap | fund | period
+--   agent    who, or ''       account, step, at  may be '' (the stream's id has the time)
+--   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n} |
+--            open {parent, caps: {KIND: n}, own_slot} | fund {parent, caps: {KIND: n}} |
+--            adopt {former, parent} | reap [[account, parent], …], each closed in this order |
+--            close {parent, cap, free, granted, spent, overdraft: {KIND: n}} | period {spent, overdraft: {KIND: n}}
+-- Kinds of which nothing moved are left out. `amounts_of` is exact up to 2^53, where cjson would round at 10^14.
+local function amounts_of(kinds, of)
+  local parts = {}
+  for _, kind in ipairs(kinds) do
+    local n = tonumber(of[kind] or 0)
+    if n ~= 0 then parts[#parts + 1] = '"' .. kind .. '":' .. string.format('%.0f', n) end
+  end
+  return '{' .. table.concat(parts, ',') .. '}'
+end
+
+-- Tokens for which no cost is reserved are used at a price that nobody knows: counted, for a sum of money that leaves
+-- them out has to say so. From the reserve on, so that a call that never ends needs no other step. Returns the count.
+local function count_unpriced(ledger, reserved, tokens)
+  if tokens == 0 or reserved.cost then return 0 end
+  redis.call('HINCRBY', ledger, 'tokens.unpriced', tokens)
+  return tokens
+end
+
+local function tell(facts, fact, agent, account, step, at, amounts)
+  redis.call('XADD', facts, '*', 'fact', fact, 'agent', agent, 'account', account, 'step', step, 'at', at,
+    'amounts', amounts)
+end
+
+local function tell_settled(facts, agent, account, step, at, kinds, used, reserved, overdraft, assumed, unpriced)
+  tell(facts, 'settle', agent, account, step, at, '{"used":' .. amounts_of(kinds, used) .. ',"reserved":'
+    .. amounts_of(kinds, reserved) .. ',"overdraft":' .. amounts_of(kinds, overdraft) .. ',"assumed":'
+    .. (assumed and 'true' or 'false') .. ',"unpriced":' .. string.format('%.0f', unpriced or 0) .. '}')
+end

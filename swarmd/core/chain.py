@@ -1,0 +1,148 @@
+"""The journal's chain: what each entry is hashed over, and the digest of the state that it left behind.
+
+An entry's hash covers every field of it, byte for byte as it is stored, with the hash of the entry before.
+Invariant: `hash` is the last field of an entry's data, so that the text it was computed over is what is
+stored without it, and nobody has to write JSON anew to check it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+# Before the first entry there is nothing: its `prev`, and the digest of a state without a record.
+GENESIS: Final = "0" * 64
+# What the chain adds to an entry's data; no event may use these names for facts of its own.
+CHAINED: Final = frozenset({"n", "prev", "before", "after", "effects", "hash"})
+
+_HASH_MARK: Final = ',"hash":"'
+_MODULUS: Final = 1 << 256
+
+# Made once: `json.dumps` with settings of its own makes an encoder for each call.
+_SORTED: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+Record = Mapping[str, Any]
+# A record's key, and its fields that are new (`None`: no more), or `None` where the record is gone.
+Effect = tuple[str, Record | None]
+
+
+def canonical(value: Any) -> str:
+    """The one way to write a JSON value for hashing."""
+    return _SORTED.encode(value)
+
+
+def sha256(text: str) -> str:
+    return _sha256(text).hexdigest()
+
+
+def _sha256(text: str) -> hashlib._Hash:
+    # What UTF-8 cannot say (half a surrogate pair, which a model's JSON can) is stored as a question mark.
+    return hashlib.sha256(text.encode("utf-8", "replace"))
+
+
+# --- entries ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry: its number, from 1, its hash, and the digest of the state it left."""
+
+    n: int = 0
+    hash: str = GENESIS
+    after: str = GENESIS
+
+
+def hash_of(flat: Sequence[str]) -> str:
+    """Of a stream entry's flat fields, whose data has no hash yet."""
+    return sha256(_PLAIN.encode(flat))
+
+
+def unsealed(flat: Sequence[str]) -> tuple[list[str], str] | None:
+    """Flat fields as they were hashed, and the hash they claim; `None` for what is no chained entry."""
+    fields = list(flat)
+    if len(fields) % 2 or "data" not in fields[::2]:
+        return None
+    place = 2 * fields[::2].index("data") + 1
+    text = fields[place]
+    start = len(text) - len(_HASH_MARK) - 66
+    if start < 1 or text[start : start + len(_HASH_MARK)] != _HASH_MARK or not text.endswith('"}'):
+        return None
+    fields[place] = text[:start] + "}"
+    return fields, text[start + len(_HASH_MARK) : -2]
+
+
+# --- state ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Records:
+    """All that the law looks at, as JSON by key, with a digest that costs what changed, not what is.
+
+    The digest is the sum of the records' hashes modulo 2^256: one changed record is one subtraction and one
+    addition. It is no signature (records chosen by the million could be made to collide): it shows whether
+    memory, store and journal still speak of the same state.
+    """
+
+    values: dict[str, Record] = field(default_factory=dict)
+    _terms: dict[str, int] = field(default_factory=dict)
+    _sum: int = 0
+
+    @classmethod
+    def of(cls, records: Iterable[tuple[str, Record]]) -> Records:
+        made = cls()
+        for key, value in records:
+            made.put(key, value)
+        return made
+
+    @property
+    def digest(self) -> str:
+        return f"{self._sum:064x}"
+
+    def put(self, key: str, value: Record | None) -> Effect | None:
+        """Set or drop a record; what changed by it, `None` where nothing did. Empty fields are left out."""
+        old = self.values.get(key)
+        new = None if value is None else {name: part for name, part in value.items() if part}
+        if old == new:
+            return None
+        self._set(key, new)
+        if old is None or new is None:
+            return key, new
+        changed = {name: part for name, part in new.items() if old.get(name) != part}
+        return key, changed | {name: None for name in old if name not in new}
+
+    def apply(self, effect: Effect) -> None:
+        """What `put` returned, done to another copy."""
+        key, changed = effect
+        if changed is None:
+            self._set(key, None)
+        else:
+            merged = {**self.values.get(key, {}), **changed}
+            self._set(key, {name: part for name, part in merged.items() if part is not None})
+
+    def clear(self) -> None:
+        self.values.clear()
+        self._terms.clear()
+        self._sum = 0
+
+    def _set(self, key: str, value: Record | None) -> None:
+        term = 0
+        if value is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = value
+            term = int.from_bytes(_sha256(canonical([key, value])).digest())
+        self._sum = (self._sum - self._terms.pop(key, 0) + term) % _MODULUS
+        if term:
+            self._terms[key] = term
+
+
+@dataclass(slots=True)
+class Chain:
+    """The supervisor's end of the chain: its last entry, and the state as that left it."""
+
+    head: Head = field(default_factory=Head)
+    records: Records = field(default_factory=Records)

@@ -1,0 +1,439 @@
+"""The journal read back: the state at each entry, made from the entries alone. Pure.
+
+`State.follow` checks the chain (number, hash of the one before, digests of the state) and folds effects and
+facts; what is lawful is judged by `core/audit.py`, which is shown each change before it is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from swarmd.core.chain import GENESIS, Effect, Head, Record, Records, hash_of, unsealed
+from swarmd.core.journal import ANEW
+from swarmd.core.messages import order_of
+from swarmd.core.names import FIRST, StreamId
+
+AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
+# Parts of what is spent, told beside it: what nobody counted, and tokens whose price nobody knew.
+ASSUMED, UNPRICED = "assumed", "unpriced"
+MEMOS: Final = (ASSUMED, UNPRICED)
+
+
+class Fault(Exception):  # noqa: N818 - a finding, raised only within the replay
+    """What is wrong with an entry, in one sentence."""
+
+
+# --- the ledger -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Account:
+    """One account as the facts make it: each amount by kind. `parent` is empty for the root's."""
+
+    parent: str
+    amounts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, kind: str, amount: str, by: int) -> None:
+        row = self.amounts.setdefault(kind, dict.fromkeys((*AMOUNTS, *MEMOS), 0))
+        row[amount] += by
+
+    def get(self, kind: str, amount: str) -> int:
+        return self.amounts.get(kind, {}).get(amount, 0)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The open accounts, by id. Every kind and every amount that a fact names; none is known beforehand."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    children: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def fold(self, fact: Mapping[str, Any]) -> tuple[str, ...]:
+        """One fact; the accounts that it touched. Raises `Fault` for one that cannot be."""
+        try:
+            id, amounts = fact.get("account", ""), fact.get("amounts", {})
+            match fact["fact"]:
+                case "refuse" | "warn":
+                    return ()
+                case "open":
+                    return self._open(id, amounts)
+                case "fund":
+                    return self._fund(id, amounts)
+                case "adopt":
+                    return self._adopt(id, amounts["former"], amounts["parent"])
+                case "close":
+                    return self._close(id, amounts)
+                case "reap":
+                    return self._reap(amounts)
+                case "period":
+                    return self._turn(id, amounts)
+                case "reserve":
+                    return self._reserve(id, amounts)
+                case "settle":
+                    return self._settle(id, amounts)
+                case other:
+                    raise Fault(f"the ledger knows no fact {other!r}")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise Fault(f"the fact {fact.get('id')} cannot be read: {error!r}") from error
+
+    def _open(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
+        if id in self.accounts:
+            raise Fault(f"the account {id} is opened while it is open")
+        parent: str = amounts["parent"]
+        self.accounts[id] = Account(parent)
+        if parent:
+            self.children.setdefault(parent, {})[id] = None
+        touched = self._fund(id, amounts)
+        if amounts["own_slot"]:
+            # The agent that lives on the account holds one of its places.
+            self._known(id).add("agents", "free", -1)
+            self._known(id).add("agents", "reserved", 1)
+        return touched
+
+    def _fund(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
+        """More for an account, of its parent's free; the root's is nobody's."""
+        account, parent = self._known(id), amounts["parent"]
+        if account.parent != parent:
+            raise Fault(f"the account {id} of {account.parent!r} is given of {parent!r}")
+        for kind, n in amounts["caps"].items():
+            account.add(kind, "cap", n)
+            account.add(kind, "free", n)
+            if parent:
+                self._known(parent).add(kind, "free", -n)
+                self._known(parent).add(kind, "granted", n)
+        return (id, parent) if parent else (id,)
+
+    def _adopt(self, id: str, former: str, parent: str) -> tuple[str, ...]:
+        """Out of the account that it was carved from, into the one above that."""
+        account, before = self._known(id), self._known(former)
+        if account.parent != former or before.parent != parent:
+            raise Fault(f"the account {id} of {account.parent!r} goes from {former!r} to {parent!r}")
+        for kind, row in account.amounts.items():
+            before.add(kind, "cap", -row["cap"])
+            before.add(kind, "granted", -row["cap"])
+        account.parent = parent
+        self.children[former].pop(id)
+        self.children.setdefault(parent, {})[id] = None
+        return id, former, parent
+
+    def _close(self, id: str, moved: Mapping[str, Any]) -> tuple[str, ...]:
+        for kind, row in self._known(id).amounts.items():
+            # An agent's own slot is given back when it ends.
+            was = row | {"free": row["free"] + row["reserved"]} if kind == "agents" else row
+            for amount in ("cap", "free", "granted", "spent", "overdraft"):
+                told = moved[amount].get(kind, 0)
+                if told != was[amount]:
+                    raise Fault(f"closing {id} moved {amount} {told} of {kind}, it had {was[amount]}")
+        return self._shut(id, moved["parent"])
+
+    def _reap(self, pairs: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """Several, each closed in this order: who is reaped deepest first is nobody's creator any more."""
+        touched = [self._shut(id, parent) for id, parent in pairs]
+        return tuple(dict.fromkeys(one for some in touched for one in some))
+
+    def _shut(self, id: str, above: str) -> tuple[str, ...]:
+        """Into its parent. Nothing is granted of it any more: its children ended before it, or were adopted."""
+        account, parent = self._known(id), self._known(above)
+        if account.parent != above:
+            raise Fault(f"the account {id} of {account.parent!r} is closed into {above!r}")
+        for kind, row in account.amounts.items():
+            slot = row["reserved"] if kind == "agents" else 0
+            if row["reserved"] != slot:
+                raise Fault(f"the account {id} is closed with {kind} reserved")
+            parent.add(kind, "free", row["free"] + slot)
+            for amount in ("spent", "overdraft", *MEMOS):
+                parent.add(kind, amount, row[amount])
+            parent.add(kind, "granted", row["granted"] - row["cap"])
+        del self.accounts[id]
+        self.children.pop(id, None)
+        self.children[above].pop(id)
+        return (above,)
+
+    def _turn(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
+        """A new period: what was spent is forgotten."""
+        account = self._known(id)
+        for kind, row in account.amounts.items():
+            if kind == "agents":
+                continue
+            for amount in ("spent", "overdraft"):
+                if amounts[amount].get(kind, 0) != row[amount]:
+                    raise Fault(f"a new period of {id} forgot another {amount} of {kind} than {row[amount]}")
+            row["free"] += row["spent"] - row["overdraft"]
+            row.update(dict.fromkeys(("spent", "overdraft", *MEMOS), 0))
+        return (id,)
+
+    def _reserve(self, id: str, amounts: Mapping[str, int]) -> tuple[str, ...]:
+        if not amounts:
+            return ()
+        account = self._known(id)
+        for kind, n in amounts.items():
+            if kind == UNPRICED:
+                account.add("tokens", UNPRICED, n)
+                continue
+            account.add(kind, "free", -n)
+            account.add(kind, "reserved", n)
+        return (id,)
+
+    def _settle(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
+        used, reserved, beyond = amounts["used"], amounts["reserved"], amounts["overdraft"]
+        if not (used or reserved or beyond):
+            return ()
+        account = self._known(id)
+        for kind in {**used, **reserved, **beyond}:
+            n, over = used.get(kind, 0), beyond.get(kind, 0)
+            account.add(kind, "reserved", -reserved.get(kind, 0))
+            account.add(kind, "spent", n)
+            account.add(kind, "free", reserved.get(kind, 0) - n + over)
+            account.add(kind, "overdraft", over)
+            account.add(kind, ASSUMED, n if amounts["assumed"] else 0)
+        account.add("tokens", UNPRICED, amounts.get("unpriced", 0))
+        return (id,)
+
+    def _known(self, id: str) -> Account:
+        if id not in self.accounts:
+            raise Fault(f"the account {id} is not open")
+        return self.accounts[id]
+
+    def unbalanced(self, id: str) -> str:
+        """What of the equation does not hold for an account; empty where all of it does."""
+        account = self.accounts.get(id)
+        if account is None:
+            return ""
+        for kind, row in account.amounts.items():
+            below = (self.accounts[child] for child in self.children.get(id, ()))
+            if row["granted"] != sum(child.get(kind, "cap") for child in below):
+                return f"{id}: {kind} granted {row['granted']} is not the sum of its children's caps"
+            wrong = unbalanced(row)
+            if wrong:
+                return f"{id}: {kind} {wrong}"
+        return ""
+
+    # --- as JSON ---
+
+    def to_json(self) -> dict[str, Any]:
+        return {id: {"parent": one.parent, **one.amounts} for id, one in self.accounts.items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Ledger:
+        made = cls()
+        for id, facts in value.items():
+            blank = dict.fromkeys((*AMOUNTS, *MEMOS), 0)
+            amounts = {kind: blank | row for kind, row in facts.items() if kind != "parent"}
+            made.accounts[id] = Account(facts["parent"], amounts)
+            if facts["parent"]:
+                made.children.setdefault(facts["parent"], {})[id] = None
+        return made
+
+
+def unbalanced(row: Mapping[str, int]) -> str:
+    """What is wrong with one kind of one account by itself; empty where nothing is."""
+    negative = [amount for amount in AMOUNTS if row.get(amount, 0) < 0]
+    if negative:
+        return f"{negative[0]} is {row[negative[0]]}"
+    have = row.get("cap", 0) + row.get("overdraft", 0)
+    held = sum(row.get(amount, 0) for amount in ("free", "reserved", "granted", "spent"))
+    return "" if have == held else f"cap + overdraft is {have}, free + reserved + granted + spent is {held}"
+
+
+def off_by(account: Account | None, row: Mapping[str, str]) -> dict[str, int]:
+    """What has to be added to an account as it lies (`KIND.AMOUNT`: n) to make it what its facts add up to."""
+    wanted = {} if account is None else {
+        f"{kind}.{amount}": n for kind, amounts in account.amounts.items() for amount, n in amounts.items()
+    }  # fmt: skip
+    off = {}
+    for name in {**wanted, **{name: 0 for name in row if "." in name}}:
+        lies = row.get(name, "0")
+        is_number = lies.removeprefix("-").isdecimal()
+        missing = wanted.get(name, 0) - (int(lies) if is_number else 0)
+        # Of an account that is not open any more nothing is taken: it tells how it ended.
+        if account is not None and (missing or not is_number):
+            off[name] = missing
+    return off
+
+
+# --- entries ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One entry as it was read: where it stands, its flat fields, and what its data says."""
+
+    id: StreamId
+    flat: Sequence[str]
+    data: Mapping[str, Any]
+    hash: str
+
+    @property
+    def n(self) -> int:
+        return int(self.data["n"])
+
+    @property
+    def event(self) -> str:
+        return str(self.data.get("event", ""))
+
+    @property
+    def head(self) -> Head:
+        return Head(self.n, self.hash, str(self.data["after"]))
+
+    def field(self, name: str) -> str:
+        names = self.flat[::2]
+        return self.flat[2 * names.index(name) + 1] if name in names else ""
+
+
+def link_of(id: StreamId, flat: Sequence[str]) -> Link | None:
+    """Raises `Fault` for an entry that is not what its hash says; `None` for one that claims no hash at all."""
+    found = unsealed(flat)
+    if found is None:
+        return None
+    fields, hash = found
+    if hash_of(fields) != hash:
+        raise Fault("its hash is not that of what it says")
+    try:
+        data = json.loads(fields[2 * fields[::2].index("data") + 1])
+        if not isinstance(data["n"], int) or not all(isinstance(data[k], str) for k in _CHAIN_TEXTS):
+            raise Fault("its chain cannot be read")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Fault("its data cannot be read") from error
+    return Link(id, tuple(flat), data, hash)
+
+
+_CHAIN_TEXTS: Final = ("prev", "before", "after")
+
+
+# --- the state --------------------------------------------------------------------------------
+
+
+class Judge(Protocol):
+    """Is shown all that an entry is about to do, and notes what the law forbids."""
+
+    def begin(self, state: State) -> None: ...
+
+    def effect(self, state: State, link: Link, key: str, new: Record | None) -> None: ...
+
+    def entry(self, state: State, link: Link) -> None: ...
+
+    def fact(self, state: State, fact: Mapping[str, Any], touched: Iterable[str]) -> None: ...
+
+
+@dataclass(slots=True)
+class State:
+    """What the journal knows after its entry `head`. `facts_until` is the last fact that was folded.
+
+    A state that is not known (what led to it is lost) has only a head, and can be followed by nothing but an entry
+    that states all anew.
+    """
+
+    head: Head = field(default_factory=Head)
+    records: Records = field(default_factory=Records)
+    ledger: Ledger = field(default_factory=Ledger)
+    facts_until: StreamId = FIRST
+    is_known: bool = True
+
+    def follow(self, link: Link, judge: Judge | None = None) -> None:
+        """The next entry, its every change shown to `judge` first. Raises `Fault` where the chain is broken here."""
+        if link.n != self.head.n + 1:
+            raise Fault(_numbered(self.head.n + 1, link.n))
+        if link.data["prev"] != self.head.hash:
+            raise Fault(f"it does not follow entry {self.head.n}: that has another hash")
+        if link.data["before"] != self.head.after:
+            raise Fault(f"it begins with another state than entry {self.head.n} left")
+        if not self.is_known and link.event != "restated":
+            raise Fault("what led to it is not known")
+        if judge is not None:
+            judge.entry(self, link)
+        for effect in _effects(link):
+            self._effect(link, effect, judge)
+        if link.data["after"] != self.records.digest:
+            raise Fault("its effects do not lead to the state that it names")
+        if link.event == "restated":
+            self.is_known = True
+            self.ledger = Ledger.from_json(link.data["accounts"])
+            self.facts_until = StreamId(link.data["facts_until"])
+            if judge is not None:
+                judge.begin(self)
+        for fact in link.data.get("facts", ()) if link.event == "facts" else ():
+            self.fold(fact, judge)
+        self.head = link.head
+
+    def _effect(self, link: Link, effect: Effect, judge: Judge | None) -> None:
+        key, changed = effect
+        if key == ANEW:
+            self.records.clear()
+            return
+        if judge is not None and link.event != "restated":
+            new = None
+            if changed is not None:
+                merged = {**self.records.values.get(key, {}), **changed}
+                new = {name: part for name, part in merged.items() if part is not None}
+            judge.effect(self, link, key, new)
+        self.records.apply(effect)
+
+    def fold(self, fact: Mapping[str, Any], judge: Judge | None = None) -> None:
+        id = StreamId(str(fact.get("id", "")))
+        try:
+            if order_of(id) <= order_of(self.facts_until):
+                raise Fault(f"the fact {id} was folded before")
+        except ValueError as error:
+            raise Fault(f"a fact has no id: {id!r}") from error
+        touched = self.ledger.fold(fact)
+        self.facts_until = id
+        if judge is not None:
+            judge.fact(self, fact, touched)
+
+    # --- as JSON: the snapshot that a segment begins with ---
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "n": self.head.n, "hash": self.head.hash, "after": self.head.after,
+            "records": self.records.values, "accounts": self.ledger.to_json(), "facts_until": self.facts_until,
+            "known": self.is_known,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> State:
+        """Raises `Fault` where the records are not those of the digest."""
+        try:
+            made = cls(
+                Head(value["n"], value["hash"], value["after"]), Records.of(value["records"].items()),
+                Ledger.from_json(value["accounts"]), StreamId(value["facts_until"]), bool(value["known"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise Fault(f"a snapshot cannot be read: {error!r}") from error
+        if made.is_known and made.records.digest != made.head.after:
+            raise Fault("a snapshot's records are not those of its digest")
+        return made
+
+    @classmethod
+    def before(cls, link: Link) -> State:
+        """Nothing is known but where the chain stands: for an entry that states all anew."""
+        return cls(Head(link.n - 1, link.data["prev"], link.data["before"]), is_known=False)
+
+
+def _numbered(wanted: int, found: int) -> str:
+    if found > wanted:
+        missing = f"entry {wanted} is" if found == wanted + 1 else f"entries {wanted} to {found - 1} are"
+        return f"{missing} missing before it"
+    return f"it is numbered {found}, where {wanted} is the next"
+
+
+def _effects(link: Link) -> list[Effect]:
+    effects = link.data.get("effects", [])
+    try:
+        made: list[Effect] = [(key, None if value is None else dict(value)) for key, value in effects]
+    except (TypeError, ValueError) as error:
+        raise Fault("its effects cannot be read") from error
+    return made
+
+
+def first_state(link: Link) -> State:
+    """The state before the first entry that is at hand. Raises `Fault` where it cannot be known."""
+    if link.event == "restated":
+        return State.before(link)
+    if link.n != 1:
+        raise Fault(_numbered(1, link.n))
+    if link.data["prev"] != GENESIS:
+        raise Fault("the first entry follows another")
+    return State()

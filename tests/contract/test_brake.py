@@ -1,0 +1,121 @@
+"""The brake in the data folder: a halt that needs no server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from swarmd.adapters import brake
+from swarmd.adapters.brake import Brake, Word
+from swarmd.errors import WorkspaceError
+
+
+def test_a_halt_is_there_until_it_is_released(tmp_path: Path) -> None:
+    data = tmp_path / "new" / "data"
+    assert brake.pulled(data) is None
+    assert brake.pull(data, "enough", "ada", at=12.5) == Brake(12.5, "enough", "ada")
+    assert brake.pulled(data) == Brake(12.5, "enough", "ada")
+    assert brake.release(data)
+    assert brake.pulled(data) is None
+    assert not brake.release(data)
+
+
+def test_the_first_halt_stays_in_force(tmp_path: Path) -> None:
+    brake.pull(tmp_path, "first", "ada", at=1.0)
+    assert brake.pull(tmp_path, "second", "bob", at=2.0) == Brake(1.0, "first", "ada")
+
+
+def test_files_are_their_owners_alone_and_leave_nothing_beside_them(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    brake.pull(data, "x", "ada", at=1.0)
+    brake.answer(data, Word("h-1", 1.0, 0))
+    with brake.present(data, "h-1"):
+        for name in ("halt", "halted/h-1.json", "hosts/h-1.json"):
+            assert (data / name).stat().st_mode & 0o777 == 0o600, name
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in data.iterdir()) == ["halt", "halted", "hosts"]
+    assert list((data / "hosts").iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b'{"at": "soon"}', b'{"at": NaN}', b"\xff" * 50])
+def test_a_halt_holds_by_being_there_whatever_is_in_it(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "halt").write_bytes(text)
+    os.utime(tmp_path / "halt", (7, 7))
+    assert brake.pulled(tmp_path) == Brake(7.0, "", "")
+
+
+def test_a_pipe_or_a_dangling_link_named_halt_holds_and_blocks_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "halt")
+    assert brake.pulled(tmp_path) is not None
+    assert brake.release(tmp_path)
+    (tmp_path / "halt").symlink_to(tmp_path / "nowhere")
+    assert brake.pulled(tmp_path) is not None
+    assert brake.release(tmp_path)
+
+
+def test_a_word_on_an_earlier_halt_is_not_taken_for_one_on_this(tmp_path: Path) -> None:
+    first = brake.pull(tmp_path, "", "ada", at=1.0)
+    brake.answer(tmp_path, Word("h-1", first.at, 3, {"a-1": "file_write"}))
+    assert brake.words(tmp_path, first) == {"h-1": Word("h-1", 1.0, 3, {"a-1": "file_write"})}
+    brake.answer(tmp_path, Word("h-1", first.at, 3))
+    assert brake.words(tmp_path, first) == {"h-1": Word("h-1", 1.0, 3)}
+    assert brake.words(tmp_path, Brake(2.0, "", "ada")) == {}
+    (tmp_path / "halted" / "h-2.json").write_text("garbage")
+    assert set(brake.words(tmp_path, first)) == {"h-1"}
+
+
+def test_releasing_takes_the_words_away(tmp_path: Path) -> None:
+    held = brake.pull(tmp_path, "", "ada", at=1.0)
+    brake.answer(tmp_path, Word("h-1", 1.0, 3))
+    brake.release(tmp_path)
+    assert brake.words(tmp_path, held) == {}
+
+
+def test_a_part_is_there_while_it_lives_and_gone_when_it_ends(tmp_path: Path) -> None:
+    with brake.present(tmp_path, "h-1"), brake.present(tmp_path, "h-2"):
+        found = brake.parts(tmp_path)
+        assert [(part.host, part.is_alive, part.pid) for part in found] == [
+            ("h-1", True, os.getpid()),
+            ("h-2", True, os.getpid()),
+        ]
+        assert found[0].hostname == os.uname().nodename
+    assert brake.parts(tmp_path) == []
+
+
+def test_a_killed_part_is_told_from_a_living_one_and_cleared_by_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys; from swarmd.adapters import brake\n"
+        "with brake.present(pathlib.Path(sys.argv[1]), 'h-killed'): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert [(part.host, part.is_alive) for part in brake.parts(tmp_path)] == [("h-killed", False)]
+    with brake.present(tmp_path, "h-1"):
+        assert [(part.host, part.is_alive) for part in brake.parts(tmp_path)] == [("h-1", True)]
+
+
+def test_a_folder_that_cannot_be_written_to_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkspaceError, match="cannot be written"):
+        brake.pull(tmp_path / "file", "", "ada", at=1.0)
+
+
+async def test_who_watches_is_told_what_holds_and_then_each_change(tmp_path: Path) -> None:
+    with anyio.fail_after(5):
+        seen = brake.watch(tmp_path, seconds=0.01)
+        assert await anext(seen) is None
+        brake.pull(tmp_path, "enough", "ada", at=1.0)
+        assert await anext(seen) == Brake(1.0, "enough", "ada")
+        brake.release(tmp_path)
+        assert await anext(seen) is None
+
+
+async def test_a_watcher_that_starts_under_a_halt_hears_of_it_first(tmp_path: Path) -> None:
+    (tmp_path / "halt").write_text(json.dumps({"at": 5, "reason": "r", "by": "b", "more": 1}))
+    with anyio.fail_after(5):
+        assert await anext(brake.watch(tmp_path, seconds=0.01)) == Brake(5.0, "r", "b")

@@ -1,0 +1,195 @@
+"""What is kept of an agent beside its record, on both servers: its guard, whether it is done, what is wrong with it.
+
+And what the read side makes of it over a real server: dead, stuck and busy are three things.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+
+from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.redis.view import Record, View
+from swarmd.core.guards import Cut
+from swarmd.core.lineage import Agent, Stop, StopKind
+from swarmd.core.names import FIRST, AgentId, Authority, HostId, Rule, up
+from swarmd.core.stalls import Standing
+from swarmd.core.swarm import AgentSet, Host, StopSet, Trouble, TroubleOver, TroubleSet, stamp_of
+from swarmd.core.times import SETTLE_SECONDS
+from tests.contract.test_store import (
+    AT,
+    H1,
+    TOP,
+    Leader,
+    _staffed,
+    begin,
+    facts,
+    hold,
+    note,
+    open_store,
+    turn,
+)
+from tests.core.swarm_builder import declarations
+
+CUT = Cut(up(TOP), "sob", Rule.RATE, "more than 5 messages in a minute", 3, 9, is_news=True)
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+def socket(request: pytest.FixtureRequest) -> str | None:
+    if request.param == "fakeredis":
+        return None
+    embedded: EmbeddedServer = request.getfixturevalue("server")
+    return str(embedded.socket)
+
+
+@pytest.fixture
+async def store(socket: str | None, namespace: str) -> AsyncIterator[RedisStore]:
+    async with open_store(socket, namespace) as opened:
+        yield opened
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+async def test_guard_and_done_are_committed_with_the_turn_and_resumed(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    assert ((await store.resume(TOP)).guard, (await store.resume(TOP)).is_done) == ("", False)
+    first = replace(turn(top, 1), guard='{"v":1}', is_done=True)
+    assert await store.commit(hold(top), first, 32, AT) == "done"
+    resumed = await store.resume(TOP)
+    assert (resumed.guard, resumed.is_done) == ('{"v":1}', True)
+    assert await store.commit(hold(top), turn(top, 2), 32, AT) == "done"
+    resumed = await store.resume(TOP)
+    assert (resumed.guard, resumed.is_done) == ("", False)
+
+
+async def test_what_was_cut_is_a_fact_of_the_commit_and_of_no_other(store: RedisStore) -> None:
+    leader, top = await _staffed(store)
+    before = len(await facts(store))
+    cut = replace(turn(top, 1, (up(TOP), note(TOP))), cuts=(CUT, replace(CUT, is_news=False)))
+    assert await leader.do(AgentSet(replace(top, lease=2))) == "done"
+    await store.commit(hold(top), cut, 32, AT)
+    assert [f["rule"] for f in (await facts(store))[before:]] == [Rule.LEASE], "refused: nothing was cut"
+    for reply in ("done", "again"):
+        assert await store.commit(hold(top, lease=2), cut, 32, AT) == reply
+    told = (await facts(store))[before + 1 :]
+    assert told[0] == {
+        "fact": "refuse", "agent": TOP, "step": "1", "rule": "bus.rate", "detail": CUT.detail, "channel": up(TOP),
+        "to": "sob", "count": "3", "tell": "1", "hops": "9", "at": AT,
+    }  # fmt: skip
+    assert [fact["tell"] for fact in told] == ["1", ""]
+    assert len(await store.read(up(TOP), FIRST, 10)) == 1
+
+
+async def test_what_is_wrong_with_an_agent_is_loaded_as_it_was_set(store: RedisStore) -> None:
+    leader, _ = await _staffed(store)
+    stuck = Trouble("stuck", 12.5, "model", H1, "m1")
+    stalled = Trouble("stalled", 3.25, "no turn", is_told_above=True)
+    assert await leader.do(TroubleSet(TOP, stuck), TroubleSet(AgentId("a"), stalled)) == "done"
+    assert (await store.load(declarations())).swarm.troubles == {TOP: stuck, "a": stalled}
+    assert await leader.do(TroubleOver(TOP)) == "done"
+    assert (await store.load(declarations())).swarm.troubles == {"a": stalled}
+    await store.forget("agent", "a", ())
+    assert (await store.load(declarations())).swarm.troubles == {}
+
+
+async def test_a_standing_says_whether_it_is_done_and_whether_a_turn_is_under_way(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    unknown = AgentId("nobody")
+    assert await store.standings([TOP, unknown]) == {
+        TOP: Standing(False, False), unknown: Standing(False, False),
+    }  # fmt: skip
+    await store.begin(hold(top), begin(top), AT)
+    assert (await store.standings([TOP]))[TOP] == Standing(is_done=False, is_busy=True)
+    await store.commit(hold(top), replace(turn(top, 1), is_done=True), 32, AT)
+    # The call was never ended, and is still in the journal: its turn is over all the same.
+    assert await store.pipe.execute("HLEN", store.keys.steps(TOP)) == 1
+    assert (await store.standings([TOP]))[TOP] == Standing(is_done=True, is_busy=False)
+
+
+# --- the read side ----------------------------------------------------------------------------
+
+
+class Looking:
+    """A swarm of one executive on a real server, and eyes on it."""
+
+    def __init__(self, store: RedisStore, leader: Leader, top: Agent, socket: str) -> None:
+        self.store, self.leader, self.top, self._socket = store, leader, top, socket
+
+    async def top_record(self) -> Record:
+        def look() -> Record | None:
+            with closing(connect_sync(Path(self._socket))) as wire:
+                view = View(wire, Keys(self.store.keys.namespace))
+                listed = {agent["id"]: agent for agent in view.agents(ended=True)}
+                alone = view.agent(TOP)
+                assert alone is not None
+                assert {**alone, "activity_seconds": ""} == {**listed[TOP], "activity_seconds": ""}
+                return alone
+
+        found = await anyio.to_thread.run_sync(look)
+        assert found is not None
+        return found
+
+    async def sees(self, activity: str, call: str = "") -> bool:
+        record = await self.top_record()
+        return (record["activity"], record["call"]) == (activity, call)
+
+    async def begins(self, *, seconds_ago: float, within_seconds: float = 60.0) -> None:
+        call = replace(begin(self.top), within_seconds=within_seconds)
+        await self.store.begin(hold(self.top), call, stamp_of(time.time() - seconds_ago))
+
+
+@pytest.fixture
+async def looking(server: EmbeddedServer, namespace: str) -> AsyncIterator[Looking]:
+    async with open_store(str(server.socket), namespace) as opened:
+        leader, top = await _staffed(opened)
+        yield Looking(opened, leader, top, str(server.socket))
+
+
+async def test_an_agent_reads_idle_then_busy_with_its_call_then_idle_again(looking: Looking) -> None:
+    assert await looking.sees("idle")
+    await looking.begins(seconds_ago=5)
+    record = await looking.top_record()
+    assert (record["activity"], record["call"]) == ("busy", "model")
+    assert 5 <= float(record["activity_seconds"]) < 30
+    await looking.store.commit(hold(looking.top), turn(looking.top, 1), 32, AT)
+    assert await looking.sees("idle"), "the call was never ended, but its turn is over"
+
+
+async def test_a_call_beyond_its_own_bound_reads_stuck(looking: Looking) -> None:
+    await looking.begins(seconds_ago=70 + SETTLE_SECONDS)
+    assert await looking.sees("stuck", "model")
+
+
+async def test_an_agent_whose_hosts_lease_is_gone_reads_dead_and_elsewhere_alive(looking: Looking) -> None:
+    await looking.begins(seconds_ago=1)
+    await looking.store.pipe.execute("DEL", looking.store.keys.host(H1))
+    assert await looking.sees("dead")
+    await looking.store.register(Host(HostId("h2"), 10, ""), 60)
+    await looking.leader.do(AgentSet(replace(looking.top, host=HostId("h2"), lease=2)))
+    assert await looking.sees("busy"), "its turn waits for the new host; the call was the former's"
+
+
+async def test_a_stopped_agent_reads_frozen_and_a_stalled_one_stalled(looking: Looking) -> None:
+    await looking.leader.do(TroubleSet(TOP, Trouble("stalled", time.time() - 100)))
+    record = await looking.top_record()
+    assert record["activity"] == "stalled"
+    assert float(record["activity_seconds"]) >= 100
+    await looking.leader.do(StopSet(Stop("tier:1", StopKind.HALT, Authority.OPERATOR, "r", "operator", 1.0)))
+    assert await looking.sees("frozen")
+
+
+async def test_what_somebody_wrote_under_the_names_of_the_view_is_not_shown(looking: Looking) -> None:
+    key = looking.store.keys.agent(TOP)
+    await looking.store.pipe.execute("HSET", key, "activity", "x", "call", "y", "activity_seconds", "z")
+    assert await looking.sees("idle")
+    assert (await looking.top_record())["activity_seconds"] == ""
