@@ -20,10 +20,10 @@ from swarmd import declared as declarations
 from swarmd.adapters import brake
 from swarmd.adapters import secret as secret_files
 from swarmd.adapters.journal_files import JournalFiles
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.connect import connect, shown
+from swarmd.adapters.redis.bell import Bell, Line
+from swarmd.adapters.redis.connect import demand_strict
+from swarmd.adapters.redis.line import Dialler, check_server, dial
 from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.redis.switchboard import Line, Switchboard
 from swarmd.adapters.workspace import Workspace
 from swarmd.core.messages import Message
 from swarmd.core.names import (
@@ -38,9 +38,8 @@ from swarmd.core.names import (
     MissionId,
     MissionState,
     StreamId,
-    wake_channel,
 )
-from swarmd.core.rules import Declarations
+from swarmd.core.rules import Declarations, Provider
 from swarmd.core.swarm import Host, stamp_of
 from swarmd.core.times import SWEEP_SECONDS
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError, WorkspaceError
@@ -50,15 +49,15 @@ from swarmd.runtime.supervisor import Supervisor
 from swarmd.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from swarmd.adapters.models import OpenModels
+    from swarmd.adapters.ratelimit import SharedPace
     from swarmd.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# Agents that one host takes: idle ones cost about 4 KiB each (docs/benchmarks.md).
-HOST_CAPACITY: Final = 10_000
+# Agents that one host takes: idle ones cost less than 2 KiB each and no time, a full collection of garbage beside them a
+# few milliseconds (docs/benchmarks.md).
+HOST_CAPACITY: Final = 100_000
 # How long a start waits for a server that is not there yet (compose, systemd: they start together).
 START_PATIENCE_SECONDS: Final = 30.0
 # How long a `run` beside another process's swarm waits for one that went away: a restart takes less.
@@ -66,6 +65,7 @@ GUEST_PATIENCE_SECONDS: Final = 3.0
 # Stored missions that a `run` looks at before it starts.
 _STORED_MAX: Final = 1_000
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID_CHARS: Final = 10
 
 # Of the data folder's server: `may` uses another process's where one lives.
 Owning = Literal["must", "may", "never"]
@@ -78,7 +78,12 @@ class SystemClock:
         return time.time()
 
     def new_id(self, prefix: str) -> str:
-        return f"{prefix}-{''.join(secrets.choice(_ID_ALPHABET) for _ in range(10))}"
+        # One draw for all ten: each is a call of the system.
+        drawn, letters = secrets.randbelow(len(_ID_ALPHABET) ** _ID_CHARS), ""
+        for _ in range(_ID_CHARS):
+            drawn, place = divmod(drawn, len(_ID_ALPHABET))
+            letters += _ID_ALPHABET[place]
+        return f"{prefix}-{letters}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +103,17 @@ class _Process:
 
     settings: Settings
     declared: Declarations
-    client: Redis
     store: RedisStore
     files: Workspace
     clock: SystemClock
     host: HostId
     stop: anyio.Event
-    switchboard: Switchboard
+    bell: Bell
     is_guest: bool  # on the server of another process, which runs the parts
 
     def rings(self, keeps: Collection[Channel] = ()) -> Line:
         """A line of the process's one ringing connection."""
-        return self.switchboard.line(keeps)
+        return self.bell.line(keeps)
 
 
 async def serve(
@@ -218,39 +222,30 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
     declared = declarations.load(settings.policies, settings.channels)
     async with AsyncExitStack() as stack:
         target, is_guest = await _server(settings, stack, owning)
-        client = await _connected(target)
-        stack.push_async_callback(client.aclose)
+        way = dial(target, namespace=settings.namespace)
+        await _suitable(way)
+        if settings.durability == "strict" and settings.redis_url is not None:
+            await anyio.to_thread.run_sync(demand_strict, settings.redis_url, settings.namespace)
         secret = with_secret(settings).secret
         assert secret is not None
-        store = RedisStore(client, settings.namespace, secret.encode())
+        store = RedisStore(way, settings.namespace, secret.encode())
         clock = SystemClock()
         host = HostId(clock.new_id("h"))
-        bell = Bell(client, store.keys)
-        # Left after the tasks that use it: the stack unwinds from its end.
-        stack.push_async_callback(bell.aclose)
-        switchboard = _switchboard(bell, store, host)
+        bell = Bell(way, store.keys)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
+        tasks.start_soon(way.watch)
         await _made(store, makes=makes)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
-        tasks.start_soon(switchboard.run)
+        tasks.start_soon(bell.run)
         knowledge = settings.knowledge or settings.data / "knowledge"
         yield _Process(
-            settings, declared, client, store,
+            settings, declared, store,
             Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")), clock,
-            host, anyio.Event(), switchboard, is_guest,
+            host, anyio.Event(), bell, is_guest,
         )  # fmt: skip
-
-
-def _switchboard(bell: Bell, store: RedisStore, host: HostId) -> Switchboard:
-    own = wake_channel(host)
-
-    async def wake() -> None:
-        await store.pipe.execute("PUBLISH", store.keys.channel(own), "")
-
-    return Switchboard(bell, own, wake)
 
 
 async def _server(settings: Settings, stack: AsyncExitStack, owning: Owning) -> tuple[str | Path, bool]:
@@ -268,26 +263,32 @@ async def _server(settings: Settings, stack: AsyncExitStack, owning: Owning) -> 
             "a part alone needs a server",
             hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
         )
-    server = await stack.enter_async_context(EmbeddedServer(settings.data))
+    server = await stack.enter_async_context(EmbeddedServer(settings.data, durability=settings.durability))
     keeper = await stack.enter_async_context(anyio.create_task_group())
     stack.callback(keeper.cancel_scope.cancel)
     keeper.start_soon(server.keep)
     return server.socket, False
 
 
-async def _connected(target: str | Path) -> Redis:
+async def _suitable(way: Dialler) -> None:
     """Waits for a server that is not there yet, and says so; an unsuitable one is refused at once."""
     deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
     while True:
         try:
-            return await connect(target)
+            server = await check_server(way)
+            break
         except StoreUnavailableError as error:
             if anyio.current_time() > deadline:
                 raise
             if not told:
-                log.warning("waiting for the server", server=shown(target), why=error.what)
+                log.warning("waiting for the server", server=str(way.place), why=error.what)
                 told = True
             await anyio.sleep(0.5)
+    if not server.keeps_aof:
+        log.warning(
+            "the server keeps no append-only file: if it restarts, acknowledged work is lost",
+            hint="run it with `--appendonly yes`",
+        )
 
 
 async def _made(store: RedisStore, *, makes: bool) -> None:
@@ -390,12 +391,18 @@ async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Wor
 
 async def _models(process: _Process) -> OpenModels:
     from swarmd.adapters.models import ModelSettings, OpenModels, choose
+    from swarmd.adapters.redis.pacing import RedisPace
 
     said = process.settings
     asked = ModelSettings(said.model or "", said.openai_api_key or "", said.openai_base_url or "")
     choice = await choose(asked, process.declared.models)
     print(choice.why, file=sys.stderr, flush=True)
-    models = OpenModels(choice, asked, process.declared.models, process.files)
+    store = process.store
+
+    def shared(name: str, provider: Provider) -> SharedPace:
+        return RedisPace(store.pipe, store.keys, name, provider.calls_per_minute, provider.tokens_per_minute)
+
+    models = OpenModels(choice, asked, process.declared.models, process.files, shared)
     # A wrong spec or script file is told at the start, not at the first thought.
     models.open()
     for role in process.declared.roles.values():

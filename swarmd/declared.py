@@ -729,11 +729,21 @@ def _check_room(room: _Read, known: _Known) -> None:
         _check_board_room(room)
 
 
+# What a seat reads of the room when it is called, and a node more, for streams lose whole ones.
+_BOARD_KEEPS_MIN: Final = 500
+
+
 def _check_board_room(room: _Read) -> None:
     if room.located.value.get("tiers", [0]) != [0]:
         room.note(("tiers",), "must be [0]: the board's room is the board's alone")
     if room.located.value.get("scope", "swarm") != "swarm":
         room.note(("scope",), "must be swarm: the board has one room for all missions")
+    keep = room.located.value.get("keep", {})
+    messages = keep.get("messages", _BOARD_KEEPS_MIN) if isinstance(keep, dict) else _BOARD_KEEPS_MIN
+    if isinstance(messages, int) and messages < _BOARD_KEEPS_MIN:
+        room.note(
+            ("keep", "messages"), f"must be at least {_BOARD_KEEPS_MIN}: the seats read that part of it"
+        )
 
 
 def _check_model_name(of: _Read, key: str) -> None:

@@ -37,6 +37,10 @@ class StoreUnsuitableError(SwarmError):
     """The server answers, but must not be used: version, eviction policy or schema. Exit 5."""
 
 
+class WrongKeyError(StoreUnsuitableError):
+    """A key of the swarm's holds a value of another type: somebody else wrote it."""
+
+
 class StoreFullError(SwarmError):
     """The server refuses writes: memory limit or disk. Nothing was written; retried by daemons."""
 

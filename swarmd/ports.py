@@ -20,6 +20,7 @@ from swarmd.core.replay import State
 from swarmd.core.rules import Declarations
 from swarmd.core.stalls import Standing
 from swarmd.core.swarm import Change, Host, Mission, Swarm
+from swarmd.core.turn import Memory
 
 # --- models -----------------------------------------------------------------------------------
 
@@ -249,6 +250,11 @@ class Begin:
     amounts: Mapping[str, int] = field(default_factory=dict)  # to reserve, by kind
     batch: str = "{}"  # the positions this turn answers up to: kept from the first step on
     within_seconds: float = 0.0  # so long it may take by its own bounds; what takes longer is shown as stuck
+    may_repeat: bool = True  # else it is answered as `LOST` where it was begun before and never ended
+
+
+# The result of a call that was given up half-way, as when its worker ended. It is paid for and answers nothing.
+LOST: Final = '{"lost": true}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +293,14 @@ class Resumed:
     """What an agent's own state holds: its last committed turn and its positions, by channel."""
 
     turn: int
-    memory: str
+    memory: Memory
     positions: Mapping[Channel, StreamId]
     batch: Mapping[Channel, StreamId]  # of a turn that began and was not committed; empty where none
     heard: Heard  # up to its positions
     guard: str = ""  # `guards.Guard`, as text
     is_done: bool = False  # it has reported its task as done, and was given nothing since
     taint: tuple[str, ...] = ()  # what it has ever read that nobody vouches for (`core.taint`)
+    alone: int = 0  # so many of its next messages are answered one by one: it failed on them together
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +313,18 @@ class RefusedMail:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What an agent finds: its mission, its children, and what the account that pays has left, by kind."""
+
+    mission: Mission | None
+    children: tuple[Agent, ...]
+    free: Mapping[str, int]
+
+
+Attempt = Literal["begun", "failed", "cut"]
+
+
 class WorkerStore(Protocol):
     """The atomic steps of a worker. Each may be repeated; each answers the same then.
 
@@ -315,6 +334,10 @@ class WorkerStore(Protocol):
     async def register(self, host: Host, ttl_seconds: float) -> bool:
         """Renew the host's lease. False where the workspace is another one than the swarm's."""
 
+    async def server_run(self) -> str:
+        """Which process the server is: after a restart or a fail-over another one, which may have lost what the last
+        one acknowledged in its last moments. Empty where it does not say. Asked often: it also tells its time."""
+
     async def leave(self, host: HostId) -> None:
         """Give the lease back: the supervisor places the agents elsewhere at once."""
 
@@ -322,12 +345,14 @@ class WorkerStore(Protocol):
 
     async def resume(self, id: AgentId) -> Resumed: ...
 
-    async def mission(self, id: MissionId) -> Mission | None: ...
-
-    async def free(self, account: str) -> dict[str, int]: ...
+    async def around(self, agent: AgentId, mission: MissionId, account: str) -> Around:
+        """All that a turn reads before its first thought, at about one moment."""
 
     async def children(self, id: AgentId) -> tuple[Agent, ...]:
         """Direct children, living and ended, in the order they were made."""
+
+    async def recall(self, id: AgentId) -> tuple[Charter | None, Memory]:
+        """Its charter and its memory, as a turn needs them."""
 
     async def begin(self, hold: Hold, begin: Begin, at: str) -> Begun | EndedBefore | RefusedByStore: ...
 
@@ -335,6 +360,13 @@ class WorkerStore(Protocol):
         self, hold: Hold, begin: Begin, result: str, used: Used, warn_percent: int, at: str
     ) -> None:
         """Store the result and settle, even where the agent was fenced or moved meanwhile."""
+
+    async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
+        """Count an attempt of a turn that may have been tried before; the number of those in a row that got nowhere.
+
+        It is `begun` now; it has `failed`, and was not counted before it was made; or it was `cut` by a host that ends
+        in order, and is none. The same token counts once.
+        """
 
     async def commit(
         self, hold: Hold, turn: Turn, hops_max: int, at: str
@@ -367,7 +399,7 @@ class Turn:
     targets: tuple[str, ...]
     privileges: Mapping[Channel, str]  # what posting on a channel takes, where it takes one
     positions: Mapping[Channel, StreamId]
-    memory: str
+    memory: Mapping[int, str]  # the entries that are new
     outputs: tuple[tuple[Channel, Message], ...]
     hops: int
     heard: Mapping[str, str] = field(default_factory=dict)  # by this turn's mail
@@ -375,13 +407,16 @@ class Turn:
     is_done: bool = False
     cuts: tuple[Cut, ...] = ()  # what the bus did not carry of it: facts for the journal
     taint: tuple[str, ...] = ()
+    forgotten: Sequence[int] = ()  # the numbers of the entries of memory that go
+    alone: int = 0
 
 
 class Rings(Protocol):
     """The process's one pub/sub connection."""
 
-    async def follow(self, channels: Collection[Channel]) -> None:
-        """Hear these channels and no others. Called by the task that reads only."""
+    async def follow(self, more: Collection[Channel], gone: Collection[Channel] = ()) -> None:
+        """Hear these channels too, and no longer those that are `gone`. What rings after it returned is heard, or a
+        gap is told."""
 
     async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:
         """The next ring; `gap` after a silent reconnect; `None` when nothing rang for so long."""
@@ -448,6 +483,15 @@ class Sealing:
 # --- the store: the supervisor's side -------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for the supervisor, oldest first."""
+
+    missions: Sequence[tuple[StreamId, dict[str, str]]]
+    messages: Sequence[Message]
+    facts: Sequence[tuple[StreamId, dict[str, str]]]
+
+
 class SupervisorStore(Protocol):
     """What the sole writer reads and writes."""
 
@@ -456,13 +500,18 @@ class SupervisorStore(Protocol):
 
     async def step_down(self, host: HostId, number: int) -> None: ...
 
+    async def server_run(self) -> str:
+        """As a worker's."""
+
+    async def last_commit(self) -> int:
+        """The number of the last commit that the store holds."""
+
     async def load(self, declared: Declarations) -> Loaded: ...
 
-    async def read_inputs(self, positions: Mapping[Channel, StreamId], count: int) -> list[Message]: ...
-
-    async def read_missions(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]: ...
-
-    async def read_facts(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]: ...
+    async def read_waiting(
+        self, positions: Mapping[Channel, StreamId], count: int, facts_count: int
+    ) -> Waiting:
+        """What came after these positions: at most `count` of each input and of the missions."""
 
     async def keep_mission(self, fields: Mapping[str, str]) -> StreamId: ...
 
@@ -483,6 +532,26 @@ class SupervisorStore(Protocol):
 
     async def trim_journal(self, before: StreamId) -> None:
         """Drop the entries before that one: they are sealed in segments."""
+
+    async def moved(self, since: int) -> tuple[int, tuple[Channel, ...]]:
+        """As a worker's."""
+
+    async def read(self, channel: Channel, after: StreamId, count: int) -> list[Message]:
+        """As a worker's."""
+
+    async def lengths(self, channels: Sequence[Channel]) -> list[int]:
+        """Entries of each."""
+
+    async def last_id(self, channel: Channel) -> StreamId: ...
+
+    async def positions(self, channel: Channel, agents: Sequence[AgentId]) -> dict[AgentId, StreamId]:
+        """How far each has committed that it has read the channel; `FIRST` where it never has."""
+
+    async def trim(self, channel: Channel, before: StreamId, entries_max: int) -> int:
+        """Drop entries before an id, so many at most, and whole nodes only; how many went. May be repeated."""
+
+    async def letter(self, id: StreamId) -> Message | None:
+        """A dead letter, as it lies."""
 
     async def commit_changes(
         self,
@@ -527,3 +596,4 @@ class Loaded:
         default_factory=dict
     )  # inputs that end before their position, and where
     heard: Heard = field(default_factory=Heard)
+    unreadable: tuple[AgentId, ...] = ()  # in the lineage as far as can be known of them; to be held

@@ -16,11 +16,19 @@ from swarmd.errors import UsageError
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
-_Choice = TypeVar("_Choice", LogLevel, LogFormat)
+Durability = Literal["balanced", "strict"]
+_Choice = TypeVar("_Choice", LogLevel, LogFormat, Durability)
 
 NAMESPACE_DEFAULT: Final = "swarm"
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_{}-]{1,32}")
-_REDIS_URL: Final = re.compile(r"(?:rediss?://[^\s/?]+(?:[/?]\S*)?|unix://\S*/\S+)")
+_REDIS_URL: Final = re.compile(
+    r"rediss?(?:\+cluster)?://[^\s/?]+(?:[/?]\S*)?|rediss?\+sentinel://[^\s/?]+/[^\s/?]+\S*|unix://\S*/\S+"
+)
+_REDIS_URL_SHAPE: Final = (
+    "redis://HOST:PORT/DB, rediss://…, unix://PATH, redis+sentinel://HOST:PORT,…/SERVICE or "
+    "redis+cluster://HOST:PORT,…"
+)
+_HASH_TAG: Final = re.compile(r"\{[^{}]+\}")
 _BASE_URL: Final = re.compile(r"https?://[^\s/]+\S*")
 _MODEL: Final = re.compile(r"openai(?::\S+)?|builtin|[a-z][a-z0-9_]*:\S.*")
 
@@ -37,6 +45,7 @@ _ENVIRONMENT: Final = {
     "channels": "SWARMD_CHANNELS",
     "knowledge": "SWARMD_KNOWLEDGE",
     "secret_file": "SWARMD_SECRET_FILE",
+    "durability": "SWARMD_DURABILITY",
 }
 _FLAGS_ONLY: Final = ("log_level", "log_format")
 
@@ -61,6 +70,7 @@ class Settings:
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     secret_file: Path | None = None
+    durability: Durability = "balanced"
     secret: str | None = field(default=None, repr=False)  # read by the parts that seal, not here
 
     @classmethod
@@ -77,14 +87,14 @@ class Settings:
             openai_api_key=said.key(),
             openai_base_url=said.matching("openai_base_url", _BASE_URL, "http://HOST:PORT/v1 or https://…"),
             model=said.matching("model", _MODEL, "builtin, or PROVIDER:NAME as in openai:gpt-5-mini"),
-            namespace=said.matching("namespace", _NAMESPACE, "1 to 32 of A-Z a-z 0-9 _ - { }")
-            or NAMESPACE_DEFAULT,
+            namespace=said.namespace(),
             policies=said.folder("policies"),
             channels=said.folder("channels"),
             knowledge=said.folder("knowledge"),
             log_level=said.one_of("log_level", get_args(LogLevel), "info"),
             log_format=said.one_of("log_format", get_args(LogFormat), "auto"),
             secret_file=said.path("secret_file"),
+            durability=said.one_of("durability", get_args(Durability), "balanced"),
         )
 
     @property
@@ -153,9 +163,17 @@ class _Said:
         # The XDG specification has relative paths ignored.
         return Path(state if state.startswith("/") else self._home() / ".local/state") / "swarmd"
 
+    def namespace(self) -> str:
+        """With a hash tag on a cluster, where all keys of a swarm must share one slot."""
+        said = self.matching("namespace", _NAMESPACE, "1 to 32 of A-Z a-z 0-9 _ - { }") or NAMESPACE_DEFAULT
+        url = self.value("redis_url")
+        if url is None or not url.partition("://")[0].endswith("+cluster") or _HASH_TAG.search(said):
+            return said
+        return f"{{{said}}}"
+
     def redis_url(self) -> str | None:
         """The address, with the password of its file where it names none itself."""
-        url = self.matching("redis_url", _REDIS_URL, "redis://HOST:PORT/DB, rediss:// or unix://PATH")
+        url = self.matching("redis_url", _REDIS_URL, _REDIS_URL_SHAPE)
         if url is None or self.value("redis_password_file") is None:
             return url
         scheme, _, rest = url.partition("://")

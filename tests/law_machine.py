@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -120,6 +120,8 @@ def law_settings(share: float, *, usual: int) -> settings:
     return settings(
         max_examples=max(1, steps // STEPS_OF_ONE_RUN), stateful_step_count=STEPS_OF_ONE_RUN, deadline=None,
         suppress_health_check=list(HealthCheck),
+        # Not shrunk: on a store that takes longer than all of the tests. The walk that failed is printed as it was.
+        phases=[Phase.reuse, Phase.generate],
     )  # fmt: skip
 
 
@@ -135,6 +137,7 @@ class LawMachine(RuleBasedStateMachine):
         self.alive: dict[HostId, Host] = {}
         self.known: set[HostId] = set()
         self.former: list[Agent] = []
+        self.last: dict[str, int] = {}  # the last incarnation of whoever is gone
         self.turns: dict[str, int] = {}
         self.steps: dict[str, int] = {}
         self.begun: set[str] = set()
@@ -231,6 +234,7 @@ class LawMachine(RuleBasedStateMachine):
     def _notice(self, before: Before) -> None:
         for id, was in before.agents.items():
             now = self.swarm.lineage.agents.get(id)
+            self.last[id] = was.incarnation
             if now is None or now.lease != was.lease or now.incarnation != was.incarnation:
                 self.former = [*self.former[-20:], was]
             if now is not None and now.incarnation != was.incarnation:
@@ -520,8 +524,10 @@ class LawMachine(RuleBasedStateMachine):
     def refusal_of(self, holder: Agent, *, is_begun: bool, is_commit: bool = False) -> Rule | None:
         """May this hold still act? The law in the store's order."""
         lineage, now = self.swarm.lineage, self.swarm.lineage.get(holder.id)
+        if any(mark in lineage.fences for mark in (*holder.path, f"={holder.id}")):
+            return Rule.FENCED
         if now is None:
-            return Rule.LEASE
+            return Rule.LEASE if holder.incarnation == self.last[holder.id] else Rule.INCARNATION
         if lineage.is_ending(now):
             return Rule.FENCED
         if holder.incarnation != now.incarnation:

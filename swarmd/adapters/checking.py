@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from swarmd.adapters.past import at as past_at
-from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.keys import Keys, type_of
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.records import (
     agent_of,
@@ -45,13 +45,15 @@ from swarmd.core.journal import (
 from swarmd.core.messages import order_of
 from swarmd.core.names import FIRST, JOURNAL, SOB, AgentId, MissionId, StreamId
 from swarmd.core.replay import Fault, Ledger, State, first_state, link_of
-from swarmd.errors import ArchiveError
+from swarmd.errors import ArchiveError, WrongKeyError
 
 # Agents of one transaction: the server's one thread is held for some milliseconds at most.
 AGENTS_AT_ONCE: Final = 200
 LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.4
 _SCAN_COUNT: Final = "1000"
+_WITH_THE_LIVING: Final = ("_state:", "_steps:", "_use:", "inbox:", "down:", "up:")
+_AS_LONG_AS_KEPT: Final = ("agent:", "mission:", "ledger:", "children:")
 
 
 def check(view: View, folder: Path, swarm: str, *, looks: int = LOOKS) -> list[Flaw]:
@@ -68,36 +70,51 @@ def check(view: View, folder: Path, swarm: str, *, looks: int = LOOKS) -> list[F
 
 def _look(view: View, folder: Path, swarm: str) -> list[Flaw]:
     try:
-        check_ = _Check(view, _replayed(view, folder, swarm))
-        return list(check_.flaws())
-    except (ArchiveError, Fault) as error:
+        return list(Look(view, _replayed(view, folder, swarm)).flaws())
+    except (ArchiveError, Fault, WrongKeyError) as error:
         return [Flaw("journal.broken", "journal", str(error))]
 
 
 @dataclass(slots=True)
-class _Now:
+class Now:
     """The journal followed to the last entry that was read; `until` is that entry's id."""
 
-    state: State
-    until: StreamId
+    state: State = field(default_factory=State)
+    until: StreamId = FIRST
 
 
-def _replayed(view: View, folder: Path, swarm: str) -> _Now:
+def _replayed(view: View, folder: Path, swarm: str) -> Now:
     past = past_at(folder, swarm, view.journal(), lambda link: False)
-    return _Now(State(), FIRST) if past is None else _Now(past.state, past.link.id)
+    return Now() if past is None else Now(past.state, past.link.id)
 
 
 @dataclass(slots=True)
-class _Check:
+class Look:
+    """One look, or one after the other: each follows the journal from where the last one left it."""
+
     view: View
-    now: _Now
+    now: Now = field(default_factory=Now)
+    wrong: set[str] = field(default_factory=set)  # keys of another type, as this look met them
 
     @property
     def keys(self) -> Keys:
         return self.view.keys
 
     def flaws(self) -> Iterator[Flaw]:
-        listed = set(self.view.ask(["SMEMBERS", self.keys.agents])[0])
+        self.wrong.clear()
+        yield from self._flaws()
+        for key in sorted(self.wrong):
+            name, kind = key.removeprefix(self.keys.prefix), self.view.ask(["TYPE", key])[0]
+            mend = f"key:{name}" if type_of(name) else ""
+            yield Flaw("key.type", name, f"it is a {kind}: what should be there is read as missing", mend)
+
+    def _ask(self, *commands: Sequence[str], is_at_once: bool = False) -> list[Any]:
+        answers, wrong = self.view.ask_ours(*commands, is_at_once=is_at_once)
+        self.wrong |= wrong
+        return answers
+
+    def _flaws(self) -> Iterator[Flaw]:
+        listed = set(self._ask(["SMEMBERS", self.keys.agents])[0])
         whole = self._whole()
         yield from fsck.whole(whole)
         known = {key[6:] for key in self.now.state.records.values if key.startswith("agent:")}
@@ -118,11 +135,11 @@ class _Check:
     def _moment(self, commands: Sequence[Sequence[str]]) -> tuple[State, list[Any]]:
         """Answers, and the state of just that moment: entries that came since, and facts not yet folded."""
         start = "-" if self.now.until == FIRST else f"({self.now.until}"
-        entries, facts, *answers = self.view.at_once(
+        entries, facts, *answers = self._ask(
             ["XRANGE", self.keys.channel(JOURNAL), start, "+"],
             ["XRANGE", self.keys.facts, "-", "+"],
-            *commands,
-        )
+            *commands, is_at_once=True,
+        )  # fmt: skip
         for at, flat in entries:
             self._follow(StreamId(at), flat)
         state = self.now.state
@@ -144,12 +161,13 @@ class _Check:
         k = self.keys
         seats = [key[6:] for key, record in self.now.state.records.values.items() if _is_seat(key, record)]
         ids = {key[8:] for key in self.now.state.records.values if key.startswith("mission:")}
-        ids |= set(self.view.ask(["SMEMBERS", k.missions])[0])
+        ids |= set(self._ask(["SMEMBERS", k.missions])[0])
         missions = sorted(ids)
         fixed = [
             ["HGETALL", k.fences], ["HGETALL", k.stops], ["HGETALL", k.revocations],
             ["HGETALL", k.approvals], ["HGETALL", k.overrides], ["SMEMBERS", k.missions],
             ["SMEMBERS", k.agents], ["HGET", k.head, "n"], ["HGET", k.meta, "schema"], ["HGETALL", k.ledger(SOB)],
+            ["HGET", k.positions, "seq"],
         ]  # fmt: skip
         steps = [["HGETALL", k.steps(AgentId(seat))] for seat in seats]
         each = [
@@ -161,9 +179,20 @@ class _Check:
             )
         ]  # fmt: skip
         state, answers = self._moment([*fixed, *steps, *each])
-        (fences, stops, revoked, waiting, standing, missions_listed, listed, head, schema, root, *rest) = (
-            answers
-        )
+        (
+            fences,
+            stops,
+            revoked,
+            waiting,
+            standing,
+            missions_listed,
+            listed,
+            head,
+            schema,
+            root,
+            seq,
+            *rest,
+        ) = answers
         marks = _marks(_pairs(fences), _pairs(stops), _pairs(revoked)) | _leave(
             _pairs(waiting), _pairs(standing)
         )
@@ -176,7 +205,7 @@ class _Check:
             records |= _mission_records(id, _pairs(record), board, _pairs(reports))
         return FoundWhole(
             state, missions, listed, marks, records, missions_listed,
-            accounts, seat_steps, int(head or 0), schema or "",
+            accounts, seat_steps, int(head or 0), seq or "", schema or "",
         )  # fmt: skip
 
     def _agents(self, ids: Sequence[str]) -> Found:
@@ -206,19 +235,25 @@ class _Check:
 
     def _loose(self, positions: Mapping[str, Mapping[str, str]], hosts: Mapping[str, str]) -> Loose:
         k = self.keys
-        heads, listed, leader = self.view.ask(
-            ["ZRANGE", k.heads, "0", "-1"], ["SMEMBERS", k.hosts], ["GET", k.leader]
-        )
+        heads, listed, leader, ended = self._ask(
+            ["ZRANGE", k.heads, "0", "-1"], ["SMEMBERS", k.hosts], ["GET", k.leader],
+            ["ZRANGE", k.ended, "0", "-1"],
+        )  # fmt: skip
         channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
         there = self.view.ask(*(["EXISTS", f"{k.prefix}{channel}"] for channel in channels))
-        leftovers: dict[str, list[str]] = {}
-        for kind in ("_state:", "_steps:", "_use:", "inbox:", "down:", "up:"):
-            for id in self._named(kind):
-                leftovers.setdefault(id, []).append(kind.rstrip(":"))
         return Loose(
-            heads, [c for c, is_there in zip(channels, there, strict=True) if is_there], positions, leftovers,
+            heads, [c for c, is_there in zip(channels, there, strict=True) if is_there], positions,
+            self._all_named(_WITH_THE_LIVING), self._all_named(_AS_LONG_AS_KEPT), ended,
             listed, self._named("_host:"), hosts, bool(leader),
         )  # fmt: skip
+
+    def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:
+        """Who has keys of these kinds, and of which."""
+        found: dict[str, list[str]] = {}
+        for kind in kinds:
+            for id in self._named(kind):
+                found.setdefault(id, []).append(kind.rstrip(":"))
+        return found
 
     def _named(self, kind: str) -> list[str]:
         """The ids of all keys of a kind."""

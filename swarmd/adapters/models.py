@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import anyio
 
 from swarmd.adapters.openai_wire import checked_key, checked_url, is_loopback
-from swarmd.core.rules import Models
+from swarmd.core.rules import Models, Provider
 from swarmd.errors import UsageError
 from swarmd.ports import Files, Model
 
 if TYPE_CHECKING:
-    from swarmd.adapters.ratelimit import Pace
+    from swarmd.adapters.ratelimit import Pace, SharedPace
 
 OPENAI_DEFAULT: Final = "gpt-5-mini"  # where there is a key and nothing else was said
 FORMS: Final = "openai:NAME, openai (the first that the server lists), builtin or scripted:FILE"
@@ -176,7 +176,16 @@ def _ids(listed: Any) -> list[str]:
 class OpenModels:
     """The models that one process has open: each spec once, and one pace for all of a provider."""
 
-    def __init__(self, choice: Choice, settings: ModelSettings, models: Models, files: Files) -> None:
+    def __init__(
+        self,
+        choice: Choice,
+        settings: ModelSettings,
+        models: Models,
+        files: Files,
+        shared: Callable[[str, Provider], SharedPace] | None = None,
+    ) -> None:
+        """`shared` is what makes a provider's pace that of all workers; without it, it is this process's."""
+        self._shared = shared
         self._choice = choice
         self._settings = settings
         self._models = models
@@ -217,7 +226,11 @@ class OpenModels:
             raise UsageError("openai names no model here", hint="write openai:NAME")
         provider = self._models.provider("openai")
         if self._pace is None:
-            self._pace = Pace(per_minute=provider.calls_per_minute, at_once=provider.calls_at_once)
+            self._pace = Pace(
+                per_minute=provider.calls_per_minute,
+                at_once=provider.calls_at_once,
+                shared=self._shared("openai", provider) if self._shared else None,
+            )
         base_url = self._choice.base_url or self._settings.base_url
         spec = f"openai:{name}"
         tariff = tariff_of(spec, base_url, self._models)

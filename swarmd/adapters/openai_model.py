@@ -1,8 +1,12 @@
-"""A model behind any endpoint that speaks OpenAI's Chat Completions, through the `openai` SDK.
+"""A model behind any endpoint that speaks OpenAI's Chat Completions.
 
 Invariant: one attempt answers within the provider's own deadlines, with what it used, and raises
 for nothing that a provider or a network does. The SDK's retries are off, because a retry inside it
 would be paid for without the ledger knowing; the runtime repeats an attempt and charges each.
+
+The `openai` SDK says where a request goes and under which names (key, organisation and project of the environment);
+the request itself goes over its HTTP client without it, and the answer is read here
+(docs/decisions/0023).
 
 Two settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
 and Azure, whose reasoning models refuse the older name, and as `max_tokens` to everybody else, for
@@ -21,10 +25,12 @@ thoughts that are not shown are paid too.
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -36,13 +42,21 @@ import openai
 
 from swarmd.adapters import openai_wire as wire
 from swarmd.adapters.prices import Tariff
-from swarmd.adapters.ratelimit import Pace
+from swarmd.adapters.ratelimit import Pace, TooLateError
 from swarmd.core.rules import Provider
 from swarmd.ports import NOTHING, Answered, Failed, Prompt, Usage
 
 DETAIL_CHARS_MAX: Final = 400
 QUOTE_CHARS_MAX: Final = 8_000
 RETRY_AFTER_MAX: Final = 3_600.0
+# What a provider that has enough asks of all workers is heeded up to this, as long as a call's own repetition is.
+HOLD_SECONDS_MAX: Final = 60.0
+# Of English text, as providers reckon before they count.
+BYTES_OF_TOKEN: Final = 4
+# After a stream has said that this is all: what frames it comes in the same breath, or the connection is given up.
+DRAIN_SECONDS: Final = 0.1
+# Requests whose bound was asked for and that are not yet sent: more than calls wait side by side in one process.
+ENCODED_MAX: Final = 128
 SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
 
 Why = Literal["malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected"]
@@ -89,14 +103,19 @@ class OpenAIModel:
         self._probing = anyio.Lock()
         self._failed_probes = 0
         self._last_failure: Failed | None = None
-        self._client = openai.AsyncOpenAI(
+        self._client = _http_client(self._url, provider)
+        sdk = openai.AsyncOpenAI(
             base_url=self._url,
             # The SDK insists on a key, and would take one from the environment: a local server gets
             # this word, never a key that was meant for somebody else.
             api_key=self._key or "none",
             max_retries=0,
-            http_client=_http_client(self._url, provider),
+            http_client=self._client,
         )
+        self._endpoint = httpx2.URL(f"{self._url}/chat/completions")
+        self._headers = _headers(sdk)
+        # Asked for its bound, a prompt is about to be sent: what was encoded for the one is sent by the other.
+        self._encoded: OrderedDict[int, tuple[Prompt, wire.Mode, bytes]] = OrderedDict()
 
     @property
     def name(self) -> str:
@@ -116,10 +135,19 @@ class OpenAIModel:
 
     def _bound_in(self, mode: wire.Mode, prompt: Prompt) -> Usage:
         body = wire.request_body(self._model, prompt, mode, self._limit_field)
+        self._encoded[id(prompt)] = prompt, mode, body
+        if len(self._encoded) > ENCODED_MAX:
+            self._encoded.popitem(last=False)
         return self._most(body, _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token))
 
-    def _most(self, body: wire.Json, limit: _Limit) -> Usage:
-        tokens_in, tokens_out = wire.bytes_of(body), limit.bytes + PIECE_BYTES
+    def _body(self, mode: wire.Mode, prompt: Prompt) -> bytes:
+        known = self._encoded.pop(id(prompt), None)
+        if known is not None and known[:2] == (prompt, mode):
+            return known[2]
+        return wire.request_body(self._model, prompt, mode, self._limit_field)
+
+    def _most(self, body: bytes, limit: _Limit) -> Usage:
+        tokens_in, tokens_out = len(body), limit.bytes + PIECE_BYTES
         cost = self._tariff.most(self._now(), tokens_in, tokens_out) if self._tariff else None
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
@@ -137,7 +165,7 @@ class OpenAIModel:
         return replace(outcome, usage=probed.usage + outcome.usage)
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._client.aclose()
 
     # --- the probe --------------------------------------------------------------------------
 
@@ -174,7 +202,7 @@ class OpenAIModel:
     # --- one request ------------------------------------------------------------------------
 
     async def _ask(self, prompt: Prompt, mode: wire.Mode, sending: Callable[[], None]) -> Answered | Failed:
-        body = wire.request_body(self._model, prompt, mode, self._limit_field)
+        body = self._body(mode, prompt)
         limit = _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
         received = await self._request(body, limit, sending)
         if isinstance(received, _NoAnswer):
@@ -188,19 +216,27 @@ class OpenAIModel:
         return Answered(moves, usage, text)
 
     async def _request(
-        self, body: wire.Json, limit: _Limit, sending: Callable[[], None]
+        self, body: bytes, limit: _Limit, sending: Callable[[], None]
     ) -> wire.Received | _NoAnswer:
         """One HTTP request, at the provider's pace. Its clock starts when it is its turn."""
         async with AsyncExitStack() as stack:
-            with anyio.move_on_after(self._provider.total_seconds) as queueing:
-                await stack.enter_async_context(self._pace.place())
-            if queueing.cancelled_caught:
-                waited = f"no place within {self._provider.total_seconds:g} s under the provider's own limit"
+            patience = self._provider.total_seconds
+            # As providers count it when they let a call in: what was sent, by a quarter of its bytes, and the limit.
+            tokens = len(body) // BYTES_OF_TOKEN + limit.tokens
+            is_placed = False
+            with anyio.move_on_after(patience), suppress(TooLateError):
+                await stack.enter_async_context(self._pace.place(self._model, tokens, patience))
+                is_placed = True
+            if not is_placed:
+                waited = f"no place within {patience:g} s under the provider's own limit"
                 return _NoAnswer(Failed("rate_limited", waited, NOTHING))
             sending()
-            return await self._exchange(body, limit)
+            received = await self._exchange(body, limit)
+            if isinstance(received, _NoAnswer) and received.asks_patience:
+                await self._pace.hold(self._model, min(received.asks_patience, HOLD_SECONDS_MAX))
+            return received
 
-    async def _exchange(self, body: wire.Json, limit: _Limit) -> wire.Received | _NoAnswer:
+    async def _exchange(self, body: bytes, limit: _Limit) -> wire.Received | _NoAnswer:
         received, clock = wire.Received(), _Deadlines(self._provider)
         fault: _Fault | None = None
         try:
@@ -208,13 +244,7 @@ class OpenAIModel:
                 await self._receive(body, received, clock, limit)
         except _FaultyError as error:
             fault = error.fault
-        except (
-            openai.OpenAIError,
-            httpx2.HTTPError,
-            httpx2.StreamError,
-            ValueError,
-            RecursionError,
-        ) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, ValueError, RecursionError) as error:
             fault = _translated(error, has_begun=clock.has_heard)
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.
@@ -228,39 +258,41 @@ class OpenAIModel:
             is_the_models=received.is_at_limit or fault.why in ("malformed", "refused"),
         )
 
-    async def _receive(
-        self, body: wire.Json, received: wire.Received, clock: _Deadlines, limit: _Limit
-    ) -> None:
-        # The SDK's own `chat.completions.create` walks all messages against its types once more for
-        # each call (three quarters of its time in a long turn); this is the same request without.
-        stream = await self._client.post(
-            "/chat/completions",
-            cast_to=object,
-            body=body,
-            stream=True,
-            stream_cls=openai.AsyncStream[object],
+    async def _receive(self, body: bytes, received: wire.Received, clock: _Deadlines, limit: _Limit) -> None:
+        timeout = {"connect": self._provider.connect_seconds, "read": None, "write": None, "pool": None}
+        request = httpx2.Request(
+            "POST", self._endpoint, headers=self._headers, content=body, extensions={"timeout": timeout}
         )
-        async with stream:
-            if (kind := _content_type(stream.response)) != "text/event-stream":
-                received.take(await _whole(stream.response, kind))
-                return
-            async for piece in stream:
-                clock.heard()
-                received.take(piece)
-                # A running count, where a server has one, is believed when it says that it is more.
-                if (
-                    max(received.text_bytes, received.counted.tokens_out if received.counted else 0)
-                    > limit.bytes
-                ):
-                    raise _FaultyError(_Fault("cut", f"the answer outran its reserve of {limit.bytes} bytes"))
+        response = await self._client.send(request, stream=True)
+        try:
+            if not response.is_success:
+                raise _FaultyError(_of_status(response, await response.aread()))
+            if (kind := _content_type(response)) != "text/event-stream":
+                received.take(await _whole(response, kind))
+                return None
+            events, chunks = wire.Events(), response.aiter_bytes()
+            async for chunk in chunks:
+                for data in events.take(chunk):
+                    clock.heard()
+                    if data.startswith(b"[DONE]"):
+                        return await _drain(chunks)
+                    received.take(_checked(json.loads(data.decode())))
+                    # A running count, where a server has one, is believed when it says that it is more.
+                    counted = received.counted.tokens_out if received.counted else 0
+                    if max(received.text_bytes, counted) > limit.bytes:
+                        outran = f"the answer outran its reserve of {limit.bytes} bytes"
+                        raise _FaultyError(_Fault("cut", outran))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
 
-    def _used(self, received: wire.Received, body: wire.Json, limit: _Limit) -> Usage:
+    def _used(self, received: wire.Received, body: bytes, limit: _Limit) -> Usage:
         """As the server counted, be it beyond the reserve; else what it can have been at most."""
         price, counted = self._tariff and self._tariff.at(self._now()), received.counted
         if counted is not None and received.is_counted:
             cost = price.of(counted) if price else None
             return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
-        tokens_in = counted.tokens_in if counted else wire.bytes_of(body)
+        tokens_in = counted.tokens_in if counted else len(body)
         tokens_out = max(limit.tokens, received.text_bytes, counted.tokens_out if counted else 0)
         cost = price.most(tokens_in, tokens_out) if price else None
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
@@ -303,6 +335,11 @@ class _NoAnswer:
     failed: Failed
     is_about_tools: bool = False
     is_the_models: bool = False
+
+    @property
+    def asks_patience(self) -> float:
+        """Seconds for which the provider wants no further call."""
+        return (self.failed.retry_after or 0.0) if self.failed.why == "rate_limited" else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +422,12 @@ def _http_client(url: str, provider: Provider) -> httpx2.AsyncClient:
     )
 
 
+def _headers(sdk: openai.AsyncOpenAI) -> httpx2.Headers:
+    """As the SDK sends them; what it would leave out has no text."""
+    named = {**sdk.auth_headers, **sdk.default_headers}
+    return httpx2.Headers({name: value for name, value in named.items() if isinstance(value, str)})
+
+
 def _limit_field(url: str) -> str:
     host = urlsplit(url).hostname or ""
     is_openai = host == "api.openai.com" or host.endswith((".openai.com", ".openai.azure.com"))
@@ -410,6 +453,20 @@ def _content_type(response: httpx2.Response) -> str:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """To its end, or the connection could not be used again; but that is not waited for."""
+    with anyio.move_on_after(DRAIN_SECONDS):
+        async for _ in chunks:
+            pass
+
+
+def _checked(piece: object) -> object:
+    """The piece; an error that the server put in its place is raised."""
+    if isinstance(piece, dict) and piece.get("error"):
+        raise _FaultyError(_Fault("server", f"the server broke off: {_said(piece['error'])}"))
+    return piece
+
+
 async def _whole(response: httpx2.Response, kind: str) -> Any:
     """The answer of a server that doesn't stream, or what tells that it is no such server."""
     if kind != "application/json":
@@ -432,34 +489,30 @@ def _unfinished(received: wire.Received, clock: _Deadlines, limit: _Limit) -> _F
 
 def _translated(error: Exception, *, has_begun: bool) -> _Fault:
     match error:
-        case openai.APIStatusError():
-            return _of_status(error)
-        case openai.APITimeoutError():  # of ours only connecting has a time-out inside the SDK
+        case httpx2.TimeoutException():  # of ours only connecting has a time-out inside the HTTP client
             return _Fault("timeout", "could not connect in time", may_have_run=False)
-        case openai.APIConnectionError() if has_begun:
-            return _Fault("cut", f"the answer broke off: {type(error.__cause__).__name__}")
-        case openai.APIConnectionError():
-            cause = error.__cause__
-            reached = not isinstance(cause, httpx2.ConnectError)
-            return _Fault("server", f"connection failed: {type(cause).__name__}", may_have_run=reached)
-        case openai.APIError():  # the server said so within the stream
-            return _Fault("server", f"the server broke off: {error.message}")
+        case httpx2.ConnectError():
+            return _Fault("server", f"connection failed: {type(error).__name__}", may_have_run=False)
+        case httpx2.HTTPError() | httpx2.StreamError() if has_begun:
+            return _Fault("cut", f"the answer broke off: {type(error).__name__}")
         case ValueError() | RecursionError():
             return _Fault("server", "the server sent a piece that can't be read")
         case _:
             return _Fault("server", f"connection failed: {type(error).__name__}")
 
 
-def _of_status(error: openai.APIStatusError) -> _Fault:
-    status, code = error.status_code, error.code or ""
-    what = f"HTTP {status}: {_said(error.body)}"
-    after = _retry_after(error.response.headers)
+def _of_status(response: httpx2.Response, answer: bytes) -> _Fault:
+    body = _error_in(answer)
+    status = response.status_code
+    code = body.get("code") if isinstance(body, dict) else None
+    what = f"HTTP {status}: {_said(body)}"
+    after = _retry_after(response.headers)
     # A server may answer 500 to say that it was started without tools (llama-server's --jinja).
     about_tools = status in (400, 404, 405, 422, 501) or "tool" in what.lower()
     if code in ("content_filter", "content_policy_violation"):
-        return _Fault("refused", f"The prompt was withheld as unsafe: {_said(error.body)}")
+        return _Fault("refused", f"The prompt was withheld as unsafe: {_said(body)}")
     if code == "tool_use_failed":
-        return _Fault("malformed", f"Your function call could not be read: {_said(error.body)}")
+        return _Fault("malformed", f"Your function call could not be read: {_said(body)}")
     if status == 401:
         # Not quoted: this is the one message that servers like to repeat the key in.
         return _Fault("rejected", "HTTP 401: the key was not accepted", may_have_run=False)
@@ -472,6 +525,15 @@ def _of_status(error: openai.APIStatusError) -> _Fault:
         # error statuses come instead of an answer, and nobody charges for them.
         return _Fault("server", what, after, may_have_run=status == 504, is_about_tools=about_tools)
     return _Fault("rejected", what, may_have_run=False, is_about_tools=about_tools)
+
+
+def _error_in(answer: bytes) -> object:
+    """What an error page says: its JSON error, its JSON, or its text."""
+    try:
+        body = json.loads(answer)
+    except (ValueError, RecursionError):
+        return answer.decode("utf-8", "replace").strip()
+    return body.get("error", body) if isinstance(body, dict) else body
 
 
 def _said(body: object) -> str:

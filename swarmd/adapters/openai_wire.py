@@ -101,28 +101,38 @@ def is_private(url: str) -> bool:
 # --- asking -----------------------------------------------------------------------------------
 
 
-def request_body(model: str, prompt: Prompt, mode: Mode, limit_field: str) -> Json:
-    """The whole request. `limit_field` is the server's name for the output limit."""
-    body = _frame(model, limit_field, prompt.output_tokens_max)
+def request_body(model: str, prompt: Prompt, mode: Mode, limit_field: str) -> bytes:
+    """The whole request as JSON; no tokenizer makes more tokens than bytes of it.
+
+    `limit_field` is the server's name for the output limit. What every call of a role has in common is encoded once.
+    """
+    frame = _dump(_frame(model, limit_field, prompt.output_tokens_max))
+    shared, offered = _offer(prompt.shared, prompt.functions, mode)
+    messages = ",".join([*shared, *map(_dump, _messages(prompt))])
+    # What UTF-8 cannot carry, as the lone surrogates that stand for a file's undecodable bytes, is a question mark.
+    return f'{frame[:-1]},"messages":[{messages}],{offered}}}'.encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=64)
+def _offer(shared: str, functions: tuple[str, ...], mode: Mode) -> tuple[tuple[str, ...], str]:
+    """The leading system message, where there is one, and how the model is to answer."""
     if mode == "tools":
-        body["messages"] = _messages(prompt, prompt.shared)
-        body |= {"tools": _tools(prompt.functions), "tool_choice": "required"}
-        return body
-    schema = _reply_schema(prompt.functions)
+        return _system(shared), f'"tools":{_dump(_tools(functions))},"tool_choice":"required"'
+    schema = _reply_schema(functions)
     # Most local servers hold the model to the schema without ever showing it to the model: one
     # that was not told what the fields mean fills them with valid nonsense.
-    told = f"{prompt.shared}\n\n{_HOW}{_dump(schema['properties']['moves']['items'])}"
+    told = f"{shared}\n\n{_HOW}{_dump(schema['properties']['moves']['items'])}"
     if "$defs" in schema:
         told += f"\nwith $defs {_dump(schema['$defs'])}"
-    body["messages"] = _messages(prompt, told)
-    body["response_format"] = {
-        "type": "json_schema",
-        "json_schema": {"name": "reply", "schema": schema, "strict": False},
-    }
-    return body
+    reply = {"name": "reply", "schema": schema, "strict": False}
+    return _system(told), f'"response_format":{_dump({"type": "json_schema", "json_schema": reply})}'
 
 
-def probe_body(model: str, limit_field: str) -> Json:
+def _system(text: str) -> tuple[str, ...]:
+    return (_dump({"role": "system", "content": text}),) if text.strip() else ()
+
+
+def probe_body(model: str, limit_field: str) -> bytes:
     """Asks for one harmless call, to learn whether the model calls functions at all."""
     body = _frame(model, limit_field, PROBE_OUTPUT_TOKENS)
     body["messages"] = [{"role": "user", "content": f"Call the function {PROBE} now."}]
@@ -131,12 +141,8 @@ def probe_body(model: str, limit_field: str) -> Json:
         "description": "Say that you are ready.",
         "parameters": {"type": "object", "properties": {"ready": {"type": "boolean"}}},
     }
-    return body | {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
-
-
-def bytes_of(body: Json) -> int:
-    """UTF-8 bytes of the request's text: no tokenizer makes more tokens than bytes of it."""
-    return len(_dump(body).encode())
+    body |= {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
+    return _dump(body).encode("utf-8", "replace")
 
 
 def _frame(model: str, limit_field: str, output_tokens_max: int) -> Json:
@@ -148,8 +154,8 @@ def _frame(model: str, limit_field: str, output_tokens_max: int) -> Json:
     }
 
 
-def _messages(prompt: Prompt, system: str) -> list[Json]:
-    """System (shared) first, the exchange, and the persona at the very end.
+def _messages(prompt: Prompt) -> list[Json]:
+    """The exchange, and the persona at the very end.
 
     The persona is the tail of the last user message and no message of its own: many chat templates
     allow one leading system message and then strictly take turns. At its tail, not its head, for a
@@ -163,8 +169,7 @@ def _messages(prompt: Prompt, system: str) -> list[Json]:
             turns[-1] = (role, f"{turns[-1][1]}\n\n{text}")
         else:
             turns.append((role, text))
-    head = [("system", system)] if system.strip() else []
-    return [{"role": role, "content": _encodable(text)} for role, text in (*head, *turns)]
+    return [{"role": role, "content": text} for role, text in turns]
 
 
 def _encodable(text: str) -> str:
@@ -238,11 +243,49 @@ def _portable_value(key: str, value: Any) -> Any:
     return _portable(value)
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 # --- receiving --------------------------------------------------------------------------------
+
+
+class Events:
+    """Server-sent events out of the bytes of a stream, however these are cut: the data of each, and no more of it."""
+
+    __slots__ = ("_after_return", "_data", "_line")
+
+    def __init__(self) -> None:
+        self._line: list[
+            bytes
+        ] = []  # the pieces of a line that has not ended: adding up a long one is quadratic
+        self._data: list[bytes] = []
+        self._after_return = False
+
+    def take(self, chunk: bytes) -> list[bytes]:
+        """The data of the events that end in this chunk."""
+        if not chunk:
+            return []
+        # A line ends with a newline, a return, or both, which may come in two chunks.
+        if self._after_return and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        self._after_return = chunk.endswith(b"\r")
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *lines = chunk.split(b"\n")
+        self._line.append(first)
+        if not lines:
+            return []
+        lines[:0] = [b"".join(self._line)]
+        self._line = [lines.pop()]
+        return [event for line in lines if (event := self._event_at(line)) is not None]
+
+    def _event_at(self, line: bytes) -> bytes | None:
+        if line.startswith(b"data:"):
+            self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+        elif not line and self._data:
+            event, self._data = b"\n".join(self._data), []
+            return event
+        return None
 
 
 @dataclass(slots=True)

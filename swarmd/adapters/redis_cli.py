@@ -18,16 +18,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final
 
-from swarmd.adapters.redis.connect import (
-    Address,
-    ErrorReply,
-    Reply,
-    Status,
-    Target,
-    Wire,
-    address,
-    connect_sync,
-)
+from swarmd.adapters.redis.address import Address, Target, place_of
+from swarmd.adapters.redis.locate import located
+from swarmd.adapters.redis.wire import ErrorReply, Reply, Status, Wire
 from swarmd.errors import UsageError
 
 _INSTALLED: Final = ("redis-cli", "valkey-cli")
@@ -50,18 +43,19 @@ def run(
     stderr: BinaryIO,
     *,
     client: str | None = None,
+    namespace: str = "",
 ) -> int:
     """Runs `client` (see `installed`), or where that is `None` the small one, until it ends.
 
     Returns its exit code, which is redis-cli's: 0 even where the server refused the command, unless `-e` was
     given; 130 after Ctrl-C. Raises `StoreUnavailableError` where the server cannot be reached.
     """
-    place = address(target)
+    place = located(place_of(target), namespace)
     if client is not None:
         return _run_installed(client, place, args, stdin, stdout, stderr)
     options, words = _options(args)
     is_raw = "--raw" in options or ("--no-raw" not in options and not stdout.isatty())
-    with connect_sync(target) as wire:
+    with Wire(place) as wire:
         # BLPOP and SUBSCRIBE wait as long as they like: their bound is the person's Ctrl-C.
         wire.wait_without_bound()
         session = _Session(wire, stdout, is_raw=is_raw)

@@ -171,7 +171,7 @@ def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
     """Compares a running server's users with the policy. Its user must be one that may ACL LIST."""
     policy = policy_of(settings)
     wanted = acl.users(policy, settings.namespace)
-    with closing(connect_sync(reach.living(settings))) as wire:
+    with closing(connect_sync(reach.living(settings), namespace=settings.namespace)) as wire:
         found = acl.users_of(wire)
     compared = [
         acl.difference(role, wanted[role], found.get(wanted[role].name)) for role in _chosen(policy, roles)

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -35,11 +36,14 @@ T = TypeVar("T")
 
 
 def _run(function: Callable[[], Awaitable[T]]) -> T:
-    """`anyio.run`, whose task groups' one error leaves as itself: the entrance knows what it means."""
+    """`anyio.run`, whose task groups' one error leaves as itself: the entrance knows what it means.
+
+    On uvloop where that is installed (an extra): the same loop, at half the cost for each wake-up.
+    """
     import anyio
 
     try:
-        return anyio.run(function)
+        return anyio.run(function, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
         if all(isinstance(leaf, SwarmError) for leaf in leaves):

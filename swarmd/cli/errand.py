@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from swarmd.adapters import brake
-from swarmd.adapters.redis.connect import Target, connect_sync
+from swarmd.adapters.redis.address import Target
+from swarmd.adapters.redis.connect import connect_sync
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.view import ask, bell_of, view_of
 from swarmd.cli import act, govern, look, reach
@@ -58,7 +59,7 @@ def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
 
     keys = Keys(settings.namespace)
     secret = read(settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None)
-    with closing(connect_sync(target)) as wire:
+    with closing(connect_sync(target, namespace=settings.namespace)) as wire:
         sealer = operator_sealer(wire, keys, secret.encode())
 
         def post(channel: Channel, message: Message, key: str) -> str:
@@ -154,10 +155,13 @@ def submit(
 
 
 def _store(settings: Settings, target: Target, fields: Mapping[str, str]) -> None:
+    from swarmd.adapters.redis.posting import confirm_sync
+
     flat = [word for pair in fields.items() for word in pair]
     try:
-        with closing(connect_sync(target)) as wire:
+        with closing(connect_sync(target, namespace=settings.namespace)) as wire:
             ask(wire, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat])
+            confirm_sync(wire)
     except StoreUnavailableError as error:
         # The answer may be what was lost: repeated under its id, it is the same mission.
         raise StoreUnavailableError(

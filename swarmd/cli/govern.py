@@ -25,7 +25,7 @@ from swarmd.cli.text import amounts, in_order, plain
 from swarmd.core.lineage import EVERYTHING, Stop
 from swarmd.core.moves import KINDS
 from swarmd.core.names import BRAKE, JOURNAL, ORDERS, SOB, AgentId, AgentState, MissionId, Rule
-from swarmd.core.privileges import is_path
+from swarmd.core.privileges import is_path, overlaps
 from swarmd.errors import NotFoundError, RefusedError, StoreUnavailableError, UsageError, WorkspaceError
 
 BUSY_SHOWN: Final = 20
@@ -112,7 +112,39 @@ def _named(view: View, reference: str) -> Meant:
 
 def stop(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
     """Freeze, drain or halt; done only if everything under it was seen to stand still, or to end."""
-    return _ordered(sight, post, waiting, wish, meant(sight.view, wish), is_awaited=is_awaited)
+    found = meant(sight.view, wish)
+    _refuse_ended(sight.view, found)
+    _warn_of_nobody(sight.view, found)
+    before = sight.view.marks().stops.get(found.target)
+    exit_code = _ordered(sight, post, waiting, wish, found, is_awaited=is_awaited)
+    if before is not None:
+        note(f"it replaces the {before.kind.value} by {plain(before.by)}: {plain(before.reason)}")
+    return exit_code
+
+
+def _refuse_ended(view: View, found: Meant) -> None:
+    mission = view.mission(MissionId(found.target)) if found.kind == "mission" else None
+    if mission is not None and is_ended(mission.get("state", "")):
+        raise RefusedError(
+            f"mission {found.target} has ended already: {mission['state']}",
+            hint=f"swarmd inspect {found.target}",
+        )
+
+
+def _warn_of_nobody(view: View, found: Meant) -> None:
+    """A mark on a tier or a privilege holds for those to come too; that it holds nobody now may be a slip."""
+    kind, _, rest = found.target.partition(":")
+    if found.kind != "target" or kind not in ("tier", "use"):
+        return
+    if kind == "tier":
+        if not any(agent.get("tier") == rest for agent in view.agents()):
+            note(f"nobody stands at tier {rest} now: it holds whoever comes to")
+    elif not any(
+        overlaps(path, rest) for agent in view.agents() for path in agent.get("privileges", "").split()
+    ):
+        note(
+            f"nobody holds {plain(rest)} now: it holds whoever is given it. `swarmd inspect ID` shows what an agent holds"
+        )
 
 
 def terminate(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
@@ -137,7 +169,7 @@ def cancel(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited
     if is_ended(mission.get("state", "")):
         raise RefusedError(f"mission {id} has ended already: {mission['state']}", hint=f"swarmd inspect {id}")
     found = Meant(id, "mission")
-    order_id, data = _give(sight, post, waiting, wish, found, is_awaited=is_awaited)
+    order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     if data is None:
         return _outcome(sight, _value(wish, found, {"order": order_id, "outcome": "ordered"}))
     # The order is answered when its subtree is gone; its account is closed and its result told just after.
@@ -150,12 +182,13 @@ def cancel(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited
 def thaw(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool, data: Path) -> Exit:
     """Lifts a stop, and says what still stops what was thawed. Of everything: the data folder's halt too."""
     found = meant(sight.view, wish)
+    _refuse_ended(sight.view, found)
     # The file first, and time to see that it has gone: a supervisor that still sees it halts everything anew.
     had_brake = found.target == EVERYTHING and brake.release(data)
     if had_brake:
         time.sleep(2 * brake.WATCH_SECONDS)
     try:
-        order_id, answer = _give(sight, post, waiting, wish, found, is_awaited=is_awaited)
+        order_id, answer = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     except OrderRefusedError as error:
         if error.rule != Rule.STOP_TARGET:
             raise
@@ -198,7 +231,7 @@ def _remaining(view: View, found: Meant) -> Sequence[Stop]:
 def _ordered(
     sight: Sight, post: Post, waiting: Waiting, wish: Wish, found: Meant, *, is_awaited: bool
 ) -> Exit:
-    order_id, data = _give(sight, post, waiting, wish, found, is_awaited=is_awaited)
+    order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     if data is None:
         return _outcome(sight, _value(wish, found, {"order": order_id, "outcome": "ordered"}))
     busy = data.get("busy")
@@ -206,7 +239,7 @@ def _ordered(
     return _outcome(sight, _value(wish, found, value | _counts(data)))
 
 
-def _give(
+def give(
     sight: Sight, post: Post, waiting: Waiting, wish: Wish, found: Meant, *, is_awaited: bool
 ) -> tuple[str, Mapping[str, Any] | None]:
     """Posts the order; its id, and the journal's last word on it where that is waited for."""
@@ -271,7 +304,7 @@ def check_privilege(privilege: str) -> None:
 def change_rights(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
     """Grants or revokes; done when the supervisor has written it: the next action meets it."""
     found = _agent(sight.view, wish.reference)
-    order_id, data = _give(sight, post, waiting, wish, found, is_awaited=is_awaited)
+    order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     value: dict[str, Any] = {"order": order_id, "outcome": "ordered" if data is None else "done", **wish.more}
     if data is not None:
         value["number"] = data.get("number")
@@ -318,7 +351,7 @@ def fund(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
     """Adds to an account, of what is free in the one above it; tells the account before and after."""
     found = Meant(SOB, "agent") if wish.reference == SOB else _named(sight.view, wish.reference)
     before = sight.view.ledgers([found.target]).get(found.target, Ledger())
-    order_id, data = _give(sight, post, waiting, wish, found, is_awaited=is_awaited)
+    order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     after = sight.view.ledgers([found.target]).get(found.target, Ledger())
     if sight.as_json:
         value = {"order": order_id, "outcome": "ordered" if data is None else "done", **wish.more}

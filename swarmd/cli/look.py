@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from swarmd.adapters.redis.view import BATCH, Bell, Health, Ledger, Record, View, is_stream_id
+from swarmd.adapters.redis.view import BATCH, Bell, Health, Ledger, Record, View
 from swarmd.cli import draw
 from swarmd.cli.exits import Exit
 from swarmd.cli.text import Ink, plain
+from swarmd.core.messages import is_stream_id
 from swarmd.core.names import (
     BOARD_ROOM,
     FIRST,

@@ -103,8 +103,8 @@ def _typed(words: list[str]) -> int:
     except typer.Abort:
         return Exit.INTERRUPTED
     except TyperException as error:
-        if not words:
-            # No verb at all: the help, made for a person, was the answer.
+        if not error.format_message():
+            # No verb at all, or none of a group's: the help, made for a person, was the answer.
             return Exit.USAGE
         verb = words[0] if words[0] in getattr(command, "commands", {}) else ""
         hint = f"see: swarmd {verb} --help" if verb else "see: swarmd --help"

@@ -60,5 +60,6 @@ def redis_cli(settings: Settings, words: Sequence[str]) -> int:
         if is_momentary:
             note("no swarm is running here: its server is up for this command only")
         return client.run(
-            target, words, sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer, client=client.installed()
-        )
+            target, words, sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer,
+            client=client.installed(), namespace=settings.namespace,
+        )  # fmt: skip

@@ -16,7 +16,7 @@ from swarmd.adapters.checking import check
 from swarmd.adapters.journal_files import swarms
 from swarmd.adapters.past import Past, at
 from swarmd.adapters.proving import Proved, Tail, prove
-from swarmd.adapters.redis.view import Ledger, Record, Snapshot, View, is_stream_id
+from swarmd.adapters.redis.view import Ledger, Record, Snapshot, View
 from swarmd.cli import act, draw, errand, reach
 from swarmd.cli.exits import Exit
 from swarmd.cli.look import Sight, note
@@ -24,7 +24,7 @@ from swarmd.cli.text import plain, table
 from swarmd.core.audit import LAWS
 from swarmd.core.chain import Record as StateRecord
 from swarmd.core.fsck import FAULTS, Flaw
-from swarmd.core.messages import order_of
+from swarmd.core.messages import is_stream_id, order_of
 from swarmd.core.names import JOURNAL, ORDERS, StreamId
 from swarmd.core.proof import Finding
 from swarmd.core.replay import AMOUNTS, Link, State
@@ -34,6 +34,7 @@ from swarmd.settings import Settings
 # A living journal is sealed and trimmed while it is read: what looks wrong is looked at again.
 LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.5
+REPAIR_PASSES: Final = 3
 
 
 def folder_of(settings: Settings) -> Path:
@@ -183,19 +184,28 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
     ):
         view, id = sight.view, _swarm_of(sight.view)
         found = check(view, folder_of(settings), id)
-        targets = list(dict.fromkeys(flaw.repair for flaw in found if flaw.repair))
-        if targets and not view.health().leader:
-            raise RefusedError(
-                "no supervisor leads, and nobody else may mend this", hint="`swarmd up`, then repair"
-            )
-        for one in targets:
-            after, order_id = view.last_id(JOURNAL), act.new_id("o")
-            post(ORDERS, act.order("repair", one, "found by fsck", order_id), order_id)
-            try:
-                act.await_order(view, act.Waiting.of(bell, timeout), order_id, after)
-            except RefusedError as refused:
-                note(f"{one}: {refused.what}")
-        left = check(view, folder_of(settings), id) if targets else found
+        left, told = found, set[str]()
+        # What a key of another type hid is found only when that has gone.
+        for _ in range(REPAIR_PASSES):
+            targets = [
+                one for one in dict.fromkeys(flaw.repair for flaw in left if flaw.repair) if one not in told
+            ]
+            if not targets:
+                break
+            if not view.health().leader:
+                raise RefusedError(
+                    "no supervisor leads, and it alone writes what the law looks at",
+                    hint="start one with `swarmd up`, which lives with these faults, then `swarmd fsck --repair` again",
+                )
+            told |= set(targets)
+            for one in targets:
+                after, order_id = view.last_id(JOURNAL), act.new_id("o")
+                post(ORDERS, act.order("repair", one, "found by fsck", order_id), order_id)
+                try:
+                    act.await_order(view, act.Waiting.of(bell, timeout), order_id, after)
+                except RefusedError as refused:
+                    note(f"{one}: {refused.what}")
+            left = check(view, folder_of(settings), id)
         return _tell_flaws(sight, left, [flaw for flaw in found if flaw not in left])
 
 
@@ -235,6 +245,11 @@ def journal_at(settings: Settings, when: str, *, as_json: bool) -> Exit:
         past = at(folder_of(settings), _swarm_of(sight.view), sight.view.journal(), is_later)
         if past is None:
             raise NotFoundError(f"the journal has nothing from before {when}")
+        if _is_beyond(when, past.link):
+            raise NotFoundError(
+                f"the journal has no entry {when} yet: its last is {past.link.n} ({past.link.id})",
+                hint="`swarmd tree` shows what is now",
+            )
         if sight.as_json:
             sight.give(_past_value(past))
         else:
@@ -242,6 +257,13 @@ def journal_at(settings: Settings, when: str, *, as_json: bool) -> Exit:
         return Exit.DONE
 
     return reach.look(settings, as_json, see)
+
+
+def _is_beyond(when: str, last: Link) -> bool:
+    """An entry that is asked for by its number or id, and has not been written. A moment may be any."""
+    if when.isdecimal():
+        return last.n < int(when)
+    return "-" in when and is_stream_id(when) and order_of(last.id) < order_of(StreamId(when))
 
 
 def later_than(when: str) -> Callable[[Link], bool]:

@@ -21,7 +21,7 @@ from swarmd.errors import StoreUnavailableError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
-    from swarmd.adapters.redis.connect import Target
+    from swarmd.adapters.redis.address import Target
 
 
 def live(settings: Settings) -> Target | None:

@@ -41,6 +41,14 @@ Channels = Annotated[
 Knowledge = Annotated[
     Path | None, typer.Option("--knowledge", metavar="DIR", help="The knowledge folder [SWARMD_KNOWLEDGE].")
 ]
+Durability = Annotated[
+    str | None,
+    typer.Option(
+        "--durability",
+        metavar="MODE",
+        help="balanced: on disk each second; strict: before it is acknowledged [SWARMD_DURABILITY].",
+    ),
+]
 LogLevel = Annotated[
     str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 ]
@@ -135,6 +143,7 @@ def run(
     policies: Policies = None,
     channels: Channels = None,
     knowledge: Knowledge = None,
+    durability: Durability = None,
     log_level: LogLevel = None,
 ) -> int:
     """Do one mission, whole, in this process; print its result."""
@@ -142,7 +151,7 @@ def run(
 
     settings = settings_of(
         redis_url=url, data=data, namespace=namespace, model=model, policies=policies, channels=channels,
-        knowledge=knowledge, log_level=log_level or "warning",
+        knowledge=knowledge, durability=durability, log_level=log_level or "warning",
     )  # fmt: skip
     named = [*(files or []), *(more or [])]
     return daemon.run(settings, mission, named, budget, deadline, resume=resume, quiet=quiet, as_json=as_json)
@@ -164,13 +173,14 @@ def up(
     policies: Policies = None,
     channels: Channels = None,
     knowledge: Knowledge = None,
+    durability: Durability = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
 ) -> int:
     """Run the daemon whole: supervisor and worker, and the embedded server unless REDIS_URL is set."""
     return _serve(
         frozenset({"supervisor", "worker"}), grace, redis_url=url, data=data, namespace=namespace, model=model,
-        policies=policies, channels=channels, knowledge=knowledge, log_level=log_level, log_format=log_format,
+        policies=policies, channels=channels, knowledge=knowledge, durability=durability, log_level=log_level, log_format=log_format,
     )  # fmt: skip
 
 
@@ -183,13 +193,14 @@ def supervisor(
     policies: Policies = None,
     channels: Channels = None,
     knowledge: Knowledge = None,
+    durability: Durability = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
 ) -> int:
     """Run a supervisor alone, beside workers elsewhere."""
     return _serve(
         frozenset({"supervisor"}), grace, redis_url=url, data=data, namespace=namespace, policies=policies,
-        channels=channels, knowledge=knowledge, log_level=log_level, log_format=log_format,
+        channels=channels, knowledge=knowledge, durability=durability, log_level=log_level, log_format=log_format,
     )  # fmt: skip
 
 
@@ -203,13 +214,14 @@ def worker(
     policies: Policies = None,
     channels: Channels = None,
     knowledge: Knowledge = None,
+    durability: Durability = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
 ) -> int:
     """Run a worker alone; start more of them for more agents."""
     return _serve(
         frozenset({"worker"}), grace, redis_url=url, data=data, namespace=namespace, model=model,
-        policies=policies, channels=channels, knowledge=knowledge, log_level=log_level, log_format=log_format,
+        policies=policies, channels=channels, knowledge=knowledge, durability=durability, log_level=log_level, log_format=log_format,
     )  # fmt: skip
 
 
@@ -726,6 +738,66 @@ def override(
         is_vetoed=veto,
     )  # fmt: skip
     return leave.override(settings, asked, wait=wait, timeout=timeout, as_json=as_json)
+
+
+dead = typer.Typer(no_args_is_help=True, help="Messages on which their reader failed again and again.")
+app.add_typer(dead, name="dead", rich_help_panel="Act")
+Letter = Annotated[str, typer.Argument(metavar="ID", help="As `swarmd dead ls` lists it.")]
+
+
+@dead.command("ls")
+def dead_ls(as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None) -> int:
+    """List the dead letters: who failed on them, how often, and with what last words."""
+    from swarmd.cli import dead as letters
+
+    return reach.look(settings_of(redis_url=url, data=data, namespace=namespace), as_json, letters.ls)
+
+
+@dead.command("show")
+def dead_show(
+    id: Letter, as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None
+) -> int:
+    """Show one whole: the message, where it stood, its reader and the last words of it."""
+    from swarmd.cli import dead as letters
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return reach.look(settings, as_json, lambda sight: letters.show(sight, id))
+
+
+@dead.command("retry")
+def dead_retry(
+    id: Letter,
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Hand the message out once more to its reader; the letter goes."""
+    from swarmd.cli import dead as letters
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return letters.order(settings, "retry", id, reason, wait=wait, timeout=timeout, as_json=as_json)
+
+
+@dead.command("drop")
+def dead_drop(
+    id: Letter,
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = ORDER_SECONDS,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
+) -> int:
+    """Give the message up; the journal keeps that it was there."""
+    from swarmd.cli import dead as letters
+
+    settings = settings_of(redis_url=url, data=data, namespace=namespace)
+    return letters.order(settings, "drop", id, reason, wait=wait, timeout=timeout, as_json=as_json)
 
 
 # --- prove ------------------------------------------------------------------------------------

@@ -234,6 +234,7 @@ def _stop(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
             target, kind, actor.authority, wish.reason, actor.id, draft.moment.now, actor.order,
             until=draft.moment.now + wish.grace_seconds if kind is StopKind.DRAIN else 0.0,
         ),
+        before,
     )  # fmt: skip
     if isinstance(found, Agent) and actor.authority is not Authority.LINEAGE:
         tell_superior(
@@ -277,9 +278,15 @@ def leave_unseen(draft: Draft, stop: Stop, why: str) -> None:
         )  # fmt: skip
 
 
-def set_stop(draft: Draft, stop: Stop) -> None:
-    """The mark first, in one write, then the hosts are told; what they see is told by `reconcile.tell_stops`."""
+def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
+    """The mark first, in one write, then the hosts are told; what they see is told by `reconcile.tell_stops`.
+
+    A target has one mark: what it `replaced` is in the journal, for a thaw lifts only what stands.
+    """
     swarm, moment = draft.swarm, draft.moment
+    was = (
+        f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})" if replaced is not None else ""
+    )
     draft.add(StopSet(stop))
     root = swarm.lineage.get(stop.target.removeprefix("="))
     if root is not None and root.id != SOB:
@@ -287,9 +294,10 @@ def set_stop(draft: Draft, stop: Stop) -> None:
     ask_hosts(draft, stop)
     draft.add(
         entry(
-            moment, "stopping", f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}"[:2000], actor=stop.by,
+            moment, "stopping", f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}{was}"[:2000], actor=stop.by,
             target=stop.target, kind=stop.kind.value, agents=len(swarm.lineage.stopped_by(stop.target)),
-            mission=root.mission if root else "", more=_order(stop.order, "marked"),
+            mission=root.mission if root else "",
+            more={**(_order(stop.order, "marked") or {}), **({"replaced": replaced.reason[:2000]} if replaced else {})},
             rule=Rule(stop.rule) if stop.rule else None,
         )
     )  # fmt: skip
@@ -327,6 +335,9 @@ def _thaw(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
     better = next((stop for stop in stops if _outranks(swarm, stop, actor)), None)
     if better is not None:
         return Denied(Rule.PRECEDENCE, f"{better.target} was stopped by {better.by}")
+    agent = swarm.lineage.get(targets[0])
+    if agent is not None and not agent.charter and stops[0].rule == Rule.AGENT_UNREADABLE:
+        return Denied(Rule.AGENT_UNREADABLE, f"what {agent.id} was to do is lost with its record: end it")
     for stop in stops:
         order = actor.order if stop is stops[-1] else ""
         lift(draft, stop, by=actor.id, reason=wish.reason, order=order)
@@ -460,12 +471,20 @@ def _change_rights(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
         return found
     if not is_path(wish.privilege):
         return Denied(Rule.REQUEST_INVALID, f"{wish.privilege!r} is no privilege path")
-    denied = overruled(draft.swarm, actor.authority, "grant", found, wish.privilege)
+    denied = is_over(draft.swarm, found)
+    denied = denied or overruled(draft.swarm, actor.authority, "grant", found, wish.privilege)
     if denied is not None:
         return denied
     if wish.verb == "revoke":
         return _revoke(draft, actor, found, wish)
     return _grant(draft, actor, found, wish)
+
+
+def is_over(swarm: Swarm, agent: Agent) -> Denied | None:
+    """The rights of what is ending are no more to be changed. It begins nothing; and whom it made may live on as
+    another's and has it in the path still: a mark on it would reach them, of whom nobody spoke.
+    """
+    return Denied(Rule.FENCED, f"{agent.id} is ending already") if swarm.lineage.is_ending(agent) else None
 
 
 def _grant(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from swarmd.core.law import Spawned
@@ -111,10 +112,16 @@ def _for_role(role: Role) -> Need | None:
 
 def _for_rights(limits: Limits, paths: Iterable[str]) -> Need | None:
     """To be given any part of what is declared to need an approval, to use or to hand out."""
+    return _for_paths(tuple(limits.approvals.items()), tuple(paths))
+
+
+# Siblings of one role are given the same: looked at once for all of them.
+@lru_cache(maxsize=1_024)
+def _for_paths(approvals: tuple[tuple[str, str], ...], paths: tuple[str, ...]) -> Need | None:
     needs = [
         Need(_AUTHORITY[who], Rule.APPROVAL_NEEDED, f"privilege {path}")
         for path in paths
-        for asked, who in limits.approvals.items()
+        for asked, who in approvals
         if overlaps(path, asked)
     ]
     return max(needs, key=lambda need: need.needs, default=None)

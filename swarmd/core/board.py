@@ -75,7 +75,8 @@ class Procedure(Stored):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        return cls.model_validate_json(text)
+        """Of what a later release has added, nothing is known here, and nothing is taken for something else."""
+        return cls.model_validate_json(text, extra="ignore")
 
     @property
     def phase(self) -> Phase | None:

@@ -61,6 +61,11 @@ def hash_of(flat: Sequence[str]) -> str:
     return sha256(_PLAIN.encode(flat))
 
 
+def sealed_text(text: str, hash: str) -> str:
+    """An entry's data with its hash, from the text that was hashed."""
+    return f'{text[:-1]}{_HASH_MARK}{hash}"}}'
+
+
 def unsealed(flat: Sequence[str]) -> tuple[list[str], str] | None:
     """Flat fields as they were hashed, and the hash they claim; `None` for what is no chained entry."""
     fields = list(flat)

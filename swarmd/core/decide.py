@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from swarmd.core import acts, clerk, docket, leave, mending, orphans, overrides, reconcile
+from swarmd.core import acts, clerk, dead, docket, leave, mending, orphans, overrides, reconcile
 from swarmd.core.lineage import Agent
 from swarmd.core.messages import Message
 from swarmd.core.names import (
     BOARD_ROOM,
+    NO_MONEY,
     OPERATOR,
     ORDERS,
     REQUESTS,
@@ -89,9 +90,13 @@ def _request(draft: Draft, message: Message) -> None:
 def _failed(draft: Draft, agent: Agent, request: FailedRequest, message: Message) -> None:
     """A runtime gave an agent up: the agent ends, the swarm does not."""
     mission = MissionId(request.mission)
+    if request.dead is not None:
+        dead.tell(draft, agent, request.dead, request.detail)
     if agent.is_seat:
         found = draft.swarm.missions.get(mission)
-        if request.rule in (Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT) and found is not None:
+        if request.rule == Rule.BUDGET_UNREADABLE and found is not None:
+            orphans.hold_for_mending(draft, found.id, request.detail)
+        elif request.rule in NO_MONEY and found is not None:
             docket.end(
                 draft, found, MissionState.EXHAUSTED, f"{request.rule}: {request.detail}", by="supervisor"
             )
@@ -103,7 +108,9 @@ def _failed(draft: Draft, agent: Agent, request: FailedRequest, message: Message
             draft, message, Denied(Rule.TERMINATE_DESCENDANT, f"{agent.id} is the board itself")
         )
         return
-    if request.rule in (Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT):
+    if request.rule == Rule.BUDGET_UNREADABLE:
+        orphans.hold_for_mending(draft, agent.id, request.detail)
+    elif request.rule in NO_MONEY:
         orphans.hold(draft, agent, Rule(request.rule), request.detail, hops=message.hops)
     elif request.is_crash:
         orphans.crashed(draft, agent, request.detail, hops=message.hops)
@@ -130,6 +137,10 @@ def _order(draft: Draft, message: Message) -> None:
             denied = mending.acknowledge(draft, order.order, order.target, reason)
         case "repair":
             denied = mending.repair(draft, order.order, order.target, reason)
+        case "retry":
+            denied = dead.retry(draft, order.order, order.target, reason)
+        case "drop":
+            denied = dead.drop(draft, order.order, order.target, reason)
         case "override":
             denied = _override(draft, actor, order)
         case verb:

@@ -143,6 +143,10 @@ def admit(
         return _conflict(draft, id, request.mission)
     if fault:
         return _turn_away(draft, id, Rule.MISSION_INVALID, fault, request.mission)
+    limit = draft.swarm.declared.board.docket_max
+    if len(docketed(draft.swarm)) >= limit:
+        why = f"{limit} missions wait already (docket_max): hand it in again when some have been taken up"
+        return _turn_away(draft, id, Rule.MISSION_DOCKET, why, request.mission)
     defaults = draft.swarm.declared.limits
     budget = {kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS}
     mission = Mission(
@@ -166,6 +170,11 @@ def admit_known(draft: Draft, request: MissionRequest, ended: Mapping[str, str])
         _conflict(draft, MissionId(request.id), request.mission)
 
 
+def may_come_again(ended: Mapping[str, str]) -> bool:
+    """Was it turned away for no fault of its own? Then its id is nobody's yet."""
+    return ended.get("reason", "").startswith(f"{Rule.MISSION_DOCKET}:")
+
+
 def _conflict(draft: Draft, id: MissionId, text: str) -> None:
     # Told under an id of its own: whoever waits for the first mission of this id must not take it for that one's end.
     refused = MissionId(draft.moment.new_id("m"))
@@ -187,33 +196,32 @@ def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str, text: str) -> 
 
 
 def open_next(draft: Draft) -> list[MissionId]:
-    """Take missions from the docket, the oldest first, as many as the board has at once."""
+    """Take missions from the docket, the oldest first, as many as the board has at once.
+
+    One that waits for something of its own lets others go before it, and its record says why it waits. A large one may so
+    be overtaken by small ones until its deadline: what it would keep free for itself, nobody would use meanwhile.
+    """
     swarm = draft.swarm
     opened: list[MissionId] = []
-    if EVERYTHING in swarm.lineage.stops:
-        return opened
-    waiting = sorted(
-        (m for m in swarm.missions.values() if m.state is MissionState.DOCKETED and m.ending is None),
-        key=lambda m: (m.created, m.id),
-    )
-    for mission in waiting:
-        if len(swarm.boards) >= swarm.declared.board.missions_at_once:
+    for mission in sorted(docketed(swarm), key=lambda m: (m.created, m.id)):
+        free = swarm.free.get(SOB)
+        if free is None:
+            # An account has just been closed into it: what is there now is read before the next decision.
             break
-        free = swarm.free.get(SOB, {})
-        short = [kind for kind in KINDS if free.get(kind, 0) < mission.budget[kind]]
-        if short and _may_be_given_back(swarm, mission, free, short):
-            break
+        why = _why_waiting(swarm, mission, free)
+        if why:
+            _tell_waiting(draft, mission, why)
+            continue
+        short = _short(mission, free)
         if short:
-            why = ", ".join(
-                f"{kind}: {mission.budget[kind]} asked, {free.get(kind, 0)} free" for kind in short
-            )
+            why = ", ".join(f"{kind}: {mission.budget[kind]} asked, {free[kind]} free" for kind in short)
             end(
                 draft, mission, MissionState.EXHAUSTED, f"{Rule.BUDGET_EXHAUSTED}: of the swarm's root, {why}"
             )
             continue
         draft.add(
             AccountOpened(mission.id, SOB, mission.budget, own_slot=False),
-            MissionSet(replace(mission, state=MissionState.DEBATING)),
+            MissionSet(replace(mission, state=MissionState.DEBATING, reason="")),
             BoardSet(mission.id, Procedure()),
             entry(
                 draft.moment,
@@ -225,6 +233,45 @@ def open_next(draft: Draft) -> list[MissionId]:
         )
         opened.append(mission.id)
     return opened
+
+
+def docketed(swarm: Swarm) -> list[Mission]:
+    """Those that wait for the board, in no order."""
+    return [m for m in swarm.missions.values() if m.state is MissionState.DOCKETED and m.ending is None]
+
+
+def _short(mission: Mission, free: Mapping[str, int]) -> list[str]:
+    return [kind for kind in KINDS if free.get(kind, 0) < mission.budget[kind]]
+
+
+def _why_waiting(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> str:
+    """Empty where the board can take it up, or nobody ever can. Without amounts that change from call to call: each other
+    text is another record.
+    """
+    stop = swarm.lineage.stops.get(EVERYTHING) or swarm.lineage.stops.get(mission.id)
+    if stop is not None:
+        return f"{stop.target if stop.target != EVERYTHING else 'everything'} is stopped: see `swarmd stops`"
+    if len(swarm.boards) >= swarm.declared.board.missions_at_once:
+        return f"the board has {len(swarm.boards)} in hand, as many as it takes at once (missions_at_once)"
+    unreadable = [kind for kind in KINDS if kind not in free]
+    if unreadable:
+        return f"of the root's account {', '.join(unreadable)} cannot be read: `swarmd fsck --repair`"
+    short = _short(mission, free)
+    if short and _may_be_given_back(swarm, mission, free, short):
+        asked = ", ".join(f"{mission.budget[kind]} {kind}" for kind in short)
+        return f"for budget: {asked} asked, and the missions in hand hold too much of the root's"
+    return ""
+
+
+def _tell_waiting(draft: Draft, mission: Mission, why: str) -> None:
+    reason = f"waits: {why}"
+    if mission.reason != reason:
+        draft.add(
+            MissionSet(replace(mission, reason=reason)),
+            entry(
+                draft.moment, "waiting", f"mission {mission.id} {reason}", actor="clerk", mission=mission.id
+            ),
+        )
 
 
 def _may_be_given_back(swarm: Swarm, mission: Mission, free: Mapping[str, int], short: Sequence[str]) -> bool:

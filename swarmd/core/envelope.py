@@ -35,8 +35,9 @@ from swarmd.core.messages import (
     body_of,
     channel_head,
     fits_a_ring,
+    from_body,
     from_fields,
-    from_ring,
+    is_understood,
     order_of,
     unreadable,
 )
@@ -99,11 +100,11 @@ class Seal:
         shown = hmac.digest(pseudorandom, b"fingerprint\0" + namespace.encode() + b"\1", "sha256")
         self.fingerprint: str = shown[:8].hex()
 
-    def seal(self, channel: Channel, message: Message, serial: str) -> Sealed:
+    def seal(self, channel: Channel, message: Message, serial: str, data_text: str | None = None) -> Sealed:
         """The message for this channel under this serial. The journal's are left as they are."""
-        data = message.data_text()
+        data = message.data_text() if data_text is None else data_text
         if not is_sealed(channel):
-            return Sealed(message.ring_body(channel), message.flat(data))
+            return Sealed(message.ring_body(channel, data), message.flat(data))
         body = message.body(channel, data, f',"serial":"{serial}"')
         # What UTF-8 cannot say goes over the wire as a question mark, and is checked as one.
         mac = self._mac(body.encode("utf-8", "replace"))
@@ -123,12 +124,13 @@ class Seal:
         if line.endswith(CUT):
             return Ring(StreamId(head[1]), StreamId(head[2]), None)
         body, tail = line[head.end() : -_TAIL_CHARS], line[-_TAIL_CHARS:]
-        if not (tail.startswith(_MAC) and self._is_of(body, tail[len(_MAC) : -2])):
+        if not (tail.startswith(_MAC) and tail.endswith('"}') and self._is_of(body, tail[len(_MAC) : -2])):
             return None
         # A code that is right on another channel.
         if not body.startswith(channel_head(channel)):
             return None
-        return from_ring(channel, line)
+        # Authentic and not read: what is wrong with it, its entry tells.
+        return Ring(StreamId(head[1]), StreamId(head[2]), from_body(channel, StreamId(head[1]), body))
 
     def open_entry(self, channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Message:
         """An entry as a message; what is not authentic on a sealed channel is unreadable, whatever it says."""
@@ -136,6 +138,8 @@ class Seal:
             body = _body_of_entry(channel, flat)
             if body is None or not self._is_of(body, flat.get("mac", "")):
                 return unreadable(channel, id)
+        if not is_understood(flat.get("v")):
+            return unreadable(channel, id, Rule.ENVELOPE_VERSION)
         return from_fields(channel, id, flat) or unreadable(channel, id)
 
     def _is_of(self, body: str, mac: str) -> bool:
@@ -201,8 +205,8 @@ class Sealer:
     serials: Serials
     now: Callable[[], float]
 
-    def __call__(self, channel: Channel, message: Message) -> Sealed:
-        return self.seal.seal(channel, message, f"{self.issuer}:{self.number()}")
+    def __call__(self, channel: Channel, message: Message, data_text: str | None = None) -> Sealed:
+        return self.seal.seal(channel, message, f"{self.issuer}:{self.number()}", data_text)
 
     def number(self) -> int:
         return self.serials.take(self.now())

@@ -29,6 +29,7 @@ FAULTS: Final[dict[str, str]] = {
     "mission.other": "a mission's record, procedure or reports are not what the journal says",
     "mission.unlisted": "a mission is open and is not in the set of open missions",
     "mission.unknown": "the set of open missions names one that the journal does not know",
+    "record.invented": "a record, an account or a list of children of somebody whom nobody made",
     "mark.other": "a fence, stop, revocation, approval or override is not what the journal says",
     "account.missing": "an open account is not there",
     "account.other": "an account is not what its facts add up to",
@@ -41,6 +42,8 @@ FAULTS: Final[dict[str, str]] = {
     "host.unlisted": "a host holds a lease and is not in the set of hosts",
     "journal.head": "the journal does not end where the store says",
     "journal.broken": "the journal cannot be followed: see `swarmd journal verify`",
+    "positions.missing": "where the supervisor stands in its inputs is gone",
+    "key.type": "a key holds a value of another type than ours",
     "schema.missing": "the namespace does not say which schema it has",
 }
 
@@ -99,6 +102,7 @@ class FoundWhole:
     accounts: Mapping[str, Hash]  # the root's and the missions'
     seat_steps: Sequence[Mapping[str, Any]]
     head_n: int  # of the store's own word
+    seq: str  # the number of the supervisor's last commit, as it is kept with its positions
     schema: str
 
 
@@ -108,6 +112,10 @@ class Loose:
     streams: Collection[str] = ()  # those of `heads` and of the positions that have a stream
     positions: Mapping[str, Hash] = field(default_factory=dict)
     leftovers: Mapping[str, Sequence[str]] = field(default_factory=dict)  # id -> kinds of key
+    kept: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # the same, of what outlives its agent or mission
+    ended: Collection[str] = ()  # whose records are kept: `agent:ID`, `mission:ID`
     hosts_listed: Collection[str] = ()
     hosts_leased: Collection[str] = ()
     agent_hosts: Mapping[str, str] = field(default_factory=dict)  # of living agents that have begun a call
@@ -232,8 +240,13 @@ def whole(found: FoundWhole) -> Iterator[Flaw]:
     if found.head_n != found.state.head.n:
         what = f"it ends at entry {found.state.head.n}, the store says {found.head_n}"
         yield Flaw("journal.head", "journal", what)
+    if found.head_n and not found.seq.isdecimal():
+        what = "its next step goes on at the inputs' ends, and says so: look what came in meanwhile"
+        yield Flaw("positions.missing", "_positions", what)
     marks = {key for key in records if key.startswith(_MARKS)}
     for key in sorted(marks | found.marks.keys()):
+        if key in found.marks and found.marks[key] is None and key not in records:
+            yield Flaw("mark.other", key, "it cannot be read, and the journal does not know it", key)
         yield from _compared("mark.other", key, found.marks.get(key), records.get(key), key)
     yield from _missions(found, records)
     for id, row in found.accounts.items():
@@ -286,6 +299,10 @@ def loose(state: State, read: Loose) -> Iterator[Flaw]:
     for id, kinds in sorted(read.leftovers.items()):
         if f"agent:{id}" not in state.records.values:
             yield Flaw("agent.leftover", id, ", ".join(sorted(kinds)), f"agent:{id}")
+    for id, kinds in sorted(read.kept.items()):
+        known = {f"agent:{id}", f"mission:{id}"}
+        if not any(key in state.records.values or key in read.ended for key in known):
+            yield Flaw("record.invented", id, ", ".join(sorted(kinds)), f"record:{id}")
     if not read.is_led:
         return  # nobody runs: hosts that are gone left in no order, and who leads next sees to it
     for host in sorted(set(read.hosts_leased) - set(read.hosts_listed)):

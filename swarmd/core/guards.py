@@ -31,6 +31,7 @@ CUTS_MAX: Final = 3
 _MINUTE: Final = 60
 _TALK: Final = frozenset({Kind.SAY, Kind.DIRECTIVE, Kind.REPORT})
 # What may stand around a text that is the same for all that: "go on!", "Go on …"
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 _AROUND: Final = " \t\n.!?,;:…'\"`*_()[]"
 
 
@@ -55,17 +56,20 @@ class Guard:
 
     def to_text(self) -> str:
         """As the agent's state keeps it; empty where there is nothing to remember."""
-        if self == Guard():
+        if self == NO_GUARD:
             return ""
-        edges = [[e.edge, e.text, e.row, list(e.told)] for e in self.edges]
+        edges = [(e.edge, e.text, e.row, e.told) for e in self.edges]
         facts = {"v": 1, "sent": self.sent, "edges": edges, "chatter": self.chatter, "cuts": self.cuts}
-        return json.dumps(facts, separators=(",", ":"))
+        return _compact(facts)
+
+
+NO_GUARD: Final = Guard()
 
 
 def guard_of(text: str) -> Guard:
     """What cannot be read is as if nothing had been: an agent must not end for it."""
     if not text:
-        return Guard()
+        return NO_GUARD
     try:
         facts = json.loads(text)
         return Guard(
@@ -74,7 +78,7 @@ def guard_of(text: str) -> Guard:
             int(facts["chatter"]), int(facts["cuts"]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError):
-        return Guard()
+        return NO_GUARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +191,9 @@ class _Judging:
         self.cuts[which] = Cut(channel, message.to, rule, detail, 1, message.hops, is_news)
 
     def _forget_told(self, rule: Rule) -> None:
-        self.edges = {
-            key: replace(edge, told=tuple(told for told in edge.told if told is not rule))
-            for key, edge in self.edges.items()
-        }
+        for key, edge in self.edges.items():
+            if rule in edge.told:
+                self.edges[key] = replace(edge, told=tuple(told for told in edge.told if told is not rule))
 
     def judged(self, *, is_silent: bool) -> Judged:
         rules = [rule for _, _, rule in self.cuts]

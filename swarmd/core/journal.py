@@ -15,8 +15,19 @@ from typing import Any, Final, assert_never
 
 from swarmd.core.acts import account_above
 from swarmd.core.board import Procedure
-from swarmd.core.chain import CHAINED, Effect, Head, Record, canonical, hash_of, sha256, unsealed
+from swarmd.core.chain import (
+    CHAINED,
+    Effect,
+    Head,
+    Record,
+    canonical,
+    hash_of,
+    sealed_text,
+    sha256,
+    unsealed,
+)
 from swarmd.core.lineage import Agent, Fence, Stop
+from swarmd.core.messages import text_of
 from swarmd.core.names import JOURNAL, SOB, SUPERVISOR, StreamId
 from swarmd.core.privileges import Revocation
 from swarmd.core.swarm import (
@@ -44,6 +55,7 @@ from swarmd.core.swarm import (
     FenceSet,
     HeadSet,
     HostGone,
+    KeySwept,
     MessageRecalled,
     Mission,
     MissionClosed,
@@ -55,6 +67,8 @@ from swarmd.core.swarm import (
     OverrideSet,
     PeriodTurned,
     Post,
+    ReaderLed,
+    RecordSwept,
     ReportSet,
     ReservesSettled,
     RevocationsSet,
@@ -203,12 +217,12 @@ def records_of(  # noqa: PLR0912 - one row for each kind of change
             pass  # amounts are told by the store's facts, which know what was there
         case (
             AgentRestored() | AgentSwept() | MissionSwept() | AccountMended() | ReservesSettled() | ChannelForgotten()
-            | SchemaStamped()
+            | SchemaStamped() | RecordSwept() | KeySwept()
         ):  # fmt: skip
             pass  # the journal had it right
         case TroubleSet() | TroubleOver():
             pass  # for whoever looks: no law asks for it
-        case HostGone() | HeadSet() | MessageRecalled() | Post():
+        case HostGone() | HeadSet() | MessageRecalled() | ReaderLed() | Post():
             pass
         case _:
             assert_never(change)
@@ -291,9 +305,11 @@ def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
     data |= {"n": chain.head.n + 1, "prev": chain.head.hash, "before": chain.head.after, "after": after}
     if effects:
         data["effects"] = effects
-    hash = hash_of(replace(message, data=data).fields())
+    # Written once: what is stored is the text that was hashed, with the hash at its end.
+    text = text_of(data)
+    hash = hash_of(message.flat(text))
     chain.head = Head(chain.head.n + 1, hash, after)
-    return replace(post, message=replace(message, data=data | {"hash": hash}))
+    return Post(post.channel, replace(message, data=data | {"hash": hash}), sealed_text(text, hash))
 
 
 # --- entries of the record itself -------------------------------------------------------------
@@ -350,7 +366,8 @@ def _amounts_of(row: Mapping[str, str]) -> dict[str, dict[str, int]]:
     nested: dict[str, dict[str, int]] = {}
     for name, value in row.items():
         kind, dot, amount = name.partition(".")
-        if dot:
+        # What is no number was nobody's to spend; what it should be, an earlier entry of the journal says.
+        if dot and value.removeprefix("-").isdecimal():
             nested.setdefault(kind, {})[amount] = int(value)
     return nested
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from swarmd.core.lineage import Agent, Fence, StopKind, follows
@@ -25,7 +26,16 @@ from swarmd.core.names import (
     host_channel,
     inbox,
 )
-from swarmd.core.privileges import Held, Right, is_covered, is_path, live_holding, overlaps
+from swarmd.core.privileges import (
+    Held,
+    Revocation,
+    Right,
+    holdings,
+    is_covered,
+    is_path,
+    live_holding,
+    overlaps,
+)
 from swarmd.core.requests import SpawnRequest
 from swarmd.core.rules import Role
 from swarmd.core.swarm import (
@@ -105,8 +115,14 @@ def roles_below(parent: Agent, roles: Mapping[str, Role]) -> tuple[Role, ...]:
     """The roles that an agent was told that it may create: for its prompt, the law itself asks what lives."""
     return tuple(
         role for role in roles.values()
-        if parent.tier + 1 in role.tiers and is_covered(f"spawn/{role.name}", parent.privileges)
+        if parent.tier + 1 in role.tiers and _is_told_it_may(role.name, parent.privileges)
     )  # fmt: skip
+
+
+# Asked of every role in every turn, by agents of which most hold the same rights.
+@lru_cache(maxsize=1_024)
+def _is_told_it_may(role: str, privileges: tuple[str, ...]) -> bool:
+    return is_covered(f"spawn/{role}", privileges)
 
 
 def _claims_no_more(parent: Agent, request: SpawnRequest) -> Denied | None:
@@ -160,14 +176,14 @@ def _there_is_room(
     pending: Sequence[Spawned],
 ) -> Denied | None:
     limits = swarm.declared.limits
-    siblings = swarm.executives(mission) if parent.id == SOB else swarm.lineage.children(parent.id)
-    names = {agent.name for agent in siblings} | {spawned.agent.name for spawned in pending}
-    if charter.name in names:
+    living = swarm.executives(mission) if parent.id == SOB else swarm.lineage.children(parent.id)
+    siblings = (*living, *(spawned.agent for spawned in pending))
+    if any(agent.name == charter.name for agent in siblings):
         return Denied(Rule.SPAWN_NAME, f"a living sibling is named {charter.name}")
-    if key in {agent.key for agent in siblings} | {spawned.agent.key for spawned in pending}:
+    if any(agent.key == key for agent in siblings):
         return Denied(Rule.SPAWN_KEY, f"key {key} is a living child's")
-    if len(siblings) + len(pending) >= limits.children_max:
-        return Denied(Rule.SPAWN_FANOUT, f"{len(siblings) + len(pending)} of {limits.children_max} children")
+    if len(siblings) >= limits.children_max:
+        return Denied(Rule.SPAWN_FANOUT, f"{len(siblings)} of {limits.children_max} children")
     if len(swarm.lineage.agents) + len(pending) >= limits.agents_max:
         return Denied(Rule.SPAWN_LIVE, f"{limits.agents_max} agents live")
     if _is_too_fast(swarm.spawned_at.get(mission, ()), limits.spawns_per_minute - len(pending), moment.now):
@@ -230,11 +246,13 @@ def _rights(
         new = [Held(path, right, number, parent.id) for right, paths in pairs for path in paths]
         return _Rights(use, grants, tuple(new))
     # A number is handed down with the path: a mark that is newer than what the creator holds cuts the child's too.
+    # Without a number of its own the creator has none to hand down.
     later = [
         replace(held, path=path, right=right, by=parent.id, at="")
-        for right, paths in pairs
+        for right, paths in (pairs if parent.later else ())
         for path in paths
-        if (held := _grantable(swarm, parent, path)) is not None and held.number
+        if (held := _grantable(parent.holdings("grant"), swarm.lineage.marks_on(parent), path)) is not None
+        and held.number
     ]
     return _Rights(use, grants, tuple(later))
 
@@ -243,21 +261,33 @@ def _given(
     swarm: Swarm, parent: Agent, asked: tuple[str, ...] | None, default: tuple[str, ...]
 ) -> tuple[str, ...] | Denied:
     """The paths asked for, or the rule that refuses them; of a default, as much as can be given."""
+    marks, forbidden = swarm.lineage.marks_on(parent), tuple(swarm.declared.limits.forbidden)
+    return _given_of(parent.grants, parent.later, marks, forbidden, asked, default)
+
+
+# Siblings of one role ask the same of the same creator: decided once for all of them, for it is half of what a spawn's
+# decision costs. Whatever the answer depends on is in the key.
+@lru_cache(maxsize=1_024)
+def _given_of(
+    grants: tuple[str, ...], later: tuple[Held, ...], marks: tuple[Revocation, ...], forbidden: tuple[str, ...],
+    asked: tuple[str, ...] | None, default: tuple[str, ...],
+) -> tuple[str, ...] | Denied:  # fmt: skip
+    held = holdings(grants, later, "grant", "")
+
+    def refusal(path: str) -> Denied | None:
+        if not is_path(path):
+            return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
+        if any(overlaps(path, no) for no in forbidden):
+            return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
+        return Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(held, marks, path) is None else None
+
     if asked is None:
-        return tuple(path for path in default if _refusal_to_grant(swarm, parent, path) is None)
-    return next((no for path in asked if (no := _refusal_to_grant(swarm, parent, path))), asked)
+        return tuple(path for path in default if refusal(path) is None)
+    return next((no for path in asked if (no := refusal(path))), asked)
 
 
-def _refusal_to_grant(swarm: Swarm, parent: Agent, path: str) -> Denied | None:
-    if not is_path(path):
-        return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
-    if any(overlaps(path, no) for no in swarm.declared.limits.forbidden):
-        return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
-    return Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(swarm, parent, path) is None else None
-
-
-def _grantable(swarm: Swarm, parent: Agent, path: str) -> Held | None:
-    return live_holding(path, "grant", parent.holdings("grant"), swarm.lineage.marks_on(parent))
+def _grantable(held: tuple[Held, ...], marks: tuple[Revocation, ...], path: str) -> Held | None:
+    return live_holding(path, "grant", held, marks)
 
 
 def may_grant(swarm: Swarm, granter: Agent, path: str) -> Denied | None:
@@ -339,7 +369,7 @@ def made(
     swarm: Swarm, spawned: Spawned, moment: Moment, *, hops: int = 0, taint: tuple[str, ...] = ()
 ) -> list[Change]:
     """What a spawn changes: record, account, first positions, the child's charter, the journal."""
-    agent = replace(spawned.agent, taint=taint)
+    agent = replace(spawned.agent, taint=taint) if taint else spawned.agent
     assert agent.parent is not None
     assert agent.charter is not None
     first = stamped(

@@ -25,7 +25,7 @@ from swarmd.core.names import (
     room,
     up,
 )
-from swarmd.core.privileges import Held, Revocation, Right, live_holding
+from swarmd.core.privileges import Held, Revocation, Right, holdings, live_holding
 
 if TYPE_CHECKING:
     # Faces read the marks that are declared here, and start without pydantic.
@@ -66,9 +66,9 @@ class Agent:
 
     def holdings(self, right: Right) -> tuple[Held, ...]:
         """What it was given of a right, with each path's number. Marks are not looked at."""
-        paths = self.grants if right == "grant" else self.privileges
-        given = {held.path: held for held in self.later if held.right == right}
-        return tuple(given.get(path, Held(path, right, 0, self.parent or "")) for path in paths)
+        return holdings(
+            self.grants if right == "grant" else self.privileges, self.later, right, self.parent or ""
+        )
 
     def holding(self, held: Held) -> Agent:
         """With this holding, in place of one of the same path and right."""

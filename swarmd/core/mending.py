@@ -22,10 +22,12 @@ from swarmd.core.swarm import (
     Draft,
     FenceLifted,
     FenceSet,
+    KeySwept,
     MissionSet,
     MissionSwept,
     OverrideEnded,
     OverrideSet,
+    RecordSwept,
     ReportSet,
     ReservesSettled,
     RevocationsSet,
@@ -48,6 +50,8 @@ MENDABLE: Final = (
     "account",
     "reserve",
     "channel",
+    "record",
+    "key",
     "schema",
 )
 
@@ -85,7 +89,7 @@ def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
     return None
 
 
-def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:
+def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:  # noqa: PLR0912 - one row for each of `MENDABLE`
     lineage = swarm.lineage
     match kind:
         case "agent":
@@ -114,6 +118,14 @@ def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:
             return [ReservesSettled(id, journals)]
         case "channel":
             return [ChannelForgotten(Channel(id))]
+        case "record":
+            if lineage.get(id) is not None or MissionId(id) in swarm.missions:
+                return Denied(
+                    Rule.REQUEST_INVALID, f"{id} lives: its record is mended as agent:{id} or mission:{id}"
+                )
+            return [RecordSwept(id)]
+        case "key":
+            return [KeySwept(id)]
         case "schema":
             return [SchemaStamped()]
         case _:

@@ -7,21 +7,30 @@ each delivered message passes here twice and the fields are strings already.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any, Final
 
-from swarmd.core.names import AgentId, Channel, Kind, MissionId, StreamId
-
-WIRE_VERSION: Final = "1"
+from swarmd.core.names import FIRST, AgentId, Channel, Kind, MissionId, Rule, StreamId
+from swarmd.core.versions import WIRE_READS, WIRE_VERSION, is_read
 
 # A ring larger than this carries a preview instead: payloads above about 16 KB escape Valkey's
 # output-buffer limit (reliability notes in docs/decisions/0003), 4 KB keeps far from it.
 RING_BYTES_MAX: Final = 4096
 PREVIEW_CHARS: Final = 400
 CUT: Final = ',"cut":true}'
+
+
+# Made once: `json.dumps` with settings of its own makes an encoder for each call.
+_PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def text_of(data: Mapping[str, Any]) -> str:
+    """A message's data as it goes over the wire."""
+    return _PLAIN.encode(data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +69,14 @@ class Message:
 
     def data_text(self) -> str:
         """`data` as it goes over the wire; empty where there is none."""
-        if not self.data:
-            return ""
-        return json.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
+        return text_of(self.data) if self.data else ""
 
-    def ring_body(self, channel: Channel) -> str:
+    def ring_body(self, channel: Channel, data: str) -> str:
         """The ring without its id: `"channel":…}`; the script puts `{"id":…,"prev":…,` before it.
 
         Where the whole does not fit, a preview with `"cut": true`.
         """
-        whole = self.body(channel, self.data_text()) + "}"
+        whole = self.body(channel, data) + "}"
         return whole if fits_a_ring(whole) else self.preview(channel)
 
     def body(self, channel: Channel, data: str, more: str = "") -> str:
@@ -125,9 +132,19 @@ def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Mess
         return None
 
 
-def unreadable(channel: Channel, id: StreamId) -> Message:
-    """Stands for an entry that is no message of ours, so that whoever reads goes on after it."""
-    return Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", id=id, channel=channel)
+def is_understood(v: object) -> bool:
+    """Is a message of this version one that this release reads?"""
+    return v == WIRE_VERSION or is_read(v, WIRE_READS)
+
+
+def unreadable(channel: Channel, id: StreamId, why: Rule = Rule.ENVELOPE_FORGED) -> Message:
+    """Stands for an entry that is no message for us, so that whoever reads goes on after it."""
+    return Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", text=why.value, id=id, channel=channel)
+
+
+def why_unreadable(message: Message) -> Rule:
+    """The rule by which what stands for an entry is no message."""
+    return Rule(message.text) if message.text else Rule.ENVELOPE_FORGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,8 @@ class Ring:
     message: Message | None
 
 
+_ID: Final = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")
+_NO_DATA: Final[Mapping[str, Any]] = {}
 _RING_TEXTS: Final = ("from", "to", "mission", "at", "text")
 
 
@@ -148,7 +167,8 @@ def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
         ring = json.loads(line)
         id_, prev = StreamId(ring["id"]), StreamId(ring["prev"])
         order_of(id_), order_of(prev)
-        if ring.get("cut"):
+        if ring.get("cut") or not is_understood(ring.get("v")):
+            # Of another version no more is read than where it stands; what is wrong with it, its entry tells.
             return Ring(id_, prev, None)
         data = ring.get("data", {})
         if not all(isinstance(ring[name], str) for name in _RING_TEXTS):
@@ -165,12 +185,44 @@ def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
     return Ring(id_, prev, message)
 
 
+# Pieces of a body, cut at its quotation marks, where nothing in it had to be escaped and it has no data.
+_PLAIN_PIECES: Final = 41
+
+
+def from_body(channel: Channel, id: StreamId, body: str) -> Message | None:
+    """Read what `body_of` wrote: of a ring whose code has been checked, so that it is known to have. `None` for what
+    another release wrote and this one does not read.
+
+    Where no value had to be escaped its quotation marks are where they always are: to cut it there takes a fifth of
+    the time that reading JSON does.
+    """
+    pieces = body.split('"') if "\\" not in body else []
+    if len(pieces) != _PLAIN_PIECES:
+        ring = from_ring(channel, f'{{"id":"{id}","prev":"{FIRST}",{body}}}')
+        return ring.message if ring is not None else None
+    if not is_understood(pieces[35]):
+        return None
+    try:
+        return Message(
+            sender=AgentId(pieces[7]), to=pieces[11], kind=Kind(pieces[15]), mission=MissionId(pieces[19]),
+            at=pieces[23], text=pieces[27], data=_NO_DATA, hops=int(pieces[30][1:-1]), incarnation=int(pieces[32][1:-1]),
+            id=id, channel=channel, serial=pieces[39],
+        )  # fmt: skip
+    except ValueError:
+        return None
+
+
 # Asked several times of each message: of its own id, and of the id that its channel was read up to.
 @lru_cache(maxsize=16_384)
 def order_of(id: StreamId) -> tuple[int, int]:
     """A stream id as numbers: ids sort by these, not as text."""
     milliseconds, _, sequence = id.partition("-")
     return int(milliseconds), int(sequence or 0)
+
+
+def is_stream_id(text: str) -> bool:
+    """Would the server read it as an id? Each part is a number of 64 bits."""
+    return bool(_ID.fullmatch(text)) and all(part < 2**64 for part in order_of(StreamId(text)))
 
 
 def _object(text: str) -> Mapping[str, Any]:

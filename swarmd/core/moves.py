@@ -6,7 +6,7 @@ back as a correction, never half done. Field descriptions are part of every prom
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
@@ -124,13 +124,23 @@ class Govern(Act):
     move: Literal["govern"]
 
 
-class ListSubtree(Written):
+class Function(Written):
+    """What an agent may use within a turn. Each says whether it may be repeated: whether done twice is as done once.
+
+    What may not, and was begun and never ended, is not done again: nobody knows whether it was done, and the model
+    is told so.
+    """
+
+    may_repeat: ClassVar[bool] = True
+
+
+class ListSubtree(Function):
     """List your descendants with their states."""
 
     move: Literal["list_subtree"]
 
 
-class ReadFile(Written):
+class ReadFile(Function):
     """Read lines of a file of the mission."""
 
     move: Literal["read_file"]
@@ -139,7 +149,7 @@ class ReadFile(Written):
     lines: int = Field(200, ge=1, le=1_000)
 
 
-class SearchFiles(Written):
+class SearchFiles(Function):
     """Find the passages of the mission's files that answer a question best."""
 
     move: Literal["search_files"]
@@ -148,7 +158,7 @@ class SearchFiles(Written):
     top: int = Field(5, ge=1, le=20)
 
 
-class WriteFile(Written):
+class WriteFile(Function):
     """Write a whole file in the mission's workspace; it is read as work/NAME by all of the mission."""
 
     move: Literal["write_file"]

@@ -29,6 +29,8 @@ RESULTS: Final = Channel("results")
 ORDERS: Final = Channel("orders")
 REQUESTS: Final = Channel("requests")
 JOURNAL: Final = Channel("journal")
+# Messages on which their reader failed again and again, with all that it takes to hand them out once more.
+DEAD: Final = Channel("dead")
 BOARD_ROOM: Final = Channel("room:sob")
 FIRST: Final = StreamId("0-0")
 
@@ -56,11 +58,8 @@ def host_channel(host: HostId) -> Channel:
 
 # What the supervisor reads and decides on, message by message.
 INPUTS: Final = (REQUESTS, ORDERS, BOARD_ROOM, up(SOB))
-
-
-def wake_channel(host: HostId) -> Channel:
-    """Private, and without a stream: a process rings on it for itself, to be woken out of a read."""
-    return Channel(f"_wake:{host}")
+# The name under which it keeps its place among the facts that scripts tell; no channel of anybody's.
+FACTS: Final = Channel("_facts")
 
 
 class Authority(IntEnum):
@@ -120,6 +119,7 @@ class Kind(StrEnum):
     ARGUMENT = "argument"
     VOTE = "vote"
     DIGEST = "digest"
+    DEAD = "dead"
     REQUEST = "request"
     ORDER = "order"
     RESULT = "result"
@@ -153,6 +153,7 @@ class Rule(StrEnum):
     BUDGET_SHARE = "budget.share"
     BUDGET_EXHAUSTED = "budget.exhausted"
     BUDGET_OVERDRAFT = "budget.overdraft"
+    BUDGET_UNREADABLE = "budget.unreadable"
     TERMINATE_DESCENDANT = "terminate.descendant"
     AUTHORITY = "authority.descendant"
     PRECEDENCE = "authority.precedence"
@@ -163,10 +164,14 @@ class Rule(StrEnum):
     DEADLINE = "time.deadline"
     CRASHED = "agent.crashed"
     STALLED = "agent.stalled"
+    POISON = "message.poison"
+    UNKNOWN_LETTER = "dead.unknown"
     UNKNOWN_AGENT = "agent.unknown"
+    AGENT_UNREADABLE = "agent.unreadable"
     UNKNOWN_MISSION = "mission.unknown"
     MISSION_INVALID = "mission.invalid"
     MISSION_CONFLICT = "mission.conflict"
+    MISSION_DOCKET = "mission.docket"
     MISSION_OTHER = "mission.other"
     INCARNATION = "incarnation.former"
     LEASE = "lease.lost"
@@ -187,3 +192,8 @@ class Rule(StrEnum):
     BOARD_MOTION = "board.motion"
     ENVELOPE_FORGED = "envelope.forged"
     ENVELOPE_REPLAYED = "envelope.replayed"
+    ENVELOPE_VERSION = "envelope.version"
+
+
+# The account of a call, and not the call, is why it may not begin.
+NO_MONEY: Final = frozenset({Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT, Rule.BUDGET_UNREADABLE})

@@ -14,7 +14,18 @@ from swarmd.core import acts
 from swarmd.core.law import fence, fence_alone
 from swarmd.core.lineage import Agent, Stop, StopKind, follows
 from swarmd.core.messages import Message
-from swarmd.core.names import SOB, SUPERVISOR, AgentState, Authority, HostId, Kind, Rule, host_channel, inbox
+from swarmd.core.names import (
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    Authority,
+    HostId,
+    Kind,
+    Rule,
+    host_channel,
+    inbox,
+)
 from swarmd.core.swarm import (
     AgentAdopted,
     AgentRestarted,
@@ -103,6 +114,34 @@ def hold(draft: Draft, agent: Agent, rule: Rule, detail: str, *, hops: int = 0) 
     mend = "fund it" if rule.startswith("budget.") else "thaw it"
     text = f"is frozen, {reason}; {mend} or end it within {seconds:.0f} s, or it ends by itself"
     acts.tell_superior(draft, agent, text, hops=hops, frozen=rule.value)
+
+
+def hold_for_mending(draft: Draft, target: str, detail: str) -> None:
+    """Its account cannot be read: no call begins, and nobody can say what is left."""
+    way_out = f"`swarmd fsck --repair`, then `swarmd thaw {target}`"
+    _hold_for_an_operator(draft, target, Rule.BUDGET_UNREADABLE, f"{detail}; {way_out}")
+
+
+def hold_unreadable(draft: Draft, id: AgentId) -> None:
+    """Its record cannot be read. What it was given to do is lost with it, so a thaw needs it back (`acts.do`)."""
+    way_out = f"restore it and restart, or `swarmd terminate {id}`"
+    _hold_for_an_operator(draft, id, Rule.AGENT_UNREADABLE, f"its record cannot be read; {way_out}")
+
+
+def _hold_for_an_operator(draft: Draft, target: str, rule: Rule, detail: str) -> None:
+    """Frozen with all below it, until an operator has mended what only a person can: what the store holds."""
+    swarm = draft.swarm
+    known = swarm.lineage.stops.get(target)
+    if acts.is_ending(swarm, target) or (known is not None and known.authority is Authority.OPERATOR):
+        return
+    reason = f"{rule}: {detail}"
+    stop = Stop(
+        target, StopKind.FREEZE, Authority.OPERATOR, reason, SUPERVISOR, draft.moment.now, rule=rule.value
+    )
+    acts.set_stop(draft, stop)
+    agent = swarm.lineage.get(target)
+    if agent is not None:
+        acts.tell_superior(draft, agent, f"is frozen until an operator thaws it, {reason}", frozen=rule.value)
 
 
 def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> None:

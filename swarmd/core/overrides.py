@@ -170,7 +170,7 @@ def _grant(draft: Draft, actor: acts.Actor, asked: Overruling) -> Denied | None:
         return found
     if not is_path(path):
         return Denied(Rule.REQUEST_INVALID, f"{path!r} is no privilege path")
-    denied = acts.overruled(swarm, actor.authority, "grant", found, path)
+    denied = acts.is_over(swarm, found) or acts.overruled(swarm, actor.authority, "grant", found, path)
     if denied is None and not asked.take:
         denied = acts.may_be_granted(swarm, actor, found, path)
     if denied is not None:

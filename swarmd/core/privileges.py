@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 # The same form as `rules.PrivilegePath`, which speaks to declarations.
@@ -77,6 +78,14 @@ class Held:
     number: int = 0
     by: str = ""
     at: str = field(default="", compare=False)
+
+
+# Siblings hold the same of the same creator: one tuple for all of them.
+@lru_cache(maxsize=4_096)
+def holdings(paths: tuple[str, ...], later: tuple[Held, ...], right: Right, by: str) -> tuple[Held, ...]:
+    """Each path as it is held: with a number of its own where it is among `later`, else as old as its holder."""
+    given = {held.path: held for held in later if held.right == right}
+    return tuple(given.get(path, Held(path, right, 0, by)) for path in paths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal
 
+from swarmd.core.history import said_of
 from swarmd.core.messages import Message
 from swarmd.core.moves import Charter
 from swarmd.core.rules import Declarations, Role
@@ -23,10 +25,14 @@ Exchange = list[tuple[Literal["user", "assistant"], str]]
 
 
 def shared(declared: Declarations, mission_text: str, *, is_seat: bool) -> str:
-    parts = [declared.constitution, declared.handbook]
-    if is_seat:
-        parts.append(declared.procedures)
-    parts.append(f"# The mission\n{quoted('mission', mission_text)}")
+    procedures = (declared.procedures,) if is_seat else ()
+    return _shared((declared.constitution, declared.handbook, *procedures), mission_text)
+
+
+# One object for all calls of a mission's: what encodes it for a provider finds it again, too.
+@lru_cache(maxsize=64)
+def _shared(told: tuple[str, ...], mission_text: str) -> str:
+    parts = (*told, f"# The mission\n{quoted('mission', mission_text)}")
     return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
@@ -56,6 +62,8 @@ def quoted(what: str, text: str) -> str:
     It is not taken out, for what stands around it could then close up to another one.
     """
     shown = text if len(text) <= _TEXT_SHOWN_MAX else text[:_TEXT_SHOWN_MAX] + "\n[… cut]"
+    if "<" not in shown:
+        return f"<{what}>\n{shown}\n</{what}>"
     open_for_good = re.sub(rf"<(?=\s*/\s*{re.escape(what)}\s*>)", "‹", shown, flags=re.IGNORECASE)
     return f"<{what}>\n{open_for_good}\n</{what}>"
 
@@ -70,18 +78,25 @@ def mail_text(mail: Sequence[Mapping[str, Any]]) -> str:
 
 
 def exchange_of(entries: Sequence[Mapping[str, Any]]) -> Exchange:
-    """Memory and steps as turns of a conversation; neighbours of one side are joined."""
+    """Memory and steps as turns of a conversation."""
     found: Exchange = []
     for item in entries:
-        for side, text in _sides(item):
-            if found and found[-1][0] == side:
-                found[-1] = (side, f"{found[-1][1]}\n\n{text}")
-            else:
-                found.append((side, text))
+        go_on(found, _sides(item))
     return found
 
 
+def go_on(exchange: Exchange, further: Exchange) -> None:
+    """Put what follows at its end; neighbours of one side are joined."""
+    for side, text in further:
+        if exchange and exchange[-1][0] == side:
+            exchange[-1] = (side, f"{exchange[-1][1]}\n\n{text}")
+        else:
+            exchange.append((side, text))
+
+
 def _sides(item: Mapping[str, Any]) -> Exchange:
+    if "left_out" in item:
+        return [("user", quoted("earlier", said_of(item["left_out"])))]
     if "mail" in item:
         return [("user", mail_text(item["mail"]))]
     if "moves" in item:

@@ -55,10 +55,10 @@ from swarmd.core.swarm import (
     entry,
 )
 from swarmd.core.taint import stamped
-from swarmd.core.times import LEASE_SECONDS, period_of
+from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS, period_of
 
-# A step of the reaper: its commit stays under a few milliseconds of the server's one thread.
-REAP_STEP: Final = 50
+# A step of the reaper, some 30 µs of the script for each: under 5 ms of the server's one thread, as for every script.
+REAP_STEP: Final = 100
 
 # Agents given a host in one commit; the others are in the next, which follows at once.
 PLACE_STEP: Final = 200
@@ -84,8 +84,10 @@ def found(draft: Draft) -> None:
             created=draft.moment.stamp, privileges=("**",), grants=("**",),
         )  # fmt: skip
         draft.add(AgentMade(sob, ()))
-        root = draft.swarm.declared.limits.root
-        draft.add(AccountOpened(SOB, "", root.model_dump(), own_slot=False))
+        # Where its account is there, the board's record alone is gone: to open the account anew would empty it.
+        if not draft.swarm.has_root:
+            root = draft.swarm.declared.limits.root
+            draft.add(AccountOpened(SOB, "", root.model_dump(), own_slot=False))
     for name in board.seats:
         if lineage.get(name) is None:
             seat = Agent(
@@ -104,15 +106,20 @@ def admit_hosts(
     """Hosts that renewed their lease are in; those that left are out; those that fell silent are, after patience."""
     swarm = draft.swarm
     for host in alive.values():
-        swarm.renewed[host.id] = draft.moment.now - (LEASE_SECONDS - host.lease_left)
-        if swarm.hosts.get(host.id) != host:
-            swarm.hosts[host.id] = host
+        renewed = draft.moment.now - (LEASE_SECONDS - host.lease_left)
+        if renewed > swarm.renewed.get(host.id, 0.0) + RENEW_SECONDS / 2:
+            # It has said anew how busy it is.
+            swarm.given.pop(host.id, None)
+        swarm.renewed[host.id] = renewed
+        before, swarm.hosts[host.id] = swarm.hosts.get(host.id), host
+        if before != host:
             draft.add(entry(draft.moment, "host came", f"host {host.id}", actor="supervisor", host=host.id))
     for id in [id for id in swarm.hosts if id not in alive]:
         has_left = id not in known
         if not has_left and not may_declare_dead:
             continue
         swarm.renewed.pop(id, None)
+        swarm.given.pop(id, None)
         agents = len(swarm.lineage.on(id))
         text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
         draft.add(
@@ -122,29 +129,30 @@ def admit_hosts(
 
 
 def place(draft: Draft) -> None:
-    """Every agent without a living host gets one with room; a placement is a new lease."""
-    swarm = draft.swarm
-    lineage = swarm.lineage
-    nowhere = [host for host in (HostId(""), *lineage.hosts()) if host not in swarm.hosts]
-    if not swarm.hosts or not any(lineage.on(host) for host in nowhere):
-        return
-    homeless = [
-        agent for host in nowhere for agent in (lineage.agents[id] for id in lineage.on(host))
-        if agent.state in (AgentState.STARTING, AgentState.LIVE) and not lineage.is_fenced(agent.path)
-    ]  # fmt: skip
-    load = Counter({host: len(lineage.on(host)) for host in swarm.hosts})
+    """Every agent without a living host gets one with room; a placement is a new lease.
+
+    Looks at those that lost theirs or never had one, and at as many as fit in a step: not at all that live.
+    """
+    swarm, waiting = draft.swarm, draft.swarm.homeless
     placed: dict[HostId, list[AgentId]] = defaultdict(list)
-    for agent in homeless:
-        host = _lightest(swarm, agent, load)
-        if host is None:
+    unfit: list[AgentId] = []
+    count = 0
+    # It is one script, and no script should take longer than a few milliseconds.
+    while waiting and swarm.hosts and count < PLACE_STEP and len(unfit) < WAITING_MAX:
+        agent = swarm.lineage.get(waiting.popleft())
+        if agent is None or not _is_homeless(swarm, agent):
             continue
-        # It is one script, and no script should take longer than a few milliseconds.
-        if sum(map(len, placed.values())) >= PLACE_STEP:
-            break
-        load[host] += 1
+        host = _lightest(swarm, agent)
+        if host is None:
+            unfit.append(agent.id)
+            continue
+        count += 1
         placed[host].append(agent.id)
+        # It has a charter to read: until the host itself says how busy it is, it is taken for busy with this one.
+        swarm.given[host] = swarm.given.get(host, 0) + 1
         draft.add(AgentSet(replace(agent, host=host, lease=agent.lease + 1, state=AgentState.LIVE)))
         swarm.note_progress(agent, draft.moment.now)
+    waiting.extend(unfit)
     for host, ids in placed.items():
         message = Message(
             sender=SUPERVISOR, kind=Kind.PLACED, at=draft.moment.stamp, text=f"{len(ids)} agents",
@@ -153,13 +161,26 @@ def place(draft: Draft) -> None:
         draft.add(Post(host_channel(host), message))
 
 
-def _lightest(swarm: Swarm, agent: Agent, load: Mapping[HostId, int]) -> HostId | None:
-    needs_files = _needs_files(swarm, agent)
+def _is_homeless(swarm: Swarm, agent: Agent) -> bool:
+    """Nothing below a fence is given a host any more."""
+    is_alive = agent.state in (AgentState.STARTING, AgentState.LIVE)
+    return is_alive and agent.host not in swarm.hosts and not swarm.lineage.is_fenced(agent.path)
+
+
+def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:
+    """Of the hosts with room that with the least to do: agents by its declared capacity, and busy ones by the turns that
+    it takes at once."""
+    needs_files, on = _needs_files(swarm, agent), swarm.lineage.on
+
+    def load(host: Host) -> float:
+        busy = host.busy + swarm.given.get(host.id, 0)
+        return len(on(host.id)) / host.capacity + busy / swarm.declared.limits.turns_at_once
+
     fit = [
         host for host in swarm.hosts.values()
-        if load.get(host.id, 0) < host.capacity and (host.workspace or not needs_files)
+        if len(on(host.id)) < host.capacity and (host.workspace or not needs_files)
     ]  # fmt: skip
-    return min(fit, key=lambda host: (load.get(host.id, 0) / host.capacity, host.id)).id if fit else None
+    return min(fit, key=lambda host: (load(host), host.id)).id if fit else None
 
 
 def _needs_files(swarm: Swarm, agent: Agent) -> bool:

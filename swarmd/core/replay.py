@@ -125,7 +125,7 @@ class Ledger:
             was = row | {"free": row["free"] + row["reserved"]} if kind == "agents" else row
             for amount in ("cap", "free", "granted", "spent", "overdraft"):
                 told = moved[amount].get(kind, 0)
-                if told != was[amount]:
+                if told != was[amount] and not moved.get("unreadable"):
                     raise Fault(f"closing {id} moved {amount} {told} of {kind}, it had {was[amount]}")
         return self._shut(id, moved["parent"])
 
@@ -159,7 +159,7 @@ class Ledger:
             if kind == "agents":
                 continue
             for amount in ("spent", "overdraft"):
-                if amounts[amount].get(kind, 0) != row[amount]:
+                if amounts[amount].get(kind, 0) != row[amount] and not amounts.get("unreadable"):
                     raise Fault(f"a new period of {id} forgot another {amount} of {kind} than {row[amount]}")
             row["free"] += row["spent"] - row["overdraft"]
             row.update(dict.fromkeys(("spent", "overdraft", *MEMOS), 0))

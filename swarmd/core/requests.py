@@ -45,6 +45,15 @@ class ActRequest(_Ours):
     act: Act
 
 
+class DeadMail(_Ours):
+    """Where a message stood that became a dead letter, and how often its reader tried."""
+
+    channel: str
+    id: str
+    sender: str
+    tries: int
+
+
 class FailedRequest(_Ours):
     """A runtime gives up on an agent: its model failed for good, or its account is empty.
 
@@ -56,6 +65,7 @@ class FailedRequest(_Ours):
     detail: str
     mission: str = ""
     is_crash: bool = False
+    dead: DeadMail | None = None  # on which it failed, once too often
 
 
 class GoneRequest(_Ours):
@@ -128,11 +138,12 @@ class Order(_Ours):
     """What an operator orders. `order` is the operator's own id; the journal's answer carries it.
 
     A target is an agent, a mission, `=AGENT`, `tier:N`, `room:NAME`, `use:PRIVILEGE` or `*`; of `ack`
-    the number of the journal's entry, of `repair` what `fsck` has found (`core.mending`).
+    the number of the journal's entry, of `repair` what `fsck` has found (`core.mending`), of `retry`
+    and `drop` a dead letter's id.
     """
 
     order: str
-    verb: Verb | Literal["cancel", "override", "ack", "repair"]
+    verb: Verb | Literal["cancel", "override", "ack", "repair", "retry", "drop"]
     target: str = Field(min_length=1, max_length=600)
     reason: str = ""
     privilege: str = ""

@@ -44,6 +44,29 @@ class Taint(Written):
     )
 
 
+class Keep(Written):
+    """What stays of a channel for people once all its readers have read it; what is beyond either bound goes.
+
+    The least number is more than a node of a stream holds, for nodes go whole.
+    """
+
+    messages: int = Field(10_000, ge=128, le=10_000_000, description="the newest of them")
+    seconds: float = Field(604_800, ge=1, le=31_536_000, description="no older than this, in steps of a node")
+
+
+class Retention(Written):
+    """How much of each channel that is no room is kept; rooms say it themselves."""
+
+    missions: Keep = Keep()
+    results: Keep = Keep()
+    orders: Keep = Keep()
+    # An override allows by its entry what was refused: a day in which to think of it.
+    requests: Keep = Keep(messages=10_000, seconds=86_400)
+    dead: Keep = Keep(messages=10_000, seconds=2_592_000)
+    # Thousands of agents have three channels each, and who reads them has read them.
+    mail: Keep = Keep(messages=256, seconds=3_600)
+
+
 class Limits(Written):
     """`policies/limits.yaml`: what no vote can lift."""
 
@@ -89,6 +112,13 @@ class Limits(Written):
     retention_seconds: float = Field(
         86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
     )
+    keep: Retention = Field(default_factory=Retention, description="what channels keep for people to read")
+    tries_max: int = Field(
+        3, ge=1, le=20, description="attempts of a turn that ends in a crash; then its mail is a dead letter"
+    )
+    memory_chars: int = Field(
+        96_000, ge=4_000, le=2_000_000, description="of earlier turns that an agent remembers, as JSON"
+    )
     forbidden: tuple[PrivilegePath, ...] = Field((), description="privileges nobody can be given")
 
 
@@ -108,6 +138,7 @@ class BoardRules(Written):
     falls_max: int = Field(3, ge=1, le=20, description="motions in a row that fall; then it fails")
     send_backs_max: int = Field(2, ge=0, le=20, description="how often work is sent back")
     missions_at_once: int = Field(2, ge=1, le=100)
+    docket_max: int = Field(1_000, ge=1, le=100_000, description="missions that wait; more are turned away")
 
     # Of single fields, with those before them: a rule of the whole would be silent while any field is wrong.
 
@@ -182,13 +213,17 @@ class Room(Written):
     roles: tuple[Word, ...] = Field((), description="only these roles of those tiers; empty: all")
     wakes: Literal["mention", "all"] = "mention"
     text_max: int = Field(8_000, ge=100, le=64_000, description="characters of one post")
+    keep: Keep = Field(default_factory=Keep, description="of what its members have read, for people")
 
 
 class Provider(Written):
     """`policies/models.yaml`: one provider's settings."""
 
     actions: Literal["tools", "schema", "probe"] = "probe"
-    calls_per_minute: int = Field(600, ge=1)
+    calls_per_minute: int = Field(600, ge=1, description="of all workers together; no 60 seconds hold more")
+    tokens_per_minute: int = Field(
+        0, ge=0, description="likewise, as providers reckon before they count; 0: any number"
+    )
     calls_at_once: int = Field(8, ge=1)
     connect_seconds: Seconds = 10
     first_token_seconds: Seconds = Field(120, description="until the first byte of the answer")
@@ -292,10 +327,12 @@ __all__ = [
     "BoardRules",
     "Budget",
     "Declarations",
+    "Keep",
     "Limits",
     "Models",
     "Persona",
     "Provider",
+    "Retention",
     "Role",
     "Room",
     "Taint",

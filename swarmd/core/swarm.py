@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from swarmd.core.board import Procedure
@@ -18,6 +19,7 @@ from swarmd.core.lineage import Agent, Fence, Lineage, Stop
 from swarmd.core.messages import Message
 from swarmd.core.moves import KINDS
 from swarmd.core.names import (
+    FIRST,
     JOURNAL,
     SUPERVISOR,
     AgentId,
@@ -48,7 +50,14 @@ def epoch_of(stamp: str) -> float:
 
 def stamp_of(now: float) -> str:
     """ISO-8601 UTC with milliseconds."""
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _stamp_of(round(now * 1e6) // 1000)
+
+
+# Asked several times in each turn, and by many turns in one millisecond.
+@lru_cache(maxsize=64)
+def _stamp_of(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +150,9 @@ class Host:
     capacity: int
     workspace: str  # identity of the workspace it has, empty where none
     lease_left: float = field(default=0.0, compare=False)  # seconds, when it was read
+    # Agents in a turn or waiting for one, and how far it has heard its own channel, when it renewed its lease.
+    busy: int = field(default=0, compare=False)
+    heard: StreamId = field(default=FIRST, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +373,15 @@ class MessageRecalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderLed:
+    """An agent's position on a channel is raised to this id, if it is not there yet: what lies before is given up."""
+
+    agent: AgentId
+    channel: Channel
+    until: StreamId
+
+
+@dataclass(frozen=True, slots=True)
 class HostGone:
     host: HostId
 
@@ -387,6 +408,20 @@ class MissionSwept:
     """What is left of a mission that is not open."""
 
     id: MissionId
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSwept:
+    """Record, account and list of children of somebody whom nobody made. Who has ended keeps them: the store knows."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySwept:
+    """A key that holds a value of another type than ours, by its name without the namespace."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,8 +461,11 @@ class HeadSet:
 
 @dataclass(frozen=True, slots=True)
 class Post:
+    """A message for a channel. `data_text` is the message's own, where it is known already."""
+
     channel: Channel
     message: Message
+    data_text: str | None = None
 
 
 Change = (
@@ -459,10 +497,13 @@ Change = (
     | OverrideEnded
     | CharterSet
     | MessageRecalled
+    | ReaderLed
     | HostGone
     | AgentRestored
     | AgentSwept
     | MissionSwept
+    | RecordSwept
+    | KeySwept
     | AccountMended
     | ReservesSettled
     | ChannelForgotten
@@ -520,6 +561,12 @@ class Swarm:
     boards: dict[MissionId, Procedure] = field(default_factory=dict)
     reports: dict[MissionId, dict[AgentId, ExecutiveReport]] = field(default_factory=dict)
     hosts: dict[HostId, Host] = field(default_factory=dict)
+    homeless: deque[AgentId] = field(
+        default_factory=deque
+    )  # who lost a host or had none, and perhaps has one by now
+    given: dict[HostId, int] = field(
+        default_factory=dict
+    )  # agents placed on a host since it renewed its lease
     free: dict[str, dict[str, int]] = field(default_factory=dict)
     spawned_at: dict[MissionId, deque[float]] = field(default_factory=dict)
     approvals: dict[str, Approval] = field(default_factory=dict)
@@ -529,6 +576,7 @@ class Swarm:
     number: int = 0  # of the last holding or revocation
     deadlines: dict[AgentId, float] = field(default_factory=dict)  # agents with one of their own
     period: str = ""  # of the root account
+    has_root: bool = False  # the board's account was there when the swarm was loaded
     paused: dict[MissionId, float] = field(default_factory=dict)  # stopped missions of the board, since when
     renewed: dict[HostId, float] = field(default_factory=dict)  # when each host's lease was renewed last
     seat_failures: dict[MissionId, str] = field(default_factory=dict)  # the last, to explain a failed debate
@@ -537,6 +585,9 @@ class Swarm:
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)  # when and what was told last
     chain: Chain = field(default_factory=Chain)
     off: dict[str, dict[str, int]] = field(default_factory=dict)  # accounts to be mended, and by how much
+    letters: dict[StreamId, Message] = field(
+        default_factory=dict
+    )  # dead ones that are spoken of, as they were read
 
     def apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -624,19 +675,26 @@ class Swarm:
                 self.overrides.pop(id, None)
             case CharterSet(agent):
                 self.put(agent)
-            case MessageRecalled():
+            case MessageRecalled(_, id):
+                self.letters.pop(id, None)
+            case ReaderLed():
                 pass
             case HostGone(host):
                 self.hosts.pop(host, None)
+                self.homeless.extend(self.lineage.on(host))
             case AccountMended(id) | ReservesSettled(id):
                 self.free.pop(id, None)
-            case AgentRestored() | AgentSwept() | MissionSwept() | ChannelForgotten() | SchemaStamped():
+            case AgentRestored() | AgentSwept() | MissionSwept() | RecordSwept() | KeySwept():
+                pass  # memory had it right
+            case ChannelForgotten() | SchemaStamped():
                 pass  # memory had it right
             case Post() | HeadSet():
                 pass
 
     def put(self, agent: Agent) -> None:
         self.lineage.put(agent)
+        if agent.is_hosted and agent.host not in self.hosts:
+            self.homeless.append(agent.id)
         self._count(held.number for held in agent.later)
         if agent.state is AgentState.TERMINATED or not agent.deadline:
             self.deadlines.pop(agent.id, None)

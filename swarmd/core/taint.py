@@ -34,6 +34,8 @@ def taint_of(message: Message) -> tuple[str, ...]:
 def stamped(message: Message, taint: Iterable[str]) -> Message:
     """The message with this stamp and no other."""
     sources = sorted(set(taint))
+    if not sources and KEY not in message.data:
+        return message
     data = {name: value for name, value in message.data.items() if name != KEY}
     return replace(message, data=data | {KEY: sources} if sources else data)
 

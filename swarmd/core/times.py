@@ -30,6 +30,9 @@ FUNCTION_SECONDS: Final = 60.0
 # rewritten unseen by whoever holds Redis. The promise is 5 s; the rest is for the writing.
 ANCHOR_SECONDS: Final = 4.0
 
+# How often the supervisor looks which streams have grown beyond what is kept: so long they may be longer.
+TRIM_SECONDS: Final = 2.0
+
 assert ANCHOR_SECONDS < 5.0
 assert 3 * RENEW_SECONDS < LEASE_SECONDS
 assert TICK_SECONDS < SWEEP_SECONDS < RENEW_SECONDS

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
+from swarmd.core.history import shorten
 from swarmd.core.law import covers_file
 from swarmd.core.lineage import Agent, missions_rooms
 from swarmd.core.messages import Message
@@ -40,14 +41,14 @@ from swarmd.core.names import (
     up,
 )
 from swarmd.core.privileges import is_covered
-from swarmd.core.requests import ActRequest, FailedRequest, SpawnRequest, TerminateRequest
+from swarmd.core.requests import ActRequest, DeadMail, FailedRequest, SpawnRequest, TerminateRequest
 from swarmd.core.rules import Room
 from swarmd.core.swarm import Denied
 
 # What a turn takes from a mailbox at most; the rest waits for the next.
 MAIL_MAX: Final = 64
-# What an agent remembers of earlier turns, as JSON: a few times a large prompt's share of a small model's window.
-MEMORY_CHARS_MAX: Final = 96_000
+# An entry is a field of its own in the store, and a script names in one command all that are forgotten at once.
+MEMORY_ENTRIES_MAX: Final = 2_000
 
 # Where the files lie that agents of a mission write: they are the mission's, whoever wrote them.
 OWN_FILES: Final = "work/"
@@ -91,10 +92,13 @@ def wakes(agent: Agent, message: Message, rooms: Mapping[str, Room]) -> bool:
     )
 
 
-def take(agent: Agent, waiting: Sequence[Message]) -> list[Message]:
-    """What one turn answers: everything, within bounds; a seat's ends with the first call, for each is answered alone."""
+def take(agent: Agent, waiting: Sequence[Message], *, is_alone: bool = False) -> list[Message]:
+    """What one turn answers: everything, within bounds; a seat's ends with the first call, for each is answered alone.
+
+    `is_alone`: one message, because it failed on several.
+    """
     taken = []
-    for message in waiting[:MAIL_MAX]:
+    for message in waiting[: 1 if is_alone else MAIL_MAX]:
         taken.append(message)
         if agent.is_seat and message.kind is Kind.CALL:
             break
@@ -198,10 +202,21 @@ def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
     return found
 
 
-def failed(acting: Acting, detail: str, rule: Rule | None = None, *, is_crash: bool = False) -> Output:
+def failed(
+    acting: Acting,
+    detail: str,
+    rule: Rule | None = None,
+    *,
+    is_crash: bool = False,
+    dead: DeadMail | None = None,
+) -> Output:
     """The runtime gives this agent up; the supervisor ends it, or after a crash starts it anew, and tells its superior."""
     request = FailedRequest(
-        rule=rule.value if rule else "", detail=detail[:2000], mission=acting.mission, is_crash=is_crash
+        rule=rule.value if rule else "",
+        detail=detail[:2000],
+        mission=acting.mission,
+        is_crash=is_crash,
+        dead=dead,
     )
     return _request(acting, request.model_dump())
 
@@ -272,16 +287,39 @@ def _file_refusal(path: str, move: ReadFile | WriteFile, acting: Acting) -> Deni
 # --- memory -----------------------------------------------------------------------------------
 
 
-def remember(memory: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
-    """The memory after a turn, as JSON; the oldest entries go where it would be too long."""
-    entries = [json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in (*memory, *new)]
-    while entries and sum(map(len, entries)) + len(entries) > MEMORY_CHARS_MAX:
-        entries.pop(0)
-    return f"[{','.join(entries)}]" if entries else ""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Entries as JSON, oldest first, numbered from `first` on: a turn writes what is new of it and no more."""
+
+    first: int = 0
+    entries: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """The number that comes next."""
+        return self.first + len(self.entries)
 
 
-def recall(memory: str) -> tuple[Mapping[str, Any], ...]:
-    return tuple(json.loads(memory)) if memory else ()
+NO_MEMORY: Final = Memory()
+_compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def remember(memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int) -> Memory:
+    """The memory after a turn; where it would be too long, the older part is summed up (`core.history`)."""
+    entries = (*memory.entries, *map(_compact, new))
+    kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX)
+    return Memory(memory.first + len(entries) - len(kept), tuple(kept))
+
+
+def news_of(before: Memory, after: Memory) -> tuple[dict[int, str], range]:
+    """What a turn adds to memory, by number, and the numbers of what it forgets."""
+    start = max(before.end, after.first)
+    added = dict(enumerate(after.entries[start - after.first :], start))
+    is_old = after.entries and before.first <= after.first < before.end
+    if is_old and before.entries[after.first - before.first] != after.entries[0]:
+        # What sums up the rest stands where the last of it stood.
+        added[after.first] = after.entries[0]
+    return added, range(before.first, min(before.end, after.first))
 
 
 def mail_entry(messages: Sequence[Message]) -> dict[str, Any]:

@@ -19,15 +19,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from swarmd.core import guards
 from swarmd.core import prompt as words
+from swarmd.core.dead import letter
 from swarmd.core.envelope import heard_pairs, once_each
-from swarmd.core.guards import Cut
+from swarmd.core.guards import NO_GUARD, Cut, Guard
 from swarmd.core.law import roles_below
 from swarmd.core.lineage import Agent, missions_rooms, stop_fields
 from swarmd.core.messages import Message, order_of
 from swarmd.core.moves import ListSubtree, Move, ReadFile, SearchFiles, Spawn, Think, WriteFile
 from swarmd.core.names import (
     BOARD_ROOM,
+    DEAD,
     FIRST,
+    NO_MONEY,
     AgentId,
     AgentState,
     Channel,
@@ -37,10 +40,12 @@ from swarmd.core.names import (
     StreamId,
 )
 from swarmd.core.privileges import is_covered
+from swarmd.core.requests import DeadMail
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Denied, Mission, epoch_of
 from swarmd.core.taint import of_mail, of_results, stamped, strangers
 from swarmd.core.turn import (
+    NO_MEMORY,
     OWN_FILES,
     Acting,
     Output,
@@ -52,14 +57,27 @@ from swarmd.core.turn import (
     is_done_after,
     is_last_word,
     mail_entry,
-    recall,
+    news_of,
     remember,
     spawn_requests,
     take,
 )
 from swarmd.errors import WorkspaceError
-from swarmd.ports import Call, Child, Files, Prompt, RefusedByStore, Turn, Used, View, WorkerStore
+from swarmd.ports import (
+    LOST,
+    Around,
+    Call,
+    Child,
+    Files,
+    Prompt,
+    RefusedByStore,
+    Turn,
+    Used,
+    View,
+    WorkerStore,
+)
 from swarmd.runtime.mind import Mind, ThoughtFailedError
+from swarmd.runtime.recollection import Recollection
 from swarmd.runtime.residents import Resident
 from swarmd.runtime.steps import Journal, NotAllowedError
 
@@ -74,9 +92,11 @@ _CALL: Final[TypeAdapter[Call]] = TypeAdapter(Call)
 _KIND_OF: Final[dict[type, str]] = {
     ListSubtree: "list", ReadFile: "read", SearchFiles: "search", WriteFile: "write",
 }  # fmt: skip
+# Of a function that may not be repeated: it was begun, and the end of that was not seen.
+_UNKNOWN: Final = "unknown outcome: it was begun and cut off, so it may or may not have been done; find out before you repeat it"
 _OF_THE_ACTION: Final = (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
 _OF_THE_MISSION: Final = (
-    Rule.FENCED, Rule.FROZEN, Rule.HALTED, Rule.DRAINING, Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT,
+    Rule.FENCED, Rule.FROZEN, Rule.HALTED, Rule.DRAINING, *NO_MONEY,
 )  # fmt: skip
 
 
@@ -104,6 +124,7 @@ class World:
     files: Files | None
     mind: Callable[[str], Awaitable[Mind]]
     stamp: Callable[[], str]
+    recollection: Recollection = field(default_factory=Recollection, repr=False)
 
 
 @dataclass(slots=True)
@@ -115,8 +136,9 @@ class _Gathered:
     steps: list[Mapping[str, Any]] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     has_used: bool = False  # a function
-    guard: str = ""
+    guard: Guard = NO_GUARD
     cuts: tuple[Cut, ...] = ()
+    is_forgotten: bool = False  # the mail does not go into memory
 
     def say(self, *outputs: Output) -> None:
         """Stamped with what was before the model when it said this; what a payload claims of it is not looked at."""
@@ -131,12 +153,15 @@ async def take_turn(world: World, resident: Resident) -> None:
     """Answer what waits. Raises `NotAllowedError` where the agent is no longer this host's or may no longer act."""
     mail = _mail_of(resident)
     called = _called(resident.agent, mail)
-    mission = await _mission_of(world, resident.agent, called)
-    call = called[1] if called else None
+    agent, call = resident.agent, called[1] if called else None
+    served = called[0] if called else agent.mission
+    around = await world.store.around(agent.id, served, served if agent.is_seat else agent.id)
+    mission = around.mission
     gathered = _Gathered(mail, await _taint_of(world, resident, mail), guard=resident.guard)
-    positions = _positions_after(resident, mail)
+    # From here on it is this turn's mail, however it ends: what comes meanwhile is not answered by its failure.
+    resident.batch = positions = _positions_after(resident, mail)
     hops = max((m.hops for m in mail), default=0) + 1
-    acting = await _acting(world, resident.agent, mission, call, hops)
+    acting = _acting(world, agent, around, call, hops)
     if mission is not None and mission.ending is None and not mission.state.is_ended:
         journal = Journal(
             world.store, resident.hold, resident.turn + 1, _account(resident.agent, mission),
@@ -144,13 +169,13 @@ async def take_turn(world: World, resident: Resident) -> None:
             world.declared.limits.warn_percent, world.stamp, partial(setattr, resident, "doing"),
         )  # fmt: skip
         try:
-            await _think_and_act(world, resident, journal, acting, mission, call, gathered)
+            await _think_and_act(world, resident, journal, acting, around, call, gathered)
         except NotAllowedError as no:
             # A seat outlives the missions it serves: one that ended or was stopped under its thought is answered
             # with nothing, and called anew when it goes on; one that has no budget left is told as failed.
             if not resident.agent.is_seat or no.rule not in _OF_THE_MISSION:
                 raise
-            is_broke = no.rule in (Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT)
+            is_broke = no.rule in NO_MONEY
             gathered.say_only(*([failed(acting, no.detail, no.rule)] if is_broke else []))
     if not resident.agent.is_seat:
         _guard(world, acting, gathered)
@@ -168,12 +193,20 @@ async def tell_broke(world: World, resident: Resident, no: NotAllowedError) -> N
     await world.store.post(channel, message, key=f"broke-{agent.id}-{agent.incarnation}-{world.stamp()}")
 
 
-async def abandon_turn(world: World, resident: Resident, why: str) -> None:
-    """Commit a turn that says only that the agent crashed, so that what made it crash is not met again.
+async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -> None:
+    """Commit a turn that could not be taken, however often it was tried, so that what made it fail is not met again.
 
-    It reads nothing that the turn had read: that may be what made it fail.
+    It reads nothing that the turn had read: that may be what made it fail. Of several messages it is not known which
+    one it was: they are answered one by one from here on. A single one becomes a dead letter, in the step that moves
+    past it; and the agent has crashed.
     """
     mail = _mail_of(resident)
+    if len(mail) > 1:
+        log.warning("an agent fails on several messages; it gets them one by one", agent=resident.agent.id)
+        await _commit(
+            world, resident, {}, _Gathered([], frozenset(resident.taint), guard=resident.guard), 1, len(mail)
+        )
+        return
     called = _called(resident.agent, mail)
     acting = Acting(
         agent=resident.agent, mission=called[0] if called else resident.agent.mission, files=(), rooms={},
@@ -181,8 +214,20 @@ async def abandon_turn(world: World, resident: Resident, why: str) -> None:
     )  # fmt: skip
     # Whom it does not know it does not look up: that reading may be what failed.
     taint = _counted(world, resident, of_mail(mail, strangers(mail, (resident.agent.id,))))
-    gathered = _Gathered(mail, taint, guard=resident.guard)
-    gathered.say(failed(acting, why, is_crash=True))
+    # Nor does it remember what it could not read: its memory may not even be at hand.
+    gathered = _Gathered(mail, taint, guard=resident.guard, is_forgotten=True)
+    dead = None
+    for message in mail:
+        agent = resident.agent
+        log.error(
+            "a message is a dead letter", agent=agent.id, channel=message.channel, id=message.id, tries=tries
+        )
+        dead = DeadMail(channel=message.channel, id=message.id, sender=message.sender, tries=tries)
+        lost = letter(
+            agent.id, message, tries=tries, why=why, at=world.stamp(), incarnation=agent.incarnation
+        )
+        gathered.say((DEAD, lost))
+    gathered.say(failed(acting, why, is_crash=True, dead=dead))
     await _commit(world, resident, _positions_after(resident, mail), gathered, hops=1)
 
 
@@ -218,7 +263,7 @@ def _mail_of(resident: Resident) -> list[Message]:
     waiting = resident.mailbox or []
     if resident.batch:
         return [m for m in waiting if order_of(m.id) <= order_of(resident.batch.get(m.channel, FIRST))]
-    return take(resident.agent, waiting)
+    return take(resident.agent, waiting, is_alone=resident.alone > 0)
 
 
 def _positions_after(resident: Resident, mail: Sequence[Message]) -> dict[Channel, StreamId]:
@@ -249,32 +294,25 @@ def _segments(agent: Agent, mission: Mission) -> tuple[str, ...]:
     return (*agent.path, mission.id) if agent.is_seat else agent.path
 
 
-async def _mission_of(world: World, agent: Agent, called: tuple[MissionId, Call] | None) -> Mission | None:
-    id = called[0] if called is not None else agent.mission
-    return await world.store.mission(MissionId(id)) if id else None
-
-
-async def _acting(
-    world: World, agent: Agent, mission: Mission | None, call: Call | None, hops: int
-) -> Acting:
-    children = await world.store.children(agent.id) if not agent.is_seat else ()
+def _acting(world: World, agent: Agent, around: Around, call: Call | None, hops: int) -> Acting:
+    mission = around.mission
     given = agent.charter.files if agent.charter else (mission.files if mission else ())
     files = given if agent.is_seat else [f for f in given if is_covered(f"file/{f}/read", agent.privileges)]
     return Acting(
         agent=agent, mission=mission.id if mission else agent.mission, files=tuple(files),
         rooms=world.declared.rooms,
-        children=tuple(c for c in children if c.state is not AgentState.TERMINATED), spawn_keys=frozenset(),
+        children=tuple(c for c in around.children if c.state is not AgentState.TERMINATED), spawn_keys=frozenset(),
         hops=hops, at=world.stamp(), motion_number=call.motion_number if call else 0,
         phase=call.phase if call else "",
     )  # fmt: skip
 
 
 async def _think_and_act(
-    world: World, resident: Resident, journal: Journal, acting: Acting, mission: Mission,
+    world: World, resident: Resident, journal: Journal, acting: Acting, around: Around,
     call: Call | None, gathered: _Gathered,
 ) -> None:  # fmt: skip
     """Thoughts and their moves until the agent has nothing more to see, or the turn's bound is reached."""
-    render = await _renderer(world, resident, acting, mission, call, gathered)
+    render = await _renderer(world, resident, acting, around, call, gathered)
     role = world.declared.roles.get(resident.agent.role)
     try:
         mind = await world.mind(role.model if role else "")
@@ -328,21 +366,25 @@ async def _do_move(
         gathered.say(*meaning)
         return None
     kind = _KIND_OF[type(meaning)]
-    one = {"tools": 1}
+    one, found = {"tools": 1}, dict[str, Any]()
 
     async def effect() -> tuple[str, Used]:
-        return json.dumps(await _use(world, acting, meaning)), Used(one)
+        found.update(await _use(world, acting, meaning))
+        return json.dumps(found), Used(one)
 
     try:
-        text = await journal.call(kind, effect, amounts=one, privileges=_privileges_of(meaning))
+        text = await journal.call(
+            kind, effect, amounts=one, privileges=_privileges_of(meaning), may_repeat=meaning.may_repeat
+        )
         gathered.has_used = True
-        found: Mapping[str, Any] = json.loads(text)
+        if text == LOST:
+            return {"move": move.move, "ok": False, "detail": _UNKNOWN}
     except NotAllowedError as no:
         # What it may not use, or what is stopped for all, is told to it; what stops itself ends or holds its turn.
         if no.rule not in _OF_THE_ACTION and not no.detail.startswith("use:"):
             raise
         return {"move": move.move, "ok": False, "rule": no.rule.value, "detail": no.detail}
-    return found
+    return found or json.loads(text)
 
 
 # --- functions --------------------------------------------------------------------------------
@@ -410,24 +452,24 @@ async def _subtree(world: World, agent: Agent) -> list[dict[str, Any]]:
 
 
 async def _renderer(
-    world: World, resident: Resident, acting: Acting, mission: Mission, call: Call | None,
+    world: World, resident: Resident, acting: Acting, around: Around, call: Call | None,
     gathered: _Gathered,
 ) -> Callable[[Sequence[Mapping[str, Any]]], Prompt]:  # fmt: skip
-    agent, declared = resident.agent, world.declared
+    agent, declared, mission, free = resident.agent, world.declared, around.mission, around.free
+    assert mission is not None
     room: tuple[Message, ...] = ()
     if agent.is_seat:
         latest = await world.store.latest(BOARD_ROOM, _ROOM_READ)
         said = once_each(latest, latest[0].id) if latest else []
         room = tuple(m for m in said if m.mission == mission.id)
         gathered.taint |= await _taint_of(world, resident, room)
-    free = await world.store.free(_account(agent, mission))
     role = declared.roles.get(agent.role)
     functions = functions_of(agent, role.functions if role else (), acting.phase or None)
-    memory = recall(resident.memory)
+    remembered = world.recollection.of(agent.id, resident.memory)
     base = View(
         agent=agent.id, name=agent.name, role=agent.role, tier=agent.tier, mission=mission.id,
         mission_text=mission.text, files=acting.files, charter=agent.charter, call=call,
-        mail=tuple(gathered.mail), room=room, memory=memory, free=free,
+        mail=tuple(gathered.mail), room=room, memory=tuple(item for item, _ in remembered), free=free,
         children=tuple(Child(c.id, c.name, c.role, c.key, c.state.value) for c in acting.children),
     )  # fmt: skip
     shared = words.shared(declared, mission.text, is_seat=agent.is_seat)
@@ -437,29 +479,25 @@ async def _renderer(
         if call is not None
         else _situation(base, acting, declared, gathered.taint)
     )
+    talk: words.Exchange = []
+    words.go_on(talk, [said for _, in_words in remembered for said in in_words])
+    words.go_on(talk, [("user", now)])
+    rendered = 0
 
     def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
-        steps = (*gathered.steps, *corrections)
-        view = replace(base, steps=steps)
-        exchange = _with_now(words.exchange_of(memory), now, words.exchange_of(steps))
+        # Steps are only ever added: each is put into words once, however many attempts and thoughts follow it.
+        nonlocal rendered
+        words.go_on(talk, words.exchange_of(gathered.steps[rendered:]))
+        rendered = len(gathered.steps)
+        exchange = list(talk)
+        words.go_on(exchange, words.exchange_of(corrections))
         return Prompt(
             shared, persona, tuple(exchange), functions,
-            role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS, view,
+            role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
+            replace(base, steps=(*gathered.steps, *corrections)),
         )  # fmt: skip
 
     return render
-
-
-def _with_now(memory: words.Exchange, now: str, steps: words.Exchange) -> words.Exchange:
-    exchange = list(memory)
-    if exchange and exchange[-1][0] == "user":
-        exchange[-1] = ("user", f"{exchange[-1][1]}\n\n{now}")
-    else:
-        exchange.append(("user", now))
-    if steps and steps[0][0] == "user":
-        exchange[-1] = ("user", f"{exchange[-1][1]}\n\n{steps[0][1]}")
-        steps = steps[1:]
-    return [*exchange, *steps]
 
 
 def _asked(view: View, call: Call, declared: Declarations) -> str:
@@ -493,10 +531,10 @@ def _persona(declared: Declarations, agent: Agent) -> str:
 def _guard(world: World, acting: Acting, gathered: _Gathered) -> None:
     """What the bus does not carry is taken out, and the agent remembers why; one that goes on all the same fails."""
     judged = guards.judge(
-        guards.guard_of(gathered.guard), gathered.outputs, has_used=gathered.has_used,
+        gathered.guard, gathered.outputs, has_used=gathered.has_used,
         now=epoch_of(world.stamp()), limits=world.declared.limits,
     )  # fmt: skip
-    gathered.guard, gathered.cuts = judged.guard.to_text(), judged.cuts
+    gathered.guard, gathered.cuts = judged.guard, judged.cuts
     gathered.outputs[:] = judged.passed
     if not judged.cuts:
         return
@@ -514,23 +552,30 @@ def _guard(world: World, acting: Acting, gathered: _Gathered) -> None:
 
 
 async def _commit(
-    world: World, resident: Resident, positions: Mapping[Channel, StreamId], gathered: _Gathered, hops: int
+    world: World,
+    resident: Resident,
+    positions: Mapping[Channel, StreamId],
+    gathered: _Gathered,
+    hops: int,
+    alone: int | None = None,
 ) -> None:
     agent = resident.agent
     # A seat remembers nothing: it is told anew what it needs.
-    memory = ""
+    memory = NO_MEMORY
     taint: tuple[str, ...] = ()
     if not agent.is_seat:
         taint = tuple(sorted(gathered.taint))
-        news = [mail_entry(gathered.mail)] if gathered.mail else []
-        memory = remember(recall(resident.memory), [*news, *gathered.steps])
+        news = [mail_entry(gathered.mail)] if gathered.mail and not gathered.is_forgotten else []
+        memory = remember(resident.memory, [*news, *gathered.steps], world.declared.limits.memory_chars)
+    added, forgotten = news_of(resident.memory, memory)
     # What ends an agent's part causes nothing below it: a failure and a final report go up, and up has an end.
     counted = 0 if ends_here(gathered.outputs) else hops
     posts = {c: f"room/{r.name}/say" for r, c in missions_rooms(agent, world.declared.rooms)}
     turn = Turn(
-        resident.turn + 1, agent.path, stop_fields(agent), posts, positions, memory, tuple(gathered.outputs),
-        counted, heard_pairs(gathered.mail), gathered.guard,
-        is_done_after(resident.is_done, gathered.mail, gathered.outputs), gathered.cuts, taint,
+        resident.turn + 1, agent.path, stop_fields(agent), posts, positions, added, tuple(gathered.outputs),
+        counted, heard_pairs(gathered.mail), gathered.guard.to_text(),
+        is_done_after(resident.is_done, gathered.mail, gathered.outputs), gathered.cuts, taint, forgotten,
+        alone if alone is not None else max(0, resident.alone - len(gathered.mail)),
     )  # fmt: skip
     reply = await world.store.commit(resident.hold, turn, world.declared.limits.hops_max, world.stamp())
     if isinstance(reply, RefusedByStore) and reply.output is not None:
@@ -538,13 +583,14 @@ async def _commit(
         channel, _ = gathered.outputs.pop(reply.output)
         no = {"ok": False, "rule": reply.rule.value, "detail": f"{channel}: {reply.detail}"}
         gathered.steps.append({"results": [no]})
-        return await _commit(world, resident, positions, gathered, hops)
+        return await _commit(world, resident, positions, gathered, hops, alone)
     if isinstance(reply, RefusedByStore):
         raise NotAllowedError(reply)
     if reply == "looped":
         await _end_of_loop(world, resident, turn.number, hops)
     resident.turn, resident.memory, resident.batch = turn.number, memory, {}
-    resident.guard, resident.is_done, resident.taint = turn.guard, turn.is_done, turn.taint
+    resident.alone = turn.alone
+    resident.guard, resident.is_done, resident.taint = gathered.guard, turn.is_done, turn.taint
     taken = {(message.channel, message.id) for message in gathered.mail}
     resident.mailbox = [m for m in resident.mailbox or [] if (m.channel, m.id) not in taken] or None
     return None

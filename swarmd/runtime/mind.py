@@ -81,10 +81,11 @@ class Mind:
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
         """With room for the longest answer or, where the account cannot hold that any more, for a short one."""
-        step, tight = journal.step, replace(prompt, bytes_per_token=TIGHT)
+        step = journal.step
         try:
             return await self._attempt_as(journal, prompt)
         except NotAllowedError as no:
+            tight = replace(prompt, bytes_per_token=TIGHT)
             is_short = no.rule is Rule.BUDGET_EXHAUSTED
             if not is_short or self.model.bound(tight) == self.model.bound(prompt):
                 raise
@@ -94,6 +95,7 @@ class Mind:
 
     async def _attempt_as(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
         bound, lost = self.model.bound(prompt), NOTHING
+        outcome: Answered | Failed | None = None
         reserve = _amounts(bound)
 
         def sending() -> None:
@@ -101,6 +103,7 @@ class Mind:
             lost = replace(bound, is_assumed=True)
 
         async def effect() -> tuple[str, Used]:
+            nonlocal outcome
             outcome = await self.model.attempt(prompt, sending)
             return _as_text(outcome), _used(outcome.usage, reserve)
 
@@ -113,7 +116,8 @@ class Mind:
             if no.rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED):
                 raise ThoughtFailedError(no.detail, no.rule) from no
             raise
-        return _of_text(text)
+        # What was answered here need not be read back.
+        return outcome or _of_text(text)
 
 
 def _amounts(usage: Usage) -> dict[str, int]:

@@ -7,22 +7,17 @@ was sent yet.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import anyio
 
 from swarmd.core.names import Rule
 from swarmd.core.privileges import sufficient
 from swarmd.core.times import FUNCTION_SECONDS, SETTLE_SECONDS
-from swarmd.ports import Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
+from swarmd.ports import LOST, Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
 
 Effect = Callable[[], Awaitable[tuple[str, Used]]]
-
-# The result of an effect that was given up half-way, as when its worker ended. It is paid for and answers nothing.
-_LOST: Final = json.dumps({"lost": True})
 
 
 class NotAllowedError(Exception):
@@ -61,12 +56,13 @@ class Journal:
         lost: Callable[[], Used] | None = None,
         privileges: Sequence[str] = (),
         within_seconds: float = FUNCTION_SECONDS,
+        may_repeat: bool = True,
     ) -> str:
         """The effect's result, or that of a former holder of this step, which is not paid again.
 
         `amounts` are reserved. Where the effect is cancelled or fails, `lost` is asked what to settle; without it
-        that is the whole reserve, assumed. What a former holder gave up is done again as a step of its own: every
-        effect may be repeated.
+        that is the whole reserve, assumed. What a former holder gave up is done again as a step of its own, or, where
+        it may not be repeated, answered as `LOST`: nobody knows whether it was done.
         Raises `NotAllowedError` where the law says no, before anything was done.
         """
         while True:
@@ -74,13 +70,14 @@ class Journal:
             begin = Begin(
                 self.turn, self.step, kind, self.account, self.segments, self.targets,
                 tuple(map(sufficient, privileges)), amounts or {}, self.batch, within_seconds,
+                may_repeat,
             )  # fmt: skip
             reply = await self.store.begin(self.hold, begin, self.stamp())
             if isinstance(reply, RefusedByStore):
                 raise NotAllowedError(reply)
             if not isinstance(reply, EndedBefore):
                 return await self._do(begin, effect, lost)
-            if reply.result != _LOST:
+            if reply.result != LOST or not may_repeat:
                 return reply.result
 
     async def _do(self, begin: Begin, effect: Effect, lost: Callable[[], Used] | None) -> str:
@@ -94,7 +91,7 @@ class Journal:
             if not is_over:
                 with anyio.move_on_after(SETTLE_SECONDS, shield=True):
                     used = lost() if lost else Used(begin.amounts, is_assumed=True)
-                    await self._end(begin, _LOST, used)
+                    await self._end(begin, LOST, used)
         await self._end(begin, result, used)
         return result
 

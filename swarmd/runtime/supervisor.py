@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from swarmd.core import docket, reconcile, stalls
+from swarmd.core import dead, docket, orphans, reconcile, retention, stalls
 from swarmd.core import facts as tidings
 from swarmd.core.acts import account_above
 from swarmd.core.chain import Head
@@ -23,9 +23,10 @@ from swarmd.core.decide import decide
 from swarmd.core.docket import MissionRequest, fields_of, parse_mission
 from swarmd.core.envelope import Heard, heard_of_sender, heard_pairs
 from swarmd.core.journal import chained, folded, numbered, open_accounts, recovered, restated, told
-from swarmd.core.messages import Message
+from swarmd.core.messages import Message, is_stream_id, why_unreadable
 from swarmd.core.moves import SPENT_KINDS
 from swarmd.core.names import (
+    FACTS,
     FIRST,
     INPUTS,
     MISSIONS,
@@ -51,19 +52,22 @@ from swarmd.core.times import (
     SLOW_SECONDS,
     SWEEP_SECONDS,
     TICK_SECONDS,
+    TRIM_SECONDS,
 )
 from swarmd.errors import ArchiveError, NotLeadingError, WorkspaceError
 from swarmd.ports import AnchorKind, Archive, Clock, Files, Kept, Rings, Sealing, SupervisorStore
+from swarmd.runtime.trimmer import Trimmer
 
 log = structlog.get_logger(__name__)
 
 OWN_KNOWLEDGE: Final = ("policies",)
-FACTS: Final = Channel("_facts")
 
-# Of each input in one commit: a spawn is some ten steps of its script, and no script should take 5 ms.
-INPUT_MAX: Final = 16
+# Of each input in one commit. No script should take 5 ms, and a spawn is some 40 µs of it. Fewer at once cost more each:
+# every step waits three times for the server.
+INPUT_MAX: Final = 64
 FACTS_MAX: Final = 100
 FORGET_MAX: Final = 100
+GAPS_MAX: Final = 20
 # Entries of the journal that are read back at once for the archive.
 SEAL_MAX: Final = 256
 
@@ -94,7 +98,9 @@ class Supervisor:
     _restate: str = ""  # why the journal cannot be continued from what it says
     _heard: Heard = field(default_factory=Heard)
     _stalls_at: float = 0.0
-    _undecidable: set[tuple[Channel, StreamId]] = field(default_factory=set)
+    _trimmer: Trimmer = field(init=False)
+    _hosts_heard: dict[HostId, StreamId] = field(default_factory=dict)  # on their own channels
+    _undecidable: dict[tuple[Channel, StreamId], str] = field(default_factory=dict)  # and their last words
     _rung: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
@@ -116,7 +122,7 @@ class Supervisor:
                 log.warning("the lead was lost", why=str(lost.exceptions[0]))
                 self._number = 0
                 # The entrance is the leader's alone: a publisher must not count on who waits.
-                await self.rings.follow(())
+                await self.rings.follow((), gone=[MISSIONS, *INPUTS])
 
     async def _wait_for_lead(self) -> None:
         told = False
@@ -128,15 +134,19 @@ class Supervisor:
         self._number = number
 
     async def _lead(self) -> None:
-        await self._load()
-        log.info("leading", number=self._number, agents=len(self._swarm.lineage.agents))
         async with anyio.create_task_group() as tasks:
+            # From the first: a hundred thousand agents take longer to load than a lease lasts.
             tasks.start_soon(self._keep_lead)
+            await self._load()
+            log.info("leading", number=self._number, agents=len(self._swarm.lineage.agents))
             tasks.start_soon(self._listen)
             tasks.start_soon(self._keep_archive)
+            tasks.start_soon(self._keep_short)
             await self._work()
 
     async def _load(self) -> None:
+        self._trimmer = Trimmer(self.store, self.clock)
+        await self.store.server_run()
         loaded = await self.store.load(self.declared)
         self._swarm, self._seq, self._heard = loaded.swarm, loaded.seq, loaded.heard
         self._head = self._swarm.chain.head
@@ -145,11 +155,15 @@ class Supervisor:
         self._patient_until = self.clock.now() + LEASE_SECONDS
         self._looked_at = 0.0
         draft = self._draft()
-        await self._take_up_journal(draft)
+        await self._take_up_journal(draft, has_lost_facts=FACTS in loaded.lost)
         reconcile.found(draft)
         for mission in loaded.damaged:
             docket.give_up(draft, mission)
-        for channel, position in loaded.lost.items():
+        for id in loaded.unreadable:
+            orphans.hold_unreadable(draft, id)
+        # Of the facts the journal has just been told anew what they add up to.
+        lost = {channel: position for channel, position in loaded.lost.items() if channel != FACTS}
+        for channel, position in lost.items():
             self._positions[channel] = position
             text = f"{channel} ends before what was read of it; entries may be lost: submit or order again"
             log.error(
@@ -159,11 +173,11 @@ class Supervisor:
         reconcile.resume_endings(draft)
         reconcile.resume_stops(draft)
         stalls.resume(self._swarm, draft.moment.now)
-        await self._commit(draft, loaded.lost)
+        await self._commit(draft, lost)
 
     # --- the journal ---
 
-    async def _take_up_journal(self, draft: Draft) -> None:
+    async def _take_up_journal(self, draft: Draft, *, has_lost_facts: bool) -> None:
         """Where the store, the archive and the journal do not speak of the same past, that is recorded first."""
         chain = self._swarm.chain
         found = chain.head
@@ -177,6 +191,8 @@ class Supervisor:
                 draft.changes.clear()
         self._archived_until = kept.sealed_id
         why = self._restate = await self._why_restate(kept)
+        if has_lost_facts and not why:
+            why = self._restate = "facts of the ledger were lost, or may have been folded before"
         if why:
             log.error("the journal is stated anew", why=why)
             await self._state_anew(draft.moment)
@@ -243,6 +259,20 @@ class Supervisor:
         for id in ids:
             self._swarm.off[id] = off_by(state.ledger.accounts.get(id), stated.rows.get(id, {}))
 
+    async def _read_letters(self, messages: Sequence[Message]) -> None:
+        """The dead letters that are ordered about, as they lie: what is gone cannot be retried a second time."""
+        self._swarm.letters = {}
+        for message in messages:
+            id = str(message.data.get("target", ""))
+            if (
+                message.channel == ORDERS
+                and message.data.get("verb") in ("retry", "drop")
+                and is_stream_id(id)
+            ):
+                found = await self.store.letter(StreamId(id))
+                if found is not None:
+                    self._swarm.letters[found.id] = found
+
     async def _keep_archive(self) -> None:
         """What is anchored is committed; what is sealed was read back from the store as it lies there."""
         while self.archive is not None:
@@ -274,6 +304,12 @@ class Supervisor:
             log.error("the journal in the store is not what was written", why=sealing.broken)
             self._restate = sealing.broken
 
+    async def _keep_short(self) -> None:
+        """Streams are trimmed to what is unread or kept; the supervisor's steps do not wait for it."""
+        while True:
+            await self._trimmer.look(self._swarm, self._positions, self._hosts_heard)
+            await anyio.sleep(TRIM_SECONDS)
+
     async def _keep_lead(self) -> None:
         while True:
             await anyio.sleep(RENEW_SECONDS)
@@ -282,6 +318,11 @@ class Supervisor:
     async def _renew(self) -> None:
         if await self.store.lead(self.host, LEASE_SECONDS) != self._number:
             raise NotLeadingError("the lease ended before it was renewed")
+        await self.store.server_run()
+        # A server that lost its last moments is behind this memory. Who has nothing to commit would not be told so.
+        known = self._seq
+        if await self.store.last_commit() < known:
+            raise NotLeadingError("the server lost what was committed last")
 
     async def _listen(self) -> None:
         """Rings of the inputs, and the entrance, which the leader alone hears."""
@@ -316,14 +357,13 @@ class Supervisor:
         if self._restate:
             await self._state_anew(self._draft().moment)
         await self._look_at_stalls()
-        missions = await self.store.read_missions(self._positions[MISSIONS], INPUT_MAX)
-        inputs = {channel: self._positions[channel] for channel in INPUTS}
-        messages = await self.store.read_inputs(inputs, INPUT_MAX)
-        facts = await self._due_facts()
+        waiting = await self.store.read_waiting(self._positions, INPUT_MAX, FACTS_MAX)
+        missions, messages, facts = waiting.missions, waiting.messages, self._due(waiting.facts)
         draft = self._draft()
         heard = self._taken(draft, messages)
         await self._read_accounts(heard)
         await self._read_off(heard)
+        await self._read_letters(heard)
         await self._look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not wait for them.
         ending, spent = tuple(self._swarm.endings), await self._spent_of_ending()
@@ -337,6 +377,10 @@ class Supervisor:
         if facts:
             draft.add(folded(draft.moment, facts))
             tidings.act(draft, facts)
+        # Taken out first: what is not committed after all is found again.
+        gaps, self._trimmer.found = self._trimmer.found[:GAPS_MAX], self._trimmer.found[GAPS_MAX:]
+        for gap in gaps:
+            retention.lead_past(draft, gap)
         reconcile.heed_brake(draft, self.is_braked)
         reconcile.tick(draft)
         reconcile.place(draft)
@@ -357,9 +401,8 @@ class Supervisor:
         taken: list[Message] = []
         refused: dict[tuple[Channel, Rule], list[Message]] = {}
         for message in messages:
-            rule: Rule | None = Rule.ENVELOPE_FORGED
-            if message.kind is not Kind.UNREADABLE:
-                rule = self._heard.accepts(message, draft.moment.now)
+            is_message = message.kind is not Kind.UNREADABLE
+            rule = self._heard.accepts(message, draft.moment.now) if is_message else why_unreadable(message)
             if rule is None:
                 taken.append(message)
             else:
@@ -370,24 +413,24 @@ class Supervisor:
 
     def _decided(self, draft: Draft, message: Message) -> bool:
         """Decides one input. A bug that it meets ends this input, not the supervisor at each of its starts."""
-        if (message.channel, message.id) in self._undecidable:
-            text = f"an input of {message.sender} on {message.channel} cannot be decided"
-            rule = Rule.REQUEST_INVALID
-            draft.add(
-                entry(draft.moment, "refused", text, actor=message.sender, rule=rule, request=message.id)
-            )
+        why = self._undecidable.get((message.channel, message.id))
+        if why is not None:
+            dead.undecidable(draft, message, why)
             return True
         try:
             decide(draft, message)
-        except Exception:
-            log.exception("an input cannot be decided; it is refused", channel=message.channel, id=message.id)
-            self._undecidable.add((message.channel, message.id))
+        except Exception as error:
+            log.exception(
+                "an input cannot be decided; it is a dead letter", channel=message.channel, id=message.id
+            )
+            self._undecidable[message.channel, message.id] = f"{type(error).__name__}: {error}"
             return False
         return True
 
-    async def _due_facts(self) -> list[tuple[StreamId, dict[str, str]]]:
+    def _due(
+        self, facts: Sequence[tuple[StreamId, dict[str, str]]]
+    ) -> Sequence[tuple[StreamId, dict[str, str]]]:
         """Folded into the journal in batches: once a second, sooner where many wait or something is to be done."""
-        facts = await self.store.read_facts(self._positions[FACTS], FACTS_MAX)
         now = self.clock.now()
         is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS
         if is_early and not any(tidings.is_urgent(fact) for _, fact in facts):
@@ -420,6 +463,8 @@ class Supervisor:
     async def _load_again(self) -> None:
         patient_until, before = self._patient_until, self._swarm
         loaded = await self.store.load(self.declared)
+        if loaded.lost:
+            raise NotLeadingError("inputs were lost: this memory is behind")
         self._swarm, self._seq, self._heard = loaded.swarm, loaded.seq, loaded.heard
         self._positions.update(loaded.positions)
         self._patient_until = patient_until
@@ -461,6 +506,7 @@ class Supervisor:
         if is_late or self.clock.now() - now > SLOW_SECONDS:
             self._patient_until = self.clock.now() + LEASE_SECONDS
         self._looked_at = now
+        self._hosts_heard = {host.id: host.heard for host in alive.values()}
         reconcile.admit_hosts(draft, alive, known, may_declare_dead=now >= self._patient_until)
         for what, id in await self.store.due(now, FORGET_MAX):
             await self._forget(what, id)
@@ -500,7 +546,7 @@ class Supervisor:
             return
         if request.id and MissionId(request.id) not in self._swarm.missions:
             ended = await self.store.ended_mission(MissionId(request.id))
-            if ended:
+            if ended and not docket.may_come_again(ended):
                 docket.admit_known(draft, request, ended)
                 return
         # Minted before its files are looked up: a mission's own folder is named by its id.
@@ -531,8 +577,8 @@ class Supervisor:
         reserved = await self.store.accounts(ids, "reserved")
         unpriced = await self.store.accounts(ids, "unpriced")
         return {
-            id: {kind: spent[id][kind] + reserved[id][kind] for kind in SPENT_KINDS}
-            | ({"unpriced": unpriced[id]["tokens"]} if unpriced[id]["tokens"] else {})
+            id: {kind: spent[id].get(kind, 0) + reserved[id].get(kind, 0) for kind in SPENT_KINDS}
+            | ({"unpriced": unpriced[id]["tokens"]} if unpriced[id].get("tokens") else {})
             for id in ids
         }
 
@@ -555,12 +601,18 @@ class _Ids:
             yield self._clock.new_id("x").removeprefix("x-")
 
 
+_WHY_REFUSED: Final = {
+    Rule.ENVELOPE_FORGED: "not sealed with this swarm's secret for this channel",
+    Rule.ENVELOPE_REPLAYED: "heard before, or from long before",
+    Rule.INCARNATION: "of a former incarnation",
+    Rule.ENVELOPE_VERSION: "of a version that this swarmd does not read: use the one that wrote it",
+}
+
+
 def _refused_mail(moment: Moment, channel: Channel, rule: Rule, messages: Sequence[Message]) -> Post:
     """Of what is not authentic nothing is repeated here, not even whom it names: anybody may have written it."""
     count = f"{len(messages)} on {channel}"
-    detail = f"{count}: not sealed with this swarm's secret for this channel"
-    if rule is not Rule.ENVELOPE_FORGED:
-        detail = f"{count}: heard before, or from long before"
+    detail = f"{count}: {_WHY_REFUSED[rule]}"
     if channel == ORDERS and rule is Rule.ENVELOPE_FORGED:
         detail += (
             "; order with `swarmd`, beside the swarm's data folder or with its secret in SWARMD_SECRET_FILE"

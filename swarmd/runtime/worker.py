@@ -7,7 +7,9 @@ Invariant: a message reaches an agent's mailbox once, in the order of its stream
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import gc
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -15,10 +17,12 @@ import anyio.abc
 import structlog
 
 from swarmd.core.envelope import Heard
+from swarmd.core.guards import guard_of
 from swarmd.core.lineage import Agent, Stop, StopKind, follows
-from swarmd.core.messages import Message, order_of
+from swarmd.core.messages import Message, order_of, why_unreadable
 from swarmd.core.names import (
     FIRST,
+    NO_MONEY,
     REQUESTS,
     AgentId,
     AgentState,
@@ -32,8 +36,8 @@ from swarmd.core.names import (
 from swarmd.core.requests import GoneRequest, QuietRequest
 from swarmd.core.swarm import Host, epoch_of
 from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
-from swarmd.core.turn import concerns, wakes
-from swarmd.ports import Hold, RefusedMail, Rings
+from swarmd.core.turn import wakes
+from swarmd.ports import Attempt, RefusedMail, Rings
 from swarmd.runtime.agent import World, abandon_turn, take_turn, tell_broke
 from swarmd.runtime.residents import Resident, Residents
 from swarmd.runtime.steps import NotAllowedError
@@ -44,11 +48,19 @@ log = structlog.get_logger(__name__)
 READ_MAX = 500
 # Agents admitted, or channels read, side by side: each is a few reads, and they travel together.
 SIDE_BY_SIDE_MAX = 500
+# Agents after whose coming this process's memory is taken for settled: a full collection of garbage would otherwise look
+# at each of them each time, a quarter of a second for a hundred thousand.
+SETTLED_AT_ONCE = 1_000
 # The law's own words for "not here, not now": the agent is dropped without a word to anyone.
 _NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
 # "Not now": the turn waits as far as it came. Its steps are journaled, so nothing of it is paid again.
-_BROKE = (Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT)
-_HELD = (Rule.FROZEN, Rule.HALTED, Rule.DRAINING, *_BROKE)
+_HELD = (Rule.FROZEN, Rule.HALTED, Rule.DRAINING, *NO_MONEY)
+# Between two attempts of a turn that failed: long enough for a disk or a lock that was away for a moment.
+RETRY_SECONDS = 0.5
+# More than a server that writes its log once a second can lose.
+LOST_MILLISECONDS = 10_000
+# In a burst the clock is looked at once for so many: some milliseconds of a burst.
+RINGS_BETWEEN_LOOKS = 64
 # How often a host looks whether what ignored its end has gone after all.
 LATE_SECONDS = 0.5
 
@@ -66,21 +78,33 @@ class Worker:
     answer: Callable[[World, Resident], Awaitable[None]] = take_turn
     residents: Residents = field(default_factory=Residents)
     _head: int = 0  # the global post number up to which channels were asked for
+    _unsettled: int = 0  # agents that came since this process's memory was taken for settled
     _changed: bool = False  # the channels to hear are no longer those heard
-    _turns: anyio.CapacityLimiter | None = None
+    _own: Channel = field(init=False)
+    _orders: list[Message] = field(
+        default_factory=list
+    )  # heard on the host's own channel, and not yet heeded
+    _ready: deque[Resident] = field(default_factory=deque)  # want a turn, and nobody has taken them up
+    _idle: deque[anyio.Event] = field(default_factory=deque)  # turners that wait for a resident
+    _turners: int = 0
     _tasks: anyio.abc.TaskGroup | None = None
     _is_renewed: bool = False
     is_braked: bool = False  # halted by this machine's own brake, whatever the server says
     _words: int = 0
+    _attempts: int = 0
     _thaws: int = 0
+    _server_run: str = ""
+    _is_doubting: bool = False  # the server is another process: what is remembered may not have been kept
     _doubtful: set[AgentId] = field(default_factory=set)  # given up here, perhaps wrongly
     _heard_here: Heard = field(default_factory=Heard)  # on this host's own channel, which nobody had before
     _refused: dict[tuple[Channel, Rule], RefusedMail] = field(default_factory=dict)  # and not yet recorded
 
+    def __post_init__(self) -> None:
+        self._own = host_channel(self.host.id)
+
     async def run(self) -> None:
         """Owns every task of this host. Raises what the store raises when it stays away."""
-        own = host_channel(self.host.id)
-        self._turns = anyio.CapacityLimiter(self.world.declared.limits.turns_at_once)
+        own = self._own
         self.residents.last[own] = FIRST
         await self._renew()
         async with anyio.create_task_group() as tasks:
@@ -89,8 +113,13 @@ class Worker:
             tasks.start_soon(self._listen, own)
             await self.stop.wait()
             await self._drain()
+            cut = [r for r in self.residents.by_id.values() if r.is_busy]
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(RENEW_SECONDS, shield=True):
+            async with anyio.create_task_group() as telling:
+                for resident in cut:
+                    # It was this host's end and not the mail's doing.
+                    telling.start_soon(self._count_attempt, resident, "cut")
             await self._record_refused()
             await self.world.store.leave(self.host.id)
 
@@ -106,13 +135,18 @@ class Worker:
             await self._renew()
 
     async def _renew(self) -> None:
-        is_shared = await self.world.store.register(self.host, LEASE_SECONDS)
+        # With how far it has heard its own channel: what lies before may go.
+        now = replace(self.host, busy=self.residents.busy(), heard=self.residents.last.get(self._own, FIRST))
+        is_shared = await self.world.store.register(now, LEASE_SECONDS)
         if not is_shared and not self._is_renewed:
             log.warning(
                 "this worker's workspace is not the swarm's: it takes no agents that need files",
                 hint="give all workers the same workspace volume",
             )
         self._is_renewed = True
+        run = await self.world.store.server_run()
+        self._is_doubting = self._is_doubting or self._server_run not in ("", run)
+        self._server_run = run
 
     # --- hearing ---
 
@@ -122,26 +156,35 @@ class Worker:
         await self.rings.follow([own])
         await self._catch_up(own)
         next_sweep = anyio.current_time() + SWEEP_SECONDS
+        heard = 0  # since the clock was last looked at
         while True:
             if self._changed:
                 await self._follow()
-            ring = await self.rings.next(max(0.0, next_sweep - anyio.current_time()))
+            ring = await self.rings.next(0)
+            if ring is None:
+                ring = await self.rings.next(max(0.0, next_sweep - anyio.current_time()))
+            heard = (heard + 1) % RINGS_BETWEEN_LOOKS if isinstance(ring, tuple) else 0
             if isinstance(ring, tuple):
-                await self._heard(*ring)
-            if ring == "gap" or anyio.current_time() >= next_sweep:
-                await self._sweep(own)
+                await self._hear(*ring)
+            if ring == "gap" or (heard == 0 and anyio.current_time() >= next_sweep):
+                # From its beginning: one that takes long makes the next no later.
                 next_sweep = anyio.current_time() + SWEEP_SECONDS
+                await self._sweep(own)
 
     async def _follow(self) -> None:
         self._changed = False
-        await self.rings.follow([host_channel(self.host.id), *self.residents.channels()])
+        await self.rings.follow(*self.residents.changes())
 
     async def _sweep(self, own: Channel) -> None:
         """What moved since we last asked, ring or no ring."""
+        if self._is_doubting:
+            self._is_doubting = False
+            await self._begin_anew()
         await self._take_back()
         await self._record_refused()
         self._head, channels = await self.world.store.moved(self._head)
-        mine = [channel for channel in channels if channel in self.residents.readers]
+        self.residents.let_rest(self.world.declared.rooms)
+        mine = [channel for channel in channels if self.residents.is_read(channel)]
         for start in range(0, len(mine), SIDE_BY_SIDE_MAX):
             async with anyio.create_task_group() as tasks:
                 for channel in mine[start : start + SIDE_BY_SIDE_MAX]:
@@ -149,39 +192,52 @@ class Worker:
         if own in channels:
             await self._catch_up(own)
 
-    async def _heard(self, channel: Channel, line: str) -> None:
+    async def _hear(self, channel: Channel, line: str) -> None:
+        if not self._heard(channel, line):
+            await self._catch_up(channel)
+        if self._orders:
+            orders, self._orders = self._orders, []
+            for order in orders:
+                await self._converge(order)
+
+    def _heard(self, channel: Channel, line: str) -> bool:
+        """Take what rang; false where the stream has to be read instead."""
         ring = self.world.store.ring(channel, line)
         if ring is None:
             self._refuse(channel, Rule.ENVELOPE_FORGED)
-            return
-        known = self.residents.last.get(channel, FIRST)
+            return True
+        known = self.residents.read_until(channel)
         if order_of(ring.id) <= order_of(known):
-            return
+            return True
         # Whoever has seen `prev` has everything before: the ring itself is the message. A channel's first is read
         # from its stream all the same: anybody can name a beginning, and a ring must not lead us past the stream.
         if ring.message is None or ring.prev != known or known == FIRST:
-            await self._catch_up(channel)
-            return
-        # The ids are anybody's words also where the message is authentic. Only what is news to somebody here may
-        # therefore move our place in the stream: an old message would, as often as it is rung again.
-        verdicts = self._verdicts(channel, ring.message)
-        refused = next((rule for rule in verdicts if rule is not None), None)
+            return False
+        return self._take_rung(channel, ring.message)
+
+    def _take_rung(self, channel: Channel, message: Message) -> bool:
+        """The ids are anybody's words also where the message is authentic. Only what is news to somebody here may
+        therefore move our place in the stream: an old message would, as often as it is rung again."""
+        is_news, refused = False, None
+        if channel == self._own:
+            refused = self._heard_here.accepts(message)
+            if refused is None:
+                is_news = True
+                self._orders.append(message)
+        for resident in self.residents.readers_of(channel):
+            taken = resident.take_rung(message, self.world.declared.rooms)
+            self.residents.was_up(resident)
+            if isinstance(taken, Rule):
+                refused = taken
+            elif taken is not None:
+                is_news = True
+                if taken:
+                    self._wake(resident)
+        if is_news:
+            self.residents.note(channel, message.id)
         if refused is not None:
             self._refuse(channel, refused)
-        elif verdicts:
-            await self._deliver(channel, [ring.message])
-        else:
-            await self._catch_up(channel)
-
-    def _verdicts(self, channel: Channel, message: Message) -> list[Rule | None]:
-        """Of each reader that waits for what comes here and whom it concerns: why not to take it, or `None`."""
-        if channel == host_channel(self.host.id):
-            return [self._heard_here.refusal(message)]
-        return [
-            resident.heard.refusal(message)
-            for resident in self.residents.readers_of(channel)
-            if concerns(resident.agent, message) and not resident.has_seen(message)
-        ]
+        return is_news or refused is not None
 
     def _refuse(self, channel: Channel, rule: Rule, id: StreamId = StreamId("")) -> None:  # noqa: B008 - a cast
         """Counted here and told once a second: a flood of forgeries is not to be a flood of facts."""
@@ -199,7 +255,7 @@ class Worker:
 
     async def _catch_up(self, channel: Channel) -> None:
         while True:
-            found = await self.world.store.read(channel, self.residents.last.get(channel, FIRST), READ_MAX)
+            found = await self.world.store.read(channel, self.residents.read_until(channel), READ_MAX)
             await self._deliver(channel, found)
             if len(found) < READ_MAX:
                 return
@@ -208,8 +264,8 @@ class Worker:
         for message in messages:
             self.residents.note(channel, message.id)
             if message.kind is Kind.UNREADABLE:
-                self._refuse(channel, Rule.ENVELOPE_FORGED, message.id)
-            elif channel == host_channel(self.host.id):
+                self._refuse(channel, why_unreadable(message), message.id)
+            elif channel == self._own:
                 refused = self._heard_here.accepts(message)
                 if refused is None:
                     await self._converge(message)
@@ -223,6 +279,7 @@ class Worker:
     def _put(self, resident: Resident, message: Message) -> bool:
         """Into its mailbox; true where that wakes it."""
         answer = resident.put(message, self.world.declared.rooms)
+        self.residents.was_up(resident)
         if isinstance(answer, Rule):
             self._refuse(message.channel, answer, message.id)
             return False
@@ -262,68 +319,104 @@ class Worker:
             doubtful, self._doubtful = self._doubtful, set()
             await self._take(sorted(doubtful))
 
+    async def _begin_anew(self) -> None:
+        """A server that lost its last moments has agents where they were before turns that were committed here, and
+        nobody would wake them. Who is at rest is taken up again as the store has it; who is busy is told so by the
+        commit of its turn. The own channel is read again from before: what came of its last orders may be lost.
+        """
+        log.warning("the server is another process than before; agents are taken up as it has them")
+        for resident in list(self.residents.by_id.values()):
+            if not resident.is_busy:
+                self._drop(resident)
+                self._doubtful.add(resident.agent.id)
+        milliseconds, _ = order_of(self.residents.last.get(self._own, FIRST))
+        self.residents.last[self._own] = StreamId(f"{max(0, milliseconds - LOST_MILLISECONDS)}-0")
+        self._heard_here = Heard()
+        await self._catch_up(self._own)
+
     async def _admit_all(self, agents: Sequence[Agent]) -> None:
         admitted: list[Resident] = []
-        # Of channels that others here read already, `last` is how far those have heard: it is not ours to move.
-        heard = {channel for channel, readers in self.residents.readers.items() if readers}
-        ends: dict[Channel, StreamId] = {}
         async with anyio.create_task_group() as tasks:
             for agent in agents:
                 tasks.start_soon(self._admit, agent, admitted)
+        # Of channels that others here read already, `last` is how far those have heard: it is not ours to move.
+        last = self.residents.last
+        heard = {c for r in admitted for c in r.seen if self.residents.is_read(c) and c in last}
+        for resident in admitted:
+            self.residents.add(resident)
         # Heard first, then read from their own positions: what comes between is in a ring or in the sweep.
         await self._follow()
-        async with anyio.create_task_group() as tasks:
-            for resident in admitted:
-                tasks.start_soon(self._backlog, resident, ends)
+        found = await self._backlog(admitted)
+        for resident in admitted:
+            self._take_up(resident, found)
+        ends: dict[Channel, StreamId] = {}
+        for (channel, position), messages in found.items():
+            end = messages[-1].id if messages else position
+            # Read by several who came, from places of their own: the least of where they are now.
+            ends[channel] = min(ends.get(channel, end), end, key=order_of)
         for channel, end in ends.items():
-            if channel in self.residents.readers and (
-                channel not in heard or channel not in self.residents.last
-            ):
-                self.residents.last[channel] = end
+            if channel in self.residents.readers and channel not in heard:
+                last[channel] = end
+        self._settle(len(admitted))
+
+    def _settle(self, admitted: int) -> None:
+        """What has come to stay is not looked at by each full collection of garbage any more."""
+        self._unsettled += admitted
+        if self._unsettled >= SETTLED_AT_ONCE:
+            self._unsettled = 0
+            gc.freeze()
 
     async def _admit(self, agent: Agent, admitted: list[Resident]) -> None:
         known = self.residents.by_id.get(agent.id)
         if known is not None and known.hold.lease == agent.lease:
             return
         self.residents.remove(agent.id)
-        resumed = await self.world.store.resume(agent.id)
+        try:
+            resumed = await self.world.store.resume(agent.id)
+        except (ValueError, TypeError, KeyError):
+            # Somebody wrote over it. It has no turn here; the host and its thousands of others go on.
+            log.exception("an agent's own state cannot be read, and it is not taken", agent=agent.id)
+            return
         channels = follows(agent, self.world.declared.rooms)
-        hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, self.host.id)
         seen = {channel: resumed.positions.get(channel, FIRST) for channel in channels}
         resident = Resident(
-            agent,
-            hold,
-            resumed.turn,
-            resumed.memory,
-            seen,
-            dict(resumed.batch),
-            resumed.heard,
-            resumed.guard,
-            resumed.is_done,
-            resumed.taint,
-        )
-        self.residents.add(resident)
+            agent, resumed.turn, resumed.memory, seen, _heard=resumed.heard, guard=guard_of(resumed.guard),
+            is_done=resumed.is_done, taint=resumed.taint, alone=resumed.alone,
+        )  # fmt: skip
+        if resumed.batch:
+            resident.batch = dict(resumed.batch)
         admitted.append(resident)
 
-    async def _backlog(self, resident: Resident, ends: dict[Channel, StreamId]) -> None:
-        """What waits on its channels, oldest first, into the mailbox.
+    async def _backlog(self, residents: Sequence[Resident]) -> dict[tuple[Channel, StreamId], list[Message]]:
+        """What waits on their channels after their positions. Who is as far as another in a room has it from one reading."""
+        places = list(dict.fromkeys(place for resident in residents for place in resident.seen.items()))
+        found: dict[tuple[Channel, StreamId], list[Message]] = {}
 
-        Into `ends` goes how far each channel was read by all who came: the least of them.
-        """
-        waiting: list[Message] = []
-        for channel, position in list(resident.seen.items()):
-            found = await self._read_from(channel, position)
-            waiting += found
-            end = found[-1].id if found else position
-            ends[channel] = min(ends.get(channel, end), end, key=order_of)
+        async def read(place: tuple[Channel, StreamId]) -> None:
+            found[place] = await self._read_from(*place)
+
+        for start in range(0, len(places), SIDE_BY_SIDE_MAX):
+            async with anyio.create_task_group() as tasks:
+                for place in places[start : start + SIDE_BY_SIDE_MAX]:
+                    tasks.start_soon(read, place)
+        return found
+
+    def _take_up(
+        self, resident: Resident, found: Mapping[tuple[Channel, StreamId], Sequence[Message]]
+    ) -> None:
+        """Into its mailbox, oldest first."""
+        waiting = [message for place in resident.seen.items() for message in found[place]]
         waiting.sort(key=lambda message: order_of(message.id))
         for message in waiting:
             if message.kind is Kind.UNREADABLE:
-                self._refuse(message.channel, Rule.ENVELOPE_FORGED, message.id)
+                self._refuse(message.channel, why_unreadable(message), message.id)
             self._put(resident, message)
         if resident.is_awake or resident.batch:
-            resident.is_awake = True
+            # Whoever had it before may have tried what waits here, and gone with it.
+            resident.is_awake = resident.is_doubtful = True
             self._wake(resident)
+        else:
+            resident.rest(self.world.declared.rooms)
 
     async def _read_from(self, channel: Channel, position: StreamId) -> list[Message]:
         found: list[Message] = []
@@ -430,21 +523,38 @@ class Worker:
             return
         assert self._tasks is not None
         resident.is_busy = True
-        self._tasks.start_soon(self._answer, resident)
+        self._ready.append(resident)
+        if self._idle:
+            self._idle.popleft().set()
+        elif self._turners < self.world.declared.limits.turns_at_once:
+            self._turners += 1
+            self._tasks.start_soon(self._take_turns)
 
-    async def _answer(self, resident: Resident) -> None:
-        """Turns of one agent, one after the other, while something wants one."""
-        assert self._turns is not None
-        try:
+    async def _take_turns(self) -> None:
+        """One of the few that take turns for all: they stay, for to start a task, and to make a scope to cancel, costs
+        more than the rest of a small turn."""
+        while True:
             with anyio.CancelScope() as scope:
-                resident.scope = scope
-                while resident.is_awake and not (
-                    resident.is_leaving or resident.is_held or self.stop.is_set()
-                ):
-                    thaws = self._thaws
-                    async with self._turns:
-                        await self._turn(resident)
-                    resident.is_awake = self._wants_a_turn(resident)
+                # Cancelled for one agent, it is not the next one's.
+                while not scope.cancel_called:
+                    if self._ready:
+                        await self._answer(self._ready.popleft(), scope)
+                    else:
+                        rest = anyio.Event()
+                        self._idle.append(rest)
+                        await rest.wait()
+
+    async def _answer(self, resident: Resident, scope: anyio.CancelScope) -> None:
+        """Turns of one agent, one after the other, while something wants one."""
+        thaws = self._thaws
+        resident.scope = scope
+        try:
+            while resident.is_awake and not (resident.is_leaving or resident.is_held or self.stop.is_set()):
+                thaws = self._thaws
+                await self._turn(resident)
+                resident.is_awake = self._wants_a_turn(resident) or bool(resident.batch)
+                if resident.is_doubtful and resident.is_awake:
+                    await anyio.sleep(RETRY_SECONDS)
         except NotAllowedError as no:
             await self._not_allowed(resident, no, is_stale=thaws != self._thaws)
         except Exception:
@@ -458,20 +568,48 @@ class Worker:
             # Its end was waited for in vain, and no word was given for it: now it has gone after all.
             if resident.is_leaving:
                 self._drop(resident)
-        # Not where this was cancelled: then nothing is begun any more, or a halt has it wait.
-        if resident.is_awake:
-            self._wake(resident)
+            # Also where this was cut by a halt that has been thawed meanwhile.
+            elif resident.is_awake:
+                self._wake(resident)
 
     async def _turn(self, resident: Resident) -> None:
+        """One attempt; where it fails, the next is counted before it is made."""
+        was_counted, tries = resident.is_doubtful, 0
+        if was_counted:
+            tries = await self._count_attempt(resident, "begun")
+        if tries > self.world.declared.limits.tries_max:
+            why = resident.last_words or "its host ended in its turn, each time"
+            await abandon_turn(self.world, resident, why, tries - 1)
+            resident.is_doubtful, resident.last_words = False, ""
+            return
         try:
+            if resident.is_resting:
+                resident.go_on(*await self.world.store.recall(resident.agent.id))
+            self.residents.was_up(resident)
             await self.answer(self.world, resident)
+            resident.is_doubtful, resident.last_words = False, ""
         except NotAllowedError:
             raise
         except Exception as error:
-            # A bug met in one agent's turn ends that agent. What came meanwhile is still answered: a seat
+            # A bug met in one agent's turn is that agent's alone. What came meanwhile is still answered: a seat
             # serves other missions too.
-            log.exception("an agent's turn failed", agent=resident.agent.id)
-            await abandon_turn(self.world, resident, f"{type(error).__name__} in its turn")
+            words = f"{type(error).__name__} in its turn"
+            if words == resident.last_words:
+                log.warning("an agent's turn failed again", agent=resident.agent.id, tries=tries, error=words)
+            else:
+                log.exception("an agent's turn failed", agent=resident.agent.id)
+            resident.last_words = words
+            if not was_counted:
+                await self._count_attempt(resident, "failed")
+            resident.is_doubtful = True
+            # Again with exactly the same mail, where it came as far as to say which.
+            resident.batch = resident.batch or dict((await self.world.store.resume(resident.agent.id)).batch)
+            resident.is_awake = True
+
+    async def _count_attempt(self, resident: Resident, how: Attempt) -> int:
+        self._attempts += 1
+        token = f"{self.host.id}.{self._attempts}"
+        return await self.world.store.attempt(resident.agent.id, resident.turn + 1, token, how)
 
     def _wants_a_turn(self, resident: Resident) -> bool:
         rooms = self.world.declared.rooms
@@ -483,12 +621,12 @@ class Worker:
             resident.is_awake = False
             self._given_up(resident, no)
             return
-        if is_stale and no.rule not in _BROKE:
+        if is_stale and no.rule not in NO_MONEY:
             resident.batch = dict((await self.world.store.resume(resident.agent.id)).batch)
             return
         log.info("an agent's turn is held", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
         resident.is_held = True
-        if no.rule in _BROKE:
+        if no.rule in NO_MONEY:
             await tell_broke(self.world, resident, no)
 
     def _given_up(self, resident: Resident, no: NotAllowedError) -> None:

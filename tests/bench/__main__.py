@@ -22,7 +22,8 @@ from typing import Final
 
 from swarmd.adapters.embedded import EmbeddedServer
 
-CASE_SECONDS: Final = 60
+# The longest: to make a hundred thousand agents.
+CASE_SECONDS: Final = 600
 ROUNDS: Final = 3
 
 Figures = dict[str, float]
@@ -40,19 +41,38 @@ class Bench:
     rounds_max: int = 9
 
 
+_IDLE: Final = (
+    "client_kib",
+    "server_kib",
+    "server_hosting_kib",
+    "admission_s",
+    "collect_ms",
+    "collect_all_ms",
+    "cpu_percent",
+    "wake_p50_ms",
+)
 _RING: Final = ("per_second", "p50_us", "p99_us", "cpu_us")
+_CALLS: Final = ("cpu_ms", "per_second", "calls")
 BENCHES: Final[dict[str, Bench]] = {
     "messages": Bench(
         "durable messages delivered, 1 KB, ring of 100 agents, 100 under way",
-        ("ring", "ring redis-py", "ring raw"), "per_second", _RING,
+        ("ring", "ring full", "ring scripts", "ring redis-py", "ring raw"), "per_second", _RING,
     ),
     "hop": Bench(
-        "the same with one message under way (reported only)",
-        ("hop", "hop redis-py", "hop raw"), "per_second", _RING,
+        "the same with one message under way: from post to handler",
+        ("hop", "hop full", "hop scripts", "hop redis-py", "hop raw"), "p50_us", _RING, is_more_better=False,
     ),
     "turns": Bench(
         "whole turns with a model that answers at once, 100 agents",
         ("turns", "turns floor"), "per_second", ("per_second", "cpu_us"),
+    ),
+    "calls": Bench(
+        "this process's time for a model call over HTTP, 2 calls a turn",
+        ("calls", "calls sdk"), "cpu_ms", _CALLS, is_more_better=False,
+    ),
+    "long": Bench(
+        "this process's time for a model call over HTTP, 21 calls a turn",
+        ("long", "long sdk"), "cpu_ms", _CALLS, is_more_better=False,
     ),
     "spawns": Bench(
         "spawns through the supervisor: law, accounts, journal, answer, placement",
@@ -61,23 +81,40 @@ BENCHES: Final[dict[str, Bench]] = {
     "idle": Bench(
         "10,000 idle agents in one worker",
         ("idle", "idle tasks"), "client_kib",
-        ("client_kib", "server_kib", "server_hosting_kib", "admission_s"), is_more_better=False, rounds_max=3,
+        _IDLE, is_more_better=False, rounds_max=3,
+    ),
+    "many": Bench(
+        "100,000 idle agents in one worker",
+        ("idle many", "idle tasks"), "client_kib", _IDLE, is_more_better=False, rounds_max=1,
+    ),
+    "workers": Bench(
+        "the ring of messages over one, two and four workers",
+        ("workers 4", "workers 2", "workers 1"), "per_second",
+        ("per_second", "worker_percent", "server_percent", "worker_us", "server_us"),
     ),
     "start": Bench(
         "start of `swarmd ps`: milliseconds from call to exit; no model SDK is loaded",
         ("start",), "", ("ps_ms", "pass_ms", "typer_ms"), is_more_better=False, rounds_max=3,
     ),
 }  # fmt: skip
-_SAID_OF: Final = {
-    "ring autogen": "autogen-core, in memory",
+_SAID_OF: Final[dict[str, str]] = {
     "ring": "swarmd", "ring redis-py": "redis-py, bare streams", "ring raw": "raw client, append and ring",
     "hop": "swarmd", "hop redis-py": "redis-py, bare streams", "hop raw": "raw client, append and ring",
+    "ring full": "raw client, envelope, group", "ring scripts": "raw client, swarmd's own commit",
+    "hop full": "raw client, envelope, group", "hop scripts": "raw client, swarmd's own commit",
     "turns": "swarmd", "turns floor": "redis-py, three bare appends",
+    "calls": "swarmd", "calls sdk": "the bare openai SDK, nothing kept",
+    "long": "swarmd", "long sdk": "the bare openai SDK, nothing kept",
     "spawns": "swarmd", "spawns floor": "redis-py, five bare writes",
-    "idle": "swarmd", "idle tasks": "a task and a queue for each",
+    "workers 1": "one worker", "workers 2": "two workers", "workers 4": "four workers",
+    "idle": "swarmd", "idle many": "swarmd", "idle tasks": "a task and a queue for each",
 }  # fmt: skip
 
-# Cases that cannot run beside swarmd's dependencies: their whole command.
+_RING_PEERS: Final[dict[str, tuple[str, str]]] = {
+    "autogen-core": ("tests.bench.autogen_peer", "autogen-core, in memory"),
+    "faststream": ("tests.bench.faststream_peer", "faststream, streams"),
+}
+# Cases that cannot run beside swarmd's dependencies: their command, without the server and the namespace.
 _INTERPRETERS: dict[str, tuple[str, ...]] = {}
 
 
@@ -86,18 +123,31 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; none: all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each case; medians are printed")
     parser.add_argument(
-        "--autogen", metavar="PYTHON", default="", help="an interpreter that has autogen-core"
-    )
+        "--peer", metavar="NAME=PYTHON", action="append", default=[],
+        help="autogen-core or faststream (beside `messages`), autogen or agents (beside `calls` and `long`), and an "
+        "interpreter that has it",
+    )  # fmt: skip
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in BENCHES]
     if unknown:
         parser.error(f"no bench {unknown[0]}; there are {', '.join(BENCHES)}")
-    if given.autogen:
-        _INTERPRETERS["ring autogen"] = (given.autogen, "-m", "tests.bench.autogen")
-        ring = BENCHES["messages"]
-        BENCHES["messages"] = replace(ring, cases=(*ring.cases, "ring autogen"))
+    for name, _, python in (peer.partition("=") for peer in given.peer):
+        _add_peer(name, python)
     asyncio.run(_run([BENCHES[name] for name in given.names or BENCHES], max(1, given.rounds)))
     return 0
+
+
+def _add_peer(name: str, python: str) -> None:
+    if name in _RING_PEERS:
+        module, said = _RING_PEERS[name]
+        _INTERPRETERS[f"ring {name}"], _SAID_OF[f"ring {name}"] = (python, "-m", module), said
+        BENCHES["messages"] = replace(BENCHES["messages"], cases=(*BENCHES["messages"].cases, f"ring {name}"))
+        return
+    for bench, calls in (("calls", "2"), ("long", "21")):
+        case = f"{bench} {name}"
+        _INTERPRETERS[case] = (python, "-m", "tests.bench.loops", name, calls)
+        BENCHES[bench] = replace(BENCHES[bench], cases=(*BENCHES[bench].cases, case))
+        _SAID_OF[case] = f"{name}, nothing kept"
 
 
 async def _run(benches: Sequence[Bench], rounds: int) -> None:
@@ -126,7 +176,8 @@ def _measure(bench: Bench, rounds: int, socket: Path) -> dict[str, Figures]:
 
 def _case(name: str, socket: Path, namespace: str) -> Figures:
     ours = (sys.executable, "-m", "tests.bench.case", name, str(socket), namespace)
-    command = _INTERPRETERS.get(name, ours)
+    theirs = _INTERPRETERS.get(name)
+    command = ours if theirs is None else (*theirs, str(socket), namespace)
     done = subprocess.run(command, capture_output=True, text=True, timeout=CASE_SECONDS, check=False)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")

@@ -43,7 +43,7 @@ async def ring(socket: Path, namespace: str, total: int, under_way: int) -> dict
                         (channel, _message(me.id, following[me.id], world.stamp(), message.hops + 1))
                     )
             turn = Turn(
-                resident.turn + 1, me.path, stop_fields(me), {}, resident.seen, "", tuple(outputs),
+                resident.turn + 1, me.path, stop_fields(me), {}, resident.seen, {}, tuple(outputs),
                 max((m.hops for m in mail), default=0) + 1,
             )  # fmt: skip
             resident.mailbox = None

@@ -5,7 +5,7 @@ commit, a worker with its real rings. Only what answers an agent's mail differs 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +15,9 @@ import anyio
 
 from swarmd import declared as declarations
 from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.connect import connect
+from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.journal import chained
 from swarmd.core.lineage import Agent, follows
 from swarmd.core.messages import Message
 from swarmd.core.moves import Charter
@@ -39,7 +40,9 @@ from swarmd.core.swarm import (
     Host,
     Mission,
     MissionSet,
+    Moment,
     Post,
+    Swarm,
     stamp_of,
 )
 from swarmd.ports import Model
@@ -65,8 +68,8 @@ class Bench:
     bell: Bell
     declared: Declarations
 
-    async def make_agents(self, count: int) -> tuple[Agent, ...]:
-        """Executives of one mission, live and placed on `HOST`, with accounts, rights and first positions."""
+    async def make_agents(self, count: int, hosts: Sequence[HostId] = (HOST,)) -> tuple[Agent, ...]:
+        """Executives of one mission, live and placed on these hosts in turn, with accounts, rights and first positions."""
         number = await self.store.lead(HOST, 3_600)
         mission = Mission(
             id=MISSION,
@@ -88,7 +91,7 @@ class Bench:
             grants=("**",),
         )
         top = AccountOpened(SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False)
-        agents = tuple(_agent(n) for n in range(count))
+        agents = tuple(_agent(n, hosts[n % len(hosts)]) for n in range(count))
         # What a commit carves an account from must be there before it: each line is a commit of its own.
         commits: list[list[Change]] = [
             [AgentMade(board, ()), top],
@@ -97,10 +100,9 @@ class Bench:
         for start in range(0, count, _MADE_AT_ONCE):
             made = agents[start : start + _MADE_AT_ONCE]
             commits.append(
-                [*(change for agent in made for change in self._made(agent, count)), _placed(made)]
+                [*(change for agent in made for change in self._made(agent, count)), *_placed(made)]
             )
-        for seq, changes in enumerate(commits, start=1):
-            assert await self.store.commit_changes(f"{number}:{HOST}", seq, changes, {}) == "done"
+        await commit_all(self.store, f"{number}:{HOST}", commits, self.declared)
         await self.store.step_down(HOST, number)
         return agents
 
@@ -114,35 +116,45 @@ class Bench:
         stop: anyio.Event,
         *,
         model: Model | None = None,
+        host: HostId = HOST,
         answer: Callable[[World, Resident], Awaitable[None]] = take_turn,
     ) -> Worker:
-        """The worker of `HOST`. Without `answer` it takes whole turns, with `model` for every thought."""
+        """The worker of a host. Without `answer` it takes whole turns, with `model` for every thought."""
 
         async def mind(_spec: str) -> Mind:
             assert model is not None
             return Mind(model, self.declared.models.provider("bench"))
 
         world = World(self.store, self.declared, None, mind, lambda: stamp_of(time.time()))
-        return Worker(world, Host(HOST, 100_000, ""), self.bell, stop, answer=answer)
+        return Worker(world, Host(host, 100_000, ""), self.bell.line(), stop, answer=answer)
+
+
+async def commit_all(
+    store: RedisStore, token: str, commits: Iterable[Sequence[Change]], declared: Declarations
+) -> None:
+    """From the beginning of the swarm, with the journal that goes with it."""
+    swarm, now = Swarm(declared), time.time()
+    for seq, changes in enumerate(commits, start=1):
+        linked = chained(swarm, changes, Moment(now, stamp_of(now), iter(())))
+        assert await store.commit_changes(token, seq, linked, {}) == "done", seq
 
 
 @asynccontextmanager
 async def bench(socket: Path, namespace: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
-        client = await connect(socket)
-        stack.push_async_callback(client.aclose)
-        store = RedisStore(client, namespace, SECRET)
+        way = dial(socket)
+        store = RedisStore(way, namespace, SECRET)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
-        bell = Bell(client, store.keys)
-        stack.push_async_callback(bell.aclose)
+        bell = Bell(way, store.keys)
+        tasks.start_soon(bell.run)
         yield Bench(store, bell, declarations.load(None, None))
 
 
 async def until_hosted(worker: Worker, count: int) -> None:
     """Until the worker hosts so many agents; it may take a second of waiting for the first look around."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(60 + count / 500):
         while len(worker.residents) < count or worker._changed:
             await anyio.sleep(0.01)
 
@@ -153,19 +165,20 @@ def unbounded(declared: Declarations) -> Declarations:
     return replace(declared, limits=declared.limits.model_copy(update=bounds))
 
 
-def _agent(number: int) -> Agent:
+def _agent(number: int, host: HostId) -> Agent:
     id = AgentId(f"a-bench{number:06d}")
     charter = Charter(role=_ROLE, name=f"agent{number}", task="pass on what comes")
     rights = ("model/**", "tool/**", "room/**", "file/**", "spawn/**")
     return Agent(
         id=id, name=charter.name, role=_ROLE, tier=1, parent=SOB, path=(SOB, MISSION, id), mission=MISSION,
-        state=AgentState.LIVE, host=HOST, lease=1, created=stamp_of(time.time()), charter=charter,
+        state=AgentState.LIVE, host=host, lease=1, created=stamp_of(time.time()), charter=charter,
         privileges=rights, grants=rights,
     )  # fmt: skip
 
 
-def _placed(agents: Sequence[Agent]) -> Post:
-    word = Message(
-        sender=SUPERVISOR, kind=Kind.PLACED, at=stamp_of(time.time()), data={"agents": [a.id for a in agents]}
-    )
-    return Post(host_channel(HOST), word)
+def _placed(agents: Sequence[Agent]) -> list[Post]:
+    def word(host: HostId) -> Message:
+        ids = [agent.id for agent in agents if agent.host == host]
+        return Message(sender=SUPERVISOR, kind=Kind.PLACED, at=stamp_of(time.time()), data={"agents": ids})
+
+    return [Post(host_channel(host), word(host)) for host in sorted({agent.host for agent in agents})]

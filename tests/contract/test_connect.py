@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
 import threading
@@ -11,28 +10,22 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from redis import exceptions as redis_errors
 
 from swarmd.adapters.embedded import EmbeddedServer, _ask, binary
-from swarmd.adapters.redis.connect import (
-    ErrorReply,
-    Status,
-    address,
-    check_server_sync,
-    connect,
-    connect_sync,
-    judge,
-    shown,
-    translate,
-    translated,
-)
+from swarmd.adapters.redis.address import Address, place_of, shown
+from swarmd.adapters.redis.connect import connect_sync, demand_strict, judge, judge_info
+from swarmd.adapters.redis.failures import refused as refused_by
+from swarmd.adapters.redis.line import check_server, dial
+from swarmd.adapters.redis.wire import ErrorReply, Status, Wire
 from swarmd.errors import (
     StoreFullError,
     StoreUnavailableError,
     StoreUnsuitableError,
     SwarmError,
     UsageError,
+    WrongKeyError,
 )
+from tests.contract.piped import piped
 
 Serve = Callable[..., AbstractContextManager[Path]]
 
@@ -62,108 +55,33 @@ def serve(short_path: Path) -> Serve:
 
 async def test_both_clients_reach_a_suitable_server(redis_url: str, server: EmbeddedServer) -> None:
     for target in (redis_url, server.socket):
-        redis = await connect(target)
-        assert await redis.ping()
-        await redis.aclose()
         with connect_sync(target) as wire:
-            found = check_server_sync(wire)
-            assert (found.name, found.keeps_aof) == ("Valkey", True)
-
-
-async def test_values_are_text_and_bytes_that_are_none_break_nothing(redis_url: str, namespace: str) -> None:
-    redis = await connect(redis_url)
-    await redis.set(f"{namespace}:key", b"caf\xc3\xa9 \xff")
-    assert await redis.get(f"{namespace}:key") == "café \ufffd"
-    await redis.aclose()
-
-
-async def test_the_pool_is_bounded_and_who_waits_too_long_is_told(redis_url: str) -> None:
-    redis = await connect(redis_url, connections_max=1, command_seconds=0.1)
-    only = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's gap
-    with pytest.raises(StoreUnavailableError, match="No connection available"), translated():
-        await redis.ping()
-    await redis.connection_pool.release(only)
-    assert await redis.ping()
-    await redis.aclose()
-
-
-async def test_a_reply_that_does_not_come_is_a_time_out(redis_url: str, namespace: str) -> None:
-    redis = await connect(redis_url, command_seconds=0.1)
-    with pytest.raises(StoreUnavailableError, match="did not answer in time"), translated():
-        await redis.blpop([f"{namespace}:empty"], timeout=0)
-    await redis.aclose()
-
-
-async def test_a_write_whose_reply_is_lost_is_sent_once(
-    server: EmbeddedServer, short_path: Path, namespace: str
-) -> None:
-    async with deaf_proxy(short_path / "proxy.sock", server.socket) as place:
-        redis = await connect(place, is_checked=False, command_seconds=0.3)
-        with pytest.raises(StoreUnavailableError), translated():
-            await redis.incr(f"{namespace}:counter")
-        await redis.aclose()
-    with connect_sync(server.socket) as wire:
-        assert wire.command("GET", f"{namespace}:counter") == b"1"
-
-
-async def test_an_option_in_the_url_brings_no_retries_back(redis_url: str) -> None:
-    redis = await connect(f"{redis_url}?protocol=3&decode_responses=False&max_connections=1000")
-    kwargs = redis.connection_pool.connection_kwargs
-    assert (kwargs["protocol"], kwargs["decode_responses"]) == (2, True)
-    assert redis.connection_pool.max_connections == 8
-    assert kwargs["retry"].get_retries() == 0
-    await redis.aclose()
-
-
-async def test_a_pool_outlives_a_restart_of_its_server(short_path: Path) -> None:
-    async with EmbeddedServer(short_path) as first:
-        redis = await connect(first.socket)
-        await redis.set("kept", "this")
-    with pytest.raises(StoreUnavailableError, match="cannot be reached"), translated():
-        await redis.get("kept")
-    async with EmbeddedServer(short_path):
-        assert await redis.get("kept") == "this"
-        await redis.aclose()
-
-
-class deaf_proxy:  # noqa: N801 (used as a function)
-    """Hands on what is said to the server once it is no greeting, and never a reply to it."""
-
-    def __init__(self, place: Path, server: Path) -> None:
-        self.place, self.server = place, server
-
-    async def __aenter__(self) -> Path:
-        self.serving = await asyncio.start_unix_server(self.hand_on, self.place)
-        return self.place
-
-    async def __aexit__(self, *_: object) -> None:
-        self.serving.close()
-        await self.serving.wait_closed()
-
-    async def hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_unix_connection(self.server)
-        while said := await reader.read(65536):
-            server_writer.write(said)
-            reply = await server_reader.read(65536)
-            if b"INCR" not in said:
-                writer.write(reply)
-        for each in (server_writer, writer):
-            each.close()
+            assert wire.command("PING") == "PONG"
+        found = await check_server(dial(target))
+        assert (found.name, found.keeps_aof) == ("Valkey", True)
 
 
 # --- any other --------------------------------------------------------------------------------
 
 
+def judged(wire: Wire) -> None:
+    info = wire.command("INFO")
+    if isinstance(info, ErrorReply):
+        raise refused_by(info)
+    assert isinstance(info, bytes)
+    judge_info(info.decode())
+
+
 async def refused(target: Path | str, kind: type[SwarmError]) -> SwarmError:
     """What both ways of connecting say; they must agree."""
-    with pytest.raises(SwarmError) as of_pool:
-        await connect(target)
+    with pytest.raises(SwarmError) as of_line:
+        await check_server(dial(target))
     with pytest.raises(SwarmError) as of_wire, connect_sync(target) as wire:
-        check_server_sync(wire)
-    assert type(of_pool.value) is type(of_wire.value) is kind
-    assert of_pool.value.hint == of_wire.value.hint
-    assert of_pool.value.hint
-    return of_pool.value
+        judged(wire)
+    assert type(of_line.value) is type(of_wire.value) is kind
+    assert of_line.value.hint == of_wire.value.hint
+    assert of_line.value.hint
+    return of_line.value
 
 
 async def test_a_server_that_evicts_is_refused(serve: Serve) -> None:
@@ -171,6 +89,24 @@ async def test_a_server_that_evicts_is_refused(serve: Serve) -> None:
         error = await refused(place, StoreUnsuitableError)
         assert "allkeys-lru" in error.what
         assert "CONFIG SET maxmemory-policy noeviction" in error.hint
+
+
+async def test_strict_durability_is_refused_of_a_server_that_does_not_give_it(serve: Serve) -> None:
+    with serve("--appendonly", "yes", "--appendfsync", "everysec") as place:
+        with pytest.raises(StoreUnsuitableError, match="before it is on the disk") as told:
+            demand_strict(place, "swarm")
+        assert "CONFIG SET appendfsync always" in told.value.hint
+        with connect_sync(place) as wire:
+            wire.command("CONFIG", "SET", "appendfsync", "always")
+        demand_strict(place, "swarm")
+
+
+async def test_strict_durability_of_a_server_that_may_not_be_asked_is_a_warning(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve("--user", "weak", "on", ">word", "~*", "+@all", "-config") as place:
+        demand_strict(f"unix://weak:word@{place}", "swarm")
+    assert "does not let itself be asked" in capsys.readouterr().err
 
 
 async def test_a_replica_is_refused(serve: Serve) -> None:
@@ -189,9 +125,8 @@ async def test_a_password_that_is_missing_or_wrong_is_told_and_not_shown(serve: 
             assert "the-wrong-one" not in error.what + error.hint
             assert str(place) in error.what
             assert "REDIS_URL" in error.hint
-        redis = await connect(f"unix://:the-right-one@{place}?db=3")
-        await redis.set("here", "3")
-        await redis.aclose()
+        async with piped(dial(f"unix://:the-right-one@{place}?db=3")) as pipe:
+            await pipe.execute("SET", "here", "3")
         with connect_sync(f"unix://default:the-right-one@{place}?db=3") as wire:
             assert wire.command("GET", "here") == b"3"
 
@@ -262,7 +197,8 @@ def test_a_server_that_loads_is_worth_another_try() -> None:
 
 
 def test_an_address_is_read_whole_and_shown_without_its_secrets() -> None:
-    found = address("rediss://us%40er:pa%2Fss@[::1]:7000/5?ssl_ca_certs=/ca.pem")
+    found = place_of("rediss://us%40er:pa%2Fss@[::1]:7000/5?ssl_ca_certs=/ca.pem")
+    assert isinstance(found, Address)
     assert (found.host, found.port, found.db, found.is_tls) == ("::1", 7000, 5, True)
     assert (found.username, found.password) == ("us@er", "pa/ss")
     assert found.options == {"ssl_ca_certs": "/ca.pem"}
@@ -274,60 +210,36 @@ def test_an_address_is_read_whole_and_shown_without_its_secrets() -> None:
 @pytest.mark.parametrize(
     "url", ["redis://host/words", "redis://host:port", "http://host", "unix://", "redis://[", ""]
 )
-async def test_an_address_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
+def test_an_address_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError):
-        address(url)
+        place_of(url)
     with pytest.raises(UsageError):
-        await connect(url)
-
-
-async def test_an_unknown_option_in_the_url_is_a_usage_error(redis_url: str) -> None:
-    with pytest.raises(UsageError):
-        await connect(f"{redis_url}?colour=red")
+        dial(url)
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("reply", "kind"),
     [
-        (redis_errors.ConnectionError("Connection refused"), StoreUnavailableError),
-        (redis_errors.TimeoutError("Timeout reading from socket"), StoreUnavailableError),
-        (redis_errors.MaxConnectionsError("Too many connections"), StoreUnavailableError),
-        (redis_errors.BusyLoadingError("Redis is loading the dataset in memory"), StoreUnavailableError),
-        (redis_errors.ReadOnlyError("You can't write against a read only replica."), StoreUnavailableError),
-        (redis_errors.AuthenticationError("invalid username-password pair"), StoreUnavailableError),
-        (redis_errors.NoPermissionError("this user has no permissions"), StoreUnsuitableError),
-        (
-            redis_errors.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
-            StoreFullError,
-        ),
-        (
-            redis_errors.ResponseError("OOM command not allowed script: 1f, on @user_script:1."),
-            StoreFullError,
-        ),
-        (
-            redis_errors.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
-            StoreFullError,
-        ),
-        (redis_errors.ResponseError("NOREPLICAS Not enough good replicas to write."), StoreUnavailableError),
-        (ConnectionResetError(104, "Connection reset by peer"), StoreUnavailableError),
-        (TimeoutError(), StoreUnavailableError),
-        (redis_errors.ResponseError("WRONGTYPE Operation against a key"), StoreUnsuitableError),
-        (redis_errors.ResponseError("ERR syntax error"), SwarmError),
+        ("LOADING Redis is loading the dataset in memory", StoreUnavailableError),
+        ("READONLY You can't write against a read only replica.", StoreUnavailableError),
+        ("NOREPLICAS Not enough good replicas to write.", StoreUnavailableError),
+        ("MOVED 3999 127.0.0.1:6381", StoreUnavailableError),
+        ("WRONGPASS invalid username-password pair or user is disabled.", StoreUnavailableError),
+        ("NOPERM this user has no permissions", StoreUnsuitableError),
+        ("WRONGTYPE Operation against a key", WrongKeyError),
+        ("OOM command not allowed when used memory > 'maxmemory'.", StoreFullError),
+        ("OOM command not allowed script: 1f, on @user_script:1.", StoreFullError),
+        ("MISCONF Errors writing to the AOF file: No space left on device", StoreFullError),
+        ("ERR syntax error", SwarmError),
     ],
 )
-def test_each_failure_has_its_name_in_our_words(error: Exception, kind: type[SwarmError]) -> None:
-    assert type(translate(error)) is kind
+def test_each_refusal_has_its_name_in_our_words(reply: str, kind: type[SwarmError]) -> None:
+    assert type(refused_by(reply)) is kind
 
 
-async def test_a_full_server_says_full_and_wrote_nothing(serve: Serve) -> None:
-    with serve("--maxmemory", "1") as place:
-        redis = await connect(place)
-        with pytest.raises(StoreFullError), translated():
-            await redis.set("key", "value")
-        with pytest.raises(StoreFullError), translated():
-            await redis.eval("return redis.call('SET', KEYS[1], 'value')", 1, "key")
-        assert await redis.get("key") is None
-        await redis.aclose()
+async def test_a_server_without_an_append_only_file_is_known(serve: Serve) -> None:
+    with serve("--appendonly", "no") as place:
+        assert not (await check_server(dial(place))).keeps_aof
 
 
 def test_the_small_client_tells_the_kinds_of_replies_apart(redis_url: str, namespace: str) -> None:
@@ -344,9 +256,8 @@ def test_the_small_client_tells_the_kinds_of_replies_apart(redis_url: str, names
         assert wire.command("GET", namespace) == b"\0\r\n\xff"
 
 
-async def test_a_server_without_an_append_only_file_is_taken_with_a_warning(
-    serve: Serve, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with serve("--appendonly", "no") as place:
-        await (await connect(place)).aclose()
-    assert "append-only" in capsys.readouterr().err
+async def test_a_server_that_takes_no_more_clients_is_waited_for(serve: Serve) -> None:
+    with serve("--maxclients", "1") as place, connect_sync(place) as wire:
+        assert wire.command("PING") == "PONG"
+        with pytest.raises(StoreUnavailableError):
+            await check_server(dial(place))

@@ -25,7 +25,9 @@ from swarmd.adapters.embedded import (
     live_socket,
     momentary,
 )
-from swarmd.adapters.redis.connect import Target, connect_sync
+from swarmd.adapters.redis.address import Target
+from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.wire import Wire
 from swarmd.errors import NotFoundError, StoreUnavailableError
 
 
@@ -109,6 +111,56 @@ async def test_it_is_a_durable_server_on_a_private_socket_and_no_port(short_path
                 "dir": str(data),
             }.items():
                 assert wire.command("CONFIG", "GET", name) == [name.encode(), value.encode()]
+
+
+async def test_strict_is_on_the_disk_before_it_is_acknowledged(short_path: Path) -> None:
+    async with EmbeddedServer(short_path, durability="strict") as server:
+        assert say(server.socket, "CONFIG", "GET", "appendfsync") == [b"appendfsync", b"always"]
+
+
+async def test_it_has_the_better_allocator_where_the_machine_has_one(short_path: Path) -> None:
+    async with EmbeddedServer(short_path) as server:
+        loaded = _is_loaded("libjemalloc", server.pid)
+        assert loaded == any(path.is_file() for path in embedded._ALLOCATORS)
+        assert say(server.socket, "PING") == "PONG"
+
+
+def _is_loaded(name: str, pid: int) -> bool:
+    return name in Path(f"/proc/{pid}/maps").read_text()
+
+
+async def test_an_allocator_that_is_not_there_is_done_without(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_ALLOCATORS", (short_path / "libjemalloc.so.2",))
+    async with EmbeddedServer(short_path) as server:
+        assert b"LD_PRELOAD" not in environment_of(server.pid)
+
+
+async def test_a_subscriber_that_sleeps_is_cut_off_at_its_bound_and_slows_nobody(short_path: Path) -> None:
+    async with EmbeddedServer(short_path) as server:
+        with connect_sync(server.socket) as sleeper, connect_sync(server.socket) as other:
+            sleeper.command("SUBSCRIBE", "room")
+            line = b"x" * 16_000
+            slowest, held = 0.0, 0
+            for _ in range(2_000):
+                before = time.monotonic()
+                assert isinstance(other.command("PUBLISH", "room", line), int)
+                slowest = max(slowest, time.monotonic() - before)
+                if not (listed := _subscribers(other)):
+                    break
+                held = max(held, *listed)
+            else:
+                pytest.fail("it was never cut off")
+            assert 1_000_000 < held <= 8_500_000, "it had held what it is allowed to, and no more"
+            assert slowest < 0.5
+
+
+def _subscribers(wire: Wire) -> list[int]:
+    """Bytes that the server holds for each subscriber."""
+    listed = wire.command("CLIENT", "LIST", "TYPE", "pubsub")
+    assert isinstance(listed, bytes)
+    return [int(line.split("omem=")[1].split()[0]) for line in listed.decode().splitlines()]
 
 
 async def test_it_has_none_of_our_environment(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +308,39 @@ async def test_damaged_data_is_named_with_a_way_out_and_not_touched(short_path: 
     assert live_socket(short_path) is None
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_data_that_the_manifest_no_longer_names_is_not_written_over(
+    short_path: Path, kept: int
+) -> None:
+    async with EmbeddedServer(short_path) as server:
+        say(server.socket, "SET", "kept", "this")
+    folder = short_path / "appendonlydir"
+    manifest = folder / "appendonly.aof.manifest"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(lines[:kept])) if kept else manifest.unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    with pytest.raises(DamagedError) as caught:
+        await EmbeddedServer(short_path).__aenter__()
+    assert caught.value.path == manifest
+    assert "does not name" in caught.value.hint
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+    manifest.write_text("".join(lines))
+    async with EmbeddedServer(short_path) as server:
+        assert say(server.socket, "GET", "kept") == b"this"
+
+
+async def test_what_a_rewrite_that_was_broken_off_leaves_is_no_damage(short_path: Path) -> None:
+    async with EmbeddedServer(short_path) as server:
+        say(server.socket, "SET", "kept", "this")
+    folder = short_path / "appendonlydir"
+    (folder / "appendonly.aof.2.incr.aof").touch()
+    (folder / "appendonly.aof.2.base.rdb").write_bytes(b"half of it")
+    async with EmbeddedServer(short_path) as server:
+        assert say(server.socket, "GET", "kept") == b"this"
+
+
 async def test_the_way_out_of_damage_keeps_what_was_before_it(short_path: Path) -> None:
     async with EmbeddedServer(short_path) as server:
         for number in range(200):
@@ -287,7 +372,7 @@ async def test_a_last_line_cut_by_a_power_cut_is_no_damage(short_path: Path) -> 
 async def test_a_server_that_does_not_start_says_why(
     short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(embedded._CONFIG, "appendfsync", "sometimes")
+    monkeypatch.setitem(embedded._FSYNC, "balanced", "sometimes")
     with pytest.raises(StoreUnavailableError, match="appendfsync") as caught:
         await EmbeddedServer(short_path).__aenter__()
     assert str(short_path / "server.log") in caught.value.hint
@@ -324,7 +409,7 @@ async def test_a_server_that_cannot_be_restarted_is_given_up_with_its_reason(
 ) -> None:
     monkeypatch.setattr(embedded, "BACKOFF_SECONDS", (0.0,) * embedded.RESTARTS_MAX)
     async with EmbeddedServer(short_path) as server:
-        monkeypatch.setitem(embedded._CONFIG, "appendfsync", "sometimes")
+        monkeypatch.setitem(embedded._FSYNC, "balanced", "sometimes")
         os.kill(server.pid, signal.SIGKILL)
         with anyio.fail_after(20), pytest.raises(StoreUnavailableError, match="appendfsync"):
             await server.keep()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -21,7 +21,7 @@ from swarmd.adapters.openai_model import (
     RETRY_AFTER_MAX,
     OpenAIModel,
 )
-from swarmd.adapters.openai_wire import TOKENS_COUNTED_MAX, Received, bytes_of, request_body
+from swarmd.adapters.openai_wire import TOKENS_COUNTED_MAX, Events, Received, request_body
 from swarmd.adapters.prices import Tariff
 from swarmd.adapters.ratelimit import WINDOW_SECONDS, Pace
 from swarmd.core.moves import MOVE_TYPES, ListSubtree, Report, Say, Spawn
@@ -395,13 +395,18 @@ async def test_a_request_offers_exactly_the_moves_that_the_prompt_allows(mode: A
 async def test_every_reference_of_an_offered_schema_is_defined_in_it(
     mode: Literal["tools", "schema"],
 ) -> None:
-    body = request_body("m", prompt_of(list(MOVE_TYPES)), mode, "max_tokens")
+    body = json.loads(request_body("m", prompt_of(list(MOVE_TYPES)), mode, "max_tokens"))
     schemas = [tool["function"]["parameters"] for tool in body.get("tools", [])]
     schemas += [body["response_format"]["json_schema"]["schema"]] if mode == "schema" else []
     for schema in schemas:
         for reference in _references(schema):
             assert reference.removeprefix("#/$defs/") in schema["$defs"]
     assert any("$defs" in schema for schema in schemas)
+
+
+def bytes_of(body: Mapping[str, Any]) -> int:
+    """Of a request as it came."""
+    return len(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _references(schema: Any) -> list[str]:
@@ -417,7 +422,7 @@ def _references(schema: Any) -> list[str]:
 async def test_the_shared_part_comes_first_the_persona_last_and_users_and_assistants_take_turns(
     mode: Literal["tools", "schema"],
 ) -> None:
-    messages = request_body("m", prompt_of(), mode, "max_tokens")["messages"]
+    messages = json.loads(request_body("m", prompt_of(), mode, "max_tokens"))["messages"]
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[0]["content"].startswith("The constitution.")
     assert messages[-1]["content"] == "role: researcher\n\nYou are Ada."
@@ -441,6 +446,29 @@ async def test_the_bound_is_the_bytes_of_the_request_and_those_that_the_answer_m
         bound = model.bound(prompt)
         assert (bound.tokens_in, bound.calls) == (bytes_of(server.calls[0].body), 1)
         assert bound.tokens_out == bytes_allowed(500) + PIECE_BYTES > ROOMY * 500
+
+
+# --- the stream of an answer -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
+def test_events_are_read_however_their_bytes_are_cut_and_their_lines_end(end: str, size: int) -> None:
+    lines = [
+        ": a comment",
+        "event: x",
+        'data: {"a":',
+        'data: "ü"}',
+        "",
+        "",
+        "id: 7",
+        "data:[DONE]",
+        "",
+        "data: unended",
+    ]
+    stream, events = (end.join(lines) + end).encode(), Events()
+    found = [event for at in range(0, len(stream), size) for event in events.take(stream[at : at + size])]
+    assert found == ['{"a":\n"ü"}'.encode(), b"[DONE]"]
 
 
 # --- what the model does wrong ----------------------------------------------------------------

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from swarmd.adapters import redis_cli
 from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.connect import ErrorReply, Reply, Status, connect_sync
+from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.wire import ErrorReply, Reply, Status
 from swarmd.adapters.redis_cli import raw, readable, run, split
 from swarmd.errors import StoreUnavailableError, UsageError
 

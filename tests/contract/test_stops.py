@@ -51,6 +51,7 @@ from swarmd.core.swarm import (
     StopLifted,
     StopSet,
 )
+from swarmd.core.turn import NO_MEMORY
 from swarmd.ports import Begun, EndedBefore, RefusedByStore, Turn, Used
 from tests.contract.test_store import (
     AT,
@@ -516,8 +517,10 @@ async def test_a_restarted_agent_begins_with_nothing_and_what_it_left_open_is_pa
     anew = replace(top, incarnation=2, host=HostId(""), state=AgentState.STARTING, crashes=(5.0,))
     await leader.do(AgentRestarted(anew, TOP, (inbox(TOP), down(SOB), up(TOP))))
     resumed = await store.resume(TOP)
-    assert (resumed.turn, resumed.memory, resumed.batch) == (0, "", {})
-    assert resumed.positions == {inbox(TOP): before, down(SOB): "0-0", up(TOP): "0-0"}
+    assert (resumed.turn, resumed.memory, resumed.batch) == (0, NO_MEMORY, {})
+    # It goes on where the last life has read to, so that what waited is not lost with it.
+    assert resumed.positions == {inbox(TOP): "5-0", down(SOB): "0-0", up(TOP): "0-0"}
+    assert [mail.id for mail in await store.read(inbox(TOP), resumed.positions[inbox(TOP)], 9)] == [before]
     paid = await account(store, TOP)
     assert (paid["tokens.spent"], paid["cost.spent"], paid["calls.spent"]) == (100, 30, 1)
     assert (paid["tokens.assumed"], paid["tokens.reserved"]) == (100, 0)

@@ -26,10 +26,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from redis.asyncio import Redis
 
 from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.connect import connect
-from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.line import Dial, Dialler, dial
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.envelope import Heard
 from swarmd.core.lineage import Agent, Fence, ended, stop_fields
@@ -73,10 +73,12 @@ from swarmd.core.swarm import (
     PeriodTurned,
     Post,
 )
+from swarmd.core.turn import NO_MEMORY, Memory
 from swarmd.errors import NotLeadingError, StoreUnsuitableError
 from swarmd.ports import Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
 from tests.conftest import SECRET
 from tests.core.swarm_builder import declarations
+from tests.fake_server import FakeDial
 from tests.slow_ledger import AMOUNTS, OpenCall, SlowLedger
 
 AT = "2027-01-15T08:00:00.000Z"
@@ -92,24 +94,22 @@ _namespaces = itertools.count(1)
 
 
 @asynccontextmanager
-async def open_store(socket: str | None, namespace: str) -> AsyncIterator[RedisStore]:
-    """Over the real server at `socket`, or over fakeredis where there is none."""
-    client = (
-        fakeredis.FakeAsyncRedis(decode_responses=True)
+async def open_store(
+    socket: str | None, namespace: str, fake: fakeredis.FakeServer | None = None
+) -> AsyncIterator[RedisStore]:
+    """Over the real server at `socket`, or where there is none over fakeredis: one's own, or `fake`."""
+    way: Dial = (
+        FakeDial(fakeredis.FakeAsyncRedis(decode_responses=True, server=fake))
         if socket is None
-        else await connect(f"unix://{socket}")
+        else dial(socket if "://" in socket else f"unix://{socket}", namespace=namespace)
     )
-    store = RedisStore(client, namespace, SECRET)
+    store = RedisStore(way, namespace, SECRET)
     async with asyncio.TaskGroup() as tasks:
-        # Loaded ahead: each script that the server does not know costs its first caller a repeated round trip.
-        for name in ("begin", "commit", "end", "lead", "post", "supervise"):
-            await client.script_load(script(name).text)
         pipe = tasks.create_task(store.pipe.run())
         try:
             yield store
         finally:
             pipe.cancel()
-    await client.aclose()
 
 
 async def keyspace(store: RedisStore) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def used(tokens: int, calls: int = 1, *, is_assumed: bool = False, **more: int) 
 
 def turn(of: Agent, number: int = 1, *outputs: tuple[Channel, Message], hops: int = 1) -> Turn:
     positions = {inbox(of.id): StreamId("5-0")}
-    return Turn(number, of.path, stop_fields(of), {}, positions, "[]", outputs, hops)
+    return Turn(number, of.path, stop_fields(of), {}, positions, {0: "{}"}, outputs, hops)
 
 
 def note(sender: str, text: str = "hi") -> Message:
@@ -347,6 +347,20 @@ async def test_begin_and_end_repeated_are_once(store: RedisStore) -> None:
     assert await keyspace(store) == ended_once
 
 
+async def test_a_begin_that_arrives_after_its_turn_reserves_nothing(store: RedisStore) -> None:
+    """What a dead connection still carried: nobody would ever end that call."""
+    _, top = await _staffed(store)
+    call = begin(top)
+    await store.begin(hold(top), call, AT)
+    await store.end(hold(top), call, "{}", used(5), WARN, AT)
+    assert await store.commit(hold(top), turn(top), 32, AT) == "done"
+    before = await account(store, TOP)
+    late = await store.begin(hold(top), call, AT)
+    assert isinstance(late, RefusedByStore)
+    assert late.rule is Rule.LEASE
+    assert await account(store, TOP) == before
+
+
 async def test_a_call_is_settled_also_where_its_agent_was_fenced_or_moved_meanwhile(
     store: RedisStore,
 ) -> None:
@@ -451,10 +465,35 @@ async def test_a_turn_is_committed_once_with_positions_memory_and_posts(store: R
     assert await store.commit(hold(top), first, 32, AT) == "again"
     assert await keyspace(store) == after
     resumed = await store.resume(TOP)
-    assert (resumed.turn, resumed.memory, resumed.batch) == (1, "[]", {})
+    assert (resumed.turn, resumed.memory, resumed.batch) == (1, Memory(0, ("{}",)), {})
     assert resumed.positions[inbox(TOP)] == "5-0"
     assert f"_steps:{TOP}" not in after
     assert [message.text for message in await store.read(up(SOB), FIRST, 10)] == ["one"]
+
+
+async def test_memory_grows_by_what_is_written_and_loses_what_is_forgotten(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    first = replace(turn(top), memory={7: '{"a":1}', 8: '{"b":2}'})
+    assert await store.commit(hold(top), first, 32, AT) == "done"
+    second = replace(turn(top, 2), memory={9: '{"c":"ä"}'}, forgotten=(7,))
+    assert await store.commit(hold(top), second, 32, AT) == "done"
+    assert (await store.resume(TOP)).memory == Memory(8, ('{"b":2}', '{"c":"ä"}'))
+
+
+async def test_a_late_turn_of_a_former_holder_is_refused_where_its_successor_made_the_turn_of_that_number(
+    store: RedisStore,
+) -> None:
+    leader, former = await _staffed(store)
+    moved = replace(former, host=H2, lease=former.lease + 1)
+    await leader.do(AgentSet(moved))
+    await store.register(Host(H2, 10, ""), 60)
+    theirs = turn(moved, 1, (up(SOB), note(TOP, "the successor's")))
+    assert await store.commit(hold(moved), theirs, 32, AT) == "done"
+    late = await store.commit(hold(former), turn(former, 1, (up(SOB), note(TOP, "late"))), 32, AT)
+    assert isinstance(late, RefusedByStore)
+    assert late.rule is Rule.LEASE
+    assert await store.commit(hold(moved), theirs, 32, AT) == "again"
+    assert [message.text for message in await store.read(up(SOB), FIRST, 10)] == ["the successor's"]
 
 
 async def test_a_turn_under_way_is_resumed_with_the_mail_that_it_began_with(store: RedisStore) -> None:
@@ -481,10 +520,21 @@ async def test_a_turn_beyond_the_hops_is_committed_and_its_outputs_are_cut(store
     assert await store.commit(hold(top), turn(top, 2, (up(SOB), note(TOP)), hops=32), 32, AT) == "done"
 
 
+async def _client(store: RedisStore) -> Redis:
+    """Another client of the same server."""
+    way = store.pipe.dial
+    if isinstance(way, FakeDial):
+        return way.client
+    assert isinstance(way, Dialler)
+    place = await way.locator.locate()
+    if place.path:
+        return Redis(unix_socket_path=place.path, decode_responses=True)
+    return Redis(host=place.host, port=place.port, decode_responses=True)
+
+
 async def test_posts_ring_with_the_id_before_them_and_move_their_channels(store: RedisStore) -> None:
     _, top = await _staffed(store)
-    client = store.pipe.client
-    async with client.pubsub() as heard:
+    async with (await _client(store)).pubsub() as heard:
         await heard.subscribe(store.keys.channel(up(SOB)))
         since, _ = await store.moved(0)
         texts = ["one", "two", "x" * 6_000]
@@ -927,7 +977,7 @@ async def test_a_worker_learns_whether_its_declarations_are_the_supervisors(stor
 async def test_a_process_with_another_secret_is_refused_at_its_start(store: RedisStore) -> None:
     await store.check_schema()
     await store.check_schema()
-    other = RedisStore(store.pipe.client, store.keys.namespace, SECRET[::-1])
+    other = RedisStore(store.pipe.dial, store.keys.namespace, SECRET[::-1])
     other.pipe = store.pipe
     with pytest.raises(StoreUnsuitableError, match="another secret") as refused:
         await other.check_schema()
@@ -940,7 +990,7 @@ async def test_a_successor_goes_on_from_its_predecessors_serials_on_a_clock_that
 ) -> None:
     leader, said = await Leader(store).lead(), Message(sender=SOB, kind=Kind.SAY, at=AT)
     await leader.do(Post(BOARD_ROOM, said))
-    behind = RedisStore(store.pipe.client, store.keys.namespace, SECRET, now=lambda: time.time() - 3_600)
+    behind = RedisStore(store.pipe.dial, store.keys.namespace, SECRET, now=lambda: time.time() - 3_600)
     behind.pipe = store.pipe
     await behind.load(declarations())
     await behind.commit_changes(leader.token, leader.seq + 1, [Post(BOARD_ROOM, said)], {})
@@ -965,20 +1015,21 @@ async def test_operators_nonces_that_are_over_are_dropped_from_an_agents_state_a
     assert await store.pipe.execute("HEXISTS", key, "h:inbox:top oaa") == 0
 
 
-async def test_a_new_life_remembers_nothing_but_whom_it_has_heard_and_follows_from_now_on(
+async def test_a_new_life_remembers_nothing_but_what_it_has_heard_and_how_far_it_has_read(
     store: RedisStore,
 ) -> None:
     leader, top = await _staffed(store)
     before = (await store.resume(TOP)).heard.marks
     assert set(before) == {f"{down(SOB)} *"}, "its own channels have no past"
     heard = {f"{inbox(TOP)} s": "0 5"}
-    done = replace(turn(top), memory="[]", heard=heard)
+    done = replace(turn(top), heard=heard)
     assert await store.commit(hold(top), done, 32, AT) == "done"
     anew = replace(top, incarnation=2)
-    channels = (inbox(TOP), down(SOB))
-    assert await leader.do(AgentRestarted(anew, TOP, channels)) == "done"
+    read_until = (await store.resume(TOP)).positions
+    assert await leader.do(AgentRestarted(anew, TOP, (inbox(TOP), down(SOB)))) == "done"
     resumed = await store.resume(TOP)
-    assert (resumed.turn, resumed.memory) == (0, "")
+    assert (resumed.turn, resumed.memory) == (0, NO_MEMORY)
     assert resumed.heard.marks[f"{inbox(TOP)} s"] == (0, 5)
-    for channel in channels:
-        assert resumed.heard.marks[f"{channel} *"] > before[f"{down(SOB)} *"]
+    # Nothing that waited is passed over: it reads on where the last one stopped.
+    assert resumed.positions == read_until
+    assert resumed.heard.marks[f"{down(SOB)} *"] == before[f"{down(SOB)} *"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.connect import connect
+from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.decide import decide
 from swarmd.core.lineage import Agent
@@ -20,8 +20,7 @@ from tests.conftest import SECRET
 async def test_junk_is_read_as_unreadable_and_what_follows_is_read(
     server: EmbeddedServer, namespace: str
 ) -> None:
-    client = await connect(server.socket)
-    store = RedisStore(client, namespace, SECRET)
+    store = RedisStore(dial(server.socket), namespace, SECRET)
     running = asyncio.create_task(store.pipe.run())
     key = store.keys.channel(BOARD_ROOM)
     for fields in (
@@ -37,7 +36,6 @@ async def test_junk_is_read_as_unreadable_and_what_follows_is_read(
     assert [message.text for message in await store.read(BOARD_ROOM, first[-1].id, 4)] == ["hello"]
     running.cancel()
     await asyncio.wait([running])
-    await client.aclose()
 
 
 def test_junk_in_an_input_of_the_supervisor_changes_nothing_but_the_journal() -> None:

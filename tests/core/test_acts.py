@@ -443,6 +443,15 @@ def test_a_thaw_lifts_both_marks_of_an_agent_or_none() -> None:
     assert thawed.kind is Kind.THAWED
 
 
+def test_a_stop_that_replaces_another_says_so_with_its_reason() -> None:
+    c = cast()
+    for reason in ("a closer look", "at once"):
+        acts.do(c.w.renew(), c.actor(Authority.OPERATOR), Wish("freeze", c.mid.id, reason))
+    (told,) = journal(c.w.changes, "stopping")
+    assert told.data["replaced"] == "a closer look"
+    assert "replaces the freeze by operator: a closer look" in told.text
+
+
 def test_while_one_of_two_marks_is_left_the_record_says_so() -> None:
     c = cast()
     for target in (c.mid.id, f"={c.mid.id}"):
@@ -466,15 +475,17 @@ def test_who_was_thawed_after_its_host_had_gone_is_placed_anew_and_not_before() 
     assert (c.w.agent(c.mid.id).host, c.w.agent(c.mid.id).state) == (H1, AgentState.LIVE)
 
 
-@pytest.mark.parametrize("verb", ["freeze", "halt", "drain", "thaw", "terminate"])
+@pytest.mark.parametrize("verb", ["freeze", "halt", "drain", "thaw", "terminate", "grant", "revoke"])
 @pytest.mark.parametrize("at", ["mid", "top", "m1"])
-def test_what_is_ending_is_neither_stopped_nor_thawed_nor_ended_again(verb: str, at: str) -> None:
+def test_what_is_ending_is_neither_stopped_nor_thawed_nor_ended_again_nor_are_its_rights_changed(
+    verb: str, at: str
+) -> None:
     c = cast()
     if verb == "thaw":
         c.do(c.actor(Authority.OPERATOR), "freeze", c.mid.id)
     assert c.do(c.actor(Authority.OPERATOR), "terminate", c.target(at)) is None
     before = memory(c.w)
-    denied = c.do(c.actor(Authority.OPERATOR), verb, c.mid.id)
+    denied = c.do(c.actor(Authority.OPERATOR), verb, c.mid.id, privilege="model/**")
     assert denied is not None
     assert denied.rule is Rule.FENCED
     assert (c.w.changes, c.w.swarm) == ([], before)

@@ -367,6 +367,11 @@ def test_a_fault_in_the_users_of_redis_is_said_with_its_line(
     [
         ("sob", "name: sob\npurpose: Ours.\ntiers: [0, 1]\n", "3: tiers: must be [0]"),
         ("sob", "name: sob\npurpose: Ours.\ntiers: [0]\nscope: mission\n", "4: scope: must be swarm"),
+        (
+            "sob",
+            "name: sob\npurpose: Ours.\ntiers: [0]\nkeep: {messages: 300}\n",
+            "4: keep.messages: must be at least 500",
+        ),
         ("x", "name: y\npurpose: Ours.\ntiers: [1]\n", "1: name: must be the file's name, x"),
         ("x", "name: x\npurpose: Ours.\ntiers:\n  - 1\n  - -1\n", "5: tiers.1: tiers begin at 0"),
         ("x", "name: x\npurpose: Ours.\ntiers: [1]\nroles:\n  - executives\n", "5: roles.0: there is no role executives; did you mean executive?"),

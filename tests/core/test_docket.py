@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core import docket
+from swarmd.core import acts, docket
 from swarmd.core.docket import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
+from swarmd.core.lineage import Stop, StopKind
 from swarmd.core.messages import Message
 from swarmd.core.moves import KINDS
-from swarmd.core.names import RESULTS, SOB, MissionId, MissionState, Rule
+from swarmd.core.names import RESULTS, SOB, Authority, MissionId, MissionState, Rule
 from swarmd.core.swarm import AccountOpened, Change, FenceSet, MissionClosed, Post
 from tests.core.swarm_builder import LIMITS, MISSION, World, journal, posts, world
 
@@ -268,6 +269,65 @@ def test_a_budget_is_carved_from_the_root_when_the_board_takes_the_mission_up() 
     _admit(w, _request(budget={"tokens": 7}))
     opened = [change for change in w.tick() if isinstance(change, AccountOpened)]
     assert opened == [AccountOpened("m2", SOB, MISSION_BUDGET | {"tokens": 7}, own_slot=False)]
+
+
+def test_a_mission_that_waits_says_why_once_and_lets_others_go_before_it() -> None:
+    w = world(board={"missions_at_once": 3})
+    free = w.swarm.free[SOB]["tokens"]
+    _admit(w, _request("m-large", budget={"tokens": free + 1}))
+    w.now += 1
+    _admit(w, _request("m-small", budget={"agents": 5}))
+    w.tick()
+    assert set(w.swarm.boards) == {"m1", "m-small"}
+    large = w.swarm.missions[MissionId("m-large")]
+    assert large.state is MissionState.DOCKETED
+    assert large.reason.startswith(f"waits: for budget: {free + 1} tokens")
+    w.tick()
+    assert w.tick(1) == [], "what is known of it has been said"
+    _admit(w, _request("m-third", budget={"agents": 5}))
+    w.now += 1
+    _admit(w, _request("m-fourth", budget={"agents": 5}))
+    w.tick()
+    assert "missions_at_once" in w.swarm.missions[MissionId("m-fourth")].reason
+    # What it waited for came back.
+    for id in ("m-small", "m-third"):
+        docket.end(w.renew(), w.swarm.missions[MissionId(id)], MissionState.CANCELLED, "r")
+    for _ in range(4):
+        w.reap()
+    w.swarm.free[SOB] = dict.fromkeys(KINDS, 10**9)
+    w.tick()
+    assert {"m-large", "m-fourth"} <= set(w.swarm.boards)
+    assert w.swarm.missions[MissionId("m-large")].reason == ""
+
+
+def test_a_stopped_mission_waits_and_a_root_that_cannot_be_read_rejects_nobody() -> None:
+    for target, said in (("*", "everything is stopped"), ("m2", "m2 is stopped")):
+        w = world()
+        _admit(w, _request("m2"))
+        acts.set_stop(w.renew(), Stop(target, StopKind.FREEZE, Authority.OPERATOR, "r", "operator", w.now))
+        w.tick()
+        assert said in w.swarm.missions[MissionId("m2")].reason
+    w = world()
+    _admit(w, _request("m2"))
+    w.swarm.free[SOB] = {kind: n for kind, n in w.swarm.free[SOB].items() if kind != "tools"}
+    w.tick()
+    mission = w.swarm.missions[MissionId("m2")]
+    assert (mission.ending, "tools cannot be read" in mission.reason) == (None, True)
+
+
+def test_beyond_a_full_docket_a_mission_is_turned_away_and_may_come_again() -> None:
+    w = world(board={"missions_at_once": 1, "docket_max": 2})
+    for id in ("m2", "m3", "m4"):
+        _admit(w, _request(id))
+    assert {"m2", "m3"} <= set(w.swarm.missions)
+    (closed,) = [change.mission for change in w.changes if isinstance(change, MissionClosed)]
+    assert (closed.id, closed.state) == ("m4", MissionState.REJECTED)
+    assert closed.reason.startswith(Rule.MISSION_DOCKET)
+    assert docket.may_come_again({"reason": closed.reason})
+    assert not docket.may_come_again({"reason": f"{Rule.MISSION_INVALID}: empty"})
+    docket.end(w.renew(), w.swarm.missions[MissionId("m2")], MissionState.CANCELLED, "r")
+    _admit(w, _request("m4"))
+    assert w.swarm.missions[MissionId("m4")].state is MissionState.DOCKETED
 
 
 @pytest.mark.parametrize("kind", KINDS)

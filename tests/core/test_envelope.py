@@ -151,7 +151,7 @@ def test_no_field_can_be_moved_into_the_data_or_out_of_it() -> None:
         line_of('"id":"9-9",' + SEAL.seal(ROOM, said(), "r:5").ring),
         line_of(SEAL.seal(ROOM, said(), "r:5").ring + " "),
         line_of(SEAL.seal(ROOM, said(), "r:5").ring[:-34] + "\u00fc" * 32 + '"}'),
-        line_of(said().ring_body(ROOM)),
+        line_of(said().ring_body(ROOM, said().data_text())),
     ],
 )  # fmt: skip
 def test_what_is_no_authentic_ring_is_nothing(line: str) -> None:

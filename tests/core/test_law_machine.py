@@ -11,4 +11,4 @@ from tests.law_machine import LawMachine, law_settings
 
 
 def test_the_laws_hold_after_any_walk_in_memory() -> None:
-    run_state_machine_as_test(LawMachine, settings=law_settings(0.8, usual=16_000))
+    run_state_machine_as_test(LawMachine, settings=law_settings(0.85, usual=17_000))

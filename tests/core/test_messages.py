@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core.messages import RING_BYTES_MAX, Message, from_fields, from_ring, order_of
+from swarmd.core.messages import RING_BYTES_MAX, Message, from_body, from_fields, from_ring, order_of
 from swarmd.core.names import AgentId, Channel, Kind, MissionId, StreamId
 
 ROOM = Channel("room:sob")
@@ -28,7 +28,7 @@ def _flat(message: Message) -> dict[str, str]:
 
 def _ring(message: Message, prev: str = "7-0") -> str:
     """As the script puts it together."""
-    return f'{{"id":"7-1","prev":"{prev}",' + message.ring_body(ROOM)
+    return f'{{"id":"7-1","prev":"{prev}",' + message.ring_body(ROOM, message.data_text())
 
 
 @given(_messages)
@@ -48,6 +48,14 @@ def test_a_ring_is_the_message_or_says_that_it_is_cut(message: Message) -> None:
         assert ring.message is None
     else:
         assert ring.message == message
+
+
+@given(_messages)
+def test_a_ring_that_is_known_to_be_ours_is_read_as_any_other(message: Message) -> None:
+    body = message.body(ROOM, message.data_text(), ',"serial":"r:7"')
+    whole = from_ring(ROOM, f'{{"id":"1-0","prev":"0-0",{body}}}')
+    assert whole is not None
+    assert from_body(ROOM, StreamId("1-0"), body) == whole.message
 
 
 def test_fields_come_in_the_order_that_people_read_them() -> None:

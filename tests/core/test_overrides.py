@@ -13,6 +13,7 @@ from swarmd.core.messages import Message
 from swarmd.core.moves import KINDS
 from swarmd.core.names import BOARD_ROOM, SOB, Kind, StreamId, host_channel, inbox, room, up
 from swarmd.core.swarm import AgentMade, Change, CharterSet, MessageRecalled, Override, OverrideSet
+from swarmd.core.turn import NO_MEMORY
 from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
 
 WRITE = "tool/file/write"
@@ -409,7 +410,7 @@ def test_a_recalled_message_is_not_read_by_who_has_not_read_it_yet() -> None:
 
     w = world()
     top = w.grow(SOB, "top")
-    resident = Resident(top, None, 0, "", {}, {})  # type: ignore[arg-type]  # no hold is asked for here
+    resident = Resident(top, 0, NO_MEMORY, {})
     for message in (mail("1-0", Kind.SAY), mail("2-0", Kind.SAY), mail("3-0", Kind.NOTICE, recalled="1-0")):
         resident.put(message, {})
     assert [m.id for m in resident.mailbox or ()] == ["2-0", "3-0"]

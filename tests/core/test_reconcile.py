@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -38,6 +39,7 @@ from swarmd.core.swarm import (
     MissionClosed,
     Swarm,
 )
+from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS
 from tests.core.swarm_builder import LIMITS, MISSION, SEATS, World, declarations, journal, posts, world
 
 H1, H2 = HostId("h1"), HostId("h2")
@@ -122,6 +124,39 @@ def test_a_draining_agent_is_placed_nowhere() -> None:
     w.order("terminate", top.id)
     w.swarm.hosts = {H2: Host(H2, 100, "shared")}
     assert top.id not in _place(w)
+
+
+def test_a_host_with_much_to_do_is_given_less() -> None:
+    w = world(hosts=())
+    tops = [w.grow(SOB, f"top{n}") for n in range(4)]
+    turns = w.swarm.declared.limits.turns_at_once
+    w.swarm.hosts |= {H1: Host(H1, 1_000, "shared", busy=turns), H2: Host(H2, 1_000, "shared")}
+    placed = _place(w)
+    assert {placed[top.id].host for top in tops} == {H2}
+
+
+def test_what_was_just_placed_counts_as_busy_until_the_host_says_otherwise() -> None:
+    w = world(hosts=())
+    hosts = {H1: Host(H1, 1_000_000, "shared"), H2: Host(H2, 200, "shared")}
+    admit_hosts(w.renew(), hosts, frozenset(hosts), may_declare_dead=True)
+    placed = _place(w)
+    assert sum(agent.host == H2 for agent in placed.values()) >= 2, (
+        "capacity alone would give all to the large one"
+    )
+    assert w.swarm.given == Counter(agent.host for agent in placed.values())
+    w.now += RENEW_SECONDS
+    renewed = {id: replace(host, lease_left=LEASE_SECONDS) for id, host in hosts.items()}
+    admit_hosts(w.renew(), renewed, frozenset(hosts), may_declare_dead=True)
+    assert w.swarm.given == {}
+
+
+def test_who_has_a_host_and_who_is_ending_is_not_looked_at_again() -> None:
+    w = world(hosts=())
+    ending = w.grow(SOB, "ending")
+    w.order("terminate", ending.id)
+    w.swarm.hosts[H1] = Host(H1, 1_000, "shared")
+    assert ending.id not in _place(w)
+    assert not w.swarm.homeless
 
 
 # --- endings ----------------------------------------------------------------------------------

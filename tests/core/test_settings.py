@@ -265,3 +265,34 @@ def test_libraries_are_heard_from_warning_up() -> None:
     stream = configured()
     logging.getLogger("httpx").info("a whole request")
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "meant"),
+    [
+        ("redis+cluster://a:1,b", "swarm", "{swarm}"),
+        ("rediss+cluster://a:1", "my{tag}", "my{tag}"),
+        ("redis+sentinel://a:1,b/main", "swarm", "swarm"),
+        ("redis://a", "swarm", "swarm"),
+    ],
+)
+def test_a_namespace_gets_its_hash_tag_on_a_cluster(url: str, said: str, meant: str) -> None:
+    environment = HOME | {"REDIS_URL": url, "SWARMD_NAMESPACE": said}
+    assert Settings.from_env(environment).namespace == meant
+
+
+@pytest.mark.parametrize(
+    "url", ["redis+sentinel://a:1", "redis+sentinel:///main", "redis+other://a", "unix+cluster:///a"]
+)
+def test_an_address_of_many_in_the_wrong_shape_is_told_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as told:
+        Settings.from_env(HOME | {"REDIS_URL": url})
+    assert url not in told.value.what
+    assert "redis+sentinel://HOST:PORT" in told.value.hint
+
+
+def test_durability_is_balanced_unless_it_is_said() -> None:
+    assert Settings.from_env(HOME).durability == "balanced"
+    assert Settings.from_env(HOME | {"SWARMD_DURABILITY": "strict"}).durability == "strict"
+    with pytest.raises(UsageError, match="SWARMD_DURABILITY"):
+        Settings.from_env(HOME | {"SWARMD_DURABILITY": "no"})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmd.core.lineage import Agent
 from swarmd.core.messages import Message
@@ -29,14 +32,15 @@ from swarmd.core.requests import FailedRequest, SpawnRequest, TerminateRequest, 
 from swarmd.core.swarm import Denied
 from swarmd.core.turn import (
     MAIL_MAX,
-    MEMORY_CHARS_MAX,
+    MEMORY_ENTRIES_MAX,
+    NO_MEMORY,
     Acting,
     act,
     concerns,
     failed,
     functions_of,
     mail_entry,
-    recall,
+    news_of,
     remember,
     spawn_requests,
     take,
@@ -247,19 +251,32 @@ def test_a_thought_does_nothing() -> None:
 # --- memory -----------------------------------------------------------------------------------
 
 
-def test_memory_comes_back_as_it_was_and_forgets_the_oldest_first() -> None:
+def test_memory_comes_back_as_it_was() -> None:
     new: list[dict[str, Any]] = [{"n": 1, "text": "\u00e4"}, {"n": 2}]
-    assert recall(remember((), new)) == tuple(new)
-    assert recall("") == ()
-    long = [{"n": number, "text": "x" * 10_000} for number in range(30)]
-    kept = remember((), long)
-    assert len(kept) <= MEMORY_CHARS_MAX + 2
-    numbers = [item["n"] for item in recall(kept)]
-    assert numbers == list(range(30 - len(numbers), 30))
+    assert [json.loads(entry) for entry in remember(NO_MEMORY, new, 96_000).entries] == new
+    assert remember(NO_MEMORY, (), 96_000) == NO_MEMORY
 
 
-def test_one_entry_too_large_for_memory_leaves_it_empty() -> None:
-    assert remember((), [{"text": "x" * MEMORY_CHARS_MAX}]) == ""
+@given(st.lists(st.lists(st.integers(1, 4_000), max_size=4), max_size=12))
+def test_what_a_turn_writes_of_memory_is_what_is_new_and_the_store_has_all_of_it(
+    turns: list[list[int]],
+) -> None:
+    stored: dict[int, str] = {}
+    memory = NO_MEMORY
+    for sizes in turns:
+        after = remember(memory, [{"text": "x" * size} for size in sizes], 8_000)
+        added, forgotten = news_of(memory, after)
+        assert set(forgotten) <= stored.keys(), "what goes was there"
+        assert len(stored.keys() & added.keys()) <= 1, "but for what sums up the rest, each is written once"
+        stored = {n: text for n, text in {**stored, **added}.items() if n not in forgotten}
+        assert stored == dict(enumerate(after.entries, after.first))
+        memory = after
+
+
+def test_memory_has_so_many_entries_at_most() -> None:
+    kept = remember(NO_MEMORY, [{"n": n} for n in range(MEMORY_ENTRIES_MAX + 3)], 2_000_000)
+    assert len(kept.entries) <= MEMORY_ENTRIES_MAX
+    assert kept.end == MEMORY_ENTRIES_MAX + 3
 
 
 def test_mail_in_memory_says_from_whom_and_where() -> None:

@@ -158,10 +158,12 @@ def child(
     *,
     cwd: Path | None = None,
     keeps_stdout: bool = False,
+    module: str = "swarmd",
 ) -> Iterator[Child]:
+    """`module` is what is run with these words, where it is not `swarmd` itself."""
     stdout = subprocess.PIPE if keeps_stdout else subprocess.DEVNULL
     process = subprocess.Popen(
-        swarmd(*words), env=dict(environment), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
+        [sys.executable, "-m", module, *words], env=dict(environment), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
         stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
     started = Child(process)
@@ -179,6 +181,22 @@ class Moment:
     accounts: dict[str, Account]
     agents: dict[str, Fields]
     missions: dict[str, Fields]
+
+
+def moment_of(client: redis.Redis) -> Moment:
+    """Every account, agent and mission at one instant."""
+    rows: Any = client.eval(_MOMENT, 0)
+    moment = Moment({}, {}, {})
+    for key, flat in rows:
+        _, kind, id = key.split(":", 2)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        if kind == "ledger":
+            # Beside its amounts an account says of which kind it was warned.
+            amounts = {name: value for name, value in fields.items() if value.lstrip("-").isdecimal()}
+            moment.accounts[id] = {name: int(value) for name, value in amounts.items()}
+        else:
+            (moment.agents if kind == "agent" else moment.missions)[id] = fields
+    return moment
 
 
 # --- a running swarm --------------------------------------------------------------------------
@@ -248,17 +266,7 @@ class SwarmProcess:
         return [fields for _, fields in self.entries("results") if fields["mission"] == mission]
 
     def moment(self) -> Moment:
-        """Every account, agent and mission at one instant."""
-        rows: Any = self.redis.eval(_MOMENT, 0)
-        moment = Moment({}, {}, {})
-        for key, flat in rows:
-            _, kind, id = key.split(":", 2)
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            if kind == "ledger":
-                moment.accounts[id] = {name: int(value) for name, value in fields.items()}
-            else:
-                (moment.agents if kind == "agent" else moment.missions)[id] = fields
-        return moment
+        return moment_of(self.redis)
 
     def accounts(self) -> dict[str, Account]:
         return self.moment().accounts

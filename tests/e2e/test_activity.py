@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.parts import LEASE_SECONDS, Models, Parts, parts, server_of_ours
 from tests.e2e.swarm_process import swarmd
-from tests.e2e.test_faults import LEASE_SECONDS, Models, Parts, models, parts, server_of_ours
+from tests.e2e.test_faults import models
 
 __all__ = ["models"]  # the fixture
 

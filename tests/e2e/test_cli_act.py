@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,36 @@ def test_an_order_names_what_a_person_means(supervisor: Supervisor, sight: Sight
         govern.stop(sight, supervisor.post, waiting, Wish("freeze", reference, "", is_only), is_awaited=False)
         order = supervisor.posted[-1][1]
         assert (order.data["verb"], order.data["target"], order.to) == ("freeze", target, target)
+
+
+def test_a_stop_says_what_it_replaces_and_that_nobody_is_under_it(
+    supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waiting = act.Waiting.of(bell, 5)
+    _stop(supervisor.swarm, "m-one", reason="a closer look")
+    for target, said in (
+        ("m-one", "it replaces the freeze by operator: a closer look"),
+        ("tier:9", "nobody stands at tier 9 now"),
+        ("tool:nope", "nobody holds nope now"),
+        ("tier:2", ""),
+        ("scout", ""),
+    ):
+        capsys.readouterr()
+        govern.stop(sight, supervisor.post, waiting, Wish("freeze", target, ""), is_awaited=False)
+        err = capsys.readouterr().err
+        assert (said in err) if said else ("replaces" not in err and "nobody" not in err), (target, err)
+
+
+@pytest.mark.parametrize("verb", ["freeze", "halt", "drain", "thaw"])
+def test_a_mission_that_has_ended_is_stopped_no_more_and_is_told_how_it_ended(
+    verb: str, supervisor: Supervisor, sight: Sight, bell: Bell, tmp_path: Path
+) -> None:
+    supervisor.swarm.wire.command("HSET", supervisor.swarm.key("mission:m-one"), "state", "delivered")
+    waiting, wish = act.Waiting.of(bell, 5), Wish(verb, "m-one", "")
+    do = partial(govern.thaw, data=tmp_path) if verb == "thaw" else govern.stop
+    with pytest.raises(RefusedError, match="has ended already: delivered"):
+        do(sight, supervisor.post, waiting, wish, is_awaited=False)
+    assert supervisor.posted == []
 
 
 @pytest.mark.parametrize(

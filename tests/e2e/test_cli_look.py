@@ -17,7 +17,8 @@ import pytest
 
 from swarmd.adapters import brake
 from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.connect import Wire, connect_sync
+from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.wire import Wire
 from swarmd.cli import complete
 from swarmd.cli.main import main
 from tests.conftest import SECRET
@@ -498,7 +499,7 @@ def test_a_reader_that_goes_away_ends_tail_without_a_word(
 def leading(swarm: Swarm) -> Iterator[None]:
     """What a leader is seen by: its lease, and that somebody listens at the entrance."""
     swarm.wire.command("SET", swarm.key("_supervisor"), "3:host-1", "PX", 60_000)
-    with closing(Wire(Path(swarm.wire.address.path))) as ear:
+    with closing(Wire(swarm.wire.address)) as ear:
         ear.command("SUBSCRIBE", swarm.key("missions"))
         yield
 

@@ -9,336 +9,56 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, aclosing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import anyio
 import pytest
 import redis
 
-from swarmd.adapters.embedded import EmbeddedServer, binary
+from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.redis import bell as bell_module
-from swarmd.adapters.redis import connect as connect_module
-from swarmd.adapters.redis.connect import connect
 from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.line import dial
+from swarmd.adapters.redis.pipe import Pipe
 from swarmd.core.names import room
-from tests.e2e.proxy import Proxy, proxied
-from tests.e2e.swarm_process import (
-    ENDED,
-    Child,
-    Fields,
-    child,
-    clean_environment,
-    data_of,
-    short_folder,
-    unbalanced,
+from tests.e2e.beside import Campaign, Running
+from tests.e2e.parts import (
+    LEASE_SECONDS,
+    Models,
+    Parts,
+    assert_done_once,
+    assert_paid_once,
+    counting_models,
+    parts,
+    server_of_ours,
+    whole,
 )
-from tests.openai_server import offered_moves
-
-T = TypeVar("T")
-LEASE_SECONDS: Final = 10.0
-ANSWER_SECONDS: Final = 0.25  # of each model call: a mission then takes some nine seconds
-SEATS: Final = 6
-
-
-# --- a model that counts ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """A model server in a process of its own, and all that it was ever asked."""
-
-    url: str
-    log: Path
-
-    def asked(self, mission: str) -> int:
-        """Calls about a mission, by its text; what only asks how this model speaks is not counted."""
-        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        bodies = [json.loads(line)["request"] for line in lines]
-        return sum(1 for body in bodies if mission in json.dumps(body) and offered_moves(body))
+from tests.e2e.proxy import Proxy, proxied
+from tests.e2e.swarm_process import ENDED, Child, short_folder
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    log = tmp_path_factory.mktemp("models") / "asked.jsonl"
-    words = [sys.executable, "-m", "tests.openai_server", "--delay", str(ANSWER_SECONDS), "--log", str(log)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield Models(process.stdout.readline().strip(), log)
-        process.kill()
-
-
-# --- a server of the test's own -----------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Server:
-    """A Valkey on loopback with an append-only file, as an operator would run one."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        options = {
-            "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "appendonly": "yes",
-            "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction", "daemonize": "no",
-        }  # fmt: skip
-        words = [
-            str(binary()),
-            *(str(word) for name, value in options.items() for word in (f"--{name}", value)),
-        ]
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(words, stdout=log, stderr=log)
-        with self.client() as client:
-            _until(lambda: _answers(client), "the server serves", 10)
-
-    def send(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-        if number == signal.SIGKILL:
-            self.process.wait()
-
-    @contextmanager
-    def client(self) -> Iterator[redis.Redis]:
-        client = redis.Redis(port=self.port, decode_responses=True)
-        try:
-            yield client
-        finally:
-            client.close()
-
-    def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-            self.process.wait()
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@contextmanager
-def server_of_ours(*, is_started: bool = True) -> Iterator[Server]:
-    with short_folder() as folder:
-        made = Server(folder, free_port())
-        try:
-            if is_started:
-                made.start()
-            yield made
-        finally:
-            made.end()
-
-
-# --- a swarm in parts ---------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Parts:
-    """The parts of a swarm as processes, and what they leave in their server."""
-
-    stack: ExitStack
-    environment: dict[str, str]
-    redis: redis.Redis
-
-    def start(self, *words: str, is_up: bool = True) -> Child:
-        started = self.stack.enter_context(child(words, self.environment))
-        if is_up:
-            started.until_said("is up")
-        return started
-
-    def submit(self, id: str, text: str) -> None:
-        self.redis.xadd("swarm:missions", {"mission": text, "id": id})
-
-    def mission(self, id: str) -> Fields:
-        return self._hash(f"swarm:mission:{id}")
-
-    def spoken(self, mission: str) -> list[Fields]:
-        """What was said of a mission in the board's room."""
-        return [fields for fields in self.entries("room:sob") if fields["mission"] == mission]
-
-    def until_spoken(self, mission: str, count: int) -> None:
-        self.until(lambda: len(self.spoken(mission)) >= count, f"{count} words of the debate")
-
-    def agents_of(self, mission: str) -> list[Fields]:
-        keys: list[str] = list(self.redis.scan_iter("swarm:agent:*"))
-        return [record for key in keys if (record := self._hash(key)).get("mission") == mission]
-
-    def entries(self, channel: str) -> list[Fields]:
-        found: Any = self.redis.xrange(f"swarm:{channel}")
-        return [fields for _, fields in found]
-
-    def journal(self, event: str) -> list[dict[str, Any]]:
-        found = [data_of(fields) for fields in self.entries("journal")]
-        return [data for data in found if data["event"] == event]
-
-    def facts(self) -> list[dict[str, Any]]:
-        """Every fact of the ledger that the journal took in."""
-        return [fact for entry in self.journal("facts") for fact in entry["facts"]]
-
-    def spent(self, account: str) -> int:
-        return int(self._hash(f"swarm:ledger:{account}").get("calls.spent", "0"))
-
-    def until_state(self, id: str, *states: str, seconds: float = 60.0) -> Fields:
-        def reached() -> Fields | None:
-            mission = self.mission(id)
-            return mission if mission.get("state") in states else None
-
-        return _until(reached, f"mission {id} is {' or '.join(states)}", seconds, self._said)
-
-    def until_delivered(self, id: str, seconds: float = 60.0) -> None:
-        mission = self.until_state(id, *ENDED, seconds=seconds)
-        assert mission["state"] == "delivered", f"{mission}\n{self._said()}"
-
-    def until(self, claim: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
-        return _until(claim, what, seconds, self._said)
-
-    def _hash(self, key: str) -> Fields:
-        found: Any = self.redis.hgetall(key)
-        return dict(found)
-
-    def _said(self) -> str:
-        journal = [f"{fields['at']} {fields['text'][:200]}" for fields in self.entries("journal")[-30:]]
-        return "\n".join(journal)
-
-
-@contextmanager
-def parts(models: Models, server: Server, *, url: str = "") -> Iterator[Parts]:
-    """A swarm on a server of ours, its parts still to be started."""
-    with short_folder() as data, server.client() as client, ExitStack() as stack:
-        environment = _environment(data, models) | {"REDIS_URL": url or server.url}
-        yield Parts(stack, environment, client)
-
-
-@contextmanager
-def whole(models: Models, data: Path) -> Iterator[Parts]:
-    """A swarm for `up`, on the server that it brings."""
-    client = redis.Redis(unix_socket_path=str(data / "redis.sock"), decode_responses=True)
-    try:
-        with ExitStack() as stack:
-            yield Parts(stack, _environment(data, models), client)
-    finally:
-        client.close()
-
-
-def _environment(data: Path, models: Models) -> dict[str, str]:
-    return clean_environment(
-        data, SWARMD_MODEL="openai:test-model", OPENAI_BASE_URL=models.url, OPENAI_API_KEY="sk-test"
-    )
-
-
-def _until(
-    claim: Callable[[], T | None], what: str, seconds: float, said: Callable[[], str] = lambda: ""
-) -> T:
-    deadline = time.monotonic() + seconds
-    while not (found := claim()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{said()}"
-        time.sleep(0.03)
-    return found
-
-
-def assert_done_once(swarm: Parts, mission: str) -> None:
-    """One result; each seat's word of each phase once; each motion executed once; money conserved."""
-    results = [fields for fields in swarm.entries("results") if fields["mission"] == mission]
-    assert [data_of(result)["state"] for result in results] == ["delivered"]
-    assert "The answer is 42." in results[0]["text"]
-    room = swarm.spoken(mission)
-    spoken = Counter(
-        (fields["from"], fields["kind"], data_of(fields)["motion_number"])
-        for fields in room
-        if fields["kind"] in ("proposal", "argument", "vote")
-    )
-    assert len(spoken) == 2 * (1 + 2 * SEATS)
-    assert set(spoken.values()) == {1}, spoken
-    notices = Counter(fields["text"] for fields in room if fields["kind"] == "notice")
-    assert set(notices.values()) == {1}, notices
-    reports = Counter(
-        fields["text"]
-        for fields in swarm.entries("up:sob")
-        if fields["mission"] == mission and fields["kind"] == "report"
-    )
-    assert set(reports.values()) == {1}, reports
-    executed = [
-        fields["text"] for fields in swarm.entries("journal") if data_of(fields)["event"] == "executed"
-    ]
-    assert sorted(executed) == ["motion 1: charter", "motion 2: deliver"]
-    assert len(swarm.agents_of(mission)) == 2, "one executive and one researcher were ever made"
-    accounts = {
-        key.removeprefix("swarm:ledger:"): {name: int(value) for name, value in swarm._hash(key).items()}
-        for key in swarm.redis.scan_iter("swarm:ledger:*")
-    }
-    assert unbalanced(accounts) == []
-
-
-def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, cut: int) -> None:
-    """Every call that was asked of the model is in the account, once; at most `cut` of them were in vain."""
-
-    def settled() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = [{**f, **f["amounts"]} for f in swarm.facts() if f["fact"] == "settle"]
-        return [fact for fact in found if fact["used"].get("calls")]
-
-    def calls(facts: list[dict[str, Any]]) -> int:
-        # The first attempt of all is two: it asks the endpoint what it can do.
-        return sum(fact["used"]["calls"] for fact in facts)
-
-    spent = swarm.spent(mission)
-    swarm.until(lambda: calls(settled()) >= spent, "all facts were folded in", 10)
-    told = [f for f in settled() if not f["assumed"]]
-    good = Counter((f["account"], f["agent"], f["step"]) for f in told)
-    assert set(good.values()) == {1}, good
-    # One that was cut may have been that first one.
-    assert calls(settled()) == spent <= calls(told) + 2 * cut
-    # A call may have been cut between its begin and its request: charged, for nobody knows that it was not sent.
-    assert len(good) <= models.asked(text) <= spent
+    with counting_models(tmp_path_factory.mktemp("models")) as counting:
+        yield counting
 
 
 # --- side by side ---------------------------------------------------------------------------------
 
 # These tests wait, for leases of ten seconds above all: so many of them do so at the same time.
-AT_ONCE: Final = 5
-Scenario = Callable[[Models], None]
-_SCENARIOS: Final[dict[str, Scenario]] = {}
+CAMPAIGN: Final = Campaign[Models](at_once=5)
+beside_others: Final = CAMPAIGN.test
 
 
 @pytest.fixture(scope="module")
-def campaign(request: pytest.FixtureRequest, models: Models) -> Iterator[Mapping[str, Future[None]]]:
-    """Every scenario that was selected, under way in a thread of its own."""
-    selected = [item.name for item in request.session.items if item.name in _SCENARIOS]
-    with ThreadPoolExecutor(AT_ONCE, "fault") as threads:
-        yield {name: threads.submit(_SCENARIOS[name], models) for name in selected}
-
-
-def beside_others(scenario: Scenario) -> Callable[[Mapping[str, Future[None]]], None]:
-    """Makes a scenario a test, which runs beside the others and reports for itself."""
-    _SCENARIOS[scenario.__name__] = scenario
-
-    def test(campaign: Mapping[str, Future[None]]) -> None:
-        campaign[scenario.__name__].result()
-
-    test.__name__, test.__doc__ = scenario.__name__, scenario.__doc__
-    return pytest.mark.timeout(300)(test)
+def campaign(request: pytest.FixtureRequest, models: Models) -> Iterator[Running]:
+    with CAMPAIGN.running(request.session, models) as running:
+        yield running
 
 
 # --- the server is away -------------------------------------------------------------------------
@@ -444,18 +164,20 @@ def test_lost_replies_and_resets_double_nothing(models: Models) -> None:
 async def test_a_half_open_ringing_connection_is_noticed_and_made_anew(
     server: EmbeddedServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connect_module, "HEALTH_SECONDS", 0.2)
+    monkeypatch.setattr(bell_module, "PING_SECONDS", 0.2)
     monkeypatch.setattr(bell_module, "DEAF_SECONDS", 0.5)
-    async with Proxy(server.socket).running() as line:
-        near, far = await connect(server.socket), await connect(line.url)
-        bell, channel = bell_module.Bell(far, Keys(namespace)), room("a")
-        async with aclosing(near), aclosing(far), aclosing(bell):
+    async with Proxy(server.socket).running() as line, anyio.create_task_group() as tasks:
+        pipe, keys = Pipe(dial(server.socket)), Keys(namespace)
+        bell, channel = bell_module.Bell(dial(line.url), keys), room("a")
+        tasks.start_soon(pipe.run)
+        tasks.start_soon(bell.run)
+        async with aclosing(bell.line()) as rings:
 
             async def heard(text: str) -> object:
-                await near.publish(Keys(namespace).channel(channel), text)
-                return await bell.next(0.05)
+                await pipe.execute("PUBLISH", keys.channel(channel), text)
+                return await rings.next(0.05)
 
-            await bell.follow([channel])
+            await rings.follow([channel])
             with anyio.fail_after(20):
                 while await heard("before") != (channel, "before"):
                     pass
@@ -467,6 +189,7 @@ async def test_a_half_open_ringing_connection_is_noticed_and_made_anew(
                 line.reset()
                 while await heard("after") != (channel, "after"):
                     pass
+        tasks.cancel_scope.cancel()
 
 
 @beside_others
@@ -627,9 +350,9 @@ def _two_workers(swarm: Parts) -> dict[str, Child]:
 def _begun_on(swarm: Parts, host: str) -> bool:
     """Whether an agent of this host has called a model and waits for the answer."""
     for key in swarm.redis.scan_iter("swarm:_steps:*"):
-        begun = {name[:-2] for name in swarm._hash(key) if name.endswith(":b")}
-        ended = {name[:-2] for name in swarm._hash(key) if name.endswith(":e")}
-        if begun - ended and swarm._hash(f"swarm:agent:{key.removeprefix('swarm:_steps:')}")["host"] == host:
+        begun = {name[:-2] for name in swarm.hash(key) if name.endswith(":b")}
+        ended = {name[:-2] for name in swarm.hash(key) if name.endswith(":e")}
+        if begun - ended and swarm.hash(f"swarm:agent:{key.removeprefix('swarm:_steps:')}")["host"] == host:
             return True
     return False
 
@@ -646,7 +369,7 @@ def test_a_killed_workers_agents_are_taken_over_within_a_lease_and_a_few_seconds
 
         def is_taken_over() -> bool:
             gone = [data["host"] for data in swarm.journal("host gone")]
-            hosts = {swarm._hash(key)["host"] for key in swarm.redis.scan_iter("swarm:agent:*")}
+            hosts = {swarm.hash(key)["host"] for key in swarm.redis.scan_iter("swarm:agent:*")}
             return gone == [doomed] and hosts <= {left, ""}
 
         swarm.until(is_taken_over, "its agents are taken over", LEASE_SECONDS + 5)

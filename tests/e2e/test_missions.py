@@ -159,7 +159,9 @@ def test_a_mission_reads_as_in_the_contract(swarm: SwarmProcess, delivered: str)
     mission = swarm.mission(delivered)
     assert set(MISSION_FIELDS) <= set(mission)
     assert mission["id"] == delivered
-    assert json.loads(mission["budget"]) == {"tokens": 500_000, "calls": 300, "agents": 20}
+    assert json.loads(mission["budget"]) == {
+        "tokens": 500_000, "cost": 20_000_000, "calls": 300, "tools": 20_000, "agents": 20,
+    }  # fmt: skip
     assert "[birds/swans.md:3]" in mission["result"]
     assert "[birds/geese.md:3]" in mission["result"]
     assert AT.fullmatch(mission["created"])

@@ -55,6 +55,10 @@ def test_a_swarm_that_lives_is_verified_and_looked_back_at(swarm: SwarmProcess) 
     assert then["ledger"]["sob"]["tokens"]["cap"] > 0
     before = said(swarm.verb("journal", "at", str(spawned["n"] - 1), "--json"))
     assert spawned["agent"] not in before["privileges"]
+    beyond = swarm.verb("journal", "at", "999999999")
+    assert (beyond.returncode, "no entry 999999999 yet: its last is" in beyond.stderr) == (3, True)
+    bare = swarm.verb("journal")
+    assert (bare.returncode, "verify" in bare.stdout + bare.stderr, "rror" in bare.stderr) == (2, True, False)
     shown = swarm.verb("journal", "at", str(spawned["n"])).stdout
     assert f"after entry {spawned['n']}" in shown
     assert spawned["agent"] in shown

@@ -17,9 +17,11 @@ import anyio
 
 from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.connect import Wire, connect, connect_sync
+from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.posting import operator_sealer, post_sync
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.redis.wire import Wire
 from swarmd.app import SystemClock
 from swarmd.core.envelope import Seal
 from swarmd.core.messages import Message, body_of
@@ -96,15 +98,16 @@ async def process(
     server: EmbeddedServer, namespace: str, model: Recorder, number: int
 ) -> AsyncIterator[None]:
     """A worker and a supervisor on a connection of their own, as one process of people's is."""
-    client = await connect(server.socket)
+    way = dial(server.socket)
     clock, stop = SystemClock(), anyio.Event()
     worker_stop = anyio.Event()
 
     async def mind(_spec: str) -> Mind:
         return Mind(model, DECLARED.models.provider("scripted"))
 
-    async with aclosing(client), anyio.create_task_group() as tasks:
-        store = RedisStore(client, namespace, SECRET)
+    async with anyio.create_task_group() as tasks:
+        store = RedisStore(way, namespace, SECRET)
+        bell = Bell(way, store.keys)
         await_pipe = anyio.CancelScope()
 
         async def run_pipe() -> None:
@@ -112,8 +115,9 @@ async def process(
                 await store.pipe.run()
 
         tasks.start_soon(run_pipe)
+        tasks.start_soon(bell.run)
         await store.check_schema()
-        async with aclosing(Bell(client, store.keys)) as heard, aclosing(Bell(client, store.keys)) as rung:
+        async with aclosing(bell.line()) as heard, aclosing(bell.line()) as rung:
             world = World(store, TALKATIVE, None, mind, lambda: stamp_of(clock.now()))
             worker = Worker(world, Host(host_of(number), 10_000, "w-1"), heard, worker_stop)
             supervisor = Supervisor(store, rung, clock, DECLARED, HostId(f"s-{number}"), None, stop)
@@ -128,6 +132,7 @@ async def process(
                 worker_stop.set()
                 stop.set()
         await_pipe.cancel()
+        tasks.cancel_scope.cancel()
 
 
 def host_of(number: int) -> HostId:

@@ -99,7 +99,9 @@ def test_what_is_cut_is_not_sent_is_remembered_by_its_sender_and_is_a_fact() -> 
             ]  # fmt: skip
             resumed = await store.resume(A1)
             assert guard_of(resumed.guard).cuts == 2
-            results = [r for entry in json.loads(resumed.memory) for r in entry.get("results", ())]
+            results = [
+                r for entry in map(json.loads, resumed.memory.entries) for r in entry.get("results", ())
+            ]
             assert [r["rule"] for r in results] == [Rule.REPEAT, Rule.REPEAT]
             assert "more than 2 times in a row" in results[0]["detail"]
             assert await store.read(REQUESTS, FIRST, 10) == []

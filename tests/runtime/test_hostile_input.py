@@ -26,6 +26,7 @@ from swarmd.core.messages import Message, from_fields, from_ring
 from swarmd.core.moves import KINDS
 from swarmd.core.names import (
     BOARD_ROOM,
+    DEAD,
     FIRST,
     JOURNAL,
     MISSIONS,
@@ -233,8 +234,10 @@ async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_dec
             if target == STAGED:
                 poison.add(id)
         await quiet(on)
-        refused = [e for e in await on.journal("refused") if e.data["rule"] == Rule.REQUEST_INVALID]
+        refused = [e for e in await on.journal("refused") if e.data["rule"] == Rule.POISON]
         assert sorted(entry.data["request"] for entry in refused) == sorted(poison)
+        letters = await on.store.read(DEAD, FIRST, 10)
+        assert sorted(letter.data["original"]["id"] for letter in letters) == sorted(poison)
         assert [e.data["order"] for e in await on.journal("order refused")] == ["o0", "o2", "o4"]
         assert on.sup._swarm.lineage.fences == {}
         on.silent = set()
@@ -510,10 +513,10 @@ class Desk:
         async with at_work(worker):
             await self.store.post(inbox(agent), message("begin"))
 
-            async def memory() -> str:
-                return (await self.store.resume(agent)).memory
+            async def memory() -> tuple[str, ...]:
+                return (await self.store.resume(agent)).memory.entries
 
-            entries = json.loads(await until(memory))
+            entries = [json.loads(entry) for entry in await until(memory)]
         return [result for entry in entries for result in entry.get("results", ())]
 
 
@@ -565,15 +568,16 @@ def test_a_file_that_was_given_is_not_overwritten(tmp_path: Path) -> None:
 # --- keys --------------------------------------------------------------------------------------
 
 
-async def test_a_key_that_holds_something_else_is_named_by_the_error(
-    server: EmbeddedServer, namespace: str
+async def test_a_key_that_holds_something_else_is_missing_where_it_is_read_and_named_where_it_is_written(
+    server: EmbeddedServer, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with open_store(str(server.socket), namespace) as store:
         mission, room = store.keys.mission(MISSION), store.keys.channel(JOURNAL)
         for key in (mission, room):
             await store.pipe.execute("SET", key, "something else")
-        with pytest.raises(StoreUnsuitableError, match=mission):
-            await store.mission(MISSION)
+        assert await store.mission(MISSION) is None
+        told = capsys.readouterr()
+        assert mission in told.out + told.err
         with pytest.raises(StoreUnsuitableError, match=room):
             await store.post(JOURNAL, message("by a script"))
         assert await store.pipe.execute("GET", mission) == "something else", "the pipe goes on"

@@ -33,7 +33,7 @@ from pydantic import ValidationError
 from swarmd import declared as declarations
 from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.connect import connect
+from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.workspace import Workspace
 from swarmd.app import SystemClock
@@ -456,18 +456,20 @@ def obedient_declarations(taint: Taint) -> Declarations:
 async def running(
     server: EmbeddedServer, namespace: str, folder: Path, taint: Taint
 ) -> AsyncIterator[tuple[RedisStore, Obedient, Declarations]]:
-    client, clock, stop = await connect(server.socket, name=namespace), SystemClock(), anyio.Event()
+    way, clock, stop = dial(server.socket), SystemClock(), anyio.Event()
     declared, host = obedient_declarations(taint), HostId(clock.new_id("h"))
     files, model = Workspace(folder / "workspace", folder / "knowledge"), Obedient()
 
     async def mind(_spec: str) -> Mind:
         return Mind(model, declared.models.provider("obedient"))
 
-    async with aclosing(client), anyio.create_task_group() as tasks:
-        store = RedisStore(client, namespace, SECRET)
+    async with anyio.create_task_group() as tasks:
+        store = RedisStore(way, namespace, SECRET)
         tasks.start_soon(store.pipe.run)
         await store.check_schema()
-        async with aclosing(Bell(client, store.keys)) as heard, aclosing(Bell(client, store.keys)) as rung:
+        bell = Bell(way, store.keys)
+        tasks.start_soon(bell.run)
+        async with aclosing(bell.line()) as heard, aclosing(bell.line()) as rung:
             world = World(store, declared, files, mind, lambda: stamp_of(clock.now()))
             worker = Worker(world, Host(host, 1_000, files.identity()), rung, stop, 1.0)
             model.supervisor = Supervisor(store, heard, clock, declared, host, files, stop)

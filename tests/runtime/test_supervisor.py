@@ -68,7 +68,7 @@ class FakeClock:
 class Silence:
     """In-process rings of which every one is lost: what is done is done from the streams alone."""
 
-    async def follow(self, channels: Collection[Channel]) -> None:
+    async def follow(self, more: Collection[Channel], gone: Collection[Channel] = ()) -> None:
         pass
 
     async def next(self, seconds: float) -> tuple[Channel, str] | Literal["gap"] | None:

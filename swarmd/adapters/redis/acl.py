@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from swarmd.adapters.redis.connect import ErrorReply, Wire, refused
+from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.redis.wire import ErrorReply, Wire
 from swarmd.core.rules import Acl, AclRole
 from swarmd.errors import StoreUnsuitableError
 

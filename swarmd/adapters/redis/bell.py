@@ -1,164 +1,242 @@
-"""The process's one pub/sub connection: it hears rings, and says when it may have missed some.
+"""The process's one pub/sub connection: each part hears its own channels on a line of it.
 
-redis-py reconnects without a word: its only trace is another confirmation of a subscription that we did
-not just ask for. That, and an error, is a gap; whoever reads then asks the streams.
+Rings may be lost, and then whoever reads is told of a gap and asks the streams: after each time that the
+connection was made anew, and where a part lets more gather than its bound.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
-from redis.exceptions import RedisError
 
 from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.line import Connection, Dial, Refusal, packed
 from swarmd.core.names import Channel
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-    from redis.asyncio.client import PubSub
+from swarmd.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
 # Channels of one SUBSCRIBE: ten thousand agents' channels are asked for in pieces the server likes.
 SUBSCRIBE_BATCH: Final = 512
 AWAY_SECONDS: Final = 0.5
-# A connection that leaves its pings unanswered for so long is half-open. By itself it would never say so.
+# How often the server is asked for a sign of life, and for how long it may give none: a half-open connection would
+# by itself never say so.
+PING_SECONDS: Final = 5.0
 DEAF_SECONDS: Final = 10.0
-# Rings taken off the connection at once. Of a longer burst the first are answered while the rest is read: the
-# server has work again before all of it is through, where each would otherwise wait for the other.
-READY_MAX: Final = 32
+# Rings that wait for one part. One that lets more gather is told of a gap and reads the streams instead.
+WAITING_MAX: Final = 20_000
 
-Ring: TypeAlias = tuple[Channel, str] | Literal["gap"]
+# A ring, or the confirmation of a subscription.
+_EVENT_WORDS: Final = 3
+
+Ring: TypeAlias = tuple[Channel, str]
+Gap: TypeAlias = Literal["gap"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Bell:
-    """Implements the port `Rings`. Used by one task; `aclose` when it is done."""
+    """Run it with `run`; `line()` gives a part its own `Rings`. Implements `Receiver`."""
 
-    client: Redis
+    dial: Dial
     keys: Keys
-    _pubsub: PubSub | None = None
-    _heard: set[Channel] = field(default_factory=set)
-    _wanted: set[Channel] = field(default_factory=set)
+    _listeners: dict[Channel, tuple[Line, ...]] = field(default_factory=dict)
+    _lines: list[Line] = field(default_factory=list)
+    _line: Connection | None = None
     _unconfirmed: int = 0
-    _unanswered_since: float = math.inf
-    _ready: deque[Ring] = field(default_factory=deque)
-    _is_burst: bool = False
+    _is_ending: bool = False
+    _is_deaf: bool = False  # was without a connection, and has not yet told its lines so
+    _settled: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # all is confirmed, or there is nobody to ask
+    _gone: asyncio.Event = field(default_factory=asyncio.Event)
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def follow(self, channels: Collection[Channel]) -> None:
-        self._wanted = set(channels)
-        try:
-            await self._converge()
-        except (RedisError, OSError) as error:
-            await self._drop(error)
+    def line(self, keeps: Collection[Channel] = ()) -> Line:
+        """`keeps` are channels without a stream behind them: their rings are never dropped for a gap."""
+        line = Line(self, frozenset(keeps))
+        self._lines.append(line)
+        return line
 
-    async def next(self, seconds: float) -> Ring | None:
-        if self._ready:
-            return self._ready.popleft()
-        if self._pubsub is None or not self._pubsub.subscribed:
-            return await self._again(seconds)
+    async def run(self) -> None:
+        """Own the connection until cancelled. Raises `SwarmError` where the server may not be used."""
         try:
-            if self._is_burst:
-                await asyncio.sleep(0)
-            event = await self._pubsub.get_message(timeout=seconds)
-            if event is None:
-                self._listen_for_pings(self._pubsub)
-                return None
-        except (RedisError, OSError) as error:
-            await self._drop(error)
-            return "gap"
-        first = self._judge(event)
-        try:
-            await self._take_what_came_along(self._pubsub)
-        except (RedisError, OSError) as error:
-            # What was heard before the end is still told: a mission that was published is nowhere else.
-            await self._drop(error)
-            self._ready.append("gap")
-        return first
+            while True:
+                await self._wanted.wait()
+                try:
+                    await self._stay_connected()
+                except StoreUnavailableError as error:
+                    log.warning("the ringing connection is away", why=error.what)
+                    self._is_deaf = True
+                    self._settled.set()
+                await asyncio.sleep(AWAY_SECONDS)
+        finally:
+            self._is_ending = True
+            if self._line is not None:
+                self._line.abort()
 
-    def _listen_for_pings(self, pubsub: PubSub) -> None:
-        """Nothing rang. Raises where that is because nothing can: redis-py pings, and does not miss the answer."""
-        now, connection = asyncio.get_running_loop().time(), pubsub.connection
-        # Each reply, a ping's too, puts the next check off. One that is due was pinged for just now.
-        if connection is None or now <= connection.next_health_check:
-            self._unanswered_since = math.inf
+    async def _stay_connected(self) -> None:
+        self._gone.clear()
+        line = await self.dial(self)
+        if self._gone.is_set():
+            # Lost before it was handed over.
             return
-        self._unanswered_since = min(self._unanswered_since, now)
-        if now - self._unanswered_since > DEAF_SECONDS:
-            raise TimeoutError("it answers no ping")
+        self._line, self._unconfirmed = line, 0
+        self._ask("SUBSCRIBE", list(map(self.keys.channel, self._listeners)))
+        self._settle(0)
+        loop = asyncio.get_running_loop()
+        while not self._gone.is_set():
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    await self._gone.wait()
+            except TimeoutError:
+                if loop.time() - line.heard_at > DEAF_SECONDS:
+                    line.abort()
+                else:
+                    line.write([packed(("PING",))])
 
-    async def _take_what_came_along(self, pubsub: PubSub) -> None:
-        """Rings come in bursts. All but the first are read one step below `get_message`, which looks at its
-        health, arms a timer and enters a retry for each: three times the cost of the reading.
-        """
-        connection = pubsub.connection
-        if connection is None:
+    def _ask(self, verb: str, names: list[str]) -> None:
+        if self._line is None or not names:
             return
-        # What begins a reply may not be all of it: the rest is waited for as for any reply.
-        async with asyncio.timeout(connection.socket_timeout):
-            while len(self._ready) < READY_MAX and await connection.can_read():
-                reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-                if reply[0] == "message":
-                    self._ready.append((self.keys.channel_of(reply[1]), reply[2]))
-                    continue
-                ring = self._judge(await pubsub.handle_message(reply))
-                if ring is not None:
-                    self._ready.append(ring)
-        self._is_burst = len(self._ready) >= READY_MAX
+        self._unconfirmed += len(names)
+        self._settled.clear()
+        batches = [names[n : n + SUBSCRIBE_BATCH] for n in range(0, len(names), SUBSCRIBE_BATCH)]
+        self._line.write([packed((verb, *batch)) for batch in batches])
 
-    def _judge(self, event: dict[str, Any]) -> Ring | None:
-        if event["type"] == "message":
-            return self.keys.channel_of(event["channel"]), event["data"]
-        if event["type"] in ("subscribe", "unsubscribe"):
-            self._unconfirmed -= 1
-            # A confirmation nobody asked for: the connection was made anew behind our back.
-            if self._unconfirmed < 0:
-                self._unconfirmed = 0
-                return "gap"
-        return None
+    async def follow(self, line: Line, more: Collection[Channel], gone: Collection[Channel]) -> None:
+        """Returns when the server has confirmed it, or is away: then a gap will follow."""
+        new = []
+        for channel in more:
+            found = self._listeners.get(channel)
+            if found is None:
+                self._listeners[channel] = line.alone
+                new.append(self.keys.channel(channel))
+            elif line not in found:
+                self._listeners[channel] = (*found, line)
+        self._let_go(line, gone)
+        if new and self._line is None:
+            self._settled.clear()
+            self._wanted.set()
+        self._ask("SUBSCRIBE", new)
+        if new:
+            await self._settled.wait()
 
-    async def _again(self, seconds: float) -> Literal["gap"] | None:
-        if not self._wanted:
-            await asyncio.sleep(seconds)
-            return None
+    def hang_up(self, line: Line) -> None:
+        self._lines.remove(line)
+        self._let_go(line, list(self._listeners))
+
+    def _let_go(self, line: Line, channels: Iterable[Channel]) -> None:
+        left = []
+        for channel in channels:
+            found = self._listeners.get(channel, ())
+            if line in found:
+                self._listeners[channel] = tuple(other for other in found if other is not line)
+                if not self._listeners[channel]:
+                    del self._listeners[channel]
+                    left.append(self.keys.channel(channel))
+        self._ask("UNSUBSCRIBE", left)
+
+    # --- of `Receiver` ---
+
+    def replied(self, reply: Any) -> None:
+        if isinstance(reply, Refusal):
+            # A user who may not hear: said once a connection, and its readers ask the streams each second.
+            log.warning("the server lets this process hear no rings", why=str(reply))
+            self._settle(self._unconfirmed)
+            return
+        if not isinstance(reply, list) or len(reply) != _EVENT_WORDS:
+            # The answer to a ping, or of what is no server.
+            return
+        kind = reply[0]
+        if kind == "message":
+            ring = (self.keys.channel_of(reply[1]), reply[2])
+            for line in self._listeners.get(ring[0], ()):
+                line.put(ring)
+        elif kind in ("subscribe", "unsubscribe"):
+            self._settle(1)
+
+    def _settle(self, count: int) -> None:
+        self._unconfirmed -= count
+        if self._unconfirmed > 0:
+            return
+        if self._is_deaf:
+            # What rang while nobody heard is told now that all of it is heard again.
+            self._is_deaf = False
+            self._tell_gap()
+        self._settled.set()
+
+    def _tell_gap(self) -> None:
+        for line in self._lines:
+            line.miss()
+
+    def resumed(self) -> None:
+        """What is written here is little, and waits in the connection."""
+
+    def lost(self, why: StoreUnavailableError) -> None:
+        if not self._is_ending:
+            log.warning("the ringing connection was lost", why=why.what)
+        self._line, self._is_deaf = None, True
+        self._settled.set()
+        self._tell_gap()
+        self._gone.set()
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One part's end: implements the port `Rings`. `next` is called by one task."""
+
+    bell: Bell
+    keeps: frozenset[Channel] = frozenset()
+    _waiting: deque[Ring | Gap] = field(default_factory=deque)
+    _waiter: asyncio.Future[None] | None = None
+    alone: tuple[Line] = field(init=False)  # one for all the channels that it alone hears
+
+    def __post_init__(self) -> None:
+        self.alone = (self,)
+
+    async def follow(self, more: Collection[Channel], gone: Collection[Channel] = ()) -> None:
+        await self.bell.follow(self, more, gone)
+
+    async def next(self, seconds: float) -> Ring | Gap | None:
+        if not self._waiting and seconds > 0:
+            await self._wait(seconds)
+        return self._waiting.popleft() if self._waiting else None
+
+    async def _wait(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, _set, waiter)
         try:
-            await self._converge()
-        except (RedisError, OSError) as error:
-            await self._drop(error)
-            await asyncio.sleep(min(seconds, AWAY_SECONDS))
-            return None
-        return "gap"
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
 
-    async def _converge(self) -> None:
-        if self._pubsub is None:
-            self._pubsub = self.client.pubsub()
-            self._unconfirmed = 0
-        for channels, verb in (
-            (self._wanted - self._heard, self._pubsub.subscribe),
-            (self._heard - self._wanted, self._pubsub.unsubscribe),
-        ):
-            names = sorted(self.keys.channel(channel) for channel in channels)
-            for start in range(0, len(names), SUBSCRIBE_BATCH):
-                batch = names[start : start + SUBSCRIBE_BATCH]
-                self._unconfirmed += len(batch)
-                await verb(*batch)
-        self._heard = set(self._wanted)
+    def put(self, ring: Ring) -> None:
+        if len(self._waiting) >= WAITING_MAX:
+            self.miss()
+            return
+        self._waiting.append(ring)
+        self._ring()
 
-    async def _drop(self, error: Exception) -> None:
-        log.warning("the ringing connection was lost", why=str(error))
-        await self.aclose()
+    def miss(self) -> None:
+        """Rings may have been lost: what waits is worth nothing beside what the streams say."""
+        kept = [ring for ring in self._waiting if ring != "gap" and ring[0] in self.keeps]
+        self._waiting = deque([*kept, "gap"])
+        self._ring()
+
+    def _ring(self) -> None:
+        if self._waiter is not None:
+            _set(self._waiter)
 
     async def aclose(self) -> None:
-        pubsub, self._pubsub, self._heard = self._pubsub, None, set()
-        self._unanswered_since = math.inf
-        if pubsub is not None:
-            try:
-                await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-            except (RedisError, OSError) as error:
-                log.debug("closing a lost connection", why=str(error))
+        self.bell.hang_up(self)
+
+
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from swarmd.adapters.redis.keys import SCHEMA, Keys
+from pydantic_core import PydanticSerializationError, to_json
+
+from swarmd.adapters.redis.keys import Keys, type_of
 from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
 from swarmd.adapters.redis.records import (
     agent_fields,
@@ -24,7 +26,7 @@ from swarmd.adapters.redis.records import (
 from swarmd.core.envelope import Sealer, followed_since
 from swarmd.core.lineage import Agent
 from swarmd.core.moves import KINDS
-from swarmd.core.names import AgentId, Channel, StreamId, down, host_channel, inbox, up
+from swarmd.core.names import FIRST, AgentId, Channel, MissionId, StreamId, down, host_channel, inbox, up
 from swarmd.core.swarm import (
     AccountCleared,
     AccountClosed,
@@ -48,6 +50,7 @@ from swarmd.core.swarm import (
     FenceSet,
     HeadSet,
     HostGone,
+    KeySwept,
     MessageRecalled,
     MissionClosed,
     MissionSet,
@@ -56,6 +59,8 @@ from swarmd.core.swarm import (
     OverrideSet,
     PeriodTurned,
     Post,
+    ReaderLed,
+    RecordSwept,
     ReportSet,
     ReservesSettled,
     RevocationsSet,
@@ -66,8 +71,17 @@ from swarmd.core.swarm import (
     TroubleOver,
     TroubleSet,
 )
+from swarmd.core.versions import SCHEMA
 
 _FIXED_KEYS = 5
+_FIXED_ARGS = 3
+# Where the text of `data` stands among the flat fields of a message that has any.
+_DATA = 13
+# What several changes of one commit put on one key goes in one step: an agent's record and its placement, the names of
+# all that were made.
+_JOINED = ("hset", "sadd")
+# Words of one command of a script: Lua takes no more than some 8,000.
+_WORDS_MAX = 4_000
 
 
 @dataclass(slots=True)
@@ -79,8 +93,12 @@ class Plan:
     since: int  # a serial's number of this commit's own
     names: list[str] = field(default_factory=list)
     steps: list[list[Any]] = field(default_factory=list)
+    # Long texts, beside the plan: JSON within JSON is dear to read, and so would be an argument for every word.
+    texts: list[str] = field(default_factory=list)
     needs: dict[tuple[int, str], int] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
+    # Of each key the fields or members that its last step writes, as long as that step is the last of the key.
+    _open: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
 
     def number(self, key: str) -> int:
         """The key's place in KEYS, from 1."""
@@ -90,16 +108,37 @@ class Plan:
         return self._numbers[key]
 
     def do(self, verb: str, key: str, *rest: Any) -> None:
-        self.steps.append([verb, self.number(key), *rest])
+        number = self.number(key)
+        for joined in _JOINED:
+            self._open.pop((joined, number), None)
+        self.steps.append([verb, number, *rest])
 
-    def text(self, positions: Mapping[Channel, StreamId]) -> str:
+    def join(self, verb: str, key: str, words: list[Any]) -> None:
+        """As `do`, in one step with what the same verb has put on the key before, where nothing came between."""
+        number = self.number(key)
+        known = self._open.get((verb, number))
+        if known is not None and len(known) + len(words) <= _WORDS_MAX:
+            known += words
+            return
+        self.do(verb, key, words)
+        self._open[verb, number] = words
+
+    def put(self, text: str) -> int:
+        """The text's place in ARGV, from 1."""
+        self.texts.append(text)
+        return _FIXED_ARGS + len(self.texts)
+
+    def args(self, positions: Mapping[Channel, StreamId]) -> list[str | int]:
+        """The plan, and the texts that it names by their places."""
         needs = [[key, name, amount] for (key, name), amount in self.needs.items()]
         # An empty Lua table is an array to cjson either way.
-        return json.dumps(
-            {"positions": positions, "needs": needs, "steps": self.steps},
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+        plan = {"positions": positions, "needs": needs, "steps": self.steps}
+        try:
+            # Three times as fast as `json`, and a plan is long.
+            return [to_json(plan).decode(), *self.texts]
+        except PydanticSerializationError:
+            # Half of a surrogate pair, which it does not write.
+            return [json.dumps(plan, ensure_ascii=False, separators=(",", ":")), *self.texts]
 
 
 def plan(keys: Keys, sealer: Sealer, changes: Iterable[Change]) -> Plan:
@@ -115,9 +154,9 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one ro
         case AgentMade():
             _agent_made(plan, change)
         case AgentSet(agent):
-            plan.do("hset", keys.agent(agent.id), moving_fields(agent))
+            plan.join("hset", keys.agent(agent.id), moving_fields(agent))
         case RightsSet(agent):
-            plan.do("hset", keys.agent(agent.id), [*moving_fields(agent), *rights_fields(agent)])
+            plan.join("hset", keys.agent(agent.id), [*moving_fields(agent), *rights_fields(agent)])
             plan.do("del", keys.use(agent.id))
             _use(plan, agent)
         case AgentAdopted():
@@ -138,26 +177,28 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one ro
         case PeriodTurned(id, period):
             plan.do("period", keys.ledger(id), id, period)
         case StopSet(stop):
-            plan.do("hset", keys.stops, [stop.target, stop_text(stop)])
+            plan.join("hset", keys.stops, [stop.target, stop_text(stop)])
         case StopLifted(target):
             plan.do("hdel", keys.stops, [target])
         case RevocationsSet(segment, marks) if marks:
-            plan.do("hset", keys.revocations, [segment, revocations_text(marks)])
+            plan.join("hset", keys.revocations, [segment, revocations_text(marks)])
         case RevocationsSet(segment, _):
             plan.do("hdel", keys.revocations, [segment])
         case TroubleSet(id, trouble):
-            plan.do("hset", keys.troubles, [id, trouble_text(trouble)])
+            plan.join("hset", keys.troubles, [id, trouble_text(trouble)])
         case TroubleOver(id):
             plan.do("hdel", keys.troubles, [id])
         case FenceSet(fence):
-            plan.do("hset", keys.fences, [fence.segment, fence_text(fence)])
+            plan.join("hset", keys.fences, [fence.segment, fence_text(fence)])
         case FenceLifted(segment):
             plan.do("hdel", keys.fences, [segment])
         case MissionSet(mission):
-            plan.do("hset", keys.mission(mission.id), mission_fields(mission))
-            plan.do("sadd", keys.missions, [mission.id])
+            plan.join("hset", keys.mission(mission.id), mission_fields(mission))
+            plan.join("sadd", keys.missions, [mission.id])
+            # One that was turned away may come again: it is not to be forgotten when that one would have been.
+            plan.do("zrem", keys.ended, [f"mission:{mission.id}"])
         case MissionClosed(mission, forget_at):
-            plan.do("hset", keys.mission(mission.id), mission_fields(mission))
+            plan.join("hset", keys.mission(mission.id), mission_fields(mission))
             plan.do("srem", keys.missions, [mission.id])
             plan.do("zadd", keys.ended, forget_at, f"mission:{mission.id}")
             for key in (keys.board(mission.id), keys.reports(mission.id)):
@@ -165,19 +206,21 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one ro
         case BoardSet(mission, procedure):
             plan.do("set", keys.board(mission), procedure.to_json())
         case ReportSet(mission, report):
-            plan.do("hset", keys.reports(mission), [report.agent, report_text(report)])
+            plan.join("hset", keys.reports(mission), [report.agent, report_text(report)])
         case ApprovalSet(approval):
-            plan.do("hset", keys.approvals, [approval.id, approval_text(approval)])
+            plan.join("hset", keys.approvals, [approval.id, approval_text(approval)])
         case ApprovalClosed(id):
             plan.do("hdel", keys.approvals, [id])
         case OverrideSet(override):
-            plan.do("hset", keys.overrides, [override.id, override_text(override)])
+            plan.join("hset", keys.overrides, [override.id, override_text(override)])
         case OverrideEnded(id):
             plan.do("hdel", keys.overrides, [id])
         case CharterSet(agent):
-            plan.do("hset", keys.agent(agent.id), [*moving_fields(agent), *charter_fields(agent)])
+            plan.join("hset", keys.agent(agent.id), [*moving_fields(agent), *charter_fields(agent)])
         case MessageRecalled(channel, id):
             plan.do("xdel", keys.channel(channel), id)
+        case ReaderLed(agent, channel, until):
+            plan.do("lead", keys.state(agent), f"p:{channel}", until)
         case HostGone(host):
             plan.do("srem", keys.hosts, [host])
             _delete_channels(plan, [host_channel(host)])
@@ -189,6 +232,19 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one ro
             plan.do("srem", keys.missions, [id])
             for key in (keys.board(id), keys.reports(id)):
                 plan.do("del", key)
+        case RecordSwept(id):
+            made_up = [
+                keys.agent(AgentId(id)),
+                keys.children(AgentId(id)),
+                keys.mission(MissionId(id)),
+                keys.ledger(id),
+            ]
+            plan.do(
+                "disown", keys.ended, [f"agent:{id}", f"mission:{id}"], [plan.number(key) for key in made_up]
+            )
+        case KeySwept(name):
+            if type_of(name):
+                plan.do("retype", keys.channel(Channel(name)), type_of(name))
         case AccountMended(id, off):
             plan.do("mend", keys.ledger(id), [[name, n] for name, n in off.items()])
         case ReservesSettled(id, journals):
@@ -197,36 +253,45 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one ro
         case ChannelForgotten(channel):
             plan.do("unhead", keys.heads, plan.number(keys.channel(channel)), channel)
         case SchemaStamped():
-            plan.do("hset", keys.meta, ["schema", SCHEMA])
+            plan.join("hset", keys.meta, ["schema", SCHEMA])
         case HeadSet(head):
-            plan.do("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
-        case Post(channel, message):
-            plan.do("post", keys.channel(channel), channel, *plan.sealer(channel, message))
+            plan.join("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
+        case Post(channel, message, text):
+            _post(plan, channel, *plan.sealer(channel, message, text))
         case _:
             assert_never(change)
 
 
+def _post(plan: Plan, channel: Channel, ring: str, fields: list[str]) -> None:
+    rest: list[Any] = [plan.put(ring), fields]
+    if fields[_DATA - 1] == "data":
+        rest += (_DATA + 1, plan.put(fields[_DATA]))
+        fields[_DATA] = ""
+    plan.do("post", plan.keys.channel(channel), channel, *rest)
+
+
 def _agent_made(plan: Plan, change: AgentMade) -> None:
     agent, keys = change.agent, plan.keys
-    plan.do("hset", keys.agent(agent.id), agent_fields(agent))
-    plan.do("sadd", keys.agents, [agent.id])
+    plan.join("hset", keys.agent(agent.id), agent_fields(agent))
+    plan.join("sadd", keys.agents, [agent.id])
     _use(plan, agent)
     if agent.parent is not None:
-        plan.do("sadd", keys.children(agent.parent), [agent.id])
-    for channel in change.follows:
-        # Its own inbox from the beginning; all else from what is said after it was made.
-        start = "first" if channel in (inbox(agent.id), up(agent.id)) else "now"
-        _follow(plan, agent, channel, start)
+        plan.join("sadd", keys.children(agent.parent), [agent.id])
+    # Its own from the beginning: nobody could say anything there before.
+    own = [channel for channel in change.follows if channel in (inbox(agent.id), up(agent.id))]
+    if own:
+        plan.join("hset", keys.state(agent.id), [word for c in own for word in (f"p:{c}", FIRST)])
+    _follow(plan, agent, [channel for channel in change.follows if channel not in own], is_new=True)
 
 
 def _agent_restored(plan: Plan, agent: Agent) -> None:
     keys = plan.keys
-    plan.do("hset", keys.agent(agent.id), agent_fields(agent))
-    plan.do("sadd", keys.agents, [agent.id])
+    plan.join("hset", keys.agent(agent.id), agent_fields(agent))
+    plan.join("sadd", keys.agents, [agent.id])
     plan.do("del", keys.use(agent.id))
     _use(plan, agent)
     if agent.parent is not None:
-        plan.do("sadd", keys.children(agent.parent), [agent.id])
+        plan.join("sadd", keys.children(agent.parent), [agent.id])
 
 
 def _agent_swept(plan: Plan, id: AgentId) -> None:
@@ -240,39 +305,41 @@ def _agent_swept(plan: Plan, id: AgentId) -> None:
 def _use(plan: Plan, agent: Agent) -> None:
     pairs = use_pairs(agent)
     if pairs:
-        plan.do("hset", plan.keys.use(agent.id), pairs)
+        plan.join("hset", plan.keys.use(agent.id), pairs)
 
 
-def _follow(plan: Plan, agent: Agent, channel: Channel, start: str) -> None:
-    key, stream = plan.keys.state(agent.id), plan.number(plan.keys.channel(channel))
-    mark, since = followed_since(channel, plan.since)
-    plan.do("follow", key, f"p:{channel}", stream, start, f"h:{mark}", since)
+def _follow(plan: Plan, agent: Agent, channels: Collection[Channel], *, is_new: bool = False) -> None:
+    """From what is said after now; what it followed before goes on from where it was."""
+    places = []
+    for channel in channels:
+        mark, since = followed_since(channel, plan.since)
+        places.append([f"p:{channel}", plan.number(plan.keys.channel(channel)), f"h:{mark}", since])
+    if places:
+        plan.do("follow", plan.keys.state(agent.id), is_new, places)
 
 
 def _agent_adopted(plan: Plan, change: AgentAdopted) -> None:
     agent, keys = change.agent, plan.keys
     assert agent.parent is not None
-    plan.do("hset", keys.agent(agent.id), moving_fields(agent))
-    plan.do("sadd", keys.children(agent.parent), [agent.id])
+    plan.join("hset", keys.agent(agent.id), moving_fields(agent))
+    plan.join("sadd", keys.children(agent.parent), [agent.id])
     plan.do("srem", keys.children(change.former), [agent.id])
     plan.do("hdel", keys.state(agent.id), [f"p:{down(change.former)}"])
     former = plan.number(keys.ledger(change.former))
     plan.do("adopt", keys.ledger(agent.id), former, agent.id, change.former, change.account_above)
-    for channel in change.follows:
-        # What it followed before it goes on from where it was.
-        _follow(plan, agent, channel, "now")
+    _follow(plan, agent, change.follows)
 
 
 def _agent_restarted(plan: Plan, change: AgentRestarted) -> None:
     agent, keys = change.agent, plan.keys
-    plan.do("hset", keys.agent(agent.id), moving_fields(agent))
+    plan.join("hset", keys.agent(agent.id), moving_fields(agent))
     steps = plan.number(keys.steps(agent.id))
     plan.do("settle", keys.ledger(change.account), change.account, steps, agent.id)
     plan.do("del", keys.steps(agent.id))
-    # What it has heard stays: a new life is not to be told the old one's mail once more.
-    plan.do("clear", keys.state(agent.id), "h:")
-    for channel in change.follows:
-        _follow(plan, agent, channel, "now")
+    # What it has heard stays, and how far it has read: a new life is not to be told the old one's mail once more, and
+    # what the old one had not come to is not lost with it.
+    plan.do("clear", keys.state(agent.id), ["h:", "p:"])
+    _follow(plan, agent, change.follows)
 
 
 def _agent_reaped(plan: Plan, change: AgentReaped) -> None:

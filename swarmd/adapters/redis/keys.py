@@ -12,8 +12,6 @@ from typing import Final
 from swarmd.core import names
 from swarmd.core.names import AgentId, Channel, HostId, MissionId
 
-SCHEMA: Final = "2"
-
 
 class Keys:
     """Keys and pub/sub channels under one namespace (`{swarm}` where Redis is a cluster)."""
@@ -61,6 +59,16 @@ class Keys:
     def workspace(self) -> str:
         """String: the identity of the folder that the workers share, as the first of them found it."""
         return self._prefix + "_workspace"
+
+    @property
+    def confirmed(self) -> str:
+        """String: written before replicas are asked whether they have all up to there (`replicas.py`)."""
+        return self._prefix + "_confirmed"
+
+    @property
+    def never(self) -> str:
+        """Never written. On a cluster each script asks for it first (`scripts/_whole.lua`, which makes the name itself)."""
+        return self._prefix + "_never"
 
     @property
     def fences(self) -> str:
@@ -156,13 +164,23 @@ class Keys:
         """A host's lease: its JSON facts, expiring."""
         return f"{self._prefix}_host:{id}"
 
+    def pace(self, provider: str) -> str:
+        """Hash: what all workers keep of a provider's pace (`scripts/pace.lua`)."""
+        return f"{self._prefix}_pace:{provider}"
+
+    def starts(self, provider: str) -> str:
+        """Sorted set: the calls of the last minute to a provider, and those that have a start to come."""
+        return f"{self._prefix}_starts:{provider}"
+
     def state(self, id: AgentId) -> str:
-        """Hash: an agent's own state: `turn`, `memory`, `guard`, `done`, `p:CHANNEL` for each position,
+        """Hash: an agent's own state: `turn`, `lease` of its holder then, `guard`, `done`, `alone`, `m:N` for each entry of its
+        memory, `p:CHANNEL` for each position,
         `h:CHANNEL ISSUER` for the last mark it has answered there, `serial` of its last output."""
         return f"{self._prefix}_state:{id}"
 
     def steps(self, id: AgentId) -> str:
-        """Hash: the step journal of the turn under way: `TURN:N:b` begun, `TURN:N:e` ended, `TURN:batch`."""
+        """Hash: the step journal of the turn under way: `TURN:N:b` begun, `TURN:N:e` ended, `TURN:batch`, and where
+        it was tried more than once `TURN:tries`: attempts, steps ended by then, the last one's token."""
         return f"{self._prefix}_steps:{id}"
 
     def use(self, id: AgentId) -> str:
@@ -182,22 +200,39 @@ class Keys:
         return f"{self._prefix}_once:{key}"
 
 
+# --- of which type ------------------------------------------------------------------------------
+
+_TYPES: Final = {
+    "hash": ("agent:", "ledger:", "mission:", "_state:", "_steps:", "_use:", "_reports:", "_fences", "_stops",
+             "_revocations", "_approvals", "_overrides", "_troubles"),
+    "set": ("children:", "_agents", "_missions"),
+    "zset": ("_heads", "_ended"),
+    "string": ("_board:",),
+}  # fmt: skip
+
+
+def type_of(name: str) -> str:
+    """What the server calls the type of the key of that name without its namespace. Empty for those whose loss nothing
+    makes good: streams, positions, leases."""
+    stem, colon, _ = name.partition(":")
+    return next((kind for kind, stems in _TYPES.items() if stem + colon in stems), "")
+
+
 # --- what there is, for whoever says who may do what with it -----------------------------------
 
 ANY: Final = "*"
 """Stands for every id in a name below, as it does in the patterns of Redis."""
 
 _STREAMS: Final = (
-    names.MISSIONS, names.RESULTS, names.ORDERS, names.REQUESTS, names.JOURNAL, names.room(ANY),
+    names.MISSIONS, names.RESULTS, names.DEAD, names.ORDERS, names.REQUESTS, names.JOURNAL, names.room(ANY),
     names.down(AgentId(ANY)), names.up(AgentId(ANY)), names.inbox(AgentId(ANY)), names.host_channel(HostId(ANY)),
 )  # fmt: skip
 _NO_KEYS: Final = ("__init__", "prefix", "channel", "channel_of")  # members of `Keys`
-_BARE_CHANNELS: Final = (names.wake_channel(HostId(ANY)),)
 
 
 def channel_names() -> tuple[str, ...]:
     """Every pub/sub channel without its namespace, `*` for an id."""
-    return (*_STREAMS, *_BARE_CHANNELS)
+    return _STREAMS
 
 
 def key_names() -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from swarmd.core.lineage import Fence, Stop, StopKind
 from swarmd.core.names import Authority
 from swarmd.core.privileges import Revocation
+from swarmd.core.versions import check_record, only_known
 
 
 def fence_text(fence: Fence) -> str:
@@ -20,8 +22,17 @@ def fence_text(fence: Fence) -> str:
     return json.dumps(facts)
 
 
+def facts_of(what: str, text: str) -> dict[str, Any]:
+    """The facts of a mark, whatever a later release has added. Raises `ValueError`, or `NewerRecordError`."""
+    facts = json.loads(text)
+    if not isinstance(facts, dict):
+        raise ValueError(f"{what} is no object")
+    check_record(what, facts.pop("v", None))
+    return facts
+
+
 def fence_of(segment: str, text: str) -> Fence:
-    why = json.loads(text)
+    why = facts_of(f"the fence on {segment}", text)
     return Fence(
         segment, why["reason"], why["by"], float(why["at"]), why["order"], confirmed=why.get("confirmed", 0),
         unconfirmed=why.get("unconfirmed", 0), unreachable=why.get("unreachable", 0),
@@ -39,9 +50,9 @@ def stop_text(stop: Stop) -> str:
 
 def stop_of(target: str, text: str) -> Stop:
     kind, _, why = text.partition(" ")
-    facts = json.loads(why)
+    facts = only_known(Stop, facts_of(f"the stop on {target}", why))
     authority = Authority(facts.pop("authority"))
-    return Stop(target=target, kind=StopKind(kind), authority=authority, **facts)
+    return Stop(**facts | {"target": target, "kind": StopKind(kind), "authority": authority})
 
 
 def revocations_text(marks: Sequence[Revocation]) -> str:
@@ -51,5 +62,5 @@ def revocations_text(marks: Sequence[Revocation]) -> str:
 def revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
     return tuple(
         Revocation(segment, path, right, number, by, at, reason, authority)
-        for path, number, right, by, at, reason, authority in json.loads(text)
+        for path, number, right, by, at, reason, authority, *_ in json.loads(text)
     )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
+from typing import Final
 
-from swarmd.adapters.redis.connect import ErrorReply, Wire, refused
+from swarmd.adapters.redis.failures import refused
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.wire import ErrorReply, Wire
 from swarmd.core.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
 from swarmd.core.messages import Message
-from swarmd.core.names import Channel, StreamId
-from swarmd.errors import StoreUnsuitableError
+from swarmd.core.names import ORDERS, Channel, StreamId
+from swarmd.errors import StoreUnavailableError, StoreUnsuitableError
 
 ONCE_SECONDS = 3_600
+CONFIRM_MS: Final = 1_000
+"""How long a replica may take. One that keeps up answers in a round trip; a third of what a lease is renewed after."""
 
 
 def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:
@@ -38,7 +42,10 @@ def another_secret(namespace: str) -> StoreUnsuitableError:
 def post_sync(
     wire: Wire, keys: Keys, sealer: Sealer, channel: Channel, message: Message, *, key: str = ""
 ) -> StreamId:
-    """Append, mark and ring, in one script; with a `key` once an hour. Raises `SwarmError`."""
+    """Append, mark and ring, in one script; with a `key` once an hour. Raises `SwarmError`.
+
+    An order is acknowledged only when a replica has it too, where there is one.
+    """
     stream = keys.channel(channel)
     once = keys.once(key) if key else stream
     sealed = sealer(channel, message)
@@ -47,4 +54,30 @@ def post_sync(
     if isinstance(reply, ErrorReply):
         raise refused(reply)
     assert isinstance(reply, bytes)
+    if channel == ORDERS:
+        confirm_sync(wire)
     return StreamId(reply.decode())
+
+
+def confirm_sync(wire: Wire) -> None:
+    """What was just written on this connection is on a replica, where the server has one.
+
+    Raises `StoreUnavailableError` where none says so in time: it is written, and may be lost by a fail-over. That the
+    server has none at the moment is no answer where those who watch it see one: it has just been given another
+    primary's place, and this server does not know yet.
+    """
+    match wire.command("ROLE"):
+        case [b"master", _, list(replicas)] if replicas or wire.address.replicas:
+            count = wire.command("WAIT", 1, CONFIRM_MS)
+            if not isinstance(count, int) or count < 1:
+                raise StoreUnavailableError(
+                    f"it is stored, and no replica has confirmed that within {CONFIRM_MS / 1000:.0f} s: "
+                    "a fail-over now may lose it",
+                    hint="look what came of it before you repeat it: `swarmd tail journal`",
+                )
+        case [b"slave", *_]:
+            raise StoreUnavailableError(
+                "it was stored on a server that is a replica now: it is lost", hint="repeat it"
+            )
+        case _:
+            pass

@@ -5,23 +5,39 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from datetime import datetime
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from pydantic import ValidationError
 
+from swarmd.adapters.redis.marks import facts_of
 from swarmd.core.guards import Cut
-from swarmd.core.lineage import Agent
+from swarmd.core.lineage import Agent, Lineage
 from swarmd.core.moves import KINDS, Charter
-from swarmd.core.names import AgentId, AgentState, Authority, HostId, MissionId, MissionState, Rule
+from swarmd.core.names import (
+    FIRST,
+    SOB,
+    AgentId,
+    AgentState,
+    Authority,
+    HostId,
+    MissionId,
+    MissionState,
+    Rule,
+    StreamId,
+)
 from swarmd.core.privileges import Held
 from swarmd.core.swarm import Approval, ExecutiveReport, Host, Mission, Override, Trouble
+from swarmd.core.versions import RECORD_VERSION, check_record, only_known
 from swarmd.ports import Turn
 
 
 def agent_fields(agent: Agent) -> list[str]:
     return [
-        "id", agent.id, "name", agent.name, "role", agent.role, "tier", str(agent.tier),
+        "v", RECORD_VERSION, "id", agent.id, "name", agent.name, "role", agent.role, "tier", str(agent.tier),
         "parent", agent.parent or "", "path", "/".join(agent.path), "mission", agent.mission,
         "state", agent.state.value, "reason", agent.reason, "incarnation", str(agent.incarnation),
         "host", agent.host, "lease", str(agent.lease), "created", agent.created, "ended", agent.ended,
@@ -60,32 +76,95 @@ def moving_fields(agent: Agent) -> list[str]:
     ]  # fmt: skip
 
 
+def charter_of(text: str | None) -> Charter | None:
+    """Models may put nothing into a charter that it has no place for; a later release of ours may."""
+    return Charter.model_validate_json(text, extra="ignore") if text else None
+
+
+# Ten thousand agents of one process hold the same few rights, were made in the same commits and share their ancestors:
+# one object for all that are equal.
+@lru_cache(maxsize=4_096)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(map(intern, text.split()))
+
+
 def agent_of(record: Mapping[str, str]) -> Agent | None:
     """`None` where the record is absent or not one of ours."""
     if not record.get("id"):
         return None
+    check_record(f"the record of agent {record['id']}", record.get("v"))
     try:
         return Agent(
-            id=AgentId(record["id"]), name=record["name"], role=record["role"], tier=int(record["tier"]),
-            parent=AgentId(record["parent"]) if record["parent"] else None,
-            path=tuple(record["path"].split("/")), mission=MissionId(record["mission"]),
+            id=AgentId(intern(record["id"])), name=record["name"], role=intern(record["role"]),
+            tier=int(record["tier"]), parent=AgentId(intern(record["parent"])) if record["parent"] else None,
+            path=tuple(map(intern, record["path"].split("/"))), mission=MissionId(intern(record["mission"])),
             state=AgentState(record["state"]), reason=record["reason"],
-            incarnation=int(record["incarnation"]), host=HostId(record["host"]), lease=int(record["lease"]),
-            created=record["created"], ended=record["ended"], key=record.get("key", ""),
-            privileges=tuple(record.get("privileges", "").split()),
-            grants=tuple(record.get("grants", "").split()),
-            later=tuple(Held(*held) for held in json.loads(record.get("later") or "[]")),
+            incarnation=int(record["incarnation"]), host=HostId(intern(record["host"])), lease=int(record["lease"]),
+            created=_stamp(record["created"]), ended=record["ended"], key=record.get("key", ""),
+            privileges=_words(record.get("privileges", "")), grants=_words(record.get("grants", "")),
+            later=tuple(Held(*held[:_HELD_PARTS]) for held in json.loads(record.get("later") or "[]")),
             deadline=float(record.get("deadline") or 0), crashes=tuple(json.loads(record.get("crashes") or "[]")),
-            charter=Charter.model_validate_json(record["charter"]) if record.get("charter") else None,
-            taint=tuple(record.get("taint", "").split()),
+            charter=charter_of(record.get("charter")), taint=_words(record.get("taint", "")),
         )  # fmt: skip
     except (KeyError, ValueError, TypeError, ValidationError):
         return None
 
 
+def stand_in(id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None) -> Agent | None:
+    """An agent whose record cannot be read as a whole, of what of it can be, so that it can be held and ended.
+
+    Where it stands is in its own path, in those of its descendants, or below who lists it; `None` where nobody knows.
+    """
+    path = _path_of(id, record, lineage, creator)
+    if path is None:
+        return None
+    known = {name: record.get(name, "") for name in _NUMBERS}
+    numbers = {name: int(text) if text.isdecimal() else 0 for name, text in known.items()}
+    above = (record.get("parent", ""), *reversed(path[:-1]))
+    try:
+        charter = charter_of(record.get("charter"))
+    except ValidationError:
+        charter = None
+    return Agent(
+        id=id, name=record.get("name") or id, role=record.get("role", ""), tier=len(path) - 2,
+        parent=next(AgentId(one) for one in above if AgentId(one) in lineage.agents), path=path,
+        mission=MissionId(path[1]), state=AgentState.FROZEN, host=HostId(record.get("host", "")),
+        incarnation=max(1, numbers["incarnation"]), lease=numbers["lease"], created=_ANCIENT,
+        key=record.get("key", ""), privileges=tuple(record.get("privileges", "").split()),
+        grants=tuple(record.get("grants", "").split()), charter=charter,
+    )  # fmt: skip
+
+
+def _stamp(text: str) -> str:
+    """Raises `ValueError` for what is no time."""
+    datetime.fromisoformat(text)
+    return intern(text)
+
+
+# Made long before any rate is counted.
+_ANCIENT = "1970-01-01T00:00:00.000Z"
+_HELD_PARTS = len(fields(Held))
+_NUMBERS = ("incarnation", "lease")
+_TIER_1 = 3  # the segments of an executive's path
+
+
+def _path_of(
+    id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None
+) -> tuple[str, ...] | None:
+    own = tuple(record.get("path", "").split("/"))
+    if len(own) >= _TIER_1 and own[0] == SOB and own[-1] == id:
+        return own
+    for other in lineage.agents.values():
+        if id in other.path:
+            return other.path[: other.path.index(id) + 1]
+    if creator is None or (creator.id == SOB and not record.get("mission")):
+        return None
+    return (*((SOB, record["mission"]) if creator.id == SOB else creator.path), id)
+
+
 def mission_fields(mission: Mission) -> list[str]:
     return [
-        "id", mission.id, "mission", mission.text, "state", mission.state.value, "reason", mission.reason,
+        "v", RECORD_VERSION, "id", mission.id, "mission", mission.text, "state", mission.state.value, "reason", mission.reason,
         "result", mission.result, "budget", json.dumps(dict(mission.budget)), "created", mission.created,
         "ended", mission.ended, "deadline", repr(mission.deadline), "files", json.dumps(mission.files),
         "asked_files", json.dumps(mission.asked_files), "digest", mission.digest,
@@ -97,6 +176,7 @@ def mission_of(record: Mapping[str, str]) -> Mission | None:
     """`None` where the record is absent or damaged."""
     if not record.get("id"):
         return None
+    check_record(f"the record of mission {record['id']}", record.get("v"))
     try:
         budget: dict[str, Any] = json.loads(record["budget"])
         return Mission(
@@ -118,7 +198,7 @@ def trouble_text(trouble: Trouble) -> str:
 
 
 def trouble_of(text: str) -> Trouble:
-    return Trouble(**json.loads(text))
+    return Trouble(**only_known(Trouble, facts_of("a trouble", text)))
 
 
 def cut_fields(agent: AgentId, turn: Turn, cut: Cut, at: str) -> list[str]:
@@ -135,8 +215,8 @@ def report_text(report: ExecutiveReport) -> str:
 
 
 def report_of(text: str) -> ExecutiveReport:
-    agent, name, said, files, is_done, *taint = json.loads(text)
-    return ExecutiveReport(AgentId(agent), name, said, tuple(files), is_done, tuple(*taint))
+    agent, name, said, files, is_done, *more = json.loads(text)
+    return ExecutiveReport(AgentId(agent), name, said, tuple(files), is_done, tuple(*more[:1]))
 
 
 def approval_text(approval: Approval) -> str:
@@ -152,27 +232,31 @@ def override_text(override: Override) -> str:
 
 
 def override_of(id: str, text: str) -> Override:
-    facts = json.loads(text)
-    return Override(id=id, authority=Authority(facts.pop("authority")), **facts)
+    facts = only_known(Override, facts_of(f"the override {id}", text))
+    return Override(**facts | {"id": id, "authority": Authority(facts["authority"])})
 
 
 def approval_of(id: str, text: str) -> Approval:
-    facts = json.loads(text)
-    needs, rule = Authority(facts.pop("needs")), Rule(facts.pop("rule"))
-    return Approval(id=id, needs=needs, rule=rule, **facts)
+    facts = only_known(Approval, facts_of(f"the approval {id}", text))
+    return Approval(**facts | {"id": id, "needs": Authority(facts["needs"]), "rule": Rule(facts["rule"])})
 
 
 def host_text(host: Host) -> str:
-    facts = {"v": 1, "id": host.id, "capacity": host.capacity, "workspace": host.workspace}
+    facts = {
+        "v": RECORD_VERSION, "id": host.id, "capacity": host.capacity, "workspace": host.workspace,
+        "busy": host.busy, "heard": host.heard,
+    }  # fmt: skip
     # Not the law's business: by it a container's health check finds the worker beside it.
     return json.dumps(facts | {"hostname": os.uname().nodename})
 
 
 def host_of(text: str) -> Host:
-    facts = json.loads(text)
-    return Host(HostId(facts["id"]), int(facts["capacity"]), str(facts["workspace"]))
+    facts = facts_of("a host's lease", text)
+    return Host(
+        HostId(facts["id"]), int(facts["capacity"]), str(facts["workspace"]), busy=int(facts.get("busy", 0)),
+        heard=StreamId(str(facts.get("heard", FIRST))),
+    )  # fmt: skip
 
 
-def account_of(record: Mapping[str, str], amount: str) -> dict[str, int]:
-    """One amount (`free`, `spent`, …) of an account's hash, by kind."""
-    return {kind: int(record.get(f"{kind}.{amount}") or 0) for kind in KINDS}
+def is_amount(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and text.isascii()

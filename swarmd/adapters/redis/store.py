@@ -7,38 +7,46 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import structlog
 
 from swarmd.adapters.redis.commit import plan
-from swarmd.adapters.redis.keys import SCHEMA, Keys
+from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.pipe import Pipe
 from swarmd.adapters.redis.posting import another_secret
 from swarmd.adapters.redis.records import (
-    account_of,
     agent_of,
     approval_of,
+    charter_of,
     cut_fields,
     host_of,
     host_text,
+    is_amount,
     mission_of,
     override_of,
     report_of,
+    stand_in,
     trouble_of,
 )
+from swarmd.adapters.redis.replicas import Replicas
 from swarmd.core.board import Procedure
 from swarmd.core.chain import Chain, Head, Records
 from swarmd.core.envelope import RUNTIME, SUPERVISOR_ISSUER, Heard, Seal, Sealer, Serials, heard_of_sender
 from swarmd.core.journal import all_records
 from swarmd.core.lineage import Agent
 from swarmd.core.messages import Message, Ring, order_of
+from swarmd.core.moves import KINDS, Charter
 from swarmd.core.names import (
+    DEAD,
+    FACTS,
     FIRST,
     INPUTS,
     JOURNAL,
@@ -47,6 +55,7 @@ from swarmd.core.names import (
     AgentId,
     Channel,
     HostId,
+    Kind,
     MissionId,
     Rule,
     StreamId,
@@ -55,8 +64,13 @@ from swarmd.core.privileges import sufficient
 from swarmd.core.rules import Declarations
 from swarmd.core.stalls import Standing
 from swarmd.core.swarm import Change, Host, Mission, RevocationsSet, Swarm
-from swarmd.errors import NotLeadingError, StoreUnsuitableError, SwarmError
+from swarmd.core.turn import NO_MEMORY, Memory
+from swarmd.core.versions import SCHEMA, SCHEMA_READS, NewerRecordError, is_read
+from swarmd.errors import NotLeadingError, StoreUnsuitableError, WrongKeyError
 from swarmd.ports import (
+    LOST,
+    Around,
+    Attempt,
     Begin,
     Begun,
     EndedBefore,
@@ -68,10 +82,11 @@ from swarmd.ports import (
     Stated,
     Turn,
     Used,
+    Waiting,
 )
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from swarmd.adapters.redis.line import Dial
 
 log = structlog.get_logger(__name__)
 
@@ -80,10 +95,17 @@ ONCE_SECONDS = 3_600
 # Rows of one question to the sorted set of channels; more take another.
 MOVED_MAX = 5_000
 LOAD_BATCH = 500
+_TIME: Final = re.compile(r"^server_time_usec:(\d+)", re.MULTILINE)
+_RUN_ID: Final = re.compile(r"^run_id:(\w+)", re.MULTILINE)
 # Beside the supervisor's positions: the last serial that it has issued.
 _SERIAL = "_serial"
 
+# A place that no stream has come to yet.
+_BEYOND = StreamId("18446744073709551615-0")
+_PLACE = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+
 Pairs = Sequence[Any]
+T = TypeVar("T")
 
 
 class RedisStore:
@@ -93,15 +115,24 @@ class RedisStore:
     """
 
     def __init__(
-        self, client: Redis, namespace: str, secret: bytes, *, patience: float = 3_600.0,
-        now: Callable[[], float] = time.time,
+        self, way: Dial, namespace: str, secret: bytes, *, patience: float = 3_600.0,
+        now: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.keys = Keys(namespace)
-        self.pipe = Pipe(client, patience)
+        self.pipe = Pipe(way, patience)
+        self._replicas = Replicas(self.keys.confirmed)
         self._seal = Seal(secret, namespace)
-        self._now, self._serials = now, Serials()
-        self._runtime = Sealer(self._seal, RUNTIME, self._serials, now)
-        self._supervisor = Sealer(self._seal, SUPERVISOR_ISSUER, self._serials, now)
+        self._clock, self._steady, self._serials = now, steady, Serials()
+        self._server_zero: float | None = None  # the server's time when `steady` was nothing
+        self._unreadable: set[str] = set()  # accounts and keys of which it was told
+        self._runtime = Sealer(self._seal, RUNTIME, self._serials, self._now)
+        self._supervisor = Sealer(self._seal, SUPERVISOR_ISSUER, self._serials, self._now)
+
+    def _now(self) -> float:
+        """The server's time, once it was told: of a process whose own clock is wrong, or jumps, by more than the window
+        of an envelope, honest messages would be refused as old ones, and others' where it says since when a channel
+        is followed."""
+        return self._clock() if self._server_zero is None else self._server_zero + self._steady()
 
     async def check_schema(self, *, makes: bool = True) -> bool:
         """Refuse a namespace of another schema, or whose messages another secret seals. An empty one is stamped, or
@@ -111,15 +142,20 @@ class RedisStore:
         if makes:
             await self.pipe.execute("HSETNX", self.keys.meta, "schema", SCHEMA)
             await self.pipe.execute("HSETNX", self.keys.meta, "seal", self._seal.fingerprint)
-        found = await self.pipe.execute("HGET", self.keys.meta, "schema")
-        if found not in (SCHEMA, None):
+        found = await self.schema()
+        if await self.pipe.execute("HGET", self.keys.meta, "seal") not in (self._seal.fingerprint, None):
+            raise another_secret(self.keys.namespace)
+        return found is not None
+
+    async def schema(self) -> str | None:
+        """What the namespace is stamped with. Raises `StoreUnsuitableError` where that is another than is read here."""
+        found: str | None = await self.pipe.execute("HGET", self.keys.meta, "schema")
+        if found is not None and not is_read(found, SCHEMA_READS):
             raise StoreUnsuitableError(
                 f"the swarm {self.keys.namespace} has schema {found}, this swarmd speaks {SCHEMA}",
                 hint="use the swarmd that made it, or another SWARMD_NAMESPACE",
             )
-        if await self.pipe.execute("HGET", self.keys.meta, "seal") not in (self._seal.fingerprint, None):
-            raise another_secret(self.keys.namespace)
-        return found is not None
+        return found
 
     async def identity(self, candidate: str) -> str:
         """The swarm's own id, given to its server once."""
@@ -184,7 +220,7 @@ class RedisStore:
         if host.workspace:
             await self.pipe.execute("SET", k.workspace, host.workspace, "NX")
             if await self.pipe.execute("GET", k.workspace) != host.workspace:
-                await self._renew(Host(host.id, host.capacity, ""), ttl_seconds)
+                await self._renew(replace(host, workspace=""), ttl_seconds)
                 return False
         await self._renew(host, ttl_seconds)
         return True
@@ -194,6 +230,15 @@ class RedisStore:
             "SET", self.keys.host(host.id), host_text(host), "PX", int(ttl_seconds * 1000)
         )
         await self.pipe.execute("SADD", self.keys.hosts, host.id)
+        # Who runs on while a later release takes the swarm over must not write into what it does not know.
+        await self.schema()
+
+    async def server_run(self) -> str:
+        told = await self.pipe.execute("INFO", "server")
+        time_, run = _TIME.search(told), _RUN_ID.search(told)
+        if time_ is not None:
+            self._server_zero = int(time_[1]) / 1e6 - self._steady()
+        return run[1] if run else ""
 
     async def declare(self, digest: str, *, is_supervisor: bool) -> bool:
         """The supervisor's declarations are the swarm's; false where a worker's are others."""
@@ -213,8 +258,27 @@ class RedisStore:
         await self.pipe.execute("DEL", self.keys.host(host))
 
     async def agents(self, ids: Sequence[AgentId]) -> list[Agent | None]:
-        records = await asyncio.gather(*(self._hash(self.keys.agent(id)) for id in ids))
-        return [agent_of(record) for record in records]
+        return [self._hosted(record) for record in await self._records(ids)]
+
+    async def _records(self, ids: Sequence[AgentId]) -> list[dict[str, str]]:
+        try:
+            replies = await self.pipe.execute_all([("HGETALL", self.keys.agent(id)) for id in ids])
+        except WrongKeyError:
+            # One of them is no record of ours: which, is found by asking for each.
+            return [await self._hash(self.keys.agent(id)) for id in ids]
+        return [_pairs(reply) for reply in replies]
+
+    def _hosted(self, record: Mapping[str, str]) -> Agent | None:
+        """Whom a later release has made, and in a way that this one does not know, another host is to run."""
+        try:
+            return agent_of(record)
+        except NewerRecordError as newer:
+            if record["id"] not in self._unreadable:
+                self._unreadable.add(record["id"])
+                log.error(  # noqa: TRY400 - it is in the message
+                    "an agent is not for this swarmd", agent=record["id"], why=newer.what, hint=newer.hint
+                )
+            return None
 
     async def resume(self, id: AgentId) -> Resumed:
         state = await self._hash(self.keys.state(id))
@@ -228,11 +292,16 @@ class RedisStore:
             # What is kept instead first: a crash between the two forgets nothing.
             await self.pipe.execute("HSET", self.keys.state(id), *_prefixed("h:", kept))
             await self.pipe.execute("HDEL", self.keys.state(id), *(f"h:{key}" for key in gone))
-        memory = state.get("memory", "")
         return Resumed(
-            turn, memory, positions, json.loads(batch) if batch else {}, heard, state.get("guard", ""),
-            bool(state.get("done")), tuple(state.get("taint", "").split()),
+            turn, _memory_of(state), positions, json.loads(batch) if batch else {}, heard, state.get("guard", ""),
+            bool(state.get("done")), tuple(state.get("taint", "").split()), _number(state.get("alone")),
         )  # fmt: skip
+
+    async def recall(self, id: AgentId) -> tuple[Charter | None, Memory]:
+        charter, state = await self.pipe.execute_all(
+            [("HGET", self.keys.agent(id), "charter"), ("HGETALL", self.keys.state(id))]
+        )
+        return charter_of(charter), _memory_of(_pairs(state))
 
     async def mission(self, id: MissionId) -> Mission | None:
         return mission_of(await self._hash(self.keys.mission(id)))
@@ -240,8 +309,22 @@ class RedisStore:
     async def free(self, account: str) -> dict[str, int]:
         return (await self.accounts([account], "free"))[account]
 
+    async def around(self, agent: AgentId, mission: MissionId, account: str) -> Around:
+        k = self.keys
+        record, ids, row = await self.pipe.execute_all(
+            [
+                ("HGETALL", k.mission(mission)),
+                ("SMEMBERS", k.children(agent)),
+                ("HMGET", k.ledger(account), *_amounts_named("free")),
+            ]
+        )
+        children = await self._in_order(ids) if ids else ()
+        return Around(_mission_of(tuple(_flat_fields(record))), children, self._amounts(account, row))
+
     async def children(self, id: AgentId) -> tuple[Agent, ...]:
-        ids = await self.pipe.execute("SMEMBERS", self.keys.children(id))
+        return await self._in_order(await self.pipe.execute("SMEMBERS", self.keys.children(id)))
+
+    async def _in_order(self, ids: Collection[str]) -> tuple[Agent, ...]:
         found = [agent for agent in await self.agents([AgentId(i) for i in ids]) if agent is not None]
         return tuple(sorted(found, key=lambda agent: (agent.created, agent.id)))
 
@@ -249,11 +332,11 @@ class RedisStore:
         k = self.keys
         record = json.dumps(
             {"kind": begin.kind, "account": begin.account, "lease": hold.lease, "amounts": dict(begin.amounts),
-             "at": at, "within": begin.within_seconds}
+             "at": at, "within": begin.within_seconds, **({} if begin.may_repeat else {"once": LOST})}
         )  # fmt: skip
         keys = [
             k.agent(hold.agent), k.fences, k.stops, k.revocations, k.host(hold.host), k.use(hold.agent),
-            k.ledger(begin.account), k.steps(hold.agent), k.facts,
+            k.ledger(begin.account), k.steps(hold.agent), k.facts, k.state(hold.agent),
         ]  # fmt: skip
         args: list[str | int] = [
             hold.incarnation, hold.lease, hold.host, f"{begin.turn}:{begin.step}", record, begin.batch,
@@ -280,15 +363,14 @@ class RedisStore:
         ]  # fmt: skip
         await self.pipe.evaluate(script("end"), keys, args)
 
+    async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
+        args: list[str | int] = [turn, token, how]
+        return int(await self.pipe.evaluate(script("attempt"), [self.keys.steps(agent)], args))
+
     async def commit(
         self, hold: Hold, turn: Turn, hops_max: int, at: str
     ) -> Literal["done", "again", "looped"] | RefusedByStore:
-        k = self.keys
-        keys = [
-            k.agent(hold.agent), k.fences, k.stops, k.revocations, k.host(hold.host), k.use(hold.agent),
-            k.state(hold.agent), k.steps(hold.agent), k.heads, k.posts, k.facts,
-        ]  # fmt: skip
-        keys += [k.channel(channel) for channel, _ in turn.outputs]
+        keys = [*_keys_of(self.keys, hold.agent, hold.host), *(self.keys.channel(c) for c, _ in turn.outputs)]
         outputs: list[str | int] = []
         for channel, message in turn.outputs:
             wanted = sufficient(turn.privileges[channel]) if channel in turn.privileges else ()
@@ -298,16 +380,18 @@ class RedisStore:
         for cut in turn.cuts:
             cuts += _listed(cut_fields(hold.agent, turn, cut, at))
         state = [
-            "memory", turn.memory, "guard", turn.guard, "done", "1" if turn.is_done else "",
-            "taint", " ".join(turn.taint),
+            "guard", turn.guard, "done", "1" if turn.is_done else "",
+            "taint", " ".join(turn.taint), "serial", str(self._serials.last), "alone", str(turn.alone or ""),
         ]  # fmt: skip
-        state += ["serial", str(self._serials.last)]
         for channel, position in turn.positions.items():
             state += [f"p:{channel}", position]
         state += _prefixed("h:", turn.heard)
+        for number, entry in turn.memory.items():
+            state += [f"m:{number}", entry]
+        forgotten = [f"m:{number}" for number in turn.forgotten]
         args: list[str | int] = [
             hold.incarnation, hold.lease, hold.host, turn.number, hold.agent, at, turn.hops, hops_max,
-            *_listed(turn.segments), *_listed(turn.targets), *_listed(state), *cuts, *outputs,
+            *_listed(turn.segments), *_listed(turn.targets), *_listed(state), *_listed(forgotten), *cuts, *outputs,
         ]  # fmt: skip
         reply = await self.pipe.evaluate(script("commit"), keys, args)
         if reply[0] == "output":
@@ -333,43 +417,68 @@ class RedisStore:
         if await self.pipe.execute("GET", self.keys.leader) == f"{number}:{host}":
             await self.pipe.execute("DEL", self.keys.leader)
 
+    async def last_commit(self) -> int:
+        return _number(await self.pipe.execute("HGET", self.keys.positions, "seq"))
+
     async def load(self, declared: Declarations) -> Loaded:
         k, swarm = self.keys, Swarm(declared)
         ids = sorted(await self.pipe.execute("SMEMBERS", k.agents))
+        unreadable: list[AgentId] = []
         for start in range(0, len(ids), LOAD_BATCH):
-            for agent in await self._gather_agents(ids[start : start + LOAD_BATCH], declared.board.seats):
+            for agent in await self._gather_agents(ids[start : start + LOAD_BATCH], unreadable):
                 swarm.put(agent)
+        # A seat is made anew. Of any other it is not guessed what it was: it is held, with all below it.
+        lost = [id for id in unreadable if id not in declared.board.seats and id != SOB]
+        held = [id for id in lost if await self._stands_in(swarm, id)]
         open_missions = [MissionId(id) for id in sorted(await self.pipe.execute("SMEMBERS", k.missions))]
         damaged = [id for id in open_missions if not await self._load_mission(swarm, id)]
         await self._load_spawns(swarm)
-        fences = await self._hash(k.fences)
-        swarm.lineage.fences.update({segment: fence_of(segment, text) for segment, text in fences.items()})
-        for target, text in (await self._hash(k.stops)).items():
-            try:
-                swarm.lineage.stops[target] = stop_of(target, text)
-            except (ValueError, KeyError, TypeError):
-                # Nor do the scripts read it: a mark of nobody's must not keep the swarm from starting.
-                log.warning("a stop that cannot be read stops nothing", target=target, key=k.stops)
-        for segment, text in (await self._hash(k.revocations)).items():
-            swarm.apply([RevocationsSet(segment, revocations_of(segment, text))])
-        for id, text in (await self._hash(k.troubles)).items():
-            swarm.troubles[AgentId(id)] = trouble_of(text)
-        for id, text in (await self._hash(k.approvals)).items():
-            swarm.approvals[id] = approval_of(id, text)
-        for id, text in (await self._hash(k.overrides)).items():
-            swarm.overrides[id] = override_of(id, text)
-        swarm.period = await self.pipe.execute("HGET", k.ledger(SOB), "period") or ""
+        swarm.lineage.fences.update(await self._marks(k.fences, fence_of))
+        swarm.lineage.stops.update(await self._marks(k.stops, stop_of))
+        for segment, marks in (await self._marks(k.revocations, revocations_of)).items():
+            swarm.apply([RevocationsSet(segment, marks)])
+        troubles = await self._marks(k.troubles, lambda _, text: trouble_of(text))
+        swarm.troubles.update({AgentId(id): trouble for id, trouble in troubles.items()})
+        swarm.approvals.update(await self._marks(k.approvals, approval_of))
+        swarm.overrides.update(await self._marks(k.overrides, override_of))
+        root = await self._hash(k.ledger(SOB))
+        swarm.has_root, swarm.period = bool(root), root.get("period", "")
         for id in await self.pipe.execute("SMEMBERS", k.hosts):
             # Not yet seen alive: it holds its agents until it is declared dead, and is given no new ones.
             swarm.hosts[HostId(id)] = Host(HostId(id), 0, "")
         head = await self._hash(k.head)
         swarm.chain = Chain(_head_of(head), Records.of(all_records(swarm)))
         positions = await self._hash(k.positions)
-        seq = int(positions.pop("seq", "0"))
+        seq = _number(positions.pop("seq", None))
         self._serials.go_beyond(_number(positions.pop(_SERIAL, None)), self._now())
-        read_until = {Channel(c): StreamId(p) for c, p in positions.items()}
+        # One that is no place in a stream was written by somebody else: as one that is gone, it counts as the end.
+        read_until = {
+            Channel(c): StreamId(p) if _PLACE.fullmatch(p) else _BEYOND for c, p in positions.items()
+        }
+        if swarm.chain.head.n and not seq:
+            # Deleted under a swarm that has a past. Read from their beginnings the inputs would be decided once more.
+            log.error(
+                "where the supervisor stood in its inputs is gone: it goes on at their ends", key=k.positions
+            )
+            read_until = {Channel(c): _BEYOND for c in (MISSIONS, FACTS, *INPUTS)}
         heard = Heard.of(await self._hash(k.heard))
-        return Loaded(swarm, read_until, seq, tuple(damaged), await self._lost(read_until), heard)
+        lost_ends = await self._lost(read_until)
+        return Loaded(swarm, read_until, seq, tuple(damaged), lost_ends, heard, tuple(held))
+
+    async def _marks(self, key: str, read: Callable[[str, str], T]) -> dict[str, T]:
+        """The fields of a hash, read. What cannot be is passed over: a mark of nobody's keeps no swarm from starting.
+
+        The scripts are on the safe side of it: an unreadable fence still refuses, unreadable revocations cut all.
+        """
+        found: dict[str, T] = {}
+        for name, text in (await self._hash(key)).items():
+            try:
+                found[name] = read(name, text)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                log.error(  # noqa: TRY400 - that it is no JSON of ours says it all
+                    "a mark cannot be read", mark=name, key=key, hint="`swarmd fsck --repair` takes it away"
+                )
+        return found
 
     async def _lost(self, positions: Mapping[Channel, StreamId]) -> dict[Channel, StreamId]:
         """Inputs whose last entry is older than what was read of them: deleted, or lost with a server's last second."""
@@ -379,20 +488,31 @@ class RedisStore:
         ends = {c: StreamId(last[0][0]) if last else FIRST for c, last in zip(positions, lasts, strict=True)}
         return {c: end for c, end in ends.items() if order_of(end) < order_of(positions[c])}
 
-    async def _gather_agents(self, ids: Sequence[str], seats: Collection[str]) -> list[Agent]:
-        agents = await self.agents([AgentId(id) for id in ids])
-        for id, agent in zip(ids, agents, strict=True):
-            # A seat is made anew. Of any other it is not known whose it was: not guessed, but asked for.
-            if agent is None and id not in seats:
-                raise SwarmError(
-                    f"the record of agent {id} cannot be read",
-                    hint=f"restore {self.keys.agent(AgentId(id))}, or give the agent up: "
-                    f"`swarmd redis-cli SREM {self.keys.agents} {id}`",
-                )
+    async def _gather_agents(self, ids: Sequence[str], unreadable: list[AgentId]) -> list[Agent]:
+        agents = [agent_of(record) for record in await self._records([AgentId(id) for id in ids])]
+        unreadable += [AgentId(id) for id, agent in zip(ids, agents, strict=True) if agent is None]
         # Children are kept in the order they were made.
         return sorted(
             (agent for agent in agents if agent is not None), key=lambda a: (a.tier, a.created, a.id)
         )
+
+    async def _stands_in(self, swarm: Swarm, id: AgentId) -> bool:
+        """Puts what can be known of an agent in its place. False where nobody knows where that is."""
+        key = self.keys.agent(id)
+        living = list(swarm.lineage.agents.values())
+        lists = await asyncio.gather(
+            *(self.pipe.execute("SISMEMBER", self.keys.children(agent.id), id) for agent in living)
+        )
+        creator = next((agent for agent, is_listed in zip(living, lists, strict=True) if is_listed), None)
+        agent = stand_in(id, await self._hash(key), swarm.lineage, creator)
+        log.error(
+            "the record of an agent cannot be read", agent=id, key=key,
+            hint=f"restore it and restart, or end the agent: `swarmd terminate {id}`" if agent is not None
+            else f"nothing says where it stands: restore it and restart, or `swarmd redis-cli SREM {self.keys.agents} {id}`",
+        )  # fmt: skip
+        if agent is not None:
+            swarm.put(agent)
+        return agent is not None
 
     async def _load_spawns(self, swarm: Swarm) -> None:
         """When each mission's agents were made, living and lately ended: a restart must not lift the rate."""
@@ -409,17 +529,29 @@ class RedisStore:
         if mission is None:
             swarm.free[id] = await self.free(id)
             return False
+        try:
+            board = await self.pipe.execute("GET", self.keys.board(id))
+            if board:
+                swarm.boards[id] = Procedure.from_json(board)
+        except (ValueError, KeyError, TypeError, WrongKeyError):
+            log.exception("the board's procedure of a mission cannot be read", key=self.keys.board(id))
+            swarm.free[id] = await self.free(id)
+            return False
         swarm.missions[id] = mission
-        board = await self.pipe.execute("GET", self.keys.board(id))
-        if board:
-            swarm.boards[id] = Procedure.from_json(board)
-        reports = await self._hash(self.keys.reports(id))
-        swarm.reports[id] = {AgentId(agent): report_of(text) for agent, text in reports.items()}
+        reports = await self._marks(self.keys.reports(id), lambda _, text: report_of(text))
+        swarm.reports[id] = {AgentId(agent): report for agent, report in reports.items()}
         return True
 
-    async def read_inputs(self, positions: Mapping[Channel, StreamId], count: int) -> list[Message]:
-        read = await asyncio.gather(*(self.read(c, after, count) for c, after in positions.items()))
-        return [message for messages in read for message in messages]
+    async def read_waiting(
+        self, positions: Mapping[Channel, StreamId], count: int, facts_count: int
+    ) -> Waiting:
+        # All in one round trip: a step of the supervisor waits for each that it makes.
+        missions, facts, read = await asyncio.gather(
+            self.read_missions(positions[MISSIONS], count),
+            self.read_facts(positions[FACTS], facts_count),
+            asyncio.gather(*(self.read(channel, positions[channel], count) for channel in INPUTS)),
+        )
+        return Waiting(missions, [message for messages in read for message in messages], facts)
 
     async def read_missions(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]:
         return await self._entries(self.keys.channel(MISSIONS), after, count)
@@ -436,6 +568,26 @@ class RedisStore:
     async def trim_journal(self, before: StreamId) -> None:
         await self.pipe.execute("XTRIM", self.keys.channel(JOURNAL), "MINID", before)
 
+    async def lengths(self, channels: Sequence[Channel]) -> list[int]:
+        return list(
+            await asyncio.gather(*(self.pipe.execute("XLEN", self.keys.channel(c)) for c in channels))
+        )
+
+    async def last_id(self, channel: Channel) -> StreamId:
+        newest = await self.pipe.execute("XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", 1)
+        return StreamId(newest[0][0]) if newest else FIRST
+
+    async def positions(self, channel: Channel, agents: Sequence[AgentId]) -> dict[AgentId, StreamId]:
+        found = await asyncio.gather(
+            *(self.pipe.execute("HGET", self.keys.state(id), f"p:{channel}") for id in agents)
+        )
+        return {id: StreamId(at or FIRST) for id, at in zip(agents, found, strict=True)}
+
+    async def trim(self, channel: Channel, before: StreamId, entries_max: int) -> int:
+        # Not MAXLEN, which would count what nobody has read among what may stay. `~`: whole nodes of the stream.
+        key = self.keys.channel(channel)
+        return int(await self.pipe.execute("XTRIM", key, "MINID", "~", before, "LIMIT", entries_max))
+
     async def stated_accounts(self, ids: Collection[str], facts_after: StreamId | None = None) -> Stated:
         keys = [self.keys.facts, *(self.keys.ledger(id) for id in ids)]
         start = "" if facts_after is None else f"({facts_after}"
@@ -450,7 +602,9 @@ class RedisStore:
     async def keep_mission(self, fields: Mapping[str, str]) -> StreamId:
         """Store what was heard at the entrance, before anything else is done with it."""
         flat = [part for pair in fields.items() for part in pair]
-        return StreamId(await self.pipe.execute("XADD", self.keys.channel(MISSIONS), "*", *flat))
+        id = StreamId(await self.pipe.execute("XADD", self.keys.channel(MISSIONS), "*", *flat))
+        await self._replicas.confirm(self.pipe, "a mission")
+        return id
 
     async def ended_mission(self, id: MissionId) -> dict[str, str]:
         return await self._hash(self.keys.mission(id))
@@ -478,17 +632,41 @@ class RedisStore:
         }
 
     async def accounts(self, ids: Collection[str], amount: str) -> dict[str, dict[str, int]]:
-        records = await asyncio.gather(*(self._hash(self.keys.ledger(id)) for id in ids))
-        return {id: self._amounts(id, record, amount) for id, record in zip(ids, records, strict=True)}
-
-    def _amounts(self, id: str, record: Mapping[str, str], amount: str) -> dict[str, int]:
+        names = _amounts_named(amount)
+        commands = [("HMGET", self.keys.ledger(id), *names) for id in ids]
         try:
-            return account_of(record, amount)
-        except ValueError as error:
-            key = self.keys.ledger(id)
-            raise StoreUnsuitableError(
-                f"the account {key} holds what is no number", hint=f"see `swarmd redis-cli HGETALL {key}`"
-            ) from error
+            rows: list[Sequence[str | None]] = await self.pipe.execute_all(commands)
+        except WrongKeyError:
+            rows = [await self._row(command) for command in commands]
+        return {id: self._amounts(id, row) for id, row in zip(ids, rows, strict=True)}
+
+    async def _row(self, command: tuple[str, ...]) -> Sequence[str | None]:
+        """Of a key that is no account, what is no number."""
+        try:
+            row: Sequence[str | None] = await self.pipe.execute(*command)
+        except WrongKeyError:
+            return ["?"] * (len(command) - 2)
+        return row
+
+    def _amounts(self, id: str, values: Sequence[str | None]) -> dict[str, int]:
+        """By kind; what is no number is left out and said, once however often it is read so: nothing is given out of it."""
+        found = {
+            kind: int(text or 0) for kind, text in zip(KINDS, values, strict=True) if is_amount(text or "0")
+        }
+        if len(found) == len(KINDS):
+            self._unreadable.discard(id)
+        elif id not in self._unreadable:
+            self._unreadable.add(id)
+            log.error(
+                "an account holds what is no number: nothing is given out of it", account=id,
+                key=self.keys.ledger(id), hint="`swarmd fsck` says what is wrong, `swarmd fsck --repair` mends it",
+            )  # fmt: skip
+        return found
+
+    async def letter(self, id: StreamId) -> Message | None:
+        entries = await self.pipe.execute("XRANGE", self.keys.channel(DEAD), id, id)
+        found = next(iter(self._messages(DEAD, entries)), None)
+        return found if found is not None and found.kind is Kind.DEAD else None
 
     async def commit_changes(
         self, token: str, seq: int, changes: Sequence[Change], positions: Mapping[Channel, StreamId],
@@ -504,9 +682,14 @@ class RedisStore:
             # MINID keeps the entry itself: the position after it is what is read from next.
             made.do("trim", k.facts, facts_until)
         keys = [k.leader, k.positions, k.heads, k.posts, k.facts, *made.names]
-        text = made.text({**positions, Channel(_SERIAL): StreamId(str(self._serials.last))})
-        reply = await self.pipe.evaluate(script("supervise"), keys, [token, seq, text])
-        if reply in ("done", "again"):
+        args = made.args({**positions, Channel(_SERIAL): StreamId(str(self._serials.last))})
+        reply = await self.pipe.evaluate(script("supervise"), keys, [token, seq, *args])
+        if reply == "damaged":
+            log.error(
+                "keys of another type were passed over in a commit", hint="`swarmd fsck --repair` mends them"
+            )
+        if reply in ("done", "again", "damaged"):
+            await self._replicas.confirm(self.pipe, f"commit {seq}")
             return "done"
         if reply == "short":
             return "short"
@@ -535,8 +718,33 @@ class RedisStore:
         await self.pipe.execute("ZREM", k.ended, f"{what}:{id}")
 
     async def _hash(self, key: str) -> dict[str, str]:
-        reply = await self.pipe.execute("HGETALL", key)
+        """Empty too where the key holds something else: what should be there is missing, whoever is to blame."""
+        return await self._hash_or_none(key) or {}
+
+    async def _hash_or_none(self, key: str) -> dict[str, str] | None:
+        try:
+            reply = await self.pipe.execute("HGETALL", key)
+        except WrongKeyError as error:
+            if key not in self._unreadable:
+                self._unreadable.add(key)
+                log.error("a key is not of our type: it is read as missing", key=key, why=error.what)  # noqa: TRY400 - it is in the message
+            return None
         return reply if isinstance(reply, dict) else _pairs(reply)
+
+
+# Of the agents that have committed last: eleven names are a tenth of what a small turn costs.
+@lru_cache(maxsize=4_096)
+def _keys_of(k: Keys, agent: AgentId, host: HostId) -> tuple[str, ...]:
+    """What the commit of each of an agent's turns names."""
+    return (
+        k.agent(agent), k.fences, k.stops, k.revocations, k.host(host), k.use(agent), k.state(agent), k.steps(agent),
+        k.heads, k.posts, k.facts,
+    )  # fmt: skip
+
+
+def _amounts_named(amount: str) -> list[str]:
+    """The fields of an account that hold it, in the order of `KINDS`."""
+    return [f"{kind}.{amount}" for kind in KINDS]
 
 
 def _listed(words: Sequence[str]) -> list[str | int]:
@@ -552,6 +760,17 @@ def _pairs(flat: Pairs | Mapping[str, str]) -> dict[str, str]:
     if isinstance(flat, Mapping):
         return dict(flat)
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+# Every turn of a mission's agents reads its record, which seldom changes.
+@lru_cache(maxsize=256)
+def _mission_of(fields: tuple[str, ...]) -> Mission | None:
+    return mission_of(_pairs(fields))
+
+
+def _memory_of(state: Mapping[str, str]) -> Memory:
+    numbers = sorted(int(field[2:]) for field in state if field.startswith("m:"))
+    return Memory(numbers[0], tuple(state[f"m:{n}"] for n in numbers)) if numbers else NO_MEMORY
 
 
 def _head_of(record: Mapping[str, str]) -> Head:

@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from swarmd.adapters.redis.connect import ErrorReply, Target, Wire, connect_sync, refused
-from swarmd.adapters.redis.keys import SCHEMA, Keys
+from swarmd.adapters.redis.address import Target
+from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
+from swarmd.adapters.redis.wire import ErrorReply, Wire
 from swarmd.core.activity import Activity, Surroundings, activity_of, call_of, open_call, turns_under_way
 from swarmd.core.chain import Head
 from swarmd.core.lineage import EVERYTHING, Fence, Stop, StopKind
-from swarmd.core.messages import Message, from_fields, order_of
+from swarmd.core.messages import Message, from_fields
 from swarmd.core.names import (
     BOARD_ROOM,
     FIRST,
@@ -36,6 +39,7 @@ from swarmd.core.names import (
     StreamId,
 )
 from swarmd.core.privileges import Revocation
+from swarmd.core.versions import SCHEMA_READS, is_read
 
 if TYPE_CHECKING:
     from swarmd.core.lineage import Agent
@@ -114,7 +118,7 @@ class Health:
 
     @property
     def schema_fits(self) -> bool:
-        return self.schema in ("", SCHEMA)
+        return not self.schema or is_read(self.schema, SCHEMA_READS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +224,25 @@ class Snapshot:
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
 
 
-def at_once(wire: Wire, *commands: Sequence[str]) -> list[Any]:
-    """As `ask`, all of them at one moment of the server's."""
-    *_, answers = ask(wire, ["MULTI"], *commands, ["EXEC"])
-    for answer in answers:
+def ask_ours(
+    wire: Wire, *commands: Sequence[str], is_at_once: bool = False
+) -> tuple[list[Any], frozenset[str]]:
+    """As `ask` or `at_once`; what is asked of a key of another type is answered as if there were none. And those keys."""
+    if is_at_once:
+        *_, answers = ask(wire, ["MULTI"], *commands, ["EXEC"])
+    else:
+        answers = [_text(answer) for answer in _answers(wire, commands)]
+    wrong: set[str] = set()
+    for at, (command, answer) in enumerate(zip(commands, answers, strict=True)):
         if isinstance(answer, ErrorReply):
-            raise refused(answer)
-    return list(answers)
+            if not answer.startswith("WRONGTYPE"):
+                raise refused(answer)
+            wrong.add(command[1])
+            answers[at] = _NOTHING.get(command[0], [])
+    return answers, frozenset(wrong)
+
+
+_NOTHING: Final[Mapping[str, Any]] = {"GET": None, "HGET": None, "SISMEMBER": 0}
 
 
 class View:
@@ -244,8 +260,10 @@ class View:
     def ask(self, *commands: Sequence[str]) -> list[Any]:
         return ask(self._wire, *commands)
 
-    def at_once(self, *commands: Sequence[str]) -> list[Any]:
-        return at_once(self._wire, *commands)
+    def ask_ours(
+        self, *commands: Sequence[str], is_at_once: bool = False
+    ) -> tuple[list[Any], frozenset[str]]:
+        return ask_ours(self._wire, *commands, is_at_once=is_at_once)
 
     # --- agents ---
 
@@ -408,6 +426,11 @@ class View:
         rows = ask(self._wire, ["XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", str(count)])[0]
         return [(StreamId(at), _hash(flat)) for at, flat in reversed(rows)]
 
+    def message(self, channel: Channel, id: str) -> Message | None:
+        """As `entry`, one that is a message of ours."""
+        found = self.entry(channel, StreamId(id))
+        return None if found is None else from_fields(channel, StreamId(id), found)
+
     def messages(self, channel: Channel, after: StreamId) -> list[Message]:
         """As `entries`, those that are messages of ours."""
         read = (from_fields(channel, at, flat) for at, flat in self.entries(channel, after))
@@ -531,20 +554,12 @@ class Bell:
 
 def view_of(target: Target, namespace: str) -> View:
     """Connects. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
-    return View(connect_sync(target), Keys(namespace))
+    return View(connect_sync(target, namespace=namespace), Keys(namespace))
 
 
 def bell_of(target: Target, namespace: str, *channels: Channel) -> Bell:
     """Connects and subscribes. Raises as `view_of`."""
-    return Bell(connect_sync(target), Keys(namespace), channels)
-
-
-def is_stream_id(text: str) -> bool:
-    try:
-        order_of(StreamId(text))
-    except ValueError:
-        return False
-    return True
+    return Bell(connect_sync(target, namespace=namespace), Keys(namespace), channels)
 
 
 def _hash(flat: Sequence[str]) -> Record:

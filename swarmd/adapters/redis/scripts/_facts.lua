@@ -5,7 +5,8 @@
 --   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n} |
 --            open {parent, caps: {KIND: n}, own_slot} | fund {parent, caps: {KIND: n}} |
 --            adopt {former, parent} | reap [[account, parent], …], each closed in this order |
---            close {parent, cap, free, granted, spent, overdraft: {KIND: n}} | period {spent, overdraft: {KIND: n}}
+--            close {parent, cap, free, granted, spent, overdraft: {KIND: n}} | period {spent, overdraft: {KIND: n}}, each with
+--            unreadable: true where a field of the account was no number: what it had the earlier facts alone know
 -- Kinds of which nothing moved are left out. `amounts_of` is exact up to 2^53, where cjson would round at 10^14.
 local function amounts_of(kinds, of)
   local parts = {}
@@ -16,11 +17,15 @@ local function amounts_of(kinds, of)
   return '{' .. table.concat(parts, ',') .. '}'
 end
 
+-- An amount of an account. A field that somebody made no number is left as it is: the fact is told all the same, and from
+-- the facts `fsck --repair` makes the account what it should be. Raised here, the error would leave half a step behind.
+local function add(ledger, field, n) redis.pcall('HINCRBY', ledger, field, n) end
+
 -- Tokens for which no cost is reserved are used at a price that nobody knows: counted, for a sum of money that leaves
 -- them out has to say so. From the reserve on, so that a call that never ends needs no other step. Returns the count.
 local function count_unpriced(ledger, reserved, tokens)
   if tokens == 0 or reserved.cost then return 0 end
-  redis.call('HINCRBY', ledger, 'tokens.unpriced', tokens)
+  add(ledger, 'tokens.unpriced', tokens)
   return tokens
 end
 

@@ -16,7 +16,10 @@ local function not_held(use, marks, segments, wanted)
   local found = redis.call('HMGET', marks, unpack(segments))
   for i = 1, #segments do
     if found[i] then
-      for _, mark in ipairs(cjson.decode(found[i])) do
+      local is_json, those = pcall(cjson.decode, found[i])
+      -- Of marks that cannot be read it is not known what they cut: all, until they are mended.
+      if not is_json or type(those) ~= 'table' then return 'privilege.revoked' end
+      for _, mark in ipairs(those) do
         if covering[mark[1]] and mark[2] > newest and mark[3] ~= 'grant' then return 'privilege.revoked' end
       end
     end

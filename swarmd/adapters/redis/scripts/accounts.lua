@@ -4,5 +4,9 @@
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local found = {last[1] and last[1][1] or '0-0', {}}
 if ARGV[1] ~= '' then found[2] = redis.call('XRANGE', KEYS[1], ARGV[1], '+') end
-for k = 2, #KEYS do found[#found + 1] = redis.call('HGETALL', KEYS[k]) end
+-- Of a key that is no account there is none.
+for k = 2, #KEYS do
+  local row = redis.pcall('HGETALL', KEYS[k])
+  found[#found + 1] = row.err and {} or row
+end
 return found

@@ -3,12 +3,12 @@
 -- include: _facts
 -- Before each call of a model or a tool: fence, stop, incarnation, lease, privilege, reservation, step journal.
 -- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] ledger
--- KEYS[8] steps  KEYS[9] facts
--- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn:step  ARGV[5] begin record (JSON)
+-- KEYS[8] steps  KEYS[9] facts  KEYS[10] state
+-- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn:step  ARGV[5] begin record (JSON; `once`: see below)
 -- ARGV[6] the turn's batch (JSON, kept from the first step on)  ARGV[7] agent id  ARGV[8] account id  ARGV[9] at
 -- then four lists, each with its length before it: the segments; further targets of stops; the amounts to reserve as
 -- kind, amount, …; the privileges, as for each its length and the paths any one of which suffices.
--- Returns {'begun'} | {'ended', result} | {'refused', rule, detail}. Idempotent for one lease.
+-- Returns {'begun'} | {'ended', result} | {'refused', rule, detail}. Idempotent for one lease, with `once` for one attempt.
 local at = 10
 local function list()
   local found, n = {}, tonumber(ARGV[at])
@@ -36,13 +36,19 @@ local turn = string.match(ARGV[4], '^%d+')
 local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2], ARGV[3])
 -- A drain lets a turn that has begun come to its end.
 if stop == 'drain' and redis.call('HEXISTS', KEYS[8], turn .. ':batch') == 1 then rule = nil end
+-- What an old connection still carried may arrive when the turn is over: nobody would ever end such a call.
+if not rule and tonumber(redis.call('HGET', KEYS[10], 'turn') or '0') >= tonumber(turn) then
+  rule, detail = 'lease.lost', 'turn ' .. turn .. ' is committed'
+end
 if rule then return refuse(rule, detail) end
 -- What ended is answered as it was: a successor resumes without paying again.
-local before = redis.call('HMGET', KEYS[8], ARGV[4] .. ':b', ARGV[4] .. ':e')
+local before = redis.call('HMGET', KEYS[8], ARGV[4] .. ':b', ARGV[4] .. ':e', turn .. ':batch')
 if before[2] then return {'ended', before[2]} end
 
 local open = before[1] and cjson.decode(before[1])
-if open and tostring(open.lease) == ARGV[2] then return {'begun'} end
+-- What may not be repeated is begun again by the same attempt alone, whose reply was lost.
+local is_same = open and (before[1] == ARGV[5] or (not open.once and tostring(open.lease) == ARGV[2]))
+if is_same then return {'begun'} end
 
 for i = 1, #privileges do
   local no = not_held(KEYS[6], KEYS[4], segments, privileges[i])
@@ -53,38 +59,57 @@ for i = 1, #privileges do
   if kind then return refuse(STOP_RULES[kind], target) end
 end
 
--- A former holder began this step and never ended it: settled at its full reserve.
+-- A former attempt began this step and never ended it: settled at its full reserve. What may not be repeated has ended
+-- thereby, with the result that its record names: nobody knows whether it was done.
 if open then
   local former = {}
   for kind, amount in pairs(open.amounts) do
     former[#former + 1] = kind
-    redis.call('HINCRBY', KEYS[7], kind .. '.reserved', 0 - amount)
-    redis.call('HINCRBY', KEYS[7], kind .. '.spent', amount)
-    redis.call('HINCRBY', KEYS[7], kind .. '.assumed', amount)
+    add(KEYS[7], kind .. '.reserved', 0 - amount)
+    add(KEYS[7], kind .. '.spent', amount)
+    add(KEYS[7], kind .. '.assumed', amount)
   end
   tell_settled(KEYS[9], ARGV[7], ARGV[8], ARGV[4], ARGV[9], former, open.amounts, open.amounts, {}, true)
+  if open.once then
+    redis.call('HSET', KEYS[8], ARGV[4] .. ':e', open.once)
+    return {'ended', open.once}
+  end
   redis.call('HDEL', KEYS[8], ARGV[4] .. ':b')
 end
 
 if #kinds > 0 then
-  local fields = {'overdrawn'}
-  for i = 1, #kinds do fields[#fields + 1] = kinds[i] .. '.free' end
-  local free = redis.call('HMGET', KEYS[7], unpack(fields))
-  if free[1] then return refuse('budget.overdraft', free[1]) end
+  local fields = {}
   for i = 1, #kinds do
-    if tonumber(free[i + 1] or 0) < asked[kinds[i]] then
+    fields[2 * i - 1] = kinds[i] .. '.free'
+    fields[2 * i] = kinds[i] .. '.reserved'
+  end
+  fields[#fields + 1] = 'overdrawn'
+  local now = redis.pcall('HMGET', KEYS[7], unpack(fields))
+  if now.err then return refuse('budget.unreadable', KEYS[7] .. ' is no account') end
+  if now[#fields] then return refuse('budget.overdraft', now[#fields]) end
+  -- Read and written in one command each: by single steps the whole script takes a tenth longer.
+  local set = {}
+  for i = 1, #kinds do
+    local amount, free = asked[kinds[i]], now[2 * i - 1]
+    if not (tonumber(free or 0) and tonumber(now[2 * i] or 0)) then
+      return refuse('budget.unreadable', kinds[i] .. ' of ' .. KEYS[7] .. ' is no number')
+    end
+    if tonumber(free or 0) < amount then
       return refuse('budget.exhausted',
-        kinds[i] .. ': ' .. string.format('%.0f', asked[kinds[i]]) .. ' needed, ' .. (free[i + 1] or '0') .. ' free')
+        kinds[i] .. ': ' .. string.format('%.0f', amount) .. ' needed, ' .. (free or '0') .. ' free')
+    end
+    if amount > 0 then
+      set[#set + 1] = fields[2 * i - 1]
+      set[#set + 1] = string.format('%.0f', tonumber(free) - amount)
+      set[#set + 1] = fields[2 * i]
+      set[#set + 1] = string.format('%.0f', tonumber(now[2 * i] or 0) + amount)
     end
   end
-  -- `0 - x`, never `-x`: a negated zero reaches Redis 7.0 as `-0`, which is no integer to it.
-  for i = 1, #kinds do
-    redis.call('HINCRBY', KEYS[7], kinds[i] .. '.free', 0 - asked[kinds[i]])
-    redis.call('HINCRBY', KEYS[7], kinds[i] .. '.reserved', asked[kinds[i]])
-  end
+  if #set > 0 then redis.call('HSET', KEYS[7], unpack(set)) end
 end
 kinds[#kinds + 1], asked.unpriced = 'unpriced', count_unpriced(KEYS[7], asked, asked.tokens or 0)
-redis.call('HSETNX', KEYS[8], turn .. ':batch', ARGV[6])
-redis.call('HSET', KEYS[8], ARGV[4] .. ':b', ARGV[5])
+-- The batch is that of the turn's first step, whatever a successor would take.
+if before[3] then redis.call('HSET', KEYS[8], ARGV[4] .. ':b', ARGV[5])
+else redis.call('HSET', KEYS[8], turn .. ':batch', ARGV[6], ARGV[4] .. ':b', ARGV[5]) end
 tell(KEYS[9], 'reserve', ARGV[7], ARGV[8], ARGV[4], ARGV[9], amounts_of(kinds, asked))
 return {'begun'}

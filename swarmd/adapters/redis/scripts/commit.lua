@@ -6,14 +6,15 @@
 -- KEYS[8] steps  KEYS[9] heads  KEYS[10] posts  KEYS[11] facts  KEYS[12…] one stream for each output
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn  ARGV[5] agent id  ARGV[6] at
 -- ARGV[7] hops of the turn  ARGV[8] hops allowed, then with its length before it each: the segments; further targets of
--- stops; the state's field, value, …; then the number of facts and each with its length before it: field, value, … (what
+-- stops; the state's field, value, …; fields of the state that go; then the number of facts and each with its length before it: field, value, … (what
 -- the bus did not carry of this turn); and for each output: channel, ring body, number of privileges any one of which
 -- suffices (none: not asked), those, number of fields, fields
--- Returns {'done'} | {'again'} (this turn was committed before) | {'looped'} (committed, its outputs cut) |
+-- Returns {'done'} | {'again'} (this holder committed this turn before) | {'looped'} (committed, its outputs cut) |
 -- {'refused', rule, detail} | {'output', index, rule, detail}: nothing was committed, for this output may not be.
-local state = tonumber(redis.call('HGET', KEYS[7], 'turn') or '0')
-local turn = tonumber(ARGV[4])
-if state == turn then return {'again'} end
+local committed = redis.call('HMGET', KEYS[7], 'turn', 'lease')
+local state, turn = tonumber(committed[1] or '0'), tonumber(ARGV[4])
+-- By this very holder: a former one that comes late with a turn of this number made another one.
+if state == turn and committed[2] == ARGV[2] then return {'again'} end
 
 local at = 9
 local function list()
@@ -22,7 +23,15 @@ local function list()
   at = at + n + 1
   return found
 end
-local segments, targets, fields = list(), list(), list()
+-- A list that goes on as it is need not be copied: where it begins and ends.
+local function span()
+  local first = at + 1
+  at = first + tonumber(ARGV[at])
+  return first, at - 1
+end
+local segments, targets = list(), list()
+local first_field, last_field = span()
+local first_gone, last_gone = span()
 local facts, n = {}, tonumber(ARGV[at])
 at = at + 1
 for i = 1, n do facts[i] = list() end
@@ -61,18 +70,22 @@ for k = 12, #KEYS do
   end
 end
 
-redis.call('HSET', KEYS[7], 'turn', turn, unpack(fields))
+redis.call('HSET', KEYS[7], 'turn', turn, 'lease', ARGV[2], unpack(ARGV, first_field, last_field))
+if last_gone >= first_gone then redis.call('HDEL', KEYS[7], unpack(ARGV, first_gone, last_gone)) end
 for i = 1, #facts do redis.call('XADD', KEYS[11], '*', unpack(facts[i])) end
 
 -- The step journal goes, but for calls that a former holder began and this turn never came to: what they reserved
 -- is settled by their late `end`, or when the account is closed.
-local steps, is_there, gone = redis.call('HKEYS', KEYS[8]), {}, {}
-for _, step in ipairs(steps) do is_there[step] = true end
-for _, step in ipairs(steps) do
-  local call = string.match(step, '^(.*):b$')
-  if not call or is_there[call .. ':e'] then gone[#gone + 1] = step end
+local steps = redis.call('HKEYS', KEYS[8])
+if #steps > 0 then
+  local is_there, gone = {}, {}
+  for _, step in ipairs(steps) do is_there[step] = true end
+  for _, step in ipairs(steps) do
+    local call = string.match(step, '^(.*):b$')
+    if not call or is_there[call .. ':e'] then gone[#gone + 1] = step end
+  end
+  if #gone > 0 then redis.call('HDEL', KEYS[8], unpack(gone)) end
 end
-if #gone > 0 then redis.call('HDEL', KEYS[8], unpack(gone)) end
 
 -- Loops are cut here, outside any model: the turn is committed, what it would have caused is not.
 if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then

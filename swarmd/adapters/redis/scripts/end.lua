@@ -18,12 +18,12 @@ for i = 9, #ARGV, 2 do
   local reserve = open.amounts[kind] or 0
   local beyond = math.max(0, amount - reserve)
   kinds[#kinds + 1], used[kind], over[kind] = kind, amount, beyond
-  if reserve > 0 then redis.call('HINCRBY', KEYS[1], kind .. '.reserved', 0 - reserve) end
-  if amount > 0 then redis.call('HINCRBY', KEYS[1], kind .. '.spent', amount) end
-  if reserve > amount then redis.call('HINCRBY', KEYS[1], kind .. '.free', reserve - amount) end
-  if ARGV[4] == '1' and amount > 0 then redis.call('HINCRBY', KEYS[1], kind .. '.assumed', amount) end
+  if reserve > 0 then add(KEYS[1], kind .. '.reserved', 0 - reserve) end
+  if amount > 0 then add(KEYS[1], kind .. '.spent', amount) end
+  if reserve > amount then add(KEYS[1], kind .. '.free', reserve - amount) end
+  if ARGV[4] == '1' and amount > 0 then add(KEYS[1], kind .. '.assumed', amount) end
   if beyond > 0 then
-    redis.call('HINCRBY', KEYS[1], kind .. '.overdraft', beyond)
+    add(KEYS[1], kind .. '.overdraft', beyond)
     told[#told + 1] = kind .. ': ' .. string.format('%.0f', beyond) .. ' beyond the reserve'
   end
 end
@@ -32,7 +32,7 @@ redis.call('HSET', KEYS[2], ARGV[1] .. ':e', ARGV[3])
 tell_settled(KEYS[3], ARGV[5], ARGV[6], ARGV[1], ARGV[7], kinds, used, open.amounts, over, ARGV[4] == '1',
   unpriced)
 -- Nothing more begins on the account until its superior, or an operator, has taken note of it.
-if #told > 0 then redis.call('HSET', KEYS[1], 'overdrawn', table.concat(told, ', ')) end
+if #told > 0 then redis.pcall('HSET', KEYS[1], 'overdrawn', table.concat(told, ', ')) end
 
 -- Warned of once: what the account may spend itself (its cap but what it handed on) is used up to so many percent.
 local fields = {'warned'}
@@ -41,11 +41,12 @@ for i = 1, #kinds do
   fields[#fields + 1] = kinds[i] .. '.granted'
   fields[#fields + 1] = kinds[i] .. '.free'
 end
-local now = redis.call('HMGET', KEYS[1], unpack(fields))
-if not now[1] then
+local now = redis.pcall('HMGET', KEYS[1], unpack(fields))
+local function amount_of(i) return tonumber(now[i] or 0) or 0 end
+if not now.err and not now[1] then
   for i = 1, #kinds do
-    local own = tonumber(now[3 * i - 1] or 0) - tonumber(now[3 * i] or 0)
-    local left = tonumber(now[3 * i + 1] or 0)
+    local own = amount_of(3 * i - 1) - amount_of(3 * i)
+    local left = amount_of(3 * i + 1)
     if own > 0 and (own - left) * 100 >= own * tonumber(ARGV[8]) then
       redis.call('HSET', KEYS[1], 'warned', kinds[i])
       redis.call('XADD', KEYS[3], '*', 'fact', 'warn', 'agent', ARGV[5], 'account', ARGV[6], 'step', ARGV[1], 'kind',

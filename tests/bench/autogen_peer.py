@@ -1,7 +1,7 @@
 """The ring on autogen-core, in memory: the peer that swarmd must not be slower than, though it keeps nothing.
 
     python -m venv PLACE && PLACE/bin/pip install autogen-core==0.7.5
-    python -m tests.bench messages --autogen PLACE/bin/python
+    python -m tests.bench messages --peer autogen-core=PLACE/bin/python
 
 No dependency of swarmd's: it runs under an interpreter of its own and prints what `tests.bench.case` prints.
 """

@@ -1,0 +1,117 @@
+"""An agent's long history: what of it stays whole, and what is said of the rest. Pure.
+
+Entries are JSON, oldest first: `{"mail": […]}`, `{"moves": […]}`, `{"results": […]}`. Where they are more than an agent
+is to be told of again, the older ones go all at once down to half of the bound, and one entry takes their place
+that says what went. Not the oldest entry alone, each time: the beginning of a prompt would then be another in
+every turn, and the caches of providers would never hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+# What the entry that stands for the rest says at most: names of files and children, and characters of the last report.
+_NAMES_MAX: Final = 40
+_REPORT_MAX: Final = 1_200
+# Of one text in an entry that is too large by itself.
+_TEXT_SHARE: Final = 8
+_CUT: Final = " [… cut]"
+
+_compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def shorten(entries: Sequence[str], chars_max: int, entries_max: int) -> list[str]:
+    """The same where they fit. Else what fits into half of it, the newest, after one that says what was left out."""
+    if len(entries) <= entries_max and _chars(entries) <= chars_max:
+        return list(entries)
+    kept, room = list[str](), chars_max // 2 - _REPORT_MAX
+    for entry in reversed(entries[-(entries_max // 2) :]):
+        room -= len(entry) + 1
+        if room < 0:
+            break
+        kept.append(entry)
+    gone = entries[: len(entries) - len(kept)]
+    if not kept:
+        # Not even the newest fits: of it alone something has to stay, or the agent would do it all again.
+        kept, gone = [_clipped(entries[-1], chars_max // 2)], entries[:-1]
+    return [_summary(gone, chars_max // 4), *reversed(kept)]
+
+
+def _chars(entries: Iterable[str]) -> int:
+    return sum(len(entry) + 1 for entry in entries)
+
+
+def _summary(gone: Sequence[str], chars_max: int) -> str:
+    """Of entries that go; the first of them may be such a summary itself."""
+    turns, wrote, created, reported = 0, dict[str, None](), dict[str, None](), ""
+    for entry in map(json.loads, gone):
+        before = entry.get("left_out")
+        if before is not None:
+            turns += before["turns"]
+            wrote |= dict.fromkeys(before["wrote"])
+            created |= dict.fromkeys(before["created"])
+            reported = before["reported"]
+        turns += "mail" in entry
+        for move in entry.get("moves", ()):
+            match move.get("move"):
+                case "write_file":
+                    wrote[str(move.get("path", ""))] = None
+                case "spawn":
+                    created[_child(move)] = None
+                case "report":
+                    reported = _clip(str(move.get("text", "")), _REPORT_MAX)
+    facts = {"turns": turns, "wrote": _newest(wrote, chars_max), "created": _newest(created, chars_max)}
+    return _compact({"left_out": facts | {"reported": reported[:chars_max]}})
+
+
+def _child(move: Mapping[str, Any]) -> str:
+    charter = move.get("charter")
+    name = charter.get("name", "") if isinstance(charter, Mapping) else ""
+    return f"{name} (key {move.get('key', '')})"
+
+
+def _newest(names: Mapping[str, None], chars_max: int) -> list[str]:
+    kept, room = list[str](), chars_max // 4
+    for name in reversed(list(names)[-_NAMES_MAX:]):
+        room -= len(name)
+        if room < 0:
+            break
+        kept.append(name)
+    return kept[::-1]
+
+
+def said_of(left_out: Mapping[str, Any]) -> str:
+    """How a prompt tells an agent that it does not see all of what was."""
+    parts = [f"Your first {left_out['turns']} turns are left out here, for they would be too long."]
+    for words, names in (("files you wrote", left_out["wrote"]), ("whom you created", left_out["created"])):
+        if names:
+            parts.append(f"{words}: {', '.join(names)}")
+    if left_out["reported"]:
+        parts.append(f"your last report in them:\n{left_out['reported']}")
+    return "\n".join(parts)
+
+
+def _clipped(entry: str, chars_max: int) -> str:
+    """One entry, its long texts cut, so that it fits; a note in its place where even that is too long."""
+    text = _compact(_cut_texts(json.loads(entry), max(200, chars_max // _TEXT_SHARE)))
+    return (
+        text
+        if len(text) <= chars_max
+        else _compact({"results": [{"note": "this turn was too long to keep"}]})
+    )
+
+
+def _cut_texts(value: Any, length: int) -> Any:
+    if isinstance(value, str):
+        return _clip(value, length)
+    if isinstance(value, list):
+        return [_cut_texts(item, length) for item in value]
+    if isinstance(value, dict):
+        return {key: _cut_texts(item, length) for key, item in value.items()}
+    return value
+
+
+def _clip(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - len(_CUT)] + _CUT

@@ -1,0 +1,183 @@
+"""Everybody's mind: what each agent answers is drawn from the seed and from the mail that it answers.
+
+So a turn that is done again says the same again, and a message that is there twice was said once and posted twice.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import anyio
+
+from swarmd.core.moves import MOVE
+from swarmd.core.names import AgentId, Channel, Kind
+from swarmd.ports import Answered, Failed, Prompt, Usage, View
+
+# What the player says begins so; the supervisor's own words do not.
+MARK: Final = "§"
+_WHYS: Final[tuple[Literal["rate_limited", "timeout", "server", "malformed"], ...]] = (
+    "rate_limited", "timeout", "server", "malformed",
+)  # fmt: skip
+_BOUND: Final = Usage(500, 0, cost=500)
+
+
+class CrashedMindError(Exception):
+    """A bug in a model's adapter, as a worker may meet one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Temper:
+    """How the minds of one run are. Shares of calls; seconds."""
+
+    fails: float = 0.0
+    crashes: float = 0.0
+    think_seconds: float = 0.5
+    long_share: float = 0.0
+    long_seconds: float = 30.0
+    long_role: str = ""  # only of this role; empty: of everybody
+    executives_max: int = 2
+    children_min: int = 0
+    children_max: int = 2
+    grandchildren: float = 0.0
+    no_votes: float = 0.0
+    governs: float = 0.0
+
+
+@dataclass(slots=True)
+class Player:
+    """The port `Model`. One for all processes: what it remembers is the run's, not a process's."""
+
+    seed: int
+    temper: Temper
+    trace: Callable[..., None]
+    now: Callable[[], float] = lambda: 0.0
+    calls: int = 0
+    overlaps: int = 0  # begun for an agent whose last one still ran somewhere
+    idle_calls: int = 0  # without mail: nobody may be called for nothing
+    # What each agent was ever shown, for the watch to hold against what it says that it has read.
+    shown: dict[AgentId, set[tuple[Channel, AgentId, str]]] = field(default_factory=dict)
+    running: Counter[AgentId] = field(default_factory=Counter)
+    tries: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def name(self) -> str:
+        return "scripted:player"
+
+    @property
+    def is_language_model(self) -> bool:
+        return False
+
+    def bound(self, prompt: Prompt) -> Usage:
+        return _BOUND
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+        view = prompt.view
+        mail = "|".join(f"{m.channel}{m.id}" for m in view.mail)
+        key = f"{self.seed} {view.agent} {mail} {len(view.steps)}"
+        self.tries[key] += 1
+        again = random.Random(f"{key} {self.tries[key]}")
+        self.calls += 1
+        self.idle_calls += not view.mail
+        self.shown.setdefault(view.agent, set()).update((m.channel, m.sender, m.serial) for m in view.mail)
+        self.overlaps += self.running[view.agent] > 0
+        self.running[view.agent] += 1
+        try:
+            return await self._think(view, random.Random(key), again, sending)
+        finally:
+            self.running[view.agent] -= 1
+
+    async def _think(
+        self, view: View, chance: random.Random, again: random.Random, sending: Callable[[], None]
+    ) -> Answered | Failed:
+        t = self.temper
+        is_long = again.random() < t.long_share and t.long_role in ("", view.role)
+        sending()
+        await anyio.sleep(t.long_seconds if is_long else again.expovariate(1 / t.think_seconds))
+        used = Usage(again.randint(1, 500), 0, cost=again.randint(0, 500))
+        if again.random() < t.crashes:
+            raise CrashedMindError
+        if again.random() < t.fails:
+            why = again.choice(_WHYS)
+            return Failed(why, "as the seed has it", used, text="?")
+        moves = [MOVE.validate_python(move) for move in self._moves(view, chance)]
+        return Answered(tuple(moves), used)
+
+    # --- what is answered ---
+
+    def _moves(self, view: View, chance: random.Random) -> list[dict[str, Any]]:
+        if view.call is not None:
+            return [self._seat(view, chance)]
+        if view.role == "worker":
+            return [_report(view, done=True)]
+        return self._manager(view, chance)
+
+    def _seat(self, view: View, chance: random.Random) -> dict[str, Any]:
+        call = view.call
+        assert call is not None
+        tag = f"{MARK}{view.agent}.{call.motion_number}.{call.phase}.{view.mail[0].id if view.mail else ''}"
+        if call.phase == "debate":
+            return {"move": "argue", "text": tag}
+        if call.phase == "vote":
+            choice = "no" if chance.random() < self.temper.no_votes else "yes"
+            return {"move": "vote", "choice": choice, "reason": tag}
+        if call.reports:
+            named = [str(report["agent"]) for report in call.reports]
+            return {"move": "propose", "motion": {"motion": "deliver", "reports": named, "reason": tag}}
+        executives = [
+            {"key": f"k{n}", "role": "manager", "name": f"e{call.motion_number}-{n}", "task": "Do it."}
+            for n in range(chance.randint(1, self.temper.executives_max))
+        ]
+        return {"move": "propose", "motion": {"motion": "charter", "executives": executives, "reason": tag}}
+
+    def _manager(self, view: View, chance: random.Random) -> list[dict[str, Any]]:
+        if any(m.kind is Kind.CHARTER for m in view.mail):
+            if view.children:
+                # It crashed, and remembers nothing of what they reported.
+                return [{"move": "direct", "to": "*", "text": _tag(view)}]
+            count = chance.randint(self.temper.children_min, self.temper.children_max)
+            if count:
+                roles = ("manager", "worker") if view.tier == 1 else ("worker",)
+                return [
+                    {"move": "spawn", "key": f"c{n}", "charter": {
+                        "role": roles[0] if chance.random() < self.temper.grandchildren else roles[-1],
+                        "name": f"c{n}-{view.mail[0].id.replace('-', '.')}", "task": "Do a part.",
+                    }}
+                    for n in range(count)
+                ]  # fmt: skip
+        said = [str(entry.get("from")) for entry in _told(view) if entry.get("kind") == Kind.REPORT]
+        waiting = [child for child in view.children if child.id not in said]
+        if waiting and chance.random() < self.temper.governs:
+            return [{"move": "terminate", "agent": chance.choice(waiting).id, "reason": "the seed has it"}]
+        if waiting:
+            return (
+                [{"move": "say", "room": "hall", "text": _tag(view)}] if view.tier == 1 else [_thought(view)]
+            )
+        return [_report(view, done=True)]
+
+
+def _thought(view: View) -> dict[str, Any]:
+    return {"move": "think", "thought": _tag(view)}
+
+
+def _report(view: View, *, done: bool) -> dict[str, Any]:
+    return {"move": "report", "text": _tag(view), "done": done}
+
+
+def _tag(view: View) -> str:
+    """Of one agent, no two turns have the same."""
+    last = view.mail[-1] if view.mail else None
+    return f"{MARK}{view.agent} {len(view.steps)} {last.channel if last else ''} {last.id if last else ''}"
+
+
+def _told(view: View) -> Iterator[Mapping[str, Any]]:
+    for entry in view.memory:
+        yield from entry.get("mail", ())
+    for mail in view.mail:
+        yield {"from": mail.sender, "kind": mail.kind}

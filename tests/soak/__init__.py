@@ -1,0 +1,1 @@
+"""A whole swarm for minutes or hours: does anything in it grow?"""
