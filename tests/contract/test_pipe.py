@@ -178,6 +178,26 @@ async def test_what_a_full_server_refuses_is_sent_again_when_it_has_room(
         await pipe.execute("CONFIG", "SET", "maxmemory", 0)
 
 
+async def test_what_was_refused_for_now_and_then_for_good_leaves_no_pipe_that_is_away(
+    pipe: Pipe, server: EmbeddedServer, namespace: str
+) -> None:
+    """The server was full, and when it has room the key is no list."""
+    try:
+        await pipe.execute("SET", namespace, "a text")
+        await pipe.execute("CONFIG", "SET", "maxmemory", 1)
+        refused = asyncio.ensure_future(pipe.execute("RPUSH", namespace, "x"))
+        await asyncio.sleep(0.2)
+        assert pipe.is_away
+        async with piped(dial(server.socket)) as other:
+            await other.execute("CONFIG", "SET", "maxmemory", 0)
+        with pytest.raises(SwarmError, match="WRONGTYPE"):
+            await refused
+        assert await pipe.execute("PING") == "PONG"
+        assert not pipe.is_away
+    finally:
+        await pipe.execute("CONFIG", "SET", "maxmemory", 0)
+
+
 async def test_patience_ends_and_says_so() -> None:
     pipe = Pipe(dial("unix:///nowhere/at/all.sock"), patience=0.2)
     async with anyio.create_task_group() as tasks:

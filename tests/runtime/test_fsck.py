@@ -187,6 +187,15 @@ async def test_a_supervisor_without_its_positions_says_so_and_decides_nothing_tw
     assert await scene.flaws() == []
 
 
+async def test_a_board_whose_record_is_gone_keeps_its_account(scene: Scene) -> None:
+    before = await scene.on.store.pipe.execute("HGETALL", scene.keys.ledger(SOB))
+    await scene.do(("DEL", scene.keys.agent(SOB)))
+    await scene.on.start()
+    await quiet(scene.on, 3)
+    assert await scene.on.store.pipe.execute("EXISTS", scene.keys.agent(SOB)), "it is made anew"
+    assert await scene.on.store.pipe.execute("HGETALL", scene.keys.ledger(SOB)) == before
+
+
 async def test_positions_that_are_no_places_count_as_gone(scene: Scene) -> None:
     before = set(scene.on.sup._swarm.missions)
     flat = await scene.on.store.pipe.execute("HKEYS", scene.keys.positions)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary
@@ -104,7 +105,10 @@ class _Line(asyncio.Protocol):
             reader.feed(data)
             while (reply := reader.gets()) is not False:
                 if self._greetings:
-                    self._greetings.popleft().set_result(reply)
+                    greeting = self._greetings.popleft()
+                    # Its waiter may have run out of time in this very turn of the loop.
+                    if not greeting.done():
+                        greeting.set_result(reply)
                 elif self._is_greeted:
                     self._receiver.replied(reply)
                 else:
@@ -198,11 +202,10 @@ class Dialler:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 line = await _opened(address, receiver)
-                try:
+                with ExitStack() as undo:
+                    undo.callback(line.abort)
                     await line.greet(_hellos(address, self.name))
-                except BaseException:
-                    line.abort()
-                    raise
+                    undo.pop_all()
         except SwarmError as error:
             raise type(error)(f"{address}: {error.what}", hint=error.hint) from error
         except (OSError, TimeoutError) as error:

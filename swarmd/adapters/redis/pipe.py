@@ -155,10 +155,11 @@ class Pipe:
         now = asyncio.get_running_loop().time()
         # In the order in which they were handed over, but for what was sent again: the eldest are in front.
         while self._waiting and now - self._waiting[0].since > self.patience:
-            _fail(
-                self._waiting.popleft(),
-                StoreUnavailableError("the server did not answer in time", hint="is it running?"),
-            )
+            item = self._waiting.popleft()
+            if item.future is None:
+                self._loading.discard(item.keys[0])
+            self._is_refusing = self._is_refusing and not item.was_refused
+            _fail(item, StoreUnavailableError("the server did not answer in time", hint="is it running?"))
         self._room.set()
 
     def _flush(self) -> None:
@@ -237,6 +238,7 @@ class Pipe:
             return
         error = refused(text)
         if not isinstance(error, StoreUnavailableError | StoreFullError):
+            self._is_refusing = self._is_refusing and not item.was_refused
             _fail(item, _about(error, item.keys))
             return
         # Nothing was written. It waits as for an absent server; back-pressure reaches the callers.
