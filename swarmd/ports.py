@@ -356,6 +356,10 @@ class WorkerStore(Protocol):
 
     async def begin(self, hold: Hold, begin: Begin, at: str) -> Begun | EndedBefore | RefusedByStore: ...
 
+    async def led_for(self) -> float:
+        """Seconds for which calls may begin whether or not the lead is renewed; 0 where nobody has led for longer than
+        a lease."""
+
     async def end(
         self, hold: Hold, begin: Begin, result: str, used: Used, warn_percent: int, at: str
     ) -> None:
@@ -497,6 +501,9 @@ class SupervisorStore(Protocol):
 
     async def lead(self, host: HostId, ttl_seconds: float) -> int:
         """Take or renew the lease; the fencing number, 0 where another leads."""
+
+    async def led_until(self) -> float:
+        """Until when the last lead holds or held, in seconds since the epoch; 0 where nobody has led yet."""
 
     async def step_down(self, host: HostId, number: int) -> None: ...
 

@@ -239,12 +239,13 @@ class Look:
             ["ZRANGE", k.heads, "0", "-1"], ["SMEMBERS", k.hosts], ["GET", k.leader],
             ["ZRANGE", k.ended, "0", "-1"],
         )  # fmt: skip
+        is_led = bool((leader or "").partition(":")[2])
         channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
         there = self.view.ask(*(["EXISTS", f"{k.prefix}{channel}"] for channel in channels))
         return Loose(
             heads, [c for c, is_there in zip(channels, there, strict=True) if is_there], positions,
             self._all_named(_WITH_THE_LIVING), self._all_named(_AS_LONG_AS_KEPT), ended,
-            listed, self._named("_host:"), hosts, bool(leader),
+            listed, self._named("_host:"), hosts, is_led,
         )  # fmt: skip
 
     def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:

@@ -51,7 +51,11 @@ def agent_value(agent: Record, ledger: Ledger | None = None) -> dict[str, Any]:
     value |= {name: agent[name].split() for name in _LISTS if name in agent}
     if "activity" in agent:
         seconds = agent.get("activity_seconds")
-        value |= {"call": agent.get("call") or None, "activity_seconds": float(seconds) if seconds else None}
+        value |= {
+            "call": agent.get("call") or None,
+            "activity_seconds": float(seconds) if seconds else None,
+            "waits": agent.get("waits") or None,
+        }
     return value
 
 
@@ -344,7 +348,8 @@ def _state_and_why(agent: Record) -> str:
 def activity_text(agent: Record) -> str:
     """What it does now, with what and for how long: `busy model 12s`."""
     seconds = agent.get("activity_seconds", "")
-    words = (agent.get("activity", ""), agent.get("call", ""), lasted(float(seconds)) if seconds else "")
+    since = lasted(float(seconds)) if seconds else ""
+    words = (agent.get("activity", ""), agent.get("waits", ""), agent.get("call", ""), since)
     return " ".join(word for word in words if word)
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from swarmd.adapters.brake import Brake
     from swarmd.core.lineage import Agent
 
+NO_CALLS: Final = "no supervisor has led for longer than its lease, and before one does no call of a model or a tool begins (lead.none)"
+
 # A lost ring costs this at most: the stream is read again even if nothing rang.
 SWEEP_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
@@ -98,6 +100,8 @@ def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
         )
     elif agents:
         sight.say(draw.agent_lines(agents, ledgers, sight.ink, now()))
+        if any(agent.get("waits") for agent in agents):
+            note(f"agents wait: {NO_CALLS}; `swarmd up` or `swarmd supervisor` starts one")
     else:
         note("no agents live; `swarmd up` starts the swarm, `swarmd ps --all` shows those that ended")
     return Exit.DONE
@@ -384,7 +388,7 @@ def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
     if sight.as_json:
         sight.give(_health_value(state, findings, took))
     else:
-        leader = state.leader.partition(":")[2] or ("unknown" if "leader" in state.unasked else "none")
+        leader = state.leader or ("unknown" if "leader" in state.unasked else "none")
         sight.say(
             [
                 f"{'healthy' if not findings else 'unhealthy'}: leader {plain(leader)}, "
@@ -409,6 +413,8 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
         findings.append("this user of the server may not know who leads")
     elif part in (None, "supervisor") and not state.leader:
         findings.append("no supervisor leads; `swarmd up` or `swarmd supervisor` starts one")
+        if not state.may_begin:
+            findings.append(f"agents wait: {NO_CALLS}")
     elif part in (None, "supervisor") and not state.is_heard:
         # A leader that was killed holds its lease for some seconds; a new one hears the entrance a moment later.
         findings.append("nobody listens at swarm:missions; a supervisor is starting, or has just gone")
@@ -430,7 +436,8 @@ def _health_value(state: Health, findings: Sequence[str], took: float) -> dict[s
     return {
         "healthy": not findings,
         "findings": list(findings),
-        "leader": state.leader.partition(":")[2],
+        "leader": state.leader,
+        "may_begin": state.may_begin,
         "hosts": [{"id": id_, **facts} for id_, facts in state.hosts.items()],
         "hosts_lost": list(state.hosts_lost),
         "unasked": sorted(state.unasked),

@@ -98,6 +98,7 @@ _STATE_STYLES: Final[Mapping[str, str]] = {
     "docketed": "dim", "debating": "cyan", "working": "green", "reviewing": "cyan",
     "delivered": "green", "rejected": "yellow", "failed": "red", "cancelled": "yellow", "exhausted": "red",
     "busy": "green", "stalled": "yellow", "stuck": "red", "dead": "red", "unplaced": "cyan",
+    "waiting": "yellow",
 }  # fmt: skip
 
 _GLYPHS: Final[Mapping[str, tuple[str, str]]] = {

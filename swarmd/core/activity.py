@@ -5,6 +5,7 @@
 `stalled`   it lives and gets nowhere: its superior has been told
 `stuck`     its call has outlived its own bounds, or its host said that it ignores its end
 `frozen`    a stop holds it
+`waiting`   its turn waits for a supervisor to lead: before that no call may begin
 `unplaced`  no host has it yet
 `dead`      its host's lease is gone: another host takes it over, or its end reads unreachable
 
@@ -19,10 +20,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from swarmd.core.names import SOB, AgentState
+from swarmd.core.names import SOB, AgentState, Rule
 from swarmd.core.times import SETTLE_SECONDS
 
-Word = Literal["", "idle", "busy", "stalled", "stuck", "frozen", "unplaced", "dead"]
+Word = Literal["", "idle", "busy", "stalled", "stuck", "frozen", "waiting", "unplaced", "dead"]
 
 # Stops under which nothing goes on; a drain lets turns end.
 _EVERYTHING: Final = "*"
@@ -43,11 +44,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """`call` is the kind of the call under way, if any; `seconds` how long it has been so, where that is known."""
+    """`call` is the kind of the call under way, if any; `seconds` how long it has been so, where that is known; `waits`
+    the rule by which it waits, if it does."""
 
     word: Word
     call: str = ""
     seconds: float | None = None
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,17 @@ class Surroundings:
     stops: Mapping[str, str]  # target -> its kind and more, as stored
     troubles: Mapping[str, str]  # agent -> JSON of `swarm.Trouble`
     now: float  # seconds since the epoch
+    may_begin: bool = True  # a supervisor leads, or did so within its lease
 
 
 def turns_under_way(steps: Iterable[str]) -> frozenset[str]:
     """The numbers of an agent's turns that have begun and are not committed, of its step journal's fields."""
     return frozenset(step.partition(":")[0] for step in steps if step.endswith(":batch"))
+
+
+def held_back(steps: Collection[str]) -> str:
+    """The rule by which a begin of a turn was put off, of an agent's step journal's fields; empty where none was."""
+    return Rule.NO_LEAD.value if any(step.endswith(":waits") for step in steps) else ""
 
 
 def open_call(steps: Collection[str]) -> str | None:
@@ -94,9 +103,10 @@ def call_of(text: str | None, lease: str) -> Call | None:
 
 
 def activity_of(
-    record: Mapping[str, str], call: Call | None, around: Surroundings, *, is_busy: bool
+    record: Mapping[str, str], call: Call | None, around: Surroundings, *, is_busy: bool, waits: str = ""
 ) -> Activity:
-    """Of an agent's record; `is_busy` where a turn of it is under way. The worst that is true is told."""
+    """Of an agent's record; `is_busy` where a turn of it is under way, `waits` the rule by which its turn was held back.
+    The worst that is true is told."""
     trouble, since = _trouble_of(record, around)
     if record.get("state") == AgentState.TERMINATED:
         return Activity("stuck", seconds=around.now - since) if trouble == "stuck" else Activity("")
@@ -111,6 +121,8 @@ def activity_of(
         return Activity("frozen", kind, seconds)
     if trouble == "stalled":
         return Activity("stalled", kind, around.now - since)
+    if waits and call is None and not around.may_begin:
+        return Activity("waiting", waits=waits)
     return Activity("busy", kind, seconds) if is_busy else Activity("idle")
 
 

@@ -147,6 +147,14 @@ class Thawed:
 
 
 @dataclass(frozen=True, slots=True)
+class Delayed:
+    """For so many seconds no call could begin, because no supervisor led: they do not count. Who was called still is, and
+    goes on by itself; to call it anew would pay for its answer twice."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Overruled:
     """An operator decides the motion before the board: carried at once, or fallen by the rule."""
 
@@ -185,7 +193,7 @@ class Refused:
 
 _ANSWERED_IN: Final[dict[type, Stage]] = {Proposed: "propose", Argued: "debate", Voted: "vote"}
 Answer: TypeAlias = Proposed | Argued | Voted | SeatFailed
-Event: TypeAlias = Answer | Opened | Ticked | Thawed | Overruled | ReportsIn | Executed | Refused
+Event: TypeAlias = Answer | Opened | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +271,8 @@ def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> O
     deadline = procedure.motion_deadline
     if isinstance(event, Thawed):
         moved, effects = _thawed(procedure, event.seconds, rules, now)
+    elif isinstance(event, Delayed):
+        moved, effects = _delayed(procedure, event.seconds), ()
     elif deadline is not None and deadline <= now:
         moved, effects = _fall(procedure, "its time is over", rules, now)
         if isinstance(event, Answer):
@@ -290,6 +300,12 @@ def _thawed(procedure: Procedure, seconds: float, rules: BoardRules, now: float)
     return called, (_call_seat(called),)
 
 
+def _delayed(procedure: Procedure, seconds: float) -> Procedure:
+    deadlines = {"motion_deadline": procedure.motion_deadline, "seat_deadline": procedure.seat_deadline}
+    later = {name: at + seconds for name, at in deadlines.items() if at is not None}
+    return procedure.model_copy(update=later)
+
+
 def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
     match event:
         case Proposed() | Argued() | Voted() | SeatFailed():
@@ -308,7 +324,7 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
             return _fall(procedure, f"refused by {rule}: {detail}", rules, now)
         case Overruled(number) if procedure.motion is not None and procedure.motion_number == number:
             return _overruled(procedure, event, rules, now)
-        case Opened() | Thawed() | Overruled() | ReportsIn() | Executed() | Refused():
+        case Opened() | Thawed() | Delayed() | Overruled() | ReportsIn() | Executed() | Refused():
             # Repeated by a supervisor that restarted: it was taken the first time.
             return procedure, ()
         case _:

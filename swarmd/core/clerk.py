@@ -20,6 +20,7 @@ from swarmd.core.board import (
     Await,
     CallSeat,
     Carry,
+    Delayed,
     Effect,
     Event,
     Executed,
@@ -562,6 +563,16 @@ def tick(draft: Draft) -> None:
         if deadline is not None and deadline <= draft.moment.now:
             advance(draft, id, Ticked())
         review_if_ready(draft, id)
+
+
+def make_up(draft: Draft, seconds: float) -> None:
+    """Gives back the time in which nobody led, and so no seat's call could begin. A stopped mission's is given back when
+    the stop is lifted."""
+    if seconds <= 0:
+        return
+    for id in list(draft.swarm.boards):
+        if not _is_stopped(draft, id):
+            advance(draft, id, Delayed(seconds))
 
 
 def _is_stopped(draft: Draft, id: MissionId) -> bool:

@@ -175,6 +175,7 @@ class Rule(StrEnum):
     MISSION_OTHER = "mission.other"
     INCARNATION = "incarnation.former"
     LEASE = "lease.lost"
+    NO_LEAD = "lead.none"
     FENCED = "fence.path"
     HOPS = "bus.hops"
     RATE = "bus.rate"

@@ -79,7 +79,7 @@ from swarmd.ports import (
 from swarmd.runtime.mind import Mind, ThoughtFailedError
 from swarmd.runtime.recollection import Recollection
 from swarmd.runtime.residents import Resident
-from swarmd.runtime.steps import Journal, NotAllowedError
+from swarmd.runtime.steps import Journal, Lead, NotAllowedError
 
 log = structlog.get_logger(__name__)
 
@@ -125,6 +125,7 @@ class World:
     mind: Callable[[str], Awaitable[Mind]]
     stamp: Callable[[], str]
     recollection: Recollection = field(default_factory=Recollection, repr=False)
+    lead: Lead = field(default_factory=Lead)
 
 
 @dataclass(slots=True)
@@ -166,7 +167,7 @@ async def take_turn(world: World, resident: Resident) -> None:
         journal = Journal(
             world.store, resident.hold, resident.turn + 1, _account(resident.agent, mission),
             _segments(resident.agent, mission), stop_fields(resident.agent), json.dumps(positions),
-            world.declared.limits.warn_percent, world.stamp, partial(setattr, resident, "doing"),
+            world.declared.limits.warn_percent, world.stamp, partial(setattr, resident, "doing"), lead=world.lead,
         )  # fmt: skip
         try:
             await _think_and_act(world, resident, journal, acting, around, call, gathered)
@@ -316,7 +317,7 @@ async def _think_and_act(
     role = world.declared.roles.get(resident.agent.role)
     try:
         mind = await world.mind(role.model if role else "")
-        while journal.step < world.declared.limits.steps_max:
+        while journal.steps_done < world.declared.limits.steps_max:
             moves, corrections = await mind.think(journal, render)
             gathered.steps += corrections
             if not await _do_moves(world, journal, acting, moves, gathered):

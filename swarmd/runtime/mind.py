@@ -81,7 +81,7 @@ class Mind:
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
         """With room for the longest answer or, where the account cannot hold that any more, for a short one."""
-        step = journal.step
+        step, given_up = journal.step, journal.given_up
         try:
             return await self._attempt_as(journal, prompt)
         except NotAllowedError as no:
@@ -90,7 +90,7 @@ class Mind:
             if not is_short or self.model.bound(tight) == self.model.bound(prompt):
                 raise
         # The same step: a successor has to find one of the two there, whichever it was.
-        journal.step = step
+        journal.step, journal.given_up = step, given_up
         return await self._attempt_as(journal, tight)
 
     async def _attempt_as(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
@@ -100,6 +100,7 @@ class Mind:
 
         def sending() -> None:
             nonlocal lost
+            journal.lead.check()
             lost = replace(bound, is_assumed=True)
 
         async def effect() -> tuple[str, Used]:

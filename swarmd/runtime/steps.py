@@ -7,8 +7,9 @@ was sent yet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -30,8 +31,28 @@ class NotAllowedError(Exception):
 
 
 @dataclass(slots=True)
+class Lead:
+    """Until when calls may begin, as this process was told by the store. `until` is in seconds of the event loop's clock.
+
+    The store is asked again at each begin. This is for calls that have begun and wait for their provider's pace: that
+    may take minutes, and what was not sent when the lead ended is not sent before there is another one.
+    """
+
+    until: float = math.inf
+
+    def check(self) -> None:
+        """Raises `NotAllowedError` where nobody has led for longer than a lease."""
+        if anyio.current_time() >= self.until:
+            no = "no supervisor has led for longer than its lease, or none could be asked for"
+            raise NotAllowedError(RefusedByStore(Rule.NO_LEAD, no))
+
+
+@dataclass(slots=True)
 class Journal:
-    """The step journal of one turn. Steps count up; a repeated turn meets its earlier steps in order."""
+    """The step journal of one turn. Steps count up; a repeated turn meets its earlier steps in order.
+
+    `given_up` counts those that were begun, gave no result and were done again: they are no part of the turn's bound.
+    """
 
     store: WorkerStore
     hold: Hold
@@ -46,6 +67,12 @@ class Journal:
         None
     )  # told which call is under way, and of its end by an empty word
     step: int = 0
+    given_up: int = 0
+    lead: Lead = field(default_factory=Lead)
+
+    @property
+    def steps_done(self) -> int:
+        return self.step - self.given_up
 
     async def call(
         self,
@@ -79,6 +106,7 @@ class Journal:
                 return await self._do(begin, effect, lost)
             if reply.result != LOST or not may_repeat:
                 return reply.result
+            self.given_up += 1
 
     async def _do(self, begin: Begin, effect: Effect, lost: Callable[[], Used] | None) -> str:
         is_over = False

@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from swarmd.core import dead, docket, orphans, reconcile, retention, stalls
+from swarmd.core import clerk, dead, docket, orphans, reconcile, retention, stalls
 from swarmd.core import facts as tidings
 from swarmd.core.acts import account_above
 from swarmd.core.chain import Head
@@ -89,6 +89,7 @@ class Supervisor:
     _positions: dict[Channel, StreamId] = field(default_factory=dict)
     _seq: int = 0
     _number: int = 0
+    _led_until: float = 0.0  # by whoever led before, in seconds since the epoch; 0: nobody did
     _patient_until: float = 0.0
     _looked_at: float = 0.0
     _folded_at: float = 0.0
@@ -126,11 +127,14 @@ class Supervisor:
 
     async def _wait_for_lead(self) -> None:
         told = False
+        # Asked before each try: the lead that is taken is noted in its place.
+        self._led_until = await self.store.led_until()
         while not (number := await self.store.lead(self.host, LEASE_SECONDS)):
             if not told:
                 log.info("another supervisor leads; waiting for its lease to end")
                 told = True
             await anyio.sleep(SWEEP_SECONDS)
+            self._led_until = await self.store.led_until()
         self._number = number
 
     async def _lead(self) -> None:
@@ -173,6 +177,8 @@ class Supervisor:
         reconcile.resume_endings(draft)
         reconcile.resume_stops(draft)
         stalls.resume(self._swarm, draft.moment.now)
+        if self._led_until:
+            clerk.make_up(draft, draft.moment.now - self._led_until)
         await self._commit(draft, lost)
 
     # --- the journal ---

@@ -54,7 +54,7 @@ SETTLED_AT_ONCE = 1_000
 # The law's own words for "not here, not now": the agent is dropped without a word to anyone.
 _NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
 # "Not now": the turn waits as far as it came. Its steps are journaled, so nothing of it is paid again.
-_HELD = (Rule.FROZEN, Rule.HALTED, Rule.DRAINING, *NO_MONEY)
+_HELD = (Rule.FROZEN, Rule.HALTED, Rule.DRAINING, Rule.NO_LEAD, *NO_MONEY)
 # Between two attempts of a turn that failed: long enough for a disk or a lock that was away for a moment.
 RETRY_SECONDS = 0.5
 # More than a server that writes its log once a second can lose.
@@ -96,6 +96,7 @@ class Worker:
     _server_run: str = ""
     _is_doubting: bool = False  # the server is another process: what is remembered may not have been kept
     _doubtful: set[AgentId] = field(default_factory=set)  # given up here, perhaps wrongly
+    _leaderless: set[AgentId] = field(default_factory=set)  # their turns wait until somebody leads
     _heard_here: Heard = field(default_factory=Heard)  # on this host's own channel, which nobody had before
     _refused: dict[tuple[Channel, Rule], RefusedMail] = field(default_factory=dict)  # and not yet recorded
 
@@ -153,6 +154,7 @@ class Worker:
     async def _listen(self, own: Channel) -> None:
         """The one task that owns the ringing connection."""
         self._head, _ = await self.world.store.moved(0)
+        await self._look_at_lead()
         await self.rings.follow([own])
         await self._catch_up(own)
         next_sweep = anyio.current_time() + SWEEP_SECONDS
@@ -180,6 +182,7 @@ class Worker:
         if self._is_doubting:
             self._is_doubting = False
             await self._begin_anew()
+        await self._look_at_lead()
         await self._take_back()
         await self._record_refused()
         self._head, channels = await self.world.store.moved(self._head)
@@ -191,6 +194,18 @@ class Worker:
                     tasks.start_soon(self._catch_up, channel)
         if own in channels:
             await self._catch_up(own)
+
+    async def _look_at_lead(self) -> None:
+        """How long calls may begin, and where somebody leads again, whose turns go on."""
+        asked = anyio.current_time()
+        seconds = await self.world.store.led_for()
+        self.world.lead.until = asked + seconds
+        if not seconds or not self._leaderless:
+            return
+        waiting, self._leaderless = self._leaderless, set()
+        log.info("a supervisor leads again; turns that waited for one go on", agents=len(waiting))
+        by_id = self.residents.by_id
+        await self._let_go_on([by_id[id] for id in waiting if id in by_id])
 
     async def _hear(self, channel: Channel, line: str) -> None:
         if not self._heard(channel, line):
@@ -588,7 +603,10 @@ class Worker:
             self.residents.was_up(resident)
             await self.answer(self.world, resident)
             resident.is_doubtful, resident.last_words = False, ""
-        except NotAllowedError:
+        except NotAllowedError as no:
+            if was_counted and no.rule in _HELD:
+                # It waits, and nothing of it has failed: that was no attempt.
+                await self._count_attempt(resident, "cut")
             raise
         except Exception as error:
             # A bug met in one agent's turn is that agent's alone. What came meanwhile is still answered: a seat
@@ -626,6 +644,8 @@ class Worker:
             return
         log.info("an agent's turn is held", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
         resident.is_held = True
+        if no.rule is Rule.NO_LEAD:
+            self._leaderless.add(resident.agent.id)
         if no.rule in NO_MONEY:
             await tell_broke(self.world, resident, no)
 

@@ -55,8 +55,8 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_never":      ("",   "",  "R",  "R"),
     # What the supervisor writes before it asks whether replicas have all of it.
     "_confirmed":  ("",   "",  "R",  ""),
-    # The supervisor's own: its lead, its positions, what is in its hand.
-    "_supervisor": ("R",  "",  "R",  ""),
+    # The supervisor's own: its lead, its positions, what is in its hand. Where nobody leads, workers begin no call.
+    "_supervisor": ("R",  "",  "R",  "R"),
     "_fencing":    ("",   "",  "R",  ""),
     "_positions":  ("",   "",  "R",  ""),
     "_heard":      ("",   "",  "R",  ""),

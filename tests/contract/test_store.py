@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import anyio
 import fakeredis
 import pytest
 from hypothesis import HealthCheck, settings
@@ -712,6 +713,87 @@ async def test_one_leads_and_each_new_lead_has_a_higher_number(store: RedisStore
     second = await store.lead(HostId("s2"), 60)
     assert second > first
     assert await store.lead(HostId("s1"), 60) == 0
+
+
+async def _without_lead(store: RedisStore) -> None:
+    """As after a lease that nobody renewed."""
+    await store.pipe.execute("DEL", store.keys.leader)
+
+
+async def test_without_a_lead_no_call_begins_and_nothing_of_it_is_reserved_or_journaled(
+    store: RedisStore,
+) -> None:
+    _, top = await _staffed(store)
+    before = await account(store, TOP)
+    await _without_lead(store)
+    reply = await store.begin(hold(top), begin(top), AT)
+    assert isinstance(reply, RefusedByStore)
+    assert reply.rule is Rule.NO_LEAD
+    assert await account(store, TOP) == before
+    assert (await store.resume(TOP)).batch == {}, "the turn has not begun: its mail is taken anew"
+    assert await store.led_for() == 0
+    refused = [fact for fact in await facts(store) if fact["fact"] == "refuse"]
+    assert [(fact["rule"], fact["agent"], fact["step"]) for fact in refused] == [("lead.none", TOP, "1:1")]
+
+
+async def test_without_a_lead_what_has_begun_ends_and_the_turn_is_committed(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    first = begin(top, tokens=100)
+    assert isinstance(await store.begin(hold(top), first, AT), Begun)
+    await _without_lead(store)
+    assert isinstance(await store.begin(hold(top), first, AT), Begun), "its reply was lost: it has begun"
+    await store.end(hold(top), first, "{}", used(25), WARN, AT)
+    assert (await account(store, TOP))["tokens.spent"] == 25
+    assert await store.begin(hold(top), first, AT) == EndedBefore("{}"), "and is not paid again"
+    second = await store.begin(hold(top), begin(top, 2), AT)
+    assert isinstance(second, RefusedByStore)
+    assert second.rule is Rule.NO_LEAD
+    assert await store.commit(hold(top), turn(top, 1, (up(SOB), note(TOP))), 32, AT) == "done"
+    assert not await store.pipe.execute("EXISTS", store.keys.steps(TOP))
+
+
+async def test_a_turn_that_waited_for_a_lead_goes_on_where_it_was(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    await _without_lead(store)
+    for _ in range(3):
+        assert isinstance(await store.begin(hold(top), begin(top), AT), RefusedByStore)
+    assert await store.lead(HostId("s2"), 60)
+    assert await store.led_for() > 50
+    assert isinstance(await store.begin(hold(top), begin(top), AT), Begun)
+    assert await store.attempt(TOP, 1, "other-host", "begun") == 2, "the one that began, and this one"
+
+
+async def test_who_steps_down_leaves_calls_going_for_the_rest_of_the_lease_and_the_lead_free(
+    store: RedisStore,
+) -> None:
+    leader, top = await _staffed(store)
+    await store.step_down(HostId("s1"), 1)
+    assert 0 < await store.led_for() <= 60
+    assert isinstance(await store.begin(hold(top), begin(top), AT), Begun)
+    with pytest.raises(NotLeadingError):
+        await leader.do(Post(up(SOB), note(SOB)))
+    assert await store.lead(HostId("s2"), 60) == 2, "another may lead at once"
+
+
+async def test_a_lease_that_nobody_renews_stops_calls_when_it_is_over(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    assert await store.lead(HostId("s1"), 0.2)
+    assert isinstance(await store.begin(hold(top), begin(top), AT), Begun)
+    with anyio.fail_after(5):
+        while await store.led_for():
+            await anyio.sleep(0.05)
+    reply = await store.begin(hold(top), begin(top, 2), AT)
+    assert isinstance(reply, RefusedByStore)
+    assert reply.rule is Rule.NO_LEAD
+
+
+async def test_until_when_somebody_led_is_known_when_the_lead_is_gone(store: RedisStore) -> None:
+    assert await store.led_until() == 0
+    before = time.time()
+    await store.lead(HostId("s1"), 60)
+    await store.lead(HostId("s1"), 70)
+    await _without_lead(store)
+    assert before + 65 < await store.led_until() < time.time() + 75
 
 
 # --- the ledger, by random walks ----------------------------------------------------------------

@@ -20,6 +20,7 @@ from swarmd.core.board import (
     CallSeat,
     Carry,
     Choice,
+    Delayed,
     Effect,
     Event,
     Executed,
@@ -322,6 +323,25 @@ def test_a_silent_or_failed_proposer_is_followed_by_the_next_seat() -> None:
     assert (board.called, board.number) == ("solomon", 1)
     board.take(SeatFailed("solomon", 1))
     assert (board.called, board.number) == ("gandhi", 1)
+
+
+def test_time_in_which_no_call_could_begin_does_not_count_and_calls_nobody_anew() -> None:
+    board = opened()
+    called, before = board.called, board.procedure
+    assert board.procedure.seat_deadline is not None
+    board.now = board.procedure.seat_deadline + 500
+    assert board.take(Delayed(505)) == ()
+    assert board.take(Ticked()) == ()
+    assert (board.called, board.procedure.attempt) == (called, before.attempt)
+    board.propose(CHARTER)
+    assert board.procedure.phase == "debate"
+    assert board.procedure.motion_deadline is not None
+    at = board.now
+    board.now = board.procedure.motion_deadline + 60
+    board.take(Delayed(board.now - at))
+    assert board.take(Ticked()) == ()
+    board.debate()
+    assert board.procedure.phase == "vote", "the motion has its time, too"
 
 
 def test_the_mission_fails_where_no_seat_proposes() -> None:

@@ -7,6 +7,7 @@ keeps its own place in them, as workers do; the supervisor is taken step by step
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -412,7 +413,44 @@ async def test_of_two_one_leads_and_the_other_takes_over_when_it_stops(namespace
             assert second._number > first._number
             second.stop.set()
         assert [entry.mission for entry in await on.journal("docketed")] == ["m1", "m2"]
-        assert not await store.pipe.execute("EXISTS", store.keys.leader), "who stops gives the lead back"
+        lead = await store.pipe.execute("GET", store.keys.leader)
+        assert lead in (None, f"{second._number}:"), "who stops gives the lead back"
+
+
+async def test_the_time_in_which_nobody_led_is_not_a_silent_seats(namespace: str) -> None:
+    """Seats were called, and their calls could not begin: they have as much time as they had when the lead ended."""
+    async with stage(namespace) as on:
+        await on.submit("m1")
+        await on.store.register(Host(H1, 1_000, "shared"), 600)
+        for _ in range(4):
+            on.clock.time += 0.3
+            await on.sup._step()
+        before = on.sup._swarm.boards[MissionId("m1")]
+        assert before.calling is not None
+        assert before.seat_deadline is not None
+        led_until = on.clock.time
+        on.clock.time += 5_000
+        on.sup = on.another("s2")
+        await on.store.pipe.execute("DEL", on.store.keys.leader)
+        on.sup._number = await on.store.lead(on.sup.host, 600)
+        on.sup._led_until = led_until
+        await on.sup._load()
+        await on.sup._step()
+        after = on.sup._swarm.boards[MissionId("m1")]
+        assert (after.calling, after.attempt) == (before.calling, before.attempt), "and is not called anew"
+        assert after.seat_deadline == pytest.approx(before.seat_deadline + 5_000)
+        assert after.motion_number == before.motion_number
+
+
+async def test_who_takes_the_lead_knows_until_when_another_held_it(namespace: str) -> None:
+    async with open_store(None, namespace) as store:
+        on = Stage(store)
+        before = time.time()
+        await store.lead(HostId("s0"), 600)
+        await store.pipe.execute("DEL", store.keys.leader)
+        sup = on.another("s1")
+        await sup._wait_for_lead()
+        assert before + 599 < sup._led_until < time.time() + 601
 
 
 # --- missions ---------------------------------------------------------------------------------

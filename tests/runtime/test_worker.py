@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, cast
 
 import anyio
+import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -45,6 +46,7 @@ from swarmd.core.names import (
     Kind,
     MissionId,
     MissionState,
+    Rule,
     StreamId,
     down,
     host_channel,
@@ -64,10 +66,11 @@ from swarmd.core.swarm import (
 )
 from swarmd.core.times import LEASE_SECONDS, SWEEP_SECONDS
 from swarmd.core.turn import concerns
-from swarmd.ports import Answered, Failed, Model, Prompt, Rings, Usage
+from swarmd.ports import Answered, Failed, Hold, Model, Prompt, RefusedByStore, Rings, Usage, Used
 from swarmd.runtime.agent import World
 from swarmd.runtime.mind import Mind
 from swarmd.runtime.residents import Resident
+from swarmd.runtime.steps import Journal, NotAllowedError
 from swarmd.runtime.supervisor import Supervisor
 from swarmd.runtime.worker import Worker
 from tests.conftest import SECRET
@@ -406,6 +409,120 @@ def test_a_lost_ring_costs_one_sweep_at_most() -> None:
                 await anyio.sleep(2 * SWEEP_SECONDS)
             assert len(delays) == len(sent)
             assert max(delays) <= SWEEP_SECONDS + 0.01
+
+    jumping(test)
+
+
+# --- without a lead ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Queued(Slow):
+    """Waits for its provider's pace before it sends anything, as a model behind a limit of calls does."""
+
+    waiting: int = 0
+
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+        self.waiting += 1
+        await self.go.wait()
+        sending()
+        self.begun += 1
+        return await self.inner.attempt(prompt)
+
+
+async def _lead_ends(store: RedisStore) -> None:
+    await store.pipe.execute("DEL", store.keys.leader)
+
+
+async def _reported(store: RedisStore) -> list[Message]:
+    async def reports() -> list[Message]:
+        return await store.read(Channel("up:sob"), FIRST, 10)
+
+    return await until(reports)
+
+
+@pytest.mark.parametrize("is_doubtful", [False, True], ids=["at once", "what waited when the agent came"])
+def test_a_turn_without_a_lead_waits_uncounted_and_goes_on_by_itself(is_doubtful: bool) -> None:
+    async def test() -> None:
+        async with stored() as store:
+            model = Slow()
+            model.go.set()
+            await Lineage(store).found(executive("a-1"))
+            mail = replace(message("begin"), hops=3)
+            if is_doubtful:
+                await store.post(inbox(AgentId("a-1")), mail)
+            await _lead_ends(store)
+            async with at_work(worker_of(store, model)):
+                await anyio.sleep(SWEEP_SECONDS)
+                if not is_doubtful:
+                    await store.post(inbox(AgentId("a-1")), mail)
+                await anyio.sleep(60 * SWEEP_SECONDS)
+                assert model.begun == 0
+                assert len(await facts_of(store, fact="refuse", rule="lead.none", agent="a-1")) == 1, (
+                    "held, and not asked for again and again"
+                )
+                tries = await store.pipe.execute("HGET", store.keys.steps(AgentId("a-1")), "1:tries")
+                assert (tries or "0").startswith("0")
+                assert await store.lead(HostId("h-next"), 3_600)
+                (report,) = await _reported(store)
+            assert model.begun == 1
+            assert report.hops == 4, "as if it had not waited"
+            assert (await store.resume(AgentId("a-1"))).turn == 1
+
+    jumping(test)
+
+
+def test_a_call_that_waits_for_its_pace_when_the_lead_ends_is_not_sent_before_there_is_another() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            model = Queued()
+            await Lineage(store).found(executive("a-1"))
+            async with at_work(worker_of(store, model)):
+                await store.post(inbox(AgentId("a-1")), message("begin"))
+                with anyio.fail_after(60):
+                    while not model.waiting:
+                        await anyio.sleep(0.05)
+                await _lead_ends(store)
+                await anyio.sleep(2 * SWEEP_SECONDS)
+                model.go.set()
+                await anyio.sleep(10 * SWEEP_SECONDS)
+                assert (model.waiting, model.begun) == (1, 0)
+                assert await store.lead(HostId("h-next"), 3_600)
+                await _reported(store)
+            assert model.begun == 1
+            ledger = await store.pipe.execute("HGETALL", store.keys.ledger("a-1"))
+            spent = dict(zip(ledger[::2], ledger[1::2], strict=True)) if isinstance(ledger, list) else ledger
+            assert (spent["calls.spent"], spent["calls.reserved"]) == ("1", "0"), "paid for once"
+
+    jumping(test)
+
+
+def test_what_was_given_up_is_no_step_of_the_turns_bound() -> None:
+    """A turn of two calls with a bound of two, of which each was cut once before it was sent."""
+
+    async def test() -> None:
+        async with stored() as store:
+            await Lineage(store).found(executive("a-1"))
+            await store.register(Host(HERE, 10, ""), 3_600)
+            agent = executive("a-1")
+            hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
+            journal = Journal(
+                store, hold, 1, agent.id, agent.path, (), "{}", 80, lambda: AT,
+            )  # fmt: skip
+
+            async def cut() -> tuple[str, Used]:
+                raise NotAllowedError(RefusedByStore(Rule.NO_LEAD, "gone"))
+
+            async def done() -> tuple[str, Used]:
+                return "{}", Used({"tools": 1})
+
+            for _ in range(2):
+                with pytest.raises(NotAllowedError):
+                    await journal.call("read", cut, amounts={"tools": 1}, lost=lambda: Used({"tools": 0}))
+                again = replace(journal, step=journal.step - 1)
+                assert await again.call("read", done, amounts={"tools": 1}) == "{}"
+                journal = again
+            assert (journal.step, journal.steps_done) == (4, 2)
 
     jumping(test)
 

@@ -112,7 +112,7 @@ class Keys:
 
     @property
     def leader(self) -> str:
-        """The leading supervisor's lease: `NUMBER:HOST`, expiring."""
+        """The leading supervisor's lease: `NUMBER:HOST`, expiring; `NUMBER:` where it stepped down within that lease."""
         return self._prefix + "_supervisor"
 
     @property
@@ -180,7 +180,8 @@ class Keys:
 
     def steps(self, id: AgentId) -> str:
         """Hash: the step journal of the turn under way: `TURN:N:b` begun, `TURN:N:e` ended, `TURN:batch`, and where
-        it was tried more than once `TURN:tries`: attempts, steps ended by then, the last one's token."""
+        it was tried more than once `TURN:tries`: attempts, steps ended by then, the last one's token; `TURN:waits`
+        has the rule by which a begin was put off."""
         return f"{self._prefix}_steps:{id}"
 
     def use(self, id: AgentId) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -99,6 +100,10 @@ _TIME: Final = re.compile(r"^server_time_usec:(\d+)", re.MULTILINE)
 _RUN_ID: Final = re.compile(r"^run_id:(\w+)", re.MULTILINE)
 # Beside the supervisor's positions: the last serial that it has issued.
 _SERIAL = "_serial"
+
+# What PTTL answers of a key that is not there, and of one that does not expire.
+_NO_KEY: Final = -2
+_NO_EXPIRY: Final = -1
 
 # A place that no stream has come to yet.
 _BEYOND = StreamId("18446744073709551615-0")
@@ -336,7 +341,7 @@ class RedisStore:
         )  # fmt: skip
         keys = [
             k.agent(hold.agent), k.fences, k.stops, k.revocations, k.host(hold.host), k.use(hold.agent),
-            k.ledger(begin.account), k.steps(hold.agent), k.facts, k.state(hold.agent),
+            k.ledger(begin.account), k.steps(hold.agent), k.facts, k.state(hold.agent), k.leader,
         ]  # fmt: skip
         args: list[str | int] = [
             hold.incarnation, hold.lease, hold.host, f"{begin.turn}:{begin.step}", record, begin.batch,
@@ -409,13 +414,28 @@ class RedisStore:
     # --- the supervisor's steps ---
 
     async def lead(self, host: HostId, ttl_seconds: float) -> int:
-        keys = [self.keys.leader, self.keys.fencing]
-        return int(await self.pipe.evaluate(script("lead"), keys, [host, int(ttl_seconds * 1000)]))
+        until = int((self._now() + ttl_seconds) * 1000)
+        args: list[str | int] = [host, int(ttl_seconds * 1000), until]
+        return int(await self.pipe.evaluate(script("lead"), self._lead_keys, args))
+
+    @property
+    def _lead_keys(self) -> list[str]:
+        return [self.keys.leader, self.keys.fencing, self.keys.meta]
+
+    async def led_until(self) -> float:
+        told = await self.pipe.execute("HGET", self.keys.meta, "led")
+        return _number(told) / 1000
 
     async def step_down(self, host: HostId, number: int) -> None:
-        """Let the lease go, so that the next supervisor need not wait for its end."""
-        if await self.pipe.execute("GET", self.keys.leader) == f"{number}:{host}":
-            await self.pipe.execute("DEL", self.keys.leader)
+        """Let the lease go, so that the next supervisor need not wait for its end. Agents go on until that."""
+        if number:
+            await self.pipe.evaluate(script("lead"), self._lead_keys, [host, 0, 0])
+
+    async def led_for(self) -> float:
+        left = int(await self.pipe.execute("PTTL", self.keys.leader))
+        if left == _NO_KEY:
+            return 0.0
+        return math.inf if left == _NO_EXPIRY else left / 1000
 
     async def last_commit(self) -> int:
         return _number(await self.pipe.execute("HGET", self.keys.positions, "seq"))

@@ -20,7 +20,15 @@ from swarmd.adapters.redis.failures import refused
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.wire import ErrorReply, Wire
-from swarmd.core.activity import Activity, Surroundings, activity_of, call_of, open_call, turns_under_way
+from swarmd.core.activity import (
+    Activity,
+    Surroundings,
+    activity_of,
+    call_of,
+    held_back,
+    open_call,
+    turns_under_way,
+)
 from swarmd.core.chain import Head
 from swarmd.core.lineage import EVERYTHING, Fence, Stop, StopKind
 from swarmd.core.messages import Message, from_fields
@@ -106,7 +114,8 @@ def _text(reply: Any) -> Any:
 class Health:
     """What a health check asks, in one pipeline. `unasked` names what this user of the server may not read."""
 
-    leader: str
+    leader: str  # the leading supervisor's host; empty where nobody leads
+    may_begin: bool  # calls may begin: somebody leads, or did so within a lease
     hosts: Mapping[str, Mapping[str, Any]]  # the living, with their facts
     hosts_lost: tuple[str, ...]  # admitted, lease expired, not yet declared dead
     missions_open: int
@@ -297,8 +306,9 @@ class View:
             *(["HKEYS", keys.steps(one)] for one in ids),
             *self._stopping(),
             ["HGETALL", keys.troubles],
+            ["EXISTS", keys.leader],
         )
-        fences, stops, troubles = answers[2 * count :]
+        fences, stops, troubles, is_led = answers[2 * count :]
         marks = _marks(fences, stops)
         records, steps = [_hash(flat) for flat in answers[:count]], answers[count : 2 * count]
         named = sorted({record["host"] for record in records if record.get("host")})
@@ -310,13 +320,14 @@ class View:
         )
         alive = frozenset(host for host, lives in zip(named, more, strict=False) if lives)
         calls = {at: text for (at, _), text in zip(begun, more[len(named) :], strict=True)}
-        around = Surroundings(alive, _hash(stops), _hash(troubles), time.time())
+        around = Surroundings(alive, _hash(stops), _hash(troubles), time.time(), bool(is_led))
         found = []
         for at, record in enumerate(records):
             if record.get("id"):
                 call = call_of(calls.get(at), record.get("lease", ""))
                 is_busy = bool(turns_under_way(steps[at]))
-                activity = activity_of(record, call, around, is_busy=is_busy)
+                waits = held_back(steps[at])
+                activity = activity_of(record, call, around, is_busy=is_busy, waits=waits)
                 found.append(marks.seen(record) | _shown(activity))
         return found
 
@@ -501,13 +512,15 @@ class View:
             "disk": ["INFO", "persistence"],
         }
         # Each part asks for itself, as its own user: what a worker may not read is no fault of the worker's.
-        told, unasked = ask_what_may_be(self._wire, *questions.values())
+        told, places = ask_what_may_be(self._wire, *questions.values())
         said = dict(zip(questions, told, strict=True))
+        unasked = frozenset(name for at, name in enumerate(questions) if at in places)
         names = sorted(said["hosts"] or ())
         facts, _ = ask_what_may_be(self._wire, *(["GET", keys.host(HostId(name))] for name in names))
         living = {name: _facts(text) for name, text in zip(names, facts, strict=True) if text is not None}
         return Health(
-            leader=said["leader"] or "",
+            leader=_leading(said["leader"]),
+            may_begin="leader" in unasked or said["leader"] is not None,
             hosts=living,
             hosts_lost=tuple(name for name in names if name not in living),
             missions_open=said["missions"] or 0,
@@ -515,13 +528,13 @@ class View:
             schema=said["schema"] or "",
             writes="aof_last_write_status:err" not in (said["disk"] or ""),
             is_heard=said["entrance"] is not None and int(said["entrance"][1]) > 0,
-            unasked=frozenset(name for at, name in enumerate(questions) if at in unasked),
+            unasked=unasked,
         )
 
     def leads(self) -> bool | None:
         """Whether a supervisor leads; `None` where this user may not know."""
         (leader,), unasked = ask_what_may_be(self._wire, ["GET", self.keys.leader])
-        return None if unasked else bool(leader)
+        return None if unasked else bool(_leading(leader))
 
 
 class Bell:
@@ -564,6 +577,11 @@ def bell_of(target: Target, namespace: str, *channels: Channel) -> Bell:
 
 def _hash(flat: Sequence[str]) -> Record:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _leading(lead: str | None) -> str:
+    """The host of the key `leader`; empty where there is none, or it stepped down."""
+    return (lead or "").partition(":")[2]
 
 
 def _facts(text: str) -> Mapping[str, Any]:
@@ -610,7 +628,7 @@ def _revocations(segment: str, text: str) -> tuple[Revocation, ...]:
 
 def _shown(activity: Activity) -> Record:
     # The hash itself has no such fields: what somebody else wrote there under these names is not shown.
-    shown = {"activity": str(activity.word), "call": "", "activity_seconds": ""}
+    shown = {"activity": str(activity.word), "call": "", "activity_seconds": "", "waits": activity.waits}
     if activity.call:
         shown["call"] = activity.call
     if activity.seconds is not None:

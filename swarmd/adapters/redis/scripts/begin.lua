@@ -3,7 +3,7 @@
 -- include: _facts
 -- Before each call of a model or a tool: fence, stop, incarnation, lease, privilege, reservation, step journal.
 -- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] ledger
--- KEYS[8] steps  KEYS[9] facts  KEYS[10] state
+-- KEYS[8] steps  KEYS[9] facts  KEYS[10] state  KEYS[11] leader
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn:step  ARGV[5] begin record (JSON; `once`: see below)
 -- ARGV[6] the turn's batch (JSON, kept from the first step on)  ARGV[7] agent id  ARGV[8] account id  ARGV[9] at
 -- then four lists, each with its length before it: the segments; further targets of stops; the amounts to reserve as
@@ -49,6 +49,14 @@ local open = before[1] and cjson.decode(before[1])
 -- What may not be repeated is begun again by the same attempt alone, whose reply was lost.
 local is_same = open and (before[1] == ARGV[5] or (not open.once and tostring(open.lease) == ARGV[2]))
 if is_same then return {'begun'} end
+
+-- A leader's key lives for one lease after its last renewal, by this server's clock, also where the leader steps down
+-- (lead.lua). Without the key nobody has led for longer than a lease: whoever could end, stop or warn of what begins now
+-- is not there. What has begun ends, and a turn that needs no further call is committed.
+if redis.call('EXISTS', KEYS[11]) == 0 then
+  redis.call('HSET', KEYS[8], turn .. ':waits', 'lead.none')
+  return refuse('lead.none', 'no supervisor has led for longer than its lease')
+end
 
 for i = 1, #privileges do
   local no = not_held(KEYS[6], KEYS[4], segments, privileges[i])
