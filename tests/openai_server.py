@@ -477,6 +477,7 @@ class MissionBrain:
     researcher_role: str = "researcher"
     result: str = "The answer is 42."
     finding: str = "Finding: 42 is what six by seven makes."
+    looks: int = 0  # so often a researcher searches, one call after the other, before it reports
 
     def __call__(self, request: Json) -> ServerReply:
         offered = offered_moves(request)
@@ -497,6 +498,8 @@ class MissionBrain:
                 return self._propose_delivery(_line(text, "reports"))
         if _line(text, "role") == self.executive_role:
             return self._lead(request, text)
+        if _moves_made(request, "search_files") < self.looks:
+            return {"move": "search_files", "query": "six by seven"}
         return {"move": "report", "text": self.finding, "done": True}
 
     def _propose_charter(self) -> Json:
@@ -535,6 +538,11 @@ def _line(text: str, name: str) -> str:
     return str(found[-1]).strip() if found else ""
 
 
+def _moves_made(request: Json, name: str) -> int:
+    said = "".join(str(m["content"]) for m in request["messages"] if m["role"] == "assistant")
+    return len(re.findall(rf'"move":\s*"{name}"', said))
+
+
 def _has_spawned(request: Json) -> bool:
     """By its own earlier moves; those that were given back as unusable were never made."""
     return any(
@@ -560,17 +568,17 @@ def _plan(text: str) -> list[Fault | None]:
     return [_fault_of(word.strip()) for word in text.split(",")]
 
 
-def _brain_of(script: str) -> Brain:
+def _brain_of(script: str, looks: int) -> Brain:
     """`mission`, or a file of JSON lines, each the fields of a `ServerReply`."""
     if script == "mission":
-        return MissionBrain()
+        return MissionBrain(looks=looks)
     lines = Path(script).read_text(encoding="utf-8").splitlines()
     return Replies([ServerReply(**json.loads(line)) for line in lines if line.strip()])
 
 
 async def _run(options: argparse.Namespace) -> None:
     server = OpenAIServer(
-        _brain_of(options.script),
+        _brain_of(options.script, options.looks),
         faults=options.faults,
         fault_rate=options.fault_rate,
         seed=options.seed,
@@ -588,6 +596,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="tests.openai_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: a free one, printed")
     parser.add_argument("--script", default="mission", help="`mission`, or a file of JSON lines")
+    parser.add_argument("--looks", type=int, default=0, help="searches of each researcher of `mission`")
     parser.add_argument("--faults", type=_plan, default=[], help="by call: none,429,none,cut")
     parser.add_argument("--fault-rate", type=float, default=0.0, help="chance of a fault beyond the plan")
     parser.add_argument("--seed", type=int, default=0)

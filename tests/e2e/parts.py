@@ -63,10 +63,11 @@ class Models:
 
 
 @contextmanager
-def counting_models(folder: Path, *, seconds: float = ANSWER_SECONDS) -> Iterator[Models]:
+def counting_models(folder: Path, *, seconds: float = ANSWER_SECONDS, looks: int = 0) -> Iterator[Models]:
     """A model server that takes `seconds` for each answer and logs below `folder` what it is asked."""
     log = folder / "asked.jsonl"
     words = [sys.executable, "-m", "tests.openai_server", "--delay", str(seconds), "--log", str(log)]
+    words += ["--looks", str(looks)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

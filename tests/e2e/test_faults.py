@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -26,9 +28,11 @@ from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.pipe import Pipe
 from swarmd.core.names import room
+from swarmd.declared import shipped
 from tests.e2e.beside import Campaign, Running
 from tests.e2e.parts import (
     LEASE_SECONDS,
+    SEATS,
     Models,
     Parts,
     assert_done_once,
@@ -39,7 +43,7 @@ from tests.e2e.parts import (
     whole,
 )
 from tests.e2e.proxy import Proxy, proxied
-from tests.e2e.swarm_process import ENDED, Child, short_folder
+from tests.e2e.swarm_process import ENDED, Child, short_folder, verb
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
 # --- side by side ---------------------------------------------------------------------------------
 
 # These tests wait, for leases of ten seconds above all: so many of them do so at the same time.
+LOOKS: Final = 90  # calls of one turn: at a quarter of a second each they outlast two leases
 CAMPAIGN: Final = Campaign[Models](at_once=5)
 beside_others: Final = CAMPAIGN.test
 
@@ -394,6 +399,61 @@ def test_a_worker_that_sleeps_past_its_lease_and_wakes_does_nothing_twice(models
         assert_paid_once(swarm, models, "m-asleep", text, cut=1)
         came = [data["host"] for data in swarm.journal("host came")]
         assert came.count(sleeper) == 2, "it is welcome again"
+
+
+@beside_others
+def test_without_a_supervisor_no_call_begins_after_a_lease_and_the_next_one_finds_the_work_going_on(
+    _: Models,
+) -> None:
+    """A researcher in a turn of many calls: it goes on for the lease, waits, and ends its turn under the next one."""
+    text = "What is six by seven, when nobody leads?"
+    with (
+        short_folder() as folder,
+        counting_models(folder, looks=LOOKS) as models,
+        server_of_ours() as server,
+        parts(models, server) as swarm,
+    ):
+        swarm.environment["SWARMD_POLICIES"] = str(_patient_policies(folder))
+        first = swarm.start("supervisor")
+        swarm.start("worker")
+        swarm.submit("m-alone", text)
+        swarm.until(lambda: models.asked(text) > 2 * SEATS + 8, "the researcher is at work")
+        first.process.kill()
+        at_kill = models.asked(text)
+        # The lease was renewed before the kill, and a call that begins in its last moment is sent a moment later.
+        time.sleep(LEASE_SECONDS + 1)
+        when_over = models.asked(text)
+        assert when_over > at_kill + 5, "a supervisor that is back within its lease disturbs nobody"
+        time.sleep(LEASE_SECONDS)
+        assert models.asked(text) == when_over
+        (waiting,) = [a for a in swarm.agents_of("m-alone") if a["role"] == "researcher"]
+        assert swarm.hash(f"swarm:ledger:{waiting['id']}")["calls.reserved"] == "0"
+        seen = verb(swarm.environment, "ps", "--json")
+        activity = {a["id"]: (a["activity"], a["waits"]) for a in json.loads(seen.stdout)["agents"]}
+        assert activity[waiting["id"]] == ("waiting", "lead.none")
+        assert "(lead.none)" in verb(swarm.environment, "ps").stderr
+        health = verb(swarm.environment, "health")
+        assert health.returncode == 7
+        assert "lead.none" in health.stderr
+        swarm.start("supervisor")
+        swarm.until_delivered("m-alone", 120)
+        assert models.asked(text) > when_over + 5
+        assert_done_once(swarm, "m-alone")
+        assert_paid_once(swarm, models, "m-alone", text, cut=0)
+        held = [f for f in swarm.facts() if f.get("rule") == "lead.none"]
+        assert [fact["agent"] for fact in held] == [waiting["id"]], "told once, by the rule"
+        assert verb(swarm.environment, "health").returncode == 0
+
+
+def _patient_policies(folder: Path) -> Path:
+    """The shipped ones, with turns as long as `LOOKS` takes."""
+    made = folder / "policies"
+    shutil.copytree(shipped("policies"), made)
+    limits = (made / "limits.yaml").read_text(encoding="utf-8")
+    changed = re.sub(r"^steps_max: .*$", "steps_max: 200", limits, count=1, flags=re.MULTILINE)
+    assert changed != limits
+    (made / "limits.yaml").write_text(changed, encoding="utf-8")
+    return made
 
 
 @beside_others
