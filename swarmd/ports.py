@@ -20,7 +20,7 @@ from swarmd.core.replay import State
 from swarmd.core.rules import Declarations
 from swarmd.core.stalls import Standing
 from swarmd.core.swarm import Change, Host, Mission, Swarm
-from swarmd.core.turn import Memory
+from swarmd.core.turn import Memory, Refusal
 
 # --- models -----------------------------------------------------------------------------------
 
@@ -413,6 +413,7 @@ class Turn:
     taint: tuple[str, ...] = ()
     forgotten: Sequence[int] = ()  # the numbers of the entries of memory that go
     alone: int = 0
+    refusals: tuple[Refusal, ...] = ()  # of what its moves asked for: facts for the journal
 
 
 class Rings(Protocol):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.chain import Record
-from swarmd.core.journal import REFUSALS
+from swarmd.core.facts import refused_in_turns
+from swarmd.core.journal import REFUSALS, REFUSED_IN_TURN
 from swarmd.core.names import BRAKE, CLERK, OPERATOR, SOB, SUPERVISOR, AgentState, Authority
 from swarmd.core.privileges import Held, Revocation, Right, live_holding
 from swarmd.core.replay import Link, State
@@ -29,7 +30,7 @@ LAWS: Final = (
     "budget: cap + overdraft = free + reserved + granted + spent, of every account and kind, at every fact",
     "budget: granted is the sum of the open children's caps; no amount is below nothing",
     "missions: what was asked does not change; none is forgotten while an agent serves it",
-    "refusals change nothing",
+    "refusals change nothing; what a turn was refused is told as often as its facts say",
 )
 
 # Of an agent's record, what no decision changes.
@@ -53,10 +54,13 @@ class Auditor:
     _children: dict[str, set[str]] = field(default_factory=dict)
     _n: int = 0
     _actor: str = ""
+    # Refusals of the last facts that no entry has told yet; none where reading began after those facts.
+    _told: dict[tuple[str, int, str], int] | None = None
 
     def begin(self, state: State) -> None:
         """Reading starts, or starts anew, from a state that is taken as it is."""
         self._children.clear()
+        self._told = None
         for key, record in state.records.values.items():
             if key.startswith("agent:"):
                 self.ever.add(key[6:])
@@ -66,6 +70,29 @@ class Auditor:
         self._n, self._actor = link.n, str(link.data.get("actor", ""))
         if link.event in REFUSALS and link.data.get("effects"):
             self._note(f"what was {link.event} changes something")
+        if link.event == "facts":
+            self._facts(link)
+        elif link.event == REFUSED_IN_TURN:
+            self._refused(link)
+
+    def _facts(self, link: Link) -> None:
+        for agent, turn, rule in self._told or ():
+            self._note(f"turn {turn} of {agent} was refused by {rule}, and no entry before says so")
+        facts = link.data.get("facts")
+        readable = [fact for fact in facts if isinstance(fact, Mapping)] if isinstance(facts, list) else []
+        found = refused_in_turns(readable)
+        self._told = {(one.agent, one.turn, one.rule.value): one.count for one in found}
+
+    def _refused(self, link: Link) -> None:
+        if self._told is None:
+            return
+        turn = link.data.get("turn")
+        key = (self._actor, turn if isinstance(turn, int) else -1, str(link.data.get("rule", "")))
+        count = self._told.pop(key, None)
+        if count is None or count != link.data.get("count"):
+            self._note(
+                f"turn {turn} of {key[0]} was not refused so often by {key[2]}: its facts say {count or 0}"
+            )
 
     def effect(self, state: State, link: Link, key: str, new: Record | None) -> None:
         kind, _, id = key.partition(":")

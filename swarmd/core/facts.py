@@ -7,10 +7,12 @@ Facts of agents that are no more change nothing; the journal has them all the sa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from swarmd.core import acts, docket, orphans, stalls
+from swarmd.core.journal import REFUSED_IN_TURN
 from swarmd.core.lineage import Agent
 from swarmd.core.messages import Message
 from swarmd.core.names import (
@@ -28,9 +30,11 @@ from swarmd.core.names import (
     inbox,
 )
 from swarmd.core.swarm import Draft, Post, entry
+from swarmd.core.turn import REFUSAL_DETAIL_MAX
 
 Fact = Mapping[str, str]
 
+RULES: Final = {rule.value: rule for rule in Rule}
 CUT_RULES: Final = {rule.value: rule for rule in (Rule.RATE, Rule.REPEAT, Rule.NO_PROGRESS)}
 
 
@@ -48,6 +52,8 @@ def is_urgent(fact: Fact) -> bool:
 
 
 def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
+    for refusal in refused_in_turns(fact for _, fact in facts):
+        _refused(draft, refusal)
     for _, fact in facts:
         agent = draft.swarm.lineage.get(fact.get("agent", ""))
         match fact.get("fact"):
@@ -61,6 +67,70 @@ def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
                 _cut(draft, agent, fact)
             case _:
                 pass
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRefusal:
+    """What one rule refused one agent in one turn."""
+
+    agent: str
+    turn: int
+    rule: Rule
+    count: int
+    detail: str
+    moves: str  # parted by spaces; empty where it was the turn itself that could not go on
+
+
+def refused_in_turns(facts: Iterable[Mapping[str, object]]) -> list[TurnRefusal]:
+    """Those that the journal names one by one: of each agent, turn and rule one, in the order in which they came first.
+
+    A committed turn tells how often its moves were refused by each rule. A script tells by itself where a turn may not
+    go on at all, and of single actions, too, which its turn counts when it is committed.
+    """
+    found: dict[tuple[str, int, Rule], TurnRefusal] = {}
+    for fact in facts:
+        one = _refusal_of(fact)
+        if one is None:
+            continue
+        key = (one.agent, one.turn, one.rule)
+        before = found.get(key)
+        found[key] = one if before is None else replace(before, count=before.count + one.count)
+    return list(found.values())
+
+
+def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
+    said = {name: str(value) for name, value in fact.items()}
+    rule, agent = RULES.get(said.get("rule", "")), said.get("agent", "")
+    if said.get("fact") != "refuse" or rule is None or not agent:
+        return None
+    if "turn" in said:
+        count = _number(said.get("count")) or 1
+        return TurnRefusal(
+            agent, _number(said["turn"]), rule, count, said.get("detail", ""), said.get("moves", "")
+        )
+    if said.get("of") != "turn":
+        return None
+    return TurnRefusal(
+        agent, _number(said.get("step", "").partition(":")[0]), rule, 1, said.get("detail", ""), ""
+    )
+
+
+def _refused(draft: Draft, refusal: TurnRefusal) -> None:
+    agent = draft.swarm.lineage.get(refusal.agent)
+    name = agent.name if agent is not None else refusal.agent
+    often = f" ({refusal.count} times)" if refusal.count > 1 else ""
+    detail = refusal.detail[:REFUSAL_DETAIL_MAX]
+    text = f"turn {refusal.turn} of {name}: {refusal.moves or 'it'} is refused by {refusal.rule}{often}: {detail}"
+    draft.add(
+        entry(
+            draft.moment, REFUSED_IN_TURN, text, actor=refusal.agent, rule=refusal.rule, detail=detail,
+            mission=agent.mission if agent is not None else "",
+            turn=refusal.turn, count=refusal.count, moves=refusal.moves.split(),
+        )
+    )  # fmt: skip
 
 
 # --- the ledger -------------------------------------------------------------------------------

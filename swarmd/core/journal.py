@@ -87,8 +87,11 @@ ANEW: Final = "*"
 
 SHOWN_MAX: Final = 8  # records that the line for people names
 
+# Of one agent, turn and rule: what a turn's moves were refused, or why the turn itself could not go on.
+REFUSED_IN_TURN: Final = "refused in turn"
+
 # Entries of these events tell that something was not done.
-REFUSALS: Final = frozenset({"refused", "order refused", "rejected", "ignored"})
+REFUSALS: Final = frozenset({"refused", REFUSED_IN_TURN, "order refused", "rejected", "ignored"})
 
 
 # --- records ----------------------------------------------------------------------------------

@@ -284,6 +284,31 @@ def _file_refusal(path: str, move: ReadFile | WriteFile, acting: Acting) -> Deni
     return Denied(Rule.PRIVILEGE_USE, f"file {path} is not yours")
 
 
+# --- refusals ---------------------------------------------------------------------------------
+
+# A turn's record of a refusal has the first detail of its rule, up to so many characters.
+REFUSAL_DETAIL_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the law refused an agent within one turn by one rule: in which moves, how often, and why the first time."""
+
+    rule: Rule
+    moves: tuple[str, ...]
+    detail: str
+    count: int
+
+
+class Refusals(dict[Rule, Refusal]):
+    """A turn's, by rule. However often a model tries what it may not, there is one for each rule."""
+
+    def note(self, rule: Rule, move: str, detail: str, count: int = 1) -> None:
+        before = self.get(rule, Refusal(rule, (), detail[:REFUSAL_DETAIL_MAX], 0))
+        moves = before.moves if move in before.moves else (*before.moves, move)
+        self[rule] = Refusal(rule, moves, before.detail, before.count + count)
+
+
 # --- memory -----------------------------------------------------------------------------------
 
 

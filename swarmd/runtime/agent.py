@@ -49,6 +49,7 @@ from swarmd.core.turn import (
     OWN_FILES,
     Acting,
     Output,
+    Refusals,
     Use,
     act,
     ends_here,
@@ -140,6 +141,7 @@ class _Gathered:
     guard: Guard = NO_GUARD
     cuts: tuple[Cut, ...] = ()
     is_forgotten: bool = False  # the mail does not go into memory
+    refusals: Refusals = field(default_factory=Refusals)  # of what its moves asked for
 
     def say(self, *outputs: Output) -> None:
         """Stamped with what was before the model when it said this; what a payload claims of it is not looked at."""
@@ -360,7 +362,7 @@ async def _do_move(
 ) -> Mapping[str, Any] | None:
     meaning = act(move, acting)
     if isinstance(meaning, Denied):
-        return {"move": move.move, "ok": False, "rule": meaning.rule.value, "detail": meaning.detail}
+        return _refused(gathered, move, meaning.rule, meaning.detail)
     if meaning is None:
         return None
     if isinstance(meaning, list):
@@ -384,8 +386,14 @@ async def _do_move(
         # What it may not use, or what is stopped for all, is told to it; what stops itself ends or holds its turn.
         if no.rule not in _OF_THE_ACTION and not no.detail.startswith("use:"):
             raise
-        return {"move": move.move, "ok": False, "rule": no.rule.value, "detail": no.detail}
+        return _refused(gathered, move, no.rule, no.detail)
     return found or json.loads(text)
+
+
+def _refused(gathered: _Gathered, move: Move, rule: Rule, detail: str) -> Mapping[str, Any]:
+    """As the model is told of it; the journal is, when the turn is committed."""
+    gathered.refusals.note(rule, move.move, detail)
+    return {"move": move.move, "ok": False, "rule": rule.value, "detail": detail}
 
 
 # --- functions --------------------------------------------------------------------------------
@@ -539,6 +547,8 @@ def _guard(world: World, acting: Acting, gathered: _Gathered) -> None:
     gathered.outputs[:] = judged.passed
     if not judged.cuts:
         return
+    for cut in judged.cuts:
+        gathered.refusals.note(cut.rule, "message", f"to {cut.to or cut.channel}: {cut.detail}", cut.count)
     rules = sorted({cut.rule.value for cut in judged.cuts})
     log.warning("messages of an agent were cut", agent=acting.agent.id, rules=rules)
     results = [
@@ -577,11 +587,13 @@ async def _commit(
         counted, heard_pairs(gathered.mail), gathered.guard.to_text(),
         is_done_after(resident.is_done, gathered.mail, gathered.outputs), gathered.cuts, taint, forgotten,
         alone if alone is not None else max(0, resident.alone - len(gathered.mail)),
+        tuple(gathered.refusals.values()),
     )  # fmt: skip
     reply = await world.store.commit(resident.hold, turn, world.declared.limits.hops_max, world.stamp())
     if isinstance(reply, RefusedByStore) and reply.output is not None:
         # What it may not say any more is left out, and it remembers why; each time there is one output less.
         channel, _ = gathered.outputs.pop(reply.output)
+        gathered.refusals.note(reply.rule, "message", f"to {channel}: {reply.detail}")
         no = {"ok": False, "rule": reply.rule.value, "detail": f"{channel}: {reply.detail}"}
         gathered.steps.append({"results": [no]})
         return await _commit(world, resident, positions, gathered, hops, alone)

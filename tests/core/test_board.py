@@ -334,7 +334,6 @@ def test_time_in_which_no_call_could_begin_does_not_count_and_calls_nobody_anew(
     assert board.take(Ticked()) == ()
     assert (board.called, board.procedure.attempt) == (called, before.attempt)
     board.propose(CHARTER)
-    assert board.procedure.phase == "debate"
     assert board.procedure.motion_deadline is not None
     at = board.now
     board.now = board.procedure.motion_deadline + 60

@@ -302,6 +302,49 @@ def test_a_refusal_that_changes_something_is_no_refusal() -> None:
     assert "changes something" in w.auditor.faults[-1][1]
 
 
+def _refused_in_turn(count: int, turn: int = 4) -> dict[str, Any]:
+    return {"event": "refused in turn", "actor": "a-1", "turn": turn, "rule": "bus.channel", "count": count}
+
+
+@pytest.mark.parametrize(
+    ("entries", "fault"),
+    [
+        ([_refused_in_turn(3), {"event": "facts", "facts": []}], ""),
+        ([_refused_in_turn(2), {"event": "facts", "facts": []}], "its facts say 3"),
+        ([_refused_in_turn(3, turn=5)], "its facts say 0"),
+        ([_refused_in_turn(3), _refused_in_turn(3)], "its facts say 0"),
+        ([{"event": "facts", "facts": []}], "and no entry before says so"),
+    ],
+)
+def test_what_a_turn_was_refused_is_told_once_and_as_often_as_its_facts_say(
+    entries: list[dict[str, Any]], fault: str
+) -> None:
+    w = written()
+    facts = [
+        {"id": "1-1", "fact": "refuse", "agent": "a-1", "turn": "4", "rule": "bus.channel", "count": "2"},
+        {"id": "1-2", "fact": "refuse", "agent": "a-1", "turn": "4", "rule": "bus.channel", "count": "1"},
+        {
+            "id": "1-3",
+            "fact": "refuse",
+            "agent": "a-1",
+            "step": "4:2",
+            "rule": "privilege.use",
+            "of": "action",
+        },
+        {"id": "1-4", "fact": "refuse", "host": "h1", "rule": "envelope.forged", "count": "9"},
+    ]
+    for data in ({"event": "facts", "facts": facts}, *entries):
+        w.auditor.entry(w.state, _Link(data))  # type: ignore[arg-type]  # all that the auditor asks of an entry
+    found = [what for _, what in w.auditor.faults]
+    assert [fault in what for what in found] == ([True] if fault else []), found
+
+
+def test_refusals_of_facts_before_the_first_entry_at_hand_are_not_judged() -> None:
+    w = written()
+    w.auditor.entry(w.state, _Link(_refused_in_turn(3)))  # type: ignore[arg-type]  # as above
+    assert w.auditor.faults == []
+
+
 @dataclass
 class _Link:
     data: dict[str, Any]

@@ -403,9 +403,10 @@ def test_a_worker_that_sleeps_past_its_lease_and_wakes_does_nothing_twice(models
 
 @beside_others
 def test_without_a_supervisor_no_call_begins_after_a_lease_and_the_next_one_finds_the_work_going_on(
-    _: Models,
+    quick: Models,
 ) -> None:
-    """A researcher in a turn of many calls: it goes on for the lease, waits, and ends its turn under the next one."""
+    """A researcher in a long turn: it goes on for the lease, waits, and ends its turn under the next one."""
+    assert quick.url, "not asked: its researchers report at once"
     text = "What is six by seven, when nobody leads?"
     with (
         short_folder() as folder,

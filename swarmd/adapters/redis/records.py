@@ -31,6 +31,7 @@ from swarmd.core.names import (
 )
 from swarmd.core.privileges import Held
 from swarmd.core.swarm import Approval, ExecutiveReport, Host, Mission, Override, Trouble
+from swarmd.core.turn import Refusal
 from swarmd.core.versions import RECORD_VERSION, check_record, only_known
 from swarmd.ports import Turn
 
@@ -207,6 +208,14 @@ def cut_fields(agent: AgentId, turn: Turn, cut: Cut, at: str) -> list[str]:
         "fact", "refuse", "agent", agent, "step", str(turn.number), "rule", cut.rule.value, "detail", cut.detail,
         "channel", cut.channel, "to", cut.to, "count", str(cut.count), "tell", "1" if cut.is_news else "",
         "hops", str(cut.hops), "at", at,
+    ]  # fmt: skip
+
+
+def refusal_fields(agent: AgentId, turn: Turn, refusal: Refusal, at: str) -> list[str]:
+    """The fact that a turn's moves were refused by one rule. `turn` tells it from what a script refused by itself."""
+    return [
+        "fact", "refuse", "agent", agent, "turn", str(turn.number), "rule", refusal.rule.value, "detail", refusal.detail,
+        "moves", " ".join(refusal.moves), "count", str(refusal.count), "at", at,
     ]  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from swarmd.adapters.redis.records import (
     is_amount,
     mission_of,
     override_of,
+    refusal_fields,
     report_of,
     stand_in,
     trouble_of,
@@ -381,9 +382,11 @@ class RedisStore:
             wanted = sufficient(turn.privileges[channel]) if channel in turn.privileges else ()
             sealed = self._runtime(channel, message)
             outputs += (channel, sealed.ring, *_listed(wanted), *_listed(sealed.fields))
-        cuts: list[str | int] = [len(turn.cuts)]
-        for cut in turn.cuts:
-            cuts += _listed(cut_fields(hold.agent, turn, cut, at))
+        told = [cut_fields(hold.agent, turn, cut, at) for cut in turn.cuts]
+        told += [refusal_fields(hold.agent, turn, refusal, at) for refusal in turn.refusals]
+        facts: list[str | int] = [len(told)]
+        for fact in told:
+            facts += _listed(fact)
         state = [
             "guard", turn.guard, "done", "1" if turn.is_done else "",
             "taint", " ".join(turn.taint), "serial", str(self._serials.last), "alone", str(turn.alone or ""),
@@ -396,7 +399,7 @@ class RedisStore:
         forgotten = [f"m:{number}" for number in turn.forgotten]
         args: list[str | int] = [
             hold.incarnation, hold.lease, hold.host, turn.number, hold.agent, at, turn.hops, hops_max,
-            *_listed(turn.segments), *_listed(turn.targets), *_listed(state), *_listed(forgotten), *cuts, *outputs,
+            *_listed(turn.segments), *_listed(turn.targets), *_listed(state), *_listed(forgotten), *facts, *outputs,
         ]  # fmt: skip
         reply = await self.pipe.evaluate(script("commit"), keys, args)
         if reply[0] == "output":

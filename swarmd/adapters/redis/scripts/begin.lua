@@ -26,9 +26,11 @@ for i = 1, #pairs_, 2 do
   asked[pairs_[i]] = tonumber(pairs_[i + 1])
 end
 
-local function refuse(rule, detail)
+-- `of` is `turn` where the whole turn may not go on, `action` where the agent is told and goes on: its commit then tells
+-- how often that was in the turn.
+local function refuse(rule, detail, of)
   redis.call('XADD', KEYS[9], '*', 'fact', 'refuse', 'agent', ARGV[7], 'account', ARGV[8], 'step', ARGV[4],
-    'rule', rule, 'detail', detail, 'at', ARGV[9])
+    'rule', rule, 'detail', detail, 'of', of or 'turn', 'at', ARGV[9])
   return {'refused', rule, detail}
 end
 
@@ -60,11 +62,11 @@ end
 
 for i = 1, #privileges do
   local no = not_held(KEYS[6], KEYS[4], segments, privileges[i])
-  if no then return refuse(no, privileges[i][1]) end
+  if no then return refuse(no, privileges[i][1], 'action') end
   local uses = {}
   for k = 1, #privileges[i] do uses[k] = 'use:' .. privileges[i][k] end
   local kind, target = stop_of(KEYS[3], uses)
-  if kind then return refuse(STOP_RULES[kind], target) end
+  if kind then return refuse(STOP_RULES[kind], target, 'action') end
 end
 
 -- A former attempt began this step and never ended it: settled at its full reserve. What may not be repeated has ended

@@ -41,7 +41,7 @@ if stop == 'drain' then rule = nil end
 if not rule and state ~= turn - 1 then rule, detail = 'lease.lost', 'turn ' .. turn .. ' after ' .. state end
 if rule then
   redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', rule,
-    'detail', detail, 'at', ARGV[6])
+    'detail', detail, 'of', 'turn', 'at', ARGV[6])
   return {'refused', rule, detail}
 end
 
@@ -64,7 +64,7 @@ for k = 12, #KEYS do
     end
     if no then
       redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', no,
-        'detail', why, 'at', ARGV[6])
+        'detail', why, 'of', 'action', 'at', ARGV[6])
       return {'output', #outputs - 1, no, why}
     end
   end
@@ -90,7 +90,7 @@ end
 -- Loops are cut here, outside any model: the turn is committed, what it would have caused is not.
 if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then
   redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', 'bus.hops',
-    'detail', #outputs .. ' outputs at hop ' .. ARGV[7], 'at', ARGV[6])
+    'detail', #outputs .. ' outputs at hop ' .. ARGV[7], 'of', 'turn', 'at', ARGV[6])
   return {'looped'}
 end
 -- Each channel is marked once, however many of the outputs go there, and with a number of its own: readers ask
