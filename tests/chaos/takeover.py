@@ -91,7 +91,8 @@ def takeover(agents: int, seed: int, rounds: int) -> Report:
         try:
             watch = _Watch(swarm, [])
             for number in range(rounds):
-                killed, slept, woken = (f"worker-{3 * number + n}" for n in range(3))
+                # Whoever took over from the last sleeper is the next to be killed.
+                killed, slept, woken = (f"worker-{2 * number + n}" for n in range(3))
                 processes.start(slept, is_up=True)
                 _post(load, watch)
                 former = watch.until_all_begun()

@@ -45,7 +45,8 @@ def test_while_everything_is_killed_nothing_acknowledged_is_lost_and_nothing_hap
 
 @beside_others
 def test_a_killed_hosts_turns_are_taken_over_in_time_and_a_sleepers_late_ones_refused(seed: int) -> None:
-    assert_held(takeover(agents=100, seed=seed, rounds=1))
+    # Twice: the second round's first victim is a worker that the first round brought.
+    assert_held(takeover(agents=50, seed=seed, rounds=2))
 
 
 @beside_others

@@ -96,7 +96,7 @@ def agent_with(privileges: tuple[str, ...]) -> Agent:
 @pytest.mark.parametrize("name", CASES)
 def test_what_moves_were_refused_is_one_fact_of_the_turn_with_its_rule_and_count(name: str) -> None:
     case = CASES[name]
-    script = [
+    script: list[Mapping[str, Any]] = [
         {"when": {"step": 0}, "moves": list(case.moves)},
         {"moves": [{"move": "think", "thought": "well"}]},
     ]
