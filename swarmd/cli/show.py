@@ -24,7 +24,7 @@ FRAME_LINES_LEAST: Final = 6
 
 # Of the journal, what a watcher wants to see happen; the board's own entries repeat what its room said.
 _SHOWN_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
-    "spawned": ("+", "green"), "fenced": ("!", "yellow"), "refused": ("x", "red"),
+    "spawned": ("+", "green"), "fenced": ("!", "yellow"), "refused": ("x", "red"), "refused in turn": ("x", "red"),
     "reported": ("^", "blue"), "host gone": ("!", "red"), "stalled": ("!", "yellow"),
     "overdrawn": ("!", "red"), "stuck": ("!", "red"),
 }  # fmt: skip

@@ -46,8 +46,10 @@ def spawn(
 def act(
     draft: Draft, requester: Agent, wish: acts.Wish, message: Message, *, has_leave: bool = False
 ) -> Denied | None:
-    """Done or kept, or the rule by which it was refused."""
-    """An agent acts on its descendants; a seat on nobody, for only a carried motion speaks for the board."""
+    """Done or kept, or the rule by which it was refused.
+
+    An agent acts on its descendants; a seat on nobody, for only a carried motion speaks for the board.
+    """
     if requester.tier == 0:
         return refuse(draft, requester, message, Denied(Rule.BOARD_MOTION))
     actor = acts.Actor(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from swarmd.core.board import Procedure
 from swarmd.core.chain import Chain, Head
@@ -690,6 +690,8 @@ class Swarm:
                 pass  # memory had it right
             case Post() | HeadSet():
                 pass
+            case _:
+                assert_never(change)
 
     def put(self, agent: Agent) -> None:
         self.lineage.put(agent)
