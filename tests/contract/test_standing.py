@@ -193,3 +193,31 @@ async def test_what_somebody_wrote_under_the_names_of_the_view_is_not_shown(look
     await looking.store.pipe.execute("HSET", key, "activity", "x", "call", "y", "activity_seconds", "z")
     assert await looking.sees("idle")
     assert (await looking.top_record())["activity_seconds"] == ""
+
+
+async def test_an_agent_whose_turn_waits_for_a_lead_reads_waiting_and_the_rule(looking: Looking) -> None:
+    store = looking.store
+    await store.pipe.execute("DEL", store.keys.leader)
+    assert await looking.sees("idle"), "it has asked for nothing"
+    await looking.begins(seconds_ago=0)
+    assert await looking.sees("waiting")
+    assert (await looking.top_record())["waits"] == "lead.none"
+    assert await store.lead(HostId("s2"), 60)
+    assert await looking.sees("idle"), "its host goes on with it in a moment"
+    await looking.begins(seconds_ago=0)
+    assert await looking.sees("busy", "model")
+    assert (await looking.top_record())["waits"] == ""
+
+
+async def test_health_tells_a_lead_from_one_that_was_given_up_and_from_none(looking: Looking) -> None:
+    def health() -> tuple[str, bool, bool | None]:
+        with closing(connect_sync(Path(looking._socket))) as wire:
+            view = View(wire, Keys(looking.store.keys.namespace))
+            found = view.health()
+            return found.leader, found.may_begin, view.leads()
+
+    assert await anyio.to_thread.run_sync(health) == ("s1", True, True)
+    await looking.store.step_down(HostId("s1"), 1)
+    assert await anyio.to_thread.run_sync(health) == ("", True, False)
+    await looking.store.pipe.execute("DEL", looking.store.keys.leader)
+    assert await anyio.to_thread.run_sync(health) == ("", False, False)
