@@ -29,6 +29,7 @@ from swarmd.adapters.redis.view import View
 from swarmd.core import fsck
 from swarmd.core.board import Procedure
 from swarmd.core.chain import Record
+from swarmd.core.fact_forms import judge
 from swarmd.core.fsck import Flaw, Found, FoundAgent, FoundWhole, Loose
 from swarmd.core.journal import (
     agent_record,
@@ -40,7 +41,6 @@ from swarmd.core.journal import (
     report_record,
     revocations_record,
     stop_record,
-    told,
 )
 from swarmd.core.messages import order_of
 from swarmd.core.names import FIRST, JOURNAL, SOB, AgentId, MissionId, StreamId
@@ -85,7 +85,12 @@ class Now:
 
 def _replayed(view: View, folder: Path, swarm: str) -> Now:
     past = past_at(folder, swarm, view.journal(), lambda link: False)
-    return Now() if past is None else Now(past.state, past.link.id)
+    if past is not None:
+        return Now(past.state, past.link.id)
+    head = view.journal_head()
+    if head.n:
+        raise Fault(f"none of it is there, and the store says that it ends at entry {head.n}")
+    return Now()
 
 
 @dataclass(slots=True)
@@ -144,9 +149,9 @@ class Look:
             self._follow(StreamId(at), flat)
         state = self.now.state
         moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
-        for at, flat in facts:
-            if _is_after(at, state.facts_until):
-                moment.fold(told(StreamId(at), _pairs(flat)))
+        unread = [(StreamId(at), _pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)]
+        # What is no fact is left out here as the supervisor will leave it out.
+        judge(moment.ledger, unread)
         return moment, answers
 
     def _follow(self, at: StreamId, flat: Sequence[str]) -> None:

@@ -141,12 +141,14 @@ def submit(
         reach.bell_at(settings, target, JOURNAL, RESULTS) as bell,
     ):
         act.refuse_conflict(sight.view, fields)
+        former = sight.view.mission(id_) if wait else None
+        former = former if former and act.is_turned_away(former) else None
         _store(settings, target, fields)
         if not as_json and sight.view.leads() is False:
             note("stored; no supervisor leads yet, and one will take it up when it comes: `swarmd up`")
         if wait:
             note(f"mission {id_}")
-            return act.await_mission(sight, act.Waiting.of(bell, timeout), id_)
+            return act.await_mission(sight, act.Waiting.of(bell, timeout), id_, former)
         if as_json:
             sight.give({"mission": id_})
         else:

@@ -35,6 +35,8 @@ from swarmd.settings import Settings
 LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.5
 REPAIR_PASSES: Final = 3
+# Of an entry's number: more than a journal can ever have.
+NUMBER_DIGITS_MAX: Final = 16
 
 
 def folder_of(settings: Settings) -> Path:
@@ -268,6 +270,8 @@ def _is_beyond(when: str, last: Link) -> bool:
 
 def later_than(when: str) -> Callable[[Link], bool]:
     """What lies after a moment, an entry's number or its id on the stream. Raises `UsageError`."""
+    if when.isdecimal() and len(when) > NUMBER_DIGITS_MAX:
+        raise UsageError(f"the journal has no entry of {len(when):,} digits")
     if when.isdecimal():
         return lambda link: link.n > int(when)
     if "-" in when and is_stream_id(when):

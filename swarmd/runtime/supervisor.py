@@ -22,7 +22,16 @@ from swarmd.core.chain import Head
 from swarmd.core.decide import decide
 from swarmd.core.docket import MissionRequest, fields_of, parse_mission
 from swarmd.core.envelope import Heard, heard_of_sender, heard_pairs
-from swarmd.core.journal import chained, folded, numbered, open_accounts, recovered, restated, told
+from swarmd.core.fact_forms import judge
+from swarmd.core.journal import (
+    chained,
+    folded,
+    numbered,
+    open_accounts,
+    recovered,
+    refused_facts,
+    restated,
+)
 from swarmd.core.messages import Message, is_stream_id, why_unreadable
 from swarmd.core.moves import SPENT_KINDS
 from swarmd.core.names import (
@@ -42,7 +51,7 @@ from swarmd.core.names import (
     StreamId,
     room,
 )
-from swarmd.core.replay import Fault, off_by
+from swarmd.core.replay import Ledger, off_by
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Draft, Moment, Post, Swarm, entry, stamp_of
 from swarmd.core.times import (
@@ -92,6 +101,9 @@ class Supervisor:
     _patient_until: float = 0.0
     _looked_at: float = 0.0
     _folded_at: float = 0.0
+    _ledger: Ledger | None = (
+        None  # as the facts folded so far make it; none: read anew before the next are judged
+    )
     _head: Head = field(default_factory=Head)  # of the journal, as the last commit left it
     _archived_until: StreamId = FIRST
     _archiving: anyio.Lock = field(default_factory=anyio.Lock)  # one reader of the journal at a time
@@ -145,6 +157,7 @@ class Supervisor:
             await self._work()
 
     async def _load(self) -> None:
+        self._ledger = None
         self._trimmer = Trimmer(self.store, self.clock)
         await self.store.server_run()
         loaded = await self.store.load(self.declared)
@@ -230,7 +243,7 @@ class Supervisor:
         stated = await self.store.stated_accounts(open_accounts(self._swarm))
         facts_until = stated.facts_until
         changes = restated(self._swarm, moment, self._restate, stated.rows, facts_until)
-        self._restate = ""
+        self._restate, self._ledger = "", None
         token = f"{self._number}:{self.host}"
         await self.store.commit_changes(token, self._seq + 1, changes, {FACTS: facts_until}, facts_until)
         self._seq += 1
@@ -251,9 +264,8 @@ class Supervisor:
             if state.head != self._head:
                 return
             stated = await self.store.stated_accounts(ids, state.facts_until)
-            for at, fact in stated.facts:
-                state.fold(told(at, fact))
-        except (ArchiveError, Fault) as error:
+            judge(state.ledger, stated.facts)
+        except ArchiveError as error:
             log.exception("what accounts should hold cannot be told", why=str(error))
             return
         for id in ids:
@@ -375,8 +387,7 @@ class Supervisor:
                 await self._load_again()
                 return True
         if facts:
-            draft.add(folded(draft.moment, facts))
-            tidings.act(draft, facts)
+            await self._fold(draft, facts)
         # Taken out first: what is not committed after all is found again.
         gaps, self._trimmer.found = self._trimmer.found[:GAPS_MAX], self._trimmer.found[GAPS_MAX:]
         for gap in gaps:
@@ -393,6 +404,34 @@ class Supervisor:
         if not draft.changes and not positions:
             return False
         return await self._commit(draft, positions, heard)
+
+    async def _fold(self, draft: Draft, entries: Sequence[tuple[StreamId, dict[str, str]]]) -> None:
+        """Facts into the journal, and what is to be done about them; what is no fact is refused there."""
+        if self._ledger is None:
+            self._ledger = await self._read_ledger()
+        judged = judge(self._ledger, entries)
+        if judged.refused:
+            log.warning(
+                "entries of the stream of facts are refused",
+                first=judged.refused[0],
+                count=len(judged.refused),
+            )
+            draft.add(refused_facts(draft.moment, judged.refused))
+        draft.add(folded(draft.moment, judged.facts, entries[-1][0]))
+        tidings.act(draft, judged.facts)
+
+    async def _read_ledger(self) -> Ledger | None:
+        """The accounts as the facts that were folded make them. `None` where no archive can tell."""
+        if self.archive is None:
+            return None
+        try:
+            async with self._archiving:
+                await self._seal(self.archive)
+                state = await anyio.to_thread.run_sync(self.archive.state)
+        except ArchiveError as error:
+            log.exception("what the accounts hold by the journal cannot be told", why=error.what)
+            return None
+        return state.ledger if state.head == self._head and state.is_known else None
 
     def _taken(self, draft: Draft, messages: Sequence[Message]) -> list[Message]:
         """Those that are messages, and new. The others are told by channel and rule: not each, for a flood of
@@ -462,6 +501,7 @@ class Supervisor:
 
     async def _load_again(self) -> None:
         patient_until, before = self._patient_until, self._swarm
+        self._ledger = None  # what was folded into it may not have been committed
         loaded = await self.store.load(self.declared)
         if loaded.lost:
             raise NotLeadingError("inputs were lost: this memory is behind")
@@ -495,6 +535,8 @@ class Supervisor:
                 wanted.add(account_above(self._swarm, str(message.data.get("target", ""))) or SOB)
                 wanted |= {id for id in _named_in(message.data) if self._swarm.lineage.get(id)}
         self._swarm.free = await self.store.accounts(sorted(wanted), "free")
+        funded = {str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "fund"}
+        self._swarm.caps = await self.store.accounts(sorted(funded), "cap") if funded else {}
 
     async def _look_at_hosts(self, draft: Draft) -> None:
         now = self.clock.now()
@@ -541,14 +583,19 @@ class Supervisor:
     async def _admit(self, draft: Draft, fields: Mapping[str, str]) -> None:
         """One mission of the stream: what it says, whether its files are there, whether its id is an ended one's."""
         request = parse_mission(fields)
+        asked = docket.id_asked(fields)
+        ended: dict[str, str] = {}
+        if asked and MissionId(asked) not in self._swarm.missions:
+            ended = await self.store.ended_mission(MissionId(asked))
+            if docket.may_come_again(ended):
+                ended = {}
         if isinstance(request, str):
-            docket.admit(draft, request, text=fields.get("mission") or fields.get("raw", ""))
+            text = fields.get("mission") or fields.get("raw", "")
+            docket.admit_invalid(draft, request, asked=asked, is_known=bool(ended), text=text)
             return
-        if request.id and MissionId(request.id) not in self._swarm.missions:
-            ended = await self.store.ended_mission(MissionId(request.id))
-            if ended and not docket.may_come_again(ended):
-                docket.admit_known(draft, request, ended)
-                return
+        if ended:
+            docket.admit_known(draft, request, ended)
+            return
         # Minted before its files are looked up: a mission's own folder is named by its id.
         named = request.model_copy(update={"id": request.id or self.clock.new_id("m")})
         names, fault = await self._files_of(named)
