@@ -69,10 +69,18 @@ def check(view: View, folder: Path, swarm: str, *, looks: int = LOOKS) -> list[F
 
 
 def _look(view: View, folder: Path, swarm: str) -> list[Flaw]:
+    wrong = [_of_another_type(one) for one in view.wrong_keys()]
     try:
-        return list(Look(view, _replayed(view, folder, swarm)).flaws())
+        found = list(Look(view, _replayed(view, folder, swarm)).flaws())
     except (ArchiveError, Fault, WrongKeyError) as error:
-        return [Flaw("journal.broken", "journal", str(error))]
+        found = [Flaw("journal.broken", "journal", str(error))]
+    told = {flaw.subject for flaw in wrong}
+    return wrong + [flaw for flaw in found if flaw.name != "key.type" or flaw.subject not in told]
+
+
+def _of_another_type(wrong: str) -> Flaw:
+    name, _, what = wrong.partition(" ")
+    return Flaw("key.type", name, f"it {what}: what should be there is read as missing", f"key:{name}")
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +30,7 @@ from swarmd.errors import StoreUnavailableError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
+    from swarmd.adapters.quarantine import SetAside
     from swarmd.adapters.redis.view import Bell
 
 
@@ -66,6 +67,16 @@ def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
             return post_sync(wire, keys, sealer, channel, message, key=key)
 
         yield post
+
+
+def set_aside(settings: Settings, target: Target) -> Sequence[SetAside]:
+    """Moves keys that hold something else than ours out of the way."""
+    from swarmd.adapters.quarantine import Quarantine
+    from swarmd.adapters.secret import read
+
+    secret = read(settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None)
+    keys, host = Keys(settings.namespace), act.new_id("h")
+    return Quarantine(target, keys, settings.data / "journal", secret, host).mend()
 
 
 def ordered(

@@ -8,6 +8,7 @@ the process dies on any line. This module imports nothing that can call a model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ from swarmd.core.times import (
     TICK_SECONDS,
     TRIM_SECONDS,
 )
-from swarmd.errors import ArchiveError, NotLeadingError, WorkspaceError
+from swarmd.errors import ArchiveError, NotLeadingError, WorkspaceError, WrongKeyError
 from swarmd.ports import AnchorKind, Archive, Clock, Files, Kept, Rings, Sealing, SupervisorStore
 from swarmd.runtime.trimmer import Trimmer
 
@@ -123,18 +124,38 @@ class Supervisor:
         with anyio.move_on_after(RENEW_SECONDS, shield=True):
             if self._number:
                 await self._anchor("stopped")
-            await self.store.step_down(self.host, self._number)
+                await self.store.step_down(self.host, self._number)
 
     async def _lead_for_ever(self) -> None:
         while True:
-            await self._wait_for_lead()
             try:
+                await self._wait_for_lead()
                 await self._lead()
             except* NotLeadingError as lost:
                 log.warning("the lead was lost", why=str(lost.exceptions[0]))
-                self._number = 0
-                # The entrance is the leader's alone: a publisher must not count on who waits.
-                await self.rings.follow((), gone=[MISSIONS, *INPUTS])
+                await self._lead_no_more()
+            except* WrongKeyError as wrong:
+                await self._stand_aside(str(wrong.exceptions[0]))
+
+    async def _lead_no_more(self) -> None:
+        self._number = 0
+        # The entrance is the leader's alone: a publisher must not count on who waits.
+        await self.rings.follow((), gone=[MISSIONS, *INPUTS])
+
+    async def _stand_aside(self, why: str) -> None:
+        """Nothing can be committed past a key of another type. Its lead is free meanwhile, for whoever mends that."""
+        log.error(
+            "a key of the swarm holds something else; waiting until that is gone", why=why,
+            hint="`swarmd fsck --repair` sets it aside under another name",
+        )  # fmt: skip
+        number = self._number
+        await self._lead_no_more()
+        if number:
+            with suppress(WrongKeyError):  # the lease itself may be what was written over
+                await self.store.step_down(self.host, number)
+        await anyio.sleep(SWEEP_SECONDS)
+        while await self.store.wrong_keys():  # noqa: ASYNC110 - the server's keys ring for nobody
+            await anyio.sleep(SWEEP_SECONDS)
 
     async def _wait_for_lead(self) -> None:
         told = False
@@ -347,9 +368,23 @@ class Supervisor:
             if isinstance(ring, tuple) and ring[0] == MISSIONS:
                 # A process that slept past its lease hears what its successor has heard and stored.
                 await self._renew()
-                await self.store.keep_mission(self._identified(fields_of(ring[1])))
+                await self._keep_mission(self._identified(fields_of(ring[1])))
             if ring is not None:
                 self._rung.set()
+
+    async def _keep_mission(self, fields: dict[str, str]) -> None:
+        """What was heard is nowhere else: it is kept in hand until the stream can be written."""
+        is_told = False
+        while True:
+            try:
+                await self.store.keep_mission(fields)
+            except WrongKeyError as error:
+                if not is_told:
+                    log.warning("a mission waits to be stored", why=error.what, hint=error.hint)
+                is_told = True
+                await anyio.sleep(SWEEP_SECONDS)
+            else:
+                return
 
     def _identified(self, fields: dict[str, str]) -> dict[str, str]:
         """With an id from the first: kept twice, because a reply was lost, it is still one mission."""

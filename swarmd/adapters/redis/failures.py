@@ -19,7 +19,7 @@ _RIGHTS_HINT: Final = (
 AWAY_HINT: Final = "is the server running? REDIS_URL names it; without REDIS_URL, `swarmd up` brings its own"
 _CLIENTS_HINT: Final = "raise its maxclients, or see `CLIENT LIST` for who holds them"
 _CLUSTER_HINT: Final = "REDIS_URL of a cluster is redis+cluster://HOST:PORT,…"
-_TYPE_HINT: Final = "somebody wrote over it: see `swarmd redis-cli TYPE KEY`, and delete or restore that key"
+_TYPE_HINT: Final = "somebody wrote over it: `swarmd fsck --repair` sets it aside under another name"
 _FULL_HINT: Final = "free disk space or raise maxmemory on the server; nothing was written"
 
 _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
@@ -53,6 +53,20 @@ _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
         _CLUSTER_HINT,
     ),
     ("WRONGTYPE", WrongKeyError, "a key of the swarm holds something else", _TYPE_HINT),
+    # A counter, or a field that is counted, holds what is no number: as good as another type.
+    (
+        "is not an integer or out of range",
+        WrongKeyError,
+        "a key of the swarm holds something else",
+        _TYPE_HINT,
+    ),
+    (
+        "increment or decrement would overflow",
+        WrongKeyError,
+        "a key of the swarm holds something else",
+        _TYPE_HINT,
+    ),
+    ("hash value is not an integer", WrongKeyError, "a key of the swarm holds something else", _TYPE_HINT),
     ("OOM", StoreFullError, "the server's memory is full", _FULL_HINT),
     ("MISCONF", StoreFullError, "the server cannot write to its disk", _FULL_HINT),
     ("No space left", StoreFullError, "the server's disk is full", _FULL_HINT),
