@@ -66,10 +66,12 @@ class Quarantine:
         """Sets aside what is wrong and gives back what is known. Raises `SwarmError`."""
         with closing(self.wire):
             aside = [moved for name in self._names() if (moved := self._set_aside(name)) is not None]
-            # A supervisor that leads has all of it in memory, and writes it at its next commit.
-            if aside and self._leads():
+            gone = {one.name for one in aside}
+            self._give_back(gone)
+            # The rest a supervisor that leads has in memory: it writes it at its next commit, or is ordered to.
+            if gone & {"_journal", "_agents", "_missions", *_FROM_RECORDS} and self._leads():
                 try:
-                    self._give_back({one.name for one in aside})
+                    self._give_back_from_journal(gone)
                 finally:
                     self._release()
         return aside
@@ -135,6 +137,9 @@ class Quarantine:
             self._marks_of_channels()
         if "_hosts" in gone:
             self._members(k.hosts, self._all("_host:"))
+
+    def _give_back_from_journal(self, gone: set[str]) -> None:
+        k = self.keys
         if "_journal" in gone:
             self._head()
         state = self._state() if gone & {"_agents", "_missions", *_FROM_RECORDS} else None

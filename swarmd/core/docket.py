@@ -43,6 +43,9 @@ from swarmd.core.swarm import (
 
 # A mission is a text for people and models: more than this is a file, and belongs in the knowledge folder.
 MISSION_BYTES_MAX: Final = 1_000_000
+TOO_LARGE: Final = (
+    "too_large"  # the field by which it is known that the rest of a mission could not be stored
+)
 TURNED_AWAY_CHARS: Final = 200  # of a rejected mission's text, kept with its record
 
 # Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone surrogates.
@@ -66,6 +69,14 @@ class MissionRequest(Written):
         """Of the content: the same id with the same digest is the same mission."""
         content = self.model_dump(mode="json", exclude={"id"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def too_large(fields: Mapping[str, str]) -> dict[str, str]:
+    """What is kept of a mission that the server does not take whole: enough to reject it, under the id that it asked for."""
+    id = fields.get("id", "")[:64]
+    return {TOO_LARGE: "1", "raw": fields.get("mission", fields.get("raw", ""))[:TURNED_AWAY_CHARS]} | (
+        {"id": id} if id else {}
+    )
 
 
 def fields_of(text: str) -> dict[str, str]:
@@ -99,6 +110,8 @@ def _sendable(text: str) -> str:
 
 def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     """The mission of a stream entry, or what is wrong with it in one sentence."""
+    if TOO_LARGE in fields:
+        return "larger than the server takes: put the material into the knowledge folder"
     if "raw" in fields:
         return "a text that starts with { must be a valid JSON object with the field mission"
     text = fields.get("mission", "")

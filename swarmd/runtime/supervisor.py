@@ -64,8 +64,15 @@ from swarmd.core.times import (
     TICK_SECONDS,
     TRIM_SECONDS,
 )
-from swarmd.errors import ArchiveError, NotLeadingError, WorkspaceError, WrongKeyError
-from swarmd.ports import AnchorKind, Archive, Clock, Files, Kept, Rings, Sealing, SupervisorStore
+from swarmd.errors import (
+    ArchiveError,
+    NotLeadingError,
+    SwarmError,
+    TooLargeError,
+    WorkspaceError,
+    WrongKeyError,
+)
+from swarmd.ports import AnchorKind, Archive, Clock, Files, Kept, Rings, Sealing, SupervisorStore, Waiting
 from swarmd.runtime.trimmer import Trimmer
 
 log = structlog.get_logger(__name__)
@@ -78,6 +85,8 @@ INPUT_MAX: Final = 64
 FACTS_MAX: Final = 100
 FORGET_MAX: Final = 100
 GAPS_MAX: Final = 20
+TOO_LARGE: Final = "what comes of it is larger than the server takes"
+LETTER_CHARS: Final = 400  # of a message that is too large, in its dead letter
 # Entries of the journal that are read back at once for the archive.
 SEAL_MAX: Final = 256
 
@@ -114,6 +123,8 @@ class Supervisor:
     _trimmer: Trimmer = field(init=False)
     _hosts_heard: dict[HostId, StreamId] = field(default_factory=dict)  # on their own channels
     _undecidable: dict[tuple[Channel, StreamId], str] = field(default_factory=dict)  # and their last words
+    _too_large: set[tuple[Channel, StreamId]] = field(default_factory=set)  # inputs: their commit is, alone
+    _singly: int = 0  # so many inputs are still taken one by one
     _rung: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
@@ -134,20 +145,20 @@ class Supervisor:
             except* NotLeadingError as lost:
                 log.warning("the lead was lost", why=str(lost.exceptions[0]))
                 await self._lead_no_more()
-            except* WrongKeyError as wrong:
-                await self._stand_aside(str(wrong.exceptions[0]))
+            except* (WrongKeyError, TooLargeError) as wrong:
+                await self._stand_aside(wrong.exceptions[0])
 
     async def _lead_no_more(self) -> None:
         self._number = 0
         # The entrance is the leader's alone: a publisher must not count on who waits.
         await self.rings.follow((), gone=[MISSIONS, *INPUTS])
 
-    async def _stand_aside(self, why: str) -> None:
-        """Nothing can be committed past a key of another type. Its lead is free meanwhile, for whoever mends that."""
-        log.error(
-            "a key of the swarm holds something else; waiting until that is gone", why=why,
-            hint="`swarmd fsck --repair` sets it aside under another name",
-        )  # fmt: skip
+    async def _stand_aside(self, why: BaseException) -> None:
+        """Nothing can be committed past a key of another type, nor what the server does not take. Its lead is free meanwhile,
+        for whoever mends that.
+        """
+        hint = why.hint if isinstance(why, SwarmError) else ""
+        log.error("nothing can be committed; waiting until that is mended", why=str(why), hint=hint)
         number = self._number
         await self._lead_no_more()
         if number:
@@ -383,6 +394,11 @@ class Supervisor:
                     log.warning("a mission waits to be stored", why=error.what, hint=error.hint)
                 is_told = True
                 await anyio.sleep(SWEEP_SECONDS)
+            except TooLargeError as error:
+                log.warning(
+                    "a mission is too large to be stored; it is rejected", why=error.what, hint=error.hint
+                )
+                fields = docket.too_large(fields)
             else:
                 return
 
@@ -405,6 +421,8 @@ class Supervisor:
             await self._state_anew(self._draft().moment)
         await self._look_at_stalls()
         waiting = await self.store.read_waiting(self._positions, INPUT_MAX, FACTS_MAX)
+        if self._singly:
+            waiting = _first_of(waiting)
         missions, messages, facts = waiting.missions, waiting.messages, self._due(waiting.facts)
         draft = self._draft()
         heard = self._taken(draft, messages)
@@ -414,8 +432,8 @@ class Supervisor:
         await self._look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not wait for them.
         ending, spent = tuple(self._swarm.endings), await self._spent_of_ending()
-        for _, fields in missions:
-            await self._admit(draft, fields)
+        for id, fields in missions:
+            await self._admit(draft, id, fields)
         for message in heard:
             if not self._decided(draft, message):
                 # What it had changed in memory when it failed is forgotten; it is met again, and refused.
@@ -438,13 +456,33 @@ class Supervisor:
             positions[FACTS] = facts[-1][0]
         if not draft.changes and not positions:
             return False
-        return await self._commit(draft, positions, heard)
+        try:
+            is_more = await self._commit(draft, positions, heard)
+        except TooLargeError as error:
+            found = [(MISSIONS, id) for id, _ in missions] + [(m.channel, m.id) for m in messages]
+            return await self._narrow(found + [(FACTS, id) for id, _ in facts], error)
+        self._singly = max(0, self._singly - 1)
+        return is_more or self._singly > 0
+
+    async def _narrow(self, inputs: Sequence[tuple[Channel, StreamId]], error: TooLargeError) -> bool:
+        """A commit is larger than the server takes: its inputs one by one, and the one that is too large is refused."""
+        if not inputs or inputs[0] in self._too_large:
+            raise error
+        if len(inputs) == 1:
+            log.warning(
+                "an input is larger than the server takes; it is refused", input=inputs[0], why=error.what
+            )
+            self._too_large.add(inputs[0])
+        await self._load_again()
+        self._singly = max(self._singly, len(inputs))
+        return True
 
     async def _fold(self, draft: Draft, entries: Sequence[tuple[StreamId, dict[str, str]]]) -> None:
         """Facts into the journal, and what is to be done about them; what is no fact is refused there."""
         if self._ledger is None:
             self._ledger = await self._read_ledger()
-        judged = judge(self._ledger, entries)
+        judged = judge(self._ledger, [one for one in entries if (FACTS, one[0]) not in self._too_large])
+        judged.refused += [(id, TOO_LARGE) for id, _ in entries if (FACTS, id) in self._too_large]
         if judged.refused:
             log.warning(
                 "entries of the stream of facts are refused",
@@ -487,6 +525,9 @@ class Supervisor:
 
     def _decided(self, draft: Draft, message: Message) -> bool:
         """Decides one input. A bug that it meets ends this input, not the supervisor at each of its starts."""
+        if (message.channel, message.id) in self._too_large:
+            dead.undecidable(draft, replace(message, text=message.text[:LETTER_CHARS], data={}), TOO_LARGE)
+            return True
         why = self._undecidable.get((message.channel, message.id))
         if why is not None:
             dead.undecidable(draft, message, why)
@@ -615,9 +656,9 @@ class Supervisor:
         await self.store.forget(what, id, rooms)
         self._heard.forget(heard_of_sender(id, INPUTS))
 
-    async def _admit(self, draft: Draft, fields: Mapping[str, str]) -> None:
+    async def _admit(self, draft: Draft, id: StreamId, fields: Mapping[str, str]) -> None:
         """One mission of the stream: what it says, whether its files are there, whether its id is an ended one's."""
-        request = parse_mission(fields)
+        request = parse_mission(docket.too_large(fields) if (MISSIONS, id) in self._too_large else fields)
         asked = docket.id_asked(fields)
         ended: dict[str, str] = {}
         if asked and MissionId(asked) not in self._swarm.missions:
@@ -663,6 +704,15 @@ class Supervisor:
             | ({"unpriced": unpriced[id]["tokens"]} if unpriced[id].get("tokens") else {})
             for id in ids
         }
+
+
+def _first_of(waiting: Waiting) -> Waiting:
+    """One input of all that wait."""
+    if waiting.missions:
+        return Waiting(waiting.missions[:1], [], [])
+    if waiting.messages:
+        return Waiting([], waiting.messages[:1], [])
+    return Waiting([], [], waiting.facts[:1])
 
 
 def _named_in(order: Mapping[str, Any]) -> set[str]:

@@ -9,6 +9,7 @@ from swarmd.errors import (
     StoreUnavailableError,
     StoreUnsuitableError,
     SwarmError,
+    TooLargeError,
     WrongKeyError,
 )
 
@@ -20,6 +21,10 @@ AWAY_HINT: Final = "is the server running? REDIS_URL names it; without REDIS_URL
 _CLIENTS_HINT: Final = "raise its maxclients, or see `CLIENT LIST` for who holds them"
 _CLUSTER_HINT: Final = "REDIS_URL of a cluster is redis+cluster://HOST:PORT,…"
 _TYPE_HINT: Final = "somebody wrote over it: `swarmd fsck --repair` sets it aside under another name"
+TOO_LARGE: Final = "the server takes no command of this size"
+SIZE_HINT: Final = (
+    "raise its proto-max-bulk-len and client-query-buffer-limit, or the request limit of its provider"
+)
 _FULL_HINT: Final = "free disk space or raise maxmemory on the server; nothing was written"
 
 _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
@@ -67,6 +72,13 @@ _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
         _TYPE_HINT,
     ),
     ("hash value is not an integer", WrongKeyError, "a key of the swarm holds something else", _TYPE_HINT),
+    # Redis and Valkey (`proto-max-bulk-len`), then what managed servers say; each has its own limit of a request.
+    ("invalid bulk length", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("exceeds maximum allowed size", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("max request size", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("request size exceed", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("too many bulk", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("invalid multibulk length", TooLargeError, TOO_LARGE, SIZE_HINT),
     ("OOM", StoreFullError, "the server's memory is full", _FULL_HINT),
     ("MISCONF", StoreFullError, "the server cannot write to its disk", _FULL_HINT),
     ("No space left", StoreFullError, "the server's disk is full", _FULL_HINT),

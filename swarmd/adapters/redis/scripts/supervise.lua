@@ -4,7 +4,8 @@
 -- The supervisor's commit: lineage, journal, answers and its own positions, whole or not at all.
 -- KEYS[1] leader  KEYS[2] positions  KEYS[3] heads  KEYS[4] posts  KEYS[5] facts  KEYS[6…] as the steps name them by number
 -- ARGV[1] the leader's token `NUMBER:HOST`  ARGV[2] number of this commit
--- ARGV[3] JSON {positions: {input: id}, needs: [[key, field, amount]], streams: [key, …], steps: [[verb, key, …]]}; `streams`
+-- ARGV[3] JSON {positions: {input: id}, needs: [[key, field, amount]], streams: [key, …], long: [[step, part, place or 0, ARGV's number]],
+-- steps: [[verb, key, …]]}; `long` words go as arguments of their own; `streams`
 -- are those that the whole swarm reads, without which nothing is committed
 -- ARGV[4…] long texts, which the steps name by their places
 -- Returns 'done' | 'damaged' (done, but for keys of another type than ours) | 'again' (this commit was made before) |
@@ -389,6 +390,10 @@ local verbs = {
 }
 -- A key that somebody gave another type is passed over, and said: an error here would leave the rest of the commit undone,
 -- and the next supervisor before the same key. What fails for another reason fails at each write alike, the first too.
+for _, at in ipairs(plan.long) do
+  local step = plan.steps[at[1]]
+  if at[3] == 0 then step[at[2]] = ARGV[at[4]] else step[at[2]][at[3]] = ARGV[at[4]] end
+end
 local is_damaged = false
 for _, s in ipairs(plan.steps) do
   if not NO_ACCOUNTS[s[1]] then carve_owed() end
