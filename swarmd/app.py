@@ -21,7 +21,7 @@ from swarmd.adapters import brake
 from swarmd.adapters import secret as secret_files
 from swarmd.adapters.journal_files import JournalFiles
 from swarmd.adapters.redis.bell import Bell, Line
-from swarmd.adapters.redis.connect import demand_strict
+from swarmd.adapters.redis.connect import demand_strict, refuse_shared_namespace
 from swarmd.adapters.redis.keys import shared_names, type_of
 from swarmd.adapters.redis.line import Dialler, check_server, dial
 from swarmd.adapters.redis.store import RedisStore
@@ -233,6 +233,8 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
         await _suitable(way)
         if settings.durability == "strict" and settings.redis_url is not None:
             await anyio.to_thread.run_sync(demand_strict, settings.redis_url, settings.namespace)
+        if makes and not is_guest and settings.redis_url is not None:
+            await anyio.to_thread.run_sync(refuse_shared_namespace, settings.redis_url, settings.namespace)
         secret = with_secret(settings).secret
         assert secret is not None
         store = RedisStore(way, settings.namespace, secret.encode())

@@ -69,13 +69,18 @@ def check(view: View, folder: Path, swarm: str, *, looks: int = LOOKS) -> list[F
 
 
 def _look(view: View, folder: Path, swarm: str) -> list[Flaw]:
-    wrong = [_of_another_type(one) for one in view.wrong_keys()]
+    wrong = wrong_keys(view)
     try:
         found = list(Look(view, _replayed(view, folder, swarm)).flaws())
     except (ArchiveError, Fault, WrongKeyError) as error:
         found = [Flaw("journal.broken", "journal", str(error))]
     told = {flaw.subject for flaw in wrong}
     return wrong + [flaw for flaw in found if flaw.name != "key.type" or flaw.subject not in told]
+
+
+def wrong_keys(view: View) -> list[Flaw]:
+    """What the whole swarm stands on and holds something else: told also where nothing else can be looked at."""
+    return [_of_another_type(one) for one in view.wrong_keys()]
 
 
 def _of_another_type(wrong: str) -> Flaw:

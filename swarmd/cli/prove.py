@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.adapters.checking import check
+from swarmd.adapters.checking import check, wrong_keys
 from swarmd.adapters.journal_files import swarms
 from swarmd.adapters.past import Past, at
 from swarmd.adapters.proving import Proved, Tail, prove
@@ -172,7 +172,10 @@ def fsck(settings: Settings, *, repair: bool, timeout: float | None, as_json: bo
         return _repair(settings, timeout=timeout, as_json=as_json)
 
     def see(sight: Sight) -> Exit:
-        flaws = check(sight.view, folder_of(settings), _swarm_of(sight.view))
+        flaws = wrong_keys(sight.view)
+        # Without it nobody knows which swarm's journal is to be looked into.
+        if not any(flaw.subject == "_meta" for flaw in flaws):
+            flaws = check(sight.view, folder_of(settings), _swarm_of(sight.view))
         return _tell_flaws(sight, flaws, ())
 
     return reach.look(settings, as_json, see)
@@ -182,8 +185,10 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
     """Each fault that can be mended is ordered to be, of the supervisor: it alone writes what the law looks at. But for keys
     that hold something else than ours: with those it can do nothing, and they are set aside first, whoever leads.
     """
-    with reach.looked_at(settings) as (target, _):
+    with reach.looked_at(settings) as (target, is_momentary):
         aside = errand.set_aside(settings, target)
+        if is_momentary and not aside:
+            raise reach.nothing_runs(settings)
         return _order_repairs(settings, target, aside, timeout=timeout, as_json=as_json)
 
 

@@ -547,7 +547,7 @@ class Supervisor:
     ) -> Sequence[tuple[StreamId, dict[str, str]]]:
         """Folded into the journal in batches: once a second, sooner where many wait or something is to be done."""
         now = self.clock.now()
-        is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS
+        is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS and not self._singly
         if is_early and not any(tidings.is_urgent(fact) for _, fact in facts):
             return []
         self._folded_at = now

@@ -302,7 +302,10 @@ local verbs = {
   -- {'retype', key, type, where to}: what is of another type is set aside.
   retype = function(s)
     local found = redis.call('TYPE', KEYS[s[2]]).ok
-    if found ~= s[3] and found ~= 'none' then redis.call('RENAME', KEYS[s[2]], KEYS[s[4]]) end
+    if found == s[3] or found == 'none' then return end
+    redis.call('RENAME', KEYS[s[2]], KEYS[s[4]])
+    -- As in `set_aside.lua`.
+    if s[3] == 'stream' then redis.call('XDEL', KEYS[s[2]], redis.call('XADD', KEYS[s[2]], '*', 'set', 'aside')) end
   end,
   -- {'unhead', heads, stream, channel}
   unhead = function(s)
