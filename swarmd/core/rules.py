@@ -129,7 +129,7 @@ class BoardRules(Written):
         min_length=1, max_length=12, description="files of policies/personas, in speaking order"
     )
     chair: Word
-    quorum: int = Field(4, ge=1, le=12)
+    quorum: int = Field(4, ge=1)
     rounds: int = Field(1, ge=0, le=5, description="rounds of debate on each motion")
     tie_break: Literal["chair", "fails"] = "chair"
     seat_seconds: Seconds = Field(120, description="a silent seat abstains after this")

@@ -14,7 +14,7 @@ from swarmd.core import acts, docket
 from swarmd.core.docket import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
 from swarmd.core.lineage import Stop, StopKind
 from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS
+from swarmd.core.moves import AMOUNT_MAX, KINDS
 from swarmd.core.names import RESULTS, SOB, Authority, MissionId, MissionState, Rule
 from swarmd.core.swarm import AccountOpened, Change, FenceSet, MissionClosed, Post
 from tests.core.swarm_builder import LIMITS, MISSION, World, journal, posts, world
@@ -333,7 +333,7 @@ def test_beyond_a_full_docket_a_mission_is_turned_away_and_may_come_again() -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_budget_beyond_the_root_exhausts_the_mission_by_name(kind: str) -> None:
     w = world()
-    _admit(w, _request(budget={kind: 10**40}))
+    _admit(w, _request(budget={kind: AMOUNT_MAX}))
     changes = w.tick()
     assert not any(isinstance(change, AccountOpened) for change in changes)
     mission = w.swarm.missions[MissionId("m2")]
