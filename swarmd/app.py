@@ -21,13 +21,15 @@ from swarmd.adapters import brake
 from swarmd.adapters import secret as secret_files
 from swarmd.adapters.journal_files import JournalFiles
 from swarmd.adapters.redis.bell import Bell, Line
-from swarmd.adapters.redis.connect import demand_strict
+from swarmd.adapters.redis.connect import demand_strict, refuse_shared_namespace
+from swarmd.adapters.redis.keys import shared_names, type_of
 from swarmd.adapters.redis.line import Dialler, check_server, dial
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.workspace import Workspace
 from swarmd.core.messages import Message
 from swarmd.core.names import (
     BOARD_ROOM,
+    FACTS,
     FIRST,
     JOURNAL,
     MISSIONS,
@@ -66,6 +68,11 @@ GUEST_PATIENCE_SECONDS: Final = 3.0
 _STORED_MAX: Final = 1_000
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_CHARS: Final = 10
+
+# A stream that others write may be anything at a start: it is read as empty, and everything else goes on.
+STARTS_WITH: Final = tuple(
+    name for name in shared_names() if type_of(name) != "stream" or name in (JOURNAL, FACTS)
+)
 
 # Of the data folder's server: `may` uses another process's where one lives.
 Owning = Literal["must", "may", "never"]
@@ -226,6 +233,8 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
         await _suitable(way)
         if settings.durability == "strict" and settings.redis_url is not None:
             await anyio.to_thread.run_sync(demand_strict, settings.redis_url, settings.namespace)
+        if makes and not is_guest and settings.redis_url is not None:
+            await anyio.to_thread.run_sync(refuse_shared_namespace, settings.redis_url, settings.namespace)
         secret = with_secret(settings).secret
         assert secret is not None
         store = RedisStore(way, settings.namespace, secret.encode())
@@ -236,6 +245,7 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
         tasks.start_soon(way.watch)
+        await _keys_are_ours(store)
         await _made(store, makes=makes)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
@@ -289,6 +299,19 @@ async def _suitable(way: Dialler) -> None:
             "the server keeps no append-only file: if it restarts, acknowledged work is lost",
             hint="run it with `--appendonly yes`",
         )
+
+
+async def _keys_are_ours(store: RedisStore) -> None:
+    """Waits, and says so, while a key without which nothing can begin holds something else than ours."""
+    told: list[str] = []
+    while wrong := await store.wrong_keys(STARTS_WITH):
+        if wrong != told:
+            log.error(
+                "keys of the swarm hold something else; waiting until that is gone", keys=wrong,
+                hint="`swarmd fsck --repair` sets them aside under other names",
+            )  # fmt: skip
+            told = wrong
+        await anyio.sleep(SWEEP_SECONDS)
 
 
 async def _made(store: RedisStore, *, makes: bool) -> None:

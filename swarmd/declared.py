@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from swarmd.core.moves import AMOUNT_MAX
 from swarmd.core.privileges import covers
 from swarmd.core.rules import Acl, BoardRules, Declarations, Limits, Models, Persona, Role, Room
 from swarmd.errors import DeclarationError, UsageError, WorkspaceError
@@ -402,6 +403,8 @@ def _scalar(node: Node) -> Any:
         raise ValueError(f"{_short(node.value)} is not a value of type {kind}") from None
     if isinstance(value, float) and not abs(value) < float("inf"):
         raise ValueError("is not a finite number")
+    if isinstance(value, int | float) and abs(value) > AMOUNT_MAX:
+        raise ValueError(f"is beyond {AMOUNT_MAX:,}, up to which numbers are exact")
     return value
 
 

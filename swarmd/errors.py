@@ -45,6 +45,10 @@ class StoreFullError(SwarmError):
     """The server refuses writes: memory limit or disk. Nothing was written; retried by daemons."""
 
 
+class TooLargeError(SwarmError):
+    """The server takes no command of this size, now or ever. Nothing was written; to send it again is in vain."""
+
+
 class NotLeadingError(SwarmError):
     """Another supervisor holds the lease; the commit under the old fencing number was refused."""
 

@@ -508,6 +508,9 @@ class SupervisorStore(Protocol):
 
     async def step_down(self, host: HostId, number: int) -> None: ...
 
+    async def wrong_keys(self) -> list[str]:
+        """Of what the whole swarm stands on what holds something else than ours, for people: empty where all is right."""
+
     async def server_run(self) -> str:
         """As a worker's."""
 

@@ -29,6 +29,7 @@ from swarmd.adapters.redis.view import View
 from swarmd.core import fsck
 from swarmd.core.board import Procedure
 from swarmd.core.chain import Record
+from swarmd.core.fact_forms import judge
 from swarmd.core.fsck import Flaw, Found, FoundAgent, FoundWhole, Loose
 from swarmd.core.journal import (
     agent_record,
@@ -40,7 +41,6 @@ from swarmd.core.journal import (
     report_record,
     revocations_record,
     stop_record,
-    told,
 )
 from swarmd.core.messages import order_of
 from swarmd.core.names import FIRST, JOURNAL, SOB, AgentId, MissionId, StreamId
@@ -69,10 +69,23 @@ def check(view: View, folder: Path, swarm: str, *, looks: int = LOOKS) -> list[F
 
 
 def _look(view: View, folder: Path, swarm: str) -> list[Flaw]:
+    wrong = wrong_keys(view)
     try:
-        return list(Look(view, _replayed(view, folder, swarm)).flaws())
+        found = list(Look(view, _replayed(view, folder, swarm)).flaws())
     except (ArchiveError, Fault, WrongKeyError) as error:
-        return [Flaw("journal.broken", "journal", str(error))]
+        found = [Flaw("journal.broken", "journal", str(error))]
+    told = {flaw.subject for flaw in wrong}
+    return wrong + [flaw for flaw in found if flaw.name != "key.type" or flaw.subject not in told]
+
+
+def wrong_keys(view: View) -> list[Flaw]:
+    """What the whole swarm stands on and holds something else: told also where nothing else can be looked at."""
+    return [_of_another_type(one) for one in view.wrong_keys()]
+
+
+def _of_another_type(wrong: str) -> Flaw:
+    name, _, what = wrong.partition(" ")
+    return Flaw("key.type", name, f"it {what}: what should be there is read as missing", f"key:{name}")
 
 
 @dataclass(slots=True)
@@ -85,7 +98,12 @@ class Now:
 
 def _replayed(view: View, folder: Path, swarm: str) -> Now:
     past = past_at(folder, swarm, view.journal(), lambda link: False)
-    return Now() if past is None else Now(past.state, past.link.id)
+    if past is not None:
+        return Now(past.state, past.link.id)
+    head = view.journal_head()
+    if head.n:
+        raise Fault(f"none of it is there, and the store says that it ends at entry {head.n}")
+    return Now()
 
 
 @dataclass(slots=True)
@@ -144,9 +162,9 @@ class Look:
             self._follow(StreamId(at), flat)
         state = self.now.state
         moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
-        for at, flat in facts:
-            if _is_after(at, state.facts_until):
-                moment.fold(told(StreamId(at), _pairs(flat)))
+        unread = [(StreamId(at), _pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)]
+        # What is no fact is left out here as the supervisor will leave it out.
+        judge(moment.ledger, unread)
         return moment, answers
 
     def _follow(self, at: StreamId, flat: Sequence[str]) -> None:

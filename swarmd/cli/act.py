@@ -36,6 +36,7 @@ from swarmd.core.names import (
 from swarmd.errors import NotFoundError, RefusedError, UsageError
 
 MISSION_BYTES_MAX: Final = 1_000_000
+_DIGITS_MAX: Final = 400  # of an amount that is read at all; what it may be, its own law says
 _DOLLARS_MAX: Final = 1_000_000_000
 SWEEP_SECONDS: Final = 1.0
 _LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -129,7 +130,10 @@ def budget_of(text: str, said: str = "--budget") -> Any:
     else:
         parts = [part.partition("=") for part in text.split(",")]
         found = {kind.strip(): value.strip() for kind, _, value in parts}
-        if not all(value.isdecimal() or kind == "usd" for kind, value in found.items()):
+        if not all(
+            (value.isdecimal() and len(value) <= _DIGITS_MAX) or kind == "usd"
+            for kind, value in found.items()
+        ):
             raise UsageError(f"{said} {text!r} cannot be read", hint=hint)
         found = {kind: value if kind == "usd" else int(value) for kind, value in found.items()}
     if isinstance(found, dict) and "usd" in found:
@@ -163,6 +167,8 @@ def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
             hint="choose another --id, or none",
         )
     known = view.mission(MissionId(fields["id"]))
+    if known is not None and is_turned_away(known):
+        return
     if known is not None and known.get("mission") not in ("", None, fields["mission"]):
         raise RefusedError(
             f"refused by {Rule.MISSION_CONFLICT.value}: {fields['id']} is a mission with other content",
@@ -170,11 +176,17 @@ def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
         )
 
 
-def await_mission(sight: Sight, waiting: Waiting, id: MissionId) -> Exit:
-    """Follows the mission to its end; its result alone goes to standard output."""
+def await_mission(sight: Sight, waiting: Waiting, id: MissionId, former: Record | None = None) -> Exit:
+    """Follows the mission to its end; its result alone goes to standard output.
+
+    `former` is the record of what was turned away under this id before: it is not this one's end.
+    """
     told = ""
     while True:
         mission = sight.view.mission(id)
+        if mission is not None and mission == former:
+            waiting.pause()
+            continue
         state = (mission or {}).get("state", "")
         if mission and state != told:
             note(f"{id}: {plain(state)}")
@@ -191,6 +203,13 @@ def await_mission(sight: Sight, waiting: Waiting, id: MissionId) -> Exit:
         waiting.pause()
 
 
+def is_turned_away(mission: Record) -> bool:
+    """Its id is free to be used again, so that this record is of no later mission of that id."""
+    from swarmd.core.docket import may_come_again
+
+    return may_come_again(mission)
+
+
 def is_ended(state: str) -> bool:
     try:
         return MissionState(state).is_ended
@@ -200,8 +219,8 @@ def is_ended(state: str) -> bool:
 
 def _result_of(view: View, id: MissionId) -> Record | None:
     for _, flat in view.last_entries(RESULTS, 100):
-        if flat.get("mission") == id:
-            data = _object(flat.get("data", ""))
+        data = _object(flat.get("data", ""))
+        if id in (flat.get("mission"), data.get("asked")):
             return {
                 "id": id, "state": str(data.get("state", "")), "reason": str(data.get("reason", "")),
                 "result": flat.get("text", ""), "ended": flat.get("at", ""),

@@ -9,7 +9,7 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +30,7 @@ from swarmd.errors import StoreUnavailableError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
+    from swarmd.adapters.quarantine import SetAside
     from swarmd.adapters.redis.view import Bell
 
 
@@ -66,6 +67,16 @@ def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
             return post_sync(wire, keys, sealer, channel, message, key=key)
 
         yield post
+
+
+def set_aside(settings: Settings, target: Target) -> Sequence[SetAside]:
+    """Moves keys that hold something else than ours out of the way."""
+    from swarmd.adapters.quarantine import Quarantine
+    from swarmd.adapters.secret import read
+
+    secret = read(settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None)
+    keys, host = Keys(settings.namespace), act.new_id("h")
+    return Quarantine(target, keys, settings.data / "journal", secret, host).mend()
 
 
 def ordered(
@@ -141,12 +152,14 @@ def submit(
         reach.bell_at(settings, target, JOURNAL, RESULTS) as bell,
     ):
         act.refuse_conflict(sight.view, fields)
+        former = sight.view.mission(id_) if wait else None
+        former = former if former and act.is_turned_away(former) else None
         _store(settings, target, fields)
         if not as_json and sight.view.leads() is False:
             note("stored; no supervisor leads yet, and one will take it up when it comes: `swarmd up`")
         if wait:
             note(f"mission {id_}")
-            return act.await_mission(sight, act.Waiting.of(bell, timeout), id_)
+            return act.await_mission(sight, act.Waiting.of(bell, timeout), id_, former)
         if as_json:
             sight.give({"mission": id_})
         else:

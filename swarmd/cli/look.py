@@ -409,6 +409,8 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
         findings.append(f"the server holds schema {state.schema}, of another version of swarmd")
     if not state.writes:
         findings.append("the server cannot write to its disk: free some space")
+    for wrong in state.wrong_keys:
+        findings.append(f"{wrong}: `swarmd fsck --repair` sets it aside under another name")
     if part in (None, "supervisor") and "leader" in state.unasked:
         findings.append("this user of the server may not know who leads")
     elif part in (None, "supervisor") and not state.leader:

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.adapters.checking import check
+from swarmd.adapters.checking import check, wrong_keys
 from swarmd.adapters.journal_files import swarms
 from swarmd.adapters.past import Past, at
 from swarmd.adapters.proving import Proved, Tail, prove
+from swarmd.adapters.quarantine import SetAside
+from swarmd.adapters.redis.address import Target
 from swarmd.adapters.redis.view import Ledger, Record, Snapshot, View
 from swarmd.cli import act, draw, errand, reach
 from swarmd.cli.exits import Exit
@@ -35,6 +37,8 @@ from swarmd.settings import Settings
 LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.5
 REPAIR_PASSES: Final = 3
+# Of an entry's number: more than a journal can ever have.
+NUMBER_DIGITS_MAX: Final = 16
 
 
 def folder_of(settings: Settings) -> Path:
@@ -168,21 +172,41 @@ def fsck(settings: Settings, *, repair: bool, timeout: float | None, as_json: bo
         return _repair(settings, timeout=timeout, as_json=as_json)
 
     def see(sight: Sight) -> Exit:
-        flaws = check(sight.view, folder_of(settings), _swarm_of(sight.view))
+        flaws = wrong_keys(sight.view)
+        # Without it nobody knows which swarm's journal is to be looked into.
+        if not any(flaw.subject == "_meta" for flaw in flaws):
+            flaws = check(sight.view, folder_of(settings), _swarm_of(sight.view))
         return _tell_flaws(sight, flaws, ())
 
     return reach.look(settings, as_json, see)
 
 
 def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit:
-    """Each fault that can be mended is ordered to be, of the supervisor: it alone writes what the law looks at."""
-    target = reach.living(settings)
+    """Each fault that can be mended is ordered to be, of the supervisor: it alone writes what the law looks at. But for keys
+    that hold something else than ours: with those it can do nothing, and they are set aside first, whoever leads.
+    """
+    with reach.looked_at(settings) as (target, is_momentary):
+        aside = errand.set_aside(settings, target)
+        if is_momentary and not aside:
+            raise reach.nothing_runs(settings)
+        return _order_repairs(settings, target, aside, timeout=timeout, as_json=as_json)
+
+
+def _order_repairs(
+    settings: Settings, target: Target, aside: Sequence[SetAside], *, timeout: float | None, as_json: bool
+) -> Exit:
     with (
         reach.sight_of(settings, target, as_json=as_json) as sight,
         reach.bell_at(settings, target, JOURNAL) as bell,
         errand.posting(settings, target) as post,
     ):
         view, id = sight.view, _swarm_of(sight.view)
+        for moved in aside:
+            # For the record, which only a supervisor writes: the next one to lead hears it.
+            order_id = act.new_id("o")
+            reason = f"it was a {moved.found}, and is kept as {moved.kept_as}"
+            post(ORDERS, act.order("repair", f"key:{moved.name}", reason, order_id), order_id)
+        mended = [_flaw_of(one) for one in aside]
         found = check(view, folder_of(settings), id)
         left, told = found, set[str]()
         # What a key of another type hid is found only when that has gone.
@@ -191,6 +215,11 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
                 one for one in dict.fromkeys(flaw.repair for flaw in left if flaw.repair) if one not in told
             ]
             if not targets:
+                break
+            if not view.health().leader and aside:
+                note(
+                    "no supervisor leads: start one with `swarmd up`, then `swarmd fsck --repair` again for the rest"
+                )
                 break
             if not view.health().leader:
                 raise RefusedError(
@@ -206,7 +235,11 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
                 except RefusedError as refused:
                     note(f"{one}: {refused.what}")
             left = check(view, folder_of(settings), id)
-        return _tell_flaws(sight, left, [flaw for flaw in found if flaw not in left])
+        return _tell_flaws(sight, left, [*mended, *(flaw for flaw in found if flaw not in left)])
+
+
+def _flaw_of(one: SetAside) -> Flaw:
+    return Flaw("key.type", one.name, f"it was a {one.found}, and is kept as {one.kept_as}")
 
 
 def _tell_flaws(sight: Sight, left: Sequence[Flaw], mended: Sequence[Flaw]) -> Exit:
@@ -268,6 +301,8 @@ def _is_beyond(when: str, last: Link) -> bool:
 
 def later_than(when: str) -> Callable[[Link], bool]:
     """What lies after a moment, an entry's number or its id on the stream. Raises `UsageError`."""
+    if when.isdecimal() and len(when) > NUMBER_DIGITS_MAX:
+        raise UsageError(f"the journal has no entry of {len(when):,} digits")
     if when.isdecimal():
         return lambda link: link.n > int(when)
     if "-" in when and is_stream_id(when):

@@ -40,11 +40,15 @@ def living(settings: Settings) -> Target:
     """As `live`. Raises `StoreUnavailableError` where nothing runs."""
     target = live(settings)
     if target is None:
-        raise StoreUnavailableError(
-            f"no swarm is running in {settings.data}",
-            hint="start one with `swarmd up`, or name its server with REDIS_URL",
-        )
+        raise nothing_runs(settings)
     return target
+
+
+def nothing_runs(settings: Settings) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"no swarm is running in {settings.data}",
+        hint="start one with `swarmd up`, or name its server with REDIS_URL",
+    )
 
 
 @contextmanager

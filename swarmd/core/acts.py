@@ -17,7 +17,7 @@ from swarmd.core.approvals import Need
 from swarmd.core.law import decide_terminate, fence, may_grant
 from swarmd.core.lineage import EVERYTHING, Agent, Stop, StopKind
 from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS, Verb
+from swarmd.core.moves import AMOUNT_MAX, KINDS, Verb
 from swarmd.core.names import (
     BOARD_ROOM,
     CLERK,
@@ -588,6 +588,10 @@ def _fund(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
     ]
     if short:
         return Denied(Rule.BUDGET_SHARE, ", ".join(short))
+    caps = swarm.caps.get(target, {})
+    over = [k for k, n in amounts.items() if caps.get(k, 0) + n > AMOUNT_MAX]
+    if over:
+        return Denied(Rule.BUDGET_SHARE, f"{over[0]}: an account holds {AMOUNT_MAX:,} at most")
     draft.add(
         AccountFunded(target, above, amounts),
         entry(

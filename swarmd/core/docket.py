@@ -43,6 +43,9 @@ from swarmd.core.swarm import (
 
 # A mission is a text for people and models: more than this is a file, and belongs in the knowledge folder.
 MISSION_BYTES_MAX: Final = 1_000_000
+TOO_LARGE: Final = (
+    "too_large"  # the field by which it is known that the rest of a mission could not be stored
+)
 TURNED_AWAY_CHARS: Final = 200  # of a rejected mission's text, kept with its record
 
 # Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone surrogates.
@@ -68,6 +71,14 @@ class MissionRequest(Written):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def too_large(fields: Mapping[str, str]) -> dict[str, str]:
+    """What is kept of a mission that the server does not take whole: enough to reject it, under the id that it asked for."""
+    id = fields.get("id", "")[:64]
+    return {TOO_LARGE: "1", "raw": fields.get("mission", fields.get("raw", ""))[:TURNED_AWAY_CHARS]} | (
+        {"id": id} if id else {}
+    )
+
+
 def fields_of(text: str) -> dict[str, str]:
     """What a text heard at the entrance says, as fields of the stream; `raw` keeps what cannot be read.
 
@@ -80,10 +91,12 @@ def fields_of(text: str) -> dict[str, str]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return {"raw": text}
-    if not isinstance(value, dict) or not isinstance(value.get("mission", ""), str) or not value:
+    if not isinstance(value, dict) or not value or not isinstance(value.get("id", ""), str):
         return {"raw": text}
-    if not isinstance(value.get("id", ""), str):
-        return {"raw": text}
+    if not isinstance(value.get("mission", ""), str):
+        id = _sendable(value.get("id", ""))
+        # Whoever waits for an answer under this id is to have one.
+        return {"raw": text, "id": id} if id else {"raw": text}
     return {
         _sendable(key): _sendable(part) if isinstance(part, str) else json.dumps(part)
         for key, part in value.items()
@@ -97,6 +110,8 @@ def _sendable(text: str) -> str:
 
 def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     """The mission of a stream entry, or what is wrong with it in one sentence."""
+    if TOO_LARGE in fields:
+        return "larger than the server takes: put the material into the knowledge folder"
     if "raw" in fields:
         return "a text that starts with { must be a valid JSON object with the field mission"
     text = fields.get("mission", "")
@@ -123,19 +138,39 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     return "files: not text" if any(map(_NOT_TEXT.search, request.files)) else request
 
 
+def id_asked(fields: Mapping[str, str]) -> str:
+    """The id that a stream entry asks for, whatever else is wrong with it; empty where it asks for none that may be."""
+    id = fields.get("id", "")
+    return id if ID_PATTERN.fullmatch(id) else ""
+
+
+def admit_invalid(draft: Draft, why: str, *, asked: str, is_known: bool, text: str) -> None:
+    """Reject what is no mission, under the id that its submitter waits for, or where that is another's under a new one.
+
+    `is_known`: the store has an ended mission of that id.
+    """
+    id = MissionId(asked)
+    is_free = asked and not (is_known or id in draft.swarm.missions or _names_somebody(draft.swarm, id))
+    under = id if is_free else MissionId(draft.moment.new_id("m"))
+    _turn_away(draft, under, Rule.MISSION_INVALID, why, text, asked=asked)
+
+
+def _names_somebody(swarm: Swarm, id: str) -> bool:
+    return id in RESERVED_IDS or id in swarm.declared.board.seats or swarm.lineage.get(id) is not None
+
+
 def admit(
     draft: Draft, request: MissionRequest | str, *, fault: str = "", files: Sequence[str] = (), text: str = ""
 ) -> None:  # fmt: skip
     """Docket a mission, or reject it. `files` are what its names stand for; `fault` is why they do not."""
     if isinstance(request, str):
-        return _turn_away(draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, request, text)
+        return admit_invalid(draft, request, asked="", is_known=False, text=text)
     id = MissionId(request.id)
     assert id
-    if id in RESERVED_IDS or id in draft.swarm.declared.board.seats or draft.swarm.lineage.get(id):
+    if _names_somebody(draft.swarm, id):
         why = f"id: {id} names somebody of the swarm"
-        return _turn_away(
-            draft, MissionId(draft.moment.new_id("m")), Rule.MISSION_INVALID, why, request.mission
-        )
+        admit_invalid(draft, why, asked=id, is_known=False, text=request.mission)
+        return None
     known = draft.swarm.missions.get(id)
     if known is not None:
         if known.digest == request.digest:
@@ -171,17 +206,22 @@ def admit_known(draft: Draft, request: MissionRequest, ended: Mapping[str, str])
 
 
 def may_come_again(ended: Mapping[str, str]) -> bool:
-    """Was it turned away for no fault of its own? Then its id is nobody's yet."""
-    return ended.get("reason", "").startswith(f"{Rule.MISSION_DOCKET}:")
+    """Was it turned away before it was a mission? Then its id is nobody's yet."""
+    reason = ended.get("reason", "")
+    was_never_one = ended.get("state") == MissionState.REJECTED and not ended.get("digest")
+    return reason.startswith(f"{Rule.MISSION_DOCKET}:") or (
+        was_never_one and reason.startswith(f"{Rule.MISSION_INVALID}:")
+    )
 
 
 def _conflict(draft: Draft, id: MissionId, text: str) -> None:
     # Told under an id of its own: whoever waits for the first mission of this id must not take it for that one's end.
     refused = MissionId(draft.moment.new_id("m"))
-    _turn_away(draft, refused, Rule.MISSION_CONFLICT, f"id {id} is a mission with other content", text)
+    why = f"id {id} is a mission with other content"
+    _turn_away(draft, refused, Rule.MISSION_CONFLICT, why, text, asked=id)
 
 
-def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str, text: str) -> None:
+def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str, text: str, *, asked: str = "") -> None:
     # Enough of it to be known again, and nothing that a terminal obeys.
     shown = _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[:TURNED_AWAY_CHARS])
     mission = Mission(
@@ -190,7 +230,7 @@ def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str, text: str) -> 
     )  # fmt: skip
     draft.add(
         MissionClosed(mission, _forget_at(draft)),
-        Post(RESULTS, result(mission, draft.moment, spent={})),
+        Post(RESULTS, result(mission, draft.moment, spent={}, asked="" if asked == id else asked)),
         entry(draft.moment, "rejected", f"mission {id}: {why}", actor="supervisor", mission=id, rule=rule),
     )
 
@@ -334,14 +374,18 @@ def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
     )  # fmt: skip
 
 
-def result(mission: Mission, moment: Moment, *, spent: Mapping[str, int]) -> Message:
-    """The message on `swarm:results`: the text is the result, or why there is none."""
+def result(mission: Mission, moment: Moment, *, spent: Mapping[str, int], asked: str = "") -> Message:
+    """The message on `swarm:results`: the text is the result, or why there is none.
+
+    `asked` is the id that its submitter gave it and that it could not have: by it the submitter knows it.
+    """
+    more = {"asked": asked} if asked else {}
     return Message(
         sender=SOB, kind=Kind.RESULT, mission=mission.id, at=moment.stamp,
         text=mission.result or mission.reason,
         data={
             "state": mission.state.value, "reason": mission.reason, "spent": dict(spent),
-            "files": list(mission.files),
+            "files": list(mission.files), **more,
         },
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ from swarmd.core.chain import (
 )
 from swarmd.core.lineage import Agent, Fence, Stop
 from swarmd.core.messages import text_of
-from swarmd.core.names import JOURNAL, SOB, SUPERVISOR, StreamId
+from swarmd.core.names import JOURNAL, SOB, SUPERVISOR, Rule, StreamId
 from swarmd.core.privileges import Revocation
 from swarmd.core.swarm import (
     AccountCleared,
@@ -89,6 +89,7 @@ SHOWN_MAX: Final = 8  # records that the line for people names
 
 # Of one agent, turn and rule: what a turn's moves were refused, or why the turn itself could not go on.
 REFUSED_IN_TURN: Final = "refused in turn"
+REFUSED_CHARS: Final = 200  # of why a fact was refused: an id that it named may stand in it
 
 # Entries of these events tell that something was not done.
 REFUSALS: Final = frozenset({"refused", REFUSED_IN_TURN, "order refused", "rejected", "ignored"})
@@ -375,16 +376,31 @@ def _amounts_of(row: Mapping[str, str]) -> dict[str, dict[str, int]]:
     return nested
 
 
-def folded(moment: Moment, facts: Sequence[tuple[StreamId, Mapping[str, str]]]) -> Post:
-    """What workers' scripts and the accounts' own told, in order: the exact record of the ledger."""
+def folded(moment: Moment, facts: Sequence[tuple[StreamId, Mapping[str, str]]], until: StreamId) -> Post:
+    """What workers' scripts and the accounts' own told, in order: the exact record of the ledger.
+
+    `until` is the last entry of the stream that was read: what was refused among them is behind the next ones too.
+    """
     refusals = sum(1 for _, fact in facts if fact.get("fact") == "refuse")
     text = f"{len(facts)} facts of the ledger" + (f", {refusals} refusals" if refusals else "")
-    return entry(moment, "facts", text, actor="workers", facts=[told(id, fact) for id, fact in facts])
+    return entry(
+        moment, "facts", text, actor="workers", facts=[told(id, fact) for id, fact in facts], until=until
+    )
+
+
+def refused_facts(moment: Moment, refused: Sequence[tuple[StreamId, str]]) -> Post:
+    """Entries of the stream of facts that are none. Nothing of what they say is repeated: anybody may have written them."""
+    first, why = refused[0]
+    rule, why = Rule.FACT_INVALID, why[:REFUSED_CHARS]
+    text = f"{rule}: {len(refused)} entries of the stream of facts are no facts; the first, {first}: {why}"
+    return entry(
+        moment, "refused", text, actor="unknown", rule=rule, detail=why, request=first, count=len(refused)
+    )
 
 
 def told(id: StreamId, fact: Mapping[str, str]) -> dict[str, Any]:
     """A fact as an entry holds it."""
-    return {"id": id, **fact, **_amounts(fact)}
+    return {**fact, **_amounts(fact), "id": id}
 
 
 def _amounts(fact: Mapping[str, str]) -> dict[str, Any]:

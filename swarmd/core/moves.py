@@ -21,7 +21,10 @@ Path = Annotated[str, Field(min_length=1, max_length=512)]
 Reference = Annotated[str, Field(min_length=1, max_length=64)]
 KINDS: Final = ("tokens", "cost", "calls", "tools", "agents")
 SPENT_KINDS: Final = ("tokens", "cost", "calls", "tools")  # all but the slots, which are given back
-Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Annotated[int, Field(ge=0)]]
+# Lua counts in doubles, and so do many readers of JSON: beyond 2^53 - 1 two numbers are the same.
+AMOUNT_MAX: Final = 2**53 - 1
+Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
+Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount]
 
 
 class Written(BaseModel):

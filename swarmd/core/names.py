@@ -191,6 +191,7 @@ class Rule(StrEnum):
     OVERRIDE_INVALID = "override.invalid"
     REQUEST_INVALID = "request.invalid"
     BOARD_MOTION = "board.motion"
+    FACT_INVALID = "fact.invalid"
     ENVELOPE_FORGED = "envelope.forged"
     ENVELOPE_REPLAYED = "envelope.replayed"
     ENVELOPE_VERSION = "envelope.version"

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from swarmd.core.chain import GENESIS, Effect, Head, Record, Records, hash_of, unsealed
 from swarmd.core.journal import ANEW
-from swarmd.core.messages import order_of
+from swarmd.core.messages import is_stream_id, order_of
 from swarmd.core.names import FIRST, StreamId
 
 AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
@@ -78,6 +78,33 @@ class Ledger:
                     raise Fault(f"the ledger knows no fact {other!r}")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise Fault(f"the fact {fact.get('id')} cannot be read: {error!r}") from error
+
+    def admit(self, fact: Mapping[str, Any]) -> str:
+        """Folds one fact whole, or leaves all as it was and returns why it cannot be folded."""
+        named = self._named(fact)
+        accounts = {id: self.accounts.get(id) for id in named}
+        kept = {id: one and Account(one.parent, _rows_of(one)) for id, one in accounts.items()}
+        children = {id: dict(self.children[id]) for id in named if id in self.children}
+        try:
+            self.fold(fact)
+        except Fault as fault:
+            for id, before in kept.items():
+                self.accounts.pop(id, None)
+                self.children.pop(id, None)
+                if before is not None:
+                    self.accounts[id] = before
+            self.children |= children
+            return str(fault)
+        return ""
+
+    def _named(self, fact: Mapping[str, Any]) -> set[str]:
+        """The accounts that a fact may change. A call's, which are most facts, are refused before anything changed."""
+        amounts = fact.get("amounts")
+        if fact.get("fact") == "reap" and isinstance(amounts, list):
+            return {str(id) for pair in amounts if isinstance(pair, list) for id in pair}
+        if fact.get("fact") in ("reserve", "settle", "refuse", "warn") or not isinstance(amounts, Mapping):
+            return set()
+        return {str(fact.get("account", "")), str(amounts.get("parent", "")), str(amounts.get("former", ""))}
 
     def _open(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
         if id in self.accounts:
@@ -228,6 +255,10 @@ class Ledger:
         return made
 
 
+def _rows_of(account: Account) -> dict[str, dict[str, int]]:
+    return {kind: dict(row) for kind, row in account.amounts.items()}
+
+
 def unbalanced(row: Mapping[str, int]) -> str:
     """What is wrong with one kind of one account by itself; empty where nothing is."""
     negative = [amount for amount in AMOUNTS if row.get(amount, 0) < 0]
@@ -354,9 +385,18 @@ class State:
             self.facts_until = StreamId(link.data["facts_until"])
             if judge is not None:
                 judge.begin(self)
-        for fact in link.data.get("facts", ()) if link.event == "facts" else ():
-            self.fold(fact, judge)
+        if link.event == "facts":
+            self._fold_all(link, judge)
         self.head = link.head
+
+    def _fold_all(self, link: Link, judge: Judge | None) -> None:
+        for fact in link.data.get("facts", ()):
+            self.fold(fact, judge)
+        until = StreamId(str(link.data.get("until", self.facts_until)))
+        if not is_stream_id(until):
+            raise Fault("where it has read the facts up to cannot be read")
+        # What was refused among the facts was read all the same, and is not met again.
+        self.facts_until = max(self.facts_until, until, key=order_of)
 
     def _effect(self, link: Link, effect: Effect, judge: Judge | None) -> None:
         key, changed = effect

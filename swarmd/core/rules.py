@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from swarmd.core.moves import MOVE_TYPES, Amounts, Line, Word, Written
+from swarmd.core.moves import AMOUNT_MAX, MOVE_TYPES, Amount, Amounts, Line, Word, Written
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 PrivilegePath = Annotated[
@@ -22,11 +22,11 @@ class Budget(Written):
     """Caps by kind, all integers: `tokens`, `cost` (micro-dollars), `calls` (attempts at a model), `tools`
     (uses of functions), `agents` (live at once)."""
 
-    tokens: int = Field(ge=0)
-    cost: int = Field(ge=0)
-    calls: int = Field(ge=0)
-    tools: int = Field(ge=0)
-    agents: int = Field(ge=0)
+    tokens: Amount
+    cost: Amount
+    calls: Amount
+    tools: Amount
+    agents: Amount
 
 
 class Taint(Written):
@@ -220,11 +220,13 @@ class Provider(Written):
     """`policies/models.yaml`: one provider's settings."""
 
     actions: Literal["tools", "schema", "probe"] = "probe"
-    calls_per_minute: int = Field(600, ge=1, description="of all workers together; no 60 seconds hold more")
-    tokens_per_minute: int = Field(
-        0, ge=0, description="likewise, as providers reckon before they count; 0: any number"
+    calls_per_minute: int = Field(
+        600, ge=1, le=AMOUNT_MAX, description="of all workers together; no 60 seconds hold more"
     )
-    calls_at_once: int = Field(8, ge=1)
+    tokens_per_minute: int = Field(
+        0, ge=0, le=AMOUNT_MAX, description="likewise, as providers reckon before they count; 0: any number"
+    )
+    calls_at_once: int = Field(8, ge=1, le=10_000)
     connect_seconds: Seconds = 10
     first_token_seconds: Seconds = Field(120, description="until the first byte of the answer")
     idle_seconds: Seconds = Field(60, description="between two pieces of a stream")

@@ -568,6 +568,7 @@ class Swarm:
         default_factory=dict
     )  # agents placed on a host since it renewed its lease
     free: dict[str, dict[str, int]] = field(default_factory=dict)
+    caps: dict[str, dict[str, int]] = field(default_factory=dict)  # of accounts that an order adds to
     spawned_at: dict[MissionId, deque[float]] = field(default_factory=dict)
     approvals: dict[str, Approval] = field(default_factory=dict)
     overrides: dict[str, Override] = field(default_factory=dict)

@@ -16,6 +16,7 @@ import anyio
 from swarmd.core.names import Rule
 from swarmd.core.privileges import sufficient
 from swarmd.core.times import FUNCTION_SECONDS, SETTLE_SECONDS
+from swarmd.errors import TooLargeError
 from swarmd.ports import LOST, Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
 
 Effect = Callable[[], Awaitable[tuple[str, Used]]]
@@ -124,4 +125,8 @@ class Journal:
         return result
 
     async def _end(self, begin: Begin, result: str, used: Used) -> None:
-        await self.store.end(self.hold, begin, result, used, self.warn_percent, self.stamp())
+        try:
+            await self.store.end(self.hold, begin, result, used, self.warn_percent, self.stamp())
+        except TooLargeError:
+            # Paid it is all the same. Whoever takes this turn over makes the call again, or is told that nobody knows.
+            await self.store.end(self.hold, begin, LOST, used, self.warn_percent, self.stamp())

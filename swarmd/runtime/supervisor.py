@@ -8,6 +8,7 @@ the process dies on any line. This module imports nothing that can call a model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -22,7 +23,16 @@ from swarmd.core.chain import Head
 from swarmd.core.decide import decide
 from swarmd.core.docket import MissionRequest, fields_of, parse_mission
 from swarmd.core.envelope import Heard, heard_of_sender, heard_pairs
-from swarmd.core.journal import chained, folded, numbered, open_accounts, recovered, restated, told
+from swarmd.core.fact_forms import judge
+from swarmd.core.journal import (
+    chained,
+    folded,
+    numbered,
+    open_accounts,
+    recovered,
+    refused_facts,
+    restated,
+)
 from swarmd.core.messages import Message, is_stream_id, why_unreadable
 from swarmd.core.moves import SPENT_KINDS
 from swarmd.core.names import (
@@ -42,7 +52,7 @@ from swarmd.core.names import (
     StreamId,
     room,
 )
-from swarmd.core.replay import Fault, off_by
+from swarmd.core.replay import Ledger, off_by
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Draft, Moment, Post, Swarm, entry, stamp_of
 from swarmd.core.times import (
@@ -54,8 +64,15 @@ from swarmd.core.times import (
     TICK_SECONDS,
     TRIM_SECONDS,
 )
-from swarmd.errors import ArchiveError, NotLeadingError, WorkspaceError
-from swarmd.ports import AnchorKind, Archive, Clock, Files, Kept, Rings, Sealing, SupervisorStore
+from swarmd.errors import (
+    ArchiveError,
+    NotLeadingError,
+    SwarmError,
+    TooLargeError,
+    WorkspaceError,
+    WrongKeyError,
+)
+from swarmd.ports import AnchorKind, Archive, Clock, Files, Kept, Rings, Sealing, SupervisorStore, Waiting
 from swarmd.runtime.trimmer import Trimmer
 
 log = structlog.get_logger(__name__)
@@ -68,6 +85,8 @@ INPUT_MAX: Final = 64
 FACTS_MAX: Final = 100
 FORGET_MAX: Final = 100
 GAPS_MAX: Final = 20
+TOO_LARGE: Final = "what comes of it is larger than the server takes"
+LETTER_CHARS: Final = 400  # of a message that is too large, in its dead letter
 # Entries of the journal that are read back at once for the archive.
 SEAL_MAX: Final = 256
 
@@ -93,6 +112,9 @@ class Supervisor:
     _patient_until: float = 0.0
     _looked_at: float = 0.0
     _folded_at: float = 0.0
+    _ledger: Ledger | None = (
+        None  # as the facts folded so far make it; none: read anew before the next are judged
+    )
     _head: Head = field(default_factory=Head)  # of the journal, as the last commit left it
     _archived_until: StreamId = FIRST
     _archiving: anyio.Lock = field(default_factory=anyio.Lock)  # one reader of the journal at a time
@@ -102,6 +124,8 @@ class Supervisor:
     _trimmer: Trimmer = field(init=False)
     _hosts_heard: dict[HostId, StreamId] = field(default_factory=dict)  # on their own channels
     _undecidable: dict[tuple[Channel, StreamId], str] = field(default_factory=dict)  # and their last words
+    _too_large: set[tuple[Channel, StreamId]] = field(default_factory=set)  # inputs: their commit is, alone
+    _singly: int = 0  # so many inputs are still taken one by one
     _rung: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
@@ -112,18 +136,38 @@ class Supervisor:
         with anyio.move_on_after(RENEW_SECONDS, shield=True):
             if self._number:
                 await self._anchor("stopped")
-            await self.store.step_down(self.host, self._number)
+                await self.store.step_down(self.host, self._number)
 
     async def _lead_for_ever(self) -> None:
         while True:
-            await self._wait_for_lead()
             try:
+                await self._wait_for_lead()
                 await self._lead()
             except* NotLeadingError as lost:
                 log.warning("the lead was lost", why=str(lost.exceptions[0]))
-                self._number = 0
-                # The entrance is the leader's alone: a publisher must not count on who waits.
-                await self.rings.follow((), gone=[MISSIONS, *INPUTS])
+                await self._lead_no_more()
+            except* (WrongKeyError, TooLargeError) as wrong:
+                await self._stand_aside(wrong.exceptions[0])
+
+    async def _lead_no_more(self) -> None:
+        self._number = 0
+        # The entrance is the leader's alone: a publisher must not count on who waits.
+        await self.rings.follow((), gone=[MISSIONS, *INPUTS])
+
+    async def _stand_aside(self, why: BaseException) -> None:
+        """Nothing can be committed past a key of another type, nor what the server does not take. Its lead is free meanwhile,
+        for whoever mends that.
+        """
+        hint = why.hint if isinstance(why, SwarmError) else ""
+        log.error("nothing can be committed; waiting until that is mended", why=str(why), hint=hint)
+        number = self._number
+        await self._lead_no_more()
+        if number:
+            with suppress(WrongKeyError):  # the lease itself may be what was written over
+                await self.store.step_down(self.host, number)
+        await anyio.sleep(SWEEP_SECONDS)
+        while await self.store.wrong_keys():  # noqa: ASYNC110 - the server's keys ring for nobody
+            await anyio.sleep(SWEEP_SECONDS)
 
     async def _wait_for_lead(self) -> None:
         told = False
@@ -149,6 +193,7 @@ class Supervisor:
             await self._work()
 
     async def _load(self) -> None:
+        self._ledger = None
         self._trimmer = Trimmer(self.store, self.clock)
         await self.store.server_run()
         loaded = await self.store.load(self.declared)
@@ -236,7 +281,7 @@ class Supervisor:
         stated = await self.store.stated_accounts(open_accounts(self._swarm))
         facts_until = stated.facts_until
         changes = restated(self._swarm, moment, self._restate, stated.rows, facts_until)
-        self._restate = ""
+        self._restate, self._ledger = "", None
         token = f"{self._number}:{self.host}"
         await self.store.commit_changes(token, self._seq + 1, changes, {FACTS: facts_until}, facts_until)
         self._seq += 1
@@ -257,9 +302,8 @@ class Supervisor:
             if state.head != self._head:
                 return
             stated = await self.store.stated_accounts(ids, state.facts_until)
-            for at, fact in stated.facts:
-                state.fold(told(at, fact))
-        except (ArchiveError, Fault) as error:
+            judge(state.ledger, stated.facts)
+        except ArchiveError as error:
             log.exception("what accounts should hold cannot be told", why=str(error))
             return
         for id in ids:
@@ -341,9 +385,28 @@ class Supervisor:
             if isinstance(ring, tuple) and ring[0] == MISSIONS:
                 # A process that slept past its lease hears what its successor has heard and stored.
                 await self._renew()
-                await self.store.keep_mission(self._identified(fields_of(ring[1])))
+                await self._keep_mission(self._identified(fields_of(ring[1])))
             if ring is not None:
                 self._rung.set()
+
+    async def _keep_mission(self, fields: dict[str, str]) -> None:
+        """What was heard is nowhere else: it is kept in hand until the stream can be written."""
+        is_told = False
+        while True:
+            try:
+                await self.store.keep_mission(fields)
+            except WrongKeyError as error:
+                if not is_told:
+                    log.warning("a mission waits to be stored", why=error.what, hint=error.hint)
+                is_told = True
+                await anyio.sleep(SWEEP_SECONDS)
+            except TooLargeError as error:
+                log.warning(
+                    "a mission is too large to be stored; it is rejected", why=error.what, hint=error.hint
+                )
+                fields = docket.too_large(fields)
+            else:
+                return
 
     def _identified(self, fields: dict[str, str]) -> dict[str, str]:
         """With an id from the first: kept twice, because a reply was lost, it is still one mission."""
@@ -364,6 +427,8 @@ class Supervisor:
             await self._state_anew(self._draft().moment)
         await self._look_at_stalls()
         waiting = await self.store.read_waiting(self._positions, INPUT_MAX, FACTS_MAX)
+        if self._singly:
+            waiting = _first_of(waiting)
         missions, messages, facts = waiting.missions, waiting.messages, self._due(waiting.facts)
         draft = self._draft()
         heard = self._taken(draft, messages)
@@ -373,16 +438,15 @@ class Supervisor:
         await self._look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not wait for them.
         ending, spent = tuple(self._swarm.endings), await self._spent_of_ending()
-        for _, fields in missions:
-            await self._admit(draft, fields)
+        for id, fields in missions:
+            await self._admit(draft, id, fields)
         for message in heard:
             if not self._decided(draft, message):
                 # What it had changed in memory when it failed is forgotten; it is met again, and refused.
                 await self._load_again()
                 return True
         if facts:
-            draft.add(folded(draft.moment, facts))
-            tidings.act(draft, facts)
+            await self._fold(draft, facts)
         # Taken out first: what is not committed after all is found again.
         gaps, self._trimmer.found = self._trimmer.found[:GAPS_MAX], self._trimmer.found[GAPS_MAX:]
         for gap in gaps:
@@ -398,7 +462,55 @@ class Supervisor:
             positions[FACTS] = facts[-1][0]
         if not draft.changes and not positions:
             return False
-        return await self._commit(draft, positions, heard)
+        try:
+            is_more = await self._commit(draft, positions, heard)
+        except TooLargeError as error:
+            found = [(MISSIONS, id) for id, _ in missions] + [(m.channel, m.id) for m in messages]
+            return await self._narrow(found + [(FACTS, id) for id, _ in facts], error)
+        self._singly = max(0, self._singly - 1)
+        return is_more or self._singly > 0
+
+    async def _narrow(self, inputs: Sequence[tuple[Channel, StreamId]], error: TooLargeError) -> bool:
+        """A commit is larger than the server takes: its inputs one by one, and the one that is too large is refused."""
+        if not inputs or inputs[0] in self._too_large:
+            raise error
+        if len(inputs) == 1:
+            log.warning(
+                "an input is larger than the server takes; it is refused", input=inputs[0], why=error.what
+            )
+            self._too_large.add(inputs[0])
+        await self._load_again()
+        self._singly = max(self._singly, len(inputs))
+        return True
+
+    async def _fold(self, draft: Draft, entries: Sequence[tuple[StreamId, dict[str, str]]]) -> None:
+        """Facts into the journal, and what is to be done about them; what is no fact is refused there."""
+        if self._ledger is None:
+            self._ledger = await self._read_ledger()
+        judged = judge(self._ledger, [one for one in entries if (FACTS, one[0]) not in self._too_large])
+        judged.refused += [(id, TOO_LARGE) for id, _ in entries if (FACTS, id) in self._too_large]
+        if judged.refused:
+            log.warning(
+                "entries of the stream of facts are refused",
+                first=judged.refused[0],
+                count=len(judged.refused),
+            )
+            draft.add(refused_facts(draft.moment, judged.refused))
+        draft.add(folded(draft.moment, judged.facts, entries[-1][0]))
+        tidings.act(draft, judged.facts)
+
+    async def _read_ledger(self) -> Ledger | None:
+        """The accounts as the facts that were folded make them. `None` where no archive can tell."""
+        if self.archive is None:
+            return None
+        try:
+            async with self._archiving:
+                await self._seal(self.archive)
+                state = await anyio.to_thread.run_sync(self.archive.state)
+        except ArchiveError as error:
+            log.exception("what the accounts hold by the journal cannot be told", why=error.what)
+            return None
+        return state.ledger if state.head == self._head and state.is_known else None
 
     def _taken(self, draft: Draft, messages: Sequence[Message]) -> list[Message]:
         """Those that are messages, and new. The others are told by channel and rule: not each, for a flood of
@@ -419,6 +531,9 @@ class Supervisor:
 
     def _decided(self, draft: Draft, message: Message) -> bool:
         """Decides one input. A bug that it meets ends this input, not the supervisor at each of its starts."""
+        if (message.channel, message.id) in self._too_large:
+            dead.undecidable(draft, replace(message, text=message.text[:LETTER_CHARS], data={}), TOO_LARGE)
+            return True
         why = self._undecidable.get((message.channel, message.id))
         if why is not None:
             dead.undecidable(draft, message, why)
@@ -438,7 +553,7 @@ class Supervisor:
     ) -> Sequence[tuple[StreamId, dict[str, str]]]:
         """Folded into the journal in batches: once a second, sooner where many wait or something is to be done."""
         now = self.clock.now()
-        is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS
+        is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS and not self._singly
         if is_early and not any(tidings.is_urgent(fact) for _, fact in facts):
             return []
         self._folded_at = now
@@ -468,6 +583,7 @@ class Supervisor:
 
     async def _load_again(self) -> None:
         patient_until, before = self._patient_until, self._swarm
+        self._ledger = None  # what was folded into it may not have been committed
         loaded = await self.store.load(self.declared)
         if loaded.lost:
             raise NotLeadingError("inputs were lost: this memory is behind")
@@ -501,6 +617,8 @@ class Supervisor:
                 wanted.add(account_above(self._swarm, str(message.data.get("target", ""))) or SOB)
                 wanted |= {id for id in _named_in(message.data) if self._swarm.lineage.get(id)}
         self._swarm.free = await self.store.accounts(sorted(wanted), "free")
+        funded = {str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "fund"}
+        self._swarm.caps = await self.store.accounts(sorted(funded), "cap") if funded else {}
 
     async def _look_at_hosts(self, draft: Draft) -> None:
         now = self.clock.now()
@@ -544,17 +662,22 @@ class Supervisor:
         await self.store.forget(what, id, rooms)
         self._heard.forget(heard_of_sender(id, INPUTS))
 
-    async def _admit(self, draft: Draft, fields: Mapping[str, str]) -> None:
+    async def _admit(self, draft: Draft, id: StreamId, fields: Mapping[str, str]) -> None:
         """One mission of the stream: what it says, whether its files are there, whether its id is an ended one's."""
-        request = parse_mission(fields)
+        request = parse_mission(docket.too_large(fields) if (MISSIONS, id) in self._too_large else fields)
+        asked = docket.id_asked(fields)
+        ended: dict[str, str] = {}
+        if asked and MissionId(asked) not in self._swarm.missions:
+            ended = await self.store.ended_mission(MissionId(asked))
+            if docket.may_come_again(ended):
+                ended = {}
         if isinstance(request, str):
-            docket.admit(draft, request, text=fields.get("mission") or fields.get("raw", ""))
+            text = fields.get("mission") or fields.get("raw", "")
+            docket.admit_invalid(draft, request, asked=asked, is_known=bool(ended), text=text)
             return
-        if request.id and MissionId(request.id) not in self._swarm.missions:
-            ended = await self.store.ended_mission(MissionId(request.id))
-            if ended and not docket.may_come_again(ended):
-                docket.admit_known(draft, request, ended)
-                return
+        if ended:
+            docket.admit_known(draft, request, ended)
+            return
         # Minted before its files are looked up: a mission's own folder is named by its id.
         named = request.model_copy(update={"id": request.id or self.clock.new_id("m")})
         names, fault = await self._files_of(named)
@@ -587,6 +710,15 @@ class Supervisor:
             | ({"unpriced": unpriced[id]["tokens"]} if unpriced[id].get("tokens") else {})
             for id in ids
         }
+
+
+def _first_of(waiting: Waiting) -> Waiting:
+    """One input of all that wait."""
+    if waiting.missions:
+        return Waiting(waiting.missions[:1], [], [])
+    if waiting.messages:
+        return Waiting([], waiting.messages[:1], [])
+    return Waiting([], [], waiting.facts[:1])
 
 
 def _named_in(order: Mapping[str, Any]) -> set[str]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import anyio
 import anyio.abc
@@ -37,12 +39,14 @@ from swarmd.core.requests import GoneRequest, QuietRequest
 from swarmd.core.swarm import Host, epoch_of
 from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
 from swarmd.core.turn import wakes
+from swarmd.errors import WrongKeyError
 from swarmd.ports import Attempt, RefusedMail, Rings
 from swarmd.runtime.agent import World, abandon_turn, take_turn, tell_broke
 from swarmd.runtime.residents import Resident, Residents
 from swarmd.runtime.steps import NotAllowedError
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 # Entries of one read of a stream; a longer backlog is read in several.
 READ_MAX = 500
@@ -107,7 +111,7 @@ class Worker:
         """Owns every task of this host. Raises what the store raises when it stays away."""
         own = self._own
         self.residents.last[own] = FIRST
-        await self._renew()
+        await _when_right(self._renew)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._keep_lease)
@@ -121,8 +125,10 @@ class Worker:
                 for resident in cut:
                     # It was this host's end and not the mail's doing.
                     telling.start_soon(self._count_attempt, resident, "cut")
-            await self._record_refused()
-            await self.world.store.leave(self.host.id)
+            with suppress(WrongKeyError):
+                await self._record_refused()
+            with suppress(WrongKeyError):
+                await self.world.store.leave(self.host.id)
 
     async def _drain(self) -> None:
         """No new turns; those under way may finish. What does not is resumed from the step journal elsewhere."""
@@ -133,7 +139,7 @@ class Worker:
     async def _keep_lease(self) -> None:
         while True:
             await anyio.sleep(RENEW_SECONDS)
-            await self._renew()
+            await _when_right(self._renew)
 
     async def _renew(self) -> None:
         # With how far it has heard its own channel: what lies before may go.
@@ -153,7 +159,7 @@ class Worker:
 
     async def _listen(self, own: Channel) -> None:
         """The one task that owns the ringing connection."""
-        self._head, _ = await self.world.store.moved(0)
+        self._head, _ = await _when_right(lambda: self.world.store.moved(0))
         await self._look_at_lead()
         await self.rings.follow([own])
         await self._catch_up(own)
@@ -171,7 +177,7 @@ class Worker:
             if ring == "gap" or (heard == 0 and anyio.current_time() >= next_sweep):
                 # From its beginning: one that takes long makes the next no later.
                 next_sweep = anyio.current_time() + SWEEP_SECONDS
-                await self._sweep(own)
+                await _when_right(lambda: self._sweep(own))
 
     async def _follow(self) -> None:
         self._changed = False
@@ -266,7 +272,11 @@ class Worker:
                 "what was no message of this swarm's was refused",
                 messages=sum(mail.count for mail in refused), channels=sorted({m.channel for m in refused}),
             )  # fmt: skip
-            await self.world.store.record_refused(self.host.id, refused, self.world.stamp())
+            try:
+                await self.world.store.record_refused(self.host.id, refused, self.world.stamp())
+            except WrongKeyError:
+                self._refused = {(mail.channel, mail.rule): mail for mail in refused} | self._refused
+                raise
 
     async def _catch_up(self, channel: Channel) -> None:
         while True:
@@ -388,7 +398,7 @@ class Worker:
         self.residents.remove(agent.id)
         try:
             resumed = await self.world.store.resume(agent.id)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, WrongKeyError):
             # Somebody wrote over it. It has no turn here; the host and its thousands of others go on.
             log.exception("an agent's own state cannot be read, and it is not taken", agent=agent.id)
             return
@@ -497,7 +507,8 @@ class Worker:
         )  # fmt: skip
         # One word of one host: a repeated write of it is the same, a second word is another.
         self._words += 1
-        await self.world.store.post(REQUESTS, message, key=f"{word.type}-{self.host.id}-{self._words}")
+        key = f"{word.type}-{self.host.id}-{self._words}"
+        await _when_right(lambda: self.world.store.post(REQUESTS, message, key=key))
 
     async def _let_go_on(self, residents: Sequence[Resident]) -> None:
         """A held turn is taken up with exactly the mail that it began with."""
@@ -608,6 +619,14 @@ class Worker:
                 # It waits, and nothing of it has failed: that was no attempt.
                 await self._count_attempt(resident, "cut")
             raise
+        except WrongKeyError as error:
+            # Not the mail's doing: the turn waits as far as it came, and no attempt is counted.
+            log.warning(
+                "an agent's turn waits: a key holds something else", agent=resident.agent.id, why=error.what
+            )
+            await anyio.sleep(SWEEP_SECONDS)
+            resident.batch = resident.batch or dict((await self.world.store.resume(resident.agent.id)).batch)
+            resident.is_awake = True
         except Exception as error:
             # A bug met in one agent's turn is that agent's alone. What came meanwhile is still answered: a seat
             # serves other missions too.
@@ -647,7 +666,7 @@ class Worker:
         if no.rule is Rule.NO_LEAD:
             self._leaderless.add(resident.agent.id)
         if no.rule in NO_MONEY:
-            await tell_broke(self.world, resident, no)
+            await _when_right(lambda: tell_broke(self.world, resident, no))
 
     def _given_up(self, resident: Resident, no: NotAllowedError) -> None:
         level = log.info if no.rule in _NOT_MINE else log.warning
@@ -656,6 +675,19 @@ class Worker:
             self._drop(resident)
             # Asked about at the next sweep, not now: only the task that listens may admit.
             self._doubtful.add(resident.agent.id)
+
+
+async def _when_right(step: Callable[[], Awaitable[T]]) -> T:
+    """Does a step of the host's own, again each second while a key that it needs holds something else than ours."""
+    is_told = False
+    while True:
+        try:
+            return await step()
+        except WrongKeyError as error:
+            if not is_told:
+                log.warning("waiting until a key is what it should be", why=error.what, hint=error.hint)
+            is_told = True
+        await anyio.sleep(SWEEP_SECONDS)
 
 
 def _doing(residents: Sequence[Resident]) -> dict[str, str]:

@@ -63,6 +63,7 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_journal":    ("",   "",  "R",  ""),
     "_troubles":   ("",   "",  "R",  ""),
     "_board:*":    ("",   "",  "R",  ""),
+    "_quarantine:*": ("", "",  "R",  ""),
     "_reports:*":  ("",   "",  "R",  ""),
     "_approvals":  ("",   "",  "R",  ""),
     "_overrides":  ("",   "",  "R",  ""),

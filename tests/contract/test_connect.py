@@ -13,7 +13,13 @@ import pytest
 
 from swarmd.adapters.embedded import EmbeddedServer, _ask, binary
 from swarmd.adapters.redis.address import Address, place_of, shown
-from swarmd.adapters.redis.connect import connect_sync, demand_strict, judge, judge_info
+from swarmd.adapters.redis.connect import (
+    connect_sync,
+    demand_strict,
+    judge,
+    judge_info,
+    refuse_shared_namespace,
+)
 from swarmd.adapters.redis.failures import refused as refused_by
 from swarmd.adapters.redis.line import check_server, dial
 from swarmd.adapters.redis.wire import ErrorReply, Status, Wire
@@ -107,6 +113,36 @@ async def test_strict_durability_of_a_server_that_may_not_be_asked_is_a_warning(
     with serve("--user", "weak", "on", ">word", "~*", "+@all", "-config") as place:
         demand_strict(f"unix://weak:word@{place}", "swarm")
     assert "does not let itself be asked" in capsys.readouterr().err
+
+
+# --- one namespace, two databases -----------------------------------------------------------------
+
+
+async def test_a_namespace_that_runs_in_another_database_is_refused(serve: Serve) -> None:
+    with serve() as place, connect_sync(place) as wire:
+        refuse_shared_namespace(f"unix://{place}?db=1", "swarm")
+        wire.command("SET", "swarm:_supervisor", "1:h-other")
+        with pytest.raises(StoreUnsuitableError, match=r"database 0 .* the namespace swarm") as told:
+            refuse_shared_namespace(f"unix://{place}?db=1", "swarm")
+        assert "SWARMD_NAMESPACE" in told.value.hint
+        refuse_shared_namespace(f"unix://{place}?db=1", "other")
+        refuse_shared_namespace(f"unix://{place}?db=0", "swarm")
+        refuse_shared_namespace(place, "swarm")
+
+
+async def test_a_namespace_that_rests_in_another_database_is_warned_of(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve() as place, connect_sync(place) as wire:
+        wire.command("SELECT", 3)
+        wire.command("HSET", "swarm:_meta", "schema", "1")
+        refuse_shared_namespace(f"unix://{place}?db=0", "swarm")
+    assert "database 3" in capsys.readouterr().err
+
+
+async def test_a_server_that_does_not_tell_of_its_databases_is_taken(serve: Serve) -> None:
+    with serve("--user", "weak", "on", ">word", "~*", "+@all", "-info", "-select") as place:
+        refuse_shared_namespace(f"unix://weak:word@{place}", "swarm")
 
 
 async def test_a_replica_is_refused(serve: Serve) -> None:

@@ -128,7 +128,7 @@ class OnStore(LawMachine):
         facts = self.run(self.store.read_facts(self.folded_until, 1_000))
 
         def act(draft: Draft) -> None:
-            draft.add(folded(draft.moment, facts))
+            draft.add(folded(draft.moment, facts, facts[-1][0]))
             tidings.act(draft, facts)
 
         if facts:

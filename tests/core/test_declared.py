@@ -233,6 +233,10 @@ mission:
         ("a: 1\nb: " + "[" * 100_000, "2: file: is nested more than 16 deep"),
         ("root:\n" + "- 1\n" * 10_000, "9998: file: has more than 10000 values"),
         ("#" * 1_000_001, "1: file: is larger than 1000000 bytes"),
+        (LIMITS.replace("calls: 10\n", f"calls: {2**53}\n"), "6: mission.calls: is beyond 9,007,199,254,740,991"),
+        (LIMITS.replace("calls: 10\n", f"calls: {'9' * 400}\n"), "6: mission.calls: is beyond 9,007,199,254,740,991"),
+        (LIMITS.replace("calls: 10\n", f"calls: {'9' * 5_000}\n"), "6: mission.calls: "),
+        (LIMITS + "deadline_seconds: 1.0e+300\n", "10: deadline_seconds: is beyond 9,007,199,254,740,991"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_limits_is_said_with_its_line(folder: Path, text: str | bytes, fault: str) -> None:

@@ -14,7 +14,7 @@ from swarmd.core import acts, docket
 from swarmd.core.docket import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
 from swarmd.core.lineage import Stop, StopKind
 from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS
+from swarmd.core.moves import AMOUNT_MAX, KINDS
 from swarmd.core.names import RESULTS, SOB, Authority, MissionId, MissionState, Rule
 from swarmd.core.swarm import AccountOpened, Change, FenceSet, MissionClosed, Post
 from tests.core.swarm_builder import LIMITS, MISSION, World, journal, posts, world
@@ -333,7 +333,7 @@ def test_beyond_a_full_docket_a_mission_is_turned_away_and_may_come_again() -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_budget_beyond_the_root_exhausts_the_mission_by_name(kind: str) -> None:
     w = world()
-    _admit(w, _request(budget={kind: 10**40}))
+    _admit(w, _request(budget={kind: AMOUNT_MAX}))
     changes = w.tick()
     assert not any(isinstance(change, AccountOpened) for change in changes)
     mission = w.swarm.missions[MissionId("m2")]
@@ -375,3 +375,60 @@ def test_a_result_tells_state_reason_spent_and_files() -> None:
     assert not any(isinstance(change, Post) and change.channel == "room:sob" for change in w.changes)
     assert MISSION not in w.swarm.missions
     assert MISSION not in w.swarm.boards
+
+
+# --- under which id the invalid is told --------------------------------------------------------
+
+
+def _turned_away(w: World, asked: str, *, is_known: bool = False) -> Message:
+    docket.admit_invalid(w.renew(), "empty", asked=asked, is_known=is_known, text="")
+    return _result(w.changes)
+
+
+def test_what_cannot_be_read_is_told_under_the_id_that_its_submitter_waits_for() -> None:
+    result = _turned_away(world(), "mine")
+    assert (result.mission, result.data["state"]) == ("mine", "rejected")
+    assert "asked" not in result.data
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_known"), [("m1", False), ("sob", False), ("picard", False), ("old", True)]
+)
+def test_an_id_that_is_anothers_is_left_to_it_and_named(asked: str, is_known: bool) -> None:
+    result = _turned_away(world(), asked, is_known=is_known)
+    assert result.mission != asked
+    assert result.data["asked"] == asked
+
+
+def test_a_submitter_whose_id_is_another_missions_finds_the_answer_by_it() -> None:
+    w = world()
+    _admit(w, _request())
+    assert _result(_admit(w, _request(mission="Other."))).data["asked"] == "m2"
+
+
+def test_what_was_turned_away_as_invalid_may_be_handed_in_again_and_an_ended_mission_may_not() -> None:
+    rejected = {"state": "rejected", "reason": "mission.invalid: empty", "digest": ""}
+    assert docket.may_come_again(rejected)
+    assert not docket.may_come_again({**rejected, "digest": "d"})
+    assert not docket.may_come_again({"state": "rejected", "reason": "the board: no", "digest": "d"})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"mission": 5, "id": "mine"}', '{"mission": ["x"], "id": "mine", "budget": 3}']
+)
+def test_the_id_of_a_text_that_is_no_mission_is_kept(text: str) -> None:
+    fields = fields_of(text)
+    assert docket.id_asked(fields) == "mine"
+    assert isinstance(parse_mission(fields), str)
+
+
+@pytest.mark.parametrize("id", ["", "a b", "x" * 65, "\ufffd", "ä"])
+def test_an_id_that_may_not_be_is_asked_for_by_nobody(id: str) -> None:
+    assert docket.id_asked({"id": id}) == ""
+
+
+@pytest.mark.parametrize("n", [2**53, 10**18, 10**400])
+@pytest.mark.parametrize("kind", ["tokens", "cost", "calls", "tools", "agents"])
+def test_a_budget_beyond_what_numbers_say_exactly_is_invalid(kind: str, n: int) -> None:
+    assert isinstance(parse_mission({"mission": "x", "budget": json.dumps({kind: n})}), str)
+    assert not isinstance(parse_mission({"mission": "x", "budget": json.dumps({kind: 2**53 - 1})}), str)

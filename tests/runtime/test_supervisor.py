@@ -506,7 +506,7 @@ async def test_what_is_invalid_ends_as_rejected_and_stops_nothing(
 
 async def test_a_budget_over_the_root_ends_as_exhausted(namespace: str) -> None:
     async with stage(namespace) as on:
-        await on.submit(budget={"tokens": 10**18})
+        await on.submit(budget={"tokens": 10**15})
         await on.run()
         (result,) = await on.results()
         assert result.data["state"] == "exhausted"

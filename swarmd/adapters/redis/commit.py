@@ -9,7 +9,7 @@ from typing import Any, assert_never
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from swarmd.adapters.redis.keys import Keys, type_of
+from swarmd.adapters.redis.keys import Keys, shared_names, type_of
 from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
 from swarmd.adapters.redis.records import (
     agent_fields,
@@ -82,6 +82,11 @@ _DATA = 13
 _JOINED = ("hset", "sadd")
 # Words of one command of a script: Lua takes no more than some 8,000.
 _WORDS_MAX = 4_000
+# Of a word that goes as an argument of its own. A step's verb and key are never so long.
+_LONG_CHARS = 16_384
+_WORDS_FROM = 2
+# Without these the whole swarm is deaf or without a record: a commit waits for them, and passes no message over.
+_SHARED_STREAMS = tuple(name for name in shared_names() if type_of(name) == "stream")
 
 
 @dataclass(slots=True)
@@ -128,11 +133,32 @@ class Plan:
         self.texts.append(text)
         return _FIXED_ARGS + len(self.texts)
 
+    def _long_words(self) -> list[tuple[int, int, int, int]]:
+        """Takes long words out of the steps, each to an argument of its own, as large as it was when it came in: within the
+        plan, escaped and beside others, it could be larger than the server takes."""
+        found = []
+        for number, step in enumerate(self.steps, start=1):
+            for part, words in enumerate(step, start=1):
+                if part > _WORDS_FROM and isinstance(words, str) and len(words) > _LONG_CHARS:
+                    found.append((number, part, 0, self.put(words)))
+                    step[part - 1] = ""
+                elif isinstance(words, list):
+                    for place, word in enumerate(words, start=1):
+                        if isinstance(word, str) and len(word) > _LONG_CHARS:
+                            found.append((number, part, place, self.put(word)))
+                            words[place - 1] = ""
+        return found
+
     def args(self, positions: Mapping[Channel, StreamId]) -> list[str | int]:
         """The plan, and the texts that it names by their places."""
         needs = [[key, name, amount] for (key, name), amount in self.needs.items()]
         # An empty Lua table is an array to cjson either way.
-        plan = {"positions": positions, "needs": needs, "steps": self.steps}
+        shared = (self.keys.channel(Channel(name)) for name in _SHARED_STREAMS)
+        streams = [self._numbers[key] for key in shared if key in self._numbers]
+        long = self._long_words()
+        plan = {
+            "positions": positions, "needs": needs, "streams": streams, "long": long, "steps": self.steps,
+        }  # fmt: skip
         try:
             # Three times as fast as `json`, and a plan is long.
             return [to_json(plan).decode(), *self.texts]
@@ -244,7 +270,8 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one ro
             )
         case KeySwept(name):
             if type_of(name):
-                plan.do("retype", keys.channel(Channel(name)), type_of(name))
+                aside = plan.number(keys.set_aside(f"{plan.since}:{name}"))
+                plan.do("retype", keys.channel(Channel(name)), type_of(name), aside)
         case AccountMended(id, off):
             plan.do("mend", keys.ledger(id), [[name, n] for name, n in off.items()])
         case ReservesSettled(id, journals):

@@ -5,11 +5,13 @@ What runs long is in `line`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from swarmd.adapters.redis.address import Target, place_of, shown
+from swarmd.adapters.redis.address import Cluster, Target, place_of, shown
+from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.locate import located
 from swarmd.adapters.redis.wire import COMMAND_SECONDS, ErrorReply, Reply, Wire
 from swarmd.errors import StoreUnavailableError, StoreUnsuitableError
@@ -18,6 +20,7 @@ from swarmd.logs import logger
 REDIS_LEAST: Final = (7, 0)
 VALKEY_LEAST: Final = (8, 0)
 
+_DATABASE: Final = re.compile(r"^db([0-9]+):", re.MULTILINE)
 _STRICT: Final[Mapping[str, Reply]] = {
     "appendonly": [b"appendonly", b"yes"],
     "appendfsync": [b"appendfsync", b"always"],
@@ -94,6 +97,38 @@ def demand_strict(target: Target, namespace: str) -> None:
             hint="run `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always` on it and keep that in its "
             "configuration, or ask for `balanced` (SWARMD_DURABILITY)",
         )
+
+
+def refuse_shared_namespace(target: Target, namespace: str) -> None:
+    """Raises `StoreUnsuitableError` where a swarm of this namespace is led in another database of the server.
+
+    Channels know no databases: what is published for one would be heard by both. One that rests there is only warned of,
+    and so it is where the server does not let itself be asked.
+    """
+    place = place_of(target)
+    if isinstance(place, Cluster):
+        return  # it has one database
+    address, keys = located(place, namespace), Keys(namespace)
+    with Wire(address, seconds=COMMAND_SECONDS) as wire:
+        told = wire.command("INFO", "keyspace")
+        numbers = _DATABASE.findall(told.decode() if isinstance(told, bytes) else "")
+        for number in (int(text) for text in numbers if int(text) != address.db):
+            replies = [
+                wire.command("SELECT", number), wire.command("GET", keys.leader), wire.command("EXISTS", keys.meta),
+            ]  # fmt: skip
+            where = f"database {number} of {shown(target)} holds a swarm of the namespace {namespace} too"
+            if isinstance(replies[0], ErrorReply):
+                continue
+            if isinstance(replies[1], bytes):
+                raise StoreUnsuitableError(
+                    f"{where}, and it is running: what is published on its channels is heard in every database",
+                    hint="give one of the two another namespace: SWARMD_NAMESPACE",
+                )
+            if replies[2] == 1:
+                logger(__name__).warning(
+                    f"{where}; run one of the two at a time",
+                    hint="or give one of them another namespace: SWARMD_NAMESPACE",
+                )
 
 
 def connect_sync(target: Target, *, namespace: str = "", seconds: float | None = COMMAND_SECONDS) -> Wire:

@@ -9,6 +9,7 @@ from swarmd.errors import (
     StoreUnavailableError,
     StoreUnsuitableError,
     SwarmError,
+    TooLargeError,
     WrongKeyError,
 )
 
@@ -19,7 +20,11 @@ _RIGHTS_HINT: Final = (
 AWAY_HINT: Final = "is the server running? REDIS_URL names it; without REDIS_URL, `swarmd up` brings its own"
 _CLIENTS_HINT: Final = "raise its maxclients, or see `CLIENT LIST` for who holds them"
 _CLUSTER_HINT: Final = "REDIS_URL of a cluster is redis+cluster://HOST:PORT,…"
-_TYPE_HINT: Final = "somebody wrote over it: see `swarmd redis-cli TYPE KEY`, and delete or restore that key"
+_TYPE_HINT: Final = "somebody wrote over it: `swarmd fsck --repair` sets it aside under another name"
+TOO_LARGE: Final = "the server takes no command of this size"
+SIZE_HINT: Final = (
+    "raise its proto-max-bulk-len and client-query-buffer-limit, or the request limit of its provider"
+)
 _FULL_HINT: Final = "free disk space or raise maxmemory on the server; nothing was written"
 
 _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
@@ -53,6 +58,27 @@ _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
         _CLUSTER_HINT,
     ),
     ("WRONGTYPE", WrongKeyError, "a key of the swarm holds something else", _TYPE_HINT),
+    # A counter, or a field that is counted, holds what is no number: as good as another type.
+    (
+        "is not an integer or out of range",
+        WrongKeyError,
+        "a key of the swarm holds something else",
+        _TYPE_HINT,
+    ),
+    (
+        "increment or decrement would overflow",
+        WrongKeyError,
+        "a key of the swarm holds something else",
+        _TYPE_HINT,
+    ),
+    ("hash value is not an integer", WrongKeyError, "a key of the swarm holds something else", _TYPE_HINT),
+    # Redis and Valkey (`proto-max-bulk-len`), then what managed servers say; each has its own limit of a request.
+    ("invalid bulk length", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("exceeds maximum allowed size", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("max request size", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("request size exceed", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("too many bulk", TooLargeError, TOO_LARGE, SIZE_HINT),
+    ("invalid multibulk length", TooLargeError, TOO_LARGE, SIZE_HINT),
     ("OOM", StoreFullError, "the server's memory is full", _FULL_HINT),
     ("MISCONF", StoreFullError, "the server cannot write to its disk", _FULL_HINT),
     ("No space left", StoreFullError, "the server's disk is full", _FULL_HINT),

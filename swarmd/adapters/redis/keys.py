@@ -6,6 +6,7 @@ with the schema version in `_meta`.
 
 from __future__ import annotations
 
+import re
 from types import FunctionType
 from typing import Final
 
@@ -188,6 +189,11 @@ class Keys:
         """Hash: the privilege paths the agent may use -> the number of each (`privileges.Held.number`)."""
         return f"{self._prefix}_use:{id}"
 
+    def set_aside(self, name: str) -> str:
+        """Whatever was found under one of our names and is of another type than ours. Nobody reads it: it is kept for
+        people to look at, and deleted by them."""
+        return f"{self._prefix}_quarantine:{name}"
+
     def board(self, id: MissionId) -> str:
         """String: the board's procedure of a mission, JSON."""
         return f"{self._prefix}_board:{id}"
@@ -204,19 +210,30 @@ class Keys:
 # --- of which type ------------------------------------------------------------------------------
 
 _TYPES: Final = {
-    "hash": ("agent:", "ledger:", "mission:", "_state:", "_steps:", "_use:", "_reports:", "_fences", "_stops",
-             "_revocations", "_approvals", "_overrides", "_troubles"),
-    "set": ("children:", "_agents", "_missions"),
-    "zset": ("_heads", "_ended"),
-    "string": ("_board:",),
+    "hash": ("agent:", "ledger:", "mission:", "_state:", "_steps:", "_use:", "_reports:", "_pace:", "_fences", "_stops",
+             "_revocations", "_approvals", "_overrides", "_troubles", "_meta", "_positions", "_journal", "_heard"),
+    "set": ("children:", "_agents", "_missions", "_hosts"),
+    "zset": ("_heads", "_ended", "_starts:"),
+    "string": ("_board:", "_host:", "_once:", "_workspace", "_confirmed", "_supervisor", "_posts", "_fencing"),
+    "stream": ("missions", "results", "dead", "orders", "requests", "journal", "_facts", "room:", "down:", "up:",
+               "inbox:", "_placed:"),
 }  # fmt: skip
+COUNTERS: Final = ("_posts", "_fencing")
+"""Strings that a script counts up: what is no number there stops whoever counts as another type would."""
+# Digits of a counter that can still be counted up, and compared in a script without loss.
+_COUNTER: Final = re.compile(r"[0-9]{1,15}")
 
 
 def type_of(name: str) -> str:
-    """What the server calls the type of the key of that name without its namespace. Empty for those whose loss nothing
-    makes good: streams, positions, leases."""
+    """What the server calls the type of the key of that name without its namespace. Empty for a name that is none of ours,
+    and for what was set aside."""
     stem, colon, _ = name.partition(":")
     return next((kind for kind, stems in _TYPES.items() if stem + colon in stems), "")
+
+
+def is_counter(text: str | None) -> bool:
+    """Is that a counter's value? A counter that is not there is one that begins."""
+    return text is None or _COUNTER.fullmatch(text) is not None
 
 
 # --- what there is, for whoever says who may do what with it -----------------------------------
@@ -229,6 +246,15 @@ _STREAMS: Final = (
     names.down(AgentId(ANY)), names.up(AgentId(ANY)), names.inbox(AgentId(ANY)), names.host_channel(HostId(ANY)),
 )  # fmt: skip
 _NO_KEYS: Final = ("__init__", "prefix", "channel", "channel_of")  # members of `Keys`
+
+
+def shared_names() -> tuple[str, ...]:
+    """Those keys, without the namespace, that the whole swarm stands on, and not one agent, mission or host alone."""
+    return (
+        *(name for name in key_names() if ANY not in name and name != "_never"),
+        names.BOARD_ROOM,
+        names.up(names.SOB),
+    )
 
 
 def channel_names() -> tuple[str, ...]:

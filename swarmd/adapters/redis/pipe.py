@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import structlog
 
-from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.redis.failures import SIZE_HINT, TOO_LARGE, refused
 from swarmd.adapters.redis.line import Connection, Dial, Refusal, packed
 from swarmd.adapters.redis.lua import Script
 from swarmd.adapters.redis.wire import COMMAND_SECONDS
-from swarmd.errors import StoreFullError, StoreUnavailableError, SwarmError
+from swarmd.errors import StoreFullError, StoreUnavailableError, SwarmError, TooLargeError
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +31,11 @@ DEPTH_MAX: Final = 8_192
 # Of a refused command: a commit's keys include one of each output.
 KEYS_TOLD_MAX: Final = 12
 RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
+# A server that drops the connection on a command instead of answering it (`client-query-buffer-limit`; or its answer is
+# lost with the connection) is one that does not take it: asked so often, each time by itself, with nothing else to blame.
+LOSSES_MAX: Final = 3
+# Smaller ones every server takes: the limits of Redis cannot be set below 1 MB.
+LARGE_BYTES: Final = 256 * 1024
 # A server that forgets a script as soon as it has it is told of, not asked for ever.
 LOADS_MAX: Final = 5
 _NOSCRIPT: Final = "NOSCRIPT"
@@ -45,6 +50,12 @@ class _Item:
     since: float
     was_refused: bool = False  # for now: it is sent again
     loads: int = 0  # how often its script was loaded for it
+    losses: int = 0  # how often the connection was lost while it was under way, if it is large
+
+    @property
+    def is_suspect(self) -> bool:
+        """A connection was lost with it: it goes alone from now on, so that it is known whose fault the next is."""
+        return self.losses > 0
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +76,7 @@ class Pipe:
     _is_flushing: bool = False
     _is_away: bool = False
     _is_refusing: bool = False
+    _is_wary: bool = False  # some of what waits may be too large for the server
     _loading: set[str] = field(default_factory=set)  # scripts that are on their way to the server
     _tries: int = 0
     _alarm: asyncio.TimerHandle | None = None  # for a reply that does not come
@@ -167,11 +179,30 @@ class Pipe:
         line = self._line
         if line is None or self._pause is not None or line.is_clogged or not self._waiting:
             return
-        line.write([item.packed for item in self._waiting])
-        self._sent += self._waiting
-        self._waiting.clear()
+        batch = self._next_batch()
+        if not batch:
+            return
+        line.write([item.packed for item in batch])
+        self._sent += batch
         if self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(COMMAND_SECONDS, self._look, line)
+
+    def _next_batch(self) -> list[_Item]:
+        """What may be sent now: all that waits, but a suspect alone."""
+        is_wary = self._is_wary and any(item.is_suspect for item in (*self._sent, *self._waiting))
+        self._is_wary = is_wary
+        if not is_wary:
+            batch = list(self._waiting)
+            self._waiting.clear()
+            return batch
+        if self._sent and (self._waiting[0].is_suspect or self._sent[0].is_suspect):
+            return []
+        if self._waiting[0].is_suspect:
+            return [self._waiting.popleft()]
+        batch = []
+        while self._waiting and not self._waiting[0].is_suspect:
+            batch.append(self._waiting.popleft())
+        return batch
 
     def _look(self, line: Connection) -> None:
         """Drop a connection that owes a reply and has said nothing for as long as a command may take."""
@@ -208,6 +239,9 @@ class Pipe:
                 self._is_back()
         if not self._room.is_set():
             self._room.set()
+        if self._is_wary and not self._sent:
+            # A suspect was answered, or what went before it.
+            self._flush()
 
     def resumed(self) -> None:
         self._flush()
@@ -220,13 +254,30 @@ class Pipe:
             self._alarm = None
         # Another server, or the same after a restart, may lack every script: loads are asked for anew.
         self._loading.clear()
-        self._waiting.extendleft(item for item in reversed(self._sent) if item.future is not None)
+        self._waiting.extendleft(
+            item for item in reversed(self._sent) if item.future is not None and not self._is_given_up(item)
+        )
         self._sent.clear()
         self._resume()
         if self._waiting:
             self._held_up(why)
             self._wanted.set()
         self._gone.set()
+
+    def _is_given_up(self, item: _Item) -> bool:
+        """Was it the connection's end, as often as it may be? Then its caller is told, and it is not sent again."""
+        if len(item.packed) < LARGE_BYTES:
+            return False
+        item.losses += 1
+        self._is_wary = True
+        # What was lost beside others may have been their fault: only the losses of one that went alone count.
+        if item.losses <= LOSSES_MAX:
+            return False
+        what = (
+            f"{TOO_LARGE}: it dropped the connection {LOSSES_MAX} times on one of {len(item.packed):,} bytes"
+        )
+        _fail(item, _about(TooLargeError(what, hint=SIZE_HINT), item.keys))
+        return True
 
     # --- replies that refuse ---
 

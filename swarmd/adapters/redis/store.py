@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import structlog
 
 from swarmd.adapters.redis.commit import plan
-from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.pipe import Pipe
@@ -179,13 +179,11 @@ class RedisStore:
         return StreamId(await self.pipe.evaluate(script("post"), [stream, k.heads, k.posts, once], args))
 
     async def read(self, channel: Channel, after: StreamId, count: int) -> list[Message]:
-        entries = await self.pipe.execute(
-            "XRANGE", self.keys.channel(channel), f"({after}", "+", "COUNT", count
-        )
+        entries = await self._stream("XRANGE", self.keys.channel(channel), f"({after}", "+", "COUNT", count)
         return self._messages(channel, entries)
 
     async def latest(self, channel: Channel, count: int) -> list[Message]:
-        entries = await self.pipe.execute("XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", count)
+        entries = await self._stream("XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", count)
         return self._messages(channel, entries[::-1])
 
     def _messages(self, channel: Channel, entries: Sequence[Any]) -> list[Message]:
@@ -195,7 +193,7 @@ class RedisStore:
         return self._seal.open_ring(channel, line)
 
     async def moved(self, since: int) -> tuple[int, tuple[Channel, ...]]:
-        posts = int(await self.pipe.execute("GET", self.keys.posts) or 0)
+        posts = _number(await self.pipe.execute("GET", self.keys.posts))
         if posts < since:
             # The server lost its last second: what was counted then is counted again, and would not be seen.
             since = 0
@@ -506,7 +504,7 @@ class RedisStore:
     async def _lost(self, positions: Mapping[Channel, StreamId]) -> dict[Channel, StreamId]:
         """Inputs whose last entry is older than what was read of them: deleted, or lost with a server's last second."""
         lasts = await asyncio.gather(
-            *(self.pipe.execute("XREVRANGE", self.keys.channel(c), "+", "-", "COUNT", 1) for c in positions)
+            *(self._stream("XREVRANGE", self.keys.channel(c), "+", "-", "COUNT", 1) for c in positions)
         )
         ends = {c: StreamId(last[0][0]) if last else FIRST for c, last in zip(positions, lasts, strict=True)}
         return {c: end for c, end in ends.items() if order_of(end) < order_of(positions[c])}
@@ -524,7 +522,7 @@ class RedisStore:
         key = self.keys.agent(id)
         living = list(swarm.lineage.agents.values())
         lists = await asyncio.gather(
-            *(self.pipe.execute("SISMEMBER", self.keys.children(agent.id), id) for agent in living)
+            *(self._or(0, "SISMEMBER", self.keys.children(agent.id), id) for agent in living)
         )
         creator = next((agent for agent, is_listed in zip(living, lists, strict=True) if is_listed), None)
         agent = stand_in(id, await self._hash(key), swarm.lineage, creator)
@@ -592,24 +590,22 @@ class RedisStore:
         await self.pipe.execute("XTRIM", self.keys.channel(JOURNAL), "MINID", before)
 
     async def lengths(self, channels: Sequence[Channel]) -> list[int]:
-        return list(
-            await asyncio.gather(*(self.pipe.execute("XLEN", self.keys.channel(c)) for c in channels))
-        )
+        return list(await asyncio.gather(*(self._or(0, "XLEN", self.keys.channel(c)) for c in channels)))
 
     async def last_id(self, channel: Channel) -> StreamId:
-        newest = await self.pipe.execute("XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", 1)
+        newest = await self._stream("XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", 1)
         return StreamId(newest[0][0]) if newest else FIRST
 
     async def positions(self, channel: Channel, agents: Sequence[AgentId]) -> dict[AgentId, StreamId]:
         found = await asyncio.gather(
-            *(self.pipe.execute("HGET", self.keys.state(id), f"p:{channel}") for id in agents)
+            *(self._or(None, "HGET", self.keys.state(id), f"p:{channel}") for id in agents)
         )
         return {id: StreamId(at or FIRST) for id, at in zip(agents, found, strict=True)}
 
     async def trim(self, channel: Channel, before: StreamId, entries_max: int) -> int:
         # Not MAXLEN, which would count what nobody has read among what may stay. `~`: whole nodes of the stream.
         key = self.keys.channel(channel)
-        return int(await self.pipe.execute("XTRIM", key, "MINID", "~", before, "LIMIT", entries_max))
+        return int(await self._or(0, "XTRIM", key, "MINID", "~", before, "LIMIT", entries_max))
 
     async def stated_accounts(self, ids: Collection[str], facts_after: StreamId | None = None) -> Stated:
         keys = [self.keys.facts, *(self.keys.ledger(id) for id in ids)]
@@ -619,8 +615,51 @@ class RedisStore:
         return Stated(found, StreamId(last), [(StreamId(id), _pairs(flat)) for id, flat in facts])
 
     async def _entries(self, key: str, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]:
-        entries = await self.pipe.execute("XRANGE", key, f"({after}", "+", "COUNT", count)
+        entries = await self._stream("XRANGE", key, f"({after}", "+", "COUNT", count)
         return [(StreamId(id), _pairs(fields)) for id, fields in entries]
+
+    async def _stream(self, command: str, key: str, *words: str | int) -> list[Any]:
+        """Entries of a stream; none where the key holds something else. What is posted there then fails, loudly."""
+        try:
+            entries: list[Any] = await self.pipe.execute(command, key, *words)
+        except WrongKeyError as error:
+            self._tell_unreadable(key, error)
+            return []
+        self._unreadable.discard(key)
+        return entries
+
+    def _tell_unreadable(self, key: str, error: WrongKeyError) -> None:
+        if key not in self._unreadable:
+            self._unreadable.add(key)
+            log.warning(
+                "a key is not of our type: it is read as missing", key=key, why=error.what, hint=error.hint
+            )
+
+    async def _or(self, missing: Any, *command: str | int) -> Any:
+        """The answer, or `missing` where the key holds something else than ours."""
+        try:
+            return await self.pipe.execute(*command)
+        except WrongKeyError as error:
+            self._tell_unreadable(str(command[1]), error)
+            return missing
+
+    async def wrong_keys(self, names: Collection[str] = shared_names()) -> list[str]:
+        """Of these keys, without the namespace, those that hold something else than ours, and what. As shipped: all that
+        the whole swarm stands on."""
+        found = await asyncio.gather(*(self._what_is_wrong(name) for name in names))
+        return [wrong for wrong in found if wrong]
+
+    async def _what_is_wrong(self, name: str) -> str:
+        key = self.keys.channel(Channel(name))
+        try:
+            kind = await self.pipe.execute("TYPE", key)
+            if kind not in ("none", type_of(name)):
+                return f"{name} is a {kind} and not a {type_of(name)}"
+            is_right = name not in COUNTERS or is_counter(await self.pipe.execute("GET", key))
+        except StoreUnsuitableError:
+            # This process's user may not look there, and so does not use it.
+            return ""
+        return "" if is_right else f"{name} is no counter"
 
     async def keep_mission(self, fields: Mapping[str, str]) -> StreamId:
         """Store what was heard at the entrance, before anything else is done with it."""
@@ -635,7 +674,7 @@ class RedisStore:
     async def hosts(self) -> tuple[dict[HostId, Host], frozenset[HostId]]:
         """Hosts whose lease lives, by the server's clock; and all that came and did not leave."""
         ids = await self.pipe.execute("SMEMBERS", self.keys.hosts)
-        found = await asyncio.gather(*(self.pipe.execute("GET", self.keys.host(HostId(id))) for id in ids))
+        found = await asyncio.gather(*(self._or(None, "GET", self.keys.host(HostId(id))) for id in ids))
         lefts = await asyncio.gather(*(self.pipe.execute("PTTL", self.keys.host(HostId(id))) for id in ids))
         alive = {
             host.id: replace(host, lease_left=max(0, left) / 1000)
@@ -646,11 +685,11 @@ class RedisStore:
     async def standings(self, ids: Sequence[AgentId]) -> dict[AgentId, Standing]:
         """How far each is with its task. Two short answers for each, all in one pipeline."""
         states = await asyncio.gather(
-            *(self.pipe.execute("HMGET", self.keys.state(id), "turn", "done") for id in ids)
+            *(self._or((None, None), "HMGET", self.keys.state(id), "turn", "done") for id in ids)
         )
-        steps = await asyncio.gather(*(self.pipe.execute("HKEYS", self.keys.steps(id)) for id in ids))
+        steps = await asyncio.gather(*(self._or((), "HKEYS", self.keys.steps(id)) for id in ids))
         return {
-            id: Standing(is_done=bool(done), is_busy=f"{int(turn or 0) + 1}:batch" in begun)
+            id: Standing(is_done=bool(done), is_busy=f"{_number(turn) + 1}:batch" in begun)
             for id, (turn, done), begun in zip(ids, states, steps, strict=True)
         }
 
@@ -728,8 +767,8 @@ class RedisStore:
         if what == "agent":
             await self.pipe.execute("HDEL", k.troubles, id)
             # Its creator may live for ever, as the board does: it must not list all that it ever had.
-            parent = await self.pipe.execute("HGET", k.agent(agent), "parent")
-            await self.pipe.execute("SREM", k.children(AgentId(parent or "")), id)
+            parent = await self._or(None, "HGET", k.agent(agent), "parent")
+            await self._or(0, "SREM", k.children(AgentId(parent or "")), id)
             keys += [k.agent(agent), k.children(agent)]
             await self.pipe.execute("HDEL", k.heard, *heard_of_sender(id, INPUTS))
         else:
@@ -748,9 +787,7 @@ class RedisStore:
         try:
             reply = await self.pipe.execute("HGETALL", key)
         except WrongKeyError as error:
-            if key not in self._unreadable:
-                self._unreadable.add(key)
-                log.error("a key is not of our type: it is read as missing", key=key, why=error.what)  # noqa: TRY400 - it is in the message
+            self._tell_unreadable(key, error)
             return None
         return reply if isinstance(reply, dict) else _pairs(reply)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from swarmd.adapters.redis.address import Target
 from swarmd.adapters.redis.connect import connect_sync
 from swarmd.adapters.redis.failures import refused
-from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.wire import ErrorReply, Wire
 from swarmd.core.activity import (
@@ -71,13 +71,19 @@ def ask(wire: Wire, *commands: Sequence[str]) -> list[Any]:
 
 
 def ask_what_may_be(wire: Wire, *commands: Sequence[str]) -> tuple[list[Any], frozenset[int]]:
-    """As `ask`, and the places of what this user of the server may not ask; the answer there is `None`."""
-    answers = _answers(wire, commands)
+    """As `ask`, and the places of what this user of the server may not ask; the answer there is `None`, as it is where
+    a key holds something else than ours.
+    """
+    answers = [None if _is_of_another_type(answer) else answer for answer in _answers(wire, commands)]
     unasked = frozenset(at for at, answer in enumerate(answers) if _is_forbidden(answer))
     for at, answer in enumerate(answers):
         if isinstance(answer, ErrorReply) and at not in unasked:
             raise refused(answer)
     return [None if at in unasked else _text(answer) for at, answer in enumerate(answers)], unasked
+
+
+def _is_of_another_type(answer: Any) -> bool:
+    return isinstance(answer, ErrorReply) and answer.startswith("WRONGTYPE")
 
 
 def _is_forbidden(answer: Any) -> bool:
@@ -123,6 +129,7 @@ class Health:
     schema: str
     writes: bool  # the server's last write to its disk went well
     is_heard: bool  # somebody listens at the entrance `swarm:missions`
+    wrong_keys: tuple[str, ...] = ()  # `NAME is a TYPE and not a TYPE`, of what the whole swarm stands on
     unasked: frozenset[str] = frozenset()  # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
 
     @property
@@ -529,7 +536,24 @@ class View:
             writes="aof_last_write_status:err" not in (said["disk"] or ""),
             is_heard=said["entrance"] is not None and int(said["entrance"][1]) > 0,
             unasked=unasked,
+            wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys()),
         )
+
+    def wrong_keys(self) -> list[str]:
+        """Of what the whole swarm stands on, by names without the namespace, what holds something else than ours."""
+        names = shared_names()
+        keys = [self.keys.channel(Channel(name)) for name in names]
+        counters = [self.keys.channel(Channel(name)) for name in COUNTERS]
+        told, _ = ask_what_may_be(
+            self._wire, *(["TYPE", key] for key in keys), *(["GET", key] for key in counters)
+        )
+        wrong = [
+            f"{name} is a {kind} and not a {type_of(name)}"
+            for name, kind in zip(names, told, strict=False)
+            if kind not in (None, "none", type_of(name))
+        ]
+        values = zip(COUNTERS, told[len(names) :], strict=True)
+        return wrong + [f"{name} is no counter" for name, value in values if not is_counter(value)]
 
     def leads(self) -> bool | None:
         """Whether a supervisor leads; `None` where this user may not know."""

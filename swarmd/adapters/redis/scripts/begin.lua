@@ -1,6 +1,7 @@
 -- include: _hold
 -- include: _may
 -- include: _facts
+-- include: _types
 -- Before each call of a model or a tool: fence, stop, incarnation, lease, privilege, reservation, step journal.
 -- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] ledger
 -- KEYS[8] steps  KEYS[9] facts  KEYS[10] state  KEYS[11] leader
@@ -34,6 +35,8 @@ local function refuse(rule, detail, of)
   return {'refused', rule, detail}
 end
 
+local wrong = wrong_type(KEYS[9], 'stream')
+if wrong then return wrong end
 local turn = string.match(ARGV[4], '^%d+')
 local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2], ARGV[3])
 -- A drain lets a turn that has begun come to its end.

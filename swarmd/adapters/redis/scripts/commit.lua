@@ -1,5 +1,6 @@
 -- include: _hold
 -- include: _may
+-- include: _types
 -- include: _post
 -- The end of a turn, in one step: positions, state and outputs, under the turn's number.
 -- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] state
@@ -45,8 +46,12 @@ if rule then
   return {'refused', rule, detail}
 end
 
+local wrong = wrong_for_posting(KEYS[9], KEYS[10]) or wrong_type(KEYS[11], 'stream') or wrong_type(KEYS[8], 'hash')
+if wrong then return wrong end
 local outputs = {}
 for k = 12, #KEYS do
+  wrong = wrong_type(KEYS[k], 'stream')
+  if wrong then return wrong end
   local channel, body = ARGV[at], ARGV[at + 1]
   at = at + 2
   local wanted = list()

@@ -1,4 +1,5 @@
 -- include: _facts
+-- include: _types
 -- After each call: the result into the step journal, the reservation settled. Happens also when the agent was
 -- fenced or moved meanwhile: what was paid is always in the account.
 -- KEYS[1] ledger  KEYS[2] steps  KEYS[3] facts
@@ -6,6 +7,8 @@
 -- ARGV[5] agent id  ARGV[6] account id  ARGV[7] at  ARGV[8] percent of its own budget at which an account is warned of
 -- ARGV[9…] what was used: kind, amount, … of the kinds that were reserved
 -- Returns {'settled'} | {'again'} (ended before) | {'former'} (a successor or the reaper settled it).
+local wrong = wrong_type(KEYS[3], 'stream')
+if wrong then return wrong end
 local before = redis.call('HMGET', KEYS[2], ARGV[1] .. ':b', ARGV[1] .. ':e')
 if not before[1] then return {'former'} end
 local open = cjson.decode(before[1])

@@ -1,3 +1,4 @@
+-- include: _types
 -- include: _post
 -- A post from outside an agent's turn (operator, submitter, host). With a key it happens once an hour.
 -- KEYS[1] stream  KEYS[2] heads  KEYS[3] posts  KEYS[4] once key (equal to KEYS[1]: no key given)
@@ -7,6 +8,8 @@ if KEYS[4] ~= KEYS[1] then
   local before = redis.call('GET', KEYS[4])
   if before then return before end
 end
+local wrong = wrong_type(KEYS[1], 'stream') or wrong_for_posting(KEYS[2], KEYS[3])
+if wrong then return wrong end
 local id = post(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], {unpack(ARGV, 4)})
 if KEYS[4] ~= KEYS[1] then redis.call('SET', KEYS[4], id, 'EX', ARGV[3]) end
 return id

@@ -1,9 +1,12 @@
+-- include: _types
 -- include: _post
 -- include: _facts
 -- The supervisor's commit: lineage, journal, answers and its own positions, whole or not at all.
 -- KEYS[1] leader  KEYS[2] positions  KEYS[3] heads  KEYS[4] posts  KEYS[5] facts  KEYS[6…] as the steps name them by number
 -- ARGV[1] the leader's token `NUMBER:HOST`  ARGV[2] number of this commit
--- ARGV[3] JSON {positions: {input: id}, needs: [[key, field, amount]], steps: [[verb, key, …]]}
+-- ARGV[3] JSON {positions: {input: id}, needs: [[key, field, amount]], streams: [key, …], long: [[step, part, place or 0, ARGV's number]],
+-- steps: [[verb, key, …]]}; `long` words go as arguments of their own; `streams`
+-- are those that the whole swarm reads, without which nothing is committed
 -- ARGV[4…] long texts, which the steps name by their places
 -- Returns 'done' | 'damaged' (done, but for keys of another type than ours) | 'again' (this commit was made before) |
 -- 'not leading' | 'behind' | 'short' (an account has less free than was decided on). Costs what its steps cost; the caller
@@ -25,6 +28,9 @@ end
 local function and_unreadable() return unreadable and ',"unreadable":true}' or '}' end
 
 local plan = cjson.decode(ARGV[3])
+local wrong = wrong_for_posting(KEYS[3], KEYS[4]) or wrong_type(KEYS[5], 'stream')
+for _, key in ipairs(plan.streams) do wrong = wrong or wrong_type(KEYS[key], 'stream') end
+if wrong then return wrong end
 for _, need in ipairs(plan.needs) do
   if number(KEYS[need[1]], need[2]) < need[3] then return 'short' end
 end
@@ -293,9 +299,13 @@ local verbs = {
     end
     for _, key in ipairs(s[4]) do redis.call('UNLINK', KEYS[key]) end
   end,
-  -- {'retype', key, type}: what is of another type goes.
+  -- {'retype', key, type, where to}: what is of another type is set aside.
   retype = function(s)
-    if redis.call('TYPE', KEYS[s[2]]).ok ~= s[3] then redis.call('UNLINK', KEYS[s[2]]) end
+    local found = redis.call('TYPE', KEYS[s[2]]).ok
+    if found == s[3] or found == 'none' then return end
+    redis.call('RENAME', KEYS[s[2]], KEYS[s[4]])
+    -- As in `set_aside.lua`.
+    if s[3] == 'stream' then redis.call('XDEL', KEYS[s[2]], redis.call('XADD', KEYS[s[2]], '*', 'set', 'aside')) end
   end,
   -- {'unhead', heads, stream, channel}
   unhead = function(s)
@@ -383,6 +393,10 @@ local verbs = {
 }
 -- A key that somebody gave another type is passed over, and said: an error here would leave the rest of the commit undone,
 -- and the next supervisor before the same key. What fails for another reason fails at each write alike, the first too.
+for _, at in ipairs(plan.long) do
+  local step = plan.steps[at[1]]
+  if at[3] == 0 then step[at[2]] = ARGV[at[4]] else step[at[2]][at[3]] = ARGV[at[4]] end
+end
 local is_damaged = false
 for _, s in ipairs(plan.steps) do
   if not NO_ACCOUNTS[s[1]] then carve_owed() end

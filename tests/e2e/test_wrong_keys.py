@@ -1,0 +1,63 @@
+"""A client writes another type over the swarm's keys: the daemon stays, says so, and goes on when they are set aside."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Final
+
+import pytest
+
+from swarmd.cli.exits import Exit
+from tests.e2e.swarm_process import SwarmProcess, child, clean_environment, short_folder, swarm_up, verb
+
+# Each in the way of another part: an input, the record, the lease, the host's sweep, the start.
+KEYS: Final = ("missions", "up:sob", "journal", "_positions", "_hosts", "_posts", "_meta")
+BEGUN_ANEW: Final = ("journal", "_positions")
+
+
+def overwrite(up: SwarmProcess, *keys: str) -> None:
+    for key in keys:
+        with up.redis.pipeline(transaction=True) as together:
+            together.delete(f"swarm:{key}")
+            together.rpush(f"swarm:{key}", "x")
+            together.execute()
+
+
+def findings(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [str(one) for one in json.loads(done.stdout)["findings"]]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_daemon_stays_says_it_and_goes_on_when_the_key_is_set_aside(key: str) -> None:
+    with short_folder() as data, swarm_up(data) as up:
+        overwrite(up, key)
+        up.until(lambda: any(key in one for one in findings(up.verb("health", "--json"))), "health")
+        assert up.child.process.poll() is None, up.child.stderr
+        done = up.verb("fsck", "--repair", "--json")
+        mended = json.loads(done.stdout)["repaired"]
+        assert key in [flaw["subject"] for flaw in mended], done.stdout + done.stderr
+        kept = up.redis.keys("swarm:_quarantine:*")
+        assert [up.redis.lrange(name, 0, -1) for name in kept] == [["x"]]
+        up.until(lambda: up.verb("health").returncode == Exit.DONE, "healthy again")
+        assert up.verb("submit", "What is a fence?", "--wait", "--timeout", "50").returncode == Exit.DONE
+        assert up.verb("fsck").returncode == Exit.DONE
+        verified = json.loads(up.verb("journal", "verify", "--json").stdout)["findings"]
+        assert verified == [] or (key in BEGUN_ANEW and {one["kind"] for one in verified} == {"restated"})
+
+
+def test_a_stopped_swarm_is_mended_without_a_daemon_and_starts() -> None:
+    with short_folder() as data:
+        with swarm_up(data) as up:
+            overwrite(up, *KEYS)
+            up.child.process.terminate()
+            assert up.child.ended() == Exit.TERMINATED
+        environment = clean_environment(data)
+        assert verb(environment, "fsck").returncode == Exit.FINDINGS
+        with child(["up"], environment) as waiting:
+            waiting.until_said("fsck --repair")
+            assert waiting.process.poll() is None
+        done = verb(environment, "fsck", "--repair", "--json")
+        assert {flaw["subject"] for flaw in json.loads(done.stdout)["repaired"]} >= set(KEYS), done.stderr
+        with swarm_up(data) as up:
+            assert up.verb("submit", "What is a fence?", "--wait", "--timeout", "50").returncode == Exit.DONE
