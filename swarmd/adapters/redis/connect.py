@@ -11,6 +11,7 @@ from typing import Final
 
 from swarmd.adapters.redis.address import Target, place_of, shown
 from swarmd.adapters.redis.locate import located
+from swarmd.adapters.redis.replay import HINT, WHAT, restart_of
 from swarmd.adapters.redis.wire import COMMAND_SECONDS, ErrorReply, Reply, Wire
 from swarmd.errors import StoreUnavailableError, StoreUnsuitableError
 from swarmd.logs import logger
@@ -93,6 +94,21 @@ def demand_strict(target: Target, namespace: str) -> None:
             f"{shown(target)}: the server acknowledges a write before it is on the disk, and durability is strict",
             hint="run `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always` on it and keep that in its "
             "configuration, or ask for `balanced` (SWARMD_DURABILITY)",
+        )
+
+
+def demand_replay(target: Target, namespace: str) -> None:
+    """Raises `StoreUnsuitableError` where a restart of the server would lose the swarm. A server that does not let itself
+    be asked is used all the same, with a warning.
+    """
+    with connect_sync(target, namespace=namespace) as wire:
+        restart = restart_of(wire, namespace)
+    if restart == "lost":
+        raise StoreUnsuitableError(f"{shown(target)}: {WHAT}", hint=HINT)
+    if restart == "not checked":
+        logger(__name__).warning(
+            "not checked: whether the server keeps the swarm when it restarts",
+            hint="the supervisor's user needs ACL GETUSER for it (`swarmd acl`); see docs/redis.md, Restart",
         )
 
 
