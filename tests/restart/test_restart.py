@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -249,6 +250,34 @@ def test_health_tells_of_a_restart_that_would_lose_the_swarm(delivered: Swarm) -
             told = json.loads(delivered.run("supervisor", "health", "--json")[1])
             assert (told["restart"], told["healthy"]) == ("lost", False)
             assert delivered.run("worker", "health", "--part", "worker")[0] == 0
+
+
+def test_what_a_restart_has_lost_is_told_until_somebody_acknowledges_it() -> None:
+    """As it was with every swarm on these servers: the server restarts beneath parts that run on."""
+    program = installed_redis()
+    if program is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no redis-server (Debian: redis-tools)")
+    with swarm_on(program) as swarm, swarm.parts() as (supervisor, _):
+        swarm.deliver("one")
+        swarm.server.set_default(MAY_NOTHING)
+        swarm.server.restart()
+        supervisor.until_said("the server lost the end of the journal")
+        swarm.server.set_default(REPLAY_RULES)
+        n = _gap(swarm)
+        code, _, said = swarm.run("operator", "journal", "ack", str(n), "--reason", "the default user")
+        assert code == 0, said
+        assert swarm.run("supervisor", "health")[0] == 0
+
+
+def _gap(swarm: Swarm) -> int:
+    deadline = time.monotonic() + 60
+    while True:
+        code, told, _ = swarm.run("supervisor", "health", "--json")
+        if gaps := json.loads(told)["gaps"]:
+            assert code == 7
+            return int(gaps[0])
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_who_may_not_ask_for_the_default_user_says_not_checked(delivered: Swarm) -> None:
