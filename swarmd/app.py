@@ -21,7 +21,7 @@ from swarmd.adapters import brake
 from swarmd.adapters import secret as secret_files
 from swarmd.adapters.journal_files import JournalFiles
 from swarmd.adapters.redis.bell import Bell, Line
-from swarmd.adapters.redis.connect import demand_strict, refuse_shared_namespace
+from swarmd.adapters.redis.connect import demand_replay, demand_strict, refuse_shared_namespace
 from swarmd.adapters.redis.keys import shared_names, type_of
 from swarmd.adapters.redis.line import Dialler, check_server, dial
 from swarmd.adapters.redis.store import RedisStore
@@ -231,6 +231,8 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
         target, is_guest = await _server(settings, stack, owning)
         way = dial(target, namespace=settings.namespace)
         await _suitable(way)
+        if makes and settings.redis_url is not None:
+            await anyio.to_thread.run_sync(demand_replay, settings.redis_url, settings.namespace)
         if settings.durability == "strict" and settings.redis_url is not None:
             await anyio.to_thread.run_sync(demand_strict, settings.redis_url, settings.namespace)
         if makes and not is_guest and settings.redis_url is not None:

@@ -176,15 +176,20 @@ def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
     compared = [
         acl.difference(role, wanted[role], found.get(wanted[role].name)) for role in _chosen(policy, roles)
     ]
-    is_open = acl.is_wide_open(found)
+    default = acl.default_user(found, settings.namespace)
     if as_json:
-        value = {"users": [one.value() for one in compared], "default_user_is_open": is_open}
+        value = {
+            "users": [one.value() for one in compared],
+            "default_user_is_open": default.is_open,
+            "default_user_is_on": default.is_on,
+            "default_user_replays": default.replays,
+        }
         print(json.dumps(value, ensure_ascii=False))
     else:
         print("\n".join(plain(line, multiline=True) for one in compared for line in _lines(one)))
-        if is_open:
-            note("the default user needs no password: whoever reaches the server passes all of this by")
-    return Exit.FINDINGS if is_open or not all(one.is_none for one in compared) else Exit.DONE
+        for fault in default.faults:
+            note(f"finding: {fault}")
+    return Exit.FINDINGS if default.faults or not all(one.is_none for one in compared) else Exit.DONE
 
 
 def _lines(one: acl.Difference) -> list[str]:

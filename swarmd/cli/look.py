@@ -9,11 +9,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from swarmd.adapters.redis.replay import HINT, WHAT
 from swarmd.adapters.redis.view import BATCH, Bell, Health, Ledger, Record, View
 from swarmd.cli import draw
 from swarmd.cli.exits import Exit
@@ -382,7 +383,8 @@ def since_of(text: str | None) -> StreamId | None:
 def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
     """Done, or findings: what is asked of is not there. A server that is away ends with its own code."""
     started = time.monotonic()
-    state = sight.view.health()
+    # Whether the server keeps the swarm is no worker's business, and no worker's user may ask it.
+    state = sight.view.health(asks_restart=part != "worker")
     took = time.monotonic() - started
     findings = health_findings(state, part=part, host_name=host_name)
     if sight.as_json:
@@ -399,6 +401,10 @@ def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
             note(f"finding: {finding}")
         if state.unasked:
             note(f"not asked, as this user of the server may not: {', '.join(sorted(state.unasked))}")
+        if part != "worker" and state.restart == "not checked":
+            note(
+                "not checked: whether the server keeps the swarm when it restarts; the supervisor's user may ask that"
+            )
     return Exit.FINDINGS if findings else Exit.DONE
 
 
@@ -420,12 +426,25 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
     elif part in (None, "supervisor") and not state.is_heard:
         # A leader that was killed holds its lease for some seconds; a new one hears the entrance a moment later.
         findings.append("nobody listens at swarm:missions; a supervisor is starting, or has just gone")
+    if part in (None, "supervisor"):
+        findings += _lasting_findings(state)
     if part is None and not state.hosts:
         findings.append("no worker lives; `swarmd up` or `swarmd worker` starts one")
     # Several workers share a server: the container that asks wants to know of its own.
     if part == "worker" and not _hosts_named(state, host_name):
         findings.append(f"no worker on {host_name} holds a lease")
     return findings
+
+
+def _lasting_findings(state: Health) -> Iterator[str]:
+    """What a restart of the server would lose, or a former one has lost."""
+    if state.restart == "lost":
+        yield f"{WHAT}; {HINT}"
+    for n in state.gaps:
+        yield (
+            f"the server lost a part of the journal, told of by entry {n}: look into it (`swarmd journal verify`), "
+            f"then `swarmd journal ack {n} --reason TEXT`"
+        )
 
 
 def _hosts_named(state: Health, host_name: str) -> list[str]:
@@ -443,6 +462,8 @@ def _health_value(state: Health, findings: Sequence[str], took: float) -> dict[s
         "hosts": [{"id": id_, **facts} for id_, facts in state.hosts.items()],
         "hosts_lost": list(state.hosts_lost),
         "unasked": sorted(state.unasked),
+        "gaps": list(state.gaps),
+        "restart": state.restart,
         "agents": state.agents_living,
         "missions_open": state.missions_open,
         "server_seconds": round(took, 4),

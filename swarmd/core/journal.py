@@ -53,6 +53,8 @@ from swarmd.core.swarm import (
     ExecutiveReport,
     FenceLifted,
     FenceSet,
+    GapClosed,
+    GapFound,
     HeadSet,
     HostGone,
     KeySwept,
@@ -224,7 +226,7 @@ def records_of(  # noqa: PLR0912 - one row for each kind of change
             | SchemaStamped() | RecordSwept() | KeySwept()
         ):  # fmt: skip
             pass  # the journal had it right
-        case TroubleSet() | TroubleOver():
+        case TroubleSet() | TroubleOver() | GapFound() | GapClosed():
             pass  # for whoever looks: no law asks for it
         case HostGone() | HeadSet() | MessageRecalled() | ReaderLed() | Post():
             pass

@@ -22,6 +22,7 @@ from swarmd.core.swarm import (
     Draft,
     FenceLifted,
     FenceSet,
+    GapClosed,
     KeySwept,
     MissionSet,
     MissionSwept,
@@ -63,10 +64,11 @@ def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | 
         return Denied(Rule.REQUEST_INVALID, f"{target} is no entry of the journal, which has {last}")
     text = f"entry {target} is acknowledged: {reason}"[:2000]
     draft.add(
+        GapClosed(int(target)),
         entry(
             draft.moment, "acknowledged", text, actor=OPERATOR, entry=int(target), reason=reason[:2000], order=order,
             outcome="done",
-        )
+        ),
     )  # fmt: skip
     return None
 

@@ -336,6 +336,20 @@ class TroubleOver:
 
 
 @dataclass(frozen=True, slots=True)
+class GapFound:
+    """The journal's entry `n` tells of entries that the server has lost: open until a person has looked into it."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapClosed:
+    """It is acknowledged. May be told of an entry that never was an open gap."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalSet:
     approval: Approval
 
@@ -491,6 +505,8 @@ Change = (
     | ReportSet
     | TroubleSet
     | TroubleOver
+    | GapFound
+    | GapClosed
     | ApprovalSet
     | ApprovalClosed
     | OverrideSet
@@ -689,6 +705,8 @@ class Swarm:
                 pass  # memory had it right
             case ChannelForgotten() | SchemaStamped():
                 pass  # memory had it right
+            case GapFound() | GapClosed():
+                pass  # for whoever looks: nothing is decided by it
             case Post() | HeadSet():
                 pass
             case _:

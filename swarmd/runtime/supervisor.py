@@ -54,7 +54,7 @@ from swarmd.core.names import (
 )
 from swarmd.core.replay import Ledger, off_by
 from swarmd.core.rules import Declarations
-from swarmd.core.swarm import Draft, Moment, Post, Swarm, entry, stamp_of
+from swarmd.core.swarm import Draft, GapFound, Moment, Post, Swarm, entry, stamp_of
 from swarmd.core.times import (
     ANCHOR_SECONDS,
     LEASE_SECONDS,
@@ -237,7 +237,7 @@ class Supervisor:
             kept = await self._kept(self.archive, chain.head, draft.moment.stamp)
             if kept.lost is not None and kept.anchor == chain.head:
                 log.error("the server lost the end of the journal", lost=kept.lost.n, continues=chain.head.n)
-                draft.add(recovered(draft.moment, kept.lost, chain.head))
+                draft.add(GapFound(chain.head.n + 1), recovered(draft.moment, kept.lost, chain.head))
                 await self._commit(draft, {})
                 draft.changes.clear()
         self._archived_until = kept.sealed_id

@@ -321,6 +321,26 @@ def test_each_part_holds_its_own_password_alone(stack: Stack) -> None:
         assert re.fullmatch(r"password\n[\w-]{43}\n", said), said
 
 
+def test_no_worker_sees_the_journal_and_its_key(stack: Stack) -> None:
+    """Who has the key can write another past; and nobody but `users` may change the secret."""
+    look = "find / -xdev -name 'signing.*' 2>/dev/null; find /data /run/swarmd -name 'signing.*' -o -name secret; touch /run/swarmd/x 2>/dev/null && echo written || :"
+    found = {
+        part: stack.compose("exec", "-T", part, "sh", "-c", look).split() for part in ("supervisor", "worker")
+    }
+    assert set(found["supervisor"]) == {
+        "/data/journal/signing.key", "/data/journal/signing.pub", "/run/swarmd/secret",
+    }  # fmt: skip
+    assert found["worker"] == ["/run/swarmd/secret"]
+    config = json.loads(stack.compose("config", "--format", "json"))
+    mounts = {
+        part: {mount["source"]: mount["target"] for mount in config["services"][part]["volumes"]}
+        for part in ("supervisor", "worker")
+    }
+    assert mounts["supervisor"]["journal"] == "/data/journal"
+    assert "journal" not in mounts["worker"]
+    assert {mounts["worker"][name] for name in ("workspace", "secret")} == {"/data/workspace", "/run/swarmd"}
+
+
 def test_a_key_reaches_the_workers_as_a_file_and_nobody_else(stack: Stack, tmp_path: Path) -> None:
     key = tmp_path / "openai_api_key"
     key.write_text("sk-not-a-real-key\n")
@@ -409,6 +429,93 @@ def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: 
     stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 30)
     result = stack.result_of("stopped-1")
     assert result["data"]["state"] == "delivered", result
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a restart may not change, of a stack whose supervisor and workers are stopped."""
+
+    keys: frozenset[str]
+    spent: Mapping[str, str]
+    journal: str
+    results: int
+
+
+def kept_by(stack: Stack) -> Kept:
+    keys: list[str] = stack.redis("KEYS", "swarm:*", user="admin")
+    accounts = [key for key in keys if key.startswith("swarm:ledger:")]
+    return Kept(
+        keys=frozenset(keys),
+        spent={
+            f"{key} {name}": str(value)
+            for key in accounts
+            for name, value in stack.redis("HGETALL", key).items()
+            if name.endswith(".spent")
+        },
+        journal=str(stack.redis("HGET", "swarm:_journal", "n", user="admin")),
+        results=len(stack.results()),
+    )
+
+
+def verdict(stack: Stack) -> str:
+    """Not `compose`: what is found is an exit of its own."""
+    chosen = [word for file in stack.files for word in ("-f", file)]
+    words = ("run", "--rm", "-T", "operator", "journal", "verify", "--json")
+    done = run("docker", "compose", "-p", stack.project, *chosen, *words, seconds=120, **stack.environment)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return str(told["verdict"]) + "".join(f"; {one['what']}" for one in told["findings"])
+
+
+def answers(stack: Stack) -> None:
+    stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 60)
+
+
+def test_a_restarted_redis_has_all_that_it_had(stack: Stack) -> None:
+    stack.compose("stop", "supervisor", "worker")
+    before = kept_by(stack)
+    assert len(before.keys) > 40
+    assert any(int(value) for value in before.spent.values())
+    assert verdict(stack) == "verified"
+    stack.compose("restart", "redis")
+    answers(stack)
+    assert kept_by(stack) == before
+    assert verdict(stack) == "verified"
+
+
+def documented(stack: Stack, block: str, folder: Path) -> None:
+    """Runs a block of docs/compose.md as it stands there, but for the name of the project and of its image."""
+    chosen = " ".join(f"-f {file}" for file in stack.files)
+    ours = f'docker() {{ if [ "$1" = compose ]; then shift; (cd {REPOSITORY} && command docker compose -p {stack.project} {chosen} "$@"); else command docker "$@"; fi; }}'
+    block = block.replace("swarmd_$volume", f"{stack.project}_$volume").replace(
+        "run --rm operator", "run --rm -T operator"
+    )
+    block = block.replace("swarmd:latest", stack.environment["SWARMD_IMAGE"])
+    done = subprocess.run(
+        ["bash", "-euc", f"{ours}\n{block}"], cwd=folder, env=os.environ | dict(stack.environment), capture_output=True,
+        text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_documented_backup_is_the_same_swarm_when_it_is_restored(stack: Stack, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "compose.md").read_text()
+    backup, restore = re.findall(
+        r"```sh\n(.*?)```", page.split("## Back it up")[1].split("## Upgrade")[0], re.DOTALL
+    )
+    before = kept_by(stack)
+    documented(stack, backup, tmp_path)
+    documented(stack, restore, tmp_path)
+    known = len(stack.results())
+    assert known == before.results, "nothing is done a second time"
+    stack.submit("restored-1", "How are varroa mites of bees treated?", "bees")
+    assert stack.result_of("restored-1")["data"]["state"] == "delivered"
+    stack.compose("exec", "-T", "supervisor", "swarmd", "health")
+    stack.compose("stop", "supervisor", "worker")
+    after = kept_by(stack)
+    assert before.keys <= after.keys
+    mine = {name: n for name, n in before.spent.items() if not name.startswith("swarm:ledger:sob ")}
+    assert mine.items() <= after.spent.items()
+    assert verdict(stack) == "verified"
 
 
 def test_taking_it_down_leaves_nothing_behind(stack: Stack) -> None:

@@ -25,6 +25,7 @@ from swarmd.adapters.redis.connect import connect_sync
 from swarmd.adapters.redis.keys import Keys, channel_names, key_names
 from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.pacing import RedisPace
 from swarmd.adapters.redis.pipe import Pipe
 from swarmd.cli.acl import policy_of
 from swarmd.cli.main import main
@@ -290,7 +291,10 @@ def test_nobody_but_an_administrator_may_send_a_dangerous_command(guarded: AclSe
         named.remove("role")
         for role in ROLES[:-1]:
             may = {command for command in named if may_send(admin, f"swarm-{role}", command)}
-            wanted: dict[str, set[str]] = {"submitter": set(), "observer": set(), "worker": {"info"}}
+            wanted: dict[str, set[str]] = {
+                "submitter": set(), "observer": set(), "worker": {"info"},
+                "supervisor": {"info", "scan", "acl|getuser"},
+            }  # fmt: skip
             assert may == wanted.get(role, {"info", "scan"}), role
 
 
@@ -394,29 +398,82 @@ def since(told: Any) -> tuple[int, ...]:
     return tuple(int(part) for part in facts[b"since"].split(b"."))
 
 
+RUN_BY: Final = {
+    # A supervisor's user runs all of them: `swarmd up` is a worker, too.
+    "begin": ("worker", "supervisor"),
+    "commit": ("worker", "supervisor"),
+    "end": ("worker", "supervisor"),
+    "attempt": ("worker", "supervisor"),
+    "pace": ("worker", "supervisor"),
+    "patience": ("worker", "supervisor"),
+    "post": ("operator", "worker", "supervisor"),
+    "lead": ("supervisor",),
+    "supervise": ("supervisor",),
+    "accounts": ("supervisor",),
+}
+"""The roles that run each script."""
+SCRIPTS: Final = Path(adapters.__file__).parent / "redis" / "scripts"
+_CALL: Final = re.compile(r"redis\s*\.\s*p?call\b(?:\s*\(\s*(['\"])(\w+)\1)?")
+
+
+def commands_of(text: str) -> set[str]:
+    """The commands that a script calls; each is named in its call, so that this can be known."""
+    code = "\n".join(line.partition("--")[0] for line in text.splitlines())
+    calls = _CALL.findall(code)
+    assert all(name for _, name in calls), "a command is chosen at run time"
+    return {name.lower() for _, name in calls}
+
+
+def commands_of_role(role: str, tmp_path: Path) -> set[str]:
+    policy = policy_of(Settings(data=tmp_path))
+    named = {name for group in policy.roles[role].commands for name in policy.commands[group]}
+    # PUBLISH is given with the channels that a role rings.
+    return named | ({"publish"} if policy.roles[role].rings else set())
+
+
+def test_every_script_is_spoken_of() -> None:
+    assert set(RUN_BY) == {path.stem for path in SCRIPTS.glob("[!_]*.lua")}
+
+
+@pytest.mark.parametrize(("name", "role"), [(name, role) for name, roles in RUN_BY.items() for role in roles])
+def test_who_runs_a_script_may_send_each_command_within_it(name: str, role: str, tmp_path: Path) -> None:
+    calls = commands_of(script(name).text)
+    assert calls
+    assert calls - commands_of_role(role, tmp_path) == set()
+
+
+@pytest.mark.parametrize("role", ["worker", "supervisor"])
+async def test_the_pace_towards_a_provider_is_kept_by_each_user_that_calls_one(
+    guarded: AclServer, role: str
+) -> None:
+    """Where a rule was missing, each process kept a pace of its own and said so once, in its log."""
+    pipe = Pipe(dial(guarded.url(role)))
+    running = asyncio.create_task(pipe.run())
+    pace = RedisPace(pipe, Keys("swarm"), f"provider-{role}", per_minute=1, tokens_per_minute=0)
+    assert (await pace.take("m", 1, 0.0)).wait_seconds == 0
+    assert (await pace.take("m", 1, 1_000.0)).wait_seconds > 50
+    await pace.hold("m", 5.0)
+    running.cancel()
+    await asyncio.wait([running])
+
+
 @pytest.mark.parametrize(
-    ("role", "scripts", "files"),
+    ("role", "files"),
     [
-        ("worker", ("begin", "commit", "end", "post"), ()),
-        ("operator", ("post",), ("redis/view.py", "checking.py")),
-        (
-            "supervisor",
-            ("begin", "commit", "end", "lead", "post", "supervise"),
-            ("redis/view.py", "redis/store.py", "checking.py"),
-        ),
+        ("operator", ("redis/view.py", "checking.py")),
+        ("supervisor", ("redis/view.py", "redis/store.py", "checking.py")),
     ],
 )
 def test_every_command_that_our_code_sends_is_in_the_rules(
-    role: str, scripts: Sequence[str], files: Sequence[str], tmp_path: Path
+    role: str, files: Sequence[str], tmp_path: Path
 ) -> None:
-    sent = {name for one in scripts for name in re.findall(r"redis\.p?call\('(\w+)'", script(one).text)}
+    sent = set()
     for file in files:
         text = (Path(adapters.__file__).parent / file).read_text(encoding="utf-8")
         sent |= set(re.findall(r'(?:execute\(|\[)\s*"([A-Z]{3,})"', text))
     assert len(sent) > 3
-    policy = policy_of(Settings(data=tmp_path))
-    may = {name.partition("|")[0] for group in policy.roles[role].commands for name in policy.commands[group]}
-    assert {name.lower() for name in sent} <= may | {"publish"}
+    may = {name.partition("|")[0] for name in commands_of_role(role, tmp_path)}
+    assert {name.lower() for name in sent} <= may
 
 
 # --- the verb -----------------------------------------------------------------------------------
@@ -443,7 +500,7 @@ def test_generated_passwords_are_private_kept_and_never_shown(
     assert {stat.S_IMODE((folder / role / "password").stat().st_mode) for role in ROLES} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     rules = (folder / "users.acl").read_text()
-    assert rules.splitlines()[0] == "user default off resetpass resetkeys resetchannels -@all"
+    assert rules.splitlines()[0] == "user default off resetpass allkeys allchannels +@all"
 
     (folder / "users.acl").write_text("user default off\n")
     assert main(["acl", "--generate", str(folder), "--json"]) == 0
@@ -536,6 +593,41 @@ def test_an_open_default_user_is_a_finding(
     monkeypatch.setenv("REDIS_URL", redis_url)
     assert main(["acl", "--check", "--json"]) == 7
     assert json.loads(capsys.readouterr().out)["default_user_is_open"] is True
+
+
+@pytest.mark.parametrize(
+    ("rules", "said", "told"),
+    [
+        ("on >word allkeys allchannels +@all", "the user `default` is on:", (False, True, True)),
+        ("on >word -@all", "the user `default` is on:", (False, True, False)),
+        ("on nopass -@all", "the user `default` is on:", (False, True, False)),
+        ("on nopass allkeys +get", "the user `default` is on and needs no password", (True, True, False)),
+        ("off -@all", "a restart of this server would lose the swarm", (False, False, False)),
+        ("off allkeys +@all -xadd", "a restart of this server would lose the swarm", (False, False, False)),
+    ],
+)
+def test_any_default_user_that_is_on_or_may_not_replay_is_a_finding(
+    guarded: AclServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    rules: str,
+    said: str,
+    told: tuple[bool, bool, bool],
+) -> None:
+    monkeypatch.setenv("REDIS_URL", guarded.url("admin"))
+    guarded.set_default(rules)
+    try:
+        assert main(["acl", "--check"]) == 7
+        shown = capsys.readouterr()
+        assert said in shown.err
+        assert "ACL SETUSER default off resetpass allkeys allchannels +@all" in shown.err
+        assert "swarm-supervisor: as declared" in shown.out
+        assert main(["acl", "--check", "--json"]) == 7
+        value = json.loads(capsys.readouterr().out)
+        assert told == tuple(value[f"default_user_{name}"] for name in ("is_open", "is_on", "replays"))
+    finally:
+        guarded.set_default("off resetpass allkeys allchannels +@all")
+    assert main(["acl", "--check"]) == 0
 
 
 def test_who_may_not_ask_is_told_so(

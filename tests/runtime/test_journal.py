@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,6 +15,8 @@ import pytest
 from swarmd.adapters.embedded import EmbeddedServer
 from swarmd.adapters.journal_files import JournalFiles
 from swarmd.adapters.proving import Tail, prove
+from swarmd.adapters.redis.view import view_of
+from swarmd.cli.look import health_findings
 from swarmd.core.chain import Head
 from swarmd.core.journal import numbered
 from swarmd.core.names import JOURNAL, ORDERS, AgentId, Kind
@@ -168,6 +171,44 @@ async def test_an_acknowledged_gap_is_reported_no_more(
         await on.post("operator", ORDERS, Kind.ORDER, order="o2", verb="ack", target="999999", reason="r")
         await quiet(on, 2)
         assert [e.data["order"] for e in await on.journal("order refused")] == ["o2"]
+
+
+async def test_health_is_not_well_until_a_gap_is_acknowledged(
+    namespace: str, tmp_path: Path, server: EmbeddedServer
+) -> None:
+    async with recorded(namespace, tmp_path, socket=str(server.socket)) as on:
+
+        def gaps(part: str | None = None) -> tuple[tuple[int, ...], list[str]]:
+            with closing(view_of(server.socket, namespace)) as view:
+                state = view.health()
+            return state.gaps, [
+                said for said in health_findings(state, part=part, host_name="") if "lost" in said
+            ]
+
+        await missions(on, 1)
+        kept = everything(str(server.socket), namespace)
+        await on.submit("m2")
+        await quiet(on, 6)
+        await on.archive()
+        assert gaps() == ((), [])
+        put_back(str(server.socket), namespace, kept)
+        await on.start()
+        (finding,) = (await on.proved()).proof.findings
+        # No restart and no work that goes on makes it well again.
+        await on.stop()
+        await on.start()
+        await missions(on, 1)
+        for part in (None, "supervisor"):
+            found, said = gaps(part)
+            assert found == (finding.n,)
+            assert f"swarmd journal ack {finding.n}" in said[0]
+        assert gaps("worker")[1] == []
+        await on.post(
+            "operator", ORDERS, Kind.ORDER, order="o1", verb="ack", target=str(finding.n), reason="power cut"
+        )
+        await quiet(on, 2)
+        assert gaps() == ((), [])
+        assert (await on.proved()).proof.findings == []
 
 
 async def test_a_gap_that_no_supervisor_signed_is_no_lost_second(namespace: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any, Final, TypeAlias
 
 from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.redis.replay import HINT, REPLAY_RULES, USER, WHAT, may_replay
 from swarmd.adapters.redis.wire import ErrorReply, Wire
 from swarmd.core.rules import Acl, AclRole
 from swarmd.errors import StoreUnsuitableError
@@ -125,8 +126,9 @@ def file_line(user: User) -> str:
     return " ".join(["user", user.name, "on", *_passwords(user), *user.words()])
 
 
-DEFAULT_OFF: Final = "user default off resetpass resetkeys resetchannels -@all"
-"""In an aclfile without it, the default user may do everything without a password."""
+DEFAULT_OFF: Final = f"user {USER} {REPLAY_RULES}"
+"""In an aclfile without it, the default user may do everything without a password. Nobody can be a user that is off; its
+rights are for the server, which replays its append-only file as this user: see `replay`."""
 
 
 def _passwords(user: User) -> list[str]:
@@ -267,7 +269,39 @@ def _flat(user: User) -> set[str]:
     return own | {f"({' '.join(selector.words())})" for selector in user.selectors}
 
 
-def is_wide_open(found: Mapping[str, User]) -> bool:
-    """Whether whoever connects, with no user and no password, may run commands: then no other rule protects."""
-    default = found.get("default")
-    return default is not None and default.is_on and default.is_open and bool(default.rules.commands)
+@dataclass(frozen=True, slots=True)
+class DefaultUser:
+    """What is to be known of the user that a connection is before it logs in, and that a server replays its file as."""
+
+    is_on: bool
+    is_open: bool  # on, without a password and with commands: whoever connects passes all other rules by
+    replays: bool
+
+    @property
+    def faults(self) -> list[str]:
+        return [
+            *([_IS_OPEN if self.is_open else _IS_ON] if self.is_on else []),
+            *([] if self.replays else [f"{WHAT}; {HINT}"]),
+        ]
+
+
+_IS_OPEN: Final = (
+    f"the user `{USER}` is on and needs no password: whoever reaches the server passes all of this by; "
+    f"run `ACL SETUSER {USER} {REPLAY_RULES}`"
+)
+_IS_ON: Final = (
+    f"the user `{USER}` is on: whoever has its password, or may log in as it, has rights that the policy does not "
+    f"give; run `ACL SETUSER {USER} {REPLAY_RULES}`"
+)
+
+
+def default_user(found: Mapping[str, User], namespace: str) -> DefaultUser:
+    user = found[USER]
+    is_open = user.is_on and user.is_open and bool(user.rules.commands)
+    own = [sorted({*rules.keys, *rules.commands}, key=_wide_first) for rules in (user.rules, *user.selectors)]
+    return DefaultUser(user.is_on, is_open, may_replay(own, namespace))
+
+
+def _wide_first(word: str) -> tuple[bool, str]:
+    # What is taken away was told after what it is taken from; `_commands` has settled the rest.
+    return word.startswith("-"), word

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from pydantic_core import PydanticSerializationError, to_json
 
 from swarmd.adapters.redis.keys import Keys, shared_names, type_of
-from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
+from swarmd.adapters.redis.marks import fence_text, gap_field, revocations_text, stop_text
 from swarmd.adapters.redis.records import (
     agent_fields,
     approval_text,
@@ -48,6 +48,8 @@ from swarmd.core.swarm import (
     CharterSet,
     FenceLifted,
     FenceSet,
+    GapClosed,
+    GapFound,
     HeadSet,
     HostGone,
     KeySwept,
@@ -214,6 +216,10 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one ro
             plan.join("hset", keys.troubles, [id, trouble_text(trouble)])
         case TroubleOver(id):
             plan.do("hdel", keys.troubles, [id])
+        case GapFound(n):
+            plan.join("hset", keys.meta, [gap_field(n), "open"])
+        case GapClosed(n):
+            plan.do("hdel", keys.meta, [gap_field(n)])
         case FenceSet(fence):
             plan.join("hset", keys.fences, [fence.segment, fence_text(fence)])
         case FenceLifted(segment):

@@ -13,6 +13,7 @@ from typing import Final
 from swarmd.adapters.redis.address import Cluster, Target, place_of, shown
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.locate import located
+from swarmd.adapters.redis.replay import HINT, WHAT, restart_of
 from swarmd.adapters.redis.wire import COMMAND_SECONDS, ErrorReply, Reply, Wire
 from swarmd.errors import StoreUnavailableError, StoreUnsuitableError
 from swarmd.logs import logger
@@ -129,6 +130,21 @@ def refuse_shared_namespace(target: Target, namespace: str) -> None:
                     f"{where}; run one of the two at a time",
                     hint="or give one of them another namespace: SWARMD_NAMESPACE",
                 )
+
+
+def demand_replay(target: Target, namespace: str) -> None:
+    """Raises `StoreUnsuitableError` where a restart of the server would lose the swarm. A server that does not let itself
+    be asked is used all the same, with a warning.
+    """
+    with connect_sync(target, namespace=namespace) as wire:
+        restart = restart_of(wire, namespace)
+    if restart == "lost":
+        raise StoreUnsuitableError(f"{shown(target)}: {WHAT}", hint=HINT)
+    if restart == "not checked":
+        logger(__name__).warning(
+            "not checked: whether the server keeps the swarm when it restarts",
+            hint="the supervisor's user needs ACL GETUSER for it (`swarmd acl`); see docs/redis.md, Restart",
+        )
 
 
 def connect_sync(target: Target, *, namespace: str = "", seconds: float | None = COMMAND_SECONDS) -> Wire:

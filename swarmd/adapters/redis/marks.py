@@ -6,9 +6,9 @@ Apart from the records, because faces that start fast read marks too, and record
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from swarmd.core.lineage import Fence, Stop, StopKind
 from swarmd.core.names import Authority
@@ -64,3 +64,16 @@ def revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
         Revocation(segment, path, right, number, by, at, reason, authority)
         for path, number, right, by, at, reason, authority, *_ in json.loads(text)
     )
+
+
+_GAP: Final = "gap:"
+
+
+def gap_field(n: int) -> str:
+    """Of `_meta`, while the gap of which the journal's entry `n` tells is not acknowledged."""
+    return f"{_GAP}{n}"
+
+
+def gaps_of(meta: Mapping[str, str]) -> tuple[int, ...]:
+    found = (name.removeprefix(_GAP) for name in meta if name.startswith(_GAP))
+    return tuple(sorted(int(n) for n in found if n.isdecimal()))

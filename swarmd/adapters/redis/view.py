@@ -18,7 +18,8 @@ from swarmd.adapters.redis.address import Target
 from swarmd.adapters.redis.connect import connect_sync
 from swarmd.adapters.redis.failures import refused
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
-from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
+from swarmd.adapters.redis.marks import fence_of, gaps_of, revocations_of, stop_of
+from swarmd.adapters.redis.replay import Restart, restart_of
 from swarmd.adapters.redis.wire import ErrorReply, Wire
 from swarmd.core.activity import (
     Activity,
@@ -130,6 +131,8 @@ class Health:
     writes: bool  # the server's last write to its disk went well
     is_heard: bool  # somebody listens at the entrance `swarm:missions`
     wrong_keys: tuple[str, ...] = ()  # `NAME is a TYPE and not a TYPE`, of what the whole swarm stands on
+    gaps: tuple[int, ...] = ()  # entries of the journal that tell of lost ones and are not acknowledged
+    restart: Restart = "not checked"
     unasked: frozenset[str] = frozenset()  # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
 
     @property
@@ -507,14 +510,15 @@ class View:
 
     # --- the whole ---
 
-    def health(self) -> Health:
+    def health(self, *, asks_restart: bool = False) -> Health:
+        """`asks_restart` costs one more question, which few users of the server may ask."""
         keys = self.keys
         questions = {
             "leader": ["GET", keys.leader],
             "hosts": ["SMEMBERS", keys.hosts],
             "missions": ["SCARD", keys.missions],
             "agents": ["SCARD", keys.agents],
-            "schema": ["HGET", keys.meta, "schema"],
+            "schema": ["HGETALL", keys.meta],
             "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
             "disk": ["INFO", "persistence"],
         }
@@ -523,6 +527,7 @@ class View:
         said = dict(zip(questions, told, strict=True))
         unasked = frozenset(name for at, name in enumerate(questions) if at in places)
         names = sorted(said["hosts"] or ())
+        meta = _hash(said["schema"] or ())
         facts, _ = ask_what_may_be(self._wire, *(["GET", keys.host(HostId(name))] for name in names))
         living = {name: _facts(text) for name, text in zip(names, facts, strict=True) if text is not None}
         return Health(
@@ -532,11 +537,13 @@ class View:
             hosts_lost=tuple(name for name in names if name not in living),
             missions_open=said["missions"] or 0,
             agents_living=said["agents"] or 0,
-            schema=said["schema"] or "",
+            schema=meta.get("schema", ""),
             writes="aof_last_write_status:err" not in (said["disk"] or ""),
             is_heard=said["entrance"] is not None and int(said["entrance"][1]) > 0,
             unasked=unasked,
             wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys()),
+            gaps=gaps_of(meta),
+            restart=restart_of(self._wire, keys.namespace) if asks_restart else "not checked",
         )
 
     def wrong_keys(self) -> list[str]:
