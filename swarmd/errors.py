@@ -37,6 +37,10 @@ class StoreUnsuitableError(SwarmError):
     """The server answers, but must not be used: version, eviction policy or schema. Exit 5."""
 
 
+class StoreDeniedError(StoreUnsuitableError):
+    """The server's user lacks a right: for good where it never had it, for a time where somebody took it away."""
+
+
 class WrongKeyError(StoreUnsuitableError):
     """A key of the swarm's holds a value of another type: somebody else wrote it."""
 
@@ -59,6 +63,10 @@ class DeclarationError(SwarmError):
 
 class WorkspaceError(SwarmError):
     """A file cannot be read or written: absent, outside the workspace, a link, too large, disk full."""
+
+
+class UnwritableError(SwarmError):
+    """Standard output takes no more: its disk is full, or it was not opened for writing. Exit 1."""
 
 
 class ArchiveError(SwarmError):

@@ -317,4 +317,10 @@ def standard_input() -> bytes:
     """Bounded: a mission that is too long need not be read whole to be refused."""
     if sys.stdin.isatty():
         note("reading the mission from standard input; end it with Ctrl-D")
-    return sys.stdin.buffer.read(MISSION_BYTES_MAX + 1)
+    try:
+        return sys.stdin.buffer.read(MISSION_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(
+            f"standard input cannot be read: {error.strerror or error}",
+            hint="give the text itself, or a file to read it from: swarmd submit - < FILE",
+        ) from error

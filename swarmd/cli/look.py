@@ -36,7 +36,7 @@ from swarmd.core.privileges import Revocation, Right, live_holding
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from swarmd.adapters.brake import Brake
+    from swarmd.adapters.brake import Brake, Part
     from swarmd.core.lineage import Agent
 
 # A lost ring costs this at most: the stream is read again even if nothing rang.
@@ -375,12 +375,13 @@ def since_of(text: str | None) -> StreamId | None:
 # --- health -----------------------------------------------------------------------------------
 
 
-def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
+def health(sight: Sight, *, part: str | None, host_name: str, in_trouble: Sequence[Part] = ()) -> Exit:
     """Done, or findings: what is asked of is not there. A server that is away ends with its own code."""
     started = time.monotonic()
     state = sight.view.health()
     took = time.monotonic() - started
     findings = health_findings(state, part=part, host_name=host_name)
+    findings += _troubles(in_trouble, part=part)
     if sight.as_json:
         sight.give(_health_value(state, findings, took))
     else:
@@ -396,6 +397,15 @@ def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
         if state.unasked:
             note(f"not asked, as this user of the server may not: {', '.join(sorted(state.unasked))}")
     return Exit.FINDINGS if findings else Exit.DONE
+
+
+def _troubles(parts: Sequence[Part], *, part: str | None) -> list[str]:
+    """What processes of this data folder say themselves of why they cannot work."""
+    return [
+        f"{' and '.join(one.parts) or 'a process'} (pid {one.pid} on {plain(one.hostname)}) cannot work: {plain(one.trouble)}"
+        for one in parts
+        if part is None or part in one.parts
+    ]
 
 
 def health_findings(state: Health, *, part: str | None, host_name: str) -> list[str]:

@@ -90,8 +90,12 @@ def look(settings: Settings, as_json: bool, see: Callable[[Sight], Exit]) -> Exi
 
 def health(settings: Settings, as_json: bool, part: str | None = None) -> Exit:
     """Never starts a server: one that nobody runs is not healthy."""
-    with sight_of(settings, living(settings), as_json=as_json) as sight:
-        return health_of(sight, part=part, host_name=os.uname().nodename)
+    from swarmd.adapters import brake
+
+    target = living(settings)
+    with sight_of(settings, target, as_json=as_json) as sight:
+        told = [one for one in brake.parts(settings.data) if one.is_alive and one.trouble]
+        return health_of(sight, part=part, host_name=os.uname().nodename, in_trouble=told)
 
 
 def version(as_json: bool) -> None:

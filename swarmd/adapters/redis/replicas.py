@@ -68,9 +68,9 @@ class Replicas:
         if now < self._counted_at + COUNT_SECONDS and self._counted_on == pipe.connections:
             return self._count > 0
         try:
-            role = await pipe.execute("ROLE")
+            role = await pipe.execute("ROLE", is_optional=True)
         except SwarmError:
-            # A user that may not ask, which `swarmd acl` makes none of.
+            # A user that may not ask, which `swarmd acl` makes none of, or a server that does not know the command.
             role = []
         count = len(role[2]) if len(role) > 2 and role[0] == "master" else 0
         if self._count and not count:
