@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from swarmd.adapters.redis.view import Bell, Ledger, Record, View
+from swarmd.adapters.redis.view import Ledger, Record, Rung, View
 from swarmd.cli import draw
 from swarmd.cli.exits import Exit, TimedOutError, exit_of_mission
 from swarmd.cli.look import Sight, channel_named, named, note
@@ -56,11 +56,11 @@ def at_now() -> str:
 class Waiting:
     """How to wait: a bell that hung before anything was written, and for how long."""
 
-    bell: Bell
+    bell: Rung
     until: float | None  # of the monotonic clock
 
     @classmethod
-    def of(cls, bell: Bell, seconds: float | None) -> Waiting:
+    def of(cls, bell: Rung, seconds: float | None) -> Waiting:
         return cls(bell, None if seconds is None else time.monotonic() + seconds)
 
     def pause(self) -> None:

@@ -76,12 +76,14 @@ def ordered(
     wait: bool,
     timeout: float | None,
     as_json: bool,
+    is_patient: bool = True,
 ) -> Exit:
     """Gives an order to the running swarm and waits for what came of it."""
     target = reach.living(settings)
     with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL) as bell,
+        reach.attended(
+            settings, target, JOURNAL, timeout=timeout, as_json=as_json, is_patient=is_patient
+        ) as (sight, bell),
         posting(settings, target) as post,
     ):
         return verb(sight, post, act.Waiting.of(bell, timeout), wish, is_awaited=wait)
@@ -92,7 +94,10 @@ def halt_all(settings: Settings, reason: str, *, wait: bool, timeout: float, as_
     held = govern.pull_brake(settings.data, reason, _user())
     wish = govern.Wish("halt", EVERYTHING, reason)
     try:
-        return ordered(settings, govern.stop, wish, wait=wait, timeout=timeout, as_json=as_json)
+        # What the brake reaches answers in the data folder: a server that has gone is not waited for.
+        return ordered(
+            settings, govern.stop, wish, wait=wait, timeout=timeout, as_json=as_json, is_patient=held is None
+        )
     except StoreUnavailableError as away:
         if held is None:
             raise
@@ -136,10 +141,9 @@ def submit(
     target = reach.living(settings)
     id_ = MissionId(fields["id"])
     # Listening before it is stored: a short mission's end is not missed.
-    with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL, RESULTS) as bell,
-    ):
+    with reach.attended(
+        settings, target, JOURNAL, RESULTS, timeout=timeout, as_json=as_json, is_patient=wait
+    ) as (sight, bell):
         act.refuse_conflict(sight.view, fields)
         _store(settings, target, fields)
         if not as_json and sight.view.leads() is False:

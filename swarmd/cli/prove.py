@@ -137,8 +137,7 @@ def ack(settings: Settings, n: int, reason: str, *, timeout: float | None, as_js
         raise UsageError("an acknowledgement needs a reason", hint=f'swarmd journal ack {n} --reason "…"')
     target = reach.living(settings)
     with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL) as bell,
+        reach.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
         errand.posting(settings, target) as post,
     ):
         found = _prove_once(settings, sight.view, _swarm_of(sight.view)).proof
@@ -178,8 +177,7 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
     """Each fault that can be mended is ordered to be, of the supervisor: it alone writes what the law looks at."""
     target = reach.living(settings)
     with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL) as bell,
+        reach.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
         errand.posting(settings, target) as post,
     ):
         view, id = sight.view, _swarm_of(sight.view)

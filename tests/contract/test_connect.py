@@ -18,6 +18,7 @@ from swarmd.adapters.redis.failures import refused as refused_by
 from swarmd.adapters.redis.line import check_server, dial
 from swarmd.adapters.redis.wire import ErrorReply, Status, Wire
 from swarmd.errors import (
+    StoreDeniedError,
     StoreFullError,
     StoreUnavailableError,
     StoreUnsuitableError,
@@ -133,7 +134,7 @@ async def test_a_password_that_is_missing_or_wrong_is_told_and_not_shown(serve: 
 
 async def test_a_user_who_may_not_ask_is_told_so(serve: Serve) -> None:
     with serve("--user", "weak", "on", ">word", "~*", "+@all", "-info") as place:
-        assert "NOPERM" in (await refused(f"unix://weak:word@{place}", StoreUnsuitableError)).what
+        assert "NOPERM" in (await refused(f"unix://weak:word@{place}", StoreDeniedError)).what
 
 
 async def test_a_server_that_is_away_is_told(short_path: Path) -> None:
@@ -225,12 +226,13 @@ def test_an_address_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
         ("NOREPLICAS Not enough good replicas to write.", StoreUnavailableError),
         ("MOVED 3999 127.0.0.1:6381", StoreUnavailableError),
         ("WRONGPASS invalid username-password pair or user is disabled.", StoreUnavailableError),
-        ("NOPERM this user has no permissions", StoreUnsuitableError),
+        ("NOPERM this user has no permissions", StoreDeniedError),
         ("WRONGTYPE Operation against a key", WrongKeyError),
         ("OOM command not allowed when used memory > 'maxmemory'.", StoreFullError),
         ("OOM command not allowed script: 1f, on @user_script:1.", StoreFullError),
         ("MISCONF Errors writing to the AOF file: No space left on device", StoreFullError),
-        ("ERR syntax error", SwarmError),
+        ("ERR unknown command 'FOO'", StoreUnsuitableError),
+        ("ERR syntax error", StoreUnsuitableError),
     ],
 )
 def test_each_refusal_has_its_name_in_our_words(reply: str, kind: type[SwarmError]) -> None:

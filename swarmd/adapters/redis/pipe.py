@@ -353,7 +353,8 @@ class Pipe:
         if item.future is None or item.is_optional:
             return False
         is_settled = self._settled_at is not None and asyncio.get_running_loop().time() > self._settled_at
-        return is_settled or item.was_denied or item.name in self._allowed
+        # Beside one that was taken away, another that was not used before was taken away as well.
+        return is_settled or self._denials > 0 or item.name in self._allowed
 
     def _deny(self, item: _Item, why: StoreDeniedError) -> None:
         """Kept apart from what waits: the rights that are left are used meanwhile."""

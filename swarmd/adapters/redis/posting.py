@@ -53,7 +53,11 @@ def post_sync(
     reply = wire.command("EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args)
     if isinstance(reply, ErrorReply):
         raise refused(reply)
-    assert isinstance(reply, bytes)
+    if not isinstance(reply, bytes):
+        raise StoreUnsuitableError(
+            f"{wire.address}: what answers there gives no answer to a post",
+            hint="does REDIS_URL name a Redis or Valkey server?",
+        )
     if channel == ORDERS:
         confirm_sync(wire)
     return StreamId(reply.decode())

@@ -21,6 +21,13 @@ COMMAND_SECONDS: Final = 5.0
 """Until a reply. Longer than a server takes to fsync or to fork for a rewrite, half of a lease."""
 
 
+NO_SERVER: Final = "what answers there does not speak the Redis protocol"
+# Beyond these no answer of a server goes that swarmd asks, and memory is not given to what claims to.
+LINE_BYTES_MAX: Final = 1 << 20
+BULK_BYTES_MAX: Final = 1 << 30
+ARRAY_MAX: Final = 1 << 27
+
+
 class Status(str):
     """A reply such as `OK`, which is no value."""
 
@@ -64,6 +71,11 @@ class Wire:
         with self._away():
             self._socket.sendall(b"".join(map(_packed, commands)))
 
+    def exchange(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]:
+        """The answers, in the order of the commands."""
+        self.send_all(commands)
+        return [self.read() for _ in commands]
+
     def read(self) -> Reply:
         """The next reply, or the next message where the connection is subscribed."""
         with self._away():
@@ -101,8 +113,10 @@ class Wire:
                 raise refused(reply)
 
     def _read(self) -> Reply:
-        line = self._replies.readline()
+        line = self._replies.readline(LINE_BYTES_MAX)
         if not line.endswith(b"\r\n"):
+            if len(line) == LINE_BYTES_MAX:
+                raise ConnectionError(NO_SERVER)
             raise ConnectionResetError("the server closed the connection")
         mark, rest = line[:1], line[1:-2]
         if mark == b"+":
@@ -110,12 +124,14 @@ class Wire:
         if mark == b"-":
             return ErrorReply(rest.decode("utf-8", "replace"))
         if mark not in (b":", b"$", b"*"):
-            raise ConnectionError("what answers there does not speak the Redis protocol")
-        number = int(rest)
+            raise ConnectionError(NO_SERVER)
+        number = _number(rest)
         if mark == b":":
             return number
         if number < 0:
             return None
+        if number > (BULK_BYTES_MAX if mark == b"$" else ARRAY_MAX):
+            raise ConnectionError(NO_SERVER)
         return self._bulk(number) if mark == b"$" else [self._read() for _ in range(number)]
 
     def _bulk(self, size: int) -> bytes:
@@ -132,6 +148,13 @@ class Wire:
         except (OSError, ValueError, OverflowError, RecursionError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StoreUnavailableError(f"{self.address}: {reason}", hint=AWAY_HINT) from error
+
+
+def _number(digits: bytes) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:
+        raise ConnectionError(NO_SERVER) from error
 
 
 def _packed(words: Sequence[str | bytes | int]) -> bytes:
