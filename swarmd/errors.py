@@ -33,6 +33,10 @@ class StoreUnavailableError(SwarmError):
     """Redis cannot be reached, or did not answer within the bound. Exit 5."""
 
 
+class StoreUnconfirmedError(StoreUnavailableError):
+    """It is stored, and whether it survives a fail-over is not known: to write it again would tell no more."""
+
+
 class StoreUnsuitableError(SwarmError):
     """The server answers, but must not be used: version, eviction policy or schema. Exit 5."""
 

@@ -9,10 +9,10 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from swarmd.adapters import brake
 from swarmd.adapters.redis.address import Target
@@ -26,12 +26,19 @@ from swarmd.cli.text import Ink
 from swarmd.core.lineage import EVERYTHING
 from swarmd.core.messages import Message
 from swarmd.core.names import JOURNAL, MISSIONS, RESULTS, Channel, MissionId
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreUnavailableError, StoreUnconfirmedError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
     from swarmd.adapters.redis.view import Bell
+    from swarmd.adapters.redis.wire import Wire
 
+
+T = TypeVar("T")
+
+WRITE_SECONDS: Final = 5.0
+"""How long a lost write is tried again: a connection that is cut, and not a server that is away."""
+_WRITE_PAUSE_SECONDS: Final = 0.2
 
 # --- acting on a running swarm ----------------------------------------------------------------
 
@@ -59,13 +66,41 @@ def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
 
     keys = Keys(settings.namespace)
     secret = read(settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None)
-    with closing(connect_sync(target, namespace=settings.namespace)) as wire:
-        sealer = operator_sealer(wire, keys, secret.encode())
+    with closing(_Writing(settings, target)) as writing:
+        sealer = operator_sealer(writing.wire, keys, secret.encode())
 
         def post(channel: Channel, message: Message, key: str) -> str:
-            return post_sync(wire, keys, sealer, channel, message, key=key)
+            return writing.once(lambda wire: post_sync(wire, keys, sealer, channel, message, key=key))
 
         yield post
+
+
+class _Writing:
+    """A connection for what may be written twice and happens once: where the answer is lost it is written again."""
+
+    def __init__(self, settings: Settings, target: Target) -> None:
+        self._connect = partial(connect_sync, target, namespace=settings.namespace)
+        self.wire = self._connect()
+
+    def once(self, write: Callable[[Wire], T]) -> T:
+        end = time.monotonic() + WRITE_SECONDS
+        while True:
+            try:
+                return write(self.wire)
+            except StoreUnconfirmedError:
+                raise
+            except StoreUnavailableError:
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(_WRITE_PAUSE_SECONDS)
+            # Where there is no other connection yet, the old one says again what is wrong.
+            with suppress(StoreUnavailableError):
+                fresh = self._connect()
+                self.wire.close()
+                self.wire = fresh
+
+    def close(self) -> None:
+        self.wire.close()
 
 
 def ordered(
@@ -159,18 +194,23 @@ def submit(
 
 
 def _store(settings: Settings, target: Target, fields: Mapping[str, str]) -> None:
-    from swarmd.adapters.redis.posting import confirm_sync
-
     flat = [word for pair in fields.items() for word in pair]
     try:
-        with closing(connect_sync(target, namespace=settings.namespace)) as wire:
-            ask(wire, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat])
-            confirm_sync(wire)
+        with closing(_Writing(settings, target)) as writing:
+            # Under the same id it is the same mission.
+            writing.once(partial(_add, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat]))
     except StoreUnavailableError as error:
         # The answer may be what was lost: repeated under its id, it is the same mission.
         raise StoreUnavailableError(
             error.what, hint=f"it is not known whether it was stored: repeat it with --id {fields['id']}"
         ) from error
+
+
+def _add(command: Sequence[str], wire: Wire) -> None:
+    from swarmd.adapters.redis.posting import confirm_sync
+
+    ask(wire, command)
+    confirm_sync(wire)
 
 
 # --- following --------------------------------------------------------------------------------

@@ -101,9 +101,9 @@ def attended(
 
     with lasting_sight(settings, timeout=timeout, as_json=as_json) as sight:
         # Looked for each time: a swarm that was started anew may have another socket.
-        bell = LastingBell(lambda: bell_of(living(settings), settings.namespace, *channels))
-        with closing(bell):
-            yield sight, bell
+        lasting = LastingBell(lambda: bell_of(living(settings), settings.namespace, *channels))
+        with closing(lasting):
+            yield sight, lasting
 
 
 @contextmanager

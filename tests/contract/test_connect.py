@@ -209,10 +209,25 @@ def test_an_address_is_read_whole_and_shown_without_its_secrets() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://host/words", "redis://host:port", "http://host", "unix://", "redis://[", ""]
+    "url",
+    [
+        "redis://host/words",
+        "redis://host:port",
+        "http://host",
+        "unix://",
+        "redis://[",
+        "",
+        "redis://host:0",
+        "redis://host/-1",
+        "redis://host/99999999999",
+        "redis://a..b",
+        "redis://\udcff",
+        "redis://host?db=x",
+        "redis+sentinel://host/service/x",
+    ],
 )
 def test_an_address_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="REDIS_URL"):
         place_of(url)
     with pytest.raises(UsageError):
         dial(url)
@@ -237,6 +252,15 @@ def test_an_address_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
 )
 def test_each_refusal_has_its_name_in_our_words(reply: str, kind: type[SwarmError]) -> None:
     assert type(refused_by(reply)) is kind
+
+
+async def test_tls_options_that_cannot_be_used_are_the_users_and_not_the_servers_fault() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"rediss://127.0.0.1:{listening.getsockname()[1]}?ssl_ca_certs=/nowhere/at/all.pem"
+        with pytest.raises(UsageError, match="REDIS_URL"):
+            connect_sync(url)
+        with pytest.raises(UsageError, match="REDIS_URL"):
+            await check_server(dial(url))
 
 
 async def test_a_server_without_an_append_only_file_is_known(serve: Serve) -> None:

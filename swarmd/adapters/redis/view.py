@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from swarmd.adapters.redis.address import Address, Target
 from swarmd.adapters.redis.connect import connect_sync
-from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.redis.failures import is_refused_for_good, refused
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.shapes import fits
@@ -86,7 +86,7 @@ def ask_what_may_be(wire: Line, *commands: Sequence[str]) -> tuple[list[Any], fr
 
 
 def _is_forbidden(answer: Any) -> bool:
-    return isinstance(answer, ErrorReply) and answer.startswith("NOPERM")
+    return isinstance(answer, ErrorReply) and is_refused_for_good(answer)
 
 
 def _answers(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:

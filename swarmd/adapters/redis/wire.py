@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from swarmd.adapters.redis.address import Address
 from swarmd.adapters.redis.failures import AWAY_HINT, refused
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreUnavailableError, UsageError
 
 if TYPE_CHECKING:
     import ssl
@@ -184,9 +184,20 @@ def _dial(place: Address, seconds: float | None) -> socket.socket:
 
 def tls_of(place: Address) -> ssl.SSLContext:
     """Understands the options that redis-py does, so that one REDIS_URL serves both."""
+    try:
+        return _context(place.options)
+    # What is wrong with a file of one's own is no fault of the server's, and waiting does not mend it.
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"REDIS_URL: its TLS options cannot be used: {reason}",
+            hint="ssl_ca_certs, ssl_ca_path, ssl_certfile and ssl_keyfile name files that can be read",
+        ) from error
+
+
+def _context(options: Mapping[str, str]) -> ssl.SSLContext:
     import ssl
 
-    options = place.options
     context = ssl.create_default_context(
         cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
     )
