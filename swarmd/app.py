@@ -126,7 +126,7 @@ class _Process:
 async def serve(
     settings: Settings, *, parts: frozenset[str], grace: float, ready: Callable[[], None] | None = None
 ) -> int:
-    """Run the parts named (`supervisor`, `worker`) until SIGTERM or SIGINT; then drain within `grace` seconds.
+    """Run the parts named (`supervisor`, `worker`) until one of `ending_signals`; then drain within `grace` seconds.
 
     A second signal ends the drain at once. Returns the number of the first.
     """
@@ -331,8 +331,15 @@ async def _made(store: RedisStore, *, makes: bool) -> None:
         await anyio.sleep(0.5)
 
 
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """The signals that ask this process to end in good order. A terminal that goes away says SIGHUP; where that is
+    ignored, the process was started to outlive its terminal (`nohup`)."""
+    asked = (signal.SIGTERM, signal.SIGINT)
+    return asked if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (*asked, signal.SIGHUP)
+
+
 async def _stop_on_signal(stop: anyio.Event, heard: list[int], scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with anyio.open_signal_receiver(*ending_signals()) as signals:
         async for number in signals:
             heard.append(number)
             if len(heard) > 1:
@@ -353,9 +360,10 @@ async def _run_parts(
     async with AsyncExitStack() as stack:
         worker = await _worker(process, grace, stack) if "worker" in parts else None
         supervisor = await _supervisor(process, stack) if "supervisor" in parts else None
-        stack.enter_context(brake.present(process.settings.data, process.host))
+        presence = stack.enter_context(brake.present(process.settings.data, process.host, parts))
         async with anyio.create_task_group() as watching:
             watching.start_soon(_heed_brake, process, worker, supervisor)
+            watching.start_soon(_tell_trouble, process, presence)
             async with anyio.create_task_group() as running:
                 for part in (worker, supervisor):
                     if part is not None:
@@ -382,6 +390,22 @@ async def _heed_brake(process: _Process, worker: Worker | None, supervisor: Supe
             await anyio.to_thread.run_sync(brake.answer, process.settings.data, word)
         except WorkspaceError as error:
             log.warning("halted, but the word of it could not be given", why=error.what)
+
+
+async def _tell_trouble(process: _Process, presence: brake.Presence) -> None:
+    """Says in the data folder why this process cannot work, for a server that refuses it cannot be told."""
+    told = ""
+    while True:
+        await anyio.sleep(SWEEP_SECONDS)
+        trouble = process.store.pipe.trouble
+        if trouble == told:
+            continue
+        try:
+            await anyio.to_thread.run_sync(presence.tell, trouble)
+            told = trouble
+        except WorkspaceError as error:
+            log.warning("what is wrong could not be said in the data folder", why=error.what)
+            told = trouble
 
 
 async def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:

@@ -33,8 +33,16 @@ class StoreUnavailableError(SwarmError):
     """Redis cannot be reached, or did not answer within the bound. Exit 5."""
 
 
+class StoreUnconfirmedError(StoreUnavailableError):
+    """It is stored, and whether it survives a fail-over is not known: to write it again would tell no more."""
+
+
 class StoreUnsuitableError(SwarmError):
     """The server answers, but must not be used: version, eviction policy or schema. Exit 5."""
+
+
+class StoreDeniedError(StoreUnsuitableError):
+    """The server's user lacks a right: for good where it never had it, for a time where somebody took it away."""
 
 
 class WrongKeyError(StoreUnsuitableError):
@@ -63,6 +71,10 @@ class DeclarationError(SwarmError):
 
 class WorkspaceError(SwarmError):
     """A file cannot be read or written: absent, outside the workspace, a link, too large, disk full."""
+
+
+class UnwritableError(SwarmError):
+    """Standard output takes no more: its disk is full, or it was not opened for writing. Exit 1."""
 
 
 class ArchiveError(SwarmError):

@@ -7,6 +7,7 @@ standard library is imported, and little of it, because every verb passes throug
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,9 +147,22 @@ class _Said:
         if value is None:
             return None
         path = self._path(name, value)
-        if not path.is_dir():
+        if not self._is_folder(name, path):
             raise UsageError(f"{self.label(name)}: {path} is not a folder", hint="name an existing folder")
         return path
+
+    def _is_folder(self, name: str, path: Path) -> bool:
+        """False where there is nothing. Raises `UsageError` where something else is, or nobody may look."""
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"{self.label(name)}: {path}: {reason}", hint="name another folder") from error
+        if not stat.S_ISDIR(mode):
+            raise UsageError(f"{self.label(name)}: {path} is not a folder", hint="name a folder")
+        return True
 
     def path(self, name: str) -> Path | None:
         value = self.value(name)
@@ -158,10 +172,13 @@ class _Said:
         """It need not exist: the embedded server makes it."""
         value = self.value("data")
         if value is not None:
-            return self._path("data", value)
-        state = self._environ.get("XDG_STATE_HOME", "")
-        # The XDG specification has relative paths ignored.
-        return Path(state if state.startswith("/") else self._home() / ".local/state") / "swarmd"
+            path = self._path("data", value)
+        else:
+            state = self._environ.get("XDG_STATE_HOME", "")
+            # The XDG specification has relative paths ignored.
+            path = Path(state if state.startswith("/") else self._home() / ".local/state") / "swarmd"
+        self._is_folder("data", path)
+        return path
 
     def namespace(self) -> str:
         """With a hash tag on a cluster, where all keys of a swarm must share one slot."""
@@ -191,12 +208,14 @@ class _Said:
         return f"{scheme}://{login}:{quote(password, safe='')}@{place}"
 
     def key(self) -> str | None:
-        key = self.value("openai_api_key")
+        source = "openai_api_key"
+        key = self.value(source)
         if key is None:
-            key = self._secret("openai_api_key_file", "key")
+            source = "openai_api_key_file"
+            key = self._secret(source, "key")
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
             raise UsageError(
-                "the API key holds a space or a character that no HTTP header may hold",
+                f"{self.label(source)}: the API key holds a space or a character that no HTTP header may hold",
                 hint="look for a line break or a quotation mark that was copied with it",
             )
         return key

@@ -21,7 +21,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,6 +69,8 @@ class Part:
     hostname: str
     since: float
     is_alive: bool
+    parts: tuple[str, ...] = ()  # of the daemon, that this process runs
+    trouble: str = ""  # why it cannot work at the moment, in its own words
 
 
 # --- the brake itself -------------------------------------------------------------------------
@@ -161,8 +163,26 @@ def words(data: Path, brake: Brake) -> dict[str, Word]:
     return found
 
 
+class Presence:
+    """A process's own file among the folder's parts."""
+
+    def __init__(self, data: Path, host: str, said: Mapping[str, Any]) -> None:
+        self._folder, self._name, self._said = data / _HOSTS, f"{host}.json", said
+        # The descriptor is kept: the lock on it is what says that we live.
+        self._descriptor = _opened(self._folder, self._name, said)
+
+    def tell(self, trouble: str) -> None:
+        """Why the process cannot work at the moment; empty: it can. Raises `WorkspaceError`."""
+        former = self._descriptor
+        self._descriptor = _opened(self._folder, self._name, {**self._said, "trouble": trouble})
+        os.close(former)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
 @contextmanager
-def present(data: Path, host: str) -> Iterator[None]:
+def present(data: Path, host: str, parts_of_daemon: Collection[str] = ()) -> Iterator[Presence]:
     """While it lasts, this process is one of the folder's parts. Raises `WorkspaceError`.
 
     Files that killed processes left behind are cleared away on the way in.
@@ -171,14 +191,16 @@ def present(data: Path, host: str) -> Iterator[None]:
     for part in parts(data):
         if not part.is_alive:
             _forget(data, part.host)
-    said = {"host": host, "pid": os.getpid(), "hostname": os.uname().nodename, "since": time.time()}
-    # The descriptor is kept: the lock on it is what says that we live.
-    descriptor = _opened(data / _HOSTS, f"{host}.json", said)
+    said = {
+        "host": host, "pid": os.getpid(), "hostname": os.uname().nodename, "since": time.time(),
+        "parts": sorted(parts_of_daemon),
+    }  # fmt: skip
+    presence = Presence(data, host, said)
     try:
-        yield
+        yield presence
     finally:
         _forget(data, host)
-        os.close(descriptor)
+        presence.close()
 
 
 def parts(data: Path) -> list[Part]:
@@ -190,10 +212,15 @@ def parts(data: Path) -> list[Part]:
             found.append(
                 Part(
                     path.stem, int(_number(said.get("pid"), 0)), str(said.get("hostname", "")),
-                    _number(said.get("since"), 0.0), is_alive,
+                    _number(said.get("since"), 0.0), is_alive, _words_of(said.get("parts")),
+                    str(said.get("trouble", "")),
                 )
             )  # fmt: skip
     return found
+
+
+def _words_of(said: object) -> tuple[str, ...]:
+    return tuple(map(str, said)) if isinstance(said, list) else ()
 
 
 def _forget(data: Path, host: str) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from swarmd.adapters import http_client
 from swarmd.adapters.openai_wire import checked_key, checked_url, is_loopback
 from swarmd.core.rules import Models, Provider
 from swarmd.errors import UsageError
@@ -153,9 +154,15 @@ async def _listed(base_url: str, api_key: str, seconds: float) -> list[str]:
     import httpx2
 
     headers = {"Authorization": f"Bearer {checked_key(api_key)}"} if api_key else {}
+    reads_environment = not is_loopback(base_url)
+    asking = http_client.build(
+        lambda: httpx2.AsyncClient(timeout=None, trust_env=reads_environment),
+        base_url,
+        reads_environment=reads_environment,
+    )
     with anyio.move_on_after(seconds):
         try:
-            async with httpx2.AsyncClient(timeout=None, trust_env=not is_loopback(base_url)) as client:
+            async with asking as client:
                 response = await client.get(f"{base_url}/models", headers=headers)
                 return _ids(response.json()) if response.status_code == 200 else []
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):

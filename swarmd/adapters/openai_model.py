@@ -40,6 +40,7 @@ import anyio
 import httpx2
 import openai
 
+from swarmd.adapters import http_client
 from swarmd.adapters import openai_wire as wire
 from swarmd.adapters.prices import Tariff
 from swarmd.adapters.ratelimit import Pace, TooLateError
@@ -103,17 +104,11 @@ class OpenAIModel:
         self._probing = anyio.Lock()
         self._failed_probes = 0
         self._last_failure: Failed | None = None
-        self._client = _http_client(self._url, provider)
-        sdk = openai.AsyncOpenAI(
-            base_url=self._url,
-            # The SDK insists on a key, and would take one from the environment: a local server gets
-            # this word, never a key that was meant for somebody else.
-            api_key=self._key or "none",
-            max_retries=0,
-            http_client=self._client,
+        self._client, self._endpoint, self._headers = http_client.build(
+            lambda: _connection(self._url, self._key, provider),
+            self._url,
+            reads_environment=not wire.is_loopback(self._url),
         )
-        self._endpoint = httpx2.URL(f"{self._url}/chat/completions")
-        self._headers = _headers(sdk)
         # Asked for its bound, a prompt is about to be sent: what was encoded for the one is sent by the other.
         self._encoded: OrderedDict[int, tuple[Prompt, wire.Mode, bytes]] = OrderedDict()
 
@@ -420,6 +415,21 @@ def _http_client(url: str, provider: Provider) -> httpx2.AsyncClient:
         trust_env=not wire.is_loopback(url),
         event_hooks={"response": [bound]},
     )
+
+
+def _connection(
+    url: str, key: str, provider: Provider
+) -> tuple[httpx2.AsyncClient, httpx2.URL, httpx2.Headers]:
+    client = _http_client(url, provider)
+    sdk = openai.AsyncOpenAI(
+        base_url=url,
+        # The SDK insists on a key, and would take one from the environment: a local server gets
+        # this word, never a key that was meant for somebody else.
+        api_key=key or "none",
+        max_retries=0,
+        http_client=client,
+    )
+    return client, httpx2.URL(f"{url}/chat/completions"), _headers(sdk)
 
 
 def _headers(sdk: openai.AsyncOpenAI) -> httpx2.Headers:

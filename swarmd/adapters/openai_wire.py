@@ -55,11 +55,11 @@ def checked_url(url: str) -> str:
     """A base URL that may be logged; raises `UsageError` for one that may not, or is none."""
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        what = "the base URL is not an http or https address"
+        what = "the base URL (OPENAI_BASE_URL) is not an http or https address"
         raise UsageError(what, hint="e.g. http://127.0.0.1:11434/v1")
     if parts.username or parts.password or parts.query:
         raise UsageError(
-            "the base URL must not carry a key, a password or a query: it is shown in logs",
+            "the base URL (OPENAI_BASE_URL) must not carry a key, a password or a query: it is shown in logs",
             hint="put the key into OPENAI_API_KEY",
         )
     return url.rstrip("/")
@@ -69,6 +69,8 @@ def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         _ = parts.port  # reading it is what checks it
+        # As it is asked for in the end: a part that is empty or too long is no name, now or later.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         return None
     return parts

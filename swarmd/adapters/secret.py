@@ -36,7 +36,10 @@ def read(data: Path, named: Path | None, *, is_elsewhere: bool) -> str:
     Raises `UsageError` where there is none, or none that may be used, with what to do about it.
     """
     if named is not None:
-        return _read(named, "SWARMD_SECRET_FILE names it: copy the swarm's secret there, with mode 600")
+        try:
+            return _read(named, "SWARMD_SECRET_FILE names it: copy the swarm's secret there, with mode 600")
+        except UsageError as error:
+            raise UsageError(f"SWARMD_SECRET_FILE: {error.what}", hint=error.hint) from error
     way_out = "start the swarm first: `swarmd up`"
     if is_elsewhere:
         way_out = (

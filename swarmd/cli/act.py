@@ -15,16 +15,21 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from swarmd.adapters.redis.view import Bell, Ledger, Record, View
+from swarmd.adapters.redis.view import Ledger, Record, Rung, View
 from swarmd.cli import draw
 from swarmd.cli.exits import Exit, TimedOutError, exit_of_mission
 from swarmd.cli.look import Sight, channel_named, named, note
 from swarmd.cli.text import amounts, plain
 from swarmd.core.messages import Message
 from swarmd.core.names import (
+    DEAD,
     JOURNAL,
+    MISSIONS,
     OPERATOR,
+    ORDERS,
+    REQUESTS,
     RESULTS,
+    SOB,
     AgentId,
     Channel,
     Kind,
@@ -39,6 +44,8 @@ MISSION_BYTES_MAX: Final = 1_000_000
 _DIGITS_MAX: Final = 400  # of an amount that is read at all; what it may be, its own law says
 _DOLLARS_MAX: Final = 1_000_000_000
 SWEEP_SECONDS: Final = 1.0
+# Channels without a kind, in which an operator does not speak.
+_OTHERS: Final = frozenset({MISSIONS, RESULTS, ORDERS, REQUESTS, JOURNAL, DEAD})
 _LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 Post = Callable[[Channel, Message, str], str]
@@ -57,11 +64,11 @@ def at_now() -> str:
 class Waiting:
     """How to wait: a bell that hung before anything was written, and for how long."""
 
-    bell: Bell
+    bell: Rung
     until: float | None  # of the monotonic clock
 
     @classmethod
-    def of(cls, bell: Bell, seconds: float | None) -> Waiting:
+    def of(cls, bell: Rung, seconds: float | None) -> Waiting:
         return cls(bell, None if seconds is None else time.monotonic() + seconds)
 
     def pause(self) -> None:
@@ -296,11 +303,12 @@ class OrderRefusedError(RefusedError):
 
 def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
     """Speaks as the operator in a room, or to one agent."""
-    channel = Channel(sight.view.keys.channel_of(name))
+    channel = _spoken_to(sight.view, name)
     kind, _, who = channel.partition(":")
     if kind not in ("room", "inbox") or not who:
         raise UsageError(
-            f"nobody listens on {name!r}", hint="say to room:NAME or inbox:AGENT, such as room:sob"
+            f"nobody listens on {name!r}",
+            hint="say to room:NAME or to an agent, such as room:sob or socrates: `swarmd ps` lists agents",
         )
     if not text.strip():
         raise UsageError("there is nothing to say", hint='swarmd say room:sob "…"')
@@ -315,6 +323,22 @@ def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
     else:
         print(id_)
     return Exit.DONE
+
+
+def _spoken_to(view: View, name: str) -> Channel:
+    """The channel of that name. A name without a kind is an agent's, or else a room's, as a person would say it."""
+    channel = Channel(view.keys.channel_of(name))
+    if ":" in channel or not channel or channel in _OTHERS:
+        return channel
+    is_room = f"room:{channel}" in view.rooms()
+    try:
+        found = named(view, channel)
+    except NotFoundError:
+        found = None
+    # The board is spoken to in its room: it has no inbox that anybody reads.
+    if is_room and (found is None or found.id == SOB):
+        return Channel(f"room:{channel}")
+    return channel if found is None else Channel(f"inbox:{channel}")
 
 
 def _recipient(view: View, who: str) -> Channel:
@@ -336,4 +360,10 @@ def standard_input() -> bytes:
     """Bounded: a mission that is too long need not be read whole to be refused."""
     if sys.stdin.isatty():
         note("reading the mission from standard input; end it with Ctrl-D")
-    return sys.stdin.buffer.read(MISSION_BYTES_MAX + 1)
+    try:
+        return sys.stdin.buffer.read(MISSION_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(
+            f"standard input cannot be read: {error.strerror or error}",
+            hint="give the text itself, or a file to read it from: swarmd submit - < FILE",
+        ) from error

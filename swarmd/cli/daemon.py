@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from swarmd.adapters.redis.view import Snapshot, view_of
 from swarmd.cli import act, reach, show
 from swarmd.cli.errand import posting
-from swarmd.cli.exits import Exit, exit_of_mission
+from swarmd.cli.exits import Exit, exit_of_mission, exit_of_signal
 from swarmd.cli.look import note
 from swarmd.cli.text import Ink, amounts, plain
 from swarmd.core.messages import Message
@@ -75,7 +74,7 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
         note(f"{what} is up, on {where}; look with `swarmd tree`, stop with Ctrl-C")
 
     number = _run(partial(app.serve, settings, parts=parts, grace=grace, ready=ready))
-    return Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+    return exit_of_signal(number)
 
 
 # --- one mission, whole -----------------------------------------------------------------------
@@ -112,7 +111,7 @@ def run(
     if end is not None:
         _print_end(end, as_json=as_json)
     if interrupted:
-        return Exit.INTERRUPTED if interrupted == signal.SIGINT else Exit.TERMINATED
+        return exit_of_signal(interrupted)
     assert end is not None, "only a signal ends a run without an end"
     return exit_of_mission(end.state, end.reason)
 
@@ -190,7 +189,9 @@ async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope
     """The first signal cancels the mission, and its verified end is waited for; the second quits."""
     import anyio
 
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    from swarmd import app
+
+    with anyio.open_signal_receiver(*app.ending_signals()) as signals:
         async for number in signals:
             target = reach.live(settings)
             if stop.signal or not stop.missions or target is None:

@@ -9,10 +9,10 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from swarmd.adapters import brake
 from swarmd.adapters.redis.address import Target
@@ -26,13 +26,20 @@ from swarmd.cli.text import Ink
 from swarmd.core.lineage import EVERYTHING
 from swarmd.core.messages import Message
 from swarmd.core.names import JOURNAL, MISSIONS, RESULTS, Channel, MissionId
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreUnavailableError, StoreUnconfirmedError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
     from swarmd.adapters.quarantine import SetAside
     from swarmd.adapters.redis.view import Bell
+    from swarmd.adapters.redis.wire import Wire
 
+
+T = TypeVar("T")
+
+WRITE_SECONDS: Final = 5.0
+"""How long a lost write is tried again: a connection that is cut, and not a server that is away."""
+_WRITE_PAUSE_SECONDS: Final = 0.2
 
 # --- acting on a running swarm ----------------------------------------------------------------
 
@@ -60,11 +67,11 @@ def posting(settings: Settings, target: Target) -> Iterator[act.Post]:
 
     keys = Keys(settings.namespace)
     secret = read(settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None)
-    with closing(connect_sync(target, namespace=settings.namespace)) as wire:
-        sealer = operator_sealer(wire, keys, secret.encode())
+    with closing(_Writing(settings, target)) as writing:
+        sealer = operator_sealer(writing.wire, keys, secret.encode())
 
         def post(channel: Channel, message: Message, key: str) -> str:
-            return post_sync(wire, keys, sealer, channel, message, key=key)
+            return writing.once(lambda wire: post_sync(wire, keys, sealer, channel, message, key=key))
 
         yield post
 
@@ -79,6 +86,34 @@ def set_aside(settings: Settings, target: Target) -> Sequence[SetAside]:
     return Quarantine(target, keys, settings.data / "journal", secret, host).mend()
 
 
+class _Writing:
+    """A connection for what may be written twice and happens once: where the answer is lost it is written again."""
+
+    def __init__(self, settings: Settings, target: Target) -> None:
+        self._connect = partial(connect_sync, target, namespace=settings.namespace)
+        self.wire = self._connect()
+
+    def once(self, write: Callable[[Wire], T]) -> T:
+        end = time.monotonic() + WRITE_SECONDS
+        while True:
+            try:
+                return write(self.wire)
+            except StoreUnconfirmedError:
+                raise
+            except StoreUnavailableError:
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(_WRITE_PAUSE_SECONDS)
+            # Where there is no other connection yet, the old one says again what is wrong.
+            with suppress(StoreUnavailableError):
+                fresh = self._connect()
+                self.wire.close()
+                self.wire = fresh
+
+    def close(self) -> None:
+        self.wire.close()
+
+
 def ordered(
     settings: Settings,
     verb: OrderVerb,
@@ -87,12 +122,14 @@ def ordered(
     wait: bool,
     timeout: float | None,
     as_json: bool,
+    is_patient: bool = True,
 ) -> Exit:
     """Gives an order to the running swarm and waits for what came of it."""
     target = reach.living(settings)
     with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL) as bell,
+        reach.attended(
+            settings, target, JOURNAL, timeout=timeout, as_json=as_json, is_patient=is_patient
+        ) as (sight, bell),
         posting(settings, target) as post,
     ):
         return verb(sight, post, act.Waiting.of(bell, timeout), wish, is_awaited=wait)
@@ -103,7 +140,10 @@ def halt_all(settings: Settings, reason: str, *, wait: bool, timeout: float, as_
     held = govern.pull_brake(settings.data, reason, _user())
     wish = govern.Wish("halt", EVERYTHING, reason)
     try:
-        return ordered(settings, govern.stop, wish, wait=wait, timeout=timeout, as_json=as_json)
+        # What the brake reaches answers in the data folder: a server that has gone is not waited for.
+        return ordered(
+            settings, govern.stop, wish, wait=wait, timeout=timeout, as_json=as_json, is_patient=held is None
+        )
     except StoreUnavailableError as away:
         if held is None:
             raise
@@ -147,10 +187,9 @@ def submit(
     target = reach.living(settings)
     id_ = MissionId(fields["id"])
     # Listening before it is stored: a short mission's end is not missed.
-    with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL, RESULTS) as bell,
-    ):
+    with reach.attended(
+        settings, target, JOURNAL, RESULTS, timeout=timeout, as_json=as_json, is_patient=wait
+    ) as (sight, bell):
         act.refuse_conflict(sight.view, fields)
         former = sight.view.mission(id_) if wait else None
         former = former if former and act.is_turned_away(former) else None
@@ -168,18 +207,23 @@ def submit(
 
 
 def _store(settings: Settings, target: Target, fields: Mapping[str, str]) -> None:
-    from swarmd.adapters.redis.posting import confirm_sync
-
     flat = [word for pair in fields.items() for word in pair]
     try:
-        with closing(connect_sync(target, namespace=settings.namespace)) as wire:
-            ask(wire, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat])
-            confirm_sync(wire)
+        with closing(_Writing(settings, target)) as writing:
+            # Under the same id it is the same mission.
+            writing.once(partial(_add, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat]))
     except StoreUnavailableError as error:
         # The answer may be what was lost: repeated under its id, it is the same mission.
         raise StoreUnavailableError(
             error.what, hint=f"it is not known whether it was stored: repeat it with --id {fields['id']}"
         ) from error
+
+
+def _add(command: Sequence[str], wire: Wire) -> None:
+    from swarmd.adapters.redis.posting import confirm_sync
+
+    ask(wire, command)
+    confirm_sync(wire)
 
 
 # --- following --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ Invariant: every verb ends with one of these, and a reader of `--json` finds the
 from __future__ import annotations
 
 import json
+import signal
 from enum import IntEnum
 from typing import Final, TextIO
 
@@ -16,6 +17,7 @@ from swarmd.errors import (
     DeclarationError,
     NotFoundError,
     RefusedError,
+    StoreFullError,
     StoreUnavailableError,
     StoreUnsuitableError,
     SwarmError,
@@ -33,6 +35,7 @@ class Exit(IntEnum):
     TIMED_OUT = 6
     FINDINGS = 7
     EXHAUSTED = 8
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -47,6 +50,7 @@ _CODES: Final[tuple[tuple[type[SwarmError], Exit], ...]] = (
     (RefusedError, Exit.REFUSED),
     (StoreUnavailableError, Exit.NO_SERVER),
     (StoreUnsuitableError, Exit.NO_SERVER),
+    (StoreFullError, Exit.NO_SERVER),
     (TimedOutError, Exit.TIMED_OUT),
     (DeclarationError, Exit.FINDINGS),
 )
@@ -54,6 +58,13 @@ _CODES: Final[tuple[tuple[type[SwarmError], Exit], ...]] = (
 
 def exit_of(error: SwarmError) -> Exit:
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+
+
+def exit_of_signal(number: int) -> Exit:
+    """After an end in good order: what a shell would say of a process that the signal had killed."""
+    return {signal.SIGHUP: Exit.HUNG_UP, signal.SIGINT: Exit.INTERRUPTED}.get(
+        signal.Signals(number), Exit.TERMINATED
+    )
 
 
 def exit_of_mission(state: str, reason: str) -> Exit:

@@ -157,8 +157,7 @@ def _ordered(
 ) -> Exit:  # fmt: skip
     target = reach.living(settings)
     with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL) as bell,
+        reach.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
         errand.posting(settings, target) as post,
     ):
         wished, id, after = order(sight.view), act.new_id("o"), sight.view.last_id(JOURNAL)

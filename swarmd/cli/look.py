@@ -37,7 +37,7 @@ from swarmd.core.privileges import Revocation, Right, live_holding
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from swarmd.adapters.brake import Brake
+    from swarmd.adapters.brake import Brake, Part
     from swarmd.core.lineage import Agent
 
 NO_CALLS: Final = "no supervisor has led for longer than its lease, and before one does no call of a model or a tool begins (lead.none)"
@@ -380,13 +380,14 @@ def since_of(text: str | None) -> StreamId | None:
 # --- health -----------------------------------------------------------------------------------
 
 
-def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
+def health(sight: Sight, *, part: str | None, host_name: str, in_trouble: Sequence[Part] = ()) -> Exit:
     """Done, or findings: what is asked of is not there. A server that is away ends with its own code."""
     started = time.monotonic()
     # Whether the server keeps the swarm is no worker's business, and no worker's user may ask it.
     state = sight.view.health(asks_restart=part != "worker")
     took = time.monotonic() - started
     findings = health_findings(state, part=part, host_name=host_name)
+    findings += _troubles(in_trouble, part=part)
     if sight.as_json:
         sight.give(_health_value(state, findings, took))
     else:
@@ -406,6 +407,15 @@ def health(sight: Sight, *, part: str | None, host_name: str) -> Exit:
                 "not checked: whether the server keeps the swarm when it restarts; the supervisor's user may ask that"
             )
     return Exit.FINDINGS if findings else Exit.DONE
+
+
+def _troubles(parts: Sequence[Part], *, part: str | None) -> list[str]:
+    """What processes of this data folder say themselves of why they cannot work."""
+    return [
+        f"{' and '.join(one.parts) or 'a process'} (pid {one.pid} on {plain(one.hostname)}) cannot work: {plain(one.trouble)}"
+        for one in parts
+        if part is None or part in one.parts
+    ]
 
 
 def health_findings(state: Health, *, part: str | None, host_name: str) -> list[str]:

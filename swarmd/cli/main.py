@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from swarmd.cli import look, reach
+from swarmd.cli import look, reach, streams
 from swarmd.cli.exits import Exit, complain, exit_of
-from swarmd.errors import SwarmError
+from swarmd.errors import SwarmError, UnwritableError
 from swarmd.settings import Settings
 
 _SWITCHES: Final = {"--json": "json", "--all": "all", "-a": "all", "--quiet": "quiet", "-q": "quiet"}
@@ -32,20 +32,19 @@ _SWIFT: Final[dict[str, frozenset[str]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns its exit code. The console script passes it to `sys.exit`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    streams.prepare()
     for stream in (sys.stdout, sys.stderr):
         # Text may hold what this terminal's encoding does not: shown as an escape, never a traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _invoke(words)
-        sys.stdout.flush()
+        return _finished(_invoke(words), words)
     except BrokenPipeError:
-        # Who read us has had enough. Nothing more may be flushed at exit, or Python complains of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read us has had enough.
+        streams.give_up(sys.stdout)
         return Exit.DONE
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    return code
 
 
 def _invoke(words: list[str]) -> int:
@@ -53,9 +52,24 @@ def _invoke(words: list[str]) -> int:
         swift = _swift(words)
         return int(swift() if swift is not None else _typed(words))
     except SwarmError as error:
-        code = exit_of(error)
-        complain(error.what, error.hint, code, as_json="--json" in words, to=sys.stderr)
-        return code
+        return _failed(error, words)
+
+
+def _finished(code: int, words: list[str]) -> int:
+    """The exit code, once the result has left this process: it may stand in a buffer until now."""
+    try:
+        sys.stdout.flush()
+    except UnwritableError as error:
+        return _failed(error, words)
+    return code
+
+
+def _failed(error: SwarmError, words: list[str]) -> int:
+    if isinstance(error, UnwritableError):
+        streams.give_up(sys.stdout)
+    code = exit_of(error)
+    complain(error.what, error.hint, code, as_json="--json" in words, to=sys.stderr)
+    return code
 
 
 def _swift(words: Sequence[str]) -> Callable[[], Exit] | None:

@@ -141,8 +141,7 @@ def ack(settings: Settings, n: int, reason: str, *, timeout: float | None, as_js
         raise UsageError("an acknowledgement needs a reason", hint=f'swarmd journal ack {n} --reason "…"')
     target = reach.living(settings)
     with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL) as bell,
+        reach.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
         errand.posting(settings, target) as post,
     ):
         found = _prove_once(settings, sight.view, _swarm_of(sight.view)).proof
@@ -196,8 +195,7 @@ def _order_repairs(
     settings: Settings, target: Target, aside: Sequence[SetAside], *, timeout: float | None, as_json: bool
 ) -> Exit:
     with (
-        reach.sight_of(settings, target, as_json=as_json) as sight,
-        reach.bell_at(settings, target, JOURNAL) as bell,
+        reach.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
         errand.posting(settings, target) as post,
     ):
         view, id = sight.view, _swarm_of(sight.view)

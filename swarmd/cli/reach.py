@@ -5,13 +5,15 @@ Looking may start a server that nobody runs (§8 of the design); acting may not,
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from swarmd.adapters.redis.view import Bell, bell_of, view_of
+from swarmd.adapters.redis.view import Bell, Rung, View, bell_of, view_of
 from swarmd.cli.exits import Exit
 from swarmd.cli.look import Sight, note
 from swarmd.cli.look import health as health_of
@@ -82,6 +84,46 @@ def bell_at(settings: Settings, target: Target, *channels: Channel) -> Iterator[
         bell.close()
 
 
+@contextmanager
+def attended(
+    settings: Settings,
+    target: Target,
+    *channels: Channel,
+    timeout: float | None,
+    as_json: bool,
+    is_patient: bool = True,
+) -> Iterator[tuple[Sight, Rung]]:
+    """To look and to wait: with patience, connections that are lost on the way are made anew within the time-out."""
+    if not is_patient:
+        with (
+            sight_of(settings, target, as_json=as_json) as sight,
+            bell_at(settings, target, *channels) as bell,
+        ):
+            yield sight, bell
+        return
+    from swarmd.adapters.redis.lasting import LastingBell
+
+    with lasting_sight(settings, timeout=timeout, as_json=as_json) as sight:
+        # Looked for each time: a swarm that was started anew may have another socket.
+        lasting = LastingBell(lambda: bell_of(living(settings), settings.namespace, *channels))
+        with closing(lasting):
+            yield sight, lasting
+
+
+@contextmanager
+def lasting_sight(settings: Settings, *, timeout: float | None, as_json: bool) -> Iterator[Sight]:
+    """As `sight_of`, over a connection that is made anew when it is lost."""
+    from swarmd.adapters.redis.connect import connect_sync
+    from swarmd.adapters.redis.keys import Keys
+    from swarmd.adapters.redis.lasting import LastingWire, Patience
+
+    until = None if timeout is None else time.monotonic() + timeout
+    patience = Patience(until, lambda what: note(f"swarmd: {what}"))
+    wire = LastingWire(lambda: connect_sync(living(settings), namespace=settings.namespace), patience)
+    with closing(wire):
+        yield Sight(View(wire, Keys(settings.namespace)), Ink.of(sys.stdout, os.environ), as_json)
+
+
 # --- whole verbs, as both entrances call them -------------------------------------------------
 
 
@@ -92,10 +134,25 @@ def look(settings: Settings, as_json: bool, see: Callable[[Sight], Exit]) -> Exi
         return see(sight)
 
 
+def watch(settings: Settings, see: Callable[[Sight], Exit]) -> Exit:
+    """As `look`, for what is looked at until somebody has seen enough: a server that goes is waited for as long."""
+    with looked_at(settings) as (target, is_momentary):
+        if is_momentary:
+            note("no swarm is running here: this is what is stored")
+            with sight_of(settings, target, as_json=False) as sight:
+                return see(sight)
+        with lasting_sight(settings, timeout=math.inf, as_json=False) as sight:
+            return see(sight)
+
+
 def health(settings: Settings, as_json: bool, part: str | None = None) -> Exit:
     """Never starts a server: one that nobody runs is not healthy."""
-    with sight_of(settings, living(settings), as_json=as_json) as sight:
-        return health_of(sight, part=part, host_name=os.uname().nodename)
+    from swarmd.adapters import brake
+
+    target = living(settings)
+    with sight_of(settings, target, as_json=as_json) as sight:
+        told = [one for one in brake.parts(settings.data) if one.is_alive and one.trouble]
+        return health_of(sight, part=part, host_name=os.uname().nodename, in_trouble=told)
 
 
 def version(as_json: bool) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TextIO
 
+COLUMNS_DIGITS_MAX: Final = 4  # wider than any terminal is what somebody set by mistake
+
 # C0 without tab and newline, DEL, C1 (an 8-bit CSI is one character there), the characters that
 # reorder what stands around them, line separators, and halves of surrogate pairs (no encoder takes them).
 _HARMFUL: Final = re.compile(
@@ -158,7 +160,7 @@ class Ink:
 
 def columns_of(stream: TextIO, environ: Mapping[str, str]) -> int:
     """A pipe has no width: rows are then not cut short, for a program reads them."""
-    if environ.get("COLUMNS", "").isdecimal():
+    if environ.get("COLUMNS", "").isdecimal() and len(environ["COLUMNS"]) <= COLUMNS_DIGITS_MAX:
         return max(40, int(environ["COLUMNS"]))
     try:
         return max(40, os.get_terminal_size(stream.fileno()).columns)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -324,7 +325,10 @@ def top(
 ) -> int:
     """Show the agents that live, those that spent most first, again and again."""
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
-    return reach.look(settings, as_json, lambda sight: look.top(sight, seconds=interval, is_once=once))
+    see = partial(look.top, seconds=interval, is_once=once)
+    if once or as_json or not sys.stdout.isatty():
+        return reach.look(settings, as_json, see)
+    return reach.watch(settings, see)
 
 
 @app.command(rich_help_panel="Look")

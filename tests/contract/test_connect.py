@@ -24,6 +24,7 @@ from swarmd.adapters.redis.failures import refused as refused_by
 from swarmd.adapters.redis.line import check_server, dial
 from swarmd.adapters.redis.wire import ErrorReply, Status, Wire
 from swarmd.errors import (
+    StoreDeniedError,
     StoreFullError,
     StoreUnavailableError,
     StoreUnsuitableError,
@@ -169,7 +170,7 @@ async def test_a_password_that_is_missing_or_wrong_is_told_and_not_shown(serve: 
 
 async def test_a_user_who_may_not_ask_is_told_so(serve: Serve) -> None:
     with serve("--user", "weak", "on", ">word", "~*", "+@all", "-info") as place:
-        assert "NOPERM" in (await refused(f"unix://weak:word@{place}", StoreUnsuitableError)).what
+        assert "NOPERM" in (await refused(f"unix://weak:word@{place}", StoreDeniedError)).what
 
 
 async def test_a_server_that_is_away_is_told(short_path: Path) -> None:
@@ -244,10 +245,25 @@ def test_an_address_is_read_whole_and_shown_without_its_secrets() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://host/words", "redis://host:port", "http://host", "unix://", "redis://[", ""]
+    "url",
+    [
+        "redis://host/words",
+        "redis://host:port",
+        "http://host",
+        "unix://",
+        "redis://[",
+        "",
+        "redis://host:0",
+        "redis://host/-1",
+        "redis://host/99999999999",
+        "redis://a..b",
+        "redis://\udcff",
+        "redis://host?db=x",
+        "redis+sentinel://host/service/x",
+    ],
 )
 def test_an_address_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="REDIS_URL"):
         place_of(url)
     with pytest.raises(UsageError):
         dial(url)
@@ -261,16 +277,26 @@ def test_an_address_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
         ("NOREPLICAS Not enough good replicas to write.", StoreUnavailableError),
         ("MOVED 3999 127.0.0.1:6381", StoreUnavailableError),
         ("WRONGPASS invalid username-password pair or user is disabled.", StoreUnavailableError),
-        ("NOPERM this user has no permissions", StoreUnsuitableError),
+        ("NOPERM this user has no permissions", StoreDeniedError),
         ("WRONGTYPE Operation against a key", WrongKeyError),
         ("OOM command not allowed when used memory > 'maxmemory'.", StoreFullError),
         ("OOM command not allowed script: 1f, on @user_script:1.", StoreFullError),
         ("MISCONF Errors writing to the AOF file: No space left on device", StoreFullError),
-        ("ERR syntax error", SwarmError),
+        ("ERR unknown command 'FOO'", StoreUnsuitableError),
+        ("ERR syntax error", StoreUnsuitableError),
     ],
 )
 def test_each_refusal_has_its_name_in_our_words(reply: str, kind: type[SwarmError]) -> None:
     assert type(refused_by(reply)) is kind
+
+
+async def test_tls_options_that_cannot_be_used_are_the_users_and_not_the_servers_fault() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"rediss://127.0.0.1:{listening.getsockname()[1]}?ssl_ca_certs=/nowhere/at/all.pem"
+        with pytest.raises(UsageError, match="REDIS_URL"):
+            connect_sync(url)
+        with pytest.raises(UsageError, match="REDIS_URL"):
+            await check_server(dial(url))
 
 
 async def test_a_server_without_an_append_only_file_is_known(serve: Serve) -> None:

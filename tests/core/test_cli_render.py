@@ -371,7 +371,7 @@ def test_a_live_screen_reads_no_markup_in_what_was_said(monkeypatch: pytest.Monk
 def test_every_error_has_the_exit_code_of_the_contract() -> None:
     codes = {
         UsageError: 2, NotFoundError: 3, RefusedError: 4, StoreUnavailableError: 5, StoreUnsuitableError: 5,
-        TimedOutError: 6, StoreFullError: 1,
+        TimedOutError: 6, StoreFullError: 5,
     }  # fmt: skip
     assert {kind: exit_of(kind("x")) for kind in codes} == codes
     assert exit_of(DeclarationError(("a:1: b: c",))) == 7

@@ -296,3 +296,25 @@ def test_durability_is_balanced_unless_it_is_said() -> None:
     assert Settings.from_env(HOME | {"SWARMD_DURABILITY": "strict"}).durability == "strict"
     with pytest.raises(UsageError, match="SWARMD_DURABILITY"):
         Settings.from_env(HOME | {"SWARMD_DURABILITY": "no"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SWARMD_DATA", "FILE"),
+        ("SWARMD_DATA", "FILE/below"),
+        ("SWARMD_DATA", "/" + "x" * 300),
+        ("SWARMD_POLICIES", "FILE"),
+        ("SWARMD_POLICIES", "/" + "x" * 300),
+        ("SWARMD_KNOWLEDGE", "/nowhere/at/all"),
+        ("OPENAI_API_KEY", "sk-two words"),
+        ("OPENAI_API_KEY_FILE", "FILE"),
+        ("OPENAI_API_KEY_FILE", "/nowhere/at/all"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("two words\n")
+    with pytest.raises(UsageError) as told:
+        Settings.from_env(HOME | {name: value.replace("FILE", str(tmp_path / "file"))})
+    assert told.value.what.startswith(f"{name}:")
+    assert "two words" not in told.value.what

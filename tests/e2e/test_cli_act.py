@@ -652,3 +652,24 @@ def test_waiting_for_a_mission_has_an_end_of_its_own(swarm: Swarm, sight: Sight,
     swarm.mission("m-1", state="working")
     with pytest.raises(TimedOutError):
         act.await_mission(sight, act.Waiting.of(bell, 0.05), MissionId("m-1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "channel"),
+    [("scout", "inbox:a-sub1"), ("a-sub1", "inbox:a-sub1"), ("picard", "inbox:picard"), ("sob", "room:sob")],
+)
+def test_an_agent_or_a_room_is_spoken_to_by_its_name_alone(
+    name: str, channel: str, supervisor: Supervisor, sight: Sight
+) -> None:
+    assert act.say(sight, supervisor.post, name, "hear me") == Exit.DONE
+    assert [spoken for spoken, _ in supervisor.posted] == [channel]
+
+
+@pytest.mark.parametrize("name", ["m-one", "nobody-of-this-name", "results", "dead", ""])
+def test_what_names_nobody_that_can_be_spoken_to_is_told_with_what_does(
+    name: str, supervisor: Supervisor, sight: Sight
+) -> None:
+    with pytest.raises(UsageError) as told:
+        act.say(sight, supervisor.post, name, "hear me")
+    assert "room:sob" in told.value.hint
+    assert supervisor.posted == []

@@ -161,7 +161,8 @@ def _ask(wire: Wire, *words: str) -> list[str]:
         if isinstance(error, StoreUnsuitableError):
             raise StoreUnsuitableError(error.what, hint="ask as a user that may use ACL LIST") from error
         raise error
-    assert isinstance(reply, list)
+    if not isinstance(reply, list):
+        raise StoreUnsuitableError(f"{wire.address}: what answers there gives no answer to {' '.join(words)}")
     return [item.decode("utf-8", "replace") for item in reply if isinstance(item, bytes)]
 
 

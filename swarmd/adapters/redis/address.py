@@ -17,6 +17,7 @@ Target: TypeAlias = str | Path
 
 SERVER_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
+DATABASE_MAX: Final = 2**31 - 1  # as servers count them
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def is_cluster(url: str) -> bool:
 
 def unreadable() -> UsageError:
     return UsageError(
-        "the address of the server cannot be read",
+        "the address of the server (REDIS_URL, --redis-url) cannot be read",
         hint="REDIS_URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix:///PATH, "
         "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/SERVICE[/DB] or redis+cluster://[USER:PASSWORD@]HOST[:PORT],…",
     )
@@ -122,7 +123,7 @@ def _parsed(url: str) -> Place:
         username=unquote(username),
         password=unquote(password),
         is_tls=parts.scheme.startswith("rediss"),
-        db=int(options.pop("db", "") or "0"),
+        db=_database(options.pop("db", "") or "0"),
         options=options,
     )
     if parts.scheme == "unix":
@@ -133,7 +134,7 @@ def _parsed(url: str) -> Place:
     if parts.scheme.endswith("+sentinel"):
         return _sentinels(known, hosts, words)
     if words:
-        known = replace(known, db=int("/".join(words)))
+        known = replace(known, db=_database("/".join(words)))
     if parts.scheme.endswith("+cluster"):
         if known.db:
             raise ValueError("a swarm on a cluster is in its database 0")
@@ -153,7 +154,7 @@ def _sentinels(known: Address, hosts: str, words: list[str]) -> Sentinels:
         is_tls=known.is_tls,
         options=options,
     )
-    server = replace(known, db=int(db or known.db), options=options)
+    server = replace(known, db=_database(db) if db else known.db, options=options)
     nodes = tuple(sentinel.at(*_host(host, SENTINEL_PORT)) for host in hosts.split(","))
     return Sentinels(nodes, service, server)
 
@@ -163,4 +164,16 @@ def _host(text: str, port: int) -> tuple[str, int]:
     from urllib.parse import urlsplit
 
     parts = urlsplit(f"//{text}")
-    return parts.hostname or "localhost", parts.port or port
+    if parts.port == 0:
+        raise ValueError("no port")
+    host = parts.hostname or "localhost"
+    # As it is asked for in the end: a part that is empty or too long is no name, now or later.
+    host.encode("idna")
+    return host, parts.port or port
+
+
+def _database(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= DATABASE_MAX:
+        raise ValueError("no number of a database")
+    return number

@@ -17,7 +17,7 @@ import structlog
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.line import Connection, Dial, Refusal, packed
 from swarmd.core.names import Channel
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreDeniedError, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +49,8 @@ class Bell:
     _line: Connection | None = None
     _unconfirmed: int = 0
     _is_ending: bool = False
+    _was_connected: bool = False
+    _is_refused: bool = False  # the server lets this process hear no rings: it is asked again
     _is_deaf: bool = False  # was without a connection, and has not yet told its lines so
     _settled: asyncio.Event = field(
         default_factory=asyncio.Event
@@ -69,7 +71,9 @@ class Bell:
                 await self._wanted.wait()
                 try:
                     await self._stay_connected()
-                except StoreUnavailableError as error:
+                except (StoreUnavailableError, StoreDeniedError) as error:
+                    if isinstance(error, StoreDeniedError) and not self._was_connected:
+                        raise
                     log.warning("the ringing connection is away", why=error.what)
                     self._is_deaf = True
                     self._settled.set()
@@ -85,8 +89,8 @@ class Bell:
         if self._gone.is_set():
             # Lost before it was handed over.
             return
-        self._line, self._unconfirmed = line, 0
-        self._ask("SUBSCRIBE", list(map(self.keys.channel, self._listeners)))
+        self._line, self._was_connected = line, True
+        self._subscribe_all()
         self._settle(0)
         loop = asyncio.get_running_loop()
         while not self._gone.is_set():
@@ -96,8 +100,16 @@ class Bell:
             except TimeoutError:
                 if loop.time() - line.heard_at > DEAF_SECONDS:
                     line.abort()
+                elif self._is_refused:
+                    # The right may have been given back. What rang meanwhile is then told as a gap.
+                    self._is_deaf = True
+                    self._subscribe_all()
                 else:
                     line.write([packed(("PING",))])
+
+    def _subscribe_all(self) -> None:
+        self._unconfirmed = 0
+        self._ask("SUBSCRIBE", list(map(self.keys.channel, self._listeners)))
 
     def _ask(self, verb: str, names: list[str]) -> None:
         if self._line is None or not names:
@@ -144,9 +156,11 @@ class Bell:
 
     def replied(self, reply: Any) -> None:
         if isinstance(reply, Refusal):
-            # A user who may not hear: said once a connection, and its readers ask the streams each second.
-            log.warning("the server lets this process hear no rings", why=str(reply))
-            self._settle(self._unconfirmed)
+            # A user who may not hear: said once, and its readers ask the streams each second.
+            if not self._is_refused:
+                log.warning("the server lets this process hear no rings", why=str(reply))
+            self._is_refused, self._unconfirmed, self._is_deaf = True, 0, False
+            self._settled.set()
             return
         if not isinstance(reply, list) or len(reply) != _EVENT_WORDS:
             # The answer to a ping, or of what is no server.
@@ -157,6 +171,9 @@ class Bell:
             for line in self._listeners.get(ring[0], ()):
                 line.put(ring)
         elif kind in ("subscribe", "unsubscribe"):
+            if self._is_refused and kind == "subscribe" and self._unconfirmed == 1:
+                self._is_refused = False
+                log.info("the server lets this process hear rings again")
             self._settle(1)
 
     def _settle(self, count: int) -> None:
@@ -179,7 +196,7 @@ class Bell:
     def lost(self, why: StoreUnavailableError) -> None:
         if not self._is_ending:
             log.warning("the ringing connection was lost", why=why.what)
-        self._line, self._is_deaf = None, True
+        self._line, self._is_deaf, self._is_refused = None, True, False
         self._settled.set()
         self._tell_gap()
         self._gone.set()

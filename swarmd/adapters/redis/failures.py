@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from swarmd.errors import (
+    StoreDeniedError,
     StoreFullError,
     StoreUnavailableError,
     StoreUnsuitableError,
@@ -27,15 +28,19 @@ SIZE_HINT: Final = (
 )
 _FULL_HINT: Final = "free disk space or raise maxmemory on the server; nothing was written"
 
+_UNKNOWN: Final = "the server does not know a command that swarmd needs"
+_UNKNOWN_HINT: Final = "it was renamed or disabled there: allow it, or let REDIS_URL name another server"
+_OTHER_HINT: Final = "does REDIS_URL name a Redis or Valkey server, and the right one?"
+
 _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
     ("NOAUTH", StoreUnavailableError, "the server asks for a password", _ACCESS_HINT),
     ("WRONGPASS", StoreUnavailableError, "the server refuses the user or the password", _ACCESS_HINT),
-    ("NOPERM", StoreUnsuitableError, "the server's user may not do this", _RIGHTS_HINT),
+    ("NOPERM", StoreDeniedError, "the server's user may not do this", _RIGHTS_HINT),
     # The same within a script, as Redis 7.2 and Valkey say it, and as Redis 7.0 does.
-    ("ACL failure in script", StoreUnsuitableError, "the server's user may not do this", _RIGHTS_HINT),
+    ("ACL failure in script", StoreDeniedError, "the server's user may not do this", _RIGHTS_HINT),
     (
         "user executing the script can't",
-        StoreUnsuitableError,
+        StoreDeniedError,
         "the server's user may not do this",
         _RIGHTS_HINT,
     ),
@@ -82,6 +87,11 @@ _REFUSALS: Final[tuple[tuple[str, type[SwarmError], str, str], ...]] = (
     ("OOM", StoreFullError, "the server's memory is full", _FULL_HINT),
     ("MISCONF", StoreFullError, "the server cannot write to its disk", _FULL_HINT),
     ("No space left", StoreFullError, "the server's disk is full", _FULL_HINT),
+    # As a server says it to a client, of a command and of a part of one, and within a script.
+    ("unknown command", StoreUnsuitableError, _UNKNOWN, _UNKNOWN_HINT),
+    ("unknown subcommand", StoreUnsuitableError, _UNKNOWN, _UNKNOWN_HINT),
+    ("Unknown Redis command", StoreUnsuitableError, _UNKNOWN, _UNKNOWN_HINT),
+    ("Unknown command called from script", StoreUnsuitableError, _UNKNOWN, _UNKNOWN_HINT),
 )
 
 
@@ -92,4 +102,14 @@ def refused(reply: str) -> SwarmError:
     for code, kind, what, hint in _REFUSALS:
         if code in words or (" " in code and code in reply):
             return kind(f"{what}: {reply}", hint=hint)
-    return SwarmError(f"the server refuses the command: {reply}")
+    return StoreUnsuitableError(f"the server refuses the command: {reply}", hint=_OTHER_HINT)
+
+
+def is_unknown(reply: str) -> bool:
+    """Whether the server does not know the command, so that one that is not needed can be done without."""
+    return reply.lower().removeprefix("err ").startswith(("unknown command", "unknown subcommand"))
+
+
+def is_refused_for_good(reply: str) -> bool:
+    """Whether this server does not let this user send the command, as opposed to not now or not so."""
+    return is_unknown(reply) or reply.startswith("NOPERM")

@@ -19,7 +19,7 @@ import hiredis
 
 from swarmd.adapters.redis.address import Address, Cluster, Place, Target, place_of
 from swarmd.adapters.redis.connect import Server, judge_info
-from swarmd.adapters.redis.failures import AWAY_HINT, refused
+from swarmd.adapters.redis.failures import AWAY_HINT, is_refused_for_good, refused
 from swarmd.adapters.redis.locate import Locator, Lookout
 from swarmd.adapters.redis.wire import COMMAND_SECONDS, tls_of
 from swarmd.errors import StoreUnavailableError, SwarmError
@@ -163,8 +163,8 @@ class _Line(asyncio.Protocol):
         answers = [loop.create_future() for _ in hellos]
         self._greetings.extend(answers)
         self.write([packed(hello) for hello in hellos])
-        for reply in await asyncio.gather(*answers):
-            if isinstance(reply, Refusal):
+        for hello, reply in zip(hellos, await asyncio.gather(*answers), strict=True):
+            if isinstance(reply, Refusal) and not _may_be_refused(hello, str(reply)):
                 raise refused(str(reply))
         self._is_greeted = True
 
@@ -261,6 +261,10 @@ async def check_server(way: Dialler) -> Server:
     try:
         if isinstance(reply, Refusal):
             raise refused(str(reply))
+        if not isinstance(reply, str):
+            raise StoreUnavailableError(
+                "what answers there does not speak the Redis protocol", hint=AWAY_HINT
+            )
         return judge_info(reply, is_cluster=isinstance(way.place, Cluster))
     except SwarmError as error:
         raise type(error)(f"{way.place}: {error.what}", hint=error.hint) from error
@@ -290,6 +294,11 @@ async def _opened(place: Address, receiver: Receiver) -> _Line:
     else:
         _, line = await loop.create_connection(lambda: _Line(receiver), place.host, place.port)
     return line
+
+
+def _may_be_refused(hello: Sequence[str | int], reply: str) -> bool:
+    """The name is for whoever reads the server's list of clients. Servers that others run often forbid CLIENT."""
+    return hello[0] == "CLIENT" and is_refused_for_good(reply)
 
 
 def _hellos(place: Address, name: str) -> list[tuple[str | int, ...]]:

@@ -28,6 +28,7 @@ FAIL_OVER_SECONDS: Final = 15.0
 """How long a verb seeks a primary where one is being made. Twice what a fail-over takes with three sentinels."""
 _PAUSE_SECONDS: Final = 0.25
 _SLOTS: Final = 16_384
+PORT_MAX: Final = 65_535
 
 
 class Locator(Protocol):
@@ -144,8 +145,9 @@ def _named_by_sentinel(place: Sentinels, node: Address) -> tuple[int, Address]:
             )
         case [bytes(host), bytes(port)]:
             following = sum(map(_lives, replicas)) if isinstance(replicas, list) else 0
-            epoch = _facts(service).get(b"config-epoch", b"0") if isinstance(service, list) else b"0"
-            assert isinstance(epoch, bytes)
+            epoch = _facts(service).get(b"config-epoch", b"0")
+            if not (isinstance(epoch, bytes) and epoch.isdigit() and _is_host(host) and _is_port(port)):
+                raise _unreadable(node, "SENTINEL")
             return int(epoch), place.server.at(host.decode(), int(port), replicas=following)
         case ErrorReply() if "unknown command" not in named.lower():
             raise refused(named)
@@ -162,9 +164,28 @@ def _lives(replica: Reply) -> bool:
     return isinstance(flags, bytes) and b"down" not in flags
 
 
-def _facts(flat: Reply) -> dict[Reply, Reply]:
-    assert isinstance(flat, list)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+def _facts(flat: Reply) -> dict[bytes, Reply]:
+    """What is no list of names and values tells nothing."""
+    if not isinstance(flat, list):
+        return {}
+    return {
+        name: value for name, value in zip(flat[::2], flat[1::2], strict=False) if isinstance(name, bytes)
+    }
+
+
+def _is_host(host: bytes) -> bool:
+    return host.isascii() and bool(host.strip())
+
+
+def _is_port(port: bytes) -> bool:
+    return port.isdigit() and len(port) <= 5 and 0 < int(port) <= PORT_MAX
+
+
+def _unreadable(node: Address, question: str) -> StoreUnsuitableError:
+    return StoreUnsuitableError(
+        f"{node.hosted} gives an answer to {question} that cannot be read",
+        hint="does REDIS_URL name a Redis or Valkey server, or its sentinels?",
+    )
 
 
 def _owner_of_slot(node: Address, slot: int) -> Address:
@@ -176,17 +197,18 @@ def _owner_of_slot(node: Address, slot: int) -> Address:
             f"{node.hosted} is no node of a cluster",
             hint="REDIS_URL is redis://HOST:PORT for a server that stands alone",
         )
-    assert isinstance(rows, list)
+    if not isinstance(rows, list):
+        raise _unreadable(node, "CLUSTER SLOTS")
     for row in rows:
         match row:
-            case [int(first), int(last), [bytes() | None as host, int(port), *_], *replicas]:
+            case [int(first), int(last), [bytes() | None as host, int(port), *_], *replicas] if (
+                host is None or host.isascii()
+            ) and 0 < port <= PORT_MAX:
                 if first <= slot <= last:
                     # No host is told where a node does not know its own: it is the one that was asked.
                     return node.at(host.decode() if host else node.host, port, replicas=len(replicas))
             case _:
-                raise StoreUnsuitableError(
-                    f"{node.hosted} gives an answer to CLUSTER SLOTS that cannot be read"
-                )
+                raise _unreadable(node, "CLUSTER SLOTS")
     raise StoreUnavailableError(
         f"{node.hosted} knows no node that serves the swarm's slot {slot}",
         hint="see `CLUSTER INFO` on it: a cluster serves when all of its 16,384 slots are assigned",

@@ -29,13 +29,14 @@ class RedisPace:
             _milliseconds(wait_seconds_max), before,
         ]  # fmt: skip
         name, wait = await self.pipe.evaluate(
-            script("pace"), [k.pace(self.provider), k.starts(self.provider)], args
+            script("pace"), [k.pace(self.provider), k.starts(self.provider)], args, is_optional=True
         )
         return Start(name, int(wait) / 1000)
 
     async def hold(self, model: str, seconds: float) -> None:
         keys = [self.keys.pace(self.provider)]
-        await self.pipe.evaluate(script("patience"), keys, [model, _milliseconds(seconds)])
+        args: list[str | int] = [model, _milliseconds(seconds)]
+        await self.pipe.evaluate(script("patience"), keys, args, is_optional=True)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -4,7 +4,8 @@ Callers hand a command over and wait for its reply; replies come in the order of
 cancelled loses its reply, never the connection's order: commands are not cancelled in flight.
 
 Everything sent here may be sent twice, so what a lost connection left open is sent again, until the
-server answers or the command is older than `patience` seconds.
+server answers or the command is older than `patience` seconds. So is what the server's user may not do any more:
+whoever took the right away may give it back, and a process that ended would only be started again to meet the same.
 """
 
 from __future__ import annotations
@@ -17,11 +18,23 @@ from typing import Any, Final
 
 import structlog
 
-from swarmd.adapters.redis.failures import SIZE_HINT, TOO_LARGE, refused
+from swarmd.adapters.redis.failures import (
+    SIZE_HINT,
+    TOO_LARGE,
+    is_refused_for_good,
+    is_unknown,
+    refused,
+)
 from swarmd.adapters.redis.line import Connection, Dial, Refusal, packed
 from swarmd.adapters.redis.lua import Script
 from swarmd.adapters.redis.wire import COMMAND_SECONDS
-from swarmd.errors import StoreFullError, StoreUnavailableError, SwarmError, TooLargeError
+from swarmd.errors import (
+    StoreDeniedError,
+    StoreFullError,
+    StoreUnavailableError,
+    SwarmError,
+    TooLargeError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -39,16 +52,24 @@ LARGE_BYTES: Final = 256 * 1024
 # A server that forgets a script as soon as it has it is told of, not asked for ever.
 LOADS_MAX: Final = 5
 _NOSCRIPT: Final = "NOSCRIPT"
+# Until this process has been connected for so long, a right that it has not used before is one that it never had, and
+# is told at once: most of what a part does is done in its first moments.
+SETTLING_SECONDS: Final = 10.0
+# Between two tries of what is denied: soon at first, for rights are changed in several steps.
+DENIED_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(slots=True, eq=False)
 class _Item:
     packed: bytes
+    name: str  # of the command or the script
     script: Script | None
     keys: Sequence[str]
     future: asyncio.Future[Any] | None  # none: nobody waits for the reply
     since: float
+    is_optional: bool = False  # the caller does without it where this user may not
     was_refused: bool = False  # for now: it is sent again
+    was_denied: bool = False
     loads: int = 0  # how often its script was loaded for it
     losses: int = 0  # how often the connection was lost while it was under way, if it is large
 
@@ -79,6 +100,17 @@ class Pipe:
     _is_wary: bool = False  # some of what waits may be too large for the server
     _loading: set[str] = field(default_factory=set)  # scripts that are on their way to the server
     _tries: int = 0
+    _why_away: str = ""
+    _denied: list[_Item] = field(default_factory=list)  # a right is missing: to be sent again
+    _denials: int = 0  # how many commands are, whether they wait or are on their way again
+    _denied_tries: int = 0
+    _why_denied: str = ""
+    _allowed: set[str] = field(default_factory=set)  # names of what the server has done for this process
+    _settled_at: float | None = None
+    _asking_again: asyncio.TimerHandle | None = None
+    _sends_whole: bool = (
+        False  # scripts by their text: the server has no SCRIPT LOAD for this user, or no EVALSHA
+    )
     _alarm: asyncio.TimerHandle | None = None  # for a reply that does not come
     _pause: asyncio.TimerHandle | None = None  # until what was refused is sent again
 
@@ -87,34 +119,61 @@ class Pipe:
         """The server cannot be reached, or does not take what it is sent, at the moment."""
         return self._is_away
 
-    async def evaluate(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        """Run a script. Raises `SwarmError` for what the server says or when patience is over."""
-        return await self._hand_over(("EVALSHA", script.sha, len(keys), *keys, *args), script, keys)
+    @property
+    def trouble(self) -> str:
+        """Why the server does not do what it is asked, at the moment. Empty where it does."""
+        return self._why_denied or (self._why_away if self._is_away else "")
 
-    async def execute(self, *command: str | int | float) -> Any:
-        """Send one command that may be repeated."""
-        return await self._hand_over(command, None, _key_of(command))
+    async def evaluate(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[str | int],
+        *,
+        is_optional: bool = False,
+    ) -> Any:
+        """Run a script. Raises `SwarmError` for what the server says or when patience is over.
+
+        Where it is optional a missing right is told at once, and not waited for.
+        """
+        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        return await self._hand_over(command, script, keys, is_optional=is_optional)
+
+    async def execute(self, *command: str | int | float, is_optional: bool = False) -> Any:
+        """Send one command that may be repeated. `is_optional` as in `evaluate`."""
+        return await self._hand_over(command, None, _key_of(command), is_optional=is_optional)
 
     async def execute_all(self, commands: Sequence[tuple[str | int | float, ...]]) -> list[Any]:
         """Send commands that may be repeated, together: one wait and no task for each."""
         await self._until_there_is_room()
         return await asyncio.gather(*(self._queue(command, None, _key_of(command)) for command in commands))
 
-    async def _hand_over(self, command: tuple[Any, ...], script: Script | None, keys: Sequence[str]) -> Any:
+    async def _hand_over(
+        self, command: tuple[Any, ...], script: Script | None, keys: Sequence[str], *, is_optional: bool
+    ) -> Any:
         await self._until_there_is_room()
-        return await self._queue(command, script, keys)
+        return await self._queue(command, script, keys, is_optional=is_optional)
 
     async def _until_there_is_room(self) -> None:
-        while len(self._waiting) + len(self._sent) + len(self._held) >= DEPTH_MAX:
+        while len(self._waiting) + len(self._sent) + len(self._held) + len(self._denied) >= DEPTH_MAX:
             self._room.clear()
             await self._room.wait()
 
     def _queue(
-        self, command: tuple[Any, ...], script: Script | None, keys: Sequence[str]
+        self,
+        command: tuple[Any, ...],
+        script: Script | None,
+        keys: Sequence[str],
+        *,
+        is_optional: bool = False,
     ) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        self._waiting.append(_Item(packed(command), script, keys, future, loop.time()))
+        name = command[0] if script is None else script.name
+        item = _Item(packed(command), name, script, keys, future, loop.time(), is_optional)
+        if script is not None and self._sends_whole:
+            _send_whole(item, script)
+        self._waiting.append(item)
         if self._line is None:
             self._wanted.set()
         elif not self._is_flushing:
@@ -134,6 +193,10 @@ class Pipe:
                     await self._stay_connected()
                 except StoreUnavailableError as error:
                     self._held_up(error)
+                except StoreDeniedError as error:
+                    if not self.connections:
+                        raise
+                    self._held_up(error)
                 self._give_up_on_the_old()
                 if self._waiting:
                     self._wanted.set()
@@ -141,10 +204,10 @@ class Pipe:
         finally:
             if self._line is not None:
                 self._line.abort()
-            for timer in (self._alarm, self._pause):
+            for timer in (self._alarm, self._pause, self._asking_again):
                 if timer is not None:
                     timer.cancel()
-            for item in (*self._sent, *self._held, *self._waiting):
+            for item in (*self._sent, *self._held, *self._denied, *self._waiting):
                 if item.future is not None:
                     _fail(item, StoreUnavailableError("this process is going"))
 
@@ -156,6 +219,8 @@ class Pipe:
             return
         self._line = line
         self.connections += 1
+        if self._settled_at is None:
+            self._settled_at = asyncio.get_running_loop().time() + SETTLING_SECONDS
         self._flush()
         await self._gone.wait()
 
@@ -171,6 +236,7 @@ class Pipe:
             if item.future is None:
                 self._loading.discard(item.keys[0])
             self._is_refusing = self._is_refusing and not item.was_refused
+            self._no_more_denied(item)
             _fail(item, StoreUnavailableError("the server did not answer in time", hint="is it running?"))
         self._room.set()
 
@@ -232,6 +298,8 @@ class Pipe:
         if isinstance(reply, Refusal):
             self._refused(item, reply)
         else:
+            self._allowed.add(item.name)
+            self._no_more_denied(item)
             if item.future is not None and not item.future.done():
                 item.future.set_result(reply)
             # Where only writes are refused, reads are answered all along.
@@ -287,7 +355,22 @@ class Pipe:
             item.loads += 1
             self._load_and_repeat(item, item.script)
             return
+        if item.future is None and is_refused_for_good(text):
+            # Of a server that others run, SCRIPT is often no part. EVAL brings the text itself.
+            self._sends_whole = True
+            return
+        if item.script is not None and item.loads < LOADS_MAX and is_unknown(text):
+            item.loads += 1
+            _send_whole(item, item.script)
+            self._sends_whole = True
+            self._waiting.appendleft(item)
+            self._flush()
+            return
         error = refused(text)
+        if isinstance(error, StoreDeniedError) and self._may_be_given_back(item):
+            self._deny(item, error)
+            return
+        self._no_more_denied(item)
         if not isinstance(error, StoreUnavailableError | StoreFullError):
             self._is_refusing = self._is_refusing and not item.was_refused
             _fail(item, _about(error, item.keys))
@@ -304,10 +387,15 @@ class Pipe:
 
     def _load_and_repeat(self, item: _Item, script: Script) -> None:
         self._waiting.appendleft(item)
+        if self._sends_whole:
+            _send_whole(item, script)
+            self._flush()
+            return
         # Many callers miss a script at once; one load before the first of them is enough for all.
         if script.name not in self._loading:
             self._loading.add(script.name)
-            load = _Item(packed(("SCRIPT", "LOAD", script.text)), None, (script.name,), None, item.since)
+            text = packed(("SCRIPT", "LOAD", script.text))
+            load = _Item(text, "SCRIPT", None, (script.name,), None, item.since)
             self._waiting.appendleft(load)
         self._flush()
 
@@ -321,6 +409,58 @@ class Pipe:
         self._give_up_on_the_old()
         self._flush()
 
+    # --- rights that were taken away ---
+
+    def _may_be_given_back(self, item: _Item) -> bool:
+        """Whether this process had the right. What it lacks from its start is a mistake that waiting does not mend."""
+        if item.future is None or item.is_optional:
+            return False
+        is_settled = self._settled_at is not None and asyncio.get_running_loop().time() > self._settled_at
+        # Beside one that was taken away, another that was not used before was taken away as well.
+        return is_settled or self._denials > 0 or item.name in self._allowed
+
+    def _deny(self, item: _Item, why: StoreDeniedError) -> None:
+        """Kept apart from what waits: the rights that are left are used meanwhile."""
+        if not item.was_denied:
+            item.was_denied = True
+            self._denials += 1
+        if not self._why_denied:
+            log.warning(
+                "the server's user may not do what it did before; it is tried again",
+                why=why.what, hint=why.hint, keys=item.keys[:KEYS_TOLD_MAX],
+            )  # fmt: skip
+        self._why_denied = why.what
+        self._denied.append(item)
+        if self._asking_again is None:
+            self._denied_tries += 1
+            seconds = DENIED_SECONDS[min(self._denied_tries, len(DENIED_SECONDS)) - 1]
+            self._asking_again = asyncio.get_running_loop().call_later(seconds, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._asking_again = None
+        denied, self._denied = self._denied, []
+        now = asyncio.get_running_loop().time()
+        for item in denied:
+            is_gone = item.future is None or item.future.done()  # who asked was cancelled meanwhile
+            if is_gone or now - item.since > self.patience:
+                self._no_more_denied(item)
+                _fail(item, StoreDeniedError(self._why_denied, hint="see `swarmd acl --check`"))
+        self._waiting.extendleft(item for item in reversed(denied) if item.was_denied)
+        self._room.set()
+        if self._line is None:
+            self._wanted.set()
+        self._flush()
+
+    def _no_more_denied(self, item: _Item) -> None:
+        """Whatever became of it, it is denied no more."""
+        if not item.was_denied:
+            return
+        item.was_denied = False
+        self._denials -= 1
+        if not self._denials:
+            self._why_denied, self._denied_tries = "", 0
+            log.info("the server's user may do what it did before again")
+
     def _held_up(self, why: SwarmError) -> None:
         if not self._is_away:
             what = "is full" if isinstance(why, StoreFullError) else "is away"
@@ -328,7 +468,7 @@ class Pipe:
             log.warning(
                 f"the server {what}; what waits is sent again", why=why.what, hint=why.hint, waiting=waiting
             )
-        self._is_away = True
+        self._is_away, self._why_away = True, why.what
 
     def _is_back(self) -> None:
         self._tries, self._is_refusing = 0, False
@@ -340,6 +480,15 @@ class Pipe:
 def _key_of(command: tuple[str | int | float, ...]) -> Sequence[str]:
     """What a refusal of a plain command names."""
     return [str(word) for word in command[1:2]]
+
+
+def _send_whole(item: _Item, script: Script) -> None:
+    """The same call, with the script's text in the place of its digest."""
+    by_digest, whole = packed(("EVALSHA", script.sha)), packed(("EVAL", script.text))
+    # Both begin with the number of words, which is that of the whole call and stays.
+    head, _, _ = by_digest.partition(b"\r\n")
+    start = by_digest[len(head) :]
+    item.packed = item.packed.replace(start, whole[whole.index(b"\r\n") :], 1)
 
 
 def _about(error: SwarmError, keys: Sequence[str]) -> SwarmError:

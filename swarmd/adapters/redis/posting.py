@@ -6,14 +6,14 @@ import secrets
 import time
 from typing import Final
 
-from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.redis.failures import is_refused_for_good, refused
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.wire import ErrorReply, Wire
 from swarmd.core.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
 from swarmd.core.messages import Message
 from swarmd.core.names import ORDERS, Channel, StreamId
-from swarmd.errors import StoreUnavailableError, StoreUnsuitableError
+from swarmd.errors import StoreUnconfirmedError, StoreUnsuitableError
 
 ONCE_SECONDS = 3_600
 CONFIRM_MS: Final = 1_000
@@ -53,7 +53,11 @@ def post_sync(
     reply = wire.command("EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args)
     if isinstance(reply, ErrorReply):
         raise refused(reply)
-    assert isinstance(reply, bytes)
+    if not isinstance(reply, bytes):
+        raise StoreUnsuitableError(
+            f"{wire.address}: what answers there gives no answer to a post",
+            hint="does REDIS_URL name a Redis or Valkey server?",
+        )
     if channel == ORDERS:
         confirm_sync(wire)
     return StreamId(reply.decode())
@@ -62,21 +66,24 @@ def post_sync(
 def confirm_sync(wire: Wire) -> None:
     """What was just written on this connection is on a replica, where the server has one.
 
-    Raises `StoreUnavailableError` where none says so in time: it is written, and may be lost by a fail-over. That the
+    Raises `StoreUnconfirmedError` where none says so in time: it is written, and may be lost by a fail-over. That the
     server has none at the moment is no answer where those who watch it see one: it has just been given another
     primary's place, and this server does not know yet.
     """
     match wire.command("ROLE"):
         case [b"master", _, list(replicas)] if replicas or wire.address.replicas:
             count = wire.command("WAIT", 1, CONFIRM_MS)
+            if isinstance(count, ErrorReply) and is_refused_for_good(count):
+                # A server that others run may not let itself be asked: what it stored is all that is known.
+                return
             if not isinstance(count, int) or count < 1:
-                raise StoreUnavailableError(
+                raise StoreUnconfirmedError(
                     f"it is stored, and no replica has confirmed that within {CONFIRM_MS / 1000:.0f} s: "
                     "a fail-over now may lose it",
                     hint="look what came of it before you repeat it: `swarmd tail journal`",
                 )
         case [b"slave", *_]:
-            raise StoreUnavailableError(
+            raise StoreUnconfirmedError(
                 "it was stored on a server that is a replica now: it is lost", hint="repeat it"
             )
         case _:

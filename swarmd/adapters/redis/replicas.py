@@ -18,7 +18,7 @@ import structlog
 
 from swarmd.adapters.redis.pipe import Pipe
 from swarmd.adapters.redis.posting import CONFIRM_MS
-from swarmd.errors import SwarmError
+from swarmd.errors import StoreUnsuitableError, SwarmError
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,7 @@ class Replicas:
     _counted_at: float = -math.inf
     _counted_on: int = 0
     _turn: int = 0
+    _cannot_wait: bool = False
     _behind: int = 0  # what was not confirmed since a replica last answered
 
     async def confirm(self, pipe: Pipe, what: str) -> bool:
@@ -46,20 +47,26 @@ class Replicas:
 
         `what` is for the log, which tells when replicas fall behind and when they are there again.
         """
-        if not await self._any(pipe):
+        if self._cannot_wait or not await self._any(pipe):
             return True
         patience = BEHIND_MS if self._behind else CONFIRM_MS
         # Handed over in one turn of the loop, so they travel in one write.
-        touched, waited = await asyncio.gather(
-            self._numbered(pipe, "SET", self.key, "1"), self._numbered(pipe, "WAIT", 1, patience)
-        )
+        try:
+            touched, waited = await asyncio.gather(
+                self._numbered(pipe, "SET", self.key, "1"), self._numbered(pipe, "WAIT", 1, patience)
+            )
+        except StoreUnsuitableError as error:
+            # A server that others run may not let itself be asked.
+            self._cannot_wait = True
+            log.warning("whether replicas have what is written cannot be asked for", why=error.what)
+            return True
         is_of_one_line = touched[0] == waited[0] and touched[1] < waited[1]
         self._tell(is_there := is_of_one_line and int(waited[2]) >= 1, what)
         return is_there
 
     async def _numbered(self, pipe: Pipe, *command: str | int) -> _Numbered:
         """The connection that the reply came over, the reply's place among all, and the reply."""
-        reply = await pipe.execute(*command)
+        reply = await pipe.execute(*command, is_optional=command[0] == "WAIT")
         self._turn += 1
         return pipe.connections, self._turn, reply
 
@@ -68,9 +75,9 @@ class Replicas:
         if now < self._counted_at + COUNT_SECONDS and self._counted_on == pipe.connections:
             return self._count > 0
         try:
-            role = await pipe.execute("ROLE")
+            role = await pipe.execute("ROLE", is_optional=True)
         except SwarmError:
-            # A user that may not ask, which `swarmd acl` makes none of.
+            # A user that may not ask, which `swarmd acl` makes none of, or a server that does not know the command.
             role = []
         count = len(role[2]) if len(role) > 2 and role[0] == "master" else 0
         if self._count and not count:

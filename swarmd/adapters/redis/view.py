@@ -10,17 +10,19 @@ import json
 import select
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from swarmd.adapters.redis.address import Target
+from swarmd.adapters.redis.address import Address, Target
 from swarmd.adapters.redis.connect import connect_sync
-from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.redis.failures import is_refused_for_good, refused
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
 from swarmd.adapters.redis.marks import fence_of, gaps_of, revocations_of, stop_of
 from swarmd.adapters.redis.replay import Restart, restart_of
-from swarmd.adapters.redis.wire import ErrorReply, Wire
+from swarmd.adapters.redis.shapes import fits
+from swarmd.adapters.redis.wire import ErrorReply, Reply, Wire
 from swarmd.core.activity import (
     Activity,
     Surroundings,
@@ -49,6 +51,7 @@ from swarmd.core.names import (
 )
 from swarmd.core.privileges import Revocation
 from swarmd.core.versions import SCHEMA_READS, is_read
+from swarmd.errors import StoreUnsuitableError
 
 if TYPE_CHECKING:
     from swarmd.core.lineage import Agent
@@ -62,7 +65,17 @@ _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 # --- asking -----------------------------------------------------------------------------------
 
 
-def ask(wire: Wire, *commands: Sequence[str]) -> list[Any]:
+class Line(Protocol):
+    """What questions are sent over: `Wire`, or one that is made anew when it is lost."""
+
+    address: Address
+
+    def exchange(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]: ...
+
+    def close(self) -> None: ...
+
+
+def ask(wire: Line, *commands: Sequence[str]) -> list[Any]:
     """The answers, as text, in the order of the commands; an error among them is raised."""
     answers = _answers(wire, commands)
     for answer in answers:
@@ -71,7 +84,7 @@ def ask(wire: Wire, *commands: Sequence[str]) -> list[Any]:
     return [_text(answer) for answer in answers]
 
 
-def ask_what_may_be(wire: Wire, *commands: Sequence[str]) -> tuple[list[Any], frozenset[int]]:
+def ask_what_may_be(wire: Line, *commands: Sequence[str]) -> tuple[list[Any], frozenset[int]]:
     """As `ask`, and the places of what this user of the server may not ask; the answer there is `None`, as it is where
     a key holds something else than ours.
     """
@@ -88,16 +101,44 @@ def _is_of_another_type(answer: Any) -> bool:
 
 
 def _is_forbidden(answer: Any) -> bool:
-    return isinstance(answer, ErrorReply) and answer.startswith("NOPERM")
+    return isinstance(answer, ErrorReply) and is_refused_for_good(answer)
 
 
-def _answers(wire: Wire, commands: Sequence[Sequence[str]]) -> list[Any]:
+def _answers(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:
     answers: list[Any] = []
     for start in range(0, len(commands), BATCH):
         batch = commands[start : start + BATCH]
-        wire.send_all([[_bytes(word) for word in command] for command in batch])
-        answers += [wire.read() for _ in batch]
+        replies = wire.exchange([[_bytes(word) for word in command] for command in batch])
+        _demand_answers(wire, batch, replies)
+        answers += replies
     return answers
+
+
+def _at_once(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:
+    """The answers of one transaction. Each of its commands is answered twice: that it waits, and then with the rest."""
+    sent = [["MULTI"], *commands, ["EXEC"]]
+    replies = wire.exchange([[_bytes(word) for word in command] for command in sent])
+    for reply in replies:
+        if isinstance(reply, ErrorReply):
+            raise refused(reply)
+    answers = replies[-1]
+    if not isinstance(answers, list) or len(answers) != len(commands):
+        raise _nonsense(wire, "EXEC")
+    _demand_answers(wire, commands, answers)
+    return answers
+
+
+def _demand_answers(wire: Line, commands: Sequence[Sequence[str]], replies: Sequence[Reply]) -> None:
+    for command, reply in zip(commands, replies, strict=True):
+        if not fits(command[0], reply):
+            raise _nonsense(wire, command[0])
+
+
+def _nonsense(wire: Line, command: str) -> StoreUnsuitableError:
+    return StoreUnsuitableError(
+        f"{wire.address}: what answers there gives no answer to {command}",
+        hint="does REDIS_URL name a Redis or Valkey server?",
+    )
 
 
 def _bytes(word: str) -> bytes:
@@ -244,13 +285,11 @@ class Snapshot:
 
 
 def ask_ours(
-    wire: Wire, *commands: Sequence[str], is_at_once: bool = False
+    wire: Line, *commands: Sequence[str], is_at_once: bool = False
 ) -> tuple[list[Any], frozenset[str]]:
     """As `ask` or `at_once`; what is asked of a key of another type is answered as if there were none. And those keys."""
-    if is_at_once:
-        *_, answers = ask(wire, ["MULTI"], *commands, ["EXEC"])
-    else:
-        answers = [_text(answer) for answer in _answers(wire, commands)]
+    found = _at_once(wire, commands) if is_at_once else _answers(wire, commands)
+    answers = [_text(answer) for answer in found]
     wrong: set[str] = set()
     for at, (command, answer) in enumerate(zip(commands, answers, strict=True)):
         if isinstance(answer, ErrorReply):
@@ -269,7 +308,7 @@ class View:
 
     __slots__ = ("_wire", "keys")
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
+    def __init__(self, wire: Line, keys: Keys) -> None:
         self._wire = wire
         self.keys = keys
 
@@ -495,7 +534,13 @@ class View:
     def journal_head(self) -> Head:
         """Where the store says that its journal ends."""
         record = _hash(ask(self._wire, ["HGETALL", self.keys.head])[0])
-        return Head(int(record["n"]), record["hash"], record["after"]) if record else Head()
+        try:
+            return Head(int(record["n"]), record["hash"], record["after"]) if record else Head()
+        except (KeyError, ValueError) as error:
+            raise StoreUnsuitableError(
+                f"{self.keys.head} is no end of a journal",
+                hint="`swarmd journal verify --files-only` needs no server",
+            ) from error
 
     def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, list[str]]]:
         """Every entry after that one, as flat as it is stored; a page is asked for when it is needed."""
@@ -568,6 +613,12 @@ class View:
         return None if unasked else bool(_leading(leader))
 
 
+class Rung(Protocol):
+    """What is waited for: `Bell`, or one that is hung again when it is lost."""
+
+    def wait(self, seconds: float) -> bool: ...
+
+
 class Bell:
     """Rings of some channels, on a connection of its own. A ring is only a reason to read the stream."""
 
@@ -576,10 +627,13 @@ class Bell:
     def __init__(self, wire: Wire, keys: Keys, channels: Iterable[Channel]) -> None:
         self._wire = wire
         names = [keys.channel(channel) for channel in channels]
-        wire.send("SUBSCRIBE", *names)
-        # Confirmed before the stream is read: what is posted in between is then heard.
-        for _ in names:
-            wire.read()
+        with ExitStack() as undo:
+            undo.callback(wire.close)
+            wire.send("SUBSCRIBE", *names)
+            # Confirmed before the stream is read: what is posted in between is then heard.
+            for _ in names:
+                wire.read()
+            undo.pop_all()
 
     def wait(self, seconds: float) -> bool:
         """Whether something rang within the time.
@@ -587,7 +641,7 @@ class Bell:
         Rings that were read ahead into the buffer are not counted again: the stream, which is read after
         each wait, held their messages before they rang.
         """
-        readable, _, _ = select.select([self._wire], [], [], seconds)
+        readable, _, _ = select.select([self._wire], [], [], max(0.0, seconds))
         if readable:
             self._wire.read()
         return bool(readable)

@@ -6,19 +6,26 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from swarmd.adapters.redis.address import Address
 from swarmd.adapters.redis.failures import AWAY_HINT, refused
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreUnavailableError, UsageError
 
 if TYPE_CHECKING:
     import ssl
 
 COMMAND_SECONDS: Final = 5.0
 """Until a reply. Longer than a server takes to fsync or to fork for a rewrite, half of a lease."""
+
+
+NO_SERVER: Final = "what answers there does not speak the Redis protocol"
+# Beyond these no answer of a server goes that swarmd asks, and memory is not given to what claims to.
+LINE_BYTES_MAX: Final = 1 << 20
+BULK_BYTES_MAX: Final = 1 << 30
+ARRAY_MAX: Final = 1 << 27
 
 
 class Status(str):
@@ -64,6 +71,11 @@ class Wire:
         with self._away():
             self._socket.sendall(b"".join(map(_packed, commands)))
 
+    def exchange(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]:
+        """The answers, in the order of the commands."""
+        self.send_all(commands)
+        return [self.read() for _ in commands]
+
     def read(self) -> Reply:
         """The next reply, or the next message where the connection is subscribed."""
         with self._away():
@@ -101,8 +113,10 @@ class Wire:
                 raise refused(reply)
 
     def _read(self) -> Reply:
-        line = self._replies.readline()
+        line = self._replies.readline(LINE_BYTES_MAX)
         if not line.endswith(b"\r\n"):
+            if len(line) == LINE_BYTES_MAX:
+                raise ConnectionError(NO_SERVER)
             raise ConnectionResetError("the server closed the connection")
         mark, rest = line[:1], line[1:-2]
         if mark == b"+":
@@ -110,12 +124,14 @@ class Wire:
         if mark == b"-":
             return ErrorReply(rest.decode("utf-8", "replace"))
         if mark not in (b":", b"$", b"*"):
-            raise ConnectionError("what answers there does not speak the Redis protocol")
-        number = int(rest)
+            raise ConnectionError(NO_SERVER)
+        number = _number(rest)
         if mark == b":":
             return number
         if number < 0:
             return None
+        if number > (BULK_BYTES_MAX if mark == b"$" else ARRAY_MAX):
+            raise ConnectionError(NO_SERVER)
         return self._bulk(number) if mark == b"$" else [self._read() for _ in range(number)]
 
     def _bulk(self, size: int) -> bytes:
@@ -132,6 +148,13 @@ class Wire:
         except (OSError, ValueError, OverflowError, RecursionError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StoreUnavailableError(f"{self.address}: {reason}", hint=AWAY_HINT) from error
+
+
+def _number(digits: bytes) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:
+        raise ConnectionError(NO_SERVER) from error
 
 
 def _packed(words: Sequence[str | bytes | int]) -> bytes:
@@ -161,9 +184,20 @@ def _dial(place: Address, seconds: float | None) -> socket.socket:
 
 def tls_of(place: Address) -> ssl.SSLContext:
     """Understands the options that redis-py does, so that one REDIS_URL serves both."""
+    try:
+        return _context(place.options)
+    # What is wrong with a file of one's own is no fault of the server's, and waiting does not mend it.
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"REDIS_URL: its TLS options cannot be used: {reason}",
+            hint="ssl_ca_certs, ssl_ca_path, ssl_certfile and ssl_keyfile name files that can be read",
+        ) from error
+
+
+def _context(options: Mapping[str, str]) -> ssl.SSLContext:
     import ssl
 
-    options = place.options
     context = ssl.create_default_context(
         cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
     )

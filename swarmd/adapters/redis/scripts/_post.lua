@@ -11,7 +11,9 @@ local function append(stream, body, fields, first, last)
   local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)
   local prev = newest[1] and newest[1][1] or '0-0'
   local id = redis.call('XADD', stream, '*', unpack(fields, first, last))
-  redis.call('PUBLISH', stream, '{"id":"' .. id .. '","prev":"' .. prev .. '",' .. body)
+  -- A ring that this user may not send is a lost ring, which costs a sweep: the entry is there, and must not be
+  -- written a second time by a script that broke off here and is sent again.
+  redis.pcall('PUBLISH', stream, '{"id":"' .. id .. '","prev":"' .. prev .. '",' .. body)
   return id
 end
 
