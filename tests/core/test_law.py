@@ -140,7 +140,9 @@ def test_an_unknown_role_is_refused_and_the_known_ones_are_named() -> None:
 
 
 def test_a_role_stands_only_at_its_own_tiers() -> None:
-    _denied(world().ask(SOB, charter("x", "worker")), Rule.SPAWN_ROLE)
+    w = world()
+    _denied(w.ask(SOB, charter("x", "worker")), Rule.SPAWN_ROLE)
+    assert isinstance(w.ask(_top(w).id, charter("x", "worker")), Spawned), "the child's tier counts"
 
 
 def test_a_role_that_the_creator_may_not_make_is_refused() -> None:

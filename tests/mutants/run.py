@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import shutil
 import subprocess
@@ -11,12 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from queue import SimpleQueue
+from typing import Final, Self
 
-from tests.mutants.table import ROOT, Mutant, mutated, node_ids, named_by_law
+from tests.mutants.table import ROOT, Mutant, mutated, named_by_law, node_ids
 
 # What the tests need of a tree. Nothing is linked: a test that writes beside its module must not write to ours.
 _COPIED: Final = (
@@ -72,13 +73,41 @@ def put_in(mutant: Mutant, copy: Path) -> None:
         compiled.unlink()
 
 
-def judge(mutant: Mutant, seconds: float = RUN_SECONDS) -> Verdict:
+class Runner:
+    """A process that has imported what never changes, and runs tests of one copy after the other (`warm.py`)."""
+
+    def __enter__(self) -> Self:
+        # Without the script's own folder in front of what it imports.
+        command = [sys.executable, "-P", str(Path(__file__).with_name("warm.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def run(self, copy: Path, tests: Sequence[str], seconds: float = RUN_SECONDS) -> tuple[int, str]:
+        """Pytest's exit code and output, in the copy and of the copy."""
+        output = copy / "output.txt"
+        words = [
+            "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", "-rf", f"--timeout={_TEST_SECONDS}", *tests,
+        ]  # fmt: skip
+        asked = {"copy": str(copy), "output": str(output), "words": words, "seconds": seconds}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        return code, output.read_text(encoding="utf-8", errors="replace")
+
+
+def judge(mutant: Mutant, runner: Runner) -> Verdict:
     """Put in and judged by its tests."""
     tests = node_ids(mutant, named_by_law())
     began = time.monotonic()
     with scratch() as copy:
         put_in(mutant, copy)
-        code, output = run_tests(copy, tests, seconds)
+        code, output = runner.run(copy, tests)
     took = time.monotonic() - began
     failed = re.search(r"^FAILED \S+::(\w+)", output, re.M)
     if code == FAILED and failed is not None:
@@ -89,30 +118,25 @@ def judge(mutant: Mutant, seconds: float = RUN_SECONDS) -> Verdict:
 
 def judge_all(mutants: Iterable[Mutant], jobs: int) -> Iterator[Verdict]:
     """In the order of the table, as each is known."""
-    with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(judge, mutants)
+    with ExitStack() as opened:
+        free = SimpleQueue[Runner]()
+        for _ in range(jobs):
+            free.put(opened.enter_context(Runner()))
+
+        def judged(mutant: Mutant) -> Verdict:
+            runner = free.get()
+            try:
+                return judge(mutant, runner)
+            finally:
+                free.put(runner)
+
+        pool = opened.enter_context(ThreadPoolExecutor(jobs))
+        yield from pool.map(judged, mutants)
 
 
-def whole_tree(mutants: Sequence[Mutant], seconds: float = RUN_SECONDS) -> tuple[int, str]:
+def whole_tree(mutants: Sequence[Mutant]) -> tuple[int, str]:
     """The tests of these mutants on a copy without any: one that fails anyway would kill every mutant."""
     by_law = named_by_law()
     tests = sorted({test for mutant in mutants for test in node_ids(mutant, by_law)})
-    with scratch() as copy:
-        return run_tests(copy, tests, seconds)
-
-
-def run_tests(copy: Path, tests: Sequence[str], seconds: float) -> tuple[int, str]:
-    """Pytest's exit code and output, in the copy and of the copy."""
-    command = [
-        sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", "-rf",
-        "--timeout", str(_TEST_SECONDS), *tests,
-    ]  # fmt: skip
-    # In front of what is installed, also for the processes that tests start.
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return -1, f"not over after {seconds:.0f} s"
-    return done.returncode, done.stdout + done.stderr
+    with scratch() as copy, Runner() as runner:
+        return runner.run(copy, tests)
