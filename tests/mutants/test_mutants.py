@@ -20,8 +20,15 @@ _BY_NAME: Final = {mutant.name: mutant for mutant in MUTANTS}
 _NAMED: Final = named_by_law()
 # A run of the suite takes the same ones each time; `python -m tests.mutants` takes all.
 _SAMPLE_SEED: Final = 1
-# Their tests are calls of pure functions: the sample takes seconds.
-_FAST: Final = [m for m in MUTANTS if all(test.startswith("tests/core/") for test in node_ids(m, _NAMED))]
+
+
+def _sample() -> list[Mutant]:
+    """A script's, and some whose tests are calls of pure functions: they take seconds."""
+    scripts = [mutant for mutant in MUTANTS if mutant.file.endswith(".lua")]
+    pure = [m for m in MUTANTS if all(test.startswith("tests/core/") for test in node_ids(m, _NAMED))]
+    dice = random.Random(_SAMPLE_SEED)
+    return [dice.choice(scripts), *dice.sample(pure, 2)]
+
 
 TIER: Final = _BY_NAME["1-tier-of-a-child"]
 
@@ -80,9 +87,7 @@ def test_lines_broken_elsewhere_are_the_same_place() -> None:
 # --- running ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "mutant", random.Random(_SAMPLE_SEED).sample(_FAST, 3), ids=lambda mutant: mutant.name
-)  # fmt: skip
+@pytest.mark.parametrize("mutant", _sample(), ids=lambda mutant: mutant.name)
 def test_a_mutant_is_killed_by_a_test_named_for_its_law(mutant: Mutant) -> None:
     before = (ROOT / mutant.file).read_bytes()
     with run.Runner() as runner:

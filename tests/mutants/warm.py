@@ -47,13 +47,15 @@ def _run(asked: dict[str, Any]) -> NoReturn:
     code = -1
     try:
         copy = asked["copy"]
-        output = os.open(asked["output"], os.O_WRONLY | os.O_CREAT)
+        output = os.open(asked["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for own, ours in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(own, ours)
         os.chdir(copy)
         os.environ["PYTHONPATH"] = copy
         sys.path.insert(0, copy)
+        # It took the folder that it was imported in, which is ours: what failed for one mutant would be tried on all others.
+        importlib.import_module("hypothesis.configuration").set_hypothesis_home_dir(f"{copy}/.hypothesis")
         pytest = importlib.import_module("pytest")
         code = int(pytest.main(["-W", "ignore::pytest.PytestAssertRewriteWarning", *asked["words"]]))
         sys.stdout.flush()
