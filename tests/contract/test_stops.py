@@ -280,6 +280,28 @@ async def test_an_agents_own_stop_goes_before_what_its_outputs_lack(store: Redis
     assert reply == RefusedByStore(Rule.FROZEN, TOP)
 
 
+# --- revocations ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("segment", [SOB, M1, TOP])
+async def test_a_revocation_refuses_the_next_call_of_everybody_below_it(
+    store: RedisStore, segment: str
+) -> None:
+    leader, top = await _staffed(store)
+    low = agent("low", TOP, tier=2)
+    await leader.do(AgentMade(low, ()), AccountOpened(low.id, TOP, caps(100, 10, 1), own_slot=True))
+    for one in (top, low):
+        assert isinstance(await store.begin(hold(one), begin(one, privilege="model/x"), AT), Begun)
+    await leader.do(RevocationsSet(segment, (mark(segment, "model/**", 1),)))
+    for one in (top, low):
+        before = await account(store, one.id)
+        reply = await store.begin(hold(one), begin(one, 2, privilege="model/x"), AT)
+        assert reply == RefusedByStore(Rule.PRIVILEGE_REVOKED, "model/x")
+        assert await account(store, one.id) == before
+        other = await store.begin(hold(one), begin(one, 2, privilege="tool/file/read"), AT)
+        assert isinstance(other, Begun), "what was not taken is held"
+
+
 # --- revocations by number, on the server and in the core --------------------------------------------
 
 _PLAIN = ("t/a/x", "t/a", "t/b", "m/g")

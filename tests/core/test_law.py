@@ -24,7 +24,7 @@ from swarmd.core.names import OPERATOR, SOB, AgentState, Kind, Rule
 from swarmd.core.privileges import is_covered, overlaps
 from swarmd.core.requests import SpawnRequest
 from swarmd.core.swarm import AgentSet, Denied, FenceSet, Post
-from tests.core.swarm_builder import MISSION, World, charter, posts, world
+from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
 
 BUDGET = {"tokens": 1_000, "cost": 50_000, "calls": 10, "tools": 20, "agents": 3}
 
@@ -140,7 +140,9 @@ def test_an_unknown_role_is_refused_and_the_known_ones_are_named() -> None:
 
 
 def test_a_role_stands_only_at_its_own_tiers() -> None:
-    _denied(world().ask(SOB, charter("x", "worker")), Rule.SPAWN_ROLE)
+    w = world()
+    _denied(w.ask(SOB, charter("x", "worker")), Rule.SPAWN_ROLE)
+    assert isinstance(w.ask(_top(w).id, charter("x", "worker")), Spawned), "the child's tier counts"
 
 
 def test_a_role_that_the_creator_may_not_make_is_refused() -> None:
@@ -190,6 +192,25 @@ def test_a_mission_spawns_so_many_a_minute_and_may_go_on_afterwards() -> None:
     _denied(w.ask(top.id, charter("two")), Rule.SPAWN_RATE)
     w.now += RATE_WINDOW_SECONDS
     assert isinstance(w.ask(top.id, charter("two")), Spawned)
+
+
+@pytest.mark.parametrize(
+    ("bound", "rule"),
+    [
+        ({"agents_max": 8}, Rule.SPAWN_LIVE),  # the board, its six seats, and one
+        ({"children_max": 1}, Rule.SPAWN_FANOUT),
+        ({"spawns_per_minute": 1}, Rule.SPAWN_RATE),
+    ],
+)
+def test_those_of_one_motion_count_towards_every_bound(bound: dict[str, Any], rule: Rule) -> None:
+    """None of them lives when the next one is decided on, and all are made in one commit."""
+    w = world(**bound)
+    changes = w.carry(_motion("one", "two"))
+    assert rule in [entry.data["rule"] for entry in journal(changes, "refused")]
+    assert w.swarm.executives(MISSION) == ()
+    w = world(**{name: most + 1 for name, most in bound.items()})
+    w.carry(_motion("one", "two"))
+    assert [executive.name for executive in w.swarm.executives(MISSION)] == ["one", "two"]
 
 
 def test_files_are_those_of_the_creator_or_below_its_folders() -> None:
@@ -244,6 +265,19 @@ def test_the_boards_part_is_given_to_nobody() -> None:
     w = world()
     _denied(w.ask(SOB, charter("x", budget={"tokens": 75_001})), Rule.BUDGET_SHARE)
     assert isinstance(w.ask(SOB, charter("x", budget={"tokens": 75_000})), Spawned)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "calls", "agents"])
+def test_executives_of_one_motion_cannot_both_take_the_rest(kind: str) -> None:
+    rest = world().swarm.free[MISSION][kind] * (100 if kind == "agents" else 75) // 100
+    for asked, made in ((rest // 2 + 1, 0), (rest // 2 - 1, 2)):
+        w, motion = world(), _motion("one", "two")
+        for executive in motion["executives"]:
+            executive["budget"] = {kind: asked}
+        changes = w.carry(motion)
+        refused = [entry.data["rule"] for entry in journal(changes, "refused")]
+        assert refused == ([] if made else [Rule.BUDGET_SHARE])
+        assert len(w.swarm.executives(MISSION)) == made
 
 
 @pytest.mark.parametrize("kind", NEEDED_KINDS)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from swarmd.core import acts, orphans
 from swarmd.core.acts import Actor, Wish
-from swarmd.core.law import Spawned, made
+from swarmd.core.law import Spawned, made, may_grant
 from swarmd.core.lineage import Agent
 from swarmd.core.moves import KINDS
 from swarmd.core.names import OPERATOR, SOB, AgentId, Authority, Rule
@@ -205,6 +205,9 @@ def test_a_part_that_was_revoked_does_not_come_back_with_the_whole() -> None:
     denied = _do(w, _by(top), "grant", mid.id, "model/**")
     assert denied is not None
     assert denied.rule in (Rule.PRIVILEGE_GRANT, Rule.PRECEDENCE)
+    # Where the mark is a better one's, precedence has said no before. This says no also where it is a lapsed override's.
+    alone = may_grant(w.swarm, w.agent(top.id), "model/**")
+    assert alone == Denied(Rule.PRIVILEGE_GRANT, "model/**")
     assert _do(w, _by(top), "grant", mid.id, "model/other", "use") is None
 
 

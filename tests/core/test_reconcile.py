@@ -126,6 +126,19 @@ def test_a_draining_agent_is_placed_nowhere() -> None:
     assert top.id not in _place(w)
 
 
+def test_nobody_below_an_ended_agent_is_given_another_host() -> None:
+    """Their own records still say that they live: the mark on the path above them says that they do not."""
+    w = world()
+    top, child, low = _family(w)
+    other = w.grow(SOB, "other")
+    w.order("terminate", top.id)
+    admit_hosts(w.renew(), {H2: Host(H2, 100, "shared")}, frozenset({H1, H2}), may_declare_dead=True)
+    assert w.agent(child.id).state is AgentState.LIVE
+    placed = _place(w)
+    assert other.id in placed
+    assert placed.keys().isdisjoint({top.id, child.id, low.id})
+
+
 def test_a_host_with_much_to_do_is_given_less() -> None:
     w = world(hosts=())
     tops = [w.grow(SOB, f"top{n}") for n in range(4)]
@@ -220,6 +233,16 @@ def test_the_deepest_end_first_and_each_account_closes_into_its_parents() -> Non
         (change.record.id, change.account_above) for change in changes if isinstance(change, AgentReaped)
     ]
     assert closed == [(low.id, child.id), (child.id, top.id), (top.id, MISSION)]
+
+
+def test_who_could_be_reaped_waits_for_a_child_whose_end_nobody_has_seen() -> None:
+    w = world()
+    top, child, low = _family(w)
+    w.swarm.lineage.put(replace(top, host=HostId("")))
+    w.order("terminate", top.id)
+    assert _reaped(w.reap()) == [], "its account would close while a child still spends of it"
+    _gone(w, H1, top.id)
+    assert [record.id for record in _reaped(w.reap())] == [low.id, child.id, top.id]
 
 
 def _gone(w: World, host: HostId, segment: str) -> None:

@@ -16,7 +16,9 @@ import pytest
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.scripted import ScriptedModel
 from swarmd.core.messages import Message
-from swarmd.core.names import FIRST, JOURNAL, ORDERS, AgentId, Kind, MissionId, inbox
+from swarmd.core.names import FIRST, JOURNAL, ORDERS, SOB, AgentId, Kind, MissionId, Rule, inbox, room, up
+from swarmd.core.privileges import Revocation
+from swarmd.core.swarm import RevocationsSet
 from swarmd.core.times import LEASE_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
 from swarmd.ports import Answered, Failed, Prompt, Usage
 from swarmd.runtime.mind import Mind
@@ -26,11 +28,16 @@ from tests.runtime.test_worker import (
     DECLARED,
     DELIVERED,
     HERE,
+    MISSION,
+    Lineage,
     Slow,
+    at_work,
+    executive,
     facts_of,
     has_begun,
     journal_of,
     jumping,
+    message,
     result_of,
     stored,
     supervised,
@@ -280,3 +287,41 @@ class _FailsOnce:
         if self.failures == 1:
             return Failed("malformed", "no move", Usage(10, 10))
         return await self.inner.attempt(prompt)
+
+
+# --- revocations ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_what_an_agent_may_no_longer_say_is_not_posted_and_the_rest_of_its_turn_is(
+    *, is_revoked: bool
+) -> None:
+    """Its worker knows its rights as they were when it came here; what was revoked since, the store alone knows."""
+    script = [
+        {
+            "when": {"role": "executive"},
+            "moves": [
+                {"move": "say", "room": "executives", "text": "Listen."},
+                {"move": "report", "text": "Still at it.", "done": False},
+            ],
+        }
+    ]
+
+    async def test() -> None:
+        async with stored() as store:
+            id, lineage = AgentId("a-1"), Lineage(store)
+            talking = replace(executive(id), privileges=("model/**", "room/executives/say"))
+            await lineage.found(talking)
+            if is_revoked:
+                taken = Revocation(MISSION, "room/**", "both", 1, "operator", AT)
+                await lineage.write(RevocationsSet(MISSION, (taken,)))
+            async with at_work(worker_of(store, ScriptedModel(script))):
+                await store.post(inbox(id), message("and?"))
+                reports = await until(lambda: store.read(up(SOB), FIRST, 10))
+            assert [report.text for report in reports] == ["Still at it."]
+            said = await store.read(room(f"executives-{MISSION}"), FIRST, 10)
+            assert [post.text for post in said] == ([] if is_revoked else ["Listen."])
+            refused = await facts_of(store, fact="refuse", rule=Rule.PRIVILEGE_REVOKED, agent=id)
+            assert len(refused) == is_revoked
+
+    jumping(test)
