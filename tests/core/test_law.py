@@ -192,6 +192,14 @@ def test_a_mission_spawns_so_many_a_minute_and_may_go_on_afterwards() -> None:
     assert isinstance(w.ask(top.id, charter("two")), Spawned)
 
 
+def test_spawns_that_a_clock_of_the_future_has_stamped_refuse_none_until_that_time() -> None:
+    w = world(spawns_per_minute=2)
+    top = _top(w)
+    w.grow(top.id, "one")
+    w.now -= 3_600.0
+    assert isinstance(w.ask(top.id, charter("two")), Spawned)
+
+
 def test_files_are_those_of_the_creator_or_below_its_folders() -> None:
     w = world(files=("docs",))
     top = _top(w, files=["docs/a"])

@@ -72,6 +72,8 @@ class Plan:
         None  # a process that is killed at a command of its, `before` or `after` it
     )
     is_logged: bool = True
+    # By how much clocks of processes are wrong, by name, until the last fault.
+    skews: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     board: Mapping[str, Any] = field(default_factory=dict)
 
@@ -248,7 +250,7 @@ class World:
         """A new process in the place of that name. It has its own host id, memory and connection."""
         self._started += 1
         gate = Gate(f"{name}.{self._started}")
-        skew = self.nodes[name].clock.skew if name in self.nodes else 0.0
+        skew = self.nodes[name].clock.skew if name in self.nodes else self.plan.skews.get(name, 0.0)
         clock = Clock(self.loop, self._ids, skew)
         node = Node(name, kind, gate, Way(self.net, gate), clock)
         self.nodes[name] = node
@@ -299,7 +301,10 @@ class World:
         async def mind(spec: str) -> Mind:
             return Mind(self.player, provider)
 
-        around = Surroundings(store, self.declared, None, mind, lambda: stamp_of(node.clock.now()))
+        def stamp() -> str:
+            return stamp_of(node.clock.now() + store.clock_behind())
+
+        around = Surroundings(store, self.declared, None, mind, stamp)
         host = Host(HostId(node.clock.new_id("h")), 10_000, "w-1")
         await Worker(around, host, bell.line(), node.stop).run()
 

@@ -134,6 +134,9 @@ class RedisStore:
         is followed."""
         return self._clock() if self._server_zero is None else self._server_zero + self._steady()
 
+    def clock_behind(self) -> float:
+        return 0.0 if self._server_zero is None else self._server_zero + self._steady() - self._clock()
+
     async def check_schema(self, *, makes: bool = True) -> bool:
         """Refuse a namespace of another schema, or whose messages another secret seals. An empty one is stamped, or
         where `makes` is false left as it is: then the answer is false, and there is no swarm to work in yet. (A
