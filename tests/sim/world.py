@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.messages import Message
 from swarmd.core.names import MISSIONS, ORDERS, AgentId, HostId, Kind
 from swarmd.core.rules import Declarations
-from swarmd.core.swarm import Host, stamp_of
+from swarmd.core.swarm import Change, Host, stamp_of
 from swarmd.runtime.agent import World as Surroundings
 from swarmd.runtime.mind import Mind
 from swarmd.runtime.supervisor import Supervisor
@@ -38,6 +38,7 @@ from tests.core.swarm_builder import declarations
 from tests.sim.loop import GATE, Gate, VirtualLoop, virtually
 from tests.sim.network import PERFECT, Network, Rates, Way
 from tests.sim.player import CrashedMindError, Player, Temper
+from tests.sim.rogue import Rogue
 from tests.sim.server import NAMESPACE, START, Server, clocked
 from tests.sim.watch import Watch
 
@@ -68,6 +69,7 @@ class Plan:
     asks_again: bool = True  # whoever asked for something in the second that the server lost
     provider: Mapping[str, Any] = field(default_factory=dict)
     rest_seconds: float = REST_SECONDS
+    rogue_seconds: float = 0.0  # between two acts of a confused process, on average; 0: there is none
     fuse: tuple[str, int, str] | None = (
         None  # a process that is killed at a command of its, `before` or `after` it
     )
@@ -97,11 +99,31 @@ class Plan:
             long_share=some(0.05), executives_max=chance.randint(1, 3), children_max=chance.randint(0, 3),
             grandchildren=some(0.5), no_votes=some(0.4), governs=some(0.2),
         )  # fmt: skip
-        return cls(
+        drawn = cls(
             chance.randint(1, 3), chance.randint(1, 2), chance.randint(1, 3), temper, rates, mishaps,
             fault_seconds=chance.uniform(30, 150), orders=chance.choice((0, 0, 2, 5)),
             asks_again=chance.random() < 0.5,
         )  # fmt: skip
+        return _against_the_law(drawn, random.Random(f"against the law {seed}"))
+
+
+def _against_the_law(plan: Plan, chance: random.Random) -> Plan:
+    """Minds that want what they may not, a confused process, and bounds so narrow that they are met."""
+    if chance.random() < 0.25:
+        return plan
+    temper = replace(
+        plan.temper, rebels=chance.choice((0.0, 0.1, 0.3)), children_max=chance.randint(0, 4),
+        grandchildren=chance.choice((0.0, 0.5, 1.0)), governs=chance.choice((0.0, 0.2, 0.4)),
+    )  # fmt: skip
+    limits = {
+        "agents_max": chance.choice((1_000, 1_000, 16, 9)), "children_max": chance.choice((16, 3, 2)),
+        "depth_max": chance.choice((4, 4, 2)), "restarts_max": chance.choice((3, 1)),
+        "spawns_per_minute": chance.choice((120, 120, 6)),
+    }  # fmt: skip
+    return replace(
+        plan, temper=temper, limits=limits, rogue_seconds=chance.choice((0.0, 2.0, 5.0)),
+        rates=replace(plan.rates, reply_lost=chance.choice((0.0, 0.0, 0.05, 0.2))), orders=chance.choice((0, 2, 6)),
+    )  # fmt: skip
 
 
 # Seconds between two of them, from … to …
@@ -119,6 +141,8 @@ MISHAPS: Final[dict[str, tuple[float, float]]] = {
     "server loses a second": (25, 80),
 }
 
+
+_PRIVILEGES: Final = ("room/hall/say", "spawn/**", "spawn/worker", "tool/**", "model/**")
 
 _SAYS: Final = {
     "server full": "OOM command not allowed when used memory > 'maxmemory'.",
@@ -191,6 +215,7 @@ class World:
     net: Network = field(init=False)
     player: Player = field(init=False)
     watch: Watch = field(init=False)
+    rogue: Rogue = field(init=False)
     nodes: dict[str, Node] = field(default_factory=dict)
     swarm: str = ""
     lines: list[str] = field(default_factory=list)
@@ -220,6 +245,7 @@ class World:
         self.player = Player(self.seed, self.plan.temper, self.trace, self.now)
         self.net = Network(self.loop, self.server, random.Random(f"net {self.seed}"), self.trace)
         self.watch = Watch(self.server, Keys(NAMESPACE), self.player)
+        self.rogue = Rogue(self.server, Keys(NAMESPACE), random.Random(f"rogue {self.seed}"), self.net.fault)
         self.server.about, self.server.saw = self.watch.about, self._saw
         self.net.at_command = self._at_command
         self.server.heard = self._heard
@@ -236,6 +262,7 @@ class World:
     def _saw(self, who: str, name: str, words: Sequence[str], answer: Any) -> None:
         self.trace(who, name, *words[1 + (words[0] == "EVALSHA") :], "->", answer)
         self.watch.saw(name, words, answer)
+        self.rogue.see(who, name, words)
 
     def _heard(self, channel: str, line: str) -> None:
         self.watch.heard(channel, line)
@@ -286,9 +313,21 @@ class World:
         self.swarm = await store.identity(node.clock.new_id("s"))
         archive = JournalFiles(self.folder, self.swarm)
         host, rings = HostId(node.clock.new_id("h")), bell.line(keeps=[MISSIONS])
-        await Supervisor(
+        supervisor = Supervisor(
             store, rings, node.clock, self.declared, host, None, node.stop, archive=archive
-        ).run()
+        )
+        self._overhear(store, supervisor)
+        await supervisor.run()
+
+    def _overhear(self, store: RedisStore, supervisor: Supervisor) -> None:
+        """What it hands over is judged when the server has done it."""
+        commit = store.commit_changes
+
+        async def overheard(token: str, seq: int, changes: Sequence[Change], *more: Any) -> Any:
+            self.watch.laws.about(token, seq, changes, supervisor._swarm, supervisor._time.at)
+            return await commit(token, seq, changes, *more)
+
+        store.commit_changes = overheard  # type: ignore[method-assign, assignment]
 
     async def _work(self, node: Node, store: RedisStore, bell: Bell) -> None:
         assert node.stop is not None
@@ -345,6 +384,12 @@ class World:
     def _pick(self, kind: Kinds | None = None) -> Node | None:
         nodes = [n for n in self.nodes.values() if not n.gate.is_dead and kind in (None, n.kind)]
         return self.chance.choice(nodes) if nodes else None
+
+    async def _act_against_the_law(self) -> None:
+        while self.plan.rogue_seconds:
+            await anyio.sleep(self.rogue.chance.expovariate(1 / self.plan.rogue_seconds))
+            if self.server.is_up and not self.server.says:
+                self.rogue.act()
 
     async def _mishaps(self, name: str, every: float) -> None:
         while True:
@@ -439,6 +484,7 @@ class World:
         """The server's last second is gone. Who asked for something then asks again: no more was promised to him."""
         until = self.server.lose(self.chance.uniform(0.0, 1.0))
         self.watch.lost(until)
+        self.rogue.lost()
         lost = [ask for at, ask in self._asked if at > until]
         self._asked = [(at, ask) for at, ask in self._asked if at <= until]
         if not self.plan.asks_again:
@@ -466,9 +512,9 @@ class World:
             await anyio.sleep(self.chance.uniform(1.0, 20.0))
             living = sorted(self.server.ask("SMEMBERS", store.keys.agents))
             target = self.chance.choice([id for id in living if id.startswith("a-")] or ["m-0"])
-            verb = self.chance.choice(("freeze", "halt", "drain", "terminate"))
+            verb = self.chance.choice(("freeze", "halt", "drain", "terminate", "revoke", "grant"))
             await self._ask(partial(self._give, store, f"o-{number}", verb, target))
-            if verb != "terminate":
+            if verb in ("freeze", "halt", "drain"):
                 self._stopped.append(target)
                 await anyio.sleep(self.chance.uniform(0.1, 15.0))
                 await self._ask(partial(self._give, store, f"o-{number}-thaw", "thaw", target))
@@ -482,6 +528,8 @@ class World:
     async def _give(self, store: RedisStore, order: str, verb: str, target: str) -> None:
         self.orders.setdefault(order, False)
         data = {"order": order, "verb": verb, "target": target, "reason": "the seed has it"}
+        if verb in ("revoke", "grant"):
+            data |= {"privilege": random.Random(f"{self.seed} {order}").choice(_PRIVILEGES), "right": "both"}
         message = Message(
             sender=AgentId("operator"), kind=Kind.ORDER, at=stamp_of(self.now()), text=verb, data=data
         )
@@ -509,6 +557,7 @@ class World:
         self.net.rates = self.plan.rates
         self._asking = [self.loop.create_task(self._submit()), self.loop.create_task(self._order())]
         failing = [self.loop.create_task(self._mishaps(n, every)) for n, every in self.plan.mishaps.items()]
+        failing.append(self.loop.create_task(self._act_against_the_law()))
         await anyio.sleep(self.plan.fault_seconds)
         for task in failing:
             task.cancel()
