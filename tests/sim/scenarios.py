@@ -71,6 +71,18 @@ def lost_second_at_rest(seed: int = 0, *, is_told: bool = False) -> Outcome:
     return simulate(seed, plan, is_told=is_told)
 
 
+def lost_at_the_start(seed: int = 0, *, is_told: bool = False) -> Outcome:
+    """The server loses the second in which the swarm's namespace was stamped: workers that come later wait for that."""
+    plan = Plan(
+        missions=1, temper=_EXACT, loses_at=(0.4,), mishaps={"kill a worker": 8.0}, fault_seconds=20.0
+    )
+    return _expect(
+        simulate(seed, plan, is_told=is_told),
+        lambda o: o.faults.get("server loses a second") == 1 or "nothing was lost",
+        lambda o: o.states == {"delivered": 1} or f"it was not delivered: {dict(o.states)}",
+    )
+
+
 def weeks(seed: int = 0, *, days: float = 21.0, is_told: bool = False) -> Outcome:
     """Weeks with three missions and nothing to do, at a pace of the daemon's own that is so much slower.
 
@@ -137,5 +149,5 @@ def _slowed(factor: float) -> Iterator[None]:
 
 
 SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {
-    "calm": calm, "long-call": long_call, "clocks": clocks, "clock-set-back": clock_set_back, "lost-second-at-rest": lost_second_at_rest, "weeks": weeks,
+    "calm": calm, "long-call": long_call, "clocks": clocks, "clock-set-back": clock_set_back, "lost-second-at-rest": lost_second_at_rest, "weeks": weeks, "lost-at-the-start": lost_at_the_start,
 }  # fmt: skip

@@ -28,7 +28,7 @@ from tests.sim import scenarios
 from tests.sim.loop import BusyError, VirtualLoop, virtually
 from tests.sim.network import Rates
 from tests.sim.player import Temper
-from tests.sim.server import Server
+from tests.sim.server import PLANTED
 from tests.sim.world import Outcome, Plan, simulate
 
 # All of it is computing: on a machine that is busy elsewhere it takes as long as it takes.
@@ -170,6 +170,11 @@ def test_a_server_that_lost_its_last_second_leaves_nobody_waiting() -> None:
         assert _held(scenarios.lost_second_at_rest(seed)).faults["server loses a second"] > 2
 
 
+def test_a_stamp_that_the_server_lost_in_its_first_second_is_made_again() -> None:
+    for seed in range(3):
+        _held(scenarios.lost_at_the_start(seed))
+
+
 def test_weeks_of_rest_call_nobody_and_keep_nothing_beyond_its_retention() -> None:
     outcome = _held(scenarios.weeks(days=2.0))
     assert outcome.virtual_seconds > 2 * 86_400
@@ -186,13 +191,7 @@ def _with_script(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[s
     """The server has another script under that name's digest."""
     changed = change(script(name).text)
     assert changed != script(name).text
-    boot = Server._boot
-
-    def and_load(server: Server) -> None:
-        boot(server)
-        server.load(script(name).sha, changed)
-
-    monkeypatch.setattr(Server, "_boot", and_load)
+    monkeypatch.setitem(PLANTED, script(name).sha, changed)
 
 
 def test_it_sees_a_turn_that_is_committed_twice(monkeypatch: pytest.MonkeyPatch) -> None:

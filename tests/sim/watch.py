@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,15 +22,13 @@ from swarmd.core.moves import KINDS
 from swarmd.core.names import FIRST, JOURNAL, RESULTS, Channel, Kind, StreamId
 from swarmd.core.replay import Fault, State, first_state, link_of
 from swarmd.core.turn import concerns
-from tests.sim.judge import Call, Judge, Laws
+from tests.sim.judge import TOLD_SECONDS, Call, Judge, Laws
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server
 
 BREACHES_MAX: Final = 20
 _FINAL: Final = ("done", "refused")
 _JUDGED: Final = ("begin", "end", "commit", "supervise")
-# So long after a server has lost its last second the last process has learnt of it.
-TOLD_SECONDS: Final = 30.0
 # What a step's result says where it was given up half-way.
 _LOST: Final = '{"lost": true}'
 
@@ -43,6 +41,7 @@ class Watch:
     keys: Keys
     player: Player
     breaches: list[str] = field(default_factory=list)
+    told_of: Callable[[], None] = lambda: None  # at each breach
     judge: Judge = field(init=False)
     laws: Laws = field(init=False)
     commits: int = 0
@@ -72,6 +71,7 @@ class Watch:
     def breach(self, what: str) -> None:
         if len(self.breaches) < BREACHES_MAX:
             self.breaches.append(f"{self.server.now() - START:.3f}: {what}")
+        self.told_of()
 
     # --- at every command ---
 
@@ -92,7 +92,8 @@ class Watch:
             self._committed(call)
         if name == "begin" and answer[0] == "begun":
             self._begun(call)
-        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST:
+        is_told = self.server.now() > self._lost_at + TOLD_SECONDS
+        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST and is_told:
             id = call.args[4]
             self._ended[id, self._incarnations.get(id, ""), call.args[0]] = self.server.now()
         if name == "supervise" and answer == "done":

@@ -29,6 +29,7 @@ from swarmd.core.messages import Message
 from swarmd.core.names import MISSIONS, ORDERS, AgentId, HostId, Kind
 from swarmd.core.rules import Declarations
 from swarmd.core.swarm import Change, Host, stamp_of
+from swarmd.runtime import supervisor as supervisor_module
 from swarmd.runtime.agent import World as Surroundings
 from swarmd.runtime.mind import Mind
 from swarmd.runtime.supervisor import Supervisor
@@ -39,7 +40,7 @@ from tests.sim.loop import GATE, Gate, VirtualLoop, virtually
 from tests.sim.network import PERFECT, Network, Rates, Way
 from tests.sim.player import CrashedMindError, Player, Temper
 from tests.sim.rogue import Rogue
-from tests.sim.server import NAMESPACE, START, Server, clocked
+from tests.sim.server import NAMESPACE, START, Server, clocked, thrifty
 from tests.sim.watch import Watch
 
 Kinds = Literal["supervisor", "worker"]
@@ -47,7 +48,7 @@ Kinds = Literal["supervisor", "worker"]
 # After the last fault so much is allowed until every mission has ended, in seconds of the simulation.
 SETTLE_SECONDS: Final = 900.0
 # Then nothing may happen for so long.
-REST_SECONDS: Final = 30.0
+REST_SECONDS: Final = 15.0
 
 _RESTART_SECONDS: Final = (0.5, 15.0)
 
@@ -74,6 +75,7 @@ class Plan:
         None  # a process that is killed at a command of its, `before` or `after` it
     )
     is_logged: bool = True
+    loses_at: tuple[float, ...] = ()  # seconds after which the server loses its last second
     # By how much clocks of processes are wrong, by name, until the last fault.
     skews: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
@@ -558,6 +560,8 @@ class World:
         self._asking = [self.loop.create_task(self._submit()), self.loop.create_task(self._order())]
         failing = [self.loop.create_task(self._mishaps(n, every)) for n, every in self.plan.mishaps.items()]
         failing.append(self.loop.create_task(self._act_against_the_law()))
+        for seconds in self.plan.loses_at:
+            self.net.at(seconds, self._mishap, "server loses a second")
         await anyio.sleep(self.plan.fault_seconds)
         for task in failing:
             task.cancel()
@@ -637,6 +641,11 @@ class World:
 SETTLE_REST_SECONDS: Final = 30.0
 
 
+# How often a supervisor looks of itself: what it looks for is done as well four times as seldom, and what rings wakes it
+# as before. Most commands of a simulation would be these looks.
+LOOK_SECONDS: Final = 1.0
+
+
 def _ids() -> Iterator[str]:
     number = 0
     while True:
@@ -644,8 +653,11 @@ def _ids() -> Iterator[str]:
         yield f"{number:010d}"
 
 
-def simulate(seed: int, plan: Plan | None = None, *, is_told: bool = False) -> Outcome:
-    """One run of a seed."""
+def simulate(
+    seed: int, plan: Plan | None = None, *, is_told: bool = False, is_hasty: bool = False
+) -> Outcome:
+    """One run of a seed; a hasty one ends at its first breach. What the simulation itself cannot go on with is a
+    breach too: a search must not end at it."""
     world: World | None = None
     plan = plan or Plan.of(seed)
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -653,15 +665,37 @@ def simulate(seed: int, plan: Plan | None = None, *, is_told: bool = False) -> O
     async def main(loop: VirtualLoop) -> None:
         nonlocal world
         world = World(seed, plan, loop, folder, is_told)
-        with clocked(world.now), _quiet(world):
-            await world.run()
+        with clocked(world.now), thrifty(), _quiet(world), _looking_seldom():
+            await (_until_a_breach(world) if is_hasty else world.run())
 
     try:
         virtually(main)
+    except Exception as error:
+        if world is None:
+            raise
+        world.watch.breach(f"the run ended: {''.join(traceback.format_exception(error))}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert world is not None
     return world.outcome()
+
+
+@contextmanager
+def _looking_seldom() -> Iterator[None]:
+    module: Any = supervisor_module
+    before = module.TICK_SECONDS
+    module.TICK_SECONDS = max(before, LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        module.TICK_SECONDS = before
+
+
+async def _until_a_breach(world: World) -> None:
+    found = asyncio.Event()
+    world.watch.told_of = found.set
+    both = [asyncio.ensure_future(world.run()), asyncio.ensure_future(found.wait())]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
 
 
 @contextmanager
