@@ -433,7 +433,10 @@ async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Wor
         model = models.open(spec)
         return Mind(model, process.declared.models.provider(model.name.partition(":")[0]))
 
-    world = World(process.store, process.declared, process.files, mind, lambda: stamp_of(process.clock.now()))
+    def stamp() -> str:
+        return stamp_of(process.clock.now() + process.store.clock_behind())
+
+    world = World(process.store, process.declared, process.files, mind, stamp)
     host = Host(process.host, HOST_CAPACITY, identity)
     return Worker(world, host, rings, process.stop, grace)
 

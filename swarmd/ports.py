@@ -338,6 +338,11 @@ class WorkerStore(Protocol):
         """Which process the server is: after a restart or a fail-over another one, which may have lost what the last
         one acknowledged in its last moments. Empty where it does not say. Asked often: it also tells its time."""
 
+    def clock_behind(self) -> float:
+        """How many seconds this process's own clock is behind the server's; 0 until the server was first asked.
+
+        All processes of a swarm agree on the server's time, and it goes on steadily when a local clock is set."""
+
     async def leave(self, host: HostId) -> None:
         """Give the lease back: the supervisor places the agents elsewhere at once."""
 
@@ -512,6 +517,9 @@ class SupervisorStore(Protocol):
         """Of what the whole swarm stands on what holds something else than ours, for people: empty where all is right."""
 
     async def server_run(self) -> str:
+        """As a worker's."""
+
+    def clock_behind(self) -> float:
         """As a worker's."""
 
     async def last_commit(self) -> int:

@@ -195,7 +195,10 @@ def _is_too_fast(times: Sequence[float], allowed: int, now: float) -> bool:
     """Would one more be above `allowed` in the window? `times` are in order: one look tells."""
     if allowed <= 0:
         return True
-    return len(times) >= allowed and times[-allowed] > now - RATE_WINDOW_SECONDS
+    if len(times) < allowed:
+        return False
+    # What lies further ahead was stamped by a clock that was wrong: it must not refuse spawns until that time comes.
+    return now - RATE_WINDOW_SECONDS < times[-allowed] <= now + RATE_WINDOW_SECONDS
 
 
 def _files_are_covered(swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId) -> Denied | None:

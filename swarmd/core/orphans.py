@@ -149,7 +149,8 @@ def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> No
     swarm, limits, now = draft.swarm, draft.swarm.declared.limits, draft.moment.now
     if swarm.lineage.is_ending(agent):
         return
-    lately = (*(at for at in agent.crashes if at > now - limits.restart_seconds), now)
+    window = limits.restart_seconds
+    lately = (*(at for at in agent.crashes if now - window < at <= now + window), now)
     if len(lately) > limits.restarts_max:
         hold(draft, agent, Rule.CRASHED, f"{len(lately)} crashes, the last: {last_words}", hops=hops)
         return

@@ -507,7 +507,9 @@ def _turn_period(draft: Draft) -> None:
     """A new hour, day, week or month by UTC: the root has its whole cap again, but what open accounts hold of it."""
     swarm = draft.swarm
     period = period_of(draft.moment.now, swarm.declared.limits.root_period)
-    if not period or period == swarm.period:
+    # Of names of one length the later period's is the larger: a clock that is set back renews no budget.
+    is_past = len(period) == len(swarm.period) and period <= swarm.period
+    if not period or is_past:
         return
     if swarm.period:
         text = f"the root's budget begins anew for {period}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -46,3 +47,23 @@ _PERIODS: Final = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "
 def period_of(now: float, length: str) -> str:
     """The name of the period by UTC that a moment (seconds since the epoch) lies in; empty without a length."""
     return datetime.fromtimestamp(now, UTC).strftime(_PERIODS[length]) if length else ""
+
+
+@dataclass(slots=True)
+class ForwardTime:
+    """Time to decide by, made of the readings of a clock that may be set back.
+
+    Deadlines are compared with it and remembered by it. Had it followed a clock that is set back by an hour, whatever
+    was noted before would wait for an hour longer, and nobody would be called. So it never goes back: it goes on at
+    half the clock's speed until the clock has caught up, and every wait takes at most twice its time meanwhile.
+    A clock that is set forward is followed at once: the time may have passed, as when the machine slept.
+    """
+
+    at: float = 0.0
+    _reading: float = 0.0
+
+    def read(self, reading: float) -> float:
+        """The time now, where the clock says `reading` (seconds since the epoch)."""
+        passed = max(0.0, reading - self._reading)
+        self.at, self._reading = max(reading, self.at + passed / 2), reading
+        return self.at

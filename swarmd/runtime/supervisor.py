@@ -63,6 +63,7 @@ from swarmd.core.times import (
     SWEEP_SECONDS,
     TICK_SECONDS,
     TRIM_SECONDS,
+    ForwardTime,
 )
 from swarmd.errors import (
     ArchiveError,
@@ -127,6 +128,12 @@ class Supervisor:
     _too_large: set[tuple[Channel, StreamId]] = field(default_factory=set)  # inputs: their commit is, alone
     _singly: int = 0  # so many inputs are still taken one by one
     _rung: anyio.Event = field(default_factory=anyio.Event)
+    _time: ForwardTime = field(default_factory=ForwardTime)
+
+    def _now(self) -> float:
+        """What every decision, deadline and interval here goes by, and never the local clock alone: that may be set, and
+        deadlines are kept for a successor whose clock says something else."""
+        return self._time.read(self.clock.now() + self.store.clock_behind())
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -194,14 +201,14 @@ class Supervisor:
 
     async def _load(self) -> None:
         self._ledger = None
-        self._trimmer = Trimmer(self.store, self.clock)
+        self._trimmer = Trimmer(self.store, self._now)
         await self.store.server_run()
         loaded = await self.store.load(self.declared)
         self._swarm, self._seq, self._heard = loaded.swarm, loaded.seq, loaded.heard
         self._head = self._swarm.chain.head
         self._positions = dict.fromkeys((MISSIONS, FACTS, *INPUTS), FIRST) | dict(loaded.positions)
         # Hosts had no one to answer to: each is given a whole lease before it can be declared dead.
-        self._patient_until = self.clock.now() + LEASE_SECONDS
+        self._patient_until = self._now() + LEASE_SECONDS
         self._looked_at = 0.0
         draft = self._draft()
         await self._take_up_journal(draft, has_lost_facts=FACTS in loaded.lost)
@@ -338,7 +345,7 @@ class Supervisor:
         if self.archive is None:
             return
         try:
-            await anyio.to_thread.run_sync(self.archive.anchor, self._head, stamp_of(self.clock.now()), kind)
+            await anyio.to_thread.run_sync(self.archive.anchor, self._head, stamp_of(self._now()), kind)
         except ArchiveError as error:
             log.exception("the journal cannot be anchored", why=error.what)
 
@@ -552,7 +559,7 @@ class Supervisor:
         self, facts: Sequence[tuple[StreamId, dict[str, str]]]
     ) -> Sequence[tuple[StreamId, dict[str, str]]]:
         """Folded into the journal in batches: once a second, sooner where many wait or something is to be done."""
-        now = self.clock.now()
+        now = self._now()
         is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS and not self._singly
         if is_early and not any(tidings.is_urgent(fact) for _, fact in facts):
             return []
@@ -601,7 +608,7 @@ class Supervisor:
         self._swarm.progress = before.progress
 
     def _draft(self) -> Draft:
-        now = self.clock.now()
+        now = self._now()
         return Draft(self._swarm, Moment(now, stamp_of(now), _Ids(self.clock)))
 
     async def _read_accounts(self, messages: list[Message]) -> None:
@@ -621,14 +628,14 @@ class Supervisor:
         self._swarm.caps = await self.store.accounts(sorted(funded), "cap") if funded else {}
 
     async def _look_at_hosts(self, draft: Draft) -> None:
-        now = self.clock.now()
+        now = self._now()
         if now < self._looked_at + SWEEP_SECONDS:
             return
         is_late = now > self._looked_at + SWEEP_SECONDS + SLOW_SECONDS
         alive, known = await self.store.hosts()
         # Where the server was away, or this process slept, hosts could not renew either, or not be seen to.
-        if is_late or self.clock.now() - now > SLOW_SECONDS:
-            self._patient_until = self.clock.now() + LEASE_SECONDS
+        if is_late or self._now() - now > SLOW_SECONDS:
+            self._patient_until = self._now() + LEASE_SECONDS
         self._looked_at = now
         self._hosts_heard = {host.id: host.heard for host in alive.values()}
         reconcile.admit_hosts(draft, alive, known, may_declare_dead=now >= self._patient_until)
@@ -637,7 +644,7 @@ class Supervisor:
 
     async def _look_at_stalls(self) -> None:
         """Once a second; asked and told in a commit of its own, and only where somebody's patience is over."""
-        now = self.clock.now()
+        now = self._now()
         if now < self._stalls_at + SWEEP_SECONDS:
             return
         self._stalls_at = now

@@ -7,7 +7,7 @@ former leader drops, the present one may drop too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -32,7 +32,7 @@ from swarmd.core.retention import (
 from swarmd.core.rules import Keep
 from swarmd.core.swarm import Swarm
 from swarmd.core.turn import concerns
-from swarmd.ports import Clock, SupervisorStore
+from swarmd.ports import SupervisorStore
 
 # Of what a reader left unread so many messages are looked at, to see whether any of it was for it.
 _LOOKED_AT: Final = 64
@@ -43,7 +43,7 @@ class Trimmer:
     """One leader's. `found` are gaps that its supervisor has to commit."""
 
     store: SupervisorStore
-    clock: Clock
+    now: Callable[[], float]  # seconds since the epoch
     found: list[Gap] = field(default_factory=list)
     server_at: float = 0.0  # the server's time, as far as its ids have told it: never ahead of it
     _rounds: Rounds = field(default_factory=Rounds)
@@ -66,7 +66,7 @@ class Trimmer:
         if own[MISSIONS] != self._missions_until:
             self._missions_until = own[MISSIONS]
             self._rounds.moved([MISSIONS])
-        now, kept = self.clock.now(), swarm.declared
+        now, kept = self.now(), swarm.declared
         due = self._rounds.next(now)
         channels = [(c, keep) for c in due if (keep := keep_of(c, kept)) is not None]
         lengths = await self.store.lengths([channel for channel, _ in channels])
@@ -86,7 +86,7 @@ class Trimmer:
         heard: Mapping[HostId, StreamId],
     ) -> None:  # fmt: skip
         # Ages are the server's to say, whose clock the ids are of: one here that is ahead must give up nobody's mail.
-        now, agents = min(self.clock.now(), self.server_at), readers_of(channel, swarm)
+        now, agents = min(self.now(), self.server_at), readers_of(channel, swarm)
         # Asked before the stream's end: who comes to read it meanwhile begins there, or later.
         positions = await self.store.positions(channel, [agent.id for agent in agents])
         stretch = Stretch(length, await self.store.last_id(channel))

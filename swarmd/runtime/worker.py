@@ -479,7 +479,9 @@ class Worker:
         under = [resident for resident in self.residents.by_id.values() if stop.holds(resident.agent)]
         seconds = UNWIND_SECONDS
         if stop.kind is StopKind.DRAIN:
-            seconds = max(0.0, stop.until - epoch_of(self.world.stamp()))
+            # Of a clock that is behind the supervisor's, what is left would be more than the whole grace.
+            left = stop.until - epoch_of(self.world.stamp())
+            seconds = min(max(0.0, left), max(0.0, stop.until - stop.at))
         if stop.kind is StopKind.HALT:
             self._cancel(under)
         busy = await self._wait_until_idle(under, seconds)

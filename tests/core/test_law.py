@@ -213,6 +213,14 @@ def test_those_of_one_motion_count_towards_every_bound(bound: dict[str, Any], ru
     assert [executive.name for executive in w.swarm.executives(MISSION)] == ["one", "two"]
 
 
+def test_spawns_that_a_clock_of_the_future_has_stamped_refuse_none_until_that_time() -> None:
+    w = world(spawns_per_minute=2)
+    top = _top(w)
+    w.grow(top.id, "one")
+    w.now -= 3_600.0
+    assert isinstance(w.ask(top.id, charter("two")), Spawned)
+
+
 def test_files_are_those_of_the_creator_or_below_its_folders() -> None:
     w = world(files=("docs",))
     top = _top(w, files=["docs/a"])

@@ -341,6 +341,15 @@ def test_one_crash_too_many_within_the_time_quarantines_it_and_its_superior_gets
     assert mid.id in w.swarm.lineage.fences
 
 
+def test_crashes_that_a_clock_of_the_future_has_stamped_do_not_count() -> None:
+    w = _world(restarts_max=2, restart_seconds=600)
+    _, mid, *_ = _family(w)
+    for _ in range(2):
+        _crashes(w, mid)
+    w.now -= 3_600.0
+    assert any(isinstance(change, AgentRestarted) for change in _crashes(w, mid))
+
+
 def test_crashes_long_ago_do_not_count() -> None:
     w = _world(restarts_max=1, restart_seconds=600)
     _, mid, *_ = _family(w)

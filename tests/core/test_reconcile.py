@@ -37,6 +37,7 @@ from swarmd.core.swarm import (
     FenceLifted,
     Host,
     MissionClosed,
+    PeriodTurned,
     Swarm,
 )
 from swarmd.core.times import LEASE_SECONDS, RENEW_SECONDS
@@ -439,3 +440,19 @@ def test_an_ending_always_ends_and_loses_no_agent(steps: list[tuple[str, int]]) 
         reaped += [record.id for record in _reaped(w.reap())]
     assert sorted(reaped) == sorted(everyone), "each agent is reaped once"
     assert (w.swarm.lineage.fences, w.swarm.endings, w.swarm.missions) == ({}, {}, {})
+
+
+def test_a_new_period_renews_the_root_and_a_clock_that_is_set_back_does_not() -> None:
+    w = World(Swarm(declarations(root_period="day")))
+    found(w.draft)
+    day = 86_400.0
+
+    def turned(seconds: float) -> list[str]:
+        return [change.period for change in w.tick(seconds) if isinstance(change, PeriodTurned)]
+
+    (first,) = turned(0.0)
+    (second,) = turned(day)
+    assert second > first
+    assert turned(-2 * day) == []
+    assert turned(2 * day) == []
+    assert len(turned(day)) == 1

@@ -530,6 +530,40 @@ async def test_a_host_that_dies_is_told_as_unreachable(namespace: str) -> None:
         assert ends[0].data["unconfirmed"] + ends[0].data["unreachable"] == 2
 
 
+@pytest.mark.parametrize("seconds", [3_600.0, 30.0, -3_600.0])
+async def test_a_clock_that_is_set_stops_no_watch_over_hosts(namespace: str, seconds: float) -> None:
+    async with stage(namespace) as on:
+        on.silent = {MISSION}
+        await on.submit()
+        await quiet(on)
+        on.clock.time += seconds
+        await on.sup._step()
+        on.clock.time -= seconds
+        await on.store.pipe.execute("DEL", on.store.keys.host(H1))
+        await on.store.register(Host(HostId("h2"), 1_000, "shared"), 600)
+        for _ in range(80):
+            on.clock.time += 0.6
+            await on.sup._step()
+        assert [entry.data["host"] for entry in await on.journal("host gone")] == [H1]
+        assert {agent.host for agent in on.sup._swarm.executives(MISSION)} <= {"h2"}
+
+
+async def test_a_seats_time_is_over_though_the_clock_was_set_back_after_its_call(namespace: str) -> None:
+    async with stage(namespace) as on:
+        on.clock.time += 3_600.0
+        await on.submit()
+        await on.store.register(Host(H1, 1_000, "shared"), 600)
+        await on.sup._step()
+        on.clock.time -= 3_600.0
+        first = on.sup._swarm.boards[MISSION].calling
+        assert first is not None
+        for _ in range(int(4 * on.sup.declared.board.seat_seconds)):
+            on.clock.time += 0.6
+            await on.sup._step()
+        ended = on.sup._swarm.boards.get(MISSION)
+        assert ended is None or ended.calling != first
+
+
 # --- all six seats for what the law forbids ---------------------------------------------------
 
 WORDS = ("_journal", "journal", "room:", "inbox:", "_board:", "_heads", "_posts", "_positions", "_heard")

@@ -10,11 +10,11 @@ import asyncio
 import heapq
 import itertools
 import selectors
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 import anyio.lowlevel
 import anyio.to_thread
@@ -24,8 +24,16 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+# So many rounds of the loop at one moment are none that anything waits for. Healthy worlds stay below a thousand.
+ROUNDS_MAX: Final = 100_000
+
+
 class StandstillError(Exception):
     """Everything waits, and no timer is set: nothing will ever happen again."""
+
+
+class BusyError(Exception):
+    """Something asks again and again at one and the same moment, and no time passes any more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -102,12 +110,17 @@ class _Unasked(selectors.DefaultSelector):
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._rounds = 0  # since time passed
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise StandstillError
         if timeout > 0:
             self._loop.jump()
+            self._rounds = 0
+        self._rounds += 1
+        if self._rounds > ROUNDS_MAX:
+            raise BusyError(self._loop.at_hand())
         return []
 
 
@@ -124,6 +137,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def jump(self) -> None:
         due: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio's own heap
         self._passed = max(self._passed, due[0].when())
+
+    def at_hand(self) -> str:
+        """What runs next, for whoever asks why no time passes."""
+        ready: Iterable[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
+        due: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        return "; ".join(map(repr, [*ready, *due[:1]]))[:1_000]
 
     def run_soon(self, handles: list[asyncio.Handle]) -> None:
         """In this order, after what is ready already."""

@@ -35,6 +35,9 @@ class Rates:
     """How often each fault happens, of a batch of commands or of a ring; all zero is a perfect world."""
 
     cut: float = 0.0  # the connection breaks: nothing, a part or all of the batch was done, no reply comes
+    reply_lost: float = (
+        0.0  # of batches with a script: all was done, and the connection breaks before its reply
+    )
     slow: float = 0.0  # the batch, and all after it, arrives late
     late: float = 0.0  # of batches whose connection broke: their bytes arrive after all, later
     ring_lost: float = 0.0
@@ -163,8 +166,10 @@ class _Wire:
             arrives += net.chance.uniform(0.1, 4.0)
         self._arrives = arrives
         done, is_cut = len(batch), net.happens(net.rates.cut)
-        if is_cut:
-            done = net.chance.randint(0, len(batch))
+        is_unheard = any(command[0] == b"EVALSHA" for command in batch) and net.happens(net.rates.reply_lost)
+        if is_cut or is_unheard:
+            done = net.chance.randint(0, len(batch)) if is_cut else done
+            is_cut = True
             what = "request lost" if done == 0 else "reply lost" if done == len(batch) else "batch cut"
             net.fault(what, self._name)
         net.at(arrives, self._arrive, batch, done, is_cut)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -45,6 +45,7 @@ class Temper:
     grandchildren: float = 0.0
     no_votes: float = 0.0
     governs: float = 0.0
+    rebels: float = 0.0  # wants what it may not
 
 
 @dataclass(slots=True)
@@ -114,9 +115,10 @@ class Player:
     def _moves(self, view: View, chance: random.Random) -> list[dict[str, Any]]:
         if view.call is not None:
             return [self._seat(view, chance)]
+        against = _against_the_law(view, chance) if chance.random() < self.temper.rebels else []
         if view.role == "worker":
-            return [_report(view, done=True)]
-        return self._manager(view, chance)
+            return [*against, _report(view, done=True)]
+        return [*against, *self._manager(view, chance)]
 
     def _seat(self, view: View, chance: random.Random) -> dict[str, Any]:
         call = view.call
@@ -127,6 +129,8 @@ class Player:
         if call.phase == "vote":
             choice = "no" if chance.random() < self.temper.no_votes else "yes"
             return {"move": "vote", "choice": choice, "reason": tag}
+        if chance.random() < self.temper.rebels:
+            return {"move": "propose", "motion": _lawless_motion(call.reports, chance) | {"reason": tag}}
         if call.reports:
             named = [str(report["agent"]) for report in call.reports]
             return {"move": "propose", "motion": {"motion": "deliver", "reports": named, "reason": tag}}
@@ -160,6 +164,60 @@ class Player:
                 [{"move": "say", "room": "hall", "text": _tag(view)}] if view.tier == 1 else [_thought(view)]
             )
         return [_report(view, done=True)]
+
+
+def _against_the_law(view: View, chance: random.Random) -> list[dict[str, Any]]:
+    """What an agent may not, or only now and then: the law refuses it, and what it does not refuse is judged."""
+    mail, why = view.mail[0].id.replace("-", ".") if view.mail else "0", "the seed has it"
+
+    def spawn(key: str, **more: Any) -> dict[str, Any]:
+        charter = {"role": "worker", "name": f"{key}-{mail}", "task": "Do more."} | more.pop("charter", {})
+        return {"move": "spawn", "key": f"{key}-{mail}", "charter": charter, **more}
+
+    children = [child.id for child in view.children]
+    whom = chance.choice(["sob", "picard", view.agent, "nobody", *children])
+    privilege = chance.choice(("**", "spawn/**", "model/**", "room/hall/say"))
+    wishes: list[list[dict[str, Any]]] = [
+        [spawn(f"m{n}") for n in range(8)],
+        [spawn("tier", tier=view.tier + 2)],
+        [spawn("parent", parent="sob")],
+        [spawn("power", charter={"privileges": ["**"], "grants": ["**"]})],
+        [spawn("role", charter={"role": "seat"})],
+        [spawn("money", charter={"budget": {"tokens": 10**7}})],
+        [spawn("twin", charter={"name": "twin"}), spawn("twin2", charter={"name": "twin"})],
+        [{"move": "terminate", "agent": whom, "reason": why}],
+        [{"move": "govern", "verb": "revoke", "target": whom, "privilege": privilege, "reason": why}],
+        [{"move": "govern", "verb": "grant", "target": whom, "privilege": privilege, "reason": why}],
+        [{"move": "govern", "verb": "fund", "target": whom, "amounts": {"tokens": 50}, "reason": why}],
+        [
+            {"move": "govern", "verb": "freeze", "target": whom, "reason": why},
+            {"move": "govern", "verb": "thaw", "target": whom, "reason": why},
+        ],
+        [{"move": "say", "room": chance.choice(("hall", "sob", "vault")), "text": f"{_tag(view)} against"}],
+        [{"move": "direct", "to": chance.choice(("picard", "nobody", "*")), "text": f"{_tag(view)} do"}],
+    ]  # fmt: skip
+    return chance.choice(wishes)
+
+
+def _lawless_motion(reports: Sequence[Mapping[str, Any]], chance: random.Random) -> dict[str, Any]:
+    """A motion that falls at the latest when it is carried, or does something harsh."""
+    whom = chance.choice(["sob", "nobody", "m-0", *(str(report["agent"]) for report in reports)])
+    many = [
+        {"key": f"x{n}", "role": "manager", "name": f"x{n}-{chance.random():.6f}", "task": "Do it."}
+        for n in range(6)
+    ]
+    twins = [{"key": f"t{n}", "role": "manager", "name": "twin", "task": "Do it."} for n in range(2)]
+    return chance.choice([
+        {"motion": "charter", "executives": many},
+        {"motion": "charter", "executives": twins},
+        {"motion": "charter", "executives": [many[0] | {"role": "worker"}]},
+        {"motion": "charter", "executives": [many[0] | {"budget": {"tokens": 10**8}}]},
+        {"motion": "terminate", "agent": whom},
+        {"motion": "act", "verb": "revoke", "target": whom, "privilege": "spawn/**"},
+        {"motion": "act", "verb": "fund", "target": whom, "amounts": {"tokens": 100}},
+        {"motion": "direct", "to": whom, "text": "Once more."},
+        {"motion": "deliver", "reports": ["nobody"]},
+    ])  # fmt: skip
 
 
 def _thought(view: View) -> dict[str, Any]:

@@ -54,10 +54,33 @@ def clocks(seed: int = 0, *, is_told: bool = False) -> Outcome:
     )
 
 
+def clock_set_back(seed: int = 0, *, is_told: bool = False) -> Outcome:
+    """The supervisor's clock is an hour ahead and then set right: what it waits for is over in time all the same, and
+    hosts that end meanwhile are missed within their lease."""
+    mishaps = {"kill a worker": 6.0, "kill a supervisor": 30.0}
+    plan = Plan(
+        supervisors=1, missions=3, temper=_EXACT, mishaps=mishaps, skews={"s0": 3_600.0, "w0": 3_600.0, "w1": -3_600.0},
+        settle_seconds=300.0, fault_seconds=45.0,
+    )  # fmt: skip
+    return simulate(seed, plan, is_told=is_told)
+
+
 def lost_second_at_rest(seed: int = 0, *, is_told: bool = False) -> Outcome:
     """The server loses seconds, and nobody asks again for what went with them."""
     plan = Plan(missions=3, temper=_EXACT, mishaps={"server loses a second": 8.0}, asks_again=False)
     return simulate(seed, plan, is_told=is_told)
+
+
+def lost_at_the_start(seed: int = 0, *, is_told: bool = False) -> Outcome:
+    """The server loses the second in which the swarm's namespace was stamped: workers that come later wait for that."""
+    plan = Plan(
+        missions=1, temper=_EXACT, loses_at=(0.4,), mishaps={"kill a worker": 8.0}, fault_seconds=20.0
+    )
+    return _expect(
+        simulate(seed, plan, is_told=is_told),
+        lambda o: o.faults.get("server loses a second") == 1 or "nothing was lost",
+        lambda o: o.states == {"delivered": 1} or f"it was not delivered: {dict(o.states)}",
+    )
 
 
 def weeks(seed: int = 0, *, days: float = 21.0, is_told: bool = False) -> Outcome:
@@ -126,5 +149,5 @@ def _slowed(factor: float) -> Iterator[None]:
 
 
 SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {
-    "calm": calm, "long-call": long_call, "clocks": clocks, "lost-second-at-rest": lost_second_at_rest, "weeks": weeks,
+    "calm": calm, "long-call": long_call, "clocks": clocks, "clock-set-back": clock_set_back, "lost-second-at-rest": lost_second_at_rest, "weeks": weeks, "lost-at-the-start": lost_at_the_start,
 }  # fmt: skip

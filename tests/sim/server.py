@@ -18,12 +18,14 @@ import fakeredis._helpers
 import fakeredis._socket._base
 import fakeredis.model._stream
 from fakeredis import FakeServer, FakeStrictRedis
+from fakeredis.commands_mixins import scripting_mixin as mixin
 from redis.exceptions import NoScriptError
 
 from swarmd.adapters.redis.line import Refusal
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.wire import ErrorReply
 
+scripting_mixin: Any = mixin
 # Where fakeredis takes the time from.
 _CLOCKED: Final[tuple[Any, ...]] = (fakeredis._helpers, fakeredis._socket._base, fakeredis.model._stream)
 _NAMES: Final = {
@@ -37,8 +39,14 @@ _UNORDERED: Final = frozenset({"SMEMBERS"})
 
 NAMESPACE: Final = "t"
 
+# Texts that stand under the digests of others, in every server: for tests of what the simulation sees.
+PLANTED: Final[dict[str, str]] = {}
+
 # The simulation begins at this moment: seconds since the epoch.
 START: Final = 1_800_000_000.0
+
+# A script leaves some tables behind; collected after each, that would be a fifth of all that a simulation costs.
+_COLLECTS_EVERY: Final = 200
 
 Word = str | int | float
 Ring = tuple[str, str]
@@ -55,6 +63,38 @@ def clocked(now: Callable[[], float]) -> Iterator[None]:
     finally:
         for module in _CLOCKED:
             module.time = before
+
+
+class _Lua:
+    """fakeredis's runtime of Lua. A script is compiled once, and what is left over is collected now and then."""
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+        self._compiled: dict[bytes, Callable[[], Any]] = {}
+        self._executed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def execute(self, text: bytes | str) -> Any:
+        if isinstance(text, str):
+            self._executed += 1
+            return self._runtime.execute(text) if self._executed % _COLLECTS_EVERY == 0 else None
+        if text not in self._compiled:
+            self._compiled[text] = self._runtime.compile(text)
+        return self._compiled[text]()
+
+
+@contextmanager
+def thrifty() -> Iterator[None]:
+    """fakeredis does not do again for each command what it did for the last. That no script leaves a global behind is
+    for the contract suite to say, on real servers."""
+    before = scripting_mixin._check_for_lua_globals
+    scripting_mixin._check_for_lua_globals = lambda *_: None
+    try:
+        yield
+    finally:
+        scripting_mixin._check_for_lua_globals = before
 
 
 @dataclass(slots=True)
@@ -86,6 +126,11 @@ class Server:
         self._listener = self._connect(fake)
         self._raw(self._listener, (b"PSUBSCRIBE", NAMESPACE.encode() + b":*"))
         self.boots += 1
+        self._plant()
+
+    def _plant(self) -> None:
+        for sha, text in PLANTED.items():
+            self._connection._server.script_cache[sha.encode()] = text.encode()
 
     @staticmethod
     def _connect(fake: FakeServer) -> Any:
@@ -93,6 +138,9 @@ class Server:
         client = FakeStrictRedis(server=fake, protocol=2)
         connection = client.connection_pool.get_connection()
         socket: Any = connection._sock
+        lua: Any = fake
+        if not isinstance(getattr(lua, "_lua_runtime", None), _Lua):
+            lua._lua_runtime = _Lua(socket._get_server_runtime(fake))
         socket.responses = SimpleQueue()
         # The client would close its socket when it is collected.
         socket.owners = (client, connection)
@@ -121,6 +169,8 @@ class Server:
             self._log.append((self.now(), tuple(raw)))
         reply = self._raw(self._connection, raw)
         answer: Any = Refusal(_said(reply)) if isinstance(reply, Exception) else _text(reply)
+        if words[0] == "SCRIPT":
+            self._plant()
         if words[0] in _UNORDERED:
             answer.sort()
             self.chance.shuffle(answer)
@@ -147,16 +197,13 @@ class Server:
             _, _, channel, line = queue.get_nowait()
             self.heard(channel.decode(), line.decode())
 
-    def load(self, sha: str, text: str) -> None:
-        """A script under a digest that need not be its own: for tests of what the simulation sees."""
-        self._connection._server.script_cache[sha.encode()] = text.encode()
-
     # --- ends ---
 
     def restart(self) -> None:
         """Another process on the same data: no script, and nobody connected."""
         self.boots += 1
         self._raw(self._connection, (b"SCRIPT", b"FLUSH"))
+        self._plant()
 
     def lose(self, seconds: float) -> float:
         """What was written in the last seconds is gone. Returns the time up to which all is kept."""

@@ -5,22 +5,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from swarmd.adapters.redis.line import Connection, Receiver
 from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.pipe import Pipe
+from swarmd.adapters.redis.wire import COMMAND_SECONDS
+from swarmd.errors import StoreUnavailableError
 from swarmd.runtime.worker import Worker
 from tests.sim import scenarios
+from tests.sim.loop import BusyError, VirtualLoop, virtually
 from tests.sim.network import Rates
 from tests.sim.player import Temper
-from tests.sim.server import Server
+from tests.sim.server import PLANTED
 from tests.sim.world import Outcome, Plan, simulate
 
 # All of it is computing: on a machine that is busy elsewhere it takes as long as it takes.
@@ -66,6 +74,60 @@ def test_another_seed_is_another_world() -> None:
     assert _held(simulate(1, plan)).trace != _held(simulate(2, plan)).trace
 
 
+@dataclass
+class _Mute:
+    """A server that takes what it is sent and says nothing; a connection that is given up stays so."""
+
+    heard_at: float
+    is_clogged: bool = False
+    is_aborted: bool = False
+
+    async def __call__(self, receiver: Receiver) -> Connection:
+        if self.is_aborted:
+            await asyncio.sleep(60.0)
+            raise StoreUnavailableError("it does not answer")
+        return self
+
+    def write(self, packed: Sequence[bytes]) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+@pytest.mark.parametrize("start", range(20))
+def test_a_silent_server_is_given_up_at_once_whatever_the_clock_is_rounded_to(start: int) -> None:
+    """An alarm that is set again for the moment at which it rings would stop a clock that jumps to its next alarm."""
+
+    async def run(loop: VirtualLoop) -> bool:
+        for number in range(50):
+            await asyncio.sleep(random.Random(f"{start} {number}").random())
+            mute = _Mute(loop.time())
+            pipe = Pipe(mute, 3_600.0)
+            owner = loop.create_task(pipe.run())
+            asked = loop.create_task(pipe.execute("GET", "k"))
+            await asyncio.sleep(COMMAND_SECONDS + 1.0)
+            if not mute.is_aborted:
+                return False
+            owner.cancel()
+            asked.cancel()
+        return True
+
+    assert virtually(run)
+
+
+def test_it_sees_a_moment_that_does_not_pass() -> None:
+    async def run(loop: VirtualLoop) -> None:
+        def again() -> None:
+            loop.call_at(loop.time(), again)
+
+        again()
+        await asyncio.sleep(1.0)
+
+    with pytest.raises(BusyError, match="again"):
+        virtually(run)
+
+
 # --- drawn worlds -----------------------------------------------------------------------------
 
 
@@ -98,9 +160,19 @@ def test_clocks_that_jump_by_an_hour_steal_no_lease_and_silence_nobody() -> None
     assert _held(scenarios.clocks()).faults["clock jump"] > 20
 
 
+def test_a_clock_that_is_set_back_by_an_hour_leaves_nobody_waiting() -> None:
+    for seed in range(3):
+        assert _held(scenarios.clock_set_back(seed)).faults["kill a worker"] > 2
+
+
 def test_a_server_that_lost_its_last_second_leaves_nobody_waiting() -> None:
     for seed in range(3):
         assert _held(scenarios.lost_second_at_rest(seed)).faults["server loses a second"] > 2
+
+
+def test_a_stamp_that_the_server_lost_in_its_first_second_is_made_again() -> None:
+    for seed in range(3):
+        _held(scenarios.lost_at_the_start(seed))
 
 
 def test_weeks_of_rest_call_nobody_and_keep_nothing_beyond_its_retention() -> None:
@@ -119,13 +191,7 @@ def _with_script(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[s
     """The server has another script under that name's digest."""
     changed = change(script(name).text)
     assert changed != script(name).text
-    boot = Server._boot
-
-    def and_load(server: Server) -> None:
-        boot(server)
-        server.load(script(name).sha, changed)
-
-    monkeypatch.setattr(Server, "_boot", and_load)
+    monkeypatch.setitem(PLANTED, script(name).sha, changed)
 
 
 def test_it_sees_a_turn_that_is_committed_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,29 +22,15 @@ from swarmd.core.moves import KINDS
 from swarmd.core.names import FIRST, JOURNAL, RESULTS, Channel, Kind, StreamId
 from swarmd.core.replay import Fault, State, first_state, link_of
 from swarmd.core.turn import concerns
+from tests.sim.judge import TOLD_SECONDS, Call, Judge, Laws
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server
 
 BREACHES_MAX: Final = 20
 _FINAL: Final = ("done", "refused")
-# So long after a server has lost its last second the last process has learnt of it.
-TOLD_SECONDS: Final = 30.0
+_JUDGED: Final = ("begin", "end", "commit", "supervise")
 # What a step's result says where it was given up half-way.
 _LOST: Final = '{"lost": true}'
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A script as it was called."""
-
-    name: str
-    keys: Sequence[str]
-    args: Sequence[str]
-
-    @classmethod
-    def of(cls, name: str, words: Sequence[str]) -> _Call:
-        n = int(words[2])
-        return cls(name, words[3 : 3 + n], words[3 + n :])
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +41,9 @@ class Watch:
     keys: Keys
     player: Player
     breaches: list[str] = field(default_factory=list)
+    told_of: Callable[[], None] = lambda: None  # at each breach
+    judge: Judge = field(init=False)
+    laws: Laws = field(init=False)
     commits: int = 0
     # Whatever was seen carries its time: what a server lost did not happen.
     _turns: dict[tuple[str, str, str], float] = field(default_factory=dict)
@@ -75,25 +64,36 @@ class Watch:
     _is_broken: bool = False
     _before: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.server, self.keys, self.breach)
+        self.laws = Laws(self.breach)
+
     def breach(self, what: str) -> None:
         if len(self.breaches) < BREACHES_MAX:
             self.breaches.append(f"{self.server.now() - START:.3f}: {what}")
+        self.told_of()
 
     # --- at every command ---
 
     def about(self, name: str, words: Sequence[str]) -> None:
+        if name not in _JUDGED:
+            return
+        call = Call.of(name, words)
+        self.judge.about(call)
         if name == "commit":
-            self._before = self._positions_of(_Call.of("commit", words).keys[6])
+            self._before = self._positions_of(call.keys[6])
 
     def saw(self, name: str, words: Sequence[str], answer: Any) -> None:
-        if name not in ("begin", "end", "commit", "supervise") or isinstance(answer, Refusal):
+        if name not in _JUDGED or isinstance(answer, Refusal):
             return
-        call = _Call.of(name, words)
+        call = Call.of(name, words)
+        self.judge.saw(call, answer)
         if name == "commit" and answer[0] in ("done", "looped"):
             self._committed(call)
         if name == "begin" and answer[0] == "begun":
             self._begun(call)
-        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST:
+        is_told = self.server.now() > self._lost_at + TOLD_SECONDS
+        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST and is_told:
             id = call.args[4]
             self._ended[id, self._incarnations.get(id, ""), call.args[0]] = self.server.now()
         if name == "supervise" and answer == "done":
@@ -107,6 +107,7 @@ class Watch:
     def heard(self, name: str, line: str) -> None:
         """What is posted is rung, at the same moment."""
         flat = _ring_of(line)
+        self.laws.heard(name.partition(":")[2], flat)
         channel, sender, text = name, str(flat.get("from", "")), str(flat.get("text", ""))
         if text.startswith(MARK):
             if (channel, sender, text) in self._said:
@@ -119,7 +120,7 @@ class Watch:
         flat = self.server.ask("HGETALL", key)
         return {f[2:]: v for f, v in zip(flat[::2], flat[1::2], strict=True) if f.startswith("p:")}
 
-    def _committed(self, call: _Call) -> None:
+    def _committed(self, call: Call) -> None:
         incarnation, _, _, turn, id = call.args[:5]
         self.commits += 1
         if (id, incarnation, turn) in self._turns:
@@ -135,7 +136,7 @@ class Watch:
                 continue
             self._all_shown(agent, Channel(channel), was, at)
 
-    def _begun(self, call: _Call) -> None:
+    def _begun(self, call: Call) -> None:
         incarnation, id = call.args[0], call.args[6]
         self._incarnations[id] = incarnation
         # Until they are told so, processes go on from what the server has lost.
@@ -157,12 +158,13 @@ class Watch:
 
     # --- the supervisor ---
 
-    def _supervised(self, call: _Call) -> None:
+    def _supervised(self, call: Call) -> None:
         number = int(call.args[0].partition(":")[0])
         if number < self._number:
             self.breach(f"a former supervisor wrote: {number} after {self._number}")
         self._number = number
         self.follow()
+        self.laws.done(call)
 
     def follow(self) -> None:
         """Law 12: the journal alone, judged by the auditor as it is written."""
@@ -225,6 +227,8 @@ class Watch:
     def lost(self, until: float) -> None:
         """What was seen after that moment did not happen."""
         self._lost_at = self.server.now()
+        self.judge.lost()
+        self.laws.off()
         self._turns = {what: at for what, at in self._turns.items() if at <= until}
         self._said = {what: at for what, at in self._said.items() if at <= until}
         self._ended = {what: at for what, at in self._ended.items() if at <= until}

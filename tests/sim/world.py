@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,8 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.messages import Message
 from swarmd.core.names import MISSIONS, ORDERS, AgentId, HostId, Kind
 from swarmd.core.rules import Declarations
-from swarmd.core.swarm import Host, stamp_of
+from swarmd.core.swarm import Change, Host, stamp_of
+from swarmd.runtime import supervisor as supervisor_module
 from swarmd.runtime.agent import World as Surroundings
 from swarmd.runtime.mind import Mind
 from swarmd.runtime.supervisor import Supervisor
@@ -38,7 +39,8 @@ from tests.core.swarm_builder import declarations
 from tests.sim.loop import GATE, Gate, VirtualLoop, virtually
 from tests.sim.network import PERFECT, Network, Rates, Way
 from tests.sim.player import CrashedMindError, Player, Temper
-from tests.sim.server import NAMESPACE, START, Server, clocked
+from tests.sim.rogue import Rogue
+from tests.sim.server import NAMESPACE, START, Server, clocked, thrifty
 from tests.sim.watch import Watch
 
 Kinds = Literal["supervisor", "worker"]
@@ -46,7 +48,7 @@ Kinds = Literal["supervisor", "worker"]
 # After the last fault so much is allowed until every mission has ended, in seconds of the simulation.
 SETTLE_SECONDS: Final = 900.0
 # Then nothing may happen for so long.
-REST_SECONDS: Final = 30.0
+REST_SECONDS: Final = 15.0
 
 _RESTART_SECONDS: Final = (0.5, 15.0)
 
@@ -68,10 +70,14 @@ class Plan:
     asks_again: bool = True  # whoever asked for something in the second that the server lost
     provider: Mapping[str, Any] = field(default_factory=dict)
     rest_seconds: float = REST_SECONDS
+    rogue_seconds: float = 0.0  # between two acts of a confused process, on average; 0: there is none
     fuse: tuple[str, int, str] | None = (
         None  # a process that is killed at a command of its, `before` or `after` it
     )
     is_logged: bool = True
+    loses_at: tuple[float, ...] = ()  # seconds after which the server loses its last second
+    # By how much clocks of processes are wrong, by name, until the last fault.
+    skews: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     board: Mapping[str, Any] = field(default_factory=dict)
 
@@ -95,11 +101,31 @@ class Plan:
             long_share=some(0.05), executives_max=chance.randint(1, 3), children_max=chance.randint(0, 3),
             grandchildren=some(0.5), no_votes=some(0.4), governs=some(0.2),
         )  # fmt: skip
-        return cls(
+        drawn = cls(
             chance.randint(1, 3), chance.randint(1, 2), chance.randint(1, 3), temper, rates, mishaps,
             fault_seconds=chance.uniform(30, 150), orders=chance.choice((0, 0, 2, 5)),
             asks_again=chance.random() < 0.5,
         )  # fmt: skip
+        return _against_the_law(drawn, random.Random(f"against the law {seed}"))
+
+
+def _against_the_law(plan: Plan, chance: random.Random) -> Plan:
+    """Minds that want what they may not, a confused process, and bounds so narrow that they are met."""
+    if chance.random() < 0.25:
+        return plan
+    temper = replace(
+        plan.temper, rebels=chance.choice((0.0, 0.1, 0.3)), children_max=chance.randint(0, 4),
+        grandchildren=chance.choice((0.0, 0.5, 1.0)), governs=chance.choice((0.0, 0.2, 0.4)),
+    )  # fmt: skip
+    limits = {
+        "agents_max": chance.choice((1_000, 1_000, 16, 9)), "children_max": chance.choice((16, 3, 2)),
+        "depth_max": chance.choice((4, 4, 2)), "restarts_max": chance.choice((3, 1)),
+        "spawns_per_minute": chance.choice((120, 120, 6)),
+    }  # fmt: skip
+    return replace(
+        plan, temper=temper, limits=limits, rogue_seconds=chance.choice((0.0, 2.0, 5.0)),
+        rates=replace(plan.rates, reply_lost=chance.choice((0.0, 0.0, 0.05, 0.2))), orders=chance.choice((0, 2, 6)),
+    )  # fmt: skip
 
 
 # Seconds between two of them, from … to …
@@ -117,6 +143,8 @@ MISHAPS: Final[dict[str, tuple[float, float]]] = {
     "server loses a second": (25, 80),
 }
 
+
+_PRIVILEGES: Final = ("room/hall/say", "spawn/**", "spawn/worker", "tool/**", "model/**")
 
 _SAYS: Final = {
     "server full": "OOM command not allowed when used memory > 'maxmemory'.",
@@ -189,6 +217,7 @@ class World:
     net: Network = field(init=False)
     player: Player = field(init=False)
     watch: Watch = field(init=False)
+    rogue: Rogue = field(init=False)
     nodes: dict[str, Node] = field(default_factory=dict)
     swarm: str = ""
     lines: list[str] = field(default_factory=list)
@@ -218,6 +247,7 @@ class World:
         self.player = Player(self.seed, self.plan.temper, self.trace, self.now)
         self.net = Network(self.loop, self.server, random.Random(f"net {self.seed}"), self.trace)
         self.watch = Watch(self.server, Keys(NAMESPACE), self.player)
+        self.rogue = Rogue(self.server, Keys(NAMESPACE), random.Random(f"rogue {self.seed}"), self.net.fault)
         self.server.about, self.server.saw = self.watch.about, self._saw
         self.net.at_command = self._at_command
         self.server.heard = self._heard
@@ -234,6 +264,7 @@ class World:
     def _saw(self, who: str, name: str, words: Sequence[str], answer: Any) -> None:
         self.trace(who, name, *words[1 + (words[0] == "EVALSHA") :], "->", answer)
         self.watch.saw(name, words, answer)
+        self.rogue.see(who, name, words)
 
     def _heard(self, channel: str, line: str) -> None:
         self.watch.heard(channel, line)
@@ -248,7 +279,7 @@ class World:
         """A new process in the place of that name. It has its own host id, memory and connection."""
         self._started += 1
         gate = Gate(f"{name}.{self._started}")
-        skew = self.nodes[name].clock.skew if name in self.nodes else 0.0
+        skew = self.nodes[name].clock.skew if name in self.nodes else self.plan.skews.get(name, 0.0)
         clock = Clock(self.loop, self._ids, skew)
         node = Node(name, kind, gate, Way(self.net, gate), clock)
         self.nodes[name] = node
@@ -284,9 +315,21 @@ class World:
         self.swarm = await store.identity(node.clock.new_id("s"))
         archive = JournalFiles(self.folder, self.swarm)
         host, rings = HostId(node.clock.new_id("h")), bell.line(keeps=[MISSIONS])
-        await Supervisor(
+        supervisor = Supervisor(
             store, rings, node.clock, self.declared, host, None, node.stop, archive=archive
-        ).run()
+        )
+        self._overhear(store, supervisor)
+        await supervisor.run()
+
+    def _overhear(self, store: RedisStore, supervisor: Supervisor) -> None:
+        """What it hands over is judged when the server has done it."""
+        commit = store.commit_changes
+
+        async def overheard(token: str, seq: int, changes: Sequence[Change], *more: Any) -> Any:
+            self.watch.laws.about(token, seq, changes, supervisor._swarm, supervisor._time.at)
+            return await commit(token, seq, changes, *more)
+
+        store.commit_changes = overheard  # type: ignore[method-assign, assignment]
 
     async def _work(self, node: Node, store: RedisStore, bell: Bell) -> None:
         assert node.stop is not None
@@ -299,7 +342,10 @@ class World:
         async def mind(spec: str) -> Mind:
             return Mind(self.player, provider)
 
-        around = Surroundings(store, self.declared, None, mind, lambda: stamp_of(node.clock.now()))
+        def stamp() -> str:
+            return stamp_of(node.clock.now() + store.clock_behind())
+
+        around = Surroundings(store, self.declared, None, mind, stamp)
         host = Host(HostId(node.clock.new_id("h")), 10_000, "w-1")
         await Worker(around, host, bell.line(), node.stop).run()
 
@@ -340,6 +386,12 @@ class World:
     def _pick(self, kind: Kinds | None = None) -> Node | None:
         nodes = [n for n in self.nodes.values() if not n.gate.is_dead and kind in (None, n.kind)]
         return self.chance.choice(nodes) if nodes else None
+
+    async def _act_against_the_law(self) -> None:
+        while self.plan.rogue_seconds:
+            await anyio.sleep(self.rogue.chance.expovariate(1 / self.plan.rogue_seconds))
+            if self.server.is_up and not self.server.says:
+                self.rogue.act()
 
     async def _mishaps(self, name: str, every: float) -> None:
         while True:
@@ -434,6 +486,7 @@ class World:
         """The server's last second is gone. Who asked for something then asks again: no more was promised to him."""
         until = self.server.lose(self.chance.uniform(0.0, 1.0))
         self.watch.lost(until)
+        self.rogue.lost()
         lost = [ask for at, ask in self._asked if at > until]
         self._asked = [(at, ask) for at, ask in self._asked if at <= until]
         if not self.plan.asks_again:
@@ -461,9 +514,9 @@ class World:
             await anyio.sleep(self.chance.uniform(1.0, 20.0))
             living = sorted(self.server.ask("SMEMBERS", store.keys.agents))
             target = self.chance.choice([id for id in living if id.startswith("a-")] or ["m-0"])
-            verb = self.chance.choice(("freeze", "halt", "drain", "terminate"))
+            verb = self.chance.choice(("freeze", "halt", "drain", "terminate", "revoke", "grant"))
             await self._ask(partial(self._give, store, f"o-{number}", verb, target))
-            if verb != "terminate":
+            if verb in ("freeze", "halt", "drain"):
                 self._stopped.append(target)
                 await anyio.sleep(self.chance.uniform(0.1, 15.0))
                 await self._ask(partial(self._give, store, f"o-{number}-thaw", "thaw", target))
@@ -477,6 +530,8 @@ class World:
     async def _give(self, store: RedisStore, order: str, verb: str, target: str) -> None:
         self.orders.setdefault(order, False)
         data = {"order": order, "verb": verb, "target": target, "reason": "the seed has it"}
+        if verb in ("revoke", "grant"):
+            data |= {"privilege": random.Random(f"{self.seed} {order}").choice(_PRIVILEGES), "right": "both"}
         message = Message(
             sender=AgentId("operator"), kind=Kind.ORDER, at=stamp_of(self.now()), text=verb, data=data
         )
@@ -504,6 +559,9 @@ class World:
         self.net.rates = self.plan.rates
         self._asking = [self.loop.create_task(self._submit()), self.loop.create_task(self._order())]
         failing = [self.loop.create_task(self._mishaps(n, every)) for n, every in self.plan.mishaps.items()]
+        failing.append(self.loop.create_task(self._act_against_the_law()))
+        for seconds in self.plan.loses_at:
+            self.net.at(seconds, self._mishap, "server loses a second")
         await anyio.sleep(self.plan.fault_seconds)
         for task in failing:
             task.cancel()
@@ -583,6 +641,11 @@ class World:
 SETTLE_REST_SECONDS: Final = 30.0
 
 
+# How often a supervisor looks of itself: what it looks for is done as well four times as seldom, and what rings wakes it
+# as before. Most commands of a simulation would be these looks.
+LOOK_SECONDS: Final = 1.0
+
+
 def _ids() -> Iterator[str]:
     number = 0
     while True:
@@ -590,8 +653,11 @@ def _ids() -> Iterator[str]:
         yield f"{number:010d}"
 
 
-def simulate(seed: int, plan: Plan | None = None, *, is_told: bool = False) -> Outcome:
-    """One run of a seed."""
+def simulate(
+    seed: int, plan: Plan | None = None, *, is_told: bool = False, is_hasty: bool = False
+) -> Outcome:
+    """One run of a seed; a hasty one ends at its first breach. What the simulation itself cannot go on with is a
+    breach too: a search must not end at it."""
     world: World | None = None
     plan = plan or Plan.of(seed)
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -599,15 +665,37 @@ def simulate(seed: int, plan: Plan | None = None, *, is_told: bool = False) -> O
     async def main(loop: VirtualLoop) -> None:
         nonlocal world
         world = World(seed, plan, loop, folder, is_told)
-        with clocked(world.now), _quiet(world):
-            await world.run()
+        with clocked(world.now), thrifty(), _quiet(world), _looking_seldom():
+            await (_until_a_breach(world) if is_hasty else world.run())
 
     try:
         virtually(main)
+    except Exception as error:
+        if world is None:
+            raise
+        world.watch.breach(f"the run ended: {''.join(traceback.format_exception(error))}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert world is not None
     return world.outcome()
+
+
+@contextmanager
+def _looking_seldom() -> Iterator[None]:
+    module: Any = supervisor_module
+    before = module.TICK_SECONDS
+    module.TICK_SECONDS = max(before, LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        module.TICK_SECONDS = before
+
+
+async def _until_a_breach(world: World) -> None:
+    found = asyncio.Event()
+    world.watch.told_of = found.set
+    both = [asyncio.ensure_future(world.run()), asyncio.ensure_future(found.wait())]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
 
 
 @contextmanager

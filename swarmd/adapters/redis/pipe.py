@@ -277,12 +277,14 @@ class Pipe:
             return
         loop = asyncio.get_running_loop()
         # What was handed over later than anything was heard has been waiting since then.
-        quiet_since = max(line.heard_at, self._sent[0].since)
-        if loop.time() - quiet_since >= COMMAND_SECONDS:
+        due = max(line.heard_at, self._sent[0].since) + COMMAND_SECONDS
+        # Compared with the very number that the alarm is set to: a difference of two times is rounded, may be less than
+        # what was added, and then the alarm rings again at the same moment, for as long as that moment lasts.
+        if loop.time() >= due:
             self._held_up(StoreUnavailableError("the server did not answer in time"))
             line.abort()
             return
-        self._alarm = loop.call_at(quiet_since + COMMAND_SECONDS, self._look, line)
+        self._alarm = loop.call_at(due, self._look, line)
 
     # --- of `Receiver` ---
 

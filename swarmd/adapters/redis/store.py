@@ -130,6 +130,10 @@ class RedisStore:
         self._seal = Seal(secret, namespace)
         self._clock, self._steady, self._serials = now, steady, Serials()
         self._server_zero: float | None = None  # the server's time when `steady` was nothing
+        self._stamped_run = ""  # which process the server was when that was last seen to
+        self._stamped: dict[
+            str, str
+        ] = {}  # what this process wrote of the swarm as a whole, or found there first
         self._unreadable: set[str] = set()  # accounts and keys of which it was told
         self._runtime = Sealer(self._seal, RUNTIME, self._serials, self._now)
         self._supervisor = Sealer(self._seal, SUPERVISOR_ISSUER, self._serials, self._now)
@@ -140,6 +144,9 @@ class RedisStore:
         is followed."""
         return self._clock() if self._server_zero is None else self._server_zero + self._steady()
 
+    def clock_behind(self) -> float:
+        return 0.0 if self._server_zero is None else self._server_zero + self._steady() - self._clock()
+
     async def check_schema(self, *, makes: bool = True) -> bool:
         """Refuse a namespace of another schema, or whose messages another secret seals. An empty one is stamped, or
         where `makes` is false left as it is: then the answer is false, and there is no swarm to work in yet. (A
@@ -149,6 +156,8 @@ class RedisStore:
             await self.pipe.execute("HSETNX", self.keys.meta, "schema", SCHEMA)
             await self.pipe.execute("HSETNX", self.keys.meta, "seal", self._seal.fingerprint)
         found = await self.schema()
+        if makes and found is not None:
+            self._stamped |= {"schema": found, "seal": self._seal.fingerprint}
         if await self.pipe.execute("HGET", self.keys.meta, "seal") not in (self._seal.fingerprint, None):
             raise another_secret(self.keys.namespace)
         return found is not None
@@ -166,7 +175,8 @@ class RedisStore:
     async def identity(self, candidate: str) -> str:
         """The swarm's own id, given to its server once."""
         await self.pipe.execute("HSETNX", self.keys.meta, "swarm", candidate)
-        return str(await self.pipe.execute("HGET", self.keys.meta, "swarm"))
+        self._stamped["swarm"] = str(await self.pipe.execute("HGET", self.keys.meta, "swarm"))
+        return self._stamped["swarm"]
 
     # --- posting and reading ---
 
@@ -242,12 +252,23 @@ class RedisStore:
         time_, run = _TIME.search(told), _RUN_ID.search(told)
         if time_ is not None:
             self._server_zero = int(time_[1]) / 1e6 - self._steady()
-        return run[1] if run else ""
+        found = run[1] if run else ""
+        if self._stamped and found != self._stamped_run:
+            await self._stamp_again()
+            self._stamped_run = found
+        return found
+
+    async def _stamp_again(self) -> None:
+        """A server that is another process than the one that was stamped may have lost its last second. Where the stamp
+        of the namespace was in that second nobody else writes it again, and workers wait for it before they begin."""
+        for name, value in self._stamped.items():
+            await self.pipe.execute("HSETNX", self.keys.meta, name, value)
 
     async def declare(self, digest: str, *, is_supervisor: bool) -> bool:
         """The supervisor's declarations are the swarm's; false where a worker's are others."""
         if is_supervisor:
             await self.pipe.execute("HSET", self.keys.meta, "declared", digest)
+            self._stamped["declared"] = digest
             return True
         return await self.pipe.execute("HGET", self.keys.meta, "declared") in (None, digest)
 
