@@ -4,8 +4,11 @@
 # BASE is any Debian with Python 3.11 or newer. To build the same image again later, pin it by digest:
 #   docker build --build-arg BASE=python:3.12-slim@sha256:… .
 #
+# What is installed is what requirements/run.txt says, by hash, and the wheel of swarmd is built by what build.txt says.
 # A build that can reach no package index takes all it installs from the folder wheels/, if there is one:
-#   pip wheel --wheel-dir wheels .      with the Python of BASE; a wheel of swarmd in it is what is installed
+#   pip wheel --wheel-dir wheels --require-hashes -r requirements/run.txt      with the Python of BASE
+#   pip wheel --wheel-dir wheels --no-deps .
+# Hashes are not checked then, for a wheel that was built on the way has none: what is in wheels/ is trusted.
 #
 # There is no `# syntax=` line: it would have to be pulled, and such a machine can't.
 ARG BASE=python:3.12-slim
@@ -14,12 +17,18 @@ FROM ${BASE} AS build
 RUN python3 -m venv /opt/swarmd
 # The context is mounted, not copied: neither the source nor the wheels leave a layer behind.
 RUN --mount=type=bind,target=/context --mount=type=cache,target=/var/cache/pip \
-    set -eu; what=/context; \
+    set -eu; export PIP_CACHE_DIR=/var/cache/pip; requirements=/context/requirements; \
     if ls /context/wheels/*.whl >/dev/null 2>&1; then \
-      set -- --no-index --find-links=/context/wheels; \
+      what=/context; \
       if ls /context/wheels/swarmd-*.whl >/dev/null 2>&1; then what=swarmd; fi; \
-    fi; \
-    /opt/swarmd/bin/pip install --cache-dir /var/cache/pip "$@" "$what"
+      /opt/swarmd/bin/pip install --no-index --find-links=/context/wheels "$what"; \
+    else \
+      python3 -m venv /opt/build; \
+      /opt/build/bin/pip install --require-hashes -r "$requirements/build.txt"; \
+      /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheel /context; \
+      /opt/swarmd/bin/pip install --require-hashes -r "$requirements/run.txt"; \
+      /opt/swarmd/bin/pip install --no-index --no-deps /opt/build/wheel/swarmd-*.whl; \
+    fi
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="swarmd" \

@@ -472,14 +472,48 @@ def _note_error(error: Mapping[str, Any], model: type[BaseModel], located: _Loca
         case "too_short" if len(error["input"]) >= error["ctx"]["min_length"]:
             pass  # pydantic's echo: it counts only the items without a fault
         case "value_error":
-            note(located.line_of(path), _field(path), error["msg"].removeprefix("Value error, "))
+            note(located.line_of(path), _field(path), str(error["ctx"]["error"]))
         case _:
             is_key = "[key]" in error["loc"]
             note(located.key_line_of(path) if is_key else located.line_of(path), _field(path), _said(error))
 
 
+# By pydantic's names of its errors, which are part of its interface: its sentences are not, and change.
+_SHOULD: Final = {
+    "bool_type": "be a valid boolean",
+    "dict_type": "be fields",
+    "float_type": "be a valid number",
+    "greater_than": "be greater than {gt}",
+    "greater_than_equal": "be greater than or equal to {ge}",
+    "int_from_float": "be a valid integer",
+    "int_type": "be a valid integer",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be less than or equal to {le}",
+    "literal_error": "be {expected}",
+    "model_type": "be fields",
+    "string_pattern_mismatch": "match pattern '{pattern}'",
+    "string_too_long": "have at most {max_length} characters",
+    "string_too_short": "have at least {min_length} characters",
+    "string_type": "be a valid string",
+    "too_long": "have at most {max_length} items",
+    "too_short": "have at least {min_length} items",
+    "tuple_type": "be a valid array",
+}
+
+
+def _should(error: Mapping[str, Any]) -> str:
+    """What the value should be, in our words; in pydantic's for an error that the table does not have."""
+    known = _SHOULD.get(error["type"])
+    if known is None:
+        return re.sub(r"^(?:Input|\w+) should ", "should ", error["msg"])
+    facts = error.get("ctx", {})
+    whole = {name: int(fact) for name, fact in facts.items() if isinstance(fact, float) and fact.is_integer()}
+    said = "should " + known.format_map({**facts, **whole})
+    return re.sub(r" 1 (character|item)s$", r" 1 \1", said)
+
+
 def _said(error: Mapping[str, Any]) -> str:
-    what = re.sub(r"^(?:Input|\w+) should ", "should ", error["msg"])
+    what = _should(error)
     value = error["input"]
     if isinstance(value, list):
         return what

@@ -275,7 +275,9 @@ def _rule(raw: object, where: str) -> Rule:
 def _first(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(step) for step in fault["loc"]) or "rule"
-    return f"{place}: {fault['msg']}"
+    # Of a check of our own the sentence is ours; of all else it is the library's.
+    ours = fault.get("ctx", {}).get("error")
+    return f"{place}: {ours or fault['msg']}"
 
 
 def _read(path: str) -> list[tuple[int, Any]]:

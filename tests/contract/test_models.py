@@ -342,14 +342,14 @@ async def test_a_script_is_yaml_or_json_lines(tmp_path: Path, name: str) -> None
     ("name", "text", "fault"),
     [
         ("r.yaml", "- moves: []\n", "r.yaml:1: moves"),
-        ("r.yaml", "- {}\n", "r.yaml:1: rule: Value error, a rule has either"),
-        ("r.yaml", "\n\n- moves: [{move: report}]\n", "r.yaml:3: report.text: Field required"),
-        ("r.yaml", "- when: {rôle: x}\n  fail: {why: cut}\n", "r.yaml:1: when.rôle: Extra inputs"),
+        ("r.yaml", "- {}\n", "r.yaml:1: rule: a rule has either"),
+        ("r.yaml", "\n\n- moves: [{move: report}]\n", "r.yaml:3: report.text: "),
+        ("r.yaml", "- when: {rôle: x}\n  fail: {why: cut}\n", "r.yaml:1: when.rôle: "),
         ("r.yaml", "- fail: {why: tired}\n", "r.yaml:1: fail.why"),
         (
             "r.yaml",
             "- moves: [{move: report, text: '{{weather}}'}]\n",
-            "r.yaml:1: rule: Value error, {{weather}}",
+            "r.yaml:1: rule: {{weather}}",
         ),
         ("r.yaml", "when: {}\n", "r.yaml:1: is not a list"),
         ("r.yaml", "", "r.yaml:1: is not a list"),
