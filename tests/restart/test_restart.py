@@ -210,7 +210,7 @@ def test_a_default_user_is_called_good_only_where_the_server_then_keeps_everythi
     """Asked of a server that has restarted with it: what is called good loses nothing, on any server."""
     keeps = replays(plain, rules)
     with connect_sync(plain.url("supervisor")) as wire:
-        restart = restart_of(wire, "swarm")
+        restart = restart_of(wire.exchange, "swarm")
     assert restart == ("kept" if RULES[rules] else "lost")
     assert keeps or restart == "lost"
     if name_of(plain).startswith("Redis 7.0"):

@@ -139,7 +139,16 @@ async def test_who_leads_steps_aside_and_leads_again_when_the_key_is_gone(scene:
 
 def test_health_names_the_key_and_the_way_out() -> None:
     state = Health(
-        "1:h", {"h": {}}, (), 0, 0, "", True, True, wrong_keys=("swarm:missions is a list and not a stream",)
+        "1:h",
+        True,
+        {"h": {}},
+        (),
+        0,
+        0,
+        "",
+        True,
+        True,
+        wrong_keys=("swarm:missions is a list and not a stream",),
     )
     (finding,) = health_findings(state, part="supervisor", host_name="here")
     assert "swarm:missions is a list" in finding

@@ -137,7 +137,7 @@ def demand_replay(target: Target, namespace: str) -> None:
     be asked is used all the same, with a warning.
     """
     with connect_sync(target, namespace=namespace) as wire:
-        restart = restart_of(wire, namespace)
+        restart = restart_of(wire.exchange, namespace)
     if restart == "lost":
         raise StoreUnsuitableError(f"{shown(target)}: {WHAT}", hint=HINT)
     if restart == "not checked":

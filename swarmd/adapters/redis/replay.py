@@ -8,10 +8,10 @@ all that the file may hold. Whether it is on does not matter: nobody can be a us
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
-from swarmd.adapters.redis.wire import Reply, Wire
+from swarmd.adapters.redis.wire import Reply
 
 USER: Final = "default"
 REPLAY_RULES: Final = "off resetpass allkeys allchannels +@all"
@@ -63,10 +63,11 @@ _GIVES: Final = {"write": WRITES, "connection": frozenset({"select"}), "all": NE
 _TAKES: Final = {"connection": frozenset({"select"}), **dict.fromkeys(_NONE_NEEDED, frozenset[str]())}
 
 
-def restart_of(wire: Wire, namespace: str) -> Restart:
-    """Asks the server."""
-    wire.send_all(QUESTIONS)
-    return judge_restart([wire.read() for _ in QUESTIONS], namespace)
+def restart_of(
+    exchange: Callable[[Sequence[Sequence[str | bytes | int]]], Sequence[Reply]], namespace: str
+) -> Restart:
+    """Asks the server, by whatever sends commands and returns their replies in order."""
+    return judge_restart(exchange(QUESTIONS), namespace)
 
 
 def judge_restart(answers: Sequence[Reply], namespace: str) -> Restart:

@@ -588,7 +588,7 @@ class View:
             unasked=unasked,
             wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys()),
             gaps=gaps_of(meta),
-            restart=restart_of(self._wire, keys.namespace) if asks_restart else "not checked",
+            restart=restart_of(self._wire.exchange, keys.namespace) if asks_restart else "not checked",
         )
 
     def wrong_keys(self) -> list[str]:
