@@ -382,6 +382,7 @@ class Supervisor:
                 return True
         if facts:
             draft.add(folded(draft.moment, facts))
+            tidings.record_refusals(draft, facts)
             tidings.act(draft, facts)
         # Taken out first: what is not committed after all is found again.
         gaps, self._trimmer.found = self._trimmer.found[:GAPS_MAX], self._trimmer.found[GAPS_MAX:]
