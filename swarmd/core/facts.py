@@ -52,8 +52,6 @@ def is_urgent(fact: Fact) -> bool:
 
 
 def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
-    for refusal in refused_in_turns(fact for _, fact in facts):
-        _refused(draft, refusal)
     for _, fact in facts:
         agent = draft.swarm.lineage.get(fact.get("agent", ""))
         match fact.get("fact"):
@@ -84,6 +82,12 @@ class TurnRefusal:
     moves: str  # parted by spaces; empty where it was the turn itself that could not go on
 
 
+def record_refusals(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
+    """An entry for each agent, turn and rule, right after the one that has these facts."""
+    for refusal in refused_in_turns(fact for _, fact in facts):
+        _refused(draft, refusal)
+
+
 def refused_in_turns(facts: Iterable[Mapping[str, object]]) -> list[TurnRefusal]:
     """Those that the journal names one by one: of each agent, turn and rule one, in the order in which they came first.
 
@@ -106,15 +110,17 @@ def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
     rule, agent = RULES.get(said.get("rule", "")), said.get("agent", "")
     if said.get("fact") != "refuse" or rule is None or not agent:
         return None
-    if "turn" in said:
-        count = _number(said.get("count")) or 1
-        return TurnRefusal(
-            agent, _number(said["turn"]), rule, count, said.get("detail", ""), said.get("moves", "")
-        )
-    if said.get("of") != "turn":
+    turn, detail = said.get("turn") or said.get("step", "").partition(":")[0], said.get("detail", "")
+    if said.get("of") == "turn":
+        return TurnRefusal(agent, _number(turn), rule, 1, detail, "")
+    if "channel" in said:
+        # Messages that the bus did not carry: one fact for each of whom they were for.
+        detail = f"to {said.get('to') or said['channel']}: {detail}"
+        return TurnRefusal(agent, _number(turn), rule, _number(said.get("count")) or 1, detail, "message")
+    if "turn" not in said:
         return None
     return TurnRefusal(
-        agent, _number(said.get("step", "").partition(":")[0]), rule, 1, said.get("detail", ""), ""
+        agent, _number(turn), rule, _number(said.get("count")) or 1, detail, said.get("moves", "")
     )
 
 

@@ -547,8 +547,6 @@ def _guard(world: World, acting: Acting, gathered: _Gathered) -> None:
     gathered.outputs[:] = judged.passed
     if not judged.cuts:
         return
-    for cut in judged.cuts:
-        gathered.refusals.note(cut.rule, "message", f"to {cut.to or cut.channel}: {cut.detail}", cut.count)
     rules = sorted({cut.rule.value for cut in judged.cuts})
     log.warning("messages of an agent were cut", agent=acting.agent.id, rules=rules)
     results = [

@@ -504,6 +504,7 @@ class Supervisor:
             )
             draft.add(refused_facts(draft.moment, judged.refused))
         draft.add(folded(draft.moment, judged.facts, entries[-1][0]))
+        tidings.record_refusals(draft, judged.facts)
         tidings.act(draft, judged.facts)
 
     async def _read_ledger(self) -> Ledger | None:

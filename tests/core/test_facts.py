@@ -194,6 +194,60 @@ def test_of_what_reached_nobody_nobody_is_told(fact: Fact) -> None:
     assert act(w, known) == []
 
 
+# --- refusals within turns --------------------------------------------------------------------
+
+
+def recorded(w: World, *found: Fact) -> list[tuple[str, int, str, int, list[str]]]:
+    facts.record_refusals(w.renew(), [(StreamId(f"{n}-0"), fact) for n, fact in enumerate(found, 1)])
+    return [
+        (e.data["actor"], e.data["turn"], e.data["rule"], e.data["count"], e.data["moves"])
+        for e in journal(w.changes, "refused in turn")
+    ]
+
+
+def refused(agent: str, rule: str, **more: str) -> Fact:
+    return {"fact": "refuse", "agent": agent, "rule": rule, "detail": "why", "at": ""} | more
+
+
+def test_refusals_are_told_by_agent_turn_and_rule_with_their_count() -> None:
+    w, top, child = _cast()
+    assert recorded(
+        w,
+        refused(top.id, "bus.channel", turn="3", count="4", moves="say"),
+        refused(top.id, "bus.channel", turn="4", count="1", moves="say"),
+        refused(child.id, "bus.channel", turn="3", count="1", moves="say"),
+        refused(top.id, "agent.unknown", turn="3", count="2", moves="direct say"),
+        refused(top.id, "stop.frozen", step="5:2", of="turn"),
+        refused(top.id, "stop.frozen", step="5:2", of="turn"),
+        refused(top.id, "privilege.use", step="5:3", of="action"),
+        cut(top.id, up(SOB), SOB),
+        cut(top.id, up(SOB), "other"),
+    ) == [
+        (top.id, 3, "bus.channel", 4, ["say"]), (top.id, 4, "bus.channel", 1, ["say"]),
+        (child.id, 3, "bus.channel", 1, ["say"]), (top.id, 3, "agent.unknown", 2, ["direct", "say"]),
+        (top.id, 5, "stop.frozen", 2, []), (top.id, 3, "bus.repeat", 4, ["message"]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fact", [
+    refused("top", "no.rule", turn="3"), refused("", "bus.channel", turn="3"), refused("top", "bus.channel"),
+    refused("top", "bus.channel", of="action", step="1:1"), {"fact": "refuse", "host": "h1", "rule": "envelope.forged"},
+    {"fact": "settle", "agent": "top", "rule": "bus.channel", "turn": "3"},
+])  # fmt: skip
+def test_what_is_no_refusal_of_a_turn_is_told_of_none(fact: Fact) -> None:
+    w, _, _ = _cast()
+    assert recorded(w, fact) == []
+
+
+def test_who_has_ended_meanwhile_is_named_by_its_id_and_a_long_detail_is_cut() -> None:
+    w, _, _ = _cast()
+    assert recorded(w, refused("a-gone", "bus.channel", turn="3", detail="x" * 10_000)) == [
+        ("a-gone", 3, "bus.channel", 1, [])
+    ]
+    (entry,) = journal(w.changes, "refused in turn")
+    assert len(entry.text) < 400
+
+
 _WORDS = st.sampled_from(
     ["fact", "settle", "warn", "refuse", "reserve", "agent", "account", "amounts", "tell", "rule", "bus.rate", "m1",
      "picard", "sob", "channel", "up:sob", "own", "left", "-3", '{"overdraft":{"tokens":1}}', '{"overdraft":{"x":1e999}}',
@@ -205,6 +259,7 @@ _WORDS = st.sampled_from(
 def test_no_fact_however_wrong_stops_the_supervisor(found: list[dict[str, str]]) -> None:
     w, _, _ = _cast()
     act(w, *found)
+    recorded(w, *found)
     assert all(isinstance(facts.is_urgent(fact), bool) for fact in found)
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.scripted import ScriptedModel
+from swarmd.core.guards import Cut
 from swarmd.core.lineage import Agent, Stop, StopKind
-from swarmd.core.names import AgentId, Authority, MissionId, Rule, inbox
+from swarmd.core.names import SOB, AgentId, Authority, MissionId, Rule, inbox, up
 from swarmd.core.swarm import StopSet
 from swarmd.core.turn import REFUSAL_DETAIL_MAX, Refusal, Refusals
 from swarmd.ports import Begin, Hold, RefusedByStore, Turn
@@ -82,9 +83,6 @@ CASES: Final = {
     "a function that is stopped for all": Case([READ], Rule.FROZEN, "read_file", 1, reading_is_stopped),
     "a post whose right is gone at the commit": Case(
         [say("executives")], Rule.PRIVILEGE_USE, "message", 1, speech_is_gone, SPEAKER
-    ),
-    "the same words again and again": Case(
-        [{"move": "report", "text": "still here", "done": False}] * 6, Rule.REPEAT, "message", 2
     ),
 }  # fmt: skip
 
@@ -162,6 +160,30 @@ async def test_the_journal_names_what_a_turn_was_refused_and_is_verified(
         assert told[0].mission == agent.mission
         assert "refused by bus.channel (7 times)" in told[0].text
         assert all("effects" not in entry.data for entry in told)
+        await on.archive()
+        assert (await on.proved()).proof.findings == []
+
+
+async def test_messages_that_the_bus_does_not_carry_are_named_as_often_as_they_were_cut(
+    namespace: str, tmp_path: Path
+) -> None:
+    async with recorded(namespace, tmp_path) as on:
+        on.silent.add(M1)
+        await missions(on, 1)
+        agent = next(a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1)
+        turn = (await on.store.resume(agent.id)).turn + 1
+        hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
+        cuts = tuple(
+            Cut(up(SOB), to, Rule.REPEAT, "the same text", count, 1, is_news=True)
+            for to, count in (("sob", 3), ("gandhi", 2))
+        )
+        committed = Turn(turn, agent.path, (), {}, {}, {}, (), 1, cuts=cuts)
+        assert await on.store.commit(hold, committed, 64, "at") == "done"
+        await quiet(on)
+        told = await on.journal("refused in turn")
+        assert [(e.data["rule"], e.data["count"], e.data["moves"], e.data["detail"]) for e in told] == [
+            ("bus.repeat", 5, ["message"], "to sob: the same text")
+        ]
         await on.archive()
         assert (await on.proved()).proof.findings == []
 
