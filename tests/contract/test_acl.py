@@ -127,10 +127,12 @@ WORKING: Final = {
 }  # fmt: skip
 COMMITTING: Final = {
     ("UNLINK",): "W", ("XTRIM", "MAXLEN", "1"): "W", ("XDEL", "1-0"): "W", ("PEXPIRE", "100000"): "W",
+    # What holds something else than ours is set aside, not deleted.
+    ("RENAME", "swarm:_host:y"): "RW",
 }  # fmt: skip
 # With a right to the key, nobody but an administrator may send these.
 NOBODYS: Final[dict[tuple[str, ...], str]] = {
-    ("RESTORE", "0", "x"): "W", ("SORT",): "R", ("DUMP",): "R", ("RENAME", "swarm:_host:y"): "RW",
+    ("RESTORE", "0", "x"): "W", ("SORT",): "R", ("DUMP",): "R",
     ("COPY", "swarm:_host:y"): "R", ("XGROUP", "DESTROY", "g"): "W", ("PERSIST",): "W", ("GETDEL",): "RW",
 }  # fmt: skip
 EVERY: Final = READING | POSTING | POSTED | WORKING | COMMITTING | NOBODYS
