@@ -202,7 +202,7 @@ def test_a_mission_spawns_so_many_a_minute_and_may_go_on_afterwards() -> None:
         ({"spawns_per_minute": 1}, Rule.SPAWN_RATE),
     ],
 )
-def test_those_of_one_motion_count_towards_every_bound(bound: dict[str, int], rule: Rule) -> None:
+def test_those_of_one_motion_count_towards_every_bound(bound: dict[str, Any], rule: Rule) -> None:
     """None of them lives when the next one is decided on, and all are made in one commit."""
     w = world(**bound)
     changes = w.carry(_motion("one", "two"))
