@@ -114,6 +114,35 @@ def test_each_entry_names_the_one_before_and_the_state_on_both_sides() -> None:
     assert w.state.records.digest == Records.of(all_records(w.swarm)).digest
 
 
+def test_an_entry_that_was_changed_left_out_or_put_in_from_another_journal_is_not_followed() -> None:
+    """None of these changes the state: only hash, number and the entry before tell them apart."""
+    here, elsewhere = written(), written()
+    for journal, words in ((here, "ab"), (elsewhere, "xb")):
+        for word in words:
+            journal.do("noted", SOB, word=word)
+    first, second, third = here.entries
+    assert elsewhere.entries[0] == first
+    changed = list(second)
+    changed[changed.index("text") + 1] = "other"
+    for entries, why in (
+        ([first, changed], "its hash is not that of what it says"),
+        ([first, third], "entry 2"),
+        ([first, second, elsewhere.entries[2]], "that has another hash"),
+    ):
+        with pytest.raises(Fault, match=why):
+            _followed(entries)
+    assert _followed([first, second, third]).head == here.swarm.chain.head
+
+
+def _followed(entries: Iterable[Sequence[str]]) -> State:
+    state = State()
+    for number, flat in enumerate(entries, start=1):
+        link = link_of(StreamId(f"{number}-0"), flat)
+        assert link is not None
+        state.follow(link)
+    return state
+
+
 def test_the_head_goes_with_the_commit_and_an_empty_commit_has_none() -> None:
     w = written()
     moment = w.world.moment
