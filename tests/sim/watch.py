@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -19,14 +20,18 @@ from swarmd.adapters.redis.view import View
 from swarmd.core.audit import Auditor
 from swarmd.core.messages import from_fields, order_of
 from swarmd.core.moves import KINDS
-from swarmd.core.names import FIRST, JOURNAL, RESULTS, Channel, Kind, StreamId
-from swarmd.core.replay import Fault, State, first_state, link_of
+from swarmd.core.names import FIRST, INPUTS, JOURNAL, RESULTS, Channel, Kind, Rule, StreamId
+from swarmd.core.replay import Fault, Link, State, first_state, link_of
+from swarmd.core.rules import BoardRules
 from swarmd.core.turn import concerns
 from tests.sim.judge import TOLD_SECONDS, Call, Judge, Laws
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server
 
 BREACHES_MAX: Final = 20
+_MOTION: Final = re.compile(r"motion (\d+):")
+# Why an entry is none of ours.
+_NO_MESSAGE: Final = (Rule.ENVELOPE_FORGED, Rule.ENVELOPE_REPLAYED, Rule.ENVELOPE_VERSION, Rule.INCARNATION)
 _FINAL: Final = ("done", "refused")
 _JUDGED: Final = ("begin", "end", "commit", "supervise")
 # What a step's result says where it was given up half-way.
@@ -40,9 +45,11 @@ class Watch:
     server: Server
     keys: Keys
     player: Player
+    board: BoardRules
     breaches: list[str] = field(default_factory=list)
     told_of: Callable[[], None] = lambda: None  # at each breach
     judge: Judge = field(init=False)
+    _inputs: frozenset[str] = field(init=False)
     laws: Laws = field(init=False)
     commits: int = 0
     # Whatever was seen carries its time: what a server lost did not happen.
@@ -56,6 +63,8 @@ class Watch:
     _incarnations: dict[str, str] = field(default_factory=dict)
     _outcomes: dict[str, list[str]] = field(default_factory=dict)
     _lost_at: float = float("-inf")
+    _carried: set[tuple[str, int]] = field(default_factory=set)  # motions, by their missions
+    _foreign: int = 0  # entries of the inputs that no script of ours wrote
     _facts_until: str = "0-0"
     _number: int = 0
     _state: State = field(default_factory=State)
@@ -65,6 +74,7 @@ class Watch:
     _before: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._inputs = frozenset(map(self.keys.channel, INPUTS))
         self.judge = Judge(self.server, self.keys, self.breach)
         self.laws = Laws(self.breach)
 
@@ -84,6 +94,8 @@ class Watch:
             self._before = self._positions_of(call.keys[6])
 
     def saw(self, name: str, words: Sequence[str], answer: Any) -> None:
+        if name == "XADD" and words[1] in self._inputs:
+            self._foreign += 1
         if name not in _JUDGED or isinstance(answer, Refusal):
             return
         call = Call.of(name, words)
@@ -186,6 +198,7 @@ class Watch:
                 self._is_broken = True
                 self.breach(f"law 12: {fault}")
                 return
+            self._of_the_board(link)
             outcome, order = link.data.get("outcome"), link.data.get("order")
             if outcome and order:
                 self._outcomes.setdefault(str(order), []).append(str(outcome))
@@ -193,6 +206,20 @@ class Watch:
             for n, what in self._auditor.faults:
                 self.breach(f"entry {n}: {what}")
             self._auditor.faults.clear()
+
+    def _of_the_board(self, link: Link) -> None:
+        """Law 5: a motion is carried by those who voted, or by an operator, and no other is executed."""
+        data, mission = link.data, link.field("mission")
+        number = data.get("motion_number")
+        if link.event == "board" and data.get("carried") and number is not None:
+            self._carried.add((mission, int(number)))
+            votes = data.get("votes")
+            if votes is not None and not _is_carried(votes, self.board):
+                self.breach(f"law 5: motion {number} of {mission} is carried by {votes}")
+        if link.event == "executed":
+            done = _MOTION.match(link.field("text"))
+            if done is not None and (mission, int(done[1])) not in self._carried:
+                self.breach(f"law 5: motion {done[1]} of {mission} is executed, and was not carried")
 
     # --- the ledger ---
 
@@ -262,6 +289,11 @@ class Watch:
         facts = [fact for entry in entries for fact in entry.get("facts", ())]
         return Counter(str(found[name]) for found in (*entries, *facts) if found.get(name))
 
+    def _refused_entries(self) -> int:
+        rows = self.server.ask("XRANGE", self.keys.channel(JOURNAL), "-", "+")
+        entries = [json.loads(_pairs(flat).get("data", "{}")) for _, flat in rows]
+        return sum(int(e.get("count", 1)) for e in entries if e.get("rule") in _NO_MESSAGE)
+
     def states(self) -> Counter[str]:
         rows = self.server.ask("XRANGE", self.keys.channel(RESULTS), "-", "+")
         found = [from_fields(RESULTS, StreamId(id), _pairs(flat)) for id, flat in rows]
@@ -279,6 +311,9 @@ class Watch:
                 self.breach(f"law 8: order {order} was answered {outcomes}")
             if is_acknowledged and not outcomes:
                 self.breach(f"law 8: order {order} was never answered")
+        refused = self._refused_entries()
+        if self._lost_at < 0 and refused < self._foreign:
+            self.breach(f"law 9: of {self._foreign} copied and forged entries {refused} were refused")
         if self.player.idle_calls:
             self.breach(f"law 10: {self.player.idle_calls} calls of a model without mail")
         for key in self.server.ask("KEYS", f"{self.keys.prefix}ledger:*"):
@@ -290,6 +325,16 @@ class Watch:
         for finding in prove(folder, swarm, lambda: tail).proof.findings:
             if finding.kind != "recovered":
                 self.breach(f"journal verify: {finding.kind} at {finding.n}: {finding.what}")
+
+
+def _is_carried(votes: Sequence[Mapping[str, str]], board: BoardRules) -> bool:
+    """A quorum of seats, each once, and more yes than no; of a tie the chair's yes."""
+    choices = {vote["seat"]: vote["choice"] for vote in votes}
+    if len(choices) != len(votes) or len(votes) < board.quorum or not set(choices) <= set(board.seats):
+        return False
+    yes, no = (list(choices.values()).count(choice) for choice in ("yes", "no"))
+    is_broken_tie = yes == no and board.tie_break == "chair" and choices.get(board.chair) == "yes"
+    return yes > no or is_broken_tie
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:

@@ -120,7 +120,7 @@ def _against_the_law(plan: Plan, chance: random.Random) -> Plan:
     limits = {
         "agents_max": chance.choice((1_000, 1_000, 16, 9)), "children_max": chance.choice((16, 3, 2)),
         "depth_max": chance.choice((4, 4, 2)), "restarts_max": chance.choice((3, 1)),
-        "spawns_per_minute": chance.choice((120, 120, 6)),
+        "spawns_per_minute": chance.choice((120, 120, 6)), "hops_max": chance.choice((64, 64, 5)),
     }  # fmt: skip
     return replace(
         plan, temper=temper, limits=limits, rogue_seconds=chance.choice((0.0, 2.0, 5.0)),
@@ -246,7 +246,7 @@ class World:
         self._fuse = self.plan.fuse
         self.player = Player(self.seed, self.plan.temper, self.trace, self.now)
         self.net = Network(self.loop, self.server, random.Random(f"net {self.seed}"), self.trace)
-        self.watch = Watch(self.server, Keys(NAMESPACE), self.player)
+        self.watch = Watch(self.server, Keys(NAMESPACE), self.player, self.declared.board)
         self.rogue = Rogue(self.server, Keys(NAMESPACE), random.Random(f"rogue {self.seed}"), self.net.fault)
         self.server.about, self.server.saw = self.watch.about, self._saw
         self.net.at_command = self._at_command
