@@ -184,6 +184,22 @@ class Passage:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder that was not read, and why, both fit to be shown."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, and what it could not look into: that was not searched, whatever was found."""
+
+    passages: tuple[Passage, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
 class Files(Protocol):
     """A mission's files. Every path is a name relative to the mission; errors are `WorkspaceError`.
 
@@ -202,8 +218,12 @@ class Files(Protocol):
     def write(self, mission: MissionId, path: str, text: str) -> int:
         """Returns the bytes written."""
 
-    def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> tuple[Passage, ...]:
-        """Best first; deterministic; empty where nothing shares a word with the query."""
+    def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
+        """Best first; deterministic; no passages where nothing shares a word with the query.
+
+        Raises `WorkspaceError` where none of `names` exists. What else is not read is left out by name, and so is what
+        was passed over when the mission's files were given or listed.
+        """
 
     def remove(self, mission: MissionId) -> None:
         """Delete the mission's own folder. May be repeated."""

@@ -28,6 +28,7 @@ from swarmd.adapters.retrieval import (
     sentences,
     stem,
     terms,
+    without_controls,
     words,
 )
 from swarmd.core.messages import Message
@@ -66,6 +67,8 @@ FLOOR: Final = 0.45
 FLOOR_FIRST: Final = 0.25
 NOTHING: Final = "nothing found for:"
 NOT_SEARCHED: Final = "not searched:"
+NOT_READ: Final = "not read:"  # a file that no further search would read either
+NOT_READ_SHOWN: Final = 20
 
 # Words that missions are given with. They say what to do, hardly ever what it is about.
 _WEAK: Final = frozenset(
@@ -452,7 +455,10 @@ def _review(view: View, call: Call) -> Propose:
             ),
         )  # fmt: skip
     cited = [(agent, text) for agent, text in reports if _quotes(text)]
-    return _delivery(view, call, cited) if cited else _reject(_not_answered(view))
+    if cited:
+        others = _not_read_in(text for _, text in reports if not _quotes(text))
+        return _delivery(view, call, cited, others)
+    return _reject(_not_answered(view, _not_read_in(text for _, text in reports)))
 
 
 _CREATION: Final = "the agent is of a declared role, and the law has checked what it is given"
@@ -466,7 +472,8 @@ def _asked_for(view: View) -> list[str]:
     return [id for id in asked if id not in put]
 
 
-def _delivery(view: View, call: Call, cited: Sequence[tuple[str, str]]) -> Propose:
+def _delivery(view: View, call: Call, cited: Sequence[tuple[str, str]], not_read: Sequence[str]) -> Propose:
+    """`not_read` are lines of reports that are not delivered, for they quote nothing."""
     quotes = [quote for _, text in cited for quote in _quotes(text)]
     sources = len({quote.path for quote in quotes})
     title = bounded(cleaned(view.mission_text), 160)
@@ -474,6 +481,7 @@ def _delivery(view: View, call: Call, cited: Sequence[tuple[str, str]]) -> Propo
         f"# {title}\n\nMade by rules and retrieval, not by a language model: each line below quotes a sentence of "
         f"{_counted(sources, 'file')} and names its file and line. Nothing was rephrased or concluded."
     )
+    text = "\n".join((text, *(f"\n{line}" for line in _not_read_lines(not_read))))
     # Once refused, the reports are written out: a reference that cannot be resolved is then no obstacle.
     if call.refusal:
         text = "\n\n".join((text, *(section for _, section in cited)))[:64_000]
@@ -488,15 +496,22 @@ def _delivery(view: View, call: Call, cited: Sequence[tuple[str, str]]) -> Propo
     )
 
 
-def _not_answered(view: View) -> str:
+def _not_answered(view: View, not_read: Sequence[str]) -> str:
     about = topic(view.mission_text)
-    searched = ", ".join(view.files[:10]) + (
-        f" and {len(view.files) - 10} more" if len(view.files) > 10 else ""
-    )
+    said = _not_read_lines(not_read)
+    files = [
+        name for name in view.files if not any(line.startswith(f"{NOT_READ} {name}: ") for line in not_read)
+    ]
+    searched = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
+    if view.files and not files:
+        searched = "no file"
+    elif any(_REST.match(line) for line in not_read):  # what those are called is not told
+        searched = "the files of the mission, but for those that were not read"
     asked = ", ".join(about.written[term] for term in about.strong[:20])
     return (
         f"Nothing in the files answers this mission. No sentence was found for: {asked}. Searched: "
         f"{searched or 'the swarm’s own knowledge'}. Give files that speak of it, or ask in their words. ({SPEECH}.)"
+        + "".join(f"\n{line}" for line in said)
     )
 
 
@@ -584,7 +599,9 @@ def _section(view: View, theme: str, about: Topic) -> str:
     elif missing:
         lines += ["", f"(No sentence above has: {', '.join(missing[:8])}.)"]
     lines += [f"{NOT_SEARCHED} {fault}" for fault in _faults(view)]
-    return "\n".join(lines)
+    own = _in((*view.memory, *view.steps), "results")
+    not_read = _not_read_lines([*_not_read_in(reports), *_not_read(own)])
+    return "\n".join([*lines, "", *not_read] if not_read else lines)
 
 
 def _faults(view: View) -> list[str]:
@@ -621,12 +638,14 @@ def _researcher(view: View) -> tuple[Move, ...]:
         for r in results
         if not r.get("ok")
     ]
+    lines += _not_read_lines(_not_read(results))
     return (Report(move="report", text="\n".join(lines), done=True),)
 
 
 # --- quotations -------------------------------------------------------------------------------
 
-_CITATION: Final = re.compile(r"^\s*[-*]?\s*(?P<text>.+) \[(?P<path>\S.*?):(?P<line>\d{1,9})\]\s*$")
+_CITATION: Final = re.compile(r"^\s*[-*]?\s*(?P<text>.+) \[(?P<path>.+?):(?P<line>\d{1,9})\]\s*$")
+_REST: Final = re.compile(rf"{NOT_READ} \d+ more")
 _FAKE: Final = re.compile(r"\[([^\[\]]{1,300}:\d{1,9})\]")
 
 
@@ -640,7 +659,7 @@ def _quotes(report: str) -> list[Sentence]:
     """The cited sentences of a report."""
     found = map(_CITATION.match, report.split("\n"))
     return [
-        Sentence(cleaned(hit["path"]), int(hit["line"]), bounded(cleaned(hit["text"])))
+        Sentence(_of_one_line(hit["path"]), int(hit["line"]), bounded(cleaned(hit["text"])))
         for hit in found
         if hit
     ]
@@ -655,6 +674,32 @@ def _found(results: Iterable[Mapping[str, Any]]) -> list[Sentence]:
         for passage in result.get("passages", ())
         for sentence in sentences(passage["path"], passage["start"], passage["lines"])
     ]
+
+
+def _not_read(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What searches did not read, as the lines that say so."""
+    return [
+        f"{NOT_READ} {_of_one_line(one.get('path', ''))}: {cleaned(str(one.get('why', '')))}"
+        for result in results
+        for one in result.get("not_read") or ()
+    ]
+
+
+def _not_read_in(reports: Iterable[str]) -> list[str]:
+    """What reports say was not read. A quotation begins with a dash: no file can make a report say this."""
+    return [line for report in reports for line in report.split("\n") if line.startswith(NOT_READ)]
+
+
+def _not_read_lines(said: Iterable[str]) -> list[str]:
+    """Each once, and only the number of what nobody would read to its end."""
+    lines = list(dict.fromkeys(said))
+    rest = len(lines) - NOT_READ_SHOWN
+    return [*lines[:NOT_READ_SHOWN], f"{NOT_READ} {rest} more"] if rest > 0 else lines
+
+
+def _of_one_line(path: object) -> str:
+    """A file's name as it is, spaces of every kind included, without what could act on a terminal."""
+    return without_controls(str(path))
 
 
 def _is_undone(report: str) -> bool:

@@ -154,9 +154,14 @@ class _Record:
         draft.replace(place)
 
 
+def _whole(folder: Path) -> Path:
+    """A folder's full path. (`Path.resolve` raises a RuntimeError for a loop of links up to Python 3.12.)"""
+    return Path(os.path.realpath(folder))
+
+
 def live_socket(data: Path) -> Path | None:
     """The socket of the live server of this folder. One that runs only for a verb's moment does not count."""
-    record = _Record.read(data.resolve())
+    record = _Record.read(_whole(data))
     if record is None or record.momentary:
         return None
     return Path(record.socket) if _ask(record.socket) != "absent" else None
@@ -253,7 +258,7 @@ class EmbeddedServer:
     def __init__(
         self, data: Path, *, is_momentary: bool = False, durability: Durability = "balanced"
     ) -> None:
-        self.data = data.resolve()
+        self.data = _whole(data)
         self._durability = durability
         self._is_momentary = is_momentary
         self._lock: int | None = None

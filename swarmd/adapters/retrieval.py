@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from swarmd.errors import WorkspaceError
 from swarmd.logs import logger
-from swarmd.ports import Passage
+from swarmd.ports import Found, LeftOut, Passage
 
 # A passage is quoted into prompts: a dozen lines is a paragraph or a small function.
 PASSAGE_LINES_MAX: Final = 12
 PASSAGE_LINES_MIN: Final = 4  # of a list: fewer lines say too little to be found by themselves
-# Minified files have one endless line; what lies behind this is not searched.
+# Minified files have one endless line, and some write a paragraph to a line: longer lines are searched in parts.
 LINE_CHARS_MAX: Final = 4_000
 # Indexing runs at about 3 MB a second. A larger corpus wants an index on disk, which this is not.
 INDEX_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -142,15 +142,62 @@ def is_heading(line: str) -> bool:
 
 
 def passages(path: str, text: str) -> Iterator[tuple[int, tuple[str, ...], str]]:
-    """The passages of a file: first line's number, lines, and the heading that they stand under."""
-    lines = [line[:LINE_CHARS_MAX] for line in lines_of(text)]
+    """The passages of a file: first line's number, lines, and the heading that they stand under.
+
+    A line of more than `LINE_CHARS_MAX` characters is a passage for each of its parts, all with its number.
+    """
+    lines = lines_of(text)
     prose = is_prose(path)
     heading = ""
     for first, last in _paragraphs(lines) if prose else _blocks(lines):
         for line in lines[first:last] if prose else ():
             if is_heading(line):
-                heading = line.strip("# \t")
-        yield first + 1, tuple(lines[first:last]), heading
+                heading = line.strip("# \t")[:LINE_CHARS_MAX]
+        for start, part in _of_bounded_lines(lines, first, last):
+            yield start + 1, part, heading
+
+
+def _of_bounded_lines(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The lines of a passage, apart from those that are too long for one."""
+    at = first
+    for number in range(first, last):
+        if len(lines[number]) > LINE_CHARS_MAX:
+            if at < number:
+                yield at, tuple(lines[at:number])
+            yield from ((number, (part,)) for part in parts_of(lines[number], LINE_CHARS_MAX))
+            at = number + 1
+    if at < last:
+        yield at, tuple(lines[at:last])
+
+
+# Where a long text is best divided: after a sentence, else after a part of one, else between words.
+_SEAMS: Final = (
+    re.compile(r"[.!?…。！？]+[\"'”’)*_`\]]*(?:\s+|(?<=[。！？]))"),
+    re.compile(r"[;,}\])|]+\s*"),
+    re.compile(r"\s+"),
+    re.compile(r"[^\w]+|(?<=[\u3040-\u30ff\u3400-\u9fff])"),
+)
+
+
+def parts_of(text: str, chars_max: int) -> Iterator[str]:
+    """All of a text in parts of at most `chars_max` characters, divided where it has a seam."""
+    first = 0
+    while len(text) - first > chars_max:
+        end = _seam(text, first, first + chars_max)
+        yield text[first:end]
+        first = end
+    if first < len(text):
+        yield text[first:]
+
+
+def _seam(text: str, first: int, last: int) -> int:
+    """The last seam of the best kind between `first` and `last`, not before half of it; else `last`."""
+    half = (first + last) // 2
+    for seam in _SEAMS:
+        found = [hit.end() for hit in seam.finditer(text, half, last) if hit.end() > half]
+        if found:
+            return found[-1]
+    return last
 
 
 def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -203,6 +250,9 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 # --- sentences --------------------------------------------------------------------------------
 
 SENTENCE_CHARS_MAX: Final = 420
+ROW_CHARS_MAX: Final = (
+    200  # of data on one endless line: what a reader wants of it is a value and its neighbours
+)
 SENTENCE_WORDS_MIN: Final = 4
 
 _END: Final = re.compile(r"[.!?…]+[\"'”’)*_`\]]*\s+(?=[\"'“‘(*_`\[]*[A-Z0-9À-Þ])|[。！？]")
@@ -221,9 +271,14 @@ _UNPRINTABLE: Final = re.compile(
 )
 
 
+def without_controls(text: str) -> str:
+    """Without what could act on a terminal or hide in one; spaces of every kind stay as they are."""
+    return _UNPRINTABLE.sub(" ", text)
+
+
 def cleaned(text: str) -> str:
     """Text from outside, on one line and without what could act on a terminal or hide in one."""
-    return " ".join(_UNPRINTABLE.sub(" ", text).split())
+    return " ".join(without_controls(text).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +346,21 @@ def _as_code(line: str) -> tuple[str, bool, bool]:
 def _split(path: str, unit: Sequence[tuple[int, str]]) -> Iterator[Sentence]:
     text = " ".join(part for _, part in unit)
     for first, last in _spans(text):
-        sentence = bounded(cleaned(text[first:last]))
+        yield from _bounded_sentences(path, unit, text, first, last)
+
+
+def _bounded_sentences(
+    path: str, unit: Sequence[tuple[int, str]], text: str, first: int, last: int
+) -> Iterator[Sentence]:
+    """A sentence, or one that is too long to be quoted in parts, so that each word of it can be."""
+    whole = last - first <= SENTENCE_CHARS_MAX
+    chars_max = SENTENCE_CHARS_MAX if whole or is_prose(path) else ROW_CHARS_MAX
+    for part in parts_of(text[first:last], chars_max):
+        sentence = bounded(cleaned(part))
+        ends = first + len(part) == last
         if is_sentence(sentence):
-            yield Sentence(path, _line_at(unit, first), sentence)
+            yield Sentence(path, _line_at(unit, first), sentence if ends else f"{sentence.rstrip(',;: ')} …")
+        first += len(part)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
@@ -369,22 +436,22 @@ class Retrieval:
 
     def search(
         self, scope: str, files: Sequence[Listed], load: Callable[[str], str], query: str, top: int
-    ) -> tuple[Passage, ...]:
+    ) -> Found:
         """The best passages first, ties by path and line; only what shares a word with the query.
 
         `load` gives a file's text, or raises `WorkspaceError`, which leaves the file out. Files beyond
-        `INDEX_FILES_MAX` or `INDEX_BYTES_MAX`, in order of their paths, are left out and logged.
+        `INDEX_FILES_MAX` or `INDEX_BYTES_MAX`, in order of their paths, are left out.
         """
         wanted = sorted(set(terms(query)))[:QUERY_WORDS_MAX]
-        if not wanted or not files:
-            return ()
-        taken = _within_bounds(sorted(files, key=lambda listed: listed.path))
+        if not files:
+            return Found()
+        taken, beyond = _within_bounds(sorted(files, key=lambda listed: listed.path))
         slot = self._slot((scope, *((listed.path, listed.stamp) for listed in taken)), taken)
         with slot.lock:
             if slot.index is None:
                 slot.index = _Index.of(taken, load)
             index = slot.index
-        return index.search(wanted, top)
+        return Found(index.search(wanted, top), (*index.left_out, *beyond))
 
     def _slot(self, key: tuple[object, ...], files: Sequence[Listed]) -> _Slot:
         with self._lock:
@@ -398,7 +465,7 @@ class Retrieval:
             return slot
 
 
-def _within_bounds(files: Sequence[Listed]) -> Sequence[Listed]:
+def _within_bounds(files: Sequence[Listed]) -> tuple[Sequence[Listed], list[LeftOut]]:
     size = 0
     for count, listed in enumerate(files):
         size += listed.size
@@ -407,8 +474,13 @@ def _within_bounds(files: Sequence[Listed]) -> Sequence[Listed]:
                 "corpus searched in part: name fewer files",
                 searched=count, left_out=len(files) - count, first_left_out=listed.path,
             )  # fmt: skip
-            return files[:count]
-    return files
+            return files[:count], [LeftOut(beyond.path, _BEYOND) for beyond in files[count:]]
+    return files, []
+
+
+_BEYOND: Final = (
+    f"is beyond the {INDEX_FILES_MAX} files or {INDEX_BYTES_MAX} bytes of one search: name fewer files"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,17 +490,19 @@ class _Index:
     passages: tuple[tuple[str, int, tuple[str, ...]], ...]
     vocabulary: dict[str, int]
     bm25: Any  # bm25s ships no types; `None` where there is nothing to find
+    left_out: tuple[LeftOut, ...] = ()
 
     @classmethod
     def of(cls, files: Sequence[Listed], load: Callable[[str], str]) -> _Index:
         found: list[tuple[str, int, tuple[str, ...]]] = []
         documents: list[list[int]] = []
         vocabulary: dict[str, int] = {}
+        left_out: list[LeftOut] = []
         for listed in files:
             try:
                 text = load(listed.path)
             except WorkspaceError as error:
-                logger(__name__).warning("file left out of a search", path=listed.path, why=error.what)
+                left_out.append(LeftOut(listed.path, error.what.removeprefix(f"{listed.path}: ")))
                 continue
             for start, lines, heading in passages(listed.path, text):
                 document = terms("\n".join(lines))
@@ -438,7 +512,8 @@ class _Index:
                         document += terms(heading)
                     found.append((listed.path, start, lines))
                     documents.append([vocabulary.setdefault(term, len(vocabulary)) for term in document])
-        return cls(tuple(found), vocabulary, _bm25(documents, vocabulary) if documents else None)
+        bm25 = _bm25(documents, vocabulary) if documents else None
+        return cls(tuple(found), vocabulary, bm25, tuple(left_out))
 
     def search(self, wanted: Sequence[str], top: int) -> tuple[Passage, ...]:
         known = [self.vocabulary[term] for term in wanted if term in self.vocabulary]

@@ -70,6 +70,7 @@ from swarmd.ports import (
     Call,
     Child,
     Files,
+    Found,
     Prompt,
     RefusedByStore,
     Turn,
@@ -87,6 +88,8 @@ log = structlog.get_logger(__name__)
 # Of the board's room, to find one mission's part in it.
 _ROOM_READ: Final = 400
 _SEAT_OUTPUT_TOKENS: Final = 4_000
+# Of the files that one search did not read: their names and reasons are a few thousand tokens at most.
+NOT_READ_MAX: Final = 50
 
 _CALL: Final[TypeAdapter[Call]] = TypeAdapter(Call)
 
@@ -418,9 +421,10 @@ def _use_files(files: Files, acting: Acting, use: ReadFile | SearchFiles | Write
             lines = files.read(acting.mission, use.path, use.start, use.lines)
             return {"move": use.move, "ok": True, "path": use.path, "start": use.start, "lines": list(lines)}
         case SearchFiles():
-            names = files.names(acting.mission, use.files) if use.files else _readable(files, acting)
-            found = files.search(acting.mission, use.query, names, use.top)
-            return {"move": use.move, "ok": True, "passages": [asdict(passage) for passage in found]}
+            found = files.search(acting.mission, use.query, use.files or _readable(files, acting), use.top)
+            passages = [asdict(passage) for passage in found.passages]
+            result = {"move": use.move, "ok": True, "passages": passages}
+            return result | {"not_read": _not_read(found)} if found.left_out else result
         case WriteFile():
             # What agents write lies below work/, and is read under that name by all of the mission.
             path = use.path if use.path.startswith(OWN_FILES) else OWN_FILES + use.path
@@ -430,12 +434,18 @@ def _use_files(files: Files, acting: Acting, use: ReadFile | SearchFiles | Write
             assert_never(use)
 
 
+def _not_read(found: Found) -> list[dict[str, str]]:
+    """What a search did not look into. Only its number is told of what would fill a prompt."""
+    told = [asdict(one) for one in found.left_out[:NOT_READ_MAX]]
+    rest = len(found.left_out) - len(told)
+    return [*told, {"path": f"{rest} more", "why": "not read either"}] if rest else told
+
+
 def _readable(files: Files, acting: Acting) -> tuple[str, ...]:
     """All that an agent may read: its own files, and what the mission's agents wrote."""
-    names = set(files.names(acting.mission, acting.files))
     with suppress(WorkspaceError):  # nothing was written yet
-        names.update(files.names(acting.mission, (OWN_FILES.rstrip("/"),)))
-    return tuple(sorted(names))
+        return (*acting.files, *files.names(acting.mission, (OWN_FILES.rstrip("/"),)))
+    return acting.files
 
 
 async def _subtree(world: World, agent: Agent) -> list[dict[str, Any]]:

@@ -429,6 +429,9 @@ def test_a_folder_that_holds_no_swarm_is_told_as_such(short_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no swarm in .* yet"), momentary(short_path / "nothing"):
         pass
     assert not (short_path / "nothing").exists()
+    (short_path / "loop").symlink_to("loop")
+    with pytest.raises(NotFoundError, match=r"no swarm in .* yet"), momentary(short_path / "loop"):
+        pass
 
 
 def test_a_look_uses_the_live_server_and_leaves_it_running(

@@ -21,7 +21,7 @@ from swarmd.core.moves import Argue, Propose, Report, Say, Spawn, Vote
 from swarmd.core.names import AgentId, Kind, MissionId
 from swarmd.core.rules import Models
 from swarmd.errors import UsageError
-from swarmd.ports import Answered, Call, Child, Failed, Passage, Prompt, Usage, View
+from swarmd.ports import Answered, Call, Child, Failed, Found, Prompt, Usage, View
 from tests.openai_server import OpenAIServer, always
 
 KEY = "sk-very-secret-0123456789"
@@ -41,8 +41,8 @@ class NoFiles:
     def write(self, mission: MissionId, path: str, text: str) -> int:
         return 0
 
-    def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> tuple[Passage, ...]:
-        return ()
+    def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
+        return Found()
 
     def remove(self, mission: MissionId) -> None:
         pass

@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 import pytest
 
 from swarmd.adapters.builtin import (
-    NOT_SEARCHED,
     PARTS_MAX,
     SPEECH,
     BuiltinModel,
@@ -218,9 +217,11 @@ class Swarm:
         except WorkspaceError as error:
             return {"move": "search_files", "ok": False, "rule": "workspace", "detail": error.what}
         passages = [
-            {"path": p.path, "start": p.start, "lines": list(p.lines), "score": p.score} for p in found
+            {"path": p.path, "start": p.start, "lines": list(p.lines), "score": p.score}
+            for p in found.passages
         ]
-        return {"move": "search_files", "ok": True, "passages": passages}
+        not_read = [{"path": one.path, "why": one.why} for one in found.left_out]
+        return {"move": "search_files", "ok": True, "passages": passages, "not_read": not_read}
 
     def _spawn(self, agent: Agent, move: Spawn) -> None:
         rule = self.refuse(move)
@@ -393,11 +394,96 @@ async def test_a_part_that_was_not_searched_is_sent_back_once_and_then_delivered
     corpus: Workspace,
 ) -> None:
     world = swarm(corpus, QUESTION)
-    world.names = (*world.names, "docs/gone.md")
+    world.names = ("docs/a-gone.md", *world.names)  # the first in order, and so a part of its own
     brief = await world.run()
     assert [motion["motion"] for motion in world.motions] == ["charter", "direct", "deliver"]
-    assert f"{NOT_SEARCHED} workspace docs/gone.md: does not exist" in brief
+    assert "not read: docs/a-gone.md: does not exist" in brief
     assert_cited(brief, corpus)
+
+
+async def test_a_brief_names_each_file_that_was_not_read_once_and_why(tmp_path: Path) -> None:
+    source = tmp_path / "docs"
+    source.mkdir()
+    for number in range(6):
+        (source / f"f{number}.md").write_text(KILLS)
+    (source / "latin.md").write_bytes(b"A kill is verified by a caf\xe9.\n")
+    (source / "picture.png").write_bytes(b"PNG\0")
+    (source / "loop").symlink_to("loop")
+    (source / "a\nb.md").write_text(KILLS)
+    files = Workspace(tmp_path / "workspace", None)
+    files.snapshot(MISSION, [source], tmp_path)
+    world = swarm(files, QUESTION)
+    brief = await world.run()
+    assert [motion["motion"] for motion in world.motions] == ["charter", "deliver"], (
+        "searching again is no use"
+    )
+    said = [line for line in brief.split("\n") if line.startswith("not read: ")]
+    assert sorted(set(said)) == [
+        "not read: docs/a\\nb.md: has a character that cannot be printed in its name",
+        "not read: docs/latin.md: is not UTF-8 (byte 27)",
+        "not read: docs/loop: is a symbolic link to itself, or one of too many",
+        "not read: docs/picture.png: is binary",
+    ]
+    assert len(said) <= 4 * len([line for line in brief.split("\n") if line.startswith("## ")])
+
+
+async def test_a_file_that_was_not_read_is_not_called_searched(tmp_path: Path) -> None:
+    source = tmp_path / "docs"
+    source.mkdir()
+    (source / "tea.md").write_text("Green tea is made with water at eighty degrees.\n")
+    (source / "bad.md").write_bytes(b"The volcano erupts \xff often.\n")
+    files = Workspace(tmp_path / "workspace", None)
+    files.snapshot(MISSION, [source], tmp_path)
+    brief = await swarm(files, "How often does the volcano erupt?").run()
+    assert "Searched: docs/tea.md." in brief
+    assert "\nnot read: docs/bad.md: is not UTF-8 (byte 19)" in brief
+
+
+async def test_where_no_file_was_read_none_is_called_searched(tmp_path: Path) -> None:
+    source = tmp_path / "docs"
+    source.mkdir()
+    for number in range(30):
+        (source / f"bad{number:02}.md").write_bytes(b"The volcano erupts \xff often.\n")
+    files = Workspace(tmp_path / "workspace", None)
+    files.snapshot(MISSION, [source], tmp_path)
+    brief = await swarm(files, "How often does the volcano erupt?").run()
+    searched = brief.split("Searched: ")[1].split(". Give")[0]
+    assert "bad" not in searched
+    assert "not read: docs/bad00.md: is not UTF-8" in brief
+
+
+@pytest.mark.parametrize(
+    "name", ["no\u00a0break.md", "wide\u3000space.md", " first.md", "last.md ", "two  spaces.md"]
+)
+async def test_a_citation_names_the_file_as_it_is_called(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "docs"
+    source.mkdir()
+    (source / name).write_text(KILLS)
+    files = Workspace(tmp_path / "workspace", None)
+    files.snapshot(MISSION, [source], tmp_path)
+    brief = await swarm(files, QUESTION).run()
+    cited = re.findall(r" \[(.+?):\d+\]$", brief, re.M)
+    assert cited
+    assert set(cited) == {f"docs/{name}"}
+
+
+async def test_what_stands_behind_thousands_of_columns_is_quoted(tmp_path: Path) -> None:
+    source = tmp_path / "docs"
+    source.mkdir()
+    dull = "Green tea is made with water at eighty degrees. " * 200
+    (source / "long.md").write_text(
+        f"# One line\n\n{dull}The relief valve of the reactor opens at nine bar. {dull}\n"
+    )
+    (source / "rows.csv").write_text(
+        "id,text\n" + "7,green tea," * 900 + "the relief valve was made by Kestrel of Leeds\n"
+    )
+    files = Workspace(tmp_path / "workspace", None)
+    files.snapshot(MISSION, [source], tmp_path)
+    brief = await swarm(
+        files, "When does the relief valve of the reactor open, and who made the relief valve?"
+    ).run()
+    assert "The relief valve of the reactor opens at nine bar. [docs/long.md:3]" in brief
+    assert re.search(r"made by Kestrel of Leeds.* \[docs/rows.csv:2\]", brief)
 
 
 HOSTILE = (

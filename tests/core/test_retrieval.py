@@ -19,6 +19,7 @@ from swarmd.adapters.retrieval import (
     Retrieval,
     cleaned,
     lines_of,
+    parts_of,
     passages,
     sentences,
     stem,
@@ -26,7 +27,7 @@ from swarmd.adapters.retrieval import (
     words,
 )
 from swarmd.errors import WorkspaceError
-from swarmd.ports import Passage
+from swarmd.ports import Found, LeftOut, Passage
 
 # --- words ------------------------------------------------------------------------------------
 
@@ -120,9 +121,48 @@ def test_passages_are_the_lines_of_the_file_in_order_and_only_blank_lines_are_be
     assert all(not line.strip() for line in whole[at:])
 
 
-def test_an_endless_line_is_cut() -> None:
-    ((_, (line,), _),) = passages("a.json", "x " * 1_000_000)
-    assert len(line) == LINE_CHARS_MAX
+def test_an_endless_line_is_searched_in_parts_that_are_all_of_it() -> None:
+    text = "".join(f"x{n} " for n in range(200_000))
+    parts = [(start, lines) for start, lines, _ in passages("a.json", f"before\n{text}\nafter")]
+    assert parts[0] == (1, ("before",))
+    assert parts[-1] == (3, ("after",))
+    assert {start for start, _ in parts[1:-1]} == {2}
+    assert "".join(line for _, (line,) in parts[1:-1]) == text
+    assert all(LINE_CHARS_MAX // 2 < len(line) <= LINE_CHARS_MAX for _, (line,) in parts[1:-2])
+    assert not any(line.startswith(tuple("0123456789")) for _, (line,) in parts[1:-1]), "no word is cut"
+
+
+@pytest.mark.parametrize("unit", ["word ", "wörter, ", "x", "语", "ends. ", '{"a":1}', "\u3000", "1,2;"])
+def test_a_long_text_is_divided_whatever_it_is_made_of(unit: str) -> None:
+    text = unit * 20_000
+    parts = list(parts_of(text, 400))
+    assert "".join(parts) == text
+    assert all(200 < len(part) <= 400 for part in parts[:-1])
+
+
+PARAGRAPH = "Nothing of interest happens here, and it goes on for a while. " * 120
+ANSWER = "The relief valve of the reactor opens at nine bar."
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("one.md", PARAGRAPH + ANSWER + " " + PARAGRAPH),
+        ("two.md", f"# Heading\n\nShort.\n{PARAGRAPH}{ANSWER}\n"),
+        ("rows.csv", "id,remark\n" + ",".join(["17", *["nothing here"] * 800, ANSWER, "18"])),
+        ("min.json", "{" + '"key":"some value of no use",' * 300 + f'"relief":"{ANSWER}"' + "}"),
+        ("min.js", "var a=1;" * 2_000 + f"/* {ANSWER} */" + "var b=2;" * 2_000),
+        ("wide.txt", "无关的文字。" * 2_000 + ANSWER),
+        ("one_sentence.md", "which goes on and on, " * 400 + ANSWER),
+    ],
+)
+def test_what_stands_far_behind_in_a_line_is_found_and_quoted(path: str, text: str) -> None:
+    found = Shelf({path: text, "other.md": "Tea is green.\n"}).search("relief valve reactor")
+    assert found
+    quoted = [s.text for p in found for s in sentences(p.path, p.start, p.lines)]
+    assert any("relief valve of the reactor opens at nine bar" in text for text in quoted)
+    lines = lines_of(text)
+    assert all(part in lines[p.start - 1] for p in found for part in p.lines[:1])
 
 
 # --- sentences --------------------------------------------------------------------------------
@@ -178,10 +218,12 @@ def test_a_comment_is_not_run_together_with_the_setting_below_it() -> None:
 
 
 def test_a_sentence_is_bounded_and_holds_nothing_that_acts_on_a_terminal() -> None:
-    ((_, text),) = said("Beware of \x1b[31mthis\u202e and \x07that " + "word " * 500)
-    assert len(text) <= SENTENCE_CHARS_MAX + 2
-    assert text.startswith("Beware of this and that word")
-    assert text.endswith(" …")
+    words = [f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(400)]
+    texts = [text for _, text in said("Beware of \x1b[31mthis\u202e and \x07that " + " ".join(words))]
+    assert all(len(text) <= SENTENCE_CHARS_MAX + 2 for text in texts)
+    assert texts[0].startswith("Beware of this and that word")
+    assert all(text.endswith(" …") for text in texts[:-1])
+    assert set(words) <= set(" ".join(texts).split()), "no word is out of reach"
 
 
 @given(st.text())
@@ -207,6 +249,9 @@ class Shelf:
         return self.texts[path]
 
     def search(self, query: str, top: int = 5, version: int = 1) -> tuple[Passage, ...]:
+        return self.found(query, top, version).passages
+
+    def found(self, query: str, top: int = 5, version: int = 1) -> Found:
         files = [Listed(path, (version, len(text)), len(text)) for path, text in self.texts.items()]
         return self.retrieval.search("m", files, self.load, query, top)
 
@@ -272,11 +317,19 @@ def test_a_corpus_beyond_the_bound_is_searched_in_part_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(retrieval, "INDEX_FILES_MAX", 2)
-    found = Shelf({f"f{n}.md": "a kill here" for n in range(4)}).search("kill")
-    assert {p.path for p in found} == {"f0.md", "f1.md"}
+    found = Shelf({f"f{n}.md": "a kill here" for n in range(4)}).found("kill")
+    assert {p.path for p in found.passages} == {"f0.md", "f1.md"}
+    assert [one.path for one in found.left_out] == ["f2.md", "f3.md"]
     said = "".join(capsys.readouterr())
     assert "searched in part" in said
     assert "f2.md" in said
+
+
+@pytest.mark.parametrize("query", ["kill", "volcano", ""])
+def test_a_file_that_cannot_be_read_is_named_whatever_is_found(query: str) -> None:
+    shelf = Shelf(TEXTS)
+    for _ in range(2):  # also by an index that was built before
+        assert shelf.found(query).left_out == (LeftOut("c.bin", "is binary"),)
 
 
 def test_old_indexes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

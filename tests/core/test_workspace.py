@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from swarmd.adapters import workspace as module
 from swarmd.adapters.workspace import FILE_BYTES_MAX, READ_BYTES_MAX, Workspace
 from swarmd.core.names import MissionId
 from swarmd.errors import WorkspaceError
+from swarmd.ports import Found
 
 M = MissionId("m-1")
 OTHER = MissionId("m-2")
@@ -56,6 +61,10 @@ def fill(folder: Path, texts: dict[str, str]) -> None:
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+
+
+def told(found: Found) -> list[tuple[str, str]]:
+    return [(one.path, one.why) for one in found.left_out]
 
 
 def everything(folder: Path) -> set[str]:
@@ -137,6 +146,9 @@ def test_a_read_is_bounded_in_bytes(files: Workspace) -> None:
     ("content", "what"),
     [
         (b"PNG\0\1\2", "is binary"),
+        ("law of kills".encode("utf-16"), "is UTF-16"),
+        ("law of kills".encode("utf-16-be"), "is binary"),
+        (b"\xfe\xff\0l\0a\0w", "is UTF-16"),
         (b"caf\xe9", "is not UTF-8"),
         (b"x" * (FILE_BYTES_MAX + 1), "is larger than"),
     ],
@@ -147,7 +159,11 @@ def test_what_is_no_text_is_an_error_to_read_and_passed_over_in_a_search(
     (knowledge / "odd").write_bytes(content)
     with pytest.raises(WorkspaceError, match=what):
         files.read(M, "odd", 1, 1)
-    assert [p.path for p in files.search(M, "law of kills", ["odd", "laws.md"], 5)] == ["laws.md"]
+    found = files.search(M, "law of kills", ["odd", "laws.md"], 5)
+    assert [p.path for p in found.passages] == ["laws.md"]
+    ((path, why),) = told(found)
+    assert path == "odd"
+    assert why.startswith(what)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(files: Workspace, knowledge: Path) -> None:
@@ -157,9 +173,9 @@ def test_a_byte_order_mark_is_no_part_of_the_text(files: Workspace, knowledge: P
 
 def test_a_search_sees_a_file_as_it_was_last_written(files: Workspace) -> None:
     files.write(M, "a.md", "about kills")
-    assert files.search(M, "kills", ["."], 5)
+    assert files.search(M, "kills", ["."], 5).passages
     files.write(M, "a.md", "about teas!")
-    assert files.search(M, "kills", ["."], 5) == ()
+    assert files.search(M, "kills", ["."], 5).passages == ()
 
 
 # --- paths ------------------------------------------------------------------------------------
@@ -269,6 +285,248 @@ def test_devices_pipes_and_sockets_are_refused_at_once(files: Workspace, root: P
             with pytest.raises(WorkspaceError, match="device"):
                 files.write(M, name, "x")
     assert files.names(M, ["."]) == ("a.md",)
+
+
+# --- what is not read is said ------------------------------------------------------------------
+
+NO_NAMES = [
+    "a\nb.md",
+    "red\x1b[31m.md",
+    "turn\u202eed.md",
+    "zero\u200bwidth.md",
+    b"latin-\xe9.md".decode("utf-8", "surrogateescape"),
+]
+NAMES = [
+    "no\u00a0break.md",
+    "wide\u3000space.md",
+    "thin\u2009.md",
+    " first.md",
+    "last.md ",
+    "two  spaces.md",
+    "café.md",
+    "语.md",
+]
+
+
+def test_spaces_of_every_kind_are_taken_in_names(files: Workspace, source: Path) -> None:
+    fill(source, {f"odd/{name}": "The valve opens.\n" for name in NAMES})
+    files.snapshot(M, [source / "odd"], source)
+    assert set(files.names(M, ["odd"])) == {f"odd/{name}" for name in NAMES}
+    found = files.search(M, "valve", ["odd"], 20)
+    assert {p.path for p in found.passages} == {f"odd/{name}" for name in NAMES}
+    assert told(found) == []
+    assert all(files.read(M, f"odd/{name}", 1, 1) == ("The valve opens.",) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_name_that_cannot_be_shown_is_told_in_one_that_can(
+    files: Workspace, source: Path, knowledge: Path, name: str, is_folder: bool
+) -> None:
+    for folder in (source / "docs", knowledge):
+        fill(folder, {f"{name}/x.md" if is_folder else name: "x"})
+    files.snapshot(M, [source / "docs"], source)
+    for mission, wanted in ((M, ["docs"]), (OTHER, ["."])):
+        names = files.names(mission, wanted)
+        ((path, why),) = told(files.search(mission, "one", names, 5))
+        assert why.startswith("has a character that cannot be printed")
+        assert path.isprintable()
+        assert path.endswith(".md")
+
+
+def test_a_name_that_is_too_long_for_a_charter_is_told(
+    files: Workspace, source: Path, knowledge: Path
+) -> None:
+    long = "/".join("d" * 200 for _ in range(3)) + "/x.md"
+    deep = "/".join("e" * 40) + "/x.md"
+    for folder in (source / "docs", knowledge):
+        fill(folder, {long: "x", deep: "x"})
+    files.snapshot(M, [source / "docs"], source)
+    for mission, wanted in ((M, ["docs"]), (OTHER, ["."])):
+        names = files.names(mission, wanted)
+        assert all(len(name) <= 512 and name.count("/") < 32 for name in names)
+        whys = [why for _, why in told(files.search(mission, "one", names, 5))]
+        assert len(whys) == 2
+        assert whys[0].startswith("has a name of more than")
+        assert whys[1].startswith("is more than 32 folders")
+        with pytest.raises(WorkspaceError, match="characters"):
+            files.read(mission, f"docs/{long}", 1, 1)
+
+
+def odd_entries(folder: Path) -> dict[str, str]:
+    """Puts what is no plain readable file into a folder; says what should be told of each."""
+    (folder / "loop").symlink_to("loop")
+    (folder / "ping").symlink_to("pong")
+    (folder / "pong").symlink_to("ping")
+    (folder / "dangling").symlink_to("nothing")
+    os.mkfifo(folder / "fifo")
+    with socket.socket(socket.AF_UNIX) as bound:
+        here = os.open(folder, os.O_RDONLY)
+        try:
+            bound.bind(f"/proc/self/fd/{here}/socket")
+        finally:
+            os.close(here)
+    link, special = "is a symbolic link", "is a device, pipe or socket"
+    return {"loop": link, "ping": link, "pong": link, "dangling": link, "fifo": special, "socket": special}
+
+
+def test_loops_of_links_and_devices_below_a_folder_are_passed_over_and_told(
+    files: Workspace, source: Path, knowledge: Path
+) -> None:
+    expected = odd_entries(source / "docs")
+    odd_entries(knowledge)
+    assert files.snapshot(M, [source / "docs"], source) == ("docs",)
+    assert files.names(M, ["docs"]) == ("docs/a.md", "docs/sub/b.md")
+    given = dict(told(files.search(M, "one", ["docs/a.md"], 5)))
+    assert {path.removeprefix("docs/") for path in given} == set(expected)
+    assert all(given[f"docs/{name}"].startswith(why) for name, why in expected.items())
+    names = files.names(OTHER, ["."])
+    known = dict(told(files.search(OTHER, "one", names, 5)))
+    assert all(known[name].startswith(why) for name, why in expected.items())
+
+
+@pytest.mark.parametrize("name", ["loop", "docs/ping"])
+def test_a_loop_of_links_that_is_given_by_its_name_is_an_error_that_says_so(
+    files: Workspace, source: Path, name: str
+) -> None:
+    (source / "loop").symlink_to("loop")
+    (source / "docs/ping").symlink_to("ping")
+    with pytest.raises(WorkspaceError, match="symbolic link to itself"):
+        files.snapshot(M, [source / name], source)
+    with pytest.raises(WorkspaceError, match="symbolic link to itself"):
+        files.snapshot(M, [source / name / "below"], source)
+
+
+# Who runs the tests may be root, whom no permission stops: the program then goes on as another user. It does all of
+# it once before that, for an interpreter may lie where only root reads, and imports as it goes.
+AS_NOBODY = """
+import json, os, sys
+from pathlib import Path
+from swarmd.adapters.workspace import Workspace
+from swarmd.errors import WorkspaceError
+from swarmd.logs import logger
+
+root, source, knowledge = map(Path, sys.argv[1:4])
+
+def told(files, mission, names):
+    found = files.search(mission, "valve", names, 9)
+    return [[p.path for p in found.passages], [[one.path, one.why] for one in found.left_out]]
+
+def all_of_it(root):
+    files = Workspace(root, knowledge)
+    files.snapshot("m-1", [source / "docs"], source)
+    given = told(files, "m-1", files.names("m-1", ["docs"]))
+    known = told(files, "m-2", files.names("m-2", ["."]))
+    try:
+        files.snapshot("m-3", [source / "docs/secret.md"], source)
+        fault = ""
+    except WorkspaceError as error:
+        fault = str(error)
+    return [given, known, fault]
+
+all_of_it(root / "before")
+logger("before").warning("the last to be imported")
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(json.dumps(all_of_it(root / "after")))
+"""
+
+
+def test_what_there_is_no_permission_for_is_passed_over_and_told_by_its_own_name() -> None:
+    # Not below pytest's own folder, which no other user may enter.
+    with tempfile.TemporaryDirectory() as made:
+        top = Path(made)
+        text = "The valve opens.\n"
+        for folder in ("source/docs", "knowledge"):
+            fill(
+                top / folder,
+                {
+                    "a.md": text,
+                    "secret.md": text,
+                    "shut/b.md": text,
+                    "unsearchable/c.md": text,
+                    "z/d.md": text,
+                },
+            )
+            (top / folder / "secret.md").chmod(0)
+            (top / folder / "shut").chmod(0)
+            (top / folder / "unsearchable").chmod(0o444)
+        (top / "root").mkdir(mode=0o777)
+        (top / "root").chmod(0o777)
+        top.chmod(0o755)
+        ran = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, *(str(top / name) for name in ("root", "source", "knowledge"))],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        for folder in ("source/docs", "knowledge"):  # or a user that is not root could not remove them
+            for name in ("shut", "unsearchable"):
+                (top / folder / name).chmod(0o755)
+    assert ran.returncode == 0, ran.stderr
+    given, known, fault = json.loads(ran.stdout.splitlines()[-1])
+    for prefix, (found, left_out) in (("docs/", given), ("", known)):
+        assert found == [f"{prefix}a.md", f"{prefix}z/d.md"]
+        assert [path for path, _ in left_out] == [
+            f"{prefix}{name}" for name in ("secret.md", "shut", "unsearchable/c.md")
+        ]
+        assert all(why == "permission denied" for _, why in left_out)
+    assert "secret.md: permission denied" in fault
+
+
+def test_a_file_that_goes_away_between_listing_and_reading_leaves_the_others_searched(
+    files: Workspace, source: Path, knowledge: Path
+) -> None:
+    names = files.names(M, ["."])
+    (knowledge / "docs/old.md").unlink()
+    found = files.search(M, "law of kills", names, 5)
+    assert [p.path for p in found.passages] == ["laws.md"]
+    assert told(found) == [("docs/old.md", "does not exist")]
+    with pytest.raises(WorkspaceError, match=r"docs/old\.md: does not exist"):
+        files.search(M, "law of kills", ["docs/old.md"], 5)
+
+
+def test_a_file_that_goes_away_while_a_folder_is_copied_is_told(
+    files: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Workspace._copy
+
+    def late(workspace: Workspace, *args: Any) -> None:
+        (source / "docs/sub/b.md").unlink()
+        copy(workspace, *args)
+
+    monkeypatch.setattr(Workspace, "_copy", late)
+    files.snapshot(M, [source / "docs"], source)
+    assert files.names(M, ["docs"]) == ("docs/a.md",)
+    assert told(files.search(M, "one", ["docs"], 5)) == [("docs/sub/b.md", "does not exist")]
+
+
+def test_what_was_passed_over_is_told_until_the_files_are_given_anew(files: Workspace, source: Path) -> None:
+    (source / "docs/loop").symlink_to("loop")
+    files.snapshot(M, [source / "docs"], source)
+    assert told(files.search(M, "one", ["docs/a.md"], 5))
+    (source / "docs/loop").unlink()
+    files.snapshot(M, [source / "docs"], source)
+    assert told(files.search(M, "one", ["docs/a.md"], 5)) == []
+
+
+def test_a_file_that_may_be_read_again_is_searched_again(files: Workspace, knowledge: Path) -> None:
+    (knowledge / "odd.md").write_bytes(b"law \xff")
+    assert told(files.search(M, "law", ["odd.md"], 5)) == [("odd.md", "is not UTF-8 (byte 4)")]
+    (knowledge / "odd.md").write_bytes(b"law of")
+    assert [p.path for p in files.search(M, "law", ["odd.md"], 5).passages] == ["odd.md"]
+
+
+def test_many_that_were_passed_over_are_told_by_their_number(
+    files: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEFT_OUT_MAX", 3)
+    for number in range(9):
+        (source / f"docs/loop{number}").symlink_to(f"loop{number}")
+    files.snapshot(M, [source / "docs"], source)
+    left_out = told(files.search(M, "one", ["docs"], 5))
+    assert len(left_out) == 4
+    assert ("6 more files and folders", "passed over as well") in left_out
 
 
 # --- writing ----------------------------------------------------------------------------------
