@@ -17,6 +17,7 @@ QUOTE_CHARS_MAX: Final = 8_000
 PLACE_CHARS_MAX: Final = 300  # of an address that a server sends us to
 BASE_URL_HINT: Final = "does the base URL end in /v1?"
 REDIRECTS: Final = frozenset({301, 302, 307, 308})
+PERMANENT: Final = frozenset({301, 308})
 
 _WITHHELD: Final = frozenset({"content_filter", "content_policy_violation"})
 _NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"})

@@ -8,11 +8,12 @@ The `openai` SDK says where a request goes and under which names (key, organisat
 the request itself goes over its HTTP client without it, and the answer is read here
 (docs/decisions/0023).
 
-Two settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
+Three settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
 and Azure, whose reasoning models refuse the older name, and as `max_tokens` to everybody else, for
 many local servers know only that. Whether moves are tool calls or a JSON schema is the provider's
 `actions`; `probe` finds it out with one small call, which is part of the first attempt: that one
-reserves two calls, and settles those that were made.
+reserves two calls, and settles those that were made. And what a server refuses of a request is left out of
+the next ones: such an attempt ends as `unsupported` (docs/decisions/0031).
 
 What is reserved, cut at and settled is one count. No text has more tokens than bytes, and nothing else
 bounds them without the model's own tokenizer; but an answer of as many tokens as were allowed has several
@@ -25,13 +26,12 @@ thoughts that are not shown are paid too.
 from __future__ import annotations
 
 import re
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
@@ -42,15 +42,13 @@ import structlog
 from swarmd.adapters import openai_events as events
 from swarmd.adapters import openai_wire as wire
 from swarmd.adapters.openai_answer import Received
-from swarmd.adapters.openai_bytes import beginning_of, chunks_of
+from swarmd.adapters.openai_exchange import Deadlines, Limit, fault_of, read_answer, translated, unfinished
 from swarmd.adapters.openai_faults import (
-    BASE_URL_HINT,
+    PERMANENT,
     REDIRECTS,
     Fault,
     FaultyError,
-    fault_in_answer,
     fault_of_redirect,
-    fault_of_status,
     place_of,
     same_host,
 )
@@ -68,23 +66,11 @@ DETAIL_CHARS_MAX: Final = 400
 HOLD_SECONDS_MAX: Final = 60.0
 # Of English text, as providers reckon before they count.
 BYTES_OF_TOKEN: Final = 4
-# After a stream has said that this is all: what frames it comes in the same breath, or the connection is given up.
-DRAIN_SECONDS: Final = 0.1
-# After the reason for the end: the usage and the closing mark follow at once, or the server keeps them for itself.
-END_SECONDS: Final = 2.0
-# After the usage, which is the last thing that is needed.
-COUNTED_SECONDS: Final = 0.5
-# For the page of an error, whose status is known already.
-ERROR_PAGE_SECONDS: Final = 5.0
-# Of an error page: its JSON is read, and its text is quoted up to a few hundred characters.
-ERROR_PAGE_BYTES_MAX: Final = 64 * 1024
 REDIRECTS_MAX: Final = 3
 # Requests whose bound was asked for and that are not yet sent: more than calls wait side by side in one process.
 ENCODED_MAX: Final = 128
 SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
 
-# A call of a function is names and braces too, in however few tokens it was written.
-BYTES_BESIDE: Final = 256
 # Reserved for the piece with which a stream is cut: an account is stopped for what is beyond its reserve,
 # and one stream that does not end is no reason to. Servers send a token or a line at a time.
 PIECE_BYTES: Final = 1_024
@@ -95,11 +81,6 @@ SPELLING: Final = b" " * 32
 # each of the 200,000 output tokens that a role may be given at most. It bounds no memory: of a stream one
 # event is kept at a time.
 ANSWER_BYTES_MAX: Final = 128 * 1024 * 1024
-# One event, or one document, may hold the whole answer: JSON spells a byte with up to six, and servers put
-# names, log probabilities and the like around it.
-EVENT_BYTES_OF_BYTE: Final = 6
-EVENT_BYTES_BESIDE: Final = 256 * 1024
-
 _SECRET: Final = re.compile(r"(?i)\b(?:sk|pk|rk)-[\w*-]{6,}|\bbearer\s+\S+")
 
 
@@ -158,7 +139,7 @@ class OpenAIModel:
         """Bytes of the request and of the answer; with the probe's, while that is still to come."""
         if self._mode is not None:
             return self._bound_in(self._mode, prompt)
-        limit = _Limit.of(wire.PROBE_OUTPUT_TOKENS, prompt.bytes_per_token)
+        limit = Limit.of(wire.PROBE_OUTPUT_TOKENS, prompt.bytes_per_token)
         probe = self._most(wire.probe_body(self._model, self._form) + SPELLING, limit)
         modes = (self._bound_in("tools", prompt), self._bound_in("schema", prompt))
         return probe + max(modes, key=lambda usage: usage.tokens)
@@ -168,7 +149,7 @@ class OpenAIModel:
         self._encoded[id(prompt)] = prompt, mode, self._form, body
         if len(self._encoded) > ENCODED_MAX:
             self._encoded.popitem(last=False)
-        return self._most(body, _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token))
+        return self._most(body, Limit.of(prompt.output_tokens_max, prompt.bytes_per_token))
 
     def _body(self, mode: Mode, prompt: Prompt) -> tuple[Form, bytes]:
         """As it was bounded: in the meantime another call may have learned of a form with longer names."""
@@ -177,14 +158,16 @@ class OpenAIModel:
             return known[2:]
         return self._form, wire.request_body(self._model, prompt, mode, self._form)
 
-    def _most(self, body: bytes, limit: _Limit) -> Usage:
+    def _most(self, body: bytes, limit: Limit) -> Usage:
         tokens_in, tokens_out = len(body), limit.bytes + PIECE_BYTES
         cost = self._tariff.most(self._now(), tokens_in, tokens_out) if self._tariff else None
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
         if self._mode is not None:
-            return await self._ask(prompt, self._mode, sending)
+            outcome = await self._ask(prompt, self._mode, sending)
+            self._form = self._proven if _is_rejected(outcome) else self._form
+            return outcome
         probed = await self._probe(prompt.bytes_per_token, sending)
         if isinstance(probed, Failed):
             return probed
@@ -197,6 +180,9 @@ class OpenAIModel:
             # It may be a server that does not say which field it does not know.
             self._learn(bare, "it turned both ways to answer away")
             outcome = replace(_as_failed(outcome), why="unsupported")
+        else:
+            # What was left out in vain is sent again.
+            self._form = self._proven
         return replace(outcome, usage=probed.usage + outcome.usage)
 
     async def aclose(self) -> None:
@@ -223,7 +209,7 @@ class OpenAIModel:
 
     async def _probe_once(self, bytes_per_token: int, sending: Callable[[], None]) -> _Probed | Failed:
         form, body = self._form, wire.probe_body(self._model, self._form)
-        limit = _Limit.of(wire.PROBE_OUTPUT_TOKENS, bytes_per_token)
+        limit = Limit.of(wire.PROBE_OUTPUT_TOKENS, bytes_per_token)
         received = await self._request(body, limit, form, sending)
         if isinstance(received, _NoAnswer):
             if self._adapts(received.fault, form, "tools"):
@@ -264,14 +250,11 @@ class OpenAIModel:
 
     async def _ask(self, prompt: Prompt, mode: Mode, sending: Callable[[], None]) -> Answered | Failed:
         form, body = self._body(mode, prompt)
-        limit = _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
+        limit = Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
         received = await self._request(body, limit, form, sending)
         if isinstance(received, _NoAnswer):
             if self._adapts(received.fault, form, mode):
                 return replace(received.failed, why="unsupported")
-            if received.failed.why == "rejected":
-                # What was left out in vain is sent again.
-                self._form = self._proven
             return received.failed
         self._proven = form
         usage, text = self._used(received, body, limit), received.text()
@@ -283,7 +266,7 @@ class OpenAIModel:
         return Answered(moves, usage, text)
 
     async def _request(
-        self, body: bytes, limit: _Limit, form: Form, sending: Callable[[], None]
+        self, body: bytes, limit: Limit, form: Form, sending: Callable[[], None]
     ) -> Received | _NoAnswer:
         """One HTTP request, at the provider's pace. Its clock starts when it is its turn."""
         async with AsyncExitStack() as stack:
@@ -303,8 +286,8 @@ class OpenAIModel:
                 await self._pace.hold(self._model, min(received.asks_patience, HOLD_SECONDS_MAX))
             return received
 
-    async def _exchange(self, body: bytes, limit: _Limit, form: Form) -> Received | _NoAnswer:
-        received, clock = Received(), _Deadlines(self._provider, is_stream=form.streams)
+    async def _exchange(self, body: bytes, limit: Limit, form: Form) -> Received | _NoAnswer:
+        received, clock = Received(), Deadlines(self._provider, is_stream=form.streams)
         fault: Fault | None = None
         try:
             with clock.scope:
@@ -314,11 +297,11 @@ class OpenAIModel:
         except events.TooLargeError as error:
             fault = Fault("cut", f"the answer outran its reserve: {error}")
         except (httpx2.HTTPError, httpx2.StreamError, ValueError, RecursionError) as error:
-            fault = _translated(error, has_begun=clock.has_heard)
+            fault = translated(error, has_begun=clock.has_heard)
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.
             return received
-        fault = fault or _unfinished(received, clock, limit)
+        fault = fault or unfinished(received, clock, limit)
         usage = self._used(received, body, limit) if fault.may_have_run else Usage(0, 0)
         what = self._scrubbed(fault.what)
         return _NoAnswer(
@@ -327,12 +310,12 @@ class OpenAIModel:
             is_the_models=received.is_at_limit or fault.why in ("malformed", "refused"),
         )
 
-    async def _receive(self, body: bytes, received: Received, clock: _Deadlines, limit: _Limit) -> None:
+    async def _receive(self, body: bytes, received: Received, clock: Deadlines, limit: Limit) -> None:
         response = await self._answered(body)
         try:
             if not response.is_success:
-                raise FaultyError(await _fault_of(response))
-            await _read(response, received, clock, limit)
+                raise FaultyError(await fault_of(response))
+            await read_answer(response, received, clock, limit)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
@@ -355,10 +338,12 @@ class OpenAIModel:
             if target is None:
                 raise FaultyError(fault_of_redirect(response.status_code, place_of(str(url), location)))
             url = httpx2.URL(target)
+            if response.status_code in PERMANENT:
+                self._endpoint = url
         what = f"HTTP {response.status_code}: the server redirects more than {REDIRECTS_MAX} times"
         raise FaultyError(Fault("rejected", what, may_have_run=False, status=response.status_code))
 
-    def _used(self, received: Received, body: bytes, limit: _Limit) -> Usage:
+    def _used(self, received: Received, body: bytes, limit: Limit) -> Usage:
         """As the server counted, be it beyond the reserve; else what it can have been at most."""
         price, counted = self._tariff and self._tariff.at(self._now()), received.counted
         if counted is not None and received.is_counted:
@@ -378,23 +363,6 @@ class OpenAIModel:
 
 
 # --- what an attempt is made of ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """Of one answer: the tokens that the server is told, and the bytes at which we cut it."""
-
-    tokens: int
-    bytes: int
-
-    @classmethod
-    def of(cls, tokens: int, bytes_per_token: int) -> _Limit:
-        return cls(tokens, bytes_per_token * tokens + BYTES_BESIDE)
-
-    @property
-    def event_bytes(self) -> int:
-        """Of one event or document: more cannot be an answer within the limit."""
-        return EVENT_BYTES_OF_BYTE * self.bytes + EVENT_BYTES_BESIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,42 +392,6 @@ class _NoAnswer:
         return (self.failed.retry_after or 0.0) if self.failed.why == "rate_limited" else 0.0
 
 
-class _Deadlines:
-    """One scope with a deadline that moves: first token, then idle, the end, and the total over all."""
-
-    def __init__(self, provider: Provider, *, is_stream: bool) -> None:
-        self._provider = provider
-        self._total = anyio.current_time() + provider.total_seconds
-        self._pieces = 0
-        self._end = self._total
-        self.scope = anyio.CancelScope()
-        # What is not streamed comes all at once, when it is done.
-        self._next(provider.first_token_seconds if is_stream else provider.total_seconds)
-
-    def heard(self) -> None:
-        self._pieces += 1
-        self._next(self._provider.idle_seconds)
-
-    def ending(self, seconds: float) -> None:
-        """The answer is there: what may still follow is waited for so long, and signs of life do not extend it."""
-        self._end = min(self._end, anyio.current_time() + seconds)
-        self._next(seconds)
-
-    @property
-    def has_heard(self) -> bool:
-        return self._pieces > 0
-
-    def passed(self) -> str:
-        if anyio.current_time() >= self._total:
-            return f"the answer was not complete within {self._provider.total_seconds:g} s"
-        if self._pieces:
-            return f"the answer stopped for more than {self._provider.idle_seconds:g} s"
-        return f"no answer began within {self._provider.first_token_seconds:g} s"
-
-    def _next(self, seconds: float) -> None:
-        self.scope.deadline = min(self._total, self._end, anyio.current_time() + seconds)
-
-
 class _Bounded(httpx2.AsyncByteStream):
     """A body that fails where it grows beyond all measure: an endless line never becomes a piece."""
 
@@ -484,7 +416,7 @@ def _http_client(url: str, provider: Provider) -> httpx2.AsyncClient:
         response.stream = _Bounded(response.stream, ANSWER_BYTES_MAX)
 
     return httpx2.AsyncClient(
-        # All waits but this one are bounded by `_Deadlines`: they end where the answer makes no
+        # All waits but this one are bounded by `Deadlines`: they end where the answer makes no
         # progress, and httpx's own read time-out would also count a comment line as progress.
         timeout=httpx2.Timeout(None, connect=provider.connect_seconds),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=provider.calls_at_once),
@@ -522,141 +454,3 @@ def _refusal(received: Received, prompt: Prompt) -> str:
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
         f" ({', '.join(prompt.functions)}); if you can't do what was asked, use one to say so and why."
     )
-
-
-# --- reading what the server did --------------------------------------------------------------
-
-
-async def _fault_of(response: httpx2.Response) -> Fault:
-    """What a response that is no success says; of its page only the beginning is read, and not for long."""
-    page = b""
-    with anyio.move_on_after(ERROR_PAGE_SECONDS), suppress(httpx2.HTTPError):
-        page = await beginning_of(response, ERROR_PAGE_BYTES_MAX)
-    return fault_of_status(response.status_code, response.headers, page, time.time())
-
-
-async def _read(response: httpx2.Response, received: Received, clock: _Deadlines, limit: _Limit) -> None:
-    """The answer, told by its first bytes and not by its media type: gateways leave that out or get it wrong."""
-    chunks, head, form = chunks_of(response), b"", None
-    async for chunk in chunks:
-        head += chunk
-        form = events.form_of(head)
-        if form is not None:
-            break
-        if len(head) > PIECE_BYTES:  # of blanks, which say nothing
-            head = head.removeprefix(events.BOM).lstrip(events.BLANKS)
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if form == "events" or (form == "other" and kind == "text/event-stream"):
-        await _read_stream(head, chunks, response, received, clock, limit)
-    elif form == "json":
-        await _read_document(head, chunks, response, received, limit)
-    elif not head.strip():
-        raise FaultyError(Fault("cut", "the answer ended before it began"))
-    else:
-        what = f"the answer is {kind or 'of no type'} and no stream: {BASE_URL_HINT}"
-        # No model wrote a web page.
-        raise FaultyError(Fault("server", what, may_have_run=False))
-
-
-async def _read_stream(
-    head: bytes,
-    chunks: AsyncIterator[bytes],
-    response: httpx2.Response,
-    received: Received,
-    clock: _Deadlines,
-    limit: _Limit,
-) -> None:
-    stream = events.Events(limit.event_bytes)
-    taken = _Taken(response, received, clock, limit)
-    if taken.all(stream.take(head)):
-        return await _drain(chunks)
-    async for chunk in chunks:
-        if taken.all(stream.take(chunk)):
-            return await _drain(chunks)
-    # Closed in order: what has no empty line behind it is an event all the same, if it can be read.
-    with suppress(ValueError):
-        taken.all(stream.rest())
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """Events into pieces into the answer, with the clock and the reserve looked at after each."""
-
-    response: httpx2.Response
-    received: Received
-    clock: _Deadlines
-    limit: _Limit
-
-    def all(self, found: list[events.Event]) -> bool:
-        """Whether the server said that nothing follows."""
-        for event in found:
-            if events.is_end(event):
-                self.received.has_end = True
-                return True
-            for piece in events.pieces_of(event):
-                self._one(piece)
-        return False
-
-    def _one(self, piece: Any) -> None:
-        received = self.received
-        has_begun = received.text_bytes > 0
-        if fault := fault_in_answer(piece, self.response.headers, time.time(), has_begun=has_begun):
-            raise FaultyError(fault)
-        received.take(piece)
-        if received.finish:
-            self.clock.ending(COUNTED_SECONDS if received.is_counted else END_SECONDS)
-        elif piece.get("choices") or piece.get("usage"):
-            self.clock.heard()
-        # A running count, where a server has one, is believed when it says that it is more.
-        if max(received.text_bytes, received.said.tokens_out or 0) > self.limit.bytes:
-            outran = f"the answer outran its reserve of {self.limit.bytes} bytes"
-            raise FaultyError(Fault("cut", outran))
-
-
-async def _read_document(
-    head: bytes, chunks: AsyncIterator[bytes], response: httpx2.Response, received: Received, limit: _Limit
-) -> None:
-    """The answer of a server that doesn't stream."""
-    body = bytearray(head)
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > limit.event_bytes:
-            raise events.TooLargeError(f"a document has more than {limit.event_bytes} bytes")
-    for piece in events.documents_of(bytes(body)):
-        fault = fault_in_answer(piece, response.headers, time.time(), has_begun=received.text_bytes > 0)
-        if fault is not None:
-            raise FaultyError(fault)
-        received.take(piece)
-    received.end_document()
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """To its end, or the connection could not be used again; but that is not waited for."""
-    with anyio.move_on_after(DRAIN_SECONDS):
-        async for _ in chunks:
-            pass
-
-
-def _unfinished(received: Received, clock: _Deadlines, limit: _Limit) -> Fault:
-    if received.is_at_limit:
-        return Fault("cut", f"the answer reached its limit of {limit.tokens} tokens unfinished")
-    if received.is_broken:
-        return Fault("server", f"the server broke off: {received.finish}")
-    if clock.scope.cancelled_caught:
-        return Fault("timeout", clock.passed())
-    return Fault("cut", "the answer ended without its end")
-
-
-def _translated(error: Exception, *, has_begun: bool) -> Fault:
-    match error:
-        case httpx2.TimeoutException():  # of ours only connecting has a time-out inside the HTTP client
-            return Fault("timeout", "could not connect in time", may_have_run=False)
-        case httpx2.ConnectError():
-            return Fault("server", f"connection failed: {type(error).__name__}", may_have_run=False)
-        case httpx2.HTTPError() | httpx2.StreamError() if has_begun:
-            return Fault("cut", f"the answer broke off: {type(error).__name__}")
-        case ValueError() | RecursionError():
-            return Fault("server", "the server sent a piece that can't be read")
-        case _:
-            return Fault("server", f"connection failed: {type(error).__name__}")

@@ -84,8 +84,8 @@ def wait_seconds(headers: Mapping[str, str], error: object, text: str, now: floa
     said: list[float] = []
     for seconds in _sources(headers, error, text, now):
         said.append(seconds)
-        if seconds > 0:
-            return min(seconds, WAIT_SECONDS_MAX)
+        if round(seconds, 6) > 0:
+            return round(min(seconds, WAIT_SECONDS_MAX), 6)
     return 0.0 if said else None
 
 

@@ -16,12 +16,9 @@ import anyio.lowlevel
 import pytest
 
 from swarmd.adapters.openai_answer import Received
+from swarmd.adapters.openai_exchange import BYTES_BESIDE
 from swarmd.adapters.openai_form import Form
-from swarmd.adapters.openai_model import (
-    BYTES_BESIDE,
-    PIECE_BYTES,
-    OpenAIModel,
-)
+from swarmd.adapters.openai_model import PIECE_BYTES, OpenAIModel
 from swarmd.adapters.openai_usage import TOKENS_COUNTED_MAX
 from swarmd.adapters.openai_waits import WAIT_SECONDS_MAX
 from swarmd.adapters.openai_wire import request_body
