@@ -135,20 +135,22 @@ async def _first_local(settings: ModelSettings) -> _Local | None:
     """All are asked at once, so that nothing listening costs half a second and not two."""
     found: dict[int, _Local] = {}
 
-    async def ask(position: int, server: str, port: int) -> None:
+    async def ask(client: httpx2.AsyncClient, position: int, server: str, port: int) -> None:
         base_url = f"http://127.0.0.1:{port}/v1"
-        names = (await _listed(base_url, "", PROBE_SECONDS)).names
+        names = (await _listed(client, base_url, "", PROBE_SECONDS)).names
         if names:
             found[position] = _Local(server, base_url, names[0])
 
-    async with anyio.create_task_group() as tasks:
+    # One client for all: it loads certificates, which takes longer than a server on this machine.
+    async with _client("http://127.0.0.1") as client, anyio.create_task_group() as tasks:
         for position, (server, port) in enumerate(settings.local_servers):
-            tasks.start_soon(ask, position, server, port)
+            tasks.start_soon(ask, client, position, server, port)
     return found[min(found)] if found else None
 
 
 async def _first_listed(base_url: str, api_key: str) -> str:
-    listed = await _listed(base_url, api_key, LIST_SECONDS)
+    async with _client(base_url) as client:
+        listed = await _listed(client, base_url, api_key, LIST_SECONDS)
     if not listed.names:
         others = ", ".join(listed.others[:OTHERS_SHOWN])
         what = f"none under /models that can chat, only {others}" if others else "none under /models"
@@ -159,20 +161,22 @@ async def _first_listed(base_url: str, api_key: str) -> str:
     return listed.names[0]
 
 
-async def _listed(base_url: str, api_key: str, seconds: float) -> Listed:
-    """The models that a server lists, in its order; none where it is no such server.
+def _client(base_url: str) -> httpx2.AsyncClient:
+    import httpx2
 
-    The time is the server's: loading certificates for a client takes a part of it on a busy machine.
-    """
+    return httpx2.AsyncClient(timeout=None, trust_env=not is_loopback(base_url))
+
+
+async def _listed(client: httpx2.AsyncClient, base_url: str, api_key: str, seconds: float) -> Listed:
+    """The models that a server lists, in its order; none where it is no such server."""
     import httpx2
 
     headers = {"Authorization": f"Bearer {checked_key(api_key)}"} if api_key else {}
-    try:
-        async with httpx2.AsyncClient(timeout=None, trust_env=not is_loopback(base_url)) as client:
-            with anyio.move_on_after(seconds):
-                return listed_in(await _list_page(client, f"{base_url}/models", headers))
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError):
-        return Listed()
+    with anyio.move_on_after(seconds):
+        try:
+            return listed_in(await _list_page(client, f"{base_url}/models", headers))
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError):
+            return Listed()
     return Listed()
 
 

@@ -62,7 +62,6 @@ BROKEN_OFF: Final = frozenset(
         "timeout",
     }
 )
-_THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 
 
 @dataclass(slots=True)
@@ -133,7 +132,8 @@ class Received:
         if not isinstance(piece, dict):
             raise ValueError("a piece of the answer is not an object")
         said, before = usage_of(piece), self.text_bytes
-        self.said = self.said.most(said) if said else self.said
+        if said is not None:
+            self.said = self.said.most(said)
         choices = _list(piece.get("choices"))
         for choice in choices:
             if not isinstance(choice, dict):
@@ -181,11 +181,21 @@ class Received:
         if not isinstance(delta, dict):
             raise ValueError("a delta of the answer is not an object")
         self._deltas += 1
-        self._take_content(delta.get("content"))
-        self.refusal += self._generated(delta.get("refusal"))
+        content = delta.get("content")
+        if isinstance(content, str):  # as nearly always
+            self._pieces.append(self._generated(content))
+        elif content:
+            self._take_content(content)
+        if refusal := delta.get("refusal"):
+            self.refusal += self._generated(refusal)
         # Thoughts are not kept, but they are paid for like the rest.
-        thoughts = next((delta[name] for name in _THOUGHTS if delta.get(name)), "")
-        self._generated(thoughts if isinstance(thoughts, str) else _text_within(thoughts))
+        thoughts = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
+        if thoughts:
+            self._generated(thoughts if isinstance(thoughts, str) else _text_within(thoughts))
+        if "tool_calls" in delta or "function_call" in delta:
+            self._take_calls(delta, is_message=is_message)
+
+    def _take_calls(self, delta: Mapping[str, Any], *, is_message: bool) -> None:
         fragments = calls.fragments_of(delta.get("tool_calls"), self._deltas, is_message=is_message)
         if isinstance(call := delta.get("function_call"), dict) and not fragments:
             fragments = [calls.fragment_of(call, self._deltas)]

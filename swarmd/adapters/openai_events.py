@@ -13,6 +13,8 @@ BOM: Final = b"\xef\xbb\xbf"
 BLANKS: Final = b" \t\r\n"
 # Names of events that say only that the connection lives.
 KEEP_ALIVES: Final = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
+# The closing mark, with quotes and blanks around it.
+END_BYTES_MAX: Final = 32
 # Of a line that is no data, enough to see which field it is and what an event is called.
 OTHER_LINE_BYTES: Final = 64
 
@@ -144,7 +146,8 @@ def form_of(head: bytes) -> Form | None:
 
 def is_end(event: Event) -> bool:
     """Whether the server says with it that nothing follows."""
-    return event.data.strip(BLANKS + b"\"'")[:6].upper() == b"[DONE]"
+    # Every piece is asked, and most are too long to be looked at.
+    return len(event.data) < END_BYTES_MAX and event.data.strip(BLANKS + b"\"'")[:6].upper() == b"[DONE]"
 
 
 def pieces_of(event: Event) -> list[Any]:
@@ -163,7 +166,7 @@ def pieces_of(event: Event) -> list[Any]:
 
 def documents_of(body: bytes) -> list[Any]:
     """One JSON document, the items of a list, or one document a line; raises `ValueError`."""
-    text = body.decode("utf-8-sig")
+    text = body.removeprefix(BOM).decode()
     try:
         document = json.loads(text)
     except json.JSONDecodeError:

@@ -92,14 +92,20 @@ def error_of(piece: object) -> object | None:
     """What takes the place of an answer: an `error`, in a choice too, or an object that is one."""
     if not isinstance(piece, dict):
         return None
+    if "choices" not in piece and "usage" not in piece:
+        return _error_alone(piece)
     if piece.get("error"):
         return piece["error"]  # type: ignore[no-any-return]  # of JSON, whatever it is
     choices = piece.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and choice.get("error"):
             return choice["error"]  # type: ignore[no-any-return]  # likewise
-    if "choices" in piece or "usage" in piece:
-        return None
+    return None
+
+
+def _error_alone(piece: Mapping[str, Any]) -> object | None:
+    if piece.get("error"):
+        return piece["error"]  # type: ignore[no-any-return]  # likewise
     is_error = piece.get("object") == "error" or piece.get("type") == "error"
     is_told = ("message" in piece and "code" in piece) or "detail" in piece
     return piece if is_error or is_told else None

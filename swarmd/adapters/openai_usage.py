@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from swarmd.core.prices import Counted
@@ -21,6 +22,7 @@ TOKENS_COUNTED_MAX: Final = 1_000_000_000
 _NUMBER: Final = re.compile(r"\s*(\d+)(?:\.\d*)?\s*")
 _DIGITS_MAX: Final = 12  # of a number in quotes; a longer one is more than any count
 
+_PLACES: Final = frozenset({"usage", "usageMetadata", "usage_metadata", "timings"})
 _INPUT: Final = ("prompt_tokens", "input_tokens", "prompt_eval_count", "promptTokenCount", "prompt_n")
 _OUTPUT: Final = ("completion_tokens", "output_tokens", "eval_count", "candidatesTokenCount", "predicted_n")
 _TOTAL: Final = ("total_tokens", "totalTokenCount")
@@ -75,20 +77,36 @@ def usage_of(piece: Mapping[str, Any]) -> SaidUsage | None:
     return said
 
 
-def _usages(piece: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The places where servers say it: in the piece, in an extension of it, or in its choice."""
-    yield {name: value for name, value in piece.items() if name.endswith("eval_count")}
-    for name in ("usage", "usageMetadata", "usage_metadata", "timings"):
-        yield from _objects(piece.get(name))
-    for name, value in piece.items():
-        if name.startswith("x_") or name == "meta":
-            yield from (usage for part in _objects(value) for usage in _objects(part.get("usage")))
+def _usages(piece: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The places where servers say it: in the piece, in an extension of it, or in its choice.
+
+    Most pieces say nothing, and there are as many of them as tokens: they are passed over at once.
+    """
+    found: list[Mapping[str, Any]] = []
+    for name in _places_among(tuple(piece)):
+        value = piece[name]
+        if name.endswith("eval_count"):
+            found.append({name: value})
+        elif name in _PLACES:
+            found += _objects(value)
+        else:
+            found += (usage for part in _objects(value) for usage in _objects(part.get("usage")))
     choices = piece.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        for part in _objects(choice):
-            yield from _objects(part.get("usage"))
-            for inner in (*_objects(part.get("delta")), *_objects(part.get("message"))):
-                yield from _objects(inner.get("usage"))
+        for part in (choice, choice.get("delta"), choice.get("message")) if isinstance(choice, dict) else ():
+            if isinstance(part, dict) and "usage" in part:
+                found += _objects(part["usage"])
+    return found
+
+
+@lru_cache(maxsize=64)
+def _places_among(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that may hold a usage: the pieces of one server have the same few names."""
+    return tuple(
+        name
+        for name in names
+        if name in _PLACES or name.startswith("x_") or name == "meta" or name.endswith("eval_count")
+    )
 
 
 def _objects(value: object) -> tuple[Mapping[str, Any], ...]:
