@@ -10,19 +10,18 @@ answer is ambiguous, and nothing of it is done.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
+from swarmd.adapters.openai_json import Depth, read_arguments, said_once
+
 Json = dict[str, Any]
 
 _ARGUMENTS: Final = ("arguments", "parameters", "args", "input")
-# How often arguments may be encoded as text of themselves.
-_ENCODED_MAX: Final = 2
-_BLANKS: Final = re.compile(r"\s*")
-_DECODER: Final = json.JSONDecoder()
+_NAMES: Final = ("name", "function", "tool", "tool_name", "recipient_name")
+_BESIDE: Final = frozenset({"type", "id", "index"})
 _dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -43,6 +42,14 @@ class WrittenCall:
 
     name: str
     arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextCall:
+    """A call of a function that was written as text."""
+
+    name: str
+    arguments: Json
 
 
 @dataclass(slots=True)
@@ -84,7 +91,7 @@ class _Group:
         pieces = [fragment.arguments for fragment in self.fragments if fragment.arguments]
         if all(b.startswith(a) for a, b in pairwise(pieces)) and pieces:
             return WrittenCall(written.name, pieces[-1])
-        return WrittenCall(written.name, _said_once(written.arguments))
+        return WrittenCall(written.name, said_once(written.arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +152,22 @@ def put_together(fragments: Sequence[Fragment]) -> Calls:
     return Calls(tuple(group.written() for group in by_index))
 
 
-def read_arguments(text: str) -> Json | None:
-    """The object that arguments stand for, `None` where they are none; encoded twice is decoded twice."""
-    value: Any = text
-    for _ in range(1 + _ENCODED_MAX):
-        if not isinstance(value, str):
-            break
-        if value.strip() in ("", "null"):
-            return {}
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, dict) else None
+def call_of(entry: Any) -> TextCall | None:
+    """`{"name": …, "arguments": {…}}` in the spellings that models use; `None` for anything else."""
+    if not isinstance(entry, dict):
+        return None
+    if isinstance(inner := entry.get("function"), dict) and set(entry) <= _BESIDE | {"function"}:
+        return call_of(inner)
+    names = [key for key in _NAMES if key in entry]
+    given = [key for key in _ARGUMENTS if key in entry]
+    if len(names) != 1 or len(given) != 1 or set(entry) - _BESIDE - {names[0], given[0]}:
+        return None
+    name, arguments = entry[names[0]], entry[given[0]]
+    if isinstance(arguments, str):
+        arguments = read_arguments(arguments)
+    if not isinstance(name, str) or not isinstance(arguments, Mapping):
+        return None
+    return TextCall(name, dict(arguments))
 
 
 # --- ways to tell calls apart -----------------------------------------------------------------
@@ -216,54 +226,14 @@ def _by_id(fragments: Iterable[Fragment]) -> list[_Group]:
 def _in_order(fragments: Iterable[Fragment]) -> list[_Group]:
     """Neither is believed: a name begins the next call once the one before it is complete."""
     groups: list[_Group] = []
-    depth = _Depth()
+    depth = Depth()
     for fragment in fragments:
         if not groups or (fragment.name and groups[-1].name and depth.is_complete):
             groups.append(_Group())
-            depth = _Depth()
+            depth = Depth()
         groups[-1].fragments.append(fragment)
         depth.add(fragment.arguments)
     return groups
-
-
-class _Depth:
-    """How many brackets of a JSON text are open, piece by piece: decoding it anew each time is quadratic."""
-
-    def __init__(self) -> None:
-        self._open = 0
-        self._has_begun = False
-        self._in_text = False
-        self._is_escaped = False
-
-    @property
-    def is_complete(self) -> bool:
-        return self._has_begun and self._open == 0
-
-    @property
-    def is_open(self) -> bool:
-        return self._open > 0
-
-    def add(self, text: str) -> None:
-        for character in text:
-            if self._is_escaped:
-                self._is_escaped = False
-            elif self._in_text:
-                self._is_escaped = character == "\\"
-                self._in_text = character != '"'
-            elif character == '"' and self._open:
-                self._in_text = True
-            elif character in "{[":
-                self._has_begun = True
-                self._open += 1
-            elif character in "}]":
-                self._open -= 1
-
-
-def is_unfinished(text: str) -> bool:
-    """Whether a text ends inside of a JSON object or list that it began."""
-    depth = _Depth()
-    depth.add(text)
-    return depth.is_open
 
 
 # --- what a fragment is -----------------------------------------------------------------------
@@ -274,25 +244,6 @@ def _whole(groups: Sequence[_Group], form: Callable[[_Group], WrittenCall]) -> t
     calls = tuple(form(group) for group in groups)
     is_whole = all(call.name and read_arguments(call.arguments) is not None for call in calls)
     return calls if is_whole and all(group.is_consistent for group in groups) else ()
-
-
-def _said_once(arguments: str) -> str:
-    """The one object that several JSON documents are, beside empty ones; else the text as it was."""
-    said, position = "", 0
-    text = arguments.strip()
-    first: Any = {}
-    try:
-        while position < len(text):
-            start = position
-            document, position = _DECODER.raw_decode(text, start)
-            if document not in (first, {}) and first != {}:
-                return arguments
-            if first == {}:
-                first, said = document, text[start:position]
-            position = _BLANKS.match(text, position).end()  # type: ignore[union-attr]  # always matches
-    except (ValueError, RecursionError):
-        return arguments
-    return said
 
 
 def _numbered(fragment: Fragment, position: int) -> Fragment:

@@ -11,8 +11,9 @@ from typing import Any, Final, cast
 from pydantic import ValidationError
 
 from swarmd.adapters.openai_answer import TEXT_CHARS_MAX, Received
-from swarmd.adapters.openai_calls import Calls, WrittenCall, read_arguments
-from swarmd.adapters.openai_text import Problem, TextCall, answer_in, call_of
+from swarmd.adapters.openai_calls import Calls, TextCall, WrittenCall, call_of
+from swarmd.adapters.openai_json import read_arguments
+from swarmd.adapters.openai_text import Problem, answer_in
 from swarmd.core.moves import MOVE_TYPES, MOVES_MAX, Move
 
 Json = dict[str, Any]

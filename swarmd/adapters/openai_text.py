@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from swarmd.adapters.openai_calls import is_unfinished, read_arguments
+from swarmd.adapters.openai_calls import TextCall, call_of
+from swarmd.adapters.openai_json import decoded_at, is_unfinished
 
 Json = dict[str, Any]
 
@@ -57,15 +58,6 @@ _FENCE_AHEAD: Final = re.compile(r"\s*(?:```\w{0,10}\s*)?")
 # A brace that begins an object in the way of JSON, Python or YAML, and none of a sentence.
 _OBJECT: Final = re.compile(r"\{\s*(?:[\"'“]|\w+\s*:)")
 _BETWEEN: Final = re.compile(r"[\s,;]*")
-_DECODER: Final = json.JSONDecoder()
-
-
-@dataclass(frozen=True, slots=True)
-class TextCall:
-    """A call of a function that was written as text."""
-
-    name: str
-    arguments: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +154,7 @@ def _objects(text: str) -> Iterator[tuple[int, int, Json]]:
     """The JSON objects of a text from left to right, with where they begin and end."""
     position = starts = 0
     while (position := text.find("{", position)) >= 0 and starts < STARTS_MAX:
-        decoded = _decoded_at(text, position)
+        decoded = decoded_at(text, position)
         if decoded is None:
             starts += 1
             position += 1
@@ -201,7 +193,7 @@ def _found_within(text: str) -> Any:
     while (start := _next_start(text, position, marks)) is not None and len(found.replies) < 2:
         at, name = start
         found.between.append(text[position:at])
-        decoded = _decoded_at(text, at)
+        decoded = decoded_at(text, at)
         if decoded is None:
             if name is not None or _OBJECT.match(text, at) or starts >= STARTS_MAX:
                 return None
@@ -257,13 +249,6 @@ def _next_start(
     return (brace, None) if brace >= 0 else None
 
 
-def _decoded_at(text: str, position: int) -> tuple[Any, int] | None:
-    try:
-        return _DECODER.raw_decode(text, position)
-    except (ValueError, RecursionError):
-        return None
-
-
 # --- calls in a text --------------------------------------------------------------------------
 
 
@@ -282,29 +267,6 @@ def _calls_of(value: Any, name: str) -> list[TextCall] | None:
     entries = value if isinstance(value, list) else [value]
     calls = [call_of(entry) for entry in entries]
     return None if None in calls else [call for call in calls if call is not None]
-
-
-_NAMES: Final = ("name", "function", "tool", "tool_name", "recipient_name")
-_GIVEN: Final = ("arguments", "parameters", "args", "input")
-_BESIDE: Final = frozenset({"type", "id", "index"})
-
-
-def call_of(entry: Any) -> TextCall | None:
-    """`{"name": …, "arguments": {…}}` in the spellings that models use; `None` for anything else."""
-    if not isinstance(entry, dict):
-        return None
-    if isinstance(inner := entry.get("function"), dict) and set(entry) <= _BESIDE | {"function"}:
-        return call_of(inner)
-    names = [key for key in _NAMES if key in entry]
-    given = [key for key in _GIVEN if key in entry]
-    if len(names) != 1 or len(given) != 1 or set(entry) - _BESIDE - {names[0], given[0]}:
-        return None
-    name, arguments = entry[names[0]], entry[given[0]]
-    if isinstance(arguments, str):
-        arguments = read_arguments(arguments)
-    if not isinstance(name, str) or not isinstance(arguments, Mapping):
-        return None
-    return TextCall(name, dict(arguments))
 
 
 def _read(text: str) -> Any:

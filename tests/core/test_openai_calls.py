@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarmd.adapters.openai_answer import Received
-from swarmd.adapters.openai_calls import Fragment, put_together, read_arguments
+from swarmd.adapters.openai_calls import Fragment, put_together
+from swarmd.adapters.openai_json import read_arguments
 from swarmd.adapters.openai_reading import Correction, offered_name, read_moves
 from swarmd.core.moves import Report, Say
 
