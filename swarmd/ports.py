@@ -138,9 +138,13 @@ class Failed:
 
     `malformed` and `refused` came from the model: `detail` is the correction it is given. The others
     came from the world and are repeated as they were after `retry_after` seconds (`None`: our choice).
+    After `unsupported` the model asks in another form, which is no failure of the attempt: there are only
+    a few forms.
     """
 
-    why: Literal["malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected"]
+    why: Literal[
+        "malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected", "unsupported"
+    ]
     detail: str
     usage: Usage
     retry_after: float | None = None

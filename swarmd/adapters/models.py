@@ -9,7 +9,8 @@ Importing this module imports no SDK: verbs that only look start without one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -17,12 +18,16 @@ from urllib.parse import urlsplit
 import anyio
 
 from swarmd.adapters import http_client
+from swarmd.adapters.openai_faults import REDIRECTS, same_host
+from swarmd.adapters.openai_listing import Listed, listed_in
 from swarmd.adapters.openai_wire import checked_key, checked_url, is_loopback
 from swarmd.core.rules import Models, Provider
 from swarmd.errors import UsageError
 from swarmd.ports import Files, Model
 
 if TYPE_CHECKING:
+    import httpx2
+
     from swarmd.adapters.ratelimit import Pace, SharedPace
 
 OPENAI_DEFAULT: Final = "gpt-5-mini"  # where there is a key and nothing else was said
@@ -30,6 +35,10 @@ FORMS: Final = "openai:NAME, openai (the first that the server lists), builtin o
 OTHERWISE: Final = "choose another with --model PROVIDER:NAME or SWARMD_MODEL"
 PROBE_SECONDS: Final = 0.5
 LIST_SECONDS: Final = 10.0
+# The longest lists, of gateways with a description of each model, are about one megabyte.
+LIST_BYTES_MAX: Final = 8 * 1024 * 1024
+LIST_REDIRECTS_MAX: Final = 4
+OTHERS_SHOWN: Final = 5
 
 # In this order the first that answers wins, however fast the others are.
 LOCAL_SERVERS: Final = (("Ollama", 11434), ("llama-server", 8080), ("LM Studio", 1234), ("vLLM", 8000))
@@ -127,54 +136,70 @@ async def _first_local(settings: ModelSettings) -> _Local | None:
     """All are asked at once, so that nothing listening costs half a second and not two."""
     found: dict[int, _Local] = {}
 
-    async def ask(position: int, server: str, port: int) -> None:
+    async def ask(client: httpx2.AsyncClient, position: int, server: str, port: int) -> None:
         base_url = f"http://127.0.0.1:{port}/v1"
-        names = await _listed(base_url, "", PROBE_SECONDS)
+        names = (await _listed(client, base_url, "", PROBE_SECONDS)).names
         if names:
             found[position] = _Local(server, base_url, names[0])
 
-    async with anyio.create_task_group() as tasks:
+    # One client for all: it loads certificates, which takes longer than a server on this machine.
+    async with _client("http://127.0.0.1") as client, anyio.create_task_group() as tasks:
         for position, (server, port) in enumerate(settings.local_servers):
-            tasks.start_soon(ask, position, server, port)
+            tasks.start_soon(ask, client, position, server, port)
     return found[min(found)] if found else None
 
 
 async def _first_listed(base_url: str, api_key: str) -> str:
-    names = await _listed(base_url, api_key, LIST_SECONDS)
-    if not names:
+    async with _client(base_url) as client:
+        listed = await _listed(client, base_url, api_key, LIST_SECONDS)
+    if not listed.names:
+        others = ", ".join(listed.others[:OTHERS_SHOWN])
+        what = f"none under /models that can chat, only {others}" if others else "none under /models"
         raise UsageError(
-            "no model was named, and the server of OPENAI_BASE_URL lists none under /models",
+            f"no model was named, and the server of OPENAI_BASE_URL lists {what}",
             hint="name one: --model openai:NAME; a base URL usually ends in /v1",
         )
-    return names[0]
+    return listed.names[0]
 
 
-async def _listed(base_url: str, api_key: str, seconds: float) -> list[str]:
-    """The models that a server lists, in its order; none where it is no such server."""
+def _client(base_url: str) -> httpx2.AsyncClient:
     import httpx2
 
-    headers = {"Authorization": f"Bearer {checked_key(api_key)}"} if api_key else {}
     reads_environment = not is_loopback(base_url)
-    asking = http_client.build(
+    return http_client.build(
         lambda: httpx2.AsyncClient(timeout=None, trust_env=reads_environment),
         base_url,
         reads_environment=reads_environment,
     )
+
+
+async def _listed(client: httpx2.AsyncClient, base_url: str, api_key: str, seconds: float) -> Listed:
+    """The models that a server lists, in its order; none where it is no such server."""
+    import httpx2
+
+    headers = {"Authorization": f"Bearer {checked_key(api_key)}"} if api_key else {}
     with anyio.move_on_after(seconds):
         try:
-            async with asking as client:
-                response = await client.get(f"{base_url}/models", headers=headers)
-                return _ids(response.json()) if response.status_code == 200 else []
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):
-            return []
-    return []
+            return listed_in(await _list_page(client, f"{base_url}/models", headers))
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError):
+            return Listed()
+    return Listed()
 
 
-def _ids(listed: Any) -> list[str]:
-    rows = listed.get("data") if isinstance(listed, dict) else None
-    ids = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    # An embedding model beside the others is common (Ollama, LM Studio), and can answer nothing.
-    return [id for id in ids if isinstance(id, str) and id and "embed" not in id.lower()]
+async def _list_page(client: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -> Any:
+    """The list, behind a redirect on the same host too; `None` where the server has none."""
+    from swarmd.adapters.openai_bytes import beginning_of  # it loads the HTTP client
+
+    for _ in range(LIST_REDIRECTS_MAX):
+        async with client.stream("GET", url, headers=headers) as response:
+            if response.status_code == 200:
+                return json.loads((await beginning_of(response, LIST_BYTES_MAX)).decode("utf-8-sig"))
+            location = response.headers.get("location", "")
+            target = same_host(url, location) if response.status_code in REDIRECTS else None
+        if target is None:
+            return None
+        url = target
+    return None
 
 
 # --- opening ----------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ The `openai` SDK says where a request goes and under which names (key, organisat
 the request itself goes over its HTTP client without it, and the answer is read here
 (docs/decisions/0023).
 
-Two settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
+Three settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
 and Azure, whose reasoning models refuse the older name, and as `max_tokens` to everybody else, for
 many local servers know only that. Whether moves are tool calls or a JSON schema is the provider's
 `actions`; `probe` finds it out with one small call, which is part of the first attempt: that one
-reserves two calls, and settles those that were made.
+reserves two calls, and settles those that were made. And what a server refuses of a request is left out of
+the next ones: such an attempt ends as `unsupported` (docs/decisions/0031).
 
 What is reserved, cut at and settled is one count. No text has more tokens than bytes, and nothing else
 bounds them without the model's own tokenizer; but an answer of as many tokens as were allowed has several
@@ -24,54 +25,63 @@ thoughts that are not shown are paid too.
 
 from __future__ import annotations
 
-import email.utils
-import json
 import re
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 import openai
+import structlog
 
 from swarmd.adapters import http_client
+from swarmd.adapters import openai_events as events
 from swarmd.adapters import openai_wire as wire
+from swarmd.adapters.openai_answer import Received
+from swarmd.adapters.openai_exchange import Deadlines, Limit, fault_of, read_answer, translated, unfinished
+from swarmd.adapters.openai_faults import (
+    PERMANENT,
+    REDIRECTS,
+    Fault,
+    FaultyError,
+    fault_of_redirect,
+    place_of,
+    same_host,
+)
+from swarmd.adapters.openai_form import STRICT, Form, Mode, refused
+from swarmd.adapters.openai_reading import Correction, read_moves
 from swarmd.adapters.prices import Tariff
 from swarmd.adapters.ratelimit import Pace, TooLateError
 from swarmd.core.rules import Provider
 from swarmd.ports import NOTHING, Answered, Failed, Prompt, Usage
 
+log = structlog.get_logger(__name__)
+
 DETAIL_CHARS_MAX: Final = 400
-QUOTE_CHARS_MAX: Final = 8_000
-RETRY_AFTER_MAX: Final = 3_600.0
 # What a provider that has enough asks of all workers is heeded up to this, as long as a call's own repetition is.
 HOLD_SECONDS_MAX: Final = 60.0
 # Of English text, as providers reckon before they count.
 BYTES_OF_TOKEN: Final = 4
-# After a stream has said that this is all: what frames it comes in the same breath, or the connection is given up.
-DRAIN_SECONDS: Final = 0.1
+REDIRECTS_MAX: Final = 3
 # Requests whose bound was asked for and that are not yet sent: more than calls wait side by side in one process.
 ENCODED_MAX: Final = 128
 SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
 
-Why = Literal["malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected"]
-
-# A call of a function is names and braces too, in however few tokens it was written.
-BYTES_BESIDE: Final = 256
 # Reserved for the piece with which a stream is cut: an account is stopped for what is beyond its reserve,
 # and one stream that does not end is no reason to. Servers send a token or a line at a time.
 PIECE_BYTES: Final = 1_024
+# A probe is bounded before it is known which spelling of its fields the server takes.
+SPELLING: Final = b" " * 32
 
-# Bounds the memory that one answer can take, headers of stream pieces and error pages included:
-# about 600 bytes for each of the 200,000 output tokens that a role may be given at most.
+# Bounds all that one answer can send, headers of stream pieces and comments included: about 600 bytes for
+# each of the 200,000 output tokens that a role may be given at most. It bounds no memory: of a stream one
+# event is kept at a time.
 ANSWER_BYTES_MAX: Final = 128 * 1024 * 1024
-
 _SECRET: Final = re.compile(r"(?i)\b(?:sk|pk|rk)-[\w*-]{6,}|\bbearer\s+\S+")
 
 
@@ -99,8 +109,9 @@ class OpenAIModel:
         self._url = wire.checked_url(base_url or wire.OPENAI_URL)
         self._provider = provider
         self._pace = pace or Pace(per_minute=provider.calls_per_minute, at_once=provider.calls_at_once)
-        self._mode: wire.Mode | None = None if provider.actions == "probe" else provider.actions
-        self._limit_field = _limit_field(self._url)
+        self._mode: Mode | None = None if provider.actions == "probe" else provider.actions
+        # What is sent now, and what was last answered.
+        self._form = self._proven = _first_form(self._url, provider)
         self._probing = anyio.Lock()
         self._failed_probes = 0
         self._last_failure: Failed | None = None
@@ -110,7 +121,7 @@ class OpenAIModel:
             reads_environment=not wire.is_loopback(self._url),
         )
         # Asked for its bound, a prompt is about to be sent: what was encoded for the one is sent by the other.
-        self._encoded: OrderedDict[int, tuple[Prompt, wire.Mode, bytes]] = OrderedDict()
+        self._encoded: OrderedDict[int, tuple[Prompt, Mode, Form, bytes]] = OrderedDict()
 
     @property
     def name(self) -> str:
@@ -123,32 +134,35 @@ class OpenAIModel:
         """Bytes of the request and of the answer; with the probe's, while that is still to come."""
         if self._mode is not None:
             return self._bound_in(self._mode, prompt)
-        limit = _Limit.of(wire.PROBE_OUTPUT_TOKENS, prompt.bytes_per_token)
-        probe = self._most(wire.probe_body(self._model, self._limit_field), limit)
+        limit = Limit.of(wire.PROBE_OUTPUT_TOKENS, prompt.bytes_per_token)
+        probe = self._most(wire.probe_body(self._model, self._form) + SPELLING, limit)
         modes = (self._bound_in("tools", prompt), self._bound_in("schema", prompt))
         return probe + max(modes, key=lambda usage: usage.tokens)
 
-    def _bound_in(self, mode: wire.Mode, prompt: Prompt) -> Usage:
-        body = wire.request_body(self._model, prompt, mode, self._limit_field)
-        self._encoded[id(prompt)] = prompt, mode, body
+    def _bound_in(self, mode: Mode, prompt: Prompt) -> Usage:
+        body = wire.request_body(self._model, prompt, mode, self._form)
+        self._encoded[id(prompt)] = prompt, mode, self._form, body
         if len(self._encoded) > ENCODED_MAX:
             self._encoded.popitem(last=False)
-        return self._most(body, _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token))
+        return self._most(body, Limit.of(prompt.output_tokens_max, prompt.bytes_per_token))
 
-    def _body(self, mode: wire.Mode, prompt: Prompt) -> bytes:
+    def _body(self, mode: Mode, prompt: Prompt) -> tuple[Form, bytes]:
+        """As it was bounded: in the meantime another call may have learned of a form with longer names."""
         known = self._encoded.pop(id(prompt), None)
         if known is not None and known[:2] == (prompt, mode):
-            return known[2]
-        return wire.request_body(self._model, prompt, mode, self._limit_field)
+            return known[2:]
+        return self._form, wire.request_body(self._model, prompt, mode, self._form)
 
-    def _most(self, body: bytes, limit: _Limit) -> Usage:
+    def _most(self, body: bytes, limit: Limit) -> Usage:
         tokens_in, tokens_out = len(body), limit.bytes + PIECE_BYTES
         cost = self._tariff.most(self._now(), tokens_in, tokens_out) if self._tariff else None
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
         if self._mode is not None:
-            return await self._ask(prompt, self._mode, sending)
+            outcome = await self._ask(prompt, self._mode, sending)
+            self._form = self._proven if _is_rejected(outcome) else self._form
+            return outcome
         probed = await self._probe(prompt.bytes_per_token, sending)
         if isinstance(probed, Failed):
             return probed
@@ -157,6 +171,13 @@ class OpenAIModel:
         # turns that away as well has another reason (no such model yet), and is probed again.
         if probed.is_sure or not _is_rejected(outcome):
             self._mode = probed.mode
+        elif probed.is_strict and (bare := self._form.bare()) != self._form:
+            # It may be a server that does not say which field it does not know.
+            self._learn(bare, "it turned both ways to answer away")
+            outcome = replace(_as_failed(outcome), why="unsupported")
+        else:
+            # What was left out in vain is sent again.
+            self._form = self._proven
         return replace(outcome, usage=probed.usage + outcome.usage)
 
     async def aclose(self) -> None:
@@ -182,37 +203,66 @@ class OpenAIModel:
             return probed
 
     async def _probe_once(self, bytes_per_token: int, sending: Callable[[], None]) -> _Probed | Failed:
-        body = wire.probe_body(self._model, self._limit_field)
-        limit = _Limit.of(wire.PROBE_OUTPUT_TOKENS, bytes_per_token)
-        received = await self._request(body, limit, sending)
+        form, body = self._form, wire.probe_body(self._model, self._form)
+        limit = Limit.of(wire.PROBE_OUTPUT_TOKENS, bytes_per_token)
+        received = await self._request(body, limit, form, sending)
         if isinstance(received, _NoAnswer):
-            if received.is_about_tools:
-                return _Probed("schema", received.failed.usage, is_sure=False)
+            if self._adapts(received.fault, form, "tools"):
+                return replace(received.failed, why="unsupported")
+            if received.fault.is_about_tools:
+                is_strict = received.fault.status in STRICT and not received.fault.parameter
+                return _Probed("schema", received.failed.usage, is_sure=False, is_strict=is_strict)
             if received.is_the_models:
                 return _Probed("schema", received.failed.usage, is_sure=True)
             return received.failed
         usage = self._used(received, body, limit)
         return _Probed("tools" if received.calls else "schema", usage, is_sure=True)
 
+    # --- what the server takes --------------------------------------------------------------
+
+    def _adapts(self, fault: Fault, form: Form, mode: Mode) -> bool:
+        """Whether the next request has another form than the one that was turned away."""
+        # The message first: some servers quote the whole request behind it.
+        for text in (fault.what, fault.said):
+            refusal = refused(form, mode, fault.status, text, fault.parameter)
+            if refusal is not None:
+                break
+        if refusal is not None:
+            if self._form == form:
+                self._learn(form.after(refusal), f"it does not take {refusal.field}")
+            return True
+        if self._mode == mode == "tools" and self._provider.actions == "probe" and fault.names_tools:
+            # It took the small function of the probe and not these.
+            self._mode = "schema"
+            return True
+        return False
+
+    def _learn(self, form: Form, why: str) -> None:
+        self._form = form
+        log.warning("a model's server is asked in another form from now on", model=self.name, why=why)
+
     # --- one request ------------------------------------------------------------------------
 
-    async def _ask(self, prompt: Prompt, mode: wire.Mode, sending: Callable[[], None]) -> Answered | Failed:
-        body = self._body(mode, prompt)
-        limit = _Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
-        received = await self._request(body, limit, sending)
+    async def _ask(self, prompt: Prompt, mode: Mode, sending: Callable[[], None]) -> Answered | Failed:
+        form, body = self._body(mode, prompt)
+        limit = Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
+        received = await self._request(body, limit, form, sending)
         if isinstance(received, _NoAnswer):
+            if self._adapts(received.fault, form, mode):
+                return replace(received.failed, why="unsupported")
             return received.failed
+        self._proven = form
         usage, text = self._used(received, body, limit), received.text()
-        if received.refusal or received.finish == "content_filter":
+        if received.is_withheld:
             return Failed("refused", _refusal(received, prompt), usage, text=text)
-        moves = wire.read_moves(received, prompt.functions)
-        if isinstance(moves, wire.Correction):
+        moves = read_moves(received, prompt.functions)
+        if isinstance(moves, Correction):
             return Failed("malformed", moves.text, usage, text=text)
         return Answered(moves, usage, text)
 
     async def _request(
-        self, body: bytes, limit: _Limit, sending: Callable[[], None]
-    ) -> wire.Received | _NoAnswer:
+        self, body: bytes, limit: Limit, form: Form, sending: Callable[[], None]
+    ) -> Received | _NoAnswer:
         """One HTTP request, at the provider's pace. Its clock starts when it is its turn."""
         async with AsyncExitStack() as stack:
             patience = self._provider.total_seconds
@@ -224,71 +274,79 @@ class OpenAIModel:
                 is_placed = True
             if not is_placed:
                 waited = f"no place within {patience:g} s under the provider's own limit"
-                return _NoAnswer(Failed("rate_limited", waited, NOTHING))
+                return _NoAnswer(Failed("rate_limited", waited, NOTHING), Fault("rate_limited", waited))
             sending()
-            received = await self._exchange(body, limit)
+            received = await self._exchange(body, limit, form)
             if isinstance(received, _NoAnswer) and received.asks_patience:
                 await self._pace.hold(self._model, min(received.asks_patience, HOLD_SECONDS_MAX))
             return received
 
-    async def _exchange(self, body: bytes, limit: _Limit) -> wire.Received | _NoAnswer:
-        received, clock = wire.Received(), _Deadlines(self._provider)
-        fault: _Fault | None = None
+    async def _exchange(self, body: bytes, limit: Limit, form: Form) -> Received | _NoAnswer:
+        received, clock = Received(), Deadlines(self._provider, is_stream=form.streams)
+        fault: Fault | None = None
         try:
             with clock.scope:
                 await self._receive(body, received, clock, limit)
-        except _FaultyError as error:
+        except FaultyError as error:
             fault = error.fault
+        except events.TooLargeError as error:
+            fault = Fault("cut", f"the answer outran its reserve: {error}")
         except (httpx2.HTTPError, httpx2.StreamError, ValueError, RecursionError) as error:
-            fault = _translated(error, has_begun=clock.has_heard)
+            fault = translated(error, has_begun=clock.has_heard)
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.
             return received
-        fault = fault or _unfinished(received, clock, limit)
+        fault = fault or unfinished(received, clock, limit)
         usage = self._used(received, body, limit) if fault.may_have_run else Usage(0, 0)
         what = self._scrubbed(fault.what)
         return _NoAnswer(
             Failed(fault.why, what, usage, fault.retry_after, received.text()),
-            is_about_tools=fault.is_about_tools,
+            fault,
             is_the_models=received.is_at_limit or fault.why in ("malformed", "refused"),
         )
 
-    async def _receive(self, body: bytes, received: wire.Received, clock: _Deadlines, limit: _Limit) -> None:
-        timeout = {"connect": self._provider.connect_seconds, "read": None, "write": None, "pool": None}
-        request = httpx2.Request(
-            "POST", self._endpoint, headers=self._headers, content=body, extensions={"timeout": timeout}
-        )
-        response = await self._client.send(request, stream=True)
+    async def _receive(self, body: bytes, received: Received, clock: Deadlines, limit: Limit) -> None:
+        response = await self._answered(body)
         try:
             if not response.is_success:
-                raise _FaultyError(_of_status(response, await response.aread()))
-            if (kind := _content_type(response)) != "text/event-stream":
-                received.take(await _whole(response, kind))
-                return None
-            events, chunks = wire.Events(), response.aiter_bytes()
-            async for chunk in chunks:
-                for data in events.take(chunk):
-                    clock.heard()
-                    if data.startswith(b"[DONE]"):
-                        return await _drain(chunks)
-                    received.take(_checked(json.loads(data.decode())))
-                    # A running count, where a server has one, is believed when it says that it is more.
-                    counted = received.counted.tokens_out if received.counted else 0
-                    if max(received.text_bytes, counted) > limit.bytes:
-                        outran = f"the answer outran its reserve of {limit.bytes} bytes"
-                        raise _FaultyError(_Fault("cut", outran))
+                raise FaultyError(await fault_of(response))
+            await read_answer(response, received, clock, limit)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
-    def _used(self, received: wire.Received, body: bytes, limit: _Limit) -> Usage:
+    async def _answered(self, body: bytes) -> httpx2.Response:
+        """The response; a redirect is followed on the same host."""
+        url = self._endpoint
+        timeout = {"connect": self._provider.connect_seconds, "read": None, "write": None, "pool": None}
+        for _ in range(1 + REDIRECTS_MAX):
+            request = httpx2.Request(
+                "POST", url, headers=self._headers, content=body, extensions={"timeout": timeout}
+            )
+            response = await self._client.send(request, stream=True)
+            if response.status_code not in REDIRECTS:
+                return response
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+            location = response.headers.get("location", "")
+            target = same_host(str(url), location)
+            if target is None:
+                raise FaultyError(fault_of_redirect(response.status_code, place_of(str(url), location)))
+            url = httpx2.URL(target)
+            if response.status_code in PERMANENT:
+                self._endpoint = url
+        what = f"HTTP {response.status_code}: the server redirects more than {REDIRECTS_MAX} times"
+        raise FaultyError(Fault("rejected", what, may_have_run=False, status=response.status_code))
+
+    def _used(self, received: Received, body: bytes, limit: Limit) -> Usage:
         """As the server counted, be it beyond the reserve; else what it can have been at most."""
         price, counted = self._tariff and self._tariff.at(self._now()), received.counted
         if counted is not None and received.is_counted:
             cost = price.of(counted) if price else None
             return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
-        tokens_in = counted.tokens_in if counted else len(body)
-        tokens_out = max(limit.tokens, received.text_bytes, counted.tokens_out if counted else 0)
+        said = received.said
+        tokens_in = len(body) if said.tokens_in is None else said.tokens_in
+        tokens_out = max(limit.tokens, received.text_bytes, said.tokens_out or 0)
         cost = price.most(tokens_in, tokens_out) if price else None
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
@@ -303,84 +361,30 @@ class OpenAIModel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Limit:
-    """Of one answer: the tokens that the server is told, and the bytes at which we cut it."""
-
-    tokens: int
-    bytes: int
-
-    @classmethod
-    def of(cls, tokens: int, bytes_per_token: int) -> _Limit:
-        return cls(tokens, bytes_per_token * tokens + BYTES_BESIDE)
-
-
-@dataclass(frozen=True, slots=True)
 class _Probed:
-    """`is_sure` is false where the server turned tools away, for it may turn away all else too."""
+    """`is_sure` is false where the server turned tools away, for it may turn away all else too.
 
-    mode: wire.Mode
+    `is_strict`: it did so as one does that does not know a field.
+    """
+
+    mode: Mode
     usage: Usage
     is_sure: bool
+    is_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _NoAnswer:
-    """Beside the failure what it tells of a probe: the server has no tools, the model calls none."""
+    """Beside the failure what was wrong, and whether the model did answer in its way."""
 
     failed: Failed
-    is_about_tools: bool = False
+    fault: Fault
     is_the_models: bool = False
 
     @property
     def asks_patience(self) -> float:
         """Seconds for which the provider wants no further call."""
         return (self.failed.retry_after or 0.0) if self.failed.why == "rate_limited" else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """`may_have_run`: the model may have worked for it, so what it may have used is charged."""
-
-    why: Why
-    what: str
-    retry_after: float | None = None
-    may_have_run: bool = True
-    is_about_tools: bool = False
-
-
-class _FaultyError(Exception):
-    def __init__(self, fault: _Fault) -> None:
-        super().__init__(fault.what)
-        self.fault = fault
-
-
-class _Deadlines:
-    """One scope with a deadline that moves: first token, then idle, and the total over both."""
-
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
-        self._total = anyio.current_time() + provider.total_seconds
-        self._pieces = 0
-        self.scope = anyio.CancelScope()
-        self._next(provider.first_token_seconds)
-
-    def heard(self) -> None:
-        self._pieces += 1
-        self._next(self._provider.idle_seconds)
-
-    @property
-    def has_heard(self) -> bool:
-        return self._pieces > 0
-
-    def passed(self) -> str:
-        if anyio.current_time() >= self._total:
-            return f"the answer was not complete within {self._provider.total_seconds:g} s"
-        if self._pieces:
-            return f"the answer stopped for more than {self._provider.idle_seconds:g} s"
-        return f"no answer began within {self._provider.first_token_seconds:g} s"
-
-    def _next(self, seconds: float) -> None:
-        self.scope.deadline = min(self._total, anyio.current_time() + seconds)
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -407,7 +411,7 @@ def _http_client(url: str, provider: Provider) -> httpx2.AsyncClient:
         response.stream = _Bounded(response.stream, ANSWER_BYTES_MAX)
 
     return httpx2.AsyncClient(
-        # All waits but this one are bounded by `_Deadlines`: they end where the answer makes no
+        # All waits but this one are bounded by `Deadlines`: they end where the answer makes no
         # progress, and httpx's own read time-out would also count a comment line as progress.
         timeout=httpx2.Timeout(None, connect=provider.connect_seconds),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=provider.calls_at_once),
@@ -438,129 +442,25 @@ def _headers(sdk: openai.AsyncOpenAI) -> httpx2.Headers:
     return httpx2.Headers({name: value for name, value in named.items() if isinstance(value, str)})
 
 
-def _limit_field(url: str) -> str:
+def _first_form(url: str, provider: Provider) -> Form:
     host = urlsplit(url).hostname or ""
     is_openai = host == "api.openai.com" or host.endswith((".openai.com", ".openai.azure.com"))
-    return "max_completion_tokens" if is_openai else "max_tokens"
+    form = Form(limits=tuple(reversed(Form().limits))) if is_openai else Form()
+    return form.without(*provider.leave_out)
 
 
 def _is_rejected(outcome: Answered | Failed) -> bool:
     return isinstance(outcome, Failed) and outcome.why == "rejected"
 
 
-def _refusal(received: wire.Received, prompt: Prompt) -> str:
+def _as_failed(outcome: Answered | Failed) -> Failed:
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+def _refusal(received: Received, prompt: Prompt) -> str:
     said = f" ({received.refusal[:200]})" if received.refusal else ""
     return (
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
         f" ({', '.join(prompt.functions)}); if you can't do what was asked, use one to say so and why."
     )
-
-
-# --- reading what the server did --------------------------------------------------------------
-
-
-def _content_type(response: httpx2.Response) -> str:
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """To its end, or the connection could not be used again; but that is not waited for."""
-    with anyio.move_on_after(DRAIN_SECONDS):
-        async for _ in chunks:
-            pass
-
-
-def _checked(piece: object) -> object:
-    """The piece; an error that the server put in its place is raised."""
-    if isinstance(piece, dict) and piece.get("error"):
-        raise _FaultyError(_Fault("server", f"the server broke off: {_said(piece['error'])}"))
-    return piece
-
-
-async def _whole(response: httpx2.Response, kind: str) -> Any:
-    """The answer of a server that doesn't stream, or what tells that it is no such server."""
-    if kind != "application/json":
-        what = f"the answer is {kind or 'of no type'} and no stream: does the base URL end in /v1?"
-        raise _FaultyError(_Fault("server", what))
-    await response.aread()
-    answer = response.json()
-    if isinstance(answer, dict) and answer.get("error"):
-        raise _FaultyError(_Fault("server", _said(answer["error"])))
-    return answer
-
-
-def _unfinished(received: wire.Received, clock: _Deadlines, limit: _Limit) -> _Fault:
-    if clock.scope.cancelled_caught:
-        return _Fault("timeout", clock.passed())
-    if received.is_at_limit:
-        return _Fault("cut", f"the answer reached its limit of {limit.tokens} tokens unfinished")
-    return _Fault("cut", "the answer ended without its end")
-
-
-def _translated(error: Exception, *, has_begun: bool) -> _Fault:
-    match error:
-        case httpx2.TimeoutException():  # of ours only connecting has a time-out inside the HTTP client
-            return _Fault("timeout", "could not connect in time", may_have_run=False)
-        case httpx2.ConnectError():
-            return _Fault("server", f"connection failed: {type(error).__name__}", may_have_run=False)
-        case httpx2.HTTPError() | httpx2.StreamError() if has_begun:
-            return _Fault("cut", f"the answer broke off: {type(error).__name__}")
-        case ValueError() | RecursionError():
-            return _Fault("server", "the server sent a piece that can't be read")
-        case _:
-            return _Fault("server", f"connection failed: {type(error).__name__}")
-
-
-def _of_status(response: httpx2.Response, answer: bytes) -> _Fault:
-    body = _error_in(answer)
-    status = response.status_code
-    code = body.get("code") if isinstance(body, dict) else None
-    what = f"HTTP {status}: {_said(body)}"
-    after = _retry_after(response.headers)
-    # A server may answer 500 to say that it was started without tools (llama-server's --jinja).
-    about_tools = status in (400, 404, 405, 422, 501) or "tool" in what.lower()
-    if code in ("content_filter", "content_policy_violation"):
-        return _Fault("refused", f"The prompt was withheld as unsafe: {_said(body)}")
-    if code == "tool_use_failed":
-        return _Fault("malformed", f"Your function call could not be read: {_said(body)}")
-    if status == 401:
-        # Not quoted: this is the one message that servers like to repeat the key in.
-        return _Fault("rejected", "HTTP 401: the key was not accepted", may_have_run=False)
-    if status == 429 and code == "insufficient_quota":
-        return _Fault("rejected", what, may_have_run=False)
-    if status == 429:
-        return _Fault("rate_limited", what, after, may_have_run=False)
-    if status in (408, 409, 425) or status >= 500:
-        # A gateway that gave up waiting does not know how far what is behind it had come; the other
-        # error statuses come instead of an answer, and nobody charges for them.
-        return _Fault("server", what, after, may_have_run=status == 504, is_about_tools=about_tools)
-    return _Fault("rejected", what, may_have_run=False, is_about_tools=about_tools)
-
-
-def _error_in(answer: bytes) -> object:
-    """What an error page says: its JSON error, its JSON, or its text."""
-    try:
-        body = json.loads(answer)
-    except (ValueError, RecursionError):
-        return answer.decode("utf-8", "replace").strip()
-    return body.get("error", body) if isinstance(body, dict) else body
-
-
-def _said(body: object) -> str:
-    said = body.get("message") if isinstance(body, dict) else body
-    # Cut to its final length only when no key is left in it: half a key is a secret still.
-    return " ".join(str(said or "no reason given")[:QUOTE_CHARS_MAX].split())
-
-
-def _retry_after(headers: httpx2.Headers) -> float | None:
-    """Seconds, from a number or a date; what can't be read is our choice, what is far is bounded."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-    # Written so that a NaN ends as zero.
-    return min(seconds, RETRY_AFTER_MAX) if seconds > 0 else 0.0

@@ -76,7 +76,9 @@ class When(Written):
 class Failure(Written):
     """An attempt that fails, as a provider or a model would let it."""
 
-    why: Literal["malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected"]
+    why: Literal[
+        "malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected", "unsupported"
+    ]
     detail: str = "scripted"
     retry_after: float | None = Field(None, ge=0)
 

@@ -216,10 +216,18 @@ class Room(Written):
     keep: Keep = Field(default_factory=Keep, description="of what its members have read, for people")
 
 
+RequestField = Literal["max_tokens", "response_format", "stream", "stream_options", "system", "tool_choice"]
+"""An optional part of a request to a model. `max_tokens` is the output limit under either name, `system` the
+leading message in a role of its own."""
+
+
 class Provider(Written):
     """`policies/models.yaml`: one provider's settings."""
 
     actions: Literal["tools", "schema", "probe"] = "probe"
+    leave_out: tuple[RequestField, ...] = Field(
+        (), description="of each request, where the server fails on it without saying so"
+    )
     calls_per_minute: int = Field(
         600, ge=1, le=AMOUNT_MAX, description="of all workers together; no 60 seconds hold more"
     )

@@ -24,8 +24,12 @@ log = structlog.get_logger(__name__)
 
 # Between attempts, where the provider did not say: doubled each time, up to the last.
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+# After a 429 that does not say: a rate window is a minute, and all attempts within a part of one are one.
+_RATE_LIMITED_SECONDS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 # What a provider asks for is obeyed up to this: a turn must not sleep for an hour in its name.
 _RETRY_AFTER_MAX: Final = 60.0
+# Forms of a request that one call may find out not to be taken: a model has fewer than this.
+_FORMS_MAX: Final = 12
 _FINAL: Final = ("rejected",)
 _OF_THE_MODEL: Final = ("malformed", "refused")
 
@@ -52,7 +56,7 @@ class Mind:
     ) -> tuple[tuple[Move, ...], list[Mapping[str, Any]]]:
         """Moves, and the corrections that it took. `prompt` renders the turn with those so far."""
         corrections: list[Mapping[str, Any]] = []
-        failures = 0
+        failures = forms = 0
         while True:
             asked = prompt(corrections)
             outcome = await self._attempt(journal, asked)
@@ -66,16 +70,21 @@ class Mind:
                 if len(corrections) > self.provider.corrections_max:
                     raise ThoughtFailedError(detail)
                 continue
+            if outcome.why == "unsupported" and forms < _FORMS_MAX:
+                forms += 1
+                continue
             failures += 1
             if failures >= self.provider.attempts_max:
                 raise ThoughtFailedError(detail)
             await self._wait(failures, outcome)
 
     async def _wait(self, failures: int, outcome: Failed) -> None:
-        if outcome.retry_after is not None:
+        # "At once" is believed once: who says it again and again does not count.
+        if outcome.retry_after is not None and (outcome.retry_after > 0 or failures == 1):
             seconds = min(outcome.retry_after, _RETRY_AFTER_MAX)
         else:
-            seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1]
+            steps = _RATE_LIMITED_SECONDS if outcome.why == "rate_limited" else _BACKOFF_SECONDS
+            seconds = steps[min(failures, len(steps)) - 1]
         log.info("a model call is repeated", model=self.model.name, why=outcome.why, seconds=seconds)
         await self.sleep(seconds)
 

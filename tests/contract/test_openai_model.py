@@ -15,13 +15,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from swarmd.adapters.openai_model import (
-    BYTES_BESIDE,
-    PIECE_BYTES,
-    RETRY_AFTER_MAX,
-    OpenAIModel,
-)
-from swarmd.adapters.openai_wire import TOKENS_COUNTED_MAX, Events, Received, request_body
+from swarmd.adapters.openai_answer import Received
+from swarmd.adapters.openai_exchange import BYTES_BESIDE
+from swarmd.adapters.openai_form import Form
+from swarmd.adapters.openai_model import PIECE_BYTES, OpenAIModel
+from swarmd.adapters.openai_usage import TOKENS_COUNTED_MAX
+from swarmd.adapters.openai_waits import WAIT_SECONDS_MAX
+from swarmd.adapters.openai_wire import request_body
 from swarmd.adapters.prices import Tariff
 from swarmd.adapters.ratelimit import WINDOW_SECONDS, Pace
 from swarmd.core.moves import MOVE_TYPES, ListSubtree, Report, Say, Spawn
@@ -395,7 +395,7 @@ async def test_a_request_offers_exactly_the_moves_that_the_prompt_allows(mode: A
 async def test_every_reference_of_an_offered_schema_is_defined_in_it(
     mode: Literal["tools", "schema"],
 ) -> None:
-    body = json.loads(request_body("m", prompt_of(list(MOVE_TYPES)), mode, "max_tokens"))
+    body = json.loads(request_body("m", prompt_of(list(MOVE_TYPES)), mode, Form()))
     schemas = [tool["function"]["parameters"] for tool in body.get("tools", [])]
     schemas += [body["response_format"]["json_schema"]["schema"]] if mode == "schema" else []
     for schema in schemas:
@@ -422,7 +422,7 @@ def _references(schema: Any) -> list[str]:
 async def test_the_shared_part_comes_first_the_persona_last_and_users_and_assistants_take_turns(
     mode: Literal["tools", "schema"],
 ) -> None:
-    messages = json.loads(request_body("m", prompt_of(), mode, "max_tokens"))["messages"]
+    messages = json.loads(request_body("m", prompt_of(), mode, Form()))["messages"]
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[0]["content"].startswith("The constitution.")
     assert messages[-1]["content"] == "role: researcher\n\nYou are Ada."
@@ -446,29 +446,6 @@ async def test_the_bound_is_the_bytes_of_the_request_and_those_that_the_answer_m
         bound = model.bound(prompt)
         assert (bound.tokens_in, bound.calls) == (bytes_of(server.calls[0].body), 1)
         assert bound.tokens_out == bytes_allowed(500) + PIECE_BYTES > ROOMY * 500
-
-
-# --- the stream of an answer -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
-def test_events_are_read_however_their_bytes_are_cut_and_their_lines_end(end: str, size: int) -> None:
-    lines = [
-        ": a comment",
-        "event: x",
-        'data: {"a":',
-        'data: "ü"}',
-        "",
-        "",
-        "id: 7",
-        "data:[DONE]",
-        "",
-        "data: unended",
-    ]
-    stream, events = (end.join(lines) + end).encode(), Events()
-    found = [event for at in range(0, len(stream), size) for event in events.take(stream[at : at + size])]
-    assert found == ['{"a":\n"ü"}'.encode(), b"[DONE]"]
 
 
 # --- what the model does wrong ----------------------------------------------------------------
@@ -556,7 +533,7 @@ WORLDS_FAULTS: list[tuple[Fault, str, bool]] = [
     ("disconnect", "server", True),
     ("error_in_stream", "server", True),
     ("bad_piece", "server", True),
-    ("wrong_type", "server", True),
+    ("wrong_type", "server", False),
     ("endless", "cut", True),
 ]
 
@@ -610,7 +587,7 @@ async def test_a_server_that_is_not_there_costs_nothing() -> None:
         ("-3", 0.0),
         ("nan", 0.0),
         ("soon", None),
-        ("1e9", RETRY_AFTER_MAX),
+        ("1e9", WAIT_SECONDS_MAX),
         ("Fri, 01 Jan 1999 00:00:00 GMT", 0.0),
     ],
 )

@@ -126,6 +126,38 @@ def test_a_provider_is_obeyed_when_it_says_how_long_to_wait_up_to_a_minute(
     jumping(test)
 
 
+@pytest.mark.parametrize("told", [None, 0.0])
+def test_attempts_after_a_429_that_tells_no_wait_reach_beyond_a_rate_window(told: float | None) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            more = {} if told is None else {"retry_after": told}
+            patient = PROVIDER.model_copy(update={"attempts_max": 5})
+
+            async def sleep(seconds: float) -> None:
+                turn.slept.append(seconds)
+
+            mind = Mind(ScriptedModel([failing("rate_limited", 4, **more), REPORT]), patient, sleep)
+            moves, _ = await mind.think(turn.journal(), render)
+            assert moves
+            assert sum(turn.slept) > 60
+            assert max(turn.slept) <= 60
+
+    jumping(test)
+
+
+def test_a_form_of_a_request_that_is_not_taken_is_no_failure_and_there_is_an_end_of_forms() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            moves, corrections = await turn.think(ScriptedModel([failing("unsupported", 5), REPORT]))
+            assert (len(moves), corrections, turn.slept) == (1, [], [])
+            assert await turn.paid() == (6, 120), "each request is an attempt in the ledger"
+        async with thinking() as turn:
+            with pytest.raises(ThoughtFailedError, match="unsupported!"):
+                await turn.think(ScriptedModel([failing("unsupported", 100)]))
+
+    jumping(test)
+
+
 def test_what_the_model_did_wrong_is_given_back_to_it_as_a_correction() -> None:
     async def test() -> None:
         async with thinking() as turn:
