@@ -129,6 +129,7 @@ class OnStore(LawMachine):
 
         def act(draft: Draft) -> None:
             draft.add(folded(draft.moment, facts))
+            tidings.record_refusals(draft, facts)
             tidings.act(draft, facts)
 
         if facts:
