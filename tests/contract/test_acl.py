@@ -412,6 +412,7 @@ RUN_BY: Final = {
     "lead": ("supervisor",),
     "supervise": ("supervisor",),
     "accounts": ("supervisor",),
+    "set_aside": ("supervisor",),
 }
 """The roles that run each script."""
 SCRIPTS: Final = Path(adapters.__file__).parent / "redis" / "scripts"

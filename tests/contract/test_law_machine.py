@@ -56,6 +56,10 @@ class FakeWire:
     def read(self) -> Any:
         return self._replies.pop(0)
 
+    def exchange(self, commands: Sequence[Sequence[bytes]]) -> list[Any]:
+        self.send_all(commands)
+        return [self.read() for _ in commands]
+
     def close(self) -> None:
         self._client.close()
 
@@ -129,6 +133,7 @@ class OnStore(LawMachine):
 
         def act(draft: Draft) -> None:
             draft.add(folded(draft.moment, facts, facts[-1][0]))
+            tidings.record_refusals(draft, facts)
             tidings.act(draft, facts)
 
         if facts:
