@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.parts import LEASE_SECONDS, Models, Parts, parts, server_of_ours
-from tests.e2e.swarm_process import swarmd
+from tests.e2e.swarm_process import VERB_SECONDS, swarmd
 from tests.e2e.test_faults import models
 
 __all__ = ["models"]  # the fixture
@@ -17,7 +17,12 @@ __all__ = ["models"]  # the fixture
 
 def _agents(swarm: Parts) -> dict[str, dict[str, Any]]:
     said = subprocess.run(
-        swarmd("ps", "--json"), env=swarm.environment, capture_output=True, text=True, timeout=30, check=True
+        swarmd("ps", "--json"),
+        env=swarm.environment,
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+        check=True,
     )
     return {agent["id"]: agent for agent in json.loads(said.stdout)["agents"]}
 
