@@ -6,8 +6,6 @@ import json
 import subprocess
 from typing import Any
 
-import pytest
-
 from tests.e2e.parts import LEASE_SECONDS, Models, Parts, parts, server_of_ours
 from tests.e2e.swarm_process import VERB_SECONDS, swarmd
 from tests.e2e.test_faults import models
@@ -27,7 +25,6 @@ def _agents(swarm: Parts) -> dict[str, dict[str, Any]]:
     return {agent["id"]: agent for agent in json.loads(said.stdout)["agents"]}
 
 
-@pytest.mark.timeout(120)
 def test_an_agent_at_a_call_reads_busy_and_when_its_host_was_killed_dead(models: Models) -> None:
     with server_of_ours() as server, parts(models, server) as swarm:
         swarm.start("supervisor")
