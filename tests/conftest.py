@@ -11,10 +11,24 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from swarmd.adapters.embedded import EmbeddedServer
 
 SECRET: Final = b"what the processes of these tests hold"
+
+# Hypothesis measures each example, and how long it takes to make one, by the clock on the wall: on a machine that has
+# other things to do that fails tests of nothing. What must be fast has a test that says so.
+settings.register_profile(
+    "by no clock",
+    parent=settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("by no clock")
+
+HANG_SECONDS: Final = 60.0
+"""How long a test waits for what must come. It bounds a hang and judges no speed: beside other load all takes longer."""
 
 _numbers = itertools.count(1)
 

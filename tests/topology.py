@@ -17,7 +17,7 @@ from swarmd.adapters.redis.address import Address
 from swarmd.adapters.redis.wire import ErrorReply, Reply, Wire
 from swarmd.errors import StoreUnavailableError, SwarmError
 
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 120.0
 SLOTS: Final = 16_384
 
 

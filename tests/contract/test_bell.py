@@ -15,6 +15,7 @@ from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.pipe import Pipe
 from swarmd.core.names import Channel, room
+from tests.conftest import HANG_SECONDS
 
 A, B = room("a"), room("b")
 
@@ -51,10 +52,10 @@ async def rig(server: EmbeddedServer, namespace: str) -> AsyncIterator[Rig]:
 async def test_each_line_hears_its_own_channels(rig: Rig) -> None:
     one, two = await rig.line(A), await rig.line(A, B)
     await rig.publish(B, "for two")
-    assert await two.next(1) == (B, "for two")
+    assert await two.next(HANG_SECONDS) == (B, "for two")
     assert await one.next(0.05) is None
     await rig.publish(A, "for both")
-    assert await one.next(1) == (A, "for both") == await two.next(1)
+    assert await one.next(HANG_SECONDS) == (A, "for both") == await two.next(HANG_SECONDS)
 
 
 async def test_what_is_followed_rings_from_then_on(rig: Rig) -> None:
@@ -62,14 +63,14 @@ async def test_what_is_followed_rings_from_then_on(rig: Rig) -> None:
     for n in range(50):
         await line.follow([room(f"r{n}")])
         await rig.publish(room(f"r{n}"), "at once")
-        assert await line.next(1) == (room(f"r{n}"), "at once")
+        assert await line.next(HANG_SECONDS) == (room(f"r{n}"), "at once")
 
 
 async def test_thousands_of_channels_are_followed_at_once(rig: Rig) -> None:
     rooms = [room(f"r{n}") for n in range(5 * SUBSCRIBE_BATCH + 1)]
     line = await rig.line(*rooms)
     await rig.publish(rooms[-1], "the last")
-    assert await line.next(1) == (rooms[-1], "the last")
+    assert await line.next(HANG_SECONDS) == (rooms[-1], "the last")
 
 
 async def test_all_lines_share_one_connection(rig: Rig) -> None:
@@ -81,7 +82,7 @@ async def test_all_lines_share_one_connection(rig: Rig) -> None:
 async def test_a_channel_let_go_is_no_longer_heard(rig: Rig) -> None:
     line = await rig.line(A, B)
     await line.follow((), gone=[B])
-    with anyio.fail_after(2):
+    with anyio.fail_after(HANG_SECONDS):
         while await rig.publish(B, "x"):
             await asyncio.sleep(0.01)
 
@@ -91,10 +92,10 @@ async def test_a_channel_that_another_still_hears_is_not_let_go(rig: Rig) -> Non
     await one.follow((), gone=[A])
     await rig.bell.line().aclose()
     await rig.publish(A, "x")
-    assert await two.next(1) == (A, "x")
+    assert await two.next(HANG_SECONDS) == (A, "x")
     assert await one.next(0) is None
     await two.aclose()
-    with anyio.fail_after(2):
+    with anyio.fail_after(HANG_SECONDS):
         while await rig.publish(A, "x"):
             await asyncio.sleep(0.01)
 
@@ -102,13 +103,13 @@ async def test_a_channel_that_another_still_hears_is_not_let_go(rig: Rig) -> Non
 async def test_a_lost_connection_is_told_as_a_gap_and_heals(rig: Rig) -> None:
     line = await rig.line(A)
     assert await rig.kill_subscribers()
-    with anyio.fail_after(5):
-        assert await line.next(1) == "gap"
+    with anyio.fail_after(HANG_SECONDS):
+        assert await line.next(HANG_SECONDS) == "gap"
         # Once more when it hears again: what rang in between is in the streams.
         while await line.next(1) != "gap":
             pass
         await rig.publish(A, "after")
-        assert await line.next(1) == (A, "after")
+        assert await line.next(HANG_SECONDS) == (A, "after")
 
 
 async def test_a_line_that_sleeps_is_told_of_a_gap_and_holds_no_more_than_its_bound(rig: Rig) -> None:

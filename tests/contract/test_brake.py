@@ -14,6 +14,7 @@ import pytest
 from swarmd.adapters import brake
 from swarmd.adapters.brake import Brake, Word
 from swarmd.errors import WorkspaceError
+from tests.conftest import HANG_SECONDS
 
 
 def test_a_halt_is_there_until_it_is_released(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_folder_that_cannot_be_written_to_says_so(tmp_path: Path) -> None:
 
 
 async def test_who_watches_is_told_what_holds_and_then_each_change(tmp_path: Path) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         seen = brake.watch(tmp_path, seconds=0.01)
         assert await anext(seen) is None
         brake.pull(tmp_path, "enough", "ada", at=1.0)
@@ -117,5 +118,5 @@ async def test_who_watches_is_told_what_holds_and_then_each_change(tmp_path: Pat
 
 async def test_a_watcher_that_starts_under_a_halt_hears_of_it_first(tmp_path: Path) -> None:
     (tmp_path / "halt").write_text(json.dumps({"at": 5, "reason": "r", "by": "b", "more": 1}))
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         assert await anext(brake.watch(tmp_path, seconds=0.01)) == Brake(5.0, "r", "b")

@@ -29,6 +29,7 @@ from swarmd.adapters.redis.address import Target
 from swarmd.adapters.redis.connect import connect_sync
 from swarmd.adapters.redis.wire import Wire
 from swarmd.errors import NotFoundError, StoreUnavailableError
+from tests.conftest import HANG_SECONDS
 
 
 def say(target: Target, *words: str | int) -> object:
@@ -44,9 +45,9 @@ def is_running(pid: int) -> bool:
 
 
 def wait_until(is_true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_SECONDS
     while not is_true():
-        assert time.monotonic() < deadline, f"not within 10 s: {what}"
+        assert time.monotonic() < deadline, f"not within {HANG_SECONDS} s: {what}"
         time.sleep(0.005)
 
 

@@ -20,6 +20,7 @@ from swarmd.adapters.redis.locate import Lookout, locate_now, slot_of
 from swarmd.adapters.redis.lua import Script, script
 from swarmd.adapters.redis.pipe import Pipe
 from swarmd.errors import StoreUnavailableError, StoreUnsuitableError, UsageError
+from tests.conftest import HANG_SECONDS
 from tests.contract.piped import piped
 from tests.topology import Nodes, Watched, clustered, free_ports, watched
 
@@ -149,7 +150,7 @@ async def test_a_server_whose_place_another_has_is_left_without_its_word(
             tasks.start_soon(way.watch)
             await pipe.execute("SET", "where", "former")
             locator.address = Address(path=str(other.socket))
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG_SECONDS):
                 while await pipe.execute("GET", "where") is not None:
                     await anyio.sleep(0.02)
             assert pipe.connections == 2
@@ -189,7 +190,7 @@ async def test_a_script_whose_slot_is_moving_writes_nothing_and_is_done_when_it_
         source.done("MIGRATE", "127.0.0.1", target.port, f"{tag}:a", 0, 5_000)
         for node in (target, source, *cluster.primaries):
             node.done("CLUSTER", "SETSLOT", slot, "NODE", cluster.id(target))
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             assert await asked == 1
         tasks.cancel_scope.cancel()
     assert [target.ask("GET", f"{tag}:{key}") for key in "ab"] == [b"1", b"1"]

@@ -30,6 +30,7 @@ from swarmd.core.prices import Price, Rate
 from swarmd.core.rules import Provider
 from swarmd.errors import UsageError
 from swarmd.ports import NOTHING, ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
+from tests.conftest import HANG_SECONDS
 from tests.openai_server import (
     Brain,
     Fault,
@@ -365,7 +366,7 @@ async def test_nothing_counts_as_sent_while_an_attempt_waits_for_its_turn() -> N
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(model.attempt, prompt_of(), lambda: sent.append("first"))
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             await server.until(lambda s: len(s.calls) == 1)
         tasks.start_soon(model.attempt, prompt_of(), lambda: sent.append("second"))
         await anyio.wait_all_tasks_blocked()
@@ -614,7 +615,7 @@ async def test_each_deadline_ends_the_attempt_and_says_which_it_was(
         OpenAIServer(always(REPORT), faults=[fault]) as server,
         model_of(server, **settings) as model,
     ):
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             outcome = failed(await model.attempt(prompt_of(tokens=100_000)))
     assert (outcome.why, said in outcome.detail) == ("timeout", True)
 
@@ -627,10 +628,10 @@ async def test_a_cancelled_attempt_closes_its_connection(fault: Fault) -> None:
     ):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.attempt, prompt_of())
-            with anyio.fail_after(10):
+            with anyio.fail_after(HANG_SECONDS):
                 await server.until(lambda s: len(s.calls) == 1)
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             await server.until(lambda s: s.closed_by_client == 1)
 
 
@@ -717,7 +718,7 @@ async def test_many_first_attempts_share_one_probe_and_what_became_of_it(fault: 
         async def ask() -> None:
             outcomes.append(await model.attempt(prompt_of()))
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             async with anyio.create_task_group() as tasks:
                 for _ in range(4):
                     tasks.start_soon(ask)
@@ -849,7 +850,7 @@ async def test_a_caller_that_gives_up_waiting_takes_no_place() -> None:
             async with pace.place():
                 raise AssertionError("two places of one")
     assert scope.cancelled_caught
-    with anyio.fail_after(1):
+    with anyio.fail_after(HANG_SECONDS):
         async with pace.place():
             pass
 

@@ -16,6 +16,7 @@ from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.lua import Script, script
 from swarmd.adapters.redis.pipe import DEPTH_MAX, Pipe
 from swarmd.errors import StoreUnavailableError, SwarmError
+from tests.conftest import HANG_SECONDS
 from tests.contract.piped import piped
 from tests.e2e.proxy import Proxy
 
@@ -107,7 +108,7 @@ async def test_a_connection_that_owes_a_reply_too_long_is_made_anew(
         assert await pipe.execute("INCR", f"{namespace}:n") == 1
         line.is_half_open = True
         owed = asyncio.ensure_future(pipe.execute("PING"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             while not pipe.is_away:
                 await asyncio.sleep(0.01)
             line.is_half_open = False

@@ -21,7 +21,7 @@ from swarmd.adapters.builtin import (
     themes,
     topic,
 )
-from swarmd.adapters.retrieval import Sentence
+from swarmd.adapters.retrieval import Sentence, terms
 from swarmd.adapters.workspace import Workspace
 from swarmd.core.messages import Message
 from swarmd.core.moves import (
@@ -510,16 +510,21 @@ async def test_what_a_file_says_is_quoted_and_never_obeyed(tmp_path: Path) -> No
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", brief)
 
 
-async def test_fifty_files_cost_less_than_two_seconds_of_cpu(tmp_path: Path) -> None:
+async def test_fifty_files_cost_a_few_times_what_it_takes_to_read_their_words(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for number in range(50):
-        (source / f"f{number:02}.md").write_text(f"# Part {number}\n\n" + (KILLS + LEDGER) * 12)
+    texts = [f"# Part {number}\n\n" + (KILLS + LEDGER) * 12 for number in range(50)]
+    for number, text in enumerate(texts):
+        (source / f"f{number:02}.md").write_text(text)
     files = Workspace(tmp_path / "workspace", None)
     names = files.snapshot(MISSION, [source], source)
     begun = time.process_time()
+    read = sum(len(terms(text)) for text in texts)
+    once = time.process_time() - begun
     brief = await swarm(files, QUESTION, *names).run()
-    assert time.process_time() - begun < 2
+    # Not in seconds: how many this takes says as much of the machine and its other load as of the code.
+    assert read > 40_000
+    assert time.process_time() - begun - once < 20 * once
     assert_cited(brief, files)
 
 

@@ -552,7 +552,11 @@ def mutations(draw: st.DrawFn) -> tuple[str, bytes]:
     return place, raw[draw(st.integers(0, 3)) :] if draw(st.booleans()) else raw
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(mutation=mutations())
 @example(mutation=("limits.yaml", b""))
 @example(mutation=("limits.yaml", b"\xff"))

@@ -31,9 +31,10 @@ from swarmd.core.messages import Message
 from swarmd.core.moves import KINDS
 from swarmd.core.names import Channel
 
-READY_SECONDS: Final = 30.0
-MISSION_SECONDS: Final = 60.0
-VERB_SECONDS: Final = 60.0
+# These bound a hang and judge no speed: beside other load a process may take a minute to import what it needs.
+READY_SECONDS: Final = 120.0
+MISSION_SECONDS: Final = 180.0
+VERB_SECONDS: Final = 180.0
 ENDED: Final = frozenset({"delivered", "rejected", "failed", "cancelled", "exhausted"})
 AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
 

@@ -6,10 +6,8 @@ import json
 import subprocess
 from typing import Any
 
-import pytest
-
 from tests.e2e.parts import LEASE_SECONDS, Models, Parts, parts, server_of_ours
-from tests.e2e.swarm_process import swarmd
+from tests.e2e.swarm_process import VERB_SECONDS, swarmd
 from tests.e2e.test_faults import models
 
 __all__ = ["models"]  # the fixture
@@ -17,12 +15,16 @@ __all__ = ["models"]  # the fixture
 
 def _agents(swarm: Parts) -> dict[str, dict[str, Any]]:
     said = subprocess.run(
-        swarmd("ps", "--json"), env=swarm.environment, capture_output=True, text=True, timeout=30, check=True
+        swarmd("ps", "--json"),
+        env=swarm.environment,
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+        check=True,
     )
     return {agent["id"]: agent for agent in json.loads(said.stdout)["agents"]}
 
 
-@pytest.mark.timeout(120)
 def test_an_agent_at_a_call_reads_busy_and_when_its_host_was_killed_dead(models: Models) -> None:
     with server_of_ours() as server, parts(models, server) as swarm:
         swarm.start("supervisor")

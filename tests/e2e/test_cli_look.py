@@ -22,6 +22,7 @@ from swarmd.adapters.redis.wire import Wire
 from swarmd.cli import complete
 from swarmd.cli.main import main
 from tests.conftest import SECRET
+from tests.e2e.swarm_process import VERB_SECONDS
 
 AT = "2026-03-01T10:00:00.000Z"
 Cli = Callable[..., tuple[int, str, str]]
@@ -474,7 +475,7 @@ def test_tail_follows_across_a_cut_connection_and_ends_with_130(
     third = swarm.post("room:sob", **said("after"))
     assert json.loads(following.stdout.readline())["id"] == third
     following.send_signal(signal.SIGINT)
-    out, err = following.communicate(timeout=10)
+    out, err = following.communicate(timeout=VERB_SECONDS)
     assert following.returncode == 130
     assert (out, "Traceback" in err) == ("", False)
 
@@ -486,7 +487,7 @@ def test_a_reader_that_goes_away_ends_tail_without_a_word(
         swarm.post("room:sob", **said("x" * 100))
     done = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m swarmd tail room:sob --since 0 --no-follow | head -1"],
-        env=environment(redis_url, namespace), capture_output=True, text=True, timeout=30, check=False,
+        env=environment(redis_url, namespace), capture_output=True, text=True, timeout=VERB_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0
     assert done.stderr == ""
@@ -506,7 +507,7 @@ def leading(swarm: Swarm) -> Iterator[None]:
 
 def wait_until_nobody_listens(swarm: Swarm) -> None:
     """A closed subscriber is counted until the server has noticed."""
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + VERB_SECONDS
     while True:
         reply = swarm.wire.command("PUBSUB", "NUMSUB", swarm.key("missions"))
         assert isinstance(reply, list)
@@ -607,7 +608,7 @@ def test_a_verb_that_only_looks_imports_nothing_heavy(
     )
     done = subprocess.run(
         [sys.executable, "-c", program, verb, "--json"], env=environment(redis_url, namespace),
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=VERB_SECONDS, check=True,
     )  # fmt: skip
     assert done.stderr.strip() == "[]"
 
@@ -623,13 +624,11 @@ def test_a_momentary_server_shows_what_a_stopped_swarm_holds(short_path: Any, na
     asyncio.run(write())
     env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     env |= {"SWARMD_DATA": str(short_path), "SWARMD_NAMESPACE": namespace}
-    started = time.monotonic()
     done = subprocess.run(
-        swarmd("ps", "-q"), env=env, capture_output=True, text=True, timeout=60, check=False
+        swarmd("ps", "-q"), env=env, capture_output=True, text=True, timeout=VERB_SECONDS, check=False
     )
     assert (done.returncode, done.stdout.split()) == (0, ["sob"]), done.stderr
     done = subprocess.run(
-        swarmd("tail", "journal"), env=env, capture_output=True, text=True, timeout=60, check=False
+        swarmd("tail", "journal"), env=env, capture_output=True, text=True, timeout=VERB_SECONDS, check=False
     )
     assert (done.returncode, "no swarm is running" in done.stderr) == (0, True)
-    assert time.monotonic() - started < 50

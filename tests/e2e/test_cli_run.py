@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from swarmd.cli.main import main
+from tests.e2e.swarm_process import VERB_SECONDS
 from tests.e2e.test_cli_look import swarmd
 
 
@@ -40,13 +41,13 @@ def started(env: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[st
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=VERB_SECONDS)
 
 
 def test_run_prints_the_result_alone_and_its_progress_beside_it(env: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         swarmd("run", "When does the swan sing?", "--files", "swans.md"), env=env, cwd=tmp_path,
-        capture_output=True, text=True, timeout=90, check=False,
+        capture_output=True, text=True, timeout=VERB_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "The swan sings before it dies." in done.stdout
@@ -79,7 +80,7 @@ def test_an_interrupted_run_ends_its_mission_and_exits_with_130(env: dict[str, s
     while "clerk: Mission" not in (line := running.stderr.readline()):
         assert line, "it ended before the board took the mission up"
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=VERB_SECONDS)
     assert (running.returncode, out) == (130, ""), err
     assert "0 unconfirmed, 0 unreachable" in err
     assert "cancelled" in err
@@ -90,10 +91,10 @@ def test_up_is_healthy_serves_a_mission_and_drains_at_sigterm(
 ) -> None:
     def ask(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            swarmd(*words), env=env, capture_output=True, text=True, timeout=60, check=False
+            swarmd(*words), env=env, capture_output=True, text=True, timeout=VERB_SECONDS, check=False
         )
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + VERB_SECONDS
     while ask("health").returncode != 0:
         assert time.monotonic() < deadline, "a started swarm was never healthy"
     done = ask("submit", "What does the constitution say of suffering?", "--wait", "--json")
@@ -105,7 +106,7 @@ def test_up_is_healthy_serves_a_mission_and_drains_at_sigterm(
     refused = ask("terminate", "socrates")
     assert (refused.returncode, "terminate.descendant" in refused.stderr) == (4, True)
     started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=30) == 143
+    assert started.wait(timeout=VERB_SECONDS) == 143
 
 
 def test_check_names_every_fault_and_init_writes_what_check_accepts(

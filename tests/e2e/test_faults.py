@@ -101,8 +101,8 @@ def test_a_server_that_never_comes_is_a_clear_error_and_exit_5(models: Models) -
     with server_of_ours(is_started=False) as server, parts(models, server) as swarm:
         started = time.monotonic()
         up = swarm.start("up", is_up=False)
-        assert up.ended(60) == 5
-        assert 25 < time.monotonic() - started < 45
+        assert up.ended() == 5
+        assert time.monotonic() - started > 25
         assert f"127.0.0.1:{server.port}" in up.stderr
         assert "hint: is the server running?" in up.stderr
         assert "Traceback" not in up.stderr

@@ -418,7 +418,7 @@ def attended(server: OpenAIServer, *words: str, **settings: str) -> tuple[int, s
         known = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY, **settings}
         environment = clean_environment(data, **known)
         del environment["SWARMD_MODEL"]
-        done = verb(environment, "run", "Say what 42 is.", *words, seconds=60)
+        done = verb(environment, "run", "Say what 42 is.", *words)
         return done.returncode, done.stdout, done.stderr
 
 
@@ -448,7 +448,7 @@ def test_a_model_without_a_price_is_not_started_with_where_that_is_forbidden(tmp
             data, OPENAI_BASE_URL="https://llm.invalid/v1", SWARMD_MODEL="openai:mystery",
             SWARMD_POLICIES=str(tmp_path),
         )  # fmt: skip
-        done = verb(environment, "run", "Say what 42 is.", seconds=60)
+        done = verb(environment, "run", "Say what 42 is.")
         assert (done.returncode, done.stdout) == (4, "")
         assert "the price of openai:mystery is not known" in done.stderr
         assert "prices: {'openai:mystery': {input: …, output: …}}" in done.stderr

@@ -135,7 +135,7 @@ def test_without_a_folder_that_can_be_written_no_supervisor_starts() -> None:
     with short_folder() as data:
         data.mkdir(exist_ok=True)
         (data / "journal").write_text("in the way")
-        done = verb(clean_environment(data), "up", seconds=30)
+        done = verb(clean_environment(data), "up")
         assert done.returncode == Exit.FAILED
         assert "journal" in done.stderr
         assert "SWARMD_DATA" in done.stderr
