@@ -29,6 +29,7 @@ from swarmd.core.names import (
 from swarmd.core.retention import NODE_ENTRIES
 from swarmd.core.rules import Keep, Retention
 from swarmd.core.swarm import Host
+from swarmd.core.times import ForwardTime
 from tests.contract.test_store import _client
 from tests.core.swarm_builder import MISSION
 from tests.runtime.test_supervisor import H1, Stage, stage
@@ -51,7 +52,8 @@ class _Asked:
 @pytest.fixture
 async def on(socket: str | None, namespace: str) -> AsyncIterator[Stage]:
     async with stage(namespace, socket=socket, keep=KEPT, retention_seconds=3_600) as opened:
-        opened.clock.time = time.time()
+        # A supervisor's time never goes back, and its stage began in another year.
+        opened.clock.time, opened.sup._time = time.time(), ForwardTime()
         yield opened
 
 

@@ -341,7 +341,10 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
         assert len(await on.journal("stalled")) == 1
         await _later(on, 2)
         assert [e.data["told"] for e in await on.journal("stalled")] == ["superior", "board"]
-        await _tell(on, fact="settle", agent=agent, account=agent, step="1:1", at="", amounts="{}")
+        nothing = {"used": {}, "reserved": {}, "overdraft": {}, "assumed": False}
+        await _tell(
+            on, fact="settle", agent=agent, account=agent, step="1:1", at="", amounts=json.dumps(nothing)
+        )
         await _later(on, 2)
         assert len(await on.journal("went on")) == 1
         assert on.sup._swarm.troubles == {}
