@@ -151,12 +151,17 @@ async def _first_listed(base_url: str, api_key: str) -> str:
 
 async def _listed(base_url: str, api_key: str, seconds: float) -> list[str]:
     """The models that a server lists, in its order; none where it is no such server."""
+    import ssl
+
     import httpx2
 
     headers = {"Authorization": f"Bearer {checked_key(api_key)}"} if api_key else {}
     reads_environment = not is_loopback(base_url)
+    # To read the machine's certificates takes longer than a server of this machine does to answer, and over
+    # plain HTTP there is nothing to trust.
+    trusted = True if base_url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     asking = http_client.build(
-        lambda: httpx2.AsyncClient(timeout=None, trust_env=reads_environment),
+        lambda: httpx2.AsyncClient(timeout=None, trust_env=reads_environment, verify=trusted),
         base_url,
         reads_environment=reads_environment,
     )
