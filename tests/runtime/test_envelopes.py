@@ -50,7 +50,7 @@ from swarmd.runtime.agent import World
 from swarmd.runtime.mind import Mind
 from swarmd.runtime.supervisor import Supervisor
 from swarmd.runtime.worker import Worker
-from tests.conftest import SECRET
+from tests.conftest import HANG_SECONDS, SECRET
 from tests.contract.test_store import open_store
 from tests.runtime.test_worker import DECLARED, MISSION, Lineage, executive, journal_of
 
@@ -124,7 +124,7 @@ async def process(
             async with anyio.create_task_group() as parts:
                 parts.start_soon(worker.run)
                 parts.start_soon(supervisor.run)
-                with anyio.fail_after(10):
+                with anyio.fail_after(HANG_SECONDS):
                     # Rings count from when they can be heard.
                     while len(worker.residents) < len(AGENTS) + len(DECLARED.board.seats) or worker._changed:
                         await anyio.sleep(0.02)
@@ -347,7 +347,7 @@ async def test_ten_thousand_false_envelopes_are_refused_and_recorded_and_every_h
             honest, attack = Honest(store, wire), Attack(foreign, store, dice)
 
             async def settled() -> None:
-                with anyio.fail_after(15):
+                with anyio.fail_after(HANG_SECONDS):
                     while (
                         model.mail.keys() < set(honest.mail)
                         or list(missing(attack, await recorded(store)))
