@@ -264,7 +264,9 @@ class World:
     def _saw(self, who: str, name: str, words: Sequence[str], answer: Any) -> None:
         self.trace(who, name, *words[1 + (words[0] == "EVALSHA") :], "->", answer)
         self.watch.saw(name, words, answer)
-        self.rogue.see(who, name, words)
+        self.rogue.see(who, name, words, answer)
+        if name == "supervise" and answer == "done":
+            self._act_below_marks()
 
     def _heard(self, channel: str, line: str) -> None:
         self.watch.heard(channel, line)
@@ -392,6 +394,16 @@ class World:
             await anyio.sleep(self.rogue.chance.expovariate(1 / self.plan.rogue_seconds))
             if self.server.is_up and not self.server.says:
                 self.rogue.act()
+
+    def _act_below_marks(self) -> None:
+        """Marks stand for moments: what they hold is tried while they do."""
+        is_on = self.plan.rogue_seconds and not self._is_calm and self.rogue.is_marked()
+        if is_on and self.rogue.chance.random() < 0.3:
+            self.net.at(self.loop.time() + 0.001, self._try_below_marks)
+
+    def _try_below_marks(self) -> None:
+        if self.server.is_up and not self.server.says:
+            self.rogue.below_a_mark()
 
     async def _mishaps(self, name: str, every: float) -> None:
         while True:
