@@ -59,6 +59,8 @@ SETTLED_AT_ONCE = 1_000
 _NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
 # "Not now": the turn waits as far as it came. Its steps are journaled, so nothing of it is paid again.
 _HELD = (Rule.FROZEN, Rule.HALTED, Rule.DRAINING, Rule.NO_LEAD, *NO_MONEY)
+# Whom a host holds: an ending one is told of by its fence.
+_RESIDENT = (AgentState.LIVE, AgentState.FROZEN)
 # Between two attempts of a turn that failed: long enough for a disk or a lock that was away for a moment.
 RETRY_SECONDS = 0.5
 # More than a server that writes its log once a second can lose.
@@ -332,9 +334,12 @@ class Worker:
             await self._let_go_on([r for r in self.residents.by_id.values() if stop.holds(r.agent)])
 
     async def _take(self, ids: Sequence[AgentId]) -> None:
-        """Admit those of them that the lineage places here."""
+        """Admit those of them that the lineage places here; of a frozen one the turn waits.
+
+        Nobody else says again that a frozen agent is this host's: left out, it would be nobody's when it is thawed.
+        """
         records = [r for r in await self.world.store.agents(ids) if r is not None]
-        mine = [r for r in records if r.host == self.host.id and r.state is AgentState.LIVE]
+        mine = [r for r in records if r.host == self.host.id and r.state in _RESIDENT]
         for start in range(0, len(mine), SIDE_BY_SIDE_MAX):
             await self._admit_all(mine[start : start + SIDE_BY_SIDE_MAX])
 
@@ -410,6 +415,7 @@ class Worker:
         )  # fmt: skip
         if resumed.batch:
             resident.batch = dict(resumed.batch)
+        resident.is_held = agent.state is AgentState.FROZEN
         admitted.append(resident)
 
     async def _backlog(self, residents: Sequence[Resident]) -> dict[tuple[Channel, StreamId], list[Message]]:

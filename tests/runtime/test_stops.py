@@ -5,7 +5,7 @@ Each time the question is what is told of it: nobody says stopped of what was no
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,7 +16,20 @@ import pytest
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.scripted import ScriptedModel
 from swarmd.core.messages import Message
-from swarmd.core.names import FIRST, JOURNAL, ORDERS, SOB, AgentId, Kind, MissionId, Rule, inbox, room, up
+from swarmd.core.names import (
+    DEAD,
+    FIRST,
+    JOURNAL,
+    ORDERS,
+    SOB,
+    AgentId,
+    Kind,
+    MissionId,
+    Rule,
+    inbox,
+    room,
+    up,
+)
 from swarmd.core.privileges import Revocation
 from swarmd.core.swarm import RevocationsSet
 from swarmd.core.times import LEASE_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
@@ -127,6 +140,62 @@ def test_a_frozen_agent_ends_its_call_and_begins_no_other_until_it_is_thawed() -
             assert await facts_of(o.store, fact="refuse", rule="stop.frozen", agent=executive)
             thawed = await o.done("thaw", executive)
             assert thawed["outcome"] == "done"
+            told = await result_of(o.store, M)
+            assert (told.data["state"], told.text) == ("delivered", "42")
+            assert o.slow.begun == 1, "what had ended is not paid twice"
+
+    jumping(test)
+
+
+def test_who_is_stopped_again_and_again_before_its_turn_begins_loses_no_mail() -> None:
+    async def test() -> None:
+        async with operated() as o:
+            o.slow.go.set()
+            await o.done("freeze", "tier:1")
+            executive = await o.executive()
+            await until(lambda: facts_of(o.store, fact="refuse", rule="stop.frozen", agent=executive))
+            for _ in range(2 * DECLARED.limits.tries_max):
+                # Let go and stopped anew in one commit: it tries, and is held at once.
+                await o.order("thaw", "tier:1")
+                await o.answer_to(await o.order("freeze", "tier:1"))
+                await anyio.sleep(2 * SWEEP_SECONDS)
+            await o.done("thaw", "tier:1")
+            told = await result_of(o.store, M)
+            assert (told.data["state"], told.text) == ("delivered", "42")
+            assert await o.store.read(DEAD, FIRST, 10) == []
+
+    jumping(test)
+
+
+async def _lose_the_lease(o: Operated) -> None:
+    """While a call is under way; its host is back in time to keep the agent."""
+    key = o.store.keys.host(o.worker.host.id)
+    kept = await o.store.pipe.execute("GET", key)
+    await o.store.pipe.execute("DEL", key)
+    o.slow.go.set()
+    await anyio.sleep(0.1)
+    await o.store.pipe.execute("SET", key, kept, "PX", 10_000)
+
+
+async def _lose_the_last_moments(o: Operated) -> None:
+    """The server is another process than before, as far as its host can tell."""
+    o.slow.go.set()
+    await until(lambda: facts_of(o.store, fact="refuse", rule="stop.frozen"))
+    o.worker._is_doubting = True
+
+
+@pytest.mark.parametrize("lose", [_lose_the_lease, _lose_the_last_moments])
+def test_a_frozen_agent_that_its_host_gave_up_meanwhile_goes_on_there_when_it_is_thawed(
+    lose: Callable[[Operated], Awaitable[None]],
+) -> None:
+    async def test() -> None:
+        async with operated() as o:
+            await has_begun(o.slow)
+            executive = await o.executive()
+            await o.done("freeze", executive)
+            await lose(o)
+            await anyio.sleep(5 * SWEEP_SECONDS)
+            await o.done("thaw", executive)
             told = await result_of(o.store, M)
             assert (told.data["state"], told.text) == ("delivered", "42")
             assert o.slow.begun == 1, "what had ended is not paid twice"

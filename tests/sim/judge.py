@@ -114,6 +114,14 @@ def outputs_of(call: Call) -> list[Output]:
     return found
 
 
+def wanted_by(call: Call) -> list[str]:
+    """The privileges that a begin asks for."""
+    words = _Words(call.args, 9)
+    for _ in range(3):
+        words.row()
+    return [paths[0] for paths in words.rows()]
+
+
 @dataclass(slots=True, eq=False)
 class Judge:
     """Laws 2, 3, 4, 7, 8, 9 and 10, as far as scripts hold them."""
@@ -198,15 +206,12 @@ class Judge:
             self.breach(f"law 8: {id} begins step {step} after turn {found.turn}")
         if f"{step}:e" in found.steps:
             self.breach(f"law 8: {id} begins step {step} anew, which has ended")
-        words = _Words(call.args, 9)
-        for _ in range(3):
-            words.row()
-        wanted = words.rows()
+        wanted = wanted_by(call)
         path = found.agent.get("path", "").split("/")
         if record["kind"] == "model" and not (wanted and record["amounts"]):
             self.breach(f"law 3: {id} calls a model, and no right or no reserve was asked for")
         if f"{step}:b" not in found.steps:
-            self._allowed(id, found, path, [paths[0] for paths in wanted], record["amounts"])
+            self._allowed(id, found, path, wanted, record["amounts"])
 
     def _allowed(
         self, id: str, found: Found, path: Sequence[str], wanted: Sequence[str], amounts: Mapping[str, int]

@@ -11,17 +11,24 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.line import Refusal
 from swarmd.adapters.redis.lua import script
 from swarmd.core.names import BOARD_ROOM, ORDERS, REQUESTS, SOB, Channel, HostId, up
-from tests.sim.judge import Call, outputs_of
+from tests.sim.judge import Call, may_use, outputs_of, wanted_by
 from tests.sim.server import Server
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
 
 # So many of the last commands of each script are remembered.
 _SEEN_MAX: Final = 30
 _SEALED: Final = (REQUESTS, ORDERS, BOARD_ROOM, up(SOB))
+_REFUSED: Final = ("refused", "output")
 _SCRIPTS: Final = ("begin", "end", "commit", "supervise", "post")
 
 
@@ -33,8 +40,11 @@ class Rogue:
     fault: Callable[[str, str], None]
     _seen: dict[str, deque[list[str]]] = field(default_factory=dict)
 
-    def see(self, who: str, name: str, words: Sequence[str]) -> None:
-        if who != "rogue" and name in _SCRIPTS:
+    def see(self, who: str, name: str, words: Sequence[str], answer: Any) -> None:
+        """What was refused is not remembered: done later, when nothing stands against it, it would be somebody's own."""
+        if who == "rogue" or name not in _SCRIPTS or isinstance(answer, Refusal):
+            return
+        if not (isinstance(answer, list) and answer[0] in _REFUSED):
             self._seen.setdefault(name, deque(maxlen=_SEEN_MAX)).append(list(words))
 
     def lost(self) -> None:
@@ -44,15 +54,15 @@ class Rogue:
     def act(self) -> None:
         """One thing that must come to nothing."""
         what = self.chance.choice((
-            self._as_it_was, self._as_a_former_incarnation, self._by_another_lease, self._by_another_host,
+            self.below_a_mark, self.below_a_mark, self._without_a_right, self._as_it_was, self._as_a_former_incarnation, self._by_another_lease, self._by_another_host,
             self._in_another_turn, self._of_more, self._where_it_may_not_speak, self._copy, self._copy, self._forge,
         ))  # fmt: skip
         what()
 
     # --- scripts ---
 
-    def _one_of(self, *names: str) -> list[str] | None:
-        seen = [words for name in names for words in self._seen.get(name, ())]
+    def _one_of(self, *names: str, by: Callable[[list[str]], bool] = lambda _: True) -> list[str] | None:
+        seen = [words for name in names for words in self._seen.get(name, ()) if by(words)]
         return list(self.chance.choice(seen)) if seen else None
 
     def _send(self, what: str, words: Sequence[str]) -> None:
@@ -69,9 +79,9 @@ class Rogue:
         if words is not None:
             self._send("the same once more", words)
 
-    def _renewed(self) -> list[str] | None:
+    def _renewed(self, *names: str, by: Callable[[list[str]], bool] = lambda _: True) -> list[str] | None:
         """A begin or commit for somebody, as whoever holds it now could make it in its next turn."""
-        words = self._one_of("begin", "commit")
+        words = self._one_of(*(names or ("begin", "commit")), by=by)
         if words is None:
             return None
         is_begin = words[1] == script("begin").sha
@@ -84,6 +94,39 @@ class Rogue:
             self._with(words, at, word)
         words[3 + 4] = self.keys.host(agent[2])
         return self._with(words, 3, f"{turn}:1" if is_begin else str(turn))
+
+    def is_marked(self) -> bool:
+        """Is there a mark below which something could be tried?"""
+        keys = self.keys
+        return any(self.server.ask("EXISTS", key) for key in (keys.fences, keys.stops, keys.revocations))
+
+    def below_a_mark(self) -> None:
+        """The next call or commit of somebody whom a fence, a stop or a revocation holds."""
+        words = self._renewed(by=self._is_held)
+        if words is not None:
+            self._send("below a mark", words)
+
+    def _is_held(self, words: list[str]) -> bool:
+        ask, keys = self.server.ask, self.keys
+        path = (ask("HGET", words[3], "path") or "").split("/")
+        stops = _pairs(ask("HGETALL", keys.stops))
+        # A drain lets a turn that has begun come to its end.
+        firm = {target for target, stop in stops.items() if not stop.startswith("drain")}
+        if not (firm | set(ask("HKEYS", keys.fences))).isdisjoint((*path, f"={path[-1]}")):
+            return True
+        if words[1] != script("begin").sha:
+            return False
+        use, marks = _pairs(ask("HGETALL", words[8])), _pairs(ask("HGETALL", keys.revocations))
+        return any(not may_use(wanted, use, marks, path) for wanted in wanted_by(Call.of("begin", words)))
+
+    def _without_a_right(self) -> None:
+        """A call for which its agent would need what nobody gave it."""
+        words = self._renewed("begin")
+        if words is not None:
+            at = 3 + int(words[2]) + 9
+            for _ in range(3):
+                at += int(words[at]) + 1
+            self._send("without a right", [*words[:at], "1", "1", "vault/open"])
 
     def _as_a_former_incarnation(self) -> None:
         words = self._renewed()

@@ -165,9 +165,10 @@ class Server:
             return Refusal(refusal)
         self.executed += 1
         self.about(name, words)
-        if self.is_logged and words[0] not in _READS:
-            self._log.append((self.now(), tuple(raw)))
         reply = self._raw(self._connection, raw)
+        # What was refused changed nothing. Told again to a server that has its script by then, it would.
+        if self.is_logged and words[0] not in _READS and not isinstance(reply, Exception):
+            self._log.append((self.now(), tuple(raw)))
         answer: Any = Refusal(_said(reply)) if isinstance(reply, Exception) else _text(reply)
         if words[0] == "SCRIPT":
             self._plant()
