@@ -58,7 +58,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault("a revocation is ignored", "3", _HOLD, (
         "if covering[mark[1]] and mark[2] > newest and mark[3] ~= 'grant' then return 'privilege.revoked' end", "",
     )),
-    _fault("a privilege is not asked for at a call", "3", "begin", ("if no then return refuse(no, privileges[i][1]) end", "")),
+    _fault("a privilege is not asked for at a call", "3", "begin", ("if no then return refuse(no, privileges[i][1], 'action') end", "")),
     _fault("a post needs no right", "3", "commit", ("if #wanted > 0 then", "if false then")),
     _fault("a turn's number is not compared", "8", "commit", ("if not rule and state ~= turn - 1 then", "if false then")),
     _fault("a commit forgets that it was made", "8", "commit",

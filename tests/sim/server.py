@@ -230,14 +230,22 @@ class Server:
 @dataclass(slots=True)
 class _Wire:
     server: Server
+    address: str = "simulated"
     _replies: list[Any] = field(default_factory=list)
 
     def send_all(self, commands: Sequence[Sequence[bytes]]) -> None:
         for command in commands:
-            self._replies.append(_reply(self.server._raw(self.server._connection, tuple(command))))
+            reply = _reply(self.server._raw(self.server._connection, tuple(command)))
+            # A server's answer to TYPE is a status, which fakeredis gives as bytes.
+            is_status = command[0] == b"TYPE" and isinstance(reply, bytes)
+            self._replies.append(reply.decode() if is_status else reply)
 
     def read(self) -> Any:
         return self._replies.pop(0)
+
+    def exchange(self, commands: Sequence[Sequence[bytes]]) -> list[Any]:
+        self.send_all(commands)
+        return [self.read() for _ in commands]
 
     def close(self) -> None:
         self._replies.clear()
