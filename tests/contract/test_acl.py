@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import pytest
 import redis
 
@@ -32,6 +33,7 @@ from swarmd.cli.main import main
 from swarmd.errors import StoreUnsuitableError
 from swarmd.settings import Settings
 from tests.acl_server import AclServer, acl_server
+from tests.contract.test_store import open_store
 
 ROLES: Final = ("submitter", "observer", "operator", "worker", "supervisor", "admin")
 
@@ -677,3 +679,13 @@ def test_two_swarms_have_users_of_their_own_whatever_braces_they_need(
     said = json.loads(capsys.readouterr().out)
     assert said["users"][0]["user"] == "alpha-worker"
     assert "%R~{alpha}:agent:*" in said["users"][0]["rules"]
+
+
+@pytest.mark.parametrize("role", ["worker", "supervisor"])
+async def test_each_part_may_look_at_its_start_for_keys_that_hold_something_else(
+    guarded: AclServer, role: str
+) -> None:
+    """Of keys that a worker may not touch it is not known what they hold, and no worker waits to know it."""
+    with anyio.fail_after(10):
+        async with open_store(guarded.url(role), "swarm") as store:
+            assert await store.wrong_keys() == []

@@ -673,10 +673,12 @@ class RedisStore:
     async def _what_is_wrong(self, name: str) -> str:
         key = self.keys.channel(Channel(name))
         try:
-            kind = await self.pipe.execute("TYPE", key)
+            kind = await self.pipe.execute("TYPE", key, is_optional=True)
             if kind not in ("none", type_of(name)):
                 return f"{name} is a {kind} and not a {type_of(name)}"
-            is_right = name not in COUNTERS or is_counter(await self.pipe.execute("GET", key))
+            is_right = name not in COUNTERS or is_counter(
+                await self.pipe.execute("GET", key, is_optional=True)
+            )
         except StoreUnsuitableError:
             # This process's user may not look there, and so does not use it.
             return ""
