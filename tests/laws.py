@@ -112,7 +112,7 @@ class Watch:
 
     # --- one step ---------------------------------------------------------------------------------
 
-    def see(self, before: Before, changes: Sequence[Change], swarm: Swarm, now: float) -> None:
+    def see(self, before: Before, changes: Sequence[Change], swarm: Swarm, now: float) -> None:  # noqa: C901
         for change in changes:
             match change:
                 case AgentMade(agent) if agent.tier > 0:
@@ -231,7 +231,7 @@ class Watch:
         if data["event"] == "ended" and "segment" in data and data.get("outcome") != "fenced":
             self.told.update({how: data[how] for how in ("confirmed", "unconfirmed", "unreachable")})
 
-    def _book(self, change: Change) -> None:
+    def _book(self, change: Change) -> None:  # noqa: C901
         match change:
             case AccountOpened(id, parent, caps, own_slot):
                 if parent:

@@ -418,7 +418,7 @@ def _troubles(parts: Sequence[Part], *, part: str | None) -> list[str]:
     ]
 
 
-def health_findings(state: Health, *, part: str | None, host_name: str) -> list[str]:
+def health_findings(state: Health, *, part: str | None, host_name: str) -> list[str]:  # noqa: C901
     """What is wrong, of the part that was asked for, or of the whole."""
     findings = []
     if not state.schema_fits:

@@ -139,7 +139,7 @@ class Auditor:
             self._adopted(state, id, old, new)
             self._given(state, id, old, new)
 
-    def _made(self, state: State, id: str, new: Record) -> None:
+    def _made(self, state: State, id: str, new: Record) -> None:  # noqa: C901
         if id in self.ever:
             self._note(f"{id}: its id was used before")
         self.ever.add(id)

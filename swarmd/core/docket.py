@@ -108,7 +108,7 @@ def _sendable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
+def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:  # noqa: C901
     """The mission of a stream entry, or what is wrong with it in one sentence."""
     if TOO_LARGE in fields:
         return "larger than the server takes: put the material into the knowledge folder"

@@ -289,7 +289,7 @@ def cleaned(record: Record) -> Record:
 # --- beside it --------------------------------------------------------------------------------
 
 
-def loose(state: State, read: Loose) -> Iterator[Flaw]:
+def loose(state: State, read: Loose) -> Iterator[Flaw]:  # noqa: C901
     for channel in sorted(set(read.heads) - set(read.streams)):
         yield Flaw("channel.head", channel, "it has no stream", f"channel:{channel}")
     for id, positions in sorted(read.positions.items()):

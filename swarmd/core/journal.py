@@ -172,7 +172,7 @@ def override_record(override: Override) -> Record:
     }  # fmt: skip
 
 
-def records_of(  # noqa: PLR0912 - one row for each kind of change
+def records_of(  # noqa: C901, PLR0912
     change: Change, known: Mapping[str, Record]
 ) -> Iterator[tuple[str, Record | None]]:
     """The records that a change sets or (`None`) drops. A new kind of change is a row here and in `all_records`."""
@@ -234,7 +234,7 @@ def records_of(  # noqa: PLR0912 - one row for each kind of change
             assert_never(change)
 
 
-def all_records(swarm: Swarm) -> Iterator[tuple[str, Record]]:
+def all_records(swarm: Swarm) -> Iterator[tuple[str, Record]]:  # noqa: C901
     """What `records_of` has made of everything that led to this swarm: for memory that was read anew."""
     for agent in swarm.lineage.agents.values():
         yield f"agent:{agent.id}", agent_record(agent)

@@ -91,7 +91,7 @@ def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
     return None
 
 
-def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:  # noqa: PLR0912 - one row for each of `MENDABLE`
+def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:  # noqa: C901, PLR0912
     lineage = swarm.lineage
     match kind:
         case "agent":

@@ -51,7 +51,7 @@ class Ledger:
     accounts: dict[str, Account] = field(default_factory=dict)
     children: dict[str, dict[str, None]] = field(default_factory=dict)
 
-    def fold(self, fact: Mapping[str, Any]) -> tuple[str, ...]:
+    def fold(self, fact: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: C901
         """One fact; the accounts that it touched. Raises `Fault` for one that cannot be."""
         try:
             id, amounts = fact.get("account", ""), fact.get("amounts", {})
@@ -363,7 +363,7 @@ class State:
     facts_until: StreamId = FIRST
     is_known: bool = True
 
-    def follow(self, link: Link, judge: Judge | None = None) -> None:
+    def follow(self, link: Link, judge: Judge | None = None) -> None:  # noqa: C901
         """The next entry, its every change shown to `judge` first. Raises `Fault` where the chain is broken here."""
         if link.n != self.head.n + 1:
             raise Fault(_numbered(self.head.n + 1, link.n))

@@ -610,7 +610,7 @@ class Swarm:
         for change in changes:
             self._apply(change)
 
-    def _apply(self, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one row for each kind of change
+    def _apply(self, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
         match change:
             case AgentMade(agent, _):
                 self.put(agent)

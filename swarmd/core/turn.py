@@ -128,7 +128,7 @@ class Acting:
     phase: str = ""
 
 
-def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # noqa: PLR0912 - one row a move
+def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # noqa: C901, PLR0912
     """What a move means: messages to commit, a function to use, a refusal; `None` for a thought.
 
     A directive to the key of a spawn in the same reply travels with that spawn (see `spawn_requests`).

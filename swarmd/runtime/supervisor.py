@@ -428,7 +428,7 @@ class Supervisor:
 
     # --- one step: read, decide, commit ---
 
-    async def _step(self) -> bool:
+    async def _step(self) -> bool:  # noqa: C901
         """True where there may be more to do at once."""
         if self._restate:
             await self._state_anew(self._draft().moment)

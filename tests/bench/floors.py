@@ -153,7 +153,7 @@ class _Envelope(msgspec.Struct):
     body: str
 
 
-async def raw_full(socket: Path, namespace: str, total: int, under_way: int) -> dict[str, float]:
+async def raw_full(socket: Path, namespace: str, total: int, under_way: int) -> dict[str, float]:  # noqa: C901
     gauge, stream = Gauge(total, under_way), f"{namespace}:ring".encode()
     sender, reader = await connect_raw(socket), await connect_raw(socket)
     decode, encode = msgspec.json.Decoder(_Envelope).decode, msgspec.json.Encoder().encode

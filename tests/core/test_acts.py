@@ -129,7 +129,7 @@ EFFECT: Final[Mapping[Verb, type]] = {
 }  # fmt: skip
 
 
-def expected(verb: Verb, authority: Authority, target: str) -> Rule | None:
+def expected(verb: Verb, authority: Authority, target: str) -> Rule | None:  # noqa: C901
     """The law in words, once more: whom each may reach at all, then what each verb cannot do to whom."""
     match authority:
         case Authority.LINEAGE:

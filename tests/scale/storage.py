@@ -165,7 +165,7 @@ async def _unread(here: Bench, supervisor: Supervisor, channel: Channel) -> int:
     return count
 
 
-async def storage(
+async def storage(  # noqa: C901
     socket: Path, namespace: str, messages: int, seed: int
 ) -> tuple[list[Sample], Traffic, bool]:
     count = AGENTS if messages >= WHOLE else FEW_AGENTS

@@ -299,7 +299,7 @@ class Watch:
         found = [from_fields(RESULTS, StreamId(id), _pairs(flat)) for id, flat in rows]
         return Counter(str(m.data.get("state")) for m in found if m is not None and m.kind is Kind.RESULT)
 
-    def end(self, folder: Path, swarm: str, missions: Mapping[str, bool], orders: Mapping[str, bool]) -> None:
+    def end(self, folder: Path, swarm: str, missions: Mapping[str, bool], orders: Mapping[str, bool]) -> None:  # noqa: C901
         """`missions` and `orders` that were handed in, and whether that was acknowledged."""
         results = self.results()
         for id, is_acknowledged in missions.items():

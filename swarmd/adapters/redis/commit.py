@@ -176,7 +176,7 @@ def plan(keys: Keys, sealer: Sealer, changes: Iterable[Change]) -> Plan:
     return made
 
 
-def _add(plan: Plan, change: Change) -> None:  # noqa: PLR0912, PLR0915 - one row for each kind of change
+def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
     keys = plan.keys
     match change:
         case AgentMade():

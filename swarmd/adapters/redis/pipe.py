@@ -183,7 +183,7 @@ class Pipe:
 
     # --- the connection's life ---
 
-    async def run(self) -> None:
+    async def run(self) -> None:  # noqa: C901
         """Own the connection until cancelled; then every caller that still waits is told."""
         try:
             while True:
