@@ -144,13 +144,20 @@ def id_asked(fields: Mapping[str, str]) -> str:
     return id if ID_PATTERN.fullmatch(id) else ""
 
 
+def id_said(fields: Mapping[str, str]) -> str:
+    """The id that a stream entry names, well formed or not, cut: by it a submitter knows the answer."""
+    return _sendable(fields.get("id", ""))[:TURNED_AWAY_CHARS]
+
+
 def admit_invalid(draft: Draft, why: str, *, asked: str, is_known: bool, text: str) -> None:
     """Reject what is no mission, under the id that its submitter waits for, or where that is another's under a new one.
 
     `is_known`: the store has an ended mission of that id.
     """
     id = MissionId(asked)
-    is_free = asked and not (is_known or id in draft.swarm.missions or _names_somebody(draft.swarm, id))
+    is_free = ID_PATTERN.fullmatch(asked) and not (
+        is_known or id in draft.swarm.missions or _names_somebody(draft.swarm, id)
+    )
     under = id if is_free else MissionId(draft.moment.new_id("m"))
     _turn_away(draft, under, Rule.MISSION_INVALID, why, text, asked=asked)
 

@@ -681,7 +681,9 @@ class Supervisor:
                 ended = {}
         if isinstance(request, str):
             text = fields.get("mission") or fields.get("raw", "")
-            docket.admit_invalid(draft, request, asked=asked, is_known=bool(ended), text=text)
+            docket.admit_invalid(
+                draft, request, asked=docket.id_said(fields), is_known=bool(ended), text=text
+            )
             return
         if ended:
             docket.admit_known(draft, request, ended)

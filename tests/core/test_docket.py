@@ -427,6 +427,16 @@ def test_an_id_that_may_not_be_is_asked_for_by_nobody(id: str) -> None:
     assert docket.id_asked({"id": id}) == ""
 
 
+@pytest.mark.parametrize("id", ["a b", "Bad!id", "x" * 65, "ä"])
+def test_what_names_an_id_that_may_not_be_is_told_with_that_id(id: str) -> None:
+    w = world()
+    said = docket.id_said({"id": id})
+    docket.admit_invalid(w.renew(), "no such id", asked=said, is_known=False, text="x")
+    result = _result(w.changes)
+    assert result.data["asked"] == id
+    assert result.mission != id
+
+
 @pytest.mark.parametrize("n", [2**53, 10**18, 10**400])
 @pytest.mark.parametrize("kind", ["tokens", "cost", "calls", "tools", "agents"])
 def test_a_budget_beyond_what_numbers_say_exactly_is_invalid(kind: str, n: int) -> None:
