@@ -10,14 +10,19 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from swarmd.adapters.ratelimit import ASK_SECONDS, Pace, Start, TooLateError
+from swarmd.adapters.ratelimit import Pace, Start, TooLateError
 from swarmd.adapters.redis.pacing import RedisPace
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.errors import StoreUnavailableError
+from tests.conftest import HANG_SECONDS
 from tests.contract.test_store import open_store
 
 MODEL = "gpt-test"
-WINDOW = 0.4
+WINDOW = 1.5
+LATE = 0.5  # what the timers and answers of a busy machine may add to a start
+# Nobody waits for these: they are long so that what an answer takes is small beside them.
+LONG = 600.0
+SLACK = 30.0
 
 
 def pace_of(store: RedisStore, calls: int = 1_000, tokens: int = 0, window: float = WINDOW) -> RedisPace:
@@ -48,28 +53,27 @@ async def test_two_workers_together_start_no_more_calls_in_a_window_than_allowed
         for number in range(14):
             tasks.start_soon(call, workers[number % 2])
     starts.sort()
-    # The server's milliseconds, and a timer of ours that fires a little late or an answer that took a moment.
-    assert all(b - a >= WINDOW - 0.1 for a, b in zip(starts, starts[4:], strict=False))
-    assert starts[-1] - starts[0] >= 3 * WINDOW - 0.1
+    assert all(b - a >= WINDOW - LATE for a, b in zip(starts, starts[4:], strict=False))
+    assert starts[-1] - starts[0] >= 3 * WINDOW - LATE
 
 
 async def test_starts_are_given_in_the_order_in_which_they_were_asked_for(store: RedisStore) -> None:
-    pace = pace_of(store, calls=3, window=60.0)
-    waits = [(await pace.take(MODEL, 0, 1_000.0)).wait_seconds for _ in range(8)]
+    pace = pace_of(store, calls=3, window=LONG)
+    waits = [(await pace.take(MODEL, 0, 9 * LONG)).wait_seconds for _ in range(8)]
     assert waits[:3] == [0, 0, 0]
-    assert waits[3:6] == pytest.approx([60] * 3, abs=1)
-    assert waits[6:] == pytest.approx([120] * 2, abs=1)
-    assert all(a <= b + 1 for a, b in pairwise(waits))
+    assert waits[3:6] == pytest.approx([LONG] * 3, abs=SLACK)
+    assert waits[6:] == pytest.approx([2 * LONG] * 2, abs=SLACK)
+    assert all(a <= b + SLACK for a, b in pairwise(waits))
 
 
 async def test_tokens_are_bounded_beside_calls_and_the_largest_call_has_a_window_for_itself(
     store: RedisStore,
 ) -> None:
-    pace = pace_of(store, tokens=100, window=60.0)
+    pace = pace_of(store, tokens=100, window=LONG)
     waits = [
-        (await pace.take(MODEL, tokens, 1_000.0)).wait_seconds for tokens in (60, 40, 30, 30, 60, 5_000, 1)
+        (await pace.take(MODEL, tokens, 9 * LONG)).wait_seconds for tokens in (60, 40, 30, 30, 60, 5_000, 1)
     ]
-    assert waits == pytest.approx([0, 0, 60, 60, 120, 180, 240], abs=1)
+    assert waits == pytest.approx([n * LONG for n in (0, 0, 1, 1, 2, 3, 4)], abs=SLACK)
 
 
 async def test_what_has_left_the_window_bounds_nothing_and_is_not_kept(store: RedisStore) -> None:
@@ -81,37 +85,38 @@ async def test_what_has_left_the_window_bounds_nothing_and_is_not_kept(store: Re
 
 
 async def test_a_start_too_far_ahead_is_not_taken(store: RedisStore) -> None:
-    pace = pace_of(store, calls=1, window=60.0)
+    pace = pace_of(store, calls=1, window=LONG)
     assert (await pace.take(MODEL, 0, 5.0)).name
     late = await pace.take(MODEL, 0, 5.0)
     assert late.name == ""
-    assert late.wait_seconds == pytest.approx(60, abs=1)
+    assert late.wait_seconds == pytest.approx(LONG, abs=SLACK)
     with pytest.raises(TooLateError):
         async with Pace(per_minute=100, at_once=1, shared=pace).place(MODEL, 0, 5.0):
             raise AssertionError("it had no place")
-    assert (await pace.take(MODEL, 0, 90.0)).wait_seconds == pytest.approx(60, abs=1)
+    assert (await pace.take(MODEL, 0, 1.5 * LONG)).wait_seconds == pytest.approx(LONG, abs=SLACK)
 
 
 async def test_what_a_provider_asks_of_one_worker_all_heed_for_that_model_alone(
     socket: str | None, store: RedisStore
 ) -> None:
     async with two_workers(socket, store) as (one, other):
-        await pace_of(one).hold(MODEL, 30.0)
+        await pace_of(one).hold(MODEL, LONG)
         await pace_of(one).hold(MODEL, 1.0)
-        assert (await pace_of(other).take("another", 0, 60.0)).wait_seconds == 0
-        assert (await pace_of(other).take(MODEL, 0, 60.0)).wait_seconds == pytest.approx(30, abs=1)
+        assert (await pace_of(other).take("another", 0, 2 * LONG)).wait_seconds == 0
+        wait = (await pace_of(other).take(MODEL, 0, 2 * LONG)).wait_seconds
+        assert wait == pytest.approx(LONG, abs=SLACK)
 
 
 async def test_who_waited_for_a_start_asks_once_more_whether_it_still_stands(store: RedisStore) -> None:
-    pace = pace_of(store, calls=1, window=0.05)
-    await pace.take(MODEL, 0, 60.0)
-    start = await pace.take(MODEL, 0, 60.0)
+    pace = pace_of(store, calls=1, window=SLACK)
+    await pace.take(MODEL, 0, LONG)
+    start = await pace.take(MODEL, 0, LONG)
     assert start.wait_seconds > 0
-    assert await pace.take(MODEL, 0, 60.0, start.name) == Start(start.name, 0)
-    await pace.hold(MODEL, 20.0)
-    another = await pace.take(MODEL, 0, 60.0, start.name)
+    assert await pace.take(MODEL, 0, LONG, start.name) == Start(start.name, 0)
+    await pace.hold(MODEL, LONG)
+    another = await pace.take(MODEL, 0, 2 * LONG, start.name)
     assert another.name != start.name
-    assert another.wait_seconds == pytest.approx(20, abs=1)
+    assert another.wait_seconds == pytest.approx(LONG, abs=SLACK)
     left = await store.pipe.execute("ZRANGE", store.keys.starts("openai"), 0, -1)
     assert start.name not in left
 
@@ -134,7 +139,7 @@ class Away:
 @pytest.mark.parametrize("is_silent", [True, False])
 async def test_while_the_store_is_away_a_call_goes_on_at_this_processes_own_pace(*, is_silent: bool) -> None:
     pace = Pace(per_minute=2, at_once=1, shared=Away(is_silent=is_silent))
-    with anyio.fail_after(ASK_SECONDS + 5):
+    with anyio.fail_after(HANG_SECONDS):
         async with pace.place(MODEL, 1, 60.0):
             pass
     started = pace._starts.copy()
