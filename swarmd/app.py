@@ -73,6 +73,17 @@ _ID_CHARS: Final = 10
 STARTS_WITH: Final = tuple(
     name for name in shared_names() if type_of(name) != "stream" or name in (JOURNAL, FACTS)
 )
+# Those of them that a worker's user may read (policies/acl.yaml): to ask for more would only fill the server's ACL LOG.
+WORKER_STARTS_WITH: Final = (
+    "_fences",
+    "_heads",
+    "_hosts",
+    "_meta",
+    "_posts",
+    "_revocations",
+    "_stops",
+    "_workspace",
+)
 
 # Of the data folder's server: `may` uses another process's where one lives.
 Owning = Literal["must", "may", "never"]
@@ -247,7 +258,7 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(store.pipe.run)
         tasks.start_soon(way.watch)
-        await _keys_are_ours(store)
+        await _keys_are_ours(store, STARTS_WITH if makes else WORKER_STARTS_WITH)
         await _made(store, makes=makes)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
@@ -303,10 +314,10 @@ async def _suitable(way: Dialler) -> None:
         )
 
 
-async def _keys_are_ours(store: RedisStore) -> None:
+async def _keys_are_ours(store: RedisStore, names: Collection[str]) -> None:
     """Waits, and says so, while a key without which nothing can begin holds something else than ours."""
     told: list[str] = []
-    while wrong := await store.wrong_keys(STARTS_WITH):
+    while wrong := await store.wrong_keys(names):
         if wrong != told:
             log.error(
                 "keys of the swarm hold something else; waiting until that is gone", keys=wrong,

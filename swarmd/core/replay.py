@@ -125,6 +125,8 @@ class Ledger:
         account, parent = self._known(id), amounts["parent"]
         if account.parent != parent:
             raise Fault(f"the account {id} of {account.parent!r} is given of {parent!r}")
+        if parent:
+            self._check_free(parent, amounts["caps"])
         for kind, n in amounts["caps"].items():
             account.add(kind, "cap", n)
             account.add(kind, "free", n)
@@ -132,6 +134,13 @@ class Ledger:
                 self._known(parent).add(kind, "free", -n)
                 self._known(parent).add(kind, "granted", n)
         return (id, parent) if parent else (id,)
+
+    def _check_free(self, id: str, caps: Mapping[str, int]) -> None:
+        """An account gives what it has free: more was never given, whoever says so."""
+        account = self._known(id)
+        for kind, n in caps.items():
+            if n > max(0, account.get(kind, "free")):
+                raise Fault(f"{id} gives {n} of {kind}, it had {account.get(kind, 'free')}")
 
     def _adopt(self, id: str, former: str, parent: str) -> tuple[str, ...]:
         """Out of the account that it was carved from, into the one above that."""

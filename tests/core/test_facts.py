@@ -28,6 +28,7 @@ from swarmd.core.names import (
     room,
     up,
 )
+from swarmd.core.replay import Ledger
 from swarmd.core.swarm import Change
 from tests.core.swarm_builder import MISSION, World, journal, posts, world
 
@@ -273,3 +274,15 @@ def test_what_is_done_about_facts_is_the_same_whether_they_come_together_or_one_
 
     over = [(settled, ("child", "child")), (warned, ("top", "top")), (settled, ("top", "top"))]
     assert run(over) == run(*([one] for one in over))
+
+
+def test_what_gives_more_than_an_account_has_free_is_no_fact_and_changes_nothing() -> None:
+    """A copy of a fact that was true once would else take the root's money a second time."""
+    ledger = Ledger()
+    root = {"parent": "", "caps": {"tokens": 10}, "own_slot": False}
+    child = {"parent": "sob", "caps": {"tokens": 6}, "own_slot": False}
+    assert ledger.admit({"fact": "open", "account": "sob", "amounts": root}) == ""
+    assert ledger.admit({"fact": "open", "account": "a-1", "amounts": child}) == ""
+    assert "gives 6 of tokens, it had 4" in ledger.admit({"fact": "open", "account": "a-2", "amounts": child})
+    assert ledger.accounts["sob"].get("tokens", "free") == 4
+    assert "a-2" not in ledger.accounts

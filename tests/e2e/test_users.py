@@ -139,7 +139,7 @@ def test_each_part_asks_for_its_own_health_as_its_own_user(guarded: Guarded) -> 
         code, shown, said = guarded.run(part, "health", "--part", part)
         assert (code, shown.startswith("healthy")) == (0, True), said
     code, shown, said = guarded.run("worker", "health", "--part", "worker", "--json")
-    assert json.loads(shown)["unasked"] == ["agents", "leader", "missions"]
+    assert json.loads(shown)["unasked"] == ["agents", "missions"]
 
 
 def test_a_part_under_anothers_user_does_not_start_or_is_told(guarded: Guarded) -> None:
