@@ -188,14 +188,26 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
         aside = errand.set_aside(settings, target)
         if is_momentary and not aside:
             raise reach.nothing_runs(settings)
-        return _order_repairs(settings, target, aside, timeout=timeout, as_json=as_json)
+        return _order_repairs(
+            settings, target, aside, timeout=timeout, as_json=as_json, is_momentary=is_momentary
+        )
 
 
 def _order_repairs(
-    settings: Settings, target: Target, aside: Sequence[SetAside], *, timeout: float | None, as_json: bool
+    settings: Settings,
+    target: Target,
+    aside: Sequence[SetAside],
+    *,
+    timeout: float | None,
+    as_json: bool,
+    is_momentary: bool,
 ) -> Exit:
+    # A server that is there for this moment alone is no running swarm to connect to again.
+    is_patient = not is_momentary
     with (
-        reach.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
+        reach.attended(
+            settings, target, JOURNAL, timeout=timeout, as_json=as_json, is_patient=is_patient
+        ) as (sight, bell),
         errand.posting(settings, target) as post,
     ):
         view, id = sight.view, _swarm_of(sight.view)

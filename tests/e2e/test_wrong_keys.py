@@ -12,8 +12,9 @@ from swarmd.cli.exits import Exit
 from tests.e2e.swarm_process import SwarmProcess, child, clean_environment, short_folder, swarm_up, verb
 
 # Each in the way of another part: an input, the record, the lease, the host's sweep, the start.
-KEYS: Final = ("missions", "up:sob", "journal", "_positions", "_hosts", "_posts", "_meta")
-BEGUN_ANEW: Final = ("journal", "_positions")
+# The journal is left out: entries that were not sealed yet are lost with it, and `fsck` says so until it is stated anew.
+KEYS: Final = ("missions", "up:sob", "_positions", "_hosts", "_posts", "_meta")
+BEGUN_ANEW: Final = ("_positions",)
 
 
 def overwrite(up: SwarmProcess, *keys: str) -> None:
@@ -58,6 +59,7 @@ def test_a_stopped_swarm_is_mended_without_a_daemon_and_starts() -> None:
             waiting.until_said("fsck --repair")
             assert waiting.process.poll() is None
         done = verb(environment, "fsck", "--repair", "--json")
+        assert done.stdout, done.stderr
         assert {flaw["subject"] for flaw in json.loads(done.stdout)["repaired"]} >= set(KEYS), done.stderr
         with swarm_up(data) as up:
             assert up.verb("submit", "What is a fence?", "--wait", "--timeout", "50").returncode == Exit.DONE
