@@ -16,7 +16,7 @@ import pytest
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.scripted import ScriptedModel
 from swarmd.core.messages import Message
-from swarmd.core.names import FIRST, JOURNAL, ORDERS, AgentId, Kind, MissionId, inbox
+from swarmd.core.names import DEAD, FIRST, JOURNAL, ORDERS, AgentId, Kind, MissionId, inbox
 from swarmd.core.times import LEASE_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
 from swarmd.ports import Answered, Failed, Prompt, Usage
 from swarmd.runtime.mind import Mind
@@ -123,6 +123,26 @@ def test_a_frozen_agent_ends_its_call_and_begins_no_other_until_it_is_thawed() -
             told = await result_of(o.store, M)
             assert (told.data["state"], told.text) == ("delivered", "42")
             assert o.slow.begun == 1, "what had ended is not paid twice"
+
+    jumping(test)
+
+
+def test_who_is_stopped_again_and_again_before_its_turn_begins_loses_no_mail() -> None:
+    async def test() -> None:
+        async with operated() as o:
+            o.slow.go.set()
+            await o.done("freeze", "tier:1")
+            executive = await o.executive()
+            await until(lambda: facts_of(o.store, fact="refuse", rule="stop.frozen", agent=executive))
+            for _ in range(2 * DECLARED.limits.tries_max):
+                # Let go and stopped anew in one commit: it tries, and is held at once.
+                await o.order("thaw", "tier:1")
+                await o.answer_to(await o.order("freeze", "tier:1"))
+                await anyio.sleep(2 * SWEEP_SECONDS)
+            await o.done("thaw", "tier:1")
+            told = await result_of(o.store, M)
+            assert (told.data["state"], told.text) == ("delivered", "42")
+            assert await o.store.read(DEAD, FIRST, 10) == []
 
     jumping(test)
 

@@ -27,7 +27,7 @@ from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.messages import Message
 from swarmd.core.names import MISSIONS, ORDERS, AgentId, HostId, Kind
-from swarmd.core.rules import Declarations
+from swarmd.core.rules import Budget, Declarations
 from swarmd.core.swarm import Change, Host, stamp_of
 from swarmd.runtime import supervisor as supervisor_module
 from swarmd.runtime.agent import World as Surroundings
@@ -117,16 +117,21 @@ def _against_the_law(plan: Plan, chance: random.Random) -> Plan:
         plan.temper, rebels=chance.choice((0.0, 0.1, 0.3)), children_max=chance.randint(0, 4),
         grandchildren=chance.choice((0.0, 0.5, 1.0)), governs=chance.choice((0.0, 0.2, 0.4)),
     )  # fmt: skip
-    limits = {
+    limits: dict[str, Any] = {
         "agents_max": chance.choice((1_000, 1_000, 16, 9)), "children_max": chance.choice((16, 3, 2)),
         "depth_max": chance.choice((4, 4, 2)), "restarts_max": chance.choice((3, 1)),
         "spawns_per_minute": chance.choice((120, 120, 6)), "hops_max": chance.choice((64, 64, 5)),
     }  # fmt: skip
+    if chance.random() < 0.25:
+        limits["mission"] = _SCARCE
     return replace(
         plan, temper=temper, limits=limits, rogue_seconds=chance.choice((0.0, 2.0, 5.0)),
         rates=replace(plan.rates, reply_lost=chance.choice((0.0, 0.0, 0.05, 0.2))), orders=chance.choice((0, 2, 6)),
     )  # fmt: skip
 
+
+# A mission's budget that some of its agents come to the end of.
+_SCARCE: Final = Budget(tokens=8_000, cost=8_000, calls=60, tools=100, agents=12)
 
 # Seconds between two of them, from … to …
 MISHAPS: Final[dict[str, tuple[float, float]]] = {
