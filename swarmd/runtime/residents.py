@@ -48,6 +48,9 @@ class Resident:
     is_doubtful: bool = (
         False  # its next turn may have been tried before, here or elsewhere: tries are counted
     )
+    is_counted: bool = (
+        False  # the attempt under way, or the one that was stopped, is among those that are counted
+    )
     last_words: str = ""  # of its last attempt that failed
     mailbox: list[Message] | None = None
     is_awake: bool = False  # something in the mailbox wants a turn

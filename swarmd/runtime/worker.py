@@ -524,6 +524,7 @@ class Worker:
             if not resident.is_held or self.is_braked:
                 continue
             if not resident.is_busy:
+                await self._uncount(resident)
                 resident.batch = dict((await self.world.store.resume(resident.agent.id)).batch)
             resident.is_held = False
             resident.is_awake = resident.is_awake or bool(resident.batch) or self._wants_a_turn(resident)
@@ -611,27 +612,30 @@ class Worker:
         was_counted, tries = resident.is_doubtful, 0
         if was_counted:
             tries = await self._count_attempt(resident, "begun")
+            resident.is_counted = True
         if tries > self.world.declared.limits.tries_max:
             why = resident.last_words or "its host ended in its turn, each time"
             await abandon_turn(self.world, resident, why, tries - 1)
-            resident.is_doubtful, resident.last_words = False, ""
+            resident.is_doubtful = resident.is_counted = False
+            resident.last_words = ""
             return
         try:
             if resident.is_resting:
                 resident.go_on(*await self.world.store.recall(resident.agent.id))
             self.residents.was_up(resident)
             await self.answer(self.world, resident)
-            resident.is_doubtful, resident.last_words = False, ""
+            resident.is_doubtful = resident.is_counted = False
+            resident.last_words = ""
         except NotAllowedError as no:
-            if was_counted and no.rule in _HELD:
-                # It waits, and nothing of it has failed: that was no attempt.
-                await self._count_attempt(resident, "cut")
+            if no.rule in _HELD:
+                await self._uncount(resident)
             raise
         except WrongKeyError as error:
             # Not the mail's doing: the turn waits as far as it came, and no attempt is counted.
             log.warning(
                 "an agent's turn waits: a key holds something else", agent=resident.agent.id, why=error.what
             )
+            await self._uncount(resident)
             await anyio.sleep(SWEEP_SECONDS)
             resident.batch = resident.batch or dict((await self.world.store.resume(resident.agent.id)).batch)
             resident.is_awake = True
@@ -643,13 +647,19 @@ class Worker:
                 log.warning("an agent's turn failed again", agent=resident.agent.id, tries=tries, error=words)
             else:
                 log.exception("an agent's turn failed", agent=resident.agent.id)
-            resident.last_words = words
+            resident.last_words, resident.is_counted = words, False
             if not was_counted:
                 await self._count_attempt(resident, "failed")
             resident.is_doubtful = True
             # Again with exactly the same mail, where it came as far as to say which.
             resident.batch = resident.batch or dict((await self.world.store.resume(resident.agent.id)).batch)
             resident.is_awake = True
+
+    async def _uncount(self, resident: Resident) -> None:
+        """Its turn was stopped and not failed: without this, who is stopped or broke some times loses its mail as poison."""
+        if resident.is_counted:
+            await self._count_attempt(resident, "cut")
+        resident.is_counted = False
 
     async def _count_attempt(self, resident: Resident, how: Attempt) -> int:
         self._attempts += 1

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +79,20 @@ class Stack:
         )
         assert done.returncode == 0, f"docker compose {' '.join(words)}: {done.stdout}\n{done.stderr}"
         return done.stdout
+
+    @contextmanager
+    def stopping(self, *services: str) -> Iterator[None]:
+        """While `docker compose stop` runs; leaves when it has ended."""
+        chosen = [word for file in self.files for word in ("-f", file)]
+        with subprocess.Popen(
+            ["docker", "compose", "-p", self.project, *chosen, "stop", *services],
+            cwd=REPOSITORY,
+            env=os.environ | dict(self.environment),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as stop:
+            yield
+            assert stop.wait(120) == 0
 
     def with_file(self, file: str, **environment: str) -> Stack:
         """The same project with one more file over it."""
@@ -417,13 +432,18 @@ def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: 
     stack.give_workers(0.04)
     stack.submit("stopped-1", "Which storms damaged the breakwater of the harbour?", "archive")
     stack.host_at_work_on("stopped-1")
-    stack.compose("stop", "supervisor", "worker")
+    with stack.stopping("supervisor", "worker"):
+        heard = "ending; once more"
+        stack.until(
+            "the workers know of it", lambda: stack.compose("logs", "worker").count(heard) >= WORKERS, 60
+        )
+        # A grace period is for a worker with a processor to itself.
+        stack.give_workers(1)
     assert stack.mission_state("stopped-1") not in ENDED, "the mission ended before the stop"
     stopped = [*stack.containers("supervisor"), *stack.containers("worker")]
     codes = run("docker", "inspect", "-f", "{{.State.ExitCode}}", *stopped).stdout.split()
     assert "137" not in codes, "one of them did not leave within its grace period and was killed"
     stack.compose("stop")
-    stack.give_workers(1)
     stack.compose("start")
 
     stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 30)

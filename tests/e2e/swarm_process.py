@@ -35,6 +35,7 @@ from swarmd.core.names import Channel
 READY_SECONDS: Final = 120.0
 MISSION_SECONDS: Final = 180.0
 VERB_SECONDS: Final = 180.0
+END_SECONDS: Final = 60.0
 ENDED: Final = frozenset({"delivered", "rejected", "failed", "cancelled", "exhausted"})
 AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
 
@@ -141,12 +142,12 @@ class Child:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(15)
+                self.process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(15)
+                self.process.wait(END_SECONDS)
         if self._reader is not None:
-            self._reader.join(15)
+            self._reader.join(END_SECONDS)
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
