@@ -16,43 +16,35 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 import anyio
 import structlog
 
-from swarmd import declared as declarations
-from swarmd.adapters import brake
+from swarmd.adapters import halt_file
 from swarmd.adapters import secret as secret_files
-from swarmd.adapters.journal_files import JournalFiles
-from swarmd.adapters.redis.bell import Bell, Line
-from swarmd.adapters.redis.connect import demand_replay, demand_strict, refuse_shared_namespace
-from swarmd.adapters.redis.keys import shared_names, type_of
-from swarmd.adapters.redis.line import Dialler, check_server, dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.workspace import Workspace
-from swarmd.core.messages import Message
-from swarmd.core.names import (
-    BOARD_ROOM,
-    FACTS,
-    FIRST,
-    JOURNAL,
-    MISSIONS,
-    RESULTS,
-    Channel,
-    HostId,
-    Kind,
-    MissionId,
-    MissionState,
-    StreamId,
+from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.config import loader as declarations
+from swarmd.adapters.files.workspace import Workspace
+from swarmd.adapters.redis.connection.connection import Dialler, check_server, dial
+from swarmd.adapters.redis.connection.pubsub import Bell, Line
+from swarmd.adapters.redis.connection.requirements import (
+    demand_replay,
+    demand_strict,
+    refuse_shared_namespace,
 )
-from swarmd.core.rules import Declarations, Provider
-from swarmd.core.swarm import Host, stamp_of
-from swarmd.core.times import SWEEP_SECONDS
+from swarmd.adapters.redis.keys import shared_names, type_of
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.channels import BOARD_ROOM, FACTS, JOURNAL, MISSIONS, RESULTS
+from swarmd.core.model.declarations import Declarations, Provider
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, Channel, HostId, MissionId, MissionState, StreamId
+from swarmd.core.model.records import Host
+from swarmd.core.model.timings import SWEEP_SECONDS, stamp_of
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError, WorkspaceError
-from swarmd.runtime.agent import World
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.supervisor import Supervisor
-from swarmd.runtime.worker import Worker
+from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from swarmd.adapters.models import OpenModels
-    from swarmd.adapters.ratelimit import SharedPace
+    from swarmd.adapters.models.rate_limit import SharedPace
+    from swarmd.adapters.models.registry import OpenModels
     from swarmd.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -206,7 +198,7 @@ async def run_mission(
 
 async def _watch_host(settings: Settings) -> NoReturn:
     """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's end."""
-    from swarmd.adapters.embedded import live_socket
+    from swarmd.adapters.server.embedded import live_socket
 
     gone_since: float | None = None
     while gone_since is None or anyio.current_time() < gone_since + GUEST_PATIENCE_SECONDS:
@@ -275,7 +267,7 @@ async def _server(settings: Settings, stack: AsyncExitStack, owning: Owning) -> 
     """The server, and whether it is another process's on the same folder. Raises where that may not be."""
     if settings.redis_url is not None:
         return settings.redis_url, False
-    from swarmd.adapters.embedded import EmbeddedServer, live_socket
+    from swarmd.adapters.server.embedded import EmbeddedServer, live_socket
 
     # A daemon that must own the server does not look for another's: the folder's lock says that one is up.
     live = live_socket(settings.data) if owning != "must" else None
@@ -371,7 +363,7 @@ async def _run_parts(
     async with AsyncExitStack() as stack:
         worker = await _worker(process, grace, stack) if "worker" in parts else None
         supervisor = await _supervisor(process, stack) if "supervisor" in parts else None
-        presence = stack.enter_context(brake.present(process.settings.data, process.host, parts))
+        presence = stack.enter_context(halt_file.present(process.settings.data, process.host, parts))
         async with anyio.create_task_group() as watching:
             watching.start_soon(_heed_brake, process, worker, supervisor)
             watching.start_soon(_tell_trouble, process, presence)
@@ -386,7 +378,7 @@ async def _run_parts(
 
 async def _heed_brake(process: _Process, worker: Worker | None, supervisor: Supervisor | None) -> None:
     """The halt of this data folder: it needs no server, and neither does the word that it is answered with."""
-    async for held in brake.watch(process.settings.data):
+    async for held in halt_file.watch(process.settings.data):
         if supervisor is not None:
             supervisor.is_braked = None if held is None else held.reason or "the brake was pulled"
         if held is None:
@@ -396,14 +388,14 @@ async def _heed_brake(process: _Process, worker: Worker | None, supervisor: Supe
         log.warning("halted by the data folder's brake", reason=held.reason, by=held.by)
         # A supervisor alone has no agents, and its word all the same: who halts must not wait for it in vain.
         agents, busy = await worker.brake() if worker is not None else (0, {})
-        word = brake.Word(process.host, held.at, agents, busy)
+        word = halt_file.Word(process.host, held.at, agents, busy)
         try:
-            await anyio.to_thread.run_sync(brake.answer, process.settings.data, word)
+            await anyio.to_thread.run_sync(halt_file.answer, process.settings.data, word)
         except WorkspaceError as error:
             log.warning("halted, but the word of it could not be given", why=error.what)
 
 
-async def _tell_trouble(process: _Process, presence: brake.Presence) -> None:
+async def _tell_trouble(process: _Process, presence: halt_file.Presence) -> None:
     """Says in the data folder why this process cannot work, for a server that refuses it cannot be told."""
     told = ""
     while True:
@@ -453,8 +445,8 @@ async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Wor
 
 
 async def _models(process: _Process) -> OpenModels:
-    from swarmd.adapters.models import ModelSettings, OpenModels, choose
-    from swarmd.adapters.redis.pacing import RedisPace
+    from swarmd.adapters.models.registry import ModelSettings, OpenModels, choose
+    from swarmd.adapters.redis.rate_limit import RedisPace
 
     said = process.settings
     asked = ModelSettings(said.model or "", said.openai_api_key or "", said.openai_base_url or "")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import redis
 
-from swarmd.adapters.embedded import binary
+from swarmd.adapters.server.embedded import binary
 from swarmd.cli.main import main
 
 # These bound a hang and judge no speed: beside other load the disk alone may take a minute.

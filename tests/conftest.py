@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.server.embedded import EmbeddedServer
 
 SECRET: Final = b"what the processes of these tests hold"
 

@@ -11,7 +11,7 @@ import hiredis
 from fakeredis import FakeAsyncRedis
 from redis.exceptions import NoScriptError, ResponseError
 
-from swarmd.adapters.redis.line import Connection, Receiver, Refusal
+from swarmd.adapters.redis.connection.connection import Connection, Receiver, Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,37 +16,30 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from swarmd.core import acts, docket, reconcile
-from swarmd.core.acts import Actor, Wish
-from swarmd.core.decide import decide
-from swarmd.core.docket import MissionRequest
-from swarmd.core.journal import chained
-from swarmd.core.law import decide_spawn, made
-from swarmd.core.lineage import Agent, StopKind, stop_fields
-from swarmd.core.messages import Message
-from swarmd.core.moves import Charter
-from swarmd.core.names import (
-    ORDERS,
-    REQUESTS,
-    SOB,
-    AgentId,
-    AgentState,
-    Authority,
-    Channel,
-    HostId,
-    Kind,
-    MissionId,
-    Rule,
-    StreamId,
-    inbox,
-)
-from swarmd.core.privileges import covers, sufficient
-from swarmd.core.reconcile import WORD_SECONDS
-from swarmd.core.requests import SpawnRequest
-from swarmd.core.rules import Budget, Limits, Role
-from swarmd.core.swarm import Change, Denied, Draft, Host, Post, Swarm
-from swarmd.core.times import LEASE_SECONDS
-from swarmd.ports import Begin
+from swarmd.core.actions import registry
+from swarmd.core.actions.authority import Actor, Wish
+from swarmd.core.control import placement, termination, tick
+from swarmd.core.control import stops as control_stops
+from swarmd.core.control.dispatch import decide
+from swarmd.core.control.sightings import WORD_SECONDS
+from swarmd.core.journal.entries import chained
+from swarmd.core.missions import queue
+from swarmd.core.missions.intake import MissionRequest
+from swarmd.core.model.changes import Change, Post
+from swarmd.core.model.channels import ORDERS, REQUESTS, inbox
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.declarations import Budget, Limits, Role
+from swarmd.core.model.lineage import Agent, StopKind, stop_fields
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.privileges import covers, sufficient
+from swarmd.core.model.records import Host
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.timings import LEASE_SECONDS
+from swarmd.core.tree.spawn import decide_spawn, made
+from swarmd.ports.stores import Begin
 from tests.core.swarm_builder import World, charter, declarations
 from tests.laws import Before, Watch, all_answered, law_6, law_10, law_12
 from tests.slow_ledger import OpenCall
@@ -203,7 +196,7 @@ class LawMachine(RuleBasedStateMachine):
         ending = tuple(self.swarm.endings)
         draft = w.renew()
         alive = {id: replace(host, lease_left=LEASE_SECONDS) for id, host in self.alive.items()}
-        reconcile.admit_hosts(draft, alive, frozenset(self.known), may_declare_dead=True)
+        placement.admit_hosts(draft, alive, frozenset(self.known), may_declare_dead=True)
         known = len(draft.changes)
         if act is not None:
             act(draft)
@@ -220,9 +213,9 @@ class LawMachine(RuleBasedStateMachine):
         return acted
 
     def _reconcile(self, draft: Draft, ending: Sequence[str]) -> None:
-        reconcile.tick(draft)
-        reconcile.place(draft)
-        reconcile.reap(draft, {id: {} for id in self.swarm.missions}, ending)
+        tick.tick(draft)
+        placement.place(draft)
+        termination.reap(draft, {id: {} for id in self.swarm.missions}, ending)
 
     def _second_look(self) -> None:
         """Law 10: where nothing is on its way, the same moment leaves nothing more to do."""
@@ -273,7 +266,7 @@ class LawMachine(RuleBasedStateMachine):
         self.watch.found()
         self._come("h1")
         self._come("h2")
-        self.step(reconcile.found)
+        self.step(tick.found)
         for id in MISSIONS:
             self._submit(id)
         for n, role in enumerate(("adopter", "cascader")):
@@ -289,7 +282,7 @@ class LawMachine(RuleBasedStateMachine):
 
     def _submit(self, id: str) -> None:
         self.step(
-            lambda draft: docket.admit(draft, MissionRequest(mission="Find out.", id=id), files=("docs",))
+            lambda draft: queue.admit(draft, MissionRequest(mission="Find out.", id=id), files=("docs",))
         )
 
     # --- agents are made ----------------------------------------------------------------------------
@@ -365,7 +358,7 @@ class LawMachine(RuleBasedStateMachine):
         if chosen is not None:
             actor = Actor(SOB, Authority.BOARD, chosen.mission if which % 6 else MissionId("m1"))
             wish = Wish(verb, chosen.id, "because", path, right, amounts, GRACE)
-            self._act(lambda draft: acts.do(draft, actor, wish), (SOB, Authority.BOARD))
+            self._act(lambda draft: registry.do(draft, actor, wish), (SOB, Authority.BOARD))
 
     @rule(
         verb=st.sampled_from(VERBS),
@@ -471,9 +464,9 @@ class LawMachine(RuleBasedStateMachine):
         self.watch.is_rights_moved = True
 
         def take_up(draft: Draft) -> None:
-            reconcile.found(draft)
-            reconcile.resume_endings(draft)
-            reconcile.resume_stops(draft)
+            tick.found(draft)
+            termination.resume_endings(draft)
+            control_stops.resume_stops(draft)
 
         self.step(take_up)
 

@@ -12,29 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from swarmd.core.audit import Auditor
-from swarmd.core.chain import GENESIS, Records
-from swarmd.core.journal import all_records
-from swarmd.core.law import NEEDED_KINDS, RATE_WINDOW_SECONDS
-from swarmd.core.lineage import Agent, Fence, Stop
-from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS
-from swarmd.core.names import (
-    CLERK,
-    JOURNAL,
-    SOB,
-    SUPERVISOR,
-    AgentId,
-    AgentState,
-    Authority,
-    HostId,
-    Kind,
-    MissionId,
-    StreamId,
-)
-from swarmd.core.privileges import Revocation, Right, overlaps
-from swarmd.core.replay import State, link_of
-from swarmd.core.swarm import (
+from swarmd.core.journal.audit import Auditor
+from swarmd.core.journal.entries import all_records
+from swarmd.core.journal.replay import State, link_of
+from swarmd.core.ledger.tree import NEEDED_KINDS
+from swarmd.core.model.chain import GENESIS, Records
+from swarmd.core.model.changes import (
     AccountCleared,
     AccountClosed,
     AccountFunded,
@@ -51,8 +34,25 @@ from swarmd.core.swarm import (
     Post,
     RevocationsSet,
     RightsSet,
-    Swarm,
 )
+from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.lineage import Agent, Fence, Stop
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    CLERK,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    Authority,
+    HostId,
+    MissionId,
+    StreamId,
+)
+from swarmd.core.model.privileges import Revocation, Right, overlaps
+from swarmd.core.model.state import Swarm
+from swarmd.core.tree.spawn import RATE_WINDOW_SECONDS
 from tests.slow_ledger import SlowLedger
 from tests.slow_rights import LEAVES, Holding, SlowRights, Somebody
 

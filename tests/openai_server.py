@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
-from swarmd.core.moves import MOVE_TYPES
+from swarmd.core.model.moves import MOVE_TYPES
 
 Json = dict[str, Any]
 Fault = Literal[

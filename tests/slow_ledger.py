@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from swarmd.core.lineage import Agent
-from swarmd.core.moves import KINDS, SPENT_KINDS
-from swarmd.ports import Begin
+from swarmd.core.model.charter import KINDS, SPENT_KINDS
+from swarmd.core.model.lineage import Agent
+from swarmd.ports.stores import Begin
 
 AMOUNTS = ("cap", "free", "reserved", "granted", "spent", "overdraft")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from swarmd.core.names import Authority
-from swarmd.core.privileges import Right, covers, overlaps
+from swarmd.core.model.names import Authority
+from swarmd.core.model.privileges import Right, covers, overlaps
 
 # What a subtree holds beside its named leaves can be revoked with the whole of it only.
 LEAVES: Final = ("t/a/x", "t/a/y", "t/a/?", "t/b", "t/?", "m/g", "m/?", "spawn/?", "?")

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.adapters.embedded import binary
-from swarmd.adapters.redis.address import Address
-from swarmd.adapters.redis.wire import ErrorReply, Reply, Wire
+from swarmd.adapters.redis.connection.address import Address
+from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
+from swarmd.adapters.server.embedded import binary
 from swarmd.errors import StoreUnavailableError, SwarmError
 
 READY_SECONDS: Final = 120.0

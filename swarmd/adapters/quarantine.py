@@ -14,24 +14,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.adapters.journal_files import JournalFiles, swarms
-from swarmd.adapters.past import at as past_at
-from swarmd.adapters.redis.address import Target
-from swarmd.adapters.redis.connect import connect_sync
-from swarmd.adapters.redis.failures import refused
+from swarmd.adapters.archive.history import at as past_at
+from swarmd.adapters.archive.segments import JournalFiles, swarms
+from swarmd.adapters.redis.codecs import fence_text, revocations_text, stop_text
+from swarmd.adapters.redis.connection.address import Target
+from swarmd.adapters.redis.connection.errors import refused
+from swarmd.adapters.redis.connection.requirements import connect_sync
+from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
 from swarmd.adapters.redis.keys import COUNTERS, Keys, shared_names, type_of
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
-from swarmd.adapters.redis.view import View, ask
-from swarmd.adapters.redis.wire import ErrorReply, Wire
-from swarmd.core.chain import Record
-from swarmd.core.envelope import Seal
-from swarmd.core.lineage import Fence, Stop, StopKind
-from swarmd.core.names import JOURNAL, Authority, Channel
-from swarmd.core.privileges import Revocation
-from swarmd.core.replay import Fault, State, link_of
-from swarmd.core.times import LEASE_SECONDS
-from swarmd.core.versions import SCHEMA
+from swarmd.adapters.redis.reader import View, ask
+from swarmd.core.bus.envelope import Seal
+from swarmd.core.journal.replay import State, link_of
+from swarmd.core.ledger.accounts import Fault
+from swarmd.core.model.chain import Record
+from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.lineage import Fence, Stop, StopKind
+from swarmd.core.model.names import Authority, Channel
+from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.timings import LEASE_SECONDS
+from swarmd.core.model.versions import SCHEMA
 from swarmd.errors import ArchiveError, StoreUnsuitableError
 
 _SCAN_COUNT: Final = 1_000

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from swarmd.core.envelope import SECRET_BYTES_MIN
+from swarmd.core.bus.envelope import SECRET_BYTES_MIN
 from swarmd.errors import UsageError
 
 _NAME: Final = "secret"

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from swarmd.cli import look, reach, streams
-from swarmd.cli.exits import Exit, complain, exit_of
+from swarmd.cli import connection, streams
+from swarmd.cli.exit_codes import Exit, complain, exit_of
+from swarmd.cli.verbs import health, inspect
 from swarmd.errors import SwarmError, UnwritableError
 from swarmd.settings import Settings
 
@@ -88,25 +89,27 @@ def _swift(words: Sequence[str]) -> Callable[[], Exit] | None:
 def _swiftly(verb: str, given: set[str]) -> Exit:
     as_json, ended = "json" in given, "all" in given
     if verb == "version":
-        reach.version(as_json)
+        connection.version(as_json)
         return Exit.DONE
     settings = Settings.from_env(os.environ)
     match verb:
         case "ps":
-            return reach.look(settings, as_json, lambda s: look.ps(s, ended=ended, only_ids="quiet" in given))
+            return connection.look(
+                settings, as_json, lambda s: inspect.ps(s, ended=ended, only_ids="quiet" in given)
+            )
         case "tree":
-            return reach.look(settings, as_json, lambda s: look.tree(s, ended=ended))
+            return connection.look(settings, as_json, lambda s: inspect.tree(s, ended=ended))
         case "missions":
-            return reach.look(settings, as_json, look.missions)
+            return connection.look(settings, as_json, inspect.missions)
         case _:
-            return reach.health(settings, as_json)
+            return health.health(settings, as_json)
 
 
 def _typed(words: list[str]) -> int:
     import typer
     from typer.exceptions import TyperException
 
-    from swarmd.cli.verbs import app
+    from swarmd.cli.commands import app
 
     command = typer.main.get_command(app)
     try:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.server.embedded import EmbeddedServer
 
 # The longest: to make a hundred thousand agents.
 CASE_SECONDS: Final = 600

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import anyio
 
-from swarmd.adapters.openai_model import OpenAIModel
-from swarmd.adapters.prices import tariff_of
-from swarmd.core.messages import Message
-from swarmd.core.names import SUPERVISOR, AgentId, Kind, inbox
-from swarmd.core.rules import Models, Provider
-from swarmd.core.swarm import stamp_of
-from swarmd.runtime.agent import World, take_turn
-from swarmd.runtime.residents import Resident
+from swarmd.adapters.models.openai.model import OpenAIModel
+from swarmd.adapters.models.prices import tariff_of
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.declarations import Models, Provider
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SUPERVISOR, AgentId
+from swarmd.core.model.timings import stamp_of
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.turn import take_turn
+from swarmd.runtime.turn.world import World
 from tests.bench.endpoint import asked, endpoint
 from tests.bench.loops import KEY, UNDER_WAY, figures, turns_of
 from tests.bench.swarm import Bench, bench, until_hosted

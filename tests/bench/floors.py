@@ -22,10 +22,11 @@ import msgspec
 from redis.asyncio import Redis
 
 from swarmd.adapters.redis.lua import script
-from swarmd.core.messages import Message
-from swarmd.core.names import Kind, StreamId, inbox
-from swarmd.core.swarm import Host
-from swarmd.ports import Hold, Turn
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import StreamId
+from swarmd.core.model.records import Host
+from swarmd.ports.stores import Hold, Turn
 from tests.bench.gauge import Gauge, body
 from tests.bench.raw import RawConnection, connect_raw
 from tests.bench.swarm import HOST, bench

@@ -13,12 +13,13 @@ from typing import Any, Final
 import anyio
 import anyio.to_process
 
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.messages import Message
-from swarmd.core.names import SUPERVISOR, AgentId, Kind, inbox
-from swarmd.core.swarm import stamp_of
-from swarmd.runtime.agent import World
-from swarmd.runtime.residents import Resident
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SUPERVISOR, AgentId
+from swarmd.core.model.timings import stamp_of
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.world import World
 from tests.bench.swarm import bench, until_hosted
 
 AGENTS: Final = 10_000

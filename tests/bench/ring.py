@@ -11,13 +11,14 @@ from pathlib import Path
 
 import anyio
 
-from swarmd.core.lineage import stop_fields
-from swarmd.core.messages import Message
-from swarmd.core.names import SUPERVISOR, AgentId, Kind, inbox
-from swarmd.core.swarm import stamp_of
-from swarmd.ports import Turn
-from swarmd.runtime.agent import World
-from swarmd.runtime.residents import Resident
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.lineage import stop_fields
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SUPERVISOR, AgentId
+from swarmd.core.model.timings import stamp_of
+from swarmd.ports.stores import Turn
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.world import World
 from tests.bench.gauge import Gauge, body
 from tests.bench.swarm import bench, until_hosted
 

@@ -10,13 +10,14 @@ import anyio
 from redis.asyncio import Redis
 
 from swarmd.app import SystemClock
-from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message
-from swarmd.core.moves import Charter
-from swarmd.core.names import REQUESTS, Kind
-from swarmd.core.requests import SpawnRequest
-from swarmd.core.swarm import Host, stamp_of
-from swarmd.runtime.supervisor import Supervisor
+from swarmd.core.model.channels import REQUESTS
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.records import Host
+from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.timings import stamp_of
+from swarmd.runtime.supervisor.supervisor import Supervisor
 from tests.bench.swarm import HOST, MISSION, bench, unbounded
 
 PARENTS: Final = 100

@@ -13,43 +13,27 @@ from typing import Final
 
 import anyio
 
-from swarmd import declared as declarations
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.journal import chained
-from swarmd.core.lineage import Agent, follows
-from swarmd.core.messages import Message
-from swarmd.core.moves import Charter
-from swarmd.core.names import (
-    SOB,
-    SUPERVISOR,
-    AgentId,
-    AgentState,
-    HostId,
-    Kind,
-    MissionId,
-    MissionState,
-    host_channel,
-)
-from swarmd.core.rules import Declarations
-from swarmd.core.swarm import (
-    AccountOpened,
-    AgentMade,
-    Change,
-    Host,
-    Mission,
-    MissionSet,
-    Moment,
-    Post,
-    Swarm,
-    stamp_of,
-)
-from swarmd.ports import Model
-from swarmd.runtime.agent import World, take_turn
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.residents import Resident
-from swarmd.runtime.worker import Worker
+from swarmd.adapters.config import loader as declarations
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.journal.entries import chained
+from swarmd.core.model.changes import AccountOpened, AgentMade, Change, MissionSet, Post
+from swarmd.core.model.channels import host_channel
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.lineage import Agent, follows
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, HostId, MissionId, MissionState
+from swarmd.core.model.records import Host, Mission
+from swarmd.core.model.state import Swarm
+from swarmd.core.model.timings import Moment, stamp_of
+from swarmd.ports.models import Model
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.turn import take_turn
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 
 SECRET: Final = b"what the processes of these benches hold"
 HOST: Final = HostId("h-bench")

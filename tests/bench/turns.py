@@ -12,13 +12,15 @@ from typing import Final
 import anyio
 from redis.asyncio import Redis
 
-from swarmd.core.messages import Message
-from swarmd.core.moves import Report
-from swarmd.core.names import SUPERVISOR, Kind, inbox
-from swarmd.core.swarm import stamp_of
-from swarmd.ports import Answered, Prompt, Usage
-from swarmd.runtime.agent import World, take_turn
-from swarmd.runtime.residents import Resident
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.moves import Report
+from swarmd.core.model.names import SUPERVISOR
+from swarmd.core.model.timings import stamp_of
+from swarmd.ports.models import Answered, Prompt, Usage
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.turn import take_turn
+from swarmd.runtime.turn.world import World
 from tests.bench.gauge import body
 from tests.bench.swarm import bench, until_hosted
 

@@ -25,15 +25,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from swarmd.adapters.checking import check
-from swarmd.adapters.embedded import DamagedError, EmbeddedServer, _drive, momentary
-from swarmd.adapters.proving import Tail, prove
-from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.archive.fsck import check
+from swarmd.adapters.archive.verify import Tail, prove
+from swarmd.adapters.redis.connection.requirements import connect_sync
+from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.view import view_of
-from swarmd.adapters.redis.wire import Wire
-from swarmd.core.names import SOB, room
+from swarmd.adapters.redis.reader import view_of
+from swarmd.adapters.server.embedded import DamagedError, EmbeddedServer, _drive, momentary
+from swarmd.core.model.channels import room
+from swarmd.core.model.names import SOB
 from tests.chaos.report import Report
 
 MISSION: Final = "What happens to an agent when its worker is killed?"

@@ -11,8 +11,8 @@ from typing import Final
 
 import anyio
 
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.pipe import Pipe
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.errors import StoreUnavailableError
 from tests.chaos.report import Report
 from tests.e2e.parts import server_of_ours

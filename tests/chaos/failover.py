@@ -25,14 +25,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.connection.requirements import connect_sync
+from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.posting import confirm_sync, operator_sealer, post_sync
-from swarmd.adapters.redis.view import View, ask, view_of
-from swarmd.adapters.redis.wire import Wire
-from swarmd.cli.act import at_now, order
-from swarmd.core.messages import Message, order_of
-from swarmd.core.names import FIRST, JOURNAL, MISSIONS, OPERATOR, ORDERS, RESULTS, Kind, StreamId, room
+from swarmd.adapters.redis.operator_post import confirm_sync, operator_sealer, post_sync
+from swarmd.adapters.redis.reader import View, ask, view_of
+from swarmd.cli.order_client import at_now, order
+from swarmd.core.model.channels import JOURNAL, MISSIONS, ORDERS, RESULTS, room
+from swarmd.core.model.messages import Kind, Message, order_of
+from swarmd.core.model.names import FIRST, OPERATOR, StreamId
 from swarmd.errors import SwarmError
 from tests.chaos.report import Report, spread
 from tests.e2e.swarm_process import ENDED, Child, child, clean_environment, verb

@@ -19,17 +19,20 @@ import anyio
 
 from swarmd import app
 from swarmd.cli.main import main
-from swarmd.core.envelope import heard_pairs
-from swarmd.core.lineage import stop_fields
-from swarmd.core.messages import Message
-from swarmd.core.names import AgentId, Kind, MissionId, inbox
-from swarmd.core.swarm import epoch_of
-from swarmd.core.turn import Memory, Output
-from swarmd.ports import RefusedByStore, Turn, Used
-from swarmd.runtime.agent import World, _mail_of, _positions_after, take_turn
-from swarmd.runtime.residents import Resident
-from swarmd.runtime.steps import Journal, NotAllowedError
-from swarmd.runtime.worker import Worker
+from swarmd.core.agent.turn import Memory, Output
+from swarmd.core.bus.envelope import heard_pairs
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.lineage import stop_fields
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.timings import epoch_of
+from swarmd.ports.stores import RefusedByStore, Turn, Used
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.mail import positions_after, unread_mail
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.turn import take_turn
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 from tests.chaos.tally import Effects
 
 LOAD: Final = MissionId("m-load")
@@ -45,11 +48,11 @@ async def answer(
     if resident.agent.mission != LOAD:
         await take_turn(world, resident)
         return
-    mail, number, agent = _mail_of(resident), resident.turn + 1, resident.agent
+    mail, number, agent = unread_mail(resident), resident.turn + 1, resident.agent
     if delays is not None:
         now = time.time()
         delays.writelines(f"{now:.3f} {now - epoch_of(message.at):.3f}\n" for message in mail)
-    positions = _positions_after(resident, mail)
+    positions = positions_after(resident, mail)
     if number % CALLS_EVERY == 0 or (seconds and any(message.text.startswith("direct") for message in mail)):
         await _call(world, resident, json.dumps(positions), seconds)
     before = resident.memory

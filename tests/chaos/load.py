@@ -21,14 +21,15 @@ from typing import Final
 import anyio
 import structlog
 
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message
-from swarmd.core.moves import Amounts, Charter
-from swarmd.core.names import REQUESTS, SOB, AgentId, AgentState, Kind, inbox
-from swarmd.core.requests import SpawnRequest
-from swarmd.core.swarm import stamp_of
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.channels import REQUESTS, inbox
+from swarmd.core.model.charter import Amounts, Charter
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, AgentId, AgentState
+from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.timings import stamp_of
 from tests.chaos.host import LOAD
 from tests.e2e.parts import Parts
 

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import anyio
 
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.locate import slot_of
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.messages import Message
-from swarmd.core.names import FIRST, AgentId, Kind, room
-from swarmd.core.swarm import stamp_of
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.discovery import slot_of
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.channels import room
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, AgentId
+from swarmd.core.model.timings import stamp_of
 from tests.chaos.report import Report, spread
 from tests.topology import Nodes, clustered
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from swarmd.declared import shipped
+from swarmd.adapters.config.loader import shipped
 from tests.chaos.host import LOAD
 from tests.chaos.report import Report
 from tests.chaos.tally import Effects

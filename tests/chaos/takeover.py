@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.core.names import Rule
+from swarmd.core.model.refusals import Rule
 from tests.chaos.load import acknowledged_by, begin_load, begin_round, end_load
 from tests.chaos.report import Report, spread
 from tests.chaos.swarm import Processes, chaotic, effects_of, hold_ledger, hold_record, lost_of, submit_load

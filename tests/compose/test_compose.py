@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import pytest
 
-from swarmd import declared
+from swarmd.adapters.config import loader
 from swarmd.adapters.redis import acl
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(420)]
@@ -315,7 +315,7 @@ def test_redis_knows_the_users_of_the_policy_and_nobody_else(stack: Stack) -> No
 
     told = [acl.parse_user(line, category) for line in stack.redis("ACL", "LIST", user="admin")]
     found = {user.name: user for user in told}
-    wanted = acl.users(declared.load().acl, "swarm")
+    wanted = acl.users(loader.load().acl, "swarm")
     assert set(found) == {"default", *(user.name for user in wanted.values())}
     differences = [acl.difference(role, user, found.get(user.name)) for role, user in wanted.items()]
     assert [one for one in differences if not one.is_none] == []

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from swarmd.adapters.redis.line import Dial
-from swarmd.adapters.redis.pipe import Pipe
+from swarmd.adapters.redis.connection.connection import Dial
+from swarmd.adapters.redis.connection.pipeline import Pipe
 
 
 @asynccontextmanager

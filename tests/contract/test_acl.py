@@ -22,14 +22,14 @@ import redis
 
 from swarmd import adapters
 from swarmd.adapters.redis import acl
-from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pipeline import Pipe
+from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import Keys, channel_names, key_names
-from swarmd.adapters.redis.line import dial
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.pacing import RedisPace
-from swarmd.adapters.redis.pipe import Pipe
-from swarmd.cli.acl import policy_of
+from swarmd.adapters.redis.rate_limit import RedisPace
 from swarmd.cli.main import main
+from swarmd.cli.verbs.acl import policy_of
 from swarmd.errors import StoreUnsuitableError
 from swarmd.settings import Settings
 from tests.acl_server import AclServer, acl_server

@@ -16,8 +16,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from swarmd.adapters import embedded
-from swarmd.adapters.embedded import (
+from swarmd.adapters.redis.connection.address import Target
+from swarmd.adapters.redis.connection.requirements import connect_sync
+from swarmd.adapters.redis.connection.sync_client import Wire
+from swarmd.adapters.server import embedded
+from swarmd.adapters.server.embedded import (
     DamagedError,
     EmbeddedServer,
     FolderTakenError,
@@ -25,9 +28,6 @@ from swarmd.adapters.embedded import (
     live_socket,
     momentary,
 )
-from swarmd.adapters.redis.address import Target
-from swarmd.adapters.redis.connect import connect_sync
-from swarmd.adapters.redis.wire import Wire
 from swarmd.errors import NotFoundError, StoreUnavailableError
 from tests.conftest import HANG_SECONDS
 
@@ -71,7 +71,7 @@ OWNER = """
     import sys, time
     from pathlib import Path
     import anyio
-    from swarmd.adapters.embedded import EmbeddedServer
+    from swarmd.adapters.server.embedded import EmbeddedServer
 
     async def own():
         async with EmbeddedServer(Path(sys.argv[1])) as server:
@@ -466,8 +466,8 @@ async def test_looks_at_the_same_time_all_see(short_path: Path) -> None:
     look = """
         import sys
         from pathlib import Path
-        from swarmd.adapters.embedded import momentary
-        from swarmd.adapters.redis.connect import connect_sync
+        from swarmd.adapters.server.embedded import momentary
+        from swarmd.adapters.redis.connection.requirements import connect_sync
         with momentary(Path(sys.argv[1])) as target, connect_sync(target) as wire:
             print(wire.command("GET", "kept"))
     """

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from swarmd.adapters.models import ModelSettings, choose
-from swarmd.adapters.openai_model import OpenAIModel
-from swarmd.adapters.openai_wire import checked_url
-from swarmd.core.rules import Models, Provider
+from swarmd.adapters.models.addresses import checked_url
+from swarmd.adapters.models.openai.model import OpenAIModel
+from swarmd.adapters.models.registry import ModelSettings, choose
+from swarmd.core.model.declarations import Models, Provider
 from swarmd.errors import UsageError
 
 ABROAD = "https://model.example/v1"

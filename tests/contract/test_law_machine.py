@@ -18,18 +18,21 @@ import fakeredis
 import pytest
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from swarmd.adapters.checking import Look
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.redis.view import View, view_of
-from swarmd.core import facts as tidings
-from swarmd.core.journal import folded
-from swarmd.core.lineage import Agent, stop_fields
-from swarmd.core.moves import KINDS
-from swarmd.core.names import FIRST, HostId, Rule
-from swarmd.core.swarm import Change, Draft, Host, Swarm
+from swarmd.adapters.archive.fsck import Look
+from swarmd.adapters.redis.reader import View, view_of
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.control import ledger_events as tidings
+from swarmd.core.journal.entries import folded
+from swarmd.core.model.changes import Change
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.lineage import Agent, stop_fields
+from swarmd.core.model.names import FIRST, HostId
+from swarmd.core.model.records import Host
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.state import Draft, Swarm
 from swarmd.errors import NotLeadingError
-from swarmd.ports import Begin, Begun, Hold, RefusedByStore, Turn, Used
+from swarmd.ports.stores import Begin, Begun, Hold, RefusedByStore, Turn, Used
 from tests.contract.test_store import AT, WARN, Leader, open_store
 from tests.law_machine import LawMachine, law_settings
 from tests.slow_ledger import AMOUNTS

@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from swarmd.adapters import models
-from swarmd.adapters.models import LOCAL_SERVERS, ModelSettings, OpenModels, choose, parse
-from swarmd.adapters.scripted import Rule, ScriptedModel, When
-from swarmd.core.messages import Message
-from swarmd.core.moves import Argue, Propose, Report, Say, Spawn, Vote
-from swarmd.core.names import AgentId, Kind, MissionId
-from swarmd.core.rules import Models
+from swarmd.adapters.models import registry
+from swarmd.adapters.models.registry import LOCAL_SERVERS, ModelSettings, OpenModels, choose, parse
+from swarmd.adapters.models.scripted import Rule, ScriptedModel, When
+from swarmd.core.model.declarations import Models
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.moves import Argue, Propose, Report, Say, Spawn, Vote
+from swarmd.core.model.names import AgentId, MissionId
 from swarmd.errors import UsageError
-from swarmd.ports import Answered, Call, Child, Failed, Found, Prompt, Usage, View
+from swarmd.ports.files import Found
+from swarmd.ports.models import Answered, Call, Child, Failed, Prompt, Usage, View
 from tests.conftest import HANG_SECONDS
 from tests.openai_server import OpenAIServer, always
 
@@ -73,7 +74,7 @@ def mail(kind: Kind, text: str = "", sender: str = "a-9") -> Message:
 @pytest.fixture(autouse=True)
 def patient_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of these tests answers; how soon is a matter of what else the machine does."""
-    monkeypatch.setattr(models, "PROBE_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(registry, "PROBE_SECONDS", HANG_SECONDS)
 
 
 # --- choosing ---------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ async def local_servers(**models: Sequence[str]) -> AsyncIterator[ModelSettings]
     async with AsyncExitStack() as stack:
         found = [
             (name, (await stack.enter_async_context(OpenAIServer(always(REPORT), models=listed))).port)
-            for name, listed in models.items()
+            for name, listed in registry.items()
         ]
         yield ModelSettings(local_servers=tuple(found))
 
@@ -135,7 +136,7 @@ async def test_what_listens_and_never_answers_is_waited_for_once_and_all_togethe
         writer.close()
 
     async with AsyncExitStack() as stack:
-        monkeypatch.setattr(models, "PROBE_SECONDS", 0.5)
+        monkeypatch.setattr(registry, "PROBE_SECONDS", 0.5)
         silent = [await asyncio.start_server(say_nothing, "127.0.0.1", 0) for _ in range(4)]
         for server in silent:
             stack.callback(server.close)
@@ -198,7 +199,7 @@ def test_only_the_first_colon_parts_a_provider_from_its_name() -> None:
 
 def test_importing_the_choice_imports_no_sdk() -> None:
     heavy = ("openai", "httpx2", "bm25s", "numpy", "yaml")
-    code = f"import sys, swarmd.adapters.models; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, swarmd.adapters.models.registry; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
 
@@ -222,16 +223,16 @@ async def test_models_are_opened_once_and_those_of_a_provider_share_its_pace(tmp
         declared = Models.model_validate(
             {"providers": {"openai": {"actions": "tools", "calls_per_minute": 1, "total_seconds": 1.0}}}
         )
-        models = OpenModels(await choose(settings, declared), settings, declared, NoFiles())
-        own, other = models.open(), models.open("openai:two")
-        assert models.open("openai:one") is own
-        assert models.open("builtin").is_language_model is False
-        assert models.open(f"scripted:{script}").name == f"scripted:{script}"
+        registry = OpenModels(await choose(settings, declared), settings, declared, NoFiles())
+        own, other = registry.open(), registry.open("openai:two")
+        assert registry.open("openai:one") is own
+        assert registry.open("builtin").is_language_model is False
+        assert registry.open(f"scripted:{script}").name == f"scripted:{script}"
         assert isinstance(await own.attempt(prompt_of(view_of())), Answered)
         outcome = await other.attempt(prompt_of(view_of()))
         assert isinstance(outcome, Failed)
         assert outcome.why == "rate_limited"
-        await models.aclose()
+        await registry.aclose()
 
 
 # --- scripted ---------------------------------------------------------------------------------

@@ -15,21 +15,22 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from swarmd.adapters.openai_answer import Received
-from swarmd.adapters.openai_exchange import BYTES_BESIDE
-from swarmd.adapters.openai_form import Form
-from swarmd.adapters.openai_model import PIECE_BYTES, OpenAIModel
-from swarmd.adapters.openai_usage import TOKENS_COUNTED_MAX
-from swarmd.adapters.openai_waits import WAIT_SECONDS_MAX
-from swarmd.adapters.openai_wire import request_body
-from swarmd.adapters.prices import Tariff
-from swarmd.adapters.ratelimit import WINDOW_SECONDS, Pace
-from swarmd.core.moves import MOVE_TYPES, ListSubtree, Report, Say, Spawn
-from swarmd.core.names import AgentId, MissionId
-from swarmd.core.prices import Price, Rate
-from swarmd.core.rules import Provider
+from swarmd.adapters.models.openai.answer import Received
+from swarmd.adapters.models.openai.exchange import BYTES_BESIDE
+from swarmd.adapters.models.openai.form import Form
+from swarmd.adapters.models.openai.model import PIECE_BYTES, OpenAIModel
+from swarmd.adapters.models.openai.request import request_body
+from swarmd.adapters.models.openai.usage import TOKENS_COUNTED_MAX
+from swarmd.adapters.models.openai.waits import WAIT_SECONDS_MAX
+from swarmd.adapters.models.prices import Tariff
+from swarmd.adapters.models.rate_limit import WINDOW_SECONDS, Pace
+from swarmd.core.ledger.prices import Price, Rate
+from swarmd.core.model.declarations import Provider
+from swarmd.core.model.moves import MOVE_TYPES, Report, Say, Spawn
+from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.tools import ListSubtree
 from swarmd.errors import UsageError
-from swarmd.ports import NOTHING, ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
+from swarmd.ports.models import NOTHING, ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
 from tests.conftest import HANG_SECONDS
 from tests.openai_server import (
     Brain,
@@ -566,7 +567,7 @@ async def test_an_answer_at_its_limit_is_cut_and_charged_as_counted(mode: Action
 
 
 async def test_an_answer_never_grows_beyond_what_memory_bears(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swarmd.adapters.openai_model.ANSWER_BYTES_MAX", 10_000)
+    monkeypatch.setattr("swarmd.adapters.models.registry.openai.model.ANSWER_BYTES_MAX", 10_000)
     async with OpenAIServer(always(REPORT), faults=["endless"]) as server, model_of(server) as model:
         outcome = failed(await model.attempt(prompt_of(tokens=100_000)))
     assert (outcome.why, outcome.detail) == ("cut", "the answer broke off: ReadError")

@@ -14,13 +14,13 @@ from typing import Any
 import anyio
 import pytest
 
-from swarmd.adapters.models import ModelSettings, choose
-from swarmd.adapters.openai_exchange import ERROR_PAGE_BYTES_MAX
-from swarmd.adapters.openai_model import OpenAIModel
-from swarmd.core.moves import Report
-from swarmd.core.rules import Models, Provider
+from swarmd.adapters.models.openai.exchange import ERROR_PAGE_BYTES_MAX
+from swarmd.adapters.models.openai.model import OpenAIModel
+from swarmd.adapters.models.registry import ModelSettings, choose
+from swarmd.core.model.declarations import Models, Provider
+from swarmd.core.model.moves import Report
 from swarmd.errors import UsageError
-from swarmd.ports import Answered, Failed, Usage
+from swarmd.ports.models import Answered, Failed, Usage
 from tests.contract.test_openai_model import PATIENT, answered, bytes_of, failed, prompt_of
 from tests.openai_server import offered_moves
 
@@ -463,7 +463,7 @@ async def test_a_comment_without_end_is_not_kept_and_meets_the_deadline() -> Non
 async def test_an_error_page_that_never_ends_or_never_comes_is_its_status_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("swarmd.adapters.openai_exchange.ERROR_PAGE_SECONDS", 0.2)
+    monkeypatch.setattr("swarmd.adapters.models.openai.exchange.ERROR_PAGE_SECONDS", 0.2)
     page = Page([b'{"error"', 60.0], status="429 Too Many Requests", headers={"Retry-After": "9"})
     with anyio.fail_after(10):
         outcome = failed(await attempt(page))

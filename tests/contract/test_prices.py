@@ -12,18 +12,18 @@ from typing import Literal
 import genai_prices
 import pytest
 
-from swarmd import declared
-from swarmd.adapters.models import Choice, ModelSettings, OpenModels
-from swarmd.adapters.openai_wire import OPENAI_URL, is_private
-from swarmd.adapters.prices import said_of, tariff_of
-from swarmd.adapters.workspace import Workspace
-from swarmd.core.prices import Counted, Price
-from swarmd.core.rules import Models, NamedPrice
+from swarmd.adapters.config import loader
+from swarmd.adapters.files.workspace import Workspace
+from swarmd.adapters.models.addresses import OPENAI_URL, is_private
+from swarmd.adapters.models.prices import said_of, tariff_of
+from swarmd.adapters.models.registry import Choice, ModelSettings, OpenModels
+from swarmd.core.ledger.prices import Counted, Price
+from swarmd.core.model.declarations import Models, NamedPrice
 from swarmd.errors import RefusedError
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PUBLIC = "https://llm.example.com/v1"
-SHIPPED = declared.load().models
+SHIPPED = loader.load().models
 MILLION = Counted(1_000_000, 1_000_000)
 
 
@@ -131,7 +131,7 @@ def test_a_price_by_the_hour_is_the_one_of_the_hour() -> None:
 
 def opened(tmp_path: Path, said: Models, spec: str, base_url: str = PUBLIC) -> OpenModels:
     choice = Choice(spec, base_url, "")
-    files = Workspace(tmp_path / "w", tmp_path / "k", declared.shipped("policies"))
+    files = Workspace(tmp_path / "w", tmp_path / "k", loader.shipped("policies"))
     return OpenModels(choice, ModelSettings(base_url=base_url), said, files)
 
 
@@ -189,6 +189,6 @@ def test_the_table_is_read_without_a_network(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_table_is_imported_only_for_a_price() -> None:
-    code = "import sys, swarmd.adapters.models, swarmd.adapters.prices; print('genai_prices' in sys.modules)"
+    code = "import sys, swarmd.adapters.models.registry, swarmd.adapters.prices; print('genai_prices' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

@@ -10,14 +10,15 @@ from contextlib import closing
 import anyio
 import pytest
 
-from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pipeline import Pipe
+from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.pipe import Pipe
-from swarmd.adapters.redis.posting import operator_sealer, post_sync
+from swarmd.adapters.redis.operator_post import operator_sealer, post_sync
 from swarmd.adapters.redis.replicas import Replicas
-from swarmd.core.messages import Message
-from swarmd.core.names import ORDERS, AgentId, Kind
+from swarmd.core.model.channels import ORDERS
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import AgentId
 from swarmd.errors import StoreUnavailableError
 from tests.conftest import HANG_SECONDS, SECRET
 from tests.topology import Node, mirrored

@@ -11,16 +11,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from swarmd.adapters.embedded import _ask, binary
-from swarmd.adapters.redis import pipe as pipe_module
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.connection import pipeline as pipe_module
+from swarmd.adapters.redis.connection.connection import check_server, dial
+from swarmd.adapters.redis.connection.pipeline import Pipe
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.connection.requirements import connect_sync
+from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.line import check_server, dial
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.pipe import Pipe
-from swarmd.adapters.redis.wire import Wire
-from swarmd.core.names import RESULTS
+from swarmd.adapters.server.embedded import _ask, binary
+from swarmd.core.model.channels import RESULTS
 from swarmd.errors import StoreDeniedError, StoreUnsuitableError, SwarmError
 from tests.contract.piped import piped
 
@@ -150,7 +150,7 @@ async def test_patience_with_a_missing_right_has_an_end(operator: Wire) -> None:
 async def test_a_user_that_may_hear_again_hears_again(
     operator: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarmd.adapters.redis.bell.PING_SECONDS", 0.1)
+    monkeypatch.setattr("swarmd.adapters.redis.connection.pubsub.PING_SECONDS", 0.1)
     bell = Bell(dial(own(operator)), Keys("x"))
     line = bell.line()
     async with anyio.create_task_group() as tasks:

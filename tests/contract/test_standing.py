@@ -14,17 +14,21 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.redis.view import Record, View
-from swarmd.core.guards import Cut
-from swarmd.core.lineage import Agent, Stop, StopKind
-from swarmd.core.names import FIRST, AgentId, Authority, HostId, Rule, up
-from swarmd.core.stalls import Standing
-from swarmd.core.swarm import AgentSet, Host, StopSet, Trouble, TroubleOver, TroubleSet, stamp_of
-from swarmd.core.times import SETTLE_SECONDS
+from swarmd.adapters.redis.reader import View
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.agent.output_limits import Cut
+from swarmd.core.control.stalls import Standing
+from swarmd.core.model.changes import AgentSet, StopSet, TroubleOver, TroubleSet
+from swarmd.core.model.channels import up
+from swarmd.core.model.lineage import Agent, Stop, StopKind
+from swarmd.core.model.names import FIRST, AgentId, Authority, HostId
+from swarmd.core.model.records import Host, Trouble
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.timings import SETTLE_SECONDS, stamp_of
+from swarmd.ports.reader import Record
 from tests.contract.test_store import (
     AT,
     H1,

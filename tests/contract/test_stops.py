@@ -16,26 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.lineage import Agent, Lineage, Stop, StopKind
-from swarmd.core.moves import KINDS
-from swarmd.core.names import (
-    FIRST,
-    SOB,
-    AgentId,
-    AgentState,
-    Authority,
-    Channel,
-    HostId,
-    Rule,
-    down,
-    inbox,
-    room,
-    up,
-)
-from swarmd.core.privileges import Held, Revocation, Right
-from swarmd.core.swarm import (
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.agent.turn import NO_MEMORY
+from swarmd.core.model.changes import (
     AccountCleared,
     AccountClosed,
     AccountFunded,
@@ -51,8 +35,13 @@ from swarmd.core.swarm import (
     StopLifted,
     StopSet,
 )
-from swarmd.core.turn import NO_MEMORY
-from swarmd.ports import Begun, EndedBefore, RefusedByStore, Turn, Used
+from swarmd.core.model.channels import down, inbox, room, up
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.lineage import Agent, Lineage, Stop, StopKind
+from swarmd.core.model.names import FIRST, SOB, AgentId, AgentState, Authority, Channel, HostId
+from swarmd.core.model.privileges import Held, Revocation, Right
+from swarmd.core.model.refusals import Rule
+from swarmd.ports.stores import Begun, EndedBefore, RefusedByStore, Turn, Used
 from tests.contract.test_store import (
     AT,
     H1,

@@ -29,34 +29,12 @@ from hypothesis.stateful import (
 )
 from redis.asyncio import Redis
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.line import Dial, Dialler, dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.envelope import Heard
-from swarmd.core.lineage import Agent, Fence, ended, stop_fields
-from swarmd.core.messages import Message, Ring, from_ring
-from swarmd.core.moves import KINDS
-from swarmd.core.names import (
-    BOARD_ROOM,
-    FIRST,
-    JOURNAL,
-    SOB,
-    AgentId,
-    AgentState,
-    Channel,
-    HostId,
-    Kind,
-    MissionId,
-    MissionState,
-    Rule,
-    StreamId,
-    down,
-    inbox,
-    room,
-    up,
-)
-from swarmd.core.privileges import sufficient
-from swarmd.core.swarm import (
+from swarmd.adapters.redis.connection.connection import Dial, Dialler, dial
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.agent.turn import NO_MEMORY, Memory
+from swarmd.core.bus.envelope import Heard
+from swarmd.core.model.changes import (
     AccountCleared,
     AccountClosed,
     AccountFunded,
@@ -68,15 +46,30 @@ from swarmd.core.swarm import (
     AgentSet,
     Change,
     FenceSet,
-    Host,
-    Mission,
     MissionSet,
     PeriodTurned,
     Post,
 )
-from swarmd.core.turn import NO_MEMORY, Memory
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, down, inbox, room, up
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.lineage import Agent, Fence, ended, stop_fields
+from swarmd.core.model.messages import Kind, Message, Ring, from_ring
+from swarmd.core.model.names import (
+    FIRST,
+    SOB,
+    AgentId,
+    AgentState,
+    Channel,
+    HostId,
+    MissionId,
+    MissionState,
+    StreamId,
+)
+from swarmd.core.model.privileges import sufficient
+from swarmd.core.model.records import Host, Mission
+from swarmd.core.model.refusals import Rule
 from swarmd.errors import NotLeadingError, StoreUnsuitableError
-from swarmd.ports import Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
+from swarmd.ports.stores import Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
 from tests.conftest import SECRET
 from tests.core.swarm_builder import declarations
 from tests.fake_server import FakeDial

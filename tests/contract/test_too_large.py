@@ -10,13 +10,15 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.lua import Script
-from swarmd.adapters.redis.pipe import Pipe
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.docket import fields_of
-from swarmd.core.messages import Message
-from swarmd.core.names import FIRST, JOURNAL, REQUESTS, RESULTS, AgentId, Kind, MissionId, Rule
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.missions.intake import fields_of
+from swarmd.core.model.channels import JOURNAL, REQUESTS, RESULTS
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, AgentId, MissionId
+from swarmd.core.model.refusals import Rule
 from swarmd.errors import TooLargeError
 from tests.contract.test_store import open_store
 from tests.runtime.test_supervisor import Stage, quiet

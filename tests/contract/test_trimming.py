@@ -8,28 +8,15 @@ from typing import Any
 
 import pytest
 
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message, from_ring
-from swarmd.core.names import (
-    BOARD_ROOM,
-    FIRST,
-    JOURNAL,
-    MISSIONS,
-    REQUESTS,
-    RESULTS,
-    SOB,
-    AgentId,
-    Channel,
-    Kind,
-    MissionId,
-    host_channel,
-    inbox,
-)
-from swarmd.core.retention import NODE_ENTRIES
-from swarmd.core.rules import Keep, Retention
-from swarmd.core.swarm import Host
-from swarmd.core.times import ForwardTime
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.bus.retention import NODE_ENTRIES
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS, REQUESTS, RESULTS, host_channel, inbox
+from swarmd.core.model.declarations import Keep, Retention
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message, from_ring
+from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, MissionId
+from swarmd.core.model.records import Host
+from swarmd.core.model.timings import ForwardTime
 from tests.contract.test_store import _client
 from tests.core.swarm_builder import MISSION
 from tests.runtime.test_supervisor import H1, Stage, stage

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.decide import decide
-from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message
-from swarmd.core.names import BOARD_ROOM, FIRST, OPERATOR, ORDERS, REQUESTS, SOB, AgentId, Kind, up
-from swarmd.core.swarm import Draft, Moment, Swarm
-from swarmd.core.turn import concerns
-from swarmd.declared import load
+from swarmd.adapters.config.loader import load
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.agent.turn import concerns
+from swarmd.core.control.dispatch import decide
+from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, OPERATOR, SOB, AgentId
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.timings import Moment
 from tests.conftest import SECRET
 
 

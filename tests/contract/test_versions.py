@@ -12,21 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.adapters.redis import store as store_module
-from swarmd.adapters.redis.lua import Script, script
-from swarmd.adapters.redis.marks import (
-    fence_of,
-    fence_text,
-    revocations_of,
-    revocations_text,
-    stop_of,
-    stop_text,
-)
-from swarmd.adapters.redis.records import (
+from swarmd.adapters.redis import worker_store as store_module
+from swarmd.adapters.redis.codecs import (
     agent_fields,
     agent_of,
     approval_of,
     approval_text,
+    fence_of,
+    fence_text,
     host_of,
     host_text,
     mission_fields,
@@ -35,29 +28,32 @@ from swarmd.adapters.redis.records import (
     override_text,
     report_of,
     report_text,
+    revocations_of,
+    revocations_text,
+    stop_of,
+    stop_text,
 )
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.board import Procedure
-from swarmd.core.envelope import RUNTIME, Seal
-from swarmd.core.lineage import Fence, Stop, StopKind
-from swarmd.core.messages import Message, Ring, body_of, why_unreadable
-from swarmd.core.names import AgentId, Authority, Channel, HostId, Kind, Rule, StreamId
-from swarmd.core.privileges import Held, Revocation
-from swarmd.core.swarm import (
+from swarmd.adapters.redis.lua import Script, script
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.bus.envelope import RUNTIME, Seal
+from swarmd.core.model.changes import (
     AgentMade,
     AgentSet,
-    Approval,
     ApprovalSet,
     Change,
-    ExecutiveReport,
     FenceSet,
-    Host,
     MissionSet,
-    Override,
     OverrideSet,
     StopSet,
 )
-from swarmd.core.versions import (
+from swarmd.core.model.lineage import Fence, Stop, StopKind
+from swarmd.core.model.messages import Kind, Message, Ring, body_of, why_unreadable
+from swarmd.core.model.names import AgentId, Authority, Channel, HostId, StreamId
+from swarmd.core.model.privileges import Held, Revocation
+from swarmd.core.model.procedure import Procedure
+from swarmd.core.model.records import Approval, ExecutiveReport, Host, Override
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.versions import (
     RECORD_READS,
     RECORD_VERSION,
     SCHEMA,
@@ -68,7 +64,7 @@ from swarmd.core.versions import (
     is_read,
 )
 from swarmd.errors import StoreUnsuitableError
-from swarmd.ports import Begun
+from swarmd.ports.stores import Begun
 from tests.contract.test_store import AT, WARN, Leader, _staffed, account, begin, hold, open_store, turn, used
 from tests.core.swarm_builder import MISSION, World, declarations, world
 

@@ -9,31 +9,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from swarmd.core import docket, reconcile
-from swarmd.core.decide import decide
-from swarmd.core.docket import MissionRequest
-from swarmd.core.law import Spawned, decide_spawn, made
-from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message
-from swarmd.core.moves import Charter
-from swarmd.core.names import (
-    BOARD_ROOM,
-    JOURNAL,
-    ORDERS,
-    REQUESTS,
-    SOB,
-    AgentId,
-    AgentState,
-    Channel,
-    HostId,
-    Kind,
-    MissionId,
-    StreamId,
-    up,
+from swarmd.core.control import termination
+from swarmd.core.control import tick as control_tick
+from swarmd.core.control.dispatch import decide
+from swarmd.core.missions import queue
+from swarmd.core.missions.intake import MissionRequest
+from swarmd.core.model.changes import Change, Post
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, ORDERS, REQUESTS, up
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.declarations import (
+    BoardRules,
+    Budget,
+    Declarations,
+    Limits,
+    Models,
+    Persona,
+    Role,
+    Room,
 )
-from swarmd.core.requests import SpawnRequest
-from swarmd.core.rules import BoardRules, Budget, Declarations, Limits, Models, Persona, Role, Room
-from swarmd.core.swarm import Change, Denied, Draft, Host, Moment, Post, Swarm, stamp_of
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, AgentId, AgentState, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.records import Host, Spawned
+from swarmd.core.model.refusals import Denied
+from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.timings import Moment, stamp_of
+from swarmd.core.tree.spawn import decide_spawn, made
 
 SEATS = ("picard", "socrates", "solomon", "gandhi", "aurelius", "stark")
 MISSION = MissionId("m1")
@@ -145,13 +147,13 @@ class World:
 
     def tick(self, seconds: float = 0.0) -> list[Change]:
         self.now += seconds
-        reconcile.tick(self.renew())
+        control_tick.tick(self.renew())
         return self.changes
 
     def reap(self, spent: Mapping[str, Mapping[str, int]] | None = None) -> list[Change]:
         # A fence has a commit of its own: what lies below it is looked at from the next moment on.
         self.now += 0.001
-        reconcile.reap(self.renew(), spent or {})
+        termination.reap(self.renew(), spent or {})
         return self.changes
 
     # --- the board ---
@@ -209,8 +211,8 @@ def world(
     made_world = World(Swarm(declarations(board, **limits)))
     for host in hosts:
         made_world.swarm.hosts[HostId(host)] = Host(HostId(host), 1_000, "shared")
-    reconcile.found(made_world.draft)
-    docket.admit(made_world.draft, MissionRequest(mission="Find out.", id=MISSION), files=files)
+    control_tick.found(made_world.draft)
+    queue.admit(made_world.draft, MissionRequest(mission="Find out.", id=MISSION), files=files)
     made_world.tick()
     assert made_world.swarm.boards[MISSION].stage == "propose"
     return made_world

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from swarmd.cli.act import budget_of
-from swarmd.cli.prove import later_than
-from swarmd.core.acts import Actor, Wish, do
-from swarmd.core.moves import AMOUNT_MAX, Amounts, Charter
-from swarmd.core.names import OPERATOR, SOB, Authority, Rule
-from swarmd.core.requests import Order, parse_order
-from swarmd.core.rules import Budget
-from swarmd.core.swarm import Denied
+from swarmd.cli.verbs.journal import later_than
+from swarmd.cli.verbs.missions import budget_of
+from swarmd.core.actions.authority import Actor, Wish
+from swarmd.core.actions.registry import do
+from swarmd.core.model.charter import AMOUNT_MAX, Amounts, Charter
+from swarmd.core.model.declarations import Budget
+from swarmd.core.model.names import OPERATOR, SOB, Authority
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import Order, parse_order
 from swarmd.errors import UsageError
 from tests.core.swarm_builder import world
 

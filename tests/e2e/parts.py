@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from swarmd.adapters.embedded import binary
+from swarmd.adapters.server.embedded import binary
 from tests.e2e.swarm_process import (
     ENDED,
     Child,

@@ -25,11 +25,11 @@ from typing import Any, Final, TypeVar
 import pytest
 import redis
 
-from swarmd.adapters.embedded import live_socket
-from swarmd.core.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
-from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS
-from swarmd.core.names import Channel
+from swarmd.adapters.server.embedded import live_socket
+from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.messages import Message
+from swarmd.core.model.names import Channel
 
 # These bound a hang and judge no speed: beside other load a process may take a minute to import what it needs.
 READY_SECONDS: Final = 120.0

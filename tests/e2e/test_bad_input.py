@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from swarmd.core.messages import Message
-from swarmd.core.names import OPERATOR, ORDERS, Kind
+from swarmd.core.model.channels import ORDERS
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import OPERATOR
 from tests.e2e.swarm_process import (
     Fields,
     SwarmProcess,

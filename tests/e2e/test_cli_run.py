@@ -14,7 +14,7 @@ import pytest
 
 from swarmd.cli.main import main
 from tests.e2e.swarm_process import VERB_SECONDS
-from tests.e2e.test_cli_look import swarmd
+from tests.e2e.test_cli_inspect import swarmd
 
 
 @pytest.fixture

@@ -22,13 +22,13 @@ import anyio
 import pytest
 import redis
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis import bell as bell_module
+from swarmd.adapters.config.loader import shipped
+from swarmd.adapters.redis.connection import pubsub as bell_module
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.pipe import Pipe
-from swarmd.core.names import room
-from swarmd.declared import shipped
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.model.channels import room
 from tests.e2e.beside import Campaign, Running
 from tests.e2e.parts import (
     LEASE_SECONDS,

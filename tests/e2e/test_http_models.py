@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from swarmd.core.moves import KINDS
+from swarmd.core.model.charter import KINDS
 from tests.e2e.swarm_process import (
     Fields,
     SwarmProcess,

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from swarmd.core.moves import SPENT_KINDS
+from swarmd.core.model.charter import SPENT_KINDS
 from tests.e2e.parts import LEASE_SECONDS, Models, Parts, parts, server_of_ours
 from tests.e2e.swarm_process import ENDED, Moment, SwarmProcess, unbalanced, ungranted, verb
 from tests.openai_server import (

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from swarmd.core.moves import KINDS
+from swarmd.core.model.charter import KINDS
 from tests.e2e.swarm_process import (
     AMOUNTS,
     SwarmProcess,

@@ -12,9 +12,9 @@ from typing import Final
 
 import pytest
 
-from swarmd.adapters.redis import wire as wire_module
+from swarmd.adapters.redis.connection import sync_client as wire_module
+from swarmd.adapters.redis.connection.sync_client import ErrorReply, Status
 from swarmd.adapters.redis.shapes import fits
-from swarmd.adapters.redis.wire import ErrorReply, Status
 from swarmd.cli.main import main
 
 LOOKS: Final = (
@@ -140,7 +140,7 @@ def test_sentinels_and_nodes_that_are_none_are_told_too(
     name: str, scheme: str, told: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "swarmd.adapters.redis.locate.located.__kwdefaults__", {"seconds": 0.0}, raising=False
+        "swarmd.adapters.redis.connection.discovery.located.__kwdefaults__", {"seconds": 0.0}, raising=False
     )
     with answering(repeating(ANSWERS[name])) as port:
         monkeypatch.setenv("REDIS_URL", scheme.format(port=port))
@@ -161,7 +161,7 @@ def test_a_sentinel_that_names_no_server_is_told(
     named: bytes, told: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "swarmd.adapters.redis.locate.located.__kwdefaults__", {"seconds": 0.0}, raising=False
+        "swarmd.adapters.redis.connection.discovery.located.__kwdefaults__", {"seconds": 0.0}, raising=False
     )
 
     def answer(connection: socket.socket) -> None:
@@ -181,7 +181,8 @@ def test_a_server_that_hangs_up_or_says_nothing_is_told(
 ) -> None:
     monkeypatch.setattr(wire_module, "COMMAND_SECONDS", 0.3)
     monkeypatch.setattr(
-        "swarmd.adapters.redis.connect.connect_sync.__kwdefaults__", {"namespace": "", "seconds": 0.3}
+        "swarmd.adapters.redis.connection.requirements.connect_sync.__kwdefaults__",
+        {"namespace": "", "seconds": 0.3},
     )
 
     def silent(connection: socket.socket) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmd.adapters.redis.connect import connect_sync
+from swarmd.adapters.redis.connection.requirements import connect_sync
 from tests.contract.test_rights import served
 from tests.e2e.swarm_process import child, clean_environment, verb
 

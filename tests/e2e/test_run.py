@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from swarmd.core.messages import Message
-from swarmd.core.names import BOARD_ROOM, CLERK, Kind, MissionId
+from swarmd.core.model.channels import BOARD_ROOM
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import CLERK, MissionId
 from tests.e2e.swarm_process import (
     VERB_SECONDS,
     Child,

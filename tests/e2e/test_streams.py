@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import SECRET
 from tests.e2e.swarm_process import clean_environment, short_folder, swarmd
-from tests.e2e.test_cli_look import Swarm, peopled, swarm
+from tests.e2e.test_cli_inspect import Swarm, peopled, swarm
 
 __all__ = ["peopled", "swarm"]
 

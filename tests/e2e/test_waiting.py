@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.server.embedded import EmbeddedServer
 from tests.conftest import SECRET
 from tests.e2e.proxy import Proxy, proxied
 from tests.e2e.swarm_process import child, clean_environment, short_folder, swarm_up, swarmd, verb
-from tests.e2e.test_cli_leave import _supervisor
-from tests.e2e.test_cli_look import AT, Swarm, peopled, swarm
+from tests.e2e.test_cli_approvals import _supervisor
+from tests.e2e.test_cli_inspect import AT, Swarm, peopled, swarm
 
 __all__ = ["peopled", "swarm"]
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from swarmd.cli.exits import Exit
+from swarmd.cli.exit_codes import Exit
 from tests.e2e.swarm_process import SwarmProcess, child, clean_environment, short_folder, swarm_up, verb
 
 # Each in the way of another part: an input, the record, the lease, the host's sweep, the start.

@@ -118,7 +118,7 @@ def test_what_fails_without_a_mutant_is_said_and_tries_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        run, "named_by_law", lambda: {1: {TIER.tests[0]: "tests/core/test_law.py::test_gone"}}
+        run, "named_by_law", lambda: {1: {TIER.tests[0]: "tests/core/tree/test_spawn.py::test_gone"}}
     )
     assert run_command([TIER], jobs=1) == UNTRIED
     assert "the tests fail on the unchanged tree" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import redis
 
-from swarmd.core.times import LEASE_SECONDS
+from swarmd.core.model.timings import LEASE_SECONDS
 from tests.acl_server import AclServer, Program, acl_server
 from tests.e2e.swarm_process import Child, child, clean_environment, moment_of, short_folder, verb
 

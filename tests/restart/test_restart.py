@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 import redis
 
-from swarmd.adapters.redis import replay
-from swarmd.adapters.redis.connect import connect_sync, demand_replay
-from swarmd.adapters.redis.replay import REPLAY_RULES, may_replay, restart_of
+from swarmd.adapters.redis.connection import restart as restart_
+from swarmd.adapters.redis.connection.requirements import connect_sync, demand_replay
+from swarmd.adapters.redis.connection.restart import REPLAY_RULES, may_replay, restart_of
 from swarmd.errors import StoreUnsuitableError
 from tests.acl_server import AclServer, Program, acl_server, installed_redis, wheels_valkey
 from tests.e2e.swarm_process import ENDED, child, short_folder
@@ -317,7 +317,7 @@ def test_what_stands_in_the_file_is_what_the_default_user_is_asked_for(delivered
     for path in (delivered.server.folder / "appendonlydir").glob("*.incr.aof"):
         named |= _commands_in(path.read_bytes())
     assert {"hset", "xadd", "zadd"} < named
-    assert named <= replay.NEEDED | {"multi", "exec"}
+    assert named <= restart_.NEEDED | {"multi", "exec"}
 
 
 def _commands_in(text: bytes) -> set[str]:
@@ -352,7 +352,7 @@ def _commands_in(text: bytes) -> set[str]:
     ],
 )
 def test_what_a_server_answers_is_judged(persistence: Any, user: Any, restart: str) -> None:
-    assert replay.judge_restart((persistence, user), "swarm") == restart
+    assert restart_.judge_restart((persistence, user), "swarm") == restart
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from typing import Any
 import anyio
 import redis
 
-from swarmd.adapters.journal_files import JournalFiles
-from swarmd.adapters.proving import Proved, Tail, prove
-from swarmd.core.audit import Auditor
-from swarmd.core.chain import Record, Records
-from swarmd.core.journal import all_records, open_accounts, told
-from swarmd.core.messages import Message
-from swarmd.core.names import FIRST, AgentId, HostId, Kind, StreamId
-from swarmd.core.replay import State, link_of
-from swarmd.ports import Begin, Begun, Hold, Used
-from swarmd.runtime.supervisor import Supervisor
+from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.verify import Proved, Tail, prove
+from swarmd.core.journal.audit import Auditor
+from swarmd.core.journal.entries import all_records, open_accounts, told
+from swarmd.core.journal.replay import State, link_of
+from swarmd.core.model.chain import Record, Records
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, AgentId, HostId, StreamId
+from swarmd.ports.stores import Begin, Begun, Hold, Used
+from swarmd.runtime.supervisor.supervisor import Supervisor
 from tests.contract.test_store import open_store
 from tests.core.swarm_builder import MISSION, declarations
 from tests.runtime.test_supervisor import Silence, Stage

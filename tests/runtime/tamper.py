@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from swarmd.core.chain import GENESIS, Head, hash_of
-from swarmd.core.names import StreamId
+from swarmd.core.model.chain import GENESIS, Head, hash_of
+from swarmd.core.model.names import StreamId
 from tests.runtime.recorded import Entry
 
 DEEDS: Final = ("edit", "delete", "reorder", "insert", "cut")

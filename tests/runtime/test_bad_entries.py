@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from swarmd.core.names import FIRST, INPUTS, JOURNAL, MISSIONS, RESULTS, MissionId
+from swarmd.core.model.channels import INPUTS, JOURNAL, MISSIONS, RESULTS
+from swarmd.core.model.names import FIRST, MissionId
 from tests.core.swarm_builder import MISSION
 from tests.runtime.test_fsck import Scene, scene
 from tests.runtime.test_supervisor import quiet

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import pytest
 
-from swarmd.core.names import FIRST, JOURNAL, SOB, Rule
+from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.names import FIRST, SOB
+from swarmd.core.model.refusals import Rule
 from tests.runtime.test_fsck import Scene, scene
 from tests.runtime.test_supervisor import quiet
 

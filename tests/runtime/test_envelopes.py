@@ -15,41 +15,27 @@ from typing import Final
 
 import anyio
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.connect import connect_sync
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.posting import operator_sealer, post_sync
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.redis.wire import Wire
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.connection.requirements import connect_sync
+from swarmd.adapters.redis.connection.sync_client import Wire
+from swarmd.adapters.redis.operator_post import operator_sealer, post_sync
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
-from swarmd.core.envelope import Seal
-from swarmd.core.messages import Message, body_of
-from swarmd.core.moves import Report
-from swarmd.core.names import (
-    BOARD_ROOM,
-    FIRST,
-    INPUTS,
-    OPERATOR,
-    ORDERS,
-    REQUESTS,
-    SOB,
-    AgentId,
-    Channel,
-    HostId,
-    Kind,
-    Rule,
-    StreamId,
-    host_channel,
-    inbox,
-    up,
-)
-from swarmd.core.swarm import Host, stamp_of
-from swarmd.ports import Answered, Prompt, Usage
-from swarmd.runtime.agent import World
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.supervisor import Supervisor
-from swarmd.runtime.worker import Worker
+from swarmd.core.bus.envelope import Seal
+from swarmd.core.model.channels import BOARD_ROOM, INPUTS, ORDERS, REQUESTS, host_channel, inbox, up
+from swarmd.core.model.messages import Kind, Message, body_of
+from swarmd.core.model.moves import Report
+from swarmd.core.model.names import FIRST, OPERATOR, SOB, AgentId, Channel, HostId, StreamId
+from swarmd.core.model.records import Host
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.timings import stamp_of
+from swarmd.ports.models import Answered, Prompt, Usage
+from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 from tests.conftest import HANG_SECONDS, SECRET
 from tests.contract.test_store import open_store
 from tests.runtime.test_worker import DECLARED, MISSION, Lineage, executive, journal_of

@@ -12,25 +12,17 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from swarmd.adapters.checking import check
-from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.archive.fsck import check
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.view import view_of
-from swarmd.cli.prove import REPAIR_PASSES
-from swarmd.core.fsck import FAULTS, Flaw
-from swarmd.core.names import (
-    FIRST,
-    JOURNAL,
-    ORDERS,
-    SOB,
-    AgentId,
-    Authority,
-    HostId,
-    Kind,
-    MissionId,
-    Rule,
-)
-from swarmd.ports import Begin, Begun, Hold, RefusedByStore, Used
+from swarmd.adapters.redis.reader import view_of
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.cli.verbs.journal import REPAIR_PASSES
+from swarmd.core.journal.fsck import FAULTS, Flaw
+from swarmd.core.model.channels import JOURNAL, ORDERS
+from swarmd.core.model.messages import Kind
+from swarmd.core.model.names import FIRST, SOB, AgentId, Authority, HostId, MissionId
+from swarmd.core.model.refusals import Rule
+from swarmd.ports.stores import Begin, Begun, Hold, RefusedByStore, Used
 from tests.core.swarm_builder import MISSION
 from tests.runtime.recorded import SWARM, Recorded, recorded
 from tests.runtime.test_supervisor import H1, quiet

@@ -15,42 +15,35 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.marks import fence_of, fence_text
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.scripted import ScriptedModel
-from swarmd.adapters.workspace import Workspace
-from swarmd.core.decide import decide
-from swarmd.core.lineage import Agent, Fence, follows
-from swarmd.core.messages import Message, from_fields, from_ring
-from swarmd.core.moves import KINDS
-from swarmd.core.names import (
+from swarmd.adapters.files.workspace import Workspace
+from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.codecs import fence_of, fence_text
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.control.dispatch import decide
+from swarmd.core.model.changes import AgentMade, Post
+from swarmd.core.model.channels import (
     BOARD_ROOM,
     DEAD,
-    FIRST,
     JOURNAL,
     MISSIONS,
     ORDERS,
     REQUESTS,
-    SOB,
-    SUPERVISOR,
-    AgentId,
-    AgentState,
-    Channel,
-    Kind,
-    MissionId,
-    Rule,
-    StreamId,
     down,
     host_channel,
     inbox,
     up,
 )
-from swarmd.core.swarm import AgentMade, Draft, Post
-from swarmd.core.times import SWEEP_SECONDS
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.lineage import Agent, Fence, follows
+from swarmd.core.model.messages import Kind, Message, from_fields, from_ring
+from swarmd.core.model.names import FIRST, SOB, SUPERVISOR, AgentId, AgentState, Channel, MissionId, StreamId
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.state import Draft
+from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import StoreUnsuitableError
-from swarmd.runtime.agent import World
-from swarmd.runtime.residents import Resident
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.world import World
 from tests.contract.test_store import account, open_store
 from tests.core.swarm_builder import MISSION as STAGED
 from tests.core.swarm_builder import journal, posts, world
@@ -224,7 +217,7 @@ async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_dec
         if message.id in poison:
             raise ZeroDivisionError
 
-    monkeypatch.setattr("swarmd.runtime.supervisor.decide", fails)
+    monkeypatch.setattr("swarmd.runtime.supervisor.supervisor.decide", fails)
     async with stage(namespace) as on:
         on.silent = {STAGED}
         await on.submit()

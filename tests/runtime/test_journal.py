@@ -12,14 +12,16 @@ from random import Random
 
 import pytest
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.journal_files import JournalFiles
-from swarmd.adapters.proving import Tail, prove
-from swarmd.adapters.redis.view import view_of
-from swarmd.cli.look import health_findings
-from swarmd.core.chain import Head
-from swarmd.core.journal import numbered
-from swarmd.core.names import JOURNAL, ORDERS, AgentId, Kind
+from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.verify import Tail, prove
+from swarmd.adapters.redis.reader import view_of
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.cli.verbs.inspect import health_findings
+from swarmd.core.journal.entries import numbered
+from swarmd.core.model.chain import Head
+from swarmd.core.model.channels import JOURNAL, ORDERS
+from swarmd.core.model.messages import Kind
+from swarmd.core.model.names import AgentId
 from swarmd.errors import ArchiveError
 from tests.runtime.recorded import SWARM, everything, ledger_of, missions, put_back, rebuilt, recorded
 from tests.runtime.tamper import forge, head_of, rechained

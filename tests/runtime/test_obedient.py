@@ -30,37 +30,27 @@ import anyio
 import pytest
 from pydantic import ValidationError
 
-from swarmd import declared as declarations
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.workspace import Workspace
+from swarmd.adapters.config import loader as declarations
+from swarmd.adapters.files.workspace import Workspace
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
-from swarmd.core.lineage import Agent
-from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS, MOVE, Move
-from swarmd.core.names import (
-    FIRST,
-    JOURNAL,
-    RESULTS,
-    SOB,
-    AgentId,
-    Channel,
-    HostId,
-    Kind,
-    MissionId,
-    inbox,
-    room,
-    up,
-)
-from swarmd.core.rules import Declarations, Taint
-from swarmd.core.swarm import Host, stamp_of
-from swarmd.ports import Answered, Prompt, Usage
-from swarmd.runtime.agent import World
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.supervisor import Supervisor
-from swarmd.runtime.worker import Worker
+from swarmd.core.model.channels import JOURNAL, RESULTS, inbox, room, up
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.declarations import Declarations, Taint
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.moves import MOVE, Move
+from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId
+from swarmd.core.model.records import Host
+from swarmd.core.model.timings import stamp_of
+from swarmd.ports.models import Answered, Prompt, Usage
+from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 from tests.conftest import SECRET
 from tests.runtime.recorded import rebuilt
 

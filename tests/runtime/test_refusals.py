@@ -9,14 +9,16 @@ from typing import Any, Final
 
 import pytest
 
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.scripted import ScriptedModel
-from swarmd.core.guards import Cut
-from swarmd.core.lineage import Agent, Stop, StopKind
-from swarmd.core.names import SOB, AgentId, Authority, MissionId, Rule, inbox, up
-from swarmd.core.swarm import StopSet
-from swarmd.core.turn import REFUSAL_DETAIL_MAX, Refusal, Refusals
-from swarmd.ports import Begin, Hold, RefusedByStore, Turn
+from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.agent.output_limits import Cut
+from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX, Refusal, Refusals
+from swarmd.core.model.changes import StopSet
+from swarmd.core.model.channels import inbox, up
+from swarmd.core.model.lineage import Agent, Stop, StopKind
+from swarmd.core.model.names import SOB, AgentId, Authority, MissionId
+from swarmd.core.model.refusals import Rule
+from swarmd.ports.stores import Begin, Hold, RefusedByStore, Turn
 from tests.runtime.recorded import Recorded, missions, recorded
 from tests.runtime.test_supervisor import quiet
 from tests.runtime.test_worker import (

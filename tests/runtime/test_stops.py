@@ -13,29 +13,18 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.scripted import ScriptedModel
-from swarmd.core.messages import Message
-from swarmd.core.names import (
-    DEAD,
-    FIRST,
-    JOURNAL,
-    ORDERS,
-    SOB,
-    AgentId,
-    Kind,
-    MissionId,
-    Rule,
-    inbox,
-    room,
-    up,
-)
-from swarmd.core.privileges import Revocation
-from swarmd.core.swarm import RevocationsSet
-from swarmd.core.times import LEASE_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
-from swarmd.ports import Answered, Failed, Prompt, Usage
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.worker import Worker
+from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.changes import RevocationsSet
+from swarmd.core.model.channels import DEAD, JOURNAL, ORDERS, inbox, room, up
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, SOB, AgentId, MissionId
+from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.timings import LEASE_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
+from swarmd.ports.models import Answered, Failed, Prompt, Usage
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.worker.worker import Worker
 from tests.runtime.test_worker import (
     AT,
     DECLARED,

@@ -17,34 +17,19 @@ from typing import Any, Literal
 import anyio
 import pytest
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.lineage import Agent, stop_fields
-from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS, SPENT_KINDS
-from swarmd.core.names import (
-    BOARD_ROOM,
-    FIRST,
-    JOURNAL,
-    ORDERS,
-    REQUESTS,
-    RESULTS,
-    SOB,
-    AgentId,
-    Channel,
-    HostId,
-    Kind,
-    MissionId,
-    Rule,
-    StreamId,
-    host_channel,
-    inbox,
-    up,
-)
-from swarmd.core.swarm import Host, stamp_of
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, ORDERS, REQUESTS, RESULTS, host_channel, inbox, up
+from swarmd.core.model.charter import KINDS, SPENT_KINDS
+from swarmd.core.model.lineage import Agent, stop_fields
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.records import Host
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.timings import stamp_of
 from swarmd.errors import NotLeadingError
-from swarmd.ports import Begin, Begun, Hold, Used
-from swarmd.runtime.supervisor import Supervisor
+from swarmd.ports.stores import Begin, Begun, Hold, Used
+from swarmd.runtime.supervisor.supervisor import Supervisor
 from tests.contract.test_store import account, keyspace, open_store
 from tests.core.swarm_builder import MISSION, SEATS, START, declarations, numbers
 

@@ -21,58 +21,52 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from swarmd import declared as declarations
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.scripted import ScriptedModel
-from swarmd.core.lineage import Agent, follows
-from swarmd.core.messages import Message
-from swarmd.core.moves import Charter
-from swarmd.core.names import (
-    FIRST,
+from swarmd.adapters.config import loader as declarations
+from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.agent.turn import concerns
+from swarmd.core.model.changes import AccountOpened, AgentMade, AgentSet, Change, MissionSet, Post
+from swarmd.core.model.channels import (
     JOURNAL,
     MISSIONS,
     ORDERS,
     REQUESTS,
     RESULTS,
+    down,
+    host_channel,
+    inbox,
+    room,
+)
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.lineage import Agent, follows
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    FIRST,
     SOB,
     SUPERVISOR,
     AgentId,
     AgentState,
     Channel,
     HostId,
-    Kind,
     MissionId,
     MissionState,
-    Rule,
     StreamId,
-    down,
-    host_channel,
-    inbox,
-    room,
 )
-from swarmd.core.swarm import (
-    AccountOpened,
-    AgentMade,
-    AgentSet,
-    Change,
-    Host,
-    Mission,
-    MissionSet,
-    Post,
-    stamp_of,
-)
-from swarmd.core.times import LEASE_SECONDS, SWEEP_SECONDS
-from swarmd.core.turn import concerns
-from swarmd.ports import Answered, Failed, Hold, Model, Prompt, RefusedByStore, Rings, Usage, Used
-from swarmd.runtime.agent import World
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.residents import Resident
-from swarmd.runtime.steps import Journal, NotAllowedError
-from swarmd.runtime.supervisor import Supervisor
-from swarmd.runtime.worker import Worker
+from swarmd.core.model.records import Host, Mission
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.timings import LEASE_SECONDS, SWEEP_SECONDS, stamp_of
+from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
+from swarmd.ports.pubsub import Rings
+from swarmd.ports.stores import Hold, RefusedByStore, Used
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 from tests.conftest import SECRET
 from tests.fake_server import FakeDial
 

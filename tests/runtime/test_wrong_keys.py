@@ -10,11 +10,12 @@ import pytest
 
 from swarmd.adapters.quarantine import Quarantine, SetAside
 from swarmd.adapters.redis.keys import ANY, key_names, shared_names, type_of
-from swarmd.adapters.redis.view import Health
-from swarmd.cli.look import health_findings
-from swarmd.core.messages import Message
-from swarmd.core.names import BOARD_ROOM, JOURNAL, MISSIONS, Channel, Kind
+from swarmd.cli.verbs.inspect import health_findings
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import Channel
 from swarmd.errors import WrongKeyError
+from swarmd.ports.reader import Health
 from tests.conftest import SECRET
 from tests.core.swarm_builder import MISSION
 from tests.runtime.test_fsck import Scene, scene

@@ -18,8 +18,9 @@ from typing import Any, Final
 
 import structlog
 
-from swarmd.core.moves import KINDS
-from swarmd.core.names import JOURNAL, SOB
+from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.names import SOB
 from tests.processes import line_of, process
 from tests.scale.ground import Ground, build, ground, told
 

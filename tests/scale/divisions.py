@@ -21,12 +21,13 @@ from typing import Any, Final
 
 import anyio
 
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.messages import Message
-from swarmd.core.names import FIRST, SOB, Kind, StreamId, room
-from swarmd.core.swarm import stamp_of
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.model.channels import room
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, SOB, StreamId
+from swarmd.core.model.timings import stamp_of
 from tests.bench.swarm import SECRET
 from tests.scale.ground import told
 

@@ -15,18 +15,21 @@ import anyio.abc
 import anyio.lowlevel
 from redis.asyncio import Redis
 
-from swarmd import declared as declarations
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.config import loader as declarations
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
-from swarmd.core.lineage import Agent, follows
-from swarmd.core.messages import Message
-from swarmd.core.moves import KINDS, Charter
-from swarmd.core.names import ORDERS, SOB, AgentId, AgentState, HostId, Kind, MissionId, MissionState, inbox
-from swarmd.core.swarm import AccountOpened, AgentMade, Change, Mission, MissionSet, Post, stamp_of
-from swarmd.runtime.supervisor import Supervisor
+from swarmd.core.model.changes import AccountOpened, AgentMade, Change, MissionSet, Post
+from swarmd.core.model.channels import ORDERS, inbox
+from swarmd.core.model.charter import KINDS, Charter
+from swarmd.core.model.lineage import Agent, follows
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, AgentId, AgentState, HostId, MissionId, MissionState
+from swarmd.core.model.records import Mission
+from swarmd.core.model.timings import stamp_of
+from swarmd.runtime.supervisor.supervisor import Supervisor
 from tests.bench.swarm import SECRET, commit_all, unbounded
 
 MISSION: Final = MissionId("m-cascade")

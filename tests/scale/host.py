@@ -16,17 +16,18 @@ from pathlib import Path
 import anyio
 import structlog
 
-from swarmd import declared as declarations
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.moves import Report
-from swarmd.core.names import HostId
-from swarmd.core.swarm import Host, stamp_of
-from swarmd.ports import Answered, Prompt, Usage
-from swarmd.runtime.agent import World
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.worker import Worker
+from swarmd.adapters.config import loader as declarations
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.moves import Report
+from swarmd.core.model.names import HostId
+from swarmd.core.model.records import Host
+from swarmd.core.model.timings import stamp_of
+from swarmd.ports.models import Answered, Prompt, Usage
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 from tests.bench.swarm import SECRET
 from tests.scale.ground import NAMESPACE
 

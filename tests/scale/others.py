@@ -16,11 +16,12 @@ from typing import Final
 
 from redis import Redis
 
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.messages import Message
-from swarmd.core.names import SOB, Kind, room
-from swarmd.core.swarm import stamp_of
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.channels import room
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB
+from swarmd.core.model.timings import stamp_of
 from tests.bench.swarm import SECRET
 
 POST_SECONDS: Final = 0.002

@@ -19,14 +19,16 @@ from typing import Any, Final
 import anyio
 import structlog
 
-from swarmd.core.lineage import Agent, stop_fields
-from swarmd.core.messages import Message, order_of
-from swarmd.core.moves import Charter
-from swarmd.core.names import FIRST, JOURNAL, REQUESTS, AgentId, HostId, Kind, StreamId
-from swarmd.core.privileges import sufficient
-from swarmd.core.requests import SpawnRequest
-from swarmd.core.swarm import Host, stamp_of
-from swarmd.ports import Begin, Begun, EndedBefore, Hold, RefusedByStore, Used
+from swarmd.core.model.channels import JOURNAL, REQUESTS
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.lineage import Agent, stop_fields
+from swarmd.core.model.messages import Kind, Message, order_of
+from swarmd.core.model.names import FIRST, AgentId, HostId, StreamId
+from swarmd.core.model.privileges import sufficient
+from swarmd.core.model.records import Host
+from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.timings import stamp_of
+from swarmd.ports.stores import Begin, Begun, EndedBefore, Hold, RefusedByStore, Used
 from tests.scale.ground import MISSION, Ground, build, ground, told
 
 ASKED: Final = 10_000

@@ -26,30 +26,19 @@ from typing import Final
 import anyio
 import structlog
 
-from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
-from swarmd.core.lineage import stop_fields
-from swarmd.core.messages import Message, order_of
-from swarmd.core.names import (
-    BOARD_ROOM,
-    FIRST,
-    REQUESTS,
-    RESULTS,
-    AgentId,
-    Channel,
-    HostId,
-    Kind,
-    StreamId,
-    inbox,
-)
-from swarmd.core.retention import is_supervisors, keep_of
-from swarmd.core.rules import Keep
-from swarmd.core.swarm import stamp_of
-from swarmd.core.times import TRIM_SECONDS
-from swarmd.ports import Turn
-from swarmd.runtime.agent import World
-from swarmd.runtime.residents import Resident
-from swarmd.runtime.supervisor import Supervisor
+from swarmd.core.bus.retention import is_supervisors, keep_of
+from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, RESULTS, inbox
+from swarmd.core.model.declarations import Keep
+from swarmd.core.model.lineage import stop_fields
+from swarmd.core.model.messages import Kind, Message, order_of
+from swarmd.core.model.names import FIRST, AgentId, Channel, HostId, StreamId
+from swarmd.core.model.timings import TRIM_SECONDS, stamp_of
+from swarmd.ports.stores import Turn
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.world import World
 from tests.bench.swarm import Bench, bench, unbounded, until_hosted
 
 AGENTS: Final = 100

@@ -19,7 +19,8 @@ import anyio
 import anyio.abc
 import structlog
 
-from swarmd.core.names import FIRST, REQUESTS
+from swarmd.core.model.channels import REQUESTS
+from swarmd.core.model.names import FIRST
 from tests.processes import line_of, process
 from tests.scale.ground import Ground, build, ground, told
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarmd.adapters.embedded import EmbeddedServer
+from swarmd.adapters.server.embedded import EmbeddedServer
 from tests.scale.storage import storage
 
 

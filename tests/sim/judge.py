@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from swarmd.adapters.redis.keys import Keys
-from swarmd.core.lineage import Agent
-from swarmd.core.names import REQUESTS, AgentId, HostId, Kind
-from swarmd.core.privileges import Revocation
-from swarmd.core.swarm import AgentMade, Change, Swarm
+from swarmd.core.model.changes import AgentMade, Change
+from swarmd.core.model.channels import REQUESTS
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind
+from swarmd.core.model.names import AgentId, HostId
+from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.state import Swarm
 from tests import laws
 from tests.sim.server import Server
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 import hiredis
 
-from swarmd.adapters.redis.line import CONNECT_SECONDS, Connection, Receiver, Refusal
+from swarmd.adapters.redis.connection.connection import CONNECT_SECONDS, Connection, Receiver, Refusal
 from swarmd.errors import StoreUnavailableError
 from tests.sim.loop import GATE, Gate, VirtualLoop
 from tests.sim.server import Server

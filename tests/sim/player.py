@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 
 import anyio
 
-from swarmd.core.moves import MOVE
-from swarmd.core.names import AgentId, Channel, Kind
-from swarmd.ports import Answered, Failed, Prompt, Usage, View
+from swarmd.core.model.messages import Kind
+from swarmd.core.model.moves import MOVE
+from swarmd.core.model.names import AgentId, Channel
+from swarmd.ports.models import Answered, Failed, Prompt, Usage, View
 
 # What the player says begins so; the supervisor's own words do not.
 MARK: Final = "§"

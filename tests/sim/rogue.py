@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from swarmd.adapters.redis.connection.connection import Refusal
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.line import Refusal
 from swarmd.adapters.redis.lua import script
-from swarmd.core.names import BOARD_ROOM, ORDERS, REQUESTS, SOB, Channel, HostId, up
+from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
+from swarmd.core.model.names import SOB, Channel, HostId
 from tests.sim.judge import Call, may_use, outputs_of, wanted_by
 from tests.sim.server import Server
 

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from swarmd.core import reconcile
-from swarmd.runtime import supervisor, worker
+from swarmd.core.control import sightings
+from swarmd.runtime.supervisor import supervisor
+from swarmd.runtime.worker import worker
 from tests.sim.network import Rates
 from tests.sim.player import Temper
 from tests.sim.world import Outcome, Plan, simulate
@@ -135,7 +136,7 @@ def _slowed(factor: float) -> Iterator[None]:
              "UNWIND_SECONDS", "WORD_SECONDS")  # fmt: skip
     before: list[tuple[object, str, float]] = [
         (module, name, getattr(module, name))
-        for module in (supervisor, worker, reconcile)
+        for module in (supervisor, worker, sightings)
         for name in names
         if hasattr(module, name)
     ]

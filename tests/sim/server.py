@@ -21,9 +21,9 @@ from fakeredis import FakeServer, FakeStrictRedis
 from fakeredis.commands_mixins import scripting_mixin as mixin
 from redis.exceptions import NoScriptError
 
-from swarmd.adapters.redis.line import Refusal
+from swarmd.adapters.redis.connection.connection import Refusal
+from swarmd.adapters.redis.connection.sync_client import ErrorReply
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.wire import ErrorReply
 
 scripting_mixin: Any = mixin
 # Where fakeredis takes the time from.

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from swarmd.adapters.redis.line import Connection, Receiver
+from swarmd.adapters.redis.connection.connection import Connection, Receiver
+from swarmd.adapters.redis.connection.pipeline import Pipe
+from swarmd.adapters.redis.connection.sync_client import COMMAND_SECONDS
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.pipe import Pipe
-from swarmd.adapters.redis.wire import COMMAND_SECONDS
 from swarmd.errors import StoreUnavailableError
-from swarmd.runtime.worker import Worker
+from swarmd.runtime.worker.worker import Worker
 from tests.sim import scenarios
 from tests.sim.__main__ import detect
 from tests.sim.loop import BusyError, VirtualLoop, virtually

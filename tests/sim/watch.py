@@ -11,19 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from swarmd.adapters.checking import check
-from swarmd.adapters.proving import Tail, prove
+from swarmd.adapters.archive.fsck import check
+from swarmd.adapters.archive.verify import Tail, prove
+from swarmd.adapters.redis.codecs import agent_of
+from swarmd.adapters.redis.connection.connection import Refusal
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.line import Refusal
-from swarmd.adapters.redis.records import agent_of
-from swarmd.adapters.redis.view import View
-from swarmd.core.audit import Auditor
-from swarmd.core.messages import from_fields, order_of
-from swarmd.core.moves import KINDS
-from swarmd.core.names import FIRST, INPUTS, JOURNAL, RESULTS, Channel, Kind, Rule, StreamId
-from swarmd.core.replay import Fault, Link, State, first_state, link_of
-from swarmd.core.rules import BoardRules
-from swarmd.core.turn import concerns
+from swarmd.adapters.redis.reader import View
+from swarmd.core.agent.turn import concerns
+from swarmd.core.journal.audit import Auditor
+from swarmd.core.journal.replay import Link, State, first_state, link_of
+from swarmd.core.ledger.accounts import Fault
+from swarmd.core.model.channels import INPUTS, JOURNAL, RESULTS
+from swarmd.core.model.charter import KINDS
+from swarmd.core.model.declarations import BoardRules
+from swarmd.core.model.messages import Kind, from_fields, order_of
+from swarmd.core.model.names import FIRST, Channel, StreamId
+from swarmd.core.model.refusals import Rule
 from tests.sim.judge import TOLD_SECONDS, Call, Judge, Laws
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server

@@ -20,20 +20,23 @@ from typing import Any, Final, Literal
 import anyio
 import structlog
 
-from swarmd.adapters.journal_files import JournalFiles
-from swarmd.adapters.redis import records
-from swarmd.adapters.redis.bell import Bell
+from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.redis import codecs
+from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.messages import Message
-from swarmd.core.names import MISSIONS, ORDERS, AgentId, HostId, Kind
-from swarmd.core.rules import Budget, Declarations
-from swarmd.core.swarm import Change, Host, stamp_of
-from swarmd.runtime import supervisor as supervisor_module
-from swarmd.runtime.agent import World as Surroundings
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.supervisor import Supervisor
-from swarmd.runtime.worker import Worker
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.changes import Change
+from swarmd.core.model.channels import MISSIONS, ORDERS
+from swarmd.core.model.declarations import Budget, Declarations
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import AgentId, HostId
+from swarmd.core.model.records import Host
+from swarmd.core.model.timings import stamp_of
+from swarmd.runtime.supervisor import supervisor as supervisor_module
+from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.world import World as Surroundings
+from swarmd.runtime.worker.worker import Worker
 from tests.conftest import SECRET
 from tests.core.swarm_builder import declarations
 from tests.sim.loop import GATE, Gate, VirtualLoop, virtually
@@ -730,7 +733,7 @@ def _quiet(world: World) -> Iterator[None]:
         raise structlog.DropEvent
 
     # A host's record names its machine.
-    named: Any = records
+    named: Any = codecs
     before, uname = structlog.get_config(), named.os
     named.os = SimpleNamespace(uname=lambda: SimpleNamespace(nodename="sim"))
     structlog.configure(processors=[collect], cache_logger_on_first_use=False)

@@ -22,24 +22,26 @@ from typing import Final
 
 import anyio
 
-from swarmd import declared as declarations
-from swarmd.adapters.builtin import BuiltinModel
-from swarmd.adapters.embedded import EmbeddedServer
-from swarmd.adapters.journal_files import JournalFiles
-from swarmd.adapters.redis.bell import Bell
-from swarmd.adapters.redis.line import dial
-from swarmd.adapters.redis.store import RedisStore
-from swarmd.adapters.workspace import Workspace
+from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.config import loader as declarations
+from swarmd.adapters.files.workspace import Workspace
+from swarmd.adapters.models.builtin import BuiltinModel
+from swarmd.adapters.redis.connection.connection import dial
+from swarmd.adapters.redis.connection.pubsub import Bell
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
-from swarmd.core.messages import Message, channel_head, order_of
-from swarmd.core.names import FIRST, RESULTS, Channel, HostId, StreamId
-from swarmd.core.rules import Declarations, Keep, Retention
-from swarmd.core.swarm import Host, stamp_of
-from swarmd.runtime.agent import World
-from swarmd.runtime.mind import Mind
-from swarmd.runtime.recollection import Recollection
-from swarmd.runtime.supervisor import Supervisor
-from swarmd.runtime.worker import Worker
+from swarmd.core.model.channels import RESULTS
+from swarmd.core.model.declarations import Declarations, Keep, Retention
+from swarmd.core.model.messages import Message, channel_head, order_of
+from swarmd.core.model.names import FIRST, Channel, HostId, StreamId
+from swarmd.core.model.records import Host
+from swarmd.core.model.timings import stamp_of
+from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.memory_cache import Recollection
+from swarmd.runtime.turn.model_call import Mind
+from swarmd.runtime.turn.world import World
+from swarmd.runtime.worker.worker import Worker
 
 SECRET: Final = b"what the processes of the soak hold"
 # Missions under way or waiting, at any time.

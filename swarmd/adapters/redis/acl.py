@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from swarmd.adapters.redis.failures import refused
-from swarmd.adapters.redis.replay import HINT, REPLAY_RULES, USER, WHAT, may_replay
-from swarmd.adapters.redis.wire import ErrorReply, Wire
-from swarmd.core.rules import Acl, AclRole
+from swarmd.adapters.redis.connection.errors import refused
+from swarmd.adapters.redis.connection.restart import HINT, REPLAY_RULES, USER, WHAT, may_replay
+from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
+from swarmd.core.model.declarations import Acl, AclRole
 from swarmd.errors import StoreUnsuitableError
 
 _SCRIPT: Final = ("eval", "evalsha")

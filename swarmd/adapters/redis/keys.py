@@ -10,8 +10,8 @@ import re
 from types import FunctionType
 from typing import Final
 
-from swarmd.core import names
-from swarmd.core.names import AgentId, Channel, HostId, MissionId
+from swarmd.core.model import channels, names
+from swarmd.core.model.names import AgentId, Channel, HostId, MissionId
 
 
 class Keys:
@@ -242,8 +242,8 @@ ANY: Final = "*"
 """Stands for every id in a name below, as it does in the patterns of Redis."""
 
 _STREAMS: Final = (
-    names.MISSIONS, names.RESULTS, names.DEAD, names.ORDERS, names.REQUESTS, names.JOURNAL, names.room(ANY),
-    names.down(AgentId(ANY)), names.up(AgentId(ANY)), names.inbox(AgentId(ANY)), names.host_channel(HostId(ANY)),
+    channels.MISSIONS, channels.RESULTS, channels.DEAD, channels.ORDERS, channels.REQUESTS, channels.JOURNAL, channels.room(ANY),
+    channels.down(AgentId(ANY)), channels.up(AgentId(ANY)), channels.inbox(AgentId(ANY)), channels.host_channel(HostId(ANY)),
 )  # fmt: skip
 _NO_KEYS: Final = ("__init__", "prefix", "channel", "channel_of")  # members of `Keys`
 
@@ -252,8 +252,8 @@ def shared_names() -> tuple[str, ...]:
     """Those keys, without the namespace, that the whole swarm stands on, and not one agent, mission or host alone."""
     return (
         *(name for name in key_names() if ANY not in name and name != "_never"),
-        names.BOARD_ROOM,
-        names.up(names.SOB),
+        channels.BOARD_ROOM,
+        channels.up(names.SOB),
     )
 
 

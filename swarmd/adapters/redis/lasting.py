@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from swarmd.adapters.redis.failures import refused
-from swarmd.adapters.redis.view import Bell
-from swarmd.adapters.redis.wire import ErrorReply, Reply, Wire
+from swarmd.adapters.redis.connection.errors import refused
+from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
+from swarmd.adapters.redis.reader import Bell
 from swarmd.errors import StoreUnavailableError, SwarmError
 
 AWAY_SECONDS: Final = 60.0

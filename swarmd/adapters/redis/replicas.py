@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import structlog
 
-from swarmd.adapters.redis.pipe import Pipe
-from swarmd.adapters.redis.posting import CONFIRM_MS
+from swarmd.adapters.redis.connection.pipeline import Pipe
+from swarmd.adapters.redis.operator_post import CONFIRM_MS
 from swarmd.errors import StoreUnsuitableError, SwarmError
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from swarmd.adapters.redis.wire import ErrorReply, Reply
+from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply
 
 _ENTRY_ID: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
 

@@ -1,0 +1,1 @@
+"""The journal's sealed files, and the checks that read them."""

@@ -1,0 +1,377 @@
+"""Reads the living swarm for `core.fsck`: each part together with the journal's entries of the same moment.
+
+The journal is committed with what it tells of, and the facts with the amounts. So one transaction that reads both,
+and a replay that follows the journal to just there, compare exactly, however busy the swarm is. What no entry tells
+of (streams, leases, left keys) is read beside it, and counts as found only where it is found again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from swarmd.adapters.archive.history import at as past_at
+from swarmd.adapters.redis.codecs import (
+    agent_of,
+    approval_of,
+    fence_of,
+    mission_of,
+    override_of,
+    report_of,
+    revocations_of,
+    stop_of,
+    use_pairs,
+)
+from swarmd.adapters.redis.keys import Keys, type_of
+from swarmd.adapters.redis.reader import View
+from swarmd.core.journal import fsck
+from swarmd.core.journal.entries import (
+    agent_record,
+    approval_record,
+    board_record,
+    fence_record,
+    mission_record,
+    override_record,
+    report_record,
+    revocations_record,
+    stop_record,
+)
+from swarmd.core.journal.fact_forms import judge
+from swarmd.core.journal.fsck import Flaw, Found, FoundAgent, FoundWhole, Loose
+from swarmd.core.journal.replay import State, first_state, link_of
+from swarmd.core.ledger.accounts import Fault, Ledger
+from swarmd.core.model.chain import Record
+from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.messages import order_of
+from swarmd.core.model.names import FIRST, SOB, AgentId, MissionId, StreamId
+from swarmd.core.model.procedure import Procedure
+from swarmd.errors import ArchiveError, WrongKeyError
+
+# Agents of one transaction: the server's one thread is held for some milliseconds at most.
+AGENTS_AT_ONCE: Final = 200
+LOOKS: Final = 3
+LOOK_SECONDS: Final = 0.4
+_SCAN_COUNT: Final = "1000"
+_WITH_THE_LIVING: Final = ("_state:", "_steps:", "_use:", "inbox:", "down:", "up:")
+_AS_LONG_AS_KEPT: Final = ("agent:", "mission:", "ledger:", "children:")
+
+
+def check(view: View, folder: Path, swarm: str, *, looks: int = LOOKS) -> list[Flaw]:
+    """All faults, each looked at more than once where it may have been in passing."""
+    found = _look(view, folder, swarm)
+    for _ in range(looks - 1):
+        if not found:
+            break
+        time.sleep(LOOK_SECONDS)
+        again = _look(view, folder, swarm)
+        found = [flaw for flaw in found if flaw in again]
+    return found
+
+
+def _look(view: View, folder: Path, swarm: str) -> list[Flaw]:
+    wrong = wrong_keys(view)
+    try:
+        found = list(Look(view, _replayed(view, folder, swarm)).flaws())
+    except (ArchiveError, Fault, WrongKeyError) as error:
+        found = [Flaw("journal.broken", "journal", str(error))]
+    told = {flaw.subject for flaw in wrong}
+    return wrong + [flaw for flaw in found if flaw.name != "key.type" or flaw.subject not in told]
+
+
+def wrong_keys(view: View) -> list[Flaw]:
+    """What the whole swarm stands on and holds something else: told also where nothing else can be looked at."""
+    return [_of_another_type(one) for one in view.wrong_keys()]
+
+
+def _of_another_type(wrong: str) -> Flaw:
+    name, _, what = wrong.partition(" ")
+    return Flaw("key.type", name, f"it {what}: what should be there is read as missing", f"key:{name}")
+
+
+@dataclass(slots=True)
+class Now:
+    """The journal followed to the last entry that was read; `until` is that entry's id."""
+
+    state: State = field(default_factory=State)
+    until: StreamId = FIRST
+
+
+def _replayed(view: View, folder: Path, swarm: str) -> Now:
+    past = past_at(folder, swarm, view.journal(), lambda link: False)
+    if past is not None:
+        return Now(past.state, past.link.id)
+    head = view.journal_head()
+    if head.n:
+        raise Fault(f"none of it is there, and the store says that it ends at entry {head.n}")
+    return Now()
+
+
+@dataclass(slots=True)
+class Look:
+    """One look, or one after the other: each follows the journal from where the last one left it."""
+
+    view: View
+    now: Now = field(default_factory=Now)
+    wrong: set[str] = field(default_factory=set)  # keys of another type, as this look met them
+
+    @property
+    def keys(self) -> Keys:
+        return self.view.keys
+
+    def flaws(self) -> Iterator[Flaw]:
+        self.wrong.clear()
+        yield from self._flaws()
+        for key in sorted(self.wrong):
+            name, kind = key.removeprefix(self.keys.prefix), self.view.ask(["TYPE", key])[0]
+            mend = f"key:{name}" if type_of(name) else ""
+            yield Flaw("key.type", name, f"it is a {kind}: what should be there is read as missing", mend)
+
+    def _ask(self, *commands: Sequence[str], is_at_once: bool = False) -> list[Any]:
+        answers, wrong = self.view.ask_ours(*commands, is_at_once=is_at_once)
+        self.wrong |= wrong
+        return answers
+
+    def _flaws(self) -> Iterator[Flaw]:
+        listed = set(self._ask(["SMEMBERS", self.keys.agents])[0])
+        whole = self._whole()
+        yield from fsck.whole(whole)
+        known = {key[6:] for key in self.now.state.records.values if key.startswith("agent:")}
+        ids = sorted(listed | known)
+        positions: dict[str, Mapping[str, str]] = {}
+        hosts: dict[str, str] = {}
+        for start in range(0, len(ids), AGENTS_AT_ONCE):
+            part = self._agents(ids[start : start + AGENTS_AT_ONCE])
+            yield from fsck.agents(part)
+            for id, agent in part.agents.items():
+                positions[id] = agent.positions
+                if agent.steps and agent.record is not None:
+                    hosts[id] = str(agent.record.get("host", ""))
+        yield from fsck.loose(self.now.state, self._loose(positions, hosts))
+
+    # --- one moment ---
+
+    def _moment(self, commands: Sequence[Sequence[str]]) -> tuple[State, list[Any]]:
+        """Answers, and the state of just that moment: entries that came since, and facts not yet folded."""
+        start = "-" if self.now.until == FIRST else f"({self.now.until}"
+        entries, facts, *answers = self._ask(
+            ["XRANGE", self.keys.channel(JOURNAL), start, "+"],
+            ["XRANGE", self.keys.facts, "-", "+"],
+            *commands, is_at_once=True,
+        )  # fmt: skip
+        for at, flat in entries:
+            self._follow(StreamId(at), flat)
+        state = self.now.state
+        moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
+        unread = [(StreamId(at), _pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)]
+        # What is no fact is left out here as the supervisor will leave it out.
+        judge(moment.ledger, unread)
+        return moment, answers
+
+    def _follow(self, at: StreamId, flat: Sequence[str]) -> None:
+        link = link_of(at, flat)
+        if link is not None:
+            if self.now.state.head.n == 0:
+                self.now.state = first_state(link)
+            self.now.state.follow(link)
+        self.now.until = at
+
+    def _whole(self) -> FoundWhole:
+        k = self.keys
+        seats = [key[6:] for key, record in self.now.state.records.values.items() if _is_seat(key, record)]
+        ids = {key[8:] for key in self.now.state.records.values if key.startswith("mission:")}
+        ids |= set(self._ask(["SMEMBERS", k.missions])[0])
+        missions = sorted(ids)
+        fixed = [
+            ["HGETALL", k.fences], ["HGETALL", k.stops], ["HGETALL", k.revocations],
+            ["HGETALL", k.approvals], ["HGETALL", k.overrides], ["SMEMBERS", k.missions],
+            ["SMEMBERS", k.agents], ["HGET", k.head, "n"], ["HGET", k.meta, "schema"], ["HGETALL", k.ledger(SOB)],
+            ["HGET", k.positions, "seq"],
+        ]  # fmt: skip
+        steps = [["HGETALL", k.steps(AgentId(seat))] for seat in seats]
+        each = [
+            command
+            for id in missions
+            for command in (
+                ["HGETALL", k.mission(MissionId(id))], ["GET", k.board(MissionId(id))],
+                ["HGETALL", k.reports(MissionId(id))], ["HGETALL", k.ledger(id)],
+            )
+        ]  # fmt: skip
+        state, answers = self._moment([*fixed, *steps, *each])
+        (
+            fences,
+            stops,
+            revoked,
+            waiting,
+            standing,
+            missions_listed,
+            listed,
+            head,
+            schema,
+            root,
+            seq,
+            *rest,
+        ) = answers
+        marks = _marks(_pairs(fences), _pairs(stops), _pairs(revoked)) | _leave(
+            _pairs(waiting), _pairs(standing)
+        )
+        seat_steps = [step for flat in rest[: len(steps)] for step in _begun(_pairs(flat))]
+        accounts: dict[str, Mapping[str, str]] = {SOB: _pairs(root)}
+        records: dict[str, Record | None] = {}
+        for id, at in zip(missions, range(len(steps), len(rest), 4), strict=True):
+            record, board, reports, account = rest[at : at + 4]
+            accounts[id] = _pairs(account)
+            records |= _mission_records(id, _pairs(record), board, _pairs(reports))
+        return FoundWhole(
+            state, missions, listed, marks, records, missions_listed,
+            accounts, seat_steps, int(head or 0), seq or "", schema or "",
+        )  # fmt: skip
+
+    def _agents(self, ids: Sequence[str]) -> Found:
+        k = self.keys
+        parents = [str(self.now.state.records.values.get(f"agent:{id}", {}).get("parent", "")) for id in ids]
+        commands: list[list[str]] = []
+        for name, parent in zip(ids, parents, strict=True):
+            id = AgentId(name)
+            commands += [
+                ["HGETALL", k.agent(id)], ["HGETALL", k.use(id)], ["HGETALL", k.ledger(id)],
+                ["HGETALL", k.steps(id)], ["HGETALL", k.state(id)], ["SISMEMBER", k.agents, id],
+                ["SISMEMBER", k.children(AgentId(parent)), id],
+            ]  # fmt: skip
+        state, answers = self._moment(commands)
+        found = {}
+        for id_, at in zip(ids, range(0, len(answers), 7), strict=True):
+            found[id_] = _agent(*answers[at : at + 7])
+        # Who was adopted or reaped between the two readings is looked at the next time.
+        same = [
+            id
+            for id, parent in zip(ids, parents, strict=True)
+            if parent == str(state.records.values.get(f"agent:{id}", {}).get("parent", ""))
+        ]
+        return Found(state, {id: found[id] for id in same})
+
+    # --- beside it ---
+
+    def _loose(self, positions: Mapping[str, Mapping[str, str]], hosts: Mapping[str, str]) -> Loose:
+        k = self.keys
+        heads, listed, leader, ended = self._ask(
+            ["ZRANGE", k.heads, "0", "-1"], ["SMEMBERS", k.hosts], ["GET", k.leader],
+            ["ZRANGE", k.ended, "0", "-1"],
+        )  # fmt: skip
+        is_led = bool((leader or "").partition(":")[2])
+        channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
+        there = self.view.ask(*(["EXISTS", f"{k.prefix}{channel}"] for channel in channels))
+        return Loose(
+            heads, [c for c, is_there in zip(channels, there, strict=True) if is_there], positions,
+            self._all_named(_WITH_THE_LIVING), self._all_named(_AS_LONG_AS_KEPT), ended,
+            listed, self._named("_host:"), hosts, is_led,
+        )  # fmt: skip
+
+    def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:
+        """Who has keys of these kinds, and of which."""
+        found: dict[str, list[str]] = {}
+        for kind in kinds:
+            for id in self._named(kind):
+                found.setdefault(id, []).append(kind.rstrip(":"))
+        return found
+
+    def _named(self, kind: str) -> list[str]:
+        """The ids of all keys of a kind."""
+        prefix, cursor, found = f"{self.keys.prefix}{kind}", "0", list[str]()
+        pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix) + "*"
+        while True:
+            cursor, names = self.view.ask(["SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT])[0]
+            found += [name[len(prefix) :] for name in names]
+            if cursor == "0":
+                return found
+
+
+# --- what was read ------------------------------------------------------------------------------
+
+
+def _agent(
+    record: Any, use: Any, account: Any, steps: Any, state: Any, is_listed: int, is_child: int
+) -> FoundAgent:
+    flat = _pairs(record)
+    agent = agent_of(flat)
+    wanted = [] if agent is None else use_pairs(agent)
+    own = _pairs(state)
+    return FoundAgent(
+        bool(flat), bool(is_listed), None if agent is None else fsck.cleaned(agent_record(agent)), _pairs(use),
+        _pairs(wanted), bool(is_child), _pairs(account), list(_begun(_pairs(steps))),
+        {name[2:]: at for name, at in own.items() if name.startswith("p:")},
+    )  # fmt: skip
+
+
+def _begun(steps: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    """The calls that have begun and not ended, as they were begun."""
+    for name, text in steps.items():
+        if name.endswith(":b") and f"{name[:-2]}:e" not in steps:
+            try:
+                yield json.loads(text)
+            except ValueError:
+                continue
+
+
+def _marks(
+    fences: Mapping[str, str], stops: Mapping[str, str], revoked: Mapping[str, str]
+) -> dict[str, Record | None]:
+    made: dict[str, Record | None] = {}
+    for segment, text in fences.items():
+        made[f"fence:{segment}"] = _read(lambda s=segment, t=text: fence_record(fence_of(s, t)))
+    for target, text in stops.items():
+        made[f"stop:{target}"] = _read(lambda s=target, t=text: stop_record(stop_of(s, t)))
+    for segment, text in revoked.items():
+        made[f"revoked:{segment}"] = _read(lambda s=segment, t=text: revocations_record(revocations_of(s, t)))
+    return made
+
+
+def _leave(approvals: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str, Record | None]:
+    made: dict[str, Record | None] = {}
+    for id, text in approvals.items():
+        made[f"approval:{id}"] = _read(lambda i=id, t=text: approval_record(approval_of(i, t)))
+    for id, text in overrides.items():
+        made[f"override:{id}"] = _read(lambda i=id, t=text: override_record(override_of(i, t)))
+    return made
+
+
+def _mission_records(
+    id: str, record: Mapping[str, str], board: str | None, reports: Mapping[str, str]
+) -> dict[str, Record | None]:
+    made: dict[str, Record | None] = {}
+    if record:
+        mission = mission_of(record)
+        made[f"mission:{id}"] = None if mission is None else mission_record(mission)
+    if board:
+        made[f"board:{id}"] = _read(lambda: board_record(Procedure.from_json(board)))
+    said = _read(
+        lambda: {k: v for text in reports.values() for k, v in report_record(report_of(text)).items()}
+    )
+    if reports:
+        made[f"reports:{id}"] = said
+    return made
+
+
+def _read(make: Any) -> Record | None:
+    """`None` for what cannot be read, whatever is wrong with it."""
+    try:
+        record: Record = make()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return record
+
+
+def _is_seat(key: str, record: Record) -> bool:
+    return key.startswith("agent:") and "parent" not in record and key != f"agent:{SOB}"
+
+
+def _is_after(at: str, facts_until: StreamId) -> bool:
+    return order_of(StreamId(at)) > order_of(facts_until)
+
+
+def _pairs(flat: Sequence[str] | Iterable[str]) -> dict[str, str]:
+    words = list(flat)
+    return dict(zip(words[::2], words[1::2], strict=True))

@@ -1,0 +1,79 @@
+"""The state as it was after some entry, from the segments and what the store still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmd.adapters.archive.segments import FileFault, public_key, read_segment, segments
+from swarmd.core.journal.replay import Link, State, first_state, link_of
+from swarmd.core.ledger.accounts import Fault
+from swarmd.core.model.names import StreamId
+from swarmd.errors import ArchiveError
+
+Entry = tuple[StreamId, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The state after `link`, which is the last entry that was not too late."""
+
+    state: State
+    link: Link
+
+
+def at(folder: Path, swarm: str, tail: Iterable[Entry], is_later: Callable[[Link], bool]) -> Past | None:
+    """`None` where every entry is later. Raises `ArchiveError` where what leads there cannot be followed."""
+    state, last = _begin(folder, swarm, is_later)
+    for id, flat in tail:
+        try:
+            link = link_of(id, flat)
+            if link is None or (state is not None and link.n <= state.head.n):
+                continue
+            if state is not None and is_later(link):
+                break
+            if state is None or (link.event == "restated" and link.n != state.head.n + 1):
+                if is_later(link):
+                    break
+                state = first_state(link)
+            state.follow(link)
+            last = link
+        except Fault as fault:
+            raise _broken(f"entry {id}: {fault}") from fault
+    return None if state is None or last is None else Past(state, last)
+
+
+def _begin(folder: Path, swarm: str, is_later: Callable[[Link], bool]) -> tuple[State | None, Link | None]:
+    """Through the newest segment that begins early enough; its snapshot spares all that is older."""
+    try:
+        key = public_key(folder)
+        for segment in reversed(segments(folder, swarm) if key is not None else []):
+            assert key is not None
+            sealed = read_segment(segment, key, swarm)
+            first = link_of(*sealed.entries[0])
+            if first is not None and not is_later(first):
+                return _through(sealed.state, sealed.entries, is_later)
+    except (FileFault, Fault) as fault:
+        raise _broken(str(fault)) from fault
+    return None, None
+
+
+def _through(
+    state: State, entries: Iterable[Entry], is_later: Callable[[Link], bool]
+) -> tuple[State, Link | None]:
+    last = None
+    for id, flat in entries:
+        link = link_of(id, flat)
+        assert link is not None
+        if is_later(link):
+            break
+        state.follow(link)
+        last = link
+    return state, last
+
+
+def _broken(what: str) -> ArchiveError:
+    return ArchiveError(
+        f"the journal cannot be followed: {what}", hint="`swarmd journal verify` says what is wrong with it"
+    )

@@ -1,0 +1,381 @@
+"""Reads `policies/` and `channels/`: what people declare, checked whole before anything runs.
+
+All faults of all files are found in one reading, each with the line that it stands on, for whoever
+edits five files wants one list and not five runs. Invariant: what `load` returns has no fault, and
+nothing but `DeclarationError` comes out of a folder that has one, whatever its bytes are.
+
+A user's folder replaces the shipped one file by file: a folder with only `limits.yaml` is enough.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from swarmd.core.model.declarations import Acl, BoardRules, Declarations, Limits, Models, Persona, Role, Room
+from swarmd.errors import DeclarationError, UsageError, WorkspaceError
+
+if TYPE_CHECKING:
+    pass
+from swarmd.adapters.config.checks import (
+    KnownNames,
+    StoreNames,
+    check_acl,
+    check_board,
+    check_forbidden,
+    check_limits,
+    check_models,
+    check_named,
+    check_role,
+    check_room,
+)
+from swarmd.adapters.config.faults import Faults, NoteFault, SourceFile, field_path, shortened, suggestion
+from swarmd.adapters.config.yaml_lines import Located, Parsed, parse_lines
+
+FILE_BYTES_MAX: Final = 1_000_000  # all prompts carry these texts: a larger file is a mistake
+
+
+TITLE_CHARS_MAX: Final = 200
+
+
+_TEXTS: Final = ("constitution.md", "procedures.md", "handbook.md")
+
+
+_SETTINGS: Final = ("acl.yaml", "board.yaml", "limits.yaml", "models.yaml")
+
+
+_FOLDERS: Final = {"personas": ".md", "roles": ".yaml"}
+
+
+_README: Final = "README.md"
+
+
+def load(
+    policies: Path | None = None, channels: Path | None = None, names: StoreNames | None = None
+) -> Declarations:
+    """Read and check everything; `None` is what swarmd ships. Without `names`, those in `acl.yaml` go unchecked.
+
+    Raises `DeclarationError` with all faults of all files.
+    """
+    found = Faults()
+    files = _effective("policies", policies, found) | _effective("channels", channels, found)
+    return _declarations(files, found, names)
+
+
+def faults(
+    policies: Path | None = None, channels: Path | None = None, names: StoreNames | None = None
+) -> tuple[str, ...]:
+    """What is wrong, each as `file:line: field: what`; empty where nothing is. `names` as for `load`."""
+    try:
+        load(policies, channels, names)
+    except DeclarationError as error:
+        return error.faults
+    return ()
+
+
+def write_out(target: Path) -> tuple[Path, ...]:
+    """Write the shipped `policies/` and `channels/` below `target`, to be edited.
+
+    Returns what was written; a file that is there already with the same bytes is left out. Raises
+    `UsageError`, before it writes anything, if one is there with other bytes.
+    """
+    try:
+        missing = tuple(_missing(target))
+        for path, raw in missing:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(raw)
+    except OSError as error:
+        raise WorkspaceError(f"cannot write {error.filename or target}: {error.strerror or error}") from error
+    return tuple(path for path, _ in missing)
+
+
+def _missing(target: Path) -> Iterator[tuple[Path, bytes]]:
+    for top in ("policies", "channels"):
+        source = shipped(top)
+        for default in sorted(path for path in source.rglob("*") if path.suffix in (".md", ".yaml")):
+            path, raw = target / top / default.relative_to(source), default.read_bytes()
+            if not path.exists():
+                yield path, raw
+            elif path.read_bytes() != raw:
+                raise UsageError(
+                    f"{path} is there already and differs; nothing was written",
+                    hint="name an empty folder, or move that file away",
+                )
+
+
+def shipped(top: str) -> Path:
+    """Where the defaults are: inside the installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).parents[2]
+    in_wheel = package / "_declared" / top
+    return in_wheel if in_wheel.is_dir() else package.parent / top
+
+
+def _effective(top: str, folder: Path | None, found: Faults) -> dict[str, SourceFile]:
+    """The files that count, by their place (`policies/roles/writer.yaml`)."""
+    files = _files_in(top, shipped(top), found)
+    return files if folder is None else files | _files_in(top, folder, found)
+
+
+def _files_in(top: str, folder: Path, found: Faults) -> dict[str, SourceFile]:
+    files = {}
+    for path in _walk(top, folder, found):
+        note = partial(found.note, str(path))
+        raw = _bytes_of(path, note)
+        if raw is not None:
+            files[f"{top}/{path.relative_to(folder).as_posix()}"] = SourceFile(str(path), raw, note)
+    return files
+
+
+def _walk(top: str, folder: Path, found: Faults) -> Iterator[Path]:
+    """The declarations in a folder. What else lies there is a fault: `limit.yaml` would limit nothing."""
+    for path in _listed(folder, found):
+        if top == "policies" and path.name in _FOLDERS:
+            ending = _FOLDERS[path.name]
+            yield from _of_ending(_listed(path, found), ending, f"{path.name}/*{ending}", found)
+        elif top == "policies" and path.name in (*_TEXTS, *_SETTINGS):
+            yield path
+        elif top == "policies":
+            known = (*_TEXTS, *_SETTINGS, *(f"{name}/" for name in _FOLDERS))
+            found.note(str(path), 1, "file", f"is unknown{suggestion(path.name, known)}")
+        else:
+            yield from _of_ending((path,), ".yaml", "*.yaml", found)
+
+
+def _of_ending(paths: Iterable[Path], ending: str, known: str, found: Faults) -> Iterator[Path]:
+    for path in paths:
+        if path.suffix == ending:
+            yield path
+        else:
+            found.note(str(path), 1, "file", f"is unknown; known here: {known}")
+
+
+def _listed(folder: Path, found: Faults) -> list[Path]:
+    """Without hidden entries: mounted config maps and desktops leave their own in every folder."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        found.note(str(folder), 1, "folder", f"cannot be read: {error.strerror}")
+        return []
+    return [path for path in entries if not path.name.startswith(".") and path.name != _README]
+
+
+def _bytes_of(path: Path, note: NoteFault) -> bytes | None:
+    try:
+        if not path.is_file():  # asked first, for opening a pipe would wait for its writer
+            note(1, "file", "is not a file")
+            return None
+        with path.open("rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        note(1, "file", f"cannot be read: {error.strerror}")
+        return None
+    if len(raw) > FILE_BYTES_MAX:
+        note(1, "file", f"is larger than {FILE_BYTES_MAX} bytes")
+        return None
+    return raw
+
+
+def _text_of(file: SourceFile) -> str | None:
+    try:
+        return file.raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        file.note(file.raw.count(b"\n", 0, error.start) + 1, "file", "is not UTF-8 text")
+        return None
+
+
+def _read(model: type[BaseModel], file: SourceFile | None) -> Parsed | None:
+    """A file, checked against its model; `None` where it has no fields to look at, which was noted."""
+    text = None if file is None else _text_of(file)
+    located = None if file is None or text is None else parse_lines(text, file.note)
+    if file is None or located is None:
+        return None
+    if located.value is None:  # all commented out: every field is absent, which may be fine
+        located = Located({}, located.line)
+    if not isinstance(located.value, dict):
+        file.note(located.line, "file", "must be fields, each as `name: value`")
+        return None
+    try:
+        # Through JSON, where strict still takes a list for a tuple but never "5" for 5.
+        checked = model.model_validate_json(json.dumps(located.value), strict=True)
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            _note_error(one, model, located, file.note)
+        return Parsed(file, located)
+    return Parsed(file, located, checked)
+
+
+def _note_error(error: Mapping[str, Any], model: type[BaseModel], located: Located, note: NoteFault) -> None:
+    path: tuple[str | int, ...] = tuple(part for part in error["loc"] if part != "[key]")
+    match error["type"]:
+        case "missing":
+            note(located.line_of(path[:-1]), field_path(path), "is required")
+        case "extra_forbidden":
+            known = _fields_at(model, path[:-1])
+            note(located.key_line_of(path), field_path(path), f"is unknown{suggestion(str(path[-1]), known)}")
+        case "too_short" if len(error["input"]) >= error["ctx"]["min_length"]:
+            pass  # pydantic's echo: it counts only the items without a fault
+        case "value_error":
+            note(located.line_of(path), field_path(path), str(error["ctx"]["error"]))
+        case _:
+            is_key = "[key]" in error["loc"]
+            note(
+                located.key_line_of(path) if is_key else located.line_of(path), field_path(path), _said(error)
+            )
+
+
+# By pydantic's names of its errors, which are part of its interface: its sentences are not, and change.
+_SHOULD: Final = {
+    "bool_type": "be a valid boolean",
+    "dict_type": "be fields",
+    "float_type": "be a valid number",
+    "greater_than": "be greater than {gt}",
+    "greater_than_equal": "be greater than or equal to {ge}",
+    "int_from_float": "be a valid integer",
+    "int_type": "be a valid integer",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be less than or equal to {le}",
+    "literal_error": "be {expected}",
+    "model_type": "be fields",
+    "string_pattern_mismatch": "match pattern '{pattern}'",
+    "string_too_long": "have at most {max_length} characters",
+    "string_too_short": "have at least {min_length} characters",
+    "string_type": "be a valid string",
+    "too_long": "have at most {max_length} items",
+    "too_short": "have at least {min_length} items",
+    "tuple_type": "be a valid array",
+}
+
+
+def _should(error: Mapping[str, Any]) -> str:
+    """What the value should be, in our words; in pydantic's for an error that the table does not have."""
+    known = _SHOULD.get(error["type"])
+    if known is None:
+        return re.sub(r"^(?:Input|\w+) should ", "should ", error["msg"])
+    facts = error.get("ctx", {})
+    whole = {name: int(fact) for name, fact in facts.items() if isinstance(fact, float) and fact.is_integer()}
+    said = "should " + known.format_map({**facts, **whole})
+    return re.sub(r" 1 (character|item)s$", r" 1 \1", said)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    what = _should(error)
+    value = error["input"]
+    if isinstance(value, list):
+        return what
+    # What was meant as a text and read as something else: `no`, `3`, or a sentence with a colon in it.
+    quotes = "; write it in quotes" if error["type"] == "string_type" and value is not None else ""
+    was = "fields" if isinstance(value, dict) else shortened(value) or "''"
+    return f"{what}, not {was}{quotes}"
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> tuple[str, ...]:
+    """The fields that `model` knows at `path`."""
+    at: Any = model
+    for part in path:
+        at = get_args(at)[1] if get_origin(at) is dict else at.model_fields[str(part)].annotation
+    return tuple(at.model_fields)
+
+
+def _prose(file: SourceFile | None) -> str:
+    text = None if file is None else _text_of(file)
+    if file is not None and text is not None and not text.strip():
+        file.note(1, "file", "is empty")
+    return (text or "").strip()
+
+
+def _persona(file: SourceFile) -> Persona | None:
+    text = _text_of(file)
+    if text is None:
+        return None
+    parts = re.match(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)(.*)", text, re.DOTALL | re.MULTILINE)
+    if parts is None:
+        file.note(1, "file", "must begin with front matter: `---`, name and title, `---`")
+        return None
+    body = parts[2].strip()
+    if not body:
+        file.note(text.count("\n", 0, parts.start(2)) + 1, "body", "is empty")
+    # The line that the first `---` took is put back, so that lines are counted as in the file.
+    front = parse_lines("\n" + parts[1], file.note)
+    return None if front is None else _persona_of(front, body, file)
+
+
+def _persona_of(front: Located, body: str, file: SourceFile) -> Persona | None:
+    """Checked by hand: two fields are not worth a model that each start would have to build."""
+    if not isinstance(front.value, dict):
+        file.note(max(front.line, 2), "file", "the front matter must be fields, name and title")
+        return None
+    for key, line in front.keys.items():
+        if key not in ("name", "title"):
+            file.note(line, field_path((key,)), f"is unknown{suggestion(key, ('name', 'title'))}")
+    for key in ("name", "title"):
+        value = front.value.get(key)
+        if key not in front.keys:
+            file.note(front.line, key, "is required")
+        elif not isinstance(value, str) or not value.strip() or len(value) > TITLE_CHARS_MAX:
+            file.note(front.line_of((key,)), key, f"must be a text of 1 to {TITLE_CHARS_MAX} characters")
+        elif key == "name" and value != file.stem:
+            file.note(front.line_of((key,)), key, f"must be the file's name, {file.stem}")
+    return Persona(str(front.value.get("name")), str(front.value.get("title")), body)
+
+
+def _declarations(
+    files: Mapping[str, SourceFile], found: Faults, names: StoreNames | None = None
+) -> Declarations:
+    """Reads each file, then compares them. Raises `DeclarationError` where anything was noted."""
+    constitution, procedures, handbook = (_prose(files.get(f"policies/{name}")) for name in _TEXTS)
+    personas = {file.stem: _persona(file) for file in _below(files, "policies/personas/")}
+    roles = {file.stem: _read(Role, file) for file in _below(files, "policies/roles/")}
+    rooms = {file.stem: _read(Room, file) for file in _below(files, "channels/")}
+    board = _read(BoardRules, files.get("policies/board.yaml"))
+    limits = _read(Limits, files.get("policies/limits.yaml"))
+    models = _read(Models, files.get("policies/models.yaml"))
+    acl = _read(Acl, files.get("policies/acl.yaml"))
+    known = KnownNames(tuple(personas), tuple(roles), tuple(rooms))
+    check_board(board, known)
+    check_limits(limits, known)
+    check_forbidden(limits, roles)
+    check_models(models)
+    check_acl(acl, names)
+    check_named(roles, partial(check_role, known=known))
+    check_named(rooms, partial(check_room, known=known))
+    if found.any:
+        raise DeclarationError(found.lines())
+    # Nothing was noted, so each file is there and each is its model.
+    assert board is not None
+    assert limits is not None
+    assert models is not None
+    assert acl is not None
+    return Declarations(
+        constitution=constitution,
+        procedures=procedures,
+        handbook=handbook,
+        personas={name: persona for name, persona in personas.items() if persona},
+        board=board.model,
+        limits=limits.model,
+        roles={name: role.model for name, role in roles.items() if role},
+        models=models.model,
+        rooms={name: room.model for name, room in rooms.items() if room},
+        digest=_digest(files),
+        acl=acl.model,
+    )
+
+
+def _below(files: Mapping[str, SourceFile], place: str) -> list[SourceFile]:
+    return [file for name, file in sorted(files.items()) if name.startswith(place)]
+
+
+def _digest(files: Mapping[str, SourceFile]) -> str:
+    """Of each file's place, length and bytes, so that text moved from one file to the next is seen."""
+    digest = hashlib.sha256()
+    for place, file in sorted(files.items()):
+        digest.update(f"{place}\0{len(file.raw)}\0".encode("utf-8", "surrogateescape"))
+        digest.update(file.raw)
+    return digest.hexdigest()

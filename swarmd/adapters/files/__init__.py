@@ -1,0 +1,1 @@
+"""A mission's files: the workspace and the search in it."""

@@ -1,0 +1,1 @@
+"""Models behind any endpoint that speaks OpenAI's chat API."""

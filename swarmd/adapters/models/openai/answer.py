@@ -1,0 +1,249 @@
+"""An answer as far as it has come, piece by piece. Pure.
+
+Pieces are kept as they came and put together when they are asked for: what a server says late can
+decide how what it said early is to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from swarmd.adapters.models.openai import calls
+from swarmd.adapters.models.openai import text as texts
+from swarmd.adapters.models.openai.usage import SaidUsage, usage_of
+from swarmd.core.ledger.prices import Counted
+
+TEXT_CHARS_MAX: Final = 2_000  # of what a model wrote, in a record or a correction
+
+# The reasons for an end, in the words of several providers.
+AT_LIMIT: Final = frozenset(
+    {
+        "length",
+        "max_tokens",
+        "max_output_tokens",
+        "max_length",
+        "model_length",
+        "token_limit",
+        "context_length",
+        "model_context_window_exceeded",
+    }
+)
+WITHHELD: Final = frozenset(
+    {
+        "content_filter",
+        "content_filtered",
+        "safety",
+        "recitation",
+        "prohibited_content",
+        "blocklist",
+        "spii",
+        "sensitive",
+        "guardrail_intervened",
+        "refusal",
+        "moderation",
+    }
+)
+BROKEN_OFF: Final = frozenset(
+    {
+        "error",
+        "abort",
+        "aborted",
+        "cancelled",
+        "canceled",
+        "failed",
+        "interrupted",
+        "network_error",
+        "server_error",
+        "internal_error",
+        "engine_error",
+        "insufficient_system_resource",
+        "timeout",
+    }
+)
+
+
+@dataclass(slots=True)
+class Received:
+    """`text_bytes` counts all that the model generated, kept or not.
+
+    `said` is the most that the server has said of its usage, and `is_counted` that this was of the
+    whole answer: some servers report a running count with each piece, or an empty one with the first.
+    """
+
+    refusal: str = ""
+    finish: str = ""
+    said: SaidUsage = field(default_factory=SaidUsage)
+    is_counted: bool = False
+    has_end: bool = False  # by something else than a reason: a mark, the end of a document, the usage
+    text_bytes: int = 0
+    _choice: int | None = None
+    _deltas: int = 0
+    _pieces: list[str] = field(default_factory=list)
+    _fragments: list[calls.Fragment] = field(default_factory=list)
+
+    @property
+    def content(self) -> str:
+        return "".join(self._pieces)
+
+    @property
+    def put_together(self) -> calls.Calls:
+        return calls.put_together(self._fragments)
+
+    @property
+    def calls(self) -> tuple[calls.WrittenCall, ...]:
+        return self.put_together.calls
+
+    @property
+    def counted(self) -> Counted | None:
+        return self.said.counted
+
+    @property
+    def is_whole(self) -> bool:
+        """The server said that this is all, and not because a limit was reached or it broke.
+
+        Where it gave no reason, as behind a proxy that drops the last piece, another sign of the
+        end is one if what came before it is whole too.
+        """
+        if self.finish:
+            return not (self.is_at_limit or self.is_broken)
+        return self.has_end and self._is_complete()
+
+    @property
+    def is_at_limit(self) -> bool:
+        return self.finish in AT_LIMIT
+
+    @property
+    def is_broken(self) -> bool:
+        return self.finish in BROKEN_OFF
+
+    @property
+    def is_withheld(self) -> bool:
+        return self.refusal != "" or self.finish in WITHHELD
+
+    def _is_complete(self) -> bool:
+        if self._fragments:
+            return self.put_together.is_whole
+        return self.refusal != "" or not texts.is_cut_off(self.content)
+
+    def take(self, piece: object) -> None:
+        """One piece of a stream, or a whole answer; raises `ValueError` for what is neither."""
+        if not isinstance(piece, dict):
+            raise ValueError("a piece of the answer is not an object")
+        said, before = usage_of(piece), self.text_bytes
+        if said is not None:
+            self.said = self.said.most(said)
+        choices = _list(piece.get("choices"))
+        for choice in choices:
+            if not isinstance(choice, dict):
+                raise ValueError("a choice of the answer is not an object")
+            self._take_choice(choice)
+        if self.text_bytes > before:
+            # What was said of an end or of the whole was said too early.
+            self.has_end = self.is_counted = False
+        if said is None or said.tokens_out is None:
+            return
+        self.has_end = self.has_end or (not choices and self.text_bytes > 0)
+        if self.finish or self.has_end:
+            # A text of no tokens was not counted, whatever the field says.
+            counted = self.counted
+            self.is_counted = counted is not None and (counted.tokens_out > 0 or self.text_bytes == 0)
+
+    def end_document(self) -> None:
+        """All that was taken was the whole answer, its usage included."""
+        self.has_end = True
+        self.is_counted = self.counted is not None and (self.counted.tokens_out > 0 or self.text_bytes == 0)
+
+    def _take_choice(self, choice: Mapping[str, Any]) -> None:
+        index = choice.get("index")
+        if self._choice is None and isinstance(index, int):
+            self._choice = index
+        if isinstance(index, int) and index != self._choice:
+            self._generated(_text_within(choice))  # another answer, which nobody asked for: paid, not kept
+            return
+        self._take_body(choice)
+        finish = choice.get("finish_reason")
+        if isinstance(finish, str) and finish.strip():
+            self.finish = finish.strip().lower()
+
+    def _take_body(self, choice: Mapping[str, Any]) -> None:
+        delta, message = choice.get("delta"), choice.get("message")
+        if delta:
+            self._take_delta(delta)
+        elif message and not self.text_bytes:
+            # Behind pieces a whole message says them once more.
+            self._take_delta(message, is_message=True)
+        elif isinstance(text := choice.get("text"), str):
+            self._pieces.append(self._generated(text))
+
+    def _take_delta(self, delta: object, *, is_message: bool = False) -> None:
+        if not isinstance(delta, dict):
+            raise ValueError("a delta of the answer is not an object")
+        self._deltas += 1
+        content = delta.get("content")
+        if isinstance(content, str):  # as nearly always
+            self._pieces.append(self._generated(content))
+        elif content:
+            self._take_content(content)
+        if refusal := delta.get("refusal"):
+            self.refusal += self._generated(refusal)
+        # Thoughts are not kept, but they are paid for like the rest.
+        thoughts = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
+        if thoughts:
+            self._generated(thoughts if isinstance(thoughts, str) else _text_within(thoughts))
+        if "tool_calls" in delta or "function_call" in delta:
+            self._take_calls(delta, is_message=is_message)
+
+    def _take_calls(self, delta: Mapping[str, Any], *, is_message: bool) -> None:
+        fragments = calls.fragments_of(delta.get("tool_calls"), self._deltas, is_message=is_message)
+        if isinstance(call := delta.get("function_call"), dict) and not fragments:
+            fragments = [calls.fragment_of(call, self._deltas)]
+        for fragment in fragments:
+            self._generated(fragment.name)
+            self._generated(fragment.arguments)
+        self._fragments += fragments
+
+    def _take_content(self, content: object) -> None:
+        """Text, or parts of which some are text and others thoughts, images and the like."""
+        parts = content if isinstance(content, list) else [content]
+        for part in parts:
+            if isinstance(part, str):
+                self._pieces.append(self._generated(part))
+            elif isinstance(part, dict):
+                self._take_part(part)
+
+    def _take_part(self, part: Mapping[str, Any]) -> None:
+        kind, text = part.get("type"), part.get("text")
+        if kind == "refusal":
+            self.refusal += self._generated(part.get("refusal"))
+        elif isinstance(text, str) and kind in ("text", "output_text", None):
+            self._pieces.append(self._generated(text))
+        else:
+            self._generated(_text_within(part))
+
+    def _generated(self, text: object) -> str:
+        if not isinstance(text, str):
+            return ""
+        self.text_bytes += len(text.encode("utf-8", "replace"))
+        return text
+
+    def text(self) -> str:
+        """What the model wrote, for the record: bounded, in one form for both modes."""
+        written = [f"{call.name}({call.arguments})" for call in self.calls]
+        parts = "\n".join(part for part in (self.content.strip(), self.refusal, *written) if part)
+        # What UTF-8 cannot carry may have come in as lone surrogates, which no request can hold.
+        return parts[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode()
+
+
+def _text_within(value: object) -> str:
+    """All text in a nested value, to be counted: names of fields and kinds are not generated."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "".join(_text_within(inner) for key, inner in value.items() if key not in ("type", "id"))
+    return "".join(_text_within(inner) for inner in _list(value))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

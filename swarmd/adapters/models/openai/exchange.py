@@ -1,0 +1,231 @@
+"""One response, read to the end of its answer: by its first bytes, within its deadlines and its reserve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+import httpx2
+
+from swarmd.adapters.models.openai import events
+from swarmd.adapters.models.openai.answer import Received
+from swarmd.adapters.models.openai.body import beginning_of, chunks_of
+from swarmd.adapters.models.openai.faults import (
+    BASE_URL_HINT,
+    Fault,
+    FaultyError,
+    fault_in_answer,
+    fault_of_status,
+)
+from swarmd.core.model.declarations import Provider
+
+# By then a body has begun, or it begins with blanks.
+HEAD_BYTES_MAX: Final = 1_024
+# After a stream has said that this is all: what frames it comes in the same breath, or the connection is given up.
+DRAIN_SECONDS: Final = 0.1
+# After the reason for the end: the usage and the closing mark follow at once, or the server keeps them for itself.
+END_SECONDS: Final = 2.0
+# After the usage, which is the last thing that is needed.
+COUNTED_SECONDS: Final = 0.5
+# For the page of an error, whose status is known already.
+ERROR_PAGE_SECONDS: Final = 5.0
+# Of an error page: its JSON is read, and its text is quoted up to a few hundred characters.
+ERROR_PAGE_BYTES_MAX: Final = 64 * 1024
+# A call of a function is names and braces too, in however few tokens it was written.
+BYTES_BESIDE: Final = 256
+# One event, or one document, may hold the whole answer: JSON spells a byte with up to six, and servers put
+# names, log probabilities and the like around it.
+EVENT_BYTES_OF_BYTE: Final = 6
+EVENT_BYTES_BESIDE: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Of one answer: the tokens that the server is told, and the bytes at which we cut it."""
+
+    tokens: int
+    bytes: int
+
+    @classmethod
+    def of(cls, tokens: int, bytes_per_token: int) -> Limit:
+        return cls(tokens, bytes_per_token * tokens + BYTES_BESIDE)
+
+    @property
+    def event_bytes(self) -> int:
+        """Of one event or document: more cannot be an answer within the limit."""
+        return EVENT_BYTES_OF_BYTE * self.bytes + EVENT_BYTES_BESIDE
+
+
+class Deadlines:
+    """One scope with a deadline that moves: first token, then idle, the end, and the total over all."""
+
+    def __init__(self, provider: Provider, *, is_stream: bool) -> None:
+        self._provider = provider
+        self._total = anyio.current_time() + provider.total_seconds
+        self._pieces = 0
+        self._end = self._total
+        self.scope = anyio.CancelScope()
+        # What is not streamed comes all at once, when it is done.
+        self._next(provider.first_token_seconds if is_stream else provider.total_seconds)
+
+    def heard(self) -> None:
+        self._pieces += 1
+        self._next(self._provider.idle_seconds)
+
+    def ending(self, seconds: float) -> None:
+        """The answer is there: what may still follow is waited for so long, and signs of life do not extend it."""
+        self._end = min(self._end, anyio.current_time() + seconds)
+        self._next(seconds)
+
+    @property
+    def has_heard(self) -> bool:
+        return self._pieces > 0
+
+    def passed(self) -> str:
+        if anyio.current_time() >= self._total:
+            return f"the answer was not complete within {self._provider.total_seconds:g} s"
+        if self._pieces:
+            return f"the answer stopped for more than {self._provider.idle_seconds:g} s"
+        return f"no answer began within {self._provider.first_token_seconds:g} s"
+
+    def _next(self, seconds: float) -> None:
+        self.scope.deadline = min(self._total, self._end, anyio.current_time() + seconds)
+
+
+async def fault_of(response: httpx2.Response) -> Fault:
+    """What a response that is no success says; of its page only the beginning is read, and not for long."""
+    page = b""
+    with anyio.move_on_after(ERROR_PAGE_SECONDS), suppress(httpx2.HTTPError):
+        page = await beginning_of(response, ERROR_PAGE_BYTES_MAX)
+    return fault_of_status(response.status_code, response.headers, page, time.time())
+
+
+async def read_answer(response: httpx2.Response, received: Received, clock: Deadlines, limit: Limit) -> None:
+    """The answer, told by its first bytes and not by its media type: gateways leave that out or get it wrong."""
+    chunks, head, form = chunks_of(response), b"", None
+    async for chunk in chunks:
+        head += chunk
+        form = events.form_of(head)
+        if form is not None:
+            break
+        if len(head) > HEAD_BYTES_MAX:  # of blanks, which say nothing
+            head = head.removeprefix(events.BOM).lstrip(events.BLANKS)
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if form == "events" or (form == "other" and kind == "text/event-stream"):
+        await _read_stream(head, chunks, response, received, clock, limit)
+    elif form == "json":
+        await _read_document(head, chunks, response, received, limit)
+    elif not head.strip():
+        raise FaultyError(Fault("cut", "the answer ended before it began"))
+    else:
+        what = f"the answer is {kind or 'of no type'} and no stream: {BASE_URL_HINT}"
+        # No model wrote a web page.
+        raise FaultyError(Fault("server", what, may_have_run=False))
+
+
+async def _read_stream(
+    head: bytes,
+    chunks: AsyncIterator[bytes],
+    response: httpx2.Response,
+    received: Received,
+    clock: Deadlines,
+    limit: Limit,
+) -> None:
+    stream = events.Events(limit.event_bytes)
+    taken = _Taken(response, received, clock, limit)
+    if taken.all(stream.take(head)):
+        return await _drain(chunks)
+    async for chunk in chunks:
+        if taken.all(stream.take(chunk)):
+            return await _drain(chunks)
+    # Closed in order: what has no empty line behind it is an event all the same, if it can be read.
+    with suppress(ValueError):
+        taken.all(stream.rest())
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Events into pieces into the answer, with the clock and the reserve looked at after each."""
+
+    response: httpx2.Response
+    received: Received
+    clock: Deadlines
+    limit: Limit
+
+    def all(self, found: list[events.Event]) -> bool:
+        """Whether the server said that nothing follows."""
+        for event in found:
+            if events.is_end(event):
+                self.received.has_end = True
+                return True
+            for piece in events.pieces_of(event):
+                self._one(piece)
+        return False
+
+    def _one(self, piece: Any) -> None:
+        received = self.received
+        has_begun = received.text_bytes > 0
+        if fault := fault_in_answer(piece, self.response.headers, time.time(), has_begun=has_begun):
+            raise FaultyError(fault)
+        received.take(piece)
+        if received.finish:
+            self.clock.ending(COUNTED_SECONDS if received.is_counted else END_SECONDS)
+        elif piece.get("choices") or piece.get("usage"):
+            self.clock.heard()
+        # A running count, where a server has one, is believed when it says that it is more.
+        if max(received.text_bytes, received.said.tokens_out or 0) > self.limit.bytes:
+            outran = f"the answer outran its reserve of {self.limit.bytes} bytes"
+            raise FaultyError(Fault("cut", outran))
+
+
+async def _read_document(
+    head: bytes, chunks: AsyncIterator[bytes], response: httpx2.Response, received: Received, limit: Limit
+) -> None:
+    """The answer of a server that doesn't stream."""
+    body = bytearray(head)
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit.event_bytes:
+            raise events.TooLargeError(f"a document has more than {limit.event_bytes} bytes")
+    for piece in events.documents_of(bytes(body)):
+        fault = fault_in_answer(piece, response.headers, time.time(), has_begun=received.text_bytes > 0)
+        if fault is not None:
+            raise FaultyError(fault)
+        received.take(piece)
+    received.end_document()
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """To its end, or the connection could not be used again; but that is not waited for."""
+    with anyio.move_on_after(DRAIN_SECONDS):
+        async for _ in chunks:
+            pass
+
+
+def unfinished(received: Received, clock: Deadlines, limit: Limit) -> Fault:
+    if received.is_at_limit:
+        return Fault("cut", f"the answer reached its limit of {limit.tokens} tokens unfinished")
+    if received.is_broken:
+        return Fault("server", f"the server broke off: {received.finish}")
+    if clock.scope.cancelled_caught:
+        return Fault("timeout", clock.passed())
+    return Fault("cut", "the answer ended without its end")
+
+
+def translated(error: Exception, *, has_begun: bool) -> Fault:
+    match error:
+        case httpx2.TimeoutException():  # of ours only connecting has a time-out inside the HTTP client
+            return Fault("timeout", "could not connect in time", may_have_run=False)
+        case httpx2.ConnectError():
+            return Fault("server", f"connection failed: {type(error).__name__}", may_have_run=False)
+        case httpx2.HTTPError() | httpx2.StreamError() if has_begun:
+            return Fault("cut", f"the answer broke off: {type(error).__name__}")
+        case ValueError() | RecursionError():
+            return Fault("server", "the server sent a piece that can't be read")
+        case _:
+            return Fault("server", f"connection failed: {type(error).__name__}")

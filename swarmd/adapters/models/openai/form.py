@@ -1,0 +1,147 @@
+"""Which optional fields a request has, and which of them a server has refused. Pure.
+
+Strict servers turn a request away for one field that they do not know, or do not know in this value.
+What an answer like that names is left out of all further requests, or replaced by its other spelling.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from swarmd.core.model.declarations import RequestField
+
+Mode = Literal["tools", "schema"]
+
+# A server answers these where it does not take a request for what is in it.
+ABOUT_THE_REQUEST: Final = frozenset({400, 404, 405, 406, 415, 422, 500, 501})
+# Without a field being named, only these say so: the others have many reasons.
+STRICT: Final = frozenset({400, 422})
+
+# In this order: the name of one may stand in that of another. Each as servers write of it.
+_NAMED: Final[tuple[tuple[RequestField, re.Pattern[str]], ...]] = (
+    ("stream_options", re.compile(r"stream[_ ]?options|include[_ ]usage", re.IGNORECASE)),
+    (
+        "max_tokens",
+        re.compile(r"max_?(?:completion|output|new)?_?tokens|in the completion\b", re.IGNORECASE),
+    ),
+    (
+        # A call that must be made is a grammar to some servers, and may be one that they cannot build.
+        "tool_choice",
+        re.compile(r"tool[_ ]?choice|tool_?config\b|function_calling_config|grammar|guided", re.IGNORECASE),
+    ),
+    (
+        "response_format",
+        re.compile(
+            r"response[_ ]?format|json[_ ]?schema|json[_ ]?object|response_?schema"
+            r"|structured[_ ]outputs?|guided|grammar",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "system",
+        re.compile(
+            r"\bsystem[`'\"]?[_ -]?(?:role|messages?|prompts?|instructions?)\b"
+            r"|\broles?\b[^.\n]{0,60}\bsystem\b|\bsystem\b[^.\n]{0,30}\bnot support|developer instruction",
+            re.IGNORECASE,
+        ),
+    ),
+    ("stream", re.compile(r"\bstream(?:ing|ed)?\b", re.IGNORECASE)),
+)
+# Beside the limit's name these say that its value is wrong, and another name would have the same.
+_VALUE: Final = re.compile(
+    r"too (?:large|high|big|long)|exceed|at most|less than|maximum|must be|greater than|in the completion",
+    re.IGNORECASE,
+)
+# A server failed (5xx) for a field only if it says so; an engine that merely broke may name it too.
+_REFUSES: Final = re.compile(
+    r"support|unknown|unrecogni[sz]ed|unexpected|invalid|not permitted|unavailable|requires?|extra|cannot|can't"
+    r"|not allowed|must|disabled|not enabled",
+    re.IGNORECASE,
+)
+_OUT_OF_CONTEXT: Final = re.compile(
+    r"context_length_exceeded|context window|prompt is too long", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request was turned away for one of its fields. `is_value`: for what it said, not for its name."""
+
+    field: RequestField
+    is_value: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`limits` and `formats` are what is sent, and behind it what is tried next; none: the field is left out."""
+
+    limits: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
+    formats: tuple[str, ...] = ("json_schema", "json_object")
+    streams: bool = True
+    asks_usage: bool = True
+    demands_call: bool = True
+    has_system: bool = True
+
+    def has(self, field: RequestField, mode: Mode) -> bool:
+        """Whether a request in this mode has the field."""
+        match field:
+            case "max_tokens":
+                return bool(self.limits)
+            case "response_format":
+                return mode == "schema" and bool(self.formats)
+            case "tool_choice":
+                return mode == "tools" and self.demands_call
+            case "stream_options":
+                return self.streams and self.asks_usage
+            case "stream":
+                return self.streams
+            case "system":
+                return self.has_system
+
+    def after(self, refusal: Refusal) -> Form:
+        """Without what was refused, or with its next spelling."""
+        match refusal.field:
+            case "max_tokens":
+                return replace(self, limits=() if refusal.is_value else self.limits[1:])
+            case "response_format":
+                return replace(self, formats=self.formats[1:])
+            case _:
+                return self.without(refusal.field)
+
+    def without(self, *fields: RequestField) -> Form:
+        return replace(
+            self,
+            limits=() if "max_tokens" in fields else self.limits,
+            formats=() if "response_format" in fields else self.formats,
+            streams=self.streams and "stream" not in fields,
+            asks_usage=self.asks_usage and "stream_options" not in fields,
+            demands_call=self.demands_call and "tool_choice" not in fields,
+            has_system=self.has_system and "system" not in fields,
+        )
+
+    def bare(self) -> Form:
+        """What every server takes: a model, messages, a limit, and tools where they are offered."""
+        return self.without("stream_options", "tool_choice", "response_format")
+
+
+def refused(form: Form, mode: Mode, status: int, said: str, parameter: str = "") -> Refusal | None:
+    """The field that an error names, of those that the request had; `None` where it names none.
+
+    `parameter` is what the error says it is about, where it has a field for that.
+    """
+    if status not in ABOUT_THE_REQUEST or (status >= 500 and not _REFUSES.search(said)):
+        return None
+    known = [name for name, pattern in _NAMED if pattern.search(parameter)]
+    if parameter and not known and not parameter.startswith("messages"):
+        return None
+    is_full = _OUT_OF_CONTEXT.search(said) is not None
+    for name, pattern in _NAMED:
+        if known and name not in known:
+            continue
+        if form.has(name, mode) and (known or pattern.search(said)):
+            if is_full and name != "max_tokens":
+                return None
+            return Refusal(name, is_value=name == "max_tokens" and _VALUE.search(said) is not None)
+    return None

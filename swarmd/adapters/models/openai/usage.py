@@ -1,0 +1,190 @@
+"""What a server says of its usage, in whichever fields: the most of it is what is charged. Pure.
+
+Servers name the same count differently, leave parts out of it (thoughts, what came from a cache)
+and say those elsewhere, or only in a total. A part that is larger than the whole cannot have been
+counted in it, and a total that is larger than its parts has something in it that was paid for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from swarmd.core.ledger.prices import Counted
+
+# More than any context holds. It keeps what a lying server says within what the ledger can add up.
+TOKENS_COUNTED_MAX: Final = 1_000_000_000
+
+_NUMBER: Final = re.compile(r"\s*(\d+)(?:\.\d*)?\s*")
+_DIGITS_MAX: Final = 12  # of a number in quotes; a longer one is more than any count
+
+_PLACES: Final = frozenset({"usage", "usageMetadata", "usage_metadata", "timings"})
+_INPUT: Final = ("prompt_tokens", "input_tokens", "prompt_eval_count", "promptTokenCount", "prompt_n")
+_OUTPUT: Final = ("completion_tokens", "output_tokens", "eval_count", "candidatesTokenCount", "predicted_n")
+_TOTAL: Final = ("total_tokens", "totalTokenCount")
+_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
+_CACHED: Final = (
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
+    "cachedContentTokenCount",
+)
+_STORED: Final = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+# Said beside a count of the input that leaves them out.
+_BESIDE_INPUT: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class SaidUsage:
+    """What was said so far; `None` is a count that nobody gave."""
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cached: int = 0
+    stored: int = 0
+
+    def most(self, newer: SaidUsage) -> SaidUsage:
+        """Of each count the larger: a later piece repeats what an earlier one said, and adds to it."""
+        is_newer = (newer.tokens_in or 0) >= (self.tokens_in or 0) and newer.tokens_in is not None
+        of_input = newer if is_newer else self
+        return SaidUsage(
+            _most(self.tokens_in, newer.tokens_in),
+            _most(self.tokens_out, newer.tokens_out),
+            of_input.cached,
+            of_input.stored,
+        )
+
+    @property
+    def counted(self) -> Counted | None:
+        """`None` where one of the two counts is missing: it is then no count of the whole."""
+        if self.tokens_in is None or self.tokens_out is None:
+            return None
+        return Counted(self.tokens_in, self.tokens_out, self.cached, self.stored)
+
+
+def usage_of(piece: Mapping[str, Any]) -> SaidUsage | None:
+    """The most that one piece of an answer says, wherever in it; `None` where it says nothing."""
+    said = None
+    for usage in _usages(piece):
+        read = _read(usage)
+        if read.tokens_in is not None or read.tokens_out is not None:
+            said = said.most(read) if said else read
+    return said
+
+
+def _usages(piece: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The places where servers say it: in the piece, in an extension of it, or in its choice.
+
+    Most pieces say nothing, and there are as many of them as tokens: they are passed over at once.
+    """
+    found: list[Mapping[str, Any]] = []
+    for name in _places_among(tuple(piece)):
+        value = piece[name]
+        if name.endswith("eval_count"):
+            found.append({name: value})
+        elif name in _PLACES:
+            found += _objects(value)
+        else:
+            found += (usage for part in _objects(value) for usage in _objects(part.get("usage")))
+    choices = piece.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        for part in (choice, choice.get("delta"), choice.get("message")) if isinstance(choice, dict) else ():
+            if isinstance(part, dict) and "usage" in part:
+                found += _objects(part["usage"])
+    return found
+
+
+@lru_cache(maxsize=64)
+def _places_among(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that may hold a usage: the pieces of one server have the same few names."""
+    return tuple(
+        name
+        for name in names
+        if name in _PLACES or name.startswith("x_") or name == "meta" or name.endswith("eval_count")
+    )
+
+
+def _objects(value: object) -> tuple[Mapping[str, Any], ...]:
+    return (value,) if isinstance(value, dict) else ()
+
+
+def _read(usage: Mapping[str, Any]) -> SaidUsage:
+    tokens_in, cached, stored = _input(usage)
+    tokens_out, total = _output(usage), _largest(usage, _TOTAL)
+    if total is not None:
+        tokens_in, tokens_out = _with_total(tokens_in, tokens_out, total)
+    return SaidUsage(_bounded(tokens_in), _bounded(tokens_out), cached, stored)
+
+
+def _input(usage: Mapping[str, Any]) -> tuple[int | None, int, int]:
+    """Tokens read; and of these, read from a cache and stored in one."""
+    parts = (usage, *(part for name in _INPUT_DETAILS for part in _objects(usage.get(name))))
+    cached = max(_largest(part, _CACHED) or 0 for part in parts)
+    stored = max(_largest(part, _STORED) or 0 for part in parts)
+    # No prompt is empty: a zero is a server that fills the field in.
+    tokens_in = _largest(usage, _INPUT) or None
+    beside = sum(_tokens(usage.get(name)) or 0 for name in _BESIDE_INPUT)
+    whole = _tokens(usage.get("prompt_tokens")) or 0
+    if beside > whole:
+        # Not part of the count beside which it stands.
+        tokens_in = max(tokens_in or 0, whole + beside, (_tokens(usage.get("input_tokens")) or 0) + beside)
+    elif beside and "input_tokens" in usage:
+        tokens_in = max(tokens_in or 0, (_tokens(usage["input_tokens"]) or 0) + beside)
+    hit, missed = (_tokens(usage.get(f"prompt_cache_{name}_tokens")) or 0 for name in ("hit", "miss"))
+    return (max(tokens_in or 0, hit + missed) or None), cached, stored
+
+
+def _output(usage: Mapping[str, Any]) -> int | None:
+    written = _largest(usage, _OUTPUT)
+    parts = (usage, *(part for name in _OUTPUT_DETAILS for part in _objects(usage.get(name))))
+    thoughts = max(_largest(part, ("reasoning_tokens",)) or 0 for part in parts)
+    apart = _tokens(usage.get("thoughtsTokenCount")) or 0  # this one is never in the count of the answer
+    if apart or thoughts > (written or 0):
+        return (written or 0) + max(apart, thoughts if thoughts > (written or 0) else 0)
+    return written
+
+
+def _with_total(tokens_in: int | None, tokens_out: int | None, total: int) -> tuple[int | None, int | None]:
+    """What a total has beyond its parts was written by the model: that is the dearer of the two."""
+    if tokens_in is None:
+        # Of a total alone nothing is known of the answer: all of it counts as read, and the rest is assumed.
+        rest = total - (tokens_out or 0)
+        return (rest if rest > 0 else None), tokens_out
+    if total > tokens_in + (tokens_out or 0):
+        return tokens_in, total - tokens_in
+    return tokens_in, tokens_out
+
+
+def _largest(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    said = [count for name in names if (count := _tokens(usage.get(name))) is not None]
+    return max(said, default=None)
+
+
+def _tokens(value: object) -> int | None:
+    """A count, as number or as text of one; `None` for what cannot be one."""
+    match value:
+        case bool():
+            return None
+        case int() if value >= 0:
+            return min(value, TOKENS_COUNTED_MAX)
+        case float() if math.isfinite(value) and value >= 0:
+            return min(math.ceil(value), TOKENS_COUNTED_MAX)
+        case str() if number := _NUMBER.fullmatch(value):
+            if len(number[1]) > _DIGITS_MAX:
+                return TOKENS_COUNTED_MAX
+            return min(math.ceil(float(value)), TOKENS_COUNTED_MAX)
+        case _:
+            return None
+
+
+def _bounded(count: int | None) -> int | None:
+    return None if count is None else min(count, TOKENS_COUNTED_MAX)
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    return max((count for count in (one, other) if count is not None), default=None)

@@ -1,0 +1,342 @@
+"""Marks as Redis holds them: fences, stops and revocations, each a field of one hash.
+
+Apart from the records, because faces that start fast read marks too, and records bring pydantic.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from functools import lru_cache
+from sys import intern
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from swarmd.core.agent.output_limits import Cut
+from swarmd.core.agent.turn import Refusal
+from swarmd.core.model.charter import KINDS, Charter
+from swarmd.core.model.lineage import Agent, Fence, Lineage, Stop, StopKind
+from swarmd.core.model.names import (
+    FIRST,
+    SOB,
+    AgentId,
+    AgentState,
+    Authority,
+    HostId,
+    MissionId,
+    MissionState,
+    StreamId,
+)
+from swarmd.core.model.privileges import Held, Revocation
+from swarmd.core.model.records import Approval, ExecutiveReport, Host, Mission, Override, Trouble
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.versions import RECORD_VERSION, check_record, only_known
+from swarmd.ports.stores import Turn
+
+
+def fence_text(fence: Fence) -> str:
+    facts = asdict(fence)
+    del facts["segment"]
+    return json.dumps(facts)
+
+
+def facts_of(what: str, text: str) -> dict[str, Any]:
+    """The facts of a mark, whatever a later release has added. Raises `ValueError`, or `NewerRecordError`."""
+    facts = json.loads(text)
+    if not isinstance(facts, dict):
+        raise ValueError(f"{what} is no object")
+    check_record(what, facts.pop("v", None))
+    return facts
+
+
+def fence_of(segment: str, text: str) -> Fence:
+    why = facts_of(f"the fence on {segment}", text)
+    return Fence(
+        segment, why["reason"], why["by"], float(why["at"]), why["order"], confirmed=why.get("confirmed", 0),
+        unconfirmed=why.get("unconfirmed", 0), unreachable=why.get("unreachable", 0),
+        hops=why.get("hops", 0), is_settled=why.get("is_settled", False),
+        taint=tuple(why.get("taint", ())),
+    )  # fmt: skip
+
+
+def stop_text(stop: Stop) -> str:
+    """The kind comes first: the scripts read no further."""
+    facts = asdict(stop)
+    del facts["target"], facts["kind"]
+    return f"{stop.kind.value} {json.dumps(facts)}"
+
+
+def stop_of(target: str, text: str) -> Stop:
+    kind, _, why = text.partition(" ")
+    facts = only_known(Stop, facts_of(f"the stop on {target}", why))
+    authority = Authority(facts.pop("authority"))
+    return Stop(**facts | {"target": target, "kind": StopKind(kind), "authority": authority})
+
+
+def revocations_text(marks: Sequence[Revocation]) -> str:
+    return json.dumps([[m.path, m.number, m.right, m.by, m.at, m.reason, m.authority] for m in marks])
+
+
+def revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
+    return tuple(
+        Revocation(segment, path, right, number, by, at, reason, authority)
+        for path, number, right, by, at, reason, authority, *_ in json.loads(text)
+    )
+
+
+_GAP: Final = "gap:"
+
+
+def gap_field(n: int) -> str:
+    """Of `_meta`, while the gap of which the journal's entry `n` tells is not acknowledged."""
+    return f"{_GAP}{n}"
+
+
+def gaps_of(meta: Mapping[str, str]) -> tuple[int, ...]:
+    found = (name.removeprefix(_GAP) for name in meta if name.startswith(_GAP))
+    return tuple(sorted(int(n) for n in found if n.isdecimal()))
+
+
+def agent_fields(agent: Agent) -> list[str]:
+    return [
+        "v", RECORD_VERSION, "id", agent.id, "name", agent.name, "role", agent.role, "tier", str(agent.tier),
+        "parent", agent.parent or "", "path", "/".join(agent.path), "mission", agent.mission,
+        "state", agent.state.value, "reason", agent.reason, "incarnation", str(agent.incarnation),
+        "host", agent.host, "lease", str(agent.lease), "created", agent.created, "ended", agent.ended,
+        "deadline", repr(agent.deadline), "crashes", json.dumps(agent.crashes) if agent.crashes else "",
+        "key", agent.key, *rights_fields(agent),
+        *charter_fields(agent),
+    ]  # fmt: skip
+
+
+def charter_fields(agent: Agent) -> list[str]:
+    return [
+        "charter", agent.charter.model_dump_json(exclude_defaults=True) if agent.charter else "",
+        "taint", " ".join(agent.taint),
+    ]  # fmt: skip
+
+
+def rights_fields(agent: Agent) -> list[str]:
+    later = [[held.path, held.right, held.number, held.by, held.at] for held in agent.later]
+    return [
+        "privileges", " ".join(agent.privileges), "grants", " ".join(agent.grants),
+        "later", json.dumps(later) if later else "",
+    ]  # fmt: skip
+
+
+def use_pairs(agent: Agent) -> list[str]:
+    """What the scripts look up: the paths that it may use, each with its number."""
+    return [word for held in agent.holdings("use") for word in (held.path, str(held.number))]
+
+
+def moving_fields(agent: Agent) -> list[str]:
+    """The fields that change in an agent's life."""
+    return [
+        "state", agent.state.value, "reason", agent.reason, "incarnation", str(agent.incarnation),
+        "host", agent.host, "lease", str(agent.lease), "ended", agent.ended, "parent", agent.parent or "",
+        "deadline", repr(agent.deadline), "crashes", json.dumps(agent.crashes) if agent.crashes else "",
+    ]  # fmt: skip
+
+
+def charter_of(text: str | None) -> Charter | None:
+    """Models may put nothing into a charter that it has no place for; a later release of ours may."""
+    return Charter.model_validate_json(text, extra="ignore") if text else None
+
+
+# Ten thousand agents of one process hold the same few rights, were made in the same commits and share their ancestors:
+# one object for all that are equal.
+@lru_cache(maxsize=4_096)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(map(intern, text.split()))
+
+
+def agent_of(record: Mapping[str, str]) -> Agent | None:
+    """`None` where the record is absent or not one of ours."""
+    if not record.get("id"):
+        return None
+    check_record(f"the record of agent {record['id']}", record.get("v"))
+    try:
+        return Agent(
+            id=AgentId(intern(record["id"])), name=record["name"], role=intern(record["role"]),
+            tier=int(record["tier"]), parent=AgentId(intern(record["parent"])) if record["parent"] else None,
+            path=tuple(map(intern, record["path"].split("/"))), mission=MissionId(intern(record["mission"])),
+            state=AgentState(record["state"]), reason=record["reason"],
+            incarnation=int(record["incarnation"]), host=HostId(intern(record["host"])), lease=int(record["lease"]),
+            created=_stamp(record["created"]), ended=record["ended"], key=record.get("key", ""),
+            privileges=_words(record.get("privileges", "")), grants=_words(record.get("grants", "")),
+            later=tuple(Held(*held[:_HELD_PARTS]) for held in json.loads(record.get("later") or "[]")),
+            deadline=float(record.get("deadline") or 0), crashes=tuple(json.loads(record.get("crashes") or "[]")),
+            charter=charter_of(record.get("charter")), taint=_words(record.get("taint", "")),
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError, ValidationError):
+        return None
+
+
+def stand_in(id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None) -> Agent | None:
+    """An agent whose record cannot be read as a whole, of what of it can be, so that it can be held and ended.
+
+    Where it stands is in its own path, in those of its descendants, or below who lists it; `None` where nobody knows.
+    """
+    path = _path_of(id, record, lineage, creator)
+    if path is None:
+        return None
+    known = {name: record.get(name, "") for name in _NUMBERS}
+    numbers = {name: int(text) if text.isdecimal() else 0 for name, text in known.items()}
+    above = (record.get("parent", ""), *reversed(path[:-1]))
+    try:
+        charter = charter_of(record.get("charter"))
+    except ValidationError:
+        charter = None
+    return Agent(
+        id=id, name=record.get("name") or id, role=record.get("role", ""), tier=len(path) - 2,
+        parent=next(AgentId(one) for one in above if AgentId(one) in lineage.agents), path=path,
+        mission=MissionId(path[1]), state=AgentState.FROZEN, host=HostId(record.get("host", "")),
+        incarnation=max(1, numbers["incarnation"]), lease=numbers["lease"], created=_ANCIENT,
+        key=record.get("key", ""), privileges=tuple(record.get("privileges", "").split()),
+        grants=tuple(record.get("grants", "").split()), charter=charter,
+    )  # fmt: skip
+
+
+def _stamp(text: str) -> str:
+    """Raises `ValueError` for what is no time."""
+    datetime.fromisoformat(text)
+    return intern(text)
+
+
+# Made long before any rate is counted.
+_ANCIENT = "1970-01-01T00:00:00.000Z"
+
+
+_HELD_PARTS = len(fields(Held))
+
+
+_NUMBERS = ("incarnation", "lease")
+
+
+_TIER_1 = 3  # the segments of an executive's path
+
+
+def _path_of(
+    id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None
+) -> tuple[str, ...] | None:
+    own = tuple(record.get("path", "").split("/"))
+    if len(own) >= _TIER_1 and own[0] == SOB and own[-1] == id:
+        return own
+    for other in lineage.agents.values():
+        if id in other.path:
+            return other.path[: other.path.index(id) + 1]
+    if creator is None or (creator.id == SOB and not record.get("mission")):
+        return None
+    return (*((SOB, record["mission"]) if creator.id == SOB else creator.path), id)
+
+
+def mission_fields(mission: Mission) -> list[str]:
+    return [
+        "v", RECORD_VERSION, "id", mission.id, "mission", mission.text, "state", mission.state.value, "reason", mission.reason,
+        "result", mission.result, "budget", json.dumps(dict(mission.budget)), "created", mission.created,
+        "ended", mission.ended, "deadline", repr(mission.deadline), "files", json.dumps(mission.files),
+        "asked_files", json.dumps(mission.asked_files), "digest", mission.digest,
+        "ending", mission.ending.value if mission.ending else "",
+    ]  # fmt: skip
+
+
+def mission_of(record: Mapping[str, str]) -> Mission | None:
+    """`None` where the record is absent or damaged."""
+    if not record.get("id"):
+        return None
+    check_record(f"the record of mission {record['id']}", record.get("v"))
+    try:
+        budget: dict[str, Any] = json.loads(record["budget"])
+        return Mission(
+            id=MissionId(record["id"]), text=record["mission"], state=MissionState(record["state"]),
+            reason=record["reason"], result=record["result"],
+            budget={kind: int(budget.get(kind, 0)) for kind in KINDS}, created=record["created"],
+            ended=record["ended"], deadline=float(record.get("deadline") or 0),
+            files=tuple(json.loads(record.get("files") or "[]")),
+            asked_files=tuple(json.loads(record.get("asked_files") or "[]")),
+            digest=record.get("digest", ""),
+            ending=MissionState(record["ending"]) if record.get("ending") else None,
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def trouble_text(trouble: Trouble) -> str:
+    return json.dumps(asdict(trouble))
+
+
+def trouble_of(text: str) -> Trouble:
+    return Trouble(**only_known(Trouble, facts_of("a trouble", text)))
+
+
+def cut_fields(agent: AgentId, turn: Turn, cut: Cut, at: str) -> list[str]:
+    """The fact that messages were not carried: `tell` where the recipient is to be told."""
+    return [
+        "fact", "refuse", "agent", agent, "step", str(turn.number), "rule", cut.rule.value, "detail", cut.detail,
+        "channel", cut.channel, "to", cut.to, "count", str(cut.count), "tell", "1" if cut.is_news else "",
+        "hops", str(cut.hops), "at", at,
+    ]  # fmt: skip
+
+
+def refusal_fields(agent: AgentId, turn: Turn, refusal: Refusal, at: str) -> list[str]:
+    """The fact that a turn's moves were refused by one rule. `turn` tells it from what a script refused by itself."""
+    return [
+        "fact", "refuse", "agent", agent, "turn", str(turn.number), "rule", refusal.rule.value, "detail", refusal.detail,
+        "moves", " ".join(refusal.moves), "count", str(refusal.count), "at", at,
+    ]  # fmt: skip
+
+
+def report_text(report: ExecutiveReport) -> str:
+    return json.dumps([report.agent, report.name, report.text, report.files, report.is_done, report.taint])
+
+
+def report_of(text: str) -> ExecutiveReport:
+    agent, name, said, files, is_done, *more = json.loads(text)
+    return ExecutiveReport(AgentId(agent), name, said, tuple(files), is_done, tuple(*more[:1]))
+
+
+def approval_text(approval: Approval) -> str:
+    facts = asdict(approval)
+    del facts["id"]
+    return json.dumps(facts)
+
+
+def override_text(override: Override) -> str:
+    facts = asdict(override)
+    del facts["id"]
+    return json.dumps(facts)
+
+
+def override_of(id: str, text: str) -> Override:
+    facts = only_known(Override, facts_of(f"the override {id}", text))
+    return Override(**facts | {"id": id, "authority": Authority(facts["authority"])})
+
+
+def approval_of(id: str, text: str) -> Approval:
+    facts = only_known(Approval, facts_of(f"the approval {id}", text))
+    return Approval(**facts | {"id": id, "needs": Authority(facts["needs"]), "rule": Rule(facts["rule"])})
+
+
+def host_text(host: Host) -> str:
+    facts = {
+        "v": RECORD_VERSION, "id": host.id, "capacity": host.capacity, "workspace": host.workspace,
+        "busy": host.busy, "heard": host.heard,
+    }  # fmt: skip
+    # Not the law's business: by it a container's health check finds the worker beside it.
+    return json.dumps(facts | {"hostname": os.uname().nodename})
+
+
+def host_of(text: str) -> Host:
+    facts = facts_of("a host's lease", text)
+    return Host(
+        HostId(facts["id"]), int(facts["capacity"]), str(facts["workspace"]), busy=int(facts.get("busy", 0)),
+        heard=StreamId(str(facts.get("heard", FIRST))),
+    )  # fmt: skip
+
+
+def is_amount(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and text.isascii()

@@ -1,0 +1,147 @@
+"""Where a verb finds its server: `REDIS_URL`, the live server of the data folder, or one for the moment.
+
+Looking may start a server that nobody runs (§8 of the design); acting may not, for nobody would hear it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from swarmd.adapters.redis.reader import Bell, Rung, View, bell_of, view_of
+from swarmd.cli.exit_codes import Exit
+from swarmd.cli.render.text import Ink
+from swarmd.cli.session import Sight, note
+from swarmd.core.model.names import Channel
+from swarmd.errors import StoreUnavailableError
+from swarmd.settings import Settings
+
+if TYPE_CHECKING:
+    from swarmd.adapters.redis.connection.address import Target
+
+
+def live(settings: Settings) -> Target | None:
+    """The server that is there already; `None` where the data folder has none."""
+    if settings.redis_url:
+        return settings.redis_url
+    # Asked before the embedded server is imported: a folder that was never used answers at once.
+    if not settings.data.is_dir():
+        return None
+    from swarmd.adapters.server.embedded import live_socket
+
+    return live_socket(settings.data)
+
+
+def living(settings: Settings) -> Target:
+    """As `live`. Raises `StoreUnavailableError` where nothing runs."""
+    target = live(settings)
+    if target is None:
+        raise nothing_runs(settings)
+    return target
+
+
+def nothing_runs(settings: Settings) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"no swarm is running in {settings.data}",
+        hint="start one with `swarmd up`, or name its server with REDIS_URL",
+    )
+
+
+@contextmanager
+def looked_at(settings: Settings) -> Iterator[tuple[Target, bool]]:
+    """A server to look at, and whether it is there only for this moment."""
+    target = live(settings)
+    if target is not None:
+        yield target, False
+        return
+    from swarmd.adapters.server.embedded import momentary
+
+    with momentary(settings.data) as started:
+        yield started, True
+
+
+@contextmanager
+def sight_of(settings: Settings, target: Target, *, as_json: bool) -> Iterator[Sight]:
+    view = view_of(target, settings.namespace)
+    try:
+        yield Sight(view, Ink.of(sys.stdout, os.environ), as_json)
+    finally:
+        view.close()
+
+
+@contextmanager
+def bell_at(settings: Settings, target: Target, *channels: Channel) -> Iterator[Bell]:
+    bell = bell_of(target, settings.namespace, *channels)
+    try:
+        yield bell
+    finally:
+        bell.close()
+
+
+@contextmanager
+def attended(
+    settings: Settings,
+    target: Target,
+    *channels: Channel,
+    timeout: float | None,
+    as_json: bool,
+    is_patient: bool = True,
+) -> Iterator[tuple[Sight, Rung]]:
+    """To look and to wait: with patience, connections that are lost on the way are made anew within the time-out."""
+    if not is_patient:
+        with (
+            sight_of(settings, target, as_json=as_json) as sight,
+            bell_at(settings, target, *channels) as bell,
+        ):
+            yield sight, bell
+        return
+    from swarmd.adapters.redis.lasting import LastingBell
+
+    with lasting_sight(settings, timeout=timeout, as_json=as_json) as sight:
+        # Looked for each time: a swarm that was started anew may have another socket.
+        lasting = LastingBell(lambda: bell_of(living(settings), settings.namespace, *channels))
+        with closing(lasting):
+            yield sight, lasting
+
+
+@contextmanager
+def lasting_sight(settings: Settings, *, timeout: float | None, as_json: bool) -> Iterator[Sight]:
+    """As `sight_of`, over a connection that is made anew when it is lost."""
+    from swarmd.adapters.redis.connection.requirements import connect_sync
+    from swarmd.adapters.redis.keys import Keys
+    from swarmd.adapters.redis.lasting import LastingWire, Patience
+
+    until = None if timeout is None else time.monotonic() + timeout
+    patience = Patience(until, lambda what: note(f"swarmd: {what}"))
+    wire = LastingWire(lambda: connect_sync(living(settings), namespace=settings.namespace), patience)
+    with closing(wire):
+        yield Sight(View(wire, Keys(settings.namespace)), Ink.of(sys.stdout, os.environ), as_json)
+
+
+def look(settings: Settings, as_json: bool, see: Callable[[Sight], Exit]) -> Exit:
+    with looked_at(settings) as (target, is_momentary), sight_of(settings, target, as_json=as_json) as sight:
+        if is_momentary:
+            note("no swarm is running here: this is what is stored")
+        return see(sight)
+
+
+def watch(settings: Settings, see: Callable[[Sight], Exit]) -> Exit:
+    """As `look`, for what is looked at until somebody has seen enough: a server that goes is waited for as long."""
+    with looked_at(settings) as (target, is_momentary):
+        if is_momentary:
+            note("no swarm is running here: this is what is stored")
+            with sight_of(settings, target, as_json=False) as sight:
+                return see(sight)
+        with lasting_sight(settings, timeout=math.inf, as_json=False) as sight:
+            return see(sight)
+
+
+def version(as_json: bool) -> None:
+    from swarmd import __version__
+
+    print(f'{{"version": "{__version__}"}}' if as_json else __version__)

@@ -1,0 +1,211 @@
+"""What `run` shows while a mission works: the board's debate, the tree as it grows, the spend.
+
+The `Watcher` is fed messages and snapshots and answers with lines; a screen puts them on standard
+error, as plain lines or, on a terminal, above a live picture of the tree. Standard output stays free for the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
+
+from swarmd.cli.render.lines import Branch, grown, tree_lines
+from swarmd.cli.render.text import Ink, amounts, excerpt, plain, wants_colour
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
+from swarmd.core.model.messages import Kind, Message
+from swarmd.ports.reader import Snapshot
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+SAID_COLUMNS: Final = 400
+FRAME_LINES_LEAST: Final = 6
+
+# Of the journal, what a watcher wants to see happen; the board's own entries repeat what its room said.
+_SHOWN_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "spawned": ("+", "green"), "fenced": ("!", "yellow"), "refused": ("x", "red"), "refused in turn": ("x", "red"),
+    "reported": ("^", "blue"), "host gone": ("!", "red"), "stalled": ("!", "yellow"),
+    "overdrawn": ("!", "red"), "stuck": ("!", "red"),
+}  # fmt: skip
+
+_SPOKEN: Final[Mapping[Kind, str]] = {
+    Kind.PROPOSAL: " proposes:", Kind.ARGUMENT: " argues:", Kind.DIGEST: " notes:", Kind.NOTICE: ":",
+    Kind.SAY: ":",
+}  # fmt: skip
+
+
+class Watcher:
+    """One mission (or all, where none is named) as it is heard and seen. Repeated messages are shown once."""
+
+    def __init__(self, ink: Ink, mission: str = "") -> None:
+        self.mission = mission
+        self._ink = ink
+        self._heard: set[tuple[str, str]] = set()
+        self._names: dict[str, str] = {}
+        self._board: Branch | None = None
+        self._told = ""
+
+    def heard(self, message: Message) -> list[str]:
+        """Lines for one message; none for what is another mission's, was shown, or says nothing new."""
+        key = (message.channel, message.id)
+        is_ours = not self.mission or message.mission in ("", self.mission)
+        if not is_ours or (message.id and key in self._heard):
+            return []
+        self._heard.add(key)
+        if message.channel == BOARD_ROOM:
+            return [self._spoken(message)]
+        if message.channel == JOURNAL:
+            return self._entered(message)
+        return []
+
+    def seen(self, snapshot: Snapshot) -> list[str]:
+        """Takes in a snapshot; a line where the mission's state or the number of its agents has changed."""
+        self._names |= {agent["id"]: agent["name"] for agent in snapshot.agents if agent.get("name")}
+        self._board, _ = grown(snapshot)
+        told = f"{', '.join(self._states())}: {self._living()} agents"
+        if told == self._told or not snapshot.missions:
+            return []
+        self._told = told
+        return [self._ink.paint(f"· {self.status()}", "dim")]
+
+    def status(self) -> str:
+        """State, living agents and spend, on one line."""
+        spent: dict[str, int] = {}
+        for branch in self._missions():
+            for kind, value in branch.whole.items():
+                if kind != "agents":
+                    spent[kind] = spent.get(kind, 0) + value
+        states = ", ".join(self._states()) or "starting"
+        return f"{states}: {self._living()} agents, {amounts(spent)}"
+
+    def frame(self, lines_max: int) -> list[str]:
+        """The tree and the spend, at most so many lines: what is cut is said, the spend never is."""
+        if self._board is None:
+            return [self._ink.paint("starting …", "dim")]
+        lines = [
+            line for line in tree_lines(self._board, (), self._ink, ended=False) if line
+        ]  # the seats speak above
+        room = max(FRAME_LINES_LEAST, lines_max) - 1
+        if len(lines) > room:
+            more = len(lines) - room + 1
+            lines = [*lines[: room - 1], self._ink.paint(f"   … and {more} more: swarmd tree", "dim")]
+        return [*lines, self._ink.paint(self.status(), "bold")]
+
+    def _spoken(self, message: Message) -> str:
+        who = plain(self._names.get(message.sender, message.sender))
+        if message.kind is Kind.VOTE:
+            how = f" votes {plain(str(message.data.get('choice', '')))}:"
+        else:
+            how = _SPOKEN.get(message.kind, f" ({message.kind.value}):")
+        return f"{self._ink.paint(who + how, 'bold')} {excerpt(message.text, SAID_COLUMNS)}"
+
+    def _entered(self, message: Message) -> list[str]:
+        event = str(message.data.get("event", ""))
+        if event == "ended" and "confirmed" in message.data:
+            return [self._ink.paint(f"- {excerpt(message.text, SAID_COLUMNS)}", "dim")]
+        if event not in _SHOWN_EVENTS:
+            return []
+        mark, style = _SHOWN_EVENTS[event]
+        return [f"{self._ink.paint(mark, style)} {excerpt(message.text, SAID_COLUMNS)}"]
+
+    def _missions(self) -> list[Branch]:
+        return [] if self._board is None else [b for b in self._board.below if b.is_mission]
+
+    def _states(self) -> list[str]:
+        return [plain(branch.record.get("state", "")) for branch in self._missions()]
+
+    def _living(self) -> int:
+        return sum(_count(branch) for branch in self._missions())
+
+
+def _count(branch: Branch) -> int:
+    return sum(_count(child) + (not child.is_closed) for child in branch.below)
+
+
+# --- screens ----------------------------------------------------------------------------------
+
+
+class Screen(Protocol):
+    """Where a watcher's lines go."""
+
+    def __enter__(self) -> Screen: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def say(self, lines: Sequence[str]) -> None: ...
+    def picture(self, watcher: Watcher) -> None: ...
+
+
+class PlainScreen:
+    """Lines as they come: for pipes, logs and dumb terminals."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> PlainScreen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.flush()
+
+    def say(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            print(line, file=self._stream, flush=True)
+
+    def picture(self, watcher: Watcher) -> None:
+        """Nothing is redrawn here: changes are said as lines."""
+
+
+class LiveScreen:
+    """The debate scrolls by; beneath it the tree and the spend are redrawn in place."""
+
+    def __init__(self, stream: TextIO, *, is_coloured: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(
+            file=stream, no_color=not is_coloured, highlight=False, markup=False, emoji=False
+        )
+        self._live: Live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> LiveScreen:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def say(self, lines: Sequence[str]) -> None:
+        from rich.text import Text
+
+        for line in lines:
+            # Neutralised already; what escapes are left are our own colours. It is never read as markup.
+            self._console.print(Text.from_ansi(line))
+
+    def picture(self, watcher: Watcher) -> None:
+        from rich.text import Text
+
+        lines = watcher.frame(self._console.height - 4)
+        texts = [Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in lines]
+        self._live.update(Text("\n", no_wrap=True, overflow="ellipsis").join(texts), refresh=True)
+
+
+class QuietScreen(PlainScreen):
+    """Shows nothing."""
+
+    def say(self, lines: Sequence[str]) -> None:
+        """The end is told by who asked for silence."""
+
+
+def screen_of(stream: TextIO, environ: Mapping[str, str], *, is_quiet: bool = False) -> Screen:
+    """A live picture where a terminal can show one, else lines."""
+    if is_quiet:
+        return QuietScreen(stream)
+    if stream.isatty() and environ.get("TERM") != "dumb":
+        return LiveScreen(stream, is_coloured=wants_colour(stream, environ))
+    return PlainScreen(stream)

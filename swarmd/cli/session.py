@@ -1,0 +1,40 @@
+"""What each verb is given: how to print, whether as JSON, and the time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from swarmd.adapters.redis.reader import View
+from swarmd.cli.render.text import Ink
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What every look has: where to read, how to print."""
+
+    view: View
+    ink: Ink
+    as_json: bool
+
+    def say(self, lines: Sequence[str]) -> None:
+        if lines:
+            print("\n".join(lines))
+
+    def give(self, value: Any) -> None:
+        print(json.dumps(value, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

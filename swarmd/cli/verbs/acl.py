@@ -1,0 +1,205 @@
+"""`swarmd acl`: the Redis users of this swarm, printed, generated with passwords, compared with a server's.
+
+Invariant: no password is printed or taken from the command line. They are in files; the server and what is
+printed hold hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from swarmd.adapters.config import checks, loader
+from swarmd.adapters.redis import acl
+from swarmd.adapters.redis.connection.requirements import connect_sync
+from swarmd.adapters.redis.keys import channel_names, key_names
+from swarmd.cli import connection
+from swarmd.cli.exit_codes import Exit
+from swarmd.cli.render.text import plain
+from swarmd.cli.session import note
+from swarmd.core.model.declarations import Acl
+from swarmd.errors import UsageError, WorkspaceError
+from swarmd.settings import Settings
+
+Format = Literal["setuser", "aclfile"]
+
+PASSWORD_BYTES: Final = 32  # of randomness: its hash needs no salt and cannot be guessed back
+_PASSWORD: Final = "password"
+_FILE: Final = "users.acl"
+
+
+def store_names() -> checks.StoreNames:
+    return checks.StoreNames(key_names(), channel_names())
+
+
+def policy_of(settings: Settings) -> Acl:
+    """Raises `DeclarationError` with every fault, for rules made of half a policy would be worse than none."""
+    return loader.load(settings.policies, settings.channels, store_names()).acl
+
+
+# --- printing ---------------------------------------------------------------------------------
+
+
+def show(
+    settings: Settings, roles: Sequence[str], form: str, password_files: Sequence[str], *, as_json: bool
+) -> Exit:
+    """Prints the rules of all roles, or of those named."""
+    if form not in get_args(Format):
+        raise UsageError(f"--format {form!r} is unknown", hint=f"it is {' or '.join(get_args(Format))}")
+    policy = policy_of(settings)
+    hashes = _hashes(policy, password_files)
+    users = acl.users(policy, settings.namespace, hashes)
+    chosen = _chosen(policy, roles)
+    if as_json:
+        value = [
+            {"role": role, "user": users[role].name, "rules": users[role].words(), "password": role in hashes}
+            for role in chosen
+        ]
+        print(json.dumps({"namespace": settings.namespace, "users": value}, ensure_ascii=False))
+        return Exit.DONE
+    if form == "aclfile":
+        # A whole file says what becomes of the default user, too; a part of one is for a file that does.
+        lines = [*([] if roles else [acl.DEFAULT_OFF]), *(acl.file_line(users[role]) for role in chosen)]
+    else:
+        lines = [acl.setuser(users[role]) for role in chosen]
+    print("\n".join(lines))
+    without = [role for role in chosen if role not in hashes]
+    if without:
+        note(f"no password is set by this for: {', '.join(without)} (see --password-file and --generate)")
+    return Exit.DONE
+
+
+def _chosen(policy: Acl, roles: Sequence[str]) -> list[str]:
+    for role in roles:
+        _known(policy, role, "--role")
+    return [role for role in policy.roles if not roles or role in roles]
+
+
+def _known(policy: Acl, role: str, option: str) -> None:
+    if role not in policy.roles:
+        raise UsageError(
+            f"{option}: there is no role {role!r}", hint=f"policies/acl.yaml has: {', '.join(policy.roles)}"
+        )
+
+
+def _hashes(policy: Acl, password_files: Sequence[str]) -> dict[str, str]:
+    hashes = {}
+    for given in password_files:
+        role, equals, file = given.partition("=")
+        if not (equals and file):
+            # Not repeated: who takes ROLE=FILE for ROLE=PASSWORD has just typed one.
+            raise UsageError("--password-file is not ROLE=FILE", hint="name the role and a file: worker=FILE")
+        _known(policy, role, "--password-file")
+        hashes[role] = acl.hashed(_password(Path(file)))
+    return hashes
+
+
+def _password(path: Path) -> str:
+    try:
+        password = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(
+            f"cannot read the password in {path}: {reason}", hint="name a readable file that holds it alone"
+        ) from error
+    if not password:
+        raise UsageError(f"{path} is empty", hint="a user without a password is no user")
+    return password
+
+
+# --- generating -------------------------------------------------------------------------------
+
+
+def generate(settings: Settings, folder: Path, *, as_json: bool) -> Exit:
+    """Makes DIR/ROLE/password for each role and DIR/users.acl. Passwords that are there already are kept."""
+    policy = policy_of(settings)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = [path for role in policy.roles if (path := _made_password(folder / role))]
+        hashes = {role: acl.hashed(_password(folder / role / _PASSWORD)) for role in policy.roles}
+        users = acl.users(policy, settings.namespace, hashes)
+        lines = [acl.DEFAULT_OFF, *(acl.file_line(user) for user in users.values())]
+        _replace(folder / _FILE, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise WorkspaceError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
+    written = [*made, folder / _FILE]
+    if as_json:
+        print(json.dumps({"written": [str(path) for path in written], "users": _names(users)}))
+        return Exit.DONE
+    for path in written:
+        print(path)
+    kept = len(policy.roles) - len(made)
+    note(f"{len(made)} passwords made{f', {kept} kept' if kept else ''}; each is for REDIS_PASSWORD_FILE")
+    return Exit.DONE
+
+
+def _names(users: Mapping[str, acl.User]) -> dict[str, str]:
+    return {role: user.name for role, user in users.items()}
+
+
+def _made_password(folder: Path) -> Path | None:
+    """A folder for each, so that each can be mounted alone, into the container of its role."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / _PASSWORD
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return None
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(PASSWORD_BYTES) + "\n")
+    return path
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole or not at all: a server may be reading it."""
+    draft = path.with_suffix(".new")
+    draft.write_text(text, encoding="ascii")
+    # The server runs as another user, and what it reads is hashes of long random words.
+    draft.chmod(0o644)
+    draft.replace(path)
+
+
+# --- comparing --------------------------------------------------------------------------------
+
+
+def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
+    """Compares a running server's users with the policy. Its user must be one that may ACL LIST."""
+    policy = policy_of(settings)
+    wanted = acl.users(policy, settings.namespace)
+    with closing(connect_sync(connection.living(settings), namespace=settings.namespace)) as wire:
+        found = acl.users_of(wire)
+    compared = [
+        acl.difference(role, wanted[role], found.get(wanted[role].name)) for role in _chosen(policy, roles)
+    ]
+    default = acl.default_user(found, settings.namespace)
+    if as_json:
+        value = {
+            "users": [one.value() for one in compared],
+            "default_user_is_open": default.is_open,
+            "default_user_is_on": default.is_on,
+            "default_user_replays": default.replays,
+        }
+        print(json.dumps(value, ensure_ascii=False))
+    else:
+        print("\n".join(plain(line, multiline=True) for one in compared for line in _lines(one)))
+        for fault in default.faults:
+            note(f"finding: {fault}")
+    return Exit.FINDINGS if default.faults or not all(one.is_none for one in compared) else Exit.DONE
+
+
+def _lines(one: acl.Difference) -> list[str]:
+    if one.is_none:
+        return [f"{one.user}: as declared"]
+    if not one.is_there:
+        return [f"{one.user}: is not on the server"]
+    return [
+        f"{one.user}: differs",
+        *(f"  {fault}" for fault in one.faults),
+        *(f"  lacks {rule}" for rule in one.missing),
+        *(f"  has beyond the policy {rule}" for rule in one.extra),
+    ]

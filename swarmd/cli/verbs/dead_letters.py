@@ -1,0 +1,118 @@
+"""The verbs on dead letters: ls, show, retry, drop. What is said in a letter is somebody's words, and is shown as such."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+from swarmd.adapters.redis.reader import View
+from swarmd.cli import order_client
+from swarmd.cli.exit_codes import Exit
+from swarmd.cli.render.text import excerpt, plain, table
+from swarmd.cli.session import Sight, note
+from swarmd.cli.verbs import orders, remote
+from swarmd.core.model.channels import DEAD
+from swarmd.core.model.messages import Kind, Message, is_stream_id
+from swarmd.core.model.names import FIRST
+from swarmd.errors import NotFoundError
+from swarmd.settings import Settings
+
+_WORDS_COLUMNS: Final = 48
+
+
+def ls(sight: Sight) -> Exit:
+    found = [_value(letter) for letter in _letters(sight.view)]
+    if sight.as_json:
+        sight.give({"letters": found})
+    elif found:
+        rows = [
+            (one["id"], one["reader"], str(one["tries"]), one["channel"], one["message"]["from"], one["at"],
+             excerpt(one["why"], _WORDS_COLUMNS))
+            for one in found
+        ]  # fmt: skip
+        headings = ("ID", "READER", "TRIES", "CHANNEL", "FROM", "AT", "LAST WORDS")
+        sight.say(table(headings, [tuple(plain(cell) for cell in row) for row in rows]))
+    else:
+        note("there are no dead letters")
+    return Exit.DONE
+
+
+def show(sight: Sight, id: str) -> Exit:
+    value = _value(_letter(sight.view, id))
+    if sight.as_json:
+        sight.give(value)
+        return Exit.DONE
+    lines = [
+        f"{name}: {plain(str(value[name]))}" for name in ("id", "reader", "tries", "at", "why", "channel")
+    ]
+    message: Mapping[str, Any] = value["message"]
+    lines += [f"{name}: {plain(str(message[name]))}" for name in ("id", "from", "kind", "mission", "at")]
+    if message["data"]:
+        lines.append(f"data: {plain(json.dumps(message['data'], ensure_ascii=False))}")
+    sight.say([*lines, "", *(plain(line) for line in str(message["text"]).splitlines())])
+    return Exit.DONE
+
+
+def order(
+    settings: Settings, verb: Literal["retry", "drop"], id: str, reason: str, *, wait: bool, timeout: float | None,
+    as_json: bool,
+) -> Exit:  # fmt: skip
+    """Retries or drops a letter; done when the supervisor has written it."""
+
+    def given(
+        sight: Sight,
+        post: order_client.Post,
+        waiting: order_client.Waiting,
+        wish: orders.Wish,
+        /,
+        *,
+        is_awaited: bool,
+    ) -> Exit:
+        letter = _letter(sight.view, wish.reference)
+        order_id, data = orders.give(
+            sight, post, waiting, wish, orders.Meant(letter.id, "target"), is_awaited=is_awaited
+        )
+        if sight.as_json:
+            sight.give({"order": order_id, "verb": verb, "letter": letter.id,
+                        "outcome": "ordered" if data is None else "done", "reader": str(letter.data.get("reader"))})  # fmt: skip
+        else:
+            print(plain(f"{letter.id}: {'ordered' if data is None else _DONE[verb]}"))
+        return Exit.DONE
+
+    wish = orders.Wish(verb, id, reason)
+    return remote.ordered(settings, given, wish, wait=wait, timeout=timeout, as_json=as_json)
+
+
+_DONE: Final = {"retry": "handed out again", "drop": "dropped"}
+
+
+def _letters(view: View) -> Iterator[Message]:
+    after = FIRST
+    while found := view.messages(DEAD, after):
+        after = found[-1].id
+        yield from (letter for letter in found if _is_letter(letter))
+
+
+def _letter(view: View, id: str) -> Message:
+    found = view.message(DEAD, id) if is_stream_id(id) else None
+    if found is None or not _is_letter(found):
+        raise NotFoundError(f"there is no dead letter {id}", hint="swarmd dead ls")
+    return found
+
+
+def _is_letter(message: Message) -> bool:
+    return message.kind is Kind.DEAD and isinstance(message.data.get("original"), dict)
+
+
+def _value(letter: Message) -> dict[str, Any]:
+    original: Mapping[str, Any] = letter.data["original"]
+    return {
+        "id": letter.id, "reader": str(letter.data.get("reader", "")), "tries": int(letter.data.get("tries") or 0),
+        "at": letter.at, "why": letter.text, "mission": letter.mission, "channel": str(original.get("channel", "")),
+        "message": {
+            "id": str(original.get("id", "")), "from": str(original.get("sender", "")),
+            **{name: str(original.get(name, "")) for name in ("to", "kind", "mission", "at", "text")},
+            "data": original.get("data") or {},
+        },
+    }  # fmt: skip

@@ -1,0 +1,253 @@
+"""The verbs that run the swarm in this process: the daemon, or a part of it, or one mission whole.
+
+The process's signals are heard here; what runs is put together in `swarmd.app`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from swarmd.adapters.redis.reader import view_of
+from swarmd.cli import connection, order_client
+from swarmd.cli.exit_codes import Exit, exit_of_mission, exit_of_signal
+from swarmd.cli.render import live
+from swarmd.cli.render.text import Ink, amounts, plain
+from swarmd.cli.session import note
+from swarmd.cli.verbs import missions as mission_verbs
+from swarmd.cli.verbs.remote import posting
+from swarmd.core.model.channels import ORDERS
+from swarmd.core.model.messages import Message
+from swarmd.core.model.names import MissionState
+from swarmd.errors import SwarmError, UsageError
+from swarmd.ports.reader import Snapshot
+from swarmd.settings import Settings
+
+if TYPE_CHECKING:
+    import anyio
+
+    from swarmd.app import MissionEnd
+
+PICTURE_SECONDS: Final = 0.4
+T = TypeVar("T")
+
+
+def _run(function: Callable[[], Awaitable[T]]) -> T:
+    """`anyio.run`, whose task groups' one error leaves as itself: the entrance knows what it means.
+
+    On uvloop where that is installed (an extra): the same loop, at half the cost for each wake-up.
+    """
+    import anyio
+
+    try:
+        return anyio.run(function, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    except BaseExceptionGroup as group:
+        leaves = list(_leaves(group))
+        if all(isinstance(leaf, SwarmError) for leaf in leaves):
+            raise leaves[0] from group
+        raise
+
+
+def _leaves(error: BaseException) -> Sequence[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+# --- the daemon -------------------------------------------------------------------------------
+
+
+def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
+    """Runs until a signal ends it."""
+    from functools import partial
+
+    from swarmd import app, logs
+
+    settings = app.with_secret(settings)
+    logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
+    what = "swarmd" if len(parts) > 1 else next(iter(parts))
+
+    def ready() -> None:
+        where = "REDIS_URL" if settings.redis_url else settings.data
+        note(f"{what} is up, on {where}; look with `swarmd tree`, stop with Ctrl-C")
+
+    number = _run(partial(app.serve, settings, parts=parts, grace=grace, ready=ready))
+    return exit_of_signal(number)
+
+
+# --- one mission, whole -----------------------------------------------------------------------
+
+
+def run(
+    settings: Settings,
+    mission: str,
+    named: Sequence[str],
+    budget: str | None,
+    deadline: float | None,
+    *,
+    resume: bool,
+    quiet: bool,
+    as_json: bool,
+) -> Exit:
+    """Does one mission in this process and prints its result alone."""
+    from functools import partial
+
+    from swarmd import app, logs
+
+    text, files = run_request(mission, named, resume=resume)
+    caps = mission_verbs.budget_of(budget) if budget else {}
+    if text:
+        mission_verbs.entrance_fields(text, None, budget, deadline, ())
+    asked = Asked(text, files, caps, deadline, resume)
+    settings = app.with_secret(settings)
+    # Asked of the stream itself: within the screen standard error is a stand-in that knows less of it.
+    watcher = live.Watcher(Ink.of(sys.stderr, os.environ))
+    with live.screen_of(sys.stderr, os.environ, is_quiet=quiet) as screen:
+        # Within the screen, so that a log line goes above its picture and not into it.
+        logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
+        end, interrupted = _run(partial(_attended, settings, asked, watcher, screen))
+    if end is not None:
+        _print_end(end, as_json=as_json)
+    if interrupted:
+        return exit_of_signal(interrupted)
+    assert end is not None, "only a signal ends a run without an end"
+    return exit_of_mission(end.state, end.reason)
+
+
+def run_request(mission: str, named: Sequence[str], *, resume: bool) -> tuple[str, tuple[Path, ...]]:
+    """The mission's text and its files. Raises `UsageError` where they cannot be meant."""
+    if not mission and resume:
+        return "", ()
+    if mission != "-" and named and _is_path(mission):
+        raise UsageError(
+            f"the mission comes before the files, and {mission!r} is a file",
+            hint='swarmd run "What is to be done" --files FILE FILE',
+        )
+    text = mission_verbs.mission_text(mission, mission_verbs.standard_input)
+    missing = [name for name in named if not _is_path(name)]
+    if missing:
+        raise UsageError(
+            f"no such file or folder: {', '.join(missing)}", hint="--files takes files and folders"
+        )
+    return text, tuple(Path(name) for name in named)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `run` was asked, checked."""
+
+    mission: str
+    files: tuple[Path, ...]
+    budget: Mapping[str, int]
+    deadline: float | None
+    resume: bool
+
+
+@dataclass(slots=True)
+class _Interrupted:
+    """Which signal came first, and what it can stop: the missions that are waited for."""
+
+    signal: int = 0
+    missions: tuple[str, ...] = ()
+
+
+async def _attended(
+    settings: Settings, asked: Asked, watcher: live.Watcher, screen: live.Screen
+) -> tuple[MissionEnd | None, int]:
+    """The mission with somebody watching: its progress is shown, and Ctrl-C cancels it."""
+    import anyio
+
+    from swarmd import app
+
+    stop = _Interrupted()
+    end: MissionEnd | None = None
+
+    def attend(missions: Collection[str]) -> None:
+        # Told and not heard: in the room of a busy swarm the first word is somebody else's.
+        stop.missions = tuple(sorted(missions))
+        if asked.resume:
+            note(f"waiting for {', '.join(stop.missions)}")
+        watcher.mission = stop.missions[0] if len(stop.missions) == 1 else ""
+
+    def observe(message: Message) -> None:
+        screen.say(watcher.heard(message))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(_heed, settings, stop, group.cancel_scope)
+        group.start_soon(_picture, settings, watcher, screen)
+        end = await app.run_mission(
+            settings, asked.mission, files=asked.files, budget=asked.budget, deadline=asked.deadline,
+            resume=asked.resume, attends=attend, observer=observe,
+        )  # fmt: skip
+        group.cancel_scope.cancel()
+    return end, stop.signal
+
+
+async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope) -> None:
+    """The first signal cancels the mission, and its verified end is waited for; the second quits."""
+    import anyio
+
+    from swarmd import app
+
+    with anyio.open_signal_receiver(*app.ending_signals()) as signals:
+        async for number in signals:
+            target = connection.live(settings)
+            if stop.signal or not stop.missions or target is None:
+                stop.signal = stop.signal or number
+                scope.cancel()
+                return
+            stop.signal = number
+            note(f"cancelling {', '.join(stop.missions)}; once more to quit at once")
+            with posting(settings, target) as post:
+                for mission in stop.missions:
+                    order_id = order_client.new_id("o")
+                    post(ORDERS, order_client.order("cancel", mission, "interrupted", order_id), order_id)
+
+
+async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Screen) -> None:
+    """Draws the tree and the spend some times a second. What fails to be drawn is drawn the next time."""
+    import anyio
+
+    while True:
+        await anyio.sleep(PICTURE_SECONDS)
+        try:
+            snapshot = await anyio.to_thread.run_sync(_glimpse, settings, watcher.mission)
+        except SwarmError:
+            continue  # not up yet, or away for a moment: the mission's own parts say so where it matters
+        screen.say(watcher.seen(snapshot))
+        screen.picture(watcher)
+
+
+def _glimpse(settings: Settings, mission: str) -> Snapshot:
+    view = view_of(connection.living(settings), settings.namespace)
+    try:
+        return view.snapshot(mission)
+    finally:
+        view.close()
+
+
+def _print_end(end: MissionEnd, *, as_json: bool) -> None:
+    if as_json:
+        value = {
+            "id": end.mission, "state": end.state, "reason": end.reason, "result": end.result,
+            "spent": dict(end.spent),
+        }  # fmt: skip
+        print(json.dumps(value, ensure_ascii=False))
+        return
+    if end.result and end.state == MissionState.DELIVERED:
+        print(plain(end.result, multiline=True))
+    why = f": {plain(end.reason)}" if end.reason and end.state != MissionState.DELIVERED else ""
+    note(f"{end.mission}: {plain(end.state)}{why} (spent {amounts(end.spent)})")
+
+
+def _is_path(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False

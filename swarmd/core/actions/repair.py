@@ -1,0 +1,154 @@
+"""What an operator orders about the record itself: gaps acknowledged, faults of the store mended. Pure.
+
+The store is made to hold again what the supervisor's memory holds, which is what the journal says. Nothing is
+decided anew: a repair changes no agent, mark or mission, and an account only back to what its facts add up to.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarmd.core.model.changes import (
+    AccountMended,
+    AgentRestored,
+    AgentSwept,
+    ApprovalClosed,
+    ApprovalSet,
+    BoardSet,
+    Change,
+    ChannelForgotten,
+    FenceLifted,
+    FenceSet,
+    GapClosed,
+    KeySwept,
+    MissionSet,
+    MissionSwept,
+    OverrideEnded,
+    OverrideSet,
+    RecordSwept,
+    ReportSet,
+    ReservesSettled,
+    RevocationsSet,
+    SchemaStamped,
+    StopLifted,
+    StopSet,
+)
+from swarmd.core.model.entries import entry
+from swarmd.core.model.names import OPERATOR, AgentId, Channel, MissionId
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.state import Draft, Swarm
+
+# What stands before the `:` of a repair's target; `fsck` names its findings so.
+MENDABLE: Final = (
+    "agent",
+    "mission",
+    "fence",
+    "stop",
+    "revoked",
+    "approval",
+    "override",
+    "account",
+    "reserve",
+    "channel",
+    "record",
+    "key",
+    "schema",
+)
+
+
+def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
+    """An operator has looked into a gap: `verify` reports it no more."""
+    last = draft.swarm.chain.head.n
+    if not target.isdecimal() or not 0 < int(target) <= last:
+        return Denied(Rule.REQUEST_INVALID, f"{target} is no entry of the journal, which has {last}")
+    text = f"entry {target} is acknowledged: {reason}"[:2000]
+    draft.add(
+        GapClosed(int(target)),
+        entry(
+            draft.moment, "acknowledged", text, actor=OPERATOR, entry=int(target), reason=reason[:2000], order=order,
+            outcome="done",
+        ),
+    )  # fmt: skip
+    return None
+
+
+def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
+    """The store is given back what memory holds of the target, or loses what it should not have."""
+    kind, _, id = target.partition(":")
+    if kind not in MENDABLE:
+        return Denied(Rule.REQUEST_INVALID, f"nothing mends {target!r}: name one of {', '.join(MENDABLE)}")
+    changes = _changes(draft.swarm, kind, id)
+    if isinstance(changes, Denied):
+        return changes
+    draft.add(
+        *changes,
+        entry(
+            draft.moment, "repaired", f"{target}: {reason}"[:2000], actor=OPERATOR, target=target, order=order,
+            outcome="done", steps=[type(change).__name__ for change in changes],
+        ),
+    )  # fmt: skip
+    return None
+
+
+def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:  # noqa: C901, PLR0912
+    lineage = swarm.lineage
+    match kind:
+        case "agent":
+            agent = lineage.get(id)
+            return [AgentSwept(AgentId(id)) if agent is None else AgentRestored(agent)]
+        case "mission":
+            return _mission(swarm, MissionId(id))
+        case "fence":
+            fence = lineage.fences.get(id)
+            return [FenceLifted(id) if fence is None else FenceSet(fence)]
+        case "stop":
+            stop = lineage.stops.get(id)
+            return [StopLifted(id) if stop is None else StopSet(stop)]
+        case "revoked":
+            return [RevocationsSet(id, lineage.revocations.get(id, ()))]
+        case "approval":
+            approval = swarm.approvals.get(id)
+            return [ApprovalClosed(id) if approval is None else ApprovalSet(approval)]
+        case "override":
+            override = swarm.overrides.get(id)
+            return [OverrideEnded(id) if override is None else OverrideSet(override)]
+        case "account":
+            return _account(swarm, id)
+        case "reserve":
+            journals = (AgentId(id),) if lineage.get(id) else tuple(seat.id for seat in swarm.seats())
+            return [ReservesSettled(id, journals)]
+        case "channel":
+            return [ChannelForgotten(Channel(id))]
+        case "record":
+            if lineage.get(id) is not None or MissionId(id) in swarm.missions:
+                return Denied(
+                    Rule.REQUEST_INVALID, f"{id} lives: its record is mended as agent:{id} or mission:{id}"
+                )
+            return [RecordSwept(id)]
+        case "key":
+            return [KeySwept(id)]
+        case "schema":
+            return [SchemaStamped()]
+        case _:
+            raise AssertionError(kind)
+
+
+def _mission(swarm: Swarm, id: MissionId) -> list[Change]:
+    mission = swarm.missions.get(id)
+    if mission is None:
+        return [MissionSwept(id)]
+    changes: list[Change] = [MissionSet(mission)]
+    if id in swarm.boards:
+        changes.append(BoardSet(id, swarm.boards[id]))
+    return changes + [ReportSet(id, report) for report in swarm.reports.get(id, {}).values()]
+
+
+def _account(swarm: Swarm, id: str) -> list[Change] | Denied:
+    """By how much it is off was read with the order; more than that the store adds nothing."""
+    off = swarm.off.get(id)
+    if off is None:
+        return Denied(
+            Rule.REQUEST_INVALID,
+            f"what the account {id} should hold cannot be told: the journal is not whole",
+        )
+    return [AccountMended(id, off)] if off else []

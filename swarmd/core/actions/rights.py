@@ -1,0 +1,99 @@
+"""Grant and revoke: changes to the privileges of a living agent. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarmd.core.actions.authority import Actor, Wish, find, is_over, order_facts, outranks, overruled
+from swarmd.core.model.changes import (
+    RevocationsSet,
+    RightsSet,
+)
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.names import (
+    AgentId,
+    Authority,
+)
+from swarmd.core.model.privileges import Held, Revocation, Right, covers, is_path, overlaps
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.tree.rights import may_grant
+
+# Marks of one segment; each is looked at before each call below it, and a new one takes in those that it covers.
+REVOCATIONS_MAX: Final = 256
+
+
+def change_rights(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
+    found = find(draft.swarm, actor, wish.target)
+    if isinstance(found, Denied):
+        return found
+    if not is_path(wish.privilege):
+        return Denied(Rule.REQUEST_INVALID, f"{wish.privilege!r} is no privilege path")
+    denied = is_over(draft.swarm, found)
+    denied = denied or overruled(draft.swarm, actor.authority, "grant", found, wish.privilege)
+    if denied is not None:
+        return denied
+    if wish.verb == "revoke":
+        return _revoke(draft, actor, found, wish)
+    return _grant(draft, actor, found, wish)
+
+
+def _grant(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | None:
+    swarm, path = draft.swarm, wish.privilege
+    denied = may_be_granted(swarm, actor, agent, path)
+    if denied is not None:
+        return denied
+    rights: tuple[Right, ...] = ("use", "grant") if wish.right == "both" else (wish.right,)
+    number = swarm.number + 1
+    changed = agent
+    for right in rights:
+        changed = changed.holding(Held(path, right, number, actor.id, draft.moment.stamp))
+    draft.add(
+        RightsSet(changed),
+        entry(
+            draft.moment, "granted", f"{actor.id} grants {agent.id} {path} ({wish.right}): {wish.reason}"[:2000],
+            actor=actor.id, mission=agent.mission, agent=agent.id, privilege=path, right=wish.right,
+            number=number, more=order_facts(actor.order, "done"),
+        ),
+    )  # fmt: skip
+    return None
+
+
+def may_be_granted(swarm: Swarm, actor: Actor, agent: Agent, path: str) -> Denied | None:
+    if any(overlaps(path, no) for no in swarm.declared.limits.forbidden):
+        return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
+    for mark in swarm.lineage.marks_on(agent):
+        if outranks(swarm, mark, actor) and overlaps(mark.path, path):
+            return Denied(Rule.PRECEDENCE, f"{mark.path} was revoked by {mark.by} at {mark.segment}")
+    if actor.authority is Authority.LINEAGE:
+        return may_grant(swarm, swarm.lineage.agents[AgentId(actor.id)], path)
+    return None
+
+
+def _revoke(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | None:
+    """One mark, whatever lies below it: the next action of every descendant meets it."""
+    swarm = draft.swarm
+    mark = Revocation(
+        agent.id, wish.privilege, wish.right, swarm.number + 1, actor.id, draft.moment.stamp,
+        wish.reason, actor.authority,
+    )  # fmt: skip
+    before = swarm.lineage.revocations.get(agent.id, ())
+    kept = tuple(old for old in before if outranks(swarm, old, actor) or not _is_taken_in(old, mark))
+    if len(kept) >= REVOCATIONS_MAX:
+        return Denied(Rule.REQUEST_INVALID, f"{len(kept)} revocations at {agent.id}: revoke a subtree (/**)")
+    below = len(swarm.lineage.below(agent.id))
+    draft.add(
+        RevocationsSet(agent.id, (*kept, mark)),
+        entry(
+            draft.moment, "revoked",
+            f"{actor.id} revokes {wish.privilege} ({wish.right}) of {agent.id}: {wish.reason}"[:2000],
+            actor=actor.id, mission=agent.mission, agent=agent.id, privilege=wish.privilege, right=wish.right,
+            number=mark.number, agents=below, more=order_facts(actor.order, "done"),
+        ),
+    )  # fmt: skip
+    return None
+
+
+def _is_taken_in(old: Revocation, new: Revocation) -> bool:
+    return covers(new.path, old.path) and new.right in (old.right, "both")

@@ -1,0 +1,228 @@
+"""Freeze, drain, halt and thaw: a stop is a mark on its target, set and lifted here. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from swarmd.core.actions.authority import (
+    Actor,
+    Wish,
+    find,
+    is_ending,
+    is_group_target,
+    order_facts,
+    outranked,
+    outranks,
+)
+from swarmd.core.model.changes import (
+    AccountCleared,
+    AgentSet,
+    Post,
+    StopLifted,
+    StopSet,
+)
+from swarmd.core.model.channels import host_channel
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent, Stop, StopKind
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    OPERATOR,
+    SOB,
+    SUPERVISOR,
+    AgentState,
+    Authority,
+    HostId,
+    MissionId,
+)
+from swarmd.core.model.privileges import is_path
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.tree.notices import tell_superior
+
+_STOPS: Final[dict[str, StopKind]] = {
+    "freeze": StopKind.FREEZE, "drain": StopKind.DRAIN, "halt": StopKind.HALT,
+}  # fmt: skip
+
+
+_STATES: Final = {
+    StopKind.FREEZE: AgentState.FROZEN, StopKind.HALT: AgentState.FROZEN, StopKind.DRAIN: AgentState.DRAINING,
+}  # fmt: skip
+
+
+def _stop_target(swarm: Swarm, actor: Actor, target: str) -> Agent | str | Denied:
+    """An agent, or the target of a stop that is none; what it names has to be there."""
+    if actor.authority is not Authority.OPERATOR or not (
+        is_group_target(target) or MissionId(target) in swarm.missions
+    ):
+        return find(swarm, actor, target)
+    alone = swarm.lineage.get(target[1:])
+    if target.startswith("=") and alone is None:
+        return Denied(Rule.UNKNOWN_AGENT, target[1:])
+    if target.startswith("use:") and not is_path(target[4:]):
+        return Denied(Rule.STOP_TARGET, f"{target[4:]!r} is no privilege path")
+    return target
+
+
+def apply_stop(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
+    swarm, kind = draft.swarm, _STOPS[wish.verb]
+    found = _stop_target(swarm, actor, wish.target)
+    if isinstance(found, Denied):
+        return found
+    target = found.id if isinstance(found, Agent) else found
+    denied = _refusal_to_drain(found) if kind is StopKind.DRAIN else None
+    if denied is not None:
+        return denied
+    if is_ending(swarm, target):
+        return Denied(Rule.FENCED, f"{target} is ending already")
+    before = swarm.lineage.stops.get(target)
+    if before is not None and outranks(swarm, before, actor):
+        return Denied(Rule.PRECEDENCE, f"{target} is stopped by {before.by} already")
+    if kind is StopKind.DRAIN and isinstance(found, Agent):
+        # It ends what it drains.
+        denied = outranked(swarm, actor, found)
+        if denied is not None:
+            return denied
+    if before is not None:
+        leave_unseen(draft, before, f"{actor.id} stopped it anew")
+    set_stop(
+        draft,
+        Stop(
+            target, kind, actor.authority, wish.reason, actor.id, draft.moment.now, actor.order,
+            until=draft.moment.now + wish.grace_seconds if kind is StopKind.DRAIN else 0.0,
+        ),
+        before,
+    )  # fmt: skip
+    if isinstance(found, Agent) and actor.authority is not Authority.LINEAGE:
+        tell_superior(
+            draft,
+            found,
+            f"was stopped ({kind}) by {actor.id}: {wish.reason}",
+            taint=actor.taint,
+            stopped=kind.value,
+        )
+    return None
+
+
+def _refusal_to_drain(found: Agent | str) -> Denied | None:
+    """A drain ends what it drained: never the board, and an agent only with all below it."""
+    if isinstance(found, Agent):
+        return Denied(Rule.TERMINATE_DESCENDANT, f"{found.id} is the board's") if found.tier == 0 else None
+    if found.startswith(("room:", "use:")):
+        return Denied(Rule.STOP_TARGET, f"{found} has no turns to drain: freeze it")
+    if found.startswith("=") or found == "tier:0":
+        return Denied(Rule.STOP_TARGET, f"{found} cannot be ended by itself: freeze it")
+    return None
+
+
+def leave_unseen(draft: Draft, stop: Stop, why: str) -> None:
+    """The stop goes before anybody has seen it take hold: an order of it is not done, and not left without an answer."""
+    if stop.order and not stop.is_told:
+        detail = f"{stop.kind} {stop.target} was not seen through: {why}"
+        draft.add(
+            entry(
+                draft.moment, "order refused", detail, actor=OPERATOR, rule=Rule.STOP_TARGET, order=stop.order,
+                outcome="refused", detail=detail,
+            )
+        )  # fmt: skip
+
+
+def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
+    """The mark first, in one write, then the hosts are told; what they see is told by `reconcile.tell_stops`.
+
+    A target has one mark: what it `replaced` is in the journal, for a thaw lifts only what stands.
+    """
+    swarm, moment = draft.swarm, draft.moment
+    was = (
+        f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})" if replaced is not None else ""
+    )
+    draft.add(StopSet(stop))
+    root = swarm.lineage.get(stop.target.removeprefix("="))
+    if root is not None and root.id != SOB:
+        draft.add(AgentSet(replace(root, state=_STATES[stop.kind], reason=stop.reason[:2000])))
+    ask_hosts(draft, stop)
+    draft.add(
+        entry(
+            moment, "stopping", f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}{was}"[:2000], actor=stop.by,
+            target=stop.target, kind=stop.kind.value, agents=len(swarm.lineage.stopped_by(stop.target)),
+            mission=root.mission if root else "",
+            more={**(order_facts(stop.order, "marked") or {}), **({"replaced": replaced.reason[:2000]} if replaced else {})},
+            rule=Rule(stop.rule) if stop.rule else None,
+        )
+    )  # fmt: skip
+
+
+def ask_hosts(draft: Draft, stop: Stop) -> None:
+    """Every host that runs what a stop holds is told of it, and answers with what it sees there."""
+    for host in hosts_under(draft.swarm, stop):
+        data = {"target": stop.target, "kind": stop.kind.value, "at": stop.at, "until": stop.until}
+        message = Message(
+            sender=SUPERVISOR, kind=Kind.STOPPED, at=draft.moment.stamp, text=stop.target, data=data
+        )
+        draft.add(Post(host_channel(host), message))
+
+
+def hosts_under(swarm: Swarm, stop: Stop) -> list[HostId]:
+    return sorted({a.host for a in swarm.lineage.stopped_by(stop.target) if a.host})
+
+
+def thaw(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
+    swarm, target = draft.swarm, wish.target
+    targets: tuple[str, ...] = (target,)
+    is_no_agent = is_group_target(target) or MissionId(target) in swarm.missions
+    if actor.authority is not Authority.OPERATOR or not is_no_agent:
+        found = find(swarm, actor, target)
+        if isinstance(found, Denied):
+            return found
+        # Of an agent both marks are meant: on its subtree, and on itself alone.
+        targets = (found.id, f"={found.id}")
+    stops = [swarm.lineage.stops[t] for t in targets if t in swarm.lineage.stops]
+    if not stops:
+        return Denied(Rule.STOP_TARGET, f"{target} is not stopped itself")
+    if is_ending(swarm, targets[0]):
+        return Denied(Rule.FENCED, f"{target} is ending already")
+    better = next((stop for stop in stops if outranks(swarm, stop, actor)), None)
+    if better is not None:
+        return Denied(Rule.PRECEDENCE, f"{better.target} was stopped by {better.by}")
+    agent = swarm.lineage.get(targets[0])
+    if agent is not None and not agent.charter and stops[0].rule == Rule.AGENT_UNREADABLE:
+        return Denied(Rule.AGENT_UNREADABLE, f"what {agent.id} was to do is lost with its record: end it")
+    for stop in stops:
+        order = actor.order if stop is stops[-1] else ""
+        lift(draft, stop, by=actor.id, reason=wish.reason, order=order)
+    return None
+
+
+def own_stop(swarm: Swarm, agent: Agent) -> Stop | None:
+    """The mark that its record shows: on its subtree, or on itself alone."""
+    stops = swarm.lineage.stops
+    return stops.get(agent.id) or stops.get(f"={agent.id}")
+
+
+def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> None:
+    """The mark goes; what waited under it goes on where it was."""
+    swarm = draft.swarm
+    held = swarm.lineage.stopped_by(stop.target)
+    hosts = sorted({agent.host for agent in held if agent.host})
+    draft.add(StopLifted(stop.target))
+    leave_unseen(draft, stop, f"{by} let it go on")
+    for agent in held:
+        # Nobody gets on while stopped.
+        swarm.note_progress(agent, draft.moment.now)
+    root = swarm.lineage.get(stop.target.removeprefix("="))
+    if root is not None and root.id != SOB and not swarm.lineage.is_ending(root):
+        left = own_stop(swarm, root)
+        resting = AgentState.LIVE if root.host in swarm.hosts else AgentState.STARTING
+        state, why = (_STATES[left.kind], left.reason[:2000]) if left is not None else (resting, "")
+        draft.add(AgentSet(replace(root, state=state, reason=why)))
+        if stop.rule.startswith("budget."):
+            draft.add(AccountCleared(root.id))
+    for host in hosts:
+        message = Message(sender=SUPERVISOR, kind=Kind.THAWED, at=draft.moment.stamp, text=stop.target)
+        draft.add(Post(host_channel(host), message))
+    draft.add(
+        entry(
+            draft.moment, "thawed", f"{by} lets {stop.target} go on: {reason}"[:2000], actor=by,
+            target=stop.target, mission=root.mission if root else "", more=order_facts(order, "done"),
+        )
+    )  # fmt: skip

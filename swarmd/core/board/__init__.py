@@ -1,0 +1,1 @@
+"""Deliberation: the procedure of the board, its clerk, its room, and what carried motions do."""

@@ -1,0 +1,237 @@
+"""What a carried motion does, or the rule that refuses it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from swarmd.core.actions import approvals, authority, overrides, registry
+from swarmd.core.actions.approvals import Need
+from swarmd.core.board.procedure import (
+    Announce,
+    Executed,
+    Refused,
+)
+from swarmd.core.board.room import announce
+from swarmd.core.missions import queue
+from swarmd.core.model.changes import Post, ReportSet
+from swarmd.core.model.channels import down
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.entries import entry
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.motions import (
+    ActMotion,
+    CharterMotion,
+    DeliverMotion,
+    DirectMotion,
+    Executive,
+    Motion,
+    OverrideMotion,
+    RejectMotion,
+    TerminateMotion,
+)
+from swarmd.core.model.names import SOB, Authority, MissionId, MissionState
+from swarmd.core.model.provenance import stamped
+from swarmd.core.model.records import Mission, Spawned
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.state import Draft
+from swarmd.core.tree.spawn import decide_spawn, made
+
+
+def execute_motion(
+    draft: Draft,
+    id: MissionId,
+    number: int,
+    motion: Motion,
+    taint: tuple[str, ...],
+    *,
+    has_leave: bool = False,
+) -> Executed | Refused | None:
+    """Do a carried motion, or say which rule refuses it. Nothing is done of what is refused.
+
+    `None` where it waits for an operator's leave and the mission has nothing else to do meanwhile.
+    """
+    mission = draft.swarm.missions[id]
+    vetoed = _vetoed(draft, id, motion)
+    outcome = vetoed or _done(draft, mission, motion, taint, has_leave=has_leave)
+    if outcome is None:
+        draft.add(entry(draft.moment, "executed", f"motion {number}: {motion.motion}", actor=SOB, mission=id))
+        return Executed(number)
+    if isinstance(outcome, _Asks):
+        waits = _ask_leave(draft, mission, number, motion, taint, outcome)
+        if not draft.swarm.boards[id].in_review:
+            text = f"Motion {number} waits for an operator's leave: {waits.detail}."
+            announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
+            return None
+        outcome = waits
+    draft.add(
+        entry(draft.moment, "refused", f"motion {number}: {outcome}", actor=SOB, mission=id, rule=outcome.rule,
+              detail=outcome.detail, motion=motion.model_dump(mode="json"))
+    )  # fmt: skip
+    return Refused(number, outcome.rule, outcome.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """The law allows it, and an operator's leave is needed."""
+
+    need: Need
+    facts: Mapping[str, Any]
+
+
+def board_taint(draft: Draft, id: MissionId) -> tuple[str, ...]:
+    """What the seats had before them when they proposed and voted: the proposer's own stamp, and all reports."""
+    reports = draft.swarm.reports.get(id, {}).values()
+    return tuple(sorted({*draft.swarm.boards[id].taint, *(s for report in reports for s in report.taint)}))
+
+
+def _done(
+    draft: Draft, mission: Mission, motion: Motion, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
+    match motion:
+        case CharterMotion():
+            return _charter(draft, mission, motion, taint, has_leave=has_leave)
+        case DirectMotion():
+            return _direct(draft, mission, motion, taint)
+        case TerminateMotion():
+            wish = authority.Wish("terminate", motion.agent, motion.reason)
+            return _act(draft, mission, wish, taint, has_leave=has_leave)
+        case ActMotion():
+            wish = authority.Wish(
+                motion.verb,
+                motion.target,
+                motion.reason,
+                motion.privilege or "",
+                motion.right,
+                motion.amounts,
+            )
+            return _act(draft, mission, wish, taint, has_leave=has_leave)
+        case OverrideMotion():
+            return _override(draft, mission, motion, taint, has_leave=has_leave)
+        case DeliverMotion():
+            return _deliver(draft, mission, motion)
+        case RejectMotion(reason=reason):
+            queue.end(draft, mission, MissionState.REJECTED, reason)
+            return None
+        case _:
+            assert_never(motion)
+
+
+def _ask_leave(
+    draft: Draft, mission: Mission, number: int, motion: Motion, taint: tuple[str, ...], asks: _Asks
+) -> Denied:
+    """A motion falls by the rule that asks for leave, and names the approval: given in time, it is executed after all."""
+    action = {
+        "requester": SOB, "incarnation": draft.swarm.lineage.agents[SOB].incarnation, "hops": 0, "mission": mission.id,
+        "taint": list(taint),
+        "request": {"type": "motion", "number": number, "motion": motion.model_dump(mode="json")},
+    }  # fmt: skip
+    asked = approvals.ask(draft, action, asks.need, asks.facts)
+    if isinstance(asked, Denied):
+        return asked
+    return Denied(asks.need.rule, f"{asks.need.detail}; {asked.id} waits for an operator's leave")
+
+
+def _charter(
+    draft: Draft, mission: Mission, motion: CharterMotion, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
+    board = draft.swarm.lineage.agents[SOB]
+    allowed: list[Spawned] = []
+    for executive in motion.executives:
+        request = SpawnRequest(key=executive.key, charter=_plain(executive))
+        spawned = decide_spawn(
+            draft.swarm, board, request, draft.moment, mission=mission.id, pending=allowed,
+            together=len(motion.executives),
+        )  # fmt: skip
+        if isinstance(spawned, Denied):
+            return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
+        allowed.append(spawned)
+    need = None if has_leave else approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, taint)
+    if need is not None:
+        facts = [approvals.spawn_facts(spawned) for spawned in allowed]
+        return _Asks(need, {"action": "charter", "executives": facts})
+    for spawned in allowed:
+        draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
+    return None
+
+
+def _act(
+    draft: Draft, mission: Mission, wish: authority.Wish, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
+    actor = authority.Actor(SOB, Authority.BOARD, mission.id, taint=taint)
+    need = None if has_leave else registry.leave_needed(draft.swarm, actor, wish)
+    if need is None:
+        return registry.do(draft, actor, wish)
+    facts = registry.facts_of(draft.swarm, actor, wish)
+    return facts if isinstance(facts, Denied) else _Asks(need, facts)
+
+
+def _plain(executive: Executive) -> Charter:
+    return Charter.model_validate(executive.model_dump(exclude={"key"}))
+
+
+def _override(
+    draft: Draft, mission: Mission, motion: OverrideMotion, taint: tuple[str, ...], *, has_leave: bool
+) -> Denied | _Asks | None:
+    actor = authority.Actor(SOB, Authority.BOARD, mission.id, taint=taint)
+    is_given = motion.kind == "grant" and not motion.take
+    verb = "grant" if is_given else "override"
+    need = approvals.for_act(draft.swarm.declared.limits, verb, motion.privilege, Authority.BOARD, taint)
+    if need is None or has_leave:
+        return overrides.do(draft, actor, motion)
+    # Its target is the seats' own word: an operator sees the motion itself.
+    return _Asks(need, {"action": "override", "kind": motion.kind, "seconds": motion.seconds})
+
+
+def override_changes(draft: Draft, id: MissionId) -> list[tuple[str, object]]:
+    standing = [o for o in draft.swarm.overrides.values() if (o.kind, o.target) == ("motion", id)]
+    return [pair for override in standing for pair in override.after.items()]
+
+
+def _vetoed(draft: Draft, id: MissionId, motion: Motion) -> Denied | None:
+    asked = motion.model_dump(mode="json", exclude={"reason"})
+    for override in draft.swarm.overrides.values():
+        if (override.kind, override.target) != ("motion", id) or "vetoed" not in override.after:
+            continue
+        if {k: v for k, v in override.before["motion"].items() if k != "reason"} == asked:
+            return Denied(Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, vetoed this motion")
+    return None
+
+
+def _direct(draft: Draft, mission: Mission, motion: DirectMotion, taint: tuple[str, ...]) -> Denied | None:
+    agent = authority.find_of_mission(draft.swarm, mission.id, motion.to)
+    if isinstance(agent, Denied):
+        return agent
+    if agent.parent != SOB:
+        return Denied(Rule.BOARD_MOTION, f"{agent.id} is no executive: direct its executive")
+    if draft.swarm.lineage.is_fenced(agent.path):
+        return Denied(Rule.ANCESTOR_ENDING, agent.id)
+    report = draft.swarm.reports.get(mission.id, {}).get(agent.id)
+    if report is not None:
+        draft.add(ReportSet(mission.id, replace(report, is_done=False)))
+    message = Message(
+        sender=SOB,
+        to=agent.id,
+        kind=Kind.DIRECTIVE,
+        mission=mission.id,
+        at=draft.moment.stamp,
+        text=motion.text,
+    )
+    draft.add(Post(down(SOB), stamped(message, taint)))
+    return None
+
+
+def _deliver(draft: Draft, mission: Mission, motion: DeliverMotion) -> Denied | None:
+    reports = draft.swarm.reports.get(mission.id, {})
+    chosen = []
+    for reference in motion.reports:
+        found = [r for r in reports.values() if reference in (r.agent, r.name)]
+        if not found:
+            return Denied(Rule.BOARD_MOTION, f"no report of {reference}")
+        chosen.append(found[0])
+    parts = [motion.text.strip()] if motion.text.strip() else []
+    parts += [report.text.strip() for report in chosen]
+    queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text="\n\n".join(parts))
+    return None

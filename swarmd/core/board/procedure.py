@@ -1,0 +1,477 @@
+"""The board's procedure: propose, debate, vote, carry, work, review; one `Procedure` per mission.
+
+`step` is the whole law of deliberation as a function of its inputs; the clerk does the effects and
+holds no rule. A model can be late, silent, confused or hostile, so nothing here waits for one:
+each call has a deadline, each phase a finite list of seats, each mission a finite number of motions.
+
+Invariant: somebody is called, or a motion is carried and awaits the supervisor, or the mission works,
+or the procedure is over (or was not opened yet): exactly one of these, and `stage` says which.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, assert_never
+
+from pydantic import JsonValue
+
+from swarmd.core.model.declarations import BoardRules
+from swarmd.core.model.motions import Motion
+from swarmd.core.model.procedure import Ballot, Choice, Phase, Procedure, SeatCall, Stage
+from swarmd.core.model.refusals import Rule
+
+EXCERPT_CHARS: Final = 300  # of a motion's text in an announced line: its data has the whole
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The mission was taken from the docket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    seat: str
+    motion_number: int
+    motion: Motion
+    taint: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Argued:
+    seat: str
+    motion_number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    seat: str
+    motion_number: int
+    choice: Choice
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeatFailed:
+    """Its model failed: the seat is absent at once. With `phase`, a failure that was told late
+    cannot cost the seat its next call."""
+
+    seat: str
+    motion_number: int
+    phase: Phase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thawed:
+    """The mission was stopped for so many seconds and goes on: they do not count, and who was called is called anew."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """For so many seconds no call could begin, because no supervisor led: they do not count. Who was called still is, and
+    goes on by itself; to call it anew would pay for its answer twice."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """An operator decides the motion before the board: carried at once, or fallen by the rule."""
+
+    motion_number: int
+    is_carried: bool
+    rule: Rule
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsIn:
+    """All working executives have reported done or ended, or leave is asked of the board. Values are JSON, as in
+    `SeatCall.reports`.
+
+    Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
+    """
+
+    reports: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The supervisor did the carried motion, whole."""
+
+    motion_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The law refused the carried motion, whole: nothing was done."""
+
+    motion_number: int
+    rule: Rule
+    detail: str
+
+
+_ANSWERED_IN: Final[dict[type, Stage]] = {Proposed: "propose", Argued: "debate", Voted: "vote"}
+
+
+Answer: TypeAlias = Proposed | Argued | Voted | SeatFailed
+
+
+Event: TypeAlias = Answer | Opened | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class CallSeat:
+    """Call this seat. Motion number, phase and `attempt` are the call's key: posted twice, it is one."""
+
+    seat: str
+    call: SeatCall
+    attempt: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """A line the clerk posts into the board's room; `data` is JSON."""
+
+    text: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """The supervisor shall execute this motion, whole or not at all, and answer with its number."""
+
+    motion_number: int
+    motion: Motion
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """The mission works: nothing to do until its reports are in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The mission fails."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An answer that changed nothing, for the journal."""
+
+    seat: str
+    why: str
+
+
+Effect: TypeAlias = CallSeat | Announce | Carry | Await | Fail | Ignored
+
+
+Outcome: TypeAlias = tuple[Procedure, tuple[Effect, ...]]
+
+
+def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
+    """One event. What does not fit changes nothing: an answer is `Ignored`, all else has no effect.
+
+    A seat's deadline closes its call at the `Ticked` that finds it over, so answers that waited
+    through a supervisor's restart still count. A motion's deadline is strict: whatever event
+    comes past it finds the motion fallen.
+    """
+    if procedure.stage == "ended":
+        return procedure, ()
+    deadline = procedure.motion_deadline
+    if isinstance(event, Thawed):
+        moved, effects = _thawed(procedure, event.seconds, rules, now)
+    elif isinstance(event, Delayed):
+        moved, effects = _delayed(procedure, event.seconds), ()
+    elif deadline is not None and deadline <= now:
+        moved, effects = _fall(procedure, "its time is over", rules, now)
+        if isinstance(event, Answer):
+            effects += (Ignored(event.seat, "the motion's time is over"),)
+    else:
+        moved, effects = _apply(procedure, event, rules, now)
+    assert moved.is_consistent
+    return moved, effects
+
+
+def next_deadline(procedure: Procedure) -> float | None:
+    """When `Ticked` will change something; `None` where no time runs."""
+    deadlines = (procedure.seat_deadline, procedure.motion_deadline)
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def _thawed(procedure: Procedure, seconds: float, rules: BoardRules, now: float) -> Outcome:
+    later: dict[str, Any] = {}
+    if procedure.motion_deadline is not None:
+        later["motion_deadline"] = procedure.motion_deadline + seconds
+    if procedure.calling is None:
+        return procedure.model_copy(update=later), ()
+    later |= {"seat_deadline": now + rules.seat_seconds, "attempt": procedure.attempt + 1}
+    called = procedure.model_copy(update=later)
+    return called, (_call_seat(called),)
+
+
+def _delayed(procedure: Procedure, seconds: float) -> Procedure:
+    deadlines = {"motion_deadline": procedure.motion_deadline, "seat_deadline": procedure.seat_deadline}
+    later = {name: at + seconds for name, at in deadlines.items() if at is not None}
+    return procedure.model_copy(update=later)
+
+
+def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
+    match event:
+        case Proposed() | Argued() | Voted() | SeatFailed():
+            return _answer(procedure, event, rules, now)
+        case Ticked():
+            is_silent = procedure.seat_deadline is not None and procedure.seat_deadline <= now
+            return _next_seat(procedure, rules, now) if is_silent else (procedure, ())
+        case Opened() if procedure.stage == "docketed":
+            return _open_motion(procedure, rules, now)
+        case ReportsIn(reports) if procedure.stage == "working":
+            changes = {"in_review": True, "reports": _as_stored(reports)}
+            return _open_motion(procedure.model_copy(update=changes), rules, now)
+        case Executed(number) if _awaits(procedure, number):
+            return _executed(procedure)
+        case Refused(number, rule, detail) if _awaits(procedure, number):
+            return _fall(procedure, f"refused by {rule}: {detail}", rules, now)
+        case Overruled(number) if procedure.motion is not None and procedure.motion_number == number:
+            return _overruled(procedure, event, rules, now)
+        case Opened() | Thawed() | Delayed() | Overruled() | ReportsIn() | Executed() | Refused():
+            # Repeated by a supervisor that restarted: it was taken the first time.
+            return procedure, ()
+        case _:
+            assert_never(event)
+
+
+def _awaits(procedure: Procedure, number: int) -> bool:
+    return procedure.stage == "carrying" and procedure.motion_number == number
+
+
+def _answer(procedure: Procedure, answer: Answer, rules: BoardRules, now: float) -> Outcome:
+    why = _why_ignored(procedure, answer)
+    if why:
+        return procedure, (Ignored(answer.seat, why),)
+    if isinstance(answer, Proposed):
+        return _proposed(procedure, answer, rules, now)
+    if isinstance(answer, Voted):
+        ballot = Ballot(seat=answer.seat, choice=answer.choice, reason=answer.reason)
+        procedure = procedure.model_copy(update={"ballots": (*procedure.ballots, ballot)})
+    return _next_seat(procedure, rules, now)
+
+
+def _why_ignored(procedure: Procedure, answer: Answer) -> str:
+    """Empty where the answer is the one that is awaited."""
+    if procedure.calling is None:
+        return f"nobody is called: {procedure.stage}"
+    if answer.motion_number != procedure.motion_number:
+        return f"motion {procedure.motion_number} is before the board, not {answer.motion_number}"
+    if answer.seat != procedure.calling:
+        has_voted = any(ballot.seat == answer.seat for ballot in procedure.ballots)
+        return "it has voted" if has_voted else f"{procedure.calling} is called"
+    if isinstance(answer, SeatFailed):
+        is_fitting = answer.phase in (None, procedure.phase)
+    else:
+        is_fitting = _ANSWERED_IN[type(answer)] == procedure.stage
+    return "" if is_fitting else f"the phase is {procedure.phase}"
+
+
+def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    """Ask for the next motion. The turn to propose goes round, from the chair on; who follows is
+    asked where that seat is silent."""
+    number = procedure.motion_number + 1
+    if number > rules.motions_max:
+        return _fail(procedure, f"the board used up its {rules.motions_max} motions")
+    first = (rules.seats.index(rules.chair) + number - 1) % len(rules.seats)
+    changes = _NO_MOTION | {"motion_number": number, "send_backs_max": rules.send_backs_max, "attempt": 0}
+    opened = procedure.model_copy(update=changes)
+    return _enter(opened, "propose", rules.seats[first:] + rules.seats[:first], rules, now)
+
+
+def _enter(
+    procedure: Procedure, stage: Stage, seats: tuple[str, ...], rules: BoardRules, now: float
+) -> Outcome:
+    return _next_seat(procedure.model_copy(update={"stage": stage, "waiting": seats}), rules, now)
+
+
+def _next_seat(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    """Call who waits; where nobody does, the phase is over and the next one begins."""
+    if procedure.waiting:
+        changes = {
+            "calling": procedure.waiting[0],
+            "seat_deadline": now + rules.seat_seconds,
+            "attempt": procedure.attempt + 1,
+            "waiting": procedure.waiting[1:],
+        }
+        called = procedure.model_copy(update=changes)
+        return called, (_call_seat(called),)
+    if procedure.stage == "propose":
+        return _fail(procedure, "no seat proposed a motion")
+    if procedure.stage == "debate":
+        return _enter(procedure, "vote", rules.seats, rules, now)
+    return _decide(procedure, rules, now)
+
+
+def _call_seat(procedure: Procedure) -> CallSeat:
+    assert procedure.calling is not None
+    assert procedure.seat_deadline is not None
+    assert procedure.phase is not None
+    motion = procedure.motion
+    call = SeatCall(
+        phase=procedure.phase,
+        motion_number=procedure.motion_number,
+        motion=None if motion is None else motion.model_dump(mode="json"),
+        # Whoever debates or votes on a delivery must see what would be delivered.
+        reports=procedure.reports,
+        refusal=procedure.refusal,
+        sent_back=procedure.sent_back,
+        send_backs_max=procedure.send_backs_max,
+    )
+    return CallSeat(procedure.calling, call, procedure.attempt, procedure.seat_deadline)
+
+
+def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
+    motion = proposed.motion
+    if not procedure.in_review and motion.motion not in ("charter", "reject"):
+        # Nothing works yet that could be directed, ended or delivered; another seat may know better.
+        why = f"{motion.motion} before anything was chartered: only charter or reject"
+        moved, effects = _next_seat(procedure, rules, now)
+        return moved, (Ignored(proposed.seat, why), *effects)
+    if motion.motion == "direct" and procedure.sent_back >= rules.send_backs_max:
+        why = f"work was sent back {procedure.sent_back} times, no more is allowed"
+        return _fall(procedure, why, rules, now)
+    changes = {"motion": motion, "motion_deadline": now + rules.motion_seconds, "taint": proposed.taint}
+    put = procedure.model_copy(update=changes)
+    moved, effects = _enter(put, "debate", rules.seats * rules.rounds, rules, now)
+    return moved, (_opened_line(proposed), *effects)
+
+
+def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    verdict = decide_vote(procedure.ballots, rules)
+    tally = _tally_line(procedure, verdict, rules)
+    if not verdict.is_carried:
+        moved, effects = _fall(procedure, verdict.why, rules, now)
+        return moved, (tally, *effects)
+    moved, effects = _carried(procedure)
+    return moved, (tally, *effects)
+
+
+def _carried(procedure: Procedure) -> Outcome:
+    assert procedure.motion is not None
+    changes = {
+        "stage": "carrying", "calling": None, "seat_deadline": None, "motion_deadline": None, "waiting": (),
+    }  # fmt: skip
+    return procedure.model_copy(update=changes), (Carry(procedure.motion_number, procedure.motion),)
+
+
+def _overruled(procedure: Procedure, event: Overruled, rules: BoardRules, now: float) -> Outcome:
+    if not event.is_carried:
+        return _fall(procedure, f"refused by {event.rule}: {event.detail}", rules, now)
+    number, why = procedure.motion_number, f"{event.rule}: {event.detail}"
+    line = Announce(
+        f"Motion {number} is carried by the operator, {why}.",
+        {"motion_number": number, "carried": True, "why": why},
+    )
+    moved, effects = _carried(procedure)
+    return moved, (line, *effects)
+
+
+def _executed(procedure: Procedure) -> Outcome:
+    """An executed motion ends the row of falls. Delivered and rejected missions need the board no more."""
+    changes = _NO_MOTION | {"falls": 0, "refusal": ""}
+    kind = None if procedure.motion is None else procedure.motion.motion
+    if kind in ("deliver", "reject"):
+        return procedure.model_copy(update=changes | {"stage": "ended"}), ()
+    sent_back = procedure.sent_back + (kind == "direct")
+    changes |= {"stage": "working", "sent_back": sent_back}
+    return procedure.model_copy(update=changes), (Await(),)
+
+
+def _fall(procedure: Procedure, why: str, rules: BoardRules, now: float) -> Outcome:
+    """The motion falls; the next proposer is told why."""
+    falls, number = procedure.falls + 1, procedure.motion_number
+    fell = procedure.model_copy(update={"falls": falls, "refusal": why})
+    line = Announce(f"Motion {number} falls: {why}.", {"motion_number": number, "falls": falls, "why": why})
+    if falls >= rules.falls_max:
+        moved, effects = _fail(fell, f"{falls} motions in a row fell, the last one: {why}")
+    else:
+        moved, effects = _open_motion(fell, rules, now)
+    return moved, (line, *effects)
+
+
+def _fail(procedure: Procedure, reason: str) -> Outcome:
+    changes = _NO_MOTION | {"stage": "ended", "failure": reason}
+    return procedure.model_copy(update=changes), (Fail(reason),)
+
+
+_NO_MOTION: Final[dict[str, Any]] = {
+    "motion": None, "taint": (), "motion_deadline": None, "calling": None, "seat_deadline": None, "waiting": (),
+    "ballots": (),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    is_carried: bool
+    why: str
+
+
+def decide_vote(ballots: tuple[Ballot, ...], rules: BoardRules) -> Verdict:
+    """Quorum, majority, tie-break, in this order.
+
+    Present is who answered the call to vote: an explicit abstention is presence, silence or
+    failure is absence. A majority is more yes than no. A tie is decided by the chair's own vote
+    where the rules say so and the chair voted yes or no; otherwise the motion falls.
+    """
+    if len(ballots) < rules.quorum:
+        return Verdict(False, f"no quorum: {len(ballots)} of at least {rules.quorum} seats answered")
+    choices = Counter(ballot.choice for ballot in ballots)
+    yes, no = choices["yes"], choices["no"]
+    if yes != no:
+        return Verdict(yes > no, f"{yes} yes, {no} no")
+    chair = next((ballot.choice for ballot in ballots if ballot.seat == rules.chair), "abstain")
+    if rules.tie_break == "chair" and chair != "abstain":
+        return Verdict(chair == "yes", f"a tie at {yes}, the chair votes {chair}")
+    return Verdict(False, f"a tie at {yes}")
+
+
+def _opened_line(proposed: Proposed) -> Announce:
+    number, seat, motion = proposed.motion_number, proposed.seat, proposed.motion
+    return Announce(
+        f"Motion {number}, proposed by {seat}: {motion.motion}, because {motion.reason[:EXCERPT_CHARS]}",
+        {"motion_number": number, "proposer": seat, "motion": motion.model_dump(mode="json")},
+    )
+
+
+def _tally_line(procedure: Procedure, verdict: Verdict, rules: BoardRules) -> Announce:
+    votes = {ballot.seat: ballot for ballot in procedure.ballots}
+    absent = [seat for seat in rules.seats if seat not in votes]
+    cast = [f"{ballot.seat} {ballot.choice}" for ballot in procedure.ballots]
+    each = ", ".join(cast + [f"{seat} absent" for seat in absent])
+    outcome = "carried" if verdict.is_carried else "not carried"
+    return Announce(
+        f"Motion {procedure.motion_number} is {outcome}, {verdict.why} ({each}).",
+        {
+            "motion_number": procedure.motion_number,
+            "carried": verdict.is_carried,
+            "why": verdict.why,
+            "quorum": rules.quorum,
+            "votes": [ballot.model_dump(mode="json") for ballot in procedure.ballots],
+            "absent": absent,
+        },
+    )
+
+
+def _as_stored(reports: tuple[Mapping[str, Any], ...]) -> tuple[dict[str, JsonValue], ...]:
+    """As they read back from JSON, so that a procedure and its stored form are equal."""
+    return tuple(json.loads(json.dumps([dict(report) for report in reports])))

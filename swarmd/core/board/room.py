@@ -1,0 +1,71 @@
+"""What the board's room is told, and how a seat is called. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from swarmd.core.board.procedure import (
+    Announce,
+    CallSeat,
+)
+from swarmd.core.model.changes import Post
+from swarmd.core.model.channels import BOARD_ROOM, inbox
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import CLERK, AgentId, MissionId
+from swarmd.core.model.provenance import stamped
+from swarmd.core.model.records import ExecutiveReport
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.state import Draft
+
+
+def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
+    call = asdict(effect.call)
+    text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
+    message = Message(
+        sender=CLERK, to=effect.seat, kind=Kind.CALL, mission=id, at=draft.moment.stamp, text=text,
+        data={"call": call, "attempt": effect.attempt},
+    )  # fmt: skip
+    read = {source for report in effect.call.reports for source in report.get("taint", ())}
+    draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
+
+
+def announce(draft: Draft, id: MissionId, effect: Announce) -> None:
+    message = Message(
+        sender=CLERK, kind=Kind.NOTICE, mission=id, at=draft.moment.stamp, text=effect.text,
+        data=dict(effect.data),
+    )  # fmt: skip
+    draft.add(
+        Post(BOARD_ROOM, message),
+        entry(draft.moment, "board", effect.text, actor="clerk", mission=id, more=effect.data),
+    )
+
+
+def words_of(value: object) -> tuple[str, ...]:
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()
+
+
+def former_post(draft: Draft, message: Message) -> Post:
+    return entry(
+        draft.moment, "refused", "a former incarnation spoke", actor=message.sender,
+        mission=message.mission, rule=Rule.INCARNATION,
+    )  # fmt: skip
+
+
+def report_digest(draft: Draft, executive: Agent, report: ExecutiveReport) -> Message:
+    excerpt = report.text if len(report.text) <= 300 else report.text[:300] + " …"
+    digest = Message(
+        sender=CLERK, kind=Kind.DIGEST, mission=executive.mission, at=draft.moment.stamp,
+        text=f"{executive.name} {'is done' if report.is_done else 'reports'}: {excerpt}",
+        data={"agent": executive.id, "done": report.is_done},
+    )  # fmt: skip
+    return stamped(digest, report.taint)
+
+
+def report_data(report: ExecutiveReport) -> dict[str, Any]:
+    return {
+        "agent": report.agent, "name": report.name, "text": report.text, "files": list(report.files),
+        "done": report.is_done, "taint": list(report.taint),
+    }  # fmt: skip

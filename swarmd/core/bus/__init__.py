@@ -1,0 +1,1 @@
+"""How messages travel: envelopes, and how long a channel keeps them."""

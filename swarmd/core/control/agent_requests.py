@@ -1,0 +1,207 @@
+"""An agent's requests: done, refused, or kept until leave is given and then decided as if made now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from swarmd.core.actions import approvals, authority, registry
+from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spawn_facts
+from swarmd.core.board import clerk
+from swarmd.core.model.changes import ApprovalClosed, Post
+from swarmd.core.model.channels import REQUESTS, inbox
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SUPERVISOR, Authority, StreamId
+from swarmd.core.model.provenance import KEY as TAINT
+from swarmd.core.model.provenance import stamped, taint_of
+from swarmd.core.model.records import Approval
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import ActRequest, SpawnRequest, TerminateRequest, parse_request
+from swarmd.core.model.state import Draft
+from swarmd.core.tree.spawn import decide_spawn, directives, made
+
+# --- requests ---------------------------------------------------------------------------------
+
+
+def spawn(
+    draft: Draft, requester: Agent, request: SpawnRequest, message: Message, *, has_leave: bool = False
+) -> Denied | None:
+    """Done or kept, or the rule by which it was refused."""
+    if requester.tier == 0:
+        # A seat acts only through motions; nothing speaks for the board but what it carried.
+        return refuse(draft, requester, message, Denied(Rule.BOARD_MOTION), key=request.key)
+    spawned = decide_spawn(draft.swarm, requester, request, draft.moment, mission=requester.mission)
+    if isinstance(spawned, Denied):
+        return refuse(draft, requester, message, spawned, key=request.key)
+    taint = taint_of(message)
+    need = None if has_leave else for_spawn(draft.swarm, [spawned], Authority.LINEAGE, taint)
+    if need is not None:
+        _wait(draft, requester, message, need, spawn_facts(spawned), key=request.key)
+        return None
+    draft.add(*made(draft.swarm, spawned, draft.moment, hops=message.hops, taint=taint))
+    draft.add(*directives(spawned, request.directives, draft.moment, hops=message.hops, taint=taint))
+    answer(
+        draft, requester, message, f"{request.key}: created {spawned.agent.id}",
+        {"key": request.key, "outcome": "created", "agent": spawned.agent.id, "caps": dict(spawned.caps)},
+    )  # fmt: skip
+    return None
+
+
+def act(
+    draft: Draft, requester: Agent, wish: authority.Wish, message: Message, *, has_leave: bool = False
+) -> Denied | None:
+    """Done or kept, or the rule by which it was refused.
+
+    An agent acts on its descendants; a seat on nobody, for only a carried motion speaks for the board.
+    """
+    if requester.tier == 0:
+        return refuse(draft, requester, message, Denied(Rule.BOARD_MOTION))
+    actor = authority.Actor(
+        requester.id, Authority.LINEAGE, requester.mission, message.hops, taint=taint_of(message)
+    )
+    need = None if has_leave else registry.leave_needed(draft.swarm, actor, wish)
+    if need is not None:
+        facts = registry.facts_of(draft.swarm, actor, wish)
+        if not isinstance(facts, Denied):
+            _wait(draft, requester, message, need, facts)
+            return None
+        return refuse(draft, requester, message, facts)
+    denied = registry.do(draft, actor, wish)
+    if denied is not None:
+        return refuse(draft, requester, message, denied)
+    if wish.verb in ("thaw", "grant", "revoke", "fund", "approve", "deny"):
+        # What is stopped or ended is answered when that was seen.
+        done = {"outcome": "done", "verb": wish.verb, "target": wish.target}
+        answer(draft, requester, message, f"{wish.verb} {wish.target}: done", done)
+    return None
+
+
+# --- leave ------------------------------------------------------------------------------------
+
+
+def _wait(
+    draft: Draft, requester: Agent, message: Message, need: Need, facts: Mapping[str, Any], *, key: str = ""
+) -> None:  # fmt: skip
+    """Keep the request, and tell at once who asked that it is kept."""
+    action = {
+        "requester": requester.id, "incarnation": message.incarnation, "hops": message.hops,
+        "mission": requester.mission, "taint": list(taint_of(message)), "id": message.id,
+        "request": {name: value for name, value in message.data.items() if name != TAINT},
+    }  # fmt: skip
+    asked = approvals.ask(draft, action, need, facts)
+    if isinstance(asked, Denied):
+        refuse(draft, requester, message, asked, key=key)
+        return
+    data = {
+        "outcome": "waiting", "approval": asked.id, "needs": WORD[asked.needs], "rule": need.rule.value,
+        "detail": need.detail,
+    }  # fmt: skip
+    text = f"waits for the leave of the {WORD[asked.needs]} ({asked.id}): {need.rule}, {need.detail}"
+    answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
+
+
+def carry_out(draft: Draft) -> None:
+    """All that was answered: closed, and where leave was given, decided now as if asked for now."""
+    while (answered := next((a for a in draft.swarm.approvals.values() if a.answer), None)) is not None:
+        is_motion = answered.action["request"]["type"] == "motion"
+        denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
+        draft.add(ApprovalClosed(answered.id))
+        what = {"approved": "given", "denied": "refused"}.get(answered.answer, "over")
+        draft.add(
+            entry(
+                draft.moment, f"leave {what}", f"{answered.id} of {answered.requester}: {answered.answer}"
+                + (f", refused by {denied}" if denied else ""), actor=answered.answered_by, mission=answered.mission,
+                rule=_CLOSED_BY.get(answered.answer) or (denied.rule if denied else None), approval=answered.id,
+                digest=answered.digest, more=_order(answered, denied),
+            )
+        )  # fmt: skip
+
+
+_CLOSED_BY: Final = {"denied": Rule.APPROVAL_DENIED, "expired": Rule.APPROVAL_EXPIRED}
+
+
+def _order(answered: Approval, denied: Denied | None) -> Mapping[str, str] | None:
+    if not answered.order:
+        return None
+    if denied is None:
+        return {"order": answered.order, "outcome": "done"}
+    return {"order": answered.order, "outcome": "refused", "detail": denied.detail}
+
+
+def _answered(draft: Draft, answered: Approval) -> Denied | None:
+    """An agent's request; the rule where it was not done in spite of leave."""
+    requester, action = draft.swarm.lineage.get(answered.requester), answered.action
+    if requester is None:
+        return Denied(Rule.UNKNOWN_AGENT, answered.requester)
+    if requester.incarnation != action["incarnation"]:
+        return Denied(Rule.INCARNATION, f"now {requester.incarnation}")
+    message = stamped(
+        Message(
+            sender=requester.id, kind=Kind.REQUEST, mission=requester.mission, at=draft.moment.stamp,
+            data=action["request"], hops=action["hops"], incarnation=action["incarnation"], channel=REQUESTS,
+            id=StreamId(action["id"]),
+        ),
+        action["taint"],
+    )  # fmt: skip
+    request = parse_request(message.data)
+    key = request.key if isinstance(request, SpawnRequest) else ""
+    rule = _CLOSED_BY.get(answered.answer)
+    if rule is not None:
+        refuse(draft, requester, message, Denied(rule, f"{answered.id}, by {answered.answered_by}"), key=key)
+        return None
+    if digest_of(action) != answered.digest:
+        # Somebody has written where the supervisor alone writes: what leave was given for is not known any more.
+        denied: Denied | None = Denied(Rule.REQUEST_INVALID, f"{answered.id} is not what was asked")
+    elif isinstance(request, SpawnRequest):
+        denied = spawn(draft, requester, request, message, has_leave=True)
+    elif isinstance(request, TerminateRequest | ActRequest):
+        denied = act(draft, requester, wish_of(request), message, has_leave=True)
+    else:
+        denied = Denied(Rule.REQUEST_INVALID, f"{answered.id} is no request")
+    return denied
+
+
+def wish_of(request: TerminateRequest | ActRequest) -> authority.Wish:
+    if isinstance(request, TerminateRequest):
+        return authority.Wish("terminate", request.agent, request.reason)
+    a = request.act
+    return authority.Wish(a.verb, a.target, a.reason, a.privilege or "", a.right, a.amounts)
+
+
+# --- answers ----------------------------------------------------------------------------------
+
+
+def refuse(draft: Draft, requester: Agent, message: Message, denied: Denied, *, key: str = "") -> Denied:
+    journal_refusal(draft, message, denied)
+    data = {"outcome": "refused", "rule": denied.rule.value, "detail": denied.detail}
+    if key:
+        data["key"] = key
+    answer(draft, requester, message, _named(key, f"refused by {denied}"), data)
+    return denied
+
+
+def _named(key: str, text: str) -> str:
+    return f"{key}: {text}" if key else text
+
+
+def answer(draft: Draft, requester: Agent, message: Message, text: str, data: Mapping[str, object]) -> None:
+    told = Message(
+        sender=SUPERVISOR, to=requester.id, kind=Kind.ANSWER, mission=requester.mission,
+        at=draft.moment.stamp, text=text, data=data, hops=message.hops,
+    )  # fmt: skip
+    draft.add(Post(inbox(requester.id), told))
+
+
+def journal_refusal(draft: Draft, message: Message, denied: Denied) -> None:
+    what = str(message.data.get("type", "request"))[:40]
+    draft.add(
+        entry(
+            draft.moment, "refused", f"{what} of {message.sender}: {denied}", actor=message.sender,
+            mission=message.mission, rule=denied.rule, detail=denied.detail, request=message.id,
+            incarnation=message.incarnation,
+            # An operator may allow it all the same, and names this entry or the key.
+            more={"type": what, "key": str(message.data.get("key", ""))[:64]} if what == "spawn" else None,
+        )
+    )  # fmt: skip

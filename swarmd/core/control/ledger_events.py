@@ -1,0 +1,183 @@
+"""What the supervisor does about what workers' scripts did: facts, in the order of their stream. Pure.
+
+Decided in the commit that moves the position in that stream, so that each is acted on once, whoever dies.
+Facts of agents that are no more change nothing; the journal has them all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX
+from swarmd.core.control import orphans, stalls
+from swarmd.core.journal.entries import REFUSED_IN_TURN
+from swarmd.core.journal.turn_refusals import TurnRefusal, number_in, refused_in_turns
+from swarmd.core.missions import queue
+from swarmd.core.model.changes import Post
+from swarmd.core.model.channels import BOARD_ROOM, inbox
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    CLERK,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    Channel,
+    MissionId,
+    MissionState,
+    StreamId,
+)
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.state import Draft
+from swarmd.core.tree import notices
+
+Fact = Mapping[str, str]
+
+
+CUT_RULES: Final = {rule.value: rule for rule in (Rule.RATE, Rule.REPEAT, Rule.NO_PROGRESS)}
+
+
+def is_urgent(fact: Fact) -> bool:
+    """Something is to be done about it, which does not wait until many have come together."""
+    match fact.get("fact"):
+        case "warn":
+            return True
+        case "settle":
+            return bool(_overdraft(fact))
+        case "refuse":
+            return bool(fact.get("tell"))
+        case _:
+            return False
+
+
+def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
+    for _, fact in facts:
+        agent = draft.swarm.lineage.get(fact.get("agent", ""))
+        match fact.get("fact"):
+            case "reserve" if agent is not None:
+                stalls.began(draft, agent)
+            case "settle":
+                _settled(draft, agent, fact)
+            case "warn":
+                _warned(draft, agent, fact)
+            case "refuse" if agent is not None and fact.get("tell"):
+                _cut(draft, agent, fact)
+            case _:
+                pass
+
+
+def record_refusals(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
+    """An entry for each agent, turn and rule, right after the one that has these facts."""
+    for refusal in refused_in_turns(fact for _, fact in facts):
+        _refused(draft, refusal)
+
+
+def _refused(draft: Draft, refusal: TurnRefusal) -> None:
+    agent = draft.swarm.lineage.get(refusal.agent)
+    name = agent.name if agent is not None else refusal.agent
+    often = f" ({refusal.count} times)" if refusal.count > 1 else ""
+    detail = refusal.detail[:REFUSAL_DETAIL_MAX]
+    text = f"turn {refusal.turn} of {name}: {refusal.moves or 'it'} is refused by {refusal.rule}{often}: {detail}"
+    draft.add(
+        entry(
+            draft.moment, REFUSED_IN_TURN, text, actor=refusal.agent, rule=refusal.rule, detail=detail,
+            mission=agent.mission if agent is not None else "",
+            turn=refusal.turn, count=refusal.count, moves=refusal.moves.split(),
+        )
+    )  # fmt: skip
+
+
+def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
+    if agent is not None:
+        stalls.got_on(draft, agent)
+    over = _overdraft(fact)
+    if not over:
+        return
+    account = fact.get("account", "")
+    detail = ", ".join(f"{n:,} {kind}" for kind, n in over.items()) + " beyond the reserve"
+    serves = MissionId(account) if account in draft.swarm.missions else MissionId("")
+    draft.add(
+        entry(
+            draft.moment, "overdrawn", f"a call of {fact.get('agent', '')} spent {detail}", actor=fact.get("agent", ""),
+            mission=agent.mission if agent is not None and agent.mission else serves, rule=Rule.BUDGET_OVERDRAFT, account=account, step=fact.get("step", ""), overdraft=over,
+        )
+    )  # fmt: skip
+    if agent is None:
+        return
+    if agent.is_seat:
+        _exhaust(draft, MissionId(account), detail)
+    elif agent.tier > 0:
+        orphans.hold(draft, agent, Rule.BUDGET_OVERDRAFT, detail)
+
+
+def _exhaust(draft: Draft, id: MissionId, detail: str) -> None:
+    """The board's own part of a mission's budget is what was overdrawn: there is no one to fund it."""
+    mission = draft.swarm.missions.get(id)
+    if mission is not None:
+        reason = f"{Rule.BUDGET_OVERDRAFT}: {detail}"
+        queue.end(draft, mission, MissionState.EXHAUSTED, reason, by=SUPERVISOR)
+
+
+def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
+    """Once for an account: the script sees to that."""
+    account, kind = fact.get("account", ""), fact.get("kind", "")
+    own, left = number_in(fact.get("own")), number_in(fact.get("left"))
+    what = f"has used {100 * (own - left) // max(1, own)} % of its own {kind}: {left:,} of {own:,} left"
+    data = {"account": account, "warned": kind, "own": own, "left": left}
+    mission = draft.swarm.missions.get(MissionId(account))
+    if mission is not None:
+        message = Message(
+            sender=CLERK, kind=Kind.NOTICE, mission=mission.id, at=draft.moment.stamp,
+            text=f"mission {mission.id} {what}", data=data,
+        )  # fmt: skip
+        draft.add(Post(BOARD_ROOM, message))
+    elif agent is not None and agent.id == account:
+        notices.tell_superior(draft, agent, what, account=account, warned=kind, own=own, left=left)
+    else:
+        return
+    about = mission.id if mission is not None else agent.mission if agent is not None else MissionId("")
+    draft.add(entry(draft.moment, "warned", f"{account} {what}", actor=SUPERVISOR, mission=about, more=data))
+
+
+def _overdraft(fact: Fact) -> dict[str, int]:
+    """By kind; nothing where the fact says none, or cannot be read."""
+    try:
+        amounts: Any = json.loads(fact.get("amounts", "{}"))
+        return {str(kind): int(n) for kind, n in amounts["overdraft"].items() if int(n) > 0}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return {}
+
+
+def _cut(draft: Draft, agent: Agent, fact: Fact) -> None:
+    """Whoever should have had the messages learns once that some were not sent, and by which rule."""
+    rule = CUT_RULES.get(fact.get("rule", ""))
+    if rule is None:
+        return
+    text = f"messages of {agent.name} ({agent.id}) to you are cut by {rule}: {fact.get('detail', '')}"
+    data = {"agent": agent.id, "cut": rule.value, "count": number_in(fact.get("count"))}
+    for channel in _recipients(draft, agent, Channel(fact.get("channel", "")), fact.get("to", "")):
+        message = Message(
+            sender=CLERK if channel == BOARD_ROOM else SUPERVISOR, kind=Kind.NOTICE, mission=agent.mission,
+            at=draft.moment.stamp, text=text, data=data, hops=number_in(fact.get("hops")),
+        )  # fmt: skip
+        draft.add(Post(channel, message))
+
+
+def _recipients(draft: Draft, agent: Agent, channel: Channel, to: str) -> list[Channel]:
+    """Where those can be told who would have read it: never on a channel that is somebody else's to write on."""
+    lineage, (kind, _, name) = draft.swarm.lineage, channel.partition(":")
+    match kind:
+        case "room":
+            return [channel]
+        case "up" if name == SOB:
+            return [BOARD_ROOM]
+        case "up" | "inbox":
+            return [inbox(AgentId(name))] if lineage.get(name) else []
+        case "down":
+            return [inbox(c.id) for c in lineage.children(agent.id) if to in ("", "*", c.id)]
+        case _:
+            # A request: whom it would have reached is the supervisor, who knows it now.
+            return []

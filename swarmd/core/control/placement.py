@@ -1,0 +1,123 @@
+"""Which host runs which agent. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from swarmd.core.control.sightings import forget_stuck
+from swarmd.core.control.termination import WAITING_MAX
+from swarmd.core.model.changes import (
+    AgentSet,
+    HostGone,
+    Post,
+)
+from swarmd.core.model.channels import host_channel
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    HostId,
+)
+from swarmd.core.model.records import Host
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS
+
+# Agents given a host in one commit; the others are in the next, which follows at once.
+PLACE_STEP: Final = 200
+
+
+_FILE_FUNCTIONS: Final = frozenset({"read_file", "search_files", "write_file"})
+
+
+def admit_hosts(
+    draft: Draft, alive: Mapping[HostId, Host], known: frozenset[HostId], *, may_declare_dead: bool
+) -> None:
+    """Hosts that renewed their lease are in; those that left are out; those that fell silent are, after patience."""
+    swarm = draft.swarm
+    for host in alive.values():
+        renewed = draft.moment.now - (LEASE_SECONDS - host.lease_left)
+        if renewed > swarm.renewed.get(host.id, 0.0) + RENEW_SECONDS / 2:
+            # It has said anew how busy it is.
+            swarm.given.pop(host.id, None)
+        swarm.renewed[host.id] = renewed
+        before, swarm.hosts[host.id] = swarm.hosts.get(host.id), host
+        if before != host:
+            draft.add(entry(draft.moment, "host came", f"host {host.id}", actor="supervisor", host=host.id))
+    for id in [id for id in swarm.hosts if id not in alive]:
+        has_left = id not in known
+        if not has_left and not may_declare_dead:
+            continue
+        swarm.renewed.pop(id, None)
+        swarm.given.pop(id, None)
+        agents = len(swarm.lineage.on(id))
+        text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
+        draft.add(
+            HostGone(id), entry(draft.moment, "host gone", text, actor="supervisor", host=id, agents=agents)
+        )
+        forget_stuck(draft, id)
+
+
+def place(draft: Draft) -> None:
+    """Every agent without a living host gets one with room; a placement is a new lease.
+
+    Looks at those that lost theirs or never had one, and at as many as fit in a step: not at all that live.
+    """
+    swarm, waiting = draft.swarm, draft.swarm.homeless
+    placed: dict[HostId, list[AgentId]] = defaultdict(list)
+    unfit: list[AgentId] = []
+    count = 0
+    # It is one script, and no script should take longer than a few milliseconds.
+    while waiting and swarm.hosts and count < PLACE_STEP and len(unfit) < WAITING_MAX:
+        agent = swarm.lineage.get(waiting.popleft())
+        if agent is None or not _is_homeless(swarm, agent):
+            continue
+        host = _lightest(swarm, agent)
+        if host is None:
+            unfit.append(agent.id)
+            continue
+        count += 1
+        placed[host].append(agent.id)
+        # It has a charter to read: until the host itself says how busy it is, it is taken for busy with this one.
+        swarm.given[host] = swarm.given.get(host, 0) + 1
+        draft.add(AgentSet(replace(agent, host=host, lease=agent.lease + 1, state=AgentState.LIVE)))
+        swarm.note_progress(agent, draft.moment.now)
+    waiting.extend(unfit)
+    for host, ids in placed.items():
+        message = Message(
+            sender=SUPERVISOR, kind=Kind.PLACED, at=draft.moment.stamp, text=f"{len(ids)} agents",
+            data={"agents": ids},
+        )  # fmt: skip
+        draft.add(Post(host_channel(host), message))
+
+
+def _is_homeless(swarm: Swarm, agent: Agent) -> bool:
+    """Nothing below a fence is given a host any more."""
+    is_alive = agent.state in (AgentState.STARTING, AgentState.LIVE)
+    return is_alive and agent.host not in swarm.hosts and not swarm.lineage.is_fenced(agent.path)
+
+
+def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:
+    """Of the hosts with room that with the least to do: agents by its declared capacity, and busy ones by the turns that
+    it takes at once."""
+    needs_files, on = _needs_files(swarm, agent), swarm.lineage.on
+
+    def load(host: Host) -> float:
+        busy = host.busy + swarm.given.get(host.id, 0)
+        return len(on(host.id)) / host.capacity + busy / swarm.declared.limits.turns_at_once
+
+    fit = [
+        host for host in swarm.hosts.values()
+        if len(on(host.id)) < host.capacity and (host.workspace or not needs_files)
+    ]  # fmt: skip
+    return min(fit, key=lambda host: (load(host), host.id)).id if fit else None
+
+
+def _needs_files(swarm: Swarm, agent: Agent) -> bool:
+    role = swarm.declared.roles.get(agent.role)
+    return role is not None and not _FILE_FUNCTIONS.isdisjoint(role.functions)

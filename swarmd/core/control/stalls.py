@@ -1,0 +1,157 @@
+"""Who lives and gets nowhere: told once to its superior, and past twice the time to the board. Pure.
+
+Progress is a call that was settled, and with it every turn's report or spawn, for no turn is without one. Nobody is
+stalled who has reported its task as done, waits for a child that has not, is stopped, or has no living host.
+Memory knows who has waited longest (`progress.Progress`), and the store is asked about those few alone: a hundred
+thousand agents that do nothing cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from swarmd.core.model.changes import Post, TroubleOver, TroubleSet
+from swarmd.core.model.channels import BOARD_ROOM
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import CLERK, SUPERVISOR, AgentId, AgentState
+from swarmd.core.model.records import Trouble
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.tree import notices
+
+# Looked at in one step: what a restart makes due at once is spread over some.
+LOOKED_AT_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an agent is with its task, as its own state says."""
+
+    is_done: bool  # it has reported it as done, and was given nothing since
+    is_busy: bool  # a turn of it is under way
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_done and not self.is_busy
+
+
+@dataclass(frozen=True, slots=True)
+class Idler:
+    """An agent whose patience is over, and since when (seconds since the epoch)."""
+
+    agent: Agent
+    since: float
+
+
+UNKNOWN: Final = Standing(is_done=False, is_busy=False)
+
+
+def resume(swarm: Swarm, now: float) -> None:
+    """After a restart everybody is given the whole time once more; what was told stays told."""
+    for agent in swarm.lineage.agents.values():
+        swarm.note_progress(agent, now)
+
+
+def got_on(draft: Draft, agent: Agent) -> None:
+    """A call of it was settled."""
+    draft.swarm.note_progress(agent, draft.moment.now)
+    trouble = draft.swarm.troubles.get(agent.id)
+    if trouble is not None and trouble.kind == "stalled":
+        draft.add(
+            TroubleOver(agent.id),
+            entry(
+                draft.moment, "went on", f"{agent.id} makes progress again", actor=agent.id, mission=agent.mission,
+                agent=agent.id, seconds=round(draft.moment.now - trouble.since, 3),
+            ),
+        )  # fmt: skip
+
+
+def began(draft: Draft, agent: Agent) -> None:
+    """It has begun to do something, which is no progress yet: of one who was done something is expected again."""
+    if not draft.swarm.progress.knows(agent.id) and agent.id not in draft.swarm.troubles:
+        draft.swarm.note_progress(agent, draft.moment.now)
+
+
+def due(swarm: Swarm, now: float) -> list[Idler]:
+    """Those whose patience is over and whom nothing excuses that memory knows."""
+    found = []
+    for id, since in swarm.progress.due(now, LOOKED_AT_MAX):
+        agent = swarm.lineage.get(id)
+        if agent is None:
+            swarm.progress.forget(id)
+        elif _is_held_up(swarm, agent):
+            swarm.note_progress(agent, now)
+        else:
+            found.append(Idler(agent, since))
+    return found
+
+
+def _is_held_up(swarm: Swarm, agent: Agent) -> bool:
+    return (
+        agent.state is not AgentState.LIVE
+        or agent.host not in swarm.hosts
+        or swarm.lineage.is_fenced(agent.path)
+        or swarm.lineage.stop_on(agent) is not None
+    )
+
+
+def asked_about(swarm: Swarm, idlers: Sequence[Idler]) -> list[AgentId]:
+    """Whose standing decides on them: their own, and their children's."""
+    ids = [i.agent.id for i in idlers]
+    return list(dict.fromkeys([*ids, *(child.id for id in ids for child in swarm.lineage.children(id))]))
+
+
+def judge(draft: Draft, idlers: Sequence[Idler], standings: Mapping[AgentId, Standing]) -> None:
+    """What becomes of each. All that is told here needs no account, so that it is never decided twice."""
+    swarm, now = draft.swarm, draft.moment.now
+    for idler in idlers:
+        agent, own = idler.agent, standings.get(idler.agent.id, UNKNOWN)
+        if own.is_over:
+            swarm.progress.forget(agent.id)
+        elif not own.is_busy and _waits(swarm, agent, standings):
+            swarm.note_progress(agent, now)
+        else:
+            _tell(draft, idler, own)
+
+
+def _waits(swarm: Swarm, agent: Agent, standings: Mapping[AgentId, Standing]) -> bool:
+    """Does a child live of which something is still to come?"""
+    return any(not standings.get(c.id, UNKNOWN).is_over for c in swarm.lineage.children(agent.id))
+
+
+def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
+    swarm, now, agent = draft.swarm, draft.moment.now, idler.agent
+    known = swarm.troubles.get(agent.id)
+    doing = "a turn of it is under way" if own.is_busy else "no turn of it is under way"
+    if known is None or known.kind != "stalled":
+        trouble = Trouble("stalled", idler.since, doing)
+        # The same time once more, then it is told to the board.
+        swarm.note_progress(agent, now)
+    elif not known.is_told_above:
+        trouble = replace(known, detail=doing, is_told_above=True)
+        swarm.progress.forget(agent.id)
+    else:
+        # Told before a restart.
+        swarm.progress.forget(agent.id)
+        return
+    seconds = now - trouble.since
+    what = f"has made no progress for {seconds:.0f} s: {doing}"
+    draft.add(TroubleSet(agent.id, trouble))
+    if trouble.is_told_above:
+        message = Message(
+            sender=CLERK, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp,
+            text=f"{agent.name} ({agent.id}) {what}", data={"agent": agent.id, "stalled": Rule.STALLED.value},
+        )  # fmt: skip
+        draft.add(Post(BOARD_ROOM, message))
+    else:
+        notices.tell_superior(draft, agent, what, stalled=Rule.STALLED.value)
+    draft.add(
+        entry(
+            draft.moment, "stalled", f"{agent.id} {what}", actor=SUPERVISOR, mission=agent.mission,
+            rule=Rule.STALLED, agent=agent.id, seconds=round(seconds, 3), told="board" if trouble.is_told_above else "superior",
+        )
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""Stops until each agent below is seen to be quiet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from swarmd.core.actions import authority, registry, terminate
+from swarmd.core.actions import stop as stop_action
+from swarmd.core.control.sightings import seen_ended
+from swarmd.core.model.changes import (
+    Post,
+    StopLifted,
+    StopSet,
+)
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import EVERYTHING, Agent, Stop, StopKind
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    BRAKE,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    Authority,
+    HostId,
+)
+from swarmd.core.model.requests import QuietRequest
+from swarmd.core.model.state import Draft, Ending, Swarm
+
+
+def heed_brake(draft: Draft, reason: str | None) -> None:
+    """The brake of the supervisor's own machine is a halt of everything, and its release the end of that halt."""
+    stop = draft.swarm.lineage.stops.get(EVERYTHING)
+    if reason is not None and stop is None:
+        by = Stop(EVERYTHING, StopKind.HALT, Authority.OPERATOR, reason, BRAKE, draft.moment.now)
+        stop_action.set_stop(draft, by)
+    elif reason is None and stop is not None and stop.by == BRAKE:
+        stop_action.lift(draft, stop, by=BRAKE, reason="the brake was released")
+
+
+def resume_stops(draft: Draft) -> None:
+    """After a restart: stops whose outcome was not told are asked about once more."""
+    for stop in list(draft.swarm.lineage.stops.values()):
+        if not stop.is_told:
+            draft.swarm.stoppings[stop.target] = Ending(draft.moment.now)
+            stop_action.ask_hosts(draft, stop)
+
+
+def quiet_of(draft: Draft, host: HostId, word: QuietRequest) -> None:
+    """A host says that nothing of it runs under a stop any more, but for what it names."""
+    stop, stopping = draft.swarm.lineage.stops.get(word.target), draft.swarm.stoppings.get(word.target)
+    if stop is not None and stopping is not None and stop.at == word.at:
+        stopping.words.add(host)
+        stopping.stuck |= {AgentId(id): what for id, what in word.busy.items()}
+
+
+def tell_stops(draft: Draft) -> None:
+    """Each stop is answered once, with what was seen of each agent under it; a drain that is through becomes an end."""
+    swarm, now = draft.swarm, draft.moment.now
+    for target in list(swarm.stoppings):
+        stop, stopping = swarm.lineage.stops[target], swarm.stoppings[target]
+        if stop.kind is StopKind.DRAIN and authority.is_ending(swarm, target):
+            # It ends for another reason: that end is what answers the order.
+            continue
+        if stop.kind is StopKind.DRAIN and _is_held(swarm, stop):
+            continue
+        is_draining = stop.kind is StopKind.DRAIN and now < stop.until
+        seen = [
+            _seen_of_stop(swarm, stopping, agent, now, stop) for agent in swarm.lineage.stopped_by(target)
+        ]
+        if None in seen or (is_draining and "unconfirmed" in seen):
+            continue
+        if stop.kind is StopKind.DRAIN:
+            _end_drained(draft, stop)
+            continue
+        counts = {how: seen.count(how) for how in ("confirmed", "unconfirmed", "unreachable")}
+        _tell_stop(draft, stop, stopping, counts)
+
+
+def _is_held(swarm: Swarm, drain: Stop) -> bool:
+    """What a better one stopped meanwhile is not ended by this drain: it waits for that one's word."""
+    agent = swarm.lineage.get(drain.target)
+    return (
+        agent is not None
+        and authority.outranked(swarm, authority.Actor(drain.by, drain.authority), agent) is not None
+    )
+
+
+def _seen_of_stop(swarm: Swarm, stopping: Ending, agent: Agent, now: float, stop: Stop) -> str | None:
+    seen = seen_ended(swarm, stopping, agent, now)
+    if seen == "unconfirmed" and agent.host not in stopping.words and stop.kind is StopKind.DRAIN:
+        return None if now < stop.until else seen
+    return seen
+
+
+def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, int]) -> None:
+    text = f"{stop.kind} {stop.target}: " + ", ".join(f"{n} {how}" for how, n in counts.items())
+    busy = dict(sorted(stopping.stuck.items())[:50])
+    more: dict[str, Any] = {"order": stop.order, "outcome": "done"} if stop.order else {}
+    draft.add(
+        StopSet(replace(stop, is_told=True)),
+        entry(
+            draft.moment, "stopped", text, actor=stop.by, target=stop.target, kind=stop.kind.value, busy=busy,
+            more={**counts, **more},
+        ),
+    )  # fmt: skip
+    asker = draft.swarm.lineage.get(stop.by)
+    if asker is not None and not asker.is_seat and asker.id != SOB:
+        answer = Message(
+            sender=SUPERVISOR, to=asker.id, kind=Kind.ANSWER, mission=asker.mission, at=draft.moment.stamp,
+            text=text, data={"outcome": "done", "target": stop.target, **counts},
+        )  # fmt: skip
+        draft.add(Post(inbox(asker.id), answer))
+
+
+def _end_drained(draft: Draft, stop: Stop) -> None:
+    """Its turns are over, or its grace is: now it is ended as any other, and that end is what answers the order."""
+    actor = authority.Actor(stop.by, stop.authority, order=stop.order)
+    draft.add(StopLifted(stop.target))
+    wish = authority.Wish("terminate", stop.target, f"drained: {stop.reason}")
+    agent = draft.swarm.lineage.get(stop.target.removeprefix("="))
+    if agent is not None and agent.tier > 0:
+        terminate.end_agent(draft, agent, actor, wish.reason)
+        return
+    denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), wish)
+    if denied is not None:
+        more = {"order": stop.order, "outcome": "refused", "detail": denied.detail} if stop.order else None
+        draft.add(entry(draft.moment, "refused", str(denied), actor=stop.by, rule=denied.rule, more=more))

@@ -1,0 +1,212 @@
+"""What is, brought to what should be: agents on hosts, ended subtrees reaped, seats in their places. Pure.
+
+The supervisor calls this after each batch of inputs and at each tick; doing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from swarmd.core.board import clerk
+from swarmd.core.control.sightings import forget_stuck, seen_ended, with_counts
+from swarmd.core.missions import queue
+from swarmd.core.model.changes import (
+    AccountClosed,
+    AgentReaped,
+    FenceLifted,
+    FenceSet,
+    Post,
+    RevocationsSet,
+    StopLifted,
+    TroubleOver,
+    TroubleSet,
+)
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent, Fence, ended
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    HostId,
+    MissionId,
+    MissionState,
+)
+from swarmd.core.model.provenance import stamped
+from swarmd.core.model.records import Trouble
+from swarmd.core.model.requests import GoneRequest
+from swarmd.core.model.state import Draft, Ending
+from swarmd.core.tree.fence import fence_notices
+
+# A step of the reaper, some 30 µs of the script for each: under 5 ms of the server's one thread, as for every script.
+REAP_STEP: Final = 100
+
+
+# Agents of one ending looked at in one step that cannot be reaped yet: their hosts' words are still to come.
+WAITING_MAX: Final = 1_000
+
+
+def resume_endings(draft: Draft) -> None:
+    """After a restart: every fence is an ending under way; its hosts are asked once more."""
+    for segment in draft.swarm.lineage.fences:
+        draft.swarm.endings[segment] = Ending(draft.moment.now)
+        draft.add(*fence_notices(draft.swarm, segment, draft.moment))
+
+
+def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
+    """A host says that nothing of it runs below the segment any more, but for what ignores its end."""
+    ending = draft.swarm.endings.get(word.segment)
+    if word.is_late:
+        text = f"{host}: what ignored its end below {word.segment} has gone after all"
+        draft.add(entry(draft.moment, "gone", text, actor=host, segment=word.segment, agents=word.agents))
+        forget_stuck(draft, host, word.segment)
+    elif ending is not None:
+        ending.words.add(host)
+        ending.stuck |= {AgentId(id): what for id, what in word.stuck.items()}
+        for id, what in word.stuck.items():
+            trouble = Trouble("stuck", draft.moment.now, what, host, word.segment)
+            draft.add(TroubleSet(AgentId(id), trouble))
+            text = f"{id} ignores its end on {host}: {what}"
+            draft.add(entry(draft.moment, "stuck", text, actor=host, agent=id, segment=word.segment))
+
+
+def reap(draft: Draft, spent: Mapping[str, Mapping[str, int]], segments: Sequence[str] | None = None) -> None:
+    """One step of every ending, or of these, deepest first; what is seen of each agent is counted, not assumed.
+
+    `spent` has the accounts of the missions that are ending, as they were before this step.
+    """
+    budget = REAP_STEP
+    for segment in list(draft.swarm.endings) if segments is None else segments:
+        taken = _reap_segment(draft, segment, budget)
+        budget -= taken
+        # Finished in a commit of its own: what the closed accounts gave back is known only after theirs.
+        if taken == 0 and not draft.swarm.endings[segment].queue and _is_settled(draft, segment):
+            _finish(draft, segment, spent)
+
+
+def _is_settled(draft: Draft, segment: str) -> bool:
+    """Closes the account of a mission that ends, once; true from the next step on.
+
+    Its result is not told in the same commit: a seat's call could end between the reading of the account and
+    that commit, and the result would name another sum than the one that was charged.
+    """
+    swarm = draft.swarm
+    mark, mission = swarm.lineage.fences[segment], swarm.missions.get(MissionId(segment))
+    # A docketed mission has no account yet.
+    if mark.is_settled or mission is None or mission.state is MissionState.DOCKETED:
+        return True
+    journals = tuple(seat.id for seat in swarm.seats())
+    draft.add(AccountClosed(mission.id, SOB, journals), FenceSet(replace(mark, is_settled=True)))
+    return False
+
+
+def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
+    swarm, ending = draft.swarm, draft.swarm.endings[segment]
+    seen: Counter[str] = Counter()
+    if ending.queue is None:
+        ending.queue = [agent.id for agent in reversed(swarm.lineage.below(segment))]
+    waiting: list[AgentId] = []
+    while ending.queue and seen.total() < budget and len(waiting) < WAITING_MAX:
+        agent = swarm.lineage.get(ending.queue.pop())
+        if agent is None:
+            continue
+        how = seen_ended(swarm, ending, agent, draft.moment.now)
+        # Deepest first: an account is closed when nothing is granted from it any more.
+        if how is None or swarm.lineage.child_count(agent.id):
+            waiting.append(agent.id)
+            continue
+        seen[how] += 1
+        _reap_agent(draft, agent, swarm.lineage.fences[segment], how)
+    ending.queue += reversed(waiting)
+    taken = seen.total()
+    if taken:
+        draft.add(
+            FenceSet(with_counts(swarm.lineage.fences[segment], seen)),
+            entry(
+                draft.moment,
+                "reaped",
+                f"{taken} agents below {segment}",
+                actor="supervisor",
+                segment=segment,
+                agents=taken,
+            ),
+        )
+    return taken
+
+
+def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
+    assert agent.parent is not None
+    reason = mark.reason
+    record = ended(agent, reason=f"{reason} ({seen})", at=draft.moment.stamp)
+    forget_at = draft.moment.now + draft.swarm.declared.limits.retention_seconds
+    draft.add(AgentReaped(record, forget_at, agent.mission if agent.parent == SOB else agent.parent))
+    for target in (agent.id, f"={agent.id}"):
+        _drop_stop(draft, target, seen)
+    lineage = draft.swarm.lineage
+    for segment in agent.path:
+        # Whom an adopted agent came from is in its path still, and what was revoked there stays revoked for it.
+        is_gone = segment in lineage.revocations and lineage.get(segment) is None
+        if is_gone and not lineage.below(segment):
+            draft.add(RevocationsSet(segment, ()))
+    trouble = draft.swarm.troubles.get(agent.id)
+    if trouble is not None and trouble.kind == "stalled":
+        draft.add(TroubleOver(agent.id))
+    if draft.swarm.lineage.is_fenced(agent.path[:-1]):
+        return
+    # Its creator lives on, and learns of it.
+    if agent.parent == SOB:
+        clerk.executive_ended(draft, agent, reason, mark.taint)
+        return
+    notice = Message(
+        sender=SUPERVISOR, to=agent.parent, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp,
+        text=f"{agent.name} ({agent.id}) ended: {reason}", data={"agent": agent.id, "key": agent.key, "ended": True},
+        hops=mark.hops,
+    )  # fmt: skip
+    draft.add(Post(inbox(agent.parent), stamped(notice, mark.taint)))
+
+
+def _drop_stop(draft: Draft, target: str, seen: str) -> None:
+    """The mark goes with whom it held; an order that waited for what would be seen of them is answered by their end."""
+    stop = draft.swarm.lineage.stops.get(target)
+    if stop is None:
+        return
+    draft.add(StopLifted(target))
+    if stop.order and not stop.is_told:
+        draft.add(
+            entry(
+                draft.moment, "stopped", f"{target} has ended ({seen})", actor=stop.by, target=target,
+                kind=stop.kind.value, order=stop.order, outcome="done", ended=seen,
+            )
+        )  # fmt: skip
+
+
+def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) -> None:
+    swarm = draft.swarm
+    mark = swarm.lineage.fences[segment]
+    mission = swarm.missions.get(MissionId(segment))
+    counts: dict[str, Any] = {
+        "confirmed": mark.confirmed, "unconfirmed": mark.unconfirmed, "unreachable": mark.unreachable,
+    }  # fmt: skip
+    order: dict[str, Any] = {"order": mark.order, "outcome": "done"} if mark.order else {}
+    others = [
+        f for f in swarm.lineage.fences.values() if mark.order and f.order == mark.order and f is not mark
+    ]
+    if others:
+        # One order ended several: the last of them answers it, with the counts of all.
+        order["outcome"] = "fenced"
+        draft.add(FenceSet(with_counts(others[0], counts)))
+    draft.add(
+        FenceLifted(segment),
+        entry(
+            draft.moment, "ended", f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
+            actor=mark.by, segment=segment, **counts, **order,
+        ),
+    )  # fmt: skip
+    if mission is not None and mission.ending is not None:
+        _drop_stop(draft, segment, "confirmed")
+        was_taken_up = mission.state is not MissionState.DOCKETED
+        queue.close(draft, mission, spent.get(mission.id, {}) if was_taken_up else {})

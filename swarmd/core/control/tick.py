@@ -1,0 +1,105 @@
+"""What the supervisor does with time alone: deadlines, periods, digests. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarmd.core.actions import approvals, overrides
+from swarmd.core.board import clerk
+from swarmd.core.control import agent_requests, orphans
+from swarmd.core.control.stops import tell_stops
+from swarmd.core.missions import queue
+from swarmd.core.model.changes import (
+    AccountOpened,
+    AgentMade,
+    PeriodTurned,
+    Post,
+)
+from swarmd.core.model.channels import BOARD_ROOM
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent, follows
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import (
+    CLERK,
+    SOB,
+    AgentId,
+    AgentState,
+    MissionId,
+    MissionState,
+)
+from swarmd.core.model.state import Draft
+from swarmd.core.model.timings import period_of
+
+# Least time between two digests of one mission: a tree that grows fast is told once, not per agent.
+DIGEST_SECONDS: Final = 1.0
+
+
+def found(draft: Draft) -> None:
+    """The board and its seats, where they are not there yet."""
+    lineage, board = draft.swarm.lineage, draft.swarm.declared.board
+    if lineage.get(SOB) is None:
+        sob = Agent(
+            id=SOB, name=SOB, role="board", tier=0, parent=None, path=(SOB,), state=AgentState.LIVE,
+            created=draft.moment.stamp, privileges=("**",), grants=("**",),
+        )  # fmt: skip
+        draft.add(AgentMade(sob, ()))
+        # Where its account is there, the board's record alone is gone: to open the account anew would empty it.
+        if not draft.swarm.has_root:
+            root = draft.swarm.declared.limits.root
+            draft.add(AccountOpened(SOB, "", root.model_dump(), own_slot=False))
+    for name in board.seats:
+        if lineage.get(name) is None:
+            seat = Agent(
+                id=AgentId(name), name=name, role="seat", tier=0, parent=None, path=(name,),
+                created=draft.moment.stamp, privileges=("model/**", "room/sob/say"),
+            )  # fmt: skip
+            draft.add(AgentMade(seat, follows(seat, draft.swarm.declared.rooms)))
+
+
+def tick(draft: Draft) -> None:
+    """What time alone brings: deadlines, silent seats, the next mission of the docket."""
+    for mission in queue.overdue(draft.swarm, draft.moment.now):
+        queue.end(draft, mission, MissionState.FAILED, "deadline", by="supervisor")
+    orphans.tick(draft)
+    tell_stops(draft)
+    _turn_period(draft)
+    overrides.tick(draft)
+    approvals.tick(draft)
+    agent_requests.carry_out(draft)
+    clerk.tick(draft)
+    clerk.open_missions(draft)
+    for id in draft.swarm.boards:
+        _digest(draft, id)
+
+
+def _turn_period(draft: Draft) -> None:
+    """A new hour, day, week or month by UTC: the root has its whole cap again, but what open accounts hold of it."""
+    swarm = draft.swarm
+    period = period_of(draft.moment.now, swarm.declared.limits.root_period)
+    # Of names of one length the later period's is the larger: a clock that is set back renews no budget.
+    is_past = len(period) == len(swarm.period) and period <= swarm.period
+    if not period or is_past:
+        return
+    if swarm.period:
+        text = f"the root's budget begins anew for {period}"
+        draft.add(
+            PeriodTurned(SOB, period), entry(draft.moment, "period", text, actor="supervisor", period=period)
+        )
+    else:
+        draft.add(PeriodTurned(SOB, period))
+
+
+def _digest(draft: Draft, id: MissionId) -> None:
+    """The state of a mission's tree, told to the board's room when it changed, never asked of a model."""
+    swarm, now = draft.swarm, draft.moment.now
+    tiers = swarm.lineage.tiers(id)
+    text = "agents: " + (", ".join(f"{n} at tier {tier}" for tier, n in tiers.items()) or "none")
+    told_at, told = swarm.digests.get(id, (0.0, "agents: none"))
+    if text == told or now < told_at + DIGEST_SECONDS:
+        return
+    swarm.digests[id] = (now, text)
+    message = Message(
+        sender=CLERK, kind=Kind.DIGEST, mission=id, at=draft.moment.stamp, text=text,
+        data={"agents": sum(tiers.values()), "tiers": {str(tier): n for tier, n in tiers.items()}},
+    )  # fmt: skip
+    draft.add(Post(BOARD_ROOM, message))

@@ -1,0 +1,1 @@
+"""The record: entries, replay, audit, verification, and the check of the living tree."""

@@ -1,0 +1,412 @@
+"""The journal: what each entry says of the changes it stands for, and how entries are chained. Pure.
+
+`chained` goes over a commit in order. Each entry is given the effects of the changes since the entry before
+it, so that the state at every entry can be made anew from the journal alone (`replay`); what is left at the
+end gets an entry of its own. Texts of people and models stand in it as digests: the journal proves, it does
+not publish.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final, assert_never
+
+from swarmd.core.ledger.tree import account_above
+from swarmd.core.model.chain import (
+    CHAINED,
+    Effect,
+    Head,
+    Record,
+    canonical,
+    hash_of,
+    sealed_text,
+    sha256,
+    unsealed,
+)
+from swarmd.core.model.changes import (
+    AccountCleared,
+    AccountClosed,
+    AccountFunded,
+    AccountMended,
+    AccountOpened,
+    AgentAdopted,
+    AgentMade,
+    AgentReaped,
+    AgentRestarted,
+    AgentRestored,
+    AgentSet,
+    AgentSwept,
+    ApprovalClosed,
+    ApprovalSet,
+    BoardSet,
+    Change,
+    ChannelForgotten,
+    CharterSet,
+    FenceLifted,
+    FenceSet,
+    GapClosed,
+    GapFound,
+    HeadSet,
+    HostGone,
+    KeySwept,
+    MessageRecalled,
+    MissionClosed,
+    MissionSet,
+    MissionSwept,
+    OverrideEnded,
+    OverrideSet,
+    PeriodTurned,
+    Post,
+    ReaderLed,
+    RecordSwept,
+    ReportSet,
+    ReservesSettled,
+    RevocationsSet,
+    RightsSet,
+    SchemaStamped,
+    StopLifted,
+    StopSet,
+    TroubleOver,
+    TroubleSet,
+)
+from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent, Fence, Stop
+from swarmd.core.model.messages import text_of
+from swarmd.core.model.names import SOB, SUPERVISOR, StreamId
+from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.procedure import Procedure
+from swarmd.core.model.records import Approval, ExecutiveReport, Mission, Override
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.state import Swarm
+from swarmd.core.model.timings import Moment
+
+# The key of an effect that comes first of an entry's: all records are stated anew after it.
+ANEW: Final = "*"
+
+SHOWN_MAX: Final = 8  # records that the line for people names
+
+# Of one agent, turn and rule: what a turn's moves were refused, or why the turn itself could not go on.
+REFUSED_IN_TURN: Final = "refused in turn"
+REFUSED_CHARS: Final = 200  # of why a fact was refused: an id that it named may stand in it
+
+# Entries of these events tell that something was not done.
+REFUSALS: Final = frozenset({"refused", REFUSED_IN_TURN, "order refused", "rejected", "ignored"})
+
+
+# --- records ----------------------------------------------------------------------------------
+
+
+def agent_record(agent: Agent, known: Record | None = None) -> Record:
+    """`known` is the record it had: only a `CharterSet` changes a charter, so its digest is not made anew."""
+    return {
+        "name": agent.name, "role": agent.role, "tier": agent.tier, "parent": agent.parent,
+        "path": "/".join(agent.path), "mission": agent.mission, "state": agent.state.value, "reason": agent.reason,
+        "incarnation": agent.incarnation, "host": agent.host, "lease": agent.lease, "created": agent.created,
+        "key": agent.key, "privileges": list(agent.privileges), "grants": list(agent.grants),
+        "later": [[held.path, held.right, held.number, held.by, held.at] for held in agent.later],
+        "deadline": agent.deadline, "crashes": list(agent.crashes),
+        "charter": known.get("charter") if known else _charter_digest(agent), "taint": list(agent.taint),
+    }  # fmt: skip
+
+
+def _charter_digest(agent: Agent) -> str | None:
+    return sha256(agent.charter.model_dump_json(exclude_defaults=True)) if agent.charter else None
+
+
+def fence_record(fence: Fence) -> Record:
+    facts = asdict(fence)
+    del facts["segment"]
+    return facts
+
+
+def stop_record(stop: Stop) -> Record:
+    facts = asdict(stop)
+    del facts["target"]
+    return facts | {"kind": stop.kind.value, "authority": stop.authority.value}
+
+
+def revocations_record(marks: Sequence[Revocation]) -> Record:
+    return {"marks": [[m.path, m.right, m.number, m.by, m.at, m.reason, m.authority] for m in marks]}
+
+
+def mission_record(mission: Mission) -> Record:
+    return {
+        "state": mission.state.value, "ending": mission.ending and mission.ending.value, "reason": mission.reason,
+        "created": mission.created, "deadline": mission.deadline, "budget": dict(mission.budget),
+        "digest": mission.digest, "mission": sha256(mission.text),
+        "files": sha256(canonical([mission.files, mission.asked_files])),
+        "result": sha256(mission.result) if mission.result else None,
+    }  # fmt: skip
+
+
+def board_record(procedure: Procedure) -> Record:
+    return {
+        "stage": procedure.stage,
+        "motion": procedure.motion_number,
+        "procedure": sha256(procedure.to_json()),
+    }
+
+
+def report_record(report: ExecutiveReport) -> Record:
+    said = sha256(canonical([report.name, report.text, report.files, report.taint]))
+    return {report.agent: f"{'done' if report.is_done else 'open'}:{said}"}
+
+
+def approval_record(approval: Approval) -> Record:
+    return {
+        "requester": approval.requester, "mission": approval.mission, "digest": approval.digest,
+        "needs": approval.needs.value, "rule": approval.rule.value, "at": approval.at, "expires": approval.expires,
+        "put": approval.is_put, "answer": approval.answer, "by": approval.answered_by, "order": approval.order,
+    }  # fmt: skip
+
+
+def override_record(override: Override) -> Record:
+    return {
+        "kind": override.kind, "target": override.target, "by": override.by, "authority": override.authority.value,
+        "mission": override.mission, "at": override.at, "expires": override.expires, "reason": override.reason,
+        "before": sha256(canonical(override.before)), "after": sha256(canonical(override.after)),
+    }  # fmt: skip
+
+
+def records_of(  # noqa: C901, PLR0912
+    change: Change, known: Mapping[str, Record]
+) -> Iterator[tuple[str, Record | None]]:
+    """The records that a change sets or (`None`) drops. A new kind of change is a row here and in `all_records`."""
+    match change:
+        case (
+            AgentMade(agent)
+            | AgentSet(agent)
+            | RightsSet(agent)
+            | AgentAdopted(agent)
+            | AgentRestarted(agent)
+        ):
+            key = f"agent:{agent.id}"
+            yield key, agent_record(agent, known.get(key))
+        case CharterSet(agent):
+            yield f"agent:{agent.id}", agent_record(agent)
+        case AgentReaped(agent, _):
+            yield f"agent:{agent.id}", None
+        case FenceSet(fence):
+            yield f"fence:{fence.segment}", fence_record(fence)
+        case FenceLifted(segment):
+            yield f"fence:{segment}", None
+        case StopSet(stop):
+            yield f"stop:{stop.target}", stop_record(stop)
+        case StopLifted(target):
+            yield f"stop:{target}", None
+        case RevocationsSet(segment, marks):
+            yield f"revoked:{segment}", revocations_record(marks) if marks else None
+        case PeriodTurned(id, period):
+            yield f"period:{id}", {"period": period}
+        case MissionSet(mission):
+            yield f"mission:{mission.id}", mission_record(mission)
+        case MissionClosed(mission, _):
+            for kind in ("mission", "board", "reports"):
+                yield f"{kind}:{mission.id}", None
+        case BoardSet(id, procedure):
+            yield f"board:{id}", board_record(procedure)
+        case ReportSet(id, report):
+            yield f"reports:{id}", {**known.get(f"reports:{id}", {}), **report_record(report)}
+        case ApprovalSet(approval):
+            yield f"approval:{approval.id}", approval_record(approval)
+        case ApprovalClosed(id):
+            yield f"approval:{id}", None
+        case OverrideSet(override):
+            yield f"override:{override.id}", override_record(override)
+        case OverrideEnded(id):
+            yield f"override:{id}", None
+        case AccountOpened() | AccountClosed() | AccountFunded() | AccountCleared():
+            pass  # amounts are told by the store's facts, which know what was there
+        case (
+            AgentRestored() | AgentSwept() | MissionSwept() | AccountMended() | ReservesSettled() | ChannelForgotten()
+            | SchemaStamped() | RecordSwept() | KeySwept()
+        ):  # fmt: skip
+            pass  # the journal had it right
+        case TroubleSet() | TroubleOver() | GapFound() | GapClosed():
+            pass  # for whoever looks: no law asks for it
+        case HostGone() | HeadSet() | MessageRecalled() | ReaderLed() | Post():
+            pass
+        case _:
+            assert_never(change)
+
+
+def all_records(swarm: Swarm) -> Iterator[tuple[str, Record]]:  # noqa: C901
+    """What `records_of` has made of everything that led to this swarm: for memory that was read anew."""
+    for agent in swarm.lineage.agents.values():
+        yield f"agent:{agent.id}", agent_record(agent)
+    for fence in swarm.lineage.fences.values():
+        yield f"fence:{fence.segment}", fence_record(fence)
+    for stop in swarm.lineage.stops.values():
+        yield f"stop:{stop.target}", stop_record(stop)
+    for segment, marks in swarm.lineage.revocations.items():
+        yield f"revoked:{segment}", revocations_record(marks)
+    for approval in swarm.approvals.values():
+        yield f"approval:{approval.id}", approval_record(approval)
+    for override in swarm.overrides.values():
+        yield f"override:{override.id}", override_record(override)
+    if swarm.period:
+        yield f"period:{SOB}", {"period": swarm.period}
+    for mission in swarm.missions.values():
+        yield f"mission:{mission.id}", mission_record(mission)
+    for id, procedure in swarm.boards.items():
+        yield f"board:{id}", board_record(procedure)
+    for id, reports in swarm.reports.items():
+        said: dict[str, Any] = {}
+        for report in reports.values():
+            said |= report_record(report)
+        if said:
+            yield f"reports:{id}", said
+
+
+# --- chaining ---------------------------------------------------------------------------------
+
+
+def chained(swarm: Swarm, changes: Iterable[Change], moment: Moment) -> list[Change]:
+    """The commit with its entries chained, and the new head as its last change.
+
+    Moves `swarm.chain` on: where the commit fails, the swarm is read anew, and the chain with it.
+    """
+    chain, made, effects = swarm.chain, list[Change](), list[Effect]()
+    before = chain.head
+    for change in changes:
+        if isinstance(change, Post) and change.channel == JOURNAL:
+            if effects and change.message.data["event"] in REFUSALS:
+                # A refusal changes nothing: what was changed before it is told before it.
+                made.append(_linked(swarm, _rest(moment, effects), effects))
+                effects = []
+            made.append(_linked(swarm, change, effects))
+            effects = []
+            continue
+        for key, value in records_of(change, chain.records.values):
+            effect = chain.records.put(key, value)
+            if effect is not None:
+                effects.append(effect)
+        made.append(change)
+    if effects:
+        made.append(_linked(swarm, _rest(moment, effects), effects))
+    if chain.head != before:
+        made.append(HeadSet(chain.head))
+    return made
+
+
+def _rest(moment: Moment, effects: Sequence[Effect]) -> Post:
+    """Of what no other entry tells: placements, votes."""
+    keys = list(dict.fromkeys(key for key, _ in effects))
+    more = f" and {len(keys) - SHOWN_MAX} more" if len(keys) > SHOWN_MAX else ""
+    return entry(moment, "changed", ", ".join(keys[:SHOWN_MAX]) + more, actor=SUPERVISOR)
+
+
+def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
+    chain, message = swarm.chain, post.message
+    assert CHAINED.isdisjoint(message.data)
+    data: dict[str, Any] = {**message.data}
+    actor = swarm.lineage.get(str(data.get("actor", "")))
+    if actor is not None:
+        data.setdefault("incarnation", actor.incarnation)
+    after = chain.records.digest
+    data |= {"n": chain.head.n + 1, "prev": chain.head.hash, "before": chain.head.after, "after": after}
+    if effects:
+        data["effects"] = effects
+    # Written once: what is stored is the text that was hashed, with the hash at its end.
+    text = text_of(data)
+    hash = hash_of(message.flat(text))
+    chain.head = Head(chain.head.n + 1, hash, after)
+    return Post(post.channel, replace(message, data=data | {"hash": hash}), sealed_text(text, hash))
+
+
+# --- entries of the record itself -------------------------------------------------------------
+
+
+def recovered(moment: Moment, lost: Head, continues: Head) -> Post:
+    """The store ends before what was anchored: the server lost its last second or more."""
+    gap = [continues.n + 1, lost.n]
+    text = f"the store lost entries {gap[0]} to {gap[1]} of the journal: it goes on after {continues.n}"
+    return entry(
+        moment, "recovered", text, actor=SUPERVISOR, gap=gap, lost={"n": lost.n, "hash": lost.hash},
+        continues={"n": continues.n, "hash": continues.hash},
+    )  # fmt: skip
+
+
+def restated(
+    swarm: Swarm, moment: Moment, why: str, rows: Mapping[str, Mapping[str, str]], facts_until: StreamId
+) -> list[Change]:
+    """One entry that states all anew, for a journal that cannot be continued from what it says itself.
+
+    `rows` are the open accounts as the store has them after the fact `facts_until`. The whole commit, chained.
+    """
+    text = f"the state is stated anew: {why}"[:2000]
+    accounts = {
+        id: {"parent": account_above(swarm, id) or "", **_amounts_of(row)} for id, row in rows.items()
+    }
+    post = entry(
+        moment, "restated", text, actor=SUPERVISOR, why=why, accounts=accounts, facts_until=facts_until
+    )
+    linked = _linked(swarm, post, [(ANEW, None), *swarm.chain.records.values.items()])
+    return [linked, HeadSet(swarm.chain.head)]
+
+
+def open_accounts(swarm: Swarm) -> list[str]:
+    """Those that may have an account: of a mission that waits there is none yet."""
+    fences = swarm.lineage.fences
+    missions = [id for id in swarm.missions if not (id in fences and fences[id].is_settled)]
+    return [SOB, *missions, *(a.id for a in swarm.lineage.agents.values() if not a.is_seat and a.id != SOB)]
+
+
+def numbered(flat: Sequence[str]) -> int:
+    """The number that an entry claims; 0 where it claims none."""
+    found = unsealed(flat)
+    if found is None:
+        return 0
+    fields, _ = found
+    try:
+        return int(json.loads(fields[2 * fields[::2].index("data") + 1])["n"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+
+
+def _amounts_of(row: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for name, value in row.items():
+        kind, dot, amount = name.partition(".")
+        # What is no number was nobody's to spend; what it should be, an earlier entry of the journal says.
+        if dot and value.removeprefix("-").isdecimal():
+            nested.setdefault(kind, {})[amount] = int(value)
+    return nested
+
+
+def folded(moment: Moment, facts: Sequence[tuple[StreamId, Mapping[str, str]]], until: StreamId) -> Post:
+    """What workers' scripts and the accounts' own told, in order: the exact record of the ledger.
+
+    `until` is the last entry of the stream that was read: what was refused among them is behind the next ones too.
+    """
+    refusals = sum(1 for _, fact in facts if fact.get("fact") == "refuse")
+    text = f"{len(facts)} facts of the ledger" + (f", {refusals} refusals" if refusals else "")
+    return entry(
+        moment, "facts", text, actor="workers", facts=[told(id, fact) for id, fact in facts], until=until
+    )
+
+
+def refused_facts(moment: Moment, refused: Sequence[tuple[StreamId, str]]) -> Post:
+    """Entries of the stream of facts that are none. Nothing of what they say is repeated: anybody may have written them."""
+    first, why = refused[0]
+    rule, why = Rule.FACT_INVALID, why[:REFUSED_CHARS]
+    text = f"{rule}: {len(refused)} entries of the stream of facts are no facts; the first, {first}: {why}"
+    return entry(
+        moment, "refused", text, actor="unknown", rule=rule, detail=why, request=first, count=len(refused)
+    )
+
+
+def told(id: StreamId, fact: Mapping[str, str]) -> dict[str, Any]:
+    """A fact as an entry holds it."""
+    return {**fact, **_amounts(fact), "id": id}
+
+
+def _amounts(fact: Mapping[str, str]) -> dict[str, Any]:
+    # What is no JSON stays as it was: somebody else wrote it, and the replay names it.
+    try:
+        return {"amounts": json.loads(fact["amounts"])} if "amounts" in fact else {}
+    except (ValueError, RecursionError):
+        return {}

@@ -1,0 +1,206 @@
+"""The journal read back: the state at each entry, made from the entries alone. Pure.
+
+`State.follow` checks the chain (number, hash of the one before, digests of the state) and folds effects and
+facts; what is lawful is judged by `core/audit.py`, which is shown each change before it is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from swarmd.core.journal.entries import ANEW
+from swarmd.core.ledger.accounts import Fault, Ledger
+from swarmd.core.model.chain import GENESIS, Effect, Head, Record, Records, hash_of, unsealed
+from swarmd.core.model.messages import is_stream_id, order_of
+from swarmd.core.model.names import FIRST, StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One entry as it was read: where it stands, its flat fields, and what its data says."""
+
+    id: StreamId
+    flat: Sequence[str]
+    data: Mapping[str, Any]
+    hash: str
+
+    @property
+    def n(self) -> int:
+        return int(self.data["n"])
+
+    @property
+    def event(self) -> str:
+        return str(self.data.get("event", ""))
+
+    @property
+    def head(self) -> Head:
+        return Head(self.n, self.hash, str(self.data["after"]))
+
+    def field(self, name: str) -> str:
+        names = self.flat[::2]
+        return self.flat[2 * names.index(name) + 1] if name in names else ""
+
+
+def link_of(id: StreamId, flat: Sequence[str]) -> Link | None:
+    """Raises `Fault` for an entry that is not what its hash says; `None` for one that claims no hash at all."""
+    found = unsealed(flat)
+    if found is None:
+        return None
+    fields, hash = found
+    if hash_of(fields) != hash:
+        raise Fault("its hash is not that of what it says")
+    try:
+        data = json.loads(fields[2 * fields[::2].index("data") + 1])
+        if not isinstance(data["n"], int) or not all(isinstance(data[k], str) for k in _CHAIN_TEXTS):
+            raise Fault("its chain cannot be read")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Fault("its data cannot be read") from error
+    return Link(id, tuple(flat), data, hash)
+
+
+_CHAIN_TEXTS: Final = ("prev", "before", "after")
+
+
+class Judge(Protocol):
+    """Is shown all that an entry is about to do, and notes what the law forbids."""
+
+    def begin(self, state: State) -> None: ...
+
+    def effect(self, state: State, link: Link, key: str, new: Record | None) -> None: ...
+
+    def entry(self, state: State, link: Link) -> None: ...
+
+    def fact(self, state: State, fact: Mapping[str, Any], touched: Iterable[str]) -> None: ...
+
+
+@dataclass(slots=True)
+class State:
+    """What the journal knows after its entry `head`. `facts_until` is the last fact that was folded.
+
+    A state that is not known (what led to it is lost) has only a head, and can be followed by nothing but an entry
+    that states all anew.
+    """
+
+    head: Head = field(default_factory=Head)
+    records: Records = field(default_factory=Records)
+    ledger: Ledger = field(default_factory=Ledger)
+    facts_until: StreamId = FIRST
+    is_known: bool = True
+
+    def follow(self, link: Link, judge: Judge | None = None) -> None:  # noqa: C901
+        """The next entry, its every change shown to `judge` first. Raises `Fault` where the chain is broken here."""
+        if link.n != self.head.n + 1:
+            raise Fault(_numbered(self.head.n + 1, link.n))
+        if link.data["prev"] != self.head.hash:
+            raise Fault(f"it does not follow entry {self.head.n}: that has another hash")
+        if link.data["before"] != self.head.after:
+            raise Fault(f"it begins with another state than entry {self.head.n} left")
+        if not self.is_known and link.event != "restated":
+            raise Fault("what led to it is not known")
+        if judge is not None:
+            judge.entry(self, link)
+        for effect in _effects(link):
+            self._effect(link, effect, judge)
+        if link.data["after"] != self.records.digest:
+            raise Fault("its effects do not lead to the state that it names")
+        if link.event == "restated":
+            self.is_known = True
+            self.ledger = Ledger.from_json(link.data["accounts"])
+            self.facts_until = StreamId(link.data["facts_until"])
+            if judge is not None:
+                judge.begin(self)
+        if link.event == "facts":
+            self._fold_all(link, judge)
+        self.head = link.head
+
+    def _fold_all(self, link: Link, judge: Judge | None) -> None:
+        for fact in link.data.get("facts", ()):
+            self.fold(fact, judge)
+        until = StreamId(str(link.data.get("until", self.facts_until)))
+        if not is_stream_id(until):
+            raise Fault("where it has read the facts up to cannot be read")
+        # What was refused among the facts was read all the same, and is not met again.
+        self.facts_until = max(self.facts_until, until, key=order_of)
+
+    def _effect(self, link: Link, effect: Effect, judge: Judge | None) -> None:
+        key, changed = effect
+        if key == ANEW:
+            self.records.clear()
+            return
+        if judge is not None and link.event != "restated":
+            new = None
+            if changed is not None:
+                merged = {**self.records.values.get(key, {}), **changed}
+                new = {name: part for name, part in merged.items() if part is not None}
+            judge.effect(self, link, key, new)
+        self.records.apply(effect)
+
+    def fold(self, fact: Mapping[str, Any], judge: Judge | None = None) -> None:
+        id = StreamId(str(fact.get("id", "")))
+        try:
+            if order_of(id) <= order_of(self.facts_until):
+                raise Fault(f"the fact {id} was folded before")
+        except ValueError as error:
+            raise Fault(f"a fact has no id: {id!r}") from error
+        touched = self.ledger.fold(fact)
+        self.facts_until = id
+        if judge is not None:
+            judge.fact(self, fact, touched)
+
+    # --- as JSON: the snapshot that a segment begins with ---
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "n": self.head.n, "hash": self.head.hash, "after": self.head.after,
+            "records": self.records.values, "accounts": self.ledger.to_json(), "facts_until": self.facts_until,
+            "known": self.is_known,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> State:
+        """Raises `Fault` where the records are not those of the digest."""
+        try:
+            made = cls(
+                Head(value["n"], value["hash"], value["after"]), Records.of(value["records"].items()),
+                Ledger.from_json(value["accounts"]), StreamId(value["facts_until"]), bool(value["known"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise Fault(f"a snapshot cannot be read: {error!r}") from error
+        if made.is_known and made.records.digest != made.head.after:
+            raise Fault("a snapshot's records are not those of its digest")
+        return made
+
+    @classmethod
+    def before(cls, link: Link) -> State:
+        """Nothing is known but where the chain stands: for an entry that states all anew."""
+        return cls(Head(link.n - 1, link.data["prev"], link.data["before"]), is_known=False)
+
+
+def _numbered(wanted: int, found: int) -> str:
+    if found > wanted:
+        missing = f"entry {wanted} is" if found == wanted + 1 else f"entries {wanted} to {found - 1} are"
+        return f"{missing} missing before it"
+    return f"it is numbered {found}, where {wanted} is the next"
+
+
+def _effects(link: Link) -> list[Effect]:
+    effects = link.data.get("effects", [])
+    try:
+        made: list[Effect] = [(key, None if value is None else dict(value)) for key, value in effects]
+    except (TypeError, ValueError) as error:
+        raise Fault("its effects cannot be read") from error
+    return made
+
+
+def first_state(link: Link) -> State:
+    """The state before the first entry that is at hand. Raises `Fault` where it cannot be known."""
+    if link.event == "restated":
+        return State.before(link)
+    if link.n != 1:
+        raise Fault(_numbered(1, link.n))
+    if link.data["prev"] != GENESIS:
+        raise Fault("the first entry follows another")
+    return State()

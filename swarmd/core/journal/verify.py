@@ -1,0 +1,291 @@
+"""The whole journal held against itself, its anchors and the laws: what `swarmd journal verify` says. Pure.
+
+Fed in order: the anchors, each sealed segment, the entries that the store still holds, and where the store says
+that its journal ends. What cannot be true is a `Finding` with the number of the entry; the reading goes on at the
+next entry that states all anew, where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from swarmd.core.journal.audit import Auditor
+from swarmd.core.journal.replay import Link, State, first_state, link_of
+from swarmd.core.ledger.accounts import Fault
+from swarmd.core.model.chain import Head
+from swarmd.core.model.names import StreamId
+
+FindingKind = Literal["tampered", "unlawful", "lost", "recovered", "restated", "unanchored"]
+
+# A journal that is wrong in one place is often wrong in many: the first ones tell.
+FINDINGS_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong: the entry's number (0: of the whole), where it stands, and why."""
+
+    kind: FindingKind
+    n: int
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """An anchor as the proof takes it: `lost` where the store had lost what came after `head`."""
+
+    kind: str
+    head: Head
+    lost: Head | None
+    where: str
+
+
+@dataclass(slots=True)
+class Proof:
+    """Feed it in the order of its methods, then `close`. `findings` are sorted, the first bad entry first."""
+
+    findings: list[Finding] = field(default_factory=list)
+    acknowledged: list[Finding] = field(default_factory=list)
+    state: State = field(default_factory=State)
+    entries: int = 0
+    anchors: int = 0
+    first: int = 0
+    _auditor: Auditor = field(default_factory=Auditor)
+    _live: list[Vouched] = field(default_factory=list)  # anchors that the journal as it is must still keep
+    _recoveries: set[tuple[int, str, int, str]] = field(default_factory=set)  # signed: continues, lost
+    _hashes: dict[int, str] = field(default_factory=dict)  # of the entries that something else speaks of
+    _wanted: set[int] = field(default_factory=set)
+    _sealed: dict[int, str] = field(
+        default_factory=dict
+    )  # hashes of the last segment, which the store has too
+    _sealed_last: int = 0
+    _acked: set[int] = field(default_factory=set)
+    _broken_at: int = 0  # findings from this entry on belong to one break, until all is stated anew
+    _overlap_until: int = 0  # the store's entry that was last held against its sealed copy
+    _has_gap: bool = False  # a file could not be read: the next segment's own snapshot is all that is known
+    _is_legacy: bool = False
+    _is_started: bool = False
+
+    # --- anchors ---
+
+    def anchored(self, anchors: Sequence[Vouched]) -> None:
+        self.anchors, before = len(anchors), None
+        for anchor in anchors:
+            if anchor.lost is not None:
+                # What was lost needs no longer be there; that it was lost was signed before it was written.
+                self._recoveries.add((anchor.head.n, anchor.head.hash, anchor.lost.n, anchor.lost.hash))
+                while self._live and self._live[-1].head.n > anchor.head.n:
+                    self._live.pop()
+            elif before is not None and anchor.head.n < before.head.n:
+                self._note("tampered", anchor.head.n, anchor.where, "the anchors go back without a reason")
+            elif before is not None and before.kind == "stopped" and anchor.head.n > before.head.n:
+                what = "entries were written while no supervisor led"
+                self._note("tampered", before.head.n + 1, anchor.where, what)
+            before = anchor
+            self._live.append(anchor)
+        self._wanted |= {anchor.head.n for anchor in self._live}
+
+    def want(self, n: int) -> None:
+        """Something else will speak of this entry's hash."""
+        self._wanted.add(n)
+
+    # --- segments ---
+
+    def segment(self, name: str, state: State, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> None:
+        """A segment whose signature is good. Its snapshot must be the state that the one before it left."""
+        last, is_anew = self.state.head, bool(entries) and _event(*entries[0]) == "restated"
+        if self._is_started and not self._has_gap and not is_anew and not self._broken_at:
+            if state.head.n > last.n:
+                self._note(
+                    "tampered",
+                    last.n + 1,
+                    name,
+                    f"entries {last.n + 1} to {state.head.n} are missing before it",
+                )
+                self._start(state)
+            elif (state.head, state.ledger.to_json()) != (last, self.state.ledger.to_json()):
+                self._note("tampered", state.head.n + 1, name, "it begins with another state than was left")
+        elif not is_anew:
+            if not self._is_started and state.head.n and not self._has_gap:
+                self._note("tampered", 1, name, f"entries 1 to {state.head.n} are missing before it")
+            self._start(state)
+        self._has_gap = False
+        self._sealed = {}
+        for line, (id, flat) in enumerate(entries, start=2):
+            link = self._entry(f"{name}:{line}", id, flat)
+            if link is not None:
+                self._sealed[link.n] = link.hash
+                self._sealed_last = link.n
+
+    def unreadable(self, where: str, what: str, *, after: int) -> None:
+        """A file that is not what was signed: what follows it is read from its own snapshot."""
+        self._note("tampered", after + 1, where, what)
+        self._has_gap = True
+
+    # --- the store ---
+
+    def stored(self, id: StreamId, flat: Sequence[str]) -> None:
+        """An entry that the store still holds. It keeps the last segment's too: they must be the same."""
+        where = f"journal {id}"
+        link = self._read(where, id, flat)
+        if link is None:
+            return
+        if link.n <= self._sealed_last and not self._broken_at and self._sealed:
+            self._is_same_as_sealed(where, link)
+            return
+        self._follow(where, link)
+
+    def _is_same_as_sealed(self, where: str, link: Link) -> None:
+        oldest = min(self._sealed)
+        if link.n >= oldest and self._sealed.get(link.n) != link.hash:
+            self._break(link.n, where, "the store has another entry than was sealed")
+            return
+        expected = self._overlap_until + 1 if self._overlap_until else min(link.n, oldest)
+        if link.n != expected:
+            self._note("tampered", expected, where, f"entry {expected} is missing before it in the store")
+        self._overlap_until = link.n
+
+    def ended(self, claimed: Head) -> None:
+        """The store's own word where its journal ends, which is written with every entry."""
+        if self._sealed and self._overlap_until < self._sealed_last:
+            missing = max(self._overlap_until + 1, min(self._sealed))
+            self._note("tampered", missing, "journal", "the store lacks entries that are sealed")
+        last = self.state.head
+        if claimed.n > last.n and not self._broken_at:
+            self._note("tampered", last.n + 1, "journal", f"it ends at {last.n}, the store wrote {claimed.n}")
+        elif claimed.n == 0 < last.n:
+            self._note("tampered", last.n, "journal", "the store's own word of its end is gone")
+        elif (
+            last.hash if claimed.n == last.n else self._hashes.get(claimed.n, claimed.hash)
+        ) != claimed.hash:
+            self._note("tampered", claimed.n, "journal", "it is another entry than the store wrote last")
+
+    # --- the end ---
+
+    def close(self, *, files_only: bool = False) -> None:
+        last = self.state.head.n
+        for anchor in self._live:
+            n = anchor.head.n
+            if n == 0 or (files_only and n > last) or (self._broken_at and n >= self._broken_at):
+                continue
+            if n > last:
+                what = (
+                    f"the journal ends at entry {last}, before this anchor of {n}: the server lost its last moments "
+                    "(the next supervisor records it), or the end was cut"
+                )
+                self._note("lost", last + 1, anchor.where, what)
+                break
+            if n in self._hashes and self._hashes[n] != anchor.head.hash:
+                self._note("tampered", n, anchor.where, "it is another entry than was anchored")
+                break
+        if self.entries and not self.anchors:
+            self._note("unanchored", 0, "anchors.jsonl", "no anchor vouches for this journal")
+        for n, what in self._auditor.faults:
+            self._note("unlawful", n, f"entry {n}", what)
+        self.findings.sort(key=lambda finding: finding.n)
+
+    # --- reading ---
+
+    def _start(self, state: State) -> None:
+        self.state, self._is_started = state, True
+        self._auditor.begin(state)
+
+    def _entry(self, where: str, id: StreamId, flat: Sequence[str]) -> Link | None:
+        link = self._read(where, id, flat)
+        if link is not None:
+            self._follow(where, link)
+        return link
+
+    def _read(self, where: str, id: StreamId, flat: Sequence[str]) -> Link | None:
+        try:
+            link = link_of(id, flat)
+        except Fault as fault:
+            self._break(self._next, where, str(fault))
+            return None
+        if link is None and not self._is_started and not self._broken_at:
+            # Of a version that did not chain its entries: the first that is must then state all anew.
+            self._is_legacy = True
+        elif link is None:
+            self._break(self._next, where, "it is not chained: another hand wrote it")
+        return link
+
+    @property
+    def _next(self) -> int:
+        return max(self.state.head.n, self._overlap_until) + 1
+
+    def _follow(self, where: str, link: Link) -> None:
+        if self._broken_at:
+            if link.event != "restated":
+                return
+            self._mend(link)
+        try:
+            if not self._is_started:
+                self._start(first_state(link))
+                if self._is_legacy and link.event != "restated":
+                    self._note(
+                        "tampered", link.n, where, "entries that are not chained stand before the first"
+                    )
+            self.state.follow(link, self._auditor)
+        except Fault as fault:
+            self._break(self._next, where, str(fault))
+            if link.event == "restated":
+                self._follow(where, link)
+            return
+        self.entries += 1
+        self.first = self.first or link.n
+        if link.n in self._wanted:
+            self._hashes[link.n] = link.hash
+        self._special(where, link)
+
+    def _special(self, where: str, link: Link) -> None:
+        match link.event:
+            case "acknowledged":
+                self._acknowledge(link.data)
+            case "recovered" if "lost" in link.data:
+                self._recovered(where, link)
+            case "restated" if link.n > 1:
+                self._note("restated", link.n, where, str(link.data.get("why", "")))
+
+    def _recovered(self, where: str, link: Link) -> None:
+        continues, lost = link.data["continues"], link.data["lost"]
+        named = (continues["n"], continues["hash"], lost["n"], lost["hash"])
+        if named not in self._recoveries or continues["n"] != link.n - 1:
+            self._note("tampered", link.n, where, "no supervisor signed that entries were lost here")
+            return
+        what = f"the server lost entries {continues['n'] + 1} to {lost['n']}; it is not acknowledged"
+        self._note("recovered", link.n, where, what)
+
+    def _acknowledge(self, data: Mapping[str, Any]) -> None:
+        n = int(data["entry"])
+        those = [f for f in self.findings if f.n == n and f.kind in ("recovered", "restated")]
+        # Where all was stated anew, what was broken before it has been seen with it.
+        if any(finding.kind == "restated" for finding in those):
+            those = [f for f in self.findings if f.n <= n and (f in those or f.kind == "tampered")]
+        self.findings = [finding for finding in self.findings if finding not in those]
+        self.acknowledged += those
+
+    def _break(self, n: int, where: str, what: str) -> None:
+        if not self._broken_at:
+            self._note("tampered", n, where, what)
+            self._broken_at = n
+
+    def _mend(self, link: Link) -> None:
+        """From here the state is known again, whatever stood before."""
+        self.state = State.before(link)
+        self._broken_at, self._is_started = 0, True
+        self._sealed = {}
+
+    def _note(self, kind: FindingKind, n: int, where: str, what: str) -> None:
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(Finding(kind, n, where, what))
+
+
+def _event(id: StreamId, flat: Sequence[str]) -> str:
+    try:
+        link = link_of(id, flat)
+    except Fault:
+        return ""
+    return "" if link is None else link.event

@@ -1,0 +1,1 @@
+"""A mission from its entrance to its result."""

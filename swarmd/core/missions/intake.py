@@ -1,0 +1,105 @@
+"""A mission as it was submitted: parsed and checked. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError
+
+from swarmd.core.model.charter import Amounts, Path, Written
+from swarmd.core.model.names import CLERK, ID_PATTERN, OPERATOR, SOB, SUPERVISOR
+
+# A mission is a text for people and models: more than this is a file, and belongs in the knowledge folder.
+MISSION_BYTES_MAX: Final = 1_000_000
+
+
+TOO_LARGE: Final = (
+    "too_large"  # the field by which it is known that the rest of a mission could not be stored
+)
+
+
+# Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone surrogates.
+NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
+
+
+# A mission's id is a path segment and names an account: one of these would end with the mission.
+RESERVED_IDS: Final[frozenset[str]] = frozenset({SOB, OPERATOR, CLERK, SUPERVISOR})
+
+
+class MissionRequest(Written):
+    """A mission as handed in. `budget` caps by kind; `files` are names under the knowledge folder."""
+
+    mission: str
+    id: str = ""
+    budget: Amounts = Field(default_factory=dict)
+    deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    files: tuple[Path, ...] = Field((), max_length=512)
+
+    @property
+    def digest(self) -> str:
+        """Of the content: the same id with the same digest is the same mission."""
+        content = self.model_dump(mode="json", exclude={"id"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """What a text heard at the entrance says, as fields of the stream; `raw` keeps what cannot be read.
+
+    Only its form is looked at here: what the fields say is judged when they are read from the stream.
+    """
+    text = sendable(text)
+    if not text.lstrip().startswith("{"):
+        return {"mission": text}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {"raw": text}
+    if not isinstance(value, dict) or not value or not isinstance(value.get("id", ""), str):
+        return {"raw": text}
+    if not isinstance(value.get("mission", ""), str):
+        id = sendable(value.get("id", ""))
+        # Whoever waits for an answer under this id is to have one.
+        return {"raw": text, "id": id} if id else {"raw": text}
+    return {
+        sendable(key): sendable(part) if isinstance(part, str) else json.dumps(part)
+        for key, part in value.items()
+    }
+
+
+def sendable(text: str) -> str:
+    """What UTF-8 cannot say (a lone surrogate, which JSON can) as U+FFFD: the server must be able to keep it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:  # noqa: C901
+    """The mission of a stream entry, or what is wrong with it in one sentence."""
+    if TOO_LARGE in fields:
+        return "larger than the server takes: put the material into the knowledge folder"
+    if "raw" in fields:
+        return "a text that starts with { must be a valid JSON object with the field mission"
+    text = fields.get("mission", "")
+    if len(text.encode(errors="replace")) > MISSION_BYTES_MAX:
+        return f"larger than {MISSION_BYTES_MAX:,} bytes: put the material into the knowledge folder"
+    if not text.strip():
+        return "empty: say what is to be done"
+    if NOT_TEXT.search(text):
+        return "not text: it has control characters or is not UTF-8"
+    values: dict[str, Any] = dict(fields)
+    for name in ("budget", "deadline_s", "files"):
+        if name in values:
+            try:
+                values[name] = json.loads(values[name])
+            except (ValueError, RecursionError):
+                return f"{name}: not JSON"
+    if values.get("id") and not ID_PATTERN.fullmatch(values["id"]):
+        return "id: must be 1 to 64 of A-Z a-z 0-9 _ -"
+    try:
+        request = MissionRequest.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'] if part != '[key]')}: {first['msg']}"
+    return "files: not text" if any(map(NOT_TEXT.search, request.files)) else request

@@ -1,0 +1,1 @@
+"""The nouns: ids, channels, messages, lineage, records, changes and declarations."""

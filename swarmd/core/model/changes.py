@@ -1,0 +1,372 @@
+"""The changes by which alone the state of a swarm moves on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from swarmd.core.model.chain import Head
+from swarmd.core.model.lineage import Agent, Fence, Stop
+from swarmd.core.model.messages import Message
+from swarmd.core.model.names import (
+    AgentId,
+    Channel,
+    HostId,
+    MissionId,
+    StreamId,
+)
+from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.procedure import Procedure
+from swarmd.core.model.records import Approval, Caps, ExecutiveReport, Mission, Override, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMade:
+    agent: Agent
+    follows: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSet:
+    """A new record of a living agent."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class RightsSet:
+    """A new record of a living agent whose privileges or grants have changed."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAdopted:
+    """A child whose creator ended goes to the creator's own; its path still names whom it came from.
+
+    Its account goes with it, out of its creator's, which has so much less to give back.
+    """
+
+    agent: Agent
+    former: AgentId
+    follows: tuple[Channel, ...]
+    account_above: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRestarted:
+    """A new incarnation with new state: mailbox read anew from now on, open calls settled at their full reserve."""
+
+    agent: Agent
+    account: str
+    follows: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReaped:
+    """The record says terminated, its account is closed into the one above; mailbox and state are gone.
+
+    `record` is the ended one.
+    """
+
+    record: Agent
+    forget_at: float
+    account_above: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOpened:
+    """Carved from its parent's free. `parent` is empty for the root. `own_slot`: an agent lives on it."""
+
+    id: str
+    parent: str
+    caps: Caps
+    own_slot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountClosed:
+    """Free and spent go to the parent; open calls in `journals` are settled at their full reserve."""
+
+    id: str
+    parent: str
+    journals: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFunded:
+    """More for an open account, of its parent's free; of nobody's where it is the root (`parent` is empty)."""
+
+    id: str
+    parent: str
+    amounts: Caps
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCleared:
+    """What was spent beyond a reserve is taken note of: calls of the account may begin again."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodTurned:
+    """The root's spent is forgotten: a new period has its whole cap but what open accounts hold of it."""
+
+    id: str
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopSet:
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class StopLifted:
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationsSet:
+    """All marks on one segment; none of them lifts it."""
+
+    segment: str
+    marks: tuple[Revocation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FenceSet:
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class FenceLifted:
+    """Below it nothing lives any more, so nothing is left to refuse."""
+
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissionSet:
+    mission: Mission
+
+
+@dataclass(frozen=True, slots=True)
+class MissionClosed:
+    mission: Mission
+    forget_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSet:
+    mission: MissionId
+    procedure: Procedure
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSet:
+    mission: MissionId
+    report: ExecutiveReport
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleSet:
+    agent: AgentId
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleOver:
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class GapFound:
+    """The journal's entry `n` tells of entries that the server has lost: open until a person has looked into it."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapClosed:
+    """It is acknowledged. May be told of an entry that never was an open gap."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSet:
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalClosed:
+    """Answered, expired or void: it can be used no more."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideSet:
+    override: Override
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideEnded:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CharterSet:
+    """A new record of a living agent whose charter has changed."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecalled:
+    """Gone from its stream; who has read it keeps it."""
+
+    channel: Channel
+    id: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLed:
+    """An agent's position on a channel is raised to this id, if it is not there yet: what lies before is given up."""
+
+    agent: AgentId
+    channel: Channel
+    until: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class HostGone:
+    host: HostId
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRestored:
+    """The whole record of a living agent, its rights and its places in the sets."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSwept:
+    """What is left of an agent that does not live: places in the sets, mailbox, state, rights."""
+
+    id: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class MissionSwept:
+    """What is left of a mission that is not open."""
+
+    id: MissionId
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSwept:
+    """Record, account and list of children of somebody whom nobody made. Who has ended keeps them: the store knows."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySwept:
+    """A key that holds a value of another type than ours, by its name without the namespace."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMended:
+    """By so much (`KIND.AMOUNT`) the account was off from what its facts add up to."""
+
+    id: str
+    off: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReservesSettled:
+    """What the account reserves for no call that is open in these step journals is spent, as assumed."""
+
+    id: str
+    journals: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelForgotten:
+    """A channel whose stream is gone is no longer listed among those that moved."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStamped:
+    """The namespace says again which schema it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSet:
+    """The journal's last entry after this commit. Written with it, so that chain and state cannot part."""
+
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A message for a channel. `data_text` is the message's own, where it is known already."""
+
+    channel: Channel
+    message: Message
+    data_text: str | None = None
+
+
+Change = (
+    AgentMade
+    | AgentSet
+    | RightsSet
+    | AgentAdopted
+    | AgentRestarted
+    | AgentReaped
+    | AccountOpened
+    | AccountClosed
+    | AccountFunded
+    | AccountCleared
+    | PeriodTurned
+    | StopSet
+    | StopLifted
+    | RevocationsSet
+    | FenceSet
+    | FenceLifted
+    | MissionSet
+    | MissionClosed
+    | BoardSet
+    | ReportSet
+    | TroubleSet
+    | TroubleOver
+    | GapFound
+    | GapClosed
+    | ApprovalSet
+    | ApprovalClosed
+    | OverrideSet
+    | OverrideEnded
+    | CharterSet
+    | MessageRecalled
+    | ReaderLed
+    | HostGone
+    | AgentRestored
+    | AgentSwept
+    | MissionSwept
+    | RecordSwept
+    | KeySwept
+    | AccountMended
+    | ReservesSettled
+    | ChannelForgotten
+    | SchemaStamped
+    | HeadSet
+    | Post
+)

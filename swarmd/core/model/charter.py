@@ -1,0 +1,77 @@
+"""A charter: the task, privileges, files and budget that an agent is created with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TEXT_CHARS_MAX: Final = 64_000  # one message; a longer text belongs in a file of the workspace
+
+
+LIST_MAX: Final = 24  # files, goals, KPIs, privileges of one charter; executives of one motion are fewer
+
+
+Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS_MAX)]
+
+
+Line = Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+Path = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+Reference = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+KINDS: Final = ("tokens", "cost", "calls", "tools", "agents")
+
+
+SPENT_KINDS: Final = ("tokens", "cost", "calls", "tools")  # all but the slots, which are given back
+
+
+# Lua counts in doubles, and so do many readers of JSON: beyond 2^53 - 1 two numbers are the same.
+AMOUNT_MAX: Final = 2**53 - 1
+
+
+Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
+
+
+Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount]
+
+
+class Written(BaseModel):
+    """Base of what models and people write."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Charter(Written):
+    """What a creator gives an agent it makes: the instance of a role."""
+
+    role: Word = Field(description="a role declared in policies/roles")
+    name: Word = Field(description="a name, unique among its living siblings")
+    task: Text = Field(description="what it is to do, complete in itself")
+    methodology: str = Field("", max_length=8_000, description="how to go about it")
+    goals: tuple[Line, ...] = Field((), max_length=LIST_MAX)
+    done: str = Field("", max_length=8_000, description="definition of done")
+    kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
+    files: tuple[Path, ...] = Field(
+        (), max_length=512, description="names of the mission's files it works on"
+    )
+    privileges: tuple[Path, ...] | None = Field(
+        None, max_length=64, description="paths it may use; absent: those of its role that you can grant"
+    )
+    grants: tuple[Path, ...] | None = Field(
+        None, max_length=64, description="paths it may hand out; absent: those that it may use"
+    )
+    budget: Amounts = Field(
+        default_factory=dict,
+        description="its share (cost in millionths of a dollar); absent: the default share",
+    )
+    deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = Field(
+        None, description="seconds until it ends unfinished; absent: the mission's deadline"
+    )

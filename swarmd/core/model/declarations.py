@@ -1,0 +1,350 @@
+"""What people declare in `channels/` and `policies/`, as values. `swarmd.declared` reads the files.
+
+Every bound of the law stands here once, with its default and its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
+from swarmd.core.model.moves import MOVE_TYPES
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+PrivilegePath = Annotated[
+    str, Field(pattern=r"^(?:[A-Za-z0-9_.:*-]+)(?:/[A-Za-z0-9_.:*-]+)*$", max_length=512)
+]
+
+
+class Budget(Written):
+    """Caps by kind, all integers: `tokens`, `cost` (micro-dollars), `calls` (attempts at a model), `tools`
+    (uses of functions), `agents` (live at once)."""
+
+    tokens: Amount
+    cost: Amount
+    calls: Amount
+    tools: Amount
+    agents: Amount
+
+
+class Taint(Written):
+    """What untrusted text does to the turn that reads it."""
+
+    sources: tuple[Literal["file", "tool", "outside", "agent"], ...] = Field(
+        ("file", "tool", "outside", "agent"),
+        description="reading which taints; `agent`: mail of a tainted turn",
+    )
+    actions: tuple[Literal["spawn", "terminate", "govern"], ...] = Field(
+        ("spawn", "terminate", "govern"), description="what a tainted turn may not do without leave"
+    )
+    leave: Literal["superior", "operator"] = Field(
+        "superior", description="who gives leave; operators always may"
+    )
+
+
+class Keep(Written):
+    """What stays of a channel for people once all its readers have read it; what is beyond either bound goes.
+
+    The least number is more than a node of a stream holds, for nodes go whole.
+    """
+
+    messages: int = Field(10_000, ge=128, le=10_000_000, description="the newest of them")
+    seconds: float = Field(604_800, ge=1, le=31_536_000, description="no older than this, in steps of a node")
+
+
+class Retention(Written):
+    """How much of each channel that is no room is kept; rooms say it themselves."""
+
+    missions: Keep = Keep()
+    results: Keep = Keep()
+    orders: Keep = Keep()
+    # An override allows by its entry what was refused: a day in which to think of it.
+    requests: Keep = Keep(messages=10_000, seconds=86_400)
+    dead: Keep = Keep(messages=10_000, seconds=2_592_000)
+    # Thousands of agents have three channels each, and who reads them has read them.
+    mail: Keep = Keep(messages=256, seconds=3_600)
+
+
+class Limits(Written):
+    """`policies/limits.yaml`: what no vote can lift."""
+
+    root: Budget = Field(description="all that the swarm may spend and host at once")
+    mission: Budget = Field(description="a mission's default; a submitter may ask for another within root")
+    share_percent: int = Field(
+        25, ge=1, le=100, description="default share of the creator's free for a child"
+    )
+    board_percent: int = Field(25, ge=0, le=90, description="of a mission's budget that stays the board's")
+    depth_max: int = Field(4, ge=2, le=16, description="deepest tier; 2 is the least for three tiers of work")
+    children_max: int = Field(16, ge=1, le=1_000, description="living children of one agent")
+    agents_max: int = Field(1_000, ge=8, le=1_000_000, description="living agents of the swarm")
+    spawns_per_minute: int = Field(
+        120, ge=1, description="of one mission: a runaway is cut before its budget"
+    )
+    hops_max: int = Field(64, ge=4, le=1_000, description="turns since an operator, a timer or the clerk")
+    steps_max: int = Field(12, ge=1, le=200, description="model calls and uses of functions in one turn")
+    deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
+    turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")
+    root_period: Literal["", "hour", "day", "week", "month"] = Field(
+        "", description="what root may be spent in, by UTC; empty: for as long as the swarm's data lives"
+    )
+    warn_percent: int = Field(80, ge=1, le=99, description="of its own budget spent: its superior is told")
+    hold_seconds: float = Field(
+        120,
+        ge=0,
+        le=86_400,
+        description="so long an agent with an empty account, or one that crashes, waits for help",
+    )
+    restarts_max: int = Field(
+        3, ge=0, le=100, description="crashes of an agent in restart_seconds; one more quarantines it"
+    )
+    restart_seconds: Seconds = 600
+    stall_seconds: Seconds = Field(900, description="without progress: reported; twice that: to the board")
+    messages_per_minute: int = Field(120, ge=1, le=100_000, description="of one sender")
+    repeats_max: int = Field(4, ge=1, le=1_000, description="the same text to the same channel, in a row")
+    chatter_max: int = Field(24, ge=1, le=10_000, description="turns in a row that only talk")
+    approval_seconds: Seconds = Field(600, description="a request for leave that nobody answers lapses")
+    approvals: dict[PrivilegePath, Literal["board", "operator"]] = Field(
+        default_factory=dict, description="privileges whose grant needs an approval, also in a charter"
+    )
+    taint: Taint = Field(default_factory=Taint)
+    retention_seconds: float = Field(
+        86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
+    )
+    keep: Retention = Field(default_factory=Retention, description="what channels keep for people to read")
+    tries_max: int = Field(
+        3, ge=1, le=20, description="attempts of a turn that ends in a crash; then its mail is a dead letter"
+    )
+    memory_chars: int = Field(
+        96_000, ge=4_000, le=2_000_000, description="of earlier turns that an agent remembers, as JSON"
+    )
+    forbidden: tuple[PrivilegePath, ...] = Field((), description="privileges nobody can be given")
+
+
+class BoardRules(Written):
+    """`policies/board.yaml`: the procedure."""
+
+    seats: tuple[Word, ...] = Field(
+        min_length=1, max_length=12, description="files of policies/personas, in speaking order"
+    )
+    chair: Word
+    quorum: int = Field(4, ge=1)
+    rounds: int = Field(1, ge=0, le=5, description="rounds of debate on each motion")
+    tie_break: Literal["chair", "fails"] = "chair"
+    seat_seconds: Seconds = Field(120, description="a silent seat abstains after this")
+    motion_seconds: Seconds = Field(900, description="a motion not decided by then falls")
+    motions_max: int = Field(12, ge=1, le=100, description="of one mission; then it fails")
+    falls_max: int = Field(3, ge=1, le=20, description="motions in a row that fall; then it fails")
+    send_backs_max: int = Field(2, ge=0, le=20, description="how often work is sent back")
+    missions_at_once: int = Field(2, ge=1, le=100)
+    docket_max: int = Field(1_000, ge=1, le=100_000, description="missions that wait; more are turned away")
+
+    # Of single fields, with those before them: a rule of the whole would be silent while any field is wrong.
+
+    @field_validator("seats")
+    @classmethod
+    def _are_different(cls, seats: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(seats)) != len(seats):
+            raise ValueError("one of them is named twice")
+        return seats
+
+    @field_validator("chair")
+    @classmethod
+    def _is_a_seat(cls, chair: str, info: ValidationInfo) -> str:
+        if chair not in info.data.get("seats", (chair,)):
+            raise ValueError("is not one of the seats")
+        return chair
+
+    @field_validator("quorum")
+    @classmethod
+    def _fits_the_board(cls, quorum: int, info: ValidationInfo) -> int:
+        if quorum > len(info.data.get("seats", ())) > 0:
+            raise ValueError("is larger than the board")
+        return quorum
+
+
+class Role(Written):
+    """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it concrete."""
+
+    name: Word
+    summary: Line
+    tiers: tuple[int, ...] = Field(min_length=1, description="where it may stand; 1 is executive")
+    functions: tuple[str, ...] = Field(min_length=1)
+    privileges: tuple[PrivilegePath, ...] = Field((), description="what it may use")
+    grants: tuple[PrivilegePath, ...] | None = Field(
+        None, description="what it may hand out; absent: what it may use"
+    )
+    orphans: Literal["cascade", "adopt", "hold"] = Field(
+        "cascade", description="what becomes of its children when it ends and nobody ordered it"
+    )
+    approval: Literal["", "board", "operator"] = Field("", description="whose leave its creation needs")
+    stall_seconds: Seconds | None = Field(None, description="its own measure; absent: the swarm's")
+    methodology: str = Field(max_length=8_000)
+    goals: tuple[Line, ...] = ()
+    done: str = Field("", max_length=8_000)
+    kpis: tuple[Line, ...] = ()
+    model: str = Field("", description="PROVIDER:NAME; empty: the swarm's")
+    output_tokens_max: int = Field(2_000, ge=16, le=200_000)
+
+    @field_validator("functions")
+    @classmethod
+    def _are_known(cls, functions: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [f for f in functions if f not in MOVE_TYPES or f in ("propose", "argue", "vote")]
+        if unknown:
+            raise ValueError(f"unknown or a seat's own: {', '.join(unknown)}")
+        return functions
+
+    @field_validator("tiers")
+    @classmethod
+    def _are_below_the_board(cls, tiers: tuple[int, ...]) -> tuple[int, ...]:
+        if min(tiers) < 1:
+            raise ValueError("0 is the board's own")
+        return tiers
+
+
+class Room(Written):
+    """`channels/NAME.yaml`: a flat group room. With scope `mission` each mission has its own `NAME-<mission>`."""
+
+    name: Word
+    purpose: Line
+    scope: Literal["swarm", "mission"] = "swarm"
+    tiers: tuple[int, ...] = Field(min_length=1, description="whose agents are members")
+    roles: tuple[Word, ...] = Field((), description="only these roles of those tiers; empty: all")
+    wakes: Literal["mention", "all"] = "mention"
+    text_max: int = Field(8_000, ge=100, le=64_000, description="characters of one post")
+    keep: Keep = Field(default_factory=Keep, description="of what its members have read, for people")
+
+
+RequestField = Literal["max_tokens", "response_format", "stream", "stream_options", "system", "tool_choice"]
+"""An optional part of a request to a model. `max_tokens` is the output limit under either name, `system` the
+leading message in a role of its own."""
+
+
+class Provider(Written):
+    """`policies/models.yaml`: one provider's settings."""
+
+    actions: Literal["tools", "schema", "probe"] = "probe"
+    leave_out: tuple[RequestField, ...] = Field(
+        (), description="of each request, where the server fails on it without saying so"
+    )
+    calls_per_minute: int = Field(
+        600, ge=1, le=AMOUNT_MAX, description="of all workers together; no 60 seconds hold more"
+    )
+    tokens_per_minute: int = Field(
+        0, ge=0, le=AMOUNT_MAX, description="likewise, as providers reckon before they count; 0: any number"
+    )
+    calls_at_once: int = Field(8, ge=1, le=10_000)
+    connect_seconds: Seconds = 10
+    first_token_seconds: Seconds = Field(120, description="until the first byte of the answer")
+    idle_seconds: Seconds = Field(60, description="between two pieces of a stream")
+    total_seconds: Seconds = Field(600, description="one attempt, whole")
+    attempts_max: int = Field(5, ge=1, le=20, description="of one call, where the world failed")
+    corrections_max: int = Field(3, ge=0, le=20, description="of one call, where the answer was not usable")
+
+
+Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Priced = Annotated[str, Field(pattern=r"^openai:\S+$", max_length=512)]  # the others cost nothing
+
+
+class NamedPrice(Written):
+    """`policies/models.yaml`: one model's price, in dollars for a million tokens."""
+
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = Field(
+        None, description="input that the server read from its cache; absent: as input"
+    )
+
+
+class Models(Written):
+    """`policies/models.yaml`."""
+
+    default: str = Field(
+        "", description="PROVIDER:NAME; empty: environment, localhost, built-in, in this order"
+    )
+    providers: dict[Word, Provider] = Field(default_factory=dict)
+    prices: dict[Priced, NamedPrice] = Field(
+        default_factory=dict, description="by openai:NAME; they go before the price table that is installed"
+    )
+    unknown_price: Literal["tokens", "forbid"] = Field(
+        "tokens", description="a model whose price is not known: bounded by tokens alone, or refused"
+    )
+
+    def provider(self, name: str) -> Provider:
+        return self.providers.get(name, Provider())
+
+
+KeyName = Annotated[str, Field(pattern=r"^(?:\*|_?[a-z]+(?::[A-Za-z0-9_*-]+)?)$", max_length=128)]
+"""A key or channel without its namespace: `missions`, `room:sob`, `agent:*`, `_meta`; `*` is all of the namespace."""
+Command = Annotated[str, Field(pattern=r"^(?:@all|[a-z]+(?:\|[a-z-]+)?)$", max_length=64)]
+
+
+class AclRole(Written):
+    """One Redis user of a swarm: what its process may do there, whatever it is told."""
+
+    summary: Line
+    commands: tuple[Word, ...] = Field((), description="groups of commands")
+    scripts: bool = Field(
+        False, description="may run scripts; what a script touches is allowed or not as anything else"
+    )
+    reads: tuple[KeyName, ...] = ()
+    writes: tuple[KeyName, ...] = ()
+    hears: tuple[KeyName, ...] = Field((), description="channels that it may subscribe to")
+    rings: tuple[KeyName, ...] = Field((), description="channels that it may publish to")
+    never: tuple[KeyName, ...] = Field(
+        (), description="keys it neither reads nor writes; where given, no key may be left unsaid"
+    )
+
+
+class Acl(Written):
+    """`policies/acl.yaml`: the Redis users. `swarmd acl` renders it; nothing else reads it."""
+
+    commands: dict[Word, tuple[Command, ...]]
+    roles: dict[Word, AclRole]
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """`policies/personas/NAME.md`: front matter `name`, `title`; the body is its instruction."""
+
+    name: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """All that is declared, read and checked. `digest` changes when any file does."""
+
+    constitution: str  # policies/constitution.md
+    procedures: str  # policies/procedures.md: the board's shared knowledge
+    handbook: str  # policies/handbook.md: given to every agent
+    personas: dict[str, Persona]
+    board: BoardRules
+    limits: Limits
+    roles: dict[str, Role]
+    models: Models
+    rooms: dict[str, Room]
+    digest: str
+    acl: Acl = Acl(commands={}, roles={})  # frozen, and so shared without harm
+
+
+__all__ = [
+    "Acl",
+    "AclRole",
+    "Amounts",
+    "BoardRules",
+    "Budget",
+    "Declarations",
+    "Keep",
+    "Limits",
+    "Models",
+    "Persona",
+    "Provider",
+    "Retention",
+    "Role",
+    "Room",
+    "Taint",
+]

@@ -1,0 +1,142 @@
+"""The closed union of what an agent can do, as a model must write it.
+
+What people and models write forbids unknown fields: a move that is not understood whole is given
+back as a correction, never half done. Field descriptions are part of every prompt: short, exact.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from swarmd.core.model.charter import LIST_MAX, Charter, Line, Path, Reference, Text, Word, Written
+from swarmd.core.model.motions import Act, Motion
+from swarmd.core.model.tools import ListSubtree, ReadFile, SearchFiles, WriteFile
+
+MOVES_MAX: Final = 16  # moves in one reply: more is a loop written out
+
+
+class Say(Written):
+    """Say something in a room that you are a member of."""
+
+    move: Literal["say"]
+    room: Word
+    text: Text
+
+
+class Direct(Written):
+    """Give a directive to a direct child: its id, its name or the key of a spawn; '*' is all."""
+
+    move: Literal["direct"]
+    to: Reference
+    text: Text
+
+
+class Report(Written):
+    """Report one level up. `done` true ends your task: the text is your result."""
+
+    move: Literal["report"]
+    text: Text
+    done: bool = False
+    files: tuple[Path, ...] = Field((), max_length=LIST_MAX)
+
+
+class Spawn(Written):
+    """Ask for a new agent one tier below you; the answer arrives in your inbox under `key`."""
+
+    move: Literal["spawn"]
+    key: Word = Field(description="your own name for this request; use it to direct the child at once")
+    charter: Charter
+    # Never needed: the supervisor mints both. Claiming what is not so is refused by name.
+    tier: int | None = None
+    parent: str | None = None
+
+
+class Terminate(Written):
+    """End a descendant of yours and all below it."""
+
+    move: Literal["terminate"]
+    agent: Reference
+    reason: Line
+
+
+class Govern(Act):
+    """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for leave."""
+
+    move: Literal["govern"]
+
+
+class Think(Written):
+    """You are not ready: note a thought and be asked to continue."""
+
+    move: Literal["think"]
+    thought: Text
+
+
+class Propose(Written):
+    """Put a motion before the board."""
+
+    move: Literal["propose"]
+    motion: Motion
+
+
+class Argue(Written):
+    """Speak to the motion before the board."""
+
+    move: Literal["argue"]
+    text: Text
+
+
+class Vote(Written):
+    """Vote on the motion before the board."""
+
+    move: Literal["vote"]
+    choice: Literal["yes", "no", "abstain"]
+    reason: Line
+
+
+Move = Annotated[
+    Say
+    | Direct
+    | Report
+    | Spawn
+    | Terminate
+    | Govern
+    | ListSubtree
+    | ReadFile
+    | SearchFiles
+    | WriteFile
+    | Think
+    | Propose
+    | Argue
+    | Vote,
+    Field(discriminator="move"),
+]
+
+
+class Reply(Written):
+    """A model's whole answer: one or more moves, in order."""
+
+    moves: tuple[Move, ...] = Field(min_length=1, max_length=MOVES_MAX)
+
+
+MOVE_TYPES: Final[dict[str, type[Written]]] = {
+    "say": Say,
+    "direct": Direct,
+    "report": Report,
+    "spawn": Spawn,
+    "terminate": Terminate,
+    "govern": Govern,
+    "list_subtree": ListSubtree,
+    "read_file": ReadFile,
+    "search_files": SearchFiles,
+    "write_file": WriteFile,
+    "think": Think,
+    "propose": Propose,
+    "argue": Argue,
+    "vote": Vote,
+}
+
+
+MOVE: Final[TypeAdapter[Move]] = TypeAdapter(Move)

@@ -1,0 +1,142 @@
+"""The records that are stored: missions, reports, approvals, overrides, hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.names import (
+    FIRST,
+    AgentId,
+    Authority,
+    HostId,
+    MissionId,
+    MissionState,
+    StreamId,
+)
+from swarmd.core.model.refusals import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """A spawn that the law allows: the minted agent, and what is carved from whose account."""
+
+    agent: Agent
+    caps: Mapping[str, int]
+    account: str
+
+
+Caps = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mission:
+    """One mission: the hash `swarm:mission:<id>`. `deadline` is seconds since the epoch."""
+
+    id: MissionId
+    text: str
+    state: MissionState
+    budget: Caps
+    files: tuple[str, ...] = ()
+    digest: str = ""  # of the content as submitted: the same id with other content is refused
+    reason: str = ""
+    result: str = ""
+    created: str = ""
+    ended: str = ""
+    deadline: float = 0.0
+    asked_files: tuple[str, ...] = ()  # as submitted; `files` is what they stand for
+    # Decided, and waiting until its subtree is ended and its account closed.
+    ending: MissionState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutiveReport:
+    """The last report of an executive of a mission; `is_done` when it was its final one."""
+
+    agent: AgentId
+    name: str
+    text: str
+    files: tuple[str, ...] = ()
+    is_done: bool = False
+    taint: tuple[str, ...] = ()  # what its author had read of what nobody vouches for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """An action that waits for leave: exactly this one, once. Times are seconds since the epoch.
+
+    `action` is the request as it was made, with `requester`, `incarnation`, `hops`, `mission` and `taint`; `digest`
+    is of its JSON. `needs` is the least authority that may give leave: `LINEAGE` is any ancestor of the requester's.
+    """
+
+    id: str
+    digest: str
+    action: Mapping[str, Any]
+    needs: Authority
+    rule: Rule  # why it needs leave
+    at: float
+    expires: float
+    is_put: bool = False  # the board was called about it
+    answer: Literal["", "approved", "denied", "expired"] = ""
+    answered_by: str = ""
+    order: str = ""  # the operator's order that answered it
+
+    @property
+    def requester(self) -> AgentId:
+        return AgentId(self.action["requester"])
+
+    @property
+    def mission(self) -> MissionId:
+        return MissionId(self.action["mission"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One decision that an authority has replaced, while it stands. Times are seconds since the epoch.
+
+    `before` and `after` are JSON; `reversal` says what its end does.
+    """
+
+    id: str
+    kind: str  # grant | task | spawn | message | motion
+    target: str
+    by: str
+    authority: Authority
+    mission: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    at: float
+    expires: float
+    reversal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A worker process as it described itself when it came."""
+
+    id: HostId
+    capacity: int
+    workspace: str  # identity of the workspace it has, empty where none
+    lease_left: float = field(default=0.0, compare=False)  # seconds, when it was read
+    # Agents in a turn or waiting for one, and how far it has heard its own channel, when it renewed its lease.
+    busy: int = field(default=0, compare=False)
+    heard: StreamId = field(default=FIRST, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with an agent, for whoever looks.
+
+    `stalled`: it lives and gets nowhere; `since` is its last progress (seconds since the epoch). `stuck`: it was ended,
+    and its host said that it ignores that; `since` is when that was said.
+    """
+
+    kind: Literal["stalled", "stuck"]
+    since: float
+    detail: str = ""
+    host: HostId = HostId("")  # of what is stuck, and the segment that was ended
+    segment: str = ""
+    is_told_above: bool = False  # a stall: to the board, after twice the time

@@ -1,0 +1,127 @@
+"""The privileges that a child is given, and what its creator may grant (law 3). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.declarations import Role
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.names import SOB
+from swarmd.core.model.privileges import (
+    Held,
+    Revocation,
+    Right,
+    holdings,
+    is_covered,
+    is_path,
+    live_holding,
+    overlaps,
+)
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.state import Swarm
+
+
+def roles_below(parent: Agent, roles: Mapping[str, Role]) -> tuple[Role, ...]:
+    """The roles that an agent was told that it may create: for its prompt, the law itself asks what lives."""
+    return tuple(
+        role for role in roles.values()
+        if parent.tier + 1 in role.tiers and _is_told_it_may(role.name, parent.privileges)
+    )  # fmt: skip
+
+
+# Asked of every role in every turn, by agents of which most hold the same rights.
+@lru_cache(maxsize=1_024)
+def _is_told_it_may(role: str, privileges: tuple[str, ...]) -> bool:
+    return is_covered(f"spawn/{role}", privileges)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRights:
+    """What a child is given: paths to use, paths to hand out, and those of both with a number of their own."""
+
+    privileges: tuple[str, ...]
+    grants: tuple[str, ...]
+    later: tuple[Held, ...]
+
+
+def child_rights(
+    swarm: Swarm, parent: Agent, charter: Charter, role: Role, *, is_overruled: bool
+) -> ChildRights | Denied:
+    """Both rights of a child come out of what its creator can grant now, marks included; where an operator answers for
+    it, out of all there is, with a number that no mark of before cuts."""
+    giver = swarm.lineage.agents[SOB] if is_overruled else parent
+    use = _given(swarm, giver, charter.privileges, role.privileges)
+    if isinstance(use, Denied):
+        return use
+    default = use if role.grants is None or charter.privileges is not None else role.grants
+    grants = _given(swarm, giver, charter.grants, default)
+    if isinstance(grants, Denied):
+        return grants
+    pairs: tuple[tuple[Right, tuple[str, ...]], ...] = (("use", use), ("grant", grants))
+    if is_overruled:
+        number = swarm.number + 1
+        new = [Held(path, right, number, parent.id) for right, paths in pairs for path in paths]
+        return ChildRights(use, grants, tuple(new))
+    # A number is handed down with the path: a mark that is newer than what the creator holds cuts the child's too.
+    # Without a number of its own the creator has none to hand down.
+    later = [
+        replace(held, path=path, right=right, by=parent.id, at="")
+        for right, paths in (pairs if parent.later else ())
+        for path in paths
+        if (held := _grantable(parent.holdings("grant"), swarm.lineage.marks_on(parent), path)) is not None
+        and held.number
+    ]
+    return ChildRights(use, grants, tuple(later))
+
+
+def _given(
+    swarm: Swarm, parent: Agent, asked: tuple[str, ...] | None, default: tuple[str, ...]
+) -> tuple[str, ...] | Denied:
+    """The paths asked for, or the rule that refuses them; of a default, as much as can be given."""
+    marks, forbidden = swarm.lineage.marks_on(parent), tuple(swarm.declared.limits.forbidden)
+    return _given_of(parent.grants, parent.later, marks, forbidden, asked, default)
+
+
+# Siblings of one role ask the same of the same creator: decided once for all of them, for it is half of what a spawn's
+# decision costs. Whatever the answer depends on is in the key.
+@lru_cache(maxsize=1_024)
+def _given_of(
+    grants: tuple[str, ...], later: tuple[Held, ...], marks: tuple[Revocation, ...], forbidden: tuple[str, ...],
+    asked: tuple[str, ...] | None, default: tuple[str, ...],
+) -> tuple[str, ...] | Denied:  # fmt: skip
+    held = holdings(grants, later, "grant", "")
+
+    def refusal(path: str) -> Denied | None:
+        if not is_path(path):
+            return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
+        if any(overlaps(path, no) for no in forbidden):
+            return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
+        return Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(held, marks, path) is None else None
+
+    if asked is None:
+        return tuple(path for path in default if refusal(path) is None)
+    return next((no for path in asked if (no := refusal(path))), asked)
+
+
+def _grantable(held: tuple[Held, ...], marks: tuple[Revocation, ...], path: str) -> Held | None:
+    return live_holding(path, "grant", held, marks)
+
+
+def may_grant(swarm: Swarm, granter: Agent, path: str) -> Denied | None:
+    """May it hand the path out as a right of a new number? Only one that no mark has touched: a part that was
+    revoked would come back with the whole."""
+    marks = swarm.lineage.marks_on(granter)
+    if live_holding(path, "grant", granter.holdings("grant"), marks, whole=True) is None:
+        return Denied(Rule.PRIVILEGE_GRANT, path)
+    return None
+
+
+def may_use(swarm: Swarm, agent: Agent, path: str) -> Denied | None:
+    """`None` where the agent may use the plain path now; a right that it had and lost is told as such."""
+    if swarm.lineage.may(agent, path):
+        return None
+    rule = Rule.PRIVILEGE_REVOKED if is_covered(path, agent.privileges) else Rule.PRIVILEGE_USE
+    return Denied(rule, path)

@@ -1,0 +1,245 @@
+"""The law of the tree: who may make whom, with what, and who may end whom. Pure.
+
+Every refusal names its rule. Nothing here knows of Redis, of time or of a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from swarmd.core.ledger.tree import child_caps
+from swarmd.core.model.changes import AccountOpened, AgentMade, Change, Post
+from swarmd.core.model.channels import down, inbox
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.declarations import Role
+from swarmd.core.model.entries import entry
+from swarmd.core.model.lineage import Agent, StopKind, follows
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, MissionId
+from swarmd.core.model.provenance import stamped
+from swarmd.core.model.records import Spawned
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.state import Swarm
+from swarmd.core.model.timings import Moment
+from swarmd.core.tree.rights import ChildRights, child_rights, may_use
+
+RATE_WINDOW_SECONDS = 60.0
+
+
+RULE_OF_STOP: Final = {
+    StopKind.FREEZE: Rule.FROZEN, StopKind.DRAIN: Rule.DRAINING, StopKind.HALT: Rule.HALTED,
+}  # fmt: skip
+
+
+def decide_spawn(
+    swarm: Swarm,
+    parent: Agent,
+    request: SpawnRequest,
+    moment: Moment,
+    *,
+    mission: MissionId,
+    pending: Sequence[Spawned] = (),
+    together: int = 1,
+    is_overruled: bool = False,
+) -> Spawned | Denied:
+    """May `parent` create this agent? `pending` are those already allowed of the `together` in the same motion.
+
+    With `is_overruled` an operator answers for role, files and rights; limits and what is forbidden stay.
+
+    `mission` is the parent's own, and for the board the one that its motion serves.
+    """
+    charter = request.charter
+    role = swarm.declared.roles.get(charter.role)
+    denied = (
+        _claims_no_more(parent, request)
+        or _may_still_create(swarm, parent, mission)
+        or _role_fits(swarm, parent, charter, role, is_overruled=is_overruled)
+        or (None if is_overruled else _is_undone(swarm, parent, charter))
+        or _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
+        or _files_are_covered(swarm, swarm.lineage.agents[SOB] if is_overruled else parent, charter, mission)
+    )
+    if denied:
+        return denied
+    assert role is not None
+    rights = child_rights(swarm, parent, charter, role, is_overruled=is_overruled)
+    if isinstance(rights, Denied):
+        return rights
+    account = mission if parent.id == SOB else parent.id
+    caps = child_caps(swarm, account, charter, pending, together)
+    if isinstance(caps, Denied):
+        return caps
+    return Spawned(_mint(swarm, parent, request, mission, rights, moment), caps, account)
+
+
+def _claims_no_more(parent: Agent, request: SpawnRequest) -> Denied | None:
+    if request.tier is not None and request.tier != parent.tier + 1:
+        return Denied(Rule.SPAWN_TIER, f"asked for tier {request.tier}, yours is {parent.tier}")
+    if request.parent is not None and request.parent != parent.id:
+        return Denied(Rule.SPAWN_PARENT, f"asked for parent {request.parent}, you are {parent.id}")
+    return None
+
+
+def _may_still_create(swarm: Swarm, parent: Agent, mission: MissionId) -> Denied | None:
+    if swarm.lineage.is_fenced((*parent.path, mission)) or parent.state is AgentState.DRAINING:
+        return Denied(Rule.ANCESTOR_ENDING)
+    stop = swarm.lineage.stop_on(parent, mission)
+    if stop is not None:
+        return Denied(RULE_OF_STOP[stop.kind], f"{stop.target}: {stop.reason}")
+    if parent.tier + 1 > swarm.declared.limits.depth_max:
+        return Denied(
+            Rule.SPAWN_DEPTH, f"tier {parent.tier + 1} of at most {swarm.declared.limits.depth_max}"
+        )
+    return None
+
+
+def _is_undone(swarm: Swarm, parent: Agent, charter: Charter) -> Denied | None:
+    authority = Authority.BOARD if parent.id == SOB else Authority.LINEAGE
+    for override in swarm.overrides.values():
+        after = override.after
+        is_same = after.get("undone") and (after["parent"], after["name"]) == (parent.id, charter.name)
+        if is_same and override.authority > authority:
+            return Denied(Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, undid {charter.name}")
+    return None
+
+
+def _role_fits(
+    swarm: Swarm, parent: Agent, charter: Charter, role: Role | None, *, is_overruled: bool
+) -> Denied | None:
+    if role is None:
+        return Denied(Rule.SPAWN_ROLE, f"no role {charter.role}; there are {', '.join(swarm.declared.roles)}")
+    if parent.tier + 1 not in role.tiers:
+        return Denied(Rule.SPAWN_ROLE, f"{charter.role} may not stand at tier {parent.tier + 1}")
+    return None if is_overruled else may_use(swarm, parent, f"spawn/{charter.role}")
+
+
+def _there_is_room(
+    swarm: Swarm,
+    parent: Agent,
+    charter: Charter,
+    key: str,
+    mission: MissionId,
+    moment: Moment,
+    pending: Sequence[Spawned],
+) -> Denied | None:
+    limits = swarm.declared.limits
+    living = swarm.executives(mission) if parent.id == SOB else swarm.lineage.children(parent.id)
+    siblings = (*living, *(spawned.agent for spawned in pending))
+    if any(agent.name == charter.name for agent in siblings):
+        return Denied(Rule.SPAWN_NAME, f"a living sibling is named {charter.name}")
+    if any(agent.key == key for agent in siblings):
+        return Denied(Rule.SPAWN_KEY, f"key {key} is a living child's")
+    if len(siblings) >= limits.children_max:
+        return Denied(Rule.SPAWN_FANOUT, f"{len(siblings)} of {limits.children_max} children")
+    if len(swarm.lineage.agents) + len(pending) >= limits.agents_max:
+        return Denied(Rule.SPAWN_LIVE, f"{limits.agents_max} agents live")
+    if _is_too_fast(swarm.spawned_at.get(mission, ()), limits.spawns_per_minute - len(pending), moment.now):
+        return Denied(Rule.SPAWN_RATE, f"{limits.spawns_per_minute} a minute; wait")
+    return None
+
+
+def _is_too_fast(times: Sequence[float], allowed: int, now: float) -> bool:
+    """Would one more be above `allowed` in the window? `times` are in order: one look tells."""
+    if allowed <= 0:
+        return True
+    if len(times) < allowed:
+        return False
+    # What lies further ahead was stamped by a clock that was wrong: it must not refuse spawns until that time comes.
+    return now - RATE_WINDOW_SECONDS < times[-allowed] <= now + RATE_WINDOW_SECONDS
+
+
+def _files_are_covered(swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId) -> Denied | None:
+    held = _files_of(swarm, parent, mission)
+    for name in charter.files:
+        if not any(covers_file(holder, name) for holder in held):
+            return Denied(Rule.SPAWN_FILES, name)
+    return None
+
+
+def _files_of(swarm: Swarm, agent: Agent, mission: MissionId) -> tuple[str, ...]:
+    if agent.charter is not None:
+        return agent.charter.files
+    found = swarm.missions.get(mission)
+    return () if found is None else (*found.files, *found.asked_files)
+
+
+def covers_file(holder: str, name: str) -> bool:
+    """A name stands for itself and, where it is a folder, for all below it."""
+    return holder == name or name.startswith(holder.rstrip("/") + "/")
+
+
+def _mint(
+    swarm: Swarm,
+    parent: Agent,
+    request: SpawnRequest,
+    mission: MissionId,
+    rights: ChildRights,
+    moment: Moment,
+) -> Agent:
+    id = AgentId(moment.new_id("a"))
+    above = (SOB, mission) if parent.id == SOB else parent.path
+    return Agent(
+        id=id, name=request.charter.name, role=request.charter.role, tier=parent.tier + 1, parent=parent.id,
+        path=(*above, id), mission=mission, created=moment.stamp, key=request.key, charter=request.charter,
+        privileges=rights.privileges, grants=rights.grants, later=rights.later,
+        deadline=_deadline(swarm, parent, request.charter, mission, moment),
+    )  # fmt: skip
+
+
+def _deadline(swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId, moment: Moment) -> float:
+    """Its own, where its charter names one, and never later than its creator's; 0: the mission's alone."""
+    if charter.deadline_s is None:
+        return parent.deadline
+    found = swarm.missions.get(mission)
+    latest = parent.deadline or (found.deadline if found else 0.0)
+    own = moment.now + charter.deadline_s
+    return min(own, latest) if latest else own
+
+
+def made(
+    swarm: Swarm, spawned: Spawned, moment: Moment, *, hops: int = 0, taint: tuple[str, ...] = ()
+) -> list[Change]:
+    """What a spawn changes: record, account, first positions, the child's charter, the journal."""
+    agent = replace(spawned.agent, taint=taint) if taint else spawned.agent
+    assert agent.parent is not None
+    assert agent.charter is not None
+    first = stamped(
+        Message(
+            sender=agent.parent, to=agent.id, kind=Kind.CHARTER, mission=agent.mission, at=moment.stamp,
+            text=agent.charter.task, hops=hops,
+        ),
+        taint,
+    )  # fmt: skip
+    return [
+        AgentMade(agent, follows(agent, swarm.declared.rooms)),
+        AccountOpened(agent.id, spawned.account, spawned.caps, own_slot=True),
+        Post(inbox(agent.id), first),
+        entry(
+            moment, "spawned", f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
+            actor=agent.parent, mission=agent.mission, agent=agent.id, tier=agent.tier,
+            path="/".join(agent.path), caps=dict(spawned.caps), privileges=list(agent.privileges),
+            incarnation=agent.incarnation,
+        ),
+    ]  # fmt: skip
+
+
+def directives(
+    spawned: Spawned, texts: Sequence[str], moment: Moment, *, hops: int, taint: tuple[str, ...] = ()
+) -> list[Change]:
+    agent = spawned.agent
+    assert agent.parent is not None
+    return [
+        Post(
+            down(agent.parent),
+            stamped(
+                Message(
+                    sender=agent.parent, to=agent.id, kind=Kind.DIRECTIVE, mission=agent.mission,
+                    at=moment.stamp, text=text, hops=hops,
+                ),
+                taint,
+            ),
+        )
+        for text in texts
+    ]  # fmt: skip

@@ -1,0 +1,64 @@
+"""The files of a mission."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from swarmd.core.model.names import MissionId
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Consecutive lines of a file that answer a query. `start` counts from 1."""
+
+    path: str
+    start: int
+    lines: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder that was not read, and why, both fit to be shown."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, and what it could not look into: that was not searched, whatever was found."""
+
+    passages: tuple[Passage, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class Files(Protocol):
+    """A mission's files. Every path is a name relative to the mission; errors are `WorkspaceError`.
+
+    Reading looks in the mission's own folder first (`given/` then `work/`), then in the knowledge
+    folder; writing goes to `work/` only, whole file by rename, so it may be repeated.
+    """
+
+    def names(self, mission: MissionId, wanted: Sequence[str]) -> tuple[str, ...]:
+        """The readable files that `wanted` stands for (a folder stands for all files below it), sorted.
+
+        Raises `WorkspaceError` naming what does not exist.
+        """
+
+    def read(self, mission: MissionId, path: str, start: int, lines: int) -> tuple[str, ...]: ...
+
+    def write(self, mission: MissionId, path: str, text: str) -> int:
+        """Returns the bytes written."""
+
+    def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
+        """Best first; deterministic; no passages where nothing shares a word with the query.
+
+        Raises `WorkspaceError` where none of `names` exists. What else is not read is left out by name, and so is what
+        was passed over when the mission's files were given or listed.
+        """
+
+    def remove(self, mission: MissionId) -> None:
+        """Delete the mission's own folder. May be repeated."""

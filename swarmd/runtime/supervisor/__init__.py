@@ -1,0 +1,1 @@
+"""The process that leads: reads inputs, decides, commits."""

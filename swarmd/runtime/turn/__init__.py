@@ -1,0 +1,1 @@
+"""One turn of an agent: mail, prompt, model calls, moves, commit."""

@@ -1,0 +1,89 @@
+"""The mail that a turn reads, and where its positions stand after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from swarmd.core.agent.turn import (
+    take,
+)
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message, order_of
+from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
+from swarmd.core.model.provenance import of_mail, strangers
+from swarmd.core.model.records import Mission
+from swarmd.ports.models import Call
+from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.world import World
+
+log = structlog.get_logger(__name__)
+
+
+_CALL: Final[TypeAdapter[Call]] = TypeAdapter(Call)
+
+
+async def turn_taint(world: World, resident: Resident, read: Sequence[Message]) -> frozenset[str]:
+    """What reading these messages does, on top of what the agent has read before."""
+    agent, seats = resident.agent, world.declared.board.seats
+    unknown = strangers(read, (agent.id, str(agent.parent), *seats))
+    records = await world.store.agents([AgentId(id) for id in unknown]) if unknown else []
+    outsiders = [id for id, record in zip(unknown, records, strict=True) if record is None]
+    return count_taint(world, resident, of_mail(read, outsiders))
+
+
+def count_taint(world: World, resident: Resident, found: frozenset[str]) -> frozenset[str]:
+    """As far as the declarations count it. A charter's own is the agent's for good."""
+    known = {*found, *resident.taint, *resident.agent.taint}
+    return frozenset(known & set(world.declared.limits.taint.sources))
+
+
+def seat_call(agent: Agent, mail: Sequence[Message]) -> tuple[MissionId, Call] | None:
+    """The clerk's call among a seat's mail, and the mission it serves; one that cannot be read is passed over."""
+    message = next((m for m in mail if m.kind is Kind.CALL), None) if agent.is_seat else None
+    if message is None:
+        return None
+    try:
+        return message.mission, _CALL.validate_python(message.data.get("call"))
+    except ValidationError as error:
+        log.warning("a call that cannot be read is passed over", agent=agent.id, why=str(error)[:300])
+        return None
+
+
+def unread_mail(resident: Resident) -> list[Message]:
+    """This turn's messages; those of a turn that a former holder began are exactly the same as then."""
+    waiting = resident.mailbox or []
+    if resident.batch:
+        return [m for m in waiting if order_of(m.id) <= order_of(resident.batch.get(m.channel, FIRST))]
+    return take(resident.agent, waiting, is_alone=resident.alone > 0)
+
+
+def positions_after(resident: Resident, mail: Sequence[Message]) -> dict[Channel, StreamId]:
+    if resident.batch:
+        return dict(resident.batch)
+    left = (resident.mailbox or [])[len(mail) :]
+    positions = dict(resident.seen)
+    # A channel of which something still waits has been answered only up to what this turn took of it.
+    for channel in {m.channel for m in left}:
+        first_left = next(m for m in left if m.channel == channel)
+        positions[channel] = _before(first_left.id)
+    return positions
+
+
+def _before(id: StreamId) -> StreamId:
+    """The id just before, so that reading after it begins with `id`."""
+    milliseconds, sequence = order_of(id)
+    if sequence > 0:
+        return StreamId(f"{milliseconds}-{sequence - 1}")
+    return StreamId(f"{milliseconds - 1}-{2**64 - 1}")
+
+
+def account_of(agent: Agent, mission: Mission) -> str:
+    return mission.id if agent.is_seat else agent.id
+
+
+def segments_of(agent: Agent, mission: Mission) -> tuple[str, ...]:
+    return (*agent.path, mission.id) if agent.is_seat else agent.path

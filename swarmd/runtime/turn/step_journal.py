@@ -1,0 +1,132 @@
+"""Begin → effect → end: the one way in which anything is called on behalf of an agent.
+
+Invariant: what was begun is ended, also when the effect is cancelled or fails: then its whole reserve
+is settled, marked as assumed, for what a provider was sent may have been charged; or nothing, where nothing
+was sent yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from swarmd.core.model.privileges import sufficient
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.timings import FUNCTION_SECONDS, SETTLE_SECONDS
+from swarmd.errors import TooLargeError
+from swarmd.ports.stores import LOST, Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
+
+Effect = Callable[[], Awaitable[tuple[str, Used]]]
+
+
+class NotAllowedError(Exception):
+    """The store said no to a begin or a commit: the rule and its facts."""
+
+    def __init__(self, refused: RefusedByStore) -> None:
+        super().__init__(f"{refused.rule}: {refused.detail}")
+        self.rule: Rule = refused.rule
+        self.detail = f"{refused.detail}" if refused.detail else str(refused.rule)
+
+
+@dataclass(slots=True)
+class Lead:
+    """Until when calls may begin, as this process was told by the store. `until` is in seconds of the event loop's clock.
+
+    The store is asked again at each begin. This is for calls that have begun and wait for their provider's pace: that
+    may take minutes, and what was not sent when the lead ended is not sent before there is another one.
+    """
+
+    until: float = math.inf
+
+    def check(self) -> None:
+        """Raises `NotAllowedError` where nobody has led for longer than a lease."""
+        if anyio.current_time() >= self.until:
+            no = "no supervisor has led for longer than its lease, or none could be asked for"
+            raise NotAllowedError(RefusedByStore(Rule.NO_LEAD, no))
+
+
+@dataclass(slots=True)
+class Journal:
+    """The step journal of one turn. Steps count up; a repeated turn meets its earlier steps in order.
+
+    `given_up` counts those that were begun, gave no result and were done again: they are no part of the turn's bound.
+    """
+
+    store: WorkerStore
+    hold: Hold
+    turn: int
+    account: str
+    segments: tuple[str, ...]
+    targets: tuple[str, ...]
+    batch: str
+    warn_percent: int
+    stamp: Callable[[], str]
+    doing: Callable[[str], None] = lambda _: (
+        None
+    )  # told which call is under way, and of its end by an empty word
+    step: int = 0
+    given_up: int = 0
+    lead: Lead = field(default_factory=Lead)
+
+    @property
+    def steps_done(self) -> int:
+        return self.step - self.given_up
+
+    async def call(
+        self,
+        kind: str,
+        effect: Effect,
+        *,
+        amounts: Mapping[str, int] | None = None,
+        lost: Callable[[], Used] | None = None,
+        privileges: Sequence[str] = (),
+        within_seconds: float = FUNCTION_SECONDS,
+        may_repeat: bool = True,
+    ) -> str:
+        """The effect's result, or that of a former holder of this step, which is not paid again.
+
+        `amounts` are reserved. Where the effect is cancelled or fails, `lost` is asked what to settle; without it
+        that is the whole reserve, assumed. What a former holder gave up is done again as a step of its own, or, where
+        it may not be repeated, answered as `LOST`: nobody knows whether it was done.
+        Raises `NotAllowedError` where the law says no, before anything was done.
+        """
+        while True:
+            self.step += 1
+            begin = Begin(
+                self.turn, self.step, kind, self.account, self.segments, self.targets,
+                tuple(map(sufficient, privileges)), amounts or {}, self.batch, within_seconds,
+                may_repeat,
+            )  # fmt: skip
+            reply = await self.store.begin(self.hold, begin, self.stamp())
+            if isinstance(reply, RefusedByStore):
+                raise NotAllowedError(reply)
+            if not isinstance(reply, EndedBefore):
+                return await self._do(begin, effect, lost)
+            if reply.result != LOST or not may_repeat:
+                return reply.result
+            self.given_up += 1
+
+    async def _do(self, begin: Begin, effect: Effect, lost: Callable[[], Used] | None) -> str:
+        is_over = False
+        self.doing(begin.kind)
+        try:
+            result, used = await effect()
+            is_over = True
+        finally:
+            self.doing("")
+            if not is_over:
+                with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+                    used = lost() if lost else Used(begin.amounts, is_assumed=True)
+                    await self._end(begin, LOST, used)
+        await self._end(begin, result, used)
+        return result
+
+    async def _end(self, begin: Begin, result: str, used: Used) -> None:
+        try:
+            await self.store.end(self.hold, begin, result, used, self.warn_percent, self.stamp())
+        except TooLargeError:
+            # Paid it is all the same. Whoever takes this turn over makes the call again, or is told that nobody knows.
+            await self.store.end(self.hold, begin, LOST, used, self.warn_percent, self.stamp())

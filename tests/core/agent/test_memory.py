@@ -1,0 +1,95 @@
+"""Long histories: what stays, what is said of the rest, and that it never grows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any, Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmd.core.agent.memory import said_of, shorten
+from swarmd.core.agent.prompt import exchange_of
+from swarmd.core.agent.turn import NO_MEMORY, remember
+
+MAX: Final = 8_000
+
+
+def _turn(n: int, length: int = 100) -> list[dict[str, Any]]:
+    mail = {
+        "from": "sob",
+        "kind": "directive",
+        "text": f"{n} " + "x" * length,
+        "data": {},
+        "channel": "down:sob",
+    }
+    return [{"mail": [mail]}, {"moves": [{"move": "write_file", "path": f"work/{n}.md", "text": "y"}]}]
+
+
+def test_a_history_of_a_thousand_turns_stays_within_its_bound_and_ends_with_the_newest() -> None:
+    memory, firsts = NO_MEMORY, list[str]()
+    for n in range(1_000):
+        memory = remember(memory, _turn(n), MAX)
+        assert sum(map(len, memory.entries)) <= MAX
+        firsts.append("".join(memory.entries)[:1_000])
+    entries = [json.loads(entry) for entry in memory.entries]
+    assert entries[-1] == _turn(999)[1]
+    left_out = entries[0]["left_out"]
+    assert left_out["turns"] + sum("mail" in entry for entry in entries) == 1_000
+    assert left_out["wrote"][-1] in {f"work/{left_out['turns'] - back}.md" for back in (1, 2)}
+    # The beginning of what an agent is told stays the same for many turns: caches of prompts hold.
+    assert sum(a != b for a, b in itertools.pairwise(firsts)) < 150
+
+
+def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
+    moves = [
+        {"move": "spawn", "key": "k1", "charter": {"name": "anna", "role": "researcher", "task": "t"}},
+        {"move": "report", "text": "half is done", "done": False},
+    ]
+    old = [json.dumps({"moves": moves}), *(json.dumps(entry) for n in range(60) for entry in _turn(n))]
+    (first, *_) = shorten(old, MAX, 500)
+    (side, text) = exchange_of([json.loads(first)])[0]
+    assert side == "user"
+    assert text.startswith("<earlier>\nYour first ")
+    assert "turns are left out" in text
+    assert "anna (key k1)" in text
+    assert "half is done" in text
+    assert "files you wrote" in said_of(json.loads(first)["left_out"])
+
+
+def test_what_fits_is_not_touched() -> None:
+    entries = [json.dumps(entry) for n in range(5) for entry in _turn(n)]
+    assert shorten(entries, MAX, 500) == entries
+    assert shorten([], MAX, 500) == []
+
+
+def test_one_entry_that_is_too_large_by_itself_keeps_its_beginning() -> None:
+    (summary, kept) = shorten([json.dumps({"results": [{"ok": True, "text": "z" * 50_000}]})], MAX, 500)
+    assert json.loads(summary)["left_out"]["turns"] == 0
+    (result,) = json.loads(kept)["results"]
+    assert result["ok"] is True
+    assert result["text"].startswith("zzz")
+    assert result["text"].endswith("[… cut]")
+    many = json.dumps({"results": [{"text": "z" * 300}] * 1_000})
+    assert "too long to keep" in shorten([many], MAX, 500)[1]
+
+
+_ENTRIES = st.lists(
+    st.one_of(
+        st.builds(lambda text: {"mail": [{"text": text}]}, st.text(max_size=3_000)),
+        st.builds(lambda text: {"moves": [{"move": "write_file", "path": text}]}, st.text(max_size=3_000)),
+        st.builds(lambda text: {"moves": [{"move": "spawn", "key": text}]}, st.text(max_size=3_000)),
+        st.builds(lambda text: {"moves": [{"move": "report", "text": text}]}, st.text(max_size=9_000)),
+    ),
+    max_size=30,
+)
+
+
+@given(st.lists(_ENTRIES, max_size=6))
+def test_the_bound_holds_for_every_history(turns: list[list[dict[str, Any]]]) -> None:
+    memory = NO_MEMORY
+    for new in turns:
+        memory = remember(memory, new, MAX)
+        assert sum(map(len, memory.entries)) <= MAX
+        assert new == [] or memory.entries

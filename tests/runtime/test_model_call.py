@@ -1,0 +1,416 @@
+"""A mind over the real store: what an attempt costs, what is tried again, and what a successor need not pay.
+
+The model is scripted, the store is the one of the daemon on fakeredis, and time jumps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import anyio
+import pytest
+
+from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.lineage import stop_fields
+from swarmd.core.model.moves import Report
+from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.records import Host
+from swarmd.core.model.refusals import Rule
+from swarmd.ports.models import ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
+from swarmd.ports.stores import Hold
+from swarmd.runtime.turn.model_call import Mind, ThoughtFailedError
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from tests.runtime.test_worker import (
+    AT,
+    DECLARED,
+    HERE,
+    Lineage,
+    Slow,
+    executive,
+    facts_of,
+    has_begun,
+    jumping,
+    stored,
+)
+
+AGENT = executive("a-1")
+REPORT = {"moves": [{"move": "report", "text": "42", "done": True}]}
+PROVIDER = DECLARED.models.provider("scripted").model_copy(update={"attempts_max": 3, "corrections_max": 2})
+
+
+def failing(why: str, times: int = 1, **more: Any) -> dict[str, Any]:
+    return {"when": {"times": times}, "fail": {"why": why, "detail": f"{why}!", **more}}
+
+
+def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
+    view = View(AGENT.id, AGENT.name, AGENT.role, 1, MissionId("m-1"), "Why?", (), steps=tuple(corrections))
+    return Prompt("shared", "persona", (("user", "Answer."),), ("report",), 100, view)
+
+
+@dataclass(slots=True)
+class Thinking:
+    """One turn of an agent that has money, a host and a mind."""
+
+    store: RedisStore
+    lease: int = 1
+    slept: list[float] = field(default_factory=list)
+
+    def journal(self) -> Journal:
+        hold = Hold(AGENT.id, AGENT.path, AGENT.incarnation, self.lease, HERE)
+        targets = stop_fields(AGENT)
+        return Journal(self.store, hold, 1, AGENT.id, AGENT.path, targets, "{}", 80, lambda: AT)
+
+    async def think(self, model: Model, journal: Journal | None = None) -> tuple[Any, Any]:
+        async def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
+
+        return await Mind(model, PROVIDER, sleep).think(journal or self.journal(), render)
+
+    async def paid(self) -> tuple[int, int]:
+        """Calls and tokens that were spent; nothing may be left reserved."""
+        account = await self.store.accounts([AGENT.id], "reserved")
+        assert account[AGENT.id]["calls"] == account[AGENT.id]["tokens"] == 0
+        spent = (await self.store.accounts([AGENT.id], "spent"))[AGENT.id]
+        return spent["calls"], spent["tokens"]
+
+    async def money(self) -> tuple[int, int]:
+        """Micro-dollars that were spent, and tokens whose price nobody knew; nothing may be left reserved."""
+        assert (await self.store.accounts([AGENT.id], "reserved"))[AGENT.id]["cost"] == 0
+        spent = (await self.store.accounts([AGENT.id], "spent"))[AGENT.id]["cost"]
+        return spent, (await self.store.accounts([AGENT.id], "unpriced"))[AGENT.id]["tokens"]
+
+
+@asynccontextmanager
+async def thinking() -> AsyncIterator[Thinking]:
+    async with stored() as store:
+        lineage = Lineage(store)
+        await lineage.found(AGENT)
+        await store.register(Host(HERE, 10, "w-1"), 3_600)
+        yield Thinking(store)
+
+
+def test_a_good_answer_costs_one_call_and_what_it_used() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            moves, corrections = await turn.think(ScriptedModel([REPORT]))
+            assert (moves, corrections) == ((Report(move="report", text="42", done=True),), [])
+            assert await turn.paid() == (1, 20)
+
+    jumping(test)
+
+
+def test_what_the_world_did_wrong_is_repeated_as_it_was_and_every_attempt_is_paid() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            moves, corrections = await turn.think(ScriptedModel([failing("server", 2), REPORT]))
+            assert moves
+            assert corrections == []
+            assert turn.slept == [0.5, 1.0]
+            assert await turn.paid() == (3, 60)
+
+    jumping(test)
+
+
+@pytest.mark.parametrize(("asked", "slept"), [(7.0, 7.0), (86_400.0, 60.0), (0.0, 0.0)])
+def test_a_provider_is_obeyed_when_it_says_how_long_to_wait_up_to_a_minute(
+    asked: float, slept: float
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.think(ScriptedModel([failing("rate_limited", retry_after=asked), REPORT]))
+            assert turn.slept == [slept]
+
+    jumping(test)
+
+
+@pytest.mark.parametrize("told", [None, 0.0])
+def test_attempts_after_a_429_that_tells_no_wait_reach_beyond_a_rate_window(told: float | None) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            more = {} if told is None else {"retry_after": told}
+            patient = PROVIDER.model_copy(update={"attempts_max": 5})
+
+            async def sleep(seconds: float) -> None:
+                turn.slept.append(seconds)
+
+            mind = Mind(ScriptedModel([failing("rate_limited", 4, **more), REPORT]), patient, sleep)
+            moves, _ = await mind.think(turn.journal(), render)
+            assert moves
+            assert sum(turn.slept) > 60
+            assert max(turn.slept) <= 60
+
+    jumping(test)
+
+
+def test_a_form_of_a_request_that_is_not_taken_is_no_failure_and_there_is_an_end_of_forms() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            moves, corrections = await turn.think(ScriptedModel([failing("unsupported", 5), REPORT]))
+            assert (len(moves), corrections, turn.slept) == (1, [], [])
+            assert await turn.paid() == (6, 120), "each request is an attempt in the ledger"
+        async with thinking() as turn:
+            with pytest.raises(ThoughtFailedError, match="unsupported!"):
+                await turn.think(ScriptedModel([failing("unsupported", 100)]))
+
+    jumping(test)
+
+
+def test_what_the_model_did_wrong_is_given_back_to_it_as_a_correction() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            rules = [failing("malformed"), {"when": {"step": 1}, **REPORT}]
+            moves, corrections = await turn.think(ScriptedModel(rules))
+            assert moves
+            assert [correction["correction"] for correction in corrections] == ["malformed!"]
+            assert turn.slept == []
+            assert await turn.paid() == (2, 40)
+
+    jumping(test)
+
+
+@pytest.mark.parametrize(
+    ("why", "attempts"), [("server", 3), ("timeout", 3), ("malformed", 3), ("refused", 3), ("rejected", 1)]
+)
+def test_a_thought_fails_within_its_bounds_and_all_its_attempts_are_paid(why: str, attempts: int) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            with pytest.raises(ThoughtFailedError, match=f"{why}!"):
+                await turn.think(ScriptedModel([failing(why, 100)]))
+            assert await turn.paid() == (attempts, 20 * attempts)
+
+    jumping(test)
+
+
+def test_an_attempt_that_the_account_cannot_pay_is_not_made_and_names_the_rule() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 10)
+            with pytest.raises(NotAllowedError) as refused:
+                await turn.think(ScriptedModel([REPORT]))
+            assert refused.value.rule is Rule.BUDGET_EXHAUSTED
+            assert await turn.paid() == (0, 0)
+
+    jumping(test)
+
+
+def test_a_model_without_its_privilege_is_not_asked() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HDEL", turn.store.keys.use(AGENT.id), "model/**")
+            with pytest.raises(ThoughtFailedError) as failure:
+                await turn.think(ScriptedModel([REPORT]))
+            assert failure.value.rule is Rule.PRIVILEGE_USE
+            assert await turn.paid() == (0, 0)
+
+    jumping(test)
+
+
+def test_a_successor_goes_on_after_what_was_paid_good_or_bad() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            first = ScriptedModel([failing("malformed"), REPORT])
+            await turn.think(first)
+            next_lease = replace(AGENT, lease=2)
+            await turn.store.pipe.execute("HSET", turn.store.keys.agent(AgentId("a-1")), "lease", 2)
+            turn.lease = next_lease.lease
+            moves, corrections = await turn.think(ScriptedModel([failing("rejected", 100)]))
+            assert moves == (Report(move="report", text="42", done=True),)
+            assert len(corrections) == 1
+            assert await turn.paid() == (2, 40), "nothing was asked anew"
+
+    jumping(test)
+
+
+def test_a_host_that_lost_the_agent_asks_nothing_more() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.agent(AgentId("a-1")), "lease", 2)
+            with pytest.raises(NotAllowedError) as refused:
+                await turn.think(ScriptedModel([REPORT]))
+            assert refused.value.rule is Rule.LEASE
+            assert await turn.paid() == (0, 0)
+
+    jumping(test)
+
+
+def test_a_call_that_is_cut_by_the_end_of_its_process_is_paid_in_full_and_made_anew_by_a_successor() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            slow = Slow()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(turn.think, slow)
+                await has_begun(slow)
+                tasks.cancel_scope.cancel()
+            assert await turn.paid() == (1, 500)
+            [cut] = await facts_of(turn.store, fact="settle")
+            assert json.loads(cut["amounts"])["assumed"] is True
+            await turn.store.pipe.execute("HSET", turn.store.keys.agent(AgentId("a-1")), "lease", 2)
+            turn.lease = 2
+            moves, corrections = await turn.think(ScriptedModel([REPORT]))
+            assert (moves, corrections) == ((Report(move="report", text="42", done=True),), [])
+            assert await turn.paid() == (2, 520)
+
+    jumping(test)
+
+
+# --- money ------------------------------------------------------------------------------------
+
+BOUND = Usage(1_000, 500, is_assumed=True, calls=2, cost=900)
+
+
+@dataclass(slots=True)
+class Metered:
+    """A model that takes what it is told to, and waits before or after it has sent anything."""
+
+    used: Usage
+    most: Usage = BOUND
+    waits: Literal["", "before", "after"] = ""
+    name: str = "scripted:metered"
+    is_language_model: bool = False
+
+    def bound(self, prompt: Prompt) -> Usage:
+        return self.most
+
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+        if self.waits == "before":
+            await anyio.sleep_forever()
+        sending()
+        if self.waits == "after":
+            await anyio.sleep_forever()
+        return Answered((Report(move="report", text="42", done=True),), self.used)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "calls", "tokens", "money"),
+    [
+        (Usage(100, 20, calls=2, cost=7), BOUND, 2, 120, (7, 0)),
+        (Usage(100, 20, calls=1, cost=0), BOUND, 1, 120, (0, 0)),
+        (Usage(100, 20, cost=None), replace(BOUND, cost=None), 1, 120, (0, 120)),
+        (Usage(0, 0, cost=0), replace(BOUND, cost=None), 1, 0, (0, 0)),
+        (Usage(0, 0, calls=0), BOUND, 0, 0, (0, 0)),
+    ],
+)
+def test_what_an_attempt_took_is_settled_of_each_kind_that_was_reserved(
+    used: Usage, most: Usage, calls: int, tokens: int, money: tuple[int, int]
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            before = await turn.store.free(AGENT.id)
+            await turn.think(Metered(used, most))
+            assert (await turn.paid(), await turn.money()) == ((calls, tokens), money)
+            free = await turn.store.free(AGENT.id)
+            assert {kind: before[kind] - free[kind] for kind in ("tokens", "calls", "cost")} == {
+                "tokens": tokens,
+                "calls": calls,
+                "cost": money[0],
+            }
+
+    jumping(test)
+
+
+def test_an_account_without_the_money_for_a_call_refuses_it_however_many_tokens_it_has() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "cost.free", 899)
+            with pytest.raises(NotAllowedError, match="cost: 900 needed, 899 free") as refused:
+                await turn.think(Metered(Usage(1, 1)))
+            assert refused.value.rule is Rule.BUDGET_EXHAUSTED
+            assert (await turn.paid(), await turn.money()) == ((0, 0), (0, 0))
+
+    jumping(test)
+
+
+@dataclass(slots=True)
+class Elastic(Metered):
+    """A model whose bound follows the room that the prompt gives its answer."""
+
+    rooms: list[int] = field(default_factory=list)
+
+    def bound(self, prompt: Prompt) -> Usage:
+        return replace(BOUND, tokens_out=100 * prompt.bytes_per_token)
+
+    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+        self.rooms.append(prompt.bytes_per_token)
+        return Answered((Report(move="report", text="42", done=True),), self.used)
+
+
+@pytest.mark.parametrize(
+    ("free", "rooms"), [(1_000 + 100 * ROOMY, [ROOMY]), (1_799, [TIGHT]), (1_000 + 100 * TIGHT, [TIGHT])]
+)
+def test_an_account_that_cannot_hold_the_longest_answer_reserves_for_a_short_one(
+    free: int, rooms: list[int]
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", free)
+            model = Elastic(Usage(100, 20, calls=1, cost=5))
+            await turn.think(model)
+            assert model.rooms == rooms
+            assert await turn.paid() == (1, 120)
+            # What a successor meets at this step is the attempt that was made, however much there is by then.
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 9_999)
+            moves, _ = await turn.think(model)
+            assert (len(moves), model.rooms) == (1, rooms)
+
+    jumping(test)
+
+
+def test_an_account_that_cannot_hold_even_that_says_so_once_for_each() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 1_199)
+            with pytest.raises(NotAllowedError, match="tokens: 1200 needed, 1199 free"):
+                await turn.think(Elastic(Usage(1, 1)))
+            assert len(await facts_of(turn.store, fact="refuse")) == 2
+            assert await turn.paid() == (0, 0)
+
+    jumping(test)
+
+
+def test_a_cost_beyond_the_reserve_is_an_overdraft_and_stops_the_account() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.think(Metered(Usage(1_000, 500, cost=901)))
+            account = await turn.store.accounts([AGENT.id], "overdraft")
+            assert (account[AGENT.id]["cost"], await turn.money()) == (1, (901, 0))
+            turn.lease = 1
+            journal = turn.journal()
+            journal.turn = 2
+            with pytest.raises(NotAllowedError) as refused:
+                await turn.think(Metered(Usage(1, 1)), journal)
+            assert refused.value.rule is Rule.BUDGET_OVERDRAFT
+
+    jumping(test)
+
+
+@pytest.mark.parametrize(
+    ("waits", "most", "paid", "money"),
+    [
+        ("after", BOUND, (2, 1_500), (900, 0)),
+        ("after", replace(BOUND, cost=None), (2, 1_500), (0, 1_500)),
+        ("before", BOUND, (0, 0), (0, 0)),
+    ],
+)
+def test_a_call_that_is_cancelled_is_paid_in_full_once_anything_was_sent_and_not_before(
+    waits: Literal["before", "after"], most: Usage, paid: tuple[int, int], money: tuple[int, int]
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(turn.think, Metered(Usage(1, 1), most, waits))
+                await anyio.wait_all_tasks_blocked()
+                while not await facts_of(turn.store, fact="reserve"):
+                    await anyio.sleep(0.01)
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+            assert (await turn.paid(), await turn.money()) == (paid, money)
+
+    jumping(test)
