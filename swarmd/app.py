@@ -1,4 +1,6 @@
-"""Puts the parts together: which server, which model, which of supervisor and worker run in this process."""
+"""Puts the parts together: which server, which model, which of supervisor and worker run in this
+process.
+"""
 
 from __future__ import annotations
 
@@ -49,23 +51,26 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Agents that one host takes: idle ones cost less than 2 KiB each and no time, a full collection of garbage beside them a
-# few milliseconds (docs/benchmarks.md).
+# Agents that one host takes: idle ones cost less than 2 KiB each and no time, a full collection of
+# garbage beside them a few milliseconds (docs/benchmarks.md).
 HOST_CAPACITY: Final = 100_000
 # How long a start waits for a server that is not there yet (compose, systemd: they start together).
 START_PATIENCE_SECONDS: Final = 30.0
-# How long a `run` beside another process's swarm waits for one that went away: a restart takes less.
+# How long a `run` beside another process's swarm waits for one that went away: a restart takes
+# less.
 GUEST_PATIENCE_SECONDS: Final = 3.0
 # Stored missions that a `run` looks at before it starts.
 _STORED_MAX: Final = 1_000
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_CHARS: Final = 10
 
-# A stream that others write may be anything at a start: it is read as empty, and everything else goes on.
+# A stream that others write may be anything at a start: it is read as empty, and everything else
+# goes on.
 STARTS_WITH: Final = tuple(
     name for name in shared_names() if type_of(name) != "stream" or name in (JOURNAL, FACTS)
 )
-# Those of them that a worker's user may read (policies/acl.yaml): to ask for more would only fill the server's ACL LOG.
+# Those of them that a worker's user may read (policies/acl.yaml): to ask for more would only fill
+# the server's ACL LOG.
 WORKER_STARTS_WITH: Final = (
     "_fences",
     "_heads",
@@ -127,9 +132,14 @@ class _Process:
 
 
 async def serve(
-    settings: Settings, *, parts: frozenset[str], grace: float, ready: Callable[[], None] | None = None
+    settings: Settings,
+    *,
+    parts: frozenset[str],
+    grace: float,
+    ready: Callable[[], None] | None = None,
 ) -> int:
-    """Run the parts named (`supervisor`, `worker`) until one of `ending_signals`; then drain within `grace` seconds.
+    """Run the parts named (`supervisor`, `worker`) until one of `ending_signals`; then drain within
+    `grace` seconds.
 
     A second signal ends the drain at once. Returns the number of the first.
     """
@@ -156,11 +166,12 @@ async def run_mission(
     attends: Callable[[Collection[MissionId]], None],
     observer: Callable[[Message], None],
 ) -> MissionEnd:
-    """One mission in this process, from its text to its end; beside a live `up` it is submitted to that.
+    """One mission in this process, from its text to its end; beside a live `up` it is submitted to
+    that.
 
-    `attends` is told which missions are waited for, as soon as that is settled. Messages of the board's room,
-    the journal and the results go to `observer` as they come. With `resume` the unfinished missions of the
-    data folder are finished first and the last one's end is returned.
+    `attends` is told which missions are waited for, as soon as that is settled. Messages of the
+    board's room, the journal and the results go to `observer` as they come. With `resume` the
+    unfinished missions of the data folder are finished first and the last one's end is returned.
     """
     async with _process(settings, "may") as process:
         beside = process.is_guest
@@ -168,18 +179,22 @@ async def run_mission(
         if pending and not (resume or beside):
             raise UsageError(
                 f"unfinished missions in {settings.data}: {', '.join(sorted(pending))}",
-                hint="`swarmd up` or `swarmd run --resume` goes on with them; to end one, `swarmd up` and then "
+                hint="`swarmd up` or `swarmd run --resume` goes on with them; to end one, `swarmd "
+                "up` and then "
                 "`swarmd cancel ID`",
             )
         start = await _newest(process)
         wanted = set(pending) if resume else set()
         if not (mission or wanted):
-            raise UsageError("nothing to resume", hint='give a mission: swarmd run "what is to be done"')
+            raise UsageError(
+                "nothing to resume", hint='give a mission: swarmd run "what is to be done"'
+            )
         async with anyio.create_task_group() as tasks:
             if beside:
                 tasks.start_soon(_watch_host, settings)
             else:
-                # Running before anything is stored: a model that cannot be opened must not leave a mission behind.
+                # Running before anything is stored: a model that cannot be opened must not leave a
+                # mission behind.
                 running = anyio.Event()
                 parts = frozenset({"supervisor", "worker"})
                 tasks.start_soon(_run_parts, process, parts, 0.0, running.set)
@@ -197,7 +212,9 @@ async def run_mission(
 
 
 async def _watch_host(settings: Settings) -> NoReturn:
-    """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's end."""
+    """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's
+    end.
+    """
     from swarmd.adapters.server.embedded import live_socket
 
     gone_since: float | None = None
@@ -215,7 +232,9 @@ async def _watch_host(settings: Settings) -> NoReturn:
 
 
 def with_secret(settings: Settings) -> Settings:
-    """The settings with the swarm's secret, which is made where nobody has made it yet. May be repeated."""
+    """The settings with the swarm's secret, which is made where nobody has made it yet. May be
+    repeated.
+    """
     if settings.secret is not None:
         return settings
     if settings.secret_file is None:
@@ -227,8 +246,12 @@ def with_secret(settings: Settings) -> Settings:
 
 
 @asynccontextmanager
-async def _process(settings: Settings, owning: Owning, *, makes: bool = True) -> AsyncIterator[_Process]:
-    """What a process stands on. With `makes` it is one that may make the swarm where there is none yet."""
+async def _process(
+    settings: Settings, owning: Owning, *, makes: bool = True
+) -> AsyncIterator[_Process]:
+    """What a process stands on. With `makes` it is one that may make the swarm where there is
+    none yet.
+    """
     declared = declarations.load(settings.policies, settings.channels)
     async with AsyncExitStack() as stack:
         target, is_guest = await _server(settings, stack, owning)
@@ -239,7 +262,9 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
         if settings.durability == "strict" and settings.redis_url is not None:
             await anyio.to_thread.run_sync(demand_strict, settings.redis_url, settings.namespace)
         if makes and not is_guest and settings.redis_url is not None:
-            await anyio.to_thread.run_sync(refuse_shared_namespace, settings.redis_url, settings.namespace)
+            await anyio.to_thread.run_sync(
+                refuse_shared_namespace, settings.redis_url, settings.namespace
+            )
         secret = with_secret(settings).secret
         assert secret is not None
         store = RedisStore(way, settings.namespace, secret.encode())
@@ -257,19 +282,30 @@ async def _process(settings: Settings, owning: Owning, *, makes: bool = True) ->
         tasks.start_soon(bell.run)
         knowledge = settings.knowledge or settings.data / "knowledge"
         yield _Process(
-            settings, declared, store,
-            Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")), clock,
-            host, anyio.Event(), bell, is_guest,
-        )  # fmt: skip
+            settings,
+            declared,
+            store,
+            Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")),
+            clock,
+            host,
+            anyio.Event(),
+            bell,
+            is_guest,
+        )
 
 
-async def _server(settings: Settings, stack: AsyncExitStack, owning: Owning) -> tuple[str | Path, bool]:
-    """The server, and whether it is another process's on the same folder. Raises where that may not be."""
+async def _server(
+    settings: Settings, stack: AsyncExitStack, owning: Owning
+) -> tuple[str | Path, bool]:
+    """The server, and whether it is another process's on the same folder. Raises where that may
+    not be.
+    """
     if settings.redis_url is not None:
         return settings.redis_url, False
     from swarmd.adapters.server.embedded import EmbeddedServer, live_socket
 
-    # A daemon that must own the server does not look for another's: the folder's lock says that one is up.
+    # A daemon that must own the server does not look for another's: the folder's lock says that one
+    # is up.
     live = live_socket(settings.data) if owning != "must" else None
     if live is not None:
         return live, True
@@ -278,7 +314,9 @@ async def _server(settings: Settings, stack: AsyncExitStack, owning: Owning) -> 
             "a part alone needs a server",
             hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
         )
-    server = await stack.enter_async_context(EmbeddedServer(settings.data, durability=settings.durability))
+    server = await stack.enter_async_context(
+        EmbeddedServer(settings.data, durability=settings.durability)
+    )
     keeper = await stack.enter_async_context(anyio.create_task_group())
     stack.callback(keeper.cancel_scope.cancel)
     keeper.start_soon(server.keep)
@@ -286,7 +324,9 @@ async def _server(settings: Settings, stack: AsyncExitStack, owning: Owning) -> 
 
 
 async def _suitable(way: Dialler) -> None:
-    """Waits for a server that is not there yet, and says so; an unsuitable one is refused at once."""
+    """Waits for a server that is not there yet, and says so; an unsuitable one is refused at
+    once.
+    """
     deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
     while True:
         try:
@@ -307,20 +347,25 @@ async def _suitable(way: Dialler) -> None:
 
 
 async def _keys_are_ours(store: RedisStore, names: Collection[str]) -> None:
-    """Waits, and says so, while a key without which nothing can begin holds something else than ours."""
+    """Waits, and says so, while a key without which nothing can begin holds something else than
+    ours.
+    """
     told: list[str] = []
     while wrong := await store.wrong_keys(names):
         if wrong != told:
             log.error(
-                "keys of the swarm hold something else; waiting until that is gone", keys=wrong,
+                "keys of the swarm hold something else; waiting until that is gone",
+                keys=wrong,
                 hint="`swarmd fsck --repair` sets them aside under other names",
-            )  # fmt: skip
+            )
             told = wrong
         await anyio.sleep(SWEEP_SECONDS)
 
 
 async def _made(store: RedisStore, *, makes: bool) -> None:
-    """A worker that starts before the first supervisor of all waits for it: it may not make the swarm itself."""
+    """A worker that starts before the first supervisor of all waits for it: it may not make the
+    swarm itself.
+    """
     deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
     while not await store.check_schema(makes=makes):
         if anyio.current_time() > deadline:
@@ -335,8 +380,8 @@ async def _made(store: RedisStore, *, makes: bool) -> None:
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """The signals that ask this process to end in good order. A terminal that goes away says SIGHUP; where that is
-    ignored, the process was started to outlive its terminal (`nohup`)."""
+    """The signals that ask this process to end in good order. A terminal that goes away says
+    SIGHUP; where that is ignored, the process was started to outlive its terminal (`nohup`)."""
     asked = (signal.SIGTERM, signal.SIGINT)
     return asked if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (*asked, signal.SIGHUP)
 
@@ -355,7 +400,9 @@ async def _stop_on_signal(stop: anyio.Event, heard: list[int], scope: anyio.Canc
 async def _run_parts(
     process: _Process, parts: frozenset[str], grace: float, ready: Callable[[], None] | None
 ) -> None:
-    if not await process.store.declare(process.declared.digest, is_supervisor="supervisor" in parts):
+    if not await process.store.declare(
+        process.declared.digest, is_supervisor="supervisor" in parts
+    ):
         log.warning(
             "this worker's policies and channels are not the supervisor's",
             hint="give both the same SWARMD_POLICIES and SWARMD_CHANNELS",
@@ -363,7 +410,9 @@ async def _run_parts(
     async with AsyncExitStack() as stack:
         worker = await _worker(process, grace, stack) if "worker" in parts else None
         supervisor = await _supervisor(process, stack) if "supervisor" in parts else None
-        presence = stack.enter_context(halt_file.present(process.settings.data, process.host, parts))
+        presence = stack.enter_context(
+            halt_file.present(process.settings.data, process.host, parts)
+        )
         async with anyio.create_task_group() as watching:
             watching.start_soon(_heed_brake, process, worker, supervisor)
             watching.start_soon(_tell_trouble, process, presence)
@@ -376,8 +425,12 @@ async def _run_parts(
             watching.cancel_scope.cancel()
 
 
-async def _heed_brake(process: _Process, worker: Worker | None, supervisor: Supervisor | None) -> None:
-    """The halt of this data folder: it needs no server, and neither does the word that it is answered with."""
+async def _heed_brake(
+    process: _Process, worker: Worker | None, supervisor: Supervisor | None
+) -> None:
+    """The halt of this data folder: it needs no server, and neither does the word that it is
+    answered with.
+    """
     async for held in halt_file.watch(process.settings.data):
         if supervisor is not None:
             supervisor.is_braked = None if held is None else held.reason or "the brake was pulled"
@@ -386,7 +439,8 @@ async def _heed_brake(process: _Process, worker: Worker | None, supervisor: Supe
                 await worker.release()
             continue
         log.warning("halted by the data folder's brake", reason=held.reason, by=held.by)
-        # A supervisor alone has no agents, and its word all the same: who halts must not wait for it in vain.
+        # A supervisor alone has no agents, and its word all the same: who halts must not wait for
+        # it in vain.
         agents, busy = await worker.brake() if worker is not None else (0, {})
         word = halt_file.Word(process.host, held.at, agents, busy)
         try:
@@ -396,7 +450,9 @@ async def _heed_brake(process: _Process, worker: Worker | None, supervisor: Supe
 
 
 async def _tell_trouble(process: _Process, presence: halt_file.Presence) -> None:
-    """Says in the data folder why this process cannot work, for a server that refuses it cannot be told."""
+    """Says in the data folder why this process cannot work, for a server that refuses it cannot
+    be told.
+    """
     told = ""
     while True:
         await anyio.sleep(SWEEP_SECONDS)
@@ -420,9 +476,15 @@ async def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:
     rings = process.rings(keeps=[MISSIONS])
     stack.push_async_callback(rings.aclose)
     return Supervisor(
-        process.store, rings, process.clock, process.declared, process.host, process.files, process.stop,
+        process.store,
+        rings,
+        process.clock,
+        process.declared,
+        process.host,
+        process.files,
+        process.stop,
         archive=archive,
-    )  # fmt: skip
+    )
 
 
 async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Worker:
@@ -455,7 +517,9 @@ async def _models(process: _Process) -> OpenModels:
     store = process.store
 
     def shared(name: str, provider: Provider) -> SharedPace:
-        return RedisPace(store.pipe, store.keys, name, provider.calls_per_minute, provider.tokens_per_minute)
+        return RedisPace(
+            store.pipe, store.keys, name, provider.calls_per_minute, provider.tokens_per_minute
+        )
 
     models = OpenModels(choice, asked, process.declared.models, process.files, shared)
     # A wrong spec or script file is told at the start, not at the first thought.
@@ -482,7 +546,8 @@ async def _unfinished(process: _Process) -> set[MissionId]:
 
 async def _newest(process: _Process) -> dict[Channel, StreamId]:
     newest = {}
-    # In the order in which they are read: a result last would be seen without what was journaled just before it.
+    # In the order in which they are read: a result last would be seen without what was journaled
+    # just before it.
     for channel in (RESULTS, BOARD_ROOM, JOURNAL):
         last = await process.store.latest(channel, 1)
         newest[channel] = last[0].id if last else FIRST
@@ -555,4 +620,6 @@ def _end_of(message: Message) -> MissionEnd:
     data: Mapping[str, Any] = message.data
     state = str(data.get("state", MissionState.FAILED))
     result = message.text if state == MissionState.DELIVERED else ""
-    return MissionEnd(message.mission, state, str(data.get("reason", "")), result, data.get("spent", {}))
+    return MissionEnd(
+        message.mission, state, str(data.get("reason", "")), result, data.get("spent", {})
+    )

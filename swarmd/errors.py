@@ -34,7 +34,9 @@ class StoreUnavailableError(SwarmError):
 
 
 class StoreUnconfirmedError(StoreUnavailableError):
-    """It is stored, and whether it survives a fail-over is not known: to write it again would tell no more."""
+    """It is stored, and whether it survives a fail-over is not known: to write it again would
+    tell no more.
+    """
 
 
 class StoreUnsuitableError(SwarmError):
@@ -42,7 +44,9 @@ class StoreUnsuitableError(SwarmError):
 
 
 class StoreDeniedError(StoreUnsuitableError):
-    """The server's user lacks a right: for good where it never had it, for a time where somebody took it away."""
+    """The server's user lacks a right: for good where it never had it, for a time where somebody
+    took it away.
+    """
 
 
 class WrongKeyError(StoreUnsuitableError):
@@ -54,7 +58,9 @@ class StoreFullError(SwarmError):
 
 
 class TooLargeError(SwarmError):
-    """The server takes no command of this size, now or ever. Nothing was written; to send it again is in vain."""
+    """The server takes no command of this size, now or ever. Nothing was written; to send it
+    again is in vain.
+    """
 
 
 class NotLeadingError(SwarmError):
@@ -62,7 +68,9 @@ class NotLeadingError(SwarmError):
 
 
 class DeclarationError(SwarmError):
-    """Faults in `channels/` or `policies/`, all of them, each as `file:line: field: what`. Exit 7."""
+    """Faults in `channels/` or `policies/`, all of them, each as `file:line: field: what`. Exit
+    7.
+    """
 
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__("\n".join(faults), hint="mend the files named, then run `swarmd check`")
@@ -70,7 +78,9 @@ class DeclarationError(SwarmError):
 
 
 class WorkspaceError(SwarmError):
-    """A file cannot be read or written: absent, outside the workspace, a link, too large, disk full."""
+    """A file cannot be read or written: absent, outside the workspace, a link, too large, disk
+    full.
+    """
 
 
 class UnwritableError(SwarmError):
@@ -78,4 +88,6 @@ class UnwritableError(SwarmError):
 
 
 class ArchiveError(SwarmError):
-    """The journal's files cannot be written, or are not what they were: no supervisor starts without them."""
+    """The journal's files cannot be written, or are not what they were: no supervisor starts
+    without them.
+    """

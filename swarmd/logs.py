@@ -1,10 +1,11 @@
-"""Log lines: to standard error, for people on a terminal and as JSON lines elsewhere, without secrets.
+"""Log lines: to standard error, for people on a terminal and as JSON lines elsewhere, without
+secrets.
 
 Invariant: no line leaves this process with a known secret, something shaped like an API key, or the
 password of a URL in it, whichever field, argument or traceback it came in with.
 
-structlog costs some 80 ms to import. It is imported when a process configures its logs or writes its first
-line, so verbs that only look and have nothing to say never pay for it.
+structlog costs some 80 ms to import. It is imported when a process configures its logs or writes
+its first line, so verbs that only look and have nothing to say never pay for it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Masking:
         return _KEY_SHAPED.sub(f"sk-{MASK}", text)
 
     def value(self, value: object) -> object:
-        """Text anywhere inside containers is masked; what is not plain data is shown as its masked `str`."""
+        """Text anywhere inside containers is masked; what is not plain data is shown as its
+        masked `str`.
+        """
         if isinstance(value, str):
             return self.text(value)
         if value is None or isinstance(value, bool | int | float):
@@ -53,7 +56,9 @@ class Masking:
             return {self.text(str(k)): self.value(v) for k, v in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.value(v) for v in value]
-        return self.text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+        return self.text(
+            value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        )
 
     def __call__(
         self, _logger: Any, _method: str, event: MutableMapping[str, Any]
@@ -72,10 +77,12 @@ def configure(
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
 ) -> None:
-    """Sends all log lines of this process, those of libraries included, to `stream` (standard error).
+    """Sends all log lines of this process, those of libraries included, to `stream` (standard
+    error).
 
-    `auto` is console where the stream is a terminal. Libraries are heard from `warning` up whatever the
-    level, since what they say below that is about themselves (and, of HTTP clients, holds whole requests).
+    `auto` is console where the stream is a terminal. Libraries are heard from `warning` up whatever
+    the level, since what they say below that is about themselves (and, of HTTP clients, holds whole
+    requests).
     """
     import structlog
 
@@ -93,7 +100,8 @@ def configure(
 def logger(name: str) -> FilteringBoundLogger:
     """The logger of a module: `logs.logger(__name__)` where a line is written, not at import.
 
-    Where nothing was configured, structlog's own default would print to standard output, which is for data.
+    Where nothing was configured, structlog's own default would print to standard output, which is
+    for data.
     """
     import structlog
 
@@ -103,14 +111,17 @@ def logger(name: str) -> FilteringBoundLogger:
     return bound
 
 
-def _configure_own(level: str, form: str, masking: Masking, stream: TextIO | None) -> list[Processor]:
+def _configure_own(
+    level: str, form: str, masking: Masking, stream: TextIO | None
+) -> list[Processor]:
     import structlog
 
     processors = [*_before_rendering(masking), *_renderer(form, stream or sys.stderr)]
     structlog.configure(
         processors=[structlog.processors.add_log_level, *processors],
         wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
-        # Looked up for each line: whoever replaces standard error (a progress display) means this too.
+        # Looked up for each line: whoever replaces standard error (a progress display) means this
+        # too.
         logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
@@ -141,7 +152,8 @@ def _renderer(form: str, stream: TextIO) -> list[Processor]:
     if form == "json" or (form == "auto" and not is_terminal):
         return [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
     has_colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    # The plain formatter: rich's would print the local variables of each frame, prompts and keys included.
+    # The plain formatter: rich's would print the local variables of each frame, prompts and keys
+    # included.
     return [
         structlog.dev.ConsoleRenderer(
             colors=has_colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False

@@ -1,7 +1,8 @@
 """What this process was told: flags first, then the environment, then defaults.
 
-Everything else takes its settings as arguments; `os.environ` is read here and nowhere else. Only the
-standard library is imported, and little of it, because every verb passes through here before it starts.
+Everything else takes its settings as arguments; `os.environ` is read here and nowhere else. Only
+the standard library is imported, and little of it, because every verb passes through here before it
+starts.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ _FLAGS_ONLY: Final = ("log_level", "log_format")
 class Settings:
     """Checked settings of one process. `None` means: not set, the part itself decides.
 
-    The fields that may hold a secret are left out of `repr`, so that a settings object in a log line or a
-    traceback gives none away.
+    The fields that may hold a secret are left out of `repr`, so that a settings object in a log
+    line or a traceback gives none away.
     """
 
     data: Path
@@ -78,16 +79,20 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str], **flags: str | Path | None) -> Settings:
         """Reads the settings. A flag that is `None` was not given; an empty variable is not set.
 
-        Raises `UsageError` that names the flag's field or the variable, and never its value where that may
-        be a secret.
+        Raises `UsageError` that names the flag's field or the variable, and never its value where
+        that may be a secret.
         """
         said = _Said(environ, flags)
         return cls(
             data=said.data(),
             redis_url=said.redis_url(),
             openai_api_key=said.key(),
-            openai_base_url=said.matching("openai_base_url", _BASE_URL, "http://HOST:PORT/v1 or https://…"),
-            model=said.matching("model", _MODEL, "builtin, or PROVIDER:NAME as in openai:gpt-5-mini"),
+            openai_base_url=said.matching(
+                "openai_base_url", _BASE_URL, "http://HOST:PORT/v1 or https://…"
+            ),
+            model=said.matching(
+                "model", _MODEL, "builtin, or PROVIDER:NAME as in openai:gpt-5-mini"
+            ),
             namespace=said.namespace(),
             policies=said.folder("policies"),
             channels=said.folder("channels"),
@@ -121,7 +126,9 @@ class _Said:
         return self._environ.get(_ENVIRONMENT.get(name, ""), "").strip() or None
 
     def label(self, name: str) -> str:
-        """How the user knows this setting: by the flag where one was given, else by the variable."""
+        """How the user knows this setting: by the flag where one was given, else by the
+        variable.
+        """
         is_flag = self._flags.get(name) is not None or name not in _ENVIRONMENT
         return f"--{name.replace('_', '-')}" if is_flag else _ENVIRONMENT[name]
 
@@ -140,7 +147,9 @@ class _Said:
         for choice in allowed:
             if value.lower() == choice:
                 return choice
-        raise UsageError(f"{self.label(name)} is {value!r}", hint=f"expected one of: {', '.join(allowed)}")
+        raise UsageError(
+            f"{self.label(name)} is {value!r}", hint=f"expected one of: {', '.join(allowed)}"
+        )
 
     def folder(self, name: str) -> Path | None:
         value = self.value(name)
@@ -148,18 +157,24 @@ class _Said:
             return None
         path = self._path(name, value)
         if not self._is_folder(name, path):
-            raise UsageError(f"{self.label(name)}: {path} is not a folder", hint="name an existing folder")
+            raise UsageError(
+                f"{self.label(name)}: {path} is not a folder", hint="name an existing folder"
+            )
         return path
 
     def _is_folder(self, name: str, path: Path) -> bool:
-        """False where there is nothing. Raises `UsageError` where something else is, or nobody may look."""
+        """False where there is nothing. Raises `UsageError` where something else is, or nobody
+        may look.
+        """
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
             return False
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"{self.label(name)}: {path}: {reason}", hint="name another folder") from error
+            raise UsageError(
+                f"{self.label(name)}: {path}: {reason}", hint="name another folder"
+            ) from error
         if not stat.S_ISDIR(mode):
             raise UsageError(f"{self.label(name)}: {path} is not a folder", hint="name a folder")
         return True
@@ -176,15 +191,24 @@ class _Said:
         else:
             state = self._environ.get("XDG_STATE_HOME", "")
             # The XDG specification has relative paths ignored.
-            path = Path(state if state.startswith("/") else self._home() / ".local/state") / "swarmd"
+            path = (
+                Path(state if state.startswith("/") else self._home() / ".local/state") / "swarmd"
+            )
         self._is_folder("data", path)
         return path
 
     def namespace(self) -> str:
         """With a hash tag on a cluster, where all keys of a swarm must share one slot."""
-        said = self.matching("namespace", _NAMESPACE, "1 to 32 of A-Z a-z 0-9 _ - { }") or NAMESPACE_DEFAULT
+        said = (
+            self.matching("namespace", _NAMESPACE, "1 to 32 of A-Z a-z 0-9 _ - { }")
+            or NAMESPACE_DEFAULT
+        )
         url = self.value("redis_url")
-        if url is None or not url.partition("://")[0].endswith("+cluster") or _HASH_TAG.search(said):
+        if (
+            url is None
+            or not url.partition("://")[0].endswith("+cluster")
+            or _HASH_TAG.search(said)
+        ):
             return said
         return f"{{{said}}}"
 
@@ -194,7 +218,9 @@ class _Said:
         if url is None or self.value("redis_password_file") is None:
             return url
         scheme, _, rest = url.partition("://")
-        login, at, place = rest.partition("@") if "@" in re.split("[/?]", rest)[0] else ("", "", rest)
+        login, at, place = (
+            rest.partition("@") if "@" in re.split("[/?]", rest)[0] else ("", "", rest)
+        )
         if at and ":" in login:
             return url
         password = self._secret("redis_password_file", "password")
@@ -215,7 +241,10 @@ class _Said:
             key = self._secret(source, "key")
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
             raise UsageError(
-                f"{self.label(source)}: the API key holds a space or a character that no HTTP header may hold",
+                (
+                    f"{self.label(source)}: the API key holds a space or a character that no HTTP "
+                    "header may hold"
+                ),
                 hint="look for a line break or a quotation mark that was copied with it",
             )
         return key

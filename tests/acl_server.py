@@ -1,4 +1,6 @@
-"""A server whose users are those that `swarmd acl --generate` makes, and where nobody else may do anything."""
+"""A server whose users are those that `swarmd acl --generate` makes, and where nobody else may
+do anything.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ STOP_SECONDS: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A server's program. Redis installs one file under several names, and does what it is called by."""
+    """A server's program. Redis installs one file under several names, and does what it is
+    called by.
+    """
 
     path: Path
     called: str = ""
@@ -39,7 +43,9 @@ def wheels_valkey() -> Program:
 
 
 def installed_redis() -> Program | None:
-    """The server of the package redis-server; where only its tools are installed, they are that program too."""
+    """The server of the package redis-server; where only its tools are installed, they are that
+    program too.
+    """
     for name in ("redis-server", "redis-check-rdb"):
         path = shutil.which(name)
         if path is not None:
@@ -92,12 +98,32 @@ class AclServer:
         """Returns when it answers: it has then read all that is on its disk."""
         self.socket.unlink(missing_ok=True)
         options = ["--unixsocket", str(self.socket), "--aclfile", str(self.users / "users.acl")]
-        options += ["--appendonly", "yes", "--maxmemory-policy", "noeviction", "--logfile", str(self.log)]
-        command = [*self.program.words, "--port", "0", "--save", "", "--dir", str(self.folder), *options]
-        self._process = subprocess.Popen(command, executable=self.program.path, stdout=subprocess.DEVNULL)
+        options += [
+            "--appendonly",
+            "yes",
+            "--maxmemory-policy",
+            "noeviction",
+            "--logfile",
+            str(self.log),
+        ]
+        command = [
+            *self.program.words,
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+            *options,
+        ]
+        self._process = subprocess.Popen(
+            command, executable=self.program.path, stdout=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
-            assert self._process.poll() is None, f"the server did not start: {self.log.read_text()[-2_000:]}"
+            assert self._process.poll() is None, (
+                f"the server did not start: {self.log.read_text()[-2_000:]}"
+            )
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -125,7 +151,9 @@ class AclServer:
 
 
 @contextmanager
-def acl_server(folder: Path, namespace: str = "swarm", program: Program | None = None) -> Iterator[AclServer]:
+def acl_server(
+    folder: Path, namespace: str = "swarm", program: Program | None = None
+) -> Iterator[AclServer]:
     server = AclServer(folder, namespace, program or wheels_valkey())
     server.generate()
     try:

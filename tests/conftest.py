@@ -17,8 +17,9 @@ from swarmd.adapters.server.embedded import EmbeddedServer
 
 SECRET: Final = b"what the processes of these tests hold"
 
-# Hypothesis measures each example, and how long it takes to make one, by the clock on the wall: on a machine that has
-# other things to do that fails tests of nothing. What must be fast has a test that says so.
+# Hypothesis measures each example, and how long it takes to make one, by the clock on the wall: on
+# a machine that has other things to do that fails tests of nothing. What must be fast has a test
+# that says so.
 settings.register_profile(
     "by no clock",
     parent=settings.get_profile(settings.get_current_profile_name()),
@@ -28,7 +29,9 @@ settings.register_profile(
 settings.load_profile("by no clock")
 
 HANG_SECONDS: Final = 60.0
-"""How long a test waits for what must come. It bounds a hang and judges no speed: beside other load all takes longer."""
+"""How long a test waits for what must come. It bounds a hang and judges no speed: beside other
+load all takes longer.
+"""
 
 _numbers = itertools.count(1)
 
@@ -52,7 +55,9 @@ def redis_url(server: EmbeddedServer) -> str:
 
 @pytest.fixture
 def namespace() -> str:
-    """Unlike that of any other test of this session, and of a session beside it on the same server."""
+    """Unlike that of any other test of this session, and of a session beside it on the same
+    server.
+    """
     return f"t{os.getpid()}-{next(_numbers)}"
 
 

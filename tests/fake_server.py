@@ -26,7 +26,9 @@ class FakeDial:
 
 @dataclass(slots=True)
 class FakeConnection:
-    """Implements `Connection`: replies come in the order of what was written, one turn of the loop later."""
+    """Implements `Connection`: replies come in the order of what was written, one turn of the
+    loop later.
+    """
 
     client: FakeAsyncRedis
     receiver: Receiver

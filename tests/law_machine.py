@@ -1,8 +1,9 @@
-"""A swarm in the hands of everybody at once: agents, board, operators, hosts, time, and supervisors that die.
+"""A swarm in the hands of everybody at once: agents, board, operators, hosts, time, and supervisors
+that die.
 
-Each rule is one input to the supervisor or one call of a worker. After each, all laws are checked (`tests.laws`). The
-machine runs in memory as it stands; over a store `keep`, `reload` and the worker's calls go there as well and must
-agree with what is known here.
+Each rule is one input to the supervisor or one call of a worker. After each, all laws are checked
+(`tests.laws`). The machine runs in memory as it stands; over a store `keep`, `reload` and the
+worker's calls go there as well and must agree with what is known here.
 """
 
 from __future__ import annotations
@@ -31,7 +32,16 @@ from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Budget, Limits, Role
 from swarmd.core.model.lineage import Agent, StopKind, stop_fields
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.names import (
+    SOB,
+    AgentId,
+    AgentState,
+    Authority,
+    Channel,
+    HostId,
+    MissionId,
+    StreamId,
+)
 from swarmd.core.model.privileges import covers, sufficient
 from swarmd.core.model.records import Host
 from swarmd.core.model.refusals import Denied, Rule
@@ -45,7 +55,8 @@ from tests.laws import Before, Watch, all_answered, law_6, law_10, law_12
 from tests.slow_ledger import OpenCall
 from tests.slow_rights import PATHS
 
-# So many steps in all; one test divides them over its runs. `LAW_STEPS=200000` is the nightly measure.
+# So many steps in all; one test divides them over its runs. `LAW_STEPS=200000` is the nightly
+# measure.
 STEPS: Final = int(os.environ.get("LAW_STEPS", "0"))
 STEPS_OF_ONE_RUN: Final = 50
 
@@ -57,18 +68,30 @@ GRACE: Final = 20.0
 _POWERS: Final = ("spawn/**", "t/**", "m/**")
 ROLES: Final = {
     name: Role(
-        name=name, summary="s", tiers=(1, 2, 3, 4), functions=("spawn", "report"), methodology="m", privileges=_POWERS,
+        name=name,
+        summary="s",
+        tiers=(1, 2, 3, 4),
+        functions=("spawn", "report"),
+        methodology="m",
+        privileges=_POWERS,
         orphans=orphans,
     )
     for name, orphans in (("cascader", "cascade"), ("adopter", "adopt"), ("holder", "hold"))
-}  # fmt: skip
+}
 _LIMITS: Final[Mapping[str, Any]] = {
     "root": Budget(tokens=100_000, cost=100_000, calls=4_000, tools=4_000, agents=60),
     "mission": Budget(tokens=40_000, cost=40_000, calls=1_000, tools=1_000, agents=24),
-    "children_max": 4, "agents_max": 30, "spawns_per_minute": 12, "hold_seconds": HOLD_SECONDS, "restarts_max": 1,
-    "restart_seconds": 60.0, "deadline_seconds": 80_000.0, "forbidden": ("t/never",), "root_period": "hour",
+    "children_max": 4,
+    "agents_max": 30,
+    "spawns_per_minute": 12,
+    "hold_seconds": HOLD_SECONDS,
+    "restarts_max": 1,
+    "restart_seconds": 60.0,
+    "deadline_seconds": 80_000.0,
+    "forbidden": ("t/never",),
+    "root_period": "hour",
     "stall_seconds": 86_400.0,
-}  # fmt: skip
+}
 _BOARD: Final = {"seat_seconds": 86_400.0, "motion_seconds": 86_400.0}
 
 WHO: Final = st.integers(0, 23)
@@ -108,14 +131,19 @@ By = tuple[str, Authority]
 
 
 def law_settings(share: float, *, usual: int) -> settings:
-    """So many examples of a machine that `share` of all steps are its; `usual` steps where nobody asks for more."""
+    """So many examples of a machine that `share` of all steps are its; `usual` steps where
+    nobody asks for more.
+    """
     steps = int(STEPS * share) if STEPS else usual
     return settings(
-        max_examples=max(1, steps // STEPS_OF_ONE_RUN), stateful_step_count=STEPS_OF_ONE_RUN, deadline=None,
+        max_examples=max(1, steps // STEPS_OF_ONE_RUN),
+        stateful_step_count=STEPS_OF_ONE_RUN,
+        deadline=None,
         suppress_health_check=list(HealthCheck),
-        # Not shrunk: on a store that takes longer than all of the tests. The walk that failed is printed as it was.
+        # Not shrunk: on a store that takes longer than all of the tests. The walk that failed is
+        # printed as it was.
         phases=[Phase.reuse, Phase.generate],
-    )  # fmt: skip
+    )
 
 
 class LawMachine(RuleBasedStateMachine):
@@ -148,14 +176,18 @@ class LawMachine(RuleBasedStateMachine):
     # --- what a store adds ------------------------------------------------------------------------
 
     def keep(self, changes: Sequence[Change]) -> bool:
-        """Writes a commit. False: an account had less than was decided on, and nothing was written."""
+        """Writes a commit. False: an account had less than was decided on, and nothing was
+        written.
+        """
         return True
 
     def reloaded(self) -> Swarm:
         """The memory that a successor begins with."""
         return reborn(self.swarm)
 
-    def store_begin(self, holder: Agent, call: Begin, expected: Rule | Literal["begun", "ended"]) -> None: ...
+    def store_begin(
+        self, holder: Agent, call: Begin, expected: Rule | Literal["begun", "ended"]
+    ) -> None: ...
 
     def store_end(self, holder: Agent, call: Begin, amounts: Mapping[str, int]) -> None: ...
 
@@ -174,7 +206,9 @@ class LawMachine(RuleBasedStateMachine):
     def swarm(self) -> Swarm:
         return self.w.swarm
 
-    def step(self, act: Act | None = None, seconds: float = 0.01, by: By | None = None) -> list[Change]:
+    def step(
+        self, act: Act | None = None, seconds: float = 0.01, by: By | None = None
+    ) -> list[Change]:
         """Read, decide, commit; what the act itself changed. `by` is held to precedence."""
         self.is_whole = False
         self.w.now += seconds
@@ -235,22 +269,36 @@ class LawMachine(RuleBasedStateMachine):
                 self.begun.discard(id)
 
     def hear(
-        self, channel: Channel, sender: str, kind: Kind, data: Mapping[str, Any], incarnation: int = 1,
+        self,
+        channel: Channel,
+        sender: str,
+        kind: Kind,
+        data: Mapping[str, Any],
+        incarnation: int = 1,
         by: By | None = None,
-    ) -> list[Change]:  # fmt: skip
+    ) -> list[Change]:
         n = next(self.numbers)
         message = Message(
-            sender=AgentId(sender), kind=kind, at=self.w.moment.stamp, data=data, incarnation=incarnation,
-            channel=channel, id=StreamId(f"{n}-0"),
-        )  # fmt: skip
+            sender=AgentId(sender),
+            kind=kind,
+            at=self.w.moment.stamp,
+            data=data,
+            incarnation=incarnation,
+            channel=channel,
+            id=StreamId(f"{n}-0"),
+        )
         return self.step(lambda draft: decide(draft, message), by=by)
 
-    def request(self, agent: Agent, type: str, *, incarnation: int = 0, **data: Any) -> list[Change]:
+    def request(
+        self, agent: Agent, type: str, *, incarnation: int = 0, **data: Any
+    ) -> list[Change]:
         by = (agent.id, Authority.LINEAGE) if type == "act" else None
         what = {"type": type, **data}
-        return self.hear(REQUESTS, agent.id, Kind.REQUEST, what, incarnation or agent.incarnation, by)
+        return self.hear(
+            REQUESTS, agent.id, Kind.REQUEST, what, incarnation or agent.incarnation, by
+        )
 
-    # --- whom ---------------------------------------------------------------------------------------
+    # --- whom -------------------------------------------------------------------------------------
 
     def agents(self) -> list[Agent]:
         return [a for a in self.swarm.lineage.agents.values() if a.tier > 0]
@@ -259,7 +307,7 @@ class LawMachine(RuleBasedStateMachine):
         found = self.agents()
         return found[which % len(found)] if found else None
 
-    # --- the founding -------------------------------------------------------------------------------
+    # --- the founding -----------------------------------------------------------------------------
 
     @initialize()
     def found(self) -> None:
@@ -282,10 +330,12 @@ class LawMachine(RuleBasedStateMachine):
 
     def _submit(self, id: str) -> None:
         self.step(
-            lambda draft: queue.admit(draft, MissionRequest(mission="Find out.", id=id), files=("docs",))
+            lambda draft: queue.admit(
+                draft, MissionRequest(mission="Find out.", id=id), files=("docs",)
+            )
         )
 
-    # --- agents are made ----------------------------------------------------------------------------
+    # --- agents are made --------------------------------------------------------------------------
 
     @rule(which=WHO, role=st.sampled_from(list(ROLES)), name=st.integers(0, 3))
     def charter(self, which: int, role: str, name: int) -> None:
@@ -308,19 +358,32 @@ class LawMachine(RuleBasedStateMachine):
         self._spawn(which, charter(f"n{name}", role))
 
     @rule(
-        which=WHO, role=st.sampled_from(list(ROLES)), name=st.integers(0, 9),
+        which=WHO,
+        role=st.sampled_from(list(ROLES)),
+        name=st.integers(0, 9),
         rights=st.none() | st.tuples(st.sampled_from(PATHS), st.sampled_from(PATHS)),
-        deadline=st.sampled_from([None, None, 5.0, 60.0]), budget=_AMOUNTS, claims=st.sampled_from([False] * 7 + [True]),
-    )  # fmt: skip
+        deadline=st.sampled_from([None, None, 5.0, 60.0]),
+        budget=_AMOUNTS,
+        claims=st.sampled_from([False] * 7 + [True]),
+    )
     def spawn_in_detail(
-        self, which: int, role: str, name: int, rights: tuple[str, str] | None, deadline: float | None,
-        budget: dict[str, int], claims: bool,
-    ) -> None:  # fmt: skip
+        self,
+        which: int,
+        role: str,
+        name: int,
+        rights: tuple[str, str] | None,
+        deadline: float | None,
+        budget: dict[str, int],
+        claims: bool,
+    ) -> None:
         asked = charter(
-            f"n{name}", role, deadline_s=deadline, budget=budget,
+            f"n{name}",
+            role,
+            deadline_s=deadline,
+            budget=budget,
             privileges=None if rights is None else ("spawn/**", rights[0]),
             grants=None if rights is None else ("spawn/**", rights[1]),
-        )  # fmt: skip
+        )
         self._spawn(which, asked, claims=claims)
 
     def _spawn(self, which: int, asked: Charter, *, claims: bool = False) -> None:
@@ -329,31 +392,56 @@ class LawMachine(RuleBasedStateMachine):
             return
         key = f"k{next(self.numbers)}"
         claim: dict[str, Any] = {"tier": parent.tier, "parent": SOB} if claims else {}
-        changes = self.request(parent, "spawn", key=key, charter=asked.model_dump(mode="json"), **claim)
+        changes = self.request(
+            parent, "spawn", key=key, charter=asked.model_dump(mode="json"), **claim
+        )
         answers = [
-            change.message.data for change in changes
-            if isinstance(change, Post) and change.channel == inbox(parent.id) and change.message.data.get("key") == key
-        ]  # fmt: skip
+            change.message.data
+            for change in changes
+            if isinstance(change, Post)
+            and change.channel == inbox(parent.id)
+            and change.message.data.get("key") == key
+        ]
         assert len(answers) == 1, "law 8: every request is answered once"
         if claims:
             assert answers[0]["rule"] == Rule.SPAWN_TIER, "law 1: what a request claims is refused"
 
-    # --- superiors act ------------------------------------------------------------------------------
+    # --- superiors act ----------------------------------------------------------------------------
 
     @rule(
-        verb=st.sampled_from(VERBS), which=WHO, special=st.sampled_from([None] * 24 + list(SPECIAL)), alone=st.booleans(),
-        path=st.sampled_from(PATHS), right=_RIGHT, amounts=_AMOUNTS,
-    )  # fmt: skip
+        verb=st.sampled_from(VERBS),
+        which=WHO,
+        special=st.sampled_from([None] * 24 + list(SPECIAL)),
+        alone=st.booleans(),
+        path=st.sampled_from(PATHS),
+        right=_RIGHT,
+        amounts=_AMOUNTS,
+    )
     def an_operator_orders(
-        self, verb: Any, which: int, special: str | None, alone: bool, path: str, right: Any, amounts: dict[str, int]
-    ) -> None:  # fmt: skip
+        self,
+        verb: Any,
+        which: int,
+        special: str | None,
+        alone: bool,
+        path: str,
+        right: Any,
+        amounts: dict[str, int],
+    ) -> None:
         chosen = self.pick(which)
         if chosen is not None:
             target = special or (f"={chosen.id}" if alone and which % 3 == 0 else chosen.id)
             self._order(Wish(verb, target, "because", path, right, amounts, GRACE))
 
-    @rule(verb=st.sampled_from(VERBS), which=WHO, path=st.sampled_from(PATHS), right=_RIGHT, amounts=_AMOUNTS)
-    def the_board_acts(self, verb: Any, which: int, path: str, right: Any, amounts: dict[str, int]) -> None:
+    @rule(
+        verb=st.sampled_from(VERBS),
+        which=WHO,
+        path=st.sampled_from(PATHS),
+        right=_RIGHT,
+        amounts=_AMOUNTS,
+    )
+    def the_board_acts(
+        self, verb: Any, which: int, path: str, right: Any, amounts: dict[str, int]
+    ) -> None:
         chosen = self.pick(which)
         if chosen is not None:
             actor = Actor(SOB, Authority.BOARD, chosen.mission if which % 6 else MissionId("m1"))
@@ -371,7 +459,9 @@ class LawMachine(RuleBasedStateMachine):
     def an_ancestor_acts(
         self, verb: Any, who: int, which: int, path: str, right: Any, amounts: dict[str, int]
     ) -> None:
-        leaders = [a for a in self.agents() if self.swarm.lineage.child_count(a.id)] or self.agents()
+        leaders = [
+            a for a in self.agents() if self.swarm.lineage.child_count(a.id)
+        ] or self.agents()
         if not leaders:
             return
         by = leaders[who % len(leaders)]
@@ -379,9 +469,13 @@ class LawMachine(RuleBasedStateMachine):
         below = [a for a in self.agents() if by.id in a.path[:-1]] if which % 5 else self.agents()
         chosen = (below or [by])[which % len(below or [by])]
         act = {
-            "verb": verb, "target": chosen.id, "reason": "because", "privilege": path, "right": right,
+            "verb": verb,
+            "target": chosen.id,
+            "reason": "because",
+            "privilege": path,
+            "right": right,
             "amounts": amounts,
-        }  # fmt: skip
+        }
         changes = self.request(by, "act", act=act)
         if any(isinstance(c, Post) and c.message.data.get("outcome") == "refused" for c in changes):
             _changes_nothing(changes)
@@ -389,10 +483,18 @@ class LawMachine(RuleBasedStateMachine):
     def _order(self, wish: Wish) -> None:
         order = f"o{next(self.numbers)}"
         data = {
-            "order": order, "verb": wish.verb, "target": wish.target, "reason": wish.reason, "privilege": wish.privilege,
-            "right": wish.right, "amounts": dict(wish.amounts or {}), "grace_s": wish.grace_seconds,
-        }  # fmt: skip
-        changes = self.hear(ORDERS, "operator", Kind.ORDER, data, by=("operator", Authority.OPERATOR))
+            "order": order,
+            "verb": wish.verb,
+            "target": wish.target,
+            "reason": wish.reason,
+            "privilege": wish.privilege,
+            "right": wish.right,
+            "amounts": dict(wish.amounts or {}),
+            "grace_s": wish.grace_seconds,
+        }
+        changes = self.hear(
+            ORDERS, "operator", Kind.ORDER, data, by=("operator", Authority.OPERATOR)
+        )
         outcomes = self.watch.outcomes.get(order, [])
         assert outcomes, f"{order} was not even noticed"
         if outcomes[0] == "refused":
@@ -415,18 +517,25 @@ class LawMachine(RuleBasedStateMachine):
             for n, role in enumerate(("holder", "adopter")):
                 self.charter(which + n, role, n)
 
-    # --- what goes wrong ----------------------------------------------------------------------------
+    # --- what goes wrong --------------------------------------------------------------------------
 
     @rule(
         which=WHO,
-        how=st.sampled_from(["crash", "crash", "fail", Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT]),
+        how=st.sampled_from(
+            ["crash", "crash", "fail", Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT]
+        ),
     )
     def fail(self, which: int, how: str) -> None:
         agent = self.pick(which)
         if agent is not None:
             rule = how if isinstance(how, Rule) else ""
             self.request(
-                agent, "failed", rule=rule, detail="it broke", mission=agent.mission, is_crash=how == "crash"
+                agent,
+                "failed",
+                rule=rule,
+                detail="it broke",
+                mission=agent.mission,
+                is_crash=how == "crash",
             )
 
     @precondition(lambda self: any(agent.incarnation > 1 for agent in self.agents()))
@@ -470,14 +579,16 @@ class LawMachine(RuleBasedStateMachine):
 
         self.step(take_up)
 
-    # --- hosts give their word ------------------------------------------------------------------------
+    # --- hosts give their word --------------------------------------------------------------------
 
     @precondition(lambda self: self.swarm.endings)
     @rule(which=WHO, host=st.sampled_from(HOSTS), is_stuck=st.booleans())
     def gone(self, which: int, host: str, is_stuck: bool) -> None:
         endings = list(self.swarm.endings)
         if endings and HostId(host) in self.alive:
-            self._gone(endings[which % len(endings)], HostId(host), is_stuck=is_stuck and which % 2 == 0)
+            self._gone(
+                endings[which % len(endings)], HostId(host), is_stuck=is_stuck and which % 2 == 0
+            )
 
     def _gone(self, segment: str, host: HostId, *, is_stuck: bool = False) -> None:
         there = [a.id for a in self.swarm.lineage.below(segment) if a.host == host]
@@ -497,19 +608,29 @@ class LawMachine(RuleBasedStateMachine):
     def quiet(self, which: int, host: str, is_busy: bool) -> None:
         stops = [stop for stop in self.swarm.lineage.stops.values() if not stop.is_told]
         if stops and HostId(host) in self.alive:
-            self._quiet(stops[which % len(stops)].target, HostId(host), is_busy=is_busy and which % 2 == 0)
+            self._quiet(
+                stops[which % len(stops)].target, HostId(host), is_busy=is_busy and which % 2 == 0
+            )
 
     def _quiet(self, target: str, host: HostId, *, is_busy: bool = False) -> None:
         stop = self.swarm.lineage.stops[target]
         there = [a.id for a in self.swarm.lineage.stopped_by(target) if a.host == host]
         busy = dict.fromkeys(there[:1] if is_busy else [], "model")
-        data = {"type": "quiet", "target": target, "at": stop.at, "agents": len(there), "busy": busy}
+        data = {
+            "type": "quiet",
+            "target": target,
+            "at": stop.at,
+            "agents": len(there),
+            "busy": busy,
+        }
         self.hear(REQUESTS, host, Kind.REQUEST, data)
 
-    # --- workers ----------------------------------------------------------------------------------------
+    # --- workers ----------------------------------------------------------------------------------
 
     def holder(self, which: int) -> Agent | None:
-        """Mostly whom a host holds; now and then whom it held before it was moved, restarted or ended."""
+        """Mostly whom a host holds; now and then whom it held before it was moved, restarted or
+        ended.
+        """
         if which >= 20 and self.former:
             return self.former[which % len(self.former)]
         return self.pick(which)
@@ -543,9 +664,16 @@ class LawMachine(RuleBasedStateMachine):
         number = self.turns.get(holder.id, 0) + 1
         step = self.steps.get(holder.id, 0) + 1
         call = Begin(
-            number, step, "model", holder.id, holder.path, stop_fields(holder),
-            (sufficient("m/g"),) if asks else (), {"tokens": tokens, "cost": tokens, "calls": calls, "tools": 0}, "{}",
-        )  # fmt: skip
+            number,
+            step,
+            "model",
+            holder.id,
+            holder.path,
+            stop_fields(holder),
+            (sufficient("m/g"),) if asks else (),
+            {"tokens": tokens, "cost": tokens, "calls": calls, "tools": 0},
+            "{}",
+        )
         self._begin(OpenCall(holder, call, holder.id), is_asking=asks)
 
     def _begin(self, asked: OpenCall, *, is_asking: bool) -> None:
@@ -611,7 +739,7 @@ class LawMachine(RuleBasedStateMachine):
             self.turns[holder.id], self.steps[holder.id] = number, 0
             self.begun.discard(holder.id)
 
-    # --- the end ------------------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------
 
     def teardown(self) -> None:
         if self.is_whole:
@@ -660,7 +788,11 @@ def same_memory(known: Swarm, found: Swarm) -> None:
     """A supervisor that takes over knows what the one before it knew."""
     one, other = known.lineage, found.lineage
     assert other.agents == one.agents
-    assert (other.fences, other.stops, other.revocations) == (one.fences, one.stops, one.revocations)
+    assert (other.fences, other.stops, other.revocations) == (
+        one.fences,
+        one.stops,
+        one.revocations,
+    )
     for id in one.agents:
         assert {a.id for a in other.children(id)} == {a.id for a in one.children(id)}
     assert (found.missions, found.boards) == (known.missions, known.boards)

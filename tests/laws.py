@@ -1,8 +1,9 @@
-"""The laws as far as state and its changes show them, each said once more and not asked of the code under test.
+"""The laws as far as state and its changes show them, each said once more and not asked of the code
+under test.
 
-`Watch` sees every commit: what a law says of one step (`see`), and what it says of the state after it (`check`). Both
-state machines, the one in memory and the one over the store, are held to it after each step. The functions are named
-by the law's number in the design.
+`Watch` sees every commit: what a law says of one step (`see`), and what it says of the state after
+it (`check`). Both state machines, the one in memory and the one over the store, are held to it
+after each step. The functions are named by the law's number in the design.
 """
 
 from __future__ import annotations
@@ -74,9 +75,13 @@ class Before:
     def of(cls, swarm: Swarm) -> Before:
         marks = swarm.lineage
         return cls(
-            dict(marks.agents), dict(marks.fences), dict(marks.stops), dict(marks.revocations),
-            frozenset(swarm.hosts), swarm.number,
-        )  # fmt: skip
+            dict(marks.agents),
+            dict(marks.fences),
+            dict(marks.stops),
+            dict(marks.revocations),
+            frozenset(swarm.hosts),
+            swarm.number,
+        )
 
     def is_ending(self, agent: Agent) -> bool:
         return any(mark in self.fences for mark in (*agent.path, f"={agent.id}"))
@@ -94,7 +99,9 @@ class Watch:
     rights: SlowRights = field(default_factory=SlowRights)
     replayed: State = field(default_factory=State)
     auditor: Auditor = field(default_factory=Auditor)
-    minted: dict[str, Agent] = field(default_factory=dict)  # every agent that ever was, as it was made
+    minted: dict[str, Agent] = field(
+        default_factory=dict
+    )  # every agent that ever was, as it was made
     adopted: set[str] = field(default_factory=set)
     outcomes: dict[str, list[str]] = field(default_factory=dict)  # of each order
     words: set[tuple[str, HostId]] = field(default_factory=set)  # a host's word on an ending
@@ -107,7 +114,9 @@ class Watch:
         """The board holds everything."""
         root = Somebody("")
         for right in root.holdings:
-            root.holdings[right].append(Holding("**", 0, {"use": set(LEAVES), "grant": set(LEAVES)}))
+            root.holdings[right].append(
+                Holding("**", 0, {"use": set(LEAVES), "grant": set(LEAVES)})
+            )
         self.rights.everybody[SOB] = root
 
     # --- one step ---------------------------------------------------------------------------------
@@ -140,20 +149,26 @@ class Watch:
             self._book(change)
 
     def _made(self, before: Before, agent: Agent, swarm: Swarm) -> None:
-        """Laws 1 and 7: exactly one tier below a creator that lives and may act, under an id that never was."""
+        """Laws 1 and 7: exactly one tier below a creator that lives and may act, under an id
+        that never was.
+        """
         assert agent.id not in self.minted, f"law 7: {agent.id} is somebody's already"
         creator = self.minted[agent.parent or ""]
         above = (SOB, agent.mission) if creator.id == SOB else creator.path
         assert (agent.tier, agent.path) == (creator.tier + 1, (*above, agent.id)), "law 1"
         assert agent.incarnation == 1, "law 7"
         if creator.id in before.agents:
-            assert not before.is_ending(before.agents[creator.id]), "law 2: nothing begins below a fence"
+            assert not before.is_ending(before.agents[creator.id]), (
+                "law 2: nothing begins below a fence"
+            )
             assert not before.is_stopped(before.agents[creator.id]), "nothing begins under a stop"
         assert agent.mission not in before.fences, "law 2: nothing begins below a fence"
         assert agent.deadline <= (before.agents.get(creator.id, creator).deadline or float("inf"))
         self.minted[agent.id] = agent
         for path in (*agent.privileges, *agent.grants):
-            assert self.rights.handed(creator.id, path), f"law 3: {creator.id} could not hand out {path}"
+            assert self.rights.handed(creator.id, path), (
+                f"law 3: {creator.id} could not hand out {path}"
+            )
             assert not any(overlaps(path, no) for no in swarm.declared.limits.forbidden), "law 5"
         self.rights.spawn(agent.id, creator.id, {"use": agent.privileges, "grant": agent.grants})
         self.is_rights_moved = True
@@ -175,7 +190,9 @@ class Watch:
         assert not before.is_ending(was), "law 2: what ends is not started anew"
 
     def _adopted(self, before: Before, agent: Agent, former: AgentId, swarm: Swarm) -> None:
-        """Law 11: to its creator's own superior, who lives, in the step that ends its creator alone."""
+        """Law 11: to its creator's own superior, who lives, in the step that ends its creator
+        alone.
+        """
         assert agent.parent == before.agents[former].parent
         assert f"={former}" in swarm.lineage.fences
         assert f"={former}" not in before.fences
@@ -188,7 +205,11 @@ class Watch:
         assert before.is_ending(was), f"law 2: {agent.id} was reaped unfenced"
         gone = {change.record.id for change in changes if isinstance(change, AgentReaped)}
         moved = {change.agent.id for change in changes if isinstance(change, AgentAdopted)}
-        left = [a.id for a in before.agents.values() if a.parent == agent.id and a.id not in gone | moved]
+        left = [
+            a.id
+            for a in before.agents.values()
+            if a.parent == agent.id and a.id not in gone | moved
+        ]
         assert not left, f"law 11: {left} are left behind by {agent.id}"
         seen = agent.reason.rpartition("(")[2].removesuffix(")")
         marks = [mark for mark in (*was.path, f"={was.id}") if mark in before.fences]
@@ -208,10 +229,14 @@ class Watch:
         assert segment in before.fences
         self.words -= {word for word in self.words if word[0] == segment}
 
-    def _marked(self, before: Before, segment: str, marks: Sequence[Revocation], swarm: Swarm) -> None:
+    def _marked(
+        self, before: Before, segment: str, marks: Sequence[Revocation], swarm: Swarm
+    ) -> None:
         for mark in marks:
             if mark.number > before.number:
-                rights: tuple[Right, ...] = ("use", "grant") if mark.right == "both" else (mark.right,)
+                rights: tuple[Right, ...] = (
+                    ("use", "grant") if mark.right == "both" else (mark.right,)
+                )
                 self.rights.revoke(segment, mark.path, rights, Authority(mark.authority))
         if not marks:
             left = [a.id for a in swarm.lineage.agents.values() if segment in a.path]
@@ -229,7 +254,9 @@ class Watch:
         if data.get("outcome") and data.get("order"):
             self.outcomes.setdefault(data["order"], []).append(data["outcome"])
         if data["event"] == "ended" and "segment" in data and data.get("outcome") != "fenced":
-            self.told.update({how: data[how] for how in ("confirmed", "unconfirmed", "unreachable")})
+            self.told.update(
+                {how: data[how] for how in ("confirmed", "unconfirmed", "unreachable")}
+            )
 
     def _book(self, change: Change) -> None:  # noqa: C901
         match change:
@@ -238,13 +265,15 @@ class Watch:
                     short = [k for k in KINDS if caps.get(k, 0) > self.ledger.free(parent, k)]
                     assert not short, f"law 4: {id} is carved from what {parent} has not"
                 if own_slot:
-                    assert all(caps[kind] > 0 for kind in NEEDED_KINDS), "law 4: nobody lives on nothing"
+                    assert all(caps[kind] > 0 for kind in NEEDED_KINDS), (
+                        "law 4: nobody lives on nothing"
+                    )
                 self.ledger.open(id, parent, {k: caps.get(k, 0) for k in KINDS}, own_slot=own_slot)
             case AccountFunded(id, parent, amounts):
                 assert self.ledger.accounts[id].parent == parent, "law 4"
-                assert not parent or all(self.ledger.free(parent, k) >= n for k, n in amounts.items()), (
-                    "law 4"
-                )
+                assert not parent or all(
+                    self.ledger.free(parent, k) >= n for k, n in amounts.items()
+                ), "law 4"
                 self.ledger.fund(id, amounts)
             case AccountCleared(id):
                 self.ledger.overdrawn.discard(id)
@@ -253,7 +282,9 @@ class Watch:
                 self.ledger.assume_open(id)
                 self.ledger.close(id)
             case AgentReaped(agent, _, above):
-                assert self.ledger.accounts[agent.id].parent == above, "law 4: closed into another's account"
+                assert self.ledger.accounts[agent.id].parent == above, (
+                    "law 4: closed into another's account"
+                )
                 self.ledger.assume_open(agent.id)
                 self.ledger.close(agent.id)
             case AgentAdopted(agent, former, _, above):
@@ -267,7 +298,7 @@ class Watch:
             case _:
                 pass
 
-    # --- the state after it -------------------------------------------------------------------------
+    # --- the state after it -----------------------------------------------------------------------
 
     def check(self, swarm: Swarm, now: float) -> None:
         law_1(self, swarm, now)
@@ -281,7 +312,7 @@ class Watch:
         law_8(self)
         law_11(self, swarm)
 
-    # --- the record ---------------------------------------------------------------------------------
+    # --- the record -------------------------------------------------------------------------------
 
     def follow(self, chained: Sequence[Change], number: int) -> None:
         """Law 12: the journal alone, followed by whoever reads it, and judged by the auditor."""
@@ -295,7 +326,7 @@ class Watch:
         assert self.auditor.faults == [], "law 12: what was done is judged unlawful by its record"
 
 
-# --- the laws, by number ------------------------------------------------------------------------------
+# --- the laws, by number --------------------------------------------------------------------------
 
 
 def law_1(watch: Watch, swarm: Swarm, now: float) -> None:
@@ -316,7 +347,9 @@ def law_1(watch: Watch, swarm: Swarm, now: float) -> None:
 
 
 def law_2(watch: Watch, swarm: Swarm) -> None:
-    """Terminate: every fence is an ending under way; what ends says so; reports are what was seen."""
+    """Terminate: every fence is an ending under way; what ends says so; reports are what was
+    seen.
+    """
     lineage = swarm.lineage
     assert set(swarm.endings) == set(lineage.fences)
     for segment in lineage.fences:
@@ -328,7 +361,9 @@ def law_2(watch: Watch, swarm: Swarm) -> None:
 
 
 def law_3(watch: Watch, swarm: Swarm) -> None:
-    """Privileges: everybody holds exactly what the slow way leaves them; no mark outlives whom it is on."""
+    """Privileges: everybody holds exactly what the slow way leaves them; no mark outlives whom
+    it is on.
+    """
     lineage = swarm.lineage
     rights: tuple[Right, ...] = ("use", "grant")
     for agent in lineage.agents.values():
@@ -352,7 +387,9 @@ def law_4(watch: Watch, swarm: Swarm) -> None:
 
 
 def law_5(watch: Watch, swarm: Swarm) -> None:
-    """Board: hard limits stand whatever was voted or ordered; every mission taken up has a procedure."""
+    """Board: hard limits stand whatever was voted or ordered; every mission taken up has a
+    procedure.
+    """
     for id in swarm.boards:
         assert id in swarm.missions
     for agent in swarm.lineage.agents.values():
@@ -361,7 +398,9 @@ def law_5(watch: Watch, swarm: Swarm) -> None:
 
 
 def law_6(before: Before, swarm: Swarm, actor: str, authority: Authority) -> None:
-    """Precedence: after somebody's act every mark of a better one stands as it was, and whom it holds lives on."""
+    """Precedence: after somebody's act every mark of a better one stands as it was, and whom it
+    holds lives on.
+    """
 
     def is_better(by: str, of: int) -> bool:
         own = before.agents.get(AgentId(actor))
@@ -377,7 +416,9 @@ def law_6(before: Before, swarm: Swarm, actor: str, authority: Authority) -> Non
         assert left in (stop, replace(stop, is_told=True)), (
             f"{actor} touched the stop of {stop.by} on {target}"
         )
-        fenced = [a.id for a in held if a.tier and swarm.lineage.is_ending(swarm.lineage.agents[a.id])]
+        fenced = [
+            a.id for a in held if a.tier and swarm.lineage.is_ending(swarm.lineage.agents[a.id])
+        ]
         assert not fenced, f"{actor} ended {fenced}, which {stop.by} holds"
     for segment, marks in before.revocations.items():
         for mark in marks:
@@ -399,7 +440,9 @@ def law_7(watch: Watch, swarm: Swarm) -> None:
 
 
 def law_8(watch: Watch) -> None:
-    """Nothing twice: no order is answered twice, and after its answer nothing more is said of it."""
+    """Nothing twice: no order is answered twice, and after its answer nothing more is said of
+    it.
+    """
     for order, outcomes in watch.outcomes.items():
         final = [n for n, outcome in enumerate(outcomes) if outcome in FINAL]
         assert len(final) <= 1, f"{order} was answered {outcomes}"
@@ -429,7 +472,9 @@ def law_12(watch: Watch, swarm: Swarm) -> None:
 
 
 def all_answered(watch: Watch) -> None:
-    """Law 8, when everything has had its time: each order was answered, each end that was seen was told."""
+    """Law 8, when everything has had its time: each order was answered, each end that was seen
+    was told.
+    """
     for order, outcomes in watch.outcomes.items():
         assert outcomes[-1] in FINAL, f"{order} was never answered: {outcomes}"
     assert watch.told == watch.reaped, "law 2: ends were seen and not told"

@@ -28,7 +28,13 @@ from swarmd.core.model.moves import MOVE_TYPES
 
 Json = dict[str, Any]
 Fault = Literal[
-    "400", "401", "403", "404", "429", "500", "503",  # an error status; 429 and 503 with Retry-After
+    "400",
+    "401",
+    "403",
+    "404",
+    "429",
+    "500",
+    "503",  # an error status; 429 and 503 with Retry-After
     "hang",  # nothing is ever answered
     "hang_midway",  # half a stream, then silence
     "cut",  # half a stream, then the connection is closed
@@ -49,12 +55,17 @@ Fault = Literal[
     "no_usage",  # a good answer whose usage is not reported
     "not_streamed",  # a good answer as one JSON document
     "wrong_type",  # a web page
-]  # fmt: skip
+]
 FAULTS: Final[frozenset[str]] = frozenset(get_args(Fault))
 STATUS_TEXT: Final = {
-    "400": "Bad Request", "401": "Unauthorized", "403": "Forbidden", "404": "Not Found",
-    "429": "Too Many Requests", "500": "Internal Server Error", "503": "Service Unavailable",
-}  # fmt: skip
+    "400": "Bad Request",
+    "401": "Unauthorized",
+    "403": "Forbidden",
+    "404": "Not Found",
+    "429": "Too Many Requests",
+    "500": "Internal Server Error",
+    "503": "Service Unavailable",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +135,10 @@ class OpenAIServer:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         assert self._server is not None
         self._server.close()
@@ -162,11 +176,19 @@ class OpenAIServer:
             self._changed.set()
 
     async def _answer(
-        self, path: str, headers: Json, raw: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        path: str,
+        headers: Json,
+        raw: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         if path.endswith("/models"):
             self._record(path, headers, {}, None)
-            listed = {"object": "list", "data": [{"id": id, "object": "model"} for id in self.models]}
+            listed = {
+                "object": "list",
+                "data": [{"id": id, "object": "model"} for id in self.models],
+            }
             await _send_json(writer, "200 OK", listed)
             return
         if not path.endswith("/chat/completions"):
@@ -257,7 +279,10 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, Json, bytes]
         return None  # closed between two requests, as it should be
     lines = head.split("\r\n")
     path = lines[0].split(" ")[1]
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines[1:])
+    }
     return path, headers, await reader.readexactly(int(headers.get("content-length", "0")))
 
 
@@ -267,7 +292,11 @@ def _head(status: str, kind: str, more: Mapping[str, str]) -> bytes:
 
 
 async def _send(
-    writer: asyncio.StreamWriter, status: str, kind: str, body: bytes, more: Mapping[str, str] | None = None
+    writer: asyncio.StreamWriter,
+    status: str,
+    kind: str,
+    body: bytes,
+    more: Mapping[str, str] | None = None,
 ) -> None:
     writer.write(_head(status, kind, {"Content-Length": str(len(body)), **(more or {})}) + body)
     await writer.drain()
@@ -322,7 +351,8 @@ class _Answer:
         if self.fault == "endless_counted":
             for count in range(1, 100_000):
                 yield _event(
-                    self.endless_piece, usage={"prompt_tokens": 100, "completion_tokens": 50 * count}
+                    self.endless_piece,
+                    usage={"prompt_tokens": 100, "completion_tokens": 50 * count},
                 )
         deltas = list(self._deltas())
         if self.fault == "early_usage":
@@ -350,7 +380,9 @@ class _Answer:
             yield {"refusal": refusal}
         for index, call in enumerate(self._calls()):
             function = call["function"]
-            yield {"tool_calls": [{**call, "index": index, "function": {**function, "arguments": ""}}]}
+            yield {
+                "tool_calls": [{**call, "index": index, "function": {**function, "arguments": ""}}]
+            }
             for part in _split(function["arguments"]):
                 yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}
 
@@ -384,7 +416,11 @@ class _Answer:
 
     def _call(self, index: int, move: Json) -> Json:
         arguments = {key: value for key, value in move.items() if key != "move"}
-        written = '{"text": "half' if self.fault == "malformed" else json.dumps(arguments, ensure_ascii=False)
+        written = (
+            '{"text": "half'
+            if self.fault == "malformed"
+            else json.dumps(arguments, ensure_ascii=False)
+        )
         function = {"name": move["move"], "arguments": written}
         return {"id": f"call_{index}", "type": "function", "function": function}
 
@@ -433,11 +469,15 @@ def offered_moves(request: Json) -> list[str]:
 
 def user_text(request: Json) -> str:
     """All that was told, in order: what is asked now may be followed by results and corrections."""
-    return "\n".join(message["content"] for message in request["messages"] if message["role"] == "user")
+    return "\n".join(
+        message["content"] for message in request["messages"] if message["role"] == "user"
+    )
 
 
 def _probe_reply(request: Json) -> ServerReply | None:
-    """A request whose one function is none of the moves asks whether functions are called at all."""
+    """A request whose one function is none of the moves asks whether functions are called at
+    all.
+    """
     offered = offered_moves(request)
     if len(offered) == 1 and offered[0] not in MOVE_TYPES:
         return ServerReply([{"move": offered[0], "ready": True}], usage=(30, 5))
@@ -469,8 +509,9 @@ class Replies:
 class MissionBrain:
     """A whole mission through all three tiers, decided by the prompt's text and the moves offered.
 
-    It reads the last of these lines that stand in what it is told: `phase: propose|debate|vote|review`
-    (a seat) and `reports: id1, id2`; `role: NAME` (anybody else), `mail kind: KIND from ID` for what came.
+    It reads the last of these lines that stand in what it is told: `phase:
+    propose|debate|vote|review` (a seat) and `reports: id1, id2`; `role: NAME` (anybody else), `mail
+    kind: KIND from ID` for what came.
     """
 
     executive_role: str = "executive"
@@ -509,12 +550,21 @@ class MissionBrain:
             "role": self.executive_role,
             "task": "Have the question of the mission researched, and report the answer.",
         }
-        motion = {"motion": "charter", "executives": [charter], "reason": "The mission needs one lead."}
+        motion = {
+            "motion": "charter",
+            "executives": [charter],
+            "reason": "The mission needs one lead.",
+        }
         return {"move": "propose", "motion": motion}
 
     def _propose_delivery(self, reports: str) -> Json:
         named = [id.strip() for id in reports.split(",") if id.strip()]
-        motion = {"motion": "deliver", "text": self.result, "reports": named, "reason": "It is answered."}
+        motion = {
+            "motion": "deliver",
+            "text": self.result,
+            "reports": named,
+            "reason": "It is answered.",
+        }
         return {"move": "propose", "motion": motion}
 
     def _lead(self, request: Json, text: str) -> Json:
@@ -522,7 +572,10 @@ class MissionBrain:
             return {"move": "report", "text": f"{self.result} {self.finding}", "done": True}
         if _has_spawned(request):
             if "think" in offered_moves(request):
-                return {"move": "think", "thought": "My researcher is at work; I wait for its report."}
+                return {
+                    "move": "think",
+                    "thought": "My researcher is at work; I wait for its report.",
+                }
             return {"move": "report", "text": "My researcher is at work.", "done": False}
         charter = {
             "role": self.researcher_role,
@@ -560,7 +613,9 @@ def _fault_of(word: str) -> Fault | None:
     if word in ("", "none"):
         return None
     if word not in FAULTS:
-        raise argparse.ArgumentTypeError(f"no such fault: {word} (none, {', '.join(sorted(FAULTS))})")
+        raise argparse.ArgumentTypeError(
+            f"no such fault: {word} (none, {', '.join(sorted(FAULTS))})"
+        )
     return word  # type: ignore[return-value]  # it is one of the literals, as just checked
 
 
@@ -596,9 +651,13 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="tests.openai_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: a free one, printed")
     parser.add_argument("--script", default="mission", help="`mission`, or a file of JSON lines")
-    parser.add_argument("--looks", type=int, default=0, help="searches of each researcher of `mission`")
+    parser.add_argument(
+        "--looks", type=int, default=0, help="searches of each researcher of `mission`"
+    )
     parser.add_argument("--faults", type=_plan, default=[], help="by call: none,429,none,cut")
-    parser.add_argument("--fault-rate", type=float, default=0.0, help="chance of a fault beyond the plan")
+    parser.add_argument(
+        "--fault-rate", type=float, default=0.0, help="chance of a fault beyond the plan"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-tools", action="store_true", help="ignore tools, as small models do")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")

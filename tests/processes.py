@@ -12,7 +12,9 @@ import anyio.abc
 
 @asynccontextmanager
 async def process(module: str, *words: str) -> AsyncIterator[anyio.abc.Process]:
-    """A process of its own, told by the end of its input that it is to stop. Its errors are ours to see."""
+    """A process of its own, told by the end of its input that it is to stop. Its errors are ours
+    to see.
+    """
     command = [sys.executable, "-m", module, *words]
     async with await anyio.open_process(command, stderr=None) as started:
         try:

@@ -1,4 +1,6 @@
-"""What the ledger should say, in plain Python: every account with each amount by kind, and the calls under way."""
+"""What the ledger should say, in plain Python: every account with each amount by kind, and the
+calls under way.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,18 @@ class SlowLedger:
     accounts: dict[str, Account] = field(default_factory=dict)
     overdrawn: set[str] = field(default_factory=set)
     open_calls: list[OpenCall] = field(default_factory=list)
-    former: list[OpenCall] = field(default_factory=list)  # settled without their end, which may still come
+    former: list[OpenCall] = field(
+        default_factory=list
+    )  # settled without their end, which may still come
 
     def open(self, id: str, parent: str, given: Mapping[str, int], *, own_slot: bool) -> None:
         own = {kind: int(own_slot and kind == "agents") for kind in KINDS}
         amounts = {name: dict.fromkeys(KINDS, 0) for name in AMOUNTS}
-        amounts |= {"cap": dict(given), "free": {k: given[k] - own[k] for k in KINDS}, "reserved": own}
+        amounts |= {
+            "cap": dict(given),
+            "free": {k: given[k] - own[k] for k in KINDS},
+            "reserved": own,
+        }
         self.accounts[id] = Account(parent, own_slot, amounts)
         if parent:
             for kind in KINDS:
@@ -60,7 +68,12 @@ class SlowLedger:
             spent = used[kind]
             beyond = max(0, spent - reserve)
             self.move(
-                id, kind, reserved=-reserve, spent=spent, free=max(0, reserve - spent), overdraft=beyond
+                id,
+                kind,
+                reserved=-reserve,
+                spent=spent,
+                free=max(0, reserve - spent),
+                overdraft=beyond,
             )
             if beyond:
                 self.overdrawn.add(id)
@@ -72,13 +85,21 @@ class SlowLedger:
             of = {name: closed.amounts[name][kind] for name in AMOUNTS}
             slot = of["reserved"] if kind == "agents" else 0
             self.move(
-                closed.parent, kind, free=of["free"] + slot, spent=of["spent"], overdraft=of["overdraft"],
+                closed.parent,
+                kind,
+                free=of["free"] + slot,
+                spent=of["spent"],
+                overdraft=of["overdraft"],
                 granted=of["granted"] - of["cap"],
-            )  # fmt: skip
+            )
             self.move(
-                id, kind, free=-of["free"], reserved=-of["reserved"], granted=-of["granted"],
+                id,
+                kind,
+                free=-of["free"],
+                reserved=-of["reserved"],
+                granted=-of["granted"],
                 cap=of["spent"] - of["overdraft"] - of["cap"],
-            )  # fmt: skip
+            )
 
     def adopt(self, id: str) -> None:
         """It goes with its account from whom it was carved from to the one above that."""
@@ -115,7 +136,9 @@ class SlowLedger:
         self.settle(known.account, known.call, known.call.amounts)
 
     def check(self) -> None:
-        """Every account balances, nothing is below nothing, and what is granted is what open children have as caps."""
+        """Every account balances, nothing is below nothing, and what is granted is what open
+        children have as caps.
+        """
         granted: dict[str, dict[str, int]] = {}
         for account in self.accounts.values():
             if account.is_open and account.parent:
@@ -143,4 +166,6 @@ class SlowLedger:
         return self.accounts[id].amounts["free"][kind]
 
     def affords(self, id: str, amounts: Mapping[str, int]) -> bool:
-        return id not in self.overdrawn and all(n <= self.free(id, kind) for kind, n in amounts.items())
+        return id not in self.overdrawn and all(
+            n <= self.free(id, kind) for kind, n in amounts.items()
+        )

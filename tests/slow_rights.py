@@ -1,6 +1,8 @@
-"""Who may use and hand out what, the slow way: a revocation goes through everybody below and takes leaf by leaf.
+"""Who may use and hand out what, the slow way: a revocation goes through everybody below and takes
+leaf by leaf.
 
-The law keeps one mark and compares numbers (`core/privileges.py`); both have to say the same of everybody.
+The law keeps one mark and compares numbers (`core/privileges.py`); both have to say the same of
+everybody.
 """
 
 from __future__ import annotations
@@ -58,9 +60,10 @@ class SlowRights:
     def handed(self, parent: str, path: str) -> Holding | None:
         """Of what can be handed out the newest that includes the path."""
         found = [
-            holding for holding in self.everybody[parent].holdings["grant"]
+            holding
+            for holding in self.everybody[parent].holdings["grant"]
             if covers(holding.path, path) and rest_of(path) in holding.left["grant"]
-        ]  # fmt: skip
+        ]
         return max(found, key=lambda holding: holding.since, default=None)
 
     def spawn(self, id: str, parent: str, rights: dict[Right, tuple[str, ...]]) -> None:
@@ -72,7 +75,9 @@ class SlowRights:
                 left = {kind: source.left[kind] & leaves(path) for kind in source.left}
                 self.everybody[id].holdings[right].append(Holding(path, source.since, left))
 
-    def revoke(self, segment: str, path: str, rights: tuple[Right, ...], authority: Authority) -> None:
+    def revoke(
+        self, segment: str, path: str, rights: tuple[Right, ...], authority: Authority
+    ) -> None:
         self.time += 1
         self.revoked.append((segment, path, authority))
         for id, somebody in self.everybody.items():
@@ -91,15 +96,17 @@ class SlowRights:
     def can_grant_whole(self, id: str, path: str) -> bool:
         return any(
             leaves(path) <= holding.left["grant"]
-            for holding in self.everybody[id].holdings["grant"] if covers(holding.path, path)
-        )  # fmt: skip
+            for holding in self.everybody[id].holdings["grant"]
+            if covers(holding.path, path)
+        )
 
     def is_outranked(self, target: str, path: str) -> bool:
         """Does a mark of an operator's stand in the way of an ancestor's grant?"""
         return any(
             overlaps(revoked, path) and self.is_below(target, segment)
-            for segment, revoked, authority in self.revoked if authority is Authority.OPERATOR
-        )  # fmt: skip
+            for segment, revoked, authority in self.revoked
+            if authority is Authority.OPERATOR
+        )
 
     def may(self, id: str, leaf: str, right: Right) -> bool:
         return any(leaf in holding.left[right] for holding in self.everybody[id].holdings[right])

@@ -53,12 +53,16 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
 
 def test_a_flag_beats_the_environment_and_a_flag_not_given_does_not() -> None:
     environ = HOME | {"SWARMD_NAMESPACE": "theirs", "SWARMD_MODEL": "builtin"}
-    settings = Settings.from_env(environ, namespace="ours", model=None, log_format="json", log_level="DEBUG")
+    settings = Settings.from_env(
+        environ, namespace="ours", model=None, log_format="json", log_level="DEBUG"
+    )
     assert (settings.namespace, settings.model) == ("ours", "builtin")
     assert (settings.log_format, settings.log_level) == ("json", "debug")
 
 
-@pytest.mark.parametrize("variable", ["REDIS_URL", "OPENAI_API_KEY", "SWARMD_NAMESPACE", "SWARMD_POLICIES"])
+@pytest.mark.parametrize(
+    "variable", ["REDIS_URL", "OPENAI_API_KEY", "SWARMD_NAMESPACE", "SWARMD_POLICIES"]
+)
 def test_an_empty_variable_is_not_set(variable: str) -> None:
     assert Settings.from_env(HOME | {variable: ""}) == Settings.from_env(HOME)
 
@@ -116,7 +120,10 @@ def test_no_home_is_a_clear_error_only_where_one_is_needed() -> None:
 def test_the_key_may_come_from_a_file_which_may_be_empty(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("sk-from-a-file\n")
-    assert Settings.from_env(HOME | {"OPENAI_API_KEY_FILE": str(path)}).openai_api_key == "sk-from-a-file"
+    assert (
+        Settings.from_env(HOME | {"OPENAI_API_KEY_FILE": str(path)}).openai_api_key
+        == "sk-from-a-file"
+    )
     both = HOME | {"OPENAI_API_KEY": "sk-said", "OPENAI_API_KEY_FILE": str(path)}
     assert Settings.from_env(both).openai_api_key == "sk-said"
     path.write_text("\n")
@@ -148,7 +155,9 @@ def test_the_password_of_redis_may_come_from_a_file(tmp_path: Path, url: str, wh
 
 
 def test_secrets_are_in_no_repr_and_no_error() -> None:
-    settings = Settings.from_env(HOME | {"OPENAI_API_KEY": "sk-abc", "REDIS_URL": "redis://u:hidden@host"})
+    settings = Settings.from_env(
+        HOME | {"OPENAI_API_KEY": "sk-abc", "REDIS_URL": "redis://u:hidden@host"}
+    )
     assert "sk-abc" not in repr(settings)
     assert "hidden" not in repr(settings)
     for wrong in ({"REDIS_URL": "reddis://u:hidden@host"}, {"OPENAI_API_KEY": "hidden key"}):
@@ -170,7 +179,9 @@ def test_any_namespace_is_either_taken_as_it_is_or_refused(name: str) -> None:
 
 def test_reading_settings_loads_nothing_that_is_slow() -> None:
     code = "import sys, swarmd.settings, swarmd.logs; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert not {"pydantic", "structlog", "redis", "asyncio", "rich"} & set(loaded.stdout.split())
 
 
@@ -201,8 +212,14 @@ def configured(form: str = "json", stream: io.StringIO | None = None) -> io.Stri
 def test_secrets_are_masked_wherever_they_stand(form: str) -> None:
     stream = configured(form)
     log = logs.logger("test")
-    log.info(f"with {SECRET} in it", nested={"list": [SECRET, {"deep": f"x{SECRET}"}]}, raw=SECRET.encode())
-    log.info("shaped", key="sk-proj-0123456789abcdef", header="Authorization: Bearer abcdef0123456789")
+    log.info(
+        f"with {SECRET} in it",
+        nested={"list": [SECRET, {"deep": f"x{SECRET}"}]},
+        raw=SECRET.encode(),
+    )
+    log.info(
+        "shaped", key="sk-proj-0123456789abcdef", header="Authorization: Bearer abcdef0123456789"
+    )
     log.info("url", url="rediss://user:pass@word@host:6379/0", anonymous="redis://:password@host")
     try:
         raise ValueError(SECRET)  # noqa: TRY301 (its traceback is the point)
@@ -282,7 +299,8 @@ def test_a_namespace_gets_its_hash_tag_on_a_cluster(url: str, said: str, meant: 
 
 
 @pytest.mark.parametrize(
-    "url", ["redis+sentinel://a:1", "redis+sentinel:///main", "redis+other://a", "unix+cluster:///a"]
+    "url",
+    ["redis+sentinel://a:1", "redis+sentinel:///main", "redis+other://a", "unix+cluster:///a"],
 )
 def test_an_address_of_many_in_the_wrong_shape_is_told_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError) as told:

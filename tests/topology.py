@@ -1,4 +1,6 @@
-"""Real servers on loopback, as others run Redis: a primary with replicas and sentinels, and a cluster."""
+"""Real servers on loopback, as others run Redis: a primary with replicas and sentinels, and a
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ SLOTS: Final = 16_384
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all different. A cluster's bus wants the port beyond by 10,000 as well."""
+    """Ports nobody listens on, all different. A cluster's bus wants the port beyond by 10,000 as
+    well.
+    """
     found: list[int] = []
     while len(found) < count:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -56,7 +60,14 @@ class Node:
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
-            command = [str(binary()), *self.options, "--port", str(self.port), "--dir", str(self.folder)]
+            command = [
+                str(binary()),
+                *self.options,
+                "--port",
+                str(self.port),
+                "--dir",
+                str(self.folder),
+            ]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         until(self.answers, f"the server on {self.port}: {self.folder / 'log'}")
 
@@ -144,7 +155,9 @@ class Watched:
         return int(reply[1])
 
     def is_whole(self) -> bool:
-        """All agree on a primary that has all others as replicas in sync, and each sentinel knows them."""
+        """All agree on a primary that has all others as replicas in sync, and each sentinel
+        knows them.
+        """
         try:
             named = {self.named_by(sentinel) for sentinel in self.sentinels}
             facts = info(self.primary(), "replication")
@@ -153,12 +166,18 @@ class Watched:
             return False
         others = len(self.servers) - 1
         synced = sum(
-            1 for name, value in facts.items() if name.startswith("slave") and "state=online" in value
+            1
+            for name, value in facts.items()
+            if name.startswith("slave") and "state=online" in value
         )
         return (
-            len(named) == 1 and facts.get("role") == "master" and synced == others
-            and all(facts == (str(others), str(len(self.sentinels) - 1), "master") for facts in known)
-        )  # fmt: skip
+            len(named) == 1
+            and facts.get("role") == "master"
+            and synced == others
+            and all(
+                facts == (str(others), str(len(self.sentinels) - 1), "master") for facts in known
+            )
+        )
 
     def _knows(self, sentinel: Node) -> tuple[str, str, str]:
         reply = sentinel.ask("SENTINEL", "MASTER", self.service)
@@ -195,7 +214,9 @@ def watched(folder: Path, *, down_after_ms: int, options: Sequence[str] = ()) ->
                 f"sentinel down-after-milliseconds {found.service} {down_after_ms}\n"
                 f"sentinel failover-timeout {found.service} 4000\n"
             )
-            node = Node(place, port, (str(place / "sentinel.conf"), "--sentinel", "--bind", "127.0.0.1"))
+            node = Node(
+                place, port, (str(place / "sentinel.conf"), "--sentinel", "--bind", "127.0.0.1")
+            )
             undo.callback(node.stop)
             node.start()
             found.sentinels.append(node)
@@ -240,7 +261,9 @@ class Nodes:
         return reply.decode()
 
     def move(self, slot: int, *, pause_seconds: float = 0.0) -> int:
-        """Moves a slot to the next primary, key by key as redis-cli does it. Returns how many keys went."""
+        """Moves a slot to the next primary, key by key as redis-cli does it. Returns how many
+        keys went.
+        """
         source = self.owner(slot)
         target = self.primaries[(self.primaries.index(source) + 1) % len(self.primaries)]
         target.done("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))

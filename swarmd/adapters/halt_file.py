@@ -4,13 +4,13 @@
     hosts/<host>.json    JSON {host, pid, hostname, since}   a daemon part, from its start to its orderly end
     halted/<host>.json   JSON {host, at, agents, busy}  that part's word, once nothing of it runs any more
 
-Times are seconds since the epoch. A word's `at` is that of the halt it answers, so one of an earlier halt is
-never taken for it; `busy` says what still runs: agent -> in what.
+Times are seconds since the epoch. A word's `at` is that of the halt it answers, so one of an
+earlier halt is never taken for it; `busy` says what still runs: agent -> in what.
 
-Invariants: the file `halt` holds the brake by being there, whatever is in it: a person with nothing left but
-`touch` can pull it, and a full disk cannot garble it away. Files appear whole or not at all, and are their owner's
-alone. A part that lives holds a lock on its file in `hosts`, which the kernel drops with its process: one that
-was killed is told from one that is silent.
+Invariants: the file `halt` holds the brake by being there, whatever is in it: a person with nothing
+left but `touch` can pull it, and a full disk cannot garble it away. Files appear whole or not at
+all, and are their owner's alone. A part that lives holds a lock on its file in `hosts`, which the
+kernel drops with its process: one that was killed is told from one that is silent.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Brake:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A part's word on the halt of that `at`: so many agents of its own stand still, but for those `busy`."""
+    """A part's word on the halt of that `at`: so many agents of its own stand still, but for
+    those `busy`.
+    """
 
     host: str
     at: float
@@ -62,7 +64,9 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A daemon part that has said that it works on this folder. One that does not live ended without saying so."""
+    """A daemon part that has said that it works on this folder. One that does not live ended
+    without saying so.
+    """
 
     host: str
     pid: int
@@ -77,7 +81,8 @@ class Part:
 
 
 def pull(data: Path, reason: str, by: str, *, at: float) -> Brake:
-    """Halts everything on this folder, and returns the halt that is in force: an earlier one stays as it is.
+    """Halts everything on this folder, and returns the halt that is in force: an earlier one stays
+    as it is.
 
     Raises `WorkspaceError` where the folder cannot be written to.
     """
@@ -99,12 +104,16 @@ def pulled(data: Path) -> Brake | None:
         raise WorkspaceError(f"{data} cannot be looked at: {error.strerror}") from error
     said = _read(data / _HALT)
     return Brake(
-        _number(said.get("at"), changed), str(said.get("reason", ""))[:_REASON_MAX], str(said.get("by", ""))
+        _number(said.get("at"), changed),
+        str(said.get("reason", ""))[:_REASON_MAX],
+        str(said.get("by", "")),
     )
 
 
 def release(data: Path) -> bool:
-    """Lets everything on this folder go on; whether there was a halt at all. Raises `WorkspaceError`."""
+    """Lets everything on this folder go on; whether there was a halt at all. Raises
+    `WorkspaceError`.
+    """
     try:
         (data / _HALT).unlink()
     except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +127,9 @@ def release(data: Path) -> bool:
 
 
 async def watch(data: Path, *, seconds: float = WATCH_SECONDS) -> AsyncIterator[Brake | None]:
-    """What holds now, then each change, without end. A folder that cannot be looked at changes nothing."""
+    """What holds now, then each change, without end. A folder that cannot be looked at changes
+    nothing.
+    """
     import anyio
     import anyio.to_thread
 
@@ -155,9 +166,11 @@ def words(data: Path, brake: Brake) -> dict[str, Word]:
         said = _read(path)
         busy = said.get("busy")
         word = Word(
-            path.stem, _number(said.get("at"), -1), int(_number(said.get("agents"), 0)),
+            path.stem,
+            _number(said.get("at"), -1),
+            int(_number(said.get("agents"), 0)),
             {str(k): str(v) for k, v in busy.items()} if isinstance(busy, dict) else {},
-        )  # fmt: skip
+        )
         if word.at == brake.at:
             found[word.host] = word
     return found
@@ -192,9 +205,12 @@ def present(data: Path, host: str, parts_of_daemon: Collection[str] = ()) -> Ite
         if not part.is_alive:
             _forget(data, part.host)
     said = {
-        "host": host, "pid": os.getpid(), "hostname": os.uname().nodename, "since": time.time(),
+        "host": host,
+        "pid": os.getpid(),
+        "hostname": os.uname().nodename,
+        "since": time.time(),
         "parts": sorted(parts_of_daemon),
-    }  # fmt: skip
+    }
     presence = Presence(data, host, said)
     try:
         yield presence
@@ -211,11 +227,15 @@ def parts(data: Path) -> list[Part]:
         if is_alive is not None:
             found.append(
                 Part(
-                    path.stem, int(_number(said.get("pid"), 0)), str(said.get("hostname", "")),
-                    _number(said.get("since"), 0.0), is_alive, _words_of(said.get("parts")),
+                    path.stem,
+                    int(_number(said.get("pid"), 0)),
+                    str(said.get("hostname", "")),
+                    _number(said.get("since"), 0.0),
+                    is_alive,
+                    _words_of(said.get("parts")),
                     str(said.get("trouble", "")),
                 )
-            )  # fmt: skip
+            )
     return found
 
 
@@ -252,8 +272,8 @@ def _write(folder: Path, name: str, said: Mapping[str, Any]) -> None:
 
 
 def _opened(folder: Path, name: str, said: Mapping[str, Any]) -> int:
-    """Writes the file, whole or not at all, locked before it can be seen, and on disk when this returns. The
-    descriptor, which holds the lock, is the caller's to close."""
+    """Writes the file, whole or not at all, locked before it can be seen, and on disk when this
+    returns. The descriptor, which holds the lock, is the caller's to close."""
     draft = folder / f".{name}.{secrets.token_hex(4)}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -283,7 +303,9 @@ def _unlink(path: Path) -> None:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """What the file says, and nothing where it cannot be read or is no JSON object. Never waits, as for a pipe."""
+    """What the file says, and nothing where it cannot be read or is no JSON object. Never waits,
+    as for a pipe.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
@@ -295,7 +317,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".json" and path.name[0] != ".")
+        return sorted(
+            path for path in folder.iterdir() if path.suffix == ".json" and path.name[0] != "."
+        )
     except OSError:
         return []
 

@@ -1,8 +1,10 @@
-"""Keys of the swarm's that hold something else: set aside, and what they held given back. It needs no supervisor.
+"""Keys of the swarm's that hold something else: set aside, and what they held given back. It needs
+no supervisor.
 
-A supervisor cannot commit past such a key, so that it cannot be asked to mend it. Nothing is deleted: what was found is
-kept under another name (`Keys.set_aside`). Given back is what the store itself or the journal still says, where nobody
-leads; what neither says begins anew, as after its loss, and the next supervisor records that.
+A supervisor cannot commit past such a key, so that it cannot be asked to mend it. Nothing is
+deleted: what was found is kept under another name (`Keys.set_aside`). Given back is what the store
+itself or the journal still says, where nobody leads; what neither says begins anew, as after its
+loss, and the next supervisor records that.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ _AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """One key that was moved: its name without the namespace, what it was, and the whole name that it has now."""
+    """One key that was moved: its name without the namespace, what it was, and the whole name
+    that it has now.
+    """
 
     name: str
     found: str
@@ -52,7 +56,9 @@ class SetAside:
 
 @dataclass(slots=True)
 class Quarantine:
-    """One look through a swarm's keys, and the mending of what it found. Close its wire when done."""
+    """One look through a swarm's keys, and the mending of what it found. Close its wire when
+    done.
+    """
 
     target: Target
     keys: Keys
@@ -67,10 +73,13 @@ class Quarantine:
     def mend(self) -> list[SetAside]:
         """Sets aside what is wrong and gives back what is known. Raises `SwarmError`."""
         with closing(self.wire):
-            aside = [moved for name in self._names() if (moved := self._set_aside(name)) is not None]
+            aside = [
+                moved for name in self._names() if (moved := self._set_aside(name)) is not None
+            ]
             gone = {one.name for one in aside}
             self._give_back(gone)
-            # The rest a supervisor that leads has in memory: it writes it at its next commit, or is ordered to.
+            # The rest a supervisor that leads has in memory: it writes it at its next commit, or is
+            # ordered to.
             if gone & {"_journal", "_agents", "_missions", *_FROM_RECORDS} and self._leads():
                 try:
                     self._give_back_from_journal(gone)
@@ -97,14 +106,18 @@ class Quarantine:
     # --- names ---
 
     def _names(self) -> Iterator[str]:
-        """The names of the swarm's keys that hold something else than ours. What all stand on first: the lease is among it."""
+        """The names of the swarm's keys that hold something else than ours. What all stand on
+        first: the lease is among it.
+        """
         shared = shared_names()
         yield from shared
         known = set(shared)
         for start in self._scanned():
             names = [name for name in start if name not in known and type_of(name)]
             kinds = ask(self.wire, *(["TYPE", self.keys.channel(Channel(name))] for name in names))
-            yield from (name for name, kind in zip(names, kinds, strict=True) if kind != type_of(name))
+            yield from (
+                name for name, kind in zip(names, kinds, strict=True) if kind != type_of(name)
+            )
 
     def _scanned(self, stem: str = "") -> Iterator[list[str]]:
         prefix, cursor = self.keys.prefix, "0"
@@ -171,7 +184,9 @@ class Quarantine:
             self._do("HSETNX", self.keys.meta, "swarm", swarm)
 
     def _swarm(self) -> str:
-        """Whose journal in the data folder goes with the store's: the swarm's own id. Empty where none does."""
+        """Whose journal in the data folder goes with the store's: the swarm's own id. Empty
+        where none does.
+        """
         hashes = {hash for _, hash in self._ends()}
         found = swarms(self.folder)
         for id in found:
@@ -185,7 +200,9 @@ class Quarantine:
 
     def _ends(self) -> Iterator[tuple[int, str]]:
         """Number and hash of each entry that the store still has."""
-        with closing(View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)) as view:
+        with closing(
+            View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)
+        ) as view:
             for id, flat in view.journal():
                 try:
                     link = link_of(id, flat)
@@ -217,7 +234,9 @@ class Quarantine:
     def _state(self) -> State | None:
         """What the journal says that there is. `None` where it cannot be followed."""
         swarm = self._do("HGET", self.keys.meta, "swarm")
-        with closing(View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)) as view:
+        with closing(
+            View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)
+        ) as view:
             try:
                 past = past_at(self.folder, swarm or "", view.journal(), lambda link: False)
             except (ArchiveError, StoreUnsuitableError):

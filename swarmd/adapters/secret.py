@@ -1,8 +1,8 @@
 """The swarm's secret: a file that all its processes hold and Redis does not.
 
-`SWARMD_SECRET_FILE` names it; without that it is `secret` in the data folder, made by the first daemon part
-that starts there. Invariant: a file that this process made is never written again, so that two which start
-at once agree on whichever was there first.
+`SWARMD_SECRET_FILE` names it; without that it is `secret` in the data folder, made by the first
+daemon part that starts there. Invariant: a file that this process made is never written again, so
+that two which start at once agree on whichever was there first.
 """
 
 from __future__ import annotations
@@ -25,32 +25,40 @@ _OWNER_MAY_READ: Final = 0o600
 
 
 def make(data: Path) -> None:
-    """Makes the data folder's secret where it has none. Raises `UsageError` where it cannot be kept."""
+    """Makes the data folder's secret where it has none. Raises `UsageError` where it cannot be
+    kept.
+    """
     if not (data / _NAME).exists():
         _make(data / _NAME)
 
 
 def read(data: Path, named: Path | None, *, is_elsewhere: bool) -> str:
-    """The secret: of the file `named`, else of the data folder; `is_elsewhere` where the server is `REDIS_URL`'s.
+    """The secret: of the file `named`, else of the data folder; `is_elsewhere` where the server is
+    `REDIS_URL`'s.
 
     Raises `UsageError` where there is none, or none that may be used, with what to do about it.
     """
     if named is not None:
         try:
-            return _read(named, "SWARMD_SECRET_FILE names it: copy the swarm's secret there, with mode 600")
+            return _read(
+                named, "SWARMD_SECRET_FILE names it: copy the swarm's secret there, with mode 600"
+            )
         except UsageError as error:
             raise UsageError(f"SWARMD_SECRET_FILE: {error.what}", hint=error.hint) from error
     way_out = "start the swarm first: `swarmd up`"
     if is_elsewhere:
         way_out = (
-            "the swarm at REDIS_URL has it in the data folder of its first daemon part: copy it, with mode 600, "
+            "the swarm at REDIS_URL has it in the data folder of its first daemon part: copy it, "
+            "with mode 600, "
             "and name the copy in SWARMD_SECRET_FILE"
         )
     return _read(data / _NAME, way_out)
 
 
 def _make(path: Path) -> None:
-    """Written whole beside it, then linked to its name: nobody reads half, and who is second changes nothing."""
+    """Written whole beside it, then linked to its name: nobody reads half, and who is second
+    changes nothing.
+    """
     fresh = path.with_name(f"{_NAME}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +76,10 @@ def _make(path: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"the swarm's secret cannot be kept in {path}: {error.strerror}",
-            hint="make the data folder writable, or put a secret into a file and name it in SWARMD_SECRET_FILE",
+            hint=(
+                "make the data folder writable, or put a secret into a file and name it in "
+                "SWARMD_SECRET_FILE"
+            ),
         ) from error
 
 
@@ -82,7 +93,10 @@ def _read(path: Path, way_out: str) -> str:
     except OSError as error:
         raise UsageError(
             f"the swarm's secret in {path} cannot be read: {error.strerror}",
-            hint="run as the user that the swarm runs as, or name a copy of your own in SWARMD_SECRET_FILE",
+            hint=(
+                "run as the user that the swarm runs as, or name a copy of your own in "
+                "SWARMD_SECRET_FILE"
+            ),
         ) from error
     if not SECRET_BYTES_MIN <= len(raw) <= _BYTES_MAX or not raw.isascii():
         raise UsageError(
@@ -93,12 +107,13 @@ def _read(path: Path, way_out: str) -> str:
 
 
 def _refuse_what_others_read(path: Path, status: os.stat_result) -> None:
-    """As PostgreSQL does with its key: a file of root's may be read by a group (a mounted secret is that), a
-    file of anybody else's by its owner alone.
+    """As PostgreSQL does with its key: a file of root's may be read by a group (a mounted secret is
+    that), a file of anybody else's by its owner alone.
     """
     allowed = _GROUP_MAY_READ if status.st_uid == 0 else _OWNER_MAY_READ
     mode = stat.S_IMODE(status.st_mode)
     if mode & ~allowed & 0o077:
         raise UsageError(
-            f"the secret in {path} can be read by others (mode {mode:04o})", hint=f"chmod 600 {path}"
+            f"the secret in {path} can be read by others (mode {mode:04o})",
+            hint=f"chmod 600 {path}",
         )

@@ -25,12 +25,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Url = Annotated[
     str | None,
     typer.Option(
-        "--redis-url", "-u", metavar="URL", help="The server; default: REDIS_URL, else the embedded one."
+        "--redis-url",
+        "-u",
+        metavar="URL",
+        help="The server; default: REDIS_URL, else the embedded one.",
     ),
 ]
-Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The data folder [SWARMD_DATA].")]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The data folder [SWARMD_DATA].")
+]
 Namespace = Annotated[
-    str | None, typer.Option("--namespace", metavar="NAME", help="The swarm's name [SWARMD_NAMESPACE].")
+    str | None,
+    typer.Option("--namespace", metavar="NAME", help="The swarm's name [SWARMD_NAMESPACE]."),
 ]
 Model = Annotated[
     str | None, typer.Option("--model", metavar="PROVIDER:NAME", help="The model [SWARMD_MODEL].")
@@ -42,7 +48,8 @@ Channels = Annotated[
     Path | None, typer.Option("--channels", metavar="DIR", help="Your channels/ [SWARMD_CHANNELS].")
 ]
 Knowledge = Annotated[
-    Path | None, typer.Option("--knowledge", metavar="DIR", help="The knowledge folder [SWARMD_KNOWLEDGE].")
+    Path | None,
+    typer.Option("--knowledge", metavar="DIR", help="The knowledge folder [SWARMD_KNOWLEDGE]."),
 ]
 Durability = Annotated[
     str | None,
@@ -55,15 +62,21 @@ Durability = Annotated[
 LogLevel = Annotated[
     str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 ]
-LogFormat = Annotated[str | None, typer.Option("--log-format", metavar="FORM", help="auto, console or json.")]
+LogFormat = Annotated[
+    str | None, typer.Option("--log-format", metavar="FORM", help="auto, console or json.")
+]
 Grace = Annotated[
     float,
-    typer.Option("--grace", min=0, max=600, metavar="SECONDS", help="After SIGTERM, for turns under way."),
+    typer.Option(
+        "--grace", min=0, max=600, metavar="SECONDS", help="After SIGTERM, for turns under way."
+    ),
 ]
 Reference = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="An id, a name, or the beginning of an id.", autocompletion=completion.references
+        metavar="ID",
+        help="An id, a name, or the beginning of an id.",
+        autocompletion=completion.references,
     ),
 ]
 AgentReference = Annotated[
@@ -77,35 +90,52 @@ AgentReference = Annotated[
 MissionReference = Annotated[
     str,
     typer.Argument(
-        metavar="MISSION", help="A mission's id, or the beginning of one.", autocompletion=completion.missions
+        metavar="MISSION",
+        help="A mission's id, or the beginning of one.",
+        autocompletion=completion.missions,
     ),
 ]
-TARGET_HELP: Final = "An agent (with all below it), a mission, tier:N, room:NAME, tool:PRIVILEGE (what may be used under it), or all."
+TARGET_HELP: Final = (
+    "An agent (with all below it), a mission, tier:N, room:NAME, tool:PRIVILEGE "
+    "(what may be used under it), or all."
+)
 TargetOf = Annotated[
     str, typer.Argument(metavar="TARGET", help=TARGET_HELP, autocompletion=completion.targets)
 ]
 Privilege = Annotated[
     str,
-    typer.Argument(metavar="PRIVILEGE", help="A path such as tool/file/write, or model/** for all below it."),
+    typer.Argument(
+        metavar="PRIVILEGE", help="A path such as tool/file/write, or model/** for all below it."
+    ),
 ]
-Right = Annotated[str, typer.Option("--right", metavar="RIGHT", help="use, grant (to hand it out) or both.")]
+Right = Annotated[
+    str, typer.Option("--right", metavar="RIGHT", help="use, grant (to hand it out) or both.")
+]
 Only = Annotated[bool, typer.Option("--only", help="The agent alone, and not those below it.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before everything is stopped or ended.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask before everything is stopped or ended.")
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the journal.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 Timeout = Annotated[
-    float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="Give up waiting after this.")
+    float | None,
+    typer.Option("--timeout", min=0, metavar="SECONDS", help="Give up waiting after this."),
 ]
 Mission = Annotated[
     str, typer.Argument(metavar="MISSION", help="What is to be done; - reads standard input.")
 ]
 Named = Annotated[
     list[str] | None,
-    typer.Option("--files", "-f", metavar="NAME", help="A file or folder to work on; may be repeated."),
+    typer.Option(
+        "--files", "-f", metavar="NAME", help="A file or folder to work on; may be repeated."
+    ),
 ]
-MoreFiles = Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More files, as --files.")]
+MoreFiles = Annotated[
+    list[str] | None, typer.Argument(metavar="[FILE]...", help="More files, as --files.")
+]
 Budget = Annotated[
-    str | None, typer.Option("--budget", metavar="JSON", help="Caps, such as tokens=50000,calls=100,usd=2.5.")
+    str | None,
+    typer.Option("--budget", metavar="JSON", help="Caps, such as tokens=50000,calls=100,usd=2.5."),
 ]
 Deadline = Annotated[
     float | None,
@@ -133,12 +163,16 @@ def settings_of(**flags: str | Path | None) -> Settings:
 
 @app.command(rich_help_panel="Run")
 def run(
-    mission: Annotated[str, typer.Argument(metavar="MISSION", help="What is to be done; - reads it.")] = "",
+    mission: Annotated[
+        str, typer.Argument(metavar="MISSION", help="What is to be done; - reads it.")
+    ] = "",
     more: MoreFiles = None,
     files: Named = None,
     budget: Budget = None,
     deadline: Deadline = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Take up unfinished missions too.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take up unfinished missions too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Json = False,
     model: Model = None,
@@ -155,9 +189,16 @@ def run(
     from swarmd.cli.verbs import run as run_verbs
 
     settings = settings_of(
-        redis_url=url, data=data, namespace=namespace, model=model, policies=policies, channels=channels,
-        knowledge=knowledge, durability=durability, log_level=log_level or "warning",
-    )  # fmt: skip
+        redis_url=url,
+        data=data,
+        namespace=namespace,
+        model=model,
+        policies=policies,
+        channels=channels,
+        knowledge=knowledge,
+        durability=durability,
+        log_level=log_level or "warning",
+    )
     named = [*(files or []), *(more or [])]
     return run_verbs.run(
         settings, mission, named, budget, deadline, resume=resume, quiet=quiet, as_json=as_json
@@ -184,11 +225,23 @@ def up(
     log_level: LogLevel = None,
     log_format: LogFormat = None,
 ) -> int:
-    """Run the daemon whole: supervisor and worker, and the embedded server unless REDIS_URL is set."""
+    """Run the daemon whole: supervisor and worker, and the embedded server unless REDIS_URL is
+    set.
+    """
     return _serve(
-        frozenset({"supervisor", "worker"}), grace, redis_url=url, data=data, namespace=namespace, model=model,
-        policies=policies, channels=channels, knowledge=knowledge, durability=durability, log_level=log_level, log_format=log_format,
-    )  # fmt: skip
+        frozenset({"supervisor", "worker"}),
+        grace,
+        redis_url=url,
+        data=data,
+        namespace=namespace,
+        model=model,
+        policies=policies,
+        channels=channels,
+        knowledge=knowledge,
+        durability=durability,
+        log_level=log_level,
+        log_format=log_format,
+    )
 
 
 @app.command(rich_help_panel="Run")
@@ -206,9 +259,18 @@ def supervisor(
 ) -> int:
     """Run a supervisor alone, beside workers elsewhere."""
     return _serve(
-        frozenset({"supervisor"}), grace, redis_url=url, data=data, namespace=namespace, policies=policies,
-        channels=channels, knowledge=knowledge, durability=durability, log_level=log_level, log_format=log_format,
-    )  # fmt: skip
+        frozenset({"supervisor"}),
+        grace,
+        redis_url=url,
+        data=data,
+        namespace=namespace,
+        policies=policies,
+        channels=channels,
+        knowledge=knowledge,
+        durability=durability,
+        log_level=log_level,
+        log_format=log_format,
+    )
 
 
 @app.command(rich_help_panel="Run")
@@ -227,9 +289,19 @@ def worker(
 ) -> int:
     """Run a worker alone; start more of them for more agents."""
     return _serve(
-        frozenset({"worker"}), grace, redis_url=url, data=data, namespace=namespace, model=model,
-        policies=policies, channels=channels, knowledge=knowledge, durability=durability, log_level=log_level, log_format=log_format,
-    )  # fmt: skip
+        frozenset({"worker"}),
+        grace,
+        redis_url=url,
+        data=data,
+        namespace=namespace,
+        model=model,
+        policies=policies,
+        channels=channels,
+        knowledge=knowledge,
+        durability=durability,
+        log_level=log_level,
+        log_format=log_format,
+    )
 
 
 # --- missions ---------------------------------------------------------------------------------
@@ -245,7 +317,9 @@ def submit(
     ] = None,
     budget: Budget = None,
     deadline: Deadline = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the result.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end and print the result.")
+    ] = False,
     timeout: Timeout = None,
     as_json: Json = False,
     url: Url = None,
@@ -258,12 +332,16 @@ def submit(
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
     text = mission_verbs.mission_text(mission, mission_verbs.standard_input)
-    fields = mission_verbs.entrance_fields(text, id, budget, deadline, [*(files or []), *(more or [])])
+    fields = mission_verbs.entrance_fields(
+        text, id, budget, deadline, [*(files or []), *(more or [])]
+    )
     return remote.submit(settings, fields, wait=wait, timeout=timeout, as_json=as_json)
 
 
 @app.command(rich_help_panel="Missions")
-def missions(as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None) -> int:
+def missions(
+    as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None
+) -> int:
     """List the missions and their states."""
     return connection.look(
         settings_of(redis_url=url, data=data, namespace=namespace), as_json, inspect_verbs.missions
@@ -286,7 +364,9 @@ def cancel(
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
     wish = orders.Wish("cancel", reference, reason)
-    return remote.ordered(settings, orders.cancel, wish, wait=wait, timeout=timeout, as_json=as_json)
+    return remote.ordered(
+        settings, orders.cancel, wish, wait=wait, timeout=timeout, as_json=as_json
+    )
 
 
 # --- look -------------------------------------------------------------------------------------
@@ -327,7 +407,10 @@ def top(
         bool, typer.Option("--once", help="Print it once; as where there is no terminal.")
     ] = False,
     interval: Annotated[
-        float, typer.Option("--interval", min=0.2, max=3_600, metavar="SECONDS", help="Between two pictures.")
+        float,
+        typer.Option(
+            "--interval", min=0.2, max=3_600, metavar="SECONDS", help="Between two pictures."
+        ),
     ] = 2.0,
     as_json: Json = False,
     url: Url = None,
@@ -343,7 +426,9 @@ def top(
 
 
 @app.command(rich_help_panel="Look")
-def stops(as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None) -> int:
+def stops(
+    as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None
+) -> int:
     """List all that is stopped or ending: by whom, since when and why."""
     from swarmd.adapters import halt_file
 
@@ -354,7 +439,8 @@ def stops(as_json: Json = False, url: Url = None, data: Data = None, namespace: 
     except StoreUnavailableError:
         if held is not None:
             session.note(
-                f"halted by {settings.data / 'halt'}: {plain(held.reason or 'no reason given')} ({plain(held.by)})"
+                f"halted by {settings.data / 'halt'}: {plain(held.reason or 'no reason given')} "
+                f"({plain(held.by)})"
             )
         raise
 
@@ -371,11 +457,15 @@ def why(
     data: Data = None,
     namespace: Namespace = None,
 ) -> int:
-    """Tell why an agent may do something, or may not: who gave what to whom, and what stands in the way."""
+    """Tell why an agent may do something, or may not: who gave what to whom, and what stands in
+    the way.
+    """
     from swarmd.cli.verbs import orders
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
-    return connection.look(settings, as_json, lambda sight: orders.why(sight, reference, privilege, right))
+    return connection.look(
+        settings, as_json, lambda sight: orders.why(sight, reference, privilege, right)
+    )
 
 
 @app.command(rich_help_panel="Look")
@@ -396,16 +486,22 @@ def tail(
     channel: Annotated[
         str,
         typer.Argument(
-            metavar="CHANNEL", help="Such as room:sob, journal, results.", autocompletion=completion.channels
+            metavar="CHANNEL",
+            help="Such as room:sob, journal, results.",
+            autocompletion=completion.channels,
         ),
     ],
     since: Annotated[
-        str | None, typer.Option("--since", metavar="ID", help="After this entry; 0: from the first.")
+        str | None,
+        typer.Option("--since", metavar="ID", help="After this entry; 0: from the first."),
     ] = None,
     count: Annotated[
-        int, typer.Option("--lines", "-n", min=0, max=10_000, help="Without --since: the last so many.")
+        int,
+        typer.Option("--lines", "-n", min=0, max=10_000, help="Without --since: the last so many."),
     ] = 20,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on as messages come.")] = True,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Go on as messages come.")
+    ] = True,
     as_json: Json = False,
     url: Url = None,
     data: Data = None,
@@ -421,7 +517,8 @@ def tail(
 @app.command(rich_help_panel="Look")
 def health(
     part: Annotated[
-        str | None, typer.Option("--part", metavar="PART", help="supervisor, or this machine's worker.")
+        str | None,
+        typer.Option("--part", metavar="PART", help="supervisor, or this machine's worker."),
     ] = None,
     as_json: Json = False,
     url: Url = None,
@@ -499,7 +596,11 @@ def drain(
     grace: Annotated[
         float,
         typer.Option(
-            "--grace", min=0, max=86_400, metavar="SECONDS", help="For turns under way; then it ends."
+            "--grace",
+            min=0,
+            max=86_400,
+            metavar="SECONDS",
+            help="For turns under way; then it ends.",
         ),
     ] = 60.0,
     reason: Reason = "",
@@ -524,7 +625,9 @@ def halt(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help=f"{TARGET_HELP} Without it: all.", autocompletion=completion.targets
+            metavar="TARGET",
+            help=f"{TARGET_HELP} Without it: all.",
+            autocompletion=completion.targets,
         ),
     ] = "all",
     only: Only = False,
@@ -569,7 +672,9 @@ def terminate(
     if target in ("all", "*"):
         _ask("end every mission?", yes=yes, as_json=as_json)
     wish = orders.Wish("terminate", target, reason)
-    return remote.ordered(settings, orders.terminate, wish, wait=wait, timeout=timeout, as_json=as_json)
+    return remote.ordered(
+        settings, orders.terminate, wish, wait=wait, timeout=timeout, as_json=as_json
+    )
 
 
 @app.command(rich_help_panel="Act")
@@ -590,7 +695,9 @@ def grant(
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
     wish = orders.rights_wish("grant", reference, privilege, right, reason)
-    return remote.ordered(settings, orders.change_rights, wish, wait=wait, timeout=timeout, as_json=as_json)
+    return remote.ordered(
+        settings, orders.change_rights, wish, wait=wait, timeout=timeout, as_json=as_json
+    )
 
 
 @app.command(rich_help_panel="Act")
@@ -611,7 +718,9 @@ def revoke(
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
     wish = orders.rights_wish("revoke", reference, privilege, right, reason)
-    return remote.ordered(settings, orders.change_rights, wish, wait=wait, timeout=timeout, as_json=as_json)
+    return remote.ordered(
+        settings, orders.change_rights, wish, wait=wait, timeout=timeout, as_json=as_json
+    )
 
 
 @app.command(rich_help_panel="Act")
@@ -653,12 +762,16 @@ def _ask(question: str, *, yes: bool, as_json: bool) -> None:
 
 
 @app.command(rich_help_panel="Act")
-def approvals(as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None) -> int:
+def approvals(
+    as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None
+) -> int:
     """List what waits for leave: who asks, for what, whose leave it takes."""
     from swarmd.cli.verbs import approvals as approval_verbs
 
     return connection.look(
-        settings_of(redis_url=url, data=data, namespace=namespace), as_json, approval_verbs.approvals
+        settings_of(redis_url=url, data=data, namespace=namespace),
+        as_json,
+        approval_verbs.approvals,
     )
 
 
@@ -677,7 +790,9 @@ def approve(
     from swarmd.cli.verbs import approvals as approval_verbs
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
-    return approval_verbs.answer(settings, "approve", id, reason, wait=wait, timeout=timeout, as_json=as_json)
+    return approval_verbs.answer(
+        settings, "approve", id, reason, wait=wait, timeout=timeout, as_json=as_json
+    )
 
 
 @app.command(rich_help_panel="Act")
@@ -695,7 +810,9 @@ def deny(
     from swarmd.cli.verbs import approvals as approval_verbs
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
-    return approval_verbs.answer(settings, "deny", id, reason, wait=wait, timeout=timeout, as_json=as_json)
+    return approval_verbs.answer(
+        settings, "deny", id, reason, wait=wait, timeout=timeout, as_json=as_json
+    )
 
 
 @app.command(rich_help_panel="Act")
@@ -707,7 +824,10 @@ def override(
         str,
         typer.Argument(
             metavar="[TARGET]",
-            help="An agent; of spawn a refusal's id in the journal or its key; of message a channel; of motion a mission.",
+            help=(
+                "An agent; of spawn a refusal's id in the journal or its key; of message a "
+                "channel; of motion a mission."
+            ),
         ),
     ] = "",
     what: Annotated[
@@ -719,14 +839,18 @@ def override(
     ] = "",
     seconds: Annotated[
         float,
-        typer.Option("--for", min=0.001, max=31_536_000, metavar="SECONDS", help="Then it lapses by itself."),
+        typer.Option(
+            "--for", min=0.001, max=31_536_000, metavar="SECONDS", help="Then it lapses by itself."
+        ),
     ] = 600.0,
     reason: Reason = "",
     right: Annotated[str, typer.Option("--right", help="Of grant: use, grant or both.")] = "both",
     take: Annotated[
         bool, typer.Option("--take", help="Of grant: take the right away instead of giving it.")
     ] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Of spawn: end the agent that was made.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Of spawn: end the agent that was made.")
+    ] = False,
     veto: Annotated[
         bool, typer.Option("--veto", help="Of motion: it falls, instead of being carried.")
     ] = False,
@@ -751,28 +875,47 @@ def override(
     if listed:
         return connection.look(settings, as_json, approval_verbs.overrides)
     asked = approval_verbs.Asked(
-        kind, target, what, seconds, reason, right=right, text=text, reverse=reverse, is_taken=take, is_undone=undo,
+        kind,
+        target,
+        what,
+        seconds,
+        reason,
+        right=right,
+        text=text,
+        reverse=reverse,
+        is_taken=take,
+        is_undone=undo,
         is_vetoed=veto,
-    )  # fmt: skip
+    )
     return approval_verbs.override(settings, asked, wait=wait, timeout=timeout, as_json=as_json)
 
 
-dead = typer.Typer(no_args_is_help=True, help="Messages on which their reader failed again and again.")
+dead = typer.Typer(
+    no_args_is_help=True, help="Messages on which their reader failed again and again."
+)
 app.add_typer(dead, name="dead", rich_help_panel="Act")
 Letter = Annotated[str, typer.Argument(metavar="ID", help="As `swarmd dead ls` lists it.")]
 
 
 @dead.command("ls")
-def dead_ls(as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None) -> int:
+def dead_ls(
+    as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None
+) -> int:
     """List the dead letters: who failed on them, how often, and with what last words."""
     from swarmd.cli.verbs import dead_letters as letters
 
-    return connection.look(settings_of(redis_url=url, data=data, namespace=namespace), as_json, letters.ls)
+    return connection.look(
+        settings_of(redis_url=url, data=data, namespace=namespace), as_json, letters.ls
+    )
 
 
 @dead.command("show")
 def dead_show(
-    id: Letter, as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None
+    id: Letter,
+    as_json: Json = False,
+    url: Url = None,
+    data: Data = None,
+    namespace: Namespace = None,
 ) -> int:
     """Show one whole: the message, where it stood, its reader and the last words of it."""
     from swarmd.cli.verbs import dead_letters as letters
@@ -843,7 +986,10 @@ def journal_verify(
 @journal.command("at")
 def journal_at(
     when: Annotated[
-        str, typer.Argument(metavar="WHEN", help="A time in UTC, an entry's number or its id in the stream.")
+        str,
+        typer.Argument(
+            metavar="WHEN", help="A time in UTC, an entry's number or its id in the stream."
+        ),
     ],
     as_json: Json = False,
     url: Url = None,
@@ -859,7 +1005,9 @@ def journal_at(
 
 @journal.command("ack")
 def journal_ack(
-    entry: Annotated[int, typer.Argument(metavar="ENTRY", min=1, help="The entry that tells of the gap.")],
+    entry: Annotated[
+        int, typer.Argument(metavar="ENTRY", min=1, help="The entry that tells of the gap.")
+    ],
     reason: Reason = "",
     timeout: Timeout = ORDER_SECONDS,
     as_json: Json = False,
@@ -908,10 +1056,14 @@ def check(
 @app.command(rich_help_panel="Prepare")
 def acl(
     roles: Annotated[
-        list[str] | None, typer.Option("--role", metavar="NAME", help="Only this one; may be repeated.")
+        list[str] | None,
+        typer.Option("--role", metavar="NAME", help="Only this one; may be repeated."),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORM", help="setuser: for a client; aclfile: for a server.")
+        str,
+        typer.Option(
+            "--format", metavar="FORM", help="setuser: for a client; aclfile: for a server."
+        ),
     ] = "setuser",
     password_files: Annotated[
         list[str] | None,
@@ -924,7 +1076,10 @@ def acl(
         typer.Option("--generate", metavar="DIR", help="Make DIR/ROLE/password and DIR/users.acl."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare the server's users with the policy; 7 where they differ.")
+        bool,
+        typer.Option(
+            "--check", help="Compare the server's users with the policy; 7 where they differ."
+        ),
     ] = False,
     policies: Policies = None,
     as_json: Json = False,
@@ -932,12 +1087,16 @@ def acl(
     data: Data = None,
     namespace: Namespace = None,
 ) -> int:
-    """Print the server's rules for this swarm's users: submitter, operator, worker, supervisor and others."""
+    """Print the server's rules for this swarm's users: submitter, operator, worker, supervisor
+    and others.
+    """
     from swarmd.cli.verbs import acl as users
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace, policies=policies)
     if (check or folder is not None) and password_files:
-        raise UsageError("--password-file is for printing", hint="leave it out, or leave out what is with it")
+        raise UsageError(
+            "--password-file is for printing", hint="leave it out, or leave out what is with it"
+        )
     if folder is not None:
         if check or roles:
             raise UsageError("--generate makes all users", hint="leave out --check and --role")
@@ -961,7 +1120,11 @@ def init(
 @app.command(
     "redis-cli",
     rich_help_panel="Prepare",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
     add_help_option=False,
 )
 def redis_cli(context: typer.Context) -> int:

@@ -1,6 +1,7 @@
 """Shell completion of what a running swarm has: agents, missions, channels.
 
-Invariant: it starts nothing, waits for little and never complains: where it cannot know, it offers nothing.
+Invariant: it starts nothing, waits for little and never complains: where it cannot know, it offers
+nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def agents(incomplete: str) -> list[str]:
 
 
 def missions(incomplete: str) -> list[str]:
-    return _offered(incomplete, lambda view: (one["id"] for one in view.missions() if not one.get("ended")))
+    return _offered(
+        incomplete, lambda view: (one["id"] for one in view.missions() if not one.get("ended"))
+    )
 
 
 def references(incomplete: str) -> list[str]:
@@ -46,7 +49,12 @@ def channels(incomplete: str) -> list[str]:
 def _agents(view: View) -> list[str]:
     """Names and ids of the living, without the board's own."""
     living = [agent for agent in view.agents() if agent["id"] != "sob"]
-    return [word for agent in living for word in dict.fromkeys((agent.get("name", ""), agent["id"])) if word]
+    return [
+        word
+        for agent in living
+        for word in dict.fromkeys((agent.get("name", ""), agent["id"]))
+        if word
+    ]
 
 
 def _offered(incomplete: str, of: Callable[[View], Iterable[str]]) -> list[str]:

@@ -1,6 +1,8 @@
-"""Where a verb finds its server: `REDIS_URL`, the live server of the data folder, or one for the moment.
+"""Where a verb finds its server: `REDIS_URL`, the live server of the data folder, or one for the
+moment.
 
-Looking may start a server that nobody runs (§8 of the design); acting may not, for nobody would hear it.
+Looking may start a server that nobody runs (§8 of the design); acting may not, for nobody would
+hear it.
 """
 
 from __future__ import annotations
@@ -92,7 +94,9 @@ def attended(
     as_json: bool,
     is_patient: bool = True,
 ) -> Iterator[tuple[Sight, Rung]]:
-    """To look and to wait: with patience, connections that are lost on the way are made anew within the time-out."""
+    """To look and to wait: with patience, connections that are lost on the way are made anew
+    within the time-out.
+    """
     if not is_patient:
         with (
             sight_of(settings, target, as_json=as_json) as sight,
@@ -118,20 +122,27 @@ def lasting_sight(settings: Settings, *, timeout: float | None, as_json: bool) -
 
     until = None if timeout is None else time.monotonic() + timeout
     patience = Patience(until, lambda what: note(f"swarmd: {what}"))
-    wire = LastingWire(lambda: connect_sync(living(settings), namespace=settings.namespace), patience)
+    wire = LastingWire(
+        lambda: connect_sync(living(settings), namespace=settings.namespace), patience
+    )
     with closing(wire):
         yield Sight(View(wire, Keys(settings.namespace)), Ink.of(sys.stdout, os.environ), as_json)
 
 
 def look(settings: Settings, as_json: bool, see: Callable[[Sight], Exit]) -> Exit:
-    with looked_at(settings) as (target, is_momentary), sight_of(settings, target, as_json=as_json) as sight:
+    with (
+        looked_at(settings) as (target, is_momentary),
+        sight_of(settings, target, as_json=as_json) as sight,
+    ):
         if is_momentary:
             note("no swarm is running here: this is what is stored")
         return see(sight)
 
 
 def watch(settings: Settings, see: Callable[[Sight], Exit]) -> Exit:
-    """As `look`, for what is looked at until somebody has seen enough: a server that goes is waited for as long."""
+    """As `look`, for what is looked at until somebody has seen enough: a server that goes is
+    waited for as long.
+    """
     with looked_at(settings) as (target, is_momentary):
         if is_momentary:
             note("no swarm is running here: this is what is stored")

@@ -61,7 +61,9 @@ def exit_of(error: SwarmError) -> Exit:
 
 
 def exit_of_signal(number: int) -> Exit:
-    """After an end in good order: what a shell would say of a process that the signal had killed."""
+    """After an end in good order: what a shell would say of a process that the signal had
+    killed.
+    """
     return {signal.SIGHUP: Exit.HUNG_UP, signal.SIGINT: Exit.INTERRUPTED}.get(
         signal.Signals(number), Exit.TERMINATED
     )

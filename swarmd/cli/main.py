@@ -1,10 +1,11 @@
 """The entrance: `swarmd VERB …`, from the words to an exit code.
 
-Invariant: data goes to standard output, everything else to standard error; bad input gives no traceback;
-the exit code is one of `exits.Exit`.
+Invariant: data goes to standard output, everything else to standard error; bad input gives no
+traceback; the exit code is one of `exits.Exit`.
 
-Parsing with typer takes 150 ms, for it brings pydantic, and a health check runs every few seconds. So the
-everyday looks, with nothing but switches, are called without it; `verbs` declares the same switches.
+Parsing with typer takes 150 ms, for it brings pydantic, and a health check runs every few seconds.
+So the everyday looks, with nothing but switches, are called without it; `verbs` declares the same
+switches.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from swarmd.cli.verbs import health, inspect
 from swarmd.errors import SwarmError, UnwritableError
 from swarmd.settings import Settings
 
-_SWITCHES: Final = {"--json": "json", "--all": "all", "-a": "all", "--quiet": "quiet", "-q": "quiet"}
+_SWITCHES: Final = {
+    "--json": "json",
+    "--all": "all",
+    "-a": "all",
+    "--quiet": "quiet",
+    "-q": "quiet",
+}
 _SWIFT: Final[dict[str, frozenset[str]]] = {
     "version": frozenset({"json"}),
     "ps": frozenset({"json", "all", "quiet"}),
@@ -35,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     streams.prepare()
     for stream in (sys.stdout, sys.stderr):
-        # Text may hold what this terminal's encoding does not: shown as an escape, never a traceback.
+        # Text may hold what this terminal's encoding does not: shown as an escape, never a
+        # traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -74,7 +82,9 @@ def _failed(error: SwarmError, words: list[str]) -> int:
 
 
 def _swift(words: Sequence[str]) -> Callable[[], Exit] | None:
-    """The verb, where it is one of the everyday looks and every other word is one of its switches."""
+    """The verb, where it is one of the everyday looks and every other word is one of its
+    switches.
+    """
     words = ["version"] if list(words) == ["--version"] else words
     verb, given = (words[0] if words else ""), {_SWITCHES.get(word, "") for word in words[1:]}
     if (

@@ -45,10 +45,14 @@ class Waiting:
         return cls(bell, None if seconds is None else time.monotonic() + seconds)
 
     def pause(self) -> None:
-        """Until something rang or the sweep is due. Raises `TimedOutError` when the time is over."""
+        """Until something rang or the sweep is due. Raises `TimedOutError` when the time is
+        over.
+        """
         left = SWEEP_SECONDS if self.until is None else self.until - time.monotonic()
         if left <= 0:
-            raise TimedOutError("no answer in the time given", hint="it may still come: give --timeout more")
+            raise TimedOutError(
+                "no answer in the time given", hint="it may still come: give --timeout more"
+            )
         self.bell.wait(min(SWEEP_SECONDS, left))
 
 
@@ -65,7 +69,8 @@ def order(verb: str, target: str, reason: str, id: str, **more: Any) -> Message:
 
 
 def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) -> Mapping[str, Any]:
-    """The journal's last word on the order. Raises `RefusedError` with the rule, or `TimedOutError`.
+    """The journal's last word on the order. Raises `RefusedError` with the rule, or
+    `TimedOutError`.
 
     `busy` has what was told meanwhile of those that ignore the end which the order brought them.
     """

@@ -1,10 +1,11 @@
 """The standard streams of this process, made fit to be used before a verb begins.
 
-Three things are different from what Python gives. A stream that was closed by whoever started this process is
-`/dev/null`: otherwise the next file or socket would get its number, and would be written to as if it were the
-stream. What is written to standard error and cannot be written is dropped: a log disk that is full, or a
-terminal that has gone, must stop nobody. What cannot be written to standard output is `UnwritableError`: the
-result was asked for, so that it is missing is told, in one line.
+Three things are different from what Python gives. A stream that was closed by whoever started this
+process is `/dev/null`: otherwise the next file or socket would get its number, and would be written
+to as if it were the stream. What is written to standard error and cannot be written is dropped: a
+log disk that is full, or a terminal that has gone, must stop nobody. What cannot be written to
+standard output is `UnwritableError`: the result was asked for, so that it is missing is told, in
+one line.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _ERROR: Final = 2
 
 
 def prepare() -> None:
-    """Call it first of all: what is opened before may already have the number of a closed stream."""
+    """Call it first of all: what is opened before may already have the number of a closed
+    stream.
+    """
     closed = [number for number in (_INPUT, _OUTPUT, _ERROR) if _is_closed(number)]
     for number in closed:
         # The lowest free number is given, so in this order each gets the one that is missing.
@@ -36,7 +39,8 @@ def prepare() -> None:
         os.set_inheritable(number, True)
     if _INPUT in closed:
         sys.stdin = open(_INPUT, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
-    # Others than Python's own are left alone: whoever put them there knows how they are to be written.
+    # Others than Python's own are left alone: whoever put them there knows how they are to be
+    # written.
     if sys.stdout is sys.__stdout__:
         sys.stdout = _text(sys.stdout, _Result(_OUTPUT, "wb", closefd=False))
     if sys.stderr is sys.__stderr__:
@@ -44,7 +48,9 @@ def prepare() -> None:
 
 
 def give_up(stream: TextIO) -> None:
-    """Nothing more is written to it, what it still holds included: at its exit Python would try again."""
+    """Nothing more is written to it, what it still holds included: at its exit Python would try
+    again.
+    """
     try:
         number = stream.fileno()
     except (OSError, ValueError):
@@ -66,10 +72,12 @@ def _text(former: TextIO | None, raw: io.FileIO) -> TextIO:
     """Text over `raw`, encoded and buffered as the former stream was."""
     is_unbuffered = getattr(former, "write_through", False)
     return io.TextIOWrapper(
-        # A raw stream will do for it: ours writes all that it is given. Only its type says otherwise.
+        # A raw stream will do for it: ours writes all that it is given. Only its type says
+        # otherwise.
         cast("io.BufferedWriter", raw) if is_unbuffered else io.BufferedWriter(raw),
         encoding=getattr(former, "encoding", None) or "utf-8",
-        # Text may hold what this terminal's encoding does not: shown as an escape, never a traceback.
+        # Text may hold what this terminal's encoding does not: shown as an escape, never a
+        # traceback.
         errors="backslashreplace",
         line_buffering=raw.fileno() == _ERROR or raw.isatty(),
         write_through=is_unbuffered,
@@ -77,8 +85,8 @@ def _text(former: TextIO | None, raw: io.FileIO) -> TextIO:
 
 
 class _Whole(io.FileIO):
-    """Writes all that it is given. It waits where the stream takes nothing at the moment: another program that
-    has the same terminal or pipe may have made it non-blocking."""
+    """Writes all that it is given. It waits where the stream takes nothing at the moment: another
+    program that has the same terminal or pipe may have made it non-blocking."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         rest = memoryview(data).cast("B")
@@ -93,7 +101,9 @@ class _Whole(io.FileIO):
 
 
 class _Result(_Whole):
-    """Standard output. A reader that has gone is no fault: `BrokenPipeError` is left to the entrance."""
+    """Standard output. A reader that has gone is no fault: `BrokenPipeError` is left to the
+    entrance.
+    """
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:

@@ -13,8 +13,9 @@ from swarmd.core.model.names import StreamId
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the archive holds: the last anchor; where that says that the store lost entries, the lost head; whether
-    the last supervisor stopped in order; and the last entry that is sealed in a segment (0: none)."""
+    """What the archive holds: the last anchor; where that says that the store lost entries, the
+    lost head; whether the last supervisor stopped in order; and the last entry that is sealed in a
+    segment (0: none)."""
 
     anchor: Head
     lost: Head | None
@@ -27,7 +28,8 @@ AnchorKind = Literal["started", "anchor", "stopped"]
 
 
 class Archive(Protocol):
-    """Files beside the store: signed anchors, and the sealed segments of the journal. Its methods block.
+    """Files beside the store: signed anchors, and the sealed segments of the journal. Its methods
+    block.
 
     All raise `ArchiveError` where the files cannot be written or are not what they were.
     """
@@ -36,13 +38,15 @@ class Archive(Protocol):
         """Read anew, ready to be written; the signing key is made where there is none."""
 
     def anchor(self, head: Head, at: str, kind: AnchorKind = "anchor") -> None:
-        """Signed and on the disk when it returns. A plain one at or before the last anchor is not written.
+        """Signed and on the disk when it returns. A plain one at or before the last anchor is not
+        written.
 
         Between `stopped` and the next `started` nobody may write in the journal.
         """
 
     def recover(self, continues: Head, lost: Head, at: str) -> None:
-        """As an anchor: the store ends before the last one, and the journal goes on after `continues`.
+        """As an anchor: the store ends before the last one, and the journal goes on after
+        `continues`.
 
         Segments with entries that are lost are put aside.
         """
@@ -58,8 +62,8 @@ class Archive(Protocol):
 class Sealing:
     """What came of it. The store need not keep entries before `keep_from`, where that is told.
 
-    `broken` is not empty while entries are put aside: one did not follow, and an entry that states all anew is
-    waited for.
+    `broken` is not empty while entries are put aside: one did not follow, and an entry that states
+    all anew is waited for.
     """
 
     keep_from: StreamId | None = None

@@ -29,7 +29,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found, and what it could not look into: that was not searched, whatever was found."""
+    """What a search found, and what it could not look into: that was not searched, whatever was
+    found.
+    """
 
     passages: tuple[Passage, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -43,7 +45,8 @@ class Files(Protocol):
     """
 
     def names(self, mission: MissionId, wanted: Sequence[str]) -> tuple[str, ...]:
-        """The readable files that `wanted` stands for (a folder stands for all files below it), sorted.
+        """The readable files that `wanted` stands for (a folder stands for all files below it),
+        sorted.
 
         Raises `WorkspaceError` naming what does not exist.
         """
@@ -56,8 +59,8 @@ class Files(Protocol):
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
         """Best first; deterministic; no passages where nothing shares a word with the query.
 
-        Raises `WorkspaceError` where none of `names` exists. What else is not read is left out by name, and so is what
-        was passed over when the mission's files were given or listed.
+        Raises `WorkspaceError` where none of `names` exists. What else is not read is left out by
+        name, and so is what was passed over when the mission's files were given or listed.
         """
 
     def remove(self, mission: MissionId) -> None:

@@ -19,7 +19,9 @@ class Call:
     phase: Literal["propose", "debate", "vote", "review"]
     motion_number: int
     motion: Mapping[str, Any] | None  # the motion before the board, as it was proposed
-    reports: tuple[Mapping[str, Any], ...] = ()  # {"agent","name","text","files","done"} of executives
+    reports: tuple[
+        Mapping[str, Any], ...
+    ] = ()  # {"agent","name","text","files","done"} of executives
     refusal: str = ""  # why the last motion was not carried or not executed: rule and detail
     sent_back: int = 0  # how often work was sent back already
     send_backs_max: int = 0
@@ -51,7 +53,9 @@ class View:
     call: Call | None = None  # only for a seat
     mail: tuple[Message, ...] = ()  # what this turn answers, oldest first
     room: tuple[Message, ...] = ()  # a seat's: this mission's part of the board's room
-    memory: tuple[Mapping[str, Any], ...] = ()  # earlier turns: {"mail":[…]} {"moves":[…]} {"results":[…]}
+    memory: tuple[
+        Mapping[str, Any], ...
+    ] = ()  # earlier turns: {"mail":[…]} {"moves":[…]} {"results":[…]}
     steps: tuple[
         Mapping[str, Any], ...
     ] = ()  # this turn so far: {"moves":[…]} {"results":[…]} {"correction":…}
@@ -59,9 +63,10 @@ class View:
     free: Mapping[str, int] = field(default_factory=dict)  # what its account has left, by kind
 
 
-# Bytes of an answer for each token of its limit. Of long texts, English has about 4.5 a token, code and JSON less,
-# Cyrillic 7, the scripts of India and Georgia up to 10: with eight, only an answer in one of those last is cut, from
-# four fifths of its limit on, as it would be at its limit. Two are enough for a short answer, where no more can be paid.
+# Bytes of an answer for each token of its limit. Of long texts, English has about 4.5 a token, code
+# and JSON less, Cyrillic 7, the scripts of India and Georgia up to 10: with eight, only an answer
+# in one of those last is cut, from four fifths of its limit on, as it would be at its limit. Two
+# are enough for a short answer, where no more can be paid.
 ROOMY: Final = 8
 
 
@@ -70,7 +75,9 @@ TIGHT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked. `shared` is the same for many calls and comes first (prompt caches)."""
+    """What a model is asked. `shared` is the same for many calls and comes first (prompt
+    caches).
+    """
 
     shared: str
     persona: str
@@ -78,15 +85,18 @@ class Prompt:
     functions: tuple[str, ...]  # keys of `MOVE_TYPES` that may be answered now
     output_tokens_max: int
     view: View
-    bytes_per_token: int = ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
+    bytes_per_token: int = (
+        ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an attempt took as the server counted it, or an upper bound where it did not say (`is_assumed`).
+    """What an attempt took as the server counted it, or an upper bound where it did not say
+    (`is_assumed`).
 
-    `calls` are the requests that were made for it. `cost` is in micro-dollars, rounded up for each request;
-    `None` where the price of the model is not known.
+    `calls` are the requests that were made for it. `cost` is in micro-dollars, rounded up for each
+    request; `None` where the price of the model is not known.
     """
 
     tokens_in: int
@@ -125,14 +135,21 @@ class Answered:
 class Failed:
     """One attempt that gave no moves. It is charged like any other.
 
-    `malformed` and `refused` came from the model: `detail` is the correction it is given. The others
-    came from the world and are repeated as they were after `retry_after` seconds (`None`: our choice).
-    After `unsupported` the model asks in another form, which is no failure of the attempt: there are only
-    a few forms.
+    `malformed` and `refused` came from the model: `detail` is the correction it is given. The
+    others came from the world and are repeated as they were after `retry_after` seconds (`None`:
+    our choice). After `unsupported` the model asks in another form, which is no failure of the
+    attempt: there are only a few forms.
     """
 
     why: Literal[
-        "malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected", "unsupported"
+        "malformed",
+        "refused",
+        "rate_limited",
+        "timeout",
+        "server",
+        "cut",
+        "rejected",
+        "unsupported",
     ]
     detail: str
     usage: Usage
@@ -151,14 +168,14 @@ class Model(Protocol):
     def is_language_model(self) -> bool: ...
 
     def bound(self, prompt: Prompt) -> Usage:
-        """The most that one attempt can take; what it settles may be beyond that only as far as one piece of a
-        stream reaches, or as a server claims."""
+        """The most that one attempt can take; what it settles may be beyond that only as far as one
+        piece of a stream reaches, or as a server claims."""
 
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = ...) -> Answered | Failed:
         """One attempt, no retry inside, bounded by the adapter's own time-outs.
 
-        `sending` is called before anything leaves that may have to be paid for: one that is cancelled
-        earlier has cost nothing.
+        `sending` is called before anything leaves that may have to be paid for: one that is
+        cancelled earlier has cost nothing.
         """
 
     async def aclose(self) -> None: ...

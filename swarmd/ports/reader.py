@@ -29,7 +29,9 @@ _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a health check asks, in one pipeline. `unasked` names what this user of the server may not read."""
+    """What a health check asks, in one pipeline. `unasked` names what this user of the server
+    may not read.
+    """
 
     leader: str  # the leading supervisor's host; empty where nobody leads
     may_begin: bool  # calls may begin: somebody leads, or did so within a lease
@@ -40,10 +42,16 @@ class Health:
     schema: str
     writes: bool  # the server's last write to its disk went well
     is_heard: bool  # somebody listens at the entrance `swarm:missions`
-    wrong_keys: tuple[str, ...] = ()  # `NAME is a TYPE and not a TYPE`, of what the whole swarm stands on
-    gaps: tuple[int, ...] = ()  # entries of the journal that tell of lost ones and are not acknowledged
+    wrong_keys: tuple[
+        str, ...
+    ] = ()  # `NAME is a TYPE and not a TYPE`, of what the whole swarm stands on
+    gaps: tuple[
+        int, ...
+    ] = ()  # entries of the journal that tell of lost ones and are not acknowledged
     restart: Restart = "not checked"
-    unasked: frozenset[str] = frozenset()  # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
+    unasked: frozenset[str] = (
+        frozenset()
+    )  # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
 
     @property
     def schema_fits(self) -> bool:
@@ -61,8 +69,8 @@ class Inner:
 
 
 class Ledger(dict[str, dict[str, int]]):
-    """An account: `{kind: {cap, free, reserved, granted, spent, overdraft, assumed}}`, and its `marks`: `overdrawn`
-    (by what), `warned` (of which kind), `period` (the root's)."""
+    """An account: `{kind: {cap, free, reserved, granted, spent, overdraft, assumed}}`, and its
+    `marks`: `overdrawn` (by what), `warned` (of which kind), `period` (the root's)."""
 
     __slots__ = ("marks",)
 
@@ -94,7 +102,9 @@ class Marks:
     revocations: Mapping[str, tuple[Revocation, ...]] = field(default_factory=dict)
 
     def stops_on(self, agent: Record) -> list[Stop]:
-        """Those that hold the agent, on its path first; the board itself runs nowhere, and is held by none."""
+        """Those that hold the agent, on its path first; the board itself runs nowhere, and is
+        held by none.
+        """
         id, tier = agent.get("id", ""), agent.get("tier", "")
         if id == SOB:
             return []
@@ -111,7 +121,8 @@ class Marks:
         return next((self.fences[one] for one in segments if one in self.fences), None)
 
     def seen(self, agent: Record) -> Record:
-        """The record with the state that the marks make of it: of a subtree the root's alone is written.
+        """The record with the state that the marks make of it: of a subtree the root's alone is
+        written.
 
         `stopped` has the targets of all stops that hold it, parted by spaces.
         """

@@ -1,6 +1,8 @@
-"""What the runtime needs of the world, in our words. Adapters implement these; core never sees them.
+"""What the runtime needs of the world, in our words. Adapters implement these; core never sees
+them.
 
-The store's methods are the atomic steps of the design: each is whole or nothing, and may be repeated.
+The store's methods are the atomic steps of the design: each is whole or nothing, and may be
+repeated.
 """
 
 from __future__ import annotations
@@ -48,17 +50,24 @@ class Begin:
     privileges: tuple[tuple[str, ...], ...] = ()  # of each, any one path suffices; none: not asked
     amounts: Mapping[str, int] = field(default_factory=dict)  # to reserve, by kind
     batch: str = "{}"  # the positions this turn answers up to: kept from the first step on
-    within_seconds: float = 0.0  # so long it may take by its own bounds; what takes longer is shown as stuck
-    may_repeat: bool = True  # else it is answered as `LOST` where it was begun before and never ended
+    within_seconds: float = (
+        0.0  # so long it may take by its own bounds; what takes longer is shown as stuck
+    )
+    may_repeat: bool = (
+        True  # else it is answered as `LOST` where it was begun before and never ended
+    )
 
 
-# The result of a call that was given up half-way, as when its worker ended. It is paid for and answers nothing.
+# The result of a call that was given up half-way, as when its worker ended. It is paid for and
+# answers nothing.
 LOST: Final = '{"lost": true}'
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a call has used of what was reserved for it, by kind; an upper bound where it is assumed."""
+    """What a call has used of what was reserved for it, by kind; an upper bound where it is
+    assumed.
+    """
 
     amounts: Mapping[str, int]
     is_assumed: bool = False
@@ -94,17 +103,23 @@ class Resumed:
     turn: int
     memory: Memory
     positions: Mapping[Channel, StreamId]
-    batch: Mapping[Channel, StreamId]  # of a turn that began and was not committed; empty where none
+    batch: Mapping[
+        Channel, StreamId
+    ]  # of a turn that began and was not committed; empty where none
     heard: Heard  # up to its positions
     guard: str = ""  # `guards.Guard`, as text
     is_done: bool = False  # it has reported its task as done, and was given nothing since
     taint: tuple[str, ...] = ()  # what it has ever read that nobody vouches for (`core.taint`)
-    alone: int = 0  # so many of its next messages are answered one by one: it failed on them together
+    alone: int = (
+        0  # so many of its next messages are answered one by one: it failed on them together
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedMail:
-    """What a host refused on one channel by one rule since it last said so. `first` is empty of rings."""
+    """What a host refused on one channel by one rule since it last said so. `first` is empty of
+    rings.
+    """
 
     channel: Channel
     rule: Rule
@@ -114,7 +129,9 @@ class RefusedMail:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What an agent finds: its mission, its children, and what the account that pays has left, by kind."""
+    """What an agent finds: its mission, its children, and what the account that pays has left,
+    by kind.
+    """
 
     mission: Mission | None
     children: tuple[Agent, ...]
@@ -134,13 +151,16 @@ class WorkerStore(Protocol):
         """Renew the host's lease. False where the workspace is another one than the swarm's."""
 
     async def server_run(self) -> str:
-        """Which process the server is: after a restart or a fail-over another one, which may have lost what the last
-        one acknowledged in its last moments. Empty where it does not say. Asked often: it also tells its time."""
+        """Which process the server is: after a restart or a fail-over another one, which may have
+        lost what the last one acknowledged in its last moments. Empty where it does not say. Asked
+        often: it also tells its time."""
 
     def clock_behind(self) -> float:
-        """How many seconds this process's own clock is behind the server's; 0 until the server was first asked.
+        """How many seconds this process's own clock is behind the server's; 0 until the server was
+        first asked.
 
-        All processes of a swarm agree on the server's time, and it goes on steadily when a local clock is set."""
+        All processes of a swarm agree on the server's time, and it goes on steadily when a local
+        clock is set."""
 
     async def leave(self, host: HostId) -> None:
         """Give the lease back: the supervisor places the agents elsewhere at once."""
@@ -158,11 +178,13 @@ class WorkerStore(Protocol):
     async def recall(self, id: AgentId) -> tuple[Charter | None, Memory]:
         """Its charter and its memory, as a turn needs them."""
 
-    async def begin(self, hold: Hold, begin: Begin, at: str) -> Begun | EndedBefore | RefusedByStore: ...
+    async def begin(
+        self, hold: Hold, begin: Begin, at: str
+    ) -> Begun | EndedBefore | RefusedByStore: ...
 
     async def led_for(self) -> float:
-        """Seconds for which calls may begin whether or not the lead is renewed; 0 where nobody has led for longer than
-        a lease."""
+        """Seconds for which calls may begin whether or not the lead is renewed; 0 where nobody has
+        led for longer than a lease."""
 
     async def end(
         self, hold: Hold, begin: Begin, result: str, used: Used, warn_percent: int, at: str
@@ -170,10 +192,11 @@ class WorkerStore(Protocol):
         """Store the result and settle, even where the agent was fenced or moved meanwhile."""
 
     async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
-        """Count an attempt of a turn that may have been tried before; the number of those in a row that got nowhere.
+        """Count an attempt of a turn that may have been tried before; the number of those in a row
+        that got nowhere.
 
-        It is `begun` now; it has `failed`, and was not counted before it was made; or it was `cut` by a host that ends
-        in order, and is none. The same token counts once.
+        It is `begun` now; it has `failed`, and was not counted before it was made; or it was `cut`
+        by a host that ends in order, and is none. The same token counts once.
         """
 
     async def commit(
@@ -195,7 +218,9 @@ class WorkerStore(Protocol):
         """The newest messages, oldest first."""
 
     async def moved(self, since: int) -> tuple[int, tuple[Channel, ...]]:
-        """Channels posted to after the global post number `since`, and the number to ask with next."""
+        """Channels posted to after the global post number `since`, and the number to ask with
+        next.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +261,16 @@ class SupervisorStore(Protocol):
         """Take or renew the lease; the fencing number, 0 where another leads."""
 
     async def led_until(self) -> float:
-        """Until when the last lead holds or held, in seconds since the epoch; 0 where nobody has led yet."""
+        """Until when the last lead holds or held, in seconds since the epoch; 0 where nobody has
+        led yet.
+        """
 
     async def step_down(self, host: HostId, number: int) -> None: ...
 
     async def wrong_keys(self) -> list[str]:
-        """Of what the whole swarm stands on what holds something else than ours, for people: empty where all is right."""
+        """Of what the whole swarm stands on what holds something else than ours, for people:
+        empty where all is right.
+        """
 
     async def server_run(self) -> str:
         """As a worker's."""
@@ -270,7 +299,9 @@ class SupervisorStore(Protocol):
 
     async def standings(self, ids: Sequence[AgentId]) -> dict[AgentId, Standing]: ...
 
-    async def stated_accounts(self, ids: Collection[str], facts_after: StreamId | None = None) -> Stated:
+    async def stated_accounts(
+        self, ids: Collection[str], facts_after: StreamId | None = None
+    ) -> Stated:
         """Whole accounts and the facts that made them so, at one moment."""
 
     async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, list[str]]]:
@@ -290,11 +321,15 @@ class SupervisorStore(Protocol):
 
     async def last_id(self, channel: Channel) -> StreamId: ...
 
-    async def positions(self, channel: Channel, agents: Sequence[AgentId]) -> dict[AgentId, StreamId]:
+    async def positions(
+        self, channel: Channel, agents: Sequence[AgentId]
+    ) -> dict[AgentId, StreamId]:
         """How far each has committed that it has read the channel; `FIRST` where it never has."""
 
     async def trim(self, channel: Channel, before: StreamId, entries_max: int) -> int:
-        """Drop entries before an id, so many at most, and whole nodes only; how many went. May be repeated."""
+        """Drop entries before an id, so many at most, and whole nodes only; how many went. May
+        be repeated.
+        """
 
     async def letter(self, id: StreamId) -> Message | None:
         """A dead letter, as it lies."""
@@ -323,7 +358,9 @@ class SupervisorStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """Accounts as they lie, by id (absent where there is none), the last fact that they hold, and those asked for."""
+    """Accounts as they lie, by id (absent where there is none), the last fact that they hold,
+    and those asked for.
+    """
 
     rows: Mapping[str, Mapping[str, str]]
     facts_until: StreamId
@@ -332,7 +369,9 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The supervisor's memory as Redis holds it, its positions, and the number of its last commit."""
+    """The supervisor's memory as Redis holds it, its positions, and the number of its last
+    commit.
+    """
 
     swarm: Swarm
     positions: Mapping[Channel, StreamId]
@@ -342,4 +381,6 @@ class Loaded:
         default_factory=dict
     )  # inputs that end before their position, and where
     heard: Heard = field(default_factory=Heard)
-    unreadable: tuple[AgentId, ...] = ()  # in the lineage as far as can be known of them; to be held
+    unreadable: tuple[
+        AgentId, ...
+    ] = ()  # in the lineage as far as can be known of them; to be held

@@ -1,8 +1,9 @@
 """The agents that a host holds: slotted records, with a task only while one has messages to answer.
 
-Most of them rest, and a host may have a hundred thousand: one that rests has neither its charter nor its memory,
-which its next turn reads from the store, and its places in its channels are one text, the same object for all that
-were admitted with it. Channels that are an agent's alone are found by its id.
+Most of them rest, and a host may have a hundred thousand: one that rests has neither its charter
+nor its memory, which its next turn reads from the store, and its places in its channels are one
+text, the same object for all that were admitted with it. Channels that are an agent's alone are
+found by its id.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Resident:
     is_awake: bool = False  # something in the mailbox wants a turn
     is_busy: bool = False
     is_leaving: bool = False
-    is_held: bool = False  # stopped, or out of budget: its turn waits, as far as it came, until it may go on
+    is_held: bool = (
+        False  # stopped, or out of budget: its turn waits, as far as it came, until it may go on
+    )
     doing: str = ""  # the call under way: `model`, `read`, …
     scope: anyio.CancelScope | None = None
     _places: str = ""  # of one that rests: what it has seen and heard
@@ -92,7 +95,9 @@ class Resident:
         return self._rooms is not None
 
     def rest(self, rooms: Mapping[str, Room]) -> None:
-        """It has nothing to do: let go what its next turn can read anew, and keep the rest as one text."""
+        """It has nothing to do: let go what its next turn can read anew, and keep the rest as
+        one text.
+        """
         if self.is_busy or self.is_awake or self.is_leaving:
             return
         channels = follows(self.agent, rooms)
@@ -131,8 +136,8 @@ class Resident:
         return refused if refused is not None else self._keep(message, rooms)
 
     def take_rung(self, message: Message, rooms: dict[str, Room]) -> bool | Rule | None:
-        """As `put`, of a message whose place in its stream a ring claims: only where it is news does that place count.
-        `None` where it is none to this agent."""
+        """As `put`, of a message whose place in its stream a ring claims: only where it is news
+        does that place count. `None` where it is none to this agent."""
         if self.has_seen(message) or not concerns(self.agent, message):
             return None
         refused = self.heard.accepts(message)
@@ -143,7 +148,8 @@ class Resident:
 
     def _keep(self, message: Message, rooms: dict[str, Room]) -> bool:
         if message.kind is Kind.NOTICE and "recalled" in message.data:
-            # What was not read yet is not read any more. A notice reaches no further than its own channel.
+            # What was not read yet is not read any more. A notice reaches no further than its own
+            # channel.
             gone = (message.channel, message.data["recalled"])
             self.mailbox = [m for m in self.mailbox or [] if (m.channel, m.id) != gone] or None
         if self.mailbox is None:
@@ -155,8 +161,12 @@ class Resident:
         return False
 
 
-def _text_of(channels: Sequence[Channel], seen: Mapping[Channel, StreamId], heard: Heard) -> str | None:
-    """A line of places, then one for each mark: equal for all agents that are as far. `None` where it cannot be said."""
+def _text_of(
+    channels: Sequence[Channel], seen: Mapping[Channel, StreamId], heard: Heard
+) -> str | None:
+    """A line of places, then one for each mark: equal for all agents that are as far. `None`
+    where it cannot be said.
+    """
     number = {channel: str(n) for n, channel in enumerate(channels)}
     lines = [" ".join(seen.get(channel, FIRST) for channel in channels)]
     for key, (incarnation, serial) in heard.marks.items():
@@ -191,16 +201,24 @@ def _own_of(agent: Agent) -> tuple[Channel, ...]:
 
 @dataclass(slots=True)
 class Residents:
-    """All of them, by id and by the channels they read, and how far this process has read each channel.
+    """All of them, by id and by the channels they read, and how far this process has read each
+    channel.
 
-    What is one agent's alone is not in the tables: its reader is found by name, and has read as far as it has seen.
+    What is one agent's alone is not in the tables: its reader is found by name, and has read as far
+    as it has seen.
     """
 
     by_id: dict[AgentId, Resident] = field(default_factory=dict)
-    readers: dict[Channel, dict[AgentId, Resident]] = field(default_factory=lambda: defaultdict(dict))
+    readers: dict[Channel, dict[AgentId, Resident]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     last: dict[Channel, StreamId] = field(default_factory=dict)
-    _lately: dict[AgentId, None] = field(default_factory=dict)  # who had something to do and may rest again
-    _unheard: set[Channel] = field(default_factory=set)  # read by somebody, and not yet asked to ring
+    _lately: dict[AgentId, None] = field(
+        default_factory=dict
+    )  # who had something to do and may rest again
+    _unheard: set[Channel] = field(
+        default_factory=set
+    )  # read by somebody, and not yet asked to ring
     _unread: set[Channel] = field(default_factory=set)  # the other way round
 
     def __len__(self) -> int:
@@ -280,7 +298,9 @@ class Residents:
         return self.last.get(channel, FIRST) if owner is None else owner.seen.get(channel, FIRST)
 
     def note(self, channel: Channel, id: StreamId) -> None:
-        """This process has read the channel up to here. Of an agent's own the agent itself keeps the place."""
+        """This process has read the channel up to here. Of an agent's own the agent itself keeps
+        the place.
+        """
         if self._owner(channel) is None and order_of(id) > order_of(self.last.get(channel, FIRST)):
             self.last[channel] = id
 
@@ -291,7 +311,9 @@ class Residents:
 
     def busy(self) -> int:
         """How many are in a turn or wait for one."""
-        return sum(1 for id in self._lately if (found := self.by_id.get(id)) is not None and found.is_busy)
+        return sum(
+            1 for id in self._lately if (found := self.by_id.get(id)) is not None and found.is_busy
+        )
 
     def let_rest(self, rooms: Mapping[str, Room]) -> None:
         """Those who had something to do and have no more. Costs what they are, not what all are."""

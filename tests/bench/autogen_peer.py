@@ -1,9 +1,11 @@
-"""The ring on autogen-core, in memory: the peer that swarmd must not be slower than, though it keeps nothing.
+"""The ring on autogen-core, in memory: the peer that swarmd must not be slower than, though it
+keeps nothing.
 
     python -m venv PLACE && PLACE/bin/pip install autogen-core==0.7.5
     python -m tests.bench messages --peer autogen-core=PLACE/bin/python
 
-No dependency of swarmd's: it runs under an interpreter of its own and prints what `tests.bench.case` prints.
+No dependency of swarmd's: it runs under an interpreter of its own and prints what
+`tests.bench.case` prints.
 """
 
 # mypy: disable-error-code="import-not-found, misc, no-any-unimported, untyped-decorator"

@@ -1,6 +1,8 @@
-"""Whole turns of several model calls over HTTP: as `turns`, with the model behind an endpoint that answers at once.
+"""Whole turns of several model calls over HTTP: as `turns`, with the model behind an endpoint that
+answers at once.
 
-Every call but a turn's last asks for a function, so for each two calls there are two steps of the journal more.
+Every call but a turn's last asks for a function, so for each two calls there are two steps of the
+journal more.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from tests.bench.swarm import Bench, bench, until_hosted
 
 
 async def turns_of_calls(socket: Path, namespace: str, calls: int) -> dict[str, float]:
-    """One turn of so many calls for each agent, as many under way at a time as in the other loops."""
+    """One turn of so many calls for each agent, as many under way at a time as in the other
+    loops.
+    """
     with endpoint() as url:
         name = f"moves-{calls}"
         provider = Provider(actions="tools", calls_per_minute=1_000_000, calls_at_once=UNDER_WAY)

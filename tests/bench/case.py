@@ -1,4 +1,6 @@
-"""One case in a process of its own: `python -m tests.bench.case NAME SOCKET NAMESPACE` prints its figures as JSON."""
+"""One case in a process of its own: `python -m tests.bench.case NAME SOCKET NAMESPACE` prints
+its figures as JSON.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""An OpenAI-compatible endpoint that answers at once: a process of its own, with nothing beside the standard library.
+"""An OpenAI-compatible endpoint that answers at once: a process of its own, with nothing beside the
+standard library.
 
-It asks for a function until the conversation has so many answers as the model's name says, then ends the turn:
-`echo-21` is a turn of 21 calls with a function `echo`; `moves-21` is the same in swarmd's moves. It counts what it was
-asked, for a client's own count would leave out what a client asks without saying so.
+It asks for a function until the conversation has so many answers as the model's name says, then
+ends the turn: `echo-21` is a turn of 21 calls with a function `echo`; `moves-21` is the same in
+swarmd's moves. It counts what it was asked, for a client's own count would leave out what a client
+asks without saying so.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _MODEL: Final = re.compile(rb'"model": ?"(echo|moves)-(\d+)"')
 _STREAM: Final = re.compile(rb'"stream": ?true')
 _ANSWERED: Final = re.compile(rb'"role": ?"assistant"')
 _USAGE: Final = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-_ID: Final = "call-0000"  # each call of a conversation has its own: some clients tell them apart by it
+_ID: Final = (
+    "call-0000"  # each call of a conversation has its own: some clients tell them apart by it
+)
 _BESIDE: Final = {"id": "c-1", "created": 1, "model": "bench"}
 
 
@@ -35,7 +39,10 @@ def _call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 _GO_ON: Final = {"echo": _call("echo", {"text": "again"}), "moves": _call("list_subtree", {})}
-_END: Final = {"echo": {"content": "done"}, "moves": _call("report", {"text": "done", "done": True})}
+_END: Final = {
+    "echo": {"content": "done"},
+    "moves": _call("report", {"text": "done", "done": True}),
+}
 
 
 def _whole(message: dict[str, Any]) -> bytes:
@@ -43,7 +50,9 @@ def _whole(message: dict[str, Any]) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
     answer = {**_BESIDE, "object": "chat.completion", "choices": [choice], "usage": _USAGE}
     body = json.dumps(answer).encode()
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -51,18 +60,28 @@ def _streamed(message: dict[str, Any]) -> bytes:
     """Four pieces, as providers send them: what, its end, the usage, and that this is all."""
     finish = "tool_calls" if message.get("tool_calls") else "stop"
     pieces: list[dict[str, Any]] = [
-        {"choices": [{"index": 0, "delta": {"role": "assistant", **message}, "finish_reason": None}]},
+        {
+            "choices": [
+                {"index": 0, "delta": {"role": "assistant", **message}, "finish_reason": None}
+            ]
+        },
         {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]},
         {"choices": [], "usage": _USAGE},
     ]
-    events = [json.dumps({**_BESIDE, "object": "chat.completion.chunk", **piece}) for piece in pieces]
+    events = [
+        json.dumps({**_BESIDE, "object": "chat.completion.chunk", **piece}) for piece in pieces
+    ]
     chunks = [f"data: {event}\n\n".encode() for event in (*events, "[DONE]")]
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
     return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
 
 
 _ANSWERS: Final = {
-    (kind, is_end, is_streamed): (_streamed if is_streamed else _whole)((_END if is_end else _GO_ON)[kind])
+    (kind, is_end, is_streamed): (_streamed if is_streamed else _whole)(
+        (_END if is_end else _GO_ON)[kind]
+    )
     for kind in ("echo", "moves")
     for is_end in (False, True)
     for is_streamed in (False, True)
@@ -99,7 +118,9 @@ class _Endpoint(asyncio.Protocol):
         model = _MODEL.search(body)
         assert model is not None
         answered = len(_ANSWERED.findall(body))
-        answer = _ANSWERS[model[1].decode(), answered + 1 >= int(model[2]), _STREAM.search(body) is not None]
+        answer = _ANSWERS[
+            model[1].decode(), answered + 1 >= int(model[2]), _STREAM.search(body) is not None
+        ]
         return answer.replace(_ID.encode(), b"call-%04d" % answered)
 
 
@@ -114,7 +135,9 @@ async def _serve() -> None:
 def endpoint() -> Iterator[str]:
     """Its base URL, while it runs."""
     command = (sys.executable, "-m", "tests.bench.endpoint")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

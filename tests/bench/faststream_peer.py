@@ -3,7 +3,8 @@
     python -m venv PLACE && PLACE/bin/pip install 'faststream[redis]==0.7.8'
     python -m tests.bench messages --peer faststream=PLACE/bin/python
 
-No dependency of swarmd's: it runs under an interpreter of its own and prints what `tests.bench.case` prints.
+No dependency of swarmd's: it runs under an interpreter of its own and prints what
+`tests.bench.case` prints.
 """
 
 # mypy: disable-error-code="import-not-found, misc, no-any-unimported, untyped-decorator"

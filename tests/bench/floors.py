@@ -1,11 +1,13 @@
 """What the ring is measured against, on the same server: the least that its job can be done with.
 
-`redis_py_streams` is redis-py as its documentation shows it: one stream, a consumer group, a hundred entries a
-read, an XADD awaited for each message. The others are on a client that does nothing else (`raw.py`). `raw_client` does by
-hand what swarmd's bus does: append to the agent's own stream and ring for it in one script, keep the place. `raw_full` does what
-any daemon would, with a consumer group: a typed envelope with an id, who may send to whom, each message once, the append awaited,
-acknowledged after its handler. `raw_scripts` runs swarmd's own commit for each message, whole, and nothing of the runtime around it.
-None of them knows agents that end, fences, leases, incarnations, turns or refusals; the last has the server look for them.
+`redis_py_streams` is redis-py as its documentation shows it: one stream, a consumer group, a
+hundred entries a read, an XADD awaited for each message. The others are on a client that does
+nothing else (`raw.py`). `raw_client` does by hand what swarmd's bus does: append to the agent's own
+stream and ring for it in one script, keep the place. `raw_full` does what any daemon would, with a
+consumer group: a typed envelope with an id, who may send to whom, each message once, the append
+awaited, acknowledged after its handler. `raw_scripts` runs swarmd's own commit for each message,
+whole, and nothing of the runtime around it. None of them knows agents that end, fences, leases,
+incarnations, turns or refusals; the last has the server look for them.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class _Mailbox:
         self.task = None
 
 
-async def redis_py_streams(socket: Path, namespace: str, total: int, under_way: int) -> dict[str, float]:
+async def redis_py_streams(
+    socket: Path, namespace: str, total: int, under_way: int
+) -> dict[str, float]:
     gauge, stream = Gauge(total, under_way), f"{namespace}:ring"
     sender = Redis(unix_socket_path=str(socket), decode_responses=False)
     reader = Redis(unix_socket_path=str(socket), decode_responses=False)
@@ -80,7 +84,8 @@ async def redis_py_streams(socket: Path, namespace: str, total: int, under_way: 
     agents = [agent(n) for n in range(AGENTS)]
 
     async def listen() -> None:
-        # Asked to stop, not cancelled: on Python 3.11 redis-py's `wait_for` may swallow a cancellation.
+        # Asked to stop, not cancelled: on Python 3.11 redis-py's `wait_for` may swallow a
+        # cancellation.
         while not gauge.done.is_set():
             found: Any = await reader.xreadgroup(
                 "g", "c", {stream: ">"}, count=100, block=_BLOCK_MILLISECONDS
@@ -175,9 +180,15 @@ async def raw_full(socket: Path, namespace: str, total: int, under_way: int) -> 
     async def send(message: _Envelope, to: str) -> None:
         if to not in allowed[message.dst]:
             raise PermissionError(to)
-        message.src, message.dst, message.id = message.dst, to, f"01890a5d-ac96-774b-bcce-{next(ids):012x}"
+        message.src, message.dst, message.id = (
+            message.dst,
+            to,
+            f"01890a5d-ac96-774b-bcce-{next(ids):012x}",
+        )
         message.body, message.hop = body(), message.hop + 1
-        await sender.send("XADD", stream, "MAXLEN", "~", _LENGTH_MAX, "*", "a", to, "d", encode(message))
+        await sender.send(
+            "XADD", stream, "MAXLEN", "~", _LENGTH_MAX, "*", "a", to, "d", encode(message)
+        )
 
     def agent(name: str) -> _Mailbox:
         async def answer(entry: tuple[bytes, bytes]) -> None:
@@ -227,10 +238,19 @@ async def raw_scripts(socket: Path, namespace: str, total: int, under_way: int) 
         async def commit(number: int, position: str) -> None:
             me, to = agents[number], agents[(number + 1) % AGENTS].id
             turns[me.id] += 1
-            said = Message(sender=me.id, to=to, kind=Kind.SAY, at="", text=body(), hops=1, incarnation=1)
+            said = Message(
+                sender=me.id, to=to, kind=Kind.SAY, at="", text=body(), hops=1, incarnation=1
+            )
             turn = Turn(
-                turns[me.id], me.path, (), {}, {inbox(me.id): StreamId(position)}, {}, ((inbox(to), said),), 1,
-            )  # fmt: skip
+                turns[me.id],
+                me.path,
+                (),
+                {},
+                {inbox(me.id): StreamId(position)},
+                {},
+                ((inbox(to), said),),
+                1,
+            )
             hold = Hold(me.id, me.path, me.incarnation, me.lease, HOST)
             reply = await here.store.commit(hold, turn, 1, "")
             assert reply == "done", reply
@@ -244,7 +264,8 @@ async def raw_scripts(socket: Path, namespace: str, total: int, under_way: int) 
             return _Mailbox(answer)
 
         mailboxes = {
-            here.store.keys.channel(inbox(one.id)).encode(): agent(n) for n, one in enumerate(agents)
+            here.store.keys.channel(inbox(one.id)).encode(): agent(n)
+            for n, one in enumerate(agents)
         }
 
         def heard(push: list[Any]) -> None:

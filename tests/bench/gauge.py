@@ -1,7 +1,8 @@
-"""What a ring of messages measures: how many were delivered in what time, and how long each was under way.
+"""What a ring of messages measures: how many were delivered in what time, and how long each was
+under way.
 
-Every variant carries the same body, 1 KB of text that begins with the moment it was posted, so that none
-is helped by a message that is easier to read than another's.
+Every variant carries the same body, 1 KB of text that begins with the moment it was posted, so that
+none is helped by a message that is easier to read than another's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def body() -> str:
 
 @dataclass(slots=True)
 class Gauge:
-    """Counts deliveries of a ring in which `under_way` messages go round until `total` were delivered."""
+    """Counts deliveries of a ring in which `under_way` messages go round until `total` were
+    delivered.
+    """
 
     total: int
     under_way: int
@@ -55,7 +58,9 @@ class Gauge:
         return max(1, int(self.total * _WARM_SHARE))
 
     def figures(self) -> dict[str, float]:
-        """Messages a second, microseconds from post to handler, and of this process's time for each message."""
+        """Messages a second, microseconds from post to handler, and of this process's time for
+        each message.
+        """
         assert self.done.is_set()
         waits = sorted(self._nanoseconds)
         return {

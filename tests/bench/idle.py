@@ -1,5 +1,6 @@
-"""Idle agents in one worker: what they weigh here and in the server, how long they take to move in, what a full
-collection of garbage takes beside them, what of the processor they use, and how soon one of them answers."""
+"""Idle agents in one worker: what they weigh here and in the server, how long they take to move in,
+what a full collection of garbage takes beside them, what of the processor they use, and how soon
+one of them answers."""
 
 from __future__ import annotations
 
@@ -121,4 +122,6 @@ def _resident_bytes() -> int:
 
 async def _server_bytes(store: RedisStore) -> int:
     said = await store.pipe.execute("INFO", "memory")
-    return int(next(line for line in said.splitlines() if line.startswith("used_memory:")).split(":")[1])
+    return int(
+        next(line for line in said.splitlines() if line.startswith("used_memory:")).split(":")[1]
+    )

@@ -1,10 +1,12 @@
-"""Turns of several model calls in other people's hands: the bare openai SDK, and frameworks on top of it.
+"""Turns of several model calls in other people's hands: the bare openai SDK, and frameworks on top
+of it.
 
     python -m venv PLACE && PLACE/bin/pip install autogen-agentchat==0.7.5 'autogen-ext[openai]==0.7.5'
     python -m tests.bench calls --peer autogen=PLACE/bin/python
 
-Peers are `autogen` (autogen-agentchat) and `agents` (openai-agents). They are no dependencies of swarmd's: each runs
-under an interpreter of its own, `python -m tests.bench.loops NAME CALLS`, and prints what `tests.bench.case` prints.
+Peers are `autogen` (autogen-agentchat) and `agents` (openai-agents). They are no dependencies of
+swarmd's: each runs under an interpreter of its own, `python -m tests.bench.loops NAME CALLS`, and
+prints what `tests.bench.case` prints.
 """
 
 # mypy: disable-error-code="import-not-found, misc, no-any-unimported, untyped-decorator"
@@ -59,15 +61,27 @@ def sdk(url: str, model: str) -> Turn:
     from openai import AsyncOpenAI
 
     client = AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0)
-    parameters = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    parameters = {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+    }
     tools: Any = [
-        {"type": "function", "function": {"name": "echo", "description": "Echo.", "parameters": parameters}}
+        {
+            "type": "function",
+            "function": {"name": "echo", "description": "Echo.", "parameters": parameters},
+        }
     ]
 
     async def turn() -> None:
-        messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "go on"}]
+        messages: list[Any] = [
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": "go on"},
+        ]
         while True:
-            answer = await client.chat.completions.create(model=model, messages=messages, tools=tools)
+            answer = await client.chat.completions.create(
+                model=model, messages=messages, tools=tools
+            )
             message = answer.choices[0].message
             if not message.tool_calls:
                 return
@@ -85,9 +99,12 @@ def autogen(url: str, model: str) -> Turn:
     from autogen_ext.models.openai import OpenAIChatCompletionClient
 
     info = {
-        "vision": False, "function_calling": True, "json_output": False, "family": "unknown",
+        "vision": False,
+        "function_calling": True,
+        "json_output": False,
+        "family": "unknown",
         "structured_output": False,
-    }  # fmt: skip
+    }
     client = OpenAIChatCompletionClient(
         model=model, base_url=url, api_key=KEY, max_retries=0, model_info=info
     )
@@ -99,15 +116,25 @@ def autogen(url: str, model: str) -> Turn:
 
     async def turn() -> None:
         agent = AssistantAgent(
-            "agent", client, tools=[echo], system_message=SYSTEM, max_tool_iterations=calls,
-        )  # fmt: skip
+            "agent",
+            client,
+            tools=[echo],
+            system_message=SYSTEM,
+            max_tool_iterations=calls,
+        )
         await agent.run(task="go on")
 
     return turn
 
 
 def agents(url: str, model: str) -> Turn:
-    from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+    from agents import (
+        Agent,
+        OpenAIChatCompletionsModel,
+        Runner,
+        function_tool,
+        set_tracing_disabled,
+    )
     from openai import AsyncOpenAI
 
     set_tracing_disabled(True)
@@ -127,7 +154,11 @@ def agents(url: str, model: str) -> Turn:
     return turn
 
 
-LOOPS: Final[dict[str, Callable[[str, str], Turn]]] = {"sdk": sdk, "autogen": autogen, "agents": agents}
+LOOPS: Final[dict[str, Callable[[str, str], Turn]]] = {
+    "sdk": sdk,
+    "autogen": autogen,
+    "agents": agents,
+}
 
 
 async def loop(name: str, calls: int) -> dict[str, float]:

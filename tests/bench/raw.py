@@ -1,6 +1,8 @@
-"""The floor under a client in Python: one protocol, hiredis to parse and to pack, one write for each turn of the loop.
+"""The floor under a client in Python: one protocol, hiredis to parse and to pack, one write for
+each turn of the loop.
 
-It has no reconnect, no time-out and no back-pressure: a measure for what such a client could reach, not one to use.
+It has no reconnect, no time-out and no back-pressure: a measure for what such a client could reach,
+not one to use.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ class RawConnection(asyncio.Protocol):
         assert self._transport is not None
         self._transport.close()
 
-    def _write(self, words: tuple[str | bytes | int, ...], future: asyncio.Future[Any] | None) -> None:
+    def _write(
+        self, words: tuple[str | bytes | int, ...], future: asyncio.Future[Any] | None
+    ) -> None:
         self._waiting.append(future)
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
@@ -77,7 +81,9 @@ def _packed(words: tuple[str | bytes | int, ...]) -> bytes:
     return packed
 
 
-async def connect_raw(socket: Path, on_push: Callable[[list[Any]], None] | None = None) -> RawConnection:
+async def connect_raw(
+    socket: Path, on_push: Callable[[list[Any]], None] | None = None
+) -> RawConnection:
     _, made = await asyncio.get_running_loop().create_unix_connection(
         lambda: RawConnection(on_push), str(socket)
     )

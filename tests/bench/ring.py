@@ -1,7 +1,8 @@
-"""A ring of agents in one worker: each delivered message causes one post, to the next agent's inbox.
+"""A ring of agents in one worker: each delivered message causes one post, to the next agent's
+inbox.
 
-The path is swarmd's own: rings, mailboxes, one commit with positions, outputs, fence, incarnation and lease
-for each turn. Only the mind is the cheapest there is: it answers every message with one.
+The path is swarmd's own: rings, mailboxes, one commit with positions, outputs, fence, incarnation
+and lease for each turn. Only the mind is the cheapest there is: it answers every message with one.
 """
 
 from __future__ import annotations
@@ -41,12 +42,21 @@ async def ring(socket: Path, namespace: str, total: int, under_way: int) -> dict
                 if gauge.delivered(message.text):
                     channel = inbox(following[me.id])
                     outputs.append(
-                        (channel, _message(me.id, following[me.id], world.stamp(), message.hops + 1))
+                        (
+                            channel,
+                            _message(me.id, following[me.id], world.stamp(), message.hops + 1),
+                        )
                     )
             turn = Turn(
-                resident.turn + 1, me.path, stop_fields(me), {}, resident.seen, {}, tuple(outputs),
+                resident.turn + 1,
+                me.path,
+                stop_fields(me),
+                {},
+                resident.seen,
+                {},
+                tuple(outputs),
                 max((m.hops for m in mail), default=0) + 1,
-            )  # fmt: skip
+            )
             resident.mailbox = None
             reply = await world.store.commit(resident.hold, turn, _HOPS_MAX, world.stamp())
             assert reply == "done", reply
@@ -65,4 +75,6 @@ async def ring(socket: Path, namespace: str, total: int, under_way: int) -> dict
 
 
 def _message(sender: AgentId, to: AgentId, at: str, hops: int) -> Message:
-    return Message(sender=sender, to=to, kind=Kind.SAY, at=at, text=body(), hops=hops, incarnation=1)
+    return Message(
+        sender=sender, to=to, kind=Kind.SAY, at=at, text=body(), hops=hops, incarnation=1
+    )

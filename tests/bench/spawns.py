@@ -1,4 +1,6 @@
-"""Spawns through the supervisor: requests on the bus, decided by the law, committed with journal and answer, placed."""
+"""Spawns through the supervisor: requests on the bus, decided by the law, committed with journal
+and answer, placed.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _BATCH: Final = 16
 
 
 async def spawns(socket: Path, namespace: str) -> dict[str, float]:
-    """All requests lie on the bus before the supervisor starts: what is measured is its work, its start included."""
+    """All requests lie on the bus before the supervisor starts: what is measured is its work,
+    its start included.
+    """
     total = PARENTS * CHILDREN
     async with bench(socket, namespace) as here, anyio.create_task_group() as tasks:
         parents = await here.make_agents(PARENTS)
@@ -58,18 +62,28 @@ async def spawns(socket: Path, namespace: str) -> dict[str, float]:
 
 def _request(parent: Agent, number: int) -> Message:
     charter = Charter(
-        role=_ROLE, name=f"{parent.name}-{number}", task="find what answers the question", files=(),
+        role=_ROLE,
+        name=f"{parent.name}-{number}",
+        task="find what answers the question",
+        files=(),
         budget={"tokens": 1_000, "cost": 1_000, "calls": 10, "tools": 10, "agents": 1},
-    )  # fmt: skip
+    )
     request = SpawnRequest(key=f"k{number}", charter=charter)
     return Message(
-        sender=parent.id, kind=Kind.REQUEST, mission=MISSION, at=stamp_of(time.time()), text="spawn",
-        data=request.model_dump(mode="json"), incarnation=1,
-    )  # fmt: skip
+        sender=parent.id,
+        kind=Kind.REQUEST,
+        mission=MISSION,
+        at=stamp_of(time.time()),
+        text="spawn",
+        data=request.model_dump(mode="json"),
+        incarnation=1,
+    )
 
 
 async def five_writes(socket: Path, namespace: str) -> dict[str, float]:
-    """The floor: redis-py, for each agent a record, an account, two sets and a line of a log, in transactions."""
+    """The floor: redis-py, for each agent a record, an account, two sets and a line of a log, in
+    transactions.
+    """
     total = PARENTS * CHILDREN
     client = Redis(unix_socket_path=str(socket))
     started, processor = time.perf_counter(), time.process_time()
@@ -85,4 +99,7 @@ async def five_writes(socket: Path, namespace: str) -> dict[str, float]:
             await batch.execute()
     seconds = time.perf_counter() - started
     await client.aclose()
-    return {"per_second": total / seconds, "cpu_us": (time.process_time() - processor) / total * 1e6}
+    return {
+        "per_second": total / seconds,
+        "cpu_us": (time.process_time() - processor) / total * 1e6,
+    }

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 _PS: Final = "from swarmd.cli.main import main; main()"
-# What a verb that only looks has no business with: model SDKs, and redis-py, which takes longer than all else.
+# What a verb that only looks has no business with: model SDKs, and redis-py, which takes longer
+# than all else.
 _HEAVY: Final = ("openai", "httpx", "redis", "bm25s", "numpy")
 _WHICH: Final = f"""
 import json, sys
@@ -50,4 +51,6 @@ def _milliseconds(words: tuple[str, ...], environment: dict[str, str]) -> float:
 
 def _run(words: tuple[str, ...], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = (sys.executable, "-c", *words)
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=30
+    )

@@ -1,5 +1,6 @@
-"""A small real swarm for measuring: the store on the embedded server, agents made by the supervisor's own
-commit, a worker with its real rings. Only what answers an agent's mail differs from case to case.
+"""A small real swarm for measuring: the store on the embedded server, agents made by the
+supervisor's own commit, a worker with its real rings. Only what answers an agent's mail differs
+from case to case.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, HostId, MissionId, MissionState
+from swarmd.core.model.names import (
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    HostId,
+    MissionId,
+    MissionState,
+)
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.timings import Moment, stamp_of
@@ -53,7 +62,9 @@ class Bench:
     declared: Declarations
 
     async def make_agents(self, count: int, hosts: Sequence[HostId] = (HOST,)) -> tuple[Agent, ...]:
-        """Executives of one mission, live and placed on these hosts in turn, with accounts, rights and first positions."""
+        """Executives of one mission, live and placed on these hosts in turn, with accounts,
+        rights and first positions.
+        """
         number = await self.store.lead(HOST, 3_600)
         mission = Mission(
             id=MISSION,
@@ -74,9 +85,12 @@ class Bench:
             privileges=("**",),
             grants=("**",),
         )
-        top = AccountOpened(SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False)
+        top = AccountOpened(
+            SOB, "", {kind: 10 * cap for kind, cap in _CAPS.items()}, own_slot=False
+        )
         agents = tuple(_agent(n, hosts[n % len(hosts)]) for n in range(count))
-        # What a commit carves an account from must be there before it: each line is a commit of its own.
+        # What a commit carves an account from must be there before it: each line is a commit of its
+        # own.
         commits: list[list[Change]] = [
             [AgentMade(board, ()), top],
             [AccountOpened(MISSION, SOB, _CAPS, own_slot=False), MissionSet(mission)],
@@ -103,7 +117,9 @@ class Bench:
         host: HostId = HOST,
         answer: Callable[[World, Resident], Awaitable[None]] = take_turn,
     ) -> Worker:
-        """The worker of a host. Without `answer` it takes whole turns, with `model` for every thought."""
+        """The worker of a host. Without `answer` it takes whole turns, with `model` for every
+        thought.
+        """
 
         async def mind(_spec: str) -> Mind:
             assert model is not None
@@ -137,14 +153,18 @@ async def bench(socket: Path, namespace: str) -> AsyncIterator[Bench]:
 
 
 async def until_hosted(worker: Worker, count: int) -> None:
-    """Until the worker hosts so many agents; it may take a second of waiting for the first look around."""
+    """Until the worker hosts so many agents; it may take a second of waiting for the first look
+    around.
+    """
     with anyio.fail_after(60 + count / 500):
         while len(worker.residents) < count or worker._changed:
             await anyio.sleep(0.01)
 
 
 def unbounded(declared: Declarations) -> Declarations:
-    """The law as declared, with bounds out of the way that are there to stop just what is measured."""
+    """The law as declared, with bounds out of the way that are there to stop just what is
+    measured.
+    """
     bounds = {"children_max": 1_000, "agents_max": 1_000_000, "spawns_per_minute": 1_000_000}
     return replace(declared, limits=declared.limits.model_copy(update=bounds))
 
@@ -154,15 +174,30 @@ def _agent(number: int, host: HostId) -> Agent:
     charter = Charter(role=_ROLE, name=f"agent{number}", task="pass on what comes")
     rights = ("model/**", "tool/**", "room/**", "file/**", "spawn/**")
     return Agent(
-        id=id, name=charter.name, role=_ROLE, tier=1, parent=SOB, path=(SOB, MISSION, id), mission=MISSION,
-        state=AgentState.LIVE, host=host, lease=1, created=stamp_of(time.time()), charter=charter,
-        privileges=rights, grants=rights,
-    )  # fmt: skip
+        id=id,
+        name=charter.name,
+        role=_ROLE,
+        tier=1,
+        parent=SOB,
+        path=(SOB, MISSION, id),
+        mission=MISSION,
+        state=AgentState.LIVE,
+        host=host,
+        lease=1,
+        created=stamp_of(time.time()),
+        charter=charter,
+        privileges=rights,
+        grants=rights,
+    )
 
 
 def _placed(agents: Sequence[Agent]) -> list[Post]:
     def word(host: HostId) -> Message:
         ids = [agent.id for agent in agents if agent.host == host]
-        return Message(sender=SUPERVISOR, kind=Kind.PLACED, at=stamp_of(time.time()), data={"agents": ids})
+        return Message(
+            sender=SUPERVISOR, kind=Kind.PLACED, at=stamp_of(time.time()), data={"agents": ids}
+        )
 
-    return [Post(host_channel(host), word(host)) for host in sorted({agent.host for agent in agents})]
+    return [
+        Post(host_channel(host), word(host)) for host in sorted({agent.host for agent in agents})
+    ]

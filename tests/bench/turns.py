@@ -1,4 +1,6 @@
-"""Whole turns with a model that answers at once: mailbox, prompt, begin, answer, end, moves, memory, commit."""
+"""Whole turns with a model that answers at once: mailbox, prompt, begin, answer, end, moves,
+memory, commit.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from tests.bench.gauge import body
 from tests.bench.swarm import bench, until_hosted
 
 AGENTS: Final = 100
-# An agent's memory grows with its turns, and each writes it whole: this many are a long life for one.
+# An agent's memory grows with its turns, and each writes it whole: this many are a long life for
+# one.
 TURNS_OF_EACH: Final = 20
 
 
@@ -40,10 +43,14 @@ class AtOnce:
     def bound(self, _prompt: Prompt) -> Usage:
         return Usage(1_000, 0)
 
-    async def attempt(self, _prompt: Prompt, _sending: Callable[[], None] = lambda: None) -> Answered:
+    async def attempt(
+        self, _prompt: Prompt, _sending: Callable[[], None] = lambda: None
+    ) -> Answered:
         # Another text each time: the bus does not carry the same one again and again.
         self.said += 1
-        return Answered((Report(move="report", text=f"so far, so good: {self.said}"),), Usage(900, 20))
+        return Answered(
+            (Report(move="report", text=f"so far, so good: {self.said}"),), Usage(900, 20)
+        )
 
     async def aclose(self) -> None:
         pass
@@ -79,11 +86,16 @@ async def turns(socket: Path, namespace: str) -> dict[str, float]:
         await done.wait()
         seconds = time.perf_counter() - started
         stop.set()
-    return {"per_second": total / seconds, "cpu_us": (time.process_time() - processor) / total * 1e6}
+    return {
+        "per_second": total / seconds,
+        "cpu_us": (time.process_time() - processor) / total * 1e6,
+    }
 
 
 async def three_writes(socket: Path, _namespace: str) -> dict[str, float]:
-    """The floor: redis-py, for each turn three awaited appends of 1 KB, a hundred turns under way; no law, no prompt."""
+    """The floor: redis-py, for each turn three awaited appends of 1 KB, a hundred turns under
+    way; no law, no prompt.
+    """
     client = Redis(unix_socket_path=str(socket))
     started, processor = time.perf_counter(), time.process_time()
 
@@ -97,4 +109,7 @@ async def three_writes(socket: Path, _namespace: str) -> dict[str, float]:
             tasks.create_task(agent(number))
     seconds, total = time.perf_counter() - started, AGENTS * TURNS_OF_EACH
     await client.aclose()
-    return {"per_second": total / seconds, "cpu_us": (time.process_time() - processor) / total * 1e6}
+    return {
+        "per_second": total / seconds,
+        "cpu_us": (time.process_time() - processor) / total * 1e6,
+    }

@@ -1,4 +1,5 @@
-"""The ring of messages over several worker processes: each agent's next one stands on the next worker.
+"""The ring of messages over several worker processes: each agent's next one stands on the next
+worker.
 
 `python -m tests.bench.workers SOCKET NAMESPACE HOST AGENTS` is one of the workers.
 """
@@ -39,7 +40,9 @@ _HOPS_MAX: Final = 10**9
 
 
 async def workers(socket: Path, namespace: str, count: int) -> dict[str, float]:
-    """Messages a second over all workers, and what of a processor the server and each worker took for it."""
+    """Messages a second over all workers, and what of a processor the server and each worker
+    took for it.
+    """
     hosts = [HostId(f"h-{n}") for n in range(count)]
     async with bench(socket, namespace) as here, AsyncExitStack() as stack:
         agents = await here.make_agents(AGENTS * count, hosts)
@@ -48,7 +51,9 @@ async def workers(socket: Path, namespace: str, count: int) -> dict[str, float]:
         processes = []
         for host in hosts:
             words = (str(socket), namespace, host, str(len(agents)))
-            processes.append(await stack.enter_async_context(process("tests.bench.workers", *words)))
+            processes.append(
+                await stack.enter_async_context(process("tests.bench.workers", *words))
+            )
         for started in processes:
             assert await line_of(started) == "ready"
         for agent in agents:
@@ -62,10 +67,12 @@ async def workers(socket: Path, namespace: str, count: int) -> dict[str, float]:
     delivered = sum(now[0] - then[0] for now, then in zip(after, before, strict=True))
     processor = sum(now[1] - then[1] for now, then in zip(after, before, strict=True))
     return {
-        "per_second": delivered / seconds, "worker_percent": 100 * processor / seconds / count,
-        "server_percent": 100 * server / seconds, "worker_us": 1e6 * processor / delivered,
+        "per_second": delivered / seconds,
+        "worker_percent": 100 * processor / seconds / count,
+        "server_percent": 100 * server / seconds,
+        "worker_us": 1e6 * processor / delivered,
         "server_us": 1e6 * server / delivered,
-    }  # fmt: skip
+    }
 
 
 async def _counted(processes: Sequence[anyio.abc.Process]) -> list[tuple[int, float]]:
@@ -85,7 +92,9 @@ async def _server_seconds(client: Redis) -> float:
 
 
 def _message(sender: AgentId, to: AgentId, hops: int) -> Message:
-    return Message(sender=sender, to=to, kind=Kind.SAY, at=stamp_of(time.time()), text=body(), hops=hops)
+    return Message(
+        sender=sender, to=to, kind=Kind.SAY, at=stamp_of(time.time()), text=body(), hops=hops
+    )
 
 
 async def _work(socket: Path, namespace: str, host: HostId, agents: int) -> None:
@@ -99,7 +108,9 @@ async def _work(socket: Path, namespace: str, host: HostId, agents: int) -> None
         hops = max((m.hops for m in mail), default=0) + 1
         outputs = tuple((inbox(following), _message(me.id, following, hops)) for _ in mail)
         delivered += len(mail)
-        turn = Turn(resident.turn + 1, me.path, stop_fields(me), {}, resident.seen, {}, outputs, hops)
+        turn = Turn(
+            resident.turn + 1, me.path, stop_fields(me), {}, resident.seen, {}, outputs, hops
+        )
         resident.mailbox = None
         reply = await world.store.commit(resident.hold, turn, _HOPS_MAX, world.stamp())
         assert reply == "done", reply

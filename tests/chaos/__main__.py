@@ -1,4 +1,6 @@
-"""`python -m tests.chaos NAME [--seed N …]`: one kind of chaos, with figures, counts, seed and verdict at its end."""
+"""`python -m tests.chaos NAME [--seed N …]`: one kind of chaos, with figures, counts, seed and
+verdict at its end.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,15 @@ import structlog
 from tests.chaos import aof, cancels, failover, kills, rings, slots, steps, takeover
 
 COMMANDS: Final[dict[str, ModuleType]] = {
-    "kills": kills, "steps": steps, "takeover": takeover, "rings": rings, "cancels": cancels,
-    "aof": aof, "failover": failover, "slots": slots,
-}  # fmt: skip
+    "kills": kills,
+    "steps": steps,
+    "takeover": takeover,
+    "rings": rings,
+    "cancels": cancels,
+    "aof": aof,
+    "failover": failover,
+    "slots": slots,
+}
 
 
 def main() -> int:
@@ -24,7 +32,9 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="name", required=True)
     for name, module in COMMANDS.items():
         assert module.__doc__ is not None
-        one = verbs.add_parser(name, help=module.__doc__.partition("\n")[0], description=module.__doc__)
+        one = verbs.add_parser(
+            name, help=module.__doc__.partition("\n")[0], description=module.__doc__
+        )
         one.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
         module.options(one)
     arguments = parser.parse_args()

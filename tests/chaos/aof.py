@@ -1,11 +1,13 @@
-"""What a damaged disk does to a swarm: the append-only file cut at random bytes, damaged files, lost power.
+"""What a damaged disk does to a swarm: the append-only file cut at random bytes, damaged files,
+lost power.
 
     python -m tests.chaos aof --cuts 1000 --seed 1
 
-Makes the data of a real mission once. Then each of: the last incremental file ends at a random byte, and the server
-must boot with every law kept; base or manifest are damaged, and the start must be refused with the file's name and a
-way out, nothing on disk changed; under `strict`, the file ends where it was on the disk when a write was
-acknowledged, and that write must be there. A few of the cut folders are taken up again to the mission's end.
+Makes the data of a real mission once. Then each of: the last incremental file ends at a random
+byte, and the server must boot with every law kept; base or manifest are damaged, and the start must
+be refused with the file's name and a way out, nothing on disk changed; under `strict`, the file
+ends where it was on the disk when a write was acknowledged, and that write must be there. A few of
+the cut folders are taken up again to the mission's end.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ from tests.chaos.report import Report
 MISSION: Final = "What happens to an agent when its worker is killed?"
 FILES: Final = ("docs/architecture.md", "docs/law.md", "docs/journal.md")
 NAMESPACE: Final = "swarm"
-# What a cut may show: the journal's signed heads are files of their own, and know of what was lost with the end.
+# What a cut may show: the journal's signed heads are files of their own, and know of what was lost
+# with the end.
 TOLD: Final = frozenset({"lost"})
 STRICT_WRITES: Final = 400
 
@@ -82,7 +85,9 @@ def _swarmd(data: Path, *words: str, codes: tuple[int, ...] = (0,)) -> int:
     command = [sys.executable, "-m", "swarmd", *words, "--data", str(data)]
     if words[0] == "run":
         command += ["--model", "builtin"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
     assert done.returncode in codes, f"{words}: {done.returncode}: {done.stderr[-2_000:]}"
     return done.returncode
 
@@ -98,7 +103,9 @@ def _until_rewritten(wire: Wire) -> None:
 
 
 def copied(source: Path, place: Path, *, whole: bool = False) -> Path:
-    """A fresh copy; the journal goes along, and all else only where the mission is to be taken up again."""
+    """A fresh copy; the journal goes along, and all else only where the mission is to be taken
+    up again.
+    """
     shutil.rmtree(place, ignore_errors=True)
     if whole:
         shutil.copytree(source, place, ignore=shutil.ignore_patterns("redis.sock"))
@@ -110,11 +117,16 @@ def copied(source: Path, place: Path, *, whole: bool = False) -> Path:
 
 
 def last_incremental(data: Path) -> Path:
-    return max((data / "appendonlydir").glob("*.incr.aof"), key=lambda path: int(path.name.split(".")[2]))
+    return max(
+        (data / "appendonlydir").glob("*.incr.aof"), key=lambda path: int(path.name.split(".")[2])
+    )
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+    }
 
 
 # --- cut -----------------------------------------------------------------------------------------
@@ -130,7 +142,9 @@ def cut(source: Path, place: Path, at: int, tally: Tally) -> None:
             id = view.swarm_id()
             for flaw in check(view, data / "journal", id, looks=1):
                 tally.faults.append(f"cut at {at}: {flaw.name}: {flaw.subject}: {flaw.what}")
-            proof = prove(data / "journal", id, lambda: Tail(view.journal(), view.journal_head())).proof
+            proof = prove(
+                data / "journal", id, lambda: Tail(view.journal(), view.journal_head())
+            ).proof
             for finding in proof.findings:
                 if finding.kind in TOLD:
                     tally.told[finding.kind] += 1
@@ -141,7 +155,9 @@ def cut(source: Path, place: Path, at: int, tally: Tally) -> None:
 
 
 def resume(source: Path, place: Path, at: int, tally: Tally) -> None:
-    """The cut folder is taken up again: an open mission comes to its end, and the living swarm is sound."""
+    """The cut folder is taken up again: an open mission comes to its end, and the living swarm
+    is sound.
+    """
     data = copied(source, place, whole=True)
     os.truncate(last_incremental(data), at)
     try:
@@ -153,11 +169,13 @@ def resume(source: Path, place: Path, at: int, tally: Tally) -> None:
         tally.faults.append(f"resumed after a cut at {at}: {error}")
 
 
-# --- damage ----------------------------------------------------------------------------------------
+# --- damage ---------------------------------------------------------------------------------------
 
 
 def damage(source: Path, place: Path, dice: random.Random, tally: Tally) -> None:
-    """Base or manifest damaged in a random way: refused by name, with a way out, and left as it is."""
+    """Base or manifest damaged in a random way: refused by name, with a way out, and left as it
+    is.
+    """
     data = copied(source, place)
     folder = data / "appendonlydir"
     kind = dice.choice(["base.rdb", "manifest"])
@@ -203,14 +221,15 @@ def _damaged(path: Path, kind: str, dice: random.Random) -> str:
     return how
 
 
-# --- strict ------------------------------------------------------------------------------------------
+# --- strict ---------------------------------------------------------------------------------------
 
 
 def strict(folder: Path, dice: random.Random, points: int, tally: Tally) -> None:
-    """Writes one after the other, each with the file's length when it was acknowledged; then power is lost between.
+    """Writes one after the other, each with the file's length when it was acknowledged; then power
+    is lost between.
 
-    One writer alone, so that all of the file up to there had been put on the disk when the reply came: the server
-    replies after the fsync of what it has written.
+    One writer alone, so that all of the file up to there had been put on the disk when the reply
+    came: the server replies after the fsync of what it has written.
     """
     data, marks = folder / "strict", list[tuple[int, str]]()
     server = EmbeddedServer(data, durability="strict")
@@ -256,12 +275,14 @@ def _posted(wire: Wire, number: int) -> str:
     keys = Keys(NAMESPACE)
     names = [keys.channel(_ROOM), keys.heads, keys.posts, keys.channel(_ROOM)]
     fields = ("from", SOB, "kind", "say", "text", f"{number}")
-    reply = wire.command("EVAL", script("post").text, 4, *names, _ROOM, '"channel":"x"}', 60, *fields)
+    reply = wire.command(
+        "EVAL", script("post").text, 4, *names, _ROOM, '"channel":"x"}', 60, *fields
+    )
     assert isinstance(reply, bytes), reply
     return reply.decode()
 
 
-# --- all of it ---------------------------------------------------------------------------------------
+# --- all of it ------------------------------------------------------------------------------------
 
 
 def trial(folder: Path, *, cuts: int, damages: int, points: int, resumes: int, seed: int) -> Tally:
@@ -282,7 +303,9 @@ def trial(folder: Path, *, cuts: int, damages: int, points: int, resumes: int, s
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cuts", type=int, default=1_000)
     parser.add_argument("--damages", type=int, default=200)
-    parser.add_argument("--points", type=int, default=200, help="moments of lost power under strict")
+    parser.add_argument(
+        "--points", type=int, default=200, help="moments of lost power under strict"
+    )
     parser.add_argument("--resumes", type=int, default=10)
 
 
@@ -290,11 +313,20 @@ def run(arguments: argparse.Namespace) -> Report:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aof-") as folder:
         tally = trial(
-            Path(folder), cuts=arguments.cuts, damages=arguments.damages, points=arguments.points,
-            resumes=arguments.resumes, seed=arguments.seed,
-        )  # fmt: skip
+            Path(folder),
+            cuts=arguments.cuts,
+            damages=arguments.damages,
+            points=arguments.points,
+            resumes=arguments.resumes,
+            seed=arguments.seed,
+        )
     counts = {
-        "cuts": tally.cuts, "of them told as lost by anchors": tally.told["lost"], "damages": tally.damages,
-        "moments of lost power": tally.strict, "missions taken up again": tally.resumed,
-    }  # fmt: skip
-    return Report("aof", arguments.seed, counts, {"seconds": time.monotonic() - began}, tally.faults)
+        "cuts": tally.cuts,
+        "of them told as lost by anchors": tally.told["lost"],
+        "damages": tally.damages,
+        "moments of lost power": tally.strict,
+        "missions taken up again": tally.resumed,
+    }
+    return Report(
+        "aof", arguments.seed, counts, {"seconds": time.monotonic() - began}, tally.faults
+    )

@@ -1,4 +1,6 @@
-"""Callers give up at random moments while the line is slow and bad: nobody is ever given another's reply."""
+"""Callers give up at random moments while the line is slow and bad: nobody is ever given
+another's reply.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ LOST_REPLIES, RESETS = 0.02, 0.02
 
 
 async def cancelled(line: Proxy, cancellations: int, seed: int) -> Counter[str]:
-    """Callers ask for a word of their own each time and give up after up to four times what an answer takes."""
+    """Callers ask for a word of their own each time and give up after up to four times what an
+    answer takes.
+    """
     seen: Counter[str] = Counter()
     pipe = Pipe(dial(line.url), 60.0)
     line.delay, line.loses, line.resets = DELAY_SECONDS, LOST_REPLIES, RESETS
@@ -57,9 +61,13 @@ def cancels(cancellations: int, seed: int) -> Report:
         except* StoreUnavailableError as away:
             raise away.exceptions[0] from away
         report.counts = {
-            "cancelled": seen["cancelled"], "answered": seen["answered"], "cross replies": seen["crossed"],
-            "lost replies": line.lost, "connections reset": line.was_reset, "connections": line.opened,
-        }  # fmt: skip
+            "cancelled": seen["cancelled"],
+            "answered": seen["answered"],
+            "cross replies": seen["crossed"],
+            "lost replies": line.lost,
+            "connections reset": line.was_reset,
+            "connections": line.opened,
+        }
     report.figures["seconds"] = time.monotonic() - started
     report.must(seen["crossed"] == 0, f"{seen['crossed']} callers were given another's reply")
     report.must(seen["answered"] > 0, "nobody was answered")

@@ -1,7 +1,9 @@
-"""`swarmd up` that kills itself at one atomic step: `python -m tests.chaos.dying KIND NUMBER before|after`.
+"""`swarmd up` that kills itself at one atomic step: `python -m tests.chaos.dying KIND NUMBER
+before|after`.
 
-The steps of one kind are counted from when the folder's file `counting` is there, and each is noted in `steps`. Before
-is when the step has not been asked of the store, after is when it has been answered and nobody knows it yet.
+The steps of one kind are counted from when the folder's file `counting` is there, and each is noted
+in `steps`. Before is when the step has not been asked of the store, after is when it has been
+answered and nobody knows it yet.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.cli.main import main
 
 KINDS: Final = {
-    "begin": "begin", "end": "end", "turn": "commit", "supervisor": "commit_changes",
-}  # fmt: skip
+    "begin": "begin",
+    "end": "end",
+    "turn": "commit",
+    "supervisor": "commit_changes",
+}
 
 
 def dying(kind: str, number: int, moment: str, data: Path) -> None:

@@ -1,11 +1,13 @@
-"""One primary, one replica, three sentinels, a supervisor, a worker: the primary is lost in each round.
+"""One primary, one replica, three sentinels, a supervisor, a worker: the primary is lost in each
+round.
 
     python -m tests.chaos failover --rounds 20
 
-Lost by SIGKILL, by SIGSTOP (it wakes when another has its place), or demoted by a sentinel. Operators give orders and hand
-missions in all the time, each by a connection of its own as a verb does, beside a stream of unconfirmed posts. What was
-acknowledged must be there at the end, once: an order's answer in the journal and its mark, a mission's end.
-Recovery is from the loss to the first order that was given after it and carried out.
+Lost by SIGKILL, by SIGSTOP (it wakes when another has its place), or demoted by a sentinel.
+Operators give orders and hand missions in all the time, each by a connection of its own as a verb
+does, beside a stream of unconfirmed posts. What was acknowledged must be there at the end, once: an
+order's answer in the journal and its mark, a mission's end. Recovery is from the loss to the first
+order that was given after it and carried out.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ _SETTLE_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Given:
-    """What operators gave, when (monotonic seconds), and of which they were told that it is kept."""
+    """What operators gave, when (monotonic seconds), and of which they were told that it is
+    kept.
+    """
 
     url: str
     data: Path
@@ -135,7 +139,8 @@ class Watch:
     def _loop(self) -> None:
         while not self.is_over.wait(0.05):
             try:
-                # A connection of a moment: one to a server that has lost its place would see nothing new.
+                # A connection of a moment: one to a server that has lost its place would see
+                # nothing new.
                 with closing(view_of(self.url, "swarm")) as view:
                     self._look(view)
             except SwarmError:
@@ -143,7 +148,8 @@ class Watch:
 
     def _look(self, view: View) -> None:
         for message in view.messages(JOURNAL, self.reached):
-            # Always from a little back: the end of what the last server had may be missing on the next.
+            # Always from a little back: the end of what the last server had may be missing on the
+            # next.
             self.reached = StreamId(f"{order_of(message.id)[0] - _BACK_MS}-0")
             if id := answer_in(message):
                 self.carried.setdefault(id, time.monotonic())
@@ -195,14 +201,18 @@ def failover(
         crew = stack.enter_context(watched(folder, down_after_ms=down_after_ms))
         data = folder / "data"
         environment = clean_environment(data, REDIS_URL=crew.url)
-        parts = [stack.enter_context(child([part], environment)) for part in ("supervisor", "worker")]
+        parts = [
+            stack.enter_context(child([part], environment)) for part in ("supervisor", "worker")
+        ]
         for part in parts:
             part.until_said("is up")
         given, watch = Given(crew.url, data), Watch(crew.url)
         threads = [
-            watch.run(), given.run(_ORDER_SECONDS, given.order), given.run(_MISSION_SECONDS, given.mission),
+            watch.run(),
+            given.run(_ORDER_SECONDS, given.order),
+            given.run(_MISSION_SECONDS, given.mission),
             given.run(_NOISE_SECONDS, given.post),
-        ]  # fmt: skip
+        ]
         for number in range(rounds):
             until(crew.is_whole, "the crew is whole", 90)
             time.sleep(dice.uniform(0.5, 2.0))
@@ -223,9 +233,11 @@ def failover(
         for part in parts:
             report.must(part.process.poll() is None, f"a part ended: {part.stderr[-1500:]}")
     report.counts |= {
-        "orders acknowledged": len(given.orders), "missions acknowledged": len(given.missions),
-        "answered with an error": given.unsure, "unconfirmed posts": given.noise,
-    }  # fmt: skip
+        "orders acknowledged": len(given.orders),
+        "missions acknowledged": len(given.missions),
+        "answered with an error": given.unsure,
+        "unconfirmed posts": given.noise,
+    }
     report.figures |= {f"recovery {name}": value for name, value in spread(recoveries).items()}
     slowest = max(recoveries)
     report.must(slowest <= RECOVERY_SECONDS_MAX, f"a recovery took {slowest:.1f} s")
@@ -247,7 +259,9 @@ def _recovered(given: Given, watch: Watch, lost: float, parts: list[Child]) -> f
     return min(found)
 
 
-def _judge(report: Report, given: Given, watch: Watch, url: str, environment: Mapping[str, str]) -> None:
+def _judge(
+    report: Report, given: Given, watch: Watch, url: str, environment: Mapping[str, str]
+) -> None:
     """All that was acknowledged is there, once, and the record and the living swarm are sound."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     while (missing := _missing(given, watch, url)) and time.monotonic() < deadline:
@@ -258,7 +272,9 @@ def _judge(report: Report, given: Given, watch: Watch, url: str, environment: Ma
         twice = [id for id, count in Counter(answered(view)).items() if count > 1]
         report.must(not twice, f"carried out twice: {twice}")
         results = Counter(str(message.mission) for message in view.messages(RESULTS, FIRST))
-        report.must(all(count == 1 for count in results.values()), f"results: {results.most_common(3)}")
+        report.must(
+            all(count == 1 for count in results.values()), f"results: {results.most_common(3)}"
+        )
     found = verb(environment, "fsck", seconds=120)
     report.must(found.returncode == 0, f"fsck: {found.stdout}{found.stderr}")
     _verified(report, verb(environment, "journal", "verify", "--json", seconds=120).stdout)
@@ -269,7 +285,9 @@ def _missing(given: Given, watch: Watch, url: str) -> list[str]:
     with closing(view_of(url, "swarm")) as view:
         [flat] = view.ask(["HKEYS", keys.stops])
         marks = set(flat)
-        states = view.ask(*(["HGET", f"{keys.prefix}mission:{id}", "state"] for id in given.missions))
+        states = view.ask(
+            *(["HGET", f"{keys.prefix}mission:{id}", "state"] for id in given.missions)
+        )
     faults = [f"order {id} has no answer" for id in given.orders if id not in watch.carried]
     faults += [f"order {id} left no mark" for id in given.orders if target_of(id) not in marks]
     ends = zip(given.missions, states, strict=True)
@@ -277,7 +295,9 @@ def _missing(given: Given, watch: Watch, url: str) -> list[str]:
 
 
 def _verified(report: Report, said: str) -> None:
-    """The journal may have lost entries that no replica had confirmed; then it says so itself, and nothing else."""
+    """The journal may have lost entries that no replica had confirmed; then it says so itself,
+    and nothing else.
+    """
     import json
 
     verdict: dict[str, Any] = json.loads(said)
@@ -294,5 +314,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Report:
     return failover(
-        arguments.rounds, arguments.seed, down_after_ms=arguments.down_after_ms, losses=arguments.losses
+        arguments.rounds,
+        arguments.seed,
+        down_after_ms=arguments.down_after_ms,
+        losses=arguments.losses,
     )

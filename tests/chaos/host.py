@@ -1,9 +1,10 @@
-"""A worker whose agents of the load's mission have no mind: they count what comes, and pass it on once.
+"""A worker whose agents of the load's mission have no mind: they count what comes, and pass it on
+once.
 
-`python -m tests.chaos.host [SECONDS [FILE]]` is `swarmd worker` in all else: its settings, its connections, its leases,
-its rings and its commits. Agents of other missions take turns as they always do. A turn of the load's that is asked
-directly takes so many seconds in a call; into the file goes a line for each message: when it was taken, and how many
-seconds after it was posted.
+`python -m tests.chaos.host [SECONDS [FILE]]` is `swarmd worker` in all else: its settings, its
+connections, its leases, its rings and its commits. Agents of other missions take turns as they
+always do. A turn of the load's that is asked directly takes so many seconds in a call; into the
+file goes a line for each message: when it was taken, and how many seconds after it was posted.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ async def answer(
         now = time.time()
         delays.writelines(f"{now:.3f} {now - epoch_of(message.at):.3f}\n" for message in mail)
     positions = positions_after(resident, mail)
-    if number % CALLS_EVERY == 0 or (seconds and any(message.text.startswith("direct") for message in mail)):
+    if number % CALLS_EVERY == 0 or (
+        seconds and any(message.text.startswith("direct") for message in mail)
+    ):
         await _call(world, resident, json.dumps(positions), seconds)
     before = resident.memory
     effects = Effects.of(before.entries[-1] if before.entries else "")
@@ -61,10 +64,17 @@ async def answer(
     # One entry, written anew each time: what it says is all that was ever taken.
     after = Memory(before.end, (effects.to_text(),))
     turn = Turn(
-        number, agent.path, stop_fields(agent), {}, positions, {before.end: after.entries[0]}, tuple(outputs),
-        max((message.hops for message in mail), default=0) + 1, heard_pairs(mail),
+        number,
+        agent.path,
+        stop_fields(agent),
+        {},
+        positions,
+        {before.end: after.entries[0]},
+        tuple(outputs),
+        max((message.hops for message in mail), default=0) + 1,
+        heard_pairs(mail),
         forgotten=range(before.first, before.end),
-    )  # fmt: skip
+    )
     reply = await world.store.commit(resident.hold, turn, HOPS_MAX, world.stamp())
     if isinstance(reply, RefusedByStore):
         raise NotAllowedError(reply)
@@ -76,9 +86,16 @@ async def answer(
 async def _call(world: World, resident: Resident, batch: str, seconds: float) -> None:
     agent = resident.agent
     journal = Journal(
-        world.store, resident.hold, resident.turn + 1, agent.id, agent.path, stop_fields(agent), batch,
-        100, world.stamp,
-    )  # fmt: skip
+        world.store,
+        resident.hold,
+        resident.turn + 1,
+        agent.id,
+        agent.path,
+        stop_fields(agent),
+        batch,
+        100,
+        world.stamp,
+    )
     one = {"tools": 1}
 
     async def effect() -> tuple[str, Used]:
@@ -97,9 +114,15 @@ def _effect(world: World, me: AgentId, effects: Effects, message: Message) -> li
         return []
     to = AgentId(message.data["next"])
     passed = Message(
-        sender=me, to=to, kind=Kind.SAY, mission=LOAD, at=world.stamp(), text=f"relayed {number}",
-        hops=message.hops + 1, incarnation=1,
-    )  # fmt: skip
+        sender=me,
+        to=to,
+        kind=Kind.SAY,
+        mission=LOAD,
+        at=world.stamp(),
+        text=f"relayed {number}",
+        hops=message.hops + 1,
+        incarnation=1,
+    )
     return [(inbox(to), passed)]
 
 

@@ -1,9 +1,11 @@
-"""Kills of everything, again and again, while posts are acknowledged: each of them has its effect once.
+"""Kills of everything, again and again, while posts are acknowledged: each of them has its effect
+once.
 
-Workers, supervisors (one of them stands by) and the server are killed at random moments, workers and the server are
-stopped for longer than a lease or a command, and the line between them loses replies, resets connections and leaves
-some half-open. Meanwhile a process of its own posts keyed messages and counts what is acknowledged, each agent of the
-load counts in its committed memory what has come and passes it on once, and missions of the usual kind are worked at.
+Workers, supervisors (one of them stands by) and the server are killed at random moments, workers
+and the server are stopped for longer than a lease or a command, and the line between them loses
+replies, resets connections and leaves some half-open. Meanwhile a process of its own posts keyed
+messages and counts what is acknowledged, each agent of the load counts in its committed memory what
+has come and passes it on once, and missions of the usual kind are worked at.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from tests.e2e.swarm_process import ENDED, verb
 
 WORKERS: Final = ("worker-1", "worker-2", "worker-3")
 SUPERVISORS: Final = ("supervisor-1", "supervisor-2")
-# Rare enough for the supervisors that a lease, and the lease of patience after it, pass between two of their kills.
+# Rare enough for the supervisors that a lease, and the lease of patience after it, pass between two
+# of their kills.
 WEIGHTS: Final = {"worker": 66, "supervisor": 10, "server": 24}
 LOST_REPLIES, RESETS = 0.05, 0.02
 HALF_OPEN_SECONDS: Final = 0.3
@@ -58,7 +61,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Chaos:
-    """What happens to the swarm, by dice. One step at a time; each says how long to wait for the next."""
+    """What happens to the swarm, by dice. One step at a time; each says how long to wait for the
+    next.
+    """
 
     plan: Plan
     processes: Processes
@@ -133,7 +138,9 @@ def kills(plan: Plan) -> Report:
             processes.start(name, is_up=True)
         submit_load(swarm)
         seconds = plan.kills * plan.every_seconds * 1.05
-        load = begin_load(swarm, line.url, plan.agents, plan.posts // plan.agents, plan.posts / seconds)
+        load = begin_load(
+            swarm, line.url, plan.agents, plan.posts // plan.agents, plan.posts / seconds
+        )
         try:
             begin_round(load)
             started = time.monotonic()
@@ -147,10 +154,13 @@ def kills(plan: Plan) -> Report:
         report.counts |= {
             "kills": sum(chaos.counts.get(what, 0) for what in WEIGHTS),
             **{f"kills of a {what}": chaos.counts.get(what, 0) for what in WEIGHTS},
-            "pauses": chaos.counts.get("pause", 0), "half-open": chaos.counts.get("half-open", 0),
-            "exchanges": line.exchanges, "lost replies": line.lost, "connections reset": line.was_reset,
+            "pauses": chaos.counts.get("pause", 0),
+            "half-open": chaos.counts.get("half-open", 0),
+            "exchanges": line.exchanges,
+            "lost replies": line.lost,
+            "connections reset": line.was_reset,
             "acknowledged posts": sum(acknowledged.values()),
-        }  # fmt: skip
+        }
         line.loses = line.resets = 0.0
         _judge(report, swarm, server, processes, acknowledged, plan)
     return report
@@ -179,14 +189,20 @@ def _judge(
     report.counts["dead letters"] = int(swarm.redis.xlen("swarm:dead"))
     report.counts |= {"posts lost": direct, "posts onward lost": relayed, "effects twice": twice}
     report.must(sum(acknowledged.values()) >= plan.posts - len(agents), "not all was posted")
-    report.must(direct == 0 and relayed == 0, f"{direct} posts and {relayed} posts onward have no effect")
+    report.must(
+        direct == 0 and relayed == 0, f"{direct} posts and {relayed} posts onward have no effect"
+    )
     report.must(twice == 0, f"{twice} effects happened twice")
     environment = swarm.environment | {"REDIS_URL": server.url}
     done = verb(environment, "cancel", LOAD, "--reason", "all was posted")
     report.must(done.returncode == 0, f"cancel exits with {done.returncode}: {done.stderr[-500:]}")
     missions.append(LOAD)
     try:
-        until(lambda: all(swarm.mission(id).get("state") in ENDED for id in missions), "all missions end", 60)
+        until(
+            lambda: all(swarm.mission(id).get("state") in ENDED for id in missions),
+            "all missions end",
+            60,
+        )
     except AssertionError as error:
         report.faults.append(str(error)[:200])
     hold_missions(report, swarm, missions)
@@ -211,7 +227,13 @@ def run(arguments: argparse.Namespace) -> Report:
     share = max(1, arguments.kills // 10)
     return kills(
         Plan(
-            arguments.kills, arguments.posts, arguments.seed, arguments.agents, arguments.every, pauses=share,
-            half_opens=share, missions=share,
+            arguments.kills,
+            arguments.posts,
+            arguments.seed,
+            arguments.agents,
+            arguments.every,
+            pauses=share,
+            half_opens=share,
+            missions=share,
         )
-    )  # fmt: skip
+    )

@@ -1,8 +1,10 @@
-"""What posts while the swarm is being killed: keyed messages through the product's own store, each until it is acknowledged.
+"""What posts while the swarm is being killed: keyed messages through the product's own store, each
+until it is acknowledged.
 
-`python -m tests.chaos.load URL SECRET AGENTS SHARE PER_SECOND ROUNDS FILLER` asks for so many agents below the executive of the
-load's mission and says `ready`. For each line that it is told it posts SHARE messages to each of them, and prints as JSON
-how many of its posts were acknowledged, by agent.
+`python -m tests.chaos.load URL SECRET AGENTS SHARE PER_SECOND ROUNDS FILLER` asks for so many
+agents below the executive of the load's mission and says `ready`. For each line that it is told it
+posts SHARE messages to each of them, and prints as JSON how many of its posts were acknowledged, by
+agent.
 """
 
 from __future__ import annotations
@@ -49,14 +51,18 @@ async def opened(url: str, secret: bytes) -> AsyncIterator[RedisStore]:
 
 
 async def made(store: RedisStore, count: int) -> list[AgentId]:
-    """So many agents below the load's executive, asked of the supervisor as that one's own runtime would."""
+    """So many agents below the load's executive, asked of the supervisor as that one's own
+    runtime would.
+    """
     with anyio.fail_after(READY_SECONDS):
         while not (found := await _living(store, SOB)):
             await anyio.sleep(0.1)
         lead = found[0]
         for number in range(count):
             await store.post(REQUESTS, _wanted(lead, number), key=f"load-spawn-{number}")
-        while len(below := await _living(store, lead.id)) < count or not all(agent.host for agent in below):
+        while len(below := await _living(store, lead.id)) < count or not all(
+            agent.host for agent in below
+        ):
             # So many records in one reading: not so often that the server has nothing else to do.
             await anyio.sleep(0.5)
     return [agent.id for agent in sorted(below, key=lambda agent: agent.name)]
@@ -71,14 +77,21 @@ def _wanted(lead: Agent, number: int) -> Message:
     charter = Charter(role="researcher", name=f"load-{number:04d}", task="count", budget=_BUDGET)
     request = SpawnRequest(key=f"k{number}", charter=charter)
     return Message(
-        sender=lead.id, kind=Kind.REQUEST, mission=LOAD, at=stamp_of(time.time()), text="spawn",
-        data=request.model_dump(mode="json"), incarnation=1,
-    )  # fmt: skip
+        sender=lead.id,
+        kind=Kind.REQUEST,
+        mission=LOAD,
+        at=stamp_of(time.time()),
+        text="spawn",
+        data=request.model_dump(mode="json"),
+        incarnation=1,
+    )
 
 
 @dataclass(slots=True)
 class Posting:
-    """Each agent's posts one after the other, beside the others': the next only after the last's acknowledgement."""
+    """Each agent's posts one after the other, beside the others': the next only after the last's
+    acknowledgement.
+    """
 
     store: RedisStore
     agents: list[AgentId]
@@ -86,7 +99,9 @@ class Posting:
     acknowledged: dict[AgentId, int] = field(default_factory=dict)
 
     async def run(self, share: int, per_second: float) -> None:
-        """`share` more to each; `per_second` is of all together, 0: as fast as they are acknowledged."""
+        """`share` more to each; `per_second` is of all together, 0: as fast as they are
+        acknowledged.
+        """
         started = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for place in range(len(self.agents)):
@@ -100,10 +115,14 @@ class Posting:
                 due = started + ((number - first) * len(self.agents) + place) / per_second
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             message = Message(
-                sender=_SENDER, to=me, kind=Kind.SAY, mission=LOAD, at=stamp_of(time.time()),
+                sender=_SENDER,
+                to=me,
+                kind=Kind.SAY,
+                mission=LOAD,
+                at=stamp_of(time.time()),
                 text=f"direct {number}",
                 data={"next": following, "filler": self.filler},
-            )  # fmt: skip
+            )
             await self.store.post(inbox(me), message, key=f"load-{me}-{number}")
             self.acknowledged[me] += 1
 
@@ -134,9 +153,12 @@ def begin_load(
     secret = str(Path(swarm.environment["SWARMD_DATA"]) / "secret")
     words = [url, secret, *map(str, (agents, share, per_second, rounds, filler))]
     load = subprocess.Popen(
-        [sys.executable, "-m", "tests.chaos.load", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.chaos.load", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert load.stdout is not None
     if load.stdout.readline() != "ready\n":
         end_load(load)
@@ -166,7 +188,12 @@ if __name__ == "__main__":
     _url, _secret, _count, _share, _per_second, _rounds, _filler = sys.argv[1:]
     asyncio.run(
         load(
-            _url, Path(_secret).read_bytes().strip(), int(_count), int(_share), float(_per_second), int(_rounds),
+            _url,
+            Path(_secret).read_bytes().strip(),
+            int(_count),
+            int(_share),
+            float(_per_second),
+            int(_rounds),
             int(_filler),
         )
-    )  # fmt: skip
+    )

@@ -1,7 +1,9 @@
-"""Rings are cut off, suppressed, and piled up for one that sleeps: messages come all the same, and soon.
+"""Rings are cut off, suppressed, and piled up for one that sleeps: messages come all the same, and
+soon.
 
-One worker with all agents of the load, in stretches of the same length and load: undisturbed; its subscriptions reset
-again and again; every ring taken out of the line; beside a subscriber of everything that never reads; undisturbed again.
+One worker with all agents of the load, in stretches of the same length and load: undisturbed; its
+subscriptions reset again and again; every ring taken out of the line; beside a subscriber of
+everything that never reads; undisturbed again.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from tests.e2e.parts import Parts, Server, counting_models, server_of_ours
 
 CONNECTIONS_MAX: Final = 8
 CATCH_UP_SECONDS: Final = 1.5
-# What others' slowest may be beside a sleeping subscriber, of what it is without one; and below this it is no answer:
-# the machine has other things to do.
+# What others' slowest may be beside a sleeping subscriber, of what it is without one; and below
+# this it is no answer: the machine has other things to do.
 SLOWER_MAX: Final = 2.0
 FELT_SECONDS: Final = 0.25
 SLEEPER: Final = "sleeper"
@@ -97,7 +99,8 @@ def rings(plan: Plan) -> Report:
             calm = stretch()
             reset = Resets(swarm, dice, plan)
             cut = [stretch(reset)]
-            # One that was cut comes back in its own time: no more resets fit into a stretch than it comes back.
+            # One that was cut comes back in its own time: no more resets fit into a stretch than it
+            # comes back.
             while reset.count < plan.resets and len(cut) < RESET_STRETCHES_MAX:
                 cut.append(stretch(reset))
             line.drops_rings = True
@@ -113,12 +116,17 @@ def rings(plan: Plan) -> Report:
     beside = [delay for one in slow for delay in one.delays]
     all_of_them = [calm, *cut, silent, *slow, after]
     report.counts = {
-        "agents in one worker": plan.agents, "messages": sum(len(one.delays) for one in all_of_them),
-        "resets of the subscription": reset.count, "rings suppressed": line.rings_dropped,
+        "agents in one worker": plan.agents,
+        "messages": sum(len(one.delays) for one in all_of_them),
+        "resets of the subscription": reset.count,
+        "rings suppressed": line.rings_dropped,
         "connections at most": max(one.connections for one in all_of_them),
-        "messages lost": sum(one.lost for one in all_of_them), "effects twice": sum(one.again for one in all_of_them),
-        "sleeper's buffer at most, bytes": peak.most, "its limit, bytes": limit, "sleeper cut off": int(peak.is_cut_off),
-    }  # fmt: skip
+        "messages lost": sum(one.lost for one in all_of_them),
+        "effects twice": sum(one.again for one in all_of_them),
+        "sleeper's buffer at most, bytes": peak.most,
+        "its limit, bytes": limit,
+        "sleeper cut off": int(peak.is_cut_off),
+    }
     for name, found in (
         ("calm", calm.delays),
         ("resets", [delay for one in cut for delay in one.delays]),
@@ -126,7 +134,9 @@ def rings(plan: Plan) -> Report:
         ("sleeper", beside),
     ):
         report.figures |= {f"{name}, {part}": value for part, value in spread(found).items()}
-    p99 = {name: report.figures[f"{name}, p99 s"] for name in ("calm", "resets", "no rings", "sleeper")}
+    p99 = {
+        name: report.figures[f"{name}, p99 s"] for name in ("calm", "resets", "no rings", "sleeper")
+    }
     report.figures["sleeper's p99 : calm p99"] = p99["sleeper"] / max(p99["calm"], 0.001)
     report.must(report.counts["messages lost"] == 0, "messages were lost")
     report.must(report.counts["effects twice"] == 0, "effects happened twice")
@@ -134,13 +144,15 @@ def rings(plan: Plan) -> Report:
     report.must(peak.most > 0, "nothing was kept for the sleeper: nothing was shown")
     report.must(line.rings_dropped > 0, "no ring was suppressed")
     report.must(
-        report.counts["connections at most"] <= CONNECTIONS_MAX, f"more than {CONNECTIONS_MAX} connections"
+        report.counts["connections at most"] <= CONNECTIONS_MAX,
+        f"more than {CONNECTIONS_MAX} connections",
     )
     for name in ("resets", "no rings"):
         report.must(p99[name] <= CATCH_UP_SECONDS, f"{name}: p99 of catch-up {p99[name]:.2f} s")
     is_felt = p99["sleeper"] > max(SLOWER_MAX * p99["calm"], FELT_SECONDS)
     report.must(
-        not is_felt, f"beside a sleeping subscriber p99 is {p99['sleeper']:.3f} s, else {p99['calm']:.3f} s"
+        not is_felt,
+        f"beside a sleeping subscriber p99 is {p99['sleeper']:.3f} s, else {p99['calm']:.3f} s",
     )
     report.must(peak.most <= limit, "the sleeper's buffer grew beyond the limit")
     return report
@@ -209,7 +221,9 @@ def sleeping(server: Server, swarm: Parts, noise: int) -> Iterator[Peak]:
         sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         sleeper.connect(("127.0.0.1", server.port))
         sleeper.sendall(f"CLIENT SETNAME {SLEEPER}\r\nPSUBSCRIBE swarm:*\r\n".encode())
-        swarm.until(lambda: any(c["name"] == SLEEPER for c in swarm.redis.client_list()), "it subscribes", 5)
+        swarm.until(
+            lambda: any(c["name"] == SLEEPER for c in swarm.redis.client_list()), "it subscribes", 5
+        )
         yield Peak(swarm, noise)
 
 
@@ -231,7 +245,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Report:
     return rings(
         Plan(
-            arguments.seed, arguments.agents, arguments.per_second, arguments.seconds, arguments.resets,
+            arguments.seed,
+            arguments.agents,
+            arguments.per_second,
+            arguments.seconds,
+            arguments.resets,
             arguments.sleep_seconds,
         )
-    )  # fmt: skip
+    )

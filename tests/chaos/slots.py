@@ -2,8 +2,8 @@
 
     python -m tests.chaos slots --moves 20
 
-Posts through the product's own store, each until it is acknowledged. At the end each is there, once and whole: its
-entry, its channel's mark, and the counter that all of them share.
+Posts through the product's own store, each until it is acknowledged. At the end each is there, once
+and whole: its entry, its channel's mark, and the counter that all of them share.
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ _SECRET = b"what the processes of this run hold"
 _PAUSE_SECONDS = 0.02  # between ten keys: a move takes as long as a large swarm's would
 
 
-async def _write(store: RedisStore, writer: int, until: threading.Event, slowest: list[float]) -> int:
-    """Posts of one writer, in its own room and in one that all share; how many were acknowledged."""
+async def _write(
+    store: RedisStore, writer: int, until: threading.Event, slowest: list[float]
+) -> int:
+    """Posts of one writer, in its own room and in one that all share; how many were
+    acknowledged.
+    """
     count = 0
     while not until.is_set():
         for channel in (room(f"own-{writer}"), room("shared")):
@@ -72,7 +76,11 @@ async def _under_load(nodes: Nodes, moves: int, report: Report) -> None:
         counts = await asyncio.gather(*writers)
         await _judge(store, counts, report)
         tasks.cancel_scope.cancel()
-    report.counts |= {"moves": len(moved), "keys moved": sum(moved), "posts acknowledged": 2 * sum(counts)}
+    report.counts |= {
+        "moves": len(moved),
+        "keys moved": sum(moved),
+        "posts acknowledged": 2 * sum(counts),
+    }
     report.figures |= {f"post {name}": value for name, value in spread(waits).items()}
 
 
@@ -81,7 +89,8 @@ async def _judge(store: RedisStore, counts: list[int], report: Report) -> None:
     for writer, count in enumerate(counts):
         wanted = [f"{writer} {number}" for number in range(count)]
         report.must(
-            await _texts(store, f"own-{writer}") == wanted, f"the room of {writer} is not what was posted"
+            await _texts(store, f"own-{writer}") == wanted,
+            f"the room of {writer} is not what was posted",
         )
         found = [text for text in shared if text.split()[0] == str(writer)]
         report.must(found == wanted, f"the shared room is not what {writer} posted")

@@ -1,9 +1,10 @@
-"""A mission is killed at each step of its life, one kill a mission, and delivers what it delivers unharmed.
+"""A mission is killed at each step of its life, one kill a mission, and delivers what it delivers
+unharmed.
 
-The steps are the atomic ones: every begin and end of a call, every commit of a turn, every commit of the supervisor's.
-The whole process, its server with it, is killed right before and right after one of them and started again. What is
-held: one result and the same, each word said once, each motion executed once, the ledger's equation, and that no call
-whose end was journaled is made again.
+The steps are the atomic ones: every begin and end of a call, every commit of a turn, every commit
+of the supervisor's. The whole process, its server with it, is killed right before and right after
+one of them and started again. What is held: one result and the same, each word said once, each
+motion executed once, the ledger's equation, and that no call whose end was journaled is made again.
 """
 
 from __future__ import annotations
@@ -27,12 +28,20 @@ import redis
 
 from tests.chaos.dying import KINDS
 from tests.chaos.report import Report, spread
-from tests.e2e.parts import Models, Parts, assert_done_once, assert_paid_once, counting_models, whole
+from tests.e2e.parts import (
+    Models,
+    Parts,
+    assert_done_once,
+    assert_paid_once,
+    counting_models,
+    whole,
+)
 from tests.e2e.swarm_process import ENDED, Child, short_folder
 
 LANES: Final = 2
 MISSION: Final = "m-killed"
-# Calls that may be open at once in this mission: a seat's, or the executive's beside the researcher's.
+# Calls that may be open at once in this mission: a seat's, or the executive's beside the
+# researcher's.
 OPEN_MAX: Final = 2
 SECONDS: Final = 90.0
 
@@ -63,7 +72,9 @@ class Seen:
 def unharmed(models: Models) -> Counter[str]:
     """How many steps of each kind a mission takes."""
     with short_folder() as data, whole(models, data) as swarm:
-        swarm_process = _begin(swarm, data, Point("none", 0, "before"), "What is six by seven, unharmed?")
+        swarm_process = _begin(
+            swarm, data, Point("none", 0, "before"), "What is six by seven, unharmed?"
+        )
         swarm.until_delivered(MISSION, SECONDS)
         assert_done_once(swarm, MISSION)
         # The one process is ended by the context, and would take its time.
@@ -95,7 +106,11 @@ def killed_at(point: Point, models: Models, seen: Seen) -> None:
             assert_paid_once(swarm, models, MISSION, text, cut=OPEN_MAX)
         except AssertionError as error:
             seen.faults.append(f"{point}: {str(error)[:1500]}")
-        cut = [fact for fact in swarm.facts() if fact["fact"] == "settle" and fact["amounts"]["assumed"]]
+        cut = [
+            fact
+            for fact in swarm.facts()
+            if fact["fact"] == "settle" and fact["amounts"]["assumed"]
+        ]
         when = f"{point.moment} {point.kind}"
         seen.in_vain[when] += sum(1 for fact in cut if fact["amounts"]["used"].get("calls"))
         seen.killed[when] += 1
@@ -150,7 +165,9 @@ def steps(seed: int, every: int = 1, lanes: int = LANES) -> Report:
             list(threads.map(kill, wanted[::every]))
     report.counts = {f"steps of a mission: {kind}": found[kind] for kind in KINDS}
     report.counts |= {f"killed {when}": count for when, count in sorted(seen.killed.items())}
-    report.counts |= {f"calls cut, {when}": count for when, count in sorted(seen.in_vain.items()) if count}
+    report.counts |= {
+        f"calls cut, {when}": count for when, count in sorted(seen.in_vain.items()) if count
+    }
     report.counts |= {"killed": seen.killed.total(), "not reached": len(seen.missed)}
     report.figures |= {
         f"a mission and its kill, {name}": value for name, value in spread(seen.seconds).items()

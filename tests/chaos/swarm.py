@@ -1,6 +1,8 @@
-"""The swarm that chaos is made of: workers and supervisors behind one proxy, the load's mission, and its agents.
+"""The swarm that chaos is made of: workers and supervisors behind one proxy, the load's mission,
+and its agents.
 
-A process that ends without having been killed here is a fault of the product's, and is started anew.
+A process that ends without having been killed here is a fault of the product's, and is started
+anew.
 """
 
 from __future__ import annotations
@@ -24,10 +26,18 @@ from tests.e2e.swarm_process import ENDED, Child, moment_of, unbalanced, ungrant
 
 # Bounds of the shipped limits that are there to stop just such a load.
 _LIMITS: Final = {
-    "children_max": 1_000, "agents_max": 10_000, "spawns_per_minute": 100_000, "stall_seconds": 86_400,
-    "deadline_seconds": 86_400, "agents": 5_000, "tools": 100_000_000, "turns_at_once": 128,
-}  # fmt: skip
-_BUDGET: Final = '{"tokens": 5000000, "cost": 5000000, "calls": 10000, "tools": 50000000, "agents": 4500}'
+    "children_max": 1_000,
+    "agents_max": 10_000,
+    "spawns_per_minute": 100_000,
+    "stall_seconds": 86_400,
+    "deadline_seconds": 86_400,
+    "agents": 5_000,
+    "tools": 100_000_000,
+    "turns_at_once": 128,
+}
+_BUDGET: Final = (
+    '{"tokens": 5000000, "cost": 5000000, "calls": 10000, "tools": 50000000, "agents": 4500}'
+)
 
 
 def policies(folder: Path) -> Path:
@@ -36,9 +46,12 @@ def policies(folder: Path) -> Path:
     shutil.copytree(shipped("policies"), made)
     limits = (made / "limits.yaml").read_text(encoding="utf-8")
     for name, value in _LIMITS.items():
-        limits = re.sub(rf"^( *){name}: .*$", rf"\g<1>{name}: {value}", limits, count=1, flags=re.MULTILINE)
+        limits = re.sub(
+            rf"^( *){name}: .*$", rf"\g<1>{name}: {value}", limits, count=1, flags=re.MULTILINE
+        )
     (made / "limits.yaml").write_text(limits, encoding="utf-8")
-    # As many as there may be: hosts die here every few seconds, and three deaths in one step of an innocent turn are likely.
+    # As many as there may be: hosts die here every few seconds, and three deaths in one step of an
+    # innocent turn are likely.
     limits = re.sub(r"^tries_max: .*$", "tries_max: 20", limits, count=1, flags=re.MULTILINE)
     (made / "limits.yaml").write_text(limits, encoding="utf-8")
     board = (made / "board.yaml").read_text(encoding="utf-8")
@@ -57,7 +70,9 @@ class Processes:
     running: dict[str, Child] = field(default_factory=dict)
     stopped: dict[str, float] = field(default_factory=dict)  # asleep, until when
     killed: int = 0
-    by_itself: list[str] = field(default_factory=list)  # what those said that ended and were not killed
+    by_itself: list[str] = field(
+        default_factory=list
+    )  # what those said that ended and were not killed
     said: list[str] = field(default_factory=list)  # by those that were killed
 
     def start(self, name: str, *, is_up: bool = False) -> Child:
@@ -88,7 +103,9 @@ class Processes:
     def replace_ended(self) -> None:
         for name, child in list(self.running.items()):
             if child.process.poll() is not None:
-                self.by_itself.append(f"{name} ended with {child.process.returncode}: {child.stderr[-1500:]}")
+                self.by_itself.append(
+                    f"{name} ended with {child.process.returncode}: {child.stderr[-1500:]}"
+                )
                 self.start(name)
 
     def tracebacks(self) -> list[str]:
@@ -104,14 +121,19 @@ class Processes:
 @contextmanager
 def chaotic(models: Models, server: Server, *, seed: int) -> Iterator[tuple[Parts, Proxy]]:
     """A swarm whose every process reaches the server through one proxy."""
-    with proxied(("127.0.0.1", server.port), seed=seed) as line, parts(models, server, url=line.url) as swarm:
+    with (
+        proxied(("127.0.0.1", server.port), seed=seed) as line,
+        parts(models, server, url=line.url) as swarm,
+    ):
         data = Path(swarm.environment["SWARMD_DATA"])
         swarm.environment["SWARMD_POLICIES"] = str(policies(data))
         yield swarm, line
 
 
 def submit_load(swarm: Parts) -> None:
-    swarm.redis.xadd("swarm:missions", {"mission": "Carry the load.", "id": LOAD, "budget": _BUDGET})
+    swarm.redis.xadd(
+        "swarm:missions", {"mission": "Carry the load.", "id": LOAD, "budget": _BUDGET}
+    )
 
 
 def effects_of(swarm: Parts, agents: list[str]) -> dict[str, Effects]:
@@ -119,7 +141,10 @@ def effects_of(swarm: Parts, agents: list[str]) -> dict[str, Effects]:
     asked = swarm.redis.pipeline(transaction=False)
     for id in agents:
         asked.hgetall(f"swarm:_state:{id}")
-    return {id: Effects.of(_last_entry(state)) for id, state in zip(agents, asked.execute(), strict=True)}
+    return {
+        id: Effects.of(_last_entry(state))
+        for id, state in zip(agents, asked.execute(), strict=True)
+    }
 
 
 def _last_entry(state: Mapping[str, str]) -> str:
@@ -129,7 +154,9 @@ def _last_entry(state: Mapping[str, str]) -> str:
 
 
 def lost_of(acknowledged: dict[str, int], effects: dict[str, Effects]) -> tuple[int, int]:
-    """Of acknowledged posts: how many have no effect yet, and of their own posts onward likewise."""
+    """Of acknowledged posts: how many have no effect yet, and of their own posts onward
+    likewise.
+    """
     agents = list(acknowledged)
     direct = sum(effects[id].direct.missing(count) for id, count in acknowledged.items())
     relayed = sum(
@@ -161,4 +188,6 @@ def hold_record(report: Report, swarm: Parts, server: Server) -> None:
     for words in (("journal", "verify"), ("fsck",)):
         done = verb(environment, *words, seconds=180)
         said = (done.stdout + done.stderr)[-1500:]
-        report.must(done.returncode == 0, f"swarmd {' '.join(words)} exits with {done.returncode}: {said}")
+        report.must(
+            done.returncode == 0, f"swarmd {' '.join(words)} exits with {done.returncode}: {said}"
+        )

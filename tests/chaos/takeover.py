@@ -1,7 +1,9 @@
-"""A worker with all its agents in mid-turn is killed, and one is put to sleep beyond its lease and wakes.
+"""A worker with all its agents in mid-turn is killed, and one is put to sleep beyond its lease and
+wakes.
 
-Of the killed one's agents each must have taken up its turn elsewhere within the lease and two seconds. Of the sleeper's
-turns each must be refused when it comes back to commit them, for others have made them meanwhile.
+Of the killed one's agents each must have taken up its turn elsewhere within the lease and two
+seconds. Of the sleeper's turns each must be refused when it comes back to commit them, for others
+have made them meanwhile.
 """
 
 from __future__ import annotations
@@ -18,11 +20,20 @@ from typing import Any, Final
 from swarmd.core.model.refusals import Rule
 from tests.chaos.load import acknowledged_by, begin_load, begin_round, end_load
 from tests.chaos.report import Report, spread
-from tests.chaos.swarm import Processes, chaotic, effects_of, hold_ledger, hold_record, lost_of, submit_load
+from tests.chaos.swarm import (
+    Processes,
+    chaotic,
+    effects_of,
+    hold_ledger,
+    hold_record,
+    lost_of,
+    submit_load,
+)
 from tests.e2e.parts import LEASE_SECONDS, Parts, counting_models, server_of_ours
 
 WITHIN_SECONDS: Final = LEASE_SECONDS + 2.0
-# Of each turn's call: long enough for all to be in it at once, so that nobody has ended before its host is.
+# Of each turn's call: long enough for all to be in it at once, so that nobody has ended before its
+# host is.
 CALL_SECONDS: Final = 3.0
 
 
@@ -55,12 +66,16 @@ class _Watch:
 
     def until_all_begun(self, seconds: float = 60.0) -> str:
         """All are in a call, on the one host that is returned."""
-        self.swarm.until(lambda: len(self.holders()) == len(self.agents), "all are in mid-turn", seconds)
+        self.swarm.until(
+            lambda: len(self.holders()) == len(self.agents), "all are in mid-turn", seconds
+        )
         (host,) = set(self.holders().values())
         return host
 
     def taken_over(self, former: str, since: float) -> list[float]:
-        """Seconds from `since` until each has begun its turn again on another host; those that did within the bound."""
+        """Seconds from `since` until each has begun its turn again on another host; those that
+        did within the bound.
+        """
         taken: dict[str, float] = {}
         while len(taken) < len(self.agents) and time.monotonic() < since + WITHIN_SECONDS + 10:
             now = time.monotonic() - since
@@ -114,23 +129,34 @@ def takeover(agents: int, seed: int, rounds: int) -> Report:
             acknowledged = dict.fromkeys(watch.agents, 2 * rounds)
             lost = lost_of(acknowledged, effects_of(swarm, watch.agents))
             effects = effects_of(swarm, watch.agents)
-            twice = sum(len(seen.direct.again) + len(seen.relayed.again) for seen in effects.values())
+            twice = sum(
+                len(seen.direct.again) + len(seen.relayed.again) for seen in effects.values()
+            )
         finally:
             end_load(load)
         report.faults += processes.tracebacks()
         hold_ledger(report, swarm)
         hold_record(report, swarm, server)
     report.counts = {
-        "agents in mid-turn": agents, "rounds": rounds, "taken over from the killed": len(kills),
-        "taken over from the sleeper": len(sleeps), "late commits refused": refused,
-        "effects lost": sum(lost), "effects twice": twice,
-    }  # fmt: skip
+        "agents in mid-turn": agents,
+        "rounds": rounds,
+        "taken over from the killed": len(kills),
+        "taken over from the sleeper": len(sleeps),
+        "late commits refused": refused,
+        "effects lost": sum(lost),
+        "effects twice": twice,
+    }
     report.figures |= {f"kill to resumed, {name}": value for name, value in spread(kills).items()}
     report.figures |= {f"sleep to resumed, {name}": value for name, value in spread(sleeps).items()}
     for what, seconds in (("killed", kills), ("sleeping", sleeps)):
         late = agents * rounds - sum(1 for taken in seconds if taken <= WITHIN_SECONDS)
-        report.must(late == 0, f"{late} agents of a {what} host were not resumed within {WITHIN_SECONDS:g} s")
-    report.must(refused == agents * rounds, f"{refused} of {agents * rounds} late commits were refused")
+        report.must(
+            late == 0,
+            f"{late} agents of a {what} host were not resumed within {WITHIN_SECONDS:g} s",
+        )
+    report.must(
+        refused == agents * rounds, f"{refused} of {agents * rounds} late commits were refused"
+    )
     report.must(not any(lost) and not twice, f"{lost} effects lost, {twice} twice")
     return report
 
@@ -146,13 +172,17 @@ def _until_committed(watch: _Watch, number: int) -> None:
 
     def is_done() -> bool:
         effects = effects_of(watch.swarm, watch.agents)
-        return lost_of(dict.fromkeys(watch.agents, number), effects) == (0, 0) and not watch.holders()
+        return (
+            lost_of(dict.fromkeys(watch.agents, number), effects) == (0, 0) and not watch.holders()
+        )
 
     watch.swarm.until(is_done, "all turns are committed", 60)
 
 
 def _late_refusals(swarm: Parts, agents: int, before: int) -> int:
-    """Commits of the woken host's that were refused for its lost lease: facts whose step is a turn's number alone."""
+    """Commits of the woken host's that were refused for its lost lease: facts whose step is a
+    turn's number alone.
+    """
     counted: list[int] = []
 
     def count() -> int:

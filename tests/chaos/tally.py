@@ -1,4 +1,6 @@
-"""Which numbers of a row have come, and which came once more than they should. Small while nothing goes wrong."""
+"""Which numbers of a row have come, and which came once more than they should. Small while
+nothing goes wrong.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """Numbers as ranges, both ends included, in order and never adjacent; `again` are those that came twice."""
+    """Numbers as ranges, both ends included, in order and never adjacent; `again` are those that
+    came twice.
+    """
 
     ranges: list[list[int]] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
@@ -37,12 +41,16 @@ class Tally:
 
     def missing(self, count: int) -> int:
         """How many of the first `count` numbers have not come."""
-        return count - sum(min(last, count - 1) - first + 1 for first, last in self.ranges if first < count)
+        return count - sum(
+            min(last, count - 1) - first + 1 for first, last in self.ranges if first < count
+        )
 
 
 @dataclass(slots=True)
 class Effects:
-    """What an agent of the load has in its committed memory: what was posted to it, and what others passed on."""
+    """What an agent of the load has in its committed memory: what was posted to it, and what
+    others passed on.
+    """
 
     direct: Tally = field(default_factory=Tally)
     relayed: Tally = field(default_factory=Tally)

@@ -36,15 +36,26 @@ def assert_held(report: Report) -> None:
 
 
 @beside_others
-def test_while_everything_is_killed_nothing_acknowledged_is_lost_and_nothing_happens_twice(seed: int) -> None:
+def test_while_everything_is_killed_nothing_acknowledged_is_lost_and_nothing_happens_twice(
+    seed: int,
+) -> None:
     plan = Kills(
-        kills=8, posts=2_000, seed=seed, agents=40, every_seconds=1.2, pauses=1, half_opens=1, missions=1
+        kills=8,
+        posts=2_000,
+        seed=seed,
+        agents=40,
+        every_seconds=1.2,
+        pauses=1,
+        half_opens=1,
+        missions=1,
     )
     assert_held(kills(plan))
 
 
 @beside_others
-def test_a_killed_hosts_turns_are_taken_over_in_time_and_a_sleepers_late_ones_refused(seed: int) -> None:
+def test_a_killed_hosts_turns_are_taken_over_in_time_and_a_sleepers_late_ones_refused(
+    seed: int,
+) -> None:
     # Twice: the second round's first victim is a worker that the first round brought.
     assert_held(takeover(agents=50, seed=seed, rounds=2))
 
@@ -67,6 +78,13 @@ def test_callers_that_give_up_never_cost_another_its_reply() -> None:
 
 def test_a_tally_knows_what_is_missing_and_what_came_twice() -> None:
     tally = Tally()
-    assert [tally.add(number) for number in (0, 2, 1, 5, 2, 4)] == [True, True, True, True, False, True]
+    assert [tally.add(number) for number in (0, 2, 1, 5, 2, 4)] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
     assert (tally.ranges, tally.again) == ([[0, 2], [4, 5]], [2])
     assert (tally.missing(6), tally.missing(3), tally.missing(8)) == (1, 0, 3)

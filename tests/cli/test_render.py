@@ -93,7 +93,9 @@ def test_text_that_is_whole_is_not_marked_as_cut() -> None:
 
 def test_a_table_is_aligned_by_the_columns_that_characters_take() -> None:
     lines = table(("NAME", "X"), [("日本", "1"), ("ab", "2")])
-    assert [width_of(line[: line.index(mark)]) for line, mark in zip(lines, "X12", strict=True)] == [7, 7, 7]
+    assert [
+        width_of(line[: line.index(mark)]) for line, mark in zip(lines, "X12", strict=True)
+    ] == [7, 7, 7]
 
 
 def test_time_is_told_as_people_tell_it() -> None:
@@ -156,7 +158,10 @@ def test_the_cost_stands_with_what_was_used_also_where_it_is_nothing() -> None:
     assert amounts({"tokens": 9, "cost": 250_000, "unpriced": 9}) == "9 tokens, $0.2500 + unpriced"
     assert amounts({"tokens": 0, "cost": 0}) == "nothing"
     assert amounts({"cost": 5_000}) == "$0.0050"
-    assert amounts({"tools": 2, "cost": 0, "calls": 3, "tokens": 5}) == "5 tokens, 3 calls, 2 tools, $0.0000"
+    assert (
+        amounts({"tools": 2, "cost": 0, "calls": 3, "tokens": 5})
+        == "5 tokens, 3 calls, 2 tools, $0.0000"
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,10 +183,22 @@ def test_a_budget_is_said_by_kinds_and_money_in_dollars(said: str, caps: dict[st
 @pytest.mark.parametrize(
     "said",
     [
-        "usd=", "usd=-1", "usd=1e-7", "usd=2,50", "usd=nan", "usd=inf", "usd=1e999999999", "usd=2.50$",
-        "usd=1,cost=5", '{"usd": true}', '{"usd": [1]}', '{"usd": 1, "cost": 1}', "tokens=1.5", "tokens",
+        "usd=",
+        "usd=-1",
+        "usd=1e-7",
+        "usd=2,50",
+        "usd=nan",
+        "usd=inf",
+        "usd=1e999999999",
+        "usd=2.50$",
+        "usd=1,cost=5",
+        '{"usd": true}',
+        '{"usd": [1]}',
+        '{"usd": 1, "cost": 1}',
+        "tokens=1.5",
+        "tokens",
     ],
-)  # fmt: skip
+)
 def test_a_budget_that_cannot_be_meant_is_a_usage_error(said: str) -> None:
     with pytest.raises(UsageError, match="--budget"):
         missions.budget_of(said)
@@ -192,9 +209,14 @@ def test_a_budget_that_cannot_be_meant_is_a_usage_error(said: str) -> None:
 
 def agent(id: str, parent: str = "sob", tier: int = 1, **fields: str) -> Record:
     return {
-        "id": id, "name": id, "role": "researcher", "tier": str(tier), "parent": parent, "mission": "m-1",
+        "id": id,
+        "name": id,
+        "role": "researcher",
+        "tier": str(tier),
+        "parent": parent,
+        "mission": "m-1",
         "state": "live",
-    } | fields  # fmt: skip
+    } | fields
 
 
 def spent(tokens: int) -> Ledger:
@@ -221,7 +243,10 @@ def test_the_tree_draws_missions_executives_and_sub_agents_with_their_spend() ->
         "● live  sob  tier 0 board  nothing own, 155 tokens with all below",
         "│  seats: picard",
         "└─ mission m-1  working  100 tokens own, 155 tokens with all below  “Find it”",
-        "   └─ ● live  a-1  tier 1 researcher  30 tokens own, 55 tokens with all below  “Read \\x1b[31mall”",
+        (
+            "   └─ ● live  a-1  tier 1 researcher  30 tokens own, 55 tokens with all below  “Read "
+            "\\x1b[31mall”"
+        ),
         "      └─ ● live  a-2  tier 2 researcher  5 tokens",
     ]
 
@@ -273,7 +298,13 @@ def test_a_vote_tells_its_choice_and_a_journal_entry_its_event() -> None:
         "data": '{"choice":"yes"}',
     }
     assert render_lines.entry_lines("5-0", flat, INK) == ["--:--:-- gandhi [vote yes m-1] wise"]
-    flat = {"from": "supervisor", "kind": "entry", "at": "", "text": "x", "data": '{"event":"spawned"}'}
+    flat = {
+        "from": "supervisor",
+        "kind": "entry",
+        "at": "",
+        "text": "x",
+        "data": '{"event":"spawned"}',
+    }
     assert render_lines.entry_lines("5-0", flat, INK) == ["--:--:-- supervisor [entry spawned] x"]
 
 
@@ -289,16 +320,24 @@ def message(
 ) -> Message:
     id_, mission = StreamId(more.pop("id", "")), MissionId(more.pop("mission", "m-1"))
     return Message(
-        sender=AgentId(sender), kind=kind, at="2026-03-01T10:00:00.000Z", text=text, channel=channel, id=id_,
-        mission=mission, data=more,
-    )  # fmt: skip
+        sender=AgentId(sender),
+        kind=kind,
+        at="2026-03-01T10:00:00.000Z",
+        text=text,
+        channel=channel,
+        id=id_,
+        mission=mission,
+        data=more,
+    )
 
 
 def test_the_debate_is_told_by_who_does_what() -> None:
     watcher = Watcher(INK, "m-1")
     assert watcher.heard(message(Kind.PROPOSAL, "charter two")) == ["picard proposes: charter two"]
     assert watcher.heard(message(Kind.ARGUMENT, "but why")) == ["picard argues: but why"]
-    assert watcher.heard(message(Kind.VOTE, "it is wise", choice="yes")) == ["picard votes yes: it is wise"]
+    assert watcher.heard(message(Kind.VOTE, "it is wise", choice="yes")) == [
+        "picard votes yes: it is wise"
+    ]
     assert watcher.heard(message(Kind.NOTICE, "carried", sender="clerk")) == ["clerk: carried"]
 
 
@@ -319,7 +358,9 @@ def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
     watcher = Watcher(INK)
 
     def entry(text: str, **data: Any) -> list[str]:
-        return watcher.heard(message(Kind.ENTRY, text, channel=JOURNAL, sender="supervisor", **data))
+        return watcher.heard(
+            message(Kind.ENTRY, text, channel=JOURNAL, sender="supervisor", **data)
+        )
 
     assert entry("sob created x", event="spawned") == ["+ sob created x"]
     assert entry("spawn of a: spawn.depth", event="refused") == ["x spawn of a: spawn.depth"]
@@ -372,9 +413,14 @@ def test_a_live_screen_reads_no_markup_in_what_was_said(monkeypatch: pytest.Monk
 
 def test_every_error_has_the_exit_code_of_the_contract() -> None:
     codes = {
-        UsageError: 2, NotFoundError: 3, RefusedError: 4, StoreUnavailableError: 5, StoreUnsuitableError: 5,
-        TimedOutError: 6, StoreFullError: 5,
-    }  # fmt: skip
+        UsageError: 2,
+        NotFoundError: 3,
+        RefusedError: 4,
+        StoreUnavailableError: 5,
+        StoreUnsuitableError: 5,
+        TimedOutError: 6,
+        StoreFullError: 5,
+    }
     assert {kind: exit_of(kind("x")) for kind in codes} == codes
     assert exit_of(DeclarationError(("a:1: b: c",))) == 7
     assert exit_of(SwarmError("x")) == 1
@@ -401,7 +447,9 @@ def test_an_error_is_one_object_for_programs_and_two_lines_for_people() -> None:
 
 
 def test_a_mission_has_an_id_of_its_own_and_the_contracts_fields() -> None:
-    fields = missions.entrance_fields("Find it", None, "tokens=5000, calls=10", 60, ["docs", "a.md"])
+    fields = missions.entrance_fields(
+        "Find it", None, "tokens=5000, calls=10", 60, ["docs", "a.md"]
+    )
     assert missions.entrance_fields("Find it", None, None, None, [])["id"] != fields["id"]
     assert json.loads(fields["budget"]) == {"tokens": 5000, "calls": 10}
     assert (fields["deadline_s"], json.loads(fields["files"])) == ("60", ["docs", "a.md"])

@@ -1,7 +1,9 @@
-"""The stack of docker-compose.yml on a real engine, used as a person would use it: through redis-cli.
+"""The stack of docker-compose.yml on a real engine, used as a person would use it: through
+redis-cli.
 
-The tests of this file share one stack and run in the order in which they stand, for bringing it up costs more than
-all of them. Each waits for what it claims and not for a time; the waits' bounds are for failures only.
+The tests of this file share one stack and run in the order in which they stand, for bringing it up
+costs more than all of them. Each waits for what it claims and not for a time; the waits' bounds are
+for failures only.
 """
 
 from __future__ import annotations
@@ -28,13 +30,21 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(420)]
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 BASE_IMAGE: Final = "swarmd-base:latest"
 WORKERS: Final = 2
-SEATS: Final = {"captain-picard", "gandhi", "king-solomon", "marcus-aurelius", "socrates", "tony-stark"}
+SEATS: Final = {
+    "captain-picard",
+    "gandhi",
+    "king-solomon",
+    "marcus-aurelius",
+    "socrates",
+    "tony-stark",
+}
 AGENT_FIELDS: Final = {
     *("id", "name", "role", "tier", "parent", "path", "mission", "state"),
     *("reason", "incarnation", "host", "lease", "created", "ended"),
 }
 ENDED: Final = {"delivered", "rejected", "failed", "cancelled", "exhausted"}
-# A lease has to expire, its agents to be placed anew and the rest of the mission to run, on a machine of two cores.
+# A lease has to expire, its agents to be placed anew and the rest of the mission to run, on a
+# machine of two cores.
 MISSION_SECONDS: Final = 150.0
 
 
@@ -66,7 +76,9 @@ def missing_part() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One Compose project, under a name of its own: a stack that the user runs beside it is not touched."""
+    """One Compose project, under a name of its own: a stack that the user runs beside it is not
+    touched.
+    """
 
     project: str
     files: tuple[str, ...]
@@ -75,9 +87,18 @@ class Stack:
     def compose(self, *words: str, seconds: float = 120) -> str:
         chosen = [word for file in self.files for word in ("-f", file)]
         done = run(
-            "docker", "compose", "-p", self.project, *chosen, *words, seconds=seconds, **self.environment
+            "docker",
+            "compose",
+            "-p",
+            self.project,
+            *chosen,
+            *words,
+            seconds=seconds,
+            **self.environment,
         )
-        assert done.returncode == 0, f"docker compose {' '.join(words)}: {done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, (
+            f"docker compose {' '.join(words)}: {done.stdout}\n{done.stderr}"
+        )
         return done.stdout
 
     @contextmanager
@@ -108,11 +129,14 @@ class Stack:
         return self.compose("ps", "--all", "--quiet", service).split()
 
     def redis_words(self, *words: str) -> list[str]:
-        # Not `docker compose exec`: that reads the project anew, and a poll has to be quick to catch a mission at work.
+        # Not `docker compose exec`: that reads the project anew, and a poll has to be quick to
+        # catch a mission at work.
         return ["docker", "exec", "-i", f"{self.project}-redis-1", "redis-cli", *words]
 
     def redis(self, *words: str, user: str = "") -> Any:
-        """As the submitter, whom `redis-cli` stands for in that container where no other is named."""
+        """As the submitter, whom `redis-cli` stands for in that container where no other is
+        named.
+        """
         done = run(*self.redis_words(*(["--user", user] if user else []), "--json", *words))
         assert done.returncode == 0, f"redis-cli {words}: {done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
@@ -121,7 +145,9 @@ class Stack:
         return str(self.redis("HGET", f"swarm:mission:{mission}", "state") or "")
 
     def results(self) -> list[dict[str, Any]]:
-        entries = [flat_fields(entry[1]) for entry in self.redis("XRANGE", "swarm:results", "-", "+")]
+        entries = [
+            flat_fields(entry[1]) for entry in self.redis("XRANGE", "swarm:results", "-", "+")
+        ]
         return [entry | {"data": json.loads(entry.get("data", "{}"))} for entry in entries]
 
     def agents_of(self, mission: str) -> list[dict[str, str]]:
@@ -133,15 +159,21 @@ class Stack:
         return [agent for agent in agents if agent.get("mission") == mission]
 
     def machines(self) -> dict[str, str]:
-        """The container of each host, by its first twelve digits, which are its name to what runs in it."""
+        """The container of each host, by its first twelve digits, which are its name to what
+        runs in it.
+        """
         told = json.loads(self.compose("exec", "-T", "supervisor", "swarmd", "health", "--json"))
         return {host["id"]: host["hostname"] for host in told["hosts"]}
 
-    def until(self, claim: str, holds: Callable[[], object], seconds: float = MISSION_SECONDS) -> None:
+    def until(
+        self, claim: str, holds: Callable[[], object], seconds: float = MISSION_SECONDS
+    ) -> None:
         end = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > end:
-                pytest.fail(f"after {seconds:.0f} s, not so: {claim}\n{self.last_words()}", pytrace=False)
+                pytest.fail(
+                    f"after {seconds:.0f} s, not so: {claim}\n{self.last_words()}", pytrace=False
+                )
             time.sleep(0.05)
 
     def result_of(self, mission: str) -> dict[str, Any]:
@@ -151,7 +183,17 @@ class Stack:
         return found[0]
 
     def submit(self, mission: str, text: str, *files: str) -> None:
-        self.redis("XADD", "swarm:missions", "*", "mission", text, "id", mission, "files", json.dumps(files))
+        self.redis(
+            "XADD",
+            "swarm:missions",
+            "*",
+            "mission",
+            text,
+            "id",
+            mission,
+            "files",
+            json.dumps(files),
+        )
 
     def host_at_work_on(self, mission: str) -> str:
         """Waits until sub-agents work on the mission, and tells the host of one of them."""
@@ -163,13 +205,19 @@ class Stack:
                 if int(a["tier"]) > 1 and a["host"] and not a["ended"]
             ]
 
-        self.until(f"{mission} has sub-agents", lambda: hosts() or self.mission_state(mission) in ENDED)
+        self.until(
+            f"{mission} has sub-agents", lambda: hosts() or self.mission_state(mission) in ENDED
+        )
         at_work = hosts()
-        assert at_work, f"{mission} ended before anybody could break in on it: {self.result_of(mission)}"
+        assert at_work, (
+            f"{mission} ended before anybody could break in on it: {self.result_of(mission)}"
+        )
         return at_work[0]
 
     def give_workers(self, processors: float) -> None:
-        """The built-in mind is done within a second: a small part of a processor makes time to break in on it."""
+        """The built-in mind is done within a second: a small part of a processor makes time to
+        break in on it.
+        """
         done = run("docker", "update", "--cpus", str(processors), *self.containers("worker"))
         assert done.returncode == 0, done.stderr
 
@@ -182,7 +230,9 @@ def flat_fields(flat: Sequence[str]) -> dict[str, Any]:
 
 
 def write_knowledge(folder: Path) -> None:
-    """Real files over two themes; `archive/` is large enough for a mission over it to be interrupted."""
+    """Real files over two themes; `archive/` is large enough for a mission over it to be
+    interrupted.
+    """
     for name, text in NOTES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,19 +248,25 @@ def write_knowledge(folder: Path) -> None:
 
 NOTES: Final = {
     "bees/varroa.md": (
-        "# Varroa mites\n\nThe varroa mite feeds on the fat body of adult bees and breeds in capped brood.\n\n"
-        "## Treatment\n\nOxalic acid is trickled in winter, when a colony of bees has no brood that shields the mites.\n"
+        "# Varroa mites\n\nThe varroa mite feeds on the fat body of adult bees and breeds in "
+        "capped brood.\n\n"
+        "## Treatment\n\nOxalic acid is trickled in winter, when a colony of bees has no brood "
+        "that shields the mites.\n"
         "Formic acid passes through the cappings and kills varroa mites in the brood as well.\n"
         "A brood break of three weeks leaves the mites no cell to breed in.\n"
     ),
     "bees/winter.md": (
-        "# Wintering a colony\n\nA colony of bees needs fifteen to twenty kilograms of stores for the winter.\n\n"
-        "## Before the frost\n\nTreat against varroa mites after the last harvest, or the winter bees hatch damaged.\n"
-        "Close the entrance to the width of two bees against mice, and leave a gap for moist air above.\n"
+        "# Wintering a colony\n\nA colony of bees needs fifteen to twenty kilograms of stores for "
+        "the winter.\n\n"
+        "## Before the frost\n\nTreat against varroa mites after the last harvest, or the winter "
+        "bees hatch damaged.\n"
+        "Close the entrance to the width of two bees against mice, and leave a gap for moist air "
+        "above.\n"
     ),
     "bees/swarms.md": (
         "# Swarms of bees\n\nA colony swarms in May when the queen runs out of cells to lay in.\n"
-        "A caught swarm has no capped brood, so its varroa mites can be treated with oxalic acid at once.\n"
+        "A caught swarm has no capped brood, so its varroa mites can be treated with oxalic acid "
+        "at once.\n"
     ),
 }
 
@@ -220,12 +276,25 @@ def harbour_year(year: int) -> str:
     return "\n\n".join(
         [
             f"# The harbour in {year}",
-            f"In {year} the harbour received {ships} ships, most of them with grain, timber and coal.",
-            f"## Dredging\n\nThe fairway was dredged to {depth} metres in {year}, and the spoil was taken to the north bank.",
-            f"## Storms\n\nThere were {storms} storms in {year}; the breakwater of the harbour lost stones in one of them.",
+            (
+                f"In {year} the harbour received {ships} ships, most of them with grain, timber "
+                "and "
+                "coal."
+            ),
+            (
+                f"## Dredging\n\nThe fairway was dredged to {depth} metres in {year}, and the "
+                "spoil "
+                "was taken to the north bank."
+            ),
+            (
+                f"## Storms\n\nThere were {storms} storms in {year}; the breakwater of the harbour "
+                "lost stones in one of them."
+            ),
             *(
-                f"## Quay {quay}\n\nQuay {quay} handled {ships // quay} ships in {year}. Its crane was repaired"
-                f" {1 + (year + quay) % 3} times, and the dredging in front of it took {2 + quay} days."
+                f"## Quay {quay}\n\nQuay {quay} handled {ships // quay} ships in {year}. Its "
+                "crane was repaired"
+                f" {1 + (year + quay) % 3} times, and the dredging in front of it took {2 + quay} "
+                "days."
                 for quay in range(1, 13)
             ),
         ]
@@ -243,8 +312,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     project = f"swarmd-test-{os.getpid()}"
     stack = Stack(
         project=project,
-        files=("docker-compose.yml",) if can_pull else ("docker-compose.yml", "tests/compose/override.yml"),
-        # The last three are named to be empty: what the developer's shell or `.env` says of them is not meant here.
+        files=("docker-compose.yml",)
+        if can_pull
+        else ("docker-compose.yml", "tests/compose/override.yml"),
+        # The last three are named to be empty: what the developer's shell or `.env` says of them is
+        # not meant here.
         environment={
             "SWARMD_IMAGE": f"{project}:latest",
             "SWARMD_KNOWLEDGE_DIR": str(knowledge),
@@ -263,7 +335,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def build(stack: Stack, *, with_wheels: bool) -> None:
-    """Wheels that were made here go again: a later build in this checkout would install the swarmd among them."""
+    """Wheels that were made here go again: a later build in this checkout would install the
+    swarmd among them.
+    """
     wheels = REPOSITORY / "wheels"
     is_ours = with_wheels and not wheels.exists()
     try:
@@ -278,15 +352,21 @@ def build(stack: Stack, *, with_wheels: bool) -> None:
 
 @pytest.fixture
 def debate(stack: Stack, tmp_path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What a terminal that runs `redis-cli --user operator SUBSCRIBE swarm:room:sob` has shown so far, ring by ring."""
+    """What a terminal that runs `redis-cli --user operator SUBSCRIBE swarm:room:sob` has shown
+    so far, ring by ring.
+    """
     heard = tmp_path / "debate"
     words = stack.redis_words("--user", "operator", "SUBSCRIBE", "swarm:room:sob")
     with (
         heard.open("w") as screen,
         subprocess.Popen(words, stdout=screen, stdin=subprocess.DEVNULL) as terminal,
     ):
-        stack.until("redis-cli has subscribed", lambda: heard.read_text().startswith("subscribe"), 20)
-        yield lambda: [json.loads(line) for line in heard.read_text().splitlines() if line.startswith("{")]
+        stack.until(
+            "redis-cli has subscribed", lambda: heard.read_text().startswith("subscribe"), 20
+        )
+        yield lambda: [
+            json.loads(line) for line in heard.read_text().splitlines() if line.startswith("{")
+        ]
         terminal.terminate()
 
 
@@ -298,8 +378,13 @@ def test_the_stack_is_healthy_without_a_key(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("service", ["supervisor", "worker"])
-def test_a_container_is_not_root_and_writes_nothing_but_its_data(stack: Stack, service: str) -> None:
-    tries = "id -u; for f in /data /tmp /opt/swarmd /knowledge /; do touch $f/tried 2>/dev/null && echo $f; done; rm -f /data/tried"
+def test_a_container_is_not_root_and_writes_nothing_but_its_data(
+    stack: Stack, service: str
+) -> None:
+    tries = (
+        "id -u; for f in /data /tmp /opt/swarmd /knowledge /; do touch $f/tried 2>/dev/null "
+        "&& echo $f; done; rm -f /data/tried"
+    )
     said = stack.compose("exec", "-T", service, "sh", "-c", tries).split()
     assert said == ["10001", "/data", "/tmp"]
 
@@ -317,12 +402,15 @@ def test_redis_knows_the_users_of_the_policy_and_nobody_else(stack: Stack) -> No
     found = {user.name: user for user in told}
     wanted = acl.users(loader.load().acl, "swarm")
     assert set(found) == {"default", *(user.name for user in wanted.values())}
-    differences = [acl.difference(role, user, found.get(user.name)) for role, user in wanted.items()]
+    differences = [
+        acl.difference(role, user, found.get(user.name)) for role, user in wanted.items()
+    ]
     assert [one for one in differences if not one.is_none] == []
     assert not found["default"].is_on
     # The real client, which knows no password.
     real = (
-        "test -x /usr/local/bin/redis-cli && exec /usr/local/bin/redis-cli PING; exec /usr/bin/redis-cli PING"
+        "test -x /usr/local/bin/redis-cli && exec /usr/local/bin/redis-cli PING; exec "
+        "/usr/bin/redis-cli PING"
     )
     assert "NOAUTH" in run("docker", "exec", f"{stack.project}-redis-1", "sh", "-c", real).stdout
 
@@ -330,7 +418,10 @@ def test_redis_knows_the_users_of_the_policy_and_nobody_else(stack: Stack) -> No
 def test_each_part_holds_its_own_password_alone(stack: Stack) -> None:
     """A worker that was taken over must not find the supervisor's."""
     look = "test ! -e /users; ls /run/redis; cat /run/redis/password"
-    held = {part: stack.compose("exec", "-T", part, "sh", "-euc", look) for part in ("supervisor", "worker")}
+    held = {
+        part: stack.compose("exec", "-T", part, "sh", "-euc", look)
+        for part in ("supervisor", "worker")
+    }
     assert held["supervisor"] != held["worker"]
     for said in held.values():
         assert re.fullmatch(r"password\n[\w-]{43}\n", said), said
@@ -338,13 +429,19 @@ def test_each_part_holds_its_own_password_alone(stack: Stack) -> None:
 
 def test_no_worker_sees_the_journal_and_its_key(stack: Stack) -> None:
     """Who has the key can write another past; and nobody but `users` may change the secret."""
-    look = "find / -xdev -name 'signing.*' 2>/dev/null; find /data /run/swarmd -name 'signing.*' -o -name secret; touch /run/swarmd/x 2>/dev/null && echo written || :"
+    look = (
+        "find / -xdev -name 'signing.*' 2>/dev/null; find /data /run/swarmd -name 'signing.*' "
+        "-o -name secret; touch /run/swarmd/x 2>/dev/null && echo written || :"
+    )
     found = {
-        part: stack.compose("exec", "-T", part, "sh", "-c", look).split() for part in ("supervisor", "worker")
+        part: stack.compose("exec", "-T", part, "sh", "-c", look).split()
+        for part in ("supervisor", "worker")
     }
     assert set(found["supervisor"]) == {
-        "/data/journal/signing.key", "/data/journal/signing.pub", "/run/swarmd/secret",
-    }  # fmt: skip
+        "/data/journal/signing.key",
+        "/data/journal/signing.pub",
+        "/run/swarmd/secret",
+    }
     assert found["worker"] == ["/run/swarmd/secret"]
     config = json.loads(stack.compose("config", "--format", "json"))
     mounts = {
@@ -353,7 +450,10 @@ def test_no_worker_sees_the_journal_and_its_key(stack: Stack) -> None:
     }
     assert mounts["supervisor"]["journal"] == "/data/journal"
     assert "journal" not in mounts["worker"]
-    assert {mounts["worker"][name] for name in ("workspace", "secret")} == {"/data/workspace", "/run/swarmd"}
+    assert {mounts["worker"][name] for name in ("workspace", "secret")} == {
+        "/data/workspace",
+        "/run/swarmd",
+    }
 
 
 def test_a_key_reaches_the_workers_as_a_file_and_nobody_else(stack: Stack, tmp_path: Path) -> None:
@@ -365,20 +465,30 @@ def test_a_key_reaches_the_workers_as_a_file_and_nobody_else(stack: Stack, tmp_p
     assert keyed.compose("run", "--rm", "--no-deps", "-T", *read) == "sk-not-a-real-key\n"
 
     config = json.loads(keyed.compose("config", "--format", "json"))
-    assert [name for name, service in config["services"].items() if service.get("secrets")] == ["worker"]
+    assert [name for name, service in config["services"].items() if service.get("secrets")] == [
+        "worker"
+    ]
     assert "sk-not-a-real-key" not in json.dumps(config)
 
 
 def test_a_published_mission_is_delivered_and_reads_as_in_the_contract(
     stack: Stack, debate: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    mission = {"mission": "How are varroa mites of bees treated?", "id": "bees-1", "files": ["bees"]}
+    mission = {
+        "mission": "How are varroa mites of bees treated?",
+        "id": "bees-1",
+        "files": ["bees"],
+    }
     assert stack.redis("PUBLISH", "swarm:missions", json.dumps(mission)) == 1, (
         "the leading supervisor alone hears"
     )
 
     result = stack.result_of("bees-1")
-    assert (result["from"], result["kind"], result["data"]["state"]) == ("sob", "result", "delivered"), result
+    assert (result["from"], result["kind"], result["data"]["state"]) == (
+        "sob",
+        "result",
+        "delivered",
+    ), result
     cited = re.findall(r"bees/\w+\.md:\d+", result["text"])
     assert cited, result["text"]
 
@@ -423,7 +533,8 @@ def test_a_worker_killed_in_the_middle_of_a_mission_does_not_stop_it(stack: Stac
 
     result = stack.result_of("killed-1")
     assert result["data"]["state"] == "delivered", result
-    # An engine takes a kill for a wish: it does not start what was killed by hand, so one worker did the rest.
+    # An engine takes a kill for a wish: it does not start what was killed by hand, so one worker
+    # did the rest.
     assert run("docker", "inspect", "-f", "{{.State.Running}}", victim).stdout.strip() == "false"
     stack.up()
 
@@ -435,7 +546,9 @@ def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: 
     with stack.stopping("supervisor", "worker"):
         heard = "ending; once more"
         stack.until(
-            "the workers know of it", lambda: stack.compose("logs", "worker").count(heard) >= WORKERS, 60
+            "the workers know of it",
+            lambda: stack.compose("logs", "worker").count(heard) >= WORKERS,
+            60,
         )
         # A grace period is for a worker with a processor to itself.
         stack.give_workers(1)
@@ -446,7 +559,9 @@ def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: 
     stack.compose("stop")
     stack.compose("start")
 
-    stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 30)
+    stack.until(
+        "redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 30
+    )
     result = stack.result_of("stopped-1")
     assert result["data"]["state"] == "delivered", result
 
@@ -481,13 +596,17 @@ def verdict(stack: Stack) -> str:
     """Not `compose`: what is found is an exit of its own."""
     chosen = [word for file in stack.files for word in ("-f", file)]
     words = ("run", "--rm", "-T", "operator", "journal", "verify", "--json")
-    done = run("docker", "compose", "-p", stack.project, *chosen, *words, seconds=120, **stack.environment)
+    done = run(
+        "docker", "compose", "-p", stack.project, *chosen, *words, seconds=120, **stack.environment
+    )
     told: dict[str, Any] = json.loads(done.stdout)
     return str(told["verdict"]) + "".join(f"; {one['what']}" for one in told["findings"])
 
 
 def answers(stack: Stack) -> None:
-    stack.until("redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 60)
+    stack.until(
+        "redis answers", lambda: run(*stack.redis_words("PING")).stdout.strip() == "PONG", 60
+    )
 
 
 def test_a_restarted_redis_has_all_that_it_had(stack: Stack) -> None:
@@ -503,21 +622,33 @@ def test_a_restarted_redis_has_all_that_it_had(stack: Stack) -> None:
 
 
 def documented(stack: Stack, block: str, folder: Path) -> None:
-    """Runs a block of docs/compose.md as it stands there, but for the name of the project and of its image."""
+    """Runs a block of docs/compose.md as it stands there, but for the name of the project and of
+    its image.
+    """
     chosen = " ".join(f"-f {file}" for file in stack.files)
-    ours = f'docker() {{ if [ "$1" = compose ]; then shift; (cd {REPOSITORY} && command docker compose -p {stack.project} {chosen} "$@"); else command docker "$@"; fi; }}'
+    ours = (
+        f'docker() {{ if [ "$1" = compose ]; then shift; (cd {REPOSITORY} && command docker '
+        f'compose -p {stack.project} {chosen} "$@"); else command docker "$@"; fi; }}'
+    )
     block = block.replace("swarmd_$volume", f"{stack.project}_$volume").replace(
         "run --rm operator", "run --rm -T operator"
     )
     block = block.replace("swarmd:latest", stack.environment["SWARMD_IMAGE"])
     done = subprocess.run(
-        ["bash", "-euc", f"{ours}\n{block}"], cwd=folder, env=os.environ | dict(stack.environment), capture_output=True,
-        text=True, timeout=300, check=False,
-    )  # fmt: skip
+        ["bash", "-euc", f"{ours}\n{block}"],
+        cwd=folder,
+        env=os.environ | dict(stack.environment),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_documented_backup_is_the_same_swarm_when_it_is_restored(stack: Stack, tmp_path: Path) -> None:
+def test_the_documented_backup_is_the_same_swarm_when_it_is_restored(
+    stack: Stack, tmp_path: Path
+) -> None:
     page = (REPOSITORY / "docs" / "compose.md").read_text()
     backup, restore = re.findall(
         r"```sh\n(.*?)```", page.split("## Back it up")[1].split("## Upgrade")[0], re.DOTALL
@@ -541,5 +672,7 @@ def test_the_documented_backup_is_the_same_swarm_when_it_is_restored(stack: Stac
 def test_taking_it_down_leaves_nothing_behind(stack: Stack) -> None:
     stack.compose("down", "--volumes")
     label = f"label=com.docker.compose.project={stack.project}"
-    left = [run("docker", kind, "ls", "-q", "--filter", label).stdout for kind in ("volume", "network")]
+    left = [
+        run("docker", kind, "ls", "-q", "--filter", label).stdout for kind in ("volume", "network")
+    ]
     assert [run("docker", "ps", "-aq", "--filter", label).stdout, *left] == ["", "", ""]

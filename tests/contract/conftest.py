@@ -1,4 +1,6 @@
-"""A store for each test of this suite: over fakeredis, over a real Valkey, and over a cluster of three."""
+"""A store for each test of this suite: over fakeredis, over a real Valkey, and over a cluster of
+three.
+"""
 
 from __future__ import annotations
 

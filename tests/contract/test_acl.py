@@ -1,7 +1,8 @@
-"""The users of Redis, on a server of their own: every role, every key, every channel, alone and through scripts.
+"""The users of Redis, on a server of their own: every role, every key, every channel, alone and
+through scripts.
 
-What is expected is written down here once more, from the design and not from `policies/acl.yaml`: the letters
-say who may read (R) and write (W) a key, hear (H) a channel and ring it (P).
+What is expected is written down here once more, from the design and not from `policies/acl.yaml`:
+the letters say who may read (R) and write (W) a key, hear (H) a channel and ring it (P).
 """
 
 from __future__ import annotations
@@ -40,103 +41,145 @@ ROLES: Final = ("submitter", "observer", "operator", "worker", "supervisor", "ad
 KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     # of:          submitter observer operator worker
     # The contract.
-    "missions":    ("RW", "",  "R",  ""),
-    "results":     ("R",  "R", "R",  ""),
-    "room:*":      ("",   "",  "RW", "RW"),
-    "down:*":      ("",   "",  "R",  "RW"),
-    "up:*":        ("",   "",  "R",  "RW"),
-    "inbox:*":     ("",   "",  "RW", "RW"),
-    "orders":      ("",   "",  "RW", ""),
-    "requests":    ("",   "",  "R",  "RW"),
-    "dead":        ("",   "",  "R",  "RW"),
-    "journal":     ("R",  "R", "R",  ""),
-    "agent:*":     ("R",  "R", "R",  "R"),
-    "children:*":  ("R",  "R", "R",  "R"),
-    "ledger:*":    ("R",  "R", "R",  "RW"),
-    "mission:*":   ("R",  "R", "R",  "R"),
+    "missions": ("RW", "", "R", ""),
+    "results": ("R", "R", "R", ""),
+    "room:*": ("", "", "RW", "RW"),
+    "down:*": ("", "", "R", "RW"),
+    "up:*": ("", "", "R", "RW"),
+    "inbox:*": ("", "", "RW", "RW"),
+    "orders": ("", "", "RW", ""),
+    "requests": ("", "", "R", "RW"),
+    "dead": ("", "", "R", "RW"),
+    "journal": ("R", "R", "R", ""),
+    "agent:*": ("R", "R", "R", "R"),
+    "children:*": ("R", "R", "R", "R"),
+    "ledger:*": ("R", "R", "R", "RW"),
+    "mission:*": ("R", "R", "R", "R"),
     # Asked for by every script on a cluster; it never is.
-    "_never":      ("",   "",  "R",  "R"),
+    "_never": ("", "", "R", "R"),
     # What the supervisor writes before it asks whether replicas have all of it.
-    "_confirmed":  ("",   "",  "R",  ""),
-    # The supervisor's own: its lead, its positions, what is in its hand. Where nobody leads, workers begin no call.
-    "_supervisor": ("R",  "",  "R",  "R"),
-    "_fencing":    ("",   "",  "R",  ""),
-    "_positions":  ("",   "",  "R",  ""),
-    "_heard":      ("",   "",  "R",  ""),
-    "_journal":    ("",   "",  "R",  ""),
-    "_troubles":   ("",   "",  "R",  ""),
-    "_board:*":    ("",   "",  "R",  ""),
-    "_quarantine:*": ("", "",  "R",  ""),
-    "_reports:*":  ("",   "",  "R",  ""),
-    "_approvals":  ("",   "",  "R",  ""),
-    "_overrides":  ("",   "",  "R",  ""),
-    "_agents":     ("",   "",  "R",  ""),
-    "_missions":   ("",   "",  "R",  ""),
-    "_ended":      ("",   "",  "R",  ""),
+    "_confirmed": ("", "", "R", ""),
+    # The supervisor's own: its lead, its positions, what is in its hand. Where nobody leads,
+    # workers begin no call.
+    "_supervisor": ("R", "", "R", "R"),
+    "_fencing": ("", "", "R", ""),
+    "_positions": ("", "", "R", ""),
+    "_heard": ("", "", "R", ""),
+    "_journal": ("", "", "R", ""),
+    "_troubles": ("", "", "R", ""),
+    "_board:*": ("", "", "R", ""),
+    "_quarantine:*": ("", "", "R", ""),
+    "_reports:*": ("", "", "R", ""),
+    "_approvals": ("", "", "R", ""),
+    "_overrides": ("", "", "R", ""),
+    "_agents": ("", "", "R", ""),
+    "_missions": ("", "", "R", ""),
+    "_ended": ("", "", "R", ""),
     # What it says to hosts, and what a host must know before an agent acts.
-    "_meta":       ("",   "",  "R",  "R"),
-    "_fences":     ("",   "",  "R",  "R"),
-    "_stops":      ("",   "",  "R",  "R"),
-    "_revocations": ("",  "",  "R",  "R"),
-    "_use:*":      ("",   "",  "R",  "R"),
-    "_placed:*":   ("",   "",  "R",  "R"),
+    "_meta": ("", "", "R", "R"),
+    "_fences": ("", "", "R", "R"),
+    "_stops": ("", "", "R", "R"),
+    "_revocations": ("", "", "R", "R"),
+    "_use:*": ("", "", "R", "R"),
+    "_placed:*": ("", "", "R", "R"),
     # The hosts' own, and the bus.
-    "_hosts":      ("",   "",  "R",  "RW"),
-    "_host:*":     ("",   "",  "R",  "RW"),
-    "_workspace":  ("",   "",  "R",  "RW"),
-    "_state:*":    ("",   "",  "R",  "RW"),
-    "_steps:*":    ("",   "",  "R",  "RW"),
-    "_facts":      ("",   "",  "R",  "W"),
-    "_heads":      ("",   "",  "RW", "RW"),
-    "_posts":      ("",   "",  "RW", "RW"),
-    "_once:*":     ("",   "",  "RW", "RW"),
+    "_hosts": ("", "", "R", "RW"),
+    "_host:*": ("", "", "R", "RW"),
+    "_workspace": ("", "", "R", "RW"),
+    "_state:*": ("", "", "R", "RW"),
+    "_steps:*": ("", "", "R", "RW"),
+    "_facts": ("", "", "R", "W"),
+    "_heads": ("", "", "RW", "RW"),
+    "_posts": ("", "", "RW", "RW"),
+    "_once:*": ("", "", "RW", "RW"),
     # What the hosts keep together towards a provider of models.
-    "_pace:*":     ("",   "",  "R",  "RW"),
-    "_starts:*":   ("",   "",  "R",  "RW"),
-}  # fmt: skip
+    "_pace:*": ("", "", "R", "RW"),
+    "_starts:*": ("", "", "R", "RW"),
+}
 
 CHANNELS: Final[dict[str, tuple[str, str, str, str]]] = {
-    "missions":   ("P", "",  "H",  ""),
-    "results":    ("H", "H", "H",  ""),
-    "journal":    ("H", "H", "H",  ""),
-    "orders":     ("",  "",  "HP", ""),
-    "requests":   ("",  "",  "H",  "P"),
-    "dead":       ("",  "",  "H",  "P"),
-    "room:*":     ("",  "",  "HP", "HP"),
-    "inbox:*":    ("",  "",  "HP", "HP"),
-    "down:*":     ("",  "",  "H",  "HP"),
-    "up:*":       ("",  "",  "H",  "HP"),
-    "_placed:*":  ("",  "",  "",   "H"),
-}  # fmt: skip
+    "missions": ("P", "", "H", ""),
+    "results": ("H", "H", "H", ""),
+    "journal": ("H", "H", "H", ""),
+    "orders": ("", "", "HP", ""),
+    "requests": ("", "", "H", "P"),
+    "dead": ("", "", "H", "P"),
+    "room:*": ("", "", "HP", "HP"),
+    "inbox:*": ("", "", "HP", "HP"),
+    "down:*": ("", "", "H", "HP"),
+    "up:*": ("", "", "H", "HP"),
+    "_placed:*": ("", "", "", "H"),
+}
 
 LINEAGE: Final = ("agent:x", "children:x", "_agents")
 NEVER_A_WORKERS: Final = (
-    *LINEAGE, "_use:x", "_revocations", "_fences", "_stops", "mission:x", "_missions", "missions", "journal", "orders", "results",
-    "_positions", "_heard", "_journal", "_troubles", "_supervisor", "_fencing", "_board:x", "_reports:x", "_ended", "_meta",
-    "_approvals", "_overrides",
-)  # fmt: skip
+    *LINEAGE,
+    "_use:x",
+    "_revocations",
+    "_fences",
+    "_stops",
+    "mission:x",
+    "_missions",
+    "missions",
+    "journal",
+    "orders",
+    "results",
+    "_positions",
+    "_heard",
+    "_journal",
+    "_troubles",
+    "_supervisor",
+    "_fencing",
+    "_board:x",
+    "_reports:x",
+    "_ended",
+    "_meta",
+    "_approvals",
+    "_overrides",
+)
 
-# What a command does with its key: reads it (R), writes it (W), or cannot do one without the other (RW).
+# What a command does with its key: reads it (R), writes it (W), or cannot do one without the other
+# (RW).
 READING: Final[dict[tuple[str, ...], str]] = {
-    ("GET",): "R", ("HGETALL",): "R", ("HGET", "f"): "R", ("HKEYS",): "R", ("SMEMBERS",): "R",
-    ("XRANGE", "-", "+"): "R", ("XREVRANGE", "+", "-"): "R", ("ZRANGE", "0", "-1"): "R",
-}  # fmt: skip
+    ("GET",): "R",
+    ("HGETALL",): "R",
+    ("HGET", "f"): "R",
+    ("HKEYS",): "R",
+    ("SMEMBERS",): "R",
+    ("XRANGE", "-", "+"): "R",
+    ("XREVRANGE", "+", "-"): "R",
+    ("ZRANGE", "0", "-1"): "R",
+}
 POSTING: Final = {("XADD", "*", "f", "v"): "W"}
 POSTED: Final = {("ZADD", "1", "m"): "W", ("INCR",): "RW", ("SET", "v"): "W"}
 WORKING: Final = {
-    ("DEL",): "W", ("HSET", "f", "v"): "W", ("HSETNX", "f", "v"): "W", ("HDEL", "f"): "W",
-    ("HINCRBY", "f", "1"): "RW", ("SADD", "m"): "W", ("SREM", "m"): "W", ("ZREM", "m"): "W",
-}  # fmt: skip
+    ("DEL",): "W",
+    ("HSET", "f", "v"): "W",
+    ("HSETNX", "f", "v"): "W",
+    ("HDEL", "f"): "W",
+    ("HINCRBY", "f", "1"): "RW",
+    ("SADD", "m"): "W",
+    ("SREM", "m"): "W",
+    ("ZREM", "m"): "W",
+}
 COMMITTING: Final = {
-    ("UNLINK",): "W", ("XTRIM", "MAXLEN", "1"): "W", ("XDEL", "1-0"): "W", ("PEXPIRE", "100000"): "W",
+    ("UNLINK",): "W",
+    ("XTRIM", "MAXLEN", "1"): "W",
+    ("XDEL", "1-0"): "W",
+    ("PEXPIRE", "100000"): "W",
     # What holds something else than ours is set aside, not deleted.
     ("RENAME", "swarm:_host:y"): "RW",
-}  # fmt: skip
+}
 # With a right to the key, nobody but an administrator may send these.
 NOBODYS: Final[dict[tuple[str, ...], str]] = {
-    ("RESTORE", "0", "x"): "W", ("SORT",): "R", ("DUMP",): "R",
-    ("COPY", "swarm:_host:y"): "R", ("XGROUP", "DESTROY", "g"): "W", ("PERSIST",): "W", ("GETDEL",): "RW",
-}  # fmt: skip
+    ("RESTORE", "0", "x"): "W",
+    ("SORT",): "R",
+    ("DUMP",): "R",
+    ("COPY", "swarm:_host:y"): "R",
+    ("XGROUP", "DESTROY", "g"): "W",
+    ("PERSIST",): "W",
+    ("GETDEL",): "RW",
+}
 EVERY: Final = READING | POSTING | POSTED | WORKING | COMMITTING | NOBODYS
 SENDS: Final[dict[str, dict[tuple[str, ...], str]]] = {
     "submitter": READING | POSTING,
@@ -174,14 +217,18 @@ class Try:
 
 
 def tries(role: str, namespace: str = "swarm") -> list[Try]:
-    """Each key of the table with each command: those that write last, so that what is there is read first."""
+    """Each key of the table with each command: those that write last, so that what is there is
+    read first.
+    """
     found = []
     for words, needs in EVERY.items():
         for name in KEYS:
             key = f"{namespace}:{name.replace('*', 'x')}"
             may = words in SENDS[role] and set(needs) <= set(held(KEYS, name, role))
             command = (
-                (words[0], words[1], key, *words[2:]) if words[0] == "XGROUP" else (words[0], key, *words[1:])
+                (words[0], words[1], key, *words[2:])
+                if words[0] == "XGROUP"
+                else (words[0], key, *words[1:])
             )
             found.append(Try(command, may and namespace == "swarm"))
     return found
@@ -199,13 +246,18 @@ def is_denied(answer: object) -> bool:
     """Alone, or by a script: as Redis 7.0 says it, and as later servers do."""
     said = "ACL failure in script", "user executing the script can't"
     return isinstance(answer, redis.exceptions.NoPermissionError) or (
-        isinstance(answer, redis.exceptions.ResponseError) and any(words in str(answer) for words in said)
+        isinstance(answer, redis.exceptions.ResponseError)
+        and any(words in str(answer) for words in said)
     )
 
 
 def mistaken(asked: Sequence[Try], answered: Sequence[object]) -> list[str]:
     return [
-        f"{' '.join(one.words)} is {'allowed' if one.is_allowed else 'denied'} in the table, but: {answer!r}"
+        (
+            f"{' '.join(one.words)} is {'allowed' if one.is_allowed else 'denied'} in the table, "
+            "but: "
+            f"{answer!r}"
+        )
         for one, answer in zip(asked, answered, strict=True)
         if one.is_allowed == is_denied(answer)
     ]
@@ -238,11 +290,17 @@ def test_a_script_may_do_what_its_caller_may_and_no_more(guarded: AclServer, rol
 
 def test_each_role_hears_and_rings_what_the_design_says(guarded: AclServer, role: str) -> None:
     asked = [
-        Try(("PUBLISH", f"swarm:{name.replace('*', 'x')}", "ring"), "P" in held(CHANNELS, name, role))
+        Try(
+            ("PUBLISH", f"swarm:{name.replace('*', 'x')}", "ring"),
+            "P" in held(CHANNELS, name, role),
+        )
         for name in CHANNELS
     ]
     asked += [
-        Try(("EVAL", "return redis.call('PUBLISH', KEYS[1], 'ring')", "1", one.words[1]), one.is_allowed)
+        Try(
+            ("EVAL", "return redis.call('PUBLISH', KEYS[1], 'ring')", "1", one.words[1]),
+            one.is_allowed,
+        )
         for one in asked
         if role in RUN_SCRIPTS
     ]
@@ -251,7 +309,8 @@ def test_each_role_hears_and_rings_what_the_design_says(guarded: AclServer, role
         for name in CHANNELS:
             hears = "H" in held(CHANNELS, name, role)
             assert may_hear(client, "SUBSCRIBE", f"swarm:{name.replace('*', 'x')}") == hears, name
-            # A pattern has to stand in the rules word for word: theirs is that of the whole namespace.
+            # A pattern has to stand in the rules word for word: theirs is that of the whole
+            # namespace.
             is_whole = role in ("supervisor", "admin")
             assert may_hear(client, "PSUBSCRIBE", f"swarm:{name}") == (hears and not is_whole), name
         assert may_hear(client, "PSUBSCRIBE", "swarm:*") == is_whole
@@ -277,7 +336,9 @@ def test_another_swarm_on_the_server_is_out_of_reach(guarded: AclServer, role: s
 
 
 def test_nobody_but_an_administrator_may_send_a_dangerous_command(guarded: AclServer) -> None:
-    """What the server itself calls dangerous or an administrator's, and what walks through all keys."""
+    """What the server itself calls dangerous or an administrator's, and what walks through all
+    keys.
+    """
     with guarded.client("admin") as admin:
         cats = answers(admin, [("ACL", "CAT", "dangerous"), ("ACL", "CAT", "admin")])
         named = {str(command) for cat in cats for command in cat}
@@ -296,16 +357,20 @@ def test_nobody_but_an_administrator_may_send_a_dangerous_command(guarded: AclSe
         for role in ROLES[:-1]:
             may = {command for command in named if may_send(admin, f"swarm-{role}", command)}
             wanted: dict[str, set[str]] = {
-                "submitter": set(), "observer": set(), "worker": {"info"},
+                "submitter": set(),
+                "observer": set(),
+                "worker": {"info"},
                 "supervisor": {"info", "scan", "acl|getuser"},
-            }  # fmt: skip
+            }
             assert may == wanted.get(role, {"info", "scan"}), role
 
 
 def may_send(admin: redis.Redis, user: str, command: str) -> bool:
     """Asked of the server, for one does not try SHUTDOWN. Its keys are not what is asked for."""
     (about,) = answers(admin, [("COMMAND", "INFO", command)])
-    arity = abs(next(iter(about.values()))["arity"]) if isinstance(about, dict) else abs(about[0][1])
+    arity = (
+        abs(next(iter(about.values()))["arity"]) if isinstance(about, dict) else abs(about[0][1])
+    )
     words = [*command.split("|"), *["swarm:x"] * arity][:arity]
     (said,) = answers(admin, [("ACL", "DRYRUN", user, *words)])
     assert isinstance(said, str), f"{words}: {said!r}"
@@ -334,7 +399,9 @@ TAMPERING: Final = {
 
 
 @pytest.mark.parametrize("name", NEVER_A_WORKERS)
-def test_no_script_of_a_worker_writes_lineage_law_journal_or_orders(guarded: AclServer, name: str) -> None:
+def test_no_script_of_a_worker_writes_lineage_law_journal_or_orders(
+    guarded: AclServer, name: str
+) -> None:
     key = f"swarm:{name}"
     with guarded.client("admin") as admin, guarded.client("worker") as worker:
         admin.delete(key)
@@ -352,7 +419,10 @@ def test_no_script_of_a_worker_writes_lineage_law_journal_or_orders(guarded: Acl
 async def test_what_a_user_may_not_do_is_told_in_our_words(guarded: AclServer) -> None:
     pipe = Pipe(dial(guarded.url("worker")))
     running = asyncio.create_task(pipe.run())
-    for words in (("GET", "swarm:_positions"), ("EVAL", "return redis.call('GET', 'swarm:_positions')", "0")):
+    for words in (
+        ("GET", "swarm:_positions"),
+        ("EVAL", "return redis.call('GET', 'swarm:_positions')", "0"),
+    ):
         with pytest.raises(StoreUnsuitableError, match="user may not") as caught:
             await pipe.execute(*words)
         assert "swarmd acl" in caught.value.hint
@@ -374,11 +444,17 @@ def test_every_key_of_the_store_is_among_the_names() -> None:
     """Each builder of a key, called with an id, makes a key that a name stands for."""
     keys, names = Keys("swarm"), key_names()
     members = {
-        name: member for name, member in vars(Keys).items() if name not in ("prefix", "channel", "channel_of")
+        name: member
+        for name, member in vars(Keys).items()
+        if name not in ("prefix", "channel", "channel_of")
     }
-    built = [getattr(keys, name) for name, member in members.items() if isinstance(member, property)]
+    built = [
+        getattr(keys, name) for name, member in members.items() if isinstance(member, property)
+    ]
     built += [
-        getattr(keys, name)("x") for name, member in members.items() if callable(member) and name[0] != "_"
+        getattr(keys, name)("x")
+        for name, member in members.items()
+        if callable(member) and name[0] != "_"
     ]
     assert len(built) > 20
     missing = [key for key in built if key.removeprefix("swarm:").replace(":x", ":*") not in names]
@@ -440,8 +516,12 @@ def test_every_script_is_spoken_of() -> None:
     assert set(RUN_BY) == {path.stem for path in SCRIPTS.glob("[!_]*.lua")}
 
 
-@pytest.mark.parametrize(("name", "role"), [(name, role) for name, roles in RUN_BY.items() for role in roles])
-def test_who_runs_a_script_may_send_each_command_within_it(name: str, role: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "role"), [(name, role) for name, roles in RUN_BY.items() for role in roles]
+)
+def test_who_runs_a_script_may_send_each_command_within_it(
+    name: str, role: str, tmp_path: Path
+) -> None:
     calls = commands_of(script(name).text)
     assert calls
     assert calls - commands_of_role(role, tmp_path) == set()
@@ -451,7 +531,9 @@ def test_who_runs_a_script_may_send_each_command_within_it(name: str, role: str,
 async def test_the_pace_towards_a_provider_is_kept_by_each_user_that_calls_one(
     guarded: AclServer, role: str
 ) -> None:
-    """Where a rule was missing, each process kept a pace of its own and said so once, in its log."""
+    """Where a rule was missing, each process kept a pace of its own and said so once, in its
+    log.
+    """
     pipe = Pipe(dial(guarded.url(role)))
     running = asyncio.create_task(pipe.run())
     pace = RedisPace(pipe, Keys("swarm"), f"provider-{role}", per_minute=1, tokens_per_minute=0)
@@ -517,9 +599,14 @@ def test_generated_passwords_are_private_kept_and_never_shown(
 
 
 def test_printed_rules_make_the_users_on_a_server_that_has_none(
-    guarded: AclServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    guarded: AclServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As with a Redis of one's own: pipe what is printed into a client, then ask whether it is so."""
+    """As with a Redis of one's own: pipe what is printed into a client, then ask whether it is
+    so.
+    """
     word = tmp_path / "word"
     word.write_text("correct horse battery staple\n")
     monkeypatch.setenv("REDIS_URL", guarded.url("admin"))
@@ -551,10 +638,17 @@ def test_a_server_whose_users_differ_is_a_finding_with_the_rules(
     monkeypatch.setenv("REDIS_URL", guarded.url("admin"))
     assert main(["acl", "--check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["users"][0] == {
-        "role": "submitter", "user": "swarm-submitter", "exists": True, "missing": [], "extra": [], "faults": [],
-    }  # fmt: skip
+        "role": "submitter",
+        "user": "swarm-submitter",
+        "exists": True,
+        "missing": [],
+        "extra": [],
+        "faults": [],
+    }
     with guarded.client("admin") as admin:
-        admin.acl_setuser("swarm-observer", commands=["+keys", "-get"], keys=["_positions"], enabled=False)
+        admin.acl_setuser(
+            "swarm-observer", commands=["+keys", "-get"], keys=["_positions"], enabled=False
+        )
         try:
             assert main(["acl", "--check"]) == 7
             said = capsys.readouterr().out
@@ -583,13 +677,18 @@ def test_a_server_whose_users_differ_is_a_finding_with_the_rules(
 )
 def test_commands_mean_the_same_however_a_server_words_them(told: str, means: set[str]) -> None:
     """Redis 7.0 sums up in categories what it was told one by one; later servers repeat it."""
-    line = f"user x on sanitize-payload #00 ~a %R~b resetchannels {told} (~c resetchannels &d -@all +@hash -hvals)"
+    line = (
+        f"user x on sanitize-payload #00 ~a %R~b resetchannels {told} (~c resetchannels &d "
+        "-@all +@hash -hvals)"
+    )
     user = acl.parse_user(line, {"hash": ["hget", "hset", "hvals"]}.__getitem__)
     selector = acl.Rules(frozenset({"%RW~c"}), frozenset({"&d"}), frozenset({"+hget", "+hset"}))
     assert user == acl.User(
-        "x", acl.Rules(frozenset({"%RW~a", "%R~b"}), frozenset(), frozenset(means)), frozenset({selector}),
+        "x",
+        acl.Rules(frozenset({"%RW~a", "%R~b"}), frozenset(), frozenset(means)),
+        frozenset({selector}),
         frozenset({"00"}),
-    )  # fmt: skip
+    )
 
 
 def test_an_open_default_user_is_a_finding(
@@ -606,9 +705,17 @@ def test_an_open_default_user_is_a_finding(
         ("on >word allkeys allchannels +@all", "the user `default` is on:", (False, True, True)),
         ("on >word -@all", "the user `default` is on:", (False, True, False)),
         ("on nopass -@all", "the user `default` is on:", (False, True, False)),
-        ("on nopass allkeys +get", "the user `default` is on and needs no password", (True, True, False)),
+        (
+            "on nopass allkeys +get",
+            "the user `default` is on and needs no password",
+            (True, True, False),
+        ),
         ("off -@all", "a restart of this server would lose the swarm", (False, False, False)),
-        ("off allkeys +@all -xadd", "a restart of this server would lose the swarm", (False, False, False)),
+        (
+            "off allkeys +@all -xadd",
+            "a restart of this server would lose the swarm",
+            (False, False, False),
+        ),
     ],
 )
 def test_any_default_user_that_is_on_or_may_not_replay_is_a_finding(
@@ -629,7 +736,9 @@ def test_any_default_user_that_is_on_or_may_not_replay_is_a_finding(
         assert "swarm-supervisor: as declared" in shown.out
         assert main(["acl", "--check", "--json"]) == 7
         value = json.loads(capsys.readouterr().out)
-        assert told == tuple(value[f"default_user_{name}"] for name in ("is_open", "is_on", "replays"))
+        assert told == tuple(
+            value[f"default_user_{name}"] for name in ("is_open", "is_on", "replays")
+        )
     finally:
         guarded.set_default("off resetpass allkeys allchannels +@all")
     assert main(["acl", "--check"]) == 0
@@ -675,7 +784,10 @@ def test_what_cannot_be_meant_is_told_with_a_way_out(
 def test_two_swarms_have_users_of_their_own_whatever_braces_they_need(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["acl", "--namespace", "{alpha}", "--role", "worker", "--format", "aclfile", "--json"]) == 0
+    assert (
+        main(["acl", "--namespace", "{alpha}", "--role", "worker", "--format", "aclfile", "--json"])
+        == 0
+    )
     said = json.loads(capsys.readouterr().out)
     assert said["users"][0]["user"] == "alpha-worker"
     assert "%R~{alpha}:agent:*" in said["users"][0]["rules"]
@@ -685,7 +797,9 @@ def test_two_swarms_have_users_of_their_own_whatever_braces_they_need(
 async def test_each_part_may_look_at_its_start_for_keys_that_hold_something_else(
     guarded: AclServer, role: str
 ) -> None:
-    """Of keys that a worker may not touch it is not known what they hold, and no worker waits to know it."""
+    """Of keys that a worker may not touch it is not known what they hold, and no worker waits to
+    know it.
+    """
     with anyio.fail_after(10):
         async with open_store(guarded.url(role), "swarm") as store:
             assert await store.wrong_keys() == []

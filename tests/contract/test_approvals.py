@@ -1,4 +1,6 @@
-"""Leave and overrides on the real scripts: kept by the store, over restarts, used once, taken back in time."""
+"""Leave and overrides on the real scripts: kept by the store, over restarts, used once, taken
+back in time.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ async def _at_work(on: Stage) -> Agent:
 
 async def _ask(on: Stage, agent: Agent, *, key: str = "kid", **more: Any) -> None:
     await on.post(
-        agent.id, REQUESTS, Kind.REQUEST, type="spawn", key=key, charter=WORKER | {"name": key}, **more
+        agent.id,
+        REQUESTS,
+        Kind.REQUEST,
+        type="spawn",
+        key=key,
+        charter=WORKER | {"name": key},
+        **more,
     )
     await on.sup._step()
 
@@ -153,9 +161,14 @@ async def test_a_recalled_message_is_gone_from_its_stream_and_comes_back_as_it_w
         await on.post("operator", channel, Kind.SAY, "wrong", mission=MISSION)
         found = (await on.store.read(channel, FIRST, 100))[-1]
         original = {
-            "channel": channel, "id": found.id, "sender": found.sender, "kind": "say", "text": found.text,
-            "mission": MISSION, "at": found.at,
-        }  # fmt: skip
+            "channel": channel,
+            "id": found.id,
+            "sender": found.sender,
+            "kind": "say",
+            "text": found.text,
+            "mission": MISSION,
+            "at": found.at,
+        }
         await _override(on, "message", f"{channel} {found.id}", original=original, text="right")
         left = await on.store.read(channel, FIRST, 100)
         assert found.id not in {m.id for m in left}
@@ -178,7 +191,11 @@ async def test_an_allowed_spawn_is_paid_by_who_asked_and_ends_with_its_override(
         await on.sup._step()
         (refusal,) = await on.journal("refused")
         (asked,) = await on.store.read(REQUESTS, _before(refusal.data["request"]), 1)
-        refused = {"requester": asked.sender, "request": dict(asked.data), "rule": refusal.data["rule"]}
+        refused = {
+            "requester": asked.sender,
+            "request": dict(asked.data),
+            "rule": refusal.data["rule"],
+        }
         free = (await on.store.free(top.id))["tokens"]
         await _override(on, "spawn", refusal.id, refused=refused)
         (kid,) = on.sup._swarm.lineage.children(top.id)

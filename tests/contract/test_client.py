@@ -1,4 +1,6 @@
-"""`swarmd redis-cli`: what the small client prints of real replies, and how the installed one is started."""
+"""`swarmd redis-cli`: what the small client prints of real replies, and how the installed one is
+started.
+"""
 
 from __future__ import annotations
 
@@ -122,8 +124,17 @@ CLI = """
 
 @pytest.fixture
 def subscriber(server: EmbeddedServer, namespace: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", textwrap.dedent(CLI), str(server.socket), "SUBSCRIBE", namespace]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        "-c",
+        textwrap.dedent(CLI),
+        str(server.socket),
+        "SUBSCRIBE",
+        namespace,
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert heard(process, 3) == ["subscribe", namespace, "1"]
         yield process
         process.kill()
@@ -192,7 +203,9 @@ def test_an_installed_client_is_started_without_the_password_on_its_command_line
     assert (tmp_path / "out").read_text() == f"{options} GET x\nauth={password}\nwhat was piped\n"
 
 
-def test_an_installed_client_is_found_on_the_path(recorder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_client_is_found_on_the_path(
+    recorder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(recorder.parent))
     assert client.installed() == str(recorder)
     monkeypatch.setenv("PATH", "")
@@ -202,7 +215,9 @@ def test_an_installed_client_is_found_on_the_path(recorder: Path, monkeypatch: p
 @pytest.mark.skipif(
     client.installed() is None and "CI" not in os.environ, reason="no redis-cli on this machine"
 )
-def test_the_small_client_prints_what_the_real_one_prints(server: EmbeddedServer, namespace: str) -> None:
+def test_the_small_client_prints_what_the_real_one_prints(
+    server: EmbeddedServer, namespace: str
+) -> None:
     real = client.installed()
     assert real is not None
     with connect_sync(server.socket) as wire:

@@ -1,4 +1,6 @@
-"""Finding the server: by sentinels, in a cluster, after a fail-over; and each wrong address is told as what it is."""
+"""Finding the server: by sentinels, in a cluster, after a fail-over; and each wrong address is
+told as what it is.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,10 @@ def test_sentinels_are_read_with_users_of_their_own() -> None:
     assert isinstance(found, Sentinels)
     assert found.service == "main"
     assert [(n.host, n.port, n.username, n.password, n.is_tls) for n in found.nodes] == [
-        ("a", 1, "s", "x", True), ("::1", 26379, "s", "x", True), ("c", 3, "s", "x", True),
-    ]  # fmt: skip
+        ("a", 1, "s", "x", True),
+        ("::1", 26379, "s", "x", True),
+        ("c", 3, "s", "x", True),
+    ]
     known = found.server
     assert (known.username, known.password, known.db, known.is_tls) == ("u", "p/w", 2, True)
     assert known.options == {"ssl_ca_certs": "/ca"} == found.nodes[0].options
@@ -60,7 +64,10 @@ def test_a_cluster_is_read_as_nodes_with_one_user() -> None:
 
 
 def test_an_address_of_many_is_shown_without_its_secrets() -> None:
-    for url in ("redis+sentinel://u:hush@a,b:2/main?sentinel_password=hush", "redis+cluster://u:hush@a,b:2"):
+    for url in (
+        "redis+sentinel://u:hush@a,b:2/main?sentinel_password=hush",
+        "redis+cluster://u:hush@a,b:2",
+    ):
         assert "hush" not in shown(url) + repr(place_of(url))
     assert shown("redis+sentinel://u:hush@a,b:2/main") == "main at the sentinels a:26379, b:2"
     assert shown("redis+cluster://a,b:2") == "the cluster at a:6379, b:2"
@@ -69,10 +76,16 @@ def test_an_address_of_many_is_shown_without_its_secrets() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "redis+sentinel://a:1", "redis+sentinel://a:1/main/x", "redis+sentinel://a:1/main/1/2", "redis+sentinel://a:b/main",
-        "redis+cluster://a:1/3", "redis+cluster://a:x", "unix+cluster:///a", "redis+other://a",
+        "redis+sentinel://a:1",
+        "redis+sentinel://a:1/main/x",
+        "redis+sentinel://a:1/main/1/2",
+        "redis+sentinel://a:b/main",
+        "redis+cluster://a:1/3",
+        "redis+cluster://a:x",
+        "unix+cluster:///a",
+        "redis+other://a",
     ],
-)  # fmt: skip
+)
 def test_an_address_of_many_that_cannot_be_meant_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError):
         place_of(url)
@@ -81,7 +94,9 @@ def test_an_address_of_many_that_cannot_be_meant_is_a_usage_error(url: str) -> N
 def test_all_keys_of_a_namespace_share_the_slot_that_the_server_says(cluster: Nodes) -> None:
     for namespace in ("{swarm}", "a{b}c", "{x-1}"):
         for key in ("", ":missions", ":_state:{other}"):
-            assert cluster.primaries[0].ask("CLUSTER", "KEYSLOT", namespace + key) == slot_of(namespace)
+            assert cluster.primaries[0].ask("CLUSTER", "KEYSLOT", namespace + key) == slot_of(
+                namespace
+            )
 
 
 # --- both clients reach it ----------------------------------------------------------------------
@@ -143,7 +158,10 @@ async def test_a_server_whose_place_another_has_is_left_without_its_word(
     short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "WATCH_SECONDS", 0.05)
-    async with EmbeddedServer(short_path / "a") as former, EmbeddedServer(short_path / "b") as other:
+    async with (
+        EmbeddedServer(short_path / "a") as former,
+        EmbeddedServer(short_path / "b") as other,
+    ):
         locator = Moving(Address(path=str(former.socket)))
         way = Dialler(Sentinels((), "any", locator.address), locator, "swarmd")
         async with piped(way) as pipe, anyio.create_task_group() as tasks:
@@ -178,7 +196,10 @@ async def test_a_script_whose_slot_is_moving_writes_nothing_and_is_done_when_it_
     source.done("MIGRATE", "127.0.0.1", target.port, f"{tag}:b", 0, 5_000)
 
     # It names one key and makes the name of another, as the commit does that reaps.
-    count = "redis.call('INCR', KEYS[1]) redis.call('INCR', (string.gsub(KEYS[1], ':a$', ':b'))) return 1"
+    count = (
+        "redis.call('INCR', KEYS[1]) redis.call('INCR', (string.gsub(KEYS[1], ':a$', ':b'))) "
+        "return 1"
+    )
     whole = _with(count, script("_whole").text)
     pipe = Pipe(dial(cluster.url, namespace=tag))
     async with anyio.create_task_group() as tasks:
@@ -203,7 +224,7 @@ def _with(text: str, before: str) -> Script:
     return Script("test", whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
 
 
-# --- what is wrong is told --------------------------------------------------------------------------
+# --- what is wrong is told ------------------------------------------------------------------------
 
 
 def test_a_service_that_no_sentinel_knows_is_told(crew: Watched) -> None:
@@ -223,7 +244,9 @@ async def test_where_no_sentinel_answers_they_are_named() -> None:
     assert "refused" in told.value.what
 
 
-def test_a_server_that_is_no_sentinel_or_no_cluster_is_told(server: EmbeddedServer, crew: Watched) -> None:
+def test_a_server_that_is_no_sentinel_or_no_cluster_is_told(
+    server: EmbeddedServer, crew: Watched
+) -> None:
     plain = crew.servers[0].address.hosted
     with pytest.raises(StoreUnsuitableError, match="is no sentinel"):
         connect_sync(f"redis+sentinel://{plain}/main")
@@ -253,7 +276,7 @@ def test_a_plain_address_is_its_own_answer() -> None:
     assert locate_now(place_of("redis://a:1/2"), "swarm") == Address(host="a", port=1, db=2)
 
 
-# --- last, for it leaves one server dead --------------------------------------------------------------
+# --- last, for it leaves one server dead ----------------------------------------------------------
 
 
 async def test_what_waits_in_the_pipe_arrives_at_the_new_primary_and_a_verb_waits_for_it(

@@ -1,4 +1,6 @@
-"""The embedded server, against the real binary: it is ours alone, it ends with us, it loses nothing."""
+"""The embedded server, against the real binary: it is ours alone, it ends with us, it loses
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +140,9 @@ async def test_an_allocator_that_is_not_there_is_done_without(
         assert b"LD_PRELOAD" not in environment_of(server.pid)
 
 
-async def test_a_subscriber_that_sleeps_is_cut_off_at_its_bound_and_slows_nobody(short_path: Path) -> None:
+async def test_a_subscriber_that_sleeps_is_cut_off_at_its_bound_and_slows_nobody(
+    short_path: Path,
+) -> None:
     async with EmbeddedServer(short_path) as server:
         with connect_sync(server.socket) as sleeper, connect_sync(server.socket) as other:
             sleeper.command("SUBSCRIBE", "room")
@@ -164,13 +168,17 @@ def _subscribers(wire: Wire) -> list[int]:
     return [int(line.split("omem=")[1].split()[0]) for line in listed.decode().splitlines()]
 
 
-async def test_it_has_none_of_our_environment(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_has_none_of_our_environment(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-for-the-server")
     async with EmbeddedServer(short_path) as server:
         assert b"sk-not-for" not in environment_of(server.pid)
 
 
-async def test_a_restart_keeps_data_and_a_stop_leaves_no_trace_of_a_server(short_path: Path) -> None:
+async def test_a_restart_keeps_data_and_a_stop_leaves_no_trace_of_a_server(
+    short_path: Path,
+) -> None:
     async with EmbeddedServer(short_path) as server:
         say(server.socket, "SET", "kept", "this")
         first = server.pid
@@ -181,7 +189,9 @@ async def test_a_restart_keeps_data_and_a_stop_leaves_no_trace_of_a_server(short
         assert say(server.socket, "GET", "kept") == b"this"
 
 
-async def test_a_path_too_long_for_a_socket_gets_one_elsewhere_that_others_find(short_path: Path) -> None:
+async def test_a_path_too_long_for_a_socket_gets_one_elsewhere_that_others_find(
+    short_path: Path,
+) -> None:
     data = short_path / ("long-" * 24)
     async with EmbeddedServer(data) as server:
         assert len(os.fsencode(server.socket)) <= 100
@@ -233,7 +243,8 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_server(
 async def test_an_ownerless_server_is_ended_at_the_next_start_and_never_adopted(
     short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As on a system without parent-death signals: the owner is gone, its lock too, and the server lives on.
+    # As on a system without parent-death signals: the owner is gone, its lock too, and the server
+    # lives on.
     monkeypatch.setattr(embedded, "_ends_with_parent", lambda: None)
     former = EmbeddedServer(short_path)
     await former.__aenter__()
@@ -274,14 +285,18 @@ async def test_an_ownerless_server_that_answers_nothing_is_ended_by_its_pid(
 
 async def test_a_recorded_pid_that_is_a_stranger_is_left_alone(short_path: Path) -> None:
     with as_process("input()") as stranger:
-        embedded._Record(stranger.pid, str(short_path / "redis.sock"), False, str(short_path)).write()
+        embedded._Record(
+            stranger.pid, str(short_path / "redis.sock"), False, str(short_path)
+        ).write()
         async with EmbeddedServer(short_path):
             assert stranger.poll() is None
         stranger.communicate("\n")
         assert stranger.returncode == 0
 
 
-async def test_a_copied_folder_neither_uses_nor_ends_the_server_of_the_original(short_path: Path) -> None:
+async def test_a_copied_folder_neither_uses_nor_ends_the_server_of_the_original(
+    short_path: Path,
+) -> None:
     original, copy = short_path / "original", short_path / "copy"
     async with EmbeddedServer(original) as server:
         shutil.copytree(original, copy, ignore=shutil.ignore_patterns("redis.sock"))
@@ -292,7 +307,9 @@ async def test_a_copied_folder_neither_uses_nor_ends_the_server_of_the_original(
 
 
 @pytest.mark.parametrize("kind", ["incr.aof", "base.rdb", "manifest"])
-async def test_damaged_data_is_named_with_a_way_out_and_not_touched(short_path: Path, kind: str) -> None:
+async def test_damaged_data_is_named_with_a_way_out_and_not_touched(
+    short_path: Path, kind: str
+) -> None:
     async with EmbeddedServer(short_path) as server:
         for number in range(200):
             say(server.socket, "SET", f"key-{number}", "value")
@@ -427,7 +444,10 @@ async def test_a_cancelled_start_leaves_no_server_and_no_lock(short_path: Path) 
 
 
 def test_a_folder_that_holds_no_swarm_is_told_as_such(short_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"no swarm in .* yet"), momentary(short_path / "nothing"):
+    with (
+        pytest.raises(NotFoundError, match=r"no swarm in .* yet"),
+        momentary(short_path / "nothing"),
+    ):
         pass
     assert not (short_path / "nothing").exists()
     (short_path / "loop").symlink_to("loop")

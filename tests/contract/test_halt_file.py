@@ -44,7 +44,9 @@ def test_files_are_their_owners_alone_and_leave_nothing_beside_them(tmp_path: Pa
     assert list((data / "hosts").iterdir()) == []
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b'{"at": "soon"}', b'{"at": NaN}', b"\xff" * 50])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[1]", b'{"at": "soon"}', b'{"at": NaN}', b"\xff" * 50]
+)
 def test_a_halt_holds_by_being_there_whatever_is_in_it(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "halt").write_bytes(text)
     os.utime(tmp_path / "halt", (7, 7))
@@ -95,7 +97,9 @@ def test_a_killed_part_is_told_from_a_living_one_and_cleared_by_the_next(tmp_pat
         "with brake.present(pathlib.Path(sys.argv[1]), 'h-killed'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert [(part.host, part.is_alive) for part in halt_file.parts(tmp_path)] == [("h-killed", False)]
+    assert [(part.host, part.is_alive) for part in halt_file.parts(tmp_path)] == [
+        ("h-killed", False)
+    ]
     with halt_file.present(tmp_path, "h-1"):
         assert [(part.host, part.is_alive) for part in halt_file.parts(tmp_path)] == [("h-1", True)]
 

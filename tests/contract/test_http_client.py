@@ -1,4 +1,6 @@
-"""What the environment says of proxies, certificates and headers, and cannot be used: told once, by its name."""
+"""What the environment says of proxies, certificates and headers, and cannot be used: told once,
+by its name.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,14 @@ from swarmd.errors import UsageError
 
 ABROAD = "https://model.example/v1"
 VARIABLES = (
-    *(f"{scheme}_proxy" for scheme in ("http", "https", "all", "no")), "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "SSLKEYLOGFILE", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS",
-)  # fmt: skip
+    *(f"{scheme}_proxy" for scheme in ("http", "https", "all", "no")),
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSLKEYLOGFILE",
+    "OPENAI_ORG_ID",
+    "OPENAI_PROJECT_ID",
+    "OPENAI_CUSTOM_HEADERS",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +106,12 @@ async def test_what_can_be_used_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "url",
-    ["http://[::1/v1", "http://host:99999/v1", "http://a..b.example/v1", f"http://{'a' * 64}.example/v1"],
+    [
+        "http://[::1/v1",
+        "http://host:99999/v1",
+        "http://a..b.example/v1",
+        f"http://{'a' * 64}.example/v1",
+    ],
 )
 def test_an_address_that_nobody_can_have_names_its_variable(url: str) -> None:
     with pytest.raises(UsageError, match="OPENAI_BASE_URL"):

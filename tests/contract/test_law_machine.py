@@ -1,9 +1,11 @@
-"""The whole law in any order on the store: what the walk knows, the server must hold after each of its steps.
+"""The whole law in any order on the store: what the walk knows, the server must hold after each of
+its steps.
 
-Three ways must agree: the walk's memory with its slow ledger (`tests.laws`), the store as it lies, and the journal's replay,
-as `swarmd fsck` compares it with the store. Nightly:
+Three ways must agree: the walk's memory with its slow ledger (`tests.laws`), the store as it lies,
+and the journal's replay, as `swarmd fsck` compares it with the store. Nightly:
 
-LAW_STEPS=200000 pytest tests/core/test_law_machine.py tests/contract/test_law_machine.py --timeout 0
+LAW_STEPS=200000 pytest tests/core/test_law_machine.py tests/contract/test_law_machine.py --timeout
+0
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ class FakeWire:
 
 
 class OnStore(LawMachine):
-    """The same walk, and each of its steps on the store too. `socket` is a real server's, `None` fakeredis."""
+    """The same walk, and each of its steps on the store too. `socket` is a real server's, `None`
+    fakeredis.
+    """
 
     socket: str | None = None
 
@@ -111,11 +115,13 @@ class OnStore(LawMachine):
             with pytest.raises(NotLeadingError):
                 self.run(former.do())
 
-    # --- what the walk does, done to the store ------------------------------------------------------
+    # --- what the walk does, done to the store ----------------------------------------------------
 
     def keep(self, changes: Sequence[Change]) -> bool:
         until = self.folding if self.folding != self.folded_until else None
-        commit = self.store.commit_changes(self.leader.token, self.leader.seq + 1, changes, {}, until)
+        commit = self.store.commit_changes(
+            self.leader.token, self.leader.seq + 1, changes, {}, until
+        )
         if self.run(commit) == "short":
             return False
         self.leader.seq += 1
@@ -131,7 +137,9 @@ class OnStore(LawMachine):
 
     @rule()
     def fold_the_facts(self) -> None:
-        """The supervisor takes what the workers' scripts told into the journal, and does something about it."""
+        """The supervisor takes what the workers' scripts told into the journal, and does
+        something about it.
+        """
         facts = self.run(self.store.read_facts(self.folded_until, 1_000))
 
         def act(draft: Draft) -> None:
@@ -143,7 +151,9 @@ class OnStore(LawMachine):
             self.folding = facts[-1][0]
             self.step(act)
 
-    def store_begin(self, holder: Agent, call: Begin, expected: Rule | Literal["begun", "ended"]) -> None:
+    def store_begin(
+        self, holder: Agent, call: Begin, expected: Rule | Literal["begun", "ended"]
+    ) -> None:
         reply = self.run(self.store.begin(_hold(holder), call, AT))
         if isinstance(expected, Rule):
             assert isinstance(reply, RefusedByStore), f"law: {expected}, but the store says {reply}"
@@ -159,7 +169,9 @@ class OnStore(LawMachine):
         reply = self.run(self.store.commit(_hold(holder), turn, HOPS_MAX, AT))
         if expected is None:
             assert reply == "done"
-            assert self.run(self.store.commit(_hold(holder), turn, HOPS_MAX, AT)) == "again", "law 8"
+            assert self.run(self.store.commit(_hold(holder), turn, HOPS_MAX, AT)) == "again", (
+                "law 8"
+            )
         else:
             assert isinstance(reply, RefusedByStore), f"law: {expected}, but the store says {reply}"
             assert reply.rule is expected
@@ -171,10 +183,11 @@ class OnStore(LawMachine):
         """Its lease has ended; it did not leave."""
         self.run(self.store.pipe.execute("DEL", self.store.keys.host(host)))
 
-    # --- what then lies there ------------------------------------------------------------------------
+    # --- what then lies there ---------------------------------------------------------------------
 
     def compare(self) -> None:
-        # A call of a lost host is none: whoever has its agent next settles it, and its late end is taken.
+        # A call of a lost host is none: whoever has its agent next settles it, and its late end is
+        # taken.
         flaws = [flaw for flaw in self.look.flaws() if flaw.name != "step.abandoned"]
         assert flaws == [], flaws
         known = self.watch.ledger
@@ -201,7 +214,9 @@ def _hold(agent: Agent) -> Hold:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A server of these walks' own: each look goes over all its keys, and each walk begins with none."""
+    """A server of these walks' own: each look goes over all its keys, and each walk begins with
+    none.
+    """
     embedded = EmbeddedServer(tmp_path_factory.mktemp("law"))
     with asyncio.Runner() as runner:
         runner.run(embedded.__aenter__())

@@ -85,7 +85,10 @@ async def local_servers(**models: Sequence[str]) -> AsyncIterator[ModelSettings]
     """A server by name and what it lists, at ports of the moment, in the order given."""
     async with AsyncExitStack() as stack:
         found = [
-            (name, (await stack.enter_async_context(OpenAIServer(always(REPORT), models=listed))).port)
+            (
+                name,
+                (await stack.enter_async_context(OpenAIServer(always(REPORT), models=listed))).port,
+            )
             for name, listed in registry.items()
         ]
         yield ModelSettings(local_servers=tuple(found))
@@ -95,7 +98,9 @@ def test_the_ports_of_local_servers_are_tried_in_the_order_of_the_design() -> No
     assert [port for _, port in LOCAL_SERVERS] == [11434, 8080, 1234, 8000]
 
 
-async def test_with_nothing_at_all_it_is_the_builtin_and_says_that_it_is_no_language_model() -> None:
+async def test_with_nothing_at_all_it_is_the_builtin_and_says_that_it_is_no_language_model() -> (
+    None
+):
     choice = await choose(NOBODY, Models())
     assert (choice.spec, choice.base_url) == ("builtin", "")
     assert "not a language model" in choice.why
@@ -115,7 +120,9 @@ async def test_what_is_named_goes_before_the_environment_that_before_policies_an
 
 
 async def test_of_local_servers_the_first_in_order_wins_and_is_named() -> None:
-    async with local_servers(empty=[], Ollama=["nomic-embed-text", "qwen3:4b"], vLLM=["other"]) as local:
+    async with local_servers(
+        empty=[], Ollama=["nomic-embed-text", "qwen3:4b"], vLLM=["other"]
+    ) as local:
         choice = await choose(local, Models())
         assert choice.spec == "openai:qwen3:4b"
         assert choice.base_url == f"http://127.0.0.1:{local.local_servers[1][1]}/v1"
@@ -140,7 +147,9 @@ async def test_what_listens_and_never_answers_is_waited_for_once_and_all_togethe
         silent = [await asyncio.start_server(say_nothing, "127.0.0.1", 0) for _ in range(4)]
         for server in silent:
             stack.callback(server.close)
-        ports = tuple((str(n), server.sockets[0].getsockname()[1]) for n, server in enumerate(silent))
+        ports = tuple(
+            (str(n), server.sockets[0].getsockname()[1]) for n, server in enumerate(silent)
+        )
         choice = await choose(ModelSettings(local_servers=ports), Models())
         assert choice.spec == "builtin"
         assert most == 4, "one after the other they would cost two seconds"
@@ -173,7 +182,9 @@ async def test_a_key_never_goes_to_a_server_that_was_merely_found() -> None:
 
 async def test_a_base_url_that_could_not_be_shown_is_refused_before_anybody_is_asked() -> None:
     with pytest.raises(UsageError, match="must not carry a key"):
-        await choose(replace(NOBODY, model="openai:x", base_url="http://me:pass@127.0.0.1/v1"), Models())
+        await choose(
+            replace(NOBODY, model="openai:x", base_url="http://me:pass@127.0.0.1/v1"), Models()
+        )
 
 
 async def test_openai_named_without_key_or_server_is_a_clear_error() -> None:
@@ -199,7 +210,10 @@ def test_only_the_first_colon_parts_a_provider_from_its_name() -> None:
 
 def test_importing_the_choice_imports_no_sdk() -> None:
     heavy = ("openai", "httpx2", "bm25s", "numpy", "yaml")
-    code = f"import sys, swarmd.adapters.models.registry; print([m for m in {heavy} if m in sys.modules])"
+    code = (
+        f"import sys, swarmd.adapters.models.registry; print([m for m in {heavy} if m in "
+        "sys.modules])"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
 
@@ -215,13 +229,19 @@ async def test_the_model_that_was_chosen_answers() -> None:
             await model.aclose()
 
 
-async def test_models_are_opened_once_and_those_of_a_provider_share_its_pace(tmp_path: Path) -> None:
+async def test_models_are_opened_once_and_those_of_a_provider_share_its_pace(
+    tmp_path: Path,
+) -> None:
     script = tmp_path / "rules.yaml"
     script.write_text("[]\n")
     async with OpenAIServer(always(REPORT), models=["one"]) as server:
         settings = replace(NOBODY, base_url=server.base_url)
         declared = Models.model_validate(
-            {"providers": {"openai": {"actions": "tools", "calls_per_minute": 1, "total_seconds": 1.0}}}
+            {
+                "providers": {
+                    "openai": {"actions": "tools", "calls_per_minute": 1, "total_seconds": 1.0}
+                }
+            }
         )
         registry = OpenModels(await choose(settings, declared), settings, declared, NoFiles())
         own, other = registry.open(), registry.open("openai:two")
@@ -266,9 +286,17 @@ def reports(text: str, **when: Any) -> Mapping[str, Any]:
         ({"name": "ada"}, {}, {"name": "bob"}),
         ({"agent": "a-1"}, {}, {"agent": AgentId("a-2")}),
         ({"mail_kind": "report"}, {"mail": (mail(Kind.REPORT),)}, {"mail": (mail(Kind.ANSWER),)}),
-        ({"mail_contains": "owl"}, {"mail": (mail(Kind.SAY, "an owl"),)}, {"mail": (mail(Kind.SAY),)}),
+        (
+            {"mail_contains": "owl"},
+            {"mail": (mail(Kind.SAY, "an owl"),)},
+            {"mail": (mail(Kind.SAY),)},
+        ),
         ({"step": 1}, {"steps": ({"moves": []}, {"results": []})}, {"steps": ()}),
-        ({"step": 2}, {"steps": ({"moves": []}, {"results": []}, {"correction": "no"})}, {"steps": ()}),
+        (
+            {"step": 2},
+            {"steps": ({"moves": []}, {"results": []}, {"correction": "no"})},
+            {"steps": ()},
+        ),
     ],
 )
 async def test_a_rule_answers_where_all_that_it_names_holds(
@@ -288,7 +316,9 @@ async def test_ids_that_no_script_can_know_are_put_in() -> None:
     text = "{{mission}} {{mission_text}} {{children.dig}} {{ reporter }}"
     child = Child(AgentId("a-7"), "dig", "researcher", "dig", "live")
     model = ScriptedModel([{"moves": [{"move": "say", "room": "work-{{mission}}", "text": text}]}])
-    outcome = await answer(model, view_of(children=(child,), mail=(mail(Kind.REPORT, sender="a-7"),)))
+    outcome = await answer(
+        model, view_of(children=(child,), mail=(mail(Kind.REPORT, sender="a-7"),))
+    )
     assert isinstance(outcome, Answered)
     assert outcome.moves == (Say(move="say", room="work-m-1", text="m-1 why? a-7 a-7"),)
 
@@ -296,7 +326,10 @@ async def test_ids_that_no_script_can_know_are_put_in() -> None:
 async def test_an_id_that_there_is_not_fails_finally_and_names_the_rule() -> None:
     outcome = await answer(ScriptedModel([reports("{{children.dig}}")]), view_of())
     assert isinstance(outcome, Failed)
-    assert (outcome.why, outcome.detail) == ("rejected", "rules:1: {{children.dig}} stands for nothing here")
+    assert (outcome.why, outcome.detail) == (
+        "rejected",
+        "rules:1: {{children.dig}} stands for nothing here",
+    )
 
 
 async def test_a_scripted_failure_and_usage_are_what_was_written() -> None:
@@ -318,7 +351,9 @@ async def test_a_scripted_move_that_is_not_open_is_malformed_as_from_any_model()
 
 async def test_a_script_may_claim_a_tier_for_the_law_to_refuse() -> None:
     charter = {"role": "r", "name": "n", "task": "t"}
-    model = ScriptedModel([{"moves": [{"move": "spawn", "key": "k", "charter": charter, "tier": 0}]}])
+    model = ScriptedModel(
+        [{"moves": [{"move": "spawn", "key": "k", "charter": charter, "tier": 0}]}]
+    )
     outcome = await answer(model, view_of())
     assert isinstance(outcome, Answered)
     assert isinstance(outcome.moves[0], Spawn)
@@ -346,8 +381,12 @@ async def test_a_seat_without_a_rule_still_serves_the_procedure(
 @pytest.mark.parametrize("name", ["rules.yaml", "rules.jsonl"])
 async def test_a_script_is_yaml_or_json_lines(tmp_path: Path, name: str) -> None:
     lines = {
-        "rules.yaml": "# a comment\n- when: {role: executive}\n  moves: [{move: report, text: héllo}]\n",
-        "rules.jsonl": '\n{"when": {"role": "executive"}, "moves": [{"move": "report", "text": "héllo"}]}\n',
+        "rules.yaml": (
+            "# a comment\n- when: {role: executive}\n  moves: [{move: report, text: héllo}]\n"
+        ),
+        "rules.jsonl": (
+            '\n{"when": {"role": "executive"}, "moves": [{"move": "report", "text": "héllo"}]}\n'
+        ),
     }
     path = tmp_path / name
     path.write_text(lines[name], encoding="utf-8")

@@ -1,4 +1,6 @@
-"""The OpenAI adapter against a server with every fault that real ones have, in both action modes."""
+"""The OpenAI adapter against a server with every fault that real ones have, in both action
+modes.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,12 @@ from tests.openai_server import (
 
 KEY = "sk-very-secret-0123456789"
 # Deadlines for what must not meet them, however busy the machine, and for what must.
-PATIENT = {"connect_seconds": 10.0, "first_token_seconds": 20.0, "idle_seconds": 20.0, "total_seconds": 30.0}
+PATIENT = {
+    "connect_seconds": 10.0,
+    "first_token_seconds": 20.0,
+    "idle_seconds": 20.0,
+    "total_seconds": 30.0,
+}
 IMPATIENT = {"first_token_seconds": 0.3, "idle_seconds": 0.2}
 HANGS = ("hang", "hang_midway")
 REPORT = {"move": "report", "text": "Grüße, 世界 — 🦉 done", "done": True}
@@ -74,7 +81,9 @@ def prompt_of(
 
 
 # Micro-dollars a token, as dollars a million: each part of a usage shows in the sum.
-PRICE = Price(Rate(Fraction(2)), Rate(Fraction(10)), cached=Rate(Fraction(1, 2)), stored=Rate(Fraction(3)))
+PRICE = Price(
+    Rate(Fraction(2)), Rate(Fraction(10)), cached=Rate(Fraction(1, 2)), stored=Rate(Fraction(3))
+)
 FREE = Tariff(lambda _: Price(), "costs nothing")
 
 
@@ -88,7 +97,9 @@ async def model_of(
     **settings: Any,
 ) -> AsyncIterator[OpenAIModel]:
     provider = Provider(actions=actions, **{**PATIENT, **settings})
-    model = OpenAIModel("test-model", base_url=server.base_url, api_key=key, provider=provider, tariff=tariff)
+    model = OpenAIModel(
+        "test-model", base_url=server.base_url, api_key=key, provider=provider, tariff=tariff
+    )
     try:
         yield model
     finally:
@@ -143,7 +154,9 @@ async def test_a_stream_may_be_split_anywhere_even_inside_a_character(
 
 @both_modes
 async def test_an_answer_that_was_not_streamed_is_read_all_the_same(mode: Actions) -> None:
-    outcome = answered(await one_attempt(mode, "not_streamed", brain=always(REPORT, REPORT, usage=(7, 8))))
+    outcome = answered(
+        await one_attempt(mode, "not_streamed", brain=always(REPORT, REPORT, usage=(7, 8)))
+    )
     assert outcome.moves == (Report(**REPORT), Report(**REPORT))
     assert outcome.usage == Usage(7, 8)
 
@@ -193,12 +206,21 @@ async def test_tool_calls_that_share_one_number_or_have_none_stay_apart() -> Non
     shared = Received()
     for id in ("a", "b"):
         function = {"name": "say", "arguments": f'{{"text":"{id}"}}'}
-        shared.take({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": id, "function": function}]}}]})
+        shared.take(
+            {"choices": [{"delta": {"tool_calls": [{"index": 0, "id": id, "function": function}]}}]}
+        )
     unnumbered = Received()
-    for fragment in ({"name": "say", "arguments": "{"}, {"arguments": "}"}, {"name": "say", "arguments": {}}):
+    for fragment in (
+        {"name": "say", "arguments": "{"},
+        {"arguments": "}"},
+        {"name": "say", "arguments": {}},
+    ):
         unnumbered.take({"choices": [{"delta": {"tool_calls": [{"function": fragment}]}}]})
     assert [call.arguments for call in shared.calls] == ['{"text":"a"}', '{"text":"b"}']
-    assert [(call.name, call.arguments) for call in unnumbered.calls] == [("say", "{}"), ("say", "{}")]
+    assert [(call.name, call.arguments) for call in unnumbered.calls] == [
+        ("say", "{}"),
+        ("say", "{}"),
+    ]
 
 
 # --- what is charged --------------------------------------------------------------------------
@@ -236,7 +258,9 @@ async def test_an_endless_stream_ends_with_its_reserve_and_one_piece_and_is_char
     used = outcome.usage
     assert (outcome.why, used.is_assumed, used.calls) == ("cut", True, bound.calls)
     assert (
-        bytes_allowed(100) < used.tokens_out <= bytes_allowed(100) + size + (5 if actions == "probe" else 0)
+        bytes_allowed(100)
+        < used.tokens_out
+        <= bytes_allowed(100) + size + (5 if actions == "probe" else 0)
     )
     beyond = max(0, size - PIECE_BYTES)
     assert used.tokens <= bound.tokens + beyond
@@ -246,9 +270,14 @@ async def test_an_endless_stream_ends_with_its_reserve_and_one_piece_and_is_char
 
 
 @pytest.mark.parametrize("actions", ["tools", "probe"])
-async def test_with_little_money_less_is_reserved_and_a_stream_cut_earlier(actions: Actions) -> None:
+async def test_with_little_money_less_is_reserved_and_a_stream_cut_earlier(
+    actions: Actions,
+) -> None:
     faults: list[Fault | None] = ["endless"] if actions != "probe" else [None, "endless"]
-    async with OpenAIServer(always(REPORT), faults=faults) as server, model_of(server, actions) as model:
+    async with (
+        OpenAIServer(always(REPORT), faults=faults) as server,
+        model_of(server, actions) as model,
+    ):
         prompt = replace(prompt_of(tokens=500), bytes_per_token=TIGHT)
         bound, roomy = model.bound(prompt), model.bound(prompt_of(tokens=500))
         outcome = failed(await model.attempt(prompt))
@@ -260,7 +289,9 @@ async def test_with_little_money_less_is_reserved_and_a_stream_cut_earlier(actio
 
 async def test_a_running_count_beyond_the_reserve_cuts_a_stream_of_little_text() -> None:
     async with (
-        OpenAIServer(always(REPORT), faults=["endless_counted"], endless_piece={"content": "a"}) as server,
+        OpenAIServer(
+            always(REPORT), faults=["endless_counted"], endless_piece={"content": "a"}
+        ) as server,
         model_of(server) as model,
     ):
         outcome = failed(await model.attempt(prompt_of(tokens=100)))
@@ -270,14 +301,18 @@ async def test_a_running_count_beyond_the_reserve_cuts_a_stream_of_little_text()
 
 
 async def test_a_count_from_before_the_end_is_not_taken_for_the_whole() -> None:
-    """Some servers tell the prompt's tokens with the first piece, and there the answer is one token long."""
+    """Some servers tell the prompt's tokens with the first piece, and there the answer is one
+    token long.
+    """
     outcome = failed(await one_attempt("tools", "early_usage"))
     assert (outcome.why, outcome.usage) == ("cut", Usage(100, 500, is_assumed=True))
 
 
 @pytest.mark.parametrize("fault", ["cut", "hang_midway", "no_usage"])
 async def test_an_answer_that_was_not_counted_is_charged_its_limit_at_least(fault: Fault) -> None:
-    """Hidden thoughts are paid for and never seen: few bytes do not mean that few tokens were made."""
+    """Hidden thoughts are paid for and never seen: few bytes do not mean that few tokens were
+    made.
+    """
     deadlines: dict[str, Any] = IMPATIENT if fault in HANGS else {}
     async with (
         OpenAIServer(always(REPORT), faults=[fault]) as server,
@@ -288,7 +323,9 @@ async def test_an_answer_that_was_not_counted_is_charged_its_limit_at_least(faul
 
 
 async def test_a_long_honest_answer_is_not_cut() -> None:
-    """As many tokens as were allowed, each of seven bytes, as Russian has them; and the fields around them."""
+    """As many tokens as were allowed, each of seven bytes, as Russian has them; and the fields
+    around them.
+    """
     text = "слово " * (7 * 500 // 11)
     async with OpenAIServer(always({**REPORT, "text": text})) as server, model_of(server) as model:
         answered(await model.attempt(prompt_of(tokens=500)))
@@ -305,17 +342,23 @@ async def test_usage_beyond_the_reserve_is_reported_as_it_was_said(mode: Actions
 
 
 @pytest.mark.parametrize("usage", [(10**30, 10**30), (2**63, 1)])
-async def test_usage_that_nothing_can_add_up_is_held_at_what_the_ledger_can(usage: tuple[int, int]) -> None:
+async def test_usage_that_nothing_can_add_up_is_held_at_what_the_ledger_can(
+    usage: tuple[int, int],
+) -> None:
     outcome = answered(await one_attempt("tools", brain=always(REPORT, usage=usage)))
     assert outcome.usage.tokens_in == TOKENS_COUNTED_MAX
     assert outcome.usage.tokens_out == min(usage[1], TOKENS_COUNTED_MAX)
 
 
-@pytest.mark.parametrize("usage", [(0, 0), (0, 20), (-1, 20), (100, -1), (100, 0), (True, True), ("a", 1.5)])
+@pytest.mark.parametrize(
+    "usage", [(0, 0), (0, 20), (-1, 20), (100, -1), (100, 0), (True, True), ("a", 1.5)]
+)
 def test_usage_that_cannot_be_meant_is_as_none(usage: Any) -> None:
     received = Received()
     received.take({"choices": [{"delta": {"content": "text"}, "finish_reason": "stop"}]})
-    received.take({"choices": [], "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]}})
+    received.take(
+        {"choices": [], "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]}}
+    )
     assert not received.is_counted
 
 
@@ -339,7 +382,9 @@ async def test_cached_tokens_are_charged_as_such_and_lies_about_them_are_not_bel
     assert outcome.usage == Usage(100, 20, cost=cost)
 
 
-async def test_a_model_of_unknown_price_has_an_unknown_cost_and_a_known_one_where_nothing_ran() -> None:
+async def test_a_model_of_unknown_price_has_an_unknown_cost_and_a_known_one_where_nothing_ran() -> (
+    None
+):
     async with (
         OpenAIServer(always(REPORT), faults=[None, "429"]) as server,
         model_of(server, tariff=None) as model,
@@ -480,7 +525,10 @@ async def test_a_bad_answer_is_charged_and_corrected_in_words_for_the_model(
     [
         ({"move": "say", "room": "a b", "text": "x"}, "moves[0] (say): room: "),
         ({"move": "say", "room": "a"}, "moves[0] (say): text: "),
-        ({"move": "vote", "choice": "yes", "reason": "x"}, "moves[0]: `vote` is not open to you now"),
+        (
+            {"move": "vote", "choice": "yes", "reason": "x"},
+            "moves[0]: `vote` is not open to you now",
+        ),
         ({"move": "spawn", "key": "k", "charter": {"role": "r"}}, "charter.name: "),
         (
             {"move": "propose", "motion": {"motion": "deliver", "reports": [""], "reason": "r"}},
@@ -511,8 +559,12 @@ async def test_seventeen_moves_are_a_loop_written_out(mode: Actions) -> None:
 
 
 @both_modes
-@pytest.mark.parametrize("written", ["[" * 20_000, '{"moves": ' + "9" * 10_000 + "}", '{"moves": {}}', "[]"])
-async def test_json_that_no_reader_likes_is_malformed_and_nothing_worse(mode: Actions, written: str) -> None:
+@pytest.mark.parametrize(
+    "written", ["[" * 20_000, '{"moves": ' + "9" * 10_000 + "}", '{"moves": {}}', "[]"]
+)
+async def test_json_that_no_reader_likes_is_malformed_and_nothing_worse(
+    mode: Actions, written: str
+) -> None:
     async with OpenAIServer(always(text=written)) as server, model_of(server, mode) as model:
         outcome = failed(await model.attempt(prompt_of(tokens=10_000)))
     assert outcome.why == "malformed"
@@ -566,9 +618,14 @@ async def test_an_answer_at_its_limit_is_cut_and_charged_as_counted(mode: Action
     assert (outcome.why, outcome.usage) == ("cut", Usage(100, 20))
 
 
-async def test_an_answer_never_grows_beyond_what_memory_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_never_grows_beyond_what_memory_bears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("swarmd.adapters.models.registry.openai.model.ANSWER_BYTES_MAX", 10_000)
-    async with OpenAIServer(always(REPORT), faults=["endless"]) as server, model_of(server) as model:
+    async with (
+        OpenAIServer(always(REPORT), faults=["endless"]) as server,
+        model_of(server) as model,
+    ):
         outcome = failed(await model.attempt(prompt_of(tokens=100_000)))
     assert (outcome.why, outcome.detail) == ("cut", "the answer broke off: ReadError")
 
@@ -593,7 +650,9 @@ async def test_a_server_that_is_not_there_costs_nothing() -> None:
         ("Fri, 01 Jan 1999 00:00:00 GMT", 0.0),
     ],
 )
-async def test_retry_after_is_read_as_number_or_date_and_bounded(said: str, seconds: float | None) -> None:
+async def test_retry_after_is_read_as_number_or_date_and_bounded(
+    said: str, seconds: float | None
+) -> None:
     async with (
         OpenAIServer(always(REPORT), faults=["429"], retry_after=said) as server,
         model_of(server) as model,
@@ -646,7 +705,10 @@ async def test_a_connection_is_used_again() -> None:
 @both_modes
 async def test_each_attempt_is_one_request_whatever_becomes_of_it(mode: Actions) -> None:
     faults: list[Fault | None] = ["500", "429", None, "malformed", "cut"]
-    async with OpenAIServer(always(REPORT), faults=faults) as server, model_of(server, mode) as model:
+    async with (
+        OpenAIServer(always(REPORT), faults=faults) as server,
+        model_of(server, mode) as model,
+    ):
         for count in range(1, len(faults) + 1):
             await model.attempt(prompt_of())
             assert len(server.calls) == count
@@ -695,7 +757,9 @@ async def test_a_server_that_turns_everything_away_is_probed_again() -> None:
         assert ["tools" in call.body for call in server.calls] == [True, False, True, True]
 
 
-@pytest.mark.parametrize(("fault", "why"), [("500", "server"), ("hang", "timeout"), ("429", "rate_limited")])
+@pytest.mark.parametrize(
+    ("fault", "why"), [("500", "server"), ("hang", "timeout"), ("429", "rate_limited")]
+)
 async def test_a_probe_that_the_world_fails_decides_nothing(fault: Fault, why: str) -> None:
     deadlines: dict[str, Any] = {"first_token_seconds": 1.0} if fault in HANGS else {}
     async with (
@@ -708,7 +772,9 @@ async def test_a_probe_that_the_world_fails_decides_nothing(fault: Fault, why: s
 
 
 @pytest.mark.parametrize("fault", [None, "hang"])
-async def test_many_first_attempts_share_one_probe_and_what_became_of_it(fault: Fault | None) -> None:
+async def test_many_first_attempts_share_one_probe_and_what_became_of_it(
+    fault: Fault | None,
+) -> None:
     outcomes: list[Answered | Failed] = []
     deadlines: dict[str, Any] = IMPATIENT if fault in HANGS else {}
     async with (
@@ -806,7 +872,9 @@ class Hours:
         self.at += seconds
 
 
-async def test_no_stretch_of_a_minute_has_more_starts_than_allowed_and_the_first_come_is_first() -> None:
+async def test_no_stretch_of_a_minute_has_more_starts_than_allowed_and_the_first_come_is_first() -> (
+    None
+):
     hours = Hours()
     pace = Pace(per_minute=5, at_once=50, now=hours.now, sleep=hours.sleep)
     starts: list[tuple[float, int]] = []
@@ -821,7 +889,9 @@ async def test_no_stretch_of_a_minute_has_more_starts_than_allowed_and_the_first
             tasks.start_soon(call, number)
     times = [at for at, _ in starts]
     assert [number for _, number in starts] == list(range(23))
-    assert all(later - earlier >= WINDOW_SECONDS for earlier, later in zip(times, times[5:], strict=False))
+    assert all(
+        later - earlier >= WINDOW_SECONDS for earlier, later in zip(times, times[5:], strict=False)
+    )
     assert times[-1] < 5 * WINDOW_SECONDS  # and no slower than it must be
 
 
@@ -895,7 +965,9 @@ async def test_the_mission_brain_answers_every_phase_and_role_in_both_modes(
     assert [made.move for made in outcome.moves] == [move]
 
 
-async def test_the_mission_brain_spawns_again_what_was_given_back_and_waits_for_what_was_not() -> None:
+async def test_the_mission_brain_spawns_again_what_was_given_back_and_waits_for_what_was_not() -> (
+    None
+):
     spawn = '{"moves": [{"move": "spawn"}]}'
     told: list[tuple[str, str]] = [
         ("Your last answer could not be used: no.", "spawn"),
@@ -920,7 +992,9 @@ async def test_the_server_runs_as_a_process_and_prints_where() -> None:
             with anyio.fail_after(20):
                 url = (await process.stdout.receive()).decode().strip()
             model = OpenAIModel("m", base_url=url, api_key="", provider=Provider(actions="schema"))
-            outcomes = [await model.attempt(prompt_of(["vote"], text="phase: vote")) for _ in range(2)]
+            outcomes = [
+                await model.attempt(prompt_of(["vote"], text="phase: vote")) for _ in range(2)
+            ]
             await model.aclose()
         finally:
             process.kill()

@@ -1,4 +1,6 @@
-"""The OpenAI adapter against servers with one quirk of their wire: good answers in odd forms, and pages without end."""
+"""The OpenAI adapter against servers with one quirk of their wire: good answers in odd forms,
+and pages without end.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,12 @@ class RawServer:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode("latin-1").split("\r\n")
                 length = next(
-                    (int(x.partition(":")[2]) for x in lines if x.lower().startswith("content-length")), 0
+                    (
+                        int(x.partition(":")[2])
+                        for x in lines
+                        if x.lower().startswith("content-length")
+                    ),
+                    0,
                 )
                 body = json.loads(await reader.readexactly(length) or b"{}")
                 path = lines[0].split(" ")[1]
@@ -79,7 +86,9 @@ class RawServer:
 
     async def send(self, page: Page, writer: asyncio.StreamWriter) -> None:
         headers = "".join(f"{name}: {value}\r\n" for name, value in page.headers.items())
-        writer.write(f"HTTP/1.1 {page.status}\r\n{headers}Transfer-Encoding: chunked\r\n\r\n".encode())
+        writer.write(
+            f"HTTP/1.1 {page.status}\r\n{headers}Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
         for part in page.parts:
             if isinstance(part, bytes):
                 await self.write(part, writer)
@@ -114,14 +123,21 @@ async def served(pages: Callable[[str, Json], Page]) -> AsyncIterator[RawServer]
 
 
 async def attempt(page: Page, *, actions: str = "tools", **settings: Any) -> Answered | Failed:
-    async with served(lambda path, body: page) as server, model_of(server, actions, **settings) as model:
+    async with (
+        served(lambda path, body: page) as server,
+        model_of(server, actions, **settings) as model,
+    ):
         return await model.attempt(prompt_of())
 
 
 @asynccontextmanager
-async def model_of(server: RawServer, actions: str = "tools", **settings: Any) -> AsyncIterator[OpenAIModel]:
+async def model_of(
+    server: RawServer, actions: str = "tools", **settings: Any
+) -> AsyncIterator[OpenAIModel]:
     provider = Provider.model_validate({"actions": actions, **PATIENT, **settings})
-    model = OpenAIModel("m", base_url=server.base_url, api_key="sk-very-secret-1", provider=provider)
+    model = OpenAIModel(
+        "m", base_url=server.base_url, api_key="sk-very-secret-1", provider=provider
+    )
     try:
         yield model
     finally:
@@ -141,7 +157,10 @@ TEXT = [FIRST, delta({"content": ANSWER[:20]}), delta({"content": ANSWER[20:]})]
 COUNTED = data({"choices": [], "usage": USAGE})
 DONE = b"data: [DONE]\n\n"
 STREAM = [*TEXT, delta({}, "stop"), COUNTED, DONE]
-WHOLE = {"choices": [{"index": 0, "message": {"content": ANSWER}, "finish_reason": "stop"}], "usage": USAGE}
+WHOLE = {
+    "choices": [{"index": 0, "message": {"content": ANSWER}, "finish_reason": "stop"}],
+    "usage": USAGE,
+}
 
 
 # --- good answers in odd forms ----------------------------------------------------------------
@@ -154,11 +173,24 @@ ODD: dict[str, Sequence[Part]] = {
     "the last piece and the mark dropped": [*TEXT, COUNTED],
     "a reason in capitals": [*TEXT, delta({}, "STOP"), COUNTED, DONE],
     "events without data": [b"data:\n\n", b"data: \n\n", *STREAM],
-    "a ping in words": [b"event: ping\ndata: ping\n\n", *STREAM[:2], b"data: keep-alive\n\n", *STREAM[2:]],
+    "a ping in words": [
+        b"event: ping\ndata: ping\n\n",
+        *STREAM[:2],
+        b"data: keep-alive\n\n",
+        *STREAM[2:],
+    ],
     "a byte order mark": [b"\xef\xbb\xbf" + STREAM[0], *STREAM[1:]],
     "a byte order mark in pieces": [b"\xef", b"\xbb", b"\xbf", *STREAM],
-    "parts of content": [FIRST, delta({"content": [{"type": "text", "text": ANSWER}]}), *STREAM[3:]],
-    "thoughts that were never opened": [FIRST, delta({"content": f"hm\n</think>\n{ANSWER}"}), *STREAM[3:]],
+    "parts of content": [
+        FIRST,
+        delta({"content": [{"type": "text", "text": ANSWER}]}),
+        *STREAM[3:],
+    ],
+    "thoughts that were never opened": [
+        FIRST,
+        delta({"content": f"hm\n</think>\n{ANSWER}"}),
+        *STREAM[3:],
+    ],
     "usage in an extension": [*TEXT, delta({}, "stop", x_groq={"usage": USAGE}), DONE],
     "usage in the choice": [
         *TEXT,
@@ -166,7 +198,10 @@ ODD: dict[str, Sequence[Part]] = {
         DONE,
     ],
     "no empty line at the end": [*TEXT, delta({}, "stop"), COUNTED.rstrip()],
-    "a list of pieces in one event": [b"data: [" + b",".join(p[6:-2] for p in STREAM[:-1]) + b"]\n\n", DONE],
+    "a list of pieces in one event": [
+        b"data: [" + b",".join(p[6:-2] for p in STREAM[:-1]) + b"]\n\n",
+        DONE,
+    ],
     "a call of the older kind": [
         FIRST,
         delta({"function_call": {"name": "report", "arguments": '{"text": "fine",'}}),
@@ -178,16 +213,24 @@ ODD: dict[str, Sequence[Part]] = {
 
 
 @pytest.mark.parametrize("odd", list(ODD))
-async def test_a_good_answer_in_an_odd_form_is_its_moves_and_is_charged_as_counted(odd: str) -> None:
+async def test_a_good_answer_in_an_odd_form_is_its_moves_and_is_charged_as_counted(
+    odd: str,
+) -> None:
     outcome = answered(await attempt(Page(ODD[odd])))
     assert outcome.moves == (REPORT,)
-    assert (outcome.usage.tokens_in, outcome.usage.tokens_out, outcome.usage.is_assumed) == (100, 20, False)
+    assert (outcome.usage.tokens_in, outcome.usage.tokens_out, outcome.usage.is_assumed) == (
+        100,
+        20,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
     "kind", [None, "text/plain; charset=utf-8", "application/octet-stream", "application/json"]
 )
-@pytest.mark.parametrize("body", [STREAM, [json.dumps(WHOLE).encode()], [b"\n ", json.dumps(WHOLE).encode()]])
+@pytest.mark.parametrize(
+    "body", [STREAM, [json.dumps(WHOLE).encode()], [b"\n ", json.dumps(WHOLE).encode()]]
+)
 async def test_a_body_is_what_its_first_bytes_are_whatever_its_media_type_says(
     kind: str | None, body: Sequence[Part]
 ) -> None:
@@ -260,13 +303,22 @@ async def test_text_with_an_end_and_without_a_reason_is_given_back_as_a_correcti
     [
         ({"error": {"message": "Provider returned error", "code": 502}}, "server", None),
         (
-            {"object": "error", "message": "engine overloaded", "type": "server_error", "code": 40303},
+            {
+                "object": "error",
+                "message": "engine overloaded",
+                "type": "server_error",
+                "code": 40303,
+            },
             "server",
             None,
         ),
         ({"error": {"message": "Try again in 3s", "code": 429}}, "rate_limited", 3.0),
         ({"error": {"message": "no", "type": "invalid_request_error"}}, "rejected", None),
-        ([{"error": {"message": "no", "code": 429, "details": [{"retryDelay": "4s"}]}}], "rate_limited", 4.0),
+        (
+            [{"error": {"message": "no", "code": 429, "details": [{"retryDelay": "4s"}]}}],
+            "rate_limited",
+            4.0,
+        ),
     ],
 )
 @pytest.mark.parametrize("is_stream", [True, False])
@@ -278,14 +330,22 @@ async def test_an_error_with_status_200_counts_as_what_it_names_and_costs_no_tok
     assert (outcome.why, outcome.retry_after, outcome.usage) == (why, retry_after, Usage(0, 0))
 
 
-@pytest.mark.parametrize("last", [data({"error": "gone"}), b'event: error\ndata: {"message": "gone"}\n\n'])
+@pytest.mark.parametrize(
+    "last", [data({"error": "gone"}), b'event: error\ndata: {"message": "gone"}\n\n']
+)
 async def test_an_error_behind_a_part_of_the_answer_is_charged_for_what_ran(last: bytes) -> None:
     outcome = failed(await attempt(Page([*TEXT[:2], last])))
-    assert (outcome.why, outcome.usage.is_assumed, outcome.usage.tokens > 0) == ("server", True, True)
+    assert (outcome.why, outcome.usage.is_assumed, outcome.usage.tokens > 0) == (
+        "server",
+        True,
+        True,
+    )
 
 
 async def test_a_web_page_costs_nothing_and_says_what_to_look_at() -> None:
-    outcome = failed(await attempt(Page([b"<html>Welcome</html>"], headers={"Content-Type": "text/html"})))
+    outcome = failed(
+        await attempt(Page([b"<html>Welcome</html>"], headers={"Content-Type": "text/html"}))
+    )
     assert (outcome.why, outcome.usage, "/v1" in outcome.detail) == ("server", Usage(0, 0), True)
 
 
@@ -319,17 +379,27 @@ async def test_a_redirect_to_another_server_is_not_followed_and_is_named(locatio
 
 
 async def test_a_circle_of_redirects_ends() -> None:
-    outcome = failed(await attempt(Page(status="307 Temporary Redirect", headers={"Location": "/v1/x"})))
+    outcome = failed(
+        await attempt(Page(status="307 Temporary Redirect", headers={"Location": "/v1/x"}))
+    )
     assert (outcome.why, "more than 3" in outcome.detail) == ("rejected", True)
 
 
 # --- what a server does not take --------------------------------------------------------------
 
 STRICT: dict[str, Callable[[Json], str]] = {
-    "stream_options": lambda body: "Unrecognized argument: stream_options" if "stream_options" in body else "",
-    "max_tokens": lambda body: "Unsupported parameter: 'max_tokens'" if "max_tokens" in body else "",
-    "any limit": lambda body: "max_tokens: unknown" if {"max_tokens", "max_completion_tokens"} & set(body) else "",
-    "tool_choice": lambda body: "this tool_choice is not supported" if "tool_choice" in body else "",
+    "stream_options": lambda body: (
+        "Unrecognized argument: stream_options" if "stream_options" in body else ""
+    ),
+    "max_tokens": lambda body: (
+        "Unsupported parameter: 'max_tokens'" if "max_tokens" in body else ""
+    ),
+    "any limit": lambda body: (
+        "max_tokens: unknown" if {"max_tokens", "max_completion_tokens"} & set(body) else ""
+    ),
+    "tool_choice": lambda body: (
+        "this tool_choice is not supported" if "tool_choice" in body else ""
+    ),
     "tools and schema": lambda body: (
         "tools are not supported"
         if "tools" in body
@@ -338,24 +408,37 @@ STRICT: dict[str, Callable[[Json], str]] = {
         else ""
     ),
     "tools and any format": lambda body: (
-        "no tools" if "tools" in body else "unknown field response_format" if "response_format" in body else ""
+        "no tools"
+        if "tools" in body
+        else "unknown field response_format"
+        if "response_format" in body
+        else ""
     ),
     "stream": lambda body: "streaming is not supported" if body.get("stream") else "",
     "system": lambda body: (
         "System role not supported" if any(m["role"] == "system" for m in body["messages"]) else ""
     ),
     "several fields": lambda body: next(
-        (f"unknown field {name}" for name in ("stream_options", "tool_choice", "max_tokens") if name in body), ""
+        (
+            f"unknown field {name}"
+            for name in ("stream_options", "tool_choice", "max_tokens")
+            if name in body
+        ),
+        "",
     ),
-    "fields that it does not name": lambda body: "Bad Request" if "stream_options" in body or "tool_choice" in body else "",
-}  # fmt: skip
+    "fields that it does not name": lambda body: (
+        "Bad Request" if "stream_options" in body or "tool_choice" in body else ""
+    ),
+}
 
 
 @pytest.mark.parametrize("strict", list(STRICT))
 async def test_a_strict_server_is_asked_without_what_it_does_not_take(strict: str) -> None:
     def pages(path: str, body: Json) -> Page:
         if said := STRICT[strict](body):
-            return Page([json.dumps({"error": {"message": said}}).encode()], status="400 Bad Request")
+            return Page(
+                [json.dumps({"error": {"message": said}}).encode()], status="400 Bad Request"
+            )
         if body.get("stream"):
             if offered_moves(body) == ["say_ready"]:
                 call = {"index": 0, "id": "a", "function": {"name": "say_ready", "arguments": "{}"}}
@@ -388,7 +471,8 @@ async def test_a_strict_server_is_asked_without_what_it_does_not_take(strict: st
 
 async def test_a_server_that_turns_everything_away_is_no_endless_loop() -> None:
     page = Page(
-        [b'{"error": {"message": "stream_options, tool_choice, max_tokens, stream: no"}}'], status="400 No"
+        [b'{"error": {"message": "stream_options, tool_choice, max_tokens, stream: no"}}'],
+        status="400 No",
     )
     async with served(lambda path, body: page) as server, model_of(server, "probe") as model:
         whys = [failed(await model.attempt(prompt_of())).why for _ in range(12)]
@@ -396,7 +480,9 @@ async def test_a_server_that_turns_everything_away_is_no_endless_loop() -> None:
         assert len(server.asked) <= 24
 
 
-@pytest.mark.parametrize("leave_out", ["stream", "stream_options", "tool_choice", "max_tokens", "system"])
+@pytest.mark.parametrize(
+    "leave_out", ["stream", "stream_options", "tool_choice", "max_tokens", "system"]
+)
 async def test_a_setting_leaves_a_field_out_from_the_first_request_on(leave_out: str) -> None:
     document = Page([json.dumps(WHOLE).encode()])
     async with (
@@ -415,7 +501,11 @@ ENDLESS_PAGES = {
     "an error page": (Page(status="500 Oops", again=b"x" * 65_536), "server", 0),
     "an error page of blanks": (Page(status="400 Bad", again=b" " * 65_536), "rejected", 0),
     "an error page behind gzip": (
-        Page([gzip.compress(b"0" * 100_000_000)], status="503 No", headers={"Content-Encoding": "gzip"}),
+        Page(
+            [gzip.compress(b"0" * 100_000_000)],
+            status="503 No",
+            headers={"Content-Encoding": "gzip"},
+        ),
         "server",
         0,
     ),
@@ -452,7 +542,9 @@ async def test_a_comment_without_end_is_not_kept_and_meets_the_deadline() -> Non
     tracemalloc.start()
     try:
         with anyio.fail_after(10):
-            outcome = failed(await attempt(Page([b": "], again=b"x" * 65_536), first_token_seconds=0.3))
+            outcome = failed(
+                await attempt(Page([b": "], again=b"x" * 65_536), first_token_seconds=0.3)
+            )
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -471,7 +563,9 @@ async def test_an_error_page_that_never_ends_or_never_comes_is_its_status_all_th
 
 
 async def test_the_wait_after_a_429_is_found_in_its_text() -> None:
-    page = Page([b'{"error": {"message": "Please try again in 350ms."}}'], status="429 Too Many Requests")
+    page = Page(
+        [b'{"error": {"message": "Please try again in 350ms."}}'], status="429 Too Many Requests"
+    )
     outcome = failed(await attempt(page))
     assert (outcome.why, outcome.retry_after) == ("rate_limited", 0.35)
 
@@ -503,10 +597,14 @@ async def test_usage_of_one_count_alone_bounds_what_is_assumed() -> None:
 
 async def chosen(listed: object, *, status: str = "200 OK") -> str:
     page = Page(
-        [b"\xef\xbb\xbf" + json.dumps(listed).encode()], status=status, headers={"Content-Type": "text/plain"}
+        [b"\xef\xbb\xbf" + json.dumps(listed).encode()],
+        status=status,
+        headers={"Content-Type": "text/plain"},
     )
     async with served(lambda path, body: page) as server:
-        return (await choose(ModelSettings(base_url=server.base_url, local_servers=()), Models())).spec
+        return (
+            await choose(ModelSettings(base_url=server.base_url, local_servers=()), Models())
+        ).spec
 
 
 @pytest.mark.parametrize(
@@ -544,9 +642,12 @@ async def test_the_first_listed_model_that_can_chat_is_chosen_whatever_the_form_
 
 
 @pytest.mark.parametrize(
-    "name", ["gemma3n:e4b", "bagel-e5x", "fluxus-chat", "qwen3-coder:30b", "llama-guard-3", "o4-mini"]
+    "name",
+    ["gemma3n:e4b", "bagel-e5x", "fluxus-chat", "qwen3-coder:30b", "llama-guard-3", "o4-mini"],
 )
-async def test_a_name_that_merely_looks_a_little_like_another_kind_is_not_passed_over(name: str) -> None:
+async def test_a_name_that_merely_looks_a_little_like_another_kind_is_not_passed_over(
+    name: str,
+) -> None:
     assert await chosen({"data": [{"id": name}, {"id": "m"}]}) == f"openai:{name}"
 
 
@@ -555,7 +656,9 @@ async def test_what_a_server_says_of_a_model_goes_before_its_name() -> None:
 
 
 async def test_a_list_of_nothing_that_chats_says_what_there_is() -> None:
-    with pytest.raises(UsageError, match="none under /models that can chat, only bge-m3, whisper-1"):
+    with pytest.raises(
+        UsageError, match="none under /models that can chat, only bge-m3, whisper-1"
+    ):
         await chosen({"data": [{"id": "bge-m3"}, {"id": "whisper-1"}]})
 
 

@@ -50,7 +50,9 @@ async def _reads(pipe: Pipe) -> int:
     return int(stats.partition("total_reads_processed:")[2].split()[0])
 
 
-async def test_values_are_text_and_bytes_that_are_none_break_nothing(pipe: Pipe, namespace: str) -> None:
+async def test_values_are_text_and_bytes_that_are_none_break_nothing(
+    pipe: Pipe, namespace: str
+) -> None:
     await pipe.execute("SET", namespace, "ein Schw\u00e4n")
     assert await pipe.execute("GET", namespace) == "ein Schw\u00e4n"
     await pipe.execute("SETRANGE", namespace, 0, "x")
@@ -60,10 +62,14 @@ async def test_values_are_text_and_bytes_that_are_none_break_nothing(pipe: Pipe,
     assert await pipe.execute("GET", namespace) == "half ?"
 
 
-async def test_a_script_the_server_does_not_know_is_loaded_and_run_once(pipe: Pipe, namespace: str) -> None:
+async def test_a_script_the_server_does_not_know_is_loaded_and_run_once(
+    pipe: Pipe, namespace: str
+) -> None:
     text = f"-- {namespace}\nreturn redis.call('INCR', KEYS[1])"
     fresh = Script("fresh", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-    together = await asyncio.gather(*(pipe.evaluate(fresh, [f"{namespace}:n"], []) for _ in range(3)))
+    together = await asyncio.gather(
+        *(pipe.evaluate(fresh, [f"{namespace}:n"], []) for _ in range(3))
+    )
     assert sorted(together) == [1, 2, 3]
     assert await pipe.evaluate(fresh, [f"{namespace}:n"], []) == 4
 
@@ -80,7 +86,9 @@ async def test_a_killed_connection_costs_nothing_but_time(
             await asyncio.sleep(0.01)
             for row in str(await killer.execute("CLIENT", "LIST")).splitlines():
                 if " name=piped " in row:
-                    killed += await killer.execute("CLIENT", "KILL", "ID", row.split()[0].removeprefix("id="))
+                    killed += await killer.execute(
+                        "CLIENT", "KILL", "ID", row.split()[0].removeprefix("id=")
+                    )
 
     async def write(n: int) -> None:
         for i in range(20):
@@ -150,7 +158,9 @@ async def test_a_refused_command_fails_its_caller_alone(pipe: Pipe, namespace: s
         await bad
 
 
-async def test_a_cancelled_caller_does_not_shift_the_others_replies(pipe: Pipe, namespace: str) -> None:
+async def test_a_cancelled_caller_does_not_shift_the_others_replies(
+    pipe: Pipe, namespace: str
+) -> None:
     for n in range(200):
         task = asyncio.ensure_future(pipe.execute("SET", f"{namespace}:c", n))
         await asyncio.sleep(0)

@@ -1,4 +1,6 @@
-"""Whose word a price is: the operator's, the address's, the table's; and what becomes of a model without one."""
+"""Whose word a price is: the operator's, the address's, the table's; and what becomes of a model
+without one.
+"""
 
 from __future__ import annotations
 
@@ -68,18 +70,26 @@ def test_what_the_operator_names_goes_before_the_table_and_the_address() -> None
     said = models(gpt_4o_mini=NamedPrice(input=0.1, output=0.7, cached=0))
     for url in ("", PUBLIC, "http://127.0.0.1:8000/v1"):
         price = known("openai:gpt-4o-mini", url, said)
-        assert price.of(Counted(1_000_000, 10)) == 100_000 + 7, "a tenth is a tenth and no double beside it"
+        assert price.of(Counted(1_000_000, 10)) == 100_000 + 7, (
+            "a tenth is a tenth and no double beside it"
+        )
         assert price.of(Counted(1_000_000, 0, cached=1_000_000)) == 0
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "http://127.0.0.1:11434/v1", "http://localhost:8080/v1", "http://[::1]:1/v1", "http://10.1.2.3/v1",
-        "http://192.168.0.7:8000/v1", "http://[fd00::1]/v1", "http://ollama:11434/v1",
-        "http://host.docker.internal:11434/v1", "http://mac.local:1234/v1",
+        "http://127.0.0.1:11434/v1",
+        "http://localhost:8080/v1",
+        "http://[::1]:1/v1",
+        "http://10.1.2.3/v1",
+        "http://192.168.0.7:8000/v1",
+        "http://[fd00::1]/v1",
+        "http://ollama:11434/v1",
+        "http://host.docker.internal:11434/v1",
+        "http://mac.local:1234/v1",
     ],
-)  # fmt: skip
+)
 def test_a_server_of_ones_own_network_is_free_and_says_why(url: str) -> None:
     assert is_private(url)
     tariff = tariff_of("openai:qwen3:8b", url, SHIPPED)
@@ -88,7 +98,9 @@ def test_a_server_of_ones_own_network_is_free_and_says_why(url: str) -> None:
     assert "counts as free" in said_of("openai:qwen3:8b", tariff)
 
 
-@pytest.mark.parametrize("url", [PUBLIC, "http://8.8.8.8/v1", "https://[2600::1]/v1", "https://x.locale/v1"])
+@pytest.mark.parametrize(
+    "url", [PUBLIC, "http://8.8.8.8/v1", "https://[2600::1]/v1", "https://x.locale/v1"]
+)
 def test_a_server_elsewhere_is_not_free(url: str) -> None:
     assert not is_private(url)
     assert price_of("openai:qwen3:8b", url) is None
@@ -99,9 +111,11 @@ def test_every_price_of_the_table_can_be_read_and_bounds_what_it_charges() -> No
     snapshot = genai_prices.data_snapshot.get_snapshot()
     count = 0
     for provider, url in (
-        ("openai", OPENAI_URL), ("openrouter", "https://openrouter.ai/api/v1"),
-        ("deepseek", "https://api.deepseek.com"), ("perplexity", "https://api.perplexity.ai"),
-    ):  # fmt: skip
+        ("openai", OPENAI_URL),
+        ("openrouter", "https://openrouter.ai/api/v1"),
+        ("deepseek", "https://api.deepseek.com"),
+        ("perplexity", "https://api.perplexity.ai"),
+    ):
         for model in next(one for one in snapshot.providers if one.id == provider).models:
             tariff = tariff_of(f"openai:{model.id}", url, SHIPPED)
             if tariff is None:
@@ -110,7 +124,11 @@ def test_every_price_of_the_table_can_be_read_and_bounds_what_it_charges() -> No
             for hour in range(0, 24, 3):
                 now = NOW + timedelta(hours=hour)
                 bound = tariff.most(now, 300_000, 4_000)
-                for counted in (Counted(300_000, 4_000), Counted(300_000, 0, stored=300_000), Counted(9, 9)):
+                for counted in (
+                    Counted(300_000, 4_000),
+                    Counted(300_000, 0, stored=300_000),
+                    Counted(9, 9),
+                ):
                     assert tariff.at(now + timedelta(minutes=20)).of(counted) <= bound, model.id
     assert count > 300
 
@@ -165,7 +183,11 @@ async def test_what_is_named_free_or_in_the_table_is_taken_where_unknown_prices_
     [
         ("openai:mystery", PUBLIC, "price: openai:mystery is not known, so only tokens bound it"),
         ("openai:qwen3", "http://10.0.0.1/v1", "price: openai:qwen3 counts as free"),
-        ("openai:gpt-4o-mini", OPENAI_URL, "price: openai:gpt-4o-mini $0.15 in, $0.6 out, $0.075 in from"),
+        (
+            "openai:gpt-4o-mini",
+            OPENAI_URL,
+            "price: openai:gpt-4o-mini $0.15 in, $0.6 out, $0.075 in from",
+        ),
     ],
 )
 async def test_each_model_that_is_asked_over_a_wire_says_its_price_once(
@@ -189,6 +211,9 @@ def test_the_table_is_read_without_a_network(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_table_is_imported_only_for_a_price() -> None:
-    code = "import sys, swarmd.adapters.models.registry, swarmd.adapters.prices; print('genai_prices' in sys.modules)"
+    code = (
+        "import sys, swarmd.adapters.models.registry, swarmd.adapters.prices; "
+        "print('genai_prices' in sys.modules)"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

@@ -1,4 +1,6 @@
-"""Rings through one connection: each part hears its own channels, and is told when it may have missed some."""
+"""Rings through one connection: each part hears its own channels, and is told when it may have
+missed some.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,9 @@ async def test_a_lost_connection_is_told_as_a_gap_and_heals(rig: Rig) -> None:
         assert await line.next(HANG_SECONDS) == (A, "after")
 
 
-async def test_a_line_that_sleeps_is_told_of_a_gap_and_holds_no_more_than_its_bound(rig: Rig) -> None:
+async def test_a_line_that_sleeps_is_told_of_a_gap_and_holds_no_more_than_its_bound(
+    rig: Rig,
+) -> None:
     line = await rig.line(A)
     for n in range(WAITING_MAX + 2):
         line.put((A, str(n)))

@@ -1,4 +1,6 @@
-"""The pace towards a provider that all workers keep together, by a script on a real server and on fakeredis."""
+"""The pace towards a provider that all workers keep together, by a script on a real server and
+on fakeredis.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ LONG = 600.0
 SLACK = 30.0
 
 
-def pace_of(store: RedisStore, calls: int = 1_000, tokens: int = 0, window: float = WINDOW) -> RedisPace:
+def pace_of(
+    store: RedisStore, calls: int = 1_000, tokens: int = 0, window: float = WINDOW
+) -> RedisPace:
     return RedisPace(store.pipe, store.keys, "openai", calls, tokens, window)
 
 
 @asynccontextmanager
-async def two_workers(socket: str | None, store: RedisStore) -> AsyncIterator[tuple[RedisStore, RedisStore]]:
+async def two_workers(
+    socket: str | None, store: RedisStore
+) -> AsyncIterator[tuple[RedisStore, RedisStore]]:
     """Two stores with a connection of their own each; over fakeredis both are one."""
     if socket is None:
         yield store, store
@@ -44,7 +50,9 @@ async def test_two_workers_together_start_no_more_calls_in_a_window_than_allowed
 ) -> None:
     starts: list[float] = []
     async with two_workers(socket, store) as stores, anyio.create_task_group() as tasks:
-        workers = [Pace(per_minute=1_000, at_once=50, shared=pace_of(one, calls=4)) for one in stores]
+        workers = [
+            Pace(per_minute=1_000, at_once=50, shared=pace_of(one, calls=4)) for one in stores
+        ]
 
         async def call(pace: Pace) -> None:
             async with pace.place(MODEL, 10, 60.0):
@@ -57,7 +65,9 @@ async def test_two_workers_together_start_no_more_calls_in_a_window_than_allowed
     assert starts[-1] - starts[0] >= 3 * WINDOW - LATE
 
 
-async def test_starts_are_given_in_the_order_in_which_they_were_asked_for(store: RedisStore) -> None:
+async def test_starts_are_given_in_the_order_in_which_they_were_asked_for(
+    store: RedisStore,
+) -> None:
     pace = pace_of(store, calls=3, window=LONG)
     waits = [(await pace.take(MODEL, 0, 9 * LONG)).wait_seconds for _ in range(8)]
     assert waits[:3] == [0, 0, 0]
@@ -71,7 +81,8 @@ async def test_tokens_are_bounded_beside_calls_and_the_largest_call_has_a_window
 ) -> None:
     pace = pace_of(store, tokens=100, window=LONG)
     waits = [
-        (await pace.take(MODEL, tokens, 9 * LONG)).wait_seconds for tokens in (60, 40, 30, 30, 60, 5_000, 1)
+        (await pace.take(MODEL, tokens, 9 * LONG)).wait_seconds
+        for tokens in (60, 40, 30, 30, 60, 5_000, 1)
     ]
     assert waits == pytest.approx([n * LONG for n in (0, 0, 1, 1, 2, 3, 4)], abs=SLACK)
 
@@ -107,7 +118,9 @@ async def test_what_a_provider_asks_of_one_worker_all_heed_for_that_model_alone(
         assert wait == pytest.approx(LONG, abs=SLACK)
 
 
-async def test_who_waited_for_a_start_asks_once_more_whether_it_still_stands(store: RedisStore) -> None:
+async def test_who_waited_for_a_start_asks_once_more_whether_it_still_stands(
+    store: RedisStore,
+) -> None:
     pace = pace_of(store, calls=1, window=SLACK)
     await pace.take(MODEL, 0, LONG)
     start = await pace.take(MODEL, 0, LONG)
@@ -137,7 +150,9 @@ class Away:
 
 
 @pytest.mark.parametrize("is_silent", [True, False])
-async def test_while_the_store_is_away_a_call_goes_on_at_this_processes_own_pace(*, is_silent: bool) -> None:
+async def test_while_the_store_is_away_a_call_goes_on_at_this_processes_own_pace(
+    *, is_silent: bool
+) -> None:
     pace = Pace(per_minute=2, at_once=1, shared=Away(is_silent=is_silent))
     with anyio.fail_after(HANG_SECONDS):
         async with pace.place(MODEL, 1, 60.0):

@@ -85,7 +85,9 @@ async def test_an_answer_over_a_new_connection_is_no_proof(pair: list[Node]) -> 
         tasks.cancel_scope.cancel()
 
 
-async def test_a_server_without_replicas_has_none_to_wait_for(redis_url: str, namespace: str) -> None:
+async def test_a_server_without_replicas_has_none_to_wait_for(
+    redis_url: str, namespace: str
+) -> None:
     pipe = Pipe(dial(redis_url))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pipe.run)
@@ -98,7 +100,10 @@ def test_an_order_is_acknowledged_when_a_replica_has_it(pair: list[Node]) -> Non
     primary, replica = pair
     keys = Keys("ordered")
     order = Message(
-        sender=AgentId("operator"), kind=Kind.ORDER, at="2027-01-15T08:00:00.000Z", text="freeze all"
+        sender=AgentId("operator"),
+        kind=Kind.ORDER,
+        at="2027-01-15T08:00:00.000Z",
+        text="freeze all",
     )
     with closing(connect_sync(url(primary))) as wire:
         sealer = operator_sealer(wire, keys, SECRET)

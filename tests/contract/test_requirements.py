@@ -1,4 +1,6 @@
-"""Connecting, against real servers: a suitable one serves, any other is a clear error without its password."""
+"""Connecting, against real servers: a suitable one serves, any other is a clear error without
+its password.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +125,9 @@ async def test_a_namespace_that_runs_in_another_database_is_refused(serve: Serve
     with serve() as place, connect_sync(place) as wire:
         refuse_shared_namespace(f"unix://{place}?db=1", "swarm")
         wire.command("SET", "swarm:_supervisor", "1:h-other")
-        with pytest.raises(StoreUnsuitableError, match=r"database 0 .* the namespace swarm") as told:
+        with pytest.raises(
+            StoreUnsuitableError, match=r"database 0 .* the namespace swarm"
+        ) as told:
             refuse_shared_namespace(f"unix://{place}?db=1", "swarm")
         assert "SWARMD_NAMESPACE" in told.value.hint
         refuse_shared_namespace(f"unix://{place}?db=1", "other")
@@ -194,7 +198,12 @@ async def test_what_is_no_redis_is_told() -> None:
         thread.join()
 
 
-SUITABLE = {"redis_version": "7.0.0", "role": "master", "maxmemory_policy": "noeviction", "loading": 0}
+SUITABLE = {
+    "redis_version": "7.0.0",
+    "role": "master",
+    "maxmemory_policy": "noeviction",
+    "loading": 0,
+}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +214,9 @@ SUITABLE = {"redis_version": "7.0.0", "role": "master", "maxmemory_policy": "noe
         ({"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "8.0.0"}, "8.0.0"),
     ],
 )
-def test_versions_from_redis_7_and_valkey_8_are_taken(fields: dict[str, object], version: str) -> None:
+def test_versions_from_redis_7_and_valkey_8_are_taken(
+    fields: dict[str, object], version: str
+) -> None:
     assert judge(SUITABLE | fields).version == version
 
 

@@ -1,4 +1,6 @@
-"""A right that the server's user had and has no more is waited for; one that it never had is told at once."""
+"""A right that the server's user had and has no more is waited for; one that it never had is
+told at once.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,17 @@ ARGS: list[str | int] = ["s", '"channel":"s"}', 60, "from", "me", "kind", "say"]
 
 @contextmanager
 def served(folder: Path, *lines: str) -> Iterator[Path]:
-    """A server with a user `own` beside the default one, and with these lines in its configuration."""
+    """A server with a user `own` beside the default one, and with these lines in its
+    configuration.
+    """
     place, config = folder / "s.sock", folder / "server.conf"
-    own = ["port 0", 'save ""', f"unixsocket {place}", f"dir {folder}", "user own on >word ~* &* +@all"]
+    own = [
+        "port 0",
+        'save ""',
+        f"unixsocket {place}",
+        f"dir {folder}",
+        "user own on >word ~* &* +@all",
+    ]
     config.write_text("\n".join([*own, *lines]) + "\n")
     with subprocess.Popen([str(binary()), str(config)], stdout=subprocess.DEVNULL) as process:
         try:
@@ -172,9 +182,12 @@ async def test_a_user_that_may_hear_again_hears_again(
 
 
 @pytest.mark.parametrize(
-    "rules", [["-client"], ["-client|setname"], ["-script"], ["-client", "-script", "-role", "-wait"]]
+    "rules",
+    [["-client"], ["-client|setname"], ["-script"], ["-client", "-script", "-role", "-wait"]],
 )
-async def test_a_user_without_what_is_optional_does_without_it(operator: Wire, rules: list[str]) -> None:
+async def test_a_user_without_what_is_optional_does_without_it(
+    operator: Wire, rules: list[str]
+) -> None:
     change(operator, *rules)
     await _does_its_work(own(operator))
 
@@ -182,7 +195,9 @@ async def test_a_user_without_what_is_optional_does_without_it(operator: Wire, r
 @pytest.mark.parametrize(
     "commands", [["client"], ["script"], ["evalsha"], ["client", "script", "role", "wait"]]
 )
-async def test_a_server_without_what_is_optional_is_worked_on(short_path: Path, commands: list[str]) -> None:
+async def test_a_server_without_what_is_optional_is_worked_on(
+    short_path: Path, commands: list[str]
+) -> None:
     with served(short_path, *without(*commands)) as place:
         await _does_its_work(f"unix://{place}")
 
@@ -192,12 +207,16 @@ async def _does_its_work(url: str) -> None:
     async with piped(dial(url)) as pipe:
         with anyio.fail_after(10):
             first = await pipe.evaluate(script("post"), KEYS, ARGS)
-            together = await asyncio.gather(*(pipe.evaluate(script("post"), KEYS, ARGS) for _ in range(5)))
+            together = await asyncio.gather(
+                *(pipe.evaluate(script("post"), KEYS, ARGS) for _ in range(5))
+            )
             assert together == [first] * 5
             assert await pipe.execute("XLEN", "x:s") == 1
 
 
-@pytest.mark.parametrize(("missing", "named"), [(["eval", "evalsha"], "eval"), (["xadd"], "script")])
+@pytest.mark.parametrize(
+    ("missing", "named"), [(["eval", "evalsha"], "eval"), (["xadd"], "script")]
+)
 async def test_a_server_without_what_is_needed_is_told_with_the_command(
     short_path: Path, missing: list[str], named: str
 ) -> None:

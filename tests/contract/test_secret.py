@@ -1,4 +1,6 @@
-"""The swarm's secret on a real file system: made once, whoever comes first, and read by its owner alone."""
+"""The swarm's secret on a real file system: made once, whoever comes first, and read by its
+owner alone.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +49,20 @@ def test_the_first_start_makes_a_secret_that_only_its_owner_reads_and_later_ones
 
 def test_many_that_start_at_once_agree(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from swarmd.adapters import secret; data = Path(sys.argv[1]); "
-        "sys.stdin.read(); secret._make(data / 'secret'); print(secret.read(data, None, is_elsewhere=False))"
+        "import sys; from pathlib import Path; from swarmd.adapters import secret; data = "
+        "Path(sys.argv[1]); "
+        "sys.stdin.read(); secret._make(data / 'secret'); print(secret.read(data, None, "
+        "is_elsewhere=False))"
     )
     children = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path / "data")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(6)
-    ]  # fmt: skip
+    ]
     said = [child.communicate()[0] for child in children if child.stdin is not None]
     assert len(said) == 6
     assert {child.returncode for child in children} == {0}
@@ -67,11 +73,18 @@ def test_many_that_start_at_once_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("owner", "mode", "is_good"),
     [
-        ("own", 0o600, True), ("own", 0o400, True), ("own", 0o640, False), ("own", 0o604, False), ("own", 0o644, False),
-        ("root", 0o640, True), ("root", 0o440, True), ("root", 0o600, True), ("root", 0o644, False),
+        ("own", 0o600, True),
+        ("own", 0o400, True),
+        ("own", 0o640, False),
+        ("own", 0o604, False),
+        ("own", 0o644, False),
+        ("root", 0o640, True),
+        ("root", 0o440, True),
+        ("root", 0o600, True),
+        ("root", 0o644, False),
         ("root", 0o660, False),
     ],
-)  # fmt: skip
+)
 def test_a_secret_that_others_can_read_is_refused_with_what_to_do(
     owner: str, mode: int, is_good: bool, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
-"""What is kept of an agent beside its record, on both servers: its guard, whether it is done, what is wrong with it.
+"""What is kept of an agent beside its record, on both servers: its guard, whether it is done, what
+is wrong with it.
 
 And what the read side makes of it over a real server: dead, stuck and busy are three things.
 """
@@ -82,14 +83,25 @@ async def test_what_was_cut_is_a_fact_of_the_commit_and_of_no_other(store: Redis
     cut = replace(turn(top, 1, (up(TOP), note(TOP))), cuts=(CUT, replace(CUT, is_news=False)))
     assert await leader.do(AgentSet(replace(top, lease=2))) == "done"
     await store.commit(hold(top), cut, 32, AT)
-    assert [f["rule"] for f in (await facts(store))[before:]] == [Rule.LEASE], "refused: nothing was cut"
+    assert [f["rule"] for f in (await facts(store))[before:]] == [Rule.LEASE], (
+        "refused: nothing was cut"
+    )
     for reply in ("done", "again"):
         assert await store.commit(hold(top, lease=2), cut, 32, AT) == reply
     told = (await facts(store))[before + 1 :]
     assert told[0] == {
-        "fact": "refuse", "agent": TOP, "step": "1", "rule": "bus.rate", "detail": CUT.detail, "channel": up(TOP),
-        "to": "sob", "count": "3", "tell": "1", "hops": "9", "at": AT,
-    }  # fmt: skip
+        "fact": "refuse",
+        "agent": TOP,
+        "step": "1",
+        "rule": "bus.rate",
+        "detail": CUT.detail,
+        "channel": up(TOP),
+        "to": "sob",
+        "count": "3",
+        "tell": "1",
+        "hops": "9",
+        "at": AT,
+    }
     assert [fact["tell"] for fact in told] == ["1", ""]
     assert len(await store.read(up(TOP), FIRST, 10)) == 1
 
@@ -106,12 +118,15 @@ async def test_what_is_wrong_with_an_agent_is_loaded_as_it_was_set(store: RedisS
     assert (await store.load(declarations())).swarm.troubles == {}
 
 
-async def test_a_standing_says_whether_it_is_done_and_whether_a_turn_is_under_way(store: RedisStore) -> None:
+async def test_a_standing_says_whether_it_is_done_and_whether_a_turn_is_under_way(
+    store: RedisStore,
+) -> None:
     _, top = await _staffed(store)
     unknown = AgentId("nobody")
     assert await store.standings([TOP, unknown]) == {
-        TOP: Standing(False, False), unknown: Standing(False, False),
-    }  # fmt: skip
+        TOP: Standing(False, False),
+        unknown: Standing(False, False),
+    }
     await store.begin(hold(top), begin(top), AT)
     assert (await store.standings([TOP]))[TOP] == Standing(is_done=False, is_busy=True)
     await store.commit(hold(top), replace(turn(top, 1), is_done=True), 32, AT)
@@ -159,7 +174,9 @@ async def looking(server: EmbeddedServer, namespace: str) -> AsyncIterator[Looki
         yield Looking(opened, leader, top, str(server.socket))
 
 
-async def test_an_agent_reads_idle_then_busy_with_its_call_then_idle_again(looking: Looking) -> None:
+async def test_an_agent_reads_idle_then_busy_with_its_call_then_idle_again(
+    looking: Looking,
+) -> None:
     assert await looking.sees("idle")
     await looking.begins(seconds_ago=5)
     record = await looking.top_record()
@@ -174,7 +191,9 @@ async def test_a_call_beyond_its_own_bound_reads_stuck(looking: Looking) -> None
     assert await looking.sees("stuck", "model")
 
 
-async def test_an_agent_whose_hosts_lease_is_gone_reads_dead_and_elsewhere_alive(looking: Looking) -> None:
+async def test_an_agent_whose_hosts_lease_is_gone_reads_dead_and_elsewhere_alive(
+    looking: Looking,
+) -> None:
     await looking.begins(seconds_ago=1)
     await looking.store.pipe.execute("DEL", looking.store.keys.host(H1))
     assert await looking.sees("dead")
@@ -188,18 +207,26 @@ async def test_a_stopped_agent_reads_frozen_and_a_stalled_one_stalled(looking: L
     record = await looking.top_record()
     assert record["activity"] == "stalled"
     assert float(record["activity_seconds"]) >= 100
-    await looking.leader.do(StopSet(Stop("tier:1", StopKind.HALT, Authority.OPERATOR, "r", "operator", 1.0)))
+    await looking.leader.do(
+        StopSet(Stop("tier:1", StopKind.HALT, Authority.OPERATOR, "r", "operator", 1.0))
+    )
     assert await looking.sees("frozen")
 
 
-async def test_what_somebody_wrote_under_the_names_of_the_view_is_not_shown(looking: Looking) -> None:
+async def test_what_somebody_wrote_under_the_names_of_the_view_is_not_shown(
+    looking: Looking,
+) -> None:
     key = looking.store.keys.agent(TOP)
-    await looking.store.pipe.execute("HSET", key, "activity", "x", "call", "y", "activity_seconds", "z")
+    await looking.store.pipe.execute(
+        "HSET", key, "activity", "x", "call", "y", "activity_seconds", "z"
+    )
     assert await looking.sees("idle")
     assert (await looking.top_record())["activity_seconds"] == ""
 
 
-async def test_an_agent_whose_turn_waits_for_a_lead_reads_waiting_and_the_rule(looking: Looking) -> None:
+async def test_an_agent_whose_turn_waits_for_a_lead_reads_waiting_and_the_rule(
+    looking: Looking,
+) -> None:
     store = looking.store
     await store.pipe.execute("DEL", store.keys.leader)
     assert await looking.sees("idle"), "it has asked for nothing"
@@ -213,7 +240,9 @@ async def test_an_agent_whose_turn_waits_for_a_lead_reads_waiting_and_the_rule(l
     assert (await looking.top_record())["waits"] == ""
 
 
-async def test_health_tells_a_lead_from_one_that_was_given_up_and_from_none(looking: Looking) -> None:
+async def test_health_tells_a_lead_from_one_that_was_given_up_and_from_none(
+    looking: Looking,
+) -> None:
     def health() -> tuple[str, bool, bool | None]:
         with closing(connect_sync(Path(looking._socket))) as wire:
             view = View(wire, Keys(looking.store.keys.namespace))

@@ -1,6 +1,7 @@
 """What the scripts refuse: stops of each target and kind, marks on privileges, accounts in debt.
 
-The core decides what stands in the store; the scripts only look. Here it is held that both say the same.
+The core decides what stands in the store; the scripts only look. Here it is held that both say the
+same.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ from tests.contract.test_store import (
 )
 from tests.core.swarm_builder import declarations
 
-RULES: Final = {StopKind.FREEZE: Rule.FROZEN, StopKind.HALT: Rule.HALTED, StopKind.DRAIN: Rule.DRAINING}
+RULES: Final = {
+    StopKind.FREEZE: Rule.FROZEN,
+    StopKind.HALT: Rule.HALTED,
+    StopKind.DRAIN: Rule.DRAINING,
+}
 HALL: Final = room(f"hall-{M1}")
 SAY: Final = "room/hall/say"
 
@@ -117,7 +122,9 @@ async def test_under_a_stop_nothing_begins_and_nothing_is_written_but_the_fact_u
 async def test_a_stop_of_another_stops_nobody_else(store: RedisStore, target: str) -> None:
     leader, top = await _staffed(store)
     await leader.do(StopSet(stop(target, StopKind.HALT)))
-    assert isinstance(await store.begin(hold(top), begin(top, privilege="tool/file/read"), AT), Begun)
+    assert isinstance(
+        await store.begin(hold(top), begin(top, privilege="tool/file/read"), AT), Begun
+    )
     assert await store.commit(hold(top), turn(top), 32, AT) == "done"
 
 
@@ -135,7 +142,9 @@ async def test_a_drain_lets_a_begun_turn_end_and_no_other_begin(store: RedisStor
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top), AT)
     await store.end(hold(top), begin(top), "{}", used(5), WARN, AT)
-    await leader.do(StopSet(stop(TOP, StopKind.DRAIN)), AgentSet(replace(top, state=AgentState.DRAINING)))
+    await leader.do(
+        StopSet(stop(TOP, StopKind.DRAIN)), AgentSet(replace(top, state=AgentState.DRAINING))
+    )
     assert isinstance(await store.begin(hold(top), begin(top, 2), AT), Begun)
     await store.end(hold(top), begin(top, 2), "{}", used(5), WARN, AT)
     assert await store.commit(hold(top), turn(top), 32, AT) == "done"
@@ -144,7 +153,8 @@ async def test_a_drain_lets_a_begun_turn_end_and_no_other_begin(store: RedisStor
 
 @pytest.mark.parametrize("firm", [StopKind.FREEZE, StopKind.HALT])
 @pytest.mark.parametrize(
-    ("drained", "stopped"), list(itertools.permutations([SOB, M1, TOP, f"={TOP}", "tier:1", "*"], 2))
+    ("drained", "stopped"),
+    list(itertools.permutations([SOB, M1, TOP, f"={TOP}", "tier:1", "*"], 2)),
 )
 async def test_a_drain_hides_no_firmer_stop(
     store: RedisStore, drained: str, stopped: str, firm: StopKind
@@ -177,13 +187,25 @@ async def test_a_halted_turn_goes_on_from_its_journal_when_it_is_thawed(store: R
     assert await store.begin(hold(top), begin(top), AT) == EndedBefore('{"n":1}')
 
 
-async def test_a_missions_stop_holds_a_seat_in_what_it_does_for_that_mission_alone(store: RedisStore) -> None:
+async def test_a_missions_stop_holds_a_seat_in_what_it_does_for_that_mission_alone(
+    store: RedisStore,
+) -> None:
     leader, _ = await _staffed(store)
     seat = Agent(
-        id=AgentId("picard"), name="picard", role="seat", tier=0, parent=None, path=("picard",),
-        state=AgentState.LIVE, host=H1, lease=1, privileges=("model/**",),
-    )  # fmt: skip
-    await leader.do(AgentMade(seat, (inbox(seat.id),)), AccountOpened("m2", SOB, caps(), own_slot=False))
+        id=AgentId("picard"),
+        name="picard",
+        role="seat",
+        tier=0,
+        parent=None,
+        path=("picard",),
+        state=AgentState.LIVE,
+        host=H1,
+        lease=1,
+        privileges=("model/**",),
+    )
+    await leader.do(
+        AgentMade(seat, (inbox(seat.id),)), AccountOpened("m2", SOB, caps(), own_slot=False)
+    )
     await leader.do(StopSet(stop(M1)))
     calls = [
         replace(begin(seat, step), account=mission, segments=("picard", mission))
@@ -196,7 +218,9 @@ async def test_a_missions_stop_holds_a_seat_in_what_it_does_for_that_mission_alo
 
 
 @pytest.mark.parametrize("kind", [StopKind.FREEZE, StopKind.HALT])
-@pytest.mark.parametrize("target", ["use:model/openai:x", "use:model/**", "use:model/openai:x/**", "use:**"])
+@pytest.mark.parametrize(
+    "target", ["use:model/openai:x", "use:model/**", "use:model/openai:x/**", "use:**"]
+)
 async def test_a_stopped_privilege_refuses_the_calls_under_it_and_no_others(
     store: RedisStore, target: str, kind: StopKind
 ) -> None:
@@ -211,7 +235,7 @@ async def test_a_stopped_privilege_refuses_the_calls_under_it_and_no_others(
     )
 
 
-# --- what may be said -------------------------------------------------------------------------------
+# --- what may be said -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -232,7 +256,9 @@ async def test_a_stopped_room_leaves_the_whole_commit_undone_and_names_the_outpu
     assert len(await store.read(up(SOB), FIRST, 10)) == 2
 
 
-async def _talking(store: RedisStore, privileges: Sequence[str] = ("model/**", SAY)) -> tuple[Leader, Agent]:
+async def _talking(
+    store: RedisStore, privileges: Sequence[str] = ("model/**", SAY)
+) -> tuple[Leader, Agent]:
     leader, top = await _staffed(store)
     talking = replace(top, privileges=tuple(privileges))
     await leader.do(RightsSet(talking))
@@ -242,7 +268,9 @@ async def _talking(store: RedisStore, privileges: Sequence[str] = ("model/**", S
 async def test_another_missions_room_of_that_name_is_another_room(store: RedisStore) -> None:
     leader, top = await _talking(store)
     await leader.do(
-        StopSet(stop("room:hall-m2")), StopSet(stop("room:parlour")), StopSet(stop("use:room/parlour/say"))
+        StopSet(stop("room:hall-m2")),
+        StopSet(stop("room:parlour")),
+        StopSet(stop("use:room/parlour/say")),
     )
     assert await store.commit(hold(top), saying(top, HALL), 32, AT) == "done"
 
@@ -269,7 +297,7 @@ async def test_an_agents_own_stop_goes_before_what_its_outputs_lack(store: Redis
     assert reply == RefusedByStore(Rule.FROZEN, TOP)
 
 
-# --- revocations ------------------------------------------------------------------------------------
+# --- revocations ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("segment", [SOB, M1, TOP])
@@ -291,7 +319,7 @@ async def test_a_revocation_refuses_the_next_call_of_everybody_below_it(
         assert isinstance(other, Begun), "what was not taken is held"
 
 
-# --- revocations by number, on the server and in the core --------------------------------------------
+# --- revocations by number, on the server and in the core -----------------------------------------
 
 _PLAIN = ("t/a/x", "t/a", "t/b", "m/g")
 _PATHS = (*_PLAIN, "t/a/**", "t/**", "m/**", "**")
@@ -299,7 +327,8 @@ _SEGMENTS = ("sob", "m1", "up", "self", "elsewhere")
 _rights: st.SearchStrategy[Right] = st.sampled_from(["use", "grant", "both"])
 _holdings = st.dictionaries(st.sampled_from(_PATHS), st.integers(0, 6), max_size=4)
 _marks = st.lists(
-    st.tuples(st.sampled_from(_SEGMENTS), st.sampled_from(_PATHS), st.integers(1, 7), _rights), max_size=5
+    st.tuples(st.sampled_from(_SEGMENTS), st.sampled_from(_PATHS), st.integers(1, 7), _rights),
+    max_size=5,
 )
 
 
@@ -323,12 +352,16 @@ class BothLaws:
     def say(
         self, held: Mapping[str, int], marks: Sequence[tuple[str, str, int, Right]], wanted: str
     ) -> tuple[bool, set[Rule | None]]:
-        """Whether the core lets it be used, and the rules that refuse a call and a post on the server."""
+        """Whether the core lets it be used, and the rules that refuse a call and a post on the
+        server.
+        """
         n = next(self.numbers)
         # Names of its own for each question: nothing of an earlier one is left in the way.
         names = {"up": f"up{n}", "self": f"self{n}"}
         later = tuple(Held(path, "use", number, "x") for path, number in held.items() if number)
-        asked = agent(names["self"], names["up"], tier=2, privileges=tuple(held), later=later, key=f"k{n}")
+        asked = agent(
+            names["self"], names["up"], tier=2, privileges=tuple(held), later=later, key=f"k{n}"
+        )
         lineage = Lineage()
         lineage.put(asked)
         for segment, path, number, right in marks:
@@ -382,18 +415,22 @@ def _agree(
         assert refused == {None}
     else:
         assert refused in ({Rule.PRIVILEGE_USE}, {Rule.PRIVILEGE_REVOKED})
-        assert (refused == {Rule.PRIVILEGE_USE}) == (not any(_covers(path, wanted) for path in held))
+        assert (refused == {Rule.PRIVILEGE_USE}) == (
+            not any(_covers(path, wanted) for path in held)
+        )
 
 
 def _covers(holder: str, wanted: str) -> bool:
-    return holder in ("**", wanted) or (holder.endswith("/**") and f"{wanted}/".startswith(holder[:-2]))
+    return holder in ("**", wanted) or (
+        holder.endswith("/**") and f"{wanted}/".startswith(holder[:-2])
+    )
 
 
 def test_the_scripts_and_the_core_agree_on_what_a_mark_cuts(both_laws: BothLaws) -> None:
     _agree(both_laws)
 
 
-# --- money ------------------------------------------------------------------------------------------
+# --- money ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["tokens", "cost", "calls"])
@@ -409,10 +446,12 @@ async def test_what_was_spent_beyond_a_reserve_stops_the_account_until_it_is_tak
     assert (await account(store, TOP))[f"{kind}.overdraft"] == 7
     reply = await store.begin(hold(top), begin(top, 2), AT)
     assert reply == RefusedByStore(Rule.BUDGET_OVERDRAFT, f"{kind}: 7 beyond the reserve")
-    assert isinstance(await store.begin(hold(top), replace(begin(top, 2), amounts={}), AT), Begun), (
-        "what is free"
+    assert isinstance(
+        await store.begin(hold(top), replace(begin(top, 2), amounts={}), AT), Begun
+    ), "what is free"
+    await leader.do(
+        AccountCleared(TOP) if how == "cleared" else AccountFunded(TOP, M1, {"tools": 1})
     )
-    await leader.do(AccountCleared(TOP) if how == "cleared" else AccountFunded(TOP, M1, {"tools": 1}))
     assert isinstance(await store.begin(hold(top), begin(top, 3), AT), Begun)
     assert (await account(store, TOP))[f"{kind}.overdraft"] == 7, "noted, not forgotten"
 
@@ -455,19 +494,31 @@ async def test_what_was_handed_on_is_not_its_own_to_be_warned_of(store: RedisSto
     assert [warned["own"] for warned in await _warnings(store)] == ["100"]
 
 
-async def test_a_new_period_gives_the_root_its_cap_but_what_open_accounts_hold(store: RedisStore) -> None:
+async def test_a_new_period_gives_the_root_its_cap_but_what_open_accounts_hold(
+    store: RedisStore,
+) -> None:
     leader, top = await _staffed(store)
     await _spend(store, top, 1, 400)
-    await leader.do(AgentReaped(replace(top, state=AgentState.TERMINATED, host=HostId("")), 1e10, M1))
+    await leader.do(
+        AgentReaped(replace(top, state=AgentState.TERMINATED, host=HostId("")), 1e10, M1)
+    )
     closed = await account(store, M1)
     assert (closed["tokens.spent"], closed["tokens.free"]) == (400, 4_600)
     await leader.do(AccountOpened("m2", SOB, caps(3_000, 10, 10), own_slot=False))
     await leader.do(AccountClosed(M1, SOB, ()))
     before = await account(store, SOB)
-    assert (before["tokens.spent"], before["tokens.free"], before["tokens.granted"]) == (400, 6_600, 3_000)
+    assert (before["tokens.spent"], before["tokens.free"], before["tokens.granted"]) == (
+        400,
+        6_600,
+        3_000,
+    )
     await leader.do(PeriodTurned(SOB, "2027-01-16"))
     after = await account(store, SOB)
-    assert (after["tokens.spent"], after["tokens.free"], after["tokens.granted"]) == (0, 7_000, 3_000)
+    assert (after["tokens.spent"], after["tokens.free"], after["tokens.granted"]) == (
+        0,
+        7_000,
+        3_000,
+    )
     assert (await fields(store, SOB))["period"] == "2027-01-16"
     assert (await store.load(declarations())).swarm.period == "2027-01-16"
 
@@ -481,7 +532,7 @@ async def test_a_commit_that_is_repeated_funds_once(store: RedisStore) -> None:
     assert await keyspace(store) == before
 
 
-# --- adoption and restart -----------------------------------------------------------------------------
+# --- adoption and restart -------------------------------------------------------------------------
 
 
 async def test_an_adopted_agent_follows_its_new_superior_from_now_on_and_the_rest_from_where_it_was(
@@ -492,7 +543,9 @@ async def test_an_adopted_agent_follows_its_new_superior_from_now_on_and_the_res
     low = agent("low", TOP, "mid", tier=3)
     await leader.do(AgentMade(mid, ()), AccountOpened(mid.id, TOP, caps(500, 20, 5), own_slot=True))
     old = (inbox(low.id), down(mid.id), up(low.id))
-    await leader.do(AgentMade(low, old), AccountOpened(low.id, mid.id, caps(100, 5, 2), own_slot=True))
+    await leader.do(
+        AgentMade(low, old), AccountOpened(low.id, mid.id, caps(100, 5, 2), own_slot=True)
+    )
     await store.commit(hold(low), turn(low), 32, AT)
     said = await store.post(down(TOP), note(TOP, "to others"))
     adopted = replace(low, parent=TOP, lease=low.lease + 1)
@@ -503,14 +556,18 @@ async def test_an_adopted_agent_follows_its_new_superior_from_now_on_and_the_res
     assert {child.id for child in await store.children(TOP)} == {mid.id, low.id}
     assert await store.children(mid.id) == ()
     assert (await store.agents([low.id])) == [adopted]
-    assert _rule(await store.begin(hold(low), begin(low, turn=2), AT)) is Rule.LEASE, "its host reads it anew"
+    assert _rule(await store.begin(hold(low), begin(low, turn=2), AT)) is Rule.LEASE, (
+        "its host reads it anew"
+    )
     above, former, own = [await account(store, id) for id in (TOP, mid.id, low.id)]
     for kind in KINDS:
         assert former[f"{kind}.granted"] == 0
         assert above[f"{kind}.granted"] == former[f"{kind}.cap"] + own[f"{kind}.cap"], (
             "its account came with it"
         )
-    await leader.do(AgentReaped(replace(mid, state=AgentState.TERMINATED, host=HostId("")), 1e10, TOP))
+    await leader.do(
+        AgentReaped(replace(mid, state=AgentState.TERMINATED, host=HostId("")), 1e10, TOP)
+    )
     above = await account(store, TOP)
     assert all(above[f"{kind}.granted"] == own[f"{kind}.cap"] for kind in KINDS)
     loaded = (await store.load(declarations())).swarm
@@ -531,7 +588,9 @@ async def test_a_restarted_agent_begins_with_nothing_and_what_it_left_open_is_pa
     assert (resumed.turn, resumed.memory, resumed.batch) == (0, NO_MEMORY, {})
     # It goes on where the last life has read to, so that what waited is not lost with it.
     assert resumed.positions == {inbox(TOP): "5-0", down(SOB): "0-0", up(TOP): "0-0"}
-    assert [mail.id for mail in await store.read(inbox(TOP), resumed.positions[inbox(TOP)], 9)] == [before]
+    assert [mail.id for mail in await store.read(inbox(TOP), resumed.positions[inbox(TOP)], 9)] == [
+        before
+    ]
     paid = await account(store, TOP)
     assert (paid["tokens.spent"], paid["cost.spent"], paid["calls.spent"]) == (100, 30, 1)
     assert (paid["tokens.assumed"], paid["tokens.reserved"]) == (100, 0)
@@ -550,23 +609,40 @@ async def test_a_restarted_agent_begins_with_nothing_and_what_it_left_open_is_pa
     assert read == placed
 
 
-async def test_all_that_the_supervisor_knows_of_marks_and_rights_is_loaded_again(store: RedisStore) -> None:
+async def test_all_that_the_supervisor_knows_of_marks_and_rights_is_loaded_again(
+    store: RedisStore,
+) -> None:
     leader, top = await _staffed(store)
     stops = [
         Stop(TOP, StopKind.HALT, Authority.BOARD, "it loops", "sob", 5.5, "o1", is_told=True),
-        Stop(f"={TOP}", StopKind.FREEZE, Authority.LINEAGE, "broke", "supervisor", 6.5, rule="budget.exhausted", until=9.5),
-        Stop("use:tool/x", StopKind.FREEZE, Authority.OPERATOR, "r {\"odd\" ü", "operator", 7.0),
+        Stop(
+            f"={TOP}",
+            StopKind.FREEZE,
+            Authority.LINEAGE,
+            "broke",
+            "supervisor",
+            6.5,
+            rule="budget.exhausted",
+            until=9.5,
+        ),
+        Stop("use:tool/x", StopKind.FREEZE, Authority.OPERATOR, 'r {"odd" ü', "operator", 7.0),
         Stop("*", StopKind.DRAIN, Authority.OPERATOR, "", "operator", 8.0, until=68.0),
-    ]  # fmt: skip
+    ]
     marks = (
         mark(TOP, "model/**", 3, "use"),
         Revocation(TOP, "tool/**", "grant", 4, TOP, AT, 'why "so"', Authority.LINEAGE),
     )
     rights = replace(
-        top, privileges=("model/**", "tool/a"), grants=("tool/**",), deadline=123.456, crashes=(1.5, 2.5),
+        top,
+        privileges=("model/**", "tool/a"),
+        grants=("tool/**",),
+        deadline=123.456,
+        crashes=(1.5, 2.5),
         later=(Held("tool/a", "use", 7, "operator"), Held("tool/**", "grant", 2, "sob")),
-    )  # fmt: skip
-    await leader.do(*map(StopSet, stops), RevocationsSet(TOP, marks), RightsSet(rights), AgentSet(rights))
+    )
+    await leader.do(
+        *map(StopSet, stops), RevocationsSet(TOP, marks), RightsSet(rights), AgentSet(rights)
+    )
     swarm = (await store.load(declarations())).swarm
     assert swarm.lineage.stops == {one.target: one for one in stops}
     assert swarm.lineage.revocations == {TOP: marks}
@@ -581,5 +657,8 @@ async def test_all_that_the_supervisor_knows_of_marks_and_rights_is_loaded_again
 async def test_rights_that_were_taken_are_gone_for_the_scripts_too(store: RedisStore) -> None:
     leader, top = await _staffed(store)
     await leader.do(RightsSet(replace(top, privileges=("tool/a",))))
-    assert _rule(await store.begin(hold(top), begin(top, privilege="model/x"), AT)) is Rule.PRIVILEGE_USE
+    assert (
+        _rule(await store.begin(hold(top), begin(top, privilege="model/x"), AT))
+        is Rule.PRIVILEGE_USE
+    )
     assert isinstance(await store.begin(hold(top), begin(top, privilege="tool/a"), AT), Begun)

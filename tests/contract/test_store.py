@@ -1,7 +1,9 @@
-"""The store's atomic steps: one suite over a real Valkey and over fakeredis, which run the same scripts.
+"""The store's atomic steps: one suite over a real Valkey and over fakeredis, which run the same
+scripts.
 
-The ledger is checked against a reference that is written down here once more, in plain Python, by random
-walks: after each step every account on the server is what the reference says, and it balances.
+The ledger is checked against a reference that is written down here once more, in plain Python, by
+random walks: after each step every account on the server is what the reference says, and it
+balances.
 """
 
 from __future__ import annotations
@@ -91,7 +93,9 @@ _namespaces = itertools.count(1)
 async def open_store(
     socket: str | None, namespace: str, fake: fakeredis.FakeServer | None = None
 ) -> AsyncIterator[RedisStore]:
-    """Over the real server at `socket`, or where there is none over fakeredis: one's own, or `fake`."""
+    """Over the real server at `socket`, or where there is none over fakeredis: one's own, or
+    `fake`.
+    """
     way: Dial = (
         FakeDial(fakeredis.FakeAsyncRedis(decode_responses=True, server=fake))
         if socket is None
@@ -113,12 +117,19 @@ async def keyspace(store: RedisStore) -> dict[str, Any]:
     for key in sorted(await store.pipe.execute("KEYS", prefix + "*")):
         kind = await store.pipe.execute("TYPE", key)
         read: dict[str, tuple[Any, ...]] = {
-            "hash": ("HGETALL", key), "set": ("SMEMBERS", key), "stream": ("XRANGE", key, "-", "+"),
-            "string": ("GET", key), "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
-        }  # fmt: skip
+            "hash": ("HGETALL", key),
+            "set": ("SMEMBERS", key),
+            "stream": ("XRANGE", key, "-", "+"),
+            "string": ("GET", key),
+            "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
+        }
         value = await store.pipe.execute(*read[kind])
         if kind == "hash":
-            value = value if isinstance(value, dict) else dict(zip(value[::2], value[1::2], strict=True))
+            value = (
+                value
+                if isinstance(value, dict)
+                else dict(zip(value[::2], value[1::2], strict=True))
+            )
         found[key.removeprefix(prefix)] = sorted(value) if kind == "set" else value
     return found
 
@@ -140,7 +151,9 @@ class Leader:
         self.token = f"{number}:{host}"
         return self
 
-    async def do(self, *changes: Change, positions: Mapping[Channel, StreamId] | None = None) -> str:
+    async def do(
+        self, *changes: Change, positions: Mapping[Channel, StreamId] | None = None
+    ) -> str:
         reply = await self.store.commit_changes(self.token, self.seq + 1, changes, positions or {})
         self.seq += reply == "done"
         return reply
@@ -149,9 +162,16 @@ class Leader:
 def agent(id: str, *above: str, **rest: Any) -> Agent:
     """A living agent on host h1 below `above`."""
     facts: dict[str, Any] = {
-        "name": id, "role": "manager", "tier": len(above) or 1, "mission": M1, "state": AgentState.LIVE, "host": H1,
-        "lease": 1, "privileges": ("model/**", "tool/file/read"), "created": AT,
-    }  # fmt: skip
+        "name": id,
+        "role": "manager",
+        "tier": len(above) or 1,
+        "mission": M1,
+        "state": AgentState.LIVE,
+        "host": H1,
+        "lease": 1,
+        "privileges": ("model/**", "tool/file/read"),
+        "created": AT,
+    }
     parent = AgentId(above[-1]) if above else SOB
     return Agent(id=AgentId(id), parent=parent, path=("sob", M1, *above, id), **(facts | rest))
 
@@ -163,9 +183,16 @@ def hold(of: Agent, **changed: Any) -> Hold:
 def begin(of: Agent, step: int = 1, *, turn: int = 1, privilege: str = "", **amounts: int) -> Begin:
     """A call that reserves these amounts, of a model by default."""
     return Begin(
-        turn, step, "model", of.id, of.path, stop_fields(of), (sufficient(privilege),) if privilege else (),
-        {"tokens": 10, "cost": 0, "calls": 1} | amounts, '{"inbox:top":"1-0"}',
-    )  # fmt: skip
+        turn,
+        step,
+        "model",
+        of.id,
+        of.path,
+        stop_fields(of),
+        (sufficient(privilege),) if privilege else (),
+        {"tokens": 10, "cost": 0, "calls": 1} | amounts,
+        '{"inbox:top":"1-0"}',
+    )
 
 
 def used(tokens: int, calls: int = 1, *, is_assumed: bool = False, **more: int) -> Used:
@@ -182,7 +209,13 @@ def note(sender: str, text: str = "hi") -> Message:
 
 
 def caps(tokens: int = 1_000, calls: int = 100, agents: int = 10, **more: int) -> dict[str, int]:
-    return {"tokens": tokens, "cost": 10 * tokens, "calls": calls, "tools": calls, "agents": agents} | more
+    return {
+        "tokens": tokens,
+        "cost": 10 * tokens,
+        "calls": calls,
+        "tools": calls,
+        "agents": agents,
+    } | more
 
 
 async def _staffed(store: RedisStore) -> tuple[Leader, Agent]:
@@ -194,7 +227,10 @@ async def _staffed(store: RedisStore) -> tuple[Leader, Agent]:
     for changes in (
         [AccountOpened(SOB, "", caps(10_000, 1_000, 100), own_slot=False)],
         [AccountOpened(M1, SOB, caps(5_000, 500, 50), own_slot=False)],
-        [AgentMade(top, (inbox(TOP), down(SOB), up(TOP))), AccountOpened(TOP, M1, caps(), own_slot=True)],
+        [
+            AgentMade(top, (inbox(TOP), down(SOB), up(TOP))),
+            AccountOpened(TOP, M1, caps(), own_slot=True),
+        ],
     ):
         assert await leader.do(*changes) == "done"
     return leader, top
@@ -279,7 +315,9 @@ async def test_begin_and_commit_are_refused_by_rule_and_write_nothing_but_the_fa
     assert [(fact["fact"], fact["rule"]) for fact in told] == [("refuse", expected)] * 2
 
 
-async def test_a_privilege_that_is_not_held_refuses_the_call_and_reserves_nothing(store: RedisStore) -> None:
+async def test_a_privilege_that_is_not_held_refuses_the_call_and_reserves_nothing(
+    store: RedisStore,
+) -> None:
     _, top = await _staffed(store)
     before = await account(store, TOP)
     reply = await store.begin(hold(top), begin(top, privilege="tool/file/write"), AT)
@@ -310,7 +348,11 @@ async def test_a_call_is_reserved_and_then_settled_at_what_was_used(store: Redis
     call = begin(top, tokens=100)
     assert isinstance(await store.begin(hold(top), call, AT), Begun)
     during = await account(store, TOP)
-    assert (during["tokens.free"], during["tokens.reserved"], during["calls.reserved"]) == (900, 100, 1)
+    assert (during["tokens.free"], during["tokens.reserved"], during["calls.reserved"]) == (
+        900,
+        100,
+        1,
+    )
     await store.end(hold(top), call, "{}", used(25), WARN, AT)
     after = await account(store, TOP)
     assert (after["tokens.free"], after["tokens.reserved"], after["tokens.spent"]) == (975, 0, 25)
@@ -323,7 +365,11 @@ async def test_what_is_used_beyond_the_reserve_is_overdraft(store: RedisStore) -
     await store.begin(hold(top), begin(top, tokens=100), AT)
     await store.end(hold(top), begin(top, tokens=100), "{}", used(130), WARN, AT)
     after = await account(store, TOP)
-    assert (after["tokens.free"], after["tokens.spent"], after["tokens.overdraft"]) == (900, 130, 30)
+    assert (after["tokens.free"], after["tokens.spent"], after["tokens.overdraft"]) == (
+        900,
+        130,
+        30,
+    )
 
 
 async def test_begin_and_end_repeated_are_once(store: RedisStore) -> None:
@@ -404,8 +450,12 @@ async def test_a_successor_pays_for_what_was_begun_and_not_ended_and_its_late_en
     assert await account(store, TOP) == paid
 
 
-async def test_a_call_left_open_by_a_former_holder_survives_its_successors_commit(store: RedisStore) -> None:
-    """The successor's turn may take another way and never begin that step: its reserve must not be lost."""
+async def test_a_call_left_open_by_a_former_holder_survives_its_successors_commit(
+    store: RedisStore,
+) -> None:
+    """The successor's turn may take another way and never begin that step: its reserve must not
+    be lost.
+    """
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top, tokens=100), AT)
     moved = await _moved(store, leader, top)
@@ -415,25 +465,41 @@ async def test_a_call_left_open_by_a_former_holder_survives_its_successors_commi
     assert (after["tokens.reserved"], after["tokens.spent"], after["tokens.free"]) == (0, 40, 960)
 
 
-async def test_a_call_that_is_never_ended_is_settled_when_the_account_closes(store: RedisStore) -> None:
+async def test_a_call_that_is_never_ended_is_settled_when_the_account_closes(
+    store: RedisStore,
+) -> None:
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top, tokens=100), AT)
     moved = await _moved(store, leader, top)
     assert await store.commit(hold(moved), turn(moved), 32, AT) == "done"
     assert await leader.do(AgentReaped(ended(moved, reason="r", at=AT), 1e10, M1)) == "done"
     mission = await account(store, M1)
-    assert (mission["tokens.spent"], mission["tokens.granted"], mission["tokens.free"]) == (100, 0, 4_900)
+    assert (mission["tokens.spent"], mission["tokens.granted"], mission["tokens.free"]) == (
+        100,
+        0,
+        4_900,
+    )
     assert (mission["calls.spent"], mission["agents.free"]) == (1, 50)
     await store.end(hold(top), begin(top, tokens=100), "{}", used(1), WARN, AT)
     assert await account(store, M1) == mission
 
 
-async def test_a_seats_open_call_is_settled_when_the_mission_it_served_closes(store: RedisStore) -> None:
+async def test_a_seats_open_call_is_settled_when_the_mission_it_served_closes(
+    store: RedisStore,
+) -> None:
     leader, _ = await _staffed(store)
     seat = Agent(
-        id=AgentId("picard"), name="picard", role="seat", tier=0, parent=None, path=("picard",), state=AgentState.LIVE,
-        host=H1, lease=1, privileges=("model/**",),
-    )  # fmt: skip
+        id=AgentId("picard"),
+        name="picard",
+        role="seat",
+        tier=0,
+        parent=None,
+        path=("picard",),
+        state=AgentState.LIVE,
+        host=H1,
+        lease=1,
+        privileges=("model/**",),
+    )
     await leader.do(AgentMade(seat, (inbox(seat.id),)))
     for mission, step in ((M1, 1), ("other", 2)):
         if mission == "other":
@@ -465,7 +531,9 @@ async def test_a_turn_is_committed_once_with_positions_memory_and_posts(store: R
     assert [message.text for message in await store.read(up(SOB), FIRST, 10)] == ["one"]
 
 
-async def test_memory_grows_by_what_is_written_and_loses_what_is_forgotten(store: RedisStore) -> None:
+async def test_memory_grows_by_what_is_written_and_loses_what_is_forgotten(
+    store: RedisStore,
+) -> None:
     _, top = await _staffed(store)
     first = replace(turn(top), memory={7: '{"a":1}', 8: '{"b":2}'})
     assert await store.commit(hold(top), first, 32, AT) == "done"
@@ -490,7 +558,9 @@ async def test_a_late_turn_of_a_former_holder_is_refused_where_its_successor_mad
     assert [message.text for message in await store.read(up(SOB), FIRST, 10)] == ["the successor's"]
 
 
-async def test_a_turn_under_way_is_resumed_with_the_mail_that_it_began_with(store: RedisStore) -> None:
+async def test_a_turn_under_way_is_resumed_with_the_mail_that_it_began_with(
+    store: RedisStore,
+) -> None:
     _, top = await _staffed(store)
     await store.begin(hold(top), begin(top), AT)
     await store.begin(hold(top), replace(begin(top, 2), batch='{"inbox:top":"9-0"}'), AT)
@@ -505,13 +575,20 @@ async def test_a_turn_out_of_its_order_is_refused(store: RedisStore, number: int
     assert reply.rule is Rule.LEASE
 
 
-async def test_a_turn_beyond_the_hops_is_committed_and_its_outputs_are_cut(store: RedisStore) -> None:
+async def test_a_turn_beyond_the_hops_is_committed_and_its_outputs_are_cut(
+    store: RedisStore,
+) -> None:
     _, top = await _staffed(store)
-    assert await store.commit(hold(top), turn(top, 1, (up(SOB), note(TOP)), hops=33), 32, AT) == "looped"
+    assert (
+        await store.commit(hold(top), turn(top, 1, (up(SOB), note(TOP)), hops=33), 32, AT)
+        == "looped"
+    )
     assert await store.read(up(SOB), FIRST, 10) == []
     assert (await store.resume(TOP)).turn == 1
     assert [fact["rule"] for fact in await facts(store) if fact["fact"] == "refuse"] == ["bus.hops"]
-    assert await store.commit(hold(top), turn(top, 2, (up(SOB), note(TOP)), hops=32), 32, AT) == "done"
+    assert (
+        await store.commit(hold(top), turn(top, 2, (up(SOB), note(TOP)), hops=32), 32, AT) == "done"
+    )
 
 
 async def _client(store: RedisStore) -> Redis:
@@ -526,7 +603,9 @@ async def _client(store: RedisStore) -> Redis:
     return Redis(host=place.host, port=place.port, decode_responses=True)
 
 
-async def test_posts_ring_with_the_id_before_them_and_move_their_channels(store: RedisStore) -> None:
+async def test_posts_ring_with_the_id_before_them_and_move_their_channels(
+    store: RedisStore,
+) -> None:
     _, top = await _staffed(store)
     async with (await _client(store)).pubsub() as heard:
         await heard.subscribe(store.keys.channel(up(SOB)))
@@ -542,7 +621,9 @@ async def test_posts_ring_with_the_id_before_them_and_move_their_channels(store:
     stored = await store.read(up(SOB), FIRST, 10)
     assert [ring.id for ring in rings if ring] == [message.id for message in stored]
     assert [ring.prev for ring in rings if ring] == [FIRST, stored[0].id, stored[1].id]
-    assert [ring.message == message for ring, message in zip(rings, stored, strict=True) if ring] == [
+    assert [
+        ring.message == message for ring, message in zip(rings, stored, strict=True) if ring
+    ] == [
         True,
         True,
         False,
@@ -560,7 +641,9 @@ async def test_a_keyed_post_from_outside_happens_once(store: RedisStore) -> None
     assert len(await store.read(BOARD_ROOM, FIRST, 10)) == 2
 
 
-async def test_text_that_utf8_cannot_say_is_kept_as_text_and_breaks_nothing(store: RedisStore) -> None:
+async def test_text_that_utf8_cannot_say_is_kept_as_text_and_breaks_nothing(
+    store: RedisStore,
+) -> None:
     await store.post(BOARD_ROOM, note("operator", "half \ud800 a pair"))
     (message,) = await store.read(BOARD_ROOM, FIRST, 10)
     assert message.text == "half ? a pair"
@@ -609,7 +692,9 @@ async def test_a_commit_that_is_short_of_one_kind_writes_nothing_at_all(store: R
     before = await keyspace(store)
     for kind in KINDS:
         opened = AccountOpened("x", M1, caps() | {kind: 10**9}, own_slot=True)
-        assert await leader.do(AgentMade(agent("x"), ()), Post(JOURNAL, note("s")), opened) == "short"
+        assert (
+            await leader.do(AgentMade(agent("x"), ()), Post(JOURNAL, note("s")), opened) == "short"
+        )
     assert await keyspace(store) == before
 
 
@@ -625,7 +710,9 @@ async def test_two_siblings_cannot_both_take_the_rest(store: RedisStore) -> None
     assert (await account(store, M1))["tokens.free"] == 0
 
 
-async def test_what_was_decided_on_an_account_that_moved_since_is_not_written(store: RedisStore) -> None:
+async def test_what_was_decided_on_an_account_that_moved_since_is_not_written(
+    store: RedisStore,
+) -> None:
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top, tokens=600), AT)
     assert await leader.do(AccountOpened("x", TOP, caps(500, 1, 1), own_slot=True)) == "short"
@@ -673,7 +760,8 @@ async def test_a_reaped_agent_leaves_its_record_and_is_forgotten_whole_after_its
     leader, top = await _staffed(store)
     low = agent("low", TOP, tier=2)
     await leader.do(
-        AgentMade(low, (inbox(low.id), down(TOP))), AccountOpened(low.id, TOP, caps(10, 1, 1), own_slot=True)
+        AgentMade(low, (inbox(low.id), down(TOP))),
+        AccountOpened(low.id, TOP, caps(10, 1, 1), own_slot=True),
     )
     await store.post(inbox(low.id), note("operator"))
     await leader.do(AgentReaped(ended(low, reason="r", at=AT), 100.0, TOP))
@@ -689,7 +777,9 @@ async def test_a_reaped_agent_leaves_its_record_and_is_forgotten_whole_after_its
     left = await keyspace(store)
     assert not any("low" in key or "parlour" in key for key in left)
     assert "room:parlour-m" not in left.get("_heads", {})
-    assert "children:top" not in left, "who has a child every minute must not remember them all for ever"
+    assert "children:top" not in left, (
+        "who has a child every minute must not remember them all for ever"
+    )
     assert top.id in left["_agents"]
 
 
@@ -726,15 +816,21 @@ async def test_without_a_lead_no_call_begins_and_nothing_of_it_is_reserved_or_jo
     assert (await store.resume(TOP)).batch == {}, "the turn has not begun: its mail is taken anew"
     assert await store.led_for() == 0
     refused = [fact for fact in await facts(store) if fact["fact"] == "refuse"]
-    assert [(fact["rule"], fact["agent"], fact["step"]) for fact in refused] == [("lead.none", TOP, "1:1")]
+    assert [(fact["rule"], fact["agent"], fact["step"]) for fact in refused] == [
+        ("lead.none", TOP, "1:1")
+    ]
 
 
-async def test_without_a_lead_what_has_begun_ends_and_the_turn_is_committed(store: RedisStore) -> None:
+async def test_without_a_lead_what_has_begun_ends_and_the_turn_is_committed(
+    store: RedisStore,
+) -> None:
     _, top = await _staffed(store)
     first = begin(top, tokens=100)
     assert isinstance(await store.begin(hold(top), first, AT), Begun)
     await _without_lead(store)
-    assert isinstance(await store.begin(hold(top), first, AT), Begun), "its reply was lost: it has begun"
+    assert isinstance(await store.begin(hold(top), first, AT), Begun), (
+        "its reply was lost: it has begun"
+    )
     await store.end(hold(top), first, "{}", used(25), WARN, AT)
     assert (await account(store, TOP))["tokens.spent"] == 25
     assert await store.begin(hold(top), first, AT) == EndedBefore("{}"), "and is not paid again"
@@ -753,7 +849,9 @@ async def test_a_turn_that_waited_for_a_lead_goes_on_where_it_was(store: RedisSt
     assert await store.lead(HostId("s2"), 60)
     assert await store.led_for() > 50
     assert isinstance(await store.begin(hold(top), begin(top), AT), Begun)
-    assert await store.attempt(TOP, 1, "other-host", "begun") == 2, "the one that began, and this one"
+    assert await store.attempt(TOP, 1, "other-host", "begun") == 2, (
+        "the one that began, and this one"
+    )
 
 
 async def test_who_steps_down_leaves_calls_going_for_the_rest_of_the_lease_and_the_lead_free(
@@ -793,7 +891,9 @@ async def test_until_when_somebody_led_is_known_when_the_lead_is_gone(store: Red
 
 
 class LedgerWalk(RuleBasedStateMachine):
-    """Supervisor and two hosts do to the ledger what they may, in any order, and repeat themselves."""
+    """Supervisor and two hosts do to the ledger what they may, in any order, and repeat
+    themselves.
+    """
 
     socket: str | None = None
 
@@ -823,7 +923,9 @@ class LedgerWalk(RuleBasedStateMachine):
         await self._open(SOB, "", caps(3_000, 60, 12), own_slot=False)
         await self._open(M1, SOB, caps(2_000, 40, 10), own_slot=False)
 
-    async def _open(self, id: str, parent: str, given: Mapping[str, int], *, own_slot: bool) -> None:
+    async def _open(
+        self, id: str, parent: str, given: Mapping[str, int], *, own_slot: bool
+    ) -> None:
         assert await self.leader.do(AccountOpened(id, parent, given, own_slot=own_slot)) == "done"
         self.reference.open(id, parent, given, own_slot=own_slot)
 
@@ -847,7 +949,9 @@ class LedgerWalk(RuleBasedStateMachine):
         above = self.agents[parent].path[2:] if parent in self.agents else ()
         made = agent(id, *above)
         fits = all(given[kind] <= self.reference.free(parent, kind) for kind in KINDS)
-        reply = self.run(self.leader.do(AgentMade(made, ()), AccountOpened(id, parent, given, own_slot=True)))
+        reply = self.run(
+            self.leader.do(AgentMade(made, ()), AccountOpened(id, parent, given, own_slot=True))
+        )
         assert reply == ("done" if fits else "short")
         if fits:
             self.reference.open(id, parent, given, own_slot=True)
@@ -856,9 +960,12 @@ class LedgerWalk(RuleBasedStateMachine):
 
     @precondition(lambda self: self.agents)
     @rule(
-        which=st.integers(0, 9), tokens=st.integers(0, 400), cost=st.integers(0, 4_000), calls=st.integers(0, 3),
+        which=st.integers(0, 9),
+        tokens=st.integers(0, 400),
+        cost=st.integers(0, 4_000),
+        calls=st.integers(0, 3),
         tools=st.integers(0, 3),
-    )  # fmt: skip
+    )
     def begin(self, which: int, tokens: int, cost: int, calls: int, tools: int) -> None:
         holder = self._pick(list(self.agents.values()), which)
         amounts = {"tokens": tokens, "cost": cost, "calls": calls, "tools": tools}
@@ -878,7 +985,9 @@ class LedgerWalk(RuleBasedStateMachine):
     @precondition(lambda self: self.open_calls)
     @rule(which=st.integers(0, 9))
     def begin_again(self, which: int) -> None:
-        """By its holder it is nothing new; by a successor the former's is paid in full and a new one reserved."""
+        """By its holder it is nothing new; by a successor the former's is paid in full and a new
+        one reserved.
+        """
         known = self._pick(self.open_calls, which)
         holder = self.agents[known.account]
         if known.call.turn != self.turns[holder.id] + 1:
@@ -897,9 +1006,14 @@ class LedgerWalk(RuleBasedStateMachine):
             self.open_calls.append(OpenCall(holder, known.call, holder.id))
 
     @precondition(lambda self: self.open_calls)
-    @rule(which=st.integers(0, 9), percent=st.dictionaries(st.sampled_from(KINDS), st.integers(0, 150)))
+    @rule(
+        which=st.integers(0, 9),
+        percent=st.dictionaries(st.sampled_from(KINDS), st.integers(0, 150)),
+    )
     def end(self, which: int, percent: Mapping[str, int]) -> None:
-        """By whoever began it, fenced and moved or not; of each kind so many percent of the reserve are used."""
+        """By whoever began it, fenced and moved or not; of each kind so many percent of the
+        reserve are used.
+        """
         known = self.open_calls.pop(which % len(self.open_calls))
         amounts = {kind: n * percent.get(kind, 90) // 100 for kind, n in known.call.amounts.items()}
         self.run(self.store.end(hold(known.holder), known.call, "{}", Used(amounts), WARN, AT))
@@ -920,7 +1034,9 @@ class LedgerWalk(RuleBasedStateMachine):
         """Of the account above it, which must have it; the root of nobody's."""
         id = self._pick([SOB, M1, *self.agents], which)
         above = self.reference.accounts[id].parent
-        fits = not above or all(n <= self.reference.free(above, kind) for kind, n in amounts.items())
+        fits = not above or all(
+            n <= self.reference.free(above, kind) for kind, n in amounts.items()
+        )
         reply = self.run(self.leader.do(AccountFunded(id, above, amounts)))
         assert reply == ("done" if fits else "short")
         if fits:
@@ -943,8 +1059,11 @@ class LedgerWalk(RuleBasedStateMachine):
     def restart(self, which: int) -> None:
         """A new incarnation: what it left open is settled at its full reserve."""
         former = self._pick(list(self.agents.values()), which)
-        gone = replace(former, incarnation=former.incarnation + 1, host=HostId(""), state=AgentState.STARTING)
-        # Where it is placed it has another lease: a late end of the former's calls must not meet the new one's.
+        gone = replace(
+            former, incarnation=former.incarnation + 1, host=HostId(""), state=AgentState.STARTING
+        )
+        # Where it is placed it has another lease: a late end of the former's calls must not meet
+        # the new one's.
         anew = replace(gone, host=former.host, lease=former.lease + 1, state=AgentState.LIVE)
         changes = AgentRestarted(gone, former.id, (inbox(former.id),)), AgentSet(anew)
         assert self.run(self.leader.do(*changes)) == "done"
@@ -986,7 +1105,9 @@ class LedgerWalk(RuleBasedStateMachine):
     def commit(self, which: int) -> None:
         holder = self._pick(list(self.agents.values()), which)
         assert (
-            self.run(self.store.commit(hold(holder), turn(holder, self.turns[holder.id] + 1), 32, AT))
+            self.run(
+                self.store.commit(hold(holder), turn(holder, self.turns[holder.id] + 1), 32, AT)
+            )
             == "done"
         )
         self.turns[holder.id] += 1
@@ -1013,9 +1134,13 @@ class LedgerWalk(RuleBasedStateMachine):
                 assert all(amount >= 0 for amount in says.values()), (id, kind, says)
                 used = says["free"] + says["reserved"] + says["granted"] + says["spent"]
                 assert says["cap"] + says["overdraft"] == used, (id, kind, says)
-                children = [a for a in self.reference.accounts.values() if a.parent == id and a.is_open]
+                children = [
+                    a for a in self.reference.accounts.values() if a.parent == id and a.is_open
+                ]
                 assert says["granted"] == sum(child.amounts["cap"][kind] for child in children)
-            assert ("overdrawn" in self.run(fields(self.store, id))) == (id in self.reference.overdrawn)
+            assert ("overdrawn" in self.run(fields(self.store, id))) == (
+                id in self.reference.overdrawn
+            )
 
 
 async def _enter(opened: Any) -> Any:
@@ -1024,7 +1149,10 @@ async def _enter(opened: Any) -> Any:
 
 def test_the_ledger_balances_after_any_walk_on_fakeredis() -> None:
     bounds = settings(
-        max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=40,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(LedgerWalk, settings=bounds)
 
@@ -1034,13 +1162,20 @@ def test_the_ledger_balances_after_any_walk_on_valkey(server: EmbeddedServer) ->
         socket = str(server.socket)
 
     bounds = settings(
-        max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=15,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(OnValkey, settings=bounds)
 
 
-async def test_a_worker_learns_whether_its_declarations_are_the_supervisors(store: RedisStore) -> None:
-    assert await store.declare("one", is_supervisor=False), "no supervisor has said yet which they are"
+async def test_a_worker_learns_whether_its_declarations_are_the_supervisors(
+    store: RedisStore,
+) -> None:
+    assert await store.declare("one", is_supervisor=False), (
+        "no supervisor has said yet which they are"
+    )
     assert await store.declare("one", is_supervisor=True)
     assert await store.declare("one", is_supervisor=False)
     assert not await store.declare("other", is_supervisor=False)
@@ -1065,7 +1200,9 @@ async def test_a_successor_goes_on_from_its_predecessors_serials_on_a_clock_that
 ) -> None:
     leader, said = await Leader(store).lead(), Message(sender=SOB, kind=Kind.SAY, at=AT)
     await leader.do(Post(BOARD_ROOM, said))
-    behind = RedisStore(store.pipe.dial, store.keys.namespace, SECRET, now=lambda: time.time() - 3_600)
+    behind = RedisStore(
+        store.pipe.dial, store.keys.namespace, SECRET, now=lambda: time.time() - 3_600
+    )
     behind.pipe = store.pipe
     await behind.load(declarations())
     await behind.commit_changes(leader.token, leader.seq + 1, [Post(BOARD_ROOM, said)], {})
@@ -1080,9 +1217,19 @@ async def test_operators_nonces_that_are_over_are_dropped_from_an_agents_state_a
     key = store.keys.state(TOP)
     old, new = 10**15, 2 * 10**15
     await store.pipe.execute(
-        "HSET", key, "turn", 3, "h:inbox:top oaa", f"0 {old}", "h:inbox:top obb", f"0 {new}", "h:inbox:top s", "0 5",
-        "h:inbox:top r.x", "junk",
-    )  # fmt: skip
+        "HSET",
+        key,
+        "turn",
+        3,
+        "h:inbox:top oaa",
+        f"0 {old}",
+        "h:inbox:top obb",
+        f"0 {new}",
+        "h:inbox:top s",
+        "0 5",
+        "h:inbox:top r.x",
+        "junk",
+    )
     resumed = await store.resume(TOP)
     left = {"inbox:top obb": (0, new), "inbox:top s": (0, 5), "inbox:top o": (0, old)}
     assert resumed.heard.marks == left

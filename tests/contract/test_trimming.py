@@ -1,4 +1,6 @@
-"""Streams that are trimmed: over a real Valkey and over fakeredis, with the supervisor's own pass."""
+"""Streams that are trimmed: over a real Valkey and over fakeredis, with the supervisor's own
+pass.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ import pytest
 
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.core.bus.retention import NODE_ENTRIES
-from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS, REQUESTS, RESULTS, host_channel, inbox
+from swarmd.core.model.channels import (
+    BOARD_ROOM,
+    JOURNAL,
+    MISSIONS,
+    REQUESTS,
+    RESULTS,
+    host_channel,
+    inbox,
+)
 from swarmd.core.model.declarations import Keep, Retention
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message, from_ring
@@ -90,10 +100,13 @@ async def test_a_mailbox_keeps_what_is_unread_and_what_is_kept_and_no_more(on: S
     left = await on.store.read(channel, FIRST, 2_000)
     unread = len(everything) - 601 + 1
     assert unread <= len(left) <= unread + FEW.messages
-    # Whoever goes on at a position reads exactly what comes after it, whether its entry is there or not.
+    # Whoever goes on at a position reads exactly what comes after it, whether its entry is there or
+    # not.
     for position in (read_until, everything[700].id):
         rest = await on.store.read(channel, position, 2_000)
-        assert [m.id for m in rest[:-1]] == [m.id for m in everything if m.id in {r.id for r in rest}]
+        assert [m.id for m in rest[:-1]] == [
+            m.id for m in everything if m.id in {r.id for r in rest}
+        ]
         assert len(rest) == len(everything) - everything.index(
             next(m for m in everything if m.id == position)
         )
@@ -151,7 +164,9 @@ async def test_what_is_old_goes_though_there_is_not_too_much_of_it(on: Stage) ->
     agent = await _executive(on)
     await _say(on, inbox(agent.id), 125)
     newest = await on.store.last_id(inbox(agent.id))
-    await on.store.pipe.execute("HSET", on.store.keys.state(agent.id), f"p:{inbox(agent.id)}", newest)
+    await on.store.pipe.execute(
+        "HSET", on.store.keys.state(agent.id), f"p:{inbox(agent.id)}", newest
+    )
     await _trim(on)
     length = await _length(on, inbox(agent.id))
     assert length > NODE_ENTRIES

@@ -56,4 +56,6 @@ def test_junk_in_a_mailbox_concerns_nobody() -> None:
         parent=AgentId("a-0"),
         path=("sob", "m", "a-0", "a-1"),
     )
-    assert not concerns(agent, Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", channel=up(agent.id)))
+    assert not concerns(
+        agent, Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", channel=up(agent.id))
+    )

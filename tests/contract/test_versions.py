@@ -1,4 +1,6 @@
-"""Two releases on one swarm: what is added is passed over, what is changed is refused, and nothing is half understood."""
+"""Two releases on one swarm: what is added is passed over, what is changed is refused, and
+nothing is half understood.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,18 @@ from swarmd.core.model.versions import (
 )
 from swarmd.errors import StoreUnsuitableError
 from swarmd.ports.stores import Begun
-from tests.contract.test_store import AT, WARN, Leader, _staffed, account, begin, hold, open_store, turn, used
+from tests.contract.test_store import (
+    AT,
+    WARN,
+    Leader,
+    _staffed,
+    account,
+    begin,
+    hold,
+    open_store,
+    turn,
+    used,
+)
 from tests.core.swarm_builder import MISSION, World, declarations, world
 
 ROOM = Channel("room:hall")
@@ -80,7 +93,9 @@ def test_a_version_is_read_by_its_major_alone(major: int, minor: int | None) -> 
     assert not is_read(text, frozenset({major + 1}))
 
 
-@pytest.mark.parametrize("text", ["", "one", "1.", ".1", "1.2.3", "-1", "1 ", "٣", "1e3", True, 1.5e99])
+@pytest.mark.parametrize(
+    "text", ["", "one", "1.", ".1", "1.2.3", "-1", "1 ", "٣", "1e3", True, 1.5e99]
+)
 def test_what_is_no_version_is_read_by_nobody(text: object) -> None:
     assert not is_read(text, frozenset(range(10)))
 
@@ -100,17 +115,41 @@ def test_what_carries_none_is_of_the_first_and_what_is_written_is_read() -> None
 
 
 def sealed(v: str, text: str = "hello", **data: object) -> tuple[str, dict[str, str]]:
-    """A message as a release that writes `v` sends it: its ring, and its entry with a field that is ours nowhere."""
+    """A message as a release that writes `v` sends it: its ring, and its entry with a field that
+    is ours nowhere.
+    """
     flat = {
-        "from": "a-1", "to": "", "kind": "say", "mission": "m1", "at": "now", "text": text,
-        "data": json.dumps(data, separators=(",", ":")) if data else "", "hops": "1", "inc": "1", "v": v, "serial": f"{RUNTIME}:7",
-    }  # fmt: skip
+        "from": "a-1",
+        "to": "",
+        "kind": "say",
+        "mission": "m1",
+        "at": "now",
+        "text": text,
+        "data": json.dumps(data, separators=(",", ":")) if data else "",
+        "hops": "1",
+        "inc": "1",
+        "v": v,
+        "serial": f"{RUNTIME}:7",
+    }
     body = body_of(
-        ROOM, flat["from"], flat["to"], flat["kind"], flat["mission"], flat["at"], flat["text"], flat["data"],
-        flat["hops"], flat["inc"], v, f',"serial":"{flat["serial"]}"',
-    )  # fmt: skip
+        ROOM,
+        flat["from"],
+        flat["to"],
+        flat["kind"],
+        flat["mission"],
+        flat["at"],
+        flat["text"],
+        flat["data"],
+        flat["hops"],
+        flat["inc"],
+        v,
+        f',"serial":"{flat["serial"]}"',
+    )
     mac = SEAL._mac(body.encode())
-    return f'{{"id":"{ID}","prev":"{PREV}",{body},"mac":"{mac}"}}', flat | {"mac": mac, "colour": "blue"}
+    return f'{{"id":"{ID}","prev":"{PREV}",{body},"mac":"{mac}"}}', flat | {
+        "mac": mac,
+        "colour": "blue",
+    }
 
 
 @pytest.mark.parametrize("v", ["1", "1.0", "1.7"])
@@ -125,13 +164,19 @@ def test_a_message_of_a_later_minor_is_read_and_what_it_adds_is_passed_over(v: s
 
 
 @pytest.mark.parametrize("v", ["2", "2.0", "0", "99", "", "1.x"])
-def test_a_message_of_another_major_is_refused_by_its_version_and_nothing_of_it_is_taken(v: str) -> None:
+def test_a_message_of_another_major_is_refused_by_its_version_and_nothing_of_it_is_taken(
+    v: str,
+) -> None:
     ring, entry = sealed(v, motion=3)
     read = SEAL.open_entry(ROOM, ID, entry)
     assert (read.kind, read.sender, read.data, why_unreadable(read)) == (
-        Kind.UNREADABLE, "", {}, Rule.ENVELOPE_VERSION,
-    )  # fmt: skip
-    # Its ring is a reason to read the stream, which tells what is wrong with it; read in either of two ways.
+        Kind.UNREADABLE,
+        "",
+        {},
+        Rule.ENVELOPE_VERSION,
+    )
+    # Its ring is a reason to read the stream, which tells what is wrong with it; read in either of
+    # two ways.
     for line in (ring, sealed(v)[0]):
         assert SEAL.open_ring(ROOM, line) == Ring(ID, PREV, None)
 
@@ -174,13 +219,28 @@ def newer(text: str) -> str:
 STOP = Stop("a-1", StopKind.FREEZE, Authority.BOARD, "r", "sob", 1.0)
 FENCE = Fence("a-1", "r", "sob", 1.0, "")
 OVERRIDE = Override(
-    id="v-1", kind="spawn", target="a-1", by="operator", authority=Authority.OPERATOR, mission="m1", before={}, after={},
-    at=1.0, expires=2.0, reversal="r", reason="r",
-)  # fmt: skip
+    id="v-1",
+    kind="spawn",
+    target="a-1",
+    by="operator",
+    authority=Authority.OPERATOR,
+    mission="m1",
+    before={},
+    after={},
+    at=1.0,
+    expires=2.0,
+    reversal="r",
+    reason="r",
+)
 APPROVAL = Approval(
-    id="y-1", digest="d", action={"requester": "a-1", "mission": "m1"}, needs=Authority.BOARD, rule=Rule.TAINT_LEAVE,
-    at=1.0, expires=2.0,
-)  # fmt: skip
+    id="y-1",
+    digest="d",
+    action={"requester": "a-1", "mission": "m1"},
+    needs=Authority.BOARD,
+    rule=Rule.TAINT_LEAVE,
+    at=1.0,
+    expires=2.0,
+)
 HOST = Host(HostId("h1"), 10, "w")
 
 
@@ -193,7 +253,7 @@ HOST = Host(HostId("h1"), 10, "w")
         (approval_text(APPROVAL), lambda text: approval_of("y-1", text), APPROVAL),
         (host_text(HOST), host_of, HOST),
     ],
-)  # fmt: skip
+)
 def test_a_mark_of_a_later_minor_is_read_and_one_of_another_major_is_not(
     text: str, read: Callable[[str], object], known: object
 ) -> None:
@@ -233,13 +293,18 @@ def test_what_is_kept_as_a_list_or_a_procedure_may_have_more_at_its_end() -> Non
     report = ExecutiveReport(AgentId("a-1"), "one", "done", ("f",), True, ("file",))
     assert report_of(json.dumps([*json.loads(report_text(report)), "blue"])) == report
     procedure = Procedure()
-    assert Procedure.from_json(json.dumps(json.loads(procedure.to_json()) | {"colour": "blue"})) == procedure
+    assert (
+        Procedure.from_json(json.dumps(json.loads(procedure.to_json()) | {"colour": "blue"}))
+        == procedure
+    )
 
 
 # --- on the store -----------------------------------------------------------------------------
 
 
-async def test_a_swarm_of_a_later_minor_is_joined_and_one_of_another_major_is_not(store: RedisStore) -> None:
+async def test_a_swarm_of_a_later_minor_is_joined_and_one_of_another_major_is_not(
+    store: RedisStore,
+) -> None:
     host = Host(HostId("h1"), 10, "")
     await store.check_schema()
     await store.pipe.execute("HSET", store.keys.meta, "schema", f"{SCHEMA}.4")
@@ -248,7 +313,9 @@ async def test_a_swarm_of_a_later_minor_is_joined_and_one_of_another_major_is_no
     # Taken over while this process runs: its next renewal tells it, and it writes no more.
     await store.pipe.execute("HSET", store.keys.meta, "schema", "99")
     for step in (store.check_schema(), store.register(host, 60)):
-        with pytest.raises(StoreUnsuitableError, match=f"has schema 99, this swarmd speaks {SCHEMA}"):
+        with pytest.raises(
+            StoreUnsuitableError, match=f"has schema 99, this swarmd speaks {SCHEMA}"
+        ):
             await step
 
 
@@ -271,7 +338,10 @@ async def test_the_scripts_of_two_releases_work_side_by_side_on_one_swarm(
     """Each process calls its own by their digest; they meet in the keys alone."""
     fake = fakeredis.FakeServer()
     own = script("begin")
-    async with open_store(socket, namespace, fake) as old, open_store(socket, namespace, fake) as new:
+    async with (
+        open_store(socket, namespace, fake) as old,
+        open_store(socket, namespace, fake) as new,
+    ):
         _, top = await _staffed(old)
         assert isinstance(await old.begin(hold(top), begin(top), AT), Begun)
         another = own.text.replace("-- Returns", "-- As the next release has it.\n-- Returns")
@@ -297,7 +367,9 @@ async def read_hash(store: RedisStore, key: str) -> dict[str, str]:
 
 
 async def test_a_supervisor_takes_over_from_one_of_the_next_release(store: RedisStore) -> None:
-    """All that it finds has a field more and a later minor; what it writes beside it leaves them there."""
+    """All that it finds has a field more and a later minor; what it writes beside it leaves them
+    there.
+    """
     leader, w = await Leader(store).lead(), peopled()
     agent = next(a for a in w.swarm.lineage.agents.values() if a.tier == 1)
     mission = w.swarm.missions[MISSION]

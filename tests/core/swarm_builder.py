@@ -1,4 +1,5 @@
-"""A small swarm for tests: declarations, a founded board, a mission at work, and agents made by the law itself.
+"""A small swarm for tests: declarations, a founded board, a mission at work, and agents made by the
+law itself.
 
 Nothing here goes round the law: an agent that a test needs is asked for as an agent would ask.
 """
@@ -41,25 +42,39 @@ SEATS = ("picard", "socrates", "solomon", "gandhi", "aurelius", "stark")
 MISSION = MissionId("m1")
 START = 1_800_000_000.0
 
-BOARD = BoardRules(seats=SEATS, chair="picard", quorum=4, rounds=0, seat_seconds=10, motion_seconds=100)
+BOARD = BoardRules(
+    seats=SEATS, chair="picard", quorum=4, rounds=0, seat_seconds=10, motion_seconds=100
+)
 LIMITS = Limits(
     root=Budget(tokens=1_000_000, cost=50_000_000, calls=10_000, tools=20_000, agents=100),
     mission=Budget(tokens=100_000, cost=5_000_000, calls=1_000, tools=2_000, agents=40),
 )
 ROLES = (
     Role(
-        name="manager", summary="makes others", tiers=(1, 2, 3, 4), methodology="divide", functions=("spawn", "report"),
+        name="manager",
+        summary="makes others",
+        tiers=(1, 2, 3, 4),
+        methodology="divide",
+        functions=("spawn", "report"),
         privileges=("spawn/**", "model/**", "tool/file/read", "room/hall/say"),
     ),
     Role(
-        name="worker", summary="works", tiers=(2, 3, 4), methodology="read", functions=("report", "read_file"),
+        name="worker",
+        summary="works",
+        tiers=(2, 3, 4),
+        methodology="read",
+        functions=("report", "read_file"),
         privileges=("model/**", "tool/file/read", "tool/file/write"),
     ),
     Role(
-        name="thinker", summary="works without files", tiers=(1, 2), methodology="think", functions=("report", "spawn"),
+        name="thinker",
+        summary="works without files",
+        tiers=(1, 2),
+        methodology="think",
+        functions=("report", "spawn"),
         privileges=("model/**", "spawn/thinker"),
     ),
-)  # fmt: skip
+)
 ROOMS = (
     Room(name="sob", purpose="the board", tiers=(0,)),
     Room(name="hall", purpose="executives", tiers=(1,), scope="mission"),
@@ -69,12 +84,17 @@ ROOMS = (
 def declarations(board: Mapping[str, Any] | None = None, **limits: Any) -> Declarations:
     """The declarations above, with these limits and board rules instead."""
     return Declarations(
-        constitution="Reduce suffering.", procedures="Vote.", handbook="Be brief.",
+        constitution="Reduce suffering.",
+        procedures="Vote.",
+        handbook="Be brief.",
         personas={seat: Persona(seat, seat.title(), f"You are {seat}.") for seat in SEATS},
-        board=BOARD.model_copy(update=dict(board or {})), limits=LIMITS.model_copy(update=limits),
-        roles={role.name: role for role in ROLES}, models=Models(), rooms={room.name: room for room in ROOMS},
+        board=BOARD.model_copy(update=dict(board or {})),
+        limits=LIMITS.model_copy(update=limits),
+        roles={role.name: role for role in ROLES},
+        models=Models(),
+        rooms={room.name: room for room in ROOMS},
         digest="d",
-    )  # fmt: skip
+    )
 
 
 def numbers() -> Iterator[str]:
@@ -85,12 +105,16 @@ def numbers() -> Iterator[str]:
 
 
 def charter(name: str, role: str = "manager", **rest: Any) -> Charter:
-    return Charter.model_validate({"role": role, "name": name, "task": f"the task of {name}"} | rest)
+    return Charter.model_validate(
+        {"role": role, "name": name, "task": f"the task of {name}"} | rest
+    )
 
 
 @dataclass(slots=True)
 class World:
-    """A swarm in memory and a hand to play everybody in it. `draft` holds the changes of the last input."""
+    """A swarm in memory and a hand to play everybody in it. `draft` holds the changes of the
+    last input.
+    """
 
     swarm: Swarm
     now: float = START
@@ -116,15 +140,31 @@ class World:
     # --- inputs ---
 
     def hear(
-        self, channel: Channel, sender: str, kind: Kind, data: Mapping[str, Any], *, text: str = "", mission: str = "",
-        incarnation: int = 1, hops: int = 0,
-    ) -> list[Change]:  # fmt: skip
+        self,
+        channel: Channel,
+        sender: str,
+        kind: Kind,
+        data: Mapping[str, Any],
+        *,
+        text: str = "",
+        mission: str = "",
+        incarnation: int = 1,
+        hops: int = 0,
+    ) -> list[Change]:
         """One message of one of the supervisor's inputs; what it changed."""
         self._messages += 1
         message = Message(
-            sender=AgentId(sender), kind=kind, at=self.moment.stamp, text=text, mission=MissionId(mission), data=data,
-            incarnation=incarnation, hops=hops, channel=channel, id=StreamId(f"{self._messages}-0"),
-        )  # fmt: skip
+            sender=AgentId(sender),
+            kind=kind,
+            at=self.moment.stamp,
+            text=text,
+            mission=MissionId(mission),
+            data=data,
+            incarnation=incarnation,
+            hops=hops,
+            channel=channel,
+            id=StreamId(f"{self._messages}-0"),
+        )
         decide(self.renew(), message)
         return self.changes
 
@@ -132,7 +172,12 @@ class World:
         self, sender: str, type: str, *, incarnation: int = 1, hops: int = 0, **data: Any
     ) -> list[Change]:
         return self.hear(
-            REQUESTS, sender, Kind.REQUEST, {"type": type} | data, incarnation=incarnation, hops=hops
+            REQUESTS,
+            sender,
+            Kind.REQUEST,
+            {"type": type} | data,
+            incarnation=incarnation,
+            hops=hops,
         )
 
     def order(self, verb: str, target: str, **data: Any) -> list[Change]:
@@ -142,7 +187,12 @@ class World:
 
     def report(self, agent: Agent, text: str, *, done: bool = True) -> list[Change]:
         return self.hear(
-            up(SOB), agent.id, Kind.REPORT, {"done": done, "files": []}, text=text, mission=agent.mission
+            up(SOB),
+            agent.id,
+            Kind.REPORT,
+            {"done": done, "files": []},
+            text=text,
+            mission=agent.mission,
         )
 
     def tick(self, seconds: float = 0.0) -> list[Change]:
@@ -159,7 +209,9 @@ class World:
     # --- the board ---
 
     def carry(self, motion: Mapping[str, Any], mission: MissionId = MISSION) -> list[Change]:
-        """All six seats want it: proposed by who is called, debated, voted for by all. All that it changed."""
+        """All six seats want it: proposed by who is called, debated, voted for by all. All that
+        it changed.
+        """
         changes: list[Change] = []
         changes += self.answer(mission, Kind.PROPOSAL, motion=dict(motion))
         while self.swarm.boards[mission].stage == "debate":
@@ -173,7 +225,9 @@ class World:
         procedure = self.swarm.boards[mission]
         assert procedure.calling is not None
         data["motion_number"] = procedure.motion_number
-        return self.hear(BOARD_ROOM, procedure.calling, kind, data, text="so be it", mission=mission)
+        return self.hear(
+            BOARD_ROOM, procedure.calling, kind, data, text="so be it", mission=mission
+        )
 
     # --- agents ---
 
@@ -204,9 +258,12 @@ class World:
 
 
 def world(
-    *, hosts: Sequence[str] = ("h1",), board: Mapping[str, Any] | None = None, files: Sequence[str] = ("docs",),
+    *,
+    hosts: Sequence[str] = ("h1",),
+    board: Mapping[str, Any] | None = None,
+    files: Sequence[str] = ("docs",),
     **limits: Any,
-) -> World:  # fmt: skip
+) -> World:
     """A founded swarm with one mission before its board."""
     made_world = World(Swarm(declarations(board, **limits)))
     for host in hosts:
@@ -219,7 +276,11 @@ def world(
 
 
 def posts(changes: Sequence[Change], channel: Channel) -> list[Message]:
-    return [change.message for change in changes if isinstance(change, Post) and change.channel == channel]
+    return [
+        change.message
+        for change in changes
+        if isinstance(change, Post) and change.channel == channel
+    ]
 
 
 def journal(changes: Sequence[Change], event: str) -> list[Message]:

@@ -1,4 +1,6 @@
-"""The house's own rules, where no tool holds them: what is matched is matched whole, and what is said is there."""
+"""The house's own rules, where no tool holds them: what is matched is matched whole, and what is
+said is there.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,10 @@ def test_no_function_has_a_second_docstring() -> None:
         for file, node in _nodes(ast.FunctionDef | ast.AsyncFunctionDef)  # type: ignore[arg-type]  # as isinstance takes it
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for statement in node.body[1:]
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
-    ]  # fmt: skip
+    ]
     assert found == []
 
 
@@ -64,13 +67,20 @@ def test_no_two_decisions_share_a_number() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/decisions").glob("*.md"))],
+    [
+        ROOT / "README.md",
+        ROOT / "AGENTS.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs/decisions").glob("*.md")),
+    ],
     ids=lambda page: str(page.relative_to(ROOT)),
-)  # fmt: skip
+)
 def test_what_a_page_links_to_is_there_with_its_heading(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     missing = []
-    for to, _, anchor in (link.partition("#") for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)):
+    for to, _, anchor in (
+        link.partition("#") for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)
+    ):
         file = page if not to else (page.parent / to).resolve()
         is_there = file.is_dir() or (file.is_file() and (not anchor or anchor in _anchors(file)))
         missing += [] if is_there else [f"{to}#{anchor}"]

@@ -1,6 +1,8 @@
-"""The whole law in any order, in memory. Nightly, over this machine and the same one on a real server:
+"""The whole law in any order, in memory. Nightly, over this machine and the same one on a real
+server:
 
-LAW_STEPS=200000 pytest tests/core/test_law_machine.py tests/contract/test_law_machine.py --timeout 0
+LAW_STEPS=200000 pytest tests/core/test_law_machine.py tests/contract/test_law_machine.py --timeout
+0
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Numbers are bounded where they are parsed to what a double says exactly: the scripts count in doubles."""
+"""Numbers are bounded where they are parsed to what a double says exactly: the scripts count in
+doubles.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_no_charter_order_or_declaration_takes_more(n: int) -> None:
             make()
     order = parse_order({"order": "o", "verb": "fund", "target": SOB, "amounts": {"tokens": n}})
     assert isinstance(order, str)
-    most = parse_order({"order": "o", "verb": "fund", "target": SOB, "amounts": {"tokens": AMOUNT_MAX}})
+    most = parse_order(
+        {"order": "o", "verb": "fund", "target": SOB, "amounts": {"tokens": AMOUNT_MAX}}
+    )
     assert isinstance(most, Order)
 
 
@@ -49,7 +53,11 @@ def test_an_account_is_not_funded_beyond_it_by_small_steps() -> None:
     assert isinstance(denied, Denied)
     assert denied.rule is Rule.BUDGET_SHARE
     assert (
-        do(w.renew(), Actor(OPERATOR, Authority.OPERATOR), Wish("fund", SOB, "r", amounts={"tokens": 5}))
+        do(
+            w.renew(),
+            Actor(OPERATOR, Authority.OPERATOR),
+            Wish("fund", SOB, "r", amounts={"tokens": 5}),
+        )
         is None
     )
 

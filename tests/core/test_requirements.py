@@ -1,4 +1,6 @@
-"""What is locked in requirements/ is what pyproject.toml asks for, for each Python that it supports."""
+"""What is locked in requirements/ is what pyproject.toml asks for, for each Python that it
+supports.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def pins(name: str) -> list[Pin]:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     entries = text.replace("\\\n", " ").splitlines()
     split = [re.split(r"\s+--hash=", entry) for entry in entries if entry.strip()]
-    return [(Requirement(first), frozenset(hash.strip() for hash in hashes)) for first, *hashes in split]
+    return [
+        (Requirement(first), frozenset(hash.strip() for hash in hashes)) for first, *hashes in split
+    ]
 
 
 def version_of(pin: Requirement) -> str:
@@ -47,10 +51,15 @@ def version_of(pin: Requirement) -> str:
 def pinned(name: str, python: str) -> dict[str, str]:
     """Name and version of all that this Python gets on Linux."""
     world = {
-        "python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux",
-        "platform_system": "Linux", "os_name": "posix", "platform_python_implementation": "CPython",
-        "implementation_name": "cpython", "extra": "",
-    }  # fmt: skip
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "extra": "",
+    }
     found = [pin for pin, _ in pins(name) if pin.marker is None or pin.marker.evaluate(world)]
     versions: dict[str, str] = {canonicalize_name(pin.name): version_of(pin) for pin in found}
     assert len(versions) == len(found), f"one package is pinned twice for Python {python}"
@@ -61,7 +70,9 @@ def pinned(name: str, python: str) -> dict[str, str]:
 def test_a_lock_says_versions_and_hashes_and_no_address(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in text
-    assert not [line for line in text.splitlines() if line.startswith("-")], "an option, such as an index"
+    assert not [line for line in text.splitlines() if line.startswith("-")], (
+        "an option, such as an index"
+    )
     for pin, hashes in pins(name):
         assert version_of(pin)
         assert pin.url is None

@@ -1,4 +1,6 @@
-"""The pages on the law speak of what is there: every test, module, verb and rule that they name exists."""
+"""The pages on the law speak of what is there: every test, module, verb and rule that they name
+exists.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def test_there_are_fourteen_laws() -> None:
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law[0])
-def test_each_law_names_what_holds_it_how_to_check_it_its_limits_and_its_tests(law: tuple[str, str]) -> None:
+def test_each_law_names_what_holds_it_how_to_check_it_its_limits_and_its_tests(
+    law: tuple[str, str],
+) -> None:
     held, _, rest = law[1].partition("**Check it**")
     check, _, rest = rest.partition("**It does not promise**")
     limits, _, tests = rest.partition("**Tests**")
@@ -32,7 +36,9 @@ def test_each_law_names_what_holds_it_how_to_check_it_its_limits_and_its_tests(l
 
 
 def test_every_test_of_the_page_exists() -> None:
-    missing = [f"{file}::{name}" for file, name in TESTS if name not in _tests_in(ROOT / "tests" / file)]
+    missing = [
+        f"{file}::{name}" for file, name in TESTS if name not in _tests_in(ROOT / "tests" / file)
+    ]
     assert not missing
 
 
@@ -59,4 +65,6 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
 
 def _tests_in(file: Path) -> set[str]:
     tree = ast.parse(file.read_text(encoding="utf-8")) if file.is_file() else ast.Module([], [])
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return {
+        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }

@@ -1,4 +1,6 @@
-"""`docs/policies.md` has a row for every limit and every rule of the board that a policy may set."""
+"""`docs/policies.md` has a row for every limit and every rule of the board that a policy may
+set.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="
 def test_every_setting_has_a_row_and_every_row_is_a_setting(file: str, names: set[str]) -> None:
     table = PAGE.split(f"### {file}\n")[1].split("\n#")[0]
     cells = re.findall(r"^\| (`[\w.]+`(?:, `[\w.]+`)*) \|", table, re.M)
-    assert sorted(name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)) == sorted(names)
+    assert sorted(name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)) == sorted(
+        names
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,9 @@ def test_a_default_that_the_page_names_is_the_shipped_one() -> None:
 def test_a_bound_that_the_page_names_is_the_checked_one() -> None:
     for file, model in (("board.yaml", BoardRules), ("limits.yaml", Limits)):
         table = PAGE.split(f"### {file}\n")[1].split("\n#")[0]
-        for name, low, high in re.findall(r"^\| `(\w+)` \| [\d,]+ \| ([\d,]+) to ([\d,]+) \|", table, re.M):
+        for name, low, high in re.findall(
+            r"^\| `(\w+)` \| [\d,]+ \| ([\d,]+) to ([\d,]+) \|", table, re.M
+        ):
             bounds = TypeAdapter(model).json_schema()["properties"][name]
             said = (float(low.replace(",", "")), float(high.replace(",", "")))
             assert (bounds.get("minimum", 0), bounds["maximum"]) == said, name

@@ -9,10 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 _CITED = re.compile(r"^- (?P<quote>.+) \[(?P<path>[\w./-]+):(?P<line>\d+)\]$", re.M)
-CITATIONS = [m.groupdict() for m in _CITED.finditer((ROOT / "README.md").read_text(encoding="utf-8"))]
+CITATIONS = [
+    m.groupdict() for m in _CITED.finditer((ROOT / "README.md").read_text(encoding="utf-8"))
+]
 
 
-@pytest.mark.parametrize("citation", CITATIONS, ids=lambda citation: f"{citation['path']}:{citation['line']}")
+@pytest.mark.parametrize(
+    "citation", CITATIONS, ids=lambda citation: f"{citation['path']}:{citation['line']}"
+)
 def test_a_citation_in_the_readme_stands_at_its_line(citation: dict[str, str]) -> None:
     lines = (ROOT / citation["path"]).read_text(encoding="utf-8").splitlines()
     assert _plain(citation["quote"])[:20] in _plain(lines[int(citation["line"]) - 1])

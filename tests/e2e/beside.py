@@ -1,4 +1,6 @@
-"""Scenarios that wait more than they work, run side by side: each is a test, which reports for itself."""
+"""Scenarios that wait more than they work, run side by side: each is a test, which reports for
+itself.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ SECONDS_MAX = 300
 
 @dataclass
 class Campaign(Generic[T]):
-    """Its module has a fixture `campaign`, of the module's scope, that yields what `running` yields."""
+    """Its module has a fixture `campaign`, of the module's scope, that yields what `running`
+    yields.
+    """
 
     at_once: int
     scenarios: dict[str, Callable[[T], None]] = field(default_factory=dict)

@@ -1,7 +1,9 @@
-"""A swarm in parts as an operator would run it: processes, a server of its own, a model server that counts.
+"""A swarm in parts as an operator would run it: processes, a server of its own, a model server that
+counts.
 
-Every process ends with the context that it was started in. What a swarm left in its server is read here, and
-held against what a mission that went well leaves: one result, each word once, each call paid once.
+Every process ends with the context that it was started in. What a swarm left in its server is read
+here, and held against what a mission that went well leaves: one result, each word once, each call
+paid once.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ T = TypeVar("T")
 LEASE_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 0.25  # of each model call: a mission then takes some nine seconds
 SEATS: Final = 6
-UP_SECONDS: Final = 90.0  # of a process, which on a machine with much else to do is no fault of its own
+UP_SECONDS: Final = (
+    90.0  # of a process, which on a machine with much else to do is no fault of its own
+)
 START_SECONDS: Final = 30.0  # of a server, which reads a long append-only file on a busy machine
 _PORTS: Final = (20_000, 32_000)
 
@@ -56,17 +60,31 @@ class Models:
     log: Path
 
     def asked(self, mission: str) -> int:
-        """Calls about a mission, by its text; what only asks how this model speaks is not counted."""
+        """Calls about a mission, by its text; what only asks how this model speaks is not
+        counted.
+        """
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
         bodies = [json.loads(line)["request"] for line in lines]
         return sum(1 for body in bodies if mission in json.dumps(body) and offered_moves(body))
 
 
 @contextmanager
-def counting_models(folder: Path, *, seconds: float = ANSWER_SECONDS, looks: int = 0) -> Iterator[Models]:
-    """A model server that takes `seconds` for each answer and logs below `folder` what it is asked."""
+def counting_models(
+    folder: Path, *, seconds: float = ANSWER_SECONDS, looks: int = 0
+) -> Iterator[Models]:
+    """A model server that takes `seconds` for each answer and logs below `folder` what it is
+    asked.
+    """
     log = folder / "asked.jsonl"
-    words = [sys.executable, "-m", "tests.openai_server", "--delay", str(seconds), "--log", str(log)]
+    words = [
+        sys.executable,
+        "-m",
+        "tests.openai_server",
+        "--delay",
+        str(seconds),
+        "--log",
+        str(log),
+    ]
     words += ["--looks", str(looks)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -93,9 +111,15 @@ class Server:
 
     def start(self) -> None:
         options = {
-            "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "appendonly": "yes",
-            "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction", "daemonize": "no",
-        }  # fmt: skip
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self.folder,
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
         words = [
             str(binary()),
             *(str(word) for name, value in options.items() for word in (f"--{name}", value)),
@@ -137,8 +161,8 @@ def _answers(client: redis.Redis) -> bool:
 
 
 def free_port() -> int:
-    """Below those that the kernel gives to who connects: on such a one, a client of a server that is away may be
-    connected to itself, and the server finds its port taken.
+    """Below those that the kernel gives to who connects: on such a one, a client of a server that
+    is away may be connected to itself, and the server finds its port taken.
     """
     while True:
         port = random.randrange(*_PORTS)
@@ -227,7 +251,9 @@ class Parts:
         return dict(found)
 
     def said(self) -> str:
-        journal = [f"{fields['at']} {fields['text'][:200]}" for fields in self.entries("journal")[-30:]]
+        journal = [
+            f"{fields['at']} {fields['text'][:200]}" for fields in self.entries("journal")[-30:]
+        ]
         return "\n".join(journal)
 
 
@@ -267,7 +293,9 @@ def until(
 
 
 def assert_done_once(swarm: Parts, mission: str) -> None:
-    """One result; each seat's word of each phase once; each motion executed once; money conserved."""
+    """One result; each seat's word of each phase once; each motion executed once; money
+    conserved.
+    """
     results = [fields for fields in swarm.entries("results") if fields["mission"] == mission]
     assert [data_of(result)["state"] for result in results] == ["delivered"]
     assert "The answer is 42." in results[0]["text"]
@@ -288,22 +316,30 @@ def assert_done_once(swarm: Parts, mission: str) -> None:
     )
     assert set(reports.values()) == {1}, reports
     executed = [
-        fields["text"] for fields in swarm.entries("journal") if data_of(fields)["event"] == "executed"
+        fields["text"]
+        for fields in swarm.entries("journal")
+        if data_of(fields)["event"] == "executed"
     ]
     assert sorted(executed) == ["motion 1: charter", "motion 2: deliver"]
     assert len(swarm.agents_of(mission)) == 2, "one executive and one researcher were ever made"
     accounts = {
-        key.removeprefix("swarm:ledger:"): {name: int(value) for name, value in swarm.hash(key).items()}
+        key.removeprefix("swarm:ledger:"): {
+            name: int(value) for name, value in swarm.hash(key).items()
+        }
         for key in swarm.redis.scan_iter("swarm:ledger:*")
     }
     assert unbalanced(accounts) == []
 
 
 def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, cut: int) -> None:
-    """Every call that was asked of the model is in the account, once; at most `cut` of them were in vain."""
+    """Every call that was asked of the model is in the account, once; at most `cut` of them were
+    in vain.
+    """
 
     def settled() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = [{**f, **f["amounts"]} for f in swarm.facts() if f["fact"] == "settle"]
+        found: list[dict[str, Any]] = [
+            {**f, **f["amounts"]} for f in swarm.facts() if f["fact"] == "settle"
+        ]
         return [fact for fact in found if fact["used"].get("calls")]
 
     def calls(facts: list[dict[str, Any]]) -> int:
@@ -317,5 +353,6 @@ def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, c
     assert set(good.values()) == {1}, good
     # One that was cut may have been that first one.
     assert calls(settled()) == spent <= calls(told) + 2 * cut
-    # A call may have been cut between its begin and its request: charged, for nobody knows that it was not sent.
+    # A call may have been cut between its begin and its request: charged, for nobody knows that it
+    # was not sent.
     assert len(good) <= models.asked(text) <= spent

@@ -1,11 +1,13 @@
 """A proxy between a client and a server that does to a connection what networks do.
 
-It listens on loopback TCP and passes bytes on to a TCP port or a unix socket. At any time connections can be
-slowed, reset, made half-open (what is sent is taken and goes nowhere, and nobody is told) or lose their
-replies: the server does what it was asked, and the client never learns of it. Such faults can be left to dice, by
-exchange: one piece of a client's and what the server answers to it.
+It listens on loopback TCP and passes bytes on to a TCP port or a unix socket. At any time
+connections can be slowed, reset, made half-open (what is sent is taken and goes nowhere, and nobody
+is told) or lose their replies: the server does what it was asked, and the client never learns of
+it. Such faults can be left to dice, by exchange: one piece of a client's and what the server
+answers to it.
 
-A connection of which a byte was swallowed never carries another one: after a gap in it no TCP stream goes on.
+A connection of which a byte was swallowed never carries another one: after a gap in it no TCP
+stream goes on.
 """
 
 from __future__ import annotations
@@ -32,13 +34,17 @@ _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST and not 
 
 @dataclass(slots=True)
 class Proxy:
-    """Its fields may be set while it runs, from any thread; `reset` ends the connections that are open."""
+    """Its fields may be set while it runs, from any thread; `reset` ends the connections that
+    are open.
+    """
 
     target: Target
     delay: float = 0.0  # seconds that each piece waits, in either direction
     drops_replies: bool = False  # what the server answers is thrown away
     is_half_open: bool = False  # nothing passes either way
-    loses: float = 0.0  # the chance of an exchange that it is done and its reply lost with its connection
+    loses: float = (
+        0.0  # the chance of an exchange that it is done and its reply lost with its connection
+    )
     resets: float = 0.0  # the chance of an exchange that its connection is reset within the request
     drops_rings: bool = False  # what pub/sub pushes is left out, each message whole
     dice: random.Random = field(default_factory=random.Random)
@@ -104,7 +110,8 @@ class Proxy:
                 ways.create_task(self._ask(link, reader, inner_writer, writer))
                 ways.create_task(self._answer(link, inner_reader, writer))
         except asyncio.CancelledError:
-            # The proxy ends. On Python 3.11 asyncio complains of a served connection whose task was cancelled.
+            # The proxy ends. On Python 3.11 asyncio complains of a served connection whose task was
+            # cancelled.
             return
         finally:
             self._open -= {writer, inner_writer}
@@ -142,7 +149,9 @@ class Proxy:
                 await server.drain()
         server.close()
 
-    async def _answer(self, link: _Link, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, link: _Link, server: asyncio.StreamReader, client: asyncio.StreamWriter
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while piece := await server.read(_PIECE):
                 await self._hold(link)

@@ -1,8 +1,8 @@
 """A real swarm as people run one: `swarmd` in child processes, on a data folder of its own.
 
-Invariant: no child process outlives the context it was started in, and what it said on standard error is
-there to be read afterwards. Everything a test waits for has a bound, and a wait that ends without it fails
-with that standard error.
+Invariant: no child process outlives the context it was started in, and what it said on standard
+error is there to be read afterwards. Everything a test waits for has a bound, and a wait that ends
+without it fails with that standard error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from swarmd.core.model.charter import KINDS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel
 
-# These bound a hang and judge no speed: beside other load a process may take a minute to import what it needs.
+# These bound a hang and judge no speed: beside other load a process may take a minute to import
+# what it needs.
 READY_SECONDS: Final = 120.0
 MISSION_SECONDS: Final = 180.0
 VERB_SECONDS: Final = 180.0
@@ -61,8 +62,15 @@ def swarmd(*words: str) -> list[str]:
 
 def clean_environment(data: Path, **settings: str) -> dict[str, str]:
     """This process's, without what would choose another swarm or another model."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SWARMD_", "OPENAI_", "REDIS_"))}
-    own = {"SWARMD_DATA": str(data), "SWARMD_MODEL": "builtin", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("SWARMD_", "OPENAI_", "REDIS_"))
+    }
+    own = {
+        "SWARMD_DATA": str(data),
+        "SWARMD_MODEL": "builtin",
+        "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+    }
     return kept | own | settings
 
 
@@ -105,7 +113,9 @@ class Child:
             return "".join(self.lines)
 
     def until_said(self, part: str, seconds: float = READY_SECONDS) -> str:
-        """The first line of standard error that has `part`; fails where it ends or is silent instead."""
+        """The first line of standard error that has `part`; fails where it ends or is silent
+        instead.
+        """
 
         def heard() -> bool:
             return self._is_over or any(part in line for line in self.lines)
@@ -165,9 +175,16 @@ def child(
     """`module` is what is run with these words, where it is not `swarmd` itself."""
     stdout = subprocess.PIPE if keeps_stdout else subprocess.DEVNULL
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *words], env=dict(environment), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
-        stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        [sys.executable, "-m", module, *words],
+        env=dict(environment),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     started = Child(process)
     started.read()
     try:
@@ -194,7 +211,9 @@ def moment_of(client: redis.Redis) -> Moment:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         if kind == "ledger":
             # Beside its amounts an account says of which kind it was warned.
-            amounts = {name: value for name, value in fields.items() if value.lstrip("-").isdecimal()}
+            amounts = {
+                name: value for name, value in fields.items() if value.lstrip("-").isdecimal()
+            }
             moment.accounts[id] = {name: int(value) for name, value in amounts.items()}
         else:
             (moment.agents if kind == "agent" else moment.missions)[id] = fields
@@ -227,9 +246,12 @@ class SwarmProcess:
     def redis_cli(self, *words: str, stdin: bytes = b"") -> str:
         """What a plain redis-cli on the socket answers."""
         done = subprocess.run(
-            [plain_redis_cli(), "-s", str(self.socket), *words], input=stdin, capture_output=True, timeout=30,
+            [plain_redis_cli(), "-s", str(self.socket), *words],
+            input=stdin,
+            capture_output=True,
+            timeout=30,
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().rstrip("\n")
 
@@ -237,7 +259,10 @@ class SwarmProcess:
         """Seals as one command of an operator's, who has the data folder."""
         secret = (self.data / "secret").read_bytes().strip()
         return Sealer(
-            Seal(secret, "swarm"), f"{OPERATOR_ISSUER}test{time.monotonic_ns()}", Serials(), time.time
+            Seal(secret, "swarm"),
+            f"{OPERATOR_ISSUER}test{time.monotonic_ns()}",
+            Serials(),
+            time.time,
         )
 
     def post(self, sealer: Sealer, channel: Channel, message: Message) -> None:
@@ -262,7 +287,9 @@ class SwarmProcess:
         """Records of a mission's agents, living and ended, lowest tier first."""
         keys: list[str] = self.redis.keys("swarm:agent:*")  # type: ignore[assignment]  # as above
         found = [record for key in keys if (record := self.hash(key)).get("mission") == mission]
-        return sorted(found, key=lambda record: (int(record["tier"]), record["created"], record["id"]))
+        return sorted(
+            found, key=lambda record: (int(record["tier"]), record["created"], record["id"])
+        )
 
     def results_of(self, mission: str) -> list[Fields]:
         return [fields for _, fields in self.entries("results") if fields["mission"] == mission]
@@ -279,7 +306,9 @@ class SwarmProcess:
 
     # --- waiting ---
 
-    def until(self, claim: Callable[[], T | None], what: str, seconds: float = MISSION_SECONDS) -> T:
+    def until(
+        self, claim: Callable[[], T | None], what: str, seconds: float = MISSION_SECONDS
+    ) -> T:
         """The first true answer; polled, as any program outside would."""
         deadline = time.monotonic() + seconds
         while not (found := claim()):
@@ -313,10 +342,17 @@ def verb(
     """One verb from its start to its end."""
     given = stdin.encode() if isinstance(stdin, str) else stdin
     done = subprocess.run(
-        swarmd(*words), env=dict(environment), cwd=cwd, input=given, capture_output=True, timeout=seconds,
+        swarmd(*words),
+        env=dict(environment),
+        cwd=cwd,
+        input=given,
+        capture_output=True,
+        timeout=seconds,
         check=False,
-    )  # fmt: skip
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    )
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
 
 
 @contextmanager
@@ -337,8 +373,8 @@ def swarm_up(data: Path, *words: str, **settings: str) -> Iterator[SwarmProcess]
 
 
 def _is_healthy(swarm: SwarmProcess) -> bool:
-    # A leader hears the entrance some milliseconds after its lease can be seen; a PUBLISH before that
-    # answers 0, which says truly that nobody heard it.
+    # A leader hears the entrance some milliseconds after its lease can be seen; a PUBLISH before
+    # that answers 0, which says truly that nobody heard it.
     heard: Any = swarm.redis.pubsub_numsub("swarm:missions")
     return heard[0][1] > 0 and swarm.verb("health").returncode == 0
 
@@ -351,7 +387,9 @@ def unbalanced(accounts: Mapping[str, Mapping[str, int]]) -> list[str]:
     found = []
     for id, account in accounts.items():
         for kind in KINDS:
-            cap, free, reserved, granted, spent, overdraft = (account[f"{kind}.{name}"] for name in AMOUNTS)
+            cap, free, reserved, granted, spent, overdraft = (
+                account[f"{kind}.{name}"] for name in AMOUNTS
+            )
             if (
                 cap + overdraft != free + reserved + granted + spent
                 or min(free, reserved, granted, spent) < 0
@@ -361,7 +399,9 @@ def unbalanced(accounts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def ungranted(moment: Moment) -> list[str]:
-    """Accounts whose `granted` is not the sum of the caps of the open accounts below them, in words."""
+    """Accounts whose `granted` is not the sum of the caps of the open accounts below them, in
+    words.
+    """
     below: dict[str, list[Account]] = {id: [] for id in moment.accounts}
     for id, agent in moment.agents.items():
         if agent["state"] != "terminated" and id in moment.accounts and id != "sob":
@@ -371,7 +411,10 @@ def ungranted(moment: Moment) -> list[str]:
         if mission["state"] not in ENDED and id in moment.accounts:
             below["sob"].append(moment.accounts[id])
     return [
-        f"{id} {kind}: {moment.accounts[id][f'{kind}.granted']} granted, {total} in {len(children)} below it"
+        (
+            f"{id} {kind}: {moment.accounts[id][f'{kind}.granted']} granted, {total} in "
+            f"{len(children)} below it"
+        )
         for id, children in below.items()
         for kind in KINDS
         if (total := sum(child[f"{kind}.cap"] for child in children))

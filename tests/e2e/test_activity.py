@@ -1,4 +1,6 @@
-"""What `swarmd ps` says that agents are doing, of real processes: at a call, and without their host."""
+"""What `swarmd ps` says that agents are doing, of real processes: at a call, and without their
+host.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,18 @@ def test_an_agent_at_a_call_reads_busy_and_when_its_host_was_killed_dead(models:
         swarm.submit("m-seen", "What is six by seven, when somebody looks?")
 
         def at_a_call() -> list[str]:
-            return [id for id, a in _agents(swarm).items() if (a["activity"], a["call"]) == ("busy", "model")]
+            return [
+                id
+                for id, a in _agents(swarm).items()
+                if (a["activity"], a["call"]) == ("busy", "model")
+            ]
 
         swarm.until(at_a_call, "an agent is at a call")
         worker.process.kill()
         swarm.until(
-            lambda: {a["activity"] for a in _agents(swarm).values() if a["tier"] == 0} == {"", "dead"},
-            "the seats' host is gone", LEASE_SECONDS + 10,
-        )  # fmt: skip
+            lambda: (
+                {a["activity"] for a in _agents(swarm).values() if a["tier"] == 0} == {"", "dead"}
+            ),
+            "the seats' host is gone",
+            LEASE_SECONDS + 10,
+        )

@@ -1,4 +1,5 @@
-"""Bad input is a clear error, and nothing is lost: at the entrance, on the command line and in the declarations.
+"""Bad input is a clear error, and nothing is lost: at the entrance, on the command line and in the
+declarations.
 
 One running swarm takes all of it; that it still does its job is asked at the end.
 """
@@ -43,7 +44,9 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwarmProcess]:
 
 def rejected_after(swarm: SwarmProcess, count: int) -> Fields:
     """The one result that came after `count` others; it says why a mission was not taken."""
-    (_, result) = swarm.until(lambda: next(iter(swarm.entries("results")[count:]), None), "a rejection")
+    (_, result) = swarm.until(
+        lambda: next(iter(swarm.entries("results")[count:]), None), "a rejection"
+    )
     data = data_of(result)
     assert (data["state"], data["spent"], data["reason"]) == ("rejected", {}, result["text"])
     mission = swarm.mission(result["mission"])
@@ -120,7 +123,9 @@ def test_what_publish_brings_and_cannot_be_taken_is_rejected_with_the_reason(
     # From standard input (`-x`), as only so a client can be given any bytes.
     assert int(swarm.redis_cli("-x", "PUBLISH", "swarm:missions", stdin=body)) >= 1
     assert why in rejected_after(swarm, before)["text"]
-    assert swarm.redis.xlen("swarm:missions") == int(kept) + 1, "it was not stored before it was judged"
+    assert swarm.redis.xlen("swarm:missions") == int(kept) + 1, (
+        "it was not stored before it was judged"
+    )
 
 
 def test_a_mission_named_like_somebody_of_the_swarm_is_rejected(swarm: SwarmProcess) -> None:
@@ -142,14 +147,18 @@ def test_what_is_no_message_in_a_channel_is_passed_over(swarm: SwarmProcess) -> 
 
 def test_an_order_that_makes_no_sense_is_refused_in_the_journal(swarm: SwarmProcess) -> None:
     order = Message(
-        sender=OPERATOR, kind=Kind.ORDER, at="2026-01-01T00:00:00.000Z",
+        sender=OPERATOR,
+        kind=Kind.ORDER,
+        at="2026-01-01T00:00:00.000Z",
         data={"order": "o-nonsense", "verb": "explode", "target": "sob"},
-    )  # fmt: skip
+    )
     swarm.post(swarm.sealer(), ORDERS, order)
 
     def refusal() -> Fields | None:
         said = [fields for _, fields in swarm.entries("journal")]
-        return next((fields for fields in said if data_of(fields).get("order") == "o-nonsense"), None)
+        return next(
+            (fields for fields in said if data_of(fields).get("order") == "o-nonsense"), None
+        )
 
     refused = data_of(swarm.until(refusal, "the order's answer"))
     assert (refused["outcome"], refused["rule"]) == ("refused", "request.invalid")
@@ -158,7 +167,12 @@ def test_an_order_that_makes_no_sense_is_refused_in_the_journal(swarm: SwarmProc
 def test_an_order_by_a_client_without_the_secret_is_refused_and_the_journal_says_the_way(
     swarm: SwarmProcess,
 ) -> None:
-    order = {"order": "o-bare", "verb": "terminate", "target": "socrates", "reason": "no more questions"}
+    order = {
+        "order": "o-bare",
+        "verb": "terminate",
+        "target": "socrates",
+        "reason": "no more questions",
+    }
     last = swarm.redis.xadd("swarm:orders", {"kind": "order", "data": json.dumps(order)})
 
     def refusal() -> Fields | None:
@@ -210,7 +224,9 @@ def test_a_mission_on_standard_input_that_cannot_be_meant_is_a_usage_error(
     ],
     ids=" ".join,
 )
-def test_an_unknown_id_is_not_found_and_is_named(swarm: SwarmProcess, words: tuple[str, ...]) -> None:
+def test_an_unknown_id_is_not_found_and_is_named(
+    swarm: SwarmProcess, words: tuple[str, ...]
+) -> None:
     done = swarm.verb(*words)
     assert (done.returncode, done.stdout) == (3, ""), done.stderr
     assert "nobody" in done.stderr or "nowhere" in done.stderr
@@ -242,7 +258,9 @@ def test_with_json_an_error_is_an_object_on_standard_error(swarm: SwarmProcess) 
     ],
     ids=" ".join,
 )
-def test_words_that_cannot_be_meant_are_a_usage_error(swarm: SwarmProcess, words: tuple[str, ...]) -> None:
+def test_words_that_cannot_be_meant_are_a_usage_error(
+    swarm: SwarmProcess, words: tuple[str, ...]
+) -> None:
     before = swarm.redis.xlen("swarm:missions")
     done = swarm.verb(*words)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
@@ -252,7 +270,9 @@ def test_words_that_cannot_be_meant_are_a_usage_error(swarm: SwarmProcess, words
 
 
 @pytest.mark.parametrize("name", ["geese.md", "../secret.md", "/etc/passwd", "away.md"])
-def test_files_that_are_not_the_swarms_to_read_reject_the_mission(swarm: SwarmProcess, name: str) -> None:
+def test_files_that_are_not_the_swarms_to_read_reject_the_mission(
+    swarm: SwarmProcess, name: str
+) -> None:
     done = swarm.verb("submit", "When does the swan sing?", "--files", name, "--wait")
     assert (done.returncode, done.stdout) == (4, "")
     assert name in done.stderr
@@ -272,7 +292,7 @@ def test_a_model_that_is_none_is_told_at_the_start() -> None:
             assert "Traceback" not in done.stderr
 
 
-# --- declarations, servers --------------------------------------------------------------------------
+# --- declarations, servers ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [("up",), ("run", "Swans."), ("check",)], ids=" ".join)
@@ -286,7 +306,12 @@ def test_wrong_policies_end_with_7_and_every_fault_at_its_line(
         done = verb(clean_environment(data, SWARMD_POLICIES=str(tmp_path)), *words)
     assert done.returncode == 7, done.stderr
     told = done.stdout + done.stderr
-    for file, what in (("board", "quorum"), ("limits", "tokens"), ("limits", "depth"), ("models", "")):
+    for file, what in (
+        ("board", "quorum"),
+        ("limits", "tokens"),
+        ("limits", "depth"),
+        ("models", ""),
+    ):
         line = rf"{re.escape(str(tmp_path))}/{file}\.yaml:\d+: .*{what}"
         assert re.search(line, told), f"{file} {what}:\n{told}"
     assert "Traceback" not in told
@@ -318,9 +343,12 @@ def test_verbs_that_act_say_that_no_swarm_runs_here() -> None:
 
 def test_a_closed_pipe_behind_a_verb_is_no_traceback(swarm: SwarmProcess) -> None:
     process = subprocess.Popen(
-        swarmd("tail", "journal", "--since", "0", "--no-follow"), env=swarm.environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        swarmd("tail", "journal", "--since", "0", "--no-follow"),
+        env=swarm.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

@@ -1,4 +1,6 @@
-"""The verbs of leave, over a real server; what an order says is read back from the stream that it was posted on."""
+"""The verbs of leave, over a real server; what an order says is read back from the stream that
+it was posted on.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +24,51 @@ __all__ = ["cli", "peopled", "swarm"]
 
 TASK = "obey\x1b[31m me"
 ACTION: Mapping[str, Any] = {
-    "requester": "a-exec1", "incarnation": 1, "hops": 0, "mission": "m-one", "taint": ["file"], "id": "1-0",
-    "request": {"type": "spawn", "key": "k", "charter": {"role": "researcher", "name": "kid", "task": TASK}},
-}  # fmt: skip
+    "requester": "a-exec1",
+    "incarnation": 1,
+    "hops": 0,
+    "mission": "m-one",
+    "taint": ["file"],
+    "id": "1-0",
+    "request": {
+        "type": "spawn",
+        "key": "k",
+        "charter": {"role": "researcher", "name": "kid", "task": TASK},
+    },
+}
 
 
 def _waiting(swarm: Swarm) -> None:
     approval = Approval(
-        id="ap-1", digest=digest_of(ACTION), action=ACTION, needs=Authority.LINEAGE, rule=Rule.TAINT_LEAVE, at=1.0,
+        id="ap-1",
+        digest=digest_of(ACTION),
+        action=ACTION,
+        needs=Authority.LINEAGE,
+        rule=Rule.TAINT_LEAVE,
+        at=1.0,
         expires=1_800_000_000.0,
-    )  # fmt: skip
+    )
     swarm.wire.command("HSET", swarm.key("_approvals"), "ap-1", approval_text(approval))
 
 
 def _entry(swarm: Swarm, text: str = "", **data: Any) -> str:
     return swarm.post(
-        "journal", **{"from": "supervisor"}, to="", kind="entry", mission="", at=AT, text=text, data=json.dumps(data)
-    )  # fmt: skip
+        "journal",
+        **{"from": "supervisor"},
+        to="",
+        kind="entry",
+        mission="",
+        at=AT,
+        text=text,
+        data=json.dumps(data),
+    )
 
 
 @contextmanager
 def _supervisor(swarm: Swarm, **answer: Any) -> Iterator[list[dict[str, Any]]]:
-    """Answers the first order that comes, and keeps what it said. The swarm's own connection is this thread's meanwhile."""
+    """Answers the first order that comes, and keeps what it said. The swarm's own connection is
+    this thread's meanwhile.
+    """
     heard: list[dict[str, Any]] = []
     stop = threading.Event()
 
@@ -77,7 +102,11 @@ def test_what_waits_is_listed_with_nothing_that_a_terminal_obeys(peopled: Swarm,
     assert "\x1b" not in out
     (value,) = json.loads(cli("approvals", "--json")[1])["approvals"]
     assert value["action"]["request"]["charter"]["task"] == TASK
-    assert (value["needs"], value["requester"], value["digest"]) == ("superior", "a-exec1", digest_of(ACTION))
+    assert (value["needs"], value["requester"], value["digest"]) == (
+        "superior",
+        "a-exec1",
+        digest_of(ACTION),
+    )
 
 
 def test_leave_is_given_by_an_order_and_told_as_it_came(peopled: Swarm, cli: Cli) -> None:
@@ -88,7 +117,9 @@ def test_leave_is_given_by_an_order_and_told_as_it_came(peopled: Swarm, cli: Cli
     assert (heard[0]["verb"], heard[0]["target"], heard[0]["reason"]) == ("approve", "ap-1", "fits")
 
 
-def test_what_the_law_refuses_in_spite_of_leave_is_told_as_refused(peopled: Swarm, cli: Cli) -> None:
+def test_what_the_law_refuses_in_spite_of_leave_is_told_as_refused(
+    peopled: Swarm, cli: Cli
+) -> None:
     _waiting(peopled)
     with _supervisor(peopled, outcome="refused", rule="spawn.fanout", detail="16 of 16"):
         code, _, err = cli("approve", "ap-1", "--timeout", "10")
@@ -104,9 +135,19 @@ def test_what_does_not_wait_is_not_found(peopled: Swarm, cli: Cli, verb: str) ->
 def test_overrides_are_listed_with_what_their_end_does(peopled: Swarm, cli: Cli) -> None:
     assert cli("override", "--list")[:2] == (0, "")
     override = Override(
-        id="ov-1", kind="grant", target="a-exec1", by="operator", authority=Authority.OPERATOR, mission="m-one",
-        before={}, after={"privilege": "tool/x"}, at=1.0, expires=2.0, reversal="as it was", reason="why",
-    )  # fmt: skip
+        id="ov-1",
+        kind="grant",
+        target="a-exec1",
+        by="operator",
+        authority=Authority.OPERATOR,
+        mission="m-one",
+        before={},
+        after={"privilege": "tool/x"},
+        at=1.0,
+        expires=2.0,
+        reversal="as it was",
+        reason="why",
+    )
     peopled.wire.command("HSET", peopled.key("_overrides"), "ov-1", override_text(override))
     code, out, _ = cli("override", "--list")
     assert code == 0
@@ -119,15 +160,24 @@ def test_overrides_are_listed_with_what_their_end_does(peopled: Swarm, cli: Cli)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("grant", "atlas", "tool/x", "--right", "use", "--for", "5"),
-         {"kind": "grant", "target": "a-exec1", "privilege": "tool/x", "right": "use", "take": False, "seconds": 5}),
+        (
+            ("grant", "atlas", "tool/x", "--right", "use", "--for", "5"),
+            {
+                "kind": "grant",
+                "target": "a-exec1",
+                "privilege": "tool/x",
+                "right": "use",
+                "take": False,
+                "seconds": 5,
+            },
+        ),
         (("grant", "atlas", "tool/x", "--take"), {"kind": "grant", "take": True, "seconds": 600}),
         (("task", "atlas", "another"), {"kind": "task", "target": "a-exec1", "text": "another"}),
         (("spawn", "a-sub1", "--undo"), {"kind": "spawn", "target": "a-sub1", "take": True}),
         (("motion", "m-one", "--veto"), {"kind": "motion", "target": "m-one", "take": True}),
         (("--reverse", "ov-1"), {"kind": "reverse", "target": "ov-1"}),
     ],
-)  # fmt: skip
+)
 def test_an_override_says_exactly_what_is_meant(
     peopled: Swarm, cli: Cli, words: tuple[str, ...], said: dict[str, Any]
 ) -> None:
@@ -139,30 +189,62 @@ def test_an_override_says_exactly_what_is_meant(
 
 
 @pytest.mark.parametrize("by", ["entry", "key"])
-def test_a_refused_spawn_is_found_by_its_entry_or_its_key(peopled: Swarm, cli: Cli, by: str) -> None:
+def test_a_refused_spawn_is_found_by_its_entry_or_its_key(
+    peopled: Swarm, cli: Cli, by: str
+) -> None:
     asked = {"type": "spawn", "key": "part-1", "charter": {"role": "researcher"}, "taint": ["file"]}
     request = peopled.post(
-        "requests", **{"from": "a-exec1"}, to="", kind="request", mission="m-one", at=AT, text="spawn",
+        "requests",
+        **{"from": "a-exec1"},
+        to="",
+        kind="request",
+        mission="m-one",
+        at=AT,
+        text="spawn",
         data=json.dumps(asked),
-    )  # fmt: skip
+    )
     refusal = _entry(
-        peopled, event="refused", actor="a-exec1", type="spawn", key="part-1", rule="privilege.use", request=request
-    )  # fmt: skip
+        peopled,
+        event="refused",
+        actor="a-exec1",
+        type="spawn",
+        key="part-1",
+        rule="privilege.use",
+        request=request,
+    )
     with _supervisor(peopled, outcome="done", override="ov-1") as heard:
-        assert cli("override", "spawn", refusal if by == "entry" else "part-1", "--timeout", "10")[0] == 0
+        assert (
+            cli("override", "spawn", refusal if by == "entry" else "part-1", "--timeout", "10")[0]
+            == 0
+        )
     refused = heard[0]["override"]["refused"]
-    assert (refused["requester"], refused["rule"], refused["taint"]) == ("a-exec1", "privilege.use", ["file"])
+    assert (refused["requester"], refused["rule"], refused["taint"]) == (
+        "a-exec1",
+        "privilege.use",
+        ["file"],
+    )
     assert refused["request"] == {name: value for name, value in asked.items() if name != "taint"}
     assert cli("override", "spawn", "part-2")[0] == 3
 
 
 def test_a_message_is_named_by_its_place_and_taken_along_whole(peopled: Swarm, cli: Cli) -> None:
     id = peopled.post(
-        "inbox:a-exec1", **{"from": "sob"}, to="a-exec1", kind="directive", mission="m-one", at=AT, text="wrong",
-        data=json.dumps({"x": 1}), hops="3", inc="1",
-    )  # fmt: skip
+        "inbox:a-exec1",
+        **{"from": "sob"},
+        to="a-exec1",
+        kind="directive",
+        mission="m-one",
+        at=AT,
+        text="wrong",
+        data=json.dumps({"x": 1}),
+        hops="3",
+        inc="1",
+    )
     with _supervisor(peopled, outcome="done", override="ov-1") as heard:
-        assert cli("override", "message", "inbox:a-exec1", id, "--text", "right", "--timeout", "10")[0] == 0
+        assert (
+            cli("override", "message", "inbox:a-exec1", id, "--text", "right", "--timeout", "10")[0]
+            == 0
+        )
     wished = heard[0]["override"]
     assert (wished["target"], wished["text"]) == (f"inbox:a-exec1 {id}", "right")
     original = wished["original"]
@@ -177,7 +259,17 @@ def test_a_message_is_named_by_its_place_and_taken_along_whole(peopled: Swarm, c
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("grant",), ("pizza", "atlas"), ("grant", "atlas"), ("task", "atlas"), ("grant", "m-one", "x"), ("motion", "atlas")],
-)  # fmt: skip
-def test_what_cannot_be_meant_is_a_usage_error(peopled: Swarm, cli: Cli, words: tuple[str, ...]) -> None:
+    [
+        (),
+        ("grant",),
+        ("pizza", "atlas"),
+        ("grant", "atlas"),
+        ("task", "atlas"),
+        ("grant", "m-one", "x"),
+        ("motion", "atlas"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(
+    peopled: Swarm, cli: Cli, words: tuple[str, ...]
+) -> None:
     assert cli("override", *words)[0] == 2

@@ -1,4 +1,6 @@
-"""The verbs on dead letters, over a real server; what an order says is read back from the stream it was posted on."""
+"""The verbs on dead letters, over a real server; what an order says is read back from the stream
+it was posted on.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,31 @@ TEXT: Final = "obey\x1b[31m me\nand go on"
 
 def _letter(swarm: Swarm, **data: Any) -> str:
     original = {
-        "channel": "inbox:a-exec1", "id": "7-0", "sender": "sob", "kind": "directive", "mission": "m-one", "text": TEXT,
-        "at": AT, "data": {"n": 1},
-    }  # fmt: skip
+        "channel": "inbox:a-exec1",
+        "id": "7-0",
+        "sender": "sob",
+        "kind": "directive",
+        "mission": "m-one",
+        "text": TEXT,
+        "at": AT,
+        "data": {"n": 1},
+    }
     said = {"reader": "a-exec1", "tries": 3, "original": original} | data
     return swarm.post(
-        "dead", **{"from": "a-exec1"}, to="", kind="dead", mission="m-one", at=AT, text="KeyError in its turn",
+        "dead",
+        **{"from": "a-exec1"},
+        to="",
+        kind="dead",
+        mission="m-one",
+        at=AT,
+        text="KeyError in its turn",
         data=json.dumps(said),
-    )  # fmt: skip
+    )
 
 
-def test_letters_are_listed_and_shown_with_nothing_that_a_terminal_obeys(peopled: Swarm, cli: Cli) -> None:
+def test_letters_are_listed_and_shown_with_nothing_that_a_terminal_obeys(
+    peopled: Swarm, cli: Cli
+) -> None:
     assert cli("dead", "ls")[:2] == (0, "")
     id = _letter(peopled)
     code, out, _ = cli("dead", "ls")
@@ -75,6 +91,8 @@ def test_what_the_law_refuses_is_told_as_refused(peopled: Swarm, cli: Cli) -> No
 
 @pytest.mark.parametrize("verb", ["show", "retry", "drop"])
 @pytest.mark.parametrize("id", ["1-0", "nonsense", "9" * 30])
-def test_a_letter_that_is_not_there_is_not_found(peopled: Swarm, cli: Cli, verb: str, id: str) -> None:
+def test_a_letter_that_is_not_there_is_not_found(
+    peopled: Swarm, cli: Cli, verb: str, id: str
+) -> None:
     peopled.post("dead", **{"from": "a-x"}, to="", kind="say", mission="", at=AT, text="no letter")
     assert cli("dead", verb, id)[0] == 3

@@ -41,10 +41,21 @@ class Swarm:
     def agent(self, id: str, *, parent: str = "", state: str = "live", **fields: str) -> None:
         ended = state == "terminated"
         record = {
-            "id": id, "name": id, "role": "seat", "tier": "0", "parent": parent, "path": id, "mission": "",
-            "state": state, "reason": "", "incarnation": "1", "host": "", "lease": "0", "created": AT,
+            "id": id,
+            "name": id,
+            "role": "seat",
+            "tier": "0",
+            "parent": parent,
+            "path": id,
+            "mission": "",
+            "state": state,
+            "reason": "",
+            "incarnation": "1",
+            "host": "",
+            "lease": "0",
+            "created": AT,
             "ended": AT if ended else "",
-        } | fields  # fmt: skip
+        } | fields
         self._hash(f"agent:{id}", record)
         if ended:
             self.wire.command("ZADD", self.key("_ended"), 1, f"agent:{id}")
@@ -55,14 +66,22 @@ class Swarm:
 
     def mission(self, id: str, *, state: str = "working", **fields: str) -> None:
         record = {
-            "id": id, "mission": "Find the answer", "state": state, "reason": "", "result": "",
-            "budget": '{"tokens": 1000}', "created": AT, "ended": "",
-        } | fields  # fmt: skip
+            "id": id,
+            "mission": "Find the answer",
+            "state": state,
+            "reason": "",
+            "result": "",
+            "budget": '{"tokens": 1000}',
+            "created": AT,
+            "ended": "",
+        } | fields
         self._hash(f"mission:{id}", record)
         self.wire.command("SADD", self.key("_missions"), id)
 
     def ledger(self, id: str, spent: int) -> None:
-        self._hash(f"ledger:{id}", {"tokens.cap": "1000", "tokens.spent": str(spent), "calls.spent": "1"})
+        self._hash(
+            f"ledger:{id}", {"tokens.cap": "1000", "tokens.spent": str(spent), "calls.spent": "1"}
+        )
 
     def post(self, channel: str, **fields: str) -> str:
         flat = [word for pair in fields.items() for word in pair]
@@ -73,7 +92,9 @@ class Swarm:
         return id_.decode()
 
     def _hash(self, name: str, record: dict[str, str]) -> None:
-        self.wire.command("HSET", self.key(name), *(word for pair in record.items() for word in pair))
+        self.wire.command(
+            "HSET", self.key(name), *(word for pair in record.items() for word in pair)
+        )
 
 
 @pytest.fixture
@@ -84,19 +105,35 @@ def swarm(server: EmbeddedServer, namespace: str) -> Iterator[Swarm]:
 
 @pytest.fixture
 def peopled(swarm: Swarm) -> Swarm:
-    """A board with a seat, a mission with two executives, one of which has ended, and a sub-agent."""
+    """A board with a seat, a mission with two executives, one of which has ended, and a
+    sub-agent.
+    """
     swarm.agent("sob", role="board", path="sob")
     swarm.agent("picard")
     swarm.mission("m-one")
     inner = {"mission": "m-one", "role": "researcher"}
     charter = json.dumps({"role": "researcher", "name": "atlas", "task": "Chart it"})
     swarm.agent(
-        "a-exec1", parent="sob", tier="1", name="atlas", path="sob/m-one/a-exec1", charter=charter, **inner
+        "a-exec1",
+        parent="sob",
+        tier="1",
+        name="atlas",
+        path="sob/m-one/a-exec1",
+        charter=charter,
+        **inner,
     )
     swarm.agent(
-        "a-exec2", parent="sob", tier="1", name="gone", path="sob/m-one/a-exec2", state="terminated", **inner
+        "a-exec2",
+        parent="sob",
+        tier="1",
+        name="gone",
+        path="sob/m-one/a-exec2",
+        state="terminated",
+        **inner,
     )
-    swarm.agent("a-sub1", parent="a-exec1", tier="2", name="scout", path="sob/m-one/a-exec1/a-sub1", **inner)
+    swarm.agent(
+        "a-sub1", parent="a-exec1", tier="2", name="scout", path="sob/m-one/a-exec1/a-sub1", **inner
+    )
     for account, spent in (("m-one", 300), ("a-exec1", 40), ("a-exec2", 200), ("a-sub1", 7)):
         swarm.ledger(account, spent)
     return swarm
@@ -125,7 +162,11 @@ def cli(
 
 
 def environment(redis_url: str, namespace: str) -> dict[str, str]:
-    return dict(os.environ) | {"REDIS_URL": redis_url, "SWARMD_NAMESPACE": namespace, "PYTHONUNBUFFERED": "1"}
+    return dict(os.environ) | {
+        "REDIS_URL": redis_url,
+        "SWARMD_NAMESPACE": namespace,
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def swarmd(*arguments: str) -> list[str]:
@@ -140,7 +181,9 @@ def test_ps_lists_the_living_and_with_all_those_that_ended(cli: Cli, peopled: Sw
     assert "a-exec2" in cli("ps", "-q", "--all")[1].split()
 
 
-def test_ps_in_json_is_one_object_with_numbers_as_numbers_and_the_ledger(cli: Cli, peopled: Swarm) -> None:
+def test_ps_in_json_is_one_object_with_numbers_as_numbers_and_the_ledger(
+    cli: Cli, peopled: Swarm
+) -> None:
     code, out, err = cli("ps", "--json")
     agents = {agent["id"]: agent for agent in json.loads(out)["agents"]}
     assert (code, err) == (0, "")
@@ -156,15 +199,24 @@ def test_an_empty_swarm_says_the_next_command_on_standard_error(cli: Cli, swarm:
     assert "swarmd submit" in cli("missions")[2]
 
 
-def test_a_descendant_of_a_fenced_agent_reads_draining_before_it_is_reaped(cli: Cli, peopled: Swarm) -> None:
+def test_a_descendant_of_a_fenced_agent_reads_draining_before_it_is_reaped(
+    cli: Cli, peopled: Swarm
+) -> None:
     peopled.wire.command("HSET", peopled.key("_fences"), "a-exec1", "{}")
-    states = {agent["id"]: agent["state"] for agent in json.loads(cli("ps", "--json", "-a")[1])["agents"]}
+    states = {
+        agent["id"]: agent["state"] for agent in json.loads(cli("ps", "--json", "-a")[1])["agents"]
+    }
     assert states["a-sub1"] == "draining"
     assert (states["picard"], states["a-exec2"]) == ("live", "terminated")
 
 
 def stop(swarm: Swarm, target: str, kind: str = "freeze", **facts: Any) -> None:
-    why = {"authority": 3, "reason": "a closer look", "by": "operator", "at": 1_764_000_000.0} | facts
+    why = {
+        "authority": 3,
+        "reason": "a closer look",
+        "by": "operator",
+        "at": 1_764_000_000.0,
+    } | facts
     swarm.wire.command("HSET", swarm.key("_stops"), target, f"{kind} {json.dumps(why)}")
 
 
@@ -193,7 +245,10 @@ def test_whom_a_stop_holds_reads_so_and_says_why(
         assert agents[id]["reason"] == f"{kind}{whose}: a closer look"
     assert (agents["sob"]["state"], agents["a-exec2"]["state"]) == ("live", "terminated")
     mission = json.loads(cli("missions", "--json")[1])["missions"][0]
-    assert (mission["state"], mission["stopped"]) == ("working", [target] if target in ("m-one", "*") else [])
+    assert (mission["state"], mission["stopped"]) == (
+        "working",
+        [target] if target in ("m-one", "*") else [],
+    )
 
 
 def test_a_fence_of_one_agent_alone_is_not_its_childrens(cli: Cli, peopled: Swarm) -> None:
@@ -215,17 +270,32 @@ def test_stops_tell_who_why_and_since_when_and_ends_under_way(
 ) -> None:
     data = ("--data", str(tmp_path))
     assert cli("stops", *data)[1:] == ("", "nothing is stopped\n")
-    stop(peopled, "=a-sub1", by="supervisor", rule="budget.exhausted", until=1_764_000_120.0, authority=1)
+    stop(
+        peopled,
+        "=a-sub1",
+        by="supervisor",
+        rule="budget.exhausted",
+        until=1_764_000_120.0,
+        authority=1,
+    )
     peopled.wire.command(
-        "HSET", peopled.key("_fences"), "a-exec1",
+        "HSET",
+        peopled.key("_fences"),
+        "a-exec1",
         '{"reason": "over", "by": "operator", "at": 1764000001, "order": ""}',
-    )  # fmt: skip
+    )
     halt_file.pull(tmp_path, "no server", "ada", at=1_764_000_002.0)
     found = json.loads(cli("stops", "--json", *data)[1])["stops"]
     assert found[0] == {
-        "target": "=a-sub1", "kind": "freeze", "by": "supervisor", "authority": "lineage", "reason": "a closer look",
-        "rule": "budget.exhausted", "at": "2025-11-24T16:00:00Z", "until": "2025-11-24T16:02:00Z",
-    }  # fmt: skip
+        "target": "=a-sub1",
+        "kind": "freeze",
+        "by": "supervisor",
+        "authority": "lineage",
+        "reason": "a closer look",
+        "rule": "budget.exhausted",
+        "at": "2025-11-24T16:00:00Z",
+        "until": "2025-11-24T16:02:00Z",
+    }
     assert [(one["target"], one["kind"], one["by"]) for one in found[1:]] == [
         ("a-exec1", "terminate", "operator"),
         ("*", "brake", "ada"),
@@ -235,12 +305,17 @@ def test_stops_tell_who_why_and_since_when_and_ends_under_way(
     assert len(rows) == 3
 
 
-def test_marks_of_an_account_are_shown_where_they_ask_for_somebody(cli: Cli, peopled: Swarm) -> None:
+def test_marks_of_an_account_are_shown_where_they_ask_for_somebody(
+    cli: Cli, peopled: Swarm
+) -> None:
     wire, key = peopled.wire, peopled.key("ledger:a-sub1")
     wire.command("HSET", key, "overdrawn", "tokens: 5 beyond the reserve", "tokens.overdraft", "5")
     wire.command("HSET", key, "cost.spent", "12345", "tokens.assumed", "3")
     ledger = json.loads(cli("ps", "--json")[1])["agents"][1]["ledger"]
-    assert (ledger["overdrawn"], ledger["tokens"]["overdraft"]) == ("tokens: 5 beyond the reserve", 5)
+    assert (ledger["overdrawn"], ledger["tokens"]["overdraft"]) == (
+        "tokens: 5 beyond the reserve",
+        5,
+    )
     heading, *_ = cli("ps")[1].splitlines()
     assert {"COST", "ACCOUNT"} <= set(heading.split())
     assert "TOOLS" not in heading.split()
@@ -277,9 +352,17 @@ def test_a_deadline_of_its_own_is_shown(cli: Cli, peopled: Swarm) -> None:
 
 def rights(swarm: Swarm, id: str, privileges: str, grants: str = "", later: str = "") -> None:
     swarm.wire.command(
-        "HSET", swarm.key(f"agent:{id}"), "privileges", privileges, "grants", grants, "later", later,
-        "charter", "",
-    )  # fmt: skip
+        "HSET",
+        swarm.key(f"agent:{id}"),
+        "privileges",
+        privileges,
+        "grants",
+        grants,
+        "later",
+        later,
+        "charter",
+        "",
+    )
 
 
 def test_why_says_yes_with_the_chain_and_no_with_the_missing_link(cli: Cli, peopled: Swarm) -> None:
@@ -307,7 +390,9 @@ def test_why_names_the_revocation_the_stop_and_the_account(cli: Cli, peopled: Sw
     rights(peopled, "sob", "**", "**")
     rights(peopled, "a-exec1", "", "model/**")
     rights(peopled, "a-sub1", "model/**")
-    peopled.wire.command("HSET", peopled.key("ledger:a-sub1"), "tokens.free", "0", "calls.free", "5")
+    peopled.wire.command(
+        "HSET", peopled.key("ledger:a-sub1"), "tokens.free", "0", "calls.free", "5"
+    )
     stop(peopled, "tier:2")
     marks = json.dumps([["model/big", 3, "use", "operator", AT, "too dear", 3]])
     peopled.wire.command("HSET", peopled.key("_revocations"), "a-exec1", marks)
@@ -316,7 +401,11 @@ def test_why_names_the_revocation_the_stop_and_the_account(cli: Cli, peopled: Sw
     assert found["chain"][-1]["revoked"]["at_agent"] == "a-exec1"
     assert [no["rule"] for no in found["hindrances"]] == ["stop.frozen", "budget.exhausted"]
     text = cli("why", "scout", "model/big")[1]
-    for said in ("revoked: model/big (use) at a-exec1 by operator", "stop.frozen: tier:2", "tokens: 0 free"):
+    for said in (
+        "revoked: model/big (use) at a-exec1 by operator",
+        "stop.frozen: tier:2",
+        "tokens: 0 free",
+    ):
         assert said in text
     agent = json.loads(cli("inspect", "scout", "--json")[1])["agent"]
     assert (agent["privileges"], agent["revoked"][0]["privilege"]) == (["model/**"], "model/big")
@@ -365,7 +454,9 @@ def test_the_tree_counts_a_closed_account_once(cli: Cli, peopled: Swarm) -> None
     assert board["spent"]["subtree"]["tokens"] == 347
 
 
-def test_the_tree_shows_the_living_lineage_and_all_of_it_when_asked(cli: Cli, peopled: Swarm) -> None:
+def test_the_tree_shows_the_living_lineage_and_all_of_it_when_asked(
+    cli: Cli, peopled: Swarm
+) -> None:
     lines = cli("tree")[1].splitlines()
     assert [line for line in lines if "gone" in line] == []
     scout = next(line for line in lines if "scout" in line)
@@ -399,15 +490,23 @@ def test_inspect_takes_an_id_a_name_or_the_beginning_of_an_id(cli: Cli, peopled:
 
 
 def test_inspect_shows_positions_privileges_and_children(cli: Cli, peopled: Swarm) -> None:
-    peopled.wire.command("HSET", peopled.key("_state:a-exec1"), "turn", "4", "p:inbox:a-exec1", "5-1")
+    peopled.wire.command(
+        "HSET", peopled.key("_state:a-exec1"), "turn", "4", "p:inbox:a-exec1", "5-1"
+    )
     peopled.wire.command("HSET", peopled.key("agent:a-exec1"), "privileges", "tool/web/search")
     agent = json.loads(cli("inspect", "--json", "a-exec1")[1])["agent"]
     assert agent["positions"] == {"inbox:a-exec1": "5-1"}
-    assert (agent["privileges"], agent["children"], agent["turn"]) == (["tool/web/search"], ["a-sub1"], "4")
+    assert (agent["privileges"], agent["children"], agent["turn"]) == (
+        ["tool/web/search"],
+        ["a-sub1"],
+        "4",
+    )
     assert "inbox:a-exec1  5-1" in cli("inspect", "a-exec1")[1]
 
 
-def test_an_ambiguous_beginning_is_a_usage_error_that_lists_what_it_may_be(cli: Cli, peopled: Swarm) -> None:
+def test_an_ambiguous_beginning_is_a_usage_error_that_lists_what_it_may_be(
+    cli: Cli, peopled: Swarm
+) -> None:
     code, out, err = cli("inspect", "a-exec")
     assert (code, out) == (2, "")
     assert "a-exec1, a-exec2" in err
@@ -464,9 +563,12 @@ def test_tail_follows_across_a_cut_connection_and_ends_with_130(
 ) -> None:
     first = swarm.post("room:sob", **said("before"))
     following = subprocess.Popen(
-        swarmd("tail", "room:sob", "--json"), env=environment(redis_url, namespace),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        swarmd("tail", "room:sob", "--json"),
+        env=environment(redis_url, namespace),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert following.stdout is not None
     assert json.loads(following.stdout.readline())["id"] == first
     second = swarm.post("room:sob", **said("live"))
@@ -487,8 +589,12 @@ def test_a_reader_that_goes_away_ends_tail_without_a_word(
         swarm.post("room:sob", **said("x" * 100))
     done = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m swarmd tail room:sob --since 0 --no-follow | head -1"],
-        env=environment(redis_url, namespace), capture_output=True, text=True, timeout=VERB_SECONDS, check=False,
-    )  # fmt: skip
+        env=environment(redis_url, namespace),
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+        check=False,
+    )
     assert done.returncode == 0
     assert done.stderr == ""
 
@@ -603,17 +709,24 @@ def test_a_verb_that_only_looks_imports_nothing_heavy(
 ) -> None:
     program = (
         "import sys; from swarmd.cli.main import main; main(sys.argv[1:]);"
-        "heavy = {'openai', 'httpx2', 'bm25s', 'numpy', 'rich', 'redis', 'asyncio', 'pydantic', 'structlog', 'yaml'};"
+        "heavy = {'openai', 'httpx2', 'bm25s', 'numpy', 'rich', 'redis', 'asyncio', 'pydantic', "
+        "'structlog', 'yaml'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, verb, "--json"], env=environment(redis_url, namespace),
-        capture_output=True, text=True, timeout=VERB_SECONDS, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", program, verb, "--json"],
+        env=environment(redis_url, namespace),
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+        check=True,
+    )
     assert done.stderr.strip() == "[]"
 
 
-def test_a_momentary_server_shows_what_a_stopped_swarm_holds(short_path: Any, namespace: str) -> None:
+def test_a_momentary_server_shows_what_a_stopped_swarm_holds(
+    short_path: Any, namespace: str
+) -> None:
     import asyncio
 
     async def write() -> None:
@@ -625,10 +738,20 @@ def test_a_momentary_server_shows_what_a_stopped_swarm_holds(short_path: Any, na
     env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     env |= {"SWARMD_DATA": str(short_path), "SWARMD_NAMESPACE": namespace}
     done = subprocess.run(
-        swarmd("ps", "-q"), env=env, capture_output=True, text=True, timeout=VERB_SECONDS, check=False
+        swarmd("ps", "-q"),
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stdout.split()) == (0, ["sob"]), done.stderr
     done = subprocess.run(
-        swarmd("tail", "journal"), env=env, capture_output=True, text=True, timeout=VERB_SECONDS, check=False
+        swarmd("tail", "journal"),
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+        check=False,
     )
     assert (done.returncode, "no swarm is running" in done.stderr) == (0, True)

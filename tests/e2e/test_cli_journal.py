@@ -1,4 +1,6 @@
-"""The verbs that prove, on a real swarm: verified while it lives, after it stopped, and after a hand was in it."""
+"""The verbs that prove, on a real swarm: verified while it lives, after it stopped, and after a
+hand was in it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,18 @@ from typing import Any
 import pytest
 
 from swarmd.cli.exit_codes import Exit
-from tests.e2e.swarm_process import SwarmProcess, clean_environment, data_of, short_folder, swarm_up, verb
+from tests.e2e.swarm_process import (
+    SwarmProcess,
+    clean_environment,
+    data_of,
+    short_folder,
+    swarm_up,
+    verb,
+)
 
-PIECE = "# Swans\n\nThe swan sings before it dies.\nSwans mate for life and nest beside still water.\n"
+PIECE = (
+    "# Swans\n\nThe swan sings before it dies.\nSwans mate for life and nest beside still water.\n"
+)
 
 
 @pytest.fixture
@@ -46,7 +57,9 @@ def test_a_swarm_that_lives_is_verified_and_looked_back_at(swarm: SwarmProcess) 
     assert found["key"] in swarm.verb("journal", "verify").stdout
     assert swarm.verb("fsck").returncode == Exit.DONE
 
-    spawned = next(data_of(fields) for _, fields in swarm.entries("journal") if "spawned" in fields["data"])
+    spawned = next(
+        data_of(fields) for _, fields in swarm.entries("journal") if "spawned" in fields["data"]
+    )
     then = said(swarm.verb("journal", "at", str(spawned["n"]), "--json"))
     (branch,) = then["board"]["executives" if "executives" in then["board"] else "children"]
     assert branch["id"] == mission
@@ -58,7 +71,11 @@ def test_a_swarm_that_lives_is_verified_and_looked_back_at(swarm: SwarmProcess) 
     beyond = swarm.verb("journal", "at", "999999999")
     assert (beyond.returncode, "no entry 999999999 yet: its last is" in beyond.stderr) == (3, True)
     bare = swarm.verb("journal")
-    assert (bare.returncode, "verify" in bare.stdout + bare.stderr, "rror" in bare.stderr) == (2, True, False)
+    assert (bare.returncode, "verify" in bare.stdout + bare.stderr, "rror" in bare.stderr) == (
+        2,
+        True,
+        False,
+    )
     shown = swarm.verb("journal", "at", str(spawned["n"])).stdout
     assert f"after entry {spawned['n']}" in shown
     assert spawned["agent"] in shown
@@ -69,13 +86,17 @@ def test_a_moment_that_cannot_be_meant_is_refused(swarm: SwarmProcess, when: str
     assert swarm.verb("journal", "at", when).returncode == Exit.USAGE
 
 
-def test_a_moment_before_all_is_not_found_and_no_gap_is_nothing_to_acknowledge(swarm: SwarmProcess) -> None:
+def test_a_moment_before_all_is_not_found_and_no_gap_is_nothing_to_acknowledge(
+    swarm: SwarmProcess,
+) -> None:
     assert swarm.verb("journal", "at", "2001-01-01T00:00:00Z").returncode == Exit.NOT_FOUND
     assert swarm.verb("journal", "ack", "1", "--reason", "r").returncode == Exit.NOT_FOUND
     assert swarm.verb("journal", "ack", "1").returncode == Exit.USAGE
 
 
-def test_what_a_hand_did_to_the_store_is_found_mended_and_the_entry_named(swarm: SwarmProcess) -> None:
+def test_what_a_hand_did_to_the_store_is_found_mended_and_the_entry_named(
+    swarm: SwarmProcess,
+) -> None:
     worked(swarm)
     swarm.redis.hset("swarm:_use:socrates", "**", "0")
     done = swarm.verb("fsck")

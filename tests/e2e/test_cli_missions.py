@@ -1,4 +1,6 @@
-"""The verbs that act, over a real server; the supervisor is a fake that answers orders in the journal."""
+"""The verbs that act, over a real server; the supervisor is a fake that answers orders in the
+journal.
+"""
 
 from __future__ import annotations
 
@@ -104,8 +106,17 @@ def test_terminate_waits_past_the_fence_for_the_verified_end(
     assert code == Exit.DONE
     assert given(capsys)["confirmed"] == 2
     channel, order = supervisor.posted[0]
-    assert (channel, order.sender, order.kind.value, order.to) == ("orders", "operator", "order", "a-exec1")
-    assert (order.text, order.data["verb"], order.data["target"]) == ("enough", "terminate", "a-exec1")
+    assert (channel, order.sender, order.kind.value, order.to) == (
+        "orders",
+        "operator",
+        "order",
+        "a-exec1",
+    )
+    assert (order.text, order.data["verb"], order.data["target"]) == (
+        "enough",
+        "terminate",
+        "a-exec1",
+    )
     assert order.data["reason"] == "enough"
 
 
@@ -197,7 +208,9 @@ def test_what_has_ended_is_not_ordered_to_end_again(
 def test_cancel_is_for_missions_alone(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
     waiting = order_client.Waiting.of(bell, 5)
     with pytest.raises(NotFoundError):
-        orders.cancel(sight, supervisor.post, waiting, Wish("cancel", "a-exec1", ""), is_awaited=True)
+        orders.cancel(
+            sight, supervisor.post, waiting, Wish("cancel", "a-exec1", ""), is_awaited=True
+        )
     assert supervisor.posted == []
 
 
@@ -222,8 +235,12 @@ def test_cancel_tells_the_state_and_the_verified_end(
 # --- what is stopped ----------------------------------------------------------------------------
 
 
-def test_an_order_names_what_a_person_means(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
-    supervisor.swarm.wire.command("HSET", supervisor.swarm.key("_state:a-sub1"), "p:room:den-m-one", "0-0")
+def test_an_order_names_what_a_person_means(
+    supervisor: Supervisor, sight: Sight, bell: Bell
+) -> None:
+    supervisor.swarm.wire.command(
+        "HSET", supervisor.swarm.key("_state:a-sub1"), "p:room:den-m-one", "0-0"
+    )
     waiting = order_client.Waiting.of(bell, 5)
     for reference, is_only, target in (
         ("scout", False, "a-sub1"),
@@ -237,7 +254,13 @@ def test_an_order_names_what_a_person_means(supervisor: Supervisor, sight: Sight
         ("room:den", False, "room:den"),  # of every mission
         ("all", False, "*"),
     ):
-        orders.stop(sight, supervisor.post, waiting, Wish("freeze", reference, "", is_only), is_awaited=False)
+        orders.stop(
+            sight,
+            supervisor.post,
+            waiting,
+            Wish("freeze", reference, "", is_only),
+            is_awaited=False,
+        )
         order = supervisor.posted[-1][1]
         assert (order.data["verb"], order.data["target"], order.to) == ("freeze", target, target)
 
@@ -257,14 +280,19 @@ def test_a_stop_says_what_it_replaces_and_that_nobody_is_under_it(
         capsys.readouterr()
         orders.stop(sight, supervisor.post, waiting, Wish("freeze", target, ""), is_awaited=False)
         err = capsys.readouterr().err
-        assert (said in err) if said else ("replaces" not in err and "nobody" not in err), (target, err)
+        assert (said in err) if said else ("replaces" not in err and "nobody" not in err), (
+            target,
+            err,
+        )
 
 
 @pytest.mark.parametrize("verb", ["freeze", "halt", "drain", "thaw"])
 def test_a_mission_that_has_ended_is_stopped_no_more_and_is_told_how_it_ended(
     verb: str, supervisor: Supervisor, sight: Sight, bell: Bell, tmp_path: Path
 ) -> None:
-    supervisor.swarm.wire.command("HSET", supervisor.swarm.key("mission:m-one"), "state", "delivered")
+    supervisor.swarm.wire.command(
+        "HSET", supervisor.swarm.key("mission:m-one"), "state", "delivered"
+    )
     waiting, wish = order_client.Waiting.of(bell, 5), Wish(verb, "m-one", "")
     do = partial(orders.thaw, data=tmp_path) if verb == "thaw" else orders.stop
     with pytest.raises(RefusedError, match="has ended already: delivered"):
@@ -294,18 +322,31 @@ def test_what_cannot_be_meant_is_ordered_of_nobody(
 
 @pytest.mark.parametrize(
     ("counts", "code"),
-    [((2, 0, 0), Exit.DONE), ((0, 0, 0), Exit.DONE), ((1, 1, 0), Exit.FAILED), ((1, 0, 1), Exit.FAILED)],
+    [
+        ((2, 0, 0), Exit.DONE),
+        ((0, 0, 0), Exit.DONE),
+        ((1, 1, 0), Exit.FAILED),
+        ((1, 0, 1), Exit.FAILED),
+    ],
 )
 def test_a_stop_is_done_only_where_all_were_seen_to_stand_still(
-    counts: tuple[int, int, int], code: Exit, supervisor: Supervisor, sight: Sight, bell: Bell,
+    counts: tuple[int, int, int],
+    code: Exit,
+    supervisor: Supervisor,
+    sight: Sight,
+    bell: Bell,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     seen = dict(zip(("confirmed", "unconfirmed", "unreachable"), counts, strict=True))
     busy = {"a-sub1": "write_file"} if counts[1] else {}
     supervisor.answers = [{"outcome": "marked"}, {"outcome": "done", "busy": busy, **seen}]
     person = Sight(sight.view, Ink(), as_json=False)
     done = orders.stop(
-        person, supervisor.post, order_client.Waiting.of(bell, 5), Wish("halt", "atlas"), is_awaited=True
+        person,
+        supervisor.post,
+        order_client.Waiting.of(bell, 5),
+        Wish("halt", "atlas"),
+        is_awaited=True,
     )
     out, err = capsys.readouterr()
     assert done == code
@@ -324,17 +365,26 @@ def _stop(swarm: Swarm, target: str, kind: str = "freeze", **facts: Any) -> None
 
 
 def test_a_thaw_tells_what_remains_stopped_above(
-    supervisor: Supervisor, sight: Sight, bell: Bell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    supervisor: Supervisor,
+    sight: Sight,
+    bell: Bell,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     supervisor.answers = [{"outcome": "done"}]
     for target, kind in (("m-one", "freeze"), ("tier:2", "halt"), ("tier:1", "freeze")):
         _stop(supervisor.swarm, target, kind)
     waiting = order_client.Waiting.of(bell, 5)
     wish = Wish("thaw", "scout")
-    assert orders.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path) == Exit.DONE
+    assert (
+        orders.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path)
+        == Exit.DONE
+    )
     assert [left["target"] for left in given(capsys)["remaining"]] == ["m-one", "tier:2"]
     person = Sight(sight.view, Ink(), as_json=False)
-    orders.thaw(person, supervisor.post, waiting, Wish("thaw", "m-one"), is_awaited=True, data=tmp_path)
+    orders.thaw(
+        person, supervisor.post, waiting, Wish("thaw", "m-one"), is_awaited=True, data=tmp_path
+    )
     out, err = capsys.readouterr()
     assert (out, "still stopped: freeze m-one by operator" in err) == ("m-one: thawed\n", True)
 
@@ -343,9 +393,14 @@ def test_thawing_everything_releases_the_brake_and_a_brake_alone_is_enough(
     supervisor: Supervisor, sight: Sight, bell: Bell, tmp_path: Path
 ) -> None:
     halt_file.pull(tmp_path, "x", "ada", at=1.0)
-    supervisor.answers = [{"outcome": "refused", "rule": "stop.target", "detail": "* is not stopped itself"}]
+    supervisor.answers = [
+        {"outcome": "refused", "rule": "stop.target", "detail": "* is not stopped itself"}
+    ]
     waiting, wish = order_client.Waiting.of(bell, 5), Wish("thaw", "all")
-    assert orders.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path) == Exit.DONE
+    assert (
+        orders.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path)
+        == Exit.DONE
+    )
     assert halt_file.pulled(tmp_path) is None
     with pytest.raises(RefusedError, match=r"stop\.target"):
         orders.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path)
@@ -357,7 +412,9 @@ def test_thawing_one_agent_leaves_the_brake_alone(
     halt_file.pull(tmp_path, "x", "ada", at=1.0)
     supervisor.answers = [{"outcome": "done"}]
     waiting = order_client.Waiting.of(bell, 5)
-    orders.thaw(sight, supervisor.post, waiting, Wish("thaw", "scout"), is_awaited=True, data=tmp_path)
+    orders.thaw(
+        sight, supervisor.post, waiting, Wish("thaw", "scout"), is_awaited=True, data=tmp_path
+    )
     assert halt_file.pulled(tmp_path) is not None
 
 
@@ -489,9 +546,25 @@ def test_amounts_are_kinds_and_money_is_also_dollars() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "tokens", "tokens=", "tokens=x", "tokens=1.5", "tokens=-1", "usd=0.0000001", "gold=1", "usd=NaN",
-     "usd=1,cost=1", "tokens=1e99", "usd=Infinity", "[]", "{}", "tokens=9007199254740992", '{"tokens": true}'],
-)  # fmt: skip
+    [
+        "",
+        "tokens",
+        "tokens=",
+        "tokens=x",
+        "tokens=1.5",
+        "tokens=-1",
+        "usd=0.0000001",
+        "gold=1",
+        "usd=NaN",
+        "usd=1,cost=1",
+        "tokens=1e99",
+        "usd=Infinity",
+        "[]",
+        "{}",
+        "tokens=9007199254740992",
+        '{"tokens": true}',
+    ],
+)
 def test_what_is_no_amount_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         orders.amounts_of(text)
@@ -500,8 +573,12 @@ def test_what_is_no_amount_is_a_usage_error(text: str) -> None:
 # --- say --------------------------------------------------------------------------------------
 
 
-def test_say_reaches_a_room_or_one_agent_as_the_operator(supervisor: Supervisor, sight: Sight) -> None:
-    supervisor.swarm.wire.command("HSET", supervisor.swarm.key("_state:picard"), "p:room:sob", "0-0")
+def test_say_reaches_a_room_or_one_agent_as_the_operator(
+    supervisor: Supervisor, sight: Sight
+) -> None:
+    supervisor.swarm.wire.command(
+        "HSET", supervisor.swarm.key("_state:picard"), "p:room:sob", "0-0"
+    )
     supervisor.swarm.wire.command(
         "HSET", supervisor.swarm.key("_state:a-sub1"), "p:room:workshop-m-one", "0-0"
     )
@@ -519,7 +596,9 @@ def test_what_is_said_is_stored_marked_and_rung(cli: Cli, peopled: Swarm, bell: 
     code, out, err = cli("say", "inbox:scout", "turn back", "--json")
     assert (code, err) == (0, "")
     said = json.loads(out)
-    assert json.loads(cli("tail", said["channel"], "--json", "--no-follow")[1])["text"] == "turn back"
+    assert (
+        json.loads(cli("tail", said["channel"], "--json", "--no-follow")[1])["text"] == "turn back"
+    )
     assert peopled.wire.command("ZSCORE", peopled.key("_heads"), "inbox:a-sub1") is not None
 
 
@@ -537,10 +616,16 @@ def test_an_order_that_nobody_answers_times_out_with_six(cli: Cli, peopled: Swar
 
 
 @pytest.mark.parametrize(
-    "words", [("say", "inbox:scout", "hello"), ("terminate", "scout"), ("cancel", "m-one")], ids=" ".join
+    "words",
+    [("say", "inbox:scout", "hello"), ("terminate", "scout"), ("cancel", "m-one")],
+    ids=" ".join,
 )
 def test_who_acts_without_the_secret_is_told_where_it_is(
-    words: tuple[str, ...], cli: Cli, peopled: Swarm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    words: tuple[str, ...],
+    cli: Cli,
+    peopled: Swarm,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.delenv("SWARMD_SECRET_FILE")
     monkeypatch.setenv("SWARMD_DATA", str(tmp_path / "elsewhere"))
@@ -551,8 +636,12 @@ def test_who_acts_without_the_secret_is_told_where_it_is(
     assert not (tmp_path / "elsewhere").exists(), "a verb made a secret that nobody else has"
 
 
-def test_who_acts_with_another_secret_is_told_at_once(cli: Cli, peopled: Swarm, tmp_path: Path) -> None:
-    peopled.wire.command("HSET", peopled.key("_meta"), "seal", Seal(SECRET, peopled.namespace).fingerprint)
+def test_who_acts_with_another_secret_is_told_at_once(
+    cli: Cli, peopled: Swarm, tmp_path: Path
+) -> None:
+    peopled.wire.command(
+        "HSET", peopled.key("_meta"), "seal", Seal(SECRET, peopled.namespace).fingerprint
+    )
     assert cli("say", "inbox:scout", "hello")[0] == 0
     (tmp_path / "secret").write_text("the secret of another swarm, as long as one has to be")
     code, out, err = cli("terminate", "scout")
@@ -670,11 +759,25 @@ def test_what_never_became_a_mission_is_heard_of_on_results(
     swarm: Swarm, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = json.dumps({"state": "rejected", "reason": "mission.invalid: empty"})
-    swarm.post("results", **{"from": "sob"}, to="", kind="result", mission="m-1", at=AT, text="no", data=data)
-    assert missions.await_mission(sight, order_client.Waiting.of(bell, 5), MissionId("m-1")) == Exit.REFUSED
+    swarm.post(
+        "results",
+        **{"from": "sob"},
+        to="",
+        kind="result",
+        mission="m-1",
+        at=AT,
+        text="no",
+        data=data,
+    )
+    assert (
+        missions.await_mission(sight, order_client.Waiting.of(bell, 5), MissionId("m-1"))
+        == Exit.REFUSED
+    )
 
 
-def test_waiting_for_a_mission_has_an_end_of_its_own(swarm: Swarm, sight: Sight, bell: Bell) -> None:
+def test_waiting_for_a_mission_has_an_end_of_its_own(
+    swarm: Swarm, sight: Sight, bell: Bell
+) -> None:
     swarm.mission("m-1", state="working")
     with pytest.raises(TimedOutError):
         missions.await_mission(sight, order_client.Waiting.of(bell, 0.05), MissionId("m-1"))
@@ -682,7 +785,12 @@ def test_waiting_for_a_mission_has_an_end_of_its_own(swarm: Swarm, sight: Sight,
 
 @pytest.mark.parametrize(
     ("name", "channel"),
-    [("scout", "inbox:a-sub1"), ("a-sub1", "inbox:a-sub1"), ("picard", "inbox:picard"), ("sob", "room:sob")],
+    [
+        ("scout", "inbox:a-sub1"),
+        ("a-sub1", "inbox:a-sub1"),
+        ("picard", "inbox:picard"),
+        ("sob", "room:sob"),
+    ],
 )
 def test_an_agent_or_a_room_is_spoken_to_by_its_name_alone(
     name: str, channel: str, supervisor: Supervisor, sight: Sight

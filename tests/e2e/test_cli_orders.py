@@ -1,4 +1,6 @@
-"""The verbs that govern, on a real `swarmd up` whose researchers never get an answer from their model."""
+"""The verbs that govern, on a real `swarmd up` whose researchers never get an answer from their
+model.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,17 @@ class Stuck(MissionBrain):
     def __call__(self, request: Json) -> ServerReply:
         text = json.dumps(request)
         return (
-            ServerReply(fault="hang") if re.search(r"role: researcher", text) else super().__call__(request)
+            ServerReply(fault="hang")
+            if re.search(r"role: researcher", text)
+            else super().__call__(request)
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """A mission at work: its executive, which waits, and its researcher, whose call is under way."""
+    """A mission at work: its executive, which waits, and its researcher, whose call is under
+    way.
+    """
 
     swarm: SwarmProcess
     mission: str
@@ -125,7 +131,9 @@ def test_a_tier_and_a_tool_and_a_room_can_be_stopped(crew: Crew) -> None:
     stopped = {stop["target"] for stop in crew.act("stops")["stops"]}
     assert stopped == {"tier:2", "use:tool/file/**", "room:sob"}
     no = crew.act("why", crew.lead, "tool/file/read", code=4)
-    assert [(one["rule"], one["target"]) for one in no["hindrances"]] == [("stop.frozen", "use:tool/file/**")]
+    assert [(one["rule"], one["target"]) for one in no["hindrances"]] == [
+        ("stop.frozen", "use:tool/file/**")
+    ]
     for target in ("tier:2", "tool:tool/file/**", "room:sob"):
         crew.act("thaw", target)
     assert crew.act("stops")["stops"] == []
@@ -203,9 +211,15 @@ def test_the_brake_works_while_no_server_answers(crew: Crew) -> None:
     done = verb(environment, "halt", "--reason", "the network is gone", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert (said["server"], [host["halted"] for host in said["hosts"]], said["busy"]) == ("away", [True], {})
+    assert (said["server"], [host["halted"] for host in said["hosts"]], said["busy"]) == (
+        "away",
+        [True],
+        {},
+    )
     assert said["hosts"][0]["agents"] >= 2
-    crew.swarm.until(lambda: crew.states()[crew.digger] == "frozen", "the supervisor writes it down")
+    crew.swarm.until(
+        lambda: crew.states()[crew.digger] == "frozen", "the supervisor writes it down"
+    )
     # The server is still away: what can be undone is, and what can't be known is told.
     back = verb(environment, "thaw", "all")
     assert (back.returncode, "brake of the data folder is released" in back.stderr) == (5, True)

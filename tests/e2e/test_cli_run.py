@@ -26,13 +26,22 @@ def env(short_path: Path, tmp_path: Path) -> dict[str, str]:
         if not name.startswith(("SWARMD_", "OPENAI_", "REDIS_"))
     }
     (tmp_path / "swans.md").write_text("Swans are birds. The swan sings before it dies.\n")
-    return kept | {"SWARMD_DATA": str(short_path), "SWARMD_MODEL": "builtin", "PYTHONUNBUFFERED": "1"}
+    return kept | {
+        "SWARMD_DATA": str(short_path),
+        "SWARMD_MODEL": "builtin",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 @pytest.fixture
 def started(env: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        swarmd("up"), env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        swarmd("up"),
+        env=env,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
     try:
@@ -44,11 +53,18 @@ def started(env: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[st
         process.communicate(timeout=VERB_SECONDS)
 
 
-def test_run_prints_the_result_alone_and_its_progress_beside_it(env: dict[str, str], tmp_path: Path) -> None:
+def test_run_prints_the_result_alone_and_its_progress_beside_it(
+    env: dict[str, str], tmp_path: Path
+) -> None:
     done = subprocess.run(
-        swarmd("run", "When does the swan sing?", "--files", "swans.md"), env=env, cwd=tmp_path,
-        capture_output=True, text=True, timeout=VERB_SECONDS, check=False,
-    )  # fmt: skip
+        swarmd("run", "When does the swan sing?", "--files", "swans.md"),
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "The swan sings before it dies." in done.stdout
     assert "swans.md:1" in done.stdout
@@ -71,11 +87,17 @@ def test_the_mission_comes_first_and_files_must_exist(
     assert list(tmp_path.iterdir()) == [tmp_path / "a.md"]
 
 
-def test_an_interrupted_run_ends_its_mission_and_exits_with_130(env: dict[str, str], tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_its_mission_and_exits_with_130(
+    env: dict[str, str], tmp_path: Path
+) -> None:
     running = subprocess.Popen(
-        swarmd("run", "When does the swan sing?", "--files", "swans.md"), env=env, cwd=tmp_path,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        swarmd("run", "When does the swan sing?", "--files", "swans.md"),
+        env=env,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert running.stderr is not None
     while "clerk: Mission" not in (line := running.stderr.readline()):
         assert line, "it ended before the board took the mission up"
@@ -91,7 +113,12 @@ def test_up_is_healthy_serves_a_mission_and_drains_at_sigterm(
 ) -> None:
     def ask(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            swarmd(*words), env=env, capture_output=True, text=True, timeout=VERB_SECONDS, check=False
+            swarmd(*words),
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=VERB_SECONDS,
+            check=False,
         )
 
     deadline = time.monotonic() + VERB_SECONDS

@@ -1,7 +1,9 @@
-"""What a mission survives: a server that is away, full or deaf, and processes that are killed or sleep.
+"""What a mission survives: a server that is away, full or deaf, and processes that are killed or
+sleep.
 
-Real processes, a real server, real signals. A model server counts what was asked of it, so that a call that
-is paid twice is seen. After each fault the work goes on by itself, and what was done once stays done once.
+Real processes, a real server, real signals. A model server counts what was asked of it, so that a
+call that is paid twice is seen. After each fault the work goes on by itself, and what was done once
+stays done once.
 """
 
 from __future__ import annotations
@@ -109,7 +111,9 @@ def test_a_server_that_never_comes_is_a_clear_error_and_exit_5(models: Models) -
 
 
 @beside_others
-def test_a_server_that_is_killed_and_started_again_costs_a_mission_nothing_but_time(models: Models) -> None:
+def test_a_server_that_is_killed_and_started_again_costs_a_mission_nothing_but_time(
+    models: Models,
+) -> None:
     text = "What is six by seven, when the server is killed?"
     with server_of_ours() as server, parts(models, server) as swarm:
         swarm.start("supervisor")
@@ -198,7 +202,9 @@ async def test_a_half_open_ringing_connection_is_noticed_and_made_anew(
 
 
 @beside_others
-def test_a_mission_is_delivered_when_every_ringing_connection_is_cut_all_the_time(models: Models) -> None:
+def test_a_mission_is_delivered_when_every_ringing_connection_is_cut_all_the_time(
+    models: Models,
+) -> None:
     text = "What is six by seven, when nothing rings?"
     with server_of_ours() as server, parts(models, server) as swarm:
         swarm.start("supervisor")
@@ -310,15 +316,21 @@ def _up_is_killed(
 
 
 @beside_others
-def test_up_killed_in_the_debate_is_resumed_by_the_next_up_and_pays_nothing_twice(models: Models) -> None:
+def test_up_killed_in_the_debate_is_resumed_by_the_next_up_and_pays_nothing_twice(
+    models: Models,
+) -> None:
     text = "What is six by seven, killed in the debate?"
-    _up_is_killed(models, "m-debate", text, lambda swarm: len(swarm.spoken("m-debate")) > 3, callers=1)
+    _up_is_killed(
+        models, "m-debate", text, lambda swarm: len(swarm.spoken("m-debate")) > 3, callers=1
+    )
 
 
 @beside_others
 def test_up_killed_at_work_is_resumed_by_the_next_up_and_pays_nothing_twice(models: Models) -> None:
     text = "What is six by seven, killed at work?"
-    _up_is_killed(models, "m-work", text, lambda swarm: len(swarm.agents_of("m-work")) == 2, callers=2)
+    _up_is_killed(
+        models, "m-work", text, lambda swarm: len(swarm.agents_of("m-work")) == 2, callers=2
+    )
 
 
 @beside_others
@@ -335,7 +347,9 @@ def test_sigterm_drains_and_the_next_up_goes_on_at_once(models: Models) -> None:
         swarm.start("up")
         is_up, before = time.monotonic(), len(swarm.spoken("m-term"))
         swarm.until_spoken("m-term", before + 1)
-        assert time.monotonic() - is_up < LEASE_SECONDS / 2, "it waited for a lease that was given back"
+        assert time.monotonic() - is_up < LEASE_SECONDS / 2, (
+            "it waited for a lease that was given back"
+        )
         swarm.until_delivered("m-term")
         assert_done_once(swarm, "m-term")
         assert_paid_once(swarm, models, "m-term", text, cut=0)
@@ -357,13 +371,18 @@ def _begun_on(swarm: Parts, host: str) -> bool:
     for key in swarm.redis.scan_iter("swarm:_steps:*"):
         begun = {name[:-2] for name in swarm.hash(key) if name.endswith(":b")}
         ended = {name[:-2] for name in swarm.hash(key) if name.endswith(":e")}
-        if begun - ended and swarm.hash(f"swarm:agent:{key.removeprefix('swarm:_steps:')}")["host"] == host:
+        if (
+            begun - ended
+            and swarm.hash(f"swarm:agent:{key.removeprefix('swarm:_steps:')}")["host"] == host
+        ):
             return True
     return False
 
 
 @beside_others
-def test_a_killed_workers_agents_are_taken_over_within_a_lease_and_a_few_seconds(models: Models) -> None:
+def test_a_killed_workers_agents_are_taken_over_within_a_lease_and_a_few_seconds(
+    models: Models,
+) -> None:
     text = "What is six by seven, when a worker is killed?"
     with server_of_ours() as server, parts(models, server) as swarm:
         (doomed, process), (left, _) = list(_two_workers(swarm).items())
@@ -405,7 +424,9 @@ def test_a_worker_that_sleeps_past_its_lease_and_wakes_does_nothing_twice(models
 def test_without_a_supervisor_no_call_begins_after_a_lease_and_the_next_one_finds_the_work_going_on(
     quick: Models,
 ) -> None:
-    """A researcher in a long turn: it goes on for the lease, waits, and ends its turn under the next one."""
+    """A researcher in a long turn: it goes on for the lease, waits, and ends its turn under the
+    next one.
+    """
     assert quick.url, "not asked: its researchers report at once"
     text = "What is six by seven, when nobody leads?"
     with (
@@ -421,7 +442,8 @@ def test_without_a_supervisor_no_call_begins_after_a_lease_and_the_next_one_find
         swarm.until(lambda: models.asked(text) > 2 * SEATS + 8, "the researcher is at work")
         first.process.kill()
         at_kill = models.asked(text)
-        # The lease was renewed before the kill, and a call that begins in its last moment is sent a moment later.
+        # The lease was renewed before the kill, and a call that begins in its last moment is sent a
+        # moment later.
         time.sleep(LEASE_SECONDS + 1)
         when_over = models.asked(text)
         assert when_over > at_kill + 5, "a supervisor that is back within its lease disturbs nobody"

@@ -1,4 +1,6 @@
-"""Real processes that are killed, stopped and ended in the middle of their calls: what is paid, and what is told of it."""
+"""Real processes that are killed, stopped and ended in the middle of their calls: what is paid,
+and what is told of it.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ providers:
 
 
 @contextmanager
-def swarm_of(brain: MissionBrain, folder: Path, **server: Any) -> Iterator[tuple[Parts, OpenAIServer]]:
+def swarm_of(
+    brain: MissionBrain, folder: Path, **server: Any
+) -> Iterator[tuple[Parts, OpenAIServer]]:
     """A swarm in parts, none of them started, on a store and a model server of its own."""
     for name, text in POLICIES.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -86,22 +90,42 @@ def moment_of(swarm: Parts) -> Moment:
 
 
 class Crowd(MissionBrain):
-    """A board with four executives, each with eight researchers, who think four times before they report."""
+    """A board with four executives, each with eight researchers, who think four times before
+    they report.
+    """
 
     def _propose_charter(self) -> Json:
         executives = [
-            {"key": f"lead{n}", "name": f"lead{n}", "role": self.executive_role, "task": "Find the answer."}
+            {
+                "key": f"lead{n}",
+                "name": f"lead{n}",
+                "role": self.executive_role,
+                "task": "Find the answer.",
+            }
             for n in range(4)
         ]
-        motion = {"motion": "charter", "executives": executives, "reason": "Four see more than one."}
+        motion = {
+            "motion": "charter",
+            "executives": executives,
+            "reason": "Four see more than one.",
+        }
         return {"move": "propose", "motion": motion}
 
     def __call__(self, request: Json) -> ServerReply:
         text, offered = user_text(request), offered_moves(request)
-        if re.search(r"^role: executive", text, re.M) and "spawn" in offered and not _has_spawned(request):
+        if (
+            re.search(r"^role: executive", text, re.M)
+            and "spawn" in offered
+            and not _has_spawned(request)
+        ):
             given = {"tokens": 80_000, "calls": 40, "tools": 10, "cost": 0, "agents": 1}
             charters = [
-                {"role": "researcher", "name": f"digger{n}", "task": "Find the answer.", "budget": given}
+                {
+                    "role": "researcher",
+                    "name": f"digger{n}",
+                    "task": "Find the answer.",
+                    "budget": given,
+                }
                 for n in range(8)
             ]
             return ServerReply(
@@ -117,7 +141,9 @@ class Crowd(MissionBrain):
 def test_the_ledger_balances_at_each_sample_while_hosts_are_killed_and_agents_ended_in_mid_call(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A tenth of all calls fails, some 64 are under way at once: each sample balances, and what was paid is in the account."""
+    """A tenth of all calls fails, some 64 are under way at once: each sample balances, and what
+    was paid is in the account.
+    """
     trouble = {
         "fault_rate": 0.1,
         "fault_kinds": ("429", "500", "malformed", "cut", "unknown_move"),
@@ -151,31 +177,40 @@ def test_the_ledger_balances_at_each_sample_while_hosts_are_killed_and_agents_en
                     deadline = time.monotonic() + SECONDS_AFTER
             time.sleep(0.05)
         for id, mission in moment.missions.items():
-            # What still waits for a lease to end is ended now: what it has begun has to be in the account all the same.
+            # What still waits for a lease to end is ended now: what it has begun has to be in the
+            # account all the same.
             if mission["state"] not in ENDED:
                 verb(swarm.environment, "cancel", id)
         swarm.until(
-            lambda: all(swarm.mission(f"m-{n}")["state"] in ENDED for n in range(MISSIONS)), "all have ended"
+            lambda: all(swarm.mission(f"m-{n}")["state"] in ENDED for n in range(MISSIONS)),
+            "all have ended",
         )
         seen = [call.fault for call in mind.calls if offered_moves(call.body)]
         root = moment_of(swarm).accounts["sob"]
         paid = TOKENS_OF_AN_ANSWER * sum(fault in PAID for fault in seen)
         with capsys.disabled():
             print(
-                f"\n{len(seen)} calls, {sum(f is not None for f in seen)} failed, at most {most} at once; {killed} workers "
-                f"killed, {ended} agents ended in mid-call; {samples} samples; {paid:,} tokens paid, "
-                f"{root['tokens.spent']:,} in the account, of these {root['tokens.assumed']:,} assumed"
+                f"\n{len(seen)} calls, {sum(f is not None for f in seen)} failed, at most {most} "
+                f"at once; {killed} workers "
+                f"killed, {ended} agents ended in mid-call; {samples} samples; {paid:,} tokens "
+                "paid, "
+                f"{root['tokens.spent']:,} in the account, of these {root['tokens.assumed']:,} "
+                "assumed"
             )
         assert (killed, ended) == (KILLS, ENDS)
         assert most >= CALLS_AT_ONCE
         assert root["calls.spent"] >= len(seen), "what the server has seen is in the account"
         assert root["tokens.spent"] >= paid
-        assert all(root[f"{kind}.reserved"] == root[f"{kind}.overdraft"] == 0 for kind in SPENT_KINDS)
+        assert all(
+            root[f"{kind}.reserved"] == root[f"{kind}.overdraft"] == 0 for kind in SPENT_KINDS
+        )
         assert unbalanced(swarm_accounts := moment_of(swarm).accounts) == [], swarm_accounts
         fsck = verb(swarm.environment, "fsck", "--json")
         findings = json.loads(fsck.stdout)["findings"]
         # Of what killed hosts have left beside the ledger other tests speak.
-        assert [one for one in findings if one["fault"].startswith(("account.", "reserve."))] == [], findings
+        assert [
+            one for one in findings if one["fault"].startswith(("account.", "reserve."))
+        ] == [], findings
 
 
 def _end_one_in_mid_call(swarm: Parts, moment: Moment) -> int:
@@ -204,14 +239,19 @@ ORDERS: Final = ("freeze", "halt", "terminate")
 
 
 @pytest.mark.timeout(180)
-def test_what_is_ordered_of_agents_on_a_stopped_host_is_told_as_nobody_saw_it(tmp_path: Path) -> None:
-    """The process lives and says nothing: unconfirmed while its lease does, and when that has ended unreachable."""
+def test_what_is_ordered_of_agents_on_a_stopped_host_is_told_as_nobody_saw_it(
+    tmp_path: Path,
+) -> None:
+    """The process lives and says nothing: unconfirmed while its lease does, and when that has
+    ended unreachable.
+    """
     with swarm_of(Stuck(), tmp_path) as (swarm, _):
         swarm.start("supervisor")
         worker = swarm.start("worker")
         for order in ORDERS:
             swarm.submit(
-                f"m-{order}", f"What is six by seven, when a host stands still and one says {order}?"
+                f"m-{order}",
+                f"What is six by seven, when a host stands still and one says {order}?",
             )
         diggers = {
             order: swarm.until(partial(_calling, swarm, f"m-{order}"), "a researcher calls")
@@ -221,13 +261,18 @@ def test_what_is_ordered_of_agents_on_a_stopped_host_is_told_as_nobody_saw_it(tm
         try:
             given = time.monotonic()
             with ThreadPoolExecutor() as hands:
-                told = dict(zip(ORDERS, hands.map(partial(_told, swarm, diggers), ORDERS), strict=True))
+                told = dict(
+                    zip(ORDERS, hands.map(partial(_told, swarm, diggers), ORDERS), strict=True)
+                )
             assert time.monotonic() - given < LEASE_SECONDS + 10
             for order in ORDERS:
                 assert told[order]["confirmed"] == 0, "a success that nobody saw"
-                # Its last renewal may have come just after the order: then the time for a host's word is over first.
+                # Its last renewal may have come just after the order: then the time for a host's
+                # word is over first.
                 assert told[order]["unconfirmed"] + told[order]["unreachable"] == 1, told
-            swarm.until(lambda: swarm.journal("host gone"), "its lease has ended", LEASE_SECONDS + 10)
+            swarm.until(
+                lambda: swarm.journal("host gone"), "its lease has ended", LEASE_SECONDS + 10
+            )
             # Now nobody can say anything of them any more.
             for order in ("freeze", "halt"):
                 again = verb(swarm.environment, "terminate", diggers[order], "--json")
@@ -239,7 +284,9 @@ def test_what_is_ordered_of_agents_on_a_stopped_host_is_told_as_nobody_saw_it(tm
         finally:
             worker.process.send_signal(signal.SIGCONT)
         # It wakes late: it is welcome again, and begins nothing more for them.
-        swarm.until(lambda: len(swarm.journal("host came")) == 2, "it is welcome again", LEASE_SECONDS + 10)
+        swarm.until(
+            lambda: len(swarm.journal("host came")) == 2, "it is welcome again", LEASE_SECONDS + 10
+        )
         assert _begun_by(swarm, set(diggers.values())) == begun
 
 
@@ -259,4 +306,6 @@ def _calling(swarm: Parts, mission: str) -> str | None:
 
 
 def _begun_by(swarm: Parts, agents: set[str]) -> int:
-    return sum(1 for fact in swarm.facts() if fact.get("agent") in agents and fact["fact"] == "reserve")
+    return sum(
+        1 for fact in swarm.facts() if fact.get("agent") in agents and fact["fact"] == "reserve"
+    )

@@ -1,6 +1,8 @@
-"""Missions on a running `swarmd up`, handed in and read back as anybody can: with a plain redis-cli.
+"""Missions on a running `swarmd up`, handed in and read back as anybody can: with a plain
+redis-cli.
 
-What is read here is the contract (docs/contract.md): names of channels and keys, fields, states, rings.
+What is read here is the contract (docs/contract.md): names of channels and keys, fields, states,
+rings.
 """
 
 from __future__ import annotations
@@ -35,13 +37,27 @@ from tests.openai_server import MissionBrain, OpenAIServer
 AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ENTRY_FIELDS = ("from", "to", "kind", "mission", "at", "text")
 AGENT_FIELDS = (
-    "id", "name", "role", "tier", "parent", "path", "mission", "state", "reason", "incarnation", "host", "lease",
-    "created", "ended",
-)  # fmt: skip
+    "id",
+    "name",
+    "role",
+    "tier",
+    "parent",
+    "path",
+    "mission",
+    "state",
+    "reason",
+    "incarnation",
+    "host",
+    "lease",
+    "created",
+    "ended",
+)
 MISSION_FIELDS = ("id", "mission", "state", "reason", "result", "budget", "created", "ended")
 SEATS = ("captain-picard", "socrates", "king-solomon", "gandhi", "marcus-aurelius", "tony-stark")
 
-SWANS = "# Swans\n\nThe swan sings before it dies.\nSwans mate for life and nest beside still water.\n"
+SWANS = (
+    "# Swans\n\nThe swan sings before it dies.\nSwans mate for life and nest beside still water.\n"
+)
 GEESE = "# Geese\n\nGeese fly in a wedge. A goose that falls ill is joined by two others.\n"
 
 
@@ -63,7 +79,9 @@ def swarm(knowledge: Path) -> Iterator[SwarmProcess]:
 def mission_of_text(swarm: SwarmProcess, text: str) -> str:
     def found() -> str | None:
         keys: Any = swarm.redis.keys("swarm:mission:*")
-        ids = [key.removeprefix("swarm:mission:") for key in keys if swarm.hash(key)["mission"] == text]
+        ids = [
+            key.removeprefix("swarm:mission:") for key in keys if swarm.hash(key)["mission"] == text
+        ]
         return ids[0] if ids else None
 
     return swarm.until(found, f"a mission {text!r}")
@@ -78,9 +96,9 @@ def test_a_bare_text_published_with_a_plain_redis_cli_is_delivered(swarm: SwarmP
     mission = swarm.ended_mission(mission_of_text(swarm, text))
     assert (mission["state"], mission["reason"] != "") == ("delivered", True)
     assert "[policies/" in mission["result"]
-    assert [fields["mission"] for _, fields in swarm.entries("missions") if fields["mission"] == text] == [
-        text
-    ]
+    assert [
+        fields["mission"] for _, fields in swarm.entries("missions") if fields["mission"] == text
+    ] == [text]
 
 
 def test_json_published_is_a_mission_of_its_fields(swarm: SwarmProcess) -> None:
@@ -107,7 +125,8 @@ def test_the_same_id_and_content_is_the_same_mission_and_other_content_is_refuse
     swarm.redis_cli(*words, "What is a fence of a subtree?")
     swarm.redis_cli(*words, "Something else.")
     conflict = swarm.until(
-        lambda: next((f for _, f in swarm.entries("results") if "same-1" in f["text"]), None), "the refusal"
+        lambda: next((f for _, f in swarm.entries("results") if "same-1" in f["text"]), None),
+        "the refusal",
     )
     assert data_of(conflict)["state"] == "rejected"
     assert data_of(conflict)["reason"].startswith("mission.conflict")
@@ -120,13 +139,25 @@ def test_the_same_id_and_content_is_the_same_mission_and_other_content_is_refuse
 
 @pytest.fixture(scope="module")
 def delivered(swarm: SwarmProcess) -> str:
-    """A mission handed in with XADD and all fields, delivered; the ledger's equation sampled while it ran."""
+    """A mission handed in with XADD and all fields, delivered; the ledger's equation sampled
+    while it ran.
+    """
     with sampled(swarm) as samples:
         swarm.redis_cli(
-            "XADD", "swarm:missions", "*", "mission", "When does the swan sing, and how do geese fly?",
-            "id", "birds-1", "files", '["birds"]', "budget", '{"tokens": 500000, "calls": 300, "agents": 20}',
-            "deadline_s", "120",
-        )  # fmt: skip
+            "XADD",
+            "swarm:missions",
+            "*",
+            "mission",
+            "When does the swan sing, and how do geese fly?",
+            "id",
+            "birds-1",
+            "files",
+            '["birds"]',
+            "budget",
+            '{"tokens": 500000, "calls": 300, "agents": 20}',
+            "deadline_s",
+            "120",
+        )
         mission = swarm.ended_mission("birds-1")
     assert mission["state"] == "delivered", mission
     assert len(samples) > 3, "the mission was over before it could be looked at"
@@ -160,19 +191,27 @@ def test_a_mission_reads_as_in_the_contract(swarm: SwarmProcess, delivered: str)
     assert set(MISSION_FIELDS) <= set(mission)
     assert mission["id"] == delivered
     assert json.loads(mission["budget"]) == {
-        "tokens": 500_000, "cost": 20_000_000, "calls": 300, "tools": 20_000, "agents": 20,
-    }  # fmt: skip
+        "tokens": 500_000,
+        "cost": 20_000_000,
+        "calls": 300,
+        "tools": 20_000,
+        "agents": 20,
+    }
     assert "[birds/swans.md:3]" in mission["result"]
     assert "[birds/geese.md:3]" in mission["result"]
     assert AT.fullmatch(mission["created"])
     assert AT.fullmatch(mission["ended"])
 
 
-def test_its_result_is_a_message_that_a_plain_redis_cli_reads(swarm: SwarmProcess, delivered: str) -> None:
+def test_its_result_is_a_message_that_a_plain_redis_cli_reads(
+    swarm: SwarmProcess, delivered: str
+) -> None:
     (result,) = swarm.results_of(delivered)
     assert (result["from"], result["kind"], result["text"]) == (
-        "sob", "result", swarm.mission(delivered)["result"],
-    )  # fmt: skip
+        "sob",
+        "result",
+        swarm.mission(delivered)["result"],
+    )
     data = data_of(result)
     assert set(data) >= {"state", "reason", "spent", "files"}
     assert data["state"] == "delivered"
@@ -182,7 +221,9 @@ def test_its_result_is_a_message_that_a_plain_redis_cli_reads(swarm: SwarmProces
     assert delivered in lines
 
 
-def test_its_tree_has_all_three_tiers_each_below_the_one_above(swarm: SwarmProcess, delivered: str) -> None:
+def test_its_tree_has_all_three_tiers_each_below_the_one_above(
+    swarm: SwarmProcess, delivered: str
+) -> None:
     agents = {agent["id"]: agent for agent in swarm.agents_of(delivered)}
     assert {agent["tier"] for agent in agents.values()} >= {"1", "2"}
     for agent in agents.values():
@@ -193,7 +234,11 @@ def test_its_tree_has_all_three_tiers_each_below_the_one_above(swarm: SwarmProce
         assert AT.fullmatch(agent["ended"])
         above = agents.get(agent["parent"]) or swarm.hash(f"swarm:agent:{agent['parent']}")
         assert int(agent["tier"]) == int(above["tier"]) + 1
-        way = [*above["path"].split("/"), *([delivered] if agent["parent"] == "sob" else []), agent["id"]]
+        way = [
+            *above["path"].split("/"),
+            *([delivered] if agent["parent"] == "sob" else []),
+            agent["id"],
+        ]
         assert agent["path"].split("/") == way
         assert swarm.redis.sismember(f"swarm:children:{agent['parent']}", agent["id"])
 
@@ -204,7 +249,12 @@ def test_the_board_and_its_seats_are_agents_of_tier_0(swarm: SwarmProcess, deliv
     assert (sob["tier"], sob["parent"], sob["host"], sob["state"]) == ("0", "", "", "live")
     for id in SEATS:
         seat = swarm.hash(f"swarm:agent:{id}")
-        assert (seat["tier"], seat["parent"], seat["mission"], seat["state"]) == ("0", "", "", "live")
+        assert (seat["tier"], seat["parent"], seat["mission"], seat["state"]) == (
+            "0",
+            "",
+            "",
+            "live",
+        )
         assert seat["host"].startswith("h-")
         assert swarm.redis.scard(f"swarm:children:{id}") == 0
 
@@ -218,12 +268,16 @@ def test_the_room_shows_the_whole_debate_in_order(swarm: SwarmProcess, delivered
     assert spoken[0] == ("notice", "clerk")
     assert [who for kind, who in spoken if kind == "argument"] == list(SEATS) * 2
     assert [who for kind, who in spoken if kind == "vote"] == list(SEATS) * 2
-    motions = [data_of(fields)["motion"]["motion"] for fields in said if fields["kind"] == "proposal"]
+    motions = [
+        data_of(fields)["motion"]["motion"] for fields in said if fields["kind"] == "proposal"
+    ]
     assert motions == ["charter", "deliver"]
     assert "is carried" in [fields["text"] for fields in said if fields["from"] == "clerk"][-1]
 
 
-def test_at_the_end_every_account_balances_and_all_is_given_back(swarm: SwarmProcess, delivered: str) -> None:
+def test_at_the_end_every_account_balances_and_all_is_given_back(
+    swarm: SwarmProcess, delivered: str
+) -> None:
     swarm.until(lambda: not swarm.redis.smembers("swarm:_missions"), "all missions ended")
     moment = swarm.moment()
     assert unbalanced(moment.accounts) == []
@@ -243,7 +297,9 @@ def test_each_of_its_decisions_is_in_the_journal(swarm: SwarmProcess, delivered:
     assert all(set(ENTRY_FIELDS) <= set(fields) and fields["kind"] == "entry" for fields in said)
     events = [data_of(fields).get("event") for fields in said]
     assert {"docketed", "opened", "spawned", "ended"} <= set(events), events
-    made = {data_of(fields).get("agent") for fields in said if data_of(fields).get("event") == "spawned"}
+    made = {
+        data_of(fields).get("agent") for fields in said if data_of(fields).get("event") == "spawned"
+    }
     assert made == {agent["id"] for agent in swarm.agents_of(delivered)}
 
 
@@ -255,8 +311,10 @@ def subscribed(swarm: SwarmProcess, *channels: str) -> Iterator[list[dict[str, A
     """What a plain `redis-cli SUBSCRIBE` prints, each ring read as a line of JSON."""
     process = subprocess.Popen(
         [plain_redis_cli(), "-s", str(swarm.socket), "SUBSCRIBE", *channels],
-        stdout=subprocess.PIPE, text=True, encoding="utf-8",
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
     assert process.stdout is not None
     rings: list[dict[str, Any]] = []
 
@@ -271,7 +329,8 @@ def subscribed(swarm: SwarmProcess, *channels: str) -> Iterator[list[dict[str, A
     reader.start()
     try:
         swarm.until(
-            lambda: all(swarm.redis.pubsub_numsub(c)[0][1] >= 1 for c in channels), "redis-cli subscribed"
+            lambda: all(swarm.redis.pubsub_numsub(c)[0][1] >= 1 for c in channels),
+            "redis-cli subscribed",
         )
         yield rings
     finally:
@@ -282,12 +341,15 @@ def subscribed(swarm: SwarmProcess, *channels: str) -> Iterator[list[dict[str, A
 
 
 def test_subscribe_with_a_plain_redis_cli_shows_the_debate_live(swarm: SwarmProcess) -> None:
-    # Swarmd's own processes listen to the journal's and the room's names too: only what we hear is looked at.
+    # Swarmd's own processes listen to the journal's and the room's names too: only what we hear is
+    # looked at.
     with subscribed(swarm, "swarm:results", "swarm:room:sob") as rings:
         swarm.redis_cli(
             "XADD", "swarm:missions", "*", "mission", "What is thrift of the board?", "id", "live-1"
         )
-        swarm.until(lambda: any(ring["kind"] == "result" for ring in list(rings)), "the result rang")
+        swarm.until(
+            lambda: any(ring["kind"] == "result" for ring in list(rings)), "the result rang"
+        )
     stored = {
         channel: dict(swarm.entries(channel)) for channel in ("room:sob", "results")
     }  # what the streams say of the same
@@ -300,12 +362,14 @@ def test_subscribe_with_a_plain_redis_cli_shows_the_debate_live(swarm: SwarmProc
         assert {name: ring[name] for name in ENTRY_FIELDS if name != "text"} == {
             name: entry[name] for name in ENTRY_FIELDS if name != "text"
         }
-        assert entry["text"] == ring["text"] or (ring["cut"] and entry["text"].startswith(ring["text"]))
+        assert entry["text"] == ring["text"] or (
+            ring["cut"] and entry["text"].startswith(ring["text"])
+        )
     for before, ring in pairwise(room):
         assert ring["prev"] == before["id"]
 
 
-# --- several at once, on a swarm whose models take their time --------------------------------------
+# --- several at once, on a swarm whose models take their time -------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +394,10 @@ def slow(mind: OpenAIServer) -> Iterator[SwarmProcess]:
 def test_two_missions_at_once_the_third_waits_and_takes_the_place_of_a_cancelled_one(
     slow: SwarmProcess,
 ) -> None:
-    ids = [slow.submit(f"Mission number {number}.", "--id", f"at-once-{number}") for number in (1, 2, 3)]
+    ids = [
+        slow.submit(f"Mission number {number}.", "--id", f"at-once-{number}")
+        for number in (1, 2, 3)
+    ]
     slow.until(lambda: slow.mission(ids[2]), "the third is docketed")
     slow.until(lambda: slow.mission(ids[1])["state"] == "debating", "the second is taken up")
     assert [slow.mission(id)["state"] for id in ids[::2]] == ["debating", "docketed"]
@@ -342,14 +409,20 @@ def test_two_missions_at_once_the_third_waits_and_takes_the_place_of_a_cancelled
     living = len(slow.agents_of(ids[0]))
     assert (counts["state"], counts["confirmed"]) == ("cancelled", living)
     assert (counts["unconfirmed"], counts["unreachable"]) == (0, 0)
-    assert [slow.ended_mission(id)["state"] for id in ids] == ["cancelled", "delivered", "delivered"]
+    assert [slow.ended_mission(id)["state"] for id in ids] == [
+        "cancelled",
+        "delivered",
+        "delivered",
+    ]
     assert slow.mission(ids[0])["reason"] == "changed my mind"
     assert {agent["state"] for agent in slow.agents_of(ids[0])} == {"terminated"}
     assert slow.verb("cancel", ids[0]).returncode == 4
     assert unbalanced(slow.accounts()) == []
 
 
-def test_a_mission_waits_for_the_budget_that_those_in_hand_will_give_back(slow: SwarmProcess) -> None:
+def test_a_mission_waits_for_the_budget_that_those_in_hand_will_give_back(
+    slow: SwarmProcess,
+) -> None:
     ids = ["large-1", "large-2"]
     for id in ids:
         slow.submit(f"A large mission, {id}.", "--id", id, "--budget", "tokens=15000000")
@@ -366,7 +439,9 @@ def test_a_mission_waits_for_the_budget_that_those_in_hand_will_give_back(slow: 
 
 
 def test_a_docketed_mission_can_be_cancelled_before_it_costs_anything(slow: SwarmProcess) -> None:
-    ids = [slow.submit(f"Queue number {number}.", "--id", f"queue-{number}") for number in (1, 2, 3)]
+    ids = [
+        slow.submit(f"Queue number {number}.", "--id", f"queue-{number}") for number in (1, 2, 3)
+    ]
     slow.until(lambda: slow.mission(ids[2]), "the third is docketed")
     assert slow.verb("cancel", ids[2]).returncode == 0
     assert slow.mission(ids[2])["state"] == "cancelled"
@@ -383,9 +458,16 @@ def test_terminate_ends_a_whole_subtree_and_counts_what_it_saw(slow: SwarmProces
     done = slow.verb("terminate", executive["id"], "--reason", "it wandered off", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) | {"order": ""} == {
-        "verb": "terminate", "target": executive["id"], "agent": executive["id"], "order": "", "outcome": "done",
-        "busy": {}, "confirmed": 2, "unconfirmed": 0, "unreachable": 0,
-    }  # fmt: skip
+        "verb": "terminate",
+        "target": executive["id"],
+        "agent": executive["id"],
+        "order": "",
+        "outcome": "done",
+        "busy": {},
+        "confirmed": 2,
+        "unconfirmed": 0,
+        "unreachable": 0,
+    }
     for agent in (executive, researcher):
         ended = slow.hash(f"swarm:agent:{agent['id']}")
         assert (ended["state"], ended["reason"]) == ("terminated", "it wandered off (confirmed)")
@@ -396,7 +478,9 @@ def test_terminate_ends_a_whole_subtree_and_counts_what_it_saw(slow: SwarmProces
     assert slow.verb("terminate", executive["id"]).returncode == 0
 
 
-def test_what_an_operator_says_reaches_the_agent_and_the_room(slow: SwarmProcess, mind: OpenAIServer) -> None:
+def test_what_an_operator_says_reaches_the_agent_and_the_room(
+    slow: SwarmProcess, mind: OpenAIServer
+) -> None:
     id = slow.submit("Let us be talked to.", "--id", "talk-1")
     slow.until(lambda: slow.agents_of(id), "an executive lives")
     (executive, *_) = slow.agents_of(id)
@@ -404,10 +488,15 @@ def test_what_an_operator_says_reaches_the_agent_and_the_room(slow: SwarmProcess
     assert slow.verb("say", f"inbox:{executive['id']}", words).returncode == 0
     assert slow.verb("say", "room:sob", "The operator greets the board.").returncode == 0
     heard = slow.until(
-        lambda: [call for call in mind.calls if words in json.dumps(call.body)], "the executive was told"
+        lambda: [call for call in mind.calls if words in json.dumps(call.body)],
+        "the executive was told",
     )
     assert "role: executive" in json.dumps(heard[0].body)
-    greeting = [fields for _, fields in slow.entries("room:sob") if fields["text"].startswith("The operator")]
+    greeting = [
+        fields
+        for _, fields in slow.entries("room:sob")
+        if fields["text"].startswith("The operator")
+    ]
     assert [(fields["from"], fields["kind"]) for fields in greeting] == [("operator", "say")]
     assert slow.ended_mission(id)["state"] == "delivered"
 

@@ -1,4 +1,6 @@
-"""What stands at the server's address is no server, or one that refuses: one line that says so, and 5."""
+"""What stands at the server's address is no server, or one that refuses: one line that says so,
+and 5.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,27 @@ from swarmd.adapters.redis.shapes import fits
 from swarmd.cli.main import main
 
 LOOKS: Final = (
-    "missions", "ps", "tree", "top --once", "stops", "approvals", "inspect x", "why x tool/file/read", "health",
-    "tail journal --no-follow", "tail room:x --no-follow", "dead ls", "dead show 1-0", "override --list",
-    "journal verify", "journal at 1", "fsck", "acl --check", "ps --json", "health --json",
-)  # fmt: skip
+    "missions",
+    "ps",
+    "tree",
+    "top --once",
+    "stops",
+    "approvals",
+    "inspect x",
+    "why x tool/file/read",
+    "health",
+    "tail journal --no-follow",
+    "tail room:x --no-follow",
+    "dead ls",
+    "dead show 1-0",
+    "override --list",
+    "journal verify",
+    "journal at 1",
+    "fsck",
+    "acl --check",
+    "ps --json",
+    "health --json",
+)
 
 # Whatever is asked, this is the answer.
 ANSWERS: Final[dict[str, bytes]] = {
@@ -88,7 +107,9 @@ def repeating(said: bytes) -> Answer:
 
     def answer(connection: socket.socket) -> None:
         while asked := connection.recv(65_536):
-            connection.sendall(said * max(1, sum(line.startswith(b"*") for line in asked.split(b"\r\n"))))
+            connection.sendall(
+                said * max(1, sum(line.startswith(b"*") for line in asked.split(b"\r\n")))
+            )
 
     return answer
 
@@ -119,7 +140,9 @@ def test_a_look_at_what_is_no_server_is_one_line_and_5(
                 # With this alone an answer can be right, or refuse no more than a part.
                 assert code == 5 or _is_possible(name, line, code), (line, code, said)
                 assert "hidden-word" not in said
-                assert len([one for one in said.splitlines() if not one.startswith("hint:")]) <= 3, said
+                assert (
+                    len([one for one in said.splitlines() if not one.startswith("hint:")]) <= 3
+                ), said
 
 
 def _is_possible(name: str, line: str, code: int) -> bool:
@@ -140,7 +163,9 @@ def test_sentinels_and_nodes_that_are_none_are_told_too(
     name: str, scheme: str, told: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "swarmd.adapters.redis.connection.discovery.located.__kwdefaults__", {"seconds": 0.0}, raising=False
+        "swarmd.adapters.redis.connection.discovery.located.__kwdefaults__",
+        {"seconds": 0.0},
+        raising=False,
     )
     with answering(repeating(ANSWERS[name])) as port:
         monkeypatch.setenv("REDIS_URL", scheme.format(port=port))
@@ -161,7 +186,9 @@ def test_a_sentinel_that_names_no_server_is_told(
     named: bytes, told: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "swarmd.adapters.redis.connection.discovery.located.__kwdefaults__", {"seconds": 0.0}, raising=False
+        "swarmd.adapters.redis.connection.discovery.located.__kwdefaults__",
+        {"seconds": 0.0},
+        raising=False,
     )
 
     def answer(connection: socket.socket) -> None:

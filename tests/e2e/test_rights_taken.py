@@ -1,4 +1,6 @@
-"""Somebody takes a right of the daemon's user away and gives it back: the process stays, says so, and goes on."""
+"""Somebody takes a right of the daemon's user away and gives it back: the process stays, says
+so, and goes on.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from tests.e2e.swarm_process import child, clean_environment, verb
 GIVEN_BACK = ("+@all", "allkeys", "allchannels")
 
 
-@pytest.mark.parametrize("taken", [("-evalsha", "-eval"), ("-@all",), ("resetkeys", "resetchannels")])
+@pytest.mark.parametrize(
+    "taken", [("-evalsha", "-eval"), ("-@all",), ("resetkeys", "resetchannels")]
+)
 def test_the_daemon_outlives_the_loss_of_its_rights(
     taken: tuple[str, ...], short_path: Path, tmp_path: Path
 ) -> None:
@@ -41,7 +45,14 @@ def test_the_daemon_outlives_the_loss_of_its_rights(
             operator.command("ACL", "SETUSER", "own", *GIVEN_BACK)
             up.until_said("may do what it did before again")
             after = verb(
-                looking, "submit", "What is a fence?", "--id", "m-second", "--wait", "--timeout", "90"
+                looking,
+                "submit",
+                "What is a fence?",
+                "--id",
+                "m-second",
+                "--wait",
+                "--timeout",
+                "90",
             )
             assert after.returncode == before.returncode, after.stderr + up.stderr
             assert verb(looking, "health").returncode == 0

@@ -1,4 +1,6 @@
-"""`swarmd run`: one command from a mission to its result, over real files, with no key and no server."""
+"""`swarmd run`: one command from a mission to its result, over real files, with no key and no
+server.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def squeezed(text: str) -> str:
 
 
 def unfounded(brief: str, roots: dict[str, Path]) -> list[str]:
-    """Citations whose file does not have the quoted sentence at the line, in words; and how many were right."""
+    """Citations whose file does not have the quoted sentence at the line, in words; and how many
+    were right.
+    """
     found = []
     for line in brief.splitlines():
         cited = CITATION.match(line)
@@ -84,9 +88,15 @@ def test_run_over_the_projects_own_docs_gives_a_cited_brief_for_a_minute_of_cpu(
 ) -> None:
     before = spent_on_children()
     done = verb(
-        environment, "run", "How does the board vote, and what stops a runaway swarm?", "--files", "docs",
-        "policies", seconds=VERB_SECONDS, cwd=ROOT,
-    )  # fmt: skip
+        environment,
+        "run",
+        "How does the board vote, and what stops a runaway swarm?",
+        "--files",
+        "docs",
+        "policies",
+        seconds=VERB_SECONDS,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr
     assert spent_on_children() - before < RUN_CPU_SECONDS
     assert len(citations(done.stdout)) >= 2
@@ -122,7 +132,9 @@ def test_run_goes_through_all_three_tiers(environment: dict[str, str]) -> None:
     assert {0, 1, 2} <= tiers
 
 
-def test_the_same_mission_over_the_same_files_is_the_same_brief(environment: dict[str, str]) -> None:
+def test_the_same_mission_over_the_same_files_is_the_same_brief(
+    environment: dict[str, str],
+) -> None:
     words = ("run", "What stops a runaway swarm?", "--files", str(ROOT / "policies"))
     briefs = {verb(environment, *words, seconds=VERB_SECONDS).stdout for _ in range(2)}
     assert len(briefs) == 1
@@ -141,9 +153,14 @@ def test_what_nothing_answers_is_rejected_and_what_is_missing_is_said(
 ) -> None:
     (tmp_path / "swans.md").write_text("The swan sings before it dies.\n")
     done = verb(
-        environment, "run", "Which isotopes does the reactor's moderator absorb?", "--files", "swans.md",
-        seconds=VERB_SECONDS, cwd=tmp_path,
-    )  # fmt: skip
+        environment,
+        "run",
+        "Which isotopes does the reactor's moderator absorb?",
+        "--files",
+        "swans.md",
+        seconds=VERB_SECONDS,
+        cwd=tmp_path,
+    )
     assert (done.returncode, done.stdout) == (4, "")
     last = done.stderr.splitlines()[-1]
     assert "rejected" in last
@@ -186,7 +203,12 @@ def test_files_of_any_name_and_kind_are_read_or_said_to_be_no_text(
 
 def test_a_budget_too_small_to_think_with_is_exhausted(environment: dict[str, str]) -> None:
     done = verb(
-        environment, "run", "What stops a runaway swarm?", "--budget", "calls=5", seconds=VERB_SECONDS
+        environment,
+        "run",
+        "What stops a runaway swarm?",
+        "--budget",
+        "calls=5",
+        seconds=VERB_SECONDS,
     )
     assert (done.returncode, done.stdout) == (8, "")
     assert "exhausted" in done.stderr.splitlines()[-1]
@@ -203,7 +225,8 @@ def dozing(tmp_path: Path) -> str:
         "- when: {phase: propose}\n"
         "  moves:\n"
         "    - move: propose\n"
-        "      motion: {motion: charter, reason: one is enough, executives: [{key: lead, name: lead, "
+        "      motion: {motion: charter, reason: one is enough, executives: [{key: lead, name: "
+        "lead, "
         "role: executive, task: wait}]}\n"
         "- when: {role: executive}\n"
         "  moves: [{move: think, thought: I wait.}]\n"
@@ -247,7 +270,8 @@ def test_a_killed_runs_mission_is_named_by_the_next_and_resumed_only_when_asked(
         resumed.process.send_signal(signal.SIGINT)
         assert resumed.ended() == 130
         assert left[0] in resumed.stderr
-    # What ran it was killed: whether its end was seen by a new host or is not known, it is said and counted.
+    # What ran it was killed: whether its end was seen by a new host or is not known, it is said and
+    # counted.
     ends = re.findall(r"(\d+) confirmed, (\d+) unconfirmed, (\d+) unreachable", resumed.stderr)
     assert [sum(map(int, counts)) for counts in ends] == [1]
 
@@ -299,7 +323,8 @@ def test_ctrl_c_beside_a_live_up_cancels_its_own_mission_and_no_other(tmp_path: 
             child(["run", "Wait for me."], swarm.environment, keeps_stdout=True) as running,
         ):
             own = swarm.until(
-                lambda: next((m for m in swarm.moment().missions if m != other), None), "our own mission"
+                lambda: next((m for m in swarm.moment().missions if m != other), None),
+                "our own mission",
             )
             swarm.until(lambda: swarm.agents_of(own), "our own mission is under way")
             running.process.send_signal(signal.SIGINT)
@@ -321,7 +346,9 @@ def test_a_run_whose_host_swarm_ends_says_so_and_leaves_its_mission_to_resume(
         assert "--resume" in guest.stderr
     listed = json.loads(verb(environment, "missions", "--json").stdout)["missions"]
     unfinished = [
-        m["mission"] for m in listed if m["state"] in ("docketed", "debating", "working", "reviewing")
+        m["mission"]
+        for m in listed
+        if m["state"] in ("docketed", "debating", "working", "reviewing")
     ]
     assert unfinished == ["What stops a runaway swarm?"]
 
@@ -330,10 +357,16 @@ def test_a_run_whose_host_swarm_ends_says_so_and_leaves_its_mission_to_resume(
 def talking(swarm: SwarmProcess, mission: str) -> Iterator[None]:
     """Somebody of another mission speaks in the board's room, all the time."""
     over = threading.Event()
-    sealer, said = swarm.sealer(), Message(
-        sender=CLERK, kind=Kind.NOTICE, mission=MissionId(mission), at="2026-01-01T00:00:00.000Z",
-        text="Words of the other mission.",
-    )  # fmt: skip
+    sealer, said = (
+        swarm.sealer(),
+        Message(
+            sender=CLERK,
+            kind=Kind.NOTICE,
+            mission=MissionId(mission),
+            at="2026-01-01T00:00:00.000Z",
+            text="Words of the other mission.",
+        ),
+    )
 
     def talk() -> None:
         while not over.wait(0.002):

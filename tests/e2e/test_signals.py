@@ -1,4 +1,6 @@
-"""A terminal that goes away ends a process in good order, unless it was started to outlive its terminal."""
+"""A terminal that goes away ends a process in good order, unless it was started to outlive its
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ def test_a_daemon_that_ignores_being_hung_up_goes_on() -> None:
         environment = clean_environment(data)
         ignoring = "trap '' HUP; exec " + " ".join(swarmd("up"))
         up = subprocess.Popen(
-            ["/bin/sh", "-c", ignoring], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["/bin/sh", "-c", ignoring],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             for _ in range(100):

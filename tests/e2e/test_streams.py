@@ -1,4 +1,6 @@
-"""Real processes whose standard streams are closed, full or of the wrong kind: nothing but the text is lost."""
+"""Real processes whose standard streams are closed, full or of the wrong kind: nothing but the
+text is lost.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from tests.e2e.test_cli_inspect import Swarm, peopled, swarm
 
 __all__ = ["peopled", "swarm"]
 
-# Every verb that comes back by itself, and what it ends with where nothing is wrong with its streams.
+# Every verb that comes back by itself, and what it ends with where nothing is wrong with its
+# streams.
 VERBS: Final[dict[str, int]] = {
     "version": 0,
     "nonsense": 2,
@@ -41,7 +44,8 @@ VERBS: Final[dict[str, int]] = {
 }
 CLOSED: Final = ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")
 FULL: Final = (">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full", "1</dev/null")
-# The combinations that every verb is tried with; the others are tried with one that says something on both.
+# The combinations that every verb is tried with; the others are tried with one that says something
+# on both.
 ON_ALL: Final = ("<&- >&- 2>&-", ">/dev/full", "2>/dev/full")
 ON_SOME: Final = {line: VERBS[line] for line in ("acl", "submit -")}
 
@@ -52,14 +56,19 @@ def environment(redis_url: str, peopled: Swarm, tmp_path: Path) -> dict[str, str
     secret.write_bytes(SECRET)
     secret.chmod(0o600)
     return clean_environment(
-        tmp_path, REDIS_URL=redis_url, SWARMD_NAMESPACE=peopled.namespace, SWARMD_SECRET_FILE=str(secret)
+        tmp_path,
+        REDIS_URL=redis_url,
+        SWARMD_NAMESPACE=peopled.namespace,
+        SWARMD_SECRET_FILE=str(secret),
     )
 
 
 Ran = tuple[int, str, str]
 
 
-def shell(line: str, environment: dict[str, str], redirection: str = "", cwd: Path | None = None) -> Ran:
+def shell(
+    line: str, environment: dict[str, str], redirection: str = "", cwd: Path | None = None
+) -> Ran:
     command = f"{shlex.join(swarmd())} {line} {redirection}"
     done = subprocess.run(
         ["/bin/sh", "-c", command],
@@ -82,7 +91,9 @@ def side_by_side(environment: dict[str, str], redirection: str) -> dict[str, Ran
 
 
 @pytest.mark.parametrize("redirection", CLOSED)
-def test_a_closed_stream_is_as_if_it_were_dev_null(environment: dict[str, str], redirection: str) -> None:
+def test_a_closed_stream_is_as_if_it_were_dev_null(
+    environment: dict[str, str], redirection: str
+) -> None:
     ran = side_by_side(environment, redirection)
     assert {line: code for line, (code, _, _) in ran.items()} == {line: VERBS[line] for line in ran}
     assert not [err for _, _, err in ran.values() if "Traceback" in err]
@@ -118,7 +129,9 @@ def test_run_does_its_mission_whatever_its_streams_are(redirection: str, tmp_pat
     (tmp_path / "fence.md").write_text("A fence is one mark on a path segment.\n")
     with short_folder() as data:
         environment = clean_environment(data)
-        code, out, err = shell("run 'What is a fence?' --files fence.md", environment, redirection, tmp_path)
+        code, out, err = shell(
+            "run 'What is a fence?' --files fence.md", environment, redirection, tmp_path
+        )
         is_lost = ">/dev/full" in redirection.replace("2>/dev/full", "") or "1<" in redirection
         assert code == (1 if is_lost else 0), err
         assert "Traceback" not in err
@@ -134,7 +147,9 @@ def up(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[bytes]
     with short_folder() as data:
         environment = clean_environment(data)
         command = f"exec {shlex.join(swarmd())} up --log-level debug {request.param}"
-        process = subprocess.Popen(["/bin/sh", "-c", command], env=environment, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", command], env=environment, stdin=subprocess.DEVNULL
+        )
         try:
             yield process, environment
         finally:
@@ -157,13 +172,17 @@ def test_a_daemon_serves_and_drains_with_no_place_for_its_log(
     assert process.wait(20) == 143
 
 
-def test_a_stream_that_takes_nothing_at_the_moment_is_waited_for(environment: dict[str, str]) -> None:
+def test_a_stream_that_takes_nothing_at_the_moment_is_waited_for(
+    environment: dict[str, str],
+) -> None:
     """Another program may have made a pipe non-blocking that this one inherits."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     # Nobody reads: the pipe is full after 64 KiB, and so is what this process may write at once.
     os.write(writing, b"x" * 65_536)
-    process = subprocess.Popen(swarmd("acl"), env=environment, stdout=writing, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        swarmd("acl"), env=environment, stdout=writing, stderr=subprocess.PIPE
+    )
     os.close(writing)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)

@@ -1,4 +1,6 @@
-"""A whole swarm on a cluster, as people run one: parts, verbs and namespace, by nothing but the address."""
+"""A whole swarm on a cluster, as people run one: parts, verbs and namespace, by nothing but the
+address.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,15 @@ from pathlib import Path
 from tests.e2e.swarm_process import child, clean_environment, verb
 from tests.topology import clustered
 
-KNOWLEDGE = "The lighthouse keeper trims the lamp at dusk, so that ships see the reef before they reach it.\n"
+KNOWLEDGE = (
+    "The lighthouse keeper trims the lamp at dusk, so that ships see the reef before they "
+    "reach it.\n"
+)
 
 
-def test_a_mission_on_a_cluster_goes_through_every_tier_and_all_keys_share_a_slot(short_path: Path) -> None:
+def test_a_mission_on_a_cluster_goes_through_every_tier_and_all_keys_share_a_slot(
+    short_path: Path,
+) -> None:
     data = short_path / "data"
     (data / "knowledge").mkdir(parents=True)
     (data / "knowledge" / "light.md").write_text(KNOWLEDGE)

@@ -1,4 +1,6 @@
-"""A swarm of separate processes in which each part has its own user of Redis, as docs/security.md sets it up."""
+"""A swarm of separate processes in which each part has its own user of Redis, as
+docs/security.md sets it up.
+"""
 
 from __future__ import annotations
 
@@ -58,14 +60,23 @@ def guarded() -> Iterator[Guarded]:
         yield Guarded(server, data, parts)
 
 
-def test_a_mission_goes_from_submitter_to_result_with_each_part_under_its_own_user(guarded: Guarded) -> None:
+def test_a_mission_goes_from_submitter_to_result_with_each_part_under_its_own_user(
+    guarded: Guarded,
+) -> None:
     words = ("How does the board decide on a motion?", "--wait", "--id", "split-1")
     code, result, said = guarded.run("submitter", "submit", *words)
     assert code == 0, said + guarded.parts["supervisor"].stderr + guarded.parts["worker"].stderr
     assert "[policies/" in result
-    # Whole: the board debated in its room, three tiers worked, and nobody was refused by the server.
-    code, shown, _ = guarded.run("operator", "tail", "room:sob", "--no-follow", "--json", "-n", "1000")
-    assert {json.loads(line)["from"] for line in shown.splitlines()} >= {"socrates", "tony-stark", "clerk"}
+    # Whole: the board debated in its room, three tiers worked, and nobody was refused by the
+    # server.
+    code, shown, _ = guarded.run(
+        "operator", "tail", "room:sob", "--no-follow", "--json", "-n", "1000"
+    )
+    assert {json.loads(line)["from"] for line in shown.splitlines()} >= {
+        "socrates",
+        "tony-stark",
+        "clerk",
+    }
     code, shown, _ = guarded.run("operator", "ps", "--all", "--json")
     assert {agent["tier"] for agent in json.loads(shown)["agents"]} == {0, 1, 2}
     for proof in (("fsck",), ("journal", "verify")):
@@ -82,9 +93,9 @@ def test_a_text_published_by_the_submitter_is_heard(guarded: Guarded) -> None:
         results.subscribe("swarm:results")
         assert client.publish("swarm:missions", "Which budgets stop a runaway swarm?") == 1
         heard = (results.get_message(timeout=60) for _ in range(2))
-        assert [json.loads(ring["data"])["data"]["state"] for ring in heard if ring["type"] == "message"] == [
-            "delivered"
-        ]
+        assert [
+            json.loads(ring["data"])["data"]["state"] for ring in heard if ring["type"] == "message"
+        ] == ["delivered"]
 
 
 def test_an_operator_looks_speaks_and_cancels(guarded: Guarded) -> None:

@@ -1,4 +1,6 @@
-"""A verb that waits, over a line that is cut: it connects again, and ends as if nothing had been."""
+"""A verb that waits, over a line that is cut: it connects again, and ends as if nothing had
+been.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,13 @@ def environment(line: Proxy, peopled: Swarm, tmp_path: Path) -> dict[str, str]:
 @contextmanager
 def waiting(environment: dict[str, str], *words: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        swarmd(*words), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        swarmd(*words),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     try:
         yield process
     finally:
@@ -62,7 +68,9 @@ def _until_connected(line: Proxy, count: int) -> None:
 def test_submit_waits_on_over_a_line_that_is_cut(
     environment: dict[str, str], line: Proxy, peopled: Swarm, cuts: int
 ) -> None:
-    with waiting(environment, "submit", "Sing", "--id", "m-cut", "--wait", "--timeout", "60") as process:
+    with waiting(
+        environment, "submit", "Sing", "--id", "m-cut", "--wait", "--timeout", "60"
+    ) as process:
         assert process.stderr is not None
         while "mission m-cut" not in (said := process.stderr.readline()):
             assert said
@@ -97,7 +105,9 @@ def test_an_order_is_waited_for_over_a_line_that_is_cut(
 def test_a_server_that_stays_away_ends_the_wait_with_5_when_the_time_is_over(
     environment: dict[str, str], line: Proxy
 ) -> None:
-    with waiting(environment, "submit", "Sing", "--id", "m-away", "--wait", "--timeout", "4") as process:
+    with waiting(
+        environment, "submit", "Sing", "--id", "m-away", "--wait", "--timeout", "4"
+    ) as process:
         assert process.stderr is not None
         while "mission m-away" not in (said := process.stderr.readline()):
             assert said

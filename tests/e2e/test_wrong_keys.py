@@ -1,4 +1,6 @@
-"""A client writes another type over the swarm's keys: the daemon stays, says so, and goes on when they are set aside."""
+"""A client writes another type over the swarm's keys: the daemon stays, says so, and goes on
+when they are set aside.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,18 @@ from typing import Final
 import pytest
 
 from swarmd.cli.exit_codes import Exit
-from tests.e2e.swarm_process import SwarmProcess, child, clean_environment, short_folder, swarm_up, verb
+from tests.e2e.swarm_process import (
+    SwarmProcess,
+    child,
+    clean_environment,
+    short_folder,
+    swarm_up,
+    verb,
+)
 
-# Each in the way of another part: an input, the record, the lease, the host's sweep, the start.
-# The journal is left out: entries that were not sealed yet are lost with it, and `fsck` says so until it is stated anew.
+# Each in the way of another part: an input, the record, the lease, the host's sweep, the start. The
+# journal is left out: entries that were not sealed yet are lost with it, and `fsck` says so until
+# it is stated anew.
 KEYS: Final = ("missions", "up:sob", "_positions", "_hosts", "_posts", "_meta")
 BEGUN_ANEW: Final = ("_positions",)
 
@@ -41,10 +51,15 @@ def test_the_daemon_stays_says_it_and_goes_on_when_the_key_is_set_aside(key: str
         kept = up.redis.keys("swarm:_quarantine:*")
         assert [up.redis.lrange(name, 0, -1) for name in kept] == [["x"]]
         up.until(lambda: up.verb("health").returncode == Exit.DONE, "healthy again")
-        assert up.verb("submit", "What is a fence?", "--wait", "--timeout", "50").returncode == Exit.DONE
+        assert (
+            up.verb("submit", "What is a fence?", "--wait", "--timeout", "50").returncode
+            == Exit.DONE
+        )
         assert up.verb("fsck").returncode == Exit.DONE
         verified = json.loads(up.verb("journal", "verify", "--json").stdout)["findings"]
-        assert verified == [] or (key in BEGUN_ANEW and {one["kind"] for one in verified} == {"restated"})
+        assert verified == [] or (
+            key in BEGUN_ANEW and {one["kind"] for one in verified} == {"restated"}
+        )
 
 
 def test_a_stopped_swarm_is_mended_without_a_daemon_and_starts() -> None:
@@ -60,6 +75,11 @@ def test_a_stopped_swarm_is_mended_without_a_daemon_and_starts() -> None:
             assert waiting.process.poll() is None
         done = verb(environment, "fsck", "--repair", "--json")
         assert done.stdout, done.stderr
-        assert {flaw["subject"] for flaw in json.loads(done.stdout)["repaired"]} >= set(KEYS), done.stderr
+        assert {flaw["subject"] for flaw in json.loads(done.stdout)["repaired"]} >= set(KEYS), (
+            done.stderr
+        )
         with swarm_up(data) as up:
-            assert up.verb("submit", "What is a fence?", "--wait", "--timeout", "50").returncode == Exit.DONE
+            assert (
+                up.verb("submit", "What is a fence?", "--wait", "--timeout", "50").returncode
+                == Exit.DONE
+            )

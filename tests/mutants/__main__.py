@@ -1,7 +1,8 @@
-"""`python -m tests.mutants` puts each known fault into a copy of the tree and says which test saw it.
+"""`python -m tests.mutants` puts each known fault into a copy of the tree and says which test saw
+it.
 
-Ends with 0 where each was seen, with 7 where one lives, and with 1 where the tests fail without any fault in the tree:
-they would then show nothing.
+Ends with 0 where each was seen, with 7 where one lives, and with 1 where the tests fail without any
+fault in the tree: they would then show nothing.
 """
 
 from __future__ import annotations

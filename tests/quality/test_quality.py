@@ -49,7 +49,9 @@ def _package(root: Path, **modules: str) -> Source:
 
 
 def test_floors_are_the_longest_way_down_and_a_circle_is_found(tmp_path: Path) -> None:
-    house = rooms(_package(tmp_path, a="from p import b", b="import p.c", c="", d="from p.c import x"), "p")
+    house = rooms(
+        _package(tmp_path, a="from p import b", b="import p.c", c="", d="from p.c import x"), "p"
+    )
     assert (len(house.names), house.floors, house.circles) == (4, 3, [])
     assert house.arrows == {("a", "b"), ("b", "c"), ("d", "c")}
     house = rooms(_package(tmp_path, c="from p import b"), "p")

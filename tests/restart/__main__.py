@@ -2,9 +2,9 @@
 
     python -m tests.restart [PROGRAM…]
 
-PROGRAM is a server's, such as /usr/bin/redis-server. Without one: the Valkey of the installation and, where there is
-one, the machine's redis-server. Ends with 1 where a restart or a restored backup loses anything with the users that
-`swarmd acl` makes.
+PROGRAM is a server's, such as /usr/bin/redis-server. Without one: the Valkey of the installation
+and, where there is one, the machine's redis-server. Ends with 1 where a restart or a restored
+backup loses anything with the users that `swarmd acl` makes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""One swarm over a restart of its server, and over a backup that is restored: what is there before, and after.
+"""One swarm over a restart of its server, and over a backup that is restored: what is there before,
+and after.
 
-Everything is as docs/security.md sets it up: the server has the users of the policy, and each part is its own.
+Everything is as docs/security.md sets it up: the server has the users of the policy, and each part
+is its own.
 """
 
 from __future__ import annotations
@@ -46,8 +48,16 @@ class Look:
                 for one, n in self.spent.items()
                 if other.spent.get(one) != n
             ),
-            *([f"journal {self.journal}, then {other.journal}"] if self.journal != other.journal else []),
-            *([f"{self.results} results, then {other.results}"] if self.results != other.results else []),
+            *(
+                [f"journal {self.journal}, then {other.journal}"]
+                if self.journal != other.journal
+                else []
+            ),
+            *(
+                [f"{self.results} results, then {other.results}"]
+                if self.results != other.results
+                else []
+            ),
             *([] if other.verified else [f"not verified: {'; '.join(other.findings)}"]),
         ]
 
@@ -110,8 +120,8 @@ class Swarm:
         )
 
     def copied(self, folder: Path) -> Swarm:
-        """A backup of what docs/redis.md names, restored to another place with users of its own. Only while nobody
-        runs on either."""
+        """A backup of what docs/redis.md names, restored to another place with users of its own.
+        Only while nobody runs on either."""
         server = AclServer(folder, self.server.namespace, self.server.program)
         server.generate()
         shutil.copytree(self.server.folder / "appendonlydir", folder / "appendonlydir")
@@ -120,7 +130,9 @@ class Swarm:
 
 
 def _wait_until_nobody_leads(admin: redis.Redis) -> None:
-    """A supervisor that leaves in order takes its lead along; the lead of one that could not expires."""
+    """A supervisor that leaves in order takes its lead along; the lead of one that could not
+    expires.
+    """
     deadline = time.monotonic() + 2 * LEASE_SECONDS
     while admin.exists("swarm:_supervisor"):
         assert time.monotonic() < deadline, "a supervisor is still there"
@@ -129,7 +141,11 @@ def _wait_until_nobody_leads(admin: redis.Redis) -> None:
 
 @contextmanager
 def swarm_on(program: Program | None = None) -> Iterator[Swarm]:
-    with short_folder() as folder, short_folder() as data, acl_server(folder, program=program) as server:
+    with (
+        short_folder() as folder,
+        short_folder() as data,
+        acl_server(folder, program=program) as server,
+    ):
         yield Swarm(server, data)
 
 
@@ -186,7 +202,9 @@ def measure(program: Program | None) -> Row:
 
 
 def _replace_default(server: AclServer) -> None:
-    """As an operator who finds the loss: the file of the users is written anew before the next start."""
+    """As an operator who finds the loss: the file of the users is written anew before the next
+    start.
+    """
     (server.users / "users.acl").unlink()
     server.generate()
 

@@ -1,4 +1,6 @@
-"""A restart of the server keeps the swarm, on each server that this machine has; and where one would not, that is told."""
+"""A restart of the server keeps the swarm, on each server that this machine has; and where one
+would not, that is told.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def program(request: pytest.FixtureRequest) -> Program:
     found = wheels_valkey() if request.param == SERVERS[0] else installed_redis()
     if found is None:
         # On a laptop a skip; where everything has to be there, its absence is the failure.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no redis-server (Debian: redis-tools)")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "no redis-server (Debian: redis-tools)"
+        )
     return found
 
 
@@ -109,9 +113,15 @@ def _until_at_work(swarm: Swarm, mission: str) -> None:
 def test_nobody_gets_in_without_a_user(delivered: Swarm) -> None:
     """The default user may do everything, and nobody can be it."""
     tries = [
-        ("PING",), ("INFO",), ("EVAL", "return redis.call('KEYS', '*')", "0"), ("MULTI",), ("CLIENT", "LIST"),
-        ("XADD", "swarm:missions", "*", "mission", "x"), ("SUBSCRIBE", "swarm:results"), ("ACL", "WHOAMI"),
-    ]  # fmt: skip
+        ("PING",),
+        ("INFO",),
+        ("EVAL", "return redis.call('KEYS', '*')", "0"),
+        ("MULTI",),
+        ("CLIENT", "LIST"),
+        ("XADD", "swarm:missions", "*", "mission", "x"),
+        ("SUBSCRIBE", "swarm:results"),
+        ("ACL", "WHOAMI"),
+    ]
     logins = [
         ("AUTH", "default", ""),
         ("AUTH", ""),
@@ -132,13 +142,17 @@ def test_nobody_gets_in_without_a_user(delivered: Swarm) -> None:
 
 
 def replays(server: AclServer, rules: str) -> bool:
-    """What a server really does with a file that holds transactions of the swarm's, in two databases."""
+    """What a server really does with a file that holds transactions of the swarm's, in two
+    databases.
+    """
     server.set_default(REPLAY_RULES)
     with server.client("admin") as admin:
         admin.flushall()
         for db in (0, 3, 0):
             admin.select(db)
-            admin.eval("for _, key in ipairs(KEYS) do " + EVERY_WRITE + " end", 2, "swarm:a", "swarm:b")
+            admin.eval(
+                "for _, key in ipairs(KEYS) do " + EVERY_WRITE + " end", 2, "swarm:a", "swarm:b"
+            )
         admin.select(0)
         before = _content(admin)
     server.set_default(rules)
@@ -193,7 +207,8 @@ RULES: Final = {
     "on nopass ~* +@read +@connection": False,
 }
 
-# Redis 7.0 has a change of database before the transaction, where nobody asks for rights; later ones have it within.
+# Redis 7.0 has a change of database before the transaction, where nobody asks for rights; later
+# ones have it within.
 KEPT_BY_REDIS_7_0: Final = {"off ~* +@all -select", "off ~* +@all -@connection", "off ~* +@write"}
 
 
@@ -207,7 +222,9 @@ def plain(program: Program) -> Iterator[AclServer]:
 def test_a_default_user_is_called_good_only_where_the_server_then_keeps_everything(
     plain: AclServer, rules: str
 ) -> None:
-    """Asked of a server that has restarted with it: what is called good loses nothing, on any server."""
+    """Asked of a server that has restarted with it: what is called good loses nothing, on any
+    server.
+    """
     keeps = replays(plain, rules)
     with connect_sync(plain.url("supervisor")) as wire:
         restart = restart_of(wire.exchange, "swarm")
@@ -253,10 +270,14 @@ def test_health_tells_of_a_restart_that_would_lose_the_swarm(delivered: Swarm) -
 
 
 def test_what_a_restart_has_lost_is_told_until_somebody_acknowledges_it() -> None:
-    """As it was with every swarm on these servers: the server restarts beneath parts that run on."""
+    """As it was with every swarm on these servers: the server restarts beneath parts that run
+    on.
+    """
     program = installed_redis()
     if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no redis-server (Debian: redis-tools)")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "no redis-server (Debian: redis-tools)"
+        )
     with swarm_on(program) as swarm, swarm.parts() as (supervisor, _):
         swarm.deliver("one")
         swarm.server.set_default(MAY_NOTHING)
@@ -264,7 +285,9 @@ def test_what_a_restart_has_lost_is_told_until_somebody_acknowledges_it() -> Non
         supervisor.until_said("the server lost the end of the journal")
         swarm.server.set_default(REPLAY_RULES)
         n = _gap(swarm)
-        code, _, said = swarm.run("operator", "journal", "ack", str(n), "--reason", "the default user")
+        code, _, said = swarm.run(
+            "operator", "journal", "ack", str(n), "--reason", "the default user"
+        )
         assert code == 0, said
         assert swarm.run("supervisor", "health")[0] == 0
 
@@ -297,7 +320,9 @@ def test_who_may_not_ask_for_the_default_user_says_not_checked(delivered: Swarm)
             admin.execute_command("ACL", "LOAD")  # type: ignore[no-untyped-call]  # as above
 
 
-def test_a_server_without_an_append_only_file_is_not_asked_for_its_default_user(delivered: Swarm) -> None:
+def test_a_server_without_an_append_only_file_is_not_asked_for_its_default_user(
+    delivered: Swarm,
+) -> None:
     with default_of(delivered, MAY_NOTHING), delivered.server.client("admin") as admin:
         admin.config_set("appendonly", "no")
         try:

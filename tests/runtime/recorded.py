@@ -1,4 +1,6 @@
-"""A stage whose journal is archived, whose agents spend, and which can be held against its own journal."""
+"""A stage whose journal is archived, whose agents spend, and which can be held against its own
+journal.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,15 @@ class Recorded(Stage):
     def another(self, host: str) -> Supervisor:
         archive = JournalFiles(self.folder, SWARM, self.entries_max)
         return Supervisor(
-            self.store, Silence(), self.clock, declarations(**self.limits), HostId(host), None, anyio.Event(),
+            self.store,
+            Silence(),
+            self.clock,
+            declarations(**self.limits),
+            HostId(host),
+            None,
+            anyio.Event(),
             archive=archive,
-        )  # fmt: skip
+        )
 
     async def archive(self) -> None:
         """What the supervisor does of itself every few seconds."""
@@ -69,7 +77,10 @@ class Recorded(Stage):
         self._turns[id] = turn = self._turns.get(id, 0) + 1
         amounts = {"tokens": self.chance.randrange(10, 500), "calls": 1}
         begin = Begin(turn, 1, "model", agent.account, agent.path, (), (), amounts)
-        if not isinstance(await self.store.begin(hold, begin, "at"), Begun) or self.chance.random() < 0.3:
+        if (
+            not isinstance(await self.store.begin(hold, begin, "at"), Begun)
+            or self.chance.random() < 0.3
+        ):
             return
         used = {"tokens": self.chance.randrange(1, 600), "calls": 1}
         await self.store.end(hold, begin, "{}", Used(used, self.chance.random() < 0.2), 80, "at")
@@ -130,10 +141,18 @@ def ledger_of(state: State) -> dict[str, dict[str, Any]]:
 
 @asynccontextmanager
 async def recorded(
-    namespace: str, folder: Path, *, socket: str | None = None, seed: int = 1, entries_max: int = 4_096, **limits: Any
-) -> AsyncIterator[Recorded]:  # fmt: skip
+    namespace: str,
+    folder: Path,
+    *,
+    socket: str | None = None,
+    seed: int = 1,
+    entries_max: int = 4_096,
+    **limits: Any,
+) -> AsyncIterator[Recorded]:
     async with open_store(socket, namespace) as store:
-        opened = Recorded(store, limits=limits, folder=folder, entries_max=entries_max, chance=Random(seed))
+        opened = Recorded(
+            store, limits=limits, folder=folder, entries_max=entries_max, chance=Random(seed)
+        )
         await opened.start()
         yield opened
 
@@ -146,7 +165,9 @@ async def missions(on: Recorded, count: int) -> None:
 
 
 def everything(socket: str, namespace: str) -> dict[bytes, tuple[int, bytes]]:
-    """All that a real server holds of a swarm, to be put back later: a server that lost what came between."""
+    """All that a real server holds of a swarm, to be put back later: a server that lost what
+    came between.
+    """
     with redis.Redis(unix_socket_path=socket) as client:
         keys = list(client.scan_iter(f"{namespace}:*"))
         return {key: (max(0, client.pttl(key)), client.dump(key)) for key in keys}

@@ -1,4 +1,6 @@
-"""A hand that owns Redis and rewrites the journal: seeded edits, with the chain made good again after them or not."""
+"""A hand that owns Redis and rewrites the journal: seeded edits, with the chain made good again
+after them or not.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ DEEDS: Final = ("edit", "delete", "reorder", "insert", "cut")
 
 @dataclass(frozen=True, slots=True)
 class Forgery:
-    """What was done, the journal as it is then, and what the store's own word of its end was made to be."""
+    """What was done, the journal as it is then, and what the store's own word of its end was
+    made to be.
+    """
 
     deed: str
     is_rechained: bool
@@ -72,7 +76,9 @@ def _data(flat: Sequence[str]) -> tuple[int, dict[str, object]] | None:
 
 
 def rechained(entries: Sequence[Entry], before: Entry | None) -> list[Entry]:
-    """Numbered, linked and hashed anew, as anybody can who knows the form: there is no secret in the chain."""
+    """Numbered, linked and hashed anew, as anybody can who knows the form: there is no secret in
+    the chain.
+    """
     n, prev = 0, GENESIS
     if before is not None:
         head = head_of([before])

@@ -1,4 +1,6 @@
-"""Whatever is put on the streams that the supervisor reads ends itself: the record stays whole, and missions are done."""
+"""Whatever is put on the streams that the supervisor reads ends itself: the record stays whole,
+and missions are done.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,12 @@ MESSAGES: Final[Mapping[str, Mapping[Any, Any]]] = {
     "no field of ours": {"x": "y"},
     "empty": {"": ""},
     "bytes": {b"\xff\xfe": b"\x00\xff", b"kind": b"order", b"data": b"\xc3\x28"},
-    "no seal": {"from": "operator", "kind": "order", "text": "halt", "data": '{"verb":"halt","target":"*"}'},
+    "no seal": {
+        "from": "operator",
+        "kind": "order",
+        "text": "halt",
+        "data": '{"verb":"halt","target":"*"}',
+    },
     "a kind that is none": {"from": "sob", "kind": "gift"},
     "a deep bomb": {"from": "sob", "kind": "request", "data": DEEP},
     "nested": {"from": "sob", "kind": "request", "data": '{"a":' + NESTED + "}"},
@@ -85,12 +92,16 @@ async def is_whole(scene: Scene) -> None:
     assert await scene.flaws() == []
 
 
-async def test_what_is_no_message_is_refused_on_every_input_and_the_record_stays_whole(scene: Scene) -> None:
+async def test_what_is_no_message_is_refused_on_every_input_and_the_record_stays_whole(
+    scene: Scene,
+) -> None:
     for channel in INPUTS:
         for fields in MESSAGES.values():
             await sent(scene, channel, fields)
     await quiet(scene.on, 4)
-    refused = [e for e in await scene.on.store.read(JOURNAL, FIRST, 10_000) if e.data["event"] == "refused"]
+    refused = [
+        e for e in await scene.on.store.read(JOURNAL, FIRST, 10_000) if e.data["event"] == "refused"
+    ]
     assert {e.data["channel"] for e in refused if "channel" in e.data} >= set(INPUTS)
     await is_whole(scene)
 
@@ -112,10 +123,14 @@ async def test_what_is_no_mission_is_rejected_under_the_id_that_was_asked_for(
     assert record["state"] != "rejected", "mended, it is a mission"
 
 
-async def test_every_entry_that_is_no_mission_has_one_answer_and_the_record_stays_whole(scene: Scene) -> None:
+async def test_every_entry_that_is_no_mission_has_one_answer_and_the_record_stays_whole(
+    scene: Scene,
+) -> None:
     for fields in ENTRIES.values():
         await sent(scene, MISSIONS, fields)
     await quiet(scene.on, 6)
-    results = [m for m in await scene.on.store.read(RESULTS, FIRST, 1_000) if m.data["state"] == "rejected"]
+    results = [
+        m for m in await scene.on.store.read(RESULTS, FIRST, 1_000) if m.data["state"] == "rejected"
+    ]
     assert len(results) == len(ENTRIES)
     await is_whole(scene)

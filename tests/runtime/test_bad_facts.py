@@ -1,4 +1,6 @@
-"""What a worker's user may append to the stream of facts and is none is refused there: the record stays whole."""
+"""What a worker's user may append to the stream of facts and is none is refused there: the
+record stays whole.
+"""
 
 from __future__ import annotations
 
@@ -51,24 +53,34 @@ NO_FACTS: Final = {
     "more than the account has": fact("reserve", SOB, {"tokens": 2**53 - 1}),
     "an account that is not open": fact("reserve", "a-nobody", TOKENS),
     "a settlement of nobody's": fact("settle", "a-nobody", SETTLED),
-    "a settlement of what was not reserved": fact("settle", SOB, {**SETTLED, "reserved": {"tokens": 10**9}}),
+    "a settlement of what was not reserved": fact(
+        "settle", SOB, {**SETTLED, "reserved": {"tokens": 10**9}}
+    ),
     "a settlement without its parts": fact("settle", SOB, {"used": TOKENS}),
     "an account opened again": fact("open", SOB, {"parent": "", "caps": TOKENS, "own_slot": False}),
-    "an account below nobody's": fact("open", "a-new", {"parent": "a-nobody", "caps": TOKENS, "own_slot": True}),
+    "an account below nobody's": fact(
+        "open", "a-new", {"parent": "a-nobody", "caps": TOKENS, "own_slot": True}
+    ),
     "money from nobody": fact("fund", SOB, {"parent": "a-nobody", "caps": TOKENS}),
     "a child of nobody's": fact("adopt", SOB, {"former": "a-1", "parent": "a-2"}),
     "a reaping of nobody": fact("reap", "", [["a-nobody", SOB]]),
     "a reaping of the board": fact("reap", "", [[SOB, ""]]),
     "a reaping of numbers": fact("reap", "", [[1, 2]]),
-    "a period that did not turn": fact("period", SOB, {"spent": {"tokens": 10**9}, "overdraft": {}}),
+    "a period that did not turn": fact(
+        "period", SOB, {"spent": {"tokens": 10**9}, "overdraft": {}}
+    ),
     "a closing that moves too much": fact(
-        "close", SOB,
-        {"parent": "", **{n: {"tokens": 1} for n in ("cap", "free", "granted", "spent", "overdraft")}},
+        "close",
+        SOB,
+        {
+            "parent": "",
+            **{n: {"tokens": 1} for n in ("cap", "free", "granted", "spent", "overdraft")},
+        },
     ),
     "an id of its own": fact("reserve", SOB, TOKENS, id="99999999999999-0"),
     "far too long": ["fact", "refuse", "detail", "x" * 200_000],
     "too many fields": ["fact", "refuse", *[word for n in range(100) for word in (f"f{n}", "x")]],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NO_FACTS)
@@ -87,7 +99,9 @@ async def test_what_is_no_fact_is_refused_by_its_rule_and_the_record_stays_whole
     assert (await scene.on.living())[1] == before
 
 
-async def test_facts_between_which_others_stand_are_folded_and_the_mission_ends_well(scene: Scene) -> None:
+async def test_facts_between_which_others_stand_are_folded_and_the_mission_ends_well(
+    scene: Scene,
+) -> None:
     scene.on.silent = set()
     for words in list(NO_FACTS.values()) * 3:
         await scene.do(("XADD", scene.keys.facts, "*", *words))

@@ -1,4 +1,6 @@
-"""Messages on which their reader fails: tried so often, then dead letters, and what an operator does about these."""
+"""Messages on which their reader fails: tried so often, then dead letters, and what an operator
+does about these.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from swarmd.core.actions.dead_letters import letter
 from swarmd.core.control.dispatch import decide
 from swarmd.core.model.channels import DEAD, ORDERS, REQUESTS, inbox
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, AgentState, Channel, HostId, StreamId
+from swarmd.core.model.names import (
+    FIRST,
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    Channel,
+    HostId,
+    StreamId,
+)
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
 from swarmd.ports.stores import Begin, Begun, Hold, Used
@@ -84,12 +94,26 @@ def test_a_message_is_tried_three_times_and_then_a_letter_with_all_that_a_retry_
             assert letter.text == "ValueError in its turn"
             assert (letter.data["reader"], letter.data["tries"]) == (READER, TRIES)
             original = letter.data["original"]
-            assert (original["channel"], original["id"], original["sender"]) == (inbox(READER), id, "sob")
-            assert (original["text"], original["data"], original["hops"]) == ("poison", {"why": ["not"]}, 3)
+            assert (original["channel"], original["id"], original["sender"]) == (
+                inbox(READER),
+                id,
+                "sob",
+            )
+            assert (original["text"], original["data"], original["hops"]) == (
+                "poison",
+                {"why": ["not"]},
+                3,
+            )
             assert answered == [["after it"]]
             assert (await store.positions(inbox(READER), [READER]))[READER] > id
-            (failed,) = [m for m in await store.read(REQUESTS, FIRST, 10) if m.data["type"] == "failed"]
-            assert (failed.data["is_crash"], failed.data["dead"]["id"], failed.data["dead"]["tries"]) == (
+            (failed,) = [
+                m for m in await store.read(REQUESTS, FIRST, 10) if m.data["type"] == "failed"
+            ]
+            assert (
+                failed.data["is_crash"],
+                failed.data["dead"]["id"],
+                failed.data["dead"]["tries"],
+            ) == (
                 True,
                 id,
                 TRIES,
@@ -98,7 +122,9 @@ def test_a_message_is_tried_three_times_and_then_a_letter_with_all_that_a_retry_
     jumping(test)
 
 
-def test_of_several_messages_only_the_one_that_fails_is_a_letter_and_the_others_are_answered() -> None:
+def test_of_several_messages_only_the_one_that_fails_is_a_letter_and_the_others_are_answered() -> (
+    None
+):
     async def test() -> None:
         async with stored() as store:
             await Lineage(store).found(executive(READER))
@@ -112,7 +138,9 @@ def test_of_several_messages_only_the_one_that_fails_is_a_letter_and_the_others_
                     return ["two"] in answered
 
                 await until(all_answered)
-            assert tried == [["one", "poison", "two"]] * TRIES + [["one"]] + [["poison"]] * TRIES + [["two"]]
+            assert tried == [["one", "poison", "two"]] * TRIES + [["one"]] + [
+                ["poison"]
+            ] * TRIES + [["two"]]
             (letter,) = await _letters(store)
             assert letter.data["original"]["text"] == "poison"
 
@@ -144,7 +172,9 @@ def test_a_turn_that_fails_once_is_taken_again_and_nothing_of_it_is_lost() -> No
             assert len(attempts) == TRIES
             assert attempts[1] - attempts[0] >= RETRY_SECONDS
             assert await _letters(store) == []
-            assert [m for m in await store.read(REQUESTS, FIRST, 10) if m.data["type"] == "failed"] == []
+            assert [
+                m for m in await store.read(REQUESTS, FIRST, 10) if m.data["type"] == "failed"
+            ] == []
 
     jumping(test)
 
@@ -165,7 +195,10 @@ def test_what_ends_its_host_again_and_again_is_a_letter_too() -> None:
                 reached = anyio.Event()
 
                 async def answer(
-                    world: World, resident: Resident, host: str = host, reached: anyio.Event = reached
+                    world: World,
+                    resident: Resident,
+                    host: str = host,
+                    reached: anyio.Event = reached,
                 ) -> None:
                     begun.append(host)
                     reached.set()
@@ -187,7 +220,9 @@ def test_what_ends_its_host_again_and_again_is_a_letter_too() -> None:
     jumping(test)
 
 
-async def test_attempts_are_counted_once_each_and_anew_where_the_turn_got_on(namespace: str) -> None:
+async def test_attempts_are_counted_once_each_and_anew_where_the_turn_got_on(
+    namespace: str,
+) -> None:
     async with stored() as store:
         await Lineage(store).found(executive(READER))
         hold = Hold(READER, ("sob", MISSION, READER), 1, 1, HERE)
@@ -219,7 +254,10 @@ def test_hosts_that_end_in_order_make_no_letter_of_a_long_turn() -> None:
                 reached = anyio.Event()
 
                 async def answer(
-                    world: World, resident: Resident, host: str = host, reached: anyio.Event = reached
+                    world: World,
+                    resident: Resident,
+                    host: str = host,
+                    reached: anyio.Event = reached,
                 ) -> None:
                     begun.append(host)
                     reached.set()
@@ -249,7 +287,9 @@ async def test_a_turn_that_came_to_its_first_call_uncounted_was_tried_once(names
 
 async def _order(on: Stage, verb: str, target: str, order: str) -> None:
     data = {"order": order, "verb": verb, "target": target}
-    await on.store.post(ORDERS, Message(sender=AgentId("operator"), kind=Kind.ORDER, at=AT, data=data))
+    await on.store.post(
+        ORDERS, Message(sender=AgentId("operator"), kind=Kind.ORDER, at=AT, data=data)
+    )
     while await on.sup._step():
         pass
 
@@ -263,7 +303,9 @@ async def _answer(on: Stage, order: str) -> dict[str, Any]:
 
 async def _dead(on: Stage, reader: AgentId) -> StreamId:
     lost = replace(message("poison"), channel=inbox(reader), id=StreamId("7-0"))
-    return await on.store.post(DEAD, letter(reader, lost, tries=3, why="KeyError in its turn", at=AT))
+    return await on.store.post(
+        DEAD, letter(reader, lost, tries=3, why="KeyError in its turn", at=AT)
+    )
 
 
 async def test_a_letter_is_handed_out_again_once_and_then_there_is_none(namespace: str) -> None:
@@ -295,12 +337,17 @@ async def test_two_orders_about_one_letter_in_one_commit_do_it_once(namespace: s
                 ORDERS, Message(sender=AgentId("operator"), kind=Kind.ORDER, at=AT, data=data)
             )
         await quiet(on)
-        assert [(await _answer(on, order))["outcome"] for order in ("o1", "o2")] == ["done", "refused"]
+        assert [(await _answer(on, order))["outcome"] for order in ("o1", "o2")] == [
+            "done",
+            "refused",
+        ]
         texts = [m.text for m in await on.store.read(inbox(reader.id), FIRST, 100)]
         assert texts.count("poison") == 1
 
 
-async def test_a_letter_is_dropped_and_one_to_somebody_who_has_ended_is_not_retried(namespace: str) -> None:
+async def test_a_letter_is_dropped_and_one_to_somebody_who_has_ended_is_not_retried(
+    namespace: str,
+) -> None:
     async with stage(namespace) as on:
         id = await _dead(on, AgentId("a-gone"))
         await _order(on, "retry", id, "o1")
@@ -359,7 +406,13 @@ async def test_the_superior_is_told_of_a_letter_and_the_reader_begins_anew(names
         reader = on.sup._swarm.executives(STAGED)[0]
         mail = {"channel": "inbox:x", "id": "7-0", "sender": "sob", "tries": 3}
         await on.post(
-            reader.id, REQUESTS, Kind.REQUEST, type="failed", detail="KeyError", is_crash=True, dead=mail
+            reader.id,
+            REQUESTS,
+            Kind.REQUEST,
+            type="failed",
+            detail="KeyError",
+            is_crash=True,
+            dead=mail,
         )
         await quiet(on, 2)
         (told,) = await on.journal("dead")

@@ -1,7 +1,8 @@
-"""Somebody who can write to all of Redis and does not hold the secret, against a running worker and supervisor.
+"""Somebody who can write to all of Redis and does not hold the secret, against a running worker and
+supervisor.
 
-Over the real server and its rings, seeded. What he puts on streams and publishes is refused and recorded, and
-the honest traffic between it is taken once each, also across a restart of both.
+Over the real server and its rings, seeded. What he puts on streams and publishes is refused and
+recorded, and the honest traffic between it is taken once each, also across a restart of both.
 """
 
 from __future__ import annotations
@@ -112,7 +113,10 @@ async def process(
                 parts.start_soon(supervisor.run)
                 with anyio.fail_after(HANG_SECONDS):
                     # Rings count from when they can be heard.
-                    while len(worker.residents) < len(AGENTS) + len(DECLARED.board.seats) or worker._changed:
+                    while (
+                        len(worker.residents) < len(AGENTS) + len(DECLARED.board.seats)
+                        or worker._changed
+                    ):
                         await anyio.sleep(0.02)
                 yield
                 worker_stop.set()
@@ -139,21 +143,31 @@ class Honest:
     requests: list[StreamId] = field(default_factory=list)
 
     async def speak(self, dice: random.Random) -> None:
-        """Some messages of each issuer. The friend of the agents is in its second life after the first words."""
+        """Some messages of each issuer. The friend of the agents is in its second life after the
+        first words.
+        """
         life = 1 if len(self.mail) < 16 else 2
         for _ in range(4):
             text = f"m{len(self.mail)}"
             said = Message(
-                sender=AgentId("a-friend"), kind=Kind.SAY, at="now", text=text, incarnation=life,
+                sender=AgentId("a-friend"),
+                kind=Kind.SAY,
+                at="now",
+                text=text,
+                incarnation=life,
                 data={"long": "x" * 5_000} if dice.random() < 0.2 else {"n": len(self.mail)},
-            )  # fmt: skip
+            )
             await self.store.post(dice.choice(INBOXES), said)
             self.mail.append(f"say {text}")
         self._as_operator(dice)
         wish = Message(
-            sender=dice.choice(AGENTS), kind=Kind.REQUEST, at="now", text="terminate", incarnation=1,
+            sender=dice.choice(AGENTS),
+            kind=Kind.REQUEST,
+            at="now",
+            text="terminate",
+            incarnation=1,
             data={"type": "terminate", "agent": "nobody", "reason": "a wish"},
-        )  # fmt: skip
+        )
         self.requests.append(await self.store.post(REQUESTS, wish))
         await self.store.post(BOARD_ROOM, replace(wish, kind=Kind.SAY, text="words"))
 
@@ -175,7 +189,9 @@ class Honest:
 
 @dataclass(slots=True)
 class Attack:
-    """Copies what is there, changes it, and writes it back; what it wrote is counted by channel and class."""
+    """Copies what is there, changes it, and writes it back; what it wrote is counted by channel
+    and class.
+    """
 
     wire: Wire
     store: RedisStore  # for names only
@@ -203,7 +219,9 @@ class Attack:
         return found
 
     def strike(self, count: int) -> None:
-        """So many, half of them entries, half rings, in one pipeline; and the marks that make everybody look."""
+        """So many, half of them entries, half rings, in one pipeline; and the marks that make
+        everybody look.
+        """
         sent = 0
         keys = self.store.keys
         for _ in range(count):
@@ -222,8 +240,14 @@ class Attack:
             sent += 1
         for channel in self.genuine:
             self.wire.send("INCR", keys.posts)
-            self.wire.send("EVAL", "redis.call('ZADD', KEYS[1], redis.call('GET', KEYS[2]), ARGV[1])", 2,
-                           keys.heads, keys.posts, channel)  # fmt: skip
+            self.wire.send(
+                "EVAL",
+                "redis.call('ZADD', KEYS[1], redis.call('GET', KEYS[2]), ARGV[1])",
+                2,
+                keys.heads,
+                keys.posts,
+                channel,
+            )
             self.wire.send(
                 "PUBLISH", keys.channel(channel), '{"id":"9999999999999-0","prev":"0-0","cut":true}'
             )
@@ -236,9 +260,19 @@ class Attack:
         milliseconds = int(self.last[channel].partition("-")[0]) + self.dice.choice((1, 10**6))
         # What was sealed for another channel names it, and is rung here as it rang there.
         body = body_of(
-            self.origin_of(channel, flat), flat["from"], flat["to"], flat["kind"], flat["mission"], flat["at"], flat["text"],
-            flat.get("data", ""), flat["hops"], flat["inc"], flat["v"], "",
-        )  # fmt: skip
+            self.origin_of(channel, flat),
+            flat["from"],
+            flat["to"],
+            flat["kind"],
+            flat["mission"],
+            flat["at"],
+            flat["text"],
+            flat.get("data", ""),
+            flat["hops"],
+            flat["inc"],
+            flat["v"],
+            "",
+        )
         seal = f',"serial":"{flat["serial"]}","mac":"{flat["mac"]}"' if "mac" in flat else ""
         return f'{{"id":"{milliseconds}-0","prev":"{self.last[channel]}",{body}{seal}}}'
 
@@ -249,19 +283,28 @@ class Attack:
         own = self.genuine[channel]
         match kind:
             case "forged":
-                return self.sealed(Seal(self.dice.randbytes(32), self.store.keys.namespace), channel)
+                return self.sealed(
+                    Seal(self.dice.randbytes(32), self.store.keys.namespace), channel
+                )
             case "other swarm":
                 return self.sealed(Seal(SECRET, self.store.keys.namespace + "2"), channel)
             case "bare":
                 flat = self.sealed(Seal(SECRET, "swarm"), channel)
                 return {name: flat[name] for name in flat if name not in ("serial", "mac")}
             case "other channel":
-                others = [flat for other, all_ in self.genuine.items() if other != channel for flat in all_]
+                others = [
+                    flat
+                    for other, all_ in self.genuine.items()
+                    if other != channel
+                    for flat in all_
+                ]
                 return dict(self.dice.choice(others)) if others else None
             case "flipped":
                 return self.flipped(dict(self.dice.choice(own))) if own else None
             case "replayed":
-                current = [flat for flat in own if not (flat["from"] == "a-friend" and flat["inc"] == "1")]
+                current = [
+                    flat for flat in own if not (flat["from"] == "a-friend" and flat["inc"] == "1")
+                ]
                 return dict(self.dice.choice(current)) if current else None
             case _:
                 former = [flat for flat in own if flat["from"] == "a-friend" and flat["inc"] == "1"]
@@ -270,11 +313,18 @@ class Attack:
 
     def sealed(self, seal: Seal, channel: Channel) -> Flat:
         claim = Message(
-            sender=AgentId(self.dice.choice(("sob", "supervisor", "operator", *AGENTS))), at="now", text="evil",
-            kind=self.dice.choice((Kind.SAY, Kind.CALL, Kind.REQUEST, Kind.ORDER, Kind.PLACED, Kind.FENCED)),
-            incarnation=1, data={"segment": SOB, "order": "evil", "verb": "cancel", "target": MISSION},
-        )  # fmt: skip
-        fields = seal.seal(channel, claim, f"{self.dice.choice(('r', 's', 'oevil'))}:{2**52}").fields
+            sender=AgentId(self.dice.choice(("sob", "supervisor", "operator", *AGENTS))),
+            at="now",
+            text="evil",
+            kind=self.dice.choice(
+                (Kind.SAY, Kind.CALL, Kind.REQUEST, Kind.ORDER, Kind.PLACED, Kind.FENCED)
+            ),
+            incarnation=1,
+            data={"segment": SOB, "order": "evil", "verb": "cancel", "target": MISSION},
+        )
+        fields = seal.seal(
+            channel, claim, f"{self.dice.choice(('r', 's', 'oevil'))}:{2**52}"
+        ).fields
         return dict(zip(fields[::2], fields[1::2], strict=True))
 
     def flipped(self, flat: Flat) -> Flat:
@@ -305,14 +355,21 @@ def missing(attack: Attack, found: Counter[tuple[str, str, str]]) -> Iterator[st
     for channel in INPUTS:
         false = sum(attack.streams[channel, kind] for kind in FALSE)
         if found["supervisor", channel, Rule.ENVELOPE_FORGED] != false:
-            yield f"supervisor {channel}: {found['supervisor', channel, Rule.ENVELOPE_FORGED]} of {false} forged"
+            yield (
+                f"supervisor {channel}: {found['supervisor', channel, Rule.ENVELOPE_FORGED]} of "
+                f"{false} forged"
+            )
         old = attack.streams[channel, "replayed"]
         if found["supervisor", channel, Rule.ENVELOPE_REPLAYED] != old:
-            yield f"supervisor {channel}: {found['supervisor', channel, Rule.ENVELOPE_REPLAYED]} of {old} replayed"
+            yield (
+                f"supervisor {channel}: {found['supervisor', channel, Rule.ENVELOPE_REPLAYED]} "
+                f"of {old} replayed"
+            )
     for channel in {channel for channel, _ in (*attack.streams, *attack.rings)} - set(INPUTS):
         both = attack.streams + attack.rings
         for rule, count in (
-            # Of rings those that are authentic and out of place are only reasons to read the stream.
+            # Of rings those that are authentic and out of place are only reasons to read the
+            # stream.
             (Rule.ENVELOPE_FORGED, sum(both[channel, kind] for kind in FALSE)),
             (Rule.ENVELOPE_REPLAYED, attack.streams[channel, "replayed"]),
             (Rule.INCARNATION, attack.streams[channel, "stale"]),
@@ -329,7 +386,10 @@ async def test_ten_thousand_false_envelopes_are_refused_and_recorded_and_every_h
         lineage = Lineage(store)
         await lineage.found(*(executive(id, host=host_of(1)) for id in AGENTS))
         await store.step_down(HostId("h-pen"), lineage.number)
-        with closing(connect_sync(server.socket)) as wire, closing(connect_sync(server.socket)) as foreign:
+        with (
+            closing(connect_sync(server.socket)) as wire,
+            closing(connect_sync(server.socket)) as foreign,
+        ):
             honest, attack = Honest(store, wire), Attack(foreign, store, dice)
 
             async def settled() -> None:
@@ -376,4 +436,6 @@ async def test_ten_thousand_false_envelopes_are_refused_and_recorded_and_every_h
         )
         assert decided == dict.fromkeys(honest.requests, 1)
         assert len(await journal_of(store, "reported")) == model.turns
-        assert len(await store.read(up(SOB), FIRST, 1_000_000)) > model.turns, "nothing was put there"
+        assert len(await store.read(up(SOB), FIRST, 1_000_000)) > model.turns, (
+            "nothing was put there"
+        )

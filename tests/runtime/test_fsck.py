@@ -1,4 +1,6 @@
-"""Every class of fault: seeded by a hand on the server, found by its name, mended by the supervisor or reported."""
+"""Every class of fault: seeded by a hand on the server, found by its name, mended by the
+supervisor or reported.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,13 @@ class Scene:
     async def repair(self, target: str) -> dict[str, Any]:
         """As `swarmd fsck --repair` orders it; the journal's answer."""
         await self.on.post(
-            "operator", ORDERS, Kind.ORDER, order=f"o-{target}", verb="repair", target=target, reason="r"
+            "operator",
+            ORDERS,
+            Kind.ORDER,
+            order=f"o-{target}",
+            verb="repair",
+            target=target,
+            reason="r",
         )
         for _ in range(3):
             self.on.clock.time += 0.6
@@ -98,35 +106,55 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
     "mission.other": (lambda s: [("HSET", s.keys.mission(MISSION), "mission", "Do evil.")], True),
     "mission.unlisted": (lambda s: [("SREM", s.keys.missions, MISSION)], True),
     "mission.unknown": (lambda s: [("SADD", s.keys.missions, "m-ghost")], True),
-    "mark.other": (lambda s: [("HSET", s.keys.fences, "a-x", '{"reason":"r","by":"operator","at":1,"order":""}')], True),
+    "mark.other": (
+        lambda s: [
+            ("HSET", s.keys.fences, "a-x", '{"reason":"r","by":"operator","at":1,"order":""}')
+        ],
+        True,
+    ),
     "record.invented": (
         lambda s: [
             ("HSET", s.keys.agent(AgentId("a-ghost")), "id", "a-ghost", "state", "live"),
             ("HSET", s.keys.mission(MissionId("m-ghost")), "id", "m-ghost", "state", "working"),
             ("HSET", s.keys.ledger("a-ghost"), "tokens.free", "1000000"),
-        ], True,
+        ],
+        True,
     ),
     "account.missing": (lambda s: [("DEL", s.keys.ledger(s.child))], True),
     "account.other": (
-        lambda s: [("HINCRBY", s.keys.ledger(s.child), f"tokens.{amount}", 500) for amount in ("cap", "free")], True,
+        lambda s: [
+            ("HINCRBY", s.keys.ledger(s.child), f"tokens.{amount}", 500)
+            for amount in ("cap", "free")
+        ],
+        True,
     ),
     "account.unbalanced": (lambda s: [("HINCRBY", s.keys.ledger(s.top), "tokens.free", 7)], True),
     "account.granted": (lambda s: [("HINCRBY", s.keys.ledger(s.top), "calls.granted", 1)], True),
     "channel.head": (lambda s: [("ZADD", s.keys.heads, 1, "room:ghost")], True),
     "key.type": (
         lambda s: [
-            command for key in (
-                s.keys.agent(s.child), s.keys.ledger(s.child), s.keys.use(s.child), s.keys.children(s.top),
-                s.keys.mission(MISSION), s.keys.board(MISSION), s.keys.stops, s.keys.agents, s.keys.missions,
-            ) for command in (("DEL", key), ("XADD", key, "*", "what", "is this"))
-        ], True,
+            command
+            for key in (
+                s.keys.agent(s.child),
+                s.keys.ledger(s.child),
+                s.keys.use(s.child),
+                s.keys.children(s.top),
+                s.keys.mission(MISSION),
+                s.keys.board(MISSION),
+                s.keys.stops,
+                s.keys.agents,
+                s.keys.missions,
+            )
+            for command in (("DEL", key), ("XADD", key, "*", "what", "is this"))
+        ],
+        True,
     ),
     "schema.missing": (lambda s: [("HDEL", s.keys.meta, "schema")], True),
     "position.channel": (lambda s: [("HSET", s.keys.state(s.child), "p:room:ghost", "5-0")], False),
     "host.unlisted": (lambda s: [("SET", s.keys.host(HostId("h-stray")), "{}")], False),
     "journal.head": (lambda s: [("HSET", s.keys.head, "n", 1)], False),
     "journal.broken": (lambda s: [("DEL", s.keys.channel(JOURNAL))], False),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -143,14 +171,24 @@ async def test_a_fault_is_found_by_its_name_and_mended_or_reported(scene: Scene,
     left = {flaw.name for flaw in await scene.flaws()}
     assert left == (set() if is_mendable else {name})
     if name not in {"journal.broken", "journal.head"}:
-        assert (await scene.on.proved()).proof.findings == [], "a repair is lawful, and in the chain"
+        assert (await scene.on.proved()).proof.findings == [], (
+            "a repair is lawful, and in the chain"
+        )
 
 
 @pytest.mark.parametrize(
     ("key", "name"),
-    [("stops", "stop"), ("fences", "fence"), ("revocations", "revoked"), ("approvals", "approval"), ("overrides", "override")],
-)  # fmt: skip
-async def test_a_mark_that_cannot_be_read_is_found_and_taken_away(scene: Scene, key: str, name: str) -> None:
+    [
+        ("stops", "stop"),
+        ("fences", "fence"),
+        ("revocations", "revoked"),
+        ("approvals", "approval"),
+        ("overrides", "override"),
+    ],
+)
+async def test_a_mark_that_cannot_be_read_is_found_and_taken_away(
+    scene: Scene, key: str, name: str
+) -> None:
     await scene.do(("HSET", getattr(scene.keys, key), scene.child, "{not ours"))
     (flaw,) = await scene.flaws()
     assert (flaw.name, flaw.repair) == ("mark.other", f"{name}:{scene.child}")
@@ -167,14 +205,20 @@ async def test_a_record_that_is_kept_of_who_has_ended_is_nobodys_invention(scene
     assert await scene.on.store.pipe.execute("EXISTS", scene.keys.agent(scene.child))
 
 
-async def test_a_supervisor_without_its_positions_says_so_and_decides_nothing_twice(scene: Scene) -> None:
+async def test_a_supervisor_without_its_positions_says_so_and_decides_nothing_twice(
+    scene: Scene,
+) -> None:
     before = set(scene.on.sup._swarm.missions)
     await scene.do(("DEL", scene.keys.positions))
     assert [(flaw.name, flaw.repair) for flaw in await scene.flaws()] == [("positions.missing", "")]
     await scene.on.start()
     await quiet(scene.on, 3)
     assert set(scene.on.sup._swarm.missions) == before
-    told = [e for e in await scene.on.store.read(JOURNAL, FIRST, 10_000) if e.data["event"] == "recovered"]
+    told = [
+        e
+        for e in await scene.on.store.read(JOURNAL, FIRST, 10_000)
+        if e.data["event"] == "recovered"
+    ]
     assert {e.data["channel"] for e in told} >= {"missions", "orders", "requests"}
     assert await scene.flaws() == []
 
@@ -191,7 +235,9 @@ async def test_a_board_whose_record_is_gone_keeps_its_account(scene: Scene) -> N
 async def test_positions_that_are_no_places_count_as_gone(scene: Scene) -> None:
     before = set(scene.on.sup._swarm.missions)
     flat = await scene.on.store.pipe.execute("HKEYS", scene.keys.positions)
-    await scene.do(("HSET", scene.keys.positions, *(word for field in flat for word in (field, "garbage"))))
+    await scene.do(
+        ("HSET", scene.keys.positions, *(word for field in flat for word in (field, "garbage")))
+    )
     await scene.on.start()
     await quiet(scene.on, 3)
     assert set(scene.on.sup._swarm.missions) == before
@@ -217,7 +263,9 @@ async def _open_calls(scene: Scene) -> int:
     return int(row["tokens.reserved"])
 
 
-async def test_a_call_of_a_host_that_is_gone_and_an_agent_below_what_ended_are_reported(scene: Scene) -> None:
+async def test_a_call_of_a_host_that_is_gone_and_an_agent_below_what_ended_are_reported(
+    scene: Scene,
+) -> None:
     while not await _open_calls(scene):
         await scene.on.call(scene.child)
     await scene.do(("DEL", scene.keys.host(H1)))
@@ -241,7 +289,8 @@ async def test_a_read_only_look_at_a_busy_swarm_raises_no_false_alarm(scene: Sce
         tasks.start_soon(busy)
         for _ in range(25):
             found = await scene.flaws()
-            # What is read beside the journal may be in passing; a second look would not find it again.
+            # What is read beside the journal may be in passing; a second look would not find it
+            # again.
             loose = {"position.channel", "channel.head", "agent.leftover", "record.invented"}
             assert {flaw.name for flaw in found} <= loose, found
             looks += 1
@@ -287,7 +336,8 @@ async def test_an_account_that_cannot_be_read_is_held_and_the_rest_of_the_swarm_
             assert (reply.rule, key in reply.detail) == (Rule.BUDGET_UNREADABLE, True)
         else:
             assert isinstance(reply, Begun)
-    # A mission is handed in, one is cancelled, and a supervisor takes over: nothing of it needs that account whole.
+    # A mission is handed in, one is cancelled, and a supervisor takes over: nothing of it needs
+    # that account whole.
     await on.submit("m-other")
     await quiet(on, 3)
     await on.start()
@@ -326,13 +376,21 @@ async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_an
     on, key = scene.on, scene.keys.agent(scene.top)
     was = on.sup._swarm.lineage.agents[scene.top]
     ruined: dict[str, list[Command]] = {
-        "all": [("DEL", key)], "type": [("DEL", key), ("SADD", key, "x")], "path": [("HDEL", key, "path")],
-        "tier": [("HSET", key, "tier", "two")], "charter": [("HSET", key, "charter", "{")],
-    }  # fmt: skip
+        "all": [("DEL", key)],
+        "type": [("DEL", key), ("SADD", key, "x")],
+        "path": [("HDEL", key, "path")],
+        "tier": [("HSET", key, "tier", "two")],
+        "charter": [("HSET", key, "charter", "{")],
+    }
     await scene.do(*ruined[damage])
     await on.start()
     held = on.sup._swarm.lineage.agents[scene.top]
-    assert (held.path, held.parent, held.tier, held.mission) == (was.path, was.parent, was.tier, was.mission)
+    assert (held.path, held.parent, held.tier, held.mission) == (
+        was.path,
+        was.parent,
+        was.tier,
+        was.mission,
+    )
     stop = on.sup._swarm.lineage.stops[scene.top]
     assert (stop.authority, stop.rule) == (Authority.OPERATOR, Rule.AGENT_UNREADABLE)
     assert f"swarmd terminate {scene.top}" in stop.reason
@@ -354,7 +412,9 @@ async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_an
 
 async def _order(scene: Scene, verb: str, target: str) -> dict[str, Any]:
     id = f"o-{verb}"
-    await scene.on.post("operator", ORDERS, Kind.ORDER, order=id, verb=verb, target=target, reason="r")
+    await scene.on.post(
+        "operator", ORDERS, Kind.ORDER, order=id, verb=verb, target=target, reason="r"
+    )
     await quiet(scene.on, 3)
     entries = await scene.on.store.read(JOURNAL, FIRST, 10_000)
     return dict(next(e.data for e in reversed(entries) if e.data.get("order") == id))

@@ -1,7 +1,8 @@
-"""What others write on the swarm's channels and keys ends itself at most: no worker, no supervisor, no other mission.
+"""What others write on the swarm's channels and keys ends itself at most: no worker, no supervisor,
+no other mission.
 
-Anybody who reaches the server can ring, post and overwrite. Each test puts in one such thing, then asks for
-what must go on all the same.
+Anybody who reaches the server can ring, post and overwrite. Each test puts in one such thing, then
+asks for what must go on all the same.
 """
 
 from __future__ import annotations
@@ -37,7 +38,16 @@ from swarmd.core.model.channels import (
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent, Fence, follows
 from swarmd.core.model.messages import Kind, Message, from_fields, from_ring
-from swarmd.core.model.names import FIRST, SOB, SUPERVISOR, AgentId, AgentState, Channel, MissionId, StreamId
+from swarmd.core.model.names import (
+    FIRST,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    AgentState,
+    Channel,
+    MissionId,
+    StreamId,
+)
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import SWEEP_SECONDS
@@ -75,9 +85,20 @@ BAD: Final = MissionId("m-bad")
 # --- rings and entries that are none -----------------------------------------------------------
 
 WHOLE: Final[Mapping[str, Any]] = {
-    "id": "2-0", "prev": "1-0", "channel": "room:x", "from": "sob", "to": "", "kind": "say", "mission": "m-1",
-    "at": AT, "text": "hello", "data": {}, "hops": 1, "inc": 1, "v": "1",
-}  # fmt: skip
+    "id": "2-0",
+    "prev": "1-0",
+    "channel": "room:x",
+    "from": "sob",
+    "to": "",
+    "kind": "say",
+    "mission": "m-1",
+    "at": AT,
+    "text": "hello",
+    "data": {},
+    "hops": 1,
+    "inc": 1,
+    "v": "1",
+}
 NO_IDS: Final[Sequence[object]] = ("x", "", "-1", "1-x", 5, 1.5, None, True, [], ["1-0"], {})
 NO_TEXTS: Final[Sequence[object]] = (5, None, True, [], {})
 NO_NUMBERS: Final[Sequence[object]] = (None, [], {}, "x", float("inf"), float("nan"))
@@ -94,21 +115,40 @@ def test_a_ring_as_it_should_be_is_read() -> None:
     assert ring.message.text == "hello"
 
 
-@pytest.mark.parametrize("line", [
-    '{"id":"x","prev":"0-0","cut":true}',
-    *(json.dumps({"id": id, "prev": "0-0", "cut": True}) for id in NO_IDS),
-    *(json.dumps({"id": "1-0", "prev": id, "cut": True}) for id in NO_IDS),
-    *(_ring(id=id) for id in NO_IDS),
-    *(_ring(prev=id) for id in NO_IDS),
-    *(_ring(**{name: text}) for name in ("from", "to", "mission", "at", "text", "kind") for text in NO_TEXTS),
-    *(_ring(**{name: value}) for name in ("hops", "inc") for value in NO_NUMBERS),
-    DEEP, '{"id":' + DEEP, "", "5", "null", "[]", '"x"', "{}", b"\xff\xfe", "{" + " " * 100,
-], ids=lambda line: str(line[:70]))  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":"x","prev":"0-0","cut":true}',
+        *(json.dumps({"id": id, "prev": "0-0", "cut": True}) for id in NO_IDS),
+        *(json.dumps({"id": "1-0", "prev": id, "cut": True}) for id in NO_IDS),
+        *(_ring(id=id) for id in NO_IDS),
+        *(_ring(prev=id) for id in NO_IDS),
+        *(
+            _ring(**{name: text})
+            for name in ("from", "to", "mission", "at", "text", "kind")
+            for text in NO_TEXTS
+        ),
+        *(_ring(**{name: value}) for name in ("hops", "inc") for value in NO_NUMBERS),
+        DEEP,
+        '{"id":' + DEEP,
+        "",
+        "5",
+        "null",
+        "[]",
+        '"x"',
+        "{}",
+        b"\xff\xfe",
+        "{" + " " * 100,
+    ],
+    ids=lambda line: str(line[:70]),
+)
 def test_a_line_that_is_no_ring_is_none_and_no_error(line: str | bytes) -> None:
     assert from_ring(Channel("room:x"), line) is None
 
 
-@pytest.mark.parametrize("data", [DEEP, '{"a":' * 200_000, "5", "null", "[]", "{"], ids=lambda d: d[:6])
+@pytest.mark.parametrize(
+    "data", [DEEP, '{"a":' * 200_000, "5", "null", "[]", "{"], ids=lambda d: d[:6]
+)
 def test_an_entry_whose_data_is_no_object_is_none_and_no_error(data: str) -> None:
     flat = {"from": "sob", "kind": "say", "text": "hello", "data": data}
     assert from_fields(Channel("room:x"), StreamId("1-0"), flat) is None
@@ -154,7 +194,9 @@ def test_a_ring_from_the_far_future_on_an_empty_channel_makes_nobody_deaf(
 
 
 @pytest.mark.parametrize("agents", [5, None, "a-9", [5, None, {}], {"a": 1}], ids=str)
-def test_a_placement_that_cannot_be_read_is_passed_over_and_the_host_takes_the_next(agents: object) -> None:
+def test_a_placement_that_cannot_be_read_is_passed_over_and_the_host_takes_the_next(
+    agents: object,
+) -> None:
     async def test() -> None:
         async with stored() as store:
             lineage = Lineage(store)
@@ -162,11 +204,17 @@ def test_a_placement_that_cannot_be_read_is_passed_over_and_the_host_takes_the_n
             worker = worker_of(store)
             async with at_work(worker):
                 placed = Message(
-                    sender=SUPERVISOR, kind=Kind.PLACED, at=AT, text="placed", data={"agents": agents}
+                    sender=SUPERVISOR,
+                    kind=Kind.PLACED,
+                    at=AT,
+                    text="placed",
+                    data={"agents": agents},
                 )
                 await store.post(host_channel(HERE), placed)
                 await anyio.sleep(2 * SWEEP_SECONDS)
-                await lineage.write(AgentMade(executive(A1), follows(executive(A1), DECLARED.rooms)))
+                await lineage.write(
+                    AgentMade(executive(A1), follows(executive(A1), DECLARED.rooms))
+                )
                 await lineage.place(executive(A1))
                 for _ in range(50):  # the clock jumps, and the store may answer later than it does
                     await anyio.sleep(SWEEP_SECONDS)
@@ -192,7 +240,8 @@ def test_the_boards_own_failure_changes_nothing_but_the_journal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "kept"), [(5, ()), (None, ()), ("docs", ()), ({"a": 1}, ()), (["docs", 5, None], ("docs",))]
+    ("files", "kept"),
+    [(5, ()), (None, ()), ("docs", ()), ({"a": 1}, ()), (["docs", 5, None], ("docs",))],
 )
 def test_a_report_whose_files_are_no_names_is_taken_without_them(
     files: object, kept: tuple[str, ...]
@@ -247,9 +296,18 @@ async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_dec
 
 def _seat() -> Agent:
     return Agent(
-        id=SEAT, name=SEAT, role="seat", tier=0, parent=None, path=(SEAT,), state=AgentState.LIVE, host=HERE,
-        lease=1, created=AT, privileges=("model/**", "room/sob/say"),
-    )  # fmt: skip
+        id=SEAT,
+        name=SEAT,
+        role="seat",
+        tier=0,
+        parent=None,
+        path=(SEAT,),
+        state=AgentState.LIVE,
+        host=HERE,
+        lease=1,
+        created=AT,
+        privileges=("model/**", "room/sob/say"),
+    )
 
 
 def _call(call: object, mission: str = MISSION) -> Message:
@@ -281,10 +339,21 @@ async def _answers_after(bad: Message, store: RedisStore) -> list[tuple[Kind, ob
         return [(m.kind, m.data["motion_number"]) for m in await said()]
 
 
-@pytest.mark.parametrize("call", [
-    5, None, [], "vote", {}, {**PROPER, "phase": "sing"}, {**PROPER, "motion_number": "x"}, {**PROPER, "motion": 5},
-    {**PROPER, "reports": 5},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        5,
+        None,
+        [],
+        "vote",
+        {},
+        {**PROPER, "phase": "sing"},
+        {**PROPER, "motion_number": "x"},
+        {**PROPER, "motion": 5},
+        {**PROPER, "reports": 5},
+    ],
+    ids=str,
+)
 def test_a_call_that_cannot_be_read_is_passed_over_and_the_next_is_answered(call: object) -> None:
     async def test() -> None:
         async with stored() as store:
@@ -327,7 +396,9 @@ async def test_a_mission_whose_record_is_damaged_fails_and_the_others_are_delive
         assert (failed.mission, failed.data["state"]) == (BAD, "failed")
         assert (delivered.mission, delivered.data["state"]) == (STAGED, "delivered")
         closed = await account(on.store, BAD)
-        assert not any(closed[f"{kind}.{left}"] for kind in KINDS for left in ("free", "granted", "reserved"))
+        assert not any(
+            closed[f"{kind}.{left}"] for kind in KINDS for left in ("free", "granted", "reserved")
+        )
         await _assert_given_back(on)
 
 
@@ -359,15 +430,21 @@ async def _assert_given_back(on: Stage) -> None:
         assert root[f"{kind}.free"] == getattr(limits, kind) - root[f"{kind}.spent"]
 
 
-async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided(namespace: str) -> None:
+async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided(
+    namespace: str,
+) -> None:
     async with stage(namespace) as on:
         key = on.store.keys.channel(ORDERS)
         first = Message(
-            sender=AgentId("operator"), kind=Kind.ORDER, at=AT,
+            sender=AgentId("operator"),
+            kind=Kind.ORDER,
+            at=AT,
             data={"order": "o1", "verb": "cancel", "target": "none"},
-        )  # fmt: skip
+        )
         # Read far ahead of the clock: a stream that begins anew has ids below it.
-        await on.store.pipe.execute("XADD", key, "99999999999999-0", *on.store._runtime(ORDERS, first).fields)
+        await on.store.pipe.execute(
+            "XADD", key, "99999999999999-0", *on.store._runtime(ORDERS, first).fields
+        )
         await on.sup._step()
         await on.store.pipe.execute("DEL", key)
         await on.start()
@@ -379,7 +456,9 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
         assert [entry.data["order"] for entry in await on.journal("order refused")] == ["o1", "o2"]
 
 
-async def test_a_deleted_stream_of_missions_is_told_once_and_later_ones_are_delivered(namespace: str) -> None:
+async def test_a_deleted_stream_of_missions_is_told_once_and_later_ones_are_delivered(
+    namespace: str,
+) -> None:
     async with stage(namespace) as on:
         key = on.store.keys.channel(MISSIONS)
         await on.store.pipe.execute("XADD", key, "99999999999999-0", "mission", "", "id", "m-early")
@@ -404,11 +483,18 @@ async def _turn_beyond(model: ScriptedModel, store: RedisStore) -> None:
         await anyio.sleep(3 * SWEEP_SECONDS)
 
 
-@pytest.mark.parametrize("moves", [
-    [{"move": "report", "text": "not yet", "done": False}],
-    [{"move": "report", "text": "42", "done": True}, {"move": "direct", "to": "*", "text": "go on"}],
-    [{"move": "terminate", "agent": "a-9", "reason": "r"}],
-], ids=["a report that is not the last", "a last report and more", "a request"])  # fmt: skip
+@pytest.mark.parametrize(
+    "moves",
+    [
+        [{"move": "report", "text": "not yet", "done": False}],
+        [
+            {"move": "report", "text": "42", "done": True},
+            {"move": "direct", "to": "*", "text": "go on"},
+        ],
+        [{"move": "terminate", "agent": "a-9", "reason": "r"}],
+    ],
+    ids=["a report that is not the last", "a last report and more", "a request"],
+)
 def test_an_agent_whose_outputs_are_cut_asks_for_its_end_by_the_rule_of_hops(
     moves: Sequence[Mapping[str, Any]],
 ) -> None:
@@ -416,9 +502,15 @@ def test_an_agent_whose_outputs_are_cut_asks_for_its_end_by_the_rule_of_hops(
         async with stored() as store:
             await _turn_beyond(ScriptedModel([{"moves": moves}]), store)
             (failed,) = await store.read(REQUESTS, FIRST, 10)
-            assert (failed.sender, failed.data["type"], failed.data["rule"]) == (A1, "failed", Rule.HOPS)
+            assert (failed.sender, failed.data["type"], failed.data["rule"]) == (
+                A1,
+                "failed",
+                Rule.HOPS,
+            )
             assert failed.hops == HOPS_MAX + 1
-            assert await store.read(up(SOB), FIRST, 10) == await store.read(down(A1), FIRST, 10) == []
+            assert (
+                await store.read(up(SOB), FIRST, 10) == await store.read(down(A1), FIRST, 10) == []
+            )
             assert len(await facts_of(store, fact="refuse", rule=Rule.HOPS, agent=A1)) == 1
 
     jumping(test)
@@ -451,7 +543,9 @@ def test_an_agent_that_fails_beyond_the_hops_fails_for_its_own_reason() -> None:
     jumping(test)
 
 
-def test_an_agent_that_asked_for_its_end_by_the_hops_is_ended_and_its_creator_told_with_these_hops() -> None:
+def test_an_agent_that_asked_for_its_end_by_the_hops_is_ended_and_its_creator_told_with_these_hops() -> (
+    None
+):
     w = world()
     lead = w.grow(SOB, "lead")
     child = w.grow(lead.id, "child")
@@ -466,7 +560,9 @@ def test_an_agent_that_asked_for_its_end_by_the_hops_is_ended_and_its_creator_to
 
 
 def test_a_loop_of_making_and_ending_a_child_comes_to_the_bound_of_hops() -> None:
-    """The manager wakes for the notice of the last child's end alone, ends the child it has and makes another."""
+    """The manager wakes for the notice of the last child's end alone, ends the child it has and
+    makes another.
+    """
     w = world()
     lead = w.grow(SOB, "lead")
     hops = rounds = 0
@@ -476,7 +572,9 @@ def test_a_loop_of_making_and_ending_a_child_comes_to_the_bound_of_hops() -> Non
         turn = hops + 1
         charter = {"role": "worker", "name": f"c{rounds}", "task": "t"}
         given = {"tokens": 1, "calls": 1, "agents": 0}
-        w.request(lead.id, "spawn", key=f"c{rounds}", charter=charter | {"budget": given}, hops=turn)
+        w.request(
+            lead.id, "spawn", key=f"c{rounds}", charter=charter | {"budget": given}, hops=turn
+        )
         w.request(lead.id, "terminate", agent=f"c{rounds}", reason="another one", hops=turn)
         (notice,) = posts(w.reap(), inbox(lead.id))
         hops = notice.hops
@@ -531,7 +629,9 @@ READ: Final = {"move": "read_file", "path": "work/notes.md"}
 SEARCH: Final = {"move": "search_files", "query": "zebras", "files": ["work/notes.md"]}
 
 
-def test_what_an_agent_writes_is_at_work_for_it_and_the_others_of_its_mission(tmp_path: Path) -> None:
+def test_what_an_agent_writes_is_at_work_for_it_and_the_others_of_its_mission(
+    tmp_path: Path,
+) -> None:
     async def test() -> None:
         async with stored() as store:
             await Lineage(store).found(executive(A1), executive(A2))
@@ -550,7 +650,9 @@ def test_a_file_that_was_given_is_not_overwritten(tmp_path: Path) -> None:
     async def test() -> None:
         async with stored() as store:
             await Lineage(store).found(executive(A1))
-            desk = _desk(store, tmp_path, {"docs/a.md": "Given.\n", "work/notes.md": "Given, too.\n"})
+            desk = _desk(
+                store, tmp_path, {"docs/a.md": "Given.\n", "work/notes.md": "Given, too.\n"}
+            )
             hidden, beside = await desk.results(A1, WRITE, {**WRITE, "path": "docs/a.md"})
             assert not hidden["ok"]
             assert "read-only" in hidden["detail"]

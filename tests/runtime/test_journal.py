@@ -1,4 +1,6 @@
-"""The journal as proof: what happened can be made anew from it, and no hand but ours can have written in it."""
+"""The journal as proof: what happened can be made anew from it, and no hand but ours can have
+written in it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,15 @@ from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import AgentId
 from swarmd.errors import ArchiveError
-from tests.runtime.recorded import SWARM, everything, ledger_of, missions, put_back, rebuilt, recorded
+from tests.runtime.recorded import (
+    SWARM,
+    everything,
+    ledger_of,
+    missions,
+    put_back,
+    rebuilt,
+    recorded,
+)
 from tests.runtime.tamper import forge, head_of, rechained
 from tests.runtime.test_supervisor import quiet
 
@@ -79,7 +89,9 @@ def listed(folder: Path, pattern: str) -> list[Path]:
 # --- files ------------------------------------------------------------------------------------
 
 
-async def test_one_byte_changed_in_any_file_of_the_archive_is_found(namespace: str, tmp_path: Path) -> None:
+async def test_one_byte_changed_in_any_file_of_the_archive_is_found(
+    namespace: str, tmp_path: Path
+) -> None:
     async with recorded(namespace, tmp_path, entries_max=30) as on:
         await missions(on, 1)
         await on.archive()
@@ -87,7 +99,11 @@ async def test_one_byte_changed_in_any_file_of_the_archive_is_found(namespace: s
         await on.stop()
         tail = Tail(await on.entries(), (await on.store.load(on.sup.declared)).swarm.chain.head)
     files = [path for path in listed(tmp_path, "*") if path.suffix in (".jsonl", ".pub")]
-    assert {path.name.partition("-")[0] for path in files} == {"segment", "anchors.jsonl", "signing.pub"}
+    assert {path.name.partition("-")[0] for path in files} == {
+        "segment",
+        "anchors.jsonl",
+        "signing.pub",
+    }
     chance = Random(7)
     for path in files:
         good = path.read_bytes()
@@ -143,7 +159,9 @@ async def test_a_server_that_lost_its_last_second_is_told_from_a_hand_and_can_be
         assert entry.data["gap"][1] - entry.data["gap"][0] < lost
         await on.stop()
         await on.start()
-        assert [f.kind for f in (await on.proved()).proof.findings] == ["recovered"], "no restart forgets it"
+        assert [f.kind for f in (await on.proved()).proof.findings] == ["recovered"], (
+            "no restart forgets it"
+        )
 
 
 async def test_an_acknowledged_gap_is_reported_no_more(
@@ -159,7 +177,13 @@ async def test_an_acknowledged_gap_is_reported_no_more(
         await on.start()
         (finding,) = (await on.proved()).proof.findings
         await on.post(
-            "operator", ORDERS, Kind.ORDER, order="o1", verb="ack", target=str(finding.n), reason="power cut"
+            "operator",
+            ORDERS,
+            Kind.ORDER,
+            order="o1",
+            verb="ack",
+            target=str(finding.n),
+            reason="power cut",
         )
         await quiet(on, 2)
         proof = (await on.proved()).proof
@@ -170,7 +194,9 @@ async def test_an_acknowledged_gap_is_reported_no_more(
             "power cut",
             "done",
         )
-        await on.post("operator", ORDERS, Kind.ORDER, order="o2", verb="ack", target="999999", reason="r")
+        await on.post(
+            "operator", ORDERS, Kind.ORDER, order="o2", verb="ack", target="999999", reason="r"
+        )
         await quiet(on, 2)
         assert [e.data["order"] for e in await on.journal("order refused")] == ["o2"]
 
@@ -206,15 +232,25 @@ async def test_health_is_not_well_until_a_gap_is_acknowledged(
             assert f"swarmd journal ack {finding.n}" in said[0]
         assert gaps("worker")[1] == []
         await on.post(
-            "operator", ORDERS, Kind.ORDER, order="o1", verb="ack", target=str(finding.n), reason="power cut"
+            "operator",
+            ORDERS,
+            Kind.ORDER,
+            order="o1",
+            verb="ack",
+            target=str(finding.n),
+            reason="power cut",
         )
         await quiet(on, 2)
         assert gaps() == ((), [])
         assert (await on.proved()).proof.findings == []
 
 
-async def test_a_gap_that_no_supervisor_signed_is_no_lost_second(namespace: str, tmp_path: Path) -> None:
-    """Whoever cuts the journal and writes himself that the server lost it is found out: he has no key."""
+async def test_a_gap_that_no_supervisor_signed_is_no_lost_second(
+    namespace: str, tmp_path: Path
+) -> None:
+    """Whoever cuts the journal and writes himself that the server lost it is found out: he has
+    no key.
+    """
     async with recorded(namespace, tmp_path) as on:
         await missions(on, 1)
         await on.stop()
@@ -222,9 +258,14 @@ async def test_a_gap_that_no_supervisor_signed_is_no_lost_second(namespace: str,
     kept, (id, flat), lost = entries[:20], entries[20], head_of(entries)
     here = head_of(kept)
     data = {
-        "event": "recovered", "actor": "supervisor", "gap": [here.n + 1, lost.n], "before": here.after, "after": here.after,
-        "lost": {"n": lost.n, "hash": lost.hash}, "continues": {"n": here.n, "hash": here.hash},
-    }  # fmt: skip
+        "event": "recovered",
+        "actor": "supervisor",
+        "gap": [here.n + 1, lost.n],
+        "before": here.after,
+        "after": here.after,
+        "lost": {"n": lost.n, "hash": lost.hash},
+        "continues": {"n": here.n, "hash": here.hash},
+    }
     said = list(flat)
     said[said.index("data") + 1] = json.dumps(data)
     made = kept + rechained([(id, said)], kept[-1])
@@ -242,7 +283,9 @@ async def test_what_a_hand_changes_while_nobody_leads_is_stated_and_reported(
     async with recorded(namespace, tmp_path) as on:
         await missions(on, 1)
         await on.stop()
-        await on.store.pipe.execute("HSET", on.store.keys.agent(AgentId("stark")), "privileges", "**")
+        await on.store.pipe.execute(
+            "HSET", on.store.keys.agent(AgentId("stark")), "privileges", "**"
+        )
         await on.start()
         (entry,) = await on.journal("restated")
         assert "records are not what entry" in entry.data["why"]
@@ -253,7 +296,9 @@ async def test_what_a_hand_changes_while_nobody_leads_is_stated_and_reported(
         assert (state.records.values, ledger_of(state)) == (records, accounts)
 
 
-async def test_entries_written_while_nobody_leads_are_reported(namespace: str, tmp_path: Path) -> None:
+async def test_entries_written_while_nobody_leads_are_reported(
+    namespace: str, tmp_path: Path
+) -> None:
     async with recorded(namespace, tmp_path) as on:
         await missions(on, 1)
         await on.stop()
@@ -263,7 +308,9 @@ async def test_entries_written_while_nobody_leads_are_reported(namespace: str, t
         keys = on.store.keys
         await on.store.pipe.execute("XADD", keys.channel(JOURNAL), "*", *forged[1])
         head = head_of([forged])
-        await on.store.pipe.execute("HSET", keys.head, "n", head.n, "hash", head.hash, "after", head.after)
+        await on.store.pipe.execute(
+            "HSET", keys.head, "n", head.n, "hash", head.hash, "after", head.after
+        )
         await on.start()
         (entry,) = await on.journal("restated")
         assert "while no supervisor led" in entry.data["why"]
@@ -271,7 +318,9 @@ async def test_entries_written_while_nobody_leads_are_reported(namespace: str, t
         assert kinds == {"tampered", "restated"}
 
 
-async def test_a_swarm_of_before_the_chain_is_taken_up_as_it_lives(namespace: str, tmp_path: Path) -> None:
+async def test_a_swarm_of_before_the_chain_is_taken_up_as_it_lives(
+    namespace: str, tmp_path: Path
+) -> None:
     async with recorded(namespace, tmp_path) as on:
         await on.submit()
         await quiet(on, 6)
@@ -291,7 +340,9 @@ async def test_a_swarm_of_before_the_chain_is_taken_up_as_it_lives(namespace: st
         assert numbered(first[1]) == 1
 
 
-async def test_a_lost_archive_is_said_and_the_journal_goes_on(namespace: str, tmp_path: Path) -> None:
+async def test_a_lost_archive_is_said_and_the_journal_goes_on(
+    namespace: str, tmp_path: Path
+) -> None:
     async with recorded(namespace, tmp_path, entries_max=20) as on:
         await missions(on, 1)
         await on.archive()
@@ -328,7 +379,9 @@ async def test_a_hand_in_a_living_journal_is_noticed_by_the_daemon_itself(
         await on.archive()
         proof = (await on.proved()).proof
         assert [finding.kind for finding in proof.findings] == ["tampered", "restated"]
-        assert len(listed(tmp_path, "broken-*")) == 1, "what did not follow is kept for people to look at"
+        assert len(listed(tmp_path, "broken-*")) == 1, (
+            "what did not follow is kept for people to look at"
+        )
         records, _ = await on.living()
         assert proof.state.records.values == records
 
@@ -336,7 +389,9 @@ async def test_a_hand_in_a_living_journal_is_noticed_by_the_daemon_itself(
 # --- sealing ------------------------------------------------------------------------------------
 
 
-async def test_the_store_keeps_the_last_sealed_segment_and_no_more(namespace: str, tmp_path: Path) -> None:
+async def test_the_store_keeps_the_last_sealed_segment_and_no_more(
+    namespace: str, tmp_path: Path
+) -> None:
     async with recorded(namespace, tmp_path, entries_max=15) as on:
         await missions(on, 2)
         await on.archive()

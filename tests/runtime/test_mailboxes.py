@@ -19,11 +19,22 @@ PLACE = StreamId("1700000000000-3")
 def _resident(name: str) -> Resident:
     id = AgentId(f"a-{name}")
     agent = Agent(
-        id=id, name=name, role="lead", tier=1, parent=SOB, path=(SOB, "m-1", id), mission=MissionId("m-1"),
-        state=AgentState.LIVE, host=HostId("h-1"), lease=1, charter=Charter(role="lead", name=name, task="wait"),
-    )  # fmt: skip
+        id=id,
+        name=name,
+        role="lead",
+        tier=1,
+        parent=SOB,
+        path=(SOB, "m-1", id),
+        mission=MissionId("m-1"),
+        state=AgentState.LIVE,
+        host=HostId("h-1"),
+        lease=1,
+        charter=Charter(role="lead", name=name, task="wait"),
+    )
     seen = dict.fromkeys(follows(agent, ROOMS), PLACE)
-    heard = Heard({f"{inbox(id)} s": (0, 17), f"{inbox(id)} r.a-other": (2, 5), f"{down(SOB)} *": (0, 9)})
+    heard = Heard(
+        {f"{inbox(id)} s": (0, 17), f"{inbox(id)} r.a-other": (2, 5), f"{down(SOB)} *": (0, 9)}
+    )
     return Resident(agent, 3, NO_MEMORY, seen, _heard=heard)
 
 
@@ -70,7 +81,9 @@ def test_mail_wakes_who_rests_once() -> None:
     assert [m.text for m in resident.mailbox or ()] == ["1700000000000-4"]
     resident.is_awake = False
     resident.rest(ROOMS)
-    assert resident.seen[late.channel] == late.id, "what was read before it rested again is not read anew"
+    assert resident.seen[late.channel] == late.id, (
+        "what was read before it rested again is not read anew"
+    )
 
 
 def test_who_is_busy_or_awake_does_not_rest() -> None:

@@ -20,7 +20,8 @@ ENTRIES = st.integers(1, 30_000).map(lambda size: {"results": [{"ok": True, "tex
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([ANN, BEN]), st.lists(ENTRIES, max_size=3), st.booleans()), max_size=12
+        st.tuples(st.sampled_from([ANN, BEN]), st.lists(ENTRIES, max_size=3), st.booleans()),
+        max_size=12,
     ),
     st.sampled_from([0, 50_000, 10_000_000]),
 )
@@ -37,7 +38,9 @@ def test_what_is_recalled_is_what_is_remembered_through_turns_lives_and_take_ove
 
 
 @pytest.mark.parametrize(("chars_max", "is_kept"), [(1_000, True), (40, False)])
-def test_an_entry_is_read_once_unless_others_were_asked_for_since(*, chars_max: int, is_kept: bool) -> None:
+def test_an_entry_is_read_once_unless_others_were_asked_for_since(
+    *, chars_max: int, is_kept: bool
+) -> None:
     recollection, memory = Recollection(chars_max), remember(NO_MEMORY, [{"results": [1]}], 96_000)
     first = recollection.of(ANN, memory)
     recollection.of(BEN, remember(NO_MEMORY, [{"results": [2]}, {"results": [3]}], 96_000))

@@ -1,4 +1,5 @@
-"""A mind over the real store: what an attempt costs, what is tried again, and what a successor need not pay.
+"""A mind over the real store: what an attempt costs, what is tried again, and what a successor need
+not pay.
 
 The model is scripted, the store is the one of the daemon on fakeredis, and time jumps.
 """
@@ -40,7 +41,9 @@ from tests.runtime.test_worker import (
 
 AGENT = executive("a-1")
 REPORT = {"moves": [{"move": "report", "text": "42", "done": True}]}
-PROVIDER = DECLARED.models.provider("scripted").model_copy(update={"attempts_max": 3, "corrections_max": 2})
+PROVIDER = DECLARED.models.provider("scripted").model_copy(
+    update={"attempts_max": 3, "corrections_max": 2}
+)
 
 
 def failing(why: str, times: int = 1, **more: Any) -> dict[str, Any]:
@@ -48,7 +51,9 @@ def failing(why: str, times: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
-    view = View(AGENT.id, AGENT.name, AGENT.role, 1, MissionId("m-1"), "Why?", (), steps=tuple(corrections))
+    view = View(
+        AGENT.id, AGENT.name, AGENT.role, 1, MissionId("m-1"), "Why?", (), steps=tuple(corrections)
+    )
     return Prompt("shared", "persona", (("user", "Answer."),), ("report",), 100, view)
 
 
@@ -79,7 +84,9 @@ class Thinking:
         return spent["calls"], spent["tokens"]
 
     async def money(self) -> tuple[int, int]:
-        """Micro-dollars that were spent, and tokens whose price nobody knew; nothing may be left reserved."""
+        """Micro-dollars that were spent, and tokens whose price nobody knew; nothing may be left
+        reserved.
+        """
         assert (await self.store.accounts([AGENT.id], "reserved"))[AGENT.id]["cost"] == 0
         spent = (await self.store.accounts([AGENT.id], "spent"))[AGENT.id]["cost"]
         return spent, (await self.store.accounts([AGENT.id], "unpriced"))[AGENT.id]["tokens"]
@@ -129,7 +136,9 @@ def test_a_provider_is_obeyed_when_it_says_how_long_to_wait_up_to_a_minute(
 
 
 @pytest.mark.parametrize("told", [None, 0.0])
-def test_attempts_after_a_429_that_tells_no_wait_reach_beyond_a_rate_window(told: float | None) -> None:
+def test_attempts_after_a_429_that_tells_no_wait_reach_beyond_a_rate_window(
+    told: float | None,
+) -> None:
     async def test() -> None:
         async with thinking() as turn:
             more = {} if told is None else {"retry_after": told}
@@ -150,7 +159,9 @@ def test_attempts_after_a_429_that_tells_no_wait_reach_beyond_a_rate_window(told
 def test_a_form_of_a_request_that_is_not_taken_is_no_failure_and_there_is_an_end_of_forms() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            moves, corrections = await turn.think(ScriptedModel([failing("unsupported", 5), REPORT]))
+            moves, corrections = await turn.think(
+                ScriptedModel([failing("unsupported", 5), REPORT])
+            )
             assert (len(moves), corrections, turn.slept) == (1, [], [])
             assert await turn.paid() == (6, 120), "each request is an attempt in the ledger"
         async with thinking() as turn:
@@ -174,9 +185,12 @@ def test_what_the_model_did_wrong_is_given_back_to_it_as_a_correction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "attempts"), [("server", 3), ("timeout", 3), ("malformed", 3), ("refused", 3), ("rejected", 1)]
+    ("why", "attempts"),
+    [("server", 3), ("timeout", 3), ("malformed", 3), ("refused", 3), ("rejected", 1)],
 )
-def test_a_thought_fails_within_its_bounds_and_all_its_attempts_are_paid(why: str, attempts: int) -> None:
+def test_a_thought_fails_within_its_bounds_and_all_its_attempts_are_paid(
+    why: str, attempts: int
+) -> None:
     async def test() -> None:
         async with thinking() as turn:
             with pytest.raises(ThoughtFailedError, match=f"{why}!"):
@@ -189,7 +203,9 @@ def test_a_thought_fails_within_its_bounds_and_all_its_attempts_are_paid(why: st
 def test_an_attempt_that_the_account_cannot_pay_is_not_made_and_names_the_rule() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 10)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 10
+            )
             with pytest.raises(NotAllowedError) as refused:
                 await turn.think(ScriptedModel([REPORT]))
             assert refused.value.rule is Rule.BUDGET_EXHAUSTED
@@ -238,7 +254,9 @@ def test_a_host_that_lost_the_agent_asks_nothing_more() -> None:
     jumping(test)
 
 
-def test_a_call_that_is_cut_by_the_end_of_its_process_is_paid_in_full_and_made_anew_by_a_successor() -> None:
+def test_a_call_that_is_cut_by_the_end_of_its_process_is_paid_in_full_and_made_anew_by_a_successor() -> (
+    None
+):
     async def test() -> None:
         async with thinking() as turn:
             slow = Slow()
@@ -276,7 +294,9 @@ class Metered:
     def bound(self, prompt: Prompt) -> Usage:
         return self.most
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         if self.waits == "before":
             await anyio.sleep_forever()
         sending()
@@ -319,7 +339,9 @@ def test_what_an_attempt_took_is_settled_of_each_kind_that_was_reserved(
 def test_an_account_without_the_money_for_a_call_refuses_it_however_many_tokens_it_has() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "cost.free", 899)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.ledger(AGENT.id), "cost.free", 899
+            )
             with pytest.raises(NotAllowedError, match="cost: 900 needed, 899 free") as refused:
                 await turn.think(Metered(Usage(1, 1)))
             assert refused.value.rule is Rule.BUDGET_EXHAUSTED
@@ -337,26 +359,34 @@ class Elastic(Metered):
     def bound(self, prompt: Prompt) -> Usage:
         return replace(BOUND, tokens_out=100 * prompt.bytes_per_token)
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         self.rooms.append(prompt.bytes_per_token)
         return Answered((Report(move="report", text="42", done=True),), self.used)
 
 
 @pytest.mark.parametrize(
-    ("free", "rooms"), [(1_000 + 100 * ROOMY, [ROOMY]), (1_799, [TIGHT]), (1_000 + 100 * TIGHT, [TIGHT])]
+    ("free", "rooms"),
+    [(1_000 + 100 * ROOMY, [ROOMY]), (1_799, [TIGHT]), (1_000 + 100 * TIGHT, [TIGHT])],
 )
 def test_an_account_that_cannot_hold_the_longest_answer_reserves_for_a_short_one(
     free: int, rooms: list[int]
 ) -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", free)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", free
+            )
             model = Elastic(Usage(100, 20, calls=1, cost=5))
             await turn.think(model)
             assert model.rooms == rooms
             assert await turn.paid() == (1, 120)
-            # What a successor meets at this step is the attempt that was made, however much there is by then.
-            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 9_999)
+            # What a successor meets at this step is the attempt that was made, however much there
+            # is by then.
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 9_999
+            )
             moves, _ = await turn.think(model)
             assert (len(moves), model.rooms) == (1, rooms)
 
@@ -366,7 +396,9 @@ def test_an_account_that_cannot_hold_the_longest_answer_reserves_for_a_short_one
 def test_an_account_that_cannot_hold_even_that_says_so_once_for_each() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute("HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 1_199)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 1_199
+            )
             with pytest.raises(NotAllowedError, match="tokens: 1200 needed, 1199 free"):
                 await turn.think(Elastic(Usage(1, 1)))
             assert len(await facts_of(turn.store, fact="refuse")) == 2

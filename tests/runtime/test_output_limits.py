@@ -1,4 +1,6 @@
-"""Guards, facts and stalls where they work: a worker's turns, the supervisor beside it, restarts and take-overs."""
+"""Guards, facts and stalls where they work: a worker's turns, the supervisor beside it, restarts
+and take-overs.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ from tests.runtime.test_worker import (
 
 A1: Final = AgentId("a-1")
 SAME: Final = [
-    {"when": {"role": "executive"}, "moves": [{"move": "report", "text": "Still at it.", "done": False}]}
+    {
+        "when": {"role": "executive"},
+        "moves": [{"move": "report", "text": "Still at it.", "done": False}],
+    }
 ]
 
 
@@ -52,7 +57,9 @@ def bounded(**bounds: Any) -> Declarations:
     return replace(DECLARED, limits=DECLARED.limits.model_copy(update=bounds))
 
 
-def guarded_worker(store: RedisStore, script: Any = SAME, *, host: HostId = HERE, **bounds: Any) -> Worker:
+def guarded_worker(
+    store: RedisStore, script: Any = SAME, *, host: HostId = HERE, **bounds: Any
+) -> Worker:
     worker = worker_of(store, ScriptedModel(script), host=host)
     worker.world = replace(worker.world, declared=bounded(**bounds))
     return worker
@@ -86,12 +93,15 @@ def test_what_is_cut_is_not_sent_is_remembered_by_its_sender_and_is_a_fact() -> 
             assert len(await reports(store)) == 2
             facts = await facts_of(store, fact="refuse", rule=Rule.REPEAT, agent=A1)
             assert [(f["channel"], f["to"], f["count"], f["tell"]) for f in facts] == [
-                (up(SOB), SOB, "1", "1"), (up(SOB), SOB, "1", ""),
-            ]  # fmt: skip
+                (up(SOB), SOB, "1", "1"),
+                (up(SOB), SOB, "1", ""),
+            ]
             resumed = await store.resume(A1)
             assert guard_of(resumed.guard).cuts == 2
             results = [
-                r for entry in map(json.loads, resumed.memory.entries) for r in entry.get("results", ())
+                r
+                for entry in map(json.loads, resumed.memory.entries)
+                for r in entry.get("results", ())
             ]
             assert [r["rule"] for r in results] == [Rule.REPEAT, Rule.REPEAT]
             assert "more than 2 times in a row" in results[0]["detail"]
@@ -109,7 +119,11 @@ def test_an_agent_that_goes_on_after_being_cut_asks_for_its_end_by_that_rule() -
                 assert await store.read(REQUESTS, FIRST, 10) == []
                 await woken(store, 1)
             (failed,) = await store.read(REQUESTS, FIRST, 10)
-            assert (failed.sender, failed.data["type"], failed.data["rule"]) == (A1, "failed", Rule.REPEAT)
+            assert (failed.sender, failed.data["type"], failed.data["rule"]) == (
+                A1,
+                "failed",
+                Rule.REPEAT,
+            )
             assert len(await reports(store)) == 1
 
     jumping(test)
@@ -231,10 +245,21 @@ async def _tell(on: Stage, **fact: str) -> None:
 
 
 async def _overdraw(on: Stage, agent: str, account: str) -> None:
-    amounts = {"used": {"tokens": 9}, "reserved": {"tokens": 2}, "overdraft": {"tokens": 7}, "assumed": False}
+    amounts = {
+        "used": {"tokens": 9},
+        "reserved": {"tokens": 2},
+        "overdraft": {"tokens": 7},
+        "assumed": False,
+    }
     await on.store.pipe.execute("HSET", on.store.keys.ledger(account), "overdrawn", "tokens: 7")
     await _tell(
-        on, fact="settle", agent=agent, account=account, step="1:1", at="", amounts=json.dumps(amounts)
+        on,
+        fact="settle",
+        agent=agent,
+        account=account,
+        step="1:1",
+        at="",
+        amounts=json.dumps(amounts),
     )
 
 
@@ -314,7 +339,9 @@ async def _later(on: Stage, seconds: float) -> None:
     await on.sup._step()
 
 
-async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restart(namespace: str) -> None:
+async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restart(
+    namespace: str,
+) -> None:
     async with stage(namespace, stall_seconds=100.0) as on:
         agent = await _at_work(on)
         await _later(on, 90)
@@ -334,7 +361,13 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
         assert [e.data["told"] for e in await on.journal("stalled")] == ["superior", "board"]
         nothing = {"used": {}, "reserved": {}, "overdraft": {}, "assumed": False}
         await _tell(
-            on, fact="settle", agent=agent, account=agent, step="1:1", at="", amounts=json.dumps(nothing)
+            on,
+            fact="settle",
+            agent=agent,
+            account=agent,
+            step="1:1",
+            at="",
+            amounts=json.dumps(nothing),
         )
         await _later(on, 2)
         assert len(await on.journal("went on")) == 1
@@ -342,9 +375,15 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
         assert not await on.store.pipe.execute("EXISTS", on.store.keys.troubles)
 
 
-@pytest.mark.parametrize(("is_done", "is_busy", "is_told"), [
-    (True, False, False), (True, True, True), (False, False, True), (False, True, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("is_done", "is_busy", "is_told"),
+    [
+        (True, False, False),
+        (True, True, True),
+        (False, False, True),
+        (False, True, True),
+    ],
+)
 async def test_whether_it_is_done_is_read_of_its_own_state(
     namespace: str, is_done: bool, is_busy: bool, is_told: bool
 ) -> None:
@@ -374,7 +413,10 @@ def test_a_worker_that_reported_done_is_not_stalled_and_one_that_only_talked_is(
         async with stored() as store:
             await Lineage(store).found(executive(A1), executive("a-2"))
             script = [
-                {"when": {"agent": "a-2"}, "moves": [{"move": "report", "text": "42", "done": True}]},
+                {
+                    "when": {"agent": "a-2"},
+                    "moves": [{"move": "report", "text": "42", "done": True}],
+                },
                 *SAME,
             ]
             async with at_work(guarded_worker(store, script)):
@@ -382,6 +424,9 @@ def test_a_worker_that_reported_done_is_not_stalled_and_one_that_only_talked_is(
                 await woken(store, 1, AgentId("a-2"))
                 await anyio.sleep(2 * SWEEP_SECONDS)
             found = await store.standings([A1, AgentId("a-2")])
-            assert [(s.is_done, s.is_busy) for s in found.values()] == [(False, False), (True, False)]
+            assert [(s.is_done, s.is_busy) for s in found.values()] == [
+                (False, False),
+                (True, False),
+            ]
 
     jumping(test)

@@ -1,4 +1,6 @@
-"""What a turn's moves were refused is told with its commit: by rule, with a count, and in the journal under the agent."""
+"""What a turn's moves were refused is told with its commit: by rule, with a count, and in the
+journal under the agent.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,13 @@ async def as_it_is(store: RedisStore, lineage: Lineage) -> None:
 
 async def reading_is_stopped(store: RedisStore, lineage: Lineage) -> None:
     stop = Stop(
-        "use:tool/file/read", StopKind.FREEZE, Authority.OPERATOR, "operator", "look", 1.0, is_told=True
+        "use:tool/file/read",
+        StopKind.FREEZE,
+        Authority.OPERATOR,
+        "operator",
+        "look",
+        1.0,
+        is_told=True,
     )
     await lineage.write(StopSet(stop))
 
@@ -73,20 +81,32 @@ FOREIGN: Final = {"move": "read_file", "path": "other.md"}
 SPEAKER: Final = ("model/**", "room/executives/say")
 
 CASES: Final = {
-    "a room that it is no member of, twice": Case([say("sob"), say("attic")], Rule.CHANNEL, "say", 2),
-    "a post that is too long": Case([say("executives", "x" * 5_000)], Rule.CHANNEL, "say", 1, as_it_is, SPEAKER),
+    "a room that it is no member of, twice": Case(
+        [say("sob"), say("attic")], Rule.CHANNEL, "say", 2
+    ),
+    "a post that is too long": Case(
+        [say("executives", "x" * 5_000)], Rule.CHANNEL, "say", 1, as_it_is, SPEAKER
+    ),
     "a room in which it may not speak": Case([say("executives")], Rule.PRIVILEGE_USE, "say"),
-    "a child that it has not": Case([{"move": "direct", "to": "a-9", "text": "go"}], Rule.UNKNOWN_AGENT, "direct"),
+    "a child that it has not": Case(
+        [{"move": "direct", "to": "a-9", "text": "go"}], Rule.UNKNOWN_AGENT, "direct"
+    ),
     "files of others, read and searched": Case(
         [FOREIGN, {"move": "search_files", "query": "six", "files": ["other.md"]}, FOREIGN],
-        Rule.PRIVILEGE_USE, "read_file search_files", 3,
+        Rule.PRIVILEGE_USE,
+        "read_file search_files",
+        3,
     ),
-    "a function without its right": Case([READ, READ], Rule.PRIVILEGE_USE, "read_file", 2, as_it_is, ("model/**",)),
-    "a function that is stopped for all": Case([READ], Rule.FROZEN, "read_file", 1, reading_is_stopped),
+    "a function without its right": Case(
+        [READ, READ], Rule.PRIVILEGE_USE, "read_file", 2, as_it_is, ("model/**",)
+    ),
+    "a function that is stopped for all": Case(
+        [READ], Rule.FROZEN, "read_file", 1, reading_is_stopped
+    ),
     "a post whose right is gone at the commit": Case(
         [say("executives")], Rule.PRIVILEGE_USE, "message", 1, speech_is_gone, SPEAKER
     ),
-}  # fmt: skip
+}
 
 
 def agent_with(privileges: tuple[str, ...]) -> Agent:
@@ -113,7 +133,9 @@ def test_what_moves_were_refused_is_one_fact_of_the_turn_with_its_rule_and_count
                     return (await store.resume(A1)).turn == 1
 
                 await until(is_over)
-            told = [fact for fact in await facts_of(store, fact="refuse", agent=A1) if "turn" in fact]
+            told = [
+                fact for fact in await facts_of(store, fact="refuse", agent=A1) if "turn" in fact
+            ]
             assert [(f["turn"], f["rule"], f["moves"], f["count"]) for f in told] == [
                 ("1", case.rule.value, case.said, str(case.count))
             ]
@@ -128,7 +150,11 @@ def test_however_often_a_turn_is_refused_it_tells_a_bounded_number_of_bounded_fa
         refusals.note(Rule.CHANNEL, "say", f"{number} " + "x" * 5_000)
         refusals.note(Rule.PRIVILEGE_USE, "read_file" if number % 2 else "search_files", "no")
     channel, use = refusals.values()
-    assert (channel.count, channel.moves, len(channel.detail)) == (10_000, ("say",), REFUSAL_DETAIL_MAX)
+    assert (channel.count, channel.moves, len(channel.detail)) == (
+        10_000,
+        ("say",),
+        REFUSAL_DETAIL_MAX,
+    )
     assert channel.detail.startswith("0 "), "the first one's"
     assert (use.count, use.moves) == (10_000, ("search_files", "read_file"))
 
@@ -150,15 +176,20 @@ async def test_the_journal_names_what_a_turn_was_refused_and_is_verified(
         await missions(on, 1)
         agent = next(a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1)
         said = Refusal(Rule.CHANNEL, ("say",), "you are no member of a room attic", 7)
-        read = Refusal(Rule.PRIVILEGE_USE, ("read_file", "search_files"), "file other.md is not yours", 1)
+        read = Refusal(
+            Rule.PRIVILEGE_USE, ("read_file", "search_files"), "file other.md is not yours", 1
+        )
         turn = (await on.store.resume(agent.id)).turn + 1
         await refused_turn(on, agent, turn, said, read)
         await quiet(on)
         told = await on.journal("refused in turn")
-        assert [(e.data["actor"], e.data["turn"], e.data["rule"], e.data["count"], e.data["moves"]) for e in told] == [
+        assert [
+            (e.data["actor"], e.data["turn"], e.data["rule"], e.data["count"], e.data["moves"])
+            for e in told
+        ] == [
             (agent.id, turn, "bus.channel", 7, ["say"]),
             (agent.id, turn, "privilege.use", 1, ["read_file", "search_files"]),
-        ]  # fmt: skip
+        ]
         assert told[0].mission == agent.mission
         assert "refused by bus.channel (7 times)" in told[0].text
         assert all("effects" not in entry.data for entry in told)
@@ -183,9 +214,9 @@ async def test_messages_that_the_bus_does_not_carry_are_named_as_often_as_they_w
         assert await on.store.commit(hold, committed, 64, "at") == "done"
         await quiet(on)
         told = await on.journal("refused in turn")
-        assert [(e.data["rule"], e.data["count"], e.data["moves"], e.data["detail"]) for e in told] == [
-            ("bus.repeat", 5, ["message"], "to sob: the same text")
-        ]
+        assert [
+            (e.data["rule"], e.data["count"], e.data["moves"], e.data["detail"]) for e in told
+        ] == [("bus.repeat", 5, ["message"], "to sob: the same text")]
         await on.archive()
         assert (await on.proved()).proof.findings == []
 
@@ -199,11 +230,17 @@ async def test_a_turn_that_may_not_go_on_is_named_too_and_an_action_is_not_told_
         agent = next(a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1)
         turn = (await on.store.resume(agent.id)).turn + 1
         held = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
-        beyond = Begin(turn, 1, "model", agent.id, agent.path, (), (), {"tokens": 10**12, "calls": 1})
-        may_not = Begin(turn, 1, "read", agent.id, agent.path, (), (("room/attic/say",),), {"tools": 1})
+        beyond = Begin(
+            turn, 1, "model", agent.id, agent.path, (), (), {"tokens": 10**12, "calls": 1}
+        )
+        may_not = Begin(
+            turn, 1, "read", agent.id, agent.path, (), (("room/attic/say",),), {"tools": 1}
+        )
         for begin in (beyond, beyond, may_not):
             assert isinstance(await on.store.begin(held, begin, "at"), RefusedByStore)
-        await refused_turn(on, agent, turn, Refusal(Rule.PRIVILEGE_USE, ("read_file",), "room/attic/say", 1))
+        await refused_turn(
+            on, agent, turn, Refusal(Rule.PRIVILEGE_USE, ("read_file",), "room/attic/say", 1)
+        )
         await quiet(on)
         told = await on.journal("refused in turn")
         assert [(e.data["rule"], e.data["count"], e.data["moves"]) for e in told] == [

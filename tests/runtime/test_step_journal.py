@@ -1,4 +1,6 @@
-"""Begin → effect → end of what may not be repeated: begun and never ended, it is told as unknown and not done again."""
+"""Begin → effect → end of what may not be repeated: begun and never ended, it is told as unknown
+and not done again.
+"""
 
 from __future__ import annotations
 
@@ -55,17 +57,22 @@ class Done:
 async def tools(turn: Thinking) -> tuple[int, int]:
     """Spent and still reserved."""
     accounts = [
-        (await turn.store.accounts([AGENT.id], kind))[AGENT.id]["tools"] for kind in ("spent", "reserved")
+        (await turn.store.accounts([AGENT.id], kind))[AGENT.id]["tools"]
+        for kind in ("spent", "reserved")
     ]
     return accounts[0], accounts[1]
 
 
 @pytest.mark.parametrize("may_repeat", [True, False])
-def test_a_killed_holders_call_is_made_again_only_where_it_may_be_repeated(may_repeat: bool) -> None:
+def test_a_killed_holders_call_is_made_again_only_where_it_may_be_repeated(
+    may_repeat: bool,
+) -> None:
     async def test() -> None:
         async with thinking() as turn:
             former = Hold(AGENT.id, AGENT.path, AGENT.incarnation, 1, HERE)
-            assert isinstance(await turn.store.begin(former, call(may_repeat=may_repeat), "then"), Begun)
+            assert isinstance(
+                await turn.store.begin(former, call(may_repeat=may_repeat), "then"), Begun
+            )
             await turn.store.pipe.execute("HSET", turn.store.keys.agent(AGENT.id), "lease", 2)
             turn.lease, done = 2, Done()
             result = await turn.journal().call("pay", done, amounts=ONE, may_repeat=may_repeat)
@@ -78,7 +85,9 @@ def test_a_killed_holders_call_is_made_again_only_where_it_may_be_repeated(may_r
     jumping(test)
 
 
-def test_what_may_not_be_repeated_and_failed_half_way_is_not_done_again_by_the_same_holder() -> None:
+def test_what_may_not_be_repeated_and_failed_half_way_is_not_done_again_by_the_same_holder() -> (
+    None
+):
     async def test() -> None:
         async with thinking() as turn:
             cut, done = Done(fails=True), Done()
@@ -94,7 +103,10 @@ def test_what_may_not_be_repeated_and_failed_half_way_is_not_done_again_by_the_s
 def test_only_the_same_attempt_begins_again_what_may_not_be_repeated() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            hold, once = Hold(AGENT.id, AGENT.path, AGENT.incarnation, 1, HERE), call(may_repeat=False)
+            hold, once = (
+                Hold(AGENT.id, AGENT.path, AGENT.incarnation, 1, HERE),
+                call(may_repeat=False),
+            )
             for _ in ("", "its reply was lost and it is sent again"):
                 assert isinstance(await turn.store.begin(hold, once, "then"), Begun)
             assert await tools(turn) == (0, 1)
@@ -132,7 +144,9 @@ class Seeing:
     def bound(self, prompt: Prompt) -> Any:
         return self.inner.bound(prompt)
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         self.shown.append(prompt.view.steps)
         return await self.inner.attempt(prompt, sending)
 
@@ -140,7 +154,9 @@ class Seeing:
         await self.inner.aclose()
 
 
-def test_a_successors_model_is_shown_that_the_outcome_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_successors_model_is_shown_that_the_outcome_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ListSubtree, "may_repeat", False)
     monkeypatch.setattr(RedisStore, "end", never_told)
     listed: list[dict[str, Any]] = [
@@ -152,7 +168,10 @@ def test_a_successors_model_is_shown_that_the_outcome_is_unknown(monkeypatch: py
         async with stored() as store:
             lineage, seen = Lineage(store), Seeing(ScriptedModel(listed))
             await lineage.found(executive("a-1"))
-            former, next_ = worker_of(store, ScriptedModel(listed)), worker_of(store, seen, host=ELSEWHERE)
+            former, next_ = (
+                worker_of(store, ScriptedModel(listed)),
+                worker_of(store, seen, host=ELSEWHERE),
+            )
             async with at_work(former, next_):
                 await store.post(inbox(AgentId("a-1")), message("begin"))
 

@@ -1,6 +1,8 @@
-"""Stops, seen from both sides: the supervisor marks and tells, a worker brings to rest what the mark holds.
+"""Stops, seen from both sides: the supervisor marks and tells, a worker brings to rest what the
+mark holds.
 
-Each time the question is what is told of it: nobody says stopped of what was not seen to stand still.
+Each time the question is what is told of it: nobody says stopped of what was not seen to stand
+still.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ class Operated:
         id = f"o-{self.orders}"
         data = {"order": id, "verb": verb, "target": target, "reason": "to see", **more}
         await self.store.post(
-            ORDERS, Message(sender=AgentId("operator"), kind=Kind.ORDER, at=AT, text=verb, data=data)
+            ORDERS,
+            Message(sender=AgentId("operator"), kind=Kind.ORDER, at=AT, text=verb, data=data),
         )
         return id
 
@@ -142,7 +145,9 @@ def test_who_is_stopped_again_and_again_before_its_turn_begins_loses_no_mail() -
             o.slow.go.set()
             await o.done("freeze", "tier:1")
             executive = await o.executive()
-            await until(lambda: facts_of(o.store, fact="refuse", rule="stop.frozen", agent=executive))
+            await until(
+                lambda: facts_of(o.store, fact="refuse", rule="stop.frozen", agent=executive)
+            )
             for _ in range(2 * DECLARED.limits.tries_max):
                 # Let go and stopped anew in one commit: it tries, and is held at once.
                 await o.order("thaw", "tier:1")
@@ -216,7 +221,8 @@ def test_a_halted_agent_is_cut_in_its_call_which_is_paid_and_made_anew_when_it_g
             [cut] = await facts_of(o.store, fact="settle", agent=executive)
             assert '"assumed":true' in cut["amounts"]
             await o.store.post(
-                inbox(executive), Message(sender=AgentId("sob"), kind=Kind.DIRECTIVE, at=AT, text="and?")
+                inbox(executive),
+                Message(sender=AgentId("sob"), kind=Kind.DIRECTIVE, at=AT, text="and?"),
             )
             await anyio.sleep(3 * SWEEP_SECONDS)
             assert o.slow.begun == 1
@@ -248,7 +254,9 @@ def test_a_stop_of_more_than_one_agent_holds_and_lets_go(target: str) -> None:
     jumping(test)
 
 
-def test_a_task_that_ignores_its_cancellation_is_told_as_what_it_is_and_again_when_it_has_gone() -> None:
+def test_a_task_that_ignores_its_cancellation_is_told_as_what_it_is_and_again_when_it_has_gone() -> (
+    None
+):
     async def test() -> None:
         async with operated(is_deaf=True) as o:
             await has_begun(o.slow)
@@ -274,7 +282,8 @@ def test_a_drained_agent_ends_its_turn_takes_no_other_and_is_then_ended() -> Non
             executive = await o.executive()
             order = await o.order("drain", executive, grace_s=120)
             await o.store.post(
-                inbox(executive), Message(sender=AgentId("sob"), kind=Kind.DIRECTIVE, at=AT, text="and?")
+                inbox(executive),
+                Message(sender=AgentId("sob"), kind=Kind.DIRECTIVE, at=AT, text="and?"),
             )
             await anyio.sleep(2 * UNWIND_SECONDS)
             assert await o.state(executive) == "draining"
@@ -304,7 +313,9 @@ def test_an_agent_with_an_empty_account_is_frozen_told_of_and_goes_on_when_it_is
 
             async def held() -> list[Fields]:
                 return [
-                    e for e in await journal_of(o.store, "stopping") if e.get("rule") == "budget.exhausted"
+                    e
+                    for e in await journal_of(o.store, "stopping")
+                    if e.get("rule") == "budget.exhausted"
                 ]
 
             assert (await until(held))[0]["target"] == f"={executive}"
@@ -335,7 +346,9 @@ def test_the_brake_cuts_every_turn_here_without_the_server_and_its_release_goes_
 
 @dataclass(slots=True)
 class _FailsOnce:
-    """The first answer cannot be used: another call has to be made, which there is nothing left for."""
+    """The first answer cannot be used: another call has to be made, which there is nothing left
+    for.
+    """
 
     inner: ScriptedModel
     failures: int = 0
@@ -354,7 +367,9 @@ class _FailsOnce:
 def test_what_an_agent_may_no_longer_say_is_not_posted_and_the_rest_of_its_turn_is(
     *, is_revoked: bool
 ) -> None:
-    """Its worker knows its rights as they were when it came here; what was revoked since, the store alone knows."""
+    """Its worker knows its rights as they were when it came here; what was revoked since, the
+    store alone knows.
+    """
     script = [
         {
             "when": {"role": "executive"},

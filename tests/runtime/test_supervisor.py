@@ -1,7 +1,9 @@
-"""The supervisor on the real scripts: whole missions, restarts after any step, two that want to lead, lawless boards.
+"""The supervisor on the real scripts: whole missions, restarts after any step, two that want to
+lead, lawless boards.
 
-The world (seats, executives, a host) is played by `Stage`, which answers what it reads in the streams and
-keeps its own place in them, as workers do; the supervisor is taken step by step, so that each is a place to die.
+The world (seats, executives, a host) is played by `Stage`, which answers what it reads in the
+streams and keeps its own place in them, as workers do; the supervisor is taken step by step, so
+that each is a place to die.
 """
 
 from __future__ import annotations
@@ -19,7 +21,16 @@ import pytest
 
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, ORDERS, REQUESTS, RESULTS, host_channel, inbox, up
+from swarmd.core.model.channels import (
+    BOARD_ROOM,
+    JOURNAL,
+    ORDERS,
+    REQUESTS,
+    RESULTS,
+    host_channel,
+    inbox,
+    up,
+)
 from swarmd.core.model.charter import KINDS, SPENT_KINDS
 from swarmd.core.model.lineage import Agent, stop_fields
 from swarmd.core.model.messages import Kind, Message
@@ -101,7 +112,13 @@ class Stage:
 
     def another(self, host: str) -> Supervisor:
         return Supervisor(
-            self.store, Silence(), self.clock, declarations(**self.limits), HostId(host), None, anyio.Event()
+            self.store,
+            Silence(),
+            self.clock,
+            declarations(**self.limits),
+            HostId(host),
+            None,
+            anyio.Event(),
         )
 
     async def submit(self, id: str = MISSION, **more: Any) -> None:
@@ -110,11 +127,18 @@ class Stage:
 
     # --- playing ---
 
-    async def post(self, sender: str, channel: Channel, kind: Kind, text: str = "", **more: Any) -> None:
+    async def post(
+        self, sender: str, channel: Channel, kind: Kind, text: str = "", **more: Any
+    ) -> None:
         message = Message(
-            sender=AgentId(sender), kind=kind, at=stamp_of(self.clock.now()), text=text, incarnation=1,
-            mission=MissionId(more.pop("mission", "")), data=more,
-        )  # fmt: skip
+            sender=AgentId(sender),
+            kind=kind,
+            at=stamp_of(self.clock.now()),
+            text=text,
+            incarnation=1,
+            mission=MissionId(more.pop("mission", "")),
+            data=more,
+        )
         await self.store.post(channel, message)
 
     async def new(self, channel: Channel) -> list[Message]:
@@ -152,13 +176,19 @@ class Stage:
             await self.post(seat, BOARD_ROOM, Kind.PROPOSAL, "so", motion=motion, **numbered)
 
     async def _work(self, id: str, parent: str, tier: int, message: Message) -> bool:
-        """An executive asks for a child (and for one that it may not have), and reports when that reported."""
+        """An executive asks for a child (and for one that it may not have), and reports when
+        that reported.
+        """
         child = {"role": "worker", "name": "child", "task": "read"}
         if message.kind is Kind.CHARTER and tier == 1:
-            await self.post(id, REQUESTS, Kind.REQUEST, type="spawn", key="no", charter=child, tier=1)
+            await self.post(
+                id, REQUESTS, Kind.REQUEST, type="spawn", key="no", charter=child, tier=1
+            )
             await self.post(id, REQUESTS, Kind.REQUEST, type="spawn", key="yes", charter=child)
         elif message.kind is Kind.CHARTER or message.kind is Kind.REPORT:
-            await self.post(id, up(AgentId(parent)), Kind.REPORT, f"{id} is done", done=True, mission=MISSION)
+            await self.post(
+                id, up(AgentId(parent)), Kind.REPORT, f"{id} is done", done=True, mission=MISSION
+            )
         else:
             return False
         return True
@@ -222,7 +252,9 @@ async def test_a_mission_goes_from_its_text_to_its_result_once(namespace: str) -
 async def _assert_delivered(on: Stage, result: Message) -> None:
     assert (result.mission, result.data["state"]) == (MISSION, "delivered")
     assert result.text.count("is done") == 2
-    names = Counter(entry.text.split("created ")[1].split(" (")[0] for entry in await on.journal("spawned"))
+    names = Counter(
+        entry.text.split("created ")[1].split(" (")[0] for entry in await on.journal("spawned")
+    )
     assert names == {"manager e0": 1, "manager e1": 1, "worker child": 2}
     assert len([e for e in await on.journal("refused") if e.data["rule"] == Rule.SPAWN_TIER]) == 2
     assert {a.id for a in on.sup._swarm.lineage.agents.values()} == {SOB, *SEATS}
@@ -233,7 +265,9 @@ async def _assert_delivered(on: Stage, result: Message) -> None:
         assert root[f"{kind}.free"] == getattr(limits, kind) - root[f"{kind}.spent"]
 
 
-async def test_a_result_is_told_after_the_subtree_was_ended_and_the_account_closed(namespace: str) -> None:
+async def test_a_result_is_told_after_the_subtree_was_ended_and_the_account_closed(
+    namespace: str,
+) -> None:
     async with stage(namespace) as on:
         await on.submit()
         await on.run()
@@ -242,7 +276,11 @@ async def test_a_result_is_told_after_the_subtree_was_ended_and_the_account_clos
         reaped = [n for n, event in enumerate(events) if event == "reaped"]
         assert max(reaped) < ends[0] < ends[1]
         (subtree, mission) = await on.journal("ended")
-        assert (subtree.data["confirmed"], subtree.data["unconfirmed"], subtree.data["unreachable"]) == (
+        assert (
+            subtree.data["confirmed"],
+            subtree.data["unconfirmed"],
+            subtree.data["unreachable"],
+        ) == (
             4,
             0,
             0,
@@ -403,7 +441,9 @@ async def test_of_two_one_leads_and_the_other_takes_over_when_it_stops(namespace
 
 
 async def test_the_time_in_which_nobody_led_is_not_a_silent_seats(namespace: str) -> None:
-    """Seats were called, and their calls could not begin: they have as much time as they had when the lead ended."""
+    """Seats were called, and their calls could not begin: they have as much time as they had
+    when the lead ended.
+    """
     async with stage(namespace) as on:
         await on.submit("m1")
         await on.store.register(Host(H1, 1_000, "shared"), 600)
@@ -422,7 +462,9 @@ async def test_the_time_in_which_nobody_led_is_not_a_silent_seats(namespace: str
         await on.sup._load()
         await on.sup._step()
         after = on.sup._swarm.boards[MissionId("m1")]
-        assert (after.calling, after.attempt) == (before.calling, before.attempt), "and is not called anew"
+        assert (after.calling, after.attempt) == (before.calling, before.attempt), (
+            "and is not called anew"
+        )
         assert after.seat_deadline == pytest.approx(before.seat_deadline + 5_000)
         assert after.motion_number == before.motion_number
 
@@ -516,7 +558,9 @@ async def test_a_host_that_dies_is_told_as_unreachable(namespace: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", [3_600.0, 30.0, -3_600.0])
-async def test_a_clock_that_is_set_stops_no_watch_over_hosts(namespace: str, seconds: float) -> None:
+async def test_a_clock_that_is_set_stops_no_watch_over_hosts(
+    namespace: str, seconds: float
+) -> None:
     async with stage(namespace) as on:
         on.silent = {MISSION}
         await on.submit()
@@ -533,7 +577,9 @@ async def test_a_clock_that_is_set_stops_no_watch_over_hosts(namespace: str, sec
         assert {agent.host for agent in on.sup._swarm.executives(MISSION)} <= {"h2"}
 
 
-async def test_a_seats_time_is_over_though_the_clock_was_set_back_after_its_call(namespace: str) -> None:
+async def test_a_seats_time_is_over_though_the_clock_was_set_back_after_its_call(
+    namespace: str,
+) -> None:
     async with stage(namespace) as on:
         on.clock.time += 3_600.0
         await on.submit()
@@ -551,18 +597,60 @@ async def test_a_seats_time_is_over_though_the_clock_was_set_back_after_its_call
 
 # --- all six seats for what the law forbids ---------------------------------------------------
 
-WORDS = ("_journal", "journal", "room:", "inbox:", "_board:", "_heads", "_posts", "_positions", "_heard")
+WORDS = (
+    "_journal",
+    "journal",
+    "room:",
+    "inbox:",
+    "_board:",
+    "_heads",
+    "_posts",
+    "_positions",
+    "_heard",
+)
 LAWLESS: Mapping[str, tuple[Rule, str, Mapping[str, Any]]] = {
-    "a role that is not for executives": (Rule.SPAWN_ROLE, "propose", charter_motion({}, {"role": "worker"})),
-    "a privilege that nobody may have": (Rule.PRIVILEGE_FORBIDDEN, "propose", charter_motion({}, {"privileges": ["no/x"]})),
-    "a budget that is not there": (Rule.BUDGET_SHARE, "propose", charter_motion({}, {"budget": {"tokens": 10**9}})),
-    "files of somebody else": (Rule.SPAWN_FILES, "propose", charter_motion({}, {"files": ["/etc/passwd"]})),
-    "a second of one name": (Rule.SPAWN_NAME, "propose", charter_motion({"name": "x"}, {"name": "x"})),
+    "a role that is not for executives": (
+        Rule.SPAWN_ROLE,
+        "propose",
+        charter_motion({}, {"role": "worker"}),
+    ),
+    "a privilege that nobody may have": (
+        Rule.PRIVILEGE_FORBIDDEN,
+        "propose",
+        charter_motion({}, {"privileges": ["no/x"]}),
+    ),
+    "a budget that is not there": (
+        Rule.BUDGET_SHARE,
+        "propose",
+        charter_motion({}, {"budget": {"tokens": 10**9}}),
+    ),
+    "files of somebody else": (
+        Rule.SPAWN_FILES,
+        "propose",
+        charter_motion({}, {"files": ["/etc/passwd"]}),
+    ),
+    "a second of one name": (
+        Rule.SPAWN_NAME,
+        "propose",
+        charter_motion({"name": "x"}, {"name": "x"}),
+    ),
     "a third beside the two": (Rule.SPAWN_KEY, "review", charter_motion({"name": "third"})),
-    "the end of another mission's agent": (Rule.MISSION_OTHER, "review", {"motion": "terminate", "agent": "?", "reason": "r"}),
-    "the end of the board": (Rule.MISSION_OTHER, "review", {"motion": "terminate", "agent": "sob", "reason": "r"}),
-    "a report that does not exist": (Rule.BOARD_MOTION, "review", {"motion": "deliver", "reports": ["e9"], "reason": "r"}),
-}  # fmt: skip
+    "the end of another mission's agent": (
+        Rule.MISSION_OTHER,
+        "review",
+        {"motion": "terminate", "agent": "?", "reason": "r"},
+    ),
+    "the end of the board": (
+        Rule.MISSION_OTHER,
+        "review",
+        {"motion": "terminate", "agent": "sob", "reason": "r"},
+    ),
+    "a report that does not exist": (
+        Rule.BOARD_MOTION,
+        "review",
+        {"motion": "deliver", "reports": ["e9"], "reason": "r"},
+    ),
+}
 
 
 @pytest.mark.parametrize("case", LAWLESS)
@@ -576,7 +664,11 @@ async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
         if call.mission != MISSION or call.data["call"]["phase"] != phase:
             return sensible(on, call)
         asked.append(call)
-        others = [a.id for a in on.sup._swarm.lineage.agents.values() if a.tier == 1 and a.mission != MISSION]
+        others = [
+            a.id
+            for a in on.sup._swarm.lineage.agents.values()
+            if a.tier == 1 and a.mission != MISSION
+        ]
         return {**motion, "agent": others[0]} if motion.get("agent") == "?" else motion
 
     async with stage(namespace, lawless, socket=str(server.socket), forbidden=("no/**",)) as on:
@@ -596,7 +688,9 @@ async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
             await on.play()
         assert [(entry.data["rule"], entry.data["actor"]) for entry in refused] == [(rule, SOB)]
         assert _deeds(await keyspace(on.store)) == _deeds(before)
-        tally = [m for m in await on.store.read(BOARD_ROOM, FIRST, 1_000) if m.data.get("carried")][-1]
+        tally = [m for m in await on.store.read(BOARD_ROOM, FIRST, 1_000) if m.data.get("carried")][
+            -1
+        ]
         assert [vote["choice"] for vote in tally.data["votes"]] == ["yes"] * 6
 
 

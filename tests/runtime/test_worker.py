@@ -1,7 +1,8 @@
-"""A worker over the real store: what it hears, what it misses, what it must give back and what it must not.
+"""A worker over the real store: what it hears, what it misses, what it must give back and what it
+must not.
 
-The store runs on fakeredis, whose scripts are the real ones; time is a loop's that jumps to its next timer,
-so that nothing here sleeps. Only the count of connections needs a real server.
+The store runs on fakeredis, whose scripts are the real ones; time is a loop's that jumps to its
+next timer, so that nothing here sleeps. Only the count of connections needs a real server.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ import asyncio
 import json
 import selectors
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, cast
@@ -81,12 +90,16 @@ DECLARED: Final = declarations.load()
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Instead of waiting for the next timer, it is then: nothing but timers can happen in these tests."""
+    """Instead of waiting for the next timer, it is then: nothing but timers can happen in these
+    tests.
+    """
 
     passed = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits, and no timer is set: nothing will ever happen"
+        assert timeout is not None, (
+            "everything waits, and no timer is set: nothing will ever happen"
+        )
         ready = super().select(0)
         if not ready:
             self.passed += timeout
@@ -148,12 +161,24 @@ async def stored() -> AsyncIterator[RedisStore]:
         tasks.cancel_scope.cancel()
 
 
-def executive(id: str, *, host: HostId = HERE, lease: int = 1, mission: MissionId = MISSION) -> Agent:
+def executive(
+    id: str, *, host: HostId = HERE, lease: int = 1, mission: MissionId = MISSION
+) -> Agent:
     return Agent(
-        id=AgentId(id), name=id, role="executive", tier=1, parent=SOB, path=(SOB, mission, id), mission=mission,
-        state=AgentState.LIVE, host=host, lease=lease, created=AT, privileges=("model/**", "tool/**"),
+        id=AgentId(id),
+        name=id,
+        role="executive",
+        tier=1,
+        parent=SOB,
+        path=(SOB, mission, id),
+        mission=mission,
+        state=AgentState.LIVE,
+        host=host,
+        lease=lease,
+        created=AT,
+        privileges=("model/**", "tool/**"),
         charter=Charter(role="executive", name=id, task="Answer."),
-    )  # fmt: skip
+    )
 
 
 def message(text: str, *, to: str = "", kind: Kind = Kind.DIRECTIVE) -> Message:
@@ -177,9 +202,20 @@ class Lineage:
 
     async def found(self, *agents: Agent) -> None:
         """A mission with money, and agents made for it and placed where they say that they are."""
-        caps = {"tokens": 1_000_000, "cost": 1_000_000, "calls": 1_000, "tools": 1_000, "agents": 10}
+        caps = {
+            "tokens": 1_000_000,
+            "cost": 1_000_000,
+            "calls": 1_000,
+            "tools": 1_000,
+            "agents": 10,
+        }
         mission = Mission(
-            id=MISSION, text="Why?", state=MissionState.WORKING, budget=caps, created=AT, deadline=2e9
+            id=MISSION,
+            text="Why?",
+            state=MissionState.WORKING,
+            budget=caps,
+            created=AT,
+            deadline=2e9,
         )
         await self.write(MissionSet(mission), AccountOpened(MISSION, "", caps, own_slot=False))
         for agent in agents:
@@ -191,7 +227,11 @@ class Lineage:
 
     async def place(self, *agents: Agent) -> None:
         placed = Message(
-            sender=SUPERVISOR, kind=Kind.PLACED, at=AT, text="placed", data={"agents": [a.id for a in agents]}
+            sender=SUPERVISOR,
+            kind=Kind.PLACED,
+            at=AT,
+            text="placed",
+            data={"agents": [a.id for a in agents]},
         )
         hosts = {agent.host for agent in agents}
         posts = [Post(host_channel(host), placed) for host in hosts]
@@ -199,7 +239,11 @@ class Lineage:
 
 
 def worker_of(
-    store: RedisStore, model: Model | None = None, *, rings: Rings | None = None, host: HostId = HERE
+    store: RedisStore,
+    model: Model | None = None,
+    *,
+    rings: Rings | None = None,
+    host: HostId = HERE,
 ) -> Worker:
     async def mind(spec: str) -> Mind:
         return Mind(model or ScriptedModel(), DECLARED.models.provider("scripted"))
@@ -236,7 +280,9 @@ async def facts_of(store: RedisStore, **wanted: str) -> list[dict[str, str]]:
 
 @dataclass(slots=True)
 class Slow:
-    """A model that thinks until it is let go. `is_deaf` to being cancelled, as a blocking library would be."""
+    """A model that thinks until it is let go. `is_deaf` to being cancelled, as a blocking
+    library would be.
+    """
 
     inner: ScriptedModel = field(default_factory=ScriptedModel)
     is_deaf: bool = False
@@ -254,7 +300,9 @@ class Slow:
     def bound(self, prompt: Prompt) -> Usage:
         return Usage(500, 0)
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         sending()
         self.begun += 1
         with anyio.CancelScope(shield=self.is_deaf):
@@ -324,7 +372,9 @@ class Listening:
 
     async def mailboxes(self) -> dict[str, list[str]]:
         return {
-            f"{resident.agent.id} {channel}": [m.text for m in resident.mailbox or () if m.channel == channel]
+            f"{resident.agent.id} {channel}": [
+                m.text for m in resident.mailbox or () if m.channel == channel
+            ]
             for resident in self.worker.residents.by_id.values()
             for channel in resident.seen
         }
@@ -412,11 +462,15 @@ def test_a_lost_ring_costs_one_sweep_at_most() -> None:
 
 @dataclass(slots=True)
 class Queued(Slow):
-    """Waits for its provider's pace before it sends anything, as a model behind a limit of calls does."""
+    """Waits for its provider's pace before it sends anything, as a model behind a limit of calls
+    does.
+    """
 
     waiting: int = 0
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         self.waiting += 1
         await self.go.wait()
         sending()
@@ -435,7 +489,9 @@ async def _reported(store: RedisStore) -> list[Message]:
     return await until(reports)
 
 
-@pytest.mark.parametrize("is_doubtful", [False, True], ids=["at once", "what waited when the agent came"])
+@pytest.mark.parametrize(
+    "is_doubtful", [False, True], ids=["at once", "what waited when the agent came"]
+)
 def test_a_turn_without_a_lead_waits_uncounted_and_goes_on_by_itself(is_doubtful: bool) -> None:
     async def test() -> None:
         async with stored() as store:
@@ -452,10 +508,12 @@ def test_a_turn_without_a_lead_waits_uncounted_and_goes_on_by_itself(is_doubtful
                     await store.post(inbox(AgentId("a-1")), mail)
                 await anyio.sleep(60 * SWEEP_SECONDS)
                 assert model.begun == 0
-                assert len(await facts_of(store, fact="refuse", rule="lead.none", agent="a-1")) == 1, (
-                    "held, and not asked for again and again"
+                assert (
+                    len(await facts_of(store, fact="refuse", rule="lead.none", agent="a-1")) == 1
+                ), "held, and not asked for again and again"
+                tries = await store.pipe.execute(
+                    "HGET", store.keys.steps(AgentId("a-1")), "1:tries"
                 )
-                tries = await store.pipe.execute("HGET", store.keys.steps(AgentId("a-1")), "1:tries")
                 assert (tries or "0").startswith("0")
                 assert await store.lead(HostId("h-next"), 3_600)
                 (report,) = await _reported(store)
@@ -466,7 +524,9 @@ def test_a_turn_without_a_lead_waits_uncounted_and_goes_on_by_itself(is_doubtful
     jumping(test)
 
 
-def test_a_call_that_waits_for_its_pace_when_the_lead_ends_is_not_sent_before_there_is_another() -> None:
+def test_a_call_that_waits_for_its_pace_when_the_lead_ends_is_not_sent_before_there_is_another() -> (
+    None
+):
     async def test() -> None:
         async with stored() as store:
             model = Queued()
@@ -485,7 +545,11 @@ def test_a_call_that_waits_for_its_pace_when_the_lead_ends_is_not_sent_before_th
                 await _reported(store)
             assert model.begun == 1
             ledger = await store.pipe.execute("HGETALL", store.keys.ledger("a-1"))
-            spent = dict(zip(ledger[::2], ledger[1::2], strict=True)) if isinstance(ledger, list) else ledger
+            spent = (
+                dict(zip(ledger[::2], ledger[1::2], strict=True))
+                if isinstance(ledger, list)
+                else ledger
+            )
             assert (spent["calls.spent"], spent["calls.reserved"]) == ("1", "0"), "paid for once"
 
     jumping(test)
@@ -501,8 +565,16 @@ def test_what_was_given_up_is_no_step_of_the_turns_bound() -> None:
             agent = executive("a-1")
             hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
             journal = Journal(
-                store, hold, 1, agent.id, agent.path, (), "{}", 80, lambda: AT,
-            )  # fmt: skip
+                store,
+                hold,
+                1,
+                agent.id,
+                agent.path,
+                (),
+                "{}",
+                80,
+                lambda: AT,
+            )
 
             async def cut() -> tuple[str, Used]:
                 raise NotAllowedError(RefusedByStore(Rule.NO_LEAD, "gone"))
@@ -512,7 +584,9 @@ def test_what_was_given_up_is_no_step_of_the_turns_bound() -> None:
 
             for _ in range(2):
                 with pytest.raises(NotAllowedError):
-                    await journal.call("read", cut, amounts={"tools": 1}, lost=lambda: Used({"tools": 0}))
+                    await journal.call(
+                        "read", cut, amounts={"tools": 1}, lost=lambda: Used({"tools": 0})
+                    )
                 again = replace(journal, step=journal.step - 1)
                 assert await again.call("read", done, amounts={"tools": 1}) == "{}"
                 journal = again
@@ -525,7 +599,9 @@ def test_what_was_given_up_is_no_step_of_the_turns_bound() -> None:
 
 
 def test_a_host_that_renewed_too_late_goes_on_with_the_agents_that_are_still_its_own() -> None:
-    """As after ten seconds without the server: nobody moved the agents, and nobody would place them again."""
+    """As after ten seconds without the server: nobody moved the agents, and nobody would place
+    them again.
+    """
 
     async def test() -> None:
         async with stored() as store:
@@ -549,11 +625,15 @@ def test_a_host_that_renewed_too_late_goes_on_with_the_agents_that_are_still_its
 
 @dataclass(slots=True)
 class Buggy(Slow):
-    """Raises at the first mail that it is asked about, when it is let go; `asked` are the texts of each call's mail."""
+    """Raises at the first mail that it is asked about, when it is let go; `asked` are the texts
+    of each call's mail.
+    """
 
     asked: list[list[str]] = field(default_factory=list)
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         self.asked.append([mail.text for mail in prompt.view.mail])
         if len(self.asked) == 1:
             self.begun += 1
@@ -617,7 +697,9 @@ def test_a_fenced_turn_is_cancelled_and_its_open_call_settled_before_the_word_is
             async with at_work(worker_of(store, model)):
                 await store.post(inbox(AgentId("a-1")), message("begin"))
                 await has_begun(model)
-                fenced = Message(sender=SUPERVISOR, kind=Kind.FENCED, at=AT, data={"segment": MISSION})
+                fenced = Message(
+                    sender=SUPERVISOR, kind=Kind.FENCED, at=AT, data={"segment": MISSION}
+                )
                 await lineage.write(Post(host_channel(HERE), fenced))
 
                 async def word() -> list[Message]:
@@ -674,13 +756,18 @@ def test_a_host_that_lost_an_agent_changes_nothing_more_and_what_it_tries_is_rec
 
 
 def supervisor_of(store: RedisStore, rings: Rings | None = None, host: str = "h-sup") -> Supervisor:
-    return Supervisor(store, rings or Silence(), LoopClock(), DECLARED, HostId(host), None, anyio.Event())
+    return Supervisor(
+        store, rings or Silence(), LoopClock(), DECLARED, HostId(host), None, anyio.Event()
+    )
 
 
 CHARTER: Final = {
-    "motion": "charter", "reason": "It must be done.",
-    "executives": [{"key": "lead", "name": "lead", "role": "executive", "task": "Answer the question."}],
-}  # fmt: skip
+    "motion": "charter",
+    "reason": "It must be done.",
+    "executives": [
+        {"key": "lead", "name": "lead", "role": "executive", "task": "Answer the question."}
+    ],
+}
 DELIVERED: Final[list[dict[str, Any]]] = [
     {"when": {"phase": "propose"}, "moves": [{"move": "propose", "motion": CHARTER}]},
     {"when": {"role": "executive"}, "moves": [{"move": "report", "text": "42", "done": True}]},
@@ -724,7 +811,9 @@ def test_no_word_is_given_for_a_task_that_ignores_its_end_and_the_end_reads_unco
             deaf = Slow(ScriptedModel(DELIVERED), is_deaf=True)
 
             async def mind(spec: str) -> Mind:
-                return Mind(deaf if spec == "deaf" else deaf.inner, DECLARED.models.provider("scripted"))
+                return Mind(
+                    deaf if spec == "deaf" else deaf.inner, DECLARED.models.provider("scripted")
+                )
 
             worker = worker_of(store)
             role = DECLARED.roles["executive"].model_copy(update={"model": "deaf"})
@@ -734,19 +823,24 @@ def test_no_word_is_given_for_a_task_that_ignores_its_end_and_the_end_reads_unco
                 await store.keep_mission({"mission": "What is six by seven?", "id": "m-deaf"})
                 await has_begun(deaf)
                 order = Message(
-                    sender=AgentId("operator"), kind=Kind.ORDER, at=AT, text="cancel",
+                    sender=AgentId("operator"),
+                    kind=Kind.ORDER,
+                    at=AT,
+                    text="cancel",
                     data={"order": "o-1", "verb": "cancel", "target": "m-deaf", "reason": "enough"},
-                )  # fmt: skip
+                )
                 await store.post(ORDERS, order)
                 told = await result_of(store, "m-deaf")
                 assert told.data["state"] == "cancelled"
-                assert [e["unconfirmed"] for e in await journal_of(store, "ended") if "unconfirmed" in e] == [
-                    1
-                ]
+                assert [
+                    e["unconfirmed"] for e in await journal_of(store, "ended") if "unconfirmed" in e
+                ] == [1]
                 deaf.go.set()
 
                 async def is_forgotten() -> bool:
-                    return not any(r.agent.role == "executive" for r in worker.residents.by_id.values())
+                    return not any(
+                        r.agent.role == "executive" for r in worker.residents.by_id.values()
+                    )
 
                 await until(is_forgotten)
 
@@ -803,11 +897,15 @@ def test_a_leader_that_slept_stores_no_mission_that_its_successor_has_heard() ->
 
 
 class AwayOnce(RedisStore):
-    """A store whose server does not answer one of the supervisor's reads for longer than a lease."""
+    """A store whose server does not answer one of the supervisor's reads for longer than a
+    lease.
+    """
 
     is_due = False
 
-    async def read_missions(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]:
+    async def read_missions(
+        self, after: StreamId, count: int
+    ) -> list[tuple[StreamId, dict[str, str]]]:
         if self.is_due:
             self.is_due = False
             await anyio.sleep(1.5 * LEASE_SECONDS)
@@ -831,7 +929,9 @@ def test_no_host_is_declared_dead_because_the_server_was_away() -> None:
                 await anyio.sleep(2 * SWEEP_SECONDS)
                 await away.pipe.execute("DEL", away.keys.host(ELSEWHERE))
                 await anyio.sleep(2 * SWEEP_SECONDS)
-                assert [gone["host"] for gone in await journal_of(store, "host gone")] == [ELSEWHERE]
+                assert [gone["host"] for gone in await journal_of(store, "host gone")] == [
+                    ELSEWHERE
+                ]
 
     jumping(test)
 

@@ -1,4 +1,6 @@
-"""A key of the swarm's that holds something else: nothing is committed past it, it is set aside and kept, and all goes on."""
+"""A key of the swarm's that holds something else: nothing is committed past it, it is set aside
+and kept, and all goes on.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ __all__ = ["scene"]  # a fixture
 
 # The lease is taken by hand here, and what is never there is nobody's.
 SHARED: Final = tuple(name for name in shared_names() if name != "_supervisor")
-# What neither the store nor the journal can say again: that it begins anew is recorded, for people to acknowledge.
+# What neither the store nor the journal can say again: that it begins anew is recorded, for people
+# to acknowledge.
 BEGUN_ANEW: Final = {"_positions", "_facts", "journal"}
 
 
@@ -68,7 +71,9 @@ async def test_what_holds_something_else_is_set_aside_and_the_mission_goes_on(
     assert await scene.flaws() == []
 
 
-@pytest.mark.parametrize("name", ["journal", "room:sob", "_heads", "_posts", "_facts", "_positions"])
+@pytest.mark.parametrize(
+    "name", ["journal", "room:sob", "_heads", "_posts", "_facts", "_positions"]
+)
 async def test_nothing_is_committed_past_a_key_that_all_stand_on(scene: Scene, name: str) -> None:
     await overwrite(scene, name)
     await scene.on.submit("m-next")
@@ -109,7 +114,9 @@ async def test_what_is_posted_to_a_key_of_another_type_is_not_half_done(scene: S
     message = Message(sender=scene.top, kind=Kind.SAY, at="at", text="hello")
     with pytest.raises(WrongKeyError, match=BOARD_ROOM):
         await scene.on.store.post(BOARD_ROOM, message)
-    assert await scene.on.store.pipe.execute("ZRANGE", scene.keys.heads, 0, -1, "WITHSCORES") == heads
+    assert (
+        await scene.on.store.pipe.execute("ZRANGE", scene.keys.heads, 0, -1, "WITHSCORES") == heads
+    )
 
 
 async def test_what_was_set_aside_once_is_not_written_over_by_the_next(scene: Scene) -> None:

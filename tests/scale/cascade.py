@@ -1,10 +1,12 @@
-"""A large tree is ended while others work: how long until it is fenced, until it is reaped, and what others waited.
+"""A large tree is ended while others work: how long until it is fenced, until it is reaped, and
+what others waited.
 
     python -m tests.scale.cascade [RECORDS]      default 100,000
 
-The tree is written by the supervisor's own commits, on no host, so that what is measured is the law and the server:
-a fence in one write, then records, mailboxes and accounts reaped in steps, deepest first, refunds and journal with
-them. Beside it the same number of records is deleted bare, in one run, for the ratio.
+The tree is written by the supervisor's own commits, on no host, so that what is measured is the law
+and the server: a fence in one write, then records, mailboxes and accounts reaped in steps, deepest
+first, refunds and journal with them. Beside it the same number of records is deleted bare, in one
+run, for the ratio.
 """
 
 from __future__ import annotations
@@ -44,10 +46,16 @@ async def cascade(count: int) -> tuple[dict[str, Any], dict[str, bool]]:
             await others.stdin.aclose()
             waits = json.loads(await line_of(others))
         figures = {
-            "records": count, "built_s": round(built, 1), "fenced_ms": round(1000 * fenced, 2),
-            "reaped_s": round(reaped, 2), **await here.scripts(), **waits,
-            "journal_entries": await here.store.pipe.execute("XLEN", here.store.keys.channel(JOURNAL)),
-        }  # fmt: skip
+            "records": count,
+            "built_s": round(built, 1),
+            "fenced_ms": round(1000 * fenced, 2),
+            "reaped_s": round(reaped, 2),
+            **await here.scripts(),
+            **waits,
+            "journal_entries": await here.store.pipe.execute(
+                "XLEN", here.store.keys.channel(JOURNAL)
+            ),
+        }
         whole = await here.store.accounts([SOB], "free") == {SOB: dict.fromkeys(KINDS, 10**15)}
         left = await here.store.pipe.execute("SCARD", here.store.keys.agents)
         here.supervisor.stop.set()
@@ -55,7 +63,8 @@ async def cascade(count: int) -> tuple[dict[str, Any], dict[str, bool]]:
         bare = await _bare(here, count)
         figures |= {"bare_deletion_s": round(bare, 2), "ratio": round(reaped / bare, 1)}
     return figures, {
-        "all that was granted came back, and nobody is left but the board": whole and left == 1 + _SEATS,
+        "all that was granted came back, and nobody is left but the board": whole
+        and left == 1 + _SEATS,
         f"fenced within {FENCED_MS} ms": 1000 * fenced <= FENCED_MS,
         f"reaped within {REAPED_SECONDS_OF_RECORDS} s for {RECORDS:,}": (
             reaped <= REAPED_SECONDS_OF_RECORDS * count / RECORDS
@@ -69,7 +78,9 @@ _SEATS: Final = 6
 
 
 async def _bare(here: Ground, count: int) -> float:
-    """What deleting alone takes: as many hashes and mailboxes, gone in pipelines of the same size of step."""
+    """What deleting alone takes: as many hashes and mailboxes, gone in pipelines of the same
+    size of step.
+    """
     for start in range(0, count, 200):
         async with here.client.pipeline(transaction=False) as batch:
             for n in range(start, min(start + 200, count)):

@@ -1,10 +1,12 @@
-"""Two swarms on two servers, joined by an outbox, and a relay between them that dies at random: is all of it there, once?
+"""Two swarms on two servers, joined by an outbox, and a relay between them that dies at random: is
+all of it there, once?
 
     python -m tests.scale.divisions [MESSAGES [SEED]]      default 10,000 and 1
 
-What `docs/decisions/0022` proposes for more than one shard, with the pieces that there are: what leaves a division is a
-post in an outbox of its own store, in the step of who says it; a relay reads on from its position there, posts it in the
-other division under a key made of the entry's id, and only then moves its position. No daemon of this package does it.
+What `docs/decisions/0022` proposes for more than one shard, with the pieces that there are: what
+leaves a division is a post in an outbox of its own store, in the step of who says it; a relay reads
+on from its position there, posts it in the other division under a key made of the entry's id, and
+only then moves its position. No daemon of this package does it.
 """
 
 from __future__ import annotations

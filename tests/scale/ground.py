@@ -1,4 +1,6 @@
-"""What the commands of this folder stand on: a server, a supervisor that leads, a tree, and others who go on working."""
+"""What the commands of this folder stand on: a server, a supervisor that leads, a tree, and
+others who go on working.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ _OPERATOR: Final = AgentId("operator")
 
 
 def tree(count: int, caps: int) -> Iterator[tuple[Agent, AccountOpened]]:
-    """Agents level by level: 10 executives, each level ten times the one above, the last takes the rest."""
+    """Agents level by level: 10 executives, each level ten times the one above, the last takes
+    the rest.
+    """
     above: list[tuple[tuple[str, ...], AgentId | None]] = [((SOB, MISSION), None)]
     width, left = 10, count
     stamp = stamp_of(time.time())
@@ -55,10 +59,19 @@ def tree(count: int, caps: int) -> Iterator[tuple[Agent, AccountOpened]]:
             number += 1
             id = AgentId(f"a-c{number:06d}")
             agent = Agent(
-                id=id, name=f"n{number}", role="lead", tier=tier, parent=parent or SOB, path=(*path, id),
-                mission=MISSION, state=AgentState.LIVE, created=stamp, privileges=("model/**", "spawn/**"),
-                grants=("model/**", "spawn/**"), charter=Charter(role="lead", name=f"n{number}", task="wait"),
-            )  # fmt: skip
+                id=id,
+                name=f"n{number}",
+                role="lead",
+                tier=tier,
+                parent=parent or SOB,
+                path=(*path, id),
+                mission=MISSION,
+                state=AgentState.LIVE,
+                created=stamp,
+                privileges=("model/**", "spawn/**"),
+                grants=("model/**", "spawn/**"),
+                charter=Charter(role="lead", name=f"n{number}", task="wait"),
+            )
             share = dict.fromkeys(KINDS, caps // (10 * 11**tier))
             yield agent, AccountOpened(id, parent or MISSION, share, own_slot=True)
             level.append((agent.path, id))
@@ -69,21 +82,38 @@ def tree(count: int, caps: int) -> Iterator[tuple[Agent, AccountOpened]]:
 
 
 async def build(store: RedisStore, count: int, *, is_charged: bool = False) -> list[Agent]:
-    """The tree, written by the supervisor's own commits, on no host; with a charter in each inbox where `is_charged`."""
+    """The tree, written by the supervisor's own commits, on no host; with a charter in each
+    inbox where `is_charged`.
+    """
     declared = declarations.load()
     number = await store.lead(_HOST, 3_600)
     caps = 10**14
     whole = dict.fromkeys(KINDS, caps)
     board = Agent(
-        id=SOB, name=SOB, role="board", tier=0, parent=None, path=(SOB,), state=AgentState.LIVE, privileges=("**",),
-        grants=("**",), created=stamp_of(time.time()),
-    )  # fmt: skip
+        id=SOB,
+        name=SOB,
+        role="board",
+        tier=0,
+        parent=None,
+        path=(SOB,),
+        state=AgentState.LIVE,
+        privileges=("**",),
+        grants=("**",),
+        created=stamp_of(time.time()),
+    )
     mission = Mission(
-        id=MISSION, text="measure", state=MissionState.WORKING, budget=whole, created=stamp_of(time.time()),
+        id=MISSION,
+        text="measure",
+        state=MissionState.WORKING,
+        budget=whole,
+        created=stamp_of(time.time()),
         deadline=time.time() + 86_400,
-    )  # fmt: skip
+    )
     commits: list[list[Change]] = [
-        [AgentMade(board, ()), AccountOpened(SOB, "", dict.fromkeys(KINDS, 10 * caps), own_slot=False)],
+        [
+            AgentMade(board, ()),
+            AccountOpened(SOB, "", dict.fromkeys(KINDS, 10 * caps), own_slot=False),
+        ],
         [AccountOpened(MISSION, SOB, whole, own_slot=False), MissionSet(mission)],
     ]
     made: list[Agent] = []
@@ -107,8 +137,13 @@ async def build(store: RedisStore, count: int, *, is_charged: bool = False) -> l
 
 def _charter(agent: Agent) -> Message:
     return Message(
-        sender=agent.parent or SOB, to=agent.id, kind=Kind.CHARTER, mission=MISSION, at=agent.created, text="work"
-    )  # fmt: skip
+        sender=agent.parent or SOB,
+        to=agent.id,
+        kind=Kind.CHARTER,
+        mission=MISSION,
+        at=agent.created,
+        text="work",
+    )
 
 
 @dataclass(slots=True)
@@ -132,7 +167,10 @@ class Ground:
     async def order(self, verb: str, target: str, **more: Any) -> None:
         data = {"order": f"o-{verb}", "verb": verb, "target": target, "reason": "measure", **more}
         await self.store.post(
-            ORDERS, Message(sender=_OPERATOR, kind=Kind.ORDER, at=stamp_of(time.time()), text=verb, data=data)
+            ORDERS,
+            Message(
+                sender=_OPERATOR, kind=Kind.ORDER, at=stamp_of(time.time()), text=verb, data=data
+            ),
         )
 
     async def ended(self) -> tuple[float, float]:
@@ -158,12 +196,18 @@ class Ground:
 
     async def scripts(self) -> dict[str, Any]:
         """What they took since."""
-        slow = [entry for entry in await self.client.slowlog_get(1_024) if "EVALSHA" in str(entry["command"])]
+        slow = [
+            entry
+            for entry in await self.client.slowlog_get(1_024)
+            if "EVALSHA" in str(entry["command"])
+        ]
         stats = (await self.client.info("commandstats"))["cmdstat_evalsha"]
         return {
-            "scripts": stats["calls"], "scripts_s": round(stats["usec"] / 1e6, 2), "scripts_over_5_ms": len(slow),
+            "scripts": stats["calls"],
+            "scripts_s": round(stats["usec"] / 1e6, 2),
+            "scripts_over_5_ms": len(slow),
             "slowest_ms": max((entry["duration"] for entry in slow), default=0) / 1000,
-        }  # fmt: skip
+        }
 
 
 @asynccontextmanager
@@ -171,7 +215,10 @@ async def ground() -> AsyncIterator[Ground]:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="swarmd-"))
         server = await stack.enter_async_context(EmbeddedServer(Path(folder)))
-        client, way = Redis(unix_socket_path=str(server.socket), decode_responses=True), dial(server.socket)
+        client, way = (
+            Redis(unix_socket_path=str(server.socket), decode_responses=True),
+            dial(server.socket),
+        )
         stack.push_async_callback(client.aclose)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)

@@ -1,4 +1,5 @@
-"""A worker with a model that takes its time: `python -m tests.scale.host SOCKET NAME SECONDS`, until its input ends.
+"""A worker with a model that takes its time: `python -m tests.scale.host SOCKET NAME SECONDS`,
+until its input ends.
 
 It says `N busy` each second, and whether any task of an agent is left.
 """
@@ -46,9 +47,13 @@ class Slow:
     def bound(self, _prompt: Prompt) -> Usage:
         return Usage(1_000, 0)
 
-    async def attempt(self, _prompt: Prompt, _sending: Callable[[], None] = lambda: None) -> Answered:
+    async def attempt(
+        self, _prompt: Prompt, _sending: Callable[[], None] = lambda: None
+    ) -> Answered:
         await anyio.sleep(self.seconds)
-        return Answered((Report(move="report", text=f"thought until {time.time_ns()}"),), Usage(900, 20))
+        return Answered(
+            (Report(move="report", text=f"thought until {time.time_ns()}"),), Usage(900, 20)
+        )
 
     async def aclose(self) -> None:
         pass

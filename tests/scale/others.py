@@ -1,8 +1,10 @@
-"""Others at work on the same server: 500 messages of 1 KB a second, and a PING each millisecond, whose worst is told.
+"""Others at work on the same server: 500 messages of 1 KB a second, and a PING each millisecond,
+whose worst is told.
 
     python -m tests.scale.others SOCKET
 
-A process of its own, so that what it waits for is the server's and not another's loop. Ends when its input does.
+A process of its own, so that what it waits for is the server's and not another's loop. Ends when
+its input does.
 """
 
 from __future__ import annotations
@@ -56,9 +58,11 @@ async def main(socket: Path) -> None:
     waits = sorted(await pings)
     pipe.cancel()
     figures = {
-        "pings": len(waits), "ping_worst_ms": round(waits[-1], 2),
-        "ping_p99_ms": round(waits[int(0.99 * len(waits))], 2), "others_posted": posted,
-    }  # fmt: skip
+        "pings": len(waits),
+        "ping_worst_ms": round(waits[-1], 2),
+        "ping_p99_ms": round(waits[int(0.99 * len(waits))], 2),
+        "others_posted": posted,
+    }
     print(json.dumps(figures), flush=True)
 
 

@@ -1,9 +1,11 @@
-"""Agents ask for children while the tree that they stand in is ended: who survives, and what each was told.
+"""Agents ask for children while the tree that they stand in is ended: who survives, and what each
+was told.
 
     python -m tests.scale.races [REQUESTS [AGENTS]]      default 10,000 of 1,000
 
-The requests are under way at once; the order to end comes in the midst of them. Then the same agents begin calls as fast
-as they can, and the tree is ended, or a right is taken from its root: the last begin must not be later than the mark.
+The requests are under way at once; the order to end comes in the midst of them. Then the same
+agents begin calls as fast as they can, and the tree is ended, or a right is taken from its root:
+the last begin must not be later than the mark.
 """
 
 from __future__ import annotations
@@ -63,9 +65,14 @@ async def spawns(asked: int, agents: int) -> tuple[dict[str, Any], dict[str, boo
         here.supervisor.stop.set()
         await asyncio.sleep(0.1)
     figures = {
-        "requests": asked, "agents before": agents, "seconds": round(seconds, 2), "fenced_ms": round(1e3 * fenced, 2),
-        "reaped_s": round(reaped, 2), **outcomes, "survivors": left - 1 - _SEATS,
-    }  # fmt: skip
+        "requests": asked,
+        "agents before": agents,
+        "seconds": round(seconds, 2),
+        "fenced_ms": round(1e3 * fenced, 2),
+        "reaped_s": round(reaped, 2),
+        **outcomes,
+        "survivors": left - 1 - _SEATS,
+    }
     return figures, {
         "nobody survived": left == 1 + _SEATS,
         "each request was answered": outcomes.total() == asked,
@@ -96,17 +103,26 @@ async def _outcomes(here: Ground, asked: int) -> tuple[Counter[str], int]:
 
 def _request(parent: Agent, number: int) -> Message:
     charter = Charter(
-        role="lead" if parent.tier < 2 else "researcher", name=f"r{number}", task="answer",
+        role="lead" if parent.tier < 2 else "researcher",
+        name=f"r{number}",
+        task="answer",
         budget={"tokens": 100, "cost": 100, "calls": 1, "tools": 1, "agents": 1},
-    )  # fmt: skip
+    )
     return Message(
-        sender=parent.id, kind=Kind.REQUEST, mission=MISSION, at=stamp_of(time.time()), text="spawn", incarnation=1,
+        sender=parent.id,
+        kind=Kind.REQUEST,
+        mission=MISSION,
+        at=stamp_of(time.time()),
+        text="spawn",
+        incarnation=1,
         data=SpawnRequest(key=f"k{number}", charter=charter).model_dump(mode="json"),
-    )  # fmt: skip
+    )
 
 
 async def mark(verb: str, agents: int) -> tuple[dict[str, Any], dict[str, bool]]:
-    """`cancel` sets a fence at the root, `revoke` a mark on a right there; calls of all below are under way."""
+    """`cancel` sets a fence at the root, `revoke` a mark on a right there; calls of all below
+    are under way.
+    """
     async with ground() as here:
         tree = await build(here.store, agents)
         await here.store.register(Host(_HERE, 100_000, "scale"), 120)
@@ -124,9 +140,16 @@ async def mark(verb: str, agents: int) -> tuple[dict[str, Any], dict[str, bool]]
             while True:
                 step += 1
                 begin = Begin(
-                    kind="model", turn=1, step=step, account=agent.id, segments=agent.path,
-                    targets=stop_fields(agent), privileges=(sufficient("model/scale"),), amounts=_AMOUNTS, batch="{}",
-                )  # fmt: skip
+                    kind="model",
+                    turn=1,
+                    step=step,
+                    account=agent.id,
+                    segments=agent.path,
+                    targets=stop_fields(agent),
+                    privileges=(sufficient("model/scale"),),
+                    amounts=_AMOUNTS,
+                    batch="{}",
+                )
                 answer = await here.store.begin(hold, begin, stamp_of(time.time()))
                 match answer:
                     case Begun():
@@ -147,7 +170,9 @@ async def mark(verb: str, agents: int) -> tuple[dict[str, Any], dict[str, bool]]
                 await here.order("cancel", MISSION)
             else:
                 for executive in {agent.path[2] for agent in tree}:
-                    await here.order("revoke", executive, privilege="model/**", order=f"o-{executive}")
+                    await here.order(
+                        "revoke", executive, privilege="model/**", order=f"o-{executive}"
+                    )
         marks, late, counted = await _late(here, verb, {a.id: a.path for a in callers}, len(begun))
         here.supervisor.stop.set()
         await asyncio.sleep(0.1)
@@ -171,9 +196,11 @@ async def mark(verb: str, agents: int) -> tuple[dict[str, Any], dict[str, bool]]
 async def _late(
     here: Ground, verb: str, paths: Mapping[AgentId, tuple[str, ...]], begun: int
 ) -> tuple[int, int, int]:
-    """How many marks there are, how many begins came after theirs, and how many begins the record has in all.
+    """How many marks there are, how many begins came after theirs, and how many begins the record
+    has in all.
 
-    A mark and the journal's entry of it are one step, and so are a begin and its fact: their ids are the server's clock.
+    A mark and the journal's entry of it are one step, and so are a begin and its fact: their ids
+    are the server's clock.
     """
     event = "fenced" if verb == "cancel" else "revoked"
     marks: dict[str, StreamId] = {}
@@ -185,7 +212,9 @@ async def _late(
             for message in entries:
                 position = message.id
                 if message.data["event"] == event:
-                    marks[str(message.data.get("segment") or message.data.get("agent"))] = message.id
+                    marks[str(message.data.get("segment") or message.data.get("agent"))] = (
+                        message.id
+                    )
                 for fact in message.data.get("facts", ()):
                     if fact["fact"] == "reserve":
                         begins.append((AgentId(fact["agent"]), StreamId(fact["id"])))

@@ -2,11 +2,12 @@
 
     python -m tests.scale.storage [--messages 1000000] [--seed 1]
 
-A real supervisor trims on the embedded server while a worker's agents read: each message is posted by the store's own
-script, heard by ring or sweep, and committed with its position, as in a swarm. One agent in a hundred is frozen and
-reads nothing, so that what is unread is not nothing; the operators' channels and a room get their share. At each sample
-every stream is held against `unread + kept`, and what came since the last pass of the supervisor. Ends with 1 where a
-stream was longer, or a message was trimmed that its reader had not read.
+A real supervisor trims on the embedded server while a worker's agents read: each message is posted
+by the store's own script, heard by ring or sweep, and committed with its position, as in a swarm.
+One agent in a hundred is frozen and reads nothing, so that what is unread is not nothing; the
+operators' channels and a room get their share. At each sample every stream is held against `unread
++ kept`, and what came since the last pass of the supervisor. Ends with 1 where a stream was longer,
+or a message was trimmed that its reader had not read.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ BODY: Final = "the quick brown fox jumps over the lazy dog, " * 22
 SAMPLES: Final = 20
 # Posted side by side: the store sends what is ready together in one round trip.
 POSTERS: Final = 64
-# A message in so many goes to the frozen agent, to people, to the board's room and among the requests.
+# A message in so many goes to the frozen agent, to people, to the board's room and among the
+# requests.
 FROZEN_SHARE, PEOPLES_SHARE = 200, 20
 
 
@@ -108,7 +110,9 @@ class Sample:
         return self.length <= self.allowed
 
 
-async def _sample(here: Bench, supervisor: Supervisor, traffic: Traffic, slack_seconds: float) -> Sample:
+async def _sample(
+    here: Bench, supervisor: Supervisor, traffic: Traffic, slack_seconds: float
+) -> Sample:
     channels, posted = sorted(traffic.posted), traffic.posted.total()
     lengths = dict(zip(channels, await here.store.lengths(channels), strict=True))
     lately = traffic.since(slack_seconds)
@@ -121,14 +125,26 @@ async def _sample(here: Bench, supervisor: Supervisor, traffic: Traffic, slack_s
 
     worst = max(channels, key=lambda channel: lengths[channel] / allowed(channel))
     info = await here.store.pipe.execute("INFO", "memory")
-    used = next(int(line.split(":")[1]) for line in str(info).splitlines() if line.startswith("used_memory:"))
+    used = next(
+        int(line.split(":")[1])
+        for line in str(info).splitlines()
+        if line.startswith("used_memory:")
+    )
     return Sample(
-        posted, len(channels), sum(lengths.values()), unread.total(), used / 1e6, worst,
-        lengths[worst], allowed(worst),
-    )  # fmt: skip
+        posted,
+        len(channels),
+        sum(lengths.values()),
+        unread.total(),
+        used / 1e6,
+        worst,
+        lengths[worst],
+        allowed(worst),
+    )
 
 
-async def _all_unread(here: Bench, supervisor: Supervisor, channels: list[Channel]) -> Counter[Channel]:
+async def _all_unread(
+    here: Bench, supervisor: Supervisor, channels: list[Channel]
+) -> Counter[Channel]:
     found = Counter[Channel]()
 
     async def count(channel: Channel) -> None:
@@ -179,7 +195,9 @@ async def storage(  # noqa: C901
 
         declared = unbounded(here.declared)
         if messages < WHOLE:
-            keep = declared.limits.keep.model_copy(update={"mail": FEW, "results": FEW, "requests": FEW})
+            keep = declared.limits.keep.model_copy(
+                update={"mail": FEW, "results": FEW, "requests": FEW}
+            )
             declared = replace(declared, limits=declared.limits.model_copy(update={"keep": keep}))
         supervisor = Supervisor(
             here.store, here.bell.line(), SystemClock(), declared, HostId("h-sup"), None, stop
@@ -237,20 +255,26 @@ async def main(messages: int, seed: int) -> bool:
             samples, traffic, is_whole = await storage(server.socket, "swarm", messages, seed)
     seconds = time.perf_counter() - started
     print(
-        f"seed {seed}, {messages} messages of {len(BODY)} bytes to {len(traffic.posted)} streams in {seconds:.0f} s"
+        f"seed {seed}, {messages} messages of {len(BODY)} bytes to {len(traffic.posted)} streams "
+        f"in {seconds:.0f} s"
     )
     print("posted    entries  unread  used MB  fullest stream, length of allowed")
     for s in samples:
         mark = "" if s.is_within else "  TOO LONG"
         print(
-            f"{s.posted:>8} {s.entries:>9} {s.unread:>7} {s.memory_mb:>8.1f}  {s.worst} {s.length} of {s.allowed}{mark}"
+            f"{s.posted:>8} {s.entries:>9} {s.unread:>7} {s.memory_mb:>8.1f}  {s.worst} "
+            f"{s.length} of {s.allowed}{mark}"
         )
     read = traffic.read.total()
     print(
-        f"read {read}, twice or out of order {traffic.disorder}, of the frozen agent kept {traffic.posted[inbox(FROZEN)]}"
+        f"read {read}, twice or out of order {traffic.disorder}, of the frozen agent kept "
+        f"{traffic.posted[inbox(FROZEN)]}"
     )
     is_good = is_whole and all(s.is_within for s in samples)
-    print(f"verdict: {'no stream beyond unread + kept, nothing unread was lost' if is_good else 'FAILED'}")
+    print(
+        "verdict: "
+        f"{'no stream beyond unread + kept, nothing unread was lost' if is_good else 'FAILED'}"
+    )
     return is_good
 
 

@@ -1,9 +1,10 @@
-"""Agents in the middle of their turns on several workers are ended: how long until no task of them is left.
+"""Agents in the middle of their turns on several workers are ended: how long until no task of them
+is left.
 
     python -m tests.scale.tasks [AGENTS [WORKERS]]      default 10,000 over 4
 
-Each agent has a task that waits for a model which takes a minute. Gone is what the hosts' own words say, which they give
-when they have seen their tasks end.
+Each agent has a task that waits for a model which takes a minute. Gone is what the hosts' own words
+say, which they give when they have seen their tasks end.
 """
 
 from __future__ import annotations
@@ -59,10 +60,15 @@ async def tasks(count: int, workers: int) -> tuple[dict[str, Any], dict[str, boo
             both.start_soon(end)
             gone = await _until_words(here, set(names)) - ordered
         figures = {
-            "agents": count, "workers": workers, "on each": counts, "all thinking after s": round(settled, 1),
-            "fenced_ms": round(1e3 * ended[0], 2), "tasks gone after s": round(gone - ended[0], 2),
-            "reaped_s": round(ended[1], 2), **await here.scripts(),
-        }  # fmt: skip
+            "agents": count,
+            "workers": workers,
+            "on each": counts,
+            "all thinking after s": round(settled, 1),
+            "fenced_ms": round(1e3 * ended[0], 2),
+            "tasks gone after s": round(gone - ended[0], 2),
+            "reaped_s": round(ended[1], 2),
+            **await here.scripts(),
+        }
         left = await here.store.pipe.execute("SCARD", here.store.keys.agents)
         here.supervisor.stop.set()
         await asyncio.sleep(0.1)
@@ -70,7 +76,8 @@ async def tasks(count: int, workers: int) -> tuple[dict[str, Any], dict[str, boo
         "each agent was in a call of its model": sum(counts) == count,
         "nobody is left but the board": left == 1 + _SEATS,
         f"fenced within {FENCED_MS} ms": figures["fenced_ms"] <= FENCED_MS,
-        f"no task was left {GONE_SECONDS} s after the fence": figures["tasks gone after s"] <= GONE_SECONDS,
+        f"no task was left {GONE_SECONDS} s after the fence": figures["tasks gone after s"]
+        <= GONE_SECONDS,
         "no script took over 5 ms": figures["scripts_over_5_ms"] == 0,
     }
 

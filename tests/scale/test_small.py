@@ -1,4 +1,6 @@
-"""The commands of this folder with few agents: what has to hold at any size. Times are the commands' own business."""
+"""The commands of this folder with few agents: what has to hold at any size. Times are the
+commands' own business.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ _OF_TIME = ("within", "after the fence", "took over", "waited over")
 
 def _holds(said: tuple[dict[str, Any], dict[str, bool]]) -> None:
     figures, verdicts = said
-    laws = {claim: holds for claim, holds in verdicts.items() if not any(word in claim for word in _OF_TIME)}
+    laws = {
+        claim: holds
+        for claim, holds in verdicts.items()
+        if not any(word in claim for word in _OF_TIME)
+    }
     assert laws, "a run without a claim proves nothing"
     assert all(laws.values()), (laws, figures)
 
@@ -38,5 +44,7 @@ async def test_the_last_call_below_a_mark_began_before_it(verb: str) -> None:
     _holds(await mark(verb, 40))
 
 
-async def test_what_one_division_says_to_another_arrives_once_and_in_order_whoever_dies_between() -> None:
+async def test_what_one_division_says_to_another_arrives_once_and_in_order_whoever_dies_between() -> (
+    None
+):
     _holds(await divisions(500, 1))

@@ -1,8 +1,10 @@
-"""`python -m tests.sim --seeds 0:10000` runs many worlds and says what came of them; `--seed 7 --trace` shows one;
-`--planted` says after how many worlds each of a list of planted defects is found.
+"""`python -m tests.sim --seeds 0:10000` runs many worlds and says what came of them; `--seed 7
+--trace` shows one; `--planted` says after how many worlds each of a list of planted defects is
+found.
 
-Ends with 0 where no law was broken (of planted defects: where each was found), with 7 where one was (was not), and with 1
-where nothing went wrong in any world: a simulation without faults shows nothing.
+Ends with 0 where no law was broken (of planted defects: where each was found), with 7 where one was
+(was not), and with 1 where nothing went wrong in any world: a simulation without faults shows
+nothing.
 """
 
 from __future__ import annotations
@@ -32,11 +34,19 @@ R = TypeVar("R")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
-    parser.add_argument("--seeds", default="", metavar="FROM:TO", help="run these seeds, TO not among them")
+    parser.add_argument(
+        "--seeds", default="", metavar="FROM:TO", help="run these seeds, TO not among them"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="run this one")
-    parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happens")
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="run this one instead of drawn worlds")
-    parser.add_argument("--planted", action="store_true", help="look for planted defects in these seeds")
+    parser.add_argument(
+        "--trace", action="store_true", help="with --seed: print everything that happens"
+    )
+    parser.add_argument(
+        "--scenario", choices=sorted(SCENARIOS), help="run this one instead of drawn worlds"
+    )
+    parser.add_argument(
+        "--planted", action="store_true", help="look for planted defects in these seeds"
+    )
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="with --planted: those with it in their name"
     )
@@ -50,7 +60,9 @@ def main() -> int:
         return _told(simulate(asked.seed, is_told=asked.trace))
     seeds = _seeds_of(asked.seeds or (PLANTED_SEEDS if asked.planted else "0:100"))
     if seeds is None:
-        parser.error(f"--seeds {asked.seeds}: FROM:TO, two numbers, the second larger; or one number")
+        parser.error(
+            f"--seeds {asked.seeds}: FROM:TO, two numbers, the second larger; or one number"
+        )
     if not asked.planted:
         return run(seeds, asked.jobs)
     faults = [fault for fault in FAULTS if asked.only in fault.name]
@@ -76,7 +88,9 @@ def _told(outcome: Outcome) -> int:
 
 
 def _side_by_side(what: Callable[[T], R], over: Sequence[T], jobs: int) -> Iterator[R]:
-    """In order. Each in a process of its own age: what one leaves in memory is not the next one's."""
+    """In order. Each in a process of its own age: what one leaves in memory is not the next
+    one's.
+    """
     if jobs == 1:
         yield from map(what, over)
         return
@@ -105,7 +119,10 @@ def run(seeds: Sequence[int], jobs: int = 1) -> int:
             first = first or count
             _print_breaches(outcome)
     took = time.monotonic() - began
-    print(f"{count} seeds in {took:.1f} s: {count / took:.2f} seeds/s, {seconds / took:.0f} simulated s/s")
+    print(
+        f"{count} seeds in {took:.1f} s: {count / took:.2f} seeds/s, {seconds / took:.0f} "
+        "simulated s/s"
+    )
     print(f"{seconds / 3600:.1f} simulated hours, {commands} commands, {calls} calls of a model")
     print("missions:", ", ".join(f"{n} {state}" for state, n in states.most_common()))
     print("faults:", ", ".join(f"{n} {name}" for name, n in faults.most_common()) or "none")
@@ -131,7 +148,8 @@ def _facts(outcome: Outcome) -> str:
     states = ", ".join(f"{n} {state}" for state, n in sorted(outcome.states.items()))
     faults = ", ".join(f"{n} {name}" for name, n in sorted(outcome.faults.items()))
     return (
-        f"{outcome.virtual_seconds:.0f} simulated s, {outcome.commands} commands, {outcome.calls} calls, "
+        f"{outcome.virtual_seconds:.0f} simulated s, {outcome.commands} commands, {outcome.calls} "
+        "calls, "
         f"missions {states or 'none'}, faults {faults or 'none'}"
     )
 
@@ -161,12 +179,19 @@ def detect(fault: Fault, seeds: Iterable[int]) -> Detection:
 def search(faults: Sequence[Fault], seeds: Sequence[int], jobs: int = 1) -> int:
     """A table of the planted defects: how many worlds it took to find each."""
     began, missed = time.monotonic(), list[str]()
-    print("| planted defect | law | seeds to detection | seen as |", "| --- | --- | --- | --- |", sep="\n")
+    print(
+        "| planted defect | law | seeds to detection | seen as |",
+        "| --- | --- | --- | --- |",
+        sep="\n",
+    )
     for found in _side_by_side(partial(detect, seeds=seeds), faults, max(jobs, 1)):
         after = str(found.seeds) if found.seeds else f"not in {len(seeds)}"
         if not found.seeds:
             missed.append(found.fault.name)
-        print(f"| {found.fault.name} | {found.fault.law} | {after} | {_short(found.breach)} |", flush=True)
+        print(
+            f"| {found.fault.name} | {found.fault.law} | {after} | {_short(found.breach)} |",
+            flush=True,
+        )
     took = time.monotonic() - began
     print(f"{len(faults) - len(missed)} of {len(faults)} found in {took:.0f} s")
     if missed:

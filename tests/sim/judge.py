@@ -1,7 +1,8 @@
 """What no script may have done, judged from the keys as they were just before it.
 
-Nothing of the product's own law is asked here: a defect there would else hide itself. `Judge` is shown each command of
-the server, before and after; `Laws` is shown each commit of the supervisor, with the changes that it was made of.
+Nothing of the product's own law is asked here: a defect there would else hide itself. `Judge` is
+shown each command of the server, before and after; `Laws` is shown each commit of the supervisor,
+with the changes that it was made of.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from tests.sim.server import Server
 
 _HELD_AT: Final = {"begin": 6, "commit": 4}  # where the agent's id stands among the arguments
 _KEYS_OF_COMMIT: Final = 11
-# So long after a server has lost its last second the last process has learnt of it; until then some go on from there.
+# So long after a server has lost its last second the last process has learnt of it; until then some
+# go on from there.
 TOLD_SECONDS: Final = 30.0
 
 
@@ -68,10 +70,14 @@ class Found:
 
 def covers(holder: str, wanted: str) -> bool:
     """Said once more, and not asked of `core.privileges`."""
-    return holder in ("**", wanted) or (holder.endswith("/**") and f"{wanted}/".startswith(holder[:-2]))
+    return holder in ("**", wanted) or (
+        holder.endswith("/**") and f"{wanted}/".startswith(holder[:-2])
+    )
 
 
-def may_use(wanted: str, use: Mapping[str, str], marks: Mapping[str, str], path: Sequence[str]) -> bool:
+def may_use(
+    wanted: str, use: Mapping[str, str], marks: Mapping[str, str], path: Sequence[str]
+) -> bool:
     """Does one of the held paths include it, newer than every mark on the way that cuts it?"""
     cuts = [
         number
@@ -144,10 +150,15 @@ class Judge:
             self._before = self._found_by(call)
         if call.name == "begin":
             account = _pairs(self.server.ask("HGETALL", call.keys[6]))
-            self._free = {k: int(v) for k, v in account.items() if k.endswith(".free") and _is_number(v)}
+            self._free = {
+                k: int(v) for k, v in account.items() if k.endswith(".free") and _is_number(v)
+            }
         if call.name == "supervise":
             seq = self.server.ask("HGET", call.keys[1], "seq") or "0"
-            self._leader = (self.server.ask("GET", call.keys[0]) or "", int(seq) if seq.isdecimal() else 0)
+            self._leader = (
+                self.server.ask("GET", call.keys[0]) or "",
+                int(seq) if seq.isdecimal() else 0,
+            )
 
     def saw(self, call: Call, answer: Any) -> None:
         match call.name:
@@ -169,10 +180,15 @@ class Judge:
         ask, keys = self.server.ask, call.keys
         state, steps = (keys[9], keys[7]) if call.name == "begin" else (keys[6], keys[7])
         return Found(
-            _pairs(ask("HGETALL", keys[0])), ask("HKEYS", keys[1]), _pairs(ask("HGETALL", keys[2])),
-            _pairs(ask("HGETALL", keys[3])), _pairs(ask("HGETALL", keys[5])), bool(ask("EXISTS", keys[4])),
-            int(ask("HGET", state, "turn") or 0), _pairs(ask("HGETALL", steps)),
-        )  # fmt: skip
+            _pairs(ask("HGETALL", keys[0])),
+            ask("HKEYS", keys[1]),
+            _pairs(ask("HGETALL", keys[2])),
+            _pairs(ask("HGETALL", keys[3])),
+            _pairs(ask("HGETALL", keys[5])),
+            bool(ask("EXISTS", keys[4])),
+            int(ask("HGET", state, "turn") or 0),
+            _pairs(ask("HGETALL", steps)),
+        )
 
     # --- who acts ---
 
@@ -183,13 +199,18 @@ class Judge:
         id, agent = call.args[_HELD_AT[call.name]], found.agent
         incarnation, lease, host = call.args[:3]
         if agent.get("incarnation") != incarnation:
-            self.breach(f"law 7: {id} {what} as incarnation {incarnation} of {agent.get('incarnation')}")
+            self.breach(
+                f"law 7: {id} {what} as incarnation {incarnation} of {agent.get('incarnation')}"
+            )
         if (agent.get("lease"), agent.get("host")) != (lease, host) or not found.has_host:
             self.breach(f"law 8: {id} {what} on {host} by lease {lease}, which does not hold it")
         targets = (
-            *agent.get("path", "").split("/"), *([mission] if mission else []), f"={id}",
-            f"tier:{agent.get('tier')}", "*",
-        )  # fmt: skip
+            *agent.get("path", "").split("/"),
+            *([mission] if mission else []),
+            f"={id}",
+            f"tier:{agent.get('tier')}",
+            "*",
+        )
         fenced = [target for target in targets if target in found.fences]
         if fenced:
             self.breach(f"law 2: {id} {what} below the fence on {fenced[0]}")
@@ -203,7 +224,9 @@ class Judge:
         step, record, id = call.args[3], json.loads(call.args[4]), call.args[6]
         turn = int(step.partition(":")[0])
         has_begun = bool(self._before and f"{turn}:batch" in self._before.steps)
-        mission = str(record["account"]) if self._before and not self._before.agent.get("parent") else ""
+        mission = (
+            str(record["account"]) if self._before and not self._before.agent.get("parent") else ""
+        )
         found = self._is_held(call, "begins", mission, may_drain=has_begun)
         if turn != found.turn + 1 and self.server.now() > self._lost_at + TOLD_SECONDS:
             self.breach(f"law 8: {id} begins step {step} after turn {found.turn}")
@@ -217,7 +240,12 @@ class Judge:
             self._allowed(id, found, path, wanted, record["amounts"])
 
     def _allowed(
-        self, id: str, found: Found, path: Sequence[str], wanted: Sequence[str], amounts: Mapping[str, int]
+        self,
+        id: str,
+        found: Found,
+        path: Sequence[str],
+        wanted: Sequence[str],
+        amounts: Mapping[str, int],
     ) -> None:
         for privilege in wanted:
             if not may_use(privilege, found.use, found.marks, path):
@@ -227,13 +255,19 @@ class Judge:
         for kind, amount in amounts.items():
             if amount > self._free.get(f"{kind}.free", 0):
                 self.breach(
-                    f"law 4: {id} reserves {amount} {kind} of {self._free.get(f'{kind}.free', 0)} free"
+                    f"law 4: {id} reserves {amount} {kind} of {self._free.get(f'{kind}.free', 0)} "
+                    "free"
                 )
 
     # --- what a turn says ---
 
     def _committed(self, call: Call, answer: str) -> None:
-        id, turn, hops, hops_max = call.args[4], int(call.args[3]), int(call.args[6]), int(call.args[7])
+        id, turn, hops, hops_max = (
+            call.args[4],
+            int(call.args[3]),
+            int(call.args[6]),
+            int(call.args[7]),
+        )
         found = self._is_held(call, "commits", "", may_drain=True)
         if turn != found.turn + 1:
             self.breach(f"law 8: {id} commits turn {turn} after {found.turn}")
@@ -243,7 +277,10 @@ class Judge:
         for output in outputs:
             said = output.fields
             if (said.get("from"), said.get("inc")) != (id, call.args[0]):
-                self.breach(f"law 9: {id} speaks as {said.get('from')}.{said.get('inc')} on {output.channel}")
+                self.breach(
+                    f"law 9: {id} speaks as {said.get('from')}.{said.get('inc')} on "
+                    f"{output.channel}"
+                )
             why = self._why_not(id, found, output)
             if why:
                 self.breach(f"law 3: {id} speaks on {output.channel}: {why}")
@@ -294,14 +331,18 @@ def _is_number(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
 
 
-# --- the supervisor's commits -----------------------------------------------------------------------
+# --- the supervisor's commits ---------------------------------------------------------------------
 
 
 class _NoRights:
-    """In place of the slow reckoning of rights, which knows its own privileges alone; `Laws` judges them itself."""
+    """In place of the slow reckoning of rights, which knows its own privileges alone; `Laws`
+    judges them itself.
+    """
 
     def __init__(self) -> None:
-        self.everybody: defaultdict[str, Any] = defaultdict(lambda: cast(Any, type("Somebody", (), {})()))
+        self.everybody: defaultdict[str, Any] = defaultdict(
+            lambda: cast(Any, type("Somebody", (), {})())
+        )
 
     def handed(self, parent: str, path: str) -> bool:
         return True
@@ -315,14 +356,16 @@ class _NoRights:
 
 @dataclass(slots=True, eq=False)
 class Laws:
-    """The laws that the state machines are held to (`tests/laws.py`), for a whole swarm. A commit counts when the server
-    has done it, by whichever leader."""
+    """The laws that the state machines are held to (`tests/laws.py`), for a whole swarm. A commit
+    counts when the server has done it, by whichever leader."""
 
     breach: Callable[[str], None]
     is_on: bool = True
     watch: laws.Watch = field(default_factory=laws.Watch)
     _before: laws.Before | None = None
-    _pending: dict[tuple[str, str], tuple[Sequence[Change], Swarm, float]] = field(default_factory=dict)
+    _pending: dict[tuple[str, str], tuple[Sequence[Change], Swarm, float]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self.watch.rights = cast(Any, _NoRights())
@@ -332,7 +375,9 @@ class Laws:
         self.is_on = False
         self._pending.clear()
 
-    def about(self, token: str, seq: int, changes: Sequence[Change], swarm: Swarm, now: float) -> None:
+    def about(
+        self, token: str, seq: int, changes: Sequence[Change], swarm: Swarm, now: float
+    ) -> None:
         """A supervisor hands this commit over."""
         if self.is_on:
             self._pending[token, str(seq)] = (changes, swarm, now)

@@ -1,7 +1,8 @@
 """An event loop whose clock jumps to its next timer, and whose parts can be made to stand still.
 
-Nothing waits for the real world: no socket, no thread, no clock. So a run is a function of its seed alone. What would
-otherwise let memory addresses into it are the sets in which anyio keeps tasks and scopes: both are hashed by number here.
+Nothing waits for the real world: no socket, no thread, no clock. So a run is a function of its seed
+alone. What would otherwise let memory addresses into it are the sets in which anyio keeps tasks and
+scopes: both are hashed by number here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-# So many rounds of the loop at one moment are none that anything waits for. Healthy worlds stay below a thousand.
+# So many rounds of the loop at one moment are none that anything waits for. Healthy worlds stay
+# below a thousand.
 ROUNDS_MAX: Final = 100_000
 
 
@@ -38,7 +40,9 @@ class BusyError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Gate:
-    """What one simulated process runs through. While it is shut nothing of it runs; what fell due is kept."""
+    """What one simulated process runs through. While it is shut nothing of it runs; what fell
+    due is kept.
+    """
 
     name: str
     is_shut: bool = False
@@ -51,7 +55,8 @@ class Gate:
         loop.run_soon(held)
 
 
-# Whose code runs now: set for everything that a process starts, and inherited by its tasks and timers.
+# Whose code runs now: set for everything that a process starts, and inherited by its tasks and
+# timers.
 GATE: ContextVar[Gate | None] = ContextVar("gate", default=None)
 
 

@@ -1,8 +1,8 @@
 """What lies between a process and the server, and what can go wrong there.
 
-`Way` is a process's `Dial`: above it the product's own pipe and bell are at work, below it connections lose requests,
-lose replies of what was done, break in the middle of a batch, deliver late, stand still, and let the bytes of a dead
-connection through after all.
+`Way` is a process's `Dial`: above it the product's own pipe and bell are at work, below it
+connections lose requests, lose replies of what was done, break in the middle of a batch, deliver
+late, stand still, and let the bytes of a dead connection through after all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from typing import Any, Final, Literal
 
 import hiredis
 
-from swarmd.adapters.redis.connection.connection import CONNECT_SECONDS, Connection, Receiver, Refusal
+from swarmd.adapters.redis.connection.connection import (
+    CONNECT_SECONDS,
+    Connection,
+    Receiver,
+    Refusal,
+)
 from swarmd.errors import StoreUnavailableError
 from tests.sim.loop import GATE, Gate, VirtualLoop
 from tests.sim.server import Server
@@ -32,9 +37,13 @@ _LATE_SECONDS: Final = (0.01, 0.3, 3.0)
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How often each fault happens, of a batch of commands or of a ring; all zero is a perfect world."""
+    """How often each fault happens, of a batch of commands or of a ring; all zero is a perfect
+    world.
+    """
 
-    cut: float = 0.0  # the connection breaks: nothing, a part or all of the batch was done, no reply comes
+    cut: float = (
+        0.0  # the connection breaks: nothing, a part or all of the batch was done, no reply comes
+    )
     reply_lost: float = (
         0.0  # of batches with a script: all was done, and the connection breaks before its reply
     )
@@ -94,8 +103,9 @@ class Network:
 
 @dataclass(slots=True, eq=False)
 class Way:
-    """Implements `Dial` for one process. While `is_parted` nothing gets through, in either direction, and nobody is
-    told; where it `holds`, what was sent meanwhile arrives when that is over, else never."""
+    """Implements `Dial` for one process. While `is_parted` nothing gets through, in either
+    direction, and nobody is told; where it `holds`, what was sent meanwhile arrives when that is
+    over, else never."""
 
     net: Network
     gate: Gate
@@ -145,7 +155,9 @@ class _Wire:
     is_clogged: bool = False
     followed: set[str] = field(default_factory=set)
     _is_closed: bool = False  # its owner knows
-    _is_broken: bool = False  # something of it is missing: nothing after that arrives, in either direction
+    _is_broken: bool = (
+        False  # something of it is missing: nothing after that arrives, in either direction
+    )
     _arrives: float = 0.0
     _returns: float = 0.0
 
@@ -166,11 +178,15 @@ class _Wire:
             arrives += net.chance.uniform(0.1, 4.0)
         self._arrives = arrives
         done, is_cut = len(batch), net.happens(net.rates.cut)
-        is_unheard = any(command[0] == b"EVALSHA" for command in batch) and net.happens(net.rates.reply_lost)
+        is_unheard = any(command[0] == b"EVALSHA" for command in batch) and net.happens(
+            net.rates.reply_lost
+        )
         if is_cut or is_unheard:
             done = net.chance.randint(0, len(batch)) if is_cut else done
             is_cut = True
-            what = "request lost" if done == 0 else "reply lost" if done == len(batch) else "batch cut"
+            what = (
+                "request lost" if done == 0 else "reply lost" if done == len(batch) else "batch cut"
+            )
             net.fault(what, self._name)
         net.at(arrives, self._arrive, batch, done, is_cut)
 
@@ -202,7 +218,11 @@ class _Wire:
         match command[0]:
             case b"SUBSCRIBE" | b"UNSUBSCRIBE" as verb:
                 names = [name.decode() for name in command[1:]]
-                change = self.followed.update if verb == b"SUBSCRIBE" else self.followed.difference_update
+                change = (
+                    self.followed.update
+                    if verb == b"SUBSCRIBE"
+                    else self.followed.difference_update
+                )
                 change(names)
                 return [[verb.decode().lower(), name, 0] for name in names]
             case b"PING":
@@ -215,14 +235,20 @@ class _Wire:
         return [reply]
 
     def _perhaps_later(self, batch: list[list[bytes]]) -> None:
-        """What a broken connection still held reaches the server all the same: done, perhaps for the second time."""
+        """What a broken connection still held reaches the server all the same: done, perhaps for
+        the second time.
+        """
         net = self.way.net
         if net.happens(net.rates.late):
             net.at(net.loop.time() + net.chance.choice(_LATE_SECONDS), self._haunt, batch)
 
     def _haunt(self, batch: list[list[bytes]]) -> None:
         net = self.way.net
-        commands = [command for command in batch if command[0] not in (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PING")]
+        commands = [
+            command
+            for command in batch
+            if command[0] not in (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PING")
+        ]
         if net.server.is_up and commands:
             net.fault("repeated late", self._name)
             for command in commands:
@@ -257,7 +283,8 @@ class _Wire:
             self.way.wires.remove(self)
         if not self.way.gate.is_dead:
             self._tell(
-                self.receiver.lost, StoreUnavailableError(f"the connection to the server was lost: {why}")
+                self.receiver.lost,
+                StoreUnavailableError(f"the connection to the server was lost: {why}"),
             )
 
     # --- rings ---

@@ -1,7 +1,9 @@
-"""Defects that are planted on purpose, to see whether the search finds them and after how many worlds.
+"""Defects that are planted on purpose, to see whether the search finds them and after how many
+worlds.
 
-Each is one change of the product's text: of a script as the server holds it, or of a function as it is compiled. The
-product itself knows nothing of it, and a place that is not there exactly once is an error here, not a defect found.
+Each is one change of the product's text: of a script as the server holds it, or of a function as it
+is compiled. The product itself knows nothing of it, and a place that is not there exactly once is
+an error here, not a defect found.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from tests.sim.server import PLANTED
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`where`: scripts, or a function as `module:qualified.name`. Each pair is a text that stands there once, and what
-    stands there instead; of scripts with a common part the pair is applied to each of them."""
+    """`where`: scripts, or a function as `module:qualified.name`. Each pair is a text that stands
+    there once, and what stands there instead; of scripts with a common part the pair is applied to
+    each of them."""
 
     name: str
     law: str
@@ -44,100 +47,348 @@ _SPAWN = "swarmd.core.law:_there_is_room"
 
 FAULTS: Final[Sequence[Fault]] = (
     # What scripts hold.
-    _fault("a fence is not looked at", "2", _HOLD, ("if marks[i] then return 'fence.path', all[i] end", "")),
-    _fault("a stop is not looked at", "2", _HOLD, ("if kind then return STOP_RULES[kind], target, kind end", "")),
-    _fault("the host of an agent is not compared", "8", _HOLD, (
-        "if a[3] ~= lease or a[4] ~= host then return 'lease.lost', 'held by ' .. a[4] end", "",
-    )),
-    _fault("the lease of a host is not looked at", "8", _HOLD, (
-        "if redis.call('EXISTS', host_key) == 0 then return 'lease.lost', 'the host did not renew' end", "",
-    )),
-    _fault("an incarnation is not compared", "7", _HOLD, (
-        "if a[2] ~= incarnation then return 'incarnation.former', 'now ' .. a[2] end", "",
-    )),
-    _fault("a revocation is ignored", "3", _HOLD, (
-        "if covering[mark[1]] and mark[2] > newest and mark[3] ~= 'grant' then return 'privilege.revoked' end", "",
-    )),
-    _fault("a privilege is not asked for at a call", "3", "begin", ("if no then return refuse(no, privileges[i][1], 'action') end", "")),
+    _fault(
+        "a fence is not looked at",
+        "2",
+        _HOLD,
+        ("if marks[i] then return 'fence.path', all[i] end", ""),
+    ),
+    _fault(
+        "a stop is not looked at",
+        "2",
+        _HOLD,
+        ("if kind then return STOP_RULES[kind], target, kind end", ""),
+    ),
+    _fault(
+        "the host of an agent is not compared",
+        "8",
+        _HOLD,
+        (
+            "if a[3] ~= lease or a[4] ~= host then return 'lease.lost', 'held by ' .. a[4] end",
+            "",
+        ),
+    ),
+    _fault(
+        "the lease of a host is not looked at",
+        "8",
+        _HOLD,
+        (
+            (
+                "if redis.call('EXISTS', host_key) == 0 then return 'lease.lost', 'the host did "
+                "not "
+                "renew' end"
+            ),
+            "",
+        ),
+    ),
+    _fault(
+        "an incarnation is not compared",
+        "7",
+        _HOLD,
+        (
+            "if a[2] ~= incarnation then return 'incarnation.former', 'now ' .. a[2] end",
+            "",
+        ),
+    ),
+    _fault(
+        "a revocation is ignored",
+        "3",
+        _HOLD,
+        (
+            (
+                "if covering[mark[1]] and mark[2] > newest and mark[3] ~= 'grant' then return "
+                "'privilege.revoked' end"
+            ),
+            "",
+        ),
+    ),
+    _fault(
+        "a privilege is not asked for at a call",
+        "3",
+        "begin",
+        ("if no then return refuse(no, privileges[i][1], 'action') end", ""),
+    ),
     _fault("a post needs no right", "3", "commit", ("if #wanted > 0 then", "if false then")),
-    _fault("a turn's number is not compared", "8", "commit", ("if not rule and state ~= turn - 1 then", "if false then")),
-    _fault("a commit forgets that it was made", "8", "commit",
+    _fault(
+        "a turn's number is not compared",
+        "8",
+        "commit",
+        ("if not rule and state ~= turn - 1 then", "if false then"),
+    ),
+    _fault(
+        "a commit forgets that it was made",
+        "8",
+        "commit",
         ("if state == turn and committed[2] == ARGV[2] then return {'again'} end", ""),
         ("if not rule and state ~= turn - 1 then", "if false then"),
     ),
-    _fault("a call begins though its turn is committed", "8", "begin", (
-        "if not rule and tonumber(redis.call('HGET', KEYS[10], 'turn') or '0') >= tonumber(turn) then", "if false then",
-    )),
-    _fault("what has ended is done again", "8", "begin", ("if before[2] then return {'ended', before[2]} end", "")),
-    _fault("more is reserved than is free", "4", "begin", ("if tonumber(free or 0) < amount then", "if false then")),
+    _fault(
+        "a call begins though its turn is committed",
+        "8",
+        "begin",
+        (
+            (
+                "if not rule and tonumber(redis.call('HGET', KEYS[10], 'turn') or '0') >= "
+                "tonumber(turn) then"
+            ),
+            "if false then",
+        ),
+    ),
+    _fault(
+        "what has ended is done again",
+        "8",
+        "begin",
+        ("if before[2] then return {'ended', before[2]} end", ""),
+    ),
+    _fault(
+        "more is reserved than is free",
+        "4",
+        "begin",
+        ("if tonumber(free or 0) < amount then", "if false then"),
+    ),
     _fault("a call is settled twice", "4", "end", ("if before[2] then return {'again'} end", "")),
-    _fault("a settlement keeps a part", "4", "end", ("if reserve > amount then add", "if reserve > amount + 100 then add")),
-    _fault("a former holder settles", "4", "end", ("if tostring(open.lease) ~= ARGV[2] then return {'former'} end", "")),
-    _fault("a loop is not cut", "10", "commit", ("if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then", "if false then")),
-    _fault("a post of a turn is not marked", "8", "commit", ("if #marks > 0 then redis.call('ZADD', KEYS[9], unpack(marks)) end", "")),
-    _fault("a former leader commits", "8", "supervise", ("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'not leading' end", "")),
-    _fault("a leader's commit is made twice", "8", "supervise",
+    _fault(
+        "a settlement keeps a part",
+        "4",
+        "end",
+        ("if reserve > amount then add", "if reserve > amount + 100 then add"),
+    ),
+    _fault(
+        "a former holder settles",
+        "4",
+        "end",
+        ("if tostring(open.lease) ~= ARGV[2] then return {'former'} end", ""),
+    ),
+    _fault(
+        "a loop is not cut",
+        "10",
+        "commit",
+        ("if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then", "if false then"),
+    ),
+    _fault(
+        "a post of a turn is not marked",
+        "8",
+        "commit",
+        ("if #marks > 0 then redis.call('ZADD', KEYS[9], unpack(marks)) end", ""),
+    ),
+    _fault(
+        "a former leader commits",
+        "8",
+        "supervise",
+        ("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'not leading' end", ""),
+    ),
+    _fault(
+        "a leader's commit is made twice",
+        "8",
+        "supervise",
         ("if seq == tonumber(ARGV[2]) then return 'again' end", ""),
         ("if seq ~= tonumber(ARGV[2]) - 1 then return 'behind' end", ""),
     ),
-    _fault("a key that was given once is forgotten", "8", "post", ("if before then return before end", "")),
-    # What workers do.
-    _fault("a lost wake-up", "8", "swarmd.runtime.worker:Worker._sweep", (
-        "mine = [channel for channel in channels if self.residents.is_read(channel)]", "mine = []",
-    )),
-    _fault("a ring is trusted", "8", "swarmd.runtime.worker:Worker._heard", ("ring.prev != known or ", "")),
-    _fault("a position is not committed", "8", "swarmd.adapters.redis.store:RedisStore.commit", (
-        'state += [f"p:{channel}", position]', "pass",
-    )),
-    _fault("a lease that lapsed is never taken up again", "11", "swarmd.runtime.worker:Worker._take_back", ("if self._doubtful:", "if False:")),
-    _fault("a message is taken as often as it comes", "9", "swarmd.core.envelope:Heard.refusal", ("if mark > known:", "if True:")),
-    _fault("a forged message is taken", "9", "swarmd.core.envelope:Seal._mac", ("keyed.update(body)", "pass")),
-    # What the supervisor decides.
-    _fault("a bound on the living ignores the same motion", "1", _SPAWN, (
-        "len(swarm.lineage.agents) + len(pending) >= limits.agents_max", "len(swarm.lineage.agents) >= limits.agents_max",
-    )),
-    _fault("fan-out is not bounded", "1", _SPAWN, ("len(siblings) >= limits.children_max", "False")),
-    _fault("the rate of spawns is not bounded", "1", _SPAWN, ("if _is_too_fast(", "if False and _is_too_fast(")),
-    _fault("two siblings have one name", "7", _SPAWN, ("any(agent.name == charter.name for agent in siblings)", "False")),
-    _fault("the depth is not bounded", "1", "swarmd.core.law:_may_still_create", (
-        "if parent.tier + 1 > swarm.declared.limits.depth_max:", "if False:",
-    )),
-    _fault("who is ending makes children", "2", "swarmd.core.law:_may_still_create", (
-        "if swarm.lineage.is_fenced((*parent.path, mission)) or parent.state is AgentState.DRAINING:", "if False:",
-    )),
-    _fault("who is stopped makes children", "2", "swarmd.core.law:_may_still_create", ("if stop is not None:", "if False:")),
-    _fault("a child is given what its creator has not", "3", "swarmd.core.law:_grantable", (
-        'return live_holding(path, "grant", held, marks)', 'return Held(path, "grant")',
-    )),
-    _fault("anybody ends anybody", "2", "swarmd.core.acts:find", ("if not swarm.lineage.is_ancestor(own, found):", "if False:")),
-    _fault("parents are reaped before children", "2", "swarmd.core.reconcile:_reap_segment",
-        ("if how is None or swarm.lineage.child_count(agent.id):", "if how is None:"),
-        ("for agent in reversed(swarm.lineage.below(segment))", "for agent in swarm.lineage.below(segment)"),
+    _fault(
+        "a key that was given once is forgotten",
+        "8",
+        "post",
+        ("if before then return before end", ""),
     ),
-    _fault("an end is confirmed that nobody saw", "2", "swarmd.core.reconcile:_seen", (
-        'if agent.host not in swarm.hosts:\n        return "unreachable"', 'if agent.host not in swarm.hosts:\n        return "confirmed"',
-    )),
-    _fault("a motion is carried without a quorum", "5", "swarmd.core.board:decide_vote", ("if len(ballots) < rules.quorum:", "if False:")),
-    _fault("a silent seat is waited for", "5", "swarmd.core.clerk:tick", ("deadline <= draft.moment.now", "False")),
-    _fault("a dead host is never declared gone", "11", "swarmd.core.reconcile:admit_hosts", (
-        "if not has_left and not may_declare_dead:", "if not has_left:",
-    )),
-    _fault("the local clock is trusted", "14", "swarmd.runtime.supervisor:Supervisor._now", (
-        "self._time.read(self.clock.now() + self.store.clock_behind())", "self.clock.now()",
-    )),
-    _fault("a leader is not told what the server lost", "8", "swarmd.runtime.supervisor:Supervisor._renew", (
-        "if await self.store.last_commit() < known:", "if False:",
-    )),
-    _fault("an input is decided again by a successor", "8", "swarmd.adapters.redis.store:RedisStore.load", (
-        'positions = await self._hash(k.positions)', 'positions = {n: v for n, v in (await self._hash(k.positions)).items() if n != "requests"}',
-    )),
-    _fault("a result is told before the end", "8", "swarmd.core.reconcile:reap", (
-        "if taken == 0 and not draft.swarm.endings[segment].queue and", "if taken == 0 and",
-    )),
-    _fault("a silent server is waited for at one moment", "14", "swarmd.adapters.redis.pipe:Pipe._look", (
-        "if loop.time() >= due:", "if loop.time() - max(line.heard_at, self._sent[0].since) >= COMMAND_SECONDS:",
-    )),
-)  # fmt: skip
+    # What workers do.
+    _fault(
+        "a lost wake-up",
+        "8",
+        "swarmd.runtime.worker:Worker._sweep",
+        (
+            "mine = [channel for channel in channels if self.residents.is_read(channel)]",
+            "mine = []",
+        ),
+    ),
+    _fault(
+        "a ring is trusted",
+        "8",
+        "swarmd.runtime.worker:Worker._heard",
+        ("ring.prev != known or ", ""),
+    ),
+    _fault(
+        "a position is not committed",
+        "8",
+        "swarmd.adapters.redis.store:RedisStore.commit",
+        (
+            'state += [f"p:{channel}", position]',
+            "pass",
+        ),
+    ),
+    _fault(
+        "a lease that lapsed is never taken up again",
+        "11",
+        "swarmd.runtime.worker:Worker._take_back",
+        ("if self._doubtful:", "if False:"),
+    ),
+    _fault(
+        "a message is taken as often as it comes",
+        "9",
+        "swarmd.core.envelope:Heard.refusal",
+        ("if mark > known:", "if True:"),
+    ),
+    _fault(
+        "a forged message is taken",
+        "9",
+        "swarmd.core.envelope:Seal._mac",
+        ("keyed.update(body)", "pass"),
+    ),
+    # What the supervisor decides.
+    _fault(
+        "a bound on the living ignores the same motion",
+        "1",
+        _SPAWN,
+        (
+            "len(swarm.lineage.agents) + len(pending) >= limits.agents_max",
+            "len(swarm.lineage.agents) >= limits.agents_max",
+        ),
+    ),
+    _fault(
+        "fan-out is not bounded", "1", _SPAWN, ("len(siblings) >= limits.children_max", "False")
+    ),
+    _fault(
+        "the rate of spawns is not bounded",
+        "1",
+        _SPAWN,
+        ("if _is_too_fast(", "if False and _is_too_fast("),
+    ),
+    _fault(
+        "two siblings have one name",
+        "7",
+        _SPAWN,
+        ("any(agent.name == charter.name for agent in siblings)", "False"),
+    ),
+    _fault(
+        "the depth is not bounded",
+        "1",
+        "swarmd.core.law:_may_still_create",
+        (
+            "if parent.tier + 1 > swarm.declared.limits.depth_max:",
+            "if False:",
+        ),
+    ),
+    _fault(
+        "who is ending makes children",
+        "2",
+        "swarmd.core.law:_may_still_create",
+        (
+            (
+                "if swarm.lineage.is_fenced((*parent.path, mission)) or parent.state is "
+                "AgentState.DRAINING:"
+            ),
+            "if False:",
+        ),
+    ),
+    _fault(
+        "who is stopped makes children",
+        "2",
+        "swarmd.core.law:_may_still_create",
+        ("if stop is not None:", "if False:"),
+    ),
+    _fault(
+        "a child is given what its creator has not",
+        "3",
+        "swarmd.core.law:_grantable",
+        (
+            'return live_holding(path, "grant", held, marks)',
+            'return Held(path, "grant")',
+        ),
+    ),
+    _fault(
+        "anybody ends anybody",
+        "2",
+        "swarmd.core.acts:find",
+        ("if not swarm.lineage.is_ancestor(own, found):", "if False:"),
+    ),
+    _fault(
+        "parents are reaped before children",
+        "2",
+        "swarmd.core.reconcile:_reap_segment",
+        ("if how is None or swarm.lineage.child_count(agent.id):", "if how is None:"),
+        (
+            "for agent in reversed(swarm.lineage.below(segment))",
+            "for agent in swarm.lineage.below(segment)",
+        ),
+    ),
+    _fault(
+        "an end is confirmed that nobody saw",
+        "2",
+        "swarmd.core.reconcile:_seen",
+        (
+            'if agent.host not in swarm.hosts:\n        return "unreachable"',
+            'if agent.host not in swarm.hosts:\n        return "confirmed"',
+        ),
+    ),
+    _fault(
+        "a motion is carried without a quorum",
+        "5",
+        "swarmd.core.board:decide_vote",
+        ("if len(ballots) < rules.quorum:", "if False:"),
+    ),
+    _fault(
+        "a silent seat is waited for",
+        "5",
+        "swarmd.core.clerk:tick",
+        ("deadline <= draft.moment.now", "False"),
+    ),
+    _fault(
+        "a dead host is never declared gone",
+        "11",
+        "swarmd.core.reconcile:admit_hosts",
+        (
+            "if not has_left and not may_declare_dead:",
+            "if not has_left:",
+        ),
+    ),
+    _fault(
+        "the local clock is trusted",
+        "14",
+        "swarmd.runtime.supervisor:Supervisor._now",
+        (
+            "self._time.read(self.clock.now() + self.store.clock_behind())",
+            "self.clock.now()",
+        ),
+    ),
+    _fault(
+        "a leader is not told what the server lost",
+        "8",
+        "swarmd.runtime.supervisor:Supervisor._renew",
+        (
+            "if await self.store.last_commit() < known:",
+            "if False:",
+        ),
+    ),
+    _fault(
+        "an input is decided again by a successor",
+        "8",
+        "swarmd.adapters.redis.store:RedisStore.load",
+        (
+            "positions = await self._hash(k.positions)",
+            (
+                "positions = {n: v for n, v in (await self._hash(k.positions)).items() if n != "
+                '"requests"}'
+            ),
+        ),
+    ),
+    _fault(
+        "a result is told before the end",
+        "8",
+        "swarmd.core.reconcile:reap",
+        (
+            "if taken == 0 and not draft.swarm.endings[segment].queue and",
+            "if taken == 0 and",
+        ),
+    ),
+    _fault(
+        "a silent server is waited for at one moment",
+        "14",
+        "swarmd.adapters.redis.pipe:Pipe._look",
+        (
+            "if loop.time() >= due:",
+            "if loop.time() - max(line.heard_at, self._sent[0].since) >= COMMAND_SECONDS:",
+        ),
+    ),
+)
 
 
 class NotThereError(Exception):
@@ -168,7 +419,9 @@ def _forget() -> None:
 def _changed(fault: Fault, text: str) -> str:
     for pattern, instead in fault.changes:
         if text.count(pattern) != 1:
-            raise NotThereError(f"{fault.name}: {text.count(pattern)} times in {fault.where}: {pattern}")
+            raise NotThereError(
+                f"{fault.name}: {text.count(pattern)} times in {fault.where}: {pattern}"
+            )
         text = text.replace(pattern, instead)
     return text
 

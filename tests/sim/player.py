@@ -1,6 +1,8 @@
-"""Everybody's mind: what each agent answers is drawn from the seed and from the mail that it answers.
+"""Everybody's mind: what each agent answers is drawn from the seed and from the mail that it
+answers.
 
-So a turn that is done again says the same again, and a message that is there twice was said once and posted twice.
+So a turn that is done again says the same again, and a message that is there twice was said once
+and posted twice.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ from swarmd.ports.models import Answered, Failed, Prompt, Usage, View
 # What the player says begins so; the supervisor's own words do not.
 MARK: Final = "§"
 _WHYS: Final[tuple[Literal["rate_limited", "timeout", "server", "malformed"], ...]] = (
-    "rate_limited", "timeout", "server", "malformed",
-)  # fmt: skip
+    "rate_limited",
+    "timeout",
+    "server",
+    "malformed",
+)
 _BOUND: Final = Usage(500, 0, cost=500)
 
 
@@ -79,7 +84,9 @@ class Player:
     async def aclose(self) -> None:
         """Nothing is open."""
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         view = prompt.view
         mail = "|".join(f"{m.channel}{m.id}" for m in view.mail)
         key = f"{self.seed} {view.agent} {mail} {len(view.steps)}"
@@ -87,7 +94,9 @@ class Player:
         again = random.Random(f"{key} {self.tries[key]}")
         self.calls += 1
         self.idle_calls += not view.mail
-        self.shown.setdefault(view.agent, set()).update((m.channel, m.sender, m.serial) for m in view.mail)
+        self.shown.setdefault(view.agent, set()).update(
+            (m.channel, m.sender, m.serial) for m in view.mail
+        )
         self.overlaps += self.running[view.agent] > 0
         self.running[view.agent] += 1
         try:
@@ -131,15 +140,29 @@ class Player:
             choice = "no" if chance.random() < self.temper.no_votes else "yes"
             return {"move": "vote", "choice": choice, "reason": tag}
         if chance.random() < self.temper.rebels:
-            return {"move": "propose", "motion": _lawless_motion(call.reports, chance) | {"reason": tag}}
+            return {
+                "move": "propose",
+                "motion": _lawless_motion(call.reports, chance) | {"reason": tag},
+            }
         if call.reports:
             named = [str(report["agent"]) for report in call.reports]
-            return {"move": "propose", "motion": {"motion": "deliver", "reports": named, "reason": tag}}
+            return {
+                "move": "propose",
+                "motion": {"motion": "deliver", "reports": named, "reason": tag},
+            }
         executives = [
-            {"key": f"k{n}", "role": "manager", "name": f"e{call.motion_number}-{n}", "task": "Do it."}
+            {
+                "key": f"k{n}",
+                "role": "manager",
+                "name": f"e{call.motion_number}-{n}",
+                "task": "Do it.",
+            }
             for n in range(chance.randint(1, self.temper.executives_max))
         ]
-        return {"move": "propose", "motion": {"motion": "charter", "executives": executives, "reason": tag}}
+        return {
+            "move": "propose",
+            "motion": {"motion": "charter", "executives": executives, "reason": tag},
+        }
 
     def _manager(self, view: View, chance: random.Random) -> list[dict[str, Any]]:
         if any(m.kind is Kind.CHARTER for m in view.mail):
@@ -150,29 +173,48 @@ class Player:
             if count:
                 roles = ("manager", "worker") if view.tier == 1 else ("worker",)
                 return [
-                    {"move": "spawn", "key": f"c{n}", "charter": {
-                        "role": roles[0] if chance.random() < self.temper.grandchildren else roles[-1],
-                        "name": f"c{n}-{view.mail[0].id.replace('-', '.')}", "task": "Do a part.",
-                    }}
+                    {
+                        "move": "spawn",
+                        "key": f"c{n}",
+                        "charter": {
+                            "role": roles[0]
+                            if chance.random() < self.temper.grandchildren
+                            else roles[-1],
+                            "name": f"c{n}-{view.mail[0].id.replace('-', '.')}",
+                            "task": "Do a part.",
+                        },
+                    }
                     for n in range(count)
-                ]  # fmt: skip
+                ]
         said = [str(entry.get("from")) for entry in _told(view) if entry.get("kind") == Kind.REPORT]
         waiting = [child for child in view.children if child.id not in said]
         if waiting and chance.random() < self.temper.governs:
-            return [{"move": "terminate", "agent": chance.choice(waiting).id, "reason": "the seed has it"}]
+            return [
+                {
+                    "move": "terminate",
+                    "agent": chance.choice(waiting).id,
+                    "reason": "the seed has it",
+                }
+            ]
         if waiting:
             return (
-                [{"move": "say", "room": "hall", "text": _tag(view)}] if view.tier == 1 else [_thought(view)]
+                [{"move": "say", "room": "hall", "text": _tag(view)}]
+                if view.tier == 1
+                else [_thought(view)]
             )
         return [_report(view, done=True)]
 
 
 def _against_the_law(view: View, chance: random.Random) -> list[dict[str, Any]]:
-    """What an agent may not, or only now and then: the law refuses it, and what it does not refuse is judged."""
+    """What an agent may not, or only now and then: the law refuses it, and what it does not
+    refuse is judged.
+    """
     mail, why = view.mail[0].id.replace("-", ".") if view.mail else "0", "the seed has it"
 
     def spawn(key: str, **more: Any) -> dict[str, Any]:
-        charter = {"role": "worker", "name": f"{key}-{mail}", "task": "Do more."} | more.pop("charter", {})
+        charter = {"role": "worker", "name": f"{key}-{mail}", "task": "Do more."} | more.pop(
+            "charter", {}
+        )
         return {"move": "spawn", "key": f"{key}-{mail}", "charter": charter, **more}
 
     children = [child.id for child in view.children]
@@ -187,16 +229,52 @@ def _against_the_law(view: View, chance: random.Random) -> list[dict[str, Any]]:
         [spawn("money", charter={"budget": {"tokens": 10**7}})],
         [spawn("twin", charter={"name": "twin"}), spawn("twin2", charter={"name": "twin"})],
         [{"move": "terminate", "agent": whom, "reason": why}],
-        [{"move": "govern", "verb": "revoke", "target": whom, "privilege": privilege, "reason": why}],
-        [{"move": "govern", "verb": "grant", "target": whom, "privilege": privilege, "reason": why}],
-        [{"move": "govern", "verb": "fund", "target": whom, "amounts": {"tokens": 50}, "reason": why}],
+        [
+            {
+                "move": "govern",
+                "verb": "revoke",
+                "target": whom,
+                "privilege": privilege,
+                "reason": why,
+            }
+        ],
+        [
+            {
+                "move": "govern",
+                "verb": "grant",
+                "target": whom,
+                "privilege": privilege,
+                "reason": why,
+            }
+        ],
+        [
+            {
+                "move": "govern",
+                "verb": "fund",
+                "target": whom,
+                "amounts": {"tokens": 50},
+                "reason": why,
+            }
+        ],
         [
             {"move": "govern", "verb": "freeze", "target": whom, "reason": why},
             {"move": "govern", "verb": "thaw", "target": whom, "reason": why},
         ],
-        [{"move": "say", "room": chance.choice(("hall", "sob", "vault")), "text": f"{_tag(view)} against"}],
-        [{"move": "direct", "to": chance.choice(("picard", "nobody", "*")), "text": f"{_tag(view)} do"}],
-    ]  # fmt: skip
+        [
+            {
+                "move": "say",
+                "room": chance.choice(("hall", "sob", "vault")),
+                "text": f"{_tag(view)} against",
+            }
+        ],
+        [
+            {
+                "move": "direct",
+                "to": chance.choice(("picard", "nobody", "*")),
+                "text": f"{_tag(view)} do",
+            }
+        ],
+    ]
     return chance.choice(wishes)
 
 
@@ -207,18 +285,22 @@ def _lawless_motion(reports: Sequence[Mapping[str, Any]], chance: random.Random)
         {"key": f"x{n}", "role": "manager", "name": f"x{n}-{chance.random():.6f}", "task": "Do it."}
         for n in range(6)
     ]
-    twins = [{"key": f"t{n}", "role": "manager", "name": "twin", "task": "Do it."} for n in range(2)]
-    return chance.choice([
-        {"motion": "charter", "executives": many},
-        {"motion": "charter", "executives": twins},
-        {"motion": "charter", "executives": [many[0] | {"role": "worker"}]},
-        {"motion": "charter", "executives": [many[0] | {"budget": {"tokens": 10**8}}]},
-        {"motion": "terminate", "agent": whom},
-        {"motion": "act", "verb": "revoke", "target": whom, "privilege": "spawn/**"},
-        {"motion": "act", "verb": "fund", "target": whom, "amounts": {"tokens": 100}},
-        {"motion": "direct", "to": whom, "text": "Once more."},
-        {"motion": "deliver", "reports": ["nobody"]},
-    ])  # fmt: skip
+    twins = [
+        {"key": f"t{n}", "role": "manager", "name": "twin", "task": "Do it."} for n in range(2)
+    ]
+    return chance.choice(
+        [
+            {"motion": "charter", "executives": many},
+            {"motion": "charter", "executives": twins},
+            {"motion": "charter", "executives": [many[0] | {"role": "worker"}]},
+            {"motion": "charter", "executives": [many[0] | {"budget": {"tokens": 10**8}}]},
+            {"motion": "terminate", "agent": whom},
+            {"motion": "act", "verb": "revoke", "target": whom, "privilege": "spawn/**"},
+            {"motion": "act", "verb": "fund", "target": whom, "amounts": {"tokens": 100}},
+            {"motion": "direct", "to": whom, "text": "Once more."},
+            {"motion": "deliver", "reports": ["nobody"]},
+        ]
+    )
 
 
 def _thought(view: View) -> dict[str, Any]:
@@ -232,7 +314,10 @@ def _report(view: View, *, done: bool) -> dict[str, Any]:
 def _tag(view: View) -> str:
     """Of one agent, no two turns have the same."""
     last = view.mail[-1] if view.mail else None
-    return f"{MARK}{view.agent} {len(view.steps)} {last.channel if last else ''} {last.id if last else ''}"
+    return (
+        f"{MARK}{view.agent} {len(view.steps)} {last.channel if last else ''} "
+        f"{last.id if last else ''}"
+    )
 
 
 def _told(view: View) -> Iterator[Mapping[str, Any]]:

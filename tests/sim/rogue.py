@@ -1,8 +1,10 @@
-"""A confused process: it does once more what others did, as a former holder, in another turn, or with words of its own.
+"""A confused process: it does once more what others did, as a former holder, in another turn, or
+with words of its own.
 
-Each of its commands is one that a script or the law must refuse or answer as repeated; the watch judges what came of it
-as it judges every other command. It has what a process of ours could have: a place at the server, and what it has seen.
-It has no secret, so what it writes into streams is a copy, true or changed.
+Each of its commands is one that a script or the law must refuse or answer as repeated; the watch
+judges what came of it as it judges every other command. It has what a process of ours could have: a
+place at the server, and what it has seen. It has no secret, so what it writes into streams is a
+copy, true or changed.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Rogue:
     _seen: dict[str, deque[list[str]]] = field(default_factory=dict)
 
     def see(self, who: str, name: str, words: Sequence[str], answer: Any) -> None:
-        """What was refused is not remembered: done later, when nothing stands against it, it would be somebody's own."""
+        """What was refused is not remembered: done later, when nothing stands against it, it
+        would be somebody's own.
+        """
         if who == "rogue" or name not in _SCRIPTS or isinstance(answer, Refusal):
             return
         if not (isinstance(answer, list) and answer[0] in _REFUSED):
@@ -54,15 +58,30 @@ class Rogue:
 
     def act(self) -> None:
         """One thing that must come to nothing."""
-        what = self.chance.choice((
-            self.below_a_mark, self.below_a_mark, self._without_a_right, self._as_it_was, self._as_a_former_incarnation, self._by_another_lease, self._by_another_host,
-            self._in_another_turn, self._of_more, self._where_it_may_not_speak, self._copy, self._copy, self._forge,
-        ))  # fmt: skip
+        what = self.chance.choice(
+            (
+                self.below_a_mark,
+                self.below_a_mark,
+                self._without_a_right,
+                self._as_it_was,
+                self._as_a_former_incarnation,
+                self._by_another_lease,
+                self._by_another_host,
+                self._in_another_turn,
+                self._of_more,
+                self._where_it_may_not_speak,
+                self._copy,
+                self._copy,
+                self._forge,
+            )
+        )
         what()
 
     # --- scripts ---
 
-    def _one_of(self, *names: str, by: Callable[[list[str]], bool] = lambda _: True) -> list[str] | None:
+    def _one_of(
+        self, *names: str, by: Callable[[list[str]], bool] = lambda _: True
+    ) -> list[str] | None:
         seen = [words for name in names for words in self._seen.get(name, ()) if by(words)]
         return list(self.chance.choice(seen)) if seen else None
 
@@ -80,8 +99,12 @@ class Rogue:
         if words is not None:
             self._send("the same once more", words)
 
-    def _renewed(self, *names: str, by: Callable[[list[str]], bool] = lambda _: True) -> list[str] | None:
-        """A begin or commit for somebody, as whoever holds it now could make it in its next turn."""
+    def _renewed(
+        self, *names: str, by: Callable[[list[str]], bool] = lambda _: True
+    ) -> list[str] | None:
+        """A begin or commit for somebody, as whoever holds it now could make it in its next
+        turn.
+        """
         words = self._one_of(*(names or ("begin", "commit")), by=by)
         if words is None:
             return None
@@ -99,7 +122,9 @@ class Rogue:
     def is_marked(self) -> bool:
         """Is there a mark below which something could be tried?"""
         keys = self.keys
-        return any(self.server.ask("EXISTS", key) for key in (keys.fences, keys.stops, keys.revocations))
+        return any(
+            self.server.ask("EXISTS", key) for key in (keys.fences, keys.stops, keys.revocations)
+        )
 
     def below_a_mark(self) -> None:
         """The next call or commit of somebody whom a fence, a stop or a revocation holds."""
@@ -118,7 +143,9 @@ class Rogue:
         if words[1] != script("begin").sha:
             return False
         use, marks = _pairs(ask("HGETALL", words[8])), _pairs(ask("HGETALL", keys.revocations))
-        return any(not may_use(wanted, use, marks, path) for wanted in wanted_by(Call.of("begin", words)))
+        return any(
+            not may_use(wanted, use, marks, path) for wanted in wanted_by(Call.of("begin", words))
+        )
 
     def _without_a_right(self) -> None:
         """A call for which its agent would need what nobody gave it."""
@@ -139,7 +166,9 @@ class Rogue:
         words = self._renewed()
         if words is not None:
             lease = int(words[3 + int(words[2]) + 1])
-            self._send("by another lease", self._with(words, 1, str(lease + self.chance.choice((-1, 1)))))
+            self._send(
+                "by another lease", self._with(words, 1, str(lease + self.chance.choice((-1, 1))))
+            )
 
     def _by_another_host(self) -> None:
         words = self._renewed()
@@ -154,7 +183,9 @@ class Rogue:
         renewed = self._renewed()
         if renewed is not None and renewed[1] == script("commit").sha:
             turn = int(renewed[3 + int(renewed[2]) + 3])
-            self._send("in another turn", self._with(renewed, 3, str(turn + self.chance.randint(1, 3))))
+            self._send(
+                "in another turn", self._with(renewed, 3, str(turn + self.chance.randint(1, 3)))
+            )
 
     def _of_more(self) -> None:
         """The end of a call once more, of another amount."""
@@ -206,4 +237,6 @@ class Rogue:
         if found is not None:
             stream, flat = found
             at = self.chance.randrange(1, len(flat), 2)
-            self._send("a forged entry", ["XADD", stream, "*", *flat[:at], flat[at] + "1", *flat[at + 1 :]])
+            self._send(
+                "a forged entry", ["XADD", stream, "*", *flat[:at], flat[at] + "1", *flat[at + 1 :]]
+            )

@@ -27,42 +27,65 @@ def calm(seed: int = 0, *, is_told: bool = False) -> Outcome:
 
 
 def long_call(seed: int = 0, *, is_told: bool = False) -> Outcome:
-    """A model thinks for 35 minutes while connections break and rings are lost: nobody else takes the turn up."""
+    """A model thinks for 35 minutes while connections break and rings are lost: nobody else
+    takes the turn up.
+    """
     temper = replace(_EXACT, long_share=1.0, long_seconds=2_100.0, long_role="worker")
     plan = Plan(
-        missions=1, temper=temper, rates=_ROUGH, fault_seconds=2_400.0, provider={"total_seconds": 3_600.0},
+        missions=1,
+        temper=temper,
+        rates=_ROUGH,
+        fault_seconds=2_400.0,
+        provider={"total_seconds": 3_600.0},
         limits={"deadline_seconds": 20_000.0},
-    )  # fmt: skip
+    )
     return _expect(
         simulate(seed, plan, is_told=is_told),
         lambda o: o.overlaps == 0 or f"{o.overlaps} turns had two executors",
-        lambda o: not o.events.get("host gone") or "a host that renewed its lease was declared gone",
+        lambda o: (
+            not o.events.get("host gone") or "a host that renewed its lease was declared gone"
+        ),
         lambda o: o.states == {"delivered": 1} or f"it was not delivered: {dict(o.states)}",
     )
 
 
 def clocks(seed: int = 0, *, is_told: bool = False) -> Outcome:
-    """Every process's clock jumps, by up to an hour, every few seconds: leases are by the server's clock."""
+    """Every process's clock jumps, by up to an hour, every few seconds: leases are by the
+    server's clock.
+    """
     plan = Plan(
-        workers=3, missions=3, temper=_EXACT, mishaps={"clock jump": 2.0}, fault_seconds=120.0,
+        workers=3,
+        missions=3,
+        temper=_EXACT,
+        mishaps={"clock jump": 2.0},
+        fault_seconds=120.0,
         limits={"deadline_seconds": 20_000.0},
-    )  # fmt: skip
+    )
     return _expect(
         simulate(seed, plan, is_told=is_told),
         lambda o: o.overlaps == 0 or f"{o.overlaps} turns had two executors",
-        lambda o: not o.events.get("host gone") or "a host that renewed its lease was declared gone",
-        lambda o: "envelope.replayed" not in o.rules or "an honest message was refused as an old one",
+        lambda o: (
+            not o.events.get("host gone") or "a host that renewed its lease was declared gone"
+        ),
+        lambda o: (
+            "envelope.replayed" not in o.rules or "an honest message was refused as an old one"
+        ),
     )
 
 
 def clock_set_back(seed: int = 0, *, is_told: bool = False) -> Outcome:
-    """The supervisor's clock is an hour ahead and then set right: what it waits for is over in time all the same, and
-    hosts that end meanwhile are missed within their lease."""
+    """The supervisor's clock is an hour ahead and then set right: what it waits for is over in time
+    all the same, and hosts that end meanwhile are missed within their lease."""
     mishaps = {"kill a worker": 6.0, "kill a supervisor": 30.0}
     plan = Plan(
-        supervisors=1, missions=3, temper=_EXACT, mishaps=mishaps, skews={"s0": 3_600.0, "w0": 3_600.0, "w1": -3_600.0},
-        settle_seconds=300.0, fault_seconds=45.0,
-    )  # fmt: skip
+        supervisors=1,
+        missions=3,
+        temper=_EXACT,
+        mishaps=mishaps,
+        skews={"s0": 3_600.0, "w0": 3_600.0, "w1": -3_600.0},
+        settle_seconds=300.0,
+        fault_seconds=45.0,
+    )
     return simulate(seed, plan, is_told=is_told)
 
 
@@ -73,9 +96,15 @@ def lost_second_at_rest(seed: int = 0, *, is_told: bool = False) -> Outcome:
 
 
 def lost_at_the_start(seed: int = 0, *, is_told: bool = False) -> Outcome:
-    """The server loses the second in which the swarm's namespace was stamped: workers that come later wait for that."""
+    """The server loses the second in which the swarm's namespace was stamped: workers that come
+    later wait for that.
+    """
     plan = Plan(
-        missions=1, temper=_EXACT, loses_at=(0.4,), mishaps={"kill a worker": 8.0}, fault_seconds=20.0
+        missions=1,
+        temper=_EXACT,
+        loses_at=(0.4,),
+        mishaps={"kill a worker": 8.0},
+        fault_seconds=20.0,
     )
     return _expect(
         simulate(seed, plan, is_told=is_told),
@@ -85,27 +114,44 @@ def lost_at_the_start(seed: int = 0, *, is_told: bool = False) -> Outcome:
 
 
 def weeks(seed: int = 0, *, days: float = 21.0, is_told: bool = False) -> Outcome:
-    """Weeks with three missions and nothing to do, at a pace of the daemon's own that is so much slower.
+    """Weeks with three missions and nothing to do, at a pace of the daemon's own that is so much
+    slower.
 
     Records are forgotten when their retention is over, and nothing else ever happens.
     """
     with _slowed(240.0):
         plan = Plan(
-            missions=3, temper=_EXACT, fault_seconds=600.0, settle_seconds=200_000.0, rest_seconds=days * 86_400,
+            missions=3,
+            temper=_EXACT,
+            fault_seconds=600.0,
+            settle_seconds=200_000.0,
+            rest_seconds=days * 86_400,
             limits={"deadline_seconds": 400_000.0, "stall_seconds": 400_000.0},
-            board={"seat_seconds": 20_000.0, "motion_seconds": 100_000.0}, is_logged=False,
-        )  # fmt: skip
+            board={"seat_seconds": 20_000.0, "motion_seconds": 100_000.0},
+            is_logged=False,
+        )
         return _expect(
             simulate(seed, plan, is_told=is_told),
-            lambda o: o.states == {"delivered": 3} or f"they were not all delivered: {dict(o.states)}",
+            lambda o: (
+                o.states == {"delivered": 3} or f"they were not all delivered: {dict(o.states)}"
+            ),
             lambda o: not o.kept or f"kept beyond its retention: {o.kept[:5]}",
         )
 
 
-def at_command(number: int, when: str, who: str, seed: int = 0, *, is_told: bool = False) -> Outcome:
-    """One kill: of that process, just before or after the server does its so-and-so-many-th command."""
+def at_command(
+    number: int, when: str, who: str, seed: int = 0, *, is_told: bool = False
+) -> Outcome:
+    """One kill: of that process, just before or after the server does its so-and-so-many-th
+    command.
+    """
     plan = Plan(
-        workers=1, supervisors=1, missions=1, temper=_EXACT, fault_seconds=40.0, fuse=(who, number, when)
+        workers=1,
+        supervisors=1,
+        missions=1,
+        temper=_EXACT,
+        fault_seconds=40.0,
+        fuse=(who, number, when),
     )
     return _expect(
         simulate(seed, plan, is_told=is_told),
@@ -131,9 +177,19 @@ def _expect(outcome: Outcome, *claims: Callable[[Outcome], bool | str]) -> Outco
 
 @contextmanager
 def _slowed(factor: float) -> Iterator[None]:
-    """The daemon's own times, and they alone, so many times longer: a week then costs what an hour did."""
-    names = ("LEASE_SECONDS", "RENEW_SECONDS", "SWEEP_SECONDS", "TICK_SECONDS", "SLOW_SECONDS", "ANCHOR_SECONDS",
-             "UNWIND_SECONDS", "WORD_SECONDS")  # fmt: skip
+    """The daemon's own times, and they alone, so many times longer: a week then costs what an
+    hour did.
+    """
+    names = (
+        "LEASE_SECONDS",
+        "RENEW_SECONDS",
+        "SWEEP_SECONDS",
+        "TICK_SECONDS",
+        "SLOW_SECONDS",
+        "ANCHOR_SECONDS",
+        "UNWIND_SECONDS",
+        "WORD_SECONDS",
+    )
     before: list[tuple[object, str, float]] = [
         (module, name, getattr(module, name))
         for module in (supervisor, worker, sightings)
@@ -150,5 +206,11 @@ def _slowed(factor: float) -> Iterator[None]:
 
 
 SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {
-    "calm": calm, "long-call": long_call, "clocks": clocks, "clock-set-back": clock_set_back, "lost-second-at-rest": lost_second_at_rest, "weeks": weeks, "lost-at-the-start": lost_at_the_start,
-}  # fmt: skip
+    "calm": calm,
+    "long-call": long_call,
+    "clocks": clocks,
+    "clock-set-back": clock_set_back,
+    "lost-second-at-rest": lost_second_at_rest,
+    "weeks": weeks,
+    "lost-at-the-start": lost_at_the_start,
+}

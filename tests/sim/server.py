@@ -1,7 +1,8 @@
-"""The server: the product's own scripts on fakeredis, on the simulation's clock. It can lose its last second.
+"""The server: the product's own scripts on fakeredis, on the simulation's clock. It can lose its
+last second.
 
-Everything that writes is logged with its time, as an append-only file does; a server that lost its last second is a
-new one to which the log but for that second was told again.
+Everything that writes is logged with its time, as an append-only file does; a server that lost its
+last second is a new one to which the log but for that second was told again.
 """
 
 from __future__ import annotations
@@ -27,25 +28,45 @@ from swarmd.adapters.redis.lua import script
 
 scripting_mixin: Any = mixin
 # Where fakeredis takes the time from.
-_CLOCKED: Final[tuple[Any, ...]] = (fakeredis._helpers, fakeredis._socket._base, fakeredis.model._stream)
+_CLOCKED: Final[tuple[Any, ...]] = (
+    fakeredis._helpers,
+    fakeredis._socket._base,
+    fakeredis.model._stream,
+)
 _NAMES: Final = {
-    script(name).sha: name for name in ("accounts", "begin", "commit", "end", "lead", "post", "supervise")
+    script(name).sha: name
+    for name in ("accounts", "begin", "commit", "end", "lead", "post", "supervise")
 }
 _READS: Final = frozenset(
-    {"XRANGE", "XREVRANGE", "GET", "HGETALL", "HGET", "HMGET", "HKEYS", "SMEMBERS", "ZRANGE", "EXISTS", "PTTL", "PING"}
-)  # fmt: skip
+    {
+        "XRANGE",
+        "XREVRANGE",
+        "GET",
+        "HGETALL",
+        "HGET",
+        "HMGET",
+        "HKEYS",
+        "SMEMBERS",
+        "ZRANGE",
+        "EXISTS",
+        "PTTL",
+        "PING",
+    }
+)
 # The order of these replies is nobody's promise.
 _UNORDERED: Final = frozenset({"SMEMBERS"})
 
 NAMESPACE: Final = "t"
 
-# Texts that stand under the digests of others, in every server: for tests of what the simulation sees.
+# Texts that stand under the digests of others, in every server: for tests of what the simulation
+# sees.
 PLANTED: Final[dict[str, str]] = {}
 
 # The simulation begins at this moment: seconds since the epoch.
 START: Final = 1_800_000_000.0
 
-# A script leaves some tables behind; collected after each, that would be a fifth of all that a simulation costs.
+# A script leaves some tables behind; collected after each, that would be a fifth of all that a
+# simulation costs.
 _COLLECTS_EVERY: Final = 200
 
 Word = str | int | float
@@ -66,7 +87,9 @@ def clocked(now: Callable[[], float]) -> Iterator[None]:
 
 
 class _Lua:
-    """fakeredis's runtime of Lua. A script is compiled once, and what is left over is collected now and then."""
+    """fakeredis's runtime of Lua. A script is compiled once, and what is left over is collected
+    now and then.
+    """
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
@@ -87,8 +110,8 @@ class _Lua:
 
 @contextmanager
 def thrifty() -> Iterator[None]:
-    """fakeredis does not do again for each command what it did for the last. That no script leaves a global behind is
-    for the contract suite to say, on real servers."""
+    """fakeredis does not do again for each command what it did for the last. That no script leaves
+    a global behind is for the contract suite to say, on real servers."""
     before = scripting_mixin._check_for_lua_globals
     scripting_mixin._check_for_lua_globals = lambda *_: None
     try:
@@ -99,8 +122,8 @@ def thrifty() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Server:
-    """`now` is its clock in seconds since the epoch. `heard` takes what is published, `about` and `saw` each
-    command before it is done and with its answer."""
+    """`now` is its clock in seconds since the epoch. `heard` takes what is published, `about` and
+    `saw` each command before it is done and with its answer."""
 
     now: Callable[[], float]
     chance: random.Random
@@ -134,7 +157,9 @@ class Server:
 
     @staticmethod
     def _connect(fake: FakeServer) -> Any:
-        """A connection below the client: what it is told is a list of words, what it answers bytes."""
+        """A connection below the client: what it is told is a list of words, what it answers
+        bytes.
+        """
         client = FakeStrictRedis(server=fake, protocol=2)
         connection = client.connection_pool.get_connection()
         socket: Any = connection._sock
@@ -154,19 +179,24 @@ class Server:
     # --- commands ---
 
     def execute(self, who: str, raw: Sequence[bytes]) -> Any:
-        """One command of one process; its reply as the client reads it, a `Refusal` like any other."""
+        """One command of one process; its reply as the client reads it, a `Refusal` like any
+        other.
+        """
         assert self.is_up
         words = [word.decode("utf-8", "replace") for word in raw]
         name = _NAMES.get(words[1], words[0]) if words[0] == "EVALSHA" else words[0]
         if name == "INFO":
-            return f"# Server\r\nrun_id:{self.boots}\r\nserver_time_usec:{int(self.now() * 1e6)}\r\n"
+            return (
+                f"# Server\r\nrun_id:{self.boots}\r\nserver_time_usec:{int(self.now() * 1e6)}\r\n"
+            )
         refusal = self._refusal(words[0])
         if refusal:
             return Refusal(refusal)
         self.executed += 1
         self.about(name, words)
         reply = self._raw(self._connection, raw)
-        # What was refused changed nothing. Told again to a server that has its script by then, it would.
+        # What was refused changed nothing. Told again to a server that has its script by then, it
+        # would.
         if self.is_logged and words[0] not in _READS and not isinstance(reply, Exception):
             self._log.append((self.now(), tuple(raw)))
         answer: Any = Refusal(_said(reply)) if isinstance(reply, Exception) else _text(reply)
@@ -207,7 +237,9 @@ class Server:
         self._plant()
 
     def lose(self, seconds: float) -> float:
-        """What was written in the last seconds is gone. Returns the time up to which all is kept."""
+        """What was written in the last seconds is gone. Returns the time up to which all is
+        kept.
+        """
         until = self.now() - seconds
         kept = [entry for entry in self._log if entry[0] <= until]
         self._log = kept

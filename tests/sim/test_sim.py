@@ -1,4 +1,5 @@
-"""The simulation in short: some drawn worlds, the written ones, and that it sees what it is there to see.
+"""The simulation in short: some drawn worlds, the written ones, and that it sees what it is there
+to see.
 
 `python -m tests.sim --seeds 0:10000` is the long way.
 """
@@ -38,12 +39,16 @@ pytestmark = pytest.mark.timeout(900)
 
 # Drawn worlds that CI runs: they are the same each time.
 SEEDS = range(1_000, 1_008)
-# Seeds by which defects were found. Worlds are drawn anew when a kind of fault is added: what a seed showed then is
-# shown by the scenario or the test that its defect left behind.
+# Seeds by which defects were found. Worlds are drawn anew when a kind of fault is added: what a
+# seed showed then is shown by the scenario or the test that its defect left behind.
 FOUND = (7, 23, 33, 45)
 
 # Planted defects that CI looks for: one of each kind of check, found within a few worlds.
-SOON = ("a stop is not looked at", "an incarnation is not compared", "a turn's number is not compared")
+SOON = (
+    "a stop is not looked at",
+    "an incarnation is not compared",
+    "a turn's number is not compared",
+)
 
 _TRACE = re.compile(r"trace ([0-9a-f]{32})")
 
@@ -59,9 +64,13 @@ def _traced(seed: int, hash_seed: str) -> str:
     """The trace of a run in a process of its own."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.sim", "--seed", str(seed)],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed}, cwd=Path(__file__).parents[2], capture_output=True,
-        text=True, timeout=100, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     found = _TRACE.search(ran.stdout)
     assert found is not None, ran.stdout + ran.stderr
     return found[1]
@@ -81,7 +90,9 @@ def test_another_seed_is_another_world() -> None:
 
 @dataclass
 class _Mute:
-    """A server that takes what it is sent and says nothing; a connection that is given up stays so."""
+    """A server that takes what it is sent and says nothing; a connection that is given up stays
+    so.
+    """
 
     heard_at: float
     is_clogged: bool = False
@@ -102,7 +113,9 @@ class _Mute:
 
 @pytest.mark.parametrize("start", range(20))
 def test_a_silent_server_is_given_up_at_once_whatever_the_clock_is_rounded_to(start: int) -> None:
-    """An alarm that is set again for the moment at which it rings would stop a clock that jumps to its next alarm."""
+    """An alarm that is set again for the moment at which it rings would stop a clock that jumps
+    to its next alarm.
+    """
 
     async def run(loop: VirtualLoop) -> bool:
         for number in range(50):
@@ -178,8 +191,8 @@ def test_a_server_that_lost_its_last_second_leaves_nobody_waiting() -> None:
 def test_a_stamp_that_the_server_lost_in_its_first_second_is_made_again() -> None:
     for seed in range(3):
         outcome = scenarios.lost_at_the_start(seed)
-        # Where an entry was sealed before the server lost it, the files and the store tell of two beginnings, and the
-        # record has to say so (docs/limitations.md). All else holds.
+        # Where an entry was sealed before the server lost it, the files and the store tell of two
+        # beginnings, and the record has to say so (docs/limitations.md). All else holds.
         breaches = [one for one in outcome.breaches if "journal" not in one]
         _held(replace(outcome, breaches=tuple(breaches)))
 
@@ -251,6 +264,10 @@ def test_it_sees_who_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Worker, "_sweep", never)
     plan = Plan(
-        missions=1, temper=Temper(), rates=Rates(ring_lost=1.0), fault_seconds=30.0, settle_seconds=20.0
+        missions=1,
+        temper=Temper(),
+        rates=Rates(ring_lost=1.0),
+        fault_seconds=30.0,
+        settle_seconds=20.0,
     )
     assert any("no end" in breach for breach in simulate(3, plan).breaches)

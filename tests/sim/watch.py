@@ -1,4 +1,6 @@
-"""What is held against the laws at every command, and at the end. A breach is a sentence; the run goes on to its end."""
+"""What is held against the laws at every command, and at the end. A breach is a sentence; the
+run goes on to its end.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ from tests.sim.server import START, Server
 BREACHES_MAX: Final = 20
 _MOTION: Final = re.compile(r"motion (\d+):")
 # Why an entry is none of ours.
-_NO_MESSAGE: Final = (Rule.ENVELOPE_FORGED, Rule.ENVELOPE_REPLAYED, Rule.ENVELOPE_VERSION, Rule.INCARNATION)
+_NO_MESSAGE: Final = (
+    Rule.ENVELOPE_FORGED,
+    Rule.ENVELOPE_REPLAYED,
+    Rule.ENVELOPE_VERSION,
+    Rule.INCARNATION,
+)
 _FINAL: Final = ("done", "refused")
 _JUDGED: Final = ("begin", "end", "commit", "supervise")
 # What a step's result says where it was given up half-way.
@@ -168,7 +175,8 @@ class Watch:
                 continue
             if (channel, message.sender, message.serial) not in shown:
                 self.breach(
-                    f"law 8: {agent.id} passed over {id} of {channel}: {message.kind} {message.text[:60]}"
+                    f"law 8: {agent.id} passed over {id} of {channel}: {message.kind} "
+                    f"{message.text[:60]}"
                 )
 
     # --- the supervisor ---
@@ -184,7 +192,10 @@ class Watch:
     def follow(self) -> None:
         """Law 12: the journal alone, judged by the auditor as it is written."""
         rows = self.server.ask(
-            "XRANGE", self.keys.channel(JOURNAL), "-" if self._until == FIRST else f"({self._until}", "+"
+            "XRANGE",
+            self.keys.channel(JOURNAL),
+            "-" if self._until == FIRST else f"({self._until}",
+            "+",
         )
         for at, flat in rows:
             self._until = StreamId(at)
@@ -211,7 +222,9 @@ class Watch:
             self._auditor.faults.clear()
 
     def _of_the_board(self, link: Link) -> None:
-        """Law 5: a motion is carried by those who voted, or by an operator, and no other is executed."""
+        """Law 5: a motion is carried by those who voted, or by an operator, and no other is
+        executed.
+        """
         data, mission = link.data, link.field("mission")
         number = data.get("motion_number")
         if link.event == "board" and data.get("carried") and number is not None:
@@ -222,7 +235,9 @@ class Watch:
         if link.event == "executed":
             done = _MOTION.match(link.field("text"))
             if done is not None and (mission, int(done[1])) not in self._carried:
-                self.breach(f"law 5: motion {done[1]} of {mission} is executed, and was not carried")
+                self.breach(
+                    f"law 5: motion {done[1]} of {mission} is executed, and was not carried"
+                )
 
     # --- the ledger ---
 
@@ -237,7 +252,8 @@ class Watch:
                 self._settled[key] += 1
                 if self._settled[key] > self._reserved[key]:
                     self.breach(
-                        f"law 4: {key} was settled {self._settled[key]} times for {self._reserved[key]}"
+                        f"law 4: {key} was settled {self._settled[key]} times for "
+                        f"{self._reserved[key]}"
                     )
 
     def _balanced(self, key: str) -> None:
@@ -300,9 +316,13 @@ class Watch:
     def states(self) -> Counter[str]:
         rows = self.server.ask("XRANGE", self.keys.channel(RESULTS), "-", "+")
         found = [from_fields(RESULTS, StreamId(id), _pairs(flat)) for id, flat in rows]
-        return Counter(str(m.data.get("state")) for m in found if m is not None and m.kind is Kind.RESULT)
+        return Counter(
+            str(m.data.get("state")) for m in found if m is not None and m.kind is Kind.RESULT
+        )
 
-    def end(self, folder: Path, swarm: str, missions: Mapping[str, bool], orders: Mapping[str, bool]) -> None:  # noqa: C901
+    def end(
+        self, folder: Path, swarm: str, missions: Mapping[str, bool], orders: Mapping[str, bool]
+    ) -> None:  # noqa: C901
         """`missions` and `orders` that were handed in, and whether that was acknowledged."""
         results = self.results()
         for id, is_acknowledged in missions.items():
@@ -316,7 +336,9 @@ class Watch:
                 self.breach(f"law 8: order {order} was never answered")
         refused = self._refused_entries()
         if self._lost_at < 0 and refused < self._foreign:
-            self.breach(f"law 9: of {self._foreign} copied and forged entries {refused} were refused")
+            self.breach(
+                f"law 9: of {self._foreign} copied and forged entries {refused} were refused"
+            )
         if self.player.idle_calls:
             self.breach(f"law 10: {self.player.idle_calls} calls of a model without mail")
         for key in self.server.ask("KEYS", f"{self.keys.prefix}ledger:*"):
@@ -333,7 +355,11 @@ class Watch:
 def _is_carried(votes: Sequence[Mapping[str, str]], board: BoardRules) -> bool:
     """A quorum of seats, each once, and more yes than no; of a tie the chair's yes."""
     choices = {vote["seat"]: vote["choice"] for vote in votes}
-    if len(choices) != len(votes) or len(votes) < board.quorum or not set(choices) <= set(board.seats):
+    if (
+        len(choices) != len(votes)
+        or len(votes) < board.quorum
+        or not set(choices) <= set(board.seats)
+    ):
         return False
     yes, no = (list(choices.values()).count(choice) for choice in ("yes", "no"))
     is_broken_tie = yes == no and board.tie_break == "chair" and choices.get(board.chair) == "yes"

@@ -1,4 +1,6 @@
-"""One run: a server, processes that come and go, missions, and a schedule of what goes wrong, all from one seed."""
+"""One run: a server, processes that come and go, missions, and a schedule of what goes wrong,
+all from one seed.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ from tests.sim.watch import Watch
 
 Kinds = Literal["supervisor", "worker"]
 
-# After the last fault so much is allowed until every mission has ended, in seconds of the simulation.
+# After the last fault so much is allowed until every mission has ended, in seconds of the
+# simulation.
 SETTLE_SECONDS: Final = 900.0
 # Then nothing may happen for so long.
 REST_SECONDS: Final = 15.0
@@ -73,7 +76,9 @@ class Plan:
     asks_again: bool = True  # whoever asked for something in the second that the server lost
     provider: Mapping[str, Any] = field(default_factory=dict)
     rest_seconds: float = REST_SECONDS
-    rogue_seconds: float = 0.0  # between two acts of a confused process, on average; 0: there is none
+    rogue_seconds: float = (
+        0.0  # between two acts of a confused process, on average; 0: there is none
+    )
     fuse: tuple[str, int, str] | None = (
         None  # a process that is killed at a command of its, `before` or `after` it
     )
@@ -86,51 +91,84 @@ class Plan:
 
     @classmethod
     def of(cls, seed: int) -> Plan:
-        """Each kind of fault is there or not, often or seldom: a world with all of them at once hides the one alone."""
+        """Each kind of fault is there or not, often or seldom: a world with all of them at once
+        hides the one alone.
+        """
         chance = random.Random(f"plan {seed}")
 
         def some(most: float, share: float = 0.5) -> float:
             return chance.random() ** 2 * most if chance.random() < share else 0.0
 
         rates = Rates(
-            cut=some(0.1), slow=some(0.05), late=some(0.8), ring_lost=some(0.8), ring_twice=some(0.3),
-            ring_late=some(0.3), ears_cut=some(0.05),
-        )  # fmt: skip
+            cut=some(0.1),
+            slow=some(0.05),
+            late=some(0.8),
+            ring_lost=some(0.8),
+            ring_twice=some(0.3),
+            ring_late=some(0.3),
+            ears_cut=some(0.05),
+        )
         mishaps = {
-            name: chance.uniform(*between) for name, between in MISHAPS.items() if chance.random() < 0.4
+            name: chance.uniform(*between)
+            for name, between in MISHAPS.items()
+            if chance.random() < 0.4
         }
         temper = Temper(
-            fails=some(0.2), crashes=some(0.03), think_seconds=chance.choice((0.05, 0.5, 3.0)),
-            long_share=some(0.05), executives_max=chance.randint(1, 3), children_max=chance.randint(0, 3),
-            grandchildren=some(0.5), no_votes=some(0.4), governs=some(0.2),
-        )  # fmt: skip
+            fails=some(0.2),
+            crashes=some(0.03),
+            think_seconds=chance.choice((0.05, 0.5, 3.0)),
+            long_share=some(0.05),
+            executives_max=chance.randint(1, 3),
+            children_max=chance.randint(0, 3),
+            grandchildren=some(0.5),
+            no_votes=some(0.4),
+            governs=some(0.2),
+        )
         drawn = cls(
-            chance.randint(1, 3), chance.randint(1, 2), chance.randint(1, 3), temper, rates, mishaps,
-            fault_seconds=chance.uniform(30, 150), orders=chance.choice((0, 0, 2, 5)),
+            chance.randint(1, 3),
+            chance.randint(1, 2),
+            chance.randint(1, 3),
+            temper,
+            rates,
+            mishaps,
+            fault_seconds=chance.uniform(30, 150),
+            orders=chance.choice((0, 0, 2, 5)),
             asks_again=chance.random() < 0.5,
-        )  # fmt: skip
+        )
         return _against_the_law(drawn, random.Random(f"against the law {seed}"))
 
 
 def _against_the_law(plan: Plan, chance: random.Random) -> Plan:
-    """Minds that want what they may not, a confused process, and bounds so narrow that they are met."""
+    """Minds that want what they may not, a confused process, and bounds so narrow that they are
+    met.
+    """
     if chance.random() < 0.25:
         return plan
     temper = replace(
-        plan.temper, rebels=chance.choice((0.0, 0.1, 0.3)), children_max=chance.randint(0, 4),
-        grandchildren=chance.choice((0.0, 0.5, 1.0)), governs=chance.choice((0.0, 0.2, 0.4)),
-    )  # fmt: skip
+        plan.temper,
+        rebels=chance.choice((0.0, 0.1, 0.3)),
+        children_max=chance.randint(0, 4),
+        grandchildren=chance.choice((0.0, 0.5, 1.0)),
+        governs=chance.choice((0.0, 0.2, 0.4)),
+    )
     limits: dict[str, Any] = {
-        "agents_max": chance.choice((1_000, 1_000, 16, 9)), "children_max": chance.choice((16, 3, 2)),
-        "depth_max": chance.choice((4, 4, 2)), "restarts_max": chance.choice((3, 1)),
-        "spawns_per_minute": chance.choice((120, 120, 6)), "hops_max": chance.choice((64, 64, 5)),
-    }  # fmt: skip
+        "agents_max": chance.choice((1_000, 1_000, 16, 9)),
+        "children_max": chance.choice((16, 3, 2)),
+        "depth_max": chance.choice((4, 4, 2)),
+        "restarts_max": chance.choice((3, 1)),
+        "spawns_per_minute": chance.choice((120, 120, 6)),
+        "hops_max": chance.choice((64, 64, 5)),
+    }
     if chance.random() < 0.25:
         limits["mission"] = _SCARCE
     return replace(
-        plan, temper=temper, limits=limits, rogue_seconds=chance.choice((0.0, 2.0, 5.0)),
-        rates=replace(plan.rates, reply_lost=chance.choice((0.0, 0.0, 0.05, 0.2))), orders=chance.choice((0, 2, 6)),
-    )  # fmt: skip
+        plan,
+        temper=temper,
+        limits=limits,
+        rogue_seconds=chance.choice((0.0, 2.0, 5.0)),
+        rates=replace(plan.rates, reply_lost=chance.choice((0.0, 0.0, 0.05, 0.2))),
+        orders=chance.choice((0, 2, 6)),
+    )
 
 
 # A mission's budget that some of its agents come to the end of.
@@ -163,7 +201,9 @@ _SAYS: Final = {
 
 @dataclass(slots=True, eq=False)
 class Clock:
-    """The port `Clock` of one process: the simulation's time, and how wrong this process is about it."""
+    """The port `Clock` of one process: the simulation's time, and how wrong this process is
+    about it.
+    """
 
     loop: VirtualLoop
     ids: Iterator[str]
@@ -245,8 +285,13 @@ class World:
 
     def __post_init__(self) -> None:
         limits = {"deadline_seconds": 6_000.0, "spawns_per_minute": 120, **self.plan.limits}
-        board = {"seats": ("picard", "socrates", "solomon"), "quorum": 2, "seat_seconds": 30.0,
-                 "motion_seconds": 120.0, **self.plan.board}  # fmt: skip
+        board = {
+            "seats": ("picard", "socrates", "solomon"),
+            "quorum": 2,
+            "seat_seconds": 30.0,
+            "motion_seconds": 120.0,
+            **self.plan.board,
+        }
         self.declared = declarations(board, **limits)
         self.chance = random.Random(f"world {self.seed}")
         self._ids = iter(_ids())
@@ -255,7 +300,9 @@ class World:
         self.player = Player(self.seed, self.plan.temper, self.trace, self.now)
         self.net = Network(self.loop, self.server, random.Random(f"net {self.seed}"), self.trace)
         self.watch = Watch(self.server, Keys(NAMESPACE), self.player, self.declared.board)
-        self.rogue = Rogue(self.server, Keys(NAMESPACE), random.Random(f"rogue {self.seed}"), self.net.fault)
+        self.rogue = Rogue(
+            self.server, Keys(NAMESPACE), random.Random(f"rogue {self.seed}"), self.net.fault
+        )
         self.server.about, self.server.saw = self.watch.about, self._saw
         self.net.at_command = self._at_command
         self.server.heard = self._heard
@@ -286,7 +333,9 @@ class World:
         return RedisStore(way, NAMESPACE, SECRET, now=clock.now, steady=self.loop.time)
 
     def start(self, kind: Kinds, name: str) -> Node:
-        """A new process in the place of that name. It has its own host id, memory and connection."""
+        """A new process in the place of that name. It has its own host id, memory and
+        connection.
+        """
         self._started += 1
         gate = Gate(f"{name}.{self._started}")
         skew = self.nodes[name].clock.skew if name in self.nodes else self.plan.skews.get(name, 0.0)
@@ -310,12 +359,15 @@ class World:
                 bell = Bell(node.way, store.keys)
                 tasks.start_soon(store.pipe.run)
                 tasks.start_soon(bell.run)
-                await (self._supervise if node.kind == "supervisor" else self._work)(node, store, bell)
+                await (self._supervise if node.kind == "supervisor" else self._work)(
+                    node, store, bell
+                )
                 tasks.cancel_scope.cancel()
         except BaseException as error:
             if not node.gate.is_dead:
                 self.watch.breach(
-                    f"{node.gate.name} ended by itself: {''.join(traceback.format_exception(error))}"
+                    f"{node.gate.name} ended by itself: "
+                    f"{''.join(traceback.format_exception(error))}"
                 )
 
     async def _supervise(self, node: Node, store: RedisStore, bell: Bell) -> None:
@@ -430,7 +482,11 @@ class World:
                 self.net.fault(name, who)
                 self._kill_and_restart(node)
             case "kill at a command":
-                self._fuse = (who, self.chance.randint(1, 40), self.chance.choice(("before", "after")))
+                self._fuse = (
+                    who,
+                    self.chance.randint(1, 40),
+                    self.chance.choice(("before", "after")),
+                )
             case "pause" if not node.gate.is_shut:
                 self.net.fault(name, who)
                 node.gate.is_shut = True
@@ -440,7 +496,9 @@ class World:
                 node.way.is_parted, node.way.holds = True, self.chance.random() < 0.5
                 self.net.at(later, self._heal, node)
             case "clock jump":
-                node.clock.skew = self.chance.choice((0.0, 3.0, -3.0, 240.0, -240.0, 3_600.0, -3_600.0))
+                node.clock.skew = self.chance.choice(
+                    (0.0, 3.0, -3.0, 240.0, -240.0, 3_600.0, -3_600.0)
+                )
                 self.net.fault(name, f"{who} {node.clock.skew:+.0f} s")
             case "server restart" | "server loses a second" if self.server.is_up:
                 self.net.fault(name, "server")
@@ -503,7 +561,9 @@ class World:
             await self._ask(ask)
 
     def _lose(self) -> None:
-        """The server's last second is gone. Who asked for something then asks again: no more was promised to him."""
+        """The server's last second is gone. Who asked for something then asks again: no more was
+        promised to him.
+        """
         until = self.server.lose(self.chance.uniform(0.0, 1.0))
         self.watch.lost(until)
         self.rogue.lost()
@@ -522,7 +582,9 @@ class World:
             id = f"m-{number}"
             self.missions[id] = False
             await self._ask(partial(self._hand_in, store, id))
-            await anyio.sleep(self.chance.uniform(0.0, self.plan.fault_seconds / self.plan.missions))
+            await anyio.sleep(
+                self.chance.uniform(0.0, self.plan.fault_seconds / self.plan.missions)
+            )
 
     async def _hand_in(self, store: RedisStore, id: str) -> None:
         await store.keep_mission({"mission": "Find out.", "id": id})
@@ -551,9 +613,16 @@ class World:
         self.orders.setdefault(order, False)
         data = {"order": order, "verb": verb, "target": target, "reason": "the seed has it"}
         if verb in ("revoke", "grant"):
-            data |= {"privilege": random.Random(f"{self.seed} {order}").choice(_PRIVILEGES), "right": "both"}
+            data |= {
+                "privilege": random.Random(f"{self.seed} {order}").choice(_PRIVILEGES),
+                "right": "both",
+            }
         message = Message(
-            sender=AgentId("operator"), kind=Kind.ORDER, at=stamp_of(self.now()), text=verb, data=data
+            sender=AgentId("operator"),
+            kind=Kind.ORDER,
+            at=stamp_of(self.now()),
+            text=verb,
+            data=data,
         )
         await store.post(ORDERS, message, key=order)
         self.orders[order] = True
@@ -561,7 +630,9 @@ class World:
     def _outside(self, name: str) -> RedisStore:
         """The store of somebody who is no process of ours, and has the same network to cross."""
         self._started += 1
-        store = self._store(Way(self.net, Gate(f"{name}.{self._started}")), Clock(self.loop, self._ids))
+        store = self._store(
+            Way(self.net, Gate(f"{name}.{self._started}")), Clock(self.loop, self._ids)
+        )
         self._pipes.append(self.loop.create_task(store.pipe.run()))
         return store
 
@@ -578,7 +649,9 @@ class World:
             self.start("worker", f"w{number}")
         self.net.rates = self.plan.rates
         self._asking = [self.loop.create_task(self._submit()), self.loop.create_task(self._order())]
-        failing = [self.loop.create_task(self._mishaps(n, every)) for n, every in self.plan.mishaps.items()]
+        failing = [
+            self.loop.create_task(self._mishaps(n, every)) for n, every in self.plan.mishaps.items()
+        ]
         failing.append(self.loop.create_task(self._act_against_the_law()))
         for seconds in self.plan.loses_at:
             self.net.at(seconds, self._mishap, "server loses a second")
@@ -612,9 +685,13 @@ class World:
             await anyio.sleep(1.0)
         results = self.watch.results()
         open_ones = [
-            id for id, is_acknowledged in self.missions.items() if is_acknowledged and not results[id]
+            id
+            for id, is_acknowledged in self.missions.items()
+            if is_acknowledged and not results[id]
         ]
-        self.watch.breach(f"no end: {open_ones} go on {self.plan.settle_seconds:.0f} s after the last fault")
+        self.watch.breach(
+            f"no end: {open_ones} go on {self.plan.settle_seconds:.0f} s after the last fault"
+        )
 
     async def _rest(self) -> None:
         """Law 10: when all is done nothing is called, nothing is written."""
@@ -649,20 +726,30 @@ class World:
 
     def outcome(self) -> Outcome:
         return Outcome(
-            self.seed, self._digest.hexdigest(), tuple(self.watch.breaches), dict(self.net.faults),
-            dict(self.watch.states()), self.loop.time(), self.server.executed, self.watch.commits,
-            self.player.calls, self.player.overlaps, dict(self.watch.told("event")),
+            self.seed,
+            self._digest.hexdigest(),
+            tuple(self.watch.breaches),
+            dict(self.net.faults),
+            dict(self.watch.states()),
+            self.loop.time(),
+            self.server.executed,
+            self.watch.commits,
+            self.player.calls,
+            self.player.overlaps,
+            dict(self.watch.told("event")),
             dict(self.watch.told("rule")),
-            self.watch.kept(), tuple(self.lines),
-        )  # fmt: skip
+            self.watch.kept(),
+            tuple(self.lines),
+        )
 
 
-# What ended is told, reaped and settled within this: hosts that are gone are known to be after two leases.
+# What ended is told, reaped and settled within this: hosts that are gone are known to be after two
+# leases.
 SETTLE_REST_SECONDS: Final = 30.0
 
 
-# How often a supervisor looks of itself: what it looks for is done as well four times as seldom, and what rings wakes it
-# as before. Most commands of a simulation would be these looks.
+# How often a supervisor looks of itself: what it looks for is done as well four times as seldom,
+# and what rings wakes it as before. Most commands of a simulation would be these looks.
 LOOK_SECONDS: Final = 1.0
 
 
@@ -676,8 +763,8 @@ def _ids() -> Iterator[str]:
 def simulate(
     seed: int, plan: Plan | None = None, *, is_told: bool = False, is_hasty: bool = False
 ) -> Outcome:
-    """One run of a seed; a hasty one ends at its first breach. What the simulation itself cannot go on with is a
-    breach too: a search must not end at it."""
+    """One run of a seed; a hasty one ends at its first breach. What the simulation itself cannot go
+    on with is a breach too: a search must not end at it."""
     world: World | None = None
     plan = plan or Plan.of(seed)
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -720,7 +807,9 @@ async def _until_a_breach(world: World) -> None:
 
 @contextmanager
 def _quiet(world: World) -> Iterator[None]:
-    """The processes' logs are not shown. One of an exception that nobody meant is a breach: the product survived a bug."""
+    """The processes' logs are not shown. One of an exception that nobody meant is a breach: the
+    product survived a bug.
+    """
 
     def collect(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         world.trace("log", method, event.get("event"))

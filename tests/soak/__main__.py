@@ -2,8 +2,9 @@
 
     python -m tests.soak [--minutes 10] [--seed 1]
 
-Prints memory, tasks, descriptors, keys and the server's memory, their medians in the middle and in the last third of
-the run, and their slopes. Ends with 1 where one of them grew beyond its bound, or no mission was delivered.
+Prints memory, tasks, descriptors, keys and the server's memory, their medians in the middle and in
+the last third of the run, and their slopes. Ends with 1 where one of them grew beyond its bound, or
+no mission was delivered.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def main(minutes: float, seed: int) -> bool:
     with tempfile.TemporaryDirectory(prefix="sw-") as folder:
         found = asyncio.run(soak(Path(folder), 60 * minutes, seed))
     print(report(found))
-    is_good = all(trend.is_flat for trend in found.trends()) and found.states.get("delivered", 0) > 0
+    is_good = (
+        all(trend.is_flat for trend in found.trends()) and found.states.get("delivered", 0) > 0
+    )
     print(f"verdict: {'flat' if is_good else 'FAILED'}")
     return is_good
 

@@ -1,7 +1,9 @@
-"""Supervisor and worker with the built-in mind on the embedded server, missions coming all the time.
+"""Supervisor and worker with the built-in mind on the embedded server, missions coming all the
+time.
 
-Everything that may be short is: retention, what channels keep, stretches of the journal. So a few seconds see whole
-lives of records, rooms, agents and segments, and what still grows, grows by something that nobody takes away.
+Everything that may be short is: retention, what channels keep, stretches of the journal. So a few
+seconds see whole lives of records, rooms, agents and segments, and what still grows, grows by
+something that nobody takes away.
 """
 
 from __future__ import annotations
@@ -77,17 +79,23 @@ class Sample:
     used_memory: float
 
 
-# What the median of the last third may be above that of the middle third: a share, and at least so much. Below it is
-# noise: pieces of memory that the allocator keeps, a mission more or less under way, half a segment of the journal.
+# What the median of the last third may be above that of the middle third: a share, and at least so
+# much. Below it is noise: pieces of memory that the allocator keeps, a mission more or less under
+# way, half a segment of the journal.
 ALLOWED: Final = {
-    "rss": (0.05, 6_000_000.0), "tasks": (0.10, 8.0), "descriptors": (0.0, 4.0), "keys": (0.15, 60.0),
+    "rss": (0.05, 6_000_000.0),
+    "tasks": (0.10, 8.0),
+    "descriptors": (0.0, 4.0),
+    "keys": (0.15, 60.0),
     "used_memory": (0.15, 1_500_000.0),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How one measure went: medians of the middle and the last third, and what the last may be at most."""
+    """How one measure went: medians of the middle and the last third, and what the last may be
+    at most.
+    """
 
     name: str
     middle: float
@@ -121,14 +129,18 @@ class Soak:
             after = statistics.median(getattr(sample, name) for _, sample in last)
             points = [(at, float(getattr(sample, name))) for at, sample in (*middle, *last)]
             found.append(
-                Trend(name, before, after, before + max(before * share, least), 3_600 * slope(points))
+                Trend(
+                    name, before, after, before + max(before * share, least), 3_600 * slope(points)
+                )
             )
         return found
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
     """The median of the slopes between all pairs, by second: a few outliers do not move it."""
-    slopes = [(b - a) / (t - s) for n, (s, a) in enumerate(points) for t, b in points[n + 1 :] if t > s]
+    slopes = [
+        (b - a) / (t - s) for n, (s, a) in enumerate(points) for t, b in points[n + 1 :] if t > s
+    ]
     return statistics.median(slopes) if slopes else 0.0
 
 
@@ -136,7 +148,9 @@ def short_lived() -> Declarations:
     """The law as shipped, but that nothing is kept for long."""
     declared = declarations.load()
     keep = Retention(missions=_FEW, results=_FEW, orders=_FEW, requests=_FEW, dead=_FEW, mail=_FEW)
-    root = declared.limits.root.model_copy(update=dict.fromkeys(("tokens", "cost", "calls", "tools"), 10**12))
+    root = declared.limits.root.model_copy(
+        update=dict.fromkeys(("tokens", "cost", "calls", "tools"), 10**12)
+    )
     bounds = {"keep": keep, "retention_seconds": RETENTION_SECONDS, "root": root}
     rooms = {
         name: room.model_copy(update={"keep": Keep(messages=500, seconds=1)})
@@ -146,7 +160,9 @@ def short_lived() -> Declarations:
 
 
 def warm() -> None:
-    """Fills the process's memos, which are bounded and would otherwise take an hour to come to their bound."""
+    """Fills the process's memos, which are bounded and would otherwise take an hour to come to
+    their bound.
+    """
     for n in range(20_000):
         order_of(StreamId(f"{n}-0"))
         channel_head(Channel(f"inbox:warm-{n}"))
@@ -183,7 +199,12 @@ async def soak(data: Path, seconds: float, seed: int) -> Soak:
             return Mind(BuiltinModel(files), declared.models.provider("builtin"))
 
         world = World(
-            store, declared, files, mind, lambda: stamp_of(clock.now()), Recollection(MEMORIES_CHARS)
+            store,
+            declared,
+            files,
+            mind,
+            lambda: stamp_of(clock.now()),
+            Recollection(MEMORIES_CHARS),
         )
         worker = Worker(world, Host(HostId("h-work"), 1_000, files.identity()), bell.line(), stop)
         tasks.start_soon(supervisor.run)
@@ -214,7 +235,9 @@ async def _submit(store: RedisStore, found: Soak, chance: Random) -> None:
 
 
 async def _lasting(store: RedisStore) -> int:
-    """Keys that do not go by themselves: keys of posts are remembered for an hour, longer than a short run lasts."""
+    """Keys that do not go by themselves: keys of posts are remembered for an hour, longer than a
+    short run lasts.
+    """
     info = str(await store.pipe.execute("INFO", "keyspace"))
     counts = re.search(r"keys=(\d+),expires=(\d+)", info)
     return int(counts[1]) - int(counts[2]) if counts else 0
@@ -225,7 +248,9 @@ async def _sample(store: RedisStore, worker: Worker, found: Soak, seconds: float
     while found.seconds < seconds:
         await anyio.sleep(seconds / SAMPLES)
         info = str(await store.pipe.execute("INFO", "memory"))
-        used = next(int(line.split(":")[1]) for line in info.splitlines() if line.startswith("used_memory:"))
+        used = next(
+            int(line.split(":")[1]) for line in info.splitlines() if line.startswith("used_memory:")
+        )
         keys = await _lasting(store)
         pages = await anyio.Path("/proc/self/statm").read_text()
         sample = Sample(
@@ -237,7 +262,9 @@ async def _sample(store: RedisStore, worker: Worker, found: Soak, seconds: float
         )
         found.seconds = time.monotonic() - started
         found.samples.append((found.seconds, sample))
-        seen.update(id for id, resident in worker.residents.by_id.items() if not resident.agent.is_seat)
+        seen.update(
+            id for id, resident in worker.residents.by_id.items() if not resident.agent.is_seat
+        )
         found.agents = len(seen)
     for key in await store.pipe.execute("KEYS", "*"):
         found.kinds[str(key).split(":")[1]] += 1
@@ -245,13 +272,20 @@ async def _sample(store: RedisStore, worker: Worker, found: Soak, seconds: float
 
 def report(found: Soak) -> str:
     lines = [
-        f"seed {found.seed}, {found.seconds:.0f} s, missions {found.submitted} submitted, {found.states} ended, "
+        f"seed {found.seed}, {found.seconds:.0f} s, missions {found.submitted} submitted, "
+        f"{found.states} ended, "
         f"{found.agents} agents seen at work, {len(found.samples)} samples",
-        f"{'':>12} {'first':>14} {'middle third':>14} {'last third':>14} {'at most':>14} {'by hour':>14}",
+        (
+            f"{'':>12} {'first':>14} {'middle third':>14} {'last third':>14} {'at most':>14} "
+            f"{'by hour':>14}"
+        ),
     ]
     first = asdict(found.samples[0][1])
     lines += [
-        f"{t.name:>12} {first[t.name]:>14,.0f} {t.middle:>14,.0f} {t.last:>14,.0f} {t.allowed:>14,.0f} {t.per_hour:>+14,.0f}"
+        (
+            f"{t.name:>12} {first[t.name]:>14,.0f} {t.middle:>14,.0f} {t.last:>14,.0f} "
+            f"{t.allowed:>14,.0f} {t.per_hour:>+14,.0f}"
+        )
         + ("" if t.is_flat else "  GROWS")
         for t in found.trends()
     ]

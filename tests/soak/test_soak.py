@@ -1,4 +1,6 @@
-"""The short run of `tests.soak`: half a minute of missions, and what is said of a run that grows."""
+"""The short run of `tests.soak`: half a minute of missions, and what is said of a run that
+grows.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,16 @@ def test_what_grows_is_said_to_grow_and_what_is_noise_is_not() -> None:
     found = Soak(seed=1, seconds=60.0)
     for n in range(SAMPLES):
         noise = 5.0 * (n % 3)
-        found.samples.append((float(n), Sample(50e6 + 1e6 * n, 20 + noise / 5, 12, 100 + noise, 4e6)))
+        found.samples.append(
+            (float(n), Sample(50e6 + 1e6 * n, 20 + noise / 5, 12, 100 + noise, 4e6))
+        )
     flat = {trend.name: trend.is_flat for trend in found.trends()}
-    assert flat == {"rss": False, "tasks": True, "descriptors": True, "keys": True, "used_memory": True}
+    assert flat == {
+        "rss": False,
+        "tasks": True,
+        "descriptors": True,
+        "keys": True,
+        "used_memory": True,
+    }
     assert "GROWS" in report(found)
     assert slope([(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (3.0, 99.0)]) == pytest.approx(13.0, abs=11.5)

@@ -1,8 +1,10 @@
-"""Reads the living swarm for `core.fsck`: each part together with the journal's entries of the same moment.
+"""Reads the living swarm for `core.fsck`: each part together with the journal's entries of the same
+moment.
 
-The journal is committed with what it tells of, and the facts with the amounts. So one transaction that reads both,
-and a replay that follows the journal to just there, compare exactly, however busy the swarm is. What no entry tells
-of (streams, leases, left keys) is read beside it, and counts as found only where it is found again.
+The journal is committed with what it tells of, and the facts with the amounts. So one transaction
+that reads both, and a replay that follows the journal to just there, compare exactly, however busy
+the swarm is. What no entry tells of (streams, leases, left keys) is read beside it, and counts as
+found only where it is found again.
 """
 
 from __future__ import annotations
@@ -83,13 +85,17 @@ def _look(view: View, folder: Path, swarm: str) -> list[Flaw]:
 
 
 def wrong_keys(view: View) -> list[Flaw]:
-    """What the whole swarm stands on and holds something else: told also where nothing else can be looked at."""
+    """What the whole swarm stands on and holds something else: told also where nothing else can
+    be looked at.
+    """
     return [_of_another_type(one) for one in view.wrong_keys()]
 
 
 def _of_another_type(wrong: str) -> Flaw:
     name, _, what = wrong.partition(" ")
-    return Flaw("key.type", name, f"it {what}: what should be there is read as missing", f"key:{name}")
+    return Flaw(
+        "key.type", name, f"it {what}: what should be there is read as missing", f"key:{name}"
+    )
 
 
 @dataclass(slots=True)
@@ -112,7 +118,9 @@ def _replayed(view: View, folder: Path, swarm: str) -> Now:
 
 @dataclass(slots=True)
 class Look:
-    """One look, or one after the other: each follows the journal from where the last one left it."""
+    """One look, or one after the other: each follows the journal from where the last one left
+    it.
+    """
 
     view: View
     now: Now = field(default_factory=Now)
@@ -128,7 +136,9 @@ class Look:
         for key in sorted(self.wrong):
             name, kind = key.removeprefix(self.keys.prefix), self.view.ask(["TYPE", key])[0]
             mend = f"key:{name}" if type_of(name) else ""
-            yield Flaw("key.type", name, f"it is a {kind}: what should be there is read as missing", mend)
+            yield Flaw(
+                "key.type", name, f"it is a {kind}: what should be there is read as missing", mend
+            )
 
     def _ask(self, *commands: Sequence[str], is_at_once: bool = False) -> list[Any]:
         answers, wrong = self.view.ask_ours(*commands, is_at_once=is_at_once)
@@ -155,18 +165,23 @@ class Look:
     # --- one moment ---
 
     def _moment(self, commands: Sequence[Sequence[str]]) -> tuple[State, list[Any]]:
-        """Answers, and the state of just that moment: entries that came since, and facts not yet folded."""
+        """Answers, and the state of just that moment: entries that came since, and facts not yet
+        folded.
+        """
         start = "-" if self.now.until == FIRST else f"({self.now.until}"
         entries, facts, *answers = self._ask(
             ["XRANGE", self.keys.channel(JOURNAL), start, "+"],
             ["XRANGE", self.keys.facts, "-", "+"],
-            *commands, is_at_once=True,
-        )  # fmt: skip
+            *commands,
+            is_at_once=True,
+        )
         for at, flat in entries:
             self._follow(StreamId(at), flat)
         state = self.now.state
         moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
-        unread = [(StreamId(at), _pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)]
+        unread = [
+            (StreamId(at), _pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)
+        ]
         # What is no fact is left out here as the supervisor will leave it out.
         judge(moment.ledger, unread)
         return moment, answers
@@ -181,25 +196,38 @@ class Look:
 
     def _whole(self) -> FoundWhole:
         k = self.keys
-        seats = [key[6:] for key, record in self.now.state.records.values.items() if _is_seat(key, record)]
+        seats = [
+            key[6:]
+            for key, record in self.now.state.records.values.items()
+            if _is_seat(key, record)
+        ]
         ids = {key[8:] for key in self.now.state.records.values if key.startswith("mission:")}
         ids |= set(self._ask(["SMEMBERS", k.missions])[0])
         missions = sorted(ids)
         fixed = [
-            ["HGETALL", k.fences], ["HGETALL", k.stops], ["HGETALL", k.revocations],
-            ["HGETALL", k.approvals], ["HGETALL", k.overrides], ["SMEMBERS", k.missions],
-            ["SMEMBERS", k.agents], ["HGET", k.head, "n"], ["HGET", k.meta, "schema"], ["HGETALL", k.ledger(SOB)],
+            ["HGETALL", k.fences],
+            ["HGETALL", k.stops],
+            ["HGETALL", k.revocations],
+            ["HGETALL", k.approvals],
+            ["HGETALL", k.overrides],
+            ["SMEMBERS", k.missions],
+            ["SMEMBERS", k.agents],
+            ["HGET", k.head, "n"],
+            ["HGET", k.meta, "schema"],
+            ["HGETALL", k.ledger(SOB)],
             ["HGET", k.positions, "seq"],
-        ]  # fmt: skip
+        ]
         steps = [["HGETALL", k.steps(AgentId(seat))] for seat in seats]
         each = [
             command
             for id in missions
             for command in (
-                ["HGETALL", k.mission(MissionId(id))], ["GET", k.board(MissionId(id))],
-                ["HGETALL", k.reports(MissionId(id))], ["HGETALL", k.ledger(id)],
+                ["HGETALL", k.mission(MissionId(id))],
+                ["GET", k.board(MissionId(id))],
+                ["HGETALL", k.reports(MissionId(id))],
+                ["HGETALL", k.ledger(id)],
             )
-        ]  # fmt: skip
+        ]
         state, answers = self._moment([*fixed, *steps, *each])
         (
             fences,
@@ -226,21 +254,37 @@ class Look:
             accounts[id] = _pairs(account)
             records |= _mission_records(id, _pairs(record), board, _pairs(reports))
         return FoundWhole(
-            state, missions, listed, marks, records, missions_listed,
-            accounts, seat_steps, int(head or 0), seq or "", schema or "",
-        )  # fmt: skip
+            state,
+            missions,
+            listed,
+            marks,
+            records,
+            missions_listed,
+            accounts,
+            seat_steps,
+            int(head or 0),
+            seq or "",
+            schema or "",
+        )
 
     def _agents(self, ids: Sequence[str]) -> Found:
         k = self.keys
-        parents = [str(self.now.state.records.values.get(f"agent:{id}", {}).get("parent", "")) for id in ids]
+        parents = [
+            str(self.now.state.records.values.get(f"agent:{id}", {}).get("parent", ""))
+            for id in ids
+        ]
         commands: list[list[str]] = []
         for name, parent in zip(ids, parents, strict=True):
             id = AgentId(name)
             commands += [
-                ["HGETALL", k.agent(id)], ["HGETALL", k.use(id)], ["HGETALL", k.ledger(id)],
-                ["HGETALL", k.steps(id)], ["HGETALL", k.state(id)], ["SISMEMBER", k.agents, id],
+                ["HGETALL", k.agent(id)],
+                ["HGETALL", k.use(id)],
+                ["HGETALL", k.ledger(id)],
+                ["HGETALL", k.steps(id)],
+                ["HGETALL", k.state(id)],
+                ["SISMEMBER", k.agents, id],
                 ["SISMEMBER", k.children(AgentId(parent)), id],
-            ]  # fmt: skip
+            ]
         state, answers = self._moment(commands)
         found = {}
         for id_, at in zip(ids, range(0, len(answers), 7), strict=True):
@@ -258,17 +302,26 @@ class Look:
     def _loose(self, positions: Mapping[str, Mapping[str, str]], hosts: Mapping[str, str]) -> Loose:
         k = self.keys
         heads, listed, leader, ended = self._ask(
-            ["ZRANGE", k.heads, "0", "-1"], ["SMEMBERS", k.hosts], ["GET", k.leader],
+            ["ZRANGE", k.heads, "0", "-1"],
+            ["SMEMBERS", k.hosts],
+            ["GET", k.leader],
             ["ZRANGE", k.ended, "0", "-1"],
-        )  # fmt: skip
+        )
         is_led = bool((leader or "").partition(":")[2])
         channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
         there = self.view.ask(*(["EXISTS", f"{k.prefix}{channel}"] for channel in channels))
         return Loose(
-            heads, [c for c, is_there in zip(channels, there, strict=True) if is_there], positions,
-            self._all_named(_WITH_THE_LIVING), self._all_named(_AS_LONG_AS_KEPT), ended,
-            listed, self._named("_host:"), hosts, is_led,
-        )  # fmt: skip
+            heads,
+            [c for c, is_there in zip(channels, there, strict=True) if is_there],
+            positions,
+            self._all_named(_WITH_THE_LIVING),
+            self._all_named(_AS_LONG_AS_KEPT),
+            ended,
+            listed,
+            self._named("_host:"),
+            hosts,
+            is_led,
+        )
 
     def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:
         """Who has keys of these kinds, and of which."""
@@ -283,7 +336,9 @@ class Look:
         prefix, cursor, found = f"{self.keys.prefix}{kind}", "0", list[str]()
         pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix) + "*"
         while True:
-            cursor, names = self.view.ask(["SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT])[0]
+            cursor, names = self.view.ask(["SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT])[
+                0
+            ]
             found += [name[len(prefix) :] for name in names]
             if cursor == "0":
                 return found
@@ -300,10 +355,16 @@ def _agent(
     wanted = [] if agent is None else use_pairs(agent)
     own = _pairs(state)
     return FoundAgent(
-        bool(flat), bool(is_listed), None if agent is None else fsck.cleaned(agent_record(agent)), _pairs(use),
-        _pairs(wanted), bool(is_child), _pairs(account), list(_begun(_pairs(steps))),
+        bool(flat),
+        bool(is_listed),
+        None if agent is None else fsck.cleaned(agent_record(agent)),
+        _pairs(use),
+        _pairs(wanted),
+        bool(is_child),
+        _pairs(account),
+        list(_begun(_pairs(steps))),
         {name[2:]: at for name, at in own.items() if name.startswith("p:")},
-    )  # fmt: skip
+    )
 
 
 def _begun(steps: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
@@ -325,7 +386,9 @@ def _marks(
     for target, text in stops.items():
         made[f"stop:{target}"] = _read(lambda s=target, t=text: stop_record(stop_of(s, t)))
     for segment, text in revoked.items():
-        made[f"revoked:{segment}"] = _read(lambda s=segment, t=text: revocations_record(revocations_of(s, t)))
+        made[f"revoked:{segment}"] = _read(
+            lambda s=segment, t=text: revocations_record(revocations_of(s, t))
+        )
     return made
 
 
@@ -348,7 +411,9 @@ def _mission_records(
     if board:
         made[f"board:{id}"] = _read(lambda: board_record(Procedure.from_json(board)))
     said = _read(
-        lambda: {k: v for text in reports.values() for k, v in report_record(report_of(text)).items()}
+        lambda: {
+            k: v for text in reports.values() for k, v in report_record(report_of(text)).items()
+        }
     )
     if reports:
         made[f"reports:{id}"] = said

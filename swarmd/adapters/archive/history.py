@@ -23,8 +23,12 @@ class Past:
     link: Link
 
 
-def at(folder: Path, swarm: str, tail: Iterable[Entry], is_later: Callable[[Link], bool]) -> Past | None:
-    """`None` where every entry is later. Raises `ArchiveError` where what leads there cannot be followed."""
+def at(
+    folder: Path, swarm: str, tail: Iterable[Entry], is_later: Callable[[Link], bool]
+) -> Past | None:
+    """`None` where every entry is later. Raises `ArchiveError` where what leads there cannot be
+    followed.
+    """
     state, last = _begin(folder, swarm, is_later)
     for id, flat in tail:
         try:
@@ -44,8 +48,12 @@ def at(folder: Path, swarm: str, tail: Iterable[Entry], is_later: Callable[[Link
     return None if state is None or last is None else Past(state, last)
 
 
-def _begin(folder: Path, swarm: str, is_later: Callable[[Link], bool]) -> tuple[State | None, Link | None]:
-    """Through the newest segment that begins early enough; its snapshot spares all that is older."""
+def _begin(
+    folder: Path, swarm: str, is_later: Callable[[Link], bool]
+) -> tuple[State | None, Link | None]:
+    """Through the newest segment that begins early enough; its snapshot spares all that is
+    older.
+    """
     try:
         key = public_key(folder)
         for segment in reversed(segments(folder, swarm) if key is not None else []):
@@ -75,5 +83,6 @@ def _through(
 
 def _broken(what: str) -> ArchiveError:
     return ArchiveError(
-        f"the journal cannot be followed: {what}", hint="`swarmd journal verify` says what is wrong with it"
+        f"the journal cannot be followed: {what}",
+        hint="`swarmd journal verify` says what is wrong with it",
     )

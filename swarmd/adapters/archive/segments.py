@@ -1,14 +1,16 @@
-"""The journal outside the store: a signing key, signed anchors, sealed segments. Plain files, blocking.
+"""The journal outside the store: a signing key, signed anchors, sealed segments. Plain files,
+blocking.
 
     journal/signing.key      Ed25519, PEM, 0600; made at the first start
     journal/signing.pub      its public half: note its fingerprint elsewhere, `swarmd journal verify` prints it
     journal/SWARM/anchors.jsonl             one line an anchor, appended, each naming the one before it
     journal/SWARM/segment-FIRST-LAST.jsonl  a header with the state before FIRST, the entries, a signed closing line
 
-SWARM is the id that the store's server was given when it was first used, so that a data folder that met several
-servers keeps their journals apart. Invariant: a segment has its name only when it is whole, signed and on the disk,
-and the store is trimmed only after that. Whoever holds Redis cannot change what is here; whoever holds this folder
-and its key can, and against him only a copy elsewhere helps.
+SWARM is the id that the store's server was given when it was first used, so that a data folder that
+met several servers keeps their journals apart. Invariant: a segment has its name only when it is
+whole, signed and on the disk, and the store is trimmed only after that. Whoever holds Redis cannot
+change what is here; whoever holds this folder and its key can, and against him only a copy
+elsewhere helps.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ from swarmd.core.model.names import FIRST, StreamId
 from swarmd.errors import ArchiveError
 from swarmd.ports.archive import AnchorKind, Kept, Sealing
 
-# A segment is sealed at whichever comes first. Entries: what a start replays, about 0.2 s; and so many stay in Redis
-# for people who tail. Bytes: what is held in memory until then, and read at once to check a segment.
+# A segment is sealed at whichever comes first. Entries: what a start replays, about 0.2 s; and so
+# many stay in Redis for people who tail. Bytes: what is held in memory until then, and read at once
+# to check a segment.
 SEGMENT_ENTRIES: Final = 4_096
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 
@@ -57,8 +60,8 @@ _ANCHORS: Final = "anchors.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One line of the anchors: `started`, `anchor`, `stopped`, or `recovered`, which has what was `lost` of the store
-    after `head`."""
+    """One line of the anchors: `started`, `anchor`, `stopped`, or `recovered`, which has what was
+    `lost` of the store after `head`."""
 
     kind: str
     head: Head
@@ -78,7 +81,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A segment's content: the state before its first entry, and the entries with their line numbers."""
+    """A segment's content: the state before its first entry, and the entries with their line
+    numbers.
+    """
 
     state: State
     entries: list[tuple[StreamId, list[str]]]
@@ -108,7 +113,9 @@ def fingerprint(key: Ed25519PublicKey) -> str:
 
 
 def read_anchors(folder: Path, key: Ed25519PublicKey, swarm: str) -> list[Anchor]:
-    """All anchors, each signed and each naming the one before it. Raises `FileFault` at the first that is not."""
+    """All anchors, each signed and each naming the one before it. Raises `FileFault` at the
+    first that is not.
+    """
     path = folder / swarm / _ANCHORS
     try:
         text = path.read_bytes()
@@ -125,7 +132,9 @@ def read_anchors(folder: Path, key: Ed25519PublicKey, swarm: str) -> list[Anchor
             if value["prev"] != prev or value["swarm"] != swarm:
                 raise FileFault(f"{where}: it does not follow the line before it")
             lost = value.get("lost")
-            found.append(Anchor(value["kind"], _head(value), lost and _head(lost), value["at"], number))
+            found.append(
+                Anchor(value["kind"], _head(value), lost and _head(lost), value["at"], number)
+            )
         except (KeyError, TypeError) as error:
             raise FileFault(f"{where}: it is no anchor") from error
         prev = hashlib.sha256(raw).hexdigest()
@@ -176,7 +185,9 @@ def read_segment(segment: Segment, key: Ed25519PublicKey, swarm: str) -> Sealed:
 
 
 def _first_bad_line(lines: Sequence[bytes]) -> str:
-    """Where the bytes are not those that were signed: found by what they say, for the signature covers the whole."""
+    """Where the bytes are not those that were signed: found by what they say, for the signature
+    covers the whole.
+    """
     for number, raw in enumerate(lines[1:-2], start=2):
         try:
             id, flat = json.loads(raw)
@@ -193,7 +204,11 @@ def _signed(raw: bytes, key: Ed25519PublicKey, where: str) -> dict[str, Any]:
     """A line whose last field is the signature of the rest of it."""
     body, mark, tail = raw.rpartition(_SIGNATURE.encode())
     try:
-        if not mark or tail[-2:] != b'"}' or tail[:-2].decode() != bytes.fromhex(tail[:-2].decode()).hex():
+        if (
+            not mark
+            or tail[-2:] != b'"}'
+            or tail[:-2].decode() != bytes.fromhex(tail[:-2].decode()).hex()
+        ):
             raise FileFault(f"{where}: it is not signed")
         key.verify(bytes.fromhex(tail[:-2].decode()), body + b"}")
         value = json.loads(body + b"}")
@@ -217,7 +232,9 @@ def _public_text(key: Ed25519PublicKey) -> bytes:
 
 @dataclass(slots=True)
 class JournalFiles:
-    """The port `Archive` in a folder. One supervisor leads and writes; a lock keeps a former one's last word out."""
+    """The port `Archive` in a folder. One supervisor leads and writes; a lock keeps a former
+    one's last word out.
+    """
 
     folder: Path
     swarm: str
@@ -260,7 +277,9 @@ class JournalFiles:
 
     def recover(self, continues: Head, lost: Head, at: str) -> None:
         with _writing(self.folder), self._locked():
-            self._append({"kind": "recovered", "at": at, **_head_value(continues), "lost": _head_value(lost)})
+            self._append(
+                {"kind": "recovered", "at": at, **_head_value(continues), "lost": _head_value(lost)}
+            )
             for segment in segments(self.folder, self.swarm):
                 if segment.last > continues.n:
                     aside = segment.path.with_name(f"lost-{continues.n}-{segment.path.name}")
@@ -274,7 +293,8 @@ class JournalFiles:
                 try:
                     self._take(id, flat)
                 except Fault as fault:
-                    # What was good until here is sealed; what is not is put aside, for people to look at.
+                    # What was good until here is sealed; what is not is put aside, for people to
+                    # look at.
                     keep_from = self._close() if self._taken else keep_from
                     self._broken = f"entry {id}: {fault}"
                 if self._broken:
@@ -315,7 +335,10 @@ class JournalFiles:
         except (FileFault, KeyError) as fault:
             raise ArchiveError(
                 f"the journal's anchors in {self._own} are not what was written: {fault}",
-                hint="`swarmd journal verify` says more; to start all the same, move the folder away and keep it",
+                hint=(
+                    "`swarmd journal verify` says more; to start all the same, move the folder "
+                    "away and keep it"
+                ),
             ) from fault
 
     def _cut_torn_line(self) -> None:
@@ -347,7 +370,8 @@ class JournalFiles:
         except (FileFault, Fault) as fault:
             raise ArchiveError(
                 f"a sealed segment of the journal in {self._own} is not what was written: {fault}",
-                hint="`swarmd journal verify` says more; moved away (and kept), it is sealed anew from the "
+                hint="`swarmd journal verify` says more; moved away (and kept), it is sealed anew "
+                "from the "
                 "server, which still holds the entries of the last one",
             ) from fault
         return state, sealed.entries[-1][0]
@@ -381,13 +405,24 @@ class JournalFiles:
         """Writes the segment; from its first entry on the store goes on keeping them."""
         first, last = self._before.head.n + 1, self._last
         header = canonical(
-            {"v": 1, "kind": "header", "swarm": self.swarm, "first": first, "state": self._before.to_json()}
+            {
+                "v": 1,
+                "kind": "header",
+                "swarm": self.swarm,
+                "first": first,
+                "state": self._before.to_json(),
+            }
         )
         text = ("\n".join([header, *self._taken]) + "\n").encode("utf-8", "replace")
         closing = {
-            "v": 1, "kind": "closing", "swarm": self.swarm, "first": first, "last": last.n, "hash": last.hash,
+            "v": 1,
+            "kind": "closing",
+            "swarm": self.swarm,
+            "first": first,
+            "last": last.n,
+            "hash": last.hash,
             "sha256": hashlib.sha256(text).hexdigest(),
-        }  # fmt: skip
+        }
         path = self._own / f"segment-{first:012d}-{last.n:012d}.jsonl"
         part = self._own / f".{path.name}.{os.getpid()}"
         with part.open("wb") as file:
@@ -417,7 +452,10 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ArchiveError(
             f"the journal's folder {folder} cannot be written: {error.strerror or error}",
-            hint="SWARMD_DATA names a folder that the supervisor may write; it keeps the journal's anchors there",
+            hint=(
+                "SWARMD_DATA names a folder that the supervisor may write; it keeps the "
+                "journal's anchors there"
+            ),
         ) from error
 
 
@@ -426,13 +464,18 @@ def _head_value(head: Head) -> dict[str, Any]:
 
 
 def _signing_key(folder: Path) -> Ed25519PrivateKey:
-    path, hint = folder / _KEY, "restore both halves from a copy; without them no anchor can be verified"
+    path, hint = (
+        folder / _KEY,
+        "restore both halves from a copy; without them no anchor can be verified",
+    )
     try:
         key = load_pem_private_key(path.read_bytes(), None)
         public = (folder / _PUBLIC).read_bytes()
     except FileNotFoundError as error:
         if path.exists() or (folder / _PUBLIC).exists():
-            raise ArchiveError(f"a half of the signing key in {folder} is missing", hint=hint) from error
+            raise ArchiveError(
+                f"a half of the signing key in {folder} is missing", hint=hint
+            ) from error
         return _new_key(folder)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ArchiveError(f"{path} is no signing key", hint=hint) from error

@@ -38,14 +38,18 @@ class Proved:
 
 
 def prove(folder: Path, swarm: str, store: Callable[[], Tail] | None) -> Proved:
-    """The whole journal of a swarm; without a store its files alone. The store is asked after the files were read."""
+    """The whole journal of a swarm; without a store its files alone. The store is asked after
+    the files were read.
+    """
     proof, key = Proof(), None
     sealed: list[Segment] = []
     try:
         key = public_key(folder)
         if key is not None:
             anchors = read_anchors(folder, key, swarm)
-            proof.anchored([Vouched(a.kind, a.head, a.lost, f"anchors.jsonl:{a.line}") for a in anchors])
+            proof.anchored(
+                [Vouched(a.kind, a.head, a.lost, f"anchors.jsonl:{a.line}") for a in anchors]
+            )
     except FileFault as fault:
         proof.unreadable("anchors.jsonl", str(fault), after=-1)
     if key is not None:

@@ -1,1 +1,3 @@
-"""The declarations as people write them: YAML and Markdown, checked, with the line of each fault."""
+"""The declarations as people write them: YAML and Markdown, checked, with the line of each
+fault.
+"""

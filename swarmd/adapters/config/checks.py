@@ -31,7 +31,8 @@ _PRIVILEGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StoreNames:
-    """What `acl.yaml` may speak of: keys and channels of the store, without the namespace, `*` for an id.
+    """What `acl.yaml` may speak of: keys and channels of the store, without the namespace, `*` for
+    an id.
 
     The store says what there is; a process that renders no rules need not ask it.
     """
@@ -42,7 +43,9 @@ class StoreNames:
 
 @dataclass(frozen=True, slots=True)
 class KnownNames:
-    """What there is, by file name. A file with faults is there too: to name it is no second fault."""
+    """What there is, by file name. A file with faults is there too: to name it is no second
+    fault.
+    """
 
     personas: tuple[str, ...]
     roles: tuple[str, ...]
@@ -64,7 +67,9 @@ def check_board(board: Parsed | None, known: KnownNames) -> None:
         return
     for path, seat in board.words("seats"):
         if seat not in known.personas:
-            board.note(path, f"there is no personas/{shortened(seat)}.md{suggestion(seat, known.personas)}")
+            board.note(
+                path, f"there is no personas/{shortened(seat)}.md{suggestion(seat, known.personas)}"
+            )
 
 
 def check_limits(limits: Parsed | None, known: KnownNames) -> None:
@@ -84,9 +89,14 @@ def check_forbidden(limits: Parsed | None, roles: Mapping[str, Parsed | None]) -
     for path, forbidden in limits.words("forbidden"):
         for name, role in roles.items():
             held = () if role is None else tuple(held for _, held in role.words("privileges"))
-            broader = next((one for one in held if one != forbidden and covers(one, forbidden)), None)
+            broader = next(
+                (one for one in held if one != forbidden and covers(one, forbidden)), None
+            )
             if broader:
-                what = f"role {name} holds {shortened(broader)} and would lose it whole; let it list what it may keep"
+                what = (
+                    f"role {name} holds {shortened(broader)} and would lose it whole; let it "
+                    "list what it may keep"
+                )
                 limits.note(path, f"{shortened(forbidden)}: {what}")
                 break
 
@@ -112,14 +122,17 @@ def check_acl(acl: Parsed | None, names: StoreNames | None) -> None:
             if group.value not in groups:
                 what = f"there is no group of commands {shortened(group.value)}"
                 acl.note(
-                    ("roles", role, "commands", at), what + suggestion(str(group.value), map(str, groups))
+                    ("roles", role, "commands", at),
+                    what + suggestion(str(group.value), map(str, groups)),
                 )
         if names is not None:
             _check_acl_names(acl, str(role), declared, names)
 
 
 def _check_acl_names(acl: Parsed, role: str, declared: Located, names: StoreNames) -> None:
-    """A name that there is not grants nothing, and a key that nobody spoke of is granted to nobody."""
+    """A name that there is not grants nothing, and a key that nobody spoke of is granted to
+    nobody.
+    """
     known = dict.fromkeys(("reads", "writes", "never"), names.keys)
     known |= dict.fromkeys(("hears", "rings"), names.channels)
     said = {one: _words_of(declared, one) for one in known}
@@ -133,12 +146,16 @@ def _check_acl_names(acl: Parsed, role: str, declared: Located, names: StoreName
     touched = [*said["reads"], *said["writes"]]
     for at, word in enumerate(said["never"]):
         if any(_is_within(word, other) for other in touched):
-            acl.note(("roles", role, "never", at), f"{shortened(word)} is among what it reads or writes, too")
+            acl.note(
+                ("roles", role, "never", at),
+                f"{shortened(word)} is among what it reads or writes, too",
+            )
     said_of = (*touched, *said["never"])
     unsaid = [name for name in names.keys if not any(_is_within(name, word) for word in said_of)]
     if unsaid:
         acl.note(
-            ("roles", role), f"says nothing of {', '.join(unsaid)}: it reads, writes or never touches it"
+            ("roles", role),
+            f"says nothing of {', '.join(unsaid)}: it reads, writes or never touches it",
         )
 
 
@@ -147,7 +164,9 @@ def _words_of(of: Located, key: str) -> list[str]:
 
 
 def _is_within(name: str, pattern: str) -> bool:
-    """Whether all that `name` stands for is what `pattern` stands for: `room:sob` is within `room:*`."""
+    """Whether all that `name` stands for is what `pattern` stands for: `room:sob` is within
+    `room:*`.
+    """
     return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
 
 
@@ -177,17 +196,23 @@ def _check_board_room(room: Parsed) -> None:
     if room.located.value.get("scope", "swarm") != "swarm":
         room.note(("scope",), "must be swarm: the board has one room for all missions")
     keep = room.located.value.get("keep", {})
-    messages = keep.get("messages", _BOARD_KEEPS_MIN) if isinstance(keep, dict) else _BOARD_KEEPS_MIN
+    messages = (
+        keep.get("messages", _BOARD_KEEPS_MIN) if isinstance(keep, dict) else _BOARD_KEEPS_MIN
+    )
     if isinstance(messages, int) and messages < _BOARD_KEEPS_MIN:
         room.note(
-            ("keep", "messages"), f"must be at least {_BOARD_KEEPS_MIN}: the seats read that part of it"
+            ("keep", "messages"),
+            f"must be at least {_BOARD_KEEPS_MIN}: the seats read that part of it",
         )
 
 
 def _check_model_name(of: Parsed, key: str) -> None:
     for path, name in of.words(key):
         if name and not _MODEL.fullmatch(name):
-            of.note(path, f"must be PROVIDER:NAME with one of {', '.join(_PROVIDERS)}, not {shortened(name)}")
+            of.note(
+                path,
+                f"must be PROVIDER:NAME with one of {', '.join(_PROVIDERS)}, not {shortened(name)}",
+            )
 
 
 def _check_privileges(of: Parsed, key: str, known: KnownNames) -> None:
@@ -198,7 +223,9 @@ def _check_privileges(of: Parsed, key: str, known: KnownNames) -> None:
 
 
 def _privilege_fault(privilege: str, known: KnownNames) -> str:
-    """Why no action would ever ask for this privilege: a typo grants, or forbids, nothing at all."""
+    """Why no action would ever ask for this privilege: a typo grants, or forbids, nothing at
+    all.
+    """
     kind, *rest = privilege.split("/")
     if privilege == "**":
         return ""
@@ -210,10 +237,21 @@ def _privilege_fault(privilege: str, known: KnownNames) -> str:
         case _, ["**"]:
             return ""
         case "spawn", [role]:
-            return "" if role in known.roles else f"there is no role {role}{suggestion(role, known.roles)}"
+            return (
+                ""
+                if role in known.roles
+                else f"there is no role {role}{suggestion(role, known.roles)}"
+            )
         case "room", [room, "say" | "**"]:
-            return "" if room in known.rooms else f"there is no room {room}{suggestion(room, known.rooms)}"
-        case ("tool", ["file", "read" | "search" | "write" | "**"]) | ("file", [_, *_, "read" | "**"]):
+            return (
+                ""
+                if room in known.rooms
+                else f"there is no room {room}{suggestion(room, known.rooms)}"
+            )
+        case ("tool", ["file", "read" | "search" | "write" | "**"]) | (
+            "file",
+            [_, *_, "read" | "**"],
+        ):
             return ""
         case "model", [*name] if _MODEL.fullmatch("/".join(name).removesuffix("/**")):
             return ""

@@ -20,7 +20,9 @@ NoteFault = Callable[[int, str, str], None]  # line, field, what is wrong
 
 
 class Faults:
-    """Collects. Of two faults on one field of one line the first is kept: the second is its echo."""
+    """Collects. Of two faults on one field of one line the first is kept: the second is its
+    echo.
+    """
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, int, str], str] = {}
@@ -50,10 +52,14 @@ def shortened(value: object) -> str:
 
 
 def field_path(parts: Iterable[str | int]) -> str:
-    """`root.tokens`, `seats.2`; a key that is no word is quoted, so that a fault's parts stay apart."""
+    """`root.tokens`, `seats.2`; a key that is no word is quoted, so that a fault's parts stay
+    apart.
+    """
     words = (str(part) for part in parts)
     return (
-        ".".join(word if re.fullmatch(r"[\w-]{1,64}", word) else repr(shortened(word)) for word in words)
+        ".".join(
+            word if re.fullmatch(r"[\w-]{1,64}", word) else repr(shortened(word)) for word in words
+        )
         or "file"
     )
 

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from swarmd.core.model.declarations import Acl, BoardRules, Declarations, Limits, Models, Persona, Role, Room
+from swarmd.core.model.declarations import (
+    Acl,
+    BoardRules,
+    Declarations,
+    Limits,
+    Models,
+    Persona,
+    Role,
+    Room,
+)
 from swarmd.errors import DeclarationError, UsageError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -36,7 +45,14 @@ from swarmd.adapters.config.checks import (
     check_role,
     check_room,
 )
-from swarmd.adapters.config.faults import Faults, NoteFault, SourceFile, field_path, shortened, suggestion
+from swarmd.adapters.config.faults import (
+    Faults,
+    NoteFault,
+    SourceFile,
+    field_path,
+    shortened,
+    suggestion,
+)
 from swarmd.adapters.config.yaml_lines import Located, Parsed, parse_lines
 
 FILE_BYTES_MAX: Final = 1_000_000  # all prompts carry these texts: a larger file is a mistake
@@ -60,7 +76,8 @@ _README: Final = "README.md"
 def load(
     policies: Path | None = None, channels: Path | None = None, names: StoreNames | None = None
 ) -> Declarations:
-    """Read and check everything; `None` is what swarmd ships. Without `names`, those in `acl.yaml` go unchecked.
+    """Read and check everything; `None` is what swarmd ships. Without `names`, those in `acl.yaml`
+    go unchecked.
 
     Raises `DeclarationError` with all faults of all files.
     """
@@ -72,7 +89,9 @@ def load(
 def faults(
     policies: Path | None = None, channels: Path | None = None, names: StoreNames | None = None
 ) -> tuple[str, ...]:
-    """What is wrong, each as `file:line: field: what`; empty where nothing is. `names` as for `load`."""
+    """What is wrong, each as `file:line: field: what`; empty where nothing is. `names` as for
+    `load`.
+    """
     try:
         load(policies, channels, names)
     except DeclarationError as error:
@@ -93,14 +112,18 @@ def write_out(target: Path) -> tuple[Path, ...]:
             with path.open("xb") as file:
                 file.write(raw)
     except OSError as error:
-        raise WorkspaceError(f"cannot write {error.filename or target}: {error.strerror or error}") from error
+        raise WorkspaceError(
+            f"cannot write {error.filename or target}: {error.strerror or error}"
+        ) from error
     return tuple(path for path, _ in missing)
 
 
 def _missing(target: Path) -> Iterator[tuple[Path, bytes]]:
     for top in ("policies", "channels"):
         source = shipped(top)
-        for default in sorted(path for path in source.rglob("*") if path.suffix in (".md", ".yaml")):
+        for default in sorted(
+            path for path in source.rglob("*") if path.suffix in (".md", ".yaml")
+        ):
             path, raw = target / top / default.relative_to(source), default.read_bytes()
             if not path.exists():
                 yield path, raw
@@ -135,7 +158,9 @@ def _files_in(top: str, folder: Path, found: Faults) -> dict[str, SourceFile]:
 
 
 def _walk(top: str, folder: Path, found: Faults) -> Iterator[Path]:
-    """The declarations in a folder. What else lies there is a fault: `limit.yaml` would limit nothing."""
+    """The declarations in a folder. What else lies there is a fault: `limit.yaml` would limit
+    nothing.
+    """
     for path in _listed(folder, found):
         if top == "policies" and path.name in _FOLDERS:
             ending = _FOLDERS[path.name]
@@ -192,7 +217,9 @@ def _text_of(file: SourceFile) -> str | None:
 
 
 def _read(model: type[BaseModel], file: SourceFile | None) -> Parsed | None:
-    """A file, checked against its model; `None` where it has no fields to look at, which was noted."""
+    """A file, checked against its model; `None` where it has no fields to look at, which was
+    noted.
+    """
     text = None if file is None else _text_of(file)
     located = None if file is None or text is None else parse_lines(text, file.note)
     if file is None or located is None:
@@ -212,14 +239,20 @@ def _read(model: type[BaseModel], file: SourceFile | None) -> Parsed | None:
     return Parsed(file, located, checked)
 
 
-def _note_error(error: Mapping[str, Any], model: type[BaseModel], located: Located, note: NoteFault) -> None:
+def _note_error(
+    error: Mapping[str, Any], model: type[BaseModel], located: Located, note: NoteFault
+) -> None:
     path: tuple[str | int, ...] = tuple(part for part in error["loc"] if part != "[key]")
     match error["type"]:
         case "missing":
             note(located.line_of(path[:-1]), field_path(path), "is required")
         case "extra_forbidden":
             known = _fields_at(model, path[:-1])
-            note(located.key_line_of(path), field_path(path), f"is unknown{suggestion(str(path[-1]), known)}")
+            note(
+                located.key_line_of(path),
+                field_path(path),
+                f"is unknown{suggestion(str(path[-1]), known)}",
+            )
         case "too_short" if len(error["input"]) >= error["ctx"]["min_length"]:
             pass  # pydantic's echo: it counts only the items without a fault
         case "value_error":
@@ -227,11 +260,14 @@ def _note_error(error: Mapping[str, Any], model: type[BaseModel], located: Locat
         case _:
             is_key = "[key]" in error["loc"]
             note(
-                located.key_line_of(path) if is_key else located.line_of(path), field_path(path), _said(error)
+                located.key_line_of(path) if is_key else located.line_of(path),
+                field_path(path),
+                _said(error),
             )
 
 
-# By pydantic's names of its errors, which are part of its interface: its sentences are not, and change.
+# By pydantic's names of its errors, which are part of its interface: its sentences are not, and
+# change.
 _SHOULD: Final = {
     "bool_type": "be a valid boolean",
     "dict_type": "be fields",
@@ -255,12 +291,18 @@ _SHOULD: Final = {
 
 
 def _should(error: Mapping[str, Any]) -> str:
-    """What the value should be, in our words; in pydantic's for an error that the table does not have."""
+    """What the value should be, in our words; in pydantic's for an error that the table does not
+    have.
+    """
     known = _SHOULD.get(error["type"])
     if known is None:
         return re.sub(r"^(?:Input|\w+) should ", "should ", error["msg"])
     facts = error.get("ctx", {})
-    whole = {name: int(fact) for name, fact in facts.items() if isinstance(fact, float) and fact.is_integer()}
+    whole = {
+        name: int(fact)
+        for name, fact in facts.items()
+        if isinstance(fact, float) and fact.is_integer()
+    }
     said = "should " + known.format_map({**facts, **whole})
     return re.sub(r" 1 (character|item)s$", r" 1 \1", said)
 
@@ -270,7 +312,8 @@ def _said(error: Mapping[str, Any]) -> str:
     value = error["input"]
     if isinstance(value, list):
         return what
-    # What was meant as a text and read as something else: `no`, `3`, or a sentence with a colon in it.
+    # What was meant as a text and read as something else: `no`, `3`, or a sentence with a colon in
+    # it.
     quotes = "; write it in quotes" if error["type"] == "string_type" and value is not None else ""
     was = "fields" if isinstance(value, dict) else shortened(value) or "''"
     return f"{what}, not {was}{quotes}"
@@ -320,7 +363,9 @@ def _persona_of(front: Located, body: str, file: SourceFile) -> Persona | None:
         if key not in front.keys:
             file.note(front.line, key, "is required")
         elif not isinstance(value, str) or not value.strip() or len(value) > TITLE_CHARS_MAX:
-            file.note(front.line_of((key,)), key, f"must be a text of 1 to {TITLE_CHARS_MAX} characters")
+            file.note(
+                front.line_of((key,)), key, f"must be a text of 1 to {TITLE_CHARS_MAX} characters"
+            )
         elif key == "name" and value != file.stem:
             file.note(front.line_of((key,)), key, f"must be the file's name, {file.stem}")
     return Persona(str(front.value.get("name")), str(front.value.get("title")), body)
@@ -373,7 +418,9 @@ def _below(files: Mapping[str, SourceFile], place: str) -> list[SourceFile]:
 
 
 def _digest(files: Mapping[str, SourceFile]) -> str:
-    """Of each file's place, length and bytes, so that text moved from one file to the next is seen."""
+    """Of each file's place, length and bytes, so that text moved from one file to the next is
+    seen.
+    """
     digest = hashlib.sha256()
     for place, file in sorted(files.items()):
         digest.update(f"{place}\0{len(file.raw)}\0".encode("utf-8", "surrogateescape"))

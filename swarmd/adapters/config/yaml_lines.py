@@ -63,13 +63,18 @@ def parse_lines(text: str, note: NoteFault) -> Located | None:
 
     unfit = yaml.reader.Reader.NON_PRINTABLE.search(text) or re.search("\ufeff", text)
     if unfit:
-        note(text.count("\n", 0, unfit.start()) + 1, "file", f"has the control character {unfit[0]!r}")
+        note(
+            text.count("\n", 0, unfit.start()) + 1,
+            "file",
+            f"has the control character {unfit[0]!r}",
+        )
         return None
     try:
         if not _is_plain(text, note):
             return None
         node = yaml.compose(text, Loader=_loader())
-    # The parsers raise their own errors, and plain ones for what only the conversion of an escape finds.
+    # The parsers raise their own errors, and plain ones for what only the conversion of an escape
+    # finds.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         note(_line(mark), "file", f"is not YAML: {getattr(error, 'problem', None) or error}")
@@ -92,9 +97,13 @@ def _is_plain(text: str, note: NoteFault) -> bool:
 
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_loader())):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
         if getattr(event, "anchor", None):
-            note(_line(event.start_mark), "file", "anchors and aliases are not allowed; write it out")
+            note(
+                _line(event.start_mark), "file", "anchors and aliases are not allowed; write it out"
+            )
             return False
         if count > VALUES_MAX:
             note(_line(event.start_mark), "file", f"has more than {VALUES_MAX} values")
@@ -136,7 +145,9 @@ def _of_mapping(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Loc
         if not isinstance(key_node, yaml.ScalarNode):
             note(line, field_path(path), "a key must be a word")
             continue
-        key = key_node.value  # as it is written: `on` and `1` are names here, not a truth and a number
+        key = (
+            key_node.value
+        )  # as it is written: `on` and `1` are names here, not a truth and a number
         if key in keys:
             note(line, field_path((*path, key)), f"is given twice, first on line {keys[key]}")
             continue
@@ -176,8 +187,8 @@ def _scalar(node: Node) -> Any:
 class Parsed:
     """A file of fields as it was read, and its model where it has no fault of its own.
 
-    What is compared between files is taken from `located`, so that one fault in a file does not hide
-    another until the next run.
+    What is compared between files is taken from `located`, so that one fault in a file does not
+    hide another until the next run.
     """
 
     file: SourceFile
@@ -190,7 +201,10 @@ class Parsed:
     def words(self, key: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """The texts at `key`, alone or in a list, each with its path."""
         at = self.located.parts.get(key, Located(None, 1))
-        for path, part in [((key,), at), *(((key, index), item) for index, item in at.parts.items())]:
+        for path, part in [
+            ((key,), at),
+            *(((key, index), item) for index, item in at.parts.items()),
+        ]:
             if isinstance(part.value, str):
                 yield path, part.value
 

@@ -22,12 +22,14 @@ from swarmd.ports.files import Found, LeftOut, Passage
 # A passage is quoted into prompts: a dozen lines is a paragraph or a small function.
 PASSAGE_LINES_MAX: Final = 12
 PASSAGE_LINES_MIN: Final = 4  # of a list: fewer lines say too little to be found by themselves
-# Minified files have one endless line, and some write a paragraph to a line: longer lines are searched in parts.
+# Minified files have one endless line, and some write a paragraph to a line: longer lines are
+# searched in parts.
 LINE_CHARS_MAX: Final = 4_000
 # Indexing runs at about 3 MB a second. A larger corpus wants an index on disk, which this is not.
 INDEX_BYTES_MAX: Final = 16 * 1024 * 1024
 INDEX_FILES_MAX: Final = 4_000
-# Each part of a corpus that is searched has an index of its own, up to four times its text in memory.
+# Each part of a corpus that is searched has an index of its own, up to four times its text in
+# memory.
 INDEXES_KEPT: Final = 32
 INDEXES_BYTES_MAX: Final = 64 * 1024 * 1024
 QUERY_WORDS_MAX: Final = 64
@@ -41,14 +43,21 @@ PROSE: Final = frozenset({"md", "markdown", "txt", "rst", "adoc", "org", "tex", 
 STOP_WORDS: Final = frozenset(
     re.findall(
         r"\w+",
-        "a about above after again against all also am an and any are as at be because been before being "
-        "below between both but by can cannot could did do does doing don down during each else etc ever "
-        "every few for from further had has have having he her here hers him his how i if in into is it "
-        "its itself just let like me more most much my no nor not now of off on once one only or other "
-        "our ours out over own per please rather same shall she should since so some such than that the "
-        "their theirs them then there these they this those though through thus to too under until up "
+        "a about above after again against all also am an and any are as at be because been "
+        "before being "
+        "below between both but by can cannot could did do does doing don down during each else "
+        "etc ever "
+        "every few for from further had has have having he her here hers him his how i if in into "
+        "is it "
+        "its itself just let like me more most much my no nor not now of off on once one only or "
+        "other "
+        "our ours out over own per please rather same shall she should since so some such than "
+        "that the "
+        "their theirs them then there these they this those though through thus to too under "
+        "until up "
         "upon us very was we were what when where whether which while who whom whose why will with "
-        "within without would yet you your yours s t re ve ll isn doesn didn won wouldn shouldn couldn "
+        "within without would yet you your yours s t re ve ll isn doesn didn won wouldn shouldn "
+        "couldn "
         "aren wasn weren hasn haven may might must e g",
     )
 )
@@ -60,7 +69,9 @@ _PIECE: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^A-Za-z\d]+")
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words in order: `children_max`, `childrenMax` and `children max` are the same two."""
+    """Lower-case words in order: `children_max`, `childrenMax` and `children max` are the same
+    two.
+    """
     found: list[str] = []
     for run in _RUN.findall(text):
         if run.isascii() and (run.islower() or run.istitle() or run.isdigit()):
@@ -82,18 +93,49 @@ def _pairs(run: str) -> list[str]:
 
 # The commonest words that change more than their ending.
 _IRREGULAR: Final = {
-    "began": "begin", "begun": "begin", "broke": "break", "broken": "break", "built": "build", "children": "child",
-    "chosen": "choose", "chose": "choose", "fell": "fall", "fallen": "fall", "found": "find", "gave": "give",
-    "given": "give", "gone": "go", "held": "hold", "kept": "keep", "knew": "know", "known": "know", "lost": "lose",
-    "made": "make", "paid": "pay", "people": "person", "said": "say", "sent": "send", "shown": "show",
-    "spent": "spend", "stole": "steal", "stolen": "steal", "taken": "take", "thought": "think", "told": "tell",
-    "took": "take", "went": "go", "wrote": "write", "written": "write",
-}  # fmt: skip
+    "began": "begin",
+    "begun": "begin",
+    "broke": "break",
+    "broken": "break",
+    "built": "build",
+    "children": "child",
+    "chosen": "choose",
+    "chose": "choose",
+    "fell": "fall",
+    "fallen": "fall",
+    "found": "find",
+    "gave": "give",
+    "given": "give",
+    "gone": "go",
+    "held": "hold",
+    "kept": "keep",
+    "knew": "know",
+    "known": "know",
+    "lost": "lose",
+    "made": "make",
+    "paid": "pay",
+    "people": "person",
+    "said": "say",
+    "sent": "send",
+    "shown": "show",
+    "spent": "spend",
+    "stole": "steal",
+    "stolen": "steal",
+    "taken": "take",
+    "thought": "think",
+    "told": "tell",
+    "took": "take",
+    "went": "go",
+    "wrote": "write",
+    "written": "write",
+}
 
 
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
-    """Strip plural, past and -ing, so that `verified` finds `verify`. Crude, short, and the same everywhere."""
+    """Strip plural, past and -ing, so that `verified` finds `verify`. Crude, short, and the same
+    everywhere.
+    """
     word = _IRREGULAR.get(word, word)
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
@@ -127,7 +169,9 @@ def lines_of(text: str) -> list[str]:
 
 
 def is_prose(path: str) -> bool:
-    """Whether a file is read by paragraphs (Markdown, plain text) or by blocks of lines (all else)."""
+    """Whether a file is read by paragraphs (Markdown, plain text) or by blocks of lines (all
+    else).
+    """
     name = path.rsplit("/", 1)[-1]
     return (name.rsplit(".", 1)[1].lower() if "." in name.lstrip(".") else "") in PROSE
 
@@ -144,7 +188,8 @@ def is_heading(line: str) -> bool:
 def passages(path: str, text: str) -> Iterator[tuple[int, tuple[str, ...], str]]:
     """The passages of a file: first line's number, lines, and the heading that they stand under.
 
-    A line of more than `LINE_CHARS_MAX` characters is a passage for each of its parts, all with its number.
+    A line of more than `LINE_CHARS_MAX` characters is a passage for each of its parts, all with its
+    number.
     """
     lines = lines_of(text)
     prose = is_prose(path)
@@ -157,7 +202,9 @@ def passages(path: str, text: str) -> Iterator[tuple[int, tuple[str, ...], str]]
             yield start + 1, part, heading
 
 
-def _of_bounded_lines(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _of_bounded_lines(
+    lines: Sequence[str], first: int, last: int
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The lines of a passage, apart from those that are too long for one."""
     at = first
     for number in range(first, last):
@@ -191,7 +238,9 @@ def parts_of(text: str, chars_max: int) -> Iterator[str]:
 
 
 def _seam(text: str, first: int, last: int) -> int:
-    """The last seam of the best kind between `first` and `last`, not before half of it; else `last`."""
+    """The last seam of the best kind between `first` and `last`, not before half of it; else
+    `last`.
+    """
     half = (first + last) // 2
     for seam in _SEAMS:
         found = [hit.end() for hit in seam.finditer(text, half, last) if hit.end() > half]
@@ -201,7 +250,9 @@ def _seam(text: str, first: int, last: int) -> int:
 
 
 def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Blocks between blank lines; headings go with what follows, a fence is not broken by its blanks."""
+    """Blocks between blank lines; headings go with what follows, a fence is not broken by its
+    blanks.
+    """
     first: int | None = None
     in_fence = only_headings = False
     for number, line in enumerate(lines):
@@ -221,7 +272,9 @@ def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _cut(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int]]:
-    """A block in pieces: before a list item once there are enough lines, else where it gets too long."""
+    """A block in pieces: before a list item once there are enough lines, else where it gets too
+    long.
+    """
     while last > first and not lines[last - 1].strip():
         last -= 1
     while first < last:
@@ -265,14 +318,17 @@ _COMMENT: Final = re.compile(r"\s*(?:#+|//+!?|/\*+|\*+/?|--+|;+|\"\"\"|''')\s?")
 _LOOKS_LIKE_CODE: Final = re.compile(
     r"[{}();,\[\]:]\s*$|[=!<>]=|\s=\s|->|=>|\w\(|^\s*(?:@\w|import\b|from\b|return\b|export\b|def\b|class\b)|</?\w+|^\s*(?:-\s)?[\w.-]+:\s"
 )
-# What is no text: colours of a terminal, controls, marks that turn the direction of writing, characters of no width.
+# What is no text: colours of a terminal, controls, marks that turn the direction of writing,
+# characters of no width.
 _UNPRINTABLE: Final = re.compile(
     r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 )
 
 
 def without_controls(text: str) -> str:
-    """Without what could act on a terminal or hide in one; spaces of every kind stay as they are."""
+    """Without what could act on a terminal or hide in one; spaces of every kind stay as they
+    are.
+    """
     return _UNPRINTABLE.sub(" ", text)
 
 
@@ -291,7 +347,9 @@ class Sentence:
 
 
 def sentences(path: str, start: int, lines: Sequence[str]) -> Iterator[Sentence]:
-    """The sentences of a passage; headings, table rules, fences and what is no sentence are left out."""
+    """The sentences of a passage; headings, table rules, fences and what is no sentence are left
+    out.
+    """
     for unit in _units(path, start, lines):
         yield from _split(path, unit)
 
@@ -322,11 +380,15 @@ def _units(path: str, start: int, lines: Sequence[str]) -> Iterator[list[tuple[i
 
 
 def _is_rule(lines: Sequence[str], index: int) -> bool:
-    return index < len(lines) and "-" in lines[index] and _TABLE_RULE.match(lines[index]) is not None
+    return (
+        index < len(lines) and "-" in lines[index] and _TABLE_RULE.match(lines[index]) is not None
+    )
 
 
 def _as_prose(line: str) -> tuple[str, bool, bool]:
-    """The words of a line, whether it stands alone (a row), whether it begins something (an item)."""
+    """The words of a line, whether it stands alone (a row), whether it begins something (an
+    item).
+    """
     text = re.sub(r"^\s*(?:>\s?)+", "", line).strip()
     if not text or is_heading(line) or _TABLE_RULE.match(text):
         return "", False, True
@@ -339,7 +401,11 @@ def _as_prose(line: str) -> tuple[str, bool, bool]:
 def _as_code(line: str) -> tuple[str, bool, bool]:
     comment = _COMMENT.match(line)
     if comment:
-        return line[comment.end() :].strip().removesuffix("*/").removesuffix('"""').strip(), False, False
+        return (
+            line[comment.end() :].strip().removesuffix("*/").removesuffix('"""').strip(),
+            False,
+            False,
+        )
     return line.strip(), _LOOKS_LIKE_CODE.search(line) is not None, False
 
 
@@ -359,7 +425,9 @@ def _bounded_sentences(
         sentence = bounded(cleaned(part))
         ends = first + len(part) == last
         if is_sentence(sentence):
-            yield Sentence(path, _line_at(unit, first), sentence if ends else f"{sentence.rstrip(',;: ')} …")
+            yield Sentence(
+                path, _line_at(unit, first), sentence if ends else f"{sentence.rstrip(',;: ')} …"
+            )
         first += len(part)
 
 
@@ -400,7 +468,9 @@ def is_sentence(text: str) -> bool:
     letters = sum(char.isalpha() for char in text)
     if _UNSPACED.search(text):
         return letters >= 6
-    return len(_RUN.findall(text)) >= SENTENCE_WORDS_MIN and letters * 2 > len(text.replace(" ", ""))
+    return len(_RUN.findall(text)) >= SENTENCE_WORDS_MIN and letters * 2 > len(
+        text.replace(" ", "")
+    )
 
 
 # --- the index --------------------------------------------------------------------------------
@@ -427,7 +497,8 @@ class _Slot:
 class Retrieval:
     """Indexes by corpus, kept while they are used. Safe for threads.
 
-    An index is over the files searched and no others: scores tell nothing of what the asker may not read.
+    An index is over the files searched and no others: scores tell nothing of what the asker may not
+    read.
     """
 
     def __init__(self) -> None:
@@ -439,8 +510,8 @@ class Retrieval:
     ) -> Found:
         """The best passages first, ties by path and line; only what shares a word with the query.
 
-        `load` gives a file's text, or raises `WorkspaceError`, which leaves the file out. Files beyond
-        `INDEX_FILES_MAX` or `INDEX_BYTES_MAX`, in order of their paths, are left out.
+        `load` gives a file's text, or raises `WorkspaceError`, which leaves the file out. Files
+        beyond `INDEX_FILES_MAX` or `INDEX_BYTES_MAX`, in order of their paths, are left out.
         """
         wanted = sorted(set(terms(query)))[:QUERY_WORDS_MAX]
         if not files:
@@ -472,14 +543,17 @@ def _within_bounds(files: Sequence[Listed]) -> tuple[Sequence[Listed], list[Left
         if count >= INDEX_FILES_MAX or size > INDEX_BYTES_MAX:
             logger(__name__).warning(
                 "corpus searched in part: name fewer files",
-                searched=count, left_out=len(files) - count, first_left_out=listed.path,
-            )  # fmt: skip
+                searched=count,
+                left_out=len(files) - count,
+                first_left_out=listed.path,
+            )
             return files[:count], [LeftOut(beyond.path, _BEYOND) for beyond in files[count:]]
     return files, []
 
 
 _BEYOND: Final = (
-    f"is beyond the {INDEX_FILES_MAX} files or {INDEX_BYTES_MAX} bytes of one search: name fewer files"
+    f"is beyond the {INDEX_FILES_MAX} files or {INDEX_BYTES_MAX} bytes of one "
+    "search: name fewer files"
 )
 
 
@@ -511,7 +585,9 @@ class _Index:
                     if not any(heading in line for line in lines):
                         document += terms(heading)
                     found.append((listed.path, start, lines))
-                    documents.append([vocabulary.setdefault(term, len(vocabulary)) for term in document])
+                    documents.append(
+                        [vocabulary.setdefault(term, len(vocabulary)) for term in document]
+                    )
         bm25 = _bm25(documents, vocabulary) if documents else None
         return cls(tuple(found), vocabulary, bm25, tuple(left_out))
 
@@ -522,7 +598,8 @@ class _Index:
         scores = self.bm25.get_scores_from_ids(known).tolist()
         hits = sorted((-score, *self.passages[i]) for i, score in enumerate(scores) if score > 0)
         return tuple(
-            Passage(path, start, lines, round(-score, 4)) for score, path, start, lines in hits[:top]
+            Passage(path, start, lines, round(-score, 4))
+            for score, path, start, lines in hits[:top]
         )
 
 

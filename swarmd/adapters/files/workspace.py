@@ -1,9 +1,10 @@
-"""A mission's files on a volume that all workers share, and the read-only knowledge folder beside it.
+"""A mission's files on a volume that all workers share, and the read-only knowledge folder beside
+it.
 
 `ROOT/<mission>/given/` is the snapshot that came with the mission, `ROOT/<mission>/work/` what its
-agents write. Invariant: whatever a path says, nothing outside these folders is read or written. A path
-is walked one component at a time, each opened relative to the folder before it and never through a
-symbolic link, so that renaming a folder into a link between check and use gains nothing.
+agents write. Invariant: whatever a path says, nothing outside these folders is read or written. A
+path is walked one component at a time, each opened relative to the folder before it and never
+through a symbolic link, so that renaming a folder into a link between check and use gains nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from swarmd.ports.files import Found, LeftOut
 
 # --- bounds, all of them ----------------------------------------------------------------------
 
-# The longest text that `write_file` takes is 1,000,000 characters, at most 4 bytes each: what can be
-# written can be read. A text file larger than this is data, and would fill a prompt many times over.
+# The longest text that `write_file` takes is 1,000,000 characters, at most 4 bytes each: what can
+# be written can be read. A text file larger than this is data, and would fill a prompt many times
+# over.
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 WRITE_BYTES_MAX: Final = FILE_BYTES_MAX
 # One read goes into one prompt: 64 KB is about 16,000 tokens, more is a question for a search.
@@ -44,10 +46,15 @@ GIVEN_BYTES_MAX: Final = 256 * 1024 * 1024
 # The knowledge folder is the operator's and may be anything; a listing of it stays a second's work.
 LISTED_MAX: Final = 20_000
 DEPTH_MAX: Final = 32  # folders below one another; each costs an open folder while it is walked
-NAME_BYTES_MAX: Final = 255  # what common file systems take; said here in words instead of ENAMETOOLONG
-NAME_CHARS_MAX: Final = 512  # a whole name, folders included: moves and charters hold no longer ones
+NAME_BYTES_MAX: Final = (
+    255  # what common file systems take; said here in words instead of ENAMETOOLONG
+)
+NAME_CHARS_MAX: Final = (
+    512  # a whole name, folders included: moves and charters hold no longer ones
+)
 SNIFF_BYTES: Final = 8 * 1024  # a NUL in these means binary, as git decides it
-# What was passed over when files were given or listed is kept to be told: more of it is told by its number.
+# What was passed over when files were given or listed is kept to be told: more of it is told by its
+# number.
 LEFT_OUT_MAX: Final = 200
 
 assert WRITE_BYTES_MAX <= FILE_BYTES_MAX, "what is written must be readable"
@@ -86,13 +93,15 @@ class _Layer:
 class Workspace:
     """The `Files` port on a folder. Safe for threads and for several processes on one volume.
 
-    `root` and `knowledge` are the operator's and may themselves be links. Without `knowledge` there is
-    only what the mission has. A finished write survives a crash of the machine; one that was cut short
-    leaves the old version.
+    `root` and `knowledge` are the operator's and may themselves be links. Without `knowledge` there
+    is only what the mission has. A finished write survives a crash of the machine; one that was cut
+    short leaves the old version.
     """
 
     def __init__(self, root: Path, knowledge: Path | None, policies: Path | None = None) -> None:
-        """`policies` is the swarm's own knowledge: readable as `policies/…` where nothing hides it."""
+        """`policies` is the swarm's own knowledge: readable as `policies/…` where nothing hides
+        it.
+        """
         self._root = root
         self._knowledge = knowledge
         self._policies = policies
@@ -101,26 +110,28 @@ class Workspace:
     # --- reading ------------------------------------------------------------------------------
 
     def names(self, mission: MissionId, wanted: Sequence[str]) -> tuple[str, ...]:
-        """The files that `wanted` stands for, sorted; `.` is all that the mission itself
-        has, or else the whole knowledge folder.
+        """The files that `wanted` stands for, sorted; `.` is all that the mission itself has, or
+        else the whole knowledge folder.
 
-        Below a folder, hidden files and what tools leave behind are passed over. What else is passed over (a link, a
-        device, a folder without permission) is kept beside the mission's files, for searches to name. Raises
-        `WorkspaceError` for what does not exist.
+        Below a folder, hidden files and what tools leave behind are passed over. What else is
+        passed over (a link, a device, a folder without permission) is kept beside the mission's
+        files, for searches to name. Raises `WorkspaceError` for what does not exist.
         """
         found: set[str] = set()
         passed: list[LeftOut] = []
         for name in wanted:
             found |= self._below(mission, name, passed)
         if found and passed:
-            # With what other listings of the same mission passed over: each is of some of its files.
+            # With what other listings of the same mission passed over: each is of some of its
+            # files.
             self._keep_left_out(
                 mission, LEFT_OUT_LISTED, [*passed, *self._left_out(mission, LEFT_OUT_LISTED)]
             )
         return tuple(sorted(found))
 
     def read(self, mission: MissionId, path: str, start: int, lines: int) -> tuple[str, ...]:
-        """Up to `lines` lines from line `start` on (from 1), at most `READ_BYTES_MAX` bytes of them.
+        """Up to `lines` lines from line `start` on (from 1), at most `READ_BYTES_MAX` bytes of
+        them.
 
         A line that does not fit whole ends the answer, and is itself cut only where it comes first.
         """
@@ -128,15 +139,23 @@ class Workspace:
         return _bounded(lines_of(text)[start - 1 : start - 1 + lines])
 
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
-        """Best first. What is gone, too large, binary, not UTF-8 or not permitted to read is left out by name."""
+        """Best first. What is gone, too large, binary, not UTF-8 or not permitted to read is
+        left out by name.
+        """
         listed, left_out = self._searchable(mission, names)
-        found = self._retrieval.search(mission, listed, lambda path: self._text(mission, path), query, top)
+        found = self._retrieval.search(
+            mission, listed, lambda path: self._text(mission, path), query, top
+        )
         left_out += [*found.left_out, *self._left_out(mission, LEFT_OUT_GIVEN, LEFT_OUT_LISTED)]
         for one in found.left_out:
             logger(__name__).warning("file left out of a search", path=one.path, why=one.why)
-        return Found(found.passages, tuple(sorted(set(left_out), key=lambda one: (one.path, one.why))))
+        return Found(
+            found.passages, tuple(sorted(set(left_out), key=lambda one: (one.path, one.why)))
+        )
 
-    def _searchable(self, mission: MissionId, names: Sequence[str]) -> tuple[list[Listed], list[LeftOut]]:
+    def _searchable(
+        self, mission: MissionId, names: Sequence[str]
+    ) -> tuple[list[Listed], list[LeftOut]]:
         """The files that may be indexed, and what is not among them though it was asked for."""
         present, left_out = self._present(mission, names)
         listed: list[Listed] = []
@@ -188,7 +207,8 @@ class Workspace:
         return len(content)
 
     def snapshot(self, mission: MissionId, paths: Sequence[Path], cwd: Path) -> tuple[str, ...]:
-        """Copy `paths` (of the caller's machine) to the mission's given files; returns their names there.
+        """Copy `paths` (of the caller's machine) to the mission's given files; returns their names
+        there.
 
         A name is relative to `cwd` where the path is beneath it, else the last part of the path. A
         repeated snapshot replaces the one before as a whole.
@@ -247,7 +267,9 @@ class Workspace:
         return tuple(layers)
 
     def _keep_left_out(self, mission: MissionId, name: str, passed: Sequence[LeftOut]) -> None:
-        """Beside the mission's files, where every worker finds it. That it cannot be kept stops nobody."""
+        """Beside the mission's files, where every worker finds it. That it cannot be kept stops
+        nobody.
+        """
         told = sorted({(one.path, one.why) for one in passed})
         if len(told) > LEFT_OUT_MAX:
             rest = len(told) - LEFT_OUT_MAX
@@ -259,7 +281,9 @@ class Workspace:
                 if _kept(home, name) != content and (told or _kept(home, name)):
                     _replace(home, name, content)
         except OSError as error:
-            logger(__name__).warning("what was passed over cannot be kept", mission=mission, why=str(error))
+            logger(__name__).warning(
+                "what was passed over cannot be kept", mission=mission, why=str(error)
+            )
 
     def _left_out(self, mission: MissionId, *names: str) -> list[LeftOut]:
         """What was passed over when the mission's files were given or listed."""
@@ -287,7 +311,9 @@ class Workspace:
     def _all_below(
         self, given: _Layer, work: _Layer, others: Sequence[_Layer], passed: list[LeftOut]
     ) -> set[str]:
-        """All that the mission itself has; of one that has no folder yet, the whole knowledge folder."""
+        """All that the mission itself has; of one that has no folder yet, the whole knowledge
+        folder.
+        """
         first, second = _files_of(given, (), passed), _files_of(work, (), passed)
         if first is None and second is None:
             whole = [layer for layer in others if not layer.only]
@@ -317,19 +343,27 @@ class Workspace:
             for layer in self._layers(mission):
                 if not layer.shows(parts):
                     continue
-                with suppress(FileNotFoundError), _folder(layer.start, (*layer.parts, *parts[:-1])) as folder:
+                with (
+                    suppress(FileNotFoundError),
+                    _folder(layer.start, (*layer.parts, *parts[:-1])) as folder,
+                ):
                     return use(folder, parts[-1], path)
         raise _missing(path)
 
     def _check_not_given(self, mission: MissionId, path: str, parts: tuple[str, ...]) -> None:
-        """Reading looks among the given files first: a file written over one would never be seen."""
+        """Reading looks among the given files first: a file written over one would never be
+        seen.
+        """
         for length in range(1, len(parts) + 1):
             with suppress(FileNotFoundError):
                 with _folder(self._root, (mission, "given", *parts[: length - 1])) as folder:
                     mode = os.stat(parts[length - 1], dir_fd=folder, follow_symlinks=False).st_mode
                 if length == len(parts) or not stat.S_ISDIR(mode):
                     raise WorkspaceError(
-                        f"{path}: {'/'.join(parts[:length])} was given with the mission and is read-only",
+                        (
+                            f"{path}: {'/'.join(parts[:length])} was given with the mission and is "
+                            "read-only"
+                        ),
                         hint="write under another name",
                     )
 
@@ -351,7 +385,8 @@ class Workspace:
     def _copy(
         self, mission: MissionId, sources: dict[str, Path], named: set[str], passed: list[LeftOut]
     ) -> None:
-        """Into a folder of its own first: a snapshot that was cut short is never taken for a whole one.
+        """Into a folder of its own first: a snapshot that was cut short is never taken for a whole
+        one.
 
         A file that cannot be read any more is passed over, unless it was given by its own name.
         """
@@ -386,11 +421,14 @@ class Workspace:
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    """The components of a name relative to the mission, or `WorkspaceError` saying what is wrong with it."""
+    """The components of a name relative to the mission, or `WorkspaceError` saying what is wrong
+    with it.
+    """
     wrong = _fault(path)
     if wrong:
         raise WorkspaceError(
-            f"{path[:200]!r}: {wrong}", hint="use a name relative to the mission's folder, like docs/a.md"
+            f"{path[:200]!r}: {wrong}",
+            hint="use a name relative to the mission's folder, like docs/a.md",
         )
     return tuple(part for part in path.split("/") if part not in ("", "."))
 
@@ -404,7 +442,8 @@ def _fault(path: str) -> str:
     if ".." in parts:
         return "leaves the folder by '..'"
     if not _is_shown(path):
-        # A line feed or a bidirectional mark in a name could dress up as something else in a report.
+        # A line feed or a bidirectional mark in a name could dress up as something else in a
+        # report.
         return "has a character that cannot be printed"
     if len(path) > NAME_CHARS_MAX:
         return f"has more than {NAME_CHARS_MAX} characters"
@@ -464,7 +503,9 @@ def _wanted(name: str) -> bool:
 
 
 def _is_shown(name: str) -> bool:
-    """Whether a name shows what it is. Spaces of every width do, though Python does not count them as printable."""
+    """Whether a name shows what it is. Spaces of every width do, though Python does not count
+    them as printable.
+    """
     return all(char.isprintable() or unicodedata.category(char) == "Zs" for char in name)
 
 
@@ -486,7 +527,8 @@ def _every(name: str) -> bool:
 
 
 def _files_of(layer: _Layer, parts: tuple[str, ...], passed: list[LeftOut]) -> set[str] | None:
-    """The files that a name stands for in one layer, as full names; `None` where it has no such name.
+    """The files that a name stands for in one layer, as full names; `None` where it has no such
+    name.
 
     What is passed over below a folder is added to `passed`.
     """
@@ -502,14 +544,18 @@ def _files_of(layer: _Layer, parts: tuple[str, ...], passed: list[LeftOut]) -> s
             if not stat.S_ISDIR(mode):
                 raise _is_special(name)
         with _folder(layer.start, (*layer.parts, *parts)) as folder:
-            return {below for below, _ in _walk(folder, f"{name}/" if name else "", _wanted, passed)}
+            return {
+                below for below, _ in _walk(folder, f"{name}/" if name else "", _wanted, passed)
+            }
     return None
 
 
 def _walk(
     folder: int, prefix: str, wanted: Callable[[str], bool], passed: list[LeftOut]
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files below an open folder, with their facts. What else is wanted is added to `passed`, with why."""
+    """Regular files below an open folder, with their facts. What else is wanted is added to
+    `passed`, with why.
+    """
     seen = 0
     with os.scandir(folder) as entries:
         listed = sorted(entry.name for entry in entries if wanted(entry.name))
@@ -524,7 +570,8 @@ def _walk(
             passed.append(_left_out(prefix + name, _reason(error)[0]))
         if seen > LISTED_MAX:
             raise WorkspaceError(
-                f"{prefix or './'}: holds more than {LISTED_MAX} files", hint="name a smaller folder"
+                f"{prefix or './'}: holds more than {LISTED_MAX} files",
+                hint="name a smaller folder",
             )
 
 
@@ -616,7 +663,8 @@ def _encoded(path: str, text: str) -> bytes:
         content = text.encode()
     except UnicodeEncodeError as error:
         raise WorkspaceError(
-            f"{path}: its text cannot be written as UTF-8", hint="leave out half characters (surrogates)"
+            f"{path}: its text cannot be written as UTF-8",
+            hint="leave out half characters (surrogates)",
         ) from error
     if b"\0" in content:
         raise WorkspaceError(f"{path}: its text holds a NUL character", hint="write plain text")
@@ -633,7 +681,9 @@ def _check_replaceable(folder: int, path: str, name: str) -> None:
     if stat.S_ISLNK(mode):
         raise _is_link(path)
     if not stat.S_ISREG(mode):
-        raise WorkspaceError(f"{path}: is a folder or a device, not a file", hint="write under another name")
+        raise WorkspaceError(
+            f"{path}: is a folder or a device, not a file", hint="write under another name"
+        )
 
 
 def _replace(folder: int, name: str, content: bytes) -> None:
@@ -669,7 +719,9 @@ def _flush(folder: int, name: str) -> None:
 
 
 def _swap(home: int, fresh: str, name: str) -> None:
-    """Put folder `fresh` in the place of `name`. Between the two renames there is none: repeat then."""
+    """Put folder `fresh` in the place of `name`. Between the two renames there is none: repeat
+    then.
+    """
     former = f"{RESERVED}former-{secrets.token_hex(8)}"
     with suppress(FileNotFoundError):
         os.rename(name, former, src_dir_fd=home, dst_dir_fd=home)
@@ -679,7 +731,9 @@ def _swap(home: int, fresh: str, name: str) -> None:
 
 
 def _mark(root: int) -> str:
-    """Write the marker unless another process was first: a hard link never replaces what is there."""
+    """Write the marker unless another process was first: a hard link never replaces what is
+    there.
+    """
     temporary = f"{RESERVED}{secrets.token_hex(8)}.tmp"
     _create(root, temporary, f"{secrets.token_hex(16)}\n".encode())
     try:
@@ -750,7 +804,9 @@ def _sources_below(
         except FileNotFoundError:
             # Otherwise it went away while we walked.
             if os.path.islink(folder / entry):
-                passed.append(_left_out(prefix + entry, "is a symbolic link that points to nothing"))
+                passed.append(
+                    _left_out(prefix + entry, "is a symbolic link that points to nothing")
+                )
         except OSError as error:
             passed.append(_left_out(prefix + entry, _reason(error)[0]))
 
@@ -773,7 +829,9 @@ def _source(entry: Path, top: Path, name: str, passed: list[LeftOut]) -> Iterato
 
 
 def _fault_of_source(source: Path) -> str:
-    """Why a file is not copied. It is opened here, so that one without permission does not end the others."""
+    """Why a file is not copied. It is opened here, so that one without permission does not end
+    the others.
+    """
     file = os.open(source, _FILE)
     try:
         size = os.fstat(file).st_size
@@ -811,13 +869,15 @@ def _size_of(source: Path) -> int:
 def _check_given(sources: dict[str, Path]) -> None:
     if len(sources) > GIVEN_FILES_MAX:
         raise WorkspaceError(
-            f"{len(sources)} files are given, the bound is {GIVEN_FILES_MAX}", hint="give a smaller folder"
+            f"{len(sources)} files are given, the bound is {GIVEN_FILES_MAX}",
+            hint="give a smaller folder",
         )
     with _translated("the files given"):
         size = sum(map(_size_of, sources.values()))
     if size > GIVEN_BYTES_MAX:
         raise WorkspaceError(
-            f"the files given hold {size} bytes, the bound is {GIVEN_BYTES_MAX}", hint="give fewer files"
+            f"the files given hold {size} bytes, the bound is {GIVEN_BYTES_MAX}",
+            hint="give fewer files",
         )
 
 
@@ -840,11 +900,20 @@ def _reason(error: OSError) -> tuple[str, str]:
 
 
 _REASONS: Final[dict[int, tuple[str, str]]] = {
-    errno.ENOSPC: ("the disk is full; what was there before is unchanged", "free space on the workspace's volume"),
-    errno.EDQUOT: ("the quota is used up; what was there before is unchanged", "raise the quota or free space"),
+    errno.ENOSPC: (
+        "the disk is full; what was there before is unchanged",
+        "free space on the workspace's volume",
+    ),
+    errno.EDQUOT: (
+        "the quota is used up; what was there before is unchanged",
+        "raise the quota or free space",
+    ),
     errno.EROFS: ("the volume is read-only", "mount the workspace so that it can be written"),
     errno.EACCES: ("permission denied", "let the user that swarmd runs as read and write there"),
-    errno.EPERM: ("operation not permitted", "let the user that swarmd runs as read and write there"),
+    errno.EPERM: (
+        "operation not permitted",
+        "let the user that swarmd runs as read and write there",
+    ),
     errno.ENOENT: ("does not exist", "look at the names of the mission's files"),
     errno.ENOTDIR: ("a part of it is a file, not a folder", "write under another name"),
     errno.EISDIR: ("is a folder", "name a file in it"),
@@ -852,15 +921,19 @@ _REASONS: Final[dict[int, tuple[str, str]]] = {
     errno.ELOOP: ("is a symbolic link to itself, or one of too many", "remove the link"),
     errno.EMFILE: ("too many files are open", "raise the limit of open files (ulimit -n)"),
     errno.EIO: ("the disk failed", "check the workspace's volume"),
-}  # fmt: skip
+}
 
 
 def _missing(path: str) -> WorkspaceError:
-    return WorkspaceError(f"{path}: does not exist", hint="use a name from the mission's list of files")
+    return WorkspaceError(
+        f"{path}: does not exist", hint="use a name from the mission's list of files"
+    )
 
 
 def _is_link(path: str) -> WorkspaceError:
-    return WorkspaceError(f"{path}: is a symbolic link, which is never followed", hint="name the file itself")
+    return WorkspaceError(
+        f"{path}: is a symbolic link, which is never followed", hint="name the file itself"
+    )
 
 
 def _is_special(path: str) -> WorkspaceError:

@@ -22,7 +22,10 @@ def checked_url(url: str) -> str:
         raise UsageError(what, hint="e.g. http://127.0.0.1:11434/v1")
     if parts.username or parts.password or parts.query:
         raise UsageError(
-            "the base URL (OPENAI_BASE_URL) must not carry a key, a password or a query: it is shown in logs",
+            (
+                "the base URL (OPENAI_BASE_URL) must not carry a key, a password or a query: it is "
+                "shown in logs"
+            ),
             hint="put the key into OPENAI_API_KEY",
         )
     return url.rstrip("/")
@@ -43,7 +46,9 @@ def checked_key(key: str) -> str:
     """A key as a header can carry it; raises `UsageError`, which does not show it."""
     key = key.strip()  # a key from a file ends with its line
     if not (key.isascii() and key.isprintable()):
-        raise UsageError("the key has characters that no key has", hint="look at OPENAI_API_KEY or its file")
+        raise UsageError(
+            "the key has characters that no key has", hint="look at OPENAI_API_KEY or its file"
+        )
     return key
 
 
@@ -56,8 +61,10 @@ def is_private(url: str) -> bool:
     """Whether the address can only be one of this machine's or its own network's."""
     host = urlsplit(url).hostname or ""
     try:
-        # Python also calls private what is only for documentation or benchmarks: no server is there.
+        # Python also calls private what is only for documentation or benchmarks: no server is
+        # there.
         return ipaddress.ip_address(host).is_private
     except ValueError:
-        # A name of one part is resolved by a hosts file or a container engine, never by the public DNS.
+        # A name of one part is resolved by a hosts file or a container engine, never by the public
+        # DNS.
         return "." not in host or host.endswith(PRIVATE_SUFFIXES)

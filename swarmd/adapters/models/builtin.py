@@ -1,10 +1,12 @@
-"""The built-in mind: rules and retrieval, no language model. It does a real job with no key and no endpoint.
+"""The built-in mind: rules and retrieval, no language model. It does a real job with no key and no
+endpoint.
 
-Its board charters executives per theme of the mission, those create researchers per part of the files,
-each quotes the sentences that answer best, and the result is a brief whose every quotation cites its
-`file:line`. Invariants: an answer is a function of the prompt's view and of the names of the files in it,
-it is made of the same moves that a language model has, and it spends no tokens. Whatever stands in files,
-reports and motions is data: it is searched, counted and quoted, and never decides what is done.
+Its board charters executives per theme of the mission, those create researchers per part of the
+files, each quotes the sentences that answer best, and the result is a brief whose every quotation
+cites its `file:line`. Invariants: an answer is a function of the prompt's view and of the names of
+the files in it, it is made of the same moves that a language model has, and it spends no tokens.
+Whatever stands in files, reports and motions is data: it is searched, counted and quoted, and never
+decides what is done.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ PASSAGES_TOP: Final = 8
 QUOTES_MAX: Final = 8  # of one researcher and of one section
 FILES_MAX: Final = 512  # of one charter, as the moves bound it
 QUOTES_MIN: Final = 4  # a section should have these, so they may be somewhat off the point
-# Of the best sentence's score: what is below it shares a word with the question and hardly answers it.
+# Of the best sentence's score: what is below it shares a word with the question and hardly answers
+# it.
 FLOOR: Final = 0.45
 FLOOR_FIRST: Final = 0.25
 NOTHING: Final = "nothing found for:"
@@ -70,10 +73,14 @@ NOT_READ_SHOWN: Final = 20
 _WEAK: Final = frozenset(
     stem(word)
     for word in words(
-        "answer article brief briefly cite citation compare concise describe detail different do docs "
-        "document documentation explain file find full give good handle happen help important investigate "
-        "kind know line list look main make mean mention mission need note overview page paragraph part "
-        "point question quote read report result review say sentence short show source state summarise "
+        "answer article brief briefly cite citation compare concise describe detail different do "
+        "docs "
+        "document documentation explain file find full give good handle happen help important "
+        "investigate "
+        "kind know line list look main make mean mention mission need note overview page "
+        "paragraph part "
+        "point question quote read report result review say sentence short show source state "
+        "summarise "
         "summarize summary tell text thing topic understand use using want way word work write"
     )
 )
@@ -82,7 +89,9 @@ _ENDED: Final = frozenset({AgentState.DRAINING.value, AgentState.TERMINATED.valu
 
 
 class BuiltinModel:
-    """The `Model` port by rules. `files` lists what a folder's name stands for; without it, names are taken as they are."""
+    """The `Model` port by rules. `files` lists what a folder's name stands for; without it,
+    names are taken as they are.
+    """
 
     def __init__(self, files: Files | None = None) -> None:
         self._files = files
@@ -110,7 +119,9 @@ class BuiltinModel:
         if self._files is None or view.call is not None or not view.files or not _is_fresh(view):
             return view.files
         try:
-            return await anyio.to_thread.run_sync(partial(self._files.names, view.mission, view.files))
+            return await anyio.to_thread.run_sync(
+                partial(self._files.names, view.mission, view.files)
+            )
         except WorkspaceError:
             return view.files  # what is missing will be refused, by name, where it is searched
 
@@ -181,7 +192,9 @@ _MARKER: Final = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
 
 def themes(mission: str) -> tuple[str, ...]:
     """The one to three questions that a mission consists of."""
-    clauses = [cleaned(_MARKER.sub("", clause)).strip(" ;") for clause in _CLAUSE.split(mission[:20_000])]
+    clauses = [
+        cleaned(_MARKER.sub("", clause)).strip(" ;") for clause in _CLAUSE.split(mission[:20_000])
+    ]
     clauses = [part for clause in clauses for part in _halves(clause)]
     asked = [clause for clause in clauses if _strength(clause)]
     if any(clause.endswith("?") for clause in asked):
@@ -198,8 +211,8 @@ def themes(mission: str) -> tuple[str, ...]:
 def _halves(clause: str) -> list[str]:
     """Two questions joined by "and", where each says enough to be searched by itself.
 
-    What follows must ask again: "budgets and leases of a worker" is one question about two things. The
-    first half stays a question, or it would be taken for a remark beside the second.
+    What follows must ask again: "budgets and leases of a worker" is one question about two things.
+    The first half stays a question, or it would be taken for a remark beside the second.
     """
     mark = "?" if clause.endswith("?") else ""
     for joint in _AND.finditer(clause):
@@ -255,16 +268,21 @@ def _introduced(view: View, text: str) -> str:
 def _proposal(view: View, call: Call) -> Propose:
     found = themes(view.mission_text)
     if not terms(view.mission_text):
-        return _reject("the mission has no word that could be searched for; ask a question in words")
+        return _reject(
+            "the mission has no word that could be searched for; ask a question in words"
+        )
     if call.refusal:
         # Fewer and plainer than what was refused; and what is refused again cannot be done here.
         if call.motion_number > THEMES_MAX:
             return _reject(f"the board could not carry a charter: {bounded(cleaned(call.refusal))}")
         found = (bounded(cleaned(view.mission_text), 600),)
-    executives = tuple(_chartered(view, call, number, theme) for number, theme in enumerate(found, 1))
+    executives = tuple(
+        _chartered(view, call, number, theme) for number, theme in enumerate(found, 1)
+    )
     reason = (
         f"{SPEECH}. {_counted(len(found), 'theme')}, one executive for each, "
-        f"over {_counted(len(view.files), 'file')}; default shares of the budget, as no tokens are spent"
+        f"over {_counted(len(view.files), 'file')}; default shares of the budget, as no tokens "
+        "are spent"
     )
     return Propose(
         move="propose", motion=CharterMotion(motion="charter", executives=executives, reason=reason)
@@ -278,18 +296,27 @@ def _chartered(view: View, call: Call, number: int, theme: str) -> Executive:
         role="executive",
         name=f"theme-{number}-{_slug(theme)}{again}",
         task=_task(theme, view.mission_text),
-        methodology="Divide the files among researchers, merge what they quote, drop what is said twice.",
+        methodology=(
+            "Divide the files among researchers, merge what they quote, drop what is said twice."
+        ),
         goals=(f"Answer from the files: {theme}",),
-        done="The sentences that answer best are quoted, each with its file and line; or the words not found are named.",
+        done=(
+            "The sentences that answer best are quoted, each with its file and line; or the "
+            "words not found are named."
+        ),
         kpis=("every quotation cites file:line", "no sentence twice"),
         files=_within(view.files),
     )
 
 
 def _within(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that fit into one charter: where there are too many files, the folders that hold them."""
+    """Names that fit into one charter: where there are too many files, the folders that hold
+    them.
+    """
     for depth in (None, 3, 2, 1):
-        cut = dict.fromkeys(name if depth is None else "/".join(name.split("/")[:depth]) for name in names)
+        cut = dict.fromkeys(
+            name if depth is None else "/".join(name.split("/")[:depth]) for name in names
+        )
         if len(cut) <= FILES_MAX:
             return tuple(cut)
     return tuple(cut)[:FILES_MAX]
@@ -301,31 +328,54 @@ def _reject(why: str) -> Propose:
 
 # What each seat looks at, in its own manner. The words in braces are facts of the motion.
 _ON_CHARTER: Final = {
-    "captain-picard": "{executives} for {themes}: the course is clear, and each can be held to its report. "
+    "captain-picard": "{executives} for {themes}: the course is clear, and each can be held to "
+    "its report. "
     "{budget}, so enough is left for the review. Unless somebody sees a defect, make it so.",
-    "socrates": "What do we mean by {term}? The charters ask {files} for the words that stand there. What would refute "
+    "socrates": "What do we mean by {term}? The charters ask {files} for the words that stand "
+    "there. What would refute "
     "us is a passage they miss, so the reports shall name the words that were not found.",
-    "king-solomon": "{executives} over {files}: {overlap}. Let each bring its own sentences, and let none be counted twice.",
-    "gandhi": "Whom does it serve? Whoever asked gets sentences that can be opened and checked, and nothing claimed "
+    "king-solomon": (
+        "{executives} over {files}: {overlap}. Let each bring its own sentences, and "
+        "let none be counted twice."
+    ),
+    "gandhi": "Whom does it serve? Whoever asked gets sentences that can be opened and checked, "
+    "and nothing claimed "
     "beyond them. To read {files} harms nobody, and {budget_low}.",
-    "marcus-aurelius": "It is in our power to read {files} and to say what stands there. {executives} suffice for {themes}; "
+    "marcus-aurelius": "It is in our power to read {files} and to say what stands there. "
+    "{executives} suffice for {themes}; "
     "more would be vanity.",
-    "tony-stark": "{executives}, parts in parallel, one index over {files}: seconds, zero tokens. If {term} is not in "
+    "tony-stark": "{executives}, parts in parallel, one index over {files}: seconds, zero tokens. "
+    "If {term} is not in "
     "there, we know at once. Ship it.",
 }
 _ON_DELIVERY: Final = {
-    "captain-picard": "{reports} brought {quotes} from {sources}. The mission has what these files hold. Deliver it.",
-    "socrates": "Do {quotes} answer the question, or an easier one? They hold its words, and each can be checked in "
+    "captain-picard": (
+        "{reports} brought {quotes} from {sources}. The mission has what these "
+        "files hold. Deliver it."
+    ),
+    "socrates": "Do {quotes} answer the question, or an easier one? They hold its words, and each "
+    "can be checked in "
     "{sources}; that is all we know, and the brief says so.",
     "king-solomon": "{reports}, {quotes}: I weigh what is cited and leave out what is not. {gaps}.",
-    "gandhi": "Nothing is claimed that is not quoted: {quotes} from {sources}. It is honest work, and may be given.",
-    "marcus-aurelius": "{quotes} are before us. To wait would add nothing that the files do not have. {gaps}.",
-    "tony-stark": "{quotes}, {sources}, every line clickable. {gaps}. Done is better than polished: deliver.",
+    "gandhi": (
+        "Nothing is claimed that is not quoted: {quotes} from {sources}. It is honest work, "
+        "and may be given."
+    ),
+    "marcus-aurelius": (
+        "{quotes} are before us. To wait would add nothing that the files do not have. {gaps}."
+    ),
+    "tony-stark": (
+        "{quotes}, {sources}, every line clickable. {gaps}. Done is better than polished: deliver."
+    ),
 }
 _ON_REJECTION: Final = {
-    "captain-picard": "We do not send home a guess. With {quotes} in {reports}, we say what is missing.",
+    "captain-picard": (
+        "We do not send home a guess. With {quotes} in {reports}, we say what is missing."
+    ),
     "socrates": "We know that we do not know: {quotes} in {reports}. To say so is the answer.",
-    "king-solomon": "{reports} came back with {quotes}. An empty verdict is better than an invented one.",
+    "king-solomon": (
+        "{reports} came back with {quotes}. An empty verdict is better than an invented one."
+    ),
     "gandhi": "Truth first: {reports}, {quotes}. Let whoever asked be told what to bring.",
     "marcus-aurelius": "What is not in the files is not in our power: {quotes} in {reports}.",
     "tony-stark": "{quotes} in {reports}. No data, no product. Tell them what to feed us.",
@@ -336,7 +386,10 @@ _NEUTRAL: Final = {
     "reject": "The motion rejects the mission on {quotes} in {reports}.",
     "direct": "The motion sends work back: {reports} so far hold {quotes}. {gaps}.",
     "terminate": "The motion ends an agent while {reports} hold {quotes}. {gaps}.",
-    "act": "The motion answers a request for leave: an agent of a declared role, checked by the law. {gaps}.",
+    "act": (
+        "The motion answers a request for leave: an agent of a declared role, checked by the "
+        "law. {gaps}."
+    ),
 }
 _MANNERS: Final = {"charter": _ON_CHARTER, "deliver": _ON_DELIVERY, "reject": _ON_REJECTION}
 
@@ -368,7 +421,9 @@ def _facts(view: View, call: Call, motion: Mapping[str, Any]) -> dict[str, str]:
         "reports": _counted(len(call.reports), "report"),
         "quotes": _counted(len(quotes), "cited sentence"),
         "sources": _counted(len({quote.path for quote in quotes}), "file"),
-        "gaps": f"Not found: {_named(missing[:5])}" if missing else "No word of the question is missing",
+        "gaps": f"Not found: {_named(missing[:5])}"
+        if missing
+        else "No word of the question is missing",
     }
 
 
@@ -392,7 +447,9 @@ def _overlap(executives: Sequence[Mapping[str, Any]]) -> str:
 
 def _longest_words(text: str) -> list[str]:
     about = topic(text)
-    return sorted((about.written[term] for term in about.strong), key=lambda word: (-len(word), word))
+    return sorted(
+        (about.written[term] for term in about.strong), key=lambda word: (-len(word), word)
+    )
 
 
 def _vote(view: View, call: Call) -> tuple[Any, str]:
@@ -403,12 +460,18 @@ def _vote(view: View, call: Call) -> tuple[Any, str]:
             return _vote_on_charter(view, motion)
         case "deliver":
             if quotes or _quotes(str(motion.get("text", ""))):
-                return "yes", f"{_counted(quotes, 'cited sentence')} can be checked at file and line"
+                return (
+                    "yes",
+                    f"{_counted(quotes, 'cited sentence')} can be checked at file and line",
+                )
             return "no", "the reports are empty: no sentence in them cites its file and line"
         case "reject":
             if quotes:
                 return "no", f"{_counted(quotes, 'cited sentence')} can be delivered"
-            return "yes", "nothing that could be cited was found, and the motion says what is missing"
+            return (
+                "yes",
+                "nothing that could be cited was found, and the motion says what is missing",
+            )
         case "act":
             notices = {said.data.get("approval") for said in view.room if said.sender == CLERK}
             if motion.get("verb") == "approve" and motion.get("target") in notices:
@@ -437,7 +500,9 @@ def _review(view: View, call: Call) -> Propose:
     # In the order of the themes, as their names count them: who reported first is chance.
     asked = _asked_for(view)
     if asked:
-        motion = ActMotion(motion="act", verb="approve", target=asked[0], reason=f"{SPEECH}. {_CREATION}")
+        motion = ActMotion(
+            motion="act", verb="approve", target=asked[0], reason=f"{SPEECH}. {_CREATION}"
+        )
         return Propose(move="propose", motion=motion)
     ordered = sorted(call.reports, key=lambda report: str(report.get("name", "")))
     reports = [(str(report.get("agent", "")), str(report.get("text", ""))) for report in ordered]
@@ -446,10 +511,12 @@ def _review(view: View, call: Call) -> Propose:
         return Propose(
             move="propose",
             motion=DirectMotion(
-                motion="direct", to=undone, text=f"Search again all your files for: {topic(view.mission_text).query}",
+                motion="direct",
+                to=undone,
+                text=f"Search again all your files for: {topic(view.mission_text).query}",
                 reason="a part of the files was not searched",
             ),
-        )  # fmt: skip
+        )
     cited = [(agent, text) for agent, text in reports if _quotes(text)]
     if cited:
         others = _not_read_in(text for _, text in reports if not _quotes(text))
@@ -461,24 +528,39 @@ _CREATION: Final = "the agent is of a declared role, and the law has checked wha
 
 
 def _asked_for(view: View) -> list[str]:
-    """Creations that wait for the board's leave, by its clerk's word, and that no motion was about yet."""
-    put = {str((said.data.get("motion") or {}).get("target")) for said in view.room if said.sender == CLERK}
-    notices = [said.data for said in view.room if said.sender == CLERK and said.data.get("action") == "spawn"]
+    """Creations that wait for the board's leave, by its clerk's word, and that no motion was
+    about yet.
+    """
+    put = {
+        str((said.data.get("motion") or {}).get("target"))
+        for said in view.room
+        if said.sender == CLERK
+    }
+    notices = [
+        said.data
+        for said in view.room
+        if said.sender == CLERK and said.data.get("action") == "spawn"
+    ]
     asked = [str(data["approval"]) for data in notices if data.get("rule") == Rule.APPROVAL_NEEDED]
     return [id for id in asked if id not in put]
 
 
-def _delivery(view: View, call: Call, cited: Sequence[tuple[str, str]], not_read: Sequence[str]) -> Propose:
+def _delivery(
+    view: View, call: Call, cited: Sequence[tuple[str, str]], not_read: Sequence[str]
+) -> Propose:
     """`not_read` are lines of reports that are not delivered, for they quote nothing."""
     quotes = [quote for _, text in cited for quote in _quotes(text)]
     sources = len({quote.path for quote in quotes})
     title = bounded(cleaned(view.mission_text), 160)
     text = (
-        f"# {title}\n\nMade by rules and retrieval, not by a language model: each line below quotes a sentence of "
-        f"{_counted(sources, 'file')} and names its file and line. Nothing was rephrased or concluded."
+        f"# {title}\n\nMade by rules and retrieval, not by a language model: each line below "
+        "quotes a sentence of "
+        f"{_counted(sources, 'file')} and names its file and line. Nothing was rephrased or "
+        "concluded."
     )
     text = "\n".join((text, *(f"\n{line}" for line in _not_read_lines(not_read))))
-    # Once refused, the reports are written out: a reference that cannot be resolved is then no obstacle.
+    # Once refused, the reports are written out: a reference that cannot be resolved is then no
+    # obstacle.
     if call.refusal:
         text = "\n\n".join((text, *(section for _, section in cited)))[:64_000]
     return Propose(
@@ -496,7 +578,9 @@ def _not_answered(view: View, not_read: Sequence[str]) -> str:
     about = topic(view.mission_text)
     said = _not_read_lines(not_read)
     files = [
-        name for name in view.files if not any(line.startswith(f"{NOT_READ} {name}: ") for line in not_read)
+        name
+        for name in view.files
+        if not any(line.startswith(f"{NOT_READ} {name}: ") for line in not_read)
     ]
     searched = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
     if view.files and not files:
@@ -506,8 +590,8 @@ def _not_answered(view: View, not_read: Sequence[str]) -> str:
     asked = ", ".join(about.written[term] for term in about.strong[:20])
     return (
         f"Nothing in the files answers this mission. No sentence was found for: {asked}. Searched: "
-        f"{searched or 'the swarm’s own knowledge'}. Give files that speak of it, or ask in their words. ({SPEECH}.)"
-        + "".join(f"\n{line}" for line in said)
+        f"{searched or 'the swarm’s own knowledge'}. Give files that speak of it, or ask in their "
+        f"words. ({SPEECH}.)" + "".join(f"\n{line}" for line in said)
     )
 
 
@@ -540,41 +624,59 @@ def _divided(charter: Charter, listed: tuple[str, ...]) -> tuple[Move, ...]:
             move="spawn",
             key=f"part-{number}",
             charter=Charter(
-                role="researcher", name=f"part-{number}", task=charter.task, files=part,
-                methodology="Search the files, quote the sentences that answer best, cite file and line.",
-                goals=charter.goals, done="The best sentences are reported with file:line, or the words not found.",
+                role="researcher",
+                name=f"part-{number}",
+                task=charter.task,
+                files=part,
+                methodology=(
+                    "Search the files, quote the sentences that answer best, cite file and line."
+                ),
+                goals=charter.goals,
+                done="The best sentences are reported with file:line, or the words not found.",
                 kpis=charter.kpis,
             ),
         )
         for number, part in enumerate(parts, 1)
-    )  # fmt: skip
+    )
 
 
 def _waiting_for(view: View, parts: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Children that live and have not reported, and spawns that were not answered yet."""
     reported = _reported(view)
-    living = [c.key or c.name for c in view.children if c.state not in _ENDED and c.id not in reported]
+    living = [
+        c.key or c.name for c in view.children if c.state not in _ENDED and c.id not in reported
+    ]
     known = {child.key for child in view.children} | set(_answers(view))
     return living + [key for key in parts if key not in known]
 
 
-def _own_searches(view: View, about: Topic, parts: Mapping[str, tuple[str, ...]]) -> tuple[Move, ...]:
-    """What nobody else will do: parts whose researcher was refused or ended, and what the board sends back."""
+def _own_searches(
+    view: View, about: Topic, parts: Mapping[str, tuple[str, ...]]
+) -> tuple[Move, ...]:
+    """What nobody else will do: parts whose researcher was refused or ended, and what the board
+    sends back.
+    """
     assert view.charter is not None
-    done = {tuple(move.get("files", ())) for move in _moves(view) if move.get("move") == "search_files"}
+    done = {
+        tuple(move.get("files", ())) for move in _moves(view) if move.get("move") == "search_files"
+    }
     now = {
         tuple(move.get("files", ()))
         for move in _in(view.steps, "moves")
         if move.get("move") == "search_files"
     }
     reports = _reported(view)
-    reported = {child.key for child in view.children if not _is_undone(reports.get(child.id, NOT_SEARCHED))}
+    reported = {
+        child.key for child in view.children if not _is_undone(reports.get(child.id, NOT_SEARCHED))
+    }
     left = [files for key, files in parts.items() if key not in reported and files not in done]
     query = about.query
     if _is_asked(view) and _has_reported(view):
         left = [view.charter.files] if view.charter.files not in now else []
         # With the words of whoever sent it back, which may be others than the theme's.
-        asked = [mail["text"] for mail in _mail(view, now_only=True) if mail["kind"] == Kind.DIRECTIVE]
+        asked = [
+            mail["text"] for mail in _mail(view, now_only=True) if mail["kind"] == Kind.DIRECTIVE
+        ]
         query = topic(" ".join((*asked, query))).query
     return tuple(
         SearchFiles(move="search_files", query=query, files=files, top=2 * PASSAGES_TOP)
@@ -602,7 +704,9 @@ def _section(view: View, theme: str, about: Topic) -> str:
 
 def _faults(view: View) -> list[str]:
     """Searches of our own that failed and were not made good since."""
-    results = [r for r in _in((*view.memory, *view.steps), "results") if r.get("move") == "search_files"]
+    results = [
+        r for r in _in((*view.memory, *view.steps), "results") if r.get("move") == "search_files"
+    ]
     if any(result.get("ok") for result in results[-1:]):
         return []
     return [
@@ -622,15 +726,24 @@ def _researcher(view: View) -> tuple[Move, ...]:
         return (Think(move="think", thought="reported"),)
     results = [r for r in _in(view.steps, "results") if r.get("move") == "search_files"]
     if not results:
-        asked = " ".join(m["text"] for m in _mail(view, now_only=True) if m["kind"] == Kind.DIRECTIVE)
+        asked = " ".join(
+            m["text"] for m in _mail(view, now_only=True) if m["kind"] == Kind.DIRECTIVE
+        )
         query = topic(f"{asked} {about.query}").query if asked else about.query
-        return (SearchFiles(move="search_files", query=query, files=view.charter.files, top=PASSAGES_TOP),)
+        return (
+            SearchFiles(
+                move="search_files", query=query, files=view.charter.files, top=PASSAGES_TOP
+            ),
+        )
     best = ranked(about, _found(results), QUOTES_MAX)
     lines = [_cited(sentence) for sentence in best] or [
         f"{NOTHING} {', '.join(about.missing(())) or about.query}"
     ]
     lines += [
-        f"{NOT_SEARCHED} {bounded(cleaned(str(r.get('rule', '')) + ' ' + str(r.get('detail', ''))))}"
+        (
+            f"{NOT_SEARCHED} "
+            f"{bounded(cleaned(str(r.get('rule', '')) + ' ' + str(r.get('detail', ''))))}"
+        )
         for r in results
         if not r.get("ok")
     ]
@@ -682,7 +795,9 @@ def _not_read(results: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _not_read_in(reports: Iterable[str]) -> list[str]:
-    """What reports say was not read. A quotation begins with a dash: no file can make a report say this."""
+    """What reports say was not read. A quotation begins with a dash: no file can make a report
+    say this.
+    """
     return [line for report in reports for line in report.split("\n") if line.startswith(NOT_READ)]
 
 
@@ -694,7 +809,9 @@ def _not_read_lines(said: Iterable[str]) -> list[str]:
 
 
 def _of_one_line(path: object) -> str:
-    """A file's name as it is, spaces of every kind included, without what could act on a terminal."""
+    """A file's name as it is, spaces of every kind included, without what could act on a
+    terminal.
+    """
     return without_controls(str(path))
 
 
@@ -711,7 +828,9 @@ class _Candidate:
 
 
 def ranked(about: Topic, found: Sequence[Sentence], count: int) -> list[Sentence]:
-    """The sentences that hold most of what is looked for, rare words before common ones, none twice."""
+    """The sentences that hold most of what is looked for, rare words before common ones, none
+    twice.
+    """
     left = _scored(about, list(dict.fromkeys(found)))
     highest = left[0].score if left else 0.0
     strong = frozenset(about.strong)
@@ -721,9 +840,12 @@ def ranked(about: Topic, found: Sequence[Sentence], count: int) -> list[Sentence
         left = [candidate for candidate in left if candidate.score >= floor]
         if not left:
             break
-        # What repeats a sentence already taken is worth less, what has a word that none has is worth more.
+        # What repeats a sentence already taken is worth less, what has a word that none has is
+        # worth more.
         fresh = strong.difference(*(candidate.held for candidate in best))
-        gain = {c: 1 + len(fresh & c.held) / (3 * len(strong)) - 0.6 * _likeness(c, best) for c in left}
+        gain = {
+            c: 1 + len(fresh & c.held) / (3 * len(strong)) - 0.6 * _likeness(c, best) for c in left
+        }
         chosen = max(left, key=lambda c: c.score * gain[c])
         best.append(chosen)
         left = [c for c in left if c is not chosen and _likeness(c, [chosen]) < 0.7]
@@ -733,23 +855,33 @@ def ranked(about: Topic, found: Sequence[Sentence], count: int) -> list[Sentence
 def _scored(about: Topic, found: Sequence[Sentence]) -> list[_Candidate]:
     held = [frozenset(terms(sentence.text)) for sentence in found]
     rarity = {
-        term: math.log(1 + len(found) / (1 + sum(term in have for have in held))) for term in about.weights
+        term: math.log(1 + len(found) / (1 + sum(term in have for have in held)))
+        for term in about.weights
     }
     candidates = []
     for sentence, have in zip(found, held, strict=True):
         matched = sum(term in have for term in about.strong)
         if matched:
-            score = sum(weight * rarity[term] for term, weight in about.weights.items() if term in have)
+            score = sum(
+                weight * rarity[term] for term, weight in about.weights.items() if term in have
+            )
             coverage = matched / len(about.strong)
-            # What a sentence begins with, it is about: "**Journal.** Written by the supervisor only."
-            leads = 1.3 if any(term in about.strong for term in terms(sentence.text[:40])[:2]) else 1.0
+            # What a sentence begins with, it is about: "**Journal.** Written by the supervisor
+            # only."
+            leads = (
+                1.3 if any(term in about.strong for term in terms(sentence.text[:40])[:2]) else 1.0
+            )
             score *= (0.3 + 0.7 * coverage) * leads * _form(sentence)
             candidates.append(_Candidate(sentence, have, score))
-    return sorted(candidates, key=lambda c: (-c.score, c.sentence.path, c.sentence.line, c.sentence.text))
+    return sorted(
+        candidates, key=lambda c: (-c.score, c.sentence.path, c.sentence.line, c.sentence.text)
+    )
 
 
 def _form(sentence: Sentence) -> float:
-    """A reader is served by whole sentences of prose: rows, code and endless ones count for less."""
+    """A reader is served by whole sentences of prose: rows, code and endless ones count for
+    less.
+    """
     text = sentence.text
     form = 1.0 if is_prose(sentence.path) else 0.6
     if " | " in text:
@@ -761,7 +893,8 @@ def _form(sentence: Sentence) -> float:
 
 def _likeness(candidate: _Candidate, others: Sequence[_Candidate]) -> float:
     return max(
-        (len(candidate.held & o.held) / max(1, len(candidate.held | o.held)) for o in others), default=0.0
+        (len(candidate.held & o.held) / max(1, len(candidate.held | o.held)) for o in others),
+        default=0.0,
     )
 
 
@@ -790,7 +923,12 @@ def _mail(view: View, *, now_only: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def _as_plain(message: Message) -> dict[str, Any]:
-    return {"from": message.sender, "kind": message.kind, "text": message.text, "data": message.data}
+    return {
+        "from": message.sender,
+        "kind": message.kind,
+        "text": message.text,
+        "data": message.data,
+    }
 
 
 def _spawned(view: View) -> dict[str, tuple[str, ...]]:
@@ -814,11 +952,15 @@ def _reported(view: View) -> dict[str, str]:
 
 
 def _has_reported(view: View) -> bool:
-    return any(move.get("move") == "report" and move.get("done") for move in _in(view.memory, "moves"))
+    return any(
+        move.get("move") == "report" and move.get("done") for move in _in(view.memory, "moves")
+    )
 
 
 def _is_asked(view: View) -> bool:
-    return any(mail["kind"] in (Kind.CHARTER, Kind.DIRECTIVE) for mail in _mail(view, now_only=True))
+    return any(
+        mail["kind"] in (Kind.CHARTER, Kind.DIRECTIVE) for mail in _mail(view, now_only=True)
+    )
 
 
 # --- words ------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """What a model costs: what the operator says of it, else the table that `genai-prices` carries.
 
-The table is the one of the installed package, read offline: its background refresh is never started, for
-what a call costs must not change with what a server somewhere says. It is imported when the first price is
-asked: it takes 25 ms beside the model SDK and 0.2 s alone, and verbs that only look never ask.
+The table is the one of the installed package, read offline: its background refresh is never
+started, for what a call costs must not change with what a server somewhere says. It is imported
+when the first price is asked: it takes 25 ms beside the model SDK and 0.2 s alone, and verbs that
+only look never ask.
 
-A model is looked up by the address that is asked as well as by its name: the same name costs another price
-elsewhere, and a guess would be a sum of money that nobody charges.
+A model is looked up by the address that is asked as well as by its name: the same name costs
+another price elsewhere, and a guess would be a sum of money that nobody charges.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from swarmd.errors import RefusedError
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
 
-# From before a call is reserved to its request: waiting for the provider's pace and the call itself. Prices
-# change at a date, or for hours of the day.
+# From before a call is reserved to its request: waiting for the provider's pace and the call
+# itself. Prices change at a date, or for hours of the day.
 AHEAD: Final = timedelta(hours=1)
 
 
@@ -50,9 +51,13 @@ def tariff_of(spec: str, base_url: str, models: Models) -> Tariff | None:
     tariff = _named(spec, models) or _of_place(base_url) or _listed(spec, base_url)
     if tariff is None and models.unknown_price == "forbid":
         raise RefusedError(
-            f"the price of {spec} is not known, and `unknown_price: forbid` in policies/models.yaml has such a"
+            f"the price of {spec} is not known, and `unknown_price: forbid` in "
+            "policies/models.yaml has such a"
             " model not asked",
-            hint=f"name it there, in dollars for a million tokens: `prices: {{'{spec}': {{input: …, output: …}}}}`",
+            hint=(
+                f"name it there, in dollars for a million tokens: `prices: {{'{spec}': {{input: "
+                "…, output: …}}`"
+            ),
         )
     return tariff
 
@@ -90,7 +95,8 @@ def _of_place(base_url: str) -> Tariff | None:
         return None
     return Tariff(
         lambda _: Price(),
-        "counts as free: its server is on this machine or network; if it costs, name it under `prices` in"
+        "counts as free: its server is on this machine or network; if it costs, name it under "
+        "`prices` in"
         " policies/models.yaml",
     )
 
@@ -122,9 +128,12 @@ def _looked_up(name: str, url: str, when: datetime) -> Price | None:
 
 
 def _price_listed(listed: ModelPrice) -> Price | None:
-    """`None` for what has no price for text read and written: it is another sort of model, or not known."""
+    """`None` for what has no price for text read and written: it is another sort of model, or
+    not known.
+    """
     tokens_in = _rate_listed(listed.input_mtok)
-    # Thoughts and citations that cost more than the answer: which of its tokens they were is not said by all.
+    # Thoughts and citations that cost more than the answer: which of its tokens they were is not
+    # said by all.
     outputs = (listed.output_mtok, listed.output_reasoning_mtok, listed.output_citation_mtok)
     tokens_out = _dearest([rate for rate in map(_rate_listed, outputs) if rate is not None])
     if tokens_in is None or listed.output_mtok is None or tokens_out is None:
@@ -145,7 +154,9 @@ def _rate_listed(price: Any) -> Rate | None:
         return None
     if isinstance(price, Decimal):
         return Rate(Fraction(price))
-    return Rate(Fraction(price.base), tuple((tier.start, Fraction(tier.price)) for tier in price.tiers))
+    return Rate(
+        Fraction(price.base), tuple((tier.start, Fraction(tier.price)) for tier in price.tiers)
+    )
 
 
 def _dearest(rates: list[Rate]) -> Rate | None:
@@ -153,7 +164,11 @@ def _dearest(rates: list[Rate]) -> Rate | None:
 
 
 def _shown(price: Price) -> str:
-    parts = [(price.tokens_in, "in"), (price.tokens_out, "out"), (price.cached, "in from its cache")]
+    parts = [
+        (price.tokens_in, "in"),
+        (price.tokens_out, "out"),
+        (price.cached, "in from its cache"),
+    ]
     said = ", ".join(f"${float(rate.base):g} {what}" for rate, what in parts if rate is not None)
     more = ", more in long calls" if price.tokens_in.tiers else ""
     return f"{said} for a million tokens{more}"

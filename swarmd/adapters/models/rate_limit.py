@@ -1,11 +1,13 @@
-"""How often and how many at once: the pace of one provider, in this process and in all of the swarm's.
+"""How often and how many at once: the pace of one provider, in this process and in all of the
+swarm's.
 
-Invariant: in no stretch of 60 seconds do more than `per_minute` calls start, and never are more than `at_once` of
-this process under way. A token bucket would let twice the number through around its refill, and providers count
-exactly that as the offence; a log of the last starts is exact.
+Invariant: in no stretch of 60 seconds do more than `per_minute` calls start, and never are more
+than `at_once` of this process under way. A token bucket would let twice the number through around
+its refill, and providers count exactly that as the offence; a log of the last starts is exact.
 
-The swarm's log is with the store (`SharedPace`). While that is away, each process keeps to the whole pace by a log of
-its own: a call that has begun is not given up because its pace cannot be asked for.
+The swarm's log is with the store (`SharedPace`). While that is away, each process keeps to the
+whole pace by a log of its own: a call that has begun is not given up because its pace cannot be
+asked for.
 """
 
 from __future__ import annotations
@@ -28,19 +30,26 @@ ASK_SECONDS: Final = 2.0
 
 
 class Start(NamedTuple):
-    """A start that was given to one call alone, and how far ahead it lies; without a name none was given."""
+    """A start that was given to one call alone, and how far ahead it lies; without a name none
+    was given.
+    """
 
     name: str
     wait_seconds: float
 
 
 class SharedPace(Protocol):
-    """Starts, given to the calls of all workers in the order in which they ask. A start that nobody uses is lost."""
+    """Starts, given to the calls of all workers in the order in which they ask. A start that
+    nobody uses is lost.
+    """
 
-    async def take(self, model: str, tokens: int, wait_seconds_max: float, before: str = "") -> Start:
+    async def take(
+        self, model: str, tokens: int, wait_seconds_max: float, before: str = ""
+    ) -> Start:
         """The next start, or none where that lies too far ahead.
 
-        With `before`, a start whose time has come: the same, unless the provider has asked for patience since.
+        With `before`, a start whose time has come: the same, unless the provider has asked for
+        patience since.
         """
 
     async def hold(self, model: str, seconds: float) -> None:
@@ -78,7 +87,8 @@ class Pace:
     ) -> AsyncIterator[None]:
         """Hold a place among the calls under way, from the moment at which one may start.
 
-        Raises `TooLateError` at once where the swarm's next start lies further ahead than `wait_seconds_max`.
+        Raises `TooLateError` at once where the swarm's next start lies further ahead than
+        `wait_seconds_max`.
         """
         async with self._under_way:
             await self._until_the_swarm_may(model, tokens, wait_seconds_max)
@@ -89,7 +99,9 @@ class Pace:
             yield
 
     async def hold(self, model: str, seconds: float) -> None:
-        """The provider has asked for patience: nothing of this model's starts for so long, in no worker."""
+        """The provider has asked for patience: nothing of this model's starts for so long, in no
+        worker.
+        """
         self._held[model] = max(self._held.get(model, 0.0), self._now() + seconds)
         if self._shared is not None:
             await self._asked(self._shared.hold(model, seconds))
@@ -97,7 +109,9 @@ class Pace:
     async def _until_the_swarm_may(self, model: str, tokens: int, wait_seconds_max: float) -> None:
         before, ends = "", self._now() + wait_seconds_max
         while self._shared is not None:
-            start = await self._asked(self._shared.take(model, tokens, max(0.0, ends - self._now()), before))
+            start = await self._asked(
+                self._shared.take(model, tokens, max(0.0, ends - self._now()), before)
+            )
             if start is None:
                 return
             if not start.name:

@@ -42,7 +42,12 @@ LIST_REDIRECTS_MAX: Final = 4
 OTHERS_SHOWN: Final = 5
 
 # In this order the first that answers wins, however fast the others are.
-LOCAL_SERVERS: Final = (("Ollama", 11434), ("llama-server", 8080), ("LM Studio", 1234), ("vLLM", 8000))
+LOCAL_SERVERS: Final = (
+    ("Ollama", 11434),
+    ("llama-server", 8080),
+    ("LM Studio", 1234),
+    ("vLLM", 8000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,9 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`why` is the line for standard error. `base_url` is empty where no server is asked or OpenAI's own is."""
+    """`why` is the line for standard error. `base_url` is empty where no server is asked or
+    OpenAI's own is.
+    """
 
     spec: str
     base_url: str
@@ -86,7 +93,8 @@ async def choose(settings: ModelSettings, models: Models) -> Choice:
     return Choice(
         "builtin",
         "",
-        "model: builtin, which is rules and retrieval and not a language model, because there is no key and"
+        "model: builtin, which is rules and retrieval and not a language model, because there is "
+        "no key and"
         " no server on this machine; set OPENAI_API_KEY or OPENAI_BASE_URL, or choose with --model",
     )
 
@@ -100,7 +108,9 @@ def parse(spec: str) -> tuple[str, str]:
         return provider, name
     if provider == "local":
         what = f"{spec}: running a model file in this process is not part of this version"
-        raise UsageError(what, hint="serve it with llama-server or Ollama, and name that: OPENAI_BASE_URL")
+        raise UsageError(
+            what, hint="serve it with llama-server or Ollama, and name that: OPENAI_BASE_URL"
+        )
     raise UsageError(f"{spec!r} names no model", hint=f"one of: {FORMS}")
 
 
@@ -113,7 +123,10 @@ async def _named(spec: str, settings: ModelSettings, reason: str) -> Choice:
         local = await _first_local(settings)
         if local is None:
             raise UsageError(
-                f"{spec} needs a server: there is no OPENAI_API_KEY, and none answers on this machine",
+                (
+                    f"{spec} needs a server: there is no OPENAI_API_KEY, and none answers on this "
+                    "machine"
+                ),
                 hint="set OPENAI_API_KEY, or OPENAI_BASE_URL",
             )
         base_url, name, reason = local.base_url, name or local.model, f"{reason}, at {local.server}"
@@ -155,7 +168,9 @@ async def _first_listed(base_url: str, api_key: str) -> str:
         listed = await _listed(client, base_url, api_key, LIST_SECONDS)
     if not listed.names:
         others = ", ".join(listed.others[:OTHERS_SHOWN])
-        what = f"none under /models that can chat, only {others}" if others else "none under /models"
+        what = (
+            f"none under /models that can chat, only {others}" if others else "none under /models"
+        )
         raise UsageError(
             f"no model was named, and the server of OPENAI_BASE_URL lists {what}",
             hint="name one: --model openai:NAME; a base URL usually ends in /v1",
@@ -169,8 +184,8 @@ def _client(base_url: str) -> httpx2.AsyncClient:
     import httpx2
 
     reads_environment = not is_loopback(base_url)
-    # To read the machine's certificates takes longer than a server of this machine does to answer, and over
-    # plain HTTP there is nothing to trust.
+    # To read the machine's certificates takes longer than a server of this machine does to answer,
+    # and over plain HTTP there is nothing to trust.
     trusted = True if base_url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return http_client.build(
         lambda: httpx2.AsyncClient(timeout=None, trust_env=reads_environment, verify=trusted),
@@ -179,7 +194,9 @@ def _client(base_url: str) -> httpx2.AsyncClient:
     )
 
 
-async def _listed(client: httpx2.AsyncClient, base_url: str, api_key: str, seconds: float) -> Listed:
+async def _listed(
+    client: httpx2.AsyncClient, base_url: str, api_key: str, seconds: float
+) -> Listed:
     """The models that a server lists, in its order; none where it is no such server."""
     import httpx2
 
@@ -199,7 +216,9 @@ async def _list_page(client: httpx2.AsyncClient, url: str, headers: Mapping[str,
     for _ in range(LIST_REDIRECTS_MAX):
         async with client.stream("GET", url, headers=headers) as response:
             if response.status_code == 200:
-                return json.loads((await beginning_of(response, LIST_BYTES_MAX)).decode("utf-8-sig"))
+                return json.loads(
+                    (await beginning_of(response, LIST_BYTES_MAX)).decode("utf-8-sig")
+                )
             location = response.headers.get("location", "")
             target = same_host(url, location) if response.status_code in REDIRECTS else None
         if target is None:
@@ -222,7 +241,9 @@ class OpenModels:
         files: Files,
         shared: Callable[[str, Provider], SharedPace] | None = None,
     ) -> None:
-        """`shared` is what makes a provider's pace that of all workers; without it, it is this process's."""
+        """`shared` is what makes a provider's pace that of all workers; without it, it is this
+        process's.
+        """
         self._shared = shared
         self._choice = choice
         self._settings = settings
@@ -235,7 +256,8 @@ class OpenModels:
     def open(self, spec: str = "") -> Model:
         """The model of a role's `spec`, or the swarm's own where it names none.
 
-        Raises `UsageError` for one that cannot be meant, `RefusedError` for one whose price must be known.
+        Raises `UsageError` for one that cannot be meant, `RefusedError` for one whose price must be
+        known.
         """
         wanted = spec.strip() or self._choice.spec
         if wanted not in self._open:
@@ -274,9 +296,13 @@ class OpenModels:
         tariff = tariff_of(spec, base_url, self._models)
         self.prices.append(said_of(spec, tariff))
         return OpenAIModel(
-            name, base_url=base_url, api_key=self._settings.api_key, provider=provider, pace=self._pace,
+            name,
+            base_url=base_url,
+            api_key=self._settings.api_key,
+            provider=provider,
+            pace=self._pace,
             tariff=tariff,
-        )  # fmt: skip
+        )
 
     def _builtin(self, name: str) -> Model:
         from swarmd.adapters.models.builtin import BuiltinModel

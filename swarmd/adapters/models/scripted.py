@@ -63,7 +63,9 @@ class When(Written):
             (self.phase, phase),
             (self.step, _answers_given(view)),
         )
-        return all(wanted is None or wanted == fact for wanted, fact in facts) and self._fits_mail(view)
+        return all(wanted is None or wanted == fact for wanted, fact in facts) and self._fits_mail(
+            view
+        )
 
     def _fits_mail(self, view: View) -> bool:
         if self.mail_kind is None and self.mail_contains is None:
@@ -78,7 +80,14 @@ class Failure(Written):
     """An attempt that fails, as a provider or a model would let it."""
 
     why: Literal[
-        "malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected", "unsupported"
+        "malformed",
+        "refused",
+        "rate_limited",
+        "timeout",
+        "server",
+        "cut",
+        "rejected",
+        "unsupported",
     ]
     detail: str = "scripted"
     retry_after: float | None = Field(None, ge=0)
@@ -151,9 +160,12 @@ class ScriptedModel:
         tokens = max(usage.tokens_in + usage.tokens_out for usage in usages)
         return Usage(tokens, 0, is_assumed=True, cost=max(usage.cost for usage in usages))
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         sending()
-        # Gives way once, as any real model does: code that relies on not being interrupted fails here.
+        # Gives way once, as any real model does: code that relies on not being interrupted fails
+        # here.
         await anyio.lowlevel.checkpoint()
         for counted in self._counted:
             if counted.fits(prompt.view):
@@ -177,11 +189,16 @@ def _answer(counted: _Counted, prompt: Prompt) -> Answered | Failed:
         raw = [_filled(move, lambda name: _value(name, prompt.view)) for move in rule.moves or ()]
     except _UnknownNameError as error:
         # Final, and not a correction: no repetition mends a script.
-        return Failed("rejected", f"{counted.where}: {{{{{error}}}}} stands for nothing here", usage)
+        return Failed(
+            "rejected", f"{counted.where}: {{{{{error}}}}} stands for nothing here", usage
+        )
     text = json.dumps({"moves": raw}, ensure_ascii=False)
     closed = [move["move"] for move in raw if move["move"] not in prompt.functions]
     if closed:
-        detail = f"`{closed[0]}` is not open to you now. Use one or more of: {', '.join(prompt.functions)}."
+        detail = (
+            f"`{closed[0]}` is not open to you now. Use one or more of: "
+            f"{', '.join(prompt.functions)}."
+        )
         return Failed("malformed", detail, usage, text=text)
     try:
         moves = tuple(MOVE.validate_python(move) for move in raw)
@@ -272,7 +289,9 @@ def _rule(raw: object, where: str) -> Rule:
     try:
         return Rule.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(f"{where}: {_first(error)}", hint="a rule is {when: …, moves: […]}") from None
+        raise UsageError(
+            f"{where}: {_first(error)}", hint="a rule is {when: …, moves: […]}"
+        ) from None
 
 
 def _first(error: ValidationError) -> str:

@@ -1,14 +1,17 @@
-"""Redis users out of `policies/acl.yaml`: rules for the server, and what a server's rules differ by.
+"""Redis users out of `policies/acl.yaml`: rules for the server, and what a server's rules differ
+by.
 
-The policy is data and no role has a name here. Three things of Redis decide the form (the same in Redis 7.0
-and Valkey 8):
+The policy is data and no role has a name here. Three things of Redis decide the form (the same in
+Redis 7.0 and Valkey 8):
 
-- The rules hold within a script as well, command by command; there is no script that may more than its caller.
-  But the keys that a script *declares* are checked as if it read and wrote all of them. So EVAL gets a selector
-  of its own, with every key of the namespace and with no other command: what is within is checked by the rest.
-- A channel's pattern does not tell PUBLISH from SUBSCRIBE. Each gets a selector of its own: who may hear the
-  results could otherwise ring them.
-- A server may be set to give new users every channel (`acl-pubsub-default`), so nothing is left to defaults.
+- The rules hold within a script as well, command by command; there is no script that may more than
+  its caller. But the keys that a script *declares* are checked as if it read and wrote all of them.
+  So EVAL gets a selector of its own, with every key of the namespace and with no other command:
+  what is within is checked by the rest.
+- A channel's pattern does not tell PUBLISH from SUBSCRIBE. Each gets a selector of its own: who may
+  hear the results could otherwise ring them.
+- A server may be set to give new users every channel (`acl-pubsub-default`), so nothing is left to
+  defaults.
 """
 
 from __future__ import annotations
@@ -66,8 +69,8 @@ class User:
 
 
 def user_name(namespace: str, role: str) -> str:
-    """Two swarms on one server have users of their own. Without the braces of a cluster's hash tag, which a URL
-    would have to escape.
+    """Two swarms on one server have users of their own. Without the braces of a cluster's hash tag,
+    which a URL would have to escape.
     """
     return f"{namespace.strip('{}')}-{role}"
 
@@ -76,7 +79,8 @@ def users(policy: Acl, namespace: str, hashes: Mapping[str, str] | None = None) 
     """The policy's users for one namespace, by role. `hashes` are of passwords, by role."""
     given = hashes or {}
     return {
-        name: _user(policy, name, role, namespace, given.get(name, "")) for name, role in policy.roles.items()
+        name: _user(policy, name, role, namespace, given.get(name, ""))
+        for name, role in policy.roles.items()
     }
 
 
@@ -104,7 +108,9 @@ def _allowed(commands: Iterable[str]) -> frozenset[str]:
 
 
 def _key_patterns(role: AclRole, prefix: str) -> Iterable[str]:
-    """One pattern has to allow all that a command does with a key: HINCRBY, say, both reads and writes."""
+    """One pattern has to allow all that a command does with a key: HINCRBY, say, both reads and
+    writes.
+    """
     for name in dict.fromkeys((*role.reads, *role.writes)):
         reads, writes = _holds(role.reads, name), _holds(role.writes, name)
         yield f"%{'R' * reads}{'W' * writes}~{prefix}{name}"
@@ -115,7 +121,9 @@ def _holds(names: Sequence[str], name: str) -> bool:
 
 
 def setuser(user: User) -> str:
-    """A line for a client. A password that the user has on the server stays, unless another is given here."""
+    """A line for a client. A password that the user has on the server stays, unless another is
+    given here.
+    """
     password = ["resetpass", *_passwords(user)] if user.hashes else []
     words = ["on", *password, "resetkeys", "clearselectors", *user.words()]
     return " ".join(["ACL", "SETUSER", user.name, *words])
@@ -127,8 +135,9 @@ def file_line(user: User) -> str:
 
 
 DEFAULT_OFF: Final = f"user {USER} {REPLAY_RULES}"
-"""In an aclfile without it, the default user may do everything without a password. Nobody can be a user that is off; its
-rights are for the server, which replays its append-only file as this user: see `replay`."""
+"""In an aclfile without it, the default user may do everything without a password. Nobody can be a
+user that is off; its rights are for the server, which replays its append-only file as this user:
+see `replay`."""
 
 
 def _passwords(user: User) -> list[str]:
@@ -136,7 +145,9 @@ def _passwords(user: User) -> list[str]:
 
 
 def hashed(password: str) -> str:
-    """As the server keeps it: SHA-256, without salt. Safe for long random words, not for those of people."""
+    """As the server keeps it: SHA-256, without salt. Safe for long random words, not for those
+    of people.
+    """
     return hashlib.sha256(password.encode()).hexdigest()
 
 
@@ -159,10 +170,14 @@ def _ask(wire: Wire, *words: str) -> list[str]:
     if isinstance(reply, ErrorReply):
         error = refused(reply)
         if isinstance(error, StoreUnsuitableError):
-            raise StoreUnsuitableError(error.what, hint="ask as a user that may use ACL LIST") from error
+            raise StoreUnsuitableError(
+                error.what, hint="ask as a user that may use ACL LIST"
+            ) from error
         raise error
     if not isinstance(reply, list):
-        raise StoreUnsuitableError(f"{wire.address}: what answers there gives no answer to {' '.join(words)}")
+        raise StoreUnsuitableError(
+            f"{wire.address}: what answers there gives no answer to {' '.join(words)}"
+        )
     return [item.decode("utf-8", "replace") for item in reply if isinstance(item, bytes)]
 
 
@@ -173,7 +188,9 @@ def parse_user(line: str, category: Categories) -> User:
     return User(
         name=name,
         rules=_rules(own, category),
-        selectors=frozenset(_rules(word[1:-1].split(), category) for word in words if word.startswith("(")),
+        selectors=frozenset(
+            _rules(word[1:-1].split(), category) for word in words if word.startswith("(")
+        ),
         hashes=frozenset(word[1:] for word in own if word.startswith("#")),
         is_on="on" in own,
         is_open="nopass" in own,
@@ -206,7 +223,9 @@ def _rules(words: Iterable[str], category: Categories) -> Rules:
 
 
 def _commands(words: Iterable[str], category: Categories) -> frozenset[str]:
-    """What the words amount to, in their order. Redis 7.0 tells `+@hash -hvals` where it was told single commands."""
+    """What the words amount to, in their order. Redis 7.0 tells `+@hash -hvals` where it was
+    told single commands.
+    """
     found: set[str] = set()
     for sign, name in ((word[0], word[1:]) for word in words):
         if name == "@all":
@@ -244,13 +263,19 @@ class Difference:
 
     def value(self) -> dict[str, Any]:
         return {
-            "role": self.role, "user": self.user, "exists": self.is_there, "missing": list(self.missing),
-            "extra": list(self.extra), "faults": list(self.faults),
-        }  # fmt: skip
+            "role": self.role,
+            "user": self.user,
+            "exists": self.is_there,
+            "missing": list(self.missing),
+            "extra": list(self.extra),
+            "faults": list(self.faults),
+        }
 
 
 def difference(role: str, wanted: User, found: User | None) -> Difference:
-    """Which rules the server's user lacks or has beyond the policy; passwords are compared to nothing."""
+    """Which rules the server's user lacks or has beyond the policy; passwords are compared to
+    nothing.
+    """
     if found is None:
         return Difference(role, wanted.name, is_there=False)
     want, have = _flat(wanted), _flat(found)
@@ -260,9 +285,13 @@ def difference(role: str, wanted: User, found: User | None) -> Difference:
         *([] if found.hashes or found.is_open else ["it has no password: nobody can log in as it"]),
     ]
     return Difference(
-        role, wanted.name, is_there=True, missing=tuple(sorted(want - have)), extra=tuple(sorted(have - want)),
+        role,
+        wanted.name,
+        is_there=True,
+        missing=tuple(sorted(want - have)),
+        extra=tuple(sorted(have - want)),
         faults=tuple(faults),
-    )  # fmt: skip
+    )
 
 
 def _flat(user: User) -> set[str]:
@@ -272,10 +301,14 @@ def _flat(user: User) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class DefaultUser:
-    """What is to be known of the user that a connection is before it logs in, and that a server replays its file as."""
+    """What is to be known of the user that a connection is before it logs in, and that a server
+    replays its file as.
+    """
 
     is_on: bool
-    is_open: bool  # on, without a password and with commands: whoever connects passes all other rules by
+    is_open: (
+        bool  # on, without a password and with commands: whoever connects passes all other rules by
+    )
     replays: bool
 
     @property
@@ -287,11 +320,13 @@ class DefaultUser:
 
 
 _IS_OPEN: Final = (
-    f"the user `{USER}` is on and needs no password: whoever reaches the server passes all of this by; "
+    f"the user `{USER}` is on and needs no password: whoever reaches the server passes all of "
+    "this by; "
     f"run `ACL SETUSER {USER} {REPLAY_RULES}`"
 )
 _IS_ON: Final = (
-    f"the user `{USER}` is on: whoever has its password, or may log in as it, has rights that the policy does not "
+    f"the user `{USER}` is on: whoever has its password, or may log in as it, has rights that the "
+    "policy does not "
     f"give; run `ACL SETUSER {USER} {REPLAY_RULES}`"
 )
 
@@ -299,7 +334,10 @@ _IS_ON: Final = (
 def default_user(found: Mapping[str, User], namespace: str) -> DefaultUser:
     user = found[USER]
     is_open = user.is_on and user.is_open and bool(user.rules.commands)
-    own = [sorted({*rules.keys, *rules.commands}, key=_wide_first) for rules in (user.rules, *user.selectors)]
+    own = [
+        sorted({*rules.keys, *rules.commands}, key=_wide_first)
+        for rules in (user.rules, *user.selectors)
+    ]
     return DefaultUser(user.is_on, is_open, may_replay(own, namespace))
 
 

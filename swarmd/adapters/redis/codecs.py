@@ -45,7 +45,9 @@ def fence_text(fence: Fence) -> str:
 
 
 def facts_of(what: str, text: str) -> dict[str, Any]:
-    """The facts of a mark, whatever a later release has added. Raises `ValueError`, or `NewerRecordError`."""
+    """The facts of a mark, whatever a later release has added. Raises `ValueError`, or
+    `NewerRecordError`.
+    """
     facts = json.loads(text)
     if not isinstance(facts, dict):
         raise ValueError(f"{what} is no object")
@@ -56,11 +58,18 @@ def facts_of(what: str, text: str) -> dict[str, Any]:
 def fence_of(segment: str, text: str) -> Fence:
     why = facts_of(f"the fence on {segment}", text)
     return Fence(
-        segment, why["reason"], why["by"], float(why["at"]), why["order"], confirmed=why.get("confirmed", 0),
-        unconfirmed=why.get("unconfirmed", 0), unreachable=why.get("unreachable", 0),
-        hops=why.get("hops", 0), is_settled=why.get("is_settled", False),
+        segment,
+        why["reason"],
+        why["by"],
+        float(why["at"]),
+        why["order"],
+        confirmed=why.get("confirmed", 0),
+        unconfirmed=why.get("unconfirmed", 0),
+        unreachable=why.get("unreachable", 0),
+        hops=why.get("hops", 0),
+        is_settled=why.get("is_settled", False),
         taint=tuple(why.get("taint", ())),
-    )  # fmt: skip
+    )
 
 
 def stop_text(stop: Stop) -> str:
@@ -78,7 +87,9 @@ def stop_of(target: str, text: str) -> Stop:
 
 
 def revocations_text(marks: Sequence[Revocation]) -> str:
-    return json.dumps([[m.path, m.number, m.right, m.by, m.at, m.reason, m.authority] for m in marks])
+    return json.dumps(
+        [[m.path, m.number, m.right, m.by, m.at, m.reason, m.authority] for m in marks]
+    )
 
 
 def revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
@@ -103,29 +114,66 @@ def gaps_of(meta: Mapping[str, str]) -> tuple[int, ...]:
 
 def agent_fields(agent: Agent) -> list[str]:
     return [
-        "v", RECORD_VERSION, "id", agent.id, "name", agent.name, "role", agent.role, "tier", str(agent.tier),
-        "parent", agent.parent or "", "path", "/".join(agent.path), "mission", agent.mission,
-        "state", agent.state.value, "reason", agent.reason, "incarnation", str(agent.incarnation),
-        "host", agent.host, "lease", str(agent.lease), "created", agent.created, "ended", agent.ended,
-        "deadline", repr(agent.deadline), "crashes", json.dumps(agent.crashes) if agent.crashes else "",
-        "key", agent.key, *rights_fields(agent),
+        "v",
+        RECORD_VERSION,
+        "id",
+        agent.id,
+        "name",
+        agent.name,
+        "role",
+        agent.role,
+        "tier",
+        str(agent.tier),
+        "parent",
+        agent.parent or "",
+        "path",
+        "/".join(agent.path),
+        "mission",
+        agent.mission,
+        "state",
+        agent.state.value,
+        "reason",
+        agent.reason,
+        "incarnation",
+        str(agent.incarnation),
+        "host",
+        agent.host,
+        "lease",
+        str(agent.lease),
+        "created",
+        agent.created,
+        "ended",
+        agent.ended,
+        "deadline",
+        repr(agent.deadline),
+        "crashes",
+        json.dumps(agent.crashes) if agent.crashes else "",
+        "key",
+        agent.key,
+        *rights_fields(agent),
         *charter_fields(agent),
-    ]  # fmt: skip
+    ]
 
 
 def charter_fields(agent: Agent) -> list[str]:
     return [
-        "charter", agent.charter.model_dump_json(exclude_defaults=True) if agent.charter else "",
-        "taint", " ".join(agent.taint),
-    ]  # fmt: skip
+        "charter",
+        agent.charter.model_dump_json(exclude_defaults=True) if agent.charter else "",
+        "taint",
+        " ".join(agent.taint),
+    ]
 
 
 def rights_fields(agent: Agent) -> list[str]:
     later = [[held.path, held.right, held.number, held.by, held.at] for held in agent.later]
     return [
-        "privileges", " ".join(agent.privileges), "grants", " ".join(agent.grants),
-        "later", json.dumps(later) if later else "",
-    ]  # fmt: skip
+        "privileges",
+        " ".join(agent.privileges),
+        "grants",
+        " ".join(agent.grants),
+        "later",
+        json.dumps(later) if later else "",
+    ]
 
 
 def use_pairs(agent: Agent) -> list[str]:
@@ -136,19 +184,36 @@ def use_pairs(agent: Agent) -> list[str]:
 def moving_fields(agent: Agent) -> list[str]:
     """The fields that change in an agent's life."""
     return [
-        "state", agent.state.value, "reason", agent.reason, "incarnation", str(agent.incarnation),
-        "host", agent.host, "lease", str(agent.lease), "ended", agent.ended, "parent", agent.parent or "",
-        "deadline", repr(agent.deadline), "crashes", json.dumps(agent.crashes) if agent.crashes else "",
-    ]  # fmt: skip
+        "state",
+        agent.state.value,
+        "reason",
+        agent.reason,
+        "incarnation",
+        str(agent.incarnation),
+        "host",
+        agent.host,
+        "lease",
+        str(agent.lease),
+        "ended",
+        agent.ended,
+        "parent",
+        agent.parent or "",
+        "deadline",
+        repr(agent.deadline),
+        "crashes",
+        json.dumps(agent.crashes) if agent.crashes else "",
+    ]
 
 
 def charter_of(text: str | None) -> Charter | None:
-    """Models may put nothing into a charter that it has no place for; a later release of ours may."""
+    """Models may put nothing into a charter that it has no place for; a later release of ours
+    may.
+    """
     return Charter.model_validate_json(text, extra="ignore") if text else None
 
 
-# Ten thousand agents of one process hold the same few rights, were made in the same commits and share their ancestors:
-# one object for all that are equal.
+# Ten thousand agents of one process hold the same few rights, were made in the same commits and
+# share their ancestors: one object for all that are equal.
 @lru_cache(maxsize=4_096)
 def _words(text: str) -> tuple[str, ...]:
     return tuple(map(intern, text.split()))
@@ -161,25 +226,43 @@ def agent_of(record: Mapping[str, str]) -> Agent | None:
     check_record(f"the record of agent {record['id']}", record.get("v"))
     try:
         return Agent(
-            id=AgentId(intern(record["id"])), name=record["name"], role=intern(record["role"]),
-            tier=int(record["tier"]), parent=AgentId(intern(record["parent"])) if record["parent"] else None,
-            path=tuple(map(intern, record["path"].split("/"))), mission=MissionId(intern(record["mission"])),
-            state=AgentState(record["state"]), reason=record["reason"],
-            incarnation=int(record["incarnation"]), host=HostId(intern(record["host"])), lease=int(record["lease"]),
-            created=_stamp(record["created"]), ended=record["ended"], key=record.get("key", ""),
-            privileges=_words(record.get("privileges", "")), grants=_words(record.get("grants", "")),
-            later=tuple(Held(*held[:_HELD_PARTS]) for held in json.loads(record.get("later") or "[]")),
-            deadline=float(record.get("deadline") or 0), crashes=tuple(json.loads(record.get("crashes") or "[]")),
-            charter=charter_of(record.get("charter")), taint=_words(record.get("taint", "")),
-        )  # fmt: skip
+            id=AgentId(intern(record["id"])),
+            name=record["name"],
+            role=intern(record["role"]),
+            tier=int(record["tier"]),
+            parent=AgentId(intern(record["parent"])) if record["parent"] else None,
+            path=tuple(map(intern, record["path"].split("/"))),
+            mission=MissionId(intern(record["mission"])),
+            state=AgentState(record["state"]),
+            reason=record["reason"],
+            incarnation=int(record["incarnation"]),
+            host=HostId(intern(record["host"])),
+            lease=int(record["lease"]),
+            created=_stamp(record["created"]),
+            ended=record["ended"],
+            key=record.get("key", ""),
+            privileges=_words(record.get("privileges", "")),
+            grants=_words(record.get("grants", "")),
+            later=tuple(
+                Held(*held[:_HELD_PARTS]) for held in json.loads(record.get("later") or "[]")
+            ),
+            deadline=float(record.get("deadline") or 0),
+            crashes=tuple(json.loads(record.get("crashes") or "[]")),
+            charter=charter_of(record.get("charter")),
+            taint=_words(record.get("taint", "")),
+        )
     except (KeyError, ValueError, TypeError, ValidationError):
         return None
 
 
-def stand_in(id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None) -> Agent | None:
-    """An agent whose record cannot be read as a whole, of what of it can be, so that it can be held and ended.
+def stand_in(
+    id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None
+) -> Agent | None:
+    """An agent whose record cannot be read as a whole, of what of it can be, so that it can be held
+    and ended.
 
-    Where it stands is in its own path, in those of its descendants, or below who lists it; `None` where nobody knows.
+    Where it stands is in its own path, in those of its descendants, or below who lists it; `None`
+    where nobody knows.
     """
     path = _path_of(id, record, lineage, creator)
     if path is None:
@@ -192,13 +275,23 @@ def stand_in(id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: 
     except ValidationError:
         charter = None
     return Agent(
-        id=id, name=record.get("name") or id, role=record.get("role", ""), tier=len(path) - 2,
-        parent=next(AgentId(one) for one in above if AgentId(one) in lineage.agents), path=path,
-        mission=MissionId(path[1]), state=AgentState.FROZEN, host=HostId(record.get("host", "")),
-        incarnation=max(1, numbers["incarnation"]), lease=numbers["lease"], created=_ANCIENT,
-        key=record.get("key", ""), privileges=tuple(record.get("privileges", "").split()),
-        grants=tuple(record.get("grants", "").split()), charter=charter,
-    )  # fmt: skip
+        id=id,
+        name=record.get("name") or id,
+        role=record.get("role", ""),
+        tier=len(path) - 2,
+        parent=next(AgentId(one) for one in above if AgentId(one) in lineage.agents),
+        path=path,
+        mission=MissionId(path[1]),
+        state=AgentState.FROZEN,
+        host=HostId(record.get("host", "")),
+        incarnation=max(1, numbers["incarnation"]),
+        lease=numbers["lease"],
+        created=_ANCIENT,
+        key=record.get("key", ""),
+        privileges=tuple(record.get("privileges", "").split()),
+        grants=tuple(record.get("grants", "").split()),
+        charter=charter,
+    )
 
 
 def _stamp(text: str) -> str:
@@ -236,12 +329,35 @@ def _path_of(
 
 def mission_fields(mission: Mission) -> list[str]:
     return [
-        "v", RECORD_VERSION, "id", mission.id, "mission", mission.text, "state", mission.state.value, "reason", mission.reason,
-        "result", mission.result, "budget", json.dumps(dict(mission.budget)), "created", mission.created,
-        "ended", mission.ended, "deadline", repr(mission.deadline), "files", json.dumps(mission.files),
-        "asked_files", json.dumps(mission.asked_files), "digest", mission.digest,
-        "ending", mission.ending.value if mission.ending else "",
-    ]  # fmt: skip
+        "v",
+        RECORD_VERSION,
+        "id",
+        mission.id,
+        "mission",
+        mission.text,
+        "state",
+        mission.state.value,
+        "reason",
+        mission.reason,
+        "result",
+        mission.result,
+        "budget",
+        json.dumps(dict(mission.budget)),
+        "created",
+        mission.created,
+        "ended",
+        mission.ended,
+        "deadline",
+        repr(mission.deadline),
+        "files",
+        json.dumps(mission.files),
+        "asked_files",
+        json.dumps(mission.asked_files),
+        "digest",
+        mission.digest,
+        "ending",
+        mission.ending.value if mission.ending else "",
+    ]
 
 
 def mission_of(record: Mapping[str, str]) -> Mission | None:
@@ -252,15 +368,20 @@ def mission_of(record: Mapping[str, str]) -> Mission | None:
     try:
         budget: dict[str, Any] = json.loads(record["budget"])
         return Mission(
-            id=MissionId(record["id"]), text=record["mission"], state=MissionState(record["state"]),
-            reason=record["reason"], result=record["result"],
-            budget={kind: int(budget.get(kind, 0)) for kind in KINDS}, created=record["created"],
-            ended=record["ended"], deadline=float(record.get("deadline") or 0),
+            id=MissionId(record["id"]),
+            text=record["mission"],
+            state=MissionState(record["state"]),
+            reason=record["reason"],
+            result=record["result"],
+            budget={kind: int(budget.get(kind, 0)) for kind in KINDS},
+            created=record["created"],
+            ended=record["ended"],
+            deadline=float(record.get("deadline") or 0),
             files=tuple(json.loads(record.get("files") or "[]")),
             asked_files=tuple(json.loads(record.get("asked_files") or "[]")),
             digest=record.get("digest", ""),
             ending=MissionState(record["ending"]) if record.get("ending") else None,
-        )  # fmt: skip
+        )
     except (KeyError, ValueError, TypeError):
         return None
 
@@ -276,22 +397,59 @@ def trouble_of(text: str) -> Trouble:
 def cut_fields(agent: AgentId, turn: Turn, cut: Cut, at: str) -> list[str]:
     """The fact that messages were not carried: `tell` where the recipient is to be told."""
     return [
-        "fact", "refuse", "agent", agent, "step", str(turn.number), "rule", cut.rule.value, "detail", cut.detail,
-        "channel", cut.channel, "to", cut.to, "count", str(cut.count), "tell", "1" if cut.is_news else "",
-        "hops", str(cut.hops), "at", at,
-    ]  # fmt: skip
+        "fact",
+        "refuse",
+        "agent",
+        agent,
+        "step",
+        str(turn.number),
+        "rule",
+        cut.rule.value,
+        "detail",
+        cut.detail,
+        "channel",
+        cut.channel,
+        "to",
+        cut.to,
+        "count",
+        str(cut.count),
+        "tell",
+        "1" if cut.is_news else "",
+        "hops",
+        str(cut.hops),
+        "at",
+        at,
+    ]
 
 
 def refusal_fields(agent: AgentId, turn: Turn, refusal: Refusal, at: str) -> list[str]:
-    """The fact that a turn's moves were refused by one rule. `turn` tells it from what a script refused by itself."""
+    """The fact that a turn's moves were refused by one rule. `turn` tells it from what a script
+    refused by itself.
+    """
     return [
-        "fact", "refuse", "agent", agent, "turn", str(turn.number), "rule", refusal.rule.value, "detail", refusal.detail,
-        "moves", " ".join(refusal.moves), "count", str(refusal.count), "at", at,
-    ]  # fmt: skip
+        "fact",
+        "refuse",
+        "agent",
+        agent,
+        "turn",
+        str(turn.number),
+        "rule",
+        refusal.rule.value,
+        "detail",
+        refusal.detail,
+        "moves",
+        " ".join(refusal.moves),
+        "count",
+        str(refusal.count),
+        "at",
+        at,
+    ]
 
 
 def report_text(report: ExecutiveReport) -> str:
-    return json.dumps([report.agent, report.name, report.text, report.files, report.is_done, report.taint])
+    return json.dumps(
+        [report.agent, report.name, report.text, report.files, report.is_done, report.taint]
+    )
 
 
 def report_of(text: str) -> ExecutiveReport:
@@ -318,14 +476,20 @@ def override_of(id: str, text: str) -> Override:
 
 def approval_of(id: str, text: str) -> Approval:
     facts = only_known(Approval, facts_of(f"the approval {id}", text))
-    return Approval(**facts | {"id": id, "needs": Authority(facts["needs"]), "rule": Rule(facts["rule"])})
+    return Approval(
+        **facts | {"id": id, "needs": Authority(facts["needs"]), "rule": Rule(facts["rule"])}
+    )
 
 
 def host_text(host: Host) -> str:
     facts = {
-        "v": RECORD_VERSION, "id": host.id, "capacity": host.capacity, "workspace": host.workspace,
-        "busy": host.busy, "heard": host.heard,
-    }  # fmt: skip
+        "v": RECORD_VERSION,
+        "id": host.id,
+        "capacity": host.capacity,
+        "workspace": host.workspace,
+        "busy": host.busy,
+        "heard": host.heard,
+    }
     # Not the law's business: by it a container's health check finds the worker beside it.
     return json.dumps(facts | {"hostname": os.uname().nodename})
 
@@ -333,9 +497,12 @@ def host_text(host: Host) -> str:
 def host_of(text: str) -> Host:
     facts = facts_of("a host's lease", text)
     return Host(
-        HostId(facts["id"]), int(facts["capacity"]), str(facts["workspace"]), busy=int(facts.get("busy", 0)),
+        HostId(facts["id"]),
+        int(facts["capacity"]),
+        str(facts["workspace"]),
+        busy=int(facts.get("busy", 0)),
         heard=StreamId(str(facts.get("heard", FIRST))),
-    )  # fmt: skip
+    )
 
 
 def is_amount(text: str) -> bool:

@@ -83,15 +83,16 @@ _FIXED_KEYS = 5
 _FIXED_ARGS = 3
 # Where the text of `data` stands among the flat fields of a message that has any.
 _DATA = 13
-# What several changes of one commit put on one key goes in one step: an agent's record and its placement, the names of
-# all that were made.
+# What several changes of one commit put on one key goes in one step: an agent's record and its
+# placement, the names of all that were made.
 _JOINED = ("hset", "sadd")
 # Words of one command of a script: Lua takes no more than some 8,000.
 _WORDS_MAX = 4_000
 # Of a word that goes as an argument of its own. A step's verb and key are never so long.
 _LONG_CHARS = 16_384
 _WORDS_FROM = 2
-# Without these the whole swarm is deaf or without a record: a commit waits for them, and passes no message over.
+# Without these the whole swarm is deaf or without a record: a commit waits for them, and passes no
+# message over.
 _SHARED_STREAMS = tuple(name for name in shared_names() if type_of(name) == "stream")
 
 
@@ -104,11 +105,13 @@ class Plan:
     since: int  # a serial's number of this commit's own
     names: list[str] = field(default_factory=list)
     steps: list[list[Any]] = field(default_factory=list)
-    # Long texts, beside the plan: JSON within JSON is dear to read, and so would be an argument for every word.
+    # Long texts, beside the plan: JSON within JSON is dear to read, and so would be an argument for
+    # every word.
     texts: list[str] = field(default_factory=list)
     needs: dict[tuple[int, str], int] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
-    # Of each key the fields or members that its last step writes, as long as that step is the last of the key.
+    # Of each key the fields or members that its last step writes, as long as that step is the last
+    # of the key.
     _open: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
 
     def number(self, key: str) -> int:
@@ -125,7 +128,9 @@ class Plan:
         self.steps.append([verb, number, *rest])
 
     def join(self, verb: str, key: str, words: list[Any]) -> None:
-        """As `do`, in one step with what the same verb has put on the key before, where nothing came between."""
+        """As `do`, in one step with what the same verb has put on the key before, where nothing
+        came between.
+        """
         number = self.number(key)
         known = self._open.get((verb, number))
         if known is not None and len(known) + len(words) <= _WORDS_MAX:
@@ -140,8 +145,9 @@ class Plan:
         return _FIXED_ARGS + len(self.texts)
 
     def _long_words(self) -> list[tuple[int, int, int, int]]:
-        """Takes long words out of the steps, each to an argument of its own, as large as it was when it came in: within the
-        plan, escaped and beside others, it could be larger than the server takes."""
+        """Takes long words out of the steps, each to an argument of its own, as large as it was
+        when it came in: within the plan, escaped and beside others, it could be larger than the
+        server takes."""
         found = []
         for number, step in enumerate(self.steps, start=1):
             for part, words in enumerate(step, start=1):
@@ -163,8 +169,12 @@ class Plan:
         streams = [self._numbers[key] for key in shared if key in self._numbers]
         long = self._long_words()
         plan = {
-            "positions": positions, "needs": needs, "streams": streams, "long": long, "steps": self.steps,
-        }  # fmt: skip
+            "positions": positions,
+            "needs": needs,
+            "streams": streams,
+            "long": long,
+            "steps": self.steps,
+        }
         try:
             # Three times as fast as `json`, and a plan is long.
             return [to_json(plan).decode(), *self.texts]
@@ -201,7 +211,14 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
             _account_opened(plan, change)
         case AccountClosed(account, parent, journals):
             steps = [[plan.number(keys.steps(id)), id] for id in journals]
-            plan.do("close", keys.ledger(account), plan.number(keys.ledger(parent)), account, parent, steps)
+            plan.do(
+                "close",
+                keys.ledger(account),
+                plan.number(keys.ledger(parent)),
+                account,
+                parent,
+                steps,
+            )
         case AccountFunded(id, parent, amounts):
             _carve(plan, "fund", id, parent, amounts)
         case AccountCleared(id):
@@ -231,7 +248,8 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
         case MissionSet(mission):
             plan.join("hset", keys.mission(mission.id), mission_fields(mission))
             plan.join("sadd", keys.missions, [mission.id])
-            # One that was turned away may come again: it is not to be forgotten when that one would have been.
+            # One that was turned away may come again: it is not to be forgotten when that one would
+            # have been.
             plan.do("zrem", keys.ended, [f"mission:{mission.id}"])
         case MissionClosed(mission, forget_at):
             plan.join("hset", keys.mission(mission.id), mission_fields(mission))
@@ -276,7 +294,10 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
                 keys.ledger(id),
             ]
             plan.do(
-                "disown", keys.ended, [f"agent:{id}", f"mission:{id}"], [plan.number(key) for key in made_up]
+                "disown",
+                keys.ended,
+                [f"agent:{id}", f"mission:{id}"],
+                [plan.number(key) for key in made_up],
             )
         case KeySwept(name):
             if type_of(name):
@@ -345,7 +366,9 @@ def _use(plan: Plan, agent: Agent) -> None:
         plan.join("hset", plan.keys.use(agent.id), pairs)
 
 
-def _follow(plan: Plan, agent: Agent, channels: Collection[Channel], *, is_new: bool = False) -> None:
+def _follow(
+    plan: Plan, agent: Agent, channels: Collection[Channel], *, is_new: bool = False
+) -> None:
     """From what is said after now; what it followed before goes on from where it was."""
     places = []
     for channel in channels:
@@ -373,8 +396,8 @@ def _agent_restarted(plan: Plan, change: AgentRestarted) -> None:
     steps = plan.number(keys.steps(agent.id))
     plan.do("settle", keys.ledger(change.account), change.account, steps, agent.id)
     plan.do("del", keys.steps(agent.id))
-    # What it has heard stays, and how far it has read: a new life is not to be told the old one's mail once more, and
-    # what the old one had not come to is not lost with it.
+    # What it has heard stays, and how far it has read: a new life is not to be told the old one's
+    # mail once more, and what the old one had not come to is not lost with it.
     plan.do("clear", keys.state(agent.id), ["h:", "p:"])
     _follow(plan, agent, change.follows)
 
@@ -402,11 +425,22 @@ def _delete_channels(plan: Plan, channels: list[Channel]) -> None:
 
 
 def _account_opened(plan: Plan, change: AccountOpened) -> None:
-    _carve(plan, "open", change.id, change.parent, {k: change.caps.get(k, 0) for k in KINDS}, change.own_slot)
+    _carve(
+        plan,
+        "open",
+        change.id,
+        change.parent,
+        {k: change.caps.get(k, 0) for k in KINDS},
+        change.own_slot,
+    )
 
 
-def _carve(plan: Plan, verb: str, id: str, above: str, amounts: Mapping[str, int], *more: Any) -> None:
-    """An account is opened or funded of another's free, which must still be there when the step is done."""
+def _carve(
+    plan: Plan, verb: str, id: str, above: str, amounts: Mapping[str, int], *more: Any
+) -> None:
+    """An account is opened or funded of another's free, which must still be there when the step
+    is done.
+    """
     parent = plan.number(plan.keys.ledger(above)) if above else None
     for kind, amount in amounts.items():
         if parent is not None and amount:

@@ -1,7 +1,7 @@
 """Every key of swarmd's in Redis is named here and nowhere else.
 
-The contract's names (docs/contract.md) are public; all that starts with `_` is private and may change
-with the schema version in `_meta`.
+The contract's names (docs/contract.md) are public; all that starts with `_` is private and may
+change with the schema version in `_meta`.
 """
 
 from __future__ import annotations
@@ -58,17 +58,23 @@ class Keys:
 
     @property
     def workspace(self) -> str:
-        """String: the identity of the folder that the workers share, as the first of them found it."""
+        """String: the identity of the folder that the workers share, as the first of them found
+        it.
+        """
         return self._prefix + "_workspace"
 
     @property
     def confirmed(self) -> str:
-        """String: written before replicas are asked whether they have all up to there (`replicas.py`)."""
+        """String: written before replicas are asked whether they have all up to there
+        (`replicas.py`).
+        """
         return self._prefix + "_confirmed"
 
     @property
     def never(self) -> str:
-        """Never written. On a cluster each script asks for it first (`scripts/_whole.lua`, which makes the name itself)."""
+        """Never written. On a cluster each script asks for it first (`scripts/_whole.lua`, which
+        makes the name itself).
+        """
         return self._prefix + "_never"
 
     @property
@@ -113,7 +119,9 @@ class Keys:
 
     @property
     def leader(self) -> str:
-        """The leading supervisor's lease: `NUMBER:HOST`, expiring; `NUMBER:` where it stepped down within that lease."""
+        """The leading supervisor's lease: `NUMBER:HOST`, expiring; `NUMBER:` where it stepped
+        down within that lease.
+        """
         return self._prefix + "_supervisor"
 
     @property
@@ -128,12 +136,16 @@ class Keys:
 
     @property
     def head(self) -> str:
-        """Hash: the journal's last entry: `n`, `hash`, and `after`, the digest of the state it left."""
+        """Hash: the journal's last entry: `n`, `hash`, and `after`, the digest of the state it
+        left.
+        """
         return self._prefix + "_journal"
 
     @property
     def heard(self) -> str:
-        """Hash: what the supervisor has heard: `CHANNEL ISSUER` -> the last mark it accepted there."""
+        """Hash: what the supervisor has heard: `CHANNEL ISSUER` -> the last mark it accepted
+        there.
+        """
         return self._prefix + "_heard"
 
     @property
@@ -148,7 +160,9 @@ class Keys:
 
     @property
     def ended(self) -> str:
-        """Sorted set: ended agents and missions (`agent:ID`, `mission:ID`) by the time to forget them."""
+        """Sorted set: ended agents and missions (`agent:ID`, `mission:ID`) by the time to forget
+        them.
+        """
         return self._prefix + "_ended"
 
     @property
@@ -170,28 +184,32 @@ class Keys:
         return f"{self._prefix}_pace:{provider}"
 
     def starts(self, provider: str) -> str:
-        """Sorted set: the calls of the last minute to a provider, and those that have a start to come."""
+        """Sorted set: the calls of the last minute to a provider, and those that have a start to
+        come.
+        """
         return f"{self._prefix}_starts:{provider}"
 
     def state(self, id: AgentId) -> str:
-        """Hash: an agent's own state: `turn`, `lease` of its holder then, `guard`, `done`, `alone`, `m:N` for each entry of its
-        memory, `p:CHANNEL` for each position,
-        `h:CHANNEL ISSUER` for the last mark it has answered there, `serial` of its last output."""
+        """Hash: an agent's own state: `turn`, `lease` of its holder then, `guard`, `done`, `alone`,
+        `m:N` for each entry of its memory, `p:CHANNEL` for each position, `h:CHANNEL ISSUER` for
+        the last mark it has answered there, `serial` of its last output."""
         return f"{self._prefix}_state:{id}"
 
     def steps(self, id: AgentId) -> str:
-        """Hash: the step journal of the turn under way: `TURN:N:b` begun, `TURN:N:e` ended, `TURN:batch`, and where
-        it was tried more than once `TURN:tries`: attempts, steps ended by then, the last one's token; `TURN:waits`
-        has the rule by which a begin was put off."""
+        """Hash: the step journal of the turn under way: `TURN:N:b` begun, `TURN:N:e` ended,
+        `TURN:batch`, and where it was tried more than once `TURN:tries`: attempts, steps ended by
+        then, the last one's token; `TURN:waits` has the rule by which a begin was put off."""
         return f"{self._prefix}_steps:{id}"
 
     def use(self, id: AgentId) -> str:
-        """Hash: the privilege paths the agent may use -> the number of each (`privileges.Held.number`)."""
+        """Hash: the privilege paths the agent may use -> the number of each
+        (`privileges.Held.number`).
+        """
         return f"{self._prefix}_use:{id}"
 
     def set_aside(self, name: str) -> str:
-        """Whatever was found under one of our names and is of another type than ours. Nobody reads it: it is kept for
-        people to look at, and deleted by them."""
+        """Whatever was found under one of our names and is of another type than ours. Nobody reads
+        it: it is kept for people to look at, and deleted by them."""
         return f"{self._prefix}_quarantine:{name}"
 
     def board(self, id: MissionId) -> str:
@@ -210,23 +228,64 @@ class Keys:
 # --- of which type ------------------------------------------------------------------------------
 
 _TYPES: Final = {
-    "hash": ("agent:", "ledger:", "mission:", "_state:", "_steps:", "_use:", "_reports:", "_pace:", "_fences", "_stops",
-             "_revocations", "_approvals", "_overrides", "_troubles", "_meta", "_positions", "_journal", "_heard"),
+    "hash": (
+        "agent:",
+        "ledger:",
+        "mission:",
+        "_state:",
+        "_steps:",
+        "_use:",
+        "_reports:",
+        "_pace:",
+        "_fences",
+        "_stops",
+        "_revocations",
+        "_approvals",
+        "_overrides",
+        "_troubles",
+        "_meta",
+        "_positions",
+        "_journal",
+        "_heard",
+    ),
     "set": ("children:", "_agents", "_missions", "_hosts"),
     "zset": ("_heads", "_ended", "_starts:"),
-    "string": ("_board:", "_host:", "_once:", "_workspace", "_confirmed", "_supervisor", "_posts", "_fencing"),
-    "stream": ("missions", "results", "dead", "orders", "requests", "journal", "_facts", "room:", "down:", "up:",
-               "inbox:", "_placed:"),
-}  # fmt: skip
+    "string": (
+        "_board:",
+        "_host:",
+        "_once:",
+        "_workspace",
+        "_confirmed",
+        "_supervisor",
+        "_posts",
+        "_fencing",
+    ),
+    "stream": (
+        "missions",
+        "results",
+        "dead",
+        "orders",
+        "requests",
+        "journal",
+        "_facts",
+        "room:",
+        "down:",
+        "up:",
+        "inbox:",
+        "_placed:",
+    ),
+}
 COUNTERS: Final = ("_posts", "_fencing")
-"""Strings that a script counts up: what is no number there stops whoever counts as another type would."""
+"""Strings that a script counts up: what is no number there stops whoever counts as another type
+would.
+"""
 # Digits of a counter that can still be counted up, and compared in a script without loss.
 _COUNTER: Final = re.compile(r"[0-9]{1,15}")
 
 
 def type_of(name: str) -> str:
-    """What the server calls the type of the key of that name without its namespace. Empty for a name that is none of ours,
-    and for what was set aside."""
+    """What the server calls the type of the key of that name without its namespace. Empty for a
+    name that is none of ours, and for what was set aside."""
     stem, colon, _ = name.partition(":")
     return next((kind for kind, stems in _TYPES.items() if stem + colon in stems), "")
 
@@ -242,14 +301,25 @@ ANY: Final = "*"
 """Stands for every id in a name below, as it does in the patterns of Redis."""
 
 _STREAMS: Final = (
-    channels.MISSIONS, channels.RESULTS, channels.DEAD, channels.ORDERS, channels.REQUESTS, channels.JOURNAL, channels.room(ANY),
-    channels.down(AgentId(ANY)), channels.up(AgentId(ANY)), channels.inbox(AgentId(ANY)), channels.host_channel(HostId(ANY)),
-)  # fmt: skip
+    channels.MISSIONS,
+    channels.RESULTS,
+    channels.DEAD,
+    channels.ORDERS,
+    channels.REQUESTS,
+    channels.JOURNAL,
+    channels.room(ANY),
+    channels.down(AgentId(ANY)),
+    channels.up(AgentId(ANY)),
+    channels.inbox(AgentId(ANY)),
+    channels.host_channel(HostId(ANY)),
+)
 _NO_KEYS: Final = ("__init__", "prefix", "channel", "channel_of")  # members of `Keys`
 
 
 def shared_names() -> tuple[str, ...]:
-    """Those keys, without the namespace, that the whole swarm stands on, and not one agent, mission or host alone."""
+    """Those keys, without the namespace, that the whole swarm stands on, and not one agent,
+    mission or host alone.
+    """
     return (
         *(name for name in key_names() if ANY not in name and name != "_never"),
         channels.BOARD_ROOM,
@@ -263,7 +333,9 @@ def channel_names() -> tuple[str, ...]:
 
 
 def key_names() -> tuple[str, ...]:
-    """Every key without its namespace, `*` for an id: `_meta`, `agent:*`. Read off `Keys`, so that none is forgotten."""
+    """Every key without its namespace, `*` for an id: `_meta`, `agent:*`. Read off `Keys`, so
+    that none is forgotten.
+    """
     keys = Keys("")
     found = [*_STREAMS]
     for name, member in vars(Keys).items():

@@ -1,7 +1,8 @@
-"""A blocking connection for verbs that wait: one that was lost is made anew, and what it was asked is asked again.
+"""A blocking connection for verbs that wait: one that was lost is made anew, and what it was asked
+is asked again.
 
-Only reads go over it, so asking twice does nothing twice. Verbs that look and leave have no use for it: they say
-at once that the server is away.
+Only reads go over it, so asking twice does nothing twice. Verbs that look and leave have no use for
+it: they say at once that the server is away.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from swarmd.adapters.redis.reader import Bell
 from swarmd.errors import StoreUnavailableError, SwarmError
 
 AWAY_SECONDS: Final = 60.0
-"""How long a server may be away for who set no time. A restart or a fail-over takes less than half of it."""
+"""How long a server may be away for who set no time. A restart or a fail-over takes less than
+half of it.
+"""
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -34,7 +37,9 @@ class Patience:
 
 
 class LastingWire:
-    """What a `View` asks. Raises `StoreUnavailableError` where the server stays away beyond the patience."""
+    """What a `View` asks. Raises `StoreUnavailableError` where the server stays away beyond the
+    patience.
+    """
 
     def __init__(self, connect: Callable[[], Wire], patience: Patience) -> None:
         self._connect, self._patience = connect, patience
@@ -77,7 +82,9 @@ def _unless_away(replies: list[Reply]) -> list[Reply]:
 
 
 class LastingBell:
-    """As `Bell`, and silent while the server is away: whoever waits asks the streams after each wait."""
+    """As `Bell`, and silent while the server is away: whoever waits asks the streams after each
+    wait.
+    """
 
     def __init__(self, connect: Callable[[], Bell]) -> None:
         self._connect = connect
@@ -87,7 +94,8 @@ class LastingBell:
         started = time.monotonic()
         try:
             if self._bell is None:
-                # What rang while nobody listened is on the streams: to look at once costs one question.
+                # What rang while nobody listened is on the streams: to look at once costs one
+                # question.
                 self._bell = self._connect()
                 return True
             return self._bell.wait(seconds)

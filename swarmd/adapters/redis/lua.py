@@ -1,6 +1,8 @@
-"""The atomic steps: Lua files beside this module, each with its header. `-- include: X` puts X.lua before it.
+"""The atomic steps: Lua files beside this module, each with its header. `-- include: X` puts X.lua
+before it.
 
-`_whole.lua` goes before each of them: on a cluster a script is whole only where its slot is at rest.
+`_whole.lua` goes before each of them: on a cluster a script is whole only where its slot is at
+rest.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ class Script:
 @cache
 def script(name: str) -> Script:
     text = _text(name)
-    included = [line.split(": ")[1] for line in text.splitlines() if line.startswith("-- include: ")]
+    included = [
+        line.split(": ")[1] for line in text.splitlines() if line.startswith("-- include: ")
+    ]
     whole = "\n".join([_text("_whole"), *(_text(part) for part in included), text])
     return Script(name, whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
 

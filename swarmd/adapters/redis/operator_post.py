@@ -18,11 +18,15 @@ from swarmd.errors import StoreUnconfirmedError, StoreUnsuitableError
 
 ONCE_SECONDS = 3_600
 CONFIRM_MS: Final = 1_000
-"""How long a replica may take. One that keeps up answers in a round trip; a third of what a lease is renewed after."""
+"""How long a replica may take. One that keeps up answers in a round trip; a third of what a
+lease is renewed after.
+"""
 
 
 def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:
-    """The sealer of one command. Raises `StoreUnsuitableError` where the swarm is sealed with another secret."""
+    """The sealer of one command. Raises `StoreUnsuitableError` where the swarm is sealed with
+    another secret.
+    """
     seal = Seal(secret, keys.namespace)
     found = wire.command("HGET", keys.meta, "seal")
     if isinstance(found, ErrorReply):
@@ -34,8 +38,13 @@ def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:
 
 def another_secret(namespace: str) -> StoreUnsuitableError:
     return StoreUnsuitableError(
-        f"the messages of the swarm {namespace} are sealed with another secret than this process has",
-        hint="give it that swarm's: the file `secret` of its data folder, named in SWARMD_SECRET_FILE; "
+        (
+            f"the messages of the swarm {namespace} are sealed with another secret than this "
+            "process "
+            "has"
+        ),
+        hint="give it that swarm's: the file `secret` of its data folder, named in "
+        "SWARMD_SECRET_FILE; "
         "or use another SWARMD_NAMESPACE",
     )
 
@@ -51,7 +60,9 @@ def post_sync(
     once = keys.once(key) if key else stream
     sealed = sealer(channel, message)
     args: list[str | int] = [channel, sealed.ring, ONCE_SECONDS, *sealed.fields]
-    reply = wire.command("EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args)
+    reply = wire.command(
+        "EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args
+    )
     if isinstance(reply, ErrorReply):
         raise refused(reply)
     if not isinstance(reply, bytes):
@@ -67,19 +78,21 @@ def post_sync(
 def confirm_sync(wire: Wire) -> None:
     """What was just written on this connection is on a replica, where the server has one.
 
-    Raises `StoreUnconfirmedError` where none says so in time: it is written, and may be lost by a fail-over. That the
-    server has none at the moment is no answer where those who watch it see one: it has just been given another
-    primary's place, and this server does not know yet.
+    Raises `StoreUnconfirmedError` where none says so in time: it is written, and may be lost by a
+    fail-over. That the server has none at the moment is no answer where those who watch it see one:
+    it has just been given another primary's place, and this server does not know yet.
     """
     match wire.command("ROLE"):
         case [b"master", _, list(replicas)] if replicas or wire.address.replicas:
             count = wire.command("WAIT", 1, CONFIRM_MS)
             if isinstance(count, ErrorReply) and is_refused_for_good(count):
-                # A server that others run may not let itself be asked: what it stored is all that is known.
+                # A server that others run may not let itself be asked: what it stored is all that
+                # is known.
                 return
             if not isinstance(count, int) or count < 1:
                 raise StoreUnconfirmedError(
-                    f"it is stored, and no replica has confirmed that within {CONFIRM_MS / 1000:.0f} s: "
+                    "it is stored, and no replica has confirmed that within "
+                    f"{CONFIRM_MS / 1000:.0f} s: "
                     "a fail-over now may lose it",
                     hint="look what came of it before you repeat it: `swarmd tail journal`",
                 )

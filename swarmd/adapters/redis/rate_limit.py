@@ -1,4 +1,6 @@
-"""The pace of one provider, kept by all workers of a swarm together: `ratelimit.SharedPace` on Redis."""
+"""The pace of one provider, kept by all workers of a swarm together: `ratelimit.SharedPace` on
+Redis.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from swarmd.adapters.redis.lua import script
 
 @dataclass(frozen=True, slots=True)
 class RedisPace:
-    """`tokens_per_minute` of 0 is any number. A minute is `window_seconds` long; other than 60 in tests alone."""
+    """`tokens_per_minute` of 0 is any number. A minute is `window_seconds` long; other than 60
+    in tests alone.
+    """
 
     pipe: Pipe
     keys: Keys
@@ -22,12 +26,19 @@ class RedisPace:
     tokens_per_minute: int
     window_seconds: float = WINDOW_SECONDS
 
-    async def take(self, model: str, tokens: int, wait_seconds_max: float, before: str = "") -> Start:
+    async def take(
+        self, model: str, tokens: int, wait_seconds_max: float, before: str = ""
+    ) -> Start:
         k = self.keys
         args: list[str | int] = [
-            model, self.per_minute, self.tokens_per_minute, _milliseconds(self.window_seconds), tokens,
-            _milliseconds(wait_seconds_max), before,
-        ]  # fmt: skip
+            model,
+            self.per_minute,
+            self.tokens_per_minute,
+            _milliseconds(self.window_seconds),
+            tokens,
+            _milliseconds(wait_seconds_max),
+            before,
+        ]
         name, wait = await self.pipe.evaluate(
             script("pace"), [k.pace(self.provider), k.starts(self.provider)], args, is_optional=True
         )

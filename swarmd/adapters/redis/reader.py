@@ -1,7 +1,8 @@
 """The read side: what the faces show, read from the contract's keys.
 
-Verbs that only look must start as fast as Python does, so this stands on the small blocking connection
-and not on redis-py: commands in pipelines, no retry inside. Invariant: nothing here writes.
+Verbs that only look must start as fast as Python does, so this stands on the small blocking
+connection and not on redis-py: commands in pipelines, no retry inside. Invariant: nothing here
+writes.
 """
 
 from __future__ import annotations
@@ -74,10 +75,12 @@ def ask(wire: Line, *commands: Sequence[str]) -> list[Any]:
 
 
 def ask_what_may_be(wire: Line, *commands: Sequence[str]) -> tuple[list[Any], frozenset[int]]:
-    """As `ask`, and the places of what this user of the server may not ask; the answer there is `None`, as it is where
-    a key holds something else than ours.
+    """As `ask`, and the places of what this user of the server may not ask; the answer there is
+    `None`, as it is where a key holds something else than ours.
     """
-    answers = [None if _is_of_another_type(answer) else answer for answer in _answers(wire, commands)]
+    answers = [
+        None if _is_of_another_type(answer) else answer for answer in _answers(wire, commands)
+    ]
     unasked = frozenset(at for at, answer in enumerate(answers) if _is_forbidden(answer))
     for at, answer in enumerate(answers):
         if isinstance(answer, ErrorReply) and at not in unasked:
@@ -104,7 +107,9 @@ def _answers(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:
 
 
 def _at_once(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:
-    """The answers of one transaction. Each of its commands is answered twice: that it waits, and then with the rest."""
+    """The answers of one transaction. Each of its commands is answered twice: that it waits, and
+    then with the rest.
+    """
     sent = [["MULTI"], *commands, ["EXEC"]]
     replies = wire.exchange([[_bytes(word) for word in command] for command in sent])
     for reply in replies:
@@ -117,7 +122,9 @@ def _at_once(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:
     return answers
 
 
-def _demand_answers(wire: Line, commands: Sequence[Sequence[str]], replies: Sequence[Reply]) -> None:
+def _demand_answers(
+    wire: Line, commands: Sequence[Sequence[str]], replies: Sequence[Reply]
+) -> None:
     for command, reply in zip(commands, replies, strict=True):
         if not fits(command[0], reply):
             raise _nonsense(wire, command[0])
@@ -131,7 +138,8 @@ def _nonsense(wire: Line, command: str) -> StoreUnsuitableError:
 
 
 def _bytes(word: str) -> bytes:
-    # An argument of the command line may carry bytes that were no text; they match no key, and harm nothing.
+    # An argument of the command line may carry bytes that were no text; they match no key, and harm
+    # nothing.
     return word.encode("utf-8", "surrogateescape")
 
 
@@ -147,7 +155,9 @@ def _text(reply: Any) -> Any:
 def ask_ours(
     wire: Line, *commands: Sequence[str], is_at_once: bool = False
 ) -> tuple[list[Any], frozenset[str]]:
-    """As `ask` or `at_once`; what is asked of a key of another type is answered as if there were none. And those keys."""
+    """As `ask` or `at_once`; what is asked of a key of another type is answered as if there were
+    none. And those keys.
+    """
     found = _at_once(wire, commands) if is_at_once else _answers(wire, commands)
     answers = [_text(answer) for answer in found]
     wrong: set[str] = set()
@@ -206,8 +216,9 @@ class View:
         return next(iter(self._read([id])), None)
 
     def _read(self, ids: Sequence[AgentId]) -> list[Record]:
-        """The records that there are. `state` is what fences and stops make of it; and what each does now: `activity`, `call` and
-        `activity_seconds` where they are known (`core.activity`)."""
+        """The records that there are. `state` is what fences and stops make of it; and what each
+        does now: `activity`, `call` and `activity_seconds` where they are known
+        (`core.activity`)."""
         keys, count = self.keys, len(ids)
         answers = ask(
             self._wire,
@@ -221,7 +232,9 @@ class View:
         marks = _marks(fences, stops)
         records, steps = [_hash(flat) for flat in answers[:count]], answers[count : 2 * count]
         named = sorted({record["host"] for record in records if record.get("host")})
-        begun = [(at, step) for at, fields in enumerate(steps) if (step := open_call(fields)) is not None]
+        begun = [
+            (at, step) for at, fields in enumerate(steps) if (step := open_call(fields)) is not None
+        ]
         more = ask(
             self._wire,
             *(["EXISTS", keys.host(HostId(host))] for host in named),
@@ -245,17 +258,21 @@ class View:
 
     def marks(self) -> Marks:
         """All that is in force."""
-        fences, stops, revocations = ask(self._wire, *self._stopping(), ["HGETALL", self.keys.revocations])
+        fences, stops, revocations = ask(
+            self._wire, *self._stopping(), ["HGETALL", self.keys.revocations]
+        )
         return _marks(fences, stops, revocations)
 
     def chain(self, id: AgentId) -> list[Agent]:
-        """The agents of an agent's path, the board (or the seat itself) first, ended ones too while their records
-        are kept. Empty where there is no such agent."""
+        """The agents of an agent's path, the board (or the seat itself) first, ended ones too while
+        their records are kept. Empty where there is no such agent."""
         # Here, for it brings pydantic.
         from swarmd.adapters.redis.codecs import agent_of
 
         path = ask(self._wire, ["HGET", self.keys.agent(id), "path"])[0] or ""
-        rows = ask(self._wire, *(["HGETALL", self.keys.agent(AgentId(one))] for one in path.split("/")))
+        rows = ask(
+            self._wire, *(["HGETALL", self.keys.agent(AgentId(one))] for one in path.split("/"))
+        )
         found = [agent for row in rows if (agent := agent_of(_hash(row))) is not None]
         return found if found and found[-1].id == id else []
 
@@ -266,7 +283,9 @@ class View:
         return sorted(ask(self._wire, ["SMEMBERS", self.keys.children(id)])[0])
 
     def inner(self, id: AgentId) -> Inner:
-        state, steps = ask(self._wire, ["HGETALL", self.keys.state(id)], ["HKEYS", self.keys.steps(id)])
+        state, steps = ask(
+            self._wire, ["HGETALL", self.keys.state(id)], ["HKEYS", self.keys.steps(id)]
+        )
         own = _hash(state)
         return Inner(
             turn=own.get("turn", ""),
@@ -280,7 +299,11 @@ class View:
     def ledgers(self, accounts: Sequence[str]) -> dict[str, Ledger]:
         """Those accounts that there are, by id."""
         rows = ask(self._wire, *(["HGETALL", self.keys.ledger(account)] for account in accounts))
-        return {account: ledger_of(_hash(row)) for account, row in zip(accounts, rows, strict=True) if row}
+        return {
+            account: ledger_of(_hash(row))
+            for account, row in zip(accounts, rows, strict=True)
+            if row
+        }
 
     def snapshot(self, mission: str = "") -> Snapshot:
         """Missions, tree and accounts, of one mission (with the board above it) or of all."""
@@ -306,7 +329,9 @@ class View:
             *self._stopping(),
         )
         marks = _marks(fences, stops)
-        found = [marks.of_mission(record) for record in (_hash(row) for row in rows) if record.get("id")]
+        found = [
+            marks.of_mission(record) for record in (_hash(row) for row in rows) if record.get("id")
+        ]
         return sorted(found, key=lambda mission: (mission.get("created", ""), mission["id"]))
 
     def mission(self, id: MissionId) -> Record | None:
@@ -325,15 +350,23 @@ class View:
         return self._objects(self.keys.overrides)
 
     def _objects(self, key: str) -> dict[str, Mapping[str, Any]]:
-        found = {id: _facts(text) for id, text in _hash(ask(self._wire, ["HGETALL", key])[0]).items()}
-        return dict(sorted(found.items(), key=lambda item: (float(item[1].get("at") or 0), item[0])))
+        found = {
+            id: _facts(text) for id, text in _hash(ask(self._wire, ["HGETALL", key])[0]).items()
+        }
+        return dict(
+            sorted(found.items(), key=lambda item: (float(item[1].get("at") or 0), item[0]))
+        )
 
     # --- channels ---
 
-    def entries(self, channel: Channel, after: StreamId, count: int = BATCH) -> list[tuple[StreamId, Record]]:
+    def entries(
+        self, channel: Channel, after: StreamId, count: int = BATCH
+    ) -> list[tuple[StreamId, Record]]:
         """What was stored after that id, oldest first, as it is on the stream."""
         start = "-" if after == FIRST else f"({after}"
-        rows = ask(self._wire, ["XRANGE", self.keys.channel(channel), start, "+", "COUNT", str(count)])[0]
+        rows = ask(
+            self._wire, ["XRANGE", self.keys.channel(channel), start, "+", "COUNT", str(count)]
+        )[0]
         return [(StreamId(at), _hash(flat)) for at, flat in rows]
 
     def entry(self, channel: Channel, id: StreamId) -> Record | None:
@@ -343,7 +376,9 @@ class View:
 
     def last_entries(self, channel: Channel, count: int) -> list[tuple[StreamId, Record]]:
         """The newest, oldest of them first."""
-        rows = ask(self._wire, ["XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", str(count)])[0]
+        rows = ask(
+            self._wire, ["XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", str(count)]
+        )[0]
         return [(StreamId(at), _hash(flat)) for at, flat in reversed(rows)]
 
     def message(self, channel: Channel, id: str) -> Message | None:
@@ -361,7 +396,9 @@ class View:
         return StreamId(rows[0][0]) if rows else FIRST
 
     def has_channel(self, channel: Channel) -> bool:
-        """Whether anything was ever posted there, or an agent or a room of that name could hear it."""
+        """Whether anything was ever posted there, or an agent or a room of that name could hear
+        it.
+        """
         kind, _, name = channel.partition(":")
         questions = [["EXISTS", self.keys.channel(channel)], ["ZSCORE", self.keys.heads, channel]]
         if kind in ("inbox", "down", "up"):
@@ -377,10 +414,14 @@ class View:
         ids = self.agent_ids(ended=False)
         fields = ask(self._wire, *(["HKEYS", self.keys.state(one)] for one in ids))
         followed = {name[2:] for names in fields for name in names if name.startswith("p:room:")}
-        return followed | {name for name in self.channels() if name.startswith("room:")} | {BOARD_ROOM}
+        return (
+            followed | {name for name in self.channels() if name.startswith("room:")} | {BOARD_ROOM}
+        )
 
     def is_heard(self, channel: Channel) -> bool:
-        """Whether a living agent keeps a position in the channel: a room without a post exists by that."""
+        """Whether a living agent keeps a position in the channel: a room without a post exists
+        by that.
+        """
         ids = self.agent_ids(ended=False)
         found = ask(self._wire, *(["HEXISTS", self.keys.state(one), f"p:{channel}"] for one in ids))
         return any(found)
@@ -403,10 +444,14 @@ class View:
             ) from error
 
     def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, list[str]]]:
-        """Every entry after that one, as flat as it is stored; a page is asked for when it is needed."""
+        """Every entry after that one, as flat as it is stored; a page is asked for when it is
+        needed.
+        """
         while True:
             start = "-" if after == FIRST else f"({after}"
-            rows = ask(self._wire, ["XRANGE", self.keys.channel(JOURNAL), start, "+", "COUNT", str(BATCH)])[0]
+            rows = ask(
+                self._wire, ["XRANGE", self.keys.channel(JOURNAL), start, "+", "COUNT", str(BATCH)]
+            )[0]
             for at, flat in rows:
                 yield StreamId(at), flat
             if len(rows) < BATCH:
@@ -427,14 +472,19 @@ class View:
             "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
             "disk": ["INFO", "persistence"],
         }
-        # Each part asks for itself, as its own user: what a worker may not read is no fault of the worker's.
+        # Each part asks for itself, as its own user: what a worker may not read is no fault of the
+        # worker's.
         told, places = ask_what_may_be(self._wire, *questions.values())
         said = dict(zip(questions, told, strict=True))
         unasked = frozenset(name for at, name in enumerate(questions) if at in places)
         names = sorted(said["hosts"] or ())
         meta = _hash(said["schema"] or ())
-        facts, _ = ask_what_may_be(self._wire, *(["GET", keys.host(HostId(name))] for name in names))
-        living = {name: _facts(text) for name, text in zip(names, facts, strict=True) if text is not None}
+        facts, _ = ask_what_may_be(
+            self._wire, *(["GET", keys.host(HostId(name))] for name in names)
+        )
+        living = {
+            name: _facts(text) for name, text in zip(names, facts, strict=True) if text is not None
+        }
         return Health(
             leader=_leading(said["leader"]),
             may_begin="leader" in unasked or said["leader"] is not None,
@@ -448,11 +498,15 @@ class View:
             unasked=unasked,
             wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys()),
             gaps=gaps_of(meta),
-            restart=restart_of(self._wire.exchange, keys.namespace) if asks_restart else "not checked",
+            restart=restart_of(self._wire.exchange, keys.namespace)
+            if asks_restart
+            else "not checked",
         )
 
     def wrong_keys(self) -> list[str]:
-        """Of what the whole swarm stands on, by names without the namespace, what holds something else than ours."""
+        """Of what the whole swarm stands on, by names without the namespace, what holds
+        something else than ours.
+        """
         names = shared_names()
         keys = [self.keys.channel(Channel(name)) for name in names]
         counters = [self.keys.channel(Channel(name)) for name in COUNTERS]
@@ -480,7 +534,9 @@ class Rung(Protocol):
 
 
 class Bell:
-    """Rings of some channels, on a connection of its own. A ring is only a reason to read the stream."""
+    """Rings of some channels, on a connection of its own. A ring is only a reason to read the
+    stream.
+    """
 
     __slots__ = ("_wire",)
 
@@ -498,8 +554,8 @@ class Bell:
     def wait(self, seconds: float) -> bool:
         """Whether something rang within the time.
 
-        Rings that were read ahead into the buffer are not counted again: the stream, which is read after
-        each wait, held their messages before they rang.
+        Rings that were read ahead into the buffer are not counted again: the stream, which is read
+        after each wait, held their messages before they rang.
         """
         readable, _, _ = select.select([self._wire], [], [], max(0.0, seconds))
         if readable:
@@ -569,8 +625,14 @@ def _revocations(segment: str, text: str) -> tuple[Revocation, ...]:
 
 
 def _shown(activity: Activity) -> Record:
-    # The hash itself has no such fields: what somebody else wrote there under these names is not shown.
-    shown = {"activity": str(activity.word), "call": "", "activity_seconds": "", "waits": activity.waits}
+    # The hash itself has no such fields: what somebody else wrote there under these names is not
+    # shown.
+    shown = {
+        "activity": str(activity.word),
+        "call": "",
+        "activity_seconds": "",
+        "waits": activity.waits,
+    }
     if activity.call:
         shown["call"] = activity.call
     if activity.seconds is not None:

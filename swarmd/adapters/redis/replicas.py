@@ -1,8 +1,9 @@
 """Whether what was written is on a replica too: asked for what a fail-over must not lose.
 
-`WAIT` counts the replicas that have what *this connection* wrote. On another one, as after a reconnect, it has nothing
-to wait for and answers at once that all have it. So it follows a write of its own on the connection that it is asked
-on, and an answer that came over another connection, or before that write's, proves nothing.
+`WAIT` counts the replicas that have what *this connection* wrote. On another one, as after a
+reconnect, it has nothing to wait for and answers at once that all have it. So it follows a write of
+its own on the connection that it is asked on, and an answer that came over another connection, or
+before that write's, proves nothing.
 
 (`WAITAOF` is not asked: Valkey 9.1 answers it before anything was put on the disk.)
 """
@@ -23,7 +24,9 @@ from swarmd.errors import StoreUnsuitableError, SwarmError
 log = structlog.get_logger(__name__)
 
 BEHIND_MS: Final = 20
-"""The same while none answers, so that a replica that hangs does not hold up each commit for a second."""
+"""The same while none answers, so that a replica that hangs does not hold up each commit for a
+second.
+"""
 COUNT_SECONDS: Final = 10.0
 """How long the number of replicas is believed: one that comes is waited for from then on."""
 
@@ -53,7 +56,8 @@ class Replicas:
         # Handed over in one turn of the loop, so they travel in one write.
         try:
             touched, waited = await asyncio.gather(
-                self._numbered(pipe, "SET", self.key, "1"), self._numbered(pipe, "WAIT", 1, patience)
+                self._numbered(pipe, "SET", self.key, "1"),
+                self._numbered(pipe, "WAIT", 1, patience),
             )
         except StoreUnsuitableError as error:
             # A server that others run may not let itself be asked.
@@ -77,11 +81,14 @@ class Replicas:
         try:
             role = await pipe.execute("ROLE", is_optional=True)
         except SwarmError:
-            # A user that may not ask, which `swarmd acl` makes none of, or a server that does not know the command.
+            # A user that may not ask, which `swarmd acl` makes none of, or a server that does not
+            # know the command.
             role = []
         count = len(role[2]) if len(role) > 2 and role[0] == "master" else 0
         if self._count and not count:
-            log.warning("the server has no replica any more: a fail-over now would lose what it was given")
+            log.warning(
+                "the server has no replica any more: a fail-over now would lose what it was given"
+            )
         self._count, self._counted_at, self._counted_on = count, now, pipe.connections
         return count > 0
 

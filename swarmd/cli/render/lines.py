@@ -1,7 +1,7 @@
 """Drawing what was read: agents, missions, the tree and messages, as lines of text. Pure.
 
-Records are the contract's hashes as they were read; a field that is absent reads as empty, so that a
-face of one version can look at a swarm of another.
+Records are the contract's hashes as they were read; a field that is absent reads as empty, so that
+a face of one version can look at a swarm of another.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def agent_value(agent: Record, ledger: Ledger | None = None) -> dict[str, Any]:
 
 
 def mission_value(mission: Record, ledger: Ledger | None = None) -> dict[str, Any]:
-    return _value(mission, ledger) | ({"stopped": mission["stopped"].split()} if "stopped" in mission else {})
+    return _value(mission, ledger) | (
+        {"stopped": mission["stopped"].split()} if "stopped" in mission else {}
+    )
 
 
 def _value(record: Record, ledger: Ledger | None) -> dict[str, Any]:
@@ -77,7 +79,9 @@ def ledger_value(ledger: Ledger) -> dict[str, Any]:
 
 def entry_value(channel: str, id: str, flat: Mapping[str, str]) -> dict[str, Any]:
     """A stream's entry for `--json`, whoever wrote it."""
-    return {"id": id, "channel": channel} | {name: unpacked(name, text) for name, text in flat.items()}
+    return {"id": id, "channel": channel} | {
+        name: unpacked(name, text) for name, text in flat.items()
+    }
 
 
 def unpacked(name: str, text: str) -> Any:
@@ -99,7 +103,9 @@ def iso(seconds: str | float) -> str:
     try:
         at = float(seconds)
         return (
-            datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if at else ""
+            datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            if at
+            else ""
         )
     except (ValueError, OverflowError, OSError):
         return ""
@@ -162,7 +168,9 @@ def grown(snapshot: Snapshot) -> tuple[Branch, list[Branch]]:
 
 
 def _reckon(branch: Branch, ledgers: Mapping[str, Ledger]) -> None:
-    """A closed account was added to its creator's: it counts in that one's spent, an open one beside it."""
+    """A closed account was added to its creator's: it counts in that one's spent, an open one
+    beside it.
+    """
     branch.account = ledgers.get(branch.id, branch.account)
     branch.own, branch.whole = spent_of(branch.account), spent_of(branch.account)
     for child in branch.below:
@@ -186,7 +194,9 @@ def branch_value(branch: Branch) -> dict[str, Any]:
     return (mission_value if branch.is_mission else agent_value)(branch.record) | {
         "spent": {"own": branch.own, "subtree": branch.whole},
         **branch.marks,
-        "executives" if branch.is_mission else "children": [branch_value(child) for child in branch.below],
+        "executives" if branch.is_mission else "children": [
+            branch_value(child) for child in branch.below
+        ],
     }
 
 
@@ -196,7 +206,9 @@ def branch_value(branch: Branch) -> dict[str, Any]:
 def tree_lines(
     board: Branch, seats: Sequence[Branch], ink: Ink, *, ended: bool, now: datetime | None = None
 ) -> list[str]:
-    """The lineage, one line an agent; without `ended` only what lives, and missions that are open."""
+    """The lineage, one line an agent; without `ended` only what lives, and missions that are
+    open.
+    """
     lines = [_label(board, ink, now)]
     if seats:
         said = " · ".join(_seat(seat) for seat in seats)
@@ -209,7 +221,9 @@ def _seat(seat: Branch) -> str:
     return f"{name} ({plain(state)})" if state == AgentState.FROZEN else name
 
 
-def _below(branch: Branch, ink: Ink, indent: str, *, ended: bool, now: datetime | None) -> Iterable[str]:
+def _below(
+    branch: Branch, ink: Ink, indent: str, *, ended: bool, now: datetime | None
+) -> Iterable[str]:
     tee, corner, bar, gap = ink.branches()
     shown = [child for child in branch.below if ended or not child.is_closed]
     for child in shown:
@@ -223,10 +237,15 @@ def _label(branch: Branch, ink: Ink, now: datetime | None, columns: int = 160) -
     record = branch.record
     spend = _spend(branch)
     if branch.is_mission:
-        head, is_stopped = f"mission {plain(branch.id)}  ", " (stopped)" if record.get("stopped") else ""
+        head, is_stopped = (
+            f"mission {plain(branch.id)}  ",
+            " (stopped)" if record.get("stopped") else "",
+        )
         room = columns - len(head) - len(record.get("state", "")) - len(is_stopped) - len(spend) - 4
         state = ink.word(record.get("state", "")) + is_stopped
-        return f"{ink.paint(head, 'bold')}{state}  {spend}  {_quoted(record.get('mission', ''), room)}"
+        return (
+            f"{ink.paint(head, 'bold')}{state}  {spend}  {_quoted(record.get('mission', ''), room)}"
+        )
     name = plain(record.get("name") or branch.id)
     shown_id = "" if name == branch.id else " " + plain(branch.id)
     place = f"tier {plain(record.get('tier', '?'))} {plain(record.get('role', ''))}".rstrip()
@@ -236,15 +255,22 @@ def _label(branch: Branch, ink: Ink, now: datetime | None, columns: int = 160) -
     taken = 14 + sum(map(len, (record.get("state", ""), doing, name, shown_id, place, spend, more)))
     task = _quoted(task_of(record), columns - taken)
     parts = [
-        ink.state(record.get("state", "live")), ink.paint(name, "bold") + shown_id,
-        doing and ink.word(record.get("activity", ""), doing), place, spend, more, task,
-    ]  # fmt: skip
+        ink.state(record.get("state", "live")),
+        ink.paint(name, "bold") + shown_id,
+        doing and ink.word(record.get("activity", ""), doing),
+        place,
+        spend,
+        more,
+        task,
+    ]
     return "  ".join(part for part in parts if part)
 
 
 def _why_stopped(record: Record) -> str:
     """What holds an agent, in short; how one that is well came to be so is told by `inspect`."""
-    if record.get("state") not in (AgentState.FROZEN, AgentState.DRAINING) or not record.get("reason"):
+    if record.get("state") not in (AgentState.FROZEN, AgentState.DRAINING) or not record.get(
+        "reason"
+    ):
         return ""
     return f"({excerpt(record['reason'], WHY_COLUMNS)})"
 
@@ -273,7 +299,9 @@ def _warning(marks: Mapping[str, str]) -> str:
 
 def _doing(record: Record) -> str:
     """Of most there is nothing to say: the tree shows who is at work, and who is in trouble."""
-    is_said = record.get("activity") in ("", "idle") or record.get("activity") == record.get("state")
+    is_said = record.get("activity") in ("", "idle") or record.get("activity") == record.get(
+        "state"
+    )
     return "" if is_said else activity_text(record)
 
 
@@ -393,7 +421,9 @@ def top_lines(board: Branch, seats: Sequence[Branch], ink: Ink, now: datetime) -
 
 
 def spenders(board: Branch, seats: Sequence[Branch]) -> list[Branch]:
-    """The living agents but the board, which runs nowhere; those first that have spent most by themselves."""
+    """The living agents but the board, which runs nowhere; those first that have spent most by
+    themselves.
+    """
     return sorted(
         (branch for branch in (*_agents_below(board), *seats) if not branch.is_closed),
         key=lambda branch: [-branch.own.get(kind, 0) for kind in ("cost", "tokens", "calls")],
@@ -425,11 +455,13 @@ _AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft", "
 
 
 def ledger_lines(ledger: Ledger) -> list[str]:
-    """An account by kind, cost in dollars, what was assumed only where something was; then what was spent of it in one
-    line that says what is unpriced, and its marks."""
+    """An account by kind, cost in dollars, what was assumed only where something was; then what was
+    spent of it in one line that says what is unpriced, and its marks."""
     kinds = [kind for kind in in_order(ledger) if any(ledger[kind].values())]
     shown = [c for c in _AMOUNTS if c != "assumed" or any(ledger[kind].get(c) for kind in kinds)]
-    rows = [(kind, *(plainly(kind, ledger[kind].get(column, 0)) for column in shown)) for kind in kinds]
+    rows = [
+        (kind, *(plainly(kind, ledger[kind].get(column, 0)) for column in shown)) for kind in kinds
+    ]
     spent = f"spent: {amounts(_used(spent_of(ledger)))}"
     marks = [f"{plain(name)}: {plain(text)}" for name, text in sorted(ledger.marks.items())]
     return [*table(("KIND", *(column.upper() for column in shown)), rows), spent, *marks]
@@ -446,30 +478,53 @@ def plainly(kind: str, value: int) -> str:
 def stop_value(stop: Stop) -> dict[str, Any]:
     """A stop for `--json`."""
     return {
-        "target": stop.target, "kind": stop.kind.value, "by": stop.by, "authority": stop.authority.name.lower(),
-        "reason": stop.reason, "rule": stop.rule, "at": iso(stop.at), "until": iso(stop.until),
-    }  # fmt: skip
+        "target": stop.target,
+        "kind": stop.kind.value,
+        "by": stop.by,
+        "authority": stop.authority.name.lower(),
+        "reason": stop.reason,
+        "rule": stop.rule,
+        "at": iso(stop.at),
+        "until": iso(stop.until),
+    }
 
 
 def stop_values(marks: Marks) -> list[dict[str, Any]]:
-    """Every stop in force for `--json`, the oldest first, and the ends under way, whose kind is `terminate`."""
+    """Every stop in force for `--json`, the oldest first, and the ends under way, whose kind is
+    `terminate`.
+    """
     found = [(stop.at, stop_value(stop)) for stop in marks.stops.values()]
     found += [
-        (fence.at, {
-            "target": fence.segment, "kind": "terminate", "by": fence.by, "authority": "", "reason": fence.reason,
-            "rule": "", "at": iso(fence.at), "until": "",
-        })
+        (
+            fence.at,
+            {
+                "target": fence.segment,
+                "kind": "terminate",
+                "by": fence.by,
+                "authority": "",
+                "reason": fence.reason,
+                "rule": "",
+                "at": iso(fence.at),
+                "until": "",
+            },
+        )
         for fence in marks.fences.values()
-    ]  # fmt: skip
+    ]
     return [value for _, value in sorted(found, key=lambda one: (one[0], one[1]["target"]))]
 
 
 def brake_value(brake: Brake) -> dict[str, Any]:
     """The halt that a data folder holds, as a stop for `--json`."""
     return {
-        "target": EVERYTHING, "kind": "brake", "by": brake.by, "authority": "operator", "reason": brake.reason,
-        "rule": "", "at": iso(brake.at), "until": "",
-    }  # fmt: skip
+        "target": EVERYTHING,
+        "kind": "brake",
+        "by": brake.by,
+        "authority": "operator",
+        "reason": brake.reason,
+        "rule": "",
+        "at": iso(brake.at),
+        "until": "",
+    }
 
 
 def stop_words(stops: Sequence[Stop], now: datetime) -> list[str]:
@@ -502,9 +557,14 @@ def stop_lines(values: Sequence[Mapping[str, Any]], ink: Ink, now: datetime) -> 
 def revocation_value(mark: Revocation) -> dict[str, Any]:
     """A revocation for `--json`."""
     return {
-        "privilege": mark.path, "right": mark.right, "at_agent": mark.segment, "by": mark.by, "at": mark.at,
-        "reason": mark.reason, "number": mark.number,
-    }  # fmt: skip
+        "privilege": mark.path,
+        "right": mark.right,
+        "at_agent": mark.segment,
+        "by": mark.by,
+        "at": mark.at,
+        "reason": mark.reason,
+        "number": mark.number,
+    }
 
 
 def revocation_line(mark: Revocation, now: datetime) -> str:
@@ -525,35 +585,52 @@ def trace_value(found: Trace, in_the_way: Sequence[Hindrance]) -> dict[str, Any]
         "broken": broken.agent.id if broken is not None else None,
         "hindrances": [
             {
-                "rule": no.rule.value, "target": no.target, "by": no.by, "reason": no.reason, "at": iso(no.at),
+                "rule": no.rule.value,
+                "target": no.target,
+                "by": no.by,
+                "reason": no.reason,
+                "at": iso(no.at),
                 "until": iso(no.until),
             }
             for no in in_the_way
         ],
-    }  # fmt: skip
+    }
 
 
 def _link_value(link: Link) -> dict[str, Any]:
     return {
-        "agent": link.agent.id, "name": link.agent.name, "right": link.right,
-        "privilege": link.held.path if link.held else None, "number": link.held.number if link.held else None,
-        "by": link.given_by, "at": link.given_at,
+        "agent": link.agent.id,
+        "name": link.agent.name,
+        "right": link.right,
+        "privilege": link.held.path if link.held else None,
+        "number": link.held.number if link.held else None,
+        "by": link.given_by,
+        "at": link.given_at,
         "revoked": revocation_value(link.cut) if link.cut is not None else None,
-    }  # fmt: skip
+    }
 
 
 def trace_lines(
     found: Trace, in_the_way: Sequence[Hindrance], privilege: str, ink: Ink, now: datetime
 ) -> list[str]:
     """The answer, what it rests on link by link, and what stands in the way."""
-    asked, causes = found.links[-1], [*_lost(found, now), *(_hindered(no, now) for no in in_the_way)]
+    asked, causes = (
+        found.links[-1],
+        [*_lost(found, now), *(_hindered(no, now) for no in in_the_way)],
+    )
     answer = f"{_who(asked)} {'may not' if causes else 'may'} {asked.right} {plain(privilege)}"
     names: dict[str, str] = {link.agent.id: link.agent.name for link in found.links}
     columns: list[_Column] = [
         ("AGENT", [_who(link) for link in found.links]),
         ("RIGHT", [link.right for link in found.links]),
         ("HOLDS", [link.held.path if link.held else "-" for link in found.links]),
-        ("NUMBER", [str(link.held.number) if link.held and link.held.number else "" for link in found.links]),
+        (
+            "NUMBER",
+            [
+                str(link.held.number) if link.held and link.held.number else ""
+                for link in found.links
+            ],
+        ),
         ("FROM", [names.get(link.given_by, link.given_by) or "-" for link in found.links]),
         ("SINCE", [ago(link.given_at, now) or "-" for link in found.links]),
         ("REVOKED", [_cut(link) for link in found.links]),
@@ -591,20 +668,27 @@ def _hindered(no: Hindrance, now: datetime) -> str:
     by = f" by {no.by}" if no.by else ""
     when = f", {lasted(now.timestamp() - no.at)} ago" if no.at else ""
     until = f", until {iso(no.until)}" if no.until else ""
-    return plain(f"{no.rule.value}: {no.target}{by}{when}{until}" + (f": {no.reason}" if no.reason else ""))
+    return plain(
+        f"{no.rule.value}: {no.target}{by}{when}{until}" + (f": {no.reason}" if no.reason else "")
+    )
 
 
 # --- messages ---------------------------------------------------------------------------------
 
 
 def entry_lines(id: str, flat: Mapping[str, str], ink: Ink) -> list[str]:
-    """One entry for a person: who to whom, what kind, the text whole, indented where it has more lines."""
+    """One entry for a person: who to whom, what kind, the text whole, indented where it has more
+    lines.
+    """
     if "from" not in flat:
         said = "  ".join(f"{plain(name)}={plain(text)}" for name, text in flat.items())
         return [f"{ink.paint(id, 'dim')}  {said}"]
     to = f" → {plain(flat['to'])}" if flat.get("to") else ""
     about = " ".join(plain(word) for word in (*_what(flat), flat.get("mission", "")) if word)
-    head = f"{ink.paint(clock_of(flat.get('at', '')), 'dim')} {ink.paint(plain(flat['from']), 'bold')}{to} "
+    head = (
+        f"{ink.paint(clock_of(flat.get('at', '')), 'dim')} "
+        f"{ink.paint(plain(flat['from']), 'bold')}{to} "
+    )
     first, *more = plain(flat.get("text", ""), multiline=True).splitlines() or [""]
     lines = [
         f"{head}{ink.paint(f'[{about}]', 'cyan')} {first}".rstrip(),
@@ -616,9 +700,15 @@ def entry_lines(id: str, flat: Mapping[str, str], ink: Ink) -> list[str]:
 
 
 def _what(flat: Mapping[str, str]) -> tuple[str, str]:
-    """The kind, and the one fact that a kind is read for: how a vote went, what the journal records."""
+    """The kind, and the one fact that a kind is read for: how a vote went, what the journal
+    records.
+    """
     kind, data = flat.get("kind", ""), unpacked("data", flat.get("data", ""))
-    fact = data.get({"vote": "choice", "entry": "event"}.get(kind, ""), "") if isinstance(data, dict) else ""
+    fact = (
+        data.get({"vote": "choice", "entry": "event"}.get(kind, ""), "")
+        if isinstance(data, dict)
+        else ""
+    )
     return kind, str(fact)
 
 

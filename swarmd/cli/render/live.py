@@ -1,7 +1,8 @@
 """What `run` shows while a mission works: the board's debate, the tree as it grows, the spend.
 
 The `Watcher` is fed messages and snapshots and answers with lines; a screen puts them on standard
-error, as plain lines or, on a terminal, above a live picture of the tree. Standard output stays free for the result.
+error, as plain lines or, on a terminal, above a live picture of the tree. Standard output stays
+free for the result.
 """
 
 from __future__ import annotations
@@ -22,21 +23,33 @@ if TYPE_CHECKING:
 SAID_COLUMNS: Final = 400
 FRAME_LINES_LEAST: Final = 6
 
-# Of the journal, what a watcher wants to see happen; the board's own entries repeat what its room said.
+# Of the journal, what a watcher wants to see happen; the board's own entries repeat what its room
+# said.
 _SHOWN_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
-    "spawned": ("+", "green"), "fenced": ("!", "yellow"), "refused": ("x", "red"), "refused in turn": ("x", "red"),
-    "reported": ("^", "blue"), "host gone": ("!", "red"), "stalled": ("!", "yellow"),
-    "overdrawn": ("!", "red"), "stuck": ("!", "red"),
-}  # fmt: skip
+    "spawned": ("+", "green"),
+    "fenced": ("!", "yellow"),
+    "refused": ("x", "red"),
+    "refused in turn": ("x", "red"),
+    "reported": ("^", "blue"),
+    "host gone": ("!", "red"),
+    "stalled": ("!", "yellow"),
+    "overdrawn": ("!", "red"),
+    "stuck": ("!", "red"),
+}
 
 _SPOKEN: Final[Mapping[Kind, str]] = {
-    Kind.PROPOSAL: " proposes:", Kind.ARGUMENT: " argues:", Kind.DIGEST: " notes:", Kind.NOTICE: ":",
+    Kind.PROPOSAL: " proposes:",
+    Kind.ARGUMENT: " argues:",
+    Kind.DIGEST: " notes:",
+    Kind.NOTICE: ":",
     Kind.SAY: ":",
-}  # fmt: skip
+}
 
 
 class Watcher:
-    """One mission (or all, where none is named) as it is heard and seen. Repeated messages are shown once."""
+    """One mission (or all, where none is named) as it is heard and seen. Repeated messages are
+    shown once.
+    """
 
     def __init__(self, ink: Ink, mission: str = "") -> None:
         self.mission = mission
@@ -47,7 +60,9 @@ class Watcher:
         self._told = ""
 
     def heard(self, message: Message) -> list[str]:
-        """Lines for one message; none for what is another mission's, was shown, or says nothing new."""
+        """Lines for one message; none for what is another mission's, was shown, or says nothing
+        new.
+        """
         key = (message.channel, message.id)
         is_ours = not self.mission or message.mission in ("", self.mission)
         if not is_ours or (message.id and key in self._heard):
@@ -60,8 +75,12 @@ class Watcher:
         return []
 
     def seen(self, snapshot: Snapshot) -> list[str]:
-        """Takes in a snapshot; a line where the mission's state or the number of its agents has changed."""
-        self._names |= {agent["id"]: agent["name"] for agent in snapshot.agents if agent.get("name")}
+        """Takes in a snapshot; a line where the mission's state or the number of its agents has
+        changed.
+        """
+        self._names |= {
+            agent["id"]: agent["name"] for agent in snapshot.agents if agent.get("name")
+        }
         self._board, _ = grown(snapshot)
         told = f"{', '.join(self._states())}: {self._living()} agents"
         if told == self._told or not snapshot.missions:
@@ -80,7 +99,9 @@ class Watcher:
         return f"{states}: {self._living()} agents, {amounts(spent)}"
 
     def frame(self, lines_max: int) -> list[str]:
-        """The tree and the spend, at most so many lines: what is cut is said, the spend never is."""
+        """The tree and the spend, at most so many lines: what is cut is said, the spend never
+        is.
+        """
         if self._board is None:
             return [self._ink.paint("starting …", "dim")]
         lines = [
@@ -89,7 +110,10 @@ class Watcher:
         room = max(FRAME_LINES_LEAST, lines_max) - 1
         if len(lines) > room:
             more = len(lines) - room + 1
-            lines = [*lines[: room - 1], self._ink.paint(f"   … and {more} more: swarmd tree", "dim")]
+            lines = [
+                *lines[: room - 1],
+                self._ink.paint(f"   … and {more} more: swarmd tree", "dim"),
+            ]
         return [*lines, self._ink.paint(self.status(), "bold")]
 
     def _spoken(self, message: Message) -> str:
@@ -131,7 +155,10 @@ class Screen(Protocol):
 
     def __enter__(self) -> Screen: ...
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
     def say(self, lines: Sequence[str]) -> None: ...
     def picture(self, watcher: Watcher) -> None: ...
@@ -147,7 +174,10 @@ class PlainScreen:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stream.flush()
 
@@ -176,7 +206,10 @@ class LiveScreen:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._live.stop()
 
@@ -184,7 +217,8 @@ class LiveScreen:
         from rich.text import Text
 
         for line in lines:
-            # Neutralised already; what escapes are left are our own colours. It is never read as markup.
+            # Neutralised already; what escapes are left are our own colours. It is never read as
+            # markup.
             self._console.print(Text.from_ansi(line))
 
     def picture(self, watcher: Watcher) -> None:

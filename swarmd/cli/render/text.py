@@ -1,8 +1,9 @@
 """Text for terminals: neutralised, measured, laid out in columns. Pure, and without rich.
 
-Most of what is shown was written by models, which were fed by the world: a control character in
-it could retitle the terminal, fill the clipboard (OSC 52), print a link that lies (OSC 8) or hide
-a line. Invariant: text that passed through `plain` moves no cursor and changes no state of a terminal.
+Most of what is shown was written by models, which were fed by the world: a control character in it
+could retitle the terminal, fill the clipboard (OSC 52), print a link that lies (OSC 8) or hide a
+line. Invariant: text that passed through `plain` moves no cursor and changes no state of a
+terminal.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, Final, TextIO
 COLUMNS_DIGITS_MAX: Final = 4  # wider than any terminal is what somebody set by mistake
 
 # C0 without tab and newline, DEL, C1 (an 8-bit CSI is one character there), the characters that
-# reorder what stands around them, line separators, and halves of surrogate pairs (no encoder takes them).
+# reorder what stands around them, line separators, and halves of surrogate pairs (no encoder takes
+# them).
 _HARMFUL: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -62,7 +64,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths, strict=True)]
+    return [
+        cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths, strict=True)
+    ]
 
 
 def ago(at: str, now: datetime) -> str:
@@ -74,7 +78,9 @@ def ago(at: str, now: datetime) -> str:
 
 
 def until(at: float, now: datetime) -> str:
-    """How long it is until then: `5m`, and `now` where that has passed; empty for 0, which is no time."""
+    """How long it is until then: `5m`, and `now` where that has passed; empty for 0, which is no
+    time.
+    """
     if not at:
         return ""
     return lasted(at - now.timestamp()) if at > now.timestamp() else "now"
@@ -92,21 +98,45 @@ def lasted(duration: float) -> str:
 # --- colour and characters --------------------------------------------------------------------
 
 STYLES: Final[Mapping[str, str]] = {
-    "dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36",
-}  # fmt: skip
+    "dim": "2",
+    "bold": "1",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "cyan": "36",
+}
 
 _STATE_STYLES: Final[Mapping[str, str]] = {
-    "starting": "cyan", "live": "green", "frozen": "blue", "draining": "yellow", "terminated": "dim",
-    "docketed": "dim", "debating": "cyan", "working": "green", "reviewing": "cyan",
-    "delivered": "green", "rejected": "yellow", "failed": "red", "cancelled": "yellow", "exhausted": "red",
-    "busy": "green", "stalled": "yellow", "stuck": "red", "dead": "red", "unplaced": "cyan",
+    "starting": "cyan",
+    "live": "green",
+    "frozen": "blue",
+    "draining": "yellow",
+    "terminated": "dim",
+    "docketed": "dim",
+    "debating": "cyan",
+    "working": "green",
+    "reviewing": "cyan",
+    "delivered": "green",
+    "rejected": "yellow",
+    "failed": "red",
+    "cancelled": "yellow",
+    "exhausted": "red",
+    "busy": "green",
+    "stalled": "yellow",
+    "stuck": "red",
+    "dead": "red",
+    "unplaced": "cyan",
     "waiting": "yellow",
-}  # fmt: skip
+}
 
 _GLYPHS: Final[Mapping[str, tuple[str, str]]] = {
-    "starting": ("◔", "+"), "live": ("●", "*"), "frozen": ("◆", "="), "draining": ("◐", "~"),
+    "starting": ("◔", "+"),
+    "live": ("●", "*"),
+    "frozen": ("◆", "="),
+    "draining": ("◐", "~"),
     "terminated": ("○", "-"),
-}  # fmt: skip
+}
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -123,7 +153,9 @@ class Ink:
 
     __slots__ = ("columns", "is_coloured", "is_unicode")
 
-    def __init__(self, *, is_coloured: bool = False, is_unicode: bool = True, columns: int = 100) -> None:
+    def __init__(
+        self, *, is_coloured: bool = False, is_unicode: bool = True, columns: int = 100
+    ) -> None:
         self.is_coloured = is_coloured
         self.is_unicode = is_unicode
         self.columns = columns
@@ -185,11 +217,15 @@ _KINDS: Final = ("tokens", "cost", "calls", "tools", "agents")
 
 
 def in_order(kinds: Iterable[str]) -> list[str]:
-    return sorted(kinds, key=lambda kind: (_KINDS.index(kind) if kind in _KINDS else len(_KINDS), kind))
+    return sorted(
+        kinds, key=lambda kind: (_KINDS.index(kind) if kind in _KINDS else len(_KINDS), kind)
+    )
 
 
 def amounts(spent: Mapping[str, Any]) -> str:
-    """`12.4k tokens, 31 calls, $0.0031`; what is nothing is left out, but for the cost of what was used."""
+    """`12.4k tokens, 31 calls, $0.0031`; what is nothing is left out, but for the cost of what
+    was used.
+    """
     said = [
         f"{number(int(spent[kind]))} {plain(kind if spent[kind] != 1 else kind.removesuffix('s'))}"
         for kind in in_order(spent)
@@ -201,7 +237,9 @@ def amounts(spent: Mapping[str, Any]) -> str:
 
 
 def money(spent: Mapping[str, Any]) -> str:
-    """`$0.0031`; `unpriced` where no token's price was known, and `$0.0031 + unpriced` where some were."""
+    """`$0.0031`; `unpriced` where no token's price was known, and `$0.0031 + unpriced` where
+    some were.
+    """
     # Rounded up like the amounts themselves: what cost something never reads as nothing.
     cost = -(-int(spent.get("cost", 0)) // 100)
     known = f"${cost // 10_000}.{cost % 10_000:04d}"

@@ -1,7 +1,8 @@
-"""`swarmd acl`: the Redis users of this swarm, printed, generated with passwords, compared with a server's.
+"""`swarmd acl`: the Redis users of this swarm, printed, generated with passwords, compared with a
+server's.
 
-Invariant: no password is printed or taken from the command line. They are in files; the server and what is
-printed hold hashes.
+Invariant: no password is printed or taken from the command line. They are in files; the server and
+what is printed hold hashes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def store_names() -> checks.StoreNames:
 
 
 def policy_of(settings: Settings) -> Acl:
-    """Raises `DeclarationError` with every fault, for rules made of half a policy would be worse than none."""
+    """Raises `DeclarationError` with every fault, for rules made of half a policy would be worse
+    than none.
+    """
     return loader.load(settings.policies, settings.channels, store_names()).acl
 
 
@@ -46,31 +49,50 @@ def policy_of(settings: Settings) -> Acl:
 
 
 def show(
-    settings: Settings, roles: Sequence[str], form: str, password_files: Sequence[str], *, as_json: bool
+    settings: Settings,
+    roles: Sequence[str],
+    form: str,
+    password_files: Sequence[str],
+    *,
+    as_json: bool,
 ) -> Exit:
     """Prints the rules of all roles, or of those named."""
     if form not in get_args(Format):
-        raise UsageError(f"--format {form!r} is unknown", hint=f"it is {' or '.join(get_args(Format))}")
+        raise UsageError(
+            f"--format {form!r} is unknown", hint=f"it is {' or '.join(get_args(Format))}"
+        )
     policy = policy_of(settings)
     hashes = _hashes(policy, password_files)
     users = acl.users(policy, settings.namespace, hashes)
     chosen = _chosen(policy, roles)
     if as_json:
         value = [
-            {"role": role, "user": users[role].name, "rules": users[role].words(), "password": role in hashes}
+            {
+                "role": role,
+                "user": users[role].name,
+                "rules": users[role].words(),
+                "password": role in hashes,
+            }
             for role in chosen
         ]
         print(json.dumps({"namespace": settings.namespace, "users": value}, ensure_ascii=False))
         return Exit.DONE
     if form == "aclfile":
-        # A whole file says what becomes of the default user, too; a part of one is for a file that does.
-        lines = [*([] if roles else [acl.DEFAULT_OFF]), *(acl.file_line(users[role]) for role in chosen)]
+        # A whole file says what becomes of the default user, too; a part of one is for a file that
+        # does.
+        lines = [
+            *([] if roles else [acl.DEFAULT_OFF]),
+            *(acl.file_line(users[role]) for role in chosen),
+        ]
     else:
         lines = [acl.setuser(users[role]) for role in chosen]
     print("\n".join(lines))
     without = [role for role in chosen if role not in hashes]
     if without:
-        note(f"no password is set by this for: {', '.join(without)} (see --password-file and --generate)")
+        note(
+            f"no password is set by this for: {', '.join(without)} (see --password-file and "
+            "--generate)"
+        )
     return Exit.DONE
 
 
@@ -83,7 +105,8 @@ def _chosen(policy: Acl, roles: Sequence[str]) -> list[str]:
 def _known(policy: Acl, role: str, option: str) -> None:
     if role not in policy.roles:
         raise UsageError(
-            f"{option}: there is no role {role!r}", hint=f"policies/acl.yaml has: {', '.join(policy.roles)}"
+            f"{option}: there is no role {role!r}",
+            hint=f"policies/acl.yaml has: {', '.join(policy.roles)}",
         )
 
 
@@ -93,7 +116,9 @@ def _hashes(policy: Acl, password_files: Sequence[str]) -> dict[str, str]:
         role, equals, file = given.partition("=")
         if not (equals and file):
             # Not repeated: who takes ROLE=FILE for ROLE=PASSWORD has just typed one.
-            raise UsageError("--password-file is not ROLE=FILE", hint="name the role and a file: worker=FILE")
+            raise UsageError(
+                "--password-file is not ROLE=FILE", hint="name the role and a file: worker=FILE"
+            )
         _known(policy, role, "--password-file")
         hashes[role] = acl.hashed(_password(Path(file)))
     return hashes
@@ -105,7 +130,8 @@ def _password(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(
-            f"cannot read the password in {path}: {reason}", hint="name a readable file that holds it alone"
+            f"cannot read the password in {path}: {reason}",
+            hint="name a readable file that holds it alone",
         ) from error
     if not password:
         raise UsageError(f"{path} is empty", hint="a user without a password is no user")
@@ -116,7 +142,9 @@ def _password(path: Path) -> str:
 
 
 def generate(settings: Settings, folder: Path, *, as_json: bool) -> Exit:
-    """Makes DIR/ROLE/password for each role and DIR/users.acl. Passwords that are there already are kept."""
+    """Makes DIR/ROLE/password for each role and DIR/users.acl. Passwords that are there already
+    are kept.
+    """
     policy = policy_of(settings)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,7 +154,9 @@ def generate(settings: Settings, folder: Path, *, as_json: bool) -> Exit:
         lines = [acl.DEFAULT_OFF, *(acl.file_line(user) for user in users.values())]
         _replace(folder / _FILE, "\n".join(lines) + "\n")
     except OSError as error:
-        raise WorkspaceError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
+        raise WorkspaceError(
+            f"cannot write {error.filename or folder}: {error.strerror or error}"
+        ) from error
     written = [*made, folder / _FILE]
     if as_json:
         print(json.dumps({"written": [str(path) for path in written], "users": _names(users)}))
@@ -134,7 +164,10 @@ def generate(settings: Settings, folder: Path, *, as_json: bool) -> Exit:
     for path in written:
         print(path)
     kept = len(policy.roles) - len(made)
-    note(f"{len(made)} passwords made{f', {kept} kept' if kept else ''}; each is for REDIS_PASSWORD_FILE")
+    note(
+        f"{len(made)} passwords made{f', {kept} kept' if kept else ''}; each is for "
+        "REDIS_PASSWORD_FILE"
+    )
     return Exit.DONE
 
 
@@ -174,7 +207,8 @@ def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
     with closing(connect_sync(connection.living(settings), namespace=settings.namespace)) as wire:
         found = acl.users_of(wire)
     compared = [
-        acl.difference(role, wanted[role], found.get(wanted[role].name)) for role in _chosen(policy, roles)
+        acl.difference(role, wanted[role], found.get(wanted[role].name))
+        for role in _chosen(policy, roles)
     ]
     default = acl.default_user(found, settings.namespace)
     if as_json:
@@ -189,7 +223,9 @@ def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
         print("\n".join(plain(line, multiline=True) for one in compared for line in _lines(one)))
         for fault in default.faults:
             note(f"finding: {fault}")
-    return Exit.FINDINGS if default.faults or not all(one.is_none for one in compared) else Exit.DONE
+    return (
+        Exit.FINDINGS if default.faults or not all(one.is_none for one in compared) else Exit.DONE
+    )
 
 
 def _lines(one: acl.Difference) -> list[str]:

@@ -1,4 +1,6 @@
-"""The verbs of leave: approvals, approve, deny, override. They read, write one order, and tell what came of it."""
+"""The verbs of leave: approvals, approve, deny, override. They read, write one order, and tell
+what came of it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from swarmd.errors import NotFoundError, UsageError
 from swarmd.settings import Settings
 
 WHAT_COLUMNS: Final = 60
-# Of the journal, newest first, to find a refusal by its key; an older one is named by its entry's id.
+# Of the journal, newest first, to find a refusal by its key; an older one is named by its entry's
+# id.
 _REFUSALS_READ: Final = 2_000
 _KINDS: Final = ("grant", "task", "spawn", "message", "motion")
 
@@ -54,10 +57,19 @@ def approvals(sight: Sight) -> Exit:
         sight.give({"approvals": found})
     elif found:
         rows = [
-            (a["id"], a["needs"], a["requester"], a["rule"], a["expires"], excerpt(a["what"], WHAT_COLUMNS))
+            (
+                a["id"],
+                a["needs"],
+                a["requester"],
+                a["rule"],
+                a["expires"],
+                excerpt(a["what"], WHAT_COLUMNS),
+            )
             for a in found
         ]
-        sight.say(table(("ID", "NEEDS", "ASKS", "RULE", "UNTIL", "WHAT"), [_plain(row) for row in rows]))
+        sight.say(
+            table(("ID", "NEEDS", "ASKS", "RULE", "UNTIL", "WHAT"), [_plain(row) for row in rows])
+        )
     else:
         note("nothing waits for leave")
     return Exit.DONE
@@ -70,11 +82,17 @@ def _plain(row: tuple[str, ...]) -> tuple[str, ...]:
 def _approval_value(id: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     action = facts.get("action") or {}
     return {
-        "id": id, "needs": _word(facts.get("needs")), "rule": facts.get("rule", ""),
-        "requester": action.get("requester", ""), "mission": action.get("mission", ""),
-        "what": _what(action.get("request") or {}), "at": _stamp(facts.get("at")),
-        "expires": _stamp(facts.get("expires")), "digest": facts.get("digest", ""), "action": action,
-    }  # fmt: skip
+        "id": id,
+        "needs": _word(facts.get("needs")),
+        "rule": facts.get("rule", ""),
+        "requester": action.get("requester", ""),
+        "mission": action.get("mission", ""),
+        "what": _what(action.get("request") or {}),
+        "at": _stamp(facts.get("at")),
+        "expires": _stamp(facts.get("expires")),
+        "digest": facts.get("digest", ""),
+        "action": action,
+    }
 
 
 def _what(request: Mapping[str, Any]) -> str:
@@ -86,7 +104,10 @@ def _what(request: Mapping[str, Any]) -> str:
         case "terminate":
             return f"terminate {request.get('agent')}: {request.get('reason')}"
         case "motion":
-            return f"motion {request.get('number')}: {json.dumps(request.get('motion'), ensure_ascii=False)}"
+            return (
+                f"motion {request.get('number')}: "
+                f"{json.dumps(request.get('motion'), ensure_ascii=False)}"
+            )
         case _:
             wished = request.get("act") or {}
             return " ".join(
@@ -97,7 +118,9 @@ def _what(request: Mapping[str, Any]) -> str:
 
 
 def _word(authority: object) -> str:
-    return WORD[Authority(authority)] if isinstance(authority, int) and authority in (1, 2, 3) else ""
+    return (
+        WORD[Authority(authority)] if isinstance(authority, int) and authority in (1, 2, 3) else ""
+    )
 
 
 def _stamp(seconds: object) -> str:
@@ -108,18 +131,30 @@ def _stamp(seconds: object) -> str:
 
 def overrides(sight: Sight) -> Exit:
     found = [
-        {"id": id, **facts, "authority": _word(facts.get("authority")), "at": _stamp(facts.get("at")),
-         "expires": _stamp(facts.get("expires"))}
+        {
+            "id": id,
+            **facts,
+            "authority": _word(facts.get("authority")),
+            "at": _stamp(facts.get("at")),
+            "expires": _stamp(facts.get("expires")),
+        }
         for id, facts in sight.view.overrides().items()
-    ]  # fmt: skip
+    ]
     if sight.as_json:
         sight.give({"overrides": found})
     elif found:
         rows = [
-            (o["id"], o["kind"], o["target"], o["by"], o["expires"], o["reversal"],
-             excerpt(str(o["reason"]), WHAT_COLUMNS))
+            (
+                o["id"],
+                o["kind"],
+                o["target"],
+                o["by"],
+                o["expires"],
+                o["reversal"],
+                excerpt(str(o["reason"]), WHAT_COLUMNS),
+            )
             for o in found
-        ]  # fmt: skip
+        ]
         headings = ("ID", "KIND", "TARGET", "BY", "UNTIL", "THEN", "REASON")
         sight.say(table(headings, [_plain(row) for row in rows]))
     else:
@@ -131,10 +166,18 @@ def overrides(sight: Sight) -> Exit:
 
 
 def answer(
-    settings: Settings, verb: Literal["approve", "deny"], id: str, reason: str, *, wait: bool,
-    timeout: float | None, as_json: bool,
-) -> Exit:  # fmt: skip
-    """Answers what waits. Refused with the rule where it waits no more, or where the law says no in spite of leave."""
+    settings: Settings,
+    verb: Literal["approve", "deny"],
+    id: str,
+    reason: str,
+    *,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> Exit:
+    """Answers what waits. Refused with the rule where it waits no more, or where the law says no
+    in spite of leave.
+    """
 
     def order(view: View) -> dict[str, Any]:
         if id not in view.approvals():
@@ -146,7 +189,7 @@ def answer(
 
 def override(
     settings: Settings, asked: Asked, *, wait: bool, timeout: float | None, as_json: bool
-) -> Exit:  # fmt: skip
+) -> Exit:
     def order(view: View) -> dict[str, Any]:
         wished = _overruling(view, asked)
         return {"verb": "override", "target": wished["target"], "override": wished}
@@ -155,23 +198,37 @@ def override(
 
 
 def _ordered(
-    settings: Settings, order: Callable[[View], dict[str, Any]], reason: str, *, wait: bool, timeout: float | None,
+    settings: Settings,
+    order: Callable[[View], dict[str, Any]],
+    reason: str,
+    *,
+    wait: bool,
+    timeout: float | None,
     as_json: bool,
-) -> Exit:  # fmt: skip
+) -> Exit:
     target = connection.living(settings)
     with (
-        connection.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
+        connection.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (
+            sight,
+            bell,
+        ),
         remote.posting(settings, target) as post,
     ):
         wished, id, after = order(sight.view), order_client.new_id("o"), sight.view.last_id(JOURNAL)
         message = Message(
-            sender=OPERATOR, kind=Kind.ORDER, at=order_client.at_now(), to=wished["target"], text=reason,
+            sender=OPERATOR,
+            kind=Kind.ORDER,
+            at=order_client.at_now(),
+            to=wished["target"],
+            text=reason,
             data={"order": id, "reason": reason} | wished,
-        )  # fmt: skip
+        )
         post(ORDERS, message, id)
         value: dict[str, Any] = {"order": id, "outcome": "ordered"}
         if wait:
-            data = order_client.await_order(sight.view, order_client.Waiting.of(bell, timeout), id, after)
+            data = order_client.await_order(
+                sight.view, order_client.Waiting.of(bell, timeout), id, after
+            )
             value = {"order": id} | {
                 name: data[name]
                 for name in ("outcome", "approval", "override", "expires", "how")
@@ -228,10 +285,17 @@ def _spawn(view: View, asked: Asked) -> dict[str, Any]:
     # The journal names the request; what it says stands where it was made.
     flat = view.entry(REQUESTS, StreamId(str(data.get("request"))))
     if flat is None:
-        raise NotFoundError(f"the request that {id} refused is not kept any more", hint="have it asked again")
+        raise NotFoundError(
+            f"the request that {id} refused is not kept any more", hint="have it asked again"
+        )
     request = _object(flat.get("data", ""))
     taint = request.pop("taint", [])
-    refused = {"requester": flat["from"], "request": request, "rule": data.get("rule", ""), "taint": taint}
+    refused = {
+        "requester": flat["from"],
+        "request": request,
+        "rule": data.get("rule", ""),
+        "taint": taint,
+    }
     return {"target": id, "refused": refused}
 
 
@@ -243,21 +307,33 @@ def _refusal(view: View, reference: str) -> tuple[str, Mapping[str, Any]]:
         if is_refusal and data.get("request") and reference in (id, data.get("key")):
             return id, data
     raise NotFoundError(
-        f"no refused spawn {reference!r} in the journal", hint="swarmd tail journal --json | grep refused"
+        f"no refused spawn {reference!r} in the journal",
+        hint="swarmd tail journal --json | grep refused",
     )
 
 
 def _message(view: View, asked: Asked) -> dict[str, Any]:
     channel = channel_named(view, asked.target)
-    flat = view.entry(Channel(channel), StreamId(asked.what)) if asked.what[:1].isdecimal() else None
+    flat = (
+        view.entry(Channel(channel), StreamId(asked.what)) if asked.what[:1].isdecimal() else None
+    )
     if flat is None:
-        raise NotFoundError(f"no message {asked.what!r} on {channel}", hint=f"swarmd tail {channel}")
+        raise NotFoundError(
+            f"no message {asked.what!r} on {channel}", hint=f"swarmd tail {channel}"
+        )
     original = {
-        "channel": channel, "id": asked.what, "sender": flat.get("from", ""), "kind": flat.get("kind", ""),
-        "to": flat.get("to", ""), "mission": flat.get("mission", ""), "text": flat.get("text", ""),
-        "data": _object(flat.get("data", "")), "incarnation": int(flat.get("inc") or 0),
-        "hops": int(flat.get("hops") or 0), "at": flat.get("at", ""),
-    }  # fmt: skip
+        "channel": channel,
+        "id": asked.what,
+        "sender": flat.get("from", ""),
+        "kind": flat.get("kind", ""),
+        "to": flat.get("to", ""),
+        "mission": flat.get("mission", ""),
+        "text": flat.get("text", ""),
+        "data": _object(flat.get("data", "")),
+        "incarnation": int(flat.get("inc") or 0),
+        "hops": int(flat.get("hops") or 0),
+        "at": flat.get("at", ""),
+    }
     return {"target": f"{channel} {asked.what}", "text": asked.text, "original": original}
 
 
@@ -269,8 +345,12 @@ def _motion(view: View, asked: Asked) -> dict[str, Any]:
 
 
 _ABOUT: Final[Mapping[str, Callable[[View, Asked], dict[str, Any]]]] = {
-    "grant": _grant, "task": _task, "spawn": _spawn, "message": _message, "motion": _motion,
-}  # fmt: skip
+    "grant": _grant,
+    "task": _task,
+    "spawn": _spawn,
+    "message": _message,
+    "motion": _motion,
+}
 
 
 def _agent(view: View, reference: str) -> str:

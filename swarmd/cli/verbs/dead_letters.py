@@ -1,4 +1,6 @@
-"""The verbs on dead letters: ls, show, retry, drop. What is said in a letter is somebody's words, and is shown as such."""
+"""The verbs on dead letters: ls, show, retry, drop. What is said in a letter is somebody's
+words, and is shown as such.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,17 @@ def ls(sight: Sight) -> Exit:
         sight.give({"letters": found})
     elif found:
         rows = [
-            (one["id"], one["reader"], str(one["tries"]), one["channel"], one["message"]["from"], one["at"],
-             excerpt(one["why"], _WORDS_COLUMNS))
+            (
+                one["id"],
+                one["reader"],
+                str(one["tries"]),
+                one["channel"],
+                one["message"]["from"],
+                one["at"],
+                excerpt(one["why"], _WORDS_COLUMNS),
+            )
             for one in found
-        ]  # fmt: skip
+        ]
         headings = ("ID", "READER", "TRIES", "CHANNEL", "FROM", "AT", "LAST WORDS")
         sight.say(table(headings, [tuple(plain(cell) for cell in row) for row in rows]))
     else:
@@ -44,10 +53,13 @@ def show(sight: Sight, id: str) -> Exit:
         sight.give(value)
         return Exit.DONE
     lines = [
-        f"{name}: {plain(str(value[name]))}" for name in ("id", "reader", "tries", "at", "why", "channel")
+        f"{name}: {plain(str(value[name]))}"
+        for name in ("id", "reader", "tries", "at", "why", "channel")
     ]
     message: Mapping[str, Any] = value["message"]
-    lines += [f"{name}: {plain(str(message[name]))}" for name in ("id", "from", "kind", "mission", "at")]
+    lines += [
+        f"{name}: {plain(str(message[name]))}" for name in ("id", "from", "kind", "mission", "at")
+    ]
     if message["data"]:
         lines.append(f"data: {plain(json.dumps(message['data'], ensure_ascii=False))}")
     sight.say([*lines, "", *(plain(line) for line in str(message["text"]).splitlines())])
@@ -55,9 +67,15 @@ def show(sight: Sight, id: str) -> Exit:
 
 
 def order(
-    settings: Settings, verb: Literal["retry", "drop"], id: str, reason: str, *, wait: bool, timeout: float | None,
+    settings: Settings,
+    verb: Literal["retry", "drop"],
+    id: str,
+    reason: str,
+    *,
+    wait: bool,
+    timeout: float | None,
     as_json: bool,
-) -> Exit:  # fmt: skip
+) -> Exit:
     """Retries or drops a letter; done when the supervisor has written it."""
 
     def given(
@@ -74,8 +92,15 @@ def order(
             sight, post, waiting, wish, orders.Meant(letter.id, "target"), is_awaited=is_awaited
         )
         if sight.as_json:
-            sight.give({"order": order_id, "verb": verb, "letter": letter.id,
-                        "outcome": "ordered" if data is None else "done", "reader": str(letter.data.get("reader"))})  # fmt: skip
+            sight.give(
+                {
+                    "order": order_id,
+                    "verb": verb,
+                    "letter": letter.id,
+                    "outcome": "ordered" if data is None else "done",
+                    "reader": str(letter.data.get("reader")),
+                }
+            )
         else:
             print(plain(f"{letter.id}: {'ordered' if data is None else _DONE[verb]}"))
         return Exit.DONE
@@ -108,11 +133,20 @@ def _is_letter(message: Message) -> bool:
 def _value(letter: Message) -> dict[str, Any]:
     original: Mapping[str, Any] = letter.data["original"]
     return {
-        "id": letter.id, "reader": str(letter.data.get("reader", "")), "tries": int(letter.data.get("tries") or 0),
-        "at": letter.at, "why": letter.text, "mission": letter.mission, "channel": str(original.get("channel", "")),
+        "id": letter.id,
+        "reader": str(letter.data.get("reader", "")),
+        "tries": int(letter.data.get("tries") or 0),
+        "at": letter.at,
+        "why": letter.text,
+        "mission": letter.mission,
+        "channel": str(original.get("channel", "")),
         "message": {
-            "id": str(original.get("id", "")), "from": str(original.get("sender", "")),
-            **{name: str(original.get(name, "")) for name in ("to", "kind", "mission", "at", "text")},
+            "id": str(original.get("id", "")),
+            "from": str(original.get("sender", "")),
+            **{
+                name: str(original.get(name, ""))
+                for name in ("to", "kind", "mission", "at", "text")
+            },
             "data": original.get("data") or {},
         },
-    }  # fmt: skip
+    }

@@ -1,4 +1,5 @@
-"""The verbs that look: missions, tree, ps, top, stops, inspect, tail, health. They read and print, and hold no rule.
+"""The verbs that look: missions, tree, ps, top, stops, inspect, tail, health. They read and print,
+and hold no rule.
 
 Data goes to standard output; that there is none, and what to do about it, to standard error.
 """
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from swarmd.core.model.lineage import Agent
 from swarmd.cli.session import Sight, note, now
 
-NO_CALLS: Final = "no supervisor has led for longer than its lease, and before one does no call of a model or a tool begins (lead.none)"
+NO_CALLS: Final = (
+    "no supervisor has led for longer than its lease, and before one does no call "
+    "of a model or a tool begins (lead.none)"
+)
 
 
 # A lost ring costs this at most: the stream is read again even if nothing rang.
@@ -51,7 +55,11 @@ def missions(sight: Sight) -> Exit:
     ledgers = sight.view.ledgers([mission["id"] for mission in found])
     if sight.as_json:
         sight.give(
-            {"missions": [render_lines.mission_value(m, ledgers.get(m["id"], Ledger())) for m in found]}
+            {
+                "missions": [
+                    render_lines.mission_value(m, ledgers.get(m["id"], Ledger())) for m in found
+                ]
+            }
         )
     elif found:
         sight.say(render_lines.mission_lines(found, ledgers, sight.ink, now()))
@@ -70,7 +78,8 @@ def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
         sight.give(
             {
                 "agents": [
-                    render_lines.agent_value(agent, ledgers.get(agent["id"], Ledger())) for agent in agents
+                    render_lines.agent_value(agent, ledgers.get(agent["id"], Ledger()))
+                    for agent in agents
                 ]
             }
         )
@@ -79,7 +88,9 @@ def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
         if any(agent.get("waits") for agent in agents):
             note(f"agents wait: {NO_CALLS}; `swarmd up` or `swarmd supervisor` starts one")
     else:
-        note("no agents live; `swarmd up` starts the swarm, `swarmd ps --all` shows those that ended")
+        note(
+            "no agents live; `swarmd up` starts the swarm, `swarmd ps --all` shows those that ended"
+        )
     return Exit.DONE
 
 
@@ -116,7 +127,12 @@ def top(sight: Sight, *, seconds: float, is_once: bool) -> Exit:
         if sight.as_json:
             found = render_lines.spenders(board, seats)
             sight.give(
-                {"agents": [render_lines.agent_value(b.record, b.account) | {"spent": b.own} for b in found]}
+                {
+                    "agents": [
+                        render_lines.agent_value(b.record, b.account) | {"spent": b.own}
+                        for b in found
+                    ]
+                }
             )
             return Exit.DONE
         lines = render_lines.top_lines(board, seats, sight.ink, now())
@@ -124,13 +140,20 @@ def top(sight: Sight, *, seconds: float, is_once: bool) -> Exit:
             sight.say(lines)
             return Exit.DONE
         rows = os.get_terminal_size(sys.stdout.fileno()).lines - 1
-        # Home, and each line's rest cleared, then what is below: nothing flickers as it would on a cleared screen.
-        print("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines[:rows]) + "\x1b[J", end="", flush=True)
+        # Home, and each line's rest cleared, then what is below: nothing flickers as it would on a
+        # cleared screen.
+        print(
+            "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines[:rows]) + "\x1b[J",
+            end="",
+            flush=True,
+        )
         time.sleep(seconds)
 
 
 def stops(sight: Sight, brake: Brake | None) -> Exit:
-    """All that is stopped, by whom and why; `brake` is the halt that the data folder itself holds."""
+    """All that is stopped, by whom and why; `brake` is the halt that the data folder itself
+    holds.
+    """
     values = render_lines.stop_values(sight.view.marks())
     if brake is not None:
         values.append(render_lines.brake_value(brake))
@@ -159,17 +182,25 @@ def named(view: View, reference: str) -> Named:
     if view.mission(MissionId(reference)):
         return Named(reference, True)
     agents = view.agents(ended=True)
-    ids = [Named(agent["id"], False) for agent in agents] + [Named(one, True) for one in view.mission_ids()]
-    names = [Named(a["id"], False) for a in agents if a.get("name") == reference and not a.get("ended")]
+    ids = [Named(agent["id"], False) for agent in agents] + [
+        Named(one, True) for one in view.mission_ids()
+    ]
+    names = [
+        Named(a["id"], False) for a in agents if a.get("name") == reference and not a.get("ended")
+    ]
     for candidates in (names, [one for one in ids if reference and one.id.startswith(reference)]):
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             several = ", ".join(one.id for one in candidates[:AMBIGUOUS_SHOWN])
             more = (
-                f" and {len(candidates) - AMBIGUOUS_SHOWN} more" if len(candidates) > AMBIGUOUS_SHOWN else ""
+                f" and {len(candidates) - AMBIGUOUS_SHOWN} more"
+                if len(candidates) > AMBIGUOUS_SHOWN
+                else ""
             )
-            raise UsageError(f"{reference!r} may be any of: {several}{more}", hint="give more of the id")
+            raise UsageError(
+                f"{reference!r} may be any of: {several}{more}", hint="give more of the id"
+            )
     raise NotFoundError(
         f"no agent or mission {reference!r}",
         hint="`swarmd ps --all` and `swarmd missions` list what there is",
@@ -178,7 +209,9 @@ def named(view: View, reference: str) -> Named:
 
 def inspect(sight: Sight, reference: str) -> Exit:
     found = named(sight.view, reference)
-    return _inspect_mission(sight, found.id) if found.is_mission else _inspect_agent(sight, found.id)
+    return (
+        _inspect_mission(sight, found.id) if found.is_mission else _inspect_agent(sight, found.id)
+    )
 
 
 def _inspect_agent(sight: Sight, id: str) -> Exit:
@@ -204,13 +237,19 @@ def _inspect_agent(sight: Sight, id: str) -> Exit:
     lines += _list("children", children, sight.ink)
     for name, paths in rights.items():
         lines += _list(name, paths, sight.ink)
-    lines += _list("revoked", [render_lines.revocation_line(mark, now()) for mark in revocations], sight.ink)
+    lines += _list(
+        "revoked", [render_lines.revocation_line(mark, now()) for mark in revocations], sight.ink
+    )
     lines += _list("stopped by", render_lines.stop_words(marks.stops_on(agent), now()), sight.ink)
-    lines += _list("positions", [f"{name}  {at}" for name, at in inner.positions.items()], sight.ink)
+    lines += _list(
+        "positions", [f"{name}  {at}" for name, at in inner.positions.items()], sight.ink
+    )
     if inner.turn:
         lines.append(f"turn: {plain(inner.turn)}")
     if inner.steps_begun:
-        lines.append(f"steps of the turn under way: {inner.steps_begun} begun, {inner.steps_ended} ended")
+        lines.append(
+            f"steps of the turn under way: {inner.steps_begun} begun, {inner.steps_ended} ended"
+        )
     sight.say(lines + _ledger(ledger, sight.ink))
     return Exit.DONE
 
@@ -234,7 +273,9 @@ def _inspect_mission(sight: Sight, id: str) -> Exit:
     ledger = sight.view.ledgers([id]).get(id, Ledger())
     agents = [agent for agent in sight.view.agents(ended=True) if agent.get("mission") == id]
     if sight.as_json:
-        value = render_lines.mission_value(mission, ledger) | {"agents": [agent["id"] for agent in agents]}
+        value = render_lines.mission_value(mission, ledger) | {
+            "agents": [agent["id"] for agent in agents]
+        }
         sight.give({"mission": value})
         return Exit.DONE
     lines = _fields("mission", mission, sight.ink)
@@ -254,7 +295,9 @@ def _fields(title: str, record: Record, ink: Ink) -> list[str]:
             continue
         if isinstance(value, dict):
             lines.append(f"{plain(name)}:")
-            lines += [f"  {plain(str(key))}: {_indented(inner)}" for key, inner in value.items() if inner]
+            lines += [
+                f"  {plain(str(key))}: {_indented(inner)}" for key, inner in value.items() if inner
+            ]
         else:
             # A time is stored in seconds, and read as people write it.
             lines.append(f"{plain(name)}: {_indented(value if name == 'deadline' else text)}")
@@ -267,7 +310,9 @@ def _indented(value: Any) -> str:
 
 
 def _list(title: str, items: Sequence[str], ink: Ink) -> list[str]:
-    return [ink.paint(f"{title}:", "bold"), *(f"  {plain(item)}" for item in items)] if items else []
+    return (
+        [ink.paint(f"{title}:", "bold"), *(f"  {plain(item)}" for item in items)] if items else []
+    )
 
 
 def _ledger(ledger: Ledger, ink: Ink) -> list[str]:
@@ -305,8 +350,9 @@ def follow(
 ) -> None:
     """Prints what comes, until interrupted. The ring says when, the stream says what.
 
-    `connect` gives a bell that is confirmed and a view; what was stored before it hung is read first,
-    so nothing falls between, and reading on from `reached` is all that there is to deduplicating.
+    `connect` gives a bell that is confirmed and a view; what was stored before it hung is read
+    first, so nothing falls between, and reading on from `reached` is all that there is to
+    deduplicating.
     """
     failures = 0
     while True:
@@ -332,7 +378,9 @@ def _catch_up(sight: Sight, channel: Channel, reached: StreamId) -> StreamId:
             return reached
 
 
-def _print_entries(sight: Sight, channel: Channel, entries: Sequence[tuple[StreamId, Record]]) -> None:
+def _print_entries(
+    sight: Sight, channel: Channel, entries: Sequence[tuple[StreamId, Record]]
+) -> None:
     for id_, flat in entries:
         if sight.as_json:
             sight.give(render_lines.entry_value(channel, id_, flat))
@@ -355,8 +403,12 @@ def since_of(text: str | None) -> StreamId | None:
     return StreamId(text)
 
 
-def health(sight: Sight, *, part: str | None, host_name: str, in_trouble: Sequence[Part] = ()) -> Exit:
-    """Done, or findings: what is asked of is not there. A server that is away ends with its own code."""
+def health(
+    sight: Sight, *, part: str | None, host_name: str, in_trouble: Sequence[Part] = ()
+) -> Exit:
+    """Done, or findings: what is asked of is not there. A server that is away ends with its own
+    code.
+    """
     started = time.monotonic()
     # Whether the server keeps the swarm is no worker's business, and no worker's user may ask it.
     state = sight.view.health(asks_restart=part != "worker")
@@ -370,16 +422,20 @@ def health(sight: Sight, *, part: str | None, host_name: str, in_trouble: Sequen
         sight.say(
             [
                 f"{'healthy' if not findings else 'unhealthy'}: leader {plain(leader)}, "
-                f"{len(state.hosts)} hosts, {state.agents_living} agents, {state.missions_open} missions open"
+                f"{len(state.hosts)} hosts, {state.agents_living} agents, {state.missions_open} "
+                "missions open"
             ]
         )
         for finding in findings:
             note(f"finding: {finding}")
         if state.unasked:
-            note(f"not asked, as this user of the server may not: {', '.join(sorted(state.unasked))}")
+            note(
+                f"not asked, as this user of the server may not: {', '.join(sorted(state.unasked))}"
+            )
         if part != "worker" and state.restart == "not checked":
             note(
-                "not checked: whether the server keeps the swarm when it restarts; the supervisor's user may ask that"
+                "not checked: whether the server keeps the swarm when it restarts; the "
+                "supervisor's user may ask that"
             )
     return Exit.FINDINGS if findings else Exit.DONE
 
@@ -387,7 +443,10 @@ def health(sight: Sight, *, part: str | None, host_name: str, in_trouble: Sequen
 def _troubles(parts: Sequence[Part], *, part: str | None) -> list[str]:
     """What processes of this data folder say themselves of why they cannot work."""
     return [
-        f"{' and '.join(one.parts) or 'a process'} (pid {one.pid} on {plain(one.hostname)}) cannot work: {plain(one.trouble)}"
+        (
+            f"{' and '.join(one.parts) or 'a process'} (pid {one.pid} on {plain(one.hostname)}) "
+            f"cannot work: {plain(one.trouble)}"
+        )
         for one in parts
         if part is None or part in one.parts
     ]
@@ -409,8 +468,11 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
         if not state.may_begin:
             findings.append(f"agents wait: {NO_CALLS}")
     elif part in (None, "supervisor") and not state.is_heard:
-        # A leader that was killed holds its lease for some seconds; a new one hears the entrance a moment later.
-        findings.append("nobody listens at swarm:missions; a supervisor is starting, or has just gone")
+        # A leader that was killed holds its lease for some seconds; a new one hears the entrance a
+        # moment later.
+        findings.append(
+            "nobody listens at swarm:missions; a supervisor is starting, or has just gone"
+        )
     if part in (None, "supervisor"):
         findings += _lasting_findings(state)
     if part is None and not state.hosts:
@@ -427,7 +489,8 @@ def _lasting_findings(state: Health) -> Iterator[str]:
         yield f"{WHAT}; {HINT}"
     for n in state.gaps:
         yield (
-            f"the server lost a part of the journal, told of by entry {n}: look into it (`swarmd journal verify`), "
+            f"the server lost a part of the journal, told of by entry {n}: look into it (`swarmd "
+            "journal verify`), "
             f"then `swarmd journal ack {n} --reason TEXT`"
         )
 

@@ -1,4 +1,5 @@
-"""The verbs that prove: the journal verified, the past, acknowledged gaps. They read files and server, and order.
+"""The verbs that prove: the journal verified, the past, acknowledged gaps. They read files and
+server, and order.
 
 A verdict that is not clean ends with `Exit.FINDINGS`, the first bad entry first.
 """
@@ -60,7 +61,10 @@ def verify(settings: Settings, *, files_only: bool, as_json: bool) -> Exit:
             raise NotFoundError(
                 f"no journal is kept in {folder_of(settings)}", hint="SWARMD_DATA names the folder"
             )
-        return max((_tell(prove(folder_of(settings), id, None), id, as_json=as_json) for id in ids), key=int)
+        return max(
+            (_tell(prove(folder_of(settings), id, None), id, as_json=as_json) for id in ids),
+            key=int,
+        )
 
     def see(sight: Sight) -> Exit:
         id = _swarm_of(sight.view)
@@ -70,7 +74,9 @@ def verify(settings: Settings, *, files_only: bool, as_json: bool) -> Exit:
 
 
 def proved(settings: Settings, view: View, id: str) -> Proved:
-    """Looked at again where it is not clean: a segment may have been sealed between two readings."""
+    """Looked at again where it is not clean: a segment may have been sealed between two
+    readings.
+    """
     found = _prove_once(settings, view, id)
     for _ in range(LOOKS - 1):
         if not found.proof.findings:
@@ -81,7 +87,8 @@ def proved(settings: Settings, view: View, id: str) -> Proved:
 
 
 def _prove_once(settings: Settings, view: View, id: str) -> Proved:
-    # Anchors and segments are read before the store's end is asked for, which only moves on: no anchor is ahead of it.
+    # Anchors and segments are read before the store's end is asked for, which only moves on: no
+    # anchor is ahead of it.
     return prove(folder_of(settings), id, lambda: Tail(view.journal(), view.journal_head()))
 
 
@@ -96,12 +103,19 @@ def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
     proof = proved.proof
     if as_json:
         value = {
-            "swarm": id, "verdict": "findings" if proof.findings else "verified", "entries": proof.entries,
-            "first": proof.first, "last": proof.state.head.n, "hash": proof.state.head.hash, "anchors": proof.anchors,
-            "segments": proved.segments, "key": proved.key, "laws": list(LAWS),
+            "swarm": id,
+            "verdict": "findings" if proof.findings else "verified",
+            "entries": proof.entries,
+            "first": proof.first,
+            "last": proof.state.head.n,
+            "hash": proof.state.head.hash,
+            "anchors": proof.anchors,
+            "segments": proved.segments,
+            "key": proved.key,
+            "laws": list(LAWS),
             "findings": [_finding_value(finding) for finding in proof.findings],
             "acknowledged": [_finding_value(finding) for finding in proof.acknowledged],
-        }  # fmt: skip
+        }
         print(json.dumps(value, ensure_ascii=False))
     else:
         print("\n".join(_verdict_lines(proved, id)))
@@ -115,7 +129,8 @@ def _finding_value(finding: Finding) -> dict[str, Any]:
 def _verdict_lines(proved: Proved, id: str) -> list[str]:
     proof = proved.proof
     lines = [
-        f"swarm {plain(id)}: {proof.entries:,} entries ({proof.first:,} to {proof.state.head.n:,}), "
+        f"swarm {plain(id)}: {proof.entries:,} entries ({proof.first:,} to "
+        f"{proof.state.head.n:,}), "
         f"{proof.anchors:,} anchors, {proved.segments:,} sealed segments",
         f"last entry {proof.state.head.hash}",
         f"signed by {proved.key or 'nobody: there is no key'}",
@@ -126,10 +141,14 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
         lines.append(f"acknowledged: entry {finding.n}, {finding.kind}: {plain(finding.what)}")
     for finding in proof.findings:
         at = f"entry {finding.n}" if finding.n else "the whole"
-        lines.append(f"finding: {at} ({plain(finding.where)}): {finding.kind}: {plain(finding.what)}")
+        lines.append(
+            f"finding: {at} ({plain(finding.where)}): {finding.kind}: {plain(finding.what)}"
+        )
     ns = [finding.n for finding in proof.findings if finding.kind in ("recovered", "restated")]
     if ns:
-        lines.append(f"to acknowledge what you have looked into: swarmd journal ack {ns[0]} --reason TEXT")
+        lines.append(
+            f"to acknowledge what you have looked into: swarmd journal ack {ns[0]} --reason TEXT"
+        )
     clean = "verified: chain, anchors and laws hold"
     if not proof.entries:
         clean = "nothing to verify yet but the anchors' signatures, which hold"
@@ -143,24 +162,33 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
 def ack(settings: Settings, n: int, reason: str, *, timeout: float | None, as_json: bool) -> Exit:
     """An operator has looked into a gap: an order, which the supervisor writes into the journal."""
     if not reason.strip():
-        raise UsageError("an acknowledgement needs a reason", hint=f'swarmd journal ack {n} --reason "…"')
+        raise UsageError(
+            "an acknowledgement needs a reason", hint=f'swarmd journal ack {n} --reason "…"'
+        )
     target = connection.living(settings)
     with (
-        connection.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (sight, bell),
+        connection.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (
+            sight,
+            bell,
+        ),
         remote.posting(settings, target) as post,
     ):
         found = _prove_once(settings, sight.view, _swarm_of(sight.view)).proof
         if any(finding.n == n for finding in found.acknowledged):
             raise RefusedError(f"entry {n} is acknowledged already")
         if not any(
-            finding.n == n and finding.kind in ("recovered", "restated") for finding in found.findings
+            finding.n == n and finding.kind in ("recovered", "restated")
+            for finding in found.findings
         ):
             raise NotFoundError(
-                f"entry {n} tells of no gap", hint="`swarmd journal verify` lists what can be acknowledged"
+                f"entry {n} tells of no gap",
+                hint="`swarmd journal verify` lists what can be acknowledged",
             )
         after, order_id = sight.view.last_id(JOURNAL), order_client.new_id("o")
         post(ORDERS, order_client.order("ack", str(n), reason, order_id), order_id)
-        order_client.await_order(sight.view, order_client.Waiting.of(bell, timeout), order_id, after)
+        order_client.await_order(
+            sight.view, order_client.Waiting.of(bell, timeout), order_id, after
+        )
         if as_json:
             sight.give({"entry": n, "order": order_id, "outcome": "done"})
         else:
@@ -186,8 +214,9 @@ def fsck(settings: Settings, *, repair: bool, timeout: float | None, as_json: bo
 
 
 def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit:
-    """Each fault that can be mended is ordered to be, of the supervisor: it alone writes what the law looks at. But for keys
-    that hold something else than ours: with those it can do nothing, and they are set aside first, whoever leads.
+    """Each fault that can be mended is ordered to be, of the supervisor: it alone writes what the
+    law looks at. But for keys that hold something else than ours: with those it can do nothing, and
+    they are set aside first, whoever leads.
     """
     with connection.looked_at(settings) as (target, is_momentary):
         aside = remote.set_aside(settings, target)
@@ -220,33 +249,45 @@ def _order_repairs(
             # For the record, which only a supervisor writes: the next one to lead hears it.
             order_id = order_client.new_id("o")
             reason = f"it was a {moved.found}, and is kept as {moved.kept_as}"
-            post(ORDERS, order_client.order("repair", f"key:{moved.name}", reason, order_id), order_id)
+            post(
+                ORDERS,
+                order_client.order("repair", f"key:{moved.name}", reason, order_id),
+                order_id,
+            )
         mended = [_flaw_of(one) for one in aside]
         found = check(view, folder_of(settings), id)
         left, told = found, set[str]()
         # What a key of another type hid is found only when that has gone.
         for _ in range(REPAIR_PASSES):
             targets = [
-                one for one in dict.fromkeys(flaw.repair for flaw in left if flaw.repair) if one not in told
+                one
+                for one in dict.fromkeys(flaw.repair for flaw in left if flaw.repair)
+                if one not in told
             ]
             if not targets:
                 break
             if not view.health().leader and aside:
                 note(
-                    "no supervisor leads: start one with `swarmd up`, then `swarmd fsck --repair` again for the rest"
+                    "no supervisor leads: start one with `swarmd up`, then `swarmd fsck --repair` "
+                    "again for the rest"
                 )
                 break
             if not view.health().leader:
                 raise RefusedError(
                     "no supervisor leads, and it alone writes what the law looks at",
-                    hint="start one with `swarmd up`, which lives with these faults, then `swarmd fsck --repair` again",
+                    hint=(
+                        "start one with `swarmd up`, which lives with these faults, then `swarmd "
+                        "fsck --repair` again"
+                    ),
                 )
             told |= set(targets)
             for one in targets:
                 after, order_id = view.last_id(JOURNAL), order_client.new_id("o")
                 post(ORDERS, order_client.order("repair", one, "found by fsck", order_id), order_id)
                 try:
-                    order_client.await_order(view, order_client.Waiting.of(bell, timeout), order_id, after)
+                    order_client.await_order(
+                        view, order_client.Waiting.of(bell, timeout), order_id, after
+                    )
                 except RefusedError as refused:
                     note(f"{one}: {refused.what}")
             left = check(view, folder_of(settings), id)
@@ -278,9 +319,12 @@ def _tell_flaws(sight: Sight, left: Sequence[Flaw], mended: Sequence[Flaw]) -> E
 
 def _flaw_value(flaw: Flaw) -> dict[str, Any]:
     return {
-        "fault": flaw.name, "subject": flaw.subject, "what": flaw.what, "means": FAULTS[flaw.name],
+        "fault": flaw.name,
+        "subject": flaw.subject,
+        "what": flaw.what,
+        "means": FAULTS[flaw.name],
         "repair": flaw.repair,
-    }  # fmt: skip
+    }
 
 
 # --- at ---------------------------------------------------------------------------------------
@@ -308,7 +352,9 @@ def journal_at(settings: Settings, when: str, *, as_json: bool) -> Exit:
 
 
 def _is_beyond(when: str, last: Link) -> bool:
-    """An entry that is asked for by its number or id, and has not been written. A moment may be any."""
+    """An entry that is asked for by its number or id, and has not been written. A moment may be
+    any.
+    """
     if when.isdecimal():
         return last.n < int(when)
     return "-" in when and is_stream_id(when) and order_of(last.id) < order_of(StreamId(when))
@@ -327,7 +373,10 @@ def later_than(when: str) -> Callable[[Link], bool]:
     except ValueError as error:
         raise UsageError(
             f"{when!r} is no moment and no entry",
-            hint="a time such as 2027-01-15T08:00:00Z, an entry's number such as 1204, or its id in the stream",
+            hint=(
+                "a time such as 2027-01-15T08:00:00Z, an entry's number such as 1204, or its id "
+                "in the stream"
+            ),
         ) from error
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return lambda link: datetime.fromisoformat(link.field("at")) > moment
@@ -338,12 +387,17 @@ def _past_value(past: Past) -> dict[str, Any]:
     board, seats = render_lines.grown(snapshot_of(state))
     marks = ("fence", "stop", "revoked")
     return {
-        "entry": past.link.n, "id": past.link.id, "at": past.link.field("at"), "hash": state.head.hash,
-        "board": render_lines.branch_value(board), "seats": [render_lines.branch_value(seat) for seat in seats],
+        "entry": past.link.n,
+        "id": past.link.id,
+        "at": past.link.field("at"),
+        "hash": state.head.hash,
+        "board": render_lines.branch_value(board),
+        "seats": [render_lines.branch_value(seat) for seat in seats],
         "privileges": {id: rights_of(record) for id, record in _of(state, "agent").items()},
         "marks": {kind: _of(state, kind) for kind in marks if _of(state, kind)},
-        "ledger": state.ledger.to_json(), "facts_until": state.facts_until,
-    }  # fmt: skip
+        "ledger": state.ledger.to_json(),
+        "facts_until": state.facts_until,
+    }
 
 
 def _past_lines(past: Past, sight: Sight) -> list[str]:
@@ -359,7 +413,8 @@ def _past_lines(past: Past, sight: Sight) -> list[str]:
         lines.append(f"  {plain(id)}  {plain(said) or 'none'}")
     for kind in ("fence", "stop", "revoked"):
         lines += [
-            f"{kind}: {plain(target)}  {plain(_said(record))}" for target, record in _of(state, kind).items()
+            f"{kind}: {plain(target)}  {plain(_said(record))}"
+            for target, record in _of(state, kind).items()
         ]
     lines.append(ink.paint(f"ledger (up to the fact {state.facts_until}):", "bold"))
     rows = [
@@ -367,7 +422,9 @@ def _past_lines(past: Past, sight: Sight) -> list[str]:
         for id, columns in snapshot.ledgers.items()
         for kind, row in columns.items()
     ]
-    return lines + ["  " + line for line in table(("ACCOUNT", "KIND", *(a.upper() for a in AMOUNTS)), rows)]
+    return lines + [
+        "  " + line for line in table(("ACCOUNT", "KIND", *(a.upper() for a in AMOUNTS)), rows)
+    ]
 
 
 def _said(record: StateRecord) -> str:
@@ -377,7 +434,9 @@ def _said(record: StateRecord) -> str:
 def _of(state: State, kind: str) -> dict[str, StateRecord]:
     prefix = kind + ":"
     return {
-        key[len(prefix) :]: value for key, value in state.records.values.items() if key.startswith(prefix)
+        key[len(prefix) :]: value
+        for key, value in state.records.values.items()
+        if key.startswith(prefix)
     }
 
 
@@ -388,8 +447,11 @@ def rights_of(record: StateRecord) -> dict[str, Sequence[str]]:
 def snapshot_of(state: State) -> Snapshot:
     """What the journal knows of the swarm in the form that the living one is drawn from."""
     agents = tuple(_flat(id, record) | _agent(record) for id, record in _of(state, "agent").items())
-    # A mission's text stands in the journal as a digest: it is what the mission was called by its submitter.
-    missions = tuple(_flat(id, record) | {"mission": ""} for id, record in _of(state, "mission").items())
+    # A mission's text stands in the journal as a digest: it is what the mission was called by its
+    # submitter.
+    missions = tuple(
+        _flat(id, record) | {"mission": ""} for id, record in _of(state, "mission").items()
+    )
     ledgers = {id: Ledger(account.amounts) for id, account in state.ledger.accounts.items()}
     return Snapshot(agents, missions, ledgers)
 
@@ -400,6 +462,9 @@ def _flat(id: str, record: StateRecord) -> Record:
 
 def _agent(record: Mapping[str, Any]) -> Record:
     return {
-        "tier": str(record.get("tier", 0)), "parent": record.get("parent", ""), "charter": "",
-        "incarnation": str(record.get("incarnation", 0)), "privileges": " ".join(record.get("privileges", ())),
-    }  # fmt: skip
+        "tier": str(record.get("tier", 0)),
+        "parent": record.get("parent", ""),
+        "charter": "",
+        "incarnation": str(record.get("incarnation", 0)),
+        "privileges": " ".join(record.get("privileges", ())),
+    }

@@ -1,6 +1,8 @@
-"""The verbs that act: submit, cancel, terminate, say. They write orders and wait for what came of them.
+"""The verbs that act: submit, cancel, terminate, say. They write orders and wait for what came of
+them.
 
-An order's outcome is read from the journal, never assumed: what a verb reports, the supervisor has seen.
+An order's outcome is read from the journal, never assumed: what a verb reports, the supervisor has
+seen.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ _OTHERS: Final = frozenset({MISSIONS, RESULTS, ORDERS, REQUESTS, JOURNAL, DEAD})
 
 
 def mission_text(given: str, stdin: Callable[[], bytes]) -> str:
-    """The mission: as given, or standard input for `-`. Raises `UsageError` for what would be rejected."""
+    """The mission: as given, or standard input for `-`. Raises `UsageError` for what would be
+    rejected.
+    """
     raw = stdin() if given == "-" else given.encode("utf-8", "surrogateescape")
     if len(raw) > MISSION_BYTES_MAX:
         raise UsageError(
@@ -52,7 +56,9 @@ def mission_text(given: str, stdin: Callable[[], bytes]) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError("the mission is not UTF-8 text", hint="binary material goes into files") from error
+        raise UsageError(
+            "the mission is not UTF-8 text", hint="binary material goes into files"
+        ) from error
     if not text.strip():
         raise UsageError("the mission is empty", hint='say what is to be done: swarmd run "…"')
     return text
@@ -61,7 +67,8 @@ def mission_text(given: str, stdin: Callable[[], bytes]) -> str:
 def entrance_fields(
     text: str, id: str | None, budget: str | None, deadline: float | None, files: Sequence[str]
 ) -> dict[str, str]:
-    """The contract's fields of `XADD swarm:missions`. Raises `UsageError` for what would be rejected.
+    """The contract's fields of `XADD swarm:missions`. Raises `UsageError` for what would be
+    rejected.
 
     The id is made here where none was given, so that a repeated write is the same mission.
     """
@@ -83,9 +90,11 @@ def entrance_fields(
 
 
 def budget_of(text: str, said: str = "--budget") -> Any:
-    """`{"tokens": 50000}` or `tokens=50000,usd=2.5`; what the kinds may be is the mission's own law.
+    """`{"tokens": 50000}` or `tokens=50000,usd=2.5`; what the kinds may be is the mission's own
+    law.
 
-    `usd` is dollars, for people: it is told as `cost`, in millionths of them. `said` names the words in errors.
+    `usd` is dollars, for people: it is told as `cost`, in millionths of them. `said` names the
+    words in errors.
     """
     hint = """it is JSON such as '{"tokens": 50000}', or tokens=50000,calls=100,usd=2.5"""
     if text.lstrip().startswith("{"):
@@ -104,7 +113,9 @@ def budget_of(text: str, said: str = "--budget") -> Any:
         found = {kind: value if kind == "usd" else int(value) for kind, value in found.items()}
     if isinstance(found, dict) and "usd" in found:
         if "cost" in found:
-            raise UsageError(f"{said} names the money twice, as usd and as cost", hint="keep one of them")
+            raise UsageError(
+                f"{said} names the money twice, as usd and as cost", hint="keep one of them"
+            )
         found["cost"] = _micro_dollars(found.pop("usd"), said)
     return found
 
@@ -124,7 +135,9 @@ def _micro_dollars(dollars: Any, said: str) -> int:
 
 
 def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
-    """The same id and content is the same mission; other content is told under another id, too late for us."""
+    """The same id and content is the same mission; other content is told under another id, too
+    late for us.
+    """
     from swarmd.core.missions.intake import RESERVED_IDS
 
     if fields["id"] in RESERVED_IDS or view.is_agent(AgentId(fields["id"])):
@@ -137,12 +150,17 @@ def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
         return
     if known is not None and known.get("mission") not in ("", None, fields["mission"]):
         raise RefusedError(
-            f"refused by {Rule.MISSION_CONFLICT.value}: {fields['id']} is a mission with other content",
+            (
+                f"refused by {Rule.MISSION_CONFLICT.value}: {fields['id']} is a mission with other "
+                "content"
+            ),
             hint=f"swarmd inspect {fields['id']}",
         )
 
 
-def await_mission(sight: Sight, waiting: Waiting, id: MissionId, former: Record | None = None) -> Exit:
+def await_mission(
+    sight: Sight, waiting: Waiting, id: MissionId, former: Record | None = None
+) -> Exit:
     """Follows the mission to its end; its result alone goes to standard output.
 
     `former` is the record of what was turned away under this id before: it is not this one's end.
@@ -188,9 +206,12 @@ def _result_of(view: View, id: MissionId) -> Record | None:
         data = _object(flat.get("data", ""))
         if id in (flat.get("mission"), data.get("asked")):
             return {
-                "id": id, "state": str(data.get("state", "")), "reason": str(data.get("reason", "")),
-                "result": flat.get("text", ""), "ended": flat.get("at", ""),
-            }  # fmt: skip
+                "id": id,
+                "state": str(data.get("state", "")),
+                "reason": str(data.get("reason", "")),
+                "result": flat.get("text", ""),
+                "ended": flat.get("at", ""),
+            }
     return None
 
 
@@ -216,7 +237,10 @@ def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
     if kind not in ("room", "inbox") or not who:
         raise UsageError(
             f"nobody listens on {name!r}",
-            hint="say to room:NAME or to an agent, such as room:sob or socrates: `swarmd ps` lists agents",
+            hint=(
+                "say to room:NAME or to an agent, such as room:sob or socrates: `swarmd ps` "
+                "lists agents"
+            ),
         )
     if not text.strip():
         raise UsageError("there is nothing to say", hint='swarmd say room:sob "…"')
@@ -234,7 +258,9 @@ def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
 
 
 def _spoken_to(view: View, name: str) -> Channel:
-    """The channel of that name. A name without a kind is an agent's, or else a room's, as a person would say it."""
+    """The channel of that name. A name without a kind is an agent's, or else a room's, as a
+    person would say it.
+    """
     channel = Channel(view.keys.channel_of(name))
     if ":" in channel or not channel or channel in _OTHERS:
         return channel
@@ -252,7 +278,9 @@ def _spoken_to(view: View, name: str) -> Channel:
 def _recipient(view: View, who: str) -> Channel:
     found = named(view, who)
     if found.is_mission:
-        raise UsageError(f"{found.id} is a mission, not an agent", hint="say room:sob tells the board")
+        raise UsageError(
+            f"{found.id} is a mission, not an agent", hint="say room:sob tells the board"
+        )
     return Channel(f"inbox:{found.id}")
 
 

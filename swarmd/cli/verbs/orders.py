@@ -1,7 +1,7 @@
 """The verbs that govern: freeze, thaw, drain, halt, terminate, cancel, grant, revoke, fund, why.
 
-Each writes one order and tells what was seen of it. What it names is looked up here, for people say less than
-an order does; what it may do is the supervisor's to decide.
+Each writes one order and tells what was seen of it. What it names is looked up here, for people say
+less than an order does; what it may do is the supervisor's to decide.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ from swarmd.core.model.lineage import EVERYTHING, Stop
 from swarmd.core.model.names import BRAKE, SOB, AgentId, AgentState, MissionId
 from swarmd.core.model.privileges import is_path, overlaps
 from swarmd.core.model.refusals import Rule
-from swarmd.errors import NotFoundError, RefusedError, StoreUnavailableError, UsageError, WorkspaceError
+from swarmd.errors import (
+    NotFoundError,
+    RefusedError,
+    StoreUnavailableError,
+    UsageError,
+    WorkspaceError,
+)
 from swarmd.ports.reader import Ledger
 
 BUSY_SHOWN: Final = 20
@@ -116,7 +122,9 @@ def _named(view: View, reference: str) -> Meant:
 
 
 def stop(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
-    """Freeze, drain or halt; done only if everything under it was seen to stand still, or to end."""
+    """Freeze, drain or halt; done only if everything under it was seen to stand still, or to
+    end.
+    """
     found = meant(sight.view, wish)
     _refuse_ended(sight.view, found)
     _warn_of_nobody(sight.view, found)
@@ -137,7 +145,9 @@ def _refuse_ended(view: View, found: Meant) -> None:
 
 
 def _warn_of_nobody(view: View, found: Meant) -> None:
-    """A mark on a tier or a privilege holds for those to come too; that it holds nobody now may be a slip."""
+    """A mark on a tier or a privilege holds for those to come too; that it holds nobody now may
+    be a slip.
+    """
     kind, _, rest = found.target.partition(":")
     if found.kind != "target" or kind not in ("tier", "use"):
         return
@@ -145,10 +155,13 @@ def _warn_of_nobody(view: View, found: Meant) -> None:
         if not any(agent.get("tier") == rest for agent in view.agents()):
             note(f"nobody stands at tier {rest} now: it holds whoever comes to")
     elif not any(
-        overlaps(path, rest) for agent in view.agents() for path in agent.get("privileges", "").split()
+        overlaps(path, rest)
+        for agent in view.agents()
+        for path in agent.get("privileges", "").split()
     ):
         note(
-            f"nobody holds {plain(rest)} now: it holds whoever is given it. `swarmd inspect ID` shows what an agent holds"
+            f"nobody holds {plain(rest)} now: it holds whoever is given it. `swarmd inspect ID` "
+            "shows what an agent holds"
         )
 
 
@@ -172,23 +185,31 @@ def cancel(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited
     if mission is None:
         raise NotFoundError(f"{id} is an agent", hint=f"swarmd terminate {id}")
     if is_ended(mission.get("state", "")):
-        raise RefusedError(f"mission {id} has ended already: {mission['state']}", hint=f"swarmd inspect {id}")
+        raise RefusedError(
+            f"mission {id} has ended already: {mission['state']}", hint=f"swarmd inspect {id}"
+        )
     found = Meant(id, "mission")
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     if data is None:
         return _outcome(sight, _value(wish, found, {"order": order_id, "outcome": "ordered"}))
-    # The order is answered when its subtree is gone; its account is closed and its result told just after.
+    # The order is answered when its subtree is gone; its account is closed and its result told just
+    # after.
     while not is_ended(state := (sight.view.mission(id) or {}).get("state", "")):
         waiting.pause()
     value = {"order": order_id, "outcome": "done", "state": state}
     return _outcome(sight, _value(wish, found, value | _counts(data)))
 
 
-def thaw(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool, data: Path) -> Exit:
-    """Lifts a stop, and says what still stops what was thawed. Of everything: the data folder's halt too."""
+def thaw(
+    sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool, data: Path
+) -> Exit:
+    """Lifts a stop, and says what still stops what was thawed. Of everything: the data folder's
+    halt too.
+    """
     found = meant(sight.view, wish)
     _refuse_ended(sight.view, found)
-    # The file first, and time to see that it has gone: a supervisor that still sees it halts everything anew.
+    # The file first, and time to see that it has gone: a supervisor that still sees it halts
+    # everything anew.
     had_brake = found.target == EVERYTHING and halt_file.release(data)
     if had_brake:
         time.sleep(2 * halt_file.WATCH_SECONDS)
@@ -199,7 +220,9 @@ def thaw(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
             raise
         if not had_brake:
             others = ", ".join(plain(left.target) for left in _remaining(sight.view, found))
-            raise RefusedError(error.what, hint=f"thaw what holds it: {others}" if others else "") from error
+            raise RefusedError(
+                error.what, hint=f"thaw what holds it: {others}" if others else ""
+            ) from error
         order_id, answer = "", {}
     value: dict[str, Any] = {"order": order_id, "outcome": "ordered" if answer is None else "done"}
     if had_brake and answer is not None:
@@ -226,7 +249,9 @@ def _await_release(view: View, waiting: Waiting) -> None:
 
 
 def _remaining(view: View, found: Meant) -> Sequence[Stop]:
-    """The stops that still hold what was thawed: above an agent or beside it, above a mission, over everything."""
+    """The stops that still hold what was thawed: above an agent or beside it, above a mission,
+    over everything.
+    """
     marks = view.marks()
     if found.kind == "agent":
         return marks.stops_on(view.agent(AgentId(found.target.removeprefix("="))) or {})
@@ -254,7 +279,9 @@ def give(
 
 
 def _value(wish: Wish, found: Meant, value: Mapping[str, Any]) -> dict[str, Any]:
-    of: dict[str, str] = {} if found.kind == "target" else {found.kind: found.target.removeprefix("=")}
+    of: dict[str, str] = (
+        {} if found.kind == "target" else {found.kind: found.target.removeprefix("=")}
+    )
     return {"verb": wish.verb, "target": found.target, **of, **value}
 
 
@@ -263,7 +290,9 @@ def _counts(data: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _outcome(sight: Sight, value: Mapping[str, Any]) -> Exit:
-    """Says what was seen of an order: which of the agents that it is about were seen to stand still, or to end."""
+    """Says what was seen of an order: which of the agents that it is about were seen to stand
+    still, or to end.
+    """
     counts = {name: value[name] for name in _COUNTS if name in value}
     if sight.as_json:
         sight.give(value)
@@ -271,7 +300,12 @@ def _outcome(sight: Sight, value: Mapping[str, Any]) -> Exit:
         # No agent stands still for it: the next use is refused.
         print(plain(f"{value['target']}: stopped"))
     elif counts:
-        print(plain(f"{value['target']}: " + ", ".join(f"{count} {name}" for name, count in counts.items())))
+        print(
+            plain(
+                f"{value['target']}: "
+                + ", ".join(f"{count} {name}" for name, count in counts.items())
+            )
+        )
         say_busy(value.get("busy", {}))
     else:
         print(plain(value["target"]))
@@ -306,11 +340,17 @@ def check_privilege(privilege: str) -> None:
         )
 
 
-def change_rights(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
+def change_rights(
+    sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool
+) -> Exit:
     """Grants or revokes; done when the supervisor has written it: the next action meets it."""
     found = _agent(sight.view, wish.reference)
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
-    value: dict[str, Any] = {"order": order_id, "outcome": "ordered" if data is None else "done", **wish.more}
+    value: dict[str, Any] = {
+        "order": order_id,
+        "outcome": "ordered" if data is None else "done",
+        **wish.more,
+    }
     if data is not None:
         value["number"] = data.get("number")
     if sight.as_json:
@@ -342,7 +382,8 @@ def amounts_of(text: str) -> dict[str, int]:
         or not found
     ):
         raise UsageError(
-            f"{text!r} are no amounts", hint=f"such as tokens=50000,usd=2.50; kinds: usd, {', '.join(KINDS)}"
+            f"{text!r} are no amounts",
+            hint=f"such as tokens=50000,usd=2.50; kinds: usd, {', '.join(KINDS)}",
         )
     return found
 
@@ -353,7 +394,9 @@ def _is_amount(value: object) -> bool:
 
 
 def fund(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
-    """Adds to an account, of what is free in the one above it; tells the account before and after."""
+    """Adds to an account, of what is free in the one above it; tells the account before and
+    after.
+    """
     found = Meant(SOB, "agent") if wish.reference == SOB else _named(sight.view, wish.reference)
     before = sight.view.ledgers([found.target]).get(found.target, Ledger())
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
@@ -364,11 +407,16 @@ def fund(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
         sight.give(_value(wish, found, value))
         return Exit.DONE
     added: Mapping[str, int] = wish.more["amounts"]
-    print(plain(f"{found.target}: " + (f"{amounts(added)} added" if data is not None else "ordered")))
+    print(
+        plain(f"{found.target}: " + (f"{amounts(added)} added" if data is not None else "ordered"))
+    )
     for kind in in_order(added) if data is not None else ():
         was, is_now = before.get(kind, {}), after.get(kind, {})
         changes = (
-            f"{name} {lines.plainly(kind, was.get(name, 0))} → {lines.plainly(kind, is_now.get(name, 0))}"
+            (
+                f"{name} {lines.plainly(kind, was.get(name, 0))} → "
+                f"{lines.plainly(kind, is_now.get(name, 0))}"
+            )
             for name in ("cap", "free")
         )
         print(f"  {kind}: " + ", ".join(changes))
@@ -402,12 +450,16 @@ class Braked:
 
 def braked(data: Path, held: Brake) -> Braked:
     return Braked(
-        held, tuple(part for part in halt_file.parts(data) if part.is_alive), halt_file.words(data, held)
+        held,
+        tuple(part for part in halt_file.parts(data) if part.is_alive),
+        halt_file.words(data, held),
     )
 
 
 def pull_brake(data: Path, reason: str, by: str) -> Brake | None:
-    """The folder's halt, in force from here on; `None`, and told, where the folder cannot be written to."""
+    """The folder's halt, in force from here on; `None`, and told, where the folder cannot be
+    written to.
+    """
     try:
         return halt_file.pull(data, reason, by, at=time.time())
     except WorkspaceError as error:
@@ -428,7 +480,8 @@ def await_words(data: Path, held: Brake, seconds: float) -> Braked:
 def tell_words(
     data: Path, held: Brake, seconds: float, away: StoreUnavailableError, *, as_json: bool
 ) -> Exit:
-    """What the data folder's parts say to its halt where no server answers. Done only if all of them gave their word.
+    """What the data folder's parts say to its halt where no server answers. Done only if all of
+    them gave their word.
 
     Raises `away` again where there is none: who else runs that swarm is not known here.
     """
@@ -436,13 +489,23 @@ def tell_words(
     if not found.parts:
         raise StoreUnavailableError(
             f"{away.what}; and no part of a swarm works on {data}",
-            hint=f"whatever starts there stands still until `swarmd thaw all`: {data / 'halt'} is kept",
+            hint=(
+                f"whatever starts there stands still until `swarmd thaw all`: {data / 'halt'} is "
+                "kept"
+            ),
         ) from away
     if as_json:
-        print(json.dumps({"verb": "halt", "target": EVERYTHING, "server": "away", **braked_value(found)}))
+        print(
+            json.dumps(
+                {"verb": "halt", "target": EVERYTHING, "server": "away", **braked_value(found)}
+            )
+        )
     else:
         say_braked(found)
-        note(f"the server is away ({away.what}): parts on other machines' folders have not been asked")
+        note(
+            f"the server is away ({away.what}): parts on other machines' folders have not been "
+            "asked"
+        )
     return Exit.DONE if found.is_quiet else Exit.FAILED
 
 
@@ -450,14 +513,16 @@ def braked_value(found: Braked) -> dict[str, Any]:
     return {
         "hosts": [
             {
-                "host": part.host, "hostname": part.hostname, "pid": part.pid,
+                "host": part.host,
+                "hostname": part.hostname,
+                "pid": part.pid,
                 "halted": part.host in found.words,
                 "agents": found.words[part.host].agents if part.host in found.words else None,
             }
             for part in found.parts
         ],
         "busy": found.busy,
-    }  # fmt: skip
+    }
 
 
 def say_braked(found: Braked) -> None:
@@ -472,7 +537,9 @@ def say_braked(found: Braked) -> None:
 
 
 def why(sight: Sight, reference: str, privilege: str, right: str) -> Exit:
-    """The chain of grants, or the missing link, or what stands in the way; done where it may, refused where not."""
+    """The chain of grants, or the missing link, or what stands in the way; done where it may,
+    refused where not.
+    """
     from swarmd.core.queries.explain import hindrances, trace
 
     check_privilege(privilege)
@@ -486,7 +553,13 @@ def why(sight: Sight, reference: str, privilege: str, right: str) -> Exit:
     ledger = view.ledgers([id]).get(id, Ledger())
     found = trace(chain, marks.revocations_on(view.agent(id) or {}), privilege, asked)
     in_the_way = hindrances(
-        chain[-1], privilege, asked, marks.fences, marks.stops, ledger, ledger.marks.get("overdrawn", "")
+        chain[-1],
+        privilege,
+        asked,
+        marks.fences,
+        marks.stops,
+        ledger,
+        ledger.marks.get("overdrawn", ""),
     )
     may = found.is_held and not in_the_way
     if sight.as_json:

@@ -61,8 +61,9 @@ class OrderVerb(Protocol):
 
 @contextmanager
 def posting(settings: Settings, target: Target) -> Iterator[order_client.Post]:
-    """Posts, sealed as one operator's command. Raises `UsageError` or `StoreUnsuitableError` where this process
-    has no secret, or not the swarm's: before anything is sent that everybody would refuse.
+    """Posts, sealed as one operator's command. Raises `UsageError` or `StoreUnsuitableError` where
+    this process has no secret, or not the swarm's: before anything is sent that everybody would
+    refuse.
     """
     from swarmd.adapters.redis.operator_post import operator_sealer, post_sync
     from swarmd.adapters.secret import read
@@ -73,7 +74,9 @@ def posting(settings: Settings, target: Target) -> Iterator[order_client.Post]:
         sealer = operator_sealer(writing.wire, keys, secret.encode())
 
         def post(channel: Channel, message: Message, key: str) -> str:
-            return writing.once(lambda wire: post_sync(wire, keys, sealer, channel, message, key=key))
+            return writing.once(
+                lambda wire: post_sync(wire, keys, sealer, channel, message, key=key)
+            )
 
         yield post
 
@@ -89,7 +92,9 @@ def set_aside(settings: Settings, target: Target) -> Sequence[SetAside]:
 
 
 class _Writing:
-    """A connection for what may be written twice and happens once: where the answer is lost it is written again."""
+    """A connection for what may be written twice and happens once: where the answer is lost it
+    is written again.
+    """
 
     def __init__(self, settings: Settings, target: Target) -> None:
         self._connect = partial(connect_sync, target, namespace=settings.namespace)
@@ -138,25 +143,38 @@ def ordered(
 
 
 def halt_all(settings: Settings, reason: str, *, wait: bool, timeout: float, as_json: bool) -> Exit:
-    """Halts everything, by the data folder's brake and by an order: either alone is enough for what it reaches."""
+    """Halts everything, by the data folder's brake and by an order: either alone is enough for
+    what it reaches.
+    """
     held = orders.pull_brake(settings.data, reason, _user())
     wish = orders.Wish("halt", EVERYTHING, reason)
     try:
-        # What the brake reaches answers in the data folder: a server that has gone is not waited for.
+        # What the brake reaches answers in the data folder: a server that has gone is not waited
+        # for.
         return ordered(
-            settings, orders.stop, wish, wait=wait, timeout=timeout, as_json=as_json, is_patient=held is None
+            settings,
+            orders.stop,
+            wish,
+            wait=wait,
+            timeout=timeout,
+            as_json=as_json,
+            is_patient=held is None,
         )
     except StoreUnavailableError as away:
         if held is None:
             raise
-        return orders.tell_words(settings.data, held, timeout if wait else 0.0, away, as_json=as_json)
+        return orders.tell_words(
+            settings.data, held, timeout if wait else 0.0, away, as_json=as_json
+        )
     except TimedOutError:
         if held is not None and not as_json:
             orders.say_braked(orders.braked(settings.data, held))
         raise
 
 
-def thaw(settings: Settings, wish: orders.Wish, *, wait: bool, timeout: float | None, as_json: bool) -> Exit:
+def thaw(
+    settings: Settings, wish: orders.Wish, *, wait: bool, timeout: float | None, as_json: bool
+) -> Exit:
     """Of everything, the data folder's brake is released also where no server answers."""
     verb = partial(orders.thaw, data=settings.data)
     try:
@@ -178,12 +196,20 @@ def say(settings: Settings, channel: str, text: str, *, as_json: bool) -> Exit:
     if text == "-":
         text = missions.mission_text(text, missions.standard_input)
     target = connection.living(settings)
-    with connection.sight_of(settings, target, as_json=as_json) as sight, posting(settings, target) as post:
+    with (
+        connection.sight_of(settings, target, as_json=as_json) as sight,
+        posting(settings, target) as post,
+    ):
         return missions.say(sight, post, channel, text)
 
 
 def submit(
-    settings: Settings, fields: Mapping[str, str], *, wait: bool, timeout: float | None, as_json: bool
+    settings: Settings,
+    fields: Mapping[str, str],
+    *,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> Exit:
     """Stores the mission at the entrance. Acknowledged, it is never lost."""
     target = connection.living(settings)
@@ -197,10 +223,15 @@ def submit(
         former = former if former and missions.is_turned_away(former) else None
         _store(settings, target, fields)
         if not as_json and sight.view.leads() is False:
-            note("stored; no supervisor leads yet, and one will take it up when it comes: `swarmd up`")
+            note(
+                "stored; no supervisor leads yet, and one will take it up when it comes: `swarmd "
+                "up`"
+            )
         if wait:
             note(f"mission {id_}")
-            return missions.await_mission(sight, order_client.Waiting.of(bell, timeout), id_, former)
+            return missions.await_mission(
+                sight, order_client.Waiting.of(bell, timeout), id_, former
+            )
         if as_json:
             sight.give({"mission": id_})
         else:
@@ -213,11 +244,14 @@ def _store(settings: Settings, target: Target, fields: Mapping[str, str]) -> Non
     try:
         with closing(_Writing(settings, target)) as writing:
             # Under the same id it is the same mission.
-            writing.once(partial(_add, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat]))
+            writing.once(
+                partial(_add, ["XADD", Keys(settings.namespace).channel(MISSIONS), "*", *flat])
+            )
     except StoreUnavailableError as error:
         # The answer may be what was lost: repeated under its id, it is the same mission.
         raise StoreUnavailableError(
-            error.what, hint=f"it is not known whether it was stored: repeat it with --id {fields['id']}"
+            error.what,
+            hint=f"it is not known whether it was stored: repeat it with --id {fields['id']}",
         ) from error
 
 

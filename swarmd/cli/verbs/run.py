@@ -106,7 +106,8 @@ def run(
         mission_verbs.entrance_fields(text, None, budget, deadline, ())
     asked = Asked(text, files, caps, deadline, resume)
     settings = app.with_secret(settings)
-    # Asked of the stream itself: within the screen standard error is a stand-in that knows less of it.
+    # Asked of the stream itself: within the screen standard error is a stand-in that knows less of
+    # it.
     watcher = live.Watcher(Ink.of(sys.stderr, os.environ))
     with live.screen_of(sys.stderr, os.environ, is_quiet=quiet) as screen:
         # Within the screen, so that a log line goes above its picture and not into it.
@@ -120,7 +121,9 @@ def run(
     return exit_of_mission(end.state, end.reason)
 
 
-def run_request(mission: str, named: Sequence[str], *, resume: bool) -> tuple[str, tuple[Path, ...]]:
+def run_request(
+    mission: str, named: Sequence[str], *, resume: bool
+) -> tuple[str, tuple[Path, ...]]:
     """The mission's text and its files. Raises `UsageError` where they cannot be meant."""
     if not mission and resume:
         return "", ()
@@ -182,15 +185,23 @@ async def _attended(
         group.start_soon(_heed, settings, stop, group.cancel_scope)
         group.start_soon(_picture, settings, watcher, screen)
         end = await app.run_mission(
-            settings, asked.mission, files=asked.files, budget=asked.budget, deadline=asked.deadline,
-            resume=asked.resume, attends=attend, observer=observe,
-        )  # fmt: skip
+            settings,
+            asked.mission,
+            files=asked.files,
+            budget=asked.budget,
+            deadline=asked.deadline,
+            resume=asked.resume,
+            attends=attend,
+            observer=observe,
+        )
         group.cancel_scope.cancel()
     return end, stop.signal
 
 
 async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope) -> None:
-    """The first signal cancels the mission, and its verified end is waited for; the second quits."""
+    """The first signal cancels the mission, and its verified end is waited for; the second
+    quits.
+    """
     import anyio
 
     from swarmd import app
@@ -207,11 +218,17 @@ async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope
             with posting(settings, target) as post:
                 for mission in stop.missions:
                     order_id = order_client.new_id("o")
-                    post(ORDERS, order_client.order("cancel", mission, "interrupted", order_id), order_id)
+                    post(
+                        ORDERS,
+                        order_client.order("cancel", mission, "interrupted", order_id),
+                        order_id,
+                    )
 
 
 async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Screen) -> None:
-    """Draws the tree and the spend some times a second. What fails to be drawn is drawn the next time."""
+    """Draws the tree and the spend some times a second. What fails to be drawn is drawn the next
+    time.
+    """
     import anyio
 
     while True:
@@ -219,7 +236,8 @@ async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Scree
         try:
             snapshot = await anyio.to_thread.run_sync(_glimpse, settings, watcher.mission)
         except SwarmError:
-            continue  # not up yet, or away for a moment: the mission's own parts say so where it matters
+            # not up yet, or away for a moment: the mission's own parts say so where it matters
+            continue
         screen.say(watcher.seen(snapshot))
         screen.picture(watcher)
 
@@ -235,9 +253,12 @@ def _glimpse(settings: Settings, mission: str) -> Snapshot:
 def _print_end(end: MissionEnd, *, as_json: bool) -> None:
     if as_json:
         value = {
-            "id": end.mission, "state": end.state, "reason": end.reason, "result": end.result,
+            "id": end.mission,
+            "state": end.state,
+            "reason": end.reason,
+            "result": end.result,
             "spent": dict(end.spent),
-        }  # fmt: skip
+        }
         print(json.dumps(value, ensure_ascii=False))
         return
     if end.result and end.state == MissionState.DELIVERED:

@@ -27,7 +27,8 @@ def check(settings: Settings, *, as_json: bool) -> Exit:
     else:
         found = loader.load(settings.policies, settings.channels)
         print(
-            f"well declared: {len(found.board.seats)} seats, {len(found.roles)} roles, {len(found.rooms)} rooms"
+            f"well declared: {len(found.board.seats)} seats, {len(found.roles)} roles, "
+            f"{len(found.rooms)} rooms"
         )
     if faults:
         note(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}")
@@ -35,7 +36,9 @@ def check(settings: Settings, *, as_json: bool) -> Exit:
 
 
 def init(folder: Path, *, as_json: bool) -> Exit:
-    """Writes the shipped declarations out; what is there already with other content is never overwritten."""
+    """Writes the shipped declarations out; what is there already with other content is never
+    overwritten.
+    """
     from swarmd.adapters.config import loader
 
     written = loader.write_out(folder)
@@ -45,7 +48,10 @@ def init(folder: Path, *, as_json: bool) -> Exit:
     for path in written:
         print(path)
     note(
-        f"edit them, then: swarmd check --policies {folder / 'policies'} --channels {folder / 'channels'}"
+        (
+            f"edit them, then: swarmd check --policies {folder / 'policies'} --channels "
+            f"{folder / 'channels'}"
+        )
         if written
         else "nothing to write: all of it is there already"
     )
@@ -60,6 +66,11 @@ def redis_cli(settings: Settings, words: Sequence[str]) -> int:
         if is_momentary:
             note("no swarm is running here: its server is up for this command only")
         return client.run(
-            target, words, sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer,
-            client=client.installed(), namespace=settings.namespace,
-        )  # fmt: skip
+            target,
+            words,
+            sys.stdin.buffer,
+            sys.stdout.buffer,
+            sys.stderr.buffer,
+            client=client.installed(),
+            namespace=settings.namespace,
+        )

@@ -1,8 +1,10 @@
-"""Leave: an action that needs it is kept and not done, until somebody who may gives or refuses it. Pure.
+"""Leave: an action that needs it is kept and not done, until somebody who may gives or refuses it.
+Pure.
 
-What is kept is the exact request, under a digest, for one use and a bounded time. Whoever is asked is told in
-typed facts alone: the requester's own words may be what an attacker put there. An answer only marks the approval;
-`core.leave` then has the request decided by the law as it is at that moment, and closes it in the same commit.
+What is kept is the exact request, under a digest, for one use and a bounded time. Whoever is asked
+is told in typed facts alone: the requester's own words may be what an attacker put there. An answer
+only marks the approval; `core.leave` then has the request decided by the law as it is at that
+moment, and closes it in the same commit.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ from swarmd.core.model.timings import stamp_of
 WAITING_MAX: Final = 16
 
 WORD: Final = {
-    Authority.LINEAGE: "superior", Authority.BOARD: "board", Authority.OPERATOR: "operator",
-}  # fmt: skip
+    Authority.LINEAGE: "superior",
+    Authority.BOARD: "board",
+    Authority.OPERATOR: "operator",
+}
 _AUTHORITY: Final = {word: authority for authority, word in WORD.items()}
 
 
@@ -68,18 +72,24 @@ def for_act(
     """The same for what is done about an agent that there is."""
     action = "terminate" if verb == "terminate" else "govern"
     given = (privilege,) if verb == "grant" else ()
-    return _beyond(authority, _for_taint(limits, taint, action, authority), _for_rights(limits, given))
+    return _beyond(
+        authority, _for_taint(limits, taint, action, authority), _for_rights(limits, given)
+    )
 
 
 def _beyond(authority: Authority, *needs: Need | None) -> Need | None:
-    """One leave for all, the strongest that is needed. A carried motion is the board's own leave, an order anybody's; an
-    agent is not its own superior."""
-    found = max((need for need in needs if need is not None), key=lambda need: need.needs, default=None)
+    """One leave for all, the strongest that is needed. A carried motion is the board's own leave,
+    an order anybody's; an agent is not its own superior."""
+    found = max(
+        (need for need in needs if need is not None), key=lambda need: need.needs, default=None
+    )
     is_own = authority is not Authority.LINEAGE and found is not None and found.needs <= authority
     return None if is_own else found
 
 
-def _for_taint(limits: Limits, taint: Iterable[str], action: str, authority: Authority) -> Need | None:
+def _for_taint(
+    limits: Limits, taint: Iterable[str], action: str, authority: Authority
+) -> Need | None:
     counted = sorted(set(taint) & set(limits.taint.sources))
     if not counted or action not in limits.taint.actions:
         return None
@@ -114,42 +124,70 @@ def _for_paths(approvals: tuple[tuple[str, str], ...], paths: tuple[str, ...]) -
 # --- asking -----------------------------------------------------------------------------------
 
 
-def ask(draft: Draft, action: Mapping[str, Any], need: Need, facts: Mapping[str, Any]) -> Approval | Denied:
-    """Keep the action and ask for leave; asked for again while it waits, it is the same approval."""
+def ask(
+    draft: Draft, action: Mapping[str, Any], need: Need, facts: Mapping[str, Any]
+) -> Approval | Denied:
+    """Keep the action and ask for leave; asked for again while it waits, it is the same
+    approval.
+    """
     swarm, moment = draft.swarm, draft.moment
-    own = [a for a in swarm.approvals.values() if a.requester == action["requester"] and not a.answer]
+    own = [
+        a for a in swarm.approvals.values() if a.requester == action["requester"] and not a.answer
+    ]
     same = [a for a in own if _what(a.action) == _what(action)]
     if same:
         return same[0]
     if len(own) >= WAITING_MAX and action["requester"] != SOB:
-        return Denied(need.rule, f"{need.detail}; {len(own)} of your requests wait for leave already")
+        return Denied(
+            need.rule, f"{need.detail}; {len(own)} of your requests wait for leave already"
+        )
     approval = Approval(
-        id=moment.new_id("ap"), digest=digest_of(action), action=action, needs=need.needs, rule=need.rule,
-        at=moment.now, expires=moment.now + swarm.declared.limits.approval_seconds,
-    )  # fmt: skip
+        id=moment.new_id("ap"),
+        digest=digest_of(action),
+        action=action,
+        needs=need.needs,
+        rule=need.rule,
+        at=moment.now,
+        expires=moment.now + swarm.declared.limits.approval_seconds,
+    )
     told = {
-        "approval": approval.id, "needs": WORD[need.needs], "rule": need.rule.value, **facts,
+        "approval": approval.id,
+        "needs": WORD[need.needs],
+        "rule": need.rule.value,
+        **facts,
         "expires": stamp_of(approval.expires),
-    }  # fmt: skip
+    }
     draft.add(
         ApprovalSet(approval),
         entry(
-            moment, "leave asked", f"{approval.requester} asks for leave ({approval.id}): {need.rule}, {need.detail}",
-            actor=approval.requester, mission=approval.mission, digest=approval.digest, request=action.get("id", ""),
+            moment,
+            "leave asked",
+            f"{approval.requester} asks for leave ({approval.id}): {need.rule}, {need.detail}",
+            actor=approval.requester,
+            mission=approval.mission,
+            digest=approval.digest,
+            request=action.get("id", ""),
             more=told,
         ),
-    )  # fmt: skip
+    )
     _tell(draft, approval, told)
     return approval
 
 
 def spawn_facts(spawned: Spawned) -> dict[str, Any]:
-    """Of a wished-for agent what the law itself made of it. Its name and task are the requester's words."""
+    """Of a wished-for agent what the law itself made of it. Its name and task are the
+    requester's words.
+    """
     agent = spawned.agent
     return {
-        "action": "spawn", "agent": agent.parent, "role": agent.role, "tier": agent.tier,
-        "privileges": list(agent.privileges), "grants": list(agent.grants), "budget": dict(spawned.caps),
-    }  # fmt: skip
+        "action": "spawn",
+        "agent": agent.parent,
+        "role": agent.role,
+        "tier": agent.tier,
+        "privileges": list(agent.privileges),
+        "grants": list(agent.grants),
+        "budget": dict(spawned.caps),
+    }
 
 
 def _what(action: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -165,20 +203,31 @@ def _tell(draft: Draft, approval: Approval, told: Mapping[str, Any]) -> None:
     if approval.needs is Authority.OPERATOR:
         return
     above = _superior(draft.swarm, approval)
-    what = " ".join(str(told[name]) for name in ("action", "verb", "role", "target") if told.get(name))
+    what = " ".join(
+        str(told[name]) for name in ("action", "verb", "role", "target") if told.get(name)
+    )
     text = f"{approval.requester} asks for leave: {what}. Approve or deny {approval.id}"
     message = Message(
-        sender=CLERK if above is None else SUPERVISOR, to=above.id if above else "", kind=Kind.NOTICE,
-        mission=approval.mission, at=draft.moment.stamp, text=text, data=dict(told),
+        sender=CLERK if above is None else SUPERVISOR,
+        to=above.id if above else "",
+        kind=Kind.NOTICE,
+        mission=approval.mission,
+        at=draft.moment.stamp,
+        text=text,
+        data=dict(told),
         hops=approval.action["hops"],
-    )  # fmt: skip
+    )
     draft.add(Post(BOARD_ROOM if above is None else inbox(above.id), message))
 
 
 def _superior(swarm: Swarm, approval: Approval) -> Agent | None:
     """The agent that is asked; `None` where it is the board."""
     requester = swarm.lineage.get(approval.requester)
-    if approval.needs is not Authority.LINEAGE or requester is None or requester.parent in (None, SOB):
+    if (
+        approval.needs is not Authority.LINEAGE
+        or requester is None
+        or requester.parent in (None, SOB)
+    ):
         return None
     return swarm.lineage.get(str(requester.parent))
 
@@ -186,32 +235,52 @@ def _superior(swarm: Swarm, approval: Approval) -> Agent | None:
 def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
     """Those of a mission that the board is asked for and was not called about yet.
 
-    What a tainted turn asks for waits for the board's next meeting, or an operator: a text that somebody planted must not
-    be able to call six seats together, and use up the motions of the mission.
+    What a tainted turn asks for waits for the board's next meeting, or an operator: a text that
+    somebody planted must not be able to call six seats together, and use up the motions of the
+    mission.
     """
     return tuple(
-        a for a in swarm.approvals.values()
-        if a.mission == mission and not (a.is_put or a.answer) and a.needs is not Authority.OPERATOR
-        and not a.action["taint"] and _superior(swarm, a) is None
-    )  # fmt: skip
+        a
+        for a in swarm.approvals.values()
+        if a.mission == mission
+        and not (a.is_put or a.answer)
+        and a.needs is not Authority.OPERATOR
+        and not a.action["taint"]
+        and _superior(swarm, a) is None
+    )
 
 
 # --- answering --------------------------------------------------------------------------------
 
 
 def answer(
-    draft: Draft, *, id: str, is_approved: bool, by: str, authority: Authority, mission: MissionId, order: str = ""
-) -> Denied | None:  # fmt: skip
+    draft: Draft,
+    *,
+    id: str,
+    is_approved: bool,
+    by: str,
+    authority: Authority,
+    mission: MissionId,
+    order: str = "",
+) -> Denied | None:
     """Mark it answered, once, by one who may."""
     denied = may_answer(draft.swarm, id=id, by=by, authority=authority, mission=mission)
     if denied is None:
         word: Any = "approved" if is_approved else "denied"
-        draft.add(ApprovalSet(replace(draft.swarm.approvals[id], answer=word, answered_by=by, order=order)))
+        draft.add(
+            ApprovalSet(
+                replace(draft.swarm.approvals[id], answer=word, answered_by=by, order=order)
+            )
+        )
     return denied
 
 
-def may_answer(swarm: Swarm, *, id: str, by: str, authority: Authority, mission: MissionId) -> Denied | None:
-    """Operators always; the board for its mission; any ancestor of who asks. Nobody for itself, or above its own reach."""
+def may_answer(
+    swarm: Swarm, *, id: str, by: str, authority: Authority, mission: MissionId
+) -> Denied | None:
+    """Operators always; the board for its mission; any ancestor of who asks. Nobody for itself,
+    or above its own reach.
+    """
     approval = swarm.approvals.get(id)
     if approval is None or approval.answer:
         return Denied(Rule.APPROVAL_UNKNOWN, f"{id[:64]} does not wait for leave")
@@ -228,10 +297,15 @@ def may_answer(swarm: Swarm, *, id: str, by: str, authority: Authority, mission:
 
 
 def tick(draft: Draft) -> None:
-    """What nobody answered in time lapses; what nobody can use any more is closed without a word."""
+    """What nobody answered in time lapses; what nobody can use any more is closed without a
+    word.
+    """
     swarm = draft.swarm
     for approval in list(swarm.approvals.values()):
-        mission, requester = swarm.missions.get(approval.mission), swarm.lineage.get(approval.requester)
+        mission, requester = (
+            swarm.missions.get(approval.mission),
+            swarm.lineage.get(approval.requester),
+        )
         if (
             requester is None
             or mission is None

@@ -24,7 +24,9 @@ TIER_TARGET: Final = re.compile(r"tier:\d{1,2}")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, and with what authority. A motion reaches the agents of its mission, an agent its descendants."""
+    """Who asks, and with what authority. A motion reaches the agents of its mission, an agent
+    its descendants.
+    """
 
     id: str
     authority: Authority
@@ -98,14 +100,19 @@ def outranks(swarm: Swarm, mark: Stop | Revocation, actor: Actor) -> bool:
 
 def is_ending(swarm: Swarm, target: str) -> bool:
     """Of a stop's target: an agent or a mission on its way out."""
-    agent, mission = swarm.lineage.get(target.removeprefix("=")), swarm.missions.get(MissionId(target))
+    agent, mission = (
+        swarm.lineage.get(target.removeprefix("=")),
+        swarm.missions.get(MissionId(target)),
+    )
     if agent is not None:
         return swarm.lineage.is_ending(agent)
     return mission is not None and mission.ending is not None
 
 
 def outranked(swarm: Swarm, actor: Actor, agent: Agent) -> Denied | None:
-    """What a better one stopped is kept as it is: neither thawed nor ended by those below, nor with what is above it."""
+    """What a better one stopped is kept as it is: neither thawed nor ended by those below, nor
+    with what is above it.
+    """
     for stop in swarm.lineage.stops.values():
         root = swarm.lineage.get(stop.target.removeprefix("="))
         is_below = root is not None and agent.id in root.path
@@ -115,7 +122,11 @@ def outranked(swarm: Swarm, actor: Actor, agent: Agent) -> Denied | None:
 
 
 def overruled(
-    swarm: Swarm, authority: Authority, kind: Literal["grant", "spawn"], agent: Agent, path: str = ""
+    swarm: Swarm,
+    authority: Authority,
+    kind: Literal["grant", "spawn"],
+    agent: Agent,
+    path: str = "",
 ) -> Denied | None:
     """Would what is wished change what a better one's override set, at this agent or below it?"""
     for override in swarm.overrides.values():
@@ -125,15 +136,22 @@ def overruled(
             continue
         target = swarm.lineage.get(override.target)
         if target is not None and agent.id in target.path:
-            return Denied(Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, stands at {target.id}")
+            return Denied(
+                Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, stands at {target.id}"
+            )
     return None
 
 
 def is_over(swarm: Swarm, agent: Agent) -> Denied | None:
-    """The rights of what is ending are no more to be changed. It begins nothing; and whom it made may live on as
-    another's and has it in the path still: a mark on it would reach them, of whom nobody spoke.
+    """The rights of what is ending are no more to be changed. It begins nothing; and whom it made
+    may live on as another's and has it in the path still: a mark on it would reach them, of whom
+    nobody spoke.
     """
-    return Denied(Rule.FENCED, f"{agent.id} is ending already") if swarm.lineage.is_ending(agent) else None
+    return (
+        Denied(Rule.FENCED, f"{agent.id} is ending already")
+        if swarm.lineage.is_ending(agent)
+        else None
+    )
 
 
 def order_facts(order: str, outcome: str) -> Mapping[str, str] | None:

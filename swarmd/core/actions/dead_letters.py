@@ -1,8 +1,9 @@
-"""Dead letters: messages on which their reader failed again and again, and what an operator does about them. Pure.
+"""Dead letters: messages on which their reader failed again and again, and what an operator does
+about them. Pure.
 
-A letter holds the whole message, who could not read it, how often that was tried and the last words of it. It is
-written in the step that moves its reader past the message: it is on the stream of letters or still to be read,
-never both, never neither.
+A letter holds the whole message, who could not read it, how often that was tried and the last words
+of it. It is written in the step that moves its reader past the message: it is on the stream of
+letters or still to be read, never both, never neither.
 """
 
 from __future__ import annotations
@@ -31,28 +32,53 @@ def letter(
 ) -> Message:
     """As it goes on the stream of letters; `why` are the reader's last words."""
     original = Original(
-        channel=message.channel, id=message.id, sender=message.sender, kind=message.kind, to=message.to,
-        mission=message.mission, text=message.text, data=dict(message.data), incarnation=message.incarnation,
-        hops=message.hops, at=message.at,
-    )  # fmt: skip
+        channel=message.channel,
+        id=message.id,
+        sender=message.sender,
+        kind=message.kind,
+        to=message.to,
+        mission=message.mission,
+        text=message.text,
+        data=dict(message.data),
+        incarnation=message.incarnation,
+        hops=message.hops,
+        at=message.at,
+    )
     return Message(
-        sender=reader, kind=Kind.DEAD, mission=message.mission, at=at, text=why[:_LAST_WORDS_MAX],
-        incarnation=incarnation, data={"reader": reader, "tries": tries, "original": original.model_dump(mode="json")},
-    )  # fmt: skip
+        sender=reader,
+        kind=Kind.DEAD,
+        mission=message.mission,
+        at=at,
+        text=why[:_LAST_WORDS_MAX],
+        incarnation=incarnation,
+        data={"reader": reader, "tries": tries, "original": original.model_dump(mode="json")},
+    )
 
 
 def undecidable(draft: Draft, message: Message, why: str) -> None:
-    """The supervisor's own: an input that it cannot decide. Deciding is pure, so that it is not tried again."""
+    """The supervisor's own: an input that it cannot decide. Deciding is pure, so that it is not
+    tried again.
+    """
     order = str(message.data.get("order", ""))[:64] if message.kind is Kind.ORDER else ""
     answer = {"order": order, "outcome": "refused"} if order else {}
-    text = f"an input of {message.sender} on {message.channel} cannot be decided; it is a dead letter"
+    text = (
+        f"an input of {message.sender} on {message.channel} cannot be decided; it is a dead letter"
+    )
     draft.add(
         Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.moment.stamp)),
         entry(
-            draft.moment, "refused", text, actor=message.sender, mission=message.mission, rule=Rule.POISON,
-            request=message.id, channel=message.channel, detail=why[:_LAST_WORDS_MAX], more=answer,
+            draft.moment,
+            "refused",
+            text,
+            actor=message.sender,
+            mission=message.mission,
+            rule=Rule.POISON,
+            request=message.id,
+            channel=message.channel,
+            detail=why[:_LAST_WORDS_MAX],
+            more=answer,
         ),
-    )  # fmt: skip
+    )
 
 
 def tell(draft: Draft, agent: Agent, mail: DeadMail, why: str) -> None:
@@ -60,10 +86,18 @@ def tell(draft: Draft, agent: Agent, mail: DeadMail, why: str) -> None:
     what = f"failed {mail.tries} times on a message of {mail.sender} ({mail.channel} {mail.id})"
     draft.add(
         entry(
-            draft.moment, "dead", f"{agent.id} {what}: {why}"[:_LAST_WORDS_MAX], actor=agent.id, mission=agent.mission,
-            rule=Rule.POISON, agent=agent.id, channel=mail.channel, message=mail.id, tries=mail.tries,
+            draft.moment,
+            "dead",
+            f"{agent.id} {what}: {why}"[:_LAST_WORDS_MAX],
+            actor=agent.id,
+            mission=agent.mission,
+            rule=Rule.POISON,
+            agent=agent.id,
+            channel=mail.channel,
+            message=mail.id,
+            tries=mail.tries,
         )
-    )  # fmt: skip
+    )
     told = {"channel": mail.channel, "id": mail.id, "tries": mail.tries}
     notices.tell_superior(
         draft, agent, f"{what}; it goes on without it. The message is a dead letter.", dead=told
@@ -122,7 +156,13 @@ def _close(
     draft.add(
         MessageRecalled(DEAD, StreamId(id)),
         entry(
-            draft.moment, event, f"letter {id} to {reader} is {event}: {reason}"[:_LAST_WORDS_MAX], actor=OPERATOR,
-            mission=original.mission, order=order, outcome="done", more=facts,
+            draft.moment,
+            event,
+            f"letter {id} to {reader} is {event}: {reason}"[:_LAST_WORDS_MAX],
+            actor=OPERATOR,
+            mission=original.mission,
+            order=order,
+            outcome="done",
+            more=facts,
         ),
-    )  # fmt: skip
+    )

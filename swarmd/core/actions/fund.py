@@ -19,7 +19,10 @@ from swarmd.core.model.state import Draft
 
 
 def fund(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
-    swarm, amounts = draft.swarm, {str(k): n for k, n in (wish.amounts or {}).items() if n and k in KINDS}
+    swarm, amounts = (
+        draft.swarm,
+        {str(k): n for k, n in (wish.amounts or {}).items() if n and k in KINDS},
+    )
     if not amounts:
         return Denied(Rule.REQUEST_INVALID, "fund with what? amounts of " + ", ".join(KINDS))
     target = wish.target
@@ -40,7 +43,9 @@ def fund(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
         return Denied(Rule.UNKNOWN_MISSION, f"{target} has no account yet")
     free = swarm.free.get(above, {})
     short = [
-        f"{k}: {n} asked, {free.get(k, 0)} free" for k, n in amounts.items() if above and free.get(k, 0) < n
+        f"{k}: {n} asked, {free.get(k, 0)} free"
+        for k, n in amounts.items()
+        if above and free.get(k, 0) < n
     ]
     if short:
         return Denied(Rule.BUDGET_SHARE, ", ".join(short))
@@ -51,10 +56,16 @@ def fund(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
     draft.add(
         AccountFunded(target, above, amounts),
         entry(
-            draft.moment, "funded", f"{actor.id} adds to {target}: " + ", ".join(f"{n} {k}" for k, n in amounts.items()),
-            actor=actor.id, mission=actor.mission, account=target, amounts=amounts, more=order_facts(actor.order, "done"),
+            draft.moment,
+            "funded",
+            f"{actor.id} adds to {target}: " + ", ".join(f"{n} {k}" for k, n in amounts.items()),
+            actor=actor.id,
+            mission=actor.mission,
+            account=target,
+            amounts=amounts,
+            more=order_facts(actor.order, "done"),
         ),
-    )  # fmt: skip
+    )
     stop = swarm.lineage.stops.get(f"={target}")
     if stop is not None and stop.rule.startswith("budget.") and not outranks(swarm, stop, actor):
         lift(draft, stop, by=actor.id, reason="it has been funded")

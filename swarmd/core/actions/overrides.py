@@ -1,7 +1,8 @@
 """An override: one decision of somebody else's, replaced for a time by a stronger authority. Pure.
 
-It is an object: who, what, before and after, until when, and how it is taken back. While it stands, a weaker authority
-cannot change what it set; an equal or a stronger one can take it back. It lapses by itself. Hard limits stay.
+It is an object: who, what, before and after, until when, and how it is taken back. While it stands,
+a weaker authority cannot change what it set; an equal or a stronger one can take it back. It lapses
+by itself. Hard limits stay.
 """
 
 from __future__ import annotations
@@ -48,14 +49,19 @@ from swarmd.core.tree.spawn import decide_spawn, directives, made
 
 _RECALLABLE: Final = ("room", "inbox", "down", "up")
 _REVERSAL: Final = {
-    "grant": "the right is as it was", "spawn": "the agent ends", "undo": "nothing: ids never return",
-    "message": "the original is posted again", "task": "its own task is restored and told",
+    "grant": "the right is as it was",
+    "spawn": "the agent ends",
+    "undo": "nothing: ids never return",
+    "message": "the original is posted again",
+    "task": "its own task is restored and told",
     "motion": "nothing: it was one decision",
-}  # fmt: skip
+}
 
 
 def do(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
-    """Set it or take it back whole, or the rule that refuses it. A motion before the board is the clerk's to replace."""
+    """Set it or take it back whole, or the rule that refuses it. A motion before the board is
+    the clerk's to replace.
+    """
     match asked.kind:
         case "reverse":
             return reverse(draft, actor, asked)
@@ -64,7 +70,11 @@ def do(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None
         case "task":
             return _task(draft, actor, asked)
         case "spawn":
-            return _undo_spawn(draft, actor, asked) if asked.take else _allow_spawn(draft, actor, asked)
+            return (
+                _undo_spawn(draft, actor, asked)
+                if asked.take
+                else _allow_spawn(draft, actor, asked)
+            )
         case "message":
             return _message(draft, actor, asked)
         case _:
@@ -72,31 +82,59 @@ def do(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None
 
 
 def begin(
-    draft: Draft, actor: authority.Actor, asked: Overruling, *, target: str, mission: str, before: Mapping[str, Any],
-    after: Mapping[str, Any], reversal: str = "",
-) -> Override:  # fmt: skip
-    """It stands from here on, also for those who read the journal: what it changes comes after it, then `told`."""
+    draft: Draft,
+    actor: authority.Actor,
+    asked: Overruling,
+    *,
+    target: str,
+    mission: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    reversal: str = "",
+) -> Override:
+    """It stands from here on, also for those who read the journal: what it changes comes after
+    it, then `told`.
+    """
     moment = draft.moment
     override = Override(
-        id=moment.new_id("ov"), kind=asked.kind, target=target, by=actor.id, authority=actor.authority, mission=mission,
-        before=before, after=after, at=moment.now, expires=moment.now + asked.seconds,
-        reversal=reversal or _REVERSAL[asked.kind], reason=asked.reason,
-    )  # fmt: skip
+        id=moment.new_id("ov"),
+        kind=asked.kind,
+        target=target,
+        by=actor.id,
+        authority=actor.authority,
+        mission=mission,
+        before=before,
+        after=after,
+        at=moment.now,
+        expires=moment.now + asked.seconds,
+        reversal=reversal or _REVERSAL[asked.kind],
+        reason=asked.reason,
+    )
     draft.add(OverrideSet(override))
     return override
 
 
 def told(draft: Draft, actor: authority.Actor, override: Override) -> None:
-    """In facts: what people and models wrote stands in the object, and in the journal as its digest."""
+    """In facts: what people and models wrote stands in the object, and in the journal as its
+    digest.
+    """
     facts = {name: value for name, value in override.after.items() if name not in ("task", "text")}
     draft.add(
         entry(
-            draft.moment, "override", f"{actor.id} overrides {override.kind} {override.target}: {override.reason}"[:2000],
-            actor=actor.id, mission=override.mission, override=override.id, kind=override.kind, target=override.target,
-            sets=facts, expires=stamp_of(override.expires), reversal=override.reversal,
+            draft.moment,
+            "override",
+            f"{actor.id} overrides {override.kind} {override.target}: {override.reason}"[:2000],
+            actor=actor.id,
+            mission=override.mission,
+            override=override.id,
+            kind=override.kind,
+            target=override.target,
+            sets=facts,
+            expires=stamp_of(override.expires),
+            reversal=override.reversal,
             more={"order": actor.order, "outcome": "done"} if actor.order else None,
         )
-    )  # fmt: skip
+    )
 
 
 # --- its end ----------------------------------------------------------------------------------
@@ -124,17 +162,25 @@ def tick(draft: Draft) -> None:
             _end(draft, override, by=SUPERVISOR, how="void", reason="its mission has ended")
 
 
-def _end(draft: Draft, override: Override, *, by: str, how: str, reason: str, order: str = "") -> None:
+def _end(
+    draft: Draft, override: Override, *, by: str, how: str, reason: str, order: str = ""
+) -> None:
     if how != "void":
         _take_back(draft, override, by)
     draft.add(OverrideEnded(override.id))
     more = {"order": order, "outcome": "done"} if order else None
     draft.add(
         entry(
-            draft.moment, "override over", f"{override.id} ({override.kind} {override.target}) {how}: {reason}"[:2000],
-            actor=by, mission=override.mission, override=override.id, how=how, more=more,
+            draft.moment,
+            "override over",
+            f"{override.id} ({override.kind} {override.target}) {how}: {reason}"[:2000],
+            actor=by,
+            mission=override.mission,
+            override=override.id,
+            how=how,
+            more=more,
         )
-    )  # fmt: skip
+    )
 
 
 def _take_back(draft: Draft, override: Override, by: str) -> None:
@@ -149,7 +195,9 @@ def _take_back(draft: Draft, override: Override, by: str) -> None:
         case "spawn" if agent is not None and not override.after.get("undone"):
             actor = authority.Actor(by, override.authority)
             if not draft.swarm.lineage.is_fenced(agent.path):
-                terminate.end_agent(draft, agent, actor, f"{override.id}, which allowed it, is over")
+                terminate.end_agent(
+                    draft, agent, actor, f"{override.id}, which allowed it, is over"
+                )
         case "message":
             original = Original.model_validate(override.before)
             if _is_heard(draft.swarm, Channel(original.channel)):
@@ -175,12 +223,15 @@ def _grant(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | 
     if denied is not None:
         return denied
     before = {
-        "privileges": list(found.privileges), "grants": list(found.grants),
+        "privileges": list(found.privileges),
+        "grants": list(found.grants),
         "later": [[held.path, held.right, held.number, held.by, held.at] for held in found.later],
-    }  # fmt: skip
+    }
     number = swarm.number + 1
     after = {"privilege": path, "right": asked.right, "taken": asked.take, "number": number}
-    override = begin(draft, actor, asked, target=found.id, mission=found.mission, before=before, after=after)
+    override = begin(
+        draft, actor, asked, target=found.id, mission=found.mission, before=before, after=after
+    )
     if asked.take:
         mark = Revocation(
             found.id,
@@ -219,7 +270,9 @@ def _restore_right(draft: Draft, agent: Agent, override: Override) -> None:
         return
     changed = agent
     for right, known in (("use", "privileges"), ("grant", "grants")):
-        given = next((h for h in changed.later if (h.path, h.right, h.number) == (path, right, number)), None)
+        given = next(
+            (h for h in changed.later if (h.path, h.right, h.number) == (path, right, number)), None
+        )
         if given is None:
             continue
         if path not in before[known]:
@@ -228,16 +281,23 @@ def _restore_right(draft: Draft, agent: Agent, override: Override) -> None:
         old = [Held(*held) for held in before["later"] if held[:2] == [path, right]]
         changed = replace(changed, later=(*(held for held in changed.later if held != given), *old))
     _refresh(draft, changed)
-    # What was handed down of it while it stood carries its number, and is cut by this mark; nobody's later grant is.
+    # What was handed down of it while it stood carries its number, and is cut by this mark;
+    # nobody's later grant is.
     if any(
         h.path == path and h.number == number
         for below in draft.swarm.lineage.below(segment)
         for h in below.later
     ):
         cut = Revocation(
-            segment, path, after["right"], draft.swarm.number + 1, override.by, draft.moment.stamp,
-            f"{override.id} is over", Authority.LINEAGE,
-        )  # fmt: skip
+            segment,
+            path,
+            after["right"],
+            draft.swarm.number + 1,
+            override.by,
+            draft.moment.stamp,
+            f"{override.id} is over",
+            Authority.LINEAGE,
+        )
         draft.add(RevocationsSet(segment, (*marks, cut)))
 
 
@@ -257,7 +317,9 @@ def _task(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | N
     if found.charter is None or not asked.text.strip():
         why = f"{found.id} has no task" if found.charter is None else "say what the task is"
         return Denied(Rule.OVERRIDE_INVALID, why)
-    standing = [o for o in draft.swarm.overrides.values() if (o.kind, o.target) == ("task", found.id)]
+    standing = [
+        o for o in draft.swarm.overrides.values() if (o.kind, o.target) == ("task", found.id)
+    ]
     for other in standing:
         if other.authority > actor.authority:
             return Denied(Rule.OVERRIDE_ACTIVE, f"{other.id} is the {WORD[other.authority]}'s")
@@ -267,26 +329,44 @@ def _task(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | N
     agent = draft.swarm.lineage.agents[found.id]
     assert agent.charter is not None
     override = begin(
-        draft, actor, asked, target=agent.id, mission=agent.mission, before={"task": agent.charter.task},
+        draft,
+        actor,
+        asked,
+        target=agent.id,
+        mission=agent.mission,
+        before={"task": agent.charter.task},
         after={"task": asked.text},
-    )  # fmt: skip
-    text = f"Until {stamp_of(override.expires)} your task is, by {actor.id} ({override.id}):\n{asked.text}"
+    )
+    text = (
+        f"Until {stamp_of(override.expires)} your task is, by {actor.id} "
+        f"({override.id}):\n{asked.text}"
+    )
     _set_task(draft, agent, asked.text, actor.id, text, actor.taint)
     told(draft, actor, override)
     return None
 
 
-def _set_task(draft: Draft, agent: Agent, task: str, by: str, text: str, taint: tuple[str, ...] = ()) -> None:
+def _set_task(
+    draft: Draft, agent: Agent, task: str, by: str, text: str, taint: tuple[str, ...] = ()
+) -> None:
     assert agent.charter is not None
     charter = agent.charter.model_copy(update={"task": task})
     changed = _leased_anew(
         draft, replace(agent, charter=charter, taint=tuple(sorted({*agent.taint, *taint})))
     )
     directive = Message(
-        sender=SOB if by == SOB else OPERATOR, to=agent.id, kind=Kind.DIRECTIVE, mission=agent.mission,
-        at=draft.moment.stamp, text=text,
-    )  # fmt: skip
-    draft.add(CharterSet(changed), Post(inbox(agent.id), stamped(directive, taint)), *_placed(draft, changed))
+        sender=SOB if by == SOB else OPERATOR,
+        to=agent.id,
+        kind=Kind.DIRECTIVE,
+        mission=agent.mission,
+        at=draft.moment.stamp,
+        text=text,
+    )
+    draft.add(
+        CharterSet(changed),
+        Post(inbox(agent.id), stamped(directive, taint)),
+        *_placed(draft, changed),
+    )
 
 
 def _leased_anew(draft: Draft, agent: Agent) -> Agent:
@@ -310,13 +390,17 @@ def _placed(draft: Draft, agent: Agent) -> list[Post]:
 
 
 def _allow_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
-    """A spawn that was refused, made all the same. Bounds, what is forbidden and what there is to spend stay."""
+    """A spawn that was refused, made all the same. Bounds, what is forbidden and what there is
+    to spend stay.
+    """
     if (
         actor.authority is not Authority.OPERATOR
         or not isinstance(asked, OverrideOrder)
         or asked.refused is None
     ):
-        return Denied(Rule.OVERRIDE_INVALID, "only an operator allows what the law refused, by the refusal")
+        return Denied(
+            Rule.OVERRIDE_INVALID, "only an operator allows what the law refused, by the refusal"
+        )
     requester = draft.swarm.lineage.get(asked.refused.requester)
     if requester is None or requester.tier == 0:
         return Denied(Rule.UNKNOWN_AGENT, asked.refused.requester)
@@ -328,24 +412,39 @@ def _allow_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Den
         return spawned
     agent, taint = spawned.agent, tuple(asked.refused.taint)
     override = begin(
-        draft, actor, asked, target=agent.id, mission=agent.mission,
+        draft,
+        actor,
+        asked,
+        target=agent.id,
+        mission=agent.mission,
         before={"requester": requester.id, "key": request.key, "rule": asked.refused.rule},
         after={"agent": agent.id, "parent": requester.id, "name": agent.name},
-    )  # fmt: skip
+    )
     draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
     told(draft, actor, override)
     draft.add(*directives(spawned, request.directives, draft.moment, hops=0, taint=taint))
     answer = Message(
-        sender=SUPERVISOR, to=requester.id, kind=Kind.ANSWER, mission=requester.mission, at=draft.moment.stamp,
+        sender=SUPERVISOR,
+        to=requester.id,
+        kind=Kind.ANSWER,
+        mission=requester.mission,
+        at=draft.moment.stamp,
         text=f"{request.key}: created {agent.id}, by the operator",
-        data={"key": request.key, "outcome": "created", "agent": agent.id, "caps": dict(spawned.caps)},
-    )  # fmt: skip
+        data={
+            "key": request.key,
+            "outcome": "created",
+            "agent": agent.id,
+            "caps": dict(spawned.caps),
+        },
+    )
     draft.add(Post(inbox(requester.id), answer))
     return None
 
 
 def _undo_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
-    """An agent that was made is ended, and while this stands its creator makes none of that name."""
+    """An agent that was made is ended, and while this stands its creator makes none of that
+    name.
+    """
     swarm = draft.swarm
     found = authority.find(swarm, actor, asked.target)
     if isinstance(found, Denied):
@@ -358,10 +457,20 @@ def _undo_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Deni
     if denied is not None:
         return denied
     override = begin(
-        draft, actor, asked, target=found.id, mission=found.mission,
-        before={"parent": found.parent, "name": found.name, "role": found.role, "created": found.created},
-        after={"undone": True, "parent": found.parent, "name": found.name}, reversal=_REVERSAL["undo"],
-    )  # fmt: skip
+        draft,
+        actor,
+        asked,
+        target=found.id,
+        mission=found.mission,
+        before={
+            "parent": found.parent,
+            "name": found.name,
+            "role": found.role,
+            "created": found.created,
+        },
+        after={"undone": True, "parent": found.parent, "name": found.name},
+        reversal=_REVERSAL["undo"],
+    )
     # The order is answered by the override itself: its agents' end is told under the fence.
     terminate.end_agent(draft, found, replace(actor, order=""), asked.reason)
     told(draft, actor, override)
@@ -378,7 +487,9 @@ def _message(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied 
         or not isinstance(asked, OverrideOrder)
         or asked.original is None
     ):
-        return Denied(Rule.OVERRIDE_INVALID, "only an operator recalls a message, by its channel and id")
+        return Denied(
+            Rule.OVERRIDE_INVALID, "only an operator recalls a message, by its channel and id"
+        )
     original = asked.original
     channel = Channel(original.channel)
     if channel.partition(":")[0] not in _RECALLABLE or not _is_heard(draft.swarm, channel):
@@ -391,16 +502,29 @@ def _message(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied 
     if any(o.kind == "message" and o.target == target for o in draft.swarm.overrides.values()):
         return Denied(Rule.OVERRIDE_ACTIVE, f"{target} is recalled already")
     override = begin(
-        draft, actor, asked, target=target, mission=original.mission, before=original.model_dump(mode="json"),
+        draft,
+        actor,
+        asked,
+        target=target,
+        mission=original.mission,
+        before=original.model_dump(mode="json"),
         after={"text": asked.text},
-    )  # fmt: skip
-    text = f"A message of {original.sender} was recalled by {actor.id} ({override.id}): do not rely on it."
+    )
+    text = (
+        f"A message of {original.sender} was recalled by {actor.id} ({override.id}): do not "
+        "rely on it."
+    )
     if asked.text:
         text += f" In its place:\n{asked.text}"
     notice = Message(
-        sender=SUPERVISOR, to=original.to, kind=Kind.NOTICE, mission=MissionId(original.mission),
-        at=draft.moment.stamp, text=text, data={"recalled": original.id, "override": override.id},
-    )  # fmt: skip
+        sender=SUPERVISOR,
+        to=original.to,
+        kind=Kind.NOTICE,
+        mission=MissionId(original.mission),
+        at=draft.moment.stamp,
+        text=text,
+        data={"recalled": original.id, "override": override.id},
+    )
     draft.add(MessageRecalled(channel, StreamId(original.id)), Post(channel, notice))
     told(draft, actor, override)
     return None

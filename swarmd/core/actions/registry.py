@@ -1,8 +1,8 @@
 """What a superior does about those below it: stop, thaw, end, grant, revoke, fund. Pure.
 
-One surface for an ancestor, a carried motion and an operator: who asks decides only whom it may reach and
-what outranks it (law 6). A refusal names its rule and changes nothing. What a stop or an end brought about is
-told when it was seen (`reconcile`), never when it was asked for.
+One surface for an ancestor, a carried motion and an operator: who asks decides only whom it may
+reach and what outranks it (law 6). A refusal names its rule and changes nothing. What a stop or an
+end brought about is told when it was seen (`reconcile`), never when it was asked for.
 """
 
 from __future__ import annotations
@@ -41,19 +41,28 @@ def do(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
             return fund(draft, actor, wish)
         case "approve" | "deny":
             return approvals.answer(
-                draft, id=wish.target, is_approved=wish.verb == "approve", by=actor.id, authority=actor.authority,
-                mission=actor.mission, order=actor.order,
-            )  # fmt: skip
+                draft,
+                id=wish.target,
+                is_approved=wish.verb == "approve",
+                by=actor.id,
+                authority=actor.authority,
+                mission=actor.mission,
+                order=actor.order,
+            )
         case _:
             assert_never(wish.verb)
 
 
 def leave_needed(swarm: Swarm, actor: Actor, wish: Wish) -> Need | None:
-    return approvals.for_act(swarm.declared.limits, wish.verb, wish.privilege, actor.authority, actor.taint)
+    return approvals.for_act(
+        swarm.declared.limits, wish.verb, wish.privilege, actor.authority, actor.taint
+    )
 
 
 def facts_of(swarm: Swarm, actor: Actor, wish: Wish) -> dict[str, Any] | Denied:
-    """A wish in typed facts, for whoever gives leave; or why it would be refused whatever leave there is."""
+    """A wish in typed facts, for whoever gives leave; or why it would be refused whatever leave
+    there is.
+    """
     target = wish.target
     if wish.verb in ("approve", "deny"):
         denied = approvals.may_answer(
@@ -70,7 +79,15 @@ def facts_of(swarm: Swarm, actor: Actor, wish: Wish) -> dict[str, Any] | Denied:
     if denied is not None:
         is_end = wish.verb == "terminate" and denied.rule is Rule.AUTHORITY
         return Denied(Rule.TERMINATE_DESCENDANT, denied.detail) if is_end else denied
-    facts: dict[str, Any] = {"action": "act", "verb": wish.verb, "agent": actor.id, "target": target}
+    facts: dict[str, Any] = {
+        "action": "act",
+        "verb": wish.verb,
+        "agent": actor.id,
+        "target": target,
+    }
     if wish.verb in ("grant", "revoke"):
-        facts |= {"privilege": wish.privilege if is_path(wish.privilege) else "", "right": wish.right}
+        facts |= {
+            "privilege": wish.privilege if is_path(wish.privilege) else "",
+            "right": wish.right,
+        }
     return facts | ({"budget": dict(wish.amounts)} if wish.amounts else {})

@@ -1,7 +1,9 @@
-"""What an operator orders about the record itself: gaps acknowledged, faults of the store mended. Pure.
+"""What an operator orders about the record itself: gaps acknowledged, faults of the store mended.
+Pure.
 
-The store is made to hold again what the supervisor's memory holds, which is what the journal says. Nothing is
-decided anew: a repair changes no agent, mark or mission, and an account only back to what its facts add up to.
+The store is made to hold again what the supervisor's memory holds, which is what the journal says.
+Nothing is decided anew: a repair changes no agent, mark or mission, and an account only back to
+what its facts add up to.
 """
 
 from __future__ import annotations
@@ -60,15 +62,23 @@ def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | 
     """An operator has looked into a gap: `verify` reports it no more."""
     last = draft.swarm.chain.head.n
     if not target.isdecimal() or not 0 < int(target) <= last:
-        return Denied(Rule.REQUEST_INVALID, f"{target} is no entry of the journal, which has {last}")
+        return Denied(
+            Rule.REQUEST_INVALID, f"{target} is no entry of the journal, which has {last}"
+        )
     text = f"entry {target} is acknowledged: {reason}"[:2000]
     draft.add(
         GapClosed(int(target)),
         entry(
-            draft.moment, "acknowledged", text, actor=OPERATOR, entry=int(target), reason=reason[:2000], order=order,
+            draft.moment,
+            "acknowledged",
+            text,
+            actor=OPERATOR,
+            entry=int(target),
+            reason=reason[:2000],
+            order=order,
             outcome="done",
         ),
-    )  # fmt: skip
+    )
     return None
 
 
@@ -76,17 +86,25 @@ def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
     """The store is given back what memory holds of the target, or loses what it should not have."""
     kind, _, id = target.partition(":")
     if kind not in MENDABLE:
-        return Denied(Rule.REQUEST_INVALID, f"nothing mends {target!r}: name one of {', '.join(MENDABLE)}")
+        return Denied(
+            Rule.REQUEST_INVALID, f"nothing mends {target!r}: name one of {', '.join(MENDABLE)}"
+        )
     changes = _changes(draft.swarm, kind, id)
     if isinstance(changes, Denied):
         return changes
     draft.add(
         *changes,
         entry(
-            draft.moment, "repaired", f"{target}: {reason}"[:2000], actor=OPERATOR, target=target, order=order,
-            outcome="done", steps=[type(change).__name__ for change in changes],
+            draft.moment,
+            "repaired",
+            f"{target}: {reason}"[:2000],
+            actor=OPERATOR,
+            target=target,
+            order=order,
+            outcome="done",
+            steps=[type(change).__name__ for change in changes],
         ),
-    )  # fmt: skip
+    )
     return None
 
 
@@ -115,14 +133,17 @@ def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:  # noqa
         case "account":
             return _account(swarm, id)
         case "reserve":
-            journals = (AgentId(id),) if lineage.get(id) else tuple(seat.id for seat in swarm.seats())
+            journals = (
+                (AgentId(id),) if lineage.get(id) else tuple(seat.id for seat in swarm.seats())
+            )
             return [ReservesSettled(id, journals)]
         case "channel":
             return [ChannelForgotten(Channel(id))]
         case "record":
             if lineage.get(id) is not None or MissionId(id) in swarm.missions:
                 return Denied(
-                    Rule.REQUEST_INVALID, f"{id} lives: its record is mended as agent:{id} or mission:{id}"
+                    Rule.REQUEST_INVALID,
+                    f"{id} lives: its record is mended as agent:{id} or mission:{id}",
                 )
             return [RecordSwept(id)]
         case "key":

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from swarmd.core.actions.authority import Actor, Wish, find, is_over, order_facts, outranks, overruled
+from swarmd.core.actions.authority import (
+    Actor,
+    Wish,
+    find,
+    is_over,
+    order_facts,
+    outranks,
+    overruled,
+)
 from swarmd.core.model.changes import (
     RevocationsSet,
     RightsSet,
@@ -20,7 +28,8 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree.rights import may_grant
 
-# Marks of one segment; each is looked at before each call below it, and a new one takes in those that it covers.
+# Marks of one segment; each is looked at before each call below it, and a new one takes in those
+# that it covers.
 REVOCATIONS_MAX: Final = 256
 
 
@@ -52,11 +61,18 @@ def _grant(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | Non
     draft.add(
         RightsSet(changed),
         entry(
-            draft.moment, "granted", f"{actor.id} grants {agent.id} {path} ({wish.right}): {wish.reason}"[:2000],
-            actor=actor.id, mission=agent.mission, agent=agent.id, privilege=path, right=wish.right,
-            number=number, more=order_facts(actor.order, "done"),
+            draft.moment,
+            "granted",
+            f"{actor.id} grants {agent.id} {path} ({wish.right}): {wish.reason}"[:2000],
+            actor=actor.id,
+            mission=agent.mission,
+            agent=agent.id,
+            privilege=path,
+            right=wish.right,
+            number=number,
+            more=order_facts(actor.order, "done"),
         ),
-    )  # fmt: skip
+    )
     return None
 
 
@@ -65,7 +81,9 @@ def may_be_granted(swarm: Swarm, actor: Actor, agent: Agent, path: str) -> Denie
         return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
     for mark in swarm.lineage.marks_on(agent):
         if outranks(swarm, mark, actor) and overlaps(mark.path, path):
-            return Denied(Rule.PRECEDENCE, f"{mark.path} was revoked by {mark.by} at {mark.segment}")
+            return Denied(
+                Rule.PRECEDENCE, f"{mark.path} was revoked by {mark.by} at {mark.segment}"
+            )
     if actor.authority is Authority.LINEAGE:
         return may_grant(swarm, swarm.lineage.agents[AgentId(actor.id)], path)
     return None
@@ -75,23 +93,42 @@ def _revoke(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | No
     """One mark, whatever lies below it: the next action of every descendant meets it."""
     swarm = draft.swarm
     mark = Revocation(
-        agent.id, wish.privilege, wish.right, swarm.number + 1, actor.id, draft.moment.stamp,
-        wish.reason, actor.authority,
-    )  # fmt: skip
+        agent.id,
+        wish.privilege,
+        wish.right,
+        swarm.number + 1,
+        actor.id,
+        draft.moment.stamp,
+        wish.reason,
+        actor.authority,
+    )
     before = swarm.lineage.revocations.get(agent.id, ())
-    kept = tuple(old for old in before if outranks(swarm, old, actor) or not _is_taken_in(old, mark))
+    kept = tuple(
+        old for old in before if outranks(swarm, old, actor) or not _is_taken_in(old, mark)
+    )
     if len(kept) >= REVOCATIONS_MAX:
-        return Denied(Rule.REQUEST_INVALID, f"{len(kept)} revocations at {agent.id}: revoke a subtree (/**)")
+        return Denied(
+            Rule.REQUEST_INVALID, f"{len(kept)} revocations at {agent.id}: revoke a subtree (/**)"
+        )
     below = len(swarm.lineage.below(agent.id))
     draft.add(
         RevocationsSet(agent.id, (*kept, mark)),
         entry(
-            draft.moment, "revoked",
-            f"{actor.id} revokes {wish.privilege} ({wish.right}) of {agent.id}: {wish.reason}"[:2000],
-            actor=actor.id, mission=agent.mission, agent=agent.id, privilege=wish.privilege, right=wish.right,
-            number=mark.number, agents=below, more=order_facts(actor.order, "done"),
+            draft.moment,
+            "revoked",
+            f"{actor.id} revokes {wish.privilege} ({wish.right}) of {agent.id}: {wish.reason}"[
+                :2000
+            ],
+            actor=actor.id,
+            mission=agent.mission,
+            agent=agent.id,
+            privilege=wish.privilege,
+            right=wish.right,
+            number=mark.number,
+            agents=below,
+            more=order_facts(actor.order, "done"),
         ),
-    )  # fmt: skip
+    )
     return None
 
 

@@ -41,13 +41,17 @@ from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree.notices import tell_superior
 
 _STOPS: Final[dict[str, StopKind]] = {
-    "freeze": StopKind.FREEZE, "drain": StopKind.DRAIN, "halt": StopKind.HALT,
-}  # fmt: skip
+    "freeze": StopKind.FREEZE,
+    "drain": StopKind.DRAIN,
+    "halt": StopKind.HALT,
+}
 
 
 _STATES: Final = {
-    StopKind.FREEZE: AgentState.FROZEN, StopKind.HALT: AgentState.FROZEN, StopKind.DRAIN: AgentState.DRAINING,
-}  # fmt: skip
+    StopKind.FREEZE: AgentState.FROZEN,
+    StopKind.HALT: AgentState.FROZEN,
+    StopKind.DRAIN: AgentState.DRAINING,
+}
 
 
 def _stop_target(swarm: Swarm, actor: Actor, target: str) -> Agent | str | Denied:
@@ -88,11 +92,17 @@ def apply_stop(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
     set_stop(
         draft,
         Stop(
-            target, kind, actor.authority, wish.reason, actor.id, draft.moment.now, actor.order,
+            target,
+            kind,
+            actor.authority,
+            wish.reason,
+            actor.id,
+            draft.moment.now,
+            actor.order,
             until=draft.moment.now + wish.grace_seconds if kind is StopKind.DRAIN else 0.0,
         ),
         before,
-    )  # fmt: skip
+    )
     if isinstance(found, Agent) and actor.authority is not Authority.LINEAGE:
         tell_superior(
             draft,
@@ -107,7 +117,11 @@ def apply_stop(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
 def _refusal_to_drain(found: Agent | str) -> Denied | None:
     """A drain ends what it drained: never the board, and an agent only with all below it."""
     if isinstance(found, Agent):
-        return Denied(Rule.TERMINATE_DESCENDANT, f"{found.id} is the board's") if found.tier == 0 else None
+        return (
+            Denied(Rule.TERMINATE_DESCENDANT, f"{found.id} is the board's")
+            if found.tier == 0
+            else None
+        )
     if found.startswith(("room:", "use:")):
         return Denied(Rule.STOP_TARGET, f"{found} has no turns to drain: freeze it")
     if found.startswith("=") or found == "tier:0":
@@ -116,25 +130,36 @@ def _refusal_to_drain(found: Agent | str) -> Denied | None:
 
 
 def leave_unseen(draft: Draft, stop: Stop, why: str) -> None:
-    """The stop goes before anybody has seen it take hold: an order of it is not done, and not left without an answer."""
+    """The stop goes before anybody has seen it take hold: an order of it is not done, and not
+    left without an answer.
+    """
     if stop.order and not stop.is_told:
         detail = f"{stop.kind} {stop.target} was not seen through: {why}"
         draft.add(
             entry(
-                draft.moment, "order refused", detail, actor=OPERATOR, rule=Rule.STOP_TARGET, order=stop.order,
-                outcome="refused", detail=detail,
+                draft.moment,
+                "order refused",
+                detail,
+                actor=OPERATOR,
+                rule=Rule.STOP_TARGET,
+                order=stop.order,
+                outcome="refused",
+                detail=detail,
             )
-        )  # fmt: skip
+        )
 
 
 def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
-    """The mark first, in one write, then the hosts are told; what they see is told by `reconcile.tell_stops`.
+    """The mark first, in one write, then the hosts are told; what they see is told by
+    `reconcile.tell_stops`.
 
     A target has one mark: what it `replaced` is in the journal, for a thaw lifts only what stands.
     """
     swarm, moment = draft.swarm, draft.moment
     was = (
-        f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})" if replaced is not None else ""
+        f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})"
+        if replaced is not None
+        else ""
     )
     draft.add(StopSet(stop))
     root = swarm.lineage.get(stop.target.removeprefix("="))
@@ -143,13 +168,21 @@ def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
     ask_hosts(draft, stop)
     draft.add(
         entry(
-            moment, "stopping", f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}{was}"[:2000], actor=stop.by,
-            target=stop.target, kind=stop.kind.value, agents=len(swarm.lineage.stopped_by(stop.target)),
+            moment,
+            "stopping",
+            f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}{was}"[:2000],
+            actor=stop.by,
+            target=stop.target,
+            kind=stop.kind.value,
+            agents=len(swarm.lineage.stopped_by(stop.target)),
             mission=root.mission if root else "",
-            more={**(order_facts(stop.order, "marked") or {}), **({"replaced": replaced.reason[:2000]} if replaced else {})},
+            more={
+                **(order_facts(stop.order, "marked") or {}),
+                **({"replaced": replaced.reason[:2000]} if replaced else {}),
+            },
             rule=Rule(stop.rule) if stop.rule else None,
         )
-    )  # fmt: skip
+    )
 
 
 def ask_hosts(draft: Draft, stop: Stop) -> None:
@@ -186,7 +219,9 @@ def thaw(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
         return Denied(Rule.PRECEDENCE, f"{better.target} was stopped by {better.by}")
     agent = swarm.lineage.get(targets[0])
     if agent is not None and not agent.charter and stops[0].rule == Rule.AGENT_UNREADABLE:
-        return Denied(Rule.AGENT_UNREADABLE, f"what {agent.id} was to do is lost with its record: end it")
+        return Denied(
+            Rule.AGENT_UNREADABLE, f"what {agent.id} was to do is lost with its record: end it"
+        )
     for stop in stops:
         order = actor.order if stop is stops[-1] else ""
         lift(draft, stop, by=actor.id, reason=wish.reason, order=order)
@@ -218,11 +253,18 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
         if stop.rule.startswith("budget."):
             draft.add(AccountCleared(root.id))
     for host in hosts:
-        message = Message(sender=SUPERVISOR, kind=Kind.THAWED, at=draft.moment.stamp, text=stop.target)
+        message = Message(
+            sender=SUPERVISOR, kind=Kind.THAWED, at=draft.moment.stamp, text=stop.target
+        )
         draft.add(Post(host_channel(host), message))
     draft.add(
         entry(
-            draft.moment, "thawed", f"{by} lets {stop.target} go on: {reason}"[:2000], actor=by,
-            target=stop.target, mission=root.mission if root else "", more=order_facts(order, "done"),
+            draft.moment,
+            "thawed",
+            f"{by} lets {stop.target} go on: {reason}"[:2000],
+            actor=by,
+            target=stop.target,
+            mission=root.mission if root else "",
+            more=order_facts(order, "done"),
         )
-    )  # fmt: skip
+    )

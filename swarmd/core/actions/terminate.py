@@ -25,7 +25,9 @@ from swarmd.core.tree.fence import decide_terminate, fence
 
 def end_target(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
     swarm, target = draft.swarm, wish.target
-    is_many = wish.verb == "cancel" or MissionId(target) in swarm.missions or is_group_target(target)
+    is_many = (
+        wish.verb == "cancel" or MissionId(target) in swarm.missions or is_group_target(target)
+    )
     if actor.authority is Authority.OPERATOR and is_many:
         return _end_many(draft, actor, wish)
     found = find(swarm, actor, target)
@@ -37,7 +39,11 @@ def end_target(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
     denied = decide_terminate(swarm, actor.id, found, is_sovereign=sovereign)
     if denied is None and swarm.lineage.is_ending(found):
         denied = Denied(Rule.FENCED, f"{found.id} is ending already")
-    denied = denied or outranked(swarm, actor, found) or overruled(swarm, actor.authority, "spawn", found)
+    denied = (
+        denied
+        or outranked(swarm, actor, found)
+        or overruled(swarm, actor.authority, "spawn", found)
+    )
     if denied is None:
         end_agent(draft, found, actor, wish.reason)
     return denied
@@ -46,17 +52,28 @@ def end_target(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
 def end_agent(draft: Draft, agent: Agent, actor: Actor, reason: str) -> None:
     draft.add(
         *fence(
-            draft.swarm, agent.id, reason=reason, by=actor.id, moment=draft.moment, mission=agent.mission,
-            order=actor.order, hops=actor.hops, taint=actor.taint,
+            draft.swarm,
+            agent.id,
+            reason=reason,
+            by=actor.id,
+            moment=draft.moment,
+            mission=agent.mission,
+            order=actor.order,
+            hops=actor.hops,
+            taint=actor.taint,
         )
-    )  # fmt: skip
+    )
 
 
 def _end_many(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
-    """A mission, a tier, or every mission: each is fenced, and the order is answered when the last one is gone."""
+    """A mission, a tier, or every mission: each is fenced, and the order is answered when the
+    last one is gone.
+    """
     swarm, target = draft.swarm, wish.target
     if target.startswith(("room:", "use:")):
-        return Denied(Rule.STOP_TARGET, f"{target} is nothing that ends: freeze it, or revoke a privilege")
+        return Denied(
+            Rule.STOP_TARGET, f"{target} is nothing that ends: freeze it, or revoke a privilege"
+        )
     if target.startswith("="):
         return Denied(Rule.STOP_TARGET, f"ending {target[1:]} ends all below it: name it without =")
     if TIER_TARGET.fullmatch(target):

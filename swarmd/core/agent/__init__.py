@@ -1,1 +1,3 @@
-"""A turn without its input and output: which mail wakes it, what its moves mean, what its prompt says."""
+"""A turn without its input and output: which mail wakes it, what its moves mean, what its prompt
+says.
+"""

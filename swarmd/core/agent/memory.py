@@ -1,9 +1,10 @@
 """An agent's long history: what of it stays whole, and what is said of the rest. Pure.
 
-Entries are JSON, oldest first: `{"mail": […]}`, `{"moves": […]}`, `{"results": […]}`. Where they are more than an agent
-is to be told of again, the older ones go all at once down to half of the bound, and one entry takes their place
-that says what went. Not the oldest entry alone, each time: the beginning of a prompt would then be another in
-every turn, and the caches of providers would never hold.
+Entries are JSON, oldest first: `{"mail": […]}`, `{"moves": […]}`, `{"results": […]}`. Where they
+are more than an agent is to be told of again, the older ones go all at once down to half of the
+bound, and one entry takes their place that says what went. Not the oldest entry alone, each time:
+the beginning of a prompt would then be another in every turn, and the caches of providers would
+never hold.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-# What the entry that stands for the rest says at most: names of files and children, and characters of the last report.
+# What the entry that stands for the rest says at most: names of files and children, and characters
+# of the last report.
 _NAMES_MAX: Final = 40
 _REPORT_MAX: Final = 1_200
 # Of one text in an entry that is too large by itself.
@@ -23,7 +25,9 @@ _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 
 def shorten(entries: Sequence[str], chars_max: int, entries_max: int) -> list[str]:
-    """The same where they fit. Else what fits into half of it, the newest, after one that says what was left out."""
+    """The same where they fit. Else what fits into half of it, the newest, after one that says
+    what was left out.
+    """
     if len(entries) <= entries_max and _chars(entries) <= chars_max:
         return list(entries)
     kept, room = list[str](), chars_max // 2 - _REPORT_MAX
@@ -34,7 +38,8 @@ def shorten(entries: Sequence[str], chars_max: int, entries_max: int) -> list[st
         kept.append(entry)
     gone = entries[: len(entries) - len(kept)]
     if not kept:
-        # Not even the newest fits: of it alone something has to stay, or the agent would do it all again.
+        # Not even the newest fits: of it alone something has to stay, or the agent would do it all
+        # again.
         kept, gone = [_clipped(entries[-1], chars_max // 2)], entries[:-1]
     return [_summary(gone, chars_max // 4), *reversed(kept)]
 
@@ -62,7 +67,11 @@ def _summary(gone: Sequence[str], chars_max: int) -> str:
                     created[_child(move)] = None
                 case "report":
                     reported = _clip(str(move.get("text", "")), _REPORT_MAX)
-    facts = {"turns": turns, "wrote": _newest(wrote, chars_max), "created": _newest(created, chars_max)}
+    facts = {
+        "turns": turns,
+        "wrote": _newest(wrote, chars_max),
+        "created": _newest(created, chars_max),
+    }
     return _compact({"left_out": facts | {"reported": reported[:chars_max]}})
 
 
@@ -85,7 +94,10 @@ def _newest(names: Mapping[str, None], chars_max: int) -> list[str]:
 def said_of(left_out: Mapping[str, Any]) -> str:
     """How a prompt tells an agent that it does not see all of what was."""
     parts = [f"Your first {left_out['turns']} turns are left out here, for they would be too long."]
-    for words, names in (("files you wrote", left_out["wrote"]), ("whom you created", left_out["created"])):
+    for words, names in (
+        ("files you wrote", left_out["wrote"]),
+        ("whom you created", left_out["created"]),
+    ):
         if names:
             parts.append(f"{words}: {', '.join(names)}")
     if left_out["reported"]:
@@ -94,7 +106,9 @@ def said_of(left_out: Mapping[str, Any]) -> str:
 
 
 def _clipped(entry: str, chars_max: int) -> str:
-    """One entry, its long texts cut, so that it fits; a note in its place where even that is too long."""
+    """One entry, its long texts cut, so that it fits; a note in its place where even that is too
+    long.
+    """
     text = _compact(_cut_texts(json.loads(entry), max(200, chars_max // _TEXT_SHARE)))
     return (
         text

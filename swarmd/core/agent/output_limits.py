@@ -1,12 +1,15 @@
-"""What the bus does not carry, whatever an agent's model wants: floods, repetitions, talk without end. Pure.
+"""What the bus does not carry, whatever an agent's model wants: floods, repetitions, talk without
+end. Pure.
 
-Looked at outside any model, when a turn is committed. A cut message is not sent, its sender remembers why, whoever
-should have had it is told once, and the journal has the fact. Who goes on all the same is given up. What ends an
-agent's part (its final report, word of its own failure) always passes: no loop goes on from these. Seats are not
-looked at: the clerk calls them, one at a time and so many times.
+Looked at outside any model, when a turn is committed. A cut message is not sent, its sender
+remembers why, whoever should have had it is told once, and the journal has the fact. Who goes on
+all the same is given up. What ends an agent's part (its final report, word of its own failure)
+always passes: no loop goes on from these. Seats are not looked at: the clerk calls them, one at a
+time and so many times.
 
-A `Guard` is what has to be remembered from turn to turn. It is part of the agent's own state, committed with the
-turn, so that neither a restart nor a take-over begins it anew, and bounded, whatever the agent does.
+A `Guard` is what has to be remembered from turn to turn. It is part of the agent's own state,
+committed with the turn, so that neither a restart nor a take-over begins it anew, and bounded,
+whatever the agent does.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import Channel
 from swarmd.core.model.refusals import Rule
 
-# To whom an agent spoke lately, as far as repetitions are counted: more than it has children by default.
+# To whom an agent spoke lately, as far as repetitions are counted: more than it has children by
+# default.
 EDGES_MAX: Final = 32
-# So many turns in a row of which something was cut are let pass; with one more the agent is given up.
+# So many turns in a row of which something was cut are let pass; with one more the agent is given
+# up.
 CUTS_MAX: Final = 3
 
 _MINUTE: Final = 60
@@ -38,7 +43,9 @@ _AROUND: Final = " \t\n.!?,;:…'\"`*_()[]"
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """From the agent to one channel and recipient: the last text and how often in a row it was said there."""
+    """From the agent to one channel and recipient: the last text and how often in a row it was
+    said there.
+    """
 
     edge: str
     text: str
@@ -48,7 +55,9 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What is remembered of one agent. `sent` has the seconds (since the epoch) of the last minute in which it sent."""
+    """What is remembered of one agent. `sent` has the seconds (since the epoch) of the last
+    minute in which it sent.
+    """
 
     sent: tuple[tuple[int, int], ...] = ()
     edges: tuple[Edge, ...] = ()  # the one used last comes last
@@ -60,7 +69,13 @@ class Guard:
         if self == NO_GUARD:
             return ""
         edges = [(e.edge, e.text, e.row, e.told) for e in self.edges]
-        facts = {"v": 1, "sent": self.sent, "edges": edges, "chatter": self.chatter, "cuts": self.cuts}
+        facts = {
+            "v": 1,
+            "sent": self.sent,
+            "edges": edges,
+            "chatter": self.chatter,
+            "cuts": self.cuts,
+        }
         return _compact(facts)
 
 
@@ -75,9 +90,12 @@ def guard_of(text: str) -> Guard:
         facts = json.loads(text)
         return Guard(
             tuple((int(at), int(count)) for at, count in facts["sent"]),
-            tuple(Edge(e, t, int(row), tuple(map(Rule, told))) for e, t, row, told in facts["edges"]),
-            int(facts["chatter"]), int(facts["cuts"]),
-        )  # fmt: skip
+            tuple(
+                Edge(e, t, int(row), tuple(map(Rule, told))) for e, t, row, told in facts["edges"]
+            ),
+            int(facts["chatter"]),
+            int(facts["cuts"]),
+        )
     except (ValueError, KeyError, TypeError):
         return NO_GUARD
 
@@ -97,7 +115,9 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What of a turn is sent, what is not, and what is remembered. `gives_up`: the rule that the agent fails by."""
+    """What of a turn is sent, what is not, and what is remembered. `gives_up`: the rule that the
+    agent fails by.
+    """
 
     passed: tuple[Output, ...]
     cuts: tuple[Cut, ...]
@@ -105,8 +125,12 @@ class Judged:
     gives_up: Rule | None = None
 
 
-def judge(guard: Guard, outputs: Sequence[Output], *, has_used: bool, now: float, limits: Limits) -> Judged:
-    """A turn's outputs; `has_used` where it used a function. `now` is in seconds since the epoch."""
+def judge(
+    guard: Guard, outputs: Sequence[Output], *, has_used: bool, now: float, limits: Limits
+) -> Judged:
+    """A turn's outputs; `has_used` where it used a function. `now` is in seconds since the
+    epoch.
+    """
     judging = _Judging(guard, limits, int(now))
     is_talk = not has_used and bool(outputs) and all(_is_talk(message) for _, message in outputs)
     if is_talk:
@@ -137,13 +161,16 @@ class _Judging:
 
     def __post_init__(self) -> None:
         self.chatter = self.guard.chatter
-        # A second that began 61 s ago ended within the minute. What lies ahead was said by another host's clock.
+        # A second that began 61 s ago ended within the minute. What lies ahead was said by another
+        # host's clock.
         since, until = self.second - _MINUTE, self.second + _MINUTE
         self.sent = {at: count for at, count in self.guard.sent if since <= at <= until}
         self.edges = {edge.edge: edge for edge in self.guard.edges}
 
     def get_on(self) -> None:
-        """It did something: the row of turns that only talked is over, for whoever was told of it too."""
+        """It did something: the row of turns that only talked is over, for whoever was told of
+        it too.
+        """
         self.chatter = 0
         self._forget_told(Rule.NO_PROGRESS)
 
@@ -194,7 +221,9 @@ class _Judging:
     def _forget_told(self, rule: Rule) -> None:
         for key, edge in self.edges.items():
             if rule in edge.told:
-                self.edges[key] = replace(edge, told=tuple(told for told in edge.told if told is not rule))
+                self.edges[key] = replace(
+                    edge, told=tuple(told for told in edge.told if told is not rule)
+                )
 
     def judged(self, *, is_silent: bool) -> Judged:
         rules = [rule for _, _, rule in self.cuts]
@@ -203,14 +232,18 @@ class _Judging:
         # Who is silent has neither gone on nor bettered itself.
         cuts = self.guard.cuts + 1 if rules else self.guard.cuts if is_silent else 0
         guard = Guard(
-            tuple(sorted(self.sent.items())), tuple(self.edges.values())[-EDGES_MAX:], self.chatter, cuts
+            tuple(sorted(self.sent.items())),
+            tuple(self.edges.values())[-EDGES_MAX:],
+            self.chatter,
+            cuts,
         )
         gives_up = rules[0] if rules and cuts > CUTS_MAX else None
         return Judged(tuple(self.passed), tuple(self.cuts.values()), guard, gives_up)
 
 
 def _same(message: Message) -> str:
-    """What two messages have in common that say the same: case, spaces and what stands around do not count.
+    """What two messages have in common that say the same: case, spaces and what stands around do
+    not count.
 
     A request is its data; the key of a spawn names nothing but the request.
     """

@@ -1,7 +1,8 @@
-"""What a model is told. The shared part comes first and the persona last, so that prompt caches hit. Pure.
+"""What a model is told. The shared part comes first and the persona last, so that prompt caches
+hit. Pure.
 
-Everything that came from outside stands between marks that say from whom: it is data. Only the typed
-moves of the answer command anything.
+Everything that came from outside stands between marks that say from whom: it is data. Only the
+typed moves of the answer command anything.
 """
 
 from __future__ import annotations
@@ -41,14 +42,22 @@ def persona_of_seat(declared: Declarations, name: str) -> str:
     return persona.text if persona is not None else f"You are {name}, a seat of the board."
 
 
-def persona_of_agent(name: str, id: str, tier: int, parent: str, role: Role, charter: Charter) -> str:
-    """The instruction set: methodology, goals, definition of done, KPIs; the role's where the charter has none."""
+def persona_of_agent(
+    name: str, id: str, tier: int, parent: str, role: Role, charter: Charter
+) -> str:
+    """The instruction set: methodology, goals, definition of done, KPIs; the role's where the
+    charter has none.
+    """
     lines = [
-        f"You are {name} ({id}), {role.name} at tier {tier}; your supervisor is {parent}.", role.summary,
+        f"You are {name} ({id}), {role.name} at tier {tier}; your supervisor is {parent}.",
+        role.summary,
         f"## Your task\n{charter.task}",
         f"## Methodology\n{charter.methodology or role.methodology}",
-    ]  # fmt: skip
-    for title, items in (("Goals", charter.goals or role.goals), ("KPIs", charter.kpis or role.kpis)):
+    ]
+    for title, items in (
+        ("Goals", charter.goals or role.goals),
+        ("KPIs", charter.kpis or role.kpis),
+    ):
         if items:
             lines.append(f"## {title}\n" + "\n".join(f"- {item}" for item in items))
     if charter.done or role.done:
@@ -73,7 +82,9 @@ def mail_text(mail: Sequence[Mapping[str, Any]]) -> str:
     for item in mail:
         data = {k: v for k, v in item["data"].items() if k not in ("v",)}
         facts = f"\ndata: {json.dumps(data, ensure_ascii=False)}" if data else ""
-        parts.append(f"mail kind: {item['kind']} from {item['from']}{facts}\n{quoted('text', item['text'])}")
+        parts.append(
+            f"mail kind: {item['kind']} from {item['from']}{facts}\n{quoted('text', item['text'])}"
+        )
     return "\n\n".join(parts)
 
 
@@ -102,9 +113,17 @@ def _sides(item: Mapping[str, Any]) -> Exchange:
     if "moves" in item:
         return [("assistant", json.dumps({"moves": item["moves"]}, ensure_ascii=False))]
     if "results" in item:
-        return [("user", f"results:\n{quoted('results', json.dumps(item['results'], ensure_ascii=False))}")]
+        return [
+            (
+                "user",
+                f"results:\n{quoted('results', json.dumps(item['results'], ensure_ascii=False))}",
+            )
+        ]
     said: Exchange = [("assistant", item["said"])] if item.get("said") else []
-    return [*said, ("user", f"Your last answer could not be used: {item['correction']}\nAnswer again.")]
+    return [
+        *said,
+        ("user", f"Your last answer could not be used: {item['correction']}\nAnswer again."),
+    ]
 
 
 def room_text(room: Sequence[Message]) -> str:
@@ -113,7 +132,9 @@ def room_text(room: Sequence[Message]) -> str:
 
 
 def means_of_board(declared: Declarations, free: Mapping[str, int]) -> str:
-    """What a motion may charter with: the roles of tier 1 and what the mission's account has left."""
+    """What a motion may charter with: the roles of tier 1 and what the mission's account has
+    left.
+    """
     roles = [role for role in declared.roles.values() if 1 in role.tiers]
     percent = declared.limits.board_percent
     return (
@@ -123,9 +144,16 @@ def means_of_board(declared: Declarations, free: Mapping[str, int]) -> str:
 
 
 def situation(
-    *, role: str, free: Mapping[str, int], files: Sequence[str], children: Sequence[str],
-    rooms: Sequence[str], may_create: Sequence[Role], taint: Sequence[str] = (), guarded: Sequence[str] = (),
-) -> str:  # fmt: skip
+    *,
+    role: str,
+    free: Mapping[str, int],
+    files: Sequence[str],
+    children: Sequence[str],
+    rooms: Sequence[str],
+    may_create: Sequence[Role],
+    taint: Sequence[str] = (),
+    guarded: Sequence[str] = (),
+) -> str:
     """An agent's means, before its mail; what it has none of is left out."""
     lines = [f"role: {role}", f"left of your budget: {json.dumps(dict(free))}"]
     for title, names in (("your files", files), ("your children", children), ("your rooms", rooms)):
@@ -135,7 +163,8 @@ def situation(
         lines.append(_roles(may_create))
     if taint and guarded:
         lines.append(
-            f"you have read untrusted text ({', '.join(taint)}): {', '.join(guarded)} take leave now"
+            f"you have read untrusted text ({', '.join(taint)}): {', '.join(guarded)} take leave "
+            "now"
         )
     return "\n".join(lines)
 
@@ -169,7 +198,8 @@ def call_text(phase: str, call: Mapping[str, Any], files: Sequence[str]) -> str:
 
 _ASK: Final = {
     "propose": "Propose one motion: charter executives, or reject the mission with what is missing.",
-    "review": "The executives have reported, or one asks for leave. Propose one motion: deliver, direct (send back), "
+    "review": "The executives have reported, or one asks for leave. Propose one motion: deliver, "
+    "direct (send back), "
     "charter more, act (approve, deny, stop, fund …), terminate, or reject.",
     "debate": "Speak to the motion: argue once.",
     "vote": "Vote on the motion: yes, no or abstain, with your reason.",

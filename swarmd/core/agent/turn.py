@@ -1,4 +1,6 @@
-"""A turn, without the world: what wakes an agent, what its prompt says, what its moves mean. Pure."""
+"""A turn, without the world: what wakes an agent, what its prompt says, what its moves mean.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,20 @@ from swarmd.core.model.moves import (
 from swarmd.core.model.names import Channel, MissionId
 from swarmd.core.model.privileges import is_covered
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import ActRequest, DeadMail, FailedRequest, SpawnRequest, TerminateRequest
+from swarmd.core.model.requests import (
+    ActRequest,
+    DeadMail,
+    FailedRequest,
+    SpawnRequest,
+    TerminateRequest,
+)
 from swarmd.core.model.tools import ListSubtree, ReadFile, SearchFiles, WriteFile
 from swarmd.core.tree.spawn import covers_file
 
 # What a turn takes from a mailbox at most; the rest waits for the next.
 MAIL_MAX: Final = 64
-# An entry is a field of its own in the store, and a script names in one command all that are forgotten at once.
+# An entry is a field of its own in the store, and a script names in one command all that are
+# forgotten at once.
 MEMORY_ENTRIES_MAX: Final = 2_000
 
 # Where the files lie that agents of a mission write: they are the mission's, whoever wrote them.
@@ -51,11 +60,14 @@ Use = ListSubtree | ReadFile | SearchFiles | WriteFile
 
 
 def concerns(agent: Agent, message: Message) -> bool:
-    """Is the message for this agent to read at all? Its own posts and directives to a sibling are not."""
+    """Is the message for this agent to read at all? Its own posts and directives to a sibling
+    are not.
+    """
     if message.sender == agent.id or message.kind is Kind.UNREADABLE:
         return False
     if agent.is_seat:
-        # What is said in the board's room it reads there when it is called, this mission's part only.
+        # What is said in the board's room it reads there when it is called, this mission's part
+        # only.
         return message.channel == inbox(agent.id)
     if agent.parent is not None and message.channel == down(agent.parent):
         return message.to in ("", "*", agent.id)
@@ -63,7 +75,8 @@ def concerns(agent: Agent, message: Message) -> bool:
 
 
 def wakes(agent: Agent, message: Message, rooms: Mapping[str, Room]) -> bool:
-    """Inbox, directives, reports and mentions wake an agent; other posts in its rooms wait for its next turn.
+    """Inbox, directives, reports and mentions wake an agent; other posts in its rooms wait for its
+    next turn.
 
     Seats are woken by the clerk's call alone.
     """
@@ -81,7 +94,8 @@ def wakes(agent: Agent, message: Message, rooms: Mapping[str, Room]) -> bool:
 
 
 def take(agent: Agent, waiting: Sequence[Message], *, is_alone: bool = False) -> list[Message]:
-    """What one turn answers: everything, within bounds; a seat's ends with the first call, for each is answered alone.
+    """What one turn answers: everything, within bounds; a seat's ends with the first call, for each
+    is answered alone.
 
     `is_alone`: one message, because it failed on several.
     """
@@ -119,7 +133,8 @@ class Acting:
 def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # noqa: C901, PLR0912
     """What a move means: messages to commit, a function to use, a refusal; `None` for a thought.
 
-    A directive to the key of a spawn in the same reply travels with that spawn (see `spawn_requests`).
+    A directive to the key of a spawn in the same reply travels with that spawn (see
+    `spawn_requests`).
     """
     match move:
         case Say():
@@ -131,7 +146,11 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
         case Spawn():
             return []  # gathered by `spawn_requests`, with its directives
         case Terminate():
-            return [_request(acting, TerminateRequest(agent=move.agent, reason=move.reason).model_dump())]
+            return [
+                _request(
+                    acting, TerminateRequest(agent=move.agent, reason=move.reason).model_dump()
+                )
+            ]
         case Govern():
             what = Act.model_validate(move.model_dump(exclude={"move"}))
             return [_request(acting, ActRequest(act=what).model_dump(mode="json"))]
@@ -143,11 +162,15 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
             return _file_refusal(path, move, acting) or move
         case SearchFiles(files=wanted):
             foreign = [name for name in wanted if not _may_read(name, acting)]
-            return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours") if foreign else move
+            return (
+                Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours") if foreign else move
+            )
         case Propose() | Argue() | Vote() if not acting.agent.is_seat:
             return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
         case Propose(motion=motion):
-            return [_speech(acting, Kind.PROPOSAL, motion.reason, motion=motion.model_dump(mode="json"))]
+            return [
+                _speech(acting, Kind.PROPOSAL, motion.reason, motion=motion.model_dump(mode="json"))
+            ]
         case Argue(text=text):
             return [_speech(acting, Kind.ARGUMENT, text)]
         case Vote(choice=choice, reason=reason):
@@ -163,7 +186,9 @@ def is_final(message: Message) -> bool:
 
 def is_last_word(message: Message) -> bool:
     """A final report, or word of the agent's own failure: no loop can go on from these."""
-    return is_final(message) or (message.kind is Kind.REQUEST and message.data.get("type") == "failed")
+    return is_final(message) or (
+        message.kind is Kind.REQUEST and message.data.get("type") == "failed"
+    )
 
 
 def ends_here(outputs: Sequence[Output]) -> bool:
@@ -172,7 +197,9 @@ def ends_here(outputs: Sequence[Output]) -> bool:
 
 
 def is_done_after(was_done: bool, mail: Sequence[Message], outputs: Sequence[Output]) -> bool:
-    """Has the agent reported its task as done, and been given nothing since? A turn later, with its mail and outputs."""
+    """Has the agent reported its task as done, and been given nothing since? A turn later, with
+    its mail and outputs.
+    """
     is_given_more = any(message.kind in (Kind.CHARTER, Kind.DIRECTIVE) for message in mail)
     return any(is_final(message) for _, message in outputs) or (was_done and not is_given_more)
 
@@ -184,7 +211,11 @@ def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
         if isinstance(move, Spawn):
             texts = tuple(m.text for m in moves if isinstance(m, Direct) and m.to == move.key)
             request = SpawnRequest(
-                key=move.key, charter=move.charter, directives=texts, tier=move.tier, parent=move.parent
+                key=move.key,
+                charter=move.charter,
+                directives=texts,
+                tier=move.tier,
+                parent=move.parent,
             )
             found.append(_request(acting, request.model_dump(mode="json")))
     return found
@@ -198,7 +229,9 @@ def failed(
     is_crash: bool = False,
     dead: DeadMail | None = None,
 ) -> Output:
-    """The runtime gives this agent up; the supervisor ends it, or after a crash starts it anew, and tells its superior."""
+    """The runtime gives this agent up; the supervisor ends it, or after a crash starts it anew,
+    and tells its superior.
+    """
     request = FailedRequest(
         rule=rule.value if rule else "",
         detail=detail[:2000],
@@ -211,9 +244,16 @@ def failed(
 
 def _message(acting: Acting, kind: Kind, text: str, *, to: str = "", **data: Any) -> Message:
     return Message(
-        sender=acting.agent.id, to=to, kind=kind, mission=acting.mission, at=acting.at, text=text, data=data,
-        hops=acting.hops, incarnation=acting.agent.incarnation,
-    )  # fmt: skip
+        sender=acting.agent.id,
+        to=to,
+        kind=kind,
+        mission=acting.mission,
+        at=acting.at,
+        text=text,
+        data=data,
+        hops=acting.hops,
+        incarnation=acting.agent.incarnation,
+    )
 
 
 def _request(acting: Acting, data: Mapping[str, Any]) -> Output:
@@ -221,7 +261,9 @@ def _request(acting: Acting, data: Mapping[str, Any]) -> Output:
 
 
 def _speech(acting: Acting, kind: Kind, text: str, **data: Any) -> Output:
-    speech = _message(acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data)
+    speech = _message(
+        acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data
+    )
     return BOARD_ROOM, speech
 
 
@@ -233,7 +275,8 @@ def _say(move: Say, acting: Acting) -> list[Output] | Denied:
             return Denied(Rule.PRIVILEGE_USE, f"room/{declared.name}/say")
         if len(move.text) > declared.text_max:
             return Denied(
-                Rule.CHANNEL, f"a post in {declared.name} has at most {declared.text_max} characters"
+                Rule.CHANNEL,
+                f"a post in {declared.name} has at most {declared.text_max} characters",
             )
         return [(channel, _message(acting, Kind.SAY, move.text))]
     return Denied(Rule.CHANNEL, f"you are no member of a room {move.room}")
@@ -256,14 +299,21 @@ def _report(move: Report, acting: Acting) -> list[Output] | Denied:
     if acting.agent.parent is None:
         return Denied(Rule.CHANNEL, "nobody is above you to report to")
     message = _message(
-        acting, Kind.REPORT, move.text, to=acting.agent.parent, done=move.done, files=list(move.files),
+        acting,
+        Kind.REPORT,
+        move.text,
+        to=acting.agent.parent,
+        done=move.done,
+        files=list(move.files),
         name=acting.agent.name,
-    )  # fmt: skip
+    )
     return [(up(acting.agent.parent), message)]
 
 
 def _may_read(name: str, acting: Acting) -> bool:
-    return f"{name}/".startswith(OWN_FILES) or any(covers_file(holder, name) for holder in acting.files)
+    return f"{name}/".startswith(OWN_FILES) or any(
+        covers_file(holder, name) for holder in acting.files
+    )
 
 
 def _file_refusal(path: str, move: ReadFile | WriteFile, acting: Acting) -> Denied | None:
@@ -280,7 +330,9 @@ REFUSAL_DETAIL_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the law refused an agent within one turn by one rule: in which moves, how often, and why the first time."""
+    """What the law refused an agent within one turn by one rule: in which moves, how often, and
+    why the first time.
+    """
 
     rule: Rule
     moves: tuple[str, ...]
@@ -289,7 +341,9 @@ class Refusal:
 
 
 class Refusals(dict[Rule, Refusal]):
-    """A turn's, by rule. However often a model tries what it may not, there is one for each rule."""
+    """A turn's, by rule. However often a model tries what it may not, there is one for each
+    rule.
+    """
 
     def note(self, rule: Rule, move: str, detail: str, count: int = 1) -> None:
         before = self.get(rule, Refusal(rule, (), detail[:REFUSAL_DETAIL_MAX], 0))
@@ -302,7 +356,9 @@ class Refusals(dict[Rule, Refusal]):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Entries as JSON, oldest first, numbered from `first` on: a turn writes what is new of it and no more."""
+    """Entries as JSON, oldest first, numbered from `first` on: a turn writes what is new of it
+    and no more.
+    """
 
     first: int = 0
     entries: tuple[str, ...] = ()
@@ -318,7 +374,9 @@ _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 
 def remember(memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int) -> Memory:
-    """The memory after a turn; where it would be too long, the older part is summed up (`core.history`)."""
+    """The memory after a turn; where it would be too long, the older part is summed up
+    (`core.history`).
+    """
     entries = (*memory.entries, *map(_compact, new))
     kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX)
     return Memory(memory.first + len(entries) - len(kept), tuple(kept))

@@ -37,9 +37,23 @@ from swarmd.core.board.procedure import (
     next_deadline,
     step,
 )
-from swarmd.core.board.room import announce, call_seat, former_post, report_data, report_digest, words_of
+from swarmd.core.board.room import (
+    announce,
+    call_seat,
+    former_post,
+    report_data,
+    report_digest,
+    words_of,
+)
 from swarmd.core.missions import queue
-from swarmd.core.model.changes import ApprovalClosed, ApprovalSet, BoardSet, MissionSet, Post, ReportSet
+from swarmd.core.model.changes import (
+    ApprovalClosed,
+    ApprovalSet,
+    BoardSet,
+    MissionSet,
+    Post,
+    ReportSet,
+)
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.entries import entry
 from swarmd.core.model.lineage import EVERYTHING, Agent
@@ -60,18 +74,26 @@ _STATE_OF_STAGE = {"working": MissionState.WORKING}
 
 def open_missions(draft: Draft) -> None:
     for id in queue.open_next(draft):
-        announce(draft, id, Announce(f"Mission {id}: {draft.swarm.missions[id].text}", {"event": "opened"}))
+        announce(
+            draft,
+            id,
+            Announce(f"Mission {id}: {draft.swarm.missions[id].text}", {"event": "opened"}),
+        )
         advance(draft, id, Opened())
 
 
 def advance(draft: Draft, id: MissionId, event: Event) -> None:
-    """One event, and all that follows from it at once: a carried motion is executed in the same commit."""
+    """One event, and all that follows from it at once: a carried motion is executed in the same
+    commit.
+    """
     events = [event]
     while events:
         mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
         if mission is None or procedure is None or mission.ending is not None:
             return
-        procedure, effects = step(procedure, events.pop(0), draft.swarm.declared.board, draft.moment.now)
+        procedure, effects = step(
+            procedure, events.pop(0), draft.swarm.declared.board, draft.moment.now
+        )
         if effects or procedure != draft.swarm.boards[id]:
             draft.add(BoardSet(id, procedure))
         for effect in effects:
@@ -89,7 +111,9 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
             announce(draft, id, effect)
         case Carry(number, motion):
             is_ordered = ("carried", number) in override_changes(draft, id)
-            return execute_motion(draft, id, number, motion, board_taint(draft, id), has_leave=is_ordered)
+            return execute_motion(
+                draft, id, number, motion, board_taint(draft, id), has_leave=is_ordered
+            )
         case Await():
             pass
         case Fail(reason):
@@ -148,15 +172,20 @@ def _answer_of(message: Message) -> Event | None:
 def seat_failed(
     draft: Draft, seat: Agent, mission: MissionId, detail: str, taint: tuple[str, ...] = ()
 ) -> None:
-    """A seat's model failed for good: it abstains, and the debate goes on without waiting for it."""
+    """A seat's model failed for good: it abstains, and the debate goes on without waiting for
+    it.
+    """
     procedure = draft.swarm.boards.get(mission)
     if procedure is None:
         draft.add(entry(draft.moment, "seat failed", detail, actor=seat.id, mission=mission))
         return
-    # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without motions.
+    # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without
+    # motions.
     text = f"{seat.name} cannot answer and abstains: {detail[:400]}"
     announce(
-        draft, mission, Announce(text, {"event": "seat failed"} | ({TAINT: list(taint)} if taint else {}))
+        draft,
+        mission,
+        Announce(text, {"event": "seat failed"} | ({TAINT: list(taint)} if taint else {})),
     )
     draft.swarm.seat_failures[mission] = detail[:400]
     if procedure.calling == seat.id:
@@ -166,23 +195,35 @@ def seat_failed(
 def hear_report(draft: Draft, message: Message) -> None:
     """A report of an executive to the board."""
     executive = draft.swarm.lineage.get(message.sender)
-    if executive is None or executive.parent != SOB or executive.mission not in draft.swarm.missions:
+    if (
+        executive is None
+        or executive.parent != SOB
+        or executive.mission not in draft.swarm.missions
+    ):
         return
     if message.incarnation != executive.incarnation:
         draft.add(former_post(draft, message))
         return
     report = ExecutiveReport(
-        executive.id, executive.name, message.text, words_of(message.data.get("files")),
-        bool(message.data.get("done")), taint_of(message),
-    )  # fmt: skip
+        executive.id,
+        executive.name,
+        message.text,
+        words_of(message.data.get("files")),
+        bool(message.data.get("done")),
+        taint_of(message),
+    )
     draft.add(
         ReportSet(executive.mission, report),
         Post(BOARD_ROOM, report_digest(draft, executive, report)),
         entry(
-            draft.moment, "reported", f"{executive.name} reported{', done' if report.is_done else ''}",
-            actor=executive.id, mission=executive.mission, done=report.is_done,
+            draft.moment,
+            "reported",
+            f"{executive.name} reported{', done' if report.is_done else ''}",
+            actor=executive.id,
+            mission=executive.mission,
+            done=report.is_done,
         ),
-    )  # fmt: skip
+    )
     review_if_ready(draft, executive.mission)
 
 
@@ -208,14 +249,16 @@ def review_if_ready(draft: Draft, id: MissionId) -> None:
         reports.get(e.id) is not None and reports[e.id].is_done for e in draft.swarm.executives(id)
     )
     if all_done or asked:
-        # A motion answers one request, so the board is called about each; and once, for one that has nothing to say to
-        # it is not asked without end.
+        # A motion answers one request, so the board is called about each; and once, for one that
+        # has nothing to say to it is not asked without end.
         draft.add(*(ApprovalSet(replace(approval, is_put=True)) for approval in asked[:1]))
         advance(draft, id, ReportsIn(tuple(report_data(report) for report in reports.values())))
 
 
 def answered(draft: Draft, approval: Approval) -> Denied | None:
-    """An operator has answered for a motion, or nobody did: executed now, once, or told to the board."""
+    """An operator has answered for a motion, or nobody did: executed now, once, or told to the
+    board.
+    """
     id, request = approval.mission, approval.action["request"]
     mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
     if mission is None or procedure is None or mission.ending is not None:
@@ -232,9 +275,15 @@ def answered(draft: Draft, approval: Approval) -> Denied | None:
     if procedure.stage == "carrying" and procedure.motion_number == number:
         advance(draft, id, event)
     else:
-        outcome = "is executed after all" if isinstance(event, Executed) else f"stays fallen: {event.rule}"
+        outcome = (
+            "is executed after all"
+            if isinstance(event, Executed)
+            else f"stays fallen: {event.rule}"
+        )
         announce(
-            draft, id, Announce(f"Motion {number} {outcome} ({approval.id}).", {"motion_number": number})
+            draft,
+            id,
+            Announce(f"Motion {number} {outcome} ({approval.id}).", {"motion_number": number}),
         )
     return (
         Denied(event.rule, event.detail)
@@ -244,15 +293,23 @@ def answered(draft: Draft, approval: Approval) -> Denied | None:
 
 
 def overrule(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
-    """An operator carries or vetoes the motion before the board; while a veto stands the same one falls again."""
+    """An operator carries or vetoes the motion before the board; while a veto stands the same
+    one falls again.
+    """
     id = MissionId(asked.target)
     procedure = draft.swarm.boards.get(id)
     if procedure is None or procedure.motion is None:
         return Denied(Rule.OVERRIDE_INVALID, f"no motion of mission {id[:64]} is before the board")
     number = procedure.motion_number
-    before = {"number": number, "stage": procedure.stage, "motion": procedure.motion.model_dump(mode="json")}
+    before = {
+        "number": number,
+        "stage": procedure.stage,
+        "motion": procedure.motion.model_dump(mode="json"),
+    }
     after = {"vetoed" if asked.take else "carried": number}
-    override = overrides.begin(draft, actor, asked, target=id, mission=id, before=before, after=after)
+    override = overrides.begin(
+        draft, actor, asked, target=id, mission=id, before=before, after=after
+    )
     overrides.told(draft, actor, override)
     detail = f"{override.id}, by {actor.id}: {asked.reason}"
     for approval in list(draft.swarm.approvals.values()):
@@ -264,7 +321,9 @@ def overrule(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied 
 
 
 def tick(draft: Draft) -> None:
-    """Silent seats and overdue motions; a wait whose executives are all gone. While a mission is stopped no time runs."""
+    """Silent seats and overdue motions; a wait whose executives are all gone. While a mission is
+    stopped no time runs.
+    """
     for id, procedure in list(draft.swarm.boards.items()):
         if _is_stopped(draft, id):
             continue
@@ -279,8 +338,8 @@ def tick(draft: Draft) -> None:
 
 
 def make_up(draft: Draft, seconds: float) -> None:
-    """Gives back the time in which nobody led, and so no seat's call could begin. A stopped mission's is given back when
-    the stop is lifted."""
+    """Gives back the time in which nobody led, and so no seat's call could begin. A stopped
+    mission's is given back when the stop is lifted."""
     if seconds <= 0:
         return
     for id in list(draft.swarm.boards):

@@ -57,7 +57,11 @@ def execute_motion(
     vetoed = _vetoed(draft, id, motion)
     outcome = vetoed or _done(draft, mission, motion, taint, has_leave=has_leave)
     if outcome is None:
-        draft.add(entry(draft.moment, "executed", f"motion {number}: {motion.motion}", actor=SOB, mission=id))
+        draft.add(
+            entry(
+                draft.moment, "executed", f"motion {number}: {motion.motion}", actor=SOB, mission=id
+            )
+        )
         return Executed(number)
     if isinstance(outcome, _Asks):
         waits = _ask_leave(draft, mission, number, motion, taint, outcome)
@@ -67,9 +71,17 @@ def execute_motion(
             return None
         outcome = waits
     draft.add(
-        entry(draft.moment, "refused", f"motion {number}: {outcome}", actor=SOB, mission=id, rule=outcome.rule,
-              detail=outcome.detail, motion=motion.model_dump(mode="json"))
-    )  # fmt: skip
+        entry(
+            draft.moment,
+            "refused",
+            f"motion {number}: {outcome}",
+            actor=SOB,
+            mission=id,
+            rule=outcome.rule,
+            detail=outcome.detail,
+            motion=motion.model_dump(mode="json"),
+        )
+    )
     return Refused(number, outcome.rule, outcome.detail)
 
 
@@ -82,9 +94,13 @@ class _Asks:
 
 
 def board_taint(draft: Draft, id: MissionId) -> tuple[str, ...]:
-    """What the seats had before them when they proposed and voted: the proposer's own stamp, and all reports."""
+    """What the seats had before them when they proposed and voted: the proposer's own stamp, and
+    all reports.
+    """
     reports = draft.swarm.reports.get(id, {}).values()
-    return tuple(sorted({*draft.swarm.boards[id].taint, *(s for report in reports for s in report.taint)}))
+    return tuple(
+        sorted({*draft.swarm.boards[id].taint, *(s for report in reports for s in report.taint)})
+    )
 
 
 def _done(
@@ -122,12 +138,17 @@ def _done(
 def _ask_leave(
     draft: Draft, mission: Mission, number: int, motion: Motion, taint: tuple[str, ...], asks: _Asks
 ) -> Denied:
-    """A motion falls by the rule that asks for leave, and names the approval: given in time, it is executed after all."""
+    """A motion falls by the rule that asks for leave, and names the approval: given in time, it
+    is executed after all.
+    """
     action = {
-        "requester": SOB, "incarnation": draft.swarm.lineage.agents[SOB].incarnation, "hops": 0, "mission": mission.id,
+        "requester": SOB,
+        "incarnation": draft.swarm.lineage.agents[SOB].incarnation,
+        "hops": 0,
+        "mission": mission.id,
         "taint": list(taint),
         "request": {"type": "motion", "number": number, "motion": motion.model_dump(mode="json")},
-    }  # fmt: skip
+    }
     asked = approvals.ask(draft, action, asks.need, asks.facts)
     if isinstance(asked, Denied):
         return asked
@@ -135,16 +156,26 @@ def _ask_leave(
 
 
 def _charter(
-    draft: Draft, mission: Mission, motion: CharterMotion, taint: tuple[str, ...], *, has_leave: bool
+    draft: Draft,
+    mission: Mission,
+    motion: CharterMotion,
+    taint: tuple[str, ...],
+    *,
+    has_leave: bool,
 ) -> Denied | _Asks | None:
     board = draft.swarm.lineage.agents[SOB]
     allowed: list[Spawned] = []
     for executive in motion.executives:
         request = SpawnRequest(key=executive.key, charter=_plain(executive))
         spawned = decide_spawn(
-            draft.swarm, board, request, draft.moment, mission=mission.id, pending=allowed,
+            draft.swarm,
+            board,
+            request,
+            draft.moment,
+            mission=mission.id,
+            pending=allowed,
             together=len(motion.executives),
-        )  # fmt: skip
+        )
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
         allowed.append(spawned)
@@ -173,12 +204,19 @@ def _plain(executive: Executive) -> Charter:
 
 
 def _override(
-    draft: Draft, mission: Mission, motion: OverrideMotion, taint: tuple[str, ...], *, has_leave: bool
+    draft: Draft,
+    mission: Mission,
+    motion: OverrideMotion,
+    taint: tuple[str, ...],
+    *,
+    has_leave: bool,
 ) -> Denied | _Asks | None:
     actor = authority.Actor(SOB, Authority.BOARD, mission.id, taint=taint)
     is_given = motion.kind == "grant" and not motion.take
     verb = "grant" if is_given else "override"
-    need = approvals.for_act(draft.swarm.declared.limits, verb, motion.privilege, Authority.BOARD, taint)
+    need = approvals.for_act(
+        draft.swarm.declared.limits, verb, motion.privilege, Authority.BOARD, taint
+    )
     if need is None or has_leave:
         return overrides.do(draft, actor, motion)
     # Its target is the seats' own word: an operator sees the motion itself.
@@ -196,11 +234,15 @@ def _vetoed(draft: Draft, id: MissionId, motion: Motion) -> Denied | None:
         if (override.kind, override.target) != ("motion", id) or "vetoed" not in override.after:
             continue
         if {k: v for k, v in override.before["motion"].items() if k != "reason"} == asked:
-            return Denied(Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, vetoed this motion")
+            return Denied(
+                Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, vetoed this motion"
+            )
     return None
 
 
-def _direct(draft: Draft, mission: Mission, motion: DirectMotion, taint: tuple[str, ...]) -> Denied | None:
+def _direct(
+    draft: Draft, mission: Mission, motion: DirectMotion, taint: tuple[str, ...]
+) -> Denied | None:
     agent = authority.find_of_mission(draft.swarm, mission.id, motion.to)
     if isinstance(agent, Denied):
         return agent

@@ -1,11 +1,12 @@
 """The board's procedure: propose, debate, vote, carry, work, review; one `Procedure` per mission.
 
 `step` is the whole law of deliberation as a function of its inputs; the clerk does the effects and
-holds no rule. A model can be late, silent, confused or hostile, so nothing here waits for one:
-each call has a deadline, each phase a finite list of seats, each mission a finite number of motions.
+holds no rule. A model can be late, silent, confused or hostile, so nothing here waits for one: each
+call has a deadline, each phase a finite list of seats, each mission a finite number of motions.
 
-Invariant: somebody is called, or a motion is carried and awaits the supervisor, or the mission works,
-or the procedure is over (or was not opened yet): exactly one of these, and `stage` says which.
+Invariant: somebody is called, or a motion is carried and awaits the supervisor, or the mission
+works, or the procedure is over (or was not opened yet): exactly one of these, and `stage` says
+which.
 """
 
 from __future__ import annotations
@@ -71,15 +72,17 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class Thawed:
-    """The mission was stopped for so many seconds and goes on: they do not count, and who was called is called anew."""
+    """The mission was stopped for so many seconds and goes on: they do not count, and who was
+    called is called anew.
+    """
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """For so many seconds no call could begin, because no supervisor led: they do not count. Who was called still is, and
-    goes on by itself; to call it anew would pay for its answer twice."""
+    """For so many seconds no call could begin, because no supervisor led: they do not count. Who
+    was called still is, and goes on by itself; to call it anew would pay for its answer twice."""
 
     seconds: float
 
@@ -96,8 +99,8 @@ class Overruled:
 
 @dataclass(frozen=True, slots=True)
 class ReportsIn:
-    """All working executives have reported done or ended, or leave is asked of the board. Values are JSON, as in
-    `SeatCall.reports`.
+    """All working executives have reported done or ended, or leave is asked of the board. Values
+    are JSON, as in `SeatCall.reports`.
 
     Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
     """
@@ -127,12 +130,16 @@ _ANSWERED_IN: Final[dict[type, Stage]] = {Proposed: "propose", Argued: "debate",
 Answer: TypeAlias = Proposed | Argued | Voted | SeatFailed
 
 
-Event: TypeAlias = Answer | Opened | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
+Event: TypeAlias = (
+    Answer | Opened | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CallSeat:
-    """Call this seat. Motion number, phase and `attempt` are the call's key: posted twice, it is one."""
+    """Call this seat. Motion number, phase and `attempt` are the call's key: posted twice, it is
+    one.
+    """
 
     seat: str
     call: SeatCall
@@ -224,7 +231,10 @@ def _thawed(procedure: Procedure, seconds: float, rules: BoardRules, now: float)
 
 
 def _delayed(procedure: Procedure, seconds: float) -> Procedure:
-    deadlines = {"motion_deadline": procedure.motion_deadline, "seat_deadline": procedure.seat_deadline}
+    deadlines = {
+        "motion_deadline": procedure.motion_deadline,
+        "seat_deadline": procedure.seat_deadline,
+    }
     later = {name: at + seconds for name, at in deadlines.items() if at is not None}
     return procedure.model_copy(update=later)
 
@@ -245,7 +255,9 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
             return _executed(procedure)
         case Refused(number, rule, detail) if _awaits(procedure, number):
             return _fall(procedure, f"refused by {rule}: {detail}", rules, now)
-        case Overruled(number) if procedure.motion is not None and procedure.motion_number == number:
+        case Overruled(number) if (
+            procedure.motion is not None and procedure.motion_number == number
+        ):
             return _overruled(procedure, event, rules, now)
         case Opened() | Thawed() | Delayed() | Overruled() | ReportsIn() | Executed() | Refused():
             # Repeated by a supervisor that restarted: it was taken the first time.
@@ -293,7 +305,11 @@ def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome
     if number > rules.motions_max:
         return _fail(procedure, f"the board used up its {rules.motions_max} motions")
     first = (rules.seats.index(rules.chair) + number - 1) % len(rules.seats)
-    changes = _NO_MOTION | {"motion_number": number, "send_backs_max": rules.send_backs_max, "attempt": 0}
+    changes = _NO_MOTION | {
+        "motion_number": number,
+        "send_backs_max": rules.send_backs_max,
+        "attempt": 0,
+    }
     opened = procedure.model_copy(update=changes)
     return _enter(opened, "propose", rules.seats[first:] + rules.seats[:first], rules, now)
 
@@ -343,14 +359,19 @@ def _call_seat(procedure: Procedure) -> CallSeat:
 def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
     motion = proposed.motion
     if not procedure.in_review and motion.motion not in ("charter", "reject"):
-        # Nothing works yet that could be directed, ended or delivered; another seat may know better.
+        # Nothing works yet that could be directed, ended or delivered; another seat may know
+        # better.
         why = f"{motion.motion} before anything was chartered: only charter or reject"
         moved, effects = _next_seat(procedure, rules, now)
         return moved, (Ignored(proposed.seat, why), *effects)
     if motion.motion == "direct" and procedure.sent_back >= rules.send_backs_max:
         why = f"work was sent back {procedure.sent_back} times, no more is allowed"
         return _fall(procedure, why, rules, now)
-    changes = {"motion": motion, "motion_deadline": now + rules.motion_seconds, "taint": proposed.taint}
+    changes = {
+        "motion": motion,
+        "motion_deadline": now + rules.motion_seconds,
+        "taint": proposed.taint,
+    }
     put = procedure.model_copy(update=changes)
     moved, effects = _enter(put, "debate", rules.seats * rules.rounds, rules, now)
     return moved, (_opened_line(proposed), *effects)
@@ -369,8 +390,12 @@ def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
 def _carried(procedure: Procedure) -> Outcome:
     assert procedure.motion is not None
     changes = {
-        "stage": "carrying", "calling": None, "seat_deadline": None, "motion_deadline": None, "waiting": (),
-    }  # fmt: skip
+        "stage": "carrying",
+        "calling": None,
+        "seat_deadline": None,
+        "motion_deadline": None,
+        "waiting": (),
+    }
     return procedure.model_copy(update=changes), (Carry(procedure.motion_number, procedure.motion),)
 
 
@@ -387,7 +412,9 @@ def _overruled(procedure: Procedure, event: Overruled, rules: BoardRules, now: f
 
 
 def _executed(procedure: Procedure) -> Outcome:
-    """An executed motion ends the row of falls. Delivered and rejected missions need the board no more."""
+    """An executed motion ends the row of falls. Delivered and rejected missions need the board
+    no more.
+    """
     changes = _NO_MOTION | {"falls": 0, "refusal": ""}
     kind = None if procedure.motion is None else procedure.motion.motion
     if kind in ("deliver", "reject"):
@@ -401,7 +428,9 @@ def _fall(procedure: Procedure, why: str, rules: BoardRules, now: float) -> Outc
     """The motion falls; the next proposer is told why."""
     falls, number = procedure.falls + 1, procedure.motion_number
     fell = procedure.model_copy(update={"falls": falls, "refusal": why})
-    line = Announce(f"Motion {number} falls: {why}.", {"motion_number": number, "falls": falls, "why": why})
+    line = Announce(
+        f"Motion {number} falls: {why}.", {"motion_number": number, "falls": falls, "why": why}
+    )
     if falls >= rules.falls_max:
         moved, effects = _fail(fell, f"{falls} motions in a row fell, the last one: {why}")
     else:
@@ -415,9 +444,14 @@ def _fail(procedure: Procedure, reason: str) -> Outcome:
 
 
 _NO_MOTION: Final[dict[str, Any]] = {
-    "motion": None, "taint": (), "motion_deadline": None, "calling": None, "seat_deadline": None, "waiting": (),
+    "motion": None,
+    "taint": (),
+    "motion_deadline": None,
+    "calling": None,
+    "seat_deadline": None,
+    "waiting": (),
     "ballots": (),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,7 +468,9 @@ def decide_vote(ballots: tuple[Ballot, ...], rules: BoardRules) -> Verdict:
     where the rules say so and the chair voted yes or no; otherwise the motion falls.
     """
     if len(ballots) < rules.quorum:
-        return Verdict(False, f"no quorum: {len(ballots)} of at least {rules.quorum} seats answered")
+        return Verdict(
+            False, f"no quorum: {len(ballots)} of at least {rules.quorum} seats answered"
+        )
     choices = Counter(ballot.choice for ballot in ballots)
     yes, no = choices["yes"], choices["no"]
     if yes != no:
@@ -448,7 +484,10 @@ def decide_vote(ballots: tuple[Ballot, ...], rules: BoardRules) -> Verdict:
 def _opened_line(proposed: Proposed) -> Announce:
     number, seat, motion = proposed.motion_number, proposed.seat, proposed.motion
     return Announce(
-        f"Motion {number}, proposed by {seat}: {motion.motion}, because {motion.reason[:EXCERPT_CHARS]}",
+        (
+            f"Motion {number}, proposed by {seat}: {motion.motion}, because "
+            f"{motion.reason[:EXCERPT_CHARS]}"
+        ),
         {"motion_number": number, "proposer": seat, "motion": motion.model_dump(mode="json")},
     )
 

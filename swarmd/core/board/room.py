@@ -25,18 +25,27 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
     call = asdict(effect.call)
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
     message = Message(
-        sender=CLERK, to=effect.seat, kind=Kind.CALL, mission=id, at=draft.moment.stamp, text=text,
+        sender=CLERK,
+        to=effect.seat,
+        kind=Kind.CALL,
+        mission=id,
+        at=draft.moment.stamp,
+        text=text,
         data={"call": call, "attempt": effect.attempt},
-    )  # fmt: skip
+    )
     read = {source for report in effect.call.reports for source in report.get("taint", ())}
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
 
 
 def announce(draft: Draft, id: MissionId, effect: Announce) -> None:
     message = Message(
-        sender=CLERK, kind=Kind.NOTICE, mission=id, at=draft.moment.stamp, text=effect.text,
+        sender=CLERK,
+        kind=Kind.NOTICE,
+        mission=id,
+        at=draft.moment.stamp,
+        text=effect.text,
         data=dict(effect.data),
-    )  # fmt: skip
+    )
     draft.add(
         Post(BOARD_ROOM, message),
         entry(draft.moment, "board", effect.text, actor="clerk", mission=id, more=effect.data),
@@ -49,23 +58,34 @@ def words_of(value: object) -> tuple[str, ...]:
 
 def former_post(draft: Draft, message: Message) -> Post:
     return entry(
-        draft.moment, "refused", "a former incarnation spoke", actor=message.sender,
-        mission=message.mission, rule=Rule.INCARNATION,
-    )  # fmt: skip
+        draft.moment,
+        "refused",
+        "a former incarnation spoke",
+        actor=message.sender,
+        mission=message.mission,
+        rule=Rule.INCARNATION,
+    )
 
 
 def report_digest(draft: Draft, executive: Agent, report: ExecutiveReport) -> Message:
     excerpt = report.text if len(report.text) <= 300 else report.text[:300] + " …"
     digest = Message(
-        sender=CLERK, kind=Kind.DIGEST, mission=executive.mission, at=draft.moment.stamp,
+        sender=CLERK,
+        kind=Kind.DIGEST,
+        mission=executive.mission,
+        at=draft.moment.stamp,
         text=f"{executive.name} {'is done' if report.is_done else 'reports'}: {excerpt}",
         data={"agent": executive.id, "done": report.is_done},
-    )  # fmt: skip
+    )
     return stamped(digest, report.taint)
 
 
 def report_data(report: ExecutiveReport) -> dict[str, Any]:
     return {
-        "agent": report.agent, "name": report.name, "text": report.text, "files": list(report.files),
-        "done": report.is_done, "taint": list(report.taint),
-    }  # fmt: skip
+        "agent": report.agent,
+        "name": report.name,
+        "text": report.text,
+        "files": list(report.files),
+        "done": report.is_done,
+        "taint": list(report.taint),
+    }

@@ -1,20 +1,25 @@
-"""Envelopes: what is on a stream or rings is a message only if it was sealed with the swarm's secret.
+"""Envelopes: what is on a stream or rings is a message only if it was sealed with the swarm's
+secret.
 
-Against whoever can write to Redis and does not hold the secret. A seal says three things. *Whole*: the code
-(MAC) covers all that a ring says but its stream ids, so that the ring is checked as it came over the wire
-and a stream's entry by putting its flat fields together in the same way. *Here*: the channel is part of it,
-and the key is the namespace's own. *Once*: a serial, `ISSUER:NUMBER`, whose numbers only grow.
+Against whoever can write to Redis and does not hold the secret. A seal says three things. *Whole*:
+the code (MAC) covers all that a ring says but its stream ids, so that the ring is checked as it
+came over the wire and a stream's entry by putting its flat fields together in the same way. *Here*:
+the channel is part of it, and the key is the namespace's own. *Once*: a serial, `ISSUER:NUMBER`,
+whose numbers only grow.
 
-Numbers are microseconds since the epoch, and one more than the issuer's last where the clock has not moved.
-Not a count: a server that lost its last second counts again what readers have heard already, and would have
-honest messages refused; time goes on. Who issues:
+Numbers are microseconds since the epoch, and one more than the issuer's last where the clock has
+not moved. Not a count: a server that lost its last second counts again what readers have heard
+already, and would have honest messages refused; time goes on. Who issues:
 
 - `r`, the runtime in its sender's name (an agent's turn, a host's word): one for each sender;
-- `s`, the supervisor, in whosever name it posts: the leader alone, and the next one goes on from its number;
-- `oNONCE`, an operator's command: many at once on any machine, each with a nonce of its own. What ends never
-  comes back to say so, and nonces are endless, so these alone have to be fresh, and are forgotten in time.
+- `s`, the supervisor, in whosever name it posts: the leader alone, and the next one goes on from
+  its number;
+- `oNONCE`, an operator's command: many at once on any machine, each with a nonce of its own. What
+  ends never comes back to say so, and nonces are endless, so these alone have to be fresh, and are
+  forgotten in time.
 
-A message withheld or deleted cannot be seen from here; nor what a process that holds the secret is made to say.
+A message withheld or deleted cannot be seen from here; nor what a process that holds the secret is
+made to say.
 """
 
 from __future__ import annotations
@@ -55,11 +60,11 @@ SUPERVISOR_ISSUER: Final = "s"
 OPERATOR_ISSUER: Final = "o"
 
 _SECOND: Final = 1_000_000
-# How far the clocks of an operator, of the server and of the reader may be apart, and a posting may take: what
-# Kerberos allows for the same purpose. Longer would only have more nonces to remember.
+# How far the clocks of an operator, of the server and of the reader may be apart, and a posting may
+# take: what Kerberos allows for the same purpose. Longer would only have more nonces to remember.
 WINDOW: Final = 300 * _SECOND
-# A mark left in Redis for the next issuer is believed this far ahead of the clock: no clock of ours is so wrong,
-# and one that was set to the end of time would leave nothing to count on with.
+# A mark left in Redis for the next issuer is believed this far ahead of the clock: no clock of ours
+# is so wrong, and one that was set to the end of time would leave nothing to count on with.
 _AHEAD_MAX: Final = 86_400 * _SECOND
 
 _HEAD: Final = re.compile(r'\{"id":"([0-9]{1,20}-[0-9]{1,20})","prev":"([0-9]{1,20}-[0-9]{1,20})",')
@@ -96,14 +101,17 @@ class Seal:
 
     def __init__(self, secret: bytes, namespace: str) -> None:
         assert len(secret) >= SECRET_BYTES_MIN
-        # HKDF (RFC 5869) with one block each: the salt sets our use apart, the info the namespace and the purpose.
+        # HKDF (RFC 5869) with one block each: the salt sets our use apart, the info the namespace
+        # and the purpose.
         pseudorandom = hmac.digest(b"swarmd envelope 1", secret, "sha256")
         key = hmac.digest(pseudorandom, b"mac\0" + namespace.encode() + b"\1", "sha256")
         self._keyed = hashlib.blake2b(key=key, digest_size=MAC_BYTES)
         shown = hmac.digest(pseudorandom, b"fingerprint\0" + namespace.encode() + b"\1", "sha256")
         self.fingerprint: str = shown[:8].hex()
 
-    def seal(self, channel: Channel, message: Message, serial: str, data_text: str | None = None) -> Sealed:
+    def seal(
+        self, channel: Channel, message: Message, serial: str, data_text: str | None = None
+    ) -> Sealed:
         """The message for this channel under this serial. The journal's are left as they are."""
         data = message.data_text() if data_text is None else data_text
         if not is_sealed(channel):
@@ -117,9 +125,11 @@ class Seal:
         return Sealed(ring if fits_a_ring(ring) else message.preview(channel), fields)
 
     def open_ring(self, channel: Channel, line: str) -> Ring | None:
-        """A ring with its message where that is authentic, without one where it was cut; `None` for any other.
+        """A ring with its message where that is authentic, without one where it was cut; `None` for
+        any other.
 
-        A cut ring and the ids of every ring are not covered by the code: they are reasons to read the stream.
+        A cut ring and the ids of every ring are not covered by the code: they are reasons to read
+        the stream.
         """
         head = _HEAD.match(line)
         if head is None:
@@ -127,16 +137,24 @@ class Seal:
         if line.endswith(CUT):
             return Ring(StreamId(head[1]), StreamId(head[2]), None)
         body, tail = line[head.end() : -_TAIL_CHARS], line[-_TAIL_CHARS:]
-        if not (tail.startswith(_MAC) and tail.endswith('"}') and self._is_of(body, tail[len(_MAC) : -2])):
+        if not (
+            tail.startswith(_MAC)
+            and tail.endswith('"}')
+            and self._is_of(body, tail[len(_MAC) : -2])
+        ):
             return None
         # A code that is right on another channel.
         if not body.startswith(channel_head(channel)):
             return None
         # Authentic and not read: what is wrong with it, its entry tells.
-        return Ring(StreamId(head[1]), StreamId(head[2]), from_body(channel, StreamId(head[1]), body))
+        return Ring(
+            StreamId(head[1]), StreamId(head[2]), from_body(channel, StreamId(head[1]), body)
+        )
 
     def open_entry(self, channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Message:
-        """An entry as a message; what is not authentic on a sealed channel is unreadable, whatever it says."""
+        """An entry as a message; what is not authentic on a sealed channel is unreadable,
+        whatever it says.
+        """
         if is_sealed(channel):
             body = _body_of_entry(channel, flat)
             if body is None or not self._is_of(body, flat.get("mac", "")):
@@ -161,17 +179,27 @@ class Seal:
 def _body_of_entry(channel: Channel, flat: Mapping[str, str]) -> str | None:
     """What was sealed, from an entry's fields. No two entries have the same body.
 
-    Each field is quoted, a number, or one of a few words; only `data` is put in raw, and what stands before and
-    after it can be read from either end.
+    Each field is quoted, a number, or one of a few words; only `data` is put in raw, and what
+    stands before and after it can be read from either end.
     """
     try:
         hops, inc, kind = flat["hops"], flat["inc"], flat["kind"]
         if not (hops.isdecimal() and inc.isdecimal() and kind in _KINDS):
             return None
         return body_of(
-            channel, flat["from"], flat["to"], kind, flat["mission"], flat["at"], flat["text"],
-            flat.get("data", ""), hops, inc, flat["v"], f',"serial":"{_plain(flat["serial"])}"',
-        )  # fmt: skip
+            channel,
+            flat["from"],
+            flat["to"],
+            kind,
+            flat["mission"],
+            flat["at"],
+            flat["text"],
+            flat.get("data", ""),
+            hops,
+            inc,
+            flat["v"],
+            f',"serial":"{_plain(flat["serial"])}"',
+        )
     except (KeyError, ValueError):
         return None
 
@@ -195,7 +223,9 @@ class Serials:
         return self.last
 
     def go_beyond(self, number: int, now: float) -> None:
-        """Another process, on a clock of its own, has issued up to this number what we go on with."""
+        """Another process, on a clock of its own, has issued up to this number what we go on
+        with.
+        """
         self.last = max(self.last, min(number, int(now * _SECOND) + _AHEAD_MAX))
 
 
@@ -219,7 +249,9 @@ class Sealer:
 
 
 def mark_of(message: Message) -> tuple[str, Mark]:
-    """Whose numbers on which channel a message counts among, and where. Of authentic messages only."""
+    """Whose numbers on which channel a message counts among, and where. Of authentic messages
+    only.
+    """
     issuer, _, number = message.serial.partition(":")
     key = f"{message.channel} {issuer}"
     if issuer == RUNTIME:
@@ -244,8 +276,8 @@ def heard_of_sender(sender: str, channels: Iterable[Channel]) -> list[str]:
 
 @dataclass(slots=True)
 class Heard:
-    """What one reader has accepted, by channel and issuer; and since when it follows a channel that was there
-    before: of that it has heard nothing, and what was said long before is not for it.
+    """What one reader has accepted, by channel and issuer; and since when it follows a channel that
+    was there before: of that it has heard nothing, and what was said long before is not for it.
     """
 
     marks: dict[str, Mark] = field(default_factory=dict)
@@ -257,7 +289,9 @@ class Heard:
         return cls({key: mark for key, mark in marks if mark is not None})
 
     def refusal(self, message: Message, now: float = 0.0) -> Rule | None:
-        """Why an authentic message is not to be taken, or `None`. `now`: the reader's clock, where it has one."""
+        """Why an authentic message is not to be taken, or `None`. `now`: the reader's clock,
+        where it has one.
+        """
         key, mark = mark_of(message)
         known = self.marks.get(key)
         if message.serial.startswith(OPERATOR_ISSUER):
@@ -285,10 +319,12 @@ class Heard:
             self.marks.pop(key, None)
 
     def forget_operators(self) -> tuple[dict[str, str], list[str]]:
-        """Drops the nonces that no fresh message can have: pairs to keep instead, and the keys that are gone.
+        """Drops the nonces that no fresh message can have: pairs to keep instead, and the keys that
+        are gone.
 
-        Instead stands the largest number dropped: an unknown nonce with none above it is an old one. A fresh
-        message's is above it, for two that were fresh one after the other are four windows apart at most.
+        Instead stands the largest number dropped: an unknown nonce with none above it is an old
+        one. A fresh message's is above it, for two that were fresh one after the other are four
+        windows apart at most.
         """
         newest: dict[str, int] = {}
         nonces = [key for key in self.marks if f" {OPERATOR_ISSUER}" in key]
@@ -308,7 +344,8 @@ class Heard:
         return kept, gone
 
 
-# Ten thousand idle agents of one process follow the same rooms since the same commits: one object for all of them.
+# Ten thousand idle agents of one process follow the same rooms since the same commits: one object
+# for all of them.
 @lru_cache(maxsize=4_096)
 def _mark_of_text(text: str) -> Mark | None:
     kept = _KEPT.fullmatch(text)
@@ -323,17 +360,19 @@ def _forgotten(channel: Channel) -> str:
 def _is_fresh(number: int, id: StreamId, now: float) -> bool:
     """Issued about when it was posted, by the server's clock, or just now, by the reader's.
 
-    Both, because an order that waited for a supervisor is as good as when it was given, and because one entry
-    with an id of the far future must not close a channel to operators.
+    Both, because an order that waited for a supervisor is as good as when it was given, and because
+    one entry with an id of the far future must not close a channel to operators.
     """
     posted = order_of(id)[0] * (_SECOND // 1000)
     return abs(number - posted) <= WINDOW or abs(number - int(now * _SECOND)) <= WINDOW
 
 
 def once_each(messages: Sequence[Message], since: StreamId) -> list[Message]:
-    """Of a stretch of a channel those that are authentic and not repeated in it, nor from long before it.
+    """Of a stretch of a channel those that are authentic and not repeated in it, nor from long
+    before it.
 
-    For a reader that keeps no marks there: it looks at a stretch whole, as the seats do at their room.
+    For a reader that keeps no marks there: it looks at a stretch whole, as the seats do at their
+    room.
     """
     start = order_of(since)[0] * (_SECOND // 1000)
     heard = Heard({f"{m.channel} {_SINCE}": (0, start) for m in messages[:1]})

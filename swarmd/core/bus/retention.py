@@ -1,9 +1,11 @@
-"""What a stream may lose: what all its readers have read, and nobody is to find there any more. Pure.
+"""What a stream may lose: what all its readers have read, and nobody is to find there any more.
+Pure.
 
-Entries go by their id and never by their number alone, and never above the least committed position of a reader.
-A position's own entry stays, and so the newest: what the next post names as the one before it is there, and a
-stream never ends before what was read of it. A reader that does not come to read holds its channels for
-`retention_seconds` at most; then it is led past what is gone, and told.
+Entries go by their id and never by their number alone, and never above the least committed position
+of a reader. A position's own entry stays, and so the newest: what the next post names as the one
+before it is there, and a stream never ends before what was read of it. A reader that does not come
+to read holds its channels for `retention_seconds` at most; then it is led past what is gone, and
+told.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId,
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import stamp_of
 
-# Entries that one command drops: some hundred microseconds of the server's one thread. More takes another.
+# Entries that one command drops: some hundred microseconds of the server's one thread. More takes
+# another.
 TRIM_STEP: Final = 5_000
-# Entries of one node of a stream (`stream-node-max-entries`): whole nodes go, for that costs the same whatever is in them.
+# Entries of one node of a stream (`stream-node-max-entries`): whole nodes go, for that costs the
+# same whatever is in them.
 NODE_ENTRIES: Final = 100
 # Channels looked at in one pass; the others are in the next.
 PASS_MAX: Final = 500
@@ -44,7 +48,9 @@ _MAIL: Final = ("inbox:", "down:", "up:", "_placed:")
 
 
 def keep_of(channel: Channel, declared: Declarations) -> Keep | None:
-    """How much of what was read stays; `None` for what is not trimmed here: the journal goes when it is sealed."""
+    """How much of what was read stays; `None` for what is not trimmed here: the journal goes
+    when it is sealed.
+    """
     keep = declared.limits.keep
     if channel == JOURNAL:
         return None
@@ -53,8 +59,12 @@ def keep_of(channel: Channel, declared: Declarations) -> Keep | None:
     if channel.startswith("room:"):
         return _keep_of_room(channel.removeprefix("room:"), declared)
     return {
-        MISSIONS: keep.missions, RESULTS: keep.results, ORDERS: keep.orders, REQUESTS: keep.requests, DEAD: keep.dead,
-    }.get(channel)  # fmt: skip
+        MISSIONS: keep.missions,
+        RESULTS: keep.results,
+        ORDERS: keep.orders,
+        REQUESTS: keep.requests,
+        DEAD: keep.dead,
+    }.get(channel)
 
 
 def _keep_of_room(name: str, declared: Declarations) -> Keep:
@@ -78,7 +88,9 @@ def host_of(channel: Channel) -> HostId | None:
 
 
 def readers_of(channel: Channel, swarm: Swarm) -> list[Agent]:
-    """The living agents whose positions hold it. Seats see rooms as they are when they are called, and hold none."""
+    """The living agents whose positions hold it. Seats see rooms as they are when they are
+    called, and hold none.
+    """
     if channel.startswith("inbox:"):
         agent = swarm.lineage.get(channel.removeprefix("inbox:"))
         return [agent] if agent is not None else []
@@ -114,7 +126,9 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A reader that is led past what nobody keeps for it any longer: all from `after` up to, but not with, `until`."""
+    """A reader that is led past what nobody keeps for it any longer: all from `after` up to, but
+    not with, `until`.
+    """
 
     reader: AgentId
     channel: Channel
@@ -132,10 +146,13 @@ def id_at(seconds: float) -> StreamId:
 
 
 def cuts(keep: Keep, stretch: Stretch, read_until: Iterable[StreamId], now: float) -> list[Cut]:
-    """What may go, by number and by age. `read_until` are the committed positions of all who read it."""
+    """What may go, by number and by age. `read_until` are the committed positions of all who
+    read it.
+    """
     floor = min((stretch.last, *read_until), key=order_of)
     found = []
-    # A node more than there are too many: of nodes that go whole, the last would otherwise stay for good.
+    # A node more than there are too many: of nodes that go whole, the last would otherwise stay for
+    # good.
     if stretch.length > keep.messages:
         found.append(Cut(floor, min(TRIM_STEP, stretch.length - keep.messages + NODE_ENTRIES)))
     old = min(floor, id_at(now - keep.seconds), key=order_of)
@@ -145,9 +162,15 @@ def cuts(keep: Keep, stretch: Stretch, read_until: Iterable[StreamId], now: floa
 
 
 def gaps(
-    channel: Channel, positions: Mapping[AgentId, StreamId], stretch: Stretch, now: float, patience: float
+    channel: Channel,
+    positions: Mapping[AgentId, StreamId],
+    stretch: Stretch,
+    now: float,
+    patience: float,
 ) -> list[Gap]:
-    """Readers that have left for longer than `patience` (seconds) what they follow, and up to where it is given up."""
+    """Readers that have left for longer than `patience` (seconds) what they follow, and up to
+    where it is given up.
+    """
     until = min(stretch.last, id_at(now - patience), key=order_of)
     return [
         Gap(reader, channel, position, until)
@@ -171,16 +194,26 @@ def lead_past(draft: Draft, gap: Gap) -> None:
     )
     told = {"gap": {"channel": gap.channel, "after": gap.after, "until": gap.until}}
     notice = Message(
-        sender=SUPERVISOR, to=agent.id, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp, text=text,
+        sender=SUPERVISOR,
+        to=agent.id,
+        kind=Kind.NOTICE,
+        mission=agent.mission,
+        at=draft.moment.stamp,
+        text=text,
         data=told,
-    )  # fmt: skip
+    )
     draft.add(
         Post(inbox(agent.id), notice),
         entry(
-            draft.moment, "gap", f"{agent.id} is led past what it left unread of {gap.channel}", actor=SUPERVISOR,
-            mission=agent.mission, agent=agent.id, more=told,
+            draft.moment,
+            "gap",
+            f"{agent.id} is led past what it left unread of {gap.channel}",
+            actor=SUPERVISOR,
+            mission=agent.mission,
+            agent=agent.id,
+            more=told,
         ),
-    )  # fmt: skip
+    )
 
 
 def _when(id: StreamId) -> str:
@@ -192,7 +225,9 @@ def _when(id: StreamId) -> str:
 
 @dataclass(slots=True)
 class Rounds:
-    """Which channels to look at: those that moved, and later once more those of which something is left to grow old."""
+    """Which channels to look at: those that moved, and later once more those of which something
+    is left to grow old.
+    """
 
     _moved: dict[Channel, None] = field(default_factory=dict)
     _old: list[tuple[float, Channel]] = field(default_factory=list)
@@ -208,7 +243,9 @@ class Rounds:
             heapq.heappush(self._old, (at, channel))
 
     def next(self, now: float) -> dict[Channel, bool]:
-        """Those to look at now, at most `PASS_MAX`; true of those of which something has grown old."""
+        """Those to look at now, at most `PASS_MAX`; true of those of which something has grown
+        old.
+        """
         found: dict[Channel, bool] = {}
         while self._old and self._old[0][0] <= now and len(found) < PASS_MAX:
             _, channel = heapq.heappop(self._old)

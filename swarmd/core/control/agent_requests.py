@@ -1,4 +1,6 @@
-"""An agent's requests: done, refused, or kept until leave is given and then decided as if made now. Pure."""
+"""An agent's requests: done, refused, or kept until leave is given and then decided as if made
+now. Pure.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,12 @@ from swarmd.core.tree.spawn import decide_spawn, directives, made
 
 
 def spawn(
-    draft: Draft, requester: Agent, request: SpawnRequest, message: Message, *, has_leave: bool = False
+    draft: Draft,
+    requester: Agent,
+    request: SpawnRequest,
+    message: Message,
+    *,
+    has_leave: bool = False,
 ) -> Denied | None:
     """Done or kept, or the rule by which it was refused."""
     if requester.tier == 0:
@@ -41,20 +48,36 @@ def spawn(
         _wait(draft, requester, message, need, spawn_facts(spawned), key=request.key)
         return None
     draft.add(*made(draft.swarm, spawned, draft.moment, hops=message.hops, taint=taint))
-    draft.add(*directives(spawned, request.directives, draft.moment, hops=message.hops, taint=taint))
+    draft.add(
+        *directives(spawned, request.directives, draft.moment, hops=message.hops, taint=taint)
+    )
     answer(
-        draft, requester, message, f"{request.key}: created {spawned.agent.id}",
-        {"key": request.key, "outcome": "created", "agent": spawned.agent.id, "caps": dict(spawned.caps)},
-    )  # fmt: skip
+        draft,
+        requester,
+        message,
+        f"{request.key}: created {spawned.agent.id}",
+        {
+            "key": request.key,
+            "outcome": "created",
+            "agent": spawned.agent.id,
+            "caps": dict(spawned.caps),
+        },
+    )
     return None
 
 
 def act(
-    draft: Draft, requester: Agent, wish: authority.Wish, message: Message, *, has_leave: bool = False
+    draft: Draft,
+    requester: Agent,
+    wish: authority.Wish,
+    message: Message,
+    *,
+    has_leave: bool = False,
 ) -> Denied | None:
     """Done or kept, or the rule by which it was refused.
 
-    An agent acts on its descendants; a seat on nobody, for only a carried motion speaks for the board.
+    An agent acts on its descendants; a seat on nobody, for only a carried motion speaks for the
+    board.
     """
     if requester.tier == 0:
         return refuse(draft, requester, message, Denied(Rule.BOARD_MOTION))
@@ -82,41 +105,64 @@ def act(
 
 
 def _wait(
-    draft: Draft, requester: Agent, message: Message, need: Need, facts: Mapping[str, Any], *, key: str = ""
-) -> None:  # fmt: skip
+    draft: Draft,
+    requester: Agent,
+    message: Message,
+    need: Need,
+    facts: Mapping[str, Any],
+    *,
+    key: str = "",
+) -> None:
     """Keep the request, and tell at once who asked that it is kept."""
     action = {
-        "requester": requester.id, "incarnation": message.incarnation, "hops": message.hops,
-        "mission": requester.mission, "taint": list(taint_of(message)), "id": message.id,
+        "requester": requester.id,
+        "incarnation": message.incarnation,
+        "hops": message.hops,
+        "mission": requester.mission,
+        "taint": list(taint_of(message)),
+        "id": message.id,
         "request": {name: value for name, value in message.data.items() if name != TAINT},
-    }  # fmt: skip
+    }
     asked = approvals.ask(draft, action, need, facts)
     if isinstance(asked, Denied):
         refuse(draft, requester, message, asked, key=key)
         return
     data = {
-        "outcome": "waiting", "approval": asked.id, "needs": WORD[asked.needs], "rule": need.rule.value,
+        "outcome": "waiting",
+        "approval": asked.id,
+        "needs": WORD[asked.needs],
+        "rule": need.rule.value,
         "detail": need.detail,
-    }  # fmt: skip
-    text = f"waits for the leave of the {WORD[asked.needs]} ({asked.id}): {need.rule}, {need.detail}"
+    }
+    text = (
+        f"waits for the leave of the {WORD[asked.needs]} ({asked.id}): {need.rule}, {need.detail}"
+    )
     answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
 
 
 def carry_out(draft: Draft) -> None:
     """All that was answered: closed, and where leave was given, decided now as if asked for now."""
-    while (answered := next((a for a in draft.swarm.approvals.values() if a.answer), None)) is not None:
+    while (
+        answered := next((a for a in draft.swarm.approvals.values() if a.answer), None)
+    ) is not None:
         is_motion = answered.action["request"]["type"] == "motion"
         denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
         draft.add(ApprovalClosed(answered.id))
         what = {"approved": "given", "denied": "refused"}.get(answered.answer, "over")
         draft.add(
             entry(
-                draft.moment, f"leave {what}", f"{answered.id} of {answered.requester}: {answered.answer}"
-                + (f", refused by {denied}" if denied else ""), actor=answered.answered_by, mission=answered.mission,
-                rule=_CLOSED_BY.get(answered.answer) or (denied.rule if denied else None), approval=answered.id,
-                digest=answered.digest, more=_order(answered, denied),
+                draft.moment,
+                f"leave {what}",
+                f"{answered.id} of {answered.requester}: {answered.answer}"
+                + (f", refused by {denied}" if denied else ""),
+                actor=answered.answered_by,
+                mission=answered.mission,
+                rule=_CLOSED_BY.get(answered.answer) or (denied.rule if denied else None),
+                approval=answered.id,
+                digest=answered.digest,
+                more=_order(answered, denied),
             )
-        )  # fmt: skip
+        )
 
 
 _CLOSED_BY: Final = {"denied": Rule.APPROVAL_DENIED, "expired": Rule.APPROVAL_EXPIRED}
@@ -139,20 +185,33 @@ def _answered(draft: Draft, answered: Approval) -> Denied | None:
         return Denied(Rule.INCARNATION, f"now {requester.incarnation}")
     message = stamped(
         Message(
-            sender=requester.id, kind=Kind.REQUEST, mission=requester.mission, at=draft.moment.stamp,
-            data=action["request"], hops=action["hops"], incarnation=action["incarnation"], channel=REQUESTS,
+            sender=requester.id,
+            kind=Kind.REQUEST,
+            mission=requester.mission,
+            at=draft.moment.stamp,
+            data=action["request"],
+            hops=action["hops"],
+            incarnation=action["incarnation"],
+            channel=REQUESTS,
             id=StreamId(action["id"]),
         ),
         action["taint"],
-    )  # fmt: skip
+    )
     request = parse_request(message.data)
     key = request.key if isinstance(request, SpawnRequest) else ""
     rule = _CLOSED_BY.get(answered.answer)
     if rule is not None:
-        refuse(draft, requester, message, Denied(rule, f"{answered.id}, by {answered.answered_by}"), key=key)
+        refuse(
+            draft,
+            requester,
+            message,
+            Denied(rule, f"{answered.id}, by {answered.answered_by}"),
+            key=key,
+        )
         return None
     if digest_of(action) != answered.digest:
-        # Somebody has written where the supervisor alone writes: what leave was given for is not known any more.
+        # Somebody has written where the supervisor alone writes: what leave was given for is not
+        # known any more.
         denied: Denied | None = Denied(Rule.REQUEST_INVALID, f"{answered.id} is not what was asked")
     elif isinstance(request, SpawnRequest):
         denied = spawn(draft, requester, request, message, has_leave=True)
@@ -173,7 +232,9 @@ def wish_of(request: TerminateRequest | ActRequest) -> authority.Wish:
 # --- answers ----------------------------------------------------------------------------------
 
 
-def refuse(draft: Draft, requester: Agent, message: Message, denied: Denied, *, key: str = "") -> Denied:
+def refuse(
+    draft: Draft, requester: Agent, message: Message, denied: Denied, *, key: str = ""
+) -> Denied:
     journal_refusal(draft, message, denied)
     data = {"outcome": "refused", "rule": denied.rule.value, "detail": denied.detail}
     if key:
@@ -186,11 +247,19 @@ def _named(key: str, text: str) -> str:
     return f"{key}: {text}" if key else text
 
 
-def answer(draft: Draft, requester: Agent, message: Message, text: str, data: Mapping[str, object]) -> None:
+def answer(
+    draft: Draft, requester: Agent, message: Message, text: str, data: Mapping[str, object]
+) -> None:
     told = Message(
-        sender=SUPERVISOR, to=requester.id, kind=Kind.ANSWER, mission=requester.mission,
-        at=draft.moment.stamp, text=text, data=data, hops=message.hops,
-    )  # fmt: skip
+        sender=SUPERVISOR,
+        to=requester.id,
+        kind=Kind.ANSWER,
+        mission=requester.mission,
+        at=draft.moment.stamp,
+        text=text,
+        data=data,
+        hops=message.hops,
+    )
     draft.add(Post(inbox(requester.id), told))
 
 
@@ -198,10 +267,18 @@ def journal_refusal(draft: Draft, message: Message, denied: Denied) -> None:
     what = str(message.data.get("type", "request"))[:40]
     draft.add(
         entry(
-            draft.moment, "refused", f"{what} of {message.sender}: {denied}", actor=message.sender,
-            mission=message.mission, rule=denied.rule, detail=denied.detail, request=message.id,
+            draft.moment,
+            "refused",
+            f"{what} of {message.sender}: {denied}",
+            actor=message.sender,
+            mission=message.mission,
+            rule=denied.rule,
+            detail=denied.detail,
+            request=message.id,
             incarnation=message.incarnation,
             # An operator may allow it all the same, and names this entry or the key.
-            more={"type": what, "key": str(message.data.get("key", ""))[:64]} if what == "spawn" else None,
+            more={"type": what, "key": str(message.data.get("key", ""))[:64]}
+            if what == "spawn"
+            else None,
         )
-    )  # fmt: skip
+    )

@@ -94,7 +94,11 @@ def _failed(draft: Draft, agent: Agent, request: FailedRequest, message: Message
             orphans.hold_for_mending(draft, found.id, request.detail)
         elif request.rule in NO_MONEY and found is not None:
             queue.end(
-                draft, found, MissionState.EXHAUSTED, f"{request.rule}: {request.detail}", by="supervisor"
+                draft,
+                found,
+                MissionState.EXHAUSTED,
+                f"{request.rule}: {request.detail}",
+                by="supervisor",
             )
         else:
             clerk.seat_failed(draft, agent, mission, request.detail, taint_of(message))
@@ -141,7 +145,13 @@ def _order(draft: Draft, message: Message) -> None:
             denied = _override(draft, actor, order)
         case verb:
             wish = authority.Wish(
-                verb, order.target, reason, order.privilege, order.right, order.amounts, order.grace_s
+                verb,
+                order.target,
+                reason,
+                order.privilege,
+                order.right,
+                order.amounts,
+                order.grace_s,
             )
             denied = registry.do(draft, actor, wish)
     if denied is not None:
@@ -159,7 +169,13 @@ def _override(draft: Draft, actor: authority.Actor, order: Order) -> Denied | No
 def _answer_order(draft: Draft, order: str, denied: Denied) -> None:
     draft.add(
         entry(
-            draft.moment, "order refused", str(denied), actor=OPERATOR, rule=denied.rule, order=order,
-            outcome="refused", detail=denied.detail,
+            draft.moment,
+            "order refused",
+            str(denied),
+            actor=OPERATOR,
+            rule=denied.rule,
+            order=order,
+            outcome="refused",
+            detail=denied.detail,
         )
-    )  # fmt: skip
+    )

@@ -1,7 +1,8 @@
-"""What the supervisor does about what workers' scripts did: facts, in the order of their stream. Pure.
+"""What the supervisor does about what workers' scripts did: facts, in the order of their stream.
+Pure.
 
-Decided in the commit that moves the position in that stream, so that each is acted on once, whoever dies.
-Facts of agents that are no more change nothing; the journal has them all the same.
+Decided in the commit that moves the position in that stream, so that each is acted on once, whoever
+dies. Facts of agents that are no more change nothing; the journal has them all the same.
 """
 
 from __future__ import annotations
@@ -80,14 +81,24 @@ def _refused(draft: Draft, refusal: TurnRefusal) -> None:
     name = agent.name if agent is not None else refusal.agent
     often = f" ({refusal.count} times)" if refusal.count > 1 else ""
     detail = refusal.detail[:REFUSAL_DETAIL_MAX]
-    text = f"turn {refusal.turn} of {name}: {refusal.moves or 'it'} is refused by {refusal.rule}{often}: {detail}"
+    text = (
+        f"turn {refusal.turn} of {name}: {refusal.moves or 'it'} is refused by "
+        f"{refusal.rule}{often}: {detail}"
+    )
     draft.add(
         entry(
-            draft.moment, REFUSED_IN_TURN, text, actor=refusal.agent, rule=refusal.rule, detail=detail,
+            draft.moment,
+            REFUSED_IN_TURN,
+            text,
+            actor=refusal.agent,
+            rule=refusal.rule,
+            detail=detail,
             mission=agent.mission if agent is not None else "",
-            turn=refusal.turn, count=refusal.count, moves=refusal.moves.split(),
+            turn=refusal.turn,
+            count=refusal.count,
+            moves=refusal.moves.split(),
         )
-    )  # fmt: skip
+    )
 
 
 def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
@@ -101,10 +112,17 @@ def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     serves = MissionId(account) if account in draft.swarm.missions else MissionId("")
     draft.add(
         entry(
-            draft.moment, "overdrawn", f"a call of {fact.get('agent', '')} spent {detail}", actor=fact.get("agent", ""),
-            mission=agent.mission if agent is not None and agent.mission else serves, rule=Rule.BUDGET_OVERDRAFT, account=account, step=fact.get("step", ""), overdraft=over,
+            draft.moment,
+            "overdrawn",
+            f"a call of {fact.get('agent', '')} spent {detail}",
+            actor=fact.get("agent", ""),
+            mission=agent.mission if agent is not None and agent.mission else serves,
+            rule=Rule.BUDGET_OVERDRAFT,
+            account=account,
+            step=fact.get("step", ""),
+            overdraft=over,
         )
-    )  # fmt: skip
+    )
     if agent is None:
         return
     if agent.is_seat:
@@ -114,7 +132,9 @@ def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
 
 
 def _exhaust(draft: Draft, id: MissionId, detail: str) -> None:
-    """The board's own part of a mission's budget is what was overdrawn: there is no one to fund it."""
+    """The board's own part of a mission's budget is what was overdrawn: there is no one to fund
+    it.
+    """
     mission = draft.swarm.missions.get(id)
     if mission is not None:
         reason = f"{Rule.BUDGET_OVERDRAFT}: {detail}"
@@ -125,21 +145,34 @@ def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     """Once for an account: the script sees to that."""
     account, kind = fact.get("account", ""), fact.get("kind", "")
     own, left = number_in(fact.get("own")), number_in(fact.get("left"))
-    what = f"has used {100 * (own - left) // max(1, own)} % of its own {kind}: {left:,} of {own:,} left"
+    what = (
+        f"has used {100 * (own - left) // max(1, own)} % of its own {kind}: {left:,} of "
+        f"{own:,} left"
+    )
     data = {"account": account, "warned": kind, "own": own, "left": left}
     mission = draft.swarm.missions.get(MissionId(account))
     if mission is not None:
         message = Message(
-            sender=CLERK, kind=Kind.NOTICE, mission=mission.id, at=draft.moment.stamp,
-            text=f"mission {mission.id} {what}", data=data,
-        )  # fmt: skip
+            sender=CLERK,
+            kind=Kind.NOTICE,
+            mission=mission.id,
+            at=draft.moment.stamp,
+            text=f"mission {mission.id} {what}",
+            data=data,
+        )
         draft.add(Post(BOARD_ROOM, message))
     elif agent is not None and agent.id == account:
         notices.tell_superior(draft, agent, what, account=account, warned=kind, own=own, left=left)
     else:
         return
-    about = mission.id if mission is not None else agent.mission if agent is not None else MissionId("")
-    draft.add(entry(draft.moment, "warned", f"{account} {what}", actor=SUPERVISOR, mission=about, more=data))
+    about = (
+        mission.id if mission is not None else agent.mission if agent is not None else MissionId("")
+    )
+    draft.add(
+        entry(
+            draft.moment, "warned", f"{account} {what}", actor=SUPERVISOR, mission=about, more=data
+        )
+    )
 
 
 def _overdraft(fact: Fact) -> dict[str, int]:
@@ -152,22 +185,33 @@ def _overdraft(fact: Fact) -> dict[str, int]:
 
 
 def _cut(draft: Draft, agent: Agent, fact: Fact) -> None:
-    """Whoever should have had the messages learns once that some were not sent, and by which rule."""
+    """Whoever should have had the messages learns once that some were not sent, and by which
+    rule.
+    """
     rule = CUT_RULES.get(fact.get("rule", ""))
     if rule is None:
         return
-    text = f"messages of {agent.name} ({agent.id}) to you are cut by {rule}: {fact.get('detail', '')}"
+    text = (
+        f"messages of {agent.name} ({agent.id}) to you are cut by {rule}: {fact.get('detail', '')}"
+    )
     data = {"agent": agent.id, "cut": rule.value, "count": number_in(fact.get("count"))}
     for channel in _recipients(draft, agent, Channel(fact.get("channel", "")), fact.get("to", "")):
         message = Message(
-            sender=CLERK if channel == BOARD_ROOM else SUPERVISOR, kind=Kind.NOTICE, mission=agent.mission,
-            at=draft.moment.stamp, text=text, data=data, hops=number_in(fact.get("hops")),
-        )  # fmt: skip
+            sender=CLERK if channel == BOARD_ROOM else SUPERVISOR,
+            kind=Kind.NOTICE,
+            mission=agent.mission,
+            at=draft.moment.stamp,
+            text=text,
+            data=data,
+            hops=number_in(fact.get("hops")),
+        )
         draft.add(Post(channel, message))
 
 
 def _recipients(draft: Draft, agent: Agent, channel: Channel, to: str) -> list[Channel]:
-    """Where those can be told who would have read it: never on a channel that is somebody else's to write on."""
+    """Where those can be told who would have read it: never on a channel that is somebody else's
+    to write on.
+    """
     lineage, (kind, _, name) = draft.swarm.lineage, channel.partition(":")
     match kind:
         case "room":

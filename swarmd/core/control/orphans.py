@@ -1,8 +1,9 @@
 """What becomes of an agent that fails, and of those it leaves behind. Pure.
 
-Nothing here is ordered by anybody: crash, empty account, passed deadline, a model that failed for good. The role's
-declared policy says what happens to the children: `cascade` ends them too, `adopt` gives them to the creator's own
-creator, `hold` does that and freezes them until an operator decides.
+Nothing here is ordered by anybody: crash, empty account, passed deadline, a model that failed for
+good. The role's declared policy says what happens to the children: `cascade` ends them too, `adopt`
+gives them to the creator's own creator, `hold` does that and freezes them until an operator
+decides.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from swarmd.core.tree.fence import fence, fence_alone
 _OURSELVES: Final = authority.Actor(SUPERVISOR, Authority.LINEAGE)
 
 
-def give_up(draft: Draft, agent: Agent, reason: str, *, hops: int = 0, taint: tuple[str, ...] = ()) -> None:
+def give_up(
+    draft: Draft, agent: Agent, reason: str, *, hops: int = 0, taint: tuple[str, ...] = ()
+) -> None:
     """The agent ends; its children have what its role declares."""
     swarm = draft.swarm
     if swarm.lineage.is_ending(agent):
@@ -37,13 +40,24 @@ def give_up(draft: Draft, agent: Agent, reason: str, *, hops: int = 0, taint: tu
     if policy == "cascade" or not children:
         draft.add(
             *fence(
-                swarm, agent.id, reason=reason[:2000], by=SUPERVISOR, moment=draft.moment,
-                mission=agent.mission, hops=hops, taint=taint,
+                swarm,
+                agent.id,
+                reason=reason[:2000],
+                by=SUPERVISOR,
+                moment=draft.moment,
+                mission=agent.mission,
+                hops=hops,
+                taint=taint,
             )
-        )  # fmt: skip
+        )
         return
-    # Itself alone is fenced, then its children leave it, in the same commit: none of them is ever without a parent.
-    draft.add(*fence_alone(swarm, agent, reason=reason[:2000], moment=draft.moment, hops=hops, taint=taint))
+    # Itself alone is fenced, then its children leave it, in the same commit: none of them is ever
+    # without a parent.
+    draft.add(
+        *fence_alone(
+            swarm, agent, reason=reason[:2000], moment=draft.moment, hops=hops, taint=taint
+        )
+    )
     for child in children:
         _adopt(draft, child, agent, is_held=policy == "hold")
 
@@ -52,26 +66,43 @@ def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
     swarm = draft.swarm
     assert former.parent is not None
     # A new lease: its host reads its record anew, and with it whom it reports to.
-    adopted = replace(child, parent=former.parent, lease=child.lease + 1 if child.host else child.lease)
+    adopted = replace(
+        child, parent=former.parent, lease=child.lease + 1 if child.host else child.lease
+    )
     account = adopted.mission if adopted.parent == SOB else former.parent
     draft.add(AgentAdopted(adopted, former.id, follows(adopted, swarm.declared.rooms), account))
     if child.host in swarm.hosts:
         placed = Message(
-            sender=SUPERVISOR, kind=Kind.PLACED, at=draft.moment.stamp, text="adopted", data={"agents": [child.id]}
-        )  # fmt: skip
+            sender=SUPERVISOR,
+            kind=Kind.PLACED,
+            at=draft.moment.stamp,
+            text="adopted",
+            data={"agents": [child.id]},
+        )
         draft.add(Post(host_channel(child.host), placed))
     draft.add(
         entry(
-            draft.moment, "adopted", f"{child.id} goes from {former.id} to {former.parent}", actor=SUPERVISOR,
-            mission=child.mission, agent=child.id, former=former.id, parent=former.parent, held=is_held,
+            draft.moment,
+            "adopted",
+            f"{child.id} goes from {former.id} to {former.parent}",
+            actor=SUPERVISOR,
+            mission=child.mission,
+            agent=child.id,
+            former=former.id,
+            parent=former.parent,
+            held=is_held,
         )
-    )  # fmt: skip
+    )
     if swarm.lineage.is_ending(adopted):
         return
-    notices.tell_superior(draft, adopted, f"is yours now: its creator {former.name} has ended", adopted=True)
+    notices.tell_superior(
+        draft, adopted, f"is yours now: its creator {former.name} has ended", adopted=True
+    )
     if is_held:
         reason = f"held for an operator: its creator {former.id} has ended"
-        held = Stop(child.id, StopKind.FREEZE, Authority.OPERATOR, reason, SUPERVISOR, draft.moment.now)
+        held = Stop(
+            child.id, StopKind.FREEZE, Authority.OPERATOR, reason, SUPERVISOR, draft.moment.now
+        )
         _stop_too(draft, child.id, held)
     # What stopped it with its creator's subtree stops it still: that mark goes with the creator.
     above = swarm.lineage.stops.get(former.id)
@@ -87,7 +118,9 @@ def _stop_too(draft: Draft, target: str, stop: Stop) -> None:
 
 
 def hold(draft: Draft, agent: Agent, rule: Rule, detail: str, *, hops: int = 0) -> None:
-    """Frozen alone, for a reason that its superior can mend; unmended for `hold_seconds` it is given up."""
+    """Frozen alone, for a reason that its superior can mend; unmended for `hold_seconds` it is
+    given up.
+    """
     swarm = draft.swarm
     if f"={agent.id}" in swarm.lineage.stops or swarm.lineage.is_ending(agent):
         return
@@ -96,10 +129,16 @@ def hold(draft: Draft, agent: Agent, rule: Rule, detail: str, *, hops: int = 0) 
     stop_action.set_stop(
         draft,
         Stop(
-            f"={agent.id}", StopKind.FREEZE, Authority.LINEAGE, reason, SUPERVISOR, draft.moment.now,
-            rule=rule.value, until=draft.moment.now + seconds,
+            f"={agent.id}",
+            StopKind.FREEZE,
+            Authority.LINEAGE,
+            reason,
+            SUPERVISOR,
+            draft.moment.now,
+            rule=rule.value,
+            until=draft.moment.now + seconds,
         ),
-    )  # fmt: skip
+    )
     mend = "fund it" if rule.startswith("budget.") else "thaw it"
     text = f"is frozen, {reason}; {mend} or end it within {seconds:.0f} s, or it ends by itself"
     notices.tell_superior(draft, agent, text, hops=hops, frozen=rule.value)
@@ -112,20 +151,32 @@ def hold_for_mending(draft: Draft, target: str, detail: str) -> None:
 
 
 def hold_unreadable(draft: Draft, id: AgentId) -> None:
-    """Its record cannot be read. What it was given to do is lost with it, so a thaw needs it back (`acts.do`)."""
+    """Its record cannot be read. What it was given to do is lost with it, so a thaw needs it
+    back (`acts.do`).
+    """
     way_out = f"restore it and restart, or `swarmd terminate {id}`"
     _hold_for_an_operator(draft, id, Rule.AGENT_UNREADABLE, f"its record cannot be read; {way_out}")
 
 
 def _hold_for_an_operator(draft: Draft, target: str, rule: Rule, detail: str) -> None:
-    """Frozen with all below it, until an operator has mended what only a person can: what the store holds."""
+    """Frozen with all below it, until an operator has mended what only a person can: what the
+    store holds.
+    """
     swarm = draft.swarm
     known = swarm.lineage.stops.get(target)
-    if authority.is_ending(swarm, target) or (known is not None and known.authority is Authority.OPERATOR):
+    if authority.is_ending(swarm, target) or (
+        known is not None and known.authority is Authority.OPERATOR
+    ):
         return
     reason = f"{rule}: {detail}"
     stop = Stop(
-        target, StopKind.FREEZE, Authority.OPERATOR, reason, SUPERVISOR, draft.moment.now, rule=rule.value
+        target,
+        StopKind.FREEZE,
+        Authority.OPERATOR,
+        reason,
+        SUPERVISOR,
+        draft.moment.now,
+        rule=rule.value,
     )
     stop_action.set_stop(draft, stop)
     agent = swarm.lineage.get(target)
@@ -136,40 +187,62 @@ def _hold_for_an_operator(draft: Draft, target: str, rule: Rule, detail: str) ->
 
 
 def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> None:
-    """Started anew as another incarnation, unless it does that too often: then it is held, and its superior told why."""
+    """Started anew as another incarnation, unless it does that too often: then it is held, and
+    its superior told why.
+    """
     swarm, limits, now = draft.swarm, draft.swarm.declared.limits, draft.moment.now
     if swarm.lineage.is_ending(agent):
         return
     window = limits.restart_seconds
     lately = (*(at for at in agent.crashes if now - window < at <= now + window), now)
     if len(lately) > limits.restarts_max:
-        hold(draft, agent, Rule.CRASHED, f"{len(lately)} crashes, the last: {last_words}", hops=hops)
+        hold(
+            draft, agent, Rule.CRASHED, f"{len(lately)} crashes, the last: {last_words}", hops=hops
+        )
         return
     # One that is stopped itself stays so, and is placed when it is thawed.
     state = agent.state if stop_action.own_stop(swarm, agent) is not None else AgentState.STARTING
     anew = replace(
-        agent, incarnation=agent.incarnation + 1, state=state, host=HostId(""), crashes=lately,
+        agent,
+        incarnation=agent.incarnation + 1,
+        state=state,
+        host=HostId(""),
+        crashes=lately,
         reason=f"crashed: {last_words}"[:2000],
-    )  # fmt: skip
+    )
     assert agent.charter is not None
     assert agent.parent is not None
     task = Message(
-        sender=agent.parent, to=agent.id, kind=Kind.CHARTER, mission=agent.mission, at=draft.moment.stamp,
-        text=agent.charter.task, hops=hops, data={"restarted": len(lately), "last_words": last_words[:1000]},
-    )  # fmt: skip
+        sender=agent.parent,
+        to=agent.id,
+        kind=Kind.CHARTER,
+        mission=agent.mission,
+        at=draft.moment.stamp,
+        text=agent.charter.task,
+        hops=hops,
+        data={"restarted": len(lately), "last_words": last_words[:1000]},
+    )
     draft.add(
         AgentRestarted(anew, agent.id, follows(anew, swarm.declared.rooms)),
         Post(inbox(agent.id), task),
         entry(
-            draft.moment, "restarted", f"{agent.id} crashed and starts anew: {last_words}"[:2000], actor=SUPERVISOR,
-            mission=agent.mission, agent=agent.id, incarnation=anew.incarnation, crashes=len(lately),
+            draft.moment,
+            "restarted",
+            f"{agent.id} crashed and starts anew: {last_words}"[:2000],
+            actor=SUPERVISOR,
+            mission=agent.mission,
+            agent=agent.id,
+            incarnation=anew.incarnation,
+            crashes=len(lately),
             rule=Rule.CRASHED,
         ),
-    )  # fmt: skip
+    )
 
 
 def tick(draft: Draft) -> None:
-    """What time brings: passed deadlines of agents, holds that nobody mended, drains whose grace is over."""
+    """What time brings: passed deadlines of agents, holds that nobody mended, drains whose grace
+    is over.
+    """
     swarm, now = draft.swarm, draft.moment.now
     for id, deadline in list(swarm.deadlines.items()):
         agent = swarm.lineage.get(id)

@@ -38,7 +38,9 @@ _FILE_FUNCTIONS: Final = frozenset({"read_file", "search_files", "write_file"})
 def admit_hosts(
     draft: Draft, alive: Mapping[HostId, Host], known: frozenset[HostId], *, may_declare_dead: bool
 ) -> None:
-    """Hosts that renewed their lease are in; those that left are out; those that fell silent are, after patience."""
+    """Hosts that renewed their lease are in; those that left are out; those that fell silent
+    are, after patience.
+    """
     swarm = draft.swarm
     for host in alive.values():
         renewed = draft.moment.now - (LEASE_SECONDS - host.lease_left)
@@ -48,7 +50,11 @@ def admit_hosts(
         swarm.renewed[host.id] = renewed
         before, swarm.hosts[host.id] = swarm.hosts.get(host.id), host
         if before != host:
-            draft.add(entry(draft.moment, "host came", f"host {host.id}", actor="supervisor", host=host.id))
+            draft.add(
+                entry(
+                    draft.moment, "host came", f"host {host.id}", actor="supervisor", host=host.id
+                )
+            )
     for id in [id for id in swarm.hosts if id not in alive]:
         has_left = id not in known
         if not has_left and not may_declare_dead:
@@ -58,7 +64,8 @@ def admit_hosts(
         agents = len(swarm.lineage.on(id))
         text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
         draft.add(
-            HostGone(id), entry(draft.moment, "host gone", text, actor="supervisor", host=id, agents=agents)
+            HostGone(id),
+            entry(draft.moment, "host gone", text, actor="supervisor", host=id, agents=agents),
         )
         forget_stuck(draft, id)
 
@@ -66,7 +73,8 @@ def admit_hosts(
 def place(draft: Draft) -> None:
     """Every agent without a living host gets one with room; a placement is a new lease.
 
-    Looks at those that lost theirs or never had one, and at as many as fit in a step: not at all that live.
+    Looks at those that lost theirs or never had one, and at as many as fit in a step: not at all
+    that live.
     """
     swarm, waiting = draft.swarm, draft.swarm.homeless
     placed: dict[HostId, list[AgentId]] = defaultdict(list)
@@ -83,16 +91,20 @@ def place(draft: Draft) -> None:
             continue
         count += 1
         placed[host].append(agent.id)
-        # It has a charter to read: until the host itself says how busy it is, it is taken for busy with this one.
+        # It has a charter to read: until the host itself says how busy it is, it is taken for busy
+        # with this one.
         swarm.given[host] = swarm.given.get(host, 0) + 1
         draft.add(AgentSet(replace(agent, host=host, lease=agent.lease + 1, state=AgentState.LIVE)))
         swarm.note_progress(agent, draft.moment.now)
     waiting.extend(unfit)
     for host, ids in placed.items():
         message = Message(
-            sender=SUPERVISOR, kind=Kind.PLACED, at=draft.moment.stamp, text=f"{len(ids)} agents",
+            sender=SUPERVISOR,
+            kind=Kind.PLACED,
+            at=draft.moment.stamp,
+            text=f"{len(ids)} agents",
             data={"agents": ids},
-        )  # fmt: skip
+        )
         draft.add(Post(host_channel(host), message))
 
 
@@ -103,8 +115,8 @@ def _is_homeless(swarm: Swarm, agent: Agent) -> bool:
 
 
 def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:
-    """Of the hosts with room that with the least to do: agents by its declared capacity, and busy ones by the turns that
-    it takes at once."""
+    """Of the hosts with room that with the least to do: agents by its declared capacity, and busy
+    ones by the turns that it takes at once."""
     needs_files, on = _needs_files(swarm, agent), swarm.lineage.on
 
     def load(host: Host) -> float:
@@ -112,9 +124,10 @@ def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:
         return len(on(host.id)) / host.capacity + busy / swarm.declared.limits.turns_at_once
 
     fit = [
-        host for host in swarm.hosts.values()
+        host
+        for host in swarm.hosts.values()
         if len(on(host.id)) < host.capacity and (host.workspace or not needs_files)
-    ]  # fmt: skip
+    ]
     return min(fit, key=lambda host: (load(host), host.id)).id if fit else None
 
 

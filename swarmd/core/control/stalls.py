@@ -1,9 +1,10 @@
-"""Who lives and gets nowhere: told once to its superior, and past twice the time to the board. Pure.
+"""Who lives and gets nowhere: told once to its superior, and past twice the time to the board.
+Pure.
 
-Progress is a call that was settled, and with it every turn's report or spawn, for no turn is without one. Nobody is
-stalled who has reported its task as done, waits for a child that has not, is stopped, or has no living host.
-Memory knows who has waited longest (`progress.Progress`), and the store is asked about those few alone: a hundred
-thousand agents that do nothing cost nothing.
+Progress is a call that was settled, and with it every turn's report or spawn, for no turn is
+without one. Nobody is stalled who has reported its task as done, waits for a child that has not, is
+stopped, or has no living host. Memory knows who has waited longest (`progress.Progress`), and the
+store is asked about those few alone: a hundred thousand agents that do nothing cost nothing.
 """
 
 from __future__ import annotations
@@ -64,14 +65,21 @@ def got_on(draft: Draft, agent: Agent) -> None:
         draft.add(
             TroubleOver(agent.id),
             entry(
-                draft.moment, "went on", f"{agent.id} makes progress again", actor=agent.id, mission=agent.mission,
-                agent=agent.id, seconds=round(draft.moment.now - trouble.since, 3),
+                draft.moment,
+                "went on",
+                f"{agent.id} makes progress again",
+                actor=agent.id,
+                mission=agent.mission,
+                agent=agent.id,
+                seconds=round(draft.moment.now - trouble.since, 3),
             ),
-        )  # fmt: skip
+        )
 
 
 def began(draft: Draft, agent: Agent) -> None:
-    """It has begun to do something, which is no progress yet: of one who was done something is expected again."""
+    """It has begun to do something, which is no progress yet: of one who was done something is
+    expected again.
+    """
     if not draft.swarm.progress.knows(agent.id) and agent.id not in draft.swarm.troubles:
         draft.swarm.note_progress(agent, draft.moment.now)
 
@@ -102,11 +110,15 @@ def _is_held_up(swarm: Swarm, agent: Agent) -> bool:
 def asked_about(swarm: Swarm, idlers: Sequence[Idler]) -> list[AgentId]:
     """Whose standing decides on them: their own, and their children's."""
     ids = [i.agent.id for i in idlers]
-    return list(dict.fromkeys([*ids, *(child.id for id in ids for child in swarm.lineage.children(id))]))
+    return list(
+        dict.fromkeys([*ids, *(child.id for id in ids for child in swarm.lineage.children(id))])
+    )
 
 
 def judge(draft: Draft, idlers: Sequence[Idler], standings: Mapping[AgentId, Standing]) -> None:
-    """What becomes of each. All that is told here needs no account, so that it is never decided twice."""
+    """What becomes of each. All that is told here needs no account, so that it is never decided
+    twice.
+    """
     swarm, now = draft.swarm, draft.moment.now
     for idler in idlers:
         agent, own = idler.agent, standings.get(idler.agent.id, UNKNOWN)
@@ -143,15 +155,26 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
     draft.add(TroubleSet(agent.id, trouble))
     if trouble.is_told_above:
         message = Message(
-            sender=CLERK, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp,
-            text=f"{agent.name} ({agent.id}) {what}", data={"agent": agent.id, "stalled": Rule.STALLED.value},
-        )  # fmt: skip
+            sender=CLERK,
+            kind=Kind.NOTICE,
+            mission=agent.mission,
+            at=draft.moment.stamp,
+            text=f"{agent.name} ({agent.id}) {what}",
+            data={"agent": agent.id, "stalled": Rule.STALLED.value},
+        )
         draft.add(Post(BOARD_ROOM, message))
     else:
         notices.tell_superior(draft, agent, what, stalled=Rule.STALLED.value)
     draft.add(
         entry(
-            draft.moment, "stalled", f"{agent.id} {what}", actor=SUPERVISOR, mission=agent.mission,
-            rule=Rule.STALLED, agent=agent.id, seconds=round(seconds, 3), told="board" if trouble.is_told_above else "superior",
+            draft.moment,
+            "stalled",
+            f"{agent.id} {what}",
+            actor=SUPERVISOR,
+            mission=agent.mission,
+            rule=Rule.STALLED,
+            agent=agent.id,
+            seconds=round(seconds, 3),
+            told="board" if trouble.is_told_above else "superior",
         )
-    )  # fmt: skip
+    )

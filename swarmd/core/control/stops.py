@@ -31,7 +31,9 @@ from swarmd.core.model.state import Draft, Ending, Swarm
 
 
 def heed_brake(draft: Draft, reason: str | None) -> None:
-    """The brake of the supervisor's own machine is a halt of everything, and its release the end of that halt."""
+    """The brake of the supervisor's own machine is a halt of everything, and its release the end
+    of that halt.
+    """
     stop = draft.swarm.lineage.stops.get(EVERYTHING)
     if reason is not None and stop is None:
         by = Stop(EVERYTHING, StopKind.HALT, Authority.OPERATOR, reason, BRAKE, draft.moment.now)
@@ -50,14 +52,19 @@ def resume_stops(draft: Draft) -> None:
 
 def quiet_of(draft: Draft, host: HostId, word: QuietRequest) -> None:
     """A host says that nothing of it runs under a stop any more, but for what it names."""
-    stop, stopping = draft.swarm.lineage.stops.get(word.target), draft.swarm.stoppings.get(word.target)
+    stop, stopping = (
+        draft.swarm.lineage.stops.get(word.target),
+        draft.swarm.stoppings.get(word.target),
+    )
     if stop is not None and stopping is not None and stop.at == word.at:
         stopping.words.add(host)
         stopping.stuck |= {AgentId(id): what for id, what in word.busy.items()}
 
 
 def tell_stops(draft: Draft) -> None:
-    """Each stop is answered once, with what was seen of each agent under it; a drain that is through becomes an end."""
+    """Each stop is answered once, with what was seen of each agent under it; a drain that is
+    through becomes an end.
+    """
     swarm, now = draft.swarm, draft.moment.now
     for target in list(swarm.stoppings):
         stop, stopping = swarm.lineage.stops[target], swarm.stoppings[target]
@@ -68,7 +75,8 @@ def tell_stops(draft: Draft) -> None:
             continue
         is_draining = stop.kind is StopKind.DRAIN and now < stop.until
         seen = [
-            _seen_of_stop(swarm, stopping, agent, now, stop) for agent in swarm.lineage.stopped_by(target)
+            _seen_of_stop(swarm, stopping, agent, now, stop)
+            for agent in swarm.lineage.stopped_by(target)
         ]
         if None in seen or (is_draining and "unconfirmed" in seen):
             continue
@@ -80,15 +88,20 @@ def tell_stops(draft: Draft) -> None:
 
 
 def _is_held(swarm: Swarm, drain: Stop) -> bool:
-    """What a better one stopped meanwhile is not ended by this drain: it waits for that one's word."""
+    """What a better one stopped meanwhile is not ended by this drain: it waits for that one's
+    word.
+    """
     agent = swarm.lineage.get(drain.target)
     return (
         agent is not None
-        and authority.outranked(swarm, authority.Actor(drain.by, drain.authority), agent) is not None
+        and authority.outranked(swarm, authority.Actor(drain.by, drain.authority), agent)
+        is not None
     )
 
 
-def _seen_of_stop(swarm: Swarm, stopping: Ending, agent: Agent, now: float, stop: Stop) -> str | None:
+def _seen_of_stop(
+    swarm: Swarm, stopping: Ending, agent: Agent, now: float, stop: Stop
+) -> str | None:
     seen = seen_ended(swarm, stopping, agent, now)
     if seen == "unconfirmed" and agent.host not in stopping.words and stop.kind is StopKind.DRAIN:
         return None if now < stop.until else seen
@@ -102,21 +115,34 @@ def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, 
     draft.add(
         StopSet(replace(stop, is_told=True)),
         entry(
-            draft.moment, "stopped", text, actor=stop.by, target=stop.target, kind=stop.kind.value, busy=busy,
+            draft.moment,
+            "stopped",
+            text,
+            actor=stop.by,
+            target=stop.target,
+            kind=stop.kind.value,
+            busy=busy,
             more={**counts, **more},
         ),
-    )  # fmt: skip
+    )
     asker = draft.swarm.lineage.get(stop.by)
     if asker is not None and not asker.is_seat and asker.id != SOB:
         answer = Message(
-            sender=SUPERVISOR, to=asker.id, kind=Kind.ANSWER, mission=asker.mission, at=draft.moment.stamp,
-            text=text, data={"outcome": "done", "target": stop.target, **counts},
-        )  # fmt: skip
+            sender=SUPERVISOR,
+            to=asker.id,
+            kind=Kind.ANSWER,
+            mission=asker.mission,
+            at=draft.moment.stamp,
+            text=text,
+            data={"outcome": "done", "target": stop.target, **counts},
+        )
         draft.add(Post(inbox(asker.id), answer))
 
 
 def _end_drained(draft: Draft, stop: Stop) -> None:
-    """Its turns are over, or its grace is: now it is ended as any other, and that end is what answers the order."""
+    """Its turns are over, or its grace is: now it is ended as any other, and that end is what
+    answers the order.
+    """
     actor = authority.Actor(stop.by, stop.authority, order=stop.order)
     draft.add(StopLifted(stop.target))
     wish = authority.Wish("terminate", stop.target, f"drained: {stop.reason}")
@@ -126,5 +152,11 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
         return
     denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), wish)
     if denied is not None:
-        more = {"order": stop.order, "outcome": "refused", "detail": denied.detail} if stop.order else None
-        draft.add(entry(draft.moment, "refused", str(denied), actor=stop.by, rule=denied.rule, more=more))
+        more = (
+            {"order": stop.order, "outcome": "refused", "detail": denied.detail}
+            if stop.order
+            else None
+        )
+        draft.add(
+            entry(draft.moment, "refused", str(denied), actor=stop.by, rule=denied.rule, more=more)
+        )

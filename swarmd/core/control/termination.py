@@ -1,6 +1,8 @@
-"""What is, brought to what should be: agents on hosts, ended subtrees reaped, seats in their places. Pure.
+"""What is, brought to what should be: agents on hosts, ended subtrees reaped, seats in their
+places. Pure.
 
-The supervisor calls this after each batch of inputs and at each tick; doing it twice changes nothing.
+The supervisor calls this after each batch of inputs and at each tick; doing it twice changes
+nothing.
 """
 
 from __future__ import annotations
@@ -42,11 +44,13 @@ from swarmd.core.model.requests import GoneRequest
 from swarmd.core.model.state import Draft, Ending
 from swarmd.core.tree.fence import fence_notices
 
-# A step of the reaper, some 30 µs of the script for each: under 5 ms of the server's one thread, as for every script.
+# A step of the reaper, some 30 µs of the script for each: under 5 ms of the server's one thread, as
+# for every script.
 REAP_STEP: Final = 100
 
 
-# Agents of one ending looked at in one step that cannot be reaped yet: their hosts' words are still to come.
+# Agents of one ending looked at in one step that cannot be reaped yet: their hosts' words are still
+# to come.
 WAITING_MAX: Final = 1_000
 
 
@@ -58,11 +62,15 @@ def resume_endings(draft: Draft) -> None:
 
 
 def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
-    """A host says that nothing of it runs below the segment any more, but for what ignores its end."""
+    """A host says that nothing of it runs below the segment any more, but for what ignores its
+    end.
+    """
     ending = draft.swarm.endings.get(word.segment)
     if word.is_late:
         text = f"{host}: what ignored its end below {word.segment} has gone after all"
-        draft.add(entry(draft.moment, "gone", text, actor=host, segment=word.segment, agents=word.agents))
+        draft.add(
+            entry(draft.moment, "gone", text, actor=host, segment=word.segment, agents=word.agents)
+        )
         forget_stuck(draft, host, word.segment)
     elif ending is not None:
         ending.words.add(host)
@@ -71,11 +79,16 @@ def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
             trouble = Trouble("stuck", draft.moment.now, what, host, word.segment)
             draft.add(TroubleSet(AgentId(id), trouble))
             text = f"{id} ignores its end on {host}: {what}"
-            draft.add(entry(draft.moment, "stuck", text, actor=host, agent=id, segment=word.segment))
+            draft.add(
+                entry(draft.moment, "stuck", text, actor=host, agent=id, segment=word.segment)
+            )
 
 
-def reap(draft: Draft, spent: Mapping[str, Mapping[str, int]], segments: Sequence[str] | None = None) -> None:
-    """One step of every ending, or of these, deepest first; what is seen of each agent is counted, not assumed.
+def reap(
+    draft: Draft, spent: Mapping[str, Mapping[str, int]], segments: Sequence[str] | None = None
+) -> None:
+    """One step of every ending, or of these, deepest first; what is seen of each agent is counted,
+    not assumed.
 
     `spent` has the accounts of the missions that are ending, as they were before this step.
     """
@@ -83,7 +96,8 @@ def reap(draft: Draft, spent: Mapping[str, Mapping[str, int]], segments: Sequenc
     for segment in list(draft.swarm.endings) if segments is None else segments:
         taken = _reap_segment(draft, segment, budget)
         budget -= taken
-        # Finished in a commit of its own: what the closed accounts gave back is known only after theirs.
+        # Finished in a commit of its own: what the closed accounts gave back is known only after
+        # theirs.
         if taken == 0 and not draft.swarm.endings[segment].queue and _is_settled(draft, segment):
             _finish(draft, segment, spent)
 
@@ -91,8 +105,8 @@ def reap(draft: Draft, spent: Mapping[str, Mapping[str, int]], segments: Sequenc
 def _is_settled(draft: Draft, segment: str) -> bool:
     """Closes the account of a mission that ends, once; true from the next step on.
 
-    Its result is not told in the same commit: a seat's call could end between the reading of the account and
-    that commit, and the result would name another sum than the one that was charged.
+    Its result is not told in the same commit: a seat's call could end between the reading of the
+    account and that commit, and the result would name another sum than the one that was charged.
     """
     swarm = draft.swarm
     mark, mission = swarm.lineage.fences[segment], swarm.missions.get(MissionId(segment))
@@ -143,12 +157,15 @@ def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
     reason = mark.reason
     record = ended(agent, reason=f"{reason} ({seen})", at=draft.moment.stamp)
     forget_at = draft.moment.now + draft.swarm.declared.limits.retention_seconds
-    draft.add(AgentReaped(record, forget_at, agent.mission if agent.parent == SOB else agent.parent))
+    draft.add(
+        AgentReaped(record, forget_at, agent.mission if agent.parent == SOB else agent.parent)
+    )
     for target in (agent.id, f"={agent.id}"):
         _drop_stop(draft, target, seen)
     lineage = draft.swarm.lineage
     for segment in agent.path:
-        # Whom an adopted agent came from is in its path still, and what was revoked there stays revoked for it.
+        # Whom an adopted agent came from is in its path still, and what was revoked there stays
+        # revoked for it.
         is_gone = segment in lineage.revocations and lineage.get(segment) is None
         if is_gone and not lineage.below(segment):
             draft.add(RevocationsSet(segment, ()))
@@ -162,15 +179,22 @@ def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
         clerk.executive_ended(draft, agent, reason, mark.taint)
         return
     notice = Message(
-        sender=SUPERVISOR, to=agent.parent, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp,
-        text=f"{agent.name} ({agent.id}) ended: {reason}", data={"agent": agent.id, "key": agent.key, "ended": True},
+        sender=SUPERVISOR,
+        to=agent.parent,
+        kind=Kind.NOTICE,
+        mission=agent.mission,
+        at=draft.moment.stamp,
+        text=f"{agent.name} ({agent.id}) ended: {reason}",
+        data={"agent": agent.id, "key": agent.key, "ended": True},
         hops=mark.hops,
-    )  # fmt: skip
+    )
     draft.add(Post(inbox(agent.parent), stamped(notice, mark.taint)))
 
 
 def _drop_stop(draft: Draft, target: str, seen: str) -> None:
-    """The mark goes with whom it held; an order that waited for what would be seen of them is answered by their end."""
+    """The mark goes with whom it held; an order that waited for what would be seen of them is
+    answered by their end.
+    """
     stop = draft.swarm.lineage.stops.get(target)
     if stop is None:
         return
@@ -178,10 +202,17 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
     if stop.order and not stop.is_told:
         draft.add(
             entry(
-                draft.moment, "stopped", f"{target} has ended ({seen})", actor=stop.by, target=target,
-                kind=stop.kind.value, order=stop.order, outcome="done", ended=seen,
+                draft.moment,
+                "stopped",
+                f"{target} has ended ({seen})",
+                actor=stop.by,
+                target=target,
+                kind=stop.kind.value,
+                order=stop.order,
+                outcome="done",
+                ended=seen,
             )
-        )  # fmt: skip
+        )
 
 
 def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) -> None:
@@ -189,11 +220,15 @@ def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) 
     mark = swarm.lineage.fences[segment]
     mission = swarm.missions.get(MissionId(segment))
     counts: dict[str, Any] = {
-        "confirmed": mark.confirmed, "unconfirmed": mark.unconfirmed, "unreachable": mark.unreachable,
-    }  # fmt: skip
+        "confirmed": mark.confirmed,
+        "unconfirmed": mark.unconfirmed,
+        "unreachable": mark.unreachable,
+    }
     order: dict[str, Any] = {"order": mark.order, "outcome": "done"} if mark.order else {}
     others = [
-        f for f in swarm.lineage.fences.values() if mark.order and f.order == mark.order and f is not mark
+        f
+        for f in swarm.lineage.fences.values()
+        if mark.order and f.order == mark.order and f is not mark
     ]
     if others:
         # One order ended several: the last of them answers it, with the counts of all.
@@ -202,10 +237,15 @@ def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) 
     draft.add(
         FenceLifted(segment),
         entry(
-            draft.moment, "ended", f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
-            actor=mark.by, segment=segment, **counts, **order,
+            draft.moment,
+            "ended",
+            f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
+            actor=mark.by,
+            segment=segment,
+            **counts,
+            **order,
         ),
-    )  # fmt: skip
+    )
     if mission is not None and mission.ending is not None:
         _drop_stop(draft, segment, "confirmed")
         was_taken_up = mission.state is not MissionState.DOCKETED

@@ -39,20 +39,35 @@ def found(draft: Draft) -> None:
     lineage, board = draft.swarm.lineage, draft.swarm.declared.board
     if lineage.get(SOB) is None:
         sob = Agent(
-            id=SOB, name=SOB, role="board", tier=0, parent=None, path=(SOB,), state=AgentState.LIVE,
-            created=draft.moment.stamp, privileges=("**",), grants=("**",),
-        )  # fmt: skip
+            id=SOB,
+            name=SOB,
+            role="board",
+            tier=0,
+            parent=None,
+            path=(SOB,),
+            state=AgentState.LIVE,
+            created=draft.moment.stamp,
+            privileges=("**",),
+            grants=("**",),
+        )
         draft.add(AgentMade(sob, ()))
-        # Where its account is there, the board's record alone is gone: to open the account anew would empty it.
+        # Where its account is there, the board's record alone is gone: to open the account anew
+        # would empty it.
         if not draft.swarm.has_root:
             root = draft.swarm.declared.limits.root
             draft.add(AccountOpened(SOB, "", root.model_dump(), own_slot=False))
     for name in board.seats:
         if lineage.get(name) is None:
             seat = Agent(
-                id=AgentId(name), name=name, role="seat", tier=0, parent=None, path=(name,),
-                created=draft.moment.stamp, privileges=("model/**", "room/sob/say"),
-            )  # fmt: skip
+                id=AgentId(name),
+                name=name,
+                role="seat",
+                tier=0,
+                parent=None,
+                path=(name,),
+                created=draft.moment.stamp,
+                privileges=("model/**", "room/sob/say"),
+            )
             draft.add(AgentMade(seat, follows(seat, draft.swarm.declared.rooms)))
 
 
@@ -73,24 +88,30 @@ def tick(draft: Draft) -> None:
 
 
 def _turn_period(draft: Draft) -> None:
-    """A new hour, day, week or month by UTC: the root has its whole cap again, but what open accounts hold of it."""
+    """A new hour, day, week or month by UTC: the root has its whole cap again, but what open
+    accounts hold of it.
+    """
     swarm = draft.swarm
     period = period_of(draft.moment.now, swarm.declared.limits.root_period)
-    # Of names of one length the later period's is the larger: a clock that is set back renews no budget.
+    # Of names of one length the later period's is the larger: a clock that is set back renews no
+    # budget.
     is_past = len(period) == len(swarm.period) and period <= swarm.period
     if not period or is_past:
         return
     if swarm.period:
         text = f"the root's budget begins anew for {period}"
         draft.add(
-            PeriodTurned(SOB, period), entry(draft.moment, "period", text, actor="supervisor", period=period)
+            PeriodTurned(SOB, period),
+            entry(draft.moment, "period", text, actor="supervisor", period=period),
         )
     else:
         draft.add(PeriodTurned(SOB, period))
 
 
 def _digest(draft: Draft, id: MissionId) -> None:
-    """The state of a mission's tree, told to the board's room when it changed, never asked of a model."""
+    """The state of a mission's tree, told to the board's room when it changed, never asked of a
+    model.
+    """
     swarm, now = draft.swarm, draft.moment.now
     tiers = swarm.lineage.tiers(id)
     text = "agents: " + (", ".join(f"{n} at tier {tier}" for tier, n in tiers.items()) or "none")
@@ -99,7 +120,11 @@ def _digest(draft: Draft, id: MissionId) -> None:
         return
     swarm.digests[id] = (now, text)
     message = Message(
-        sender=CLERK, kind=Kind.DIGEST, mission=id, at=draft.moment.stamp, text=text,
+        sender=CLERK,
+        kind=Kind.DIGEST,
+        mission=id,
+        at=draft.moment.stamp,
+        text=text,
         data={"agents": sum(tiers.values()), "tiers": {str(tier): n for tier, n in tiers.items()}},
-    )  # fmt: skip
+    )
     draft.add(Post(BOARD_ROOM, message))

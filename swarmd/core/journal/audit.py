@@ -1,8 +1,8 @@
 """The laws, judged again from the journal alone. Pure.
 
-`Auditor` is the replay's judge: it is shown each change before it is made, with the state as it was, and
-notes what the law forbids. It decides nothing anew (what was free, who was fastest): it holds the record
-against the rules that hold whatever was decided.
+`Auditor` is the replay's judge: it is shown each change before it is made, with the state as it
+was, and notes what the law forbids. It decides nothing anew (what was free, who was fastest): it
+holds the record against the rules that hold whatever was decided.
 """
 
 from __future__ import annotations
@@ -20,14 +20,35 @@ from swarmd.core.model.privileges import Held, Revocation, Right, live_holding
 
 LAWS: Final = (
     "spawn: the parent lives, is neither stopped nor ending; tier and path are one below its",
-    "privileges: a child's, to use and to grant, are covered by what its creator could grant; nobody takes his own",
-    "identity: an id is never used again, an incarnation never goes back; what an agent is does not change",
-    "terminate: fenced first, by a proper ancestor, the board, the clerk, the supervisor or an operator",
+    (
+        "privileges: a child's, to use and to grant, are covered by what its creator could grant; "
+        "nobody takes his own"
+    ),
+    (
+        "identity: an id is never used again, an incarnation never goes back; what an agent is "
+        "does "
+        "not change"
+    ),
+    (
+        "terminate: fenced first, by a proper ancestor, the board, the clerk, the supervisor or an "
+        "operator"
+    ),
     "precedence: what a better one stopped is not lifted by those below",
-    "leave: given once, by an ancestor of who asked, the board or an operator, with no less authority than it takes",
+    (
+        "leave: given once, by an ancestor of who asked, the board or an operator, with no less "
+        "authority than it takes"
+    ),
     "overrides: an operator's or the board's, and not taken back by those below",
-    "no orphans: nobody is reaped while a child lives, or without a fence; an orphan goes to its creator's creator",
-    "budget: cap + overdraft = free + reserved + granted + spent, of every account and kind, at every fact",
+    (
+        "no orphans: nobody is reaped while a child lives, or without a fence; an orphan goes to "
+        "its "
+        "creator's creator"
+    ),
+    (
+        "budget: cap + overdraft = free + reserved + granted + spent, of every account and kind, "
+        "at "
+        "every fact"
+    ),
     "budget: granted is the sum of the open children's caps; no amount is below nothing",
     "missions: what was asked does not change; none is forgotten while an agent serves it",
     "refusals change nothing; what a turn was refused is told as often as its facts say",
@@ -47,14 +68,17 @@ _AUTHORITIES: Final[dict[str, Authority]] = {
 
 @dataclass(slots=True)
 class Auditor:
-    """What the law forbids, by the number of the entry that did it. `ever` are all ids that were seen."""
+    """What the law forbids, by the number of the entry that did it. `ever` are all ids that were
+    seen.
+    """
 
     faults: list[tuple[int, str]] = field(default_factory=list)
     ever: set[str] = field(default_factory=set)
     _children: dict[str, set[str]] = field(default_factory=dict)
     _n: int = 0
     _actor: str = ""
-    # Refusals of the last facts that no entry has told yet; none where reading began after those facts.
+    # Refusals of the last facts that no entry has told yet; none where reading began after those
+    # facts.
     _told: dict[tuple[str, int, str], int] | None = None
 
     def begin(self, state: State) -> None:
@@ -76,9 +100,12 @@ class Auditor:
             self._refused(link)
 
     def _facts(self, link: Link) -> None:
-        # A release that told less of refusals may have written facts that no entry names: that is no fault.
+        # A release that told less of refusals may have written facts that no entry names: that is
+        # no fault.
         facts = link.data.get("facts")
-        readable = [fact for fact in facts if isinstance(fact, Mapping)] if isinstance(facts, list) else []
+        readable = (
+            [fact for fact in facts if isinstance(fact, Mapping)] if isinstance(facts, list) else []
+        )
         found = refused_in_turns(readable)
         self._told = {(one.agent, one.turn, one.rule.value): one.count for one in found}
 
@@ -90,7 +117,8 @@ class Auditor:
         count = self._told.pop(key, None)
         if count is None or count != link.data.get("count"):
             self._note(
-                f"turn {turn} of {key[0]} was not refused so often by {key[2]}: its facts say {count or 0}"
+                f"turn {turn} of {key[0]} was not refused so often by {key[2]}: its facts say "
+                f"{count or 0}"
             )
 
     def effect(self, state: State, link: Link, key: str, new: Record | None) -> None:
@@ -189,9 +217,13 @@ class Auditor:
             self._note(f"{id}: adopted while its creator {old.get('parent')} lives on")
 
     def _given(self, state: State, id: str, old: Record, new: Record) -> None:
-        """Rights that it had not before come from a superior that could grant them, or from above the lineage."""
+        """Rights that it had not before come from a superior that could grant them, or from
+        above the lineage.
+        """
         had = {(held.path, held.right, held.number) for held in _holdings(old)}
-        newer = {held.path for held in _holdings(new) if (held.path, held.right, held.number) not in had}
+        newer = {
+            held.path for held in _holdings(new) if (held.path, held.right, held.number) not in had
+        }
         if not newer or self._actor in _SOVEREIGNS:
             return
         giver = state.records.values.get(f"agent:{self._actor}")
@@ -230,7 +262,9 @@ class Auditor:
         if new is not None:
             if old is None or old.get("by") != new.get("by"):
                 self._reaches(state, target, str(new.get("by", "")), "stopped")
-        elif old is not None and _AUTHORITIES.get(self._actor, Authority.LINEAGE) < old.get("authority", 1):
+        elif old is not None and _AUTHORITIES.get(self._actor, Authority.LINEAGE) < old.get(
+            "authority", 1
+        ):
             self._note(f"{self._actor} lifts the stop that {old.get('by')} set on {target}")
 
     def _revoked(self, state: State, segment: str, old: Record | None, new: Record | None) -> None:
@@ -255,7 +289,9 @@ class Auditor:
         if new is not None and str(new.get("by")) not in (OPERATOR, SOB):
             self._note(f"{id}: an override by {new.get('by')}")
         is_early = old is not None and new is None
-        if is_early and _AUTHORITIES.get(self._actor, Authority.LINEAGE) < (old or {}).get("authority", 1):
+        if is_early and _AUTHORITIES.get(self._actor, Authority.LINEAGE) < (old or {}).get(
+            "authority", 1
+        ):
             self._note(f"{id}: {self._actor} takes back what {(old or {}).get('by')} overrode")
 
     def _reaches(self, state: State, target: str, by: str, what: str) -> None:
@@ -266,7 +302,9 @@ class Auditor:
 
     def _mission(self, state: State, id: str, old: Record | None, new: Record | None) -> None:
         if new is not None and old is not None:
-            changed = [name for name in ("mission", "digest", "created") if old.get(name) != new.get(name)]
+            changed = [
+                name for name in ("mission", "digest", "created") if old.get(name) != new.get(name)
+            ]
             if changed:
                 self._note(f"mission {id}: its {changed[0]} changed")
         elif new is None and old is not None:
@@ -291,7 +329,9 @@ def _holdings(record: Record) -> tuple[Held, ...]:
     pairs: tuple[tuple[Right, str], ...] = (("use", "privileges"), ("grant", "grants"))
     given = {(held[0], held[1]): Held(*held) for held in record.get("later", ())}
     return tuple(
-        given.get((path, right), Held(path, right)) for right, name in pairs for path in record.get(name, ())
+        given.get((path, right), Held(path, right))
+        for right, name in pairs
+        for path in record.get(name, ())
     )
 
 

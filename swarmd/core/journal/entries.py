@@ -1,9 +1,10 @@
-"""The journal: what each entry says of the changes it stands for, and how entries are chained. Pure.
+"""The journal: what each entry says of the changes it stands for, and how entries are chained.
+Pure.
 
-`chained` goes over a commit in order. Each entry is given the effects of the changes since the entry before
-it, so that the state at every entry can be made anew from the journal alone (`replay`); what is left at the
-end gets an entry of its own. Texts of people and models stand in it as digests: the journal proves, it does
-not publish.
+`chained` goes over a commit in order. Each entry is given the effects of the changes since the
+entry before it, so that the state at every entry can be made anew from the journal alone
+(`replay`); what is left at the end gets an entry of its own. Texts of people and models stand in it
+as digests: the journal proves, it does not publish.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ ANEW: Final = "*"
 
 SHOWN_MAX: Final = 8  # records that the line for people names
 
-# Of one agent, turn and rule: what a turn's moves were refused, or why the turn itself could not go on.
+# Of one agent, turn and rule: what a turn's moves were refused, or why the turn itself could not go
+# on.
 REFUSED_IN_TURN: Final = "refused in turn"
 REFUSED_CHARS: Final = 200  # of why a fact was refused: an id that it named may stand in it
 
@@ -100,16 +102,31 @@ REFUSALS: Final = frozenset({"refused", REFUSED_IN_TURN, "order refused", "rejec
 
 
 def agent_record(agent: Agent, known: Record | None = None) -> Record:
-    """`known` is the record it had: only a `CharterSet` changes a charter, so its digest is not made anew."""
+    """`known` is the record it had: only a `CharterSet` changes a charter, so its digest is not
+    made anew.
+    """
     return {
-        "name": agent.name, "role": agent.role, "tier": agent.tier, "parent": agent.parent,
-        "path": "/".join(agent.path), "mission": agent.mission, "state": agent.state.value, "reason": agent.reason,
-        "incarnation": agent.incarnation, "host": agent.host, "lease": agent.lease, "created": agent.created,
-        "key": agent.key, "privileges": list(agent.privileges), "grants": list(agent.grants),
+        "name": agent.name,
+        "role": agent.role,
+        "tier": agent.tier,
+        "parent": agent.parent,
+        "path": "/".join(agent.path),
+        "mission": agent.mission,
+        "state": agent.state.value,
+        "reason": agent.reason,
+        "incarnation": agent.incarnation,
+        "host": agent.host,
+        "lease": agent.lease,
+        "created": agent.created,
+        "key": agent.key,
+        "privileges": list(agent.privileges),
+        "grants": list(agent.grants),
         "later": [[held.path, held.right, held.number, held.by, held.at] for held in agent.later],
-        "deadline": agent.deadline, "crashes": list(agent.crashes),
-        "charter": known.get("charter") if known else _charter_digest(agent), "taint": list(agent.taint),
-    }  # fmt: skip
+        "deadline": agent.deadline,
+        "crashes": list(agent.crashes),
+        "charter": known.get("charter") if known else _charter_digest(agent),
+        "taint": list(agent.taint),
+    }
 
 
 def _charter_digest(agent: Agent) -> str | None:
@@ -129,17 +146,24 @@ def stop_record(stop: Stop) -> Record:
 
 
 def revocations_record(marks: Sequence[Revocation]) -> Record:
-    return {"marks": [[m.path, m.right, m.number, m.by, m.at, m.reason, m.authority] for m in marks]}
+    return {
+        "marks": [[m.path, m.right, m.number, m.by, m.at, m.reason, m.authority] for m in marks]
+    }
 
 
 def mission_record(mission: Mission) -> Record:
     return {
-        "state": mission.state.value, "ending": mission.ending and mission.ending.value, "reason": mission.reason,
-        "created": mission.created, "deadline": mission.deadline, "budget": dict(mission.budget),
-        "digest": mission.digest, "mission": sha256(mission.text),
+        "state": mission.state.value,
+        "ending": mission.ending and mission.ending.value,
+        "reason": mission.reason,
+        "created": mission.created,
+        "deadline": mission.deadline,
+        "budget": dict(mission.budget),
+        "digest": mission.digest,
+        "mission": sha256(mission.text),
         "files": sha256(canonical([mission.files, mission.asked_files])),
         "result": sha256(mission.result) if mission.result else None,
-    }  # fmt: skip
+    }
 
 
 def board_record(procedure: Procedure) -> Record:
@@ -157,24 +181,41 @@ def report_record(report: ExecutiveReport) -> Record:
 
 def approval_record(approval: Approval) -> Record:
     return {
-        "requester": approval.requester, "mission": approval.mission, "digest": approval.digest,
-        "needs": approval.needs.value, "rule": approval.rule.value, "at": approval.at, "expires": approval.expires,
-        "put": approval.is_put, "answer": approval.answer, "by": approval.answered_by, "order": approval.order,
-    }  # fmt: skip
+        "requester": approval.requester,
+        "mission": approval.mission,
+        "digest": approval.digest,
+        "needs": approval.needs.value,
+        "rule": approval.rule.value,
+        "at": approval.at,
+        "expires": approval.expires,
+        "put": approval.is_put,
+        "answer": approval.answer,
+        "by": approval.answered_by,
+        "order": approval.order,
+    }
 
 
 def override_record(override: Override) -> Record:
     return {
-        "kind": override.kind, "target": override.target, "by": override.by, "authority": override.authority.value,
-        "mission": override.mission, "at": override.at, "expires": override.expires, "reason": override.reason,
-        "before": sha256(canonical(override.before)), "after": sha256(canonical(override.after)),
-    }  # fmt: skip
+        "kind": override.kind,
+        "target": override.target,
+        "by": override.by,
+        "authority": override.authority.value,
+        "mission": override.mission,
+        "at": override.at,
+        "expires": override.expires,
+        "reason": override.reason,
+        "before": sha256(canonical(override.before)),
+        "after": sha256(canonical(override.after)),
+    }
 
 
 def records_of(  # noqa: C901, PLR0912
     change: Change, known: Mapping[str, Record]
 ) -> Iterator[tuple[str, Record | None]]:
-    """The records that a change sets or (`None`) drops. A new kind of change is a row here and in `all_records`."""
+    """The records that a change sets or (`None`) drops. A new kind of change is a row here and
+    in `all_records`.
+    """
     match change:
         case (
             AgentMade(agent)
@@ -221,9 +262,16 @@ def records_of(  # noqa: C901, PLR0912
         case AccountOpened() | AccountClosed() | AccountFunded() | AccountCleared():
             pass  # amounts are told by the store's facts, which know what was there
         case (
-            AgentRestored() | AgentSwept() | MissionSwept() | AccountMended() | ReservesSettled() | ChannelForgotten()
-            | SchemaStamped() | RecordSwept() | KeySwept()
-        ):  # fmt: skip
+            AgentRestored()
+            | AgentSwept()
+            | MissionSwept()
+            | AccountMended()
+            | ReservesSettled()
+            | ChannelForgotten()
+            | SchemaStamped()
+            | RecordSwept()
+            | KeySwept()
+        ):
             pass  # the journal had it right
         case TroubleSet() | TroubleOver() | GapFound() | GapClosed():
             pass  # for whoever looks: no law asks for it
@@ -234,7 +282,9 @@ def records_of(  # noqa: C901, PLR0912
 
 
 def all_records(swarm: Swarm) -> Iterator[tuple[str, Record]]:  # noqa: C901
-    """What `records_of` has made of everything that led to this swarm: for memory that was read anew."""
+    """What `records_of` has made of everything that led to this swarm: for memory that was read
+    anew.
+    """
     for agent in swarm.lineage.agents.values():
         yield f"agent:{agent.id}", agent_record(agent)
     for fence in swarm.lineage.fences.values():
@@ -307,7 +357,12 @@ def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
     if actor is not None:
         data.setdefault("incarnation", actor.incarnation)
     after = chain.records.digest
-    data |= {"n": chain.head.n + 1, "prev": chain.head.hash, "before": chain.head.after, "after": after}
+    data |= {
+        "n": chain.head.n + 1,
+        "prev": chain.head.hash,
+        "before": chain.head.after,
+        "after": after,
+    }
     if effects:
         data["effects"] = effects
     # Written once: what is stored is the text that was hashed, with the hash at its end.
@@ -323,26 +378,47 @@ def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
 def recovered(moment: Moment, lost: Head, continues: Head) -> Post:
     """The store ends before what was anchored: the server lost its last second or more."""
     gap = [continues.n + 1, lost.n]
-    text = f"the store lost entries {gap[0]} to {gap[1]} of the journal: it goes on after {continues.n}"
+    text = (
+        f"the store lost entries {gap[0]} to {gap[1]} of the journal: it goes on after "
+        f"{continues.n}"
+    )
     return entry(
-        moment, "recovered", text, actor=SUPERVISOR, gap=gap, lost={"n": lost.n, "hash": lost.hash},
+        moment,
+        "recovered",
+        text,
+        actor=SUPERVISOR,
+        gap=gap,
+        lost={"n": lost.n, "hash": lost.hash},
         continues={"n": continues.n, "hash": continues.hash},
-    )  # fmt: skip
+    )
 
 
 def restated(
-    swarm: Swarm, moment: Moment, why: str, rows: Mapping[str, Mapping[str, str]], facts_until: StreamId
+    swarm: Swarm,
+    moment: Moment,
+    why: str,
+    rows: Mapping[str, Mapping[str, str]],
+    facts_until: StreamId,
 ) -> list[Change]:
-    """One entry that states all anew, for a journal that cannot be continued from what it says itself.
+    """One entry that states all anew, for a journal that cannot be continued from what it says
+    itself.
 
-    `rows` are the open accounts as the store has them after the fact `facts_until`. The whole commit, chained.
+    `rows` are the open accounts as the store has them after the fact `facts_until`. The whole
+    commit, chained.
     """
     text = f"the state is stated anew: {why}"[:2000]
     accounts = {
-        id: {"parent": account_above(swarm, id) or "", **_amounts_of(row)} for id, row in rows.items()
+        id: {"parent": account_above(swarm, id) or "", **_amounts_of(row)}
+        for id, row in rows.items()
     }
     post = entry(
-        moment, "restated", text, actor=SUPERVISOR, why=why, accounts=accounts, facts_until=facts_until
+        moment,
+        "restated",
+        text,
+        actor=SUPERVISOR,
+        why=why,
+        accounts=accounts,
+        facts_until=facts_until,
     )
     linked = _linked(swarm, post, [(ANEW, None), *swarm.chain.records.values.items()])
     return [linked, HeadSet(swarm.chain.head)]
@@ -352,7 +428,11 @@ def open_accounts(swarm: Swarm) -> list[str]:
     """Those that may have an account: of a mission that waits there is none yet."""
     fences = swarm.lineage.fences
     missions = [id for id in swarm.missions if not (id in fences and fences[id].is_settled)]
-    return [SOB, *missions, *(a.id for a in swarm.lineage.agents.values() if not a.is_seat and a.id != SOB)]
+    return [
+        SOB,
+        *missions,
+        *(a.id for a in swarm.lineage.agents.values() if not a.is_seat and a.id != SOB),
+    ]
 
 
 def numbered(flat: Sequence[str]) -> int:
@@ -371,31 +451,52 @@ def _amounts_of(row: Mapping[str, str]) -> dict[str, dict[str, int]]:
     nested: dict[str, dict[str, int]] = {}
     for name, value in row.items():
         kind, dot, amount = name.partition(".")
-        # What is no number was nobody's to spend; what it should be, an earlier entry of the journal says.
+        # What is no number was nobody's to spend; what it should be, an earlier entry of the
+        # journal says.
         if dot and value.removeprefix("-").isdecimal():
             nested.setdefault(kind, {})[amount] = int(value)
     return nested
 
 
-def folded(moment: Moment, facts: Sequence[tuple[StreamId, Mapping[str, str]]], until: StreamId) -> Post:
+def folded(
+    moment: Moment, facts: Sequence[tuple[StreamId, Mapping[str, str]]], until: StreamId
+) -> Post:
     """What workers' scripts and the accounts' own told, in order: the exact record of the ledger.
 
-    `until` is the last entry of the stream that was read: what was refused among them is behind the next ones too.
+    `until` is the last entry of the stream that was read: what was refused among them is behind the
+    next ones too.
     """
     refusals = sum(1 for _, fact in facts if fact.get("fact") == "refuse")
     text = f"{len(facts)} facts of the ledger" + (f", {refusals} refusals" if refusals else "")
     return entry(
-        moment, "facts", text, actor="workers", facts=[told(id, fact) for id, fact in facts], until=until
+        moment,
+        "facts",
+        text,
+        actor="workers",
+        facts=[told(id, fact) for id, fact in facts],
+        until=until,
     )
 
 
 def refused_facts(moment: Moment, refused: Sequence[tuple[StreamId, str]]) -> Post:
-    """Entries of the stream of facts that are none. Nothing of what they say is repeated: anybody may have written them."""
+    """Entries of the stream of facts that are none. Nothing of what they say is repeated:
+    anybody may have written them.
+    """
     first, why = refused[0]
     rule, why = Rule.FACT_INVALID, why[:REFUSED_CHARS]
-    text = f"{rule}: {len(refused)} entries of the stream of facts are no facts; the first, {first}: {why}"
+    text = (
+        f"{rule}: {len(refused)} entries of the stream of facts are no facts; the first, "
+        f"{first}: {why}"
+    )
     return entry(
-        moment, "refused", text, actor="unknown", rule=rule, detail=why, request=first, count=len(refused)
+        moment,
+        "refused",
+        text,
+        actor="unknown",
+        rule=rule,
+        detail=why,
+        request=first,
+        count=len(refused),
     )
 
 

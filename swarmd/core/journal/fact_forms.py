@@ -1,8 +1,9 @@
 """Which entries of the stream of facts are facts. Pure.
 
-Workers' scripts append facts, and a worker's user of the server may append anything there. The supervisor folds only what
-this module takes: an entry of another form, or one that cannot follow from the accounts as they are, is refused by
-`Rule.FACT_INVALID` and recorded. Whoever reads the journal again therefore meets facts that can be folded, and nothing else.
+Workers' scripts append facts, and a worker's user of the server may append anything there. The
+supervisor folds only what this module takes: an entry of another form, or one that cannot follow
+from the accounts as they are, is refused by `Rule.FACT_INVALID` and recorded. Whoever reads the
+journal again therefore meets facts that can be folded, and nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from swarmd.core.model.names import StreamId
 
 Fact = Mapping[str, str]
 
-# The largest fact of ours names a hundred agents and their creators (a step of the reaper): some 14 KB.
+# The largest fact of ours names a hundred agents and their creators (a step of the reaper): some 14
+# KB.
 FACT_BYTES_MAX: Final = 64 * 1024
 # A fact that only tells has about ten fields.
 FACT_FIELDS_MAX: Final = 32
@@ -75,12 +77,19 @@ def _with(**checks: Check) -> Check:
 # What `amounts` of each fact is, as `scripts/_facts.lua` lists it. `refuse` and `warn` have none.
 _AMOUNTS: Final[Mapping[str, Check]] = {
     "reserve": _is_reserve,
-    "settle": _with(used=_taken_by_kind, reserved=_taken_by_kind, overdraft=_taken_by_kind, assumed=_is_bool),
+    "settle": _with(
+        used=_taken_by_kind, reserved=_taken_by_kind, overdraft=_taken_by_kind, assumed=_is_bool
+    ),
     "open": _with(parent=_is_text, caps=_taken_by_kind, own_slot=_is_bool),
     "fund": _with(parent=_is_text, caps=_taken_by_kind),
     "adopt": _with(former=_is_text, parent=_is_text),
     "close": _with(
-        parent=_is_text, cap=_by_kind, free=_by_kind, granted=_by_kind, spent=_by_kind, overdraft=_by_kind
+        parent=_is_text,
+        cap=_by_kind,
+        free=_by_kind,
+        granted=_by_kind,
+        spent=_by_kind,
+        overdraft=_by_kind,
     ),
     "period": _with(spent=_by_kind, overdraft=_by_kind),
     "reap": _is_reap,
@@ -119,10 +128,12 @@ def _wrong_amounts(kind: str, fact: Fact) -> str:
 
 
 def wrong_for(ledger: Ledger, fact: Mapping[str, Any]) -> str:
-    """Why a fact of the right form cannot follow from the accounts as they are; empty where it was folded.
+    """Why a fact of the right form cannot follow from the accounts as they are; empty where it was
+    folded.
 
-    Beyond what cannot be folded at all: nobody can reserve more than the account ever had, nor settle what was not
-    reserved. Our scripts look at the account itself, so that such a fact is none of theirs.
+    Beyond what cannot be folded at all: nobody can reserve more than the account ever had, nor
+    settle what was not reserved. Our scripts look at the account itself, so that such a fact is
+    none of theirs.
     """
     account, amounts = ledger.accounts.get(fact.get("account", "")), fact.get("amounts", {})
     if account is not None and fact["fact"] == "reserve":

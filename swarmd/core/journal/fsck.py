@@ -1,7 +1,8 @@
 """The living swarm, as the store holds it, against the journal's replay and against itself. Pure.
 
-`Found` is what was read at one moment with the journal's state of that moment: every difference is a fault.
-`Loose` is what is read beside it, a moment sooner or later: what it shows is a fault where it stays so.
+`Found` is what was read at one moment with the journal's state of that moment: every difference is
+a fault. `Loose` is what is read beside it, a moment sooner or later: what it shows is a fault where
+it stays so.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ FAULTS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One fault found: its class, whose it is, what is wrong, and the target that `repair` mends, if any."""
+    """One fault found: its class, whose it is, what is wrong, and the target that `repair`
+    mends, if any.
+    """
 
     name: str
     subject: str
@@ -66,7 +69,9 @@ _MARKS: Final = ("fence:", "stop:", "revoked:", "approval:", "override:")
 
 @dataclass(frozen=True, slots=True)
 class FoundAgent:
-    """An agent as the store holds it. `record` is what the law looks at; `None` where the hash cannot be read."""
+    """An agent as the store holds it. `record` is what the law looks at; `None` where the hash
+    cannot be read.
+    """
 
     is_there: bool
     is_listed: bool
@@ -89,9 +94,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class FoundWhole:
-    """What belongs to no one agent, with the journal's state of the same moment. Records are by the chain's keys.
+    """What belongs to no one agent, with the journal's state of the same moment. Records are by the
+    chain's keys.
 
-    `asked` are the missions that were asked for: one that was handed in just then is looked at the next time.
+    `asked` are the missions that were asked for: one that was handed in just then is looked at the
+    next time.
     """
 
     state: State
@@ -119,7 +126,9 @@ class Loose:
     ended: Collection[str] = ()  # whose records are kept: `agent:ID`, `mission:ID`
     hosts_listed: Collection[str] = ()
     hosts_leased: Collection[str] = ()
-    agent_hosts: Mapping[str, str] = field(default_factory=dict)  # of living agents that have begun a call
+    agent_hosts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of living agents that have begun a call
     is_led: bool = False
 
 
@@ -177,7 +186,9 @@ def _other(name: str, subject: str, lies: Record, known: Record, mend: str) -> I
 # --- accounts ---------------------------------------------------------------------------------
 
 
-def _account(state: State, id: str, row: Hash, steps: Sequence[Mapping[str, Any]]) -> Iterator[Flaw]:
+def _account(
+    state: State, id: str, row: Hash, steps: Sequence[Mapping[str, Any]]
+) -> Iterator[Flaw]:
     account, mend = state.ledger.accounts.get(id), f"account:{id}"
     if account is None:
         return
@@ -198,13 +209,18 @@ def _account(state: State, id: str, row: Hash, steps: Sequence[Mapping[str, Any]
     yield from _reserved(id, kinds, steps)
 
 
-def _granted(state: State, id: str, kinds: Mapping[str, Mapping[str, int]], mend: str) -> Iterator[Flaw]:
+def _granted(
+    state: State, id: str, kinds: Mapping[str, Mapping[str, int]], mend: str
+) -> Iterator[Flaw]:
     children = [state.ledger.accounts[child] for child in state.ledger.children.get(id, ())]
     for kind, amounts in kinds.items():
         caps = sum(child.get(kind, "cap") for child in children)
         if amounts.get("granted", 0) != caps:
             yield Flaw(
-                "account.granted", id, f"{kind}: granted {amounts.get('granted', 0)}, children {caps}", mend
+                "account.granted",
+                id,
+                f"{kind}: granted {amounts.get('granted', 0)}, children {caps}",
+                mend,
             )
             return
 
@@ -215,7 +231,9 @@ def _reserved(
     for kind, amounts in kinds.items():
         if kind == "agents":
             continue
-        begun = sum(int(step.get("amounts", {}).get(kind, 0)) for step in steps if step.get("account") == id)
+        begun = sum(
+            int(step.get("amounts", {}).get(kind, 0)) for step in steps if step.get("account") == id
+        )
         if amounts.get("reserved", 0) > begun:
             what = f"{kind}: {amounts['reserved']} reserved, {begun} by calls under way"
             yield Flaw("reserve.stray", id, what, f"reserve:{id}")
@@ -247,7 +265,9 @@ def whole(found: FoundWhole) -> Iterator[Flaw]:
     marks = {key for key in records if key.startswith(_MARKS)}
     for key in sorted(marks | found.marks.keys()):
         if key in found.marks and found.marks[key] is None and key not in records:
-            yield Flaw("mark.other", key, "it cannot be read, and the journal does not know it", key)
+            yield Flaw(
+                "mark.other", key, "it cannot be read, and the journal does not know it", key
+            )
         yield from _compared("mark.other", key, found.marks.get(key), records.get(key), key)
     yield from _missions(found, records)
     for id, row in found.accounts.items():
@@ -271,7 +291,9 @@ def _missions(found: FoundWhole, records: Mapping[str, Record]) -> Iterator[Flaw
             )
 
 
-def _compared(name: str, key: str, lies: Record | None, known: Record | None, mend: str) -> Iterator[Flaw]:
+def _compared(
+    name: str, key: str, lies: Record | None, known: Record | None, mend: str
+) -> Iterator[Flaw]:
     if lies is None and known is None:
         return
     if lies is None:

@@ -1,7 +1,8 @@
 """The journal read back: the state at each entry, made from the entries alone. Pure.
 
-`State.follow` checks the chain (number, hash of the one before, digests of the state) and folds effects and
-facts; what is lawful is judged by `core/audit.py`, which is shown each change before it is made.
+`State.follow` checks the chain (number, hash of the one before, digests of the state) and folds
+effects and facts; what is lawful is judged by `core/audit.py`, which is shown each change before it
+is made.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Link:
 
 
 def link_of(id: StreamId, flat: Sequence[str]) -> Link | None:
-    """Raises `Fault` for an entry that is not what its hash says; `None` for one that claims no hash at all."""
+    """Raises `Fault` for an entry that is not what its hash says; `None` for one that claims no
+    hash at all.
+    """
     found = unsealed(flat)
     if found is None:
         return None
@@ -54,7 +57,9 @@ def link_of(id: StreamId, flat: Sequence[str]) -> Link | None:
         raise Fault("its hash is not that of what it says")
     try:
         data = json.loads(fields[2 * fields[::2].index("data") + 1])
-        if not isinstance(data["n"], int) or not all(isinstance(data[k], str) for k in _CHAIN_TEXTS):
+        if not isinstance(data["n"], int) or not all(
+            isinstance(data[k], str) for k in _CHAIN_TEXTS
+        ):
             raise Fault("its chain cannot be read")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Fault("its data cannot be read") from error
@@ -78,10 +83,11 @@ class Judge(Protocol):
 
 @dataclass(slots=True)
 class State:
-    """What the journal knows after its entry `head`. `facts_until` is the last fact that was folded.
+    """What the journal knows after its entry `head`. `facts_until` is the last fact that was
+    folded.
 
-    A state that is not known (what led to it is lost) has only a head, and can be followed by nothing but an entry
-    that states all anew.
+    A state that is not known (what led to it is lost) has only a head, and can be followed by
+    nothing but an entry that states all anew.
     """
 
     head: Head = field(default_factory=Head)
@@ -91,7 +97,9 @@ class State:
     is_known: bool = True
 
     def follow(self, link: Link, judge: Judge | None = None) -> None:  # noqa: C901
-        """The next entry, its every change shown to `judge` first. Raises `Fault` where the chain is broken here."""
+        """The next entry, its every change shown to `judge` first. Raises `Fault` where the
+        chain is broken here.
+        """
         if link.n != self.head.n + 1:
             raise Fault(_numbered(self.head.n + 1, link.n))
         if link.data["prev"] != self.head.hash:
@@ -154,19 +162,26 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "n": self.head.n, "hash": self.head.hash, "after": self.head.after,
-            "records": self.records.values, "accounts": self.ledger.to_json(), "facts_until": self.facts_until,
+            "n": self.head.n,
+            "hash": self.head.hash,
+            "after": self.head.after,
+            "records": self.records.values,
+            "accounts": self.ledger.to_json(),
+            "facts_until": self.facts_until,
             "known": self.is_known,
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> State:
         """Raises `Fault` where the records are not those of the digest."""
         try:
             made = cls(
-                Head(value["n"], value["hash"], value["after"]), Records.of(value["records"].items()),
-                Ledger.from_json(value["accounts"]), StreamId(value["facts_until"]), bool(value["known"]),
-            )  # fmt: skip
+                Head(value["n"], value["hash"], value["after"]),
+                Records.of(value["records"].items()),
+                Ledger.from_json(value["accounts"]),
+                StreamId(value["facts_until"]),
+                bool(value["known"]),
+            )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise Fault(f"a snapshot cannot be read: {error!r}") from error
         if made.is_known and made.records.digest != made.head.after:
@@ -181,7 +196,9 @@ class State:
 
 def _numbered(wanted: int, found: int) -> str:
     if found > wanted:
-        missing = f"entry {wanted} is" if found == wanted + 1 else f"entries {wanted} to {found - 1} are"
+        missing = (
+            f"entry {wanted} is" if found == wanted + 1 else f"entries {wanted} to {found - 1} are"
+        )
         return f"{missing} missing before it"
     return f"it is numbered {found}, where {wanted} is the next"
 
@@ -189,7 +206,9 @@ def _numbered(wanted: int, found: int) -> str:
 def _effects(link: Link) -> list[Effect]:
     effects = link.data.get("effects", [])
     try:
-        made: list[Effect] = [(key, None if value is None else dict(value)) for key, value in effects]
+        made: list[Effect] = [
+            (key, None if value is None else dict(value)) for key, value in effects
+        ]
     except (TypeError, ValueError) as error:
         raise Fault("its effects cannot be read") from error
     return made

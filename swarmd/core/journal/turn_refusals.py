@@ -24,10 +24,12 @@ class TurnRefusal:
 
 
 def refused_in_turns(facts: Iterable[Mapping[str, object]]) -> list[TurnRefusal]:
-    """Those that the journal names one by one: of each agent, turn and rule one, in the order in which they came first.
+    """Those that the journal names one by one: of each agent, turn and rule one, in the order in
+    which they came first.
 
-    A committed turn tells how often its moves were refused by each rule. A script tells by itself where a turn may not
-    go on at all, and of single actions, too, which its turn counts when it is committed.
+    A committed turn tells how often its moves were refused by each rule. A script tells by itself
+    where a turn may not go on at all, and of single actions, too, which its turn counts when it is
+    committed.
     """
     found: dict[tuple[str, int, Rule], TurnRefusal] = {}
     for fact in facts:
@@ -45,17 +47,27 @@ def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
     rule, agent = RULES.get(said.get("rule", "")), said.get("agent", "")
     if said.get("fact") != "refuse" or rule is None or not agent:
         return None
-    turn, detail = said.get("turn") or said.get("step", "").partition(":")[0], said.get("detail", "")
+    turn, detail = (
+        said.get("turn") or said.get("step", "").partition(":")[0],
+        said.get("detail", ""),
+    )
     if said.get("of") == "turn":
         return TurnRefusal(agent, number_in(turn), rule, 1, detail, "")
     if "channel" in said:
         # Messages that the bus did not carry: one fact for each of whom they were for.
         detail = f"to {said.get('to') or said['channel']}: {detail}"
-        return TurnRefusal(agent, number_in(turn), rule, number_in(said.get("count")) or 1, detail, "message")
+        return TurnRefusal(
+            agent, number_in(turn), rule, number_in(said.get("count")) or 1, detail, "message"
+        )
     if "turn" not in said:
         return None
     return TurnRefusal(
-        agent, number_in(turn), rule, number_in(said.get("count")) or 1, detail, said.get("moves", "")
+        agent,
+        number_in(turn),
+        rule,
+        number_in(said.get("count")) or 1,
+        detail,
+        said.get("moves", ""),
     )
 
 

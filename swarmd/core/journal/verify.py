@@ -1,8 +1,9 @@
-"""The whole journal held against itself, its anchors and the laws: what `swarmd journal verify` says. Pure.
+"""The whole journal held against itself, its anchors and the laws: what `swarmd journal verify`
+says. Pure.
 
-Fed in order: the anchors, each sealed segment, the entries that the store still holds, and where the store says
-that its journal ends. What cannot be true is a `Finding` with the number of the entry; the reading goes on at the
-next entry that states all anew, where there is one.
+Fed in order: the anchors, each sealed segment, the entries that the store still holds, and where
+the store says that its journal ends. What cannot be true is a `Finding` with the number of the
+entry; the reading goes on at the next entry that states all anew, where there is one.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Vouched:
 
 @dataclass(slots=True)
 class Proof:
-    """Feed it in the order of its methods, then `close`. `findings` are sorted, the first bad entry first."""
+    """Feed it in the order of its methods, then `close`. `findings` are sorted, the first bad
+    entry first.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     acknowledged: list[Finding] = field(default_factory=list)
@@ -54,9 +57,15 @@ class Proof:
     anchors: int = 0
     first: int = 0
     _auditor: Auditor = field(default_factory=Auditor)
-    _live: list[Vouched] = field(default_factory=list)  # anchors that the journal as it is must still keep
-    _recoveries: set[tuple[int, str, int, str]] = field(default_factory=set)  # signed: continues, lost
-    _hashes: dict[int, str] = field(default_factory=dict)  # of the entries that something else speaks of
+    _live: list[Vouched] = field(
+        default_factory=list
+    )  # anchors that the journal as it is must still keep
+    _recoveries: set[tuple[int, str, int, str]] = field(
+        default_factory=set
+    )  # signed: continues, lost
+    _hashes: dict[int, str] = field(
+        default_factory=dict
+    )  # of the entries that something else speaks of
     _wanted: set[int] = field(default_factory=set)
     _sealed: dict[int, str] = field(
         default_factory=dict
@@ -65,7 +74,9 @@ class Proof:
     _acked: set[int] = field(default_factory=set)
     _broken_at: int = 0  # findings from this entry on belong to one break, until all is stated anew
     _overlap_until: int = 0  # the store's entry that was last held against its sealed copy
-    _has_gap: bool = False  # a file could not be read: the next segment's own snapshot is all that is known
+    _has_gap: bool = (
+        False  # a file could not be read: the next segment's own snapshot is all that is known
+    )
     _is_legacy: bool = False
     _is_started: bool = False
 
@@ -75,12 +86,17 @@ class Proof:
         self.anchors, before = len(anchors), None
         for anchor in anchors:
             if anchor.lost is not None:
-                # What was lost needs no longer be there; that it was lost was signed before it was written.
-                self._recoveries.add((anchor.head.n, anchor.head.hash, anchor.lost.n, anchor.lost.hash))
+                # What was lost needs no longer be there; that it was lost was signed before it was
+                # written.
+                self._recoveries.add(
+                    (anchor.head.n, anchor.head.hash, anchor.lost.n, anchor.lost.hash)
+                )
                 while self._live and self._live[-1].head.n > anchor.head.n:
                     self._live.pop()
             elif before is not None and anchor.head.n < before.head.n:
-                self._note("tampered", anchor.head.n, anchor.where, "the anchors go back without a reason")
+                self._note(
+                    "tampered", anchor.head.n, anchor.where, "the anchors go back without a reason"
+                )
             elif before is not None and before.kind == "stopped" and anchor.head.n > before.head.n:
                 what = "entries were written while no supervisor led"
                 self._note("tampered", before.head.n + 1, anchor.where, what)
@@ -94,8 +110,12 @@ class Proof:
 
     # --- segments ---
 
-    def segment(self, name: str, state: State, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> None:
-        """A segment whose signature is good. Its snapshot must be the state that the one before it left."""
+    def segment(
+        self, name: str, state: State, entries: Sequence[tuple[StreamId, Sequence[str]]]
+    ) -> None:
+        """A segment whose signature is good. Its snapshot must be the state that the one before
+        it left.
+        """
         last, is_anew = self.state.head, bool(entries) and _event(*entries[0]) == "restated"
         if self._is_started and not self._has_gap and not is_anew and not self._broken_at:
             if state.head.n > last.n:
@@ -107,10 +127,14 @@ class Proof:
                 )
                 self._start(state)
             elif (state.head, state.ledger.to_json()) != (last, self.state.ledger.to_json()):
-                self._note("tampered", state.head.n + 1, name, "it begins with another state than was left")
+                self._note(
+                    "tampered", state.head.n + 1, name, "it begins with another state than was left"
+                )
         elif not is_anew:
             if not self._is_started and state.head.n and not self._has_gap:
-                self._note("tampered", 1, name, f"entries 1 to {state.head.n} are missing before it")
+                self._note(
+                    "tampered", 1, name, f"entries 1 to {state.head.n} are missing before it"
+                )
             self._start(state)
         self._has_gap = False
         self._sealed = {}
@@ -128,7 +152,9 @@ class Proof:
     # --- the store ---
 
     def stored(self, id: StreamId, flat: Sequence[str]) -> None:
-        """An entry that the store still holds. It keeps the last segment's too: they must be the same."""
+        """An entry that the store still holds. It keeps the last segment's too: they must be the
+        same.
+        """
         where = f"journal {id}"
         link = self._read(where, id, flat)
         if link is None:
@@ -145,7 +171,9 @@ class Proof:
             return
         expected = self._overlap_until + 1 if self._overlap_until else min(link.n, oldest)
         if link.n != expected:
-            self._note("tampered", expected, where, f"entry {expected} is missing before it in the store")
+            self._note(
+                "tampered", expected, where, f"entry {expected} is missing before it in the store"
+            )
         self._overlap_until = link.n
 
     def ended(self, claimed: Head) -> None:
@@ -155,13 +183,20 @@ class Proof:
             self._note("tampered", missing, "journal", "the store lacks entries that are sealed")
         last = self.state.head
         if claimed.n > last.n and not self._broken_at:
-            self._note("tampered", last.n + 1, "journal", f"it ends at {last.n}, the store wrote {claimed.n}")
+            self._note(
+                "tampered",
+                last.n + 1,
+                "journal",
+                f"it ends at {last.n}, the store wrote {claimed.n}",
+            )
         elif claimed.n == 0 < last.n:
             self._note("tampered", last.n, "journal", "the store's own word of its end is gone")
         elif (
             last.hash if claimed.n == last.n else self._hashes.get(claimed.n, claimed.hash)
         ) != claimed.hash:
-            self._note("tampered", claimed.n, "journal", "it is another entry than the store wrote last")
+            self._note(
+                "tampered", claimed.n, "journal", "it is another entry than the store wrote last"
+            )
 
     # --- the end ---
 
@@ -173,7 +208,8 @@ class Proof:
                 continue
             if n > last:
                 what = (
-                    f"the journal ends at entry {last}, before this anchor of {n}: the server lost its last moments "
+                    f"the journal ends at entry {last}, before this anchor of {n}: the server "
+                    "lost its last moments "
                     "(the next supervisor records it), or the end was cut"
                 )
                 self._note("lost", last + 1, anchor.where, what)
@@ -206,7 +242,8 @@ class Proof:
             self._break(self._next, where, str(fault))
             return None
         if link is None and not self._is_started and not self._broken_at:
-            # Of a version that did not chain its entries: the first that is must then state all anew.
+            # Of a version that did not chain its entries: the first that is must then state all
+            # anew.
             self._is_legacy = True
         elif link is None:
             self._break(self._next, where, "it is not chained: another hand wrote it")
@@ -226,7 +263,10 @@ class Proof:
                 self._start(first_state(link))
                 if self._is_legacy and link.event != "restated":
                     self._note(
-                        "tampered", link.n, where, "entries that are not chained stand before the first"
+                        "tampered",
+                        link.n,
+                        where,
+                        "entries that are not chained stand before the first",
                     )
             self.state.follow(link, self._auditor)
         except Fault as fault:
@@ -253,9 +293,13 @@ class Proof:
         continues, lost = link.data["continues"], link.data["lost"]
         named = (continues["n"], continues["hash"], lost["n"], lost["hash"])
         if named not in self._recoveries or continues["n"] != link.n - 1:
-            self._note("tampered", link.n, where, "no supervisor signed that entries were lost here")
+            self._note(
+                "tampered", link.n, where, "no supervisor signed that entries were lost here"
+            )
             return
-        what = f"the server lost entries {continues['n'] + 1} to {lost['n']}; it is not acknowledged"
+        what = (
+            f"the server lost entries {continues['n'] + 1} to {lost['n']}; it is not acknowledged"
+        )
         self._note("recovered", link.n, where, what)
 
     def _acknowledge(self, data: Mapping[str, Any]) -> None:

@@ -37,7 +37,9 @@ class Account:
 
 @dataclass(slots=True)
 class Ledger:
-    """The open accounts, by id. Every kind and every amount that a fact names; none is known beforehand."""
+    """The open accounts, by id. Every kind and every amount that a fact names; none is known
+    beforehand.
+    """
 
     accounts: dict[str, Account] = field(default_factory=dict)
     children: dict[str, dict[str, None]] = field(default_factory=dict)
@@ -89,13 +91,21 @@ class Ledger:
         return ""
 
     def _named(self, fact: Mapping[str, Any]) -> set[str]:
-        """The accounts that a fact may change. A call's, which are most facts, are refused before anything changed."""
+        """The accounts that a fact may change. A call's, which are most facts, are refused
+        before anything changed.
+        """
         amounts = fact.get("amounts")
         if fact.get("fact") == "reap" and isinstance(amounts, list):
             return {str(id) for pair in amounts if isinstance(pair, list) for id in pair}
-        if fact.get("fact") in ("reserve", "settle", "refuse", "warn") or not isinstance(amounts, Mapping):
+        if fact.get("fact") in ("reserve", "settle", "refuse", "warn") or not isinstance(
+            amounts, Mapping
+        ):
             return set()
-        return {str(fact.get("account", "")), str(amounts.get("parent", "")), str(amounts.get("former", ""))}
+        return {
+            str(fact.get("account", "")),
+            str(amounts.get("parent", "")),
+            str(amounts.get("former", "")),
+        }
 
     def _open(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
         if id in self.accounts:
@@ -137,7 +147,9 @@ class Ledger:
         """Out of the account that it was carved from, into the one above that."""
         account, before = self._known(id), self._known(former)
         if account.parent != former or before.parent != parent:
-            raise Fault(f"the account {id} of {account.parent!r} goes from {former!r} to {parent!r}")
+            raise Fault(
+                f"the account {id} of {account.parent!r} goes from {former!r} to {parent!r}"
+            )
         for kind, row in account.amounts.items():
             before.add(kind, "cap", -row["cap"])
             before.add(kind, "granted", -row["cap"])
@@ -153,16 +165,22 @@ class Ledger:
             for amount in ("cap", "free", "granted", "spent", "overdraft"):
                 told = moved[amount].get(kind, 0)
                 if told != was[amount] and not moved.get("unreadable"):
-                    raise Fault(f"closing {id} moved {amount} {told} of {kind}, it had {was[amount]}")
+                    raise Fault(
+                        f"closing {id} moved {amount} {told} of {kind}, it had {was[amount]}"
+                    )
         return self._shut(id, moved["parent"])
 
     def _reap(self, pairs: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        """Several, each closed in this order: who is reaped deepest first is nobody's creator any more."""
+        """Several, each closed in this order: who is reaped deepest first is nobody's creator
+        any more.
+        """
         touched = [self._shut(id, parent) for id, parent in pairs]
         return tuple(dict.fromkeys(one for some in touched for one in some))
 
     def _shut(self, id: str, above: str) -> tuple[str, ...]:
-        """Into its parent. Nothing is granted of it any more: its children ended before it, or were adopted."""
+        """Into its parent. Nothing is granted of it any more: its children ended before it, or
+        were adopted.
+        """
         account, parent = self._known(id), self._known(above)
         if account.parent != above:
             raise Fault(f"the account {id} of {account.parent!r} is closed into {above!r}")
@@ -187,7 +205,9 @@ class Ledger:
                 continue
             for amount in ("spent", "overdraft"):
                 if amounts[amount].get(kind, 0) != row[amount] and not amounts.get("unreadable"):
-                    raise Fault(f"a new period of {id} forgot another {amount} of {kind} than {row[amount]}")
+                    raise Fault(
+                        f"a new period of {id} forgot another {amount} of {kind} than {row[amount]}"
+                    )
             row["free"] += row["spent"] - row["overdraft"]
             row.update(dict.fromkeys(("spent", "overdraft", *MEMOS), 0))
         return (id,)
@@ -232,7 +252,9 @@ class Ledger:
         for kind, row in account.amounts.items():
             below = (self.accounts[child] for child in self.children.get(id, ()))
             if row["granted"] != sum(child.get(kind, "cap") for child in below):
-                return f"{id}: {kind} granted {row['granted']} is not the sum of its children's caps"
+                return (
+                    f"{id}: {kind} granted {row['granted']} is not the sum of its children's caps"
+                )
             wrong = unbalanced(row)
             if wrong:
                 return f"{id}: {kind} {wrong}"
@@ -266,14 +288,26 @@ def unbalanced(row: Mapping[str, int]) -> str:
         return f"{negative[0]} is {row[negative[0]]}"
     have = row.get("cap", 0) + row.get("overdraft", 0)
     held = sum(row.get(amount, 0) for amount in ("free", "reserved", "granted", "spent"))
-    return "" if have == held else f"cap + overdraft is {have}, free + reserved + granted + spent is {held}"
+    return (
+        ""
+        if have == held
+        else f"cap + overdraft is {have}, free + reserved + granted + spent is {held}"
+    )
 
 
 def off_by(account: Account | None, row: Mapping[str, str]) -> dict[str, int]:
-    """What has to be added to an account as it lies (`KIND.AMOUNT`: n) to make it what its facts add up to."""
-    wanted = {} if account is None else {
-        f"{kind}.{amount}": n for kind, amounts in account.amounts.items() for amount, n in amounts.items()
-    }  # fmt: skip
+    """What has to be added to an account as it lies (`KIND.AMOUNT`: n) to make it what its facts
+    add up to.
+    """
+    wanted = (
+        {}
+        if account is None
+        else {
+            f"{kind}.{amount}": n
+            for kind, amounts in account.amounts.items()
+            for amount, n in amounts.items()
+        }
+    )
     off = {}
     for name in {**wanted, **{name: 0 for name in row if "." in name}}:
         lies = row.get(name, "0")

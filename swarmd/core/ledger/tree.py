@@ -16,7 +16,9 @@ from swarmd.core.model.state import Swarm
 
 
 def account_above(swarm: Swarm, target: str) -> str | None:
-    """The account that another one was carved from; empty for the root, `None` where there is no such account."""
+    """The account that another one was carved from; empty for the root, `None` where there is no
+    such account.
+    """
     if target == SOB:
         return ""
     if MissionId(target) in swarm.missions:
@@ -27,7 +29,8 @@ def account_above(swarm: Swarm, target: str) -> str | None:
     return agent.mission if agent.parent == SOB else str(agent.parent)
 
 
-# Without any of these an agent cannot live or think; a model that costs nothing needs no money, and not every agent a tool.
+# Without any of these an agent cannot live or think; a model that costs nothing needs no money, and
+# not every agent a tool.
 NEEDED_KINDS: Final = ("tokens", "calls", "agents")
 
 
@@ -38,11 +41,14 @@ def child_caps(
     limits, free = swarm.declared.limits, dict(swarm.free.get(account, {}))
     for kind, kept in _kept_for_the_board(swarm, account).items():
         free[kind] = max(0, free.get(kind, 0) - kept)
-    left = {k: free.get(k, 0) - sum(s.caps[k] for s in pending if s.account == account) for k in KINDS}
+    left = {
+        k: free.get(k, 0) - sum(s.caps[k] for s in pending if s.account == account) for k in KINDS
+    }
     caps = {}
     for kind in KINDS:
-        # Shares are of the whole that was free before this motion, so that siblings get equal ones; where
-        # so many are made at once that the default would leave the last with nothing, they divide it.
+        # Shares are of the whole that was free before this motion, so that siblings get equal ones;
+        # where so many are made at once that the default would leave the last with nothing, they
+        # divide it.
         share = max(0, free.get(kind, 0)) * min(limits.share_percent, 100 // together) // 100
         own_slot = 1 if kind == "agents" else 0
         asked = charter.budget.get(kind)  # type: ignore[call-overload]  # KINDS are the keys

@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 from swarmd.core.model.charter import Amounts, Path, Written
 from swarmd.core.model.names import CLERK, ID_PATTERN, OPERATOR, SOB, SUPERVISOR
 
-# A mission is a text for people and models: more than this is a file, and belongs in the knowledge folder.
+# A mission is a text for people and models: more than this is a file, and belongs in the knowledge
+# folder.
 MISSION_BYTES_MAX: Final = 1_000_000
 
 
@@ -22,7 +23,8 @@ TOO_LARGE: Final = (
 )
 
 
-# Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone surrogates.
+# Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone
+# surrogates.
 NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 
 
@@ -31,7 +33,9 @@ RESERVED_IDS: Final[frozenset[str]] = frozenset({SOB, OPERATOR, CLERK, SUPERVISO
 
 
 class MissionRequest(Written):
-    """A mission as handed in. `budget` caps by kind; `files` are names under the knowledge folder."""
+    """A mission as handed in. `budget` caps by kind; `files` are names under the knowledge
+    folder.
+    """
 
     mission: str
     id: str = ""
@@ -47,9 +51,11 @@ class MissionRequest(Written):
 
 
 def fields_of(text: str) -> dict[str, str]:
-    """What a text heard at the entrance says, as fields of the stream; `raw` keeps what cannot be read.
+    """What a text heard at the entrance says, as fields of the stream; `raw` keeps what cannot be
+    read.
 
-    Only its form is looked at here: what the fields say is judged when they are read from the stream.
+    Only its form is looked at here: what the fields say is judged when they are read from the
+    stream.
     """
     text = sendable(text)
     if not text.lstrip().startswith("{"):
@@ -71,7 +77,9 @@ def fields_of(text: str) -> dict[str, str]:
 
 
 def sendable(text: str) -> str:
-    """What UTF-8 cannot say (a lone surrogate, which JSON can) as U+FFFD: the server must be able to keep it."""
+    """What UTF-8 cannot say (a lone surrogate, which JSON can) as U+FFFD: the server must be
+    able to keep it.
+    """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -83,7 +91,9 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:  # noqa: C
         return "a text that starts with { must be a valid JSON object with the field mission"
     text = fields.get("mission", "")
     if len(text.encode(errors="replace")) > MISSION_BYTES_MAX:
-        return f"larger than {MISSION_BYTES_MAX:,} bytes: put the material into the knowledge folder"
+        return (
+            f"larger than {MISSION_BYTES_MAX:,} bytes: put the material into the knowledge folder"
+        )
     if not text.strip():
         return "empty: say what is to be done"
     if NOT_TEXT.search(text):

@@ -25,26 +25,34 @@ TURNED_AWAY_CHARS: Final = 200  # of a rejected mission's text, kept with its re
 
 
 def too_large(fields: Mapping[str, str]) -> dict[str, str]:
-    """What is kept of a mission that the server does not take whole: enough to reject it, under the id that it asked for."""
+    """What is kept of a mission that the server does not take whole: enough to reject it, under
+    the id that it asked for.
+    """
     id = fields.get("id", "")[:64]
-    return {TOO_LARGE: "1", "raw": fields.get("mission", fields.get("raw", ""))[:TURNED_AWAY_CHARS]} | (
-        {"id": id} if id else {}
-    )
+    return {
+        TOO_LARGE: "1",
+        "raw": fields.get("mission", fields.get("raw", ""))[:TURNED_AWAY_CHARS],
+    } | ({"id": id} if id else {})
 
 
 def id_asked(fields: Mapping[str, str]) -> str:
-    """The id that a stream entry asks for, whatever else is wrong with it; empty where it asks for none that may be."""
+    """The id that a stream entry asks for, whatever else is wrong with it; empty where it asks
+    for none that may be.
+    """
     id = fields.get("id", "")
     return id if ID_PATTERN.fullmatch(id) else ""
 
 
 def id_said(fields: Mapping[str, str]) -> str:
-    """The id that a stream entry names, well formed or not, cut: by it a submitter knows the answer."""
+    """The id that a stream entry names, well formed or not, cut: by it a submitter knows the
+    answer.
+    """
     return sendable(fields.get("id", ""))[:TURNED_AWAY_CHARS]
 
 
 def admit_invalid(draft: Draft, why: str, *, asked: str, is_known: bool, text: str) -> None:
-    """Reject what is no mission, under the id that its submitter waits for, or where that is another's under a new one.
+    """Reject what is no mission, under the id that its submitter waits for, or where that is
+    another's under a new one.
 
     `is_known`: the store has an ended mission of that id.
     """
@@ -57,13 +65,22 @@ def admit_invalid(draft: Draft, why: str, *, asked: str, is_known: bool, text: s
 
 
 def _names_somebody(swarm: Swarm, id: str) -> bool:
-    return id in RESERVED_IDS or id in swarm.declared.board.seats or swarm.lineage.get(id) is not None
+    return (
+        id in RESERVED_IDS or id in swarm.declared.board.seats or swarm.lineage.get(id) is not None
+    )
 
 
 def admit(
-    draft: Draft, request: MissionRequest | str, *, fault: str = "", files: Sequence[str] = (), text: str = ""
-) -> None:  # fmt: skip
-    """Docket a mission, or reject it. `files` are what its names stand for; `fault` is why they do not."""
+    draft: Draft,
+    request: MissionRequest | str,
+    *,
+    fault: str = "",
+    files: Sequence[str] = (),
+    text: str = "",
+) -> None:
+    """Docket a mission, or reject it. `files` are what its names stand for; `fault` is why they
+    do not.
+    """
     if isinstance(request, str):
         return admit_invalid(draft, request, asked="", is_known=False, text=text)
     id = MissionId(request.id)
@@ -81,27 +98,46 @@ def admit(
         return _turn_away(draft, id, Rule.MISSION_INVALID, fault, request.mission)
     limit = draft.swarm.declared.board.docket_max
     if len(docketed(draft.swarm)) >= limit:
-        why = f"{limit} missions wait already (docket_max): hand it in again when some have been taken up"
+        why = (
+            f"{limit} missions wait already (docket_max): hand it in again when some have been "
+            "taken up"
+        )
         return _turn_away(draft, id, Rule.MISSION_DOCKET, why, request.mission)
     defaults = draft.swarm.declared.limits
-    budget = {kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS}
+    budget = {
+        kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS
+    }
     mission = Mission(
-        id=id, text=request.mission, state=MissionState.DOCKETED, budget=budget, files=tuple(files),
-        asked_files=request.files, digest=request.digest, created=draft.moment.stamp,
+        id=id,
+        text=request.mission,
+        state=MissionState.DOCKETED,
+        budget=budget,
+        files=tuple(files),
+        asked_files=request.files,
+        digest=request.digest,
+        created=draft.moment.stamp,
         deadline=draft.moment.now + (request.deadline_s or defaults.deadline_seconds),
-    )  # fmt: skip
+    )
     draft.add(
         MissionSet(mission),
         entry(
-            draft.moment, "docketed", f"mission {id} docketed", actor="operator", mission=id,
-            budget=budget, digest=request.digest, files=list(files)[:50],
+            draft.moment,
+            "docketed",
+            f"mission {id} docketed",
+            actor="operator",
+            mission=id,
+            budget=budget,
+            digest=request.digest,
+            files=list(files)[:50],
         ),
-    )  # fmt: skip
+    )
     return None
 
 
 def admit_known(draft: Draft, request: MissionRequest, ended: Mapping[str, str]) -> None:
-    """The id is an ended mission's: the same content is the same mission, other content is refused."""
+    """The id is an ended mission's: the same content is the same mission, other content is
+    refused.
+    """
     if ended.get("digest") != request.digest:
         _conflict(draft, MissionId(request.id), request.mission)
 
@@ -116,38 +152,55 @@ def may_come_again(ended: Mapping[str, str]) -> bool:
 
 
 def _conflict(draft: Draft, id: MissionId, text: str) -> None:
-    # Told under an id of its own: whoever waits for the first mission of this id must not take it for that one's end.
+    # Told under an id of its own: whoever waits for the first mission of this id must not take it
+    # for that one's end.
     refused = MissionId(draft.moment.new_id("m"))
     why = f"id {id} is a mission with other content"
     _turn_away(draft, refused, Rule.MISSION_CONFLICT, why, text, asked=id)
 
 
-def _turn_away(draft: Draft, id: MissionId, rule: Rule, why: str, text: str, *, asked: str = "") -> None:
+def _turn_away(
+    draft: Draft, id: MissionId, rule: Rule, why: str, text: str, *, asked: str = ""
+) -> None:
     # Enough of it to be known again, and nothing that a terminal obeys.
     shown = NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[:TURNED_AWAY_CHARS])
     mission = Mission(
-        id=id, text=shown, state=MissionState.REJECTED, budget=dict.fromkeys(KINDS, 0), reason=f"{rule}: {why}",
-        created=draft.moment.stamp, ended=draft.moment.stamp,
-    )  # fmt: skip
+        id=id,
+        text=shown,
+        state=MissionState.REJECTED,
+        budget=dict.fromkeys(KINDS, 0),
+        reason=f"{rule}: {why}",
+        created=draft.moment.stamp,
+        ended=draft.moment.stamp,
+    )
     draft.add(
         MissionClosed(mission, _forget_at(draft)),
         Post(RESULTS, result(mission, draft.moment, spent={}, asked="" if asked == id else asked)),
-        entry(draft.moment, "rejected", f"mission {id}: {why}", actor="supervisor", mission=id, rule=rule),
+        entry(
+            draft.moment,
+            "rejected",
+            f"mission {id}: {why}",
+            actor="supervisor",
+            mission=id,
+            rule=rule,
+        ),
     )
 
 
 def open_next(draft: Draft) -> list[MissionId]:
     """Take missions from the docket, the oldest first, as many as the board has at once.
 
-    One that waits for something of its own lets others go before it, and its record says why it waits. A large one may so
-    be overtaken by small ones until its deadline: what it would keep free for itself, nobody would use meanwhile.
+    One that waits for something of its own lets others go before it, and its record says why it
+    waits. A large one may so be overtaken by small ones until its deadline: what it would keep free
+    for itself, nobody would use meanwhile.
     """
     swarm = draft.swarm
     opened: list[MissionId] = []
     for mission in sorted(docketed(swarm), key=lambda m: (m.created, m.id)):
         free = swarm.free.get(SOB)
         if free is None:
-            # An account has just been closed into it: what is there now is read before the next decision.
+            # An account has just been closed into it: what is there now is read before the next
+            # decision.
             break
         why = _why_waiting(swarm, mission, free)
         if why:
@@ -155,9 +208,14 @@ def open_next(draft: Draft) -> list[MissionId]:
             continue
         short = _short(mission, free)
         if short:
-            why = ", ".join(f"{kind}: {mission.budget[kind]} asked, {free[kind]} free" for kind in short)
+            why = ", ".join(
+                f"{kind}: {mission.budget[kind]} asked, {free[kind]} free" for kind in short
+            )
             end(
-                draft, mission, MissionState.EXHAUSTED, f"{Rule.BUDGET_EXHAUSTED}: of the swarm's root, {why}"
+                draft,
+                mission,
+                MissionState.EXHAUSTED,
+                f"{Rule.BUDGET_EXHAUSTED}: of the swarm's root, {why}",
             )
             continue
         draft.add(
@@ -178,7 +236,9 @@ def open_next(draft: Draft) -> list[MissionId]:
 
 def docketed(swarm: Swarm) -> list[Mission]:
     """Those that wait for the board, in no order."""
-    return [m for m in swarm.missions.values() if m.state is MissionState.DOCKETED and m.ending is None]
+    return [
+        m for m in swarm.missions.values() if m.state is MissionState.DOCKETED and m.ending is None
+    ]
 
 
 def _short(mission: Mission, free: Mapping[str, int]) -> list[str]:
@@ -186,17 +246,25 @@ def _short(mission: Mission, free: Mapping[str, int]) -> list[str]:
 
 
 def _why_waiting(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> str:
-    """Empty where the board can take it up, or nobody ever can. Without amounts that change from call to call: each other
-    text is another record.
+    """Empty where the board can take it up, or nobody ever can. Without amounts that change from
+    call to call: each other text is another record.
     """
     stop = swarm.lineage.stops.get(EVERYTHING) or swarm.lineage.stops.get(mission.id)
     if stop is not None:
-        return f"{stop.target if stop.target != EVERYTHING else 'everything'} is stopped: see `swarmd stops`"
+        return (
+            f"{stop.target if stop.target != EVERYTHING else 'everything'} is stopped: see "
+            "`swarmd stops`"
+        )
     if len(swarm.boards) >= swarm.declared.board.missions_at_once:
-        return f"the board has {len(swarm.boards)} in hand, as many as it takes at once (missions_at_once)"
+        return (
+            f"the board has {len(swarm.boards)} in hand, as many as it takes at once "
+            "(missions_at_once)"
+        )
     unreadable = [kind for kind in KINDS if kind not in free]
     if unreadable:
-        return f"of the root's account {', '.join(unreadable)} cannot be read: `swarmd fsck --repair`"
+        return (
+            f"of the root's account {', '.join(unreadable)} cannot be read: `swarmd fsck --repair`"
+        )
     short = _short(mission, free)
     if short and _may_be_given_back(swarm, mission, free, short):
         asked = ", ".join(f"{mission.budget[kind]} {kind}" for kind in short)
@@ -210,16 +278,25 @@ def _tell_waiting(draft: Draft, mission: Mission, why: str) -> None:
         draft.add(
             MissionSet(replace(mission, reason=reason)),
             entry(
-                draft.moment, "waiting", f"mission {mission.id} {reason}", actor="clerk", mission=mission.id
+                draft.moment,
+                "waiting",
+                f"mission {mission.id} {reason}",
+                actor="clerk",
+                mission=mission.id,
             ),
         )
 
 
-def _may_be_given_back(swarm: Swarm, mission: Mission, free: Mapping[str, int], short: Sequence[str]) -> bool:
-    """Could the missions in hand leave enough for this one? Then it waits in its turn: being last is no fault."""
+def _may_be_given_back(
+    swarm: Swarm, mission: Mission, free: Mapping[str, int], short: Sequence[str]
+) -> bool:
+    """Could the missions in hand leave enough for this one? Then it waits in its turn: being
+    last is no fault.
+    """
     in_hand = [swarm.missions[id].budget for id in swarm.boards if id in swarm.missions]
     return all(
-        free.get(kind, 0) + sum(budget[kind] for budget in in_hand) >= mission.budget[kind] for kind in short
+        free.get(kind, 0) + sum(budget[kind] for budget in in_hand) >= mission.budget[kind]
+        for kind in short
     )
 
 
@@ -253,11 +330,16 @@ def end(
 def give_up(draft: Draft, id: MissionId) -> None:
     """An open mission whose record cannot be read any more: it fails, and the others go on."""
     has_account = any(agent.mission == id for agent in draft.swarm.lineage.agents.values())
-    has_account = has_account or id in draft.swarm.boards or sum(draft.swarm.free.get(id, {}).values()) > 0
+    has_account = (
+        has_account or id in draft.swarm.boards or sum(draft.swarm.free.get(id, {}).values()) > 0
+    )
     mission = Mission(
-        id=id, text="", state=MissionState.WORKING if has_account else MissionState.DOCKETED,
-        budget=dict.fromkeys(KINDS, 0), created=draft.moment.stamp,
-    )  # fmt: skip
+        id=id,
+        text="",
+        state=MissionState.WORKING if has_account else MissionState.DOCKETED,
+        budget=dict.fromkeys(KINDS, 0),
+        created=draft.moment.stamp,
+    )
     end(draft, mission, MissionState.FAILED, "its record cannot be read any more", by="supervisor")
 
 
@@ -269,26 +351,40 @@ def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
         MissionClosed(ended, _forget_at(draft)),
         Post(RESULTS, result(ended, draft.moment, spent=spent)),
         entry(
-            draft.moment, "ended", f"mission {mission.id} {ended.state}: {mission.reason}"[:2000], actor="supervisor",
-            mission=mission.id, state=ended.state.value, spent=dict(spent),
+            draft.moment,
+            "ended",
+            f"mission {mission.id} {ended.state}: {mission.reason}"[:2000],
+            actor="supervisor",
+            mission=mission.id,
+            state=ended.state.value,
+            spent=dict(spent),
         ),
-    )  # fmt: skip
+    )
 
 
-def result(mission: Mission, moment: Moment, *, spent: Mapping[str, int], asked: str = "") -> Message:
+def result(
+    mission: Mission, moment: Moment, *, spent: Mapping[str, int], asked: str = ""
+) -> Message:
     """The message on `swarm:results`: the text is the result, or why there is none.
 
-    `asked` is the id that its submitter gave it and that it could not have: by it the submitter knows it.
+    `asked` is the id that its submitter gave it and that it could not have: by it the submitter
+    knows it.
     """
     more = {"asked": asked} if asked else {}
     return Message(
-        sender=SOB, kind=Kind.RESULT, mission=mission.id, at=moment.stamp,
+        sender=SOB,
+        kind=Kind.RESULT,
+        mission=mission.id,
+        at=moment.stamp,
         text=mission.result or mission.reason,
         data={
-            "state": mission.state.value, "reason": mission.reason, "spent": dict(spent),
-            "files": list(mission.files), **more,
+            "state": mission.state.value,
+            "reason": mission.reason,
+            "spent": dict(spent),
+            "files": list(mission.files),
+            **more,
         },
-    )  # fmt: skip
+    )
 
 
 def _forget_at(draft: Draft) -> float:
@@ -296,4 +392,6 @@ def _forget_at(draft: Draft) -> float:
 
 
 def overdue(swarm: Swarm, now: float) -> list[Mission]:
-    return [m for m in swarm.missions.values() if m.ending is None and m.deadline and m.deadline <= now]
+    return [
+        m for m in swarm.missions.values() if m.ending is None and m.deadline and m.deadline <= now
+    ]

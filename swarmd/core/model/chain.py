@@ -1,8 +1,9 @@
-"""The journal's chain: what each entry is hashed over, and the digest of the state that it left behind.
+"""The journal's chain: what each entry is hashed over, and the digest of the state that it left
+behind.
 
-An entry's hash covers every field of it, byte for byte as it is stored, with the hash of the entry before.
-Invariant: `hash` is the last field of an entry's data, so that the text it was computed over is what is
-stored without it, and nobody has to write JSON anew to check it.
+An entry's hash covers every field of it, byte for byte as it is stored, with the hash of the entry
+before. Invariant: `hash` is the last field of an entry's data, so that the text it was computed
+over is what is stored without it, and nobody has to write JSON anew to check it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _HASH_MARK: Final = ',"hash":"'
 _MODULUS: Final = 1 << 256
 
 # Made once: `json.dumps` with settings of its own makes an encoder for each call.
-_SORTED: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_SORTED: Final = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+)
 _PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Record = Mapping[str, Any]
@@ -40,7 +43,8 @@ def sha256(text: str) -> str:
 
 
 def _sha256(text: str) -> hashlib._Hash:
-    # What UTF-8 cannot say (half a surrogate pair, which a model's JSON can) is stored as a question mark.
+    # What UTF-8 cannot say (half a surrogate pair, which a model's JSON can) is stored as a
+    # question mark.
     return hashlib.sha256(text.encode("utf-8", "replace"))
 
 
@@ -67,7 +71,9 @@ def sealed_text(text: str, hash: str) -> str:
 
 
 def unsealed(flat: Sequence[str]) -> tuple[list[str], str] | None:
-    """Flat fields as they were hashed, and the hash they claim; `None` for what is no chained entry."""
+    """Flat fields as they were hashed, and the hash they claim; `None` for what is no chained
+    entry.
+    """
     fields = list(flat)
     if len(fields) % 2 or "data" not in fields[::2]:
         return None
@@ -85,11 +91,12 @@ def unsealed(flat: Sequence[str]) -> tuple[list[str], str] | None:
 
 @dataclass(slots=True)
 class Records:
-    """All that the law looks at, as JSON by key, with a digest that costs what changed, not what is.
+    """All that the law looks at, as JSON by key, with a digest that costs what changed, not what
+    is.
 
-    The digest is the sum of the records' hashes modulo 2^256: one changed record is one subtraction and one
-    addition. It is no signature (records chosen by the million could be made to collide): it shows whether
-    memory, store and journal still speak of the same state.
+    The digest is the sum of the records' hashes modulo 2^256: one changed record is one subtraction
+    and one addition. It is no signature (records chosen by the million could be made to collide):
+    it shows whether memory, store and journal still speak of the same state.
     """
 
     values: dict[str, Record] = field(default_factory=dict)
@@ -108,7 +115,9 @@ class Records:
         return f"{self._sum:064x}"
 
     def put(self, key: str, value: Record | None) -> Effect | None:
-        """Set or drop a record; what changed by it, `None` where nothing did. Empty fields are left out."""
+        """Set or drop a record; what changed by it, `None` where nothing did. Empty fields are
+        left out.
+        """
         old = self.values.get(key)
         new = None if value is None else {name: part for name, part in value.items() if part}
         if old == new:

@@ -42,7 +42,8 @@ class RightsSet:
 
 @dataclass(frozen=True, slots=True)
 class AgentAdopted:
-    """A child whose creator ended goes to the creator's own; its path still names whom it came from.
+    """A child whose creator ended goes to the creator's own; its path still names whom it came
+    from.
 
     Its account goes with it, out of its creator's, which has so much less to give back.
     """
@@ -55,7 +56,9 @@ class AgentAdopted:
 
 @dataclass(frozen=True, slots=True)
 class AgentRestarted:
-    """A new incarnation with new state: mailbox read anew from now on, open calls settled at their full reserve."""
+    """A new incarnation with new state: mailbox read anew from now on, open calls settled at
+    their full reserve.
+    """
 
     agent: Agent
     account: str
@@ -64,7 +67,8 @@ class AgentRestarted:
 
 @dataclass(frozen=True, slots=True)
 class AgentReaped:
-    """The record says terminated, its account is closed into the one above; mailbox and state are gone.
+    """The record says terminated, its account is closed into the one above; mailbox and state are
+    gone.
 
     `record` is the ended one.
     """
@@ -76,7 +80,9 @@ class AgentReaped:
 
 @dataclass(frozen=True, slots=True)
 class AccountOpened:
-    """Carved from its parent's free. `parent` is empty for the root. `own_slot`: an agent lives on it."""
+    """Carved from its parent's free. `parent` is empty for the root. `own_slot`: an agent lives
+    on it.
+    """
 
     id: str
     parent: str
@@ -86,7 +92,9 @@ class AccountOpened:
 
 @dataclass(frozen=True, slots=True)
 class AccountClosed:
-    """Free and spent go to the parent; open calls in `journals` are settled at their full reserve."""
+    """Free and spent go to the parent; open calls in `journals` are settled at their full
+    reserve.
+    """
 
     id: str
     parent: str
@@ -95,7 +103,9 @@ class AccountClosed:
 
 @dataclass(frozen=True, slots=True)
 class AccountFunded:
-    """More for an open account, of its parent's free; of nobody's where it is the root (`parent` is empty)."""
+    """More for an open account, of its parent's free; of nobody's where it is the root (`parent`
+    is empty).
+    """
 
     id: str
     parent: str
@@ -111,7 +121,9 @@ class AccountCleared:
 
 @dataclass(frozen=True, slots=True)
 class PeriodTurned:
-    """The root's spent is forgotten: a new period has its whole cap but what open accounts hold of it."""
+    """The root's spent is forgotten: a new period has its whole cap but what open accounts hold
+    of it.
+    """
 
     id: str
     period: str
@@ -183,7 +195,9 @@ class TroubleOver:
 
 @dataclass(frozen=True, slots=True)
 class GapFound:
-    """The journal's entry `n` tells of entries that the server has lost: open until a person has looked into it."""
+    """The journal's entry `n` tells of entries that the server has lost: open until a person has
+    looked into it.
+    """
 
     n: int
 
@@ -234,7 +248,9 @@ class MessageRecalled:
 
 @dataclass(frozen=True, slots=True)
 class ReaderLed:
-    """An agent's position on a channel is raised to this id, if it is not there yet: what lies before is given up."""
+    """An agent's position on a channel is raised to this id, if it is not there yet: what lies
+    before is given up.
+    """
 
     agent: AgentId
     channel: Channel
@@ -269,7 +285,9 @@ class MissionSwept:
 
 @dataclass(frozen=True, slots=True)
 class RecordSwept:
-    """Record, account and list of children of somebody whom nobody made. Who has ended keeps them: the store knows."""
+    """Record, account and list of children of somebody whom nobody made. Who has ended keeps
+    them: the store knows.
+    """
 
     id: str
 
@@ -291,7 +309,9 @@ class AccountMended:
 
 @dataclass(frozen=True, slots=True)
 class ReservesSettled:
-    """What the account reserves for no call that is open in these step journals is spent, as assumed."""
+    """What the account reserves for no call that is open in these step journals is spent, as
+    assumed.
+    """
 
     id: str
     journals: tuple[AgentId, ...]
@@ -311,7 +331,9 @@ class SchemaStamped:
 
 @dataclass(frozen=True, slots=True)
 class HeadSet:
-    """The journal's last entry after this commit. Written with it, so that chain and state cannot part."""
+    """The journal's last entry after this commit. Written with it, so that chain and state
+    cannot part.
+    """
 
     head: Head
 

@@ -21,7 +21,8 @@ REQUESTS: Final = Channel("requests")
 JOURNAL: Final = Channel("journal")
 
 
-# Messages on which their reader failed again and again, with all that it takes to hand them out once more.
+# Messages on which their reader failed again and again, with all that it takes to hand them out
+# once more.
 DEAD: Final = Channel("dead")
 
 
@@ -53,5 +54,6 @@ def host_channel(host: HostId) -> Channel:
 INPUTS: Final = (REQUESTS, ORDERS, BOARD_ROOM, up(SOB))
 
 
-# The name under which it keeps its place among the facts that scripts tell; no channel of anybody's.
+# The name under which it keeps its place among the facts that scripts tell; no channel of
+# anybody's.
 FACTS: Final = Channel("_facts")

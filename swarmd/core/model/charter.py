@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 TEXT_CHARS_MAX: Final = 64_000  # one message; a longer text belongs in a file of the workspace
 
 
-LIST_MAX: Final = 24  # files, goals, KPIs, privileges of one charter; executives of one motion are fewer
+LIST_MAX: Final = (
+    24  # files, goals, KPIs, privileges of one charter; executives of one motion are fewer
+)
 
 
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS_MAX)]
@@ -63,7 +65,9 @@ class Charter(Written):
         (), max_length=512, description="names of the mission's files it works on"
     )
     privileges: tuple[Path, ...] | None = Field(
-        None, max_length=64, description="paths it may use; absent: those of its role that you can grant"
+        None,
+        max_length=64,
+        description="paths it may use; absent: those of its role that you can grant",
     )
     grants: tuple[Path, ...] | None = Field(
         None, max_length=64, description="paths it may hand out; absent: those that it may use"

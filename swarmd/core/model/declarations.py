@@ -20,8 +20,8 @@ PrivilegePath = Annotated[
 
 
 class Budget(Written):
-    """Caps by kind, all integers: `tokens`, `cost` (micro-dollars), `calls` (attempts at a model), `tools`
-    (uses of functions), `agents` (live at once)."""
+    """Caps by kind, all integers: `tokens`, `cost` (micro-dollars), `calls` (attempts at a model),
+    `tools` (uses of functions), `agents` (live at once)."""
 
     tokens: Amount
     cost: Amount
@@ -46,13 +46,16 @@ class Taint(Written):
 
 
 class Keep(Written):
-    """What stays of a channel for people once all its readers have read it; what is beyond either bound goes.
+    """What stays of a channel for people once all its readers have read it; what is beyond either
+    bound goes.
 
     The least number is more than a node of a stream holds, for nodes go whole.
     """
 
     messages: int = Field(10_000, ge=128, le=10_000_000, description="the newest of them")
-    seconds: float = Field(604_800, ge=1, le=31_536_000, description="no older than this, in steps of a node")
+    seconds: float = Field(
+        604_800, ge=1, le=31_536_000, description="no older than this, in steps of a node"
+    )
 
 
 class Retention(Written):
@@ -72,25 +75,40 @@ class Limits(Written):
     """`policies/limits.yaml`: what no vote can lift."""
 
     root: Budget = Field(description="all that the swarm may spend and host at once")
-    mission: Budget = Field(description="a mission's default; a submitter may ask for another within root")
+    mission: Budget = Field(
+        description="a mission's default; a submitter may ask for another within root"
+    )
     share_percent: int = Field(
         25, ge=1, le=100, description="default share of the creator's free for a child"
     )
-    board_percent: int = Field(25, ge=0, le=90, description="of a mission's budget that stays the board's")
-    depth_max: int = Field(4, ge=2, le=16, description="deepest tier; 2 is the least for three tiers of work")
+    board_percent: int = Field(
+        25, ge=0, le=90, description="of a mission's budget that stays the board's"
+    )
+    depth_max: int = Field(
+        4, ge=2, le=16, description="deepest tier; 2 is the least for three tiers of work"
+    )
     children_max: int = Field(16, ge=1, le=1_000, description="living children of one agent")
     agents_max: int = Field(1_000, ge=8, le=1_000_000, description="living agents of the swarm")
     spawns_per_minute: int = Field(
         120, ge=1, description="of one mission: a runaway is cut before its budget"
     )
-    hops_max: int = Field(64, ge=4, le=1_000, description="turns since an operator, a timer or the clerk")
-    steps_max: int = Field(12, ge=1, le=200, description="model calls and uses of functions in one turn")
+    hops_max: int = Field(
+        64, ge=4, le=1_000, description="turns since an operator, a timer or the clerk"
+    )
+    steps_max: int = Field(
+        12, ge=1, le=200, description="model calls and uses of functions in one turn"
+    )
     deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
     turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")
     root_period: Literal["", "hour", "day", "week", "month"] = Field(
-        "", description="what root may be spent in, by UTC; empty: for as long as the swarm's data lives"
+        "",
+        description=(
+            "what root may be spent in, by UTC; empty: for as long as the swarm's data lives"
+        ),
     )
-    warn_percent: int = Field(80, ge=1, le=99, description="of its own budget spent: its superior is told")
+    warn_percent: int = Field(
+        80, ge=1, le=99, description="of its own budget spent: its superior is told"
+    )
     hold_seconds: float = Field(
         120,
         ge=0,
@@ -98,27 +116,45 @@ class Limits(Written):
         description="so long an agent with an empty account, or one that crashes, waits for help",
     )
     restarts_max: int = Field(
-        3, ge=0, le=100, description="crashes of an agent in restart_seconds; one more quarantines it"
+        3,
+        ge=0,
+        le=100,
+        description="crashes of an agent in restart_seconds; one more quarantines it",
     )
     restart_seconds: Seconds = 600
-    stall_seconds: Seconds = Field(900, description="without progress: reported; twice that: to the board")
+    stall_seconds: Seconds = Field(
+        900, description="without progress: reported; twice that: to the board"
+    )
     messages_per_minute: int = Field(120, ge=1, le=100_000, description="of one sender")
-    repeats_max: int = Field(4, ge=1, le=1_000, description="the same text to the same channel, in a row")
+    repeats_max: int = Field(
+        4, ge=1, le=1_000, description="the same text to the same channel, in a row"
+    )
     chatter_max: int = Field(24, ge=1, le=10_000, description="turns in a row that only talk")
-    approval_seconds: Seconds = Field(600, description="a request for leave that nobody answers lapses")
+    approval_seconds: Seconds = Field(
+        600, description="a request for leave that nobody answers lapses"
+    )
     approvals: dict[PrivilegePath, Literal["board", "operator"]] = Field(
-        default_factory=dict, description="privileges whose grant needs an approval, also in a charter"
+        default_factory=dict,
+        description="privileges whose grant needs an approval, also in a charter",
     )
     taint: Taint = Field(default_factory=Taint)
     retention_seconds: float = Field(
         86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
     )
-    keep: Retention = Field(default_factory=Retention, description="what channels keep for people to read")
+    keep: Retention = Field(
+        default_factory=Retention, description="what channels keep for people to read"
+    )
     tries_max: int = Field(
-        3, ge=1, le=20, description="attempts of a turn that ends in a crash; then its mail is a dead letter"
+        3,
+        ge=1,
+        le=20,
+        description="attempts of a turn that ends in a crash; then its mail is a dead letter",
     )
     memory_chars: int = Field(
-        96_000, ge=4_000, le=2_000_000, description="of earlier turns that an agent remembers, as JSON"
+        96_000,
+        ge=4_000,
+        le=2_000_000,
+        description="of earlier turns that an agent remembers, as JSON",
     )
     forbidden: tuple[PrivilegePath, ...] = Field((), description="privileges nobody can be given")
 
@@ -139,9 +175,12 @@ class BoardRules(Written):
     falls_max: int = Field(3, ge=1, le=20, description="motions in a row that fall; then it fails")
     send_backs_max: int = Field(2, ge=0, le=20, description="how often work is sent back")
     missions_at_once: int = Field(2, ge=1, le=100)
-    docket_max: int = Field(1_000, ge=1, le=100_000, description="missions that wait; more are turned away")
+    docket_max: int = Field(
+        1_000, ge=1, le=100_000, description="missions that wait; more are turned away"
+    )
 
-    # Of single fields, with those before them: a rule of the whole would be silent while any field is wrong.
+    # Of single fields, with those before them: a rule of the whole would be silent while any field
+    # is wrong.
 
     @field_validator("seats")
     @classmethod
@@ -166,7 +205,9 @@ class BoardRules(Written):
 
 
 class Role(Written):
-    """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it concrete."""
+    """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it
+    concrete.
+    """
 
     name: Word
     summary: Line
@@ -179,7 +220,9 @@ class Role(Written):
     orphans: Literal["cascade", "adopt", "hold"] = Field(
         "cascade", description="what becomes of its children when it ends and nobody ordered it"
     )
-    approval: Literal["", "board", "operator"] = Field("", description="whose leave its creation needs")
+    approval: Literal["", "board", "operator"] = Field(
+        "", description="whose leave its creation needs"
+    )
     stall_seconds: Seconds | None = Field(None, description="its own measure; absent: the swarm's")
     methodology: str = Field(max_length=8_000)
     goals: tuple[Line, ...] = ()
@@ -205,7 +248,9 @@ class Role(Written):
 
 
 class Room(Written):
-    """`channels/NAME.yaml`: a flat group room. With scope `mission` each mission has its own `NAME-<mission>`."""
+    """`channels/NAME.yaml`: a flat group room. With scope `mission` each mission has its own
+    `NAME-<mission>`.
+    """
 
     name: Word
     purpose: Line
@@ -214,12 +259,16 @@ class Room(Written):
     roles: tuple[Word, ...] = Field((), description="only these roles of those tiers; empty: all")
     wakes: Literal["mention", "all"] = "mention"
     text_max: int = Field(8_000, ge=100, le=64_000, description="characters of one post")
-    keep: Keep = Field(default_factory=Keep, description="of what its members have read, for people")
+    keep: Keep = Field(
+        default_factory=Keep, description="of what its members have read, for people"
+    )
 
 
-RequestField = Literal["max_tokens", "response_format", "stream", "stream_options", "system", "tool_choice"]
-"""An optional part of a request to a model. `max_tokens` is the output limit under either name, `system` the
-leading message in a role of its own."""
+RequestField = Literal[
+    "max_tokens", "response_format", "stream", "stream_options", "system", "tool_choice"
+]
+"""An optional part of a request to a model. `max_tokens` is the output limit under either name,
+`system` the leading message in a role of its own."""
 
 
 class Provider(Written):
@@ -233,7 +282,10 @@ class Provider(Written):
         600, ge=1, le=AMOUNT_MAX, description="of all workers together; no 60 seconds hold more"
     )
     tokens_per_minute: int = Field(
-        0, ge=0, le=AMOUNT_MAX, description="likewise, as providers reckon before they count; 0: any number"
+        0,
+        ge=0,
+        le=AMOUNT_MAX,
+        description="likewise, as providers reckon before they count; 0: any number",
     )
     calls_at_once: int = Field(8, ge=1, le=10_000)
     connect_seconds: Seconds = 10
@@ -241,7 +293,9 @@ class Provider(Written):
     idle_seconds: Seconds = Field(60, description="between two pieces of a stream")
     total_seconds: Seconds = Field(600, description="one attempt, whole")
     attempts_max: int = Field(5, ge=1, le=20, description="of one call, where the world failed")
-    corrections_max: int = Field(3, ge=0, le=20, description="of one call, where the answer was not usable")
+    corrections_max: int = Field(
+        3, ge=0, le=20, description="of one call, where the answer was not usable"
+    )
 
 
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -266,10 +320,12 @@ class Models(Written):
     )
     providers: dict[Word, Provider] = Field(default_factory=dict)
     prices: dict[Priced, NamedPrice] = Field(
-        default_factory=dict, description="by openai:NAME; they go before the price table that is installed"
+        default_factory=dict,
+        description="by openai:NAME; they go before the price table that is installed",
     )
     unknown_price: Literal["tokens", "forbid"] = Field(
-        "tokens", description="a model whose price is not known: bounded by tokens alone, or refused"
+        "tokens",
+        description="a model whose price is not known: bounded by tokens alone, or refused",
     )
 
     def provider(self, name: str) -> Provider:
@@ -277,7 +333,9 @@ class Models(Written):
 
 
 KeyName = Annotated[str, Field(pattern=r"^(?:\*|_?[a-z]+(?::[A-Za-z0-9_*-]+)?)$", max_length=128)]
-"""A key or channel without its namespace: `missions`, `room:sob`, `agent:*`, `_meta`; `*` is all of the namespace."""
+"""A key or channel without its namespace: `missions`, `room:sob`, `agent:*`, `_meta`; `*` is all
+of the namespace.
+"""
 Command = Annotated[str, Field(pattern=r"^(?:@all|[a-z]+(?:\|[a-z-]+)?)$", max_length=64)]
 
 
@@ -287,7 +345,8 @@ class AclRole(Written):
     summary: Line
     commands: tuple[Word, ...] = Field((), description="groups of commands")
     scripts: bool = Field(
-        False, description="may run scripts; what a script touches is allowed or not as anything else"
+        False,
+        description="may run scripts; what a script touches is allowed or not as anything else",
     )
     reads: tuple[KeyName, ...] = ()
     writes: tuple[KeyName, ...] = ()

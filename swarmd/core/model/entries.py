@@ -34,6 +34,11 @@ def entry(
     data |= facts
     data |= more or {}
     message = Message(
-        sender=SUPERVISOR, kind=Kind.ENTRY, mission=MissionId(mission), at=moment.stamp, text=text, data=data
+        sender=SUPERVISOR,
+        kind=Kind.ENTRY,
+        mission=MissionId(mission),
+        at=moment.stamp,
+        text=text,
+        data=data,
     )
     return Post(JOURNAL, message)

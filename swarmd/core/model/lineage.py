@@ -1,7 +1,7 @@
 """The tree of agents, as the supervisor knows it: who was made by whom, and what is ending.
 
-A path names every ancestor and the mission: `sob/<mission>/<executive>/<sub-agent>`. One mark on one
-segment (a fence) therefore ends everything that lies below it, whatever its size.
+A path names every ancestor and the mission: `sob/<mission>/<executive>/<sub-agent>`. One mark on
+one segment (a fence) therefore ends everything that lies below it, whatever its size.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class Agent:
     def holdings(self, right: Right) -> tuple[Held, ...]:
         """What it was given of a right, with each path's number. Marks are not looked at."""
         return holdings(
-            self.grants if right == "grant" else self.privileges, self.later, right, self.parent or ""
+            self.grants if right == "grant" else self.privileges,
+            self.later,
+            right,
+            self.parent or "",
         )
 
     def holding(self, held: Held) -> Agent:
@@ -65,14 +68,20 @@ class Agent:
         kept = tuple(h for h in self.later if (h.path, h.right) != (held.path, held.right))
         paths = tuple(dict.fromkeys((*getattr(self, known), held.path)))
         changed = replace(self, later=(*kept, held))
-        return replace(changed, grants=paths) if known == "grants" else replace(changed, privileges=paths)
+        return (
+            replace(changed, grants=paths)
+            if known == "grants"
+            else replace(changed, privileges=paths)
+        )
 
     def without(self, held: Held) -> Agent:
         """Without this holding."""
         kept = replace(self, later=tuple(h for h in self.later if h != held))
         if held.right == "grant":
             return replace(kept, grants=tuple(path for path in kept.grants if path != held.path))
-        return replace(kept, privileges=tuple(path for path in kept.privileges if path != held.path))
+        return replace(
+            kept, privileges=tuple(path for path in kept.privileges if path != held.path)
+        )
 
     @property
     def is_seat(self) -> bool:
@@ -93,8 +102,8 @@ class Agent:
 class Fence:
     """A mark on a path segment: nothing begins below it any more.
 
-    It counts how the end of each agent below it was seen, so that a supervisor that takes over in the
-    middle tells the whole of it.
+    It counts how the end of each agent below it was seen, so that a supervisor that takes over in
+    the middle tells the whole of it.
     """
 
     segment: str
@@ -114,7 +123,9 @@ EVERYTHING = "*"
 
 
 class StopKind(StrEnum):
-    """How firmly: `freeze` lets calls under way end, `halt` cancels them, `drain` lets whole turns end and then ends."""
+    """How firmly: `freeze` lets calls under way end, `halt` cancels them, `drain` lets whole
+    turns end and then ends.
+    """
 
     FREEZE = "freeze"
     DRAIN = "drain"
@@ -125,8 +136,8 @@ class StopKind(StrEnum):
 class Stop:
     """A mark under which nothing begins; unlike a fence it can be lifted again.
 
-    `target` is a path segment (an agent and all below it, a mission), `=AGENT` (that agent alone), `tier:N`,
-    `room:CHANNEL`, `use:PRIVILEGE` (a tool, a model) or `*`.
+    `target` is a path segment (an agent and all below it, a mission), `=AGENT` (that agent alone),
+    `tier:N`, `room:CHANNEL`, `use:PRIVILEGE` (a tool, a model) or `*`.
     """
 
     target: str
@@ -227,7 +238,9 @@ class Lineage:
         return None
 
     def below(self, segment: str) -> tuple[Agent, ...]:
-        """All living agents whose path has this segment, deepest first; of `=AGENT` that one alone."""
+        """All living agents whose path has this segment, deepest first; of `=AGENT` that one
+        alone.
+        """
         if segment.startswith("="):
             alone = self.get(segment[1:])
             return () if alone is None else (alone,)
@@ -243,16 +256,22 @@ class Lineage:
         return self.is_fenced(agent.path) or f"={agent.id}" in self.fences
 
     def stop_on(self, agent: Agent, *segments: str) -> Stop | None:
-        """The mark that stops this agent, if any; `segments` are more of it, such as a seat's mission."""
+        """The mark that stops this agent, if any; `segments` are more of it, such as a seat's
+        mission.
+        """
         for target in (*agent.path, *segments, *stop_fields(agent)):
             if target in self.stops:
                 return self.stops[target]
         return None
 
     def stopped_by(self, target: str) -> tuple[Agent, ...]:
-        """All living agents that a stop on this target holds, seats included where it is everything."""
+        """All living agents that a stop on this target holds, seats included where it is
+        everything.
+        """
         if target in self.agents or target.startswith("="):
-            found = [agent for agent in self.agents.values() if target in (*agent.path, f"={agent.id}")]
+            found = [
+                agent for agent in self.agents.values() if target in (*agent.path, f"={agent.id}")
+            ]
         elif target.startswith("tier:"):
             found = [agent for agent in self.agents.values() if target == f"tier:{agent.tier}"]
         elif target == EVERYTHING:
@@ -269,7 +288,10 @@ class Lineage:
 
     def may(self, agent: Agent, path: str, right: Right = "use", *, whole: bool = False) -> bool:
         """Does the agent hold this right over the path now?"""
-        return live_holding(path, right, agent.holdings(right), self.marks_on(agent), whole=whole) is not None
+        return (
+            live_holding(path, right, agent.holdings(right), self.marks_on(agent), whole=whole)
+            is not None
+        )
 
     def is_ancestor(self, ancestor: AgentId, agent: Agent) -> bool:
         """Proper ancestry: nobody is an ancestor of itself."""
@@ -283,7 +305,9 @@ def missions_rooms(agent: Agent, rooms: Mapping[str, Room]) -> tuple[tuple[Room,
     """The rooms that an agent is a member of, with the channel each has for it."""
     found = []
     for declared in rooms.values():
-        if agent.tier not in declared.tiers or (declared.roles and agent.role not in declared.roles):
+        if agent.tier not in declared.tiers or (
+            declared.roles and agent.role not in declared.roles
+        ):
             continue
         if declared.scope == "mission" and not agent.mission:
             continue
@@ -293,7 +317,9 @@ def missions_rooms(agent: Agent, rooms: Mapping[str, Room]) -> tuple[tuple[Room,
 
 
 def follows(agent: Agent, rooms: Mapping[str, Room]) -> tuple[Channel, ...]:
-    """Every channel that an agent reads: its inbox, its superior's directives, its reports, its rooms."""
+    """Every channel that an agent reads: its inbox, its superior's directives, its reports, its
+    rooms.
+    """
     channels = [inbox(agent.id)]
     if agent.parent is not None:
         channels += [down(agent.parent), up(agent.id)]

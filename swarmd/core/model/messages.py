@@ -43,8 +43,8 @@ def text_of(data: Mapping[str, Any]) -> str:
 class Message:
     """One message. `at` is ISO-8601 UTC; `hops` counts turns since an operator, timer or clerk.
 
-    `id`, `channel` and `serial` are empty until it was read from a stream: the first two are its place
-    there, the last is its seal's number (`core.envelope`).
+    `id`, `channel` and `serial` are empty until it was read from a stream: the first two are its
+    place there, the last is its seal's number (`core.envelope`).
     """
 
     sender: AgentId
@@ -68,10 +68,26 @@ class Message:
         """As `fields`, of a message whose `data_text` is known."""
         more = ("data", data) if data else ()
         return [
-            "from", self.sender, "to", self.to, "kind", self.kind.value, "mission", self.mission,
-            "at", self.at, "text", self.text, *more,
-            "hops", str(self.hops), "inc", str(self.incarnation), "v", WIRE_VERSION,
-        ]  # fmt: skip
+            "from",
+            self.sender,
+            "to",
+            self.to,
+            "kind",
+            self.kind.value,
+            "mission",
+            self.mission,
+            "at",
+            self.at,
+            "text",
+            self.text,
+            *more,
+            "hops",
+            str(self.hops),
+            "inc",
+            str(self.incarnation),
+            "v",
+            WIRE_VERSION,
+        ]
 
     def data_text(self) -> str:
         """`data` as it goes over the wire; empty where there is none."""
@@ -88,9 +104,19 @@ class Message:
     def body(self, channel: Channel, data: str, more: str = "") -> str:
         """All that a ring says but its ids and the closing brace, never cut; `more` ends it."""
         return body_of(
-            channel, self.sender, self.to, self.kind.value, self.mission, self.at, self.text, data,
-            str(self.hops), str(self.incarnation), WIRE_VERSION, more,
-        )  # fmt: skip
+            channel,
+            self.sender,
+            self.to,
+            self.kind.value,
+            self.mission,
+            self.at,
+            self.text,
+            data,
+            str(self.hops),
+            str(self.incarnation),
+            WIRE_VERSION,
+            more,
+        )
 
     def preview(self, channel: Channel) -> str:
         """What rings for a message that is too long to ring whole."""
@@ -98,10 +124,21 @@ class Message:
 
 
 def body_of(
-    channel: Channel, sender: str, to: str, kind: str, mission: str, at: str, text: str, data: str,
-    hops: str, inc: str, v: str, more: str,
-) -> str:  # fmt: skip
-    """A ring's body from an entry's flat fields as they are. `kind`, `hops` and `inc` must be of their form.
+    channel: Channel,
+    sender: str,
+    to: str,
+    kind: str,
+    mission: str,
+    at: str,
+    text: str,
+    data: str,
+    hops: str,
+    inc: str,
+    v: str,
+    more: str,
+) -> str:
+    """A ring's body from an entry's flat fields as they are. `kind`, `hops` and `inc` must be of
+    their form.
 
     Written out: `json.dumps` of the same takes three times as long, once for each message sent.
     """
@@ -128,12 +165,19 @@ def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Mess
     """Read a stream entry; `None` for one that is no message of ours (somebody else's XADD)."""
     try:
         return Message(
-            sender=AgentId(flat.get("from", "")), to=flat.get("to", ""), kind=Kind(flat["kind"]),
-            mission=MissionId(flat.get("mission", "")), at=flat.get("at", ""),
-            text=flat.get("text", ""), data=_object(flat.get("data", "")),
-            hops=int(flat.get("hops", "0")), incarnation=int(flat.get("inc", "0")),
-            id=id, channel=channel, serial=flat.get("serial", ""),
-        )  # fmt: skip
+            sender=AgentId(flat.get("from", "")),
+            to=flat.get("to", ""),
+            kind=Kind(flat["kind"]),
+            mission=MissionId(flat.get("mission", "")),
+            at=flat.get("at", ""),
+            text=flat.get("text", ""),
+            data=_object(flat.get("data", "")),
+            hops=int(flat.get("hops", "0")),
+            incarnation=int(flat.get("inc", "0")),
+            id=id,
+            channel=channel,
+            serial=flat.get("serial", ""),
+        )
     except (KeyError, ValueError, RecursionError):
         return None
 
@@ -145,7 +189,9 @@ def is_understood(v: object) -> bool:
 
 def unreadable(channel: Channel, id: StreamId, why: Rule = Rule.ENVELOPE_FORGED) -> Message:
     """Stands for an entry that is no message for us, so that whoever reads goes on after it."""
-    return Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", text=why.value, id=id, channel=channel)
+    return Message(
+        sender=AgentId(""), kind=Kind.UNREADABLE, at="", text=why.value, id=id, channel=channel
+    )
 
 
 def why_unreadable(message: Message) -> Rule:
@@ -178,33 +224,42 @@ def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
         id_, prev = StreamId(ring["id"]), StreamId(ring["prev"])
         order_of(id_), order_of(prev)
         if ring.get("cut") or not is_understood(ring.get("v")):
-            # Of another version no more is read than where it stands; what is wrong with it, its entry tells.
+            # Of another version no more is read than where it stands; what is wrong with it, its
+            # entry tells.
             return Ring(id_, prev, None)
         data = ring.get("data", {})
         if not all(isinstance(ring[name], str) for name in _RING_TEXTS):
             return None
         message = Message(
-            sender=AgentId(ring["from"]), to=ring["to"], kind=Kind(ring["kind"]),
-            mission=MissionId(ring["mission"]), at=ring["at"], text=ring["text"],
-            data=data if isinstance(data, dict) else {}, hops=int(ring.get("hops", 0)),
-            incarnation=int(ring.get("inc", 0)), id=id_, channel=channel,
+            sender=AgentId(ring["from"]),
+            to=ring["to"],
+            kind=Kind(ring["kind"]),
+            mission=MissionId(ring["mission"]),
+            at=ring["at"],
+            text=ring["text"],
+            data=data if isinstance(data, dict) else {},
+            hops=int(ring.get("hops", 0)),
+            incarnation=int(ring.get("inc", 0)),
+            id=id_,
+            channel=channel,
             serial=str(ring.get("serial", "")),
-        )  # fmt: skip
+        )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return Ring(id_, prev, message)
 
 
-# Pieces of a body, cut at its quotation marks, where nothing in it had to be escaped and it has no data.
+# Pieces of a body, cut at its quotation marks, where nothing in it had to be escaped and it has no
+# data.
 _PLAIN_PIECES: Final = 41
 
 
 def from_body(channel: Channel, id: StreamId, body: str) -> Message | None:
-    """Read what `body_of` wrote: of a ring whose code has been checked, so that it is known to have. `None` for what
-    another release wrote and this one does not read.
+    """Read what `body_of` wrote: of a ring whose code has been checked, so that it is known to
+    have. `None` for what another release wrote and this one does not read.
 
-    Where no value had to be escaped its quotation marks are where they always are: to cut it there takes a fifth of
-    the time that reading JSON does.
+    Where no value had to be escaped its quotation marks are where they always are: to cut it there
+    takes a fifth of the time that reading JSON does.
     """
     pieces = body.split('"') if "\\" not in body else []
     if len(pieces) != _PLAIN_PIECES:
@@ -214,10 +269,19 @@ def from_body(channel: Channel, id: StreamId, body: str) -> Message | None:
         return None
     try:
         return Message(
-            sender=AgentId(pieces[7]), to=pieces[11], kind=Kind(pieces[15]), mission=MissionId(pieces[19]),
-            at=pieces[23], text=pieces[27], data=_NO_DATA, hops=int(pieces[30][1:-1]), incarnation=int(pieces[32][1:-1]),
-            id=id, channel=channel, serial=pieces[39],
-        )  # fmt: skip
+            sender=AgentId(pieces[7]),
+            to=pieces[11],
+            kind=Kind(pieces[15]),
+            mission=MissionId(pieces[19]),
+            at=pieces[23],
+            text=pieces[27],
+            data=_NO_DATA,
+            hops=int(pieces[30][1:-1]),
+            incarnation=int(pieces[32][1:-1]),
+            id=id,
+            channel=channel,
+            serial=pieces[39],
+        )
     except ValueError:
         return None
 

@@ -19,11 +19,15 @@ from swarmd.core.model.charter import (
     Written,
 )
 
-Verb = Literal["freeze", "thaw", "drain", "halt", "terminate", "grant", "revoke", "fund", "approve", "deny"]
+Verb = Literal[
+    "freeze", "thaw", "drain", "halt", "terminate", "grant", "revoke", "fund", "approve", "deny"
+]
 
 
 class Act(Written):
-    """What a superior does about those below it; the same for an ancestor, the board and an operator."""
+    """What a superior does about those below it; the same for an ancestor, the board and an
+    operator.
+    """
 
     verb: Verb
     target: Reference = Field(
@@ -67,7 +71,9 @@ class TerminateMotion(Written):
 
 
 class ActMotion(Act):
-    """Stop, thaw or end an agent of this mission, change its privileges, fund it, or answer its request for leave."""
+    """Stop, thaw or end an agent of this mission, change its privileges, fund it, or answer its
+    request for leave.
+    """
 
     motion: Literal["act"]
 
@@ -79,7 +85,9 @@ class Overruling(Written):
     target: Annotated[str, Field(min_length=1, max_length=600)] = Field(
         description="whom or what; of reverse: the override"
     )
-    take: bool = Field(False, description="of grant: taken, not given; of spawn: undone; of motion: vetoed")
+    take: bool = Field(
+        False, description="of grant: taken, not given; of spawn: undone; of motion: vetoed"
+    )
     privilege: str = Field("", max_length=512, description="of grant")
     right: Literal["use", "grant", "both"] = Field("both", description="of grant")
     text: str = Field(
@@ -90,7 +98,9 @@ class Overruling(Written):
 
 
 class OverrideMotion(Overruling):
-    """Give or take a right, replace a task, undo a spawn, for a time; or take such an override back."""
+    """Give or take a right, replace a task, undo a spawn, for a time; or take such an override
+    back.
+    """
 
     motion: Literal["override"]
     kind: Literal["grant", "task", "spawn", "reverse"]

@@ -46,7 +46,9 @@ class Spawn(Written):
     """Ask for a new agent one tier below you; the answer arrives in your inbox under `key`."""
 
     move: Literal["spawn"]
-    key: Word = Field(description="your own name for this request; use it to direct the child at once")
+    key: Word = Field(
+        description="your own name for this request; use it to direct the child at once"
+    )
     charter: Charter
     # Never needed: the supervisor mints both. Claiming what is not so is refused by name.
     tier: int | None = None
@@ -62,7 +64,9 @@ class Terminate(Written):
 
 
 class Govern(Act):
-    """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for leave."""
+    """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for
+    leave.
+    """
 
     move: Literal["govern"]
 

@@ -36,7 +36,8 @@ CLERK: Final = AgentId("clerk")
 SUPERVISOR: Final = AgentId("supervisor")
 
 
-# Who halted everything where it was the data folder's brake and not an order: an operator's hand all the same.
+# Who halted everything where it was the data folder's brake and not an order: an operator's hand
+# all the same.
 BRAKE: Final = AgentId("brake")
 
 
@@ -47,7 +48,9 @@ FIRST: Final = StreamId("0-0")
 
 
 class Authority(IntEnum):
-    """Whose word it is: operator over board over lineage (law 6). What one set, only its equal or better lifts."""
+    """Whose word it is: operator over board over lineage (law 6). What one set, only its equal
+    or better lifts.
+    """
 
     LINEAGE = 1
     BOARD = 2

@@ -1,11 +1,12 @@
 """Privileges are paths, like a directory tree; `/**` is the subtree. `**` alone is everything.
 
-`use` and `grant` are separate rights: a manager may hand out what it may not use. Invariant: what a child
-holds, of either right, is covered by what its creator could grant when it was made.
+`use` and `grant` are separate rights: a manager may hand out what it may not use. Invariant: what a
+child holds, of either right, is covered by what its creator could grant when it was made.
 
-A revocation is one mark on a path segment, and cuts whatever lies below it. Every holding has a number: what
-was handed down has its giver's, so a mark with a larger number cuts it in the whole subtree, also in agents
-made later; a right that is granted anew has a new number, and so returns to that one agent alone.
+A revocation is one mark on a path segment, and cuts whatever lies below it. Every holding has a
+number: what was handed down has its giver's, so a mark with a larger number cuts it in the whole
+subtree, also in agents made later; a right that is granted anew has a new number, and so returns to
+that one agent alone.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _PATH: Final = re.compile(r"[A-Za-z0-9_.:*-]+(?:/[A-Za-z0-9_.:*-]+)*")
 def is_path(text: str) -> bool:
     """Is it a privilege path at all?
 
-    Records keep an agent's paths parted by spaces, so `model/x **`, which `model/**` seems to cover, would
-    come back from the store as `model/x` and `**`.
+    Records keep an agent's paths parted by spaces, so `model/x **`, which `model/**` seems to
+    cover, would come back from the store as `model/x` and `**`.
     """
     return _PATH.fullmatch(text) is not None
 
@@ -54,7 +55,8 @@ def overlaps(path: str, forbidden: str) -> bool:
 
 
 def sufficient(wanted: str) -> tuple[str, ...]:
-    """The held paths any one of which includes the plain path `wanted`: itself and each subtree above.
+    """The held paths any one of which includes the plain path `wanted`: itself and each subtree
+    above.
 
     The store looks these up in the set of what an agent holds: few members, no walk.
     """
@@ -70,8 +72,8 @@ Right = Literal["use", "grant", "both"]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A right over a path. `number` is its age: 0 is as old as the swarm. `by` gave it, `at` that time where it was not
-    given with the agent's creation."""
+    """A right over a path. `number` is its age: 0 is as old as the swarm. `by` gave it, `at` that
+    time where it was not given with the agent's creation."""
 
     path: str
     right: Right
@@ -82,15 +84,21 @@ class Held:
 
 # Siblings hold the same of the same creator: one tuple for all of them.
 @lru_cache(maxsize=4_096)
-def holdings(paths: tuple[str, ...], later: tuple[Held, ...], right: Right, by: str) -> tuple[Held, ...]:
-    """Each path as it is held: with a number of its own where it is among `later`, else as old as its holder."""
+def holdings(
+    paths: tuple[str, ...], later: tuple[Held, ...], right: Right, by: str
+) -> tuple[Held, ...]:
+    """Each path as it is held: with a number of its own where it is among `later`, else as old
+    as its holder.
+    """
     given = {held.path: held for held in later if held.right == right}
     return tuple(given.get(path, Held(path, right, 0, by)) for path in paths)
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A mark on a segment: below it the right over `path` is void where its number is smaller than this one's."""
+    """A mark on a segment: below it the right over `path` is void where its number is smaller
+    than this one's.
+    """
 
     segment: str
     path: str
@@ -106,12 +114,17 @@ class Revocation:
 
 
 def live_holding(
-    wanted: str, right: Right, held: Iterable[Held], marks: Sequence[Revocation], *, whole: bool = False
+    wanted: str,
+    right: Right,
+    held: Iterable[Held],
+    marks: Sequence[Revocation],
+    *,
+    whole: bool = False,
 ) -> Held | None:
     """The holding that includes `wanted` and that no mark has cut; the newest of several.
 
-    A mark inside a wanted subtree cuts that part of it alone: who hands the subtree down hands the mark's
-    effect down with the number. `whole` asks for one that no mark has touched at all.
+    A mark inside a wanted subtree cuts that part of it alone: who hands the subtree down hands the
+    mark's effect down with the number. `whole` asks for one that no mark has touched at all.
     """
     cuts = overlaps if whole else covers
     living = [

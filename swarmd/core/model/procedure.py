@@ -65,7 +65,9 @@ class Procedure(Stored):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Of what a later release has added, nothing is known here, and nothing is taken for something else."""
+        """Of what a later release has added, nothing is known here, and nothing is taken for
+        something else.
+        """
         return cls.model_validate_json(text, extra="ignore")
 
     @property
@@ -79,7 +81,9 @@ class Procedure(Stored):
     def is_consistent(self) -> bool:
         is_open = self.stage in ("debate", "vote")
         return (
-            (self.calling is not None) == (self.seat_deadline is not None) == (self.phase is not None)
+            (self.calling is not None)
+            == (self.seat_deadline is not None)
+            == (self.phase is not None)
             and (self.motion is not None) == (is_open or self.stage == "carrying")
             and (self.motion_deadline is not None) == is_open
             and (self.calling is not None or not self.waiting)

@@ -1,4 +1,5 @@
-"""When each agent last got on, in that order: who has waited longest is found without a look at the others.
+"""When each agent last got on, in that order: who has waited longest is found without a look at the
+others.
 
 In memory only: after a restart everybody's patience begins anew.
 """
@@ -12,7 +13,9 @@ from swarmd.core.model.names import AgentId
 
 @dataclass(slots=True)
 class Progress:
-    """A line for each patience that roles declare, which are few; in a line whoever waits longest stands first."""
+    """A line for each patience that roles declare, which are few; in a line whoever waits
+    longest stands first.
+    """
 
     _lines: dict[float, dict[AgentId, float]] = field(default_factory=dict)
 

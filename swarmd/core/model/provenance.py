@@ -1,8 +1,10 @@
-"""Taint: text that nobody of the swarm vouches for marks the turn that reads it, and all that the turn says. Pure.
+"""Taint: text that nobody of the swarm vouches for marks the turn that reads it, and all that the
+turn says. Pure.
 
-The runtime stamps it on messages (`data.taint`, a list of sources) and no model can set or clear it; the law
-asks for leave where a tainted turn wants to change the tree. Once read, never forgotten: what an agent has
-derived from such a text stays in its memory when the text itself has gone out of it.
+The runtime stamps it on messages (`data.taint`, a list of sources) and no model can set or clear
+it; the law asks for leave where a tainted turn wants to change the tree. Once read, never
+forgotten: what an agent has derived from such a text stays in its memory when the text itself has
+gone out of it.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR
 KEY: Final = "taint"
 _HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR})
 
-# What each function brings into a prompt. `list_subtree` tells what the supervisor itself minted; what is not here is
-# the output of a tool.
+# What each function brings into a prompt. `list_subtree` tells what the supervisor itself minted;
+# what is not here is the output of a tool.
 _SOURCE_OF: Final[Mapping[str, str]] = {"read_file": "file", "search_files": "file"}
 _OWN: Final = frozenset({"list_subtree", "write_file"})
 
@@ -28,7 +30,9 @@ def taint_of(message: Message) -> tuple[str, ...]:
     stamp = message.data.get(KEY)
     if not stamp:
         return ()
-    return tuple(sorted({str(source) for source in stamp})) if isinstance(stamp, list) else ("agent",)
+    return (
+        tuple(sorted({str(source) for source in stamp})) if isinstance(stamp, list) else ("agent",)
+    )
 
 
 def stamped(message: Message, taint: Iterable[str]) -> Message:
@@ -41,8 +45,12 @@ def stamped(message: Message, taint: Iterable[str]) -> Message:
 
 
 def strangers(mail: Sequence[Message], known: Collection[str]) -> tuple[str, ...]:
-    """Senders that are neither known to the reader nor of the house: whether they are agents has to be looked up."""
-    return tuple(dict.fromkeys(m.sender for m in mail if m.sender not in known and m.sender not in _HOUSE))
+    """Senders that are neither known to the reader nor of the house: whether they are agents has
+    to be looked up.
+    """
+    return tuple(
+        dict.fromkeys(m.sender for m in mail if m.sender not in known and m.sender not in _HOUSE)
+    )
 
 
 def of_mail(mail: Iterable[Message], outsiders: Collection[str]) -> frozenset[str]:

@@ -67,8 +67,9 @@ class ExecutiveReport:
 class Approval:
     """An action that waits for leave: exactly this one, once. Times are seconds since the epoch.
 
-    `action` is the request as it was made, with `requester`, `incarnation`, `hops`, `mission` and `taint`; `digest`
-    is of its JSON. `needs` is the least authority that may give leave: `LINEAGE` is any ancestor of the requester's.
+    `action` is the request as it was made, with `requester`, `incarnation`, `hops`, `mission` and
+    `taint`; `digest` is of its JSON. `needs` is the least authority that may give leave: `LINEAGE`
+    is any ancestor of the requester's.
     """
 
     id: str
@@ -94,7 +95,8 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """One decision that an authority has replaced, while it stands. Times are seconds since the epoch.
+    """One decision that an authority has replaced, while it stands. Times are seconds since the
+    epoch.
 
     `before` and `after` are JSON; `reversal` says what its end does.
     """
@@ -121,7 +123,8 @@ class Host:
     capacity: int
     workspace: str  # identity of the workspace it has, empty where none
     lease_left: float = field(default=0.0, compare=False)  # seconds, when it was read
-    # Agents in a turn or waiting for one, and how far it has heard its own channel, when it renewed its lease.
+    # Agents in a turn or waiting for one, and how far it has heard its own channel, when it renewed
+    # its lease.
     busy: int = field(default=0, compare=False)
     heard: StreamId = field(default=FIRST, compare=False)
 
@@ -130,8 +133,8 @@ class Host:
 class Trouble:
     """What is wrong with an agent, for whoever looks.
 
-    `stalled`: it lives and gets nowhere; `since` is its last progress (seconds since the epoch). `stuck`: it was ended,
-    and its host said that it ignores that; `since` is when that was said.
+    `stalled`: it lives and gets nowhere; `since` is its last progress (seconds since the epoch).
+    `stuck`: it was ended, and its host said that it ignores that; `since` is when that was said.
     """
 
     kind: Literal["stalled", "stuck"]

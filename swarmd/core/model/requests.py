@@ -23,7 +23,9 @@ class _Ours(BaseModel):
 
 
 class SpawnRequest(_Ours):
-    """An agent asks for one below it. `directives` are posted by the spawn's commit, or refused with it."""
+    """An agent asks for one below it. `directives` are posted by the spawn's commit, or refused
+    with it.
+    """
 
     type: Literal["spawn"] = "spawn"
     key: str
@@ -70,7 +72,9 @@ class FailedRequest(_Ours):
 
 
 class GoneRequest(_Ours):
-    """A host's word that nothing of it runs below a fenced segment any more, but for those `stuck`: agent -> in what."""
+    """A host's word that nothing of it runs below a fenced segment any more, but for those
+    `stuck`: agent -> in what.
+    """
 
     type: Literal["gone"] = "gone"
     segment: str
@@ -80,7 +84,9 @@ class GoneRequest(_Ours):
 
 
 class QuietRequest(_Ours):
-    """A host's word that nothing of it runs under a stop any more, but for those `busy`: agent -> in what."""
+    """A host's word that nothing of it runs under a stop any more, but for those `busy`: agent
+    -> in what.
+    """
 
     type: Literal["quiet"] = "quiet"
     target: str
@@ -113,9 +119,16 @@ class Original(_Ours):
 
     def message(self) -> Message:
         return Message(
-            sender=AgentId(self.sender), to=self.to, kind=self.kind, mission=MissionId(self.mission), at=self.at,
-            text=self.text, data=self.data, hops=self.hops, incarnation=self.incarnation,
-        )  # fmt: skip
+            sender=AgentId(self.sender),
+            to=self.to,
+            kind=self.kind,
+            mission=MissionId(self.mission),
+            at=self.at,
+            text=self.text,
+            data=self.data,
+            hops=self.hops,
+            incarnation=self.incarnation,
+        )
 
 
 class Refused(_Ours):
@@ -128,7 +141,9 @@ class Refused(_Ours):
 
 
 class OverrideOrder(Overruling):
-    """An operator's, with what it is about as the operator found it: the law has no eyes of its own."""
+    """An operator's, with what it is about as the operator found it: the law has no eyes of its
+    own.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     original: Original | None = None
@@ -138,9 +153,9 @@ class OverrideOrder(Overruling):
 class Order(_Ours):
     """What an operator orders. `order` is the operator's own id; the journal's answer carries it.
 
-    A target is an agent, a mission, `=AGENT`, `tier:N`, `room:NAME`, `use:PRIVILEGE` or `*`; of `ack`
-    the number of the journal's entry, of `repair` what `fsck` has found (`core.mending`), of `retry`
-    and `drop` a dead letter's id.
+    A target is an agent, a mission, `=AGENT`, `tier:N`, `room:NAME`, `use:PRIVILEGE` or `*`; of
+    `ack` the number of the journal's entry, of `repair` what `fsck` has found (`core.mending`), of
+    `retry` and `drop` a dead letter's id.
     """
 
     order: str
@@ -151,7 +166,9 @@ class Order(_Ours):
     right: Literal["use", "grant", "both"] = "both"
     amounts: Amounts = Field(default_factory=dict)
     override: OverrideOrder | None = None
-    grace_s: float = Field(60, ge=0, le=86_400, description="of drain: then what still runs is ended")
+    grace_s: float = Field(
+        60, ge=0, le=86_400, description="of drain: then what still runs is ended"
+    )
 
 
 def parse_request(data: Mapping[str, Any]) -> Request | str:

@@ -1,7 +1,8 @@
 """What the supervisor knows of the swarm, and the changes by which it alone moves on.
 
-A decision returns changes; `Swarm.apply` does them in memory, `adapters.redis.commit` writes the same
-list in one atomic step. Invariant: memory is what Redis holds after the last commit that succeeded.
+A decision returns changes; `Swarm.apply` does them in memory, `adapters.redis.commit` writes the
+same list in one atomic step. Invariant: memory is what Redis holds after the last commit that
+succeeded.
 """
 
 from __future__ import annotations
@@ -71,7 +72,15 @@ from swarmd.core.model.names import (
 )
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.progress import Progress
-from swarmd.core.model.records import Approval, Caps, ExecutiveReport, Host, Mission, Override, Trouble
+from swarmd.core.model.records import (
+    Approval,
+    Caps,
+    ExecutiveReport,
+    Host,
+    Mission,
+    Override,
+    Trouble,
+)
 from swarmd.core.model.timings import Moment, epoch_of
 
 # Of each mission, for the spawn rate: more than any declared rate that a person would mean.
@@ -82,8 +91,8 @@ SPAWNS_REMEMBERED = 10_000
 class Ending:
     """A subtree on its way out, and whose word was given.
 
-    Not stored: after a restart it is made anew from the fence, and the hosts are asked again. What was
-    counted is in the fence, for a commit that was refused must not count.
+    Not stored: after a restart it is made anew from the fence, and the hosts are asked again. What
+    was counted is in the fence, for a commit that was refused must not count.
     """
 
     since: float
@@ -110,24 +119,38 @@ class Swarm:
         default_factory=dict
     )  # agents placed on a host since it renewed its lease
     free: dict[str, dict[str, int]] = field(default_factory=dict)
-    caps: dict[str, dict[str, int]] = field(default_factory=dict)  # of accounts that an order adds to
+    caps: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # of accounts that an order adds to
     spawned_at: dict[MissionId, deque[float]] = field(default_factory=dict)
     approvals: dict[str, Approval] = field(default_factory=dict)
     overrides: dict[str, Override] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
-    stoppings: dict[str, Ending] = field(default_factory=dict)  # of stops whose outcome is still to be told
+    stoppings: dict[str, Ending] = field(
+        default_factory=dict
+    )  # of stops whose outcome is still to be told
     number: int = 0  # of the last holding or revocation
     deadlines: dict[AgentId, float] = field(default_factory=dict)  # agents with one of their own
     period: str = ""  # of the root account
     has_root: bool = False  # the board's account was there when the swarm was loaded
-    paused: dict[MissionId, float] = field(default_factory=dict)  # stopped missions of the board, since when
-    renewed: dict[HostId, float] = field(default_factory=dict)  # when each host's lease was renewed last
-    seat_failures: dict[MissionId, str] = field(default_factory=dict)  # the last, to explain a failed debate
+    paused: dict[MissionId, float] = field(
+        default_factory=dict
+    )  # stopped missions of the board, since when
+    renewed: dict[HostId, float] = field(
+        default_factory=dict
+    )  # when each host's lease was renewed last
+    seat_failures: dict[MissionId, str] = field(
+        default_factory=dict
+    )  # the last, to explain a failed debate
     troubles: dict[AgentId, Trouble] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
-    digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)  # when and what was told last
+    digests: dict[MissionId, tuple[float, str]] = field(
+        default_factory=dict
+    )  # when and what was told last
     chain: Chain = field(default_factory=Chain)
-    off: dict[str, dict[str, int]] = field(default_factory=dict)  # accounts to be mended, and by how much
+    off: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # accounts to be mended, and by how much
     letters: dict[StreamId, Message] = field(
         default_factory=dict
     )  # dead ones that are spoken of, as they were read
@@ -261,7 +284,9 @@ class Swarm:
         window.append(epoch_of(agent.created))
 
     def note_progress(self, agent: Agent, at: float) -> None:
-        """It has got on, or has been given something to do. Nothing is expected of the board, nor of whom nobody charged."""
+        """It has got on, or has been given something to do. Nothing is expected of the board,
+        nor of whom nobody charged.
+        """
         if agent.tier > 0 and agent.charter is not None:
             self.progress.note(agent.id, at, self.patience(agent))
 

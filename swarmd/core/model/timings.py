@@ -1,4 +1,6 @@
-"""Times of the runtime's own mechanics, with their relations asserted. Declared bounds are in `rules`."""
+"""Times of the runtime's own mechanics, with their relations asserted. Declared bounds are in
+`rules`.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,8 @@ class Moment:
         return f"{prefix}-{next(iter(self.ids))}"
 
 
-# A host's and the supervisor's lease, by the server's clock, and how often it is renewed: two renewals
-# may be lost before it ends.
+# A host's and the supervisor's lease, by the server's clock, and how often it is renewed: two
+# renewals may be lost before it ends.
 LEASE_SECONDS: Final = 10.0
 
 
@@ -54,27 +56,32 @@ SWEEP_SECONDS: Final = 1.0
 TICK_SECONDS: Final = 0.25
 
 
-# A question to the server that took longer says nothing about whether hosts are silent: patience starts anew.
+# A question to the server that took longer says nothing about whether hosts are silent: patience
+# starts anew.
 SLOW_SECONDS: Final = 2.0
 
 
-# How long ended tasks are given to unwind when a host ends a subtree, and calls to settle when cancelled.
+# How long ended tasks are given to unwind when a host ends a subtree, and calls to settle when
+# cancelled.
 UNWIND_SECONDS: Final = 4.0
 
 
 SETTLE_SECONDS: Final = 3.0
 
 
-# What a use of a function takes at the very most, be the disk of the mission's files slow or far: longer is shown as stuck.
+# What a use of a function takes at the very most, be the disk of the mission's files slow or far:
+# longer is shown as stuck.
 FUNCTION_SECONDS: Final = 60.0
 
 
-# The journal's head is signed into a file at least so often while it moves: what an anchor covers cannot be
-# rewritten unseen by whoever holds Redis. The promise is 5 s; the rest is for the writing.
+# The journal's head is signed into a file at least so often while it moves: what an anchor covers
+# cannot be rewritten unseen by whoever holds Redis. The promise is 5 s; the rest is for the
+# writing.
 ANCHOR_SECONDS: Final = 4.0
 
 
-# How often the supervisor looks which streams have grown beyond what is kept: so long they may be longer.
+# How often the supervisor looks which streams have grown beyond what is kept: so long they may be
+# longer.
 TRIM_SECONDS: Final = 2.0
 
 
@@ -97,7 +104,9 @@ _PERIODS: Final = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "
 
 
 def period_of(now: float, length: str) -> str:
-    """The name of the period by UTC that a moment (seconds since the epoch) lies in; empty without a length."""
+    """The name of the period by UTC that a moment (seconds since the epoch) lies in; empty
+    without a length.
+    """
     return datetime.fromtimestamp(now, UTC).strftime(_PERIODS[length]) if length else ""
 
 
@@ -105,10 +114,11 @@ def period_of(now: float, length: str) -> str:
 class ForwardTime:
     """Time to decide by, made of the readings of a clock that may be set back.
 
-    Deadlines are compared with it and remembered by it. Had it followed a clock that is set back by an hour, whatever
-    was noted before would wait for an hour longer, and nobody would be called. So it never goes back: it goes on at
-    half the clock's speed until the clock has caught up, and every wait takes at most twice its time meanwhile.
-    A clock that is set forward is followed at once: the time may have passed, as when the machine slept.
+    Deadlines are compared with it and remembered by it. Had it followed a clock that is set back by
+    an hour, whatever was noted before would wait for an hour longer, and nobody would be called. So
+    it never goes back: it goes on at half the clock's speed until the clock has caught up, and
+    every wait takes at most twice its time meanwhile. A clock that is set forward is followed at
+    once: the time may have passed, as when the machine slept.
     """
 
     at: float = 0.0

@@ -10,10 +10,11 @@ from swarmd.core.model.charter import Line, Path, Written
 
 
 class Function(Written):
-    """What an agent may use within a turn. Each says whether it may be repeated: whether done twice is as done once.
+    """What an agent may use within a turn. Each says whether it may be repeated: whether done twice
+    is as done once.
 
-    What may not, and was begun and never ended, is not done again: nobody knows whether it was done, and the model
-    is told so.
+    What may not, and was begun and never ended, is not done again: nobody knows whether it was
+    done, and the model is told so.
     """
 
     may_repeat: ClassVar[bool] = True
@@ -39,12 +40,16 @@ class SearchFiles(Function):
 
     move: Literal["search_files"]
     query: Line
-    files: tuple[Path, ...] = Field((), max_length=512, description="only these; empty: all you may read")
+    files: tuple[Path, ...] = Field(
+        (), max_length=512, description="only these; empty: all you may read"
+    )
     top: int = Field(5, ge=1, le=20)
 
 
 class WriteFile(Function):
-    """Write a whole file in the mission's workspace; it is read as work/NAME by all of the mission."""
+    """Write a whole file in the mission's workspace; it is read as work/NAME by all of the
+    mission.
+    """
 
     move: Literal["write_file"]
     path: Path

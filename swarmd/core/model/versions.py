@@ -1,8 +1,10 @@
-"""What of our own writing a process understands, so that two releases of swarmd can work on one swarm. Pure.
+"""What of our own writing a process understands, so that two releases of swarmd can work on one
+swarm. Pure.
 
-A version is `MAJOR` or `MAJOR.MINOR`. A minor adds what may be ignored: whoever knows the major reads it and passes
-over the rest. A major changes what is there: whoever does not know it takes none of it. A release reads a new major
-before any release writes it (docs/upgrading.md); what carries no version is of the first.
+A version is `MAJOR` or `MAJOR.MINOR`. A minor adds what may be ignored: whoever knows the major
+reads it and passes over the rest. A major changes what is there: whoever does not know it takes
+none of it. A release reads a new major before any release writes it (docs/upgrading.md); what
+carries no version is of the first.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ WIRE_VERSION: Final = "1"
 # Of records, marks and leases.
 RECORD_READS: Final = frozenset({1})
 RECORD_VERSION: Final = "1"
-# Of the keys themselves, their types and what the scripts leave in them: stamped on a namespace once.
+# Of the keys themselves, their types and what the scripts leave in them: stamped on a namespace
+# once.
 SCHEMA_READS: Final = frozenset({2})
 SCHEMA: Final = "2"
 
@@ -34,14 +37,19 @@ def is_read(version: object, reads: frozenset[int]) -> bool:
 
 
 class NewerRecordError(StoreUnsuitableError):
-    """A record of a major that this release does not read: nothing of it is taken for something else."""
+    """A record of a major that this release does not read: nothing of it is taken for something
+    else.
+    """
 
 
 def check_record(what: str, version: object) -> None:
     """Raises `NewerRecordError`."""
     if not is_read(version, RECORD_READS):
         raise NewerRecordError(
-            f"{what} is of version {version}, this swarmd reads {' and '.join(map(str, sorted(RECORD_READS)))}",
+            (
+                f"{what} is of version {version}, this swarmd reads "
+                f"{' and '.join(map(str, sorted(RECORD_READS)))}"
+            ),
             hint="use the swarmd that wrote it: docs/upgrading.md",
         )
 

@@ -1,4 +1,5 @@
-"""What an agent is doing now, told from what is stored: dead, stuck and busy are three things. Pure.
+"""What an agent is doing now, told from what is stored: dead, stuck and busy are three things.
+Pure.
 
 `idle`      nothing of it is under way
 `busy`      a turn is under way; the call that it makes, and for how long
@@ -33,7 +34,9 @@ _HOLDING: Final = ("freeze", "halt")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call under way: `since` when (seconds since the epoch), and how long it may take by its own bounds."""
+    """One call under way: `since` when (seconds since the epoch), and how long it may take by
+    its own bounds.
+    """
 
     kind: str
     since: float
@@ -45,8 +48,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """`call` is the kind of the call under way, if any; `seconds` how long it has been so, where that is known; `waits`
-    the rule by which it waits, if it does."""
+    """`call` is the kind of the call under way, if any; `seconds` how long it has been so, where
+    that is known; `waits` the rule by which it waits, if it does."""
 
     word: Word
     call: str = ""
@@ -56,7 +59,9 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is the same for all agents: who has a living host, what is stopped, what is wrong with whom."""
+    """What is the same for all agents: who has a living host, what is stopped, what is wrong
+    with whom.
+    """
 
     hosts: Collection[str]
     stops: Mapping[str, str]  # target -> its kind and more, as stored
@@ -66,12 +71,16 @@ class Surroundings:
 
 
 def turns_under_way(steps: Iterable[str]) -> frozenset[str]:
-    """The numbers of an agent's turns that have begun and are not committed, of its step journal's fields."""
+    """The numbers of an agent's turns that have begun and are not committed, of its step
+    journal's fields.
+    """
     return frozenset(step.partition(":")[0] for step in steps if step.endswith(":batch"))
 
 
 def held_back(steps: Collection[str]) -> str:
-    """The rule by which a begin of a turn was put off, of an agent's step journal's fields; empty where none was."""
+    """The rule by which a begin of a turn was put off, of an agent's step journal's fields;
+    empty where none was.
+    """
     return Rule.NO_LEAD.value if any(step.endswith(":waits") for step in steps) else ""
 
 
@@ -104,16 +113,23 @@ def call_of(text: str | None, lease: str) -> Call | None:
 
 
 def activity_of(
-    record: Mapping[str, str], call: Call | None, around: Surroundings, *, is_busy: bool, waits: str = ""
+    record: Mapping[str, str],
+    call: Call | None,
+    around: Surroundings,
+    *,
+    is_busy: bool,
+    waits: str = "",
 ) -> Activity:
-    """Of an agent's record; `is_busy` where a turn of it is under way, `waits` the rule by which its turn was held back.
-    The worst that is true is told."""
+    """Of an agent's record; `is_busy` where a turn of it is under way, `waits` the rule by which
+    its turn was held back. The worst that is true is told."""
     trouble, since = _trouble_of(record, around)
     if record.get("state") == AgentState.TERMINATED:
         return Activity("stuck", seconds=around.now - since) if trouble == "stuck" else Activity("")
     if record.get("id") == SOB:
         return Activity("")
-    kind, seconds = (call.kind, max(0.0, around.now - call.since)) if call is not None else ("", None)
+    kind, seconds = (
+        (call.kind, max(0.0, around.now - call.since)) if call is not None else ("", None)
+    )
     if record.get("host", "") not in around.hosts:
         return Activity("dead" if record.get("host") else "unplaced")
     if trouble == "stuck" or (call is not None and call.is_overdue(around.now)):
@@ -132,8 +148,11 @@ def is_held(record: Mapping[str, str], stops: Mapping[str, str]) -> bool:
     if not stops:
         return False
     targets = (
-        *record.get("path", "").split("/"), f"={record.get('id', '')}", f"tier:{record.get('tier', '')}", _EVERYTHING,
-    )  # fmt: skip
+        *record.get("path", "").split("/"),
+        f"={record.get('id', '')}",
+        f"tier:{record.get('tier', '')}",
+        _EVERYTHING,
+    )
     return any(stops.get(target, "").partition(" ")[0] in _HOLDING for target in targets)
 
 

@@ -1,7 +1,9 @@
-"""Why an agent may do something, or may not: the chain of grants that leads to it, and what stands in the way. Pure.
+"""Why an agent may do something, or may not: the chain of grants that leads to it, and what stands
+in the way. Pure.
 
-Invariant: `Trace.is_held` says what `Lineage.may` says. The chain is the agent's path from the board down: each
-link but the last had to be able to hand the right out, the last has it, or where it was lost.
+Invariant: `Trace.is_held` says what `Lineage.may` says. The chain is the agent's path from the
+board down: each link but the last had to be able to hand the right out, the last has it, or where
+it was lost.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import epoch_of
 from swarmd.core.tree.spawn import RULE_OF_STOP
 
-# What a call under a privilege takes of its agent's account. Money only where the account's calls have cost any:
-# whether a model has a price is its provider's to know.
+# What a call under a privilege takes of its agent's account. Money only where the account's calls
+# have cost any: whether a model has a price is its provider's to know.
 _TAKEN: Final[Mapping[str, tuple[str, ...]]] = {"model": ("tokens", "calls"), "tool": ("tools",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One agent of the chain: what it holds that includes the path, and the mark that voids it, if one does."""
+    """One agent of the chain: what it holds that includes the path, and the mark that voids it,
+    if one does.
+    """
 
     agent: Agent
     right: Literal["use", "grant"]
@@ -57,7 +61,9 @@ class Trace:
 
     @property
     def broken(self) -> Link | None:
-        """The link that is missing: the highest one from which on nobody down to the agent has the right."""
+        """The link that is missing: the highest one from which on nobody down to the agent has
+        the right.
+        """
         found = None
         for link in reversed(self.links):
             if link.is_live:
@@ -68,7 +74,9 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Hindrance:
-    """What stands in the way of one who holds the right. `at` and `until` are seconds since the epoch, 0 where none."""
+    """What stands in the way of one who holds the right. `at` and `until` are seconds since the
+    epoch, 0 where none.
+    """
 
     rule: Rule
     target: str
@@ -81,12 +89,18 @@ class Hindrance:
 def trace(
     chain: Sequence[Agent], marks: Sequence[Revocation], path: str, right: Literal["use", "grant"]
 ) -> Trace:
-    """`chain` has the agents of the last one's path, highest first; `marks` the revocations on that path."""
+    """`chain` has the agents of the last one's path, highest first; `marks` the revocations on
+    that path.
+    """
     *above, last = chain
-    return Trace((*(_link(agent, marks, path, "grant") for agent in above), _link(last, marks, path, right)))
+    return Trace(
+        (*(_link(agent, marks, path, "grant") for agent in above), _link(last, marks, path, right))
+    )
 
 
-def _link(agent: Agent, marks: Sequence[Revocation], path: str, right: Literal["use", "grant"]) -> Link:
+def _link(
+    agent: Agent, marks: Sequence[Revocation], path: str, right: Literal["use", "grant"]
+) -> Link:
     own = [mark for mark in marks if mark.segment in agent.path]
     holdings = agent.holdings(right)
     live = live_holding(path, right, holdings, own)
@@ -110,9 +124,11 @@ def hindrances(
     account: Mapping[str, Mapping[str, int]],
     overdrawn: str,
 ) -> tuple[Hindrance, ...]:
-    """All that would refuse the agent's next use of the path, whatever it holds: ends, then stops, then its account.
+    """All that would refuse the agent's next use of the path, whatever it holds: ends, then stops,
+    then its account.
 
-    `account` is its ledger by kind and column, empty where it has none of its own; `overdrawn` that mark's text.
+    `account` is its ledger by kind and column, empty where it has none of its own; `overdrawn` that
+    mark's text.
     """
     found = list(_endings(agent, fences))
     found += [

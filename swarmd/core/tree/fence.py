@@ -16,7 +16,8 @@ from swarmd.core.model.timings import Moment
 
 
 def decide_terminate(swarm: Swarm, by: str, target: Agent, *, is_sovereign: bool) -> Denied | None:
-    """May `by` end `target`? A sovereign (operator, or the board by a carried motion) may end any agent.
+    """May `by` end `target`? A sovereign (operator, or the board by a carried motion) may end any
+    agent.
 
     The board itself and its seats are ended by nobody: they are the swarm.
     """
@@ -28,30 +29,51 @@ def decide_terminate(swarm: Swarm, by: str, target: Agent, *, is_sovereign: bool
 
 
 def fence(
-    swarm: Swarm, segment: str, *, reason: str, by: str, moment: Moment, mission: str, order: str = "",
-    hops: int = 0, taint: tuple[str, ...] = (),
-) -> list[Change]:  # fmt: skip
+    swarm: Swarm,
+    segment: str,
+    *,
+    reason: str,
+    by: str,
+    moment: Moment,
+    mission: str,
+    order: str = "",
+    hops: int = 0,
+    taint: tuple[str, ...] = (),
+) -> list[Change]:
     """Fence first: one mark, whatever lies below; then the hosts that run any of it are told."""
     if segment in swarm.lineage.fences:
         return []
-    changes: list[Change] = [FenceSet(Fence(segment, reason, by, moment.now, order, hops=hops, taint=taint))]
-    # The root of an ending subtree reads `draining` at once; of a mission these are its executives. Nothing here looks
-    # at the others: a fence takes the same time however many there are.
+    changes: list[Change] = [
+        FenceSet(Fence(segment, reason, by, moment.now, order, hops=hops, taint=taint))
+    ]
+    # The root of an ending subtree reads `draining` at once; of a mission these are its executives.
+    # Nothing here looks at the others: a fence takes the same time however many there are.
     root = swarm.lineage.get(segment)
     for agent in (root,) if root is not None else swarm.executives(MissionId(segment)):
         changes.append(AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)))
     changes += fence_notices(swarm, segment, moment)
     changes.append(
         entry(
-            moment, "fenced", f"{by} ends {segment}: {reason}", actor=by, mission=mission,
-            segment=segment, more={"order": order, "outcome": "fenced"} if order else None,
+            moment,
+            "fenced",
+            f"{by} ends {segment}: {reason}",
+            actor=by,
+            mission=mission,
+            segment=segment,
+            more={"order": order, "outcome": "fenced"} if order else None,
         )
-    )  # fmt: skip
+    )
     return changes
 
 
 def fence_alone(
-    swarm: Swarm, agent: Agent, *, reason: str, moment: Moment, hops: int = 0, taint: tuple[str, ...] = ()
+    swarm: Swarm,
+    agent: Agent,
+    *,
+    reason: str,
+    moment: Moment,
+    hops: int = 0,
+    taint: tuple[str, ...] = (),
 ) -> list[Change]:
     """The same for an agent without those below it, who have another parent from this commit on."""
     segment = f"={agent.id}"
@@ -60,10 +82,15 @@ def fence_alone(
         AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)),
         *fence_notices(swarm, segment, moment),
         entry(
-            moment, "fenced", f"{SUPERVISOR} ends {agent.id} alone: {reason}"[:2000], actor=SUPERVISOR,
-            mission=agent.mission, segment=segment, agents=1,
+            moment,
+            "fenced",
+            f"{SUPERVISOR} ends {agent.id} alone: {reason}"[:2000],
+            actor=SUPERVISOR,
+            mission=agent.mission,
+            segment=segment,
+            agents=1,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def fence_notices(swarm: Swarm, segment: str, moment: Moment) -> list[Change]:
@@ -73,7 +100,11 @@ def fence_notices(swarm: Swarm, segment: str, moment: Moment) -> list[Change]:
         Post(
             host_channel(host),
             Message(
-                sender=SUPERVISOR, kind=Kind.FENCED, at=moment.stamp, text=segment, data={"segment": segment}
+                sender=SUPERVISOR,
+                kind=Kind.FENCED,
+                at=moment.stamp,
+                text=segment,
+                data={"segment": segment},
             ),
         )
         for host in hosts

@@ -18,7 +18,13 @@ from swarmd.core.model.state import Draft
 
 
 def tell_superior(
-    draft: Draft, agent: Agent, what: str, *, hops: int = 0, taint: tuple[str, ...] = (), **data: object
+    draft: Draft,
+    agent: Agent,
+    what: str,
+    *,
+    hops: int = 0,
+    taint: tuple[str, ...] = (),
+    **data: object,
 ) -> None:
     """What befell an agent, told to whom it reports: its creator, or the board's room."""
     text = f"{agent.name} ({agent.id}) {what}"[:4000]
@@ -28,14 +34,24 @@ def tell_superior(
             Post(
                 BOARD_ROOM,
                 Message(
-                    sender=CLERK, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp, text=text,
+                    sender=CLERK,
+                    kind=Kind.NOTICE,
+                    mission=agent.mission,
+                    at=draft.moment.stamp,
+                    text=text,
                     data=facts,
                 ),
             )
-        )  # fmt: skip
+        )
         return
     message = Message(
-        sender=SUPERVISOR, to=agent.parent, kind=Kind.NOTICE, mission=agent.mission, at=draft.moment.stamp,
-        text=text, data=facts, hops=hops,
-    )  # fmt: skip
+        sender=SUPERVISOR,
+        to=agent.parent,
+        kind=Kind.NOTICE,
+        mission=agent.mission,
+        at=draft.moment.stamp,
+        text=text,
+        data=facts,
+        hops=hops,
+    )
     draft.add(Post(inbox(agent.parent), message))

@@ -25,11 +25,14 @@ from swarmd.core.model.state import Swarm
 
 
 def roles_below(parent: Agent, roles: Mapping[str, Role]) -> tuple[Role, ...]:
-    """The roles that an agent was told that it may create: for its prompt, the law itself asks what lives."""
+    """The roles that an agent was told that it may create: for its prompt, the law itself asks
+    what lives.
+    """
     return tuple(
-        role for role in roles.values()
+        role
+        for role in roles.values()
         if parent.tier + 1 in role.tiers and _is_told_it_may(role.name, parent.privileges)
-    )  # fmt: skip
+    )
 
 
 # Asked of every role in every turn, by agents of which most hold the same rights.
@@ -40,7 +43,9 @@ def _is_told_it_may(role: str, privileges: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ChildRights:
-    """What a child is given: paths to use, paths to hand out, and those of both with a number of their own."""
+    """What a child is given: paths to use, paths to hand out, and those of both with a number of
+    their own.
+    """
 
     privileges: tuple[str, ...]
     grants: tuple[str, ...]
@@ -50,8 +55,8 @@ class ChildRights:
 def child_rights(
     swarm: Swarm, parent: Agent, charter: Charter, role: Role, *, is_overruled: bool
 ) -> ChildRights | Denied:
-    """Both rights of a child come out of what its creator can grant now, marks included; where an operator answers for
-    it, out of all there is, with a number that no mark of before cuts."""
+    """Both rights of a child come out of what its creator can grant now, marks included; where an
+    operator answers for it, out of all there is, with a number that no mark of before cuts."""
     giver = swarm.lineage.agents[SOB] if is_overruled else parent
     use = _given(swarm, giver, charter.privileges, role.privileges)
     if isinstance(use, Denied):
@@ -65,13 +70,14 @@ def child_rights(
         number = swarm.number + 1
         new = [Held(path, right, number, parent.id) for right, paths in pairs for path in paths]
         return ChildRights(use, grants, tuple(new))
-    # A number is handed down with the path: a mark that is newer than what the creator holds cuts the child's too.
-    # Without a number of its own the creator has none to hand down.
+    # A number is handed down with the path: a mark that is newer than what the creator holds cuts
+    # the child's too. Without a number of its own the creator has none to hand down.
     later = [
         replace(held, path=path, right=right, by=parent.id, at="")
         for right, paths in (pairs if parent.later else ())
         for path in paths
-        if (held := _grantable(parent.holdings("grant"), swarm.lineage.marks_on(parent), path)) is not None
+        if (held := _grantable(parent.holdings("grant"), swarm.lineage.marks_on(parent), path))
+        is not None
         and held.number
     ]
     return ChildRights(use, grants, tuple(later))
@@ -85,13 +91,17 @@ def _given(
     return _given_of(parent.grants, parent.later, marks, forbidden, asked, default)
 
 
-# Siblings of one role ask the same of the same creator: decided once for all of them, for it is half of what a spawn's
-# decision costs. Whatever the answer depends on is in the key.
+# Siblings of one role ask the same of the same creator: decided once for all of them, for it is
+# half of what a spawn's decision costs. Whatever the answer depends on is in the key.
 @lru_cache(maxsize=1_024)
 def _given_of(
-    grants: tuple[str, ...], later: tuple[Held, ...], marks: tuple[Revocation, ...], forbidden: tuple[str, ...],
-    asked: tuple[str, ...] | None, default: tuple[str, ...],
-) -> tuple[str, ...] | Denied:  # fmt: skip
+    grants: tuple[str, ...],
+    later: tuple[Held, ...],
+    marks: tuple[Revocation, ...],
+    forbidden: tuple[str, ...],
+    asked: tuple[str, ...] | None,
+    default: tuple[str, ...],
+) -> tuple[str, ...] | Denied:
     held = holdings(grants, later, "grant", "")
 
     def refusal(path: str) -> Denied | None:
@@ -99,7 +109,9 @@ def _given_of(
             return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
         if any(overlaps(path, no) for no in forbidden):
             return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
-        return Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(held, marks, path) is None else None
+        return (
+            Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(held, marks, path) is None else None
+        )
 
     if asked is None:
         return tuple(path for path in default if refusal(path) is None)
@@ -111,8 +123,8 @@ def _grantable(held: tuple[Held, ...], marks: tuple[Revocation, ...], path: str)
 
 
 def may_grant(swarm: Swarm, granter: Agent, path: str) -> Denied | None:
-    """May it hand the path out as a right of a new number? Only one that no mark has touched: a part that was
-    revoked would come back with the whole."""
+    """May it hand the path out as a right of a new number? Only one that no mark has touched: a
+    part that was revoked would come back with the whole."""
     marks = swarm.lineage.marks_on(granter)
     if live_holding(path, "grant", granter.holdings("grant"), marks, whole=True) is None:
         return Denied(Rule.PRIVILEGE_GRANT, path)
@@ -120,7 +132,9 @@ def may_grant(swarm: Swarm, granter: Agent, path: str) -> Denied | None:
 
 
 def may_use(swarm: Swarm, agent: Agent, path: str) -> Denied | None:
-    """`None` where the agent may use the plain path now; a right that it had and lost is told as such."""
+    """`None` where the agent may use the plain path now; a right that it had and lost is told as
+    such.
+    """
     if swarm.lineage.may(agent, path):
         return None
     rule = Rule.PRIVILEGE_REVOKED if is_covered(path, agent.privileges) else Rule.PRIVILEGE_USE

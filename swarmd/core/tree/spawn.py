@@ -30,8 +30,10 @@ RATE_WINDOW_SECONDS = 60.0
 
 
 RULE_OF_STOP: Final = {
-    StopKind.FREEZE: Rule.FROZEN, StopKind.DRAIN: Rule.DRAINING, StopKind.HALT: Rule.HALTED,
-}  # fmt: skip
+    StopKind.FREEZE: Rule.FROZEN,
+    StopKind.DRAIN: Rule.DRAINING,
+    StopKind.HALT: Rule.HALTED,
+}
 
 
 def decide_spawn(
@@ -45,9 +47,11 @@ def decide_spawn(
     together: int = 1,
     is_overruled: bool = False,
 ) -> Spawned | Denied:
-    """May `parent` create this agent? `pending` are those already allowed of the `together` in the same motion.
+    """May `parent` create this agent? `pending` are those already allowed of the `together` in the
+    same motion.
 
-    With `is_overruled` an operator answers for role, files and rights; limits and what is forbidden stay.
+    With `is_overruled` an operator answers for role, files and rights; limits and what is forbidden
+    stay.
 
     `mission` is the parent's own, and for the board the one that its motion serves.
     """
@@ -59,7 +63,9 @@ def decide_spawn(
         or _role_fits(swarm, parent, charter, role, is_overruled=is_overruled)
         or (None if is_overruled else _is_undone(swarm, parent, charter))
         or _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
-        or _files_are_covered(swarm, swarm.lineage.agents[SOB] if is_overruled else parent, charter, mission)
+        or _files_are_covered(
+            swarm, swarm.lineage.agents[SOB] if is_overruled else parent, charter, mission
+        )
     )
     if denied:
         return denied
@@ -99,9 +105,14 @@ def _is_undone(swarm: Swarm, parent: Agent, charter: Charter) -> Denied | None:
     authority = Authority.BOARD if parent.id == SOB else Authority.LINEAGE
     for override in swarm.overrides.values():
         after = override.after
-        is_same = after.get("undone") and (after["parent"], after["name"]) == (parent.id, charter.name)
+        is_same = after.get("undone") and (after["parent"], after["name"]) == (
+            parent.id,
+            charter.name,
+        )
         if is_same and override.authority > authority:
-            return Denied(Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, undid {charter.name}")
+            return Denied(
+                Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, undid {charter.name}"
+            )
     return None
 
 
@@ -109,7 +120,9 @@ def _role_fits(
     swarm: Swarm, parent: Agent, charter: Charter, role: Role | None, *, is_overruled: bool
 ) -> Denied | None:
     if role is None:
-        return Denied(Rule.SPAWN_ROLE, f"no role {charter.role}; there are {', '.join(swarm.declared.roles)}")
+        return Denied(
+            Rule.SPAWN_ROLE, f"no role {charter.role}; there are {', '.join(swarm.declared.roles)}"
+        )
     if parent.tier + 1 not in role.tiers:
         return Denied(Rule.SPAWN_ROLE, f"{charter.role} may not stand at tier {parent.tier + 1}")
     return None if is_overruled else may_use(swarm, parent, f"spawn/{charter.role}")
@@ -135,7 +148,9 @@ def _there_is_room(
         return Denied(Rule.SPAWN_FANOUT, f"{len(siblings)} of {limits.children_max} children")
     if len(swarm.lineage.agents) + len(pending) >= limits.agents_max:
         return Denied(Rule.SPAWN_LIVE, f"{limits.agents_max} agents live")
-    if _is_too_fast(swarm.spawned_at.get(mission, ()), limits.spawns_per_minute - len(pending), moment.now):
+    if _is_too_fast(
+        swarm.spawned_at.get(mission, ()), limits.spawns_per_minute - len(pending), moment.now
+    ):
         return Denied(Rule.SPAWN_RATE, f"{limits.spawns_per_minute} a minute; wait")
     return None
 
@@ -146,11 +161,14 @@ def _is_too_fast(times: Sequence[float], allowed: int, now: float) -> bool:
         return True
     if len(times) < allowed:
         return False
-    # What lies further ahead was stamped by a clock that was wrong: it must not refuse spawns until that time comes.
+    # What lies further ahead was stamped by a clock that was wrong: it must not refuse spawns until
+    # that time comes.
     return now - RATE_WINDOW_SECONDS < times[-allowed] <= now + RATE_WINDOW_SECONDS
 
 
-def _files_are_covered(swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId) -> Denied | None:
+def _files_are_covered(
+    swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId
+) -> Denied | None:
     held = _files_of(swarm, parent, mission)
     for name in charter.files:
         if not any(covers_file(holder, name) for holder in held):
@@ -181,15 +199,29 @@ def _mint(
     id = AgentId(moment.new_id("a"))
     above = (SOB, mission) if parent.id == SOB else parent.path
     return Agent(
-        id=id, name=request.charter.name, role=request.charter.role, tier=parent.tier + 1, parent=parent.id,
-        path=(*above, id), mission=mission, created=moment.stamp, key=request.key, charter=request.charter,
-        privileges=rights.privileges, grants=rights.grants, later=rights.later,
+        id=id,
+        name=request.charter.name,
+        role=request.charter.role,
+        tier=parent.tier + 1,
+        parent=parent.id,
+        path=(*above, id),
+        mission=mission,
+        created=moment.stamp,
+        key=request.key,
+        charter=request.charter,
+        privileges=rights.privileges,
+        grants=rights.grants,
+        later=rights.later,
         deadline=_deadline(swarm, parent, request.charter, mission, moment),
-    )  # fmt: skip
+    )
 
 
-def _deadline(swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId, moment: Moment) -> float:
-    """Its own, where its charter names one, and never later than its creator's; 0: the mission's alone."""
+def _deadline(
+    swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId, moment: Moment
+) -> float:
+    """Its own, where its charter names one, and never later than its creator's; 0: the mission's
+    alone.
+    """
     if charter.deadline_s is None:
         return parent.deadline
     found = swarm.missions.get(mission)
@@ -207,26 +239,43 @@ def made(
     assert agent.charter is not None
     first = stamped(
         Message(
-            sender=agent.parent, to=agent.id, kind=Kind.CHARTER, mission=agent.mission, at=moment.stamp,
-            text=agent.charter.task, hops=hops,
+            sender=agent.parent,
+            to=agent.id,
+            kind=Kind.CHARTER,
+            mission=agent.mission,
+            at=moment.stamp,
+            text=agent.charter.task,
+            hops=hops,
         ),
         taint,
-    )  # fmt: skip
+    )
     return [
         AgentMade(agent, follows(agent, swarm.declared.rooms)),
         AccountOpened(agent.id, spawned.account, spawned.caps, own_slot=True),
         Post(inbox(agent.id), first),
         entry(
-            moment, "spawned", f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
-            actor=agent.parent, mission=agent.mission, agent=agent.id, tier=agent.tier,
-            path="/".join(agent.path), caps=dict(spawned.caps), privileges=list(agent.privileges),
+            moment,
+            "spawned",
+            f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
+            actor=agent.parent,
+            mission=agent.mission,
+            agent=agent.id,
+            tier=agent.tier,
+            path="/".join(agent.path),
+            caps=dict(spawned.caps),
+            privileges=list(agent.privileges),
             incarnation=agent.incarnation,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def directives(
-    spawned: Spawned, texts: Sequence[str], moment: Moment, *, hops: int, taint: tuple[str, ...] = ()
+    spawned: Spawned,
+    texts: Sequence[str],
+    moment: Moment,
+    *,
+    hops: int,
+    taint: tuple[str, ...] = (),
 ) -> list[Change]:
     agent = spawned.agent
     assert agent.parent is not None
@@ -235,11 +284,16 @@ def directives(
             down(agent.parent),
             stamped(
                 Message(
-                    sender=agent.parent, to=agent.id, kind=Kind.DIRECTIVE, mission=agent.mission,
-                    at=moment.stamp, text=text, hops=hops,
+                    sender=agent.parent,
+                    to=agent.id,
+                    kind=Kind.DIRECTIVE,
+                    mission=agent.mission,
+                    at=moment.stamp,
+                    text=text,
+                    hops=hops,
                 ),
                 taint,
             ),
         )
         for text in texts
-    ]  # fmt: skip
+    ]

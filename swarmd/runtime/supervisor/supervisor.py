@@ -1,8 +1,9 @@
-"""The supervisor: sole writer of lineage, accounts' tree, fences and journal. It cannot be prompted.
+"""The supervisor: sole writer of lineage, accounts' tree, fences and journal. It cannot be
+prompted.
 
-Read, decide, commit, tell: what is told is in the same atomic step as what it tells of. Every commit
-carries the fencing number and the inputs' positions, so that an input is decided exactly once, also when
-the process dies on any line. This module imports nothing that can call a model.
+Read, decide, commit, tell: what is told is in the same atomic step as what it tells of. Every
+commit carries the fencing number and the inputs' positions, so that an input is decided exactly
+once, also when the process dies on any line. This module imports nothing that can call a model.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ log = structlog.get_logger(__name__)
 
 OWN_KNOWLEDGE: Final = ("policies",)
 
-# Of each input in one commit. No script should take 5 ms, and a spawn is some 40 µs of it. Fewer at once cost more each:
-# every step waits three times for the server.
+# Of each input in one commit. No script should take 5 ms, and a spawn is some 40 µs of it. Fewer at
+# once cost more each: every step waits three times for the server.
 INPUT_MAX: Final = 64
 FACTS_MAX: Final = 100
 FORGET_MAX: Final = 100
@@ -92,7 +93,9 @@ SEAL_MAX: Final = 256
 
 @dataclass(slots=True)
 class Supervisor:
-    """Run it with `run` until `stop` is set. One process leads; others wait for its lease to end."""
+    """Run it with `run` until `stop` is set. One process leads; others wait for its lease to
+    end.
+    """
 
     store: SupervisorStore
     rings: Rings
@@ -116,21 +119,27 @@ class Supervisor:
     )
     _head: Head = field(default_factory=Head)  # of the journal, as the last commit left it
     _archived_until: StreamId = FIRST
-    _archiving: anyio.Lock = field(default_factory=anyio.Lock)  # one reader of the journal at a time
+    _archiving: anyio.Lock = field(
+        default_factory=anyio.Lock
+    )  # one reader of the journal at a time
     _restate: str = ""  # why the journal cannot be continued from what it says
     _heard: Heard = field(default_factory=Heard)
     _stalls_at: float = 0.0
     _trimmer: Trimmer = field(init=False)
     _hosts_heard: dict[HostId, StreamId] = field(default_factory=dict)  # on their own channels
-    _undecidable: dict[tuple[Channel, StreamId], str] = field(default_factory=dict)  # and their last words
-    _too_large: set[tuple[Channel, StreamId]] = field(default_factory=set)  # inputs: their commit is, alone
+    _undecidable: dict[tuple[Channel, StreamId], str] = field(
+        default_factory=dict
+    )  # and their last words
+    _too_large: set[tuple[Channel, StreamId]] = field(
+        default_factory=set
+    )  # inputs: their commit is, alone
     _singly: int = 0  # so many inputs are still taken one by one
     _rung: anyio.Event = field(default_factory=anyio.Event)
     _time: ForwardTime = field(default_factory=ForwardTime)
 
     def _now(self) -> float:
-        """What every decision, deadline and interval here goes by, and never the local clock alone: that may be set, and
-        deadlines are kept for a successor whose clock says something else."""
+        """What every decision, deadline and interval here goes by, and never the local clock alone:
+        that may be set, and deadlines are kept for a successor whose clock says something else."""
         return self._time.read(self.clock.now() + self.store.clock_behind())
 
     async def run(self) -> None:
@@ -160,8 +169,8 @@ class Supervisor:
         await self.rings.follow((), gone=[MISSIONS, *INPUTS])
 
     async def _stand_aside(self, why: BaseException) -> None:
-        """Nothing can be committed past a key of another type, nor what the server does not take. Its lead is free meanwhile,
-        for whoever mends that.
+        """Nothing can be committed past a key of another type, nor what the server does not take.
+        Its lead is free meanwhile, for whoever mends that.
         """
         hint = why.hint if isinstance(why, SwarmError) else ""
         log.error("nothing can be committed; waiting until that is mended", why=str(why), hint=hint)
@@ -219,9 +228,14 @@ class Supervisor:
         lost = {channel: position for channel, position in loaded.lost.items() if channel != FACTS}
         for channel, position in lost.items():
             self._positions[channel] = position
-            text = f"{channel} ends before what was read of it; entries may be lost: submit or order again"
+            text = (
+                f"{channel} ends before what was read of it; entries may be lost: submit or "
+                "order again"
+            )
             log.error(
-                "a stream is shorter than it was", channel=channel, read_until=loaded.positions[channel]
+                "a stream is shorter than it was",
+                channel=channel,
+                read_until=loaded.positions[channel],
             )
             draft.add(entry(draft.moment, "recovered", text, actor="supervisor", channel=channel))
         termination.resume_endings(draft)
@@ -234,15 +248,23 @@ class Supervisor:
     # --- the journal ---
 
     async def _take_up_journal(self, draft: Draft, *, has_lost_facts: bool) -> None:
-        """Where the store, the archive and the journal do not speak of the same past, that is recorded first."""
+        """Where the store, the archive and the journal do not speak of the same past, that is
+        recorded first.
+        """
         chain = self._swarm.chain
         found = chain.head
         kept = Kept(Head(), None, False, 0, FIRST)
         if self.archive is not None:
             kept = await self._kept(self.archive, chain.head, draft.moment.stamp)
             if kept.lost is not None and kept.anchor == chain.head:
-                log.error("the server lost the end of the journal", lost=kept.lost.n, continues=chain.head.n)
-                draft.add(GapFound(chain.head.n + 1), recovered(draft.moment, kept.lost, chain.head))
+                log.error(
+                    "the server lost the end of the journal",
+                    lost=kept.lost.n,
+                    continues=chain.head.n,
+                )
+                draft.add(
+                    GapFound(chain.head.n + 1), recovered(draft.moment, kept.lost, chain.head)
+                )
                 await self._commit(draft, {})
                 draft.changes.clear()
         self._archived_until = kept.sealed_id
@@ -254,7 +276,9 @@ class Supervisor:
             await self._state_anew(draft.moment)
         if self.archive is not None:
             # Last, and of what was found: whoever dies before has his successor look again.
-            await anyio.to_thread.run_sync(self.archive.anchor, found, draft.moment.stamp, "started")
+            await anyio.to_thread.run_sync(
+                self.archive.anchor, found, draft.moment.stamp, "started"
+            )
 
     async def _kept(self, archive: Archive, head: Head, at: str) -> Kept:
         kept = await anyio.to_thread.run_sync(archive.open)
@@ -288,7 +312,9 @@ class Supervisor:
         changes = restated(self._swarm, moment, self._restate, stated.rows, facts_until)
         self._restate, self._ledger = "", None
         token = f"{self._number}:{self.host}"
-        await self.store.commit_changes(token, self._seq + 1, changes, {FACTS: facts_until}, facts_until)
+        await self.store.commit_changes(
+            token, self._seq + 1, changes, {FACTS: facts_until}, facts_until
+        )
         self._seq += 1
         self._positions[FACTS] = facts_until
         self._head = self._swarm.chain.head
@@ -296,8 +322,12 @@ class Supervisor:
     async def _read_off(self, messages: Sequence[Message]) -> None:
         """By how much the accounts that are to be mended differ from what their facts add up to."""
         self._swarm.off = {}
-        targets = [str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "repair"]
-        ids = [target.removeprefix("account:") for target in targets if target.startswith("account:")]
+        targets = [
+            str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "repair"
+        ]
+        ids = [
+            target.removeprefix("account:") for target in targets if target.startswith("account:")
+        ]
         if not ids or self.archive is None:
             return
         try:
@@ -315,7 +345,9 @@ class Supervisor:
             self._swarm.off[id] = off_by(state.ledger.accounts.get(id), stated.rows.get(id, {}))
 
     async def _read_letters(self, messages: Sequence[Message]) -> None:
-        """The dead letters that are ordered about, as they lie: what is gone cannot be retried a second time."""
+        """The dead letters that are ordered about, as they lie: what is gone cannot be retried a
+        second time.
+        """
         self._swarm.letters = {}
         for message in messages:
             id = str(message.data.get("target", ""))
@@ -329,7 +361,9 @@ class Supervisor:
                     self._swarm.letters[found.id] = found
 
     async def _keep_archive(self) -> None:
-        """What is anchored is committed; what is sealed was read back from the store as it lies there."""
+        """What is anchored is committed; what is sealed was read back from the store as it lies
+        there.
+        """
         while self.archive is not None:
             await self._anchor()
             await anyio.sleep(ANCHOR_SECONDS)
@@ -343,12 +377,16 @@ class Supervisor:
         if self.archive is None:
             return
         try:
-            await anyio.to_thread.run_sync(self.archive.anchor, self._head, stamp_of(self._now()), kind)
+            await anyio.to_thread.run_sync(
+                self.archive.anchor, self._head, stamp_of(self._now()), kind
+            )
         except ArchiveError as error:
             log.exception("the journal cannot be anchored", why=error.what)
 
     async def _seal(self, archive: Archive) -> None:
-        """All entries up to now. Where one does not follow, the next commit says so and states all anew."""
+        """All entries up to now. Where one does not follow, the next commit says so and states
+        all anew.
+        """
         sealing = Sealing()
         while entries := await self.store.read_journal(self._archived_until, SEAL_MAX):
             self._archived_until = entries[-1][0]
@@ -360,7 +398,9 @@ class Supervisor:
             self._restate = sealing.broken
 
     async def _keep_short(self) -> None:
-        """Streams are trimmed to what is unread or kept; the supervisor's steps do not wait for it."""
+        """Streams are trimmed to what is unread or kept; the supervisor's steps do not wait for
+        it.
+        """
         while True:
             await self._trimmer.look(self._swarm, self._positions, self._hosts_heard)
             await anyio.sleep(TRIM_SECONDS)
@@ -374,7 +414,8 @@ class Supervisor:
         if await self.store.lead(self.host, LEASE_SECONDS) != self._number:
             raise NotLeadingError("the lease ended before it was renewed")
         await self.store.server_run()
-        # A server that lost its last moments is behind this memory. Who has nothing to commit would not be told so.
+        # A server that lost its last moments is behind this memory. Who has nothing to commit would
+        # not be told so.
         known = self._seq
         if await self.store.last_commit() < known:
             raise NotLeadingError("the server lost what was committed last")
@@ -407,15 +448,23 @@ class Supervisor:
                 await anyio.sleep(SWEEP_SECONDS)
             except TooLargeError as error:
                 log.warning(
-                    "a mission is too large to be stored; it is rejected", why=error.what, hint=error.hint
+                    "a mission is too large to be stored; it is rejected",
+                    why=error.what,
+                    hint=error.hint,
                 )
                 fields = queue.too_large(fields)
             else:
                 return
 
     def _identified(self, fields: dict[str, str]) -> dict[str, str]:
-        """With an id from the first: kept twice, because a reply was lost, it is still one mission."""
-        return fields if "raw" in fields or fields.get("id") else fields | {"id": self.clock.new_id("m")}
+        """With an id from the first: kept twice, because a reply was lost, it is still one
+        mission.
+        """
+        return (
+            fields
+            if "raw" in fields or fields.get("id")
+            else fields | {"id": self.clock.new_id("m")}
+        )
 
     async def _work(self) -> None:
         while True:
@@ -441,13 +490,15 @@ class Supervisor:
         await self._read_off(heard)
         await self._read_letters(heard)
         await self._look_at_hosts(draft)
-        # A fence set in this step is committed without the first of those that it ends: it must not wait for them.
+        # A fence set in this step is committed without the first of those that it ends: it must not
+        # wait for them.
         ending, spent = tuple(self._swarm.endings), await self._spent_of_ending()
         for id, fields in missions:
             await self._admit(draft, id, fields)
         for message in heard:
             if not self._decided(draft, message):
-                # What it had changed in memory when it failed is forgotten; it is met again, and refused.
+                # What it had changed in memory when it failed is forgotten; it is met again, and
+                # refused.
                 await self._load_again()
                 return True
         if facts:
@@ -475,13 +526,19 @@ class Supervisor:
         self._singly = max(0, self._singly - 1)
         return is_more or self._singly > 0
 
-    async def _narrow(self, inputs: Sequence[tuple[Channel, StreamId]], error: TooLargeError) -> bool:
-        """A commit is larger than the server takes: its inputs one by one, and the one that is too large is refused."""
+    async def _narrow(
+        self, inputs: Sequence[tuple[Channel, StreamId]], error: TooLargeError
+    ) -> bool:
+        """A commit is larger than the server takes: its inputs one by one, and the one that is
+        too large is refused.
+        """
         if not inputs or inputs[0] in self._too_large:
             raise error
         if len(inputs) == 1:
             log.warning(
-                "an input is larger than the server takes; it is refused", input=inputs[0], why=error.what
+                "an input is larger than the server takes; it is refused",
+                input=inputs[0],
+                why=error.what,
             )
             self._too_large.add(inputs[0])
         await self._load_again()
@@ -489,10 +546,14 @@ class Supervisor:
         return True
 
     async def _fold(self, draft: Draft, entries: Sequence[tuple[StreamId, dict[str, str]]]) -> None:
-        """Facts into the journal, and what is to be done about them; what is no fact is refused there."""
+        """Facts into the journal, and what is to be done about them; what is no fact is refused
+        there.
+        """
         if self._ledger is None:
             self._ledger = await self._read_ledger()
-        judged = judge(self._ledger, [one for one in entries if (FACTS, one[0]) not in self._too_large])
+        judged = judge(
+            self._ledger, [one for one in entries if (FACTS, one[0]) not in self._too_large]
+        )
         judged.refused += [(id, TOO_LARGE) for id, _ in entries if (FACTS, id) in self._too_large]
         if judged.refused:
             log.warning(
@@ -506,7 +567,9 @@ class Supervisor:
         tidings.act(draft, judged.facts)
 
     async def _read_ledger(self) -> Ledger | None:
-        """The accounts as the facts that were folded make them. `None` where no archive can tell."""
+        """The accounts as the facts that were folded make them. `None` where no archive can
+        tell.
+        """
         if self.archive is None:
             return None
         try:
@@ -519,14 +582,18 @@ class Supervisor:
         return state.ledger if state.head == self._head and state.is_known else None
 
     def _taken(self, draft: Draft, messages: Sequence[Message]) -> list[Message]:
-        """Those that are messages, and new. The others are told by channel and rule: not each, for a flood of
-        forgeries must not become one of the journal.
+        """Those that are messages, and new. The others are told by channel and rule: not each, for
+        a flood of forgeries must not become one of the journal.
         """
         taken: list[Message] = []
         refused: dict[tuple[Channel, Rule], list[Message]] = {}
         for message in messages:
             is_message = message.kind is not Kind.UNREADABLE
-            rule = self._heard.accepts(message, draft.moment.now) if is_message else why_unreadable(message)
+            rule = (
+                self._heard.accepts(message, draft.moment.now)
+                if is_message
+                else why_unreadable(message)
+            )
             if rule is None:
                 taken.append(message)
             else:
@@ -536,7 +603,9 @@ class Supervisor:
         return taken
 
     def _decided(self, draft: Draft, message: Message) -> bool:
-        """Decides one input. A bug that it meets ends this input, not the supervisor at each of its starts."""
+        """Decides one input. A bug that it meets ends this input, not the supervisor at each of
+        its starts.
+        """
         if (message.channel, message.id) in self._too_large:
             dead_letters.undecidable(
                 draft, replace(message, text=message.text[:LETTER_CHARS], data={}), TOO_LARGE
@@ -550,7 +619,9 @@ class Supervisor:
             decide(draft, message)
         except Exception as error:
             log.exception(
-                "an input cannot be decided; it is a dead letter", channel=message.channel, id=message.id
+                "an input cannot be decided; it is a dead letter",
+                channel=message.channel,
+                id=message.id,
             )
             self._undecidable[message.channel, message.id] = f"{type(error).__name__}: {error}"
             return False
@@ -559,9 +630,13 @@ class Supervisor:
     def _due(
         self, facts: Sequence[tuple[StreamId, dict[str, str]]]
     ) -> Sequence[tuple[StreamId, dict[str, str]]]:
-        """Folded into the journal in batches: once a second, sooner where many wait or something is to be done."""
+        """Folded into the journal in batches: once a second, sooner where many wait or something
+        is to be done.
+        """
         now = self._now()
-        is_early = len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS and not self._singly
+        is_early = (
+            len(facts) < FACTS_MAX and now < self._folded_at + SWEEP_SECONDS and not self._singly
+        )
         if is_early and not any(tidings.is_urgent(fact) for _, fact in facts):
             return []
         self._folded_at = now
@@ -570,7 +645,9 @@ class Supervisor:
     async def _commit(
         self, draft: Draft, positions: Mapping[Channel, StreamId], heard: Sequence[Message] = ()
     ) -> bool:
-        """Write it, whole. Where an account had less than was decided on, nothing was written: all is read anew."""
+        """Write it, whole. Where an account had less than was decided on, nothing was written:
+        all is read anew.
+        """
         if not draft.changes and not positions:
             return False
         token = f"{self._number}:{self.host}"
@@ -604,7 +681,9 @@ class Supervisor:
         self._swarm.endings = {
             s: replace(before.endings[s], queue=None) for s in marks.fences if s in before.endings
         }
-        self._swarm.stoppings = {t: before.stoppings[t] for t in marks.stops if t in before.stoppings}
+        self._swarm.stoppings = {
+            t: before.stoppings[t] for t in marks.stops if t in before.stoppings
+        }
         self._swarm.renewed, self._swarm.paused = before.renewed, before.paused
         self._swarm.progress = before.progress
 
@@ -634,7 +713,8 @@ class Supervisor:
             return
         is_late = now > self._looked_at + SWEEP_SECONDS + SLOW_SECONDS
         alive, known = await self.store.hosts()
-        # Where the server was away, or this process slept, hosts could not renew either, or not be seen to.
+        # Where the server was away, or this process slept, hosts could not renew either, or not be
+        # seen to.
         if is_late or self._now() - now > SLOW_SECONDS:
             self._patient_until = self._now() + LEASE_SECONDS
         self._looked_at = now
@@ -644,7 +724,9 @@ class Supervisor:
             await self._forget(what, id)
 
     async def _look_at_stalls(self) -> None:
-        """Once a second; asked and told in a commit of its own, and only where somebody's patience is over."""
+        """Once a second; asked and told in a commit of its own, and only where somebody's
+        patience is over.
+        """
         now = self._now()
         if now < self._stalls_at + SWEEP_SECONDS:
             return
@@ -661,18 +743,26 @@ class Supervisor:
         self._swarm.troubles.pop(AgentId(id), None)
         rooms: list[Channel] = []
         if what == "mission":
-            rooms = [room(f"{r.name}-{id}") for r in self.declared.rooms.values() if r.scope == "mission"]
+            rooms = [
+                room(f"{r.name}-{id}") for r in self.declared.rooms.values() if r.scope == "mission"
+            ]
             if self.files is not None:
                 try:
                     await anyio.to_thread.run_sync(self.files.remove, MissionId(id))
                 except WorkspaceError as error:
-                    log.warning("a mission's files could not be removed", mission=id, why=str(error))
+                    log.warning(
+                        "a mission's files could not be removed", mission=id, why=str(error)
+                    )
         await self.store.forget(what, id, rooms)
         self._heard.forget(heard_of_sender(id, INPUTS))
 
     async def _admit(self, draft: Draft, id: StreamId, fields: Mapping[str, str]) -> None:
-        """One mission of the stream: what it says, whether its files are there, whether its id is an ended one's."""
-        request = parse_mission(queue.too_large(fields) if (MISSIONS, id) in self._too_large else fields)
+        """One mission of the stream: what it says, whether its files are there, whether its id
+        is an ended one's.
+        """
+        request = parse_mission(
+            queue.too_large(fields) if (MISSIONS, id) in self._too_large else fields
+        )
         asked = queue.id_asked(fields)
         ended: dict[str, str] = {}
         if asked and MissionId(asked) not in self._swarm.missions:
@@ -681,7 +771,9 @@ class Supervisor:
                 ended = {}
         if isinstance(request, str):
             text = fields.get("mission") or fields.get("raw", "")
-            queue.admit_invalid(draft, request, asked=queue.id_said(fields), is_known=bool(ended), text=text)
+            queue.admit_invalid(
+                draft, request, asked=queue.id_said(fields), is_known=bool(ended), text=text
+            )
             return
         if ended:
             queue.admit_known(draft, request, ended)
@@ -703,9 +795,11 @@ class Supervisor:
             return (), f"files: {error}"
 
     async def _spent_of_ending(self) -> dict[str, dict[str, int]]:
-        """For results: what a mission whose subtree is gone has spent, open calls at their full reserve.
+        """For results: what a mission whose subtree is gone has spent, open calls at their full
+        reserve.
 
-        `unpriced`, where there are any, are those of its tokens whose price nobody knew: its cost leaves them out.
+        `unpriced`, where there are any, are those of its tokens whose price nobody knew: its cost
+        leaves them out.
         """
         ids = [id for id, mission in self._swarm.missions.items() if mission.ending is not None]
         if not ids:
@@ -755,15 +849,27 @@ _WHY_REFUSED: Final = {
 }
 
 
-def _refused_mail(moment: Moment, channel: Channel, rule: Rule, messages: Sequence[Message]) -> Post:
-    """Of what is not authentic nothing is repeated here, not even whom it names: anybody may have written it."""
+def _refused_mail(
+    moment: Moment, channel: Channel, rule: Rule, messages: Sequence[Message]
+) -> Post:
+    """Of what is not authentic nothing is repeated here, not even whom it names: anybody may
+    have written it.
+    """
     count = f"{len(messages)} on {channel}"
     detail = f"{count}: {_WHY_REFUSED[rule]}"
     if channel == ORDERS and rule is Rule.ENVELOPE_FORGED:
         detail += (
-            "; order with `swarmd`, beside the swarm's data folder or with its secret in SWARMD_SECRET_FILE"
+            "; order with `swarmd`, beside the swarm's data folder or with its secret in "
+            "SWARMD_SECRET_FILE"
         )
     return entry(
-        moment, "refused", f"{rule}: {detail}", actor="unknown", rule=rule, detail=detail, channel=channel,
-        request=messages[0].id, count=len(messages),
-    )  # fmt: skip
+        moment,
+        "refused",
+        f"{rule}: {detail}",
+        actor="unknown",
+        rule=rule,
+        detail=detail,
+        channel=channel,
+        request=messages[0].id,
+        count=len(messages),
+    )

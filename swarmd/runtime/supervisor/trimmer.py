@@ -1,8 +1,9 @@
-"""Keeps streams short, beside the supervisor's steps: looks at what moved, drops what may go, a little at a time.
+"""Keeps streams short, beside the supervisor's steps: looks at what moved, drops what may go, a
+little at a time.
 
-What goes is decided in `core.retention`. That a reader is led past a gap is the supervisor's to commit: it is found
-here, and nothing of it goes before that was done. Trimming itself needs no lease: positions only grow, so what a
-former leader drops, the present one may drop too.
+What goes is decided in `core.retention`. That a reader is led past a gap is the supervisor's to
+commit: it is found here, and nothing of it goes before that was done. Trimming itself needs no
+lease: positions only grow, so what a former leader drops, the present one may drop too.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Trimmer:
     async def look(
         self, swarm: Swarm, own: Mapping[Channel, StreamId], heard: Mapping[HostId, StreamId]
     ) -> int:
-        """One pass; how many entries went. `own`: the supervisor's committed positions, `heard`: those of hosts on
-        their own channels. Where nothing moved it costs two short questions.
+        """One pass; how many entries went. `own`: the supervisor's committed positions, `heard`:
+        those of hosts on their own channels. Where nothing moved it costs two short questions.
         """
         self._head, moved = await self.store.moved(self._head)
         self._rounds.moved(moved)
@@ -83,10 +84,16 @@ class Trimmer:
         return self._gone
 
     async def _trim(
-        self, swarm: Swarm, channel: Channel, keep: Keep, length: int, own: Mapping[Channel, StreamId],
+        self,
+        swarm: Swarm,
+        channel: Channel,
+        keep: Keep,
+        length: int,
+        own: Mapping[Channel, StreamId],
         heard: Mapping[HostId, StreamId],
-    ) -> None:  # fmt: skip
-        # Ages are the server's to say, whose clock the ids are of: one here that is ahead must give up nobody's mail.
+    ) -> None:
+        # Ages are the server's to say, whose clock the ids are of: one here that is ahead must give
+        # up nobody's mail.
         now, agents = min(self.now(), self.server_at), readers_of(channel, swarm)
         # Asked before the stream's end: who comes to read it meanwhile begins there, or later.
         positions = await self.store.positions(channel, [agent.id for agent in agents])
@@ -108,7 +115,9 @@ class Trimmer:
                 self._rounds.moved([channel])
 
     async def _judge(self, agent: Agent, gap: Gap) -> None:
-        """A gap where something lies in it; told where any of that may have been for this reader."""
+        """A gap where something lies in it; told where any of that may have been for this
+        reader.
+        """
         unread = await self.store.read(gap.channel, gap.after, _LOOKED_AT)
         lost = [message for message in unread if gap.holds(message.id)]
         if lost and not any(

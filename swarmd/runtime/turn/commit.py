@@ -32,11 +32,16 @@ log = structlog.get_logger(__name__)
 
 
 def guard_outputs(world: World, acting: Acting, gathered: Gathered) -> None:
-    """What the bus does not carry is taken out, and the agent remembers why; one that goes on all the same fails."""
+    """What the bus does not carry is taken out, and the agent remembers why; one that goes on
+    all the same fails.
+    """
     judged = output_limits.judge(
-        gathered.guard, gathered.outputs, has_used=gathered.has_used,
-        now=epoch_of(world.stamp()), limits=world.declared.limits,
-    )  # fmt: skip
+        gathered.guard,
+        gathered.outputs,
+        has_used=gathered.has_used,
+        now=epoch_of(world.stamp()),
+        limits=world.declared.limits,
+    )
     gathered.guard, gathered.cuts = judged.guard, judged.cuts
     gathered.outputs[:] = judged.passed
     if not judged.cuts:
@@ -44,12 +49,19 @@ def guard_outputs(world: World, acting: Acting, gathered: Gathered) -> None:
     rules = sorted({cut.rule.value for cut in judged.cuts})
     log.warning("messages of an agent were cut", agent=acting.agent.id, rules=rules)
     results = [
-        {"ok": False, "rule": cut.rule.value, "detail": f"{cut.count} not sent to {cut.to or cut.channel}: {cut.detail}"}
+        {
+            "ok": False,
+            "rule": cut.rule.value,
+            "detail": f"{cut.count} not sent to {cut.to or cut.channel}: {cut.detail}",
+        }
         for cut in judged.cuts
-    ]  # fmt: skip
+    ]
     gathered.steps.append({"results": results})
     if judged.gives_up is not None:
-        why = f"it went on after {output_limits.CUTS_MAX} turns that were cut: {judged.cuts[0].detail}"
+        why = (
+            f"it went on after {output_limits.CUTS_MAX} turns that were cut: "
+            f"{judged.cuts[0].detail}"
+        )
         last = [output for output in judged.passed if is_last_word(output[1])]
         gathered.outputs[:] = [*last, failed(acting, why, judged.gives_up)]
 
@@ -69,21 +81,38 @@ async def commit_turn(
     if not agent.is_seat:
         taint = tuple(sorted(gathered.taint))
         news = [mail_entry(gathered.mail)] if gathered.mail and not gathered.is_forgotten else []
-        memory = remember(resident.memory, [*news, *gathered.steps], world.declared.limits.memory_chars)
+        memory = remember(
+            resident.memory, [*news, *gathered.steps], world.declared.limits.memory_chars
+        )
     added, forgotten = news_of(resident.memory, memory)
-    # What ends an agent's part causes nothing below it: a failure and a final report go up, and up has an end.
+    # What ends an agent's part causes nothing below it: a failure and a final report go up, and up
+    # has an end.
     counted = 0 if ends_here(gathered.outputs) else hops
     posts = {c: f"room/{r.name}/say" for r, c in missions_rooms(agent, world.declared.rooms)}
     turn = Turn(
-        resident.turn + 1, agent.path, stop_fields(agent), posts, positions, added, tuple(gathered.outputs),
-        counted, heard_pairs(gathered.mail), gathered.guard.to_text(),
-        is_done_after(resident.is_done, gathered.mail, gathered.outputs), gathered.cuts, taint, forgotten,
+        resident.turn + 1,
+        agent.path,
+        stop_fields(agent),
+        posts,
+        positions,
+        added,
+        tuple(gathered.outputs),
+        counted,
+        heard_pairs(gathered.mail),
+        gathered.guard.to_text(),
+        is_done_after(resident.is_done, gathered.mail, gathered.outputs),
+        gathered.cuts,
+        taint,
+        forgotten,
         alone if alone is not None else max(0, resident.alone - len(gathered.mail)),
         tuple(gathered.refusals.values()),
-    )  # fmt: skip
-    reply = await world.store.commit(resident.hold, turn, world.declared.limits.hops_max, world.stamp())
+    )
+    reply = await world.store.commit(
+        resident.hold, turn, world.declared.limits.hops_max, world.stamp()
+    )
     if isinstance(reply, RefusedByStore) and reply.output is not None:
-        # What it may not say any more is left out, and it remembers why; each time there is one output less.
+        # What it may not say any more is left out, and it remembers why; each time there is one
+        # output less.
         channel, _ = gathered.outputs.pop(reply.output)
         gathered.refusals.note(reply.rule, "message", f"to {channel}: {reply.detail}")
         no = {"ok": False, "rule": reply.rule.value, "detail": f"{channel}: {reply.detail}"}
@@ -102,12 +131,22 @@ async def commit_turn(
 
 
 async def _end_of_loop(world: World, resident: Resident, number: int, hops: int) -> None:
-    """What the turn would have sent is gone, and nobody would hear of it: the agent ends, and its creator is told."""
+    """What the turn would have sent is gone, and nobody would hear of it: the agent ends, and
+    its creator is told.
+    """
     agent = resident.agent
     log.warning("a loop was cut: the turn's outputs were not sent", agent=agent.id, hops=hops)
     acting = Acting(
-        agent=agent, mission=agent.mission, files=(), rooms={}, children=(), spawn_keys=frozenset(),
-        hops=hops, at=world.stamp(),
-    )  # fmt: skip
-    channel, message = failed(acting, f"its turns went on for {hops} hops without an end", Rule.HOPS)
+        agent=agent,
+        mission=agent.mission,
+        files=(),
+        rooms={},
+        children=(),
+        spawn_keys=frozenset(),
+        hops=hops,
+        at=world.stamp(),
+    )
+    channel, message = failed(
+        acting, f"its turns went on for {hops} hops without an end", Rule.HOPS
+    )
     await world.store.post(channel, message, key=f"looped-{agent.id}-{agent.incarnation}-{number}")

@@ -42,22 +42,30 @@ def count_taint(world: World, resident: Resident, found: frozenset[str]) -> froz
 
 
 def seat_call(agent: Agent, mail: Sequence[Message]) -> tuple[MissionId, Call] | None:
-    """The clerk's call among a seat's mail, and the mission it serves; one that cannot be read is passed over."""
+    """The clerk's call among a seat's mail, and the mission it serves; one that cannot be read
+    is passed over.
+    """
     message = next((m for m in mail if m.kind is Kind.CALL), None) if agent.is_seat else None
     if message is None:
         return None
     try:
         return message.mission, _CALL.validate_python(message.data.get("call"))
     except ValidationError as error:
-        log.warning("a call that cannot be read is passed over", agent=agent.id, why=str(error)[:300])
+        log.warning(
+            "a call that cannot be read is passed over", agent=agent.id, why=str(error)[:300]
+        )
         return None
 
 
 def unread_mail(resident: Resident) -> list[Message]:
-    """This turn's messages; those of a turn that a former holder began are exactly the same as then."""
+    """This turn's messages; those of a turn that a former holder began are exactly the same as
+    then.
+    """
     waiting = resident.mailbox or []
     if resident.batch:
-        return [m for m in waiting if order_of(m.id) <= order_of(resident.batch.get(m.channel, FIRST))]
+        return [
+            m for m in waiting if order_of(m.id) <= order_of(resident.batch.get(m.channel, FIRST))
+        ]
     return take(resident.agent, waiting, is_alone=resident.alone > 0)
 
 
@@ -66,7 +74,8 @@ def positions_after(resident: Resident, mail: Sequence[Message]) -> dict[Channel
         return dict(resident.batch)
     left = (resident.mailbox or [])[len(mail) :]
     positions = dict(resident.seen)
-    # A channel of which something still waits has been answered only up to what this turn took of it.
+    # A channel of which something still waits has been answered only up to what this turn took of
+    # it.
     for channel in {m.channel for m in left}:
         first_left = next(m for m in left if m.channel == channel)
         positions[channel] = _before(first_left.id)

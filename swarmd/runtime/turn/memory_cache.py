@@ -1,7 +1,8 @@
-"""What agents of this process remember, read and put into words: each entry once, however many turns see it.
+"""What agents of this process remember, read and put into words: each entry once, however many
+turns see it.
 
-A memo of a pure function and nothing else: what is not here is made anew. Bounded by what the entries hold in all,
-so that thousands of agents that fell idle do not keep theirs twice.
+A memo of a pure function and nothing else: what is not here is made anew. Bounded by what the
+entries hold in all, so that thousands of agents that fell idle do not keep theirs twice.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from swarmd.core.agent.prompt import Exchange, exchange_of
 from swarmd.core.agent.turn import Memory
 from swarmd.core.model.names import AgentId
 
-# Of entries, as JSON: the whole memory of eighty agents at least. Read and in words they take about three times that.
+# Of entries, as JSON: the whole memory of eighty agents at least. Read and in words they take about
+# three times that.
 CHARS_MAX: Final = 8_000_000
 
 Recalled = tuple[Mapping[str, Any], Exchange]
@@ -37,15 +39,22 @@ class Recollection:
     _known: OrderedDict[AgentId, _Known] = field(default_factory=OrderedDict)
 
     def of(self, agent: AgentId, memory: Memory) -> list[Recalled]:
-        """Each entry and what it is in a prompt, oldest first. Nobody may change what is returned."""
+        """Each entry and what it is in a prompt, oldest first. Nobody may change what is
+        returned.
+        """
         known = self._known.pop(agent, None)
         past: list[tuple[str, Recalled]] = []
         if known is not None:
             self._chars -= known.chars
             gone = memory.first - known.memory.first
-            past = list(zip(known.memory.entries, known.recalled, strict=True))[gone:] if gone >= 0 else []
-        # A memory goes on from the one before with the very same texts, but for what sums up. One that was read back
-        # from the store has others, and that of a new life, whose numbers begin anew.
+            past = (
+                list(zip(known.memory.entries, known.recalled, strict=True))[gone:]
+                if gone >= 0
+                else []
+            )
+        # A memory goes on from the one before with the very same texts, but for what sums up. One
+        # that was read back from the store has others, and that of a new life, whose numbers begin
+        # anew.
         recalled = [
             before if text is entry else _read(entry)
             for entry, (text, before) in zip(memory.entries, past, strict=False)

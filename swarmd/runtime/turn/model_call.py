@@ -1,7 +1,8 @@
 """One thought: attempts at a model, each begun, charged and ended, until one gives usable moves.
 
 What the world did wrong is repeated as it was; what the model did wrong is given back to it as a
-correction. Both are bounded; past the bound the thought fails, and with it the agent, not the swarm.
+correction. Both are bounded; past the bound the thought fails, and with it the agent, not the
+swarm.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 # Between attempts, where the provider did not say: doubled each time, up to the last.
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-# After a 429 that does not say: a rate window is a minute, and all attempts within a part of one are one.
+# After a 429 that does not say: a rate window is a minute, and all attempts within a part of one
+# are one.
 _RATE_LIMITED_SECONDS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 # What a provider asks for is obeyed up to this: a turn must not sleep for an hour in its name.
 _RETRY_AFTER_MAX: Final = 60.0
@@ -36,7 +38,9 @@ _OF_THE_MODEL: Final = ("malformed", "refused")
 
 
 class ThoughtFailedError(Exception):
-    """No usable answer within the bounds. `rule` is set where the law said no to a further attempt."""
+    """No usable answer within the bounds. `rule` is set where the law said no to a further
+    attempt.
+    """
 
     def __init__(self, detail: str, rule: Rule | None = None) -> None:
         super().__init__(detail)
@@ -86,11 +90,15 @@ class Mind:
         else:
             steps = _RATE_LIMITED_SECONDS if outcome.why == "rate_limited" else _BACKOFF_SECONDS
             seconds = steps[min(failures, len(steps)) - 1]
-        log.info("a model call is repeated", model=self.model.name, why=outcome.why, seconds=seconds)
+        log.info(
+            "a model call is repeated", model=self.model.name, why=outcome.why, seconds=seconds
+        )
         await self.sleep(seconds)
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
-        """With room for the longest answer or, where the account cannot hold that any more, for a short one."""
+        """With room for the longest answer or, where the account cannot hold that any more, for
+        a short one.
+        """
         step, given_up = journal.step, journal.given_up
         try:
             return await self._attempt_as(journal, prompt)
@@ -120,9 +128,13 @@ class Mind:
 
         try:
             text = await journal.call(
-                "model", effect, amounts=reserve, lost=lambda: _used(lost, reserve),
-                privileges=(f"model/{self.model.name}",), within_seconds=self.provider.total_seconds,
-            )  # fmt: skip
+                "model",
+                effect,
+                amounts=reserve,
+                lost=lambda: _used(lost, reserve),
+                privileges=(f"model/{self.model.name}",),
+                within_seconds=self.provider.total_seconds,
+            )
         except NotAllowedError as no:
             if no.rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED):
                 raise ThoughtFailedError(no.detail, no.rule) from no
@@ -132,7 +144,9 @@ class Mind:
 
 
 def _amounts(usage: Usage) -> dict[str, int]:
-    """What the ledger counts of it. A cost that is not known is no amount, and its tokens are then unpriced."""
+    """What the ledger counts of it. A cost that is not known is no amount, and its tokens are
+    then unpriced.
+    """
     known = {} if usage.cost is None else {"cost": usage.cost}
     return {"tokens": usage.tokens, "calls": usage.calls, **known}
 
@@ -147,15 +161,24 @@ def _as_text(outcome: Answered | Failed) -> str:
     if isinstance(outcome, Answered):
         return json.dumps({"moves": [move.model_dump(mode="json") for move in outcome.moves]})
     return json.dumps(
-        {"why": outcome.why, "detail": outcome.detail, "after": outcome.retry_after, "said": outcome.text}
+        {
+            "why": outcome.why,
+            "detail": outcome.detail,
+            "after": outcome.retry_after,
+            "said": outcome.text,
+        }
     )
 
 
 def _of_text(text: str) -> Answered | Failed:
-    """An attempt as the step journal keeps it: a successor goes on with the same outcome, unpaid."""
+    """An attempt as the step journal keeps it: a successor goes on with the same outcome,
+    unpaid.
+    """
     found = json.loads(text)
     if "moves" in found:
         return Answered(tuple(MOVE.validate_python(move) for move in found["moves"]), NOTHING)
     return replace(
-        Failed(found["why"], found["detail"], NOTHING), retry_after=found["after"], text=found["said"]
+        Failed(found["why"], found["detail"], NOTHING),
+        retry_after=found["after"],
+        text=found["said"],
     )

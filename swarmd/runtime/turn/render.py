@@ -32,9 +32,13 @@ _SEAT_OUTPUT_TOKENS: Final = 4_000
 
 
 async def prompt_renderer(
-    world: World, resident: Resident, acting: Acting, around: Around, call: Call | None,
+    world: World,
+    resident: Resident,
+    acting: Acting,
+    around: Around,
+    call: Call | None,
     gathered: Gathered,
-) -> Callable[[Sequence[Mapping[str, Any]]], Prompt]:  # fmt: skip
+) -> Callable[[Sequence[Mapping[str, Any]]], Prompt]:
     agent, declared, mission, free = resident.agent, world.declared, around.mission, around.free
     assert mission is not None
     room: tuple[Message, ...] = ()
@@ -47,11 +51,21 @@ async def prompt_renderer(
     functions = functions_of(agent, role.functions if role else (), acting.phase or None)
     remembered = world.recollection.of(agent.id, resident.memory)
     base = View(
-        agent=agent.id, name=agent.name, role=agent.role, tier=agent.tier, mission=mission.id,
-        mission_text=mission.text, files=acting.files, charter=agent.charter, call=call,
-        mail=tuple(gathered.mail), room=room, memory=tuple(item for item, _ in remembered), free=free,
+        agent=agent.id,
+        name=agent.name,
+        role=agent.role,
+        tier=agent.tier,
+        mission=mission.id,
+        mission_text=mission.text,
+        files=acting.files,
+        charter=agent.charter,
+        call=call,
+        mail=tuple(gathered.mail),
+        room=room,
+        memory=tuple(item for item, _ in remembered),
+        free=free,
         children=tuple(Child(c.id, c.name, c.role, c.key, c.state.value) for c in acting.children),
-    )  # fmt: skip
+    )
     shared = words.shared(declared, mission.text, is_seat=agent.is_seat)
     persona = _persona(declared, agent)
     now = (
@@ -65,36 +79,53 @@ async def prompt_renderer(
     rendered = 0
 
     def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
-        # Steps are only ever added: each is put into words once, however many attempts and thoughts follow it.
+        # Steps are only ever added: each is put into words once, however many attempts and thoughts
+        # follow it.
         nonlocal rendered
         words.go_on(talk, words.exchange_of(gathered.steps[rendered:]))
         rendered = len(gathered.steps)
         exchange = list(talk)
         words.go_on(exchange, words.exchange_of(corrections))
         return Prompt(
-            shared, persona, tuple(exchange), functions,
+            shared,
+            persona,
+            tuple(exchange),
+            functions,
             role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
             replace(base, steps=(*gathered.steps, *corrections)),
-        )  # fmt: skip
+        )
 
     return render
 
 
 def _asked(view: View, call: Call, declared: Declarations) -> str:
     facts = asdict(call)
-    means = words.means_of_board(declared, view.free) if facts["phase"] in ("propose", "review") else ""
-    return f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
+    means = (
+        words.means_of_board(declared, view.free) if facts["phase"] in ("propose", "review") else ""
+    )
+    return (
+        f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
+    )
 
 
 def _situation(view: View, acting: Acting, declared: Declarations, taint: frozenset[str]) -> str:
     """What an agent has and whom it leads, then its mail."""
-    children = [f"{c.name} ({c.id}, {c.role}, key {c.key}, {c.state.value})" for c in acting.children]
-    rooms = [declared_room.name for declared_room, _ in missions_rooms(acting.agent, declared.rooms)]
+    children = [
+        f"{c.name} ({c.id}, {c.role}, key {c.key}, {c.state.value})" for c in acting.children
+    ]
+    rooms = [
+        declared_room.name for declared_room, _ in missions_rooms(acting.agent, declared.rooms)
+    ]
     head = words.situation(
-        role=view.role, free=view.free, files=view.files, children=children, rooms=rooms,
-        may_create=roles_below(acting.agent, declared.roles), taint=sorted(taint),
+        role=view.role,
+        free=view.free,
+        files=view.files,
+        children=children,
+        rooms=rooms,
+        may_create=roles_below(acting.agent, declared.roles),
+        taint=sorted(taint),
         guarded=declared.limits.taint.actions,
-    )  # fmt: skip
+    )
     return f"{head}\n\n{words.mail_text(mail_entry(view.mail)['mail'])}"
 
 
@@ -102,4 +133,6 @@ def _persona(declared: Declarations, agent: Agent) -> str:
     role = declared.roles.get(agent.role)
     if agent.charter is None or role is None:
         return words.persona_of_seat(declared, agent.name)
-    return words.persona_of_agent(agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter)
+    return words.persona_of_agent(
+        agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter
+    )

@@ -1,8 +1,8 @@
 """Begin → effect → end: the one way in which anything is called on behalf of an agent.
 
-Invariant: what was begun is ended, also when the effect is cancelled or fails: then its whole reserve
-is settled, marked as assumed, for what a provider was sent may have been charged; or nothing, where nothing
-was sent yet.
+Invariant: what was begun is ended, also when the effect is cancelled or fails: then its whole
+reserve is settled, marked as assumed, for what a provider was sent may have been charged; or
+nothing, where nothing was sent yet.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class NotAllowedError(Exception):
 
 @dataclass(slots=True)
 class Lead:
-    """Until when calls may begin, as this process was told by the store. `until` is in seconds of the event loop's clock.
+    """Until when calls may begin, as this process was told by the store. `until` is in seconds of
+    the event loop's clock.
 
-    The store is asked again at each begin. This is for calls that have begun and wait for their provider's pace: that
-    may take minutes, and what was not sent when the lead ended is not sent before there is another one.
+    The store is asked again at each begin. This is for calls that have begun and wait for their
+    provider's pace: that may take minutes, and what was not sent when the lead ended is not sent
+    before there is another one.
     """
 
     until: float = math.inf
@@ -50,9 +52,11 @@ class Lead:
 
 @dataclass(slots=True)
 class Journal:
-    """The step journal of one turn. Steps count up; a repeated turn meets its earlier steps in order.
+    """The step journal of one turn. Steps count up; a repeated turn meets its earlier steps in
+    order.
 
-    `given_up` counts those that were begun, gave no result and were done again: they are no part of the turn's bound.
+    `given_up` counts those that were begun, gave no result and were done again: they are no part of
+    the turn's bound.
     """
 
     store: WorkerStore
@@ -88,18 +92,27 @@ class Journal:
     ) -> str:
         """The effect's result, or that of a former holder of this step, which is not paid again.
 
-        `amounts` are reserved. Where the effect is cancelled or fails, `lost` is asked what to settle; without it
-        that is the whole reserve, assumed. What a former holder gave up is done again as a step of its own, or, where
-        it may not be repeated, answered as `LOST`: nobody knows whether it was done.
-        Raises `NotAllowedError` where the law says no, before anything was done.
+        `amounts` are reserved. Where the effect is cancelled or fails, `lost` is asked what to
+        settle; without it that is the whole reserve, assumed. What a former holder gave up is done
+        again as a step of its own, or, where it may not be repeated, answered as `LOST`: nobody
+        knows whether it was done. Raises `NotAllowedError` where the law says no, before anything
+        was done.
         """
         while True:
             self.step += 1
             begin = Begin(
-                self.turn, self.step, kind, self.account, self.segments, self.targets,
-                tuple(map(sufficient, privileges)), amounts or {}, self.batch, within_seconds,
+                self.turn,
+                self.step,
+                kind,
+                self.account,
+                self.segments,
+                self.targets,
+                tuple(map(sufficient, privileges)),
+                amounts or {},
+                self.batch,
+                within_seconds,
                 may_repeat,
-            )  # fmt: skip
+            )
             reply = await self.store.begin(self.hold, begin, self.stamp())
             if isinstance(reply, RefusedByStore):
                 raise NotAllowedError(reply)
@@ -128,5 +141,6 @@ class Journal:
         try:
             await self.store.end(self.hold, begin, result, used, self.warn_percent, self.stamp())
         except TooLargeError:
-            # Paid it is all the same. Whoever takes this turn over makes the call again, or is told that nobody knows.
+            # Paid it is all the same. Whoever takes this turn over makes the call again, or is told
+            # that nobody knows.
             await self.store.end(self.hold, begin, LOST, used, self.warn_percent, self.stamp())

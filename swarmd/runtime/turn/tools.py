@@ -19,17 +19,24 @@ from swarmd.errors import WorkspaceError
 from swarmd.ports.files import Files, Found
 from swarmd.runtime.turn.world import World
 
-# Of the files that one search did not read: their names and reasons are a few thousand tokens at most.
+# Of the files that one search did not read: their names and reasons are a few thousand tokens at
+# most.
 NOT_READ_MAX: Final = 50
 
 
 FUNCTION_NAMES: Final[dict[type, str]] = {
-    ListSubtree: "list", ReadFile: "read", SearchFiles: "search", WriteFile: "write",
-}  # fmt: skip
+    ListSubtree: "list",
+    ReadFile: "read",
+    SearchFiles: "search",
+    WriteFile: "write",
+}
 
 
 # Of a function that may not be repeated: it was begun, and the end of that was not seen.
-UNKNOWN_OUTCOME: Final = "unknown outcome: it was begun and cut off, so it may or may not have been done; find out before you repeat it"
+UNKNOWN_OUTCOME: Final = (
+    "unknown outcome: it was begun and cut off, so it may or may not have "
+    "been done; find out before you repeat it"
+)
 
 
 def privileges_of(use: Use) -> tuple[str, ...]:
@@ -48,25 +55,38 @@ def privileges_of(use: Use) -> tuple[str, ...]:
 
 
 async def use_function(world: World, acting: Acting, use: Use) -> dict[str, Any]:
-    """A function's result as the model sees it. Errors of files are results: the agent adapts to them."""
+    """A function's result as the model sees it. Errors of files are results: the agent adapts to
+    them.
+    """
     if isinstance(use, ListSubtree):
         return {"move": use.move, "ok": True, "agents": await _subtree(world, acting.agent)}
     if world.files is None:
         return {"move": use.move, "ok": False, "detail": "this host has no workspace"}
     try:
-        # Disks may be slow or remote: never in the event loop. Not cancelled half-way, for a write is whole.
+        # Disks may be slow or remote: never in the event loop. Not cancelled half-way, for a write
+        # is whole.
         return await anyio.to_thread.run_sync(_use_files, world.files, acting, use)
     except WorkspaceError as error:
         return {"move": use.move, "ok": False, "detail": str(error)}
 
 
-def _use_files(files: Files, acting: Acting, use: ReadFile | SearchFiles | WriteFile) -> dict[str, Any]:
+def _use_files(
+    files: Files, acting: Acting, use: ReadFile | SearchFiles | WriteFile
+) -> dict[str, Any]:
     match use:
         case ReadFile():
             lines = files.read(acting.mission, use.path, use.start, use.lines)
-            return {"move": use.move, "ok": True, "path": use.path, "start": use.start, "lines": list(lines)}
+            return {
+                "move": use.move,
+                "ok": True,
+                "path": use.path,
+                "start": use.start,
+                "lines": list(lines),
+            }
         case SearchFiles():
-            found = files.search(acting.mission, use.query, use.files or _readable(files, acting), use.top)
+            found = files.search(
+                acting.mission, use.query, use.files or _readable(files, acting), use.top
+            )
             passages = [asdict(passage) for passage in found.passages]
             result = {"move": use.move, "ok": True, "passages": passages}
             return result | {"not_read": _not_read(found)} if found.left_out else result

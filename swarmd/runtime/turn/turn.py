@@ -1,7 +1,7 @@
 """One agent's turn: everything that waits, a thought or several, their moves, one commit.
 
-Decided in `core.turn`, said in `core.prompt`; here it is only waited for. Nothing of a turn is visible
-before its commit, and a turn that is done again under its number changes nothing.
+Decided in `core.turn`, said in `core.prompt`; here it is only waited for. Nothing of a turn is
+visible before its commit, and a turn that is done again under its number changes nothing.
 """
 
 from __future__ import annotations
@@ -55,12 +55,18 @@ _OF_THE_ACTION: Final = (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
 
 
 _OF_THE_MISSION: Final = (
-    Rule.FENCED, Rule.FROZEN, Rule.HALTED, Rule.DRAINING, *NO_MONEY,
-)  # fmt: skip
+    Rule.FENCED,
+    Rule.FROZEN,
+    Rule.HALTED,
+    Rule.DRAINING,
+    *NO_MONEY,
+)
 
 
 async def take_turn(world: World, resident: Resident) -> None:
-    """Answer what waits. Raises `NotAllowedError` where the agent is no longer this host's or may no longer act."""
+    """Answer what waits. Raises `NotAllowedError` where the agent is no longer this host's or
+    may no longer act.
+    """
     mail = unread_mail(resident)
     called = seat_call(resident.agent, mail)
     agent, call = resident.agent, called[1] if called else None
@@ -68,21 +74,31 @@ async def take_turn(world: World, resident: Resident) -> None:
     around = await world.store.around(agent.id, served, served if agent.is_seat else agent.id)
     mission = around.mission
     gathered = Gathered(mail, await turn_taint(world, resident, mail), guard=resident.guard)
-    # From here on it is this turn's mail, however it ends: what comes meanwhile is not answered by its failure.
+    # From here on it is this turn's mail, however it ends: what comes meanwhile is not answered by
+    # its failure.
     resident.batch = positions = positions_after(resident, mail)
     hops = max((m.hops for m in mail), default=0) + 1
     acting = _acting(world, agent, around, call, hops)
     if mission is not None and mission.ending is None and not mission.state.is_ended:
         journal = Journal(
-            world.store, resident.hold, resident.turn + 1, account_of(resident.agent, mission),
-            segments_of(resident.agent, mission), stop_fields(resident.agent), json.dumps(positions),
-            world.declared.limits.warn_percent, world.stamp, partial(setattr, resident, "doing"), lead=world.lead,
-        )  # fmt: skip
+            world.store,
+            resident.hold,
+            resident.turn + 1,
+            account_of(resident.agent, mission),
+            segments_of(resident.agent, mission),
+            stop_fields(resident.agent),
+            json.dumps(positions),
+            world.declared.limits.warn_percent,
+            world.stamp,
+            partial(setattr, resident, "doing"),
+            lead=world.lead,
+        )
         try:
             await _think_and_act(world, resident, journal, acting, around, call, gathered)
         except NotAllowedError as no:
-            # A seat outlives the missions it serves: one that ended or was stopped under its thought is answered
-            # with nothing, and called anew when it goes on; one that has no budget left is told as failed.
+            # A seat outlives the missions it serves: one that ended or was stopped under its
+            # thought is answered with nothing, and called anew when it goes on; one that has no
+            # budget left is told as failed.
             if not resident.agent.is_seat or no.rule not in _OF_THE_MISSION:
                 raise
             is_broke = no.rule in NO_MONEY
@@ -93,35 +109,59 @@ async def take_turn(world: World, resident: Resident) -> None:
 
 
 async def tell_broke(world: World, resident: Resident, no: NotAllowedError) -> None:
-    """Its account has not enough for its next call: the supervisor freezes it, and whoever may fund it is told."""
+    """Its account has not enough for its next call: the supervisor freezes it, and whoever may
+    fund it is told.
+    """
     agent = resident.agent
     acting = Acting(
-        agent=agent, mission=agent.mission, files=(), rooms={}, children=(), spawn_keys=frozenset(), hops=0,
+        agent=agent,
+        mission=agent.mission,
+        files=(),
+        rooms={},
+        children=(),
+        spawn_keys=frozenset(),
+        hops=0,
         at=world.stamp(),
-    )  # fmt: skip
+    )
     channel, message = failed(acting, no.detail, no.rule)
-    await world.store.post(channel, message, key=f"broke-{agent.id}-{agent.incarnation}-{world.stamp()}")
+    await world.store.post(
+        channel, message, key=f"broke-{agent.id}-{agent.incarnation}-{world.stamp()}"
+    )
 
 
 async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -> None:
-    """Commit a turn that could not be taken, however often it was tried, so that what made it fail is not met again.
+    """Commit a turn that could not be taken, however often it was tried, so that what made it fail
+    is not met again.
 
-    It reads nothing that the turn had read: that may be what made it fail. Of several messages it is not known which
-    one it was: they are answered one by one from here on. A single one becomes a dead letter, in the step that moves
-    past it; and the agent has crashed.
+    It reads nothing that the turn had read: that may be what made it fail. Of several messages it
+    is not known which one it was: they are answered one by one from here on. A single one becomes a
+    dead letter, in the step that moves past it; and the agent has crashed.
     """
     mail = unread_mail(resident)
     if len(mail) > 1:
-        log.warning("an agent fails on several messages; it gets them one by one", agent=resident.agent.id)
+        log.warning(
+            "an agent fails on several messages; it gets them one by one", agent=resident.agent.id
+        )
         await commit_turn(
-            world, resident, {}, Gathered([], frozenset(resident.taint), guard=resident.guard), 1, len(mail)
+            world,
+            resident,
+            {},
+            Gathered([], frozenset(resident.taint), guard=resident.guard),
+            1,
+            len(mail),
         )
         return
     called = seat_call(resident.agent, mail)
     acting = Acting(
-        agent=resident.agent, mission=called[0] if called else resident.agent.mission, files=(), rooms={},
-        children=(), spawn_keys=frozenset(), hops=0, at=world.stamp(),
-    )  # fmt: skip
+        agent=resident.agent,
+        mission=called[0] if called else resident.agent.mission,
+        files=(),
+        rooms={},
+        children=(),
+        spawn_keys=frozenset(),
+        hops=0,
+        at=world.stamp(),
+    )
     # Whom it does not know it does not look up: that reading may be what failed.
     taint = count_taint(world, resident, of_mail(mail, strangers(mail, (resident.agent.id,))))
     # Nor does it remember what it could not read: its memory may not even be at hand.
@@ -130,7 +170,11 @@ async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -
     for message in mail:
         agent = resident.agent
         log.error(
-            "a message is a dead letter", agent=agent.id, channel=message.channel, id=message.id, tries=tries
+            "a message is a dead letter",
+            agent=agent.id,
+            channel=message.channel,
+            id=message.id,
+            tries=tries,
         )
         dead = DeadMail(channel=message.channel, id=message.id, sender=message.sender, tries=tries)
         lost = letter(
@@ -144,21 +188,37 @@ async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -
 def _acting(world: World, agent: Agent, around: Around, call: Call | None, hops: int) -> Acting:
     mission = around.mission
     given = agent.charter.files if agent.charter else (mission.files if mission else ())
-    files = given if agent.is_seat else [f for f in given if is_covered(f"file/{f}/read", agent.privileges)]
+    files = (
+        given
+        if agent.is_seat
+        else [f for f in given if is_covered(f"file/{f}/read", agent.privileges)]
+    )
     return Acting(
-        agent=agent, mission=mission.id if mission else agent.mission, files=tuple(files),
+        agent=agent,
+        mission=mission.id if mission else agent.mission,
+        files=tuple(files),
         rooms=world.declared.rooms,
-        children=tuple(c for c in around.children if c.state is not AgentState.TERMINATED), spawn_keys=frozenset(),
-        hops=hops, at=world.stamp(), motion_number=call.motion_number if call else 0,
+        children=tuple(c for c in around.children if c.state is not AgentState.TERMINATED),
+        spawn_keys=frozenset(),
+        hops=hops,
+        at=world.stamp(),
+        motion_number=call.motion_number if call else 0,
         phase=call.phase if call else "",
-    )  # fmt: skip
+    )
 
 
 async def _think_and_act(
-    world: World, resident: Resident, journal: Journal, acting: Acting, around: Around,
-    call: Call | None, gathered: Gathered,
-) -> None:  # fmt: skip
-    """Thoughts and their moves until the agent has nothing more to see, or the turn's bound is reached."""
+    world: World,
+    resident: Resident,
+    journal: Journal,
+    acting: Acting,
+    around: Around,
+    call: Call | None,
+    gathered: Gathered,
+) -> None:
+    """Thoughts and their moves until the agent has nothing more to see, or the turn's bound is
+    reached.
+    """
     render = await prompt_renderer(world, resident, acting, around, call, gathered)
     role = world.declared.roles.get(resident.agent.role)
     try:
@@ -178,7 +238,9 @@ async def _think_and_act(
 async def _do_moves(
     world: World, journal: Journal, acting: Acting, moves: Sequence[Move], gathered: Gathered
 ) -> bool:
-    """Do the moves of one answer in order; true where the model has something to see of it in this turn."""
+    """Do the moves of one answer in order; true where the model has something to see of it in
+    this turn.
+    """
     acting = replace(acting, spawn_keys=frozenset(m.key for m in moves if isinstance(m, Spawn)))
     results: list[Mapping[str, Any]] = []
     for move in moves:
@@ -189,7 +251,9 @@ async def _do_moves(
     # From here on: what was said up to now was said before these results were seen.
     gathered.taint |= of_results(results) & set(world.declared.limits.taint.sources)
     was_thinking = bool(gathered.steps) and _is_lone_thought(gathered.steps[-1])
-    gathered.steps.append({"moves": [move.model_dump(mode="json", exclude_defaults=True) for move in moves]})
+    gathered.steps.append(
+        {"moves": [move.model_dump(mode="json", exclude_defaults=True) for move in moves]}
+    )
     if results:
         gathered.steps.append({"results": results})
         return True
@@ -221,13 +285,18 @@ async def _do_move(
 
     try:
         text = await journal.call(
-            kind, effect, amounts=one, privileges=privileges_of(meaning), may_repeat=meaning.may_repeat
+            kind,
+            effect,
+            amounts=one,
+            privileges=privileges_of(meaning),
+            may_repeat=meaning.may_repeat,
         )
         gathered.has_used = True
         if text == LOST:
             return {"move": move.move, "ok": False, "detail": UNKNOWN_OUTCOME}
     except NotAllowedError as no:
-        # What it may not use, or what is stopped for all, is told to it; what stops itself ends or holds its turn.
+        # What it may not use, or what is stopped for all, is told to it; what stops itself ends or
+        # holds its turn.
         if no.rule not in _OF_THE_ACTION and not no.detail.startswith("use:"):
             raise
         return _refused(gathered, move, no.rule, no.detail)

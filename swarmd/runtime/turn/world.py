@@ -36,7 +36,9 @@ class World:
 
 @dataclass(slots=True)
 class Gathered:
-    """A turn in the making. `taint` is of all that its prompt has held so far, in this turn and those remembered."""
+    """A turn in the making. `taint` is of all that its prompt has held so far, in this turn and
+    those remembered.
+    """
 
     mail: list[Message]
     taint: frozenset[str] = frozenset()
@@ -49,7 +51,9 @@ class Gathered:
     refusals: Refusals = field(default_factory=Refusals)  # of what its moves asked for
 
     def say(self, *outputs: Output) -> None:
-        """Stamped with what was before the model when it said this; what a payload claims of it is not looked at."""
+        """Stamped with what was before the model when it said this; what a payload claims of it
+        is not looked at.
+        """
         self.outputs += [(channel, stamped(message, self.taint)) for channel, message in outputs]
 
     def say_only(self, *outputs: Output) -> None:

@@ -1,8 +1,8 @@
 """A worker: one host of thousands of mostly idle agents in one event loop.
 
-It converges on the lineage: what was placed here is admitted, what is fenced is ended and the host gives
-its word. It hears rings, and once a second asks which channels have moved: a lost ring costs that second.
-Invariant: a message reaches an agent's mailbox once, in the order of its stream.
+It converges on the lineage: what was placed here is admitted, what is fenced is ended and the host
+gives its word. It hears rings, and once a second asks which channels have moved: a lost ring costs
+that second. Invariant: a message reaches an agent's mailbox once, in the order of its stream.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ from swarmd.core.model.names import FIRST, AgentId, AgentState, Authority, Chann
 from swarmd.core.model.records import Host
 from swarmd.core.model.refusals import NO_MONEY, Rule
 from swarmd.core.model.requests import GoneRequest, QuietRequest
-from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS, epoch_of
+from swarmd.core.model.timings import (
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    SWEEP_SECONDS,
+    UNWIND_SECONDS,
+    epoch_of,
+)
 from swarmd.errors import WrongKeyError
 from swarmd.ports.pubsub import Rings
 from swarmd.ports.stores import Attempt, RefusedMail
@@ -44,16 +50,18 @@ T = TypeVar("T")
 READ_MAX = 500
 # Agents admitted, or channels read, side by side: each is a few reads, and they travel together.
 SIDE_BY_SIDE_MAX = 500
-# Agents after whose coming this process's memory is taken for settled: a full collection of garbage would otherwise look
-# at each of them each time, a quarter of a second for a hundred thousand.
+# Agents after whose coming this process's memory is taken for settled: a full collection of garbage
+# would otherwise look at each of them each time, a quarter of a second for a hundred thousand.
 SETTLED_AT_ONCE = 1_000
 # The law's own words for "not here, not now": the agent is dropped without a word to anyone.
 _NOT_MINE = (Rule.LEASE, Rule.INCARNATION, Rule.FENCED, Rule.UNKNOWN_AGENT)
-# "Not now": the turn waits as far as it came. Its steps are journaled, so nothing of it is paid again.
+# "Not now": the turn waits as far as it came. Its steps are journaled, so nothing of it is paid
+# again.
 _HELD = (Rule.FROZEN, Rule.HALTED, Rule.DRAINING, Rule.NO_LEAD, *NO_MONEY)
 # Whom a host holds: an ending one is told of by its fence.
 _RESIDENT = (AgentState.LIVE, AgentState.FROZEN)
-# Between two attempts of a turn that failed: long enough for a disk or a lock that was away for a moment.
+# Between two attempts of a turn that failed: long enough for a disk or a lock that was away for a
+# moment.
 RETRY_SECONDS = 0.5
 # More than a server that writes its log once a second can lose.
 LOST_MILLISECONDS = 10_000
@@ -65,14 +73,17 @@ LATE_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Worker:
-    """Run it with `run` until `stop` is set; it then starts no new turn and waits `grace` seconds."""
+    """Run it with `run` until `stop` is set; it then starts no new turn and waits `grace`
+    seconds.
+    """
 
     world: World
     host: Host
     rings: Rings
     stop: anyio.Event
     grace_seconds: float = 8.0
-    # What answers an agent's mail; another than a turn of its own only where the bus alone is measured.
+    # What answers an agent's mail; another than a turn of its own only where the bus alone is
+    # measured.
     answer: Callable[[World, Resident], Awaitable[None]] = take_turn
     residents: Residents = field(default_factory=Residents)
     _head: int = 0  # the global post number up to which channels were asked for
@@ -82,7 +93,9 @@ class Worker:
     _orders: list[Message] = field(
         default_factory=list
     )  # heard on the host's own channel, and not yet heeded
-    _ready: deque[Resident] = field(default_factory=deque)  # want a turn, and nobody has taken them up
+    _ready: deque[Resident] = field(
+        default_factory=deque
+    )  # want a turn, and nobody has taken them up
     _idle: deque[anyio.Event] = field(default_factory=deque)  # turners that wait for a resident
     _turners: int = 0
     _tasks: anyio.abc.TaskGroup | None = None
@@ -92,11 +105,17 @@ class Worker:
     _attempts: int = 0
     _thaws: int = 0
     _server_run: str = ""
-    _is_doubting: bool = False  # the server is another process: what is remembered may not have been kept
+    _is_doubting: bool = (
+        False  # the server is another process: what is remembered may not have been kept
+    )
     _doubtful: set[AgentId] = field(default_factory=set)  # given up here, perhaps wrongly
     _leaderless: set[AgentId] = field(default_factory=set)  # their turns wait until somebody leads
-    _heard_here: Heard = field(default_factory=Heard)  # on this host's own channel, which nobody had before
-    _refused: dict[tuple[Channel, Rule], RefusedMail] = field(default_factory=dict)  # and not yet recorded
+    _heard_here: Heard = field(
+        default_factory=Heard
+    )  # on this host's own channel, which nobody had before
+    _refused: dict[tuple[Channel, Rule], RefusedMail] = field(
+        default_factory=dict
+    )  # and not yet recorded
 
     def __post_init__(self) -> None:
         self._own = host_channel(self.host.id)
@@ -125,7 +144,9 @@ class Worker:
                 await self.world.store.leave(self.host.id)
 
     async def _drain(self) -> None:
-        """No new turns; those under way may finish. What does not is resumed from the step journal elsewhere."""
+        """No new turns; those under way may finish. What does not is resumed from the step
+        journal elsewhere.
+        """
         with anyio.move_on_after(self.grace_seconds):
             while any(r.is_busy for r in self.residents.by_id.values()):  # noqa: ASYNC110 - many tasks, one bounded wait
                 await anyio.sleep(0.02)
@@ -137,7 +158,9 @@ class Worker:
 
     async def _renew(self) -> None:
         # With how far it has heard its own channel: what lies before may go.
-        now = replace(self.host, busy=self.residents.busy(), heard=self.residents.last.get(self._own, FIRST))
+        now = replace(
+            self.host, busy=self.residents.busy(), heard=self.residents.last.get(self._own, FIRST)
+        )
         is_shared = await self.world.store.register(now, LEASE_SECONDS)
         if not is_shared and not self._is_renewed:
             log.warning(
@@ -224,15 +247,17 @@ class Worker:
         known = self.residents.read_until(channel)
         if order_of(ring.id) <= order_of(known):
             return True
-        # Whoever has seen `prev` has everything before: the ring itself is the message. A channel's first is read
-        # from its stream all the same: anybody can name a beginning, and a ring must not lead us past the stream.
+        # Whoever has seen `prev` has everything before: the ring itself is the message. A channel's
+        # first is read from its stream all the same: anybody can name a beginning, and a ring must
+        # not lead us past the stream.
         if ring.message is None or ring.prev != known or known == FIRST:
             return False
         return self._take_rung(channel, ring.message)
 
     def _take_rung(self, channel: Channel, message: Message) -> bool:
-        """The ids are anybody's words also where the message is authentic. Only what is news to somebody here may
-        therefore move our place in the stream: an old message would, as often as it is rung again."""
+        """The ids are anybody's words also where the message is authentic. Only what is news to
+        somebody here may therefore move our place in the stream: an old message would, as often as
+        it is rung again."""
         is_news, refused = False, None
         if channel == self._own:
             refused = self._heard_here.accepts(message)
@@ -255,7 +280,9 @@ class Worker:
         return is_news or refused is not None
 
     def _refuse(self, channel: Channel, rule: Rule, id: StreamId = StreamId("")) -> None:  # noqa: B008 - a cast
-        """Counted here and told once a second: a flood of forgeries is not to be a flood of facts."""
+        """Counted here and told once a second: a flood of forgeries is not to be a flood of
+        facts.
+        """
         told = self._refused.get((channel, rule), RefusedMail(channel, rule, id, 0))
         self._refused[channel, rule] = replace(told, first=told.first or id, count=told.count + 1)
 
@@ -264,17 +291,22 @@ class Worker:
         if refused:
             log.warning(
                 "what was no message of this swarm's was refused",
-                messages=sum(mail.count for mail in refused), channels=sorted({m.channel for m in refused}),
-            )  # fmt: skip
+                messages=sum(mail.count for mail in refused),
+                channels=sorted({m.channel for m in refused}),
+            )
             try:
                 await self.world.store.record_refused(self.host.id, refused, self.world.stamp())
             except WrongKeyError:
-                self._refused = {(mail.channel, mail.rule): mail for mail in refused} | self._refused
+                self._refused = {
+                    (mail.channel, mail.rule): mail for mail in refused
+                } | self._refused
                 raise
 
     async def _catch_up(self, channel: Channel) -> None:
         while True:
-            found = await self.world.store.read(channel, self.residents.read_until(channel), READ_MAX)
+            found = await self.world.store.read(
+                channel, self.residents.read_until(channel), READ_MAX
+            )
             await self._deliver(channel, found)
             if len(found) < READ_MAX:
                 return
@@ -328,7 +360,8 @@ class Worker:
     async def _take(self, ids: Sequence[AgentId]) -> None:
         """Admit those of them that the lineage places here; of a frozen one the turn waits.
 
-        Nobody else says again that a frozen agent is this host's: left out, it would be nobody's when it is thawed.
+        Nobody else says again that a frozen agent is this host's: left out, it would be nobody's
+        when it is thawed.
         """
         records = [r for r in await self.world.store.agents(ids) if r is not None]
         mine = [r for r in records if r.host == self.host.id and r.state in _RESIDENT]
@@ -336,15 +369,18 @@ class Worker:
             await self._admit_all(mine[start : start + SIDE_BY_SIDE_MAX])
 
     async def _take_back(self) -> None:
-        """A lease that lapsed and was renewed before anybody moved the agents: nobody will place them again."""
+        """A lease that lapsed and was renewed before anybody moved the agents: nobody will place
+        them again.
+        """
         if self._doubtful:
             doubtful, self._doubtful = self._doubtful, set()
             await self._take(sorted(doubtful))
 
     async def _begin_anew(self) -> None:
-        """A server that lost its last moments has agents where they were before turns that were committed here, and
-        nobody would wake them. Who is at rest is taken up again as the store has it; who is busy is told so by the
-        commit of its turn. The own channel is read again from before: what came of its last orders may be lost.
+        """A server that lost its last moments has agents where they were before turns that were
+        committed here, and nobody would wake them. Who is at rest is taken up again as the store
+        has it; who is busy is told so by the commit of its turn. The own channel is read again from
+        before: what came of its last orders may be lost.
         """
         log.warning("the server is another process than before; agents are taken up as it has them")
         for resident in list(self.residents.by_id.values()):
@@ -361,12 +397,14 @@ class Worker:
         async with anyio.create_task_group() as tasks:
             for agent in agents:
                 tasks.start_soon(self._admit, agent, admitted)
-        # Of channels that others here read already, `last` is how far those have heard: it is not ours to move.
+        # Of channels that others here read already, `last` is how far those have heard: it is not
+        # ours to move.
         last = self.residents.last
         heard = {c for r in admitted for c in r.seen if self.residents.is_read(c) and c in last}
         for resident in admitted:
             self.residents.add(resident)
-        # Heard first, then read from their own positions: what comes between is in a ring or in the sweep.
+        # Heard first, then read from their own positions: what comes between is in a ring or in the
+        # sweep.
         await self._follow()
         found = await self._backlog(admitted)
         for resident in admitted:
@@ -396,23 +434,39 @@ class Worker:
         try:
             resumed = await self.world.store.resume(agent.id)
         except (ValueError, TypeError, KeyError, WrongKeyError):
-            # Somebody wrote over it. It has no turn here; the host and its thousands of others go on.
-            log.exception("an agent's own state cannot be read, and it is not taken", agent=agent.id)
+            # Somebody wrote over it. It has no turn here; the host and its thousands of others go
+            # on.
+            log.exception(
+                "an agent's own state cannot be read, and it is not taken", agent=agent.id
+            )
             return
         channels = follows(agent, self.world.declared.rooms)
         seen = {channel: resumed.positions.get(channel, FIRST) for channel in channels}
         resident = Resident(
-            agent, resumed.turn, resumed.memory, seen, _heard=resumed.heard, guard=guard_of(resumed.guard),
-            is_done=resumed.is_done, taint=resumed.taint, alone=resumed.alone,
-        )  # fmt: skip
+            agent,
+            resumed.turn,
+            resumed.memory,
+            seen,
+            _heard=resumed.heard,
+            guard=guard_of(resumed.guard),
+            is_done=resumed.is_done,
+            taint=resumed.taint,
+            alone=resumed.alone,
+        )
         if resumed.batch:
             resident.batch = dict(resumed.batch)
         resident.is_held = agent.state is AgentState.FROZEN
         admitted.append(resident)
 
-    async def _backlog(self, residents: Sequence[Resident]) -> dict[tuple[Channel, StreamId], list[Message]]:
-        """What waits on their channels after their positions. Who is as far as another in a room has it from one reading."""
-        places = list(dict.fromkeys(place for resident in residents for place in resident.seen.items()))
+    async def _backlog(
+        self, residents: Sequence[Resident]
+    ) -> dict[tuple[Channel, StreamId], list[Message]]:
+        """What waits on their channels after their positions. Who is as far as another in a room
+        has it from one reading.
+        """
+        places = list(
+            dict.fromkeys(place for resident in residents for place in resident.seen.items())
+        )
         found: dict[tuple[Channel, StreamId], list[Message]] = {}
 
         async def read(place: tuple[Channel, StreamId]) -> None:
@@ -470,14 +524,18 @@ class Worker:
             await self._give_word(GoneRequest(segment=segment, agents=len(stuck), is_late=True))
 
     async def _quieten(self, stop: Stop) -> None:
-        """See what a stop holds come to rest, as firmly as it says, and give the host's word of what did not.
+        """See what a stop holds come to rest, as firmly as it says, and give the host's word of
+        what did not.
 
         The mark itself is in the store: nothing begins under it, whatever happens here.
         """
-        under = [resident for resident in self.residents.by_id.values() if stop.holds(resident.agent)]
+        under = [
+            resident for resident in self.residents.by_id.values() if stop.holds(resident.agent)
+        ]
         seconds = UNWIND_SECONDS
         if stop.kind is StopKind.DRAIN:
-            # Of a clock that is behind the supervisor's, what is left would be more than the whole grace.
+            # Of a clock that is behind the supervisor's, what is left would be more than the whole
+            # grace.
             left = stop.until - epoch_of(self.world.stamp())
             seconds = min(max(0.0, left), max(0.0, stop.until - stop.at))
         if stop.kind is StopKind.HALT:
@@ -493,7 +551,9 @@ class Worker:
             if resident.scope is not None:
                 resident.scope.cancel()
 
-    async def _wait_until_idle(self, residents: Sequence[Resident], seconds: float) -> list[Resident]:
+    async def _wait_until_idle(
+        self, residents: Sequence[Resident], seconds: float
+    ) -> list[Resident]:
         """Those that are still at it when the time is over."""
         with anyio.move_on_after(seconds):
             while any(r.is_busy for r in residents):  # noqa: ASYNC110 - many tasks, one bounded wait
@@ -502,9 +562,12 @@ class Worker:
 
     async def _give_word(self, word: GoneRequest | QuietRequest) -> None:
         message = Message(
-            sender=AgentId(self.host.id), kind=Kind.REQUEST, at=self.world.stamp(), text=word.type,
+            sender=AgentId(self.host.id),
+            kind=Kind.REQUEST,
+            at=self.world.stamp(),
+            text=word.type,
             data=word.model_dump(),
-        )  # fmt: skip
+        )
         # One word of one host: a repeated write of it is the same, a second word is another.
         self._words += 1
         key = f"{word.type}-{self.host.id}-{self._words}"
@@ -519,14 +582,18 @@ class Worker:
                 await self._uncount(resident)
                 resident.batch = dict((await self.world.store.resume(resident.agent.id)).batch)
             resident.is_held = False
-            resident.is_awake = resident.is_awake or bool(resident.batch) or self._wants_a_turn(resident)
+            resident.is_awake = (
+                resident.is_awake or bool(resident.batch) or self._wants_a_turn(resident)
+            )
             if resident.is_awake:
                 self._wake(resident)
 
     # --- the brake: a halt that needs no server ---
 
     async def brake(self) -> tuple[int, dict[str, str]]:
-        """Cut every turn of this host and begin no other; how many agents it has, and which ignored it."""
+        """Cut every turn of this host and begin no other; how many agents it has, and which
+        ignored it.
+        """
         self.is_braked = True
         here = list(self.residents.by_id.values())
         self._cancel(here)
@@ -558,8 +625,8 @@ class Worker:
             self._tasks.start_soon(self._take_turns)
 
     async def _take_turns(self) -> None:
-        """One of the few that take turns for all: they stay, for to start a task, and to make a scope to cancel, costs
-        more than the rest of a small turn."""
+        """One of the few that take turns for all: they stay, for to start a task, and to make a
+        scope to cancel, costs more than the rest of a small turn."""
         while True:
             with anyio.CancelScope() as scope:
                 # Cancelled for one agent, it is not the next one's.
@@ -576,7 +643,9 @@ class Worker:
         thaws = self._thaws
         resident.scope = scope
         try:
-            while resident.is_awake and not (resident.is_leaving or resident.is_held or self.stop.is_set()):
+            while resident.is_awake and not (
+                resident.is_leaving or resident.is_held or self.stop.is_set()
+            ):
                 thaws = self._thaws
                 await self._turn(resident)
                 resident.is_awake = self._wants_a_turn(resident) or bool(resident.batch)
@@ -592,7 +661,8 @@ class Worker:
         finally:
             resident.scope = None
             resident.is_busy = False
-            # Its end was waited for in vain, and no word was given for it: now it has gone after all.
+            # Its end was waited for in vain, and no word was given for it: now it has gone after
+            # all.
             if resident.is_leaving:
                 self._drop(resident)
             # Also where this was cut by a halt that has been thawed meanwhile.
@@ -625,18 +695,27 @@ class Worker:
         except WrongKeyError as error:
             # Not the mail's doing: the turn waits as far as it came, and no attempt is counted.
             log.warning(
-                "an agent's turn waits: a key holds something else", agent=resident.agent.id, why=error.what
+                "an agent's turn waits: a key holds something else",
+                agent=resident.agent.id,
+                why=error.what,
             )
             await self._uncount(resident)
             await anyio.sleep(SWEEP_SECONDS)
-            resident.batch = resident.batch or dict((await self.world.store.resume(resident.agent.id)).batch)
+            resident.batch = resident.batch or dict(
+                (await self.world.store.resume(resident.agent.id)).batch
+            )
             resident.is_awake = True
         except Exception as error:
-            # A bug met in one agent's turn is that agent's alone. What came meanwhile is still answered: a seat
-            # serves other missions too.
+            # A bug met in one agent's turn is that agent's alone. What came meanwhile is still
+            # answered: a seat serves other missions too.
             words = f"{type(error).__name__} in its turn"
             if words == resident.last_words:
-                log.warning("an agent's turn failed again", agent=resident.agent.id, tries=tries, error=words)
+                log.warning(
+                    "an agent's turn failed again",
+                    agent=resident.agent.id,
+                    tries=tries,
+                    error=words,
+                )
             else:
                 log.exception("an agent's turn failed", agent=resident.agent.id)
             resident.last_words, resident.is_counted = words, False
@@ -644,11 +723,15 @@ class Worker:
                 await self._count_attempt(resident, "failed")
             resident.is_doubtful = True
             # Again with exactly the same mail, where it came as far as to say which.
-            resident.batch = resident.batch or dict((await self.world.store.resume(resident.agent.id)).batch)
+            resident.batch = resident.batch or dict(
+                (await self.world.store.resume(resident.agent.id)).batch
+            )
             resident.is_awake = True
 
     async def _uncount(self, resident: Resident) -> None:
-        """Its turn was stopped and not failed: without this, who is stopped or broke some times loses its mail as poison."""
+        """Its turn was stopped and not failed: without this, who is stopped or broke some times
+        loses its mail as poison.
+        """
         if resident.is_counted:
             await self._count_attempt(resident, "cut")
         resident.is_counted = False
@@ -662,8 +745,12 @@ class Worker:
         rooms = self.world.declared.rooms
         return any(wakes(resident.agent, message, rooms) for message in resident.mailbox or ())
 
-    async def _not_allowed(self, resident: Resident, no: NotAllowedError, *, is_stale: bool) -> None:
-        """Hold its turn, or let the agent go. A `stale` no came before something was thawed: it is asked once more."""
+    async def _not_allowed(
+        self, resident: Resident, no: NotAllowedError, *, is_stale: bool
+    ) -> None:
+        """Hold its turn, or let the agent go. A `stale` no came before something was thawed: it
+        is asked once more.
+        """
         if no.rule not in _HELD:
             resident.is_awake = False
             self._given_up(resident, no)
@@ -671,7 +758,9 @@ class Worker:
         if is_stale and no.rule not in NO_MONEY:
             resident.batch = dict((await self.world.store.resume(resident.agent.id)).batch)
             return
-        log.info("an agent's turn is held", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
+        log.info(
+            "an agent's turn is held", agent=resident.agent.id, rule=no.rule.value, detail=no.detail
+        )
         resident.is_held = True
         if no.rule is Rule.NO_LEAD:
             self._leaderless.add(resident.agent.id)
@@ -680,7 +769,12 @@ class Worker:
 
     def _given_up(self, resident: Resident, no: NotAllowedError) -> None:
         level = log.info if no.rule in _NOT_MINE else log.warning
-        level("an agent may not go on here", agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
+        level(
+            "an agent may not go on here",
+            agent=resident.agent.id,
+            rule=no.rule.value,
+            detail=no.detail,
+        )
         if no.rule is not Rule.FENCED:
             self._drop(resident)
             # Asked about at the next sweep, not now: only the task that listens may admit.
@@ -688,14 +782,18 @@ class Worker:
 
 
 async def _when_right(step: Callable[[], Awaitable[T]]) -> T:
-    """Does a step of the host's own, again each second while a key that it needs holds something else than ours."""
+    """Does a step of the host's own, again each second while a key that it needs holds something
+    else than ours.
+    """
     is_told = False
     while True:
         try:
             return await step()
         except WrongKeyError as error:
             if not is_told:
-                log.warning("waiting until a key is what it should be", why=error.what, hint=error.hint)
+                log.warning(
+                    "waiting until a key is what it should be", why=error.what, hint=error.hint
+                )
             is_told = True
         await anyio.sleep(SWEEP_SECONDS)
 

@@ -100,7 +100,9 @@ def test_the_handbook_and_the_procedures_explain_each_move_and_motion() -> None:
 def test_a_shipped_role_holds_all_that_the_roles_it_creates_need() -> None:
     roles = loader.load().roles
     for role in roles.values():
-        for child in (roles[p.removeprefix("spawn/")] for p in role.privileges if p.startswith("spawn/")):
+        for child in (
+            roles[p.removeprefix("spawn/")] for p in role.privileges if p.startswith("spawn/")
+        ):
             for needed in child.privileges:
                 assert is_covered(needed, role.privileges), (role.name, child.name, needed)
             assert {tier + 1 for tier in role.tiers} <= set(child.tiers), (role.name, child.name)
@@ -135,14 +137,25 @@ def test_one_file_of_the_users_replaces_one_that_is_shipped(folder: Path) -> Non
 
 
 def test_personas_roles_and_rooms_of_the_users_are_added(folder: Path, tmp_path: Path) -> None:
-    put(folder, "personas/hypatia.md", "---\nname: hypatia\ntitle: Hypatia\n---\nYou measure the sky.\n")
+    put(
+        folder,
+        "personas/hypatia.md",
+        "---\nname: hypatia\ntitle: Hypatia\n---\nYou measure the sky.\n",
+    )
     put(
         folder,
         "roles/critic.yaml",
-        "name: critic\nsummary: Finds faults.\ntiers: [2]\nfunctions: [report]\nmethodology: Look.\n",
+        (
+            "name: critic\nsummary: Finds faults.\ntiers: [2]\nfunctions: [report]\nmethodology: "
+            "Look.\n"
+        ),
     )
     rooms = tmp_path / "rooms"
-    put(rooms, "critics.yaml", "name: critics\npurpose: To criticise.\ntiers: [2]\nroles: [critic]\n")
+    put(
+        rooms,
+        "critics.yaml",
+        "name: critics\npurpose: To criticise.\ntiers: [2]\nroles: [critic]\n",
+    )
     mine = loader.load(folder, rooms)
     assert mine.personas["hypatia"].text == "You measure the sky."
     assert mine.roles["critic"].tiers == (2,)
@@ -150,13 +163,17 @@ def test_personas_roles_and_rooms_of_the_users_are_added(folder: Path, tmp_path:
     assert "sob" in mine.rooms
 
 
-def test_the_digest_changes_with_any_file_and_with_nothing_else(policies: Path, channels: Path) -> None:
+def test_the_digest_changes_with_any_file_and_with_nothing_else(
+    policies: Path, channels: Path
+) -> None:
     before = loader.load().digest
     assert loader.load(policies, channels).digest == before
     for path in sorted([*policies.rglob("*.*"), *channels.rglob("*.*")]):
         original = path.read_bytes()
         path.write_bytes(original + b"\n")
-        assert (loader.load(policies, channels).digest == before) == (path.name == "README.md"), path
+        assert (loader.load(policies, channels).digest == before) == (path.name == "README.md"), (
+            path
+        )
         path.write_bytes(original)
 
 
@@ -206,22 +223,53 @@ mission:
         (LIMITS + "depth_max: 4.0\n", "10: depth_max: should be a valid integer, not 4.0"),
         (LIMITS + "depth_max: true\n", "10: depth_max: should be a valid integer, not true"),
         (LIMITS + "depth_max: 040\n", "10: depth_max: must be a decimal number, not 040"),
-        (LIMITS + "deadline_seconds: 1:30\n", "10: deadline_seconds: must be a decimal number, not 1:30"),
-        (LIMITS + "deadline_seconds: .nan\n", "10: deadline_seconds: must be a decimal number, not .nan"),
+        (
+            LIMITS + "deadline_seconds: 1:30\n",
+            "10: deadline_seconds: must be a decimal number, not 1:30",
+        ),
+        (
+            LIMITS + "deadline_seconds: .nan\n",
+            "10: deadline_seconds: must be a decimal number, not .nan",
+        ),
         (LIMITS + "deadline_seconds: 1.0e+999\n", "10: deadline_seconds: is not a finite number"),
         (LIMITS + "depth_max: 99\n", "10: depth_max: should be less than or equal to 16, not 99"),
         (LIMITS + "\n\ndeth_max: 4\n", "12: deth_max: is unknown; did you mean depth_max?"),
-        (LIMITS + "depth_max: 4\ndepth_max: 5\n", "11: depth_max: is given twice, first on line 10"),
+        (
+            LIMITS + "depth_max: 4\ndepth_max: 5\n",
+            "11: depth_max: is given twice, first on line 10",
+        ),
         (LIMITS + "  agents: 6\n", "10: mission.agents: is given twice, first on line 7"),
         (LIMITS.replace("  calls: 10\n", ""), "5: mission.calls: is required"),
-        (LIMITS.replace("  calls: 10\n", "  cals: 10\n  calls: 10\n"), "6: mission.cals: is unknown; did you mean calls?"),
-        (LIMITS.replace("  calls: 10\n", "  calls:\n    -1\n"), "7: mission.calls: should be greater than or equal to 0, not -1"),
-        (LIMITS.replace("calls: 10\n", "calls: 101\n"), "6: mission.calls: 101 is more than root has, 100"),
+        (
+            LIMITS.replace("  calls: 10\n", "  cals: 10\n  calls: 10\n"),
+            "6: mission.cals: is unknown; did you mean calls?",
+        ),
+        (
+            LIMITS.replace("  calls: 10\n", "  calls:\n    -1\n"),
+            "7: mission.calls: should be greater than or equal to 0, not -1",
+        ),
+        (
+            LIMITS.replace("calls: 10\n", "calls: 101\n"),
+            "6: mission.calls: 101 is more than root has, 100",
+        ),
         ("root: {tokens: 1, cost: 1, calls: 1, tools: 1, agents: 1}\n", "1: mission: is required"),
-        (LIMITS + "forbidden:\n  - tool/file/write\n  - tools/file/read\n", "12: forbidden.1: tools/file/read: there is no kind of privilege tools; did you mean tool?"),
-        (LIMITS + "forbidden: [model/openai:x]\n", "10: forbidden.0: model/openai:x: role analyst holds model/** and would lose it whole"),
+        (
+            LIMITS + "forbidden:\n  - tool/file/write\n  - tools/file/read\n",
+            (
+                "12: forbidden.1: tools/file/read: there is no kind of privilege tools; did you "
+                "mean "
+                "tool?"
+            ),
+        ),
+        (
+            LIMITS + "forbidden: [model/openai:x]\n",
+            "10: forbidden.0: model/openai:x: role analyst holds model/** and would lose it whole",
+        ),
         (LIMITS + "forbidden: tool\n", "10: forbidden: should be a valid array, not tool"),
-        (LIMITS + "a: !!python/object/apply:os.system [true]\n", "10: a: the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed"),
+        (
+            LIMITS + "a: !!python/object/apply:os.system [true]\n",
+            "10: a: the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed",
+        ),
         (LIMITS + "depth_max: !odd 4\n", "10: depth_max: the tag !odd is not allowed"),
         (LIMITS + "depth_max: !!int four\n", "10: depth_max: must be a decimal number, not four"),
         (LIMITS + "? [a, b]\n: 1\n", "10: file: a key must be a word"),
@@ -236,23 +284,39 @@ mission:
         # The parser may give up before our bound is asked, in words of its own.
         ("a: 1\nb: " + "[" * 100_000, "2: file: is "),
         ("a: 1\nb: " + "[" * 100_000 + "]" * 100_000 + "\n", "2: file: is "),
-        ("a: 1\nb:\n" + "".join(" " * n + "-\n" for n in range(1, 40)), "18: file: is nested more than 16 deep"),
+        (
+            "a: 1\nb:\n" + "".join(" " * n + "-\n" for n in range(1, 40)),
+            "18: file: is nested more than 16 deep",
+        ),
         ("root:\n" + "- 1\n" * 10_000, "9998: file: has more than 10000 values"),
         ("#" * 1_000_001, "1: file: is larger than 1000000 bytes"),
-        (LIMITS.replace("calls: 10\n", f"calls: {2**53}\n"), "6: mission.calls: is beyond 9,007,199,254,740,991"),
-        (LIMITS.replace("calls: 10\n", f"calls: {'9' * 400}\n"), "6: mission.calls: is beyond 9,007,199,254,740,991"),
+        (
+            LIMITS.replace("calls: 10\n", f"calls: {2**53}\n"),
+            "6: mission.calls: is beyond 9,007,199,254,740,991",
+        ),
+        (
+            LIMITS.replace("calls: 10\n", f"calls: {'9' * 400}\n"),
+            "6: mission.calls: is beyond 9,007,199,254,740,991",
+        ),
         (LIMITS.replace("calls: 10\n", f"calls: {'9' * 5_000}\n"), "6: mission.calls: "),
-        (LIMITS + "deadline_seconds: 1.0e+300\n", "10: deadline_seconds: is beyond 9,007,199,254,740,991"),
+        (
+            LIMITS + "deadline_seconds: 1.0e+300\n",
+            "10: deadline_seconds: is beyond 9,007,199,254,740,991",
+        ),
     ],
-)  # fmt: skip
-def test_a_fault_in_the_limits_is_said_with_its_line(folder: Path, text: str | bytes, fault: str) -> None:
+)
+def test_a_fault_in_the_limits_is_said_with_its_line(
+    folder: Path, text: str | bytes, fault: str
+) -> None:
     found = fault_of(folder, "limits.yaml", text)
     assert found.startswith(fault), found
 
 
 def test_what_a_value_should_be_is_said_in_our_words_whatever_the_library_calls_it() -> None:
     class Reworded(dict[str, object]):
-        """An error of the next release of pydantic: the same facts in a sentence of another kind."""
+        """An error of the next release of pydantic: the same facts in a sentence of another
+        kind.
+        """
 
         def __getitem__(self, name: str) -> object:
             return "Nope!" if name == "msg" else super().__getitem__(name)
@@ -282,8 +346,18 @@ def test_what_a_value_should_be_is_said_in_our_words_whatever_the_library_calls_
     [
         ("chair: captain-picard", "chair: q", 0, "chair: is not one of the seats"),
         ("quorum: 4", "quorum: 7", 0, "quorum: is larger than the board"),
-        ("  - gandhi", "  - ghandi", 0, "seats.3: there is no personas/ghandi.md; did you mean gandhi?"),
-        ("tie_break: chair", "tie_break: no", 0, "tie_break: should be 'chair' or 'fails', not false"),
+        (
+            "  - gandhi",
+            "  - ghandi",
+            0,
+            "seats.3: there is no personas/ghandi.md; did you mean gandhi?",
+        ),
+        (
+            "tie_break: chair",
+            "tie_break: no",
+            0,
+            "tie_break: should be 'chair' or 'fails', not false",
+        ),
         ("rounds: 1", "rounds: 1\nround: 1", 1, "round: is unknown; did you mean rounds?"),
     ],
 )
@@ -299,22 +373,63 @@ def test_a_fault_in_the_board_is_said_with_its_line(
     ("old", "new", "fault"),
     [
         ("name: researcher", "name: reader", "name: must be the file's name, researcher"),
-        ("  - model/**", "  - spawn/writter", "privileges.3: spawn/writter: there is no role writter; did you mean writer?"),
-        ("  - model/**", "  - room/sop/say", "privileges.3: room/sop/say: there is no room sop; did you mean sob?"),
-        ("  - model/**", "  - room/sob/hear", "privileges.3: room/sob/hear: must be room/NAME/say, or have `**` as its last part"),
-        ("  - model/**", "  - tool/file/delete", "privileges.3: tool/file/delete: must be tool/file/read, search or write, or have `**` as its last part"),
-        ("  - model/**", "  - file/**/read", "privileges.3: file/**/read: `*` stands only in a last `/**`"),
-        ("  - model/**", "  - model/gpt", "privileges.3: model/gpt: must be model/PROVIDER:NAME, or have `**` as its last part"),
-        ("  - model/**", "  - spawn", "privileges.3: spawn: must be spawn/ROLE, or have `**` as its last part"),
+        (
+            "  - model/**",
+            "  - spawn/writter",
+            "privileges.3: spawn/writter: there is no role writter; did you mean writer?",
+        ),
+        (
+            "  - model/**",
+            "  - room/sop/say",
+            "privileges.3: room/sop/say: there is no room sop; did you mean sob?",
+        ),
+        (
+            "  - model/**",
+            "  - room/sob/hear",
+            "privileges.3: room/sob/hear: must be room/NAME/say, or have `**` as its last part",
+        ),
+        (
+            "  - model/**",
+            "  - tool/file/delete",
+            (
+                "privileges.3: tool/file/delete: must be tool/file/read, search or write, or have "
+                "`**` as its last part"
+            ),
+        ),
+        (
+            "  - model/**",
+            "  - file/**/read",
+            "privileges.3: file/**/read: `*` stands only in a last `/**`",
+        ),
+        (
+            "  - model/**",
+            "  - model/gpt",
+            "privileges.3: model/gpt: must be model/PROVIDER:NAME, or have `**` as its last part",
+        ),
+        (
+            "  - model/**",
+            "  - spawn",
+            "privileges.3: spawn: must be spawn/ROLE, or have `**` as its last part",
+        ),
         ("  - model/**", "  - /model", "privileges.3: should match pattern"),
         ("tiers: [2, 3, 4]", "tiers: [0]", "tiers: 0 is the board's own"),
-        ("tiers: [2, 3, 4]", "tiers: [2]\nmodel: gpt-5", "model: must be PROVIDER:NAME with one of openai, builtin, scripted, not gpt-5"),
+        (
+            "tiers: [2, 3, 4]",
+            "tiers: [2]\nmodel: gpt-5",
+            "model: must be PROVIDER:NAME with one of openai, builtin, scripted, not gpt-5",
+        ),
         ("tiers: [2, 3, 4]", "tiers: []", "tiers: should have at least 1 item"),
         ("  - think", "  - vote", "functions: unknown or a seat's own: vote"),
-        ("  - Keep the words of the source apart from your own.", "  - Keep apart: the words", "goals.1: should be a valid string, not fields; write it in quotes"),
+        (
+            "  - Keep the words of the source apart from your own.",
+            "  - Keep apart: the words",
+            "goals.1: should be a valid string, not fields; write it in quotes",
+        ),
     ],
-)  # fmt: skip
-def test_a_fault_in_a_role_is_said_with_its_line(policies: Path, old: str, new: str, fault: str) -> None:
+)
+def test_a_fault_in_a_role_is_said_with_its_line(
+    policies: Path, old: str, new: str, fault: str
+) -> None:
     path = policies / "roles/researcher.yaml"
     line = change(path, f"{old}\n", f"{new}\n")
     [found] = lines(policies)
@@ -329,31 +444,91 @@ def test_a_fault_in_a_role_is_said_with_its_line(policies: Path, old: str, new: 
     ("name", "text", "fault"),
     [
         ("models.yaml", "default: gpt-5\n", "1: default: must be PROVIDER:NAME"),
-        ("models.yaml", "providers:\n  opnai:\n    calls_at_once: 1\n", "2: providers.opnai: is unknown; did you mean openai?"),
-        ("models.yaml", "providers:\n  openai:\n    cals_at_once: 1\n", "3: providers.openai.cals_at_once: is unknown; did you mean calls_at_once?"),
-        ("models.yaml", "prices:\n  openai:x: {input: 1}\n", "2: prices.'openai:x'.output: is required"),
-        ("models.yaml", "prices:\n  openai:x: {input: -1, output: 2}\n", "2: prices.'openai:x'.input: should be greater than or equal to 0, not -1"),
-        ("models.yaml", "prices:\n  openai:x: {input: 1, output: .inf}\n", "2: prices.'openai:x'.output: must be a decimal number, not .inf"),
-        ("models.yaml", "prices:\n  openai:x: {input: 1, output: 2, cahed: 3}\n", "2: prices.'openai:x'.cahed: is unknown; did you mean cached?"),
-        ("models.yaml", "prices:\n  gpt-5: {input: 1, output: 2}\n", "2: prices.gpt-5: should match pattern '^openai:"),
-        ("models.yaml", "unknown_price: zero\n", "1: unknown_price: should be 'tokens' or 'forbid', not zero"),
-        ("models.yaml", "default: 1\n", "1: default: should be a valid string, not 1; write it in quotes"),
+        (
+            "models.yaml",
+            "providers:\n  opnai:\n    calls_at_once: 1\n",
+            "2: providers.opnai: is unknown; did you mean openai?",
+        ),
+        (
+            "models.yaml",
+            "providers:\n  openai:\n    cals_at_once: 1\n",
+            "3: providers.openai.cals_at_once: is unknown; did you mean calls_at_once?",
+        ),
+        (
+            "models.yaml",
+            "prices:\n  openai:x: {input: 1}\n",
+            "2: prices.'openai:x'.output: is required",
+        ),
+        (
+            "models.yaml",
+            "prices:\n  openai:x: {input: -1, output: 2}\n",
+            "2: prices.'openai:x'.input: should be greater than or equal to 0, not -1",
+        ),
+        (
+            "models.yaml",
+            "prices:\n  openai:x: {input: 1, output: .inf}\n",
+            "2: prices.'openai:x'.output: must be a decimal number, not .inf",
+        ),
+        (
+            "models.yaml",
+            "prices:\n  openai:x: {input: 1, output: 2, cahed: 3}\n",
+            "2: prices.'openai:x'.cahed: is unknown; did you mean cached?",
+        ),
+        (
+            "models.yaml",
+            "prices:\n  gpt-5: {input: 1, output: 2}\n",
+            "2: prices.gpt-5: should match pattern '^openai:",
+        ),
+        (
+            "models.yaml",
+            "unknown_price: zero\n",
+            "1: unknown_price: should be 'tokens' or 'forbid', not zero",
+        ),
+        (
+            "models.yaml",
+            "default: 1\n",
+            "1: default: should be a valid string, not 1; write it in quotes",
+        ),
         ("personas/x.md", "You are X.\n", "1: file: must begin with front matter"),
         ("personas/x.md", "---\nname: x\ntitle: X\n---\n\n", "5: body: is empty"),
-        ("personas/x.md", "---\nname: y\ntitle: X\n---\nBody\n", "2: name: must be the file's name, x"),
+        (
+            "personas/x.md",
+            "---\nname: y\ntitle: X\n---\nBody\n",
+            "2: name: must be the file's name, x",
+        ),
         ("personas/x.md", "---\nname: x\n---\nBody\n", "2: title: is required"),
-        ("personas/x.md", "---\nname: x\ntitle: X\ntile: X\n---\nBody\n", "4: tile: is unknown; did you mean title?"),
+        (
+            "personas/x.md",
+            "---\nname: x\ntitle: X\ntile: X\n---\nBody\n",
+            "4: tile: is unknown; did you mean title?",
+        ),
         ("personas/x.md", "---\nname: x\ntitle: [\n---\nBody\n", "4: file: is not YAML"),
-        ("personas/x.md", "---\nname: x\ntitle: 3\n---\nBody\n", "3: title: must be a text of 1 to 200 characters"),
+        (
+            "personas/x.md",
+            "---\nname: x\ntitle: 3\n---\nBody\n",
+            "3: title: must be a text of 1 to 200 characters",
+        ),
         ("personas/x.md", "---\n- x\n---\nBody\n", "2: file: the front matter must be fields"),
-        ("personas/x.md", b"---\nname: x\ntitle: X\n---\n\nBody \xff\n", "6: file: is not UTF-8 text"),
+        (
+            "personas/x.md",
+            b"---\nname: x\ntitle: X\n---\n\nBody \xff\n",
+            "6: file: is not UTF-8 text",
+        ),
         ("personas/x.txt", "x", "1: file: is unknown; known here: personas/*.md"),
         ("roles/x.yml", "x", "1: file: is unknown; known here: roles/*.yaml"),
         ("limit.yaml", LIMITS, "1: file: is unknown; did you mean limits.yaml?"),
-        ("notes.txt", "x", "1: file: is unknown; known: constitution.md, procedures.md, handbook.md, acl.yaml, board.yaml, limits.yaml, models.yaml, personas/, roles/"),
+        (
+            "notes.txt",
+            "x",
+            (
+                "1: file: is unknown; known: constitution.md, procedures.md, handbook.md, "
+                "acl.yaml, "
+                "board.yaml, limits.yaml, models.yaml, personas/, roles/"
+            ),
+        ),
         ("handbook.md", " \n\n", "1: file: is empty"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_in_any_other_policy_is_said_with_its_line(
     folder: Path, name: str, text: str | bytes, fault: str
 ) -> None:
@@ -379,23 +554,41 @@ roles:
     ("old", "new", "fault"),
     [
         ("look: [get, xrange]", "look: [get, '+@all']", "2: commands.look.1: should match pattern"),
-        ("commands: [look]", "commands: [lock]", "6: roles.reader.commands.0: there is no group of commands lock; did you mean look?"),
+        (
+            "commands: [look]",
+            "commands: [lock]",
+            "6: roles.reader.commands.0: there is no group of commands lock; did you mean look?",
+        ),
         ('"room:*"]', "rooms]", "7: roles.reader.reads.0: there is no rooms; did you mean room:*?"),
         ('"room:*"]', '"_wake:*"]', "7: roles.reader.reads.0: there is no _wake:*"),
         ('"room:*"]', '"swarm:room:x"]', "7: roles.reader.reads.0: should match pattern"),
         ('"_wake:*"]', "_meta]", "8: roles.reader.hears.1: there is no _meta"),
-        ("[missions, _meta]", "[missions]", "5: roles.reader: says nothing of _meta: it reads, writes or never touches it"),
-        ("[missions, _meta]", '[missions, _meta, "room:sob"]', "9: roles.reader.never.2: room:sob is among what it reads or writes, too"),
-        ("summary: Reads.", "summary: Reads.\n    wirtes: []", "6: roles.reader.wirtes: is unknown; did you mean writes?"),
+        (
+            "[missions, _meta]",
+            "[missions]",
+            "5: roles.reader: says nothing of _meta: it reads, writes or never touches it",
+        ),
+        (
+            "[missions, _meta]",
+            '[missions, _meta, "room:sob"]',
+            "9: roles.reader.never.2: room:sob is among what it reads or writes, too",
+        ),
+        (
+            "summary: Reads.",
+            "summary: Reads.\n    wirtes: []",
+            "6: roles.reader.wirtes: is unknown; did you mean writes?",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_fault_in_the_users_of_redis_is_said_with_its_line(
     folder: Path, old: str, new: str, fault: str
 ) -> None:
     path = put(folder, "acl.yaml", ACL)
     assert loader.faults(folder, names=NAMES) == ()
     change(path, old, new)
-    found = [line for line in loader.faults(folder, names=NAMES) if line.startswith(f"{path}:{fault}")]
+    found = [
+        line for line in loader.faults(folder, names=NAMES) if line.startswith(f"{path}:{fault}")
+    ]
     assert len(found) == 1, loader.faults(folder, names=NAMES)
 
 
@@ -403,7 +596,11 @@ def test_a_fault_in_the_users_of_redis_is_said_with_its_line(
     ("name", "text", "fault"),
     [
         ("sob", "name: sob\npurpose: Ours.\ntiers: [0, 1]\n", "3: tiers: must be [0]"),
-        ("sob", "name: sob\npurpose: Ours.\ntiers: [0]\nscope: mission\n", "4: scope: must be swarm"),
+        (
+            "sob",
+            "name: sob\npurpose: Ours.\ntiers: [0]\nscope: mission\n",
+            "4: scope: must be swarm",
+        ),
         (
             "sob",
             "name: sob\npurpose: Ours.\ntiers: [0]\nkeep: {messages: 300}\n",
@@ -411,12 +608,22 @@ def test_a_fault_in_the_users_of_redis_is_said_with_its_line(
         ),
         ("x", "name: y\npurpose: Ours.\ntiers: [1]\n", "1: name: must be the file's name, x"),
         ("x", "name: x\npurpose: Ours.\ntiers:\n  - 1\n  - -1\n", "5: tiers.1: tiers begin at 0"),
-        ("x", "name: x\npurpose: Ours.\ntiers: [1]\nroles:\n  - executives\n", "5: roles.0: there is no role executives; did you mean executive?"),
-        ("x", "name: x\npurpose: Ours.\ntiers: [1]\nwakes: never\n", "4: wakes: should be 'mention' or 'all', not never"),
+        (
+            "x",
+            "name: x\npurpose: Ours.\ntiers: [1]\nroles:\n  - executives\n",
+            "5: roles.0: there is no role executives; did you mean executive?",
+        ),
+        (
+            "x",
+            "name: x\npurpose: Ours.\ntiers: [1]\nwakes: never\n",
+            "4: wakes: should be 'mention' or 'all', not never",
+        ),
         ("x", "name: x\npurpose: Ours.\n", "1: tiers: is required"),
     ],
-)  # fmt: skip
-def test_a_fault_in_a_room_is_said_with_its_line(folder: Path, name: str, text: str, fault: str) -> None:
+)
+def test_a_fault_in_a_room_is_said_with_its_line(
+    folder: Path, name: str, text: str, fault: str
+) -> None:
     path = put(folder, f"{name}.yaml", text)
     [found] = lines(None, folder)
     assert found.startswith(f"{path}:{fault}"), found
@@ -442,7 +649,9 @@ def test_all_faults_of_all_files_are_reported_at_once(policies: Path, channels: 
     # Two in limits, in the writer and in Socrates, one in each other; none hides another.
     assert len(found) == 10, "\n".join(found)
     assert loader.faults(policies, channels) == found
-    assert list(found) == sorted(found, key=lambda line: (line.split(":")[0], int(line.split(":")[1])))
+    assert list(found) == sorted(
+        found, key=lambda line: (line.split(":")[0], int(line.split(":")[1]))
+    )
 
 
 def test_what_roles_hold_by_its_own_path_can_be_forbidden(folder: Path) -> None:
@@ -478,7 +687,9 @@ def test_a_name_cannot_steer_the_terminal(folder: Path) -> None:
         assert WELL_FORMED.fullmatch(found), found
 
 
-def test_the_parser_without_c_finds_the_same_faults(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parser_without_c_finds_the_same_faults(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import yaml
 
     put(folder, "limits.yaml", LIMITS + "depth_max: 'x'\nx: 1\nx: 2\n")
@@ -532,10 +743,52 @@ def test_init_into_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 # --- whatever the bytes ------------------------------------------------------------------------
 
-PLACES = ("limits.yaml", "board.yaml", "models.yaml", "roles/executive.yaml", "personas/socrates.md")
-PIECES = ("\n", ": ", "- ", "[", "]", "{", "}", "&a", "*a", "!!int ", "!x ", "|", ">", "'", '"', "#", "---\n",
-          "%YAML 2.0\n", "? ", "<<: ", "\t", "\x00", "\x85", "\u2028", "\ufeff", "\\", "0x", "1:30", ".inf", "~",
-          "2024-01-01", "yes", "9" * 5_000, '"\\ud800"', '"\\UFFFFFFFF"', "é", "\r")  # fmt: skip
+PLACES = (
+    "limits.yaml",
+    "board.yaml",
+    "models.yaml",
+    "roles/executive.yaml",
+    "personas/socrates.md",
+)
+PIECES = (
+    "\n",
+    ": ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&a",
+    "*a",
+    "!!int ",
+    "!x ",
+    "|",
+    ">",
+    "'",
+    '"',
+    "#",
+    "---\n",
+    "%YAML 2.0\n",
+    "? ",
+    "<<: ",
+    "\t",
+    "\x00",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "\\",
+    "0x",
+    "1:30",
+    ".inf",
+    "~",
+    "2024-01-01",
+    "yes",
+    "9" * 5_000,
+    '"\\ud800"',
+    '"\\UFFFFFFFF"',
+    "é",
+    "\r",
+)
 
 
 @st.composite
@@ -576,7 +829,9 @@ def test_whatever_is_in_a_file_it_loads_or_its_faults_are_said(
         assert WELL_FORMED.fullmatch(found), found
         assert found.startswith(f"{path}:") or "board.yaml" in found, found
         line = int(found.removeprefix(f"{path}:").partition(":")[0])
-        assert line <= len(re.split("\r\n|[\n\r\x85\u2028\u2029]", raw.decode("utf-8", "replace"))) + 1
+        assert (
+            line <= len(re.split("\r\n|[\n\r\x85\u2028\u2029]", raw.decode("utf-8", "replace"))) + 1
+        )
 
 
 def test_a_wrong_value_hides_no_rule_of_the_same_file(tmp_path: Path) -> None:

@@ -49,10 +49,17 @@ def test_scripts_without_spaces_are_searched_by_pairs() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("verify", "verified"), ("verify", "verifies"), ("terminate", "terminating"), ("stop", "stopped"),
-        ("lease", "leases"), ("class", "classes"), ("kill", "killed"), ("lose", "lost"), ("write", "written"),
+        ("verify", "verified"),
+        ("verify", "verifies"),
+        ("terminate", "terminating"),
+        ("stop", "stopped"),
+        ("lease", "leases"),
+        ("class", "classes"),
+        ("kill", "killed"),
+        ("lose", "lost"),
+        ("write", "written"),
     ],
-)  # fmt: skip
+)
 def test_forms_of_a_word_have_one_stem(one: str, other: str) -> None:
     assert stem(one) == stem(other)
 
@@ -129,10 +136,14 @@ def test_an_endless_line_is_searched_in_parts_that_are_all_of_it() -> None:
     assert {start for start, _ in parts[1:-1]} == {2}
     assert "".join(line for _, (line,) in parts[1:-1]) == text
     assert all(LINE_CHARS_MAX // 2 < len(line) <= LINE_CHARS_MAX for _, (line,) in parts[1:-2])
-    assert not any(line.startswith(tuple("0123456789")) for _, (line,) in parts[1:-1]), "no word is cut"
+    assert not any(line.startswith(tuple("0123456789")) for _, (line,) in parts[1:-1]), (
+        "no word is cut"
+    )
 
 
-@pytest.mark.parametrize("unit", ["word ", "wörter, ", "x", "语", "ends. ", '{"a":1}', "\u3000", "1,2;"])
+@pytest.mark.parametrize(
+    "unit", ["word ", "wörter, ", "x", "语", "ends. ", '{"a":1}', "\u3000", "1,2;"]
+)
 def test_a_long_text_is_divided_whatever_it_is_made_of(unit: str) -> None:
     text = unit * 20_000
     parts = list(parts_of(text, 400))
@@ -180,14 +191,18 @@ def test_a_sentence_is_whole_over_lines_and_has_the_line_of_its_first_word() -> 
 
 
 def test_headings_rules_fences_and_heads_of_tables_are_no_sentences() -> None:
-    text = "# A heading of four words\n\n| name of column | and of another |\n|---|---|\n| a row says this | and that |\n"
+    text = (
+        "# A heading of four words\n\n| name of column | and of another |\n|---|---|\n| a row "
+        "says this | and that |\n"
+    )
     text += "\n```\nthis is a command line\n```\n\n---\n\nTitle of some words\n===\n"
     assert said(text) == [(5, "a row says this | and that"), (13, "Title of some words")]
 
 
 def test_items_are_units_of_their_own_without_their_marks() -> None:
     assert said(
-        "- one item of four words\n- [ ] another item to do\n  that goes on\n2. a third item is here"
+        "- one item of four words\n- [ ] another item to do\n  that goes on\n2. a third item is "
+        "here"
     ) == [
         (1, "one item of four words"),
         (2, "another item to do that goes on"),
@@ -196,14 +211,19 @@ def test_items_are_units_of_their_own_without_their_marks() -> None:
 
 
 def test_a_short_start_belongs_to_what_it_introduces_and_abbreviations_end_nothing() -> None:
-    assert said("**Spawn.** An agent creates agents. It is bounded, e.g. By its depth, as Dr. Who said.") == [
+    assert said(
+        "**Spawn.** An agent creates agents. It is bounded, e.g. By its depth, as Dr. Who said."
+    ) == [
         (1, "**Spawn.** An agent creates agents."),
         (1, "It is bounded, e.g. By its depth, as Dr. Who said."),
     ]
 
 
 def test_in_code_comments_are_read_as_text_and_statements_stand_alone() -> None:
-    code = "# A kill that is not seen\n# is told as unconfirmed.\ndef kill(agent: str) -> bool:\n    return seen(agent)\n"
+    code = (
+        "# A kill that is not seen\n# is told as unconfirmed.\ndef kill(agent: str) -> bool:\n "
+        "   return seen(agent)\n"
+    )
     assert said(code, "a.py")[:2] == [
         (1, "A kill that is not seen is told as unconfirmed."),
         (3, "def kill(agent: str) -> bool:"),
@@ -211,7 +231,9 @@ def test_in_code_comments_are_read_as_text_and_statements_stand_alone() -> None:
 
 
 def test_a_comment_is_not_run_together_with_the_setting_below_it() -> None:
-    assert said("# Bounds what one mission may create.\nspawns_per_minute: 120\n", "limits.yaml") == [
+    assert said(
+        "# Bounds what one mission may create.\nspawns_per_minute: 120\n", "limits.yaml"
+    ) == [
         (1, "Bounds what one mission may create."),
         (2, "spawns_per_minute: 120"),
     ]
@@ -219,7 +241,9 @@ def test_a_comment_is_not_run_together_with_the_setting_below_it() -> None:
 
 def test_a_sentence_is_bounded_and_holds_nothing_that_acts_on_a_terminal() -> None:
     words = [f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(400)]
-    texts = [text for _, text in said("Beware of \x1b[31mthis\u202e and \x07that " + " ".join(words))]
+    texts = [
+        text for _, text in said("Beware of \x1b[31mthis\u202e and \x07that " + " ".join(words))
+    ]
     assert all(len(text) <= SENTENCE_CHARS_MAX + 2 for text in texts)
     assert texts[0].startswith("Beware of this and that word")
     assert all(text.endswith(" …") for text in texts[:-1])
@@ -264,7 +288,9 @@ TEXTS = {
 
 
 def test_a_passage_is_found_by_the_heading_that_it_stands_under() -> None:
-    found = Shelf({"a.md": "# The kill\n\nFirst words.\n\nIt takes two steps.\n"}).search("kill steps")
+    found = Shelf({"a.md": "# The kill\n\nFirst words.\n\nIt takes two steps.\n"}).search(
+        "kill steps"
+    )
     assert [p.start for p in found] == [5, 1]
 
 
@@ -278,7 +304,12 @@ def test_the_best_passage_comes_first_and_what_shares_no_word_does_not_come() ->
 def test_equal_passages_come_by_path_and_line() -> None:
     text = "one equal passage\n\none equal passage\n"
     found = Shelf({"z.md": text, "y.md": text, "n.md": "nothing of it"}).search("equal")
-    assert [(p.path, p.start) for p in found] == [("y.md", 1), ("y.md", 3), ("z.md", 1), ("z.md", 3)]
+    assert [(p.path, p.start) for p in found] == [
+        ("y.md", 1),
+        ("y.md", 3),
+        ("z.md", 1),
+        ("z.md", 3),
+    ]
 
 
 @pytest.mark.parametrize("query", ["", "???", "the of and", "volcano"])
@@ -303,7 +334,9 @@ def test_an_unchanged_corpus_is_read_once_and_a_changed_one_again() -> None:
 def test_threads_that_ask_at_once_share_one_index() -> None:
     shelf = Shelf(TEXTS)
     found: list[tuple[Passage, ...]] = []
-    threads = [threading.Thread(target=lambda: found.append(shelf.search("kill"))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(shelf.search("kill"))) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -349,7 +382,10 @@ def test_importing_it_does_not_import_numpy() -> None:
     import subprocess
     import sys
 
-    program = "import sys, swarmd.adapters.files.workspace; print('numpy' in sys.modules, 'structlog' in sys.modules)"
+    program = (
+        "import sys, swarmd.adapters.files.workspace; print('numpy' in sys.modules, "
+        "'structlog' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

@@ -1,4 +1,6 @@
-"""The workspace on a real folder: what is read, what is written, and that nothing outside is touched."""
+"""The workspace on a real folder: what is read, what is written, and that nothing outside is
+touched.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,12 @@ def knowledge(tmp_path: Path) -> Path:
     folder = tmp_path / "knowledge"
     fill(
         folder,
-        {"laws.md": "The law of kills.\n", "docs/old.md": "Old.\n", ".git/config": "x", "a/.b/c.md": "x"},
+        {
+            "laws.md": "The law of kills.\n",
+            "docs/old.md": "Old.\n",
+            ".git/config": "x",
+            "a/.b/c.md": "x",
+        },
     )
     return folder
 
@@ -52,7 +59,12 @@ def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     fill(
         folder,
-        {"docs/a.md": "One.\nTwo.\n", "docs/sub/b.md": "B.\n", "top.txt": "Top.\n", "docs/.hidden": "x"},
+        {
+            "docs/a.md": "One.\nTwo.\n",
+            "docs/sub/b.md": "B.\n",
+            "top.txt": "Top.\n",
+            "docs/.hidden": "x",
+        },
     )
     return folder
 
@@ -81,7 +93,9 @@ def test_what_was_written_is_read_line_by_line(files: Workspace) -> None:
     assert files.read(M, "notes/a.md", 9, 5) == ()
 
 
-def test_given_files_come_before_written_ones_and_knowledge_last(files: Workspace, source: Path) -> None:
+def test_given_files_come_before_written_ones_and_knowledge_last(
+    files: Workspace, source: Path
+) -> None:
     assert files.read(M, "laws.md", 1, 1) == ("The law of kills.",)
     files.write(M, "laws.md", "Mine.")
     assert files.read(M, "laws.md", 1, 1) == ("Mine.",)
@@ -91,12 +105,17 @@ def test_given_files_come_before_written_ones_and_knowledge_last(files: Workspac
     assert files.read(OTHER, "laws.md", 1, 1) == ("The law of kills.",)
 
 
-def test_a_folder_stands_for_the_files_below_it_without_hidden_ones(files: Workspace, source: Path) -> None:
+def test_a_folder_stands_for_the_files_below_it_without_hidden_ones(
+    files: Workspace, source: Path
+) -> None:
     names = files.snapshot(M, [source / "docs", source / "top.txt"], source)
     assert names == ("docs", "top.txt")
     files.write(M, "docs/new.md", "x")
     assert files.names(M, names) == ("docs/a.md", "docs/new.md", "docs/sub/b.md", "top.txt")
-    assert files.names(M, ["docs/sub/", "./top.txt", "docs/sub/b.md"]) == ("docs/sub/b.md", "top.txt")
+    assert files.names(M, ["docs/sub/", "./top.txt", "docs/sub/b.md"]) == (
+        "docs/sub/b.md",
+        "top.txt",
+    )
     assert files.names(M, ["."]) == ("docs/a.md", "docs/new.md", "docs/sub/b.md", "top.txt")
 
 
@@ -222,7 +241,9 @@ def test_a_mission_is_named_by_an_id(files: Workspace, mission: str) -> None:
 
 
 @given(st.text(alphabet="a./\\~\0é-", max_size=24))
-def test_no_path_leads_out_of_the_mission(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
+def test_no_path_leads_out_of_the_mission(
+    tmp_path_factory: pytest.TempPathFactory, path: str
+) -> None:
     top = tmp_path_factory.mktemp("top")
     files = Workspace(top / "root", None)
     try:
@@ -236,7 +257,9 @@ def test_no_path_leads_out_of_the_mission(tmp_path_factory: pytest.TempPathFacto
     }
 
 
-def test_symbolic_links_are_refused_at_every_component(files: Workspace, root: Path, tmp_path: Path) -> None:
+def test_symbolic_links_are_refused_at_every_component(
+    files: Workspace, root: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     fill(outside, {"secret.md": "kills secret"})
     files.write(M, "here/real.md", "x")
@@ -257,7 +280,9 @@ def test_symbolic_links_are_refused_at_every_component(files: Workspace, root: P
     assert files.names(M, ["."]) == ("here/real.md",)
 
 
-def test_a_mission_folder_that_is_a_link_is_not_entered(files: Workspace, root: Path, tmp_path: Path) -> None:
+def test_a_mission_folder_that_is_a_link_is_not_entered(
+    files: Workspace, root: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     root.mkdir(parents=True)
@@ -367,7 +392,14 @@ def odd_entries(folder: Path) -> dict[str, str]:
         finally:
             os.close(here)
     link, special = "is a symbolic link", "is a device, pipe or socket"
-    return {"loop": link, "ping": link, "pong": link, "dangling": link, "fifo": special, "socket": special}
+    return {
+        "loop": link,
+        "ping": link,
+        "pong": link,
+        "dangling": link,
+        "fifo": special,
+        "socket": special,
+    }
 
 
 def test_loops_of_links_and_devices_below_a_folder_are_passed_over_and_told(
@@ -397,8 +429,9 @@ def test_a_loop_of_links_that_is_given_by_its_name_is_an_error_that_says_so(
         files.snapshot(M, [source / name / "below"], source)
 
 
-# Who runs the tests may be root, whom no permission stops: the program then goes on as another user. It does all of
-# it once before that, for an interpreter may lie where only root reads, and imports as it goes.
+# Who runs the tests may be root, whom no permission stops: the program then goes on as another
+# user. It does all of it once before that, for an interpreter may lie where only root reads, and
+# imports as it goes.
 AS_NOBODY = """
 import json, os, sys
 from pathlib import Path
@@ -457,10 +490,21 @@ def test_what_there_is_no_permission_for_is_passed_over_and_told_by_its_own_name
         (top / "root").chmod(0o777)
         top.chmod(0o755)
         ran = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY, *(str(top / name) for name in ("root", "source", "knowledge"))],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        for folder in ("source/docs", "knowledge"):  # or a user that is not root could not remove them
+            [
+                sys.executable,
+                "-c",
+                AS_NOBODY,
+                *(str(top / name) for name in ("root", "source", "knowledge")),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for folder in (
+            "source/docs",
+            "knowledge",
+        ):  # or a user that is not root could not remove them
             for name in ("shut", "unsearchable"):
                 (top / folder / name).chmod(0o755)
     assert ran.returncode == 0, ran.stderr
@@ -501,7 +545,9 @@ def test_a_file_that_goes_away_while_a_folder_is_copied_is_told(
     assert told(files.search(M, "one", ["docs"], 5)) == [("docs/sub/b.md", "does not exist")]
 
 
-def test_what_was_passed_over_is_told_until_the_files_are_given_anew(files: Workspace, source: Path) -> None:
+def test_what_was_passed_over_is_told_until_the_files_are_given_anew(
+    files: Workspace, source: Path
+) -> None:
     (source / "docs/loop").symlink_to("loop")
     files.snapshot(M, [source / "docs"], source)
     assert told(files.search(M, "one", ["docs/a.md"], 5))
@@ -532,7 +578,9 @@ def test_many_that_were_passed_over_are_told_by_their_number(
 # --- writing ----------------------------------------------------------------------------------
 
 
-def test_a_write_may_be_repeated_and_leaves_nothing_else_behind(files: Workspace, root: Path) -> None:
+def test_a_write_may_be_repeated_and_leaves_nothing_else_behind(
+    files: Workspace, root: Path
+) -> None:
     for text in ("one", "two", "two"):
         files.write(M, "a/b.md", text)
     assert files.read(M, "a/b.md", 1, 1) == ("two",)
@@ -623,7 +671,9 @@ def test_a_disk_that_fills_during_the_write_is_told(
     assert everything(root / M / "work") == {"a.md"}
 
 
-def test_a_mission_is_bounded_in_files_and_bytes(files: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mission_is_bounded_in_files_and_bytes(
+    files: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "WORK_FILES_MAX", 2)
     monkeypatch.setattr(module, "WORK_BYTES_MAX", 100)
     files.write(M, "a", "x" * 50)
@@ -647,8 +697,13 @@ def test_a_removed_mission_is_gone_and_may_be_removed_again(files: Workspace, ro
 # --- the snapshot -----------------------------------------------------------------------------
 
 
-def test_a_snapshot_is_named_relative_to_the_folder_it_was_asked_in(files: Workspace, source: Path) -> None:
-    assert files.snapshot(M, [Path("docs/a.md"), Path("docs/../top.txt")], source) == ("docs/a.md", "top.txt")
+def test_a_snapshot_is_named_relative_to_the_folder_it_was_asked_in(
+    files: Workspace, source: Path
+) -> None:
+    assert files.snapshot(M, [Path("docs/a.md"), Path("docs/../top.txt")], source) == (
+        "docs/a.md",
+        "top.txt",
+    )
     assert files.snapshot(OTHER, [source / "docs" / "sub"], source.parent / "elsewhere") == ("sub",)
     assert files.names(OTHER, ["sub"]) == ("sub/b.md",)
 
@@ -697,7 +752,9 @@ def test_links_that_lead_out_are_refused_and_links_inside_are_the_file(
     (source / "docs/out").symlink_to(tmp_path / "secret")
     with pytest.raises(WorkspaceError, match="leads out of"):
         files.snapshot(M, [source / "docs"], source)
-    assert files.snapshot(M, [source / "docs/out"], source) == ("docs/out",), "named by itself it is meant"
+    assert files.snapshot(M, [source / "docs/out"], source) == ("docs/out",), (
+        "named by itself it is meant"
+    )
 
 
 def test_what_cannot_be_given_is_said(files: Workspace, source: Path, tmp_path: Path) -> None:
@@ -716,7 +773,9 @@ def test_what_cannot_be_given_is_said(files: Workspace, source: Path, tmp_path: 
             files.snapshot(M, [Path(path) for path in paths], source)
 
 
-def test_a_snapshot_is_bounded(files: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_is_bounded(
+    files: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "GIVEN_FILES_MAX", 1)
     with pytest.raises(WorkspaceError, match="the bound is 1"):
         files.snapshot(M, [source / "docs"], source)
@@ -729,10 +788,13 @@ def test_a_snapshot_is_bounded(files: Workspace, source: Path, monkeypatch: pyte
 # --- the volume -------------------------------------------------------------------------------
 
 
-def test_workers_on_one_volume_read_the_same_identity_and_others_another(root: Path, tmp_path: Path) -> None:
+def test_workers_on_one_volume_read_the_same_identity_and_others_another(
+    root: Path, tmp_path: Path
+) -> None:
     ids: list[str] = []
     threads = [
-        threading.Thread(target=lambda: ids.append(Workspace(root, None).identity())) for _ in range(8)
+        threading.Thread(target=lambda: ids.append(Workspace(root, None).identity()))
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()

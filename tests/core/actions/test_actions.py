@@ -1,4 +1,5 @@
-"""What superiors do to those below: each verb by each authority on each kind of target, and what outranks what.
+"""What superiors do to those below: each verb by each authority on each kind of target, and what
+outranks what.
 
 What is refused names its rule and changes nothing; what is done is answered once, when it was seen.
 """
@@ -38,7 +39,15 @@ from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, host_channel, inbox
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.messages import Kind
-from swarmd.core.model.names import OPERATOR, SOB, SUPERVISOR, AgentState, Authority, HostId, MissionId
+from swarmd.core.model.names import (
+    OPERATOR,
+    SOB,
+    SUPERVISOR,
+    AgentState,
+    Authority,
+    HostId,
+    MissionId,
+)
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import QuietRequest
@@ -53,7 +62,9 @@ FREE: Final = 10_000_000  # of each account, in each kind
 
 @dataclass(slots=True)
 class Cast:
-    """Two missions: `top` leads `mid`, who leads `low`; `other` stands beside `top`, `far` serves the other mission."""
+    """Two missions: `top` leads `mid`, who leads `low`; `other` stands beside `top`, `far`
+    serves the other mission.
+    """
 
     w: World
     top: Agent
@@ -73,7 +84,9 @@ class Cast:
                 return Actor(self.top.id, authority, MISSION)
 
     def do(self, actor: Actor, verb: Any, target: str, **rest: Any) -> Denied | None:
-        return registry.do(self.w.renew(), actor, Wish(verb, target, "because", grace_seconds=GRACE, **rest))
+        return registry.do(
+            self.w.renew(), actor, Wish(verb, target, "because", grace_seconds=GRACE, **rest)
+        )
 
     def target(self, name: str) -> str:
         agent = getattr(self, name.removeprefix("="), None)
@@ -105,8 +118,15 @@ def memory(w: World) -> Any:
 
 Verb = Literal["freeze", "drain", "halt", "thaw", "terminate", "grant", "revoke", "fund"]
 VERBS: Final[tuple[Verb, ...]] = (
-    "freeze", "drain", "halt", "thaw", "terminate", "grant", "revoke", "fund",
-)  # fmt: skip
+    "freeze",
+    "drain",
+    "halt",
+    "thaw",
+    "terminate",
+    "grant",
+    "revoke",
+    "fund",
+)
 AGENTS: Final = ("top", "mid", "low", "other", "far")
 BOARDS: Final = ("sob", "picard")
 SEVERAL: Final = ("m1", "m2", "tier:2", "*")
@@ -114,17 +134,26 @@ SINGLE: Final = ("=mid", "room:hall", "use:tool/file/read")
 TARGETS: Final = (*AGENTS, *BOARDS, *SEVERAL, *SINGLE, "nobody")
 
 EXTRA: Final[Mapping[Verb, Mapping[str, Any]]] = {
-    "grant": {"privilege": "model/**", "right": "both"}, "revoke": {"privilege": "tool/file/read", "right": "use"},
+    "grant": {"privilege": "model/**", "right": "both"},
+    "revoke": {"privilege": "tool/file/read", "right": "use"},
     "fund": {"amounts": {"tokens": 5}},
-}  # fmt: skip
+}
 EFFECT: Final[Mapping[Verb, type]] = {
-    "freeze": StopSet, "drain": StopSet, "halt": StopSet, "thaw": StopLifted, "terminate": FenceSet,
-    "grant": RightsSet, "revoke": RevocationsSet, "fund": AccountFunded,
-}  # fmt: skip
+    "freeze": StopSet,
+    "drain": StopSet,
+    "halt": StopSet,
+    "thaw": StopLifted,
+    "terminate": FenceSet,
+    "grant": RightsSet,
+    "revoke": RevocationsSet,
+    "fund": AccountFunded,
+}
 
 
 def expected(verb: Verb, authority: Authority, target: str) -> Rule | None:  # noqa: C901
-    """The law in words, once more: whom each may reach at all, then what each verb cannot do to whom."""
+    """The law in words, once more: whom each may reach at all, then what each verb cannot do to
+    whom.
+    """
     match authority:
         case Authority.LINEAGE:
             unreachable = _unreachable_for_top(verb, target)
@@ -207,14 +236,20 @@ def _stopped_by_the_supervisor(c: Cast, target: str) -> None:
 @pytest.mark.parametrize(
     ("verb", "target", "rule"),
     [
-        ("terminate", "tier:0", Rule.STOP_TARGET), ("terminate", "tier:9", Rule.STOP_TARGET),
-        ("drain", "tier:0", Rule.STOP_TARGET), ("freeze", "use:tool//x", Rule.STOP_TARGET),
-        ("freeze", "use:a b", Rule.STOP_TARGET), ("freeze", "=nobody", Rule.UNKNOWN_AGENT),
-        ("freeze", "tier:x", Rule.UNKNOWN_AGENT), ("thaw", "*", Rule.STOP_TARGET), ("thaw", "top", Rule.STOP_TARGET),
-        ("cancel", "top", Rule.UNKNOWN_MISSION), ("cancel", "m9", Rule.UNKNOWN_MISSION),
+        ("terminate", "tier:0", Rule.STOP_TARGET),
+        ("terminate", "tier:9", Rule.STOP_TARGET),
+        ("drain", "tier:0", Rule.STOP_TARGET),
+        ("freeze", "use:tool//x", Rule.STOP_TARGET),
+        ("freeze", "use:a b", Rule.STOP_TARGET),
+        ("freeze", "=nobody", Rule.UNKNOWN_AGENT),
+        ("freeze", "tier:x", Rule.UNKNOWN_AGENT),
+        ("thaw", "*", Rule.STOP_TARGET),
+        ("thaw", "top", Rule.STOP_TARGET),
+        ("cancel", "top", Rule.UNKNOWN_MISSION),
+        ("cancel", "m9", Rule.UNKNOWN_MISSION),
         ("terminate", "m9", Rule.UNKNOWN_AGENT),
     ],
-)  # fmt: skip
+)
 def test_what_an_operator_names_has_to_be_there(verb: str, target: str, rule: Rule) -> None:
     c = cast()
     before = memory(c.w)
@@ -264,7 +299,9 @@ def test_a_name_or_a_key_means_ones_own_child_and_the_boards_executive() -> None
 def test_a_seat_acts_on_nobody() -> None:
     c = cast()
     before = memory(c.w)
-    changes = c.w.request("picard", "act", act={"verb": "freeze", "target": c.top.id, "reason": "r"})
+    changes = c.w.request(
+        "picard", "act", act={"verb": "freeze", "target": c.top.id, "reason": "r"}
+    )
     (answer,) = posts(changes, inbox(c.w.agent("picard").id))
     assert answer.data["rule"] == Rule.BOARD_MOTION
     assert c.w.swarm == before
@@ -282,8 +319,12 @@ def test_a_former_incarnation_acts_on_nobody() -> None:
 def test_a_carried_motion_acts_in_the_same_commit() -> None:
     c = cast()
     c.w.carry(
-        {"motion": "charter", "reason": "r", "executives": [{"key": "k", "role": "manager", "name": "new", "task": "t"}]}
-    )  # fmt: skip
+        {
+            "motion": "charter",
+            "reason": "r",
+            "executives": [{"key": "k", "role": "manager", "name": "new", "task": "t"}],
+        }
+    )
     for executive in c.w.swarm.executives(MISSION):
         c.w.report(executive, "done")
     changes = c.w.carry({"motion": "act", "verb": "halt", "target": "new", "reason": "it loops"})
@@ -355,8 +396,12 @@ def test_of_two_ancestors_the_one_above_outranks_the_other() -> None:
     assert c.do(top, "revoke", c.low.id, privilege="model/**") is None
     before = memory(c.w)
     for verb, extra in {
-        "thaw": {}, "freeze": {}, "drain": {}, "terminate": {}, "grant": {"privilege": "model/gpt", "right": "use"},
-    }.items():  # fmt: skip
+        "thaw": {},
+        "freeze": {},
+        "drain": {},
+        "terminate": {},
+        "grant": {"privilege": "model/gpt", "right": "use"},
+    }.items():
         denied = c.do(mid, verb, c.low.id, **extra)
         assert denied is not None, verb
         assert denied.rule is Rule.PRECEDENCE
@@ -376,7 +421,9 @@ def test_a_better_ones_mark_of_the_same_path_is_kept_beside_a_lesser_ones() -> N
     assert c.do(c.actor(Authority.LINEAGE), "revoke", c.mid.id, privilege="**") is None
     assert [mark.authority for mark in c.w.swarm.lineage.revocations[c.mid.id]] == [3, 1]
     assert c.do(c.actor(Authority.OPERATOR), "revoke", c.mid.id, privilege="**") is None
-    assert [mark.path for mark in c.w.swarm.lineage.revocations[c.mid.id]] == ["**"], "this takes both in"
+    assert [mark.path for mark in c.w.swarm.lineage.revocations[c.mid.id]] == ["**"], (
+        "this takes both in"
+    )
 
 
 def test_what_a_carrier_of_one_role_hands_out_is_bounded_by_what_is_forbidden_for_all() -> None:
@@ -385,19 +432,28 @@ def test_what_a_carrier_of_one_role_hands_out_is_bounded_by_what_is_forbidden_fo
     for path in ("tool/file/write", "tool/**", "**"):
         denied = registry.do(w.renew(), authorities.BY_OPERATOR, Wish("grant", top.id, "r", path))
         assert denied is not None
-        assert denied.rule is Rule.PRIVILEGE_FORBIDDEN, "not even an operator's grant lifts a hard limit"
+        assert denied.rule is Rule.PRIVILEGE_FORBIDDEN, (
+            "not even an operator's grant lifts a hard limit"
+        )
 
 
 # --- marks and records ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("verb", "state"), [("freeze", "frozen"), ("halt", "frozen"), ("drain", "draining")])
-def test_a_stop_is_one_mark_the_record_shows_it_and_each_host_is_told_once(verb: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "state"), [("freeze", "frozen"), ("halt", "frozen"), ("drain", "draining")]
+)
+def test_a_stop_is_one_mark_the_record_shows_it_and_each_host_is_told_once(
+    verb: str, state: str
+) -> None:
     c = cast(hosts=("h1", "h2"))
     low = c.w.swarm.lineage
     low.put(_on(c.w.agent(c.low.id), H2))
     assert c.do(c.actor(Authority.OPERATOR), verb, c.mid.id) is None
-    assert [type(change) for change in c.w.changes if not isinstance(change, Post)] == [StopSet, AgentSet]
+    assert [type(change) for change in c.w.changes if not isinstance(change, Post)] == [
+        StopSet,
+        AgentSet,
+    ]
     assert c.w.agent(c.mid.id).state == state
     assert c.w.agent(c.low.id).state is AgentState.LIVE
     for host in (H1, H2):
@@ -422,7 +478,8 @@ def test_an_executive_that_is_stopped_is_told_of_in_the_boards_room() -> None:
 def test_a_thaw_lifts_both_marks_of_an_agent_or_none() -> None:
     c = cast()
     stop_action.set_stop(
-        c.w.renew(), Stop(f"={c.mid.id}", StopKind.FREEZE, Authority.LINEAGE, "r", SUPERVISOR, c.w.now)
+        c.w.renew(),
+        Stop(f"={c.mid.id}", StopKind.FREEZE, Authority.LINEAGE, "r", SUPERVISOR, c.w.now),
     )
     assert c.do(c.actor(Authority.OPERATOR), "freeze", c.mid.id) is None
     before = memory(c.w)
@@ -469,7 +526,9 @@ def test_who_was_thawed_after_its_host_had_gone_is_placed_anew_and_not_before() 
     assert (c.w.agent(c.mid.id).host, c.w.agent(c.mid.id).state) == (H1, AgentState.LIVE)
 
 
-@pytest.mark.parametrize("verb", ["freeze", "halt", "drain", "thaw", "terminate", "grant", "revoke"])
+@pytest.mark.parametrize(
+    "verb", ["freeze", "halt", "drain", "thaw", "terminate", "grant", "revoke"]
+)
 @pytest.mark.parametrize("at", ["mid", "top", "m1"])
 def test_what_is_ending_is_neither_stopped_nor_thawed_nor_ended_again_nor_are_its_rights_changed(
     verb: str, at: str
@@ -502,7 +561,9 @@ def test_a_stopped_agent_creates_nobody_and_names_the_stop() -> None:
 
 
 def answers(changes: Sequence[Change], order: str = "o1") -> list[str]:
-    """What the journal answers an order with, in its order; of what is under way nothing is final."""
+    """What the journal answers an order with, in its order; of what is under way nothing is
+    final.
+    """
     return [m.data["outcome"] for m in posts(changes, JOURNAL) if m.data.get("order") == order]
 
 
@@ -542,9 +603,10 @@ class Run:
 
     def final(self, order: str) -> Mapping[str, Any]:
         (found,) = [
-            m.data for m in posts(self.changes, JOURNAL)
+            m.data
+            for m in posts(self.changes, JOURNAL)
             if m.data.get("order") == order and m.data["outcome"] in FINAL
-        ]  # fmt: skip
+        ]
         return found
 
 
@@ -665,7 +727,11 @@ def test_an_ancestors_stop_is_answered_to_it_with_what_was_seen() -> None:
     r.quiet(r.c.mid.id)
     r.tick()
     (answer,) = posts(r.changes, inbox(r.c.top.id))
-    assert (answer.kind, answer.data["confirmed"], answer.data["outcome"]) == (Kind.ANSWER, 2, "done")
+    assert (answer.kind, answer.data["confirmed"], answer.data["outcome"]) == (
+        Kind.ANSWER,
+        2,
+        "done",
+    )
 
 
 @pytest.mark.parametrize("verb", ["thaw", "grant", "revoke", "fund"])
@@ -692,7 +758,10 @@ def test_a_drain_ends_its_subtree_as_soon_as_nothing_runs_there_and_answers_then
     assert r.c.w.agent(r.c.mid.id).state is AgentState.DRAINING
     r.to_the_end()
     assert answers(r.changes) == ["marked", "fenced", "done"]
-    assert {c.record.id for c in r.changes if isinstance(c, AgentReaped)} == {r.c.mid.id, r.c.low.id}
+    assert {c.record.id for c in r.changes if isinstance(c, AgentReaped)} == {
+        r.c.mid.id,
+        r.c.low.id,
+    }
 
 
 @pytest.mark.parametrize("is_busy", [True, False])
@@ -717,9 +786,14 @@ def test_a_drain_of_several_ends_them_all_and_is_answered_once(target: str) -> N
     r.to_the_end()
     assert r.finals("o1") == ["done"]
     left = {agent.id for agent in r.c.w.swarm.lineage.agents.values() if agent.tier > 0}
-    assert left == {
-        "m1": {r.c.far.id}, "tier:2": {r.c.top.id, r.c.other.id, r.c.far.id}, "*": set(),
-    }[target]  # fmt: skip
+    assert (
+        left
+        == {
+            "m1": {r.c.far.id},
+            "tier:2": {r.c.top.id, r.c.other.id, r.c.far.id},
+            "*": set(),
+        }[target]
+    )
     assert r.c.w.swarm.lineage.stops == {}
 
 
@@ -728,8 +802,14 @@ def test_a_drain_of_several_ends_them_all_and_is_answered_once(target: str) -> N
 
 @pytest.mark.parametrize(
     ("verb", "target", "ended"),
-    [("terminate", "mid", 2), ("terminate", "tier:1", 5), ("terminate", "m1", 4), ("cancel", "m1", 4), ("cancel", "*", 5)],
-)  # fmt: skip
+    [
+        ("terminate", "mid", 2),
+        ("terminate", "tier:1", 5),
+        ("terminate", "m1", 4),
+        ("cancel", "m1", 4),
+        ("cancel", "*", 5),
+    ],
+)
 def test_one_order_is_answered_once_with_the_counts_of_all_that_it_ended(
     verb: str, target: str, ended: int
 ) -> None:

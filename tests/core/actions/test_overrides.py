@@ -1,4 +1,6 @@
-"""Overrides: one decision replaced for a time, by operator over board over lineage, and then as it was before."""
+"""Overrides: one decision replaced for a time, by operator over board over lineage, and then as
+it was before.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def _rule(changes: Sequence[Change]) -> str:
 
 
 def _charter_motion(*names: str) -> dict[str, Any]:
-    executives = [{"key": n, "role": "manager", "name": n, "task": f"the task of {n}"} for n in names]
+    executives = [
+        {"key": n, "role": "manager", "name": n, "task": f"the task of {n}"} for n in names
+    ]
     return {"motion": "charter", "reason": "because", "executives": executives}
 
 
@@ -73,7 +77,11 @@ def test_an_override_is_journaled_at_both_ends_answers_its_order_and_comes_back_
     begun = _order(w, "grant", top.id, privilege=WRITE)
     (entry,) = journal(begun, "override")
     override = _only(w)
-    assert (entry.data["override"], entry.data["order"], entry.data["outcome"]) == (override.id, "o1", "done")
+    assert (entry.data["override"], entry.data["order"], entry.data["outcome"]) == (
+        override.id,
+        "o1",
+        "done",
+    )
     assert entry.data["sets"]["privilege"] == WRITE
     assert override_of(override.id, override_text(override)) == override
     (over,) = journal(w.tick(60), "override over")
@@ -175,17 +183,25 @@ def test_a_weaker_authority_cannot_change_it_while_it_stands_and_can_afterwards(
         changes = _govern(w, who, "revoke", target.id, privilege="tool/file/**")
         assert _answered(changes, who)["rule"] == "override.active"
     assert w.swarm.lineage.may(w.agent(child.id), "tool/file/read")
-    assert _answered(_govern(w, top, "revoke", child.id, privilege="model/**"), top)["outcome"] == "done"
+    assert (
+        _answered(_govern(w, top, "revoke", child.id, privilege="model/**"), top)["outcome"]
+        == "done"
+    )
     w.tick(60)
     assert (
-        _answered(_govern(w, middle, "revoke", child.id, privilege="tool/file/**"), middle)["outcome"]
+        _answered(_govern(w, middle, "revoke", child.id, privilege="tool/file/**"), middle)[
+            "outcome"
+        ]
         == "done"
     )
 
 
 def test_what_is_forbidden_no_override_gives() -> None:
     w = world(forbidden=(WRITE,))
-    assert _rule(_order(w, "grant", w.grow(SOB, "top").id, privilege="tool/**")) == "privilege.forbidden"
+    assert (
+        _rule(_order(w, "grant", w.grow(SOB, "top").id, privilege="tool/**"))
+        == "privilege.forbidden"
+    )
 
 
 # --- task -------------------------------------------------------------------------------------
@@ -243,7 +259,9 @@ def test_the_board_replaces_a_task_and_the_operators_word_goes_before_the_boards
     assert agent.charter.task == "the task of top", "its own, not the board's"
 
 
-def test_a_board_that_read_untrusted_reports_overrides_nothing_without_an_operator(w: World) -> None:
+def test_a_board_that_read_untrusted_reports_overrides_nothing_without_an_operator(
+    w: World,
+) -> None:
     top = _at_work(w)
     w.hear(up(SOB), top.id, Kind.REPORT, {"done": True, "taint": ["file"]}, mission=MISSION)
     w.carry({"motion": "override", "kind": "task", "target": top.id, "text": "obey", "reason": "r"})
@@ -266,7 +284,9 @@ def _refused_spawn(w: World, by: Agent, **rest: Any) -> dict[str, Any]:
     return {"requester": entry.data["actor"], "request": asked, "rule": entry.data["rule"]}
 
 
-@pytest.mark.parametrize("rest", [{"privileges": [WRITE]}, {"files": ["docs"]}], ids=["rights", "files"])
+@pytest.mark.parametrize(
+    "rest", [{"privileges": [WRITE]}, {"files": ["docs"]}], ids=["rights", "files"]
+)
 def test_a_refused_spawn_is_allowed_and_the_agent_ends_with_the_override(
     w: World, rest: dict[str, Any]
 ) -> None:
@@ -309,9 +329,14 @@ def test_an_undone_spawn_stays_undone_while_it_stands(w: World) -> None:
     assert w.swarm.lineage.get(kid.id) is None
     w.swarm.free[top.id] = dict.fromkeys(KINDS, 1_000)
     given = charter("kid", "worker").model_dump(mode="json")
-    assert _answered(w.request(top.id, "spawn", key="k2", charter=given), top)["rule"] == "override.active"
+    assert (
+        _answered(w.request(top.id, "spawn", key="k2", charter=given), top)["rule"]
+        == "override.active"
+    )
     w.tick(60)
-    assert _answered(w.request(top.id, "spawn", key="k3", charter=given), top)["outcome"] == "created"
+    assert (
+        _answered(w.request(top.id, "spawn", key="k3", charter=given), top)["outcome"] == "created"
+    )
 
 
 # --- message ----------------------------------------------------------------------------------
@@ -345,7 +370,10 @@ def test_a_message_is_recalled_with_a_notice_and_posted_again_at_the_end(w: Worl
     "channel", ["journal", "orders", "requests", "missions", "results", "_facts", "inbox:a-gone"]
 )
 def test_only_what_agents_say_to_each_other_is_recalled(w: World, channel: str) -> None:
-    assert _rule(_order(w, "message", f"{channel} 5-1", original=_original(channel=channel))) == "bus.channel"
+    assert (
+        _rule(_order(w, "message", f"{channel} 5-1", original=_original(channel=channel)))
+        == "bus.channel"
+    )
 
 
 # --- motion -----------------------------------------------------------------------------------
@@ -396,9 +424,21 @@ def test_one_missions_board_overrides_nothing_of_another(w: World) -> None:
     top = _at_work(w)
     w.hear(up(SOB), top.id, Kind.REPORT, {"done": True}, mission=MISSION)
     (refused,) = [
-        e for e in journal(w.carry({"motion": "override", "kind": "grant", "target": "picard", "privilege": "**", "reason": "r"}), "refused")
+        e
+        for e in journal(
+            w.carry(
+                {
+                    "motion": "override",
+                    "kind": "grant",
+                    "target": "picard",
+                    "privilege": "**",
+                    "reason": "r",
+                }
+            ),
+            "refused",
+        )
         if e.data.get("motion")
-    ]  # fmt: skip
+    ]
     assert refused.data["rule"] == "mission.other"
 
 
@@ -407,12 +447,23 @@ def test_a_recalled_message_is_not_read_by_who_has_not_read_it_yet() -> None:
 
     def mail(id: str, kind: Kind, **data: Any) -> Message:
         return Message(
-            sender=SOB, kind=kind, at="", text=id, data=data, id=StreamId(id), channel=inbox(top.id), serial=f"s:{id[0]}",
-        )  # fmt: skip
+            sender=SOB,
+            kind=kind,
+            at="",
+            text=id,
+            data=data,
+            id=StreamId(id),
+            channel=inbox(top.id),
+            serial=f"s:{id[0]}",
+        )
 
     w = world()
     top = w.grow(SOB, "top")
     resident = Resident(top, 0, NO_MEMORY, {})
-    for message in (mail("1-0", Kind.SAY), mail("2-0", Kind.SAY), mail("3-0", Kind.NOTICE, recalled="1-0")):
+    for message in (
+        mail("1-0", Kind.SAY),
+        mail("2-0", Kind.SAY),
+        mail("3-0", Kind.NOTICE, recalled="1-0"),
+    ):
         resident.put(message, {})
     assert [m.id for m in resident.mailbox or ()] == ["2-0", "3-0"]

@@ -24,7 +24,10 @@ def _turn(n: int, length: int = 100) -> list[dict[str, Any]]:
         "data": {},
         "channel": "down:sob",
     }
-    return [{"mail": [mail]}, {"moves": [{"move": "write_file", "path": f"work/{n}.md", "text": "y"}]}]
+    return [
+        {"mail": [mail]},
+        {"moves": [{"move": "write_file", "path": f"work/{n}.md", "text": "y"}]},
+    ]
 
 
 def test_a_history_of_a_thousand_turns_stays_within_its_bound_and_ends_with_the_newest() -> None:
@@ -44,10 +47,17 @@ def test_a_history_of_a_thousand_turns_stays_within_its_bound_and_ends_with_the_
 
 def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
     moves = [
-        {"move": "spawn", "key": "k1", "charter": {"name": "anna", "role": "researcher", "task": "t"}},
+        {
+            "move": "spawn",
+            "key": "k1",
+            "charter": {"name": "anna", "role": "researcher", "task": "t"},
+        },
         {"move": "report", "text": "half is done", "done": False},
     ]
-    old = [json.dumps({"moves": moves}), *(json.dumps(entry) for n in range(60) for entry in _turn(n))]
+    old = [
+        json.dumps({"moves": moves}),
+        *(json.dumps(entry) for n in range(60) for entry in _turn(n)),
+    ]
     (first, *_) = shorten(old, MAX, 500)
     (side, text) = exchange_of([json.loads(first)])[0]
     assert side == "user"
@@ -65,7 +75,9 @@ def test_what_fits_is_not_touched() -> None:
 
 
 def test_one_entry_that_is_too_large_by_itself_keeps_its_beginning() -> None:
-    (summary, kept) = shorten([json.dumps({"results": [{"ok": True, "text": "z" * 50_000}]})], MAX, 500)
+    (summary, kept) = shorten(
+        [json.dumps({"results": [{"ok": True, "text": "z" * 50_000}]})], MAX, 500
+    )
     assert json.loads(summary)["left_out"]["turns"] == 0
     (result,) = json.loads(kept)["results"]
     assert result["ok"] is True
@@ -78,9 +90,15 @@ def test_one_entry_that_is_too_large_by_itself_keeps_its_beginning() -> None:
 _ENTRIES = st.lists(
     st.one_of(
         st.builds(lambda text: {"mail": [{"text": text}]}, st.text(max_size=3_000)),
-        st.builds(lambda text: {"moves": [{"move": "write_file", "path": text}]}, st.text(max_size=3_000)),
-        st.builds(lambda text: {"moves": [{"move": "spawn", "key": text}]}, st.text(max_size=3_000)),
-        st.builds(lambda text: {"moves": [{"move": "report", "text": text}]}, st.text(max_size=9_000)),
+        st.builds(
+            lambda text: {"moves": [{"move": "write_file", "path": text}]}, st.text(max_size=3_000)
+        ),
+        st.builds(
+            lambda text: {"moves": [{"move": "spawn", "key": text}]}, st.text(max_size=3_000)
+        ),
+        st.builds(
+            lambda text: {"moves": [{"move": "report", "text": text}]}, st.text(max_size=9_000)
+        ),
     ),
     max_size=30,
 )

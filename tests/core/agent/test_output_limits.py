@@ -1,4 +1,6 @@
-"""The bus's guards without a bus: what they cut, what they let pass, what they remember and forget."""
+"""The bus's guards without a bus: what they cut, what they let pass, what they remember and
+forget.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ ME = AgentId("a-me")
 HALL = room("hall-m1")
 
 
-def _out(channel: Channel, kind: Kind, text: str = "", *, to: str = "", hops: int = 7, **data: Any) -> Output:
+def _out(
+    channel: Channel, kind: Kind, text: str = "", *, to: str = "", hops: int = 7, **data: Any
+) -> Output:
     return channel, Message(sender=ME, kind=kind, at="now", text=text, to=to, hops=hops, data=data)
 
 
@@ -89,7 +93,9 @@ def test_after_a_minute_it_may_speak_again() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 40), st.integers(1, 7)), max_size=30), st.integers(1, 10))
-def test_in_no_minute_does_more_pass_than_is_allowed(steps: Sequence[tuple[float, int]], most: int) -> None:
+def test_in_no_minute_does_more_pass_than_is_allowed(
+    steps: Sequence[tuple[float, int]], most: int
+) -> None:
     sender = Sender(messages_per_minute=most, chatter_max=10_000)
     passed: list[float] = []
     for number, (wait, count) in enumerate(steps):
@@ -265,11 +271,17 @@ _TEXTS = st.text(max_size=8)
 _OUTPUTS = st.one_of(
     _TEXTS.map(say),
     st.tuples(_TEXTS, st.sampled_from([f"a-{n}" for n in range(80)])).map(lambda it: direct(*it)),
-    _TEXTS.map(report), st.just(FAILED), st.just(request("spawn", key="k")),
-)  # fmt: skip
+    _TEXTS.map(report),
+    st.just(FAILED),
+    st.just(request("spawn", key="k")),
+)
 
 
-@given(st.lists(st.tuples(st.lists(_OUTPUTS, max_size=60), st.booleans(), st.floats(-100, 100)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.lists(_OUTPUTS, max_size=60), st.booleans(), st.floats(-100, 100)), max_size=8
+    )
+)
 def test_what_is_remembered_is_bounded_and_read_back_as_it_was(
     turns: Sequence[tuple[Sequence[Output], bool, float]],
 ) -> None:
@@ -288,8 +300,17 @@ def test_who_has_said_nothing_has_nothing_to_remember() -> None:
     assert Sender().turn(has_used=True).guard.to_text() == ""
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"v":1}', '{"sent":[[1]],"edges":[],"chatter":0,"cuts":0}', "null",
-                                  '{"sent":[],"edges":[["a","b",1,["no.rule"]]],"chatter":0,"cuts":0}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"v":1}',
+        '{"sent":[[1]],"edges":[],"chatter":0,"cuts":0}',
+        "null",
+        '{"sent":[],"edges":[["a","b",1,["no.rule"]]],"chatter":0,"cuts":0}',
+    ],
+)
 def test_what_cannot_be_read_is_as_if_nothing_had_been(text: str) -> None:
     assert guard_of(text) == Guard()
 
@@ -304,14 +325,17 @@ def test_a_successor_goes_on_where_the_former_host_was() -> None:
 # --- done -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("was", "mail", "said", "is_done"), [
-    (False, Kind.CHARTER, [report("42", done=True)], True),
-    (False, Kind.CHARTER, [report("soon")], False),
-    (True, Kind.SAY, [say("you are welcome")], True),
-    (True, Kind.NOTICE, [], True),
-    (True, Kind.DIRECTIVE, [report("soon")], False),
-    (True, Kind.DIRECTIVE, [report("43", done=True)], True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("was", "mail", "said", "is_done"),
+    [
+        (False, Kind.CHARTER, [report("42", done=True)], True),
+        (False, Kind.CHARTER, [report("soon")], False),
+        (True, Kind.SAY, [say("you are welcome")], True),
+        (True, Kind.NOTICE, [], True),
+        (True, Kind.DIRECTIVE, [report("soon")], False),
+        (True, Kind.DIRECTIVE, [report("43", done=True)], True),
+    ],
+)
 def test_done_is_who_reported_it_and_was_given_nothing_since(
     was: bool, mail: Kind, said: Sequence[Output], is_done: bool
 ) -> None:

@@ -1,4 +1,6 @@
-"""A turn without the world: what wakes, what a move means, what is refused before it reaches anybody."""
+"""A turn without the world: what wakes, what a move means, what is refused before it reaches
+anybody.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,15 @@ def _cast() -> tuple[World, Agent, Agent]:
 
 def _acting(agent: Agent, *children: Agent, **changed: Any) -> Acting:
     facts: dict[str, Any] = {
-        "agent": agent, "mission": MissionId("m1"), "files": ("docs",), "rooms": ROOM_OF, "children": children,
-        "spawn_keys": frozenset(), "hops": 3, "at": "now",
-    }  # fmt: skip
+        "agent": agent,
+        "mission": MissionId("m1"),
+        "files": ("docs",),
+        "rooms": ROOM_OF,
+        "children": children,
+        "spawn_keys": frozenset(),
+        "hops": 3,
+        "at": "now",
+    }
     return Acting(**(facts | changed))
 
 
@@ -57,8 +65,12 @@ def _move(move: str, **fields: Any) -> Move:
     return MOVE.validate_python({"move": move, **fields})
 
 
-def _message(channel: Channel, sender: str = "somebody", kind: Kind = Kind.SAY, **more: Any) -> Message:
-    return Message(sender=AgentId(sender), kind=kind, at="now", channel=channel, id=StreamId("1-0"), **more)
+def _message(
+    channel: Channel, sender: str = "somebody", kind: Kind = Kind.SAY, **more: Any
+) -> Message:
+    return Message(
+        sender=AgentId(sender), kind=kind, at="now", channel=channel, id=StreamId("1-0"), **more
+    )
 
 
 # --- mailbox ----------------------------------------------------------------------------------
@@ -66,7 +78,12 @@ def _message(channel: Channel, sender: str = "somebody", kind: Kind = Kind.SAY, 
 
 def test_inbox_directives_and_reports_wake_an_agent() -> None:
     _, top, child = _cast()
-    for agent, channel in ((top, inbox(top.id)), (top, down(SOB)), (top, up(top.id)), (child, down(top.id))):
+    for agent, channel in (
+        (top, inbox(top.id)),
+        (top, down(SOB)),
+        (top, up(top.id)),
+        (child, down(top.id)),
+    ):
         assert concerns(agent, _message(channel))
         assert wakes(agent, _message(channel), ROOM_OF)
 
@@ -107,7 +124,10 @@ def test_a_seats_turn_answers_one_call_and_an_agents_all_its_mail() -> None:
     assert len(take(top, calls * MAIL_MAX)) == MAIL_MAX
 
 
-@pytest.mark.parametrize(("phase", "move"), [("propose", "propose"), ("review", "propose"), ("debate", "argue"), ("vote", "vote")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("phase", "move"),
+    [("propose", "propose"), ("review", "propose"), ("debate", "argue"), ("vote", "vote")],
+)
 def test_a_called_seat_can_do_nothing_but_answer(phase: str, move: str) -> None:
     assert functions_of(world().agent("picard"), (), phase) == (move,)
 
@@ -131,12 +151,19 @@ def test_every_message_is_stamped_by_the_runtime() -> None:
         _move("report", text="x"),
     ):
         _, message = _only(act(move, acting))
-        assert (message.sender, message.incarnation, message.hops, message.mission) == (top.id, 4, 3, "m1")
+        assert (message.sender, message.incarnation, message.hops, message.mission) == (
+            top.id,
+            4,
+            3,
+            "m1",
+        )
 
 
 def test_a_report_goes_one_level_up() -> None:
     _, top, child = _cast()
-    channel, message = _only(act(_move("report", text="found", done=True, files=["work/a"]), _acting(child)))
+    channel, message = _only(
+        act(_move("report", text="found", done=True, files=["work/a"]), _acting(child))
+    )
     assert (channel, message.to) == (up(top.id), top.id)
     assert message.data == {"done": True, "files": ["work/a"], "name": "child"}
 
@@ -209,10 +236,17 @@ def test_who_is_no_member_or_may_not_speak_or_says_too_much_is_refused() -> None
 def test_files_are_ones_own_or_what_the_mission_wrote() -> None:
     _, top, _ = _cast()
     acting = _acting(top)
-    for path, is_allowed in (("docs/a", True), ("work/x", True), ("etc/passwd", False), ("docs2", False)):
+    for path, is_allowed in (
+        ("docs/a", True),
+        ("work/x", True),
+        ("etc/passwd", False),
+        ("docs2", False),
+    ):
         meaning = act(_move("read_file", path=path), acting)
         assert isinstance(meaning, Denied) is not is_allowed
-    assert isinstance(act(_move("search_files", query="q", files=["docs/a", "etc"]), acting), Denied)
+    assert isinstance(
+        act(_move("search_files", query="q", files=["docs/a", "etc"]), acting), Denied
+    )
     assert not isinstance(act(_move("search_files", query="q"), acting), Denied)
     assert not isinstance(act(_move("write_file", path="anything", text="x"), acting), Denied)
 
@@ -254,7 +288,9 @@ def test_what_a_turn_writes_of_memory_is_what_is_new_and_the_store_has_all_of_it
         after = remember(memory, [{"text": "x" * size} for size in sizes], 8_000)
         added, forgotten = news_of(memory, after)
         assert set(forgotten) <= stored.keys(), "what goes was there"
-        assert len(stored.keys() & added.keys()) <= 1, "but for what sums up the rest, each is written once"
+        assert len(stored.keys() & added.keys()) <= 1, (
+            "but for what sums up the rest, each is written once"
+        )
         stored = {n: text for n, text in {**stored, **added}.items() if n not in forgotten}
         assert stored == dict(enumerate(after.entries, after.first))
         memory = after

@@ -133,7 +133,9 @@ def test_a_vote_for_a_mission_that_is_not_before_the_board_does_nothing() -> Non
     assert _vote(_before_the_vote(), "picard", mission="m9") == []
 
 
-@pytest.mark.parametrize("motion", [None, 5, {}, {"motion": "dance"}, {"motion": "deliver", "reason": "r"}])
+@pytest.mark.parametrize(
+    "motion", [None, 5, {}, {"motion": "dance"}, {"motion": "deliver", "reason": "r"}]
+)
 def test_a_proposal_that_is_no_motion_costs_the_seat_its_turn_and_nothing_else(motion: Any) -> None:
     w = world()
     w.answer(MISSION, Kind.PROPOSAL, motion=motion)
@@ -148,12 +150,18 @@ def test_a_charter_makes_all_its_executives_in_one_commit() -> None:
     w = world()
     changes = w.carry(_charter({"budget": {"tokens": 100}}, {}, {}))
     made_ones = [change.agent for change in changes if isinstance(change, AgentMade)]
-    assert [(a.name, a.tier, a.parent) for a in made_ones] == [("e0", 1, SOB), ("e1", 1, SOB), ("e2", 1, SOB)]
+    assert [(a.name, a.tier, a.parent) for a in made_ones] == [
+        ("e0", 1, SOB),
+        ("e1", 1, SOB),
+        ("e2", 1, SOB),
+    ]
     assert w.swarm.missions[MISSION].state is MissionState.WORKING
 
 
 @pytest.mark.parametrize(("number", "share"), [(1, 18_750), (4, 18_750), (6, 12_000)])
-def test_executives_of_one_motion_get_equal_shares_however_many_they_are(number: int, share: int) -> None:
+def test_executives_of_one_motion_get_equal_shares_however_many_they_are(
+    number: int, share: int
+) -> None:
     w = world()
     w.carry(_charter(*({} for _ in range(number))))
     assert [w.swarm.free[e.id]["tokens"] for e in w.swarm.executives(MISSION)] == [share] * number
@@ -213,7 +221,10 @@ CHARTERS: Mapping[str, Lawless] = {
     "files": (Rule.SPAWN_FILES, lambda w: _charter({}, {"files": ["/etc/passwd"]})),
 }
 REVIEWED: Mapping[str, Lawless] = {
-    "terminate another mission's": (Rule.MISSION_OTHER, lambda w: _terminate(_another_mission(w).id)),
+    "terminate another mission's": (
+        Rule.MISSION_OTHER,
+        lambda w: _terminate(_another_mission(w).id),
+    ),
     "terminate a seat": (Rule.MISSION_OTHER, lambda w: _terminate("socrates")),
     "terminate the board": (Rule.MISSION_OTHER, lambda w: _terminate("sob")),
     "terminate nobody": (Rule.UNKNOWN_AGENT, lambda w: _terminate("a-nobody")),
@@ -224,13 +235,21 @@ REVIEWED: Mapping[str, Lawless] = {
         lambda w: _direct(w.grow(w.swarm.executives(MISSION)[0].id, "low").id),
     ),
     "deliver a report that is not there": (Rule.BOARD_MOTION, lambda w: _deliver("top", "nobody")),
-    "charter a second of that name": (Rule.SPAWN_NAME, lambda w: _charter({"name": "top", "key": "other"})),
-    "charter a second of that key": (Rule.SPAWN_KEY, lambda w: _charter({"key": "k0", "name": "other"})),
+    "charter a second of that name": (
+        Rule.SPAWN_NAME,
+        lambda w: _charter({"name": "top", "key": "other"}),
+    ),
+    "charter a second of that key": (
+        Rule.SPAWN_KEY,
+        lambda w: _charter({"key": "k0", "name": "other"}),
+    ),
 }
 
 
 def _assert_nothing_but_words(changes: Sequence[Change], rule: Rule) -> None:
-    """The board goes on deliberating; beyond that nothing is changed but the journal, which names the rule."""
+    """The board goes on deliberating; beyond that nothing is changed but the journal, which
+    names the rule.
+    """
     heard: set[Channel] = {BOARD_ROOM, JOURNAL} | {inbox(w) for w in SEATS}  # type: ignore[arg-type]  # seats are ids
     for change in changes:
         if isinstance(change, Post):
@@ -335,4 +354,6 @@ def test_silent_seats_abstain_and_without_a_motion_the_mission_fails() -> None:
         w.tick(10)
     mission = w.swarm.missions[MISSION]
     assert mission.ending is MissionState.FAILED
-    assert not any(isinstance(change, FenceSet) and change.fence.segment != MISSION for change in w.changes)
+    assert not any(
+        isinstance(change, FenceSet) and change.fence.segment != MISSION for change in w.changes
+    )

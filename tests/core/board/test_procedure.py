@@ -42,7 +42,9 @@ from swarmd.core.model.refusals import Rule
 from swarmd.ports.models import Call
 
 SEATS = ("picard", "socrates", "solomon", "gandhi")
-RULES = BoardRules(seats=SEATS, chair="socrates", quorum=3, rounds=1, seat_seconds=10, motion_seconds=100)
+RULES = BoardRules(
+    seats=SEATS, chair="socrates", quorum=3, rounds=1, seat_seconds=10, motion_seconds=100
+)
 
 T = TypeVar("T")
 
@@ -50,11 +52,15 @@ CHARTER = MOTION.validate_python(
     {
         "motion": "charter",
         "reason": "somebody must read",
-        "executives": [{"key": "e", "role": "lead", "name": "reader", "task": "read", "files": ["a.md"]}],
+        "executives": [
+            {"key": "e", "role": "lead", "name": "reader", "task": "read", "files": ["a.md"]}
+        ],
     }
 )
 REJECT = MOTION.validate_python({"motion": "reject", "reason": "no files were given"})
-DIRECT = MOTION.validate_python({"motion": "direct", "to": "reader", "text": "cite", "reason": "no lines"})
+DIRECT = MOTION.validate_python(
+    {"motion": "direct", "to": "reader", "text": "cite", "reason": "no lines"}
+)
 TERMINATE = MOTION.validate_python({"motion": "terminate", "agent": "reader", "reason": "it loops"})
 DELIVER = MOTION.validate_python({"motion": "deliver", "reports": ["reader"], "reason": "complete"})
 MOTIONS = (CHARTER, REJECT, DIRECT, TERMINATE, DELIVER)
@@ -195,7 +201,9 @@ def test_a_carried_motion_is_announced_with_each_vote_and_handed_to_the_supervis
     tally, carry = board.effects
     assert carry == Carry(1, CHARTER)
     assert isinstance(tally, Announce)
-    expected = "Motion 1 is carried, 2 yes, 1 no (picard yes, socrates no, solomon yes, gandhi absent)."
+    expected = (
+        "Motion 1 is carried, 2 yes, 1 no (picard yes, socrates no, solomon yes, gandhi absent)."
+    )
     assert tally.text == expected
     assert tally.data["absent"] == ["gandhi"]
     assert tally.data["votes"][1] == {"seat": "socrates", "choice": "no", "reason": "because"}
@@ -278,14 +286,19 @@ def test_a_tie_is_decided_by_the_chairs_vote_where_the_rules_say_so(
     rules = BoardRules.model_validate(RULES.model_dump() | {"tie_break": tie_break})
     other: Choice = "no" if chair == "yes" else "yes"
     assert (
-        decide_vote(ballots(socrates=chair, picard=other, solomon="abstain"), rules).is_carried == is_carried
+        decide_vote(ballots(socrates=chair, picard=other, solomon="abstain"), rules).is_carried
+        == is_carried
     )
 
 
 def test_a_tie_falls_where_the_chair_abstains_or_is_absent() -> None:
-    assert not decide_vote(ballots(picard="yes", solomon="no", socrates="abstain"), RULES).is_carried
+    assert not decide_vote(
+        ballots(picard="yes", solomon="no", socrates="abstain"), RULES
+    ).is_carried
     assert not decide_vote(ballots(picard="yes", solomon="no", gandhi="abstain"), RULES).is_carried
-    assert not decide_vote(ballots(picard="abstain", solomon="abstain", socrates="abstain"), RULES).is_carried
+    assert not decide_vote(
+        ballots(picard="abstain", solomon="abstain", socrates="abstain"), RULES
+    ).is_carried
 
 
 def test_a_motion_voted_down_returns_to_the_board_with_the_reason() -> None:
@@ -296,7 +309,9 @@ def test_a_motion_voted_down_returns_to_the_board_with_the_reason() -> None:
     assert board.call.phase == "propose"
     assert board.call.motion_number == 2
     assert board.call.refusal == "1 yes, 3 no"
-    assert [line.text for line in found(Announce, board.effects)][1] == "Motion 1 falls: 1 yes, 3 no."
+    assert [line.text for line in found(Announce, board.effects)][
+        1
+    ] == "Motion 1 falls: 1 yes, 3 no."
 
 
 def test_votes_on_a_motion_that_fell_do_not_count_for_the_next() -> None:
@@ -390,7 +405,9 @@ def test_a_board_of_failed_seats_falls_below_quorum_until_the_mission_fails() ->
                 break
             board.take(SeatFailed(board.called, number))
     (fail,) = found(Fail, board.effects)
-    assert fail.reason == ("2 motions in a row fell, the last one: no quorum: 0 of at least 3 seats answered")
+    assert fail.reason == (
+        "2 motions in a row fell, the last one: no quorum: 0 of at least 3 seats answered"
+    )
 
 
 def voting() -> Board:
@@ -425,7 +442,9 @@ def test_an_answer_out_of_turn_is_ignored_with_the_reason(answer: Answer, why: s
 def test_an_answer_while_nobody_is_called_is_ignored() -> None:
     board = opened()
     board.carry(CHARTER)
-    assert board.take(Voted("picard", 1, "no", "late")) == (Ignored("picard", "nobody is called: carrying"),)
+    assert board.take(Voted("picard", 1, "no", "late")) == (
+        Ignored("picard", "nobody is called: carrying"),
+    )
 
 
 def test_a_failure_told_with_its_phase_ends_that_call() -> None:
@@ -474,7 +493,9 @@ def test_motions_refused_in_a_row_fail_the_mission_with_the_last_rule() -> None:
         board.carry(CHARTER)
         board.take(Refused(number, Rule.SPAWN_ROLE, "no role lead"))
     (fail,) = found(Fail, board.effects)
-    assert fail.reason == "2 motions in a row fell, the last one: refused by spawn.role: no role lead"
+    assert (
+        fail.reason == "2 motions in a row fell, the last one: refused by spawn.role: no role lead"
+    )
     assert board.procedure.stage == "ended"
 
 
@@ -540,10 +561,16 @@ def test_an_ended_procedure_has_no_more_effects() -> None:
     board.execute(REJECT)
     ended = board.procedure
     events: tuple[Event, ...] = (
-        Opened(), Ticked(), ReportsIn(REPORTS), Executed(1), Refused(1, Rule.FENCED, ""),
-        Proposed("socrates", 1, CHARTER), Argued("picard", 1, "but"), Voted("picard", 1, "yes", "so"),
+        Opened(),
+        Ticked(),
+        ReportsIn(REPORTS),
+        Executed(1),
+        Refused(1, Rule.FENCED, ""),
+        Proposed("socrates", 1, CHARTER),
+        Argued("picard", 1, "but"),
+        Voted("picard", 1, "yes", "so"),
         SeatFailed("picard", 1),
-    )  # fmt: skip
+    )
     for event in events:
         assert board.take(event) == ()
         assert board.procedure == ended
@@ -710,20 +737,27 @@ class HostileBoard(RuleBasedStateMachine):
     @rule(
         motion=st.sampled_from(MOTIONS),
         choices=st.lists(
-            st.sampled_from(("yes", "no", "abstain", None)), min_size=len(NAMES), max_size=len(NAMES)
+            st.sampled_from(("yes", "no", "abstain", None)),
+            min_size=len(NAMES),
+            max_size=len(NAMES),
         ),
     )
     @precondition(lambda self: self.procedure.stage == "propose")
     def deliberate(self, motion: Motion, choices: list[Choice | None]) -> None:
         """One motion from proposal to tally; `None` is a seat that fails."""
         number = self.procedure.motion_number
-        while self.procedure.motion_number == number and self.procedure.stage in ("propose", "debate"):
+        while self.procedure.motion_number == number and self.procedure.stage in (
+            "propose",
+            "debate",
+        ):
             self.answer_as_called(motion, "yes")
         for choice in choices:
             seat = self.procedure.calling
             if seat is None or self.procedure.motion_number != number:
                 break
-            self.take(SeatFailed(seat, number) if choice is None else Voted(seat, number, choice, "so"))
+            self.take(
+                SeatFailed(seat, number) if choice is None else Voted(seat, number, choice, "so")
+            )
 
     @rule(motion=st.sampled_from(MOTIONS))
     @precondition(lambda self: self.procedure.stage == "propose")

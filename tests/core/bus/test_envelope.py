@@ -1,4 +1,6 @@
-"""Envelopes: what was sealed is opened as it was, and nothing else is; each message is heard once."""
+"""Envelopes: what was sealed is opened as it was, and nothing else is; each message is heard
+once.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,21 @@ SEAL = Seal(SECRET, "swarm")
 ID, PREV = StreamId("7-1"), StreamId("7-0")
 
 _text = st.text(st.characters(codec="utf-8"), max_size=200)
-_data = st.dictionaries(_text, st.integers() | _text | st.lists(st.booleans(), max_size=3), max_size=3)
+_data = st.dictionaries(
+    _text, st.integers() | _text | st.lists(st.booleans(), max_size=3), max_size=3
+)
 _messages = st.builds(
-    Message, sender=_text.map(AgentId), kind=st.sampled_from(Kind), at=_text, to=_text, mission=_text.map(MissionId),
-    text=_text, data=_data, hops=st.integers(0, 99), incarnation=st.integers(0, 9),
-)  # fmt: skip
+    Message,
+    sender=_text.map(AgentId),
+    kind=st.sampled_from(Kind),
+    at=_text,
+    to=_text,
+    mission=_text.map(MissionId),
+    text=_text,
+    data=_data,
+    hops=st.integers(0, 99),
+    incarnation=st.integers(0, 9),
+)
 
 
 def said(text: str = "hi", **more: object) -> Message:
@@ -73,7 +85,8 @@ def test_a_ring_that_is_cut_brings_no_content_and_its_entry_brings_it_all() -> N
 
 def test_what_utf8_cannot_say_is_a_question_mark_and_still_authentic() -> None:
     fields = [
-        word.encode("utf-8", "replace").decode() for word in SEAL.seal(ROOM, said("\ud800"), "r:5").fields
+        word.encode("utf-8", "replace").decode()
+        for word in SEAL.seal(ROOM, said("\ud800"), "r:5").fields
     ]
     assert SEAL.open_entry(ROOM, ID, flat_of(fields)).text == "?"
     assert SEAL.open_entry(ROOM, ID, flat_of(fields) | {"text": "\ud800"}).kind is Kind.UNREADABLE
@@ -92,7 +105,9 @@ def test_one_character_changed_anywhere_opens_neither_entry_nor_ring(
     sealed = SEAL.seal(ROOM, message, "r:5")
     flat = flat_of(sealed.fields)
     name = dice.choice([name for name in flat if flat[name]])
-    assert SEAL.open_entry(ROOM, ID, flat | {name: _flipped(flat[name], dice)}).kind is Kind.UNREADABLE
+    assert (
+        SEAL.open_entry(ROOM, ID, flat | {name: _flipped(flat[name], dice)}).kind is Kind.UNREADABLE
+    )
     ring = SEAL.open_ring(ROOM, line_of(_flipped(sealed.ring, dice)))
     assert ring is None or ring.message is None
 
@@ -147,7 +162,12 @@ def test_no_field_can_be_moved_into_the_data_or_out_of_it() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "", "hi", "{}", '{"id":"7-1","prev":"7-0",', '{"id":"7-1","prev":"7-0"}', '{"id":"x","prev":"7-0","cut":true}',
+        "",
+        "hi",
+        "{}",
+        '{"id":"7-1","prev":"7-0",',
+        '{"id":"7-1","prev":"7-0"}',
+        '{"id":"x","prev":"7-0","cut":true}',
         line_of(SEAL.seal(ROOM, said(), "r:5").ring).replace('"id":', '"ID":'),
         '{"prev":"7-0","id":"7-1",' + SEAL.seal(ROOM, said(), "r:5").ring,
         line_of('"id":"9-9",' + SEAL.seal(ROOM, said(), "r:5").ring),
@@ -155,7 +175,7 @@ def test_no_field_can_be_moved_into_the_data_or_out_of_it() -> None:
         line_of(SEAL.seal(ROOM, said(), "r:5").ring[:-34] + "\u00fc" * 32 + '"}'),
         line_of(said().ring_body(ROOM, said().data_text())),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_authentic_ring_is_nothing(line: str) -> None:
     assert SEAL.open_ring(ROOM, line) is None
 
@@ -186,25 +206,38 @@ def test_the_next_issuer_goes_on_from_the_last_ones_number_but_not_from_the_end_
 # --- once -------------------------------------------------------------------------------------
 
 
-def heard(number: int, *, issuer: str = "r", inc: int = 1, sender: str = "a-0", id: str = "7-1") -> Message:
+def heard(
+    number: int, *, issuer: str = "r", inc: int = 1, sender: str = "a-0", id: str = "7-1"
+) -> Message:
     return said(
-        sender=AgentId(sender), incarnation=inc, serial=f"{issuer}:{number}", channel=ROOM, id=StreamId(id)
+        sender=AgentId(sender),
+        incarnation=inc,
+        serial=f"{issuer}:{number}",
+        channel=ROOM,
+        id=StreamId(id),
     )
 
 
 def test_a_number_counts_once_and_only_upwards() -> None:
     reader = Heard()
     assert [reader.accepts(heard(n)) for n in (5, 5, 4, 6)] == [
-        None, Rule.ENVELOPE_REPLAYED, Rule.ENVELOPE_REPLAYED, None,
-    ]  # fmt: skip
+        None,
+        Rule.ENVELOPE_REPLAYED,
+        Rule.ENVELOPE_REPLAYED,
+        None,
+    ]
 
 
 def test_senders_issuers_and_channels_count_apart() -> None:
     reader = Heard()
     for message in (
-        heard(5), heard(5, sender="a-2"), heard(5, issuer="s"), replace(heard(5), channel=INBOX),
-        heard(5, sender="s"), heard(5, sender="r.s"),
-    ):  # fmt: skip
+        heard(5),
+        heard(5, sender="a-2"),
+        heard(5, issuer="s"),
+        replace(heard(5), channel=INBOX),
+        heard(5, sender="s"),
+        heard(5, sender="r.s"),
+    ):
         assert reader.accepts(message) is None
     # The supervisor's are its own, in whosever name.
     assert reader.accepts(heard(5, issuer="s", sender="a-2")) is Rule.ENVELOPE_REPLAYED
@@ -217,10 +250,18 @@ def test_a_former_incarnation_is_refused_by_that_name_however_large_its_number()
     assert reader.accepts(heard(9, inc=1)) is Rule.INCARNATION
 
 
-@given(st.lists(st.tuples(st.sampled_from(["r", "s"]), st.integers(1, 3), st.integers(0, 9)), max_size=20))
-def test_what_is_kept_of_a_readers_mail_is_all_that_it_has_heard(said: list[tuple[str, int, int]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["r", "s"]), st.integers(1, 3), st.integers(0, 9)), max_size=20
+    )
+)
+def test_what_is_kept_of_a_readers_mail_is_all_that_it_has_heard(
+    said: list[tuple[str, int, int]],
+) -> None:
     reader = Heard()
-    taken = [m for m in (heard(n, issuer=i, inc=inc) for i, inc, n in said) if reader.accepts(m) is None]
+    taken = [
+        m for m in (heard(n, issuer=i, inc=inc) for i, inc, n in said) if reader.accepts(m) is None
+    ]
     assert Heard.of(heard_pairs(taken)) == reader
     assert Heard.of(heard_pairs(taken) | {"junk": "x", "more": "1 2 3", "less": ""}) == reader
 
@@ -257,9 +298,14 @@ def test_an_operators_word_is_good_about_when_it_was_given_and_never_later() -> 
     now = 9 * HOUR
     assert Heard().accepts(ordered(now, "a", posted=now + WINDOW)) is None
     assert Heard().accepts(ordered(now, "a", posted=now - WINDOW)) is None
-    assert Heard().accepts(ordered(now, "a", posted=now + WINDOW + SECOND)) is Rule.ENVELOPE_REPLAYED
-    assert Heard().accepts(ordered(now, "a", posted=now - WINDOW - SECOND)) is Rule.ENVELOPE_REPLAYED
-    # One entry with an id of the far future does not close the channel: the reader's own clock will do.
+    assert (
+        Heard().accepts(ordered(now, "a", posted=now + WINDOW + SECOND)) is Rule.ENVELOPE_REPLAYED
+    )
+    assert (
+        Heard().accepts(ordered(now, "a", posted=now - WINDOW - SECOND)) is Rule.ENVELOPE_REPLAYED
+    )
+    # One entry with an id of the far future does not close the channel: the reader's own clock will
+    # do.
     assert Heard().accepts(ordered(now, "a", posted=10**9 * HOUR), now=now / SECOND) is None
 
 

@@ -71,7 +71,9 @@ def test_a_reader_is_given_up_after_patience_and_not_before() -> None:
     assert {gap.reader: gap.until for gap in found} == dict.fromkeys(
         (AgentId("a"), AgentId("c")), StreamId(f"{int((NOW - 60) * 1000)}-0")
     )
-    assert gaps(inbox(AgentId("a")), {AgentId("a"): late}, Stretch(10, last), NOW, patience=100) == []
+    assert (
+        gaps(inbox(AgentId("a")), {AgentId("a"): late}, Stretch(10, last), NOW, patience=100) == []
+    )
 
 
 def test_every_public_channel_but_the_journal_has_a_bound() -> None:
@@ -108,13 +110,17 @@ def test_who_reads_a_channel_holds_it_and_nobody_else() -> None:
     assert host_of(BOARD_ROOM) is None
 
 
-def test_a_reader_is_led_past_in_the_commit_that_tells_it_and_not_told_of_what_was_not_for_it() -> None:
+def test_a_reader_is_led_past_in_the_commit_that_tells_it_and_not_told_of_what_was_not_for_it() -> (
+    None
+):
     w = world()
     executive = w.grow(SOB, "top", budget={"agents": 20})
     gap = Gap(executive.id, down(SOB), StreamId("1000-0"), StreamId("90000-0"))
     lead_past(w.renew(), gap)
     assert ReaderLed(executive.id, down(SOB), StreamId("90000-0")) in w.changes
-    (notice,) = [c.message for c in w.changes if isinstance(c, Post) and c.message.kind is Kind.NOTICE]
+    (notice,) = [
+        c.message for c in w.changes if isinstance(c, Post) and c.message.kind is Kind.NOTICE
+    ]
     assert notice.data["gap"] == {"channel": down(SOB), "after": "1000-0", "until": "90000-0"}
     assert "1970-01-01T00:00:01.000Z until 1970-01-01T00:01:30.000Z is gone" in notice.text
     lead_past(w.renew(), Gap(executive.id, down(SOB), FIRST, StreamId("90000-0"), is_told=False))

@@ -1,4 +1,6 @@
-"""Leave: what needs it is kept, told in typed facts, answered by who may, and decided then by the law as it is then."""
+"""Leave: what needs it is kept, told in typed facts, answered by who may, and decided then by
+the law as it is then.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def _stamp(taint: Sequence[str]) -> dict[str, Any]:
     return {"taint": list(taint)} if taint else {}
 
 
-def _spawn(w: World, by: Agent, name: str = "kid", *, taint: Sequence[str] = (), **rest: Any) -> list[Change]:
+def _spawn(
+    w: World, by: Agent, name: str = "kid", *, taint: Sequence[str] = (), **rest: Any
+) -> list[Change]:
     given = charter(name, "worker", **rest).model_dump(mode="json")
     return w.request(by.id, "spawn", key=name, charter=given, **_stamp(taint))
 
@@ -97,15 +101,20 @@ def test_a_tainted_spawn_waits_and_its_superior_is_told_typed_facts_alone(w: Wor
     approval = _only(w)
     told = _answer(changes, middle)
     assert (told["outcome"], told["approval"], told["rule"], told["key"]) == (
-        "waiting", approval.id, "taint.leave", "kid",
-    )  # fmt: skip
+        "waiting",
+        approval.id,
+        "taint.leave",
+        "kid",
+    )
     (notice,) = posts(changes, inbox(top.id))
     assert notice.data["approval"] == approval.id
     assert notice.data["role"] == "worker"
     assert notice.data["agent"] == middle.id
     assert set(notice.data["budget"]) >= {"tokens", "calls"}
     assert INJECTED not in notice.text + json.dumps(dict(notice.data))
-    assert "kid" not in notice.text + json.dumps(dict(notice.data)), "a name is the requester's word too"
+    assert "kid" not in notice.text + json.dumps(dict(notice.data)), (
+        "a name is the requester's word too"
+    )
     assert not taint_of(notice), "what is told in typed facts does not taint who is asked"
     (entry,) = journal(changes, "leave asked")
     assert entry.data["digest"] == digest_of(approval.action) == approval.digest
@@ -136,7 +145,10 @@ def test_what_the_law_refuses_anyway_is_refused_at_once_and_asks_nobody(w: World
     other = w.grow(SOB, "other")
     for changes, rule in (
         (_spawn(w, top, taint=FILE, privileges=["tool/bomb"]), "privilege.subset"),
-        (w.request(top.id, "terminate", agent=other.id, reason="r", taint=FILE), "terminate.descendant"),
+        (
+            w.request(top.id, "terminate", agent=other.id, reason="r", taint=FILE),
+            "terminate.descendant",
+        ),
         (_govern(w, top, "freeze", other.id, taint=FILE), "authority.descendant"),
         (_govern(w, top, "freeze", top.id, taint=FILE), "authority.descendant"),
         (_govern(w, top, "approve", "ap-1", taint=FILE), "approval.unknown"),
@@ -145,15 +157,19 @@ def test_what_the_law_refuses_anyway_is_refused_at_once_and_asks_nobody(w: World
         assert not w.swarm.approvals
 
 
-@pytest.mark.parametrize("verb", ["freeze", "drain", "halt", "terminate", "grant", "revoke", "fund"])
+@pytest.mark.parametrize(
+    "verb", ["freeze", "drain", "halt", "terminate", "grant", "revoke", "fund"]
+)
 def test_every_act_of_a_tainted_turn_waits_and_is_done_with_leave(w: World, verb: str) -> None:
     top = w.grow(SOB, "top")
     middle = w.grow(top.id, "middle")
     leaf = w.grow(middle.id, "leaf", "worker")
     w.swarm.free[middle.id] = dict.fromkeys(KINDS, 10)
     amounts: dict[str, dict[str, Any]] = {
-        "grant": {"privilege": "room/hall/say"}, "revoke": {"privilege": "tool/file/read"}, "fund": {"amounts": {"calls": 1}},
-    }  # fmt: skip
+        "grant": {"privilege": "room/hall/say"},
+        "revoke": {"privilege": "tool/file/read"},
+        "fund": {"amounts": {"calls": 1}},
+    }
     changes = _govern(w, middle, verb, "leaf", taint=["agent"], **amounts.get(verb, {}))
     assert [type(c).__name__ for c in changes if type(c).__name__ != "Post"] == ["ApprovalSet"]
     (notice,) = posts(changes, inbox(top.id))
@@ -168,9 +184,12 @@ def test_every_act_of_a_tainted_turn_waits_and_is_done_with_leave(w: World, verb
 
 def test_an_untainted_turn_and_a_source_or_action_that_is_not_declared_need_no_leave() -> None:
     cases: list[tuple[Taint, list[str], bool]] = [
-        (Taint(), [], False), (Taint(), FILE, True), (Taint(sources=()), FILE, False),
-        (Taint(sources=("outside",)), FILE, False), (Taint(actions=("terminate",)), FILE, False),
-    ]  # fmt: skip
+        (Taint(), [], False),
+        (Taint(), FILE, True),
+        (Taint(sources=()), FILE, False),
+        (Taint(sources=("outside",)), FILE, False),
+        (Taint(actions=("terminate",)), FILE, False),
+    ]
     for taint, stamp, waits in cases:
         w = world(taint=taint)
         top = w.grow(SOB, "top")
@@ -200,7 +219,9 @@ def test_the_requester_its_siblings_and_its_children_give_no_leave(w: World) -> 
     _spawn(w, middle, taint=FILE)
     for who in (middle, sibling, child):
         for verb in ("approve", "deny"):
-            assert _answer(_govern(w, who, verb, _only(w).id), who)["rule"] == "authority.descendant"
+            assert (
+                _answer(_govern(w, who, verb, _only(w).id), who)["rule"] == "authority.descendant"
+            )
     assert _only(w).answer == ""
 
 
@@ -281,7 +302,9 @@ def test_a_privilege_that_takes_an_approval_takes_it_at_a_spawn_and_at_a_grant()
         update={"privileges": ("spawn/**", "model/**", "tool/**")}
     )
     w.carry(_charter_motion())
-    assert not w.swarm.executives(MISSION), "the whole subtree holds it: also the board's charter waits"
+    assert not w.swarm.executives(MISSION), (
+        "the whole subtree holds it: also the board's charter waits"
+    )
     w.order("approve", _only(w).id)
     (top,) = w.swarm.executives(MISSION)
     top = w.place(top.id)
@@ -302,7 +325,10 @@ def test_denied_or_expired_its_requester_is_told_with_the_rule(w: World) -> None
     middle = w.grow(top.id, "middle")
     _spawn(w, middle, "one", taint=FILE)
     changes = _govern(w, top, "deny", _only(w).id)
-    assert (_answer(changes, middle)["rule"], _answer(changes, middle)["key"]) == ("approval.denied", "one")
+    assert (_answer(changes, middle)["rule"], _answer(changes, middle)["key"]) == (
+        "approval.denied",
+        "one",
+    )
     _spawn(w, middle, "two", taint=FILE)
     seconds = w.swarm.declared.limits.approval_seconds
     assert not posts(w.tick(seconds - 1), inbox(middle.id))
@@ -400,12 +426,18 @@ def test_a_motion_on_tainted_reports_falls_by_the_rule_and_is_executed_when_appr
     assert not journal(w.order("approve", approval.id), "executed"), "once"
 
 
-@pytest.mark.parametrize("motion", [
-    {"motion": "deliver", "reports": ["e"], "reason": "r"},
-    {"motion": "direct", "to": "e", "text": "again", "reason": "r"},
-    {"motion": "reject", "reason": "r"},
-], ids=lambda m: m["motion"])  # fmt: skip
-def test_delivering_directing_and_rejecting_are_free_on_tainted_reports(motion: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "motion",
+    [
+        {"motion": "deliver", "reports": ["e"], "reason": "r"},
+        {"motion": "direct", "to": "e", "text": "again", "reason": "r"},
+        {"motion": "reject", "reason": "r"},
+    ],
+    ids=lambda m: m["motion"],
+)
+def test_delivering_directing_and_rejecting_are_free_on_tainted_reports(
+    motion: dict[str, Any],
+) -> None:
     w = world()
     _review(w, taint=FILE)
     changes = w.carry(motion)
@@ -436,7 +468,9 @@ def test_a_first_charter_waits_for_the_operator_whose_leave_its_role_needs() -> 
     w = _with_role(world(), "manager", "operator")
     changes = w.carry(_charter_motion())
     assert not _made(changes)
-    assert w.swarm.boards[MISSION].stage == "carrying", "nothing else is to be done: no motion is used up"
+    assert w.swarm.boards[MISSION].stage == "carrying", (
+        "nothing else is to be done: no motion is used up"
+    )
     w.tick(60)
     assert w.swarm.boards[MISSION].stage == "carrying"
     assert len(_made(w.order("approve", _only(w).id))) == 1
@@ -477,7 +511,9 @@ SOURCES = st.lists(st.sampled_from(["file", "tool", "outside", "agent"]), max_si
 
 
 @given(claimed=st.none() | SOURCES | st.text(), real=SOURCES)
-def test_a_stamp_is_the_runtimes_whatever_the_message_says(claimed: object, real: list[str]) -> None:
+def test_a_stamp_is_the_runtimes_whatever_the_message_says(
+    claimed: object, real: list[str]
+) -> None:
     data = {"text": "x"} | ({} if claimed is None else {"taint": claimed})
     message = stamped(Message(sender=AgentId("a"), kind=Kind.SAY, at="", data=data), real)
     assert set(taint_of(message)) == set(real)
@@ -489,7 +525,8 @@ def test_reading_a_file_taints_listing_children_or_a_refusal_does_not() -> None:
     assert of_results([{"move": "search_files", "ok": True}]) == {"file"}
     assert of_results([{"move": "fetch", "ok": True}]) == {"tool"}
     assert (
-        of_results([{"move": "list_subtree", "ok": True}, {"move": "write_file", "ok": True}]) == frozenset()
+        of_results([{"move": "list_subtree", "ok": True}, {"move": "write_file", "ok": True}])
+        == frozenset()
     )
     assert of_results([{"move": "read_file", "ok": False, "rule": "privilege.use"}]) == frozenset()
 
@@ -498,7 +535,14 @@ def test_mail_taints_by_its_stamp_or_by_a_sender_that_is_nobody() -> None:
     def mail(sender: str, **data: Any) -> Message:
         return Message(sender=AgentId(sender), kind=Kind.SAY, at="", data=data)
 
-    letters = [mail("sob"), mail("operator"), mail("supervisor"), mail("clerk"), mail("a-1"), mail("mallory")]
+    letters = [
+        mail("sob"),
+        mail("operator"),
+        mail("supervisor"),
+        mail("clerk"),
+        mail("a-1"),
+        mail("mallory"),
+    ]
     assert strangers(letters, ("a-1",)) == ("mallory",)
     assert of_mail(letters, ()) == frozenset()
     assert of_mail(letters, ("mallory",)) == {"outside"}
@@ -506,13 +550,23 @@ def test_mail_taints_by_its_stamp_or_by_a_sender_that_is_nobody() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(
-    st.sampled_from(["spawn", "approve", "deny", "grow", "tick", "fence"]), st.integers(0, 5), st.integers(0, 5), st.booleans(),
-), max_size=24))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["spawn", "approve", "deny", "grow", "tick", "fence"]),
+            st.integers(0, 5),
+            st.integers(0, 5),
+            st.booleans(),
+        ),
+        max_size=24,
+    )
+)
 def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestors_leave(
     steps: list[tuple[str, int, int, bool]],
 ) -> None:
-    """Whoever asks and answers: what a tainted turn made has one `leave given` by a proper ancestor of who asked."""
+    """Whoever asks and answers: what a tainted turn made has one `leave given` by a proper
+    ancestor of who asked.
+    """
     w = world(children_max=4)
     w.grow(SOB, "top")
     written: list[Message] = []
@@ -524,13 +578,19 @@ def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestor
         w.swarm.free[agent.id] = dict.fromkeys(KINDS, 50)
         changes: list[Change] = []
         if what in ("spawn", "grow"):
-            changes = _spawn(w, agent, f"k{number}", taint=FILE if tainted and what == "spawn" else ())
+            changes = _spawn(
+                w, agent, f"k{number}", taint=FILE if tainted and what == "spawn" else ()
+            )
         elif what in ("approve", "deny") and waiting:
-            changes = _govern(w, agent, what, waiting[which % len(waiting)], taint=FILE if tainted else ())
+            changes = _govern(
+                w, agent, what, waiting[which % len(waiting)], taint=FILE if tainted else ()
+            )
         elif what == "tick":
             changes = w.tick(200)
         elif what == "fence":
-            changes = w.request(agent.id, "terminate", agent=agents[which % len(agents)].id, reason="r")
+            changes = w.request(
+                agent.id, "terminate", agent=agents[which % len(agents)].id, reason="r"
+            )
         written += posts(changes, JOURNAL)
         for made in _made(changes):
             if made.taint:

@@ -1,4 +1,6 @@
-"""What the supervisor answers: each refusal with its rule, to the requester and into the journal."""
+"""What the supervisor answers: each refusal with its rule, to the requester and into the
+journal.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,12 @@ def _only_refused(changes: Sequence[Change], requester: Agent, rule: Rule) -> Me
 
 
 def _spawn(w: World, requester: Agent, /, **changed: Any) -> list[Change]:
-    top_level: dict[str, Any] = {key: changed.pop(key) for key in ("tier", "parent", "key") if key in changed}
-    return w.request(requester.id, "spawn", **({"key": "k", "charter": CHARTER | changed} | top_level))
+    top_level: dict[str, Any] = {
+        key: changed.pop(key) for key in ("tier", "parent", "key") if key in changed
+    }
+    return w.request(
+        requester.id, "spawn", **({"key": "k", "charter": CHARTER | changed} | top_level)
+    )
 
 
 # --- spawn ------------------------------------------------------------------------------------
@@ -46,14 +52,19 @@ def _spawn(w: World, requester: Agent, /, **changed: Any) -> list[Change]:
 def test_a_spawn_is_record_account_charter_journal_and_answer() -> None:
     w = world()
     top = w.grow(SOB, "top")
-    changes = w.request(top.id, "spawn", key="k", charter=CHARTER, directives=["begin", "then rest"], hops=3)
+    changes = w.request(
+        top.id, "spawn", key="k", charter=CHARTER, directives=["begin", "then rest"], hops=3
+    )
     (made,) = [change for change in changes if isinstance(change, AgentMade)]
     (opened,) = [change for change in changes if isinstance(change, AccountOpened)]
     assert (opened.id, opened.parent, opened.own_slot) == (made.agent.id, top.id, True)
     (charter_message,) = posts(changes, inbox(made.agent.id))
     assert (charter_message.kind, charter_message.text) == (Kind.CHARTER, "the task of kid")
     directives = posts(changes, down(top.id))
-    assert [(d.text, d.to) for d in directives] == [("begin", made.agent.id), ("then rest", made.agent.id)]
+    assert [(d.text, d.to) for d in directives] == [
+        ("begin", made.agent.id),
+        ("then rest", made.agent.id),
+    ]
     (answer,) = posts(changes, inbox(top.id))
     assert answer.data == {
         "key": "k",
@@ -79,7 +90,11 @@ CASES: Mapping[str, tuple[Rule, Mapping[str, Any], Mapping[str, Any]]] = {
     "key": (Rule.SPAWN_KEY, {"key": "first"}, {}),
     "files": (Rule.SPAWN_FILES, {"files": ["/etc/passwd"]}, {}),
     "subset": (Rule.PRIVILEGE_SUBSET, {"privileges": ["tool/file/write"]}, {}),
-    "forbidden": (Rule.PRIVILEGE_FORBIDDEN, {"privileges": ["tool/x"]}, {"forbidden": ("tool/**",)}),
+    "forbidden": (
+        Rule.PRIVILEGE_FORBIDDEN,
+        {"privileges": ["tool/x"]},
+        {"forbidden": ("tool/**",)},
+    ),
     "share": (Rule.BUDGET_SHARE, {"budget": {"tokens": 10**9}}, {}),
     "exhausted": (Rule.BUDGET_EXHAUSTED, {"budget": {"calls": 0}}, {}),
     "invalid charter": (Rule.REQUEST_INVALID, {"colour": "red"}, {}),
@@ -89,7 +104,9 @@ CASES: Mapping[str, tuple[Rule, Mapping[str, Any], Mapping[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_spawn_that_the_law_forbids_is_answered_with_the_rule_and_changes_nothing(case: str) -> None:
+def test_a_spawn_that_the_law_forbids_is_answered_with_the_rule_and_changes_nothing(
+    case: str,
+) -> None:
     rule, asked, limits = CASES[case]
     w = world(**limits)
     top = w.grow(SOB, "top")
@@ -138,7 +155,9 @@ def test_a_seat_acts_through_motions_only(type: str) -> None:
 
 def test_nobody_speaks_for_the_board() -> None:
     w = world()
-    _only_refused(w.request("sob", "spawn", key="k", charter=CHARTER), w.agent("sob"), Rule.BOARD_MOTION)
+    _only_refused(
+        w.request("sob", "spawn", key="k", charter=CHARTER), w.agent("sob"), Rule.BOARD_MOTION
+    )
 
 
 # --- who asks ---------------------------------------------------------------------------------
@@ -183,7 +202,9 @@ def test_a_child_is_ended_by_id_name_or_key(attribute: str) -> None:
     top = w.grow(SOB, "top")
     child = w.grow(top.id, "child")
     changes = _terminate(w, top, getattr(child, attribute))
-    assert [change.fence.segment for change in changes if isinstance(change, FenceSet)] == [child.id]
+    assert [change.fence.segment for change in changes if isinstance(change, FenceSet)] == [
+        child.id
+    ]
     assert w.swarm.lineage.is_fenced(child.path)
     assert not w.swarm.lineage.is_fenced(top.path)
 
@@ -199,18 +220,29 @@ def test_a_grandchild_is_ended_by_id() -> None:
 @pytest.mark.parametrize(
     ("by", "whom"),
     [
-        ("child", "top"), ("child", "child"), ("child", "sibling"), ("child", "other"), ("top", "other"), ("top", "top"),
-        ("top", "sob"), ("top", "picard"), ("child", "foreign"),
+        ("child", "top"),
+        ("child", "child"),
+        ("child", "sibling"),
+        ("child", "other"),
+        ("top", "other"),
+        ("top", "top"),
+        ("top", "sob"),
+        ("top", "picard"),
+        ("child", "foreign"),
     ],
-)  # fmt: skip
+)
 def test_who_is_no_proper_ancestor_ends_nobody(by: str, whom: str) -> None:
     w = world(board={"missions_at_once": 2})
     top = w.grow(SOB, "top")
     agents = {
-        "top": top, "child": w.grow(top.id, "child"), "sibling": w.grow(top.id, "sibling"),
-        "other": w.grow(SOB, "other"), "sob": w.agent("sob"), "picard": w.agent("picard"),
+        "top": top,
+        "child": w.grow(top.id, "child"),
+        "sibling": w.grow(top.id, "sibling"),
+        "other": w.grow(SOB, "other"),
+        "sob": w.agent("sob"),
+        "picard": w.agent("picard"),
         "foreign": _of_another_mission(w),
-    }  # fmt: skip
+    }
     changes = _terminate(w, agents[by], agents[whom].id)
     _only_refused(changes, agents[by], Rule.TERMINATE_DESCENDANT)
     assert not w.swarm.lineage.fences
@@ -245,7 +277,9 @@ def test_an_agent_that_its_runtime_gives_up_ends_and_the_swarm_does_not() -> Non
 
 def test_an_empty_account_of_a_seat_exhausts_its_mission() -> None:
     w = world()
-    w.request("picard", "failed", rule="budget.exhausted", detail="tokens: 5 needed", mission=MISSION)
+    w.request(
+        "picard", "failed", rule="budget.exhausted", detail="tokens: 5 needed", mission=MISSION
+    )
     assert w.swarm.missions[MISSION].ending is MissionState.EXHAUSTED
 
 
@@ -316,7 +350,11 @@ def test_an_order_that_cannot_be_done_is_answered_in_the_journal_by_its_rule(
 ) -> None:
     changes = order(world())
     (entry,) = journal(changes, "order refused")
-    assert (entry.data["rule"], entry.data["order"], entry.data["outcome"]) == (rule, "o1", "refused")
+    assert (entry.data["rule"], entry.data["order"], entry.data["outcome"]) == (
+        rule,
+        "o1",
+        "refused",
+    )
     assert len(changes) == 1
 
 

@@ -1,4 +1,6 @@
-"""What the supervisor does about facts: who is told, who is held, what the journal says, and what changes nothing."""
+"""What the supervisor does about facts: who is told, who is held, what the journal says, and
+what changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -48,15 +50,28 @@ def settled(agent: str, account: str, over: Mapping[str, int] | None = None) -> 
 
 def warned(agent: str, account: str, own: int = 1_000, left: int = 150) -> Fact:
     return {
-        "fact": "warn", "agent": agent, "account": account, "kind": "tokens", "own": str(own), "left": str(left),
-    }  # fmt: skip
+        "fact": "warn",
+        "agent": agent,
+        "account": account,
+        "kind": "tokens",
+        "own": str(own),
+        "left": str(left),
+    }
 
 
 def cut(agent: str, channel: Channel, to: str = "", **more: str) -> Fact:
     return {
-        "fact": "refuse", "agent": agent, "step": "3", "rule": "bus.repeat", "detail": "the same text again",
-        "channel": channel, "to": to, "count": "2", "tell": "1", "hops": "9",
-    } | more  # fmt: skip
+        "fact": "refuse",
+        "agent": agent,
+        "step": "3",
+        "rule": "bus.repeat",
+        "detail": "the same text again",
+        "channel": channel,
+        "to": to,
+        "count": "2",
+        "tell": "1",
+        "hops": "9",
+    } | more
 
 
 def act(w: World, *found: Fact) -> list[Change]:
@@ -72,11 +87,20 @@ def notice(changes: list[Change], channel: Channel) -> Message:
 # --- what is urgent ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fact", "is_so"), [
-    (settled("a", "a"), False), (settled("a", "a", {"tokens": 1}), True), (warned("a", "a"), True),
-    (cut("a", up(SOB)), True), (cut("a", up(SOB), tell=""), False), ({"fact": "reserve"}, False), ({}, False),
-    ({"fact": "settle", "amounts": "{"}, False), ({"fact": "settle", "amounts": '{"overdraft":[1]}'}, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fact", "is_so"),
+    [
+        (settled("a", "a"), False),
+        (settled("a", "a", {"tokens": 1}), True),
+        (warned("a", "a"), True),
+        (cut("a", up(SOB)), True),
+        (cut("a", up(SOB), tell=""), False),
+        ({"fact": "reserve"}, False),
+        ({}, False),
+        ({"fact": "settle", "amounts": "{"}, False),
+        ({"fact": "settle", "amounts": '{"overdraft":[1]}'}, False),
+    ],
+)
 def test_what_something_is_to_be_done_about_is_urgent(fact: Fact, is_so: bool) -> None:
     assert ledger_events.is_urgent(fact) is is_so
 
@@ -98,7 +122,10 @@ def test_a_warning_of_an_executives_or_a_missions_account_is_said_in_the_boards_
     w, top, _ = _cast()
     assert top.name in notice(act(w, warned(top.id, top.id)), BOARD_ROOM).text
     told = notice(act(w, warned("picard", MISSION)), BOARD_ROOM)
-    assert (told.mission, told.text.startswith(f"mission {MISSION} has used 85 %")) == (MISSION, True)
+    assert (told.mission, told.text.startswith(f"mission {MISSION} has used 85 %")) == (
+        MISSION,
+        True,
+    )
 
 
 def test_a_warning_of_an_account_that_is_no_more_changes_nothing() -> None:
@@ -159,9 +186,12 @@ def test_each_recipient_is_told_where_it_reads_and_with_the_turns_hops() -> None
     w, top, child = _cast()
     other = w.grow(top.id, "other")
     for channel, to, where in (
-        (down(top.id), child.id, [inbox(child.id)]), (down(top.id), "*", [inbox(child.id), inbox(other.id)]),
-        (up(SOB), SOB, [BOARD_ROOM]), (room("hall-m1"), "", [room("hall-m1")]), (inbox(other.id), "", [inbox(other.id)]),
-    ):  # fmt: skip
+        (down(top.id), child.id, [inbox(child.id)]),
+        (down(top.id), "*", [inbox(child.id), inbox(other.id)]),
+        (up(SOB), SOB, [BOARD_ROOM]),
+        (room("hall-m1"), "", [room("hall-m1")]),
+        (inbox(other.id), "", [inbox(other.id)]),
+    ):
         changes = act(w, cut(top.id, channel, to))
         assert len(changes) == len(where)
         for told in (notice(changes, place) for place in where):
@@ -171,10 +201,18 @@ def test_each_recipient_is_told_where_it_reads_and_with_the_turns_hops() -> None
     assert f"child ({child.id})" in notice(changes, inbox(top.id)).text
 
 
-@pytest.mark.parametrize("fact", [
-    cut("a-gone", up(SOB)), cut("top", up(SOB), tell=""), cut("top", REQUESTS), cut("top", up(SOB), rule="bus.hops"),
-    cut("top", Channel("nowhere")), cut("top", Channel("")), cut("top", Channel("up:a-gone")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fact",
+    [
+        cut("a-gone", up(SOB)),
+        cut("top", up(SOB), tell=""),
+        cut("top", REQUESTS),
+        cut("top", up(SOB), rule="bus.hops"),
+        cut("top", Channel("nowhere")),
+        cut("top", Channel("")),
+        cut("top", Channel("up:a-gone")),
+    ],
+)
 def test_of_what_reached_nobody_nobody_is_told(fact: Fact) -> None:
     w, top, _ = _cast()
     known = dict(fact)
@@ -187,7 +225,9 @@ def test_of_what_reached_nobody_nobody_is_told(fact: Fact) -> None:
 
 
 def recorded(w: World, *found: Fact) -> list[tuple[str, int, str, int, list[str]]]:
-    ledger_events.record_refusals(w.renew(), [(StreamId(f"{n}-0"), fact) for n, fact in enumerate(found, 1)])
+    ledger_events.record_refusals(
+        w.renew(), [(StreamId(f"{n}-0"), fact) for n, fact in enumerate(found, 1)]
+    )
     return [
         (e.data["actor"], e.data["turn"], e.data["rule"], e.data["count"], e.data["moves"])
         for e in journal(w.changes, "refused in turn")
@@ -212,17 +252,26 @@ def test_refusals_are_told_by_agent_turn_and_rule_with_their_count() -> None:
         cut(top.id, up(SOB), SOB),
         cut(top.id, up(SOB), "other"),
     ) == [
-        (top.id, 3, "bus.channel", 4, ["say"]), (top.id, 4, "bus.channel", 1, ["say"]),
-        (child.id, 3, "bus.channel", 1, ["say"]), (top.id, 3, "agent.unknown", 2, ["direct", "say"]),
-        (top.id, 5, "stop.frozen", 2, []), (top.id, 3, "bus.repeat", 4, ["message"]),
-    ]  # fmt: skip
+        (top.id, 3, "bus.channel", 4, ["say"]),
+        (top.id, 4, "bus.channel", 1, ["say"]),
+        (child.id, 3, "bus.channel", 1, ["say"]),
+        (top.id, 3, "agent.unknown", 2, ["direct", "say"]),
+        (top.id, 5, "stop.frozen", 2, []),
+        (top.id, 3, "bus.repeat", 4, ["message"]),
+    ]
 
 
-@pytest.mark.parametrize("fact", [
-    refused("top", "no.rule", turn="3"), refused("", "bus.channel", turn="3"), refused("top", "bus.channel"),
-    refused("top", "bus.channel", of="action", step="1:1"), {"fact": "refuse", "host": "h1", "rule": "envelope.forged"},
-    {"fact": "settle", "agent": "top", "rule": "bus.channel", "turn": "3"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fact",
+    [
+        refused("top", "no.rule", turn="3"),
+        refused("", "bus.channel", turn="3"),
+        refused("top", "bus.channel"),
+        refused("top", "bus.channel", of="action", step="1:1"),
+        {"fact": "refuse", "host": "h1", "rule": "envelope.forged"},
+        {"fact": "settle", "agent": "top", "rule": "bus.channel", "turn": "3"},
+    ],
+)
 def test_what_is_no_refusal_of_a_turn_is_told_of_none(fact: Fact) -> None:
     w, _, _ = _cast()
     assert recorded(w, fact) == []
@@ -238,10 +287,33 @@ def test_who_has_ended_meanwhile_is_named_by_its_id_and_a_long_detail_is_cut() -
 
 
 _WORDS = st.sampled_from(
-    ["fact", "settle", "warn", "refuse", "reserve", "agent", "account", "amounts", "tell", "rule", "bus.rate", "m1",
-     "picard", "sob", "channel", "up:sob", "own", "left", "-3", '{"overdraft":{"tokens":1}}', '{"overdraft":{"x":1e999}}',
-     "[", "\u0663", "9" * 30]
-)  # fmt: skip
+    [
+        "fact",
+        "settle",
+        "warn",
+        "refuse",
+        "reserve",
+        "agent",
+        "account",
+        "amounts",
+        "tell",
+        "rule",
+        "bus.rate",
+        "m1",
+        "picard",
+        "sob",
+        "channel",
+        "up:sob",
+        "own",
+        "left",
+        "-3",
+        '{"overdraft":{"tokens":1}}',
+        '{"overdraft":{"x":1e999}}',
+        "[",
+        "\u0663",
+        "9" * 30,
+    ]
+)
 
 
 @given(st.lists(st.dictionaries(_WORDS, _WORDS, max_size=8), max_size=6))
@@ -258,7 +330,11 @@ def test_what_is_done_about_facts_is_the_same_whether_they_come_together_or_one_
         named = {"top": top.id, "child": child.id}
         for batch in batches:
             act(w, *(make(*(named.get(a, a) for a in args)) for make, args in batch))
-        return {"stops": w.swarm.lineage.stops, "missions": w.swarm.missions, "troubles": w.swarm.troubles}
+        return {
+            "stops": w.swarm.lineage.stops,
+            "missions": w.swarm.missions,
+            "troubles": w.swarm.troubles,
+        }
 
     over = [(settled, ("child", "child")), (warned, ("top", "top")), (settled, ("top", "top"))]
     assert run(over) == run(*([one] for one in over))
@@ -271,6 +347,8 @@ def test_what_gives_more_than_an_account_has_free_is_no_fact_and_changes_nothing
     child = {"parent": "sob", "caps": {"tokens": 6}, "own_slot": False}
     assert ledger.admit({"fact": "open", "account": "sob", "amounts": root}) == ""
     assert ledger.admit({"fact": "open", "account": "a-1", "amounts": child}) == ""
-    assert "gives 6 of tokens, it had 4" in ledger.admit({"fact": "open", "account": "a-2", "amounts": child})
+    assert "gives 6 of tokens, it had 4" in ledger.admit(
+        {"fact": "open", "account": "a-2", "amounts": child}
+    )
     assert ledger.accounts["sob"].get("tokens", "free") == 4
     assert "a-2" not in ledger.accounts

@@ -1,4 +1,6 @@
-"""What becomes of those that fail, and of those they leave behind: no agent is ever without somebody above it."""
+"""What becomes of those that fail, and of those they leave behind: no agent is ever without
+somebody above it.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,11 @@ def _fails(w: World, agent: Agent, rule: Rule | str = "", **more: Any) -> list[C
 
 def _crashes(w: World, agent: Agent) -> list[Change]:
     return w.request(
-        agent.id, "failed", detail="KeyError", is_crash=True, incarnation=w.agent(agent.id).incarnation
+        agent.id,
+        "failed",
+        detail="KeyError",
+        is_crash=True,
+        incarnation=w.agent(agent.id).incarnation,
     )
 
 
@@ -182,7 +188,9 @@ def test_who_ends_alone_makes_nobody_and_is_neither_stopped_thawed_ended_nor_giv
         assert denied is not None
         assert denied.rule is Rule.FENCED, verb
     # A second fence, of its path, would take with it those that were adopted.
-    assert registry.do(w.renew(), authority.BY_OPERATOR, Wish("terminate", "tier:2", "r")) is not None
+    assert (
+        registry.do(w.renew(), authority.BY_OPERATOR, Wish("terminate", "tier:2", "r")) is not None
+    )
     w.swarm.hosts = {H2: replace(w.swarm.hosts[H1], id=H2)}
     place(w.renew())
     assert w.agent(mid.id).host == H1
@@ -219,7 +227,7 @@ def test_what_was_revoked_above_it_stays_revoked_for_who_was_adopted_and_the_mar
     assert w.swarm.lineage.revocations == {}
 
 
-# --- an empty account ------------------------------------------------------------------------------
+# --- an empty account -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rule", [Rule.BUDGET_EXHAUSTED, Rule.BUDGET_OVERDRAFT])
@@ -230,7 +238,9 @@ def test_an_agent_without_money_is_frozen_alone_and_whoever_may_fund_it_is_told(
     stop = w.swarm.lineage.stops[f"={mid.id}"]
     assert (stop.kind, stop.rule, stop.until) == (StopKind.FREEZE, rule, w.now + HOLD_SECONDS)
     assert w.agent(mid.id).state is AgentState.FROZEN
-    assert w.swarm.lineage.stop_on(w.agent(one.id)) is None, "its children have accounts of their own"
+    assert w.swarm.lineage.stop_on(w.agent(one.id)) is None, (
+        "its children have accounts of their own"
+    )
     (notice,) = posts(changes, inbox(top.id))
     assert (notice.data["frozen"], notice.data["agent"]) == (rule, mid.id)
     assert "fund it" in notice.text
@@ -290,10 +300,12 @@ def test_a_hold_does_not_lapse_while_an_operator_holds_it_too(target: str) -> No
     assert set(w.swarm.lineage.fences) == (set() if target == "mid" else {mid.id})
 
 
-# --- crashes ----------------------------------------------------------------------------------------
+# --- crashes --------------------------------------------------------------------------------------
 
 
-def test_a_crash_starts_the_agent_anew_under_another_incarnation_with_its_task_and_last_words() -> None:
+def test_a_crash_starts_the_agent_anew_under_another_incarnation_with_its_task_and_last_words() -> (
+    None
+):
     w = _world()
     _, mid, one, _ = _family(w)
     changes = _crashes(w, mid)
@@ -306,16 +318,22 @@ def test_a_crash_starts_the_agent_anew_under_another_incarnation_with_its_task_a
     assert (restarted.agent.path, restarted.agent.privileges) == (mid.path, mid.privileges)
     (task,) = posts(changes, inbox(mid.id))
     assert (task.kind, task.text, task.data) == (
-        Kind.CHARTER, "the task of mid", {"restarted": 1, "last_words": "KeyError"},
-    )  # fmt: skip
+        Kind.CHARTER,
+        "the task of mid",
+        {"restarted": 1, "last_words": "KeyError"},
+    )
     assert w.agent(one.id).parent == mid.id, "its children are still its"
     place(w.renew())
     assert (w.agent(mid.id).state, w.agent(mid.id).lease) == (AgentState.LIVE, mid.lease + 1)
-    (refused,) = journal(w.request(mid.id, "failed", detail="again", is_crash=True, incarnation=1), "refused")
+    (refused,) = journal(
+        w.request(mid.id, "failed", detail="again", is_crash=True, incarnation=1), "refused"
+    )
     assert refused.data["rule"] == Rule.INCARNATION, "a word of the former incarnation ends nobody"
 
 
-def test_one_crash_too_many_within_the_time_quarantines_it_and_its_superior_gets_its_last_words() -> None:
+def test_one_crash_too_many_within_the_time_quarantines_it_and_its_superior_gets_its_last_words() -> (
+    None
+):
     w = _world(restarts_max=2, restart_seconds=600)
     top, mid, *_ = _family(w)
     for _ in range(2):
@@ -370,7 +388,7 @@ def test_a_crash_thaws_nobody_and_clears_no_debt() -> None:
     assert (w.agent(mid.id).host, w.agent(mid.id).state) == (H1, AgentState.LIVE)
 
 
-# --- deadlines ----------------------------------------------------------------------------------------
+# --- deadlines ------------------------------------------------------------------------------------
 
 
 def test_a_deadline_is_inherited_and_never_later_than_the_creators_or_the_missions() -> None:
@@ -396,7 +414,10 @@ def test_a_passed_deadline_ends_the_agent_by_its_policy_and_names_the_rule(polic
     assert set(w.swarm.lineage.fences) == {leaf.id}
     assert Rule.DEADLINE in w.swarm.lineage.fences[leaf.id].reason
     w.tick(10)
-    assert set(w.swarm.lineage.fences) == {leaf.id, {"cascade": mid.id, "adopt": f"={mid.id}"}[policy]}
+    assert set(w.swarm.lineage.fences) == {
+        leaf.id,
+        {"cascade": mid.id, "adopt": f"={mid.id}"}[policy],
+    }
     _to_the_end(w)
     assert {a.id for a in w.swarm.lineage.agents.values() if a.tier} == {top.id}
     assert w.swarm.deadlines == {}
@@ -414,7 +435,7 @@ def test_an_adopted_agent_keeps_its_own_deadline() -> None:
     assert leaf.id in w.swarm.lineage.fences
 
 
-# --- lost hosts ------------------------------------------------------------------------------------------
+# --- lost hosts -----------------------------------------------------------------------------------
 
 
 def test_who_was_stopped_when_its_host_was_lost_waits_and_the_others_are_placed_anew() -> None:
@@ -434,6 +455,12 @@ def test_a_stop_that_the_supervisor_sets_is_no_order() -> None:
     changes = _fails(w, mid, Rule.BUDGET_EXHAUSTED)
     (stop,) = [change.stop for change in changes if isinstance(change, StopSet)]
     assert stop == Stop(
-        f"={mid.id}", StopKind.FREEZE, Authority.LINEAGE, stop.reason, SUPERVISOR, w.now,
-        rule=Rule.BUDGET_EXHAUSTED.value, until=w.now + HOLD_SECONDS,
-    )  # fmt: skip
+        f"={mid.id}",
+        StopKind.FREEZE,
+        Authority.LINEAGE,
+        stop.reason,
+        SUPERVISOR,
+        w.now,
+        rule=Rule.BUDGET_EXHAUSTED.value,
+        until=w.now + HOLD_SECONDS,
+    )

@@ -35,7 +35,9 @@ def _cast() -> tuple[World, Agent, Agent]:
 
 
 def look(w: World, seconds: float = 0.0, **standings: Standing) -> list[Change]:
-    """What the supervisor does once a second, after so many. Agents are named by name; others are open."""
+    """What the supervisor does once a second, after so many. Agents are named by name; others
+    are open.
+    """
     w.now += seconds
     draft = w.renew()
     idlers = stalls.due(w.swarm, w.now)
@@ -45,7 +47,9 @@ def look(w: World, seconds: float = 0.0, **standings: Standing) -> list[Change]:
 
 
 def settle(w: World, agent: Agent, fact: str = "settle") -> list[Change]:
-    ledger_events.act(w.renew(), [(StreamId("1-0"), {"fact": fact, "agent": agent.id, "account": agent.id})])
+    ledger_events.act(
+        w.renew(), [(StreamId("1-0"), {"fact": fact, "agent": agent.id, "account": agent.id})]
+    )
     return w.changes
 
 
@@ -130,7 +134,9 @@ def test_a_call_that_has_begun_is_no_progress() -> None:
 @pytest.mark.parametrize(
     ("child", "is_stalled"), [(OPEN, False), (BUSY, False), (AGAIN, False), (DONE, True)]
 )
-def test_who_waits_for_a_child_that_is_not_done_is_not_stalled(child: Standing, is_stalled: bool) -> None:
+def test_who_waits_for_a_child_that_is_not_done_is_not_stalled(
+    child: Standing, is_stalled: bool
+) -> None:
     w, top, _ = _cast()
     assert (top.id in stalled(look(w, 101, child=child))) is is_stalled
 
@@ -177,7 +183,9 @@ def test_seats_the_board_and_whom_nobody_charged_are_never_stalled() -> None:
     bare = replace(w.agent(SOB), id=AgentId("a-bare"), tier=1, parent=SOB)
     w.swarm.lineage.put(bare)
     stalls.resume(w.swarm, w.now)
-    tracked = {w.swarm.lineage.agents[id].name for id, _ in w.swarm.progress.due(w.now + 1e9, 1_000)}
+    tracked = {
+        w.swarm.lineage.agents[id].name for id, _ in w.swarm.progress.due(w.now + 1e9, 1_000)
+    }
     assert tracked == {"top", "child"}
 
 
@@ -225,7 +233,9 @@ def test_what_ignores_its_end_is_in_trouble_until_it_has_gone_or_its_host_has() 
         assert w.swarm.lineage.get(child.id) is None
         assert w.swarm.troubles[child.id] == Trouble("stuck", told, "model", host, child.id)
         if way == "late word":
-            termination.word_of(w.renew(), host, GoneRequest(segment=child.id, agents=1, is_late=True))
+            termination.word_of(
+                w.renew(), host, GoneRequest(segment=child.id, agents=1, is_late=True)
+            )
         else:
             placement.admit_hosts(w.renew(), {}, frozenset(), may_declare_dead=True)
         assert w.swarm.troubles == {}
@@ -250,7 +260,8 @@ _PATIENCE = {id: 10.0 if n % 2 else 25.0 for n, id in enumerate(_IDS)}
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(_IDS), st.sampled_from(["note", "forget"]), st.floats(0, 12)), max_size=40
+        st.tuples(st.sampled_from(_IDS), st.sampled_from(["note", "forget"]), st.floats(0, 12)),
+        max_size=40,
     )
 )
 def test_who_is_due_is_whoever_waited_long_enough(steps: list[tuple[AgentId, str, float]]) -> None:

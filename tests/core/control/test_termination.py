@@ -34,7 +34,16 @@ from swarmd.core.model.records import Host
 from swarmd.core.model.requests import GoneRequest
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS
-from tests.core.swarm_builder import LIMITS, MISSION, SEATS, World, declarations, journal, posts, world
+from tests.core.swarm_builder import (
+    LIMITS,
+    MISSION,
+    SEATS,
+    World,
+    declarations,
+    journal,
+    posts,
+    world,
+)
 
 H1, H2 = HostId("h1"), HostId("h2")
 
@@ -99,7 +108,9 @@ def test_a_full_house_leaves_agents_waiting_and_loses_none() -> None:
 def test_agents_of_a_gone_host_are_taken_over_under_a_new_lease() -> None:
     w = world()
     top = w.grow(SOB, "top")
-    admit_hosts(w.renew(), {H2: Host(H2, 100, "shared")}, frozenset({H1, H2}), may_declare_dead=True)
+    admit_hosts(
+        w.renew(), {H2: Host(H2, 100, "shared")}, frozenset({H1, H2}), may_declare_dead=True
+    )
     assert journal(w.changes, "host gone")[0].data["agents"] == 1
     assert _place(w)[top.id] == replace(top, host=H2, lease=top.lease + 1)
 
@@ -121,12 +132,16 @@ def test_a_draining_agent_is_placed_nowhere() -> None:
 
 
 def test_nobody_below_an_ended_agent_is_given_another_host() -> None:
-    """Their own records still say that they live: the mark on the path above them says that they do not."""
+    """Their own records still say that they live: the mark on the path above them says that they
+    do not.
+    """
     w = world()
     top, child, low = _family(w)
     other = w.grow(SOB, "other")
     w.order("terminate", top.id)
-    admit_hosts(w.renew(), {H2: Host(H2, 100, "shared")}, frozenset({H1, H2}), may_declare_dead=True)
+    admit_hosts(
+        w.renew(), {H2: Host(H2, 100, "shared")}, frozenset({H1, H2}), may_declare_dead=True
+    )
     assert w.agent(child.id).state is AgentState.LIVE
     placed = _place(w)
     assert other.id in placed
@@ -187,7 +202,9 @@ def test_nothing_is_reaped_before_its_host_gave_its_word_or_its_time_is_over() -
     assert len(_reaped(w.reap())) == 3
 
 
-def test_a_host_that_has_not_renewed_since_the_end_began_is_waited_for_until_its_lease_says_more() -> None:
+def test_a_host_that_has_not_renewed_since_the_end_began_is_waited_for_until_its_lease_says_more() -> (
+    None
+):
     w = world()
     top, *_ = _family(w)
     w.swarm.renewed[H1] = w.now
@@ -224,7 +241,9 @@ def test_the_deepest_end_first_and_each_account_closes_into_its_parents() -> Non
     changes = w.reap()
     assert [record.id for record in _reaped(changes)] == [low.id, child.id, top.id]
     closed = [
-        (change.record.id, change.account_above) for change in changes if isinstance(change, AgentReaped)
+        (change.record.id, change.account_above)
+        for change in changes
+        if isinstance(change, AgentReaped)
     ]
     assert closed == [(low.id, child.id), (child.id, top.id), (top.id, MISSION)]
 
@@ -353,7 +372,9 @@ def test_a_large_subtree_is_reaped_in_small_steps() -> None:
 def test_a_result_is_told_once_after_the_subtree_and_the_account() -> None:
     w = world(hosts=())
     _family(w)
-    queue.end(w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "complete", text="the result")
+    queue.end(
+        w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "complete", text="the result"
+    )
     spent = {str(MISSION): {"tokens": 5, "calls": 1}}
     steps = [w.reap(spent) for _ in range(5)]
     reaped, lifted, told = (
@@ -399,7 +420,14 @@ def test_with_nothing_to_do_a_tick_changes_nothing() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["grow", "end", "word", "wait", "host", "reap"]), st.integers(0, 9)), max_size=30))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["grow", "end", "word", "wait", "host", "reap"]), st.integers(0, 9)
+        ),
+        max_size=30,
+    )
+)
 def test_an_ending_always_ends_and_loses_no_agent(steps: list[tuple[str, int]]) -> None:
     w = world(hosts=("h1", "h2"))
     everyone = {w.grow(SOB, "e1").id, w.grow(SOB, "e2").id}

@@ -1,4 +1,6 @@
-"""Entries and what they do: a commit chained, read back to the same state, and judged by the laws again."""
+"""Entries and what they do: a commit chained, read back to the same state, and judged by the
+laws again.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,9 @@ def test_each_entry_names_the_one_before_and_the_state_on_both_sides() -> None:
     assert w.state.records.digest == Records.of(all_records(w.swarm)).digest
 
 
-def test_an_entry_that_was_changed_left_out_or_put_in_from_another_journal_is_not_followed() -> None:
+def test_an_entry_that_was_changed_left_out_or_put_in_from_another_journal_is_not_followed() -> (
+    None
+):
     """None of these changes the state: only hash, number and the entry before tell them apart."""
     here, elsewhere = written(), written()
     for journal, words in ((here, "ab"), (elsewhere, "xb")):
@@ -170,7 +174,8 @@ def test_the_acting_agents_incarnation_is_written_down() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from("abc"), st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3)) | st.none()
+            st.sampled_from("abc"),
+            st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3)) | st.none(),
         )
     )
 )
@@ -195,7 +200,8 @@ def test_a_hash_covers_whatever_text_it_is_of(text: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "flat", [[], ["data"], ["text", "data"], ["data", "{}"], ["data", ',"hash":"x"}'], ["a", "b", "c"]]
+    "flat",
+    [[], ["data"], ["text", "data"], ["data", "{}"], ["data", ',"hash":"x"}'], ["a", "b", "c"]],
 )
 def test_what_claims_no_hash_is_no_chained_entry(flat: list[str]) -> None:
     assert unsealed(flat) is None
@@ -229,11 +235,29 @@ def _stray(w: Written, top: Agent, **changed: Any) -> Agent:
 Deed = Callable[[Written, Agent, Agent], list[str]]
 LAWLESS: Final[dict[str, Deed]] = {
     "made at tier 4": lambda w, t, lo: w.do("spawned", t.id, AgentMade(_stray(w, t, tier=4), ())),
-    "does not live": lambda w, t, lo: w.do("spawned", t.id, AgentMade(_stray(w, t, parent=AgentId("nobody")), ())),
-    "its path is not": lambda w, t, lo: w.do("spawned", t.id, AgentMade(_stray(w, t, path=("sob", "a-stray")), ())),
-    "not of the board": lambda w, t, lo: w.do("spawned", t.id, AgentMade(_stray(w, t, parent=None), ())),
+    "does not live": lambda w, t, lo: w.do(
+        "spawned", t.id, AgentMade(_stray(w, t, parent=AgentId("nobody")), ())
+    ),
+    "its path is not": lambda w, t, lo: w.do(
+        "spawned", t.id, AgentMade(_stray(w, t, path=("sob", "a-stray")), ())
+    ),
+    "not of the board": lambda w, t, lo: w.do(
+        "spawned", t.id, AgentMade(_stray(w, t, parent=None), ())
+    ),
     "its creator could not grant": lambda w, t, lo: w.do(
-        "spawned", lo.id, AgentMade(_stray(w, lo, parent=lo.id, tier=3, path=(*lo.path, AgentId("a-stray")), grants=("spawn/**",)), ())
+        "spawned",
+        lo.id,
+        AgentMade(
+            _stray(
+                w,
+                lo,
+                parent=lo.id,
+                tier=3,
+                path=(*lo.path, AgentId("a-stray")),
+                grants=("spawn/**",),
+            ),
+            (),
+        ),
     ),
     "its id was used before": lambda w, t, lo: (
         (_reap(w, lo) and []) or w.do("spawned", t.id, AgentMade(lo, ()))
@@ -243,43 +267,71 @@ LAWLESS: Final[dict[str, Deed]] = {
         w.do("spawned", t.id, AgentMade(_stray(w, t), ())),
     )[-1],
     "made under the stop on": lambda w, t, lo: (
-        w.do("stopping", OPERATOR, StopSet(Stop("tier:1", StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0))),
+        w.do(
+            "stopping",
+            OPERATOR,
+            StopSet(Stop("tier:1", StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0)),
+        ),
         w.do("spawned", t.id, AgentMade(_stray(w, t), ())),
     )[-1],
-    "its tier changed": lambda w, t, lo: w.do("changed", "supervisor", AgentSet(replace(lo, tier=5))),
-    "its incarnation went back": lambda w, t, lo: w.do("changed", "supervisor", AgentSet(replace(lo, incarnation=0))),
+    "its tier changed": lambda w, t, lo: w.do(
+        "changed", "supervisor", AgentSet(replace(lo, tier=5))
+    ),
+    "its incarnation went back": lambda w, t, lo: w.do(
+        "changed", "supervisor", AgentSet(replace(lo, incarnation=0))
+    ),
     "reaped without a fence": lambda w, t, lo: w.do("reaped", "supervisor", _reaped(lo)),
     "while its child": lambda w, t, lo: (
         w.do("fenced", OPERATOR, FenceSet(Fence(t.id, "r", OPERATOR, 1.0))),
         w.do("reaped", "supervisor", _reaped(t)),
     )[-1],
-    "which is no ancestor of it": lambda w, t, lo: w.do("fenced", lo.id, FenceSet(Fence(t.id, "r", lo.id, 1.0))),
-    "is the board's": lambda w, t, lo: w.do("fenced", OPERATOR, FenceSet(Fence("picard", "r", OPERATOR, 1.0))),
+    "which is no ancestor of it": lambda w, t, lo: w.do(
+        "fenced", lo.id, FenceSet(Fence(t.id, "r", lo.id, 1.0))
+    ),
+    "is the board's": lambda w, t, lo: w.do(
+        "fenced", OPERATOR, FenceSet(Fence("picard", "r", OPERATOR, 1.0))
+    ),
     "is lifted while": lambda w, t, lo: (
         w.do("fenced", OPERATOR, FenceSet(Fence(t.id, "r", OPERATOR, 1.0))),
         w.do("ended", OPERATOR, FenceLifted(t.id)),
     )[-1],
     "lifts the stop that operator": lambda w, t, lo: (
-        w.do("stopping", OPERATOR, StopSet(Stop(lo.id, StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0))),
+        w.do(
+            "stopping",
+            OPERATOR,
+            StopSet(Stop(lo.id, StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0)),
+        ),
         w.do("thawed", t.id, StopLifted(lo.id)),
     )[-1],
     "is stopped by": lambda w, t, lo: w.do(
         "stopping", lo.id, StopSet(Stop(t.id, StopKind.FREEZE, Authority.LINEAGE, "r", lo.id, 1.0))
     ),
     "is revoked from by": lambda w, t, lo: w.do(
-        "revoked", lo.id, RevocationsSet(t.id, (Revocation(t.id, "model/**", "both", 1, lo.id, "at"),))
+        "revoked",
+        lo.id,
+        RevocationsSet(t.id, (Revocation(t.id, "model/**", "both", 1, lo.id, "at"),)),
     ),
-    "gave it a privilege": lambda w, t, lo: w.do("granted", lo.id, RightsSet(replace(lo, privileges=("**",)))),
-    "which it could not grant": lambda w, t, lo: w.do("granted", t.id, RightsSet(replace(lo, privileges=("no/such",)))),
+    "gave it a privilege": lambda w, t, lo: w.do(
+        "granted", lo.id, RightsSet(replace(lo, privileges=("**",)))
+    ),
+    "which it could not grant": lambda w, t, lo: w.do(
+        "granted", t.id, RightsSet(replace(lo, privileges=("no/such",)))
+    ),
     "not its creator's creator": lambda w, t, lo: w.do(
-        "adopted", "supervisor", AgentAdopted(replace(lo, parent=AgentId("picard")), t.id, (), "picard")
+        "adopted",
+        "supervisor",
+        AgentAdopted(replace(lo, parent=AgentId("picard")), t.id, (), "picard"),
     ),
-    "lives on": lambda w, t, lo: w.do("adopted", "supervisor", AgentAdopted(replace(lo, parent=SOB), t.id, (), "m1")),
+    "lives on": lambda w, t, lo: w.do(
+        "adopted", "supervisor", AgentAdopted(replace(lo, parent=SOB), t.id, (), "m1")
+    ),
     "its mission changed": lambda w, t, lo: w.do(
         "changed", "supervisor", MissionSet(replace(w.swarm.missions[MISSION], text="Do evil."))
     ),
-    "is ended while": lambda w, t, lo: w.do("ended", "supervisor", MissionClosed(w.swarm.missions[MISSION], 1.0)),
-}  # fmt: skip
+    "is ended while": lambda w, t, lo: w.do(
+        "ended", "supervisor", MissionClosed(w.swarm.missions[MISSION], 1.0)
+    ),
+}
 
 
 def _reaped(agent: Agent) -> AgentReaped:
@@ -294,7 +346,9 @@ def _reap(w: Written, agent: Agent) -> bool:
 
 
 @pytest.mark.parametrize("fault", LAWLESS)
-def test_a_journal_whose_chain_is_whole_and_whose_deeds_are_unlawful_is_found_out(fault: str) -> None:
+def test_a_journal_whose_chain_is_whole_and_whose_deeds_are_unlawful_is_found_out(
+    fault: str,
+) -> None:
     w = written()
     top, low = _grown(w)
     assert w.auditor.faults == []
@@ -324,7 +378,13 @@ def test_a_refusal_that_changes_something_is_no_refusal() -> None:
 
 
 def _refused_in_turn(count: int, turn: int = 4) -> dict[str, Any]:
-    return {"event": "refused in turn", "actor": "a-1", "turn": turn, "rule": "bus.channel", "count": count}
+    return {
+        "event": "refused in turn",
+        "actor": "a-1",
+        "turn": turn,
+        "rule": "bus.channel",
+        "count": count,
+    }
 
 
 @pytest.mark.parametrize(
@@ -344,8 +404,22 @@ def test_what_a_turn_was_refused_is_told_once_and_as_often_as_its_facts_say(
 ) -> None:
     w = written()
     facts = [
-        {"id": "1-1", "fact": "refuse", "agent": "a-1", "turn": "4", "rule": "bus.channel", "count": "2"},
-        {"id": "1-2", "fact": "refuse", "agent": "a-1", "turn": "4", "rule": "bus.channel", "count": "1"},
+        {
+            "id": "1-1",
+            "fact": "refuse",
+            "agent": "a-1",
+            "turn": "4",
+            "rule": "bus.channel",
+            "count": "2",
+        },
+        {
+            "id": "1-2",
+            "fact": "refuse",
+            "agent": "a-1",
+            "turn": "4",
+            "rule": "bus.channel",
+            "count": "1",
+        },
         {
             "id": "1-3",
             "fact": "refuse",
@@ -387,8 +461,12 @@ def fact(kind: str, account: str, amounts: Any, n: int = 1) -> dict[str, Any]:
 
 def opened(*more: dict[str, Any]) -> Ledger:
     ledger = Ledger()
-    ledger.fold(fact("open", "sob", {"parent": "", "caps": {"tokens": 100, "agents": 5}, "own_slot": False}))
-    ledger.fold(fact("open", "a", {"parent": "sob", "caps": {"tokens": 40, "agents": 2}, "own_slot": True}))
+    ledger.fold(
+        fact("open", "sob", {"parent": "", "caps": {"tokens": 100, "agents": 5}, "own_slot": False})
+    )
+    ledger.fold(
+        fact("open", "a", {"parent": "sob", "caps": {"tokens": 40, "agents": 2}, "own_slot": True})
+    )
     for one in more:
         ledger.fold(one)
     return ledger
@@ -405,19 +483,37 @@ def test_facts_folded_in_order_give_every_amount() -> None:
     ledger = opened(fact("reserve", "a", {"tokens": 10}), fact("settle", "a", used))
     row = ledger.accounts["a"].amounts["tokens"]
     assert row == {
-        "cap": 40, "free": 30, "reserved": 0, "granted": 0, "spent": 12, "overdraft": 2, "assumed": 12, "unpriced": 12,
-    }  # fmt: skip
+        "cap": 40,
+        "free": 30,
+        "reserved": 0,
+        "granted": 0,
+        "spent": 12,
+        "overdraft": 2,
+        "assumed": 12,
+        "unpriced": 12,
+    }
     assert [ledger.unbalanced(id) for id in ("a", "sob")] == ["", ""]
     ledger.fold(fact("reap", "", [["a", "sob"]]))
     assert ledger.accounts["sob"].amounts["tokens"] | {"cap": 0} == {
-        "cap": 0, "free": 90, "reserved": 0, "granted": 0, "spent": 12, "overdraft": 2, "assumed": 12, "unpriced": 12,
-    }  # fmt: skip
+        "cap": 0,
+        "free": 90,
+        "reserved": 0,
+        "granted": 0,
+        "spent": 12,
+        "overdraft": 2,
+        "assumed": 12,
+        "unpriced": 12,
+    }
     assert ledger.unbalanced("sob") == ""
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_an_adopted_account_goes_to_the_parent_above_whichever_of_the_two_ends_first(first: str) -> None:
-    ledger = opened(fact("open", "b", {"parent": "a", "caps": {"tokens": 15, "agents": 1}, "own_slot": True}))
+def test_an_adopted_account_goes_to_the_parent_above_whichever_of_the_two_ends_first(
+    first: str,
+) -> None:
+    ledger = opened(
+        fact("open", "b", {"parent": "a", "caps": {"tokens": 15, "agents": 1}, "own_slot": True})
+    )
     ledger.fold(fact("adopt", "b", {"former": "a", "parent": "sob"}))
     assert ledger.accounts["b"].parent == "sob"
     assert [ledger.unbalanced(id) for id in ("a", "b", "sob")] == ["", "", ""]
@@ -425,20 +521,32 @@ def test_an_adopted_account_goes_to_the_parent_above_whichever_of_the_two_ends_f
     ledger.fold(fact("reap", "", [[first, "sob"]]))
     assert ledger.unbalanced("sob") == ""
     last = "b" if first == "a" else "a"
-    assert ledger.accounts["sob"].get("tokens", "granted") == ledger.accounts[last].get("tokens", "cap")
+    assert ledger.accounts["sob"].get("tokens", "granted") == ledger.accounts[last].get(
+        "tokens", "cap"
+    )
     ledger.fold(fact("reap", "", [[last, "sob"]]))
     assert ledger.accounts["sob"].get("tokens", "free") == 100
 
 
 BAD: Final[Sequence[tuple[str, dict[str, Any]]]] = [
-    ("opened while it is open", fact("open", "a", {"parent": "sob", "caps": {}, "own_slot": False})),
+    (
+        "opened while it is open",
+        fact("open", "a", {"parent": "sob", "caps": {}, "own_slot": False}),
+    ),
     ("is not open", fact("reserve", "nobody", {"tokens": 1})),
     ("closed into", fact("reap", "", [["a", "a"]])),
-    ("it had 40", fact("close", "a", {"parent": "sob", "cap": {}, "free": {}, "granted": {}, "spent": {}, "overdraft": {}})),
+    (
+        "it had 40",
+        fact(
+            "close",
+            "a",
+            {"parent": "sob", "cap": {}, "free": {}, "granted": {}, "spent": {}, "overdraft": {}},
+        ),
+    ),
     ("knows no fact", fact("gift", "a", {})),
     ("cannot be read", {"id": "1-0", "fact": "reserve", "account": "a", "amounts": 7}),
     ("cannot be read", {"id": "1-0"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("why", "bad"), BAD)

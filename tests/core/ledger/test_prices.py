@@ -42,7 +42,11 @@ def test_no_usage_within_a_bound_costs_more_than_the_bound(
 @given(price=prices, counted=st.builds(Counted, tokens, tokens))
 def test_a_cost_is_the_exact_sum_rounded_up(price: Price, counted: Counted) -> None:
     read = counted.tokens_in
-    exact = read * price.tokens_in.at(read) + counted.tokens_out * price.tokens_out.at(read) + price.call
+    exact = (
+        read * price.tokens_in.at(read)
+        + counted.tokens_out * price.tokens_out.at(read)
+        + price.call
+    )
     assert exact <= price.of(counted) < exact + 1
 
 
@@ -59,7 +63,9 @@ def test_a_cost_is_the_exact_sum_rounded_up(price: Price, counted: Counted) -> N
         (Counted(10**30, 0), 25 * 10**28),
     ],
 )
-def test_a_dollar_for_a_million_tokens_is_a_micro_dollar_for_one(counted: Counted, cost: int) -> None:
+def test_a_dollar_for_a_million_tokens_is_a_micro_dollar_for_one(
+    counted: Counted, cost: int
+) -> None:
     assert Price(dollars("0.25"), dollars("2"), cached=dollars("0.025")).of(counted) == cost
 
 
@@ -69,7 +75,9 @@ def test_without_a_price_of_its_own_what_was_cached_costs_like_the_rest() -> Non
 
 
 def test_a_long_call_is_charged_its_tier_for_every_token() -> None:
-    price = Price(Rate(Fraction(1), ((200, Fraction(2)),)), Rate(Fraction(5), ((200, Fraction(9)),)))
+    price = Price(
+        Rate(Fraction(1), ((200, Fraction(2)),)), Rate(Fraction(5), ((200, Fraction(9)),))
+    )
     assert price.of(Counted(200, 10)) == 200 + 50
     assert price.of(Counted(201, 10)) == 402 + 90
 

@@ -1,4 +1,6 @@
-"""Missions as people hand them in: what is read, what is refused and why, how one begins and ends."""
+"""Missions as people hand them in: what is read, what is refused and why, how one begins and
+ends.
+"""
 
 from __future__ import annotations
 
@@ -55,33 +57,59 @@ def test_an_object_has_the_fields_of_the_stream() -> None:
 
 
 def test_the_stream_and_the_entrance_read_the_same() -> None:
-    fields = {"mission": "find", "id": "x", "budget": '{"calls": 3}', "deadline_s": "60", "files": '["a"]'}
-    entrance = {"mission": "find", "id": "x", "budget": {"calls": 3}, "deadline_s": 60, "files": ["a"]}
+    fields = {
+        "mission": "find",
+        "id": "x",
+        "budget": '{"calls": 3}',
+        "deadline_s": "60",
+        "files": '["a"]',
+    }
+    entrance = {
+        "mission": "find",
+        "id": "x",
+        "budget": {"calls": 3},
+        "deadline_s": 60,
+        "files": ["a"],
+    }
     assert parse_mission(fields) == _parsed(json.dumps(entrance))
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "{",  '{"mission": "x"', "{not json}", '{"mission": "x"} and more', "{}", "{" * 100_000,
-        '{"mission": 5}', '{"mission": null}', '{"mission": ["x"]}', '{"mission": {"a": 1}}', '{"mission": true}',
-        '{"mission": "x", "id": 7}', '{"mission": "x", "id": null}',
+        "{",
+        '{"mission": "x"',
+        "{not json}",
+        '{"mission": "x"} and more',
+        "{}",
+        "{" * 100_000,
+        '{"mission": 5}',
+        '{"mission": null}',
+        '{"mission": ["x"]}',
+        '{"mission": {"a": 1}}',
+        '{"mission": true}',
+        '{"mission": "x", "id": 7}',
+        '{"mission": "x", "id": null}',
     ],
-)  # fmt: skip
+)
 def test_what_starts_with_a_brace_must_be_an_object_of_the_fields(text: str) -> None:
     fault = _parsed(text)
     assert isinstance(fault, str)
     assert "JSON object" in fault
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\t", '{"mission": ""}', '{"mission": "  "}', '{"id": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "\n\t", '{"mission": ""}', '{"mission": "  "}', '{"id": "x"}']
+)
 def test_an_empty_mission_is_refused(text: str) -> None:
     fault = _parsed(text)
     assert isinstance(fault, str)
     assert "empty" in fault
 
 
-@pytest.mark.parametrize("text", ["a" * (MISSION_BYTES_MAX + 1), "\u00e9" * (MISSION_BYTES_MAX // 2 + 1)])
+@pytest.mark.parametrize(
+    "text", ["a" * (MISSION_BYTES_MAX + 1), "\u00e9" * (MISSION_BYTES_MAX // 2 + 1)]
+)
 def test_a_huge_mission_is_refused_by_its_bytes(text: str) -> None:
     fault = _parsed(text)
     assert isinstance(fault, str)
@@ -91,7 +119,14 @@ def test_a_huge_mission_is_refused_by_its_bytes(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a\x00b", "\x1b[2J", "a\x7f", "bytes \ufffd", '{"mission": "a\\u0000b"}', '{"mission": "\\ud800"}'],
+    [
+        "a\x00b",
+        "\x1b[2J",
+        "a\x7f",
+        "bytes \ufffd",
+        '{"mission": "a\\u0000b"}',
+        '{"mission": "\\ud800"}',
+    ],
 )
 def test_what_is_not_text_is_refused(text: str) -> None:
     fault = _parsed(text)
@@ -139,15 +174,28 @@ def test_a_field_of_the_stream_that_is_not_json_is_named() -> None:
 @given(st.text(max_size=60) | st.text(max_size=40).map(lambda text: "{" + text))
 def test_no_text_at_the_entrance_breaks_its_reading(text: str) -> None:
     fields = fields_of(text)
-    # What is kept goes to the server: it takes at least one field, and nothing that UTF-8 cannot say.
+    # What is kept goes to the server: it takes at least one field, and nothing that UTF-8 cannot
+    # say.
     assert fields
-    assert all(key.encode() is not None and value.encode() is not None for key, value in fields.items())
+    assert all(
+        key.encode() is not None and value.encode() is not None for key, value in fields.items()
+    )
     assert isinstance(parse_mission(fields), MissionRequest | str)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=8,
+    )
+)
 def test_no_json_at_the_entrance_breaks_its_reading(value: Any) -> None:
-    for whole in ({"mission": value}, {"mission": "x", "budget": value}, {"id": value, "mission": "x"}):
+    for whole in (
+        {"mission": value},
+        {"mission": "x", "budget": value},
+        {"id": value, "mission": "x"},
+    ):
         assert isinstance(_parsed(json.dumps(whole)), MissionRequest | str)
 
 
@@ -193,8 +241,12 @@ def test_the_same_id_with_the_same_content_is_the_same_mission() -> None:
     assert _admit(w, _request()) == []
 
 
-@pytest.mark.parametrize("other", [{"mission": "Other."}, {"budget": {"tokens": 5}}, {"files": ("b",)}])
-def test_the_same_id_with_other_content_is_refused_and_the_first_goes_on(other: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"mission": "Other."}, {"budget": {"tokens": 5}}, {"files": ("b",)}]
+)
+def test_the_same_id_with_other_content_is_refused_and_the_first_goes_on(
+    other: Mapping[str, Any],
+) -> None:
     w = world()
     _admit(w, _request())
     before = w.swarm.missions[MissionId("m2")]
@@ -225,7 +277,9 @@ def test_what_cannot_be_read_ends_as_rejected_under_a_new_id() -> None:
     assert result.data["state"] == "rejected"
     assert result.text.startswith(Rule.MISSION_INVALID)
     assert journal(changes, "rejected")[0].data["rule"] == Rule.MISSION_INVALID
-    assert [change.mission.id for change in changes if isinstance(change, MissionClosed)] == [result.mission]
+    assert [change.mission.id for change in changes if isinstance(change, MissionClosed)] == [
+        result.mission
+    ]
 
 
 def test_files_that_are_not_there_reject_the_mission_under_its_own_id() -> None:
@@ -261,7 +315,8 @@ def test_so_many_missions_are_before_the_board_at_once_oldest_first() -> None:
     queue.end(w.renew(), w.swarm.missions[MissionId("m4")], MissionState.CANCELLED, "r")
     for _ in range(3):
         w.reap()
-    # What came back to the root is known to the store alone: the supervisor reads it before each decision.
+    # What came back to the root is known to the store alone: the supervisor reads it before each
+    # decision.
     w.swarm.free[str(SOB)] = {kind: 2 * amount for kind, amount in MISSION_BUDGET.items()}
     w.tick()
     assert set(w.swarm.boards) == {"m1", "m3"}
@@ -307,7 +362,9 @@ def test_a_stopped_mission_waits_and_a_root_that_cannot_be_read_rejects_nobody()
     for target, said in (("*", "everything is stopped"), ("m2", "m2 is stopped")):
         w = world()
         _admit(w, _request("m2"))
-        stop.set_stop(w.renew(), Stop(target, StopKind.FREEZE, Authority.OPERATOR, "r", "operator", w.now))
+        stop.set_stop(
+            w.renew(), Stop(target, StopKind.FREEZE, Authority.OPERATOR, "r", "operator", w.now)
+        )
         w.tick()
         assert said in w.swarm.missions[MissionId("m2")].reason
     w = world()
@@ -350,7 +407,9 @@ def test_a_budget_beyond_the_root_exhausts_the_mission_by_name(kind: str) -> Non
 
 def test_an_end_is_decided_once() -> None:
     w = world()
-    queue.end(w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "done", text="the result")
+    queue.end(
+        w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "done", text="the result"
+    )
     assert any(isinstance(change, FenceSet) for change in w.changes)
     queue.end(w.renew(), w.swarm.missions[MISSION], MissionState.CANCELLED, "late")
     assert w.changes == []
@@ -368,14 +427,21 @@ def test_a_passed_deadline_fails_the_mission() -> None:
 
 def test_a_result_tells_state_reason_spent_and_files() -> None:
     w = world(files=("docs",))
-    queue.end(w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "complete", text="the result")
+    queue.end(
+        w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "complete", text="the result"
+    )
     queue.close(w.renew(), w.swarm.missions[MISSION], {"tokens": 5, "calls": 1})
     result = _result(w.changes)
     assert result.text == "the result"
     assert result.data == {
-        "state": "delivered", "reason": "complete", "spent": {"tokens": 5, "calls": 1}, "files": ["docs"],
-    }  # fmt: skip
-    assert not any(isinstance(change, Post) and change.channel == "room:sob" for change in w.changes)
+        "state": "delivered",
+        "reason": "complete",
+        "spent": {"tokens": 5, "calls": 1},
+        "files": ["docs"],
+    }
+    assert not any(
+        isinstance(change, Post) and change.channel == "room:sob" for change in w.changes
+    )
     assert MISSION not in w.swarm.missions
     assert MISSION not in w.swarm.boards
 
@@ -409,7 +475,9 @@ def test_a_submitter_whose_id_is_another_missions_finds_the_answer_by_it() -> No
     assert _result(_admit(w, _request(mission="Other."))).data["asked"] == "m2"
 
 
-def test_what_was_turned_away_as_invalid_may_be_handed_in_again_and_an_ended_mission_may_not() -> None:
+def test_what_was_turned_away_as_invalid_may_be_handed_in_again_and_an_ended_mission_may_not() -> (
+    None
+):
     rejected = {"state": "rejected", "reason": "mission.invalid: empty", "digest": ""}
     assert queue.may_come_again(rejected)
     assert not queue.may_come_again({**rejected, "digest": "d"})
@@ -444,4 +512,6 @@ def test_what_names_an_id_that_may_not_be_is_told_with_that_id(id: str) -> None:
 @pytest.mark.parametrize("kind", ["tokens", "cost", "calls", "tools", "agents"])
 def test_a_budget_beyond_what_numbers_say_exactly_is_invalid(kind: str, n: int) -> None:
     assert isinstance(parse_mission({"mission": "x", "budget": json.dumps({kind: n})}), str)
-    assert not isinstance(parse_mission({"mission": "x", "budget": json.dumps({kind: 2**53 - 1})}), str)
+    assert not isinstance(
+        parse_mission({"mission": "x", "budget": json.dumps({kind: 2**53 - 1})}), str
+    )

@@ -22,9 +22,15 @@ def _parent_of(above: tuple[str, ...]) -> AgentId | None:
 def _agent(id: str, *above: str, role: str = "worker", name: str = "", key: str = "") -> Agent:
     path = (*above, id)
     return Agent(
-        id=AgentId(id), name=name or id, role=role, tier=max(0, len(path) - 2), parent=_parent_of(above),
-        path=path, mission=MissionId("m1") if above else MissionId(""), key=key,
-    )  # fmt: skip
+        id=AgentId(id),
+        name=name or id,
+        role=role,
+        tier=max(0, len(path) - 2),
+        parent=_parent_of(above),
+        path=path,
+        mission=MissionId("m1") if above else MissionId(""),
+        key=key,
+    )
 
 
 def _tree(*agents: Agent) -> Lineage:
@@ -73,7 +79,11 @@ def test_a_child_is_found_by_id_before_key_before_name() -> None:
     by_name = _agent("b", "sob", "m1", "a", name="x")
     by_key = _agent("c", "sob", "m1", "a", key="x")
     by_id = _agent("x", "sob", "m1", "a")
-    for children, found in (((by_name, by_key, by_id), "x"), ((by_name, by_key), "c"), ((by_name,), "b")):
+    for children, found in (
+        ((by_name, by_key, by_id), "x"),
+        ((by_name, by_key), "c"),
+        ((by_name,), "b"),
+    ):
         child = _tree(*children).find_child(AgentId("a"), "x")
         assert child is not None
         assert child.id == found
@@ -81,7 +91,12 @@ def test_a_child_is_found_by_id_before_key_before_name() -> None:
 
 
 def test_an_agent_follows_its_inbox_its_superior_its_reports_and_its_rooms() -> None:
-    assert follows(_agent("a", "sob", "m1"), ROOMS) == ("inbox:a", "down:sob", "up:a", "room:hall-m1")
+    assert follows(_agent("a", "sob", "m1"), ROOMS) == (
+        "inbox:a",
+        "down:sob",
+        "up:a",
+        "room:hall-m1",
+    )
     writer = _agent("b", "sob", "m1", "a", role="writer")
     assert follows(writer, ROOMS) == ("inbox:b", "down:a", "up:b", "room:den")
 

@@ -1,4 +1,6 @@
-"""A message on the stream and in a ring: what is written is what is read, and nothing else breaks a reader."""
+"""A message on the stream and in a ring: what is written is what is read, and nothing else
+breaks a reader.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,23 @@ from swarmd.core.model.names import AgentId, Channel, MissionId, StreamId
 
 ROOM = Channel("room:sob")
 _text = st.text(st.characters(codec="utf-8"), max_size=200)
-_data = st.dictionaries(_text, st.integers() | _text | st.lists(st.booleans(), max_size=3), max_size=3)
+_data = st.dictionaries(
+    _text, st.integers() | _text | st.lists(st.booleans(), max_size=3), max_size=3
+)
 _messages = st.builds(
-    Message, sender=_text.map(AgentId), kind=st.sampled_from(Kind), at=_text, to=_text, mission=_text.map(MissionId),
-    text=_text, data=_data, hops=st.integers(0, 99), incarnation=st.integers(0, 9),
-    id=st.just(StreamId("7-1")), channel=st.just(ROOM),
-)  # fmt: skip
+    Message,
+    sender=_text.map(AgentId),
+    kind=st.sampled_from(Kind),
+    at=_text,
+    to=_text,
+    mission=_text.map(MissionId),
+    text=_text,
+    data=_data,
+    hops=st.integers(0, 99),
+    incarnation=st.integers(0, 9),
+    id=st.just(StreamId("7-1")),
+    channel=st.just(ROOM),
+)
 
 
 def _flat(message: Message) -> dict[str, str]:
@@ -75,7 +88,9 @@ def test_fields_come_in_the_order_that_people_read_them() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 5_000, "\u20ac" * 1_500, '"\\' * 2_200])
 def test_what_does_not_fit_a_ring_is_a_preview_a_person_can_read(text: str) -> None:
-    ring = json.loads(_ring(Message(sender=AgentId("a"), kind=Kind.SAY, at="now", text=text, data={"n": 1})))
+    ring = json.loads(
+        _ring(Message(sender=AgentId("a"), kind=Kind.SAY, at="now", text=text, data={"n": 1}))
+    )
     assert ring["cut"] is True
     assert text.startswith(ring["text"])
     assert len(ring["text"]) == 400
@@ -104,10 +119,15 @@ def test_what_is_no_ring_is_nothing(line: str | bytes) -> None:
 @pytest.mark.parametrize(
     "flat",
     [
-        {}, {"from": "a"}, {"from": "a", "kind": "dance"}, {"from": "a", "kind": "say", "hops": "many"},
-        {"from": "a", "kind": "say", "data": "[1]"}, {"from": "a", "kind": "say", "data": "{"}, {"mission": "x"},
+        {},
+        {"from": "a"},
+        {"from": "a", "kind": "dance"},
+        {"from": "a", "kind": "say", "hops": "many"},
+        {"from": "a", "kind": "say", "data": "[1]"},
+        {"from": "a", "kind": "say", "data": "{"},
+        {"mission": "x"},
     ],
-)  # fmt: skip
+)
 def test_an_entry_of_somebody_else_is_nothing(flat: dict[str, str]) -> None:
     assert from_fields(ROOM, StreamId("1-0"), flat) is None
 

@@ -1,7 +1,8 @@
-"""Privileges as paths: what covers what, that the store's lookup agrees with the law's walk, and what a mark cuts.
+"""Privileges as paths: what covers what, that the store's lookup agrees with the law's walk, and
+what a mark cuts.
 
-The law keeps one mark and compares numbers; `tests.slow_rights` goes through everybody below. After any sequence both say
-the same of everybody.
+The law keeps one mark and compares numbers; `tests.slow_rights` goes through everybody below. After
+any sequence both say the same of everybody.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from swarmd.core.control import orphans
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import OPERATOR, SOB, AgentId, Authority
-from swarmd.core.model.privileges import Right, covers, is_covered, is_path, overlaps, sufficient, uncovered
+from swarmd.core.model.privileges import (
+    Right,
+    covers,
+    is_covered,
+    is_path,
+    overlaps,
+    sufficient,
+    uncovered,
+)
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.tree.rights import may_grant
@@ -28,7 +37,9 @@ from swarmd.core.tree.spawn import made
 from tests.core.swarm_builder import ROLES, World, charter, world
 from tests.slow_rights import LEAVES, PATHS, Holding, SlowRights, Somebody
 
-_plain = st.lists(st.sampled_from(["tool", "file", "read", "a", "b"]), min_size=1, max_size=4).map("/".join)
+_plain = st.lists(st.sampled_from(["tool", "file", "read", "a", "b"]), min_size=1, max_size=4).map(
+    "/".join
+)
 _held = st.one_of(_plain, _plain.map(lambda path: path + "/**"), st.just("**"))
 
 
@@ -48,7 +59,9 @@ _held = st.one_of(_plain, _plain.map(lambda path: path + "/**"), st.just("**"))
         ("tool", "tool/read", False),
     ],
 )
-def test_a_path_covers_itself_and_a_subtree_what_is_below(holder: str, wanted: str, is_so: bool) -> None:
+def test_a_path_covers_itself_and_a_subtree_what_is_below(
+    holder: str, wanted: str, is_so: bool
+) -> None:
     assert covers(holder, wanted) is is_so
 
 
@@ -95,7 +108,9 @@ def test_what_is_no_path_of_words_is_no_privilege(path: str) -> None:
 # --- use and grant apart ------------------------------------------------------------------------
 
 
-def _do(w: World, actor: Actor, verb: Any, target: str, path: str, right: Right = "both") -> Denied | None:
+def _do(
+    w: World, actor: Actor, verb: Any, target: str, path: str, right: Right = "both"
+) -> Denied | None:
     return registry.do(w.renew(), actor, Wish(verb, target, "r", path, right))
 
 
@@ -128,7 +143,9 @@ def test_a_role_says_what_an_agent_may_hand_out_where_its_charter_does_not() -> 
     assert top.grants == top.privileges, "what it may use, where its role says nothing else"
     assert w.grow(top.id, "worker", "worker").grants == ()
     named = w.grow(top.id, "named", privileges=["model/**"])
-    assert named.grants == ("model/**",), "a charter that names what it may use names what it may hand out"
+    assert named.grants == ("model/**",), (
+        "a charter that names what it may use names what it may hand out"
+    )
 
 
 def test_an_agent_that_lost_the_use_of_a_path_can_still_hand_it_out_and_not_to_itself() -> None:
@@ -179,7 +196,9 @@ def test_one_mark_cuts_the_whole_subtree_also_those_made_later_and_nobody_else()
         assert w.swarm.lineage.may(agent, "model/gpt"), agent.name
 
 
-def test_what_is_granted_anew_returns_to_that_one_agent_alone_and_to_whom_it_makes_from_then_on() -> None:
+def test_what_is_granted_anew_returns_to_that_one_agent_alone_and_to_whom_it_makes_from_then_on() -> (
+    None
+):
     w = world()
     top = w.grow(SOB, "top", budget={"agents": 20})
     mid = w.grow(top.id, "mid", budget={"agents": 8})
@@ -188,10 +207,18 @@ def test_what_is_granted_anew_returns_to_that_one_agent_alone_and_to_whom_it_mak
     assert _do(w, _by(top), "grant", mid.id, "model/**") is None
     mid = w.agent(mid.id)
     after = w.grow(mid.id, "after")
-    assert [w.swarm.lineage.may(a, "model/gpt") for a in (mid, before, after)] == [True, False, True]
+    assert [w.swarm.lineage.may(a, "model/gpt") for a in (mid, before, after)] == [
+        True,
+        False,
+        True,
+    ]
     _do(w, _by(top), "revoke", mid.id, "model/gpt")
     assert not any(w.swarm.lineage.may(a, "model/gpt") for a in (mid, before, after))
-    assert [w.swarm.lineage.may(a, "model/other") for a in (mid, before, after)] == [True, False, True]
+    assert [w.swarm.lineage.may(a, "model/other") for a in (mid, before, after)] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_a_part_that_was_revoked_does_not_come_back_with_the_whole() -> None:
@@ -201,7 +228,10 @@ def test_a_part_that_was_revoked_does_not_come_back_with_the_whole() -> None:
     _do(w, BY_OPERATOR, "revoke", top.id, "model/gpt")
     # Handed down at a creation: the whole goes, the part stays cut.
     later = w.grow(top.id, "later", privileges=["model/**"])
-    assert [w.swarm.lineage.may(later, f"model/{name}") for name in ("gpt", "other")] == [False, True]
+    assert [w.swarm.lineage.may(later, f"model/{name}") for name in ("gpt", "other")] == [
+        False,
+        True,
+    ]
     refused = w.ask(top.id, charter("x", privileges=["model/gpt"]))
     assert isinstance(refused, Denied)
     assert refused.rule is Rule.PRIVILEGE_SUBSET
@@ -209,7 +239,8 @@ def test_a_part_that_was_revoked_does_not_come_back_with_the_whole() -> None:
     denied = _do(w, _by(top), "grant", mid.id, "model/**")
     assert denied is not None
     assert denied.rule in (Rule.PRIVILEGE_GRANT, Rule.PRECEDENCE)
-    # Where the mark is a better one's, precedence has said no before. This says no also where it is a lapsed override's.
+    # Where the mark is a better one's, precedence has said no before. This says no also where it is
+    # a lapsed override's.
     alone = may_grant(w.swarm, w.agent(top.id), "model/**")
     assert alone == Denied(Rule.PRIVILEGE_GRANT, "model/**")
     assert _do(w, _by(top), "grant", mid.id, "model/other", "use") is None
@@ -239,7 +270,10 @@ def test_an_operator_can_revoke_of_everybody_at_the_root_and_give_back_to_one() 
     assert not w.swarm.lineage.may(new, "tool/file/read")
     assert w.swarm.lineage.may(new, "tool/file/write")
     assert _do(w, BY_OPERATOR, "grant", mid.id, "tool/file/read", "use") is None
-    assert [w.swarm.lineage.may(w.agent(a.id), "tool/file/read") for a in (top, mid)] == [False, True]
+    assert [w.swarm.lineage.may(w.agent(a.id), "tool/file/read") for a in (top, mid)] == [
+        False,
+        True,
+    ]
 
 
 def test_the_marks_of_one_segment_are_bounded_and_a_wider_one_takes_the_others_in() -> None:
@@ -259,7 +293,8 @@ def test_the_marks_of_one_segment_are_bounded_and_a_wider_one_takes_the_others_i
 _OPS = st.sampled_from(["spawn", "spawn", "revoke", "revoke", "grant", "hand", "fail"])
 _RIGHTS = st.sampled_from(["use", "grant", "both"])
 _STEPS = st.lists(
-    st.tuples(_OPS, st.integers(0, 11), st.sampled_from(PATHS), st.sampled_from(PATHS), _RIGHTS), max_size=25
+    st.tuples(_OPS, st.integers(0, 11), st.sampled_from(PATHS), st.sampled_from(PATHS), _RIGHTS),
+    max_size=25,
 )
 Step = tuple[str, int, str, str, Literal["use", "grant", "both"]]
 
@@ -273,7 +308,11 @@ class Both:
     count: int = 0
 
     def living(self) -> list[Agent]:
-        return [self.w.agent(id) for id in self.slow.everybody if AgentId(id) in self.w.swarm.lineage.agents]
+        return [
+            self.w.agent(id)
+            for id in self.slow.everybody
+            if AgentId(id) in self.w.swarm.lineage.agents
+        ]
 
     def do(self, step: Step) -> None:
         what, which, path, other, right = step
@@ -310,7 +349,9 @@ class Both:
         asked = self.w.ask(
             parent.id, charter(f"n{self.count}", privileges=rights["use"], grants=rights["grant"])
         )
-        possible = all(self.slow.handed(parent.id, path) for paths in rights.values() for path in paths)
+        possible = all(
+            self.slow.handed(parent.id, path) for paths in rights.values() for path in paths
+        )
         if isinstance(asked, Denied):
             # It may lack the right to create anybody, which is not what is looked at here.
             assert not possible or asked.rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
@@ -356,7 +397,9 @@ class Both:
 def _both() -> Both:
     w = world(hosts=(), spawns_per_minute=10_000, children_max=1_000)
     roles = w.swarm.declared.roles
-    roles["manager"] = next(r for r in ROLES if r.name == "manager").model_copy(update={"orphans": "adopt"})
+    roles["manager"] = next(r for r in ROLES if r.name == "manager").model_copy(
+        update={"orphans": "adopt"}
+    )
     both = Both(w)
     root = Somebody("")
     for right in root.holdings:
@@ -369,7 +412,9 @@ def _both() -> Both:
 
 @settings(max_examples=200, deadline=None)
 @given(_STEPS)
-def test_after_any_sequence_everybody_holds_exactly_what_the_slow_way_leaves_them(steps: list[Step]) -> None:
+def test_after_any_sequence_everybody_holds_exactly_what_the_slow_way_leaves_them(
+    steps: list[Step],
+) -> None:
     both = _both()
     for step in steps:
         both.do(step)

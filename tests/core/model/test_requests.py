@@ -23,7 +23,9 @@ from tests.core.swarm_builder import charter
 @pytest.mark.parametrize(
     "request_",
     [
-        SpawnRequest(key="k", charter=charter("x", goals=["a"]), directives=("go",), tier=2, parent="a-1"),
+        SpawnRequest(
+            key="k", charter=charter("x", goals=["a"]), directives=("go",), tier=2, parent="a-1"
+        ),
         TerminateRequest(agent="a-1", reason="it loops"),
         FailedRequest(rule="budget.exhausted", detail="d", mission="m"),
         GoneRequest(segment="m1", agents=3),
@@ -64,8 +66,14 @@ def test_a_sender_is_no_part_of_a_request() -> None:
         ({"files": ["x"] * 513}, "charter.files"),
     ],
 )
-def test_a_charter_that_cannot_be_meant_names_its_field(changed: dict[str, Any], named: str) -> None:
-    data = {"type": "spawn", "key": "k", "charter": {"role": "r", "name": "n", "task": "t", **changed}}
+def test_a_charter_that_cannot_be_meant_names_its_field(
+    changed: dict[str, Any], named: str
+) -> None:
+    data = {
+        "type": "spawn",
+        "key": "k",
+        "charter": {"role": "r", "name": "n", "task": "t", **changed},
+    }
     fault = parse_request(data)
     assert isinstance(fault, str)
     assert named in fault
@@ -73,7 +81,9 @@ def test_a_charter_that_cannot_be_meant_names_its_field(changed: dict[str, Any],
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -88,6 +98,8 @@ def test_no_data_breaks_the_reading(type: str, data: dict[str, Any]) -> None:
     assert isinstance(parse_order(data), str | Order)
 
 
-@pytest.mark.parametrize("data", [{}, {"order": "o"}, {"order": "o", "verb": "dance", "target": "x"}])
+@pytest.mark.parametrize(
+    "data", [{}, {"order": "o"}, {"order": "o", "verb": "dance", "target": "x"}]
+)
 def test_an_order_that_cannot_be_read_is_a_sentence(data: dict[str, Any]) -> None:
     assert isinstance(parse_order(data), str)

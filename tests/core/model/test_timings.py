@@ -1,4 +1,6 @@
-"""Time to decide by: it never goes back, and no wait lasts longer than twice its time after a clock was set."""
+"""Time to decide by: it never goes back, and no wait lasts longer than twice its time after a
+clock was set.
+"""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def test_a_call_is_stuck_when_it_outlives_its_own_bounds_and_the_time_to_settle(
     for over, word in ((-1.0, "busy"), (1.0, "stuck")):
         since = NOW - 600 - SETTLE_SECONDS - over
         assert doing(Call("model", since, 600)) == Activity(word, "model", NOW - since)  # type: ignore[arg-type]  # of two words
-    assert doing(Call("model", 0.0, 0.0)).word == "busy", "of a call without a bound it is not known"
+    assert doing(Call("model", 0.0, 0.0)).word == "busy", (
+        "of a call without a bound it is not known"
+    )
 
 
 def test_what_ignored_its_end_is_stuck_though_its_record_has_ended() -> None:
@@ -98,7 +100,9 @@ _TARGETS = st.sampled_from(
 
 
 @given(st.dictionaries(_TARGETS, st.sampled_from(list(StopKind)), max_size=4))
-def test_an_agent_is_frozen_exactly_where_a_freeze_or_halt_holds_it(stops: Mapping[str, StopKind]) -> None:
+def test_an_agent_is_frozen_exactly_where_a_freeze_or_halt_holds_it(
+    stops: Mapping[str, StopKind],
+) -> None:
     agent = Agent(
         id=AgentId("a-1"),
         name="x",
@@ -108,7 +112,10 @@ def test_an_agent_is_frozen_exactly_where_a_freeze_or_halt_holds_it(stops: Mappi
         path=("sob", "m1", "a-1"),
         mission=MissionId("m1"),
     )
-    marks = [Stop(target, kind, Authority.OPERATOR, "", "operator", 0.0) for target, kind in stops.items()]
+    marks = [
+        Stop(target, kind, Authority.OPERATOR, "", "operator", 0.0)
+        for target, kind in stops.items()
+    ]
     holds = any(mark.holds(agent) for mark in marks if mark.kind is not StopKind.DRAIN)
     assert is_held(record(), {target: f"{kind} {{}}" for target, kind in stops.items()}) is holds
 
@@ -116,15 +123,18 @@ def test_an_agent_is_frozen_exactly_where_a_freeze_or_halt_holds_it(stops: Mappi
 # --- the step journal -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("steps", "busy", "begun"), [
-    ([], False, None),
-    (["3:batch"], True, None),
-    (["3:batch", "3:1:b"], True, "3:1:b"),
-    (["3:batch", "3:1:b", "3:1:e"], True, None),
-    (["3:1:b", "3:1:e", "3:2:b", "3:batch"], True, "3:2:b"),
-    (["2:4:b"], False, None),
-    (["2:4:b", "3:batch"], True, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("steps", "busy", "begun"),
+    [
+        ([], False, None),
+        (["3:batch"], True, None),
+        (["3:batch", "3:1:b"], True, "3:1:b"),
+        (["3:batch", "3:1:b", "3:1:e"], True, None),
+        (["3:1:b", "3:1:e", "3:2:b", "3:batch"], True, "3:2:b"),
+        (["2:4:b"], False, None),
+        (["2:4:b", "3:batch"], True, None),
+    ],
+)
 def test_the_call_under_way_is_the_open_one_of_the_turn_under_way(
     steps: Collection[str], busy: bool, begun: str | None
 ) -> None:
@@ -136,5 +146,12 @@ def test_a_call_that_a_former_holder_began_is_nobodys() -> None:
     text = json.dumps({"kind": "read", "lease": 2, "at": "1970-01-01T00:16:40.000Z", "within": 60})
     assert call_of(text, "2") == Call("read", 1_000.0, 60.0)
     assert call_of(text, "3") is None
-    for broken in (None, "{", "[]", "{}", '{"lease":2,"kind":"x","at":"y"}', '{"lease":2,"kind":"x","at":4}'):
+    for broken in (
+        None,
+        "{",
+        "[]",
+        "{}",
+        '{"lease":2,"kind":"x","at":"y"}',
+        '{"lease":2,"kind":"x","at":4}',
+    ):
         assert call_of(broken, "2") is None

@@ -21,7 +21,9 @@ from tests.core.swarm_builder import MISSION, START, World, world
 FULL = {"tokens": {"free": 9}, "calls": {"free": 9}, "tools": {"free": 9}}
 
 _names = st.sampled_from(["lead", "sub", "leaf"])
-_plain = st.lists(st.sampled_from(["tool", "file", "read", "web"]), min_size=1, max_size=3).map("/".join)
+_plain = st.lists(st.sampled_from(["tool", "file", "read", "web"]), min_size=1, max_size=3).map(
+    "/".join
+)
 _paths = st.one_of(_plain, _plain.map(lambda path: path + "/**"), st.just("**"))
 _rights = st.sampled_from(["use", "grant", "both"])
 _wishes = st.tuples(
@@ -34,7 +36,9 @@ _wishes = st.tuples(
 
 
 def _family(**rest: Any) -> tuple[World, dict[str, Agent]]:
-    """Three below each other, who by themselves may use and grant `tool/file/**` and nothing else but spawn."""
+    """Three below each other, who by themselves may use and grant `tool/file/**` and nothing
+    else but spawn.
+    """
     made = world(depth_max=4)
     given_rights = {"privileges": ("spawn/**", "model/**", "tool/file/**")} | rest
     agents, above = {}, "sob"
@@ -69,7 +73,10 @@ def _hindrances(made: World, id: str, path: str, **rest: Any) -> tuple[Hindrance
 
 @given(st.lists(_wishes, max_size=8), _names, _paths, st.sampled_from(["use", "grant"]))
 def test_why_says_yes_exactly_when_the_law_does(
-    wishes: list[tuple[str, str, str, str, str]], name: str, path: str, right: Literal["use", "grant"]
+    wishes: list[tuple[str, str, str, str, str]],
+    name: str,
+    path: str,
+    right: Literal["use", "grant"],
 ) -> None:
     made, agents = _family()
     for wish in wishes:
@@ -78,7 +85,8 @@ def test_why_says_yes_exactly_when_the_law_does(
     found = _trace(made, agent.id, path, right)
     assert found.is_held == made.swarm.lineage.may(agent, path, right)
     assert [link.agent.id for link in found.links] == [s for s in agent.path if s != MISSION]
-    # There is a missing link exactly where the right is missing, and then whoever is above it could mend it.
+    # There is a missing link exactly where the right is missing, and then whoever is above it could
+    # mend it.
     assert (found.broken is None) == found.is_held
     if found.broken is not None:
         at = found.links.index(found.broken)
@@ -161,7 +169,12 @@ _TARGETS = ["LEAD", "=LEAF", "tier:3", "*", MISSION]
 @pytest.mark.parametrize(
     ("verb", "rule", "target"),
     # What ends takes all below it along: one agent alone is not drained.
-    [(*stop, target) for stop in _STOPS for target in _TARGETS if (stop[0], target) != ("drain", "=LEAF")],
+    [
+        (*stop, target)
+        for stop in _STOPS
+        for target in _TARGETS
+        if (stop[0], target) != ("drain", "=LEAF")
+    ],
 )
 def test_a_stop_on_the_path_or_the_tier_or_everything_stands_in_the_way(
     verb: Any, rule: Rule, target: str
@@ -176,9 +189,14 @@ def test_a_stop_on_the_path_or_the_tier_or_everything_stands_in_the_way(
 
 
 @given(
-    st.lists(st.sampled_from(["LEAD", "=SUB", "=LEAF", "tier:2", "tier:3", "*", MISSION]), max_size=3), _names
+    st.lists(
+        st.sampled_from(["LEAD", "=SUB", "=LEAF", "tier:2", "tier:3", "*", MISSION]), max_size=3
+    ),
+    _names,
 )
-def test_an_agent_is_hindered_exactly_when_the_law_has_it_stopped(targets: list[str], name: str) -> None:
+def test_an_agent_is_hindered_exactly_when_the_law_has_it_stopped(
+    targets: list[str], name: str
+) -> None:
     made, agents = _family()
     for target in targets:
         meant = target
@@ -193,7 +211,8 @@ def test_an_agent_is_hindered_exactly_when_the_law_has_it_stopped(targets: list[
 def test_a_stopped_privilege_stops_what_it_includes_and_nothing_else() -> None:
     made, agents = _family()
     assert (
-        registry.do(made.renew(), authority.BY_OPERATOR, Wish("freeze", "use:tool/file/**", "wait")) is None
+        registry.do(made.renew(), authority.BY_OPERATOR, Wish("freeze", "use:tool/file/**", "wait"))
+        is None
     )
     leaf = agents["leaf"].id
     assert [no.target for no in _hindrances(made, leaf, "tool/file/read")] == ["use:tool/file/**"]
@@ -203,7 +222,9 @@ def test_a_stopped_privilege_stops_what_it_includes_and_nothing_else() -> None:
 def test_a_stopped_room_stops_what_is_said_in_it_also_of_this_mission() -> None:
     made, agents = _family()
     for target in ("room:hall", f"room:hall-{MISSION}", "room:other"):
-        assert registry.do(made.renew(), authority.BY_OPERATOR, Wish("freeze", target, "wait")) is None
+        assert (
+            registry.do(made.renew(), authority.BY_OPERATOR, Wish("freeze", target, "wait")) is None
+        )
     found = _hindrances(made, agents["leaf"].id, "room/hall/say")
     assert [no.target for no in found] == ["room:hall", f"room:hall-{MISSION}"]
 
@@ -211,7 +232,10 @@ def test_a_stopped_room_stops_what_is_said_in_it_also_of_this_mission() -> None:
 def test_a_fence_above_stands_in_the_way() -> None:
     made, agents = _family()
     assert (
-        registry.do(made.renew(), authority.BY_OPERATOR, Wish("terminate", agents["lead"].id, "over")) is None
+        registry.do(
+            made.renew(), authority.BY_OPERATOR, Wish("terminate", agents["lead"].id, "over")
+        )
+        is None
     )
     assert [(no.rule, no.target) for no in _hindrances(made, agents["leaf"].id, "model/x")] == [
         (Rule.FENCED, agents["lead"].id)
@@ -237,7 +261,12 @@ def test_an_ended_agent_is_told_as_ended() -> None:
         ("tool/file/read", FULL | {"tools": {"free": 0}}, "", Rule.BUDGET_EXHAUSTED),
         ("model/x", FULL | {"cost": {"free": 0, "spent": 5}}, "", Rule.BUDGET_EXHAUSTED),
         ("model/x", FULL, "tokens: 5 beyond the reserve", Rule.BUDGET_OVERDRAFT),
-        ("model/x", FULL | {"cost": {"free": 0, "spent": 0}}, "", None),  # its model may cost nothing
+        (
+            "model/x",
+            FULL | {"cost": {"free": 0, "spent": 0}},
+            "",
+            None,
+        ),  # its model may cost nothing
         ("tool/file/read", FULL | {"calls": {"free": 0}}, "", None),
         ("room/hall/say", FULL | {"tools": {"free": 0}}, "x", None),
         ("model/x", {}, "", None),

@@ -53,7 +53,13 @@ def test_an_absent_budget_is_the_default_share_of_what_is_free_less_the_boards_p
     spawned = w.ask(SOB, charter("top"))
     assert isinstance(spawned, Spawned)
     # 75 percent of the mission is not the board's; a quarter of that is the share.
-    assert spawned.caps == {"tokens": 18_750, "cost": 937_500, "calls": 187, "tools": 500, "agents": 10}
+    assert spawned.caps == {
+        "tokens": 18_750,
+        "cost": 937_500,
+        "calls": 187,
+        "tools": 500,
+        "agents": 10,
+    }
     assert spawned.account == MISSION
 
 
@@ -93,8 +99,13 @@ def test_a_claimed_tier_that_is_not_so_is_refused(tier: int) -> None:
 def test_a_claimed_parent_that_is_not_so_is_refused(parent: str) -> None:
     w = world()
     top = _top(w)
-    _denied(_decide(w, top, SpawnRequest(key="k", charter=charter("x"), parent=parent)), Rule.SPAWN_PARENT)
-    assert isinstance(_decide(w, top, SpawnRequest(key="k", charter=charter("x"), parent=top.id)), Spawned)
+    _denied(
+        _decide(w, top, SpawnRequest(key="k", charter=charter("x"), parent=parent)),
+        Rule.SPAWN_PARENT,
+    )
+    assert isinstance(
+        _decide(w, top, SpawnRequest(key="k", charter=charter("x"), parent=top.id)), Spawned
+    )
 
 
 def _decide(w: World, parent: Agent, request: SpawnRequest) -> Spawned | Denied:
@@ -113,14 +124,18 @@ def test_nothing_is_created_below_a_fence(segment: str) -> None:
     top = _top(w)
     child = w.grow(top.id, "child")
     marked = top.id if segment == "own" else MISSION
-    w.renew().add(*fence(w.swarm, marked, reason="r", by="operator", moment=w.moment, mission=MISSION))
+    w.renew().add(
+        *fence(w.swarm, marked, reason="r", by="operator", moment=w.moment, mission=MISSION)
+    )
     _denied(w.ask(child.id, charter("x")), Rule.ANCESTOR_ENDING)
     _denied(w.ask(top.id, charter("x")), Rule.ANCESTOR_ENDING)
 
 
 def test_the_board_creates_nothing_for_a_mission_that_ends() -> None:
     w = world()
-    w.renew().add(*fence(w.swarm, MISSION, reason="r", by="board", moment=w.moment, mission=MISSION))
+    w.renew().add(
+        *fence(w.swarm, MISSION, reason="r", by="board", moment=w.moment, mission=MISSION)
+    )
     _denied(w.ask(SOB, charter("x")), Rule.ANCESTOR_ENDING)
 
 
@@ -237,7 +252,8 @@ def test_a_privilege_that_the_creator_has_not_is_refused_by_name() -> None:
     w = world()
     top = _top(w)
     denied = _denied(
-        w.ask(top.id, charter("x", privileges=["model/**", "tool/file/write"])), Rule.PRIVILEGE_SUBSET
+        w.ask(top.id, charter("x", privileges=["model/**", "tool/file/write"])),
+        Rule.PRIVILEGE_SUBSET,
     )
     assert denied.detail == "tool/file/write"
     _denied(w.ask(top.id, charter("x", privileges=["**"])), Rule.PRIVILEGE_SUBSET)
@@ -245,7 +261,8 @@ def test_a_privilege_that_the_creator_has_not_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("path", ["model/x **", "model/x\n**", "model//x", "model/"])
 def test_what_is_no_privilege_path_is_refused_also_where_it_looks_covered(path: str) -> None:
-    # A record keeps privileges parted by spaces: "model/x **" would come back as "model/x" and "**".
+    # A record keeps privileges parted by spaces: "model/x **" would come back as "model/x" and
+    # "**".
     w = world()
     top = _top(w)
     assert is_covered(path, top.privileges)
@@ -343,7 +360,11 @@ def test_a_fence_is_one_mark_whatever_lies_below_and_tells_each_host_once() -> N
     changes = fence(w.swarm, top.id, reason="r", by="x", moment=w.moment, mission=MISSION)
     assert [type(change) for change in changes].count(FenceSet) == 1
     assert [change.agent.id for change in changes if isinstance(change, AgentSet)] == [top.id]
-    told = [change for change in changes if isinstance(change, Post) and change.message.kind is Kind.FENCED]
+    told = [
+        change
+        for change in changes
+        if isinstance(change, Post) and change.message.kind is Kind.FENCED
+    ]
     assert [post.channel for post in told] == ["_placed:h1"]
 
 
@@ -390,7 +411,9 @@ _requests = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_requests, max_size=25))
-def test_no_row_of_requests_makes_a_tree_that_the_law_forbids(requests: list[dict[str, Any]]) -> None:
+def test_no_row_of_requests_makes_a_tree_that_the_law_forbids(
+    requests: list[dict[str, Any]],
+) -> None:
     w = world(depth_max=3, children_max=3, agents_max=16, spawns_per_minute=8, forbidden=("no/**",))
     w.carry(_motion("e1", "e2"))
     caps: dict[str, dict[str, int]] = {}
@@ -425,7 +448,9 @@ def test_no_row_of_requests_makes_a_tree_that_the_law_forbids(requests: list[dic
             caps[id] = dict(answer.data["caps"])
             assert all(0 <= caps[id][kind] <= free[kind] for kind in KINDS)
             assert all(caps[id][kind] > 0 for kind in NEEDED_KINDS)
-            assert all(w.swarm.free[parent.id][kind] == free[kind] - caps[id][kind] for kind in KINDS)
+            assert all(
+                w.swarm.free[parent.id][kind] == free[kind] - caps[id][kind] for kind in KINDS
+            )
         _assert_lawful(w)
 
 
@@ -434,7 +459,9 @@ def _inbox(agent: Agent) -> Any:
 
 
 def _motion(*names: str) -> dict[str, Any]:
-    executives = [{"key": n, "role": "manager", "name": n, "task": "t", "files": ["docs"]} for n in names]
+    executives = [
+        {"key": n, "role": "manager", "name": n, "task": "t", "files": ["docs"]} for n in names
+    ]
     return {"motion": "charter", "reason": "because", "executives": executives}
 
 
@@ -459,4 +486,7 @@ def _assert_lawful(w: World) -> None:
         assert all(amount >= 0 for amount in w.swarm.free[agent.id].values())
     made_at = list(w.swarm.spawned_at[MISSION])
     for at in made_at:
-        assert sum(at - RATE_WINDOW_SECONDS < other <= at for other in made_at) <= limits.spawns_per_minute
+        assert (
+            sum(at - RATE_WINDOW_SECONDS < other <= at for other in made_at)
+            <= limits.spawns_per_minute
+        )

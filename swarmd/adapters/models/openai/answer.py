@@ -69,14 +69,17 @@ class Received:
     """`text_bytes` counts all that the model generated, kept or not.
 
     `said` is the most that the server has said of its usage, and `is_counted` that this was of the
-    whole answer: some servers report a running count with each piece, or an empty one with the first.
+    whole answer: some servers report a running count with each piece, or an empty one with the
+    first.
     """
 
     refusal: str = ""
     finish: str = ""
     said: SaidUsage = field(default_factory=SaidUsage)
     is_counted: bool = False
-    has_end: bool = False  # by something else than a reason: a mark, the end of a document, the usage
+    has_end: bool = (
+        False  # by something else than a reason: a mark, the end of a document, the usage
+    )
     text_bytes: int = 0
     _choice: int | None = None
     _deltas: int = 0
@@ -148,19 +151,25 @@ class Received:
         if self.finish or self.has_end:
             # A text of no tokens was not counted, whatever the field says.
             counted = self.counted
-            self.is_counted = counted is not None and (counted.tokens_out > 0 or self.text_bytes == 0)
+            self.is_counted = counted is not None and (
+                counted.tokens_out > 0 or self.text_bytes == 0
+            )
 
     def end_document(self) -> None:
         """All that was taken was the whole answer, its usage included."""
         self.has_end = True
-        self.is_counted = self.counted is not None and (self.counted.tokens_out > 0 or self.text_bytes == 0)
+        self.is_counted = self.counted is not None and (
+            self.counted.tokens_out > 0 or self.text_bytes == 0
+        )
 
     def _take_choice(self, choice: Mapping[str, Any]) -> None:
         index = choice.get("index")
         if self._choice is None and isinstance(index, int):
             self._choice = index
         if isinstance(index, int) and index != self._choice:
-            self._generated(_text_within(choice))  # another answer, which nobody asked for: paid, not kept
+            self._generated(
+                _text_within(choice)
+            )  # another answer, which nobody asked for: paid, not kept
             return
         self._take_body(choice)
         finish = choice.get("finish_reason")
@@ -241,7 +250,9 @@ def _text_within(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
-        return "".join(_text_within(inner) for key, inner in value.items() if key not in ("type", "id"))
+        return "".join(
+            _text_within(inner) for key, inner in value.items() if key not in ("type", "id")
+        )
     return "".join(_text_within(inner) for inner in _list(value))
 
 

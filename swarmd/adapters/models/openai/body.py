@@ -1,7 +1,8 @@
-"""The bytes of a response, decoded and bounded: nothing that a server sends grows in memory unasked.
+"""The bytes of a response, decoded and bounded: nothing that a server sends grows in memory
+unasked.
 
-A compressed body is decoded piece by piece: a hundred kilobytes can stand for a hundred megabytes, and
-the HTTP client would decode them at once.
+A compressed body is decoded piece by piece: a hundred kilobytes can stand for a hundred megabytes,
+and the HTTP client would decode them at once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ async def chunks_of(response: httpx2.Response) -> AsyncIterator[bytes]:
             yield chunk
         return
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise httpx2.DecodingError(f"the answer is encoded as {encoding[:40]}, which nobody asked for")
+        raise httpx2.DecodingError(
+            f"the answer is encoded as {encoding[:40]}, which nobody asked for"
+        )
     decoder = zlib.decompressobj(_ZLIB_OR_GZIP)
     try:
         async for chunk in response.aiter_raw():

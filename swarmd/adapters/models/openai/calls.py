@@ -153,7 +153,9 @@ def put_together(fragments: Sequence[Fragment]) -> Calls:
 
 
 def call_of(entry: Any) -> TextCall | None:
-    """`{"name": …, "arguments": {…}}` in the spellings that models use; `None` for anything else."""
+    """`{"name": …, "arguments": {…}}` in the spellings that models use; `None` for anything
+    else.
+    """
     if not isinstance(entry, dict):
         return None
     if isinstance(inner := entry.get("function"), dict) and set(entry) <= _BESIDE | {"function"}:
@@ -206,7 +208,9 @@ def _by_index_alone(fragments: Iterable[Fragment]) -> list[_Group]:
 
 
 def _by_id(fragments: Iterable[Fragment]) -> list[_Group]:
-    """By id; a piece without one belongs to the call that its index had last, else to the newest."""
+    """By id; a piece without one belongs to the call that its index had last, else to the
+    newest.
+    """
     groups: dict[str, _Group] = {}
     current: dict[int, _Group] = {}
     newest: _Group | None = None
@@ -239,7 +243,9 @@ def _in_order(fragments: Iterable[Fragment]) -> list[_Group]:
 # --- what a fragment is -----------------------------------------------------------------------
 
 
-def _whole(groups: Sequence[_Group], form: Callable[[_Group], WrittenCall]) -> tuple[WrittenCall, ...]:
+def _whole(
+    groups: Sequence[_Group], form: Callable[[_Group], WrittenCall]
+) -> tuple[WrittenCall, ...]:
     """The calls, where each of them has a name and an object of arguments; else nothing."""
     calls = tuple(form(group) for group in groups)
     is_whole = all(call.name and read_arguments(call.arguments) is not None for call in calls)

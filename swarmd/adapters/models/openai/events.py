@@ -147,11 +147,16 @@ def form_of(head: bytes) -> Form | None:
 def is_end(event: Event) -> bool:
     """Whether the server says with it that nothing follows."""
     # Every piece is asked, and most are too long to be looked at.
-    return len(event.data) < END_BYTES_MAX and event.data.strip(BLANKS + b"\"'")[:6].upper() == b"[DONE]"
+    return (
+        len(event.data) < END_BYTES_MAX
+        and event.data.strip(BLANKS + b"\"'")[:6].upper() == b"[DONE]"
+    )
 
 
 def pieces_of(event: Event) -> list[Any]:
-    """The pieces of an answer in one event: none in a sign of life. Raises `ValueError` for bad JSON."""
+    """The pieces of an answer in one event: none in a sign of life. Raises `ValueError` for bad
+    JSON.
+    """
     data = event.data.strip(BLANKS)
     if not data or event.name in KEEP_ALIVES:
         return []

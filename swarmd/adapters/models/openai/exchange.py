@@ -1,4 +1,6 @@
-"""One response, read to the end of its answer: by its first bytes, within its deadlines and its reserve."""
+"""One response, read to the end of its answer: by its first bytes, within its deadlines and its
+reserve.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ from swarmd.core.model.declarations import Provider
 
 # By then a body has begun, or it begins with blanks.
 HEAD_BYTES_MAX: Final = 1_024
-# After a stream has said that this is all: what frames it comes in the same breath, or the connection is given up.
+# After a stream has said that this is all: what frames it comes in the same breath, or the
+# connection is given up.
 DRAIN_SECONDS: Final = 0.1
-# After the reason for the end: the usage and the closing mark follow at once, or the server keeps them for itself.
+# After the reason for the end: the usage and the closing mark follow at once, or the server keeps
+# them for itself.
 END_SECONDS: Final = 2.0
 # After the usage, which is the last thing that is needed.
 COUNTED_SECONDS: Final = 0.5
@@ -37,8 +41,8 @@ ERROR_PAGE_SECONDS: Final = 5.0
 ERROR_PAGE_BYTES_MAX: Final = 64 * 1024
 # A call of a function is names and braces too, in however few tokens it was written.
 BYTES_BESIDE: Final = 256
-# One event, or one document, may hold the whole answer: JSON spells a byte with up to six, and servers put
-# names, log probabilities and the like around it.
+# One event, or one document, may hold the whole answer: JSON spells a byte with up to six, and
+# servers put names, log probabilities and the like around it.
 EVENT_BYTES_OF_BYTE: Final = 6
 EVENT_BYTES_BESIDE: Final = 256 * 1024
 
@@ -61,7 +65,9 @@ class Limit:
 
 
 class Deadlines:
-    """One scope with a deadline that moves: first token, then idle, the end, and the total over all."""
+    """One scope with a deadline that moves: first token, then idle, the end, and the total over
+    all.
+    """
 
     def __init__(self, provider: Provider, *, is_stream: bool) -> None:
         self._provider = provider
@@ -77,7 +83,9 @@ class Deadlines:
         self._next(self._provider.idle_seconds)
 
     def ending(self, seconds: float) -> None:
-        """The answer is there: what may still follow is waited for so long, and signs of life do not extend it."""
+        """The answer is there: what may still follow is waited for so long, and signs of life do
+        not extend it.
+        """
         self._end = min(self._end, anyio.current_time() + seconds)
         self._next(seconds)
 
@@ -97,15 +105,21 @@ class Deadlines:
 
 
 async def fault_of(response: httpx2.Response) -> Fault:
-    """What a response that is no success says; of its page only the beginning is read, and not for long."""
+    """What a response that is no success says; of its page only the beginning is read, and not
+    for long.
+    """
     page = b""
     with anyio.move_on_after(ERROR_PAGE_SECONDS), suppress(httpx2.HTTPError):
         page = await beginning_of(response, ERROR_PAGE_BYTES_MAX)
     return fault_of_status(response.status_code, response.headers, page, time.time())
 
 
-async def read_answer(response: httpx2.Response, received: Received, clock: Deadlines, limit: Limit) -> None:
-    """The answer, told by its first bytes and not by its media type: gateways leave that out or get it wrong."""
+async def read_answer(
+    response: httpx2.Response, received: Received, clock: Deadlines, limit: Limit
+) -> None:
+    """The answer, told by its first bytes and not by its media type: gateways leave that out or
+    get it wrong.
+    """
     chunks, head, form = chunks_of(response), b"", None
     async for chunk in chunks:
         head += chunk
@@ -184,7 +198,11 @@ class _Taken:
 
 
 async def _read_document(
-    head: bytes, chunks: AsyncIterator[bytes], response: httpx2.Response, received: Received, limit: Limit
+    head: bytes,
+    chunks: AsyncIterator[bytes],
+    response: httpx2.Response,
+    received: Received,
+    limit: Limit,
 ) -> None:
     """The answer of a server that doesn't stream."""
     body = bytearray(head)
@@ -193,7 +211,9 @@ async def _read_document(
         if len(body) > limit.event_bytes:
             raise events.TooLargeError(f"a document has more than {limit.event_bytes} bytes")
     for piece in events.documents_of(bytes(body)):
-        fault = fault_in_answer(piece, response.headers, time.time(), has_begun=received.text_bytes > 0)
+        fault = fault_in_answer(
+            piece, response.headers, time.time(), has_begun=received.text_bytes > 0
+        )
         if fault is not None:
             raise FaultyError(fault)
         received.take(piece)
@@ -219,7 +239,8 @@ def unfinished(received: Received, clock: Deadlines, limit: Limit) -> Fault:
 
 def translated(error: Exception, *, has_begun: bool) -> Fault:
     match error:
-        case httpx2.TimeoutException():  # of ours only connecting has a time-out inside the HTTP client
+        # of ours only connecting has a time-out inside the HTTP client
+        case httpx2.TimeoutException():
             return Fault("timeout", "could not connect in time", may_have_run=False)
         case httpx2.ConnectError():
             return Fault("server", f"connection failed: {type(error).__name__}", may_have_run=False)

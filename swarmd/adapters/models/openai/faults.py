@@ -1,4 +1,6 @@
-"""What a server or the network did wrong, as one value: what it is, when to try again, who pays. Pure."""
+"""What a server or the network did wrong, as one value: what it is, when to try again, who pays.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from urllib.parse import urljoin, urlsplit
 
 from swarmd.adapters.models.openai.waits import wait_seconds
 
-Why = Literal["malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected", "unsupported"]
+Why = Literal[
+    "malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected", "unsupported"
+]
 
 QUOTE_CHARS_MAX: Final = 8_000
 PLACE_CHARS_MAX: Final = 300  # of an address that a server sends us to
@@ -20,7 +24,9 @@ REDIRECTS: Final = frozenset({301, 302, 307, 308})
 PERMANENT: Final = frozenset({301, 308})
 
 _WITHHELD: Final = frozenset({"content_filter", "content_policy_violation"})
-_NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"})
+_NO_MONEY: Final = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"}
+)
 _TOOLS: Final = re.compile(r"\btools?\b|functions?\b", re.IGNORECASE)
 
 # What an error without a status of its own means, by the words of its `code`, `type` or `status`.
@@ -74,7 +80,8 @@ def fault_of_status(status: int, headers: Mapping[str, str], answer: bytes, now:
 def fault_in_answer(
     piece: object, headers: Mapping[str, str], now: float, *, has_begun: bool
 ) -> Fault | None:
-    """The error that a server put in the place of an answer or of a piece of it, `None` where it did not.
+    """The error that a server put in the place of an answer or of a piece of it, `None` where it
+    did not.
 
     It counts as the status that it names. `has_begun`: the model has written something before it.
     """
@@ -114,7 +121,8 @@ def _error_alone(piece: Mapping[str, Any]) -> object | None:
 def fault_of_redirect(status: int, place: str) -> Fault:
     base = place.removesuffix("/chat/completions")
     what = (
-        f"HTTP {status}: the server sends requests to {place or 'nowhere'}, which is not followed to another"
+        f"HTTP {status}: the server sends requests to {place or 'nowhere'}, which is not followed "
+        "to another"
         f" host; set OPENAI_BASE_URL to {base or 'where it is'}"
     )
     return Fault("rejected", what, may_have_run=False, status=status)
@@ -123,7 +131,8 @@ def fault_of_redirect(status: int, place: str) -> Fault:
 def same_host(url: str, location: str) -> str | None:
     """Where a redirect leads, if that is the same server, or the same host by TLS; else `None`.
 
-    A request carries the key and all that an agent was told: no other host gets it because a server says so.
+    A request carries the key and all that an agent was told: no other host gets it because a server
+    says so.
     """
     here = urlsplit(url)
     try:
@@ -154,7 +163,9 @@ def place_of(url: str, location: str) -> str:
 # --- reading an error -------------------------------------------------------------------------
 
 
-def _fault(status: int, what: str, headers: Mapping[str, str], error: object, text: str, now: float) -> Fault:
+def _fault(
+    status: int, what: str, headers: Mapping[str, str], error: object, text: str, now: float
+) -> Fault:
     words = _words(error)
     said = f"{what}: {_said(error)}"
     fault = Fault(
@@ -174,7 +185,9 @@ def _fault(status: int, what: str, headers: Mapping[str, str], error: object, te
         return Fault("malformed", f"Your function call could not be read: {_said(error)}")
     if status == 401:
         # Not quoted: this is the one message that servers like to repeat the key in.
-        return Fault("rejected", f"{what}: the key was not accepted", may_have_run=False, status=status)
+        return Fault(
+            "rejected", f"{what}: the key was not accepted", may_have_run=False, status=status
+        )
     if status == 429 and words & _NO_MONEY:
         return replace(fault, is_about_tools=False)
     if status == 429:

@@ -1,7 +1,8 @@
 """Which optional fields a request has, and which of them a server has refused. Pure.
 
-Strict servers turn a request away for one field that they do not know, or do not know in this value.
-What an answer like that names is left out of all further requests, or replaced by its other spelling.
+Strict servers turn a request away for one field that they do not know, or do not know in this
+value. What an answer like that names is left out of all further requests, or replaced by its other
+spelling.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ _NAMED: Final[tuple[tuple[RequestField, re.Pattern[str]], ...]] = (
         re.compile(r"max_?(?:completion|output|new)?_?tokens|in the completion\b", re.IGNORECASE),
     ),
     (
-        # A call that must be made is a grammar to some servers, and may be one that they cannot build.
+        # A call that must be made is a grammar to some servers, and may be one that they cannot
+        # build.
         "tool_choice",
-        re.compile(r"tool[_ ]?choice|tool_?config\b|function_calling_config|grammar|guided", re.IGNORECASE),
+        re.compile(
+            r"tool[_ ]?choice|tool_?config\b|function_calling_config|grammar|guided", re.IGNORECASE
+        ),
     ),
     (
         "response_format",
@@ -67,7 +71,9 @@ _OUT_OF_CONTEXT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request was turned away for one of its fields. `is_value`: for what it said, not for its name."""
+    """A request was turned away for one of its fields. `is_value`: for what it said, not for its
+    name.
+    """
 
     field: RequestField
     is_value: bool = False
@@ -75,7 +81,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`limits` and `formats` are what is sent, and behind it what is tried next; none: the field is left out."""
+    """`limits` and `formats` are what is sent, and behind it what is tried next; none: the field
+    is left out.
+    """
 
     limits: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
     formats: tuple[str, ...] = ("json_schema", "json_object")

@@ -1,8 +1,9 @@
 """Building the HTTP client that a model is asked with.
 
-While it is built, such a client reads proxies and certificates of the environment, and raises whatever the
-libraries below it raise: a missing file, an unknown scheme, a package that is not installed. Each of them is a
-setting that cannot be used, so all of them become one `UsageError` that names the variable.
+While it is built, such a client reads proxies and certificates of the environment, and raises
+whatever the libraries below it raise: a missing file, an unknown scheme, a package that is not
+installed. Each of them is a setting that cannot be used, so all of them become one `UsageError`
+that names the variable.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ Built = TypeVar("Built")
 
 # As the client and Python's own `getproxies` read them.
 _PROXIES: Final = tuple(
-    name for scheme in ("http", "https", "all") for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+    name
+    for scheme in ("http", "https", "all")
+    for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
 )
 # What the SDK sends as headers with each request.
 _HEADERS: Final = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 _CUSTOM_HEADERS: Final = "OPENAI_CUSTOM_HEADERS"  # NAME: VALUE, one a line
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_SOCKS_HINT: Final = "for a SOCKS proxy install the package `socksio` beside swarmd, or unset the variable"
+_SOCKS_HINT: Final = (
+    "for a SOCKS proxy install the package `socksio` beside swarmd, or unset the variable"
+)
 _HINT: Final = "correct the variable, or unset it"
 
 
@@ -40,7 +45,8 @@ def build(
 ) -> Built:
     """What `make` builds for that address. Raises `UsageError` for whatever is raised meanwhile.
 
-    `reads_environment` is false for a client that uses neither proxies nor certificates of the environment.
+    `reads_environment` is false for a client that uses neither proxies nor certificates of the
+    environment.
     """
     _check_headers(environ)
     if reads_environment:
@@ -68,13 +74,17 @@ def _check_headers(environ: Mapping[str, str]) -> None:
             raise UsageError(f"{name} holds a character that no HTTP header may hold", hint=_HINT)
     for line in environ.get(_CUSTOM_HEADERS, "").split("\n"):
         name, colon, value = line.partition(":")
-        is_header = _HEADER_NAME.fullmatch(name.strip()) and value.isascii() and value.strip().isprintable()
+        is_header = (
+            _HEADER_NAME.fullmatch(name.strip()) and value.isascii() and value.strip().isprintable()
+        )
         if colon and not is_header:
             raise UsageError(f"{_CUSTOM_HEADERS} has a line that is no HTTP header", hint=_HINT)
 
 
 def _check_certificates(environ: Mapping[str, str]) -> None:
-    """A folder of certificates that is gone raises nothing: without this, no server would ever be trusted."""
+    """A folder of certificates that is gone raises nothing: without this, no server would ever
+    be trusted.
+    """
     folders = environ.get("SSL_CERT_DIR", "")
     if environ.get("SSL_CERT_FILE") or not folders:
         return

@@ -15,7 +15,9 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def read_arguments(text: str) -> Json | None:
-    """The object that arguments stand for, `None` where they are none; encoded twice is decoded twice."""
+    """The object that arguments stand for, `None` where they are none; encoded twice is decoded
+    twice.
+    """
     value: Any = text
     for _ in range(1 + _ENCODED_MAX):
         if not isinstance(value, str):
@@ -30,7 +32,9 @@ def read_arguments(text: str) -> Json | None:
 
 
 def said_once(arguments: str) -> str:
-    """The one object that several JSON documents are, beside empty ones; else the text as it was."""
+    """The one object that several JSON documents are, beside empty ones; else the text as it
+    was.
+    """
     said, position = "", 0
     text = arguments.strip()
     first: Any = {}
@@ -56,7 +60,9 @@ def decoded_at(text: str, position: int) -> tuple[Any, int] | None:
 
 
 class Depth:
-    """How many brackets of a JSON text are open, piece by piece: decoding it anew each time is quadratic."""
+    """How many brackets of a JSON text are open, piece by piece: decoding it anew each time is
+    quadratic.
+    """
 
     def __init__(self) -> None:
         self._open = 0

@@ -1,6 +1,7 @@
 """The models that a server lists, and which of them can chat. Pure.
 
-What a server says of a model goes before what its name suggests: the kind, the task, what it can put out.
+What a server says of a model goes before what its name suggests: the kind, the task, what it can
+put out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from typing import Any, Final
 
 # As servers name the kinds of models that answer a chat, and those that don't.
 _CHATS: Final = frozenset(
-    {"chat", "llm", "vlm", "language", "text-generation", "completion", "image-text-to-text", "generate"}
+    {
+        "chat",
+        "llm",
+        "vlm",
+        "language",
+        "text-generation",
+        "completion",
+        "image-text-to-text",
+        "generate",
+    }
 )
 _OTHERS: Final = re.compile(
     r"embed|rerank|feature-extraction|sentence-similarity|speech|audio|transcri|text-to-image|image|video"
@@ -20,7 +30,13 @@ _OTHERS: Final = re.compile(
     re.IGNORECASE,
 )
 _KINDS: Final = ("type", "task", "mode", "model_type", "pipeline_tag")
-_CAPABILITIES: Final = ("completion_chat", "chat", "chat_completion", "completion", "text_generation")
+_CAPABILITIES: Final = (
+    "completion_chat",
+    "chat",
+    "chat_completion",
+    "completion",
+    "text_generation",
+)
 
 # Names of models that embed, rank, hear, speak, paint or judge, each a word of the name.
 _NAMED: Final = re.compile(
@@ -61,7 +77,9 @@ def _rows(document: Any) -> list[Any]:
     if isinstance(document, list):
         return document
     if isinstance(document, dict):
-        return next((rows for key in ("data", "models") if isinstance(rows := document.get(key), list)), [])
+        return next(
+            (rows for key in ("data", "models") if isinstance(rows := document.get(key), list)), []
+        )
     return []
 
 
@@ -70,7 +88,9 @@ def _name(row: object) -> str:
         return row.strip()
     if not isinstance(row, dict):
         return ""
-    name = next((value for key in ("id", "name", "model") if isinstance(value := row.get(key), str)), "")
+    name = next(
+        (value for key in ("id", "name", "model") if isinstance(value := row.get(key), str)), ""
+    )
     return name.strip()
 
 
@@ -84,7 +104,9 @@ def _says(row: Mapping[str, Any]) -> bool | None:
             return False
     capabilities = row.get("capabilities")
     if isinstance(capabilities, dict):
-        known = [capabilities[key] for key in _CAPABILITIES if isinstance(capabilities.get(key), bool)]
+        known = [
+            capabilities[key] for key in _CAPABILITIES if isinstance(capabilities.get(key), bool)
+        ]
         if known:
             return any(known)
     architecture = row.get("architecture")

@@ -4,23 +4,24 @@ Invariant: one attempt answers within the provider's own deadlines, with what it
 for nothing that a provider or a network does. The SDK's retries are off, because a retry inside it
 would be paid for without the ledger knowing; the runtime repeats an attempt and charges each.
 
-The `openai` SDK says where a request goes and under which names (key, organisation and project of the environment);
-the request itself goes over its HTTP client without it, and the answer is read here
-(docs/decisions/0023).
+The `openai` SDK says where a request goes and under which names (key, organisation and project of
+the environment); the request itself goes over its HTTP client without it, and the answer is read
+here (docs/decisions/0023).
 
-Three settings follow from who answers. The output limit is sent as `max_completion_tokens` to OpenAI
-and Azure, whose reasoning models refuse the older name, and as `max_tokens` to everybody else, for
-many local servers know only that. Whether moves are tool calls or a JSON schema is the provider's
-`actions`; `probe` finds it out with one small call, which is part of the first attempt: that one
-reserves two calls, and settles those that were made. And what a server refuses of a request is left out of
-the next ones: such an attempt ends as `unsupported` (docs/decisions/0031).
+Three settings follow from who answers. The output limit is sent as `max_completion_tokens` to
+OpenAI and Azure, whose reasoning models refuse the older name, and as `max_tokens` to everybody
+else, for many local servers know only that. Whether moves are tool calls or a JSON schema is the
+provider's `actions`; `probe` finds it out with one small call, which is part of the first attempt:
+that one reserves two calls, and settles those that were made. And what a server refuses of a
+request is left out of the next ones: such an attempt ends as `unsupported` (docs/decisions/0031).
 
-What is reserved, cut at and settled is one count. No text has more tokens than bytes, and nothing else
-bounds them without the model's own tokenizer; but an answer of as many tokens as were allowed has several
-bytes for each. So a reserve holds `bytes_per_token` of the prompt for every one that the model may write, and a stream is cut once so many bytes have come: whatever its tokenizer, a model that ignores its limit
-ends within the reserve, or beyond it by what the piece that passed it has above `PIECE_BYTES`. Where the
-server says what it counted, that is settled; where it does not, its bytes are, and at least the limit:
-thoughts that are not shown are paid too.
+What is reserved, cut at and settled is one count. No text has more tokens than bytes, and nothing
+else bounds them without the model's own tokenizer; but an answer of as many tokens as were allowed
+has several bytes for each. So a reserve holds `bytes_per_token` of the prompt for every one that
+the model may write, and a stream is cut once so many bytes have come: whatever its tokenizer, a
+model that ignores its limit ends within the reserve, or beyond it by what the piece that passed it
+has above `PIECE_BYTES`. Where the server says what it counted, that is settled; where it does not,
+its bytes are, and at least the limit: thoughts that are not shown are paid too.
 """
 
 from __future__ import annotations
@@ -70,24 +71,27 @@ from swarmd.ports.models import NOTHING, Answered, Failed, Prompt, Usage
 log = structlog.get_logger(__name__)
 
 DETAIL_CHARS_MAX: Final = 400
-# What a provider that has enough asks of all workers is heeded up to this, as long as a call's own repetition is.
+# What a provider that has enough asks of all workers is heeded up to this, as long as a call's own
+# repetition is.
 HOLD_SECONDS_MAX: Final = 60.0
 # Of English text, as providers reckon before they count.
 BYTES_OF_TOKEN: Final = 4
 REDIRECTS_MAX: Final = 3
-# Requests whose bound was asked for and that are not yet sent: more than calls wait side by side in one process.
+# Requests whose bound was asked for and that are not yet sent: more than calls wait side by side in
+# one process.
 ENCODED_MAX: Final = 128
 SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
 
-# Reserved for the piece with which a stream is cut: an account is stopped for what is beyond its reserve,
-# and one stream that does not end is no reason to. Servers send a token or a line at a time.
+# Reserved for the piece with which a stream is cut: an account is stopped for what is beyond its
+# reserve, and one stream that does not end is no reason to. Servers send a token or a line at a
+# time.
 PIECE_BYTES: Final = 1_024
 # A probe is bounded before it is known which spelling of its fields the server takes.
 SPELLING: Final = b" " * 32
 
-# Bounds all that one answer can send, headers of stream pieces and comments included: about 600 bytes for
-# each of the 200,000 output tokens that a role may be given at most. It bounds no memory: of a stream one
-# event is kept at a time.
+# Bounds all that one answer can send, headers of stream pieces and comments included: about 600
+# bytes for each of the 200,000 output tokens that a role may be given at most. It bounds no memory:
+# of a stream one event is kept at a time.
 ANSWER_BYTES_MAX: Final = 128 * 1024 * 1024
 _SECRET: Final = re.compile(r"(?i)\b(?:sk|pk|rk)-[\w*-]{6,}|\bbearer\s+\S+")
 
@@ -108,14 +112,18 @@ class OpenAIModel:
         tariff: Tariff | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`tariff` is `None` where the price is not known; `now` is asked for the price of the moment."""
+        """`tariff` is `None` where the price is not known; `now` is asked for the price of the
+        moment.
+        """
         self._model = name
         self._tariff = tariff
         self._now = now
         self._key = addresses.checked_key(api_key)
         self._url = addresses.checked_url(base_url or addresses.OPENAI_URL)
         self._provider = provider
-        self._pace = pace or Pace(per_minute=provider.calls_per_minute, at_once=provider.calls_at_once)
+        self._pace = pace or Pace(
+            per_minute=provider.calls_per_minute, at_once=provider.calls_at_once
+        )
         self._mode: Mode | None = None if provider.actions == "probe" else provider.actions
         # What is sent now, and what was last answered.
         self._form = self._proven = _first_form(self._url, provider)
@@ -127,7 +135,8 @@ class OpenAIModel:
             self._url,
             reads_environment=not addresses.is_loopback(self._url),
         )
-        # Asked for its bound, a prompt is about to be sent: what was encoded for the one is sent by the other.
+        # Asked for its bound, a prompt is about to be sent: what was encoded for the one is sent by
+        # the other.
         self._encoded: OrderedDict[int, tuple[Prompt, Mode, Form, bytes]] = OrderedDict()
 
     @property
@@ -154,7 +163,9 @@ class OpenAIModel:
         return self._most(body, Limit.of(prompt.output_tokens_max, prompt.bytes_per_token))
 
     def _body(self, mode: Mode, prompt: Prompt) -> tuple[Form, bytes]:
-        """As it was bounded: in the meantime another call may have learned of a form with longer names."""
+        """As it was bounded: in the meantime another call may have learned of a form with longer
+        names.
+        """
         known = self._encoded.pop(id(prompt), None)
         if known is not None and known[:2] == (prompt, mode):
             return known[2:]
@@ -165,7 +176,9 @@ class OpenAIModel:
         cost = self._tariff.most(self._now(), tokens_in, tokens_out) if self._tariff else None
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
-    async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered | Failed:
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
         if self._mode is not None:
             outcome = await self._ask(prompt, self._mode, sending)
             self._form = self._proven if _is_rejected(outcome) else self._form
@@ -209,7 +222,9 @@ class OpenAIModel:
                 self._mode = probed.mode
             return probed
 
-    async def _probe_once(self, bytes_per_token: int, sending: Callable[[], None]) -> _Probed | Failed:
+    async def _probe_once(
+        self, bytes_per_token: int, sending: Callable[[], None]
+    ) -> _Probed | Failed:
         form, body = self._form, wire.probe_body(self._model, self._form)
         limit = Limit.of(wire.PROBE_OUTPUT_TOKENS, bytes_per_token)
         received = await self._request(body, limit, form, sending)
@@ -238,7 +253,11 @@ class OpenAIModel:
             if self._form == form:
                 self._learn(form.after(refusal), f"it does not take {refusal.field}")
             return True
-        if self._mode == mode == "tools" and self._provider.actions == "probe" and fault.names_tools:
+        if (
+            self._mode == mode == "tools"
+            and self._provider.actions == "probe"
+            and fault.names_tools
+        ):
             # It took the small function of the probe and not these.
             self._mode = "schema"
             return True
@@ -246,11 +265,15 @@ class OpenAIModel:
 
     def _learn(self, form: Form, why: str) -> None:
         self._form = form
-        log.warning("a model's server is asked in another form from now on", model=self.name, why=why)
+        log.warning(
+            "a model's server is asked in another form from now on", model=self.name, why=why
+        )
 
     # --- one request ------------------------------------------------------------------------
 
-    async def _ask(self, prompt: Prompt, mode: Mode, sending: Callable[[], None]) -> Answered | Failed:
+    async def _ask(
+        self, prompt: Prompt, mode: Mode, sending: Callable[[], None]
+    ) -> Answered | Failed:
         form, body = self._body(mode, prompt)
         limit = Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
         received = await self._request(body, limit, form, sending)
@@ -273,7 +296,8 @@ class OpenAIModel:
         """One HTTP request, at the provider's pace. Its clock starts when it is its turn."""
         async with AsyncExitStack() as stack:
             patience = self._provider.total_seconds
-            # As providers count it when they let a call in: what was sent, by a quarter of its bytes, and the limit.
+            # As providers count it when they let a call in: what was sent, by a quarter of its
+            # bytes, and the limit.
             tokens = len(body) // BYTES_OF_TOKEN + limit.tokens
             is_placed = False
             with anyio.move_on_after(patience), suppress(TooLateError):
@@ -281,7 +305,9 @@ class OpenAIModel:
                 is_placed = True
             if not is_placed:
                 waited = f"no place within {patience:g} s under the provider's own limit"
-                return _NoAnswer(Failed("rate_limited", waited, NOTHING), Fault("rate_limited", waited))
+                return _NoAnswer(
+                    Failed("rate_limited", waited, NOTHING), Fault("rate_limited", waited)
+                )
             sending()
             received = await self._exchange(body, limit, form)
             if isinstance(received, _NoAnswer) and received.asks_patience:
@@ -312,7 +338,9 @@ class OpenAIModel:
             is_the_models=received.is_at_limit or fault.why in ("malformed", "refused"),
         )
 
-    async def _receive(self, body: bytes, received: Received, clock: Deadlines, limit: Limit) -> None:
+    async def _receive(
+        self, body: bytes, received: Received, clock: Deadlines, limit: Limit
+    ) -> None:
         response = await self._answered(body)
         try:
             if not response.is_success:
@@ -325,7 +353,12 @@ class OpenAIModel:
     async def _answered(self, body: bytes) -> httpx2.Response:
         """The response; a redirect is followed on the same host."""
         url = self._endpoint
-        timeout = {"connect": self._provider.connect_seconds, "read": None, "write": None, "pool": None}
+        timeout = {
+            "connect": self._provider.connect_seconds,
+            "read": None,
+            "write": None,
+            "pool": None,
+        }
         for _ in range(1 + REDIRECTS_MAX):
             request = httpx2.Request(
                 "POST", url, headers=self._headers, content=body, extensions={"timeout": timeout}
@@ -338,7 +371,9 @@ class OpenAIModel:
             location = response.headers.get("location", "")
             target = same_host(str(url), location)
             if target is None:
-                raise FaultyError(fault_of_redirect(response.status_code, place_of(str(url), location)))
+                raise FaultyError(
+                    fault_of_redirect(response.status_code, place_of(str(url), location))
+                )
             url = httpx2.URL(target)
             if response.status_code in PERMANENT:
                 self._endpoint = url
@@ -395,7 +430,9 @@ class _NoAnswer:
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body that fails where it grows beyond all measure: an endless line never becomes a piece."""
+    """A body that fails where it grows beyond all measure: an endless line never becomes a
+    piece.
+    """
 
     def __init__(self, stream: httpx2.AsyncByteStream, bytes_max: int) -> None:
         self._stream = stream
@@ -421,7 +458,9 @@ def _http_client(url: str, provider: Provider) -> httpx2.AsyncClient:
         # All waits but this one are bounded by `Deadlines`: they end where the answer makes no
         # progress, and httpx's own read time-out would also count a comment line as progress.
         timeout=httpx2.Timeout(None, connect=provider.connect_seconds),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=provider.calls_at_once),
+        limits=httpx2.Limits(
+            max_connections=None, max_keepalive_connections=provider.calls_at_once
+        ),
         # A proxy of the environment can't reach this machine's own loopback.
         trust_env=not addresses.is_loopback(url),
         event_hooks={"response": [bound]},
@@ -469,5 +508,6 @@ def _refusal(received: Received, prompt: Prompt) -> str:
     said = f" ({received.refusal[:200]})" if received.refusal else ""
     return (
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
-        f" ({', '.join(prompt.functions)}); if you can't do what was asked, use one to say so and why."
+        f" ({', '.join(prompt.functions)}); if you can't do what was asked, use one to say so and "
+        "why."
     )

@@ -1,4 +1,6 @@
-"""From a received answer to moves: all of them are valid, or the model gets one correction. Pure."""
+"""From a received answer to moves: all of them are valid, or the model gets one correction.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def _written_moves(received: Received, functions: Sequence[str]) -> list[Any] | 
 
 def _called_moves(written: Calls, functions: Sequence[str]) -> list[Any] | Correction:
     if written.is_ambiguous:
-        return Correction("Your function calls could not be told apart. Call one function at a time.")
+        return Correction(
+            "Your function calls could not be told apart. Call one function at a time."
+        )
     calls: list[TextCall] = []
     for call in written.calls:
         arguments = read_arguments(call.arguments)
@@ -92,7 +96,10 @@ def _moves_of(calls: Iterable[TextCall], functions: Sequence[str]) -> list[Any] 
     moves: list[Any] = []
     for call in calls:
         name = offered_name(call.name, functions)
-        if name not in functions and (inner := _wrapped(name, call.arguments, functions)) is not None:
+        if (
+            name not in functions
+            and (inner := _wrapped(name, call.arguments, functions)) is not None
+        ):
             moves += inner
             continue
         if call.arguments.get("move", name) != name:
@@ -113,7 +120,9 @@ def offered_name(written: str, functions: Sequence[str]) -> str:
 
 
 def _wrapped(name: str, arguments: Mapping[str, Any], functions: Sequence[str]) -> list[Any] | None:
-    """The moves in a call of the reply itself, or in a wrapper for several calls; `None` for neither."""
+    """The moves in a call of the reply itself, or in a wrapper for several calls; `None` for
+    neither.
+    """
     if name == REPLY and set(arguments) == {"moves"} and isinstance(arguments["moves"], list):
         return arguments["moves"]
     uses = arguments.get("tool_uses")
@@ -122,7 +131,11 @@ def _wrapped(name: str, arguments: Mapping[str, Any], functions: Sequence[str]) 
     moves: list[Any] = []
     for use in uses:
         given = use.get("parameters") if isinstance(use, dict) else None
-        inner = offered_name(str(use.get("recipient_name")), functions) if isinstance(given, dict) else ""
+        inner = (
+            offered_name(str(use.get("recipient_name")), functions)
+            if isinstance(given, dict)
+            else ""
+        )
         if inner not in functions or not isinstance(given, dict) or "move" in given:
             return None
         moves.append({**given, "move": inner})
@@ -133,7 +146,9 @@ def _wrapped(name: str, arguments: Mapping[str, Any], functions: Sequence[str]) 
 
 
 def _content_moves(content: str, functions: Sequence[str]) -> list[Any] | Correction:
-    """Moves written as JSON text; in tools mode too, for a model may copy the form of its history."""
+    """Moves written as JSON text; in tools mode too, for a model may copy the form of its
+    history.
+    """
     reply = answer_in(content)
     form = f'Answer with moves only ({", ".join(functions)}), as JSON: {{"moves": [...]}}.'
     if isinstance(reply, Problem):
@@ -142,7 +157,11 @@ def _content_moves(content: str, functions: Sequence[str]) -> list[Any] | Correc
         return _moves_of(reply, functions)
     if isinstance(reply, dict) and "move" in reply and "moves" not in reply:
         return [reply]
-    if isinstance(reply, list) and reply and all(isinstance(raw, dict) and "move" in raw for raw in reply):
+    if (
+        isinstance(reply, list)
+        and reply
+        and all(isinstance(raw, dict) and "move" in raw for raw in reply)
+    ):
         return reply
     if not isinstance(reply, dict) or not isinstance(reply.get("moves"), list):
         return Correction(f"Your answer has no list `moves`. {form}")
@@ -162,10 +181,13 @@ def _unwrapped(raw: Any, functions: Sequence[str]) -> Any:
 def _read_move(raw: Any, functions: Sequence[str], where: str) -> Move | Correction:
     name = raw.get("move") if isinstance(raw, dict) else None
     if not isinstance(name, str):
-        return Correction(f"{where}: expected an object with `move`, one of: {', '.join(functions)}.")
+        return Correction(
+            f"{where}: expected an object with `move`, one of: {', '.join(functions)}."
+        )
     if name not in functions or name not in MOVE_TYPES:
         return Correction(
-            f"{where}: `{name[:80]}` is not open to you now. Use one or more of: {', '.join(functions)}."
+            f"{where}: `{name[:80]}` is not open to you now. Use one or more of: "
+            f"{', '.join(functions)}."
         )
     try:
         return cast(Move, MOVE_TYPES[name].model_validate(raw))

@@ -50,7 +50,8 @@ def request_body(model: str, prompt: Prompt, mode: Mode, form: Form) -> bytes:
         messages = ",".join([*_system(told), *map(_dump, _messages(prompt))])
     else:
         messages = ",".join(map(_dump, _messages(prompt, told)))
-    # What UTF-8 cannot carry, as the lone surrogates that stand for a file's undecodable bytes, is a question mark.
+    # What UTF-8 cannot carry, as the lone surrogates that stand for a file's undecodable bytes, is
+    # a question mark.
     return f'{frame[:-1]},"messages":[{messages}]{offered}}}'.encode("utf-8", "replace")
 
 
@@ -172,12 +173,16 @@ def _reply_schema(functions: tuple[str, ...]) -> Json:
 
 
 def _portable(schema: Any) -> Any:
-    """The part of JSON schema that every server understands; `title` and the like only cost tokens."""
+    """The part of JSON schema that every server understands; `title` and the like only cost
+    tokens.
+    """
     if isinstance(schema, list):
         return [_portable(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    plain = {key: _portable_value(key, value) for key, value in schema.items() if key not in _DROPPED}
+    plain = {
+        key: _portable_value(key, value) for key, value in schema.items() if key not in _DROPPED
+    }
     if plain.get("maxItems", 0) > REPETITION_MAX:
         del plain["maxItems"]
     if "propertyNames" in plain:
@@ -189,7 +194,10 @@ def _portable(schema: Any) -> Any:
 
 
 def _portable_value(key: str, value: Any) -> Any:
-    if key in ("properties", "$defs"):  # maps of names, which may be words that are dropped elsewhere
+    if key in (
+        "properties",
+        "$defs",
+    ):  # maps of names, which may be words that are dropped elsewhere
         return {name: _portable(inner) for name, inner in value.items()}
     if key in ("default", "enum", "const", "required"):
         return value

@@ -1,8 +1,10 @@
-"""The answer in a text that a model wrote: thoughts, fences, marks and prose around it are left out. Pure.
+"""The answer in a text that a model wrote: thoughts, fences, marks and prose around it are left
+out. Pure.
 
-What is taken is unmistakable: the whole of what is left, one JSON object with `moves`, or calls that
-stand behind a mark for calls. Two different objects are a question and no answer. An object that
-cannot be read is never looked into: what is quoted inside of it would be done in the model's name.
+What is taken is unmistakable: the whole of what is left, one JSON object with `moves`, or calls
+that stand behind a mark for calls. Two different objects are a question and no answer. An object
+that cannot be read is never looked into: what is quoted inside of it would be done in the model's
+name.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ _THOUGHTS: Final = re.compile(
     rf"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|(?P<end><\|end\|>)", re.IGNORECASE
 )
 # What tokenizers put before and behind a turn.
-_CONTROL: Final = r"<\|[^|<>\n]{1,40}\|>|</?s>|</?(?:end_of_turn|start_of_turn|eos|bos|pad)>|\[/?INST\]"
+_CONTROL: Final = (
+    r"<\|[^|<>\n]{1,40}\|>|</?s>|</?(?:end_of_turn|start_of_turn|eos|bos|pad)>|\[/?INST\]"
+)
 _LEADING: Final = re.compile(_CONTROL)
 _TRAILING: Final = re.compile(rf"(?:{_CONTROL})\Z")
 _CONTROL_CHARS_MAX: Final = 50
@@ -94,7 +98,9 @@ def core(text: str) -> str:
 
 
 def is_cut_off(text: str) -> bool:
-    """Whether a text ends before its answer does: inside of thoughts, or of JSON, or before anything."""
+    """Whether a text ends before its answer does: inside of thoughts, or of JSON, or before
+    anything.
+    """
     said = core(text)
     return not said or is_unfinished(said)
 
@@ -187,7 +193,9 @@ class _Findings:
 
 
 def _found_within(text: str) -> Any:
-    """One object with `moves`, calls behind marks, or nothing but calls; `None` where there is none."""
+    """One object with `moves`, calls behind marks, or nothing but calls; `None` where there is
+    none.
+    """
     found, marks = _Findings(), _marks(text)
     position = starts = 0
     while (start := _next_start(text, position, marks)) is not None and len(found.replies) < 2:
@@ -210,7 +218,9 @@ def _found_within(text: str) -> Any:
 
 def _decided(found: _Findings) -> Any:
     if len(found.replies) + bool(found.calls) > 1:
-        return Problem("has several different answers in it: give one JSON object with all your moves.")
+        return Problem(
+            "has several different answers in it: give one JSON object with all your moves."
+        )
     if found.replies:
         return found.replies[0]
     if found.calls:
@@ -221,14 +231,18 @@ def _decided(found: _Findings) -> Any:
 
 
 def _marks(text: str) -> deque[tuple[int, int, str]]:
-    """Each mark that has JSON behind it: where it begins, where the JSON does, and the function's name."""
+    """Each mark that has JSON behind it: where it begins, where the JSON does, and the
+    function's name.
+    """
     marks: deque[tuple[int, int, str]] = deque()
     for mark in _MARK.finditer(text):
         ahead = _FENCE_AHEAD.match(text, mark.end())
         begin = ahead.end() if ahead else mark.end()
         if text[begin : begin + 1] not in ("{", "["):
             continue
-        name = next((word for key, word in mark.groupdict().items() if word and key != "before"), "")
+        name = next(
+            (word for key, word in mark.groupdict().items() if word and key != "before"), ""
+        )
         if mark["before"]:
             before = _NAME_BEFORE.search(text[max(0, mark.start() - 80) : mark.start()])
             name = before[1] if before else "?"
@@ -239,7 +253,9 @@ def _marks(text: str) -> deque[tuple[int, int, str]]:
 def _next_start(
     text: str, position: int, marks: deque[tuple[int, int, str]]
 ) -> tuple[int, str | None] | None:
-    """Where the next object begins, and the name that a mark before it gives, if there is a mark."""
+    """Where the next object begins, and the name that a mark before it gives, if there is a
+    mark.
+    """
     while marks and marks[0][0] < position:
         marks.popleft()
     brace = text.find("{", position)
@@ -273,7 +289,11 @@ def _read(text: str) -> Any:
     """A whole text as JSON, encoded once more if need be; or what is wrong with it."""
     try:
         value = json.loads(text)
-        return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
+        return (
+            json.loads(value)
+            if isinstance(value, str) and value.lstrip()[:1] in ("{", "[")
+            else value
+        )
     except json.JSONDecodeError as error:
         return Problem(f"is not valid JSON: {error.msg} at character {error.pos}.")
     except (ValueError, RecursionError):  # a number of thousands of digits, a thousand brackets

@@ -23,8 +23,20 @@ _NUMBER: Final = re.compile(r"\s*(\d+)(?:\.\d*)?\s*")
 _DIGITS_MAX: Final = 12  # of a number in quotes; a longer one is more than any count
 
 _PLACES: Final = frozenset({"usage", "usageMetadata", "usage_metadata", "timings"})
-_INPUT: Final = ("prompt_tokens", "input_tokens", "prompt_eval_count", "promptTokenCount", "prompt_n")
-_OUTPUT: Final = ("completion_tokens", "output_tokens", "eval_count", "candidatesTokenCount", "predicted_n")
+_INPUT: Final = (
+    "prompt_tokens",
+    "input_tokens",
+    "prompt_eval_count",
+    "promptTokenCount",
+    "prompt_n",
+)
+_OUTPUT: Final = (
+    "completion_tokens",
+    "output_tokens",
+    "eval_count",
+    "candidatesTokenCount",
+    "predicted_n",
+)
 _TOTAL: Final = ("total_tokens", "totalTokenCount")
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
@@ -49,7 +61,9 @@ class SaidUsage:
     stored: int = 0
 
     def most(self, newer: SaidUsage) -> SaidUsage:
-        """Of each count the larger: a later piece repeats what an earlier one said, and adds to it."""
+        """Of each count the larger: a later piece repeats what an earlier one said, and adds to
+        it.
+        """
         is_newer = (newer.tokens_in or 0) >= (self.tokens_in or 0) and newer.tokens_in is not None
         of_input = newer if is_newer else self
         return SaidUsage(
@@ -93,7 +107,9 @@ def _usages(piece: Mapping[str, Any]) -> list[Mapping[str, Any]]:
             found += (usage for part in _objects(value) for usage in _objects(part.get("usage")))
     choices = piece.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        for part in (choice, choice.get("delta"), choice.get("message")) if isinstance(choice, dict) else ():
+        for part in (
+            (choice, choice.get("delta"), choice.get("message")) if isinstance(choice, dict) else ()
+        ):
             if isinstance(part, dict) and "usage" in part:
                 found += _objects(part["usage"])
     return found
@@ -132,10 +148,14 @@ def _input(usage: Mapping[str, Any]) -> tuple[int | None, int, int]:
     whole = _tokens(usage.get("prompt_tokens")) or 0
     if beside > whole:
         # Not part of the count beside which it stands.
-        tokens_in = max(tokens_in or 0, whole + beside, (_tokens(usage.get("input_tokens")) or 0) + beside)
+        tokens_in = max(
+            tokens_in or 0, whole + beside, (_tokens(usage.get("input_tokens")) or 0) + beside
+        )
     elif beside and "input_tokens" in usage:
         tokens_in = max(tokens_in or 0, (_tokens(usage["input_tokens"]) or 0) + beside)
-    hit, missed = (_tokens(usage.get(f"prompt_cache_{name}_tokens")) or 0 for name in ("hit", "miss"))
+    hit, missed = (
+        _tokens(usage.get(f"prompt_cache_{name}_tokens")) or 0 for name in ("hit", "miss")
+    )
     return (max(tokens_in or 0, hit + missed) or None), cached, stored
 
 
@@ -143,16 +163,21 @@ def _output(usage: Mapping[str, Any]) -> int | None:
     written = _largest(usage, _OUTPUT)
     parts = (usage, *(part for name in _OUTPUT_DETAILS for part in _objects(usage.get(name))))
     thoughts = max(_largest(part, ("reasoning_tokens",)) or 0 for part in parts)
-    apart = _tokens(usage.get("thoughtsTokenCount")) or 0  # this one is never in the count of the answer
+    apart = (
+        _tokens(usage.get("thoughtsTokenCount")) or 0
+    )  # this one is never in the count of the answer
     if apart or thoughts > (written or 0):
         return (written or 0) + max(apart, thoughts if thoughts > (written or 0) else 0)
     return written
 
 
-def _with_total(tokens_in: int | None, tokens_out: int | None, total: int) -> tuple[int | None, int | None]:
+def _with_total(
+    tokens_in: int | None, tokens_out: int | None, total: int
+) -> tuple[int | None, int | None]:
     """What a total has beyond its parts was written by the model: that is the dearer of the two."""
     if tokens_in is None:
-        # Of a total alone nothing is known of the answer: all of it counts as read, and the rest is assumed.
+        # Of a total alone nothing is known of the answer: all of it counts as read, and the rest is
+        # assumed.
         rest = total - (tokens_out or 0)
         return (rest if rest > 0 else None), tokens_out
     if total > tokens_in + (tokens_out or 0):

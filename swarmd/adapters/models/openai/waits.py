@@ -76,9 +76,11 @@ _SEPARATORS: Final = re.compile(r"[_\-\s]")
 
 
 def wait_seconds(headers: Mapping[str, str], error: object, text: str, now: float) -> float | None:
-    """Seconds to wait; `None` where nothing says. `now` is our clock, the server's own goes before it.
+    """Seconds to wait; `None` where nothing says. `now` is our clock, the server's own goes before
+    it.
 
-    `headers` have lower-case names, `error` is the JSON of the body, where it is any, and `text` the body.
+    `headers` have lower-case names, `error` is the JSON of the body, where it is any, and `text`
+    the body.
     """
     now = _server_time(headers, now)
     said: list[float] = []
@@ -98,14 +100,18 @@ def _sources(headers: Mapping[str, str], error: object, text: str, now: float) -
 
 
 def read_wait(value: object, now: float, unit: float = 1.0) -> float | None:
-    """Seconds from a number, a duration or a moment; what lies in the past or is no number is none to wait."""
+    """Seconds from a number, a duration or a moment; what lies in the past or is no number is
+    none to wait.
+    """
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
         return _number(float(min(value, 1e300)), now, unit)
     if isinstance(value, dict):  # a duration as protocol buffers have it
         seconds, nanos = value.get("seconds", 0), value.get("nanos", 0)
-        parts = [_number(float(n), now, u) for n, u in ((seconds, 1.0), (nanos, 1e-9)) if _is_number(n)]
+        parts = [
+            _number(float(n), now, u) for n, u in ((seconds, 1.0), (nanos, 1e-9)) if _is_number(n)
+        ]
         return sum(parts) if value and len(parts) == 2 else None
     if not isinstance(value, str) or len(value) > 200:
         return None
@@ -157,7 +163,9 @@ def _server_time(headers: Mapping[str, str], now: float) -> float:
 
 
 def _structured(error: object, now: float) -> Iterator[float]:
-    """Fields whose names say so, at any depth: `retry_after_ms`, `retryDelay` of a RetryInfo, `resets_at`."""
+    """Fields whose names say so, at any depth: `retry_after_ms`, `retryDelay` of a RetryInfo,
+    `resets_at`.
+    """
     nodes, seen = [error], 0
     while nodes and seen < NODES_MAX:
         node, seen = nodes.pop(0), seen + 1
@@ -168,7 +176,9 @@ def _structured(error: object, now: float) -> Iterator[float]:
             for key, value in headers.items():
                 yield from _some(_named_field(key, value, now))
             yield from _some(_resets(headers, now))
-            nodes += [value for value in node.values() if isinstance(value, dict | list)][:NODES_MAX]
+            nodes += [value for value in node.values() if isinstance(value, dict | list)][
+                :NODES_MAX
+            ]
 
 
 def _named_field(key: str, value: object, now: float) -> float | None:
@@ -182,7 +192,8 @@ def _named_field(key: str, value: object, now: float) -> float | None:
 def _told(text: str, now: float) -> Iterator[float]:
     for told in _TOLD.finditer(text[:TEXT_CHARS_MAX]):
         before = told[0][: told.start("wait") - told.start()]
-        # A number without a unit is a time only behind one of these: there are numbers of calls, too.
+        # A number without a unit is a time only behind one of these: there are numbers of calls,
+        # too.
         if told["wait"][-1].isdigit() and "-" not in told["wait"] and not _BEFORE.search(before):
             continue
         yield from _some(read_wait(told["wait"], now))
@@ -195,9 +206,13 @@ def _resets(headers: Mapping[str, Any], now: float) -> float | None:
         if _RESET.fullmatch(name) and (seconds := read_wait(value, now)) is not None:
             resets[name] = seconds
         elif name in ("ratelimit", "x-ratelimit", "rate-limit") and isinstance(value, str):
-            resets |= {f"{name}#{at}": float(s) for at, s in enumerate(_DRAFT.findall(value[:1_000]))}
+            resets |= {
+                f"{name}#{at}": float(s) for at, s in enumerate(_DRAFT.findall(value[:1_000]))
+            }
     used_up = [
-        s for name, s in resets.items() if str(headers.get(name.replace("reset", "remaining"))).strip() == "0"
+        s
+        for name, s in resets.items()
+        if str(headers.get(name.replace("reset", "remaining"))).strip() == "0"
     ]
     return max(used_up or resets.values(), default=None)
 

@@ -1,6 +1,8 @@
-"""Where a swarm's server is to be found: one server, the sentinels that watch one, or the nodes of a cluster.
+"""Where a swarm's server is to be found: one server, the sentinels that watch one, or the nodes of
+a cluster.
 
-Invariant: nothing here shows a password; an address that cannot be read is not repeated, for it may hold one.
+Invariant: nothing here shows a password; an address that cannot be read is not repeated, for it may
+hold one.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """`nodes` know where the primary of `service` is; all that is known of it beside is in `server`."""
+    """`nodes` know where the primary of `service` is; all that is known of it beside is in
+    `server`.
+    """
 
     nodes: tuple[Address, ...]
     service: str
@@ -83,7 +87,9 @@ _SCHEMES: Final = (
 
 
 def place_of(target: Target) -> Place:
-    """Parses a target. Raises `UsageError`, which does not repeat the URL: it may hold a password."""
+    """Parses a target. Raises `UsageError`, which does not repeat the URL: it may hold a
+    password.
+    """
     if isinstance(target, Path):
         return Address(path=str(target))
     try:
@@ -105,7 +111,8 @@ def unreadable() -> UsageError:
     return UsageError(
         "the address of the server (REDIS_URL, --redis-url) cannot be read",
         hint="REDIS_URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix:///PATH, "
-        "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/SERVICE[/DB] or redis+cluster://[USER:PASSWORD@]HOST[:PORT],…",
+        "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/SERVICE[/DB] or "
+        "redis+cluster://[USER:PASSWORD@]HOST[:PORT],…",
     )
 
 
@@ -143,7 +150,9 @@ def _parsed(url: str) -> Place:
 
 
 def _sentinels(known: Address, hosts: str, words: list[str]) -> Sentinels:
-    """Sentinels have users of their own: `sentinel_username` and `sentinel_password` among the options."""
+    """Sentinels have users of their own: `sentinel_username` and `sentinel_password` among the
+    options.
+    """
     service, db, *_ = [*words, ""]
     if len(words) > 2:
         raise ValueError("more than a service and a database")

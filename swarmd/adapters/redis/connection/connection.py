@@ -1,8 +1,9 @@
 """A thin connection to the server: bytes out in one write, replies back in their order.
 
-redis-py's own cost for a command, 70 to 90 us, is more than the server's and ours together, so the two connections
-that a process keeps open (`Pipe` and `Bell`) speak the protocol themselves: hiredis reads and packs, asyncio carries.
-Where the server is, is asked before each connection is made: after a fail-over it is another one.
+redis-py's own cost for a command, 70 to 90 us, is more than the server's and ours together, so the
+two connections that a process keeps open (`Pipe` and `Bell`) speak the protocol themselves: hiredis
+reads and packs, asyncio carries. Where the server is, is asked before each connection is made:
+after a fail-over it is another one.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from swarmd.errors import StoreUnavailableError, SwarmError
 CONNECT_SECONDS: Final = 5.0
 """For a connection to be made and greeted."""
 WATCH_SECONDS: Final = 1.0
-"""How long a server may be taken for the primary that is none any more. Each look is a few short connections."""
-# Bytes that may wait in this process for the socket: some thousand messages. Beyond it the writer is told to wait,
-# and what it holds is bounded by itself.
+"""How long a server may be taken for the primary that is none any more. Each look is a few short
+connections.
+"""
+# Bytes that may wait in this process for the socket: some thousand messages. Beyond it the writer
+# is told to wait, and what it holds is bounded by itself.
 WRITE_BYTES_MAX: Final = 1 << 20
 
 
@@ -71,7 +74,9 @@ class Dial(Protocol):
     """Makes a connection to the server that holds the swarm, wherever that is now."""
 
     async def __call__(self, receiver: Receiver) -> Connection:
-        """Raises `StoreUnavailableError` where it cannot be reached, another `SwarmError` where it may not be used."""
+        """Raises `StoreUnavailableError` where it cannot be reached, another `SwarmError` where
+        it may not be used.
+        """
 
 
 class _Line(asyncio.Protocol):
@@ -147,7 +152,8 @@ class _Line(asyncio.Protocol):
     def write(self, packed: Sequence[bytes]) -> None:
         assert self._transport is not None
         if self._transport.is_closing():
-            # Its end is on the way to the receiver; asyncio passes over such a write, uvloop does not.
+            # Its end is on the way to the receiver; asyncio passes over such a write, uvloop does
+            # not.
             return
         self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
 
@@ -156,7 +162,9 @@ class _Line(asyncio.Protocol):
         self._transport.abort()
 
     async def greet(self, hellos: Sequence[tuple[str | int, ...]]) -> None:
-        """Say who we are; from then on replies go to the receiver. Raises what the server refuses it with."""
+        """Say who we are; from then on replies go to the receiver. Raises what the server
+        refuses it with.
+        """
         if self._lost is not None:
             raise self._lost
         loop = asyncio.get_running_loop()
@@ -181,8 +189,9 @@ class Dialler:
     async def watch(self) -> None:
         """Leave what is connected to a server that another has taken the place of.
 
-        A primary that was cut off, or that wakes late, goes on as one until it is told, for 10 s with Sentinel's
-        defaults; all that it is given meanwhile is lost. Run beside whatever uses the connections.
+        A primary that was cut off, or that wakes late, goes on as one until it is told, for 10 s
+        with Sentinel's defaults; all that it is given meanwhile is lost. Run beside whatever uses
+        the connections.
         """
         if isinstance(self.place, Address):
             return
@@ -275,7 +284,8 @@ def packed(command: Sequence[Any]) -> bytes:
     try:
         return bytes(hiredis.pack_command(tuple(command)))
     except UnicodeEncodeError:
-        # Half of a surrogate pair, as a model's JSON may name one, is no text: it becomes a question mark.
+        # Half of a surrogate pair, as a model's JSON may name one, is no text: it becomes a
+        # question mark.
         return bytes(hiredis.pack_command(tuple(map(_encodable, command))))
 
 
@@ -289,7 +299,11 @@ async def _opened(place: Address, receiver: Receiver) -> _Line:
         _, line = await loop.create_unix_connection(lambda: _Line(receiver), place.path)
     elif place.is_tls:
         _, line = await loop.create_connection(
-            lambda: _Line(receiver), place.host, place.port, ssl=tls_of(place), server_hostname=place.host
+            lambda: _Line(receiver),
+            place.host,
+            place.port,
+            ssl=tls_of(place),
+            server_hostname=place.host,
         )
     else:
         _, line = await loop.create_connection(lambda: _Line(receiver), place.host, place.port)
@@ -297,7 +311,9 @@ async def _opened(place: Address, receiver: Receiver) -> _Line:
 
 
 def _may_be_refused(hello: Sequence[str | int], reply: str) -> bool:
-    """The name is for whoever reads the server's list of clients. Servers that others run often forbid CLIENT."""
+    """The name is for whoever reads the server's list of clients. Servers that others run often
+    forbid CLIENT.
+    """
     return hello[0] == "CLIENT" and is_refused_for_good(reply)
 
 

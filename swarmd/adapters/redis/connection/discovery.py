@@ -1,11 +1,12 @@
 """Which server is the swarm's at this moment: asked anew for every connection that is made.
 
-A plain address is its own answer. Sentinels name the primary of a service; the nodes of a cluster name who serves
-the slot that all keys of one swarm share. Either is then asked itself whether it is a primary, with a bound far
-below a command's: a primary that hangs is still named until it is voted down.
+A plain address is its own answer. Sentinels name the primary of a service; the nodes of a cluster
+name who serves the slot that all keys of one swarm share. Either is then asked itself whether it is
+a primary, with a bound far below a command's: a primary that hangs is still named until it is voted
+down.
 
-One implementation, on the small blocking connection, serves the looking verbs as it is and the daemons in a thread.
-It opens connections when it asks and keeps none.
+One implementation, on the small blocking connection, serves the looking verbs as it is and the
+daemons in a thread. It opens connections when it asks and keeps none.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from swarmd.errors import StoreUnavailableError, StoreUnsuitableError, SwarmErro
 from swarmd.logs import logger
 
 LOOK_SECONDS: Final = 1.0
-"""For each server that is asked. A fail-over is over in a few of these; a command's 5 s would be most of its bound."""
+"""For each server that is asked. A fail-over is over in a few of these; a command's 5 s would be
+most of its bound.
+"""
 FAIL_OVER_SECONDS: Final = 15.0
-"""How long a verb seeks a primary where one is being made. Twice what a fail-over takes with three sentinels."""
+"""How long a verb seeks a primary where one is being made. Twice what a fail-over takes with
+three sentinels.
+"""
 _PAUSE_SECONDS: Final = 0.25
 _SLOTS: Final = 16_384
 PORT_MAX: Final = 65_535
@@ -37,8 +42,8 @@ class Locator(Protocol):
     async def locate(self) -> Address:
         """The server to connect to now.
 
-        Raises `StoreUnavailableError` where there is none at the moment, `StoreUnsuitableError` where no waiting
-        helps: a service no sentinel knows, a cluster that is none.
+        Raises `StoreUnavailableError` where there is none at the moment, `StoreUnsuitableError`
+        where no waiting helps: a service no sentinel knows, a cluster that is none.
         """
         ...
 
@@ -54,7 +59,8 @@ class Lookout:
     async def locate(self) -> Address:
         if isinstance(self.place, Address):
             return self.place
-        # Here, for the looking verbs come by this module too, and asyncio costs them more than all else.
+        # Here, for the looking verbs come by this module too, and asyncio costs them more than all
+        # else.
         import asyncio
 
         found = await asyncio.to_thread(locate_now, self.place, self.namespace)
@@ -109,8 +115,8 @@ def _first(place: Cluster, ask: Callable[[Address], Address]) -> Address:
 
 
 def _newest(place: Sentinels) -> Address:
-    """What the sentinel says that knows of the last fail-over: others name the former primary for seconds, and one that
-    wakes late takes what it is given until it is told."""
+    """What the sentinel says that knows of the last fail-over: others name the former primary for
+    seconds, and one that wakes late takes what it is given until it is told."""
     faults: list[SwarmError] = []
     found: list[tuple[int, Address]] = []
     for node in place.nodes:
@@ -126,7 +132,9 @@ def _newest(place: Sentinels) -> Address:
 def _all(place: Place, faults: Sequence[SwarmError]) -> SwarmError:
     # Waiting helps where any of them may come to another answer.
     told = next((fault for fault in faults if isinstance(fault, StoreUnavailableError)), faults[0])
-    return type(told)(f"{place}: {'; '.join(dict.fromkeys(fault.what for fault in faults))}", hint=told.hint)
+    return type(told)(
+        f"{place}: {'; '.join(dict.fromkeys(fault.what for fault in faults))}", hint=told.hint
+    )
 
 
 def _named_by_sentinel(place: Sentinels, node: Address) -> tuple[int, Address]:
@@ -146,20 +154,23 @@ def _named_by_sentinel(place: Sentinels, node: Address) -> tuple[int, Address]:
         case [bytes(host), bytes(port)]:
             following = sum(map(_lives, replicas)) if isinstance(replicas, list) else 0
             epoch = _facts(service).get(b"config-epoch", b"0")
-            if not (isinstance(epoch, bytes) and epoch.isdigit() and _is_host(host) and _is_port(port)):
+            if not (
+                isinstance(epoch, bytes) and epoch.isdigit() and _is_host(host) and _is_port(port)
+            ):
                 raise _unreadable(node, "SENTINEL")
             return int(epoch), place.server.at(host.decode(), int(port), replicas=following)
         case ErrorReply() if "unknown command" not in named.lower():
             raise refused(named)
         case _:
             raise StoreUnsuitableError(
-                f"{node.hosted} is no sentinel", hint="REDIS_URL names the sentinels' ports, 26379 by default"
+                f"{node.hosted} is no sentinel",
+                hint="REDIS_URL names the sentinels' ports, 26379 by default",
             )
 
 
 def _lives(replica: Reply) -> bool:
-    """Whether its link is up is not asked: one that is just being given the primary's place has let go of it, and
-    what the old primary still takes then, alone, is lost."""
+    """Whether its link is up is not asked: one that is just being given the primary's place has let
+    go of it, and what the old primary still takes then, alone, is lost."""
     flags = _facts(replica).get(b"flags")
     return isinstance(flags, bytes) and b"down" not in flags
 
@@ -169,7 +180,9 @@ def _facts(flat: Reply) -> dict[bytes, Reply]:
     if not isinstance(flat, list):
         return {}
     return {
-        name: value for name, value in zip(flat[::2], flat[1::2], strict=False) if isinstance(name, bytes)
+        name: value
+        for name, value in zip(flat[::2], flat[1::2], strict=False)
+        if isinstance(name, bytes)
     }
 
 
@@ -205,8 +218,11 @@ def _owner_of_slot(node: Address, slot: int) -> Address:
                 host is None or host.isascii()
             ) and 0 < port <= PORT_MAX:
                 if first <= slot <= last:
-                    # No host is told where a node does not know its own: it is the one that was asked.
-                    return node.at(host.decode() if host else node.host, port, replicas=len(replicas))
+                    # No host is told where a node does not know its own: it is the one that was
+                    # asked.
+                    return node.at(
+                        host.decode() if host else node.host, port, replicas=len(replicas)
+                    )
             case _:
                 raise _unreadable(node, "CLUSTER SLOTS")
     raise StoreUnavailableError(
@@ -224,7 +240,8 @@ def _confirmed(address: Address) -> Address:
             raise refused(reply)
         case _:
             raise StoreUnavailableError(
-                f"{address.hosted} is no primary", hint="a fail-over may be under way: try again in a moment"
+                f"{address.hosted} is no primary",
+                hint="a fail-over may be under way: try again in a moment",
             )
 
 

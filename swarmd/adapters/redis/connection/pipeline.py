@@ -1,11 +1,14 @@
-"""One connection for all of a process's commands: what is ready in one turn of the loop travels in one write.
+"""One connection for all of a process's commands: what is ready in one turn of the loop travels in
+one write.
 
-Callers hand a command over and wait for its reply; replies come in the order of commands. A caller that is
-cancelled loses its reply, never the connection's order: commands are not cancelled in flight.
+Callers hand a command over and wait for its reply; replies come in the order of commands. A caller
+that is cancelled loses its reply, never the connection's order: commands are not cancelled in
+flight.
 
 Everything sent here may be sent twice, so what a lost connection left open is sent again, until the
-server answers or the command is older than `patience` seconds. So is what the server's user may not do any more:
-whoever took the right away may give it back, and a process that ended would only be started again to meet the same.
+server answers or the command is older than `patience` seconds. So is what the server's user may not
+do any more: whoever took the right away may give it back, and a process that ended would only be
+started again to meet the same.
 """
 
 from __future__ import annotations
@@ -38,22 +41,23 @@ from swarmd.errors import (
 
 log = structlog.get_logger(__name__)
 
-# Commands that wait or are under way: beyond it callers wait to hand over, so that memory is bounded when the
-# server is away.
+# Commands that wait or are under way: beyond it callers wait to hand over, so that memory is
+# bounded when the server is away.
 DEPTH_MAX: Final = 8_192
 # Of a refused command: a commit's keys include one of each output.
 KEYS_TOLD_MAX: Final = 12
 RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
-# A server that drops the connection on a command instead of answering it (`client-query-buffer-limit`; or its answer is
-# lost with the connection) is one that does not take it: asked so often, each time by itself, with nothing else to blame.
+# A server that drops the connection on a command instead of answering it
+# (`client-query-buffer-limit`; or its answer is lost with the connection) is one that does not take
+# it: asked so often, each time by itself, with nothing else to blame.
 LOSSES_MAX: Final = 3
 # Smaller ones every server takes: the limits of Redis cannot be set below 1 MB.
 LARGE_BYTES: Final = 256 * 1024
 # A server that forgets a script as soon as it has it is told of, not asked for ever.
 LOADS_MAX: Final = 5
 _NOSCRIPT: Final = "NOSCRIPT"
-# Until this process has been connected for so long, a right that it has not used before is one that it never had, and
-# is told at once: most of what a part does is done in its first moments.
+# Until this process has been connected for so long, a right that it has not used before is one that
+# it never had, and is told at once: most of what a part does is done in its first moments.
 SETTLING_SECONDS: Final = 10.0
 # Between two tries of what is denied: soon at first, for rights are changed in several steps.
 DENIED_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
@@ -75,7 +79,9 @@ class _Item:
 
     @property
     def is_suspect(self) -> bool:
-        """A connection was lost with it: it goes alone from now on, so that it is known whose fault the next is."""
+        """A connection was lost with it: it goes alone from now on, so that it is known whose
+        fault the next is.
+        """
         return self.losses > 0
 
 
@@ -105,7 +111,9 @@ class Pipe:
     _denials: int = 0  # how many commands are, whether they wait or are on their way again
     _denied_tries: int = 0
     _why_denied: str = ""
-    _allowed: set[str] = field(default_factory=set)  # names of what the server has done for this process
+    _allowed: set[str] = field(
+        default_factory=set
+    )  # names of what the server has done for this process
     _settled_at: float | None = None
     _asking_again: asyncio.TimerHandle | None = None
     _sends_whole: bool = (
@@ -146,16 +154,25 @@ class Pipe:
     async def execute_all(self, commands: Sequence[tuple[str | int | float, ...]]) -> list[Any]:
         """Send commands that may be repeated, together: one wait and no task for each."""
         await self._until_there_is_room()
-        return await asyncio.gather(*(self._queue(command, None, _key_of(command)) for command in commands))
+        return await asyncio.gather(
+            *(self._queue(command, None, _key_of(command)) for command in commands)
+        )
 
     async def _hand_over(
-        self, command: tuple[Any, ...], script: Script | None, keys: Sequence[str], *, is_optional: bool
+        self,
+        command: tuple[Any, ...],
+        script: Script | None,
+        keys: Sequence[str],
+        *,
+        is_optional: bool,
     ) -> Any:
         await self._until_there_is_room()
         return await self._queue(command, script, keys, is_optional=is_optional)
 
     async def _until_there_is_room(self) -> None:
-        while len(self._waiting) + len(self._sent) + len(self._held) + len(self._denied) >= DEPTH_MAX:
+        while (
+            len(self._waiting) + len(self._sent) + len(self._held) + len(self._denied) >= DEPTH_MAX
+        ):
             self._room.clear()
             await self._room.wait()
 
@@ -230,14 +247,18 @@ class Pipe:
 
     def _give_up_on_the_old(self) -> None:
         now = asyncio.get_running_loop().time()
-        # In the order in which they were handed over, but for what was sent again: the eldest are in front.
+        # In the order in which they were handed over, but for what was sent again: the eldest are
+        # in front.
         while self._waiting and now - self._waiting[0].since > self.patience:
             item = self._waiting.popleft()
             if item.future is None:
                 self._loading.discard(item.keys[0])
             self._is_refusing = self._is_refusing and not item.was_refused
             self._no_more_denied(item)
-            _fail(item, StoreUnavailableError("the server did not answer in time", hint="is it running?"))
+            _fail(
+                item,
+                StoreUnavailableError("the server did not answer in time", hint="is it running?"),
+            )
         self._room.set()
 
     def _flush(self) -> None:
@@ -271,15 +292,18 @@ class Pipe:
         return batch
 
     def _look(self, line: Connection) -> None:
-        """Drop a connection that owes a reply and has said nothing for as long as a command may take."""
+        """Drop a connection that owes a reply and has said nothing for as long as a command may
+        take.
+        """
         self._alarm = None
         if line is not self._line or not self._sent:
             return
         loop = asyncio.get_running_loop()
         # What was handed over later than anything was heard has been waiting since then.
         due = max(line.heard_at, self._sent[0].since) + COMMAND_SECONDS
-        # Compared with the very number that the alarm is set to: a difference of two times is rounded, may be less than
-        # what was added, and then the alarm rings again at the same moment, for as long as that moment lasts.
+        # Compared with the very number that the alarm is set to: a difference of two times is
+        # rounded, may be less than what was added, and then the alarm rings again at the same
+        # moment, for as long as that moment lasts.
         if loop.time() >= due:
             self._held_up(StoreUnavailableError("the server did not answer in time"))
             line.abort()
@@ -322,10 +346,13 @@ class Pipe:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        # Another server, or the same after a restart, may lack every script: loads are asked for anew.
+        # Another server, or the same after a restart, may lack every script: loads are asked for
+        # anew.
         self._loading.clear()
         self._waiting.extendleft(
-            item for item in reversed(self._sent) if item.future is not None and not self._is_given_up(item)
+            item
+            for item in reversed(self._sent)
+            if item.future is not None and not self._is_given_up(item)
         )
         self._sent.clear()
         self._resume()
@@ -335,16 +362,20 @@ class Pipe:
         self._gone.set()
 
     def _is_given_up(self, item: _Item) -> bool:
-        """Was it the connection's end, as often as it may be? Then its caller is told, and it is not sent again."""
+        """Was it the connection's end, as often as it may be? Then its caller is told, and it is
+        not sent again.
+        """
         if len(item.packed) < LARGE_BYTES:
             return False
         item.losses += 1
         self._is_wary = True
-        # What was lost beside others may have been their fault: only the losses of one that went alone count.
+        # What was lost beside others may have been their fault: only the losses of one that went
+        # alone count.
         if item.losses <= LOSSES_MAX:
             return False
         what = (
-            f"{TOO_LARGE}: it dropped the connection {LOSSES_MAX} times on one of {len(item.packed):,} bytes"
+            f"{TOO_LARGE}: it dropped the connection {LOSSES_MAX} times on one of "
+            f"{len(item.packed):,} bytes"
         )
         _fail(item, _about(TooLargeError(what, hint=SIZE_HINT), item.keys))
         return True
@@ -384,7 +415,8 @@ class Pipe:
         if self._pause is None:
             self._pause = asyncio.get_running_loop().call_later(self._backoff(), self._resume)
         if isinstance(error, StoreUnavailableError) and self._line is not None:
-            # Another server may have what this one lacks: the next connection is made to where it is then.
+            # Another server may have what this one lacks: the next connection is made to where it
+            # is then.
             self._line.abort()
 
     def _load_and_repeat(self, item: _Item, script: Script) -> None:
@@ -414,10 +446,14 @@ class Pipe:
     # --- rights that were taken away ---
 
     def _may_be_given_back(self, item: _Item) -> bool:
-        """Whether this process had the right. What it lacks from its start is a mistake that waiting does not mend."""
+        """Whether this process had the right. What it lacks from its start is a mistake that
+        waiting does not mend.
+        """
         if item.future is None or item.is_optional:
             return False
-        is_settled = self._settled_at is not None and asyncio.get_running_loop().time() > self._settled_at
+        is_settled = (
+            self._settled_at is not None and asyncio.get_running_loop().time() > self._settled_at
+        )
         # Beside one that was taken away, another that was not used before was taken away as well.
         return is_settled or self._denials > 0 or item.name in self._allowed
 
@@ -429,8 +465,10 @@ class Pipe:
         if not self._why_denied:
             log.warning(
                 "the server's user may not do what it did before; it is tried again",
-                why=why.what, hint=why.hint, keys=item.keys[:KEYS_TOLD_MAX],
-            )  # fmt: skip
+                why=why.what,
+                hint=why.hint,
+                keys=item.keys[:KEYS_TOLD_MAX],
+            )
         self._why_denied = why.what
         self._denied.append(item)
         if self._asking_again is None:
@@ -468,7 +506,10 @@ class Pipe:
             what = "is full" if isinstance(why, StoreFullError) else "is away"
             waiting = len(self._waiting) + len(self._sent) + len(self._held)
             log.warning(
-                f"the server {what}; what waits is sent again", why=why.what, hint=why.hint, waiting=waiting
+                f"the server {what}; what waits is sent again",
+                why=why.what,
+                hint=why.hint,
+                waiting=waiting,
             )
         self._is_away, self._why_away = True, why.what
 

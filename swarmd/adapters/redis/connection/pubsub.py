@@ -1,7 +1,7 @@
 """The process's one pub/sub connection: each part hears its own channels on a line of it.
 
-Rings may be lost, and then whoever reads is told of a gap and asks the streams: after each time that the
-connection was made anew, and where a part lets more gather than its bound.
+Rings may be lost, and then whoever reads is told of a gap and asks the streams: after each time
+that the connection was made anew, and where a part lets more gather than its bound.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ log = structlog.get_logger(__name__)
 # Channels of one SUBSCRIBE: ten thousand agents' channels are asked for in pieces the server likes.
 SUBSCRIBE_BATCH: Final = 512
 AWAY_SECONDS: Final = 0.5
-# How often the server is asked for a sign of life, and for how long it may give none: a half-open connection would
-# by itself never say so.
+# How often the server is asked for a sign of life, and for how long it may give none: a half-open
+# connection would by itself never say so.
 PING_SECONDS: Final = 5.0
 DEAF_SECONDS: Final = 10.0
-# Rings that wait for one part. One that lets more gather is told of a gap and reads the streams instead.
+# Rings that wait for one part. One that lets more gather is told of a gap and reads the streams
+# instead.
 WAITING_MAX: Final = 20_000
 
 # A ring, or the confirmation of a subscription.
@@ -59,13 +60,17 @@ class Bell:
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def line(self, keeps: Collection[Channel] = ()) -> Line:
-        """`keeps` are channels without a stream behind them: their rings are never dropped for a gap."""
+        """`keeps` are channels without a stream behind them: their rings are never dropped for a
+        gap.
+        """
         line = Line(self, frozenset(keeps))
         self._lines.append(line)
         return line
 
     async def run(self) -> None:
-        """Own the connection until cancelled. Raises `SwarmError` where the server may not be used."""
+        """Own the connection until cancelled. Raises `SwarmError` where the server may not be
+        used.
+        """
         try:
             while True:
                 await self._wanted.wait()
@@ -119,7 +124,9 @@ class Bell:
         batches = [names[n : n + SUBSCRIBE_BATCH] for n in range(0, len(names), SUBSCRIBE_BATCH)]
         self._line.write([packed((verb, *batch)) for batch in batches])
 
-    async def follow(self, line: Line, more: Collection[Channel], gone: Collection[Channel]) -> None:
+    async def follow(
+        self, line: Line, more: Collection[Channel], gone: Collection[Channel]
+    ) -> None:
         """Returns when the server has confirmed it, or is away: then a gap will follow."""
         new = []
         for channel in more:

@@ -1,4 +1,5 @@
-"""What swarmd demands of a server, and the small blocking connection for verbs that must start fast.
+"""What swarmd demands of a server, and the small blocking connection for verbs that must start
+fast.
 
 What runs long is in `line`.
 """
@@ -38,12 +39,15 @@ class Server:
 
 
 def judge(info: Mapping[str, object], *, is_cluster: bool = False) -> Server:
-    """Decides on the fields of `INFO` whether swarmd may work on this server; raises where it may not.
+    """Decides on the fields of `INFO` whether swarmd may work on this server; raises where it may
+    not.
 
     With `is_cluster` it was looked for in a cluster, and not named by a plain address.
     """
     if str(info.get("loading", "0")) == "1":
-        raise StoreUnavailableError("the server is still loading its data", hint="try again in a moment")
+        raise StoreUnavailableError(
+            "the server is still loading its data", hint="try again in a moment"
+        )
     is_valkey = info.get("server_name") == "valkey"
     name, least = ("Valkey", VALKEY_LEAST) if is_valkey else ("Redis", REDIS_LEAST)
     version = str(info.get("valkey_version" if is_valkey else "redis_version", "unknown"))
@@ -63,7 +67,10 @@ def judge(info: Mapping[str, object], *, is_cluster: bool = False) -> Server:
     if policy != "noeviction":
         raise StoreUnsuitableError(
             f"the server may delete data when its memory is full (maxmemory-policy {policy})",
-            hint="run `CONFIG SET maxmemory-policy noeviction` on it and keep that in its configuration",
+            hint=(
+                "run `CONFIG SET maxmemory-policy noeviction` on it and keep that in its "
+                "configuration"
+            ),
         )
     return Server(name, version, keeps_aof=str(info.get("aof_enabled", "0")) == "1")
 
@@ -74,19 +81,22 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def judge_info(text: str, *, is_cluster: bool = False) -> Server:
-    """As `judge`, of the text that `INFO` answers: unlike `CONFIG GET` it is seldom denied, and it tells the eviction
-    policy too."""
+    """As `judge`, of the text that `INFO` answers: unlike `CONFIG GET` it is seldom denied, and it
+    tells the eviction policy too."""
     lines = text.splitlines()
     fields = dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
     return judge(fields, is_cluster=is_cluster)
 
 
 def demand_strict(target: Target, namespace: str) -> None:
-    """Raises `StoreUnsuitableError` where a write is acknowledged before it is on the disk. Where the server does not
-    let itself be asked that is said, and nothing else: many who run one for others forbid CONFIG.
+    """Raises `StoreUnsuitableError` where a write is acknowledged before it is on the disk. Where
+    the server does not let itself be asked that is said, and nothing else: many who run one for
+    others forbid CONFIG.
     """
     with connect_sync(target, namespace=namespace) as wire:
-        found = {name: wire.command("CONFIG", "GET", name) for name in ("appendonly", "appendfsync")}
+        found = {
+            name: wire.command("CONFIG", "GET", name) for name in ("appendonly", "appendfsync")
+        }
     if any(isinstance(reply, ErrorReply) for reply in found.values()):
         logger(__name__).warning(
             "asked for strict durability, and the server does not let itself be asked for it",
@@ -94,17 +104,22 @@ def demand_strict(target: Target, namespace: str) -> None:
         )
     elif found != _STRICT:
         raise StoreUnsuitableError(
-            f"{shown(target)}: the server acknowledges a write before it is on the disk, and durability is strict",
-            hint="run `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always` on it and keep that in its "
+            (
+                f"{shown(target)}: the server acknowledges a write before it is on the disk, and "
+                "durability is strict"
+            ),
+            hint="run `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always` on it and "
+            "keep that in its "
             "configuration, or ask for `balanced` (SWARMD_DURABILITY)",
         )
 
 
 def refuse_shared_namespace(target: Target, namespace: str) -> None:
-    """Raises `StoreUnsuitableError` where a swarm of this namespace is led in another database of the server.
+    """Raises `StoreUnsuitableError` where a swarm of this namespace is led in another database of
+    the server.
 
-    Channels know no databases: what is published for one would be heard by both. One that rests there is only warned of,
-    and so it is where the server does not let itself be asked.
+    Channels know no databases: what is published for one would be heard by both. One that rests
+    there is only warned of, and so it is where the server does not let itself be asked.
     """
     place = place_of(target)
     if isinstance(place, Cluster):
@@ -115,14 +130,23 @@ def refuse_shared_namespace(target: Target, namespace: str) -> None:
         numbers = _DATABASE.findall(told.decode() if isinstance(told, bytes) else "")
         for number in (int(text) for text in numbers if int(text) != address.db):
             replies = [
-                wire.command("SELECT", number), wire.command("GET", keys.leader), wire.command("EXISTS", keys.meta),
-            ]  # fmt: skip
-            where = f"database {number} of {shown(target)} holds a swarm of the namespace {namespace} too"
+                wire.command("SELECT", number),
+                wire.command("GET", keys.leader),
+                wire.command("EXISTS", keys.meta),
+            ]
+            where = (
+                f"database {number} of {shown(target)} holds a swarm of the namespace "
+                f"{namespace} too"
+            )
             if isinstance(replies[0], ErrorReply):
                 continue
             if isinstance(replies[1], bytes):
                 raise StoreUnsuitableError(
-                    f"{where}, and it is running: what is published on its channels is heard in every database",
+                    (
+                        f"{where}, and it is running: what is published on its channels is heard "
+                        "in "
+                        "every database"
+                    ),
                     hint="give one of the two another namespace: SWARMD_NAMESPACE",
                 )
             if replies[2] == 1:
@@ -133,8 +157,8 @@ def refuse_shared_namespace(target: Target, namespace: str) -> None:
 
 
 def demand_replay(target: Target, namespace: str) -> None:
-    """Raises `StoreUnsuitableError` where a restart of the server would lose the swarm. A server that does not let itself
-    be asked is used all the same, with a warning.
+    """Raises `StoreUnsuitableError` where a restart of the server would lose the swarm. A server
+    that does not let itself be asked is used all the same, with a warning.
     """
     with connect_sync(target, namespace=namespace) as wire:
         restart = restart_of(wire.exchange, namespace)
@@ -143,10 +167,15 @@ def demand_replay(target: Target, namespace: str) -> None:
     if restart == "not checked":
         logger(__name__).warning(
             "not checked: whether the server keeps the swarm when it restarts",
-            hint="the supervisor's user needs ACL GETUSER for it (`swarmd acl`); see docs/redis.md, Restart",
+            hint=(
+                "the supervisor's user needs ACL GETUSER for it (`swarmd acl`); see "
+                "docs/redis.md, Restart"
+            ),
         )
 
 
-def connect_sync(target: Target, *, namespace: str = "", seconds: float | None = COMMAND_SECONDS) -> Wire:
+def connect_sync(
+    target: Target, *, namespace: str = "", seconds: float | None = COMMAND_SECONDS
+) -> Wire:
     """A blocking connection to where the swarm's server is now."""
     return Wire(located(place_of(target), namespace), seconds=seconds)

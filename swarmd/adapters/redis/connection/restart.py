@@ -1,9 +1,10 @@
 """Whether a restart of the server keeps the swarm: what the server's user `default` may do.
 
-At its start a server executes its append-only file as the user `default`. A script that wrote more than once stands
-there as a transaction, and most servers check the rights of that user again at its end: with a default user that may
-nothing, every such step is thrown away, and only a line in the server's log says so. That user has to be able to do
-all that the file may hold. Whether it is on does not matter: nobody can be a user that is off.
+At its start a server executes its append-only file as the user `default`. A script that wrote more
+than once stands there as a transaction, and most servers check the rights of that user again at its
+end: with a default user that may nothing, every such step is thrown away, and only a line in the
+server's log says so. That user has to be able to do all that the file may hold. Whether it is on
+does not matter: nobody can be a user that is off.
 """
 
 from __future__ import annotations
@@ -26,18 +27,21 @@ REPLAY_RULES: Final = "off resetpass allkeys allchannels +@all"
 QUESTIONS: Final[tuple[tuple[str, ...], ...]] = (("INFO", "persistence"), ("ACL", "GETUSER", USER))
 
 
-"""What becomes of the swarm when the server restarts: `lost` where the append-only file is not replayed whole,
-`not checked` where this user may not ask or the server does not know the question, `no append-only file` where there is none."""
+"""What becomes of the swarm when the server restarts: `lost` where the append-only file is not
+replayed whole, `not checked` where this user may not ask or the server does not know the question,
+`no append-only file` where there is none."""
 
 
 WHAT: Final = (
-    f"a restart of this server would lose the swarm: it replays its append-only file as the user `{USER}`, "
+    "a restart of this server would lose the swarm: it replays its append-only file as the user "
+    f"`{USER}`, "
     "and that user may not do all that the file holds"
 )
 
 
 HINT: Final = (
-    f"before its next restart run `ACL SETUSER {USER} {REPLAY_RULES}` on it as an administrator, then ACL SAVE "
+    f"before its next restart run `ACL SETUSER {USER} {REPLAY_RULES}` on it as an administrator, "
+    "then ACL SAVE "
     f"(or write `user {USER} {REPLAY_RULES}` into its aclfile, or CONFIG REWRITE without one); "
     "clients that used that user need one of their own"
 )
@@ -64,7 +68,9 @@ WRITES: Final = frozenset(
 )
 
 
-"""What the swarm's scripts write with, and what a server puts into its file instead: an age as a moment."""
+"""What the swarm's scripts write with, and what a server puts into its file instead: an age as a
+moment.
+"""
 
 
 NEEDED: Final = WRITES | {"select"}
@@ -77,11 +83,15 @@ NEEDED: Final = WRITES | {"select"}
 _NONE_NEEDED: Final = frozenset({"admin", "dangerous", "blocking", "pubsub", "scripting"})
 
 
-# What a category gives at least, and takes at most; any other one is taken to give nothing and to take all.
+# What a category gives at least, and takes at most; any other one is taken to give nothing and to
+# take all.
 _GIVES: Final = {"write": WRITES, "connection": frozenset({"select"}), "all": NEEDED}
 
 
-_TAKES: Final = {"connection": frozenset({"select"}), **dict.fromkeys(_NONE_NEEDED, frozenset[str]())}
+_TAKES: Final = {
+    "connection": frozenset({"select"}),
+    **dict.fromkeys(_NONE_NEEDED, frozenset[str]()),
+}
 
 
 def restart_of(
@@ -104,8 +114,8 @@ def judge_restart(answers: Sequence[Reply], namespace: str) -> Restart:
 
 
 def rules_of(reply: Sequence[Reply]) -> list[list[str]]:
-    """Of the reply to ACL GETUSER: the user's own words, and those of each of its selectors, in the order in which
-    they hold."""
+    """Of the reply to ACL GETUSER: the user's own words, and those of each of its selectors, in the
+    order in which they hold."""
     told = _told(reply)
     selectors = told.get("selectors")
     found = selectors if isinstance(selectors, list) else []
@@ -123,10 +133,12 @@ def _words(told: dict[str, Reply]) -> list[str]:
 
 
 def may_replay(rules: Sequence[Sequence[str]], namespace: str) -> bool:
-    """Whether one set of these rules lets all that the swarm writes be executed again, spelt as a server tells them.
+    """Whether one set of these rules lets all that the swarm writes be executed again, spelt as a
+    server tells them.
 
-    Rights that lie in several sets, or in categories that a server may fill as it likes, are not added up: a user may
-    then be called one that may not, and the hint's rules are good in each case.
+    Rights that lie in several sets, or in categories that a server may fill as it likes, are not
+    added up: a user may then be called one that may not, and the hint's rules are good in each
+    case.
     """
     return any(_has_keys(words, namespace) and _has_commands(words) for words in rules)
 

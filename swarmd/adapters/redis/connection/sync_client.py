@@ -22,7 +22,8 @@ COMMAND_SECONDS: Final = 5.0
 
 
 NO_SERVER: Final = "what answers there does not speak the Redis protocol"
-# Beyond these no answer of a server goes that swarmd asks, and memory is not given to what claims to.
+# Beyond these no answer of a server goes that swarmd asks, and memory is not given to what claims
+# to.
 LINE_BYTES_MAX: Final = 1 << 20
 BULK_BYTES_MAX: Final = 1 << 30
 ARRAY_MAX: Final = 1 << 27
@@ -44,9 +45,11 @@ Reply: TypeAlias = "Status | ErrorReply | bytes | int | list[Reply] | None"
 
 
 class Wire:
-    """One blocking connection that speaks RESP2. Raises `StoreUnavailableError` when the server is away.
+    """One blocking connection that speaks RESP2. Raises `StoreUnavailableError` when the server is
+    away.
 
-    After such an error the connection is of no more use: a late reply would answer the next command.
+    After such an error the connection is of no more use: a late reply would answer the next
+    command.
     """
 
     def __init__(self, address: Address, *, seconds: float | None = COMMAND_SECONDS) -> None:
@@ -86,7 +89,9 @@ class Wire:
         return self._socket.fileno()
 
     def wait_without_bound(self) -> None:
-        """For a person's subscription, to which nothing may be said for hours; Ctrl-C is its bound."""
+        """For a person's subscription, to which nothing may be said for hours; Ctrl-C is its
+        bound.
+        """
         self._socket.settimeout(None)
 
     def close(self) -> None:
@@ -186,12 +191,16 @@ def tls_of(place: Address) -> ssl.SSLContext:
     """Understands the options that redis-py does, so that one REDIS_URL serves both."""
     try:
         return _context(place.options)
-    # What is wrong with a file of one's own is no fault of the server's, and waiting does not mend it.
+    # What is wrong with a file of one's own is no fault of the server's, and waiting does not mend
+    # it.
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"REDIS_URL: its TLS options cannot be used: {reason}",
-            hint="ssl_ca_certs, ssl_ca_path, ssl_certfile and ssl_keyfile name files that can be read",
+            hint=(
+                "ssl_ca_certs, ssl_ca_path, ssl_certfile and ssl_keyfile name files that can be "
+                "read"
+            ),
         ) from error
 
 

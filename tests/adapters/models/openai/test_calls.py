@@ -91,7 +91,9 @@ def pieces_of(
         {"index": (True, {}), "ids": None},
     ],
 )
-def test_two_calls_stay_two_and_whole_whatever_is_wrong_with_their_numbers(wrong: Json, size: int) -> None:
+def test_two_calls_stay_two_and_whole_whatever_is_wrong_with_their_numbers(
+    wrong: Json, size: int
+) -> None:
     received = stream(*pieces_of(size=size, **wrong))
     assert made(received) == WANTED
     assert not received.put_together.is_ambiguous
@@ -166,7 +168,8 @@ def test_whole_calls_in_one_piece_or_one_message_are_as_many_as_there_are() -> N
         ]
         for body in ("delta", "message"):
             if body == "delta" and fields.get("id") == "same":
-                continue  # one id and no index, in one piece: nothing tells them apart but their place
+                # one id and no index, in one piece: nothing tells them apart but their place
+                continue
             received = Received()
             received.take({"choices": [{"index": 0, body: {"tool_calls": whole}}]})
             assert made(received) == WANTED, (fields, body)
@@ -198,7 +201,9 @@ def test_a_call_of_the_older_kind_is_one_too() -> None:
 )
 def test_a_name_that_can_only_mean_an_offered_function_is_its(name: str) -> None:
     assert offered_name(name, ["say", "report"]) == "say"
-    received = stream({"index": 0, "function": {"name": name, "arguments": '{"room": "r", "text": "a"}'}})
+    received = stream(
+        {"index": 0, "function": {"name": name, "arguments": '{"room": "r", "text": "a"}'}}
+    )
     assert read_moves(received, ["say", "report"]) == (Say(move="say", room="r", text="a"),)
 
 
@@ -206,7 +211,9 @@ def test_a_name_that_can_only_mean_an_offered_function_is_its(name: str) -> None
     "name", ["functions.terminate", "sayy", "SAY_IT", "say report", "other.say", "", "<|x|>"]
 )
 def test_any_other_name_is_no_call(name: str) -> None:
-    received = stream({"index": 0, "function": {"name": name, "arguments": '{"room": "r", "text": "a"}'}})
+    received = stream(
+        {"index": 0, "function": {"name": name, "arguments": '{"room": "r", "text": "a"}'}}
+    )
     assert isinstance(read_moves(received, ["say", "report"]), Correction)
 
 
@@ -240,7 +247,10 @@ def test_any_calls_cut_anywhere_in_any_turn_are_what_was_written(
     for index, (name, arguments) in enumerate(calls):
         written = json.dumps(arguments)
         row = [Fragment(index, f"c{index}" if has_ids else "", name, "", 1)]
-        row += [Fragment(index, "", "", written[at : at + size], 1) for at in range(0, len(written), size)]
+        row += [
+            Fragment(index, "", "", written[at : at + size], 1)
+            for at in range(0, len(written), size)
+        ]
         rows.append(row)
     if is_interleaved:
         longest = max(map(len, rows))
@@ -270,6 +280,8 @@ def test_any_calls_cut_anywhere_in_any_turn_are_what_was_written(
 def test_no_pieces_are_lost_or_made_up_in_calls_that_are_whole(fragments: list[Fragment]) -> None:
     together = put_together(fragments)
     if together.is_whole and not together.is_ambiguous:
-        assert all(call.name and read_arguments(call.arguments) is not None for call in together.calls)
+        assert all(
+            call.name and read_arguments(call.arguments) is not None for call in together.calls
+        )
         written = sum(len(fragment.arguments) for fragment in fragments)
         assert sum(len(call.arguments) for call in together.calls) <= written

@@ -1,4 +1,6 @@
-"""Bytes into events and documents: cut anywhere, marked or not, and never more of them kept than allowed."""
+"""Bytes into events and documents: cut anywhere, marked or not, and never more of them kept than
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_events_are_the_same_however_their_bytes_are_cut_and_their_lines_end(
 
 @calm
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
-def test_any_bytes_give_the_same_events_however_they_are_cut(stream: bytes, cuts: list[int]) -> None:
+def test_any_bytes_give_the_same_events_however_they_are_cut(
+    stream: bytes, cuts: list[int]
+) -> None:
     assert read(stream, cuts) == read(stream, [])
 
 
@@ -66,13 +70,17 @@ def test_any_bytes_give_the_same_events_however_they_are_cut(stream: bytes, cuts
     "stream", [b"data: " + b"x" * 200, b"data: xxxxxxxxxx\n" * 20, b"data:" + b"x" * 200]
 )
 @pytest.mark.parametrize("size", [1, 7, 1_000])
-def test_a_line_or_an_event_larger_than_allowed_is_refused_and_not_kept(stream: bytes, size: int) -> None:
+def test_a_line_or_an_event_larger_than_allowed_is_refused_and_not_kept(
+    stream: bytes, size: int
+) -> None:
     with pytest.raises(TooLargeError):
         read(stream, list(range(0, len(stream), size)), 100)
 
 
 def test_a_long_comment_is_thrown_away_and_what_follows_it_is_read() -> None:
-    assert read(b": " + b"beat" * 1_000 + b"\ndata: {}\n\n", [7, 900, 2_000], 100) == [Event("", b"{}")]
+    assert read(b": " + b"beat" * 1_000 + b"\ndata: {}\n\n", [7, 900, 2_000], 100) == [
+        Event("", b"{}")
+    ]
 
 
 @pytest.mark.parametrize(

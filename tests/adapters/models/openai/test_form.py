@@ -7,7 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
-from swarmd.adapters.models.openai.faults import fault_in_answer, fault_of_status, place_of, same_host
+from swarmd.adapters.models.openai.faults import (
+    fault_in_answer,
+    fault_of_status,
+    place_of,
+    same_host,
+)
 from swarmd.adapters.models.openai.form import Form, Mode, Refusal, refused
 from swarmd.core.model.declarations import RequestField
 
@@ -36,14 +41,20 @@ def learned(error: Any, mode: Mode = "tools", status: int = 400, form: Form | No
             "stream_options",
         ),
         (
-            {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]},
+            {
+                "detail": [
+                    {"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}
+                ]
+            },
             "tools",
             "stream_options",
         ),
         (
             {
                 "object": "error",
-                "message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]},
+                "message": {
+                    "detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]
+                },
             },
             "tools",
             "stream_options",
@@ -51,7 +62,8 @@ def learned(error: Any, mode: Mode = "tools", status: int = 400, form: Form | No
         (
             {
                 "error": {
-                    "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use"
+                    "message": "Unsupported parameter: 'max_tokens' is not supported with this "
+                    "model. Use"
                     " 'max_completion_tokens' instead.",
                     "param": "max_tokens",
                 }
@@ -60,11 +72,23 @@ def learned(error: Any, mode: Mode = "tools", status: int = 400, form: Form | No
             "max_tokens",
         ),
         ({"error": 'json: unknown field "max_tokens"'}, "tools", "max_tokens"),
-        ({"error": {"message": "Thinking mode does not support this tool_choice"}}, "tools", "tool_choice"),
+        (
+            {"error": {"message": "Thinking mode does not support this tool_choice"}},
+            "tools",
+            "tool_choice",
+        ),
         ({"error": {"message": "tool_choice must be 'auto' or 'none'"}}, "tools", "tool_choice"),
         ({"error": {"message": "failed to parse grammar"}}, "tools", "tool_choice"),
-        ({"error": {"message": "This response_format type is unavailable now"}}, "schema", "response_format"),
-        ({"error": {"message": "json_schema is not supported by this model"}}, "schema", "response_format"),
+        (
+            {"error": {"message": "This response_format type is unavailable now"}},
+            "schema",
+            "response_format",
+        ),
+        (
+            {"error": {"message": "json_schema is not supported by this model"}},
+            "schema",
+            "response_format",
+        ),
         (
             [{"error": {"message": 'Unknown name "response_format": Cannot find field.'}}],
             "schema",
@@ -75,7 +99,10 @@ def learned(error: Any, mode: Mode = "tools", status: int = 400, form: Form | No
         (
             {
                 "error": {
-                    "message": "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+                    "message": (
+                        "Unsupported value: 'messages[0].role' does not support 'system' "
+                        "with this model."
+                    ),
                     "param": "messages[0].role",
                 }
             },
@@ -91,7 +118,10 @@ def learned(error: Any, mode: Mode = "tools", status: int = 400, form: Form | No
         (
             {
                 "error": {
-                    "message": "This model's maximum context length is 2048 tokens. However, you requested 9000.",
+                    "message": (
+                        "This model's maximum context length is 2048 tokens. However, you "
+                        "requested 9000."
+                    ),
                     "param": "messages",
                     "code": "context_length_exceeded",
                 }
@@ -103,7 +133,9 @@ def learned(error: Any, mode: Mode = "tools", status: int = 400, form: Form | No
         (b"", "tools", ""),
     ],
 )
-def test_the_field_that_a_server_names_is_the_one_that_is_learned(error: Any, mode: Mode, field: str) -> None:
+def test_the_field_that_a_server_names_is_the_one_that_is_learned(
+    error: Any, mode: Mode, field: str
+) -> None:
     assert learned(error, mode) == field
 
 
@@ -111,7 +143,9 @@ def test_other_statuses_teach_nothing_and_an_engine_that_broke_does_not_either()
     error = {"error": {"message": "stream_options is not supported"}}
     assert [learned(error, status=status) for status in (401, 403, 429, 502, 503)] == [""] * 5
     assert learned(error, status=500) == "stream_options"
-    assert learned({"error": {"message": "worker died in stream_options handler"}}, status=500) == ""
+    assert (
+        learned({"error": {"message": "worker died in stream_options handler"}}, status=500) == ""
+    )
 
 
 def test_a_limit_has_two_names_and_then_none_and_a_wrong_value_has_no_other_name() -> None:
@@ -147,7 +181,12 @@ def test_every_refusal_leads_to_a_form_without_what_was_refused_and_so_to_an_end
         ({"error": "the engine is overloaded"}, "server", 503),
         ({"error": "upstream gone"}, "server", 500),
         (
-            {"object": "error", "message": "engine overloaded", "type": "server_error", "code": 40303},
+            {
+                "object": "error",
+                "message": "engine overloaded",
+                "type": "server_error",
+                "code": 40303,
+            },
             "server",
             500,
         ),

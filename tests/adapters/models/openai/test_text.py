@@ -1,4 +1,6 @@
-"""The answer in a text: out of whatever stands around it, and never out of what is quoted inside."""
+"""The answer in a text: out of whatever stands around it, and never out of what is quoted
+inside.
+"""
 
 from __future__ import annotations
 
@@ -145,7 +147,10 @@ def test_what_can_mean_two_things_or_something_that_is_not_offered_does_nothing(
 
 
 def test_marks_inside_of_the_answers_own_text_are_words_of_it() -> None:
-    text = 'use <think>a</think>, </think>, ```json and <tool_call>{"name": "report", "arguments": {}}</tool_call>'
+    text = (
+        'use <think>a</think>, </think>, ```json and <tool_call>{"name": "report", '
+        '"arguments": {}}</tool_call>'
+    )
     answer = json.dumps({"moves": [{"move": "say", "room": "r", "text": text}]})
     for around in ("{}", "Look: {} Well?", "<think>hm</think>{}", "```json\n{}\n```\nso"):
         assert read(around.replace("{}", answer)) == (Say(move="say", room="r", text=text),)
@@ -221,14 +226,20 @@ def test_a_text_made_to_be_slow_is_read_in_no_time(text: str) -> None:
             {"type": "thinking", "thinking": [{"type": "text", "text": OTHER}]},
             {"type": "text", "text": ANSWER},
         ],
-        [{"type": "reasoning", "text": OTHER}, ANSWER[:9], {"type": "output_text", "text": ANSWER[9:]}],
+        [
+            {"type": "reasoning", "text": OTHER},
+            ANSWER[:9],
+            {"type": "output_text", "text": ANSWER[9:]},
+        ],
         {"type": "text", "text": ANSWER},
         [{"text": ANSWER}, {"type": "image_url", "image_url": {"url": "x"}}],
     ],
 )
 def test_parts_of_a_content_that_are_text_are_the_text(content: object) -> None:
     received = Received()
-    received.take({"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": "stop"}]})
+    received.take(
+        {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": "stop"}]}
+    )
     assert read_moves(received, FUNCTIONS) == (SAY,)
     assert received.text_bytes >= len(ANSWER)
 
@@ -236,7 +247,9 @@ def test_parts_of_a_content_that_are_text_are_the_text(content: object) -> None:
 def test_another_answer_beside_ours_is_counted_and_not_mixed_in() -> None:
     received = Received()
     for index, text in ((0, ANSWER[:20]), (1, OTHER[:20]), (0, ANSWER[20:]), (1, OTHER[20:])):
-        received.take({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": None}]})
+        received.take(
+            {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": None}]}
+        )
     received.take({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     assert read_moves(received, FUNCTIONS) == (SAY,)
     assert received.text_bytes >= len(ANSWER) + len(OTHER)

@@ -36,7 +36,10 @@ PLAIN = {"prompt_tokens": 100, "completion_tokens": 20}
         ({"input_tokens": 100, "output_tokens": 20}, Counted(100, 20)),
         ({**PLAIN, "input_tokens": 150, "output_tokens": 7}, Counted(150, 20)),
         ({"prompt_eval_count": 100, "eval_count": 20}, Counted(100, 20)),
-        ({"promptTokenCount": 100, "candidatesTokenCount": 20, "thoughtsTokenCount": 5}, Counted(100, 25)),
+        (
+            {"promptTokenCount": 100, "candidatesTokenCount": 20, "thoughtsTokenCount": 5},
+            Counted(100, 25),
+        ),
         ({"prompt_tokens": 100, "total_tokens": 120}, Counted(100, 20)),
         ({"completion_tokens": 20, "total_tokens": 120}, Counted(100, 20)),
         ({**PLAIN, "prompt_tokens_details": {"cached_tokens": 60}}, Counted(100, 20, cached=60)),
@@ -57,7 +60,10 @@ PLAIN = {"prompt_tokens": 100, "completion_tokens": 20}
         ({**PLAIN, "cache_read_input_tokens": 600}, Counted(700, 20, cached=600)),
         ({"prompt_tokens": 99.2, "completion_tokens": 20.0}, Counted(100, 20)),
         ({"prompt_tokens": "100", "completion_tokens": " 20.0 "}, Counted(100, 20)),
-        ({"prompt_tokens": 100, "completion_tokens": "9" * 5_000}, Counted(100, TOKENS_COUNTED_MAX)),
+        (
+            {"prompt_tokens": 100, "completion_tokens": "9" * 5_000},
+            Counted(100, TOKENS_COUNTED_MAX),
+        ),
         ({"prompt_tokens": 100, "completion_tokens": 10**400}, Counted(100, TOKENS_COUNTED_MAX)),
         ({**PLAIN, "total_tokens": 10**30}, Counted(100, TOKENS_COUNTED_MAX - 100)),
         ({**PLAIN, "total_tokens": None, "completion_tokens_details": None}, Counted(100, 20)),
@@ -110,7 +116,11 @@ def finished(*usages: Any) -> Received:
 def test_of_several_usages_each_count_is_the_largest_that_was_said() -> None:
     received = finished(
         {"prompt_tokens": 100, "completion_tokens": 5},
-        {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}},
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 20,
+            "prompt_tokens_details": {"cached_tokens": 60},
+        },
         {"prompt_tokens": 3, "completion_tokens": 9},
         None,
     )
@@ -129,7 +139,12 @@ def test_text_after_a_count_was_not_counted() -> None:
 
 
 numbers = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text("019.-ex ", max_size=5), st.just("100")
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text("019.-ex ", max_size=5),
+    st.just("100"),
 )
 usages = st.dictionaries(
     st.sampled_from(
@@ -152,10 +167,14 @@ usages = st.dictionaries(
 
 @calm
 @given(usages, usages)
-def test_no_usage_breaks_anything_and_more_of_it_is_never_charged_less(one: Any, other: Any) -> None:
+def test_no_usage_breaks_anything_and_more_of_it_is_never_charged_less(
+    one: Any, other: Any
+) -> None:
     first, both = finished(one), finished(one, other)
     for received in (first, both):
         said = received.said
-        assert all(n is None or 0 <= n <= TOKENS_COUNTED_MAX for n in (said.tokens_in, said.tokens_out))
+        assert all(
+            n is None or 0 <= n <= TOKENS_COUNTED_MAX for n in (said.tokens_in, said.tokens_out)
+        )
     assert (both.said.tokens_in or 0) >= (first.said.tokens_in or 0)
     assert (both.said.tokens_out or 0) >= (first.said.tokens_out or 0)

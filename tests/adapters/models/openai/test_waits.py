@@ -29,7 +29,13 @@ def wait(headers: dict[str, str] | None = None, error: Any = None, text: str = "
         ({"retry-after": "1.5"}, 1.5),
         ({"retry-after": "20s"}, 20),
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30),
-        ({"retry-after": formatdate(NOW + 130, usegmt=True), "date": formatdate(NOW + 100, usegmt=True)}, 30),
+        (
+            {
+                "retry-after": formatdate(NOW + 130, usegmt=True),
+                "date": formatdate(NOW + 100, usegmt=True),
+            },
+            30,
+        ),
         ({"retry-after": "-3"}, 0),
         ({"retry-after": "nan"}, 0),
         ({"retry-after": "soon"}, None),
@@ -97,7 +103,14 @@ def test_the_text_of_an_error_tells_it(text: str, seconds: float | None) -> None
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
-        ({"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}]}, 34.07),
+        (
+            {
+                "details": [
+                    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}
+                ]
+            },
+            34.07,
+        ),
         ({"details": [{"retryDelay": {"seconds": "34", "nanos": 500_000_000}}]}, 34.5),
         ([{"error": {"details": [{"retryDelay": "7s"}]}}], 7),
         ({"retry_after": 5}, 5),
@@ -147,10 +160,12 @@ def test_a_source_that_says_nothing_to_wait_does_not_hide_one_that_says_more() -
         ),
         max_leaves=10,
     ),
-    st.lists(st.sampled_from(["try again in ", "retry", " after ", "20", "1.5", "s", "ms", ".", "-"])).map(
-        "".join
-    ),
+    st.lists(
+        st.sampled_from(["try again in ", "retry", " after ", "20", "1.5", "s", "ms", ".", "-"])
+    ).map("".join),
 )
-def test_whatever_is_said_is_a_bounded_wait_or_none(headers: dict[str, str], error: Any, text: str) -> None:
+def test_whatever_is_said_is_a_bounded_wait_or_none(
+    headers: dict[str, str], error: Any, text: str
+) -> None:
     seconds = wait(headers, error, text)
     assert seconds is None or 0 <= seconds <= WAIT_SECONDS_MAX
