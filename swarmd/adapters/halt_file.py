@@ -1,8 +1,11 @@
 """The brake: a halt that needs nothing but the data folder, for when Redis is away.
 
-    halt                 JSON {at, reason, by}          `swarmd halt` writes it, `swarmd thaw all` removes it
-    hosts/<host>.json    JSON {host, pid, hostname, since}   a daemon part, from its start to its orderly end
-    halted/<host>.json   JSON {host, at, agents, busy}  that part's word, once nothing of it runs any more
+    halt                 JSON {at, reason, by}
+                         `swarmd halt` writes it, `swarmd thaw all` removes it
+    hosts/<host>.json    JSON {host, pid, hostname, since}
+                         a daemon part, from its start to its orderly end
+    halted/<host>.json   JSON {host, at, agents, busy}
+                         that part's word, once nothing of it runs any more
 
 Times are seconds since the epoch. A word's `at` is that of the halt it answers, so one of an
 earlier halt is never taken for it; `busy` says what still runs: agent -> in what.

@@ -56,7 +56,8 @@ Durability = Annotated[
     typer.Option(
         "--durability",
         metavar="MODE",
-        help="balanced: on disk each second; strict: before it is acknowledged [SWARMD_DURABILITY].",
+        help="balanced: on disk each second; strict: before it is acknowledged "
+        "[SWARMD_DURABILITY].",
     ),
 ]
 LogLevel = Annotated[

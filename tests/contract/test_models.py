@@ -89,7 +89,7 @@ async def local_servers(**models: Sequence[str]) -> AsyncIterator[ModelSettings]
                 name,
                 (await stack.enter_async_context(OpenAIServer(always(REPORT), models=listed))).port,
             )
-            for name, listed in registry.items()
+            for name, listed in models.items()
         ]
         yield ModelSettings(local_servers=tuple(found))
 

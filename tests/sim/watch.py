@@ -320,9 +320,9 @@ class Watch:
             str(m.data.get("state")) for m in found if m is not None and m.kind is Kind.RESULT
         )
 
-    def end(
+    def end(  # noqa: C901
         self, folder: Path, swarm: str, missions: Mapping[str, bool], orders: Mapping[str, bool]
-    ) -> None:  # noqa: C901
+    ) -> None:
         """`missions` and `orders` that were handed in, and whether that was acknowledged."""
         results = self.results()
         for id, is_acknowledged in missions.items():

@@ -1,10 +1,14 @@
-"""The journal outside the store: a signing key, signed anchors, sealed segments. Plain files,
-blocking.
+"""The journal outside the store: a signing key, signed anchors, sealed segments.
 
-    journal/signing.key      Ed25519, PEM, 0600; made at the first start
-    journal/signing.pub      its public half: note its fingerprint elsewhere, `swarmd journal verify` prints it
-    journal/SWARM/anchors.jsonl             one line an anchor, appended, each naming the one before it
-    journal/SWARM/segment-FIRST-LAST.jsonl  a header with the state before FIRST, the entries, a signed closing line
+All of it is plain files, and reading and writing them blocks.
+
+    journal/signing.key     Ed25519, PEM, 0600; made at the first start
+    journal/signing.pub     its public half; `swarmd journal verify` prints its fingerprint,
+                            which is to be noted elsewhere
+    journal/SWARM/anchors.jsonl
+                            one line an anchor, appended, each naming the one before it
+    journal/SWARM/segment-FIRST-LAST.jsonl
+                            a header with the state before FIRST, the entries, a signed closing line
 
 SWARM is the id that the store's server was given when it was first used, so that a data folder that
 met several servers keeps their journals apart. Invariant: a segment has its name only when it is

@@ -5,7 +5,9 @@ The first rule that fits and is not used up answers. A file is YAML (a list of r
 
     - when: {role: executive, step: 0, mail_kind: charter}
       moves:
-        - {move: spawn, key: dig, charter: {role: researcher, name: dig, task: "Dig into {{mission_text}}"}}
+        - move: spawn
+          key: dig
+          charter: {role: researcher, name: dig, task: "Dig into {{mission_text}}"}
     - when: {phase: vote, times: 3}
       fail: {why: timeout, detail: the seat dozes}
 

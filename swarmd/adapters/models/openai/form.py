@@ -47,7 +47,8 @@ _NAMED: Final[tuple[tuple[RequestField, re.Pattern[str]], ...]] = (
         "system",
         re.compile(
             r"\bsystem[`'\"]?[_ -]?(?:role|messages?|prompts?|instructions?)\b"
-            r"|\broles?\b[^.\n]{0,60}\bsystem\b|\bsystem\b[^.\n]{0,30}\bnot support|developer instruction",
+            r"|\broles?\b[^.\n]{0,60}\bsystem\b"
+            r"|\bsystem\b[^.\n]{0,30}\bnot support|developer instruction",
             re.IGNORECASE,
         ),
     ),
@@ -55,13 +56,14 @@ _NAMED: Final[tuple[tuple[RequestField, re.Pattern[str]], ...]] = (
 )
 # Beside the limit's name these say that its value is wrong, and another name would have the same.
 _VALUE: Final = re.compile(
-    r"too (?:large|high|big|long)|exceed|at most|less than|maximum|must be|greater than|in the completion",
+    r"too (?:large|high|big|long)|exceed|at most|less than|maximum|must be|greater than"
+    r"|in the completion",
     re.IGNORECASE,
 )
 # A server failed (5xx) for a field only if it says so; an engine that merely broke may name it too.
 _REFUSES: Final = re.compile(
-    r"support|unknown|unrecogni[sz]ed|unexpected|invalid|not permitted|unavailable|requires?|extra|cannot|can't"
-    r"|not allowed|must|disabled|not enabled",
+    r"support|unknown|unrecogni[sz]ed|unexpected|invalid|not permitted|unavailable"
+    r"|requires?|extra|cannot|can't|not allowed|must|disabled|not enabled",
     re.IGNORECASE,
 )
 _OUT_OF_CONTEXT: Final = re.compile(

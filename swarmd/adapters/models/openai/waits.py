@@ -41,7 +41,10 @@ _SECONDS: Final = {
     "d": 86400.0,
     "day": 86400.0,
 }
-_UNIT: Final = r"(?:ns|us|µs|μs|milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-zµμ])"
+_UNIT: Final = (
+    r"(?:ns|us|µs|μs|milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)"
+    r"(?![a-zµμ])"
+)
 _LENGTH: Final = rf"\d{{1,15}}(?:\.\d{{1,15}})?\s{{0,2}}{_UNIT}"
 _DURATION: Final = rf"{_LENGTH}(?:(?:\s{{0,2}},)?(?:\s{{1,2}}and)?\s{{0,2}}{_LENGTH}){{0,4}}"
 _JOINED: Final = (
