@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from swarmd.adapters.archive.history import at as past_at
 from swarmd.adapters.archive.segments import JournalFiles, swarms
-from swarmd.adapters.redis.codecs import fence_text, revocations_text, stop_text
 from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
 from swarmd.adapters.redis.keys import COUNTERS, Keys, shared_names, type_of
 from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
 from swarmd.adapters.redis.reader import View, ask
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.journal.replay import State, link_of

@@ -547,8 +547,8 @@ async def test_the_pace_towards_a_provider_is_kept_by_each_user_that_calls_one(
 @pytest.mark.parametrize(
     ("role", "files"),
     [
-        ("operator", ("redis/view.py", "checking.py")),
-        ("supervisor", ("redis/view.py", "redis/store.py", "checking.py")),
+        ("operator", ("redis/reader.py", "archive/fsck.py")),
+        ("supervisor", ("redis/reader.py", "redis/worker_store.py", "archive/fsck.py")),
     ],
 )
 def test_every_command_that_our_code_sends_is_in_the_rules(

@@ -93,8 +93,8 @@ def test_a_part_is_there_while_it_lives_and_gone_when_it_ends(tmp_path: Path) ->
 
 def test_a_killed_part_is_told_from_a_living_one_and_cleared_by_the_next(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib, sys; from swarmd.adapters import brake\n"
-        "with brake.present(pathlib.Path(sys.argv[1]), 'h-killed'): os.kill(os.getpid(), 9)"
+        "import os, pathlib, sys; from swarmd.adapters import halt_file\n"
+        "with halt_file.present(pathlib.Path(sys.argv[1]), 'h-killed'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert [(part.host, part.is_alive) for part in halt_file.parts(tmp_path)] == [

@@ -621,7 +621,7 @@ async def test_an_answer_at_its_limit_is_cut_and_charged_as_counted(mode: Action
 async def test_an_answer_never_grows_beyond_what_memory_bears(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("swarmd.adapters.models.registry.openai.model.ANSWER_BYTES_MAX", 10_000)
+    monkeypatch.setattr("swarmd.adapters.models.openai.model.ANSWER_BYTES_MAX", 10_000)
     async with (
         OpenAIServer(always(REPORT), faults=["endless"]) as server,
         model_of(server) as model,

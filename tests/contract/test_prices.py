@@ -212,7 +212,7 @@ def test_the_table_is_read_without_a_network(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_table_is_imported_only_for_a_price() -> None:
     code = (
-        "import sys, swarmd.adapters.models.registry, swarmd.adapters.prices; "
+        "import sys, swarmd.adapters.models.registry, swarmd.adapters.models.prices; "
         "print('genai_prices' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

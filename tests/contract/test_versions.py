@@ -20,8 +20,6 @@ from swarmd.adapters.redis.codecs import (
     agent_of,
     approval_of,
     approval_text,
-    fence_of,
-    fence_text,
     host_of,
     host_text,
     mission_fields,
@@ -30,12 +28,16 @@ from swarmd.adapters.redis.codecs import (
     override_text,
     report_of,
     report_text,
+)
+from swarmd.adapters.redis.lua import Script, script
+from swarmd.adapters.redis.marks import (
+    fence_of,
+    fence_text,
     revocations_of,
     revocations_text,
     stop_of,
     stop_text,
 )
-from swarmd.adapters.redis.lua import Script, script
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.core.bus.envelope import RUNTIME, Seal
 from swarmd.core.model.changes import (

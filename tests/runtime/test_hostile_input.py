@@ -18,7 +18,7 @@ import pytest
 
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.codecs import fence_of, fence_text
+from swarmd.adapters.redis.marks import fence_of, fence_text
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.control.dispatch import decide

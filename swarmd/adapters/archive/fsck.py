@@ -20,15 +20,13 @@ from swarmd.adapters.archive.history import at as past_at
 from swarmd.adapters.redis.codecs import (
     agent_of,
     approval_of,
-    fence_of,
     mission_of,
     override_of,
     report_of,
-    revocations_of,
-    stop_of,
     use_pairs,
 )
 from swarmd.adapters.redis.keys import Keys, type_of
+from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.reader import View
 from swarmd.core.journal import fsck
 from swarmd.core.journal.entries import (

@@ -1,25 +1,23 @@
-"""Marks as Redis holds them: fences, stops and revocations, each a field of one hash.
-
-Apart from the records, because faces that start fast read marks too, and records bring pydantic.
-"""
+"""Records as Redis holds them: agents, missions, hosts and what is known of a turn."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
 from functools import lru_cache
 from sys import intern
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
+from swarmd.adapters.redis.marks import facts_of
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import Refusal
 from swarmd.core.model.charter import KINDS, Charter
-from swarmd.core.model.lineage import Agent, Fence, Lineage, Stop, StopKind
+from swarmd.core.model.lineage import Agent, Lineage
 from swarmd.core.model.names import (
     FIRST,
     SOB,
@@ -31,85 +29,11 @@ from swarmd.core.model.names import (
     MissionState,
     StreamId,
 )
-from swarmd.core.model.privileges import Held, Revocation
+from swarmd.core.model.privileges import Held
 from swarmd.core.model.records import Approval, ExecutiveReport, Host, Mission, Override, Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.versions import RECORD_VERSION, check_record, only_known
 from swarmd.ports.stores import Turn
-
-
-def fence_text(fence: Fence) -> str:
-    facts = asdict(fence)
-    del facts["segment"]
-    return json.dumps(facts)
-
-
-def facts_of(what: str, text: str) -> dict[str, Any]:
-    """The facts of a mark, whatever a later release has added. Raises `ValueError`, or
-    `NewerRecordError`.
-    """
-    facts = json.loads(text)
-    if not isinstance(facts, dict):
-        raise ValueError(f"{what} is no object")
-    check_record(what, facts.pop("v", None))
-    return facts
-
-
-def fence_of(segment: str, text: str) -> Fence:
-    why = facts_of(f"the fence on {segment}", text)
-    return Fence(
-        segment,
-        why["reason"],
-        why["by"],
-        float(why["at"]),
-        why["order"],
-        confirmed=why.get("confirmed", 0),
-        unconfirmed=why.get("unconfirmed", 0),
-        unreachable=why.get("unreachable", 0),
-        hops=why.get("hops", 0),
-        is_settled=why.get("is_settled", False),
-        taint=tuple(why.get("taint", ())),
-    )
-
-
-def stop_text(stop: Stop) -> str:
-    """The kind comes first: the scripts read no further."""
-    facts = asdict(stop)
-    del facts["target"], facts["kind"]
-    return f"{stop.kind.value} {json.dumps(facts)}"
-
-
-def stop_of(target: str, text: str) -> Stop:
-    kind, _, why = text.partition(" ")
-    facts = only_known(Stop, facts_of(f"the stop on {target}", why))
-    authority = Authority(facts.pop("authority"))
-    return Stop(**facts | {"target": target, "kind": StopKind(kind), "authority": authority})
-
-
-def revocations_text(marks: Sequence[Revocation]) -> str:
-    return json.dumps(
-        [[m.path, m.number, m.right, m.by, m.at, m.reason, m.authority] for m in marks]
-    )
-
-
-def revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
-    return tuple(
-        Revocation(segment, path, right, number, by, at, reason, authority)
-        for path, number, right, by, at, reason, authority, *_ in json.loads(text)
-    )
-
-
-_GAP: Final = "gap:"
-
-
-def gap_field(n: int) -> str:
-    """Of `_meta`, while the gap of which the journal's entry `n` tells is not acknowledged."""
-    return f"{_GAP}{n}"
-
-
-def gaps_of(meta: Mapping[str, str]) -> tuple[int, ...]:
-    found = (name.removeprefix(_GAP) for name in meta if name.startswith(_GAP))
-    return tuple(sorted(int(n) for n in found if n.isdecimal()))
 
 
 def agent_fields(agent: Agent) -> list[str]:

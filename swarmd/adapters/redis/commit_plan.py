@@ -13,19 +13,16 @@ from swarmd.adapters.redis.codecs import (
     agent_fields,
     approval_text,
     charter_fields,
-    fence_text,
-    gap_field,
     mission_fields,
     moving_fields,
     override_text,
     report_text,
-    revocations_text,
     rights_fields,
-    stop_text,
     trouble_text,
     use_pairs,
 )
 from swarmd.adapters.redis.keys import Keys, shared_names, type_of
+from swarmd.adapters.redis.marks import fence_text, gap_field, revocations_text, stop_text
 from swarmd.core.bus.envelope import Sealer, followed_since
 from swarmd.core.model.changes import (
     AccountCleared,

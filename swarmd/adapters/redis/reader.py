@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from swarmd.adapters.redis.codecs import fence_of, gaps_of, revocations_of, stop_of
 from swarmd.adapters.redis.connection.address import Address, Target
 from swarmd.adapters.redis.connection.errors import is_refused_for_good, refused
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.restart import restart_of
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
+from swarmd.adapters.redis.marks import fence_of, gaps_of, revocations_of, stop_of
 from swarmd.adapters.redis.shapes import fits
 from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS

@@ -23,7 +23,6 @@ from swarmd.adapters.redis.codecs import (
     approval_of,
     charter_of,
     cut_fields,
-    fence_of,
     host_of,
     host_text,
     is_amount,
@@ -31,15 +30,14 @@ from swarmd.adapters.redis.codecs import (
     override_of,
     refusal_fields,
     report_of,
-    revocations_of,
     stand_in,
-    stop_of,
     trouble_of,
 )
 from swarmd.adapters.redis.commit_plan import plan
 from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
 from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.operator_post import another_secret
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.core.agent.turn import NO_MEMORY, Memory
