@@ -1,7 +1,7 @@
 """Who may use and hand out what, the slow way: a revocation goes through everybody below and takes
 leaf by leaf.
 
-The law keeps one mark and compares numbers (`core/privileges.py`); both have to say the same of
+The law keeps one mark and compares numbers (`core/model/privileges.py`); both have to say the same of
 everybody.
 """
 

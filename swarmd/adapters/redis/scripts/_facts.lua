@@ -1,5 +1,5 @@
 -- Included by the scripts that move amounts: what they did, told in the same step to the stream of facts, which the
--- supervisor folds into the journal. Folded in the stream's order, facts give every account exactly (core/replay.py).
+-- supervisor folds into the journal. Folded in the stream's order, facts give every account exactly (core/journal/replay.py).
 --   facts    the stream       fact  reserve | settle | refuse | warn | open | adopt | close | reap | fund | period
 --   agent    who, or ''       account, step, at  may be '' (the stream's id has the time)
 --   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n} |

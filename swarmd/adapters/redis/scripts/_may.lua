@@ -2,7 +2,7 @@
 -- mark on its path cut it?
 --   use       the agent's paths -> number      marks   revocations by segment: JSON [[path, number, right], …]
 --   segments  the path's segments              wanted  the paths any one of which suffices, the plain one first
--- Returns nil, or the rule that says no. A mark cuts the holdings with a smaller number (core/privileges.py).
+-- Returns nil, or the rule that says no. A mark cuts the holdings with a smaller number (core/model/privileges.py).
 local function not_held(use, marks, segments, wanted)
   local held = redis.call('HMGET', use, unpack(wanted))
   local newest = nil
