@@ -196,7 +196,8 @@ class WorkerStore(Protocol):
         that got nowhere.
 
         It is `begun` now; it has `failed`, and was not counted before it was made; or it was `cut`
-        by a host that ends in order, and is none. The same token counts once.
+        by a host that ends in order, and is none. The same token counts once. 0 for an agent that
+        is gone.
         """
 
     async def commit(

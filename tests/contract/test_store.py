@@ -71,7 +71,7 @@ from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.errors import NotLeadingError, StoreUnsuitableError
-from swarmd.ports.stores import Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
+from swarmd.ports.stores import Attempt, Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
 from tests.conftest import SECRET
 from tests.core.swarm_builder import declarations
 from tests.fake_server import FakeDial
@@ -781,6 +781,24 @@ async def test_a_reaped_agent_leaves_its_record_and_is_forgotten_whole_after_its
         "who has a child every minute must not remember them all for ever"
     )
     assert top.id in left["_agents"]
+
+
+@pytest.mark.parametrize("how", ["begun", "failed", "cut"])
+async def test_an_attempt_that_is_counted_late_leaves_nothing_of_an_agent_that_is_gone(
+    store: RedisStore, how: Attempt
+) -> None:
+    leader, _ = await _staffed(store)
+    low = agent("low", TOP, tier=2)
+    await leader.do(
+        AgentMade(low, (inbox(low.id), down(TOP))),
+        AccountOpened(low.id, TOP, caps(10, 1, 1), own_slot=True),
+    )
+    await leader.do(AgentReaped(ended(low, reason="r", at=AT), 100.0, TOP))
+    for _ in range(2):
+        before = await keyspace(store)
+        assert await store.attempt(low.id, 1, "late", how) == 0
+        assert await keyspace(store) == before
+        await store.forget("agent", "low", [])
 
 
 # --- the lead ---------------------------------------------------------------------------------

@@ -463,7 +463,8 @@ class RedisStore:
 
     async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
         args: list[str | int] = [turn, token, how]
-        return int(await self.pipe.evaluate(script("attempt"), [self.keys.steps(agent)], args))
+        keys = [self.keys.steps(agent), self.keys.agent(agent)]
+        return int(await self.pipe.evaluate(script("attempt"), keys, args))
 
     async def commit(
         self, hold: Hold, turn: Turn, hops_max: int, at: str
