@@ -462,9 +462,8 @@ class RedisStore:
         await self.pipe.evaluate(script("end"), keys, args)
 
     async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
-        args: list[str | int] = [turn, token, how]
         keys = [self.keys.steps(agent), self.keys.agent(agent)]
-        return int(await self.pipe.evaluate(script("attempt"), keys, args))
+        return int(await self.pipe.evaluate(script("attempt"), keys, [turn, token, how]))
 
     async def commit(
         self, hold: Hold, turn: Turn, hops_max: int, at: str
