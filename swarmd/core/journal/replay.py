@@ -1,7 +1,6 @@
 """The journal read back: the state at each entry, made from the entries alone. Pure.
 
 `State.follow` checks the chain (number, hash of the one before, digests of the state) and folds
-`State.follow` checks the chain (number, hash of the one before, digests of the state) and folds
 effects and facts; what is lawful is judged by `core/journal/audit.py`, which is shown each change
 before it is made.
 """
