@@ -272,9 +272,12 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
             plan.do("xdel", keys.channel(channel), id)
         case ReaderLed(agent, channel, until):
             plan.do("lead", keys.state(agent), f"p:{channel}", until)
-        case HostGone(host):
+        case HostGone(host, forget_at):
             plan.do("srem", keys.hosts, [host])
-            _delete_channels(plan, [host_channel(host)])
+            if forget_at:
+                plan.do("zadd", keys.ended, forget_at, f"host:{host}")
+            else:
+                _delete_channels(plan, [host_channel(host)])
         case AgentRestored(agent):
             _agent_restored(plan, agent)
         case AgentSwept(id):

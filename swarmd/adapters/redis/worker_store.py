@@ -54,7 +54,7 @@ from swarmd.core.control.stalls import Standing
 from swarmd.core.journal.entries import all_records
 from swarmd.core.model.chain import Chain, Head, Records
 from swarmd.core.model.changes import Change, RevocationsSet
-from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS
+from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS, host_channel
 from swarmd.core.model.charter import KINDS, Charter
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
@@ -978,23 +978,32 @@ class RedisStore:
         return [(what, id) for what, _, id in (name.partition(":") for name in names)]
 
     async def forget(self, what: str, id: str, channels: Sequence[Channel]) -> None:
-        k, agent = self.keys, AgentId(id)
-        keys = [k.ledger(id), *map(k.channel, channels)]
-        if what == "agent":
-            await self.pipe.execute("HDEL", k.troubles, id)
-            # Its creator may live for ever, as the board does: it must not list all that it ever
-            # had.
-            parent = await self._or(None, "HGET", k.agent(agent), "parent")
-            await self._or(0, "SREM", k.children(AgentId(parent or "")), id)
-            keys += [k.agent(agent), k.children(agent)]
-            await self.pipe.execute("HDEL", k.heard, *heard_of_sender(id, INPUTS))
+        if what == "host":
+            # Where it has come back it reads on, and is told of anew when it goes again.
+            is_back = await self.pipe.execute("SISMEMBER", self.keys.hosts, id)
+            await self._unlink([], [] if is_back else [host_channel(HostId(id))])
+        elif what == "agent":
+            await self._forget_agent(AgentId(id), channels)
         else:
-            keys.append(k.mission(MissionId(id)))
-        if channels:
-            await self.pipe.execute("ZREM", k.heads, *channels)
-        await self.pipe.execute("UNLINK", *keys)
+            kept = [self.keys.ledger(id), self.keys.mission(MissionId(id))]
+            await self._unlink(kept, channels)
         # Last: what a crash left undone is due again.
-        await self.pipe.execute("ZREM", k.ended, f"{what}:{id}")
+        await self.pipe.execute("ZREM", self.keys.ended, f"{what}:{id}")
+
+    async def _forget_agent(self, id: AgentId, channels: Sequence[Channel]) -> None:
+        k = self.keys
+        await self.pipe.execute("HDEL", k.troubles, id)
+        # Its creator may live for ever, as the board does: it must not list all that it ever had.
+        parent = await self._or(None, "HGET", k.agent(id), "parent")
+        await self._or(0, "SREM", k.children(AgentId(parent or "")), id)
+        await self.pipe.execute("HDEL", k.heard, *heard_of_sender(id, INPUTS))
+        await self._unlink([k.ledger(id), k.agent(id), k.children(id)], channels)
+
+    async def _unlink(self, keys: Sequence[str], channels: Sequence[Channel]) -> None:
+        if channels:
+            await self.pipe.execute("ZREM", self.keys.heads, *channels)
+        if keys or channels:
+            await self.pipe.execute("UNLINK", *keys, *map(self.keys.channel, channels))
 
     async def _hash(self, key: str) -> dict[str, str]:
         """Empty too where the key holds something else: what should be there is missing, whoever

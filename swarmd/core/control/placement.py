@@ -63,8 +63,9 @@ def admit_hosts(
         swarm.given.pop(id, None)
         agents = len(swarm.lineage.on(id))
         text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
+        forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
         draft.add(
-            HostGone(id),
+            HostGone(id, forget_at),
             entry(draft.moment, "host gone", text, actor="supervisor", host=id, agents=agents),
         )
         forget_stuck(draft, id)

@@ -259,7 +259,14 @@ class ReaderLed:
 
 @dataclass(frozen=True, slots=True)
 class HostGone:
+    """A host left, or fell silent for longer than its lease.
+
+    One that only fell silent may come back, with the agents that nobody else has taken: what was
+    sent to it is kept until `forget_at` (0: it left in order, and will not read it).
+    """
+
     host: HostId
+    forget_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from swarmd.adapters.models.openai.answer import Received
@@ -233,6 +233,7 @@ objects = st.dictionaries(
 )
 
 
+@example([("say", {"": None}), ("say", {})], 2, True, False)
 @calm
 @given(
     st.lists(st.tuples(st.sampled_from(["say", "report"]), objects), min_size=1, max_size=4),
