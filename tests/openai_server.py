@@ -18,6 +18,7 @@ import random
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -104,6 +105,7 @@ class OpenAIServer:
     calls_tools: bool = True  # false: ignores tools, as small local models do
     models: Sequence[str] = ("test-model",)
     delay: float = 0.0  # seconds before each answer
+    is_held: bool = False  # while it is, nothing is answered
     piece_bytes: int = 0  # size of the HTTP chunks that a stream is split into; 0: one per piece
     endless_piece: Json = field(default_factory=lambda: {"content": "and more "})
     retry_after: str = "0"
@@ -115,6 +117,15 @@ class OpenAIServer:
     _random: random.Random = field(default_factory=random.Random)
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Whoever waits for an answer waits on: a world that stands still to be looked at."""
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
 
     @property
     def base_url(self) -> str:
@@ -199,6 +210,8 @@ class OpenAIServer:
         self._record(path, headers, body, fault)
         if self.delay:
             await asyncio.sleep(self.delay)
+        while self.is_held:
+            await asyncio.sleep(0.02)
         await self._answer_chat(body, reply, fault, reader, writer)
 
     def _decided(self, body: Json) -> tuple[ServerReply, Fault | None]:

@@ -347,7 +347,7 @@ def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, c
         return sum(fact["used"]["calls"] for fact in facts)
 
     spent = swarm.spent(mission)
-    swarm.until(lambda: calls(settled()) >= spent, "all facts were folded in", 10)
+    swarm.until(lambda: calls(settled()) >= spent, "all facts were folded in")
     told = [f for f in settled() if not f["assumed"]]
     good = Counter((f["account"], f["agent"], f["step"]) for f in told)
     assert set(good.values()) == {1}, good

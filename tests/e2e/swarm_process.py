@@ -249,7 +249,7 @@ class SwarmProcess:
             [plain_redis_cli(), "-s", str(self.socket), *words],
             input=stdin,
             capture_output=True,
-            timeout=30,
+            timeout=VERB_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()

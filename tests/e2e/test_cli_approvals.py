@@ -18,6 +18,7 @@ from swarmd.core.actions.approvals import digest_of
 from swarmd.core.model.names import Authority
 from swarmd.core.model.records import Approval, Override
 from swarmd.core.model.refusals import Rule
+from tests.e2e.swarm_process import END_SECONDS
 from tests.e2e.test_cli_inspect import AT, Cli, Swarm, cli, peopled, swarm
 
 __all__ = ["cli", "peopled", "swarm"]
@@ -88,7 +89,7 @@ def _supervisor(swarm: Swarm, **answer: Any) -> Iterator[list[dict[str, Any]]]:
         yield heard
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(END_SECONDS)
 
 
 def test_what_waits_is_listed_with_nothing_that_a_terminal_obeys(peopled: Swarm, cli: Cli) -> None:

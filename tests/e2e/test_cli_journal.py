@@ -15,6 +15,7 @@ import pytest
 
 from swarmd.cli.exit_codes import Exit
 from tests.e2e.swarm_process import (
+    END_SECONDS,
     SwarmProcess,
     clean_environment,
     data_of,
@@ -145,7 +146,7 @@ def test_a_killed_swarm_is_verified_when_it_is_up_again(tmp_path: Path) -> None:
             # Longer than the append-only file is behind, so that nothing is lost with it.
             time.sleep(1.5)
             up.child.process.kill()
-            up.child.process.wait(10)
+            up.child.process.wait(END_SECONDS)
         with swarm_up(data, SWARMD_KNOWLEDGE=str(tmp_path)) as up:
             found = said(up.verb("journal", "verify", "--json"))
             assert found["findings"] == []

@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.acl_server import AclServer, acl_server
-from tests.e2e.swarm_process import Child, child, clean_environment, short_folder, verb
+from tests.e2e.swarm_process import (
+    VERB_SECONDS,
+    Child,
+    child,
+    clean_environment,
+    short_folder,
+    verb,
+)
 
 PART_WORDS = ("NOPERM", "may not do this", "Traceback")
 
@@ -92,7 +99,7 @@ def test_a_text_published_by_the_submitter_is_heard(guarded: Guarded) -> None:
     with guarded.server.client("submitter") as client, client.pubsub() as results:  # type: ignore[no-untyped-call]  # its gap
         results.subscribe("swarm:results")
         assert client.publish("swarm:missions", "Which budgets stop a runaway swarm?") == 1
-        heard = (results.get_message(timeout=60) for _ in range(2))
+        heard = (results.get_message(timeout=VERB_SECONDS) for _ in range(2))
         assert [
             json.loads(ring["data"])["data"]["state"] for ring in heard if ring["type"] == "message"
         ] == ["delivered"]
