@@ -471,7 +471,7 @@ async def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:
     swarm = await process.store.identity(process.clock.new_id("s"))
     archive = JournalFiles(process.settings.data / "journal", swarm)
     # Without a folder for its anchors it says so at the start, and not when it comes to lead.
-    await anyio.to_thread.run_sync(archive.open)
+    await anyio.to_thread.run_sync(archive.check)
     # What is published at the entrance is nowhere else until the supervisor has stored it.
     rings = process.rings(keeps=[MISSIONS])
     stack.push_async_callback(rings.aclose)

@@ -191,7 +191,7 @@ class Quarantine:
         found = swarms(self.folder)
         for id in found:
             try:
-                anchor = JournalFiles(self.folder, id).open().anchor
+                anchor = JournalFiles(self.folder, id).check()
             except ArchiveError:
                 continue
             if anchor.hash in hashes:

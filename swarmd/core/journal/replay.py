@@ -1,7 +1,6 @@
 """The journal read back: the state at each entry, made from the entries alone. Pure.
 
 `State.follow` checks the chain (number, hash of the one before, digests of the state) and folds
-`State.follow` checks the chain (number, hash of the one before, digests of the state) and folds
 effects and facts; what is lawful is judged by `core/journal/audit.py`, which is shown each change
 before it is made.
 """
@@ -213,6 +212,22 @@ def _effects(link: Link) -> list[Effect]:
     except (TypeError, ValueError) as error:
         raise Fault("its effects cannot be read") from error
     return made
+
+
+def read_on(state: State, entries: Iterable[tuple[StreamId, Sequence[str]]]) -> State:
+    """The state after these entries as well. One that states all anew begins it again. Raises
+    `Fault` at the first that does not follow.
+    """
+    for id, flat in entries:
+        link = link_of(id, flat)
+        if link is None and state.head.n == 0:
+            continue  # of a version that did not chain its entries
+        if link is None:
+            raise Fault("it is not chained")
+        if link.event == "restated":
+            state = State.before(link)
+        state.follow(link)
+    return state
 
 
 def first_state(link: Link) -> State:
