@@ -276,7 +276,8 @@ async def _process(
         tasks.start_soon(store.pipe.run)
         tasks.start_soon(way.watch)
         await _keys_are_ours(store, STARTS_WITH if makes else WORKER_STARTS_WITH)
-        await _made(store, makes=makes)
+        # A guest's swarm is another process's: who holds another secret must not stamp it.
+        await _made(store, makes=makes and not is_guest)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(bell.run)
