@@ -104,6 +104,10 @@ class Quarantine:
     def _set_aside(self, name: str) -> SetAside | None:
         key, kind = self.keys.channel(Channel(name)), type_of(name)
         kept_as = self.keys.set_aside(f"{time.time_ns() // 1_000_000}:{name}")
+        if name == JOURNAL and self._do("TYPE", key) not in (kind, "none"):
+            # Whoever leads takes the lead anew, and with it the journal: what is lost is then told
+            # by the first entry that is written after it.
+            self._do("DEL", self.keys.leader)
         is_counter = "1" if name in COUNTERS else ""
         found = self._evaluate("set_aside", [key, kept_as], [kind, is_counter])
         return SetAside(name, found.decode(), kept_as) if found else None

@@ -27,24 +27,27 @@ def at(
     folder: Path, swarm: str, tail: Iterable[Entry], is_later: Callable[[Link], bool]
 ) -> Past | None:
     """`None` where every entry is later. Raises `ArchiveError` where what leads there cannot be
-    followed.
+    followed: past what is broken only an entry leads that states all anew.
     """
     state, last = _begin(folder, swarm, is_later)
+    broken: ArchiveError | None = None
     for id, flat in tail:
         try:
             link = link_of(id, flat)
             if link is None or (state is not None and link.n <= state.head.n):
                 continue
-            if state is not None and is_later(link):
+            if is_later(link):
                 break
+            if broken is not None and link.event != "restated":
+                continue
             if state is None or (link.event == "restated" and link.n != state.head.n + 1):
-                if is_later(link):
-                    break
                 state = first_state(link)
             state.follow(link)
-            last = link
+            last, broken = link, None
         except Fault as fault:
-            raise _broken(f"entry {id}: {fault}") from fault
+            state, broken = None, broken or _broken(f"entry {id}: {fault}")
+    if broken is not None:
+        raise broken
     return None if state is None or last is None else Past(state, last)
 
 

@@ -66,6 +66,15 @@ def link_of(id: StreamId, flat: Sequence[str]) -> Link | None:
     return Link(id, tuple(flat), data, hash)
 
 
+def event_of(id: StreamId, flat: Sequence[str]) -> str:
+    """Empty for what is no entry of the chain."""
+    try:
+        link = link_of(id, flat)
+    except Fault:
+        return ""
+    return "" if link is None else link.event
+
+
 _CHAIN_TEXTS: Final = ("prev", "before", "after")
 
 
@@ -215,18 +224,23 @@ def _effects(link: Link) -> list[Effect]:
 
 
 def read_on(state: State, entries: Iterable[tuple[StreamId, Sequence[str]]]) -> State:
-    """The state after these entries as well. One that states all anew begins it again. Raises
-    `Fault` at the first that does not follow.
+    """The state after these entries as well. Raises `Fault` where one of them does not follow, and
+    none after it states all anew.
     """
+    fault: Fault | None = None
     for id, flat in entries:
-        link = link_of(id, flat)
-        if link is None and state.head.n == 0:
-            continue  # of a version that did not chain its entries
-        if link is None:
-            raise Fault("it is not chained")
-        if link.event == "restated":
-            state = State.before(link)
-        state.follow(link)
+        try:
+            link = link_of(id, flat)
+            if link is not None and link.event == "restated":
+                state, fault = State.before(link), None
+            if link is not None and fault is None:
+                state.follow(link)
+            elif link is None and state.head.n:  # before, of a version that did not chain them
+                fault = fault or Fault("it is not chained")
+        except Fault as found:
+            fault = fault or found
+    if fault is not None:
+        raise fault
     return state
 
 

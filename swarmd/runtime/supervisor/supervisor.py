@@ -34,7 +34,7 @@ from swarmd.core.journal.entries import (
     restated,
 )
 from swarmd.core.journal.fact_forms import judge
-from swarmd.core.journal.replay import State, read_on
+from swarmd.core.journal.replay import State, event_of, read_on
 from swarmd.core.ledger.accounts import Fault, Ledger, off_by
 from swarmd.core.ledger.tree import account_above
 from swarmd.core.missions import queue
@@ -308,7 +308,17 @@ class Supervisor:
         # Entries of a version that did not chain them stand before the first that is numbered.
         if n == kept.sealed + 1 or (kept.sealed == 0 and n == 0 and first):
             return ""
+        if await self._is_restated_since(kept.sealed_id):
+            return ""
         return f"entries from {kept.sealed + 1} on are neither in the store nor in the archive"
+
+    async def _is_restated_since(self, after: StreamId) -> bool:
+        """What was lost before such an entry has been told."""
+        while entries := await self.store.read_journal(after, SEAL_MAX):
+            after = entries[-1][0]
+            if any(event_of(*one) == "restated" for one in entries):
+                return True
+        return False
 
     async def _state_anew(self, moment: Moment) -> None:
         stated = await self.store.stated_accounts(open_accounts(self._swarm))
