@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmd.adapters.archive.segments import FileFault, public_key, read_segment, segments
-from swarmd.core.journal.replay import Link, State, first_state, link_of
+from swarmd.core.journal.replay import Link, State, followed, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.names import StreamId
 from swarmd.errors import ArchiveError
@@ -30,7 +30,7 @@ def at(
     followed: past what is broken only an entry leads that states all anew.
     """
     state, last = _begin(folder, swarm, is_later)
-    broken: ArchiveError | None = None
+    fault: Fault | None = None
     for id, flat in tail:
         try:
             link = link_of(id, flat)
@@ -38,16 +38,11 @@ def at(
                 continue
             if is_later(link):
                 break
-            if broken is not None and link.event != "restated":
-                continue
-            if state is None or (link.event == "restated" and link.n != state.head.n + 1):
-                state = first_state(link)
-            state.follow(link)
-            last, broken = link, None
-        except Fault as fault:
-            state, broken = None, broken or _broken(f"entry {id}: {fault}")
-    if broken is not None:
-        raise broken
+            state, last, fault = followed(state, link, fault), link, None
+        except Fault as found:
+            state, fault = None, fault or Fault(f"entry {id}: {found}")
+    if fault is not None:
+        raise _broken(str(fault)) from fault
     return None if state is None or last is None else Past(state, last)
 
 

@@ -223,24 +223,33 @@ def _effects(link: Link) -> list[Effect]:
     return made
 
 
-def read_on(state: State, entries: Iterable[tuple[StreamId, Sequence[str]]]) -> State:
-    """The state after these entries as well. Raises `Fault` where one of them does not follow, and
-    none after it states all anew.
+def read_on(state: State | None, entries: Iterable[tuple[StreamId, Sequence[str]]]) -> State | None:
+    """The state after these entries as well; what claims no place in the chain is passed over.
+    Raises `Fault` where one does not follow, and none after it states all anew.
     """
     fault: Fault | None = None
     for id, flat in entries:
         try:
             link = link_of(id, flat)
-            if link is not None and link.event == "restated":
-                state, fault = State.before(link), None
-            if link is not None and fault is None:
-                state.follow(link)
-            elif link is None and state.head.n:  # before, of a version that did not chain them
-                fault = fault or Fault("it is not chained")
+            if link is not None:
+                state, fault = followed(state, link, fault), None
         except Fault as found:
-            fault = fault or found
+            state, fault = None, fault or found
     if fault is not None:
         raise fault
+    return state
+
+
+def followed(state: State | None, link: Link, fault: Fault | None) -> State:
+    """The state after that entry as well. Raises `Fault`: again the one that was met before, until
+    an entry states all anew.
+    """
+    is_anew = link.event == "restated"
+    if fault is not None and not is_anew:
+        raise fault
+    if state is None or (is_anew and link.n != state.head.n + 1):
+        state = first_state(link)
+    state.follow(link)
     return state
 
 

@@ -422,7 +422,7 @@ class Supervisor:
         """
         try:
             async with self._archiving:
-                state = await anyio.to_thread.run_sync(archive.state)
+                state: State | None = await anyio.to_thread.run_sync(archive.state)
                 after = self._archived_until
                 while entries := await self.store.read_journal(after, SEAL_MAX):
                     after = entries[-1][0]
