@@ -30,7 +30,7 @@ from swarmd.adapters.redis.connection.requirements import (
     demand_strict,
     refuse_shared_namespace,
 )
-from swarmd.adapters.redis.keys import shared_names, type_of
+from swarmd.adapters.redis.keys import WORKER_READS, shared_names, type_of
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.core.model.channels import BOARD_ROOM, FACTS, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.declarations import Declarations, Provider
@@ -69,18 +69,7 @@ _ID_CHARS: Final = 10
 STARTS_WITH: Final = tuple(
     name for name in shared_names() if type_of(name) != "stream" or name in (JOURNAL, FACTS)
 )
-# Those of them that a worker's user may read (policies/acl.yaml): to ask for more would only fill
-# the server's ACL LOG.
-WORKER_STARTS_WITH: Final = (
-    "_fences",
-    "_heads",
-    "_hosts",
-    "_meta",
-    "_posts",
-    "_revocations",
-    "_stops",
-    "_workspace",
-)
+WORKER_STARTS_WITH: Final = tuple(name for name in STARTS_WITH if name in WORKER_READS)
 
 # Of the data folder's server: `may` uses another process's where one lives.
 Owning = Literal["must", "may", "never"]

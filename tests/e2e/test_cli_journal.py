@@ -143,6 +143,21 @@ def test_a_stopped_swarms_folder_is_verified_without_it(tmp_path: Path) -> None:
         assert said(mended) == {"findings": [], "repaired": []}
 
 
+def test_where_there_is_no_entry_nothing_was_checked_and_that_is_said() -> None:
+    with short_folder() as data:
+        with swarm_up(data) as up:
+            up.verb("health")
+        environment = clean_environment(data)
+        done = verb(environment, "journal", "verify", "--files-only")
+        assert done.returncode == Exit.DONE, done.stderr
+        assert "nothing to check" in done.stdout
+        assert "laws checked" not in done.stdout
+        told = said(verb(environment, "journal", "verify", "--files-only", "--json"))
+        assert (told["entries"], told["laws"]) == (0, [])
+        assert told["verdict"] == "nothing to check"
+        assert "laws checked" in verb(environment, "journal", "verify").stdout
+
+
 def test_what_only_a_supervisor_mends_is_said_at_once_where_none_can_come() -> None:
     with short_folder() as data:
         with swarm_up(data) as up:

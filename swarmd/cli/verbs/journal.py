@@ -30,7 +30,7 @@ from swarmd.cli.verbs import remote
 from swarmd.core.journal.audit import LAWS
 from swarmd.core.journal.fsck import FAULTS, Flaw
 from swarmd.core.journal.replay import Link, State
-from swarmd.core.journal.verify import Finding
+from swarmd.core.journal.verify import Finding, Proof
 from swarmd.core.ledger.accounts import AMOUNTS
 from swarmd.core.model.chain import Record as StateRecord
 from swarmd.core.model.channels import JOURNAL, ORDERS
@@ -108,7 +108,7 @@ def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
     if as_json:
         value = {
             "swarm": id,
-            "verdict": "findings" if proof.findings else "verified",
+            "verdict": _verdict(proof),
             "entries": proof.entries,
             "first": proof.first,
             "last": proof.state.head.n,
@@ -116,7 +116,7 @@ def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
             "anchors": proof.anchors,
             "segments": proved.segments,
             "key": proved.key,
-            "laws": list(LAWS),
+            "laws": list(LAWS) if proof.entries else [],
             "findings": [_finding_value(finding) for finding in proof.findings],
             "acknowledged": [_finding_value(finding) for finding in proof.acknowledged],
         }
@@ -124,6 +124,12 @@ def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
     else:
         print("\n".join(_verdict_lines(proved, id)))
     return Exit.FINDINGS if proof.findings else Exit.DONE
+
+
+def _verdict(proof: Proof) -> str:
+    if proof.findings:
+        return "findings"
+    return "verified" if proof.entries else "nothing to check"
 
 
 def _finding_value(finding: Finding) -> dict[str, Any]:
@@ -138,9 +144,9 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
         f"{proof.anchors:,} anchors, {proved.segments:,} sealed segments",
         f"last entry {proof.state.head.hash}",
         f"signed by {proved.key or 'nobody: there is no key'}",
-        "laws checked:",
-        *(f"  {law}" for law in LAWS),
     ]
+    if proof.entries:
+        lines += ["laws checked:", *(f"  {law}" for law in LAWS)]
     for finding in proof.acknowledged:
         lines.append(f"acknowledged: entry {finding.n}, {finding.kind}: {plain(finding.what)}")
     for finding in proof.findings:
@@ -155,7 +161,7 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
         )
     clean = "verified: chain, anchors and laws hold"
     if not proof.entries:
-        clean = "nothing to verify yet but the anchors' signatures, which hold"
+        clean = "nothing to check: there is no entry here; the anchors' signatures hold"
     lines.append("NOT VERIFIED" if proof.findings else clean)
     return lines
 
