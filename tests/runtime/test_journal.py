@@ -24,7 +24,7 @@ from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import AgentId
-from swarmd.errors import ArchiveError
+from swarmd.errors import ArchiveError, NotLeadingError
 from tests.runtime.recorded import (
     SWARM,
     everything,
@@ -162,6 +162,59 @@ async def test_a_server_that_lost_its_last_second_is_told_from_a_hand_and_can_be
         assert [f.kind for f in (await on.proved()).proof.findings] == ["recovered"], (
             "no restart forgets it"
         )
+
+
+async def test_nothing_is_sealed_that_no_anchor_vouches_for(namespace: str, tmp_path: Path) -> None:
+    async with recorded(namespace, tmp_path, entries_max=2) as on:
+        await missions(on, 1)
+        assert await on.journal("facts"), "what the ledger says was read for these"
+        assert listed(tmp_path, "segment-*") == []
+        await on.sup._anchor()
+        anchored = on.sup._head.n
+        await on.submit("m2")
+        await quiet(on, 4)
+        assert on.sup.archive is not None
+        await on.sup._seal(on.sup.archive)
+        sealed = [int(path.stem.rpartition("-")[2]) for path in listed(tmp_path, "segment-*")]
+        assert anchored - 2 < max(sealed) <= anchored < on.sup._head.n
+        assert (await on.proved()).proof.findings == []
+
+
+@pytest.mark.parametrize("entries_max", [1, 4_096])
+async def test_a_former_leader_leaves_the_files_of_its_successor_alone(
+    namespace: str, tmp_path: Path, server: EmbeddedServer, entries_max: int
+) -> None:
+    """The server lost its last second, and with it who led: that one has not learnt it yet."""
+    async with recorded(
+        namespace, tmp_path, socket=str(server.socket), entries_max=entries_max
+    ) as on:
+        await missions(on, 1)
+        kept = everything(str(server.socket), namespace)
+        await on.submit("m2")
+        await quiet(on, 4)
+        await on.archive()
+        former = on.sup
+        put_back(str(server.socket), namespace, kept)
+        await on.start()
+        await on.submit("m3")
+        await quiet(on, 4)
+        assert former.archive is not None
+        with pytest.raises(NotLeadingError):
+            await former._anchor()
+        with pytest.raises(NotLeadingError):
+            await former._seal(former.archive)
+        await on.archive()
+        assert [f.kind for f in (await on.proved()).proof.findings] == ["recovered"]
+
+
+async def test_a_supervisor_that_waits_for_the_lead_takes_the_files_from_nobody(
+    namespace: str, tmp_path: Path
+) -> None:
+    async with recorded(namespace, tmp_path) as on:
+        await missions(on, 1)
+        JournalFiles(tmp_path, SWARM).check()
+        await on.archive()
+        assert (await on.proved()).proof.anchors
 
 
 async def test_an_acknowledged_gap_is_reported_no_more(

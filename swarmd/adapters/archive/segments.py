@@ -10,6 +10,8 @@ All of it is plain files, and reading and writing them blocks.
     journal/SWARM/segment-FIRST-LAST.jsonl
                             a header with the state before FIRST, the entries, a signed closing line
 
+    journal/SWARM/writer    a word that whoever opened last wrote: who opened before writes no more
+
 SWARM is the id that the store's server was given when it was first used, so that a data folder that
 met several servers keeps their journals apart. Invariant: a segment has its name only when it is
 whole, signed and on the disk, and the store is trimmed only after that. Whoever holds Redis cannot
@@ -23,6 +25,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +47,7 @@ from swarmd.core.journal.replay import State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import GENESIS, Head, canonical
 from swarmd.core.model.names import FIRST, StreamId
-from swarmd.errors import ArchiveError
+from swarmd.errors import ArchiveError, NotLeadingError
 from swarmd.ports.archive import AnchorKind, Kept, Sealing
 
 # A segment is sealed at whichever comes first. Entries: what a start replays, about 0.2 s; and so
@@ -57,6 +60,7 @@ _SIGNATURE: Final = ',"signature":"'
 _KEY: Final = "signing.key"
 _PUBLIC: Final = "signing.pub"
 _ANCHORS: Final = "anchors.jsonl"
+_WRITER: Final = "writer"
 
 
 # --- reading: also what `verify` stands on ----------------------------------------------------
@@ -236,14 +240,16 @@ def _public_text(key: Ed25519PublicKey) -> bytes:
 
 @dataclass(slots=True)
 class JournalFiles:
-    """The port `Archive` in a folder. One supervisor leads and writes; a lock keeps a former
-    one's last word out.
+    """The port `Archive` in a folder. One supervisor leads and writes. A former one that does not
+    know yet that it leads no more is refused: where the server lost its last second, what that one
+    still holds is another past than the one that is written down now.
     """
 
     folder: Path
     swarm: str
     entries_max: int = SEGMENT_ENTRIES
     _key: Ed25519PrivateKey = field(init=False)
+    _claim: str = ""  # what it wrote into `writer` when it opened the files
     _state: State = field(default_factory=State)  # after the last entry that was taken
     _before: State = field(default_factory=State)  # as it was before the first of `_taken`
     _last: Head = field(default_factory=Head)  # of what was taken
@@ -258,29 +264,31 @@ class JournalFiles:
 
     # --- the port ---
 
+    def check(self) -> Head:
+        with _writing(self.folder), self._prepared():
+            last = self._last_anchor()
+        return Head() if last is None else last.head
+
     def open(self) -> Kept:
-        with _writing(self.folder):
-            self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked():
-                self._key = _signing_key(self.folder)
-                self._cut_torn_line()
-                last = self._last_anchor()
-                sealed = segments(self.folder, self.swarm)
-                self._taken, self._bytes, self._broken = [], 0, ""
-                self._state, sealed_id = self._end_of(sealed[-1]) if sealed else (State(), FIRST)
+        with _writing(self.folder), self._prepared():
+            self._claim = _claimed(self._own / _WRITER)
+            last = self._last_anchor()
+            sealed = segments(self.folder, self.swarm)
+            self._taken, self._bytes, self._broken = [], 0, ""
+            self._state, sealed_id = self._end_of(sealed[-1]) if sealed else (State(), FIRST)
         n = sealed[-1].last if sealed else 0
         if last is None:
             return Kept(Head(), None, False, n, sealed_id)
         return Kept(last.head, last.lost, last.kind == "stopped", n, sealed_id)
 
     def anchor(self, head: Head, at: str, kind: AnchorKind = "anchor") -> None:
-        with _writing(self.folder), self._locked():
+        with _writing(self.folder), self._locked_as_writer():
             last = self._last_anchor()
             if kind != "anchor" or last is None or head.n > last.head.n:
                 self._append({"kind": kind, "at": at, **_head_value(head)})
 
     def recover(self, continues: Head, lost: Head, at: str) -> None:
-        with _writing(self.folder), self._locked():
+        with _writing(self.folder), self._locked_as_writer():
             self._append(
                 {"kind": "recovered", "at": at, **_head_value(continues), "lost": _head_value(lost)}
             )
@@ -292,7 +300,7 @@ class JournalFiles:
 
     def seal(self, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> Sealing:
         keep_from = None
-        with _writing(self.folder):
+        with _writing(self.folder), self._locked_as_writer():
             for id, flat in entries:
                 try:
                     self._take(id, flat)
@@ -439,10 +447,34 @@ class JournalFiles:
         return self._first_id
 
     @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked():
+            self._key = _signing_key(self.folder)
+            self._cut_torn_line()
+            yield
+
+    @contextmanager
+    def _locked_as_writer(self) -> Iterator[None]:
+        with self._locked():
+            if (self._own / _WRITER).read_text() != self._claim:
+                raise NotLeadingError("another supervisor has opened the journal's files since")
+            yield
+
+    @contextmanager
     def _locked(self) -> Iterator[None]:
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _claimed(path: Path) -> str:
+    """Who opens last is the only one that writes, which is looked at before each writing."""
+    claim = secrets.token_hex(16)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(claim)
+    part.rename(path)
+    return claim
 
 
 def _copied(state: State) -> State:

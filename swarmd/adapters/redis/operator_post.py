@@ -8,6 +8,7 @@ from typing import Final
 
 from swarmd.adapters.redis.connection.errors import is_refused_for_good, refused
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
+from swarmd.adapters.redis.founding import demand_secret
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
@@ -28,25 +29,8 @@ def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:
     another secret.
     """
     seal = Seal(secret, keys.namespace)
-    found = wire.command("HGET", keys.meta, "seal")
-    if isinstance(found, ErrorReply):
-        raise refused(found)
-    if isinstance(found, bytes) and found.decode("ascii", "replace") != seal.fingerprint:
-        raise another_secret(keys.namespace)
+    demand_secret(wire, keys, seal)
     return Sealer(seal, OPERATOR_ISSUER + secrets.token_hex(8), Serials(), time.time)
-
-
-def another_secret(namespace: str) -> StoreUnsuitableError:
-    return StoreUnsuitableError(
-        (
-            f"the messages of the swarm {namespace} are sealed with another secret than this "
-            "process "
-            "has"
-        ),
-        hint="give it that swarm's: the file `secret` of its data folder, named in "
-        "SWARMD_SECRET_FILE; "
-        "or use another SWARMD_NAMESPACE",
-    )
 
 
 def post_sync(

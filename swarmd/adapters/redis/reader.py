@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import select
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -460,8 +460,12 @@ class View:
 
     # --- the whole ---
 
-    def health(self, *, asks_restart: bool = False) -> Health:
-        """`asks_restart` costs one more question, which few users of the server may ask."""
+    def health(
+        self, *, asks_restart: bool = False, names: Collection[str] = shared_names()
+    ) -> Health:
+        """`asks_restart` costs one more question, which few users of the server may ask. Of what
+        the whole swarm stands on only `names` are looked at: what another role reads is `unasked`.
+        """
         keys = self.keys
         questions = {
             "leader": ["GET", keys.leader],
@@ -474,42 +478,44 @@ class View:
         }
         # Each part asks for itself, as its own user: what a worker may not read is no fault of the
         # worker's.
-        told, places = ask_what_may_be(self._wire, *questions.values())
-        said = dict(zip(questions, told, strict=True))
-        unasked = frozenset(name for at, name in enumerate(questions) if at in places)
-        names = sorted(said["hosts"] or ())
+        kept = {what for what, name in _READS_OF_HEALTH.items() if name not in names}
+        asked = {what: words for what, words in questions.items() if what not in kept}
+        told, places = ask_what_may_be(self._wire, *asked.values())
+        said = dict.fromkeys(questions) | dict(zip(asked, told, strict=True))
+        unasked = kept | {what for at, what in enumerate(asked) if at in places}
+        hosts = sorted(said["hosts"] or ())
         meta = _hash(said["schema"] or ())
         facts, _ = ask_what_may_be(
-            self._wire, *(["GET", keys.host(HostId(name))] for name in names)
+            self._wire, *(["GET", keys.host(HostId(name))] for name in hosts)
         )
         living = {
-            name: _facts(text) for name, text in zip(names, facts, strict=True) if text is not None
+            name: _facts(text) for name, text in zip(hosts, facts, strict=True) if text is not None
         }
         return Health(
             leader=_leading(said["leader"]),
             may_begin="leader" in unasked or said["leader"] is not None,
             hosts=living,
-            hosts_lost=tuple(name for name in names if name not in living),
+            hosts_lost=tuple(name for name in hosts if name not in living),
             missions_open=said["missions"] or 0,
             agents_living=said["agents"] or 0,
             schema=meta.get("schema", ""),
             writes="aof_last_write_status:err" not in (said["disk"] or ""),
             is_heard=said["entrance"] is not None and int(said["entrance"][1]) > 0,
-            unasked=unasked,
-            wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys()),
+            unasked=frozenset(unasked),
+            wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys(names)),
             gaps=gaps_of(meta),
             restart=restart_of(self._wire.exchange, keys.namespace)
             if asks_restart
             else "not checked",
         )
 
-    def wrong_keys(self) -> list[str]:
-        """Of what the whole swarm stands on, by names without the namespace, what holds
-        something else than ours.
+    def wrong_keys(self, names: Collection[str] = shared_names()) -> list[str]:
+        """Of these keys, without the namespace, what holds something else than ours. As shipped:
+        all that the whole swarm stands on.
         """
-        names = shared_names()
+        counted = [name for name in COUNTERS if name in names]
         keys = [self.keys.channel(Channel(name)) for name in names]
-        counters = [self.keys.channel(Channel(name)) for name in COUNTERS]
+        counters = [self.keys.channel(Channel(name)) for name in counted]
         told, _ = ask_what_may_be(
             self._wire, *(["TYPE", key] for key in keys), *(["GET", key] for key in counters)
         )
@@ -518,13 +524,23 @@ class View:
             for name, kind in zip(names, told, strict=False)
             if kind not in (None, "none", type_of(name))
         ]
-        values = zip(COUNTERS, told[len(names) :], strict=True)
+        values = zip(counted, told[len(names) :], strict=True)
         return wrong + [f"{name} is no counter" for name, value in values if not is_counter(value)]
 
     def leads(self) -> bool | None:
         """Whether a supervisor leads; `None` where this user may not know."""
         (leader,), unasked = ask_what_may_be(self._wire, ["GET", self.keys.leader])
         return None if unasked else bool(_leading(leader))
+
+
+# What a health check asks of which key.
+_READS_OF_HEALTH: Final = {
+    "leader": "_supervisor",
+    "hosts": "_hosts",
+    "missions": "_missions",
+    "agents": "_agents",
+    "schema": "_meta",
+}
 
 
 class Rung(Protocol):

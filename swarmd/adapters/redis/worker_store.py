@@ -35,10 +35,10 @@ from swarmd.adapters.redis.codecs import (
 )
 from swarmd.adapters.redis.commit_plan import plan
 from swarmd.adapters.redis.connection.pipeline import Pipe
+from swarmd.adapters.redis.founding import Stamp
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
-from swarmd.adapters.redis.operator_post import another_secret
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.core.agent.turn import NO_MEMORY, Memory
 from swarmd.core.bus.envelope import (
@@ -65,7 +65,7 @@ from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Swarm
-from swarmd.core.model.versions import SCHEMA, SCHEMA_READS, NewerRecordError, is_read
+from swarmd.core.model.versions import NewerRecordError
 from swarmd.errors import NotLeadingError, StoreUnsuitableError, WrongKeyError
 from swarmd.ports.stores import (
     LOST,
@@ -134,10 +134,7 @@ class RedisStore:
         self._seal = Seal(secret, namespace)
         self._clock, self._steady, self._serials = now, steady, Serials()
         self._server_zero: float | None = None  # the server's time when `steady` was nothing
-        self._stamped_run = ""  # which process the server was when that was last seen to
-        self._stamped: dict[
-            str, str
-        ] = {}  # what this process wrote of the swarm as a whole, or found there first
+        self._stamp = Stamp(self.keys, self._seal, self._ask, self._stream)
         self._unreadable: set[str] = set()  # accounts and keys of which it was told
         self._runtime = Sealer(self._seal, RUNTIME, self._serials, self._now)
         self._supervisor = Sealer(self._seal, SUPERVISOR_ISSUER, self._serials, self._now)
@@ -153,41 +150,22 @@ class RedisStore:
             0.0 if self._server_zero is None else self._server_zero + self._steady() - self._clock()
         )
 
+    async def _ask(self, *command: str | int | float) -> Any:
+        return await self.pipe.execute(*command)
+
     async def check_schema(self, *, makes: bool = True) -> bool:
         """Refuse a namespace of another schema, or whose messages another secret seals. An empty
         one is stamped, or where `makes` is false left as it is: then the answer is false, and there
         is no swarm to work in yet. (A worker's user may not stamp.)
         """
-        if makes:
-            await self.pipe.execute("HSETNX", self.keys.meta, "schema", SCHEMA)
-            await self.pipe.execute("HSETNX", self.keys.meta, "seal", self._seal.fingerprint)
-        found = await self.schema()
-        if makes and found is not None:
-            self._stamped |= {"schema": found, "seal": self._seal.fingerprint}
-        if await self.pipe.execute("HGET", self.keys.meta, "seal") not in (
-            self._seal.fingerprint,
-            None,
-        ):
-            raise another_secret(self.keys.namespace)
-        return found is not None
-
-    async def schema(self) -> str | None:
-        """What the namespace is stamped with. Raises `StoreUnsuitableError` where that is
-        another than is read here.
-        """
-        found: str | None = await self.pipe.execute("HGET", self.keys.meta, "schema")
-        if found is not None and not is_read(found, SCHEMA_READS):
-            raise StoreUnsuitableError(
-                f"the swarm {self.keys.namespace} has schema {found}, this swarmd speaks {SCHEMA}",
-                hint="use the swarmd that made it, or another SWARMD_NAMESPACE",
-            )
-        return found
+        return await self._stamp.check(makes=makes)
 
     async def identity(self, candidate: str) -> str:
         """The swarm's own id, given to its server once."""
         await self.pipe.execute("HSETNX", self.keys.meta, "swarm", candidate)
-        self._stamped["swarm"] = str(await self.pipe.execute("HGET", self.keys.meta, "swarm"))
-        return self._stamped["swarm"]
+        found = str(await self.pipe.execute("HGET", self.keys.meta, "swarm"))
+        self._stamp.fields["swarm"] = found
+        return found
 
     # --- posting and reading ---
 
@@ -264,7 +242,7 @@ class RedisStore:
         await self.pipe.execute("SADD", self.keys.hosts, host.id)
         # Who runs on while a later release takes the swarm over must not write into what it does
         # not know.
-        await self.schema()
+        await self._stamp.schema()
 
     async def server_run(self) -> str:
         told = await self.pipe.execute("INFO", "server")
@@ -272,23 +250,14 @@ class RedisStore:
         if time_ is not None:
             self._server_zero = int(time_[1]) / 1e6 - self._steady()
         found = run[1] if run else ""
-        if self._stamped and found != self._stamped_run:
-            await self._stamp_again()
-            self._stamped_run = found
+        await self._stamp.keep(found)
         return found
-
-    async def _stamp_again(self) -> None:
-        """A server that is another process than the one that was stamped may have lost its last
-        second. Where the stamp of the namespace was in that second nobody else writes it again, and
-        workers wait for it before they begin."""
-        for name, value in self._stamped.items():
-            await self.pipe.execute("HSETNX", self.keys.meta, name, value)
 
     async def declare(self, digest: str, *, is_supervisor: bool) -> bool:
         """The supervisor's declarations are the swarm's; false where a worker's are others."""
         if is_supervisor:
             await self.pipe.execute("HSET", self.keys.meta, "declared", digest)
-            self._stamped["declared"] = digest
+            self._stamp.fields["declared"] = digest
             return True
         return await self.pipe.execute("HGET", self.keys.meta, "declared") in (None, digest)
 

@@ -66,6 +66,15 @@ def link_of(id: StreamId, flat: Sequence[str]) -> Link | None:
     return Link(id, tuple(flat), data, hash)
 
 
+def event_of(id: StreamId, flat: Sequence[str]) -> str:
+    """Empty for what is no entry of the chain."""
+    try:
+        link = link_of(id, flat)
+    except Fault:
+        return ""
+    return "" if link is None else link.event
+
+
 _CHAIN_TEXTS: Final = ("prev", "before", "after")
 
 
@@ -212,6 +221,36 @@ def _effects(link: Link) -> list[Effect]:
     except (TypeError, ValueError) as error:
         raise Fault("its effects cannot be read") from error
     return made
+
+
+def read_on(state: State | None, entries: Iterable[tuple[StreamId, Sequence[str]]]) -> State | None:
+    """The state after these entries as well; what claims no place in the chain is passed over.
+    Raises `Fault` where one does not follow, and none after it states all anew.
+    """
+    fault: Fault | None = None
+    for id, flat in entries:
+        try:
+            link = link_of(id, flat)
+            if link is not None:
+                state, fault = followed(state, link, fault), None
+        except Fault as found:
+            state, fault = None, fault or found
+    if fault is not None:
+        raise fault
+    return state
+
+
+def followed(state: State | None, link: Link, fault: Fault | None) -> State:
+    """The state after that entry as well. Raises `Fault`: again the one that was met before, until
+    an entry states all anew.
+    """
+    is_anew = link.event == "restated"
+    if fault is not None and not is_anew:
+        raise fault
+    if state is None or (is_anew and link.n != state.head.n + 1):
+        state = first_state(link)
+    state.follow(link)
+    return state
 
 
 def first_state(link: Link) -> State:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from swarmd.core.journal.audit import Auditor
-from swarmd.core.journal.replay import Link, State, first_state, link_of
+from swarmd.core.journal.replay import Link, State, event_of, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Head
 from swarmd.core.model.names import StreamId
@@ -116,7 +116,7 @@ class Proof:
         """A segment whose signature is good. Its snapshot must be the state that the one before
         it left.
         """
-        last, is_anew = self.state.head, bool(entries) and _event(*entries[0]) == "restated"
+        last, is_anew = self.state.head, bool(entries) and event_of(*entries[0]) == "restated"
         if self._is_started and not self._has_gap and not is_anew and not self._broken_at:
             if state.head.n > last.n:
                 self._note(
@@ -325,11 +325,3 @@ class Proof:
     def _note(self, kind: FindingKind, n: int, where: str, what: str) -> None:
         if len(self.findings) < FINDINGS_MAX:
             self.findings.append(Finding(kind, n, where, what))
-
-
-def _event(id: StreamId, flat: Sequence[str]) -> str:
-    try:
-        link = link_of(id, flat)
-    except Fault:
-        return ""
-    return "" if link is None else link.event

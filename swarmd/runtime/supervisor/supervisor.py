@@ -34,7 +34,8 @@ from swarmd.core.journal.entries import (
     restated,
 )
 from swarmd.core.journal.fact_forms import judge
-from swarmd.core.ledger.accounts import Ledger, off_by
+from swarmd.core.journal.replay import State, event_of, read_on
+from swarmd.core.ledger.accounts import Fault, Ledger, off_by
 from swarmd.core.ledger.tree import account_above
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest, fields_of, parse_mission
@@ -119,6 +120,7 @@ class Supervisor:
     )
     _head: Head = field(default_factory=Head)  # of the journal, as the last commit left it
     _archived_until: StreamId = FIRST
+    _anchored: int = 0  # the number of the last entry that an anchor vouches for
     _archiving: anyio.Lock = field(
         default_factory=anyio.Lock
     )  # one reader of the journal at a time
@@ -149,7 +151,8 @@ class Supervisor:
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(RENEW_SECONDS, shield=True):
             if self._number:
-                await self._anchor("stopped")
+                with suppress(NotLeadingError):  # who leads now anchors what is there
+                    await self._anchor("stopped")
                 await self.store.step_down(self.host, self._number)
 
     async def _lead_for_ever(self) -> None:
@@ -279,6 +282,7 @@ class Supervisor:
             await anyio.to_thread.run_sync(
                 self.archive.anchor, found, draft.moment.stamp, "started"
             )
+        self._anchored = found.n
 
     async def _kept(self, archive: Archive, head: Head, at: str) -> Kept:
         kept = await anyio.to_thread.run_sync(archive.open)
@@ -304,7 +308,17 @@ class Supervisor:
         # Entries of a version that did not chain them stand before the first that is numbered.
         if n == kept.sealed + 1 or (kept.sealed == 0 and n == 0 and first):
             return ""
+        if await self._is_restated_since(kept.sealed_id):
+            return ""
         return f"entries from {kept.sealed + 1} on are neither in the store nor in the archive"
+
+    async def _is_restated_since(self, after: StreamId) -> bool:
+        """What was lost before such an entry has been told."""
+        while entries := await self.store.read_journal(after, SEAL_MAX):
+            after = entries[-1][0]
+            if any(event_of(*one) == "restated" for one in entries):
+                return True
+        return False
 
     async def _state_anew(self, moment: Moment) -> None:
         stated = await self.store.stated_accounts(open_accounts(self._swarm))
@@ -330,17 +344,11 @@ class Supervisor:
         ]
         if not ids or self.archive is None:
             return
-        try:
-            async with self._archiving:
-                await self._seal(self.archive)
-                state = await anyio.to_thread.run_sync(self.archive.state)
-            if state.head != self._head:
-                return
-            stated = await self.store.stated_accounts(ids, state.facts_until)
-            judge(state.ledger, stated.facts)
-        except ArchiveError as error:
-            log.exception("what accounts should hold cannot be told", why=str(error))
+        state = await self._read_state(self.archive)
+        if state is None or state.head != self._head:
             return
+        stated = await self.store.stated_accounts(ids, state.facts_until)
+        judge(state.ledger, stated.facts)
         for id in ids:
             self._swarm.off[id] = off_by(state.ledger.accounts.get(id), stated.rows.get(id, {}))
 
@@ -364,9 +372,10 @@ class Supervisor:
         """What is anchored is committed; what is sealed was read back from the store as it lies
         there.
         """
+        await self._anchor()
         while self.archive is not None:
-            await self._anchor()
             await anyio.sleep(ANCHOR_SECONDS)
+            await self._anchor()
             try:
                 async with self._archiving:
                     await self._seal(self.archive)
@@ -376,19 +385,21 @@ class Supervisor:
     async def _anchor(self, kind: AnchorKind = "anchor") -> None:
         if self.archive is None:
             return
+        head = self._head
         try:
-            await anyio.to_thread.run_sync(
-                self.archive.anchor, self._head, stamp_of(self._now()), kind
-            )
+            await anyio.to_thread.run_sync(self.archive.anchor, head, stamp_of(self._now()), kind)
         except ArchiveError as error:
             log.exception("the journal cannot be anchored", why=error.what)
+            return
+        self._anchored = head.n
 
     async def _seal(self, archive: Archive) -> None:
-        """All entries up to now. Where one does not follow, the next commit says so and states
-        all anew.
+        """All entries up to the last anchor: where the server loses what is sealed, the anchor
+        tells the next supervisor. Where one does not follow, the next commit says so and states all
+        anew.
         """
         sealing = Sealing()
-        while entries := await self.store.read_journal(self._archived_until, SEAL_MAX):
+        while entries := await self._read_anchored():
             self._archived_until = entries[-1][0]
             sealing = await anyio.to_thread.run_sync(archive.seal, entries)
             if sealing.keep_from is not None:
@@ -396,6 +407,30 @@ class Supervisor:
         if sealing.broken:
             log.error("the journal in the store is not what was written", why=sealing.broken)
             self._restate = sealing.broken
+
+    async def _read_anchored(self) -> Sequence[tuple[StreamId, Sequence[str]]]:
+        entries = await self.store.read_journal(self._archived_until, SEAL_MAX)
+        # What is numbered higher than this supervisor has come is no entry of its own: it is not
+        # waited for, but found out.
+        ours = range(self._anchored + 1, self._swarm.chain.head.n + 1)
+        early = (at for at, (_, flat) in enumerate(entries) if numbered(flat) in ours)
+        return entries[: next(early, len(entries))]
+
+    async def _read_state(self, archive: Archive) -> State | None:
+        """As the journal makes it up to its last entry. Nothing is sealed for it: what was written
+        just now may still be lost with the server. `None` where the journal cannot be followed.
+        """
+        try:
+            async with self._archiving:
+                state: State | None = await anyio.to_thread.run_sync(archive.state)
+                after = self._archived_until
+                while entries := await self.store.read_journal(after, SEAL_MAX):
+                    after = entries[-1][0]
+                    state = await anyio.to_thread.run_sync(read_on, state, entries)
+        except Fault as fault:
+            log.warning("what the accounts hold by the journal cannot be told", why=str(fault))
+            return None
+        return state
 
     async def _keep_short(self) -> None:
         """Streams are trimmed to what is unread or kept; the supervisor's steps do not wait for
@@ -570,16 +605,10 @@ class Supervisor:
         """The accounts as the facts that were folded make them. `None` where no archive can
         tell.
         """
-        if self.archive is None:
+        state = None if self.archive is None else await self._read_state(self.archive)
+        if state is None or state.head != self._head or not state.is_known:
             return None
-        try:
-            async with self._archiving:
-                await self._seal(self.archive)
-                state = await anyio.to_thread.run_sync(self.archive.state)
-        except ArchiveError as error:
-            log.exception("what the accounts hold by the journal cannot be told", why=error.what)
-            return None
-        return state.ledger if state.head == self._head and state.is_known else None
+        return state.ledger
 
     def _taken(self, draft: Draft, messages: Sequence[Message]) -> list[Message]:
         """Those that are messages, and new. The others are told by channel and rule: not each, for
