@@ -34,12 +34,14 @@ from swarmd.adapters.redis.keys import WORKER_READS, shared_names, type_of
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.core.model.channels import BOARD_ROOM, FACTS, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.declarations import Declarations, Provider
+from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, Channel, HostId, MissionId, MissionState, StreamId
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import SWEEP_SECONDS, stamp_of
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError, WorkspaceError
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -241,7 +243,7 @@ async def _process(
     """What a process stands on. With `makes` it is one that may make the swarm where there is
     none yet.
     """
-    declared = declarations.load(settings.policies, settings.channels)
+    declared = declarations.load(settings.policies, settings.channels, functions=BUILT_IN)
     async with AsyncExitStack() as stack:
         target, is_guest = await _server(settings, stack, owning)
         way = dial(target, namespace=settings.namespace)
@@ -491,7 +493,8 @@ async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Wor
     def stamp() -> str:
         return stamp_of(process.clock.now() + process.store.clock_behind())
 
-    world = World(process.store, process.declared, process.files, mind, stamp)
+    handlers = built_in(process.store, process.files)
+    world = World(process.store, process.declared, handlers, mind, stamp)
     host = Host(process.host, HOST_CAPACITY, identity)
     return Worker(world, host, rings, process.stop, grace)
 

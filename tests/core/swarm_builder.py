@@ -55,7 +55,7 @@ ROLES = (
         summary="makes others",
         tiers=(1, 2, 3, 4),
         methodology="divide",
-        functions=("spawn", "report"),
+        moves=("spawn", "report"),
         privileges=("spawn/**", "model/**", "tool/file/read", "room/hall/say"),
     ),
     Role(
@@ -63,7 +63,8 @@ ROLES = (
         summary="works",
         tiers=(2, 3, 4),
         methodology="read",
-        functions=("report", "read_file"),
+        moves=("report",),
+        functions=("file/read",),
         privileges=("model/**", "tool/file/read", "tool/file/write"),
     ),
     Role(
@@ -71,7 +72,7 @@ ROLES = (
         summary="works without files",
         tiers=(1, 2),
         methodology="think",
-        functions=("report", "spawn"),
+        moves=("report", "spawn"),
         privileges=("model/**", "spawn/thinker"),
     ),
 )

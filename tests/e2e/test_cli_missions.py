@@ -138,7 +138,7 @@ def test_a_kill_that_was_not_seen_is_no_success(
 def test_an_end_that_is_ignored_is_named_with_what_ignores_it(
     supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = "a-sub1 ignores its end on h-1: write_file"
+    text = "a-sub1 ignores its end on h-1: file/write"
     stuck = {"event": "stuck", "order": "", "agent": "a-sub1", "text": text}
     supervisor.answers = [
         {"event": "fenced", "outcome": "fenced", "segment": "a-exec1"},
@@ -149,7 +149,7 @@ def test_an_end_that_is_ignored_is_named_with_what_ignores_it(
     waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     wish = Wish("terminate", "atlas")
     assert orders.terminate(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.FAILED
-    assert given(capsys)["busy"] == {"a-sub1": "write_file"}
+    assert given(capsys)["busy"] == {"a-sub1": "file/write"}
 
 
 def test_a_refusal_names_its_rule(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
@@ -344,7 +344,7 @@ def test_a_stop_is_done_only_where_all_were_seen_to_stand_still(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     seen = dict(zip(("confirmed", "unconfirmed", "unreachable"), counts, strict=True))
-    busy = {"a-sub1": "write_file"} if counts[1] else {}
+    busy = {"a-sub1": "file/write"} if counts[1] else {}
     supervisor.answers = [{"outcome": "marked"}, {"outcome": "done", "busy": busy, **seen}]
     person = Sight(sight.view, Ink(), as_json=False)
     done = orders.stop(
@@ -362,7 +362,7 @@ def test_a_stop_is_done_only_where_all_were_seen_to_stand_still(
             **seen
         )
     )
-    assert ("still busy: a-sub1 in write_file" in err) == bool(busy)
+    assert ("still busy: a-sub1 in file/write" in err) == bool(busy)
 
 
 def _stop(swarm: Swarm, target: str, kind: str = "freeze", **facts: Any) -> None:
@@ -454,9 +454,9 @@ def test_a_halt_without_a_server_names_who_gave_its_word_and_who_did_not(
         assert main(["halt", "--timeout", "0.1"]) == 1
         out = capsys.readouterr().out.splitlines()
         assert [line.rpartition(": ")[2] for line in out] == ["3", "gave no word"]
-        halt_file.answer(away, Word("h-2", held.at, 1, {"a-9": "write_file"}))
+        halt_file.answer(away, Word("h-2", held.at, 1, {"a-9": "file/write"}))
         assert main(["halt", "--timeout", "0.1", "--json"]) == 1
-        assert json.loads(capsys.readouterr().out)["busy"] == {"a-9": "write_file"}
+        assert json.loads(capsys.readouterr().out)["busy"] == {"a-9": "file/write"}
         halt_file.answer(away, Word("h-2", held.at, 1))
         assert main(["halt", "--timeout", "0.1"]) == 0
 

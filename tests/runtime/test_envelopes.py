@@ -34,6 +34,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import stamp_of
 from swarmd.ports.models import Answered, Prompt, Usage
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -105,7 +106,9 @@ async def process(
         tasks.start_soon(bell.run)
         await store.check_schema()
         async with aclosing(bell.line()) as heard, aclosing(bell.line()) as rung:
-            world = World(store, TALKATIVE, None, mind, lambda: stamp_of(clock.now()))
+            world = World(
+                store, TALKATIVE, built_in(store, None), mind, lambda: stamp_of(clock.now())
+            )
             worker = Worker(world, Host(host_of(number), 10_000, "w-1"), heard, worker_stop)
             supervisor = Supervisor(store, rung, clock, DECLARED, HostId(f"s-{number}"), None, stop)
             async with anyio.create_task_group() as parts:

@@ -53,6 +53,7 @@ from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import StoreUnsuitableError
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.world import World
 from tests.contract.test_store import account, open_store
 from tests.core.swarm_builder import MISSION as STAGED
@@ -602,8 +603,8 @@ class Desk:
     async def results(self, agent: AgentId, *moves: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """What this agent sees of these moves, one after the other."""
         rules = [{"when": {"step": number}, "moves": [move]} for number, move in enumerate(moves)]
-        worker = worker_of(self.store, ScriptedModel(rules))
-        worker.world = replace(worker.world, files=self.files)
+        handlers = built_in(self.store, self.files)
+        worker = worker_of(self.store, ScriptedModel(rules), handlers=handlers)
         async with at_work(worker):
             await self.store.post(inbox(agent), message("begin"))
 
@@ -624,9 +625,17 @@ def _desk(store: RedisStore, folder: Path, given: Mapping[str, str]) -> Desk:
     return Desk(store, files)
 
 
-WRITE: Final = {"move": "write_file", "path": "notes.md", "text": "Forty-two zebras.\n"}
-READ: Final = {"move": "read_file", "path": "work/notes.md"}
-SEARCH: Final = {"move": "search_files", "query": "zebras", "files": ["work/notes.md"]}
+WRITE: Final = {
+    "move": "use",
+    "function": "file/write",
+    "args": {"path": "notes.md", "text": "Forty-two zebras.\n"},
+}
+READ: Final = {"move": "use", "function": "file/read", "args": {"path": "work/notes.md"}}
+SEARCH: Final = {
+    "move": "use",
+    "function": "file/search",
+    "args": {"query": "zebras", "files": ["work/notes.md"]},
+}
 
 
 def test_what_an_agent_writes_is_at_work_for_it_and_the_others_of_its_mission(
@@ -653,7 +662,9 @@ def test_a_file_that_was_given_is_not_overwritten(tmp_path: Path) -> None:
             desk = _desk(
                 store, tmp_path, {"docs/a.md": "Given.\n", "work/notes.md": "Given, too.\n"}
             )
-            hidden, beside = await desk.results(A1, WRITE, {**WRITE, "path": "docs/a.md"})
+            hidden, beside = await desk.results(
+                A1, WRITE, {**WRITE, "args": {"path": "docs/a.md", "text": "x"}}
+            )
             assert not hidden["ok"]
             assert "read-only" in hidden["detail"]
             assert desk.files.read(MISSION, "work/notes.md", 1, 9) == ("Given, too.",)

@@ -175,7 +175,10 @@ def test_talk_without_end_is_cut_and_a_use_of_a_function_is_no_talk() -> None:
         async with stored() as store:
             await Lineage(store).found(executive(A1), executive("a-2"))
             script = [
-                {"when": {"agent": "a-2", "step": 0}, "moves": [{"move": "list_subtree"}]},
+                {
+                    "when": {"agent": "a-2", "step": 0},
+                    "moves": [{"move": "use", "function": "tree/list"}],
+                },
                 *SAME,
             ]
             async with at_work(guarded_worker(store, script, chatter_max=2, repeats_max=1_000)):

@@ -23,7 +23,7 @@ _MODEL: Final = re.compile(rf"builtin|(?:{'|'.join(_PROVIDERS)}):\S+")
 _PRIVILEGES: Final = {
     "spawn": "spawn/ROLE",
     "room": "room/NAME/say",
-    "tool": "tool/file/read, search or write",
+    "tool": "tool/AREA/NAME of a function that there is",
     "file": "file/NAME/read",
     "model": "model/PROVIDER:NAME",
 }
@@ -50,6 +50,8 @@ class KnownNames:
     personas: tuple[str, ...]
     roles: tuple[str, ...]
     rooms: tuple[str, ...]
+    functions: tuple[str, ...]
+    tools: tuple[str, ...]  # privileges that functions take
 
 
 def check_named(read: Mapping[str, Parsed | None], check: Callable[[Parsed], None]) -> None:
@@ -173,6 +175,10 @@ def _is_within(name: str, pattern: str) -> bool:
 def check_role(role: Parsed, known: KnownNames) -> None:
     _check_model_name(role, "model")
     _check_privileges(role, "privileges", known)
+    for path, function in role.words("functions"):
+        if function not in known.functions:
+            what = f"there is no function {shortened(function)}"
+            role.note(path, what + suggestion(function, known.functions))
 
 
 def check_room(room: Parsed, known: KnownNames) -> None:
@@ -248,10 +254,11 @@ def _privilege_fault(privilege: str, known: KnownNames) -> str:
                 if room in known.rooms
                 else f"there is no room {room}{suggestion(room, known.rooms)}"
             )
-        case ("tool", ["file", "read" | "search" | "write" | "**"]) | (
-            "file",
-            [_, *_, "read" | "**"],
-        ):
+        case "tool", _:
+            is_known = any(covers(privilege, tool) for tool in known.tools)
+            form = f"must be one of {', '.join(known.tools)}, or have `**` as its last part"
+            return "" if is_known else form
+        case "file", [_, *_, "read" | "**"]:
             return ""
         case "model", [*name] if _MODEL.fullmatch("/".join(name).removesuffix("/**")):
             return ""

@@ -26,6 +26,8 @@ class Rule(StrEnum):
     PRIVILEGE_USE = "privilege.use"
     PRIVILEGE_GRANT = "privilege.grant"
     PRIVILEGE_REVOKED = "privilege.revoked"
+    FUNCTION_UNKNOWN = "function.unknown"
+    FUNCTION_ARGUMENTS = "function.arguments"
     BUDGET_SHARE = "budget.share"
     BUDGET_EXHAUSTED = "budget.exhausted"
     BUDGET_OVERDRAFT = "budget.overdraft"

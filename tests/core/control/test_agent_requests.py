@@ -19,6 +19,7 @@ from swarmd.core.model.changes import AgentMade, Change
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, down, inbox, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Taint
+from swarmd.core.model.functions import BUILT_IN, FILE_WRITE, Source, registry
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, Authority
@@ -521,14 +522,20 @@ def test_a_stamp_is_the_runtimes_whatever_the_message_says(
 
 
 def test_reading_a_file_taints_listing_children_or_a_refusal_does_not() -> None:
-    assert of_results([{"move": "read_file", "ok": True}]) == {"file"}
-    assert of_results([{"move": "search_files", "ok": True}]) == {"file"}
-    assert of_results([{"move": "fetch", "ok": True}]) == {"tool"}
-    assert (
-        of_results([{"move": "list_subtree", "ok": True}, {"move": "write_file", "ok": True}])
-        == frozenset()
-    )
-    assert of_results([{"move": "read_file", "ok": False, "rule": "privilege.use"}]) == frozenset()
+    def read(*names: str, **how: Any) -> frozenset[str]:
+        return of_results([{"function": name, "ok": True} | how for name in names], BUILT_IN)
+
+    assert read("file/read") == read("file/search") == {"file"}
+    assert read("web/fetch", "file/write") == {"tool"}, "nobody knows it: it is no one's own"
+    assert read("tree/list", "file/write") == frozenset()
+    assert read("file/read", ok=False, rule="privilege.use") == frozenset()
+
+
+@pytest.mark.parametrize("source", ["own", "file", "tool", "outside"])
+def test_a_result_taints_by_the_source_that_its_row_names(source: Source) -> None:
+    row = replace(FILE_WRITE, name="test/any", source=source)
+    seen = of_results([{"function": row.name, "ok": True}], registry(row))
+    assert seen == {source} - {"own"}
 
 
 def test_mail_taints_by_its_stamp_or_by_a_sender_that_is_nobody() -> None:

@@ -62,7 +62,7 @@ from swarmd.adapters.models.openai.faults import (
     same_host,
 )
 from swarmd.adapters.models.openai.form import STRICT, Form, Mode, refused
-from swarmd.adapters.models.openai.reading import Correction, read_moves
+from swarmd.adapters.models.openai.reading import Correction, called_names, read_moves
 from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.rate_limit import Pace, TooLateError
 from swarmd.core.model.declarations import Provider
@@ -285,7 +285,7 @@ class OpenAIModel:
         usage, text = self._used(received, body, limit), received.text()
         if received.is_withheld:
             return Failed("refused", _refusal(received, prompt), usage, text=text)
-        moves = read_moves(received, prompt.functions)
+        moves = read_moves(received, prompt.offer)
         if isinstance(moves, Correction):
             return Failed("malformed", moves.text, usage, text=text)
         return Answered(moves, usage, text)
@@ -508,6 +508,6 @@ def _refusal(received: Received, prompt: Prompt) -> str:
     said = f" ({received.refusal[:200]})" if received.refusal else ""
     return (
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
-        f" ({', '.join(prompt.functions)}); if you can't do what was asked, use one to say so and "
-        "why."
+        f" ({', '.join(called_names(prompt.offer))}); if you can't do what was asked, use one to"
+        " say so and why."
     )

@@ -50,14 +50,14 @@ _BOM: Final = "\ufeff"
 # mark, or before it, or in the JSON behind it.
 _MARK: Final = re.compile(
     r"<tool_calls?>|<\|tool_calls?\|>|<function_?calls?>|<\|python_tag\|>"
-    r"|\[TOOL_CALLS\](?:\s{0,4}(?P<mistral>\w{1,64})\s{0,4}(?:\[ARGS\])?(?=\s{0,4}\{))?"
-    r"|<function=(?P<llama>[\w.]{1,64})>"
-    r"|to=(?P<harmony>[\w.]{1,64})[^{}\n]{0,80}<\|message\|>"
-    r"|<｜tool▁sep｜>(?P<deepseek>[\w.]{1,64})"
+    r"|\[TOOL_CALLS\](?:\s{0,4}(?P<mistral>[\w/-]{1,64})\s{0,4}(?:\[ARGS\])?(?=\s{0,4}\{))?"
+    r"|<function=(?P<llama>[\w./-]{1,64})>"
+    r"|to=(?P<harmony>[\w./-]{1,64})[^{}\n]{0,80}<\|message\|>"
+    r"|<｜tool▁sep｜>(?P<deepseek>[\w./-]{1,64})"
     r"|(?P<before><\|tool_call_argument_begin\|>|<｜tool▁sep｜>)",
     re.IGNORECASE,
 )
-_NAME_BEFORE: Final = re.compile(r"([\w.]{1,64}(?::\d{1,4})?)\s{0,4}\Z")
+_NAME_BEFORE: Final = re.compile(r"([\w./-]{1,64}(?::\d{1,4})?)\s{0,4}\Z")
 _FENCE_AHEAD: Final = re.compile(r"\s*(?:```\w{0,10}\s*)?")
 # A brace that begins an object in the way of JSON, Python or YAML, and none of a sentence.
 _OBJECT: Final = re.compile(r"\{\s*(?:[\"'“]|\w+\s*:)")
