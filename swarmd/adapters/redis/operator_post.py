@@ -14,6 +14,7 @@ from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
 from swarmd.core.model.channels import ORDERS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel, StreamId
+from swarmd.core.model.versions import SCHEMA, SCHEMA_READS, is_read
 from swarmd.errors import StoreUnconfirmedError, StoreUnsuitableError
 
 ONCE_SECONDS = 3_600
@@ -25,14 +26,20 @@ lease is renewed after.
 
 def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:
     """The sealer of one command. Raises `StoreUnsuitableError` where the swarm is sealed with
-    another secret.
+    another secret, or has another schema.
     """
     seal = Seal(secret, keys.namespace)
-    found = wire.command("HGET", keys.meta, "seal")
+    found = wire.command("HMGET", keys.meta, "seal", "schema")
     if isinstance(found, ErrorReply):
         raise refused(found)
-    if isinstance(found, bytes) and found.decode("ascii", "replace") != seal.fingerprint:
-        raise another_secret(keys.namespace)
+    if isinstance(found, list):
+        sealed, schema = (
+            one.decode("ascii", "replace") if isinstance(one, bytes) else None for one in found
+        )
+        if sealed is not None and sealed != seal.fingerprint:
+            raise another_secret(keys.namespace)
+        if schema is not None and not is_read(schema, SCHEMA_READS):
+            raise another_schema(keys.namespace, schema)
     return Sealer(seal, OPERATOR_ISSUER + secrets.token_hex(8), Serials(), time.time)
 
 
@@ -49,6 +56,14 @@ def another_secret(namespace: str) -> StoreUnsuitableError:
     )
 
 
+def another_schema(namespace: str, found: str) -> StoreUnsuitableError:
+    return StoreUnsuitableError(
+        f"the swarm {namespace} has schema {found}, this swarmd speaks {SCHEMA}",
+        hint="use the swarmd that made it, or begin anew: another SWARMD_NAMESPACE on this server, "
+        "or another data folder (SWARMD_DATA); what has another schema is not converted",
+    )
+
+
 def post_sync(
     wire: Wire, keys: Keys, sealer: Sealer, channel: Channel, message: Message, *, key: str = ""
 ) -> StreamId:
@@ -59,7 +74,7 @@ def post_sync(
     stream = keys.channel(channel)
     once = keys.once(key) if key else stream
     sealed = sealer(channel, message)
-    args: list[str | int] = [channel, sealed.ring, ONCE_SECONDS, *sealed.fields]
+    args: list[str | int] = [channel, *sealed, ONCE_SECONDS]
     reply = wire.command(
         "EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args
     )
