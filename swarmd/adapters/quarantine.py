@@ -223,9 +223,9 @@ class Quarantine:
         with closing(
             View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)
         ) as view:
-            for id, flat in view.journal():
+            for id, line in view.journal():
                 try:
-                    link = link_of(id, flat)
+                    link = link_of(id, line)
                 except Fault:
                     continue
                 if link is not None:

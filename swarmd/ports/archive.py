@@ -57,7 +57,7 @@ class Archive(Protocol):
         Segments with entries that are lost are put aside.
         """
 
-    def seal(self, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> Sealing:
+    def seal(self, entries: Sequence[tuple[StreamId, str]]) -> Sealing:
         """Take the next entries of the journal, and seal each segment that is full."""
 
     def state(self) -> State:

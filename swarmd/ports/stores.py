@@ -305,8 +305,8 @@ class SupervisorStore(Protocol):
     ) -> Stated:
         """Whole accounts and the facts that made them so, at one moment."""
 
-    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, list[str]]]:
-        """The journal's entries after that one, as their flat fields."""
+    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, str]]:
+        """The journal's entries after that one: of each its line."""
 
     async def trim_journal(self, before: StreamId) -> None:
         """Drop the entries before that one: they are sealed in segments."""

@@ -156,7 +156,7 @@ READING: Final[dict[tuple[str, ...], str]] = {
     ("XREVRANGE", "+", "-"): "R",
     ("ZRANGE", "0", "-1"): "R",
 }
-POSTING: Final = {("XADD", "*", "f", "v"): "W"}
+POSTING: Final = {("XADD", "*", "m", "{}"): "W"}
 POSTED: Final = {("ZADD", "1", "m"): "W", ("INCR",): "RW", ("SET", "v"): "W"}
 WORKING: Final = {
     ("DEL",): "W",

@@ -37,6 +37,7 @@ from tests.e2e.swarm_process import (
     unbalanced,
 )
 from tests.openai_server import offered_moves
+from tests.streams import said_in
 
 T = TypeVar("T")
 LEASE_SECONDS: Final = 10.0
@@ -219,7 +220,7 @@ class Parts:
 
     def entries(self, channel: str) -> list[Fields]:
         found: Any = self.redis.xrange(f"swarm:{channel}")
-        return [fields for _, fields in found]
+        return [said_in(fields) for _, fields in found]
 
     def journal(self, event: str) -> list[dict[str, Any]]:
         found = [data_of(fields) for fields in self.entries("journal")]

@@ -15,6 +15,7 @@ import pytest
 
 from swarmd.adapters.redis.codecs import approval_text, override_text
 from swarmd.core.actions.approvals import digest_of
+from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import Authority
 from swarmd.core.model.records import Approval, Override
 from swarmd.core.model.refusals import Rule
@@ -78,7 +79,7 @@ def _supervisor(swarm: Swarm, **answer: Any) -> Iterator[list[dict[str, Any]]]:
             rows: Any = swarm.wire.command("XRANGE", swarm.key("orders"), "-", "+")
             for _, flat in rows or ():
                 words = [word.decode() for word in flat]
-                order = json.loads(dict(zip(words[::2], words[1::2], strict=True))["data"])
+                order = json.loads(line_of(words))["data"]
                 heard.append(order)
                 _entry(swarm, order=order["order"], **answer)
             time.sleep(0.02)

@@ -219,7 +219,8 @@ def test_its_result_is_a_message_that_a_plain_redis_cli_reads(
     assert data["files"] == ["birds/geese.md", "birds/swans.md"]
     assert data["spent"]["calls"] > 0
     lines = swarm.redis_cli("XRANGE", "swarm:results", "-", "+").split("\n")
-    assert delivered in lines
+    (line,) = [line for line in lines if line.startswith("{") and delivered in line]
+    assert json.loads(line)["text"] == result["text"]
 
 
 def test_its_tree_has_all_three_tiers_each_below_the_one_above(

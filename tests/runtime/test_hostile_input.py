@@ -37,7 +37,7 @@ from swarmd.core.model.channels import (
 )
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent, Fence, follows
-from swarmd.core.model.messages import Kind, Message, from_fields, from_ring
+from swarmd.core.model.messages import Kind, Message, from_line, from_ring
 from swarmd.core.model.names import (
     FIRST,
     SOB,
@@ -151,9 +151,10 @@ def test_a_line_that_is_no_ring_is_none_and_no_error(line: str | bytes) -> None:
     "data", [DEEP, '{"a":' * 200_000, "5", "null", "[]", "{"], ids=lambda d: d[:6]
 )
 def test_an_entry_whose_data_is_no_object_is_none_and_no_error(data: str) -> None:
-    flat = {"from": "sob", "kind": "say", "text": "hello", "data": data}
-    assert from_fields(Channel("room:x"), StreamId("1-0"), flat) is None
-    assert from_fields(Channel("room:x"), StreamId("1-0"), flat | {"data": "{}"}) is not None
+    line = json.dumps({**WHOLE, "data": "DATA"})
+    for text, is_read in ((data, False), ("{}", True)):
+        read = from_line(Channel("room:x"), StreamId("1-0"), line.replace('"DATA"', text))
+        assert (read is not None) is is_read
 
 
 @pytest.mark.parametrize("channel", [inbox(A1), down(SOB)])
@@ -444,7 +445,7 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
         )
         # Read far ahead of the clock: a stream that begins anew has ids below it.
         await on.store.pipe.execute(
-            "XADD", key, "99999999999999-0", *on.store._runtime(ORDERS, first).fields
+            "XADD", key, "99999999999999-0", "m", on.store._runtime(ORDERS, first).line
         )
         await on.sup._step()
         await on.store.pipe.execute("DEL", key)

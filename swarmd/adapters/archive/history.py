@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.names import StreamId
 from swarmd.errors import ArchiveError
 
-Entry = tuple[StreamId, Sequence[str]]
+Entry = tuple[StreamId, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ def at(
     """
     state, last = _begin(folder, swarm, is_later)
     fault: Fault | None = None
-    for id, flat in tail:
+    for id, line in tail:
         try:
-            link = link_of(id, flat)
+            link = link_of(id, line)
             if link is None or (state is not None and link.n <= state.head.n):
                 continue
             if is_later(link):
@@ -69,8 +69,8 @@ def _through(
     state: State, entries: Iterable[Entry], is_later: Callable[[Link], bool]
 ) -> tuple[State, Link | None]:
     last = None
-    for id, flat in entries:
-        link = link_of(id, flat)
+    for id, line in entries:
+        link = link_of(id, line)
         assert link is not None
         if is_later(link):
             break

@@ -94,7 +94,7 @@ class Sealed:
     """
 
     state: State
-    entries: list[tuple[StreamId, list[str]]]
+    entries: list[tuple[StreamId, str]]
     hash: str  # of the last entry, as it was signed
 
 
@@ -186,7 +186,7 @@ def read_segment(segment: Segment, key: Ed25519PublicKey, swarm: str) -> Sealed:
         raise FileFault(f"{where}: it closes another segment: {facts}")
     try:
         state = State.from_json(json.loads(lines[0])["state"])
-        entries = [(StreamId(id), flat) for id, flat in map(json.loads, lines[1:-2])]
+        entries = [(StreamId(id), line) for id, line in map(json.loads, lines[1:-2])]
         return Sealed(state, entries, str(closing["hash"]))
     except (ValueError, KeyError, TypeError, Fault) as error:
         raise FileFault(f"{name}: it was signed and cannot be read: {error!r}") from error
@@ -198,8 +198,8 @@ def _first_bad_line(lines: Sequence[bytes]) -> str:
     """
     for number, raw in enumerate(lines[1:-2], start=2):
         try:
-            id, flat = json.loads(raw)
-            if link_of(id, flat) is None:
+            id, line = json.loads(raw)
+            if link_of(id, line) is None:
                 return f"line {number}: no entry of the journal"
         except (ValueError, TypeError, RecursionError):
             return f"line {number}: it cannot be read"
@@ -298,19 +298,19 @@ class JournalFiles:
                     segment.path.rename(aside)
             _sync(self._own)
 
-    def seal(self, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> Sealing:
+    def seal(self, entries: Sequence[tuple[StreamId, str]]) -> Sealing:
         keep_from = None
         with _writing(self.folder), self._locked_as_writer():
-            for id, flat in entries:
+            for id, line in entries:
                 try:
-                    self._take(id, flat)
+                    self._take(id, line)
                 except Fault as fault:
                     # What was good until here is sealed; what is not is put aside, for people to
                     # look at.
                     keep_from = self._close() if self._taken else keep_from
                     self._broken = f"entry {id}: {fault}"
                 if self._broken:
-                    self._put_aside(id, flat)
+                    self._put_aside(id, line)
                 elif len(self._taken) >= self.entries_max or self._bytes >= SEGMENT_BYTES:
                     keep_from = self._close()
         return Sealing(keep_from, self._broken)
@@ -375,8 +375,8 @@ class JournalFiles:
         try:
             sealed = read_segment(segment, self._key.public_key(), self.swarm)
             state = sealed.state
-            for id, flat in sealed.entries:
-                link = link_of(id, flat)
+            for id, line in sealed.entries:
+                link = link_of(id, line)
                 assert link is not None
                 state.follow(link)
         except (FileFault, Fault) as fault:
@@ -388,9 +388,9 @@ class JournalFiles:
             ) from fault
         return state, sealed.entries[-1][0]
 
-    def _take(self, id: StreamId, flat: Sequence[str]) -> None:
+    def _take(self, id: StreamId, line: str) -> None:
         """Raises `Fault` for an entry that does not follow."""
-        link = link_of(id, flat)
+        link = link_of(id, line)
         if link is None and self._state.head.n == 0 and not self._broken:
             return  # of a version that did not chain its entries
         if self._broken or (link is not None and self._state.head.n == 0 and link.n > 1):
@@ -404,14 +404,14 @@ class JournalFiles:
             self._first_id = id
         self._state.follow(link)
         self._last = self._state.head
-        line = json.dumps([id, list(flat)], ensure_ascii=False, separators=(",", ":"))
-        self._taken.append(line)
-        self._bytes += len(line)
+        row = json.dumps([id, line], ensure_ascii=False, separators=(",", ":"))
+        self._taken.append(row)
+        self._bytes += len(row)
 
-    def _put_aside(self, id: StreamId, flat: Sequence[str]) -> None:
+    def _put_aside(self, id: StreamId, line: str) -> None:
         path = self._own / f"broken-{self._state.head.n + 1:012d}.jsonl"
         with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(json.dumps([id, list(flat)], ensure_ascii=False) + "\n")
+            file.write(json.dumps([id, line], ensure_ascii=False) + "\n")
 
     def _close(self) -> StreamId:
         """Writes the segment; from its first entry on the store goes on keeping them."""

@@ -14,9 +14,9 @@ from typing import Any, Final
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
 from swarmd.adapters.redis.keys import Keys
-from swarmd.core.bus.envelope import Seal
+from swarmd.core.bus.envelope import Seal, has_seal
 from swarmd.core.model.channels import BOARD_ROOM, DEAD, ORDERS, REQUESTS, RESULTS, up
-from swarmd.core.model.messages import Kind
+from swarmd.core.model.messages import Kind, line_of
 from swarmd.core.model.names import SOB, Channel, StreamId
 from swarmd.core.model.versions import SCHEMA, SCHEMA_READS, is_read
 from swarmd.errors import StoreUnsuitableError, WrongKeyError
@@ -63,10 +63,7 @@ class Stamp:
         """
         found: str | None = await self.ask("HGET", self.keys.meta, "schema")
         if found is not None and not is_read(found, SCHEMA_READS):
-            raise StoreUnsuitableError(
-                f"the swarm {self.keys.namespace} has schema {found}, this swarmd speaks {SCHEMA}",
-                hint="use the swarmd that made it, or another SWARMD_NAMESPACE",
-            )
+            raise another_schema(self.keys.namespace, found)
         return found
 
     async def keep(self, run: str) -> None:
@@ -92,7 +89,7 @@ class Stamp:
         found = []
         for channel in WITNESSES:
             entries = await self.entries(*_latest_of(self.keys, channel))
-            found += [(channel, StreamId(id), _paired(flat)) for id, flat in entries]
+            found += [(channel, StreamId(id), line_of(_listed(flat))) for id, flat in entries]
         return is_sealed_with(self.seal, found)
 
 
@@ -101,35 +98,39 @@ def _latest_of(keys: Keys, channel: Channel) -> tuple[str, ...]:
     return "XREVRANGE", keys.channel(channel), "+", "-", "COUNT", str(WITNESSES_MAX)
 
 
-def _paired(flat: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+def _listed(flat: Sequence[str] | Mapping[str, str]) -> list[str]:
     if isinstance(flat, Mapping):
-        return dict(flat)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+        return [word for pair in flat.items() for word in pair]
+    return list(flat)
 
 
-def is_sealed_with(
-    seal: Seal, kept: Iterable[tuple[Channel, StreamId, Mapping[str, str]]]
-) -> bool | None:
+def is_sealed_with(seal: Seal, kept: Iterable[tuple[Channel, StreamId, str]]) -> bool | None:
     """Is one of these entries sealed with this secret? `None` where none is sealed at all."""
     found: bool | None = None
-    for channel, id, flat in kept:
-        if "mac" not in flat:
+    for channel, id, line in kept:
+        if not has_seal(line):
             continue
-        if seal.open_entry(channel, id, flat).kind is not Kind.UNREADABLE:
+        if seal.open_entry(channel, id, line).kind is not Kind.UNREADABLE:
             return True
         found = False
     return found
 
 
 def demand_secret(wire: Wire, keys: Keys, seal: Seal) -> bool:
-    """Raises `StoreUnsuitableError` where the swarm is sealed with another secret. False where
-    nothing tells which it is.
+    """Raises `StoreUnsuitableError` where the swarm is sealed with another secret, or has another
+    schema. False where nothing tells which secret it is.
     """
-    found = wire.command("HGET", keys.meta, "seal")
+    found = wire.command("HMGET", keys.meta, "seal", "schema")
     if isinstance(found, ErrorReply):
         raise refused(found)
-    if isinstance(found, bytes) and found != SEAL_LOST.encode():
-        if found.decode("ascii", "replace") != seal.fingerprint:
+    assert isinstance(found, list)
+    sealed, schema = (
+        word.decode("ascii", "replace") if isinstance(word, bytes) else None for word in found
+    )
+    if schema is not None and not is_read(schema, SCHEMA_READS):
+        raise another_schema(keys.namespace, schema)
+    if sealed is not None and sealed != SEAL_LOST:
+        if sealed != seal.fingerprint:
             raise another_secret(keys.namespace)
         return True
     return demand_by_messages(wire, keys, seal)
@@ -146,7 +147,7 @@ def demand_by_messages(wire: Wire, keys: Keys, seal: Seal) -> bool:
 
 def _entries(
     replies: Iterable[tuple[Channel, Reply]],
-) -> Iterable[tuple[Channel, StreamId, Mapping[str, str]]]:
+) -> Iterable[tuple[Channel, StreamId, str]]:
     for channel, reply in replies:
         if isinstance(reply, ErrorReply):
             error = refused(reply)
@@ -156,7 +157,7 @@ def _entries(
         entries: Any = reply
         for id, flat in entries:
             words = [word.decode("utf-8", "replace") for word in flat]
-            yield channel, StreamId(id.decode()), _paired(words)
+            yield channel, StreamId(id.decode()), line_of(words)
 
 
 def another_secret(namespace: str) -> StoreUnsuitableError:
@@ -166,4 +167,12 @@ def another_secret(namespace: str) -> StoreUnsuitableError:
         hint="give it that swarm's: the file `secret` of its data folder, named in "
         "SWARMD_SECRET_FILE; "
         "or use another SWARMD_NAMESPACE",
+    )
+
+
+def another_schema(namespace: str, found: str) -> StoreUnsuitableError:
+    return StoreUnsuitableError(
+        f"the swarm {namespace} has schema {found}, this swarmd speaks {SCHEMA}",
+        hint="use the swarmd that made it, or begin anew: another SWARMD_NAMESPACE on this server, "
+        "or another data folder (SWARMD_DATA); what has another schema is not converted",
     )

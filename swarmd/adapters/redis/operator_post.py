@@ -26,7 +26,7 @@ lease is renewed after.
 
 def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:
     """The sealer of one command. Raises `StoreUnsuitableError` where the swarm is sealed with
-    another secret.
+    another secret, or has another schema.
     """
     seal = Seal(secret, keys.namespace)
     demand_secret(wire, keys, seal)
@@ -43,7 +43,7 @@ def post_sync(
     stream = keys.channel(channel)
     once = keys.once(key) if key else stream
     sealed = sealer(channel, message)
-    args: list[str | int] = [channel, sealed.ring, ONCE_SECONDS, *sealed.fields]
+    args: list[str | int] = [channel, *sealed, ONCE_SECONDS]
     reply = wire.command(
         "EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args
     )

@@ -25,7 +25,7 @@ from swarmd.adapters.redis.shapes import fits
 from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS
 from swarmd.core.model.lineage import Fence, Stop, StopKind
-from swarmd.core.model.messages import Message, from_fields
+from swarmd.core.model.messages import FIELD, Message, from_line, line_of
 from swarmd.core.model.names import (
     FIRST,
     SOB,
@@ -362,34 +362,41 @@ class View:
     def entries(
         self, channel: Channel, after: StreamId, count: int = BATCH
     ) -> list[tuple[StreamId, Record]]:
-        """What was stored after that id, oldest first, as it is on the stream."""
-        start = "-" if after == FIRST else f"({after}"
-        rows = ask(
-            self._wire, ["XRANGE", self.keys.channel(channel), start, "+", "COUNT", str(count)]
-        )[0]
-        return [(StreamId(at), _hash(flat)) for at, flat in rows]
+        """What was stored after that id, oldest first. What a message says, or the fields of an
+        entry that is none.
+        """
+        rows = self._rows(channel, after, count)
+        return [(StreamId(at), _said_in(words)) for at, words in rows]
 
     def entry(self, channel: Channel, id: StreamId) -> Record | None:
         """One, by its id."""
         rows = ask(self._wire, ["XRANGE", self.keys.channel(channel), id, id])[0]
-        return _hash(rows[0][1]) if rows else None
+        return _said_in(rows[0][1]) if rows else None
 
     def last_entries(self, channel: Channel, count: int) -> list[tuple[StreamId, Record]]:
         """The newest, oldest of them first."""
         rows = ask(
             self._wire, ["XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", str(count)]
         )[0]
-        return [(StreamId(at), _hash(flat)) for at, flat in reversed(rows)]
+        return [(StreamId(at), _said_in(words)) for at, words in reversed(rows)]
 
     def message(self, channel: Channel, id: str) -> Message | None:
         """As `entry`, one that is a message of ours."""
-        found = self.entry(channel, StreamId(id))
-        return None if found is None else from_fields(channel, StreamId(id), found)
+        rows = ask(self._wire, ["XRANGE", self.keys.channel(channel), id, id])[0]
+        return from_line(channel, StreamId(id), line_of(rows[0][1])) if rows else None
 
     def messages(self, channel: Channel, after: StreamId) -> list[Message]:
         """As `entries`, those that are messages of ours."""
-        read = (from_fields(channel, at, flat) for at, flat in self.entries(channel, after))
+        rows = self._rows(channel, after, BATCH)
+        read = (from_line(channel, StreamId(at), line_of(words)) for at, words in rows)
         return [message for message in read if message is not None]
+
+    def _rows(self, channel: Channel, after: StreamId, count: int) -> list[Any]:
+        start = "-" if after == FIRST else f"({after}"
+        found: list[Any] = ask(
+            self._wire, ["XRANGE", self.keys.channel(channel), start, "+", "COUNT", str(count)]
+        )[0]
+        return found
 
     def last_id(self, channel: Channel) -> StreamId:
         rows = ask(self._wire, ["XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", "1"])[0]
@@ -443,17 +450,14 @@ class View:
                 hint="`swarmd journal verify --files-only` needs no server",
             ) from error
 
-    def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, list[str]]]:
-        """Every entry after that one, as flat as it is stored; a page is asked for when it is
+    def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, str]]:
+        """Every entry after that one, as the line that is stored; a page is asked for when it is
         needed.
         """
         while True:
-            start = "-" if after == FIRST else f"({after}"
-            rows = ask(
-                self._wire, ["XRANGE", self.keys.channel(JOURNAL), start, "+", "COUNT", str(BATCH)]
-            )[0]
-            for at, flat in rows:
-                yield StreamId(at), flat
+            rows = self._rows(JOURNAL, after, BATCH)
+            for at, words in rows:
+                yield StreamId(at), line_of(words)
             if len(rows) < BATCH:
                 return
             after = StreamId(rows[-1][0])
@@ -596,6 +600,21 @@ def _hash(flat: Sequence[str]) -> Record:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+def _said_in(words: Sequence[str]) -> Record:
+    """What an entry says, by name: of a message each part as text, `data` as JSON; of what is none
+    its fields.
+    """
+    fields = _hash(words)
+    facts = _facts(fields.get(FIELD, ""))
+    return {name: _as_text(value) for name, value in facts.items()} or fields
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _leading(lead: str | None) -> str:
     """The host of the key `leader`; empty where there is none, or it stepped down."""
     return (lead or "").partition(":")[2]
@@ -604,7 +623,7 @@ def _leading(lead: str | None) -> str:
 def _facts(text: str) -> Mapping[str, Any]:
     try:
         facts = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

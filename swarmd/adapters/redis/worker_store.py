@@ -58,7 +58,7 @@ from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS, h
 from swarmd.core.model.charter import KINDS, Charter
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Kind, Message, Ring, order_of
+from swarmd.core.model.messages import Kind, Message, Ring, line_of, order_of
 from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.procedure import Procedure
@@ -174,7 +174,7 @@ class RedisStore:
         stream = k.channel(channel)
         once = k.once(key) if key else stream
         sealed = self._runtime(channel, message)
-        args: list[str | int] = [channel, sealed.ring, ONCE_SECONDS, *sealed.fields]
+        args: list[str | int] = [channel, *sealed, ONCE_SECONDS]
         return StreamId(
             await self.pipe.evaluate(script("post"), [stream, k.heads, k.posts, once], args)
         )
@@ -192,7 +192,10 @@ class RedisStore:
         return self._messages(channel, entries[::-1])
 
     def _messages(self, channel: Channel, entries: Sequence[Any]) -> list[Message]:
-        return [self._seal.open_entry(channel, StreamId(id), _pairs(flat)) for id, flat in entries]
+        return [
+            self._seal.open_entry(channel, StreamId(id), line_of(_flat_fields(fields)))
+            for id, fields in entries
+        ]
 
     def ring(self, channel: Channel, line: str) -> Ring | None:
         return self._seal.open_ring(channel, line)
@@ -445,7 +448,7 @@ class RedisStore:
         for channel, message in turn.outputs:
             wanted = sufficient(turn.privileges[channel]) if channel in turn.privileges else ()
             sealed = self._runtime(channel, message)
-            outputs += (channel, sealed.ring, *_listed(wanted), *_listed(sealed.fields))
+            outputs += (channel, *sealed, *_listed(wanted))
         told = [cut_fields(hold.agent, turn, cut, at) for cut in turn.cuts]
         told += [refusal_fields(hold.agent, turn, refusal, at) for refusal in turn.refusals]
         facts: list[str | int] = [len(told)]
@@ -724,7 +727,7 @@ class RedisStore:
     ) -> list[tuple[StreamId, dict[str, str]]]:
         return await self._entries(self.keys.facts, after, count)
 
-    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, list[str]]]:
+    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, str]]:
         reply = await self.pipe.execute(
             "XRANGE",
             self.keys.channel(JOURNAL),
@@ -733,7 +736,7 @@ class RedisStore:
             "COUNT",
             count,
         )
-        return [(StreamId(id), _flat_fields(fields)) for id, fields in reply]
+        return [(StreamId(id), line_of(_flat_fields(fields))) for id, fields in reply]
 
     async def trim_journal(self, before: StreamId) -> None:
         await self.pipe.execute("XTRIM", self.keys.channel(JOURNAL), "MINID", before)

@@ -7,7 +7,7 @@ refuses goes back to the seats with the name of the rule, and changes nothing bu
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from pydantic import ValidationError
 
@@ -70,16 +70,23 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft
 
 _STATE_OF_STAGE = {"working": MissionState.WORKING}
+# Of a mission's text in the room and in the journal. It may be a megabyte long, and six times that
+# where each of its characters has to be escaped: a server may take no message of such a size. The
+# seats have it whole in their prompts, and people in the mission's record.
+MISSION_SHOWN_CHARS: Final = 20_000
 
 
 def open_missions(draft: Draft) -> None:
     for id in queue.open_next(draft):
-        announce(
-            draft,
-            id,
-            Announce(f"Mission {id}: {draft.swarm.missions[id].text}", {"event": "opened"}),
-        )
+        announce(draft, id, _opened(id, draft.swarm.missions[id].text))
         advance(draft, id, Opened())
+
+
+def _opened(id: MissionId, text: str) -> Announce:
+    rest = len(text) - MISSION_SHOWN_CHARS
+    if rest > 0:
+        text = f"{text[:MISSION_SHOWN_CHARS]} … ({rest:,} more characters in its record)"
+    return Announce(f"Mission {id}: {text}", {"event": "opened"})
 
 
 def advance(draft: Draft, id: MissionId, event: Event) -> None:

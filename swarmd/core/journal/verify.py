@@ -86,13 +86,7 @@ class Proof:
         self.anchors, before = len(anchors), None
         for anchor in anchors:
             if anchor.lost is not None:
-                # What was lost needs no longer be there; that it was lost was signed before it was
-                # written.
-                self._recoveries.add(
-                    (anchor.head.n, anchor.head.hash, anchor.lost.n, anchor.lost.hash)
-                )
-                while self._live and self._live[-1].head.n > anchor.head.n:
-                    self._live.pop()
+                self._take_as_lost(anchor.head, anchor.lost)
             elif before is not None and anchor.head.n < before.head.n:
                 self._note(
                     "tampered", anchor.head.n, anchor.where, "the anchors go back without a reason"
@@ -104,15 +98,21 @@ class Proof:
             self._live.append(anchor)
         self._wanted |= {anchor.head.n for anchor in self._live}
 
+    def _take_as_lost(self, head: Head, lost: Head) -> None:
+        """What was lost needs no longer be there; that it was lost was signed before it was
+        written.
+        """
+        self._recoveries.add((head.n, head.hash, lost.n, lost.hash))
+        while self._live and self._live[-1].head.n > head.n:
+            self._live.pop()
+
     def want(self, n: int) -> None:
         """Something else will speak of this entry's hash."""
         self._wanted.add(n)
 
     # --- segments ---
 
-    def segment(
-        self, name: str, state: State, entries: Sequence[tuple[StreamId, Sequence[str]]]
-    ) -> None:
+    def segment(self, name: str, state: State, entries: Sequence[tuple[StreamId, str]]) -> None:
         """A segment whose signature is good. Its snapshot must be the state that the one before
         it left.
         """
@@ -138,8 +138,8 @@ class Proof:
             self._start(state)
         self._has_gap = False
         self._sealed = {}
-        for line, (id, flat) in enumerate(entries, start=2):
-            link = self._entry(f"{name}:{line}", id, flat)
+        for number, (id, line) in enumerate(entries, start=2):
+            link = self._entry(f"{name}:{number}", id, line)
             if link is not None:
                 self._sealed[link.n] = link.hash
                 self._sealed_last = link.n
@@ -151,12 +151,12 @@ class Proof:
 
     # --- the store ---
 
-    def stored(self, id: StreamId, flat: Sequence[str]) -> None:
+    def stored(self, id: StreamId, line: str) -> None:
         """An entry that the store still holds. It keeps the last segment's too: they must be the
         same.
         """
         where = f"journal {id}"
-        link = self._read(where, id, flat)
+        link = self._read(where, id, line)
         if link is None:
             return
         if link.n <= self._sealed_last and not self._broken_at and self._sealed:
@@ -229,15 +229,15 @@ class Proof:
         self.state, self._is_started = state, True
         self._auditor.begin(state)
 
-    def _entry(self, where: str, id: StreamId, flat: Sequence[str]) -> Link | None:
-        link = self._read(where, id, flat)
+    def _entry(self, where: str, id: StreamId, line: str) -> Link | None:
+        link = self._read(where, id, line)
         if link is not None:
             self._follow(where, link)
         return link
 
-    def _read(self, where: str, id: StreamId, flat: Sequence[str]) -> Link | None:
+    def _read(self, where: str, id: StreamId, line: str) -> Link | None:
         try:
-            link = link_of(id, flat)
+            link = link_of(id, line)
         except Fault as fault:
             self._break(self._next, where, str(fault))
             return None

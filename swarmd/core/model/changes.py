@@ -347,11 +347,11 @@ class HeadSet:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A message for a channel. `data_text` is the message's own, where it is known already."""
+    """A message for a channel. `line` is that of its entry, where it is known already."""
 
     channel: Channel
     message: Message
-    data_text: str | None = None
+    line: str | None = None
 
 
 Change = (

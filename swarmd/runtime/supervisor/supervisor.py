@@ -408,7 +408,7 @@ class Supervisor:
             log.error("the journal in the store is not what was written", why=sealing.broken)
             self._restate = sealing.broken
 
-    async def _read_anchored(self) -> Sequence[tuple[StreamId, Sequence[str]]]:
+    async def _read_anchored(self) -> Sequence[tuple[StreamId, str]]:
         entries = await self.store.read_journal(self._archived_until, SEAL_MAX)
         # What is numbered higher than this supervisor has come is no entry of its own: it is not
         # waited for, but found out.
