@@ -147,14 +147,14 @@ def test_who_oversteps_is_refused_with_a_clear_word(guarded: Guarded) -> None:
 
 def test_each_part_asks_for_its_own_health_as_its_own_user(guarded: Guarded) -> None:
     with guarded.server.client("admin") as admin:
-        admin.execute_command("ACL LOG", "RESET")
+        admin.acl_log_reset()
         for part in ("supervisor", "worker"):
             code, shown, said = guarded.run(part, "health", "--part", part)
             assert (code, shown.startswith("healthy"), said) == (0, True, "")
             assert ("restart: kept" in shown.splitlines()) == (part == "supervisor")
         code, shown, said = guarded.run("worker", "health", "--part", "worker", "--json")
         assert json.loads(shown)["unasked"] == ["agents", "missions"]
-        refused = admin.execute_command("ACL LOG")
+        refused = admin.acl_log()
     assert refused == [], "what is asked each few seconds must not fill the server's log"
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from swarmd.adapters.models.openai.answer import TEXT_CHARS_MAX, Received
 from swarmd.adapters.models.openai.calls import Calls, TextCall, WrittenCall, call_of
 from swarmd.adapters.models.openai.json_text import read_arguments
-from swarmd.adapters.models.openai.text import Problem, answer_in
+from swarmd.adapters.models.openai.text import Problem, answer_in, is_json
 from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX, Move
 
 Json = dict[str, Any]
@@ -59,7 +59,7 @@ def _written_moves(received: Received, functions: Sequence[str]) -> list[Any] | 
     if put_together.calls:
         return _called_moves(put_together, functions)
     if not received.content.strip():
-        return Correction(f"You called no function. Call one or more of: {', '.join(functions)}.")
+        return _thought_moves(received.thoughts, functions)
     return _content_moves(received.content, functions)
 
 
@@ -168,6 +168,18 @@ def _content_moves(content: str, functions: Sequence[str]) -> list[Any] | Correc
     if unknown := sorted(set(reply) - {"moves"}):
         return Correction(f"Unknown field `{unknown[0][:80]}` beside `moves`. {form}")
     return [_unwrapped(raw, functions) for raw in reply["moves"]]
+
+
+def _thought_moves(thoughts: str, functions: Sequence[str]) -> list[Any] | Correction:
+    """An answer that was put among the thoughts: taken where it is all that was thought, and valid.
+    What a model only considers is no answer.
+    """
+    moves = _content_moves(thoughts, functions) if is_json(thoughts) else []
+    if isinstance(moves, list) and moves:
+        read = [_read_move(raw, functions, "moves") for raw in moves]
+        if not any(isinstance(one, Correction) for one in read):
+            return moves
+    return Correction(f"You called no function. Call one or more of: {', '.join(functions)}.")
 
 
 def _unwrapped(raw: Any, functions: Sequence[str]) -> Any:
