@@ -383,13 +383,13 @@ class OpenAIModel:
     def _used(self, received: Received, body: bytes, limit: Limit) -> Usage:
         """As the server counted, be it beyond the reserve; else what it can have been at most."""
         price, counted = self._tariff and self._tariff.at(self._now()), received.counted
-        if counted is not None and received.is_counted:
-            cost = price.of(counted) if price else None
-            return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
         said = received.said
+        if counted is not None and received.is_counted:
+            cost = said.dearest(price.of(counted) if price else None)
+            return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
         tokens_in = len(body) if said.tokens_in is None else said.tokens_in
         tokens_out = max(limit.tokens, received.text_bytes, said.tokens_out or 0)
-        cost = price.most(tokens_in, tokens_out) if price else None
+        cost = said.dearest(price.most(tokens_in, tokens_out) if price else None)
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
     def _scrubbed(self, text: str) -> str:

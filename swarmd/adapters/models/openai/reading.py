@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from swarmd.adapters.models.openai.answer import TEXT_CHARS_MAX, Received
 from swarmd.adapters.models.openai.calls import Calls, TextCall, WrittenCall, call_of
 from swarmd.adapters.models.openai.json_text import read_arguments
-from swarmd.adapters.models.openai.text import Problem, answer_in
+from swarmd.adapters.models.openai.text import Problem, answer_in, is_json
 from swarmd.core.model.functions import Function, Offer
 from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX, Move, Use
 
@@ -92,7 +92,7 @@ def _written_moves(received: Received, open_now: _Open) -> list[Any] | Correctio
     if put_together.calls:
         return _called_moves(put_together, open_now)
     if not received.content.strip():
-        return Correction(f"You called no function. Call one or more of: {open_now.said}.")
+        return _thought_moves(received.thoughts, open_now)
     return _content_moves(received.content, open_now)
 
 
@@ -201,6 +201,18 @@ def _content_moves(content: str, open_now: _Open) -> list[Any] | Correction:
     if unknown := sorted(set(reply) - {"moves"}):
         return Correction(f"Unknown field `{unknown[0][:80]}` beside `moves`. {form}")
     return [_unwrapped(raw, open_now) for raw in reply["moves"]]
+
+
+def _thought_moves(thoughts: str, open_now: _Open) -> list[Any] | Correction:
+    """An answer that was put among the thoughts: taken where it is all that was thought, and valid.
+    What a model only considers is no answer.
+    """
+    moves = _content_moves(thoughts, open_now) if is_json(thoughts) else []
+    if isinstance(moves, list) and moves:
+        read = [_read_move(raw, open_now, "moves") for raw in moves]
+        if not any(isinstance(one, Correction) for one in read):
+            return moves
+    return Correction(f"You called no function. Call one or more of: {open_now.said}.")
 
 
 def _unwrapped(raw: Any, open_now: _Open) -> Any:
