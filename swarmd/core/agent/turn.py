@@ -14,7 +14,6 @@ from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, inbox, up
 from swarmd.core.model.declarations import Room
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import Act
 from swarmd.core.model.moves import (
     Argue,
     Direct,
@@ -24,7 +23,6 @@ from swarmd.core.model.moves import (
     Report,
     Say,
     Spawn,
-    Terminate,
     Think,
     Vote,
 )
@@ -36,7 +34,6 @@ from swarmd.core.model.requests import (
     DeadMail,
     FailedRequest,
     SpawnRequest,
-    TerminateRequest,
 )
 from swarmd.core.model.tools import ListSubtree, ReadFile, SearchFiles, WriteFile
 from swarmd.core.tree.spawn import covers_file
@@ -145,15 +142,8 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
             return _report(move, acting)
         case Spawn():
             return []  # gathered by `spawn_requests`, with its directives
-        case Terminate():
-            return [
-                _request(
-                    acting, TerminateRequest(agent=move.agent, reason=move.reason).model_dump()
-                )
-            ]
         case Govern():
-            what = Act.model_validate(move.model_dump(exclude={"move"}))
-            return [_request(acting, ActRequest(act=what).model_dump(mode="json"))]
+            return [_request(acting, ActRequest(act=move.args()).model_dump(mode="json"))]
         case Think():
             return None
         case ListSubtree():

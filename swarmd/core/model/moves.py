@@ -11,8 +11,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from swarmd.core.model.charter import LIST_MAX, Charter, Line, Path, Reference, Text, Word, Written
-from swarmd.core.model.motions import Act, Motion
+from swarmd.core.model.motions import Motion
 from swarmd.core.model.tools import ListSubtree, ReadFile, SearchFiles, WriteFile
+from swarmd.core.model.written_acts import AgentsAct
 
 MOVES_MAX: Final = 16  # moves in one reply: more is a loop written out
 
@@ -55,15 +56,7 @@ class Spawn(Written):
     parent: str | None = None
 
 
-class Terminate(Written):
-    """End a descendant of yours and all below it."""
-
-    move: Literal["terminate"]
-    agent: Reference
-    reason: Line
-
-
-class Govern(Act):
+class Govern(AgentsAct):
     """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for
     leave.
     """
@@ -105,7 +98,6 @@ Move = Annotated[
     | Direct
     | Report
     | Spawn
-    | Terminate
     | Govern
     | ListSubtree
     | ReadFile
@@ -130,7 +122,6 @@ MOVE_TYPES: Final[dict[str, type[Written]]] = {
     "direct": Direct,
     "report": Report,
     "spawn": Spawn,
-    "terminate": Terminate,
     "govern": Govern,
     "list_subtree": ListSubtree,
     "read_file": ReadFile,
