@@ -508,7 +508,8 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
 ) -> None:
     supervisor.answers = [{"outcome": "done", "number": 4, "agents": 3}]
     waiting = order_client.Waiting.of(bell, HANG_SECONDS)
-    wish = orders.rights_wish("revoke", "atlas", "tool/web/**", "grant", "enough")
+    more = {"privilege": "tool/web/**", "right": "grant"}
+    wish = Wish("revoke", "atlas", "enough", more=more)
     assert orders.change_rights(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.DONE
     value = given(capsys)
     assert (value["agent"], value["privilege"], value["right"], value["number"]) == (
@@ -528,15 +529,17 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
             sight,
             supervisor.post,
             waiting,
-            orders.rights_wish("grant", "m-one", "x", "use", ""),
+            Wish("grant", "m-one", more={"privilege": "x", "right": "use"}),
             is_awaited=True,
         )
 
 
+@pytest.mark.parametrize("verb", ["grant", "revoke"])
 @pytest.mark.parametrize(("privilege", "right"), [("a b", "use"), ("", "use"), ("tool/x", "own")])
-def test_what_is_no_privilege_or_right_is_a_usage_error(privilege: str, right: str) -> None:
-    with pytest.raises(UsageError):
-        orders.rights_wish("grant", "atlas", privilege, right, "")
+def test_what_is_no_privilege_or_right_is_a_usage_error(
+    cli: Cli, verb: str, privilege: str, right: str
+) -> None:
+    assert cli(verb, "atlas", privilege, "--right", right)[0] == 2
 
 
 def test_amounts_are_kinds_and_money_is_also_dollars() -> None:

@@ -170,7 +170,10 @@ class Honest:
             at="now",
             text="terminate",
             incarnation=1,
-            data={"type": "terminate", "agent": "nobody", "reason": "a wish"},
+            data={
+                "type": "act",
+                "act": {"verb": "terminate", "target": "nobody", "reason": "a wish"},
+            },
         )
         self.requests.append(await self.store.post(REQUESTS, wish))
         await self.store.post(BOARD_ROOM, replace(wish, kind=Kind.SAY, text="words"))

@@ -493,7 +493,7 @@ async def _turn_beyond(model: ScriptedModel, store: RedisStore) -> None:
             {"move": "report", "text": "42", "done": True},
             {"move": "direct", "to": "*", "text": "go on"},
         ],
-        [{"move": "terminate", "agent": "a-9", "reason": "r"}],
+        [{"move": "govern", "verb": "terminate", "target": "a-9", "reason": "r"}],
     ],
     ids=["a report that is not the last", "a last report and more", "a request"],
 )
@@ -577,7 +577,7 @@ def test_a_loop_of_making_and_ending_a_child_comes_to_the_bound_of_hops() -> Non
         w.request(
             lead.id, "spawn", key=f"c{rounds}", charter=charter | {"budget": given}, hops=turn
         )
-        w.request(lead.id, "terminate", agent=f"c{rounds}", reason="another one", hops=turn)
+        w.end(lead.id, f"c{rounds}", reason="another one", hops=turn)
         (notice,) = posts(w.reap(), inbox(lead.id))
         hops = notice.hops
         # The account of each child is closed: what was given comes back.

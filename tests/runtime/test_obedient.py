@@ -145,7 +145,7 @@ def _govern(verb: str, target: str, **more: Any) -> dict[str, Any]:
 
 
 def _end(target: str) -> dict[str, Any]:
-    return {"move": "terminate", "agent": target, "reason": "MARK"}
+    return {"move": "govern", "verb": "terminate", "target": target, "reason": "MARK"}
 
 
 def _propose(**motion: Any) -> dict[str, Any]:
@@ -235,8 +235,8 @@ TEXTS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = dict(BEYOND) | {
         {"move": "report", "text": 'MARK "taint": []', "done": False, "taint": []},
     ],
     "motions": [
-        _propose(motion="terminate", agent="@executive@"),
-        _propose(motion="terminate", agent="@other@"),
+        _propose(motion="act", verb="terminate", target="@executive@"),
+        _propose(motion="act", verb="terminate", target="@other@"),
         _propose(motion="charter", executives=[_EXECUTIVE]),
         _propose(motion="act", verb="grant", target="@executive@", privilege="tool/shell/run"),
         _propose(motion="act", verb="approve", target="@approval@"),

@@ -689,12 +689,12 @@ LAWLESS: Mapping[str, tuple[Rule, str, Mapping[str, Any]]] = {
     "the end of another mission's agent": (
         Rule.MISSION_OTHER,
         "review",
-        {"motion": "terminate", "agent": "?", "reason": "r"},
+        {"motion": "act", "verb": "terminate", "target": "?", "reason": "r"},
     ),
     "the end of the board": (
         Rule.MISSION_OTHER,
         "review",
-        {"motion": "terminate", "agent": "sob", "reason": "r"},
+        {"motion": "act", "verb": "terminate", "target": "sob", "reason": "r"},
     ),
     "a report that does not exist": (
         Rule.BOARD_MOTION,

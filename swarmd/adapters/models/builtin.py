@@ -386,10 +386,11 @@ _NEUTRAL: Final = {
     "reject": "The motion rejects the mission on {quotes} in {reports}.",
     "direct": "The motion sends work back: {reports} so far hold {quotes}. {gaps}.",
     "terminate": "The motion ends an agent while {reports} hold {quotes}. {gaps}.",
-    "act": (
+    "approve": (
         "The motion answers a request for leave: an agent of a declared role, checked by the "
         "law. {gaps}."
     ),
+    "act": "The motion acts on an agent while {reports} hold {quotes}. {gaps}.",
 }
 _MANNERS: Final = {"charter": _ON_CHARTER, "deliver": _ON_DELIVERY, "reject": _ON_REJECTION}
 
@@ -397,7 +398,8 @@ _MANNERS: Final = {"charter": _ON_CHARTER, "deliver": _ON_DELIVERY, "reject": _O
 def _argument(view: View, call: Call) -> str:
     motion = call.motion or {}
     kind = str(motion.get("motion", "charter"))
-    neutral = _NEUTRAL.get(kind, _NEUTRAL["charter"])
+    verb = str(motion.get("verb", ""))
+    neutral = _NEUTRAL.get(verb) or _NEUTRAL.get(kind) or _NEUTRAL["charter"]
     spoken = _MANNERS.get(kind, {}).get(view.name, neutral)
     text = spoken.format_map(_facts(view, call, motion))
     return text[0].upper() + text[1:]

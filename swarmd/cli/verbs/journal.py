@@ -23,6 +23,7 @@ from swarmd.adapters.quarantine import SetAside
 from swarmd.adapters.redis.reader import View
 from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit, TimedOutError
+from swarmd.cli.options import Ordered
 from swarmd.cli.render import lines as render_lines
 from swarmd.cli.render.text import plain, table
 from swarmd.cli.session import Sight, note
@@ -169,13 +170,13 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
 # --- ack --------------------------------------------------------------------------------------
 
 
-def ack(settings: Settings, n: int, reason: str, *, timeout: float | None, as_json: bool) -> Exit:
+def ack(settings: Settings, asked: Ordered, n: int) -> Exit:
     """An operator has looked into a gap: an order, which the supervisor writes into the journal."""
-    if not reason.strip():
+    if not asked.reason.strip():
         raise UsageError(
             "an acknowledgement needs a reason", hint=f'swarmd journal ack {n} --reason "…"'
         )
-    target = connection.living(settings)
+    target, timeout, as_json = connection.living(settings), asked.seconds(), asked.as_json
     with (
         connection.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (
             sight,
@@ -195,14 +196,15 @@ def ack(settings: Settings, n: int, reason: str, *, timeout: float | None, as_js
                 hint="`swarmd journal verify` lists what can be acknowledged",
             )
         after, order_id = sight.view.last_id(JOURNAL), order_client.new_id("o")
-        post(ORDERS, order_client.order("ack", str(n), reason, order_id), order_id)
-        order_client.await_order(
-            sight.view, order_client.Waiting.of(bell, timeout), order_id, after
-        )
+        post(ORDERS, order_client.order("ack", str(n), asked.reason, order_id), order_id)
+        if asked.wait:
+            waiting = order_client.Waiting.of(bell, timeout)
+            order_client.await_order(sight.view, waiting, order_id, after)
         if as_json:
-            sight.give({"entry": n, "order": order_id, "outcome": "done"})
+            outcome = "done" if asked.wait else "ordered"
+            sight.give({"entry": n, "order": order_id, "outcome": outcome})
         else:
-            print(f"entry {n} is acknowledged")
+            print(f"entry {n} is acknowledged" if asked.wait else order_id)
     return Exit.DONE
 
 

@@ -23,7 +23,6 @@ from swarmd.core.model.functions import (
 )
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import Act
 from swarmd.core.model.moves import (
     Argue,
     Direct,
@@ -33,7 +32,6 @@ from swarmd.core.model.moves import (
     Report,
     Say,
     Spawn,
-    Terminate,
     Think,
     Use,
     Vote,
@@ -46,7 +44,6 @@ from swarmd.core.model.requests import (
     DeadMail,
     FailedRequest,
     SpawnRequest,
-    TerminateRequest,
 )
 from swarmd.core.tree.spawn import covers_file
 
@@ -149,7 +146,7 @@ class Acting:
     functions: Functions = field(default_factory=dict)  # of its role
 
 
-def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | None:  # noqa: C901, PLR0912
+def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | None:  # noqa: C901
     """What a move means: messages to commit, a function to call, a refusal; `None` for a thought.
 
     A directive to the key of a spawn in the same reply travels with that spawn (see
@@ -164,15 +161,8 @@ def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | No
             return _report(move, acting)
         case Spawn():
             return []  # gathered by `spawn_requests`, with its directives
-        case Terminate():
-            return [
-                _request(
-                    acting, TerminateRequest(agent=move.agent, reason=move.reason).model_dump()
-                )
-            ]
         case Govern():
-            what = Act.model_validate(move.model_dump(exclude={"move"}))
-            return [_request(acting, ActRequest(act=what).model_dump(mode="json"))]
+            return [_request(acting, ActRequest(act=move.args()).model_dump(mode="json"))]
         case Think():
             return None
         case Use():

@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 from pydantic import ValidationError
 
-from swarmd.core.actions import approvals, authority, overrides
+from swarmd.core.actions import approvals, overrides
 from swarmd.core.board.motions import board_taint, execute_motion, override_changes
 from swarmd.core.board.procedure import (
     Announce,
@@ -46,6 +46,7 @@ from swarmd.core.board.room import (
     words_of,
 )
 from swarmd.core.missions import queue
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     ApprovalClosed,
     ApprovalSet,
@@ -60,9 +61,9 @@ from swarmd.core.model.lineage import EVERYTHING, Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     MOTION,
-    Overruling,
 )
 from swarmd.core.model.names import SOB, MissionId, MissionState
+from swarmd.core.model.overruling import Overruling
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import Approval, ExecutiveReport
@@ -299,7 +300,7 @@ def answered(draft: Draft, approval: Approval) -> Denied | None:
     )
 
 
-def overrule(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """An operator carries or vetoes the motion before the board; while a veto stands the same
     one falls again.
     """

@@ -13,7 +13,8 @@ from pydantic import Field, TypeAdapter
 
 from swarmd.core.model.charter import LIST_MAX, Charter, Line, Path, Reference, Text, Word, Written
 from swarmd.core.model.functions import FunctionName
-from swarmd.core.model.motions import Act, Motion
+from swarmd.core.model.motions import Motion
+from swarmd.core.model.written_acts import AgentsAct
 
 MOVES_MAX: Final = 16  # moves in one reply: more is a loop written out
 
@@ -56,15 +57,7 @@ class Spawn(Written):
     parent: str | None = None
 
 
-class Terminate(Written):
-    """End a descendant of yours and all below it."""
-
-    move: Literal["terminate"]
-    agent: Reference
-    reason: Line
-
-
-class Govern(Act):
+class Govern(AgentsAct):
     """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for
     leave.
     """
@@ -110,7 +103,7 @@ class Vote(Written):
 
 
 Move = Annotated[
-    Say | Direct | Report | Spawn | Terminate | Govern | Use | Think | Propose | Argue | Vote,
+    Say | Direct | Report | Spawn | Govern | Use | Think | Propose | Argue | Vote,
     Field(discriminator="move"),
 ]
 
@@ -126,7 +119,6 @@ MOVE_TYPES: Final[dict[str, type[Written]]] = {
     "direct": Direct,
     "report": Report,
     "spawn": Spawn,
-    "terminate": Terminate,
     "govern": Govern,
     "use": Use,
     "think": Think,

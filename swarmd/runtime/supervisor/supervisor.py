@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -22,7 +22,7 @@ from swarmd.core.board import clerk
 from swarmd.core.bus import retention
 from swarmd.core.bus.envelope import Heard, heard_of_sender, heard_pairs
 from swarmd.core.control import ledger_events as tidings
-from swarmd.core.control import orphans, placement, stalls, stops, termination, tick
+from swarmd.core.control import needs, orphans, placement, stalls, stops, termination, tick
 from swarmd.core.control.dispatch import decide
 from swarmd.core.journal.entries import (
     chained,
@@ -36,17 +36,16 @@ from swarmd.core.journal.entries import (
 from swarmd.core.journal.fact_forms import judge
 from swarmd.core.journal.replay import State, event_of, read_on
 from swarmd.core.ledger.accounts import Fault, Ledger, off_by
-from swarmd.core.ledger.tree import account_above
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest, fields_of, parse_mission
 from swarmd.core.model.chain import Head
 from swarmd.core.model.changes import GapFound, Post
-from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS, ORDERS, REQUESTS, room
+from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS, ORDERS, room
 from swarmd.core.model.charter import SPENT_KINDS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.entries import entry
-from swarmd.core.model.messages import Kind, Message, is_stream_id, why_unreadable
-from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.messages import Kind, Message, why_unreadable
+from swarmd.core.model.names import FIRST, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import (
@@ -333,15 +332,9 @@ class Supervisor:
         self._positions[FACTS] = facts_until
         self._head = self._swarm.chain.head
 
-    async def _read_off(self, messages: Sequence[Message]) -> None:
+    async def _read_off(self, ids: Sequence[str]) -> None:
         """By how much the accounts that are to be mended differ from what their facts add up to."""
         self._swarm.off = {}
-        targets = [
-            str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "repair"
-        ]
-        ids = [
-            target.removeprefix("account:") for target in targets if target.startswith("account:")
-        ]
         if not ids or self.archive is None:
             return
         state = await self._read_state(self.archive)
@@ -351,22 +344,6 @@ class Supervisor:
         judge(state.ledger, stated.facts)
         for id in ids:
             self._swarm.off[id] = off_by(state.ledger.accounts.get(id), stated.rows.get(id, {}))
-
-    async def _read_letters(self, messages: Sequence[Message]) -> None:
-        """The dead letters that are ordered about, as they lie: what is gone cannot be retried a
-        second time.
-        """
-        self._swarm.letters = {}
-        for message in messages:
-            id = str(message.data.get("target", ""))
-            if (
-                message.channel == ORDERS
-                and message.data.get("verb") in ("retry", "drop")
-                and is_stream_id(id)
-            ):
-                found = await self.store.letter(StreamId(id))
-                if found is not None:
-                    self._swarm.letters[found.id] = found
 
     async def _keep_archive(self) -> None:
         """What is anchored is committed; what is sealed was read back from the store as it lies
@@ -521,9 +498,7 @@ class Supervisor:
         missions, messages, facts = waiting.missions, waiting.messages, self._due(waiting.facts)
         draft = self._draft()
         heard = self._taken(draft, messages)
-        await self._read_accounts(heard)
-        await self._read_off(heard)
-        await self._read_letters(heard)
+        await self._read(needs.reading_of(self._swarm, heard))
         await self._look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not
         # wait for them.
@@ -720,21 +695,16 @@ class Supervisor:
         now = self._now()
         return Draft(self._swarm, Moment(now, stamp_of(now), _Ids(self.clock)))
 
-    async def _read_accounts(self, messages: list[Message]) -> None:
-        """What is free, as near to the decision as can be; the commit compares it again."""
-        wanted: set[str] = {SOB, *self._swarm.boards}
-        # Leave may be given by any input, and what it was asked for is then paid for by who asked.
-        wanted |= {approval.requester for approval in self._swarm.approvals.values()}
-        for message in messages:
-            if message.channel == REQUESTS and self._swarm.lineage.get(message.sender):
-                wanted.add(message.sender)
-            if message.channel == ORDERS:
-                # An operator may add to an account of whomever's it was carved from.
-                wanted.add(account_above(self._swarm, str(message.data.get("target", ""))) or SOB)
-                wanted |= {id for id in _named_in(message.data) if self._swarm.lineage.get(id)}
-        self._swarm.free = await self.store.accounts(sorted(wanted), "free")
-        funded = {str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "fund"}
-        self._swarm.caps = await self.store.accounts(sorted(funded), "cap") if funded else {}
+    async def _read(self, reading: needs.Reading) -> None:
+        """What is free, as near to the decision as can be: the commit compares it again. Dead
+        letters as they lie: what is gone cannot be retried a second time.
+        """
+        self._swarm.free = await self.store.accounts(sorted(reading.free), "free")
+        caps = sorted(reading.caps)
+        self._swarm.caps = await self.store.accounts(caps, "cap") if caps else {}
+        await self._read_off(sorted(reading.corrections))
+        letters = [await self.store.letter(id) for id in sorted(reading.letters)]
+        self._swarm.letters = {letter.id: letter for letter in letters if letter is not None}
 
     async def _look_at_hosts(self, draft: Draft) -> None:
         now = self._now()
@@ -850,13 +820,6 @@ def _first_of(waiting: Waiting) -> Waiting:
     if waiting.messages:
         return Waiting([], waiting.messages[:1], [])
     return Waiting([], [], waiting.facts[:1])
-
-
-def _named_in(order: Mapping[str, Any]) -> set[str]:
-    """Whose refused spawn an override allows: that account pays for it."""
-    override = order.get("override")
-    refused = override.get("refused") if isinstance(override, Mapping) else None
-    return {str(refused.get("requester"))} if isinstance(refused, Mapping) else set()
 
 
 class _Ids:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from swarmd.adapters.config import checks, loader, yaml_lines
+from swarmd.core.model.actions import verbs_of
 from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.moves import MOVE_TYPES
+from swarmd.core.model.names import Authority
 from swarmd.core.model.privileges import is_covered
 from swarmd.errors import DeclarationError, UsageError, WorkspaceError
 
@@ -96,8 +98,17 @@ def test_the_handbook_and_the_procedures_explain_each_move_and_motion() -> None:
         assert f"`{move}`" in shipped.handbook + shipped.procedures
     for function in BUILT_IN:
         assert f"`{function}`" in shipped.handbook
-    for motion in ("charter", "direct", "terminate", "act", "deliver", "reject"):
+    for motion in ("charter", "direct", "act", "override", "deliver", "reject"):
         assert f"**{motion}**" in shipped.procedures
+
+
+def test_the_handbook_and_the_procedures_explain_each_verb_to_those_who_may_use_it() -> None:
+    shipped = loader.load()
+    for text, authority in (
+        (shipped.handbook, Authority.LINEAGE),
+        (shipped.procedures, Authority.BOARD),
+    ):
+        assert [verb for verb in verbs_of(authority) if f"`{verb}`" not in text] == []
 
 
 def test_a_shipped_role_holds_all_that_the_roles_it_creates_need() -> None:

@@ -693,7 +693,11 @@ EMPTY: Final[dict[str, Any]] = {
         ({"motion": "reject", "reason": "r"}, (EMPTY,), "yes"),
         ({"motion": "reject", "reason": "r"}, (GOOD,), "no"),
         ({"motion": "direct", "to": "a-1", "text": "t"}, (GOOD,), "no"),
-        ({"motion": "terminate", "agent": "a-1", "reason": "r"}, (GOOD,), "abstain"),
+        (
+            {"motion": "act", "verb": "terminate", "target": "a-1", "reason": "r"},
+            (GOOD,),
+            "abstain",
+        ),
     ],
 )
 def test_a_seat_votes_on_what_the_motion_is(

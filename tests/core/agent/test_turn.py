@@ -35,7 +35,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import MOVE, Move, Spawn
 from swarmd.core.model.names import SOB, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import FailedRequest, SpawnRequest, TerminateRequest, parse_request
+from swarmd.core.model.requests import ActRequest, FailedRequest, SpawnRequest, parse_request
 from tests.core.swarm_builder import ROOMS, World, charter, world
 
 ROOM_OF = {room.name: room for room in ROOMS}
@@ -210,8 +210,10 @@ def test_a_directive_to_the_key_of_a_spawn_travels_with_it() -> None:
 
 def test_terminating_and_giving_up_are_requests() -> None:
     _, top, _ = _cast()
-    channel, message = _only(act(_move("terminate", agent="x", reason="r"), _acting(top)))
-    assert (channel, type(parse_request(message.data))) == (REQUESTS, TerminateRequest)
+    channel, message = _only(
+        act(_move("govern", verb="terminate", target="x", reason="r"), _acting(top))
+    )
+    assert (channel, type(parse_request(message.data))) == (REQUESTS, ActRequest)
     channel, message = failed(_acting(top), "d" * 3_000, Rule.BUDGET_EXHAUSTED)
     request = parse_request(message.data)
     assert isinstance(request, FailedRequest)

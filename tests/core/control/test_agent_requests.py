@@ -147,7 +147,7 @@ def test_what_the_law_refuses_anyway_is_refused_at_once_and_asks_nobody(w: World
     for changes, rule in (
         (_spawn(w, top, taint=FILE, privileges=["tool/bomb"]), "privilege.subset"),
         (
-            w.request(top.id, "terminate", agent=other.id, reason="r", taint=FILE),
+            w.end(top.id, other.id, reason="r", taint=FILE),
             "terminate.descendant",
         ),
         (_govern(w, top, "freeze", other.id, taint=FILE), "authority.descendant"),
@@ -409,7 +409,7 @@ def test_a_motion_on_tainted_reports_falls_by_the_rule_and_is_executed_when_appr
     executive = _review(w, taint=FILE)
     motion: dict[str, Any] = {
         "charter": _charter_motion("more"),
-        "terminate": {"motion": "terminate", "agent": executive.id, "reason": "r"},
+        "terminate": {"motion": "act", "verb": "terminate", "target": executive.id, "reason": "r"},
         "act": {"motion": "act", "verb": "freeze", "target": executive.id, "reason": "r"},
     }[kind]
     changes = w.carry(motion)
@@ -451,7 +451,7 @@ def test_delivering_directing_and_rejecting_are_free_on_tainted_reports(
 def test_on_untainted_reports_the_board_acts_by_itself() -> None:
     w = world()
     executive = _review(w, taint=())
-    changes = w.carry({"motion": "terminate", "agent": executive.id, "reason": "r"})
+    changes = w.carry({"motion": "act", "verb": "terminate", "target": executive.id, "reason": "r"})
     assert journal(changes, "fenced")
 
 
@@ -595,9 +595,7 @@ def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestor
         elif what == "tick":
             changes = w.tick(200)
         elif what == "fence":
-            changes = w.request(
-                agent.id, "terminate", agent=agents[which % len(agents)].id, reason="r"
-            )
+            changes = w.end(agent.id, agents[which % len(agents)].id, reason="r")
         written += posts(changes, JOURNAL)
         for made in _made(changes):
             if made.taint:

@@ -142,13 +142,13 @@ def test_below_a_fence_a_spawn_is_refused_at_once() -> None:
     _only_refused(_spawn(w, child), child, Rule.ANCESTOR_ENDING)
 
 
-@pytest.mark.parametrize("type", ["spawn", "terminate"])
+@pytest.mark.parametrize("type", ["spawn", "act"])
 def test_a_seat_acts_through_motions_only(type: str) -> None:
     w = world()
     top = w.grow(SOB, "top")
     asked: dict[str, dict[str, Any]] = {
         "spawn": {"key": "k", "charter": CHARTER},
-        "terminate": {"agent": top.id, "reason": "r"},
+        "act": {"act": {"verb": "terminate", "target": top.id, "reason": "r"}},
     }
     _only_refused(w.request("picard", type, **asked[type]), w.agent("picard"), Rule.BOARD_MOTION)
 
@@ -174,13 +174,21 @@ def test_an_unknown_requester_is_recorded_and_nothing_else() -> None:
 def test_another_incarnation_is_recorded_and_nothing_else(incarnation: int) -> None:
     w = world()
     top = w.grow(SOB, "top")
-    changes = w.request(top.id, "terminate", agent=top.id, reason="r", incarnation=incarnation)
+    changes = w.end(top.id, top.id, reason="r", incarnation=incarnation)
     assert [entry.data["rule"] for entry in journal(changes, "refused")] == [Rule.INCARNATION]
     assert len(changes) == 1
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"type": "dance"}, {"type": "spawn"}, {"type": "terminate", "agent": 5}]
+    "data",
+    [
+        {},
+        {"type": "dance"},
+        {"type": "spawn"},
+        {"type": "act", "act": {"verb": "freeze", "target": 5}},
+        {"type": "act", "act": {"verb": "cancel", "target": "m1"}},
+        {"type": "act", "act": 7},
+    ],
 )
 def test_a_request_that_cannot_be_read_is_refused(data: dict[str, Any]) -> None:
     w = world()
@@ -193,7 +201,7 @@ def test_a_request_that_cannot_be_read_is_refused(data: dict[str, Any]) -> None:
 
 
 def _terminate(w: World, by: Agent, agent: str) -> list[Change]:
-    return w.request(by.id, "terminate", agent=agent, reason="it loops")
+    return w.end(by.id, agent, reason="it loops")
 
 
 @pytest.mark.parametrize("attribute", ["id", "name", "key"])
