@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final, assert_never
@@ -68,6 +69,15 @@ async def use_function(world: World, acting: Acting, use: Use) -> dict[str, Any]
         return await anyio.to_thread.run_sync(_use_files, world.files, acting, use)
     except WorkspaceError as error:
         return {"move": use.move, "ok": False, "detail": str(error)}
+
+
+def files_in(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files whose text a function's result has, or that it wrote."""
+    if not result["ok"]:
+        return ()
+    own = [result["path"]] if "path" in result else []
+    found = [passage["path"] for passage in result.get("passages", ())]
+    return tuple(dict.fromkeys([*own, *found]))
 
 
 def _use_files(

@@ -45,7 +45,13 @@ from swarmd.runtime.turn.mail import (
 from swarmd.runtime.turn.model_call import ThoughtFailedError
 from swarmd.runtime.turn.render import prompt_renderer
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
-from swarmd.runtime.turn.tools import FUNCTION_NAMES, UNKNOWN_OUTCOME, privileges_of, use_function
+from swarmd.runtime.turn.tools import (
+    FUNCTION_NAMES,
+    UNKNOWN_OUTCOME,
+    files_in,
+    privileges_of,
+    use_function,
+)
 from swarmd.runtime.turn.world import Gathered, World
 
 log = structlog.get_logger(__name__)
@@ -281,7 +287,7 @@ async def _do_move(
 
     async def effect() -> tuple[str, Used]:
         found.update(await use_function(world, acting, meaning))
-        return json.dumps(found), Used(one)
+        return json.dumps(found), Used(one, is_ok=found["ok"], files=files_in(found))
 
     try:
         text = await journal.call(
@@ -290,6 +296,7 @@ async def _do_move(
             amounts=one,
             privileges=privileges_of(meaning),
             may_repeat=meaning.may_repeat,
+            given=meaning.model_dump(mode="json", exclude={"move"}),
         )
         gathered.has_used = True
         if text == LOST:
