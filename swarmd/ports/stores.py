@@ -43,7 +43,7 @@ class Begin:
 
     turn: int
     step: int
-    kind: str
+    kind: str  # what is called: `model`, or the function's name
     account: str
     segments: tuple[str, ...]  # the path, and for a seat the mission it serves
     targets: tuple[str, ...]  # further targets of stops that hold the agent
@@ -56,6 +56,7 @@ class Begin:
     may_repeat: bool = (
         True  # else it is answered as `LOST` where it was begun before and never ended
     )
+    input: str = ""  # the digest of what it is called with
 
 
 # The result of a call that was given up half-way, as when its worker ended. It is paid for and
@@ -71,6 +72,8 @@ class Used:
 
     amounts: Mapping[str, int]
     is_assumed: bool = False
+    is_ok: bool = True  # whether the call went well
+    files: tuple[str, ...] = ()  # those that it looked into or wrote
 
 
 @dataclass(frozen=True, slots=True)

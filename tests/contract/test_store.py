@@ -846,9 +846,28 @@ async def test_without_a_lead_no_call_begins_and_nothing_of_it_is_reserved_or_jo
     assert (await store.resume(TOP)).batch == {}, "the turn has not begun: its mail is taken anew"
     assert await store.led_for() == 0
     refused = [fact for fact in await facts(store) if fact["fact"] == "refuse"]
-    assert [(fact["rule"], fact["agent"], fact["step"]) for fact in refused] == [
+    assert [(fact["rule"], fact["agent"], fact["call"]) for fact in refused] == [
         ("lead.none", TOP, "1:1")
     ]
+
+
+async def test_a_call_is_told_with_what_it_called_with_which_input_and_how_it_ended(
+    store: RedisStore,
+) -> None:
+    _, top = await _staffed(store)
+    for step, used_up in ((1, Used({"tokens": 5}, files=("a.md", "b ü.md"))), (2, None)):
+        asked = replace(begin(top), step=step, kind="search", input=f"digest-{step}")
+        assert isinstance(await store.begin(hold(top), asked, AT), Begun)
+        if used_up is not None:
+            await store.end(hold(top), asked, "{}", used_up, WARN, AT)
+    told = {(fact["fact"], fact["call"]): fact for fact in await facts(store) if "what" in fact}
+    assert {(kind, call, f["what"], f["input"]) for (kind, call), f in told.items()} == {
+        ("reserve", "1:1", "search", "digest-1"),
+        ("settle", "1:1", "search", "digest-1"),
+        ("reserve", "1:2", "search", "digest-2"),
+    }
+    settled = told["settle", "1:1"]
+    assert (settled["ok"], json.loads(settled["files"])) == ("1", ["a.md", "b ü.md"])
 
 
 async def test_without_a_lead_what_has_begun_ends_and_the_turn_is_committed(

@@ -350,7 +350,7 @@ def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, c
     spent = swarm.spent(mission)
     swarm.until(lambda: calls(settled()) >= spent, "all facts were folded in")
     told = [f for f in settled() if not f["assumed"]]
-    good = Counter((f["account"], f["agent"], f["step"]) for f in told)
+    good = Counter((f["account"], f["agent"], f["call"]) for f in told)
     assert set(good.values()) == {1}, good
     # One that was cut may have been that first one.
     assert calls(settled()) == spent <= calls(told) + 2 * cut

@@ -223,6 +223,37 @@ def test_its_result_is_a_message_that_a_plain_redis_cli_reads(
     assert json.loads(line)["text"] == result["text"]
 
 
+def test_the_record_tells_which_agent_read_which_file(swarm: SwarmProcess) -> None:
+    """By the query of docs/journal.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "journal.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"redis-cli (XRANGE swarm:journal - \+ \| .*)", page)
+    plain_redis_cli()
+    asked = ("--id", "read-1", "--files", "birds")
+    swarm.submit("When does the swan sing, and how do geese fly?", *asked)
+    assert swarm.ended_mission("read-1")["state"] == "delivered"
+
+    def read() -> dict[str, set[str]]:
+        done = subprocess.run(
+            ["bash", "-c", f"redis-cli -s {swarm.socket} {query}"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        rows = [line.split(" ") for line in done.stdout.splitlines()]
+        found: dict[str, set[str]] = {}
+        for agent, _, *files in rows:
+            found.setdefault(agent, set()).update(files)
+        return found
+
+    members = {agent["id"] for agent in swarm.agents_of("read-1")}
+    files = swarm.until(
+        lambda: {file for id, own in read().items() if id in members for file in own} or None,
+        "what was read is in the record",
+    )
+    assert {"birds/geese.md", "birds/swans.md"} <= files
+
+
 def test_its_tree_has_all_three_tiers_each_below_the_one_above(
     swarm: SwarmProcess, delivered: str
 ) -> None:

@@ -246,7 +246,7 @@ class Watch:
         for id, flat in self.server.ask("XRANGE", self.keys.facts, f"({self._facts_until}", "+"):
             self._facts_until = id
             fact = _pairs(flat)
-            key = (fact.get("agent", ""), fact.get("account", ""), fact.get("step", ""))
+            key = (fact.get("agent", ""), fact.get("account", ""), fact.get("call", ""))
             if fact["fact"] == "reserve":
                 self._reserved[key] += 1
             elif fact["fact"] == "settle" and key in self._reserved:

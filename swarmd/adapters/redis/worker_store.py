@@ -192,10 +192,7 @@ class RedisStore:
         return self._messages(channel, entries[::-1])
 
     def _messages(self, channel: Channel, entries: Sequence[Any]) -> list[Message]:
-        return [
-            self._seal.open_entry(channel, StreamId(id), line_of(_flat_fields(fields)))
-            for id, fields in entries
-        ]
+        return [self._seal.open_entry(channel, StreamId(id), _line(flat)) for id, flat in entries]
 
     def ring(self, channel: Channel, line: str) -> Ring | None:
         return self._seal.open_ring(channel, line)
@@ -370,6 +367,7 @@ class RedisStore:
         record = json.dumps(
             {
                 "kind": begin.kind,
+                "input": begin.input,
                 "account": begin.account,
                 "lease": hold.lease,
                 "amounts": dict(begin.amounts),
@@ -429,6 +427,8 @@ class RedisStore:
             begin.account,
             at,
             warn_percent,
+            "1" if used.is_ok else "0",
+            json.dumps(used.files, ensure_ascii=False) if used.files else "",
             *_paired(used.amounts),
         ]
         await self.pipe.evaluate(script("end"), keys, args)
@@ -736,7 +736,7 @@ class RedisStore:
             "COUNT",
             count,
         )
-        return [(StreamId(id), line_of(_flat_fields(fields))) for id, fields in reply]
+        return [(StreamId(id), _line(flat)) for id, flat in reply]
 
     async def trim_journal(self, before: StreamId) -> None:
         await self.pipe.execute("XTRIM", self.keys.channel(JOURNAL), "MINID", before)
@@ -1050,6 +1050,10 @@ def _flat_fields(fields: Pairs | Mapping[str, str]) -> list[str]:
     if isinstance(fields, Mapping):
         return [part for pair in fields.items() for part in pair]
     return list(fields)
+
+
+def _line(fields: Pairs | Mapping[str, str]) -> str:
+    return line_of(_flat_fields(fields))
 
 
 def _flat(rows: Sequence[Any]) -> list[Any]:

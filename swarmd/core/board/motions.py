@@ -20,7 +20,7 @@ from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import Post, ReportSet
 from swarmd.core.model.channels import down
 from swarmd.core.model.charter import Charter
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     ActMotion,
@@ -32,7 +32,7 @@ from swarmd.core.model.motions import (
     OverrideMotion,
     RejectMotion,
 )
-from swarmd.core.model.names import SOB, Authority, MissionId, MissionState
+from swarmd.core.model.names import SOB, Authority, MissionId, MissionState, StreamId
 from swarmd.core.model.overruling import OverrideOrder
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import Mission, Spawned
@@ -55,6 +55,22 @@ def execute_motion(
 
     `None` where it waits for an operator's leave and the mission has nothing else to do meanwhile.
     """
+    first = len(draft.changes)
+    found = _tried(draft, id, number, motion, taint, has_leave=has_leave)
+    cause = Cause.of({"motion": motion.model_dump(mode="json")}, StreamId(""))
+    draft.changes[first:] = map(cause.stamped, draft.changes[first:])
+    return found
+
+
+def _tried(
+    draft: Draft,
+    id: MissionId,
+    number: int,
+    motion: Motion,
+    taint: tuple[str, ...],
+    *,
+    has_leave: bool,
+) -> Executed | Refused | None:
     mission = draft.swarm.missions[id]
     vetoed = _vetoed(draft, id, motion)
     outcome = vetoed or _done(draft, mission, motion, taint, has_leave=has_leave)

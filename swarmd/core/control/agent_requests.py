@@ -13,7 +13,7 @@ from swarmd.core.board import clerk
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import ApprovalClosed, Post
 from swarmd.core.model.channels import REQUESTS, inbox
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SUPERVISOR, Authority, StreamId
@@ -145,7 +145,9 @@ def carry_out(draft: Draft) -> None:
     while (
         answered := next((a for a in draft.swarm.approvals.values() if a.answer), None)
     ) is not None:
-        is_motion = answered.action["request"]["type"] == "motion"
+        first = len(draft.changes)
+        asked = answered.action["request"]
+        is_motion = asked["type"] == "motion"
         denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
         draft.add(ApprovalClosed(answered.id))
         what = {"approved": "given", "denied": "refused"}.get(answered.answer, "over")
@@ -163,6 +165,8 @@ def carry_out(draft: Draft) -> None:
                 more=_order(answered, denied),
             )
         )
+        cause = Cause.of(asked, StreamId(answered.action.get("id", "")))
+        draft.changes[first:] = map(cause.stamped, draft.changes[first:])
 
 
 _CLOSED_BY: Final = {"denied": Rule.APPROVAL_DENIED, "expired": Rule.APPROVAL_EXPIRED}

@@ -16,7 +16,7 @@ from swarmd.core.control import agent_requests, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import OPERATOR, SOB, HostId, MissionId, MissionState
@@ -35,7 +35,18 @@ from swarmd.core.model.state import Draft
 
 
 def decide(draft: Draft, message: Message) -> None:
-    """One message of one of the supervisor's inputs."""
+    """One message of one of the supervisor's inputs. What the journal says of it names its
+    cause.
+    """
+    first = len(draft.changes)
+    _decide(draft, message)
+    cause = Cause.of(message.data, message.id, otherwise=message.kind.value)
+    draft.changes[first:] = map(cause.stamped, draft.changes[first:])
+    # What this one gave leave for is done in the same commit, or it could be used twice.
+    agent_requests.carry_out(draft)
+
+
+def _decide(draft: Draft, message: Message) -> None:
     if message.channel == REQUESTS:
         _request(draft, message)
     elif message.channel == ORDERS:
@@ -46,8 +57,6 @@ def decide(draft: Draft, message: Message) -> None:
         clerk.hear_report(draft, message)
     else:
         raise AssertionError(message.channel)
-    # What this one gave leave for is done in the same commit, or it could be used twice.
-    agent_requests.carry_out(draft)
 
 
 # --- requests ---------------------------------------------------------------------------------

@@ -496,12 +496,12 @@ def refused_facts(moment: Moment, refused: Sequence[tuple[StreamId, str]]) -> Po
 
 def told(id: StreamId, fact: Mapping[str, str]) -> dict[str, Any]:
     """A fact as an entry holds it."""
-    return {**fact, **_amounts(fact), "id": id}
+    return {**fact, **_read_json(fact, "amounts"), **_read_json(fact, "files"), "id": id}
 
 
-def _amounts(fact: Mapping[str, str]) -> dict[str, Any]:
+def _read_json(fact: Mapping[str, str], name: str) -> dict[str, Any]:
     # What is no JSON stays as it was: somebody else wrote it, and the replay names it.
     try:
-        return {"amounts": json.loads(fact["amounts"])} if "amounts" in fact else {}
+        return {name: json.loads(fact[name])} if name in fact else {}
     except (ValueError, RecursionError):
         return {}

@@ -64,6 +64,15 @@ async def call_function(handlers: Handlers, acting: Acting, call: FunctionCall) 
     return failure(name, f"it took longer than {seconds:g} s and was cancelled; {UNKNOWN_OUTCOME}")
 
 
+def files_in(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files whose text a function's result has, or that it wrote."""
+    if not result["ok"]:
+        return ()
+    own = [result["path"]] if "path" in result else []
+    found = [passage["path"] for passage in result.get("passages", ())]
+    return tuple(dict.fromkeys([*own, *found]))
+
+
 def failure(name: str, detail: str) -> dict[str, Any]:
     return {"function": name, "ok": False, "detail": detail}
 

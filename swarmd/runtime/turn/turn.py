@@ -36,7 +36,7 @@ from swarmd.ports.models import Call
 from swarmd.ports.stores import LOST, Around, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
-from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure
+from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.mail import (
     account_of,
     count_taint,
@@ -297,7 +297,7 @@ async def _call(
 
     async def effect() -> tuple[str, Used]:
         found.update(await call_function(world.handlers, acting, call))
-        return json.dumps(found), Used(function.charge)
+        return json.dumps(found), Used(function.charge, is_ok=found["ok"], files=files_in(found))
 
     try:
         text = await journal.call(
@@ -307,6 +307,7 @@ async def _call(
             privileges=function.privileges(call.args),
             within_seconds=function.seconds,
             may_repeat=function.may_repeat,
+            given=call.args.model_dump(mode="json"),
         )
         gathered.has_used = True
         if text == LOST:

@@ -374,3 +374,35 @@ def test_an_agent_that_is_ending_is_not_ended_again() -> None:
     for id in (top.id, child.id):
         (entry,) = journal(w.order("terminate", id), "order refused")
         assert entry.data["rule"] == Rule.FENCED
+
+
+# --- what the journal says of an act's cause ----------------------------------------------------
+
+
+def _causes(changes: Sequence[Change], event: str) -> list[tuple[str, ...]]:
+    return [
+        tuple(str(post.data[name]) for name in ("verb", "target", "request", "person"))
+        for post in journal(changes, event)
+    ]
+
+
+def test_an_act_and_a_refusal_say_what_was_asked_of_whom_by_which_request() -> None:
+    w = world()
+    top = w.grow(SOB, "top")
+    low = w.grow(top.id, "low")
+    (refused,) = _causes(w.request(low.id, "terminate", agent=top.id, reason="no"), "refused")
+    assert (refused[0], refused[1], refused[3]) == ("terminate", top.id, "owner")
+    assert refused[2], "the request's id"
+    (fenced,) = _causes(w.request(top.id, "terminate", agent=low.id, reason="done"), "fenced")
+    assert (fenced[0], fenced[1]) == ("terminate", low.id)
+    stopped = _causes(w.order("freeze", top.id), "stopping")
+    assert [(one[0], one[1], one[3]) for one in stopped] == [("freeze", top.id, "owner")]
+
+
+def test_a_wish_of_an_act_is_named_by_its_own_verb_and_words_of_others_are_cut() -> None:
+    w = world()
+    top = w.grow(SOB, "top")
+    act = {"verb": "freeze", "target": "nobody" * 100, "reason": "x"}
+    (refused,) = _causes(w.request(top.id, "act", act=act), "refused")
+    assert refused[0] in ("freeze", "act")
+    assert len(refused[1]) <= 200

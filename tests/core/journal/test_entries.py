@@ -422,7 +422,7 @@ def test_what_a_turn_was_refused_is_told_once_and_as_often_as_its_facts_say(
             "id": "1-3",
             "fact": "refuse",
             "agent": "a-1",
-            "step": "4:2",
+            "call": "4:2",
             "rule": "privilege.use",
             "of": "action",
         },

@@ -41,7 +41,7 @@ local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments,
 if stop == 'drain' then rule = nil end
 if not rule and state ~= turn - 1 then rule, detail = 'lease.lost', 'turn ' .. turn .. ' after ' .. state end
 if rule then
-  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', rule,
+  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'call', ARGV[4], 'rule', rule,
     'detail', detail, 'of', 'turn', 'at', ARGV[6])
   return {'refused', rule, detail}
 end
@@ -66,7 +66,7 @@ for k = 12, #KEYS do
       if kind then no, why = STOP_RULES[kind], target end
     end
     if no then
-      redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', no,
+      redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'call', ARGV[4], 'rule', no,
         'detail', why, 'of', 'action', 'at', ARGV[6])
       return {'output', #outputs - 1, no, why}
     end
@@ -92,7 +92,7 @@ end
 
 -- Loops are cut here, outside any model: the turn is committed, what it would have caused is not.
 if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then
-  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', 'bus.hops',
+  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'call', ARGV[4], 'rule', 'bus.hops',
     'detail', #outputs .. ' outputs at hop ' .. ARGV[7], 'of', 'turn', 'at', ARGV[6])
   return {'looped'}
 end

@@ -59,7 +59,7 @@ local function settle_open(journal, agent, account, id)
         add(account, kind .. '.assumed', amount)
       end
       redis.call('HDEL', journal, field)
-      tell_settled(KEYS[5], agent, id, step, '', SPENT_KINDS, open.amounts, open.amounts, {}, true)
+      tell_settled(KEYS[5], agent, id, step, '', SPENT_KINDS, open.amounts, open.amounts, {}, true, 0, open)
     end
   end
 end
@@ -288,7 +288,7 @@ local verbs = {
         add(account, kind .. '.assumed', beyond)
       end
     end
-    if #kinds > 0 then tell_settled(KEYS[5], '', s[3], '', '', kinds, excess, excess, {}, true) end
+    if #kinds > 0 then tell_settled(KEYS[5], '', s[3], '', '', kinds, excess, excess, {}, true, 0, {}) end
   end,
   -- {'disown', ended, [member, …], [key, …]}: the keys of somebody who neither lives nor is among those who have ended.
   disown = function(s)
