@@ -25,7 +25,7 @@ from swarmd.core.control.sightings import WORD_SECONDS
 from swarmd.core.journal.entries import chained
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
-from swarmd.core.model.actions import Actor, Args
+from swarmd.core.model.actions import Actor, Args, verbs_of
 from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import ORDERS, REQUESTS, inbox
 from swarmd.core.model.charter import Charter
@@ -95,18 +95,10 @@ _LIMITS: Final[Mapping[str, Any]] = {
 _BOARD: Final = {"seat_seconds": 86_400.0, "motion_seconds": 86_400.0}
 
 WHO: Final = st.integers(0, 23)
+# All but the answers to requests for leave; some are drawn twice as often.
 VERBS: Final = (
-    "freeze",
-    "freeze",
-    "drain",
-    "halt",
-    "thaw",
-    "thaw",
-    "terminate",
-    "grant",
-    "revoke",
-    "revoke",
-    "fund",
+    *(verb for verb in verbs_of(Authority.LINEAGE) if verb not in ("approve", "deny")),
+    *("freeze", "thaw", "revoke"),
 )
 SPECIAL: Final = (
     "*",
