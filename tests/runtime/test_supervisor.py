@@ -720,10 +720,10 @@ async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
             for a in on.sup._swarm.lineage.agents.values()
             if a.tier == 1 and a.mission != MISSION
         ]
-        return {**motion, "agent": others[0]} if motion.get("agent") == "?" else motion
+        return {**motion, "target": others[0]} if motion.get("target") == "?" else motion
 
     async with stage(namespace, lawless, socket=str(server.socket), forbidden=("no/**",)) as on:
-        if motion.get("agent") == "?":
+        if motion.get("target") == "?":
             on.silent = {MissionId("m2")}
             await on.submit("m2")
             await quiet(on)

@@ -390,10 +390,12 @@ def test_an_act_and_a_refusal_say_what_was_asked_of_whom_by_which_request() -> N
     w = world()
     top = w.grow(SOB, "top")
     low = w.grow(top.id, "low")
-    (refused,) = _causes(w.request(low.id, "terminate", agent=top.id, reason="no"), "refused")
+    upwards = {"verb": "terminate", "target": top.id, "reason": "no"}
+    (refused,) = _causes(w.request(low.id, "act", act=upwards), "refused")
     assert (refused[0], refused[1], refused[3]) == ("terminate", top.id, "owner")
     assert refused[2], "the request's id"
-    (fenced,) = _causes(w.request(top.id, "terminate", agent=low.id, reason="done"), "fenced")
+    downwards = {"verb": "terminate", "target": low.id, "reason": "done"}
+    (fenced,) = _causes(w.request(top.id, "act", act=downwards), "fenced")
     assert (fenced[0], fenced[1]) == ("terminate", low.id)
     stopped = _causes(w.order("freeze", top.id), "stopping")
     assert [(one[0], one[1], one[3]) for one in stopped] == [("freeze", top.id, "owner")]
