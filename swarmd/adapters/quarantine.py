@@ -33,6 +33,7 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.lineage import Fence, Stop, StopKind
+from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import Authority, Channel
 from swarmd.core.model.privileges import Revocation
 from swarmd.core.model.timings import LEASE_SECONDS
@@ -244,7 +245,7 @@ class Quarantine:
     def _head(self) -> None:
         last = self._do("XREVRANGE", self.keys.channel(JOURNAL), "+", "-", "COUNT", 1)
         try:
-            link = link_of(last[0][0], last[0][1]) if last else None
+            link = link_of(last[0][0], line_of(last[0][1])) if last else None
         except Fault:
             return
         if link is not None:
