@@ -13,9 +13,8 @@ from typing import Annotated, Final
 
 import typer
 
-from swarmd.cli import completion, connection, session
+from swarmd.cli import completion, connection
 from swarmd.cli.exit_codes import Exit
-from swarmd.cli.render.text import plain
 from swarmd.cli.verbs import health as health_
 from swarmd.cli.verbs import inspect as inspect_verbs
 from swarmd.errors import StoreUnavailableError, UsageError
@@ -108,6 +107,9 @@ Privilege = Annotated[
     typer.Argument(
         metavar="PRIVILEGE", help="A path such as tool/file/write, or model/** for all below it."
     ),
+]
+RefusalCode = Annotated[
+    str, typer.Argument(metavar="[CODE]", autocompletion=completion.refusals, help="spawn.tier …")
 ]
 Right = Annotated[
     str, typer.Option("--right", metavar="RIGHT", help="use, grant (to hand it out) or both.")
@@ -431,18 +433,12 @@ def stops(
     as_json: Json = False, url: Url = None, data: Data = None, namespace: Namespace = None
 ) -> int:
     """List all that is stopped or ending: by whom, since when and why."""
-    from swarmd.adapters import halt_file
-
     settings = settings_of(redis_url=url, data=data, namespace=namespace)
-    held = halt_file.pulled(settings.data)
+    held = inspect_verbs.halt_of(settings)
     try:
         return connection.look(settings, as_json, lambda sight: inspect_verbs.stops(sight, held))
     except StoreUnavailableError:
-        if held is not None:
-            session.note(
-                f"halted by {settings.data / 'halt'}: {plain(held.reason or 'no reason given')} "
-                f"({plain(held.by)})"
-            )
+        inspect_verbs.note_halt(settings, held)
         raise
 
 
@@ -467,6 +463,14 @@ def why(
     return connection.look(
         settings, as_json, lambda sight: orders.why(sight, reference, privilege, right)
     )
+
+
+@app.command(rich_help_panel="Look")
+def explain(code: RefusalCode = "", as_json: Json = False) -> int:
+    """Tell what a refusal means and what to do about it; without a code, list them all."""
+    from swarmd.cli.verbs import explain as explain_verbs
+
+    return explain_verbs.explain(code, as_json=as_json)
 
 
 @app.command(rich_help_panel="Look")
@@ -1094,13 +1098,8 @@ def acl(
     from swarmd.cli.verbs import acl as users
 
     settings = settings_of(redis_url=url, data=data, namespace=namespace, policies=policies)
-    if (check or folder is not None) and password_files:
-        raise UsageError(
-            "--password-file is for printing", hint="leave it out, or leave out what is with it"
-        )
+    users.refuse_contradictions(roles, password_files, folder, is_check=check)
     if folder is not None:
-        if check or roles:
-            raise UsageError("--generate makes all users", hint="leave out --check and --role")
         return users.generate(settings, folder, as_json=as_json)
     if check:
         return users.check(settings, roles or (), as_json=as_json)

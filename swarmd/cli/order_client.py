@@ -93,13 +93,9 @@ def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) ->
 def _raise_if_refused(answer: Message) -> None:
     if answer.data.get("outcome") == "refused":
         detail = str(answer.data.get("detail") or answer.text)
-        rule = str(answer.data.get("rule", "the law"))
-        raise OrderRefusedError(f"refused by {rule}: {detail}", rule)
+        rule = str(answer.data.get("rule", ""))
+        raise OrderRefusedError(f"refused by {rule or 'the law'}: {detail}", rule=rule)
 
 
 class OrderRefusedError(RefusedError):
-    """The law said no, by this rule."""
-
-    def __init__(self, what: str, rule: str) -> None:
-        super().__init__(what)
-        self.rule = rule
+    """The law said no to an order."""
