@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from swarmd.core.model.privileges import AREAS
 from swarmd.core.model.refusals import Rule
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -32,8 +33,15 @@ def _anchor(rule: Rule) -> str:
     return "laws.md#" + re.sub(r"[^\w -]", "", heading).replace(" ", "-")
 
 
+def privileges() -> str:
+    rows = ["| path | allows | checked |", "| --- | --- | --- |"]
+    rows += [f"| `{area.form}` | {area.allows} | {area.checked} |" for area in AREAS.values()]
+    return "\n".join(rows)
+
+
 TABLES: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "refusals": ("law.md", refusals),
+    "privileges": ("policies.md", privileges),
 }
 
 

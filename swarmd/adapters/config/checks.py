@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from swarmd.core.model.privileges import covers
+from swarmd.core.model.privileges import AREAS, covers
 
 if TYPE_CHECKING:
     pass
@@ -18,15 +18,6 @@ _PROVIDERS: Final = ("openai", "builtin", "scripted")
 
 
 _MODEL: Final = re.compile(rf"builtin|(?:{'|'.join(_PROVIDERS)}):\S+")
-
-
-_PRIVILEGES: Final = {
-    "spawn": "spawn/ROLE",
-    "room": "room/NAME/say",
-    "tool": "tool/file/read, search or write",
-    "file": "file/NAME/read",
-    "model": "model/PROVIDER:NAME",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,33 +217,25 @@ def _privilege_fault(privilege: str, known: KnownNames) -> str:
     """Why no action would ever ask for this privilege: a typo grants, or forbids, nothing at
     all.
     """
-    kind, *rest = privilege.split("/")
     if privilege == "**":
         return ""
-    if kind not in _PRIVILEGES:
-        return f"there is no kind of privilege {shortened(kind)}{suggestion(kind, _PRIVILEGES)}"
-    if "*" in "/".join(rest).removesuffix("**"):
+    name, _, rest = privilege.partition("/")
+    area = AREAS.get(name)
+    if area is None:
+        return f"there is no kind of privilege {shortened(name)}{suggestion(name, AREAS)}"
+    if "*" in rest.removesuffix("**"):
         return "`*` stands only in a last `/**`"
-    match kind, rest:
-        case _, ["**"]:
-            return ""
-        case "spawn", [role]:
-            return (
-                ""
-                if role in known.roles
-                else f"there is no role {role}{suggestion(role, known.roles)}"
-            )
-        case "room", [room, "say" | "**"]:
-            return (
-                ""
-                if room in known.rooms
-                else f"there is no room {room}{suggestion(room, known.rooms)}"
-            )
-        case ("tool", ["file", "read" | "search" | "write" | "**"]) | (
-            "file",
-            [_, *_, "read" | "**"],
-        ):
-            return ""
-        case "model", [*name] if _MODEL.fullmatch("/".join(name).removesuffix("/**")):
-            return ""
-    return f"must be {_PRIVILEGES[kind]}, or have `**` as its last part"
+    if rest == "**":
+        return ""
+    found = area.pattern.fullmatch(rest)
+    names = found.groupdict() if found else {}
+    if found is None or not _MODEL.fullmatch(names.get("model", "builtin")):
+        return f"must be {area.form}, or have `**` as its last part"
+    return _unknown_name("role", names, known.roles) or _unknown_name("room", names, known.rooms)
+
+
+def _unknown_name(what: str, names: Mapping[str, str], known: Sequence[str]) -> str:
+    name = names.get(what)
+    if name is None or name in known:
+        return ""
+    return f"there is no {what} {name}{suggestion(name, known)}"

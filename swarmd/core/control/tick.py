@@ -27,6 +27,7 @@ from swarmd.core.model.names import (
     MissionId,
     MissionState,
 )
+from swarmd.core.model.privileges import MODEL, ROOM
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import period_of
 
@@ -66,7 +67,7 @@ def found(draft: Draft) -> None:
                 parent=None,
                 path=(name,),
                 created=draft.moment.stamp,
-                privileges=("model/**", "room/sob/say"),
+                privileges=(MODEL.whole, ROOM.path(SOB, "say")),
             )
             draft.add(AgentMade(seat, follows(seat, draft.swarm.declared.rooms)))
 

@@ -12,11 +12,10 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
 from swarmd.core.model.moves import MOVE_TYPES
+from swarmd.core.model.privileges import PATH_PATTERN
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-PrivilegePath = Annotated[
-    str, Field(pattern=r"^(?:[A-Za-z0-9_.:*-]+)(?:/[A-Za-z0-9_.:*-]+)*$", max_length=512)
-]
+PrivilegePath = Annotated[str, Field(pattern=f"^{PATH_PATTERN}$", max_length=512)]
 
 
 class Budget(Written):

@@ -18,6 +18,7 @@ from swarmd.core.model.entries import entry
 from swarmd.core.model.lineage import Agent, StopKind, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, MissionId
+from swarmd.core.model.privileges import SPAWN
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
@@ -125,7 +126,7 @@ def _role_fits(
         )
     if parent.tier + 1 not in role.tiers:
         return Denied(Rule.SPAWN_ROLE, f"{charter.role} may not stand at tier {parent.tier + 1}")
-    return None if is_overruled else may_use(swarm, parent, f"spawn/{charter.role}")
+    return None if is_overruled else may_use(swarm, parent, SPAWN.path(charter.role))
 
 
 def _there_is_room(

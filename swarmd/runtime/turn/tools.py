@@ -14,6 +14,7 @@ from swarmd.core.agent.turn import (
     Use,
 )
 from swarmd.core.model.lineage import Agent
+from swarmd.core.model.privileges import FILE, TOOL
 from swarmd.core.model.tools import ListSubtree, ReadFile, SearchFiles, WriteFile
 from swarmd.errors import WorkspaceError
 from swarmd.ports.files import Files, Found
@@ -45,11 +46,12 @@ def privileges_of(use: Use) -> tuple[str, ...]:
             return ()
         case ReadFile(path=path):
             own = f"{path}/".startswith(OWN_FILES)
-            return ("tool/file/read",) if own else ("tool/file/read", f"file/{path}/read")
+            reading = TOOL.path("file", "read")
+            return (reading,) if own else (reading, FILE.path(path, "read"))
         case SearchFiles():
-            return ("tool/file/search",)
+            return (TOOL.path("file", "search"),)
         case WriteFile():
-            return ("tool/file/write",)
+            return (TOOL.path("file", "write"),)
         case _:
             assert_never(use)
 
