@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from swarmd.core.model.privileges import AREAS
+from swarmd.core.model.providers import PROVIDERS
 from swarmd.core.model.refusals import Rule
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -39,9 +40,19 @@ def privileges() -> str:
     return "\n".join(rows)
 
 
+def providers() -> str:
+    rows = ["| spec | is | key, address | costs |", "| --- | --- | --- | --- |"]
+    for row in PROVIDERS.values():
+        variables = ", ".join(f"`{name}`" for name in (row.key_variable, row.url_variable) if name)
+        costs = "nothing" if row.is_free else "its [price](#prices)"
+        rows.append(f"| `{row.form}` | {row.means} | {variables or '-'} | {costs} |")
+    return "\n".join(rows)
+
+
 TABLES: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "refusals": ("law.md", refusals),
     "privileges": ("policies.md", privileges),
+    "providers": ("models.md", providers),
 }
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from swarmd.core.model.privileges import AREAS, covers
+from swarmd.core.model.providers import DECLARED_MODEL, PROVIDERS
 
 if TYPE_CHECKING:
     pass
 from swarmd.adapters.config.faults import field_path, shortened, suggestion
 from swarmd.adapters.config.yaml_lines import Located, Parsed
-
-_PROVIDERS: Final = ("openai", "builtin", "scripted")
-
-
-_MODEL: Final = re.compile(rf"builtin|(?:{'|'.join(_PROVIDERS)}):\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +93,9 @@ def check_models(models: Parsed | None) -> None:
     _check_model_name(models, "default")
     providers = models.located.parts.get("providers", Located(None, 1))
     for name, line in providers.keys.items():
-        if name not in _PROVIDERS:
+        if name not in PROVIDERS:
             models.file.note(
-                line, field_path(("providers", name)), f"is unknown{suggestion(name, _PROVIDERS)}"
+                line, field_path(("providers", name)), f"is unknown{suggestion(name, PROVIDERS)}"
             )
 
 
@@ -199,10 +194,10 @@ def _check_board_room(room: Parsed) -> None:
 
 def _check_model_name(of: Parsed, key: str) -> None:
     for path, name in of.words(key):
-        if name and not _MODEL.fullmatch(name):
+        if name and not DECLARED_MODEL.fullmatch(name):
             of.note(
                 path,
-                f"must be PROVIDER:NAME with one of {', '.join(_PROVIDERS)}, not {shortened(name)}",
+                f"must be PROVIDER:NAME with one of {', '.join(PROVIDERS)}, not {shortened(name)}",
             )
 
 
@@ -229,7 +224,7 @@ def _privilege_fault(privilege: str, known: KnownNames) -> str:
         return ""
     found = area.pattern.fullmatch(rest)
     names = found.groupdict() if found else {}
-    if found is None or not _MODEL.fullmatch(names.get("model", "builtin")):
+    if found is None or not DECLARED_MODEL.fullmatch(names.get("model", "builtin")):
         return f"must be {area.form}, or have `**` as its last part"
     return _unknown_name("role", names, known.roles) or _unknown_name("room", names, known.rooms)
 

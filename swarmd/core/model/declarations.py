@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
 from swarmd.core.model.moves import MOVE_TYPES
 from swarmd.core.model.privileges import PATH_PATTERN
+from swarmd.core.model.providers import PRICED_PATTERN
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 PrivilegePath = Annotated[str, Field(pattern=f"^{PATH_PATTERN}$", max_length=512)]
@@ -298,7 +299,7 @@ class Provider(Written):
 
 
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
-Priced = Annotated[str, Field(pattern=r"^openai:\S+$", max_length=512)]  # the others cost nothing
+Priced = Annotated[str, Field(pattern=PRICED_PATTERN, max_length=512)]
 
 
 class NamedPrice(Written):
@@ -320,7 +321,7 @@ class Models(Written):
     providers: dict[Word, Provider] = Field(default_factory=dict)
     prices: dict[Priced, NamedPrice] = Field(
         default_factory=dict,
-        description="by openai:NAME; they go before the price table that is installed",
+        description="by PROVIDER:NAME; they go before the price table that is installed",
     )
     unknown_price: Literal["tokens", "forbid"] = Field(
         "tokens",
