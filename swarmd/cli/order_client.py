@@ -12,6 +12,7 @@ from typing import Any, Final
 from swarmd.adapters.redis.reader import Rung, View
 from swarmd.cli.exit_codes import TimedOutError
 from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, Channel, StreamId
 from swarmd.errors import RefusedError
@@ -79,7 +80,7 @@ def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) ->
         for message in view.messages(JOURNAL, reached):
             reached = message.id
             data = message.data
-            if data.get("event") == "stuck" and data.get("segment") in segments:
+            if data.get("event") == JournalEvent.AGENT_STUCK and data.get("segment") in segments:
                 busy[str(data.get("agent", ""))] = message.text.partition(": ")[2]
             if data.get("order") != order_id:
                 continue

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.privileges import AREAS
 from swarmd.core.model.providers import PROVIDERS
 from swarmd.core.model.refusals import Rule
@@ -49,10 +50,19 @@ def providers() -> str:
     return "\n".join(rows)
 
 
+def events() -> str:
+    rows = ["| event | tells | fields |", "| --- | --- | --- |"]
+    for event in JournalEvent:
+        fields = f"`{' '.join(event.fields)}`" if event.fields else "-"
+        rows.append(f"| `{event.value}` | {event.meaning} | {fields} |")
+    return "\n".join(rows)
+
+
 TABLES: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "refusals": ("law.md", refusals),
     "privileges": ("policies.md", privileges),
     "providers": ("models.md", providers),
+    "events": ("journal.md", events),
 }
 
 

@@ -217,7 +217,7 @@ async def test_a_supervisor_without_its_positions_says_so_and_decides_nothing_tw
     told = [
         e
         for e in await scene.on.store.read(JOURNAL, FIRST, 10_000)
-        if e.data["event"] == "recovered"
+        if e.data["event"] == "position.recovered"
     ]
     assert {e.data["channel"] for e in told} >= {"missions", "orders", "requests"}
     assert await scene.flaws() == []

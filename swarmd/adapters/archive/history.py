@@ -9,6 +9,7 @@ from pathlib import Path
 from swarmd.adapters.archive.segments import FileFault, public_key, read_segment, segments
 from swarmd.core.journal.replay import Link, State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import StreamId
 from swarmd.errors import ArchiveError
 
@@ -37,7 +38,9 @@ def at(
                 continue
             if state is not None and is_later(link):
                 break
-            if state is None or (link.event == "restated" and link.n != state.head.n + 1):
+            if state is None or (
+                link.event == JournalEvent.JOURNAL_RESTATED and link.n != state.head.n + 1
+            ):
                 if is_later(link):
                     break
                 state = first_state(link)

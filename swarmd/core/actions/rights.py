@@ -18,6 +18,7 @@ from swarmd.core.model.changes import (
     RightsSet,
 )
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
     AgentId,
@@ -62,7 +63,7 @@ def _grant(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | Non
         RightsSet(changed),
         entry(
             draft.moment,
-            "granted",
+            JournalEvent.PRIVILEGE_GRANTED,
             f"{actor.id} grants {agent.id} {path} ({wish.right}): {wish.reason}"[:2000],
             actor=actor.id,
             mission=agent.mission,
@@ -115,7 +116,7 @@ def _revoke(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | No
         RevocationsSet(agent.id, (*kept, mark)),
         entry(
             draft.moment,
-            "revoked",
+            JournalEvent.PRIVILEGE_REVOKED,
             f"{actor.id} revokes {wish.privilege} ({wish.right}) of {agent.id}: {wish.reason}"[
                 :2000
             ],

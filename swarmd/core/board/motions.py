@@ -19,6 +19,7 @@ from swarmd.core.model.changes import Post, ReportSet
 from swarmd.core.model.channels import down
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     ActMotion,
@@ -59,7 +60,11 @@ def execute_motion(
     if outcome is None:
         draft.add(
             entry(
-                draft.moment, "executed", f"motion {number}: {motion.motion}", actor=SOB, mission=id
+                draft.moment,
+                JournalEvent.MOTION_EXECUTED,
+                f"motion {number}: {motion.motion}",
+                actor=SOB,
+                mission=id,
             )
         )
         return Executed(number)
@@ -73,7 +78,7 @@ def execute_motion(
     draft.add(
         entry(
             draft.moment,
-            "refused",
+            JournalEvent.MOTION_REFUSED,
             f"motion {number}: {outcome}",
             actor=SOB,
             mission=id,

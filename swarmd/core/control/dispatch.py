@@ -15,6 +15,7 @@ from swarmd.core.control import agent_requests, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import OPERATOR, SOB, HostId, MissionId, MissionState
@@ -170,7 +171,7 @@ def _answer_order(draft: Draft, order: str, denied: Denied) -> None:
     draft.add(
         entry(
             draft.moment,
-            "order refused",
+            JournalEvent.ORDER_REFUSED,
             str(denied),
             actor=OPERATOR,
             rule=denied.rule,

@@ -16,6 +16,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import host_channel
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
@@ -52,7 +53,11 @@ def admit_hosts(
         if before != host:
             draft.add(
                 entry(
-                    draft.moment, "host came", f"host {host.id}", actor="supervisor", host=host.id
+                    draft.moment,
+                    JournalEvent.HOST_JOINED,
+                    f"host {host.id}",
+                    actor=SUPERVISOR,
+                    host=host.id,
                 )
             )
     for id in [id for id in swarm.hosts if id not in alive]:
@@ -65,7 +70,14 @@ def admit_hosts(
         text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
         draft.add(
             HostGone(id),
-            entry(draft.moment, "host gone", text, actor="supervisor", host=id, agents=agents),
+            entry(
+                draft.moment,
+                JournalEvent.HOST_LOST,
+                text,
+                actor=SUPERVISOR,
+                host=id,
+                agents=agents,
+            ),
         )
         forget_stuck(draft, id)
 

@@ -17,11 +17,13 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     CLERK,
     SOB,
+    SUPERVISOR,
     AgentId,
     AgentState,
     MissionId,
@@ -103,7 +105,7 @@ def _turn_period(draft: Draft) -> None:
         text = f"the root's budget begins anew for {period}"
         draft.add(
             PeriodTurned(SOB, period),
-            entry(draft.moment, "period", text, actor="supervisor", period=period),
+            entry(draft.moment, JournalEvent.PERIOD_BEGUN, text, actor=SUPERVISOR, period=period),
         )
     else:
         draft.add(PeriodTurned(SOB, period))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from swarmd.core.model.changes import AgentSet, Change, FenceSet, Post
 from swarmd.core.model.channels import host_channel
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, MissionId
@@ -55,7 +56,7 @@ def fence(
     changes.append(
         entry(
             moment,
-            "fenced",
+            JournalEvent.SUBTREE_FENCED,
             f"{by} ends {segment}: {reason}",
             actor=by,
             mission=mission,
@@ -83,7 +84,7 @@ def fence_alone(
         *fence_notices(swarm, segment, moment),
         entry(
             moment,
-            "fenced",
+            JournalEvent.SUBTREE_FENCED,
             f"{SUPERVISOR} ends {agent.id} alone: {reason}"[:2000],
             actor=SUPERVISOR,
             mission=agent.mission,

@@ -15,6 +15,7 @@ from swarmd.core.model.channels import down, inbox
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Role
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, StopKind, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, MissionId
@@ -256,7 +257,7 @@ def made(
         Post(inbox(agent.id), first),
         entry(
             moment,
-            "spawned",
+            JournalEvent.AGENT_SPAWNED,
             f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
             actor=agent.parent,
             mission=agent.mission,

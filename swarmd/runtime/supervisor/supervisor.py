@@ -44,8 +44,18 @@ from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS, ORDERS, REQUESTS
 from swarmd.core.model.charter import SPENT_KINDS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message, is_stream_id, why_unreadable
-from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.names import (
+    FIRST,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    Channel,
+    HostId,
+    MissionId,
+    StreamId,
+)
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import (
@@ -237,7 +247,15 @@ class Supervisor:
                 channel=channel,
                 read_until=loaded.positions[channel],
             )
-            draft.add(entry(draft.moment, "recovered", text, actor="supervisor", channel=channel))
+            draft.add(
+                entry(
+                    draft.moment,
+                    JournalEvent.POSITION_RECOVERED,
+                    text,
+                    actor=SUPERVISOR,
+                    channel=channel,
+                )
+            )
         termination.resume_endings(draft)
         stops.resume_stops(draft)
         stalls.resume(self._swarm, draft.moment.now)
@@ -864,7 +882,7 @@ def _refused_mail(
         )
     return entry(
         moment,
-        "refused",
+        JournalEvent.MESSAGE_REFUSED,
         f"{rule}: {detail}",
         actor="unknown",
         rule=rule,
