@@ -30,16 +30,18 @@ from swarmd.adapters.redis.connection.requirements import (
     demand_strict,
     refuse_shared_namespace,
 )
-from swarmd.adapters.redis.keys import shared_names, type_of
+from swarmd.adapters.redis.keys import WORKER_READS, shared_names, type_of
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.core.model.channels import BOARD_ROOM, FACTS, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.declarations import Declarations, Provider
+from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, Channel, HostId, MissionId, MissionState, StreamId
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import SWEEP_SECONDS, stamp_of
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError, WorkspaceError
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -69,18 +71,7 @@ _ID_CHARS: Final = 10
 STARTS_WITH: Final = tuple(
     name for name in shared_names() if type_of(name) != "stream" or name in (JOURNAL, FACTS)
 )
-# Those of them that a worker's user may read (policies/acl.yaml): to ask for more would only fill
-# the server's ACL LOG.
-WORKER_STARTS_WITH: Final = (
-    "_fences",
-    "_heads",
-    "_hosts",
-    "_meta",
-    "_posts",
-    "_revocations",
-    "_stops",
-    "_workspace",
-)
+WORKER_STARTS_WITH: Final = tuple(name for name in STARTS_WITH if name in WORKER_READS)
 
 # Of the data folder's server: `may` uses another process's where one lives.
 Owning = Literal["must", "may", "never"]
@@ -252,7 +243,7 @@ async def _process(
     """What a process stands on. With `makes` it is one that may make the swarm where there is
     none yet.
     """
-    declared = declarations.load(settings.policies, settings.channels)
+    declared = declarations.load(settings.policies, settings.channels, functions=BUILT_IN)
     async with AsyncExitStack() as stack:
         target, is_guest = await _server(settings, stack, owning)
         way = dial(target, namespace=settings.namespace)
@@ -276,7 +267,8 @@ async def _process(
         tasks.start_soon(store.pipe.run)
         tasks.start_soon(way.watch)
         await _keys_are_ours(store, STARTS_WITH if makes else WORKER_STARTS_WITH)
-        await _made(store, makes=makes)
+        # A guest's swarm is another process's: who holds another secret must not stamp it.
+        await _made(store, makes=makes and not is_guest)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(bell.run)
@@ -471,7 +463,7 @@ async def _supervisor(process: _Process, stack: AsyncExitStack) -> Supervisor:
     swarm = await process.store.identity(process.clock.new_id("s"))
     archive = JournalFiles(process.settings.data / "journal", swarm)
     # Without a folder for its anchors it says so at the start, and not when it comes to lead.
-    await anyio.to_thread.run_sync(archive.open)
+    await anyio.to_thread.run_sync(archive.check)
     # What is published at the entrance is nowhere else until the supervisor has stored it.
     rings = process.rings(keeps=[MISSIONS])
     stack.push_async_callback(rings.aclose)
@@ -501,7 +493,8 @@ async def _worker(process: _Process, grace: float, stack: AsyncExitStack) -> Wor
     def stamp() -> str:
         return stamp_of(process.clock.now() + process.store.clock_behind())
 
-    world = World(process.store, process.declared, process.files, mind, stamp)
+    handlers = built_in(process.store, process.files)
+    world = World(process.store, process.declared, handlers, mind, stamp)
     host = Host(process.host, HOST_CAPACITY, identity)
     return Worker(world, host, rings, process.stop, grace)
 

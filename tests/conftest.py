@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from swarmd.adapters.server.embedded import EmbeddedServer
@@ -27,6 +28,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("by no clock")
+
+# As the daemon does: rich's tracebacks show the local variables of each frame, which takes seconds, and
+# a lease of the server in memory runs out meanwhile, for its clock is the wall's.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 HANG_SECONDS: Final = 60.0
 """How long a test waits for what must come. It bounds a hang and judges no speed: beside other

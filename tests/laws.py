@@ -318,7 +318,7 @@ class Watch:
         """Law 12: the journal alone, followed by whoever reads it, and judged by the auditor."""
         for change in chained:
             if isinstance(change, Post) and change.channel == JOURNAL:
-                link = link_of(StreamId(f"{number}-0"), change.message.fields())
+                link = link_of(StreamId(f"{number}-0"), change.line or "")
                 assert link is not None, "law 12: an entry without a hash"
                 if self.replayed.head.hash == GENESIS:
                     self.auditor.begin(self.replayed)

@@ -18,13 +18,14 @@ import random
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
-from swarmd.core.model.moves import MOVE_TYPES
+from swarmd.adapters.models.openai.request import PROBE
 
 Json = dict[str, Any]
 Fault = Literal[
@@ -104,6 +105,7 @@ class OpenAIServer:
     calls_tools: bool = True  # false: ignores tools, as small local models do
     models: Sequence[str] = ("test-model",)
     delay: float = 0.0  # seconds before each answer
+    is_held: bool = False  # while it is, nothing is answered
     piece_bytes: int = 0  # size of the HTTP chunks that a stream is split into; 0: one per piece
     endless_piece: Json = field(default_factory=lambda: {"content": "and more "})
     retry_after: str = "0"
@@ -115,6 +117,15 @@ class OpenAIServer:
     _random: random.Random = field(default_factory=random.Random)
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Whoever waits for an answer waits on: a world that stands still to be looked at."""
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
 
     @property
     def base_url(self) -> str:
@@ -199,6 +210,8 @@ class OpenAIServer:
         self._record(path, headers, body, fault)
         if self.delay:
             await asyncio.sleep(self.delay)
+        while self.is_held:
+            await asyncio.sleep(0.02)
         await self._answer_chat(body, reply, fault, reader, writer)
 
     def _decided(self, body: Json) -> tuple[ServerReply, Fault | None]:
@@ -415,13 +428,13 @@ class _Answer:
         return [self._call(index, move) for index, move in enumerate(self._moves())]
 
     def _call(self, index: int, move: Json) -> Json:
-        arguments = {key: value for key, value in move.items() if key != "move"}
+        name, arguments = _as_tool(move)
         written = (
             '{"text": "half'
             if self.fault == "malformed"
             else json.dumps(arguments, ensure_ascii=False)
         )
-        function = {"name": move["move"], "arguments": written}
+        function = {"name": name, "arguments": written}
         return {"id": f"call_{index}", "type": "function", "function": function}
 
     def _refusal(self) -> str | None:
@@ -459,12 +472,22 @@ def _data(value: Json) -> bytes:
 
 
 def offered_moves(request: Json) -> list[str]:
-    """The moves that a request allows, whichever of the two modes it is in."""
+    """The moves and functions that a request allows, as tools, whichever of the two modes it is
+    in.
+    """
     if tools := request.get("tools"):
         return [tool["function"]["name"] for tool in tools]
     schema = request.get("response_format", {}).get("json_schema", {}).get("schema", {})
     items = schema.get("properties", {}).get("moves", {}).get("items", {})
-    return [option["properties"]["move"]["const"] for option in items.get("anyOf", [])]
+    options = [option["properties"] for option in items.get("anyOf", [])]
+    return [_as_tool({key: f.get("const") for key, f in fields.items()})[0] for fields in options]
+
+
+def _as_tool(move: Json) -> tuple[str, Json]:
+    """The tool that stands for a move, and its arguments: of a `use`, the function's."""
+    if move["move"] == "use":
+        return move["function"].replace("/", "_"), move.get("args") or {}
+    return move["move"], {key: value for key, value in move.items() if key != "move"}
 
 
 def user_text(request: Json) -> str:
@@ -479,7 +502,7 @@ def _probe_reply(request: Json) -> ServerReply | None:
     all.
     """
     offered = offered_moves(request)
-    if len(offered) == 1 and offered[0] not in MOVE_TYPES:
+    if offered == [PROBE]:
         return ServerReply([{"move": offered[0], "ready": True}], usage=(30, 5))
     return None
 
@@ -523,8 +546,9 @@ class MissionBrain:
     def __call__(self, request: Json) -> ServerReply:
         offered = offered_moves(request)
         move = self._move(request, user_text(request))
-        if move["move"] not in offered:
-            return ServerReply(text=f"no {move['move']} among {', '.join(offered)}")
+        name, _ = _as_tool(move)
+        if name not in offered:
+            return ServerReply(text=f"no {name} among {', '.join(offered)}")
         return ServerReply([move])
 
     def _move(self, request: Json, text: str) -> Json:
@@ -539,8 +563,8 @@ class MissionBrain:
                 return self._propose_delivery(_line(text, "reports"))
         if _line(text, "role") == self.executive_role:
             return self._lead(request, text)
-        if _moves_made(request, "search_files") < self.looks:
-            return {"move": "search_files", "query": "six by seven"}
+        if _searches_made(request) < self.looks:
+            return {"move": "use", "function": "file/search", "args": {"query": "six by seven"}}
         return {"move": "report", "text": self.finding, "done": True}
 
     def _propose_charter(self) -> Json:
@@ -591,9 +615,9 @@ def _line(text: str, name: str) -> str:
     return str(found[-1]).strip() if found else ""
 
 
-def _moves_made(request: Json, name: str) -> int:
+def _searches_made(request: Json) -> int:
     said = "".join(str(m["content"]) for m in request["messages"] if m["role"] == "assistant")
-    return len(re.findall(rf'"move":\s*"{name}"', said))
+    return len(re.findall(r'"function":\s*"file/search"', said))
 
 
 def _has_spawned(request: Json) -> bool:

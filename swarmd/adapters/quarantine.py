@@ -22,6 +22,7 @@ from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
+from swarmd.adapters.redis.founding import SEAL_LOST, demand_by_messages, demand_secret
 from swarmd.adapters.redis.keys import COUNTERS, Keys, shared_names, type_of
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
@@ -32,11 +33,12 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.lineage import Fence, Stop, StopKind
+from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import Authority, Channel
 from swarmd.core.model.privileges import Revocation
 from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.core.model.versions import SCHEMA
-from swarmd.errors import ArchiveError, StoreUnsuitableError
+from swarmd.errors import ArchiveError, StoreUnsuitableError, WrongKeyError
 
 _SCAN_COUNT: Final = 1_000
 # Of one pipeline to the server, as for all reads of a face.
@@ -71,8 +73,11 @@ class Quarantine:
         self.wire = connect_sync(self.target, namespace=self.keys.namespace)
 
     def mend(self) -> list[SetAside]:
-        """Sets aside what is wrong and gives back what is known. Raises `SwarmError`."""
+        """Sets aside what is wrong and gives back what is known. Raises `SwarmError`: nothing was
+        moved then by who has another secret than the swarm's.
+        """
         with closing(self.wire):
+            self._demand_secret()
             aside = [
                 moved for name in self._names() if (moved := self._set_aside(name)) is not None
             ]
@@ -87,9 +92,23 @@ class Quarantine:
                     self._release()
         return aside
 
+    def _demand_secret(self) -> None:
+        try:
+            demand_secret(self.wire, self.keys, self._seal)
+        except WrongKeyError:  # `_meta` itself is written over
+            demand_by_messages(self.wire, self.keys, self._seal)
+
+    @property
+    def _seal(self) -> Seal:
+        return Seal(self.secret.encode(), self.keys.namespace)
+
     def _set_aside(self, name: str) -> SetAside | None:
         key, kind = self.keys.channel(Channel(name)), type_of(name)
         kept_as = self.keys.set_aside(f"{time.time_ns() // 1_000_000}:{name}")
+        if name == JOURNAL and self._do("TYPE", key) not in (kind, "none"):
+            # Whoever leads takes the lead anew, and with it the journal: what is lost is then told
+            # by the first entry that is written after it.
+            self._do("DEL", self.keys.leader)
         is_counter = "1" if name in COUNTERS else ""
         found = self._evaluate("set_aside", [key, kept_as], [kind, is_counter])
         return SetAside(name, found.decode(), kept_as) if found else None
@@ -176,9 +195,11 @@ class Quarantine:
             self._do("SADD", key, *found[start : start + _AT_ONCE])
 
     def _meta(self) -> None:
-        seal = Seal(self.secret.encode(), self.keys.namespace)
+        # With which secret the messages are sealed, one of them has to show: who mends may have
+        # another. Where none does, the supervisor that knows it says it again.
+        is_ours = demand_by_messages(self.wire, self.keys, self._seal)
         self._do("HSETNX", self.keys.meta, "schema", SCHEMA)
-        self._do("HSETNX", self.keys.meta, "seal", seal.fingerprint)
+        self._do("HSETNX", self.keys.meta, "seal", self._seal.fingerprint if is_ours else SEAL_LOST)
         swarm = self._swarm()
         if swarm:
             self._do("HSETNX", self.keys.meta, "swarm", swarm)
@@ -191,7 +212,7 @@ class Quarantine:
         found = swarms(self.folder)
         for id in found:
             try:
-                anchor = JournalFiles(self.folder, id).open().anchor
+                anchor = JournalFiles(self.folder, id).check()
             except ArchiveError:
                 continue
             if anchor.hash in hashes:
@@ -203,9 +224,9 @@ class Quarantine:
         with closing(
             View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)
         ) as view:
-            for id, flat in view.journal():
+            for id, line in view.journal():
                 try:
-                    link = link_of(id, flat)
+                    link = link_of(id, line)
                 except Fault:
                     continue
                 if link is not None:
@@ -224,7 +245,7 @@ class Quarantine:
     def _head(self) -> None:
         last = self._do("XREVRANGE", self.keys.channel(JOURNAL), "+", "-", "COUNT", 1)
         try:
-            link = link_of(last[0][0], last[0][1]) if last else None
+            link = link_of(last[0][0], line_of(last[0][1])) if last else None
         except Fault:
             return
         if link is not None:

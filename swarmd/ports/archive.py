@@ -31,11 +31,17 @@ class Archive(Protocol):
     """Files beside the store: signed anchors, and the sealed segments of the journal. Its methods
     block.
 
-    All raise `ArchiveError` where the files cannot be written or are not what they were.
+    All raise `ArchiveError` where the files cannot be written or are not what they were. Those that
+    write raise `NotLeadingError` where another one has opened the files since.
     """
 
+    def check(self) -> Head:
+        """That they can be written, and the last anchor. The signing key is made where there is
+        none; whoever has opened them goes on writing.
+        """
+
     def open(self) -> Kept:
-        """Read anew, ready to be written; the signing key is made where there is none."""
+        """Read anew, ready to be written, by this one alone from now on."""
 
     def anchor(self, head: Head, at: str, kind: AnchorKind = "anchor") -> None:
         """Signed and on the disk when it returns. A plain one at or before the last anchor is not
@@ -51,7 +57,7 @@ class Archive(Protocol):
         Segments with entries that are lost are put aside.
         """
 
-    def seal(self, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> Sealing:
+    def seal(self, entries: Sequence[tuple[StreamId, str]]) -> Sealing:
         """Take the next entries of the journal, and seal each segment that is full."""
 
     def state(self) -> State:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.functions import Offer
 from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move
 from swarmd.core.model.names import AgentId, MissionId
@@ -82,7 +83,7 @@ class Prompt:
     shared: str
     persona: str
     exchange: tuple[tuple[Literal["user", "assistant"], str], ...]
-    functions: tuple[str, ...]  # keys of `MOVE_TYPES` that may be answered now
+    offer: Offer  # what may be answered now
     output_tokens_max: int
     view: View
     bytes_per_token: int = (

@@ -43,7 +43,7 @@ class Begin:
 
     turn: int
     step: int
-    kind: str
+    kind: str  # what is called: `model`, or the function's name
     account: str
     segments: tuple[str, ...]  # the path, and for a seat the mission it serves
     targets: tuple[str, ...]  # further targets of stops that hold the agent
@@ -56,6 +56,7 @@ class Begin:
     may_repeat: bool = (
         True  # else it is answered as `LOST` where it was begun before and never ended
     )
+    input: str = ""  # the digest of what it is called with
 
 
 # The result of a call that was given up half-way, as when its worker ended. It is paid for and
@@ -71,6 +72,8 @@ class Used:
 
     amounts: Mapping[str, int]
     is_assumed: bool = False
+    is_ok: bool = True  # whether the call went well
+    files: tuple[str, ...] = ()  # those that it looked into or wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +308,8 @@ class SupervisorStore(Protocol):
     ) -> Stated:
         """Whole accounts and the facts that made them so, at one moment."""
 
-    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, list[str]]]:
-        """The journal's entries after that one, as their flat fields."""
+    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, str]]:
+        """The journal's entries after that one: of each its line."""
 
     async def trim_journal(self, before: StreamId) -> None:
         """Drop the entries before that one: they are sealed in segments."""

@@ -38,7 +38,7 @@ def _call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_GO_ON: Final = {"echo": _call("echo", {"text": "again"}), "moves": _call("list_subtree", {})}
+_GO_ON: Final = {"echo": _call("echo", {"text": "again"}), "moves": _call("tree_list", {})}
 _END: Final = {
     "echo": {"content": "done"},
     "moves": _call("report", {"text": "done", "done": True}),

@@ -39,6 +39,7 @@ from swarmd.core.model.state import Swarm
 from swarmd.core.model.timings import Moment, stamp_of
 from swarmd.ports.models import Model
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.turn import take_turn
 from swarmd.runtime.turn.world import World
@@ -125,7 +126,13 @@ class Bench:
             assert model is not None
             return Mind(model, self.declared.models.provider("bench"))
 
-        world = World(self.store, self.declared, None, mind, lambda: stamp_of(time.time()))
+        world = World(
+            self.store,
+            self.declared,
+            built_in(self.store, None),
+            mind,
+            lambda: stamp_of(time.time()),
+        )
         return Worker(world, Host(host, 100_000, ""), self.bell.line(), stop, answer=answer)
 
 

@@ -189,7 +189,7 @@ def _late_refusals(swarm: Parts, agents: int, before: int) -> int:
         facts: list[dict[str, Any]] = [
             f for f in swarm.facts() if f["fact"] == "refuse" and f.get("rule") == Rule.LEASE
         ]
-        return sum(1 for fact in facts if ":" not in str(fact.get("step", ":"))) - before
+        return sum(1 for fact in facts if ":" not in str(fact.get("call", ":"))) - before
 
     deadline = time.monotonic() + CALL_SECONDS + 5
     while time.monotonic() < deadline and (not counted or counted[-1] < agents):

@@ -147,9 +147,10 @@ class Stack:
 
     def results(self) -> list[dict[str, Any]]:
         entries = [
-            flat_fields(entry[1]) for entry in self.redis("XRANGE", "swarm:results", "-", "+")
+            json.loads(flat_fields(entry[1])["m"])
+            for entry in self.redis("XRANGE", "swarm:results", "-", "+")
         ]
-        return [entry | {"data": json.loads(entry.get("data", "{}"))} for entry in entries]
+        return [{"data": {}} | entry for entry in entries]
 
     def agents_of(self, mission: str) -> list[dict[str, str]]:
         """In two calls however many there are: the engine takes a tenth of a second for each."""

@@ -26,7 +26,13 @@ from swarmd.adapters.redis import acl
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.connection.requirements import connect_sync
-from swarmd.adapters.redis.keys import Keys, channel_names, key_names
+from swarmd.adapters.redis.keys import (
+    WORKER_READS,
+    Keys,
+    channel_names,
+    key_names,
+    shared_names,
+)
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.rate_limit import RedisPace
 from swarmd.cli.main import main
@@ -150,7 +156,7 @@ READING: Final[dict[tuple[str, ...], str]] = {
     ("XREVRANGE", "+", "-"): "R",
     ("ZRANGE", "0", "-1"): "R",
 }
-POSTING: Final = {("XADD", "*", "f", "v"): "W"}
+POSTING: Final = {("XADD", "*", "m", "{}"): "W"}
 POSTED: Final = {("ZADD", "1", "m"): "W", ("INCR",): "RW", ("SET", "v"): "W"}
 WORKING: Final = {
     ("DEL",): "W",
@@ -803,3 +809,14 @@ async def test_each_part_may_look_at_its_start_for_keys_that_hold_something_else
     with anyio.fail_after(10):
         async with open_store(guarded.url(role), "swarm") as store:
             assert await store.wrong_keys() == []
+
+
+def test_a_worker_asks_for_the_shared_keys_that_it_may_read_and_for_no_others() -> None:
+    """`WORKER_READS` is what a worker looks at when it starts, and what its health check asks."""
+    may = {name for name in shared_names() if "R" in _worker_may(name)}
+    assert set(WORKER_READS) == may
+
+
+def _worker_may(name: str) -> str:
+    stem = name.partition(":")[0]
+    return KEYS[name if name in KEYS else f"{stem}:*"][3]

@@ -28,9 +28,9 @@ from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.rate_limit import WINDOW_SECONDS, Pace
 from swarmd.core.ledger.prices import Price, Rate
 from swarmd.core.model.declarations import Provider
-from swarmd.core.model.moves import MOVE_TYPES, Report, Say, Spawn
+from swarmd.core.model.functions import BUILT_IN, Offer
+from swarmd.core.model.moves import MOVE_TYPES, Report, Say, Spawn, Use
 from swarmd.core.model.names import AgentId, MissionId
-from swarmd.core.model.tools import ListSubtree
 from swarmd.errors import UsageError
 from swarmd.ports.models import NOTHING, ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
 from tests.conftest import HANG_SECONDS
@@ -63,6 +63,13 @@ MODES: tuple[Actions, ...] = ("tools", "schema")
 both_modes = pytest.mark.parametrize("mode", MODES)
 
 
+def offer_of(names: Sequence[str]) -> Offer:
+    """Moves by their names, and functions by theirs."""
+    rows = tuple(BUILT_IN[name] for name in names if name in BUILT_IN)
+    moves = tuple(name for name in names if name not in BUILT_IN)
+    return Offer((*moves, "use") if rows and "use" not in moves else moves, rows)
+
+
 def prompt_of(
     functions: Sequence[str] = ("report", "spawn", "say"),
     *,
@@ -74,7 +81,7 @@ def prompt_of(
         shared="The constitution.",
         persona="You are Ada.",
         exchange=(("user", "earlier"), ("assistant", "noted"), ("user", text)),
-        functions=tuple(functions),
+        offer=offer_of(functions),
         output_tokens_max=tokens,
         view=view,
     )
@@ -177,17 +184,17 @@ async def test_usage_that_is_not_reported_is_assumed_within_the_bound(mode: Acti
 @pytest.mark.parametrize(
     "written",
     [
-        '```json\n{"moves": [{"move": "list_subtree"}]}\n```',
-        ' \n {"moves": [{"move": "list_subtree"}]} \n',
-        '<think>Which one? {"moves"}</think>\n{"move": "list_subtree"}',
+        '```json\n{"moves": [{"move": "use", "function": "tree/list"}]}\n```',
+        ' \n {"moves": [{"move": "use", "function": "tree/list"}]} \n',
+        '<think>Which one? {"moves"}</think>\n{"move": "use", "function": "tree/list"}',
     ],
 )
 async def test_moves_written_as_text_are_read_through_fences_blanks_and_thoughts(
     mode: Actions, written: str
 ) -> None:
     async with OpenAIServer(always(text=written)) as server, model_of(server, mode) as model:
-        outcome = answered(await model.attempt(prompt_of(["list_subtree", "report"])))
-    assert outcome.moves == (ListSubtree(move="list_subtree"),)
+        outcome = answered(await model.attempt(prompt_of(["tree/list", "report"])))
+    assert outcome.moves == (Use(move="use", function="tree/list"),)
 
 
 @both_modes
@@ -425,12 +432,12 @@ async def test_nothing_counts_as_sent_while_an_attempt_waits_for_its_turn() -> N
 
 @both_modes
 async def test_a_request_offers_exactly_the_moves_that_the_prompt_allows(mode: Actions) -> None:
-    functions = list(MOVE_TYPES)
+    moves = [move for move in MOVE_TYPES if move != "use"]
     async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
-        await model.attempt(prompt_of(functions))
+        await model.attempt(prompt_of([*moves, *BUILT_IN]))
         await model.attempt(prompt_of(["vote"]))
         bodies = [call.body for call in server.calls]
-    assert offered_moves(bodies[0]) == functions
+    assert offered_moves(bodies[0]) == [*moves, *(f.call_name for f in BUILT_IN.values())]
     assert offered_moves(bodies[1]) == ["vote"]
     assert "discriminator" not in json.dumps(bodies)
     assert all(body["stream_options"] == {"include_usage": True} for body in bodies)
@@ -442,7 +449,7 @@ async def test_a_request_offers_exactly_the_moves_that_the_prompt_allows(mode: A
 async def test_every_reference_of_an_offered_schema_is_defined_in_it(
     mode: Literal["tools", "schema"],
 ) -> None:
-    body = json.loads(request_body("m", prompt_of(list(MOVE_TYPES)), mode, Form()))
+    body = json.loads(request_body("m", prompt_of([*MOVE_TYPES, *BUILT_IN]), mode, Form()))
     schemas = [tool["function"]["parameters"] for tool in body.get("tools", [])]
     schemas += [body["response_format"]["json_schema"]["schema"]] if mode == "schema" else []
     for schema in schemas:

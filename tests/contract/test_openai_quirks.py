@@ -18,12 +18,14 @@ import pytest
 
 from swarmd.adapters.models.openai.exchange import ERROR_PAGE_BYTES_MAX
 from swarmd.adapters.models.openai.model import OpenAIModel
+from swarmd.adapters.models.openai.usage import COST_DOLLARS_MAX
+from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.registry import ModelSettings, choose
 from swarmd.core.model.declarations import Models, Provider
 from swarmd.core.model.moves import Report
 from swarmd.errors import UsageError
 from swarmd.ports.models import Answered, Failed, Usage
-from tests.contract.test_openai_model import PATIENT, answered, bytes_of, failed, prompt_of
+from tests.contract.test_openai_model import PATIENT, PRICE, answered, bytes_of, failed, prompt_of
 from tests.openai_server import offered_moves
 
 Json = dict[str, Any]
@@ -31,6 +33,9 @@ Part = bytes | float  # what is sent, or seconds of silence
 MOVE = {"move": "report", "text": "fine", "done": True}
 REPORT = Report(**MOVE)
 ANSWER = json.dumps({"moves": [MOVE]})
+MOVE_TEXT = json.dumps(MOVE)
+ARGUMENTS = json.dumps({"text": "fine", "done": True})
+CALL = json.dumps({"name": "report", "arguments": {"text": "fine", "done": True}})
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 ENDLESS = 10_000_000
 
@@ -132,11 +137,15 @@ async def attempt(page: Page, *, actions: str = "tools", **settings: Any) -> Ans
 
 @asynccontextmanager
 async def model_of(
-    server: RawServer, actions: str = "tools", **settings: Any
+    server: RawServer, actions: str = "tools", tariff: Tariff | None = None, **settings: Any
 ) -> AsyncIterator[OpenAIModel]:
     provider = Provider.model_validate({"actions": actions, **PATIENT, **settings})
     model = OpenAIModel(
-        "m", base_url=server.base_url, api_key="sk-very-secret-1", provider=provider
+        "m",
+        base_url=server.base_url,
+        api_key="sk-very-secret-1",
+        provider=provider,
+        tariff=tariff,
     )
     try:
         yield model
@@ -209,7 +218,106 @@ ODD: dict[str, Sequence[Part]] = {
         *STREAM[3:],
     ],
     "a message behind the pieces": [*TEXT, data(WHOLE), DONE],
+    "the whole answer among the thoughts": [
+        FIRST,
+        delta({"reasoning_content": ANSWER[:20]}),
+        delta({"reasoning_content": ANSWER[20:]}),
+        *STREAM[3:],
+    ],
+    "a call among the thoughts, and blanks": [
+        delta({"reasoning": CALL}),
+        delta({"content": "\n\n"}),
+        *STREAM[3:],
+    ],
+    "a call in tags": [
+        FIRST,
+        delta({"content": f"<tool_call>\n{CALL}\n</tool_call>"}),
+        *STREAM[3:],
+    ],
+    "a move in tags": [
+        FIRST,
+        delta({"content": f"<tool_call>{MOVE_TEXT}</tool_call>"}),
+        *STREAM[3:],
+    ],
+    "moves in tags": [
+        FIRST,
+        delta({"content": f"Well: <tool_call>{ANSWER}</tool_call>"}),
+        *STREAM[3:],
+    ],
+    "arguments in tags with a name": [
+        FIRST,
+        delta({"content": f'<tool_call name="report">{ARGUMENTS}</tool_call>'}),
+        *STREAM[3:],
+    ],
+    "a name and arguments in tags": [
+        FIRST,
+        delta({"content": f"<tool_call>report\n{ARGUMENTS}\n</tool_call>"}),
+        *STREAM[3:],
+    ],
+    "a function in tags": [
+        FIRST,
+        delta({"content": f"<tool_call><function=report>{ARGUMENTS}</function></tool_call>"}),
+        *STREAM[3:],
+    ],
 }
+
+# What only stands among the thoughts, and is not the whole of them or no answer of ours.
+CONSIDERED: dict[str, str] = {
+    "words before it": f"I could do this: {ANSWER}",
+    "words behind it": f"{ANSWER} or should I?",
+    "two of them": f"{ANSWER}\n{ANSWER}",
+    "a move that is not open": json.dumps({"moves": [{"move": "govern"}]}),
+    "a move with a fault": json.dumps({"moves": [MOVE, {"move": "report", "txt": "fine"}]}),
+    "a field too many": json.dumps({"moves": [MOVE], "also": 1}),
+    "no answer": "{}",
+}
+
+
+@pytest.mark.parametrize("considered", list(CONSIDERED))
+@pytest.mark.parametrize("named", ["reasoning_content", "reasoning"])
+async def test_what_was_only_considered_is_not_done(considered: str, named: str) -> None:
+    page = Page([FIRST, delta({named: CONSIDERED[considered]}), *STREAM[3:]])
+    outcome = failed(await attempt(page))
+    assert (outcome.why, outcome.usage) == ("malformed", Usage(100, 20, cost=None))
+    assert "You called no function" in outcome.detail
+
+
+async def test_thoughts_beside_an_answer_stay_thoughts() -> None:
+    other = json.dumps({"moves": [{**MOVE, "text": "only thought of"}]})
+    outcome = answered(await attempt(Page([delta({"reasoning": other}), *STREAM])))
+    assert outcome.moves == (REPORT,)
+
+
+@pytest.mark.parametrize(
+    ("said", "cost"),
+    [
+        (0.0012, 1_200),
+        (0.00000012, 1),
+        (0.000007, 7),
+        (2, 2_000_000),
+        (1e300, COST_DOLLARS_MAX * 1_000_000),
+        pytest.param(10**400, COST_DOLLARS_MAX * 1_000_000, id="400 digits"),
+        (0, None),
+        (-1, None),
+        (True, None),
+        ("0.5", None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (None, None),
+    ],
+)
+async def test_the_cost_that_a_gateway_says_is_charged_where_it_is_the_greater(
+    said: object, cost: int | None
+) -> None:
+    page = Page([*TEXT, delta({}, "stop"), data({"choices": [], "usage": {**USAGE, "cost": said}})])
+    assert answered(await attempt(page)).usage.cost == cost
+    computed = 100 * 2 + 20 * 10
+    async with (
+        served(lambda path, body: page) as server,
+        model_of(server, tariff=Tariff(lambda _: PRICE, "")) as model,
+    ):
+        outcome = answered(await model.attempt(prompt_of()))
+    assert outcome.usage.cost == max(computed, cost or 0)
 
 
 @pytest.mark.parametrize("odd", list(ODD))

@@ -92,7 +92,7 @@ async def test_what_was_cut_is_a_fact_of_the_commit_and_of_no_other(store: Redis
     assert told[0] == {
         "fact": "refuse",
         "agent": TOP,
-        "step": "1",
+        "call": "1",
         "rule": "bus.rate",
         "detail": CUT.detail,
         "channel": up(TOP),

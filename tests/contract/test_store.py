@@ -32,6 +32,7 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from swarmd.adapters.redis.connection.connection import Dial, Dialler, dial
+from swarmd.adapters.redis.founding import SEAL_LOST
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.turn import NO_MEMORY, Memory
@@ -52,7 +53,18 @@ from swarmd.core.model.changes import (
     PeriodTurned,
     Post,
 )
-from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, down, inbox, room, up
+from swarmd.core.model.channels import (
+    BOARD_ROOM,
+    DEAD,
+    JOURNAL,
+    ORDERS,
+    REQUESTS,
+    RESULTS,
+    down,
+    inbox,
+    room,
+    up,
+)
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent, Fence, ended, stop_fields
 from swarmd.core.model.messages import Kind, Message, Ring, from_ring
@@ -834,9 +846,28 @@ async def test_without_a_lead_no_call_begins_and_nothing_of_it_is_reserved_or_jo
     assert (await store.resume(TOP)).batch == {}, "the turn has not begun: its mail is taken anew"
     assert await store.led_for() == 0
     refused = [fact for fact in await facts(store) if fact["fact"] == "refuse"]
-    assert [(fact["rule"], fact["agent"], fact["step"]) for fact in refused] == [
+    assert [(fact["rule"], fact["agent"], fact["call"]) for fact in refused] == [
         ("lead.none", TOP, "1:1")
     ]
+
+
+async def test_a_call_is_told_with_what_it_called_with_which_input_and_how_it_ended(
+    store: RedisStore,
+) -> None:
+    _, top = await _staffed(store)
+    for step, used_up in ((1, Used({"tokens": 5}, files=("a.md", "b ü.md"))), (2, None)):
+        asked = replace(begin(top), step=step, kind="search", input=f"digest-{step}")
+        assert isinstance(await store.begin(hold(top), asked, AT), Begun)
+        if used_up is not None:
+            await store.end(hold(top), asked, "{}", used_up, WARN, AT)
+    told = {(fact["fact"], fact["call"]): fact for fact in await facts(store) if "what" in fact}
+    assert {(kind, call, f["what"], f["input"]) for (kind, call), f in told.items()} == {
+        ("reserve", "1:1", "search", "digest-1"),
+        ("settle", "1:1", "search", "digest-1"),
+        ("reserve", "1:2", "search", "digest-2"),
+    }
+    settled = told["settle", "1:1"]
+    assert (settled["ok"], json.loads(settled["files"])) == ("1", ["a.md", "b ü.md"])
 
 
 async def test_without_a_lead_what_has_begun_ends_and_the_turn_is_committed(
@@ -1211,6 +1242,71 @@ async def test_a_process_with_another_secret_is_refused_at_its_start(store: Redi
         await other.check_schema()
     assert "SWARMD_SECRET_FILE" in refused.value.hint
     assert SECRET.decode() not in str(await keyspace(store))
+
+
+def with_another_secret(store: RedisStore) -> RedisStore:
+    other = RedisStore(store.pipe.dial, store.keys.namespace, SECRET[::-1])
+    other.pipe = store.pipe
+    return other
+
+
+async def sealed_with(store: RedisStore) -> str | None:
+    found: str | None = await store.pipe.execute("HGET", store.keys.meta, "seal")
+    return found
+
+
+@pytest.mark.parametrize("channel", [RESULTS, BOARD_ROOM, DEAD, ORDERS, REQUESTS])
+async def test_a_swarm_whose_seal_is_gone_is_not_sealed_with_another_secret(
+    store: RedisStore, channel: Channel
+) -> None:
+    await store.check_schema()
+    await store.post(channel, Message(sender=SOB, kind=Kind.SAY, at=AT))
+    await store.pipe.execute("XADD", store.keys.channel(RESULTS), "*", "mac", "forged")
+    seal = await sealed_with(store)
+    await store.pipe.execute("DEL", store.keys.meta)
+    other = with_another_secret(store)
+    with pytest.raises(StoreUnsuitableError, match="another secret"):
+        await other.check_schema()
+    assert not await other.check_schema(makes=False), "a worker waits"
+    assert await store.pipe.execute("EXISTS", store.keys.meta) == 0
+    assert await store.check_schema()
+    assert await sealed_with(store) == seal
+
+
+async def test_a_seal_that_could_not_be_given_back_is_no_invitation(store: RedisStore) -> None:
+    await store.check_schema()
+    await store.post(RESULTS, Message(sender=SOB, kind=Kind.SAY, at=AT))
+    seal = await sealed_with(store)
+    await store.pipe.execute("HSET", store.keys.meta, "seal", SEAL_LOST)
+    other = with_another_secret(store)
+    with pytest.raises(StoreUnsuitableError, match="another secret"):
+        await other.check_schema()
+    assert not await other.check_schema(makes=False)
+    assert await store.check_schema()
+    assert await sealed_with(store) == seal
+
+
+async def test_who_takes_the_seal_away_as_the_contract_says_changes_the_secret(
+    store: RedisStore,
+) -> None:
+    await store.check_schema()
+    await store.post(RESULTS, Message(sender=SOB, kind=Kind.SAY, at=AT))
+    await store.pipe.execute("HDEL", store.keys.meta, "seal")
+    assert await with_another_secret(store).check_schema()
+    with pytest.raises(StoreUnsuitableError, match="another secret"):
+        await store.check_schema()
+
+
+async def test_a_supervisor_stamps_again_what_was_written_over(store: RedisStore) -> None:
+    await store.check_schema()
+    await store.server_run()
+    before = await store.pipe.execute("HGETALL", store.keys.meta)
+    await store.pipe.execute("DEL", store.keys.meta)
+    await store.server_run()
+    assert await store.pipe.execute("HGETALL", store.keys.meta) == before
+    await store.pipe.execute("HSET", store.keys.meta, "seal", SEAL_LOST)
+    await store.server_run()
+    assert await store.pipe.execute("HGETALL", store.keys.meta) == before
 
 
 async def test_a_successor_goes_on_from_its_predecessors_serials_on_a_clock_that_is_behind(

@@ -166,7 +166,7 @@ async def test_a_request_of_which_too_much_comes_is_a_dead_letter_and_the_next_i
     )
     sealed = managed.store._runtime(REQUESTS, entry)
     await managed.store.pipe.execute(
-        "XADD", managed.store.keys.channel(REQUESTS), "*", *sealed.fields
+        "XADD", managed.store.keys.channel(REQUESTS), "*", "m", sealed.line
     )
     await managed.store.keep_mission({"mission": "x", "id": "m-a"})
     await quiet(managed, 6)

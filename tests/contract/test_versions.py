@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import fakeredis
@@ -29,6 +30,7 @@ from swarmd.adapters.redis.codecs import (
     report_of,
     report_text,
 )
+from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.lua import Script, script
 from swarmd.adapters.redis.marks import (
     fence_of,
@@ -38,7 +40,9 @@ from swarmd.adapters.redis.marks import (
     stop_of,
     stop_text,
 )
+from swarmd.adapters.redis.operator_post import operator_sealer
 from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.bus.envelope import RUNTIME, Seal
 from swarmd.core.model.changes import (
     AgentMade,
@@ -51,7 +55,7 @@ from swarmd.core.model.changes import (
     StopSet,
 )
 from swarmd.core.model.lineage import Fence, Stop, StopKind
-from swarmd.core.model.messages import Kind, Message, Ring, body_of, why_unreadable
+from swarmd.core.model.messages import Kind, Message, Ring, channel_head, why_unreadable
 from swarmd.core.model.names import AgentId, Authority, Channel, HostId, StreamId
 from swarmd.core.model.privileges import Held, Revocation
 from swarmd.core.model.procedure import Procedure
@@ -69,6 +73,7 @@ from swarmd.core.model.versions import (
 )
 from swarmd.errors import StoreUnsuitableError
 from swarmd.ports.stores import Begun
+from tests.conftest import SECRET
 from tests.contract.test_store import (
     AT,
     WARN,
@@ -116,42 +121,19 @@ def test_what_carries_none_is_of_the_first_and_what_is_written_is_read() -> None
 # --- envelopes --------------------------------------------------------------------------------
 
 
-def sealed(v: str, text: str = "hello", **data: object) -> tuple[str, dict[str, str]]:
-    """A message as a release that writes `v` sends it: its ring, and its entry with a field that
-    is ours nowhere.
+def sealed(v: str, text: str = "hello", **data: object) -> tuple[str, str]:
+    """A message as a release that writes `v` sends it: its ring, and its entry's line, with a field
+    that is ours nowhere where it has data.
     """
-    flat = {
-        "from": "a-1",
-        "to": "",
-        "kind": "say",
-        "mission": "m1",
-        "at": "now",
-        "text": text,
-        "data": json.dumps(data, separators=(",", ":")) if data else "",
-        "hops": "1",
-        "inc": "1",
-        "v": v,
-        "serial": f"{RUNTIME}:7",
-    }
-    body = body_of(
-        ROOM,
-        flat["from"],
-        flat["to"],
-        flat["kind"],
-        flat["mission"],
-        flat["at"],
-        flat["text"],
-        flat["data"],
-        flat["hops"],
-        flat["inc"],
-        v,
-        f',"serial":"{flat["serial"]}"',
+    more = '"colour":"blue",' if data else ""
+    text_of_data = f'"data":{json.dumps(data, separators=(",", ":"))},' if data else ""
+    body = (
+        f'"from":"a-1","to":"","kind":"say","mission":"m1","at":"now","text":"{text}",'
+        f'{text_of_data}"hops":1,"inc":1,"v":"{v}","key":"",{more}"serial":"{RUNTIME}:7"'
     )
-    mac = SEAL._mac(body.encode())
-    return f'{{"id":"{ID}","prev":"{PREV}",{body},"mac":"{mac}"}}', flat | {
-        "mac": mac,
-        "colour": "blue",
-    }
+    mac = SEAL._mac(f"{channel_head(ROOM)}{body}".encode())
+    line = f'{{{body},"mac":"{mac}"}}'
+    return f'{{"id":"{ID}","prev":"{PREV}",{channel_head(ROOM)}{line[1:]}', line
 
 
 @pytest.mark.parametrize("v", ["1", "1.0", "1.7"])
@@ -186,16 +168,16 @@ def test_a_message_of_another_major_is_refused_by_its_version_and_nothing_of_it_
 def test_a_version_that_was_written_over_is_a_forgery_and_not_a_version() -> None:
     for v in ("1.7", "2"):
         ring, entry = sealed("1")
-        assert why_unreadable(SEAL.open_entry(ROOM, ID, entry | {"v": v})) is Rule.ENVELOPE_FORGED
+        written_over = entry.replace('"v":"1"', f'"v":"{v}"')
+        assert why_unreadable(SEAL.open_entry(ROOM, ID, written_over)) is Rule.ENVELOPE_FORGED
         assert SEAL.open_ring(ROOM, ring.replace('"v":"1"', f'"v":"{v}"')) is None
 
 
 def test_our_own_messages_are_read_by_ourselves() -> None:
     message = Message(sender=AgentId("a-1"), kind=Kind.SAY, at="now", text="hello", incarnation=1)
     made = SEAL.seal(ROOM, message, f"{RUNTIME}:7")
-    flat = dict(zip(made.fields[::2], made.fields[1::2], strict=True))
-    assert flat["v"] == WIRE_VERSION
-    assert SEAL.open_entry(ROOM, ID, flat).text == "hello"
+    assert json.loads(made.line)["v"] == WIRE_VERSION
+    assert SEAL.open_entry(ROOM, ID, made.line).text == "hello"
 
 
 # --- records ----------------------------------------------------------------------------------
@@ -394,3 +376,20 @@ async def test_a_supervisor_takes_over_from_one_of_the_next_release(store: Redis
     await leader.do(AgentSet(replace(agent, reason="because")))
     record = await read_hash(store, k.agent(agent.id))
     assert (record["reason"], record["colour"]) == ("because", "blue")
+
+
+async def test_a_store_of_an_older_schema_is_refused_by_daemons_and_operators_with_what_to_do(
+    server: EmbeddedServer, namespace: str
+) -> None:
+    async with open_store(str(server.socket), namespace) as store:
+        keys = store.keys
+        await store.pipe.execute("HSET", keys.meta, "schema", str(int(SCHEMA) - 1))
+        for refused in (store.check_schema(), store.register(HOST, 1.0)):
+            with pytest.raises(StoreUnsuitableError, match=f"this swarmd speaks {SCHEMA}") as found:
+                await refused
+            assert "SWARMD_NAMESPACE" in found.value.hint
+    with (
+        closing(connect_sync(server.socket)) as wire,
+        pytest.raises(StoreUnsuitableError, match="has schema"),
+    ):
+        operator_sealer(wire, keys, SECRET)

@@ -15,6 +15,7 @@ from swarmd.core.control import tick as control_tick
 from swarmd.core.control.dispatch import decide
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
+from swarmd.core.model.actions import Args, args_of
 from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, ORDERS, REQUESTS, up
 from swarmd.core.model.charter import Charter
@@ -56,7 +57,7 @@ ROLES = (
         summary="makes others",
         tiers=(1, 2, 3, 4),
         methodology="divide",
-        functions=("spawn", "report"),
+        moves=("spawn", "report"),
         privileges=("spawn/**", "model/**", "tool/file/read", "room/hall/say"),
     ),
     Role(
@@ -64,7 +65,8 @@ ROLES = (
         summary="works",
         tiers=(2, 3, 4),
         methodology="read",
-        functions=("report", "read_file"),
+        moves=("report",),
+        functions=("file/read",),
         privileges=("model/**", "tool/file/read", "tool/file/write"),
     ),
     Role(
@@ -72,7 +74,7 @@ ROLES = (
         summary="works without files",
         tiers=(1, 2),
         methodology="think",
-        functions=("report", "spawn"),
+        moves=("report", "spawn"),
         privileges=("model/**", "spawn/thinker"),
     ),
 )
@@ -80,6 +82,29 @@ ROOMS = (
     Room(name="sob", purpose="the board", tiers=(0,)),
     Room(name="hall", purpose="executives", tiers=(1,), scope="mission"),
 )
+
+
+def act_args(
+    verb: str,
+    target: str,
+    reason: str = "r",
+    privilege: str = "",
+    right: str = "both",
+    amounts: Mapping[Any, int] | None = None,
+    grace_s: float = 60.0,
+) -> Args:
+    """An action's arguments, of which each verb takes its own."""
+    return args_of(
+        {
+            "verb": verb,
+            "target": target,
+            "reason": reason,
+            "privilege": privilege or None,
+            "right": right,
+            "amounts": amounts or {},
+            "grace_s": grace_s,
+        }
+    )
 
 
 def declarations(board: Mapping[str, Any] | None = None, **limits: Any) -> Declarations:
@@ -180,6 +205,11 @@ class World:
             incarnation=incarnation,
             hops=hops,
         )
+
+    def end(self, by: str, agent: str, *, reason: str = "r", **sent: Any) -> list[Change]:
+        """An ancestor asks for the end of one below it."""
+        act = {"verb": "terminate", "target": agent, "reason": reason}
+        return self.request(by, "act", act=act, **sent)
 
     def order(self, verb: str, target: str, **data: Any) -> list[Change]:
         return self.hear(

@@ -9,15 +9,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from swarmd.cli.verbs.journal import later_than
 from swarmd.cli.verbs.missions import budget_of
-from swarmd.core.actions.authority import Actor, Wish
 from swarmd.core.actions.registry import do
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.charter import AMOUNT_MAX, Amounts, Charter
 from swarmd.core.model.declarations import Budget
 from swarmd.core.model.names import OPERATOR, SOB, Authority
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import Order, parse_order
 from swarmd.errors import UsageError
-from tests.core.swarm_builder import world
+from tests.core.swarm_builder import act_args, world
 
 TOO_MUCH = (2**53, 2**63, 10**30, 10**400)
 
@@ -48,7 +48,7 @@ def test_no_charter_order_or_declaration_takes_more(n: int) -> None:
 def test_an_account_is_not_funded_beyond_it_by_small_steps() -> None:
     w = world()
     w.swarm.caps = {SOB: {"tokens": AMOUNT_MAX - 5}}
-    wish = Wish("fund", SOB, "r", amounts={"tokens": 6})
+    wish = act_args("fund", SOB, "r", amounts={"tokens": 6})
     denied = do(w.renew(), Actor(OPERATOR, Authority.OPERATOR), wish)
     assert isinstance(denied, Denied)
     assert denied.rule is Rule.BUDGET_SHARE
@@ -56,7 +56,7 @@ def test_an_account_is_not_funded_beyond_it_by_small_steps() -> None:
         do(
             w.renew(),
             Actor(OPERATOR, Authority.OPERATOR),
-            Wish("fund", SOB, "r", amounts={"tokens": 5}),
+            act_args("fund", SOB, "r", amounts={"tokens": 5}),
         )
         is None
     )

@@ -38,6 +38,7 @@ from tests.e2e.swarm_process import (
     unbalanced,
 )
 from tests.openai_server import offered_moves
+from tests.streams import said_in
 
 T = TypeVar("T")
 LEASE_SECONDS: Final = 10.0
@@ -220,7 +221,7 @@ class Parts:
 
     def entries(self, channel: str) -> list[Fields]:
         found: Any = self.redis.xrange(f"swarm:{channel}")
-        return [fields for _, fields in found]
+        return [said_in(fields) for _, fields in found]
 
     def journal(self, event: str) -> list[dict[str, Any]]:
         found = [data_of(fields) for fields in self.entries("journal")]
@@ -349,9 +350,9 @@ def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, c
         return sum(fact["used"]["calls"] for fact in facts)
 
     spent = swarm.spent(mission)
-    swarm.until(lambda: calls(settled()) >= spent, "all facts were folded in", 10)
+    swarm.until(lambda: calls(settled()) >= spent, "all facts were folded in")
     told = [f for f in settled() if not f["assumed"]]
-    good = Counter((f["account"], f["agent"], f["step"]) for f in told)
+    good = Counter((f["account"], f["agent"], f["call"]) for f in told)
     assert set(good.values()) == {1}, good
     # One that was cut may have been that first one.
     assert calls(settled()) == spent <= calls(told) + 2 * cut

@@ -30,6 +30,7 @@ from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel
+from tests.streams import said_in
 
 # These bound a hang and judge no speed: beside other load a process may take a minute to import
 # what it needs.
@@ -249,7 +250,7 @@ class SwarmProcess:
             [plain_redis_cli(), "-s", str(self.socket), *words],
             input=stdin,
             capture_output=True,
-            timeout=30,
+            timeout=VERB_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
@@ -267,8 +268,7 @@ class SwarmProcess:
 
     def post(self, sealer: Sealer, channel: Channel, message: Message) -> None:
         """An entry on the stream, sealed; it does not ring."""
-        fields = sealer(channel, message).fields
-        self.redis.xadd(f"swarm:{channel}", dict(zip(fields[::2], fields[1::2], strict=True)))
+        self.redis.xadd(f"swarm:{channel}", {"m": sealer(channel, message).line})
 
     # --- what is stored ---
 
@@ -281,7 +281,7 @@ class SwarmProcess:
 
     def entries(self, channel: str, after: str = "-") -> list[tuple[str, Fields]]:
         found: list[tuple[str, Fields]] = self.redis.xrange(f"swarm:{channel}", after)  # type: ignore[assignment]  # as above
-        return found
+        return [(id, said_in(fields)) for id, fields in found]
 
     def agents_of(self, mission: str) -> list[Fields]:
         """Records of a mission's agents, living and ended, lowest tier first."""

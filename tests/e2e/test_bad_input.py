@@ -18,6 +18,7 @@ from swarmd.core.model.channels import ORDERS
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR
 from tests.e2e.swarm_process import (
+    END_SECONDS,
     Fields,
     SwarmProcess,
     clean_environment,
@@ -353,7 +354,7 @@ def test_a_closed_pipe_behind_a_verb_is_no_traceback(swarm: SwarmProcess) -> Non
     process.stdout.close()
     assert process.stderr is not None
     said = process.stderr.read()
-    process.wait(30)
+    process.wait(END_SECONDS)
     process.stderr.close()
     assert "Traceback" not in said
     assert "BrokenPipe" not in said

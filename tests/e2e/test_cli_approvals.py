@@ -15,9 +15,11 @@ import pytest
 
 from swarmd.adapters.redis.codecs import approval_text, override_text
 from swarmd.core.actions.approvals import digest_of
+from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import Authority
 from swarmd.core.model.records import Approval, Override
 from swarmd.core.model.refusals import Rule
+from tests.e2e.swarm_process import END_SECONDS
 from tests.e2e.test_cli_inspect import AT, Cli, Swarm, cli, peopled, swarm
 
 __all__ = ["cli", "peopled", "swarm"]
@@ -77,7 +79,7 @@ def _supervisor(swarm: Swarm, **answer: Any) -> Iterator[list[dict[str, Any]]]:
             rows: Any = swarm.wire.command("XRANGE", swarm.key("orders"), "-", "+")
             for _, flat in rows or ():
                 words = [word.decode() for word in flat]
-                order = json.loads(dict(zip(words[::2], words[1::2], strict=True))["data"])
+                order = json.loads(line_of(words))["data"]
                 heard.append(order)
                 _entry(swarm, order=order["order"], **answer)
             time.sleep(0.02)
@@ -88,7 +90,7 @@ def _supervisor(swarm: Swarm, **answer: Any) -> Iterator[list[dict[str, Any]]]:
         yield heard
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(END_SECONDS)
 
 
 def test_what_waits_is_listed_with_nothing_that_a_terminal_obeys(peopled: Swarm, cli: Cli) -> None:
@@ -133,7 +135,7 @@ def test_what_does_not_wait_is_not_found(peopled: Swarm, cli: Cli, verb: str) ->
 
 
 def test_overrides_are_listed_with_what_their_end_does(peopled: Swarm, cli: Cli) -> None:
-    assert cli("override", "--list")[:2] == (0, "")
+    assert cli("override", "ls")[:2] == (0, "")
     override = Override(
         id="ov-1",
         kind="grant",
@@ -149,11 +151,11 @@ def test_overrides_are_listed_with_what_their_end_does(peopled: Swarm, cli: Cli)
         reason="why",
     )
     peopled.wire.command("HSET", peopled.key("_overrides"), "ov-1", override_text(override))
-    code, out, _ = cli("override", "--list")
+    code, out, _ = cli("override", "ls")
     assert code == 0
     assert "ov-1" in out
     assert "as it was" in out
-    (value,) = json.loads(cli("override", "--list", "--json")[1])["overrides"]
+    (value,) = json.loads(cli("override", "ls", "--json")[1])["overrides"]
     assert (value["authority"], value["expires"]) == ("operator", "1970-01-01T00:00:02Z")
 
 
@@ -171,11 +173,12 @@ def test_overrides_are_listed_with_what_their_end_does(peopled: Swarm, cli: Cli)
                 "seconds": 5,
             },
         ),
-        (("grant", "atlas", "tool/x", "--take"), {"kind": "grant", "take": True, "seconds": 600}),
+        (("revoke", "atlas", "tool/x"), {"kind": "grant", "take": True, "seconds": 600}),
         (("task", "atlas", "another"), {"kind": "task", "target": "a-exec1", "text": "another"}),
-        (("spawn", "a-sub1", "--undo"), {"kind": "spawn", "target": "a-sub1", "take": True}),
-        (("motion", "m-one", "--veto"), {"kind": "motion", "target": "m-one", "take": True}),
-        (("--reverse", "ov-1"), {"kind": "reverse", "target": "ov-1"}),
+        (("undo", "a-sub1"), {"kind": "spawn", "target": "a-sub1", "take": True}),
+        (("veto", "m-one"), {"kind": "motion", "target": "m-one", "take": True}),
+        (("carry", "m-one"), {"kind": "motion", "target": "m-one", "take": False}),
+        (("rm", "ov-1"), {"kind": "reverse", "target": "ov-1"}),
     ],
 )
 def test_an_override_says_exactly_what_is_meant(
@@ -214,7 +217,7 @@ def test_a_refused_spawn_is_found_by_its_entry_or_its_key(
     )
     with _supervisor(peopled, outcome="done", override="ov-1") as heard:
         assert (
-            cli("override", "spawn", refusal if by == "entry" else "part-1", "--timeout", "10")[0]
+            cli("override", "allow", refusal if by == "entry" else "part-1", "--timeout", "10")[0]
             == 0
         )
     refused = heard[0]["override"]["refused"]
@@ -224,7 +227,7 @@ def test_a_refused_spawn_is_found_by_its_entry_or_its_key(
         ["file"],
     )
     assert refused["request"] == {name: value for name, value in asked.items() if name != "taint"}
-    assert cli("override", "spawn", "part-2")[0] == 3
+    assert cli("override", "allow", "part-2")[0] == 3
 
 
 def test_a_message_is_named_by_its_place_and_taken_along_whole(peopled: Swarm, cli: Cli) -> None:
@@ -242,7 +245,7 @@ def test_a_message_is_named_by_its_place_and_taken_along_whole(peopled: Swarm, c
     )
     with _supervisor(peopled, outcome="done", override="ov-1") as heard:
         assert (
-            cli("override", "message", "inbox:a-exec1", id, "--text", "right", "--timeout", "10")[0]
+            cli("override", "recall", "inbox:a-exec1", id, "--text", "right", "--timeout", "10")[0]
             == 0
         )
     wished = heard[0]["override"]
@@ -254,7 +257,7 @@ def test_a_message_is_named_by_its_place_and_taken_along_whole(peopled: Swarm, c
         "wrong",
         {"x": 1},
     )
-    assert cli("override", "message", "inbox:a-exec1", "1-0")[0] == 3
+    assert cli("override", "recall", "inbox:a-exec1", "1-0")[0] == 3
 
 
 @pytest.mark.parametrize(
@@ -266,7 +269,11 @@ def test_a_message_is_named_by_its_place_and_taken_along_whole(peopled: Swarm, c
         ("grant", "atlas"),
         ("task", "atlas"),
         ("grant", "m-one", "x"),
-        ("motion", "atlas"),
+        ("veto", "atlas"),
+        ("grant", "atlas", "tool/x", "--right", "own"),
+        ("task", "atlas", " "),
+        ("motion", "m-one"),
+        ("--list",),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(

@@ -23,6 +23,7 @@ from swarmd.cli import completion
 from swarmd.cli.main import main
 from tests.conftest import SECRET
 from tests.e2e.swarm_process import VERB_SECONDS
+from tests.streams import line_saying
 
 AT = "2026-03-01T10:00:00.000Z"
 Cli = Callable[..., tuple[int, str, str]]
@@ -84,8 +85,8 @@ class Swarm:
         )
 
     def post(self, channel: str, **fields: str) -> str:
-        flat = [word for pair in fields.items() for word in pair]
-        id_ = self.wire.command("XADD", self.key(channel), "*", *flat)
+        facts = fields | ({"data": json.loads(fields["data"])} if fields.get("data") else {})
+        id_ = self.wire.command("XADD", self.key(channel), "*", "m", line_saying(facts))
         assert isinstance(id_, bytes)
         self.wire.command("ZADD", self.key("_heads"), 1, channel)
         self.wire.command("PUBLISH", self.key(channel), f'{{"id":"{id_.decode()}","cut":true}}')

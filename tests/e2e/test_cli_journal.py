@@ -5,6 +5,8 @@ hand was in it.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import pytest
 
 from swarmd.cli.exit_codes import Exit
 from tests.e2e.swarm_process import (
+    END_SECONDS,
     SwarmProcess,
     clean_environment,
     data_of,
@@ -108,11 +111,11 @@ def test_what_a_hand_did_to_the_store_is_found_mended_and_the_entry_named(
     assert not swarm.redis.hexists("swarm:_use:socrates", "**")
 
     id, fields = swarm.entries("journal")[10]
-    forged = fields | {"text": fields["text"] + "!"}
-    after = [entry for entry in swarm.entries("journal") if entry[0] != id]
+    stored: Any = swarm.redis.xrange("swarm:journal")
     swarm.redis.delete("swarm:journal")
-    for at, flat in sorted([*after, (id, forged)], key=lambda e: tuple(map(int, e[0].split("-")))):
-        swarm.redis.xadd("swarm:journal", flat, id=at)  # type: ignore[arg-type]  # text is taken
+    for at, flat in stored:
+        forged = flat["m"].replace(fields["text"], fields["text"] + "!")
+        swarm.redis.xadd("swarm:journal", {"m": forged if at == id else flat["m"]}, id=at)
     found = said(done := swarm.verb("journal", "verify", "--json"))
     assert done.returncode == Exit.FINDINGS
     assert (found["findings"][0]["kind"], found["findings"][0]["entry"]) == ("tampered", 11)
@@ -134,7 +137,56 @@ def test_a_stopped_swarms_folder_is_verified_without_it(tmp_path: Path) -> None:
         assert (last["kind"], last["n"], last["hash"]) == ("stopped", found["last"], found["hash"])
         assert verb(environment, "journal", "verify", "--files-only").returncode == Exit.DONE
         assert verb(environment, "fsck").returncode == Exit.DONE
-        assert verb(environment, "fsck", "--repair").returncode == Exit.NO_SERVER
+        done = verb(environment, "fsck", "--repair")
+        assert (done.returncode, done.stderr) == (Exit.DONE, "")
+        assert "nothing is wrong" in done.stdout
+        mended = verb(environment, "fsck", "--repair", "--json")
+        assert said(mended) == {"findings": [], "repaired": []}
+
+
+def test_where_there_is_no_entry_nothing_was_checked_and_that_is_said() -> None:
+    with short_folder() as data:
+        with swarm_up(data) as up:
+            up.verb("health")
+        environment = clean_environment(data)
+        done = verb(environment, "journal", "verify", "--files-only")
+        assert done.returncode == Exit.DONE, done.stderr
+        assert "nothing to check" in done.stdout
+        assert "laws checked" not in done.stdout
+        told = said(verb(environment, "journal", "verify", "--files-only", "--json"))
+        assert (told["entries"], told["laws"]) == (0, [])
+        assert told["verdict"] == "nothing to check"
+        assert "laws checked" in verb(environment, "journal", "verify").stdout
+
+
+def test_what_only_a_supervisor_mends_is_said_at_once_where_none_can_come() -> None:
+    with short_folder() as data:
+        with swarm_up(data) as up:
+            up.redis.zadd("swarm:_heads", {"room:ghost": 1})
+            # Killed: who led still has its lease when the folder is looked at.
+            up.child.process.kill()
+            up.child.process.wait(10)
+        started = time.monotonic()
+        done = verb(clean_environment(data), "fsck", "--repair", "--timeout", "20")
+        assert done.returncode == Exit.REFUSED, done.stdout + done.stderr
+        assert "no supervisor leads" in done.stderr
+        assert "swarmd up" in done.stderr
+        assert time.monotonic() - started < 20
+
+
+def test_a_repair_waits_no_longer_than_it_may_for_a_supervisor_that_does_not_answer() -> None:
+    with short_folder() as data, swarm_up(data) as up:
+        for n in range(3):
+            up.redis.zadd("swarm:_heads", {f"room:ghost{n}": 1})
+        os.kill(up.child.process.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            done = up.verb("fsck", "--repair", "--timeout", "4")
+            assert done.returncode in (Exit.TIMED_OUT, Exit.REFUSED), done.stdout + done.stderr
+            assert time.monotonic() - started < 30
+        finally:
+            os.kill(up.child.process.pid, signal.SIGCONT)
+        assert up.verb("fsck", "--repair").returncode == Exit.DONE
 
 
 def test_a_killed_swarm_is_verified_when_it_is_up_again(tmp_path: Path) -> None:
@@ -145,7 +197,7 @@ def test_a_killed_swarm_is_verified_when_it_is_up_again(tmp_path: Path) -> None:
             # Longer than the append-only file is behind, so that nothing is lost with it.
             time.sleep(1.5)
             up.child.process.kill()
-            up.child.process.wait(10)
+            up.child.process.wait(END_SECONDS)
         with swarm_up(data, SWARMD_KNOWLEDGE=str(tmp_path)) as up:
             found = said(up.verb("journal", "verify", "--json"))
             assert found["findings"] == []

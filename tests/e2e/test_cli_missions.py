@@ -30,7 +30,7 @@ from swarmd.core.model.channels import JOURNAL, RESULTS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel, MissionId
 from swarmd.errors import NotFoundError, RefusedError, UsageError
-from tests.conftest import SECRET
+from tests.conftest import HANG_SECONDS, SECRET
 from tests.e2e.test_cli_inspect import AT, Cli, Swarm, cli, peopled, swarm
 
 __all__ = ["cli", "peopled", "swarm"]
@@ -99,7 +99,7 @@ def test_terminate_waits_past_the_fence_for_the_verified_end(
     code = orders.terminate(
         sight,
         supervisor.post,
-        order_client.Waiting.of(bell, 5),
+        order_client.Waiting.of(bell, HANG_SECONDS),
         Wish("terminate", "atlas", "enough"),
         is_awaited=True,
     )
@@ -127,7 +127,7 @@ def test_a_kill_that_was_not_seen_is_no_success(
     code = orders.terminate(
         sight,
         supervisor.post,
-        order_client.Waiting.of(bell, 5),
+        order_client.Waiting.of(bell, HANG_SECONDS),
         Wish("terminate", "a-exec1", ""),
         is_awaited=True,
     )
@@ -138,7 +138,7 @@ def test_a_kill_that_was_not_seen_is_no_success(
 def test_an_end_that_is_ignored_is_named_with_what_ignores_it(
     supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = "a-sub1 ignores its end on h-1: write_file"
+    text = "a-sub1 ignores its end on h-1: file/write"
     stuck = {"event": "agent.stuck", "order": "", "agent": "a-sub1", "text": text}
     supervisor.answers = [
         {"event": "subtree.fenced", "outcome": "fenced", "segment": "a-exec1"},
@@ -152,10 +152,10 @@ def test_an_end_that_is_ignored_is_named_with_what_ignores_it(
             "unreachable": 0,
         },
     ]
-    waiting = order_client.Waiting.of(bell, 5)
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     wish = Wish("terminate", "atlas")
     assert orders.terminate(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.FAILED
-    assert given(capsys)["busy"] == {"a-sub1": "write_file"}
+    assert given(capsys)["busy"] == {"a-sub1": "file/write"}
 
 
 def test_a_refusal_names_its_rule(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
@@ -166,7 +166,7 @@ def test_a_refusal_names_its_rule(supervisor: Supervisor, sight: Sight, bell: Be
         orders.terminate(
             sight,
             supervisor.post,
-            order_client.Waiting.of(bell, 5),
+            order_client.Waiting.of(bell, HANG_SECONDS),
             Wish("terminate", "picard", ""),
             is_awaited=True,
         )
@@ -193,7 +193,7 @@ def test_what_has_ended_is_not_ordered_to_end_again(
         orders.terminate(
             sight,
             supervisor.post,
-            order_client.Waiting.of(bell, 5),
+            order_client.Waiting.of(bell, HANG_SECONDS),
             Wish("terminate", "a-exec2", ""),
             is_awaited=True,
         )
@@ -205,14 +205,14 @@ def test_what_has_ended_is_not_ordered_to_end_again(
         orders.cancel(
             sight,
             supervisor.post,
-            order_client.Waiting.of(bell, 5),
+            order_client.Waiting.of(bell, HANG_SECONDS),
             Wish("cancel", "m-old", ""),
             is_awaited=True,
         )
 
 
 def test_cancel_is_for_missions_alone(supervisor: Supervisor, sight: Sight, bell: Bell) -> None:
-    waiting = order_client.Waiting.of(bell, 5)
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     with pytest.raises(NotFoundError):
         orders.cancel(
             sight, supervisor.post, waiting, Wish("cancel", "a-exec1", ""), is_awaited=True
@@ -228,7 +228,7 @@ def test_cancel_tells_the_state_and_the_verified_end(
         orders.cancel(
             sight,
             supervisor.post,
-            order_client.Waiting.of(bell, 5),
+            order_client.Waiting.of(bell, HANG_SECONDS),
             Wish("cancel", "m-one", ""),
             is_awaited=True,
         )
@@ -247,7 +247,7 @@ def test_an_order_names_what_a_person_means(
     supervisor.swarm.wire.command(
         "HSET", supervisor.swarm.key("_state:a-sub1"), "p:room:den-m-one", "0-0"
     )
-    waiting = order_client.Waiting.of(bell, 5)
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     for reference, is_only, target in (
         ("scout", False, "a-sub1"),
         ("a-s", True, "=a-sub1"),
@@ -274,7 +274,7 @@ def test_an_order_names_what_a_person_means(
 def test_a_stop_says_what_it_replaces_and_that_nobody_is_under_it(
     supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    waiting = order_client.Waiting.of(bell, 5)
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     _stop(supervisor.swarm, "m-one", reason="a closer look")
     for target, said in (
         ("m-one", "it replaces the freeze by operator: a closer look"),
@@ -299,7 +299,7 @@ def test_a_mission_that_has_ended_is_stopped_no_more_and_is_told_how_it_ended(
     supervisor.swarm.wire.command(
         "HSET", supervisor.swarm.key("mission:m-one"), "state", "delivered"
     )
-    waiting, wish = order_client.Waiting.of(bell, 5), Wish(verb, "m-one", "")
+    waiting, wish = order_client.Waiting.of(bell, HANG_SECONDS), Wish(verb, "m-one", "")
     do = partial(orders.thaw, data=tmp_path) if verb == "thaw" else orders.stop
     with pytest.raises(RefusedError, match="has ended already: delivered"):
         do(sight, supervisor.post, waiting, wish, is_awaited=False)
@@ -322,7 +322,13 @@ def test_what_cannot_be_meant_is_ordered_of_nobody(
     wish: Wish, error: type[Exception], supervisor: Supervisor, sight: Sight, bell: Bell
 ) -> None:
     with pytest.raises(error):
-        orders.stop(sight, supervisor.post, order_client.Waiting.of(bell, 5), wish, is_awaited=True)
+        orders.stop(
+            sight,
+            supervisor.post,
+            order_client.Waiting.of(bell, HANG_SECONDS),
+            wish,
+            is_awaited=True,
+        )
     assert supervisor.posted == []
 
 
@@ -344,13 +350,13 @@ def test_a_stop_is_done_only_where_all_were_seen_to_stand_still(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     seen = dict(zip(("confirmed", "unconfirmed", "unreachable"), counts, strict=True))
-    busy = {"a-sub1": "write_file"} if counts[1] else {}
+    busy = {"a-sub1": "file/write"} if counts[1] else {}
     supervisor.answers = [{"outcome": "marked"}, {"outcome": "done", "busy": busy, **seen}]
     person = Sight(sight.view, Ink(), as_json=False)
     done = orders.stop(
         person,
         supervisor.post,
-        order_client.Waiting.of(bell, 5),
+        order_client.Waiting.of(bell, HANG_SECONDS),
         Wish("halt", "atlas"),
         is_awaited=True,
     )
@@ -362,7 +368,7 @@ def test_a_stop_is_done_only_where_all_were_seen_to_stand_still(
             **seen
         )
     )
-    assert ("still busy: a-sub1 in write_file" in err) == bool(busy)
+    assert ("still busy: a-sub1 in file/write" in err) == bool(busy)
 
 
 def _stop(swarm: Swarm, target: str, kind: str = "freeze", **facts: Any) -> None:
@@ -380,7 +386,7 @@ def test_a_thaw_tells_what_remains_stopped_above(
     supervisor.answers = [{"outcome": "done"}]
     for target, kind in (("m-one", "freeze"), ("tier:2", "halt"), ("tier:1", "freeze")):
         _stop(supervisor.swarm, target, kind)
-    waiting = order_client.Waiting.of(bell, 5)
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     wish = Wish("thaw", "scout")
     assert (
         orders.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path)
@@ -402,7 +408,7 @@ def test_thawing_everything_releases_the_brake_and_a_brake_alone_is_enough(
     supervisor.answers = [
         {"outcome": "refused", "rule": "stop.target", "detail": "* is not stopped itself"}
     ]
-    waiting, wish = order_client.Waiting.of(bell, 5), Wish("thaw", "all")
+    waiting, wish = order_client.Waiting.of(bell, HANG_SECONDS), Wish("thaw", "all")
     assert (
         orders.thaw(sight, supervisor.post, waiting, wish, is_awaited=True, data=tmp_path)
         == Exit.DONE
@@ -417,7 +423,7 @@ def test_thawing_one_agent_leaves_the_brake_alone(
 ) -> None:
     halt_file.pull(tmp_path, "x", "ada", at=1.0)
     supervisor.answers = [{"outcome": "done"}]
-    waiting = order_client.Waiting.of(bell, 5)
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     orders.thaw(
         sight, supervisor.post, waiting, Wish("thaw", "scout"), is_awaited=True, data=tmp_path
     )
@@ -454,9 +460,9 @@ def test_a_halt_without_a_server_names_who_gave_its_word_and_who_did_not(
         assert main(["halt", "--timeout", "0.1"]) == 1
         out = capsys.readouterr().out.splitlines()
         assert [line.rpartition(": ")[2] for line in out] == ["3", "gave no word"]
-        halt_file.answer(away, Word("h-2", held.at, 1, {"a-9": "write_file"}))
+        halt_file.answer(away, Word("h-2", held.at, 1, {"a-9": "file/write"}))
         assert main(["halt", "--timeout", "0.1", "--json"]) == 1
-        assert json.loads(capsys.readouterr().out)["busy"] == {"a-9": "write_file"}
+        assert json.loads(capsys.readouterr().out)["busy"] == {"a-9": "file/write"}
         halt_file.answer(away, Word("h-2", held.at, 1))
         assert main(["halt", "--timeout", "0.1"]) == 0
 
@@ -507,8 +513,9 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
     supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     supervisor.answers = [{"outcome": "done", "number": 4, "agents": 3}]
-    waiting = order_client.Waiting.of(bell, 5)
-    wish = orders.rights_wish("revoke", "atlas", "tool/web/**", "grant", "enough")
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
+    more = {"privilege": "tool/web/**", "right": "grant"}
+    wish = Wish("revoke", "atlas", "enough", more=more)
     assert orders.change_rights(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.DONE
     value = given(capsys)
     assert (value["agent"], value["privilege"], value["right"], value["number"]) == (
@@ -528,15 +535,17 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
             sight,
             supervisor.post,
             waiting,
-            orders.rights_wish("grant", "m-one", "x", "use", ""),
+            Wish("grant", "m-one", more={"privilege": "x", "right": "use"}),
             is_awaited=True,
         )
 
 
+@pytest.mark.parametrize("verb", ["grant", "revoke"])
 @pytest.mark.parametrize(("privilege", "right"), [("a b", "use"), ("", "use"), ("tool/x", "own")])
-def test_what_is_no_privilege_or_right_is_a_usage_error(privilege: str, right: str) -> None:
-    with pytest.raises(UsageError):
-        orders.rights_wish("grant", "atlas", privilege, right, "")
+def test_what_is_no_privilege_or_right_is_a_usage_error(
+    cli: Cli, verb: str, privilege: str, right: str
+) -> None:
+    assert cli(verb, "atlas", privilege, "--right", right)[0] == 2
 
 
 def test_amounts_are_kinds_and_money_is_also_dollars() -> None:
@@ -745,7 +754,10 @@ def test_waiting_ends_with_the_missions_end(
 ) -> None:
     swarm.mission("m-1", state=state, reason=reason, result="The answer", ended=AT)
     swarm.ledger("m-1", 12)
-    assert missions.await_mission(sight, order_client.Waiting.of(bell, 5), MissionId("m-1")) == code
+    assert (
+        missions.await_mission(sight, order_client.Waiting.of(bell, HANG_SECONDS), MissionId("m-1"))
+        == code
+    )
     assert (value := given(capsys))["spent"] == {"tokens": 12, "calls": 1}
     assert value["result"] == "The answer"
 
@@ -755,7 +767,7 @@ def test_a_delivered_result_stands_alone_on_standard_output(
 ) -> None:
     swarm.mission("m-1", state="delivered", result="The\nanswer \x1b[2J", ended=AT)
     person = Sight(sight.view, Ink(), as_json=False)
-    missions.await_mission(person, order_client.Waiting.of(bell, 5), MissionId("m-1"))
+    missions.await_mission(person, order_client.Waiting.of(bell, HANG_SECONDS), MissionId("m-1"))
     out, err = capsys.readouterr()
     assert out == "The\nanswer \\x1b[2J\n"
     assert "m-1: delivered" in err
@@ -776,7 +788,7 @@ def test_what_never_became_a_mission_is_heard_of_on_results(
         data=data,
     )
     assert (
-        missions.await_mission(sight, order_client.Waiting.of(bell, 5), MissionId("m-1"))
+        missions.await_mission(sight, order_client.Waiting.of(bell, HANG_SECONDS), MissionId("m-1"))
         == Exit.REFUSED
     )
 

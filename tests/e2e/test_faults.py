@@ -288,7 +288,7 @@ def test_a_full_disk_holds_the_work_up_and_loses_nothing(models: Models) -> None
                 return "MISCONF" in str(error)
             return False
 
-        swarm.until(is_refused, "the server refuses to write", 20)
+        swarm.until(is_refused, "the server refuses to write")
         up.until_said("the server is full")
         time.sleep(2)
         ballast.unlink()

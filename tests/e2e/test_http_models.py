@@ -231,7 +231,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         for name in names:
             text = f"Mission of {name}." + (SLY_WORDS if name == SLY else "")
             swarm.redis.xadd("swarm:missions", {"mission": text, "id": name})
-        missions = {name: swarm.ended_mission(name, 90) for name in names}
+        missions = {name: swarm.ended_mission(name) for name in names}
         yield Ran(swarm, brain, missions)
 
 

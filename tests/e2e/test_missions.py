@@ -24,6 +24,7 @@ from anyio.from_thread import start_blocking_portal
 from swarmd.core.model.charter import KINDS
 from tests.e2e.swarm_process import (
     AMOUNTS,
+    END_SECONDS,
     SwarmProcess,
     data_of,
     plain_redis_cli,
@@ -183,7 +184,7 @@ def sampled(swarm: SwarmProcess) -> Iterator[list[list[str]]]:
         yield samples
     finally:
         over.set()
-        watcher.join(10)
+        watcher.join(END_SECONDS)
 
 
 def test_a_mission_reads_as_in_the_contract(swarm: SwarmProcess, delivered: str) -> None:
@@ -218,7 +219,39 @@ def test_its_result_is_a_message_that_a_plain_redis_cli_reads(
     assert data["files"] == ["birds/geese.md", "birds/swans.md"]
     assert data["spent"]["calls"] > 0
     lines = swarm.redis_cli("XRANGE", "swarm:results", "-", "+").split("\n")
-    assert delivered in lines
+    (line,) = [line for line in lines if line.startswith("{") and delivered in line]
+    assert json.loads(line)["text"] == result["text"]
+
+
+def test_the_record_tells_which_agent_read_which_file(swarm: SwarmProcess) -> None:
+    """By the query of docs/journal.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "journal.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"redis-cli (XRANGE swarm:journal - \+ \| .*)", page)
+    plain_redis_cli()
+    asked = ("--id", "read-1", "--files", "birds")
+    swarm.submit("When does the swan sing, and how do geese fly?", *asked)
+    assert swarm.ended_mission("read-1")["state"] == "delivered"
+
+    def read() -> dict[str, set[str]]:
+        done = subprocess.run(
+            ["bash", "-c", f"redis-cli -s {swarm.socket} {query}"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        rows = [line.split(" ") for line in done.stdout.splitlines()]
+        found: dict[str, set[str]] = {}
+        for agent, _, *files in rows:
+            found.setdefault(agent, set()).update(files)
+        return found
+
+    members = {agent["id"] for agent in swarm.agents_of("read-1")}
+    files = swarm.until(
+        lambda: {file for id, own in read().items() if id in members for file in own} or None,
+        "what was read is in the record",
+    )
+    assert {"birds/geese.md", "birds/swans.md"} <= files
 
 
 def test_its_tree_has_all_three_tiers_each_below_the_one_above(
@@ -339,8 +372,8 @@ def subscribed(swarm: SwarmProcess, *channels: str) -> Iterator[list[dict[str, A
         yield rings
     finally:
         process.terminate()
-        process.wait(10)
-        reader.join(10)
+        process.wait(END_SECONDS)
+        reader.join(END_SECONDS)
         process.stdout.close()
 
 
@@ -396,18 +429,19 @@ def slow(mind: OpenAIServer) -> Iterator[SwarmProcess]:
 
 
 def test_two_missions_at_once_the_third_waits_and_takes_the_place_of_a_cancelled_one(
-    slow: SwarmProcess,
+    slow: SwarmProcess, mind: OpenAIServer
 ) -> None:
-    ids = [
-        slow.submit(f"Mission number {number}.", "--id", f"at-once-{number}")
-        for number in (1, 2, 3)
-    ]
-    slow.until(lambda: slow.mission(ids[2]), "the third is docketed")
-    slow.until(lambda: slow.mission(ids[1])["state"] == "debating", "the second is taken up")
-    assert [slow.mission(id)["state"] for id in ids[::2]] == ["debating", "docketed"]
+    with mind.holding():
+        ids = [
+            slow.submit(f"Mission number {number}.", "--id", f"at-once-{number}")
+            for number in (1, 2, 3)
+        ]
+        slow.until(lambda: slow.mission(ids[2]), "the third is docketed")
+        slow.until(lambda: slow.mission(ids[1])["state"] == "debating", "the second is taken up")
+        assert [slow.mission(id)["state"] for id in ids[::2]] == ["debating", "docketed"]
     slow.until(lambda: slow.agents_of(ids[0]), "the first has an executive")
-    assert slow.mission(ids[2])["state"] == "docketed"
-    cancelled = slow.verb("cancel", ids[0], "--reason", "changed my mind", "--json")
+    with mind.holding():
+        cancelled = slow.verb("cancel", ids[0], "--reason", "changed my mind", "--json")
     assert cancelled.returncode == 0, cancelled.stderr
     counts = json.loads(cancelled.stdout)
     living = len(slow.agents_of(ids[0]))
@@ -442,16 +476,20 @@ def test_a_mission_waits_for_the_budget_that_those_in_hand_will_give_back(
     assert unbalanced(slow.accounts()) == []
 
 
-def test_a_docketed_mission_can_be_cancelled_before_it_costs_anything(slow: SwarmProcess) -> None:
-    ids = [
-        slow.submit(f"Queue number {number}.", "--id", f"queue-{number}") for number in (1, 2, 3)
-    ]
-    slow.until(lambda: slow.mission(ids[2]), "the third is docketed")
-    assert slow.verb("cancel", ids[2]).returncode == 0
-    assert slow.mission(ids[2])["state"] == "cancelled"
-    assert data_of(slow.results_of(ids[2])[0])["spent"].get("calls", 0) == 0
-    for id in ids[:2]:
-        assert slow.verb("cancel", id).returncode == 0
+def test_a_docketed_mission_can_be_cancelled_before_it_costs_anything(
+    slow: SwarmProcess, mind: OpenAIServer
+) -> None:
+    with mind.holding():
+        ids = [
+            slow.submit(f"Queue number {number}.", "--id", f"queue-{number}")
+            for number in (1, 2, 3)
+        ]
+        slow.until(lambda: slow.mission(ids[2]), "the third is docketed")
+        assert slow.verb("cancel", ids[2]).returncode == 0
+        assert slow.mission(ids[2])["state"] == "cancelled"
+        assert data_of(slow.results_of(ids[2])[0])["spent"].get("calls", 0) == 0
+        for id in ids[:2]:
+            assert slow.verb("cancel", id).returncode == 0
     assert [slow.mission(id)["state"] for id in ids] == ["cancelled"] * 3
 
 

@@ -33,7 +33,7 @@ LOOKS: Final = (
     "tail room:x --no-follow",
     "dead ls",
     "dead show 1-0",
-    "override --list",
+    "override ls",
     "journal verify",
     "journal at 1",
     "fsck",

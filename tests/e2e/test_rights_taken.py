@@ -68,6 +68,6 @@ def test_a_right_that_the_daemon_never_had_ends_it_at_its_start_with_5(
         operator.command("ACL", "SETUSER", "own", "-evalsha", "-eval")
         environment = clean_environment(tmp_path, REDIS_URL=f"unix://own:word@{place}")
         with child(["up"], environment) as up:
-            assert up.ended(60) == 5
+            assert up.ended() == 5
             assert "may not do this" in up.stderr
             assert "Traceback" not in up.stderr

@@ -19,6 +19,7 @@ from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, MissionId
 from tests.e2e.swarm_process import (
+    END_SECONDS,
     VERB_SECONDS,
     Child,
     SwarmProcess,
@@ -342,7 +343,7 @@ def test_a_run_whose_host_swarm_ends_says_so_and_leaves_its_mission_to_resume(
         guest.until_said("Mission m-")
         under_way.process.send_signal(signal.SIGTERM)
         assert under_way.ended() == 143
-        assert guest.ended(20) == 5
+        assert guest.ended() == 5
         assert "--resume" in guest.stderr
     listed = json.loads(verb(environment, "missions", "--json").stdout)["missions"]
     unfinished = [
@@ -378,12 +379,12 @@ def talking(swarm: SwarmProcess, mission: str) -> Iterator[None]:
         yield
     finally:
         over.set()
-        talker.join(10)
+        talker.join(END_SECONDS)
 
 
 def test_a_second_up_on_the_same_folder_says_that_one_runs(beside: SwarmProcess) -> None:
     with child(["up"], beside.environment) as second:
-        assert second.ended(20) not in (0, None)
+        assert second.ended() not in (0, None)
         assert str(beside.data) in second.stderr
         assert "is up, on" not in second.stderr
         assert "Traceback" not in second.stderr

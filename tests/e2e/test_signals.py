@@ -10,7 +10,15 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import SECRET
-from tests.e2e.swarm_process import child, clean_environment, short_folder, swarm_up, swarmd, verb
+from tests.e2e.swarm_process import (
+    END_SECONDS,
+    child,
+    clean_environment,
+    short_folder,
+    swarm_up,
+    swarmd,
+    verb,
+)
 
 
 def test_a_daemon_that_is_hung_up_gives_back_what_it_holds_and_ends_with_129(
@@ -56,11 +64,11 @@ def test_a_daemon_that_ignores_being_hung_up_goes_on() -> None:
             ).returncode in (0, 4)
             assert up.poll() is None
             up.send_signal(signal.SIGTERM)
-            assert up.wait(30) == 143
+            assert up.wait(END_SECONDS) == 143
         finally:
             if up.poll() is None:
                 up.kill()
-            up.wait(15)
+            up.wait(END_SECONDS)
 
 
 def test_a_run_that_is_hung_up_cancels_its_mission_and_ends_with_129(tmp_path: Path) -> None:

@@ -16,7 +16,13 @@ from typing import Final
 import pytest
 
 from tests.conftest import SECRET
-from tests.e2e.swarm_process import clean_environment, short_folder, swarmd
+from tests.e2e.swarm_process import (
+    END_SECONDS,
+    VERB_SECONDS,
+    clean_environment,
+    short_folder,
+    swarmd,
+)
 from tests.e2e.test_cli_inspect import Swarm, peopled, swarm
 
 __all__ = ["peopled", "swarm"]
@@ -77,7 +83,7 @@ def shell(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=VERB_SECONDS,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -155,7 +161,7 @@ def up(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[bytes]
         finally:
             if process.poll() is None:
                 process.kill()
-            process.wait(15)
+            process.wait(END_SECONDS)
 
 
 def test_a_daemon_serves_and_drains_with_no_place_for_its_log(
@@ -169,7 +175,7 @@ def test_a_daemon_serves_and_drains_with_no_place_for_its_log(
     code, out, err = shell("submit 'What is a fence?' --wait --timeout 60", environment)
     assert (code, bool(out)) == (0, True), err
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
+    assert process.wait(END_SECONDS) == 143
 
 
 def test_a_stream_that_takes_nothing_at_the_moment_is_waited_for(
@@ -188,6 +194,6 @@ def test_a_stream_that_takes_nothing_at_the_moment_is_waited_for(
         process.wait(2)
     with os.fdopen(reading, "rb") as reader:
         assert b"-worker" in reader.read()
-    assert process.wait(20) == 0
+    assert process.wait(END_SECONDS) == 0
     assert process.stderr is not None
     process.stderr.close()

@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.acl_server import AclServer, acl_server
-from tests.e2e.swarm_process import Child, child, clean_environment, short_folder, verb
+from tests.e2e.swarm_process import (
+    VERB_SECONDS,
+    Child,
+    child,
+    clean_environment,
+    short_folder,
+    verb,
+)
 
 PART_WORDS = ("NOPERM", "may not do this", "Traceback")
 
@@ -92,7 +99,7 @@ def test_a_text_published_by_the_submitter_is_heard(guarded: Guarded) -> None:
     with guarded.server.client("submitter") as client, client.pubsub() as results:  # type: ignore[no-untyped-call]  # its gap
         results.subscribe("swarm:results")
         assert client.publish("swarm:missions", "Which budgets stop a runaway swarm?") == 1
-        heard = (results.get_message(timeout=60) for _ in range(2))
+        heard = (results.get_message(timeout=VERB_SECONDS) for _ in range(2))
         assert [
             json.loads(ring["data"])["data"]["state"] for ring in heard if ring["type"] == "message"
         ] == ["delivered"]
@@ -146,11 +153,16 @@ def test_who_oversteps_is_refused_with_a_clear_word(guarded: Guarded) -> None:
 
 
 def test_each_part_asks_for_its_own_health_as_its_own_user(guarded: Guarded) -> None:
-    for part in ("supervisor", "worker"):
-        code, shown, said = guarded.run(part, "health", "--part", part)
-        assert (code, shown.startswith("healthy")) == (0, True), said
-    code, shown, said = guarded.run("worker", "health", "--part", "worker", "--json")
-    assert json.loads(shown)["unasked"] == ["agents", "missions"]
+    with guarded.server.client("admin") as admin:
+        admin.acl_log_reset()
+        for part in ("supervisor", "worker"):
+            code, shown, said = guarded.run(part, "health", "--part", part)
+            assert (code, shown.startswith("healthy"), said) == (0, True, "")
+            assert ("restart: kept" in shown.splitlines()) == (part == "supervisor")
+        code, shown, said = guarded.run("worker", "health", "--part", "worker", "--json")
+        assert json.loads(shown)["unasked"] == ["agents", "missions"]
+        refused = admin.acl_log()
+    assert refused == [], "what is asked each few seconds must not fill the server's log"
 
 
 def test_a_part_under_anothers_user_does_not_start_or_is_told(guarded: Guarded) -> None:

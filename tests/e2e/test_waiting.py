@@ -15,7 +15,15 @@ import pytest
 from swarmd.adapters.server.embedded import EmbeddedServer
 from tests.conftest import SECRET
 from tests.e2e.proxy import Proxy, proxied
-from tests.e2e.swarm_process import child, clean_environment, short_folder, swarm_up, swarmd, verb
+from tests.e2e.swarm_process import (
+    VERB_SECONDS,
+    child,
+    clean_environment,
+    short_folder,
+    swarm_up,
+    swarmd,
+    verb,
+)
 from tests.e2e.test_cli_approvals import _supervisor
 from tests.e2e.test_cli_inspect import AT, Swarm, peopled, swarm
 
@@ -79,7 +87,7 @@ def test_submit_waits_on_over_a_line_that_is_cut(
             line.reset()
             time.sleep(0.5)
         peopled.mission("m-cut", state="delivered", result="La", ended=AT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=VERB_SECONDS)
         assert (process.returncode, out) == (0, "La\n"), err
         assert "trying again" in err
         assert "Traceback" not in err
@@ -98,7 +106,7 @@ def test_an_order_is_waited_for_over_a_line_that_is_cut(
             time.sleep(0.02)
         line.reset()
         with _supervisor(peopled, outcome="done", confirmed=1, unconfirmed=0, unreachable=0):
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=VERB_SECONDS)
         assert process.returncode == 0, err
 
 
@@ -113,7 +121,7 @@ def test_a_server_that_stays_away_ends_the_wait_with_5_when_the_time_is_over(
             assert said
         line.is_half_open = True
         line.reset()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=VERB_SECONDS)
         assert (process.returncode, out) == (5, ""), err
         assert err.count("trying again") == 1
 

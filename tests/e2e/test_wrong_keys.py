@@ -5,7 +5,11 @@ when they are set aside.
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import signal
 import subprocess
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -20,11 +24,10 @@ from tests.e2e.swarm_process import (
     verb,
 )
 
-# Each in the way of another part: an input, the record, the lease, the host's sweep, the start. The
-# journal is left out: entries that were not sealed yet are lost with it, and `fsck` says so until
-# it is stated anew.
-KEYS: Final = ("missions", "up:sob", "_positions", "_hosts", "_posts", "_meta")
-BEGUN_ANEW: Final = ("_positions",)
+# Each in the way of another part: an input, the record, the lease, the host's sweep, the start.
+KEYS: Final = ("missions", "up:sob", "_positions", "_hosts", "_posts", "_meta", "journal")
+# What was lost with them is told by one entry, which an operator acknowledges.
+BEGUN_ANEW: Final = ("_positions", "journal")
 
 
 def overwrite(up: SwarmProcess, *keys: str) -> None:
@@ -58,8 +61,48 @@ def test_the_daemon_stays_says_it_and_goes_on_when_the_key_is_set_aside(key: str
         assert up.verb("fsck").returncode == Exit.DONE
         verified = json.loads(up.verb("journal", "verify", "--json").stdout)["findings"]
         assert verified == [] or (
-            key in BEGUN_ANEW and {one["kind"] for one in verified} == {"restated"}
+            key in BEGUN_ANEW and [one["kind"] for one in verified] == ["restated"]
         )
+        for one in verified:
+            acknowledged = up.verb("journal", "ack", str(one["entry"]), "--reason", "seen")
+            assert acknowledged.returncode == Exit.DONE, acknowledged.stderr
+        assert up.verb("journal", "verify").returncode == Exit.DONE
+
+
+def with_another_secret(environment: dict[str, str], data: Path) -> dict[str, str]:
+    other = data / "another-secret"
+    other.write_text(secrets.token_hex(32))
+    other.chmod(0o600)
+    return environment | {"SWARMD_SECRET_FILE": str(other)}
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["deleted", "another type"])
+def test_who_holds_another_secret_cannot_put_it_in_the_place_of_the_swarms(is_gone: bool) -> None:
+    with short_folder() as data, swarm_up(data) as up:
+        mission = up.verb("submit", "What is a fence?", "--wait", "--timeout", "50")
+        assert mission.returncode == Exit.DONE
+        seal = up.redis.hget("swarm:_meta", "seal")
+        stranger = with_another_secret(clean_environment(data), data)
+        os.kill(up.child.process.pid, signal.SIGSTOP)
+        try:
+            if is_gone:
+                up.redis.delete("swarm:_meta")
+            else:
+                overwrite(up, "_meta")
+            kind = up.redis.type("swarm:_meta")
+            for words in (
+                ("fsck", "--repair"),
+                ("say", "sob", "hello"),
+                ("freeze", "socrates", "--timeout", "5"),
+                ("terminate", "socrates", "--timeout", "5"),
+            ):
+                done = verb(stranger, *words)
+                assert done.returncode == Exit.NO_SERVER, done.stdout + done.stderr
+                assert up.redis.type("swarm:_meta") == kind
+        finally:
+            os.kill(up.child.process.pid, signal.SIGCONT)
+        assert up.verb("fsck", "--repair").returncode == Exit.DONE or is_gone
+        up.until(lambda: up.redis.hget("swarm:_meta", "seal") == seal, "its own seal again")
 
 
 def test_a_stopped_swarm_is_mended_without_a_daemon_and_starts() -> None:

@@ -28,7 +28,7 @@ from tests.contract.test_store import open_store
 from tests.core.swarm_builder import MISSION, declarations
 from tests.runtime.test_supervisor import Silence, Stage
 
-Entry = tuple[StreamId, list[str]]
+Entry = tuple[StreamId, str]
 SWARM = "s-test"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from swarmd.core.model.chain import GENESIS, Head, hash_of
+from swarmd.core.model.chain import GENESIS, Head, with_hash
 from swarmd.core.model.names import StreamId
 from tests.runtime.recorded import Entry
 
@@ -33,19 +33,17 @@ class Forgery:
 def forge(chance: Random, entries: Sequence[Entry], *, until: int) -> Forgery:
     """One deed at or before the entry of index `until`; the head says whatever hides it best."""
     deed, is_rechained = chance.choice(DEEDS), chance.random() < 0.5
-    made = [(id, list(flat)) for id, flat in entries]
+    made = list(entries)
     at = chance.randrange(0, until + 1)
     if deed == "edit":
-        _edit(chance, made[at][1])
+        made[at] = (made[at][0], _edited(chance, made[at][1]))
     elif deed == "delete":
         del made[at : min(until, at + chance.randrange(0, 3)) + 1]
     elif deed == "cut":
         del made[at:]
     elif deed == "insert":
-        id, flat = made[chance.randrange(len(made))]
-        copy = list(flat)
-        _edit(chance, copy)
-        made.insert(at, (id, copy))
+        id, line = made[chance.randrange(len(made))]
+        made.insert(at, (id, _edited(chance, line)))
     else:
         other = chance.choice([n for n in range(until + 1) if n != at])
         made[at], made[other] = (made[at][0], made[other][1]), (made[other][0], made[at][1])
@@ -55,24 +53,21 @@ def forge(chance: Random, entries: Sequence[Entry], *, until: int) -> Forgery:
     return Forgery(deed, is_rechained, at, made, head_of(made))
 
 
-def _edit(chance: Random, flat: list[str]) -> None:
-    """One character of one field, its name or value, is another."""
-    place = chance.choice([n for n, word in enumerate(flat) if word])
-    word = flat[place]
-    spot = chance.randrange(len(word))
-    other = chance.choice([c for c in "0aZ{\"' é" if c != word[spot]])
-    flat[place] = word[:spot] + other + word[spot + 1 :]
+def _edited(chance: Random, line: str) -> str:
+    """One character, of a field's name or its value or between them, is another."""
+    spot = chance.randrange(len(line))
+    other = chance.choice([c for c in "0aZ{\"' é" if c != line[spot]])
+    return line[:spot] + other + line[spot + 1 :]
 
 
-def _data(flat: Sequence[str]) -> tuple[int, dict[str, object]] | None:
-    for place in range(0, len(flat) - 1, 2):
-        if flat[place] == "data":
-            try:
-                value = json.loads(flat[place + 1])
-            except ValueError:
-                return None
-            return (place + 1, value) if isinstance(value, dict) else None
-    return None
+def _said(line: str) -> tuple[dict[str, object], dict[str, object]] | None:
+    """What an entry says, and its data of that."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    data = value.get("data") if isinstance(value, dict) else None
+    return (value, data) if isinstance(data, dict) else None
 
 
 def rechained(entries: Sequence[Entry], before: Entry | None) -> list[Entry]:
@@ -84,31 +79,28 @@ def rechained(entries: Sequence[Entry], before: Entry | None) -> list[Entry]:
         head = head_of([before])
         n, prev = head.n, head.hash
     made = []
-    for id, flat in entries:
-        found = _data(flat)
+    for id, line in entries:
+        found = _said(line)
         if found is None:
-            made.append((id, flat))
+            made.append((id, line))
             continue
-        place, data = found
+        said, data = found
         n += 1
-        data |= {"n": n, "prev": prev}
-        data.pop("hash", None)
-        whole = list(flat)
-        whole[place] = _text(data)
-        prev = hash_of(whole)
-        whole[place] = _text(data | {"hash": prev})
+        said["data"] = data | {"n": n, "prev": prev}
+        said.pop("hash", None)
+        whole, prev = with_hash(_text(said)[1:-1])
         made.append((id, whole))
     return made
 
 
 def head_of(entries: Sequence[Entry]) -> Head:
-    for _, flat in reversed(entries):
-        found = _data(flat)
-        if found is not None and {"n", "hash", "after"} <= found[1].keys():
-            data = found[1]
+    for _, line in reversed(entries):
+        found = _said(line)
+        if found is not None and {"n", "after"} <= found[1].keys() and "hash" in found[0]:
+            said, data = found
             return Head(
                 int(str(data["n"])) if str(data["n"]).isdecimal() else 0,
-                str(data["hash"]),
+                str(said["hash"]),
                 str(data["after"]),
             )
     return Head()

@@ -28,7 +28,7 @@ def fact(kind: str, account: str, amounts: Any, **more: str) -> list[str]:
         "fact": kind,
         "agent": "a-1",
         "account": account,
-        "step": "1:0",
+        "call": "1:0",
         "at": "",
         "amounts": text,
         **more,

@@ -7,6 +7,7 @@ recorded, and the honest traffic between it is taken once each, also across a re
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,7 +27,7 @@ from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.model.channels import BOARD_ROOM, INPUTS, ORDERS, REQUESTS, host_channel, inbox, up
-from swarmd.core.model.messages import Kind, Message, body_of
+from swarmd.core.model.messages import Kind, Message, channel_head
 from swarmd.core.model.moves import Report
 from swarmd.core.model.names import FIRST, OPERATOR, SOB, AgentId, Channel, HostId, StreamId
 from swarmd.core.model.records import Host
@@ -34,6 +35,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import stamp_of
 from swarmd.ports.models import Answered, Prompt, Usage
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -105,7 +107,9 @@ async def process(
         tasks.start_soon(bell.run)
         await store.check_schema()
         async with aclosing(bell.line()) as heard, aclosing(bell.line()) as rung:
-            world = World(store, TALKATIVE, None, mind, lambda: stamp_of(clock.now()))
+            world = World(
+                store, TALKATIVE, built_in(store, None), mind, lambda: stamp_of(clock.now())
+            )
             worker = Worker(world, Host(host_of(number), 10_000, "w-1"), heard, worker_stop)
             supervisor = Supervisor(store, rung, clock, DECLARED, HostId(f"s-{number}"), None, stop)
             async with anyio.create_task_group() as parts:
@@ -166,7 +170,10 @@ class Honest:
             at="now",
             text="terminate",
             incarnation=1,
-            data={"type": "terminate", "agent": "nobody", "reason": "a wish"},
+            data={
+                "type": "act",
+                "act": {"verb": "terminate", "target": "nobody", "reason": "a wish"},
+            },
         )
         self.requests.append(await self.store.post(REQUESTS, wish))
         await self.store.post(BOARD_ROOM, replace(wish, kind=Kind.SAY, text="words"))
@@ -198,7 +205,7 @@ class Attack:
     dice: random.Random
     streams: Counter[tuple[Channel, str]] = field(default_factory=Counter)
     rings: Counter[tuple[Channel, str]] = field(default_factory=Counter)
-    genuine: dict[Channel, list[Flat]] = field(default_factory=dict)
+    genuine: dict[Channel, list[str]] = field(default_factory=dict)
     last: dict[Channel, str] = field(default_factory=dict)
 
     def look(self, host: HostId) -> None:
@@ -207,7 +214,9 @@ class Attack:
         for channel in (*INBOXES, *INPUTS, host_channel(host)):
             rows = self._rows(channel)
             self.last[channel] = rows[-1][0] if rows else "0-0"
-            self.genuine[channel] = [flat for _, flat in rows if "mac" in flat and "x" not in flat]
+            self.genuine[channel] = [
+                flat["m"] for _, flat in rows if '"mac":' in flat.get("m", "") and "x" not in flat
+            ]
 
     def _rows(self, channel: Channel) -> list[tuple[str, Flat]]:
         reply = self.wire.command("XRANGE", self.store.keys.channel(channel), "-", "+")
@@ -226,16 +235,15 @@ class Attack:
         keys = self.store.keys
         for _ in range(count):
             channel, kind = self.dice.choice(list(self.genuine)), self.dice.choice(CLASSES)
-            flat = self.made(channel, kind)
-            if flat is None:
+            line = self.made(channel, kind)
+            if line is None:
                 continue
             if self.dice.random() < 0.5:
-                words = [word for pair in flat.items() for word in pair]
                 # A field of his own: nothing says that he may not, and here he is known by it.
-                self.wire.send("XADD", keys.channel(channel), "*", *words, "x", "1")
+                self.wire.send("XADD", keys.channel(channel), "*", "m", line, "x", "1")
                 self.streams[channel, kind] += 1
             else:
-                self.wire.send("PUBLISH", keys.channel(channel), self.ring(channel, flat))
+                self.wire.send("PUBLISH", keys.channel(channel), self.ring(channel, line))
                 self.rings[channel, kind] += 1
             sent += 1
         for channel in self.genuine:
@@ -255,32 +263,19 @@ class Attack:
         for _ in range(sent):
             self.wire.read()
 
-    def ring(self, channel: Channel, flat: Flat) -> str:
+    def ring(self, channel: Channel, line: str) -> str:
         """As the script would, after the last entry that he has seen."""
         milliseconds = int(self.last[channel].partition("-")[0]) + self.dice.choice((1, 10**6))
         # What was sealed for another channel names it, and is rung here as it rang there.
-        body = body_of(
-            self.origin_of(channel, flat),
-            flat["from"],
-            flat["to"],
-            flat["kind"],
-            flat["mission"],
-            flat["at"],
-            flat["text"],
-            flat.get("data", ""),
-            flat["hops"],
-            flat["inc"],
-            flat["v"],
-            "",
-        )
-        seal = f',"serial":"{flat["serial"]}","mac":"{flat["mac"]}"' if "mac" in flat else ""
-        return f'{{"id":"{milliseconds}-0","prev":"{self.last[channel]}",{body}{seal}}}'
+        head = channel_head(self.origin_of(channel, line))
+        return f'{{"id":"{milliseconds}-0","prev":"{self.last[channel]}",{head}{line[1:]}'
 
-    def origin_of(self, channel: Channel, flat: Flat) -> Channel:
-        return next((other for other, all_ in self.genuine.items() if flat in all_), channel)
+    def origin_of(self, channel: Channel, line: str) -> Channel:
+        return next((other for other, all_ in self.genuine.items() if line in all_), channel)
 
-    def made(self, channel: Channel, kind: str) -> Flat | None:
+    def made(self, channel: Channel, kind: str) -> str | None:
         own = self.genuine[channel]
+        former = [line for line in own if _is_of_the_friend(line, 1)]
         match kind:
             case "forged":
                 return self.sealed(
@@ -289,29 +284,25 @@ class Attack:
             case "other swarm":
                 return self.sealed(Seal(SECRET, self.store.keys.namespace + "2"), channel)
             case "bare":
-                flat = self.sealed(Seal(SECRET, "swarm"), channel)
-                return {name: flat[name] for name in flat if name not in ("serial", "mac")}
+                return self.sealed(Seal(SECRET, "swarm"), channel).partition(',"serial"')[0] + "}"
             case "other channel":
                 others = [
-                    flat
+                    line
                     for other, all_ in self.genuine.items()
                     if other != channel
-                    for flat in all_
+                    for line in all_
                 ]
-                return dict(self.dice.choice(others)) if others else None
+                return self.dice.choice(others) if others else None
             case "flipped":
-                return self.flipped(dict(self.dice.choice(own))) if own else None
+                return self.flipped(self.dice.choice(own)) if own else None
             case "replayed":
-                current = [
-                    flat for flat in own if not (flat["from"] == "a-friend" and flat["inc"] == "1")
-                ]
-                return dict(self.dice.choice(current)) if current else None
+                current = [line for line in own if line not in former]
+                return self.dice.choice(current) if current else None
             case _:
-                former = [flat for flat in own if flat["from"] == "a-friend" and flat["inc"] == "1"]
-                spoke_again = any(flat["from"] == "a-friend" and flat["inc"] == "2" for flat in own)
-                return dict(self.dice.choice(former)) if former and spoke_again else None
+                spoke_again = any(_is_of_the_friend(line, 2) for line in own)
+                return self.dice.choice(former) if former and spoke_again else None
 
-    def sealed(self, seal: Seal, channel: Channel) -> Flat:
+    def sealed(self, seal: Seal, channel: Channel) -> str:
         claim = Message(
             sender=AgentId(self.dice.choice(("sob", "supervisor", "operator", *AGENTS))),
             at="now",
@@ -322,16 +313,18 @@ class Attack:
             incarnation=1,
             data={"segment": SOB, "order": "evil", "verb": "cancel", "target": MISSION},
         )
-        fields = seal.seal(
-            channel, claim, f"{self.dice.choice(('r', 's', 'oevil'))}:{2**52}"
-        ).fields
-        return dict(zip(fields[::2], fields[1::2], strict=True))
+        return seal.seal(channel, claim, f"{self.dice.choice(('r', 's', 'oevil'))}:{2**52}").line
 
-    def flipped(self, flat: Flat) -> Flat:
-        name = self.dice.choice([name for name in flat if flat[name]])
-        raw = bytearray(flat[name].encode())
-        raw[self.dice.randrange(len(raw))] ^= 1 << self.dice.randrange(7)
-        return flat | {name: raw.decode("utf-8", "replace")}
+    def flipped(self, line: str) -> str:
+        raw = bytearray(line.encode())
+        # Not the first brace, which a ring has before its ids.
+        raw[self.dice.randrange(1, len(raw))] ^= 1 << self.dice.randrange(7)
+        return raw.decode("utf-8", "replace")
+
+
+def _is_of_the_friend(line: str, incarnation: int) -> bool:
+    said = json.loads(line)
+    return (said["from"], said["inc"]) == ("a-friend", incarnation)
 
 
 # --- what was recorded ------------------------------------------------------------------------

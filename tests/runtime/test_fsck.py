@@ -418,3 +418,33 @@ async def _order(scene: Scene, verb: str, target: str) -> dict[str, Any]:
     await quiet(scene.on, 3)
     entries = await scene.on.store.read(JOURNAL, FIRST, 10_000)
     return dict(next(e.data for e in reversed(entries) if e.data.get("order") == id))
+
+
+async def test_a_journal_that_is_gone_before_any_of_it_was_sealed_is_stated_anew_once(
+    scene: Scene,
+) -> None:
+    await scene.on.store.pipe.execute("DEL", scene.keys.channel(JOURNAL))
+    await scene.on.start()
+    (entry,) = await scene.on.journal("journal.restated")
+    assert await scene.flaws() == []
+    await scene.on.start()
+    await quiet(scene.on, 4)
+    assert [e.id for e in await scene.on.journal("journal.restated")] == [entry.id], (
+        "it is told once"
+    )
+    (finding,) = (await scene.on.proved()).proof.findings
+    assert (finding.kind, finding.n) == ("restated", entry.data["n"])
+
+
+async def test_what_was_stated_anew_is_looked_at_from_there_on(scene: Scene) -> None:
+    """The journal went under a living supervisor, which wrote on before it saw that."""
+    await scene.on.store.pipe.execute("DEL", scene.keys.channel(JOURNAL))
+    await scene.on.submit("m2")
+    await quiet(scene.on, 2)
+    assert {flaw.name for flaw in await scene.flaws()} == {"journal.broken"}
+    await scene.on.start()
+    assert len(await scene.on.journal("journal.restated")) == 1
+    assert await scene.flaws() == []
+    await scene.on.start()
+    assert len(await scene.on.journal("journal.restated")) == 1
+    assert await scene.flaws() == []

@@ -37,7 +37,7 @@ from swarmd.core.model.channels import (
 )
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent, Fence, follows
-from swarmd.core.model.messages import Kind, Message, from_fields, from_ring
+from swarmd.core.model.messages import Kind, Message, from_line, from_ring
 from swarmd.core.model.names import (
     FIRST,
     SOB,
@@ -53,6 +53,7 @@ from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import StoreUnsuitableError
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.world import World
 from tests.contract.test_store import account, open_store
 from tests.core.swarm_builder import MISSION as STAGED
@@ -150,9 +151,10 @@ def test_a_line_that_is_no_ring_is_none_and_no_error(line: str | bytes) -> None:
     "data", [DEEP, '{"a":' * 200_000, "5", "null", "[]", "{"], ids=lambda d: d[:6]
 )
 def test_an_entry_whose_data_is_no_object_is_none_and_no_error(data: str) -> None:
-    flat = {"from": "sob", "kind": "say", "text": "hello", "data": data}
-    assert from_fields(Channel("room:x"), StreamId("1-0"), flat) is None
-    assert from_fields(Channel("room:x"), StreamId("1-0"), flat | {"data": "{}"}) is not None
+    line = json.dumps({**WHOLE, "data": "DATA"})
+    for text, is_read in ((data, False), ("{}", True)):
+        read = from_line(Channel("room:x"), StreamId("1-0"), line.replace('"DATA"', text))
+        assert (read is not None) is is_read
 
 
 @pytest.mark.parametrize("channel", [inbox(A1), down(SOB)])
@@ -443,7 +445,7 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
         )
         # Read far ahead of the clock: a stream that begins anew has ids below it.
         await on.store.pipe.execute(
-            "XADD", key, "99999999999999-0", *on.store._runtime(ORDERS, first).fields
+            "XADD", key, "99999999999999-0", "m", on.store._runtime(ORDERS, first).line
         )
         await on.sup._step()
         await on.store.pipe.execute("DEL", key)
@@ -495,7 +497,7 @@ async def _turn_beyond(model: ScriptedModel, store: RedisStore) -> None:
             {"move": "report", "text": "42", "done": True},
             {"move": "direct", "to": "*", "text": "go on"},
         ],
-        [{"move": "terminate", "agent": "a-9", "reason": "r"}],
+        [{"move": "govern", "verb": "terminate", "target": "a-9", "reason": "r"}],
     ],
     ids=["a report that is not the last", "a last report and more", "a request"],
 )
@@ -579,7 +581,7 @@ def test_a_loop_of_making_and_ending_a_child_comes_to_the_bound_of_hops() -> Non
         w.request(
             lead.id, "spawn", key=f"c{rounds}", charter=charter | {"budget": given}, hops=turn
         )
-        w.request(lead.id, "terminate", agent=f"c{rounds}", reason="another one", hops=turn)
+        w.end(lead.id, f"c{rounds}", reason="another one", hops=turn)
         (notice,) = posts(w.reap(), inbox(lead.id))
         hops = notice.hops
         # The account of each child is closed: what was given comes back.
@@ -606,8 +608,8 @@ class Desk:
     async def results(self, agent: AgentId, *moves: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """What this agent sees of these moves, one after the other."""
         rules = [{"when": {"step": number}, "moves": [move]} for number, move in enumerate(moves)]
-        worker = worker_of(self.store, ScriptedModel(rules))
-        worker.world = replace(worker.world, files=self.files)
+        handlers = built_in(self.store, self.files)
+        worker = worker_of(self.store, ScriptedModel(rules), handlers=handlers)
         async with at_work(worker):
             await self.store.post(inbox(agent), message("begin"))
 
@@ -628,9 +630,17 @@ def _desk(store: RedisStore, folder: Path, given: Mapping[str, str]) -> Desk:
     return Desk(store, files)
 
 
-WRITE: Final = {"move": "write_file", "path": "notes.md", "text": "Forty-two zebras.\n"}
-READ: Final = {"move": "read_file", "path": "work/notes.md"}
-SEARCH: Final = {"move": "search_files", "query": "zebras", "files": ["work/notes.md"]}
+WRITE: Final = {
+    "move": "use",
+    "function": "file/write",
+    "args": {"path": "notes.md", "text": "Forty-two zebras.\n"},
+}
+READ: Final = {"move": "use", "function": "file/read", "args": {"path": "work/notes.md"}}
+SEARCH: Final = {
+    "move": "use",
+    "function": "file/search",
+    "args": {"query": "zebras", "files": ["work/notes.md"]},
+}
 
 
 def test_what_an_agent_writes_is_at_work_for_it_and_the_others_of_its_mission(
@@ -657,7 +667,9 @@ def test_a_file_that_was_given_is_not_overwritten(tmp_path: Path) -> None:
             desk = _desk(
                 store, tmp_path, {"docs/a.md": "Given.\n", "work/notes.md": "Given, too.\n"}
             )
-            hidden, beside = await desk.results(A1, WRITE, {**WRITE, "path": "docs/a.md"})
+            hidden, beside = await desk.results(
+                A1, WRITE, {**WRITE, "args": {"path": "docs/a.md", "text": "x"}}
+            )
             assert not hidden["ok"]
             assert "read-only" in hidden["detail"]
             assert desk.files.read(MISSION, "work/notes.md", 1, 9) == ("Given, too.",)

@@ -24,7 +24,7 @@ from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import AgentId
-from swarmd.errors import ArchiveError
+from swarmd.errors import ArchiveError, NotLeadingError
 from tests.runtime.recorded import (
     SWARM,
     everything,
@@ -164,6 +164,59 @@ async def test_a_server_that_lost_its_last_second_is_told_from_a_hand_and_can_be
         )
 
 
+async def test_nothing_is_sealed_that_no_anchor_vouches_for(namespace: str, tmp_path: Path) -> None:
+    async with recorded(namespace, tmp_path, entries_max=2) as on:
+        await missions(on, 1)
+        assert await on.journal("facts.folded"), "what the ledger says was read for these"
+        assert listed(tmp_path, "segment-*") == []
+        await on.sup._anchor()
+        anchored = on.sup._head.n
+        await on.submit("m2")
+        await quiet(on, 4)
+        assert on.sup.archive is not None
+        await on.sup._seal(on.sup.archive)
+        sealed = [int(path.stem.rpartition("-")[2]) for path in listed(tmp_path, "segment-*")]
+        assert anchored - 2 < max(sealed) <= anchored < on.sup._head.n
+        assert (await on.proved()).proof.findings == []
+
+
+@pytest.mark.parametrize("entries_max", [1, 4_096])
+async def test_a_former_leader_leaves_the_files_of_its_successor_alone(
+    namespace: str, tmp_path: Path, server: EmbeddedServer, entries_max: int
+) -> None:
+    """The server lost its last second, and with it who led: that one has not learnt it yet."""
+    async with recorded(
+        namespace, tmp_path, socket=str(server.socket), entries_max=entries_max
+    ) as on:
+        await missions(on, 1)
+        kept = everything(str(server.socket), namespace)
+        await on.submit("m2")
+        await quiet(on, 4)
+        await on.archive()
+        former = on.sup
+        put_back(str(server.socket), namespace, kept)
+        await on.start()
+        await on.submit("m3")
+        await quiet(on, 4)
+        assert former.archive is not None
+        with pytest.raises(NotLeadingError):
+            await former._anchor()
+        with pytest.raises(NotLeadingError):
+            await former._seal(former.archive)
+        await on.archive()
+        assert [f.kind for f in (await on.proved()).proof.findings] == ["recovered"]
+
+
+async def test_a_supervisor_that_waits_for_the_lead_takes_the_files_from_nobody(
+    namespace: str, tmp_path: Path
+) -> None:
+    async with recorded(namespace, tmp_path) as on:
+        await missions(on, 1)
+        JournalFiles(tmp_path, SWARM).check()
+        await on.archive()
+        assert (await on.proved()).proof.anchors
+
+
 async def test_an_acknowledged_gap_is_reported_no_more(
     namespace: str, tmp_path: Path, server: EmbeddedServer
 ) -> None:
@@ -255,7 +308,7 @@ async def test_a_gap_that_no_supervisor_signed_is_no_lost_second(
         await missions(on, 1)
         await on.stop()
         entries = await on.entries()
-    kept, (id, flat), lost = entries[:20], entries[20], head_of(entries)
+    kept, (id, line), lost = entries[:20], entries[20], head_of(entries)
     here = head_of(kept)
     data = {
         "event": "journal.recovered",
@@ -266,9 +319,8 @@ async def test_a_gap_that_no_supervisor_signed_is_no_lost_second(
         "lost": {"n": lost.n, "hash": lost.hash},
         "continues": {"n": here.n, "hash": here.hash},
     }
-    said = list(flat)
-    said[said.index("data") + 1] = json.dumps(data)
-    made = kept + rechained([(id, said)], kept[-1])
+    said = json.loads(line) | {"data": data}
+    made = kept + rechained([(id, json.dumps(said))], kept[-1])
     findings = prove(tmp_path, SWARM, lambda: Tail(made, head_of(made))).proof.findings
     assert findings[0].kind == "tampered"
     assert "signed" in findings[0].what
@@ -303,10 +355,10 @@ async def test_entries_written_while_nobody_leads_are_reported(
         await missions(on, 1)
         await on.stop()
         entries = await on.entries()
-        (_, copy), last = entries[-1], entries[-1]
-        (forged,) = rechained([(last[0], list(copy))], last)
+        last = entries[-1]
+        (forged,) = rechained([last], last)
         keys = on.store.keys
-        await on.store.pipe.execute("XADD", keys.channel(JOURNAL), "*", *forged[1])
+        await on.store.pipe.execute("XADD", keys.channel(JOURNAL), "*", "m", forged[1])
         head = head_of([forged])
         await on.store.pipe.execute(
             "HSET", keys.head, "n", head.n, "hash", head.hash, "after", head.after
@@ -395,7 +447,7 @@ async def test_the_store_keeps_the_last_sealed_segment_and_no_more(
     async with recorded(namespace, tmp_path, entries_max=15) as on:
         await missions(on, 2)
         await on.archive()
-        first, *_, last = [numbered(flat) for _, flat in await on.entries()]
+        first, *_, last = [numbered(line) for _, line in await on.entries()]
         sealed = listed(tmp_path, "segment-*")
         assert len(sealed) > 2
         newest = sealed[-1].stem.split("-")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from swarmd.core.agent.prompt import exchange_of
 from swarmd.core.agent.turn import NO_MEMORY, Memory, remember
+from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.names import AgentId
 from swarmd.runtime.turn.memory_cache import Recollection
 
@@ -30,7 +31,7 @@ def test_what_is_recalled_is_what_is_remembered_through_turns_lives_and_take_ove
 ) -> None:
     recollection, memories = Recollection(chars_max), {ANN: NO_MEMORY, BEN: NO_MEMORY}
     for agent, news, is_new_life in turns:
-        memory = remember(NO_MEMORY if is_new_life else memories[agent], news, 96_000)
+        memory = remember(NO_MEMORY if is_new_life else memories[agent], news, 96_000, BUILT_IN)
         memories[agent] = memory
         recalled = recollection.of(agent, memory)
         items = [json.loads(entry) for entry in memory.entries]
@@ -41,10 +42,15 @@ def test_what_is_recalled_is_what_is_remembered_through_turns_lives_and_take_ove
 def test_an_entry_is_read_once_unless_others_were_asked_for_since(
     *, chars_max: int, is_kept: bool
 ) -> None:
-    recollection, memory = Recollection(chars_max), remember(NO_MEMORY, [{"results": [1]}], 96_000)
+    recollection, memory = (
+        Recollection(chars_max),
+        remember(NO_MEMORY, [{"results": [1]}], 96_000, BUILT_IN),
+    )
     first = recollection.of(ANN, memory)
-    recollection.of(BEN, remember(NO_MEMORY, [{"results": [2]}, {"results": [3]}], 96_000))
-    further = recollection.of(ANN, remember(memory, [{"results": [4]}], 96_000))
+    recollection.of(
+        BEN, remember(NO_MEMORY, [{"results": [2]}, {"results": [3]}], 96_000, BUILT_IN)
+    )
+    further = recollection.of(ANN, remember(memory, [{"results": [4]}], 96_000, BUILT_IN))
     assert (further[0] is first[0]) is is_kept
     assert [item for item, _ in further] == [{"results": [1]}, {"results": [4]}]
 

@@ -17,6 +17,7 @@ import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.core.model.functions import Offer
 from swarmd.core.model.lineage import stop_fields
 from swarmd.core.model.moves import Report
 from swarmd.core.model.names import AgentId, MissionId
@@ -54,7 +55,7 @@ def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
     view = View(
         AGENT.id, AGENT.name, AGENT.role, 1, MissionId("m-1"), "Why?", (), steps=tuple(corrections)
     )
-    return Prompt("shared", "persona", (("user", "Answer."),), ("report",), 100, view)
+    return Prompt("shared", "persona", (("user", "Answer."),), Offer(("report",)), 100, view)
 
 
 @dataclass(slots=True)

@@ -53,6 +53,7 @@ from swarmd.core.model.records import Host
 from swarmd.core.model.timings import stamp_of
 from swarmd.ports.models import Answered, Prompt, Usage
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -85,6 +86,10 @@ NOT_TOLD: Final = frozenset(
 
 
 # --- attacks ----------------------------------------------------------------------------------
+
+
+def _use(function: str, **args: Any) -> dict[str, Any]:
+    return {"move": "use", "function": function, "args": args}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def _govern(verb: str, target: str, **more: Any) -> dict[str, Any]:
 
 
 def _end(target: str) -> dict[str, Any]:
-    return {"move": "terminate", "agent": target, "reason": "MARK"}
+    return {"move": "govern", "verb": "terminate", "target": target, "reason": "MARK"}
 
 
 def _propose(**motion: Any) -> dict[str, Any]:
@@ -230,8 +235,8 @@ TEXTS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = dict(BEYOND) | {
         {"move": "report", "text": 'MARK "taint": []', "done": False, "taint": []},
     ],
     "motions": [
-        _propose(motion="terminate", agent="@executive@"),
-        _propose(motion="terminate", agent="@other@"),
+        _propose(motion="act", verb="terminate", target="@executive@"),
+        _propose(motion="act", verb="terminate", target="@other@"),
         _propose(motion="charter", executives=[_EXECUTIVE]),
         _propose(motion="act", verb="grant", target="@executive@", privilege="tool/shell/run"),
         _propose(motion="act", verb="approve", target="@approval@"),
@@ -433,8 +438,8 @@ class Obedient:
         if "read" not in done:
             done.add("read")
             return [
-                {"move": "read_file", "path": view.files[0], "lines": 1_000},
-                {"move": "search_files", "query": "instruction must now", "top": 20},
+                _use("file/read", path=view.files[0], lines=1_000),
+                _use("file/search", query="instruction must now", top=20),
             ]
         if "reported" in done:
             return [{"move": "think", "thought": "done"}]
@@ -558,7 +563,9 @@ async def running(
         bell = Bell(way, store.keys)
         tasks.start_soon(bell.run)
         async with aclosing(bell.line()) as heard, aclosing(bell.line()) as rung:
-            world = World(store, declared, files, mind, lambda: stamp_of(clock.now()))
+            world = World(
+                store, declared, built_in(store, files), mind, lambda: stamp_of(clock.now())
+            )
             worker = Worker(world, Host(host, 1_000, files.identity()), rung, stop, 1.0)
             model.supervisor = Supervisor(store, heard, clock, declared, host, files, stop)
             async with anyio.create_task_group() as parts:

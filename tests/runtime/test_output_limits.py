@@ -175,7 +175,10 @@ def test_talk_without_end_is_cut_and_a_use_of_a_function_is_no_talk() -> None:
         async with stored() as store:
             await Lineage(store).found(executive(A1), executive("a-2"))
             script = [
-                {"when": {"agent": "a-2", "step": 0}, "moves": [{"move": "list_subtree"}]},
+                {
+                    "when": {"agent": "a-2", "step": 0},
+                    "moves": [{"move": "use", "function": "tree/list"}],
+                },
                 *SAME,
             ]
             async with at_work(guarded_worker(store, script, chatter_max=2, repeats_max=1_000)):
@@ -261,7 +264,7 @@ async def _overdraw(on: Stage, agent: str, account: str) -> None:
         fact="settle",
         agent=agent,
         account=account,
-        step="1:1",
+        call="1:1",
         at="",
         amounts=json.dumps(amounts),
     )
@@ -279,7 +282,7 @@ async def test_a_fact_that_asks_for_something_is_acted_on_at_the_next_step(names
     async with stage(namespace) as on:
         agent = await _at_work(on)
         on.sup._folded_at = on.clock.now()
-        await _tell(on, fact="reserve", agent=agent, account=agent, step="1:1", at="", amounts="{}")
+        await _tell(on, fact="reserve", agent=agent, account=agent, call="1:1", at="", amounts="{}")
         await on.sup._step()
         assert await on.store.read_facts(FIRST, 10) != [], "what asks for nothing waits for others"
         await _warn(on, agent, agent)
@@ -369,7 +372,7 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
             fact="settle",
             agent=agent,
             account=agent,
-            step="1:1",
+            call="1:1",
             at="",
             amounts=json.dumps(nothing),
         )

@@ -76,8 +76,13 @@ def say(to: str, text: str = "hello") -> dict[str, Any]:
     return {"move": "say", "room": to, "text": text}
 
 
-READ: Final = {"move": "read_file", "path": "work/notes.md"}
-FOREIGN: Final = {"move": "read_file", "path": "other.md"}
+READ: Final = {"move": "use", "function": "file/read", "args": {"path": "work/notes.md"}}
+FOREIGN: Final = {"move": "use", "function": "file/read", "args": {"path": "other.md"}}
+SEARCH: Final = {
+    "move": "use",
+    "function": "file/search",
+    "args": {"query": "six", "files": ["other.md"]},
+}
 SPEAKER: Final = ("model/**", "room/executives/say")
 
 CASES: Final = {
@@ -92,16 +97,16 @@ CASES: Final = {
         [{"move": "direct", "to": "a-9", "text": "go"}], Rule.UNKNOWN_AGENT, "direct"
     ),
     "files of others, read and searched": Case(
-        [FOREIGN, {"move": "search_files", "query": "six", "files": ["other.md"]}, FOREIGN],
+        [FOREIGN, SEARCH, FOREIGN],
         Rule.PRIVILEGE_USE,
-        "read_file search_files",
+        "file/read file/search",
         3,
     ),
     "a function without its right": Case(
-        [READ, READ], Rule.PRIVILEGE_USE, "read_file", 2, as_it_is, ("model/**",)
+        [READ, READ], Rule.PRIVILEGE_USE, "file/read", 2, as_it_is, ("model/**",)
     ),
     "a function that is stopped for all": Case(
-        [READ], Rule.FROZEN, "read_file", 1, reading_is_stopped
+        [READ], Rule.FROZEN, "file/read", 1, reading_is_stopped
     ),
     "a post whose right is gone at the commit": Case(
         [say("executives")], Rule.PRIVILEGE_USE, "message", 1, speech_is_gone, SPEAKER
@@ -148,7 +153,7 @@ def test_however_often_a_turn_is_refused_it_tells_a_bounded_number_of_bounded_fa
     refusals = Refusals()
     for number in range(10_000):
         refusals.note(Rule.CHANNEL, "say", f"{number} " + "x" * 5_000)
-        refusals.note(Rule.PRIVILEGE_USE, "read_file" if number % 2 else "search_files", "no")
+        refusals.note(Rule.PRIVILEGE_USE, "file/read" if number % 2 else "file/search", "no")
     channel, use = refusals.values()
     assert (channel.count, channel.moves, len(channel.detail)) == (
         10_000,
@@ -156,7 +161,7 @@ def test_however_often_a_turn_is_refused_it_tells_a_bounded_number_of_bounded_fa
         REFUSAL_DETAIL_MAX,
     )
     assert channel.detail.startswith("0 "), "the first one's"
-    assert (use.count, use.moves) == (10_000, ("search_files", "read_file"))
+    assert (use.count, use.moves) == (10_000, ("file/search", "file/read"))
 
 
 # --- in the journal ------------------------------------------------------------------------------
@@ -177,7 +182,7 @@ async def test_the_journal_names_what_a_turn_was_refused_and_is_verified(
         agent = next(a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1)
         said = Refusal(Rule.CHANNEL, ("say",), "you are no member of a room attic", 7)
         read = Refusal(
-            Rule.PRIVILEGE_USE, ("read_file", "search_files"), "file other.md is not yours", 1
+            Rule.PRIVILEGE_USE, ("file/read", "file/search"), "file other.md is not yours", 1
         )
         turn = (await on.store.resume(agent.id)).turn + 1
         await refused_turn(on, agent, turn, said, read)
@@ -188,7 +193,7 @@ async def test_the_journal_names_what_a_turn_was_refused_and_is_verified(
             for e in told
         ] == [
             (agent.id, turn, "bus.channel", 7, ["say"]),
-            (agent.id, turn, "privilege.use", 1, ["read_file", "search_files"]),
+            (agent.id, turn, "privilege.use", 1, ["file/read", "file/search"]),
         ]
         assert told[0].mission == agent.mission
         assert "refused by bus.channel (7 times)" in told[0].text
@@ -239,13 +244,13 @@ async def test_a_turn_that_may_not_go_on_is_named_too_and_an_action_is_not_told_
         for begin in (beyond, beyond, may_not):
             assert isinstance(await on.store.begin(held, begin, "at"), RefusedByStore)
         await refused_turn(
-            on, agent, turn, Refusal(Rule.PRIVILEGE_USE, ("read_file",), "room/attic/say", 1)
+            on, agent, turn, Refusal(Rule.PRIVILEGE_USE, ("file/read",), "room/attic/say", 1)
         )
         await quiet(on)
         told = await on.journal("turn.refused")
         assert [(e.data["rule"], e.data["count"], e.data["moves"]) for e in told] == [
             ("budget.exhausted", 2, []),
-            ("privilege.use", 1, ["read_file"]),
+            ("privilege.use", 1, ["file/read"]),
         ]
         await on.archive()
         assert (await on.proved()).proof.findings == []

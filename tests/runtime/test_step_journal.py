@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -15,12 +15,13 @@ import pytest
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.core.model.channels import inbox
+from swarmd.core.model.functions import TREE_LIST
 from swarmd.core.model.names import FIRST, AgentId, Channel
-from swarmd.core.model.tools import ListSubtree
 from swarmd.ports.models import Answered, Failed, Prompt
 from swarmd.ports.stores import LOST, Begin, Begun, EndedBefore, Hold, Used
 from tests.runtime.test_model_call import AGENT, Thinking, thinking
 from tests.runtime.test_worker import (
+    DECLARED,
     ELSEWHERE,
     HERE,
     Lineage,
@@ -127,7 +128,7 @@ async def never_told(
     self: RedisStore, hold: Hold, begin: Begin, result: str, used: Used, warn_percent: int, at: str
 ) -> None:
     """The first host never says how a function ended, as one that was killed just then."""
-    if hold.host == HERE and begin.kind == "list":
+    if hold.host == HERE and begin.kind == "tree/list":
         await anyio.sleep_forever()
     await _END(self, hold, begin, result, used, warn_percent, at)
 
@@ -157,10 +158,11 @@ class Seeing:
 def test_a_successors_model_is_shown_that_the_outcome_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ListSubtree, "may_repeat", False)
+    once = replace(TREE_LIST, may_repeat=False)
+    declared = replace(DECLARED, functions={once.name: once})
     monkeypatch.setattr(RedisStore, "end", never_told)
     listed: list[dict[str, Any]] = [
-        {"when": {"step": 0}, "moves": [{"move": "list_subtree"}]},
+        {"when": {"step": 0}, "moves": [{"move": "use", "function": "tree/list"}]},
         {"moves": [{"move": "report", "text": "I looked whether it was done.", "done": True}]},
     ]
 
@@ -169,8 +171,8 @@ def test_a_successors_model_is_shown_that_the_outcome_is_unknown(
             lineage, seen = Lineage(store), Seeing(ScriptedModel(listed))
             await lineage.found(executive("a-1"))
             former, next_ = (
-                worker_of(store, ScriptedModel(listed)),
-                worker_of(store, seen, host=ELSEWHERE),
+                worker_of(store, ScriptedModel(listed), declared=declared),
+                worker_of(store, seen, host=ELSEWHERE, declared=declared),
             )
             async with at_work(former, next_):
                 await store.post(inbox(AgentId("a-1")), message("begin"))

@@ -396,7 +396,7 @@ def test_what_an_agent_may_no_longer_say_is_not_posted_and_the_rest_of_its_turn_
             assert [post.text for post in said] == ([] if is_revoked else ["Listen."])
             refused = await facts_of(store, fact="refuse", rule=Rule.PRIVILEGE_REVOKED, agent=id)
             # By the store, and once more by the turn, for the journal.
-            assert [("step" in fact, "turn" in fact) for fact in refused] == (
+            assert [("call" in fact, "turn" in fact) for fact in refused] == (
                 [(True, False), (False, True)] if is_revoked else []
             )
 

@@ -35,7 +35,16 @@ from swarmd.core.model.charter import KINDS, SPENT_KINDS
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, stop_fields
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.names import (
+    FIRST,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    Channel,
+    HostId,
+    MissionId,
+    StreamId,
+)
 from swarmd.core.model.records import Host
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import stamp_of
@@ -584,6 +593,48 @@ async def test_a_clock_that_is_set_stops_no_watch_over_hosts(
         assert {agent.host for agent in on.sup._swarm.executives(MISSION)} <= {"h2"}
 
 
+async def test_a_host_that_comes_back_after_it_was_given_up_finds_what_was_sent_to_it(
+    namespace: str,
+) -> None:
+    """It may be the only one, and nobody would tell it again of agents that are still its own."""
+    async with stage(namespace) as on:
+        on.silent = {MISSION}
+        await on.submit()
+        await quiet(on)
+        executives = [agent.id for agent in on.sup._swarm.executives(MISSION)]
+        assert executives
+        await on.store.pipe.execute("DEL", on.store.keys.host(H1))
+        for _ in range(80):
+            on.clock.time += 0.6
+            await on.sup._step()
+        assert [entry.data["host"] for entry in await on.journal("host.lost")] == [H1]
+        sent = await on.store.read(host_channel(H1), FIRST, 100)
+        placed = [id for message in sent for id in message.data.get("agents", ())]
+        assert set(executives) <= set(placed)
+        on.clock.time += on.sup.declared.limits.retention_seconds
+        for _ in range(10):
+            on.clock.time += 0.6
+            await on.sup._step()
+        kept = await on.store.read(host_channel(H1), FIRST, 100)
+        assert not any(message.kind is Kind.PLACED for message in kept)
+
+
+def _note() -> Message:
+    return Message(kind=Kind.PLACED, sender=SUPERVISOR, at="", text="")
+
+
+async def test_what_was_sent_to_a_host_that_came_back_outlives_its_being_given_up(
+    namespace: str,
+) -> None:
+    async with stage(namespace) as on:
+        await on.store.pipe.execute("ZADD", on.store.keys.ended, 1, f"host:{H1}")
+        await on.store.post(host_channel(H1), _note())
+        await on.store.register(Host(H1, 1_000, "shared"), 600)
+        await on.store.forget("host", H1, [])
+        assert len(await on.store.read(host_channel(H1), FIRST, 100)) == 1
+        assert await on.store.due(2.0, 10) == []
+
+
 async def test_a_seats_time_is_over_though_the_clock_was_set_back_after_its_call(
     namespace: str,
 ) -> None:
@@ -645,12 +696,12 @@ LAWLESS: Mapping[str, tuple[Rule, str, Mapping[str, Any]]] = {
     "the end of another mission's agent": (
         Rule.MISSION_OTHER,
         "review",
-        {"motion": "terminate", "agent": "?", "reason": "r"},
+        {"motion": "act", "verb": "terminate", "target": "?", "reason": "r"},
     ),
     "the end of the board": (
         Rule.MISSION_OTHER,
         "review",
-        {"motion": "terminate", "agent": "sob", "reason": "r"},
+        {"motion": "act", "verb": "terminate", "target": "sob", "reason": "r"},
     ),
     "a report that does not exist": (
         Rule.BOARD_MOTION,
@@ -676,10 +727,10 @@ async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
             for a in on.sup._swarm.lineage.agents.values()
             if a.tier == 1 and a.mission != MISSION
         ]
-        return {**motion, "agent": others[0]} if motion.get("agent") == "?" else motion
+        return {**motion, "target": others[0]} if motion.get("target") == "?" else motion
 
     async with stage(namespace, lawless, socket=str(server.socket), forbidden=("no/**",)) as on:
-        if motion.get("agent") == "?":
+        if motion.get("target") == "?":
             on.silent = {MissionId("m2")}
             await on.submit("m2")
             await quiet(on)

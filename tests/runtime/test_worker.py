@@ -22,6 +22,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar, cast
 
 import anyio
@@ -50,6 +51,7 @@ from swarmd.core.model.channels import (
     room,
 )
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Kind, Message
@@ -73,6 +75,7 @@ from swarmd.ports.pubsub import Rings
 from swarmd.ports.stores import Hold, RefusedByStore, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import Handlers, built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
 from swarmd.runtime.turn.world import World
@@ -245,12 +248,15 @@ def worker_of(
     *,
     rings: Rings | None = None,
     host: HostId = HERE,
+    declared: Declarations = DECLARED,
+    handlers: Handlers = MappingProxyType({}),
 ) -> Worker:
     async def mind(spec: str) -> Mind:
         return Mind(model or ScriptedModel(), DECLARED.models.provider("scripted"))
 
     clock = LoopClock()
-    world = World(store, DECLARED, None, mind, lambda: stamp_of(clock.now()))
+    here = built_in(store, None) | dict(handlers)
+    world = World(store, declared, here, mind, lambda: stamp_of(clock.now()))
     return Worker(world, Host(host, 10_000, "w-1"), rings or Silence(), anyio.Event())
 
 

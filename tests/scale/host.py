@@ -26,6 +26,7 @@ from swarmd.core.model.names import HostId
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import stamp_of
 from swarmd.ports.models import Answered, Prompt, Usage
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -68,7 +69,7 @@ async def main(socket: Path, name: str, seconds: float) -> None:
     async def mind(_spec: str) -> Mind:
         return Mind(Slow(seconds), declared.models.provider("scale"))
 
-    world = World(store, declared, None, mind, lambda: stamp_of(time.time()))
+    world = World(store, declared, built_in(store, None), mind, lambda: stamp_of(time.time()))
     worker = Worker(world, Host(HostId(name), CAPACITY, "scale"), bell.line(), stop, 0.1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(store.pipe.run)

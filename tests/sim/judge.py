@@ -51,7 +51,7 @@ class Output:
 
     channel: str
     wanted: Sequence[str]
-    fields: Mapping[str, str]
+    said: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ def outputs_of(call: Call) -> list[Output]:
     words.rows()
     found = []
     for _ in call.keys[_KEYS_OF_COMMIT:]:
-        channel, _, wanted, fields = words.word(), words.word(), words.row(), words.row()
-        found.append(Output(channel, wanted, _pairs(fields)))
+        channel, line, _, wanted = words.word(), words.word(), words.word(), words.row()
+        found.append(Output(channel, wanted, json.loads(line)))
     return found
 
 
@@ -275,8 +275,8 @@ class Judge:
         if outputs and (hops > hops_max) is not (answer == "looped"):
             self.breach(f"law 10: a turn at hop {hops} of {hops_max} is {answer}")
         for output in outputs:
-            said = output.fields
-            if (said.get("from"), said.get("inc")) != (id, call.args[0]):
+            said = output.said
+            if (said.get("from"), str(said.get("inc"))) != (id, call.args[0]):
                 self.breach(
                     f"law 9: {id} speaks as {said.get('from')}.{said.get('inc')} on "
                     f"{output.channel}"

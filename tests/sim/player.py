@@ -191,8 +191,9 @@ class Player:
         if waiting and chance.random() < self.temper.governs:
             return [
                 {
-                    "move": "terminate",
-                    "agent": chance.choice(waiting).id,
+                    "move": "govern",
+                    "verb": "terminate",
+                    "target": chance.choice(waiting).id,
                     "reason": "the seed has it",
                 }
             ]
@@ -228,7 +229,7 @@ def _against_the_law(view: View, chance: random.Random) -> list[dict[str, Any]]:
         [spawn("role", charter={"role": "seat"})],
         [spawn("money", charter={"budget": {"tokens": 10**7}})],
         [spawn("twin", charter={"name": "twin"}), spawn("twin2", charter={"name": "twin"})],
-        [{"move": "terminate", "agent": whom, "reason": why}],
+        [{"move": "govern", "verb": "terminate", "target": whom, "reason": why}],
         [
             {
                 "move": "govern",
@@ -294,7 +295,7 @@ def _lawless_motion(reports: Sequence[Mapping[str, Any]], chance: random.Random)
             {"motion": "charter", "executives": twins},
             {"motion": "charter", "executives": [many[0] | {"role": "worker"}]},
             {"motion": "charter", "executives": [many[0] | {"budget": {"tokens": 10**8}}]},
-            {"motion": "terminate", "agent": whom},
+            {"motion": "act", "verb": "terminate", "target": whom},
             {"motion": "act", "verb": "revoke", "target": whom, "privilege": "spawn/**"},
             {"motion": "act", "verb": "fund", "target": whom, "amounts": {"tokens": 100}},
             {"motion": "direct", "to": whom, "text": "Once more."},

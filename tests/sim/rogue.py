@@ -216,8 +216,9 @@ class Rogue:
         for _ in range(int(args[at])):
             at += 1 + int(args[at + 1])
         at += 1
-        rights = int(args[at + 2])
-        spoken = ["room:vault", args[at + 1], "1", "room/vault/say", *args[at + 3 + rights :]]
+        line, preview, rights = args[at + 1], args[at + 2], int(args[at + 3])
+        rest = args[at + 4 + rights :]
+        spoken = ["room:vault", line, preview, "1", "room/vault/say", *rest]
         return [*words[:3], *keys, *agent, str(turn), *args[4:at], *spoken]
 
     # --- streams ---
@@ -235,8 +236,6 @@ class Rogue:
     def _forge(self) -> None:
         found = self._entry()
         if found is not None:
-            stream, flat = found
-            at = self.chance.randrange(1, len(flat), 2)
-            self._send(
-                "a forged entry", ["XADD", stream, "*", *flat[:at], flat[at] + "1", *flat[at + 1 :]]
-            )
+            stream, (field, line, *_) = found
+            at = self.chance.randrange(len(line))
+            self._send("a forged entry", ["XADD", stream, "*", field, line[:at] + "1" + line[at:]])

@@ -26,12 +26,13 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.channels import INPUTS, JOURNAL, RESULTS
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import BoardRules
-from swarmd.core.model.messages import Kind, from_fields, order_of
+from swarmd.core.model.messages import Kind, from_line, line_of, order_of
 from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.core.model.refusals import Rule
 from tests.sim.judge import TOLD_SECONDS, Call, Judge, Laws
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server
+from tests.streams import said_in
 
 BREACHES_MAX: Final = 20
 _MOTION: Final = re.compile(r"motion (\d+):")
@@ -170,7 +171,7 @@ class Watch:
         """Law 8: what a turn says that it has read was before its mind."""
         shown = self.player.shown.get(agent.id, set())
         for id, flat in self.server.ask("XRANGE", self.keys.channel(channel), f"({was}", at):
-            message = from_fields(channel, StreamId(id), _pairs(flat))
+            message = from_line(channel, StreamId(id), line_of(flat))
             if message is None or not concerns(agent, message):
                 continue
             if (channel, message.sender, message.serial) not in shown:
@@ -202,7 +203,7 @@ class Watch:
             if self._is_broken:
                 return
             try:
-                link = link_of(self._until, flat)
+                link = link_of(self._until, line_of(flat))
                 assert link is not None
                 if self._state.head.n == 0:
                     self._state = first_state(link)
@@ -245,7 +246,7 @@ class Watch:
         for id, flat in self.server.ask("XRANGE", self.keys.facts, f"({self._facts_until}", "+"):
             self._facts_until = id
             fact = _pairs(flat)
-            key = (fact.get("agent", ""), fact.get("account", ""), fact.get("step", ""))
+            key = (fact.get("agent", ""), fact.get("account", ""), fact.get("call", ""))
             if fact["fact"] == "reserve":
                 self._reserved[key] += 1
             elif fact["fact"] == "settle" and key in self._reserved:
@@ -291,7 +292,7 @@ class Watch:
 
     def results(self) -> Counter[str]:
         rows = self.server.ask("XRANGE", self.keys.channel(RESULTS), "-", "+")
-        return Counter(_pairs(flat)["mission"] for _, flat in rows)
+        return Counter(said_in(_pairs(flat))["mission"] for _, flat in rows)
 
     def kept(self) -> tuple[str, ...]:
         """Keys that are of agents and missions which have ended."""
@@ -304,18 +305,18 @@ class Watch:
     def told(self, name: str) -> Counter[str]:
         """What the journal says under that name, facts that it folds in included."""
         rows = self.server.ask("XRANGE", self.keys.channel(JOURNAL), "-", "+")
-        entries = [json.loads(_pairs(flat).get("data", "{}")) for _, flat in rows]
+        entries = [json.loads(said_in(_pairs(flat)).get("data", "{}")) for _, flat in rows]
         facts = [fact for entry in entries for fact in entry.get("facts", ())]
         return Counter(str(found[name]) for found in (*entries, *facts) if found.get(name))
 
     def _refused_entries(self) -> int:
         rows = self.server.ask("XRANGE", self.keys.channel(JOURNAL), "-", "+")
-        entries = [json.loads(_pairs(flat).get("data", "{}")) for _, flat in rows]
+        entries = [json.loads(said_in(_pairs(flat)).get("data", "{}")) for _, flat in rows]
         return sum(int(e.get("count", 1)) for e in entries if e.get("rule") in _NO_MESSAGE)
 
     def states(self) -> Counter[str]:
         rows = self.server.ask("XRANGE", self.keys.channel(RESULTS), "-", "+")
-        found = [from_fields(RESULTS, StreamId(id), _pairs(flat)) for id, flat in rows]
+        found = [from_line(RESULTS, StreamId(id), line_of(flat)) for id, flat in rows]
         return Counter(
             str(m.data.get("state")) for m in found if m is not None and m.kind is Kind.RESULT
         )

@@ -36,6 +36,7 @@ from swarmd.core.model.records import Host
 from swarmd.core.model.timings import stamp_of
 from swarmd.runtime.supervisor import supervisor as supervisor_module
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World as Surroundings
 from swarmd.runtime.worker.worker import Worker
@@ -407,7 +408,7 @@ class World:
         def stamp() -> str:
             return stamp_of(node.clock.now() + store.clock_behind())
 
-        around = Surroundings(store, self.declared, None, mind, stamp)
+        around = Surroundings(store, self.declared, built_in(store, None), mind, stamp)
         host = Host(HostId(node.clock.new_id("h")), 10_000, "w-1")
         await Worker(around, host, bell.line(), node.stop).run()
 

@@ -40,6 +40,7 @@ from swarmd.core.model.names import FIRST, Channel, HostId, StreamId
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import stamp_of
 from swarmd.runtime.supervisor.supervisor import Supervisor
+from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.memory_cache import Recollection
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
@@ -201,7 +202,7 @@ async def soak(data: Path, seconds: float, seed: int) -> Soak:
         world = World(
             store,
             declared,
-            files,
+            built_in(store, files),
             mind,
             lambda: stamp_of(clock.now()),
             Recollection(MEMORIES_CHARS),

@@ -46,7 +46,7 @@ from swarmd.core.journal.replay import State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault, Ledger
 from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
-from swarmd.core.model.messages import order_of
+from swarmd.core.model.messages import line_of, order_of
 from swarmd.core.model.names import FIRST, SOB, AgentId, MissionId, StreamId
 from swarmd.core.model.procedure import Procedure
 from swarmd.errors import ArchiveError, WrongKeyError
@@ -173,8 +173,8 @@ class Look:
             *commands,
             is_at_once=True,
         )
-        for at, flat in entries:
-            self._follow(StreamId(at), flat)
+        for at, words in entries:
+            self._follow(StreamId(at), line_of(words))
         state = self.now.state
         moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
         unread = [
@@ -184,8 +184,8 @@ class Look:
         judge(moment.ledger, unread)
         return moment, answers
 
-    def _follow(self, at: StreamId, flat: Sequence[str]) -> None:
-        link = link_of(at, flat)
+    def _follow(self, at: StreamId, line: str) -> None:
+        link = link_of(at, line)
         if link is not None:
             if self.now.state.head.n == 0:
                 self.now.state = first_state(link)

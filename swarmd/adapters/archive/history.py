@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarmd.adapters.archive.segments import FileFault, public_key, read_segment, segments
-from swarmd.core.journal.replay import Link, State, first_state, link_of
+from swarmd.core.journal.replay import Link, State, followed, link_of
 from swarmd.core.ledger.accounts import Fault
-from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import StreamId
 from swarmd.errors import ArchiveError
 
-Entry = tuple[StreamId, Sequence[str]]
+Entry = tuple[StreamId, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +27,22 @@ def at(
     folder: Path, swarm: str, tail: Iterable[Entry], is_later: Callable[[Link], bool]
 ) -> Past | None:
     """`None` where every entry is later. Raises `ArchiveError` where what leads there cannot be
-    followed.
+    followed: past what is broken only an entry leads that states all anew.
     """
     state, last = _begin(folder, swarm, is_later)
-    for id, flat in tail:
+    fault: Fault | None = None
+    for id, line in tail:
         try:
-            link = link_of(id, flat)
+            link = link_of(id, line)
             if link is None or (state is not None and link.n <= state.head.n):
                 continue
-            if state is not None and is_later(link):
+            if is_later(link):
                 break
-            if state is None or (
-                link.event == JournalEvent.JOURNAL_RESTATED and link.n != state.head.n + 1
-            ):
-                if is_later(link):
-                    break
-                state = first_state(link)
-            state.follow(link)
-            last = link
-        except Fault as fault:
-            raise _broken(f"entry {id}: {fault}") from fault
+            state, last, fault = followed(state, link, fault), link, None
+        except Fault as found:
+            state, fault = None, fault or Fault(f"entry {id}: {found}")
+    if fault is not None:
+        raise _broken(str(fault)) from fault
     return None if state is None or last is None else Past(state, last)
 
 
@@ -74,8 +69,8 @@ def _through(
     state: State, entries: Iterable[Entry], is_later: Callable[[Link], bool]
 ) -> tuple[State, Link | None]:
     last = None
-    for id, flat in entries:
-        link = link_of(id, flat)
+    for id, line in entries:
+        link = link_of(id, line)
         assert link is not None
         if is_later(link):
             break

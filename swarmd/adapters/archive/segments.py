@@ -10,6 +10,8 @@ All of it is plain files, and reading and writing them blocks.
     journal/SWARM/segment-FIRST-LAST.jsonl
                             a header with the state before FIRST, the entries, a signed closing line
 
+    journal/SWARM/writer    a word that whoever opened last wrote: who opened before writes no more
+
 SWARM is the id that the store's server was given when it was first used, so that a data folder that
 met several servers keeps their journals apart. Invariant: a segment has its name only when it is
 whole, signed and on the disk, and the store is trimmed only after that. Whoever holds Redis cannot
@@ -23,6 +25,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +48,7 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import GENESIS, Head, canonical
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import FIRST, StreamId
-from swarmd.errors import ArchiveError
+from swarmd.errors import ArchiveError, NotLeadingError
 from swarmd.ports.archive import AnchorKind, Kept, Sealing
 
 # A segment is sealed at whichever comes first. Entries: what a start replays, about 0.2 s; and so
@@ -58,6 +61,7 @@ _SIGNATURE: Final = ',"signature":"'
 _KEY: Final = "signing.key"
 _PUBLIC: Final = "signing.pub"
 _ANCHORS: Final = "anchors.jsonl"
+_WRITER: Final = "writer"
 
 
 # --- reading: also what `verify` stands on ----------------------------------------------------
@@ -91,7 +95,7 @@ class Sealed:
     """
 
     state: State
-    entries: list[tuple[StreamId, list[str]]]
+    entries: list[tuple[StreamId, str]]
     hash: str  # of the last entry, as it was signed
 
 
@@ -183,7 +187,7 @@ def read_segment(segment: Segment, key: Ed25519PublicKey, swarm: str) -> Sealed:
         raise FileFault(f"{where}: it closes another segment: {facts}")
     try:
         state = State.from_json(json.loads(lines[0])["state"])
-        entries = [(StreamId(id), flat) for id, flat in map(json.loads, lines[1:-2])]
+        entries = [(StreamId(id), line) for id, line in map(json.loads, lines[1:-2])]
         return Sealed(state, entries, str(closing["hash"]))
     except (ValueError, KeyError, TypeError, Fault) as error:
         raise FileFault(f"{name}: it was signed and cannot be read: {error!r}") from error
@@ -195,8 +199,8 @@ def _first_bad_line(lines: Sequence[bytes]) -> str:
     """
     for number, raw in enumerate(lines[1:-2], start=2):
         try:
-            id, flat = json.loads(raw)
-            if link_of(id, flat) is None:
+            id, line = json.loads(raw)
+            if link_of(id, line) is None:
                 return f"line {number}: no entry of the journal"
         except (ValueError, TypeError, RecursionError):
             return f"line {number}: it cannot be read"
@@ -237,14 +241,16 @@ def _public_text(key: Ed25519PublicKey) -> bytes:
 
 @dataclass(slots=True)
 class JournalFiles:
-    """The port `Archive` in a folder. One supervisor leads and writes; a lock keeps a former
-    one's last word out.
+    """The port `Archive` in a folder. One supervisor leads and writes. A former one that does not
+    know yet that it leads no more is refused: where the server lost its last second, what that one
+    still holds is another past than the one that is written down now.
     """
 
     folder: Path
     swarm: str
     entries_max: int = SEGMENT_ENTRIES
     _key: Ed25519PrivateKey = field(init=False)
+    _claim: str = ""  # what it wrote into `writer` when it opened the files
     _state: State = field(default_factory=State)  # after the last entry that was taken
     _before: State = field(default_factory=State)  # as it was before the first of `_taken`
     _last: Head = field(default_factory=Head)  # of what was taken
@@ -259,29 +265,31 @@ class JournalFiles:
 
     # --- the port ---
 
+    def check(self) -> Head:
+        with _writing(self.folder), self._prepared():
+            last = self._last_anchor()
+        return Head() if last is None else last.head
+
     def open(self) -> Kept:
-        with _writing(self.folder):
-            self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked():
-                self._key = _signing_key(self.folder)
-                self._cut_torn_line()
-                last = self._last_anchor()
-                sealed = segments(self.folder, self.swarm)
-                self._taken, self._bytes, self._broken = [], 0, ""
-                self._state, sealed_id = self._end_of(sealed[-1]) if sealed else (State(), FIRST)
+        with _writing(self.folder), self._prepared():
+            self._claim = _claimed(self._own / _WRITER)
+            last = self._last_anchor()
+            sealed = segments(self.folder, self.swarm)
+            self._taken, self._bytes, self._broken = [], 0, ""
+            self._state, sealed_id = self._end_of(sealed[-1]) if sealed else (State(), FIRST)
         n = sealed[-1].last if sealed else 0
         if last is None:
             return Kept(Head(), None, False, n, sealed_id)
         return Kept(last.head, last.lost, last.kind == "stopped", n, sealed_id)
 
     def anchor(self, head: Head, at: str, kind: AnchorKind = "anchor") -> None:
-        with _writing(self.folder), self._locked():
+        with _writing(self.folder), self._locked_as_writer():
             last = self._last_anchor()
             if kind != "anchor" or last is None or head.n > last.head.n:
                 self._append({"kind": kind, "at": at, **_head_value(head)})
 
     def recover(self, continues: Head, lost: Head, at: str) -> None:
-        with _writing(self.folder), self._locked():
+        with _writing(self.folder), self._locked_as_writer():
             self._append(
                 {"kind": "recovered", "at": at, **_head_value(continues), "lost": _head_value(lost)}
             )
@@ -291,19 +299,19 @@ class JournalFiles:
                     segment.path.rename(aside)
             _sync(self._own)
 
-    def seal(self, entries: Sequence[tuple[StreamId, Sequence[str]]]) -> Sealing:
+    def seal(self, entries: Sequence[tuple[StreamId, str]]) -> Sealing:
         keep_from = None
-        with _writing(self.folder):
-            for id, flat in entries:
+        with _writing(self.folder), self._locked_as_writer():
+            for id, line in entries:
                 try:
-                    self._take(id, flat)
+                    self._take(id, line)
                 except Fault as fault:
                     # What was good until here is sealed; what is not is put aside, for people to
                     # look at.
                     keep_from = self._close() if self._taken else keep_from
                     self._broken = f"entry {id}: {fault}"
                 if self._broken:
-                    self._put_aside(id, flat)
+                    self._put_aside(id, line)
                 elif len(self._taken) >= self.entries_max or self._bytes >= SEGMENT_BYTES:
                     keep_from = self._close()
         return Sealing(keep_from, self._broken)
@@ -368,8 +376,8 @@ class JournalFiles:
         try:
             sealed = read_segment(segment, self._key.public_key(), self.swarm)
             state = sealed.state
-            for id, flat in sealed.entries:
-                link = link_of(id, flat)
+            for id, line in sealed.entries:
+                link = link_of(id, line)
                 assert link is not None
                 state.follow(link)
         except (FileFault, Fault) as fault:
@@ -381,9 +389,9 @@ class JournalFiles:
             ) from fault
         return state, sealed.entries[-1][0]
 
-    def _take(self, id: StreamId, flat: Sequence[str]) -> None:
+    def _take(self, id: StreamId, line: str) -> None:
         """Raises `Fault` for an entry that does not follow."""
-        link = link_of(id, flat)
+        link = link_of(id, line)
         if link is None and self._state.head.n == 0 and not self._broken:
             return  # of a version that did not chain its entries
         if self._broken or (link is not None and self._state.head.n == 0 and link.n > 1):
@@ -397,14 +405,14 @@ class JournalFiles:
             self._first_id = id
         self._state.follow(link)
         self._last = self._state.head
-        line = json.dumps([id, list(flat)], ensure_ascii=False, separators=(",", ":"))
-        self._taken.append(line)
-        self._bytes += len(line)
+        row = json.dumps([id, line], ensure_ascii=False, separators=(",", ":"))
+        self._taken.append(row)
+        self._bytes += len(row)
 
-    def _put_aside(self, id: StreamId, flat: Sequence[str]) -> None:
+    def _put_aside(self, id: StreamId, line: str) -> None:
         path = self._own / f"broken-{self._state.head.n + 1:012d}.jsonl"
         with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(json.dumps([id, list(flat)], ensure_ascii=False) + "\n")
+            file.write(json.dumps([id, line], ensure_ascii=False) + "\n")
 
     def _close(self) -> StreamId:
         """Writes the segment; from its first entry on the store goes on keeping them."""
@@ -440,10 +448,34 @@ class JournalFiles:
         return self._first_id
 
     @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked():
+            self._key = _signing_key(self.folder)
+            self._cut_torn_line()
+            yield
+
+    @contextmanager
+    def _locked_as_writer(self) -> Iterator[None]:
+        with self._locked():
+            if (self._own / _WRITER).read_text() != self._claim:
+                raise NotLeadingError("another supervisor has opened the journal's files since")
+            yield
+
+    @contextmanager
     def _locked(self) -> Iterator[None]:
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _claimed(path: Path) -> str:
+    """Who opens last is the only one that writes, which is looked at before each writing."""
+    claim = secrets.token_hex(16)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(claim)
+    part.rename(path)
+    return claim
 
 
 def _copied(state: State) -> State:

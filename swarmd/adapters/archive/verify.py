@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from swarmd.core.journal.verify import Proof, Vouched
 from swarmd.core.model.chain import Head
 from swarmd.core.model.names import StreamId
 
-Entries = Iterable[tuple[StreamId, Sequence[str]]]
+Entries = Iterable[tuple[StreamId, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def prove(folder: Path, swarm: str, store: Callable[[], Tail] | None) -> Proved:
     if store is not None:
         tail = store()
         proof.want(tail.head.n)
-        for id, flat in tail.entries:
-            proof.stored(id, flat)
+        for id, line in tail.entries:
+            proof.stored(id, line)
         proof.ended(tail.head)
     proof.close(files_only=store is None)
     return Proved(proof, "" if key is None else fingerprint(key), len(sealed))

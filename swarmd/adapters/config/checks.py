@@ -36,6 +36,8 @@ class KnownNames:
     personas: tuple[str, ...]
     roles: tuple[str, ...]
     rooms: tuple[str, ...]
+    functions: tuple[str, ...]
+    tools: tuple[str, ...]  # privileges that functions take
 
 
 def check_named(read: Mapping[str, Parsed | None], check: Callable[[Parsed], None]) -> None:
@@ -159,6 +161,10 @@ def _is_within(name: str, pattern: str) -> bool:
 def check_role(role: Parsed, known: KnownNames) -> None:
     _check_model_name(role, "model")
     _check_privileges(role, "privileges", known)
+    for path, function in role.words("functions"):
+        if function not in known.functions:
+            what = f"there is no function {shortened(function)}"
+            role.note(path, what + suggestion(function, known.functions))
 
 
 def check_room(room: Parsed, known: KnownNames) -> None:
@@ -226,6 +232,8 @@ def _privilege_fault(privilege: str, known: KnownNames) -> str:
     names = found.groupdict() if found else {}
     if found is None or not DECLARED_MODEL.fullmatch(names.get("model", "builtin")):
         return f"must be {area.form}, or have `**` as its last part"
+    if "tool" in names and not any(covers(privilege, tool) for tool in known.tools):
+        return f"must be one of {', '.join(known.tools)}, or have `**` as its last part"
     return _unknown_name("role", names, known.roles) or _unknown_name("room", names, known.rooms)
 
 

@@ -29,6 +29,7 @@ from swarmd.core.model.declarations import (
     Role,
     Room,
 )
+from swarmd.core.model.functions import BUILT_IN, Functions
 from swarmd.errors import DeclarationError, UsageError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -74,16 +75,19 @@ _README: Final = "README.md"
 
 
 def load(
-    policies: Path | None = None, channels: Path | None = None, names: StoreNames | None = None
+    policies: Path | None = None,
+    channels: Path | None = None,
+    names: StoreNames | None = None,
+    functions: Functions = BUILT_IN,
 ) -> Declarations:
     """Read and check everything; `None` is what swarmd ships. Without `names`, those in `acl.yaml`
-    go unchecked.
+    go unchecked. `functions` are those that roles may name.
 
     Raises `DeclarationError` with all faults of all files.
     """
     found = Faults()
     files = _effective("policies", policies, found) | _effective("channels", channels, found)
-    return _declarations(files, found, names)
+    return _declarations(files, found, names, functions)
 
 
 def faults(
@@ -372,7 +376,10 @@ def _persona_of(front: Located, body: str, file: SourceFile) -> Persona | None:
 
 
 def _declarations(
-    files: Mapping[str, SourceFile], found: Faults, names: StoreNames | None = None
+    files: Mapping[str, SourceFile],
+    found: Faults,
+    names: StoreNames | None,
+    functions: Functions,
 ) -> Declarations:
     """Reads each file, then compares them. Raises `DeclarationError` where anything was noted."""
     constitution, procedures, handbook = (_prose(files.get(f"policies/{name}")) for name in _TEXTS)
@@ -383,7 +390,8 @@ def _declarations(
     limits = _read(Limits, files.get("policies/limits.yaml"))
     models = _read(Models, files.get("policies/models.yaml"))
     acl = _read(Acl, files.get("policies/acl.yaml"))
-    known = KnownNames(tuple(personas), tuple(roles), tuple(rooms))
+    tools = tuple(function.privilege for function in functions.values() if function.privilege)
+    known = KnownNames(tuple(personas), tuple(roles), tuple(rooms), tuple(functions), tools)
     check_board(board, known)
     check_limits(limits, known)
     check_forbidden(limits, roles)
@@ -410,6 +418,7 @@ def _declarations(
         rooms={name: room.model for name, room in rooms.items() if room},
         digest=_digest(files),
         acl=acl.model,
+        functions=functions,
     )
 
 

@@ -30,7 +30,7 @@ from swarmd.ports.files import Found, LeftOut
 
 # --- bounds, all of them ----------------------------------------------------------------------
 
-# The longest text that `write_file` takes is 1,000,000 characters, at most 4 bytes each: what can
+# The longest text that `file/write` takes is 1,000,000 characters, at most 4 bytes each: what can
 # be written can be read. A text file larger than this is data, and would fill a prompt many times
 # over.
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024

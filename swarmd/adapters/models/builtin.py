@@ -35,6 +35,7 @@ from swarmd.adapters.files.search import (
 )
 from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.functions import FILE_SEARCH
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     ActMotion,
@@ -44,10 +45,9 @@ from swarmd.core.model.motions import (
     Executive,
     RejectMotion,
 )
-from swarmd.core.model.moves import Argue, Move, Propose, Report, Spawn, Think, Vote
+from swarmd.core.model.moves import Argue, Move, Propose, Report, Spawn, Think, Use, Vote
 from swarmd.core.model.names import CLERK, AgentState
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.tools import SearchFiles
 from swarmd.errors import WorkspaceError
 from swarmd.ports.files import Files
 from swarmd.ports.models import Answered, Call, Prompt, Usage, View
@@ -387,10 +387,11 @@ _NEUTRAL: Final = {
     "reject": "The motion rejects the mission on {quotes} in {reports}.",
     "direct": "The motion sends work back: {reports} so far hold {quotes}. {gaps}.",
     "terminate": "The motion ends an agent while {reports} hold {quotes}. {gaps}.",
-    "act": (
+    "approve": (
         "The motion answers a request for leave: an agent of a declared role, checked by the "
         "law. {gaps}."
     ),
+    "act": "The motion acts on an agent while {reports} hold {quotes}. {gaps}.",
 }
 _MANNERS: Final = {"charter": _ON_CHARTER, "deliver": _ON_DELIVERY, "reject": _ON_REJECTION}
 
@@ -398,7 +399,8 @@ _MANNERS: Final = {"charter": _ON_CHARTER, "deliver": _ON_DELIVERY, "reject": _O
 def _argument(view: View, call: Call) -> str:
     motion = call.motion or {}
     kind = str(motion.get("motion", "charter"))
-    neutral = _NEUTRAL.get(kind, _NEUTRAL["charter"])
+    verb = str(motion.get("verb", ""))
+    neutral = _NEUTRAL.get(verb) or _NEUTRAL.get(kind) or _NEUTRAL["charter"]
     spoken = _MANNERS.get(kind, {}).get(view.name, neutral)
     text = spoken.format_map(_facts(view, call, motion))
     return text[0].upper() + text[1:]
@@ -658,14 +660,8 @@ def _own_searches(
     sends back.
     """
     assert view.charter is not None
-    done = {
-        tuple(move.get("files", ())) for move in _moves(view) if move.get("move") == "search_files"
-    }
-    now = {
-        tuple(move.get("files", ()))
-        for move in _in(view.steps, "moves")
-        if move.get("move") == "search_files"
-    }
+    done = _searched(_moves(view))
+    now = _searched(_in(view.steps, "moves"))
     reports = _reported(view)
     reported = {
         child.key for child in view.children if not _is_undone(reports.get(child.id, NOT_SEARCHED))
@@ -679,10 +675,9 @@ def _own_searches(
             mail["text"] for mail in _mail(view, now_only=True) if mail["kind"] == Kind.DIRECTIVE
         ]
         query = topic(" ".join((*asked, query))).query
-    return tuple(
-        SearchFiles(move="search_files", query=query, files=files, top=2 * PASSAGES_TOP)
-        for files in dict.fromkeys(left)
-    )[:PARTS_MAX]
+    return tuple(_search(query, files, 2 * PASSAGES_TOP) for files in dict.fromkeys(left))[
+        :PARTS_MAX
+    ]
 
 
 def _section(view: View, theme: str, about: Topic) -> str:
@@ -705,9 +700,7 @@ def _section(view: View, theme: str, about: Topic) -> str:
 
 def _faults(view: View) -> list[str]:
     """Searches of our own that failed and were not made good since."""
-    results = [
-        r for r in _in((*view.memory, *view.steps), "results") if r.get("move") == "search_files"
-    ]
+    results = _of_searches(_in((*view.memory, *view.steps), "results"))
     if any(result.get("ok") for result in results[-1:]):
         return []
     return [
@@ -725,17 +718,13 @@ def _researcher(view: View) -> tuple[Move, ...]:
     _, about = _topic_of(view.charter, view.mission_text)
     if _has_reported(view) and not _is_asked(view):
         return (Think(move="think", thought="reported"),)
-    results = [r for r in _in(view.steps, "results") if r.get("move") == "search_files"]
+    results = _of_searches(_in(view.steps, "results"))
     if not results:
         asked = " ".join(
             m["text"] for m in _mail(view, now_only=True) if m["kind"] == Kind.DIRECTIVE
         )
         query = topic(f"{asked} {about.query}").query if asked else about.query
-        return (
-            SearchFiles(
-                move="search_files", query=query, files=view.charter.files, top=PASSAGES_TOP
-            ),
-        )
+        return (_search(query, view.charter.files, PASSAGES_TOP),)
     best = ranked(about, _found(results), QUOTES_MAX)
     lines = [_cited(sentence) for sentence in best] or [
         f"{NOTHING} {', '.join(about.missing(())) or about.query}"
@@ -779,8 +768,8 @@ def _found(results: Iterable[Mapping[str, Any]]) -> list[Sentence]:
     """The sentences of the passages that searches brought."""
     return [
         sentence
-        for result in results
-        if result.get("ok") and result.get("move") == "search_files"
+        for result in _of_searches(results)
+        if result.get("ok")
         for passage in result.get("passages", ())
         for sentence in sentences(passage["path"], passage["start"], passage["lines"])
     ]
@@ -913,6 +902,21 @@ def _in(entries: Iterable[Mapping[str, Any]], kind: str) -> Iterator[Mapping[str
 
 def _moves(view: View) -> Iterator[Mapping[str, Any]]:
     return _in((*view.memory, *view.steps), "moves")
+
+
+def _search(query: str, files: tuple[str, ...], top: int) -> Use:
+    args = {"query": query, "files": list(files), "top": top}
+    return Use(move="use", function=FILE_SEARCH.name, args=args)
+
+
+def _searched(moves: Iterable[Mapping[str, Any]]) -> set[tuple[str, ...]]:
+    """The files that each search was to look into."""
+    args = [m.get("args") or {} for m in moves if m.get("function") == FILE_SEARCH.name]
+    return {tuple(one.get("files", ())) for one in args}
+
+
+def _of_searches(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [result for result in results if result.get("function") == FILE_SEARCH.name]
 
 
 def _mail(view: View, *, now_only: bool = False) -> Iterator[dict[str, Any]]:

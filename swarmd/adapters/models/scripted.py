@@ -196,11 +196,11 @@ def _answer(counted: _Counted, prompt: Prompt) -> Answered | Failed:
             "rejected", f"{counted.where}: {{{{{error}}}}} stands for nothing here", usage
         )
     text = json.dumps({"moves": raw}, ensure_ascii=False)
-    closed = [move["move"] for move in raw if move["move"] not in prompt.functions]
+    closed = [move["move"] for move in raw if move["move"] not in prompt.offer.moves]
     if closed:
         detail = (
             f"`{closed[0]}` is not open to you now. Use one or more of: "
-            f"{', '.join(prompt.functions)}."
+            f"{', '.join(prompt.offer.moves)}."
         )
         return Failed("malformed", detail, usage, text=text)
     try:

@@ -325,7 +325,7 @@ def cut_fields(agent: AgentId, turn: Turn, cut: Cut, at: str) -> list[str]:
         "refuse",
         "agent",
         agent,
-        "step",
+        "call",
         str(turn.number),
         "rule",
         cut.rule.value,

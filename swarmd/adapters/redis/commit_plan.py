@@ -23,7 +23,7 @@ from swarmd.adapters.redis.codecs import (
 )
 from swarmd.adapters.redis.keys import Keys, shared_names, type_of
 from swarmd.adapters.redis.marks import fence_text, gap_field, revocations_text, stop_text
-from swarmd.core.bus.envelope import Sealer, followed_since
+from swarmd.core.bus.envelope import Sealed, Sealer, followed_since
 from swarmd.core.model.changes import (
     AccountCleared,
     AccountClosed,
@@ -78,8 +78,6 @@ from swarmd.core.model.versions import SCHEMA
 
 _FIXED_KEYS = 5
 _FIXED_ARGS = 3
-# Where the text of `data` stands among the flat fields of a message that has any.
-_DATA = 13
 # What several changes of one commit put on one key goes in one step: an agent's record and its
 # placement, the names of all that were made.
 _JOINED = ("hset", "sadd")
@@ -272,9 +270,12 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
             plan.do("xdel", keys.channel(channel), id)
         case ReaderLed(agent, channel, until):
             plan.do("lead", keys.state(agent), f"p:{channel}", until)
-        case HostGone(host):
+        case HostGone(host, forget_at):
             plan.do("srem", keys.hosts, [host])
-            _delete_channels(plan, [host_channel(host)])
+            if forget_at:
+                plan.do("zadd", keys.ended, forget_at, f"host:{host}")
+            else:
+                _delete_channels(plan, [host_channel(host)])
         case AgentRestored(agent):
             _agent_restored(plan, agent)
         case AgentSwept(id):
@@ -311,18 +312,15 @@ def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
             plan.join("hset", keys.meta, ["schema", SCHEMA])
         case HeadSet(head):
             plan.join("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
-        case Post(channel, message, text):
-            _post(plan, channel, *plan.sealer(channel, message, text))
+        case Post(channel, message, line):
+            _post(plan, channel, plan.sealer(channel, message, line))
         case _:
             assert_never(change)
 
 
-def _post(plan: Plan, channel: Channel, ring: str, fields: list[str]) -> None:
-    rest: list[Any] = [plan.put(ring), fields]
-    if fields[_DATA - 1] == "data":
-        rest += (_DATA + 1, plan.put(fields[_DATA]))
-        fields[_DATA] = ""
-    plan.do("post", plan.keys.channel(channel), channel, *rest)
+def _post(plan: Plan, channel: Channel, sealed: Sealed) -> None:
+    preview = plan.put(sealed.preview) if sealed.preview else False
+    plan.do("post", plan.keys.channel(channel), channel, plan.put(sealed.line), preview)
 
 
 def _agent_made(plan: Plan, change: AgentMade) -> None:

@@ -327,6 +327,26 @@ def shared_names() -> tuple[str, ...]:
     )
 
 
+WORKER_READS: Final = (
+    "_fences",
+    "_heads",
+    "_hosts",
+    "_meta",
+    "_posts",
+    "_revocations",
+    "_stops",
+    "_supervisor",
+    "_workspace",
+    channels.REQUESTS,
+    channels.DEAD,
+    channels.BOARD_ROOM,
+    channels.up(names.SOB),
+)
+"""Of `shared_names` those that a worker's user may read (policies/acl.yaml). To ask for more would
+only fill the server's ACL LOG.
+"""
+
+
 def channel_names() -> tuple[str, ...]:
     """Every pub/sub channel without its namespace, `*` for an id."""
     return _STREAMS

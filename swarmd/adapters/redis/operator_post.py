@@ -8,6 +8,7 @@ from typing import Final
 
 from swarmd.adapters.redis.connection.errors import is_refused_for_good, refused
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
+from swarmd.adapters.redis.founding import demand_secret
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
@@ -25,28 +26,11 @@ lease is renewed after.
 
 def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:
     """The sealer of one command. Raises `StoreUnsuitableError` where the swarm is sealed with
-    another secret.
+    another secret, or has another schema.
     """
     seal = Seal(secret, keys.namespace)
-    found = wire.command("HGET", keys.meta, "seal")
-    if isinstance(found, ErrorReply):
-        raise refused(found)
-    if isinstance(found, bytes) and found.decode("ascii", "replace") != seal.fingerprint:
-        raise another_secret(keys.namespace)
+    demand_secret(wire, keys, seal)
     return Sealer(seal, OPERATOR_ISSUER + secrets.token_hex(8), Serials(), time.time)
-
-
-def another_secret(namespace: str) -> StoreUnsuitableError:
-    return StoreUnsuitableError(
-        (
-            f"the messages of the swarm {namespace} are sealed with another secret than this "
-            "process "
-            "has"
-        ),
-        hint="give it that swarm's: the file `secret` of its data folder, named in "
-        "SWARMD_SECRET_FILE; "
-        "or use another SWARMD_NAMESPACE",
-    )
 
 
 def post_sync(
@@ -59,7 +43,7 @@ def post_sync(
     stream = keys.channel(channel)
     once = keys.once(key) if key else stream
     sealed = sealer(channel, message)
-    args: list[str | int] = [channel, sealed.ring, ONCE_SECONDS, *sealed.fields]
+    args: list[str | int] = [channel, *sealed, ONCE_SECONDS]
     reply = wire.command(
         "EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import select
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -25,7 +25,7 @@ from swarmd.adapters.redis.shapes import fits
 from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS
 from swarmd.core.model.lineage import Fence, Stop, StopKind
-from swarmd.core.model.messages import Message, from_fields
+from swarmd.core.model.messages import FIELD, Message, from_line, line_of
 from swarmd.core.model.names import (
     FIRST,
     SOB,
@@ -362,34 +362,41 @@ class View:
     def entries(
         self, channel: Channel, after: StreamId, count: int = BATCH
     ) -> list[tuple[StreamId, Record]]:
-        """What was stored after that id, oldest first, as it is on the stream."""
-        start = "-" if after == FIRST else f"({after}"
-        rows = ask(
-            self._wire, ["XRANGE", self.keys.channel(channel), start, "+", "COUNT", str(count)]
-        )[0]
-        return [(StreamId(at), _hash(flat)) for at, flat in rows]
+        """What was stored after that id, oldest first. What a message says, or the fields of an
+        entry that is none.
+        """
+        rows = self._rows(channel, after, count)
+        return [(StreamId(at), _said_in(words)) for at, words in rows]
 
     def entry(self, channel: Channel, id: StreamId) -> Record | None:
         """One, by its id."""
         rows = ask(self._wire, ["XRANGE", self.keys.channel(channel), id, id])[0]
-        return _hash(rows[0][1]) if rows else None
+        return _said_in(rows[0][1]) if rows else None
 
     def last_entries(self, channel: Channel, count: int) -> list[tuple[StreamId, Record]]:
         """The newest, oldest of them first."""
         rows = ask(
             self._wire, ["XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", str(count)]
         )[0]
-        return [(StreamId(at), _hash(flat)) for at, flat in reversed(rows)]
+        return [(StreamId(at), _said_in(words)) for at, words in reversed(rows)]
 
     def message(self, channel: Channel, id: str) -> Message | None:
         """As `entry`, one that is a message of ours."""
-        found = self.entry(channel, StreamId(id))
-        return None if found is None else from_fields(channel, StreamId(id), found)
+        rows = ask(self._wire, ["XRANGE", self.keys.channel(channel), id, id])[0]
+        return from_line(channel, StreamId(id), line_of(rows[0][1])) if rows else None
 
     def messages(self, channel: Channel, after: StreamId) -> list[Message]:
         """As `entries`, those that are messages of ours."""
-        read = (from_fields(channel, at, flat) for at, flat in self.entries(channel, after))
+        rows = self._rows(channel, after, BATCH)
+        read = (from_line(channel, StreamId(at), line_of(words)) for at, words in rows)
         return [message for message in read if message is not None]
+
+    def _rows(self, channel: Channel, after: StreamId, count: int) -> list[Any]:
+        start = "-" if after == FIRST else f"({after}"
+        found: list[Any] = ask(
+            self._wire, ["XRANGE", self.keys.channel(channel), start, "+", "COUNT", str(count)]
+        )[0]
+        return found
 
     def last_id(self, channel: Channel) -> StreamId:
         rows = ask(self._wire, ["XREVRANGE", self.keys.channel(channel), "+", "-", "COUNT", "1"])[0]
@@ -443,25 +450,26 @@ class View:
                 hint="`swarmd journal verify --files-only` needs no server",
             ) from error
 
-    def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, list[str]]]:
-        """Every entry after that one, as flat as it is stored; a page is asked for when it is
+    def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, str]]:
+        """Every entry after that one, as the line that is stored; a page is asked for when it is
         needed.
         """
         while True:
-            start = "-" if after == FIRST else f"({after}"
-            rows = ask(
-                self._wire, ["XRANGE", self.keys.channel(JOURNAL), start, "+", "COUNT", str(BATCH)]
-            )[0]
-            for at, flat in rows:
-                yield StreamId(at), flat
+            rows = self._rows(JOURNAL, after, BATCH)
+            for at, words in rows:
+                yield StreamId(at), line_of(words)
             if len(rows) < BATCH:
                 return
             after = StreamId(rows[-1][0])
 
     # --- the whole ---
 
-    def health(self, *, asks_restart: bool = False) -> Health:
-        """`asks_restart` costs one more question, which few users of the server may ask."""
+    def health(
+        self, *, asks_restart: bool = False, names: Collection[str] = shared_names()
+    ) -> Health:
+        """`asks_restart` costs one more question, which few users of the server may ask. Of what
+        the whole swarm stands on only `names` are looked at: what another role reads is `unasked`.
+        """
         keys = self.keys
         questions = {
             "leader": ["GET", keys.leader],
@@ -474,42 +482,44 @@ class View:
         }
         # Each part asks for itself, as its own user: what a worker may not read is no fault of the
         # worker's.
-        told, places = ask_what_may_be(self._wire, *questions.values())
-        said = dict(zip(questions, told, strict=True))
-        unasked = frozenset(name for at, name in enumerate(questions) if at in places)
-        names = sorted(said["hosts"] or ())
+        kept = {what for what, name in _READS_OF_HEALTH.items() if name not in names}
+        asked = {what: words for what, words in questions.items() if what not in kept}
+        told, places = ask_what_may_be(self._wire, *asked.values())
+        said = dict.fromkeys(questions) | dict(zip(asked, told, strict=True))
+        unasked = kept | {what for at, what in enumerate(asked) if at in places}
+        hosts = sorted(said["hosts"] or ())
         meta = _hash(said["schema"] or ())
         facts, _ = ask_what_may_be(
-            self._wire, *(["GET", keys.host(HostId(name))] for name in names)
+            self._wire, *(["GET", keys.host(HostId(name))] for name in hosts)
         )
         living = {
-            name: _facts(text) for name, text in zip(names, facts, strict=True) if text is not None
+            name: _facts(text) for name, text in zip(hosts, facts, strict=True) if text is not None
         }
         return Health(
             leader=_leading(said["leader"]),
             may_begin="leader" in unasked or said["leader"] is not None,
             hosts=living,
-            hosts_lost=tuple(name for name in names if name not in living),
+            hosts_lost=tuple(name for name in hosts if name not in living),
             missions_open=said["missions"] or 0,
             agents_living=said["agents"] or 0,
             schema=meta.get("schema", ""),
             writes="aof_last_write_status:err" not in (said["disk"] or ""),
             is_heard=said["entrance"] is not None and int(said["entrance"][1]) > 0,
-            unasked=unasked,
-            wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys()),
+            unasked=frozenset(unasked),
+            wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys(names)),
             gaps=gaps_of(meta),
             restart=restart_of(self._wire.exchange, keys.namespace)
             if asks_restart
             else "not checked",
         )
 
-    def wrong_keys(self) -> list[str]:
-        """Of what the whole swarm stands on, by names without the namespace, what holds
-        something else than ours.
+    def wrong_keys(self, names: Collection[str] = shared_names()) -> list[str]:
+        """Of these keys, without the namespace, what holds something else than ours. As shipped:
+        all that the whole swarm stands on.
         """
-        names = shared_names()
+        counted = [name for name in COUNTERS if name in names]
         keys = [self.keys.channel(Channel(name)) for name in names]
-        counters = [self.keys.channel(Channel(name)) for name in COUNTERS]
+        counters = [self.keys.channel(Channel(name)) for name in counted]
         told, _ = ask_what_may_be(
             self._wire, *(["TYPE", key] for key in keys), *(["GET", key] for key in counters)
         )
@@ -518,13 +528,23 @@ class View:
             for name, kind in zip(names, told, strict=False)
             if kind not in (None, "none", type_of(name))
         ]
-        values = zip(COUNTERS, told[len(names) :], strict=True)
+        values = zip(counted, told[len(names) :], strict=True)
         return wrong + [f"{name} is no counter" for name, value in values if not is_counter(value)]
 
     def leads(self) -> bool | None:
         """Whether a supervisor leads; `None` where this user may not know."""
         (leader,), unasked = ask_what_may_be(self._wire, ["GET", self.keys.leader])
         return None if unasked else bool(_leading(leader))
+
+
+# What a health check asks of which key.
+_READS_OF_HEALTH: Final = {
+    "leader": "_supervisor",
+    "hosts": "_hosts",
+    "missions": "_missions",
+    "agents": "_agents",
+    "schema": "_meta",
+}
 
 
 class Rung(Protocol):
@@ -580,6 +600,21 @@ def _hash(flat: Sequence[str]) -> Record:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+def _said_in(words: Sequence[str]) -> Record:
+    """What an entry says, by name: of a message each part as text, `data` as JSON; of what is none
+    its fields.
+    """
+    fields = _hash(words)
+    facts = _facts(fields.get(FIELD, ""))
+    return {name: _as_text(value) for name, value in facts.items()} or fields
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _leading(lead: str | None) -> str:
     """The host of the key `leader`; empty where there is none, or it stepped down."""
     return (lead or "").partition(":")[2]
@@ -588,7 +623,7 @@ def _leading(lead: str | None) -> str:
 def _facts(text: str) -> Mapping[str, Any]:
     try:
         facts = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

@@ -35,10 +35,10 @@ from swarmd.adapters.redis.codecs import (
 )
 from swarmd.adapters.redis.commit_plan import plan
 from swarmd.adapters.redis.connection.pipeline import Pipe
+from swarmd.adapters.redis.founding import Stamp
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
-from swarmd.adapters.redis.operator_post import another_secret
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.core.agent.turn import NO_MEMORY, Memory
 from swarmd.core.bus.envelope import (
@@ -54,18 +54,18 @@ from swarmd.core.control.stalls import Standing
 from swarmd.core.journal.entries import all_records
 from swarmd.core.model.chain import Chain, Head, Records
 from swarmd.core.model.changes import Change, RevocationsSet
-from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS
+from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS, host_channel
 from swarmd.core.model.charter import KINDS, Charter
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Kind, Message, Ring, order_of
+from swarmd.core.model.messages import Kind, Message, Ring, line_of, order_of
 from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Swarm
-from swarmd.core.model.versions import SCHEMA, SCHEMA_READS, NewerRecordError, is_read
+from swarmd.core.model.versions import NewerRecordError
 from swarmd.errors import NotLeadingError, StoreUnsuitableError, WrongKeyError
 from swarmd.ports.stores import (
     LOST,
@@ -134,10 +134,7 @@ class RedisStore:
         self._seal = Seal(secret, namespace)
         self._clock, self._steady, self._serials = now, steady, Serials()
         self._server_zero: float | None = None  # the server's time when `steady` was nothing
-        self._stamped_run = ""  # which process the server was when that was last seen to
-        self._stamped: dict[
-            str, str
-        ] = {}  # what this process wrote of the swarm as a whole, or found there first
+        self._stamp = Stamp(self.keys, self._seal, self._ask, self._stream)
         self._unreadable: set[str] = set()  # accounts and keys of which it was told
         self._runtime = Sealer(self._seal, RUNTIME, self._serials, self._now)
         self._supervisor = Sealer(self._seal, SUPERVISOR_ISSUER, self._serials, self._now)
@@ -153,41 +150,22 @@ class RedisStore:
             0.0 if self._server_zero is None else self._server_zero + self._steady() - self._clock()
         )
 
+    async def _ask(self, *command: str | int | float) -> Any:
+        return await self.pipe.execute(*command)
+
     async def check_schema(self, *, makes: bool = True) -> bool:
         """Refuse a namespace of another schema, or whose messages another secret seals. An empty
         one is stamped, or where `makes` is false left as it is: then the answer is false, and there
         is no swarm to work in yet. (A worker's user may not stamp.)
         """
-        if makes:
-            await self.pipe.execute("HSETNX", self.keys.meta, "schema", SCHEMA)
-            await self.pipe.execute("HSETNX", self.keys.meta, "seal", self._seal.fingerprint)
-        found = await self.schema()
-        if makes and found is not None:
-            self._stamped |= {"schema": found, "seal": self._seal.fingerprint}
-        if await self.pipe.execute("HGET", self.keys.meta, "seal") not in (
-            self._seal.fingerprint,
-            None,
-        ):
-            raise another_secret(self.keys.namespace)
-        return found is not None
-
-    async def schema(self) -> str | None:
-        """What the namespace is stamped with. Raises `StoreUnsuitableError` where that is
-        another than is read here.
-        """
-        found: str | None = await self.pipe.execute("HGET", self.keys.meta, "schema")
-        if found is not None and not is_read(found, SCHEMA_READS):
-            raise StoreUnsuitableError(
-                f"the swarm {self.keys.namespace} has schema {found}, this swarmd speaks {SCHEMA}",
-                hint="use the swarmd that made it, or another SWARMD_NAMESPACE",
-            )
-        return found
+        return await self._stamp.check(makes=makes)
 
     async def identity(self, candidate: str) -> str:
         """The swarm's own id, given to its server once."""
         await self.pipe.execute("HSETNX", self.keys.meta, "swarm", candidate)
-        self._stamped["swarm"] = str(await self.pipe.execute("HGET", self.keys.meta, "swarm"))
-        return self._stamped["swarm"]
+        found = str(await self.pipe.execute("HGET", self.keys.meta, "swarm"))
+        self._stamp.fields["swarm"] = found
+        return found
 
     # --- posting and reading ---
 
@@ -196,7 +174,7 @@ class RedisStore:
         stream = k.channel(channel)
         once = k.once(key) if key else stream
         sealed = self._runtime(channel, message)
-        args: list[str | int] = [channel, sealed.ring, ONCE_SECONDS, *sealed.fields]
+        args: list[str | int] = [channel, *sealed, ONCE_SECONDS]
         return StreamId(
             await self.pipe.evaluate(script("post"), [stream, k.heads, k.posts, once], args)
         )
@@ -214,7 +192,7 @@ class RedisStore:
         return self._messages(channel, entries[::-1])
 
     def _messages(self, channel: Channel, entries: Sequence[Any]) -> list[Message]:
-        return [self._seal.open_entry(channel, StreamId(id), _pairs(flat)) for id, flat in entries]
+        return [self._seal.open_entry(channel, StreamId(id), _line(flat)) for id, flat in entries]
 
     def ring(self, channel: Channel, line: str) -> Ring | None:
         return self._seal.open_ring(channel, line)
@@ -264,7 +242,7 @@ class RedisStore:
         await self.pipe.execute("SADD", self.keys.hosts, host.id)
         # Who runs on while a later release takes the swarm over must not write into what it does
         # not know.
-        await self.schema()
+        await self._stamp.schema()
 
     async def server_run(self) -> str:
         told = await self.pipe.execute("INFO", "server")
@@ -272,23 +250,14 @@ class RedisStore:
         if time_ is not None:
             self._server_zero = int(time_[1]) / 1e6 - self._steady()
         found = run[1] if run else ""
-        if self._stamped and found != self._stamped_run:
-            await self._stamp_again()
-            self._stamped_run = found
+        await self._stamp.keep(found)
         return found
-
-    async def _stamp_again(self) -> None:
-        """A server that is another process than the one that was stamped may have lost its last
-        second. Where the stamp of the namespace was in that second nobody else writes it again, and
-        workers wait for it before they begin."""
-        for name, value in self._stamped.items():
-            await self.pipe.execute("HSETNX", self.keys.meta, name, value)
 
     async def declare(self, digest: str, *, is_supervisor: bool) -> bool:
         """The supervisor's declarations are the swarm's; false where a worker's are others."""
         if is_supervisor:
             await self.pipe.execute("HSET", self.keys.meta, "declared", digest)
-            self._stamped["declared"] = digest
+            self._stamp.fields["declared"] = digest
             return True
         return await self.pipe.execute("HGET", self.keys.meta, "declared") in (None, digest)
 
@@ -398,6 +367,7 @@ class RedisStore:
         record = json.dumps(
             {
                 "kind": begin.kind,
+                "input": begin.input,
                 "account": begin.account,
                 "lease": hold.lease,
                 "amounts": dict(begin.amounts),
@@ -457,6 +427,8 @@ class RedisStore:
             begin.account,
             at,
             warn_percent,
+            "1" if used.is_ok else "0",
+            json.dumps(used.files, ensure_ascii=False) if used.files else "",
             *_paired(used.amounts),
         ]
         await self.pipe.evaluate(script("end"), keys, args)
@@ -476,7 +448,7 @@ class RedisStore:
         for channel, message in turn.outputs:
             wanted = sufficient(turn.privileges[channel]) if channel in turn.privileges else ()
             sealed = self._runtime(channel, message)
-            outputs += (channel, sealed.ring, *_listed(wanted), *_listed(sealed.fields))
+            outputs += (channel, *sealed, *_listed(wanted))
         told = [cut_fields(hold.agent, turn, cut, at) for cut in turn.cuts]
         told += [refusal_fields(hold.agent, turn, refusal, at) for refusal in turn.refusals]
         facts: list[str | int] = [len(told)]
@@ -755,7 +727,7 @@ class RedisStore:
     ) -> list[tuple[StreamId, dict[str, str]]]:
         return await self._entries(self.keys.facts, after, count)
 
-    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, list[str]]]:
+    async def read_journal(self, after: StreamId, count: int) -> list[tuple[StreamId, str]]:
         reply = await self.pipe.execute(
             "XRANGE",
             self.keys.channel(JOURNAL),
@@ -764,7 +736,7 @@ class RedisStore:
             "COUNT",
             count,
         )
-        return [(StreamId(id), _flat_fields(fields)) for id, fields in reply]
+        return [(StreamId(id), _line(flat)) for id, flat in reply]
 
     async def trim_journal(self, before: StreamId) -> None:
         await self.pipe.execute("XTRIM", self.keys.channel(JOURNAL), "MINID", before)
@@ -978,23 +950,32 @@ class RedisStore:
         return [(what, id) for what, _, id in (name.partition(":") for name in names)]
 
     async def forget(self, what: str, id: str, channels: Sequence[Channel]) -> None:
-        k, agent = self.keys, AgentId(id)
-        keys = [k.ledger(id), *map(k.channel, channels)]
-        if what == "agent":
-            await self.pipe.execute("HDEL", k.troubles, id)
-            # Its creator may live for ever, as the board does: it must not list all that it ever
-            # had.
-            parent = await self._or(None, "HGET", k.agent(agent), "parent")
-            await self._or(0, "SREM", k.children(AgentId(parent or "")), id)
-            keys += [k.agent(agent), k.children(agent)]
-            await self.pipe.execute("HDEL", k.heard, *heard_of_sender(id, INPUTS))
+        if what == "host":
+            # Where it has come back it reads on, and is told of anew when it goes again.
+            is_back = await self.pipe.execute("SISMEMBER", self.keys.hosts, id)
+            await self._unlink([], [] if is_back else [host_channel(HostId(id))])
+        elif what == "agent":
+            await self._forget_agent(AgentId(id), channels)
         else:
-            keys.append(k.mission(MissionId(id)))
-        if channels:
-            await self.pipe.execute("ZREM", k.heads, *channels)
-        await self.pipe.execute("UNLINK", *keys)
+            kept = [self.keys.ledger(id), self.keys.mission(MissionId(id))]
+            await self._unlink(kept, channels)
         # Last: what a crash left undone is due again.
-        await self.pipe.execute("ZREM", k.ended, f"{what}:{id}")
+        await self.pipe.execute("ZREM", self.keys.ended, f"{what}:{id}")
+
+    async def _forget_agent(self, id: AgentId, channels: Sequence[Channel]) -> None:
+        k = self.keys
+        await self.pipe.execute("HDEL", k.troubles, id)
+        # Its creator may live for ever, as the board does: it must not list all that it ever had.
+        parent = await self._or(None, "HGET", k.agent(id), "parent")
+        await self._or(0, "SREM", k.children(AgentId(parent or "")), id)
+        await self.pipe.execute("HDEL", k.heard, *heard_of_sender(id, INPUTS))
+        await self._unlink([k.ledger(id), k.agent(id), k.children(id)], channels)
+
+    async def _unlink(self, keys: Sequence[str], channels: Sequence[Channel]) -> None:
+        if channels:
+            await self.pipe.execute("ZREM", self.keys.heads, *channels)
+        if keys or channels:
+            await self.pipe.execute("UNLINK", *keys, *map(self.keys.channel, channels))
 
     async def _hash(self, key: str) -> dict[str, str]:
         """Empty too where the key holds something else: what should be there is missing, whoever
@@ -1069,6 +1050,10 @@ def _flat_fields(fields: Pairs | Mapping[str, str]) -> list[str]:
     if isinstance(fields, Mapping):
         return [part for pair in fields.items() for part in pair]
     return list(fields)
+
+
+def _line(fields: Pairs | Mapping[str, str]) -> str:
+    return line_of(_flat_fields(fields))
 
 
 def _flat(rows: Sequence[Any]) -> list[Any]:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from swarmd.adapters.redis.reader import View
 from swarmd.cli import order_client
 from swarmd.cli.exit_codes import Exit
+from swarmd.cli.options import Ordered
 from swarmd.cli.render.text import excerpt, plain, table
 from swarmd.cli.session import Sight, note
 from swarmd.cli.verbs import orders, remote
@@ -66,16 +67,7 @@ def show(sight: Sight, id: str) -> Exit:
     return Exit.DONE
 
 
-def order(
-    settings: Settings,
-    verb: Literal["retry", "drop"],
-    id: str,
-    reason: str,
-    *,
-    wait: bool,
-    timeout: float | None,
-    as_json: bool,
-) -> Exit:
+def order(settings: Settings, asked: Ordered, verb: str, id: str) -> Exit:
     """Retries or drops a letter; done when the supervisor has written it."""
 
     def given(
@@ -105,8 +97,7 @@ def order(
             print(plain(f"{letter.id}: {'ordered' if data is None else _DONE[verb]}"))
         return Exit.DONE
 
-    wish = orders.Wish(verb, id, reason)
-    return remote.ordered(settings, given, wish, wait=wait, timeout=timeout, as_json=as_json)
+    return remote.ordered(settings, given, orders.Wish(verb, id, asked.reason), asked)
 
 
 _DONE: Final = {"retry": "handed out again", "drop": "dropped"}

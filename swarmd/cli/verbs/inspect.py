@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from swarmd.adapters.redis.connection.restart import HINT, WHAT
+from swarmd.adapters.redis.keys import WORKER_READS, shared_names
 from swarmd.adapters.redis.reader import BATCH, Bell, View
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render import lines as render_lines
@@ -425,24 +426,18 @@ def health(
     """
     started = time.monotonic()
     # Whether the server keeps the swarm is no worker's business, and no worker's user may ask it.
-    state = sight.view.health(asks_restart=part != "worker")
+    names = WORKER_READS if part == "worker" else shared_names()
+    state = sight.view.health(asks_restart=part != "worker", names=names)
     took = time.monotonic() - started
     findings = health_findings(state, part=part, host_name=host_name)
     findings += _troubles(in_trouble, part=part)
     if sight.as_json:
         sight.give(_health_value(state, findings, took))
     else:
-        leader = state.leader or ("unknown" if "leader" in state.unasked else "none")
-        sight.say(
-            [
-                f"{'healthy' if not findings else 'unhealthy'}: leader {plain(leader)}, "
-                f"{len(state.hosts)} hosts, {state.agents_living} agents, {state.missions_open} "
-                "missions open"
-            ]
-        )
+        sight.say(_health_lines(state, is_healthy=not findings, part=part))
         for finding in findings:
             note(f"finding: {finding}")
-        if state.unasked:
+        if state.unasked and part != "worker":
             note(
                 f"not asked, as this user of the server may not: {', '.join(sorted(state.unasked))}"
             )
@@ -452,6 +447,15 @@ def health(
                 "supervisor's user may ask that"
             )
     return Exit.FINDINGS if findings else Exit.DONE
+
+
+def _health_lines(state: Health, *, is_healthy: bool, part: str | None) -> list[str]:
+    leader = state.leader or ("unknown" if "leader" in state.unasked else "none")
+    told = [f"leader {plain(leader)}", f"{len(state.hosts)} hosts"]
+    if part != "worker":
+        told += [f"{state.agents_living} agents", f"{state.missions_open} missions open"]
+    lines = [f"{'healthy' if is_healthy else 'unhealthy'}: {', '.join(told)}"]
+    return lines if part == "worker" else [*lines, f"restart: {state.restart}"]
 
 
 def _troubles(parts: Sequence[Part], *, part: str | None) -> list[str]:

@@ -7,8 +7,10 @@ A verdict that is not clean ends with `Exit.FINDINGS`, the first bad entry first
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +20,10 @@ from swarmd.adapters.archive.history import Past, at
 from swarmd.adapters.archive.segments import swarms
 from swarmd.adapters.archive.verify import Proved, Tail, prove
 from swarmd.adapters.quarantine import SetAside
-from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.reader import View
 from swarmd.cli import connection, order_client
-from swarmd.cli.exit_codes import Exit
+from swarmd.cli.exit_codes import Exit, TimedOutError
+from swarmd.cli.options import Ordered
 from swarmd.cli.render import lines as render_lines
 from swarmd.cli.render.text import plain, table
 from swarmd.cli.session import Sight, note
@@ -29,12 +31,13 @@ from swarmd.cli.verbs import remote
 from swarmd.core.journal.audit import LAWS
 from swarmd.core.journal.fsck import FAULTS, Flaw
 from swarmd.core.journal.replay import Link, State
-from swarmd.core.journal.verify import Finding
+from swarmd.core.journal.verify import Finding, Proof
 from swarmd.core.ledger.accounts import AMOUNTS
 from swarmd.core.model.chain import Record as StateRecord
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import is_stream_id, order_of
 from swarmd.core.model.names import StreamId
+from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.errors import NotFoundError, RefusedError, UsageError
 from swarmd.ports.reader import Ledger, Record, Snapshot
 from swarmd.settings import Settings
@@ -43,6 +46,8 @@ from swarmd.settings import Settings
 LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.5
 REPAIR_PASSES: Final = 3
+# For all that a repair waits for, where no time was given.
+REPAIR_SECONDS: Final = 60.0
 # Of an entry's number: more than a journal can ever have.
 NUMBER_DIGITS_MAX: Final = 16
 
@@ -104,7 +109,7 @@ def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
     if as_json:
         value = {
             "swarm": id,
-            "verdict": "findings" if proof.findings else "verified",
+            "verdict": _verdict(proof),
             "entries": proof.entries,
             "first": proof.first,
             "last": proof.state.head.n,
@@ -112,7 +117,7 @@ def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
             "anchors": proof.anchors,
             "segments": proved.segments,
             "key": proved.key,
-            "laws": list(LAWS),
+            "laws": list(LAWS) if proof.entries else [],
             "findings": [_finding_value(finding) for finding in proof.findings],
             "acknowledged": [_finding_value(finding) for finding in proof.acknowledged],
         }
@@ -120,6 +125,12 @@ def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
     else:
         print("\n".join(_verdict_lines(proved, id)))
     return Exit.FINDINGS if proof.findings else Exit.DONE
+
+
+def _verdict(proof: Proof) -> str:
+    if proof.findings:
+        return "findings"
+    return "verified" if proof.entries else "nothing to check"
 
 
 def _finding_value(finding: Finding) -> dict[str, Any]:
@@ -134,9 +145,9 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
         f"{proof.anchors:,} anchors, {proved.segments:,} sealed segments",
         f"last entry {proof.state.head.hash}",
         f"signed by {proved.key or 'nobody: there is no key'}",
-        "laws checked:",
-        *(f"  {law}" for law in LAWS),
     ]
+    if proof.entries:
+        lines += ["laws checked:", *(f"  {law}" for law in LAWS)]
     for finding in proof.acknowledged:
         lines.append(f"acknowledged: entry {finding.n}, {finding.kind}: {plain(finding.what)}")
     for finding in proof.findings:
@@ -151,7 +162,7 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
         )
     clean = "verified: chain, anchors and laws hold"
     if not proof.entries:
-        clean = "nothing to verify yet but the anchors' signatures, which hold"
+        clean = "nothing to check: there is no entry here; the anchors' signatures hold"
     lines.append("NOT VERIFIED" if proof.findings else clean)
     return lines
 
@@ -159,13 +170,13 @@ def _verdict_lines(proved: Proved, id: str) -> list[str]:
 # --- ack --------------------------------------------------------------------------------------
 
 
-def ack(settings: Settings, n: int, reason: str, *, timeout: float | None, as_json: bool) -> Exit:
+def ack(settings: Settings, asked: Ordered, n: int) -> Exit:
     """An operator has looked into a gap: an order, which the supervisor writes into the journal."""
-    if not reason.strip():
+    if not asked.reason.strip():
         raise UsageError(
             "an acknowledgement needs a reason", hint=f'swarmd journal ack {n} --reason "…"'
         )
-    target = connection.living(settings)
+    target, timeout, as_json = connection.living(settings), asked.seconds(), asked.as_json
     with (
         connection.attended(settings, target, JOURNAL, timeout=timeout, as_json=as_json) as (
             sight,
@@ -185,14 +196,15 @@ def ack(settings: Settings, n: int, reason: str, *, timeout: float | None, as_js
                 hint="`swarmd journal verify` lists what can be acknowledged",
             )
         after, order_id = sight.view.last_id(JOURNAL), order_client.new_id("o")
-        post(ORDERS, order_client.order("ack", str(n), reason, order_id), order_id)
-        order_client.await_order(
-            sight.view, order_client.Waiting.of(bell, timeout), order_id, after
-        )
+        post(ORDERS, order_client.order("ack", str(n), asked.reason, order_id), order_id)
+        if asked.wait:
+            waiting = order_client.Waiting.of(bell, timeout)
+            order_client.await_order(sight.view, waiting, order_id, after)
         if as_json:
-            sight.give({"entry": n, "order": order_id, "outcome": "done"})
+            outcome = "done" if asked.wait else "ordered"
+            sight.give({"entry": n, "order": order_id, "outcome": outcome})
         else:
-            print(f"entry {n} is acknowledged")
+            print(f"entry {n} is acknowledged" if asked.wait else order_id)
     return Exit.DONE
 
 
@@ -218,80 +230,111 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
     law looks at. But for keys that hold something else than ours: with those it can do nothing, and
     they are set aside first, whoever leads.
     """
+    until = time.monotonic() + (REPAIR_SECONDS if timeout is None else timeout)
     with connection.looked_at(settings) as (target, is_momentary):
         aside = remote.set_aside(settings, target)
-        if is_momentary and not aside:
-            raise connection.nothing_runs(settings)
-        return _order_repairs(
-            settings, target, aside, timeout=timeout, as_json=as_json, is_momentary=is_momentary
-        )
-
-
-def _order_repairs(
-    settings: Settings,
-    target: Target,
-    aside: Sequence[SetAside],
-    *,
-    timeout: float | None,
-    as_json: bool,
-    is_momentary: bool,
-) -> Exit:
-    # A server that is there for this moment alone is no running swarm to connect to again.
-    is_patient = not is_momentary
-    with (
-        connection.attended(
-            settings, target, JOURNAL, timeout=timeout, as_json=as_json, is_patient=is_patient
-        ) as (sight, bell),
-        remote.posting(settings, target) as post,
-    ):
-        view, id = sight.view, _swarm_of(sight.view)
-        for moved in aside:
-            # For the record, which only a supervisor writes: the next one to lead hears it.
-            order_id = order_client.new_id("o")
-            reason = f"it was a {moved.found}, and is kept as {moved.kept_as}"
-            post(
-                ORDERS,
-                order_client.order("repair", f"key:{moved.name}", reason, order_id),
-                order_id,
+        with (
+            # A server that is there for this moment alone is no running swarm to connect to again.
+            connection.attended(
+                settings,
+                target,
+                JOURNAL,
+                timeout=timeout,
+                as_json=as_json,
+                is_patient=not is_momentary,
+            ) as (sight, bell),
+            remote.posting(settings, target) as post,
+        ):
+            repair = _Repair(
+                settings, sight.view, post, order_client.Waiting(bell, until), is_momentary
             )
-        mended = [_flaw_of(one) for one in aside]
-        found = check(view, folder_of(settings), id)
-        left, told = found, set[str]()
+            mended = repair.record(aside)
+            found = repair.look()
+            left = repair.mend(found, has_mended=bool(aside))
+            mended += [flaw for flaw in found if flaw not in left]
+            return _tell_flaws(sight, left, mended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """One repair: what it looks with, and until when it waits, in all."""
+
+    settings: Settings
+    view: View
+    post: order_client.Post
+    waiting: order_client.Waiting
+    is_momentary: bool
+
+    def look(self) -> list[Flaw]:
+        return check(self.view, folder_of(self.settings), _swarm_of(self.view))
+
+    def record(self, aside: Sequence[SetAside]) -> list[Flaw]:
+        """For the record, which only a supervisor writes: the next one to lead hears it."""
+        for moved in aside:
+            self._order(
+                f"key:{moved.name}", f"it was a {moved.found}, and is kept as {moved.kept_as}"
+            )
+        return [_flaw_of(one) for one in aside]
+
+    def mend(self, left: list[Flaw], *, has_mended: bool) -> list[Flaw]:
+        """What is left then."""
+        told = set[str]()
         # What a key of another type hid is found only when that has gone.
         for _ in range(REPAIR_PASSES):
-            targets = [
-                one
-                for one in dict.fromkeys(flaw.repair for flaw in left if flaw.repair)
-                if one not in told
-            ]
+            targets = list(
+                dict.fromkeys(f.repair for f in left if f.repair and f.repair not in told)
+            )
             if not targets:
                 break
-            if not view.health().leader and aside:
+            if not self._is_led():
+                if not has_mended:
+                    raise _nobody_mends()
                 note(
                     "no supervisor leads: start one with `swarmd up`, then `swarmd fsck --repair` "
                     "again for the rest"
                 )
                 break
-            if not view.health().leader:
-                raise RefusedError(
-                    "no supervisor leads, and it alone writes what the law looks at",
-                    hint=(
-                        "start one with `swarmd up`, which lives with these faults, then `swarmd "
-                        "fsck --repair` again"
-                    ),
-                )
             told |= set(targets)
             for one in targets:
-                after, order_id = view.last_id(JOURNAL), order_client.new_id("o")
-                post(ORDERS, order_client.order("repair", one, "found by fsck", order_id), order_id)
-                try:
-                    order_client.await_order(
-                        view, order_client.Waiting.of(bell, timeout), order_id, after
-                    )
-                except RefusedError as refused:
-                    note(f"{one}: {refused.what}")
-            left = check(view, folder_of(settings), id)
-        return _tell_flaws(sight, left, [*mended, *(flaw for flaw in found if flaw not in left)])
+                self._have_mended(one)
+            left = self.look()
+        return left
+
+    def _is_led(self) -> bool:
+        """A supervisor that stood aside for a wrong key, or takes over, leads within moments."""
+        until = min(self.waiting.until or math.inf, time.monotonic() + LEASE_SECONDS)
+        while not self.is_momentary:
+            if self.view.health().leader:
+                return True
+            if time.monotonic() >= until:
+                break
+            time.sleep(LOOK_SECONDS)
+        return False
+
+    def _have_mended(self, target: str) -> None:
+        after = self.view.last_id(JOURNAL)
+        order_id = self._order(target, "found by fsck")
+        try:
+            order_client.await_order(self.view, self.waiting, order_id, after)
+        except RefusedError as refused:
+            note(f"{target}: {refused.what}")
+        except TimedOutError:
+            if not self.view.health().leader:
+                raise _nobody_mends() from None
+            raise
+
+    def _order(self, target: str, reason: str) -> str:
+        order_id = order_client.new_id("o")
+        self.post(ORDERS, order_client.order("repair", target, reason, order_id), order_id)
+        return order_id
+
+
+def _nobody_mends() -> RefusedError:
+    return RefusedError(
+        "no supervisor leads, and it alone writes what the law looks at",
+        hint="start one with `swarmd up`, which lives with these faults, then `swarmd fsck "
+        "--repair` again",
+    )
 
 
 def _flaw_of(one: SetAside) -> Flaw:

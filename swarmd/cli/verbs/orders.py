@@ -45,6 +45,7 @@ BRAKE_SECONDS: Final = 10.0
 RELEASE_SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.05
 _TIER: Final = re.compile(r"tier:\d{1,2}")
+RIGHTS: Final = ("use", "grant", "both")
 _COUNTS: Final = ("confirmed", "unconfirmed", "unreachable")
 
 
@@ -324,12 +325,9 @@ def say_busy(busy: Mapping[str, str]) -> None:
 # --- rights -----------------------------------------------------------------------------------
 
 
-def rights_wish(verb: str, agent: str, privilege: str, right: str, reason: str) -> Wish:
-    """Of grant and revoke. Raises `UsageError` for what is no privilege or no right."""
-    check_privilege(privilege)
-    if right not in ("use", "grant", "both"):
+def check_right(right: str) -> None:
+    if right not in RIGHTS:
         raise UsageError(f"--right {right!r} is unknown", hint="it is use, grant or both")
-    return Wish(verb, agent, reason, more={"privilege": privilege, "right": right})
 
 
 def check_privilege(privilege: str) -> None:
@@ -368,6 +366,21 @@ def _agent(view: View, reference: str) -> Meant:
     if found.kind == "mission":
         raise UsageError(f"{found.target} is a mission", hint="name an agent: swarmd ps")
     return found
+
+
+# --- any other ---------------------------------------------------------------------------------
+
+
+def done(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
+    """Of an action that is answered at once and has nothing more to tell."""
+    found = meant(sight.view, wish)
+    order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
+    outcome = "ordered" if data is None else "done"
+    if sight.as_json:
+        sight.give(_value(wish, found, {"order": order_id, "outcome": outcome}))
+    else:
+        print(plain(f"{found.target}: {outcome}"))
+    return Exit.DONE
 
 
 # --- money ------------------------------------------------------------------------------------

@@ -21,9 +21,11 @@ from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.reader import ask, bell_of, view_of
 from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit, TimedOutError
+from swarmd.cli.options import ORDER_SECONDS, Ordered
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight, note
 from swarmd.cli.verbs import inspect, missions, orders
+from swarmd.cli.verbs.orders import BRAKE_SECONDS
 from swarmd.core.model.channels import JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.lineage import EVERYTHING
 from swarmd.core.model.messages import Message
@@ -125,60 +127,50 @@ def ordered(
     settings: Settings,
     verb: OrderVerb,
     wish: orders.Wish,
+    asked: Ordered,
     *,
-    wait: bool,
-    timeout: float | None,
-    as_json: bool,
+    seconds: float = ORDER_SECONDS,
     is_patient: bool = True,
 ) -> Exit:
-    """Gives an order to the running swarm and waits for what came of it."""
-    target = connection.living(settings)
+    """Gives an order to the running swarm and waits for what came of it: for as long as is asked,
+    or for so many `seconds`.
+    """
+    target, timeout = connection.living(settings), asked.seconds(seconds)
     with (
         connection.attended(
-            settings, target, JOURNAL, timeout=timeout, as_json=as_json, is_patient=is_patient
+            settings, target, JOURNAL, timeout=timeout, as_json=asked.as_json, is_patient=is_patient
         ) as (sight, bell),
         posting(settings, target) as post,
     ):
-        return verb(sight, post, order_client.Waiting.of(bell, timeout), wish, is_awaited=wait)
+        waiting = order_client.Waiting.of(bell, timeout)
+        return verb(sight, post, waiting, wish, is_awaited=asked.wait)
 
 
-def halt_all(settings: Settings, reason: str, *, wait: bool, timeout: float, as_json: bool) -> Exit:
+def halt_all(settings: Settings, asked: Ordered) -> Exit:
     """Halts everything, by the data folder's brake and by an order: either alone is enough for
     what it reaches.
     """
-    held = orders.pull_brake(settings.data, reason, _user())
-    wish = orders.Wish("halt", EVERYTHING, reason)
+    held = orders.pull_brake(settings.data, asked.reason, _user())
+    wish, seconds = orders.Wish("halt", EVERYTHING, asked.reason), asked.seconds(BRAKE_SECONDS)
     try:
         # What the brake reaches answers in the data folder: a server that has gone is not waited
         # for.
-        return ordered(
-            settings,
-            orders.stop,
-            wish,
-            wait=wait,
-            timeout=timeout,
-            as_json=as_json,
-            is_patient=held is None,
-        )
+        return ordered(settings, orders.stop, wish, asked, seconds=seconds, is_patient=held is None)
     except StoreUnavailableError as away:
         if held is None:
             raise
-        return orders.tell_words(
-            settings.data, held, timeout if wait else 0.0, away, as_json=as_json
-        )
+        longest = seconds if asked.wait else 0.0
+        return orders.tell_words(settings.data, held, longest, away, as_json=asked.as_json)
     except TimedOutError:
-        if held is not None and not as_json:
+        if held is not None and not asked.as_json:
             orders.say_braked(orders.braked(settings.data, held))
         raise
 
 
-def thaw(
-    settings: Settings, wish: orders.Wish, *, wait: bool, timeout: float | None, as_json: bool
-) -> Exit:
+def thaw(settings: Settings, wish: orders.Wish, asked: Ordered) -> Exit:
     """Of everything, the data folder's brake is released also where no server answers."""
-    verb = partial(orders.thaw, data=settings.data)
     try:
-        return ordered(settings, verb, wish, wait=wait, timeout=timeout, as_json=as_json)
+        return ordered(settings, partial(orders.thaw, data=settings.data), wish, asked)
     except StoreUnavailableError:
         if wish.reference in ("all", EVERYTHING) and halt_file.release(settings.data):
             note("the brake of the data folder is released; what the server holds stopped stays so")

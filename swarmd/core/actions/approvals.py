@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
+from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import ApprovalClosed, ApprovalSet, Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.declarations import Limits, Role
@@ -68,13 +69,15 @@ def for_spawn(
 
 
 def for_act(
-    limits: Limits, verb: str, privilege: str, authority: Authority, taint: Iterable[str]
+    limits: Limits,
+    approval_class: str,
+    given: Iterable[str],
+    authority: Authority,
+    taint: Iterable[str],
 ) -> Need | None:
-    """The same for what is done about an agent that there is."""
-    action = "terminate" if verb == "terminate" else "govern"
-    given = (privilege,) if verb == "grant" else ()
+    """The same for what is done about an agent that there is, and gives these privileges."""
     return _beyond(
-        authority, _for_taint(limits, taint, action, authority), _for_rights(limits, given)
+        authority, _for_taint(limits, taint, approval_class, authority), _for_rights(limits, given)
     )
 
 
@@ -254,45 +257,34 @@ def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
 # --- answering --------------------------------------------------------------------------------
 
 
-def answer(
-    draft: Draft,
-    *,
-    id: str,
-    is_approved: bool,
-    by: str,
-    authority: Authority,
-    mission: MissionId,
-    order: str = "",
-) -> Denied | None:
+def answer(draft: Draft, actor: Actor, args: Args, *, is_approved: bool) -> Denied | None:
     """Mark it answered, once, by one who may."""
-    denied = may_answer(draft.swarm, id=id, by=by, authority=authority, mission=mission)
+    denied = refuse_answer(draft.swarm, actor, args.target)
     if denied is None:
         word: Any = "approved" if is_approved else "denied"
+        approval = draft.swarm.approvals[args.target]
         draft.add(
-            ApprovalSet(
-                replace(draft.swarm.approvals[id], answer=word, answered_by=by, order=order)
-            )
+            ApprovalSet(replace(approval, answer=word, answered_by=actor.id, order=actor.order))
         )
     return denied
 
 
-def may_answer(
-    swarm: Swarm, *, id: str, by: str, authority: Authority, mission: MissionId
-) -> Denied | None:
+def refuse_answer(swarm: Swarm, actor: Actor, id: str) -> Denied | None:
     """Operators always; the board for its mission; any ancestor of who asks. Nobody for itself,
     or above its own reach.
     """
     approval = swarm.approvals.get(id)
     if approval is None or approval.answer:
         return Denied(Rule.APPROVAL_UNKNOWN, f"{id[:64]} does not wait for leave")
+    authority = actor.authority
     if authority is Authority.OPERATOR:
         return None
     if authority < approval.needs:
         return Denied(Rule.AUTHORITY, f"{id} takes the leave of the {WORD[approval.needs]}")
     if authority is Authority.BOARD:
-        return None if approval.mission == mission else Denied(Rule.MISSION_OTHER, id)
+        return None if approval.mission == actor.mission else Denied(Rule.MISSION_OTHER, id)
     requester = swarm.lineage.get(approval.requester)
-    if requester is None or not swarm.lineage.is_ancestor(AgentId(by), requester):
+    if requester is None or not swarm.lineage.is_ancestor(AgentId(actor.id), requester):
         return Denied(Rule.AUTHORITY, f"{id} was not asked by a descendant of yours")
     return None
 

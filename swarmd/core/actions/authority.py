@@ -4,49 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, assert_never
+from typing import Final, Literal, assert_never
 
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop
-from swarmd.core.model.motions import Verb
 from swarmd.core.model.names import (
     OPERATOR,
     AgentId,
     Authority,
     MissionId,
 )
-from swarmd.core.model.privileges import Revocation, Right, overlaps
+from swarmd.core.model.privileges import Revocation, overlaps
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Swarm
 
 TIER_TARGET: Final = re.compile(r"tier:\d{1,2}")
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asks, and with what authority. A motion reaches the agents of its mission, an agent
-    its descendants.
-    """
-
-    id: str
-    authority: Authority
-    mission: MissionId = MissionId("")
-    hops: int = 0
-    order: str = ""  # the operator's own id of it: the answer in the journal carries it
-    taint: tuple[str, ...] = ()  # of the turn that wishes it
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked, whoever asks it. `grace_seconds` is a drain's."""
-
-    verb: Verb | Literal["cancel"]
-    target: str
-    reason: str
-    privilege: str = ""
-    right: Right = "both"
-    amounts: Mapping[Any, int] | None = None  # by kind
-    grace_seconds: float = 60.0
 
 
 def find(swarm: Swarm, actor: Actor, reference: str) -> Agent | Denied:

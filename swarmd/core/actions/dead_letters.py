@@ -20,8 +20,9 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, SUPERVISOR, AgentId, Channel, StreamId
+from swarmd.core.model.overruling import Original
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import DeadMail, Original
+from swarmd.core.model.requests import DeadMail
 from swarmd.core.model.state import Draft
 from swarmd.core.tree import notices
 

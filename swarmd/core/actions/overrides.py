@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from swarmd.core.actions import authority, rights, terminate
+from swarmd.core.actions import authority, ending, rights
 from swarmd.core.actions.approvals import WORD
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     CharterSet,
     MessageRecalled,
@@ -27,7 +28,6 @@ from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message, order_of
-from swarmd.core.model.motions import Overruling
 from swarmd.core.model.names import (
     OPERATOR,
     SOB,
@@ -38,11 +38,12 @@ from swarmd.core.model.names import (
     MissionId,
     StreamId,
 )
+from swarmd.core.model.overruling import Original, OverrideOrder, Overruling
 from swarmd.core.model.privileges import Held, Revocation, Right, is_path
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import Override
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import Original, OverrideOrder, SpawnRequest
+from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import stamp_of
 from swarmd.core.tree.fence import decide_terminate
@@ -59,7 +60,7 @@ _REVERSAL: Final = {
 }
 
 
-def do(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def override(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """Set it or take it back whole, or the rule that refuses it. A motion before the board is
     the clerk's to replace.
     """
@@ -84,7 +85,7 @@ def do(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None
 
 def begin(
     draft: Draft,
-    actor: authority.Actor,
+    actor: Actor,
     asked: Overruling,
     *,
     target: str,
@@ -115,7 +116,7 @@ def begin(
     return override
 
 
-def told(draft: Draft, actor: authority.Actor, override: Override) -> None:
+def told(draft: Draft, actor: Actor, override: Override) -> None:
     """In facts: what people and models wrote stands in the object, and in the journal as its
     digest.
     """
@@ -141,7 +142,7 @@ def told(draft: Draft, actor: authority.Actor, override: Override) -> None:
 # --- its end ----------------------------------------------------------------------------------
 
 
-def reverse(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def reverse(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     override = draft.swarm.overrides.get(asked.target)
     if override is None:
         return Denied(Rule.OVERRIDE_INVALID, f"no override {asked.target[:64]} stands")
@@ -194,11 +195,9 @@ def _take_back(draft: Draft, override: Override, by: str) -> None:
             text = f"What replaced your task is over ({override.id}). Your task is again:\n{task}"
             _set_task(draft, agent, task, override.by, text)
         case "spawn" if agent is not None and not override.after.get("undone"):
-            actor = authority.Actor(by, override.authority)
+            actor = Actor(by, override.authority)
             if not draft.swarm.lineage.is_fenced(agent.path):
-                terminate.end_agent(
-                    draft, agent, actor, f"{override.id}, which allowed it, is over"
-                )
+                ending.end_agent(draft, agent, actor, f"{override.id}, which allowed it, is over")
         case "message":
             original = Original.model_validate(override.before)
             if _is_heard(draft.swarm, Channel(original.channel)):
@@ -208,7 +207,7 @@ def _take_back(draft: Draft, override: Override, by: str) -> None:
 # --- grant ------------------------------------------------------------------------------------
 
 
-def _grant(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def _grant(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """A right given to one agent, or taken from it and those below it, for a time."""
     swarm, path = draft.swarm, asked.privilege
     found = authority.find(swarm, actor, asked.target)
@@ -311,7 +310,7 @@ def _refresh(draft: Draft, agent: Agent) -> None:
 # --- task -------------------------------------------------------------------------------------
 
 
-def _task(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def _task(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     found = authority.find(draft.swarm, actor, asked.target)
     if isinstance(found, Denied):
         return found
@@ -390,7 +389,7 @@ def _placed(draft: Draft, agent: Agent) -> list[Post]:
 # --- spawn ------------------------------------------------------------------------------------
 
 
-def _allow_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def _allow_spawn(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """A spawn that was refused, made all the same. Bounds, what is forbidden and what there is
     to spend stay.
     """
@@ -442,7 +441,7 @@ def _allow_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Den
     return None
 
 
-def _undo_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def _undo_spawn(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """An agent that was made is ended, and while this stands its creator makes none of that
     name.
     """
@@ -473,7 +472,7 @@ def _undo_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Deni
         reversal=_REVERSAL["undo"],
     )
     # The order is answered by the override itself: its agents' end is told under the fence.
-    terminate.end_agent(draft, found, replace(actor, order=""), asked.reason)
+    ending.end_agent(draft, found, replace(actor, order=""), asked.reason)
     told(draft, actor, override)
     return None
 
@@ -481,7 +480,7 @@ def _undo_spawn(draft: Draft, actor: authority.Actor, asked: Overruling) -> Deni
 # --- message ----------------------------------------------------------------------------------
 
 
-def _message(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def _message(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """Recalled: gone from the stream for whoever has not read it, and the channel told so."""
     if (
         actor.authority is not Authority.OPERATOR

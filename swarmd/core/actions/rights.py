@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from swarmd.core.actions.authority import (
-    Actor,
-    Wish,
     find,
     is_over,
     order_facts,
     outranks,
     overruled,
 )
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     RevocationsSet,
     RightsSet,
@@ -34,27 +34,36 @@ from swarmd.core.tree.rights import may_grant
 REVOCATIONS_MAX: Final = 256
 
 
-def change_rights(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
-    found = find(draft.swarm, actor, wish.target)
+@dataclass(frozen=True, slots=True)
+class RightChange:
+    """One right over one privilege, that an agent is given or loses."""
+
+    target: str
+    privilege: str
+    right: Right
+    reason: str
+
+
+def _whose_rights(swarm: Swarm, actor: Actor, target: str, path: str) -> Agent | Denied:
+    """The agent whose rights may be changed by this actor."""
+    found = find(swarm, actor, target)
     if isinstance(found, Denied):
         return found
-    if not is_path(wish.privilege):
-        return Denied(Rule.REQUEST_INVALID, f"{wish.privilege!r} is no privilege path")
-    denied = is_over(draft.swarm, found)
-    denied = denied or overruled(draft.swarm, actor.authority, "grant", found, wish.privilege)
-    if denied is not None:
-        return denied
-    if wish.verb == "revoke":
-        return _revoke(draft, actor, found, wish)
-    return _grant(draft, actor, found, wish)
+    if not is_path(path):
+        return Denied(Rule.REQUEST_INVALID, f"{path!r} is no privilege path")
+    denied = is_over(swarm, found) or overruled(swarm, actor.authority, "grant", found, path)
+    return denied or found
 
 
-def _grant(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | None:
-    swarm, path = draft.swarm, wish.privilege
+def grant(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
+    swarm, path = draft.swarm, change.privilege
+    agent = _whose_rights(swarm, actor, change.target, path)
+    if isinstance(agent, Denied):
+        return agent
     denied = may_be_granted(swarm, actor, agent, path)
     if denied is not None:
         return denied
-    rights: tuple[Right, ...] = ("use", "grant") if wish.right == "both" else (wish.right,)
+    rights: tuple[Right, ...] = ("use", "grant") if change.right == "both" else (change.right,)
     number = swarm.number + 1
     changed = agent
     for right in rights:
@@ -64,12 +73,12 @@ def _grant(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | Non
         entry(
             draft.moment,
             JournalEvent.PRIVILEGE_GRANTED,
-            f"{actor.id} grants {agent.id} {path} ({wish.right}): {wish.reason}"[:2000],
+            f"{actor.id} grants {agent.id} {path} ({change.right}): {change.reason}"[:2000],
             actor=actor.id,
             mission=agent.mission,
             agent=agent.id,
             privilege=path,
-            right=wish.right,
+            right=change.right,
             number=number,
             more=order_facts(actor.order, "done"),
         ),
@@ -90,17 +99,20 @@ def may_be_granted(swarm: Swarm, actor: Actor, agent: Agent, path: str) -> Denie
     return None
 
 
-def _revoke(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | None:
+def revoke(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
     """One mark, whatever lies below it: the next action of every descendant meets it."""
-    swarm = draft.swarm
+    swarm, path = draft.swarm, change.privilege
+    agent = _whose_rights(swarm, actor, change.target, path)
+    if isinstance(agent, Denied):
+        return agent
     mark = Revocation(
         agent.id,
-        wish.privilege,
-        wish.right,
+        path,
+        change.right,
         swarm.number + 1,
         actor.id,
         draft.moment.stamp,
-        wish.reason,
+        change.reason,
         actor.authority,
     )
     before = swarm.lineage.revocations.get(agent.id, ())
@@ -117,14 +129,12 @@ def _revoke(draft: Draft, actor: Actor, agent: Agent, wish: Wish) -> Denied | No
         entry(
             draft.moment,
             JournalEvent.PRIVILEGE_REVOKED,
-            f"{actor.id} revokes {wish.privilege} ({wish.right}) of {agent.id}: {wish.reason}"[
-                :2000
-            ],
+            f"{actor.id} revokes {path} ({change.right}) of {agent.id}: {change.reason}"[:2000],
             actor=actor.id,
             mission=agent.mission,
             agent=agent.id,
-            privilege=wish.privilege,
-            right=wish.right,
+            privilege=path,
+            right=change.right,
             number=mark.number,
             agents=below,
             more=order_facts(actor.order, "done"),

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Final
 
 from swarmd.core.actions.authority import (
-    Actor,
-    Wish,
     find,
     is_ending,
     is_group_target,
@@ -15,6 +13,7 @@ from swarmd.core.actions.authority import (
     outranked,
     outranks,
 )
+from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import (
     AccountCleared,
     AgentSet,
@@ -41,13 +40,6 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree.notices import tell_superior
 
-_STOPS: Final[dict[str, StopKind]] = {
-    "freeze": StopKind.FREEZE,
-    "drain": StopKind.DRAIN,
-    "halt": StopKind.HALT,
-}
-
-
 _STATES: Final = {
     StopKind.FREEZE: AgentState.FROZEN,
     StopKind.HALT: AgentState.FROZEN,
@@ -69,9 +61,12 @@ def _stop_target(swarm: Swarm, actor: Actor, target: str) -> Agent | str | Denie
     return target
 
 
-def apply_stop(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
-    swarm, kind = draft.swarm, _STOPS[wish.verb]
-    found = _stop_target(swarm, actor, wish.target)
+def apply_stop(
+    draft: Draft, actor: Actor, args: Args, *, grace_seconds: float = 0.0
+) -> Denied | None:
+    """`grace_seconds` is a drain's."""
+    swarm, kind = draft.swarm, StopKind(args.verb)
+    found = _stop_target(swarm, actor, args.target)
     if isinstance(found, Denied):
         return found
     target = found.id if isinstance(found, Agent) else found
@@ -96,11 +91,11 @@ def apply_stop(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
             target,
             kind,
             actor.authority,
-            wish.reason,
+            args.reason,
             actor.id,
             draft.moment.now,
             actor.order,
-            until=draft.moment.now + wish.grace_seconds if kind is StopKind.DRAIN else 0.0,
+            until=draft.moment.now + grace_seconds if kind is StopKind.DRAIN else 0.0,
         ),
         before,
     )
@@ -108,7 +103,7 @@ def apply_stop(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
         tell_superior(
             draft,
             found,
-            f"was stopped ({kind}) by {actor.id}: {wish.reason}",
+            f"was stopped ({kind}) by {actor.id}: {args.reason}",
             taint=actor.taint,
             stopped=kind.value,
         )
@@ -200,8 +195,8 @@ def hosts_under(swarm: Swarm, stop: Stop) -> list[HostId]:
     return sorted({a.host for a in swarm.lineage.stopped_by(stop.target) if a.host})
 
 
-def thaw(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
-    swarm, target = draft.swarm, wish.target
+def thaw(draft: Draft, actor: Actor, args: Args) -> Denied | None:
+    swarm, target = draft.swarm, args.target
     targets: tuple[str, ...] = (target,)
     is_no_agent = is_group_target(target) or MissionId(target) in swarm.missions
     if actor.authority is not Authority.OPERATOR or not is_no_agent:
@@ -225,7 +220,7 @@ def thaw(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
         )
     for stop in stops:
         order = actor.order if stop is stops[-1] else ""
-        lift(draft, stop, by=actor.id, reason=wish.reason, order=order)
+        lift(draft, stop, by=actor.id, reason=args.reason, order=order)
     return None
 
 

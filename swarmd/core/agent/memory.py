@@ -13,6 +13,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from swarmd.core.model.functions import Functions
+
 # What the entry that stands for the rest says at most: names of files and children, and characters
 # of the last report.
 _NAMES_MAX: Final = 40
@@ -24,7 +26,9 @@ _CUT: Final = " [… cut]"
 _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def shorten(entries: Sequence[str], chars_max: int, entries_max: int) -> list[str]:
+def shorten(
+    entries: Sequence[str], chars_max: int, entries_max: int, functions: Functions
+) -> list[str]:
     """The same where they fit. Else what fits into half of it, the newest, after one that says
     what was left out.
     """
@@ -41,14 +45,14 @@ def shorten(entries: Sequence[str], chars_max: int, entries_max: int) -> list[st
         # Not even the newest fits: of it alone something has to stay, or the agent would do it all
         # again.
         kept, gone = [_clipped(entries[-1], chars_max // 2)], entries[:-1]
-    return [_summary(gone, chars_max // 4), *reversed(kept)]
+    return [_summary(gone, chars_max // 4, functions), *reversed(kept)]
 
 
 def _chars(entries: Iterable[str]) -> int:
     return sum(len(entry) + 1 for entry in entries)
 
 
-def _summary(gone: Sequence[str], chars_max: int) -> str:
+def _summary(gone: Sequence[str], chars_max: int, functions: Functions) -> str:
     """Of entries that go; the first of them may be such a summary itself."""
     turns, wrote, created, reported = 0, dict[str, None](), dict[str, None](), ""
     for entry in map(json.loads, gone):
@@ -61,8 +65,8 @@ def _summary(gone: Sequence[str], chars_max: int) -> str:
         turns += "mail" in entry
         for move in entry.get("moves", ()):
             match move.get("move"):
-                case "write_file":
-                    wrote[str(move.get("path", ""))] = None
+                case "use":
+                    wrote |= dict.fromkeys(_written(move, functions))
                 case "spawn":
                     created[_child(move)] = None
                 case "report":
@@ -73,6 +77,14 @@ def _summary(gone: Sequence[str], chars_max: int) -> str:
         "created": _newest(created, chars_max),
     }
     return _compact({"left_out": facts | {"reported": reported[:chars_max]}})
+
+
+def _written(move: Mapping[str, Any], functions: Functions) -> tuple[str, ...]:
+    """What a call of a function that writes has named."""
+    function, args = functions.get(str(move.get("function"))), move.get("args")
+    if function is None or function.effect != "writes" or not isinstance(args, Mapping):
+        return ()
+    return (str(args.get(function.subject, "")),)
 
 
 def _child(move: Mapping[str, Any]) -> str:

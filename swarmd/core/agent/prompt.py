@@ -200,7 +200,7 @@ _ASK: Final = {
     "propose": "Propose one motion: charter executives, or reject the mission with what is "
     "missing.",
     "review": "The executives have reported, or one asks for leave. Propose one motion: deliver, "
-    "direct (send back), charter more, act (approve, deny, stop, fund …), terminate, or reject.",
+    "direct (send back), charter more, act (approve, deny, stop, fund, terminate …), or reject.",
     "debate": "Speak to the motion: argue once.",
     "vote": "Vote on the motion: yes, no or abstain, with your reason.",
 }

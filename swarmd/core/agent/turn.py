@@ -6,15 +6,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
+
+from pydantic import ValidationError
 
 from swarmd.core.agent.memory import shorten
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, inbox, up
-from swarmd.core.model.declarations import Room
+from swarmd.core.model.declarations import Role, Room
+from swarmd.core.model.functions import (
+    Function,
+    FunctionCall,
+    Functions,
+    Offer,
+    is_own_file,
+)
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import Act
 from swarmd.core.model.moves import (
     Argue,
     Direct,
@@ -24,8 +32,8 @@ from swarmd.core.model.moves import (
     Report,
     Say,
     Spawn,
-    Terminate,
     Think,
+    Use,
     Vote,
 )
 from swarmd.core.model.names import Channel, MissionId
@@ -36,9 +44,7 @@ from swarmd.core.model.requests import (
     DeadMail,
     FailedRequest,
     SpawnRequest,
-    TerminateRequest,
 )
-from swarmd.core.model.tools import ListSubtree, ReadFile, SearchFiles, WriteFile
 from swarmd.core.tree.spawn import covers_file
 
 # What a turn takes from a mailbox at most; the rest waits for the next.
@@ -47,13 +53,9 @@ MAIL_MAX: Final = 64
 # forgotten at once.
 MEMORY_ENTRIES_MAX: Final = 2_000
 
-# Where the files lie that agents of a mission write: they are the mission's, whoever wrote them.
-OWN_FILES: Final = "work/"
-
 _PHASE_MOVE: Final = {"propose": "propose", "review": "propose", "debate": "argue", "vote": "vote"}
 
 Output = tuple[Channel, Message]
-Use = ListSubtree | ReadFile | SearchFiles | WriteFile
 
 
 # --- mailbox ----------------------------------------------------------------------------------
@@ -107,8 +109,21 @@ def take(agent: Agent, waiting: Sequence[Message], *, is_alone: bool = False) ->
     return taken
 
 
-def functions_of(agent: Agent, role_functions: Sequence[str], phase: str | None) -> tuple[str, ...]:
-    return (_PHASE_MOVE[phase],) if phase is not None else tuple(role_functions)
+def functions_of(role: Role | None, functions: Functions) -> dict[str, Function]:
+    """Those of a role, by name, of all that there are."""
+    names = role.functions if role is not None else ()
+    return {name: functions[name] for name in names if name in functions}
+
+
+def offer_to(role: Role, functions: Functions, privileges: Sequence[str]) -> Offer:
+    """The moves of a role, and of its functions those that the agent holds the privilege for."""
+    its = functions_of(role, functions)
+    held = (f for f in its.values() if not f.privilege or is_covered(f.privilege, privileges))
+    return Offer((*role.moves, "use") if its else role.moves, tuple(held))
+
+
+def offer_to_seat(phase: str) -> Offer:
+    return Offer((_PHASE_MOVE[phase],))
 
 
 # --- actions ----------------------------------------------------------------------------------
@@ -128,10 +143,11 @@ class Acting:
     at: str
     motion_number: int = 0
     phase: str = ""
+    functions: Functions = field(default_factory=dict)  # of its role
 
 
-def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # noqa: C901, PLR0912
-    """What a move means: messages to commit, a function to use, a refusal; `None` for a thought.
+def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | None:  # noqa: C901
+    """What a move means: messages to commit, a function to call, a refusal; `None` for a thought.
 
     A directive to the key of a spawn in the same reply travels with that spawn (see
     `spawn_requests`).
@@ -145,26 +161,12 @@ def act(move: Move, acting: Acting) -> list[Output] | Use | Denied | None:  # no
             return _report(move, acting)
         case Spawn():
             return []  # gathered by `spawn_requests`, with its directives
-        case Terminate():
-            return [
-                _request(
-                    acting, TerminateRequest(agent=move.agent, reason=move.reason).model_dump()
-                )
-            ]
         case Govern():
-            what = Act.model_validate(move.model_dump(exclude={"move"}))
-            return [_request(acting, ActRequest(act=what).model_dump(mode="json"))]
+            return [_request(acting, ActRequest(act=move.args()).model_dump(mode="json"))]
         case Think():
             return None
-        case ListSubtree():
-            return move
-        case ReadFile(path=path) | WriteFile(path=path):
-            return _file_refusal(path, move, acting) or move
-        case SearchFiles(files=wanted):
-            foreign = [name for name in wanted if not _may_read(name, acting)]
-            return (
-                Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours") if foreign else move
-            )
+        case Use():
+            return _call(move, acting)
         case Propose() | Argue() | Vote() if not acting.agent.is_seat:
             return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
         case Propose(motion=motion):
@@ -312,15 +314,34 @@ def _report(move: Report, acting: Acting) -> list[Output] | Denied:
 
 
 def _may_read(name: str, acting: Acting) -> bool:
-    return f"{name}/".startswith(OWN_FILES) or any(
-        covers_file(holder, name) for holder in acting.files
-    )
+    return is_own_file(name) or any(covers_file(holder, name) for holder in acting.files)
 
 
-def _file_refusal(path: str, move: ReadFile | WriteFile, acting: Acting) -> Denied | None:
-    if isinstance(move, WriteFile) or _may_read(path, acting):
-        return None
-    return Denied(Rule.PRIVILEGE_USE, f"file {path} is not yours")
+def _call(move: Use, acting: Acting) -> FunctionCall | Denied:
+    """The function of a `use`, with its arguments read. Whether the agent holds the privileges for
+    it the store says, when the call begins.
+    """
+    function = acting.functions.get(move.function)
+    if function is None:
+        known = ", ".join(acting.functions) or "none"
+        return Denied(
+            Rule.FUNCTION_UNKNOWN, f"{move.function} is no function of yours; yours: {known}"
+        )
+    try:
+        args = function.args.model_validate(move.args)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, fault["loc"])) or "args"
+        return Denied(Rule.FUNCTION_ARGUMENTS, f"{function.name}: {place[:80]}: {fault['msg']}")
+    foreign = [name for name in function.files_named(args) if not _may_read(name, acting)]
+    if foreign:
+        return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours")
+    return FunctionCall(function, args)
+
+
+def name_of(move: Move) -> str:
+    """What a refusal of it is noted under: of a `use`, the function."""
+    return move.function if isinstance(move, Use) else move.move
 
 
 # --- refusals ---------------------------------------------------------------------------------
@@ -374,12 +395,14 @@ NO_MEMORY: Final = Memory()
 _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def remember(memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int) -> Memory:
+def remember(
+    memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int, functions: Functions
+) -> Memory:
     """The memory after a turn; where it would be too long, the older part is summed up
     (`core.history`).
     """
     entries = (*memory.entries, *map(_compact, new))
-    kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX)
+    kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX, functions)
     return Memory(memory.first + len(entries) - len(kept), tuple(kept))
 
 

@@ -7,11 +7,11 @@ refuses goes back to the seats with the name of the rule, and changes nothing bu
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from pydantic import ValidationError
 
-from swarmd.core.actions import approvals, authority, overrides
+from swarmd.core.actions import approvals, overrides
 from swarmd.core.board.motions import board_taint, execute_motion, override_changes
 from swarmd.core.board.procedure import (
     Announce,
@@ -46,6 +46,7 @@ from swarmd.core.board.room import (
     words_of,
 )
 from swarmd.core.missions import queue
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     ApprovalClosed,
     ApprovalSet,
@@ -61,9 +62,9 @@ from swarmd.core.model.lineage import EVERYTHING, Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     MOTION,
-    Overruling,
 )
 from swarmd.core.model.names import SOB, MissionId, MissionState
+from swarmd.core.model.overruling import Overruling
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import Approval, ExecutiveReport
@@ -71,16 +72,23 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft
 
 _STATE_OF_STAGE = {"working": MissionState.WORKING}
+# Of a mission's text in the room and in the journal. It may be a megabyte long, and six times that
+# where each of its characters has to be escaped: a server may take no message of such a size. The
+# seats have it whole in their prompts, and people in the mission's record.
+MISSION_SHOWN_CHARS: Final = 20_000
 
 
 def open_missions(draft: Draft) -> None:
     for id in queue.open_next(draft):
-        announce(
-            draft,
-            id,
-            Announce(f"Mission {id}: {draft.swarm.missions[id].text}", {"opened": id}),
-        )
+        announce(draft, id, _opened(id, draft.swarm.missions[id].text))
         advance(draft, id, Opened())
+
+
+def _opened(id: MissionId, text: str) -> Announce:
+    rest = len(text) - MISSION_SHOWN_CHARS
+    if rest > 0:
+        text = f"{text[:MISSION_SHOWN_CHARS]} … ({rest:,} more characters in its record)"
+    return Announce(f"Mission {id}: {text}", {"opened": id})
 
 
 def advance(draft: Draft, id: MissionId, event: Event) -> None:
@@ -311,7 +319,7 @@ def answered(draft: Draft, approval: Approval) -> Denied | None:
     )
 
 
-def overrule(draft: Draft, actor: authority.Actor, asked: Overruling) -> Denied | None:
+def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """An operator carries or vetoes the motion before the board; while a veto stands the same
     one falls again.
     """

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
-from swarmd.core.actions import approvals, authority, overrides, registry
+from swarmd.core.actions import approvals, authority, registry
 from swarmd.core.actions.approvals import Need
+from swarmd.core.actions.verbs.override import OverrideArgs
 from swarmd.core.board.procedure import (
     Announce,
     Executed,
@@ -15,10 +16,11 @@ from swarmd.core.board.procedure import (
 )
 from swarmd.core.board.room import announce
 from swarmd.core.missions import queue
+from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import Post, ReportSet
 from swarmd.core.model.channels import down
 from swarmd.core.model.charter import Charter
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
@@ -30,9 +32,9 @@ from swarmd.core.model.motions import (
     Motion,
     OverrideMotion,
     RejectMotion,
-    TerminateMotion,
 )
-from swarmd.core.model.names import SOB, Authority, MissionId, MissionState
+from swarmd.core.model.names import SOB, Authority, MissionId, MissionState, StreamId
+from swarmd.core.model.overruling import OverrideOrder
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import Mission, Spawned
 from swarmd.core.model.refusals import Denied, Rule
@@ -54,6 +56,22 @@ def execute_motion(
 
     `None` where it waits for an operator's leave and the mission has nothing else to do meanwhile.
     """
+    first = len(draft.changes)
+    found = _tried(draft, id, number, motion, taint, has_leave=has_leave)
+    cause = Cause.of({"motion": motion.model_dump(mode="json")}, StreamId(""))
+    draft.changes[first:] = map(cause.stamped, draft.changes[first:])
+    return found
+
+
+def _tried(
+    draft: Draft,
+    id: MissionId,
+    number: int,
+    motion: Motion,
+    taint: tuple[str, ...],
+    *,
+    has_leave: bool,
+) -> Executed | Refused | None:
     mission = draft.swarm.missions[id]
     vetoed = _vetoed(draft, id, motion)
     outcome = vetoed or _done(draft, mission, motion, taint, has_leave=has_leave)
@@ -116,21 +134,14 @@ def _done(
             return _charter(draft, mission, motion, taint, has_leave=has_leave)
         case DirectMotion():
             return _direct(draft, mission, motion, taint)
-        case TerminateMotion():
-            wish = authority.Wish("terminate", motion.agent, motion.reason)
-            return _act(draft, mission, wish, taint, has_leave=has_leave)
         case ActMotion():
-            wish = authority.Wish(
-                motion.verb,
-                motion.target,
-                motion.reason,
-                motion.privilege or "",
-                motion.right,
-                motion.amounts,
-            )
-            return _act(draft, mission, wish, taint, has_leave=has_leave)
+            return _act(draft, mission, motion.args(), taint, has_leave=has_leave)
         case OverrideMotion():
-            return _override(draft, mission, motion, taint, has_leave=has_leave)
+            asked = OverrideOrder.model_validate(motion.model_dump())
+            args = OverrideArgs(
+                verb="override", target=motion.target, reason=motion.reason, override=asked
+            )
+            return _act(draft, mission, args, taint, has_leave=has_leave)
         case DeliverMotion():
             return _deliver(draft, mission, motion)
         case RejectMotion(reason=reason):
@@ -194,38 +205,18 @@ def _charter(
 
 
 def _act(
-    draft: Draft, mission: Mission, wish: authority.Wish, taint: tuple[str, ...], *, has_leave: bool
+    draft: Draft, mission: Mission, args: Args, taint: tuple[str, ...], *, has_leave: bool
 ) -> Denied | _Asks | None:
-    actor = authority.Actor(SOB, Authority.BOARD, mission.id, taint=taint)
-    need = None if has_leave else registry.leave_needed(draft.swarm, actor, wish)
+    actor = Actor(SOB, Authority.BOARD, mission.id, taint=taint)
+    need = None if has_leave else registry.leave_needed(draft.swarm, actor, args)
     if need is None:
-        return registry.do(draft, actor, wish)
-    facts = registry.facts_of(draft.swarm, actor, wish)
+        return registry.do(draft, actor, args)
+    facts = registry.facts_of(draft.swarm, actor, args)
     return facts if isinstance(facts, Denied) else _Asks(need, facts)
 
 
 def _plain(executive: Executive) -> Charter:
     return Charter.model_validate(executive.model_dump(exclude={"key"}))
-
-
-def _override(
-    draft: Draft,
-    mission: Mission,
-    motion: OverrideMotion,
-    taint: tuple[str, ...],
-    *,
-    has_leave: bool,
-) -> Denied | _Asks | None:
-    actor = authority.Actor(SOB, Authority.BOARD, mission.id, taint=taint)
-    is_given = motion.kind == "grant" and not motion.take
-    verb = "grant" if is_given else "override"
-    need = approvals.for_act(
-        draft.swarm.declared.limits, verb, motion.privilege, Authority.BOARD, taint
-    )
-    if need is None or has_leave:
-        return overrides.do(draft, actor, motion)
-    # Its target is the seats' own word: an operator sees the motion itself.
-    return _Asks(need, {"action": "override", "kind": motion.kind, "seconds": motion.seconds})
 
 
 def override_changes(draft: Draft, id: MissionId) -> list[tuple[str, object]]:

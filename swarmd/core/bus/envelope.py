@@ -2,10 +2,10 @@
 secret.
 
 Against whoever can write to Redis and does not hold the secret. A seal says three things. *Whole*:
-the code (MAC) covers all that a ring says but its stream ids, so that the ring is checked as it
-came over the wire and a stream's entry by putting its flat fields together in the same way. *Here*:
-the channel is part of it, and the key is the namespace's own. *Once*: a serial, `ISSUER:NUMBER`,
-whose numbers only grow.
+the code (MAC) stands last in the line and covers all the bytes before it, so that nothing has to be
+put together anew to be checked. *Here*: it covers the channel's name too, which a ring has before
+the line, and the key is the namespace's own. *Once*: a serial, `ISSUER:NUMBER`, whose numbers only
+grow.
 
 Numbers are microseconds since the epoch, and one more than the issuer's last where the clock has
 not moved. Not a count: a server that lost its last second counts again what readers have heard
@@ -39,13 +39,11 @@ from swarmd.core.model.messages import (
     Kind,
     Message,
     Ring,
-    body_of,
     channel_head,
     fits_a_ring,
     from_body,
-    from_fields,
-    is_understood,
     order_of,
+    read_line,
     unreadable,
 )
 from swarmd.core.model.names import Channel, StreamId
@@ -71,7 +69,6 @@ _HEAD: Final = re.compile(r'\{"id":"([0-9]{1,20}-[0-9]{1,20})","prev":"([0-9]{1,
 _KEPT: Final = re.compile(r"([0-9]{1,18}) ([0-9]{1,18})")
 _MAC: Final = ',"mac":"'
 _TAIL_CHARS: Final = len(_MAC) + 2 * MAC_BYTES + len('"}')
-_KINDS: Final = frozenset(kind.value for kind in Kind)
 
 _SINCE: Final = "*"
 
@@ -88,10 +85,12 @@ def is_sealed(channel: Channel) -> bool:
 
 
 class Sealed(NamedTuple):
-    """A message as the scripts take it: the ring without its ids, and the entry's flat fields."""
+    """A message as the scripts take it: the line of its entry, and the line that rings, empty
+    where that is the same.
+    """
 
-    ring: str
-    fields: list[str]
+    line: str
+    preview: str
 
 
 class Seal:
@@ -110,19 +109,19 @@ class Seal:
         self.fingerprint: str = shown[:8].hex()
 
     def seal(
-        self, channel: Channel, message: Message, serial: str, data_text: str | None = None
+        self, channel: Channel, message: Message, serial: str, line: str | None = None
     ) -> Sealed:
-        """The message for this channel under this serial. The journal's are left as they are."""
-        data = message.data_text() if data_text is None else data_text
+        """The message for this channel under this serial. The journal's are left as they are, and
+        their `line` may be known already.
+        """
         if not is_sealed(channel):
-            return Sealed(message.ring_body(channel, data), message.flat(data))
-        body = message.body(channel, data, f',"serial":"{serial}"')
-        # What UTF-8 cannot say goes over the wire as a question mark, and is checked as one.
-        mac = self._mac(body.encode("utf-8", "replace"))
-        fields = message.flat(data)
-        fields += ("serial", serial, "mac", mac)
-        ring = f'{body}{_MAC}{mac}"}}'
-        return Sealed(ring if fits_a_ring(ring) else message.preview(channel), fields)
+            line = "{" + message.body(message.data_text()) + "}" if line is None else line
+        else:
+            body = message.body(message.data_text(), f',"serial":"{serial}"')
+            # What UTF-8 cannot say goes over the wire as a question mark, and is checked as one.
+            mac = self._mac(f"{channel_head(channel)}{body}".encode("utf-8", "replace"))
+            line = f'{{{body}{_MAC}{mac}"}}'
+        return Sealed(line, "" if fits_a_ring(channel, line) else message.preview_line())
 
     def open_ring(self, channel: Channel, line: str) -> Ring | None:
         """A ring with its message where that is authentic, without one where it was cut; `None` for
@@ -136,32 +135,38 @@ class Seal:
             return None
         if line.endswith(CUT):
             return Ring(StreamId(head[1]), StreamId(head[2]), None)
-        body, tail = line[head.end() : -_TAIL_CHARS], line[-_TAIL_CHARS:]
-        if not (
-            tail.startswith(_MAC)
-            and tail.endswith('"}')
-            and self._is_of(body, tail[len(_MAC) : -2])
-        ):
+        body = self._authentic(line[head.end() :])
+        if body is None:
             return None
         # A code that is right on another channel.
         if not body.startswith(channel_head(channel)):
             return None
         # Authentic and not read: what is wrong with it, its entry tells.
-        return Ring(
-            StreamId(head[1]), StreamId(head[2]), from_body(channel, StreamId(head[1]), body)
-        )
+        found = from_body(channel, StreamId(head[1]), body[len(channel_head(channel)) :])
+        message = found if isinstance(found, Message) else None
+        return Ring(StreamId(head[1]), StreamId(head[2]), message)
 
-    def open_entry(self, channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Message:
-        """An entry as a message; what is not authentic on a sealed channel is unreadable,
+    def open_entry(self, channel: Channel, id: StreamId, line: str) -> Message:
+        """An entry's line as a message; what is not authentic on a sealed channel is unreadable,
         whatever it says.
         """
         if is_sealed(channel):
-            body = _body_of_entry(channel, flat)
-            if body is None or not self._is_of(body, flat.get("mac", "")):
+            head = channel_head(channel)
+            body = self._authentic(head + line[1:]) if line.startswith("{") else None
+            if body is None:
                 return unreadable(channel, id)
-        if not is_understood(flat.get("v")):
-            return unreadable(channel, id, Rule.ENVELOPE_VERSION)
-        return from_fields(channel, id, flat) or unreadable(channel, id)
+            found = from_body(channel, id, body[len(head) :])
+        else:
+            found = read_line(channel, id, line)
+        return found if isinstance(found, Message) else unreadable(channel, id, found)
+
+    def _authentic(self, rest: str) -> str | None:
+        """The channel's name and the body, from all of a ring behind its ids, where the code at its
+        end is of them.
+        """
+        body, tail = rest[:-_TAIL_CHARS], rest[-_TAIL_CHARS:]
+        is_whole = tail.startswith(_MAC) and tail.endswith('"}')
+        return body if is_whole and self._is_of(body, tail[len(_MAC) : -2]) else None
 
     def _is_of(self, body: str, mac: str) -> bool:
         try:
@@ -174,41 +179,6 @@ class Seal:
         keyed = self._keyed.copy()
         keyed.update(body)
         return keyed.hexdigest()
-
-
-def _body_of_entry(channel: Channel, flat: Mapping[str, str]) -> str | None:
-    """What was sealed, from an entry's fields. No two entries have the same body.
-
-    Each field is quoted, a number, or one of a few words; only `data` is put in raw, and what
-    stands before and after it can be read from either end.
-    """
-    try:
-        hops, inc, kind = flat["hops"], flat["inc"], flat["kind"]
-        if not (hops.isdecimal() and inc.isdecimal() and kind in _KINDS):
-            return None
-        return body_of(
-            channel,
-            flat["from"],
-            flat["to"],
-            kind,
-            flat["mission"],
-            flat["at"],
-            flat["text"],
-            flat.get("data", ""),
-            hops,
-            inc,
-            flat["v"],
-            f',"serial":"{_plain(flat["serial"])}"',
-        )
-    except (KeyError, ValueError):
-        return None
-
-
-def _plain(serial: str) -> str:
-    """A serial needs no quoting. Raises `ValueError` for what is none."""
-    if '"' in serial or "\\" in serial:
-        raise ValueError(serial)
-    return serial
 
 
 @dataclass(slots=True)
@@ -229,6 +199,11 @@ class Serials:
         self.last = max(self.last, min(number, int(now * _SECOND) + _AHEAD_MAX))
 
 
+def has_seal(line: str) -> bool:
+    """Whether a code stands at its end, of whatever secret."""
+    return line[-_TAIL_CHARS:].startswith(_MAC)
+
+
 @dataclass(frozen=True, slots=True)
 class Sealer:
     """Seals what one issuer says, each message under a number of its own."""
@@ -238,8 +213,8 @@ class Sealer:
     serials: Serials
     now: Callable[[], float]
 
-    def __call__(self, channel: Channel, message: Message, data_text: str | None = None) -> Sealed:
-        return self.seal.seal(channel, message, f"{self.issuer}:{self.number()}", data_text)
+    def __call__(self, channel: Channel, message: Message, line: str | None = None) -> Sealed:
+        return self.seal.seal(channel, message, f"{self.issuer}:{self.number()}", line)
 
     def number(self) -> int:
         return self.serials.take(self.now())

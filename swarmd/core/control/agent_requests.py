@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from swarmd.core.actions import approvals, authority, registry
+from swarmd.core.actions import approvals, registry
 from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spawn_facts
 from swarmd.core.board import clerk
+from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import ApprovalClosed, Post
 from swarmd.core.model.channels import REQUESTS, inbox
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -21,7 +22,7 @@ from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import stamped, taint_of
 from swarmd.core.model.records import Approval
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import ActRequest, SpawnRequest, TerminateRequest, parse_request
+from swarmd.core.model.requests import ActRequest, SpawnRequest, parse_request
 from swarmd.core.model.state import Draft
 from swarmd.core.tree.spawn import decide_spawn, directives, made
 
@@ -70,7 +71,7 @@ def spawn(
 def act(
     draft: Draft,
     requester: Agent,
-    wish: authority.Wish,
+    args: Args,
     message: Message,
     *,
     has_leave: bool = False,
@@ -82,23 +83,22 @@ def act(
     """
     if requester.tier == 0:
         return refuse(draft, requester, message, Denied(Rule.BOARD_MOTION))
-    actor = authority.Actor(
+    actor = Actor(
         requester.id, Authority.LINEAGE, requester.mission, message.hops, taint=taint_of(message)
     )
-    need = None if has_leave else registry.leave_needed(draft.swarm, actor, wish)
+    need = None if has_leave else registry.leave_needed(draft.swarm, actor, args)
     if need is not None:
-        facts = registry.facts_of(draft.swarm, actor, wish)
+        facts = registry.facts_of(draft.swarm, actor, args)
         if not isinstance(facts, Denied):
             _wait(draft, requester, message, need, facts)
             return None
         return refuse(draft, requester, message, facts)
-    denied = registry.do(draft, actor, wish)
+    denied = registry.do(draft, actor, args)
     if denied is not None:
         return refuse(draft, requester, message, denied)
-    if wish.verb in ("thaw", "grant", "revoke", "fund", "approve", "deny"):
-        # What is stopped or ended is answered when that was seen.
-        done = {"outcome": "done", "verb": wish.verb, "target": wish.target}
-        answer(draft, requester, message, f"{wish.verb} {wish.target}: done", done)
+    if registry.ACTIONS[args.verb].answers is Answers.AT_ONCE:
+        done = {"outcome": "done", "verb": args.verb, "target": args.target}
+        answer(draft, requester, message, f"{args.verb} {args.target}: done", done)
     return None
 
 
@@ -146,7 +146,9 @@ def carry_out(draft: Draft) -> None:
     while (
         answered := next((a for a in draft.swarm.approvals.values() if a.answer), None)
     ) is not None:
-        is_motion = answered.action["request"]["type"] == "motion"
+        first = len(draft.changes)
+        asked = answered.action["request"]
+        is_motion = asked["type"] == "motion"
         denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
         draft.add(ApprovalClosed(answered.id))
         draft.add(
@@ -163,6 +165,8 @@ def carry_out(draft: Draft) -> None:
                 more=_order(answered, denied),
             )
         )
+        cause = Cause.of(asked, StreamId(answered.action.get("id", "")))
+        draft.changes[first:] = map(cause.stamped, draft.changes[first:])
 
 
 _TOLD_AS: Final = {
@@ -220,18 +224,11 @@ def _answered(draft: Draft, answered: Approval) -> Denied | None:
         denied: Denied | None = Denied(Rule.REQUEST_INVALID, f"{answered.id} is not what was asked")
     elif isinstance(request, SpawnRequest):
         denied = spawn(draft, requester, request, message, has_leave=True)
-    elif isinstance(request, TerminateRequest | ActRequest):
-        denied = act(draft, requester, wish_of(request), message, has_leave=True)
+    elif isinstance(request, ActRequest):
+        denied = act(draft, requester, request.act, message, has_leave=True)
     else:
         denied = Denied(Rule.REQUEST_INVALID, f"{answered.id} is no request")
     return denied
-
-
-def wish_of(request: TerminateRequest | ActRequest) -> authority.Wish:
-    if isinstance(request, TerminateRequest):
-        return authority.Wish("terminate", request.agent, request.reason)
-    a = request.act
-    return authority.Wish(a.verb, a.target, a.reason, a.privilege or "", a.right, a.amounts)
 
 
 # --- answers ----------------------------------------------------------------------------------

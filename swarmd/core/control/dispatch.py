@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from swarmd.core.actions import authority, dead_letters, overrides, registry, repair
+from swarmd.core.actions import authority, dead_letters, registry
+from swarmd.core.actions.verbs.override import OverrideArgs
 from swarmd.core.board import clerk
 from swarmd.core.control import agent_requests, orphans, stops, termination
 from swarmd.core.missions import queue
+from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
@@ -25,10 +27,8 @@ from swarmd.core.model.requests import (
     ActRequest,
     FailedRequest,
     GoneRequest,
-    Order,
     QuietRequest,
     SpawnRequest,
-    TerminateRequest,
     parse_order,
     parse_request,
 )
@@ -36,7 +36,18 @@ from swarmd.core.model.state import Draft
 
 
 def decide(draft: Draft, message: Message) -> None:
-    """One message of one of the supervisor's inputs."""
+    """One message of one of the supervisor's inputs. What the journal says of it names its
+    cause.
+    """
+    first = len(draft.changes)
+    _decide(draft, message)
+    cause = Cause.of(message.data, message.id, otherwise=message.kind.value)
+    draft.changes[first:] = map(cause.stamped, draft.changes[first:])
+    # What this one gave leave for is done in the same commit, or it could be used twice.
+    agent_requests.carry_out(draft)
+
+
+def _decide(draft: Draft, message: Message) -> None:
     if message.channel == REQUESTS:
         _request(draft, message)
     elif message.channel == ORDERS:
@@ -47,8 +58,6 @@ def decide(draft: Draft, message: Message) -> None:
         clerk.hear_report(draft, message)
     else:
         raise AssertionError(message.channel)
-    # What this one gave leave for is done in the same commit, or it could be used twice.
-    agent_requests.carry_out(draft)
 
 
 # --- requests ---------------------------------------------------------------------------------
@@ -74,8 +83,8 @@ def _request(draft: Draft, message: Message) -> None:
     match request:
         case SpawnRequest():
             agent_requests.spawn(draft, requester, request, message)
-        case TerminateRequest() | ActRequest():
-            agent_requests.act(draft, requester, agent_requests.wish_of(request), message)
+        case ActRequest():
+            agent_requests.act(draft, requester, request.act, message)
         case FailedRequest():
             _failed(draft, requester, request, message)
         case str():
@@ -131,40 +140,19 @@ def _order(draft: Draft, message: Message) -> None:
         _answer_order(draft, id, Denied(Rule.REQUEST_INVALID, order))
         return
     # `swarmd terminate --reason` says it as people say things: as the message's text.
-    reason = order.reason or message.text or f"{order.verb} by the operator"
+    reason = order.act.reason or message.text or f"{order.act.verb} by the operator"
     actor = replace(authority.BY_OPERATOR, order=order.order)
-    match order.verb:
-        case "ack":
-            denied = repair.acknowledge(draft, order.order, order.target, reason)
-        case "repair":
-            denied = repair.repair(draft, order.order, order.target, reason)
-        case "retry":
-            denied = dead_letters.retry(draft, order.order, order.target, reason)
-        case "drop":
-            denied = dead_letters.drop(draft, order.order, order.target, reason)
-        case "override":
-            denied = _override(draft, actor, order)
-        case verb:
-            wish = authority.Wish(
-                verb,
-                order.target,
-                reason,
-                order.privilege,
-                order.right,
-                order.amounts,
-                order.grace_s,
-            )
-            denied = registry.do(draft, actor, wish)
+    denied = _do(draft, actor, order.act.model_copy(update={"reason": reason}))
     if denied is not None:
         _answer_order(draft, order.order, denied)
 
 
-def _override(draft: Draft, actor: authority.Actor, order: Order) -> Denied | None:
-    if order.override is None:
-        return Denied(Rule.REQUEST_INVALID, "override: what is overridden is missing")
-    if order.override.kind == "motion":
-        return clerk.overrule(draft, actor, order.override)
-    return overrides.do(draft, actor, order.override)
+def _do(draft: Draft, actor: Actor, args: Args) -> Denied | None:
+    override = args.override if isinstance(args, OverrideArgs) else None
+    if override is not None and override.kind == "motion":
+        # A procedure is the clerk's to move on, and the board stands above the actions.
+        return clerk.overrule(draft, actor, override)
+    return registry.do(draft, actor, args)
 
 
 def _answer_order(draft: Draft, order: str, denied: Denied) -> None:

@@ -119,7 +119,7 @@ def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
             mission=agent.mission if agent is not None and agent.mission else serves,
             rule=Rule.BUDGET_OVERDRAFT,
             account=account,
-            step=fact.get("step", ""),
+            call=fact.get("call", ""),
             overdraft=over,
         )
     )

@@ -13,11 +13,12 @@ from typing import Final
 
 from swarmd.core.actions import authority
 from swarmd.core.actions import stop as stop_action
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AgentAdopted, AgentRestarted, Post
 from swarmd.core.model.channels import host_channel, inbox
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.lineage import Agent, Stop, StopKind, follows
+from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, Authority, HostId
 from swarmd.core.model.refusals import Rule
@@ -25,7 +26,7 @@ from swarmd.core.model.state import Draft
 from swarmd.core.tree import notices
 from swarmd.core.tree.fence import fence, fence_alone
 
-_OURSELVES: Final = authority.Actor(SUPERVISOR, Authority.LINEAGE)
+_OURSELVES: Final = Actor(SUPERVISOR, Authority.LINEAGE)
 
 
 def give_up(
@@ -39,18 +40,9 @@ def give_up(
     policy = role.orphans if role is not None else "cascade"
     children = swarm.lineage.children(agent.id)
     if policy == "cascade" or not children:
-        draft.add(
-            *fence(
-                swarm,
-                agent.id,
-                reason=reason[:2000],
-                by=SUPERVISOR,
-                moment=draft.moment,
-                mission=agent.mission,
-                hops=hops,
-                taint=taint,
-            )
-        )
+        at = draft.moment.now
+        mark = Fence(agent.id, reason[:2000], SUPERVISOR, at, hops=hops, taint=taint)
+        draft.add(*fence(swarm, mark, draft.moment, mission=agent.mission))
         return
     # Itself alone is fenced, then its children leave it, in the same commit: none of them is ever
     # without a parent.

@@ -33,9 +33,6 @@ from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS
 PLACE_STEP: Final = 200
 
 
-_FILE_FUNCTIONS: Final = frozenset({"read_file", "search_files", "write_file"})
-
-
 def admit_hosts(
     draft: Draft, alive: Mapping[HostId, Host], known: frozenset[HostId], *, may_declare_dead: bool
 ) -> None:
@@ -68,8 +65,9 @@ def admit_hosts(
         swarm.given.pop(id, None)
         agents = len(swarm.lineage.on(id))
         text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
+        forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
         draft.add(
-            HostGone(id),
+            HostGone(id, forget_at),
             entry(
                 draft.moment,
                 JournalEvent.HOST_LOST,
@@ -144,5 +142,7 @@ def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:
 
 
 def _needs_files(swarm: Swarm, agent: Agent) -> bool:
-    role = swarm.declared.roles.get(agent.role)
-    return role is not None and not _FILE_FUNCTIONS.isdisjoint(role.functions)
+    role, functions = swarm.declared.roles.get(agent.role), swarm.declared.functions
+    return role is not None and any(
+        functions[name].needs_workspace for name in role.functions if name in functions
+    )

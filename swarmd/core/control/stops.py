@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from swarmd.core.actions import authority, registry, terminate
+from swarmd.core.actions import authority, ending, registry
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.control.sightings import seen_ended
+from swarmd.core.model.actions import Actor, args_of
 from swarmd.core.model.changes import (
     Post,
     StopLifted,
@@ -95,8 +96,7 @@ def _is_held(swarm: Swarm, drain: Stop) -> bool:
     agent = swarm.lineage.get(drain.target)
     return (
         agent is not None
-        and authority.outranked(swarm, authority.Actor(drain.by, drain.authority), agent)
-        is not None
+        and authority.outranked(swarm, Actor(drain.by, drain.authority), agent) is not None
     )
 
 
@@ -144,14 +144,15 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
     """Its turns are over, or its grace is: now it is ended as any other, and that end is what
     answers the order.
     """
-    actor = authority.Actor(stop.by, stop.authority, order=stop.order)
+    actor = Actor(stop.by, stop.authority, order=stop.order)
     draft.add(StopLifted(stop.target))
-    wish = authority.Wish("terminate", stop.target, f"drained: {stop.reason}")
+    reason = f"drained: {stop.reason}"
     agent = draft.swarm.lineage.get(stop.target.removeprefix("="))
     if agent is not None and agent.tier > 0:
-        terminate.end_agent(draft, agent, actor, wish.reason)
+        ending.end_agent(draft, agent, actor, reason)
         return
-    denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), wish)
+    end = args_of({"verb": "terminate", "target": stop.target, "reason": reason})
+    denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), end)
     if denied is not None:
         draft.add(
             entry(

@@ -21,10 +21,9 @@ from swarmd.core.model.chain import (
     Head,
     Record,
     canonical,
-    hash_of,
-    sealed_text,
     sha256,
-    unsealed,
+    with_hash,
+    without_hash,
 )
 from swarmd.core.model.changes import (
     AccountCleared,
@@ -363,10 +362,9 @@ def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
     if effects:
         data["effects"] = effects
     # Written once: what is stored is the text that was hashed, with the hash at its end.
-    text = text_of(data)
-    hash = hash_of(message.flat(text))
+    line, hash = with_hash(message.body(text_of(data)))
     chain.head = Head(chain.head.n + 1, hash, after)
-    return Post(post.channel, replace(message, data=data | {"hash": hash}), sealed_text(text, hash))
+    return Post(post.channel, replace(message, data=data), line)
 
 
 # --- entries of the record itself -------------------------------------------------------------
@@ -432,14 +430,10 @@ def open_accounts(swarm: Swarm) -> list[str]:
     ]
 
 
-def numbered(flat: Sequence[str]) -> int:
-    """The number that an entry claims; 0 where it claims none."""
-    found = unsealed(flat)
-    if found is None:
-        return 0
-    fields, _ = found
+def numbered(line: str) -> int:
+    """The number that an entry's line claims; 0 where it claims none."""
     try:
-        return int(json.loads(fields[2 * fields[::2].index("data") + 1])["n"])
+        return int(json.loads(line)["data"]["n"]) if without_hash(line) is not None else 0
     except (ValueError, KeyError, TypeError, RecursionError):
         return 0
 
@@ -499,12 +493,12 @@ def refused_facts(moment: Moment, refused: Sequence[tuple[StreamId, str]]) -> Po
 
 def told(id: StreamId, fact: Mapping[str, str]) -> dict[str, Any]:
     """A fact as an entry holds it."""
-    return {**fact, **_amounts(fact), "id": id}
+    return {**fact, **_read_json(fact, "amounts"), **_read_json(fact, "files"), "id": id}
 
 
-def _amounts(fact: Mapping[str, str]) -> dict[str, Any]:
+def _read_json(fact: Mapping[str, str], name: str) -> dict[str, Any]:
     # What is no JSON stays as it was: somebody else wrote it, and the replay names it.
     try:
-        return {"amounts": json.loads(fact["amounts"])} if "amounts" in fact else {}
+        return {name: json.loads(fact[name])} if name in fact else {}
     except (ValueError, RecursionError):
         return {}

@@ -1,7 +1,6 @@
 """The journal read back: the state at each entry, made from the entries alone. Pure.
 
 `State.follow` checks the chain (number, hash of the one before, digests of the state) and folds
-`State.follow` checks the chain (number, hash of the one before, digests of the state) and folds
 effects and facts; what is lawful is judged by `core/journal/audit.py`, which is shown each change
 before it is made.
 """
@@ -9,13 +8,13 @@ before it is made.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from swarmd.core.journal.entries import ANEW
 from swarmd.core.ledger.accounts import Fault, Ledger
-from swarmd.core.model.chain import GENESIS, Effect, Head, Record, Records, hash_of, unsealed
+from swarmd.core.model.chain import GENESIS, Effect, Head, Record, Records, sha256, without_hash
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import is_stream_id, order_of
 from swarmd.core.model.names import FIRST, StreamId
@@ -23,10 +22,10 @@ from swarmd.core.model.names import FIRST, StreamId
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One entry as it was read: where it stands, its flat fields, and what its data says."""
+    """One entry as it was read: where it stands, what its line says, and of that the data."""
 
     id: StreamId
-    flat: Sequence[str]
+    said: Mapping[str, Any]
     data: Mapping[str, Any]
     hash: str
 
@@ -43,29 +42,38 @@ class Link:
         return Head(self.n, self.hash, str(self.data["after"]))
 
     def field(self, name: str) -> str:
-        names = self.flat[::2]
-        return self.flat[2 * names.index(name) + 1] if name in names else ""
+        return str(self.said.get(name, ""))
 
 
-def link_of(id: StreamId, flat: Sequence[str]) -> Link | None:
+def link_of(id: StreamId, line: str) -> Link | None:
     """Raises `Fault` for an entry that is not what its hash says; `None` for one that claims no
     hash at all.
     """
-    found = unsealed(flat)
+    found = without_hash(line)
     if found is None:
         return None
-    fields, hash = found
-    if hash_of(fields) != hash:
+    text, hash = found
+    if sha256(text) != hash:
         raise Fault("its hash is not that of what it says")
     try:
-        data = json.loads(fields[2 * fields[::2].index("data") + 1])
+        said = json.loads(line)
+        data = said["data"]
         if not isinstance(data["n"], int) or not all(
             isinstance(data[k], str) for k in _CHAIN_TEXTS
         ):
             raise Fault("its chain cannot be read")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Fault("its data cannot be read") from error
-    return Link(id, tuple(flat), data, hash)
+    return Link(id, said, data, hash)
+
+
+def event_of(id: StreamId, line: str) -> str:
+    """Empty for what is no entry of the chain."""
+    try:
+        link = link_of(id, line)
+    except Fault:
+        return ""
+    return "" if link is None else link.event
 
 
 _CHAIN_TEXTS: Final = ("prev", "before", "after")
@@ -214,6 +222,36 @@ def _effects(link: Link) -> list[Effect]:
     except (TypeError, ValueError) as error:
         raise Fault("its effects cannot be read") from error
     return made
+
+
+def read_on(state: State | None, entries: Iterable[tuple[StreamId, str]]) -> State | None:
+    """The state after these entries as well; what claims no place in the chain is passed over.
+    Raises `Fault` where one does not follow, and none after it states all anew.
+    """
+    fault: Fault | None = None
+    for id, line in entries:
+        try:
+            link = link_of(id, line)
+            if link is not None:
+                state, fault = followed(state, link, fault), None
+        except Fault as found:
+            state, fault = None, fault or found
+    if fault is not None:
+        raise fault
+    return state
+
+
+def followed(state: State | None, link: Link, fault: Fault | None) -> State:
+    """The state after that entry as well. Raises `Fault`: again the one that was met before, until
+    an entry states all anew.
+    """
+    is_anew = link.event == JournalEvent.JOURNAL_RESTATED
+    if fault is not None and not is_anew:
+        raise fault
+    if state is None or (is_anew and link.n != state.head.n + 1):
+        state = first_state(link)
+    state.follow(link)
+    return state
 
 
 def first_state(link: Link) -> State:

@@ -48,7 +48,7 @@ def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
     if said.get("fact") != "refuse" or rule is None or not agent:
         return None
     turn, detail = (
-        said.get("turn") or said.get("step", "").partition(":")[0],
+        said.get("turn") or said.get("call", "").partition(":")[0],
         said.get("detail", ""),
     )
     if said.get("of") == "turn":

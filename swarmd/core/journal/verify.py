@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from swarmd.core.journal.audit import Auditor
-from swarmd.core.journal.replay import Link, State, first_state, link_of
+from swarmd.core.journal.replay import Link, State, event_of, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Head
 from swarmd.core.model.events import JournalEvent
@@ -87,13 +87,7 @@ class Proof:
         self.anchors, before = len(anchors), None
         for anchor in anchors:
             if anchor.lost is not None:
-                # What was lost needs no longer be there; that it was lost was signed before it was
-                # written.
-                self._recoveries.add(
-                    (anchor.head.n, anchor.head.hash, anchor.lost.n, anchor.lost.hash)
-                )
-                while self._live and self._live[-1].head.n > anchor.head.n:
-                    self._live.pop()
+                self._take_as_lost(anchor.head, anchor.lost)
             elif before is not None and anchor.head.n < before.head.n:
                 self._note(
                     "tampered", anchor.head.n, anchor.where, "the anchors go back without a reason"
@@ -105,21 +99,27 @@ class Proof:
             self._live.append(anchor)
         self._wanted |= {anchor.head.n for anchor in self._live}
 
+    def _take_as_lost(self, head: Head, lost: Head) -> None:
+        """What was lost needs no longer be there; that it was lost was signed before it was
+        written.
+        """
+        self._recoveries.add((head.n, head.hash, lost.n, lost.hash))
+        while self._live and self._live[-1].head.n > head.n:
+            self._live.pop()
+
     def want(self, n: int) -> None:
         """Something else will speak of this entry's hash."""
         self._wanted.add(n)
 
     # --- segments ---
 
-    def segment(
-        self, name: str, state: State, entries: Sequence[tuple[StreamId, Sequence[str]]]
-    ) -> None:
+    def segment(self, name: str, state: State, entries: Sequence[tuple[StreamId, str]]) -> None:
         """A segment whose signature is good. Its snapshot must be the state that the one before
         it left.
         """
         last, is_anew = (
             self.state.head,
-            bool(entries) and _event(*entries[0]) == JournalEvent.JOURNAL_RESTATED,
+            bool(entries) and event_of(*entries[0]) == JournalEvent.JOURNAL_RESTATED,
         )
         if self._is_started and not self._has_gap and not is_anew and not self._broken_at:
             if state.head.n > last.n:
@@ -142,8 +142,8 @@ class Proof:
             self._start(state)
         self._has_gap = False
         self._sealed = {}
-        for line, (id, flat) in enumerate(entries, start=2):
-            link = self._entry(f"{name}:{line}", id, flat)
+        for number, (id, line) in enumerate(entries, start=2):
+            link = self._entry(f"{name}:{number}", id, line)
             if link is not None:
                 self._sealed[link.n] = link.hash
                 self._sealed_last = link.n
@@ -155,12 +155,12 @@ class Proof:
 
     # --- the store ---
 
-    def stored(self, id: StreamId, flat: Sequence[str]) -> None:
+    def stored(self, id: StreamId, line: str) -> None:
         """An entry that the store still holds. It keeps the last segment's too: they must be the
         same.
         """
         where = f"journal {id}"
-        link = self._read(where, id, flat)
+        link = self._read(where, id, line)
         if link is None:
             return
         if link.n <= self._sealed_last and not self._broken_at and self._sealed:
@@ -233,15 +233,15 @@ class Proof:
         self.state, self._is_started = state, True
         self._auditor.begin(state)
 
-    def _entry(self, where: str, id: StreamId, flat: Sequence[str]) -> Link | None:
-        link = self._read(where, id, flat)
+    def _entry(self, where: str, id: StreamId, line: str) -> Link | None:
+        link = self._read(where, id, line)
         if link is not None:
             self._follow(where, link)
         return link
 
-    def _read(self, where: str, id: StreamId, flat: Sequence[str]) -> Link | None:
+    def _read(self, where: str, id: StreamId, line: str) -> Link | None:
         try:
-            link = link_of(id, flat)
+            link = link_of(id, line)
         except Fault as fault:
             self._break(self._next, where, str(fault))
             return None
@@ -329,11 +329,3 @@ class Proof:
     def _note(self, kind: FindingKind, n: int, where: str, what: str) -> None:
         if len(self.findings) < FINDINGS_MAX:
             self.findings.append(Finding(kind, n, where, what))
-
-
-def _event(id: StreamId, flat: Sequence[str]) -> str:
-    try:
-        link = link_of(id, flat)
-    except Fault:
-        return ""
-    return "" if link is None else link.event

@@ -12,7 +12,7 @@ from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.lineage import EVERYTHING
+from swarmd.core.model.lineage import EVERYTHING, Fence
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import ID_PATTERN, SOB, MissionId, MissionState
 from swarmd.core.model.procedure import Procedure
@@ -315,17 +315,8 @@ def end(
     if mission.ending is not None:
         return
     draft.add(MissionSet(replace(mission, ending=state, reason=reason, result=text)))
-    draft.add(
-        *fence(
-            draft.swarm,
-            mission.id,
-            reason=f"mission {state}",
-            by=by,
-            moment=draft.moment,
-            mission=mission.id,
-            order=order,
-        )
-    )
+    mark = Fence(mission.id, f"mission {state}", by, draft.moment.now, order)
+    draft.add(*fence(draft.swarm, mark, draft.moment, mission=mission.id))
 
 
 def give_up(draft: Draft, id: MissionId) -> None:

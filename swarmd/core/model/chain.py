@@ -1,25 +1,27 @@
 """The journal's chain: what each entry is hashed over, and the digest of the state that it left
 behind.
 
-An entry's hash covers every field of it, byte for byte as it is stored, with the hash of the entry
-before. Invariant: `hash` is the last field of an entry's data, so that the text it was computed
-over is what is stored without it, and nobody has to write JSON anew to check it.
+An entry's hash covers its line, byte for byte as it is stored, with the hash of the entry before.
+Invariant: `hash` is the last field of the line, so that what it was computed over is what stands
+before it, and nobody has to write JSON anew to check it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 # Before the first entry there is nothing: its `prev`, and the digest of a state without a record.
 GENESIS: Final = "0" * 64
 # What the chain adds to an entry's data; no event may use these names for facts of its own.
-CHAINED: Final = frozenset({"n", "prev", "before", "after", "effects", "hash"})
+CHAINED: Final = frozenset({"n", "prev", "before", "after", "effects"})
 
 _HASH_MARK: Final = ',"hash":"'
+# A SHA-256 in hexadecimal digits, the quotation mark and the brace that end the line.
+_HASH_TAIL: Final = 64 + 2
 _MODULUS: Final = 1 << 256
 
 # Made once: `json.dumps` with settings of its own makes an encoder for each call.
@@ -60,30 +62,21 @@ class Head:
     after: str = GENESIS
 
 
-def hash_of(flat: Sequence[str]) -> str:
-    """Of a stream entry's flat fields, whose data has no hash yet."""
-    return sha256(_PLAIN.encode(flat))
+def with_hash(body: str) -> tuple[str, str]:
+    """An entry's line from its body, and the hash at its end."""
+    text = "{" + body
+    hash = sha256(text)
+    return f'{text}{_HASH_MARK}{hash}"}}', hash
 
 
-def sealed_text(text: str, hash: str) -> str:
-    """An entry's data with its hash, from the text that was hashed."""
-    return f'{text[:-1]}{_HASH_MARK}{hash}"}}'
-
-
-def unsealed(flat: Sequence[str]) -> tuple[list[str], str] | None:
-    """Flat fields as they were hashed, and the hash they claim; `None` for what is no chained
-    entry.
+def without_hash(line: str) -> tuple[str, str] | None:
+    """What stands before the hash of an entry's line, and the hash it claims; `None` for what is no
+    chained entry.
     """
-    fields = list(flat)
-    if len(fields) % 2 or "data" not in fields[::2]:
+    start = len(line) - len(_HASH_MARK) - _HASH_TAIL
+    if start < 1 or not line.startswith(_HASH_MARK, start) or not line.endswith('"}'):
         return None
-    place = 2 * fields[::2].index("data") + 1
-    text = fields[place]
-    start = len(text) - len(_HASH_MARK) - 66
-    if start < 1 or text[start : start + len(_HASH_MARK)] != _HASH_MARK or not text.endswith('"}'):
-        return None
-    fields[place] = text[:start] + "}"
-    return fields, text[start + len(_HASH_MARK) : -2]
+    return line[:start], line[start + len(_HASH_MARK) : -2]
 
 
 # --- state ------------------------------------------------------------------------------------

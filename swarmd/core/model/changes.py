@@ -259,7 +259,14 @@ class ReaderLed:
 
 @dataclass(frozen=True, slots=True)
 class HostGone:
+    """A host left, or fell silent for longer than its lease.
+
+    One that only fell silent may come back, with the agents that nobody else has taken: what was
+    sent to it is kept until `forget_at` (0: it left in order, and will not read it).
+    """
+
     host: HostId
+    forget_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,11 +347,11 @@ class HeadSet:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A message for a channel. `data_text` is the message's own, where it is known already."""
+    """A message for a channel. `line` is that of its entry, where it is known already."""
 
     channel: Channel
     message: Message
-    data_text: str | None = None
+    line: str | None = None
 
 
 Change = (

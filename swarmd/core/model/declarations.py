@@ -5,13 +5,14 @@ Every bound of the law stands here once, with its default and its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
-from swarmd.core.model.moves import MOVE_TYPES
+from swarmd.core.model.functions import BUILT_IN, Functions
+from swarmd.core.model.moves import ROLE_MOVES
 from swarmd.core.model.privileges import PATH_PATTERN
 from swarmd.core.model.providers import PRICED_PATTERN
 
@@ -212,7 +213,8 @@ class Role(Written):
     name: Word
     summary: Line
     tiers: tuple[int, ...] = Field(min_length=1, description="where it may stand; 1 is executive")
-    functions: tuple[str, ...] = Field(min_length=1)
+    moves: tuple[str, ...] = Field(min_length=1, description="what it may answer with")
+    functions: tuple[str, ...] = Field((), description="what it may call, of those that there are")
     privileges: tuple[PrivilegePath, ...] = Field((), description="what it may use")
     grants: tuple[PrivilegePath, ...] | None = Field(
         None, description="what it may hand out; absent: what it may use"
@@ -231,13 +233,15 @@ class Role(Written):
     model: str = Field("", description="PROVIDER:NAME; empty: the swarm's")
     output_tokens_max: int = Field(2_000, ge=16, le=200_000)
 
-    @field_validator("functions")
+    @field_validator("moves")
     @classmethod
-    def _are_known(cls, functions: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [f for f in functions if f not in MOVE_TYPES or f in ("propose", "argue", "vote")]
+    def _are_an_agents(cls, moves: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [move for move in moves if move not in ROLE_MOVES]
         if unknown:
-            raise ValueError(f"unknown or a seat's own: {', '.join(unknown)}")
-        return functions
+            raise ValueError(
+                f"no move of an agent: {', '.join(unknown)}; there are {', '.join(ROLE_MOVES)}"
+            )
+        return moves
 
     @field_validator("tiers")
     @classmethod
@@ -388,6 +392,8 @@ class Declarations:
     rooms: dict[str, Room]
     digest: str
     acl: Acl = Acl(commands={}, roles={})  # frozen, and so shared without harm
+    # Those that there are, and not only those that somebody declared.
+    functions: Functions = field(default_factory=lambda: BUILT_IN)
 
 
 __all__ = [

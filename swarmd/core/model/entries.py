@@ -3,18 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from swarmd.core.model.changes import Post
+from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     SUPERVISOR,
     MissionId,
+    StreamId,
 )
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import Moment
+
+# On whose behalf everything is done, as long as a swarm has no persons of its own.
+OWNER: Final = "owner"
+
+
+# Of a verb and of a target: they are words of others.
+CAUSE_CHARS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The input by which something is done or refused: what was asked, of whom or what, and where
+    it stands on its channel.
+    """
+
+    verb: str
+    target: str
+    request: StreamId
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any], request: StreamId, *, otherwise: str = "") -> Cause:
+        """What a request, an order or a motion asks for and of whom, as far as it says so."""
+        data = asked
+        for name in ("motion", "act"):
+            inner = data.get(name)
+            data = inner if isinstance(inner, Mapping) else data
+        verb = data.get("verb") or data.get("motion") or data.get("type") or otherwise
+        target = data.get("target") or data.get("agent") or ""
+        return cls(str(verb)[:CAUSE_CHARS], str(target)[:CAUSE_CHARS], request)
+
+    def stamped(self, change: Change) -> Change:
+        """An entry of the journal says its cause; what it says of that by itself stays."""
+        if not isinstance(change, Post) or change.channel != JOURNAL:
+            return change
+        said = dict(change.message.data)
+        cause = {
+            "verb": self.verb,
+            "target": self.target,
+            "request": self.request,
+            "person": OWNER,
+        }
+        said |= {name: value for name, value in cause.items() if not said.get(name)}
+        return replace(change, message=replace(change.message, data=said))
 
 
 def entry(

@@ -136,7 +136,7 @@ class JournalEvent(StrEnum):
     )
     ACCOUNT_OVERDRAWN = (
         "account.overdrawn",
-        "account rule step overdraft",
+        "account rule call overdraft",
         "A call cost more than its reserve.",
     )
     PERIOD_BEGUN = ("period.begun", "period", "A new period of the root's budget began.")

@@ -1,21 +1,21 @@
-"""A message: flat fields on a stream, one line of JSON when it rings.
+"""A message: one line of JSON, on a stream as the one field of its entry, and when it rings.
 
 The hot path: a plain slotted dataclass and a hand-written parse instead of a pydantic model, for
-each delivered message passes here twice and the fields are strings already.
+each delivered message passes here twice.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any, Final
 
-from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
+from swarmd.core.model.names import AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.versions import WIRE_READS, WIRE_VERSION, is_read
 
@@ -28,6 +28,10 @@ PREVIEW_CHARS: Final = 400
 
 
 CUT: Final = ',"cut":true}'
+
+
+# The one field of a stream's entry.
+FIELD: Final = "m"
 
 
 # Made once: `json.dumps` with settings of its own makes an encoder for each call.
@@ -43,8 +47,10 @@ def text_of(data: Mapping[str, Any]) -> str:
 class Message:
     """One message. `at` is ISO-8601 UTC; `hops` counts turns since an operator, timer or clerk.
 
-    `id`, `channel` and `serial` are empty until it was read from a stream: the first two are its
-    place there, the last is its seal's number (`core.envelope`).
+    `key` names the key of a host or of an operator that vouches for it beside the swarm's secret:
+    the seal covers the name, and nobody has such a key yet. `id`, `channel` and `serial` are empty
+    until it was read from a stream: the first two are its place there, the last is its seal's
+    number (`core.bus.envelope`).
     """
 
     sender: AgentId
@@ -56,130 +62,99 @@ class Message:
     data: Mapping[str, Any] = field(default_factory=dict)
     hops: int = 0
     incarnation: int = 0
+    key: str = ""
     id: StreamId = StreamId("")
     channel: Channel = Channel("")
     serial: str = ""
-
-    def fields(self) -> list[str]:
-        """Flat stream fields, in the order people read them: `from to kind mission at text …`."""
-        return self.flat(self.data_text())
-
-    def flat(self, data: str) -> list[str]:
-        """As `fields`, of a message whose `data_text` is known."""
-        more = ("data", data) if data else ()
-        return [
-            "from",
-            self.sender,
-            "to",
-            self.to,
-            "kind",
-            self.kind.value,
-            "mission",
-            self.mission,
-            "at",
-            self.at,
-            "text",
-            self.text,
-            *more,
-            "hops",
-            str(self.hops),
-            "inc",
-            str(self.incarnation),
-            "v",
-            WIRE_VERSION,
-        ]
 
     def data_text(self) -> str:
         """`data` as it goes over the wire; empty where there is none."""
         return text_of(self.data) if self.data else ""
 
-    def ring_body(self, channel: Channel, data: str) -> str:
-        """The ring without its id: `"channel":…}`; the script puts `{"id":…,"prev":…,` before it.
+    def body(self, data: str, more: str = "") -> str:
+        """The line without its braces, in the order that people read it: `from to kind mission at
+        text`, `data` where there is any, and then what only programs need. `data` is the message's
+        `data_text`; `more` ends it.
 
-        Where the whole does not fit, a preview with `"cut": true`.
+        Written out: `json.dumps` of the same takes three times as long, once for each message sent.
         """
-        whole = self.body(channel, data) + "}"
-        return whole if fits_a_ring(whole) else self.preview(channel)
-
-    def body(self, channel: Channel, data: str, more: str = "") -> str:
-        """All that a ring says but its ids and the closing brace, never cut; `more` ends it."""
-        return body_of(
-            channel,
-            self.sender,
-            self.to,
-            self.kind.value,
-            self.mission,
-            self.at,
-            self.text,
-            data,
-            str(self.hops),
-            str(self.incarnation),
-            WIRE_VERSION,
-            more,
+        data = f'"data":{data},' if data else ""
+        return (
+            f'"from":{_quoted(self.sender)},"to":{_quoted(self.to)},"kind":"{self.kind.value}",'
+            f'"mission":{_quoted(self.mission)},"at":{_quoted(self.at)},'
+            f'"text":{_quoted(self.text)},{data}"hops":{self.hops},"inc":{self.incarnation},'
+            f'"v":"{WIRE_VERSION}","key":{_quoted(self.key)}{more}'
         )
 
-    def preview(self, channel: Channel) -> str:
-        """What rings for a message that is too long to ring whole."""
-        return replace(self, text=self.text[:PREVIEW_CHARS]).body(channel, "", CUT)
-
-
-def body_of(
-    channel: Channel,
-    sender: str,
-    to: str,
-    kind: str,
-    mission: str,
-    at: str,
-    text: str,
-    data: str,
-    hops: str,
-    inc: str,
-    v: str,
-    more: str,
-) -> str:
-    """A ring's body from an entry's flat fields as they are. `kind`, `hops` and `inc` must be of
-    their form.
-
-    Written out: `json.dumps` of the same takes three times as long, once for each message sent.
-    """
-    data = f'"data":{data},' if data else ""
-    return (
-        f'{channel_head(channel)}"from":{_quoted(sender)},"to":{_quoted(to)},"kind":"{kind}",'
-        f'"mission":{_quoted(mission)},"at":{_quoted(at)},"text":{_quoted(text)},{data}'
-        f'"hops":{hops},"inc":{inc},"v":{_quoted(v)}{more}'
-    )
+    def preview_line(self) -> str:
+        """The line that rings for a message that is too long to ring whole."""
+        return "{" + replace(self, text=self.text[:PREVIEW_CHARS]).body("", CUT)
 
 
 @lru_cache(maxsize=16_384)
 def channel_head(channel: Channel) -> str:
-    """What the body of every ring on the channel begins with."""
+    """What stands between the ids of a ring and the line."""
     return f'"channel":{_quoted(channel)},'
 
 
-def fits_a_ring(body: str) -> bool:
+def fits_a_ring(channel: Channel, line: str) -> bool:
     # A character is at most four bytes: the common short ring is not encoded just to measure it.
-    return 4 * len(body) <= RING_BYTES_MAX or len(body.encode("utf-8", "replace")) <= RING_BYTES_MAX
+    room = RING_BYTES_MAX - len(channel_head(channel))
+    return 4 * len(line) <= room or len(line.encode("utf-8", "replace")) <= room
 
 
-def from_fields(channel: Channel, id: StreamId, flat: Mapping[str, str]) -> Message | None:
-    """Read a stream entry; `None` for one that is no message of ours (somebody else's XADD)."""
+def line_of(words: Sequence[str]) -> str:
+    """The line of an entry, from its fields' names and values in turn. Of an entry that has none,
+    which is not ours, these words as a JSON list: that is no message, and whoever keeps the line
+    keeps what was there.
+    """
+    names = words[::2]
+    return words[2 * names.index(FIELD) + 1] if FIELD in names else _PLAIN.encode(words)
+
+
+def from_line(channel: Channel, id: StreamId, line: str) -> Message | None:
+    """Read the line of a stream's entry, of whatever version; `None` for what is no message of
+    ours (somebody else's XADD).
+    """
     try:
-        return Message(
-            sender=AgentId(flat.get("from", "")),
-            to=flat.get("to", ""),
-            kind=Kind(flat["kind"]),
-            mission=MissionId(flat.get("mission", "")),
-            at=flat.get("at", ""),
-            text=flat.get("text", ""),
-            data=_object(flat.get("data", "")),
-            hops=int(flat.get("hops", "0")),
-            incarnation=int(flat.get("inc", "0")),
-            id=id,
-            channel=channel,
-            serial=flat.get("serial", ""),
-        )
-    except (KeyError, ValueError, RecursionError):
+        return _message_of(channel, id, json.loads(line))
+    except _UNREADABLE:
         return None
+
+
+def read_line(channel: Channel, id: StreamId, line: str) -> Message | Rule:
+    """As `from_line`, or the rule by which it is no message: what another release wrote and this
+    one does not understand is none either.
+    """
+    try:
+        facts = json.loads(line)
+        if not is_understood(facts.get("v")):
+            return Rule.ENVELOPE_VERSION
+        return _message_of(channel, id, facts) or Rule.ENVELOPE_FORGED
+    except _UNREADABLE:
+        return Rule.ENVELOPE_FORGED
+
+
+def _message_of(channel: Channel, id: StreamId, facts: Mapping[str, Any]) -> Message | None:
+    """A line's facts as a message. Raises one of `_UNREADABLE` for what are none."""
+    data = facts.get("data", {})
+    if not all(isinstance(facts[name], str) for name in _TEXTS) or not isinstance(data, dict):
+        return None
+    return Message(
+        sender=AgentId(facts["from"]),
+        to=facts["to"],
+        kind=Kind(facts["kind"]),
+        mission=MissionId(facts["mission"]),
+        at=facts["at"],
+        text=facts["text"],
+        data=data,
+        hops=int(facts.get("hops", 0)),
+        incarnation=int(facts.get("inc", 0)),
+        key=str(facts.get("key", "")),
+        id=id,
+        channel=channel,
+        serial=str(facts.get("serial", "")),
+    )
 
 
 def is_understood(v: object) -> bool:
@@ -214,7 +189,17 @@ _ID: Final = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")
 _NO_DATA: Final[Mapping[str, Any]] = {}
 
 
-_RING_TEXTS: Final = ("from", "to", "mission", "at", "text")
+_TEXTS: Final = ("from", "to", "mission", "at", "text")
+
+
+_UNREADABLE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
@@ -227,63 +212,47 @@ def from_ring(channel: Channel, line: str | bytes) -> Ring | None:
             # Of another version no more is read than where it stands; what is wrong with it, its
             # entry tells.
             return Ring(id_, prev, None)
-        data = ring.get("data", {})
-        if not all(isinstance(ring[name], str) for name in _RING_TEXTS):
-            return None
-        message = Message(
-            sender=AgentId(ring["from"]),
-            to=ring["to"],
-            kind=Kind(ring["kind"]),
-            mission=MissionId(ring["mission"]),
-            at=ring["at"],
-            text=ring["text"],
-            data=data if isinstance(data, dict) else {},
-            hops=int(ring.get("hops", 0)),
-            incarnation=int(ring.get("inc", 0)),
-            id=id_,
-            channel=channel,
-            serial=str(ring.get("serial", "")),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        message = _message_of(channel, id_, ring)
+    except _UNREADABLE:
         return None
-    return Ring(id_, prev, message)
+    return None if message is None else Ring(id_, prev, message)
 
 
 # Pieces of a body, cut at its quotation marks, where nothing in it had to be escaped and it has no
-# data.
+# data: those of `from to kind mission at text`, `hops` and `inc` between the marks, `v`, `key` and
+# `serial`.
 _PLAIN_PIECES: Final = 41
+_V, _KEY, _SERIAL = 31, 35, 39
 
 
-def from_body(channel: Channel, id: StreamId, body: str) -> Message | None:
-    """Read what `body_of` wrote: of a ring whose code has been checked, so that it is known to
-    have. `None` for what another release wrote and this one does not read.
+def from_body(channel: Channel, id: StreamId, body: str) -> Message | Rule:
+    """As `read_line`, of what `Message.body` wrote for a sealed channel: of a line whose code has
+    been checked, so that it is known to have.
 
     Where no value had to be escaped its quotation marks are where they always are: to cut it there
     takes a fifth of the time that reading JSON does.
     """
     pieces = body.split('"') if "\\" not in body else []
-    if len(pieces) != _PLAIN_PIECES:
-        ring = from_ring(channel, f'{{"id":"{id}","prev":"{FIRST}",{body}}}')
-        return ring.message if ring is not None else None
-    if not is_understood(pieces[35]):
-        return None
+    if len(pieces) != _PLAIN_PIECES or pieces[_V] != WIRE_VERSION:
+        return read_line(channel, id, "{" + body + "}")
     try:
         return Message(
-            sender=AgentId(pieces[7]),
-            to=pieces[11],
-            kind=Kind(pieces[15]),
-            mission=MissionId(pieces[19]),
-            at=pieces[23],
-            text=pieces[27],
+            sender=AgentId(pieces[3]),
+            to=pieces[7],
+            kind=Kind(pieces[11]),
+            mission=MissionId(pieces[15]),
+            at=pieces[19],
+            text=pieces[23],
             data=_NO_DATA,
-            hops=int(pieces[30][1:-1]),
-            incarnation=int(pieces[32][1:-1]),
+            hops=int(pieces[26][1:-1]),
+            incarnation=int(pieces[28][1:-1]),
+            key=pieces[_KEY],
             id=id,
             channel=channel,
-            serial=pieces[39],
+            serial=pieces[_SERIAL],
         )
     except ValueError:
-        return None
+        return Rule.ENVELOPE_FORGED
 
 
 # Asked several times of each message: of its own id, and of the id that its channel was read up to.
@@ -297,15 +266,6 @@ def order_of(id: StreamId) -> tuple[int, int]:
 def is_stream_id(text: str) -> bool:
     """Would the server read it as an id? Each part is a number of 64 bits."""
     return bool(_ID.fullmatch(text)) and all(part < 2**64 for part in order_of(StreamId(text)))
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    if not text:
-        return {}
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError("data is not an object")
-    return value
 
 
 class Kind(StrEnum):

@@ -1,4 +1,5 @@
-"""The closed union of what an agent can do, as a model must write it.
+"""The closed union of what an agent can do, as a model must write it. Functions are not part of
+it: one move, `use`, calls them all.
 
 What people and models write forbids unknown fields: a move that is not understood whole is given
 back as a correction, never half done. Field descriptions are part of every prompt: short, exact.
@@ -6,13 +7,14 @@ back as a correction, never half done. Field descriptions are part of every prom
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
 from swarmd.core.model.charter import LIST_MAX, Charter, Line, Path, Reference, Text, Word, Written
-from swarmd.core.model.motions import Act, Motion
-from swarmd.core.model.tools import ListSubtree, ReadFile, SearchFiles, WriteFile
+from swarmd.core.model.functions import FunctionName
+from swarmd.core.model.motions import Motion
+from swarmd.core.model.written_acts import AgentsAct
 
 MOVES_MAX: Final = 16  # moves in one reply: more is a loop written out
 
@@ -55,20 +57,20 @@ class Spawn(Written):
     parent: str | None = None
 
 
-class Terminate(Written):
-    """End a descendant of yours and all below it."""
-
-    move: Literal["terminate"]
-    agent: Reference
-    reason: Line
-
-
-class Govern(Act):
+class Govern(AgentsAct):
     """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for
     leave.
     """
 
     move: Literal["govern"]
+
+
+class Use(Written):
+    """Call a function. Which there are, and what arguments fit them, their registry says."""
+
+    move: Literal["use"]
+    function: FunctionName
+    args: dict[str, Any] = Field(default_factory=dict)
 
 
 class Think(Written):
@@ -101,20 +103,7 @@ class Vote(Written):
 
 
 Move = Annotated[
-    Say
-    | Direct
-    | Report
-    | Spawn
-    | Terminate
-    | Govern
-    | ListSubtree
-    | ReadFile
-    | SearchFiles
-    | WriteFile
-    | Think
-    | Propose
-    | Argue
-    | Vote,
+    Say | Direct | Report | Spawn | Govern | Use | Think | Propose | Argue | Vote,
     Field(discriminator="move"),
 ]
 
@@ -130,17 +119,19 @@ MOVE_TYPES: Final[dict[str, type[Written]]] = {
     "direct": Direct,
     "report": Report,
     "spawn": Spawn,
-    "terminate": Terminate,
     "govern": Govern,
-    "list_subtree": ListSubtree,
-    "read_file": ReadFile,
-    "search_files": SearchFiles,
-    "write_file": WriteFile,
+    "use": Use,
     "think": Think,
     "propose": Propose,
     "argue": Argue,
     "vote": Vote,
 }
+
+
+# `use` comes with the functions that a role declares, and the others are a seat's.
+ROLE_MOVES: Final = tuple(
+    name for name in MOVE_TYPES if name not in ("use", "propose", "argue", "vote")
+)
 
 
 MOVE: Final[TypeAdapter[Move]] = TypeAdapter(Move)

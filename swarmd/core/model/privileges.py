@@ -29,10 +29,10 @@ class Area:
     """Privileges of one kind: those whose path begins with its name.
 
     `pattern` is what may follow the name in a path that some action asks for, or that covers a part
-    of these; its groups `role`, `room` and `model` are names that have to exist. `form` says the
-    same to people; `allows` is what it is for, and `checked` who checks it and when. `takes` are
-    the kinds of the ledger of which a use takes from the agent's account: money is not among them,
-    for whether a model has a price is its provider's to know.
+    of these; its groups `role`, `room`, `tool` and `model` are names that have to exist. `form`
+    says the same to people; `allows` is what it is for, and `checked` who checks it and when.
+    `takes` are the kinds of the ledger of which a use takes from the agent's account: money is not
+    among them, for whether a model has a price is its provider's to know.
     """
 
     name: str
@@ -67,8 +67,8 @@ ROOM: Final = Area(
 )
 TOOL: Final = Area(
     "tool",
-    "tool/file/read, search or write",
-    re.compile(r"file/(?:read|search|write|\*\*)"),
+    "tool/AREA/NAME of a function that there is",
+    re.compile(r"(?P<tool>.+)"),
     allows="to use a function",
     checked="by the store, at each use",
     takes=("tools",),

@@ -13,16 +13,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from swarmd.core.model.functions import Functions
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR
 
 KEY: Final = "taint"
 _HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR})
-
-# What each function brings into a prompt. `list_subtree` tells what the supervisor itself minted;
-# what is not here is the output of a tool.
-_SOURCE_OF: Final[Mapping[str, str]] = {"read_file": "file", "search_files": "file"}
-_OWN: Final = frozenset({"list_subtree", "write_file"})
 
 
 def taint_of(message: Message) -> tuple[str, ...]:
@@ -64,7 +60,12 @@ def of_mail(mail: Iterable[Message], outsiders: Collection[str]) -> frozenset[st
     return frozenset(found)
 
 
-def of_results(results: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """What seeing these results of functions does."""
-    moves = {str(result["move"]) for result in results if result.get("ok") and "move" in result}
-    return frozenset(_SOURCE_OF.get(move, "tool") for move in moves - _OWN)
+def of_results(results: Iterable[Mapping[str, Any]], functions: Functions) -> frozenset[str]:
+    """What seeing these results of functions does. One that nobody knows is the output of a
+    tool.
+    """
+    used = {
+        str(result["function"]) for result in results if result.get("ok") and "function" in result
+    }
+    sources = {functions[name].source if name in functions else "tool" for name in used}
+    return frozenset(sources - {"own"})

@@ -147,6 +147,18 @@ class Rule(StrEnum):
         "`swarmd why NAME PATH` says who took it: only an authority of at least that rank gives it "
         "back.",
     )
+    FUNCTION_UNKNOWN = (
+        "function.unknown",
+        Law.PRIVILEGES,
+        "There is no such function, or the agent's role does not name it.",
+        "Use one of those that the detail names, or name it under `functions` of the role.",
+    )
+    FUNCTION_ARGUMENTS = (
+        "function.arguments",
+        Law.SILENCE,
+        "The arguments do not fit the function.",
+        "Correct what the detail names, and use the function again.",
+    )
     BUDGET_SHARE = (
         "budget.share",
         Law.BUDGET,

@@ -9,12 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+)
 
-from swarmd.core.model.charter import Amounts, Charter
-from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import Act, Overruling, Verb
-from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.actions import Args, args_of, unknown_verb
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.names import Authority
+
+
+def _agents_act(value: object) -> Args:
+    if isinstance(value, Args):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError("is no action")
+    denied = unknown_verb(Authority.LINEAGE, value.get("verb"))
+    if denied is not None:
+        raise ValueError(denied.detail)
+    return args_of(value)
 
 
 class _Ours(BaseModel):
@@ -35,17 +53,11 @@ class SpawnRequest(_Ours):
     parent: str | None = None
 
 
-class TerminateRequest(_Ours):
-    type: Literal["terminate"] = "terminate"
-    agent: str
-    reason: str
-
-
 class ActRequest(_Ours):
     """An ancestor acts on a descendant of its own."""
 
     type: Literal["act"] = "act"
-    act: Act
+    act: Annotated[SerializeAsAny[Args], BeforeValidator(_agents_act)]
 
 
 class DeadMail(_Ours):
@@ -96,79 +108,19 @@ class QuietRequest(_Ours):
 
 
 Request = Annotated[
-    SpawnRequest | TerminateRequest | ActRequest | FailedRequest | GoneRequest | QuietRequest,
+    SpawnRequest | ActRequest | FailedRequest | GoneRequest | QuietRequest,
     Field(discriminator="type"),
 ]
 _REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)
 
 
-class Original(_Ours):
-    """A message as it stood on its stream."""
-
-    channel: str
-    id: str
-    sender: str
-    kind: Kind
-    to: str = ""
-    mission: str = ""
-    text: str = ""
-    data: dict[str, Any] = Field(default_factory=dict)
-    incarnation: int = 0
-    hops: int = 0
-    at: str = ""
-
-    def message(self) -> Message:
-        return Message(
-            sender=AgentId(self.sender),
-            to=self.to,
-            kind=self.kind,
-            mission=MissionId(self.mission),
-            at=self.at,
-            text=self.text,
-            data=self.data,
-            hops=self.hops,
-            incarnation=self.incarnation,
-        )
-
-
-class Refused(_Ours):
-    """A spawn as it was refused: who asked, for what, and by which rule not."""
-
-    requester: str
-    request: dict[str, Any]
-    rule: str = ""
-    taint: tuple[str, ...] = ()
-
-
-class OverrideOrder(Overruling):
-    """An operator's, with what it is about as the operator found it: the law has no eyes of its
-    own.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    original: Original | None = None
-    refused: Refused | None = None
-
-
 class Order(_Ours):
     """What an operator orders. `order` is the operator's own id; the journal's answer carries it.
-
-    A target is an agent, a mission, `=AGENT`, `tier:N`, `room:NAME`, `use:PRIVILEGE` or `*`; of
-    `ack` the number of the journal's entry, of `repair` what `fsck` has found (`core.mending`), of
-    `retry` and `drop` a dead letter's id.
+    On the stream the action's arguments stand beside it.
     """
 
     order: str
-    verb: Verb | Literal["cancel", "override", "ack", "repair", "retry", "drop"]
-    target: str = Field(min_length=1, max_length=600)
-    reason: str = ""
-    privilege: str = ""
-    right: Literal["use", "grant", "both"] = "both"
-    amounts: Amounts = Field(default_factory=dict)
-    override: OverrideOrder | None = None
-    grace_s: float = Field(
-        60, ge=0, le=86_400, description="of drain: then what still runs is ended"
-    )
+    act: SerializeAsAny[Args]
 
 
 def parse_request(data: Mapping[str, Any]) -> Request | str:
@@ -180,8 +132,11 @@ def parse_request(data: Mapping[str, Any]) -> Request | str:
 
 
 def parse_order(data: Mapping[str, Any]) -> Order | str:
+    denied = unknown_verb(Authority.OPERATOR, data.get("verb"))
+    if denied is not None:
+        return denied.detail
     try:
-        return Order.model_validate(data)
+        return Order.model_validate({**data, "act": args_of(data)})
     except ValidationError as error:
         return _first_fault(error)
 

@@ -245,7 +245,7 @@ class Swarm:
                 self.letters.pop(id, None)
             case ReaderLed():
                 pass
-            case HostGone(host):
+            case HostGone(host, _):
                 self.hosts.pop(host, None)
                 self.homeless.extend(self.lineage.on(host))
             case AccountMended(id) | ReservesSettled(id):

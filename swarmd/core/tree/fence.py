@@ -29,39 +29,27 @@ def decide_terminate(swarm: Swarm, by: str, target: Agent, *, is_sovereign: bool
     return Denied(Rule.TERMINATE_DESCENDANT, f"{target.id} is no descendant of yours")
 
 
-def fence(
-    swarm: Swarm,
-    segment: str,
-    *,
-    reason: str,
-    by: str,
-    moment: Moment,
-    mission: str,
-    order: str = "",
-    hops: int = 0,
-    taint: tuple[str, ...] = (),
-) -> list[Change]:
+def fence(swarm: Swarm, mark: Fence, moment: Moment, *, mission: str) -> list[Change]:
     """Fence first: one mark, whatever lies below; then the hosts that run any of it are told."""
+    segment = mark.segment
     if segment in swarm.lineage.fences:
         return []
-    changes: list[Change] = [
-        FenceSet(Fence(segment, reason, by, moment.now, order, hops=hops, taint=taint))
-    ]
+    changes: list[Change] = [FenceSet(mark)]
     # The root of an ending subtree reads `draining` at once; of a mission these are its executives.
     # Nothing here looks at the others: a fence takes the same time however many there are.
     root = swarm.lineage.get(segment)
     for agent in (root,) if root is not None else swarm.executives(MissionId(segment)):
-        changes.append(AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)))
+        changes.append(AgentSet(replace(agent, state=AgentState.DRAINING, reason=mark.reason)))
     changes += fence_notices(swarm, segment, moment)
     changes.append(
         entry(
             moment,
             JournalEvent.SUBTREE_FENCED,
-            f"{by} ends {segment}: {reason}",
-            actor=by,
+            f"{mark.by} ends {segment}: {mark.reason}",
+            actor=mark.by,
             mission=mission,
             segment=segment,
-            more={"order": order, "outcome": "fenced"} if order else None,
+            more={"order": mark.order, "outcome": "fenced"} if mark.order else None,
         )
     )
     return changes

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -22,7 +22,7 @@ from swarmd.core.board import clerk
 from swarmd.core.bus import retention
 from swarmd.core.bus.envelope import Heard, heard_of_sender, heard_pairs
 from swarmd.core.control import ledger_events as tidings
-from swarmd.core.control import orphans, placement, stalls, stops, termination, tick
+from swarmd.core.control import needs, orphans, placement, stalls, stops, termination, tick
 from swarmd.core.control.dispatch import decide
 from swarmd.core.journal.entries import (
     chained,
@@ -34,28 +34,19 @@ from swarmd.core.journal.entries import (
     restated,
 )
 from swarmd.core.journal.fact_forms import judge
-from swarmd.core.ledger.accounts import Ledger, off_by
-from swarmd.core.ledger.tree import account_above
+from swarmd.core.journal.replay import State, event_of, read_on
+from swarmd.core.ledger.accounts import Fault, Ledger, off_by
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest, fields_of, parse_mission
 from swarmd.core.model.chain import Head
 from swarmd.core.model.changes import GapFound, Post
-from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS, ORDERS, REQUESTS, room
+from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS, ORDERS, room
 from swarmd.core.model.charter import SPENT_KINDS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.messages import Kind, Message, is_stream_id, why_unreadable
-from swarmd.core.model.names import (
-    FIRST,
-    SOB,
-    SUPERVISOR,
-    AgentId,
-    Channel,
-    HostId,
-    MissionId,
-    StreamId,
-)
+from swarmd.core.model.messages import Kind, Message, why_unreadable
+from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import (
@@ -129,6 +120,7 @@ class Supervisor:
     )
     _head: Head = field(default_factory=Head)  # of the journal, as the last commit left it
     _archived_until: StreamId = FIRST
+    _anchored: int = 0  # the number of the last entry that an anchor vouches for
     _archiving: anyio.Lock = field(
         default_factory=anyio.Lock
     )  # one reader of the journal at a time
@@ -159,7 +151,8 @@ class Supervisor:
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(RENEW_SECONDS, shield=True):
             if self._number:
-                await self._anchor("stopped")
+                with suppress(NotLeadingError):  # who leads now anchors what is there
+                    await self._anchor("stopped")
                 await self.store.step_down(self.host, self._number)
 
     async def _lead_for_ever(self) -> None:
@@ -297,6 +290,7 @@ class Supervisor:
             await anyio.to_thread.run_sync(
                 self.archive.anchor, found, draft.moment.stamp, "started"
             )
+        self._anchored = found.n
 
     async def _kept(self, archive: Archive, head: Head, at: str) -> Kept:
         kept = await anyio.to_thread.run_sync(archive.open)
@@ -322,7 +316,17 @@ class Supervisor:
         # Entries of a version that did not chain them stand before the first that is numbered.
         if n == kept.sealed + 1 or (kept.sealed == 0 and n == 0 and first):
             return ""
+        if await self._is_restated_since(kept.sealed_id):
+            return ""
         return f"entries from {kept.sealed + 1} on are neither in the store nor in the archive"
+
+    async def _is_restated_since(self, after: StreamId) -> bool:
+        """What was lost before such an entry has been told."""
+        while entries := await self.store.read_journal(after, SEAL_MAX):
+            after = entries[-1][0]
+            if any(event_of(*one) == JournalEvent.JOURNAL_RESTATED for one in entries):
+                return True
+        return False
 
     async def _state_anew(self, moment: Moment) -> None:
         stated = await self.store.stated_accounts(open_accounts(self._swarm))
@@ -337,54 +341,27 @@ class Supervisor:
         self._positions[FACTS] = facts_until
         self._head = self._swarm.chain.head
 
-    async def _read_off(self, messages: Sequence[Message]) -> None:
+    async def _read_off(self, ids: Sequence[str]) -> None:
         """By how much the accounts that are to be mended differ from what their facts add up to."""
         self._swarm.off = {}
-        targets = [
-            str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "repair"
-        ]
-        ids = [
-            target.removeprefix("account:") for target in targets if target.startswith("account:")
-        ]
         if not ids or self.archive is None:
             return
-        try:
-            async with self._archiving:
-                await self._seal(self.archive)
-                state = await anyio.to_thread.run_sync(self.archive.state)
-            if state.head != self._head:
-                return
-            stated = await self.store.stated_accounts(ids, state.facts_until)
-            judge(state.ledger, stated.facts)
-        except ArchiveError as error:
-            log.exception("what accounts should hold cannot be told", why=str(error))
+        state = await self._read_state(self.archive)
+        if state is None or state.head != self._head:
             return
+        stated = await self.store.stated_accounts(ids, state.facts_until)
+        judge(state.ledger, stated.facts)
         for id in ids:
             self._swarm.off[id] = off_by(state.ledger.accounts.get(id), stated.rows.get(id, {}))
-
-    async def _read_letters(self, messages: Sequence[Message]) -> None:
-        """The dead letters that are ordered about, as they lie: what is gone cannot be retried a
-        second time.
-        """
-        self._swarm.letters = {}
-        for message in messages:
-            id = str(message.data.get("target", ""))
-            if (
-                message.channel == ORDERS
-                and message.data.get("verb") in ("retry", "drop")
-                and is_stream_id(id)
-            ):
-                found = await self.store.letter(StreamId(id))
-                if found is not None:
-                    self._swarm.letters[found.id] = found
 
     async def _keep_archive(self) -> None:
         """What is anchored is committed; what is sealed was read back from the store as it lies
         there.
         """
+        await self._anchor()
         while self.archive is not None:
-            await self._anchor()
             await anyio.sleep(ANCHOR_SECONDS)
+            await self._anchor()
             try:
                 async with self._archiving:
                     await self._seal(self.archive)
@@ -394,19 +371,21 @@ class Supervisor:
     async def _anchor(self, kind: AnchorKind = "anchor") -> None:
         if self.archive is None:
             return
+        head = self._head
         try:
-            await anyio.to_thread.run_sync(
-                self.archive.anchor, self._head, stamp_of(self._now()), kind
-            )
+            await anyio.to_thread.run_sync(self.archive.anchor, head, stamp_of(self._now()), kind)
         except ArchiveError as error:
             log.exception("the journal cannot be anchored", why=error.what)
+            return
+        self._anchored = head.n
 
     async def _seal(self, archive: Archive) -> None:
-        """All entries up to now. Where one does not follow, the next commit says so and states
-        all anew.
+        """All entries up to the last anchor: where the server loses what is sealed, the anchor
+        tells the next supervisor. Where one does not follow, the next commit says so and states all
+        anew.
         """
         sealing = Sealing()
-        while entries := await self.store.read_journal(self._archived_until, SEAL_MAX):
+        while entries := await self._read_anchored():
             self._archived_until = entries[-1][0]
             sealing = await anyio.to_thread.run_sync(archive.seal, entries)
             if sealing.keep_from is not None:
@@ -414,6 +393,30 @@ class Supervisor:
         if sealing.broken:
             log.error("the journal in the store is not what was written", why=sealing.broken)
             self._restate = sealing.broken
+
+    async def _read_anchored(self) -> Sequence[tuple[StreamId, str]]:
+        entries = await self.store.read_journal(self._archived_until, SEAL_MAX)
+        # What is numbered higher than this supervisor has come is no entry of its own: it is not
+        # waited for, but found out.
+        ours = range(self._anchored + 1, self._swarm.chain.head.n + 1)
+        early = (at for at, (_, flat) in enumerate(entries) if numbered(flat) in ours)
+        return entries[: next(early, len(entries))]
+
+    async def _read_state(self, archive: Archive) -> State | None:
+        """As the journal makes it up to its last entry. Nothing is sealed for it: what was written
+        just now may still be lost with the server. `None` where the journal cannot be followed.
+        """
+        try:
+            async with self._archiving:
+                state: State | None = await anyio.to_thread.run_sync(archive.state)
+                after = self._archived_until
+                while entries := await self.store.read_journal(after, SEAL_MAX):
+                    after = entries[-1][0]
+                    state = await anyio.to_thread.run_sync(read_on, state, entries)
+        except Fault as fault:
+            log.warning("what the accounts hold by the journal cannot be told", why=str(fault))
+            return None
+        return state
 
     async def _keep_short(self) -> None:
         """Streams are trimmed to what is unread or kept; the supervisor's steps do not wait for
@@ -504,9 +507,7 @@ class Supervisor:
         missions, messages, facts = waiting.missions, waiting.messages, self._due(waiting.facts)
         draft = self._draft()
         heard = self._taken(draft, messages)
-        await self._read_accounts(heard)
-        await self._read_off(heard)
-        await self._read_letters(heard)
+        await self._read(needs.reading_of(self._swarm, heard))
         await self._look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not
         # wait for them.
@@ -588,16 +589,10 @@ class Supervisor:
         """The accounts as the facts that were folded make them. `None` where no archive can
         tell.
         """
-        if self.archive is None:
+        state = None if self.archive is None else await self._read_state(self.archive)
+        if state is None or state.head != self._head or not state.is_known:
             return None
-        try:
-            async with self._archiving:
-                await self._seal(self.archive)
-                state = await anyio.to_thread.run_sync(self.archive.state)
-        except ArchiveError as error:
-            log.exception("what the accounts hold by the journal cannot be told", why=error.what)
-            return None
-        return state.ledger if state.head == self._head and state.is_known else None
+        return state.ledger
 
     def _taken(self, draft: Draft, messages: Sequence[Message]) -> list[Message]:
         """Those that are messages, and new. The others are told by channel and rule: not each, for
@@ -709,21 +704,16 @@ class Supervisor:
         now = self._now()
         return Draft(self._swarm, Moment(now, stamp_of(now), _Ids(self.clock)))
 
-    async def _read_accounts(self, messages: list[Message]) -> None:
-        """What is free, as near to the decision as can be; the commit compares it again."""
-        wanted: set[str] = {SOB, *self._swarm.boards}
-        # Leave may be given by any input, and what it was asked for is then paid for by who asked.
-        wanted |= {approval.requester for approval in self._swarm.approvals.values()}
-        for message in messages:
-            if message.channel == REQUESTS and self._swarm.lineage.get(message.sender):
-                wanted.add(message.sender)
-            if message.channel == ORDERS:
-                # An operator may add to an account of whomever's it was carved from.
-                wanted.add(account_above(self._swarm, str(message.data.get("target", ""))) or SOB)
-                wanted |= {id for id in _named_in(message.data) if self._swarm.lineage.get(id)}
-        self._swarm.free = await self.store.accounts(sorted(wanted), "free")
-        funded = {str(m.data.get("target", "")) for m in messages if m.data.get("verb") == "fund"}
-        self._swarm.caps = await self.store.accounts(sorted(funded), "cap") if funded else {}
+    async def _read(self, reading: needs.Reading) -> None:
+        """What is free, as near to the decision as can be: the commit compares it again. Dead
+        letters as they lie: what is gone cannot be retried a second time.
+        """
+        self._swarm.free = await self.store.accounts(sorted(reading.free), "free")
+        caps = sorted(reading.caps)
+        self._swarm.caps = await self.store.accounts(caps, "cap") if caps else {}
+        await self._read_off(sorted(reading.corrections))
+        letters = [await self.store.letter(id) for id in sorted(reading.letters)]
+        self._swarm.letters = {letter.id: letter for letter in letters if letter is not None}
 
     async def _look_at_hosts(self, draft: Draft) -> None:
         now = self._now()
@@ -839,13 +829,6 @@ def _first_of(waiting: Waiting) -> Waiting:
     if waiting.messages:
         return Waiting([], waiting.messages[:1], [])
     return Waiting([], [], waiting.facts[:1])
-
-
-def _named_in(order: Mapping[str, Any]) -> set[str]:
-    """Whose refused spawn an override allows: that account pays for it."""
-    override = order.get("override")
-    refused = override.get("refused") if isinstance(override, Mapping) else None
-    return {str(refused.get("requester"))} if isinstance(refused, Mapping) else set()
 
 
 class _Ids:

@@ -83,7 +83,10 @@ async def commit_turn(
         taint = tuple(sorted(gathered.taint))
         news = [mail_entry(gathered.mail)] if gathered.mail and not gathered.is_forgotten else []
         memory = remember(
-            resident.memory, [*news, *gathered.steps], world.declared.limits.memory_chars
+            resident.memory,
+            [*news, *gathered.steps],
+            world.declared.limits.memory_chars,
+            world.declared.functions,
         )
     added, forgotten = news_of(resident.memory, memory)
     # What ends an agent's part causes nothing below it: a failure and a final report go up, and up

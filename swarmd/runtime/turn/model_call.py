@@ -125,7 +125,8 @@ class Mind:
         async def effect() -> tuple[str, Used]:
             nonlocal outcome
             outcome = await self.model.attempt(prompt, sending)
-            return _as_text(outcome), _used(outcome.usage, reserve)
+            used = _used(outcome.usage, reserve)
+            return _as_text(outcome), replace(used, is_ok=isinstance(outcome, Answered))
 
         try:
             text = await journal.call(
@@ -135,6 +136,7 @@ class Mind:
                 lost=lambda: _used(lost, reserve),
                 privileges=(MODEL.path(self.model.name),),
                 within_seconds=self.provider.total_seconds,
+                given=[self.model.name, prompt.shared, prompt.persona, prompt.exchange],
             )
         except NotAllowedError as no:
             if no.rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED):

@@ -9,12 +9,14 @@ from typing import Any, Final
 from swarmd.core.agent import prompt as words
 from swarmd.core.agent.turn import (
     Acting,
-    functions_of,
     mail_entry,
+    offer_to,
+    offer_to_seat,
 )
 from swarmd.core.bus.envelope import once_each
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.functions import Offer
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Message
 from swarmd.core.tree.rights import roles_below
@@ -48,7 +50,7 @@ async def prompt_renderer(
         room = tuple(m for m in said if m.mission == mission.id)
         gathered.taint |= await turn_taint(world, resident, room)
     role = declared.roles.get(agent.role)
-    functions = functions_of(agent, role.functions if role else (), acting.phase or None)
+    offer = _offer(declared, agent, acting.phase)
     remembered = world.recollection.of(agent.id, resident.memory)
     base = View(
         agent=agent.id,
@@ -90,12 +92,19 @@ async def prompt_renderer(
             shared,
             persona,
             tuple(exchange),
-            functions,
+            offer,
             role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
             replace(base, steps=(*gathered.steps, *corrections)),
         )
 
     return render
+
+
+def _offer(declared: Declarations, agent: Agent, phase: str) -> Offer:
+    if phase:
+        return offer_to_seat(phase)
+    role = declared.roles.get(agent.role)
+    return offer_to(role, declared.functions, agent.privileges) if role else Offer(())
 
 
 def _asked(view: View, call: Call, declared: Declarations) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 
+from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import FUNCTION_SECONDS, SETTLE_SECONDS
@@ -89,15 +91,17 @@ class Journal:
         privileges: Sequence[str] = (),
         within_seconds: float = FUNCTION_SECONDS,
         may_repeat: bool = True,
+        given: Any = None,
     ) -> str:
         """The effect's result, or that of a former holder of this step, which is not paid again.
 
-        `amounts` are reserved. Where the effect is cancelled or fails, `lost` is asked what to
-        settle; without it that is the whole reserve, assumed. What a former holder gave up is done
-        again as a step of its own, or, where it may not be repeated, answered as `LOST`: nobody
-        knows whether it was done. Raises `NotAllowedError` where the law says no, before anything
-        was done.
+        `given` is what it is called with, as JSON: the record has its digest. `amounts` are
+        reserved. Where the effect is cancelled or fails, `lost` is asked what to settle; without it
+        that is the whole reserve, assumed. What a former holder gave up is done again as a step of
+        its own, or, where it may not be repeated, answered as `LOST`: nobody knows whether it was
+        done. Raises `NotAllowedError` where the law says no, before anything was done.
         """
+        input = sha256(canonical(given))
         while True:
             self.step += 1
             begin = Begin(
@@ -112,6 +116,7 @@ class Journal:
                 self.batch,
                 within_seconds,
                 may_repeat,
+                input,
             )
             reply = await self.store.begin(self.hold, begin, self.stamp())
             if isinstance(reply, RefusedByStore):
@@ -133,7 +138,7 @@ class Journal:
             if not is_over:
                 with anyio.move_on_after(SETTLE_SECONDS, shield=True):
                     used = lost() if lost else Used(begin.amounts, is_assumed=True)
-                    await self._end(begin, LOST, used)
+                    await self._end(begin, LOST, replace(used, is_ok=False))
         await self._end(begin, result, used)
         return result
 

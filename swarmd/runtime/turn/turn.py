@@ -19,11 +19,14 @@ from swarmd.core.agent.turn import (
     Acting,
     act,
     failed,
+    functions_of,
+    name_of,
     spawn_requests,
 )
 from swarmd.core.model.channels import DEAD
+from swarmd.core.model.functions import FunctionCall
 from swarmd.core.model.lineage import Agent, stop_fields
-from swarmd.core.model.moves import Move, Spawn, Think
+from swarmd.core.model.moves import Move, Spawn, Think, Use
 from swarmd.core.model.names import AgentState
 from swarmd.core.model.privileges import FILE, is_covered
 from swarmd.core.model.provenance import of_mail, of_results, strangers
@@ -33,6 +36,7 @@ from swarmd.ports.models import Call
 from swarmd.ports.stores import LOST, Around, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
+from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.mail import (
     account_of,
     count_taint,
@@ -45,7 +49,6 @@ from swarmd.runtime.turn.mail import (
 from swarmd.runtime.turn.model_call import ThoughtFailedError
 from swarmd.runtime.turn.render import prompt_renderer
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
-from swarmd.runtime.turn.tools import FUNCTION_NAMES, UNKNOWN_OUTCOME, privileges_of, use_function
 from swarmd.runtime.turn.world import Gathered, World
 
 log = structlog.get_logger(__name__)
@@ -204,6 +207,7 @@ def _acting(world: World, agent: Agent, around: Around, call: Call | None, hops:
         at=world.stamp(),
         motion_number=call.motion_number if call else 0,
         phase=call.phase if call else "",
+        functions=functions_of(world.declared.roles.get(agent.role), world.declared.functions),
     )
 
 
@@ -249,7 +253,8 @@ async def _do_moves(
             results.append(result)
     gathered.say(*spawn_requests(moves, acting))
     # From here on: what was said up to now was said before these results were seen.
-    gathered.taint |= of_results(results) & set(world.declared.limits.taint.sources)
+    read = of_results(results, world.declared.functions)
+    gathered.taint |= read & set(world.declared.limits.taint.sources)
     was_thinking = bool(gathered.steps) and _is_lone_thought(gathered.steps[-1])
     gathered.steps.append(
         {"moves": [move.model_dump(mode="json", exclude_defaults=True) for move in moves]}
@@ -276,24 +281,37 @@ async def _do_move(
     if isinstance(meaning, list):
         gathered.say(*meaning)
         return None
-    kind = FUNCTION_NAMES[type(meaning)]
-    one, found = {"tools": 1}, dict[str, Any]()
+    return await _call(world, journal, acting, move, meaning, gathered)
+
+
+async def _call(
+    world: World,
+    journal: Journal,
+    acting: Acting,
+    move: Move,
+    call: FunctionCall,
+    gathered: Gathered,
+) -> Mapping[str, Any]:
+    """Call a function; what is to be known of it beforehand, its row says."""
+    function, found = call.function, dict[str, Any]()
 
     async def effect() -> tuple[str, Used]:
-        found.update(await use_function(world, acting, meaning))
-        return json.dumps(found), Used(one)
+        found.update(await call_function(world.handlers, acting, call))
+        return json.dumps(found), Used(function.charge, is_ok=found["ok"], files=files_in(found))
 
     try:
         text = await journal.call(
-            kind,
+            function.name,
             effect,
-            amounts=one,
-            privileges=privileges_of(meaning),
-            may_repeat=meaning.may_repeat,
+            amounts=function.charge,
+            privileges=function.privileges(call.args),
+            within_seconds=function.seconds,
+            may_repeat=function.may_repeat,
+            given=call.args.model_dump(mode="json"),
         )
         gathered.has_used = True
         if text == LOST:
-            return {"move": move.move, "ok": False, "detail": UNKNOWN_OUTCOME}
+            return failure(function.name, UNKNOWN_OUTCOME)
     except NotAllowedError as no:
         # What it may not use, or what is stopped for all, is told to it; what stops itself ends or
         # holds its turn.
@@ -305,5 +323,6 @@ async def _do_move(
 
 def _refused(gathered: Gathered, move: Move, rule: Rule, detail: str) -> Mapping[str, Any]:
     """As the model is told of it; the journal is, when the turn is committed."""
-    gathered.refusals.note(rule, move.move, detail)
-    return {"move": move.move, "ok": False, "rule": rule.value, "detail": detail}
+    gathered.refusals.note(rule, name_of(move), detail)
+    kind = "function" if isinstance(move, Use) else "move"
+    return {kind: name_of(move), "ok": False, "rule": rule.value, "detail": detail}

@@ -14,8 +14,8 @@ from swarmd.core.agent.turn import (
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.messages import Message
 from swarmd.core.model.provenance import stamped
-from swarmd.ports.files import Files
 from swarmd.ports.stores import WorkerStore
+from swarmd.runtime.turn.functions import Handlers
 from swarmd.runtime.turn.memory_cache import Recollection
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.step_journal import Lead
@@ -27,7 +27,7 @@ class World:
 
     store: WorkerStore
     declared: Declarations
-    files: Files | None
+    handlers: Handlers  # of the functions that this host can do
     mind: Callable[[str], Awaitable[Mind]]
     stamp: Callable[[], str]
     recollection: Recollection = field(default_factory=Recollection, repr=False)

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from swarmd.adapters.config import checks, loader, yaml_lines
+from swarmd.core.model.actions import verbs_of
+from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.moves import MOVE_TYPES
+from swarmd.core.model.names import Authority
 from swarmd.core.model.privileges import is_covered
 from swarmd.errors import DeclarationError, UsageError, WorkspaceError
 
@@ -93,8 +96,19 @@ def test_the_handbook_and_the_procedures_explain_each_move_and_motion() -> None:
     shipped = loader.load()
     for move in MOVE_TYPES:
         assert f"`{move}`" in shipped.handbook + shipped.procedures
-    for motion in ("charter", "direct", "terminate", "act", "deliver", "reject"):
+    for function in BUILT_IN:
+        assert f"`{function}`" in shipped.handbook
+    for motion in ("charter", "direct", "act", "override", "deliver", "reject"):
         assert f"**{motion}**" in shipped.procedures
+
+
+def test_the_handbook_and_the_procedures_explain_each_verb_to_those_who_may_use_it() -> None:
+    shipped = loader.load()
+    for text, authority in (
+        (shipped.handbook, Authority.LINEAGE),
+        (shipped.procedures, Authority.BOARD),
+    ):
+        assert [verb for verb in verbs_of(authority) if f"`{verb}`" not in text] == []
 
 
 def test_a_shipped_role_holds_all_that_the_roles_it_creates_need() -> None:
@@ -109,16 +123,11 @@ def test_a_shipped_role_holds_all_that_the_roles_it_creates_need() -> None:
 
 
 def test_a_shipped_role_holds_what_its_functions_use() -> None:
-    uses = {
-        "read_file": "tool/file/read",
-        "search_files": "tool/file/search",
-        "write_file": "tool/file/write",
-        "think": "model/any:any",
-    }
     for role in loader.load().roles.values():
-        for function in role.functions:
-            if function in uses:
-                assert is_covered(uses[function], role.privileges), (role.name, function)
+        assert is_covered("model/any:any", role.privileges), role.name
+        for name in role.functions:
+            needed = BUILT_IN[name].privilege
+            assert not needed or is_covered(needed, role.privileges), (role.name, name)
 
 
 # --- a user's folder ---------------------------------------------------------------------------
@@ -145,10 +154,7 @@ def test_personas_roles_and_rooms_of_the_users_are_added(folder: Path, tmp_path:
     put(
         folder,
         "roles/critic.yaml",
-        (
-            "name: critic\nsummary: Finds faults.\ntiers: [2]\nfunctions: [report]\nmethodology: "
-            "Look.\n"
-        ),
+        ("name: critic\nsummary: Finds faults.\ntiers: [2]\nmoves: [report]\nmethodology: Look.\n"),
     )
     rooms = tmp_path / "rooms"
     put(
@@ -392,7 +398,8 @@ def test_a_fault_in_the_board_is_said_with_its_line(
             "  - model/**",
             "  - tool/file/delete",
             (
-                "privileges.3: tool/file/delete: must be tool/file/read, search or write, or have "
+                "privileges.3: tool/file/delete: must be one of tool/file/read, tool/file/search, "
+                "tool/file/write, or have "
                 "`**` as its last part"
             ),
         ),
@@ -419,7 +426,13 @@ def test_a_fault_in_the_board_is_said_with_its_line(
             "model: must be PROVIDER:NAME with one of openai, builtin, scripted, not gpt-5",
         ),
         ("tiers: [2, 3, 4]", "tiers: []", "tiers: should have at least 1 item"),
-        ("  - think", "  - vote", "functions: unknown or a seat's own: vote"),
+        ("  - think", "  - vote", "moves: no move of an agent: vote; there are say, "),
+        ("  - think", "  - use", "moves: no move of an agent: use; there are say, "),
+        (
+            "  - file/search",
+            "  - file/serch",
+            "functions.1: there is no function file/serch; did you mean file/search?",
+        ),
         (
             "  - Keep the words of the source apart from your own.",
             "  - Keep apart: the words",
@@ -436,8 +449,8 @@ def test_a_fault_in_a_role_is_said_with_its_line(
     assert re.fullmatch(rf"{re.escape(str(path))}:(\d+): {re.escape(fault)}.*", found), found
     said = int(found.removeprefix(f"{path}:").partition(":")[0])
     # A rule of the whole list is said where the list begins.
-    begins = path.read_text().splitlines().index("functions:") + 2
-    assert said == (begins if fault.startswith("functions") else line + new.count("\n"))
+    begins = path.read_text().splitlines().index("moves:") + 2
+    assert said == (begins if fault.startswith("moves") else line + new.count("\n"))
 
 
 @pytest.mark.parametrize(

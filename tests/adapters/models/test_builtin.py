@@ -26,6 +26,7 @@ from swarmd.adapters.models.builtin import (
     topic,
 )
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.functions import FILE_SEARCH, Offer, SearchFiles
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     ActMotion,
@@ -34,10 +35,9 @@ from swarmd.core.model.motions import (
     DirectMotion,
     RejectMotion,
 )
-from swarmd.core.model.moves import Argue, Move, Propose, Reply, Report, Spawn, Think, Vote
+from swarmd.core.model.moves import Argue, Move, Propose, Reply, Report, Spawn, Think, Use, Vote
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.tools import SearchFiles
 from swarmd.errors import WorkspaceError
 from swarmd.ports.models import Answered, Call, Child, Prompt, Usage, View
 
@@ -188,7 +188,7 @@ class Swarm:
             moves = await self.ask(self.view(agent, mail, steps))
             results = [self._do(agent, move) for move in moves]
             steps += [{"moves": [move.model_dump() for move in moves]}, {"results": results}]
-            if not any(isinstance(move, SearchFiles) for move in moves):
+            if not any(isinstance(move, Use) for move in moves):
                 break
         agent.memory += [{"mail": [plain(sent) for sent in mail]}, *steps]
 
@@ -213,8 +213,9 @@ class Swarm:
 
     def _do(self, agent: Agent, move: Move) -> Mapping[str, Any]:
         match move:
-            case SearchFiles(query=query, files=files, top=top):
-                return self._search(query, files or self.names, top)
+            case Use(function=FILE_SEARCH.name, args=args):
+                asked = SearchFiles.model_validate(args)
+                return self._search(asked.query, asked.files or self.names, asked.top)
             case Spawn():
                 self._spawn(agent, move)
             case Report(text=text, done=done):
@@ -233,13 +234,14 @@ class Swarm:
         try:
             found = self.files.search(MISSION, query, names, top)
         except WorkspaceError as error:
-            return {"move": "search_files", "ok": False, "rule": "workspace", "detail": error.what}
+            return {"function": FILE_SEARCH.name, "ok": False, "detail": error.what}
         passages = [
             {"path": p.path, "start": p.start, "lines": list(p.lines), "score": p.score}
             for p in found.passages
         ]
         not_read = [{"path": one.path, "why": one.why} for one in found.left_out]
-        return {"move": "search_files", "ok": True, "passages": passages, "not_read": not_read}
+        seen = {"passages": passages, "not_read": not_read}
+        return {"function": FILE_SEARCH.name, "ok": True, **seen}
 
     def _spawn(self, agent: Agent, move: Spawn) -> None:
         rule = self.refuse(move)
@@ -272,7 +274,7 @@ def plain(sent: Message) -> Mapping[str, Any]:
 
 
 def prompt(view: View) -> Prompt:
-    return Prompt("", "", (), (), 1_000, view)
+    return Prompt("", "", (), Offer(()), 1_000, view)
 
 
 # --- what it works on -------------------------------------------------------------------------
@@ -691,7 +693,11 @@ EMPTY: Final[dict[str, Any]] = {
         ({"motion": "reject", "reason": "r"}, (EMPTY,), "yes"),
         ({"motion": "reject", "reason": "r"}, (GOOD,), "no"),
         ({"motion": "direct", "to": "a-1", "text": "t"}, (GOOD,), "no"),
-        ({"motion": "terminate", "agent": "a-1", "reason": "r"}, (GOOD,), "abstain"),
+        (
+            {"motion": "act", "verb": "terminate", "target": "a-1", "reason": "r"},
+            (GOOD,),
+            "abstain",
+        ),
     ],
 )
 def test_a_seat_votes_on_what_the_motion_is(
@@ -789,8 +795,8 @@ def test_the_part_of_a_child_that_ended_without_a_report_is_searched() -> None:
     spawned = {"moves": [move.model_dump() for move in decide(executive_view(), ("docs/a.md",))]}
     ended = Child(AgentId("a-2"), "part-1", "researcher", "part-1", "terminated")
     move = one(executive_view(memory=(spawned,), mail=(), children=(ended,)))
-    assert isinstance(move, SearchFiles)
-    assert move.files == ("docs/a.md",)
+    assert isinstance(move, Use)
+    assert move.args["files"] == ["docs/a.md"]
 
 
 def test_a_live_child_is_waited_for_and_an_early_note_of_it_is_no_result() -> None:
@@ -851,7 +857,7 @@ def test_a_spawn_that_waits_for_leave_is_waited_for_and_one_without_leave_is_don
         outcome="refused",
         rule="approval.denied",
     )
-    assert isinstance(one(replace(view, mail=(waiting, denied))), SearchFiles)
+    assert isinstance(one(replace(view, mail=(waiting, denied))), Use)
 
 
 def test_the_board_gives_leave_for_a_creation_that_was_checked_once_and_for_nothing_else() -> None:

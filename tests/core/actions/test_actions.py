@@ -10,19 +10,19 @@ import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pytest
 
 from swarmd.core.actions import authority as authorities
 from swarmd.core.actions import registry
 from swarmd.core.actions import stop as stop_action
-from swarmd.core.actions.authority import Actor, Wish
 from swarmd.core.control import stops, termination
 from swarmd.core.control.placement import place
 from swarmd.core.control.sightings import WORD_SECONDS
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
+from swarmd.core.model.actions import Actor, verbs_of
 from swarmd.core.model.changes import (
     AccountFunded,
     AgentReaped,
@@ -52,7 +52,7 @@ from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import QuietRequest
 from swarmd.core.tree.spawn import made
-from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
+from tests.core.swarm_builder import MISSION, World, act_args, charter, journal, posts, world
 
 H1, H2 = HostId("h1"), HostId("h2")
 OTHER_MISSION: Final = MissionId("m2")
@@ -85,7 +85,7 @@ class Cast:
 
     def do(self, actor: Actor, verb: Any, target: str, **rest: Any) -> Denied | None:
         return registry.do(
-            self.w.renew(), actor, Wish(verb, target, "because", grace_seconds=GRACE, **rest)
+            self.w.renew(), actor, act_args(verb, target, "because", grace_s=GRACE, **rest)
         )
 
     def target(self, name: str) -> str:
@@ -116,29 +116,21 @@ def memory(w: World) -> Any:
 
 # --- each verb, by each authority, on each kind of target -------------------------------------
 
-Verb = Literal["freeze", "drain", "halt", "thaw", "terminate", "grant", "revoke", "fund"]
-VERBS: Final[tuple[Verb, ...]] = (
-    "freeze",
-    "drain",
-    "halt",
-    "thaw",
-    "terminate",
-    "grant",
-    "revoke",
-    "fund",
-)
+# All that name an agent: an answer to a request for leave has tests of its own.
+ANSWERS: Final = ("approve", "deny")
+VERBS: Final = tuple(verb for verb in verbs_of(Authority.LINEAGE) if verb not in ANSWERS)
 AGENTS: Final = ("top", "mid", "low", "other", "far")
 BOARDS: Final = ("sob", "picard")
 SEVERAL: Final = ("m1", "m2", "tier:2", "*")
 SINGLE: Final = ("=mid", "room:hall", "use:tool/file/read")
 TARGETS: Final = (*AGENTS, *BOARDS, *SEVERAL, *SINGLE, "nobody")
 
-EXTRA: Final[Mapping[Verb, Mapping[str, Any]]] = {
+EXTRA: Final[Mapping[str, Mapping[str, Any]]] = {
     "grant": {"privilege": "model/**", "right": "both"},
     "revoke": {"privilege": "tool/file/read", "right": "use"},
     "fund": {"amounts": {"tokens": 5}},
 }
-EFFECT: Final[Mapping[Verb, type]] = {
+EFFECT: Final[Mapping[str, type]] = {
     "freeze": StopSet,
     "drain": StopSet,
     "halt": StopSet,
@@ -150,7 +142,7 @@ EFFECT: Final[Mapping[Verb, type]] = {
 }
 
 
-def expected(verb: Verb, authority: Authority, target: str) -> Rule | None:  # noqa: C901
+def expected(verb: str, authority: Authority, target: str) -> Rule | None:  # noqa: C901
     """The law in words, once more: whom each may reach at all, then what each verb cannot do to
     whom.
     """
@@ -164,8 +156,6 @@ def expected(verb: Verb, authority: Authority, target: str) -> Rule | None:  # n
     if unreachable is not None:
         return unreachable
     match verb:
-        case "freeze" | "halt" | "thaw":
-            return None
         case "drain" if target in BOARDS:
             return Rule.TERMINATE_DESCENDANT
         case "drain" if target in SINGLE:
@@ -174,15 +164,17 @@ def expected(verb: Verb, authority: Authority, target: str) -> Rule | None:  # n
             return Rule.TERMINATE_DESCENDANT
         case "terminate" if target in SINGLE:
             return Rule.STOP_TARGET
-        case "drain" | "terminate":
+        case "freeze" | "halt" | "thaw" | "drain" | "terminate":
             return None
         case "grant" | "revoke":
             return None if target in (*AGENTS, *BOARDS) else Rule.UNKNOWN_AGENT
         case "fund":
             return _fund_expected(authority, target)
+        case _:
+            raise AssertionError(f"say what the law is for {verb}")
 
 
-def _unreachable_for_top(verb: Verb, target: str) -> Rule | None:
+def _unreachable_for_top(verb: str, target: str) -> Rule | None:
     if target in ("mid", "low"):
         return None
     if target in (*AGENTS, *BOARDS):
@@ -210,7 +202,7 @@ def _fund_expected(authority: Authority, target: str) -> Rule | None:
 @pytest.mark.parametrize("authority", Authority)
 @pytest.mark.parametrize(("verb", "name"), list(itertools.product(VERBS, TARGETS)))
 def test_each_verb_reaches_whom_the_authority_may_reach_and_what_is_refused_changes_nothing(
-    verb: Verb, name: str, authority: Authority
+    verb: str, name: str, authority: Authority
 ) -> None:
     c = cast()
     target = c.target(name)
@@ -267,7 +259,6 @@ def test_what_an_operator_names_has_to_be_there(verb: str, target: str, rule: Ru
         ("revoke", {"privilege": "model/x **"}, Rule.REQUEST_INVALID),
         ("fund", {}, Rule.REQUEST_INVALID),
         ("fund", {"amounts": {"tokens": 0}}, Rule.REQUEST_INVALID),
-        ("fund", {"amounts": {"gold": 5}}, Rule.REQUEST_INVALID),
         ("fund", {"amounts": {"tokens": FREE + 1}}, Rule.BUDGET_SHARE),
     ],
 )
@@ -430,7 +421,9 @@ def test_what_a_carrier_of_one_role_hands_out_is_bounded_by_what_is_forbidden_fo
     w = world(forbidden=("tool/file/write",))
     top = w.grow(SOB, "top")
     for path in ("tool/file/write", "tool/**", "**"):
-        denied = registry.do(w.renew(), authorities.BY_OPERATOR, Wish("grant", top.id, "r", path))
+        denied = registry.do(
+            w.renew(), authorities.BY_OPERATOR, act_args("grant", top.id, "r", path)
+        )
         assert denied is not None
         assert denied.rule is Rule.PRIVILEGE_FORBIDDEN, (
             "not even an operator's grant lifts a hard limit"
@@ -497,7 +490,7 @@ def test_a_thaw_lifts_both_marks_of_an_agent_or_none() -> None:
 def test_a_stop_that_replaces_another_says_so_with_its_reason() -> None:
     c = cast()
     for reason in ("a closer look", "at once"):
-        registry.do(c.w.renew(), c.actor(Authority.OPERATOR), Wish("freeze", c.mid.id, reason))
+        registry.do(c.w.renew(), c.actor(Authority.OPERATOR), act_args("freeze", c.mid.id, reason))
     (told,) = journal(c.w.changes, "stop.set")
     assert told.data["replaced"] == "a closer look"
     assert "replaces the freeze by operator: a closer look" in told.text
@@ -615,7 +608,7 @@ def run(hosts: Sequence[str] = ("h1",)) -> Run:
 
 
 @pytest.mark.parametrize("verb", ["grant", "revoke", "fund", "thaw"])
-def test_what_is_done_at_once_is_answered_at_once(verb: Verb) -> None:
+def test_what_is_done_at_once_is_answered_at_once(verb: str) -> None:
     r = run()
     if verb == "thaw":
         _stopped_by_the_supervisor(r.c, r.c.mid.id)
@@ -735,7 +728,7 @@ def test_an_ancestors_stop_is_answered_to_it_with_what_was_seen() -> None:
 
 
 @pytest.mark.parametrize("verb", ["thaw", "grant", "revoke", "fund"])
-def test_what_an_ancestor_does_at_once_is_answered_at_once(verb: Verb) -> None:
+def test_what_an_ancestor_does_at_once_is_answered_at_once(verb: str) -> None:
     c = cast()
     if verb == "thaw":
         _stopped_by_the_supervisor(c, c.mid.id)

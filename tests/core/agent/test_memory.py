@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from swarmd.core.agent.memory import said_of, shorten
 from swarmd.core.agent.prompt import exchange_of
 from swarmd.core.agent.turn import NO_MEMORY, remember
+from swarmd.core.model.functions import BUILT_IN, FILE_WRITE, registry
 
 MAX: Final = 8_000
 
@@ -26,14 +28,22 @@ def _turn(n: int, length: int = 100) -> list[dict[str, Any]]:
     }
     return [
         {"mail": [mail]},
-        {"moves": [{"move": "write_file", "path": f"work/{n}.md", "text": "y"}]},
+        {
+            "moves": [
+                {
+                    "move": "use",
+                    "function": "file/write",
+                    "args": {"path": f"work/{n}.md", "text": "y"},
+                }
+            ]
+        },
     ]
 
 
 def test_a_history_of_a_thousand_turns_stays_within_its_bound_and_ends_with_the_newest() -> None:
     memory, firsts = NO_MEMORY, list[str]()
     for n in range(1_000):
-        memory = remember(memory, _turn(n), MAX)
+        memory = remember(memory, _turn(n), MAX, BUILT_IN)
         assert sum(map(len, memory.entries)) <= MAX
         firsts.append("".join(memory.entries)[:1_000])
     entries = [json.loads(entry) for entry in memory.entries]
@@ -43,6 +53,21 @@ def test_a_history_of_a_thousand_turns_stays_within_its_bound_and_ends_with_the_
     assert left_out["wrote"][-1] in {f"work/{left_out['turns'] - back}.md" for back in (1, 2)}
     # The beginning of what an agent is told stays the same for many turns: caches of prompts hold.
     assert sum(a != b for a, b in itertools.pairwise(firsts)) < 150
+
+
+def test_what_is_remembered_as_written_is_what_the_row_of_a_function_says() -> None:
+    rows = registry(
+        replace(FILE_WRITE, name="page/put", subject="address"),
+        replace(FILE_WRITE, name="page/get", subject="address", effect="reads"),
+    )
+    moves = [
+        {"move": "use", "function": name, "args": {"address": name}}
+        for name in ("page/put", "page/get", "page/gone")
+    ]
+    bare: list[dict[str, Any]] = [{"move": "use", "function": "page/put"}]
+    old = [json.dumps({"moves": moves + bare})] + [json.dumps({"mail": ["x" * 900]})] * 100
+    (first, *_) = shorten(old, MAX, 500, rows)
+    assert json.loads(first)["left_out"]["wrote"] == ["page/put"]
 
 
 def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
@@ -58,7 +83,7 @@ def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
         json.dumps({"moves": moves}),
         *(json.dumps(entry) for n in range(60) for entry in _turn(n)),
     ]
-    (first, *_) = shorten(old, MAX, 500)
+    (first, *_) = shorten(old, MAX, 500, BUILT_IN)
     (side, text) = exchange_of([json.loads(first)])[0]
     assert side == "user"
     assert text.startswith("<earlier>\nYour first ")
@@ -70,13 +95,13 @@ def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
 
 def test_what_fits_is_not_touched() -> None:
     entries = [json.dumps(entry) for n in range(5) for entry in _turn(n)]
-    assert shorten(entries, MAX, 500) == entries
-    assert shorten([], MAX, 500) == []
+    assert shorten(entries, MAX, 500, BUILT_IN) == entries
+    assert shorten([], MAX, 500, BUILT_IN) == []
 
 
 def test_one_entry_that_is_too_large_by_itself_keeps_its_beginning() -> None:
     (summary, kept) = shorten(
-        [json.dumps({"results": [{"ok": True, "text": "z" * 50_000}]})], MAX, 500
+        [json.dumps({"results": [{"ok": True, "text": "z" * 50_000}]})], MAX, 500, BUILT_IN
     )
     assert json.loads(summary)["left_out"]["turns"] == 0
     (result,) = json.loads(kept)["results"]
@@ -84,14 +109,17 @@ def test_one_entry_that_is_too_large_by_itself_keeps_its_beginning() -> None:
     assert result["text"].startswith("zzz")
     assert result["text"].endswith("[… cut]")
     many = json.dumps({"results": [{"text": "z" * 300}] * 1_000})
-    assert "too long to keep" in shorten([many], MAX, 500)[1]
+    assert "too long to keep" in shorten([many], MAX, 500, BUILT_IN)[1]
 
 
 _ENTRIES = st.lists(
     st.one_of(
         st.builds(lambda text: {"mail": [{"text": text}]}, st.text(max_size=3_000)),
         st.builds(
-            lambda text: {"moves": [{"move": "write_file", "path": text}]}, st.text(max_size=3_000)
+            lambda text: {
+                "moves": [{"move": "use", "function": "file/write", "args": {"path": text}}]
+            },
+            st.text(max_size=3_000),
         ),
         st.builds(
             lambda text: {"moves": [{"move": "spawn", "key": text}]}, st.text(max_size=3_000)
@@ -108,6 +136,6 @@ _ENTRIES = st.lists(
 def test_the_bound_holds_for_every_history(turns: list[list[dict[str, Any]]]) -> None:
     memory = NO_MEMORY
     for new in turns:
-        memory = remember(memory, new, MAX)
+        memory = remember(memory, new, MAX, BUILT_IN)
         assert sum(map(len, memory.entries)) <= MAX
         assert new == [] or memory.entries

@@ -164,7 +164,7 @@ def test_turns_that_only_talk_are_cut_after_so_many_in_a_row() -> None:
     assert judged.passed == ()
 
 
-@pytest.mark.parametrize("what", ["function", "spawn", "terminate", "done"])
+@pytest.mark.parametrize("what", ["function", "spawn", "act", "done"])
 def test_anything_but_talk_begins_the_row_anew(what: str) -> None:
     sender = Sender(chatter_max=2)
     assert [sender.rules(say("a")), sender.rules(say("b"))] == [[], []]

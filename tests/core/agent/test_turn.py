@@ -20,21 +20,22 @@ from swarmd.core.agent.turn import (
     act,
     concerns,
     failed,
-    functions_of,
     mail_entry,
     news_of,
+    offer_to_seat,
     remember,
     spawn_requests,
     take,
     wakes,
 )
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, inbox, room, up
+from swarmd.core.model.functions import BUILT_IN, Offer
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import MOVE, Move, Spawn
 from swarmd.core.model.names import SOB, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import FailedRequest, SpawnRequest, TerminateRequest, parse_request
+from swarmd.core.model.requests import ActRequest, FailedRequest, SpawnRequest, parse_request
 from tests.core.swarm_builder import ROOMS, World, charter, world
 
 ROOM_OF = {room.name: room for room in ROOMS}
@@ -57,12 +58,17 @@ def _acting(agent: Agent, *children: Agent, **changed: Any) -> Acting:
         "spawn_keys": frozenset(),
         "hops": 3,
         "at": "now",
+        "functions": BUILT_IN,
     }
     return Acting(**(facts | changed))
 
 
 def _move(move: str, **fields: Any) -> Move:
     return MOVE.validate_python({"move": move, **fields})
+
+
+def _use(function: str, **args: Any) -> Move:
+    return _move("use", function=function, args=args)
 
 
 def _message(
@@ -129,7 +135,7 @@ def test_a_seats_turn_answers_one_call_and_an_agents_all_its_mail() -> None:
     [("propose", "propose"), ("review", "propose"), ("debate", "argue"), ("vote", "vote")],
 )
 def test_a_called_seat_can_do_nothing_but_answer(phase: str, move: str) -> None:
-    assert functions_of(world().agent("picard"), (), phase) == (move,)
+    assert offer_to_seat(phase) == Offer((move,))
 
 
 # --- moves ------------------------------------------------------------------------------------
@@ -204,8 +210,10 @@ def test_a_directive_to_the_key_of_a_spawn_travels_with_it() -> None:
 
 def test_terminating_and_giving_up_are_requests() -> None:
     _, top, _ = _cast()
-    channel, message = _only(act(_move("terminate", agent="x", reason="r"), _acting(top)))
-    assert (channel, type(parse_request(message.data))) == (REQUESTS, TerminateRequest)
+    channel, message = _only(
+        act(_move("govern", verb="terminate", target="x", reason="r"), _acting(top))
+    )
+    assert (channel, type(parse_request(message.data))) == (REQUESTS, ActRequest)
     channel, message = failed(_acting(top), "d" * 3_000, Rule.BUDGET_EXHAUSTED)
     request = parse_request(message.data)
     assert isinstance(request, FailedRequest)
@@ -242,13 +250,11 @@ def test_files_are_ones_own_or_what_the_mission_wrote() -> None:
         ("etc/passwd", False),
         ("docs2", False),
     ):
-        meaning = act(_move("read_file", path=path), acting)
+        meaning = act(_use("file/read", path=path), acting)
         assert isinstance(meaning, Denied) is not is_allowed
-    assert isinstance(
-        act(_move("search_files", query="q", files=["docs/a", "etc"]), acting), Denied
-    )
-    assert not isinstance(act(_move("search_files", query="q"), acting), Denied)
-    assert not isinstance(act(_move("write_file", path="anything", text="x"), acting), Denied)
+    assert isinstance(act(_use("file/search", query="q", files=["docs/a", "etc"]), acting), Denied)
+    assert not isinstance(act(_use("file/search", query="q"), acting), Denied)
+    assert not isinstance(act(_use("file/write", path="anything", text="x"), acting), Denied)
 
 
 def test_a_seats_answer_names_its_motion_and_phase() -> None:
@@ -274,8 +280,10 @@ def test_a_thought_does_nothing() -> None:
 
 def test_memory_comes_back_as_it_was() -> None:
     new: list[dict[str, Any]] = [{"n": 1, "text": "\u00e4"}, {"n": 2}]
-    assert [json.loads(entry) for entry in remember(NO_MEMORY, new, 96_000).entries] == new
-    assert remember(NO_MEMORY, (), 96_000) == NO_MEMORY
+    assert [
+        json.loads(entry) for entry in remember(NO_MEMORY, new, 96_000, BUILT_IN).entries
+    ] == new
+    assert remember(NO_MEMORY, (), 96_000, BUILT_IN) == NO_MEMORY
 
 
 @given(st.lists(st.lists(st.integers(1, 4_000), max_size=4), max_size=12))
@@ -285,7 +293,7 @@ def test_what_a_turn_writes_of_memory_is_what_is_new_and_the_store_has_all_of_it
     stored: dict[int, str] = {}
     memory = NO_MEMORY
     for sizes in turns:
-        after = remember(memory, [{"text": "x" * size} for size in sizes], 8_000)
+        after = remember(memory, [{"text": "x" * size} for size in sizes], 8_000, BUILT_IN)
         added, forgotten = news_of(memory, after)
         assert set(forgotten) <= stored.keys(), "what goes was there"
         assert len(stored.keys() & added.keys()) <= 1, (
@@ -297,7 +305,9 @@ def test_what_a_turn_writes_of_memory_is_what_is_new_and_the_store_has_all_of_it
 
 
 def test_memory_has_so_many_entries_at_most() -> None:
-    kept = remember(NO_MEMORY, [{"n": n} for n in range(MEMORY_ENTRIES_MAX + 3)], 2_000_000)
+    kept = remember(
+        NO_MEMORY, [{"n": n} for n in range(MEMORY_ENTRIES_MAX + 3)], 2_000_000, BUILT_IN
+    )
     assert len(kept.entries) <= MEMORY_ENTRIES_MAX
     assert kept.end == MEMORY_ENTRIES_MAX + 3
 

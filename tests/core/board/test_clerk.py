@@ -36,7 +36,7 @@ def _direct(to: str) -> dict[str, Any]:
 
 
 def _terminate(agent: str) -> dict[str, Any]:
-    return {"motion": "terminate", "agent": agent, "reason": "because"}
+    return {"motion": "act", "verb": "terminate", "target": agent, "reason": "because"}
 
 
 def _deliver(*reports: str, text: str = "") -> dict[str, Any]:

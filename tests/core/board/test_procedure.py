@@ -61,7 +61,9 @@ REJECT = MOTION.validate_python({"motion": "reject", "reason": "no files were gi
 DIRECT = MOTION.validate_python(
     {"motion": "direct", "to": "reader", "text": "cite", "reason": "no lines"}
 )
-TERMINATE = MOTION.validate_python({"motion": "terminate", "agent": "reader", "reason": "it loops"})
+TERMINATE = MOTION.validate_python(
+    {"motion": "act", "verb": "terminate", "target": "reader", "reason": "it loops"}
+)
 DELIVER = MOTION.validate_python({"motion": "deliver", "reports": ["reader"], "reason": "complete"})
 MOTIONS = (CHARTER, REJECT, DIRECT, TERMINATE, DELIVER)
 REPORTS = ({"agent": "a-1", "name": "reader", "text": "read", "files": ("a.md",), "done": True},)

@@ -19,6 +19,7 @@ from swarmd.core.model.changes import AgentMade, Change
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, down, inbox, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Taint
+from swarmd.core.model.functions import BUILT_IN, FILE_WRITE, Source, registry
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, Authority
@@ -146,7 +147,7 @@ def test_what_the_law_refuses_anyway_is_refused_at_once_and_asks_nobody(w: World
     for changes, rule in (
         (_spawn(w, top, taint=FILE, privileges=["tool/bomb"]), "privilege.subset"),
         (
-            w.request(top.id, "terminate", agent=other.id, reason="r", taint=FILE),
+            w.end(top.id, other.id, reason="r", taint=FILE),
             "terminate.descendant",
         ),
         (_govern(w, top, "freeze", other.id, taint=FILE), "authority.descendant"),
@@ -408,7 +409,7 @@ def test_a_motion_on_tainted_reports_falls_by_the_rule_and_is_executed_when_appr
     executive = _review(w, taint=FILE)
     motion: dict[str, Any] = {
         "charter": _charter_motion("more"),
-        "terminate": {"motion": "terminate", "agent": executive.id, "reason": "r"},
+        "terminate": {"motion": "act", "verb": "terminate", "target": executive.id, "reason": "r"},
         "act": {"motion": "act", "verb": "freeze", "target": executive.id, "reason": "r"},
     }[kind]
     changes = w.carry(motion)
@@ -450,7 +451,7 @@ def test_delivering_directing_and_rejecting_are_free_on_tainted_reports(
 def test_on_untainted_reports_the_board_acts_by_itself() -> None:
     w = world()
     executive = _review(w, taint=())
-    changes = w.carry({"motion": "terminate", "agent": executive.id, "reason": "r"})
+    changes = w.carry({"motion": "act", "verb": "terminate", "target": executive.id, "reason": "r"})
     assert journal(changes, "subtree.fenced")
 
 
@@ -521,14 +522,20 @@ def test_a_stamp_is_the_runtimes_whatever_the_message_says(
 
 
 def test_reading_a_file_taints_listing_children_or_a_refusal_does_not() -> None:
-    assert of_results([{"move": "read_file", "ok": True}]) == {"file"}
-    assert of_results([{"move": "search_files", "ok": True}]) == {"file"}
-    assert of_results([{"move": "fetch", "ok": True}]) == {"tool"}
-    assert (
-        of_results([{"move": "list_subtree", "ok": True}, {"move": "write_file", "ok": True}])
-        == frozenset()
-    )
-    assert of_results([{"move": "read_file", "ok": False, "rule": "privilege.use"}]) == frozenset()
+    def read(*names: str, **how: Any) -> frozenset[str]:
+        return of_results([{"function": name, "ok": True} | how for name in names], BUILT_IN)
+
+    assert read("file/read") == read("file/search") == {"file"}
+    assert read("web/fetch", "file/write") == {"tool"}, "nobody knows it: it is no one's own"
+    assert read("tree/list", "file/write") == frozenset()
+    assert read("file/read", ok=False, rule="privilege.use") == frozenset()
+
+
+@pytest.mark.parametrize("source", ["own", "file", "tool", "outside"])
+def test_a_result_taints_by_the_source_that_its_row_names(source: Source) -> None:
+    row = replace(FILE_WRITE, name="test/any", source=source)
+    seen = of_results([{"function": row.name, "ok": True}], registry(row))
+    assert seen == {source} - {"own"}
 
 
 def test_mail_taints_by_its_stamp_or_by_a_sender_that_is_nobody() -> None:
@@ -588,9 +595,7 @@ def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestor
         elif what == "tick":
             changes = w.tick(200)
         elif what == "fence":
-            changes = w.request(
-                agent.id, "terminate", agent=agents[which % len(agents)].id, reason="r"
-            )
+            changes = w.end(agent.id, agents[which % len(agents)].id, reason="r")
         written += posts(changes, JOURNAL)
         for made in _made(changes):
             if made.taint:

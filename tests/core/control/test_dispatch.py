@@ -142,13 +142,13 @@ def test_below_a_fence_a_spawn_is_refused_at_once() -> None:
     _only_refused(_spawn(w, child), child, Rule.ANCESTOR_ENDING)
 
 
-@pytest.mark.parametrize("type", ["spawn", "terminate"])
+@pytest.mark.parametrize("type", ["spawn", "act"])
 def test_a_seat_acts_through_motions_only(type: str) -> None:
     w = world()
     top = w.grow(SOB, "top")
     asked: dict[str, dict[str, Any]] = {
         "spawn": {"key": "k", "charter": CHARTER},
-        "terminate": {"agent": top.id, "reason": "r"},
+        "act": {"act": {"verb": "terminate", "target": top.id, "reason": "r"}},
     }
     _only_refused(w.request("picard", type, **asked[type]), w.agent("picard"), Rule.BOARD_MOTION)
 
@@ -176,7 +176,7 @@ def test_an_unknown_requester_is_recorded_and_nothing_else() -> None:
 def test_another_incarnation_is_recorded_and_nothing_else(incarnation: int) -> None:
     w = world()
     top = w.grow(SOB, "top")
-    changes = w.request(top.id, "terminate", agent=top.id, reason="r", incarnation=incarnation)
+    changes = w.end(top.id, top.id, reason="r", incarnation=incarnation)
     assert [entry.data["rule"] for entry in journal(changes, "request.refused")] == [
         Rule.INCARNATION
     ]
@@ -184,7 +184,15 @@ def test_another_incarnation_is_recorded_and_nothing_else(incarnation: int) -> N
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"type": "dance"}, {"type": "spawn"}, {"type": "terminate", "agent": 5}]
+    "data",
+    [
+        {},
+        {"type": "dance"},
+        {"type": "spawn"},
+        {"type": "act", "act": {"verb": "freeze", "target": 5}},
+        {"type": "act", "act": {"verb": "cancel", "target": "m1"}},
+        {"type": "act", "act": 7},
+    ],
 )
 def test_a_request_that_cannot_be_read_is_refused(data: dict[str, Any]) -> None:
     w = world()
@@ -197,7 +205,7 @@ def test_a_request_that_cannot_be_read_is_refused(data: dict[str, Any]) -> None:
 
 
 def _terminate(w: World, by: Agent, agent: str) -> list[Change]:
-    return w.request(by.id, "terminate", agent=agent, reason="it loops")
+    return w.end(by.id, agent, reason="it loops")
 
 
 @pytest.mark.parametrize("attribute", ["id", "name", "key"])
@@ -370,3 +378,37 @@ def test_an_agent_that_is_ending_is_not_ended_again() -> None:
     for id in (top.id, child.id):
         (entry,) = journal(w.order("terminate", id), "order.refused")
         assert entry.data["rule"] == Rule.FENCED
+
+
+# --- what the journal says of an act's cause ----------------------------------------------------
+
+
+def _causes(changes: Sequence[Change], event: str) -> list[tuple[str, ...]]:
+    return [
+        tuple(str(post.data[name]) for name in ("verb", "target", "request", "person"))
+        for post in journal(changes, event)
+    ]
+
+
+def test_an_act_and_a_refusal_say_what_was_asked_of_whom_by_which_request() -> None:
+    w = world()
+    top = w.grow(SOB, "top")
+    low = w.grow(top.id, "low")
+    upwards = {"verb": "terminate", "target": top.id, "reason": "no"}
+    (refused,) = _causes(w.request(low.id, "act", act=upwards), "request.refused")
+    assert (refused[0], refused[1], refused[3]) == ("terminate", top.id, "owner")
+    assert refused[2], "the request's id"
+    downwards = {"verb": "terminate", "target": low.id, "reason": "done"}
+    (fenced,) = _causes(w.request(top.id, "act", act=downwards), "subtree.fenced")
+    assert (fenced[0], fenced[1]) == ("terminate", low.id)
+    stopped = _causes(w.order("freeze", top.id), "stop.set")
+    assert [(one[0], one[1], one[3]) for one in stopped] == [("freeze", top.id, "owner")]
+
+
+def test_a_wish_of_an_act_is_named_by_its_own_verb_and_words_of_others_are_cut() -> None:
+    w = world()
+    top = w.grow(SOB, "top")
+    act = {"verb": "freeze", "target": "nobody" * 100, "reason": "x"}
+    (refused,) = _causes(w.request(top.id, "act", act=act), "request.refused")
+    assert refused[0] in ("freeze", "act")
+    assert len(refused[1]) <= 200

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from swarmd.core.actions import authority, registry
-from swarmd.core.actions.authority import Wish
 from swarmd.core.control import orphans
 from swarmd.core.control.placement import place
 from swarmd.core.ledger import tree
@@ -29,7 +28,7 @@ from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, Authority, HostId
 from swarmd.core.model.refusals import Denied, Rule
-from tests.core.swarm_builder import MISSION, ROLES, World, charter, journal, posts, world
+from tests.core.swarm_builder import MISSION, ROLES, World, act_args, charter, journal, posts, world
 
 H1, H2 = HostId("h1"), HostId("h2")
 HOLD_SECONDS = 120.0
@@ -184,12 +183,13 @@ def test_who_ends_alone_makes_nobody_and_is_neither_stopped_thawed_ended_nor_giv
     assert isinstance(asked, Denied)
     assert asked.rule is Rule.ANCESTOR_ENDING
     for verb in ("freeze", "drain", "terminate"):
-        denied = registry.do(w.renew(), authority.BY_OPERATOR, Wish(verb, mid.id, "r"))
+        denied = registry.do(w.renew(), authority.BY_OPERATOR, act_args(verb, mid.id, "r"))
         assert denied is not None
         assert denied.rule is Rule.FENCED, verb
     # A second fence, of its path, would take with it those that were adopted.
     assert (
-        registry.do(w.renew(), authority.BY_OPERATOR, Wish("terminate", "tier:2", "r")) is not None
+        registry.do(w.renew(), authority.BY_OPERATOR, act_args("terminate", "tier:2", "r"))
+        is not None
     )
     w.swarm.hosts = {H2: replace(w.swarm.hosts[H1], id=H2)}
     place(w.renew())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core.actions import authority, terminate
+from swarmd.core.actions import authority, ending
 from swarmd.core.control import ledger_events, placement, stalls, termination
 from swarmd.core.control.stalls import Standing
 from swarmd.core.model.changes import Change
@@ -244,7 +244,7 @@ def test_what_ignores_its_end_is_in_trouble_until_it_has_gone_or_its_host_has() 
 def test_a_stall_ends_with_the_agent() -> None:
     w, _, child = _cast()
     look(w, 101, top=DONE)
-    terminate.end_agent(w.renew(), child, authority.BY_OPERATOR, "enough")
+    ending.end_agent(w.renew(), child, authority.BY_OPERATOR, "enough")
     w.swarm.endings[child.id].words.add(HostId("h1"))
     w.now += 1
     w.reap()

@@ -324,7 +324,7 @@ def test_the_mark_goes_when_nothing_is_left_below_it() -> None:
 def test_a_living_creator_learns_of_its_childs_end_and_nobody_else_does() -> None:
     w = world(hosts=())
     top, child, low = _family(w)
-    w.request(top.id, "terminate", agent=child.id, reason="it loops")
+    w.end(top.id, child.id, reason="it loops")
     changes = w.reap()
     (notice,) = posts(changes, inbox(top.id))
     assert notice.kind is Kind.NOTICE

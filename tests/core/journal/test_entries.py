@@ -17,7 +17,7 @@ from swarmd.core.journal.entries import all_records, chained, told
 from swarmd.core.journal.fsck import Found, FoundAgent, agents
 from swarmd.core.journal.replay import State, link_of
 from swarmd.core.ledger.accounts import Fault, Ledger
-from swarmd.core.model.chain import GENESIS, Records, hash_of, unsealed
+from swarmd.core.model.chain import GENESIS, Records, with_hash, without_hash
 from swarmd.core.model.changes import (
     AgentAdopted,
     AgentMade,
@@ -54,7 +54,7 @@ class Written:
     world: World
     state: State = field(default_factory=State)
     auditor: Auditor = field(default_factory=Auditor)
-    entries: list[list[str]] = field(default_factory=list)
+    entries: list[str] = field(default_factory=list)
 
     @property
     def swarm(self) -> Swarm:
@@ -64,8 +64,9 @@ class Written:
         """Changes that memory has already, committed and read back."""
         for change in chained(self.swarm, changes, self.world.moment):
             if isinstance(change, Post) and change.channel == JOURNAL:
-                self.entries.append(change.message.fields())
-                link = link_of(StreamId(f"{len(self.entries)}-0"), change.message.fields())
+                assert change.line is not None
+                self.entries.append(change.line)
+                link = link_of(StreamId(f"{len(self.entries)}-0"), change.line)
                 assert link is not None
                 self.state.follow(link, self.auditor)
 
@@ -122,8 +123,8 @@ def test_an_entry_that_was_changed_left_out_or_put_in_from_another_journal_is_no
             journal.do("state.changed", SOB, word=word)
     first, second, third = here.entries
     assert elsewhere.entries[0] == first
-    changed = list(second)
-    changed[changed.index("text") + 1] = "other"
+    changed = second.replace('"text":"noted"', '"text":"other"')
+    assert changed != second
     for entries, why in (
         ([first, changed], "its hash is not that of what it says"),
         ([first, third], "entry 2"),
@@ -134,10 +135,10 @@ def test_an_entry_that_was_changed_left_out_or_put_in_from_another_journal_is_no
     assert _followed([first, second, third]).head == here.swarm.chain.head
 
 
-def _followed(entries: Iterable[Sequence[str]]) -> State:
+def _followed(entries: Iterable[str]) -> State:
     state = State()
-    for number, flat in enumerate(entries, start=1):
-        link = link_of(StreamId(f"{number}-0"), flat)
+    for number, line in enumerate(entries, start=1):
+        link = link_of(StreamId(f"{number}-0"), line)
         assert link is not None
         state.follow(link)
     return state
@@ -209,18 +210,17 @@ def test_the_digest_is_that_of_what_is_left_whatever_way_led_there(
 
 @given(st.text(), st.text())
 def test_a_hash_covers_whatever_text_it_is_of(text: str, other: str) -> None:
-    flat = ["from", "s", "text", text, "data", '{"n":1}']
-    changed = [*flat[:3], other, *flat[4:]]
     same = text.encode("utf-8", "replace") == other.encode("utf-8", "replace")
-    assert (hash_of(flat) == hash_of(changed)) == same
+    assert (with_hash(text)[1] == with_hash(other)[1]) == same
+    assert without_hash(with_hash(text)[0]) == ("{" + text, with_hash(text)[1])
 
 
 @pytest.mark.parametrize(
-    "flat",
-    [[], ["data"], ["text", "data"], ["data", "{}"], ["data", ',"hash":"x"}'], ["a", "b", "c"]],
+    "line",
+    ["", "{}", "data", ',"hash":"x"}', ',"hash":"' + 64 * "0" + '"}', with_hash('"a":1')[0] + " "],
 )
-def test_what_claims_no_hash_is_no_chained_entry(flat: list[str]) -> None:
-    assert unsealed(flat) is None
+def test_what_claims_no_hash_is_no_chained_entry(line: str) -> None:
+    assert without_hash(line) is None
 
 
 # --- the laws ---------------------------------------------------------------------------------
@@ -390,9 +390,7 @@ def test_a_refusal_that_changes_something_is_no_refusal() -> None:
     top, _ = _grown(w)
     effects = [[f"agent:{top.id}", {"reason": "x"}]]
     data = {"event": "request.refused", "actor": "x", "effects": effects}
-    flat = ["data", "{}"]
-    link = link_of(StreamId("1-0"), flat)
-    assert link is None
+    assert link_of(StreamId("1-0"), '{"data":{}}') is None
     w.auditor.entry(w.state, _Link(data))  # type: ignore[arg-type]  # all that the auditor asks of an entry
     assert "changes something" in w.auditor.faults[-1][1]
 
@@ -444,7 +442,7 @@ def test_what_a_turn_was_refused_is_told_once_and_as_often_as_its_facts_say(
             "id": "1-3",
             "fact": "refuse",
             "agent": "a-1",
-            "step": "4:2",
+            "call": "4:2",
             "rule": "privilege.use",
             "of": "action",
         },

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import swarmd
 from swarmd.core.actions import registry
 from swarmd.core.actions import rights as rights_action
-from swarmd.core.actions.authority import Actor, Wish
 from swarmd.core.control import orphans
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import OPERATOR, SOB, AgentId, Authority
@@ -45,7 +45,7 @@ from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.tree.rights import may_grant
 from swarmd.core.tree.spawn import made
-from tests.core.swarm_builder import ROLES, World, charter, world
+from tests.core.swarm_builder import ROLES, World, act_args, charter, world
 from tests.slow_rights import LEAVES, PATHS, Holding, SlowRights, Somebody
 
 _plain = st.lists(st.sampled_from(["tool", "file", "read", "a", "b"]), min_size=1, max_size=4).map(
@@ -122,7 +122,7 @@ def test_what_is_no_path_of_words_is_no_privilege(path: str) -> None:
 def _do(
     w: World, actor: Actor, verb: Any, target: str, path: str, right: Right = "both"
 ) -> Denied | None:
-    return registry.do(w.renew(), actor, Wish(verb, target, "r", path, right))
+    return registry.do(w.renew(), actor, act_args(verb, target, "r", path, right))
 
 
 def _by(agent: Agent) -> Actor:

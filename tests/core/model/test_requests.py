@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from swarmd.core.actions.registry import ACTIONS
 from swarmd.core.model.requests import (
+    ActRequest,
     FailedRequest,
     GoneRequest,
     Order,
     SpawnRequest,
-    TerminateRequest,
     parse_order,
     parse_request,
 )
-from tests.core.swarm_builder import charter
+from tests.core.swarm_builder import act_args, charter
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ from tests.core.swarm_builder import charter
         SpawnRequest(
             key="k", charter=charter("x", goals=["a"]), directives=("go",), tier=2, parent="a-1"
         ),
-        TerminateRequest(agent="a-1", reason="it loops"),
+        ActRequest(act=act_args("terminate", "a-1", "it loops")),
         FailedRequest(rule="budget.exhausted", detail="d", mission="m"),
         GoneRequest(segment="m1", agents=3),
     ],
@@ -45,11 +47,9 @@ def test_a_newer_versions_fields_are_ignored_but_a_charters_are_not() -> None:
 
 
 def test_a_sender_is_no_part_of_a_request() -> None:
-    fields = {
-        name
-        for model in (SpawnRequest, TerminateRequest, FailedRequest, Order)
-        for name in model.model_fields
-    }
+    models: list[type[BaseModel]] = [SpawnRequest, ActRequest, FailedRequest, Order]
+    models += [action.args for action in ACTIONS.values()]
+    fields = {name for model in models for name in model.model_fields}
     assert fields.isdisjoint({"sender", "requester", "by", "incarnation", "path"})
 
 
@@ -89,17 +89,29 @@ _json = st.recursive(
 
 
 @given(
-    st.sampled_from(["spawn", "terminate", "failed", "gone", "dance"]),
+    st.sampled_from(["spawn", "act", "failed", "gone", "dance"]),
     st.dictionaries(st.text(max_size=9), _json),
 )
 def test_no_data_breaks_the_reading(type: str, data: dict[str, Any]) -> None:
-    for found in (parse_request(data), parse_request(data | {"type": type, "charter": data})):
+    for found in (
+        parse_request(data),
+        parse_request(data | {"type": type, "charter": data, "act": data}),
+    ):
         assert found
     assert isinstance(parse_order(data), str | Order)
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"order": "o"}, {"order": "o", "verb": "dance", "target": "x"}]
+    "data",
+    [
+        {},
+        {"order": "o"},
+        {"order": "o", "verb": "dance", "target": "x"},
+        {"order": "o", "verb": "fund", "target": "sob", "amounts": {"gold": 5}},
+        {"order": "o", "verb": "freeze"},
+        {"verb": "freeze", "target": "x"},
+        {"order": "o", "verb": ["freeze"], "target": "x"},
+    ],
 )
 def test_an_order_that_cannot_be_read_is_a_sentence(data: dict[str, Any]) -> None:
     assert isinstance(parse_order(data), str)

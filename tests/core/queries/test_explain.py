@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmd.core.actions import authority, registry
-from swarmd.core.actions.authority import Actor, Wish
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, AgentState, Authority
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.queries.explain import Hindrance, Trace, hindrances, trace
 from swarmd.core.tree.rights import may_use
-from tests.core.swarm_builder import MISSION, START, World, world
+from tests.core.swarm_builder import MISSION, START, World, act_args, world
 
 FULL = {"tokens": {"free": 9}, "calls": {"free": 9}, "tools": {"free": 9}}
 
@@ -55,7 +55,7 @@ def _do(
         "operator": authority.BY_OPERATOR,
         "board": Actor("sob", Authority.BOARD, MISSION),
     }.get(by) or Actor(agents[by].id, Authority.LINEAGE, MISSION)
-    return registry.do(made.renew(), actor, Wish(verb, agents[name].id, "why not", path, right))
+    return registry.do(made.renew(), actor, act_args(verb, agents[name].id, "why not", path, right))
 
 
 def _trace(made: World, id: str, path: str, right: Literal["use", "grant"] = "use") -> Trace:
@@ -181,7 +181,7 @@ def test_a_stop_on_the_path_or_the_tier_or_everything_stands_in_the_way(
 ) -> None:
     made, agents = _family()
     meant = target.replace("LEAD", agents["lead"].id).replace("LEAF", agents["leaf"].id)
-    assert registry.do(made.renew(), authority.BY_OPERATOR, Wish(verb, meant, "wait")) is None
+    assert registry.do(made.renew(), authority.BY_OPERATOR, act_args(verb, meant, "wait")) is None
     found = _hindrances(made, agents["leaf"].id, "tool/file/read")
     assert [(no.rule, no.target, no.by, no.reason, no.at) for no in found] == [
         (rule, meant, "operator", "wait", START)
@@ -202,7 +202,7 @@ def test_an_agent_is_hindered_exactly_when_the_law_has_it_stopped(
         meant = target
         for known, agent in agents.items():
             meant = meant.replace(known.upper(), agent.id)
-        registry.do(made.renew(), authority.BY_OPERATOR, Wish("freeze", meant, "wait"))
+        registry.do(made.renew(), authority.BY_OPERATOR, act_args("freeze", meant, "wait"))
     agent = made.agent(agents[name].id)
     is_stopped = made.swarm.lineage.stop_on(agent) is not None
     assert bool(_hindrances(made, agent.id, "tool/file/read")) == is_stopped
@@ -211,7 +211,9 @@ def test_an_agent_is_hindered_exactly_when_the_law_has_it_stopped(
 def test_a_stopped_privilege_stops_what_it_includes_and_nothing_else() -> None:
     made, agents = _family()
     assert (
-        registry.do(made.renew(), authority.BY_OPERATOR, Wish("freeze", "use:tool/file/**", "wait"))
+        registry.do(
+            made.renew(), authority.BY_OPERATOR, act_args("freeze", "use:tool/file/**", "wait")
+        )
         is None
     )
     leaf = agents["leaf"].id
@@ -223,7 +225,8 @@ def test_a_stopped_room_stops_what_is_said_in_it_also_of_this_mission() -> None:
     made, agents = _family()
     for target in ("room:hall", f"room:hall-{MISSION}", "room:other"):
         assert (
-            registry.do(made.renew(), authority.BY_OPERATOR, Wish("freeze", target, "wait")) is None
+            registry.do(made.renew(), authority.BY_OPERATOR, act_args("freeze", target, "wait"))
+            is None
         )
     found = _hindrances(made, agents["leaf"].id, "room/hall/say")
     assert [no.target for no in found] == ["room:hall", f"room:hall-{MISSION}"]
@@ -233,7 +236,7 @@ def test_a_fence_above_stands_in_the_way() -> None:
     made, agents = _family()
     assert (
         registry.do(
-            made.renew(), authority.BY_OPERATOR, Wish("terminate", agents["lead"].id, "over")
+            made.renew(), authority.BY_OPERATOR, act_args("terminate", agents["lead"].id, "over")
         )
         is None
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from swarmd.core.ledger.tree import NEEDED_KINDS
 from swarmd.core.model.changes import AgentSet, FenceSet, Post
 from swarmd.core.model.charter import KINDS
-from swarmd.core.model.lineage import Agent
+from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import OPERATOR, SOB, AgentState
 from swarmd.core.model.privileges import is_covered, overlaps
@@ -125,7 +125,7 @@ def test_nothing_is_created_below_a_fence(segment: str) -> None:
     child = w.grow(top.id, "child")
     marked = top.id if segment == "own" else MISSION
     w.renew().add(
-        *fence(w.swarm, marked, reason="r", by="operator", moment=w.moment, mission=MISSION)
+        *fence(w.swarm, Fence(marked, "r", "operator", w.moment.now), w.moment, mission=MISSION)
     )
     _denied(w.ask(child.id, charter("x")), Rule.ANCESTOR_ENDING)
     _denied(w.ask(top.id, charter("x")), Rule.ANCESTOR_ENDING)
@@ -134,7 +134,7 @@ def test_nothing_is_created_below_a_fence(segment: str) -> None:
 def test_the_board_creates_nothing_for_a_mission_that_ends() -> None:
     w = world()
     w.renew().add(
-        *fence(w.swarm, MISSION, reason="r", by="board", moment=w.moment, mission=MISSION)
+        *fence(w.swarm, Fence(MISSION, "r", "board", w.moment.now), w.moment, mission=MISSION)
     )
     _denied(w.ask(SOB, charter("x")), Rule.ANCESTOR_ENDING)
 
@@ -357,7 +357,7 @@ def test_a_fence_is_one_mark_whatever_lies_below_and_tells_each_host_once() -> N
     top = _top(w)
     for number in range(5):
         w.grow(top.id, f"c{number}")
-    changes = fence(w.swarm, top.id, reason="r", by="x", moment=w.moment, mission=MISSION)
+    changes = fence(w.swarm, Fence(top.id, "r", "x", w.moment.now), w.moment, mission=MISSION)
     assert [type(change) for change in changes].count(FenceSet) == 1
     assert [change.agent.id for change in changes if isinstance(change, AgentSet)] == [top.id]
     told = [
@@ -372,7 +372,7 @@ def test_a_fence_that_stands_is_not_set_again() -> None:
     w = world()
     top = _top(w)
     for expected in (True, False):
-        changes = fence(w.swarm, top.id, reason="r", by="x", moment=w.moment, mission=MISSION)
+        changes = fence(w.swarm, Fence(top.id, "r", "x", w.moment.now), w.moment, mission=MISSION)
         w.renew().add(*changes)
         assert bool(changes) is expected
 
@@ -422,7 +422,7 @@ def test_no_row_of_requests_makes_a_tree_that_the_law_forbids(
         parent = living[asked["parent"] % len(living)]
         w.now += asked["seconds"]
         if asked["fences"]:
-            w.request(parent.parent or SOB, "terminate", agent=parent.id, reason="r")
+            w.end(parent.parent or SOB, parent.id, reason="r")
         before = set(w.swarm.lineage.agents)
         was_fenced = w.swarm.lineage.is_fenced(parent.path)
         free = dict(w.swarm.free[parent.id])

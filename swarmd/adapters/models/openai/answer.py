@@ -84,11 +84,17 @@ class Received:
     _choice: int | None = None
     _deltas: int = 0
     _pieces: list[str] = field(default_factory=list)
+    _thoughts: list[str] = field(default_factory=list)
     _fragments: list[calls.Fragment] = field(default_factory=list)
 
     @property
     def content(self) -> str:
         return "".join(self._pieces)
+
+    @property
+    def thoughts(self) -> str:
+        """Of an answer that has nothing else: some servers leave the whole answer there."""
+        return "" if self._fragments or self.content.strip() else "".join(self._thoughts)
 
     @property
     def put_together(self) -> calls.Calls:
@@ -197,10 +203,13 @@ class Received:
             self._take_content(content)
         if refusal := delta.get("refusal"):
             self.refusal += self._generated(refusal)
-        # Thoughts are not kept, but they are paid for like the rest.
+        # Thoughts are no part of the answer, but they are paid for like the rest.
         thoughts = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
         if thoughts:
-            self._generated(thoughts if isinstance(thoughts, str) else _text_within(thoughts))
+            text = self._generated(
+                thoughts if isinstance(thoughts, str) else _text_within(thoughts)
+            )
+            self._thoughts.append(text)
         if "tool_calls" in delta or "function_call" in delta:
             self._take_calls(delta, is_message=is_message)
 

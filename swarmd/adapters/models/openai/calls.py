@@ -137,9 +137,11 @@ def put_together(fragments: Sequence[Fragment]) -> Calls:
     by_index = _by_index(fragments)
     if not fragments:
         return Calls()
+    # Without an id, a second reading that is whole is chance, and no server's word.
+    has_ids = any(fragment.id for fragment in fragments)
     for form in (_Group.written, _Group.repaired):
         standard, by_id = _whole(by_index, form), _whole(_by_id(fragments), form)
-        if standard and by_id and set(standard) != set(by_id):
+        if has_ids and standard and by_id and set(standard) != set(by_id):
             return Calls(standard, is_whole=True, is_ambiguous=True)
         found = (
             standard

@@ -62,7 +62,7 @@ from swarmd.adapters.models.openai.faults import (
     same_host,
 )
 from swarmd.adapters.models.openai.form import STRICT, Form, Mode, refused
-from swarmd.adapters.models.openai.reading import Correction, read_moves
+from swarmd.adapters.models.openai.reading import Correction, called_names, read_moves
 from swarmd.adapters.models.opening import Opening
 from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.rate_limit import Pace, TooLateError
@@ -287,7 +287,7 @@ class OpenAIModel:
         usage, text = self._used(received, body, limit), received.text()
         if received.is_withheld:
             return Failed("refused", _refusal(received, prompt), usage, text=text)
-        moves = read_moves(received, prompt.functions)
+        moves = read_moves(received, prompt.offer)
         if isinstance(moves, Correction):
             return Failed("malformed", moves.text, usage, text=text)
         return Answered(moves, usage, text)
@@ -385,13 +385,13 @@ class OpenAIModel:
     def _used(self, received: Received, body: bytes, limit: Limit) -> Usage:
         """As the server counted, be it beyond the reserve; else what it can have been at most."""
         price, counted = self._tariff and self._tariff.at(self._now()), received.counted
-        if counted is not None and received.is_counted:
-            cost = price.of(counted) if price else None
-            return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
         said = received.said
+        if counted is not None and received.is_counted:
+            cost = said.dearest(price.of(counted) if price else None)
+            return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
         tokens_in = len(body) if said.tokens_in is None else said.tokens_in
         tokens_out = max(limit.tokens, received.text_bytes, said.tokens_out or 0)
-        cost = price.most(tokens_in, tokens_out) if price else None
+        cost = said.dearest(price.most(tokens_in, tokens_out) if price else None)
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
     def _scrubbed(self, text: str) -> str:
@@ -510,8 +510,8 @@ def _refusal(received: Received, prompt: Prompt) -> str:
     said = f" ({received.refusal[:200]})" if received.refusal else ""
     return (
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
-        f" ({', '.join(prompt.functions)}); if you can't do what was asked, use one to say so and "
-        "why."
+        f" ({', '.join(called_names(prompt.offer))}); if you can't do what was asked, use one to"
+        " say so and why."
     )
 
 

@@ -15,13 +15,15 @@ from pydantic import ValidationError
 from swarmd.adapters.models.openai.answer import TEXT_CHARS_MAX, Received
 from swarmd.adapters.models.openai.calls import Calls, TextCall, WrittenCall, call_of
 from swarmd.adapters.models.openai.json_text import read_arguments
-from swarmd.adapters.models.openai.text import Problem, answer_in
-from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX, Move
+from swarmd.adapters.models.openai.text import Problem, answer_in, is_json
+from swarmd.core.model.functions import Function, Offer
+from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX, Move, Use
 
 Json = dict[str, Any]
 
 ERRORS_MAX: Final = 4  # in one correction: a model mends the first ones, a longer list distracts it
 REPLY: Final = "reply"  # as the schema of an answer is called in a request
+USE: Final = "use"  # the move that calls a function
 PARALLEL: Final = "multi_tool_use.parallel"  # a wrapper that some models were trained to write
 
 _CONTROL: Final = re.compile(r"<[|｜]|</")
@@ -36,37 +38,68 @@ class Correction:
     text: str
 
 
-def read_moves(received: Received, functions: Sequence[str]) -> tuple[Move, ...] | Correction:
+def read_moves(received: Received, offer: Offer) -> tuple[Move, ...] | Correction:
     """All moves of an answer in order, or what is wrong with it; never some of them."""
-    written = _written_moves(received, functions)
+    is_text = not received.put_together.calls and bool(received.content.strip())
+    open_now = _Open(offer, ", ".join(_written_names(offer) if is_text else called_names(offer)))
+    written = _written_moves(received, open_now)
     if isinstance(written, Correction):
         return written
     if not written:
-        return Correction(f"Your answer has no moves. Use one or more of: {', '.join(functions)}.")
+        return Correction(f"Your answer has no moves. Use one or more of: {open_now.said}.")
     if len(written) > MOVES_MAX:
         return Correction(f"{len(written)} moves in one answer; at most {MOVES_MAX} are allowed.")
     moves: list[Move] = []
     for position, raw in enumerate(written):
-        move = _read_move(raw, functions, f"moves[{position}]")
+        move = _read_move(raw, open_now, f"moves[{position}]")
         if isinstance(move, Correction):
             return move
         moves.append(move)
     return tuple(moves)
 
 
-def _written_moves(received: Received, functions: Sequence[str]) -> list[Any] | Correction:
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What may be answered, and how a correction names it."""
+
+    offer: Offer
+    said: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a call may be named. Functions go first, for a call is one of them at most."""
+        return (*(function.call_name for function in self.offer.functions), *self.offer.moves)
+
+    def function(self, written: str) -> Function | None:
+        """The offered function that a name can only mean."""
+        functions = {function.call_name: function for function in self.offer.functions}
+        return functions.get(offered_name(written, tuple(functions)))
+
+
+def called_names(offer: Offer) -> list[str]:
+    """As tools: each function is one of its own, and `use` is none."""
+    moves = [move for move in offer.moves if move != USE]
+    return [*moves, *(function.call_name for function in offer.functions)]
+
+
+def _written_names(offer: Offer) -> list[str]:
+    functions = ", ".join(function.name for function in offer.functions)
+    return [f"{move} ({functions})" if move == USE and functions else move for move in offer.moves]
+
+
+def _written_moves(received: Received, open_now: _Open) -> list[Any] | Correction:
     put_together = received.put_together
     if put_together.calls:
-        return _called_moves(put_together, functions)
+        return _called_moves(put_together, open_now)
     if not received.content.strip():
-        return Correction(f"You called no function. Call one or more of: {', '.join(functions)}.")
-    return _content_moves(received.content, functions)
+        return _thought_moves(received.thoughts, open_now)
+    return _content_moves(received.content, open_now)
 
 
 # --- calls ------------------------------------------------------------------------------------
 
 
-def _called_moves(written: Calls, functions: Sequence[str]) -> list[Any] | Correction:
+def _called_moves(written: Calls, open_now: _Open) -> list[Any] | Correction:
     if written.is_ambiguous:
         return Correction(
             "Your function calls could not be told apart. Call one function at a time."
@@ -77,7 +110,7 @@ def _called_moves(written: Calls, functions: Sequence[str]) -> list[Any] | Corre
         if arguments is None:
             return _bad_arguments(call)
         calls.append(TextCall(call.name, arguments))
-    return _moves_of(calls, functions)
+    return _moves_of(calls, open_now)
 
 
 def _bad_arguments(call: WrittenCall) -> Correction:
@@ -92,13 +125,13 @@ def _bad_arguments(call: WrittenCall) -> Correction:
     return Correction(f"The arguments of `{call.name[:80]}` are {what}")
 
 
-def _moves_of(calls: Iterable[TextCall], functions: Sequence[str]) -> list[Any] | Correction:
+def _moves_of(calls: Iterable[TextCall], open_now: _Open) -> list[Any] | Correction:
     moves: list[Any] = []
     for call in calls:
-        name = offered_name(call.name, functions)
+        name = offered_name(call.name, open_now.names)
         if (
-            name not in functions
-            and (inner := _wrapped(name, call.arguments, functions)) is not None
+            name not in open_now.names
+            and (inner := _wrapped(name, call.arguments, open_now)) is not None
         ):
             moves += inner
             continue
@@ -108,18 +141,18 @@ def _moves_of(calls: Iterable[TextCall], functions: Sequence[str]) -> list[Any] 
     return moves
 
 
-def offered_name(written: str, functions: Sequence[str]) -> str:
-    """The offered function that a name can only mean; else the name as it was written."""
+def offered_name(written: str, names: Sequence[str]) -> str:
+    """The offered name that a written one can only mean; else the name as it was written."""
     name = _CONTROL.split(written, maxsplit=1)[0].strip().strip("\"'`")
     for candidate in (name, _SUFFIX.sub("", name)):
         plain = _PREFIX.sub("", candidate, count=1) if _PREFIX.match(candidate) else candidate
-        for possible in (candidate, plain):
-            if possible in functions:
+        for possible in (candidate, plain, candidate.replace("/", "_"), plain.replace("/", "_")):
+            if possible in names:
                 return possible
     return name or written
 
 
-def _wrapped(name: str, arguments: Mapping[str, Any], functions: Sequence[str]) -> list[Any] | None:
+def _wrapped(name: str, arguments: Mapping[str, Any], open_now: _Open) -> list[Any] | None:
     """The moves in a call of the reply itself, or in a wrapper for several calls; `None` for
     neither.
     """
@@ -132,11 +165,11 @@ def _wrapped(name: str, arguments: Mapping[str, Any], functions: Sequence[str]) 
     for use in uses:
         given = use.get("parameters") if isinstance(use, dict) else None
         inner = (
-            offered_name(str(use.get("recipient_name")), functions)
+            offered_name(str(use.get("recipient_name")), open_now.names)
             if isinstance(given, dict)
             else ""
         )
-        if inner not in functions or not isinstance(given, dict) or "move" in given:
+        if inner not in open_now.names or not isinstance(given, dict) or "move" in given:
             return None
         moves.append({**given, "move": inner})
     return moves
@@ -145,16 +178,16 @@ def _wrapped(name: str, arguments: Mapping[str, Any], functions: Sequence[str]) 
 # --- text -------------------------------------------------------------------------------------
 
 
-def _content_moves(content: str, functions: Sequence[str]) -> list[Any] | Correction:
+def _content_moves(content: str, open_now: _Open) -> list[Any] | Correction:
     """Moves written as JSON text; in tools mode too, for a model may copy the form of its
     history.
     """
     reply = answer_in(content)
-    form = f'Answer with moves only ({", ".join(functions)}), as JSON: {{"moves": [...]}}.'
+    form = f'Answer with moves only ({open_now.said}), as JSON: {{"moves": [...]}}.'
     if isinstance(reply, Problem):
         return Correction(f"Your answer {reply.what} {form}")
     if isinstance(reply, tuple):
-        return _moves_of(reply, functions)
+        return _moves_of(reply, open_now)
     if isinstance(reply, dict) and "move" in reply and "moves" not in reply:
         return [reply]
     if (
@@ -167,35 +200,70 @@ def _content_moves(content: str, functions: Sequence[str]) -> list[Any] | Correc
         return Correction(f"Your answer has no list `moves`. {form}")
     if unknown := sorted(set(reply) - {"moves"}):
         return Correction(f"Unknown field `{unknown[0][:80]}` beside `moves`. {form}")
-    return [_unwrapped(raw, functions) for raw in reply["moves"]]
+    return [_unwrapped(raw, open_now) for raw in reply["moves"]]
 
 
-def _unwrapped(raw: Any, functions: Sequence[str]) -> Any:
+def _thought_moves(thoughts: str, open_now: _Open) -> list[Any] | Correction:
+    """An answer that was put among the thoughts: taken where it is all that was thought, and valid.
+    What a model only considers is no answer.
+    """
+    moves = _content_moves(thoughts, open_now) if is_json(thoughts) else []
+    if isinstance(moves, list) and moves:
+        read = [_read_move(raw, open_now, "moves") for raw in moves]
+        if not any(isinstance(one, Correction) for one in read):
+            return moves
+    return Correction(f"You called no function. Call one or more of: {open_now.said}.")
+
+
+def _unwrapped(raw: Any, open_now: _Open) -> Any:
     """A move that was written in the form of a call; else what was written."""
     call = call_of(raw) if isinstance(raw, dict) and "move" not in raw else None
     if call is None or "move" in call.arguments:
         return raw
-    return {**call.arguments, "move": offered_name(call.name, functions)}
+    return {**call.arguments, "move": offered_name(call.name, open_now.names)}
 
 
-def _read_move(raw: Any, functions: Sequence[str], where: str) -> Move | Correction:
+# --- one move ---------------------------------------------------------------------------------
+
+
+def _read_move(raw: Any, open_now: _Open, where: str) -> Move | Correction:
     name = raw.get("move") if isinstance(raw, dict) else None
     if not isinstance(name, str):
-        return Correction(
-            f"{where}: expected an object with `move`, one of: {', '.join(functions)}."
-        )
-    if name not in functions or name not in MOVE_TYPES:
-        return Correction(
-            f"{where}: `{name[:80]}` is not open to you now. Use one or more of: "
-            f"{', '.join(functions)}."
-        )
+        return Correction(f"{where}: expected an object with `move`, one of: {open_now.said}.")
     try:
+        if name == USE and USE in open_now.offer.moves:
+            return _read_use(raw, open_now)
+        if (function := open_now.function(name)) is not None:
+            # Called by its name: all that stands beside it are its arguments.
+            return _use_of(function, {key: raw[key] for key in raw if key != "move"})
+        if name not in open_now.offer.moves:
+            return Correction(
+                f"{where}: `{name[:80]}` is not open to you now. Use one or more of: "
+                f"{open_now.said}."
+            )
         return cast(Move, MOVE_TYPES[name].model_validate(raw))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         said = "; ".join(f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults[:ERRORS_MAX])
         more = f"; and {len(faults) - ERRORS_MAX} more" if len(faults) > ERRORS_MAX else ""
         return Correction(f"{where} ({name}): {said}{more}."[:TEXT_CHARS_MAX])
+
+
+def _read_use(raw: Mapping[str, Any], open_now: _Open) -> Use:
+    """A `use`. Of a function that is not offered nothing is checked here: the law refuses it by its
+    rule, and the journal has it.
+    """
+    function = open_now.function(str(raw.get("function")))
+    if function is None:
+        return Use.model_validate(raw)
+    use = Use.model_validate({**raw, "function": function.name})
+    return _use_of(function, use.args)
+
+
+def _use_of(function: Function, args: dict[str, Any]) -> Use:
+    """Raises `ValidationError` where the arguments do not fit the function's."""
+    function.args.model_validate(args)
+    return Use(move=USE, function=function.name, args=args)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

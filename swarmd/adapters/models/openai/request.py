@@ -8,11 +8,13 @@ schema. Which optional fields it has is its form (`openai_form`); its answer is 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from swarmd.adapters.models.openai.form import Form, Mode
-from swarmd.adapters.models.openai.reading import REPLY
+from swarmd.adapters.models.openai.reading import REPLY, USE
+from swarmd.core.model.functions import Function, Offer
 from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX
 from swarmd.ports.models import Prompt
 
@@ -33,9 +35,12 @@ REPETITION_MAX: Final = 32
 _DROPPED: Final = frozenset({"title", "discriminator", "maxLength", "minLength"})
 
 
+_WORTH_SAYING: Final = object()
+
+
 _HOW: Final = (
     'Answer with one JSON object and nothing else: {"moves": [...]}, your moves in order.'
-    " Each move is an object that fits one of these schemas:\n"
+    " Each move is an object that fits one of these schemas and has no other fields:\n"
 )
 
 
@@ -45,7 +50,7 @@ def request_body(model: str, prompt: Prompt, mode: Mode, form: Form) -> bytes:
     What every call of a role has in common is encoded once.
     """
     frame = _dump(_frame(model, form, prompt.output_tokens_max))
-    told, offered = _offer(prompt.shared, prompt.functions, mode, form)
+    told, offered = _offered(prompt.shared, prompt.offer, mode, form)
     if form.has_system:
         messages = ",".join([*_system(told), *map(_dump, _messages(prompt))])
     else:
@@ -56,25 +61,25 @@ def request_body(model: str, prompt: Prompt, mode: Mode, form: Form) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _offer(shared: str, functions: tuple[str, ...], mode: Mode, form: Form) -> tuple[str, str]:
+def _offered(shared: str, offer: Offer, mode: Mode, form: Form) -> tuple[str, str]:
     """What is said first, and the fields that say how the model is to answer."""
     if mode == "tools":
         choice = ',"tool_choice":"required"' if form.demands_call else ""
-        return shared, f',"tools":{_dump(_tools(functions))}{choice}'
-    schema = _reply_schema(functions)
+        return shared, f',"tools":{_dump(_tools(offer))}{choice}'
+    schema = _reply_schema(offer)
     # Most local servers hold the model to the schema without ever showing it to the model: one
     # that was not told what the fields mean fills them with valid nonsense. Where the server takes
     # no schema, this is all that the model has of it.
-    told = f"{shared}\n\n{_HOW}{_dump(schema['properties']['moves']['items'])}"
+    told = f"{shared}\n\n{_HOW}{_dump(_without(schema['properties']['moves']['items'], _as_told))}"
     if "$defs" in schema:
-        told += f"\nwith $defs {_dump(schema['$defs'])}"
+        told += f"\nwith $defs {_dump(_without(schema['$defs'], _as_told))}"
     return told, _response_format(schema, form)
 
 
 def _response_format(schema: Json, form: Form) -> str:
     match form.formats[:1]:
         case ("json_schema",):
-            reply = {"name": REPLY, "schema": schema, "strict": False}
+            reply = {"name": REPLY, "schema": _without(schema, _as_grammar), "strict": False}
             return f',"response_format":{_dump({"type": "json_schema", "json_schema": reply})}'
         case ("json_object",):
             return ',"response_format":{"type":"json_object"}'
@@ -131,18 +136,18 @@ def _messages(prompt: Prompt, told: str = "") -> list[Json]:
     return [{"role": role, "content": text} for role, text in turns]
 
 
-@lru_cache(maxsize=64)
-def _tools(functions: tuple[str, ...]) -> list[Json]:
-    return [{"type": "function", "function": _function(name)} for name in functions]
+def _tools(offer: Offer) -> list[Json]:
+    """Each move a tool, and each function one of its own in the place of `use`."""
+    tools = [(name, _move_schema(name)) for name in offer.moves if name != USE]
+    tools += [(f.call_name, _function_schema(f)) for f in offer.functions]
+    return [{"type": "function", "function": _tool(name, schema)} for name, schema in tools]
 
 
-def _function(name: str) -> Json:
-    parameters = _parameters(name)
-    description = parameters.pop("description", "")
-    return {"name": name, "description": description, "parameters": parameters}
+def _tool(name: str, schema: Json) -> Json:
+    return {"name": name, "description": schema.pop("description", ""), "parameters": schema}
 
 
-def _parameters(name: str) -> Json:
+def _move_schema(name: str) -> Json:
     schema = cast(Json, _portable(MOVE_TYPES[name].model_json_schema()))
     # The function's name says which move it is. Tier and parent are minted by the supervisor: a
     # model that isn't offered them seldom claims them, and if it does, the law answers.
@@ -152,16 +157,23 @@ def _parameters(name: str) -> Json:
     return schema
 
 
-@lru_cache(maxsize=64)
-def _reply_schema(functions: tuple[str, ...]) -> Json:
+def _function_schema(function: Function) -> Json:
+    schema = cast(Json, _portable(function.args.model_json_schema()))
+    return {"properties": {}, **schema, "description": function.summary}
+
+
+def _reply_schema(offer: Offer) -> Json:
     defs: Json = {}
     union: list[Json] = []
-    for name in functions:
-        move = _parameters(name)
-        defs |= move.pop("$defs", {})
-        move["properties"] = {"move": {"const": name, "type": "string"}, **move["properties"]}
-        move["required"] = ["move", *move["required"]]
-        union.append(move)
+    for name in offer.moves:
+        if name != USE:
+            move = _move_schema(name)
+            defs |= move.pop("$defs", {})
+            union.append(_tagged(move, move=name))
+    for function in offer.functions:
+        args = _with_own_names(_function_schema(function), function.call_name)
+        defs |= args.pop("$defs", {})
+        union.append(_use_schema(function, args))
     moves = {"type": "array", "minItems": 1, "maxItems": MOVES_MAX, "items": {"anyOf": union}}
     schema: Json = {
         "type": "object",
@@ -170,6 +182,64 @@ def _reply_schema(functions: tuple[str, ...]) -> Json:
         "additionalProperties": False,
     }
     return schema | ({"$defs": defs} if defs else {})
+
+
+def _as_told(keywords: Json) -> tuple[str, ...]:
+    """What of a schema only a grammar needs: a model takes it for granted."""
+    is_closed, is_constant = keywords.get("additionalProperties") is False, "const" in keywords
+    return ("additionalProperties",) * is_closed + ("type",) * is_constant
+
+
+def _as_grammar(_: Json) -> tuple[str, ...]:
+    """What of a schema only a model needs: it is told so already."""
+    return ("description", "default")
+
+
+def _without(schema: Any, needless: Callable[[Json], tuple[str, ...]]) -> Any:
+    """A schema without the keywords that `needless` names, at every depth."""
+    if isinstance(schema, list):
+        return [_without(item, needless) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    gone = needless(schema)
+    return {
+        key: _inside(key, value, lambda inner: _without(inner, needless))
+        for key, value in schema.items()
+        if key not in gone
+    }
+
+
+def _inside(key: str, value: Any, change: Callable[[Any], Any]) -> Any:
+    """The value of one keyword, with the schemas in it changed."""
+    if key in ("properties", "$defs"):  # maps of names, which may be words that are keywords, too
+        return {name: change(inner) for name, inner in value.items()}
+    return value if key in ("default", "enum", "const", "required") else change(value)
+
+
+def _tagged(schema: Json, **constants: str) -> Json:
+    """An object's schema, with fields before all others that say which of the union it is."""
+    tags = {key: {"const": value, "type": "string"} for key, value in constants.items()}
+    schema["properties"] = {**tags, **schema["properties"]}
+    schema["required"] = [*tags, *schema.get("required", [])]
+    return schema
+
+
+def _with_own_names(schema: Json, prefix: str) -> Json:
+    """The schema with its definitions named for it alone: functions come from everywhere, and two
+    may call different things by one name.
+    """
+    if "$defs" not in schema:
+        return schema
+    renamed = cast(Json, json.loads(_dump(schema).replace('"#/$defs/', f'"#/$defs/{prefix}_')))
+    return renamed | {"$defs": {f"{prefix}_{name}": one for name, one in renamed["$defs"].items()}}
+
+
+def _use_schema(function: Function, args: Json) -> Json:
+    description, has_args = args.pop("description"), bool(args["properties"])
+    schema: Json = {"additionalProperties": False, "description": description, "type": "object"}
+    schema["properties"] = {"args": args} if has_args else {}
+    schema["required"] = ["args"] if args.get("required") else []
+    return _tagged(schema, move=USE, function=function.name)
 
 
 def _portable(schema: Any) -> Any:
@@ -181,27 +251,23 @@ def _portable(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     plain = {
-        key: _portable_value(key, value) for key, value in schema.items() if key not in _DROPPED
+        key: _inside(key, value, _portable) for key, value in schema.items() if key not in _DROPPED
     }
     if plain.get("maxItems", 0) > REPETITION_MAX:
         del plain["maxItems"]
+    if plain.get("default", _WORTH_SAYING) in (None, "", [], {}):
+        del plain["default"]
+    match plain.get("anyOf"):
+        case [{} as typed, {"type": "null"}]:
+            # What may be null may be absent, and one way to say nothing is enough.
+            del plain["anyOf"]
+            plain = typed | plain
     if "propertyNames" in plain:
         # Grammars know no `propertyNames`: a map with a closed set of keys is said as an object.
         names = plain.pop("propertyNames")["enum"]
         plain["properties"] = dict.fromkeys(names, plain["additionalProperties"])
         plain["additionalProperties"] = False
     return plain
-
-
-def _portable_value(key: str, value: Any) -> Any:
-    if key in (
-        "properties",
-        "$defs",
-    ):  # maps of names, which may be words that are dropped elsewhere
-        return {name: _portable(inner) for name, inner in value.items()}
-    if key in ("default", "enum", "const", "required"):
-        return value
-    return _portable(value)
 
 
 _dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

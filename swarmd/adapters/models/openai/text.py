@@ -49,15 +49,16 @@ _BOM: Final = "\ufeff"
 # Marks behind which a call stands, as chat templates spell them. The function's name stands in the
 # mark, or before it, or in the JSON behind it.
 _MARK: Final = re.compile(
-    r"<tool_calls?>|<\|tool_calls?\|>|<function_?calls?>|<\|python_tag\|>"
-    r"|\[TOOL_CALLS\](?:\s{0,4}(?P<mistral>\w{1,64})\s{0,4}(?:\[ARGS\])?(?=\s{0,4}\{))?"
-    r"|<function=(?P<llama>[\w.]{1,64})>"
-    r"|to=(?P<harmony>[\w.]{1,64})[^{}\n]{0,80}<\|message\|>"
-    r"|<｜tool▁sep｜>(?P<deepseek>[\w.]{1,64})"
+    r"<tool_call(?:>\s{0,4}| name=\")(?P<tagged>[\w./-]{1,64})(?:\">)?(?=\s{0,4}\{)"
+    r"|<tool_calls?>|<\|tool_calls?\|>|<function_?calls?>|<\|python_tag\|>"
+    r"|\[TOOL_CALLS\](?:\s{0,4}(?P<mistral>[\w/-]{1,64})\s{0,4}(?:\[ARGS\])?(?=\s{0,4}\{))?"
+    r"|<function=(?P<llama>[\w./-]{1,64})>"
+    r"|to=(?P<harmony>[\w./-]{1,64})[^{}\n]{0,80}<\|message\|>"
+    r"|<｜tool▁sep｜>(?P<deepseek>[\w./-]{1,64})"
     r"|(?P<before><\|tool_call_argument_begin\|>|<｜tool▁sep｜>)",
     re.IGNORECASE,
 )
-_NAME_BEFORE: Final = re.compile(r"([\w.]{1,64}(?::\d{1,4})?)\s{0,4}\Z")
+_NAME_BEFORE: Final = re.compile(r"([\w./-]{1,64}(?::\d{1,4})?)\s{0,4}\Z")
 _FENCE_AHEAD: Final = re.compile(r"\s*(?:```\w{0,10}\s*)?")
 # A brace that begins an object in the way of JSON, Python or YAML, and none of a sentence.
 _OBJECT: Final = re.compile(r"\{\s*(?:[\"'“]|\w+\s*:)")
@@ -84,6 +85,11 @@ def answer_in(text: str) -> Any:
         return _as_calls(whole)
     found = _found_within(said)
     return whole if found is None else found
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is one JSON value, and nothing else but a fence or marks around it."""
+    return not isinstance(_read(core(text)), Problem)
 
 
 def core(text: str) -> str:
@@ -181,15 +187,19 @@ class _Findings:
 
     def add(self, value: Any, name: str | None) -> bool:
         """Whether the value can be what it stands there as."""
-        if name is not None:
+        if name is not None and not (name == "" and _is_reply(value)):
             calls = _calls_of(value, name)
             self.calls += calls or []
             return bool(calls)
-        if isinstance(value, dict) and "moves" in value:
+        if _is_reply(value):
             self.replies += [value] if value not in self.replies else []
         else:
             self.others.append(value)
         return True
+
+
+def _is_reply(value: Any) -> bool:
+    return isinstance(value, dict) and "moves" in value
 
 
 def _found_within(text: str) -> Any:
@@ -281,8 +291,16 @@ def _calls_of(value: Any, name: str) -> list[TextCall] | None:
     if name:
         return [TextCall(name, value)] if isinstance(value, dict) else None
     entries = value if isinstance(value, list) else [value]
-    calls = [call_of(entry) for entry in entries]
+    calls = [call_of(entry) or _move_as_call(entry) for entry in entries]
     return None if None in calls else [call for call in calls if call is not None]
+
+
+def _move_as_call(entry: Any) -> TextCall | None:
+    """A move behind a mark for calls is the call of its function."""
+    name = entry.get("move") if isinstance(entry, dict) else None
+    if not isinstance(name, str):
+        return None
+    return TextCall(name, {key: value for key, value in entry.items() if key != "move"})
 
 
 def _read(text: str) -> Any:

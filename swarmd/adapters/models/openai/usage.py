@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ from swarmd.core.ledger.prices import Counted
 
 # More than any context holds. It keeps what a lying server says within what the ledger can add up.
 TOKENS_COUNTED_MAX: Final = 1_000_000_000
+# Ten times what the dearest call can cost. It keeps what a lying server says within what an account
+# can add up.
+COST_DOLLARS_MAX: Final = 10_000
 
 _NUMBER: Final = re.compile(r"\s*(\d+)(?:\.\d*)?\s*")
 _DIGITS_MAX: Final = 12  # of a number in quotes; a longer one is more than any count
@@ -59,6 +63,7 @@ class SaidUsage:
     tokens_out: int | None = None
     cached: int = 0
     stored: int = 0
+    cost: int | None = None  # micro-dollars, as a gateway says them of the model behind it
 
     def most(self, newer: SaidUsage) -> SaidUsage:
         """Of each count the larger: a later piece repeats what an earlier one said, and adds to
@@ -71,7 +76,15 @@ class SaidUsage:
             _most(self.tokens_out, newer.tokens_out),
             of_input.cached,
             of_input.stored,
+            _most(self.cost, newer.cost),
         )
+
+    def dearest(self, computed: int | None) -> int | None:
+        """What is charged, by this and by the prices that are known; `None` where neither tells.
+
+        A cost of nothing is no price: a gateway says so of what is paid for elsewhere.
+        """
+        return _most(computed, self.cost or None)
 
     @property
     def counted(self) -> Counted | None:
@@ -86,7 +99,7 @@ def usage_of(piece: Mapping[str, Any]) -> SaidUsage | None:
     said = None
     for usage in _usages(piece):
         read = _read(usage)
-        if read.tokens_in is not None or read.tokens_out is not None:
+        if read != SaidUsage():
             said = said.most(read) if said else read
     return said
 
@@ -134,7 +147,9 @@ def _read(usage: Mapping[str, Any]) -> SaidUsage:
     tokens_out, total = _output(usage), _largest(usage, _TOTAL)
     if total is not None:
         tokens_in, tokens_out = _with_total(tokens_in, tokens_out, total)
-    return SaidUsage(_bounded(tokens_in), _bounded(tokens_out), cached, stored)
+    return SaidUsage(
+        _bounded(tokens_in), _bounded(tokens_out), cached, stored, _micro_dollars(usage.get("cost"))
+    )
 
 
 def _input(usage: Mapping[str, Any]) -> tuple[int | None, int, int]:
@@ -205,6 +220,16 @@ def _tokens(value: object) -> int | None:
             return min(math.ceil(float(value)), TOKENS_COUNTED_MAX)
         case _:
             return None
+
+
+def _micro_dollars(cost: object) -> int | None:
+    """Rounded up, as a computed cost is; `None` for what is no number of dollars."""
+    if isinstance(cost, bool) or not isinstance(cost, int | float):
+        return None
+    if not (isinstance(cost, int) or math.isfinite(cost)) or cost < 0:
+        return None
+    # By its digits: a product of floats would be rounded up from far behind the point.
+    return math.ceil(Fraction(str(min(cost, COST_DOLLARS_MAX))) * 1_000_000)
 
 
 def _bounded(count: int | None) -> int | None:

@@ -1,7 +1,10 @@
 -- Included by the scripts that move amounts: what they did, told in the same step to the stream of facts, which the
 -- supervisor folds into the journal. Folded in the stream's order, facts give every account exactly (core/journal/replay.py).
 --   facts    the stream       fact  reserve | settle | refuse | warn | open | adopt | close | reap | fund | period
---   agent    who, or ''       account, step, at  may be '' (the stream's id has the time)
+--   agent    who, or ''       account, call, at  may be '' (the stream's id has the time); a call is TURN:STEP of its agent
+--   more     of reserve and settle: `what` is called (the function's name) and `input`, the digest of its arguments; of settle
+--            `ok`, '1' or '0' (whether it went well: what nobody saw the end of did not), and where a function looked into
+--            files or wrote one, `files`, a JSON list of their names
 --   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n} |
 --            open {parent, caps: {KIND: n}, own_slot} | fund {parent, caps: {KIND: n}} |
 --            adopt {former, parent} | reap [[account, parent], …], each closed in this order |
@@ -29,13 +32,17 @@ local function count_unpriced(ledger, reserved, tokens)
   return tokens
 end
 
-local function tell(facts, fact, agent, account, step, at, amounts)
-  redis.call('XADD', facts, '*', 'fact', fact, 'agent', agent, 'account', account, 'step', step, 'at', at,
-    'amounts', amounts)
+local function tell(facts, fact, agent, account, call, at, amounts, ...)
+  redis.call('XADD', facts, '*', 'fact', fact, 'agent', agent, 'account', account, 'call', call, 'at', at,
+    'amounts', amounts, ...)
 end
 
-local function tell_settled(facts, agent, account, step, at, kinds, used, reserved, overdraft, assumed, unpriced)
-  tell(facts, 'settle', agent, account, step, at, '{"used":' .. amounts_of(kinds, used) .. ',"reserved":'
+-- `open` is the call's begin record, or empty where what is settled is no call's.
+local function tell_settled(facts, agent, account, call, at, kinds, used, reserved, overdraft, assumed, unpriced, open,
+  ok, files)
+  local more = {'what', open.kind or '', 'input', open.input or '', 'ok', ok and '1' or '0'}
+  if files and files ~= '' then more[7], more[8] = 'files', files end
+  tell(facts, 'settle', agent, account, call, at, '{"used":' .. amounts_of(kinds, used) .. ',"reserved":'
     .. amounts_of(kinds, reserved) .. ',"overdraft":' .. amounts_of(kinds, overdraft) .. ',"assumed":'
-    .. (assumed and 'true' or 'false') .. ',"unpriced":' .. string.format('%.0f', unpriced or 0) .. '}')
+    .. (assumed and 'true' or 'false') .. ',"unpriced":' .. string.format('%.0f', unpriced or 0) .. '}', unpack(more))
 end

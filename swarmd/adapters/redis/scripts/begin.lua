@@ -29,9 +29,10 @@ end
 
 -- `of` is `turn` where the whole turn may not go on, `action` where the agent is told and goes on: its commit then tells
 -- how often that was in the turn.
+local record = cjson.decode(ARGV[5])
 local function refuse(rule, detail, of)
-  redis.call('XADD', KEYS[9], '*', 'fact', 'refuse', 'agent', ARGV[7], 'account', ARGV[8], 'step', ARGV[4],
-    'rule', rule, 'detail', detail, 'of', of or 'turn', 'at', ARGV[9])
+  redis.call('XADD', KEYS[9], '*', 'fact', 'refuse', 'agent', ARGV[7], 'account', ARGV[8], 'call', ARGV[4],
+    'what', record.kind, 'input', record.input, 'rule', rule, 'detail', detail, 'of', of or 'turn', 'at', ARGV[9])
   return {'refused', rule, detail}
 end
 
@@ -82,7 +83,7 @@ if open then
     add(KEYS[7], kind .. '.spent', amount)
     add(KEYS[7], kind .. '.assumed', amount)
   end
-  tell_settled(KEYS[9], ARGV[7], ARGV[8], ARGV[4], ARGV[9], former, open.amounts, open.amounts, {}, true)
+  tell_settled(KEYS[9], ARGV[7], ARGV[8], ARGV[4], ARGV[9], former, open.amounts, open.amounts, {}, true, 0, open)
   if open.once then
     redis.call('HSET', KEYS[8], ARGV[4] .. ':e', open.once)
     return {'ended', open.once}
@@ -124,5 +125,6 @@ kinds[#kinds + 1], asked.unpriced = 'unpriced', count_unpriced(KEYS[7], asked, a
 -- The batch is that of the turn's first step, whatever a successor would take.
 if before[3] then redis.call('HSET', KEYS[8], ARGV[4] .. ':b', ARGV[5])
 else redis.call('HSET', KEYS[8], turn .. ':batch', ARGV[6], ARGV[4] .. ':b', ARGV[5]) end
-tell(KEYS[9], 'reserve', ARGV[7], ARGV[8], ARGV[4], ARGV[9], amounts_of(kinds, asked))
+tell(KEYS[9], 'reserve', ARGV[7], ARGV[8], ARGV[4], ARGV[9], amounts_of(kinds, asked), 'what', record.kind,
+  'input', record.input)
 return {'begun'}

@@ -8,8 +8,8 @@
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn  ARGV[5] agent id  ARGV[6] at
 -- ARGV[7] hops of the turn  ARGV[8] hops allowed, then with its length before it each: the segments; further targets of
 -- stops; the state's field, value, …; fields of the state that go; then the number of facts and each with its length before it: field, value, … (what
--- the bus did not carry of this turn); and for each output: channel, ring body, number of privileges any one of which
--- suffices (none: not asked), those, number of fields, fields
+-- the bus did not carry of this turn); and for each output: channel, line, what rings instead or empty, number of
+-- privileges any one of which suffices (none: not asked), those
 -- Returns {'done'} | {'again'} (this holder committed this turn before) | {'looped'} (committed, its outputs cut) |
 -- {'refused', rule, detail} | {'output', index, rule, detail}: nothing was committed, for this output may not be.
 local committed = redis.call('HMGET', KEYS[7], 'turn', 'lease')
@@ -41,7 +41,7 @@ local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments,
 if stop == 'drain' then rule = nil end
 if not rule and state ~= turn - 1 then rule, detail = 'lease.lost', 'turn ' .. turn .. ' after ' .. state end
 if rule then
-  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', rule,
+  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'call', ARGV[4], 'rule', rule,
     'detail', detail, 'of', 'turn', 'at', ARGV[6])
   return {'refused', rule, detail}
 end
@@ -52,12 +52,10 @@ local outputs = {}
 for k = 12, #KEYS do
   wrong = wrong_type(KEYS[k], 'stream')
   if wrong then return wrong end
-  local channel, body = ARGV[at], ARGV[at + 1]
-  at = at + 2
+  local channel, line, preview = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  at = at + 3
   local wanted = list()
-  local last = at + tonumber(ARGV[at])
-  outputs[#outputs + 1] = {stream = KEYS[k], channel = channel, body = body, first = at + 1, last = last}
-  at = last + 1
+  outputs[#outputs + 1] = {stream = KEYS[k], channel = channel, line = line, preview = preview}
   if #wanted > 0 then
     local no, why = not_held(KEYS[6], KEYS[4], segments, wanted), wanted[1]
     if not no then
@@ -68,7 +66,7 @@ for k = 12, #KEYS do
       if kind then no, why = STOP_RULES[kind], target end
     end
     if no then
-      redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', no,
+      redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'call', ARGV[4], 'rule', no,
         'detail', why, 'of', 'action', 'at', ARGV[6])
       return {'output', #outputs - 1, no, why}
     end
@@ -94,7 +92,7 @@ end
 
 -- Loops are cut here, outside any model: the turn is committed, what it would have caused is not.
 if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then
-  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'step', ARGV[4], 'rule', 'bus.hops',
+  redis.call('XADD', KEYS[11], '*', 'fact', 'refuse', 'agent', ARGV[5], 'call', ARGV[4], 'rule', 'bus.hops',
     'detail', #outputs .. ' outputs at hop ' .. ARGV[7], 'of', 'turn', 'at', ARGV[6])
   return {'looped'}
 end
@@ -102,7 +100,7 @@ end
 -- for what is beyond a number, a page at a time.
 local marks, is_marked = {}, {}
 for _, o in ipairs(outputs) do
-  append(o.stream, o.body, ARGV, o.first, o.last)
+  append(o.stream, o.channel, o.line, o.preview)
   if not is_marked[o.stream] then
     is_marked[o.stream] = true
     marks[#marks + 1] = redis.call('INCR', KEYS[10])

@@ -5,7 +5,8 @@
 -- KEYS[1] ledger  KEYS[2] steps  KEYS[3] facts
 -- ARGV[1] turn:step  ARGV[2] lease  ARGV[3] result (JSON)  ARGV[4] '1' where what was used is assumed
 -- ARGV[5] agent id  ARGV[6] account id  ARGV[7] at  ARGV[8] percent of its own budget at which an account is warned of
--- ARGV[9…] what was used: kind, amount, … of the kinds that were reserved
+-- ARGV[9] '1' where it went well, else '0'  ARGV[10] names of the files that it looked into or wrote, a JSON list, or empty
+-- ARGV[11…] what was used: kind, amount, … of the kinds that were reserved
 -- Returns {'settled'} | {'again'} (ended before) | {'former'} (a successor or the reaper settled it).
 local wrong = wrong_type(KEYS[3], 'stream')
 if wrong then return wrong end
@@ -16,7 +17,7 @@ if tostring(open.lease) ~= ARGV[2] then return {'former'} end
 if before[2] then return {'again'} end
 
 local kinds, used, over, told = {}, {}, {}, {}
-for i = 9, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   local kind, amount = ARGV[i], tonumber(ARGV[i + 1])
   local reserve = open.amounts[kind] or 0
   local beyond = math.max(0, amount - reserve)
@@ -33,7 +34,7 @@ end
 local unpriced = count_unpriced(KEYS[1], open.amounts, (used.tokens or 0) - (open.amounts.tokens or 0))
 redis.call('HSET', KEYS[2], ARGV[1] .. ':e', ARGV[3])
 tell_settled(KEYS[3], ARGV[5], ARGV[6], ARGV[1], ARGV[7], kinds, used, open.amounts, over, ARGV[4] == '1',
-  unpriced)
+  unpriced, open, ARGV[9] == '1', ARGV[10])
 -- Nothing more begins on the account until its superior, or an operator, has taken note of it.
 if #told > 0 then redis.pcall('HSET', KEYS[1], 'overdrawn', table.concat(told, ', ')) end
 
@@ -52,7 +53,7 @@ if not now.err and not now[1] then
     local left = amount_of(3 * i + 1)
     if own > 0 and (own - left) * 100 >= own * tonumber(ARGV[8]) then
       redis.call('HSET', KEYS[1], 'warned', kinds[i])
-      redis.call('XADD', KEYS[3], '*', 'fact', 'warn', 'agent', ARGV[5], 'account', ARGV[6], 'step', ARGV[1], 'kind',
+      redis.call('XADD', KEYS[3], '*', 'fact', 'warn', 'agent', ARGV[5], 'account', ARGV[6], 'call', ARGV[1], 'kind',
         kinds[i], 'own', string.format('%.0f', own), 'left', string.format('%.0f', left), 'at', ARGV[7])
       break
     end

@@ -2,7 +2,7 @@
 -- include: _post
 -- A post from outside an agent's turn (operator, submitter, host). With a key it happens once an hour.
 -- KEYS[1] stream  KEYS[2] heads  KEYS[3] posts  KEYS[4] once key (equal to KEYS[1]: no key given)
--- ARGV[1] channel  ARGV[2] ring body  ARGV[3] seconds to remember the key  ARGV[4…] fields
+-- ARGV[1] channel  ARGV[2] line  ARGV[3] what rings instead, or empty  ARGV[4] seconds to remember the key
 -- Returns the stream id, of the first post where the key was seen before.
 if KEYS[4] ~= KEYS[1] then
   local before = redis.call('GET', KEYS[4])
@@ -10,6 +10,6 @@ if KEYS[4] ~= KEYS[1] then
 end
 local wrong = wrong_type(KEYS[1], 'stream') or wrong_for_posting(KEYS[2], KEYS[3])
 if wrong then return wrong end
-local id = post(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], {unpack(ARGV, 4)})
-if KEYS[4] ~= KEYS[1] then redis.call('SET', KEYS[4], id, 'EX', ARGV[3]) end
+local id = post(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3])
+if KEYS[4] ~= KEYS[1] then redis.call('SET', KEYS[4], id, 'EX', ARGV[4]) end
 return id

@@ -59,7 +59,7 @@ local function settle_open(journal, agent, account, id)
         add(account, kind .. '.assumed', amount)
       end
       redis.call('HDEL', journal, field)
-      tell_settled(KEYS[5], agent, id, step, '', SPENT_KINDS, open.amounts, open.amounts, {}, true)
+      tell_settled(KEYS[5], agent, id, step, '', SPENT_KINDS, open.amounts, open.amounts, {}, true, 0, open)
     end
   end
 end
@@ -107,12 +107,10 @@ local verbs = {
   del = function(s) redis.call('UNLINK', KEYS[s[2]]) end,
   xdel = function(s) redis.call('XDEL', KEYS[s[2]], s[3]) end,
   trim = function(s) redis.call('XTRIM', KEYS[s[2]], 'MINID', s[3]) end,
-  -- {'post', stream, channel, place of what rings, fields, where its data belongs, place of the data}. Marked when all is
-  -- done, once a channel: many posts of a commit go to the journal.
+  -- {'post', stream, channel, place of the line, place of what rings instead or false}. Marked when all is done, once a
+  -- channel: many posts of a commit go to the journal.
   post = function(s)
-    local fields = s[5]
-    if s[6] then fields[s[6]] = ARGV[s[7]] end
-    append(KEYS[s[2]], ARGV[s[4]], fields, 1, #fields)
+    append(KEYS[s[2]], s[3], ARGV[s[4]], s[5] and ARGV[s[5]])
     if posted[s[3]] == nil then posted[#posted + 1] = s[3] end
     posted[s[3]] = true
     newest[s[2]] = nil
@@ -290,7 +288,7 @@ local verbs = {
         add(account, kind .. '.assumed', beyond)
       end
     end
-    if #kinds > 0 then tell_settled(KEYS[5], '', s[3], '', '', kinds, excess, excess, {}, true) end
+    if #kinds > 0 then tell_settled(KEYS[5], '', s[3], '', '', kinds, excess, excess, {}, true, 0, {}) end
   end,
   -- {'disown', ended, [member, …], [key, …]}: the keys of somebody who neither lives nor is among those who have ended.
   disown = function(s)

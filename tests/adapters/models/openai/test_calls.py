@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.calls import Fragment, put_together
 from swarmd.adapters.models.openai.json_text import read_arguments
 from swarmd.adapters.models.openai.reading import Correction, offered_name, read_moves
+from swarmd.core.model.functions import Offer
 from swarmd.core.model.moves import Report, Say
 
 Json = dict[str, Any]
@@ -131,7 +132,7 @@ def test_index_and_id_that_contradict_each_other_do_nothing() -> None:
         {"index": 0, "id": "b", "function": {"arguments": '"to one"}'}},
         {"index": 1, "id": "a", "function": {"arguments": '"to the other"}'}},
     )
-    answer = read_moves(received, ["say"])
+    answer = read_moves(received, Offer(("say",)))
     assert isinstance(answer, Correction)
     assert "told apart" in answer.text
 
@@ -141,7 +142,7 @@ def test_pieces_that_fit_nothing_are_a_correction_and_no_call() -> None:
         {"index": 0, "function": {"name": "say", "arguments": '{"room": "r", "text": "a"}'}},
         {"index": 0, "function": {"arguments": '{"room": "r", "text": "b"}'}},
     )
-    assert isinstance(read_moves(received, ["say"]), Correction)
+    assert isinstance(read_moves(received, Offer(("say",))), Correction)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_a_call_of_the_older_kind_is_one_too() -> None:
         {"arguments": ' "done": true}'},
     ):
         received.take({"choices": [{"delta": {"function_call": call}}]})
-    assert read_moves(received, ["report"]) == (Report(move="report", text="x", done=True),)
+    assert read_moves(received, Offer(("report",))) == (Report(move="report", text="x", done=True),)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,15 @@ def test_a_name_that_can_only_mean_an_offered_function_is_its(name: str) -> None
     received = stream(
         {"index": 0, "function": {"name": name, "arguments": '{"room": "r", "text": "a"}'}}
     )
-    assert read_moves(received, ["say", "report"]) == (Say(move="say", room="r", text="a"),)
+    assert read_moves(
+        received,
+        Offer(
+            (
+                "say",
+                "report",
+            )
+        ),
+    ) == (Say(move="say", room="r", text="a"),)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +223,18 @@ def test_any_other_name_is_no_call(name: str) -> None:
     received = stream(
         {"index": 0, "function": {"name": name, "arguments": '{"room": "r", "text": "a"}'}}
     )
-    assert isinstance(read_moves(received, ["say", "report"]), Correction)
+    assert isinstance(
+        read_moves(
+            received,
+            Offer(
+                (
+                    "say",
+                    "report",
+                )
+            ),
+        ),
+        Correction,
+    )
 
 
 def test_a_wrapper_for_several_calls_is_taken_apart_if_all_in_it_are_offered() -> None:
@@ -223,8 +243,8 @@ def test_a_wrapper_for_several_calls_is_taken_apart_if_all_in_it_are_offered() -
         function = {"name": "multi_tool_use.parallel", "arguments": json.dumps({"tool_uses": uses})}
         return stream({"index": 0, "function": function})
 
-    assert read_moves(wrapped("say"), ["say"]) == (Say(move="say", room="r", text="a"),)
-    assert isinstance(read_moves(wrapped("terminate"), ["say"]), Correction)
+    assert read_moves(wrapped("say"), Offer(("say",))) == (Say(move="say", room="r", text="a"),)
+    assert isinstance(read_moves(wrapped("terminate"), Offer(("say",))), Correction)
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -233,6 +253,7 @@ objects = st.dictionaries(
 )
 
 
+@example([("say", {"": None}), ("say", {})], 2, True, False)
 @calm
 @given(
     st.lists(st.tuples(st.sampled_from(["say", "report"]), objects), min_size=1, max_size=4),

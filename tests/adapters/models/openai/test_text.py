@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.reading import Correction, read_moves
-from swarmd.core.model.moves import Move, Report, Say
-from swarmd.core.model.tools import ListSubtree
+from swarmd.core.model.functions import TREE_LIST, Offer
+from swarmd.core.model.moves import Move, Report, Say, Use
 
 # A busy machine is slow and not wrong.
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-FUNCTIONS = ("say", "report", "list_subtree")
+OFFER = Offer(("say", "report", "use"), (TREE_LIST,))
 SAY = Say(move="say", room="r", text="a")
-LIST = ListSubtree(move="list_subtree")
+LIST = Use(move="use", function="tree/list")
 ANSWER = '{"moves": [{"move": "say", "room": "r", "text": "a"}]}'
 OTHER = '{"moves": [{"move": "report", "text": "b", "done": true}]}'
 CALL = '{"name": "say", "arguments": {"room": "r", "text": "a"}}'
@@ -30,7 +30,7 @@ ARGUMENTS = '{"room": "r", "text": "a"}'
 def read(text: str) -> tuple[Move, ...] | Correction:
     received = Received()
     received.take({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]})
-    return read_moves(received, FUNCTIONS)
+    return read_moves(received, OFFER)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_an_unmistakable_call_of_an_offered_function_is_one(text: str) -> None:
 
 
 def test_several_calls_in_a_text_are_made_in_their_order() -> None:
-    plain = '{"name": "list_subtree", "arguments": {}}'
+    plain = '{"name": "tree_list", "arguments": {}}'
     for text in (
         f"<tool_call>{CALL}</tool_call>\n<tool_call>{plain}</tool_call>",
         f"{CALL}\n{plain}",
@@ -240,7 +240,7 @@ def test_parts_of_a_content_that_are_text_are_the_text(content: object) -> None:
     received.take(
         {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": "stop"}]}
     )
-    assert read_moves(received, FUNCTIONS) == (SAY,)
+    assert read_moves(received, OFFER) == (SAY,)
     assert received.text_bytes >= len(ANSWER)
 
 
@@ -251,5 +251,5 @@ def test_another_answer_beside_ours_is_counted_and_not_mixed_in() -> None:
             {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": None}]}
         )
     received.take({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    assert read_moves(received, FUNCTIONS) == (SAY,)
+    assert read_moves(received, OFFER) == (SAY,)
     assert received.text_bytes >= len(ANSWER) + len(OTHER)

@@ -2,74 +2,73 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from swarmd.core.actions.authority import (
     TIER_TARGET,
-    Actor,
-    Wish,
     find,
     is_group_target,
     outranked,
     overruled,
 )
 from swarmd.core.missions import queue
-from swarmd.core.model.lineage import EVERYTHING, Agent
+from swarmd.core.model.actions import Actor, Args, act_facts
+from swarmd.core.model.lineage import EVERYTHING, Agent, Fence
 from swarmd.core.model.names import (
     Authority,
     MissionId,
     MissionState,
 )
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree.fence import decide_terminate, fence
 
 
-def end_target(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
-    swarm, target = draft.swarm, wish.target
-    is_many = (
-        wish.verb == "cancel" or MissionId(target) in swarm.missions or is_group_target(target)
-    )
+def end_target(draft: Draft, actor: Actor, args: Args) -> Denied | None:
+    swarm, target = draft.swarm, args.target
+    is_many = MissionId(target) in swarm.missions or is_group_target(target)
     if actor.authority is Authority.OPERATOR and is_many:
-        return _end_many(draft, actor, wish)
+        return end_many(draft, actor, args)
+    found = _to_be_ended(swarm, actor, target)
+    if isinstance(found, Denied):
+        return found
+    denied = (
+        Denied(Rule.FENCED, f"{found.id} is ending already")
+        if swarm.lineage.is_ending(found)
+        else outranked(swarm, actor, found) or overruled(swarm, actor.authority, "spawn", found)
+    )
+    if denied is None:
+        end_agent(draft, found, actor, args.reason)
+    return denied
+
+
+def _to_be_ended(swarm: Swarm, actor: Actor, target: str) -> Agent | Denied:
+    """The agent that is meant, if the actor may end it at all."""
     found = find(swarm, actor, target)
     if isinstance(found, Denied):
         if found.rule is Rule.AUTHORITY:
             return Denied(Rule.TERMINATE_DESCENDANT, found.detail)
         return found
     sovereign = actor.authority is not Authority.LINEAGE
-    denied = decide_terminate(swarm, actor.id, found, is_sovereign=sovereign)
-    if denied is None and swarm.lineage.is_ending(found):
-        denied = Denied(Rule.FENCED, f"{found.id} is ending already")
-    denied = (
-        denied
-        or outranked(swarm, actor, found)
-        or overruled(swarm, actor.authority, "spawn", found)
-    )
-    if denied is None:
-        end_agent(draft, found, actor, wish.reason)
-    return denied
+    return decide_terminate(swarm, actor.id, found, is_sovereign=sovereign) or found
+
+
+def foresee_end(swarm: Swarm, actor: Actor, args: Args) -> dict[str, Any] | Denied:
+    found = _to_be_ended(swarm, actor, args.target)
+    return found if isinstance(found, Denied) else act_facts(actor, args, found.id)
 
 
 def end_agent(draft: Draft, agent: Agent, actor: Actor, reason: str) -> None:
-    draft.add(
-        *fence(
-            draft.swarm,
-            agent.id,
-            reason=reason,
-            by=actor.id,
-            moment=draft.moment,
-            mission=agent.mission,
-            order=actor.order,
-            hops=actor.hops,
-            taint=actor.taint,
-        )
-    )
+    at = draft.moment.now
+    mark = Fence(agent.id, reason, actor.id, at, actor.order, hops=actor.hops, taint=actor.taint)
+    draft.add(*fence(draft.swarm, mark, draft.moment, mission=agent.mission))
 
 
-def _end_many(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
+def end_many(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     """A mission, a tier, or every mission: each is fenced, and the order is answered when the
     last one is gone.
     """
-    swarm, target = draft.swarm, wish.target
+    swarm, target = draft.swarm, args.target
     if target.startswith(("room:", "use:")):
         return Denied(
             Rule.STOP_TARGET, f"{target} is nothing that ends: freeze it, or revoke a privilege"
@@ -81,7 +80,7 @@ def _end_many(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
         if target == "tier:0" or not agents:
             return Denied(Rule.STOP_TARGET, f"no agent that can be ended stands at {target}")
         for agent in agents:
-            end_agent(draft, agent, actor, wish.reason)
+            end_agent(draft, agent, actor, args.reason)
         return None
     wanted = list(swarm.missions) if target == EVERYTHING else [MissionId(target)]
     open_ones = [swarm.missions[id] for id in wanted if id in swarm.missions]
@@ -89,7 +88,7 @@ def _end_many(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
     if not ending:
         what = f"{target} is ending already" if open_ones else target
         return Denied(Rule.UNKNOWN_MISSION, what)
-    reason = wish.reason or "cancelled by the operator"
+    reason = args.reason or "cancelled by the operator"
     for mission in ending:
         queue.end(draft, mission, MissionState.CANCELLED, reason, by=actor.id, order=actor.order)
     return None

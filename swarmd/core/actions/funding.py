@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from swarmd.core.actions.authority import Actor, Wish, find, order_facts, outranks
+from collections.abc import Mapping
+from typing import Any
+
+from swarmd.core.actions.authority import find, order_facts, outranks
 from swarmd.core.actions.stop import lift
 from swarmd.core.ledger.tree import account_above
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     AccountFunded,
 )
@@ -12,21 +16,24 @@ from swarmd.core.model.charter import AMOUNT_MAX, KINDS
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import (
+    SOB,
     Authority,
     MissionId,
 )
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 
 
-def fund(draft: Draft, actor: Actor, wish: Wish) -> Denied | None:
-    swarm, amounts = (
-        draft.swarm,
-        {str(k): n for k, n in (wish.amounts or {}).items() if n and k in KINDS},
-    )
+def charged_account(swarm: Swarm, target: str) -> str:
+    """From which an addition to the target's account is taken. The root's is taken from nowhere."""
+    return account_above(swarm, target) or SOB
+
+
+def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> Denied | None:
+    swarm = draft.swarm
+    amounts = {str(kind): amount for kind, amount in given.items() if amount}
     if not amounts:
         return Denied(Rule.REQUEST_INVALID, "fund with what? amounts of " + ", ".join(KINDS))
-    target = wish.target
     if actor.authority is not Authority.OPERATOR:
         found = find(swarm, actor, target)
         if isinstance(found, Denied):

@@ -1,0 +1,193 @@
+"""The verbs on overrides: one decision replaced for a time, listed, or taken back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from swarmd.adapters.redis.reader import View
+from swarmd.cli.exit_codes import Exit
+from swarmd.cli.options import Ordered
+from swarmd.cli.render.text import excerpt, table
+from swarmd.cli.session import Sight, note
+from swarmd.cli.verbs.approvals import (
+    WHAT_COLUMNS,
+    authority_word,
+    give_order,
+    plain_row,
+    stamped,
+)
+from swarmd.cli.verbs.inspect import channel_named, named
+from swarmd.cli.verbs.orders import RIGHTS
+from swarmd.core.model.channels import JOURNAL, REQUESTS
+from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.names import Channel, StreamId
+from swarmd.errors import NotFoundError, UsageError
+from swarmd.settings import Settings
+
+# Of the journal, newest first, to find a refusal by its key; an older one is named by its entry's
+# id.
+_REFUSALS_READ: Final = 2_000
+
+
+def ls(sight: Sight) -> Exit:
+    found = [
+        {
+            "id": id,
+            **facts,
+            "authority": authority_word(facts.get("authority")),
+            "at": stamped(facts.get("at")),
+            "expires": stamped(facts.get("expires")),
+        }
+        for id, facts in sight.view.overrides().items()
+    ]
+    if sight.as_json:
+        sight.give({"overrides": found})
+    elif found:
+        rows = [
+            (
+                o["id"],
+                o["kind"],
+                o["target"],
+                o["by"],
+                o["expires"],
+                o["reversal"],
+                excerpt(str(o["reason"]), WHAT_COLUMNS),
+            )
+            for o in found
+        ]
+        headings = ("ID", "KIND", "TARGET", "BY", "UNTIL", "THEN", "REASON")
+        sight.say(table(headings, [plain_row(row) for row in rows]))
+    else:
+        note("no override stands")
+    return Exit.DONE
+
+
+def order(
+    settings: Settings,
+    asked: Ordered,
+    about: Callable[[View], dict[str, Any]],
+    seconds: float | None = None,
+) -> Exit:
+    """Orders what `about` says of the swarm as it is found, for so long."""
+
+    def wished(view: View) -> dict[str, Any]:
+        override = about(view) | {"reason": asked.reason or "by the operator"}
+        lasting = {} if seconds is None else {"seconds": seconds}
+        return {"verb": "override", "target": override["target"], "override": override | lasting}
+
+    return give_order(settings, asked, wished)
+
+
+# --- what an override is about ----------------------------------------------------------------
+
+
+def right_given(view: View, agent: str, privilege: str, right: str) -> dict[str, Any]:
+    return _right(view, agent, privilege, right) | {"take": False}
+
+
+def right_taken(view: View, agent: str, privilege: str, right: str) -> dict[str, Any]:
+    return _right(view, agent, privilege, right) | {"take": True}
+
+
+def _right(view: View, agent: str, privilege: str, right: str) -> dict[str, Any]:
+    if not privilege or right not in RIGHTS:
+        raise UsageError(
+            "which right?", hint="swarmd override grant AGENT tool/file/write --right use --for 600"
+        )
+    target = _agent(view, agent)
+    return {"kind": "grant", "target": target, "privilege": privilege, "right": right}
+
+
+def task_replaced(view: View, agent: str, task: str) -> dict[str, Any]:
+    if not task.strip():
+        raise UsageError("what is the task?", hint='swarmd override task AGENT "…" --for 600')
+    return {"kind": "task", "target": _agent(view, agent), "text": task}
+
+
+def spawn_undone(view: View, agent: str) -> dict[str, Any]:
+    return {"kind": "spawn", "target": _agent(view, agent), "take": True}
+
+
+def spawn_allowed(view: View, refusal: str) -> dict[str, Any]:
+    id, data = _refusal(view, refusal)
+    # The journal names the request; what it says stands where it was made.
+    flat = view.entry(REQUESTS, StreamId(str(data.get("request"))))
+    if flat is None:
+        raise NotFoundError(
+            f"the request that {id} refused is not kept any more", hint="have it asked again"
+        )
+    request = _object(flat.get("data", ""))
+    taint = request.pop("taint", [])
+    refused = {
+        "requester": flat["from"],
+        "request": request,
+        "rule": data.get("rule", ""),
+        "taint": taint,
+    }
+    return {"kind": "spawn", "target": id, "refused": refused}
+
+
+def _refusal(view: View, reference: str) -> tuple[str, Mapping[str, Any]]:
+    """The refused spawn of this entry of the journal, or the last one under this key."""
+    for id, flat in reversed(view.last_entries(JOURNAL, _REFUSALS_READ)):
+        data = _object(flat.get("data", ""))
+        is_refusal = (
+            data.get("event") == JournalEvent.REQUEST_REFUSED and data.get("type") == "spawn"
+        )
+        if is_refusal and data.get("request") and reference in (id, data.get("key")):
+            return id, data
+    raise NotFoundError(
+        f"no refused spawn {reference!r} in the journal",
+        hint="swarmd tail journal --json | grep refused",
+    )
+
+
+def message_recalled(view: View, channel: str, id: str, text: str) -> dict[str, Any]:
+    place = channel_named(view, channel)
+    flat = view.entry(Channel(place), StreamId(id)) if id[:1].isdecimal() else None
+    if flat is None:
+        raise NotFoundError(f"no message {id!r} on {place}", hint=f"swarmd tail {place}")
+    original = {
+        "channel": place,
+        "id": id,
+        "sender": flat.get("from", ""),
+        "kind": flat.get("kind", ""),
+        "to": flat.get("to", ""),
+        "mission": flat.get("mission", ""),
+        "text": flat.get("text", ""),
+        "data": _object(flat.get("data", "")),
+        "incarnation": int(flat.get("inc") or 0),
+        "hops": int(flat.get("hops") or 0),
+        "at": flat.get("at", ""),
+    }
+    target = f"{place} {id}"
+    return {"kind": "message", "target": target, "text": text, "original": original}
+
+
+def motion_decided(view: View, mission: str, *, is_vetoed: bool) -> dict[str, Any]:
+    found = named(view, mission)
+    if not found.is_mission:
+        raise UsageError(f"{found.id} is an agent", hint="swarmd override carry MISSION")
+    return {"kind": "motion", "target": found.id, "take": is_vetoed}
+
+
+def reversal(view: View, id: str) -> dict[str, Any]:
+    """Whether it stands is the supervisor's to say."""
+    return {"kind": "reverse", "target": id}
+
+
+def _agent(view: View, reference: str) -> str:
+    found = named(view, reference)
+    if found.is_mission:
+        raise UsageError(f"{found.id} is a mission, not an agent")
+    return found.id
+
+
+def _object(text: str) -> Any:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,85 @@
+"""An override as the board or an operator asks for it: one decision, replaced for a time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from swarmd.core.model.charter import TEXT_CHARS_MAX, Line, Written
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import AgentId, MissionId
+
+
+class _Found(BaseModel):
+    """Read by our own processes: unknown fields of another version are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    v: int = 1
+
+
+class Overruling(Written):
+    """One decision of somebody else's, replaced for a time; then it is as before."""
+
+    kind: Literal["grant", "task", "spawn", "message", "motion", "reverse"]
+    target: Annotated[str, Field(min_length=1, max_length=600)] = Field(
+        description="whom or what; of reverse: the override"
+    )
+    take: bool = Field(
+        False, description="of grant: taken, not given; of spawn: undone; of motion: vetoed"
+    )
+    privilege: str = Field("", max_length=512, description="of grant")
+    right: Literal["use", "grant", "both"] = Field("both", description="of grant")
+    text: str = Field(
+        "", max_length=TEXT_CHARS_MAX, description="of task: the new one; of message: in its place"
+    )
+    seconds: Annotated[float, Field(gt=0, le=31_536_000)] = Field(600, description="then it lapses")
+    reason: Line
+
+
+class Original(_Found):
+    """A message as it stood on its stream."""
+
+    channel: str
+    id: str
+    sender: str
+    kind: Kind
+    to: str = ""
+    mission: str = ""
+    text: str = ""
+    data: dict[str, Any] = Field(default_factory=dict)
+    incarnation: int = 0
+    hops: int = 0
+    at: str = ""
+
+    def message(self) -> Message:
+        return Message(
+            sender=AgentId(self.sender),
+            to=self.to,
+            kind=self.kind,
+            mission=MissionId(self.mission),
+            at=self.at,
+            text=self.text,
+            data=self.data,
+            hops=self.hops,
+            incarnation=self.incarnation,
+        )
+
+
+class Refused(_Found):
+    """A spawn as it was refused: who asked, for what, and by which rule not."""
+
+    requester: str
+    request: dict[str, Any]
+    rule: str = ""
+    taint: tuple[str, ...] = ()
+
+
+class OverrideOrder(Overruling):
+    """An operator's, with what it is about as the operator found it: the law has no eyes of its
+    own.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    original: Original | None = None
+    refused: Refused | None = None
