@@ -123,7 +123,7 @@ def test_an_entry_that_was_changed_left_out_or_put_in_from_another_journal_is_no
             journal.do("state.changed", SOB, word=word)
     first, second, third = here.entries
     assert elsewhere.entries[0] == first
-    changed = second.replace('"text":"noted"', '"text":"other"')
+    changed = second.replace('"text":"state.changed"', '"text":"other"')
     assert changed != second
     for entries, why in (
         ([first, changed], "its hash is not that of what it says"),
