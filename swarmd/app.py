@@ -504,7 +504,7 @@ async def _models(process: _Process) -> OpenModels:
     from swarmd.adapters.redis.rate_limit import RedisPace
 
     said = process.settings
-    asked = ModelSettings(said.model or "", said.openai_api_key or "", said.openai_base_url or "")
+    asked = ModelSettings(said.model or "", said.api_keys, said.base_urls)
     choice = await choose(asked, process.declared.models)
     print(choice.why, file=sys.stderr, flush=True)
     store = process.store

@@ -1,8 +1,8 @@
 """The world failed: what swarmd raises when something outside it does not do its part.
 
-A request that the law refuses is not here: that is a value (`swarmd.core.law.Denied`). A bug is an
-`assert`. Adapters translate the exceptions of Redis, of the model SDK and of the file system into
-these where they enter; nothing beyond an adapter sees the originals.
+A request that the law refuses is not here: that is a value (`swarmd.core.model.refusals.Denied`). A
+bug is an `assert`. Adapters translate the exceptions of Redis, of the model SDK and of the file
+system into these where they enter; nothing beyond an adapter sees the originals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ class NotFoundError(SwarmError):
 
 
 class RefusedError(SwarmError):
-    """The board, the law or a policy said no to what the operator asked. Exit 4."""
+    """The board, the law or a policy said no to what the operator asked. Exit 4.
+
+    Where a rule said it, `rule` is its code, and the hint ends with how to read about it.
+    """
+
+    def __init__(self, what: str, *, hint: str = "", rule: str = "") -> None:
+        explain = f"swarmd explain {rule}" if rule else ""
+        super().__init__(what, hint=f"{hint} ({explain})" if hint and explain else hint or explain)
+        self.rule = rule
 
 
 class StoreUnavailableError(SwarmError):

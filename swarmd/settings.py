@@ -1,19 +1,20 @@
 """What this process was told: flags first, then the environment, then defaults.
 
-Everything else takes its settings as arguments; `os.environ` is read here and nowhere else. Only
-the standard library is imported, and little of it, because every verb passes through here before it
-starts.
+Everything else takes its settings as arguments; `os.environ` is read here and nowhere else. No
+library is imported, and little of the standard one, because every verb passes through here before
+it starts.
 """
 
 from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeVar, get_args
 
+from swarmd.core.model.providers import NAMED_MODEL, PROVIDERS, ModelProvider
 from swarmd.errors import UsageError
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -32,14 +33,11 @@ _REDIS_URL_SHAPE: Final = (
 )
 _HASH_TAG: Final = re.compile(r"\{[^{}]+\}")
 _BASE_URL: Final = re.compile(r"https?://[^\s/]+\S*")
-_MODEL: Final = re.compile(r"openai(?::\S+)?|builtin|[a-z][a-z0-9_]*:\S.*")
 
 _ENVIRONMENT: Final = {
     "redis_url": "REDIS_URL",
     "redis_password_file": "REDIS_PASSWORD_FILE",
-    "openai_api_key": "OPENAI_API_KEY",
-    "openai_api_key_file": "OPENAI_API_KEY_FILE",
-    "openai_base_url": "OPENAI_BASE_URL",
+    **{name: said for row in PROVIDERS.values() for name, said in row.settings.items()},
     "model": "SWARMD_MODEL",
     "namespace": "SWARMD_NAMESPACE",
     "data": "SWARMD_DATA",
@@ -62,8 +60,8 @@ class Settings:
 
     data: Path
     redis_url: str | None = field(default=None, repr=False)
-    openai_api_key: str | None = field(default=None, repr=False)
-    openai_base_url: str | None = None
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # by provider
+    base_urls: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
     namespace: str = NAMESPACE_DEFAULT
     policies: Path | None = None
@@ -86,12 +84,10 @@ class Settings:
         return cls(
             data=said.data(),
             redis_url=said.redis_url(),
-            openai_api_key=said.key(),
-            openai_base_url=said.matching(
-                "openai_base_url", _BASE_URL, "http://HOST:PORT/v1 or https://…"
-            ),
+            api_keys=said.of_providers(said.key),
+            base_urls=said.of_providers(said.base_url),
             model=said.matching(
-                "model", _MODEL, "builtin, or PROVIDER:NAME as in openai:gpt-5-mini"
+                "model", NAMED_MODEL, "builtin, or PROVIDER:NAME as in openai:gpt-5-mini"
             ),
             namespace=said.namespace(),
             policies=said.folder("policies"),
@@ -106,7 +102,7 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be shown; `swarmd.logs` masks them."""
-        return tuple(value for value in (self.openai_api_key, self.secret) if value)
+        return tuple(value for value in (*self.api_keys.values(), self.secret) if value)
 
 
 class _Said:
@@ -233,11 +229,18 @@ class _Said:
 
         return f"{scheme}://{login}:{quote(password, safe='')}@{place}"
 
-    def key(self) -> str | None:
-        source = "openai_api_key"
+    def of_providers(self, setting: Callable[[ModelProvider], str | None]) -> dict[str, str]:
+        said = {row.prefix: setting(row) for row in PROVIDERS.values()}
+        return {prefix: value for prefix, value in said.items() if value is not None}
+
+    def base_url(self, row: ModelProvider) -> str | None:
+        return self.matching(row.url_setting, _BASE_URL, "http://HOST:PORT/v1 or https://…")
+
+    def key(self, row: ModelProvider) -> str | None:
+        source = row.key_setting
         key = self.value(source)
         if key is None:
-            source = "openai_api_key_file"
+            source = f"{row.key_setting}_file"
             key = self._secret(source, "key")
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
             raise UsageError(

@@ -253,7 +253,7 @@ class Watch:
         data = message.data
         if data.get("outcome") and data.get("order"):
             self.outcomes.setdefault(data["order"], []).append(data["outcome"])
-        if data["event"] == "ended" and "segment" in data and data.get("outcome") != "fenced":
+        if data["event"] == "subtree.ended" and data.get("outcome") != "fenced":
             self.told.update(
                 {how: data[how] for how in ("confirmed", "unconfirmed", "unreachable")}
             )

@@ -40,8 +40,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     }
     assert Settings.from_env(environ) == Settings(
         redis_url="rediss://user:word@host:1/2",
-        openai_api_key="sk-abc",
-        openai_base_url="http://localhost:11434/v1",
+        api_keys={"openai": "sk-abc"},
+        base_urls={"openai": "http://localhost:11434/v1"},
         model="openai:llama3.2:3b",
         namespace="{swarm}",
         data=tmp_path / "data",
@@ -121,13 +121,13 @@ def test_the_key_may_come_from_a_file_which_may_be_empty(tmp_path: Path) -> None
     path = tmp_path / "key"
     path.write_text("sk-from-a-file\n")
     assert (
-        Settings.from_env(HOME | {"OPENAI_API_KEY_FILE": str(path)}).openai_api_key
+        Settings.from_env(HOME | {"OPENAI_API_KEY_FILE": str(path)}).api_keys["openai"]
         == "sk-from-a-file"
     )
     both = HOME | {"OPENAI_API_KEY": "sk-said", "OPENAI_API_KEY_FILE": str(path)}
-    assert Settings.from_env(both).openai_api_key == "sk-said"
+    assert Settings.from_env(both).api_keys == {"openai": "sk-said"}
     path.write_text("\n")
-    assert Settings.from_env(HOME | {"OPENAI_API_KEY_FILE": str(path)}).openai_api_key is None
+    assert Settings.from_env(HOME | {"OPENAI_API_KEY_FILE": str(path)}).api_keys == {}
 
 
 @pytest.mark.parametrize(

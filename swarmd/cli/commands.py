@@ -33,6 +33,7 @@ from swarmd.cli.options import (
     Policies,
     Privilege,
     Reference,
+    RefusalCode,
     Right,
     Seconds,
     Timeout,
@@ -40,7 +41,6 @@ from swarmd.cli.options import (
     Work,
     flat,
 )
-from swarmd.cli.render.text import plain
 from swarmd.cli.verbs import health as health_
 from swarmd.cli.verbs import inspect as inspect_verbs
 from swarmd.errors import StoreUnavailableError, UsageError
@@ -207,18 +207,12 @@ def top(
 @flat
 def stops(where: Connection, as_json: Json = False) -> int:
     """List all that is stopped or ending: by whom, since when and why."""
-    from swarmd.adapters import halt_file
-
     settings = where.settings()
-    held = halt_file.pulled(settings.data)
+    held = inspect_verbs.halt_of(settings)
     try:
         return connection.look(settings, as_json, lambda sight: inspect_verbs.stops(sight, held))
     except StoreUnavailableError:
-        if held is not None:
-            session.note(
-                f"halted by {settings.data / 'halt'}: {plain(held.reason or 'no reason given')} "
-                f"({plain(held.by)})"
-            )
+        inspect_verbs.note_halt(settings, held)
         raise
 
 
@@ -242,6 +236,14 @@ def why(
         return orders.why(sight, reference, privilege, right)
 
     return connection.look(where.settings(), as_json, see)
+
+
+@app.command(rich_help_panel="Look")
+def explain(code: RefusalCode = "", as_json: Json = False) -> int:
+    """Tell what a refusal means and what to do about it; without a code, list them all."""
+    from swarmd.cli.verbs import explain as explain_verbs
+
+    return explain_verbs.explain(code, as_json=as_json)
 
 
 @app.command(rich_help_panel="Look")
@@ -597,13 +599,10 @@ def acl(
     from swarmd.cli.verbs import acl as user_verbs
 
     settings = where.settings(policies=policies)
-    if (check or users.folder is not None) and users.password_files:
-        raise UsageError(
-            "--password-file is for printing", hint="leave it out, or leave out what is with it"
-        )
+    user_verbs.refuse_contradictions(
+        users.roles, users.password_files, users.folder, is_check=check
+    )
     if users.folder is not None:
-        if check or users.roles:
-            raise UsageError("--generate makes all users", hint="leave out --check and --role")
         return user_verbs.generate(settings, users.folder, as_json=as_json)
     if check:
         return user_verbs.check(settings, users.roles or (), as_json=as_json)

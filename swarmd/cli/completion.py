@@ -1,4 +1,4 @@
-"""Shell completion of what a running swarm has: agents, missions, channels.
+"""Shell completion of what a running swarm has (agents, missions, channels), and of refusals.
 
 Invariant: it starts nothing, waits for little and never complains: where it cannot know, it offers
 nothing.
@@ -13,6 +13,7 @@ from contextlib import closing
 from swarmd.adapters.redis.reader import View, view_of
 from swarmd.cli import connection
 from swarmd.core.model.channels import JOURNAL, MISSIONS, ORDERS, RESULTS
+from swarmd.core.model.refusals import Rule
 from swarmd.errors import SwarmError
 from swarmd.settings import Settings
 
@@ -44,6 +45,11 @@ def targets(incomplete: str) -> list[str]:
 
 def channels(incomplete: str) -> list[str]:
     return _offered(incomplete, lambda view: {*view.channels(), JOURNAL, MISSIONS, ORDERS, RESULTS})
+
+
+def refusals(incomplete: str) -> list[str]:
+    """The codes of refusals, which stand in the program and take no server."""
+    return [rule.value for rule in Rule if rule.value.startswith(incomplete)]
 
 
 def _agents(view: View) -> list[str]:

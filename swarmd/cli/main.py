@@ -86,6 +86,8 @@ def _swift(words: Sequence[str]) -> Callable[[], Exit] | None:
     switches.
     """
     words = ["version"] if list(words) == ["--version"] else words
+    if words and words[0] == "explain":
+        return _explains(words[1:])
     verb, given = (words[0] if words else ""), {_SWITCHES.get(word, "") for word in words[1:]}
     if (
         not given <= _SWIFT.get(verb, frozenset({"none"}))
@@ -94,6 +96,16 @@ def _swift(words: Sequence[str]) -> Callable[[], Exit] | None:
     ):
         return None
     return lambda: _swiftly(verb, given)
+
+
+def _explains(words: Sequence[str]) -> Callable[[], Exit] | None:
+    """`explain`, with at most one code and no other switch than `--json`."""
+    codes = [word for word in words if not word.startswith("-")]
+    if len(codes) > 1 or {*words} - {*codes, "--json"} or "_SWARMD_COMPLETE" in os.environ:
+        return None
+    from swarmd.cli.verbs import explain
+
+    return lambda: explain.explain("".join(codes), as_json="--json" in words)
 
 
 def _swiftly(verb: str, given: set[str]) -> Exit:

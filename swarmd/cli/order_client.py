@@ -12,6 +12,7 @@ from typing import Any, Final
 from swarmd.adapters.redis.reader import Rung, View
 from swarmd.cli.exit_codes import TimedOutError
 from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, Channel, StreamId
 from swarmd.errors import RefusedError
@@ -79,7 +80,7 @@ def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) ->
         for message in view.messages(JOURNAL, reached):
             reached = message.id
             data = message.data
-            if data.get("event") == "stuck" and data.get("segment") in segments:
+            if data.get("event") == JournalEvent.AGENT_STUCK and data.get("segment") in segments:
                 busy[str(data.get("agent", ""))] = message.text.partition(": ")[2]
             if data.get("order") != order_id:
                 continue
@@ -93,13 +94,9 @@ def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) ->
 def _raise_if_refused(answer: Message) -> None:
     if answer.data.get("outcome") == "refused":
         detail = str(answer.data.get("detail") or answer.text)
-        rule = str(answer.data.get("rule", "the law"))
-        raise OrderRefusedError(f"refused by {rule}: {detail}", rule)
+        rule = str(answer.data.get("rule", ""))
+        raise OrderRefusedError(f"refused by {rule or 'the law'}: {detail}", rule=rule)
 
 
 class OrderRefusedError(RefusedError):
-    """The law said no, by this rule."""
-
-    def __init__(self, what: str, rule: str) -> None:
-        super().__init__(what)
-        self.rule = rule
+    """The law said no to an order."""

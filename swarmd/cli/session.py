@@ -36,5 +36,11 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def note_explain(code: str) -> None:
+    """How to read about the refusal that was just named; nothing where none was."""
+    if code:
+        note(f"what it means: swarmd explain {code}")
+
+
 def now() -> datetime:
     return datetime.now(UTC)

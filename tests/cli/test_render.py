@@ -303,9 +303,11 @@ def test_a_vote_tells_its_choice_and_a_journal_entry_its_event() -> None:
         "kind": "entry",
         "at": "",
         "text": "x",
-        "data": '{"event":"spawned"}',
+        "data": '{"event":"agent.spawned"}',
     }
-    assert render_lines.entry_lines("5-0", flat, INK) == ["--:--:-- supervisor [entry spawned] x"]
+    assert render_lines.entry_lines("5-0", flat, INK) == [
+        "--:--:-- supervisor [entry agent.spawned] x"
+    ]
 
 
 def test_an_entry_that_is_no_message_shows_its_fields() -> None:
@@ -362,10 +364,12 @@ def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
             message(Kind.ENTRY, text, channel=JOURNAL, sender="supervisor", **data)
         )
 
-    assert entry("sob created x", event="spawned") == ["+ sob created x"]
-    assert entry("spawn of a: spawn.depth", event="refused") == ["x spawn of a: spawn.depth"]
-    assert entry("m-1: 3 confirmed", event="ended", confirmed=3) == ["- m-1: 3 confirmed"]
-    assert entry("repeats the room", event="board") == []
+    assert entry("sob created x", event="agent.spawned") == ["+ sob created x"]
+    assert entry("spawn of a: spawn.depth", event="request.refused") == [
+        "x spawn of a: spawn.depth"
+    ]
+    assert entry("m-1: 3 confirmed", event="subtree.ended", confirmed=3) == ["- m-1: 3 confirmed"]
+    assert entry("repeats the room", event="board.announced") == []
 
 
 def test_a_snapshot_is_told_when_the_state_or_the_number_of_agents_changes() -> None:

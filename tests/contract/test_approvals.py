@@ -93,8 +93,8 @@ async def test_what_waits_for_leave_is_there_after_a_restart_and_is_done_once(
         (kid,) = on.sup._swarm.lineage.children(top.id)
         assert kid.taint == ("file",)
         assert await _answers(on, top) == ["taint.leave", "created"]
-        assert len(await on.journal("leave given")) == 1
-        assert (await on.journal("order refused"))[-1].data["rule"] == "approval.unknown"
+        assert len(await on.journal("approval.given")) == 1
+        assert (await on.journal("order.refused"))[-1].data["rule"] == "approval.unknown"
         assert (await on.store.agents([kid.id]))[0] == kid
         await _is_proved(on)
 
@@ -126,7 +126,7 @@ async def test_a_given_right_is_the_scripts_own_while_it_stands_and_not_after(
         on.clock.time += 31
         await on.sup._step()
         assert not await on.store.pipe.execute("HEXISTS", use, WRITE)
-        assert [e.data["how"] for e in await on.journal("override over")] == ["lapsed"]
+        assert [e.data["how"] for e in await on.journal("override.ended")] == ["lapsed"]
         await _is_proved(on)
 
 
@@ -189,7 +189,7 @@ async def test_an_allowed_spawn_is_paid_by_who_asked_and_ends_with_its_override(
         given = WORKER | {"privileges": [WRITE]}
         await on.post(top.id, REQUESTS, Kind.REQUEST, type="spawn", key="kid", charter=given)
         await on.sup._step()
-        (refusal,) = await on.journal("refused")
+        (refusal,) = await on.journal("request.refused")
         (asked,) = await on.store.read(REQUESTS, _before(refusal.data["request"]), 1)
         refused = {
             "requester": asked.sender,
@@ -225,7 +225,7 @@ async def test_nobodys_hand_in_what_waits_makes_another_thing_of_it(namespace: s
         await on.start()
         await _order(on, "approve", id)
         assert on.sup._swarm.lineage.children(top.id) == ()
-        assert (await on.journal("leave given"))[-1].data["outcome"] == "refused"
+        assert (await on.journal("approval.given"))[-1].data["outcome"] == "refused"
 
 
 @pytest.mark.parametrize("by", ["sob", "nobody"])

@@ -61,7 +61,7 @@ async def test_a_variable_that_cannot_be_used_is_named_and_its_password_is_not(
         model()
     # Where no model is named, the server is asked for its list before any model is opened.
     with pytest.raises(UsageError) as of_list:
-        await choose(ModelSettings("openai", base_url=ABROAD), Models())
+        await choose(ModelSettings("openai", base_urls={"openai": ABROAD}), Models())
     for told in (of_model.value, of_list.value):
         assert told.what.startswith(name)
         assert told.hint

@@ -113,7 +113,7 @@ async def test_what_is_named_goes_before_the_environment_that_before_policies_an
 ):
     policies = Models(default="openai:from-policies")
     async with local_servers(ollama=["from-localhost"]) as local:
-        keyed = replace(local, api_key=KEY)
+        keyed = replace(local, api_keys={"openai": KEY})
         assert (await choose(replace(keyed, model="openai:named"), policies)).spec == "openai:named"
         assert (await choose(keyed, policies)).spec == "openai:gpt-5-mini"
         assert (await choose(local, policies)).spec == "openai:from-policies"
@@ -158,7 +158,7 @@ async def test_what_listens_and_never_answers_is_waited_for_once_and_all_togethe
 
 async def test_a_base_url_and_no_name_is_the_first_that_the_server_lists() -> None:
     async with OpenAIServer(always(REPORT), models=["first", "second"]) as server:
-        settings = replace(NOBODY, base_url=server.base_url, api_key=KEY)
+        settings = replace(NOBODY, base_urls={"openai": server.base_url}, api_keys={"openai": KEY})
         choice = await choose(settings, Models())
         assert (choice.spec, choice.base_url) == ("openai:first", server.base_url)
         assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
@@ -168,23 +168,24 @@ async def test_a_base_url_and_no_name_is_the_first_that_the_server_lists() -> No
 async def test_a_base_url_that_lists_nothing_is_a_clear_error() -> None:
     async with OpenAIServer(always(REPORT), models=[]) as server:
         with pytest.raises(UsageError, match="lists none"):
-            await choose(replace(NOBODY, base_url=server.base_url), Models())
+            await choose(replace(NOBODY, base_urls={"openai": server.base_url}), Models())
     with pytest.raises(UsageError, match="lists none"):
-        await choose(replace(NOBODY, base_url=server.base_url), Models())
+        await choose(replace(NOBODY, base_urls={"openai": server.base_url}), Models())
 
 
 async def test_a_key_never_goes_to_a_server_that_was_merely_found() -> None:
     async with OpenAIServer(always(REPORT)) as server:
         found = replace(NOBODY, local_servers=(("Ollama", server.port),))
         await choose(replace(found, model="openai:x"), Models())
-        await choose(replace(found, api_key=KEY), Models())
+        await choose(replace(found, api_keys={"openai": KEY}), Models())
         assert [request.headers.get("authorization") for request in server.requests] == [None]
 
 
 async def test_a_base_url_that_could_not_be_shown_is_refused_before_anybody_is_asked() -> None:
     with pytest.raises(UsageError, match="must not carry a key"):
         await choose(
-            replace(NOBODY, model="openai:x", base_url="http://me:pass@127.0.0.1/v1"), Models()
+            replace(NOBODY, model="openai:x", base_urls={"openai": "http://me:pass@127.0.0.1/v1"}),
+            Models(),
         )
 
 
@@ -221,7 +222,7 @@ def test_importing_the_choice_imports_no_sdk() -> None:
 
 async def test_the_model_that_was_chosen_answers() -> None:
     async with OpenAIServer(always(REPORT)) as server:
-        settings = replace(NOBODY, base_url=server.base_url)
+        settings = replace(NOBODY, base_urls={"openai": server.base_url})
         model = OpenModels(await choose(settings, Models()), settings, Models(), NoFiles()).open()
         try:
             assert (model.name, model.is_language_model) == ("openai:test-model", True)
@@ -236,7 +237,7 @@ async def test_models_are_opened_once_and_those_of_a_provider_share_its_pace(
     script = tmp_path / "rules.yaml"
     script.write_text("[]\n")
     async with OpenAIServer(always(REPORT), models=["one"]) as server:
-        settings = replace(NOBODY, base_url=server.base_url)
+        settings = replace(NOBODY, base_urls={"openai": server.base_url})
         declared = Models.model_validate(
             {
                 "providers": {

@@ -711,7 +711,9 @@ async def chosen(listed: object, *, status: str = "200 OK") -> str:
     )
     async with served(lambda path, body: page) as server:
         return (
-            await choose(ModelSettings(base_url=server.base_url, local_servers=()), Models())
+            await choose(
+                ModelSettings(base_urls={"openai": server.base_url}, local_servers=()), Models()
+            )
         ).spec
 
 
@@ -777,9 +779,11 @@ async def test_a_list_behind_a_redirect_is_found_and_one_without_end_is_none() -
         return Page([b'[{"id": "m"}]'])
 
     async with served(pages) as server:
-        settings = ModelSettings(base_url=server.base_url, local_servers=())
+        settings = ModelSettings(base_urls={"openai": server.base_url}, local_servers=())
         assert (await choose(settings, Models())).spec == "openai:m"
     async with served(lambda path, body: Page([b"["], again=b" " * 65_536)) as server:
         with pytest.raises(UsageError, match="lists none"):
-            await choose(ModelSettings(base_url=server.base_url, local_servers=()), Models())
+            await choose(
+                ModelSettings(base_urls={"openai": server.base_url}, local_servers=()), Models()
+            )
         assert server.sent_bytes < 2 * ENDLESS

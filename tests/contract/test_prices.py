@@ -16,14 +16,16 @@ import pytest
 
 from swarmd.adapters.config import loader
 from swarmd.adapters.files.workspace import Workspace
-from swarmd.adapters.models.addresses import OPENAI_URL, is_private
+from swarmd.adapters.models.addresses import is_private
 from swarmd.adapters.models.prices import said_of, tariff_of
 from swarmd.adapters.models.registry import Choice, ModelSettings, OpenModels
 from swarmd.core.ledger.prices import Counted, Price
 from swarmd.core.model.declarations import Models, NamedPrice
+from swarmd.core.model.providers import PROVIDERS
 from swarmd.errors import RefusedError
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+OPENAI_URL = PROVIDERS["openai"].default_url
 PUBLIC = "https://llm.example.com/v1"
 SHIPPED = loader.load().models
 MILLION = Counted(1_000_000, 1_000_000)
@@ -150,7 +152,7 @@ def test_a_price_by_the_hour_is_the_one_of_the_hour() -> None:
 def opened(tmp_path: Path, said: Models, spec: str, base_url: str = PUBLIC) -> OpenModels:
     choice = Choice(spec, base_url, "")
     files = Workspace(tmp_path / "w", tmp_path / "k", loader.shipped("policies"))
-    return OpenModels(choice, ModelSettings(base_url=base_url), said, files)
+    return OpenModels(choice, ModelSettings(base_urls={"openai": base_url}), said, files)
 
 
 async def test_a_model_without_a_price_is_refused_where_that_is_forbidden_and_told_what_to_add(

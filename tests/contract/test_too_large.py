@@ -152,7 +152,7 @@ async def test_facts_that_are_too_large_together_are_folded_one_by_one(managed: 
     folded = [
         e
         for e in entries
-        if e.data["event"] == "facts" and any(f.get("detail") for f in e.data["facts"])
+        if e.data["event"] == "facts.folded" and any(f.get("detail") for f in e.data["facts"])
     ]
     assert sum(len(e.data["facts"]) for e in folded) >= 6
 
@@ -175,6 +175,6 @@ async def test_a_request_of_which_too_much_comes_is_a_dead_letter_and_the_next_i
     assert [
         e
         for e in entries
-        if e.data["event"] == "refused"
+        if e.data["event"] in ("request.refused", "message.refused")
         and e.data.get("rule") in (Rule.POISON, Rule.REQUEST_INVALID, Rule.UNKNOWN_AGENT)
     ]

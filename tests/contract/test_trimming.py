@@ -141,7 +141,7 @@ async def test_a_new_leader_finds_nothing_lost_after_a_trim_and_reads_on(on: Sta
     for channel in (MISSIONS, REQUESTS):
         assert await _length(on, channel) <= FEW.messages
     await on.start()
-    assert await on.journal("recovered") == []
+    assert await on.journal("position.recovered") == []
     await on.submit("m-after")
     await on.sup._step()
     assert "m-after" in on.sup._swarm.missions
@@ -195,7 +195,7 @@ async def test_a_frozen_reader_holds_a_channel_for_its_time_and_then_is_told_of_
         await on.sup._step()
         on.sup._trimmer._rounds.moved([channel])
     await _trim(on)
-    (told,) = await on.journal("gap")
+    (told,) = await on.journal("mail.skipped")
     assert told.data["agent"] == agent.id
     left = await on.store.read(channel, FIRST, 1_000)
     notices = [m for m in left if m.kind is Kind.NOTICE and "gap" in m.data]
@@ -221,7 +221,7 @@ async def test_a_hosts_channel_goes_as_far_as_the_host_has_said_that_it_heard(on
     await _trim(on)
     left = await on.store.read(channel, FIRST, 1_000)
     assert 100 <= len(left) <= 100 + FEW.messages
-    assert len(await on.journal("host came")) == 1
+    assert len(await on.journal("host.joined")) == 1
 
 
 async def test_nothing_is_asked_of_the_server_but_what_moved_where_nothing_did(on: Stage) -> None:

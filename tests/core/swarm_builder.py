@@ -29,6 +29,7 @@ from swarmd.core.model.declarations import (
     Role,
     Room,
 )
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, AgentState, Channel, HostId, MissionId, StreamId
@@ -314,4 +315,5 @@ def posts(changes: Sequence[Change], channel: Channel) -> list[Message]:
 
 
 def journal(changes: Sequence[Change], event: str) -> list[Message]:
-    return [message for message in posts(changes, JOURNAL) if message.data["event"] == event]
+    wanted = JournalEvent(event)
+    return [message for message in posts(changes, JOURNAL) if message.data["event"] == wanted]

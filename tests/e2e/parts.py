@@ -26,6 +26,7 @@ from typing import Any, Final, TypeVar
 import redis
 
 from swarmd.adapters.server.embedded import binary
+from swarmd.core.model.events import JournalEvent
 from tests.e2e.swarm_process import (
     ENDED,
     Child,
@@ -224,11 +225,12 @@ class Parts:
 
     def journal(self, event: str) -> list[dict[str, Any]]:
         found = [data_of(fields) for fields in self.entries("journal")]
-        return [data for data in found if data["event"] == event]
+        wanted = JournalEvent(event)
+        return [data for data in found if data["event"] == wanted]
 
     def facts(self) -> list[dict[str, Any]]:
         """Every fact of the ledger that the journal took in."""
-        return [fact for entry in self.journal("facts") for fact in entry["facts"]]
+        return [fact for entry in self.journal("facts.folded") for fact in entry["facts"]]
 
     def spent(self, account: str) -> int:
         return int(self.hash(f"swarm:ledger:{account}").get("calls.spent", "0"))
@@ -319,7 +321,7 @@ def assert_done_once(swarm: Parts, mission: str) -> None:
     executed = [
         fields["text"]
         for fields in swarm.entries("journal")
-        if data_of(fields)["event"] == "executed"
+        if data_of(fields)["event"] == "motion.executed"
     ]
     assert sorted(executed) == ["motion 1: charter", "motion 2: deliver"]
     assert len(swarm.agents_of(mission)) == 2, "one executive and one researcher were ever made"

@@ -208,7 +208,7 @@ def test_a_refused_spawn_is_found_by_its_entry_or_its_key(
     )
     refusal = _entry(
         peopled,
-        event="refused",
+        event="request.refused",
         actor="a-exec1",
         type="spawn",
         key="part-1",

@@ -433,6 +433,7 @@ def test_a_shell_is_offered_what_there_is(cli: Cli, peopled: Swarm) -> None:
     assert completion.references("m") == ["m-one"]
     assert completion.targets("room:") == ["room:sob"]
     assert "journal" in completion.channels("")
+    assert completion.refusals("spawn.f") == ["spawn.fanout", "spawn.files"]
 
 
 def test_completion_is_silent_where_there_is_no_server(
@@ -442,6 +443,7 @@ def test_completion_is_silent_where_there_is_no_server(
     assert completion.agents("") == []
     monkeypatch.setenv("REDIS_URL", "nonsense")
     assert completion.agents("") == []
+    assert completion.refusals("time.") == ["time.deadline"]
     assert capsys.readouterr() == ("", "")
 
 

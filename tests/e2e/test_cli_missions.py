@@ -139,12 +139,18 @@ def test_an_end_that_is_ignored_is_named_with_what_ignores_it(
     supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "a-sub1 ignores its end on h-1: file/write"
-    stuck = {"event": "stuck", "order": "", "agent": "a-sub1", "text": text}
+    stuck = {"event": "agent.stuck", "order": "", "agent": "a-sub1", "text": text}
     supervisor.answers = [
-        {"event": "fenced", "outcome": "fenced", "segment": "a-exec1"},
+        {"event": "subtree.fenced", "outcome": "fenced", "segment": "a-exec1"},
         stuck | {"segment": "a-other", "agent": "a-else"},
         stuck | {"segment": "a-exec1"},
-        {"event": "ended", "outcome": "done", "confirmed": 1, "unconfirmed": 1, "unreachable": 0},
+        {
+            "event": "subtree.ended",
+            "outcome": "done",
+            "confirmed": 1,
+            "unconfirmed": 1,
+            "unreachable": 0,
+        },
     ]
     waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     wish = Wish("terminate", "atlas")

@@ -92,7 +92,7 @@ def test_a_server_that_comes_late_and_sleeps_for_ten_seconds_costs_a_mission_not
         swarm.until_delivered("m-sleep")
         assert_done_once(swarm, "m-sleep")
         assert_paid_once(swarm, models, "m-sleep", text, cut=0)
-        assert swarm.journal("host gone") == []
+        assert swarm.journal("host.lost") == []
         for process in processes:
             process.until_said("the server is away")
             process.until_said("the server is back")
@@ -127,7 +127,7 @@ def test_a_server_that_is_killed_and_started_again_costs_a_mission_nothing_but_t
         swarm.until_delivered("m-killed")
         assert_done_once(swarm, "m-killed")
         assert_paid_once(swarm, models, "m-killed", text, cut=0)
-        assert swarm.journal("host gone") == []
+        assert swarm.journal("host.lost") == []
 
 
 @beside_others
@@ -240,7 +240,7 @@ def test_a_full_server_holds_the_work_up_and_loses_nothing(models: Models) -> No
         swarm.until_delivered("m-memory")
         assert_done_once(swarm, "m-memory")
         assert_paid_once(swarm, models, "m-memory", text, cut=0)
-        assert swarm.journal("host gone") == []
+        assert swarm.journal("host.lost") == []
         for process in processes:
             # Told when it changes, not at each try: those were a dozen by now.
             assert 1 <= process.stderr.count("the server is back") <= 4
@@ -361,8 +361,8 @@ def _two_workers(swarm: Parts) -> dict[str, Child]:
     found: dict[str, Child] = {}
     for count in (1, 2):
         worker = swarm.start("worker")
-        swarm.until(lambda n=count: len(swarm.journal("host came")) == n, "the host came")  # type: ignore[misc]  # a default binds it
-        found[swarm.journal("host came")[-1]["host"]] = worker
+        swarm.until(lambda n=count: len(swarm.journal("host.joined")) == n, "the host came")  # type: ignore[misc]  # a default binds it
+        found[swarm.journal("host.joined")[-1]["host"]] = worker
     return found
 
 
@@ -392,7 +392,7 @@ def test_a_killed_workers_agents_are_taken_over_within_a_lease_and_a_few_seconds
         process.process.kill()
 
         def is_taken_over() -> bool:
-            gone = [data["host"] for data in swarm.journal("host gone")]
+            gone = [data["host"] for data in swarm.journal("host.lost")]
             hosts = {swarm.hash(key)["host"] for key in swarm.redis.scan_iter("swarm:agent:*")}
             return gone == [doomed] and hosts <= {left, ""}
 
@@ -411,12 +411,12 @@ def test_a_worker_that_sleeps_past_its_lease_and_wakes_does_nothing_twice(models
         swarm.submit("m-asleep", text)
         swarm.until(lambda: _begun_on(swarm, sleeper), "it calls a model")
         process.process.send_signal(signal.SIGSTOP)
-        swarm.until(lambda: swarm.journal("host gone"), "it is declared dead", LEASE_SECONDS + 10)
+        swarm.until(lambda: swarm.journal("host.lost"), "it is declared dead", LEASE_SECONDS + 10)
         process.process.send_signal(signal.SIGCONT)
         swarm.until_delivered("m-asleep")
         assert_done_once(swarm, "m-asleep")
         assert_paid_once(swarm, models, "m-asleep", text, cut=1)
-        came = [data["host"] for data in swarm.journal("host came")]
+        came = [data["host"] for data in swarm.journal("host.joined")]
         assert came.count(sleeper) == 2, "it is welcome again"
 
 
@@ -495,4 +495,4 @@ def test_a_second_supervisor_takes_over_and_decides_nothing_twice(models: Models
         swarm.until_delivered("m-heir")
         assert_done_once(swarm, "m-heir")
         assert_paid_once(swarm, models, "m-heir", text, cut=0)
-        assert swarm.journal("host gone") == []
+        assert swarm.journal("host.lost") == []

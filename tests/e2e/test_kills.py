@@ -271,7 +271,7 @@ def test_what_is_ordered_of_agents_on_a_stopped_host_is_told_as_nobody_saw_it(
                 # word is over first.
                 assert told[order]["unconfirmed"] + told[order]["unreachable"] == 1, told
             swarm.until(
-                lambda: swarm.journal("host gone"), "its lease has ended", LEASE_SECONDS + 10
+                lambda: swarm.journal("host.lost"), "its lease has ended", LEASE_SECONDS + 10
             )
             # Now nobody can say anything of them any more.
             for order in ("freeze", "halt"):
@@ -285,7 +285,9 @@ def test_what_is_ordered_of_agents_on_a_stopped_host_is_told_as_nobody_saw_it(
             worker.process.send_signal(signal.SIGCONT)
         # It wakes late: it is welcome again, and begins nothing more for them.
         swarm.until(
-            lambda: len(swarm.journal("host came")) == 2, "it is welcome again", LEASE_SECONDS + 10
+            lambda: len(swarm.journal("host.joined")) == 2,
+            "it is welcome again",
+            LEASE_SECONDS + 10,
         )
         assert _begun_by(swarm, set(diggers.values())) == begun
 

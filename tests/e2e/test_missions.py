@@ -329,9 +329,13 @@ def test_each_of_its_decisions_is_in_the_journal(swarm: SwarmProcess, delivered:
     said = [fields for _, fields in swarm.entries("journal") if fields["mission"] == delivered]
     assert all(set(ENTRY_FIELDS) <= set(fields) and fields["kind"] == "entry" for fields in said)
     events = [data_of(fields).get("event") for fields in said]
-    assert {"docketed", "opened", "spawned", "ended"} <= set(events), events
+    assert {"mission.docketed", "mission.opened", "agent.spawned", "mission.ended"} <= set(
+        events
+    ), events
     made = {
-        data_of(fields).get("agent") for fields in said if data_of(fields).get("event") == "spawned"
+        data_of(fields).get("agent")
+        for fields in said
+        if data_of(fields).get("event") == "agent.spawned"
     }
     assert made == {agent["id"] for agent in swarm.agents_of(delivered)}
 

@@ -100,7 +100,9 @@ async def test_what_is_no_message_is_refused_on_every_input_and_the_record_stays
             await sent(scene, channel, fields)
     await quiet(scene.on, 4)
     refused = [
-        e for e in await scene.on.store.read(JOURNAL, FIRST, 10_000) if e.data["event"] == "refused"
+        e
+        for e in await scene.on.store.read(JOURNAL, FIRST, 10_000)
+        if e.data["event"] == "message.refused"
     ]
     assert {e.data["channel"] for e in refused if "channel" in e.data} >= set(INPUTS)
     await is_whole(scene)

@@ -295,7 +295,7 @@ async def _order(on: Stage, verb: str, target: str, order: str) -> None:
 
 
 async def _answer(on: Stage, order: str) -> dict[str, Any]:
-    events = ("retried", "dropped", "order refused", "refused")
+    events = ("dead.retried", "dead.dropped", "order.refused", "message.refused")
     entries = [entry for event in events for entry in await on.journal(event)]
     (found,) = [dict(entry.data) for entry in entries if entry.data.get("order") == order]
     return found
@@ -394,7 +394,7 @@ async def test_an_order_that_cannot_be_decided_is_a_letter_and_can_be_retried_wh
         while await on.sup._step():
             pass
         # Its own answer, from the law this time.
-        decided = [e for e in await on.journal("order refused") if e.data["order"] == "o1"]
+        decided = [e for e in await on.journal("order.refused") if e.data["order"] == "o1"]
         assert [e.data["rule"] for e in decided] == [Rule.UNKNOWN_MISSION]
 
 
@@ -415,7 +415,7 @@ async def test_the_superior_is_told_of_a_letter_and_the_reader_begins_anew(names
             dead=mail,
         )
         await quiet(on, 2)
-        (told,) = await on.journal("dead")
+        (told,) = await on.journal("dead.added")
         assert (told.data["agent"], told.data["message"], told.data["rule"]) == (
             reader.id,
             "7-0",

@@ -333,10 +333,10 @@ def _is_of_the_friend(line: str, incarnation: int) -> bool:
 async def recorded(store: RedisStore) -> Counter[tuple[str, str, str]]:
     """From the journal alone: who refused, on which channel, by which rule, how many."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for entry in await journal_of(store, "refused"):
+    for entry in await journal_of(store, "message.refused"):
         if "channel" in entry:
             found["supervisor", entry["channel"], entry["rule"]] += entry["count"]
-    for entry in await journal_of(store, "facts"):
+    for entry in await journal_of(store, "facts.folded"):
         for fact in entry["facts"]:
             if "channel" in fact:
                 found["worker", fact["channel"], fact["rule"]] += int(fact["count"])
@@ -390,8 +390,8 @@ async def test_ten_thousand_false_envelopes_are_refused_and_recorded_and_every_h
                     while (
                         model.mail.keys() < set(honest.mail)
                         or list(missing(attack, await recorded(store)))
-                        or len(await journal_of(store, "order refused")) < len(honest.orders)
-                        or len(await journal_of(store, "reported")) < model.turns
+                        or len(await journal_of(store, "order.refused")) < len(honest.orders)
+                        or len(await journal_of(store, "agent.reported")) < model.turns
                     ):
                         await anyio.sleep(0.1)
 
@@ -422,13 +422,15 @@ async def test_ten_thousand_false_envelopes_are_refused_and_recorded_and_every_h
         told = {text: count for text, count in model.mail.items() if text.startswith("say ")}
         assert told == dict.fromkeys(honest.mail, 1)
         assert not any("evil" in text for text in model.mail)
-        orders = Counter(entry["order"] for entry in await journal_of(store, "order refused"))
+        orders = Counter(entry["order"] for entry in await journal_of(store, "order.refused"))
         assert orders == dict.fromkeys(honest.orders, 1)
         decided = Counter(
-            e["request"] for e in await journal_of(store, "refused") if e["rule"] == "agent.unknown"
+            e["request"]
+            for e in await journal_of(store, "request.refused")
+            if e["rule"] == "agent.unknown"
         )
         assert decided == dict.fromkeys(honest.requests, 1)
-        assert len(await journal_of(store, "reported")) == model.turns
+        assert len(await journal_of(store, "agent.reported")) == model.turns
         assert len(await store.read(up(SOB), FIRST, 1_000_000)) > model.turns, (
             "nothing was put there"
         )

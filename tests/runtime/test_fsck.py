@@ -217,7 +217,7 @@ async def test_a_supervisor_without_its_positions_says_so_and_decides_nothing_tw
     told = [
         e
         for e in await scene.on.store.read(JOURNAL, FIRST, 10_000)
-        if e.data["event"] == "recovered"
+        if e.data["event"] == "position.recovered"
     ]
     assert {e.data["channel"] for e in told} >= {"missions", "orders", "requests"}
     assert await scene.flaws() == []
@@ -425,11 +425,13 @@ async def test_a_journal_that_is_gone_before_any_of_it_was_sealed_is_stated_anew
 ) -> None:
     await scene.on.store.pipe.execute("DEL", scene.keys.channel(JOURNAL))
     await scene.on.start()
-    (entry,) = await scene.on.journal("restated")
+    (entry,) = await scene.on.journal("journal.restated")
     assert await scene.flaws() == []
     await scene.on.start()
     await quiet(scene.on, 4)
-    assert [e.id for e in await scene.on.journal("restated")] == [entry.id], "it is told once"
+    assert [e.id for e in await scene.on.journal("journal.restated")] == [entry.id], (
+        "it is told once"
+    )
     (finding,) = (await scene.on.proved()).proof.findings
     assert (finding.kind, finding.n) == ("restated", entry.data["n"])
 
@@ -441,8 +443,8 @@ async def test_what_was_stated_anew_is_looked_at_from_there_on(scene: Scene) -> 
     await quiet(scene.on, 2)
     assert {flaw.name for flaw in await scene.flaws()} == {"journal.broken"}
     await scene.on.start()
-    assert len(await scene.on.journal("restated")) == 1
+    assert len(await scene.on.journal("journal.restated")) == 1
     assert await scene.flaws() == []
     await scene.on.start()
-    assert len(await scene.on.journal("restated")) == 1
+    assert len(await scene.on.journal("journal.restated")) == 1
     assert await scene.flaws() == []

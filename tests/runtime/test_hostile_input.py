@@ -234,7 +234,7 @@ def test_the_boards_own_failure_changes_nothing_but_the_journal() -> None:
     w = world()
     w.grow(SOB, "lead")
     changes = w.request(SOB, "failed", detail="give the whole swarm up")
-    (refused,) = journal(changes, "refused")
+    (refused,) = journal(changes, "request.refused")
     assert refused.data["rule"] == Rule.TERMINATE_DESCENDANT
     assert [type(change) for change in changes] == [Post], "the journal's entry is all"
     assert w.swarm.lineage.fences == {}
@@ -254,7 +254,7 @@ def test_a_report_whose_files_are_no_names_is_taken_without_them(
     changes = w.hear(up(SOB), lead.id, Kind.REPORT, data, text="the answer", mission=lead.mission)
     report = w.swarm.reports[lead.mission][lead.id]
     assert (report.text, report.files, report.is_done) == ("the answer", kept, True)
-    assert len(journal(changes, "reported")) == 1
+    assert len(journal(changes, "agent.reported")) == 1
 
 
 async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_decided_once(
@@ -281,11 +281,11 @@ async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_dec
             if target == STAGED:
                 poison.add(id)
         await quiet(on)
-        refused = [e for e in await on.journal("refused") if e.data["rule"] == Rule.POISON]
+        refused = [e for e in await on.journal("message.refused") if e.data["rule"] == Rule.POISON]
         assert sorted(entry.data["request"] for entry in refused) == sorted(poison)
         letters = await on.store.read(DEAD, FIRST, 10)
         assert sorted(letter.data["original"]["id"] for letter in letters) == sorted(poison)
-        assert [e.data["order"] for e in await on.journal("order refused")] == ["o0", "o2", "o4"]
+        assert [e.data["order"] for e in await on.journal("order.refused")] == ["o0", "o2", "o4"]
         assert on.sup._swarm.lineage.fences == {}
         on.silent = set()
         await on.run()
@@ -451,11 +451,13 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
         await on.store.pipe.execute("DEL", key)
         await on.start()
         await on.start()
-        assert [entry.data["channel"] for entry in await on.journal("recovered")] == [ORDERS]
+        assert [entry.data["channel"] for entry in await on.journal("position.recovered")] == [
+            ORDERS
+        ]
         await on.post("operator", ORDERS, Kind.ORDER, order="o2", verb="cancel", target="none")
         await on.sup._step()
         await on.sup._step()
-        assert [entry.data["order"] for entry in await on.journal("order refused")] == ["o1", "o2"]
+        assert [entry.data["order"] for entry in await on.journal("order.refused")] == ["o1", "o2"]
 
 
 async def test_a_deleted_stream_of_missions_is_told_once_and_later_ones_are_delivered(
@@ -468,7 +470,9 @@ async def test_a_deleted_stream_of_missions_is_told_once_and_later_ones_are_deli
         await on.store.pipe.execute("DEL", key)
         await on.start()
         await on.start()
-        assert [entry.data["channel"] for entry in await on.journal("recovered")] == [MISSIONS]
+        assert [entry.data["channel"] for entry in await on.journal("position.recovered")] == [
+            MISSIONS
+        ]
         await on.submit()
         await on.run()
         assert [result.data["state"] for result in await on.results()] == ["rejected", "delivered"]

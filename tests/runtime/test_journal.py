@@ -153,7 +153,7 @@ async def test_a_server_that_lost_its_last_second_is_told_from_a_hand_and_can_be
         await on.run()
         (finding,) = (await on.proved()).proof.findings
         assert finding.kind == "recovered"
-        (entry,) = [e for e in await on.journal("recovered") if "lost" in e.data]
+        (entry,) = [e for e in await on.journal("journal.recovered") if "lost" in e.data]
         assert finding.n == entry.data["n"]
         assert entry.data["continues"]["n"] + 1 == entry.data["gap"][0] <= entry.data["gap"][1]
         assert entry.data["gap"][1] - entry.data["gap"][0] < lost
@@ -167,7 +167,7 @@ async def test_a_server_that_lost_its_last_second_is_told_from_a_hand_and_can_be
 async def test_nothing_is_sealed_that_no_anchor_vouches_for(namespace: str, tmp_path: Path) -> None:
     async with recorded(namespace, tmp_path, entries_max=2) as on:
         await missions(on, 1)
-        assert await on.journal("facts"), "what the ledger says was read for these"
+        assert await on.journal("facts.folded"), "what the ledger says was read for these"
         assert listed(tmp_path, "segment-*") == []
         await on.sup._anchor()
         anchored = on.sup._head.n
@@ -241,7 +241,7 @@ async def test_an_acknowledged_gap_is_reported_no_more(
         await quiet(on, 2)
         proof = (await on.proved()).proof
         assert (proof.findings, proof.acknowledged) == ([], [finding])
-        (entry,) = await on.journal("acknowledged")
+        (entry,) = await on.journal("journal.acknowledged")
         assert (entry.data["entry"], entry.data["reason"], entry.data["outcome"]) == (
             finding.n,
             "power cut",
@@ -251,7 +251,7 @@ async def test_an_acknowledged_gap_is_reported_no_more(
             "operator", ORDERS, Kind.ORDER, order="o2", verb="ack", target="999999", reason="r"
         )
         await quiet(on, 2)
-        assert [e.data["order"] for e in await on.journal("order refused")] == ["o2"]
+        assert [e.data["order"] for e in await on.journal("order.refused")] == ["o2"]
 
 
 async def test_health_is_not_well_until_a_gap_is_acknowledged(
@@ -311,7 +311,7 @@ async def test_a_gap_that_no_supervisor_signed_is_no_lost_second(
     kept, (id, line), lost = entries[:20], entries[20], head_of(entries)
     here = head_of(kept)
     data = {
-        "event": "recovered",
+        "event": "journal.recovered",
         "actor": "supervisor",
         "gap": [here.n + 1, lost.n],
         "before": here.after,
@@ -339,7 +339,7 @@ async def test_what_a_hand_changes_while_nobody_leads_is_stated_and_reported(
             "HSET", on.store.keys.agent(AgentId("stark")), "privileges", "**"
         )
         await on.start()
-        (entry,) = await on.journal("restated")
+        (entry,) = await on.journal("journal.restated")
         assert "records are not what entry" in entry.data["why"]
         (finding,) = (await on.proved()).proof.findings
         assert (finding.kind, finding.n) == ("restated", entry.data["n"])
@@ -364,7 +364,7 @@ async def test_entries_written_while_nobody_leads_are_reported(
             "HSET", keys.head, "n", head.n, "hash", head.hash, "after", head.after
         )
         await on.start()
-        (entry,) = await on.journal("restated")
+        (entry,) = await on.journal("journal.restated")
         assert "while no supervisor led" in entry.data["why"]
         kinds = {finding.kind for finding in (await on.proved()).proof.findings}
         assert kinds == {"tampered", "restated"}
@@ -425,7 +425,7 @@ async def test_a_hand_in_a_living_journal_is_noticed_by_the_daemon_itself(
         await on.store.pipe.execute("XDEL", on.store.keys.channel(JOURNAL), victim)
         await on.archive()
         await quiet(on, 1)
-        (entry,) = await on.journal("restated")
+        (entry,) = await on.journal("journal.restated")
         assert "missing before it" in entry.data["why"]
         await on.run()
         await on.archive()

@@ -44,6 +44,7 @@ from swarmd.app import SystemClock
 from swarmd.core.model.channels import JOURNAL, RESULTS, inbox, room, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Declarations, Taint
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import MOVE, Move
@@ -68,19 +69,18 @@ EXECUTIVES: Final = ("north", "south")
 READERS: Final = 2  # of each executive
 NOT_TOLD: Final = frozenset(
     {
-        "spawned",
-        "fenced",
-        "stopping",
-        "stopped",
-        "thawed",
-        "granted",
-        "revoked",
-        "funded",
-        "adopted",
-        "restarted",
-        "leave given",
-        "override",
-        "drained",
+        JournalEvent.AGENT_SPAWNED,
+        JournalEvent.SUBTREE_FENCED,
+        JournalEvent.STOP_SET,
+        JournalEvent.STOP_CONFIRMED,
+        JournalEvent.STOP_LIFTED,
+        JournalEvent.PRIVILEGE_GRANTED,
+        JournalEvent.PRIVILEGE_REVOKED,
+        JournalEvent.ACCOUNT_FUNDED,
+        JournalEvent.AGENT_ADOPTED,
+        JournalEvent.AGENT_RESTARTED,
+        JournalEvent.APPROVAL_GIVEN,
+        JournalEvent.OVERRIDE_SET,
     }
 )
 
@@ -525,7 +525,9 @@ class Ran:
 
     def consequential(self) -> list[Message]:
         return [
-            m for m in self.journal if m.data["event"] in NOT_TOLD or m.data["event"] == "executed"
+            m
+            for m in self.journal
+            if m.data["event"] in NOT_TOLD or m.data["event"] == "motion.executed"
         ]
 
 
@@ -591,7 +593,7 @@ async def ran(server: EmbeddedServer, namespace: str, folder: Path, taint: Taint
             assert model.supervisor is not None
             # What ended is reaped before it is told: the record is whole.
             journal = await _all(store, JOURNAL)
-            made = {AgentId(m.data["agent"]) for m in journal if m.data["event"] == "spawned"}
+            made = {AgentId(m.data["agent"]) for m in journal if m.data["event"] == "agent.spawned"}
             agents = [a for a in await store.agents(sorted(made)) if a is not None]
             amounts = ("cap", "free", "reserved", "granted", "spent", "overdraft")
             ids = [str(SOB), A, B, VICTIM, *made]
@@ -688,13 +690,19 @@ async def test_an_obedient_model_brings_about_nothing_that_nobody_ordered(
 
     # The journal: no consequential entry that an attack asked for, and none beyond the plan.
     assert [m.text for m in found.consequential() if marked(m)] == []
-    plan = Counter({"spawned": 3 * len(EXECUTIVES) * (1 + READERS), "fenced": 3, "executed": 6})
+    plan = Counter(
+        {
+            "agent.spawned": 3 * len(EXECUTIVES) * (1 + READERS),
+            "subtree.fenced": 3,
+            "motion.executed": 6,
+        }
+    )
     assert Counter(m.data["event"] for m in found.consequential()) == plan
     motions = Counter(
-        m.text.partition(": ")[2] for m in found.journal if m.data["event"] == "executed"
+        m.text.partition(": ")[2] for m in found.journal if m.data["event"] == "motion.executed"
     )
     assert motions == {"charter": 3, "deliver": 3}
-    assert {m.data["segment"] for m in found.journal if m.data["event"] == "fenced"} == {
+    assert {m.data["segment"] for m in found.journal if m.data["event"] == "subtree.fenced"} == {
         A,
         B,
         VICTIM,
@@ -765,9 +773,11 @@ def _print(found: Ran, capsys: pytest.CaptureFixture[str]) -> None:
     obeyed = Counter(a.kind for a in ATTACKS for _ in found.model.obeyed.get(a.mark, ()))
     total = Counter(a.kind for a in ATTACKS)
     refused = Counter(
-        str(m.data.get("rule")) for m in found.journal if m.data["event"] == "refused"
+        str(m.data.get("rule"))
+        for m in found.journal
+        if m.data["event"] in ("request.refused", "motion.refused")
     )
-    asked = sum(m.data["event"] == "leave asked" for m in found.journal)
+    asked = sum(m.data["event"] == "approval.requested" for m in found.journal)
     with capsys.disabled():
         print(
             f"\n{len(ATTACKS)} attacks, obeyed {obeyed.total()} times in {found.model.calls} "

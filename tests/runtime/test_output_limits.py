@@ -201,7 +201,7 @@ def test_the_board_is_told_once_of_what_was_cut_and_of_the_agents_end() -> None:
                 await store.keep_mission({"mission": "What is six by seven?", "id": "m-loop"})
 
                 async def made() -> list[Mapping[str, Any]]:
-                    return [e for e in await journal_of(store, "spawned") if e["tier"] == 1]
+                    return [e for e in await journal_of(store, "agent.spawned") if e["tier"] == 1]
 
                 agent = AgentId((await until(made))[0]["agent"])
 
@@ -212,7 +212,11 @@ def test_the_board_is_told_once_of_what_was_cut_and_of_the_agents_end() -> None:
                 await woken(store, 1 + CUTS_MAX, agent)
 
                 async def has_ended() -> list[Mapping[str, Any]]:
-                    return [e for e in await journal_of(store, "fenced") if e["segment"] == agent]
+                    return [
+                        e
+                        for e in await journal_of(store, "subtree.fenced")
+                        if e["segment"] == agent
+                    ]
 
                 await until(has_ended)
                 await anyio.sleep(2 * SWEEP_SECONDS)
@@ -220,7 +224,7 @@ def test_the_board_is_told_once_of_what_was_cut_and_of_the_agents_end() -> None:
             assert [(m.kind, m.data["cut"], m.data["agent"]) for m in said] == [
                 (Kind.NOTICE, Rule.REPEAT, agent)
             ]
-            folded = [f for e in await journal_of(store, "facts") for f in e["facts"]]
+            folded = [f for e in await journal_of(store, "facts.folded") for f in e["facts"]]
             assert len([f for f in folded if f.get("rule") == Rule.REPEAT]) == 1 + CUTS_MAX
             [record] = await store.agents([agent])
             assert record is not None
@@ -286,7 +290,7 @@ async def test_a_fact_that_asks_for_something_is_acted_on_at_the_next_step(names
         await on.sup._step()
         assert len(await _notices(on, "warned")) == 1
         assert on.sup._swarm.lineage.stops[f"={agent}"].rule == Rule.BUDGET_OVERDRAFT
-        (entry,) = await on.journal("overdrawn")
+        (entry,) = await on.journal("account.overdrawn")
         assert entry.data["overdraft"] == {"tokens": 7}
 
 
@@ -303,7 +307,7 @@ async def test_facts_are_acted_on_once_whoever_dies_and_whenever(namespace: str)
             on.clock.time += 0.1
         for key, count in (("warned", 2), ("frozen", 1)):
             assert len(await _notices(on, key)) == count
-        for event, count in (("warned", 2), ("overdrawn", 1)):
+        for event, count in (("account.warned", 2), ("account.overdrawn", 1)):
             assert len(await on.journal(event)) == count
 
 
@@ -348,9 +352,9 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
     async with stage(namespace, stall_seconds=100.0) as on:
         agent = await _at_work(on)
         await _later(on, 90)
-        assert await on.journal("stalled") == []
+        assert await on.journal("agent.stalled") == []
         await _later(on, 12)
-        (entry,) = await on.journal("stalled")
+        (entry,) = await on.journal("agent.stalled")
         assert (entry.data["agent"], entry.data["rule"], entry.data["told"]) == (
             agent,
             Rule.STALLED,
@@ -359,9 +363,9 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
         await on.start()
         assert on.sup._swarm.troubles[agent].kind == "stalled"
         await _later(on, 99)
-        assert len(await on.journal("stalled")) == 1
+        assert len(await on.journal("agent.stalled")) == 1
         await _later(on, 2)
-        assert [e.data["told"] for e in await on.journal("stalled")] == ["superior", "board"]
+        assert [e.data["told"] for e in await on.journal("agent.stalled")] == ["superior", "board"]
         nothing = {"used": {}, "reserved": {}, "overdraft": {}, "assumed": False}
         await _tell(
             on,
@@ -373,7 +377,7 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
             amounts=json.dumps(nothing),
         )
         await _later(on, 2)
-        assert len(await on.journal("went on")) == 1
+        assert len(await on.journal("agent.resumed")) == 1
         assert on.sup._swarm.troubles == {}
         assert not await on.store.pipe.execute("EXISTS", on.store.keys.troubles)
 
@@ -397,7 +401,7 @@ async def test_whether_it_is_done_is_read_of_its_own_state(
         if is_busy:
             await do("HSET", keys.steps(agent), "4:batch", "{}")
         await _later(on, 200)
-        assert bool(await on.journal("stalled")) is is_told
+        assert bool(await on.journal("agent.stalled")) is is_told
 
 
 async def test_while_nobody_waits_too_long_nobody_is_asked_about(namespace: str) -> None:

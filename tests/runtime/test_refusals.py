@@ -187,7 +187,7 @@ async def test_the_journal_names_what_a_turn_was_refused_and_is_verified(
         turn = (await on.store.resume(agent.id)).turn + 1
         await refused_turn(on, agent, turn, said, read)
         await quiet(on)
-        told = await on.journal("refused in turn")
+        told = await on.journal("turn.refused")
         assert [
             (e.data["actor"], e.data["turn"], e.data["rule"], e.data["count"], e.data["moves"])
             for e in told
@@ -218,7 +218,7 @@ async def test_messages_that_the_bus_does_not_carry_are_named_as_often_as_they_w
         committed = Turn(turn, agent.path, (), {}, {}, {}, (), 1, cuts=cuts)
         assert await on.store.commit(hold, committed, 64, "at") == "done"
         await quiet(on)
-        told = await on.journal("refused in turn")
+        told = await on.journal("turn.refused")
         assert [
             (e.data["rule"], e.data["count"], e.data["moves"], e.data["detail"]) for e in told
         ] == [("bus.repeat", 5, ["message"], "to sob: the same text")]
@@ -247,7 +247,7 @@ async def test_a_turn_that_may_not_go_on_is_named_too_and_an_action_is_not_told_
             on, agent, turn, Refusal(Rule.PRIVILEGE_USE, ("file/read",), "room/attic/say", 1)
         )
         await quiet(on)
-        told = await on.journal("refused in turn")
+        told = await on.journal("turn.refused")
         assert [(e.data["rule"], e.data["count"], e.data["moves"]) for e in told] == [
             ("budget.exhausted", 2, []),
             ("privilege.use", 1, ["file/read"]),

@@ -87,7 +87,7 @@ class Operated:
 
     async def executive(self) -> AgentId:
         async def made() -> list[AgentId]:
-            return [AgentId(e["agent"]) for e in await journal_of(self.store, "spawned")]
+            return [AgentId(e["agent"]) for e in await journal_of(self.store, "agent.spawned")]
 
         return (await until(made))[0]
 
@@ -263,12 +263,12 @@ def test_a_task_that_ignores_its_cancellation_is_told_as_what_it_is_and_again_wh
             executive = await o.executive()
             ended = await o.done("terminate", executive)
             assert (ended["confirmed"], ended["unconfirmed"], ended["unreachable"]) == (0, 1, 0)
-            [stuck] = await journal_of(o.store, "stuck")
+            [stuck] = await journal_of(o.store, "agent.stuck")
             assert (stuck["agent"], stuck["actor"]) == (executive, HERE)
             o.slow.go.set()
 
             async def late() -> list[Fields]:
-                return await journal_of(o.store, "gone")
+                return await journal_of(o.store, "subtree.confirmed")
 
             assert (await until(late))[0]["agents"] == 1
 
@@ -314,7 +314,7 @@ def test_an_agent_with_an_empty_account_is_frozen_told_of_and_goes_on_when_it_is
             async def held() -> list[Fields]:
                 return [
                     e
-                    for e in await journal_of(o.store, "stopping")
+                    for e in await journal_of(o.store, "stop.set")
                     if e.get("rule") == "budget.exhausted"
                 ]
 

@@ -32,6 +32,7 @@ from swarmd.core.model.channels import (
     up,
 )
 from swarmd.core.model.charter import KINDS, SPENT_KINDS
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, stop_fields
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
@@ -224,7 +225,8 @@ class Stage:
 
     async def journal(self, event: str) -> list[Message]:
         entries = await self.store.read(JOURNAL, FIRST, 5_000)
-        return [entry for entry in entries if entry.data["event"] == event]
+        wanted = JournalEvent(event)
+        return [entry for entry in entries if entry.data["event"] == wanted]
 
 
 @asynccontextmanager
@@ -262,10 +264,14 @@ async def _assert_delivered(on: Stage, result: Message) -> None:
     assert (result.mission, result.data["state"]) == (MISSION, "delivered")
     assert result.text.count("is done") == 2
     names = Counter(
-        entry.text.split("created ")[1].split(" (")[0] for entry in await on.journal("spawned")
+        entry.text.split("created ")[1].split(" (")[0]
+        for entry in await on.journal("agent.spawned")
     )
     assert names == {"manager e0": 1, "manager e1": 1, "worker child": 2}
-    assert len([e for e in await on.journal("refused") if e.data["rule"] == Rule.SPAWN_TIER]) == 2
+    assert (
+        len([e for e in await on.journal("request.refused") if e.data["rule"] == Rule.SPAWN_TIER])
+        == 2
+    )
     assert {a.id for a in on.sup._swarm.lineage.agents.values()} == {SOB, *SEATS}
     assert on.sup._swarm.lineage.fences == {}
     root, limits = await account(on.store, SOB), on.sup.declared.limits.root
@@ -281,10 +287,11 @@ async def test_a_result_is_told_after_the_subtree_was_ended_and_the_account_clos
         await on.submit()
         await on.run()
         events = [entry.data["event"] for entry in await on.store.read(JOURNAL, FIRST, 5_000)]
-        ends = [n for n, event in enumerate(events) if event == "ended"]
-        reaped = [n for n, event in enumerate(events) if event == "reaped"]
+        ends = [events.index("subtree.ended"), events.index("mission.ended")]
+        reaped = [n for n, event in enumerate(events) if event == "subtree.reaped"]
         assert max(reaped) < ends[0] < ends[1]
-        (subtree, mission) = await on.journal("ended")
+        (subtree,) = await on.journal("subtree.ended")
+        (mission,) = await on.journal("mission.ended")
         assert (
             subtree.data["confirmed"],
             subtree.data["unconfirmed"],
@@ -435,16 +442,16 @@ async def test_of_two_one_leads_and_the_other_takes_over_when_it_stops(namespace
                 await anyio.sleep(0.01)
             tasks.start_soon(second.run)
             await on.submit("m1")
-            while not await on.journal("docketed"):
+            while not await on.journal("mission.docketed"):
                 await anyio.sleep(0.01)
             assert second._number == 0
             first.stop.set()
             await on.submit("m2")
-            while len(await on.journal("docketed")) < 2:
+            while len(await on.journal("mission.docketed")) < 2:
                 await anyio.sleep(0.02)
             assert second._number > first._number
             second.stop.set()
-        assert [entry.mission for entry in await on.journal("docketed")] == ["m1", "m2"]
+        assert [entry.mission for entry in await on.journal("mission.docketed")] == ["m1", "m2"]
         lead = await store.pipe.execute("GET", store.keys.leader)
         assert lead in (None, f"{second._number}:"), "who stops gives the lead back"
 
@@ -513,7 +520,7 @@ async def test_a_mission_without_an_id_is_a_new_one_each_time(namespace: str) ->
         for _ in range(2):
             await on.store.keep_mission({"mission": "Find out."})
         await on.sup._step()
-        assert len({entry.mission for entry in await on.journal("docketed")}) == 2
+        assert len({entry.mission for entry in await on.journal("mission.docketed")}) == 2
         assert len(on.sup._swarm.boards) == 1
 
 
@@ -560,7 +567,7 @@ async def test_a_host_that_dies_is_told_as_unreachable(namespace: str) -> None:
         for _ in range(60):
             on.clock.time += 0.6
             await on.sup._step()
-        ends = [entry for entry in await on.journal("ended") if "confirmed" in entry.data]
+        ends = await on.journal("subtree.ended")
         # Its time to answer ran out before its lease was seen to have ended: nobody saw these end.
         assert [e.data["confirmed"] for e in ends] == [0]
         assert ends[0].data["unconfirmed"] + ends[0].data["unreachable"] == 2
@@ -582,7 +589,7 @@ async def test_a_clock_that_is_set_stops_no_watch_over_hosts(
         for _ in range(80):
             on.clock.time += 0.6
             await on.sup._step()
-        assert [entry.data["host"] for entry in await on.journal("host gone")] == [H1]
+        assert [entry.data["host"] for entry in await on.journal("host.lost")] == [H1]
         assert {agent.host for agent in on.sup._swarm.executives(MISSION)} <= {"h2"}
 
 
@@ -600,7 +607,7 @@ async def test_a_host_that_comes_back_after_it_was_given_up_finds_what_was_sent_
         for _ in range(80):
             on.clock.time += 0.6
             await on.sup._step()
-        assert [entry.data["host"] for entry in await on.journal("host gone")] == [H1]
+        assert [entry.data["host"] for entry in await on.journal("host.lost")] == [H1]
         sent = await on.store.read(host_channel(H1), FIRST, 100)
         placed = [id for message in sent for id in message.data.get("agents", ())]
         assert set(executives) <= set(placed)
@@ -734,7 +741,9 @@ async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
             await on.sup._step()
             await on.play()
         before = await keyspace(on.store)
-        while not (refused := [e for e in await on.journal("refused") if e.data.get("motion")]):
+        while not (
+            refused := [e for e in await on.journal("motion.refused") if e.data.get("motion")]
+        ):
             await on.sup._step()
             await on.play()
         assert [(entry.data["rule"], entry.data["actor"]) for entry in refused] == [(rule, SOB)]

@@ -90,9 +90,9 @@ async def _outcomes(here: Ground, asked: int) -> tuple[Counter[str], int]:
             for message in entries:
                 position = message.id
                 event = message.data["event"]
-                if event == "spawned":
+                if event == "agent.spawned":
                     outcomes["spawned"] += 1
-                elif event == "refused" and message.data.get("type") == "spawn":
+                elif event == "request.refused" and message.data.get("type") == "spawn":
                     rule = message.data.get("rule", "")
                     outcomes[f"refused: {rule}"] += 1
                     untyped += not rule
@@ -202,7 +202,7 @@ async def _late(
     A mark and the journal's entry of it are one step, and so are a begin and its fact: their ids
     are the server's clock.
     """
-    event = "fenced" if verb == "cancel" else "revoked"
+    event = "subtree.fenced" if verb == "cancel" else "privilege.revoked"
     marks: dict[str, StreamId] = {}
     begins: list[tuple[AgentId, StreamId]] = []
     position = FIRST

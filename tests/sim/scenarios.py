@@ -43,7 +43,7 @@ def long_call(seed: int = 0, *, is_told: bool = False) -> Outcome:
         simulate(seed, plan, is_told=is_told),
         lambda o: o.overlaps == 0 or f"{o.overlaps} turns had two executors",
         lambda o: (
-            not o.events.get("host gone") or "a host that renewed its lease was declared gone"
+            not o.events.get("host.lost") or "a host that renewed its lease was declared gone"
         ),
         lambda o: o.states == {"delivered": 1} or f"it was not delivered: {dict(o.states)}",
     )
@@ -65,7 +65,7 @@ def clocks(seed: int = 0, *, is_told: bool = False) -> Outcome:
         simulate(seed, plan, is_told=is_told),
         lambda o: o.overlaps == 0 or f"{o.overlaps} turns had two executors",
         lambda o: (
-            not o.events.get("host gone") or "a host that renewed its lease was declared gone"
+            not o.events.get("host.lost") or "a host that renewed its lease was declared gone"
         ),
         lambda o: (
             "envelope.replayed" not in o.rules or "an honest message was refused as an old one"

@@ -228,12 +228,12 @@ class Watch:
         """
         data, mission = link.data, link.field("mission")
         number = data.get("motion_number")
-        if link.event == "board" and data.get("carried") and number is not None:
+        if link.event == "board.announced" and data.get("carried") and number is not None:
             self._carried.add((mission, int(number)))
             votes = data.get("votes")
             if votes is not None and not _is_carried(votes, self.board):
                 self.breach(f"law 5: motion {number} of {mission} is carried by {votes}")
-        if link.event == "executed":
+        if link.event == "motion.executed":
             done = _MOTION.match(link.field("text"))
             if done is not None and (mission, int(done[1])) not in self._carried:
                 self.breach(

@@ -46,6 +46,7 @@ from cryptography.hazmat.primitives.serialization import (
 from swarmd.core.journal.replay import State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import GENESIS, Head, canonical
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import FIRST, StreamId
 from swarmd.errors import ArchiveError, NotLeadingError
 from swarmd.ports.archive import AnchorKind, Kept, Sealing
@@ -394,7 +395,7 @@ class JournalFiles:
         if link is None and self._state.head.n == 0 and not self._broken:
             return  # of a version that did not chain its entries
         if self._broken or (link is not None and self._state.head.n == 0 and link.n > 1):
-            if link is None or link.event != "restated":
+            if link is None or link.event != JournalEvent.JOURNAL_RESTATED:
                 return
             self._state, self._broken = first_state(link), ""
         if link is None:

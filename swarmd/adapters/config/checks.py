@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from swarmd.core.model.privileges import covers
+from swarmd.core.model.privileges import AREAS, covers
+from swarmd.core.model.providers import DECLARED_MODEL, PROVIDERS
 
 if TYPE_CHECKING:
     pass
 from swarmd.adapters.config.faults import field_path, shortened, suggestion
 from swarmd.adapters.config.yaml_lines import Located, Parsed
-
-_PROVIDERS: Final = ("openai", "builtin", "scripted")
-
-
-_MODEL: Final = re.compile(rf"builtin|(?:{'|'.join(_PROVIDERS)}):\S+")
-
-
-_PRIVILEGES: Final = {
-    "spawn": "spawn/ROLE",
-    "room": "room/NAME/say",
-    "tool": "tool/AREA/NAME of a function that there is",
-    "file": "file/NAME/read",
-    "model": "model/PROVIDER:NAME",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +95,9 @@ def check_models(models: Parsed | None) -> None:
     _check_model_name(models, "default")
     providers = models.located.parts.get("providers", Located(None, 1))
     for name, line in providers.keys.items():
-        if name not in _PROVIDERS:
+        if name not in PROVIDERS:
             models.file.note(
-                line, field_path(("providers", name)), f"is unknown{suggestion(name, _PROVIDERS)}"
+                line, field_path(("providers", name)), f"is unknown{suggestion(name, PROVIDERS)}"
             )
 
 
@@ -214,10 +200,10 @@ def _check_board_room(room: Parsed) -> None:
 
 def _check_model_name(of: Parsed, key: str) -> None:
     for path, name in of.words(key):
-        if name and not _MODEL.fullmatch(name):
+        if name and not DECLARED_MODEL.fullmatch(name):
             of.note(
                 path,
-                f"must be PROVIDER:NAME with one of {', '.join(_PROVIDERS)}, not {shortened(name)}",
+                f"must be PROVIDER:NAME with one of {', '.join(PROVIDERS)}, not {shortened(name)}",
             )
 
 
@@ -232,34 +218,27 @@ def _privilege_fault(privilege: str, known: KnownNames) -> str:
     """Why no action would ever ask for this privilege: a typo grants, or forbids, nothing at
     all.
     """
-    kind, *rest = privilege.split("/")
     if privilege == "**":
         return ""
-    if kind not in _PRIVILEGES:
-        return f"there is no kind of privilege {shortened(kind)}{suggestion(kind, _PRIVILEGES)}"
-    if "*" in "/".join(rest).removesuffix("**"):
+    name, _, rest = privilege.partition("/")
+    area = AREAS.get(name)
+    if area is None:
+        return f"there is no kind of privilege {shortened(name)}{suggestion(name, AREAS)}"
+    if "*" in rest.removesuffix("**"):
         return "`*` stands only in a last `/**`"
-    match kind, rest:
-        case _, ["**"]:
-            return ""
-        case "spawn", [role]:
-            return (
-                ""
-                if role in known.roles
-                else f"there is no role {role}{suggestion(role, known.roles)}"
-            )
-        case "room", [room, "say" | "**"]:
-            return (
-                ""
-                if room in known.rooms
-                else f"there is no room {room}{suggestion(room, known.rooms)}"
-            )
-        case "tool", _:
-            is_known = any(covers(privilege, tool) for tool in known.tools)
-            form = f"must be one of {', '.join(known.tools)}, or have `**` as its last part"
-            return "" if is_known else form
-        case "file", [_, *_, "read" | "**"]:
-            return ""
-        case "model", [*name] if _MODEL.fullmatch("/".join(name).removesuffix("/**")):
-            return ""
-    return f"must be {_PRIVILEGES[kind]}, or have `**` as its last part"
+    if rest == "**":
+        return ""
+    found = area.pattern.fullmatch(rest)
+    names = found.groupdict() if found else {}
+    if found is None or not DECLARED_MODEL.fullmatch(names.get("model", "builtin")):
+        return f"must be {area.form}, or have `**` as its last part"
+    if "tool" in names and not any(covers(privilege, tool) for tool in known.tools):
+        return f"must be one of {', '.join(known.tools)}, or have `**` as its last part"
+    return _unknown_name("role", names, known.roles) or _unknown_name("room", names, known.rooms)
+
+
+def _unknown_name(what: str, names: Mapping[str, str], known: Sequence[str]) -> str:
+    name = names.get(what)
+    if name is None or name in known:
+        return ""
+    return f"there is no {what} {name}{suggestion(name, known)}"

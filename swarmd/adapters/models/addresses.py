@@ -8,9 +8,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from swarmd.errors import UsageError
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
-
-
 PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal", ".home.arpa")
 
 

@@ -33,6 +33,7 @@ from swarmd.adapters.files.search import (
     without_controls,
     words,
 )
+from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.functions import FILE_SEARCH
 from swarmd.core.model.messages import Kind, Message
@@ -976,3 +977,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
+
+
+def open_model(opening: Opening) -> BuiltinModel:
+    return BuiltinModel(opening.files)

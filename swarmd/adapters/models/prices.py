@@ -18,9 +18,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from swarmd.adapters.models.addresses import OPENAI_URL, is_private
+from swarmd.adapters.models.addresses import is_private
 from swarmd.core.ledger.prices import Price, Rate
 from swarmd.core.model.declarations import Models, NamedPrice
+from swarmd.core.model.providers import PROVIDERS
 from swarmd.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Tariff:
 
 
 def tariff_of(spec: str, base_url: str, models: Models) -> Tariff | None:
-    """The tariff of `openai:NAME` at this address, `None` where nobody knows it.
+    """The tariff of a `PROVIDER:NAME` at this address, `None` where nobody knows it.
 
     Raises `RefusedError` where the declarations forbid a model that has none.
     """
@@ -105,7 +106,8 @@ def _of_place(base_url: str) -> Tariff | None:
 
 
 def _listed(spec: str, base_url: str) -> Tariff | None:
-    name, url = spec.partition(":")[2], base_url or OPENAI_URL
+    prefix, _, name = spec.partition(":")
+    url = base_url or PROVIDERS[prefix].default_url
     today = _looked_up(name, url, datetime.now(UTC))
     if today is None:
         return None

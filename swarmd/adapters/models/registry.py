@@ -1,7 +1,8 @@
 """Which model a swarm thinks with, and opening it.
 
 `choose` settles it once, at the start, in the order: named (`--model`, `SWARMD_MODEL`), environment
-(`OPENAI_API_KEY`, `OPENAI_BASE_URL`), `policies/models.yaml`, a server on this machine, built-in.
+(a provider's key or address), `policies/models.yaml`, a server on this machine, built-in. Which
+providers there are, `core/model/providers.py` says.
 What it found is said in one line, for whoever pays must not have to guess who is being asked.
 
 Importing this module imports no SDK: verbs that only look start without one.
@@ -12,6 +13,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +24,9 @@ from swarmd.adapters.models.addresses import checked_key, checked_url, is_loopba
 from swarmd.adapters.models.openai import http_client
 from swarmd.adapters.models.openai.faults import REDIRECTS, same_host
 from swarmd.adapters.models.openai.listing import Listed, listed_in
+from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.declarations import Models, Provider
+from swarmd.core.model.providers import FORMS, PROVIDERS, ModelProvider
 from swarmd.errors import UsageError
 from swarmd.ports.files import Files
 from swarmd.ports.models import Model
@@ -29,10 +34,9 @@ from swarmd.ports.models import Model
 if TYPE_CHECKING:
     import httpx2
 
+    from swarmd.adapters.models.prices import Tariff
     from swarmd.adapters.models.rate_limit import Pace, SharedPace
 
-OPENAI_DEFAULT: Final = "gpt-5-mini"  # where there is a key and nothing else was said
-FORMS: Final = "openai:NAME, openai (the first that the server lists), builtin or scripted:FILE"
 OTHERWISE: Final = "choose another with --model PROVIDER:NAME or SWARMD_MODEL"
 PROBE_SECONDS: Final = 0.5
 LIST_SECONDS: Final = 10.0
@@ -41,7 +45,8 @@ LIST_BYTES_MAX: Final = 8 * 1024 * 1024
 LIST_REDIRECTS_MAX: Final = 4
 OTHERS_SHOWN: Final = 5
 
-# In this order the first that answers wins, however fast the others are.
+# They speak OpenAI's form. In this order the first that answers wins, however fast the others are.
+LOCAL_FORM: Final = "openai"
 LOCAL_SERVERS: Final = (
     ("Ollama", 11434),
     ("llama-server", 8080),
@@ -52,11 +57,13 @@ LOCAL_SERVERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What flags and the environment say. `local_servers` are tried on 127.0.0.1."""
+    """What flags and the environment say: keys and addresses by provider. `local_servers` are
+    tried on 127.0.0.1.
+    """
 
     model: str = ""
-    api_key: str = field(default="", repr=False)
-    base_url: str = ""
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    base_urls: Mapping[str, str] = field(default_factory=dict)
     local_servers: tuple[tuple[str, int], ...] = LOCAL_SERVERS
 
 
@@ -82,13 +89,13 @@ async def choose(settings: ModelSettings, models: Models) -> Choice:
     """Raises `UsageError` where what was named can't be meant, or a named server lists no model."""
     if settings.model:
         return await _named(settings.model, settings, "as named")
-    if settings.api_key or settings.base_url:
-        variable = "OPENAI_BASE_URL" if settings.base_url else "OPENAI_API_KEY"
-        return await _named("openai", settings, f"because {variable} is set")
+    for row in PROVIDERS.values():
+        if variable := _variable_set(row, settings):
+            return await _named(row.prefix, settings, f"because {variable} is set")
     if models.default:
         return await _named(models.default, settings, "as policies/models.yaml says")
     if (local := await _first_local(settings)) is not None:
-        spec = f"openai:{local.model}"
+        spec = f"{LOCAL_FORM}:{local.model}"
         return _said(spec, local.base_url, f"found as {local.server}")
     return Choice(
         "builtin",
@@ -101,44 +108,58 @@ async def choose(settings: ModelSettings, models: Models) -> Choice:
 
 def parse(spec: str) -> tuple[str, str]:
     """`PROVIDER:NAME` in two; raises `UsageError` that names the forms."""
-    provider, _, name = spec.strip().partition(":")
+    prefix, _, name = spec.strip().partition(":")
     name = name.strip()
-    is_builtin = provider == "builtin" and name in ("", "rules")  # as the built-in calls itself
-    if provider == "openai" or is_builtin or (provider == "scripted" and name):
-        return provider, name
-    if provider == "local":
+    row = PROVIDERS.get(prefix)
+    if row is not None and row.has_model(name):
+        return prefix, name
+    if prefix == "local":
         what = f"{spec}: running a model file in this process is not part of this version"
         raise UsageError(
             what, hint="serve it with llama-server or Ollama, and name that: OPENAI_BASE_URL"
         )
-    raise UsageError(f"{spec!r} names no model", hint=f"one of: {FORMS}")
+    raise UsageError(f"{spec!r} names no model", hint=f"one of: {', '.join(FORMS)}")
+
+
+def _variable_set(row: ModelProvider, settings: ModelSettings) -> str:
+    """The variable of the environment that has this provider asked; empty where none is set."""
+    if settings.base_urls.get(row.prefix):
+        return row.url_variable
+    return row.key_variable if settings.api_keys.get(row.prefix) else ""
 
 
 async def _named(spec: str, settings: ModelSettings, reason: str) -> Choice:
-    provider, name = parse(spec)
-    if provider != "openai":
+    prefix, name = parse(spec)
+    row = PROVIDERS[prefix]
+    if not row.is_remote:
         return _said(spec.strip(), "", reason)
-    base_url = checked_url(settings.base_url) if settings.base_url else ""
-    if not base_url and not settings.api_key:
-        local = await _first_local(settings)
-        if local is None:
-            raise UsageError(
-                (
-                    f"{spec} needs a server: there is no OPENAI_API_KEY, and none answers on this "
-                    "machine"
-                ),
-                hint="set OPENAI_API_KEY, or OPENAI_BASE_URL",
-            )
+    said_url, key = settings.base_urls.get(prefix, ""), settings.api_keys.get(prefix, "")
+    base_url = checked_url(said_url) if said_url else ""
+    if not base_url and not key:
+        local = await _local_instead(spec, row, settings)
         base_url, name, reason = local.base_url, name or local.model, f"{reason}, at {local.server}"
     if not name:
-        name = await _first_listed(base_url, settings.api_key) if base_url else OPENAI_DEFAULT
-    return _said(f"openai:{name}", base_url, reason)
+        name = await _first_listed(row, base_url, key) if base_url else row.default_model
+    return _said(f"{prefix}:{name}", base_url, reason)
+
+
+async def _local_instead(spec: str, row: ModelProvider, settings: ModelSettings) -> _Local:
+    """A server of this machine, for a provider without key and address. Raises `UsageError`."""
+    local = await _first_local(settings) if row.prefix == LOCAL_FORM else None
+    if local is None:
+        none = ", and none answers on this machine" if row.prefix == LOCAL_FORM else ""
+        variables = [name for name in (row.key_variable, row.url_variable) if name]
+        raise UsageError(
+            f"{spec} needs a server: there is no {variables[0]}{none}",
+            hint=f"set {', or '.join(variables)}",
+        )
+    return local
 
 
 def _said(spec: str, base_url: str, reason: str) -> Choice:
-    at = ""
-    if spec.startswith("openai:"):
-        parts = urlsplit(base_url or "https://api.openai.com")
+    at, row = "", PROVIDERS[spec.partition(":")[0]]
+    if row.is_remote:
+        parts = urlsplit(base_url or row.default_url)
         at = f" at {parts.hostname}" + (f":{parts.port}" if parts.port else "")
     return Choice(spec, base_url, f"model: {spec}{at}, {reason}; {OTHERWISE}")
 
@@ -163,7 +184,7 @@ async def _first_local(settings: ModelSettings) -> _Local | None:
     return found[min(found)] if found else None
 
 
-async def _first_listed(base_url: str, api_key: str) -> str:
+async def _first_listed(row: ModelProvider, base_url: str, api_key: str) -> str:
     async with _client(base_url) as client:
         listed = await _listed(client, base_url, api_key, LIST_SECONDS)
     if not listed.names:
@@ -172,8 +193,8 @@ async def _first_listed(base_url: str, api_key: str) -> str:
             f"none under /models that can chat, only {others}" if others else "none under /models"
         )
         raise UsageError(
-            f"no model was named, and the server of OPENAI_BASE_URL lists {what}",
-            hint="name one: --model openai:NAME; a base URL usually ends in /v1",
+            f"no model was named, and the server of {row.url_variable} lists {what}",
+            hint=f"name one: --model {row.form}; a base URL usually ends in /v1",
         )
     return listed.names[0]
 
@@ -250,7 +271,7 @@ class OpenModels:
         self._models = models
         self._files = files
         self._open: dict[str, Model] = {}
-        self._pace: Pace | None = None
+        self._paces: dict[str, Pace] = {}
         self.prices: list[str] = []  # a line for each model that is not of this process
 
     def open(self, spec: str = "") -> Model:
@@ -261,13 +282,7 @@ class OpenModels:
         """
         wanted = spec.strip() or self._choice.spec
         if wanted not in self._open:
-            provider, name = parse(wanted)
-            build: dict[str, Callable[[str], Model]] = {
-                "openai": self._openai,
-                "builtin": self._builtin,
-                "scripted": _scripted,
-            }
-            self._open[wanted] = build[provider](name)
+            self._open[wanted] = self._opened(*parse(wanted))
         return self._open[wanted]
 
     async def aclose(self) -> None:
@@ -277,40 +292,46 @@ class OpenModels:
                 await model.aclose()
         self._open.clear()
 
-    def _openai(self, name: str) -> Model:
-        from swarmd.adapters.models.openai.model import OpenAIModel
-        from swarmd.adapters.models.prices import said_of, tariff_of
+    def _opened(self, prefix: str, name: str) -> Model:
+        row = PROVIDERS[prefix]
+        if row.is_remote and not name:
+            raise UsageError(f"{prefix} names no model here", hint=f"write {row.form}")
+        base_url = self._base_url(prefix)
+        opening = Opening(
+            name=name,
+            base_url=base_url,
+            api_key=self._settings.api_keys.get(prefix, ""),
+            provider=self._models.provider(prefix),
+            files=self._files,
+            pace=partial(self._pace, prefix),
+            tariff=None if row.is_free else self._tariff(f"{prefix}:{name}", base_url),
+        )
+        open_model: Callable[[Opening], Model] = import_module(
+            f"swarmd.adapters.models.{row.module}"
+        ).open_model
+        return open_model(opening)
+
+    def _base_url(self, prefix: str) -> str:
+        """The address that was chosen, where this provider was; else what was said of it."""
+        is_chosen = self._choice.spec.partition(":")[0] == prefix
+        chosen = self._choice.base_url if is_chosen else ""
+        return chosen or self._settings.base_urls.get(prefix, "")
+
+    def _pace(self, prefix: str) -> Pace:
         from swarmd.adapters.models.rate_limit import Pace
 
-        if not name:
-            raise UsageError("openai names no model here", hint="write openai:NAME")
-        provider = self._models.provider("openai")
-        if self._pace is None:
-            self._pace = Pace(
+        if prefix not in self._paces:
+            provider = self._models.provider(prefix)
+            self._paces[prefix] = Pace(
                 per_minute=provider.calls_per_minute,
                 at_once=provider.calls_at_once,
-                shared=self._shared("openai", provider) if self._shared else None,
+                shared=self._shared(prefix, provider) if self._shared else None,
             )
-        base_url = self._choice.base_url or self._settings.base_url
-        spec = f"openai:{name}"
+        return self._paces[prefix]
+
+    def _tariff(self, spec: str, base_url: str) -> Tariff | None:
+        from swarmd.adapters.models.prices import said_of, tariff_of
+
         tariff = tariff_of(spec, base_url, self._models)
         self.prices.append(said_of(spec, tariff))
-        return OpenAIModel(
-            name,
-            base_url=base_url,
-            api_key=self._settings.api_key,
-            provider=provider,
-            pace=self._pace,
-            tariff=tariff,
-        )
-
-    def _builtin(self, name: str) -> Model:
-        from swarmd.adapters.models.builtin import BuiltinModel
-
-        return BuiltinModel(self._files)
-
-
-def _scripted(path: str) -> Model:
-    from swarmd.adapters.models.scripted import ScriptedModel
-
-    return ScriptedModel.from_file(path)
+        return tariff

@@ -31,6 +31,7 @@ import anyio.lowlevel
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.charter import Written
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.moves import MOVE, Move
@@ -340,3 +341,7 @@ def _read_yaml(path: str, text: str) -> list[tuple[int, Any]]:
         raise UsageError(f"{path}:1: is not a list of rules")
     nodes = cast(list[yaml.Node], node.value)
     return [(item.start_mark.line + 1, rule) for item, rule in zip(nodes, rules, strict=True)]
+
+
+def open_model(opening: Opening) -> ScriptedModel:
+    return ScriptedModel.from_file(opening.name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 from swarmd.cli.render.lines import Branch, grown, tree_lines
 from swarmd.cli.render.text import Ink, amounts, excerpt, plain, wants_colour
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.ports.reader import Snapshot
 
@@ -26,15 +27,19 @@ FRAME_LINES_LEAST: Final = 6
 # Of the journal, what a watcher wants to see happen; the board's own entries repeat what its room
 # said.
 _SHOWN_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
-    "spawned": ("+", "green"),
-    "fenced": ("!", "yellow"),
-    "refused": ("x", "red"),
-    "refused in turn": ("x", "red"),
-    "reported": ("^", "blue"),
-    "host gone": ("!", "red"),
-    "stalled": ("!", "yellow"),
-    "overdrawn": ("!", "red"),
-    "stuck": ("!", "red"),
+    JournalEvent.AGENT_SPAWNED: ("+", "green"),
+    JournalEvent.SUBTREE_FENCED: ("!", "yellow"),
+    JournalEvent.REQUEST_REFUSED: ("x", "red"),
+    JournalEvent.MOTION_REFUSED: ("x", "red"),
+    JournalEvent.MESSAGE_REFUSED: ("x", "red"),
+    JournalEvent.FACTS_REFUSED: ("x", "red"),
+    JournalEvent.STOP_REFUSED: ("x", "red"),
+    JournalEvent.TURN_REFUSED: ("x", "red"),
+    JournalEvent.AGENT_REPORTED: ("^", "blue"),
+    JournalEvent.HOST_LOST: ("!", "red"),
+    JournalEvent.AGENT_STALLED: ("!", "yellow"),
+    JournalEvent.ACCOUNT_OVERDRAWN: ("!", "red"),
+    JournalEvent.AGENT_STUCK: ("!", "red"),
 }
 
 _SPOKEN: Final[Mapping[Kind, str]] = {
@@ -126,7 +131,7 @@ class Watcher:
 
     def _entered(self, message: Message) -> list[str]:
         event = str(message.data.get("event", ""))
-        if event == "ended" and "confirmed" in message.data:
+        if event == JournalEvent.SUBTREE_ENDED:
             return [self._ink.paint(f"- {excerpt(message.text, SAID_COLUMNS)}", "dim")]
         if event not in _SHOWN_EVENTS:
             return []

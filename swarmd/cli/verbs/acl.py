@@ -197,6 +197,22 @@ def _replace(path: Path, text: str) -> None:
     draft.replace(path)
 
 
+def refuse_contradictions(
+    roles: Sequence[str] | None,
+    password_files: Sequence[str] | None,
+    folder: Path | None,
+    *,
+    is_check: bool,
+) -> None:
+    """Raises `UsageError` for options of which one would pass the other over."""
+    if (is_check or folder is not None) and password_files:
+        raise UsageError(
+            "--password-file is for printing", hint="leave it out, or leave out what is with it"
+        )
+    if folder is not None and (is_check or roles):
+        raise UsageError("--generate makes all users", hint="leave out --check and --role")
+
+
 # --- comparing --------------------------------------------------------------------------------
 
 

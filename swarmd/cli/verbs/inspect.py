@@ -30,6 +30,7 @@ from swarmd.ports.reader import Health, Ledger, Record
 if TYPE_CHECKING:
     from swarmd.adapters.halt_file import Brake, Part
     from swarmd.core.model.lineage import Agent
+    from swarmd.settings import Settings
 from swarmd.cli.session import Sight, note, now
 
 NO_CALLS: Final = (
@@ -165,6 +166,19 @@ def stops(sight: Sight, brake: Brake | None) -> Exit:
     else:
         note("nothing is stopped")
     return Exit.DONE
+
+
+def halt_of(settings: Settings) -> Brake | None:
+    """The halt that the data folder itself holds, which is known without a server."""
+    from swarmd.adapters import halt_file
+
+    return halt_file.pulled(settings.data)
+
+
+def note_halt(settings: Settings, brake: Brake | None) -> None:
+    if brake is not None:
+        reason = plain(brake.reason or "no reason given")
+        note(f"halted by {settings.data / 'halt'}: {reason} ({plain(brake.by)})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,13 @@ from swarmd.cli.exit_codes import Exit, exit_of_mission
 from swarmd.cli.order_client import Post, Waiting, at_now, new_id
 from swarmd.cli.render import lines
 from swarmd.cli.render.text import amounts, plain
-from swarmd.cli.session import Sight, note
+from swarmd.cli.session import Sight, note, note_explain
 from swarmd.cli.verbs.inspect import channel_named, named
 from swarmd.core.model.channels import DEAD, JOURNAL, MISSIONS, ORDERS, REQUESTS, RESULTS
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, SOB, AgentId, Channel, MissionId, MissionState
 from swarmd.core.model.refusals import Rule
+from swarmd.core.queries.refusals import first_code
 from swarmd.errors import NotFoundError, RefusedError, UsageError
 from swarmd.ports.reader import Ledger, Record
 
@@ -144,6 +145,7 @@ def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
         raise RefusedError(
             f"refused by {Rule.MISSION_INVALID.value}: {fields['id']} names somebody of the swarm",
             hint="choose another --id, or none",
+            rule=Rule.MISSION_INVALID.value,
         )
     known = view.mission(MissionId(fields["id"]))
     if known is not None and is_turned_away(known):
@@ -155,6 +157,7 @@ def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
                 "content"
             ),
             hint=f"swarmd inspect {fields['id']}",
+            rule=Rule.MISSION_CONFLICT.value,
         )
 
 
@@ -227,6 +230,7 @@ def ended(sight: Sight, mission: Record) -> Exit:
     if not sight.as_json:
         why = f": {plain(reason)}" if reason and state != MissionState.DELIVERED else ""
         note(f"{mission['id']}: {plain(state)}{why} (spent {amounts(spent)})")
+        note_explain(first_code(reason) if why else "")
     return exit_of_mission(state, reason)
 
 

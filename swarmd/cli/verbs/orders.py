@@ -21,7 +21,7 @@ from swarmd.cli.exit_codes import Exit
 from swarmd.cli.order_client import OrderRefusedError, Post, Waiting, await_order, new_id, order
 from swarmd.cli.render import lines
 from swarmd.cli.render.text import amounts, in_order, plain
-from swarmd.cli.session import Sight, note, now
+from swarmd.cli.session import Sight, note, note_explain, now
 from swarmd.cli.verbs.inspect import named
 from swarmd.cli.verbs.missions import budget_of, is_ended
 from swarmd.core.model.channels import JOURNAL, ORDERS
@@ -222,7 +222,7 @@ def thaw(
         if not had_brake:
             others = ", ".join(plain(left.target) for left in _remaining(sight.view, found))
             raise RefusedError(
-                error.what, hint=f"thaw what holds it: {others}" if others else ""
+                error.what, hint=f"thaw what holds it: {others}" if others else "", rule=error.rule
             ) from error
         order_id, answer = "", {}
     value: dict[str, Any] = {"order": order_id, "outcome": "ordered" if answer is None else "done"}
@@ -587,4 +587,5 @@ def why(sight: Sight, reference: str, privilege: str, right: str) -> Exit:
         )
     else:
         sight.say(lines.trace_lines(found, in_the_way, privilege, sight.ink, now()))
+        note_explain(in_the_way[0].rule.value if in_the_way else "")
     return Exit.DONE if may else Exit.REFUSED

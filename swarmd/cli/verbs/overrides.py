@@ -21,6 +21,7 @@ from swarmd.cli.verbs.approvals import (
 from swarmd.cli.verbs.inspect import channel_named, named
 from swarmd.cli.verbs.orders import RIGHTS
 from swarmd.core.model.channels import JOURNAL, REQUESTS
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import Channel, StreamId
 from swarmd.errors import NotFoundError, UsageError
 from swarmd.settings import Settings
@@ -132,7 +133,9 @@ def _refusal(view: View, reference: str) -> tuple[str, Mapping[str, Any]]:
     """The refused spawn of this entry of the journal, or the last one under this key."""
     for id, flat in reversed(view.last_entries(JOURNAL, _REFUSALS_READ)):
         data = _object(flat.get("data", ""))
-        is_refusal = data.get("event") == "refused" and data.get("type") == "spawn"
+        is_refusal = (
+            data.get("event") == JournalEvent.REQUEST_REFUSED and data.get("type") == "spawn"
+        )
         if is_refusal and data.get("request") and reference in (id, data.get("key")):
             return id, data
     raise NotFoundError(

@@ -21,6 +21,7 @@ from swarmd.core.model.changes import ApprovalClosed, ApprovalSet, Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.declarations import Limits, Role
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, SOB, SUPERVISOR, AgentId, Authority, MissionId
@@ -164,7 +165,7 @@ def ask(
         ApprovalSet(approval),
         entry(
             moment,
-            "leave asked",
+            JournalEvent.APPROVAL_REQUESTED,
             f"{approval.requester} asks for leave ({approval.id}): {need.rule}, {need.detail}",
             actor=approval.requester,
             mission=approval.mission,

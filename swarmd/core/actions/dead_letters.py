@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from swarmd.core.model.changes import MessageRecalled, Post
 from swarmd.core.model.channels import DEAD, inbox
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, SUPERVISOR, AgentId, Channel, StreamId
@@ -69,7 +70,7 @@ def undecidable(draft: Draft, message: Message, why: str) -> None:
         Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.moment.stamp)),
         entry(
             draft.moment,
-            "refused",
+            JournalEvent.MESSAGE_REFUSED,
             text,
             actor=message.sender,
             mission=message.mission,
@@ -88,7 +89,7 @@ def tell(draft: Draft, agent: Agent, mail: DeadMail, why: str) -> None:
     draft.add(
         entry(
             draft.moment,
-            "dead",
+            JournalEvent.DEAD_ADDED,
             f"{agent.id} {what}: {why}"[:_LAST_WORDS_MAX],
             actor=agent.id,
             mission=agent.mission,
@@ -122,7 +123,7 @@ def retry(draft: Draft, order: str, id: str, reason: str) -> Denied | None:
             return Denied(Rule.UNKNOWN_AGENT, f"{reader}, who was to read it, has ended")
     # An operator's hand: the chain of turns begins anew.
     draft.add(Post(channel, replace(original.message(), hops=0)))
-    _close(draft, "retried", order, id, reader, original, reason)
+    _close(draft, JournalEvent.DEAD_RETRIED, order, id, reader, original, reason)
     return None
 
 
@@ -131,7 +132,7 @@ def drop(draft: Draft, order: str, id: str, reason: str) -> Denied | None:
     found = _found(draft, id)
     if isinstance(found, Denied):
         return found
-    _close(draft, "dropped", order, id, *found, reason)
+    _close(draft, JournalEvent.DEAD_DROPPED, order, id, *found, reason)
     return None
 
 
@@ -146,7 +147,13 @@ def _found(draft: Draft, id: str) -> tuple[AgentId, Original] | Denied:
 
 
 def _close(
-    draft: Draft, event: str, order: str, id: str, reader: AgentId, original: Original, reason: str
+    draft: Draft,
+    event: JournalEvent,
+    order: str,
+    id: str,
+    reader: AgentId,
+    original: Original,
+    reason: str,
 ) -> None:
     facts: dict[str, Any] = {
         "letter": id,
@@ -159,7 +166,7 @@ def _close(
         entry(
             draft.moment,
             event,
-            f"letter {id} to {reader} is {event}: {reason}"[:_LAST_WORDS_MAX],
+            f"letter {id} to {reader} is {event.partition('.')[2]}: {reason}"[:_LAST_WORDS_MAX],
             actor=OPERATOR,
             mission=original.mission,
             order=order,

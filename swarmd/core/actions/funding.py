@@ -14,6 +14,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import (
     SOB,
     Authority,
@@ -64,7 +65,7 @@ def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> D
         AccountFunded(target, above, amounts),
         entry(
             draft.moment,
-            "funded",
+            JournalEvent.ACCOUNT_FUNDED,
             f"{actor.id} adds to {target}: " + ", ".join(f"{n} {k}" for k, n in amounts.items()),
             actor=actor.id,
             mission=actor.mission,

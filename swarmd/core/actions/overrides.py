@@ -25,6 +25,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import host_channel, inbox
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import (
@@ -123,7 +124,7 @@ def told(draft: Draft, actor: Actor, override: Override) -> None:
     draft.add(
         entry(
             draft.moment,
-            "override",
+            JournalEvent.OVERRIDE_SET,
             f"{actor.id} overrides {override.kind} {override.target}: {override.reason}"[:2000],
             actor=actor.id,
             mission=override.mission,
@@ -173,7 +174,7 @@ def _end(
     draft.add(
         entry(
             draft.moment,
-            "override over",
+            JournalEvent.OVERRIDE_ENDED,
             f"{override.id} ({override.kind} {override.target}) {how}: {reason}"[:2000],
             actor=by,
             mission=override.mission,

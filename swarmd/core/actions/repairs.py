@@ -36,6 +36,7 @@ from swarmd.core.model.changes import (
     StopSet,
 )
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import OPERATOR, AgentId, Channel, MissionId
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
@@ -70,7 +71,7 @@ def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | 
         GapClosed(int(target)),
         entry(
             draft.moment,
-            "acknowledged",
+            JournalEvent.JOURNAL_ACKNOWLEDGED,
             text,
             actor=OPERATOR,
             entry=int(target),
@@ -96,7 +97,7 @@ def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
         *changes,
         entry(
             draft.moment,
-            "repaired",
+            JournalEvent.STATE_REPAIRED,
             f"{target}: {reason}"[:2000],
             actor=OPERATOR,
             target=target,

@@ -18,6 +18,7 @@ from swarmd.core.model.changes import (
     RightsSet,
 )
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
     AgentId,
@@ -71,7 +72,7 @@ def grant(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
         RightsSet(changed),
         entry(
             draft.moment,
-            "granted",
+            JournalEvent.PRIVILEGE_GRANTED,
             f"{actor.id} grants {agent.id} {path} ({change.right}): {change.reason}"[:2000],
             actor=actor.id,
             mission=agent.mission,
@@ -127,7 +128,7 @@ def revoke(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
         RevocationsSet(agent.id, (*kept, mark)),
         entry(
             draft.moment,
-            "revoked",
+            JournalEvent.PRIVILEGE_REVOKED,
             f"{actor.id} revokes {path} ({change.right}) of {agent.id}: {change.reason}"[:2000],
             actor=actor.id,
             mission=agent.mission,

@@ -23,6 +23,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import host_channel
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
@@ -133,7 +134,7 @@ def leave_unseen(draft: Draft, stop: Stop, why: str) -> None:
         draft.add(
             entry(
                 draft.moment,
-                "order refused",
+                JournalEvent.ORDER_REFUSED,
                 detail,
                 actor=OPERATOR,
                 rule=Rule.STOP_TARGET,
@@ -164,7 +165,7 @@ def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
     draft.add(
         entry(
             moment,
-            "stopping",
+            JournalEvent.STOP_SET,
             f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}{was}"[:2000],
             actor=stop.by,
             target=stop.target,
@@ -255,7 +256,7 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
     draft.add(
         entry(
             draft.moment,
-            "thawed",
+            JournalEvent.STOP_LIFTED,
             f"{by} lets {stop.target} go on: {reason}"[:2000],
             actor=by,
             target=stop.target,

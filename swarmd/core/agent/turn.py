@@ -37,7 +37,7 @@ from swarmd.core.model.moves import (
     Vote,
 )
 from swarmd.core.model.names import Channel, MissionId
-from swarmd.core.model.privileges import is_covered
+from swarmd.core.model.privileges import ROOM, is_covered
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import (
     ActRequest,
@@ -273,8 +273,9 @@ def _say(move: Say, acting: Acting) -> list[Output] | Denied:
     for declared, channel in missions_rooms(acting.agent, acting.rooms):
         if move.room not in (declared.name, channel.removeprefix("room:")):
             continue
-        if not is_covered(f"room/{declared.name}/say", acting.agent.privileges):
-            return Denied(Rule.PRIVILEGE_USE, f"room/{declared.name}/say")
+        speaking = ROOM.path(declared.name, "say")
+        if not is_covered(speaking, acting.agent.privileges):
+            return Denied(Rule.PRIVILEGE_USE, speaking)
         if len(move.text) > declared.text_max:
             return Denied(
                 Rule.CHANNEL,

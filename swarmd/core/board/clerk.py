@@ -57,6 +57,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
@@ -87,7 +88,7 @@ def _opened(id: MissionId, text: str) -> Announce:
     rest = len(text) - MISSION_SHOWN_CHARS
     if rest > 0:
         text = f"{text[:MISSION_SHOWN_CHARS]} … ({rest:,} more characters in its record)"
-    return Announce(f"Mission {id}: {text}", {"event": "opened"})
+    return Announce(f"Mission {id}: {text}", {"opened": id})
 
 
 def advance(draft: Draft, id: MissionId, event: Event) -> None:
@@ -129,7 +130,15 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
             reason = f"{reason}; the last seat that failed: {why}" if why else reason
             queue.end(draft, draft.swarm.missions[id], MissionState.FAILED, reason, by="clerk")
         case Ignored(seat, why):
-            draft.add(entry(draft.moment, "ignored", f"{seat}: {why}", actor=seat, mission=id))
+            draft.add(
+                entry(
+                    draft.moment,
+                    JournalEvent.SEAT_IGNORED,
+                    f"{seat}: {why}",
+                    actor=seat,
+                    mission=id,
+                )
+            )
         case _:
             assert_never(effect)
     return None
@@ -185,7 +194,16 @@ def seat_failed(
     """
     procedure = draft.swarm.boards.get(mission)
     if procedure is None:
-        draft.add(entry(draft.moment, "seat failed", detail, actor=seat.id, mission=mission))
+        draft.add(
+            entry(
+                draft.moment,
+                JournalEvent.SEAT_FAILED,
+                detail,
+                actor=seat.id,
+                mission=mission,
+                seat=seat.id,
+            )
+        )
         return
     # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without
     # motions.
@@ -193,7 +211,8 @@ def seat_failed(
     announce(
         draft,
         mission,
-        Announce(text, {"event": "seat failed"} | ({TAINT: list(taint)} if taint else {})),
+        Announce(text, {"seat": seat.id} | ({TAINT: list(taint)} if taint else {})),
+        JournalEvent.SEAT_FAILED,
     )
     draft.swarm.seat_failures[mission] = detail[:400]
     if procedure.calling == seat.id:
@@ -225,7 +244,7 @@ def hear_report(draft: Draft, message: Message) -> None:
         Post(BOARD_ROOM, report_digest(draft, executive, report)),
         entry(
             draft.moment,
-            "reported",
+            JournalEvent.AGENT_REPORTED,
             f"{executive.name} reported{', done' if report.is_done else ''}",
             actor=executive.id,
             mission=executive.mission,

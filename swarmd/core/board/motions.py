@@ -21,6 +21,7 @@ from swarmd.core.model.changes import Post, ReportSet
 from swarmd.core.model.channels import down
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     ActMotion,
@@ -77,7 +78,11 @@ def _tried(
     if outcome is None:
         draft.add(
             entry(
-                draft.moment, "executed", f"motion {number}: {motion.motion}", actor=SOB, mission=id
+                draft.moment,
+                JournalEvent.MOTION_EXECUTED,
+                f"motion {number}: {motion.motion}",
+                actor=SOB,
+                mission=id,
             )
         )
         return Executed(number)
@@ -91,7 +96,7 @@ def _tried(
     draft.add(
         entry(
             draft.moment,
-            "refused",
+            JournalEvent.MOTION_REFUSED,
             f"motion {number}: {outcome}",
             actor=SOB,
             mission=id,

@@ -12,6 +12,7 @@ from swarmd.core.board.procedure import (
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, AgentId, MissionId
@@ -37,7 +38,12 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
 
 
-def announce(draft: Draft, id: MissionId, effect: Announce) -> None:
+def announce(
+    draft: Draft,
+    id: MissionId,
+    effect: Announce,
+    event: JournalEvent = JournalEvent.BOARD_ANNOUNCED,
+) -> None:
     message = Message(
         sender=CLERK,
         kind=Kind.NOTICE,
@@ -48,7 +54,7 @@ def announce(draft: Draft, id: MissionId, effect: Announce) -> None:
     )
     draft.add(
         Post(BOARD_ROOM, message),
-        entry(draft.moment, "board", effect.text, actor="clerk", mission=id, more=effect.data),
+        entry(draft.moment, event, effect.text, actor=CLERK, mission=id, more=effect.data),
     )
 
 
@@ -59,11 +65,14 @@ def words_of(value: object) -> tuple[str, ...]:
 def former_post(draft: Draft, message: Message) -> Post:
     return entry(
         draft.moment,
-        "refused",
+        JournalEvent.MESSAGE_REFUSED,
         "a former incarnation spoke",
         actor=message.sender,
         mission=message.mission,
         rule=Rule.INCARNATION,
+        detail=f"made under {message.incarnation}",
+        channel=message.channel,
+        request=message.id,
     )
 
 

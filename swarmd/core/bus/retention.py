@@ -29,6 +29,7 @@ from swarmd.core.model.channels import (
 )
 from swarmd.core.model.declarations import Declarations, Keep
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId, StreamId
@@ -206,7 +207,7 @@ def lead_past(draft: Draft, gap: Gap) -> None:
         Post(inbox(agent.id), notice),
         entry(
             draft.moment,
-            "gap",
+            JournalEvent.MAIL_SKIPPED,
             f"{agent.id} is led past what it left unread of {gap.channel}",
             actor=SUPERVISOR,
             mission=agent.mission,

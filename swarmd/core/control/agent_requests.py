@@ -14,6 +14,7 @@ from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import ApprovalClosed, Post
 from swarmd.core.model.channels import REQUESTS, inbox
 from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SUPERVISOR, Authority, StreamId
@@ -150,11 +151,10 @@ def carry_out(draft: Draft) -> None:
         is_motion = asked["type"] == "motion"
         denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
         draft.add(ApprovalClosed(answered.id))
-        what = {"approved": "given", "denied": "refused"}.get(answered.answer, "over")
         draft.add(
             entry(
                 draft.moment,
-                f"leave {what}",
+                _TOLD_AS[answered.answer],
                 f"{answered.id} of {answered.requester}: {answered.answer}"
                 + (f", refused by {denied}" if denied else ""),
                 actor=answered.answered_by,
@@ -169,6 +169,11 @@ def carry_out(draft: Draft) -> None:
         draft.changes[first:] = map(cause.stamped, draft.changes[first:])
 
 
+_TOLD_AS: Final = {
+    "approved": JournalEvent.APPROVAL_GIVEN,
+    "denied": JournalEvent.APPROVAL_DENIED,
+    "expired": JournalEvent.APPROVAL_EXPIRED,
+}
 _CLOSED_BY: Final = {"denied": Rule.APPROVAL_DENIED, "expired": Rule.APPROVAL_EXPIRED}
 
 
@@ -265,7 +270,7 @@ def journal_refusal(draft: Draft, message: Message, denied: Denied) -> None:
     draft.add(
         entry(
             draft.moment,
-            "refused",
+            JournalEvent.REQUEST_REFUSED,
             f"{what} of {message.sender}: {denied}",
             actor=message.sender,
             mission=message.mission,

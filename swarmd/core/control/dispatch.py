@@ -17,6 +17,7 @@ from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
 from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import OPERATOR, SOB, HostId, MissionId, MissionState
@@ -158,7 +159,7 @@ def _answer_order(draft: Draft, order: str, denied: Denied) -> None:
     draft.add(
         entry(
             draft.moment,
-            "order refused",
+            JournalEvent.ORDER_REFUSED,
             str(denied),
             actor=OPERATOR,
             rule=denied.rule,

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX
 from swarmd.core.control import orphans, stalls
-from swarmd.core.journal.entries import REFUSED_IN_TURN
 from swarmd.core.journal.turn_refusals import TurnRefusal, number_in, refused_in_turns
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
@@ -88,7 +88,7 @@ def _refused(draft: Draft, refusal: TurnRefusal) -> None:
     draft.add(
         entry(
             draft.moment,
-            REFUSED_IN_TURN,
+            JournalEvent.TURN_REFUSED,
             text,
             actor=refusal.agent,
             rule=refusal.rule,
@@ -113,7 +113,7 @@ def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     draft.add(
         entry(
             draft.moment,
-            "overdrawn",
+            JournalEvent.ACCOUNT_OVERDRAWN,
             f"a call of {fact.get('agent', '')} spent {detail}",
             actor=fact.get("agent", ""),
             mission=agent.mission if agent is not None and agent.mission else serves,
@@ -170,7 +170,12 @@ def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     )
     draft.add(
         entry(
-            draft.moment, "warned", f"{account} {what}", actor=SUPERVISOR, mission=about, more=data
+            draft.moment,
+            JournalEvent.ACCOUNT_WARNED,
+            f"{account} {what}",
+            actor=SUPERVISOR,
+            mission=about,
+            more=data,
         )
     )
 

@@ -17,6 +17,7 @@ from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AgentAdopted, AgentRestarted, Post
 from swarmd.core.model.channels import host_channel, inbox
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, Authority, HostId
@@ -75,7 +76,7 @@ def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
     draft.add(
         entry(
             draft.moment,
-            "adopted",
+            JournalEvent.AGENT_ADOPTED,
             f"{child.id} goes from {former.id} to {former.parent}",
             actor=SUPERVISOR,
             mission=child.mission,
@@ -219,7 +220,7 @@ def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> No
         Post(inbox(agent.id), task),
         entry(
             draft.moment,
-            "restarted",
+            JournalEvent.AGENT_RESTARTED,
             f"{agent.id} crashed and starts anew: {last_words}"[:2000],
             actor=SUPERVISOR,
             mission=agent.mission,

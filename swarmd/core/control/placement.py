@@ -16,6 +16,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import host_channel
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
@@ -49,7 +50,11 @@ def admit_hosts(
         if before != host:
             draft.add(
                 entry(
-                    draft.moment, "host came", f"host {host.id}", actor="supervisor", host=host.id
+                    draft.moment,
+                    JournalEvent.HOST_JOINED,
+                    f"host {host.id}",
+                    actor=SUPERVISOR,
+                    host=host.id,
                 )
             )
     for id in [id for id in swarm.hosts if id not in alive]:
@@ -63,7 +68,14 @@ def admit_hosts(
         forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
         draft.add(
             HostGone(id, forget_at),
-            entry(draft.moment, "host gone", text, actor="supervisor", host=id, agents=agents),
+            entry(
+                draft.moment,
+                JournalEvent.HOST_LOST,
+                text,
+                actor=SUPERVISOR,
+                host=id,
+                agents=agents,
+            ),
         )
         forget_stuck(draft, id)
 

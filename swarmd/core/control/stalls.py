@@ -16,6 +16,7 @@ from typing import Final
 from swarmd.core.model.changes import Post, TroubleOver, TroubleSet
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, SUPERVISOR, AgentId, AgentState
@@ -66,7 +67,7 @@ def got_on(draft: Draft, agent: Agent) -> None:
             TroubleOver(agent.id),
             entry(
                 draft.moment,
-                "went on",
+                JournalEvent.AGENT_RESUMED,
                 f"{agent.id} makes progress again",
                 actor=agent.id,
                 mission=agent.mission,
@@ -168,7 +169,7 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
     draft.add(
         entry(
             draft.moment,
-            "stalled",
+            JournalEvent.AGENT_STALLED,
             f"{agent.id} {what}",
             actor=SUPERVISOR,
             mission=agent.mission,

@@ -17,6 +17,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop, StopKind
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
@@ -116,7 +117,7 @@ def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, 
         StopSet(replace(stop, is_told=True)),
         entry(
             draft.moment,
-            "stopped",
+            JournalEvent.STOP_CONFIRMED,
             text,
             actor=stop.by,
             target=stop.target,
@@ -153,11 +154,15 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
     end = args_of({"verb": "terminate", "target": stop.target, "reason": reason})
     denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), end)
     if denied is not None:
-        more = (
-            {"order": stop.order, "outcome": "refused", "detail": denied.detail}
-            if stop.order
-            else None
-        )
         draft.add(
-            entry(draft.moment, "refused", str(denied), actor=stop.by, rule=denied.rule, more=more)
+            entry(
+                draft.moment,
+                JournalEvent.STOP_REFUSED,
+                str(denied),
+                actor=stop.by,
+                rule=denied.rule,
+                detail=denied.detail,
+                target=stop.target,
+                more={"order": stop.order, "outcome": "refused"} if stop.order else None,
+            )
         )

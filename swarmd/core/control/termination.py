@@ -28,6 +28,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, ended
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
@@ -69,7 +70,14 @@ def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
     if word.is_late:
         text = f"{host}: what ignored its end below {word.segment} has gone after all"
         draft.add(
-            entry(draft.moment, "gone", text, actor=host, segment=word.segment, agents=word.agents)
+            entry(
+                draft.moment,
+                JournalEvent.SUBTREE_CONFIRMED,
+                text,
+                actor=host,
+                segment=word.segment,
+                agents=word.agents,
+            )
         )
         forget_stuck(draft, host, word.segment)
     elif ending is not None:
@@ -80,7 +88,14 @@ def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
             draft.add(TroubleSet(AgentId(id), trouble))
             text = f"{id} ignores its end on {host}: {what}"
             draft.add(
-                entry(draft.moment, "stuck", text, actor=host, agent=id, segment=word.segment)
+                entry(
+                    draft.moment,
+                    JournalEvent.AGENT_STUCK,
+                    text,
+                    actor=host,
+                    agent=id,
+                    segment=word.segment,
+                )
             )
 
 
@@ -142,7 +157,7 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
             FenceSet(with_counts(swarm.lineage.fences[segment], seen)),
             entry(
                 draft.moment,
-                "reaped",
+                JournalEvent.SUBTREE_REAPED,
                 f"{taken} agents below {segment}",
                 actor="supervisor",
                 segment=segment,
@@ -203,7 +218,7 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
         draft.add(
             entry(
                 draft.moment,
-                "stopped",
+                JournalEvent.STOP_CONFIRMED,
                 f"{target} has ended ({seen})",
                 actor=stop.by,
                 target=target,
@@ -238,7 +253,7 @@ def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) 
         FenceLifted(segment),
         entry(
             draft.moment,
-            "ended",
+            JournalEvent.SUBTREE_ENDED,
             f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
             actor=mark.by,
             segment=segment,

@@ -17,16 +17,19 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     CLERK,
     SOB,
+    SUPERVISOR,
     AgentId,
     AgentState,
     MissionId,
     MissionState,
 )
+from swarmd.core.model.privileges import MODEL, ROOM
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import period_of
 
@@ -66,7 +69,7 @@ def found(draft: Draft) -> None:
                 parent=None,
                 path=(name,),
                 created=draft.moment.stamp,
-                privileges=("model/**", "room/sob/say"),
+                privileges=(MODEL.whole, ROOM.path(SOB, "say")),
             )
             draft.add(AgentMade(seat, follows(seat, draft.swarm.declared.rooms)))
 
@@ -102,7 +105,7 @@ def _turn_period(draft: Draft) -> None:
         text = f"the root's budget begins anew for {period}"
         draft.add(
             PeriodTurned(SOB, period),
-            entry(draft.moment, "period", text, actor="supervisor", period=period),
+            entry(draft.moment, JournalEvent.PERIOD_BEGUN, text, actor=SUPERVISOR, period=period),
         )
     else:
         draft.add(PeriodTurned(SOB, period))

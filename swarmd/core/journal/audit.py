@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from swarmd.core.journal.entries import REFUSALS, REFUSED_IN_TURN
 from swarmd.core.journal.replay import Link, State
 from swarmd.core.journal.turn_refusals import refused_in_turns
 from swarmd.core.model.chain import Record
+from swarmd.core.model.events import REFUSALS, JournalEvent
 from swarmd.core.model.names import BRAKE, CLERK, OPERATOR, SOB, SUPERVISOR, AgentState, Authority
 from swarmd.core.model.privileges import Held, Revocation, Right, live_holding
 
@@ -93,10 +93,10 @@ class Auditor:
     def entry(self, state: State, link: Link) -> None:
         self._n, self._actor = link.n, str(link.data.get("actor", ""))
         if link.event in REFUSALS and link.data.get("effects"):
-            self._note(f"what was {link.event} changes something")
-        if link.event == "facts":
+            self._note(f"{link.event} tells of what was not done, and changes something")
+        if link.event == JournalEvent.FACTS_FOLDED:
             self._facts(link)
-        elif link.event == REFUSED_IN_TURN:
+        elif link.event == JournalEvent.TURN_REFUSED:
             self._refused(link)
 
     def _facts(self, link: Link) -> None:

@@ -73,6 +73,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import REFUSALS, JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, Stop
 from swarmd.core.model.messages import text_of
 from swarmd.core.model.names import SOB, SUPERVISOR, StreamId
@@ -88,13 +89,7 @@ ANEW: Final = "*"
 
 SHOWN_MAX: Final = 8  # records that the line for people names
 
-# Of one agent, turn and rule: what a turn's moves were refused, or why the turn itself could not go
-# on.
-REFUSED_IN_TURN: Final = "refused in turn"
 REFUSED_CHARS: Final = 200  # of why a fact was refused: an id that it named may stand in it
-
-# Entries of these events tell that something was not done.
-REFUSALS: Final = frozenset({"refused", REFUSED_IN_TURN, "order refused", "rejected", "ignored"})
 
 
 # --- records ----------------------------------------------------------------------------------
@@ -345,7 +340,9 @@ def _rest(moment: Moment, effects: Sequence[Effect]) -> Post:
     """Of what no other entry tells: placements, votes."""
     keys = list(dict.fromkeys(key for key, _ in effects))
     more = f" and {len(keys) - SHOWN_MAX} more" if len(keys) > SHOWN_MAX else ""
-    return entry(moment, "changed", ", ".join(keys[:SHOWN_MAX]) + more, actor=SUPERVISOR)
+    return entry(
+        moment, JournalEvent.STATE_CHANGED, ", ".join(keys[:SHOWN_MAX]) + more, actor=SUPERVISOR
+    )
 
 
 def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
@@ -382,7 +379,7 @@ def recovered(moment: Moment, lost: Head, continues: Head) -> Post:
     )
     return entry(
         moment,
-        "recovered",
+        JournalEvent.JOURNAL_RECOVERED,
         text,
         actor=SUPERVISOR,
         gap=gap,
@@ -411,7 +408,7 @@ def restated(
     }
     post = entry(
         moment,
-        "restated",
+        JournalEvent.JOURNAL_RESTATED,
         text,
         actor=SUPERVISOR,
         why=why,
@@ -464,7 +461,7 @@ def folded(
     text = f"{len(facts)} facts of the ledger" + (f", {refusals} refusals" if refusals else "")
     return entry(
         moment,
-        "facts",
+        JournalEvent.FACTS_FOLDED,
         text,
         actor="workers",
         facts=[told(id, fact) for id, fact in facts],
@@ -484,7 +481,7 @@ def refused_facts(moment: Moment, refused: Sequence[tuple[StreamId, str]]) -> Po
     )
     return entry(
         moment,
-        "refused",
+        JournalEvent.FACTS_REFUSED,
         text,
         actor="unknown",
         rule=rule,

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from swarmd.core.journal.entries import ANEW
 from swarmd.core.ledger.accounts import Fault, Ledger
 from swarmd.core.model.chain import GENESIS, Effect, Head, Record, Records, sha256, without_hash
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import is_stream_id, order_of
 from swarmd.core.model.names import FIRST, StreamId
 
@@ -115,7 +116,7 @@ class State:
             raise Fault(f"it does not follow entry {self.head.n}: that has another hash")
         if link.data["before"] != self.head.after:
             raise Fault(f"it begins with another state than entry {self.head.n} left")
-        if not self.is_known and link.event != "restated":
+        if not self.is_known and link.event != JournalEvent.JOURNAL_RESTATED:
             raise Fault("what led to it is not known")
         if judge is not None:
             judge.entry(self, link)
@@ -123,13 +124,13 @@ class State:
             self._effect(link, effect, judge)
         if link.data["after"] != self.records.digest:
             raise Fault("its effects do not lead to the state that it names")
-        if link.event == "restated":
+        if link.event == JournalEvent.JOURNAL_RESTATED:
             self.is_known = True
             self.ledger = Ledger.from_json(link.data["accounts"])
             self.facts_until = StreamId(link.data["facts_until"])
             if judge is not None:
                 judge.begin(self)
-        if link.event == "facts":
+        if link.event == JournalEvent.FACTS_FOLDED:
             self._fold_all(link, judge)
         self.head = link.head
 
@@ -147,7 +148,7 @@ class State:
         if key == ANEW:
             self.records.clear()
             return
-        if judge is not None and link.event != "restated":
+        if judge is not None and link.event != JournalEvent.JOURNAL_RESTATED:
             new = None
             if changed is not None:
                 merged = {**self.records.values.get(key, {}), **changed}
@@ -244,7 +245,7 @@ def followed(state: State | None, link: Link, fault: Fault | None) -> State:
     """The state after that entry as well. Raises `Fault`: again the one that was met before, until
     an entry states all anew.
     """
-    is_anew = link.event == "restated"
+    is_anew = link.event == JournalEvent.JOURNAL_RESTATED
     if fault is not None and not is_anew:
         raise fault
     if state is None or (is_anew and link.n != state.head.n + 1):
@@ -255,7 +256,7 @@ def followed(state: State | None, link: Link, fault: Fault | None) -> State:
 
 def first_state(link: Link) -> State:
     """The state before the first entry that is at hand. Raises `Fault` where it cannot be known."""
-    if link.event == "restated":
+    if link.event == JournalEvent.JOURNAL_RESTATED:
         return State.before(link)
     if link.n != 1:
         raise Fault(_numbered(1, link.n))

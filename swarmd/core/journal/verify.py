@@ -16,6 +16,7 @@ from swarmd.core.journal.audit import Auditor
 from swarmd.core.journal.replay import Link, State, event_of, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Head
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import StreamId
 
 FindingKind = Literal["tampered", "unlawful", "lost", "recovered", "restated", "unanchored"]
@@ -116,7 +117,10 @@ class Proof:
         """A segment whose signature is good. Its snapshot must be the state that the one before
         it left.
         """
-        last, is_anew = self.state.head, bool(entries) and event_of(*entries[0]) == "restated"
+        last, is_anew = (
+            self.state.head,
+            bool(entries) and event_of(*entries[0]) == JournalEvent.JOURNAL_RESTATED,
+        )
         if self._is_started and not self._has_gap and not is_anew and not self._broken_at:
             if state.head.n > last.n:
                 self._note(
@@ -255,13 +259,13 @@ class Proof:
 
     def _follow(self, where: str, link: Link) -> None:
         if self._broken_at:
-            if link.event != "restated":
+            if link.event != JournalEvent.JOURNAL_RESTATED:
                 return
             self._mend(link)
         try:
             if not self._is_started:
                 self._start(first_state(link))
-                if self._is_legacy and link.event != "restated":
+                if self._is_legacy and link.event != JournalEvent.JOURNAL_RESTATED:
                     self._note(
                         "tampered",
                         link.n,
@@ -271,7 +275,7 @@ class Proof:
             self.state.follow(link, self._auditor)
         except Fault as fault:
             self._break(self._next, where, str(fault))
-            if link.event == "restated":
+            if link.event == JournalEvent.JOURNAL_RESTATED:
                 self._follow(where, link)
             return
         self.entries += 1
@@ -282,11 +286,11 @@ class Proof:
 
     def _special(self, where: str, link: Link) -> None:
         match link.event:
-            case "acknowledged":
+            case JournalEvent.JOURNAL_ACKNOWLEDGED:
                 self._acknowledge(link.data)
-            case "recovered" if "lost" in link.data:
+            case JournalEvent.JOURNAL_RECOVERED:
                 self._recovered(where, link)
-            case "restated" if link.n > 1:
+            case JournalEvent.JOURNAL_RESTATED if link.n > 1:
                 self._note("restated", link.n, where, str(link.data.get("why", "")))
 
     def _recovered(self, where: str, link: Link) -> None:

@@ -11,6 +11,7 @@ from swarmd.core.model.changes import AccountOpened, BoardSet, MissionClosed, Mi
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Fence
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import ID_PATTERN, SOB, MissionId, MissionState
@@ -122,7 +123,7 @@ def admit(
         MissionSet(mission),
         entry(
             draft.moment,
-            "docketed",
+            JournalEvent.MISSION_DOCKETED,
             f"mission {id} docketed",
             actor="operator",
             mission=id,
@@ -178,7 +179,7 @@ def _turn_away(
         Post(RESULTS, result(mission, draft.moment, spent={}, asked="" if asked == id else asked)),
         entry(
             draft.moment,
-            "rejected",
+            JournalEvent.MISSION_REJECTED,
             f"mission {id}: {why}",
             actor="supervisor",
             mission=id,
@@ -224,7 +225,7 @@ def open_next(draft: Draft) -> list[MissionId]:
             BoardSet(mission.id, Procedure()),
             entry(
                 draft.moment,
-                "opened",
+                JournalEvent.MISSION_OPENED,
                 f"the board takes up mission {mission.id}",
                 actor="clerk",
                 mission=mission.id,
@@ -279,7 +280,7 @@ def _tell_waiting(draft: Draft, mission: Mission, why: str) -> None:
             MissionSet(replace(mission, reason=reason)),
             entry(
                 draft.moment,
-                "waiting",
+                JournalEvent.MISSION_WAITING,
                 f"mission {mission.id} {reason}",
                 actor="clerk",
                 mission=mission.id,
@@ -343,7 +344,7 @@ def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
         Post(RESULTS, result(ended, draft.moment, spent=spent)),
         entry(
             draft.moment,
-            "ended",
+            JournalEvent.MISSION_ENDED,
             f"mission {mission.id} {ended.state}: {mission.reason}"[:2000],
             actor="supervisor",
             mission=mission.id,

@@ -13,11 +13,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
 from swarmd.core.model.functions import BUILT_IN, Functions
 from swarmd.core.model.moves import ROLE_MOVES
+from swarmd.core.model.privileges import PATH_PATTERN
+from swarmd.core.model.providers import PRICED_PATTERN
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-PrivilegePath = Annotated[
-    str, Field(pattern=r"^(?:[A-Za-z0-9_.:*-]+)(?:/[A-Za-z0-9_.:*-]+)*$", max_length=512)
-]
+PrivilegePath = Annotated[str, Field(pattern=f"^{PATH_PATTERN}$", max_length=512)]
 
 
 class Budget(Written):
@@ -303,7 +303,7 @@ class Provider(Written):
 
 
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
-Priced = Annotated[str, Field(pattern=r"^openai:\S+$", max_length=512)]  # the others cost nothing
+Priced = Annotated[str, Field(pattern=PRICED_PATTERN, max_length=512)]
 
 
 class NamedPrice(Written):
@@ -325,7 +325,7 @@ class Models(Written):
     providers: dict[Word, Provider] = Field(default_factory=dict)
     prices: dict[Priced, NamedPrice] = Field(
         default_factory=dict,
-        description="by openai:NAME; they go before the price table that is installed",
+        description="by PROVIDER:NAME; they go before the price table that is installed",
     )
     unknown_price: Literal["tokens", "forbid"] = Field(
         "tokens",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import JOURNAL
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     SUPERVISOR,
@@ -63,7 +64,7 @@ class Cause:
 
 def entry(
     moment: Moment,
-    event: str,
+    event: JournalEvent,
     text: str,
     *,
     actor: str,
@@ -72,12 +73,17 @@ def entry(
     more: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> Post:
-    """A journal entry: who did what under which rule, as data and as a line for people."""
-    data: dict[str, Any] = {"event": event, "actor": actor}
+    """A journal entry: who did what under which rule, as data and as a line for people.
+
+    It carries the fields of its event, whoever makes it, so that a reader may count on them.
+    """
+    data: dict[str, Any] = {"event": event.value, "actor": actor}
     if rule is not None:
         data["rule"] = rule.value
     data |= facts
     data |= more or {}
+    assert data["event"] == event, f"{event} is told as {data['event']}"
+    assert not (missing := [name for name in event.fields if name not in data]), (event, missing)
     message = Message(
         sender=SUPERVISOR,
         kind=Kind.ENTRY,

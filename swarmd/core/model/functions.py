@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from swarmd.core.model.charter import Line, Path, Written
+from swarmd.core.model.privileges import FILE, TOOL
 from swarmd.core.model.timings import FUNCTION_SECONDS
 
 # Where the files lie that agents of a mission write: they are the mission's, whoever wrote them.
@@ -137,7 +138,7 @@ def is_own_file(path: str) -> bool:
 
 
 def _reading(args: ReadFile) -> tuple[str, ...]:
-    return () if is_own_file(args.path) else (f"file/{args.path}/read",)
+    return () if is_own_file(args.path) else (FILE.path(args.path, "read"),)
 
 
 TREE_LIST: Final = Function(
@@ -153,7 +154,7 @@ FILE_READ: Final = Function(
     args=ReadFile,
     source="file",
     effect="reads",
-    privilege="tool/file/read",
+    privilege=TOOL.path("file", "read"),
     further_privileges=_reading,
     files_named=lambda args: (args.path,),
     subject="path",
@@ -165,7 +166,7 @@ FILE_SEARCH: Final = Function(
     args=SearchFiles,
     source="file",
     effect="reads",
-    privilege="tool/file/search",
+    privilege=TOOL.path("file", "search"),
     files_named=lambda args: args.files,
     subject="query",
     needs_workspace=True,
@@ -177,7 +178,7 @@ FILE_WRITE: Final = Function(
     args=WriteFile,
     source="own",
     effect="writes",
-    privilege="tool/file/write",
+    privilege=TOOL.path("file", "write"),
     subject="path",
     needs_workspace=True,
 )

@@ -12,13 +12,91 @@ that one agent alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
-# The same form as `rules.PrivilegePath`, which speaks to declarations.
-_PATH: Final = re.compile(r"[A-Za-z0-9_.:*-]+(?:/[A-Za-z0-9_.:*-]+)*")
+PATH_PATTERN: Final = r"[A-Za-z0-9_.:*-]+(?:/[A-Za-z0-9_.:*-]+)*"
+_PATH: Final = re.compile(PATH_PATTERN)
+
+
+# --- the areas --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Privileges of one kind: those whose path begins with its name.
+
+    `pattern` is what may follow the name in a path that some action asks for, or that covers a part
+    of these; its groups `role`, `room`, `tool` and `model` are names that have to exist. `form`
+    says the same to people; `allows` is what it is for, and `checked` who checks it and when.
+    `takes` are the kinds of the ledger of which a use takes from the agent's account: money is not
+    among them, for whether a model has a price is its provider's to know.
+    """
+
+    name: str
+    form: str
+    pattern: re.Pattern[str]
+    allows: str
+    checked: str
+    takes: tuple[str, ...] = ()
+
+    def path(self, *parts: str) -> str:
+        """The privilege of this area with these parts: `TOOL.path("file", "read")`."""
+        return "/".join((self.name, *parts))
+
+    @property
+    def whole(self) -> str:
+        return self.path("**")
+
+
+SPAWN: Final = Area(
+    "spawn",
+    "spawn/ROLE",
+    re.compile(r"(?P<role>[^/]+)"),
+    allows="to create agents of a role",
+    checked="by the supervisor, at the spawn",
+)
+ROOM: Final = Area(
+    "room",
+    "room/NAME/say",
+    re.compile(r"(?P<room>[^/]+)/(?:say|\*\*)"),
+    allows="to speak in a room that it is a member of",
+    checked="by the worker when it is said, by the store when the turn is committed",
+)
+TOOL: Final = Area(
+    "tool",
+    "tool/AREA/NAME of a function that there is",
+    re.compile(r"(?P<tool>.+)"),
+    allows="to use a function",
+    checked="by the store, at each use",
+    takes=("tools",),
+)
+FILE: Final = Area(
+    "file",
+    "file/NAME/read",
+    re.compile(r"[^/]+(?:/[^/]+)*/(?:read|\*\*)"),
+    allows="to read a file of the mission, where its charter gives it that file",
+    checked="by the worker at each turn, by the store at each read",
+)
+MODEL: Final = Area(
+    "model",
+    "model/PROVIDER:NAME",
+    re.compile(r"(?P<model>.+?)(?:/\*\*)?"),
+    allows="to call a model; the built-in one is `model/builtin:rules`",
+    checked="by the store, at each call",
+    takes=("tokens", "calls"),
+)
+AREAS: Final[Mapping[str, Area]] = {area.name: area for area in (SPAWN, ROOM, TOOL, FILE, MODEL)}
+
+
+def area_of(path: str) -> Area | None:
+    """The area of a path; none of `**` and of what no action asks for."""
+    return AREAS.get(path.partition("/")[0])
+
+
+# --- paths ------------------------------------------------------------------------------------
 
 
 def is_path(text: str) -> bool:

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from swarmd.core.model.lineage import Agent, Fence, Stop, stop_fields
 from swarmd.core.model.names import SOB, AgentState
-from swarmd.core.model.privileges import Held, Revocation, covers, live_holding, sufficient
+from swarmd.core.model.privileges import (
+    ROOM,
+    Held,
+    Revocation,
+    area_of,
+    covers,
+    live_holding,
+    sufficient,
+)
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import epoch_of
 from swarmd.core.tree.spawn import RULE_OF_STOP
-
-# What a call under a privilege takes of its agent's account. Money only where the account's calls
-# have cost any: whether a model has a price is its provider's to know.
-_TAKEN: Final[Mapping[str, tuple[str, ...]]] = {"model": ("tokens", "calls"), "tool": ("tools",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +163,8 @@ def _endings(agent: Agent, fences: Mapping[str, Fence]) -> tuple[Hindrance, ...]
 def _stops_of_use(agent: Agent, path: str) -> tuple[str, ...]:
     """Targets under which one action is stopped: the privilege, and of a room also the room."""
     uses = tuple(f"use:{wider}" for wider in sufficient(path))
-    area, _, rest = path.partition("/")
-    name = rest.partition("/")[0]
-    if area != "room" or not name:
+    name = path.removeprefix(ROOM.path("")).partition("/")[0]
+    if area_of(path) is not ROOM or not name:
         return uses
     return (*uses, f"room:{name}", *((f"room:{name}-{agent.mission}",) if agent.mission else ()))
 
@@ -169,13 +172,15 @@ def _stops_of_use(agent: Agent, path: str) -> tuple[str, ...]:
 def _of_account(
     agent: Agent, path: str, account: Mapping[str, Mapping[str, int]], overdrawn: str
 ) -> list[Hindrance]:
-    kinds = _TAKEN.get(path.partition("/")[0], ())
+    area = area_of(path)
+    kinds = area.takes if area is not None else ()
     # A seat has no account of its own: its calls are charged to the mission that it serves.
     if not kinds or not account or agent.is_seat or agent.id == SOB:
         return []
     if overdrawn:
         return [Hindrance(Rule.BUDGET_OVERDRAFT, agent.account, reason=overdrawn)]
     cost = account.get("cost", {})
+    # Money only where the account's calls have cost any.
     if "calls" in kinds and cost.get("spent", 0) > 0:
         kinds = (*kinds, "cost")
     empty = [kind for kind in kinds if account.get(kind, {}).get("free", 0) <= 0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from swarmd.core.model.changes import AgentSet, Change, FenceSet, Post
 from swarmd.core.model.channels import host_channel
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, MissionId
@@ -43,7 +44,7 @@ def fence(swarm: Swarm, mark: Fence, moment: Moment, *, mission: str) -> list[Ch
     changes.append(
         entry(
             moment,
-            "fenced",
+            JournalEvent.SUBTREE_FENCED,
             f"{mark.by} ends {segment}: {mark.reason}",
             actor=mark.by,
             mission=mission,
@@ -71,7 +72,7 @@ def fence_alone(
         *fence_notices(swarm, segment, moment),
         entry(
             moment,
-            "fenced",
+            JournalEvent.SUBTREE_FENCED,
             f"{SUPERVISOR} ends {agent.id} alone: {reason}"[:2000],
             actor=SUPERVISOR,
             mission=agent.mission,

@@ -11,6 +11,7 @@ from swarmd.core.model.declarations import Role
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import SOB
 from swarmd.core.model.privileges import (
+    SPAWN,
     Held,
     Revocation,
     Right,
@@ -38,7 +39,7 @@ def roles_below(parent: Agent, roles: Mapping[str, Role]) -> tuple[Role, ...]:
 # Asked of every role in every turn, by agents of which most hold the same rights.
 @lru_cache(maxsize=1_024)
 def _is_told_it_may(role: str, privileges: tuple[str, ...]) -> bool:
-    return is_covered(f"spawn/{role}", privileges)
+    return is_covered(SPAWN.path(role), privileges)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from swarmd.core.model.channels import down, inbox
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Role
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, StopKind, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, MissionId
+from swarmd.core.model.privileges import SPAWN
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
@@ -125,7 +127,7 @@ def _role_fits(
         )
     if parent.tier + 1 not in role.tiers:
         return Denied(Rule.SPAWN_ROLE, f"{charter.role} may not stand at tier {parent.tier + 1}")
-    return None if is_overruled else may_use(swarm, parent, f"spawn/{charter.role}")
+    return None if is_overruled else may_use(swarm, parent, SPAWN.path(charter.role))
 
 
 def _there_is_room(
@@ -255,7 +257,7 @@ def made(
         Post(inbox(agent.id), first),
         entry(
             moment,
-            "spawned",
+            JournalEvent.AGENT_SPAWNED,
             f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
             actor=agent.parent,
             mission=agent.mission,

@@ -44,8 +44,9 @@ from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS, ORDERS, room
 from swarmd.core.model.charter import SPENT_KINDS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message, why_unreadable
-from swarmd.core.model.names import FIRST, AgentId, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import (
@@ -239,7 +240,15 @@ class Supervisor:
                 channel=channel,
                 read_until=loaded.positions[channel],
             )
-            draft.add(entry(draft.moment, "recovered", text, actor="supervisor", channel=channel))
+            draft.add(
+                entry(
+                    draft.moment,
+                    JournalEvent.POSITION_RECOVERED,
+                    text,
+                    actor=SUPERVISOR,
+                    channel=channel,
+                )
+            )
         termination.resume_endings(draft)
         stops.resume_stops(draft)
         stalls.resume(self._swarm, draft.moment.now)
@@ -315,7 +324,7 @@ class Supervisor:
         """What was lost before such an entry has been told."""
         while entries := await self.store.read_journal(after, SEAL_MAX):
             after = entries[-1][0]
-            if any(event_of(*one) == "restated" for one in entries):
+            if any(event_of(*one) == JournalEvent.JOURNAL_RESTATED for one in entries):
                 return True
         return False
 
@@ -856,7 +865,7 @@ def _refused_mail(
         )
     return entry(
         moment,
-        "refused",
+        JournalEvent.MESSAGE_REFUSED,
         f"{rule}: {detail}",
         actor="unknown",
         rule=rule,

@@ -21,6 +21,7 @@ from swarmd.core.agent.turn import (
 from swarmd.core.bus.envelope import heard_pairs
 from swarmd.core.model.lineage import missions_rooms, stop_fields
 from swarmd.core.model.names import Channel, StreamId
+from swarmd.core.model.privileges import ROOM
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import epoch_of
 from swarmd.ports.stores import RefusedByStore, Turn
@@ -91,7 +92,7 @@ async def commit_turn(
     # What ends an agent's part causes nothing below it: a failure and a final report go up, and up
     # has an end.
     counted = 0 if ends_here(gathered.outputs) else hops
-    posts = {c: f"room/{r.name}/say" for r, c in missions_rooms(agent, world.declared.rooms)}
+    posts = {c: ROOM.path(r.name, "say") for r, c in missions_rooms(agent, world.declared.rooms)}
     turn = Turn(
         resident.turn + 1,
         agent.path,

@@ -17,6 +17,7 @@ import structlog
 
 from swarmd.core.model.declarations import Provider
 from swarmd.core.model.moves import MOVE, Move
+from swarmd.core.model.privileges import MODEL
 from swarmd.core.model.refusals import Rule
 from swarmd.ports.models import NOTHING, TIGHT, Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.stores import Used
@@ -133,7 +134,7 @@ class Mind:
                 effect,
                 amounts=reserve,
                 lost=lambda: _used(lost, reserve),
-                privileges=(f"model/{self.model.name}",),
+                privileges=(MODEL.path(self.model.name),),
                 within_seconds=self.provider.total_seconds,
                 given=[self.model.name, prompt.shared, prompt.persona, prompt.exchange],
             )

@@ -28,7 +28,7 @@ from swarmd.core.model.functions import FunctionCall
 from swarmd.core.model.lineage import Agent, stop_fields
 from swarmd.core.model.moves import Move, Spawn, Think, Use
 from swarmd.core.model.names import AgentState
-from swarmd.core.model.privileges import is_covered
+from swarmd.core.model.privileges import FILE, is_covered
 from swarmd.core.model.provenance import of_mail, of_results, strangers
 from swarmd.core.model.refusals import NO_MONEY, Denied, Rule
 from swarmd.core.model.requests import DeadMail
@@ -194,7 +194,7 @@ def _acting(world: World, agent: Agent, around: Around, call: Call | None, hops:
     files = (
         given
         if agent.is_seat
-        else [f for f in given if is_covered(f"file/{f}/read", agent.privileges)]
+        else [f for f in given if is_covered(FILE.path(f, "read"), agent.privileges)]
     )
     return Acting(
         agent=agent,

@@ -302,7 +302,7 @@ def test_a_former_incarnation_acts_on_nobody() -> None:
     c = cast()
     before = memory(c.w)
     act = {"verb": "freeze", "target": c.mid.id, "reason": "r"}
-    (refused,) = journal(c.w.request(c.top.id, "act", incarnation=7, act=act), "refused")
+    (refused,) = journal(c.w.request(c.top.id, "act", incarnation=7, act=act), "request.refused")
     assert refused.data["rule"] == Rule.INCARNATION
     assert c.w.swarm == before
 
@@ -491,7 +491,7 @@ def test_a_stop_that_replaces_another_says_so_with_its_reason() -> None:
     c = cast()
     for reason in ("a closer look", "at once"):
         registry.do(c.w.renew(), c.actor(Authority.OPERATOR), act_args("freeze", c.mid.id, reason))
-    (told,) = journal(c.w.changes, "stopping")
+    (told,) = journal(c.w.changes, "stop.set")
     assert told.data["replaced"] == "a closer look"
     assert "replaces the freeze by operator: a closer look" in told.text
 
@@ -621,7 +621,7 @@ def test_what_is_done_at_once_is_answered_at_once(verb: str) -> None:
 def test_a_refused_order_is_answered_with_its_rule() -> None:
     c = cast()
     changes = c.w.order("freeze", "nobody")
-    (answer,) = journal(changes, "order refused")
+    (answer,) = journal(changes, "order.refused")
     assert (answer.data["order"], answer.data["outcome"], answer.data["rule"]) == (
         "o1",
         "refused",

@@ -40,7 +40,7 @@ def _only(w: World) -> Override:
 
 
 def _rule(changes: Sequence[Change]) -> str:
-    (refused,) = journal(changes, "order refused")
+    (refused,) = journal(changes, "order.refused")
     return str(refused.data["rule"])
 
 
@@ -75,7 +75,7 @@ def test_an_override_is_journaled_at_both_ends_answers_its_order_and_comes_back_
 ) -> None:
     top = w.grow(SOB, "top")
     begun = _order(w, "grant", top.id, privilege=WRITE)
-    (entry,) = journal(begun, "override")
+    (entry,) = journal(begun, "override.set")
     override = _only(w)
     assert (entry.data["override"], entry.data["order"], entry.data["outcome"]) == (
         override.id,
@@ -84,7 +84,7 @@ def test_an_override_is_journaled_at_both_ends_answers_its_order_and_comes_back_
     )
     assert entry.data["sets"]["privilege"] == WRITE
     assert override_of(override.id, override_text(override)) == override
-    (over,) = journal(w.tick(60), "override over")
+    (over,) = journal(w.tick(60), "override.ended")
     assert (over.data["override"], over.data["how"]) == (override.id, "lapsed")
     assert not w.swarm.overrides
 
@@ -92,10 +92,10 @@ def test_an_override_is_journaled_at_both_ends_answers_its_order_and_comes_back_
 def test_nothing_lapses_before_its_time_and_what_was_reversed_does_not_lapse(w: World) -> None:
     top = w.grow(SOB, "top")
     _order(w, "grant", top.id, privilege=WRITE)
-    assert not journal(w.tick(59), "override over")
-    (over,) = journal(_order(w, "reverse", _only(w).id), "override over")
+    assert not journal(w.tick(59), "override.ended")
+    (over,) = journal(_order(w, "reverse", _only(w).id), "override.ended")
     assert (over.data["how"], over.data["outcome"]) == ("reversed", "done")
-    assert not journal(w.tick(10), "override over")
+    assert not journal(w.tick(10), "override.ended")
 
 
 def test_an_override_ends_with_its_mission(w: World) -> None:
@@ -103,7 +103,7 @@ def test_an_override_ends_with_its_mission(w: World) -> None:
     _order(w, "task", top.id, text="another", seconds=10_000)
     w.order("cancel", MISSION)
     w.swarm.missions.pop(MISSION)
-    (over,) = journal(w.tick(), "override over")
+    (over,) = journal(w.tick(), "override.ended")
     assert over.data["how"] == "void"
 
 
@@ -239,7 +239,7 @@ def test_the_board_replaces_a_task_and_the_operators_word_goes_before_the_boards
         "reason": "r",
     }
     changes = w.carry(motion)
-    assert journal(changes, "executed")
+    assert journal(changes, "motion.executed")
     (directive,) = [m for m in posts(changes, inbox(top.id)) if m.kind is Kind.DIRECTIVE]
     assert directive.sender == SOB
     boards = _only(w)
@@ -248,10 +248,10 @@ def test_the_board_replaces_a_task_and_the_operators_word_goes_before_the_boards
     assert boards.id != operators.id
     w.hear(up(SOB), top.id, Kind.REPORT, {"done": True}, mission=MISSION)
     w.tick()
-    (refused,) = [e for e in journal(w.carry(motion), "refused") if e.data.get("motion")]
+    (refused,) = [e for e in journal(w.carry(motion), "motion.refused") if e.data.get("motion")]
     assert refused.data["rule"] == "override.active"
     reverse = {"motion": "override", "kind": "reverse", "target": operators.id, "reason": "r"}
-    (refused,) = [e for e in journal(w.carry(reverse), "refused") if e.data.get("motion")]
+    (refused,) = [e for e in journal(w.carry(reverse), "motion.refused") if e.data.get("motion")]
     assert refused.data["rule"] == "override.active"
     w.tick(60)
     agent = w.agent(top.id)
@@ -278,7 +278,7 @@ def _refused_spawn(w: World, by: Agent, **rest: Any) -> dict[str, Any]:
     """As the operator finds it in the journal."""
     given = charter("kid", "worker", **rest).model_dump(mode="json")
     changes = w.request(by.id, "spawn", key="kid", charter=given, directives=["begin"])
-    (entry,) = journal(changes, "refused")
+    (entry,) = journal(changes, "request.refused")
     assert (entry.data["type"], entry.data["key"]) == ("spawn", "kid")
     asked = {"type": "spawn", "key": "kid", "charter": given, "directives": ["begin"]}
     return {"requester": entry.data["actor"], "request": asked, "rule": entry.data["rule"]}
@@ -301,7 +301,7 @@ def test_a_refused_spawn_is_allowed_and_the_agent_ends_with_the_override(
     assert _answered(changes, top)["agent"] == kid.id
     ended = _govern(w, top, "terminate", kid.id)
     assert _answered(ended, top)["rule"] == "override.active"
-    assert journal(w.tick(60), "fenced")[0].data["segment"] == kid.id
+    assert journal(w.tick(60), "subtree.fenced")[0].data["segment"] == kid.id
 
 
 def test_hard_limits_stay_whoever_allows_a_spawn() -> None:
@@ -322,7 +322,7 @@ def test_an_undone_spawn_stays_undone_while_it_stands(w: World) -> None:
     top = w.grow(SOB, "top")
     kid = w.grow(top.id, "kid", "worker")
     changes = _order(w, "spawn", kid.id, take=True)
-    assert journal(changes, "fenced")
+    assert journal(changes, "subtree.fenced")
     w.request("h1", "gone", segment=kid.id, agents=1)
     for _ in range(3):
         w.reap()
@@ -435,7 +435,7 @@ def test_one_missions_board_overrides_nothing_of_another(w: World) -> None:
                     "reason": "r",
                 }
             ),
-            "refused",
+            "motion.refused",
         )
         if e.data.get("motion")
     ]

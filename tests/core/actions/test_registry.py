@@ -147,13 +147,14 @@ class PraiseArgs(Args):
 def decide(draft: Draft, actor: Actor, args: PraiseArgs) -> Denied | None:
     from swarmd.core.actions.authority import find, order_facts
     from swarmd.core.model.entries import entry
+    from swarmd.core.model.events import JournalEvent
     from swarmd.core.model.lineage import Agent
 
     found = find(draft.swarm, actor, args.target)
     if not isinstance(found, Agent):
         return found
     more = {"medal": args.medal} | dict(order_facts(actor.order, "done") or {})
-    draft.add(entry(draft.moment, "praised", args.reason, actor=actor.id, more=more))
+    draft.add(entry(draft.moment, JournalEvent.STATE_CHANGED, args.reason, actor=actor.id, more=more))
     return None
 
 
@@ -183,22 +184,22 @@ executive = w.grow(SOB, "top")
 child = w.grow(executive.id, "kid")
 move = MOVE.validate_python({"move": "govern", "target": "kid", **act})
 asked = w.request(executive.id, "act", act=move.args().model_dump(mode="json"))
-(told,) = journal(asked, "praised")
+(told,) = journal(asked, "state.changed")
 assert (told.data["actor"], told.data["medal"]) == (executive.id, "gold")
 
-(told,) = journal(w.order("praise", child.id, reason="r", medal="lead"), "praised")
+(told,) = journal(w.order("praise", child.id, reason="r", medal="lead"), "state.changed")
 assert (told.data["actor"], told.data["medal"], told.data["outcome"]) == ("operator", "lead", "done")
 
 w = world()
 executive = _review(w, taint=())
-(told,) = journal(w.carry({"motion": "act", "target": executive.id, **act}), "praised")
+(told,) = journal(w.carry({"motion": "act", "target": executive.id, **act}), "state.changed")
 assert told.data["actor"] == "sob"
 
 w = world()
 executive = _review(w, taint=FILE)
-assert not journal(w.carry({"motion": "act", "target": executive.id, **act}), "praised")
+assert not journal(w.carry({"motion": "act", "target": executive.id, **act}), "state.changed")
 (approval,) = w.swarm.approvals.values()
-assert journal(w.order("approve", approval.id), "praised"), "what needs leave is done by leave"
+assert journal(w.order("approve", approval.id), "state.changed"), "what needs leave is done by leave"
 """
 
 

@@ -116,7 +116,7 @@ def test_only_a_seat_votes() -> None:
 
 def test_a_seat_that_is_not_called_is_recorded_and_ignored() -> None:
     w = _before_the_vote()
-    (entry,) = journal(_vote(w, "stark"), "ignored")
+    (entry,) = journal(_vote(w, "stark"), "seat.ignored")
     assert entry.data["actor"] == "stark"
     assert w.swarm.boards[MISSION].ballots == ()
 
@@ -124,7 +124,9 @@ def test_a_seat_that_is_not_called_is_recorded_and_ignored() -> None:
 def test_a_former_incarnation_of_a_seat_is_refused_by_name_and_does_not_vote() -> None:
     w = _before_the_vote()
     changes = _vote(w, "picard", incarnation=2)
-    assert [entry.data["rule"] for entry in journal(changes, "refused")] == [Rule.INCARNATION]
+    assert [entry.data["rule"] for entry in journal(changes, "message.refused")] == [
+        Rule.INCARNATION
+    ]
     assert len(changes) == 1
     assert w.swarm.boards[MISSION].ballots == ()
 
@@ -259,7 +261,7 @@ def _assert_nothing_but_words(changes: Sequence[Change], rule: Rule) -> None:
             assert change.mission.state in (MissionState.DEBATING, MissionState.REVIEWING)
         else:
             assert isinstance(change, BoardSet), change
-    (entry,) = journal(changes, "refused")
+    (entry,) = journal(changes, "motion.refused")
     assert entry.data["rule"] == rule.value
     assert entry.data["actor"] == SOB
     assert entry.data["motion"]["motion"]
@@ -341,7 +343,9 @@ def test_a_report_of_a_former_incarnation_is_refused() -> None:
     w, top = _working()
     w.swarm.lineage.put(replace(top, incarnation=2, state=AgentState.LIVE))
     changes = w.report(top, "old")
-    assert [entry.data["rule"] for entry in journal(changes, "refused")] == [Rule.INCARNATION]
+    assert [entry.data["rule"] for entry in journal(changes, "message.refused")] == [
+        Rule.INCARNATION
+    ]
     assert not w.swarm.reports.get(MISSION)
 
 

@@ -117,7 +117,7 @@ def test_a_tainted_spawn_waits_and_its_superior_is_told_typed_facts_alone(w: Wor
         "a name is the requester's word too"
     )
     assert not taint_of(notice), "what is told in typed facts does not taint who is asked"
-    (entry,) = journal(changes, "leave asked")
+    (entry,) = journal(changes, "approval.requested")
     assert entry.data["digest"] == digest_of(approval.action) == approval.digest
     assert INJECTED not in json.dumps(dict(entry.data)), "the journal proves, it does not publish"
 
@@ -134,7 +134,7 @@ def test_leave_given_is_used_once_and_the_child_keeps_the_taint_of_its_charter(w
     assert _answer(changes, top)["outcome"] == "done"
     (charter_message,) = [m for m in posts(changes, inbox(child.id)) if m.kind is Kind.CHARTER]
     assert taint_of(charter_message) == ("file",)
-    (given_,) = journal(changes, "leave given")
+    (given_,) = journal(changes, "approval.given")
     assert given_.data["approval"] == approval.id
     again = _govern(w, top, "approve", approval.id)
     assert not _made(again)
@@ -178,8 +178,8 @@ def test_every_act_of_a_tainted_turn_waits_and_is_done_with_leave(w: World, verb
     assert INJECTED not in notice.text + json.dumps(dict(notice.data))
     done = w.order("approve", _only(w).id)
     assert len(done) > 3
-    assert not journal(done, "refused")
-    (given_,) = journal(done, "leave given")
+    assert not journal(done, "request.refused")
+    (given_,) = journal(done, "approval.given")
     assert (given_.data["order"], given_.data["outcome"]) == ("o1", "done")
 
 
@@ -293,7 +293,7 @@ def test_another_missions_board_gives_no_leave() -> None:
     for agent in (top, executive):
         w.hear(up(SOB), agent.id, Kind.REPORT, {"done": True}, mission=MISSION)
     changes = w.carry({"motion": "act", "verb": "approve", "target": other.id, "reason": "r"})
-    (refused,) = [e for e in journal(changes, "refused") if e.data.get("motion")]
+    (refused,) = [e for e in journal(changes, "motion.refused") if e.data.get("motion")]
     assert refused.data["rule"] == "mission.other"
 
 
@@ -346,7 +346,7 @@ def test_what_was_asked_is_decided_by_the_law_as_it_is_when_leave_is_given(w: Wo
     changes = w.order("approve", _only(w).id)
     assert not _made(changes)
     assert _answer(changes, top)["rule"] == "privilege.revoked"
-    (told,) = journal(changes, "leave given")
+    (told,) = journal(changes, "approval.given")
     assert told.data["outcome"] == "refused"
 
 
@@ -356,7 +356,7 @@ def test_leave_is_for_the_incarnation_that_asked(w: World) -> None:
     w.swarm.lineage.put(replace(top, incarnation=2))
     changes = w.order("approve", _only(w).id)
     assert not _made(changes)
-    assert journal(changes, "leave given")[0].data["rule"] == "incarnation.former"
+    assert journal(changes, "approval.given")[0].data["rule"] == "incarnation.former"
 
 
 def test_leave_is_for_exactly_what_was_asked(w: World) -> None:
@@ -368,7 +368,7 @@ def test_leave_is_for_exactly_what_was_asked(w: World) -> None:
     w.swarm.approvals[known.id] = replace(known, action=dict(known.action) | {"request": request})
     changes = w.order("approve", known.id)
     assert not _made(changes)
-    assert journal(changes, "leave given")[0].data["rule"] == "request.invalid"
+    assert journal(changes, "approval.given")[0].data["rule"] == "request.invalid"
 
 
 def test_the_same_request_waits_once_and_no_agent_fills_the_list(w: World) -> None:
@@ -413,18 +413,18 @@ def test_a_motion_on_tainted_reports_falls_by_the_rule_and_is_executed_when_appr
         "act": {"motion": "act", "verb": "freeze", "target": executive.id, "reason": "r"},
     }[kind]
     changes = w.carry(motion)
-    (refused,) = [e for e in journal(changes, "refused") if e.data.get("motion")]
+    (refused,) = [e for e in journal(changes, "motion.refused") if e.data.get("motion")]
     approval = _only(w)
     assert refused.data["rule"] == "taint.leave"
     assert approval.id in refused.data["detail"]
     assert approval.needs is Authority.OPERATOR
     assert w.swarm.boards[MISSION].phase == "review", "the board goes on"
     done = w.order("approve", approval.id)
-    assert journal(done, "executed")
+    assert journal(done, "motion.executed")
     if kind == "charter":
         (made,) = _made(done)
         assert made.taint == ("file",)
-    assert not journal(w.order("approve", approval.id), "executed"), "once"
+    assert not journal(w.order("approve", approval.id), "motion.executed"), "once"
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_delivering_directing_and_rejecting_are_free_on_tainted_reports(
     w = world()
     _review(w, taint=FILE)
     changes = w.carry(motion)
-    assert journal(changes, "executed")
+    assert journal(changes, "motion.executed")
     assert not w.swarm.approvals
     for directive in posts(changes, down(SOB)):
         assert taint_of(directive) == ("file",), "the board's words come from what it read"
@@ -452,7 +452,7 @@ def test_on_untainted_reports_the_board_acts_by_itself() -> None:
     w = world()
     executive = _review(w, taint=())
     changes = w.carry({"motion": "act", "verb": "terminate", "target": executive.id, "reason": "r"})
-    assert journal(changes, "fenced")
+    assert journal(changes, "subtree.fenced")
 
 
 def test_no_motion_gives_leave_for_a_motion() -> None:
@@ -599,9 +599,9 @@ def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestor
         written += posts(changes, JOURNAL)
         for made in _made(changes):
             if made.taint:
-                given_ = [m for m in posts(changes, JOURNAL) if m.data["event"] == "leave given"]
+                given_ = [m for m in posts(changes, JOURNAL) if m.data["event"] == "approval.given"]
                 assert any(m.data["actor"] in made.path[:-2] for m in given_)
-    asked = {m.data["approval"] for m in written if m.data["event"] == "leave asked"}
-    used = [m.data["approval"] for m in written if m.data["event"] == "leave given"]
+    asked = {m.data["approval"] for m in written if m.data["event"] == "approval.requested"}
+    used = [m.data["approval"] for m in written if m.data["event"] == "approval.given"]
     assert len(used) == len(set(used))
     assert set(used) <= asked

@@ -27,7 +27,7 @@ CHARTER = charter("kid").model_dump(mode="json", exclude_defaults=True)
 def _only_refused(changes: Sequence[Change], requester: Agent, rule: Rule) -> Message:
     """Nothing but the answer and the entry, both with the rule's name; returns the answer."""
     (answer,) = posts(changes, inbox(requester.id))
-    (entry,) = journal(changes, "refused")
+    (entry,) = journal(changes, "request.refused")
     assert answer.kind is Kind.ANSWER
     assert answer.data["outcome"] == "refused"
     assert answer.data["rule"] == entry.data["rule"] == rule.value
@@ -73,7 +73,7 @@ def test_a_spawn_is_record_account_charter_journal_and_answer() -> None:
         "caps": dict(opened.caps),
     }
     assert {m.hops for m in (charter_message, answer, *directives)} == {3}
-    (entry,) = journal(changes, "spawned")
+    (entry,) = journal(changes, "agent.spawned")
     assert entry.data["path"] == "/".join(made.agent.path)
 
 
@@ -166,7 +166,9 @@ def test_nobody_speaks_for_the_board() -> None:
 def test_an_unknown_requester_is_recorded_and_nothing_else() -> None:
     w = world()
     changes = w.request("a-nobody", "spawn", key="k", charter=CHARTER)
-    assert [entry.data["rule"] for entry in journal(changes, "refused")] == [Rule.UNKNOWN_AGENT]
+    assert [entry.data["rule"] for entry in journal(changes, "request.refused")] == [
+        Rule.UNKNOWN_AGENT
+    ]
     assert len(changes) == 1
 
 
@@ -175,7 +177,9 @@ def test_another_incarnation_is_recorded_and_nothing_else(incarnation: int) -> N
     w = world()
     top = w.grow(SOB, "top")
     changes = w.end(top.id, top.id, reason="r", incarnation=incarnation)
-    assert [entry.data["rule"] for entry in journal(changes, "refused")] == [Rule.INCARNATION]
+    assert [entry.data["rule"] for entry in journal(changes, "request.refused")] == [
+        Rule.INCARNATION
+    ]
     assert len(changes) == 1
 
 
@@ -296,14 +300,14 @@ def test_a_seat_that_fails_abstains() -> None:
     called = w.swarm.boards[MISSION].calling
     changes = w.request(str(called), "failed", detail="the model is away", mission=MISSION)
     assert w.swarm.boards[MISSION].calling not in (None, called)
-    assert journal(changes, "seat failed")
+    assert journal(changes, "seat.failed")
     assert not w.swarm.lineage.fences
 
 
 def test_a_seat_that_fails_for_a_mission_that_ended_is_only_recorded() -> None:
     w = world()
     changes = w.request("picard", "failed", rule="budget.exhausted", detail="x", mission="m-gone")
-    assert len(changes) == len(journal(changes, "seat failed")) == 1
+    assert len(changes) == len(journal(changes, "seat.failed")) == 1
 
 
 # --- orders -----------------------------------------------------------------------------------
@@ -357,7 +361,7 @@ def test_an_order_that_cannot_be_done_is_answered_in_the_journal_by_its_rule(
     order: Callable[[World], list[Change]], rule: Rule
 ) -> None:
     changes = order(world())
-    (entry,) = journal(changes, "order refused")
+    (entry,) = journal(changes, "order.refused")
     assert (entry.data["rule"], entry.data["order"], entry.data["outcome"]) == (
         rule,
         "o1",
@@ -372,7 +376,7 @@ def test_an_agent_that_is_ending_is_not_ended_again() -> None:
     child = w.grow(top.id, "child")
     w.order("terminate", top.id)
     for id in (top.id, child.id):
-        (entry,) = journal(w.order("terminate", id), "order refused")
+        (entry,) = journal(w.order("terminate", id), "order.refused")
         assert entry.data["rule"] == Rule.FENCED
 
 
@@ -391,13 +395,13 @@ def test_an_act_and_a_refusal_say_what_was_asked_of_whom_by_which_request() -> N
     top = w.grow(SOB, "top")
     low = w.grow(top.id, "low")
     upwards = {"verb": "terminate", "target": top.id, "reason": "no"}
-    (refused,) = _causes(w.request(low.id, "act", act=upwards), "refused")
+    (refused,) = _causes(w.request(low.id, "act", act=upwards), "request.refused")
     assert (refused[0], refused[1], refused[3]) == ("terminate", top.id, "owner")
     assert refused[2], "the request's id"
     downwards = {"verb": "terminate", "target": low.id, "reason": "done"}
-    (fenced,) = _causes(w.request(top.id, "act", act=downwards), "fenced")
+    (fenced,) = _causes(w.request(top.id, "act", act=downwards), "subtree.fenced")
     assert (fenced[0], fenced[1]) == ("terminate", low.id)
-    stopped = _causes(w.order("freeze", top.id), "stopping")
+    stopped = _causes(w.order("freeze", top.id), "stop.set")
     assert [(one[0], one[1], one[3]) for one in stopped] == [("freeze", top.id, "owner")]
 
 
@@ -405,6 +409,6 @@ def test_a_wish_of_an_act_is_named_by_its_own_verb_and_words_of_others_are_cut()
     w = world()
     top = w.grow(SOB, "top")
     act = {"verb": "freeze", "target": "nobody" * 100, "reason": "x"}
-    (refused,) = _causes(w.request(top.id, "act", act=act), "refused")
+    (refused,) = _causes(w.request(top.id, "act", act=act), "request.refused")
     assert refused[0] in ("freeze", "act")
     assert len(refused[1]) <= 200

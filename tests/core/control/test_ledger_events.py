@@ -114,7 +114,7 @@ def test_a_warning_of_an_agents_account_reaches_its_creator() -> None:
     told = notice(changes, inbox(top.id))
     assert "85 % of its own tokens: 150 of 1,000 left" in told.text
     assert (told.data["agent"], told.data["warned"]) == (child.id, "tokens")
-    (entry,) = journal(changes, "warned")
+    (entry,) = journal(changes, "account.warned")
     assert (entry.data["account"], entry.mission) == (child.id, MISSION)
 
 
@@ -143,7 +143,7 @@ def test_who_spends_beyond_its_reserve_is_held_and_its_creator_told_by_how_much(
     assert (stop.kind, stop.rule) == (StopKind.FREEZE, Rule.BUDGET_OVERDRAFT)
     assert w.agent(child.id).state is AgentState.FROZEN
     assert "1,234 tokens, 5 cost beyond the reserve" in notice(changes, inbox(top.id)).text
-    (entry,) = journal(changes, "overdrawn")
+    (entry,) = journal(changes, "account.overdrawn")
     assert entry.data["overdraft"] == {"tokens": 1_234, "cost": 5}
     assert entry.data["rule"] == Rule.BUDGET_OVERDRAFT
 
@@ -153,7 +153,7 @@ def test_an_overdraft_of_one_that_is_held_already_is_recorded_and_holds_nothing_
     act(w, settled(child.id, child.id, {"tokens": 1}))
     before = w.swarm.lineage.stops
     changes = act(w, settled(child.id, child.id, {"tokens": 2}))
-    assert [e.data["event"] for e in posts(changes, Channel("journal"))] == ["overdrawn"]
+    assert [e.data["event"] for e in posts(changes, Channel("journal"))] == ["account.overdrawn"]
     assert w.swarm.lineage.stops == before
 
 
@@ -163,14 +163,14 @@ def test_an_overdraft_of_a_seat_exhausts_the_mission_that_it_served() -> None:
     mission = w.swarm.missions[MISSION]
     assert mission.ending is MissionState.EXHAUSTED
     assert mission.reason == "budget.overdraft: 7 tokens beyond the reserve"
-    assert journal(changes, "overdrawn")[0].mission == MISSION
+    assert journal(changes, "account.overdrawn")[0].mission == MISSION
     assert not [stop for stop in w.swarm.lineage.stops if "picard" in stop]
 
 
 def test_an_overdraft_of_who_has_ended_is_recorded_alone() -> None:
     w, _, _ = _cast()
     changes = act(w, settled("a-gone", MISSION, {"tokens": 7}))
-    assert [e.data["event"] for e in posts(changes, Channel("journal"))] == ["overdrawn"]
+    assert [e.data["event"] for e in posts(changes, Channel("journal"))] == ["account.overdrawn"]
     assert w.swarm.missions[MISSION].ending is None
 
 
@@ -230,7 +230,7 @@ def recorded(w: World, *found: Fact) -> list[tuple[str, int, str, int, list[str]
     )
     return [
         (e.data["actor"], e.data["turn"], e.data["rule"], e.data["count"], e.data["moves"])
-        for e in journal(w.changes, "refused in turn")
+        for e in journal(w.changes, "turn.refused")
     ]
 
 
@@ -282,7 +282,7 @@ def test_who_has_ended_meanwhile_is_named_by_its_id_and_a_long_detail_is_cut() -
     assert recorded(w, refused("a-gone", "bus.channel", turn="3", detail="x" * 10_000)) == [
         ("a-gone", 3, "bus.channel", 1, [])
     ]
-    (entry,) = journal(w.changes, "refused in turn")
+    (entry,) = journal(w.changes, "turn.refused")
     assert len(entry.text) < 400
 
 

@@ -326,7 +326,7 @@ def test_a_crash_starts_the_agent_anew_under_another_incarnation_with_its_task_a
     place(w.renew())
     assert (w.agent(mid.id).state, w.agent(mid.id).lease) == (AgentState.LIVE, mid.lease + 1)
     (refused,) = journal(
-        w.request(mid.id, "failed", detail="again", is_crash=True, incarnation=1), "refused"
+        w.request(mid.id, "failed", detail="again", is_crash=True, incarnation=1), "request.refused"
     )
     assert refused.data["rule"] == Rule.INCARNATION, "a word of the former incarnation ends nobody"
 

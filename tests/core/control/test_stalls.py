@@ -54,7 +54,7 @@ def settle(w: World, agent: Agent, fact: str = "settle") -> list[Change]:
 
 
 def stalled(changes: list[Change]) -> list[str]:
-    return [entry.data["agent"] for entry in journal(changes, "stalled")]
+    return [entry.data["agent"] for entry in journal(changes, "agent.stalled")]
 
 
 # --- telling ----------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_an_agent_without_progress_is_told_of_once_to_its_superior_and_later_to_
     (told,) = posts(changes, BOARD_ROOM)
     assert "no progress for 202 s" in told.text
     assert posts(changes, inbox(top.id)) == []
-    assert journal(changes, "stalled")[0].data["told"] == "board"
+    assert journal(changes, "agent.stalled")[0].data["told"] == "board"
     assert look(w, 10_000) == []
 
 
@@ -97,7 +97,7 @@ def test_progress_ends_it_and_the_patience_begins_anew() -> None:
     look(w, 101, top=DONE)
     changes = settle(w, child)
     assert child.id not in w.swarm.troubles
-    (entry,) = journal(changes, "went on")
+    (entry,) = journal(changes, "agent.resumed")
     assert entry.data["seconds"] == pytest.approx(101, abs=0.1)
     assert look(w, 99, top=DONE) == []
     assert stalled(look(w, 2)) == [child.id]
@@ -210,7 +210,7 @@ def test_after_a_restart_everybody_has_the_whole_time_and_nothing_is_told_twice(
     assert look(w, 99) == []
     changes = look(w, 2, top=DONE)
     assert posts(changes, inbox(top.id)) == [], "its superior knows"
-    assert journal(changes, "stalled")[0].data["told"] == "board"
+    assert journal(changes, "agent.stalled")[0].data["told"] == "board"
     w.swarm.progress = Progress()
     stalls.resume(w.swarm, w.now)
     assert look(w, 101, top=DONE) == []

@@ -111,7 +111,7 @@ def test_agents_of_a_gone_host_are_taken_over_under_a_new_lease() -> None:
     admit_hosts(
         w.renew(), {H2: Host(H2, 100, "shared")}, frozenset({H1, H2}), may_declare_dead=True
     )
-    assert journal(w.changes, "host gone")[0].data["agents"] == 1
+    assert journal(w.changes, "host.lost")[0].data["agents"] == 1
     assert _place(w)[top.id] == replace(top, host=H2, lease=top.lease + 1)
 
 
@@ -215,7 +215,7 @@ def test_a_host_that_has_not_renewed_since_the_end_began_is_waited_for_until_its
     )
     admit_hosts(w.renew(), {}, frozenset({H1}), may_declare_dead=True)
     assert len(_reaped(w.reap())) == 3
-    (entry,) = journal(w.reap(), "ended")
+    (entry,) = journal(w.reap(), "subtree.ended")
     assert (entry.data["unconfirmed"], entry.data["unreachable"]) == (0, 3)
 
 
@@ -224,13 +224,13 @@ def test_what_a_host_says_ignores_its_end_is_unconfirmed_and_named() -> None:
     top, child, _ = _family(w)
     w.order("terminate", top.id)
     word_of(w.renew(), H1, GoneRequest(segment=top.id, agents=3, stuck={child.id: "tool"}))
-    (stuck,) = journal(w.changes, "stuck")
+    (stuck,) = journal(w.changes, "agent.stuck")
     assert (stuck.data["agent"], stuck.data["actor"]) == (child.id, H1)
     w.reap()
-    (entry,) = journal(w.reap(), "ended")
+    (entry,) = journal(w.reap(), "subtree.ended")
     assert (entry.data["confirmed"], entry.data["unconfirmed"]) == (2, 1)
     word_of(w.renew(), H1, GoneRequest(segment=top.id, agents=1, is_late=True))
-    assert [m.data["segment"] for m in journal(w.changes, "gone")] == [top.id]
+    assert [m.data["segment"] for m in journal(w.changes, "subtree.confirmed")] == [top.id]
 
 
 def test_the_deepest_end_first_and_each_account_closes_into_its_parents() -> None:
@@ -279,7 +279,7 @@ def test_each_end_is_counted_as_it_was_seen(how: str, counts: tuple[int, int, in
         w.swarm.hosts.clear()
     records = _reaped(w.reap())
     assert all(record.state is AgentState.TERMINATED and record.ended for record in records)
-    (entry,) = journal(w.reap(), "ended")
+    (entry,) = journal(w.reap(), "subtree.ended")
     assert tuple(entry.data[name] for name in ("confirmed", "unconfirmed", "unreachable")) == counts
     assert entry.data["order"] == "o1"
     assert entry.data["outcome"] == "done"
@@ -306,7 +306,7 @@ def test_a_supervisor_that_takes_over_in_the_middle_tells_the_whole_of_it() -> N
     assert [message.data["segment"] for message in asked] == [top.id]
     _gone(w, H1, top.id)
     w.reap()
-    (entry,) = journal(w.reap(), "ended")
+    (entry,) = journal(w.reap(), "subtree.ended")
     assert entry.data["confirmed"] == 3
     assert child.id not in w.swarm.lineage.agents
 

@@ -276,7 +276,7 @@ def test_what_cannot_be_read_ends_as_rejected_under_a_new_id() -> None:
     assert result.sender == SOB
     assert result.data["state"] == "rejected"
     assert result.text.startswith(Rule.MISSION_INVALID)
-    assert journal(changes, "rejected")[0].data["rule"] == Rule.MISSION_INVALID
+    assert journal(changes, "mission.rejected")[0].data["rule"] == Rule.MISSION_INVALID
     assert [change.mission.id for change in changes if isinstance(change, MissionClosed)] == [
         result.mission
     ]

@@ -7,13 +7,16 @@ any sequence both say the same of everybody.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import swarmd
 from swarmd.core.actions import registry
 from swarmd.core.actions import rights as rights_action
 from swarmd.core.control import orphans
@@ -22,7 +25,15 @@ from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import OPERATOR, SOB, AgentId, Authority
 from swarmd.core.model.privileges import (
+    AREAS,
+    FILE,
+    MODEL,
+    ROOM,
+    SPAWN,
+    TOOL,
+    Area,
     Right,
+    area_of,
     covers,
     is_covered,
     is_path,
@@ -419,3 +430,46 @@ def test_after_any_sequence_everybody_holds_exactly_what_the_slow_way_leaves_the
     for step in steps:
         both.do(step)
         both.compare()
+
+
+# --- the areas --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "area"),
+    [
+        (SPAWN.path("lead"), SPAWN),
+        (ROOM.path("sob", "say"), ROOM),
+        (TOOL.path("file", "read"), TOOL),
+        (FILE.path("docs/law.md", "read"), FILE),
+        (MODEL.path("openai:org/name"), MODEL),
+    ],
+    ids=str,
+)
+def test_what_an_area_builds_is_a_path_of_that_area_and_is_covered_by_its_whole(
+    path: str, area: Area
+) -> None:
+    assert is_path(path)
+    assert area_of(path) is area
+    assert area.pattern.fullmatch(path.removeprefix(area.path("")))
+    assert covers(area.whole, path)
+    assert not any(covers(other.whole, path) for other in AREAS.values() if other is not area)
+
+
+@pytest.mark.parametrize("path", ["**", "tools/file/read", "spawnlead", "", "/spawn/lead"])
+def test_what_begins_with_no_area_is_of_none(path: str) -> None:
+    assert area_of(path) is None
+
+
+def test_no_other_module_spells_a_privilege_path_out() -> None:
+    """A second place that builds paths would grant, or ask for, something that no check knows."""
+    package = Path(swarmd.__file__).parent
+    # A function has a name of the same form, such as `file/read`, and that is no privilege.
+    spelled = re.compile(rf"""(?<!name=)[\"'](?:{"|".join(AREAS)})/[\w{{*]""")
+    assert spelled.search('f"spawn/{role}"')
+    found = [
+        str(file.relative_to(package))
+        for file in sorted(package.rglob("*.py"))
+        if spelled.search(file.read_text(encoding="utf-8"))
+    ]
+    assert found == ["core/model/privileges.py"]

@@ -218,7 +218,7 @@ def test_those_of_one_motion_count_towards_every_bound(bound: dict[str, Any], ru
     """None of them lives when the next one is decided on, and all are made in one commit."""
     w = world(**bound)
     changes = w.carry(_motion("one", "two"))
-    assert rule in [entry.data["rule"] for entry in journal(changes, "refused")]
+    assert rule in [entry.data["rule"] for entry in journal(changes, "motion.refused")]
     assert w.swarm.executives(MISSION) == ()
     w = world(**{name: most + 1 for name, most in bound.items()})
     w.carry(_motion("one", "two"))
@@ -297,7 +297,7 @@ def test_executives_of_one_motion_cannot_both_take_the_rest(kind: str) -> None:
         for executive in motion["executives"]:
             executive["budget"] = {kind: asked}
         changes = w.carry(motion)
-        refused = [entry.data["rule"] for entry in journal(changes, "refused")]
+        refused = [entry.data["rule"] for entry in journal(changes, "motion.refused")]
         assert refused == ([] if made else [Rule.BUDGET_SHARE])
         assert len(w.swarm.executives(MISSION)) == made
 

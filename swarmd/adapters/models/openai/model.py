@@ -63,9 +63,11 @@ from swarmd.adapters.models.openai.faults import (
 )
 from swarmd.adapters.models.openai.form import STRICT, Form, Mode, refused
 from swarmd.adapters.models.openai.reading import Correction, called_names, read_moves
+from swarmd.adapters.models.opening import Opening
 from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.rate_limit import Pace, TooLateError
 from swarmd.core.model.declarations import Provider
+from swarmd.core.model.providers import PROVIDERS
 from swarmd.ports.models import NOTHING, Answered, Failed, Prompt, Usage
 
 log = structlog.get_logger(__name__)
@@ -119,7 +121,7 @@ class OpenAIModel:
         self._tariff = tariff
         self._now = now
         self._key = addresses.checked_key(api_key)
-        self._url = addresses.checked_url(base_url or addresses.OPENAI_URL)
+        self._url = addresses.checked_url(base_url or PROVIDERS["openai"].default_url)
         self._provider = provider
         self._pace = pace or Pace(
             per_minute=provider.calls_per_minute, at_once=provider.calls_at_once
@@ -510,4 +512,15 @@ def _refusal(received: Received, prompt: Prompt) -> str:
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
         f" ({', '.join(called_names(prompt.offer))}); if you can't do what was asked, use one to"
         " say so and why."
+    )
+
+
+def open_model(opening: Opening) -> OpenAIModel:
+    return OpenAIModel(
+        opening.name,
+        base_url=opening.base_url,
+        api_key=opening.api_key,
+        provider=opening.provider,
+        pace=opening.pace(),
+        tariff=opening.tariff,
     )
