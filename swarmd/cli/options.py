@@ -127,7 +127,7 @@ Amounts = Annotated[
     str, typer.Argument(metavar="AMOUNTS", help="Such as tokens=50000,usd=2.50,calls=100.")
 ]
 RefusalCode = Annotated[
-    str, typer.Argument(metavar="[CODE]", autocompletion=completion.refusals, help="spawn.tier …")
+    str, typer.Argument(metavar="CODE", autocompletion=completion.refusals, help="spawn.tier …")
 ]
 Right = Annotated[
     str, typer.Option("--right", metavar="RIGHT", help="use, grant (to hand it out) or both.")
