@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,12 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+# Whoever starts the tests in the background of a script, or with nohup, ignores signals, and so would each
+# process that is started here: a Ctrl-C that a test sends would be sent to nobody.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 HANG_SECONDS: Final = 60.0
 """How long a test waits for what must come. It bounds a hang and judges no speed: beside other
