@@ -45,6 +45,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
 
+# The runner of parallel tests tells them a width, as if they had a terminal.
+os.environ.pop("COLUMNS", None)
+
 HANG_SECONDS: Final = 60.0
 """How long a test waits for what must come. It bounds a hang and judges no speed: beside other
 load all takes longer.

@@ -43,7 +43,7 @@ def _fault(name: str, law: str, where: str, *changes: tuple[str, str]) -> Fault:
 
 
 _HOLD = "begin commit"
-_SPAWN = "swarmd.core.law:_there_is_room"
+_SPAWN = "swarmd.core.tree.spawn:_there_is_room"
 
 FAULTS: Final[Sequence[Fault]] = (
     # What scripts hold.
@@ -194,7 +194,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a lost wake-up",
         "8",
-        "swarmd.runtime.worker:Worker._sweep",
+        "swarmd.runtime.worker.worker:Worker._sweep",
         (
             "mine = [channel for channel in channels if self.residents.is_read(channel)]",
             "mine = []",
@@ -203,13 +203,13 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a ring is trusted",
         "8",
-        "swarmd.runtime.worker:Worker._heard",
+        "swarmd.runtime.worker.worker:Worker._heard",
         ("ring.prev != known or ", ""),
     ),
     _fault(
         "a position is not committed",
         "8",
-        "swarmd.adapters.redis.store:RedisStore.commit",
+        "swarmd.adapters.redis.worker_store:RedisStore.commit",
         (
             'state += [f"p:{channel}", position]',
             "pass",
@@ -218,19 +218,19 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a lease that lapsed is never taken up again",
         "11",
-        "swarmd.runtime.worker:Worker._take_back",
+        "swarmd.runtime.worker.worker:Worker._take_back",
         ("if self._doubtful:", "if False:"),
     ),
     _fault(
         "a message is taken as often as it comes",
         "9",
-        "swarmd.core.envelope:Heard.refusal",
+        "swarmd.core.bus.envelope:Heard.refusal",
         ("if mark > known:", "if True:"),
     ),
     _fault(
         "a forged message is taken",
         "9",
-        "swarmd.core.envelope:Seal._mac",
+        "swarmd.core.bus.envelope:Seal._mac",
         ("keyed.update(body)", "pass"),
     ),
     # What the supervisor decides.
@@ -261,7 +261,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "the depth is not bounded",
         "1",
-        "swarmd.core.law:_may_still_create",
+        "swarmd.core.tree.spawn:_may_still_create",
         (
             "if parent.tier + 1 > swarm.declared.limits.depth_max:",
             "if False:",
@@ -270,7 +270,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "who is ending makes children",
         "2",
-        "swarmd.core.law:_may_still_create",
+        "swarmd.core.tree.spawn:_may_still_create",
         (
             (
                 "if swarm.lineage.is_fenced((*parent.path, mission)) or parent.state is "
@@ -282,13 +282,13 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "who is stopped makes children",
         "2",
-        "swarmd.core.law:_may_still_create",
+        "swarmd.core.tree.spawn:_may_still_create",
         ("if stop is not None:", "if False:"),
     ),
     _fault(
         "a child is given what its creator has not",
         "3",
-        "swarmd.core.law:_grantable",
+        "swarmd.core.tree.rights:_grantable",
         (
             'return live_holding(path, "grant", held, marks)',
             'return Held(path, "grant")',
@@ -297,13 +297,13 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "anybody ends anybody",
         "2",
-        "swarmd.core.acts:find",
+        "swarmd.core.actions.authority:find",
         ("if not swarm.lineage.is_ancestor(own, found):", "if False:"),
     ),
     _fault(
         "parents are reaped before children",
         "2",
-        "swarmd.core.reconcile:_reap_segment",
+        "swarmd.core.control.termination:_reap_segment",
         ("if how is None or swarm.lineage.child_count(agent.id):", "if how is None:"),
         (
             "for agent in reversed(swarm.lineage.below(segment))",
@@ -313,7 +313,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "an end is confirmed that nobody saw",
         "2",
-        "swarmd.core.reconcile:_seen",
+        "swarmd.core.control.sightings:seen_ended",
         (
             'if agent.host not in swarm.hosts:\n        return "unreachable"',
             'if agent.host not in swarm.hosts:\n        return "confirmed"',
@@ -322,19 +322,19 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a motion is carried without a quorum",
         "5",
-        "swarmd.core.board:decide_vote",
+        "swarmd.core.board.procedure:decide_vote",
         ("if len(ballots) < rules.quorum:", "if False:"),
     ),
     _fault(
         "a silent seat is waited for",
         "5",
-        "swarmd.core.clerk:tick",
+        "swarmd.core.board.clerk:tick",
         ("deadline <= draft.moment.now", "False"),
     ),
     _fault(
         "a dead host is never declared gone",
         "11",
-        "swarmd.core.reconcile:admit_hosts",
+        "swarmd.core.control.placement:admit_hosts",
         (
             "if not has_left and not may_declare_dead:",
             "if not has_left:",
@@ -343,7 +343,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "the local clock is trusted",
         "14",
-        "swarmd.runtime.supervisor:Supervisor._now",
+        "swarmd.runtime.supervisor.supervisor:Supervisor._now",
         (
             "self._time.read(self.clock.now() + self.store.clock_behind())",
             "self.clock.now()",
@@ -352,7 +352,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a leader is not told what the server lost",
         "8",
-        "swarmd.runtime.supervisor:Supervisor._renew",
+        "swarmd.runtime.supervisor.supervisor:Supervisor._renew",
         (
             "if await self.store.last_commit() < known:",
             "if False:",
@@ -361,7 +361,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "an input is decided again by a successor",
         "8",
-        "swarmd.adapters.redis.store:RedisStore.load",
+        "swarmd.adapters.redis.worker_store:RedisStore.load",
         (
             "positions = await self._hash(k.positions)",
             (
@@ -373,7 +373,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a result is told before the end",
         "8",
-        "swarmd.core.reconcile:reap",
+        "swarmd.core.control.termination:reap",
         (
             "if taken == 0 and not draft.swarm.endings[segment].queue and",
             "if taken == 0 and",
@@ -382,7 +382,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a silent server is waited for at one moment",
         "14",
-        "swarmd.adapters.redis.pipe:Pipe._look",
+        "swarmd.adapters.redis.connection.pipeline:Pipe._look",
         (
             "if loop.time() >= due:",
             "if loop.time() - max(line.heard_at, self._sent[0].since) >= COMMAND_SECONDS:",
