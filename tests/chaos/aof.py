@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -274,10 +275,8 @@ _ROOM: Final = room("strict")
 def _posted(wire: Wire, number: int) -> str:
     keys = Keys(NAMESPACE)
     names = [keys.channel(_ROOM), keys.heads, keys.posts, keys.channel(_ROOM)]
-    fields = ("from", SOB, "kind", "say", "text", f"{number}")
-    reply = wire.command(
-        "EVAL", script("post").text, 4, *names, _ROOM, '"channel":"x"}', 60, *fields
-    )
+    line = json.dumps({"from": SOB, "kind": "say", "text": f"{number}"})
+    reply = wire.command("EVAL", script("post").text, 4, *names, _ROOM, line, "", 60)
     assert isinstance(reply, bytes), reply
     return reply.decode()
 

@@ -27,7 +27,7 @@ from swarmd.errors import StoreDeniedError, StoreUnsuitableError, SwarmError
 from tests.contract.piped import piped
 
 KEYS = ["x:s", "x:heads", "x:posts", "x:once"]
-ARGS: list[str | int] = ["s", '"channel":"s"}', 60, "from", "me", "kind", "say"]
+ARGS: list[str | int] = ["s", '{"from":"me","kind":"say"}', "", 60]
 
 
 @contextmanager
