@@ -90,22 +90,17 @@ def parameters_of(action: Action) -> list[inspect.Parameter]:
     from swarmd.core.model.actions import Args, Target
 
     default = inspect.Parameter.empty if action.default_target is None else action.default_target
-    found = [_parameter("target", _FORMS[action.targets[0]], default)]
+    found = [options.keyword("target", _FORMS[action.targets[0]], default)]
     if Target.GROUP in action.targets:
-        found = [_parameter("target", options.TargetOf, default)]
+        found = [options.keyword("target", options.TargetOf, default)]
     for name, argument in action.args.model_fields.items():
         if name not in Args.model_fields:
-            found.append(_parameter(name, *_said(name, argument)))
+            found.append(options.keyword(name, *_said(name, argument)))
     if Target.ALONE in action.targets:
-        found.append(_parameter("is_only", options.Only, False))
+        found.append(options.keyword("is_only", options.Only, False))
     if action.confirm:
-        found.append(_parameter("is_agreed", options.Yes, False))
+        found.append(options.keyword("is_agreed", options.Yes, False))
     return [*found, *options.fields_of(Ordered), *options.fields_of(Connection)]
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, annotation=annotation, default=default)
 
 
 _FORMS: Final[Mapping[str, Any]] = {

@@ -278,7 +278,7 @@ def flat(verb: Verb) -> Verb:
     """The verb with the fields of its groups as options of its own, after those it has."""
     own = inspect.signature(verb, eval_str=True).parameters.values()
     groups = {p.name: p.annotation for p in own if _is_group(p.annotation)}
-    parameters = [_keyword(p.name, p.annotation, p.default) for p in own if p.name not in groups]
+    parameters = [keyword(p.name, p.annotation, p.default) for p in own if p.name not in groups]
     for group in reversed(groups.values()):
         parameters += fields_of(group)
     return cast(
@@ -312,7 +312,7 @@ def callback(
 def fields_of(group: type[Options]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [
-        _keyword(field.name, hints[field.name], field.default) for field in fields(cast(Any, group))
+        keyword(field.name, hints[field.name], field.default) for field in fields(cast(Any, group))
     ]
 
 
@@ -325,7 +325,8 @@ def _grouped(groups: Mapping[str, type[Options]], given: dict[str, Any]) -> dict
     return {name: taken_from(group, given) for name, group in groups.items()} | given
 
 
-def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """A parameter as typer reads one."""
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, annotation=annotation, default=default)
 
