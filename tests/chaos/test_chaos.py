@@ -48,6 +48,7 @@ def test_while_everything_is_killed_nothing_acknowledged_is_lost_and_nothing_hap
         pauses=1,
         half_opens=1,
         missions=1,
+        drain_seconds=120.0,
     )
     assert_held(kills(plan))
 

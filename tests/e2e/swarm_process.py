@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import pytest
 import redis
@@ -53,7 +53,7 @@ for _, kind in ipairs({'ledger', 'agent', 'mission'}) do
     found[#found + 1] = {key, redis.call('HGETALL', key)}
   end
 end
-return found
+return {found, redis.call('HGETALL', 'swarm:_fences')}
 """
 
 
@@ -201,12 +201,18 @@ class Moment:
     accounts: dict[str, Account]
     agents: dict[str, Fields]
     missions: dict[str, Fields]
+    settled: set[str]  # missions whose account is closed, their end not told yet
 
 
 def moment_of(client: redis.Redis) -> Moment:
     """Every account, agent and mission at one instant."""
-    rows: Any = client.eval(_MOMENT, 0)
-    moment = Moment({}, {}, {})
+    rows, fences = cast("Any", client.eval(_MOMENT, 0))
+    closed = {
+        segment
+        for segment, fence in zip(fences[::2], fences[1::2], strict=True)
+        if json.loads(fence).get("is_settled")
+    }
+    moment = Moment({}, {}, {}, closed)
     for key, flat in rows:
         _, kind, id = key.split(":", 2)
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -408,7 +414,8 @@ def ungranted(moment: Moment) -> list[str]:
             parent = agent["mission"] if agent["parent"] == "sob" else agent["parent"]
             below[parent].append(moment.accounts[id])
     for id, mission in moment.missions.items():
-        if mission["state"] not in ENDED and id in moment.accounts:
+        is_open = mission["state"] not in ENDED and id not in moment.settled
+        if is_open and id in moment.accounts:
             below["sob"].append(moment.accounts[id])
     return [
         (
