@@ -44,6 +44,7 @@ class Plan:
     sleep_seconds: float
     noise: int = 0  # bytes told to the sleeper alone at each look at it: for short runs
     filler: int = 3_000  # characters in each posted message, for the sleeper's buffer
+    slack: float = 0.0  # seconds added to each bound, where other processes take the processor
 
 
 @dataclass(slots=True)
@@ -148,8 +149,9 @@ def rings(plan: Plan) -> Report:
         f"more than {CONNECTIONS_MAX} connections",
     )
     for name in ("resets", "no rings"):
-        report.must(p99[name] <= CATCH_UP_SECONDS, f"{name}: p99 of catch-up {p99[name]:.2f} s")
-    is_felt = p99["sleeper"] > max(SLOWER_MAX * p99["calm"], FELT_SECONDS)
+        in_time = p99[name] <= CATCH_UP_SECONDS + plan.slack
+        report.must(in_time, f"{name}: p99 of catch-up {p99[name]:.2f} s")
+    is_felt = p99["sleeper"] > max(SLOWER_MAX * p99["calm"], FELT_SECONDS) + plan.slack
     report.must(
         not is_felt,
         f"beside a sleeping subscriber p99 is {p99['sleeper']:.3f} s, else {p99['calm']:.3f} s",

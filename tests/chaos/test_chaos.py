@@ -20,6 +20,10 @@ from tests.e2e.beside import Campaign, Running
 
 SEED: Final = 4
 
+# What the bounds of the long runs are widened by here, where the other tests take the processor:
+# these runs show that nothing is lost, the long ones how fast it is.
+SLACK_SECONDS: Final = 5.0
+
 # They wait for leases most of the time.
 CAMPAIGN: Final = Campaign[int](at_once=3)
 beside_others: Final = CAMPAIGN.test
@@ -58,7 +62,7 @@ def test_a_killed_hosts_turns_are_taken_over_in_time_and_a_sleepers_late_ones_re
     seed: int,
 ) -> None:
     # Twice: the second round's first victim is a worker that the first round brought.
-    assert_held(takeover(agents=50, seed=seed, rounds=2))
+    assert_held(takeover(agents=50, seed=seed, rounds=2, slack=SLACK_SECONDS))
 
 
 @beside_others
@@ -67,10 +71,20 @@ def test_a_mission_killed_at_a_step_delivers_what_it_delivers_unharmed(seed: int
 
 
 def test_messages_come_in_time_whatever_becomes_of_the_rings(campaign: Running) -> None:
-    # Alone: what it measures is time.
+    # After the others: its load would keep them from their own.
     for other in campaign.values():
         other.exception()
-    assert_held(rings(Rings(SEED, 50, 300.0, 2.5, resets=6, sleep_seconds=2.5, noise=4_000_000)))
+    plan = Rings(
+        SEED,
+        agents=50,
+        per_second=300.0,
+        seconds=2.5,
+        resets=6,
+        sleep_seconds=2.5,
+        noise=4_000_000,
+        slack=SLACK_SECONDS,
+    )
+    assert_held(rings(plan))
 
 
 def test_callers_that_give_up_never_cost_another_its_reply() -> None:
