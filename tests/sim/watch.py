@@ -29,7 +29,7 @@ from swarmd.core.model.declarations import BoardRules
 from swarmd.core.model.messages import Kind, from_line, line_of, order_of
 from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.core.model.refusals import Rule
-from tests.sim.judge import TOLD_SECONDS, Call, Judge, Laws
+from tests.sim.judge import Call, Judge, Laws
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server
 from tests.streams import said_in
@@ -115,8 +115,7 @@ class Watch:
             self._committed(call)
         if name == "begin" and answer[0] == "begun":
             self._begun(call)
-        is_told = self.server.now() > self._lost_at + TOLD_SECONDS
-        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST and is_told:
+        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST:
             id = call.args[4]
             self._ended[id, self._incarnations.get(id, ""), call.args[0]] = self.server.now()
         if name == "supervise" and answer == "done":
@@ -162,9 +161,7 @@ class Watch:
     def _begun(self, call: Call) -> None:
         incarnation, id = call.args[0], call.args[6]
         self._incarnations[id] = incarnation
-        # Until they are told so, processes go on from what the server has lost.
-        is_told = self.server.now() > self._lost_at + TOLD_SECONDS
-        if (id, incarnation, call.args[3]) in self._ended and is_told:
+        if (id, incarnation, call.args[3]) in self._ended:
             self.breach(f"law 8: step {call.args[3]} of {id} is done again, and was paid for")
 
     def _all_shown(self, agent: Any, channel: Channel, was: str, at: str) -> None:
