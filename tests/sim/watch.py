@@ -29,7 +29,7 @@ from swarmd.core.model.declarations import BoardRules
 from swarmd.core.model.messages import Kind, from_line, line_of, order_of
 from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.core.model.refusals import Rule
-from tests.sim.judge import Call, Judge, Laws
+from tests.sim.judge import Call, Judge, Laws, outputs_of
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server
 from tests.streams import said_in
@@ -150,11 +150,13 @@ class Watch:
         self._turns[id, incarnation, turn] = self.server.now()
         after = self._positions_of(call.keys[6])
         agent = agent_of(_pairs(self.server.ask("HGETALL", call.keys[0])))
+        # Whoever may not think any more answers its mail by its failure, in the same commit.
+        has_failed = any(_is_failure(output.said) for output in outputs_of(call))
         for channel, at in after.items():
             was = self._before.get(channel, "0-0")
             if order_of(StreamId(at)) < order_of(StreamId(was)):
                 self.breach(f"law 8: {id} went back on {channel} from {was} to {at}")
-            if agent is None or agent.is_seat or at == was:
+            if agent is None or agent.is_seat or at == was or has_failed:
                 continue
             self._all_shown(agent, Channel(channel), was, at)
 
@@ -362,6 +364,11 @@ def _is_carried(votes: Sequence[Mapping[str, str]], board: BoardRules) -> bool:
     yes, no = (list(choices.values()).count(choice) for choice in ("yes", "no"))
     is_broken_tie = yes == no and board.tie_break == "chair" and choices.get(board.chair) == "yes"
     return yes > no or is_broken_tie
+
+
+def _is_failure(said: Mapping[str, Any]) -> bool:
+    data = said.get("data")
+    return isinstance(data, Mapping) and data.get("type") == "failed"
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
