@@ -413,6 +413,25 @@ async def test_a_begin_that_arrives_after_its_turn_reserves_nothing(store: Redis
     assert await account(store, TOP) == before
 
 
+@pytest.mark.parametrize("ahead", [1, 5])
+async def test_a_begin_of_a_turn_that_is_not_the_next_one_reserves_nothing(
+    store: RedisStore, ahead: int
+) -> None:
+    """The server lost the end of what its worker remembers: such a turn could not be committed,
+    and what was called in it would be paid and called again.
+    """
+    _, top = await _staffed(store)
+    assert await store.commit(hold(top), turn(top), 32, AT) == "done"
+    before = await keyspace(store)
+    refused = await store.begin(hold(top), replace(begin(top), turn=2 + ahead), AT)
+    assert isinstance(refused, RefusedByStore)
+    assert (refused.rule, refused.detail) == (Rule.LEASE, f"turn {2 + ahead} after 1")
+    after = await keyspace(store)
+    assert len(after.pop("_facts")) == len(before.pop("_facts")) + 1
+    assert after == before
+    assert isinstance(await store.begin(hold(top), replace(begin(top), turn=2), AT), Begun)
+
+
 async def test_a_call_is_settled_also_where_its_agent_was_fenced_or_moved_meanwhile(
     store: RedisStore,
 ) -> None:

@@ -234,6 +234,31 @@ def test_a_halted_agent_is_cut_in_its_call_which_is_paid_and_made_anew_when_it_g
     jumping(test)
 
 
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_who_is_halted_and_thawed_before_its_host_hears_of_either_goes_on(
+    *, is_frozen: bool
+) -> None:
+    """The host reads both orders at once: the halt must not be carried out after the thaw."""
+
+    async def test() -> None:
+        async with operated() as o:
+            await has_begun(o.slow)
+            executive = await o.executive()
+            if is_frozen:
+                await o.done("freeze", executive)
+            o.slow.go.set()
+            if is_frozen:
+                await until(
+                    lambda: facts_of(o.store, fact="refuse", rule="stop.frozen", agent=executive)
+                )
+                await o.order("thaw", executive)
+            await o.order("halt", executive)
+            await o.done("thaw", executive)
+            assert (await result_of(o.store, M)).text == "42"
+
+    jumping(test)
+
+
 @pytest.mark.parametrize("target", ["*", "tier:1", M])
 def test_a_stop_of_more_than_one_agent_holds_and_lets_go(target: str) -> None:
     async def test() -> None:
@@ -340,6 +365,29 @@ def test_the_brake_cuts_every_turn_here_without_the_server_and_its_release_goes_
             o.slow.go.set()
             await o.worker.release()
             assert (await result_of(o.store, M)).text == "42"
+
+    jumping(test)
+
+
+@pytest.mark.parametrize("when", ["placed under it", "told under it"])
+def test_who_is_given_something_to_do_under_the_brake_does_it_after_the_release(when: str) -> None:
+    async def test() -> None:
+        async with stored() as store:
+            slow, lineage = Slow(), Lineage(store)
+            worker = worker_of(store, slow)
+            if when == "told under it":
+                await lineage.found(executive("a-1"))
+            async with at_work(worker):
+                await anyio.sleep(SWEEP_SECONDS)
+                await worker.brake()
+                if when == "placed under it":
+                    await lineage.found(executive("a-1"))
+                await store.post(inbox(AgentId("a-1")), message("begin"))
+                await anyio.sleep(3 * SWEEP_SECONDS)
+                assert slow.begun == 0
+                await worker.release()
+                slow.go.set()
+                await has_begun(slow)
 
     jumping(test)
 

@@ -26,9 +26,6 @@ from tests.sim.server import Server
 
 _HELD_AT: Final = {"begin": 6, "commit": 4}  # where the agent's id stands among the arguments
 _KEYS_OF_COMMIT: Final = 11
-# So long after a server has lost its last second the last process has learnt of it; until then some
-# go on from there.
-TOLD_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,6 @@ class Judge:
     _before: Found | None = None
     _free: dict[str, int] = field(default_factory=dict)
     _leader: tuple[str, int] = ("", 0)
-    _lost_at: float = float("-inf")
     _settled: set[tuple[str, ...]] = field(default_factory=set)
 
     def about(self, call: Call) -> None:
@@ -174,7 +170,6 @@ class Judge:
     def lost(self) -> None:
         """A server that lost its last second may be told again what it forgot."""
         self._settled.clear()
-        self._lost_at = self.server.now()
 
     def _found_by(self, call: Call) -> Found:
         ask, keys = self.server.ask, call.keys
@@ -228,7 +223,7 @@ class Judge:
             str(record["account"]) if self._before and not self._before.agent.get("parent") else ""
         )
         found = self._is_held(call, "begins", mission, may_drain=has_begun)
-        if turn != found.turn + 1 and self.server.now() > self._lost_at + TOLD_SECONDS:
+        if turn != found.turn + 1:
             self.breach(f"law 8: {id} begins step {step} after turn {found.turn}")
         if f"{step}:e" in found.steps:
             self.breach(f"law 8: {id} begins step {step} anew, which has ended")

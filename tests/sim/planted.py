@@ -127,11 +127,17 @@ FAULTS: Final[Sequence[Fault]] = (
         "8",
         "begin",
         (
-            (
-                "if not rule and tonumber(redis.call('HGET', KEYS[10], 'turn') or '0') >= "
-                "tonumber(turn) then"
-            ),
-            "if false then",
+            "if not rule and tonumber(turn) ~= state + 1 then",
+            "if not rule and tonumber(turn) > state + 1 then",
+        ),
+    ),
+    _fault(
+        "a call begins of a turn that the server lost",
+        "8",
+        "begin",
+        (
+            "if not rule and tonumber(turn) ~= state + 1 then",
+            "if not rule and tonumber(turn) <= state then",
         ),
     ),
     _fault(

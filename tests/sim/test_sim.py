@@ -41,7 +41,7 @@ pytestmark = pytest.mark.timeout(900)
 SEEDS = range(1_000, 1_008)
 # Seeds by which defects were found. Worlds are drawn anew when a kind of fault is added: what a
 # seed showed then is shown by the scenario or the test that its defect left behind.
-FOUND = (7, 23, 33, 45)
+FOUND = (7, 23, 33, 45, 260_358)
 
 # Planted defects that CI looks for: one of each kind of check, found within a few worlds.
 SOON = (
@@ -184,8 +184,7 @@ def test_a_clock_that_is_set_back_by_an_hour_leaves_nobody_waiting() -> None:
 
 
 def test_a_server_that_lost_its_last_second_leaves_nobody_waiting() -> None:
-    # Open: with seeds 2 and 5 a step is settled twice by the same lease after a loss (law 4).
-    for seed in (0, 1, 3):
+    for seed in range(6):
         assert _held(scenarios.lost_second_at_rest(seed)).faults["server loses a second"] > 2
 
 

@@ -29,7 +29,7 @@ from swarmd.core.model.declarations import BoardRules
 from swarmd.core.model.messages import Kind, from_line, line_of, order_of
 from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.core.model.refusals import Rule
-from tests.sim.judge import TOLD_SECONDS, Call, Judge, Laws
+from tests.sim.judge import Call, Judge, Laws, outputs_of
 from tests.sim.player import MARK, Player
 from tests.sim.server import START, Server
 from tests.streams import said_in
@@ -115,8 +115,7 @@ class Watch:
             self._committed(call)
         if name == "begin" and answer[0] == "begun":
             self._begun(call)
-        is_told = self.server.now() > self._lost_at + TOLD_SECONDS
-        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST and is_told:
+        if name == "end" and answer[0] == "settled" and call.args[2] != _LOST:
             id = call.args[4]
             self._ended[id, self._incarnations.get(id, ""), call.args[0]] = self.server.now()
         if name == "supervise" and answer == "done":
@@ -151,20 +150,20 @@ class Watch:
         self._turns[id, incarnation, turn] = self.server.now()
         after = self._positions_of(call.keys[6])
         agent = agent_of(_pairs(self.server.ask("HGETALL", call.keys[0])))
+        # Whoever may not think any more answers its mail by its failure, in the same commit.
+        has_failed = any(_is_failure(output.said) for output in outputs_of(call))
         for channel, at in after.items():
             was = self._before.get(channel, "0-0")
             if order_of(StreamId(at)) < order_of(StreamId(was)):
                 self.breach(f"law 8: {id} went back on {channel} from {was} to {at}")
-            if agent is None or agent.is_seat or at == was:
+            if agent is None or agent.is_seat or at == was or has_failed:
                 continue
             self._all_shown(agent, Channel(channel), was, at)
 
     def _begun(self, call: Call) -> None:
         incarnation, id = call.args[0], call.args[6]
         self._incarnations[id] = incarnation
-        # Until they are told so, processes go on from what the server has lost.
-        is_told = self.server.now() > self._lost_at + TOLD_SECONDS
-        if (id, incarnation, call.args[3]) in self._ended and is_told:
+        if (id, incarnation, call.args[3]) in self._ended:
             self.breach(f"law 8: step {call.args[3]} of {id} is done again, and was paid for")
 
     def _all_shown(self, agent: Any, channel: Channel, was: str, at: str) -> None:
@@ -365,6 +364,11 @@ def _is_carried(votes: Sequence[Mapping[str, str]], board: BoardRules) -> bool:
     yes, no = (list(choices.values()).count(choice) for choice in ("yes", "no"))
     is_broken_tie = yes == no and board.tie_break == "chair" and choices.get(board.chair) == "yes"
     return yes > no or is_broken_tie
+
+
+def _is_failure(said: Mapping[str, Any]) -> bool:
+    data = said.get("data")
+    return isinstance(data, Mapping) and data.get("type") == "failed"
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:

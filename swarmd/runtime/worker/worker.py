@@ -351,7 +351,11 @@ class Worker:
             stop = _stop_of(message)
             if stop is not None:
                 assert self._tasks is not None
-                self._tasks.start_soon(self._quieten, stop)
+                under = [r for r in self.residents.by_id.values() if stop.holds(r.agent)]
+                # At once and not by the task: the next message that is read may be its thaw.
+                if stop.kind is StopKind.HALT:
+                    self._cancel(under)
+                self._tasks.start_soon(self._quieten, stop, under)
         elif message.kind is Kind.THAWED:
             stop = Stop(message.text, StopKind.FREEZE, Authority.OPERATOR, "", "", 0.0)
             self._thaws += 1
@@ -455,7 +459,8 @@ class Worker:
         )
         if resumed.batch:
             resident.batch = dict(resumed.batch)
-        resident.is_held = agent.state is AgentState.FROZEN
+        # Whoever comes under the brake is let go on by its release, as those that were here.
+        resident.is_held = self.is_braked or agent.state is AgentState.FROZEN
         admitted.append(resident)
 
     async def _backlog(
@@ -523,23 +528,18 @@ class Worker:
                 await anyio.sleep(LATE_SECONDS)
             await self._give_word(GoneRequest(segment=segment, agents=len(stuck), is_late=True))
 
-    async def _quieten(self, stop: Stop) -> None:
+    async def _quieten(self, stop: Stop, under: Sequence[Resident]) -> None:
         """See what a stop holds come to rest, as firmly as it says, and give the host's word of
         what did not.
 
         The mark itself is in the store: nothing begins under it, whatever happens here.
         """
-        under = [
-            resident for resident in self.residents.by_id.values() if stop.holds(resident.agent)
-        ]
         seconds = UNWIND_SECONDS
         if stop.kind is StopKind.DRAIN:
             # Of a clock that is behind the supervisor's, what is left would be more than the whole
             # grace.
             left = stop.until - epoch_of(self.world.stamp())
             seconds = min(max(0.0, left), max(0.0, stop.until - stop.at))
-        if stop.kind is StopKind.HALT:
-            self._cancel(under)
         busy = await self._wait_until_idle(under, seconds)
         word = QuietRequest(target=stop.target, at=stop.at, agents=len(under), busy=_doing(busy))
         await self._give_word(word)
@@ -581,7 +581,8 @@ class Worker:
             if not resident.is_busy:
                 await self._uncount(resident)
                 resident.batch = dict((await self.world.store.resume(resident.agent.id)).batch)
-            resident.is_held = False
+            # The brake may have been set meanwhile: its release asks again.
+            resident.is_held = self.is_braked
             resident.is_awake = (
                 resident.is_awake or bool(resident.batch) or self._wants_a_turn(resident)
             )

@@ -42,10 +42,11 @@ local turn = string.match(ARGV[4], '^%d+')
 local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2], ARGV[3])
 -- A drain lets a turn that has begun come to its end.
 if stop == 'drain' and redis.call('HEXISTS', KEYS[8], turn .. ':batch') == 1 then rule = nil end
--- What an old connection still carried may arrive when the turn is over: nobody would ever end such a call.
-if not rule and tonumber(redis.call('HGET', KEYS[10], 'turn') or '0') >= tonumber(turn) then
-  rule, detail = 'lease.lost', 'turn ' .. turn .. ' is committed'
-end
+-- The next turn alone may call. What an old connection still carried may arrive when its turn is over: nobody would ever
+-- end such a call. And a server that lost its last second may be behind what its worker remembers: the turn could not be
+-- committed, and its calls would be made and paid a second time. The worker reads the agent's state again.
+local state = tonumber(redis.call('HGET', KEYS[10], 'turn') or '0')
+if not rule and tonumber(turn) ~= state + 1 then rule, detail = 'lease.lost', 'turn ' .. turn .. ' after ' .. state end
 if rule then return refuse(rule, detail) end
 -- What ended is answered as it was: a successor resumes without paying again.
 local before = redis.call('HMGET', KEYS[8], ARGV[4] .. ':b', ARGV[4] .. ':e', turn .. ':batch')
