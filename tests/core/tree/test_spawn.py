@@ -474,7 +474,7 @@ def _assert_lawful(w: World) -> None:
             continue
         assert agent.parent is not None
         parent = agents[agent.parent]
-        above = ("sob", MISSION) if parent.id == SOB else parent.path
+        above = ("sob", "@owner", MISSION) if parent.id == SOB else parent.path
         assert agent.path == (*above, agent.id)
         assert agent.tier == parent.tier + 1 <= limits.depth_max
         assert agent.tier in w.swarm.declared.roles[agent.role].tiers
