@@ -154,7 +154,7 @@ class Watch:
         """
         assert agent.id not in self.minted, f"law 7: {agent.id} is somebody's already"
         creator = self.minted[agent.parent or ""]
-        above = (SOB, agent.mission) if creator.id == SOB else creator.path
+        above = (SOB, "@owner", agent.mission) if creator.id == SOB else creator.path
         assert (agent.tier, agent.path) == (creator.tier + 1, (*above, agent.id)), "law 1"
         assert agent.incarnation == 1, "law 7"
         if creator.id in before.agents:

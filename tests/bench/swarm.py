@@ -186,7 +186,7 @@ def _agent(number: int, host: HostId) -> Agent:
         role=_ROLE,
         tier=1,
         parent=SOB,
-        path=(SOB, MISSION, id),
+        path=(SOB, "@owner", MISSION, id),
         mission=MISSION,
         state=AgentState.LIVE,
         host=host,

@@ -185,7 +185,9 @@ def agent(id: str, *above: str, **rest: Any) -> Agent:
         "created": AT,
     }
     parent = AgentId(above[-1]) if above else SOB
-    return Agent(id=AgentId(id), parent=parent, path=("sob", M1, *above, id), **(facts | rest))
+    return Agent(
+        id=AgentId(id), parent=parent, path=("sob", "@owner", M1, *above, id), **(facts | rest)
+    )
 
 
 def hold(of: Agent, **changed: Any) -> Hold:

@@ -54,7 +54,7 @@ def test_junk_in_a_mailbox_concerns_nobody() -> None:
         role="analyst",
         tier=2,
         parent=AgentId("a-0"),
-        path=("sob", "m", "a-0", "a-1"),
+        path=("sob", "@owner", "m", "a-0", "a-1"),
     )
     assert not concerns(
         agent, Message(sender=AgentId(""), kind=Kind.UNREADABLE, at="", channel=up(agent.id))

@@ -119,7 +119,7 @@ def peopled(swarm: Swarm) -> Swarm:
         parent="sob",
         tier="1",
         name="atlas",
-        path="sob/m-one/a-exec1",
+        path="sob/@owner/m-one/a-exec1",
         charter=charter,
         **inner,
     )
@@ -128,12 +128,17 @@ def peopled(swarm: Swarm) -> Swarm:
         parent="sob",
         tier="1",
         name="gone",
-        path="sob/m-one/a-exec2",
+        path="sob/@owner/m-one/a-exec2",
         state="terminated",
         **inner,
     )
     swarm.agent(
-        "a-sub1", parent="a-exec1", tier="2", name="scout", path="sob/m-one/a-exec1/a-sub1", **inner
+        "a-sub1",
+        parent="a-exec1",
+        tier="2",
+        name="scout",
+        path="sob/@owner/m-one/a-exec1/a-sub1",
+        **inner,
     )
     for account, spent in (("m-one", 300), ("a-exec1", 40), ("a-exec2", 200), ("a-sub1", 7)):
         swarm.ledger(account, spent)

@@ -269,7 +269,7 @@ def test_its_tree_has_all_three_tiers_each_below_the_one_above(
         assert int(agent["tier"]) == int(above["tier"]) + 1
         way = [
             *above["path"].split("/"),
-            *([delivered] if agent["parent"] == "sob" else []),
+            *(["@owner", delivered] if agent["parent"] == "sob" else []),
             agent["id"],
         ]
         assert agent["path"].split("/") == way

@@ -225,13 +225,13 @@ async def test_attempts_are_counted_once_each_and_anew_where_the_turn_got_on(
 ) -> None:
     async with stored() as store:
         await Lineage(store).found(executive(READER))
-        hold = Hold(READER, ("sob", MISSION, READER), 1, 1, HERE)
+        hold = Hold(READER, ("sob", "@owner", MISSION, READER), 1, 1, HERE)
         count = store.attempt
         assert await count(READER, 1, "a", "begun") == 1
         assert await count(READER, 1, "a", "begun") == 1, "the reply was lost"
         assert await count(READER, 1, "b", "begun") == 2
         await store.pipe.execute("SET", store.keys.host(HERE), "{}")
-        call = Begin(1, 1, "read", READER, ("sob", MISSION, READER), ())
+        call = Begin(1, 1, "read", READER, ("sob", "@owner", MISSION, READER), ())
         assert isinstance(await store.begin(hold, call, AT), Begun)
         assert await count(READER, 1, "c", "begun") == 3, "a step that began is not one that ended"
         await store.end(hold, call, "{}", Used({}), 80, AT)
@@ -276,8 +276,8 @@ async def test_a_turn_that_came_to_its_first_call_uncounted_was_tried_once(names
     async with stored() as store:
         await Lineage(store).found(executive(READER))
         await store.pipe.execute("SET", store.keys.host(HERE), "{}")
-        call = Begin(1, 1, "read", READER, ("sob", MISSION, READER), ())
-        hold = Hold(READER, ("sob", MISSION, READER), 1, 1, HERE)
+        call = Begin(1, 1, "read", READER, ("sob", "@owner", MISSION, READER), ())
+        hold = Hold(READER, ("sob", "@owner", MISSION, READER), 1, 1, HERE)
         assert isinstance(await store.begin(hold, call, AT), Begun)
         assert await store.attempt(READER, 1, "a", "begun") == 2
 

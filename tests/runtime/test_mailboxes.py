@@ -24,7 +24,7 @@ def _resident(name: str) -> Resident:
         role="lead",
         tier=1,
         parent=SOB,
-        path=(SOB, "m-1", id),
+        path=(SOB, "@owner", "m-1", id),
         mission=MissionId("m-1"),
         state=AgentState.LIVE,
         host=HostId("h-1"),

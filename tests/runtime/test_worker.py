@@ -174,7 +174,7 @@ def executive(
         role="executive",
         tier=1,
         parent=SOB,
-        path=(SOB, mission, id),
+        path=(SOB, "@owner", mission, id),
         mission=mission,
         state=AgentState.LIVE,
         host=host,

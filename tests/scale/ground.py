@@ -47,7 +47,7 @@ def tree(count: int, caps: int) -> Iterator[tuple[Agent, AccountOpened]]:
     """Agents level by level: 10 executives, each level ten times the one above, the last takes
     the rest.
     """
-    above: list[tuple[tuple[str, ...], AgentId | None]] = [((SOB, MISSION), None)]
+    above: list[tuple[tuple[str, ...], AgentId | None]] = [((SOB, "@owner", MISSION), None)]
     width, left = 10, count
     stamp = stamp_of(time.time())
     number = 0

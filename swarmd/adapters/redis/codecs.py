@@ -17,7 +17,7 @@ from swarmd.adapters.redis.marks import facts_of
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import Refusal
 from swarmd.core.model.charter import KINDS, Charter
-from swarmd.core.model.lineage import Agent, Lineage
+from swarmd.core.model.lineage import Agent, Lineage, mission_segments
 from swarmd.core.model.names import (
     FIRST,
     SOB,
@@ -202,10 +202,10 @@ def stand_in(
         id=id,
         name=record.get("name") or id,
         role=record.get("role", ""),
-        tier=len(path) - 2,
+        tier=len(path) - _TIER_1 + 1,
         parent=next(AgentId(one) for one in above if AgentId(one) in lineage.agents),
         path=path,
-        mission=MissionId(path[1]),
+        mission=MissionId(path[_TIER_1 - 2]),
         state=AgentState.FROZEN,
         host=HostId(record.get("host", "")),
         incarnation=max(1, numbers["incarnation"]),
@@ -234,7 +234,7 @@ _HELD_PARTS = len(fields(Held))
 _NUMBERS = ("incarnation", "lease")
 
 
-_TIER_1 = 3  # the segments of an executive's path
+_TIER_1 = 4  # the segments of an executive's path: its own, and before it the mission's
 
 
 def _path_of(
@@ -248,7 +248,9 @@ def _path_of(
             return other.path[: other.path.index(id) + 1]
     if creator is None or (creator.id == SOB and not record.get("mission")):
         return None
-    return (*((SOB, record["mission"]) if creator.id == SOB else creator.path), id)
+    if creator.id == SOB:
+        return (SOB, *mission_segments(MissionId(record["mission"])), id)
+    return (*creator.path, id)
 
 
 def mission_fields(mission: Mission) -> list[str]:

@@ -32,6 +32,7 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, ended
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
+    OWNER,
     SOB,
     SUPERVISOR,
     AgentId,
@@ -180,8 +181,12 @@ def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
     lineage = draft.swarm.lineage
     for segment in agent.path:
         # Whom an adopted agent came from is in its path still, and what was revoked there stays
-        # revoked for it.
-        is_gone = segment in lineage.revocations and lineage.get(segment) is None
+        # revoked for it. A person's marks stay: their next mission comes under them.
+        is_gone = (
+            segment in lineage.revocations
+            and segment != OWNER
+            and lineage.get(AgentId(segment)) is None
+        )
         if is_gone and not lineage.below(segment):
             draft.add(RevocationsSet(segment, ()))
     trouble = draft.swarm.troubles.get(agent.id)

@@ -15,7 +15,17 @@ from swarmd.core.journal.replay import Link, State
 from swarmd.core.journal.turn_refusals import refused_in_turns
 from swarmd.core.model.chain import Record
 from swarmd.core.model.events import REFUSALS, JournalEvent
-from swarmd.core.model.names import BRAKE, CLERK, OPERATOR, SOB, SUPERVISOR, AgentState, Authority
+from swarmd.core.model.lineage import mission_segments
+from swarmd.core.model.names import (
+    BRAKE,
+    CLERK,
+    OPERATOR,
+    SOB,
+    SUPERVISOR,
+    AgentState,
+    Authority,
+    MissionId,
+)
 from swarmd.core.model.privileges import Held, Revocation, Right, live_holding
 
 LAWS: Final = (
@@ -183,7 +193,8 @@ class Auditor:
             return
         if tier != parent.get("tier", 0) + 1:
             self._note(f"{id}: made at tier {tier} by one of tier {parent.get('tier', 0)}")
-        above = [SOB, str(new.get("mission"))] if new["parent"] == SOB else _path(parent)
+        mission = MissionId(str(new.get("mission")))
+        above = [SOB, *mission_segments(mission)] if new["parent"] == SOB else _path(parent)
         if path != [*above, id]:
             self._note(f"{id}: its path is not its parent's and its own id")
         self._may_create(state, id, new, parent)

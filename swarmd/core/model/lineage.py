@@ -1,7 +1,8 @@
 """The tree of agents, as the supervisor knows it: who was made by whom, and what is ending.
 
-A path names every ancestor and the mission: `sob/<mission>/<executive>/<sub-agent>`. One mark on
-one segment (a fence) therefore ends everything that lies below it, whatever its size.
+A path names every ancestor, the mission and the person on whose behalf it runs:
+`sob/@owner/<mission>/<executive>/<sub-agent>`. One mark on one segment (a fence) therefore ends
+everything that lies below it, whatever its size.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from swarmd.core.model.channels import down, inbox, room, up
-from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, Channel, HostId, MissionId
+from swarmd.core.model.names import (
+    OWNER,
+    SOB,
+    AgentId,
+    AgentState,
+    Authority,
+    Channel,
+    HostId,
+    MissionId,
+)
 from swarmd.core.model.privileges import Held, Revocation, Right, holdings, live_holding
 
 if TYPE_CHECKING:
@@ -155,6 +165,13 @@ class Stop:
         """Is the agent stopped by it? Rooms and privileges stop single actions, not agents."""
         target = self.target
         return target in stop_fields(agent) or target in agent.path
+
+
+def mission_segments(mission: MissionId) -> tuple[str, ...]:
+    """What stands in a path between the board and the executives of a mission. What a seat does
+    for a mission is held by marks on these segments too.
+    """
+    return (OWNER, mission)
 
 
 def stop_fields(agent: Agent) -> tuple[str, ...]:

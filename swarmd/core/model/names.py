@@ -27,6 +27,10 @@ StreamId = NewType("StreamId", str)
 SOB: Final = AgentId("sob")
 
 
+# On whose behalf a mission runs. Until persons are declared everybody is this one.
+OWNER: Final = "@owner"
+
+
 OPERATOR: Final = AgentId("operator")
 
 

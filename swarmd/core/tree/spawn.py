@@ -16,7 +16,7 @@ from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Role
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.lineage import Agent, StopKind, follows
+from swarmd.core.model.lineage import Agent, StopKind, follows, mission_segments
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, MissionId
 from swarmd.core.model.privileges import SPAWN
@@ -91,9 +91,12 @@ def _claims_no_more(parent: Agent, request: SpawnRequest) -> Denied | None:
 
 
 def _may_still_create(swarm: Swarm, parent: Agent, mission: MissionId) -> Denied | None:
-    if swarm.lineage.is_fenced((*parent.path, mission)) or parent.state is AgentState.DRAINING:
+    if (
+        swarm.lineage.is_fenced((*parent.path, *mission_segments(mission)))
+        or parent.state is AgentState.DRAINING
+    ):
         return Denied(Rule.ANCESTOR_ENDING)
-    stop = swarm.lineage.stop_on(parent, mission)
+    stop = swarm.lineage.stop_on(parent, *mission_segments(mission))
     if stop is not None:
         return Denied(RULE_OF_STOP[stop.kind], f"{stop.target}: {stop.reason}")
     if parent.tier + 1 > swarm.declared.limits.depth_max:
@@ -199,7 +202,7 @@ def _mint(
     moment: Moment,
 ) -> Agent:
     id = AgentId(moment.new_id("a"))
-    above = (SOB, mission) if parent.id == SOB else parent.path
+    above = (SOB, *mission_segments(mission)) if parent.id == SOB else parent.path
     return Agent(
         id=id,
         name=request.charter.name,

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from swarmd.core.agent.turn import (
     take,
 )
-from swarmd.core.model.lineage import Agent
+from swarmd.core.model.lineage import Agent, mission_segments
 from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.provenance import of_mail, strangers
@@ -95,4 +95,4 @@ def account_of(agent: Agent, mission: Mission) -> str:
 
 
 def segments_of(agent: Agent, mission: Mission) -> tuple[str, ...]:
-    return (*agent.path, mission.id) if agent.is_seat else agent.path
+    return (*agent.path, *mission_segments(mission.id)) if agent.is_seat else agent.path

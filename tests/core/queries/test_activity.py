@@ -34,7 +34,7 @@ def record(**fields: str) -> Mapping[str, str]:
     return {
         "id": "a-1",
         "tier": "1",
-        "path": "sob/m1/a-1",
+        "path": "sob/@owner/m1/a-1",
         "state": "live",
         "host": "h1",
         "lease": "2",

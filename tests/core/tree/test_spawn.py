@@ -43,7 +43,7 @@ def test_a_child_is_one_tier_below_with_its_parents_path_and_its_own_id() -> Non
     w = world()
     top = _top(w)
     child = w.grow(top.id, "child")
-    assert (top.tier, top.parent, top.path) == (1, SOB, ("sob", "m1", top.id))
+    assert (top.tier, top.parent, top.path) == (1, SOB, ("sob", "@owner", "m1", top.id))
     assert (child.tier, child.parent, child.path) == (2, top.id, (*top.path, child.id))
     assert child.mission == MISSION
 
@@ -474,7 +474,7 @@ def _assert_lawful(w: World) -> None:
             continue
         assert agent.parent is not None
         parent = agents[agent.parent]
-        above = ("sob", MISSION) if parent.id == SOB else parent.path
+        above = ("sob", "@owner", MISSION) if parent.id == SOB else parent.path
         assert agent.path == (*above, agent.id)
         assert agent.tier == parent.tier + 1 <= limits.depth_max
         assert agent.tier in w.swarm.declared.roles[agent.role].tiers
