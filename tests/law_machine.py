@@ -8,6 +8,7 @@ worker's calls go there as well and must agree with what is known here.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -47,6 +48,7 @@ from swarmd.core.model.records import Host
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import TABLES
 from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.core.tree.spawn import decide_spawn, made
 from swarmd.ports.stores import Begin
@@ -754,14 +756,11 @@ def reborn(swarm: Swarm) -> Swarm:
     found = Swarm(swarm.declared)
     for agent in sorted(swarm.lineage.agents.values(), key=lambda a: (a.tier, a.created, a.id)):
         found.put(agent)
-    marks = found.lineage
-    marks.fences, marks.stops = dict(swarm.lineage.fences), dict(swarm.lineage.stops)
-    marks.revocations = dict(swarm.lineage.revocations)
+    for table in TABLES:
+        found.read(table, copy.deepcopy(swarm.rows(table)))
     found.number = swarm.number
-    found.missions, found.boards = dict(swarm.missions), dict(swarm.boards)
-    found.reports = {id: dict(reports) for id, reports in swarm.reports.items()}
+    found.missions = dict(swarm.missions)
     found.spawned_at = dict(swarm.spawned_at)
-    found.approvals, found.overrides = dict(swarm.approvals), dict(swarm.overrides)
     found.period, found.chain = swarm.period, swarm.chain
     found.hosts = {id: Host(id, 0, "") for id in swarm.hosts}
     return found

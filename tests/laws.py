@@ -29,11 +29,8 @@ from swarmd.core.model.changes import (
     AgentRestarted,
     AgentSet,
     Change,
-    FenceLifted,
-    FenceSet,
     PeriodTurned,
     Post,
-    RevocationsSet,
     RightsSet,
 )
 from swarmd.core.model.channels import JOURNAL
@@ -53,6 +50,7 @@ from swarmd.core.model.names import (
 )
 from swarmd.core.model.privileges import Revocation, Right, overlaps
 from swarmd.core.model.state import Swarm
+from swarmd.core.model.tables import FENCES, REVOCATIONS, Drop, Put
 from swarmd.core.tree.spawn import RATE_WINDOW_SECONDS
 from tests.slow_ledger import SlowLedger
 from tests.slow_rights import LEAVES, Holding, SlowRights, Somebody
@@ -121,7 +119,7 @@ class Watch:
 
     # --- one step ---------------------------------------------------------------------------------
 
-    def see(self, before: Before, changes: Sequence[Change], swarm: Swarm, now: float) -> None:  # noqa: C901
+    def see(self, before: Before, changes: Sequence[Change], swarm: Swarm, now: float) -> None:
         for change in changes:
             match change:
                 case AgentMade(agent) if agent.tier > 0:
@@ -136,17 +134,22 @@ class Watch:
                     self._adopted(before, agent, former, swarm)
                 case AgentReaped(agent):
                     self._reaped(before, agent, changes)
-                case FenceSet(fence):
-                    assert fence.segment, "law 2: a fence ends something"
-                case FenceLifted(segment):
-                    self._lifted(before, segment, swarm)
-                case RevocationsSet(segment, marks):
-                    self._marked(before, segment, marks, swarm)
+                case Put() | Drop():
+                    self._row(before, change, swarm)
                 case Post(channel, message):
                     self._posted(channel == JOURNAL, message, swarm, now)
                 case _:
                     pass
             self._book(change)
+
+    def _row(self, before: Before, change: Put | Drop, swarm: Swarm) -> None:
+        is_put, key = isinstance(change, Put), change.key
+        if change.table is FENCES and is_put:
+            assert key, "law 2: a fence ends something"
+        elif change.table is FENCES:
+            self._lifted(before, key, swarm)
+        elif change.table is REVOCATIONS:
+            self._marked(before, key, change.value if isinstance(change, Put) else (), swarm)
 
     def _made(self, before: Before, agent: Agent, swarm: Swarm) -> None:
         """Laws 1 and 7: exactly one tier below a creator that lives and may act, under an id

@@ -25,17 +25,15 @@ from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
 from swarmd.adapters.redis.founding import SEAL_LOST, demand_by_messages, demand_secret
 from swarmd.adapters.redis.keys import COUNTERS, Keys, shared_names, type_of
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.marks import fence_text, revocations_text, stop_text
 from swarmd.adapters.redis.reader import View, ask
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.journal.replay import State, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
-from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.messages import line_of
-from swarmd.core.model.names import Authority, Channel
-from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.names import Channel
+from swarmd.core.model.tables import MARKS
 from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.core.model.versions import SCHEMA
 from swarmd.errors import ArchiveError, StoreUnsuitableError, WrongKeyError
@@ -185,9 +183,11 @@ class Quarantine:
         if "_missions" in gone:
             self._members(k.missions, _ids(records, "mission"))
         for name in gone & _FROM_RECORDS.keys():
-            kind, text_of = _FROM_RECORDS[name]
-            for id in _ids(records, kind):
-                self._do("HSET", k.channel(Channel(name)), id, text_of(id, records[f"{kind}:{id}"]))
+            table = _FROM_RECORDS[name]
+            assert table.restored is not None
+            for id in _ids(records, table.name):
+                value = table.restored(id, records[f"{table.name}:{id}"])
+                self._do("HSET", k.rows(table), table.prefix + id, table.encode(value))
 
     def _members(self, key: str, ids: Iterable[str]) -> None:
         found = list(ids)
@@ -270,26 +270,4 @@ def _ids(records: Mapping[str, Record], kind: str) -> list[str]:
     return [key[len(prefix) :] for key in records if key.startswith(prefix)]
 
 
-# --- marks as the journal's records tell them. A record leaves out what is empty. -----------------
-
-
-def _fence_text(segment: str, record: Record) -> str:
-    told = {"reason": "", "by": "", "at": 0.0, **record, "taint": tuple(record.get("taint", ()))}
-    return fence_text(Fence(segment, **told))
-
-
-def _stop_text(target: str, record: Record) -> str:
-    told = {"reason": "", "by": "", "at": 0.0, **record}
-    kind, authority = StopKind(told.pop("kind")), Authority(told.pop("authority", 0))
-    return stop_text(Stop(target, kind, authority, **told))
-
-
-def _revoked_text(segment: str, record: Record) -> str:
-    return revocations_text([Revocation(segment, *mark) for mark in record.get("marks", ())])
-
-
-_FROM_RECORDS: Final = {
-    "_fences": ("fence", _fence_text),
-    "_stops": ("stop", _stop_text),
-    "_revocations": ("revoked", _revoked_text),
-}
+_FROM_RECORDS: Final = {table.stored: table for table in MARKS.values() if table.restored}

@@ -36,6 +36,7 @@ from swarmd.cli.order_client import at_now, order
 from swarmd.core.model.channels import JOURNAL, MISSIONS, ORDERS, RESULTS, room
 from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import FIRST, OPERATOR, StreamId
+from swarmd.core.model.tables import STOPS
 from swarmd.errors import SwarmError
 from tests.chaos.report import Report, spread
 from tests.e2e.swarm_process import ENDED, Child, child, clean_environment, verb
@@ -283,7 +284,7 @@ def _judge(
 def _missing(given: Given, watch: Watch, url: str) -> list[str]:
     keys = Keys()
     with closing(view_of(url, "swarm")) as view:
-        [flat] = view.ask(["HKEYS", keys.stops])
+        [flat] = view.ask(["HKEYS", keys.rows(STOPS)])
         marks = set(flat)
         states = view.ask(
             *(["HGET", f"{keys.prefix}mission:{id}", "state"] for id in given.missions)

@@ -37,6 +37,7 @@ from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.rate_limit import RedisPace
 from swarmd.cli.main import main
 from swarmd.cli.verbs.acl import policy_of
+from swarmd.core.model.tables import TABLES
 from swarmd.errors import StoreUnsuitableError
 from swarmd.settings import Settings
 from tests.acl_server import AclServer, acl_server
@@ -452,7 +453,7 @@ def test_every_key_of_the_store_is_among_the_names() -> None:
     members = {
         name: member
         for name, member in vars(Keys).items()
-        if name not in ("prefix", "channel", "channel_of")
+        if name not in ("prefix", "channel", "channel_of", "rows")
     }
     built = [
         getattr(keys, name) for name, member in members.items() if isinstance(member, property)
@@ -462,6 +463,7 @@ def test_every_key_of_the_store_is_among_the_names() -> None:
         for name, member in members.items()
         if callable(member) and name[0] != "_"
     ]
+    built += [keys.rows(table, "x") for table in TABLES]
     assert len(built) > 20
     missing = [key for key in built if key.removeprefix("swarm:").replace(":x", ":*") not in names]
     assert missing == []

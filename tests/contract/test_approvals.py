@@ -13,6 +13,7 @@ from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, StreamId
 from swarmd.core.model.records import Approval, Override
+from swarmd.core.model.tables import APPROVALS
 from tests.core.swarm_builder import MISSION
 from tests.runtime.recorded import rebuilt
 from tests.runtime.test_supervisor import H1, Stage, charter_motion, quiet, stage
@@ -219,7 +220,7 @@ async def test_nobodys_hand_in_what_waits_makes_another_thing_of_it(namespace: s
     async with stage(namespace) as on:
         top = await _at_work(on)
         await _ask(on, top, taint=["file"])
-        id, key = _approval(on).id, on.store.keys.approvals
+        id, key = _approval(on).id, on.store.keys.rows(APPROVALS)
         text = await on.store.pipe.execute("HGET", key, id)
         await on.store.pipe.execute("HSET", key, id, text.replace("worker", "manager"))
         await on.start()

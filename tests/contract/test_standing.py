@@ -22,12 +22,13 @@ from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.control.stalls import Standing
-from swarmd.core.model.changes import AgentSet, StopSet, TroubleOver, TroubleSet
+from swarmd.core.model.changes import AgentSet
 from swarmd.core.model.channels import up
 from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.names import FIRST, AgentId, Authority, HostId
 from swarmd.core.model.records import Host, Trouble
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import STOPS, TROUBLES, Drop, Put
 from swarmd.core.model.timings import SETTLE_SECONDS, stamp_of
 from swarmd.ports.reader import Record
 from tests.contract.test_store import (
@@ -110,9 +111,11 @@ async def test_what_is_wrong_with_an_agent_is_loaded_as_it_was_set(store: RedisS
     leader, _ = await _staffed(store)
     stuck = Trouble("stuck", 12.5, "model", H1, "m1")
     stalled = Trouble("stalled", 3.25, "no turn", is_told_above=True)
-    assert await leader.do(TroubleSet(TOP, stuck), TroubleSet(AgentId("a"), stalled)) == "done"
+    assert (
+        await leader.do(Put(TROUBLES, TOP, stuck), Put(TROUBLES, AgentId("a"), stalled)) == "done"
+    )
     assert (await store.load(declarations())).swarm.troubles == {TOP: stuck, "a": stalled}
-    assert await leader.do(TroubleOver(TOP)) == "done"
+    assert await leader.do(Drop(TROUBLES, TOP)) == "done"
     assert (await store.load(declarations())).swarm.troubles == {"a": stalled}
     await store.forget("agent", "a", ())
     assert (await store.load(declarations())).swarm.troubles == {}
@@ -203,12 +206,12 @@ async def test_an_agent_whose_hosts_lease_is_gone_reads_dead_and_elsewhere_alive
 
 
 async def test_a_stopped_agent_reads_frozen_and_a_stalled_one_stalled(looking: Looking) -> None:
-    await looking.leader.do(TroubleSet(TOP, Trouble("stalled", time.time() - 100)))
+    await looking.leader.do(Put(TROUBLES, TOP, Trouble("stalled", time.time() - 100)))
     record = await looking.top_record()
     assert record["activity"] == "stalled"
     assert float(record["activity_seconds"]) >= 100
     await looking.leader.do(
-        StopSet(Stop("tier:1", StopKind.HALT, Authority.OPERATOR, "r", "operator", 1.0))
+        STOPS.put(Stop("tier:1", StopKind.HALT, Authority.OPERATOR, "r", "operator", 1.0))
     )
     assert await looking.sees("frozen")
 

@@ -31,10 +31,7 @@ from swarmd.core.model.changes import (
     AgentRestarted,
     AgentSet,
     PeriodTurned,
-    RevocationsSet,
     RightsSet,
-    StopLifted,
-    StopSet,
 )
 from swarmd.core.model.channels import down, inbox, room, up
 from swarmd.core.model.charter import KINDS
@@ -42,6 +39,7 @@ from swarmd.core.model.lineage import Agent, Lineage, Stop, StopKind
 from swarmd.core.model.names import FIRST, SOB, AgentId, AgentState, Authority, Channel, HostId
 from swarmd.core.model.privileges import Held, Revocation, Right
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import REVOCATIONS, STOPS, Drop
 from swarmd.ports.stores import Begun, EndedBefore, RefusedByStore, Turn, Used
 from tests.contract.test_store import (
     AT,
@@ -102,7 +100,7 @@ async def test_under_a_stop_nothing_begins_and_nothing_is_written_but_the_fact_u
     store: RedisStore, target: str, kind: StopKind
 ) -> None:
     leader, top = await _staffed(store)
-    await leader.do(StopSet(stop(target, kind)))
+    await leader.do(STOPS.put(stop(target, kind)))
     before = await keyspace(store)
     reply = await store.begin(hold(top), begin(top), AT)
     assert reply == RefusedByStore(RULES[kind], target)
@@ -113,7 +111,7 @@ async def test_under_a_stop_nothing_begins_and_nothing_is_written_but_the_fact_u
     committed = await store.commit(hold(top), turn(top), 32, AT)
     # A turn that a drain found begun is let come to its end, which is its commit.
     assert committed == ("done" if kind is StopKind.DRAIN else RefusedByStore(RULES[kind], target))
-    await leader.do(StopLifted(target))
+    await leader.do(Drop(STOPS, target))
     number = 2 if kind is StopKind.DRAIN else 1
     assert isinstance(await store.begin(hold(top), begin(top, turn=number), AT), Begun)
 
@@ -121,7 +119,7 @@ async def test_under_a_stop_nothing_begins_and_nothing_is_written_but_the_fact_u
 @pytest.mark.parametrize("target", ["other", "=other", "m2", "tier:2", "room:hall", "use:model/**"])
 async def test_a_stop_of_another_stops_nobody_else(store: RedisStore, target: str) -> None:
     leader, top = await _staffed(store)
-    await leader.do(StopSet(stop(target, StopKind.HALT)))
+    await leader.do(STOPS.put(stop(target, StopKind.HALT)))
     assert isinstance(
         await store.begin(hold(top), begin(top, privilege="tool/file/read"), AT), Begun
     )
@@ -132,9 +130,9 @@ async def test_a_stop_of_an_agent_alone_lets_those_below_it_go_on(store: RedisSt
     leader, _ = await _staffed(store)
     low = agent("low", TOP, tier=2)
     await leader.do(AgentMade(low, ()), AccountOpened(low.id, TOP, caps(100, 10, 2), own_slot=True))
-    await leader.do(StopSet(stop(f"={TOP}")))
+    await leader.do(STOPS.put(stop(f"={TOP}")))
     assert isinstance(await store.begin(hold(low), begin(low), AT), Begun)
-    await leader.do(StopSet(stop(TOP)))
+    await leader.do(STOPS.put(stop(TOP)))
     assert _rule(await store.begin(hold(low), begin(low, 2), AT)) is Rule.FROZEN
 
 
@@ -143,7 +141,7 @@ async def test_a_drain_lets_a_begun_turn_end_and_no_other_begin(store: RedisStor
     await store.begin(hold(top), begin(top), AT)
     await store.end(hold(top), begin(top), "{}", used(5), WARN, AT)
     await leader.do(
-        StopSet(stop(TOP, StopKind.DRAIN)), AgentSet(replace(top, state=AgentState.DRAINING))
+        STOPS.put(stop(TOP, StopKind.DRAIN)), AgentSet(replace(top, state=AgentState.DRAINING))
     )
     assert isinstance(await store.begin(hold(top), begin(top, 2), AT), Begun)
     await store.end(hold(top), begin(top, 2), "{}", used(5), WARN, AT)
@@ -161,7 +159,7 @@ async def test_a_drain_hides_no_firmer_stop(
 ) -> None:
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top), AT)
-    await leader.do(StopSet(stop(drained, StopKind.DRAIN)), StopSet(stop(stopped, firm)))
+    await leader.do(STOPS.put(stop(drained, StopKind.DRAIN)), STOPS.put(stop(stopped, firm)))
     for reply in (
         await store.begin(hold(top), begin(top, 2), AT),
         await store.commit(hold(top), turn(top), 32, AT),
@@ -172,7 +170,7 @@ async def test_a_drain_hides_no_firmer_stop(
 async def test_a_call_under_way_is_settled_under_any_stop(store: RedisStore) -> None:
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top, tokens=100), AT)
-    await leader.do(StopSet(stop("*", StopKind.HALT)))
+    await leader.do(STOPS.put(stop("*", StopKind.HALT)))
     await store.end(hold(top), begin(top, tokens=100), "{}", used(40), WARN, AT)
     assert (await account(store, TOP))["tokens.spent"] == 40
 
@@ -181,9 +179,9 @@ async def test_a_halted_turn_goes_on_from_its_journal_when_it_is_thawed(store: R
     leader, top = await _staffed(store)
     await store.begin(hold(top), begin(top), AT)
     await store.end(hold(top), begin(top), '{"n":1}', used(5), WARN, AT)
-    await leader.do(StopSet(stop(TOP, StopKind.HALT)))
+    await leader.do(STOPS.put(stop(TOP, StopKind.HALT)))
     assert _rule(await store.begin(hold(top), begin(top), AT)) is Rule.HALTED
-    await leader.do(StopLifted(TOP))
+    await leader.do(Drop(STOPS, TOP))
     assert await store.begin(hold(top), begin(top), AT) == EndedBefore('{"n":1}')
 
 
@@ -206,14 +204,14 @@ async def test_a_missions_stop_holds_a_seat_in_what_it_does_for_that_mission_alo
     await leader.do(
         AgentMade(seat, (inbox(seat.id),)), AccountOpened("m2", SOB, caps(), own_slot=False)
     )
-    await leader.do(StopSet(stop(M1)))
+    await leader.do(STOPS.put(stop(M1)))
     calls = [
         replace(begin(seat, step), account=mission, segments=("picard", mission))
         for step, mission in ((1, M1), (2, "m2"))
     ]
     assert _rule(await store.begin(hold(seat), calls[0], AT)) is Rule.FROZEN
     assert isinstance(await store.begin(hold(seat), calls[1], AT), Begun)
-    await leader.do(StopLifted(M1), StopSet(stop("tier:0", StopKind.HALT)))
+    await leader.do(Drop(STOPS, M1), STOPS.put(stop("tier:0", StopKind.HALT)))
     assert _rule(await store.begin(hold(seat), replace(calls[1], step=3), AT)) is Rule.HALTED
 
 
@@ -225,7 +223,7 @@ async def test_a_stopped_privilege_refuses_the_calls_under_it_and_no_others(
     store: RedisStore, target: str, kind: StopKind
 ) -> None:
     leader, top = await _staffed(store)
-    await leader.do(StopSet(stop(target, kind)))
+    await leader.do(STOPS.put(stop(target, kind)))
     reply = await store.begin(hold(top), begin(top, privilege="model/openai:x"), AT)
     assert reply == RefusedByStore(RULES[kind], target)
     other = await store.begin(hold(top), begin(top, privilege="tool/file/read"), AT)
@@ -245,7 +243,7 @@ async def test_a_stopped_room_leaves_the_whole_commit_undone_and_names_the_outpu
     store: RedisStore, target: str
 ) -> None:
     leader, top = await _talking(store)
-    await leader.do(StopSet(stop(target)))
+    await leader.do(STOPS.put(stop(target)))
     before = await keyspace(store)
     reply = await store.commit(hold(top), saying(top, up(SOB), HALL, up(SOB)), 32, AT)
     assert reply == RefusedByStore(Rule.FROZEN, target, output=1)
@@ -268,9 +266,9 @@ async def _talking(
 async def test_another_missions_room_of_that_name_is_another_room(store: RedisStore) -> None:
     leader, top = await _talking(store)
     await leader.do(
-        StopSet(stop("room:hall-m2")),
-        StopSet(stop("room:parlour")),
-        StopSet(stop("use:room/parlour/say")),
+        STOPS.put(stop("room:hall-m2")),
+        STOPS.put(stop("room:parlour")),
+        STOPS.put(stop("use:room/parlour/say")),
     )
     assert await store.commit(hold(top), saying(top, HALL), 32, AT) == "done"
 
@@ -279,9 +277,9 @@ async def test_who_lost_its_say_or_never_had_it_is_told_which_and_what_takes_non
     store: RedisStore,
 ) -> None:
     leader, top = await _talking(store)
-    await leader.do(RevocationsSet(M1, (mark(M1, "room/**", 1, "grant"),)))
+    await leader.do(REVOCATIONS.set(M1, (mark(M1, "room/**", 1, "grant"),)))
     assert await store.commit(hold(top), saying(top, HALL), 32, AT) == "done"
-    await leader.do(RevocationsSet(M1, (mark(M1, "room/**", 1),)))
+    await leader.do(REVOCATIONS.set(M1, (mark(M1, "room/**", 1),)))
     reply = await store.commit(hold(top), saying(top, up(SOB), HALL, number=2), 32, AT)
     assert reply == RefusedByStore(Rule.PRIVILEGE_REVOKED, SAY, output=1)
     await leader.do(RightsSet(replace(top, privileges=("model/**",))))
@@ -292,7 +290,7 @@ async def test_who_lost_its_say_or_never_had_it_is_told_which_and_what_takes_non
 
 async def test_an_agents_own_stop_goes_before_what_its_outputs_lack(store: RedisStore) -> None:
     leader, top = await _talking(store, privileges=())
-    await leader.do(StopSet(stop(TOP)))
+    await leader.do(STOPS.put(stop(TOP)))
     reply = await store.commit(hold(top), saying(top, HALL), 32, AT)
     assert reply == RefusedByStore(Rule.FROZEN, TOP)
 
@@ -309,7 +307,7 @@ async def test_a_revocation_refuses_the_next_call_of_everybody_below_it(
     await leader.do(AgentMade(low, ()), AccountOpened(low.id, TOP, caps(100, 10, 1), own_slot=True))
     for one in (top, low):
         assert isinstance(await store.begin(hold(one), begin(one, privilege="model/x"), AT), Begun)
-    await leader.do(RevocationsSet(segment, (mark(segment, "model/**", 1),)))
+    await leader.do(REVOCATIONS.set(segment, (mark(segment, "model/**", 1),)))
     for one in (top, low):
         before = await account(store, one.id)
         reply = await store.begin(hold(one), begin(one, 2, privilege="model/x"), AT)
@@ -383,8 +381,8 @@ class BothLaws:
         return lineage.may(asked, wanted), {_rule(call), _rule(post)}
 
     async def _write(self, asked: Agent, lineage: Lineage) -> None:
-        kept = [RevocationsSet(segment, ()) for segment in ("sob", "m1", "elsewhere")]
-        marks = [RevocationsSet(segment, found) for segment, found in lineage.revocations.items()]
+        kept = [REVOCATIONS.set(segment, ()) for segment in ("sob", "m1", "elsewhere")]
+        marks = [REVOCATIONS.set(segment, found) for segment, found in lineage.revocations.items()]
         assert await self.leader.do(AgentMade(asked, ()), *kept, *marks) == "done"
         # What comes back from the store is what was decided on.
         (read,) = await self.store.agents([asked.id])
@@ -641,7 +639,7 @@ async def test_all_that_the_supervisor_knows_of_marks_and_rights_is_loaded_again
         later=(Held("tool/a", "use", 7, "operator"), Held("tool/**", "grant", 2, "sob")),
     )
     await leader.do(
-        *map(StopSet, stops), RevocationsSet(TOP, marks), RightsSet(rights), AgentSet(rights)
+        *map(STOPS.put, stops), REVOCATIONS.set(TOP, marks), RightsSet(rights), AgentSet(rights)
     )
     swarm = (await store.load(declarations())).swarm
     assert swarm.lineage.stops == {one.target: one for one in stops}
@@ -649,7 +647,7 @@ async def test_all_that_the_supervisor_knows_of_marks_and_rights_is_loaded_again
     assert swarm.lineage.agents == {TOP: rights}
     assert swarm.number == 7
     assert swarm.deadlines == {TOP: 123.456}
-    await leader.do(*(StopLifted(one.target) for one in stops), RevocationsSet(TOP, ()))
+    await leader.do(*(Drop(STOPS, one.target) for one in stops), REVOCATIONS.set(TOP, ()))
     swarm = (await store.load(declarations())).swarm
     assert (swarm.lineage.stops, swarm.lineage.revocations) == ({}, {})
 

@@ -48,7 +48,6 @@ from swarmd.core.model.changes import (
     AgentRestarted,
     AgentSet,
     Change,
-    FenceSet,
     MissionSet,
     PeriodTurned,
     Post,
@@ -82,6 +81,7 @@ from swarmd.core.model.names import (
 from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import FENCES
 from swarmd.errors import NotLeadingError, StoreUnsuitableError
 from swarmd.ports.stores import Attempt, Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
 from tests.conftest import SECRET
@@ -268,7 +268,7 @@ async def facts(store: RedisStore) -> list[dict[str, str]]:
 
 
 async def _fence(store: RedisStore, leader: Leader, segment: str) -> None:
-    assert await leader.do(FenceSet(Fence(segment, "r", "operator", 0.0))) == "done"
+    assert await leader.do(FENCES.put(Fence(segment, "r", "operator", 0.0))) == "done"
 
 
 REFUSED: Mapping[str, tuple[Rule, Callable[[RedisStore, Leader, Agent], Awaitable[Hold]]]]
@@ -768,7 +768,7 @@ async def test_the_memory_that_is_loaded_is_what_was_committed(store: RedisStore
     leader, top = await _staffed(store)
     mark = Fence(TOP, "it loops", "operator", 5.5, "o1", confirmed=1, unconfirmed=2, unreachable=3)
     low = agent("low", TOP, tier=2, created=AT)
-    await leader.do(FenceSet(mark), AgentMade(low, ()))
+    await leader.do(FENCES.put(mark), AgentMade(low, ()))
     swarm = (await store.load(declarations())).swarm
     assert swarm.lineage.agents == {TOP: top, low.id: low}
     assert swarm.lineage.fences == {TOP: mark}

@@ -19,27 +19,13 @@ from swarmd.adapters.redis import worker_store as store_module
 from swarmd.adapters.redis.codecs import (
     agent_fields,
     agent_of,
-    approval_of,
-    approval_text,
     host_of,
     host_text,
     mission_fields,
     mission_of,
-    override_of,
-    override_text,
-    report_of,
-    report_text,
 )
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.lua import Script, script
-from swarmd.adapters.redis.marks import (
-    fence_of,
-    fence_text,
-    revocations_of,
-    revocations_text,
-    stop_of,
-    stop_text,
-)
 from swarmd.adapters.redis.operator_post import operator_sealer
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
@@ -47,12 +33,8 @@ from swarmd.core.bus.envelope import RUNTIME, Seal
 from swarmd.core.model.changes import (
     AgentMade,
     AgentSet,
-    ApprovalSet,
     Change,
-    FenceSet,
     MissionSet,
-    OverrideSet,
-    StopSet,
 )
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.messages import Kind, Message, Ring, channel_head, why_unreadable
@@ -61,6 +43,7 @@ from swarmd.core.model.privileges import Held, Revocation
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.records import Approval, ExecutiveReport, Host, Override
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import APPROVALS, FENCES, OVERRIDES, REPORTS, REVOCATIONS, STOPS
 from swarmd.core.model.versions import (
     RECORD_READS,
     RECORD_VERSION,
@@ -231,10 +214,10 @@ HOST = Host(HostId("h1"), 10, "w")
 @pytest.mark.parametrize(
     ("text", "read", "known"),
     [
-        (stop_text(STOP), lambda text: stop_of("a-1", text), STOP),
-        (fence_text(FENCE), lambda text: fence_of("a-1", text), FENCE),
-        (override_text(OVERRIDE), lambda text: override_of("v-1", text), OVERRIDE),
-        (approval_text(APPROVAL), lambda text: approval_of("y-1", text), APPROVAL),
+        (STOPS.encode(STOP), lambda text: STOPS.decode("a-1", text), STOP),
+        (FENCES.encode(FENCE), lambda text: FENCES.decode("a-1", text), FENCE),
+        (OVERRIDES.encode(OVERRIDE), lambda text: OVERRIDES.decode("v-1", text), OVERRIDE),
+        (APPROVALS.encode(APPROVAL), lambda text: APPROVALS.decode("y-1", text), APPROVAL),
         (host_text(HOST), host_of, HOST),
     ],
 )
@@ -272,10 +255,12 @@ def test_an_agent_and_a_mission_of_a_later_minor_are_read_and_of_another_major_a
 
 def test_what_is_kept_as_a_list_or_a_procedure_may_have_more_at_its_end() -> None:
     mark = Revocation("a-1", "t/a", "use", 1, "operator", "now", "r", Authority.OPERATOR)
-    text = json.dumps([[*row, "blue"] for row in json.loads(revocations_text([mark]))])
-    assert revocations_of("a-1", text) == (mark,)
+    text = json.dumps([[*row, "blue"] for row in json.loads(REVOCATIONS.encode((mark,)))])
+    assert REVOCATIONS.decode("a-1", text) == (mark,)
     report = ExecutiveReport(AgentId("a-1"), "one", "done", ("f",), True, ("file",))
-    assert report_of(json.dumps([*json.loads(report_text(report)), "blue"])) == report
+    assert (
+        REPORTS.decode("a-1", json.dumps([*json.loads(REPORTS.encode(report)), "blue"])) == report
+    )
     procedure = Procedure()
     assert (
         Procedure.from_json(json.dumps(json.loads(procedure.to_json()) | {"colour": "blue"}))
@@ -358,16 +343,16 @@ async def test_a_supervisor_takes_over_from_one_of_the_next_release(store: Redis
     agent = next(a for a in w.swarm.lineage.agents.values() if a.tier == 1)
     mission = w.swarm.missions[MISSION]
     marks: list[Change] = [
-        StopSet(replace(STOP, target=agent.id)),
-        FenceSet(replace(FENCE, segment="a-gone")),
-        OverrideSet(OVERRIDE),
+        STOPS.put(replace(STOP, target=agent.id)),
+        FENCES.put(replace(FENCE, segment="a-gone")),
+        OVERRIDES.put(OVERRIDE),
     ]
-    await leader.do(AgentMade(agent, ()), MissionSet(mission), ApprovalSet(APPROVAL), *marks)
+    await leader.do(AgentMade(agent, ()), MissionSet(mission), APPROVALS.put(APPROVAL), *marks)
     before = (await store.load(w.swarm.declared)).swarm
     k = store.keys
     for key in (k.agent(agent.id), k.mission(mission.id)):
         await store.pipe.execute("HSET", key, "v", "1.4", "colour", "blue")
-    for key in (k.stops, k.fences, k.overrides, k.approvals):
+    for key in (k.rows(STOPS), k.rows(FENCES), k.rows(OVERRIDES), k.rows(APPROVALS)):
         for name, text in (await read_hash(store, key)).items():
             await store.pipe.execute("HSET", key, name, later(text))
     found = await store.load(w.swarm.declared)

@@ -37,6 +37,7 @@ from swarmd.core.model.records import Host, Spawned
 from swarmd.core.model.refusals import Denied
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import Drop, Put, Table, V
 from swarmd.core.model.timings import Moment, stamp_of
 from swarmd.core.tree.spawn import decide_spawn, made
 
@@ -312,6 +313,16 @@ def posts(changes: Sequence[Change], channel: Channel) -> list[Message]:
         for change in changes
         if isinstance(change, Post) and change.channel == channel
     ]
+
+
+def puts(changes: Sequence[Change], table: Table[V]) -> list[V]:
+    """The values of the rows that are set."""
+    return [c.value for c in changes if isinstance(c, Put) and c.table is table]
+
+
+def drops(changes: Sequence[Change], table: Table[Any]) -> list[str]:
+    """The keys of the rows that are dropped."""
+    return [c.key for c in changes if isinstance(c, Drop) and c.table is table]
 
 
 def journal(changes: Sequence[Change], event: str) -> list[Message]:

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from swarmd.adapters.redis.codecs import approval_text, override_text
 from swarmd.core.actions.approvals import digest_of
 from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import Authority
 from swarmd.core.model.records import Approval, Override
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import APPROVALS, OVERRIDES
 from tests.e2e.swarm_process import END_SECONDS
 from tests.e2e.test_cli_inspect import AT, Cli, Swarm, cli, peopled, swarm
 
@@ -50,7 +50,7 @@ def _waiting(swarm: Swarm) -> None:
         at=1.0,
         expires=1_800_000_000.0,
     )
-    swarm.wire.command("HSET", swarm.key("_approvals"), "ap-1", approval_text(approval))
+    swarm.wire.command("HSET", swarm.key("_approvals"), "ap-1", APPROVALS.encode(approval))
 
 
 def _entry(swarm: Swarm, text: str = "", **data: Any) -> str:
@@ -150,7 +150,7 @@ def test_overrides_are_listed_with_what_their_end_does(peopled: Swarm, cli: Cli)
         reversal="as it was",
         reason="why",
     )
-    peopled.wire.command("HSET", peopled.key("_overrides"), "ov-1", override_text(override))
+    peopled.wire.command("HSET", peopled.key("_overrides"), "ov-1", OVERRIDES.encode(override))
     code, out, _ = cli("override", "ls")
     assert code == 0
     assert "ov-1" in out

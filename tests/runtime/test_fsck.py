@@ -24,6 +24,7 @@ from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import FIRST, SOB, AgentId, Authority, HostId, MissionId
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import BOARDS, FENCES, MARKS, STOPS
 from swarmd.ports.stores import Begin, Begun, Hold, RefusedByStore, Used
 from tests.core.swarm_builder import MISSION
 from tests.runtime.recorded import SWARM, Recorded, recorded
@@ -108,7 +109,7 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
     "mission.unknown": (lambda s: [("SADD", s.keys.missions, "m-ghost")], True),
     "mark.other": (
         lambda s: [
-            ("HSET", s.keys.fences, "a-x", '{"reason":"r","by":"operator","at":1,"order":""}')
+            ("HSET", s.keys.rows(FENCES), "a-x", '{"reason":"r","by":"operator","at":1,"order":""}')
         ],
         True,
     ),
@@ -140,8 +141,8 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
                 s.keys.use(s.child),
                 s.keys.children(s.top),
                 s.keys.mission(MISSION),
-                s.keys.board(MISSION),
-                s.keys.stops,
+                s.keys.rows(BOARDS, MISSION),
+                s.keys.rows(STOPS),
                 s.keys.agents,
                 s.keys.missions,
             )
@@ -176,20 +177,9 @@ async def test_a_fault_is_found_by_its_name_and_mended_or_reported(scene: Scene,
         )
 
 
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [
-        ("stops", "stop"),
-        ("fences", "fence"),
-        ("revocations", "revoked"),
-        ("approvals", "approval"),
-        ("overrides", "override"),
-    ],
-)
-async def test_a_mark_that_cannot_be_read_is_found_and_taken_away(
-    scene: Scene, key: str, name: str
-) -> None:
-    await scene.do(("HSET", getattr(scene.keys, key), scene.child, "{not ours"))
+@pytest.mark.parametrize("name", ["stop", "fence", "revoked", "approval", "override"])
+async def test_a_mark_that_cannot_be_read_is_found_and_taken_away(scene: Scene, name: str) -> None:
+    await scene.do(("HSET", scene.keys.rows(MARKS[name]), scene.child, "{not ours"))
     (flaw,) = await scene.flaws()
     assert (flaw.name, flaw.repair) == ("mark.other", f"{name}:{scene.child}")
     assert (await scene.repair(flaw.repair))["outcome"] == "done"

@@ -18,7 +18,6 @@ import pytest
 
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.marks import fence_of, fence_text
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.control.dispatch import decide
@@ -50,6 +49,7 @@ from swarmd.core.model.names import (
 )
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
+from swarmd.core.model.tables import FENCES
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import StoreUnsuitableError
 from swarmd.runtime.mailboxes import Resident
@@ -592,7 +592,7 @@ def test_a_loop_of_making_and_ending_a_child_comes_to_the_bound_of_hops() -> Non
 
 def test_a_fence_keeps_its_hops_on_the_server() -> None:
     mark = Fence("a-1", "no end", "supervisor", 1.0, hops=HOPS_MAX)
-    assert fence_of("a-1", fence_text(mark)) == mark
+    assert FENCES.decode("a-1", FENCES.encode(mark)) == mark
 
 
 # --- files -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, SOB, AgentId, HostId
 from swarmd.core.model.records import Host
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import TROUBLES
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.runtime.worker.worker import Worker
 from tests.core.swarm_builder import MISSION as STAGED
@@ -379,7 +380,7 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
         await _later(on, 2)
         assert len(await on.journal("agent.resumed")) == 1
         assert on.sup._swarm.troubles == {}
-        assert not await on.store.pipe.execute("EXISTS", on.store.keys.troubles)
+        assert not await on.store.pipe.execute("EXISTS", on.store.keys.rows(TROUBLES))
 
 
 @pytest.mark.parametrize(

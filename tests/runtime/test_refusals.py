@@ -15,11 +15,11 @@ from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.worker_store import RedisStore
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX, Refusal, Refusals
-from swarmd.core.model.changes import StopSet
 from swarmd.core.model.channels import inbox, up
 from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.names import SOB, AgentId, Authority, MissionId
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import STOPS
 from swarmd.ports.stores import Begin, Hold, RefusedByStore, Turn
 from tests.runtime.recorded import Recorded, missions, recorded
 from tests.runtime.test_supervisor import quiet
@@ -54,7 +54,7 @@ async def reading_is_stopped(store: RedisStore, lineage: Lineage) -> None:
         1.0,
         is_told=True,
     )
-    await lineage.write(StopSet(stop))
+    await lineage.write(STOPS.put(stop))
 
 
 async def speech_is_gone(store: RedisStore, lineage: Lineage) -> None:

@@ -17,12 +17,12 @@ import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.worker_store import RedisStore
-from swarmd.core.model.changes import RevocationsSet
 from swarmd.core.model.channels import DEAD, JOURNAL, ORDERS, inbox, room, up
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, SOB, AgentId, MissionId
 from swarmd.core.model.privileges import Revocation
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import REVOCATIONS
 from swarmd.core.model.timings import LEASE_SECONDS, SWEEP_SECONDS, UNWIND_SECONDS
 from swarmd.ports.models import Answered, Failed, Prompt, Usage
 from swarmd.runtime.turn.model_call import Mind
@@ -435,7 +435,7 @@ def test_what_an_agent_may_no_longer_say_is_not_posted_and_the_rest_of_its_turn_
             await lineage.found(talking)
             if is_revoked:
                 taken = Revocation(MISSION, "room/**", "both", 1, "operator", AT)
-                await lineage.write(RevocationsSet(MISSION, (taken,)))
+                await lineage.write(REVOCATIONS.set(MISSION, (taken,)))
             async with at_work(worker_of(store, ScriptedModel(script))):
                 await store.post(inbox(id), message("and?"))
                 reports = await until(lambda: store.read(up(SOB), FIRST, 10))

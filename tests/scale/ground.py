@@ -30,6 +30,7 @@ from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, AgentState, HostId, MissionId, MissionState
 from swarmd.core.model.records import Mission
+from swarmd.core.model.tables import FENCES
 from swarmd.core.model.timings import stamp_of
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from tests.bench.swarm import SECRET, commit_all, unbounded
@@ -185,7 +186,7 @@ class Ground:
         return fenced - started, time.perf_counter() - fenced
 
     async def _is_fenced(self) -> bool:
-        return bool(await self.store.pipe.execute("HEXISTS", self.store.keys.fences, MISSION))
+        return bool(await self.store.pipe.execute("HEXISTS", self.store.keys.rows(FENCES), MISSION))
 
     async def watch_scripts(self) -> None:
         """From now on what takes longer than it may is in the slow log."""

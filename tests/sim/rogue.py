@@ -20,6 +20,7 @@ from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
 from swarmd.core.model.names import SOB, Channel, HostId
+from swarmd.core.model.tables import FENCES, REVOCATIONS, STOPS
 from tests.sim.judge import Call, may_use, outputs_of, wanted_by
 from tests.sim.server import Server
 
@@ -123,7 +124,8 @@ class Rogue:
         """Is there a mark below which something could be tried?"""
         keys = self.keys
         return any(
-            self.server.ask("EXISTS", key) for key in (keys.fences, keys.stops, keys.revocations)
+            self.server.ask("EXISTS", key)
+            for key in (keys.rows(FENCES), keys.rows(STOPS), keys.rows(REVOCATIONS))
         )
 
     def below_a_mark(self) -> None:
@@ -135,14 +137,17 @@ class Rogue:
     def _is_held(self, words: list[str]) -> bool:
         ask, keys = self.server.ask, self.keys
         path = (ask("HGET", words[3], "path") or "").split("/")
-        stops = _pairs(ask("HGETALL", keys.stops))
+        stops = _pairs(ask("HGETALL", keys.rows(STOPS)))
         # A drain lets a turn that has begun come to its end.
         firm = {target for target, stop in stops.items() if not stop.startswith("drain")}
-        if not (firm | set(ask("HKEYS", keys.fences))).isdisjoint((*path, f"={path[-1]}")):
+        if not (firm | set(ask("HKEYS", keys.rows(FENCES)))).isdisjoint((*path, f"={path[-1]}")):
             return True
         if words[1] != script("begin").sha:
             return False
-        use, marks = _pairs(ask("HGETALL", words[8])), _pairs(ask("HGETALL", keys.revocations))
+        use, marks = (
+            _pairs(ask("HGETALL", words[8])),
+            _pairs(ask("HGETALL", keys.rows(REVOCATIONS))),
+        )
         return any(
             not may_use(wanted, use, marks, path) for wanted in wanted_by(Call.of("begin", words))
         )

@@ -17,29 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarmd.adapters.archive.history import at as past_at
-from swarmd.adapters.redis.codecs import (
-    agent_of,
-    approval_of,
-    mission_of,
-    override_of,
-    report_of,
-    use_pairs,
-)
+from swarmd.adapters.redis.codecs import agent_of, mission_of, use_pairs
 from swarmd.adapters.redis.keys import Keys, type_of
-from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.reader import View
 from swarmd.core.journal import fsck
-from swarmd.core.journal.entries import (
-    agent_record,
-    approval_record,
-    board_record,
-    fence_record,
-    mission_record,
-    override_record,
-    report_record,
-    revocations_record,
-    stop_record,
-)
+from swarmd.core.journal.entries import agent_record, mission_record, whole_record
 from swarmd.core.journal.fact_forms import judge
 from swarmd.core.journal.fsck import Flaw, Found, FoundAgent, FoundWhole, Loose
 from swarmd.core.journal.replay import State, first_state, link_of
@@ -48,7 +30,7 @@ from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.messages import line_of, order_of
 from swarmd.core.model.names import FIRST, SOB, AgentId, MissionId, StreamId
-from swarmd.core.model.procedure import Procedure
+from swarmd.core.model.tables import MARKS, OF_MISSIONS, Table
 from swarmd.errors import ArchiveError, WrongKeyError
 
 # Agents of one transaction: the server's one thread is held for some milliseconds at most.
@@ -202,12 +184,9 @@ class Look:
         ids = {key[8:] for key in self.now.state.records.values if key.startswith("mission:")}
         ids |= set(self._ask(["SMEMBERS", k.missions])[0])
         missions = sorted(ids)
+        tables = list(MARKS.values())
         fixed = [
-            ["HGETALL", k.fences],
-            ["HGETALL", k.stops],
-            ["HGETALL", k.revocations],
-            ["HGETALL", k.approvals],
-            ["HGETALL", k.overrides],
+            *(["HGETALL", k.rows(table)] for table in tables),
             ["SMEMBERS", k.missions],
             ["SMEMBERS", k.agents],
             ["HGET", k.head, "n"],
@@ -221,36 +200,28 @@ class Look:
             for id in missions
             for command in (
                 ["HGETALL", k.mission(MissionId(id))],
-                ["GET", k.board(MissionId(id))],
-                ["HGETALL", k.reports(MissionId(id))],
+                *(
+                    ["HGETALL" if table.has_parts else "GET", k.rows(table, id)]
+                    for table in OF_MISSIONS
+                ),
                 ["HGETALL", k.ledger(id)],
             )
         ]
         state, answers = self._moment([*fixed, *steps, *each])
-        (
-            fences,
-            stops,
-            revoked,
-            waiting,
-            standing,
-            missions_listed,
-            listed,
-            head,
-            schema,
-            root,
-            seq,
-            *rest,
-        ) = answers
-        marks = _marks(_pairs(fences), _pairs(stops), _pairs(revoked)) | _leave(
-            _pairs(waiting), _pairs(standing)
-        )
+        marks = {
+            name: record
+            for table, flat in zip(tables, answers, strict=False)
+            for name, record in _mark_records(table, _pairs(flat))
+        }
+        missions_listed, listed, head, schema, root, seq, *rest = answers[len(tables) :]
         seat_steps = [step for flat in rest[: len(steps)] for step in _begun(_pairs(flat))]
         accounts: dict[str, Mapping[str, str]] = {SOB: _pairs(root)}
         records: dict[str, Record | None] = {}
-        for id, at in zip(missions, range(len(steps), len(rest), 4), strict=True):
-            record, board, reports, account = rest[at : at + 4]
+        size = len(OF_MISSIONS) + 2
+        for id, at in zip(missions, range(len(steps), len(rest), size), strict=True):
+            record, *rows, account = rest[at : at + size]
             accounts[id] = _pairs(account)
-            records |= _mission_records(id, _pairs(record), board, _pairs(reports))
+            records |= _mission_records(id, _pairs(record), rows)
         return FoundWhole(
             state,
             missions,
@@ -375,47 +346,32 @@ def _begun(steps: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
                 continue
 
 
-def _marks(
-    fences: Mapping[str, str], stops: Mapping[str, str], revoked: Mapping[str, str]
-) -> dict[str, Record | None]:
-    made: dict[str, Record | None] = {}
-    for segment, text in fences.items():
-        made[f"fence:{segment}"] = _read(lambda s=segment, t=text: fence_record(fence_of(s, t)))
-    for target, text in stops.items():
-        made[f"stop:{target}"] = _read(lambda s=target, t=text: stop_record(stop_of(s, t)))
-    for segment, text in revoked.items():
-        made[f"revoked:{segment}"] = _read(
-            lambda s=segment, t=text: revocations_record(revocations_of(s, t))
-        )
-    return made
-
-
-def _leave(approvals: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str, Record | None]:
-    made: dict[str, Record | None] = {}
-    for id, text in approvals.items():
-        made[f"approval:{id}"] = _read(lambda i=id, t=text: approval_record(approval_of(i, t)))
-    for id, text in overrides.items():
-        made[f"override:{id}"] = _read(lambda i=id, t=text: override_record(override_of(i, t)))
-    return made
+def _mark_records(
+    table: Table[Any], fields: Mapping[str, str]
+) -> Iterator[tuple[str, Record | None]]:
+    for key, text in table.rows_in(fields).items():
+        yield f"{table.name}:{key}", _read(lambda k=key, t=text: table.record(table.decode(k, t)))
 
 
 def _mission_records(
-    id: str, record: Mapping[str, str], board: str | None, reports: Mapping[str, str]
+    id: str, record: Mapping[str, str], rows: Sequence[Any]
 ) -> dict[str, Record | None]:
     made: dict[str, Record | None] = {}
     if record:
         mission = mission_of(record)
         made[f"mission:{id}"] = None if mission is None else mission_record(mission)
-    if board:
-        made[f"board:{id}"] = _read(lambda: board_record(Procedure.from_json(board)))
-    said = _read(
-        lambda: {
-            k: v for text in reports.values() for k, v in report_record(report_of(text)).items()
-        }
-    )
-    if reports:
-        made[f"reports:{id}"] = said
+    for table, row in zip(OF_MISSIONS, rows, strict=True):
+        if row and table.digest is not None:
+            made[f"{table.name}:{id}"] = _read(lambda t=table, r=row: _row_record(t, id, r))
     return made
+
+
+def _row_record(table: Table[Any], key: str, row: Any) -> Record:
+    if not table.has_parts:
+        return table.record(table.decode(key, row))
+    return whole_record(
+        table, {part: table.decode(part, text) for part, text in _pairs(row).items()}
+    )
 
 
 def _read(make: Any) -> Record | None:

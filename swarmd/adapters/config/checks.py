@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from swarmd.core.model.privileges import AREAS, covers
 from swarmd.core.model.providers import DECLARED_MODEL, PROVIDERS
+from swarmd.core.model.tables import TABLES
 
 if TYPE_CHECKING:
     pass
@@ -138,7 +139,8 @@ def _check_acl_names(acl: Parsed, role: str, declared: Located, names: StoreName
                 ("roles", role, "never", at),
                 f"{shortened(word)} is among what it reads or writes, too",
             )
-    said_of = (*touched, *said["never"])
+    by_rows = [table.pattern for table in TABLES] if "tables" in declared.parts else []
+    said_of = (*touched, *said["never"], *by_rows)
     unsaid = [name for name in names.keys if not any(_is_within(name, word) for word in said_of)]
     if unsaid:
         acl.note(

@@ -26,6 +26,7 @@ from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.restart import HINT, REPLAY_RULES, USER, WHAT, may_replay
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
 from swarmd.core.model.declarations import Acl, AclRole
+from swarmd.core.model.tables import patterns_read_by
 from swarmd.errors import StoreUnsuitableError
 
 _SCRIPT: Final = ("eval", "evalsha")
@@ -111,8 +112,9 @@ def _key_patterns(role: AclRole, prefix: str) -> Iterable[str]:
     """One pattern has to allow all that a command does with a key: HINCRBY, say, both reads and
     writes.
     """
-    for name in dict.fromkeys((*role.reads, *role.writes)):
-        reads, writes = _holds(role.reads, name), _holds(role.writes, name)
+    may_read = (*role.reads, *(patterns_read_by(role.tables) if role.tables else ()))
+    for name in dict.fromkeys((*may_read, *role.writes)):
+        reads, writes = _holds(may_read, name), _holds(role.writes, name)
         yield f"%{'R' * reads}{'W' * writes}~{prefix}{name}"
 
 

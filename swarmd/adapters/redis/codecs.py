@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
 from sys import intern
-from typing import Any
+from typing import Any, TypeVar
 
+import structlog
 from pydantic import ValidationError
 
-from swarmd.adapters.redis.marks import facts_of
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import Refusal
 from swarmd.core.model.charter import KINDS, Charter
@@ -23,17 +23,20 @@ from swarmd.core.model.names import (
     SOB,
     AgentId,
     AgentState,
-    Authority,
     HostId,
     MissionId,
     MissionState,
     StreamId,
 )
 from swarmd.core.model.privileges import Held
-from swarmd.core.model.records import Approval, ExecutiveReport, Host, Mission, Override, Trouble
-from swarmd.core.model.refusals import Rule
-from swarmd.core.model.versions import RECORD_VERSION, check_record, only_known
+from swarmd.core.model.records import Host, Mission
+from swarmd.core.model.tables import Table, facts_of
+from swarmd.core.model.versions import RECORD_VERSION, check_record
 from swarmd.ports.stores import Turn
+
+log = structlog.get_logger(__name__)
+
+V = TypeVar("V")
 
 
 def agent_fields(agent: Agent) -> list[str]:
@@ -48,32 +51,15 @@ def agent_fields(agent: Agent) -> list[str]:
         agent.role,
         "tier",
         str(agent.tier),
-        "parent",
-        agent.parent or "",
         "path",
         "/".join(agent.path),
         "mission",
         agent.mission,
-        "state",
-        agent.state.value,
-        "reason",
-        agent.reason,
-        "incarnation",
-        str(agent.incarnation),
-        "host",
-        agent.host,
-        "lease",
-        str(agent.lease),
         "created",
         agent.created,
-        "ended",
-        agent.ended,
-        "deadline",
-        repr(agent.deadline),
-        "crashes",
-        json.dumps(agent.crashes) if agent.crashes else "",
         "key",
         agent.key,
+        *moving_fields(agent),
         *rights_fields(agent),
         *charter_fields(agent),
     ]
@@ -312,14 +298,6 @@ def mission_of(record: Mapping[str, str]) -> Mission | None:
         return None
 
 
-def trouble_text(trouble: Trouble) -> str:
-    return json.dumps(asdict(trouble))
-
-
-def trouble_of(text: str) -> Trouble:
-    return Trouble(**only_known(Trouble, facts_of("a trouble", text)))
-
-
 def cut_fields(agent: AgentId, turn: Turn, cut: Cut, at: str) -> list[str]:
     """The fact that messages were not carried: `tell` where the recipient is to be told."""
     return [
@@ -372,41 +350,6 @@ def refusal_fields(agent: AgentId, turn: Turn, refusal: Refusal, at: str) -> lis
     ]
 
 
-def report_text(report: ExecutiveReport) -> str:
-    return json.dumps(
-        [report.agent, report.name, report.text, report.files, report.is_done, report.taint]
-    )
-
-
-def report_of(text: str) -> ExecutiveReport:
-    agent, name, said, files, is_done, *more = json.loads(text)
-    return ExecutiveReport(AgentId(agent), name, said, tuple(files), is_done, tuple(*more[:1]))
-
-
-def approval_text(approval: Approval) -> str:
-    facts = asdict(approval)
-    del facts["id"]
-    return json.dumps(facts)
-
-
-def override_text(override: Override) -> str:
-    facts = asdict(override)
-    del facts["id"]
-    return json.dumps(facts)
-
-
-def override_of(id: str, text: str) -> Override:
-    facts = only_known(Override, facts_of(f"the override {id}", text))
-    return Override(**facts | {"id": id, "authority": Authority(facts["authority"])})
-
-
-def approval_of(id: str, text: str) -> Approval:
-    facts = only_known(Approval, facts_of(f"the approval {id}", text))
-    return Approval(
-        **facts | {"id": id, "needs": Authority(facts["needs"]), "rule": Rule(facts["rule"])}
-    )
-
-
 def host_text(host: Host) -> str:
     facts = {
         "v": RECORD_VERSION,
@@ -429,6 +372,27 @@ def host_of(text: str) -> Host:
         busy=int(facts.get("busy", 0)),
         heard=StreamId(str(facts.get("heard", FIRST))),
     )
+
+
+def rows_of(table: Table[V], key: str, fields: Mapping[str, str]) -> dict[str, V]:
+    """The rows of a hash, read. What cannot be is passed over: a mark of nobody's keeps no swarm
+    from starting.
+
+    The scripts are on the safe side of it: an unreadable fence still refuses, unreadable
+    revocations cut all.
+    """
+    found: dict[str, V] = {}
+    for name, text in table.rows_in(fields).items():
+        try:
+            found[name] = table.decode(name, text)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            log.error(  # noqa: TRY400 - that it is no JSON of ours says it all
+                "a mark cannot be read",
+                mark=name,
+                key=key,
+                hint="`swarmd fsck --repair` takes it away",
+            )
+    return found
 
 
 def is_amount(text: str) -> bool:

@@ -11,69 +11,56 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from swarmd.adapters.redis.codecs import (
     agent_fields,
-    approval_text,
     charter_fields,
     mission_fields,
     moving_fields,
-    override_text,
-    report_text,
     rights_fields,
-    trouble_text,
     use_pairs,
 )
 from swarmd.adapters.redis.keys import Keys, shared_names, type_of
-from swarmd.adapters.redis.marks import fence_text, gap_field, revocations_text, stop_text
 from swarmd.core.bus.envelope import Sealed, Sealer, followed_since
 from swarmd.core.model.changes import (
+    AccountChange,
     AccountCleared,
     AccountClosed,
     AccountFunded,
     AccountMended,
     AccountOpened,
     AgentAdopted,
+    AgentChange,
     AgentMade,
     AgentReaped,
     AgentRestarted,
     AgentRestored,
     AgentSet,
     AgentSwept,
-    ApprovalClosed,
-    ApprovalSet,
-    BoardSet,
     Change,
+    ChannelChange,
     ChannelForgotten,
     CharterSet,
-    FenceLifted,
-    FenceSet,
-    GapClosed,
-    GapFound,
     HeadSet,
     HostGone,
     KeySwept,
     MessageRecalled,
+    MissionChange,
     MissionClosed,
     MissionSet,
     MissionSwept,
-    OverrideEnded,
-    OverrideSet,
     PeriodTurned,
     Post,
     ReaderLed,
     RecordSwept,
-    ReportSet,
+    Repair,
     ReservesSettled,
-    RevocationsSet,
     RightsSet,
+    Row,
     SchemaStamped,
-    StopLifted,
-    StopSet,
-    TroubleOver,
-    TroubleSet,
 )
 from swarmd.core.model.channels import down, host_channel, inbox, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
+from swarmd.core.model.tables import OF_MISSIONS, Drop
 from swarmd.core.model.versions import SCHEMA
 
 _FIXED_KEYS = 5
@@ -185,137 +172,170 @@ def plan(keys: Keys, sealer: Sealer, changes: Iterable[Change]) -> Plan:
     return made
 
 
-def _add(plan: Plan, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
-    keys = plan.keys
+def _add(plan: Plan, change: Change) -> None:
+    if isinstance(change, Row):
+        _set_row(plan, change)
+    elif isinstance(change, AgentChange):
+        _change_agent(plan, change)
+    elif isinstance(change, AccountChange):
+        _change_account(plan, change)
+    elif isinstance(change, MissionChange):
+        _change_mission(plan, change)
+    elif isinstance(change, ChannelChange):
+        _change_channel(plan, change)
+    elif isinstance(change, Repair):
+        _repair(plan, change)
+    else:
+        assert_never(change)
+
+
+def _set_row(plan: Plan, change: Row) -> None:
+    table, key = change.table, plan.keys.rows(change.table, change.key)
+    if isinstance(change, Drop):
+        if table.has_own_keys:
+            plan.do("del", key)
+        else:
+            plan.do("hdel", key, [table.prefix + change.key])
+    elif table.has_parts:
+        plan.join("hset", key, [change.part, table.encode(change.value)])
+    elif table.has_own_keys:
+        plan.do("set", key, table.encode(change.value))
+    else:
+        plan.join("hset", key, [table.prefix + change.key, table.encode(change.value)])
+
+
+def _change_agent(plan: Plan, change: AgentChange) -> None:
     match change:
         case AgentMade():
             _agent_made(plan, change)
         case AgentSet(agent):
-            plan.join("hset", keys.agent(agent.id), moving_fields(agent))
+            plan.join("hset", plan.keys.agent(agent.id), moving_fields(agent))
         case RightsSet(agent):
-            plan.join("hset", keys.agent(agent.id), [*moving_fields(agent), *rights_fields(agent)])
-            plan.do("del", keys.use(agent.id))
+            fields = [*moving_fields(agent), *rights_fields(agent)]
+            plan.join("hset", plan.keys.agent(agent.id), fields)
+            plan.do("del", plan.keys.use(agent.id))
             _use(plan, agent)
+        case CharterSet(agent):
+            fields = [*moving_fields(agent), *charter_fields(agent)]
+            plan.join("hset", plan.keys.agent(agent.id), fields)
         case AgentAdopted():
             _agent_adopted(plan, change)
         case AgentRestarted():
             _agent_restarted(plan, change)
         case AgentReaped():
             _agent_reaped(plan, change)
-        case AccountOpened():
-            _account_opened(plan, change)
-        case AccountClosed(account, parent, journals):
-            steps = [[plan.number(keys.steps(id)), id] for id in journals]
-            plan.do(
-                "close",
-                keys.ledger(account),
-                plan.number(keys.ledger(parent)),
-                account,
-                parent,
-                steps,
-            )
+        case HostGone():
+            _host_gone(plan, change)
+        case _:
+            assert_never(change)
+
+
+def _host_gone(plan: Plan, change: HostGone) -> None:
+    plan.do("srem", plan.keys.hosts, [change.host])
+    if change.forget_at:
+        plan.do("zadd", plan.keys.ended, change.forget_at, f"host:{change.host}")
+    else:
+        _delete_channels(plan, [host_channel(change.host)])
+
+
+def _change_account(plan: Plan, change: AccountChange) -> None:
+    keys = plan.keys
+    match change:
+        case AccountOpened(id, parent, caps, own_slot):
+            _carve(plan, "open", id, parent, {k: caps.get(k, 0) for k in KINDS}, own_slot)
+        case AccountClosed(id, parent, journals):
+            above, steps = plan.number(keys.ledger(parent)), _journals(plan, journals)
+            plan.do("close", keys.ledger(id), above, id, parent, steps)
         case AccountFunded(id, parent, amounts):
             _carve(plan, "fund", id, parent, amounts)
         case AccountCleared(id):
             plan.do("hdel", keys.ledger(id), ["overdrawn"])
         case PeriodTurned(id, period):
             plan.do("period", keys.ledger(id), id, period)
-        case StopSet(stop):
-            plan.join("hset", keys.stops, [stop.target, stop_text(stop)])
-        case StopLifted(target):
-            plan.do("hdel", keys.stops, [target])
-        case RevocationsSet(segment, marks) if marks:
-            plan.join("hset", keys.revocations, [segment, revocations_text(marks)])
-        case RevocationsSet(segment, _):
-            plan.do("hdel", keys.revocations, [segment])
-        case TroubleSet(id, trouble):
-            plan.join("hset", keys.troubles, [id, trouble_text(trouble)])
-        case TroubleOver(id):
-            plan.do("hdel", keys.troubles, [id])
-        case GapFound(n):
-            plan.join("hset", keys.meta, [gap_field(n), "open"])
-        case GapClosed(n):
-            plan.do("hdel", keys.meta, [gap_field(n)])
-        case FenceSet(fence):
-            plan.join("hset", keys.fences, [fence.segment, fence_text(fence)])
-        case FenceLifted(segment):
-            plan.do("hdel", keys.fences, [segment])
-        case MissionSet(mission):
-            plan.join("hset", keys.mission(mission.id), mission_fields(mission))
+        case _:
+            assert_never(change)
+
+
+def _journals(plan: Plan, agents: Iterable[AgentId]) -> list[list[Any]]:
+    """Step journals as the scripts take them: the key's number, and whose it is."""
+    return [[plan.number(plan.keys.steps(id)), id] for id in agents]
+
+
+def _change_mission(plan: Plan, change: MissionChange) -> None:
+    mission, keys = change.mission, plan.keys
+    plan.join("hset", keys.mission(mission.id), mission_fields(mission))
+    match change:
+        case MissionSet():
             plan.join("sadd", keys.missions, [mission.id])
             # One that was turned away may come again: it is not to be forgotten when that one would
             # have been.
             plan.do("zrem", keys.ended, [f"mission:{mission.id}"])
-        case MissionClosed(mission, forget_at):
-            plan.join("hset", keys.mission(mission.id), mission_fields(mission))
+        case MissionClosed(_, forget_at):
             plan.do("srem", keys.missions, [mission.id])
             plan.do("zadd", keys.ended, forget_at, f"mission:{mission.id}")
-            for key in (keys.board(mission.id), keys.reports(mission.id)):
-                plan.do("del", key)
-        case BoardSet(mission, procedure):
-            plan.do("set", keys.board(mission), procedure.to_json())
-        case ReportSet(mission, report):
-            plan.join("hset", keys.reports(mission), [report.agent, report_text(report)])
-        case ApprovalSet(approval):
-            plan.join("hset", keys.approvals, [approval.id, approval_text(approval)])
-        case ApprovalClosed(id):
-            plan.do("hdel", keys.approvals, [id])
-        case OverrideSet(override):
-            plan.join("hset", keys.overrides, [override.id, override_text(override)])
-        case OverrideEnded(id):
-            plan.do("hdel", keys.overrides, [id])
-        case CharterSet(agent):
-            plan.join("hset", keys.agent(agent.id), [*moving_fields(agent), *charter_fields(agent)])
+            _drop_rows_of(plan, mission.id)
+        case _:
+            assert_never(change)
+
+
+def _drop_rows_of(plan: Plan, mission: MissionId) -> None:
+    for table in OF_MISSIONS:
+        _set_row(plan, Drop(table, mission))
+
+
+def _change_channel(plan: Plan, change: ChannelChange) -> None:
+    keys = plan.keys
+    match change:
+        case Post(channel, message, line):
+            _post(plan, channel, plan.sealer(channel, message, line))
         case MessageRecalled(channel, id):
             plan.do("xdel", keys.channel(channel), id)
         case ReaderLed(agent, channel, until):
             plan.do("lead", keys.state(agent), f"p:{channel}", until)
-        case HostGone(host, forget_at):
-            plan.do("srem", keys.hosts, [host])
-            if forget_at:
-                plan.do("zadd", keys.ended, forget_at, f"host:{host}")
-            else:
-                _delete_channels(plan, [host_channel(host)])
+        case HeadSet(head):
+            plan.join("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
+        case _:
+            assert_never(change)
+
+
+def _repair(plan: Plan, change: Repair) -> None:
+    keys = plan.keys
+    match change:
         case AgentRestored(agent):
             _agent_restored(plan, agent)
         case AgentSwept(id):
             _agent_swept(plan, id)
         case MissionSwept(id):
             plan.do("srem", keys.missions, [id])
-            for key in (keys.board(id), keys.reports(id)):
-                plan.do("del", key)
+            _drop_rows_of(plan, id)
         case RecordSwept(id):
-            made_up = [
-                keys.agent(AgentId(id)),
-                keys.children(AgentId(id)),
-                keys.mission(MissionId(id)),
-                keys.ledger(id),
-            ]
-            plan.do(
-                "disown",
-                keys.ended,
-                [f"agent:{id}", f"mission:{id}"],
-                [plan.number(key) for key in made_up],
-            )
+            _record_swept(plan, id)
         case KeySwept(name):
-            if type_of(name):
-                aside = plan.number(keys.set_aside(f"{plan.since}:{name}"))
-                plan.do("retype", keys.channel(Channel(name)), type_of(name), aside)
+            _key_swept(plan, name)
         case AccountMended(id, off):
             plan.do("mend", keys.ledger(id), [[name, n] for name, n in off.items()])
         case ReservesSettled(id, journals):
-            steps = [[plan.number(keys.steps(agent)), agent] for agent in journals]
-            plan.do("assume", keys.ledger(id), id, steps)
+            plan.do("assume", keys.ledger(id), id, _journals(plan, journals))
         case ChannelForgotten(channel):
             plan.do("unhead", keys.heads, plan.number(keys.channel(channel)), channel)
         case SchemaStamped():
             plan.join("hset", keys.meta, ["schema", SCHEMA])
-        case HeadSet(head):
-            plan.join("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
-        case Post(channel, message, line):
-            _post(plan, channel, plan.sealer(channel, message, line))
         case _:
             assert_never(change)
+
+
+def _record_swept(plan: Plan, id: str) -> None:
+    keys = plan.keys
+    agent, mission = AgentId(id), MissionId(id)
+    made_up = [keys.agent(agent), keys.children(agent), keys.mission(mission), keys.ledger(id)]
+    ended = [f"agent:{id}", f"mission:{id}"]
+    plan.do("disown", keys.ended, ended, [plan.number(key) for key in made_up])
+
+
+def _key_swept(plan: Plan, name: str) -> None:
+    if type_of(name):
+        aside = plan.number(plan.keys.set_aside(f"{plan.since}:{name}"))
+        plan.do("retype", plan.keys.channel(Channel(name)), type_of(name), aside)
 
 
 def _post(plan: Plan, channel: Channel, sealed: Sealed) -> None:
@@ -417,17 +437,6 @@ def _delete_channels(plan: Plan, channels: list[Channel]) -> None:
     for channel in channels:
         plan.do("del", plan.keys.channel(channel))
     plan.do("zrem", plan.keys.heads, list(channels))
-
-
-def _account_opened(plan: Plan, change: AccountOpened) -> None:
-    _carve(
-        plan,
-        "open",
-        change.id,
-        change.parent,
-        {k: change.caps.get(k, 0) for k in KINDS},
-        change.own_slot,
-    )
 
 
 def _carve(

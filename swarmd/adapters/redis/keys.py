@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from types import FunctionType
-from typing import Final
+from typing import Any, Final
 
 from swarmd.core.model import channels, names
 from swarmd.core.model.names import AgentId, Channel, HostId, MissionId
+from swarmd.core.model.tables import TABLES, Table, patterns_read_by
 
 
 class Keys:
@@ -52,6 +53,10 @@ class Keys:
 
     # --- private ---
 
+    def rows(self, table: Table[Any], key: str = "") -> str:
+        """Where a row of a table lies: a hash that all rows are fields of, or a key of its own."""
+        return self._prefix + table.stored + (key if table.has_own_keys else "")
+
     @property
     def meta(self) -> str:
         return self._prefix + "_meta"
@@ -76,31 +81,6 @@ class Keys:
         makes the name itself).
         """
         return self._prefix + "_never"
-
-    @property
-    def fences(self) -> str:
-        """Hash: fenced path segment -> JSON why. One field ends what lies below it."""
-        return self._prefix + "_fences"
-
-    @property
-    def stops(self) -> str:
-        """Hash: target of a stop (`lineage.Stop.target`) -> its kind, a space and JSON why."""
-        return self._prefix + "_stops"
-
-    @property
-    def revocations(self) -> str:
-        """Hash: path segment -> JSON list of the marks on it, `[path, number, right, …]` each."""
-        return self._prefix + "_revocations"
-
-    @property
-    def approvals(self) -> str:
-        """Hash: id of an action that waits for leave -> JSON."""
-        return self._prefix + "_approvals"
-
-    @property
-    def overrides(self) -> str:
-        """Hash: id of an override that stands -> JSON."""
-        return self._prefix + "_overrides"
 
     @property
     def heads(self) -> str:
@@ -170,11 +150,6 @@ class Keys:
         """Set: ids of the hosts that were admitted and not yet declared dead."""
         return self._prefix + "_hosts"
 
-    @property
-    def troubles(self) -> str:
-        """Hash: agent -> JSON of what is wrong with it, for whoever looks (`swarm.Trouble`)."""
-        return self._prefix + "_troubles"
-
     def host(self, id: HostId) -> str:
         """A host's lease: its JSON facts, expiring."""
         return f"{self._prefix}_host:{id}"
@@ -212,14 +187,6 @@ class Keys:
         it: it is kept for people to look at, and deleted by them."""
         return f"{self._prefix}_quarantine:{name}"
 
-    def board(self, id: MissionId) -> str:
-        """String: the board's procedure of a mission, JSON."""
-        return f"{self._prefix}_board:{id}"
-
-    def reports(self, id: MissionId) -> str:
-        """Hash: executive -> its last report, JSON."""
-        return f"{self._prefix}_reports:{id}"
-
     def once(self, key: str) -> str:
         """String: the stream id a keyed post from outside was given, remembered for an hour."""
         return f"{self._prefix}_once:{key}"
@@ -235,14 +202,7 @@ _TYPES: Final = {
         "_state:",
         "_steps:",
         "_use:",
-        "_reports:",
         "_pace:",
-        "_fences",
-        "_stops",
-        "_revocations",
-        "_approvals",
-        "_overrides",
-        "_troubles",
         "_meta",
         "_positions",
         "_journal",
@@ -251,7 +211,6 @@ _TYPES: Final = {
     "set": ("children:", "_agents", "_missions", "_hosts"),
     "zset": ("_heads", "_ended", "_starts:"),
     "string": (
-        "_board:",
         "_host:",
         "_once:",
         "_workspace",
@@ -275,6 +234,10 @@ _TYPES: Final = {
         "_placed:",
     ),
 }
+_ROWS: Final = {
+    table.stored: "string" if table.has_own_keys and not table.has_parts else "hash"
+    for table in TABLES
+}
 COUNTERS: Final = ("_posts", "_fencing")
 """Strings that a script counts up: what is no number there stops whoever counts as another type
 would.
@@ -287,7 +250,8 @@ def type_of(name: str) -> str:
     """What the server calls the type of the key of that name without its namespace. Empty for a
     name that is none of ours, and for what was set aside."""
     stem, colon, _ = name.partition(":")
-    return next((kind for kind, stems in _TYPES.items() if stem + colon in stems), "")
+    stem += colon
+    return _ROWS.get(stem) or next((kind for kind, stems in _TYPES.items() if stem in stems), "")
 
 
 def is_counter(text: str | None) -> bool:
@@ -313,7 +277,7 @@ _STREAMS: Final = (
     channels.inbox(AgentId(ANY)),
     channels.host_channel(HostId(ANY)),
 )
-_NO_KEYS: Final = ("__init__", "prefix", "channel", "channel_of")  # members of `Keys`
+_NO_KEYS: Final = ("__init__", "prefix", "channel", "channel_of", "rows")  # members of `Keys`
 
 
 def shared_names() -> tuple[str, ...]:
@@ -328,13 +292,11 @@ def shared_names() -> tuple[str, ...]:
 
 
 WORKER_READS: Final = (
-    "_fences",
+    *patterns_read_by("workers"),
     "_heads",
     "_hosts",
     "_meta",
     "_posts",
-    "_revocations",
-    "_stops",
     "_supervisor",
     "_workspace",
     channels.REQUESTS,
@@ -357,7 +319,7 @@ def key_names() -> tuple[str, ...]:
     that none is forgotten.
     """
     keys = Keys("")
-    found = [*_STREAMS]
+    found: list[str] = [*_STREAMS]
     for name, member in vars(Keys).items():
         if name in _NO_KEYS:
             continue
@@ -365,4 +327,6 @@ def key_names() -> tuple[str, ...]:
             found.append(getattr(keys, name))
         elif isinstance(member, FunctionType):
             found.append(member(keys, *[ANY] * (member.__code__.co_argcount - 1)))
-    return tuple(name.removeprefix(":") for name in found)
+    found += [table.pattern for table in TABLES]
+    # One hash may hold rows of more than one table.
+    return tuple(dict.fromkeys(name.removeprefix(":") for name in found))

@@ -20,7 +20,6 @@ from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.restart import restart_of
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
-from swarmd.adapters.redis.marks import fence_of, gaps_of, revocations_of, stop_of
 from swarmd.adapters.redis.shapes import fits
 from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS
@@ -37,6 +36,15 @@ from swarmd.core.model.names import (
     StreamId,
 )
 from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.tables import (
+    APPROVALS,
+    FENCES,
+    GAPS,
+    OVERRIDES,
+    REVOCATIONS,
+    STOPS,
+    TROUBLES,
+)
 from swarmd.core.queries.activity import (
     Activity,
     Surroundings,
@@ -225,7 +233,7 @@ class View:
             *(["HGETALL", keys.agent(one)] for one in ids),
             *(["HKEYS", keys.steps(one)] for one in ids),
             *self._stopping(),
-            ["HGETALL", keys.troubles],
+            ["HGETALL", keys.rows(TROUBLES)],
             ["EXISTS", keys.leader],
         )
         fences, stops, troubles, is_led = answers[2 * count :]
@@ -254,12 +262,12 @@ class View:
         return found
 
     def _stopping(self) -> list[list[str]]:
-        return [["HGETALL", self.keys.fences], ["HGETALL", self.keys.stops]]
+        return [["HGETALL", self.keys.rows(FENCES)], ["HGETALL", self.keys.rows(STOPS)]]
 
     def marks(self) -> Marks:
         """All that is in force."""
         fences, stops, revocations = ask(
-            self._wire, *self._stopping(), ["HGETALL", self.keys.revocations]
+            self._wire, *self._stopping(), ["HGETALL", self.keys.rows(REVOCATIONS)]
         )
         return _marks(fences, stops, revocations)
 
@@ -343,11 +351,11 @@ class View:
 
     def approvals(self) -> dict[str, Mapping[str, Any]]:
         """What waits for leave: the facts of each by its id, the oldest first."""
-        return self._objects(self.keys.approvals)
+        return self._objects(self.keys.rows(APPROVALS))
 
     def overrides(self) -> dict[str, Mapping[str, Any]]:
         """The overrides that stand, as `approvals`."""
-        return self._objects(self.keys.overrides)
+        return self._objects(self.keys.rows(OVERRIDES))
 
     def _objects(self, key: str) -> dict[str, Mapping[str, Any]]:
         found = {
@@ -507,7 +515,7 @@ class View:
             is_heard=said["entrance"] is not None and int(said["entrance"][1]) > 0,
             unasked=frozenset(unasked),
             wrong_keys=tuple(f"{keys.prefix}{wrong}" for wrong in self.wrong_keys(names)),
-            gaps=gaps_of(meta),
+            gaps=tuple(sorted(int(n) for n in GAPS.rows_in(meta) if n.isdecimal())),
             restart=restart_of(self._wire.exchange, keys.namespace)
             if asks_restart
             else "not checked",
@@ -638,14 +646,14 @@ def _marks(fences: Sequence[str], stops: Sequence[str], revocations: Sequence[st
 
 def _fence(segment: str, text: str) -> Fence:
     try:
-        return fence_of(segment, text)
+        return FENCES.decode(segment, text)
     except (KeyError, ValueError, TypeError):
         return Fence(segment, "", "", 0.0)
 
 
 def _stop(target: str, text: str) -> Stop:
     try:
-        return stop_of(target, text)
+        return STOPS.decode(target, text)
     except (KeyError, ValueError, TypeError):
         kind = text.partition(" ")[0]
         known = StopKind(kind) if kind in tuple(StopKind) else StopKind.FREEZE
@@ -654,7 +662,7 @@ def _stop(target: str, text: str) -> Stop:
 
 def _revocations(segment: str, text: str) -> tuple[Revocation, ...]:
     try:
-        return revocations_of(segment, text)
+        return REVOCATIONS.decode(segment, text)
     except (ValueError, TypeError):
         return ()
 

@@ -20,25 +20,21 @@ import structlog
 
 from swarmd.adapters.redis.codecs import (
     agent_of,
-    approval_of,
     charter_of,
     cut_fields,
     host_of,
     host_text,
     is_amount,
     mission_of,
-    override_of,
     refusal_fields,
-    report_of,
+    rows_of,
     stand_in,
-    trouble_of,
 )
 from swarmd.adapters.redis.commit_plan import plan
 from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.founding import Stamp
 from swarmd.adapters.redis.keys import COUNTERS, Keys, is_counter, shared_names, type_of
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.marks import fence_of, revocations_of, stop_of
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.core.agent.turn import NO_MEMORY, Memory
 from swarmd.core.bus.envelope import (
@@ -53,7 +49,7 @@ from swarmd.core.bus.envelope import (
 from swarmd.core.control.stalls import Standing
 from swarmd.core.journal.entries import all_records
 from swarmd.core.model.chain import Chain, Head, Records
-from swarmd.core.model.changes import Change, RevocationsSet
+from swarmd.core.model.changes import Change
 from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS, host_channel
 from swarmd.core.model.charter import KINDS, Charter
 from swarmd.core.model.declarations import Declarations
@@ -61,10 +57,18 @@ from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message, Ring, line_of, order_of
 from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.privileges import sufficient
-from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Swarm
+from swarmd.core.model.tables import (
+    FENCES,
+    OF_MISSIONS,
+    REVOCATIONS,
+    SHARED,
+    STOPS,
+    TABLES,
+    Table,
+)
 from swarmd.core.model.versions import NewerRecordError
 from swarmd.errors import NotLeadingError, StoreUnsuitableError, WrongKeyError
 from swarmd.ports.stores import (
@@ -109,7 +113,7 @@ _BEYOND = StreamId("18446744073709551615-0")
 _PLACE = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 Pairs = Sequence[Any]
-T = TypeVar("T")
+V = TypeVar("V")
 
 
 class RedisStore:
@@ -378,9 +382,9 @@ class RedisStore:
         )
         keys = [
             k.agent(hold.agent),
-            k.fences,
-            k.stops,
-            k.revocations,
+            k.rows(FENCES),
+            k.rows(STOPS),
+            k.rows(REVOCATIONS),
             k.host(hold.host),
             k.use(hold.agent),
             k.ledger(begin.account),
@@ -564,14 +568,8 @@ class RedisStore:
         ]
         damaged = [id for id in open_missions if not await self._load_mission(swarm, id)]
         await self._load_spawns(swarm)
-        swarm.lineage.fences.update(await self._marks(k.fences, fence_of))
-        swarm.lineage.stops.update(await self._marks(k.stops, stop_of))
-        for segment, marks in (await self._marks(k.revocations, revocations_of)).items():
-            swarm.apply([RevocationsSet(segment, marks)])
-        troubles = await self._marks(k.troubles, lambda _, text: trouble_of(text))
-        swarm.troubles.update({AgentId(id): trouble for id, trouble in troubles.items()})
-        swarm.approvals.update(await self._marks(k.approvals, approval_of))
-        swarm.overrides.update(await self._marks(k.overrides, override_of))
+        for table in SHARED:
+            swarm.read(table, await self._rows(table))
         root = await self._hash(k.ledger(SOB))
         swarm.has_root, swarm.period = bool(root), root.get("period", "")
         for id in await self.pipe.execute("SMEMBERS", k.hosts):
@@ -601,25 +599,9 @@ class RedisStore:
         lost_ends = await self._lost(read_until)
         return Loaded(swarm, read_until, seq, tuple(damaged), lost_ends, heard, tuple(held))
 
-    async def _marks(self, key: str, read: Callable[[str, str], T]) -> dict[str, T]:
-        """The fields of a hash, read. What cannot be is passed over: a mark of nobody's keeps no
-        swarm from starting.
-
-        The scripts are on the safe side of it: an unreadable fence still refuses, unreadable
-        revocations cut all.
-        """
-        found: dict[str, T] = {}
-        for name, text in (await self._hash(key)).items():
-            try:
-                found[name] = read(name, text)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                log.error(  # noqa: TRY400 - that it is no JSON of ours says it all
-                    "a mark cannot be read",
-                    mark=name,
-                    key=key,
-                    hint="`swarmd fsck --repair` takes it away",
-                )
-        return found
+    async def _rows(self, table: Table[V], key: str = "") -> dict[str, V]:
+        hash = self.keys.rows(table, key)
+        return rows_of(table, hash, await self._hash(hash))
 
     async def _lost(self, positions: Mapping[Channel, StreamId]) -> dict[Channel, StreamId]:
         """Inputs whose last entry is older than what was read of them: deleted, or lost with a
@@ -691,20 +673,28 @@ class RedisStore:
         if mission is None:
             swarm.free[id] = await self.free(id)
             return False
+        rows: dict[Table[Any], Any] = {}
         try:
-            board = await self.pipe.execute("GET", self.keys.board(id))
-            if board:
-                swarm.boards[id] = Procedure.from_json(board)
+            for table in OF_MISSIONS:
+                rows[table] = await self._rows_of(table, id)
         except (ValueError, KeyError, TypeError, WrongKeyError):
-            log.exception(
-                "the board's procedure of a mission cannot be read", key=self.keys.board(id)
-            )
+            log.exception("what is kept of a mission cannot be read", mission=id)
             swarm.free[id] = await self.free(id)
             return False
         swarm.missions[id] = mission
-        reports = await self._marks(self.keys.reports(id), lambda _, text: report_of(text))
-        swarm.reports[id] = {AgentId(agent): report for agent, report in reports.items()}
+        for table, found in rows.items():
+            if found:
+                swarm.read(table, {id: found})
         return True
+
+    async def _rows_of(self, table: Table[Any], mission: MissionId) -> Any:
+        """A mission's row of a table, or its rows by part; `None` or empty where it has none.
+        Raises for a row that cannot be read.
+        """
+        if table.has_parts:
+            return await self._rows(table, mission)
+        text = await self.pipe.execute("GET", self.keys.rows(table, mission))
+        return table.decode(mission, text) if text else None
 
     async def read_waiting(
         self, positions: Mapping[Channel, StreamId], count: int, facts_count: int
@@ -964,7 +954,9 @@ class RedisStore:
 
     async def _forget_agent(self, id: AgentId, channels: Sequence[Channel]) -> None:
         k = self.keys
-        await self.pipe.execute("HDEL", k.troubles, id)
+        for table in TABLES:
+            if table.owner == "agent":
+                await self.pipe.execute("HDEL", k.rows(table), table.prefix + id)
         # Its creator may live for ever, as the board does: it must not list all that it ever had.
         parent = await self._or(None, "HGET", k.agent(id), "parent")
         await self._or(0, "SREM", k.children(AgentId(parent or "")), id)
@@ -998,9 +990,9 @@ def _keys_of(k: Keys, agent: AgentId, host: HostId) -> tuple[str, ...]:
     """What the commit of each of an agent's turns names."""
     return (
         k.agent(agent),
-        k.fences,
-        k.stops,
-        k.revocations,
+        k.rows(FENCES),
+        k.rows(STOPS),
+        k.rows(REVOCATIONS),
         k.host(host),
         k.use(agent),
         k.state(agent),

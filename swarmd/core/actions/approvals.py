@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from swarmd.core.model.actions import Actor, Args
-from swarmd.core.model.changes import ApprovalClosed, ApprovalSet, Post
+from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.declarations import Limits, Role
 from swarmd.core.model.entries import entry
@@ -29,6 +29,7 @@ from swarmd.core.model.privileges import overlaps
 from swarmd.core.model.records import Approval, Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import APPROVALS, Drop
 from swarmd.core.model.timings import stamp_of
 
 # Of one requester, waiting at the same time: an agent that asks without end fills nobody's list.
@@ -162,7 +163,7 @@ def ask(
         "expires": stamp_of(approval.expires),
     }
     draft.add(
-        ApprovalSet(approval),
+        APPROVALS.put(approval),
         entry(
             moment,
             JournalEvent.APPROVAL_REQUESTED,
@@ -264,7 +265,7 @@ def answer(draft: Draft, actor: Actor, args: Args, *, is_approved: bool) -> Deni
         word: Any = "approved" if is_approved else "denied"
         approval = draft.swarm.approvals[args.target]
         draft.add(
-            ApprovalSet(replace(approval, answer=word, answered_by=actor.id, order=actor.order))
+            APPROVALS.put(replace(approval, answer=word, answered_by=actor.id, order=actor.order))
         )
     return denied
 
@@ -305,6 +306,6 @@ def tick(draft: Draft) -> None:
             or mission.ending is not None
             or swarm.lineage.is_fenced(requester.path)
         ):
-            draft.add(ApprovalClosed(approval.id))
+            draft.add(Drop(APPROVALS, approval.id))
         elif not approval.answer and approval.expires <= draft.moment.now:
-            draft.add(ApprovalSet(replace(approval, answer="expired", answered_by=SUPERVISOR)))
+            draft.add(APPROVALS.put(replace(approval, answer="expired", answered_by=SUPERVISOR)))

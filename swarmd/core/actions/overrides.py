@@ -17,10 +17,7 @@ from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     CharterSet,
     MessageRecalled,
-    OverrideEnded,
-    OverrideSet,
     Post,
-    RevocationsSet,
     RightsSet,
 )
 from swarmd.core.model.channels import host_channel, inbox
@@ -45,6 +42,7 @@ from swarmd.core.model.records import Override
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import OVERRIDES, REVOCATIONS, Drop
 from swarmd.core.model.timings import stamp_of
 from swarmd.core.tree.fence import decide_terminate
 from swarmd.core.tree.spawn import decide_spawn, directives, made
@@ -112,7 +110,7 @@ def begin(
         reversal=reversal or _REVERSAL[asked.kind],
         reason=asked.reason,
     )
-    draft.add(OverrideSet(override))
+    draft.add(OVERRIDES.put(override))
     return override
 
 
@@ -169,7 +167,7 @@ def _end(
 ) -> None:
     if how != "void":
         _take_back(draft, override, by)
-    draft.add(OverrideEnded(override.id))
+    draft.add(Drop(OVERRIDES, override.id))
     more = {"order": order, "outcome": "done"} if order else None
     draft.add(
         entry(
@@ -244,7 +242,7 @@ def _grant(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
             actor.authority,
         )
         # Beside those that stand, whatever they cover: taken back, it leaves them as they were.
-        draft.add(RevocationsSet(found.id, (*swarm.lineage.revocations.get(found.id, ()), mark)))
+        draft.add(REVOCATIONS.set(found.id, (*swarm.lineage.revocations.get(found.id, ()), mark)))
     else:
         changed = found
         for right in _rights(asked.right):
@@ -266,7 +264,7 @@ def _restore_right(draft: Draft, agent: Agent, override: Override) -> None:
     if after["taken"]:
         kept = tuple(mark for mark in marks if mark.number != number)
         if kept != marks:
-            draft.add(RevocationsSet(segment, kept))
+            draft.add(REVOCATIONS.set(segment, kept))
         return
     changed = agent
     for right, known in (("use", "privileges"), ("grant", "grants")):
@@ -298,7 +296,7 @@ def _restore_right(draft: Draft, agent: Agent, override: Override) -> None:
             f"{override.id} is over",
             Authority.LINEAGE,
         )
-        draft.add(RevocationsSet(segment, (*marks, cut)))
+        draft.add(REVOCATIONS.set(segment, (*marks, cut)))
 
 
 def _refresh(draft: Draft, agent: Agent) -> None:

@@ -8,48 +8,35 @@ what its facts add up to.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from swarmd.core.model.changes import (
     AccountMended,
     AgentRestored,
     AgentSwept,
-    ApprovalClosed,
-    ApprovalSet,
-    BoardSet,
     Change,
     ChannelForgotten,
-    FenceLifted,
-    FenceSet,
-    GapClosed,
     KeySwept,
     MissionSet,
     MissionSwept,
-    OverrideEnded,
-    OverrideSet,
     RecordSwept,
-    ReportSet,
     ReservesSettled,
-    RevocationsSet,
+    Row,
     SchemaStamped,
-    StopLifted,
-    StopSet,
 )
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import OPERATOR, AgentId, Channel, MissionId
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import GAPS, MARKS, OF_MISSIONS, Drop, Put, Table
 
 # What stands before the `:` of a repair's target; `fsck` names its findings so.
 MENDABLE: Final = (
     "agent",
     "mission",
-    "fence",
-    "stop",
-    "revoked",
-    "approval",
-    "override",
+    *MARKS,
     "account",
     "reserve",
     "channel",
@@ -68,7 +55,7 @@ def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | 
         )
     text = f"entry {target} is acknowledged: {reason}"[:2000]
     draft.add(
-        GapClosed(int(target)),
+        Drop(GAPS, target),
         entry(
             draft.moment,
             JournalEvent.JOURNAL_ACKNOWLEDGED,
@@ -103,34 +90,27 @@ def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
             target=target,
             order=order,
             outcome="done",
-            steps=[type(change).__name__ for change in changes],
+            steps=[_named(change) for change in changes],
         ),
     )
     return None
 
 
-def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:  # noqa: C901, PLR0912
+def _named(change: Change) -> str:
+    name = type(change).__name__
+    return f"{name} {change.table.name}" if isinstance(change, Row) else name
+
+
+def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:
     lineage = swarm.lineage
+    if kind in MARKS:
+        return [MARKS[kind].set(id, swarm.rows(MARKS[kind]).get(id))]
     match kind:
         case "agent":
             agent = lineage.get(id)
             return [AgentSwept(AgentId(id)) if agent is None else AgentRestored(agent)]
         case "mission":
             return _mission(swarm, MissionId(id))
-        case "fence":
-            fence = lineage.fences.get(id)
-            return [FenceLifted(id) if fence is None else FenceSet(fence)]
-        case "stop":
-            stop = lineage.stops.get(id)
-            return [StopLifted(id) if stop is None else StopSet(stop)]
-        case "revoked":
-            return [RevocationsSet(id, lineage.revocations.get(id, ()))]
-        case "approval":
-            approval = swarm.approvals.get(id)
-            return [ApprovalClosed(id) if approval is None else ApprovalSet(approval)]
-        case "override":
-            override = swarm.overrides.get(id)
-            return [OverrideEnded(id) if override is None else OverrideSet(override)]
         case "account":
             return _account(swarm, id)
         case "reserve":
@@ -141,12 +121,7 @@ def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:  # noqa
         case "channel":
             return [ChannelForgotten(Channel(id))]
         case "record":
-            if lineage.get(id) is not None or MissionId(id) in swarm.missions:
-                return Denied(
-                    Rule.REQUEST_INVALID,
-                    f"{id} lives: its record is mended as agent:{id} or mission:{id}",
-                )
-            return [RecordSwept(id)]
+            return _record(swarm, id)
         case "key":
             return [KeySwept(id)]
         case "schema":
@@ -159,10 +134,24 @@ def _mission(swarm: Swarm, id: MissionId) -> list[Change]:
     mission = swarm.missions.get(id)
     if mission is None:
         return [MissionSwept(id)]
-    changes: list[Change] = [MissionSet(mission)]
-    if id in swarm.boards:
-        changes.append(BoardSet(id, swarm.boards[id]))
-    return changes + [ReportSet(id, report) for report in swarm.reports.get(id, {}).values()]
+    rows = [row for table in OF_MISSIONS for row in _rows_of(swarm, table, id)]
+    return [MissionSet(mission), *rows]
+
+
+def _record(swarm: Swarm, id: str) -> list[Change] | Denied:
+    if swarm.lineage.get(id) is not None or MissionId(id) in swarm.missions:
+        return Denied(
+            Rule.REQUEST_INVALID, f"{id} lives: its record is mended as agent:{id} or mission:{id}"
+        )
+    return [RecordSwept(id)]
+
+
+def _rows_of(swarm: Swarm, table: Table[Any], mission: MissionId) -> Iterator[Change]:
+    row = swarm.rows(table).get(mission)
+    if row is not None and table.has_parts:
+        yield from (Put(table, mission, value) for value in row.values())
+    elif row is not None:
+        yield Put(table, mission, row)
 
 
 def _account(swarm: Swarm, id: str) -> list[Change] | Denied:

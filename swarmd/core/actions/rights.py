@@ -14,7 +14,6 @@ from swarmd.core.actions.authority import (
 )
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
-    RevocationsSet,
     RightsSet,
 )
 from swarmd.core.model.entries import entry
@@ -27,6 +26,7 @@ from swarmd.core.model.names import (
 from swarmd.core.model.privileges import Held, Revocation, Right, covers, is_path, overlaps
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import REVOCATIONS
 from swarmd.core.tree.rights import may_grant
 
 # Marks of one segment; each is looked at before each call below it, and a new one takes in those
@@ -125,7 +125,7 @@ def revoke(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
         )
     below = len(swarm.lineage.below(agent.id))
     draft.add(
-        RevocationsSet(agent.id, (*kept, mark)),
+        REVOCATIONS.set(agent.id, (*kept, mark)),
         entry(
             draft.moment,
             JournalEvent.PRIVILEGE_REVOKED,

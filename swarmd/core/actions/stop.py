@@ -18,8 +18,6 @@ from swarmd.core.model.changes import (
     AccountCleared,
     AgentSet,
     Post,
-    StopLifted,
-    StopSet,
 )
 from swarmd.core.model.channels import host_channel
 from swarmd.core.model.entries import entry
@@ -38,6 +36,7 @@ from swarmd.core.model.names import (
 from swarmd.core.model.privileges import is_path
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import STOPS, Drop
 from swarmd.core.tree.notices import tell_superior
 
 _STATES: Final = {
@@ -157,7 +156,7 @@ def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
         if replaced is not None
         else ""
     )
-    draft.add(StopSet(stop))
+    draft.add(STOPS.put(stop))
     root = swarm.lineage.get(stop.target.removeprefix("="))
     if root is not None and root.id != SOB:
         draft.add(AgentSet(replace(root, state=_STATES[stop.kind], reason=stop.reason[:2000])))
@@ -235,7 +234,7 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
     swarm = draft.swarm
     held = swarm.lineage.stopped_by(stop.target)
     hosts = sorted({agent.host for agent in held if agent.host})
-    draft.add(StopLifted(stop.target))
+    draft.add(Drop(STOPS, stop.target))
     leave_unseen(draft, stop, f"{by} let it go on")
     for agent in held:
         # Nobody gets on while stopped.

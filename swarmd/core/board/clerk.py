@@ -48,12 +48,8 @@ from swarmd.core.board.room import (
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
-    ApprovalClosed,
-    ApprovalSet,
-    BoardSet,
     MissionSet,
     Post,
-    ReportSet,
 )
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.entries import entry
@@ -70,6 +66,7 @@ from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import Approval, ExecutiveReport
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft
+from swarmd.core.model.tables import APPROVALS, BOARDS, REPORTS, Drop, Put
 
 _STATE_OF_STAGE = {"working": MissionState.WORKING}
 # Of a mission's text in the room and in the journal. It may be a megabyte long, and six times that
@@ -104,7 +101,7 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
             procedure, events.pop(0), draft.swarm.declared.board, draft.moment.now
         )
         if effects or procedure != draft.swarm.boards[id]:
-            draft.add(BoardSet(id, procedure))
+            draft.add(Put(BOARDS, id, procedure))
         for effect in effects:
             follow_up = _do(draft, id, effect)
             if follow_up is not None:
@@ -240,7 +237,7 @@ def hear_report(draft: Draft, message: Message) -> None:
         taint_of(message),
     )
     draft.add(
-        ReportSet(executive.mission, report),
+        Put(REPORTS, executive.mission, report),
         Post(BOARD_ROOM, report_digest(draft, executive, report)),
         entry(
             draft.moment,
@@ -261,7 +258,7 @@ def executive_ended(draft: Draft, executive: Agent, why: str, taint: tuple[str, 
         text = f"(ended without a final report: {why})" + (f"\n\n{known.text}" if known else "")
         read = tuple(sorted({*taint, *(known.taint if known else ())}))
         last = ExecutiveReport(executive.id, executive.name, text, (), True, read)
-        draft.add(ReportSet(executive.mission, last))
+        draft.add(Put(REPORTS, executive.mission, last))
     review_if_ready(draft, executive.mission)
 
 
@@ -278,7 +275,7 @@ def review_if_ready(draft: Draft, id: MissionId) -> None:
     if all_done or asked:
         # A motion answers one request, so the board is called about each; and once, for one that
         # has nothing to say to it is not asked without end.
-        draft.add(*(ApprovalSet(replace(approval, is_put=True)) for approval in asked[:1]))
+        draft.add(*(APPROVALS.put(replace(approval, is_put=True)) for approval in asked[:1]))
         advance(draft, id, ReportsIn(tuple(report_data(report) for report in reports.values())))
 
 
@@ -342,7 +339,7 @@ def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     for approval in list(draft.swarm.approvals.values()):
         if approval.mission == id and approval.action["request"].get("number") == number:
             # It waited for an operator, and an operator has decided.
-            draft.add(ApprovalClosed(approval.id))
+            draft.add(Drop(APPROVALS, approval.id))
     advance(draft, id, Overruled(number, not asked.take, Rule.OVERRIDE_ACTIVE, detail))
     return None
 

@@ -17,7 +17,7 @@ from swarmd.core.board.procedure import (
 from swarmd.core.board.room import announce
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
-from swarmd.core.model.changes import Post, ReportSet
+from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import down
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.entries import Cause, entry
@@ -40,6 +40,7 @@ from swarmd.core.model.records import Mission, Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Draft
+from swarmd.core.model.tables import REPORTS, Put
 from swarmd.core.tree.spawn import decide_spawn, made
 
 
@@ -248,7 +249,7 @@ def _direct(
         return Denied(Rule.ANCESTOR_ENDING, agent.id)
     report = draft.swarm.reports.get(mission.id, {}).get(agent.id)
     if report is not None:
-        draft.add(ReportSet(mission.id, replace(report, is_done=False)))
+        draft.add(Put(REPORTS, mission.id, replace(report, is_done=False)))
     message = Message(
         sender=SOB,
         to=agent.id,

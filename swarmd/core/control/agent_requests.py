@@ -11,7 +11,7 @@ from swarmd.core.actions import approvals, registry
 from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spawn_facts
 from swarmd.core.board import clerk
 from swarmd.core.model.actions import Actor, Answers, Args
-from swarmd.core.model.changes import ApprovalClosed, Post
+from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import REQUESTS, inbox
 from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.events import JournalEvent
@@ -24,6 +24,7 @@ from swarmd.core.model.records import Approval
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import ActRequest, SpawnRequest, parse_request
 from swarmd.core.model.state import Draft
+from swarmd.core.model.tables import APPROVALS, Drop
 from swarmd.core.tree.spawn import decide_spawn, directives, made
 
 # --- requests ---------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ def carry_out(draft: Draft) -> None:
         asked = answered.action["request"]
         is_motion = asked["type"] == "motion"
         denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
-        draft.add(ApprovalClosed(answered.id))
+        draft.add(Drop(APPROVALS, answered.id))
         draft.add(
             entry(
                 draft.moment,

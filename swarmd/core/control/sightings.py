@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from swarmd.core.model.changes import (
-    TroubleOver,
-)
 from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.names import (
     HostId,
 )
 from swarmd.core.model.state import Draft, Ending, Swarm
+from swarmd.core.model.tables import TROUBLES, Drop
 
 # How long a host that renews its lease is given to say that an ended subtree's tasks are gone.
 WORD_SECONDS: Final = 5.0
@@ -23,7 +21,7 @@ def forget_stuck(draft: Draft, host: HostId, segment: str = "") -> None:
     """What ignored its end there has gone: by the host's word, or with the host."""
     for id, trouble in list(draft.swarm.troubles.items()):
         if trouble.kind == "stuck" and trouble.host == host and segment in ("", trouble.segment):
-            draft.add(TroubleOver(id))
+            draft.add(Drop(TROUBLES, id))
 
 
 def with_counts(mark: Fence, seen: Mapping[str, int]) -> Fence:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from swarmd.core.model.changes import Post, TroubleOver, TroubleSet
+from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
@@ -23,6 +23,7 @@ from swarmd.core.model.names import CLERK, SUPERVISOR, AgentId, AgentState
 from swarmd.core.model.records import Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import TROUBLES, Drop, Put
 from swarmd.core.tree import notices
 
 # Looked at in one step: what a restart makes due at once is spread over some.
@@ -64,7 +65,7 @@ def got_on(draft: Draft, agent: Agent) -> None:
     trouble = draft.swarm.troubles.get(agent.id)
     if trouble is not None and trouble.kind == "stalled":
         draft.add(
-            TroubleOver(agent.id),
+            Drop(TROUBLES, agent.id),
             entry(
                 draft.moment,
                 JournalEvent.AGENT_RESUMED,
@@ -153,7 +154,7 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
         return
     seconds = now - trouble.since
     what = f"has made no progress for {seconds:.0f} s: {doing}"
-    draft.add(TroubleSet(agent.id, trouble))
+    draft.add(Put(TROUBLES, agent.id, trouble))
     if trouble.is_told_above:
         message = Message(
             sender=CLERK,

@@ -12,8 +12,6 @@ from swarmd.core.control.sightings import seen_ended
 from swarmd.core.model.actions import Actor, args_of
 from swarmd.core.model.changes import (
     Post,
-    StopLifted,
-    StopSet,
 )
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.entries import entry
@@ -30,6 +28,7 @@ from swarmd.core.model.names import (
 )
 from swarmd.core.model.requests import QuietRequest
 from swarmd.core.model.state import Draft, Ending, Swarm
+from swarmd.core.model.tables import STOPS, Drop
 
 
 def heed_brake(draft: Draft, reason: str | None) -> None:
@@ -114,7 +113,7 @@ def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, 
     busy = dict(sorted(stopping.stuck.items())[:50])
     more: dict[str, Any] = {"order": stop.order, "outcome": "done"} if stop.order else {}
     draft.add(
-        StopSet(replace(stop, is_told=True)),
+        STOPS.put(replace(stop, is_told=True)),
         entry(
             draft.moment,
             JournalEvent.STOP_CONFIRMED,
@@ -145,7 +144,7 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
     answers the order.
     """
     actor = Actor(stop.by, stop.authority, order=stop.order)
-    draft.add(StopLifted(stop.target))
+    draft.add(Drop(STOPS, stop.target))
     reason = f"drained: {stop.reason}"
     agent = draft.swarm.lineage.get(stop.target.removeprefix("="))
     if agent is not None and agent.tier > 0:

@@ -18,13 +18,7 @@ from swarmd.core.missions import queue
 from swarmd.core.model.changes import (
     AccountClosed,
     AgentReaped,
-    FenceLifted,
-    FenceSet,
     Post,
-    RevocationsSet,
-    StopLifted,
-    TroubleOver,
-    TroubleSet,
 )
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.entries import entry
@@ -44,6 +38,7 @@ from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import Trouble
 from swarmd.core.model.requests import GoneRequest
 from swarmd.core.model.state import Draft, Ending
+from swarmd.core.model.tables import FENCES, REVOCATIONS, STOPS, TROUBLES, Drop, Put
 from swarmd.core.tree.fence import fence_notices
 
 # A step of the reaper, some 30 µs of the script for each: under 5 ms of the server's one thread, as
@@ -86,7 +81,7 @@ def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
         ending.stuck |= {AgentId(id): what for id, what in word.stuck.items()}
         for id, what in word.stuck.items():
             trouble = Trouble("stuck", draft.moment.now, what, host, word.segment)
-            draft.add(TroubleSet(AgentId(id), trouble))
+            draft.add(Put(TROUBLES, AgentId(id), trouble))
             text = f"{id} ignores its end on {host}: {what}"
             draft.add(
                 entry(
@@ -130,7 +125,7 @@ def _is_settled(draft: Draft, segment: str) -> bool:
     if mark.is_settled or mission is None or mission.state is MissionState.DOCKETED:
         return True
     journals = tuple(seat.id for seat in swarm.seats())
-    draft.add(AccountClosed(mission.id, SOB, journals), FenceSet(replace(mark, is_settled=True)))
+    draft.add(AccountClosed(mission.id, SOB, journals), FENCES.put(replace(mark, is_settled=True)))
     return False
 
 
@@ -155,7 +150,7 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
     taken = seen.total()
     if taken:
         draft.add(
-            FenceSet(with_counts(swarm.lineage.fences[segment], seen)),
+            FENCES.put(with_counts(swarm.lineage.fences[segment], seen)),
             entry(
                 draft.moment,
                 JournalEvent.SUBTREE_REAPED,
@@ -188,10 +183,10 @@ def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
             and lineage.get(AgentId(segment)) is None
         )
         if is_gone and not lineage.below(segment):
-            draft.add(RevocationsSet(segment, ()))
+            draft.add(REVOCATIONS.set(segment, ()))
     trouble = draft.swarm.troubles.get(agent.id)
     if trouble is not None and trouble.kind == "stalled":
-        draft.add(TroubleOver(agent.id))
+        draft.add(Drop(TROUBLES, agent.id))
     if draft.swarm.lineage.is_fenced(agent.path[:-1]):
         return
     # Its creator lives on, and learns of it.
@@ -218,7 +213,7 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
     stop = draft.swarm.lineage.stops.get(target)
     if stop is None:
         return
-    draft.add(StopLifted(target))
+    draft.add(Drop(STOPS, target))
     if stop.order and not stop.is_told:
         draft.add(
             entry(
@@ -253,9 +248,9 @@ def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) 
     if others:
         # One order ended several: the last of them answers it, with the counts of all.
         order["outcome"] = "fenced"
-        draft.add(FenceSet(with_counts(others[0], counts)))
+        draft.add(FENCES.put(with_counts(others[0], counts)))
     draft.add(
-        FenceLifted(segment),
+        Drop(FENCES, segment),
         entry(
             draft.moment,
             JournalEvent.SUBTREE_ENDED,

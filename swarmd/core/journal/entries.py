@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from swarmd.core.ledger.tree import account_above
@@ -26,62 +26,36 @@ from swarmd.core.model.chain import (
     without_hash,
 )
 from swarmd.core.model.changes import (
-    AccountCleared,
-    AccountClosed,
-    AccountFunded,
-    AccountMended,
-    AccountOpened,
+    AccountChange,
     AgentAdopted,
+    AgentChange,
     AgentMade,
     AgentReaped,
     AgentRestarted,
-    AgentRestored,
     AgentSet,
-    AgentSwept,
-    ApprovalClosed,
-    ApprovalSet,
-    BoardSet,
     Change,
-    ChannelForgotten,
+    ChannelChange,
     CharterSet,
-    FenceLifted,
-    FenceSet,
-    GapClosed,
-    GapFound,
     HeadSet,
     HostGone,
-    KeySwept,
-    MessageRecalled,
+    MissionChange,
     MissionClosed,
-    MissionSet,
-    MissionSwept,
-    OverrideEnded,
-    OverrideSet,
     PeriodTurned,
     Post,
-    ReaderLed,
-    RecordSwept,
-    ReportSet,
-    ReservesSettled,
-    RevocationsSet,
+    Repair,
     RightsSet,
-    SchemaStamped,
-    StopLifted,
-    StopSet,
-    TroubleOver,
-    TroubleSet,
+    Row,
 )
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import REFUSALS, JournalEvent
-from swarmd.core.model.lineage import Agent, Fence, Stop
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import text_of
 from swarmd.core.model.names import SOB, SUPERVISOR, StreamId
-from swarmd.core.model.privileges import Revocation
-from swarmd.core.model.procedure import Procedure
-from swarmd.core.model.records import Approval, ExecutiveReport, Mission, Override
+from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Swarm
+from swarmd.core.model.tables import OF_MISSIONS, TABLES, Drop, Table
 from swarmd.core.model.timings import Moment
 
 # The key of an effect that comes first of an entry's: all records are stated anew after it.
@@ -127,24 +101,6 @@ def _charter_digest(agent: Agent) -> str | None:
     return sha256(agent.charter.model_dump_json(exclude_defaults=True)) if agent.charter else None
 
 
-def fence_record(fence: Fence) -> Record:
-    facts = asdict(fence)
-    del facts["segment"]
-    return facts
-
-
-def stop_record(stop: Stop) -> Record:
-    facts = asdict(stop)
-    del facts["target"]
-    return facts | {"kind": stop.kind.value, "authority": stop.authority.value}
-
-
-def revocations_record(marks: Sequence[Revocation]) -> Record:
-    return {
-        "marks": [[m.path, m.right, m.number, m.by, m.at, m.reason, m.authority] for m in marks]
-    }
-
-
 def mission_record(mission: Mission) -> Record:
     return {
         "state": mission.state.value,
@@ -160,57 +116,43 @@ def mission_record(mission: Mission) -> Record:
     }
 
 
-def board_record(procedure: Procedure) -> Record:
-    return {
-        "stage": procedure.stage,
-        "motion": procedure.motion_number,
-        "procedure": sha256(procedure.to_json()),
-    }
+def records_of(change: Change, known: Mapping[str, Record]) -> Iterator[tuple[str, Record | None]]:
+    """The records that a change sets or (`None`) drops."""
+    if isinstance(change, Row):
+        yield from _row_records(change, known)
+    elif isinstance(change, AgentChange):
+        yield from _agent_records(change, known)
+    elif isinstance(change, MissionChange):
+        yield from _mission_records(change)
+    elif isinstance(change, PeriodTurned):
+        yield f"period:{change.id}", {"period": change.period}
+    elif isinstance(change, AccountChange):
+        pass  # amounts are told by the store's facts, which know what was there
+    elif isinstance(change, ChannelChange | Repair):
+        pass  # the journal had it right
+    else:
+        assert_never(change)
 
 
-def report_record(report: ExecutiveReport) -> Record:
-    said = sha256(canonical([report.name, report.text, report.files, report.taint]))
-    return {report.agent: f"{'done' if report.is_done else 'open'}:{said}"}
+def _row_records(change: Row, known: Mapping[str, Record]) -> Iterator[tuple[str, Record | None]]:
+    if change.table.digest is not None:
+        key = f"{change.table.name}:{change.key}"
+        if isinstance(change, Drop):
+            yield key, None
+        else:
+            yield key, change.table.record(change.value, known.get(key))
 
 
-def approval_record(approval: Approval) -> Record:
-    return {
-        "requester": approval.requester,
-        "mission": approval.mission,
-        "digest": approval.digest,
-        "needs": approval.needs.value,
-        "rule": approval.rule.value,
-        "at": approval.at,
-        "expires": approval.expires,
-        "put": approval.is_put,
-        "answer": approval.answer,
-        "by": approval.answered_by,
-        "order": approval.order,
-    }
-
-
-def override_record(override: Override) -> Record:
-    return {
-        "kind": override.kind,
-        "target": override.target,
-        "by": override.by,
-        "authority": override.authority.value,
-        "mission": override.mission,
-        "at": override.at,
-        "expires": override.expires,
-        "reason": override.reason,
-        "before": sha256(canonical(override.before)),
-        "after": sha256(canonical(override.after)),
-    }
-
-
-def records_of(  # noqa: C901, PLR0912
-    change: Change, known: Mapping[str, Record]
+def _agent_records(
+    change: AgentChange, known: Mapping[str, Record]
 ) -> Iterator[tuple[str, Record | None]]:
-    """The records that a change sets or (`None`) drops. A new kind of change is a row here and
-    in `all_records`.
-    """
     match change:
+        case HostGone():
+            pass
+        case AgentReaped(agent):
+            yield f"agent:{agent.id}", None
+        case CharterSet(agent):
+            yield f"agent:{agent.id}", agent_record(agent)
         case (
             AgentMade(agent)
             | AgentSet(agent)
@@ -220,89 +162,41 @@ def records_of(  # noqa: C901, PLR0912
         ):
             key = f"agent:{agent.id}"
             yield key, agent_record(agent, known.get(key))
-        case CharterSet(agent):
-            yield f"agent:{agent.id}", agent_record(agent)
-        case AgentReaped(agent, _):
-            yield f"agent:{agent.id}", None
-        case FenceSet(fence):
-            yield f"fence:{fence.segment}", fence_record(fence)
-        case FenceLifted(segment):
-            yield f"fence:{segment}", None
-        case StopSet(stop):
-            yield f"stop:{stop.target}", stop_record(stop)
-        case StopLifted(target):
-            yield f"stop:{target}", None
-        case RevocationsSet(segment, marks):
-            yield f"revoked:{segment}", revocations_record(marks) if marks else None
-        case PeriodTurned(id, period):
-            yield f"period:{id}", {"period": period}
-        case MissionSet(mission):
-            yield f"mission:{mission.id}", mission_record(mission)
-        case MissionClosed(mission, _):
-            for kind in ("mission", "board", "reports"):
-                yield f"{kind}:{mission.id}", None
-        case BoardSet(id, procedure):
-            yield f"board:{id}", board_record(procedure)
-        case ReportSet(id, report):
-            yield f"reports:{id}", {**known.get(f"reports:{id}", {}), **report_record(report)}
-        case ApprovalSet(approval):
-            yield f"approval:{approval.id}", approval_record(approval)
-        case ApprovalClosed(id):
-            yield f"approval:{id}", None
-        case OverrideSet(override):
-            yield f"override:{override.id}", override_record(override)
-        case OverrideEnded(id):
-            yield f"override:{id}", None
-        case AccountOpened() | AccountClosed() | AccountFunded() | AccountCleared():
-            pass  # amounts are told by the store's facts, which know what was there
-        case (
-            AgentRestored()
-            | AgentSwept()
-            | MissionSwept()
-            | AccountMended()
-            | ReservesSettled()
-            | ChannelForgotten()
-            | SchemaStamped()
-            | RecordSwept()
-            | KeySwept()
-        ):
-            pass  # the journal had it right
-        case TroubleSet() | TroubleOver() | GapFound() | GapClosed():
-            pass  # for whoever looks: no law asks for it
-        case HostGone() | HeadSet() | MessageRecalled() | ReaderLed() | Post():
-            pass
         case _:
             assert_never(change)
 
 
-def all_records(swarm: Swarm) -> Iterator[tuple[str, Record]]:  # noqa: C901
+def _mission_records(change: MissionChange) -> Iterator[tuple[str, Record | None]]:
+    id = change.mission.id
+    if isinstance(change, MissionClosed):
+        for name in ("mission", *(table.name for table in OF_MISSIONS)):
+            yield f"{name}:{id}", None
+    else:
+        yield f"mission:{id}", mission_record(change.mission)
+
+
+def all_records(swarm: Swarm) -> Iterator[tuple[str, Record]]:
     """What `records_of` has made of everything that led to this swarm: for memory that was read
     anew.
     """
     for agent in swarm.lineage.agents.values():
         yield f"agent:{agent.id}", agent_record(agent)
-    for fence in swarm.lineage.fences.values():
-        yield f"fence:{fence.segment}", fence_record(fence)
-    for stop in swarm.lineage.stops.values():
-        yield f"stop:{stop.target}", stop_record(stop)
-    for segment, marks in swarm.lineage.revocations.items():
-        yield f"revoked:{segment}", revocations_record(marks)
-    for approval in swarm.approvals.values():
-        yield f"approval:{approval.id}", approval_record(approval)
-    for override in swarm.overrides.values():
-        yield f"override:{override.id}", override_record(override)
     if swarm.period:
         yield f"period:{SOB}", {"period": swarm.period}
     for mission in swarm.missions.values():
         yield f"mission:{mission.id}", mission_record(mission)
-    for id, procedure in swarm.boards.items():
-        yield f"board:{id}", board_record(procedure)
-    for id, reports in swarm.reports.items():
-        said: dict[str, Any] = {}
-        for report in reports.values():
-            said |= report_record(report)
-        if said:
-            yield f"reports:{id}", said
+    for table in TABLES:
+        if table.digest is not None:
+            for key, row in swarm.rows(table).items():
+                yield f"{table.name}:{key}", whole_record(table, row)
+
+
+def whole_record(table: Table[Any], row: Any) -> Record:
+    """Of a row, or of all its parts."""
+    record: Record = {}
+    for value in row.values() if table.has_parts else (row,):
+        record = table.record(value, record)
+    return record
 
 
 # --- chaining ---------------------------------------------------------------------------------

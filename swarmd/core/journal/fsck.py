@@ -15,6 +15,7 @@ from swarmd.core.journal.replay import State
 from swarmd.core.ledger.accounts import off_by, unbalanced
 from swarmd.core.model.chain import Record, Records
 from swarmd.core.model.names import SOB, AgentState
+from swarmd.core.model.tables import MARKS, OF_MISSIONS
 
 # Every class of fault: its name, and what it means to who finds it.
 FAULTS: Final[dict[str, str]] = {
@@ -64,7 +65,7 @@ class Flaw:
 
 Hash = Mapping[str, str]
 
-_MARKS: Final = ("fence:", "stop:", "revoked:", "approval:", "override:")
+_MARKS: Final = tuple(f"{name}:" for name in MARKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,7 @@ def _missions(found: FoundWhole, records: Mapping[str, Record]) -> Iterator[Flaw
         if f"mission:{id}" not in found.missions:
             yield Flaw("mission.missing", id, "it is open, by the journal", f"mission:{id}")
             continue
-        for kind in ("mission", "board", "reports"):
+        for kind in ("mission", *(table.name for table in OF_MISSIONS if table.digest)):
             key = f"{kind}:{id}"
             yield from _compared(
                 "mission.other", key, found.missions.get(key), records.get(key), f"mission:{id}"

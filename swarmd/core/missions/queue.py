@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarmd.core.missions.intake import NOT_TEXT, RESERVED_IDS, TOO_LARGE, MissionRequest, sendable
-from swarmd.core.model.changes import AccountOpened, BoardSet, MissionClosed, MissionSet, Post
+from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.entries import entry
@@ -19,6 +19,7 @@ from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import BOARDS, Put
 from swarmd.core.model.timings import Moment
 from swarmd.core.tree.fence import fence
 
@@ -222,7 +223,7 @@ def open_next(draft: Draft) -> list[MissionId]:
         draft.add(
             AccountOpened(mission.id, SOB, mission.budget, own_slot=False),
             MissionSet(replace(mission, state=MissionState.DEBATING, reason="")),
-            BoardSet(mission.id, Procedure()),
+            Put(BOARDS, mission.id, Procedure()),
             entry(
                 draft.moment,
                 JournalEvent.MISSION_OPENED,

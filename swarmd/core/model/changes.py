@@ -1,4 +1,8 @@
-"""The changes by which alone the state of a swarm moves on."""
+"""The changes by which alone the state of a swarm moves on.
+
+Whatever is a row of a table (`core/model/tables.py`) is `Put` and `Drop`. Here are the others: the
+operations that do more than one thing at once, or that the store alone knows the outcome of.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from swarmd.core.model.chain import Head
-from swarmd.core.model.lineage import Agent, Fence, Stop
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import (
-    AgentId,
-    Channel,
-    HostId,
-    MissionId,
-    StreamId,
-)
-from swarmd.core.model.privileges import Revocation
-from swarmd.core.model.procedure import Procedure
-from swarmd.core.model.records import Approval, Caps, ExecutiveReport, Mission, Override, Trouble
+from swarmd.core.model.names import AgentId, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.records import Caps, Mission
+from swarmd.core.model.tables import Drop, Put
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,36 +127,6 @@ class PeriodTurned:
 
 
 @dataclass(frozen=True, slots=True)
-class StopSet:
-    stop: Stop
-
-
-@dataclass(frozen=True, slots=True)
-class StopLifted:
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class RevocationsSet:
-    """All marks on one segment; none of them lifts it."""
-
-    segment: str
-    marks: tuple[Revocation, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FenceSet:
-    fence: Fence
-
-
-@dataclass(frozen=True, slots=True)
-class FenceLifted:
-    """Below it nothing lives any more, so nothing is left to refuse."""
-
-    segment: str
-
-
-@dataclass(frozen=True, slots=True)
 class MissionSet:
     mission: Mission
 
@@ -168,67 +135,6 @@ class MissionSet:
 class MissionClosed:
     mission: Mission
     forget_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class BoardSet:
-    mission: MissionId
-    procedure: Procedure
-
-
-@dataclass(frozen=True, slots=True)
-class ReportSet:
-    mission: MissionId
-    report: ExecutiveReport
-
-
-@dataclass(frozen=True, slots=True)
-class TroubleSet:
-    agent: AgentId
-    trouble: Trouble
-
-
-@dataclass(frozen=True, slots=True)
-class TroubleOver:
-    agent: AgentId
-
-
-@dataclass(frozen=True, slots=True)
-class GapFound:
-    """The journal's entry `n` tells of entries that the server has lost: open until a person has
-    looked into it.
-    """
-
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class GapClosed:
-    """It is acknowledged. May be told of an entry that never was an open gap."""
-
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalSet:
-    approval: Approval
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalClosed:
-    """Answered, expired or void: it can be used no more."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class OverrideSet:
-    override: Override
-
-
-@dataclass(frozen=True, slots=True)
-class OverrideEnded:
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,40 +260,23 @@ class Post:
     line: str | None = None
 
 
-Change = (
+Row = Put | Drop
+AgentChange = (
     AgentMade
     | AgentSet
     | RightsSet
+    | CharterSet
     | AgentAdopted
     | AgentRestarted
     | AgentReaped
-    | AccountOpened
-    | AccountClosed
-    | AccountFunded
-    | AccountCleared
-    | PeriodTurned
-    | StopSet
-    | StopLifted
-    | RevocationsSet
-    | FenceSet
-    | FenceLifted
-    | MissionSet
-    | MissionClosed
-    | BoardSet
-    | ReportSet
-    | TroubleSet
-    | TroubleOver
-    | GapFound
-    | GapClosed
-    | ApprovalSet
-    | ApprovalClosed
-    | OverrideSet
-    | OverrideEnded
-    | CharterSet
-    | MessageRecalled
-    | ReaderLed
     | HostGone
-    | AgentRestored
+)
+AccountChange = AccountOpened | AccountClosed | AccountFunded | AccountCleared | PeriodTurned
+MissionChange = MissionSet | MissionClosed
+ChannelChange = Post | MessageRecalled | ReaderLed | HeadSet
+# Of the store alone: memory and journal had it right.
+Repair = (
+    AgentRestored
     | AgentSwept
     | MissionSwept
     | RecordSwept
@@ -396,6 +285,5 @@ Change = (
     | ReservesSettled
     | ChannelForgotten
     | SchemaStamped
-    | HeadSet
-    | Post
 )
+Change = Row | AgentChange | AccountChange | MissionChange | ChannelChange | Repair

@@ -356,6 +356,9 @@ class AclRole(Written):
     writes: tuple[KeyName, ...] = ()
     hears: tuple[KeyName, ...] = Field((), description="channels that it may subscribe to")
     rings: tuple[KeyName, ...] = Field((), description="channels that it may publish to")
+    tables: Literal["", "workers"] = Field(
+        "", description="reads the tables of records that are for it, and none of the others"
+    )
     never: tuple[KeyName, ...] = Field(
         (), description="keys it neither reads nor writes; where given, no key may be left unsaid"
     )

@@ -8,56 +8,37 @@ succeeded.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
 
 from swarmd.core.model.chain import Chain
 from swarmd.core.model.changes import (
+    AccountChange,
     AccountCleared,
     AccountClosed,
     AccountFunded,
     AccountMended,
     AccountOpened,
     AgentAdopted,
+    AgentChange,
     AgentMade,
     AgentReaped,
     AgentRestarted,
-    AgentRestored,
     AgentSet,
-    AgentSwept,
-    ApprovalClosed,
-    ApprovalSet,
-    BoardSet,
     Change,
-    ChannelForgotten,
+    ChannelChange,
     CharterSet,
-    FenceLifted,
-    FenceSet,
-    GapClosed,
-    GapFound,
-    HeadSet,
     HostGone,
-    KeySwept,
     MessageRecalled,
+    MissionChange,
     MissionClosed,
     MissionSet,
-    MissionSwept,
-    OverrideEnded,
-    OverrideSet,
     PeriodTurned,
-    Post,
-    ReaderLed,
-    RecordSwept,
-    ReportSet,
+    Repair,
     ReservesSettled,
-    RevocationsSet,
     RightsSet,
-    SchemaStamped,
-    StopLifted,
-    StopSet,
-    TroubleOver,
-    TroubleSet,
+    Row,
 )
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Declarations
@@ -80,6 +61,19 @@ from swarmd.core.model.records import (
     Mission,
     Override,
     Trouble,
+)
+from swarmd.core.model.tables import (
+    APPROVALS,
+    BOARDS,
+    FENCES,
+    OF_MISSIONS,
+    OVERRIDES,
+    REPORTS,
+    REVOCATIONS,
+    STOPS,
+    TROUBLES,
+    Drop,
+    Table,
 )
 from swarmd.core.model.timings import Moment, epoch_of
 
@@ -109,8 +103,6 @@ class Swarm:
     declared: Declarations
     lineage: Lineage = field(default_factory=Lineage)
     missions: dict[MissionId, Mission] = field(default_factory=dict)
-    boards: dict[MissionId, Procedure] = field(default_factory=dict)
-    reports: dict[MissionId, dict[AgentId, ExecutiveReport]] = field(default_factory=dict)
     hosts: dict[HostId, Host] = field(default_factory=dict)
     homeless: deque[AgentId] = field(
         default_factory=deque
@@ -123,8 +115,6 @@ class Swarm:
         default_factory=dict
     )  # of accounts that an order adds to
     spawned_at: dict[MissionId, deque[float]] = field(default_factory=dict)
-    approvals: dict[str, Approval] = field(default_factory=dict)
-    overrides: dict[str, Override] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
     stoppings: dict[str, Ending] = field(
         default_factory=dict
@@ -142,7 +132,6 @@ class Swarm:
     seat_failures: dict[MissionId, str] = field(
         default_factory=dict
     )  # the last, to explain a failed debate
-    troubles: dict[AgentId, Trouble] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
     digests: dict[MissionId, tuple[float, str]] = field(
         default_factory=dict
@@ -154,110 +143,154 @@ class Swarm:
     letters: dict[StreamId, Message] = field(
         default_factory=dict
     )  # dead ones that are spoken of, as they were read
+    _rows: dict[str, dict[Any, Any]] = field(default_factory=dict)  # of each table, by its name
+
+    def __post_init__(self) -> None:
+        # The lineage asks for these by name, and often.
+        marks = self.lineage
+        self._rows |= {
+            FENCES.name: marks.fences,
+            STOPS.name: marks.stops,
+            REVOCATIONS.name: marks.revocations,
+        }
+
+    @property
+    def boards(self) -> dict[MissionId, Procedure]:
+        return self.rows(BOARDS)
+
+    @property
+    def reports(self) -> dict[MissionId, dict[AgentId, ExecutiveReport]]:
+        return self.rows(REPORTS)
+
+    @property
+    def approvals(self) -> dict[str, Approval]:
+        return self.rows(APPROVALS)
+
+    @property
+    def overrides(self) -> dict[str, Override]:
+        return self.rows(OVERRIDES)
+
+    @property
+    def troubles(self) -> dict[AgentId, Trouble]:
+        return self.rows(TROUBLES)
 
     def apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
             self._apply(change)
 
-    def _apply(self, change: Change) -> None:  # noqa: C901, PLR0912, PLR0915
+    def _apply(self, change: Change) -> None:
+        if isinstance(change, Row):
+            self._set_row(change)
+        elif isinstance(change, AgentChange):
+            self._change_agent(change)
+        elif isinstance(change, AccountChange):
+            self._change_account(change)
+        elif isinstance(change, MissionChange):
+            self._change_mission(change)
+        elif isinstance(change, MessageRecalled):
+            self.letters.pop(change.id, None)
+        elif isinstance(change, AccountMended | ReservesSettled):
+            self.free.pop(change.id, None)
+        elif isinstance(change, ChannelChange | Repair):
+            pass  # of the store alone: nothing is decided by it
+        else:
+            assert_never(change)
+
+    def rows(self, table: Table[Any]) -> dict[Any, Any]:
+        """A table's rows by key; of one with parts, those of each key by part."""
+        return self._rows.setdefault(table.name, {})
+
+    def read(self, table: Table[Any], rows: Mapping[str, Any]) -> None:
+        """Rows as they are stored; they begin nothing."""
+        self.rows(table).update(rows)
+        if table is REVOCATIONS:
+            self._count(mark.number for marks in rows.values() for mark in marks)
+
+    def _set_row(self, change: Row) -> None:
+        rows, table, key = self.rows(change.table), change.table, change.key
+        if isinstance(change, Drop):
+            rows.pop(key, None)
+        elif table.has_parts:
+            rows.setdefault(key, {})[change.part] = change.value
+        else:
+            rows[key] = change.value
+        if table is REVOCATIONS:
+            self._count(mark.number for mark in rows.get(key, ()))
+        elif table is FENCES:
+            self._follow_fence(key)
+        elif table is STOPS:
+            self._follow_stop(key)
+
+    def _follow_fence(self, segment: str) -> None:
+        fence = self.lineage.fences.get(segment)
+        if fence is None:
+            self.endings.pop(segment, None)
+        else:
+            self.endings.setdefault(segment, Ending(fence.at))
+
+    def _follow_stop(self, target: str) -> None:
+        stop = self.lineage.stops.get(target)
+        if stop is None or stop.is_told:
+            self.stoppings.pop(target, None)
+        else:
+            # Words were given on the stop that was there before, not on this one.
+            self.stoppings[target] = Ending(stop.at)
+
+    def _change_agent(self, change: AgentChange) -> None:
         match change:
-            case AgentMade(agent, _):
+            case AgentMade(agent):
                 self.put(agent)
                 self.note_spawn(agent)
                 self.note_progress(agent, epoch_of(agent.created))
-            case AgentSet(agent) | RightsSet(agent) | AgentRestarted(agent):
+            case AgentSet(agent) | RightsSet(agent) | CharterSet(agent) | AgentRestarted(agent):
                 self.put(agent)
             case AgentReaped(agent, _, above):
                 self.put(agent)
                 self.progress.forget(agent.id)
                 self._closed(agent.id, above)
-            case AgentAdopted(agent, former, _, _):
+            case AgentAdopted(agent, former):
                 self.lineage.leave(agent.id, former)
                 self.put(agent)
-            case AccountFunded(id, parent, amounts):
-                self._carve(parent, amounts)
-                self.free.pop(id, None)
-            case AccountCleared():
-                pass
-            case PeriodTurned(id, period):
-                self.period = period
-                self.free.pop(id, None)
-            case StopSet(stop):
-                self.lineage.stops[stop.target] = stop
-                if stop.is_told:
-                    self.stoppings.pop(stop.target, None)
-                else:
-                    # Words were given on the stop that was there before, not on this one.
-                    self.stoppings[stop.target] = Ending(stop.at)
-            case StopLifted(target):
-                self.lineage.stops.pop(target, None)
-                self.stoppings.pop(target, None)
-            case RevocationsSet(segment, marks):
-                self.lineage.revocations.pop(segment, None)
-                if marks:
-                    self.lineage.revocations[segment] = marks
-                self._count(mark.number for mark in marks)
+            case HostGone(host):
+                self.hosts.pop(host, None)
+                self.homeless.extend(self.lineage.on(host))
+            case _:
+                assert_never(change)
+
+    def _change_account(self, change: AccountChange) -> None:
+        match change:
             case AccountOpened(id, parent, caps, own_slot):
                 self._carve(parent, caps)
                 self.free[id] = {kind: caps.get(kind, 0) for kind in KINDS}
                 if own_slot:
                     self.free[id]["agents"] -= 1
-            case AccountClosed(id, parent, _):
+            case AccountClosed(id, parent):
                 self._closed(id, parent)
-            case FenceSet(fence):
-                self.lineage.fences[fence.segment] = fence
-                self.endings.setdefault(fence.segment, Ending(fence.at))
-            case FenceLifted(segment):
-                self.lineage.fences.pop(segment, None)
-                self.endings.pop(segment, None)
+            case AccountFunded(id, parent, amounts):
+                self._carve(parent, amounts)
+                self.free.pop(id, None)
+            case PeriodTurned(id, period):
+                self.period = period
+                self.free.pop(id, None)
+            case AccountCleared():
+                pass
+            case _:
+                assert_never(change)
+
+    def _change_mission(self, change: MissionChange) -> None:
+        match change:
             case MissionSet(mission):
                 self.missions[mission.id] = mission
-            case MissionClosed(mission, _):
+            case MissionClosed(mission):
                 for known in (
                     self.missions,
-                    self.boards,
-                    self.reports,
+                    *map(self.rows, OF_MISSIONS),
                     self.spawned_at,
                     self.seat_failures,
                     self.digests,
                     self.paused,
                 ):
                     known.pop(mission.id, None)
-            case BoardSet(id, procedure):
-                self.boards[id] = procedure
-            case ReportSet(id, report):
-                self.reports.setdefault(id, {})[report.agent] = report
-            case TroubleSet(id, trouble):
-                self.troubles[id] = trouble
-            case TroubleOver(id):
-                self.troubles.pop(id, None)
-            case ApprovalSet(approval):
-                self.approvals[approval.id] = approval
-            case ApprovalClosed(id):
-                self.approvals.pop(id, None)
-            case OverrideSet(override):
-                self.overrides[override.id] = override
-            case OverrideEnded(id):
-                self.overrides.pop(id, None)
-            case CharterSet(agent):
-                self.put(agent)
-            case MessageRecalled(_, id):
-                self.letters.pop(id, None)
-            case ReaderLed():
-                pass
-            case HostGone(host, _):
-                self.hosts.pop(host, None)
-                self.homeless.extend(self.lineage.on(host))
-            case AccountMended(id) | ReservesSettled(id):
-                self.free.pop(id, None)
-            case AgentRestored() | AgentSwept() | MissionSwept() | RecordSwept() | KeySwept():
-                pass  # memory had it right
-            case ChannelForgotten() | SchemaStamped():
-                pass  # memory had it right
-            case GapFound() | GapClosed():
-                pass  # for whoever looks: nothing is decided by it
-            case Post() | HeadSet():
-                pass
             case _:
                 assert_never(change)
 

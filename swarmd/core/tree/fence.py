@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from swarmd.core.model.changes import AgentSet, Change, FenceSet, Post
+from swarmd.core.model.changes import AgentSet, Change, Post
 from swarmd.core.model.channels import host_channel
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
@@ -13,6 +13,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, MissionId
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Swarm
+from swarmd.core.model.tables import FENCES
 from swarmd.core.model.timings import Moment
 
 
@@ -34,7 +35,7 @@ def fence(swarm: Swarm, mark: Fence, moment: Moment, *, mission: str) -> list[Ch
     segment = mark.segment
     if segment in swarm.lineage.fences:
         return []
-    changes: list[Change] = [FenceSet(mark)]
+    changes: list[Change] = [FENCES.put(mark)]
     # The root of an ending subtree reads `draining` at once; of a mission these are its executives.
     # Nothing here looks at the others: a fence takes the same time however many there are.
     root = swarm.lineage.get(segment)
@@ -67,7 +68,7 @@ def fence_alone(
     """The same for an agent without those below it, who have another parent from this commit on."""
     segment = f"={agent.id}"
     return [
-        FenceSet(Fence(segment, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)),
+        FENCES.put(Fence(segment, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)),
         AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)),
         *fence_notices(swarm, segment, moment),
         entry(

@@ -39,7 +39,7 @@ from swarmd.core.ledger.accounts import Fault, Ledger, off_by
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest, fields_of, parse_mission
 from swarmd.core.model.chain import Head
-from swarmd.core.model.changes import GapFound, Post
+from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS, ORDERS, room
 from swarmd.core.model.charter import SPENT_KINDS
 from swarmd.core.model.declarations import Declarations
@@ -49,6 +49,7 @@ from swarmd.core.model.messages import Kind, Message, why_unreadable
 from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import GAPS, Put
 from swarmd.core.model.timings import (
     ANCHOR_SECONDS,
     LEASE_SECONDS,
@@ -274,7 +275,8 @@ class Supervisor:
                     continues=chain.head.n,
                 )
                 draft.add(
-                    GapFound(chain.head.n + 1), recovered(draft.moment, kept.lost, chain.head)
+                    Put(GAPS, str(chain.head.n + 1), "open"),
+                    recovered(draft.moment, kept.lost, chain.head),
                 )
                 await self._commit(draft, {})
                 draft.changes.clear()

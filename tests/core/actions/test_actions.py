@@ -28,12 +28,8 @@ from swarmd.core.model.changes import (
     AgentReaped,
     AgentSet,
     Change,
-    FenceSet,
     Post,
-    RevocationsSet,
     RightsSet,
-    StopLifted,
-    StopSet,
 )
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, host_channel, inbox
 from swarmd.core.model.charter import KINDS
@@ -51,8 +47,9 @@ from swarmd.core.model.names import (
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import QuietRequest
+from swarmd.core.model.tables import FENCES, REVOCATIONS, STOPS, Drop, Put, Table
 from swarmd.core.tree.spawn import made
-from tests.core.swarm_builder import MISSION, World, act_args, charter, journal, posts, world
+from tests.core.swarm_builder import MISSION, World, act_args, charter, journal, posts, puts, world
 
 H1, H2 = HostId("h1"), HostId("h2")
 OTHER_MISSION: Final = MissionId("m2")
@@ -130,16 +127,20 @@ EXTRA: Final[Mapping[str, Mapping[str, Any]]] = {
     "revoke": {"privilege": "tool/file/read", "right": "use"},
     "fund": {"amounts": {"tokens": 5}},
 }
-EFFECT: Final[Mapping[str, type]] = {
-    "freeze": StopSet,
-    "drain": StopSet,
-    "halt": StopSet,
-    "thaw": StopLifted,
-    "terminate": FenceSet,
-    "grant": RightsSet,
-    "revoke": RevocationsSet,
-    "fund": AccountFunded,
+EFFECT: Final[Mapping[str, tuple[type, Table[Any] | None]]] = {
+    "freeze": (Put, STOPS),
+    "drain": (Put, STOPS),
+    "halt": (Put, STOPS),
+    "thaw": (Drop, STOPS),
+    "terminate": (Put, FENCES),
+    "grant": (RightsSet, None),
+    "revoke": (Put, REVOCATIONS),
+    "fund": (AccountFunded, None),
 }
+
+
+def _kind(change: Change) -> tuple[type, Table[Any] | None]:
+    return type(change), change.table if isinstance(change, Put | Drop) else None
 
 
 def expected(verb: str, authority: Authority, target: str) -> Rule | None:  # noqa: C901
@@ -212,7 +213,7 @@ def test_each_verb_reaches_whom_the_authority_may_reach_and_what_is_refused_chan
     rule = expected(verb, authority, name)
     denied = c.do(c.actor(authority), verb, target, **EXTRA.get(verb, {}))
     assert (denied and denied.rule) == rule, denied
-    kinds = [type(change) for change in c.w.changes]
+    kinds = [_kind(change) for change in c.w.changes]
     if rule is None:
         assert EFFECT[verb] in kinds
     else:
@@ -319,7 +320,7 @@ def test_a_carried_motion_acts_in_the_same_commit() -> None:
     for executive in c.w.swarm.executives(MISSION):
         c.w.report(executive, "done")
     changes = c.w.carry({"motion": "act", "verb": "halt", "target": "new", "reason": "it loops"})
-    (stop,) = [change.stop for change in changes if isinstance(change, StopSet)]
+    (stop,) = puts(changes, STOPS)
     assert (stop.kind, stop.authority, stop.by) == (StopKind.HALT, Authority.BOARD, SOB)
 
 
@@ -443,9 +444,9 @@ def test_a_stop_is_one_mark_the_record_shows_it_and_each_host_is_told_once(
     low = c.w.swarm.lineage
     low.put(_on(c.w.agent(c.low.id), H2))
     assert c.do(c.actor(Authority.OPERATOR), verb, c.mid.id) is None
-    assert [type(change) for change in c.w.changes if not isinstance(change, Post)] == [
-        StopSet,
-        AgentSet,
+    assert [_kind(change) for change in c.w.changes if not isinstance(change, Post)] == [
+        (Put, STOPS),
+        (AgentSet, None),
     ]
     assert c.w.agent(c.mid.id).state == state
     assert c.w.agent(c.low.id).state is AgentState.LIVE

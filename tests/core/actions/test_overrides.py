@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from swarmd.adapters.redis.codecs import override_of, override_text
 from swarmd.core.agent.turn import NO_MEMORY
-from swarmd.core.model.changes import AgentMade, Change, CharterSet, MessageRecalled, OverrideSet
+from swarmd.core.model.changes import AgentMade, Change, CharterSet, MessageRecalled
 from swarmd.core.model.channels import BOARD_ROOM, host_channel, inbox, room, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, StreamId
 from swarmd.core.model.records import Override
-from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
+from swarmd.core.model.tables import OVERRIDES
+from tests.core.swarm_builder import MISSION, World, charter, journal, posts, puts, world
 
 WRITE = "tool/file/write"
 HALL = room(f"hall-{MISSION}")
@@ -83,7 +83,7 @@ def test_an_override_is_journaled_at_both_ends_answers_its_order_and_comes_back_
         "done",
     )
     assert entry.data["sets"]["privilege"] == WRITE
-    assert override_of(override.id, override_text(override)) == override
+    assert OVERRIDES.decode(override.id, OVERRIDES.encode(override)) == override
     (over,) = journal(w.tick(60), "override.ended")
     assert (over.data["override"], over.data["how"]) == (override.id, "lapsed")
     assert not w.swarm.overrides
@@ -417,7 +417,7 @@ def test_an_agent_overrides_nothing(w: World) -> None:
     assert _answered(changes, top)["rule"] == "request.invalid"
     changes = w.request(top.id, "override", kind="grant", target=top.id, privilege="**", reason="r")
     assert _answered(changes, top)["rule"] == "request.invalid"
-    assert not any(isinstance(change, OverrideSet) for change in changes)
+    assert not puts(changes, OVERRIDES)
 
 
 def test_one_missions_board_overrides_nothing_of_another(w: World) -> None:

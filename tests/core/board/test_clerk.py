@@ -10,15 +10,16 @@ import pytest
 
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
-from swarmd.core.model.changes import AgentMade, BoardSet, Change, FenceSet, MissionSet, Post
+from swarmd.core.model.changes import AgentMade, Change, MissionSet, Post
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, down, inbox
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SOB, AgentState, Channel, MissionId, MissionState
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import BOARDS, FENCES, Put
 from swarmd.core.tree.spawn import made
-from tests.core.swarm_builder import MISSION, SEATS, World, charter, journal, posts, world
+from tests.core.swarm_builder import MISSION, SEATS, World, charter, journal, posts, puts, world
 
 OTHER = MissionId("m2")
 
@@ -260,7 +261,8 @@ def _assert_nothing_but_words(changes: Sequence[Change], rule: Rule) -> None:
             assert change.mission.ending is None
             assert change.mission.state in (MissionState.DEBATING, MissionState.REVIEWING)
         else:
-            assert isinstance(change, BoardSet), change
+            assert isinstance(change, Put), change
+            assert change.table is BOARDS
     (entry,) = journal(changes, "motion.refused")
     assert entry.data["rule"] == rule.value
     assert entry.data["actor"] == SOB
@@ -358,6 +360,4 @@ def test_silent_seats_abstain_and_without_a_motion_the_mission_fails() -> None:
         w.tick(10)
     mission = w.swarm.missions[MISSION]
     assert mission.ending is MissionState.FAILED
-    assert not any(
-        isinstance(change, FenceSet) and change.fence.segment != MISSION for change in w.changes
-    )
+    assert not any(fence.segment != MISSION for fence in puts(w.changes, FENCES))

@@ -11,15 +11,16 @@ import pytest
 
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
-from swarmd.core.model.changes import AccountOpened, AgentMade, Change, FenceSet, MissionSet, Post
+from swarmd.core.model.changes import AccountOpened, AgentMade, Change, MissionSet, Post
 from swarmd.core.model.channels import ORDERS, down, inbox
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, MissionId, MissionState
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.tables import FENCES
 from swarmd.core.tree.spawn import made
-from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
+from tests.core.swarm_builder import MISSION, World, charter, journal, posts, puts, world
 
 CHARTER = charter("kid").model_dump(mode="json", exclude_defaults=True)
 
@@ -214,9 +215,7 @@ def test_a_child_is_ended_by_id_name_or_key(attribute: str) -> None:
     top = w.grow(SOB, "top")
     child = w.grow(top.id, "child")
     changes = _terminate(w, top, getattr(child, attribute))
-    assert [change.fence.segment for change in changes if isinstance(change, FenceSet)] == [
-        child.id
-    ]
+    assert [fence.segment for fence in puts(changes, FENCES)] == [child.id]
     assert w.swarm.lineage.is_fenced(child.path)
     assert not w.swarm.lineage.is_fenced(top.path)
 

@@ -21,14 +21,24 @@ from swarmd.core.model.changes import (
     AgentReaped,
     AgentRestarted,
     Change,
-    StopSet,
 )
 from swarmd.core.model.channels import BOARD_ROOM, down, host_channel, inbox, up
 from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, Authority, HostId
 from swarmd.core.model.refusals import Denied, Rule
-from tests.core.swarm_builder import MISSION, ROLES, World, act_args, charter, journal, posts, world
+from swarmd.core.model.tables import FENCES, STOPS
+from tests.core.swarm_builder import (
+    MISSION,
+    ROLES,
+    World,
+    act_args,
+    charter,
+    journal,
+    posts,
+    puts,
+    world,
+)
 
 H1, H2 = HostId("h1"), HostId("h2")
 HOLD_SECONDS = 120.0
@@ -120,7 +130,7 @@ def test_what_an_executive_leaves_is_the_boards() -> None:
     assert tree.account_above(w.swarm, mid.id) == MISSION
     assert {m.data["agent"] for m in posts(changes, BOARD_ROOM)} == {mid.id}
     assert _reaped(_to_the_end(w)) == [top.id]
-    (close,) = [c for c in w.order("terminate", mid.id) if getattr(c, "fence", None)]
+    (close,) = puts(w.order("terminate", mid.id), FENCES)
     assert close
     assert [c.account_above for c in _to_the_end(w) if isinstance(c, AgentReaped)][-1] == MISSION
 
@@ -453,7 +463,7 @@ def test_a_stop_that_the_supervisor_sets_is_no_order() -> None:
     w = _world()
     _, mid, *_ = _family(w)
     changes = _fails(w, mid, Rule.BUDGET_EXHAUSTED)
-    (stop,) = [change.stop for change in changes if isinstance(change, StopSet)]
+    (stop,) = puts(changes, STOPS)
     assert stop == Stop(
         f"={mid.id}",
         StopKind.FREEZE,

@@ -21,7 +21,6 @@ from swarmd.core.model.changes import (
     AgentReaped,
     AgentSet,
     Change,
-    FenceLifted,
     MissionClosed,
     PeriodTurned,
 )
@@ -33,6 +32,7 @@ from swarmd.core.model.names import SOB, AgentId, AgentState, HostId, MissionId,
 from swarmd.core.model.records import Host
 from swarmd.core.model.requests import GoneRequest
 from swarmd.core.model.state import Swarm
+from swarmd.core.model.tables import FENCES, Drop
 from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS
 from tests.core.swarm_builder import (
     LIMITS,
@@ -40,6 +40,7 @@ from tests.core.swarm_builder import (
     SEATS,
     World,
     declarations,
+    drops,
     journal,
     posts,
     world,
@@ -315,8 +316,8 @@ def test_the_mark_goes_when_nothing_is_left_below_it() -> None:
     w = world(hosts=())
     top, *_ = _family(w)
     w.order("terminate", top.id)
-    assert not any(isinstance(change, FenceLifted) for change in w.reap())
-    assert [change.segment for change in w.reap() if isinstance(change, FenceLifted)] == [top.id]
+    assert not drops(w.reap(), FENCES)
+    assert drops(w.reap(), FENCES) == [top.id]
     assert not w.swarm.lineage.fences
     assert w.reap() == []
 
@@ -379,7 +380,7 @@ def test_a_result_is_told_once_after_the_subtree_and_the_account() -> None:
     steps = [w.reap(spent) for _ in range(5)]
     reaped, lifted, told = (
         [n for n, changes in enumerate(steps) if any(isinstance(c, kind) for c in changes)]
-        for kind in (AgentReaped, FenceLifted, MissionClosed)
+        for kind in (AgentReaped, Drop, MissionClosed)
     )
     assert (reaped, lifted, told) == ([0], [2], [2])
     assert [c for c in steps[1] if isinstance(c, AccountClosed)] == [

@@ -23,18 +23,12 @@ from swarmd.core.model.changes import (
     AgentMade,
     AgentReaped,
     AgentSet,
-    BoardSet,
     Change,
-    FenceLifted,
-    FenceSet,
     HeadSet,
     MissionClosed,
     MissionSet,
     Post,
-    RevocationsSet,
     RightsSet,
-    StopLifted,
-    StopSet,
 )
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.entries import entry
@@ -44,6 +38,7 @@ from swarmd.core.model.names import OPERATOR, SOB, AgentId, AgentState, Authorit
 from swarmd.core.model.privileges import Revocation
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import BOARDS, FENCES, REVOCATIONS, STOPS, Drop, Put
 from tests.core.swarm_builder import MISSION, World, world
 
 
@@ -89,7 +84,7 @@ def written() -> Written:
     made.state, made.entries, made.auditor = State(), [], Auditor()
     made.swarm.chain.head = type(made.swarm.chain.head)()
     lineage = made.swarm.lineage.agents.values()
-    boards = [BoardSet(id, procedure) for id, procedure in made.swarm.boards.items()]
+    boards = [Put(BOARDS, id, procedure) for id, procedure in made.swarm.boards.items()]
     missions = [MissionSet(mission) for mission in made.swarm.missions.values()]
     made.take([*(AgentMade(agent, ()) for agent in lineage), *missions, *boards])
     assert made.auditor.faults == []
@@ -281,14 +276,14 @@ LAWLESS: Final[dict[str, Deed]] = {
         (_reap(w, lo) and []) or w.do("agent.spawned", t.id, AgentMade(lo, ()))
     ),
     "which is ending": lambda w, t, lo: (
-        w.do("subtree.fenced", OPERATOR, FenceSet(Fence(t.id, "r", OPERATOR, 1.0))),
+        w.do("subtree.fenced", OPERATOR, FENCES.put(Fence(t.id, "r", OPERATOR, 1.0))),
         w.do("agent.spawned", t.id, AgentMade(_stray(w, t), ())),
     )[-1],
     "made under the stop on": lambda w, t, lo: (
         w.do(
             "stop.set",
             OPERATOR,
-            StopSet(Stop("tier:1", StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0)),
+            STOPS.put(Stop("tier:1", StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0)),
         ),
         w.do("agent.spawned", t.id, AgentMade(_stray(w, t), ())),
     )[-1],
@@ -300,34 +295,36 @@ LAWLESS: Final[dict[str, Deed]] = {
     ),
     "reaped without a fence": lambda w, t, lo: w.do("subtree.reaped", "supervisor", _reaped(lo)),
     "while its child": lambda w, t, lo: (
-        w.do("subtree.fenced", OPERATOR, FenceSet(Fence(t.id, "r", OPERATOR, 1.0))),
+        w.do("subtree.fenced", OPERATOR, FENCES.put(Fence(t.id, "r", OPERATOR, 1.0))),
         w.do("subtree.reaped", "supervisor", _reaped(t)),
     )[-1],
     "which is no ancestor of it": lambda w, t, lo: w.do(
-        "subtree.fenced", lo.id, FenceSet(Fence(t.id, "r", lo.id, 1.0))
+        "subtree.fenced", lo.id, FENCES.put(Fence(t.id, "r", lo.id, 1.0))
     ),
     "is the board's": lambda w, t, lo: w.do(
-        "subtree.fenced", OPERATOR, FenceSet(Fence("picard", "r", OPERATOR, 1.0))
+        "subtree.fenced", OPERATOR, FENCES.put(Fence("picard", "r", OPERATOR, 1.0))
     ),
     "is lifted while": lambda w, t, lo: (
-        w.do("subtree.fenced", OPERATOR, FenceSet(Fence(t.id, "r", OPERATOR, 1.0))),
-        w.do("subtree.ended", OPERATOR, FenceLifted(t.id)),
+        w.do("subtree.fenced", OPERATOR, FENCES.put(Fence(t.id, "r", OPERATOR, 1.0))),
+        w.do("subtree.ended", OPERATOR, Drop(FENCES, t.id)),
     )[-1],
     "lifts the stop that operator": lambda w, t, lo: (
         w.do(
             "stop.set",
             OPERATOR,
-            StopSet(Stop(lo.id, StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0)),
+            STOPS.put(Stop(lo.id, StopKind.FREEZE, Authority.OPERATOR, "r", OPERATOR, 1.0)),
         ),
-        w.do("stop.lifted", t.id, StopLifted(lo.id)),
+        w.do("stop.lifted", t.id, Drop(STOPS, lo.id)),
     )[-1],
     "is stopped by": lambda w, t, lo: w.do(
-        "stop.set", lo.id, StopSet(Stop(t.id, StopKind.FREEZE, Authority.LINEAGE, "r", lo.id, 1.0))
+        "stop.set",
+        lo.id,
+        STOPS.put(Stop(t.id, StopKind.FREEZE, Authority.LINEAGE, "r", lo.id, 1.0)),
     ),
     "is revoked from by": lambda w, t, lo: w.do(
         "privilege.revoked",
         lo.id,
-        RevocationsSet(t.id, (Revocation(t.id, "model/**", "both", 1, lo.id, "at"),)),
+        REVOCATIONS.set(t.id, (Revocation(t.id, "model/**", "both", 1, lo.id, "at"),)),
     ),
     "gave it a privilege": lambda w, t, lo: w.do(
         "privilege.granted", lo.id, RightsSet(replace(lo, privileges=("**",)))
@@ -359,9 +356,9 @@ def _reaped(agent: Agent) -> AgentReaped:
 
 
 def _reap(w: Written, agent: Agent) -> bool:
-    w.do("subtree.fenced", OPERATOR, FenceSet(Fence(agent.id, "r", OPERATOR, 1.0)))
+    w.do("subtree.fenced", OPERATOR, FENCES.put(Fence(agent.id, "r", OPERATOR, 1.0)))
     w.do("subtree.reaped", "supervisor", _reaped(agent))
-    w.do("subtree.ended", OPERATOR, FenceLifted(agent.id))
+    w.do("subtree.ended", OPERATOR, Drop(FENCES, agent.id))
     return True
 
 
@@ -612,7 +609,7 @@ def test_an_agent_that_lives_below_what_has_ended_is_an_orphan() -> None:
     w = written()
     top, low = _grown(w)
     settled = replace(Fence(MISSION, "r", OPERATOR, 1.0), is_settled=True)
-    w.do("subtree.fenced", OPERATOR, FenceSet(settled))
+    w.do("subtree.fenced", OPERATOR, FENCES.put(settled))
     record = w.state.records.values[f"agent:{low.id}"]
     found = FoundAgent(True, True, record, {}, {}, True, {}, (), {})
     (flaw,) = agents(Found(w.state, {low.id: found}))

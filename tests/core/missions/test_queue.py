@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from swarmd.core.actions import stop
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
-from swarmd.core.model.changes import AccountOpened, Change, FenceSet, MissionClosed, Post
+from swarmd.core.model.changes import AccountOpened, Change, MissionClosed, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
 from swarmd.core.model.lineage import Stop, StopKind
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import SOB, Authority, MissionId, MissionState
 from swarmd.core.model.refusals import Rule
-from tests.core.swarm_builder import LIMITS, MISSION, World, journal, posts, world
+from swarmd.core.model.tables import FENCES
+from tests.core.swarm_builder import LIMITS, MISSION, World, journal, posts, puts, world
 
 MISSION_BUDGET = LIMITS.mission.model_dump()
 
@@ -410,7 +411,7 @@ def test_an_end_is_decided_once() -> None:
     queue.end(
         w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "done", text="the result"
     )
-    assert any(isinstance(change, FenceSet) for change in w.changes)
+    assert puts(w.changes, FENCES)
     queue.end(w.renew(), w.swarm.missions[MISSION], MissionState.CANCELLED, "late")
     assert w.changes == []
     assert w.swarm.missions[MISSION].ending is MissionState.DELIVERED

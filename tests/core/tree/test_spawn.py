@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarmd.core.ledger.tree import NEEDED_KINDS
-from swarmd.core.model.changes import AgentSet, FenceSet, Post
+from swarmd.core.model.changes import AgentSet, Post
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.messages import Kind
@@ -19,9 +19,10 @@ from swarmd.core.model.privileges import is_covered, overlaps
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
+from swarmd.core.model.tables import FENCES
 from swarmd.core.tree.fence import decide_terminate, fence
 from swarmd.core.tree.spawn import RATE_WINDOW_SECONDS, covers_file, decide_spawn
-from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
+from tests.core.swarm_builder import MISSION, World, charter, journal, posts, puts, world
 
 BUDGET = {"tokens": 1_000, "cost": 50_000, "calls": 10, "tools": 20, "agents": 3}
 
@@ -358,7 +359,7 @@ def test_a_fence_is_one_mark_whatever_lies_below_and_tells_each_host_once() -> N
     for number in range(5):
         w.grow(top.id, f"c{number}")
     changes = fence(w.swarm, Fence(top.id, "r", "x", w.moment.now), w.moment, mission=MISSION)
-    assert [type(change) for change in changes].count(FenceSet) == 1
+    assert len(puts(changes, FENCES)) == 1
     assert [change.agent.id for change in changes if isinstance(change, AgentSet)] == [top.id]
     told = [
         change
