@@ -196,15 +196,15 @@ async def test_an_allowed_spawn_is_paid_by_who_asked_and_ends_with_its_override(
             "request": dict(asked.data),
             "rule": refusal.data["rule"],
         }
-        free = (await on.store.free(top.id))["tokens"]
+        free = (await on.store.records.free(top.id))["tokens"]
         await _override(on, "spawn", refusal.id, refused=refused)
         (kid,) = on.sup._swarm.lineage.children(top.id)
-        assert (await on.store.free(top.id))["tokens"] < free
+        assert (await on.store.records.free(top.id))["tokens"] < free
         assert await on.store.pipe.execute("HEXISTS", on.store.keys.use(kid.id), WRITE)
         on.clock.time += 31
         await quiet(on, 8)
         assert on.sup._swarm.lineage.get(kid.id) is None
-        assert (await on.store.free(top.id))["tokens"] == free
+        assert (await on.store.records.free(top.id))["tokens"] == free
         await _is_proved(on)
 
 

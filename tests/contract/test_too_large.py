@@ -14,7 +14,7 @@ import pytest
 
 from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.lua import Script
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.missions.intake import fields_of
 from swarmd.core.model.channels import JOURNAL, REQUESTS, RESULTS
@@ -164,7 +164,7 @@ async def test_a_request_of_which_too_much_comes_is_a_dead_letter_and_the_next_i
     entry = Message(
         sender=AgentId("a-1"), kind=Kind.REQUEST, at="at", text="spawn", data=data, incarnation=1
     )
-    sealed = managed.store._runtime(REQUESTS, entry)
+    sealed = managed.store.session.runtime(REQUESTS, entry)
     await managed.store.pipe.execute(
         "XADD", managed.store.keys.channel(REQUESTS), "*", "m", sealed.line
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.bus.retention import NODE_ENTRIES
 from swarmd.core.model.channels import (
     BOARD_ROOM,

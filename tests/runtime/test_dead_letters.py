@@ -10,7 +10,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.actions.dead_letters import letter
 from swarmd.core.control.dispatch import decide
 from swarmd.core.model.channels import DEAD, ORDERS, REQUESTS, inbox

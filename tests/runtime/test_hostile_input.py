@@ -19,7 +19,7 @@ import pytest
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.marks import fence_of, fence_text
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.control.dispatch import decide
 from swarmd.core.model.changes import AgentMade, Post
@@ -445,7 +445,7 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
         )
         # Read far ahead of the clock: a stream that begins anew has ids below it.
         await on.store.pipe.execute(
-            "XADD", key, "99999999999999-0", "m", on.store._runtime(ORDERS, first).line
+            "XADD", key, "99999999999999-0", "m", on.store.session.runtime(ORDERS, first).line
         )
         await on.sup._step()
         await on.store.pipe.execute("DEL", key)
@@ -689,7 +689,7 @@ async def test_a_key_that_holds_something_else_is_missing_where_it_is_read_and_n
         mission, room = store.keys.mission(MISSION), store.keys.channel(JOURNAL)
         for key in (mission, room):
             await store.pipe.execute("SET", key, "something else")
-        assert await store.mission(MISSION) is None
+        assert await store.records.mission(MISSION) is None
         told = capsys.readouterr()
         assert mission in told.out + told.err
         with pytest.raises(StoreUnsuitableError, match=room):

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.agent.output_limits import CUTS_MAX, guard_of
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, inbox, up
 from swarmd.core.model.declarations import Declarations

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX, Refusal, Refusals
 from swarmd.core.model.changes import StopSet

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.changes import RevocationsSet
 from swarmd.core.model.channels import DEAD, JOURNAL, ORDERS, inbox, room, up
 from swarmd.core.model.messages import Kind, Message

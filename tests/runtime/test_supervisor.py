@@ -19,7 +19,7 @@ from typing import Any, Literal
 import anyio
 import pytest
 
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.model.channels import (
     BOARD_ROOM,

@@ -35,7 +35,8 @@ from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.redis.supervisor_store import RedisSupervisorStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.turn import concerns
 from swarmd.core.model.changes import AccountOpened, AgentMade, AgentSet, Change, MissionSet, Post
@@ -72,7 +73,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import LEASE_SECONDS, SWEEP_SECONDS, stamp_of
 from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.pubsub import Rings
-from swarmd.ports.stores import Hold, RefusedByStore, Used
+from swarmd.ports.stores import Hold, RefusedByStore, SupervisorStore, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from swarmd.runtime.turn.functions import Handlers, built_in
@@ -762,7 +763,9 @@ def test_a_host_that_lost_an_agent_changes_nothing_more_and_what_it_tries_is_rec
 # --- with the supervisor beside it -------------------------------------------------------------
 
 
-def supervisor_of(store: RedisStore, rings: Rings | None = None, host: str = "h-sup") -> Supervisor:
+def supervisor_of(
+    store: SupervisorStore, rings: Rings | None = None, host: str = "h-sup"
+) -> Supervisor:
     return Supervisor(
         store, rings or Silence(), LoopClock(), DECLARED, HostId(host), None, anyio.Event()
     )
@@ -782,7 +785,7 @@ DELIVERED: Final[list[dict[str, Any]]] = [
 
 
 @asynccontextmanager
-async def supervised(store: RedisStore, *workers: Worker) -> AsyncIterator[Supervisor]:
+async def supervised(store: SupervisorStore, *workers: Worker) -> AsyncIterator[Supervisor]:
     supervisor = supervisor_of(store)
     async with anyio.create_task_group() as tasks, at_work(*workers):
         tasks.start_soon(supervisor.run)
@@ -902,7 +905,7 @@ def test_a_leader_that_slept_stores_no_mission_that_its_successor_has_heard() ->
     jumping(test)
 
 
-class AwayOnce(RedisStore):
+class AwayOnce(RedisSupervisorStore):
     """A store whose server does not answer one of the supervisor's reads for longer than a
     lease.
     """
@@ -922,8 +925,7 @@ class AwayOnce(RedisStore):
 def test_no_host_is_declared_dead_because_the_server_was_away() -> None:
     async def test() -> None:
         async with stored() as store:
-            away = AwayOnce(store.pipe.dial, "t", SECRET)
-            away.pipe = store.pipe
+            away = AwayOnce(store.session)
             async with supervised(away, worker_of(store)):
                 await anyio.sleep(2 * LEASE_SECONDS)
                 away.is_due = True
@@ -931,7 +933,7 @@ def test_no_host_is_declared_dead_because_the_server_was_away() -> None:
                 assert len(await journal_of(store, "host.joined")) == 1
                 assert await journal_of(store, "host.lost") == []
                 # One that is silent is declared dead all the same, and its agents are placed anew.
-                await away.register(Host(ELSEWHERE, 1, "w-1"), LEASE_SECONDS)
+                await store.register(Host(ELSEWHERE, 1, "w-1"), LEASE_SECONDS)
                 await anyio.sleep(2 * SWEEP_SECONDS)
                 await away.pipe.execute("DEL", away.keys.host(ELSEWHERE))
                 await anyio.sleep(2 * SWEEP_SECONDS)
@@ -959,7 +961,7 @@ async def test_two_thousand_agents_of_one_worker_share_a_handful_of_connections(
         worker = worker_of(store, rings=bell.line())
 
         async def answer(_world: World, resident: Resident) -> None:
-            await store.free(resident.agent.id)
+            await store.records.free(resident.agent.id)
             answered.add(resident.agent.id)
             resident.mailbox = None
 

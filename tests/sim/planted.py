@@ -209,7 +209,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a position is not committed",
         "8",
-        "swarmd.adapters.redis.worker_store:RedisStore.commit",
+        "swarmd.adapters.redis.worker_store:RedisWorkerStore.commit",
         (
             'state += [f"p:{channel}", position]',
             "pass",
@@ -361,12 +361,12 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "an input is decided again by a successor",
         "8",
-        "swarmd.adapters.redis.worker_store:RedisStore.load",
+        "swarmd.adapters.redis.loading:Loading.load",
         (
-            "positions = await self._hash(k.positions)",
+            "positions = await self._session.hash_at(k.positions)",
             (
-                "positions = {n: v for n, v in (await self._hash(k.positions)).items() if n != "
-                '"requests"}'
+                "positions = await self._session.hash_at(k.positions); "
+                "positions.pop('requests', None)"
             ),
         ),
     ),
