@@ -290,7 +290,7 @@ async def _order(on: Stage, verb: str, target: str, order: str) -> None:
     await on.store.post(
         ORDERS, Message(sender=AgentId("operator"), kind=Kind.ORDER, at=AT, data=data)
     )
-    while await on.sup._step():
+    while await on.sup.step():
         pass
 
 
@@ -313,7 +313,7 @@ async def test_a_letter_is_handed_out_again_once_and_then_there_is_none(namespac
         on.silent = {STAGED}
         await on.submit()
         await on.run()
-        reader = on.sup._swarm.executives(STAGED)[0]
+        reader = on.sup.state.executives(STAGED)[0]
         id = await _dead(on, reader.id)
         await _order(on, "retry", id, "o1")
         assert (await _answer(on, "o1"))["outcome"] == "done"
@@ -329,7 +329,7 @@ async def test_two_orders_about_one_letter_in_one_commit_do_it_once(namespace: s
         on.silent = {STAGED}
         await on.submit()
         await on.run()
-        reader = on.sup._swarm.executives(STAGED)[0]
+        reader = on.sup.state.executives(STAGED)[0]
         id = await _dead(on, reader.id)
         for order in ("o1", "o2"):
             data = {"order": order, "verb": "retry", "target": id}
@@ -391,7 +391,7 @@ async def test_an_order_that_cannot_be_decided_is_a_letter_and_can_be_retried_wh
         is_broken[0] = False
         await _order(on, "retry", letter.id, "o2")
         assert (await _answer(on, "o2"))["outcome"] == "done"
-        while await on.sup._step():
+        while await on.sup.step():
             pass
         # Its own answer, from the law this time.
         decided = [e for e in await on.journal("order.refused") if e.data["order"] == "o1"]
@@ -403,7 +403,7 @@ async def test_the_superior_is_told_of_a_letter_and_the_reader_begins_anew(names
         on.silent = {STAGED}
         await on.submit()
         await on.run()
-        reader = on.sup._swarm.executives(STAGED)[0]
+        reader = on.sup.state.executives(STAGED)[0]
         mail = {"channel": "inbox:x", "id": "7-0", "sender": "sob", "tries": 3}
         await on.post(
             reader.id,
@@ -424,5 +424,5 @@ async def test_the_superior_is_told_of_a_letter_and_the_reader_begins_anew(names
         said = await on.store.read(Channel("room:sob"), FIRST, 1_000)
         (notice,) = [m for m in said if "dead" in m.data]
         assert notice.data["dead"] == {"channel": "inbox:x", "id": "7-0", "tries": 3}
-        assert on.sup._swarm.lineage.agents[reader.id].incarnation == 2
-        assert on.sup._swarm.lineage.agents[reader.id].state is not AgentState.TERMINATED
+        assert on.sup.state.lineage.agents[reader.id].incarnation == 2
+        assert on.sup.state.lineage.agents[reader.id].state is not AgentState.TERMINATED

@@ -375,7 +375,7 @@ class Obedient:
 
     def _filled(self, text: str, agent: AgentId) -> str:
         assert self.supervisor is not None
-        swarm = self.supervisor._swarm
+        swarm = self.supervisor.state
         own = swarm.lineage.get(agent)
         everybody = [a for a in swarm.lineage.agents.values() if a.tier > 0]
         ours = own.mission if own is not None and own.mission else A

@@ -242,7 +242,7 @@ async def _at_work(on: Stage) -> AgentId:
     on.script = lambda *_: charter_motion({})
     await on.submit()
     await on.run()
-    (agent,) = [a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1]
+    (agent,) = [a for a in on.sup.state.lineage.agents.values() if a.tier == 1]
     return agent.id
 
 
@@ -281,15 +281,15 @@ async def _notices(on: Stage, key: str) -> list[Message]:
 async def test_a_fact_that_asks_for_something_is_acted_on_at_the_next_step(namespace: str) -> None:
     async with stage(namespace) as on:
         agent = await _at_work(on)
-        on.sup._folded_at = on.clock.now()
+        on.sup.intake.facts_read_at = on.clock.now()
         await _tell(on, fact="reserve", agent=agent, account=agent, call="1:1", at="", amounts="{}")
-        await on.sup._step()
+        await on.sup.step()
         assert await on.store.read_facts(FIRST, 10) != [], "what asks for nothing waits for others"
         await _warn(on, agent, agent)
         await _overdraw(on, agent, agent)
-        await on.sup._step()
+        await on.sup.step()
         assert len(await _notices(on, "warned")) == 1
-        assert on.sup._swarm.lineage.stops[f"={agent}"].rule == Rule.BUDGET_OVERDRAFT
+        assert on.sup.state.lineage.stops[f"={agent}"].rule == Rule.BUDGET_OVERDRAFT
         (entry,) = await on.journal("account.overdrawn")
         assert entry.data["overdraft"] == {"tokens": 7}
 
@@ -302,7 +302,7 @@ async def test_facts_are_acted_on_once_whoever_dies_and_whenever(namespace: str)
                 await _warn(on, agent, agent)
                 await _warn(on, "picard", STAGED)
                 await _overdraw(on, agent, agent)
-            await on.sup._step()
+            await on.sup.step()
             await on.start()
             on.clock.time += 0.1
         for key, count in (("warned", 2), ("frozen", 1)):
@@ -322,8 +322,8 @@ async def test_a_reply_that_is_lost_acts_on_no_fact_twice(namespace: str) -> Non
 
         on.store.commit_changes = twice  # type: ignore[method-assign]  # a world that repeats
         await _warn(on, agent, agent)
-        await on.sup._step()
-        await on.sup._step()
+        await on.sup.step()
+        await on.sup.step()
         assert len(await _notices(on, "warned")) == 1
 
 
@@ -343,7 +343,7 @@ async def test_a_seat_that_overdraws_ends_its_mission_as_exhausted(namespace: st
 async def _later(on: Stage, seconds: float) -> None:
     on.clock.time += seconds
     await on.store.register(Host(H1, 1_000, "shared"), 600)
-    await on.sup._step()
+    await on.sup.step()
 
 
 async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restart(
@@ -361,7 +361,7 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
             "superior",
         )
         await on.start()
-        assert on.sup._swarm.troubles[agent].kind == "stalled"
+        assert on.sup.state.troubles[agent].kind == "stalled"
         await _later(on, 99)
         assert len(await on.journal("agent.stalled")) == 1
         await _later(on, 2)
@@ -378,7 +378,7 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
         )
         await _later(on, 2)
         assert len(await on.journal("agent.resumed")) == 1
-        assert on.sup._swarm.troubles == {}
+        assert on.sup.state.troubles == {}
         assert not await on.store.pipe.execute("EXISTS", on.store.keys.troubles)
 
 

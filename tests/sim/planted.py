@@ -343,18 +343,18 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "the local clock is trusted",
         "14",
-        "swarmd.runtime.supervisor.supervisor:Supervisor._now",
+        "swarmd.runtime.supervisor.memory:LeaderMemory.now",
         (
-            "self._time.read(self.clock.now() + self.store.clock_behind())",
+            "self.time.read(self.clock.now() + self.store.clock_behind())",
             "self.clock.now()",
         ),
     ),
     _fault(
         "a leader is not told what the server lost",
         "8",
-        "swarmd.runtime.supervisor.supervisor:Supervisor._renew",
+        "swarmd.runtime.supervisor.leadership:Leadership.renew",
         (
-            "if await self.store.last_commit() < known:",
+            "if await memory.store.last_commit() < known:",
             "if False:",
         ),
     ),

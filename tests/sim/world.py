@@ -389,7 +389,7 @@ class World:
         commit = store.commit_changes
 
         async def overheard(token: str, seq: int, changes: Sequence[Change], *more: Any) -> Any:
-            self.watch.laws.about(token, seq, changes, supervisor._swarm, supervisor._time.at)
+            self.watch.laws.about(token, seq, changes, supervisor.state, supervisor.memory.time.at)
             return await commit(token, seq, changes, *more)
 
         store.commit_changes = overheard  # type: ignore[method-assign, assignment]
