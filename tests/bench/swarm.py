@@ -164,7 +164,7 @@ async def until_hosted(worker: Worker, count: int) -> None:
     around.
     """
     with anyio.fail_after(60 + count / 500):
-        while len(worker.residents) < count or worker._changed:
+        while len(worker.residents) < count or worker.residents.has_changes:
             await anyio.sleep(0.01)
 
 

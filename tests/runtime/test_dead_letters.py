@@ -29,7 +29,8 @@ from swarmd.core.model.state import Draft
 from swarmd.ports.stores import Begin, Begun, Hold, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.world import World
-from swarmd.runtime.worker.worker import RETRY_SECONDS, Worker
+from swarmd.runtime.worker.turns import RETRY_SECONDS
+from swarmd.runtime.worker.worker import Worker
 from tests.core.swarm_builder import MISSION as STAGED
 from tests.runtime.test_supervisor import Stage, quiet, stage
 from tests.runtime.test_worker import (
@@ -53,7 +54,7 @@ TRIES: Final = DECLARED.limits.tries_max
 
 def _failing(worker: Worker, poison: str) -> tuple[list[list[str]], list[list[str]]]:
     """Its turns fail while this text is in their mail; what was tried, and what was answered."""
-    whole, tried, answered = worker.answer, list[list[str]](), list[list[str]]()
+    whole, tried, answered = worker.turns.answer, list[list[str]](), list[list[str]]()
 
     async def answer(world: World, resident: Resident) -> None:
         texts = [mail.text for mail in (resident.mailbox or ())[: 1 if resident.alone else None]]
@@ -63,7 +64,7 @@ def _failing(worker: Worker, poison: str) -> tuple[list[list[str]], list[list[st
         answered.append(texts)
         await whole(world, resident)
 
-    worker.answer = answer
+    worker.turns.answer = answer
     return tried, answered
 
 
@@ -152,7 +153,7 @@ def test_a_turn_that_fails_once_is_taken_again_and_nothing_of_it_is_lost() -> No
         async with stored() as store:
             await Lineage(store).found(executive(READER))
             worker = worker_of(store)
-            whole, attempts = worker.answer, list[float]()
+            whole, attempts = worker.turns.answer, list[float]()
 
             async def answer(world: World, resident: Resident) -> None:
                 attempts.append(anyio.current_time())
@@ -160,7 +161,7 @@ def test_a_turn_that_fails_once_is_taken_again_and_nothing_of_it_is_lost() -> No
                     raise OSError("the disk was away")
                 await whole(world, resident)
 
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await anyio.sleep(1)
                 id = await store.post(inbox(READER), message("work"))
@@ -204,7 +205,7 @@ def test_what_ends_its_host_again_and_again_is_a_letter_too() -> None:
                     reached.set()
                     await anyio.sleep_forever()
 
-                worker.answer = answer
+                worker.turns.answer = answer
                 async with anyio.create_task_group() as process:
                     process.start_soon(worker.run)
                     with anyio.move_on_after(5):
@@ -263,7 +264,7 @@ def test_hosts_that_end_in_order_make_no_letter_of_a_long_turn() -> None:
                     reached.set()
                     await anyio.sleep_forever()
 
-                worker.answer = answer
+                worker.turns.answer = answer
                 async with at_work(worker):
                     await reached.wait()
             assert begun == [f"h-{n}" for n in range(2 * TRIES)]
@@ -379,7 +380,7 @@ async def test_an_order_that_cannot_be_decided_is_a_letter_and_can_be_retried_wh
             raise ZeroDivisionError("a bug")
         decide(draft, message)
 
-    monkeypatch.setattr("swarmd.runtime.supervisor.supervisor.decide", fails)
+    monkeypatch.setattr("swarmd.runtime.supervisor.intake.decide", fails)
     async with stage(namespace) as on:
         await _order(on, "cancel", "m-none", "o1")
         refused = await _answer(on, "o1")

@@ -119,7 +119,7 @@ async def process(
                     # Rings count from when they can be heard.
                     while (
                         len(worker.residents) < len(AGENTS) + len(DECLARED.board.seats)
-                        or worker._changed
+                        or worker.residents.has_changes
                     ):
                         await anyio.sleep(0.02)
                 yield

@@ -173,7 +173,7 @@ def test_a_ring_from_the_far_future_on_an_empty_channel_makes_nobody_deaf(
 
             rings = Queue()
             worker = worker_of(store, rings=rings)
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await anyio.sleep(2 * SWEEP_SECONDS)
                 assert channel in rings.followed
@@ -268,7 +268,7 @@ async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_dec
         if message.id in poison:
             raise ZeroDivisionError
 
-    monkeypatch.setattr("swarmd.runtime.supervisor.supervisor.decide", fails)
+    monkeypatch.setattr("swarmd.runtime.supervisor.intake.decide", fails)
     async with stage(namespace) as on:
         on.silent = {STAGED}
         await on.submit()

@@ -611,7 +611,7 @@ async def _intrude(store: RedisStore, model: Obedient) -> None:
     while waiting:
         await anyio.sleep(0.02)
         assert model.supervisor is not None
-        live = getattr(model.supervisor, "_swarm", None)
+        live = getattr(model.supervisor, "state", None)
         if live is None:
             continue
         executives = [*live.executives(A), *live.executives(B)]

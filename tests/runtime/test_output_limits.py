@@ -61,7 +61,7 @@ def guarded_worker(
     store: RedisStore, script: Any = SAME, *, host: HostId = HERE, **bounds: Any
 ) -> Worker:
     worker = worker_of(store, ScriptedModel(script), host=host)
-    worker.world = replace(worker.world, declared=bounded(**bounds))
+    worker.context.world = replace(worker.context.world, declared=bounded(**bounds))
     return worker
 
 

@@ -362,14 +362,14 @@ class Listening:
                 self.leases[id] = self.leases.get(id, 0) + 1
                 await self.lineage.place(executive(id, lease=self.leases[id]))
             case "sweep":
-                await self.worker._sweep(host_channel(HERE))
+                await self.worker.listening.sweep()
             case "hear again" if self.heard:
-                await self.worker._hear(*self.heard[-1])
+                await self.worker.listening.delivery.hear(*self.heard[-1])
             case _ if self.unheard:
                 ring = self.unheard.popleft()
                 if what == "hear":
                     self.heard.append(ring)
-                    await self.worker._hear(*ring)
+                    await self.worker.listening.delivery.hear(*ring)
         await self._listen()
 
     async def _listen(self) -> None:
@@ -451,7 +451,7 @@ def test_a_lost_ring_costs_one_sweep_at_most() -> None:
             lineage = Lineage(store)
             await lineage.found(*(executive(id) for id in AGENTS))
             worker = worker_of(store)
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await anyio.sleep(SWEEP_SECONDS)
                 for n in range(40):
@@ -674,7 +674,7 @@ def test_an_agent_that_cannot_even_be_given_up_is_dropped_and_the_host_goes_on()
             await Lineage(store).found(executive("a-1"), executive("a-2"))
             answered: list[str] = []
             worker = worker_of(store)
-            whole = worker.answer
+            whole = worker.turns.answer
 
             async def answer(world: World, resident: Resident) -> None:
                 if resident.agent.id == "a-1":
@@ -684,7 +684,7 @@ def test_an_agent_that_cannot_even_be_given_up_is_dropped_and_the_host_goes_on()
                 await whole(world, resident)
                 answered.append(resident.agent.id)
 
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await store.post(down(SOB), message("all of you", to="*"))
                 await anyio.sleep(3 * SWEEP_SECONDS)
@@ -829,7 +829,7 @@ def test_no_word_is_given_for_a_task_that_ignores_its_end_and_the_end_reads_unco
             worker = worker_of(store)
             role = DECLARED.roles["executive"].model_copy(update={"model": "deaf"})
             declared = replace(DECLARED, roles={**DECLARED.roles, "executive": role})
-            worker.world = replace(worker.world, mind=mind, declared=declared)
+            worker.context.world = replace(worker.context.world, mind=mind, declared=declared)
             async with supervised(store, worker):
                 await store.keep_mission({"mission": "What is six by seven?", "id": "m-deaf"})
                 await has_begun(deaf)
@@ -965,7 +965,7 @@ async def test_two_thousand_agents_of_one_worker_share_a_handful_of_connections(
             answered.add(resident.agent.id)
             resident.mailbox = None
 
-        worker.answer = answer
+        worker.turns.answer = answer
         lineage = Lineage(store)
         agents = [executive(f"a-{n}") for n in range(count)]
         for start in range(0, count, 200):

@@ -194,16 +194,16 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a lost wake-up",
         "8",
-        "swarmd.runtime.worker.worker:Worker._sweep",
+        "swarmd.runtime.worker.listening:Listening.sweep",
         (
-            "mine = [channel for channel in channels if self.residents.is_read(channel)]",
+            "mine = [channel for channel in channels if context.residents.is_read(channel)]",
             "mine = []",
         ),
     ),
     _fault(
         "a ring is trusted",
         "8",
-        "swarmd.runtime.worker.worker:Worker._heard",
+        "swarmd.runtime.worker.delivery:Delivery._is_taken",
         ("ring.prev != known or ", ""),
     ),
     _fault(
@@ -218,8 +218,8 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a lease that lapsed is never taken up again",
         "11",
-        "swarmd.runtime.worker.worker:Worker._take_back",
-        ("if self._doubtful:", "if False:"),
+        "swarmd.runtime.worker.admission:Admission.take_back",
+        ("if self.context.doubtful:", "if False:"),
     ),
     _fault(
         "a message is taken as often as it comes",
