@@ -31,7 +31,7 @@ from swarmd.adapters.redis.connection.requirements import (
     refuse_shared_namespace,
 )
 from swarmd.adapters.redis.keys import WORKER_READS, shared_names, type_of
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import BOARD_ROOM, FACTS, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.declarations import Declarations, Provider
 from swarmd.core.model.functions import BUILT_IN

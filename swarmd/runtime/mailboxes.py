@@ -64,7 +64,7 @@ class Resident:
     )
     doing: str = ""  # the call under way: `model`, `read`, …
     scope: anyio.CancelScope | None = None
-    _places: str = ""  # of one that rests: what it has seen and heard
+    places: str = ""  # of one that rests: what it has seen and heard
     _rooms: Mapping[str, Room] | None = None  # of one that rests: what says which rooms it follows
 
     @property
@@ -107,7 +107,7 @@ class Resident:
             self.agent = replace(self.agent, charter=None)
         self.memory = NO_MEMORY
         if places is not None:
-            self._places, self._seen, self._heard = _one(places), None, None
+            self.places, self._seen, self._heard = _one(places), None, None
 
     def go_on(self, charter: Charter | None, memory: Memory) -> None:
         """What a turn needs is there again."""
@@ -119,8 +119,8 @@ class Resident:
         if self._seen is not None or self._rooms is None:
             self._seen, self._heard = self._seen or {}, self._heard or Heard()
             return
-        self._seen, self._heard = _places_of(follows(self.agent, self._rooms), self._places)
-        self._places = ""
+        self._seen, self._heard = _places_of(follows(self.agent, self._rooms), self.places)
+        self.places = ""
 
     def has_seen(self, message: Message) -> bool:
         return order_of(message.id) <= order_of(self.seen.get(message.channel, FIRST))
@@ -267,6 +267,11 @@ class Residents:
             undone.remove(channel)
         else:
             to_do.add(channel)
+
+    @property
+    def has_changes(self) -> bool:
+        """The channels to hear are no longer those heard."""
+        return bool(self._unheard or self._unread)
 
     def changes(self) -> tuple[set[Channel], set[Channel]]:
         """Channels to hear from now on, and to hear no longer, since this was last asked."""

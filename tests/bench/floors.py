@@ -232,7 +232,7 @@ async def raw_scripts(socket: Path, namespace: str, total: int, under_way: int) 
         await here.store.register(Host(HOST, AGENTS, ""), 3_600)
         writer = await connect_raw(socket)
         await writer.send("SCRIPT", "LOAD", script("commit").text)
-        here.store.pipe = _OnRaw(writer)  # type: ignore[assignment]  # as much of a pipe as a commit needs
+        here.store.session.pipe = _OnRaw(writer)  # type: ignore[assignment]  # as much of a pipe as a commit needs
         turns = dict.fromkeys((agent.id for agent in agents), 0)
 
         async def commit(number: int, position: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import anyio
 import anyio.to_process
 
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SUPERVISOR, AgentId

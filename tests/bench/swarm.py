@@ -17,7 +17,7 @@ import anyio
 from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.journal.entries import chained
 from swarmd.core.model.changes import AccountOpened, AgentMade, Change, MissionSet, Post
 from swarmd.core.model.channels import host_channel
@@ -164,7 +164,7 @@ async def until_hosted(worker: Worker, count: int) -> None:
     around.
     """
     with anyio.fail_after(60 + count / 500):
-        while len(worker.residents) < count or worker._changed:
+        while len(worker.residents) < count or worker.residents.has_changes:
             await anyio.sleep(0.01)
 
 

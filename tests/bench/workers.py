@@ -119,7 +119,7 @@ async def _work(socket: Path, namespace: str, host: HostId, agents: int) -> None
     async with bench(socket, namespace) as here, anyio.create_task_group() as tasks:
         worker = here.worker(anyio.Event(), host=host, answer=pass_on)
         tasks.start_soon(worker.run)
-        while not worker.residents or worker._changed:
+        while not worker.residents or worker.residents.has_changes:
             await anyio.sleep(0.05)
         print("ready", flush=True)
         loop = asyncio.get_running_loop()

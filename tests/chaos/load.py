@@ -24,7 +24,7 @@ import anyio
 import structlog
 
 from swarmd.adapters.redis.connection.connection import dial
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import REQUESTS, inbox
 from swarmd.core.model.charter import Amounts, Charter
 from swarmd.core.model.lineage import Agent

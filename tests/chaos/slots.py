@@ -21,7 +21,7 @@ import anyio
 
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.discovery import slot_of
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import room
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, AgentId

@@ -552,11 +552,29 @@ async def test_the_pace_towards_a_provider_is_kept_by_each_user_that_calls_one(
     await asyncio.wait([running])
 
 
+STORE_MODULES = (
+    "store",
+    "session",
+    "channel_store",
+    "worker_store",
+    "supervisor_store",
+    "record_reads",
+    "loading",
+)
+
+
 @pytest.mark.parametrize(
     ("role", "files"),
     [
         ("operator", ("redis/reader.py", "archive/fsck.py")),
-        ("supervisor", ("redis/reader.py", "redis/worker_store.py", "archive/fsck.py")),
+        (
+            "supervisor",
+            (
+                "redis/reader.py",
+                *(f"redis/{name}.py" for name in STORE_MODULES),
+                "archive/fsck.py",
+            ),
+        ),
     ],
 )
 def test_every_command_that_our_code_sends_is_in_the_rules(

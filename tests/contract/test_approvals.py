@@ -28,7 +28,7 @@ async def _at_work(on: Stage) -> Agent:
     on.silent = {MISSION}
     await on.submit()
     await quiet(on)
-    (executive,) = on.sup._swarm.executives(MISSION)
+    (executive,) = on.sup.state.executives(MISSION)
     return executive
 
 
@@ -42,14 +42,14 @@ async def _ask(on: Stage, agent: Agent, *, key: str = "kid", **more: Any) -> Non
         charter=WORKER | {"name": key},
         **more,
     )
-    await on.sup._step()
+    await on.sup.step()
 
 
 async def _order(on: Stage, verb: str, target: str, **more: Any) -> None:
     await on.post(
         "operator", ORDERS, Kind.ORDER, order=f"o-{verb}-{target}", verb=verb, target=target, **more
     )
-    await on.sup._step()
+    await on.sup.step()
 
 
 async def _override(on: Stage, kind: str, target: str, **more: Any) -> None:
@@ -58,12 +58,12 @@ async def _override(on: Stage, kind: str, target: str, **more: Any) -> None:
 
 
 def _approval(on: Stage) -> Approval:
-    (approval,) = on.sup._swarm.approvals.values()
+    (approval,) = on.sup.state.approvals.values()
     return approval
 
 
 def _standing(on: Stage) -> Override:
-    (override,) = on.sup._swarm.overrides.values()
+    (override,) = on.sup.state.overrides.values()
     return override
 
 
@@ -91,7 +91,7 @@ async def test_what_waits_for_leave_is_there_after_a_restart_and_is_done_once(
         await _order(on, "approve", before.id)
         await on.start()
         await _order(on, "approve", before.id)
-        (kid,) = on.sup._swarm.lineage.children(top.id)
+        (kid,) = on.sup.state.lineage.children(top.id)
         assert kid.taint == ("file",)
         assert await _answers(on, top) == ["taint.leave", "created"]
         assert len(await on.journal("approval.given")) == 1
@@ -108,8 +108,8 @@ async def test_leave_that_nobody_gives_expires_also_over_a_restart(
         await _ask(on, top, taint=["file"])
         await on.start()
         on.clock.time += 21
-        await on.sup._step()
-        assert not on.sup._swarm.approvals
+        await on.sup.step()
+        assert not on.sup.state.approvals
         assert await _answers(on, top) == ["taint.leave", "approval.expired"]
         await _is_proved(on)
 
@@ -125,7 +125,7 @@ async def test_a_given_right_is_the_scripts_own_while_it_stands_and_not_after(
         await on.start()
         assert _standing(on).kind == "grant"
         on.clock.time += 31
-        await on.sup._step()
+        await on.sup.step()
         assert not await on.store.pipe.execute("HEXISTS", use, WRITE)
         assert [e.data["how"] for e in await on.journal("override.ended")] == ["lapsed"]
         await _is_proved(on)
@@ -176,7 +176,7 @@ async def test_a_recalled_message_is_gone_from_its_stream_and_comes_back_as_it_w
         assert left[-1].data["recalled"] == found.id
         await on.start()
         on.clock.time += 31
-        await on.sup._step()
+        await on.sup.step()
         again = (await on.store.read(channel, FIRST, 100))[-1]
         assert (again.sender, again.kind, again.text) == ("operator", Kind.SAY, "wrong")
         await _is_proved(on)
@@ -189,7 +189,7 @@ async def test_an_allowed_spawn_is_paid_by_who_asked_and_ends_with_its_override(
         top = await _at_work(on)
         given = WORKER | {"privileges": [WRITE]}
         await on.post(top.id, REQUESTS, Kind.REQUEST, type="spawn", key="kid", charter=given)
-        await on.sup._step()
+        await on.sup.step()
         (refusal,) = await on.journal("request.refused")
         (asked,) = await on.store.read(REQUESTS, _before(refusal.data["request"]), 1)
         refused = {
@@ -197,15 +197,15 @@ async def test_an_allowed_spawn_is_paid_by_who_asked_and_ends_with_its_override(
             "request": dict(asked.data),
             "rule": refusal.data["rule"],
         }
-        free = (await on.store.free(top.id))["tokens"]
+        free = (await on.store.records.free(top.id))["tokens"]
         await _override(on, "spawn", refusal.id, refused=refused)
-        (kid,) = on.sup._swarm.lineage.children(top.id)
-        assert (await on.store.free(top.id))["tokens"] < free
+        (kid,) = on.sup.state.lineage.children(top.id)
+        assert (await on.store.records.free(top.id))["tokens"] < free
         assert await on.store.pipe.execute("HEXISTS", on.store.keys.use(kid.id), WRITE)
         on.clock.time += 31
         await quiet(on, 8)
-        assert on.sup._swarm.lineage.get(kid.id) is None
-        assert (await on.store.free(top.id))["tokens"] == free
+        assert on.sup.state.lineage.get(kid.id) is None
+        assert (await on.store.records.free(top.id))["tokens"] == free
         await _is_proved(on)
 
 
@@ -225,7 +225,7 @@ async def test_nobodys_hand_in_what_waits_makes_another_thing_of_it(namespace: s
         await on.store.pipe.execute("HSET", key, id, text.replace("worker", "manager"))
         await on.start()
         await _order(on, "approve", id)
-        assert on.sup._swarm.lineage.children(top.id) == ()
+        assert on.sup.state.lineage.children(top.id) == ()
         assert (await on.journal("approval.given"))[-1].data["outcome"] == "refused"
 
 
@@ -237,6 +237,6 @@ async def test_leave_by_whoever_it_is_not_takes_an_ancestor(namespace: str, by: 
         act = {"verb": "approve", "target": _approval(on).id, "reason": "r"}
         for sender in (top.id, AgentId(by), SOB):
             await on.post(sender, Channel(REQUESTS), Kind.REQUEST, type="act", act=act)
-        await on.sup._step()
+        await on.sup.step()
         assert _approval(on).answer == ""
         await _is_proved(on)

@@ -22,7 +22,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from swarmd.adapters.archive.fsck import Look
 from swarmd.adapters.redis.reader import View, view_of
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.control import ledger_events as tidings
 from swarmd.core.journal.entries import folded

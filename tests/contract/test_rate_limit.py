@@ -14,7 +14,7 @@ import pytest
 
 from swarmd.adapters.models.rate_limit import Pace, Start, TooLateError
 from swarmd.adapters.redis.rate_limit import RedisPace
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.errors import StoreUnavailableError
 from tests.conftest import HANG_SECONDS
 from tests.contract.test_store import open_store

@@ -18,7 +18,7 @@ import pytest
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.reader import View
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.control.stalls import Standing

@@ -33,7 +33,7 @@ from redis.asyncio import Redis
 
 from swarmd.adapters.redis.connection.connection import Dial, Dialler, dial
 from swarmd.adapters.redis.founding import SEAL_LOST
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.turn import NO_MEMORY, Memory
 from swarmd.core.bus.envelope import Heard
@@ -1258,7 +1258,7 @@ async def test_a_process_with_another_secret_is_refused_at_its_start(store: Redi
     await store.check_schema()
     await store.check_schema()
     other = RedisStore(store.pipe.dial, store.keys.namespace, SECRET[::-1])
-    other.pipe = store.pipe
+    other.session.pipe = store.pipe
     with pytest.raises(StoreUnsuitableError, match="another secret") as refused:
         await other.check_schema()
     assert "SWARMD_SECRET_FILE" in refused.value.hint
@@ -1267,7 +1267,7 @@ async def test_a_process_with_another_secret_is_refused_at_its_start(store: Redi
 
 def with_another_secret(store: RedisStore) -> RedisStore:
     other = RedisStore(store.pipe.dial, store.keys.namespace, SECRET[::-1])
-    other.pipe = store.pipe
+    other.session.pipe = store.pipe
     return other
 
 
@@ -1338,7 +1338,7 @@ async def test_a_successor_goes_on_from_its_predecessors_serials_on_a_clock_that
     behind = RedisStore(
         store.pipe.dial, store.keys.namespace, SECRET, now=lambda: time.time() - 3_600
     )
-    behind.pipe = store.pipe
+    behind.session.pipe = store.pipe
     await behind.load(declarations())
     await behind.commit_changes(leader.token, leader.seq + 1, [Post(BOARD_ROOM, said)], {})
     first, second = await store.read(BOARD_ROOM, FIRST, 10)

@@ -14,7 +14,7 @@ import pytest
 
 from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.lua import Script
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.missions.intake import fields_of
 from swarmd.core.model.channels import JOURNAL, REQUESTS, RESULTS
@@ -74,7 +74,7 @@ async def test_a_mission_as_large_as_may_be_is_docketed_whatever_it_is_made_of(
     await stage.start()
     await stage.store.keep_mission({"mission": '"\\' * 450_000, "id": "m-large"})
     await quiet(stage, 3)
-    assert "m-large" in stage.sup._swarm.missions
+    assert "m-large" in stage.sup.state.missions
     kept = await small.pipe.execute("HGET", small.keys.mission(MissionId("m-large")), "mission")
     assert kept == '"\\' * 450_000
 
@@ -85,7 +85,7 @@ async def test_a_mission_that_was_heard_and_cannot_be_stored_is_rejected_under_i
     stage = Stage(small)
     await stage.start()
     with anyio.fail_after(30):
-        await stage.sup._keep_mission(
+        await stage.sup.entrance.keep_mission(
             fields_of(json.dumps({"mission": "x" * 2 * MEGABYTE, "id": "mine"}))
         )
     await quiet(stage, 2)
@@ -127,7 +127,7 @@ async def test_the_mission_whose_commit_is_too_large_is_rejected_and_the_others_
     for id, size in (("m-a", 10), ("m-large", 300_000), ("m-b", 10)):
         await managed.store.keep_mission({"mission": "x" * size, "id": id})
     await quiet(managed, 8)
-    assert {"m-a", "m-b"} <= set(managed.sup._swarm.missions)
+    assert {"m-a", "m-b"} <= set(managed.sup.state.missions)
     results = {m.mission: m for m in await managed.store.read(RESULTS, FIRST, 10)}
     assert results[MissionId("m-large")].data["state"] == "rejected"
     assert "larger than the server takes" in results[MissionId("m-large")].text
@@ -164,13 +164,13 @@ async def test_a_request_of_which_too_much_comes_is_a_dead_letter_and_the_next_i
     entry = Message(
         sender=AgentId("a-1"), kind=Kind.REQUEST, at="at", text="spawn", data=data, incarnation=1
     )
-    sealed = managed.store._runtime(REQUESTS, entry)
+    sealed = managed.store.session.runtime(REQUESTS, entry)
     await managed.store.pipe.execute(
         "XADD", managed.store.keys.channel(REQUESTS), "*", "m", sealed.line
     )
     await managed.store.keep_mission({"mission": "x", "id": "m-a"})
     await quiet(managed, 6)
-    assert "m-a" in managed.sup._swarm.missions
+    assert "m-a" in managed.sup.state.missions
     entries = await managed.store.read(JOURNAL, FIRST, 1_000)
     assert [
         e

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.bus.retention import NODE_ENTRIES
 from swarmd.core.model.channels import (
     BOARD_ROOM,
@@ -50,7 +50,7 @@ class _Asked:
 async def on(socket: str | None, namespace: str) -> AsyncIterator[Stage]:
     async with stage(namespace, socket=socket, keep=KEPT, retention_seconds=3_600) as opened:
         # A supervisor's time never goes back, and its stage began in another year.
-        opened.clock.time, opened.sup._time = time.time(), ForwardTime()
+        opened.clock.time, opened.sup.memory.time = time.time(), ForwardTime()
         yield opened
 
 
@@ -58,7 +58,7 @@ async def _trim(on: Stage) -> int:
     """Passes until nothing more goes."""
     total = 0
     for _ in range(100):
-        gone = await on.sup._trimmer.look(on.sup._swarm, on.sup._positions, on.sup._hosts_heard)
+        gone = await on.sup.upkeep.trim()
         total += gone
         if not gone:
             return total
@@ -68,7 +68,7 @@ async def _trim(on: Stage) -> int:
 def _later(on: Stage, seconds: float) -> None:
     """On both clocks: that of the supervisor's machine, and the server's, as far as it is known."""
     on.clock.time += seconds
-    on.sup._trimmer.server_at = on.clock.time
+    on.sup.upkeep.trimmer.server_at = on.clock.time
 
 
 async def _length(on: Stage, channel: Channel) -> int:
@@ -79,7 +79,7 @@ async def _executive(on: Stage) -> Agent:
     on.silent.add(MISSION)
     await on.submit()
     await on.run()
-    return on.sup._swarm.executives(MissionId(MISSION))[0]
+    return on.sup.state.executives(MissionId(MISSION))[0]
 
 
 async def _say(on: Stage, channel: Channel, count: int, kind: Kind = Kind.DIRECTIVE) -> None:
@@ -117,7 +117,7 @@ async def test_a_ring_after_a_trim_names_the_entry_before_it(on: Stage) -> None:
     """A stream that were emptied would name none, and every reader would have to read it."""
     for n in range(400):
         await on.post("somebody", REQUESTS, Kind.SAY, f"{n}")
-    while await on.sup._step():
+    while await on.sup.step():
         pass
     last = await on.store.last_id(REQUESTS)
     assert await _trim(on) > 0
@@ -135,7 +135,7 @@ async def test_a_new_leader_finds_nothing_lost_after_a_trim_and_reads_on(on: Sta
     for n in range(300):
         await on.store.keep_mission({"mission": "again", "id": f"m{n % 3}"})
         await on.post("somebody", REQUESTS, Kind.SAY, f"{n}")
-    while await on.sup._step():
+    while await on.sup.step():
         pass
     await _trim(on)
     for channel in (MISSIONS, REQUESTS):
@@ -143,8 +143,8 @@ async def test_a_new_leader_finds_nothing_lost_after_a_trim_and_reads_on(on: Sta
     await on.start()
     assert await on.journal("position.recovered") == []
     await on.submit("m-after")
-    await on.sup._step()
-    assert "m-after" in on.sup._swarm.missions
+    await on.sup.step()
+    assert "m-after" in on.sup.state.missions
 
 
 async def test_results_and_the_boards_room_keep_what_is_declared_for_people(on: Stage) -> None:
@@ -180,7 +180,7 @@ async def test_a_frozen_reader_holds_a_channel_for_its_time_and_then_is_told_of_
 ) -> None:
     agent = await _executive(on)
     channel = inbox(agent.id)
-    await on.sup._step()
+    await on.sup.step()
     await _say(on, channel, 400)
     before = await on.store.read(channel, FIRST, 1_000)
     _later(on, 3_000)
@@ -191,9 +191,9 @@ async def test_a_frozen_reader_holds_a_channel_for_its_time_and_then_is_told_of_
     on.clock.time -= 1_000_000
     _later(on, 1_000)
     for _ in range(3):
-        await on.sup._trimmer.look(on.sup._swarm, on.sup._positions, on.sup._hosts_heard)
-        await on.sup._step()
-        on.sup._trimmer._rounds.moved([channel])
+        await on.sup.upkeep.trim()
+        await on.sup.step()
+        on.sup.upkeep.trimmer.rounds.moved([channel])
     await _trim(on)
     (told,) = await on.journal("mail.skipped")
     assert told.data["agent"] == agent.id
@@ -208,7 +208,7 @@ async def test_a_frozen_reader_holds_a_channel_for_its_time_and_then_is_told_of_
 async def test_a_hosts_channel_goes_as_far_as_the_host_has_said_that_it_heard(on: Stage) -> None:
     channel = host_channel(H1)
     await on.store.register(Host(H1, 10, "shared"), 600)
-    await on.sup._step()
+    await on.sup.step()
     for n in range(400):
         message = Message(sender=SOB, kind=Kind.PLACED, at="2026-01-01T00:00:00.000Z", text=f"{n}")
         await on.store.post(channel, message)
@@ -216,8 +216,8 @@ async def test_a_hosts_channel_goes_as_far_as_the_host_has_said_that_it_heard(on
     heard = (await on.store.read(channel, FIRST, 300))[-1].id
     await on.store.register(Host(H1, 10, "shared", heard=heard), 600)
     on.clock.time += 2
-    await on.sup._step()
-    on.sup._trimmer._rounds.moved([channel])
+    await on.sup.step()
+    on.sup.upkeep.trimmer.rounds.moved([channel])
     await _trim(on)
     left = await on.store.read(channel, FIRST, 1_000)
     assert 100 <= len(left) <= 100 + FEW.messages
@@ -227,11 +227,11 @@ async def test_a_hosts_channel_goes_as_far_as_the_host_has_said_that_it_heard(on
 async def test_nothing_is_asked_of_the_server_but_what_moved_where_nothing_did(on: Stage) -> None:
     await _executive(on)
     await _trim(on)
-    on.sup._trimmer.store = asked = _Asked(on.store)
-    await on.sup._trimmer.look(on.sup._swarm, on.sup._positions, on.sup._hosts_heard)
+    on.sup.upkeep.trimmer.store = asked = _Asked(on.store)
+    await on.sup.upkeep.trim()
     assert asked.what == ["moved", "lengths"]
     await on.post(SOB, inbox(AgentId("picard")), Kind.SAY, "one")
-    await on.sup._trimmer.look(on.sup._swarm, on.sup._positions, on.sup._hosts_heard)
+    await on.sup.upkeep.trim()
     assert asked.what == [
         "moved",
         "lengths",
@@ -246,7 +246,7 @@ async def test_the_journal_is_not_trimmed_with_the_rest(on: Stage) -> None:
     first = (await on.store.read_journal(FIRST, 1))[0][0]
     for _ in range(200):
         await on.post("somebody", REQUESTS, Kind.REQUEST, type="spawn")
-        await on.sup._step()
+        await on.sup.step()
     await _trim(on)
     assert (await on.store.read_journal(FIRST, 1))[0][0] == first
     assert await _length(on, JOURNAL) > FEW.messages

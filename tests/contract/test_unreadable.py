@@ -6,7 +6,7 @@ import asyncio
 
 from swarmd.adapters.config.loader import load
 from swarmd.adapters.redis.connection.connection import dial
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.turn import concerns
 from swarmd.core.control.dispatch import decide

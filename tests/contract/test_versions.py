@@ -27,7 +27,7 @@ from swarmd.adapters.redis.codecs import (
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.lua import Script, script
 from swarmd.adapters.redis.operator_post import operator_sealer
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.bus.envelope import RUNTIME, Seal
 from swarmd.core.model.changes import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from tests.quality.bounds import broken, loose
 from tests.quality.measure import Source, complexity, figures, rooms, small_private
 from tests.quality.place import PACKAGE
+from tests.quality.private_reads import ALLOWED, private_names, private_reads
+
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +67,26 @@ def test_a_private_line_with_one_caller_is_found(tmp_path: Path) -> None:
     assert small_private(source) == ["a.py:1:_one"]
     source = _package(tmp_path, a="def _one(): return 1\ndef two(): return _one() + _one()\n")
     assert small_private(source) == []
+
+
+def test_no_test_reads_what_is_private_to_the_product() -> None:
+    found = private_reads(TESTS, private_names(PACKAGE))
+    assert found == Counter(ALLOWED), "where one is gone, take it off the list"
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("thing._inner", 1),
+        ("thing.part._inner()", 1),
+        ("thing._inner = 1", 0),
+        ("self._inner", 0),
+        ("thing._other", 0),
+        ("thing.inner", 0),
+        ("from swarmd.module import _inner", 1),
+        ("patch.setattr(thing, '_inner', 1)", 1),
+    ],
+)
+def test_a_private_read_is_found(text: str, reads: int, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
+    assert private_reads(tmp_path, frozenset({"_inner"})).total() == reads

@@ -56,14 +56,14 @@ class Recorded(Stage):
 
     async def archive(self) -> None:
         """What the supervisor does of itself every few seconds."""
-        assert self.sup.archive is not None
-        await self.sup._anchor()
-        await self.sup._seal(self.sup.archive)
+        assert self.sup.journal.archive is not None
+        await self.sup.journal.anchor()
+        await self.sup.journal.seal()
 
     async def stop(self) -> None:
         """An orderly stop: the head is anchored."""
         await self.archive()
-        await self.sup._anchor("stopped")
+        await self.sup.journal.anchor("stopped")
 
     async def _work(self, id: str, parent: str, tier: int, message: Message) -> bool:
         if message.kind is Kind.CHARTER:
@@ -72,7 +72,7 @@ class Recorded(Stage):
 
     async def call(self, id: str) -> None:
         """A call of a model: settled at what it used, at more than was reserved, or never."""
-        agent = self.sup._swarm.lineage.agents[AgentId(id)]
+        agent = self.sup.state.lineage.agents[AgentId(id)]
         hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
         self._turns[id] = turn = self._turns.get(id, 0) + 1
         amounts = {"tokens": self.chance.randrange(10, 500), "calls": 1}

@@ -10,7 +10,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.actions.dead_letters import letter
 from swarmd.core.control.dispatch import decide
 from swarmd.core.model.channels import DEAD, ORDERS, REQUESTS, inbox
@@ -29,7 +29,8 @@ from swarmd.core.model.state import Draft
 from swarmd.ports.stores import Begin, Begun, Hold, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.world import World
-from swarmd.runtime.worker.worker import RETRY_SECONDS, Worker
+from swarmd.runtime.worker.turns import RETRY_SECONDS
+from swarmd.runtime.worker.worker import Worker
 from tests.core.swarm_builder import MISSION as STAGED
 from tests.runtime.test_supervisor import Stage, quiet, stage
 from tests.runtime.test_worker import (
@@ -53,7 +54,7 @@ TRIES: Final = DECLARED.limits.tries_max
 
 def _failing(worker: Worker, poison: str) -> tuple[list[list[str]], list[list[str]]]:
     """Its turns fail while this text is in their mail; what was tried, and what was answered."""
-    whole, tried, answered = worker.answer, list[list[str]](), list[list[str]]()
+    whole, tried, answered = worker.turns.answer, list[list[str]](), list[list[str]]()
 
     async def answer(world: World, resident: Resident) -> None:
         texts = [mail.text for mail in (resident.mailbox or ())[: 1 if resident.alone else None]]
@@ -63,7 +64,7 @@ def _failing(worker: Worker, poison: str) -> tuple[list[list[str]], list[list[st
         answered.append(texts)
         await whole(world, resident)
 
-    worker.answer = answer
+    worker.turns.answer = answer
     return tried, answered
 
 
@@ -152,7 +153,7 @@ def test_a_turn_that_fails_once_is_taken_again_and_nothing_of_it_is_lost() -> No
         async with stored() as store:
             await Lineage(store).found(executive(READER))
             worker = worker_of(store)
-            whole, attempts = worker.answer, list[float]()
+            whole, attempts = worker.turns.answer, list[float]()
 
             async def answer(world: World, resident: Resident) -> None:
                 attempts.append(anyio.current_time())
@@ -160,7 +161,7 @@ def test_a_turn_that_fails_once_is_taken_again_and_nothing_of_it_is_lost() -> No
                     raise OSError("the disk was away")
                 await whole(world, resident)
 
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await anyio.sleep(1)
                 id = await store.post(inbox(READER), message("work"))
@@ -204,7 +205,7 @@ def test_what_ends_its_host_again_and_again_is_a_letter_too() -> None:
                     reached.set()
                     await anyio.sleep_forever()
 
-                worker.answer = answer
+                worker.turns.answer = answer
                 async with anyio.create_task_group() as process:
                     process.start_soon(worker.run)
                     with anyio.move_on_after(5):
@@ -263,7 +264,7 @@ def test_hosts_that_end_in_order_make_no_letter_of_a_long_turn() -> None:
                     reached.set()
                     await anyio.sleep_forever()
 
-                worker.answer = answer
+                worker.turns.answer = answer
                 async with at_work(worker):
                     await reached.wait()
             assert begun == [f"h-{n}" for n in range(2 * TRIES)]
@@ -290,7 +291,7 @@ async def _order(on: Stage, verb: str, target: str, order: str) -> None:
     await on.store.post(
         ORDERS, Message(sender=AgentId("operator"), kind=Kind.ORDER, at=AT, data=data)
     )
-    while await on.sup._step():
+    while await on.sup.step():
         pass
 
 
@@ -313,7 +314,7 @@ async def test_a_letter_is_handed_out_again_once_and_then_there_is_none(namespac
         on.silent = {STAGED}
         await on.submit()
         await on.run()
-        reader = on.sup._swarm.executives(STAGED)[0]
+        reader = on.sup.state.executives(STAGED)[0]
         id = await _dead(on, reader.id)
         await _order(on, "retry", id, "o1")
         assert (await _answer(on, "o1"))["outcome"] == "done"
@@ -329,7 +330,7 @@ async def test_two_orders_about_one_letter_in_one_commit_do_it_once(namespace: s
         on.silent = {STAGED}
         await on.submit()
         await on.run()
-        reader = on.sup._swarm.executives(STAGED)[0]
+        reader = on.sup.state.executives(STAGED)[0]
         id = await _dead(on, reader.id)
         for order in ("o1", "o2"):
             data = {"order": order, "verb": "retry", "target": id}
@@ -379,7 +380,7 @@ async def test_an_order_that_cannot_be_decided_is_a_letter_and_can_be_retried_wh
             raise ZeroDivisionError("a bug")
         decide(draft, message)
 
-    monkeypatch.setattr("swarmd.runtime.supervisor.supervisor.decide", fails)
+    monkeypatch.setattr("swarmd.runtime.supervisor.intake.decide", fails)
     async with stage(namespace) as on:
         await _order(on, "cancel", "m-none", "o1")
         refused = await _answer(on, "o1")
@@ -391,7 +392,7 @@ async def test_an_order_that_cannot_be_decided_is_a_letter_and_can_be_retried_wh
         is_broken[0] = False
         await _order(on, "retry", letter.id, "o2")
         assert (await _answer(on, "o2"))["outcome"] == "done"
-        while await on.sup._step():
+        while await on.sup.step():
             pass
         # Its own answer, from the law this time.
         decided = [e for e in await on.journal("order.refused") if e.data["order"] == "o1"]
@@ -403,7 +404,7 @@ async def test_the_superior_is_told_of_a_letter_and_the_reader_begins_anew(names
         on.silent = {STAGED}
         await on.submit()
         await on.run()
-        reader = on.sup._swarm.executives(STAGED)[0]
+        reader = on.sup.state.executives(STAGED)[0]
         mail = {"channel": "inbox:x", "id": "7-0", "sender": "sob", "tries": 3}
         await on.post(
             reader.id,
@@ -424,5 +425,5 @@ async def test_the_superior_is_told_of_a_letter_and_the_reader_begins_anew(names
         said = await on.store.read(Channel("room:sob"), FIRST, 1_000)
         (notice,) = [m for m in said if "dead" in m.data]
         assert notice.data["dead"] == {"channel": "inbox:x", "id": "7-0", "tries": 3}
-        assert on.sup._swarm.lineage.agents[reader.id].incarnation == 2
-        assert on.sup._swarm.lineage.agents[reader.id].state is not AgentState.TERMINATED
+        assert on.sup.state.lineage.agents[reader.id].incarnation == 2
+        assert on.sup.state.lineage.agents[reader.id].state is not AgentState.TERMINATED

@@ -22,7 +22,7 @@ from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.redis.operator_post import operator_sealer, post_sync
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
 from swarmd.core.bus.envelope import Seal
@@ -119,7 +119,7 @@ async def process(
                     # Rings count from when they can be heard.
                     while (
                         len(worker.residents) < len(AGENTS) + len(DECLARED.board.seats)
-                        or worker._changed
+                        or worker.residents.has_changes
                     ):
                         await anyio.sleep(0.02)
                 yield

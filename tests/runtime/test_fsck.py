@@ -67,7 +67,7 @@ class Scene:
         )
         for _ in range(3):
             self.on.clock.time += 0.6
-            await self.on.sup._step()
+            await self.on.sup.step()
         entries = await self.on.store.read(JOURNAL, FIRST, 10_000)
         return dict(next(e.data for e in reversed(entries) if e.data.get("order") == f"o-{target}"))
 
@@ -77,9 +77,9 @@ async def scene(server: EmbeddedServer, namespace: str, tmp_path: Path) -> Async
     async with recorded(namespace, tmp_path, socket=str(server.socket)) as on:
         await on.store.check_schema()
         await on.submit()
-        while not any(a.tier == 2 for a in on.sup._swarm.lineage.agents.values()):
+        while not any(a.tier == 2 for a in on.sup.state.lineage.agents.values()):
             await quiet(on, 1)
-        agents = on.sup._swarm.lineage.agents.values()
+        agents = on.sup.state.lineage.agents.values()
         child = next(a for a in agents if a.tier == 2)
         on.silent = {MISSION}
         await quiet(on, 4)
@@ -198,12 +198,12 @@ async def test_a_record_that_is_kept_of_who_has_ended_is_nobodys_invention(scene
 async def test_a_supervisor_without_its_positions_says_so_and_decides_nothing_twice(
     scene: Scene,
 ) -> None:
-    before = set(scene.on.sup._swarm.missions)
+    before = set(scene.on.sup.state.missions)
     await scene.do(("DEL", scene.keys.positions))
     assert [(flaw.name, flaw.repair) for flaw in await scene.flaws()] == [("positions.missing", "")]
     await scene.on.start()
     await quiet(scene.on, 3)
-    assert set(scene.on.sup._swarm.missions) == before
+    assert set(scene.on.sup.state.missions) == before
     told = [
         e
         for e in await scene.on.store.read(JOURNAL, FIRST, 10_000)
@@ -223,14 +223,14 @@ async def test_a_board_whose_record_is_gone_keeps_its_account(scene: Scene) -> N
 
 
 async def test_positions_that_are_no_places_count_as_gone(scene: Scene) -> None:
-    before = set(scene.on.sup._swarm.missions)
+    before = set(scene.on.sup.state.missions)
     flat = await scene.on.store.pipe.execute("HKEYS", scene.keys.positions)
     await scene.do(
         ("HSET", scene.keys.positions, *(word for field in flat for word in (field, "garbage")))
     )
     await scene.on.start()
     await quiet(scene.on, 3)
-    assert set(scene.on.sup._swarm.missions) == before
+    assert set(scene.on.sup.state.missions) == before
     assert await scene.on.store.last_commit() > 0, "it commits again"
 
 
@@ -272,7 +272,7 @@ async def test_a_read_only_look_at_a_busy_swarm_raises_no_false_alarm(scene: Sce
         async def busy() -> None:
             while True:
                 on.clock.time += 0.3
-                await on.sup._step()
+                await on.sup.step()
                 await on.play()
                 await anyio.lowlevel.checkpoint()
 
@@ -314,7 +314,7 @@ async def test_an_account_that_cannot_be_read_is_held_and_the_rest_of_the_swarm_
     key = scene.keys.ledger(account)
     damage: list[Command] = [("HSET", key, "tokens.free", "many")]
     await scene.do(*(damage if how == "no number" else [("DEL", key), ("SET", key, "mine")]))
-    agent = sup._swarm.lineage.agents[AgentId(scene.child)]
+    agent = sup.state.lineage.agents[AgentId(scene.child)]
     hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
     for n, paid_by in enumerate((account, "")):
         # Of its own account, and of that of somebody who has nothing to do with it.
@@ -332,7 +332,7 @@ async def test_an_account_that_cannot_be_read_is_held_and_the_rest_of_the_swarm_
     await quiet(on, 3)
     await on.start()
     await quiet(on, 3)
-    assert "m-other" in on.sup._swarm.missions, (
+    assert "m-other" in on.sup.state.missions, (
         "a root that cannot be read keeps it waiting, and rejects nothing"
     )
     for _ in range(2):
@@ -345,7 +345,7 @@ async def test_an_account_that_cannot_be_read_is_held_and_the_rest_of_the_swarm_
 async def test_a_call_that_was_under_way_as_its_account_was_damaged_is_paid_in_the_facts(
     scene: Scene,
 ) -> None:
-    agent = scene.on.sup._swarm.lineage.agents[scene.child]
+    agent = scene.on.sup.state.lineage.agents[scene.child]
     hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
     begin = Begin(90, 1, "model", scene.child, agent.path, (), (), {"tokens": 30, "calls": 1})
     before = (await scene.on.store.stated_accounts([scene.child])).rows[scene.child]
@@ -364,7 +364,7 @@ async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_an
     scene: Scene, damage: str
 ) -> None:
     on, key = scene.on, scene.keys.agent(scene.top)
-    was = on.sup._swarm.lineage.agents[scene.top]
+    was = on.sup.state.lineage.agents[scene.top]
     ruined: dict[str, list[Command]] = {
         "all": [("DEL", key)],
         "type": [("DEL", key), ("SADD", key, "x")],
@@ -374,17 +374,17 @@ async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_an
     }
     await scene.do(*ruined[damage])
     await on.start()
-    held = on.sup._swarm.lineage.agents[scene.top]
+    held = on.sup.state.lineage.agents[scene.top]
     assert (held.path, held.parent, held.tier, held.mission) == (
         was.path,
         was.parent,
         was.tier,
         was.mission,
     )
-    stop = on.sup._swarm.lineage.stops[scene.top]
+    stop = on.sup.state.lineage.stops[scene.top]
     assert (stop.authority, stop.rule) == (Authority.OPERATOR, Rule.AGENT_UNREADABLE)
     assert f"swarmd terminate {scene.top}" in stop.reason
-    child = on.sup._swarm.lineage.agents[scene.child]
+    child = on.sup.state.lineage.agents[scene.child]
     assert stop.holds(child)
     refused = await _order(scene, "thaw", scene.top)
     is_lost = held.charter is None
@@ -395,8 +395,8 @@ async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_an
     await _order(scene, "terminate", scene.top)
     on.silent = set()
     await on.run()
-    assert scene.top not in on.sup._swarm.lineage.agents
-    assert scene.child not in on.sup._swarm.lineage.agents
+    assert scene.top not in on.sup.state.lineage.agents
+    assert scene.child not in on.sup.state.lineage.agents
     assert await scene.flaws() == []
 
 

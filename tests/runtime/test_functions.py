@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.agent.turn import Acting
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.charter import Written

@@ -18,7 +18,7 @@ import pytest
 
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.control.dispatch import decide
 from swarmd.core.model.changes import AgentMade, Post
@@ -173,7 +173,7 @@ def test_a_ring_from_the_far_future_on_an_empty_channel_makes_nobody_deaf(
 
             rings = Queue()
             worker = worker_of(store, rings=rings)
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await anyio.sleep(2 * SWEEP_SECONDS)
                 assert channel in rings.followed
@@ -268,7 +268,7 @@ async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_dec
         if message.id in poison:
             raise ZeroDivisionError
 
-    monkeypatch.setattr("swarmd.runtime.supervisor.supervisor.decide", fails)
+    monkeypatch.setattr("swarmd.runtime.supervisor.intake.decide", fails)
     async with stage(namespace) as on:
         on.silent = {STAGED}
         await on.submit()
@@ -286,7 +286,7 @@ async def test_an_input_that_cannot_be_decided_is_refused_once_and_its_batch_dec
         letters = await on.store.read(DEAD, FIRST, 10)
         assert sorted(letter.data["original"]["id"] for letter in letters) == sorted(poison)
         assert [e.data["order"] for e in await on.journal("order.refused")] == ["o0", "o2", "o4"]
-        assert on.sup._swarm.lineage.fences == {}
+        assert on.sup.state.lineage.fences == {}
         on.silent = set()
         await on.run()
         (result,) = await on.results()
@@ -388,7 +388,7 @@ async def test_a_mission_whose_record_is_damaged_fails_and_the_others_are_delive
     async with stage(namespace) as on:
         on.silent = {BAD}
         await on.submit(BAD)
-        await on.sup._step()
+        await on.sup.step()
         await quiet(on, steps)
         await on.store.pipe.execute("HSET", on.store.keys.mission(BAD), "budget", "x")
         await on.start()
@@ -445,9 +445,9 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
         )
         # Read far ahead of the clock: a stream that begins anew has ids below it.
         await on.store.pipe.execute(
-            "XADD", key, "99999999999999-0", "m", on.store._runtime(ORDERS, first).line
+            "XADD", key, "99999999999999-0", "m", on.store.session.runtime(ORDERS, first).line
         )
-        await on.sup._step()
+        await on.sup.step()
         await on.store.pipe.execute("DEL", key)
         await on.start()
         await on.start()
@@ -455,8 +455,8 @@ async def test_orders_that_were_deleted_are_told_once_and_later_ones_are_decided
             ORDERS
         ]
         await on.post("operator", ORDERS, Kind.ORDER, order="o2", verb="cancel", target="none")
-        await on.sup._step()
-        await on.sup._step()
+        await on.sup.step()
+        await on.sup.step()
         assert [entry.data["order"] for entry in await on.journal("order.refused")] == ["o1", "o2"]
 
 
@@ -466,7 +466,7 @@ async def test_a_deleted_stream_of_missions_is_told_once_and_later_ones_are_deli
     async with stage(namespace) as on:
         key = on.store.keys.channel(MISSIONS)
         await on.store.pipe.execute("XADD", key, "99999999999999-0", "mission", "", "id", "m-early")
-        await on.sup._step()
+        await on.sup.step()
         await on.store.pipe.execute("DEL", key)
         await on.start()
         await on.start()
@@ -689,7 +689,7 @@ async def test_a_key_that_holds_something_else_is_missing_where_it_is_read_and_n
         mission, room = store.keys.mission(MISSION), store.keys.channel(JOURNAL)
         for key in (mission, room):
             await store.pipe.execute("SET", key, "something else")
-        assert await store.mission(MISSION) is None
+        assert await store.records.mission(MISSION) is None
         told = capsys.readouterr()
         assert mission in told.out + told.err
         with pytest.raises(StoreUnsuitableError, match=room):

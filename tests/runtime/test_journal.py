@@ -169,14 +169,14 @@ async def test_nothing_is_sealed_that_no_anchor_vouches_for(namespace: str, tmp_
         await missions(on, 1)
         assert await on.journal("facts.folded"), "what the ledger says was read for these"
         assert listed(tmp_path, "segment-*") == []
-        await on.sup._anchor()
-        anchored = on.sup._head.n
+        await on.sup.journal.anchor()
+        anchored = on.sup.memory.head.n
         await on.submit("m2")
         await quiet(on, 4)
-        assert on.sup.archive is not None
-        await on.sup._seal(on.sup.archive)
+        assert on.sup.journal.archive is not None
+        await on.sup.journal.seal()
         sealed = [int(path.stem.rpartition("-")[2]) for path in listed(tmp_path, "segment-*")]
-        assert anchored - 2 < max(sealed) <= anchored < on.sup._head.n
+        assert anchored - 2 < max(sealed) <= anchored < on.sup.memory.head.n
         assert (await on.proved()).proof.findings == []
 
 
@@ -198,11 +198,11 @@ async def test_a_former_leader_leaves_the_files_of_its_successor_alone(
         await on.start()
         await on.submit("m3")
         await quiet(on, 4)
-        assert former.archive is not None
+        assert former.journal.archive is not None
         with pytest.raises(NotLeadingError):
-            await former._anchor()
+            await former.journal.anchor()
         with pytest.raises(NotLeadingError):
-            await former._seal(former.archive)
+            await former.journal.seal()
         await on.archive()
         assert [f.kind for f in (await on.proved()).proof.findings] == ["recovered"]
 

@@ -56,7 +56,7 @@ def test_who_rests_lets_its_charter_go_and_knows_all_its_places_again() -> None:
     resident.rest(ROOMS)
     assert resident.is_resting
     assert resident.agent.charter is None
-    assert resident._seen is None
+    assert resident.places, "all of them are one text"
     assert resident.seen == seen
     assert resident.heard.marks == marks
     resident.go_on(charter, NO_MEMORY)
@@ -69,7 +69,7 @@ def test_agents_that_are_as_far_as_each_other_share_one_text() -> None:
     one, two = _resident("one"), _resident("two")
     one.rest(ROOMS)
     two.rest(ROOMS)
-    assert one._places is two._places
+    assert one.places is two.places
 
 
 def test_mail_wakes_who_rests_once() -> None:

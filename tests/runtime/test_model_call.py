@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.lineage import stop_fields
 from swarmd.core.model.moves import Report
@@ -324,10 +324,10 @@ def test_what_an_attempt_took_is_settled_of_each_kind_that_was_reserved(
 ) -> None:
     async def test() -> None:
         async with thinking() as turn:
-            before = await turn.store.free(AGENT.id)
+            before = await turn.store.records.free(AGENT.id)
             await turn.think(Metered(used, most))
             assert (await turn.paid(), await turn.money()) == ((calls, tokens), money)
-            free = await turn.store.free(AGENT.id)
+            free = await turn.store.records.free(AGENT.id)
             assert {kind: before[kind] - free[kind] for kind in ("tokens", "calls", "cost")} == {
                 "tokens": tokens,
                 "calls": calls,

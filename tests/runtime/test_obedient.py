@@ -38,7 +38,7 @@ from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
 from swarmd.core.model.channels import JOURNAL, RESULTS, inbox, room, up
@@ -375,7 +375,7 @@ class Obedient:
 
     def _filled(self, text: str, agent: AgentId) -> str:
         assert self.supervisor is not None
-        swarm = self.supervisor._swarm
+        swarm = self.supervisor.state
         own = swarm.lineage.get(agent)
         everybody = [a for a in swarm.lineage.agents.values() if a.tier > 0]
         ours = own.mission if own is not None and own.mission else A
@@ -611,7 +611,7 @@ async def _intrude(store: RedisStore, model: Obedient) -> None:
     while waiting:
         await anyio.sleep(0.02)
         assert model.supervisor is not None
-        live = getattr(model.supervisor, "_swarm", None)
+        live = getattr(model.supervisor, "state", None)
         if live is None:
             continue
         executives = [*live.executives(A), *live.executives(B)]

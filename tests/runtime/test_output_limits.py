@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.agent.output_limits import CUTS_MAX, guard_of
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, inbox, up
 from swarmd.core.model.declarations import Declarations
@@ -62,7 +62,7 @@ def guarded_worker(
     store: RedisStore, script: Any = SAME, *, host: HostId = HERE, **bounds: Any
 ) -> Worker:
     worker = worker_of(store, ScriptedModel(script), host=host)
-    worker.world = replace(worker.world, declared=bounded(**bounds))
+    worker.context.world = replace(worker.context.world, declared=bounded(**bounds))
     return worker
 
 
@@ -243,7 +243,7 @@ async def _at_work(on: Stage) -> AgentId:
     on.script = lambda *_: charter_motion({})
     await on.submit()
     await on.run()
-    (agent,) = [a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1]
+    (agent,) = [a for a in on.sup.state.lineage.agents.values() if a.tier == 1]
     return agent.id
 
 
@@ -282,15 +282,15 @@ async def _notices(on: Stage, key: str) -> list[Message]:
 async def test_a_fact_that_asks_for_something_is_acted_on_at_the_next_step(namespace: str) -> None:
     async with stage(namespace) as on:
         agent = await _at_work(on)
-        on.sup._folded_at = on.clock.now()
+        on.sup.intake.facts_read_at = on.clock.now()
         await _tell(on, fact="reserve", agent=agent, account=agent, call="1:1", at="", amounts="{}")
-        await on.sup._step()
+        await on.sup.step()
         assert await on.store.read_facts(FIRST, 10) != [], "what asks for nothing waits for others"
         await _warn(on, agent, agent)
         await _overdraw(on, agent, agent)
-        await on.sup._step()
+        await on.sup.step()
         assert len(await _notices(on, "warned")) == 1
-        assert on.sup._swarm.lineage.stops[f"={agent}"].rule == Rule.BUDGET_OVERDRAFT
+        assert on.sup.state.lineage.stops[f"={agent}"].rule == Rule.BUDGET_OVERDRAFT
         (entry,) = await on.journal("account.overdrawn")
         assert entry.data["overdraft"] == {"tokens": 7}
 
@@ -303,7 +303,7 @@ async def test_facts_are_acted_on_once_whoever_dies_and_whenever(namespace: str)
                 await _warn(on, agent, agent)
                 await _warn(on, "picard", STAGED)
                 await _overdraw(on, agent, agent)
-            await on.sup._step()
+            await on.sup.step()
             await on.start()
             on.clock.time += 0.1
         for key, count in (("warned", 2), ("frozen", 1)):
@@ -323,8 +323,8 @@ async def test_a_reply_that_is_lost_acts_on_no_fact_twice(namespace: str) -> Non
 
         on.store.commit_changes = twice  # type: ignore[method-assign]  # a world that repeats
         await _warn(on, agent, agent)
-        await on.sup._step()
-        await on.sup._step()
+        await on.sup.step()
+        await on.sup.step()
         assert len(await _notices(on, "warned")) == 1
 
 
@@ -344,7 +344,7 @@ async def test_a_seat_that_overdraws_ends_its_mission_as_exhausted(namespace: st
 async def _later(on: Stage, seconds: float) -> None:
     on.clock.time += seconds
     await on.store.register(Host(H1, 1_000, "shared"), 600)
-    await on.sup._step()
+    await on.sup.step()
 
 
 async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restart(
@@ -362,7 +362,7 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
             "superior",
         )
         await on.start()
-        assert on.sup._swarm.troubles[agent].kind == "stalled"
+        assert on.sup.state.troubles[agent].kind == "stalled"
         await _later(on, 99)
         assert len(await on.journal("agent.stalled")) == 1
         await _later(on, 2)
@@ -379,7 +379,7 @@ async def test_a_silent_executive_is_told_of_and_what_was_told_outlives_a_restar
         )
         await _later(on, 2)
         assert len(await on.journal("agent.resumed")) == 1
-        assert on.sup._swarm.troubles == {}
+        assert on.sup.state.troubles == {}
         assert not await on.store.pipe.execute("EXISTS", on.store.keys.rows(TROUBLES))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX, Refusal, Refusals
 from swarmd.core.model.channels import inbox, up
@@ -179,7 +179,7 @@ async def test_the_journal_names_what_a_turn_was_refused_and_is_verified(
     async with recorded(namespace, tmp_path) as on:
         on.silent.add(M1)
         await missions(on, 1)
-        agent = next(a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1)
+        agent = next(a for a in on.sup.state.lineage.agents.values() if a.tier == 1)
         said = Refusal(Rule.CHANNEL, ("say",), "you are no member of a room attic", 7)
         read = Refusal(
             Rule.PRIVILEGE_USE, ("file/read", "file/search"), "file other.md is not yours", 1
@@ -208,7 +208,7 @@ async def test_messages_that_the_bus_does_not_carry_are_named_as_often_as_they_w
     async with recorded(namespace, tmp_path) as on:
         on.silent.add(M1)
         await missions(on, 1)
-        agent = next(a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1)
+        agent = next(a for a in on.sup.state.lineage.agents.values() if a.tier == 1)
         turn = (await on.store.resume(agent.id)).turn + 1
         hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
         cuts = tuple(
@@ -232,7 +232,7 @@ async def test_a_turn_that_may_not_go_on_is_named_too_and_an_action_is_not_told_
     async with recorded(namespace, tmp_path) as on:
         on.silent.add(M1)
         await missions(on, 1)
-        agent = next(a for a in on.sup._swarm.lineage.agents.values() if a.tier == 1)
+        agent = next(a for a in on.sup.state.lineage.agents.values() if a.tier == 1)
         turn = (await on.store.resume(agent.id)).turn + 1
         held = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
         beyond = Begin(

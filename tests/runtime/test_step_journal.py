@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.functions import TREE_LIST
 from swarmd.core.model.names import FIRST, AgentId, Channel
@@ -178,7 +178,7 @@ def test_a_successors_model_is_shown_that_the_outcome_is_unknown(
                 await store.post(inbox(AgentId("a-1")), message("begin"))
 
                 async def is_listing() -> bool:
-                    steps = await store._hash(store.keys.steps(AgentId("a-1")))
+                    steps = await store.session.hash_at(store.keys.steps(AgentId("a-1")))
                     return "1:2:b" in steps
 
                 await until(is_listing)

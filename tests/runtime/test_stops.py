@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import DEAD, JOURNAL, ORDERS, inbox, room, up
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, SOB, AgentId, MissionId
@@ -109,7 +109,7 @@ async def operated(*, is_deaf: bool = False, script: Any = DELIVERED) -> AsyncIt
         worker = worker_of(store)
         role = DECLARED.roles["executive"].model_copy(update={"model": "slow"})
         declared = replace(DECLARED, roles={**DECLARED.roles, "executive": role})
-        worker.world = replace(worker.world, mind=mind, declared=declared)
+        worker.context.world = replace(worker.context.world, mind=mind, declared=declared)
         async with supervised(store, worker):
             await store.keep_mission({"mission": "What is six by seven?", "id": M})
             yield Operated(store, worker, slow)
@@ -163,7 +163,7 @@ def test_who_is_stopped_again_and_again_before_its_turn_begins_loses_no_mail() -
 
 async def _lose_the_lease(o: Operated) -> None:
     """While a call is under way; its host is back in time to keep the agent."""
-    key = o.store.keys.host(o.worker.host.id)
+    key = o.store.keys.host(o.worker.context.host.id)
     kept = await o.store.pipe.execute("GET", key)
     await o.store.pipe.execute("DEL", key)
     o.slow.go.set()
@@ -175,7 +175,7 @@ async def _lose_the_last_moments(o: Operated) -> None:
     """The server is another process than before, as far as its host can tell."""
     o.slow.go.set()
     await until(lambda: facts_of(o.store, fact="refuse", rule="stop.frozen"))
-    o.worker._is_doubting = True
+    o.worker.lease.is_server_another = True
 
 
 @pytest.mark.parametrize("lose", [_lose_the_lease, _lose_the_last_moments])

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import anyio
 import pytest
 
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.model.channels import (
     BOARD_ROOM,
@@ -116,8 +116,8 @@ class Stage:
         self.starts += 1
         await self.store.pipe.execute("DEL", self.store.keys.leader)
         self.sup = self.another(f"s{self.starts}")
-        self.sup._number = await self.store.lead(self.sup.host, 600)
-        await self.sup._load()
+        self.sup.memory.number = await self.store.lead(self.sup.host, 600)
+        await self.sup.load()
         return self.sup
 
     def another(self, host: str) -> Supervisor:
@@ -169,7 +169,7 @@ class Stage:
             for call in await self.new(inbox(AgentId(seat))):
                 await self._answer(seat, call)
                 said = True
-        for agent in list(self.sup._swarm.lineage.agents.values()):
+        for agent in list(self.sup.state.lineage.agents.values()):
             if agent.tier == 0 or agent.mission in self.silent:
                 continue
             for message in [*await self.new(inbox(agent.id)), *await self.new(up(agent.id))]:
@@ -211,7 +211,7 @@ class Stage:
         still = 0
         for number in range(steps_max):
             self.clock.time += 0.3
-            did = await self.sup._step()
+            did = await self.sup.step()
             if restart_after(number):
                 await self.start()
             still = 0 if await self.play() or did else still + 1
@@ -244,7 +244,7 @@ async def quiet(on: Stage, moments: int = 12) -> None:
     await on.store.register(Host(H1, 1_000, "shared"), 600)
     for _ in range(moments):
         on.clock.time += 0.6
-        await on.sup._step()
+        await on.sup.step()
         await on.play()
 
 
@@ -272,8 +272,8 @@ async def _assert_delivered(on: Stage, result: Message) -> None:
         len([e for e in await on.journal("request.refused") if e.data["rule"] == Rule.SPAWN_TIER])
         == 2
     )
-    assert {a.id for a in on.sup._swarm.lineage.agents.values()} == {SOB, *SEATS}
-    assert on.sup._swarm.lineage.fences == {}
+    assert {a.id for a in on.sup.state.lineage.agents.values()} == {SOB, *SEATS}
+    assert on.sup.state.lineage.fences == {}
     root, limits = await account(on.store, SOB), on.sup.declared.limits.root
     for kind in KINDS:
         assert (root[f"{kind}.granted"], root[f"{kind}.reserved"]) == (0, 0)
@@ -319,7 +319,7 @@ async def test_what_a_result_says_was_spent_is_what_the_root_was_charged(namespa
         on.silent = {MISSION}
         await on.submit()
         await quiet(on)
-        agents = await on.store.agents([AgentId(e.id) for e in on.sup._swarm.executives(MISSION)])
+        agents = await on.store.agents([AgentId(e.id) for e in on.sup.state.executives(MISSION)])
         picard = (await on.store.agents([AgentId("picard")]))[0]
         calls = []
         for agent, account_id in [*((a, "") for a in agents), (picard, MISSION)]:
@@ -332,8 +332,8 @@ async def test_what_a_result_says_was_spent_is_what_the_root_was_charged(namespa
         await on.store.end(*calls[0], "{}", _used(1_200), 80, "at")
         await on.post("operator", ORDERS, Kind.ORDER, order="o1", verb="cancel", target=MISSION)
         # The seat's call ends while its mission is ending: it is charged as used, not as reserved.
-        while not on.sup._swarm.lineage.fences:
-            await on.sup._step()
+        while not on.sup.state.lineage.fences:
+            await on.sup.step()
         await on.store.end(*calls[2], "{}", _used(300), 80, "at")
         await on.run()
         (result,) = await on.results()
@@ -426,7 +426,7 @@ async def test_who_lost_the_lead_stops_writing(namespace: str) -> None:
         await on.start()
         before = await keyspace(on.store)
         with pytest.raises(NotLeadingError):
-            await former._step()
+            await former.step()
         assert await keyspace(on.store) == before
         await on.run()
         assert len(await on.results()) == 1
@@ -438,22 +438,22 @@ async def test_of_two_one_leads_and_the_other_takes_over_when_it_stops(namespace
         first, second = on.another("s1"), on.another("s2")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(first.run)
-            while not first._number:
+            while not first.memory.number:
                 await anyio.sleep(0.01)
             tasks.start_soon(second.run)
             await on.submit("m1")
             while not await on.journal("mission.docketed"):
                 await anyio.sleep(0.01)
-            assert second._number == 0
+            assert second.memory.number == 0
             first.stop.set()
             await on.submit("m2")
             while len(await on.journal("mission.docketed")) < 2:
                 await anyio.sleep(0.02)
-            assert second._number > first._number
+            assert second.memory.number > first.memory.number
             second.stop.set()
         assert [entry.mission for entry in await on.journal("mission.docketed")] == ["m1", "m2"]
         lead = await store.pipe.execute("GET", store.keys.leader)
-        assert lead in (None, f"{second._number}:"), "who stops gives the lead back"
+        assert lead in (None, f"{second.memory.number}:"), "who stops gives the lead back"
 
 
 async def test_the_time_in_which_nobody_led_is_not_a_silent_seats(namespace: str) -> None:
@@ -465,19 +465,19 @@ async def test_the_time_in_which_nobody_led_is_not_a_silent_seats(namespace: str
         await on.store.register(Host(H1, 1_000, "shared"), 600)
         for _ in range(4):
             on.clock.time += 0.3
-            await on.sup._step()
-        before = on.sup._swarm.boards[MissionId("m1")]
+            await on.sup.step()
+        before = on.sup.state.boards[MissionId("m1")]
         assert before.calling is not None
         assert before.seat_deadline is not None
         led_until = on.clock.time
         on.clock.time += 5_000
         on.sup = on.another("s2")
         await on.store.pipe.execute("DEL", on.store.keys.leader)
-        on.sup._number = await on.store.lead(on.sup.host, 600)
-        on.sup._led_until = led_until
-        await on.sup._load()
-        await on.sup._step()
-        after = on.sup._swarm.boards[MissionId("m1")]
+        on.sup.memory.number = await on.store.lead(on.sup.host, 600)
+        on.sup.leadership.led_until = led_until
+        await on.sup.load()
+        await on.sup.step()
+        after = on.sup.state.boards[MissionId("m1")]
         assert (after.calling, after.attempt) == (before.calling, before.attempt), (
             "and is not called anew"
         )
@@ -492,8 +492,8 @@ async def test_who_takes_the_lead_knows_until_when_another_held_it(namespace: st
         await store.lead(HostId("s0"), 600)
         await store.pipe.execute("DEL", store.keys.leader)
         sup = on.another("s1")
-        await sup._wait_for_lead()
-        assert before + 599 < sup._led_until < time.time() + 601
+        await sup.leadership.take()
+        assert before + 599 < sup.leadership.led_until < time.time() + 601
 
 
 # --- missions ---------------------------------------------------------------------------------
@@ -519,9 +519,9 @@ async def test_a_mission_without_an_id_is_a_new_one_each_time(namespace: str) ->
     async with stage(namespace, board={"missions_at_once": 1}) as on:
         for _ in range(2):
             await on.store.keep_mission({"mission": "Find out."})
-        await on.sup._step()
+        await on.sup.step()
         assert len({entry.mission for entry in await on.journal("mission.docketed")}) == 2
-        assert len(on.sup._swarm.boards) == 1
+        assert len(on.sup.state.boards) == 1
 
 
 @pytest.mark.parametrize(
@@ -561,12 +561,12 @@ async def test_a_host_that_dies_is_told_as_unreachable(namespace: str) -> None:
         on.silent = {MISSION}
         await on.submit()
         await quiet(on)
-        assert len(on.sup._swarm.executives(MISSION)) == 2
+        assert len(on.sup.state.executives(MISSION)) == 2
         await on.store.pipe.execute("DEL", on.store.keys.host(H1))
         await on.post("operator", ORDERS, Kind.ORDER, order="o1", verb="cancel", target=MISSION)
         for _ in range(60):
             on.clock.time += 0.6
-            await on.sup._step()
+            await on.sup.step()
         ends = await on.journal("subtree.ended")
         # Its time to answer ran out before its lease was seen to have ended: nobody saw these end.
         assert [e.data["confirmed"] for e in ends] == [0]
@@ -582,15 +582,15 @@ async def test_a_clock_that_is_set_stops_no_watch_over_hosts(
         await on.submit()
         await quiet(on)
         on.clock.time += seconds
-        await on.sup._step()
+        await on.sup.step()
         on.clock.time -= seconds
         await on.store.pipe.execute("DEL", on.store.keys.host(H1))
         await on.store.register(Host(HostId("h2"), 1_000, "shared"), 600)
         for _ in range(80):
             on.clock.time += 0.6
-            await on.sup._step()
+            await on.sup.step()
         assert [entry.data["host"] for entry in await on.journal("host.lost")] == [H1]
-        assert {agent.host for agent in on.sup._swarm.executives(MISSION)} <= {"h2"}
+        assert {agent.host for agent in on.sup.state.executives(MISSION)} <= {"h2"}
 
 
 async def test_a_host_that_comes_back_after_it_was_given_up_finds_what_was_sent_to_it(
@@ -601,12 +601,12 @@ async def test_a_host_that_comes_back_after_it_was_given_up_finds_what_was_sent_
         on.silent = {MISSION}
         await on.submit()
         await quiet(on)
-        executives = [agent.id for agent in on.sup._swarm.executives(MISSION)]
+        executives = [agent.id for agent in on.sup.state.executives(MISSION)]
         assert executives
         await on.store.pipe.execute("DEL", on.store.keys.host(H1))
         for _ in range(80):
             on.clock.time += 0.6
-            await on.sup._step()
+            await on.sup.step()
         assert [entry.data["host"] for entry in await on.journal("host.lost")] == [H1]
         sent = await on.store.read(host_channel(H1), FIRST, 100)
         placed = [id for message in sent for id in message.data.get("agents", ())]
@@ -614,7 +614,7 @@ async def test_a_host_that_comes_back_after_it_was_given_up_finds_what_was_sent_
         on.clock.time += on.sup.declared.limits.retention_seconds
         for _ in range(10):
             on.clock.time += 0.6
-            await on.sup._step()
+            await on.sup.step()
         kept = await on.store.read(host_channel(H1), FIRST, 100)
         assert not any(message.kind is Kind.PLACED for message in kept)
 
@@ -642,14 +642,14 @@ async def test_a_seats_time_is_over_though_the_clock_was_set_back_after_its_call
         on.clock.time += 3_600.0
         await on.submit()
         await on.store.register(Host(H1, 1_000, "shared"), 600)
-        await on.sup._step()
+        await on.sup.step()
         on.clock.time -= 3_600.0
-        first = on.sup._swarm.boards[MISSION].calling
+        first = on.sup.state.boards[MISSION].calling
         assert first is not None
         for _ in range(int(4 * on.sup.declared.board.seat_seconds)):
             on.clock.time += 0.6
-            await on.sup._step()
-        ended = on.sup._swarm.boards.get(MISSION)
+            await on.sup.step()
+        ended = on.sup.state.boards.get(MISSION)
         assert ended is None or ended.calling != first
 
 
@@ -724,7 +724,7 @@ async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
         asked.append(call)
         others = [
             a.id
-            for a in on.sup._swarm.lineage.agents.values()
+            for a in on.sup.state.lineage.agents.values()
             if a.tier == 1 and a.mission != MISSION
         ]
         return {**motion, "target": others[0]} if motion.get("target") == "?" else motion
@@ -738,13 +738,13 @@ async def test_all_six_seats_for_the_forbidden_change_nothing_but_words(
         await on.store.register(Host(H1, 1_000, "shared"), 600)
         while not asked:
             on.clock.time += 0.3
-            await on.sup._step()
+            await on.sup.step()
             await on.play()
         before = await keyspace(on.store)
         while not (
             refused := [e for e in await on.journal("motion.refused") if e.data.get("motion")]
         ):
-            await on.sup._step()
+            await on.sup.step()
             await on.play()
         assert [(entry.data["rule"], entry.data["actor"]) for entry in refused] == [(rule, SOB)]
         assert _deeds(await keyspace(on.store)) == _deeds(before)

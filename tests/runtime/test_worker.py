@@ -35,7 +35,8 @@ from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.redis.supervisor_store import RedisSupervisorStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.turn import concerns
 from swarmd.core.model.changes import AccountOpened, AgentMade, AgentSet, Change, MissionSet, Post
@@ -72,7 +73,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import LEASE_SECONDS, SWEEP_SECONDS, stamp_of
 from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.pubsub import Rings
-from swarmd.ports.stores import Hold, RefusedByStore, Used
+from swarmd.ports.stores import Hold, RefusedByStore, SupervisorStore, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from swarmd.runtime.turn.functions import Handlers, built_in
@@ -361,14 +362,14 @@ class Listening:
                 self.leases[id] = self.leases.get(id, 0) + 1
                 await self.lineage.place(executive(id, lease=self.leases[id]))
             case "sweep":
-                await self.worker._sweep(host_channel(HERE))
+                await self.worker.listening.sweep()
             case "hear again" if self.heard:
-                await self.worker._hear(*self.heard[-1])
+                await self.worker.listening.delivery.hear(*self.heard[-1])
             case _ if self.unheard:
                 ring = self.unheard.popleft()
                 if what == "hear":
                     self.heard.append(ring)
-                    await self.worker._hear(*ring)
+                    await self.worker.listening.delivery.hear(*ring)
         await self._listen()
 
     async def _listen(self) -> None:
@@ -450,7 +451,7 @@ def test_a_lost_ring_costs_one_sweep_at_most() -> None:
             lineage = Lineage(store)
             await lineage.found(*(executive(id) for id in AGENTS))
             worker = worker_of(store)
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await anyio.sleep(SWEEP_SECONDS)
                 for n in range(40):
@@ -673,7 +674,7 @@ def test_an_agent_that_cannot_even_be_given_up_is_dropped_and_the_host_goes_on()
             await Lineage(store).found(executive("a-1"), executive("a-2"))
             answered: list[str] = []
             worker = worker_of(store)
-            whole = worker.answer
+            whole = worker.turns.answer
 
             async def answer(world: World, resident: Resident) -> None:
                 if resident.agent.id == "a-1":
@@ -683,7 +684,7 @@ def test_an_agent_that_cannot_even_be_given_up_is_dropped_and_the_host_goes_on()
                 await whole(world, resident)
                 answered.append(resident.agent.id)
 
-            worker.answer = answer
+            worker.turns.answer = answer
             async with at_work(worker):
                 await store.post(down(SOB), message("all of you", to="*"))
                 await anyio.sleep(3 * SWEEP_SECONDS)
@@ -762,7 +763,9 @@ def test_a_host_that_lost_an_agent_changes_nothing_more_and_what_it_tries_is_rec
 # --- with the supervisor beside it -------------------------------------------------------------
 
 
-def supervisor_of(store: RedisStore, rings: Rings | None = None, host: str = "h-sup") -> Supervisor:
+def supervisor_of(
+    store: SupervisorStore, rings: Rings | None = None, host: str = "h-sup"
+) -> Supervisor:
     return Supervisor(
         store, rings or Silence(), LoopClock(), DECLARED, HostId(host), None, anyio.Event()
     )
@@ -782,7 +785,7 @@ DELIVERED: Final[list[dict[str, Any]]] = [
 
 
 @asynccontextmanager
-async def supervised(store: RedisStore, *workers: Worker) -> AsyncIterator[Supervisor]:
+async def supervised(store: SupervisorStore, *workers: Worker) -> AsyncIterator[Supervisor]:
     supervisor = supervisor_of(store)
     async with anyio.create_task_group() as tasks, at_work(*workers):
         tasks.start_soon(supervisor.run)
@@ -826,7 +829,7 @@ def test_no_word_is_given_for_a_task_that_ignores_its_end_and_the_end_reads_unco
             worker = worker_of(store)
             role = DECLARED.roles["executive"].model_copy(update={"model": "deaf"})
             declared = replace(DECLARED, roles={**DECLARED.roles, "executive": role})
-            worker.world = replace(worker.world, mind=mind, declared=declared)
+            worker.context.world = replace(worker.context.world, mind=mind, declared=declared)
             async with supervised(store, worker):
                 await store.keep_mission({"mission": "What is six by seven?", "id": "m-deaf"})
                 await has_begun(deaf)
@@ -902,7 +905,7 @@ def test_a_leader_that_slept_stores_no_mission_that_its_successor_has_heard() ->
     jumping(test)
 
 
-class AwayOnce(RedisStore):
+class AwayOnce(RedisSupervisorStore):
     """A store whose server does not answer one of the supervisor's reads for longer than a
     lease.
     """
@@ -922,8 +925,7 @@ class AwayOnce(RedisStore):
 def test_no_host_is_declared_dead_because_the_server_was_away() -> None:
     async def test() -> None:
         async with stored() as store:
-            away = AwayOnce(store.pipe.dial, "t", SECRET)
-            away.pipe = store.pipe
+            away = AwayOnce(store.session)
             async with supervised(away, worker_of(store)):
                 await anyio.sleep(2 * LEASE_SECONDS)
                 away.is_due = True
@@ -931,7 +933,7 @@ def test_no_host_is_declared_dead_because_the_server_was_away() -> None:
                 assert len(await journal_of(store, "host.joined")) == 1
                 assert await journal_of(store, "host.lost") == []
                 # One that is silent is declared dead all the same, and its agents are placed anew.
-                await away.register(Host(ELSEWHERE, 1, "w-1"), LEASE_SECONDS)
+                await store.register(Host(ELSEWHERE, 1, "w-1"), LEASE_SECONDS)
                 await anyio.sleep(2 * SWEEP_SECONDS)
                 await away.pipe.execute("DEL", away.keys.host(ELSEWHERE))
                 await anyio.sleep(2 * SWEEP_SECONDS)
@@ -959,11 +961,11 @@ async def test_two_thousand_agents_of_one_worker_share_a_handful_of_connections(
         worker = worker_of(store, rings=bell.line())
 
         async def answer(_world: World, resident: Resident) -> None:
-            await store.free(resident.agent.id)
+            await store.records.free(resident.agent.id)
             answered.add(resident.agent.id)
             resident.mailbox = None
 
-        worker.answer = answer
+        worker.turns.answer = answer
         lineage = Lineage(store)
         agents = [executive(f"a-{n}") for n in range(count)]
         for start in range(0, count, 200):

@@ -56,7 +56,7 @@ async def test_what_holds_something_else_is_set_aside_and_the_mission_goes_on(
     assert [one.partition(" ")[0] for one in await scene.on.store.wrong_keys()] == [name]
     if name in ("_agents", "_missions", "_journal", "_fences", "_stops", "_revocations"):
         # With nobody who has it in memory: it is the journal that says what was there.
-        await scene.on.store.step_down(scene.on.sup.host, scene.on.sup._number)
+        await scene.on.store.step_down(scene.on.sup.host, scene.on.sup.memory.number)
     (moved,) = await mend(scene)
     assert moved.name == name
     kept = await scene.on.store.pipe.execute("TYPE", moved.kept_as)
@@ -77,10 +77,10 @@ async def test_what_holds_something_else_is_set_aside_and_the_mission_goes_on(
 async def test_nothing_is_committed_past_a_key_that_all_stand_on(scene: Scene, name: str) -> None:
     await overwrite(scene, name)
     await scene.on.submit("m-next")
-    before = scene.on.sup._seq
+    before = scene.on.sup.memory.seq
     with pytest.raises(WrongKeyError):
         await quiet(scene.on, 8)
-    assert scene.on.sup._seq == before
+    assert scene.on.sup.memory.seq == before
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_one_agents_key_stops_nobody_else(scene: Scene, name: str) -> None
     await overwrite(scene, name.format(scene.child))
     await scene.on.submit("m-next")
     await quiet(scene.on, 4)
-    assert "m-next" in scene.on.sup._swarm.missions
+    assert "m-next" in scene.on.sup.state.missions
     assert [moved.name for moved in await mend(scene)] == [name.format(scene.child)]
 
 
@@ -133,14 +133,14 @@ async def test_who_leads_steps_aside_and_leads_again_when_the_key_is_gone(scene:
     sup = scene.on.sup
     await overwrite(scene, JOURNAL)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sup._lead_for_ever)
+        tasks.start_soon(sup.lead_for_ever)
         await scene.on.submit("m-next")
         with anyio.fail_after(20):
             while await scene.on.store.pipe.execute("EXISTS", scene.keys.leader):
                 await anyio.sleep(0.05)
         assert [moved.name for moved in await mend(scene)] == [JOURNAL]
         with anyio.fail_after(20):
-            while "m-next" not in sup._swarm.missions:
+            while "m-next" not in sup.state.missions:
                 await anyio.sleep(0.05)
         tasks.cancel_scope.cancel()
 

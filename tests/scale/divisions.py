@@ -24,7 +24,7 @@ from typing import Any, Final
 import anyio
 
 from swarmd.adapters.redis.connection.connection import dial
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.model.channels import room
 from swarmd.core.model.messages import Kind, Message

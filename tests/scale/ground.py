@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
 from swarmd.core.model.changes import AccountOpened, AgentMade, Change, MissionSet, Post

@@ -20,7 +20,7 @@ import structlog
 from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.moves import Report
 from swarmd.core.model.names import HostId
 from swarmd.core.model.records import Host

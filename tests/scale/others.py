@@ -19,7 +19,7 @@ from typing import Final
 from redis import Redis
 
 from swarmd.adapters.redis.connection.connection import dial
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import room
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB

@@ -158,7 +158,7 @@ async def _all_unread(
 
 async def _unread(here: Bench, supervisor: Supervisor, channel: Channel) -> int:
     if is_supervisors(channel):
-        position = supervisor._positions[channel]
+        position = supervisor.memory.positions[channel]
     elif channel.startswith("inbox:"):
         reader = AgentId(channel.removeprefix("inbox:"))
         position = (await here.store.positions(channel, [reader]))[reader]
@@ -206,7 +206,7 @@ async def storage(  # noqa: C901
         tasks.start_soon(worker.run)
         await until_hosted(worker, count)
         tasks.start_soon(supervisor.run)
-        while supervisor._number == 0 or not supervisor._positions:
+        while supervisor.memory.number == 0 or not supervisor.memory.positions:
             await anyio.sleep(0.05)
         readers = [agent.id for agent in agents if agent.id != FROZEN]
         left = iter(range(messages))

@@ -200,22 +200,22 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a lost wake-up",
         "8",
-        "swarmd.runtime.worker.worker:Worker._sweep",
+        "swarmd.runtime.worker.listening:Listening.sweep",
         (
-            "mine = [channel for channel in channels if self.residents.is_read(channel)]",
+            "mine = [channel for channel in channels if context.residents.is_read(channel)]",
             "mine = []",
         ),
     ),
     _fault(
         "a ring is trusted",
         "8",
-        "swarmd.runtime.worker.worker:Worker._heard",
+        "swarmd.runtime.worker.delivery:Delivery._is_taken",
         ("ring.prev != known or ", ""),
     ),
     _fault(
         "a position is not committed",
         "8",
-        "swarmd.adapters.redis.worker_store:RedisStore.commit",
+        "swarmd.adapters.redis.worker_store:RedisWorkerStore.commit",
         (
             'state += [f"p:{channel}", position]',
             "pass",
@@ -224,8 +224,8 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a lease that lapsed is never taken up again",
         "11",
-        "swarmd.runtime.worker.worker:Worker._take_back",
-        ("if self._doubtful:", "if False:"),
+        "swarmd.runtime.worker.admission:Admission.take_back",
+        ("if self.context.doubtful:", "if False:"),
     ),
     _fault(
         "a message is taken as often as it comes",
@@ -349,30 +349,30 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "the local clock is trusted",
         "14",
-        "swarmd.runtime.supervisor.supervisor:Supervisor._now",
+        "swarmd.runtime.supervisor.memory:LeaderMemory.now",
         (
-            "self._time.read(self.clock.now() + self.store.clock_behind())",
+            "self.time.read(self.clock.now() + self.store.clock_behind())",
             "self.clock.now()",
         ),
     ),
     _fault(
         "a leader is not told what the server lost",
         "8",
-        "swarmd.runtime.supervisor.supervisor:Supervisor._renew",
+        "swarmd.runtime.supervisor.leadership:Leadership.renew",
         (
-            "if await self.store.last_commit() < known:",
+            "if await memory.store.last_commit() < known:",
             "if False:",
         ),
     ),
     _fault(
         "an input is decided again by a successor",
         "8",
-        "swarmd.adapters.redis.worker_store:RedisStore.load",
+        "swarmd.adapters.redis.loading:Loading.load",
         (
-            "positions = await self._hash(k.positions)",
+            "positions = await self._session.hash_at(k.positions)",
             (
-                "positions = {n: v for n, v in (await self._hash(k.positions)).items() if n != "
-                '"requests"}'
+                "positions = await self._session.hash_at(k.positions); "
+                "positions.pop('requests', None)"
             ),
         ),
     ),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from swarmd.core.control import sightings
-from swarmd.runtime.supervisor import supervisor
-from swarmd.runtime.worker import worker
 from tests.sim.network import Rates
 from tests.sim.player import Temper
 from tests.sim.world import Outcome, Plan, simulate
 
+# Whose modules hold the daemon's own times.
+HAVE_TIMES: Final = (
+    "swarmd.core.control.sightings",
+    "swarmd.runtime.supervisor.",
+    "swarmd.runtime.worker.",
+)
 # So many agents, always: what the runs of one scenario are compared by.
 _EXACT: Final = Temper(executives_max=1, children_min=2, children_max=2)
 _ROUGH: Final = Rates(
@@ -192,7 +196,8 @@ def _slowed(factor: float) -> Iterator[None]:
     )
     before: list[tuple[object, str, float]] = [
         (module, name, getattr(module, name))
-        for module in (supervisor, worker, sightings)
+        for path, module in list(sys.modules.items())
+        if path.startswith(HAVE_TIMES)
         for name in names
         if hasattr(module, name)
     ]

@@ -26,7 +26,7 @@ from swarmd.adapters.archive.segments import JournalFiles
 from swarmd.adapters.redis import codecs
 from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.changes import Change
 from swarmd.core.model.channels import MISSIONS, ORDERS
 from swarmd.core.model.declarations import Budget, Declarations
@@ -389,7 +389,7 @@ class World:
         commit = store.commit_changes
 
         async def overheard(token: str, seq: int, changes: Sequence[Change], *more: Any) -> Any:
-            self.watch.laws.about(token, seq, changes, supervisor._swarm, supervisor._time.at)
+            self.watch.laws.about(token, seq, changes, supervisor.state, supervisor.memory.time.at)
             return await commit(token, seq, changes, *more)
 
         store.commit_changes = overheard  # type: ignore[method-assign, assignment]

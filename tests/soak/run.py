@@ -30,7 +30,7 @@ from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.builtin import BuiltinModel
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
-from swarmd.adapters.redis.worker_store import RedisStore
+from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app import SystemClock
 from swarmd.core.model.channels import RESULTS

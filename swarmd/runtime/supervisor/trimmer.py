@@ -48,7 +48,7 @@ class Trimmer:
     now: Callable[[], float]  # seconds since the epoch
     found: list[Gap] = field(default_factory=list)
     server_at: float = 0.0  # the server's time, as far as its ids have told it: never ahead of it
-    _rounds: Rounds = field(default_factory=Rounds)
+    rounds: Rounds = field(default_factory=Rounds)
     _head: int = 0
     _missions_until: StreamId = FIRST
     _gone: int = 0  # entries, in the pass under way
@@ -60,16 +60,16 @@ class Trimmer:
         those of hosts on their own channels. Where nothing moved it costs two short questions.
         """
         self._head, moved = await self.store.moved(self._head)
-        self._rounds.moved(moved)
+        self.rounds.moved(moved)
         if moved:
             newest = await self.store.last_id(moved[-1])
             self.server_at = max(self.server_at, order_of(newest)[0] / 1000)
         # Its entrance is anybody's XADD, which marks nothing: it has moved when we have read on.
         if own[MISSIONS] != self._missions_until:
             self._missions_until = own[MISSIONS]
-            self._rounds.moved([MISSIONS])
+            self.rounds.moved([MISSIONS])
         now, kept = self.now(), swarm.declared
-        due = self._rounds.next(now)
+        due = self.rounds.next(now)
         channels = [(c, keep) for c in due if (keep := keep_of(c, kept)) is not None]
         lengths = await self.store.lengths([channel for channel, _ in channels])
         self._gone = 0
@@ -78,7 +78,7 @@ class Trimmer:
             for (channel, keep), length in zip(channels, lengths, strict=True):
                 if length <= NODE_ENTRIES:
                     continue
-                self._rounds.left(channel, now + keep.seconds)
+                self.rounds.left(channel, now + keep.seconds)
                 if due[channel] or length > keep.messages:
                     tasks.start_soon(self._trim, swarm, channel, keep, length, own, heard)
         return self._gone
@@ -112,7 +112,7 @@ class Trimmer:
             dropped = await self.store.trim(channel, cut.before, cut.entries_max)
             self._gone += dropped
             if dropped and cut.entries_max == TRIM_STEP:
-                self._rounds.moved([channel])
+                self.rounds.moved([channel])
 
     async def _judge(self, agent: Agent, gap: Gap) -> None:
         """A gap where something lies in it; told where any of that may have been for this
@@ -125,4 +125,4 @@ class Trimmer:
         ):
             is_told = len(lost) == _LOOKED_AT or any(concerns(agent, message) for message in lost)
             self.found.append(replace(gap, is_told=is_told))
-            self._rounds.moved([gap.channel])
+            self.rounds.moved([gap.channel])
