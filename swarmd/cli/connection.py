@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from swarmd.adapters.redis.reader import View, bell_of, view_of
 from swarmd.cli.exit_codes import Exit
-from swarmd.cli.order_client import Post
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight, note
 from swarmd.core.model.names import Channel
@@ -28,6 +27,7 @@ from swarmd.settings import Settings
 if TYPE_CHECKING:
     from swarmd.adapters.quarantine import SetAside
     from swarmd.adapters.redis.connection import address
+    from swarmd.cli.order_client import Post
     from swarmd.core.journal.fsck import Flaw
     from swarmd.ports.reader import Notifications, Reader
 

@@ -2,7 +2,8 @@
 sent their replies, and returns the answer.
 
 `reader` runs them over a connection that blocks and over one that does not, so that both give the
-same answers. Invariant: nothing here writes.
+same answers. Records that few verbs need are imported where they are made, for to make their
+classes takes a verb longer than to ask the server. Invariant: nothing here writes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from swarmd.adapters.redis.connection.errors import is_refused_for_good, refused
@@ -25,7 +25,6 @@ from swarmd.adapters.redis.keys import (
     type_of,
 )
 from swarmd.adapters.redis.marks import fence_of, gaps_of, revocations_of, stop_of
-from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.messages import FIELD, line_of, order_of
@@ -59,10 +58,11 @@ from swarmd.core.queries.snapshot import (
     mission_view,
 )
 from swarmd.errors import StoreUnsuitableError
-from swarmd.ports.reader import PAGE_ENTRIES, Entry, Facts, Health, Inner, Page, Trimmed
 
 if TYPE_CHECKING:
+    from swarmd.core.model.chain import Head
     from swarmd.core.model.lineage import Agent
+    from swarmd.ports.reader import Entry, Facts, Health, Inner, Page, Trimmed
 
 T = TypeVar("T")
 
@@ -196,7 +196,7 @@ class _Found:
             is_busy=bool(turns_under_way(self.steps)),
             waits=held_back(self.steps),
         )
-        return replace(marks.seen(agent_view(self.record)), activity=activity)
+        return marks.seen(agent_view(self.record, activity))
 
 
 def _stopping(keys: Keys) -> list[list[str]]:
@@ -231,6 +231,8 @@ def read_children(keys: Keys, id: AgentId) -> Query[list[str]]:
 
 
 def read_inner(keys: Keys, id: AgentId) -> Query[Inner]:
+    from swarmd.ports.reader import Inner
+
     state, steps = yield from asked(["HGETALL", keys.state(id)], ["HKEYS", keys.steps(id)])
     own = _hash(state)
     return Inner(
@@ -312,6 +314,8 @@ def read_page(keys: Keys, channel: Channel, after: StreamId) -> Query[Page]:
     """The position itself is asked for with what follows it: while its entry is kept, nothing
     behind it has gone.
     """
+    from swarmd.ports.reader import PAGE_ENTRIES, Page
+
     place = after if "-" in after else StreamId(f"{after}-0")
     rows = yield from _rows(keys, channel, place, PAGE_ENTRIES + 1)
     if rows and rows[0][0] == place:
@@ -332,6 +336,8 @@ def read_page(keys: Keys, channel: Channel, after: StreamId) -> Query[Page]:
 
 def _trimmed(after: StreamId, found: Sequence[Entry], info: Any) -> tuple[StreamId, Trimmed | None]:
     """What has gone of a channel that keeps nothing up to a position; and how far it has gone."""
+    from swarmd.ports.reader import Trimmed
+
     first = found[0].id if found else None
     told = dict(zip(info[::2], info[1::2], strict=True)) if isinstance(info, list) else {}
     added = told.get("entries-added")
@@ -366,6 +372,8 @@ def _rows(keys: Keys, channel: Channel, start: str, count: int) -> Query[list[An
 
 
 def _entries(channel: Channel, rows: Iterable[Any]) -> tuple[Entry, ...]:
+    from swarmd.ports.reader import Entry
+
     return tuple(
         Entry(channel, StreamId(at), _said_in(words), line_of(words)) for at, words in rows
     )
@@ -408,6 +416,9 @@ def swarm_id(keys: Keys) -> Query[str]:
 
 
 def journal_head(keys: Keys) -> Query[Head]:
+    # Here, for it brings hashlib.
+    from swarmd.core.model.chain import Head
+
     [flat] = yield from asked(["HGETALL", keys.head])
     record = _hash(flat)
     try:
@@ -419,51 +430,50 @@ def journal_head(keys: Keys) -> Query[Head]:
         ) from error
 
 
-def journal_lines(keys: Keys, after: StreamId) -> Query[list[tuple[StreamId, str]]]:
-    """The lines of one page; fewer than `PAGE_ENTRIES` where nothing follows."""
+def journal_page(
+    keys: Keys, after: StreamId
+) -> Query[tuple[list[tuple[StreamId, str]], StreamId | None]]:
+    """The lines of one page, and where the next one begins; `None` where nothing follows."""
+    from swarmd.ports.reader import PAGE_ENTRIES
+
     start = "-" if after == FIRST else f"({after}"
     rows = yield from _rows(keys, JOURNAL, start, PAGE_ENTRIES)
-    return [(StreamId(at), line_of(words)) for at, words in rows]
+    lines = [(StreamId(at), line_of(words)) for at, words in rows]
+    return lines, lines[-1][0] if len(lines) == PAGE_ENTRIES else None
 
 
 # --- the whole --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a health check was told: the answers by what they are about, and what was not asked."""
-
-    of: Mapping[str, Any]
-    unasked: frozenset[str]
-
-
 def read_health(
     keys: Keys, *, asks_restart: bool = False, part: str | None = None
 ) -> Query[Health]:
+    from swarmd.ports.reader import Health
+
     # Each part asks for itself, as its own user: what a worker may not read is no fault of the
     # worker's.
     names = WORKER_READS if part == "worker" else shared_names()
-    told = yield from _told(keys, names)
-    hosts = sorted(told.of["hosts"] or ())
+    told, unasked = yield from _told(keys, names)
+    hosts = sorted(told["hosts"] or ())
     facts, _ = yield from asked_if_allowed(*(["GET", keys.host(HostId(name))] for name in hosts))
     living = {
         name: _facts(text) for name, text in zip(hosts, facts, strict=True) if text is not None
     }
     wrong = yield from wrong_keys(keys, names)
-    meta = _hash(told.of["schema"] or ())
+    meta = _hash(told["schema"] or ())
     restart = judge_restart((yield QUESTIONS), keys.namespace) if asks_restart else "not checked"
-    heard = told.of["entrance"]
+    heard = told["entrance"]
     return Health(
-        leader=_leading(told.of["leader"]),
-        may_begin="leader" in told.unasked or told.of["leader"] is not None,
+        leader=_leading(told["leader"]),
+        may_begin="leader" in unasked or told["leader"] is not None,
         hosts=living,
         hosts_lost=tuple(name for name in hosts if name not in living),
-        missions_open=told.of["missions"] or 0,
-        agents_living=told.of["agents"] or 0,
+        missions_open=told["missions"] or 0,
+        agents_living=told["agents"] or 0,
         schema=meta.get("schema", ""),
-        writes="aof_last_write_status:err" not in (told.of["disk"] or ""),
+        writes="aof_last_write_status:err" not in (told["disk"] or ""),
         is_heard=heard is not None and int(heard[1]) > 0,
-        unasked=told.unasked,
+        unasked=unasked,
         wrong_keys=tuple(f"{keys.prefix}{one}" for one in wrong),
         gaps=gaps_of(meta),
         restart=restart,
@@ -471,7 +481,8 @@ def read_health(
     )
 
 
-def _told(keys: Keys, names: Collection[str]) -> Query[_Told]:
+def _told(keys: Keys, names: Collection[str]) -> Query[tuple[Mapping[str, Any], frozenset[str]]]:
+    """The answers by what they are about, and what was not asked."""
     questions = {
         "leader": ["GET", keys.leader],
         "hosts": ["SMEMBERS", keys.hosts],
@@ -485,9 +496,8 @@ def _told(keys: Keys, names: Collection[str]) -> Query[_Told]:
     sent = {what: words for what, words in questions.items() if what not in kept}
     answers, places = yield from asked_if_allowed(*sent.values())
     unasked = kept | {what for at, what in enumerate(sent) if at in places}
-    return _Told(
-        dict.fromkeys(questions) | dict(zip(sent, answers, strict=True)), frozenset(unasked)
-    )
+    told = dict.fromkeys(questions) | dict(zip(sent, answers, strict=True))
+    return told, frozenset(unasked)
 
 
 def wrong_keys(keys: Keys, names: Collection[str] | None = None) -> Query[list[str]]:

@@ -30,10 +30,10 @@ from swarmd.adapters.redis.queries import BATCH, Query
 from swarmd.adapters.redis.shapes import fits
 from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.errors import StoreUnsuitableError
-from swarmd.ports.reader import PAGE_ENTRIES, SWEEP_SECONDS, AsyncNotifications, Notifications, Page
 
 if TYPE_CHECKING:
     from swarmd.adapters.redis.connection.async_client import AsyncWire
+    from swarmd.ports.reader import AsyncNotifications, Notifications, Page
 
 AWAY_SECONDS: Final = 60.0
 """How long a server may be away for who set no time. A restart or a fail-over takes less than
@@ -245,6 +245,8 @@ class View:
     def follow(
         self, channel: Channel, after: StreamId, notifications: Notifications
     ) -> Iterator[Page]:
+        from swarmd.ports.reader import SWEEP_SECONDS
+
         while True:
             page = self.page(channel, after)
             after = page.reached
@@ -255,12 +257,10 @@ class View:
 
     def journal(self, after: StreamId = FIRST) -> Iterator[tuple[StreamId, str]]:
         """A page is asked for when it is needed."""
-        while True:
-            lines = run_query(self.wire, queries.journal_lines(self.keys, after))
+        further: StreamId | None = after
+        while further is not None:
+            lines, further = run_query(self.wire, queries.journal_page(self.keys, further))
             yield from lines
-            if len(lines) < PAGE_ENTRIES:
-                return
-            after = lines[-1][0]
 
 
 class AsyncView:
@@ -309,6 +309,8 @@ class AsyncView:
     async def follow(
         self, channel: Channel, after: StreamId, notifications: AsyncNotifications
     ) -> AsyncIterator[Page]:
+        from swarmd.ports.reader import SWEEP_SECONDS
+
         while True:
             page = await self.page(channel, after)
             after = page.reached
@@ -318,13 +320,12 @@ class AsyncView:
                 await notifications.wait(SWEEP_SECONDS)
 
     async def journal(self, after: StreamId = FIRST) -> AsyncIterator[tuple[StreamId, str]]:
-        while True:
-            lines = await run_query_async(self.wire, queries.journal_lines(self.keys, after))
+        further: StreamId | None = after
+        while further is not None:
+            query = queries.journal_page(self.keys, further)
+            lines, further = await run_query_async(self.wire, query)
             for line in lines:
                 yield line
-            if len(lines) < PAGE_ENTRIES:
-                return
-            after = lines[-1][0]
 
 
 class Bell:

@@ -24,11 +24,11 @@ from swarmd.core.model.privileges import Revocation, Right, live_holding
 from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, MissionView
 from swarmd.core.queries.spending import tree_of
 from swarmd.errors import NotFoundError, UsageError
-from swarmd.ports.reader import Entry, Health, Notifications, Page, Reader
 
 if TYPE_CHECKING:
     from swarmd.adapters.halt_file import Brake, Part
     from swarmd.core.model.lineage import Agent
+    from swarmd.ports.reader import Entry, Health, Notifications, Page, Reader
     from swarmd.settings import Settings
 from swarmd.cli.session import Sight, note, now
 

@@ -53,7 +53,7 @@ class AgentView:
         return str(charter.get("task", "")) if charter else self.fields.get("task", "")
 
 
-def agent_view(fields: Mapping[str, str]) -> AgentView:
+def agent_view(fields: Mapping[str, str], activity: Activity | None = None) -> AgentView:
     """The record of an agent's hash."""
     get = fields.get
     return AgentView(
@@ -71,6 +71,7 @@ def agent_view(fields: Mapping[str, str]) -> AgentView:
         ended=get("ended", ""),
         deadline=_seconds(get("deadline", "")),
         privileges=tuple(get("privileges", "").split()),
+        activity=activity,
         fields=fields,
     )
 
@@ -137,8 +138,8 @@ def account_view(fields: Mapping[str, str]) -> AccountView:
         kind, dot, column = name.partition(".")
         if not dot:
             marks[name] = value
-        elif value.lstrip("-").isdecimal():
-            kinds.setdefault(kind, {})[column] = int(value)
+        elif (number := _number(value)) is not None:
+            kinds.setdefault(kind, {})[column] = number
     return AccountView(kinds, marks)
 
 
@@ -172,7 +173,7 @@ class Marks:
         """The record with the state that the marks make of it: of a subtree the root's alone is
         written.
         """
-        if agent.is_terminated:
+        if agent.is_terminated or not (self.fences or self.stops):
             return agent
         fence, stops = self.fence_on(agent), self.stops_on(agent)
         state, reason = agent.state, agent.reason
@@ -216,7 +217,10 @@ class Snapshot:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.lstrip("-").isdecimal() else None
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 def _seconds(text: str) -> float:
@@ -229,6 +233,6 @@ def _seconds(text: str) -> float:
 def _object(text: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text) if text[:1] == "{" else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
