@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from typing import TYPE_CHECKING
 
-from swarmd.adapters.redis.reader import View, view_of
 from swarmd.cli import connection
 from swarmd.core.model.channels import JOURNAL, MISSIONS, ORDERS, RESULTS
+from swarmd.core.model.names import SOB
 from swarmd.core.model.refusals import Rule
 from swarmd.errors import SwarmError
 from swarmd.settings import Settings
+
+if TYPE_CHECKING:
+    from swarmd.ports.reader import Reader
 
 OFFERED_MAX = 200
 _SPECIAL = ("all", "tier:", "room:", "tool:")
@@ -27,24 +31,26 @@ def agents(incomplete: str) -> list[str]:
 
 def missions(incomplete: str) -> list[str]:
     return _offered(
-        incomplete, lambda view: (one["id"] for one in view.missions() if not one.get("ended"))
+        incomplete, lambda reader: (one.id for one in reader.missions() if not one.ended)
     )
 
 
 def references(incomplete: str) -> list[str]:
-    return _offered(incomplete, lambda view: [*_agents(view), *view.mission_ids()])
+    return _offered(incomplete, lambda reader: [*_agents(reader), *reader.mission_ids()])
 
 
 def targets(incomplete: str) -> list[str]:
     """Of verbs that stop or end: also tiers, rooms, tools, everything."""
     if incomplete.startswith("room:"):
-        return _offered(incomplete, lambda view: view.rooms())
+        return _offered(incomplete, lambda reader: reader.rooms())
     special = [one for one in _SPECIAL if one.startswith(incomplete)]
     return special + references(incomplete)
 
 
 def channels(incomplete: str) -> list[str]:
-    return _offered(incomplete, lambda view: {*view.channels(), JOURNAL, MISSIONS, ORDERS, RESULTS})
+    return _offered(
+        incomplete, lambda reader: {*reader.channels(), JOURNAL, MISSIONS, ORDERS, RESULTS}
+    )
 
 
 def refusals(incomplete: str) -> list[str]:
@@ -52,25 +58,20 @@ def refusals(incomplete: str) -> list[str]:
     return [rule.value for rule in Rule if rule.value.startswith(incomplete)]
 
 
-def _agents(view: View) -> list[str]:
+def _agents(reader: Reader) -> list[str]:
     """Names and ids of the living, without the board's own."""
-    living = [agent for agent in view.agents() if agent["id"] != "sob"]
-    return [
-        word
-        for agent in living
-        for word in dict.fromkeys((agent.get("name", ""), agent["id"]))
-        if word
-    ]
+    living = [agent for agent in reader.agents() if agent.id != SOB]
+    return [word for agent in living for word in dict.fromkeys((agent.name, agent.id)) if word]
 
 
-def _offered(incomplete: str, of: Callable[[View], Iterable[str]]) -> list[str]:
+def _offered(incomplete: str, of: Callable[[Reader], Iterable[str]]) -> list[str]:
     try:
         settings = Settings.from_env(os.environ)
         target = connection.live(settings)
         if target is None:
             return []
-        with closing(view_of(target, settings.namespace)) as view:
-            found = sorted(word for word in of(view) if word.startswith(incomplete))
+        with closing(connection.reader_of(settings, target)) as reader:
+            found = sorted(word for word in of(reader) if word.startswith(incomplete))
     except SwarmError:
         return []
     return found[:OFFERED_MAX]

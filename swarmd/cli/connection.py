@@ -1,5 +1,5 @@
 """Where a verb finds its server: `REDIS_URL`, the live server of the data folder, or one for the
-moment.
+moment. Here alone the command line knows what its port for reading stands on.
 
 Looking may start a server that nobody runs (§8 of the design); acting may not, for nobody would
 hear it.
@@ -11,11 +11,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from swarmd.adapters.redis.reader import Bell, Rung, View, bell_of, view_of
+from swarmd.adapters.redis.reader import View, bell_of, view_of
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight, note
@@ -24,7 +25,13 @@ from swarmd.errors import StoreUnavailableError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
-    from swarmd.adapters.redis.connection.address import Target
+    from swarmd.adapters.quarantine import SetAside
+    from swarmd.adapters.redis.connection import address
+    from swarmd.cli.order_client import Post
+    from swarmd.core.journal.fsck import Flaw
+    from swarmd.ports.reader import Notifications, Reader
+
+Target: TypeAlias = "address.Target"
 
 
 def live(settings: Settings) -> Target | None:
@@ -69,20 +76,13 @@ def looked_at(settings: Settings) -> Iterator[tuple[Target, bool]]:
 
 @contextmanager
 def sight_of(settings: Settings, target: Target, *, as_json: bool) -> Iterator[Sight]:
-    view = view_of(target, settings.namespace)
-    try:
-        yield Sight(view, Ink.of(sys.stdout, os.environ), as_json)
-    finally:
-        view.close()
+    with closing(reader_of(settings, target)) as reader:
+        yield Sight(reader, Ink.of(sys.stdout, os.environ), as_json)
 
 
-@contextmanager
-def bell_at(settings: Settings, target: Target, *channels: Channel) -> Iterator[Bell]:
-    bell = bell_of(target, settings.namespace, *channels)
-    try:
-        yield bell
-    finally:
-        bell.close()
+def reader_of(settings: Settings, target: Target) -> Reader:
+    """Connects. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
+    return view_of(target, settings.namespace)
 
 
 @contextmanager
@@ -93,14 +93,14 @@ def attended(
     timeout: float | None,
     as_json: bool,
     is_patient: bool = True,
-) -> Iterator[tuple[Sight, Rung]]:
+) -> Iterator[tuple[Sight, Notifications]]:
     """To look and to wait: with patience, connections that are lost on the way are made anew
     within the time-out.
     """
     if not is_patient:
         with (
             sight_of(settings, target, as_json=as_json) as sight,
-            bell_at(settings, target, *channels) as bell,
+            closing(bell_of(target, settings.namespace, *channels)) as bell,
         ):
             yield sight, bell
         return
@@ -150,6 +150,66 @@ def watch(settings: Settings, see: Callable[[Sight], Exit]) -> Exit:
                 return see(sight)
         with lasting_sight(settings, timeout=math.inf, as_json=False) as sight:
             return see(sight)
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def posting(settings: Settings, target: Target) -> Iterator[Post]:
+    """Posts, sealed as one operator's command. Raises `UsageError` or `StoreUnsuitableError` where
+    this process has no secret, or not the swarm's: before anything is sent that everybody would
+    refuse.
+    """
+    from swarmd.adapters.redis.keys import Keys
+    from swarmd.adapters.redis.operator_post import OperatorPosts
+
+    secret = _secret(settings).encode()
+    with closing(OperatorPosts(target, Keys(settings.namespace), secret)) as post:
+        yield post
+
+
+def store_mission(settings: Settings, target: Target, fields: Mapping[str, str]) -> None:
+    from swarmd.adapters.redis.keys import Keys
+    from swarmd.adapters.redis.operator_post import store_mission as store
+
+    store(target, Keys(settings.namespace), fields)
+
+
+# --- beneath the port: what looks into the store itself ---------------------------------------
+
+
+def set_aside(settings: Settings, target: Target, host: str) -> Sequence[SetAside]:
+    """Moves keys that hold something else than ours out of the way."""
+    from swarmd.adapters.quarantine import Quarantine
+    from swarmd.adapters.redis.keys import Keys
+
+    keys, folder = Keys(settings.namespace), settings.data / "journal"
+    return Quarantine(target, keys, folder, _secret(settings), host).mend()
+
+
+def wrong_keys(reader: Reader) -> list[Flaw]:
+    from swarmd.adapters.archive import fsck
+
+    return fsck.wrong_keys(_store_beneath(reader))
+
+
+def faults_of(reader: Reader, folder: Path, swarm: str) -> list[Flaw]:
+    """Where the store does not hold what the journal says."""
+    from swarmd.adapters.archive import fsck
+
+    return fsck.check(_store_beneath(reader), folder, swarm)
+
+
+def _store_beneath(reader: Reader) -> View:
+    assert isinstance(reader, View)
+    return reader
+
+
+def _secret(settings: Settings) -> str:
+    from swarmd.adapters.secret import read
+
+    return read(settings.data, settings.secret_file, is_elsewhere=settings.redis_url is not None)
 
 
 def version(as_json: bool) -> None:

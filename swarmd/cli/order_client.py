@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from swarmd.adapters.redis.reader import Rung, View
 from swarmd.cli.exit_codes import TimedOutError
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, Channel, StreamId
 from swarmd.errors import RefusedError
-
-SWEEP_SECONDS: Final = 1.0
-
+from swarmd.ports.reader import SWEEP_SECONDS, Notifications, Reader
 
 _LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -38,11 +35,11 @@ def at_now() -> str:
 class Waiting:
     """How to wait: a bell that hung before anything was written, and for how long."""
 
-    bell: Rung
+    bell: Notifications
     until: float | None  # of the monotonic clock
 
     @classmethod
-    def of(cls, bell: Rung, seconds: float | None) -> Waiting:
+    def of(cls, bell: Notifications, seconds: float | None) -> Waiting:
         return cls(bell, None if seconds is None else time.monotonic() + seconds)
 
     def pause(self) -> None:
@@ -69,7 +66,9 @@ def order(verb: str, target: str, reason: str, id: str, **more: Any) -> Message:
     )
 
 
-def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) -> Mapping[str, Any]:
+def await_order(
+    reader: Reader, waiting: Waiting, order_id: str, after: StreamId
+) -> Mapping[str, Any]:
     """The journal's last word on the order. Raises `RefusedError` with the rule, or
     `TimedOutError`.
 
@@ -77,8 +76,9 @@ def await_order(view: View, waiting: Waiting, order_id: str, after: StreamId) ->
     """
     reached, segments, busy = after, set[str](), dict[str, str]()
     while True:
-        for message in view.messages(JOURNAL, reached):
-            reached = message.id
+        page = reader.page(JOURNAL, reached)
+        reached = page.reached
+        for message in (found for entry in page.entries if (found := entry.message)):
             data = message.data
             if data.get("event") == JournalEvent.AGENT_STUCK and data.get("segment") in segments:
                 busy[str(data.get("agent", ""))] = message.text.partition(": ")[2]

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from swarmd.adapters.redis.reader import View
 from swarmd.cli.render.text import Ink
 
 if TYPE_CHECKING:
-    pass
+    from swarmd.ports.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What every look has: where to read, how to print."""
 
-    view: View
+    reader: Reader
     ink: Ink
     as_json: bool
 

@@ -1,30 +1,78 @@
-"""What whoever looks at a swarm is given: records, ledgers, marks, and a snapshot of them all."""
+"""Reading for whoever looks: the command line, a console, an exporter.
+
+`Reader` blocks, for what starts fast and leaves; `AsyncReader` never does. Both give the same
+answers, for an adapter runs the same queries for both. Nothing here writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
-from swarmd.core.model.lineage import EVERYTHING, Fence, Stop, StopKind
-from swarmd.core.model.names import (
-    SOB,
-    AgentState,
-)
-from swarmd.core.model.privileges import Revocation
+from swarmd.core.model.messages import from_line
 from swarmd.core.model.versions import SCHEMA_READS, is_read
 
 if TYPE_CHECKING:
-    pass
+    from swarmd.core.model.chain import Head
+    from swarmd.core.model.lineage import Agent
+    from swarmd.core.model.messages import Message
+    from swarmd.core.model.names import AgentId, Channel, MissionId, StreamId
+    from swarmd.core.queries.snapshot import AccountView, AgentView, Marks, MissionView, Snapshot
+
+PAGE_ENTRIES: Final = 500
+"""Entries that one page has at most: bounds what a reader holds at once."""
+SWEEP_SECONDS: Final = 1.0
+"""A notification that was lost costs this at most: the stream is read again without one."""
 
 Restart: TypeAlias = Literal["kept", "lost", "not checked", "no append-only file"]
+Facts: TypeAlias = Mapping[str, Any]
 
 
-Record = dict[str, str]
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a channel. `said` is what its message says, each part as text and `data` as
+    JSON; of what is no message it has the fields.
+    """
+
+    channel: Channel
+    id: StreamId
+    said: Mapping[str, str]
+    line: str  # as it is stored
+
+    @property
+    def message(self) -> Message | None:
+        """It as a message of ours, if it is one."""
+        return from_line(self.channel, self.id, self.line)
 
 
-_EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Entries after a position are no longer kept. `entries` is how many are gone since the
+    channel began, where the server may be asked.
+    """
+
+    after: StreamId
+    first: StreamId | None  # the oldest entry that is kept
+    entries: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a channel has after a position, oldest first. `reached` is the position to go on from.
+
+    Where `trimmed` stands, something between the position and the first of these entries may have
+    been removed before it was read. It is told rather once too often than not at all.
+    """
+
+    entries: tuple[Entry, ...]
+    reached: StreamId
+    trimmed: Trimmed | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """There may be more at once."""
+        return len(self.entries) >= PAGE_ENTRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +83,21 @@ class Health:
 
     leader: str  # the leading supervisor's host; empty where nobody leads
     may_begin: bool  # calls may begin: somebody leads, or did so within a lease
-    hosts: Mapping[str, Mapping[str, Any]]  # the living, with their facts
+    hosts: Mapping[str, Facts]  # the living, with their facts
     hosts_lost: tuple[str, ...]  # admitted, lease expired, not yet declared dead
     missions_open: int
     agents_living: int
     schema: str
     writes: bool  # the server's last write to its disk went well
     is_heard: bool  # somebody listens at the entrance `swarm:missions`
-    wrong_keys: tuple[
-        str, ...
-    ] = ()  # `NAME is a TYPE and not a TYPE`, of what the whole swarm stands on
-    gaps: tuple[
-        int, ...
-    ] = ()  # entries of the journal that tell of lost ones and are not acknowledged
+    # `NAME is a TYPE and not a TYPE`, of what the whole swarm stands on
+    wrong_keys: tuple[str, ...] = ()
+    # entries of the journal that tell of lost ones and are not acknowledged
+    gaps: tuple[int, ...] = ()
     restart: Restart = "not checked"
-    unasked: frozenset[str] = (
-        frozenset()
-    )  # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
+    restart_advice: str = ""  # what is wrong with it, and what to do about it
+    # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
+    unasked: frozenset[str] = frozenset()
 
     @property
     def schema_fits(self) -> bool:
@@ -68,97 +114,183 @@ class Inner:
     steps_ended: int
 
 
-class Ledger(dict[str, dict[str, int]]):
-    """An account: `{kind: {cap, free, reserved, granted, spent, overdraft, assumed}}`, and its
-    `marks`: `overdrawn` (by what), `warned` (of which kind), `period` (the root's)."""
+class Notifications(Protocol):
+    """Some channels' notifications. One is only a reason to read the stream."""
 
-    __slots__ = ("marks",)
-
-    def __init__(
-        self, kinds: Mapping[str, Mapping[str, int]] = _EMPTY, marks: Mapping[str, str] = _EMPTY
-    ) -> None:
-        super().__init__({kind: dict(columns) for kind, columns in kinds.items()})
-        self.marks = dict(marks)
+    def wait(self, seconds: float) -> bool:
+        """Whether something was posted within the time, or may have been."""
 
 
-def ledger_of(flat: Mapping[str, str]) -> Ledger:
-    """`{"tokens.cap": "5", "warned": "tokens"}` as `{"tokens": {"cap": 5}}`, marked so."""
-    ledger = Ledger()
-    for name, value in flat.items():
-        kind, dot, column = name.partition(".")
-        if not dot:
-            ledger.marks[name] = value
-        elif value.lstrip("-").isdecimal():
-            ledger.setdefault(kind, {})[column] = int(value)
-    return ledger
+class AsyncNotifications(Protocol):
+    """As `Notifications`."""
+
+    async def wait(self, seconds: float) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What is in force: ends under way, stops, revocations."""
+class Reader(Protocol):
+    """Reads of one swarm. Raises `StoreUnavailableError` where the server is away, another
+    `SwarmError` where it may not be asked.
+    """
 
-    fences: Mapping[str, Fence] = field(default_factory=dict)
-    stops: Mapping[str, Stop] = field(default_factory=dict)
-    revocations: Mapping[str, tuple[Revocation, ...]] = field(default_factory=dict)
+    def close(self) -> None: ...
 
-    def stops_on(self, agent: Record) -> list[Stop]:
-        """Those that hold the agent, on its path first; the board itself runs nowhere, and is
-        held by none.
+    def channel_of(self, name: str) -> Channel:
+        """The channel that a name means, with or without the swarm's namespace."""
+
+    def snapshot(self, mission: str = "") -> Snapshot:
+        """Missions, tree and accounts, of one mission (with the board above it) or of all."""
+
+    def agent_ids(self, *, ended: bool = False) -> list[AgentId]:
+        """The living (the board first), and with `ended` those whose records are still kept."""
+
+    def agents(self, *, ended: bool = False) -> list[AgentView]:
+        """Sorted by the time they were created, with their state and activity as they are now."""
+
+    def agent(self, id: AgentId) -> AgentView | None: ...
+
+    def is_agent(self, id: AgentId) -> bool: ...
+
+    def children(self, id: AgentId) -> list[str]: ...
+
+    def inner(self, id: AgentId) -> Inner: ...
+
+    def chain(self, id: AgentId) -> list[Agent]:
+        """The agents of an agent's path, the board (or the seat itself) first, ended ones too while
+        their records are kept. Empty where there is no such agent."""
+
+    def marks(self) -> Marks:
+        """All that is in force."""
+
+    def accounts(self, ids: Sequence[str]) -> dict[str, AccountView]:
+        """Those that there are, by the id of the agent or mission."""
+
+    def mission_ids(self) -> list[MissionId]: ...
+
+    def missions(self) -> list[MissionView]:
+        """All that are remembered, oldest first."""
+
+    def mission(self, id: MissionId) -> MissionView | None:
+        """The record as it is written: who only hands missions in may read no more than that."""
+
+    def approvals(self) -> dict[str, Facts]:
+        """What waits for permission: the facts of each by its id, the oldest first."""
+
+    def overrides(self) -> dict[str, Facts]:
+        """The overrides that stand, as `approvals`."""
+
+    def page(self, channel: Channel, after: StreamId) -> Page:
+        """What was posted after that position; `FIRST` is the beginning."""
+
+    def last_entries(self, channel: Channel, count: int) -> list[Entry]:
+        """The newest, oldest of them first."""
+
+    def entry(self, channel: Channel, id: str) -> Entry | None:
+        """One, by its id."""
+
+    def last_id(self, channel: Channel) -> StreamId: ...
+
+    def follow(
+        self, channel: Channel, after: StreamId, notifications: Notifications
+    ) -> Iterator[Page]:
+        """What was posted after that position and what comes, without an end."""
+
+    def has_channel(self, channel: Channel) -> bool:
+        """Whether anything was ever posted there, or an agent or a room of that name could hear
+        it.
         """
-        id, tier = agent.get("id", ""), agent.get("tier", "")
-        if id == SOB:
-            return []
-        targets = (*agent.get("path", "").split("/"), f"={id}", f"tier:{tier}", EVERYTHING)
-        return [self.stops[target] for target in targets if target in self.stops]
 
-    def revocations_on(self, agent: Record) -> list[Revocation]:
-        """Those that reach the agent: on a segment of its path."""
-        path = agent.get("path", "").split("/")
-        return [mark for segment in path for mark in self.revocations.get(segment, ())]
-
-    def fence_on(self, agent: Record) -> Fence | None:
-        segments = (*agent.get("path", "").split("/"), f"={agent.get('id', '')}")
-        return next((self.fences[one] for one in segments if one in self.fences), None)
-
-    def seen(self, agent: Record) -> Record:
-        """The record with the state that the marks make of it: of a subtree the root's alone is
-        written.
-
-        `stopped` has the targets of all stops that hold it, parted by spaces.
+    def is_heard(self, channel: Channel) -> bool:
+        """Whether a living agent keeps a position in the channel: a room without a post exists
+        by that.
         """
-        if agent.get("state") == AgentState.TERMINATED:
-            return agent
-        fence, stops = self.fence_on(agent), self.stops_on(agent)
-        state, why = agent.get("state", ""), agent.get("reason", "")
-        if fence is not None:
-            state, why = AgentState.DRAINING.value, why or fence.reason
-        elif stops:
-            is_draining = stops[0].kind is StopKind.DRAIN
-            state = (AgentState.DRAINING if is_draining else AgentState.FROZEN).value
-            why = _why(stops[0], agent.get("id", ""))
-        return agent | {"state": state, "reason": why, "stopped": _targets(stops)}
 
-    def of_mission(self, mission: Record) -> Record:
-        """A mission's state goes on saying where it stands; `stopped` that nothing moves there."""
-        found = (self.stops.get(target) for target in (mission.get("id", ""), EVERYTHING))
-        stops = [stop for stop in found if stop is not None and not mission.get("ended")]
-        return mission | {"stopped": _targets(stops)}
+    def channels(self) -> list[str]:
+        """The channels that something was posted in."""
 
+    def rooms(self) -> set[str]:
+        """Rooms that something was posted in, or that a living agent is a member of."""
 
-def _why(stop: Stop, id: str) -> str:
-    """The kind, whose stop it is where it is another's, and the reason."""
-    whose = "" if stop.target in (id, f"={id}") else f" {stop.target}"
-    return f"{stop.kind.value}{whose}" + (f": {stop.reason}" if stop.reason else "")
+    def swarm_id(self) -> str:
+        """The swarm's own id, empty where none has run here yet."""
 
+    def journal_head(self) -> Head:
+        """Where the store says that its journal ends."""
 
-def _targets(stops: Sequence[Stop]) -> str:
-    return " ".join(stop.target for stop in stops)
+    def journal(self, after: StreamId = ...) -> Iterator[tuple[StreamId, str]]:
+        """Every entry after that one, as the line that is stored."""
+
+    def health(self, *, asks_restart: bool = False, part: str | None = None) -> Health:
+        """`asks_restart` costs one more question, which few users of the server may ask. For one
+        part only that is looked at which the part reads: the rest is `unasked`.
+        """
+
+    def leads(self) -> bool | None:
+        """Whether a supervisor leads; `None` where this user may not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The swarm at one moment, as far as a face draws it."""
+class AsyncReader(Protocol):
+    """As `Reader`, for who may not block. A server that is away for a moment is waited for."""
 
-    agents: tuple[Record, ...] = ()
-    missions: tuple[Record, ...] = ()
-    ledgers: Mapping[str, Ledger] = field(default_factory=dict)
+    async def aclose(self) -> None: ...
+
+    def channel_of(self, name: str) -> Channel: ...
+
+    async def snapshot(self, mission: str = "") -> Snapshot: ...
+
+    async def agent_ids(self, *, ended: bool = False) -> list[AgentId]: ...
+
+    async def agents(self, *, ended: bool = False) -> list[AgentView]: ...
+
+    async def agent(self, id: AgentId) -> AgentView | None: ...
+
+    async def is_agent(self, id: AgentId) -> bool: ...
+
+    async def children(self, id: AgentId) -> list[str]: ...
+
+    async def inner(self, id: AgentId) -> Inner: ...
+
+    async def chain(self, id: AgentId) -> list[Agent]: ...
+
+    async def marks(self) -> Marks: ...
+
+    async def accounts(self, ids: Sequence[str]) -> dict[str, AccountView]: ...
+
+    async def mission_ids(self) -> list[MissionId]: ...
+
+    async def missions(self) -> list[MissionView]: ...
+
+    async def mission(self, id: MissionId) -> MissionView | None: ...
+
+    async def approvals(self) -> dict[str, Facts]: ...
+
+    async def overrides(self) -> dict[str, Facts]: ...
+
+    async def page(self, channel: Channel, after: StreamId) -> Page: ...
+
+    async def last_entries(self, channel: Channel, count: int) -> list[Entry]: ...
+
+    async def entry(self, channel: Channel, id: str) -> Entry | None: ...
+
+    async def last_id(self, channel: Channel) -> StreamId: ...
+
+    def follow(
+        self, channel: Channel, after: StreamId, notifications: AsyncNotifications
+    ) -> AsyncIterator[Page]: ...
+
+    async def has_channel(self, channel: Channel) -> bool: ...
+
+    async def is_heard(self, channel: Channel) -> bool: ...
+
+    async def channels(self) -> list[str]: ...
+
+    async def rooms(self) -> set[str]: ...
+
+    async def swarm_id(self) -> str: ...
+
+    async def journal_head(self) -> Head: ...
+
+    def journal(self, after: StreamId = ...) -> AsyncIterator[tuple[StreamId, str]]: ...
+
+    async def health(self, *, asks_restart: bool = False, part: str | None = None) -> Health: ...
+
+    async def leads(self) -> bool | None: ...

@@ -35,7 +35,7 @@ from swarmd.adapters.redis.reader import View, ask, view_of
 from swarmd.cli.order_client import at_now, order
 from swarmd.core.model.channels import JOURNAL, MISSIONS, ORDERS, RESULTS, room
 from swarmd.core.model.messages import Kind, Message, order_of
-from swarmd.core.model.names import FIRST, OPERATOR, StreamId
+from swarmd.core.model.names import FIRST, OPERATOR, Channel, StreamId
 from swarmd.core.model.tables import STOPS
 from swarmd.errors import SwarmError
 from tests.chaos.report import Report, spread
@@ -148,7 +148,7 @@ class Watch:
                 continue
 
     def _look(self, view: View) -> None:
-        for message in view.messages(JOURNAL, self.reached):
+        for message in _messages(view, JOURNAL, self.reached):
             # Always from a little back: the end of what the last server had may be missing on the
             # next.
             self.reached = StreamId(f"{order_of(message.id)[0] - _BACK_MS}-0")
@@ -156,9 +156,13 @@ class Watch:
                 self.carried.setdefault(id, time.monotonic())
 
 
+def _messages(view: View, channel: Channel, after: StreamId) -> list[Message]:
+    return [one for entry in view.page(channel, after).entries if (one := entry.message)]
+
+
 def answered(view: View) -> list[str]:
     """Orders that the journal has a last word on, as often as it has one."""
-    return [id for message in view.messages(JOURNAL, FIRST) if (id := answer_in(message))]
+    return [id for message in _messages(view, JOURNAL, FIRST) if (id := answer_in(message))]
 
 
 def answer_in(message: Message) -> str:
@@ -272,7 +276,7 @@ def _judge(
     with closing(view_of(url, "swarm")) as view:
         twice = [id for id, count in Counter(answered(view)).items() if count > 1]
         report.must(not twice, f"carried out twice: {twice}")
-        results = Counter(str(message.mission) for message in view.messages(RESULTS, FIRST))
+        results = Counter(str(message.mission) for message in _messages(view, RESULTS, FIRST))
         report.must(
             all(count == 1 for count in results.values()), f"results: {results.most_common(3)}"
         )

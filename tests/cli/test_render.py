@@ -32,6 +32,15 @@ from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import AgentId, Channel, MissionId, StreamId
+from swarmd.core.queries.snapshot import (
+    AccountView,
+    AgentView,
+    MissionView,
+    Snapshot,
+    agent_view,
+    mission_view,
+)
+from swarmd.core.queries.spending import tree_of
 from swarmd.errors import (
     DeclarationError,
     NotFoundError,
@@ -42,7 +51,6 @@ from swarmd.errors import (
     SwarmError,
     UsageError,
 )
-from swarmd.ports.reader import Ledger, Record, Snapshot
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 INK = Ink(is_coloured=False, is_unicode=True, columns=160)
@@ -207,8 +215,8 @@ def test_a_budget_that_cannot_be_meant_is_a_usage_error(said: str) -> None:
 # --- the tree ---------------------------------------------------------------------------------
 
 
-def agent(id: str, parent: str = "sob", tier: int = 1, **fields: str) -> Record:
-    return {
+def agent(id: str, parent: str = "sob", tier: int = 1, **fields: str) -> AgentView:
+    known = {
         "id": id,
         "name": id,
         "role": "researcher",
@@ -216,14 +224,19 @@ def agent(id: str, parent: str = "sob", tier: int = 1, **fields: str) -> Record:
         "parent": parent,
         "mission": "m-1",
         "state": "live",
-    } | fields
+    }
+    return agent_view(known | fields)
 
 
-def spent(tokens: int) -> Ledger:
-    return Ledger({"tokens": {"spent": tokens}})
+def mission(state: str = "working") -> MissionView:
+    return mission_view({"id": "m-1", "mission": "Find it", "state": state, "ended": ""})
 
 
-MISSION = {"id": "m-1", "mission": "Find it", "state": "working", "ended": ""}
+def spent(tokens: int) -> AccountView:
+    return AccountView({"tokens": {"spent": tokens}})
+
+
+MISSION = mission()
 SWARM = Snapshot(
     agents=(
         agent("sob", "", 0, role="board", mission=""),
@@ -233,13 +246,12 @@ SWARM = Snapshot(
         agent("a-3", "a-1", 2, state="terminated"),
     ),
     missions=(MISSION,),
-    ledgers={"m-1": spent(100), "a-1": spent(50), "a-2": spent(5), "a-3": spent(20)},
+    accounts={"m-1": spent(100), "a-1": spent(50), "a-2": spent(5), "a-3": spent(20)},
 )
 
 
 def test_the_tree_draws_missions_executives_and_sub_agents_with_their_spend() -> None:
-    board, seats = render_lines.grown(SWARM)
-    assert render_lines.tree_lines(board, seats, INK, ended=False) == [
+    assert render_lines.tree_lines(tree_of(SWARM), INK, ended=False) == [
         "● live  sob  tier 0 board  nothing own, 155 tokens with all below",
         "│  seats: picard",
         "└─ mission m-1  working  100 tokens own, 155 tokens with all below  “Find it”",
@@ -252,20 +264,21 @@ def test_the_tree_draws_missions_executives_and_sub_agents_with_their_spend() ->
 
 
 def test_the_tree_draws_in_ascii_where_the_terminal_has_no_more() -> None:
-    board, seats = render_lines.grown(SWARM)
-    lines = render_lines.tree_lines(board, seats, Ink(is_unicode=False, columns=60), ended=True)
+    lines = render_lines.tree_lines(tree_of(SWARM), Ink(is_unicode=False, columns=60), ended=True)
     assert lines[-1].lstrip().startswith("`- - terminated")
     assert [line for line in lines[:3] if "●" in line or "─" in line] == []
 
 
 def test_an_agent_whose_parent_is_forgotten_is_still_drawn() -> None:
-    board, _ = render_lines.grown(Snapshot(agents=(agent("a-9", "a-lost", 2),)))
-    assert [child.id for child in board.below] == ["a-9"]
+    found = tree_of(Snapshot(agents=(agent("a-9", "a-lost", 2),)))
+    assert [child.id for child in found.board.below] == ["a-9"]
 
 
 def test_records_of_programs_are_numbers_objects_and_iso_times() -> None:
     value = render_lines.agent_value(
-        {"tier": "2", "id": "7", "budget": '{"tokens": 1}', "deadline": "0.0", "data": "{"}
+        agent_view(
+            {"tier": "2", "id": "7", "budget": '{"tokens": 1}', "deadline": "0.0", "data": "{"}
+        )
     )
     assert value == {"tier": 2, "id": "7", "budget": {"tokens": 1}, "deadline": "", "data": "{"}
     assert render_lines.unpacked("deadline", "1764000000.5") == "2025-11-24T16:00:00Z"
@@ -375,10 +388,10 @@ def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
 def test_a_snapshot_is_told_when_the_state_or_the_number_of_agents_changes() -> None:
     watcher = Watcher(INK, "m-1")
     assert watcher.seen(SWARM) == ["· working: 2 agents, 155 tokens"]
-    more = Snapshot(SWARM.agents, SWARM.missions, dict(SWARM.ledgers) | {"a-2": spent(500)})
+    more = Snapshot(SWARM.agents, SWARM.missions, dict(SWARM.accounts) | {"a-2": spent(500)})
     assert watcher.seen(more) == []
     assert watcher.status() == "working: 2 agents, 650 tokens"
-    reviewing = Snapshot(SWARM.agents, (MISSION | {"state": "reviewing"},), SWARM.ledgers)
+    reviewing = Snapshot(SWARM.agents, (mission("reviewing"),), SWARM.accounts)
     assert watcher.seen(reviewing) == ["· reviewing: 2 agents, 155 tokens"]
 
 

@@ -155,6 +155,7 @@ READING: Final[dict[tuple[str, ...], str]] = {
     ("SMEMBERS",): "R",
     ("XRANGE", "-", "+"): "R",
     ("XREVRANGE", "+", "-"): "R",
+    ("XINFO", "STREAM"): "R",
     ("ZRANGE", "0", "-1"): "R",
 }
 POSTING: Final = {("XADD", "*", "m", "{}"): "W"}
@@ -187,6 +188,8 @@ NOBODYS: Final[dict[tuple[str, ...], str]] = {
     ("PERSIST",): "W",
     ("GETDEL",): "RW",
 }
+# Their key stands behind a second word.
+CONTAINERS: Final = ("XGROUP", "XINFO")
 EVERY: Final = READING | POSTING | POSTED | WORKING | COMMITTING | NOBODYS
 SENDS: Final[dict[str, dict[tuple[str, ...], str]]] = {
     "submitter": READING | POSTING,
@@ -234,7 +237,7 @@ def tries(role: str, namespace: str = "swarm") -> list[Try]:
             may = words in SENDS[role] and set(needs) <= set(held(KEYS, name, role))
             command = (
                 (words[0], words[1], key, *words[2:])
-                if words[0] == "XGROUP"
+                if words[0] in CONTAINERS
                 else (words[0], key, *words[1:])
             )
             found.append(Try(command, may and namespace == "swarm"))
@@ -289,7 +292,7 @@ def test_a_script_may_do_what_its_caller_may_and_no_more(guarded: AclServer, rol
     asked = [
         Try(("EVAL", run, *keys, *one.words), one.is_allowed and role in RUN_SCRIPTS)
         for one in tries(role)
-        for keys in (("1", one.words[2 if one.words[0] == "XGROUP" else 1]), ("0",))
+        for keys in (("1", one.words[2 if one.words[0] in CONTAINERS else 1]), ("0",))
     ]
     with guarded.client(role) as client:
         assert mistaken(asked, answers(client, [one.words for one in asked])) == []

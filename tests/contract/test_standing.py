@@ -30,7 +30,8 @@ from swarmd.core.model.records import Host, Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import STOPS, TROUBLES, Drop, Put
 from swarmd.core.model.timings import SETTLE_SECONDS, stamp_of
-from swarmd.ports.reader import Record
+from swarmd.core.queries.activity import Activity
+from swarmd.core.queries.snapshot import AgentView
 from tests.contract.test_store import (
     AT,
     H1,
@@ -141,20 +142,29 @@ async def test_a_standing_says_whether_it_is_done_and_whether_a_turn_is_under_wa
 # --- the read side ----------------------------------------------------------------------------
 
 
+def activity_in(agent: AgentView) -> Activity:
+    assert agent.activity is not None
+    return agent.activity
+
+
+def _but_for_seconds(agent: AgentView) -> AgentView:
+    return replace(agent, activity=replace(activity_in(agent), seconds=None))
+
+
 class Looking:
     """A swarm of one executive on a real server, and eyes on it."""
 
     def __init__(self, store: RedisStore, leader: Leader, top: Agent, socket: str) -> None:
         self.store, self.leader, self.top, self._socket = store, leader, top, socket
 
-    async def top_record(self) -> Record:
-        def look() -> Record | None:
+    async def top_record(self) -> AgentView:
+        def look() -> AgentView | None:
             with closing(connect_sync(Path(self._socket))) as wire:
                 view = View(wire, Keys(self.store.keys.namespace))
-                listed = {agent["id"]: agent for agent in view.agents(ended=True)}
+                listed = {agent.id: agent for agent in view.agents(ended=True)}
                 alone = view.agent(TOP)
                 assert alone is not None
-                assert {**alone, "activity_seconds": ""} == {**listed[TOP], "activity_seconds": ""}
+                assert _but_for_seconds(alone) == _but_for_seconds(listed[TOP])
                 return alone
 
         found = await anyio.to_thread.run_sync(look)
@@ -162,8 +172,8 @@ class Looking:
         return found
 
     async def sees(self, activity: str, call: str = "") -> bool:
-        record = await self.top_record()
-        return (record["activity"], record["call"]) == (activity, call)
+        doing = activity_in(await self.top_record())
+        return (doing.word, doing.call) == (activity, call)
 
     async def begins(self, *, seconds_ago: float, within_seconds: float = 60.0) -> None:
         call = replace(begin(self.top), within_seconds=within_seconds)
@@ -182,9 +192,9 @@ async def test_an_agent_reads_idle_then_busy_with_its_call_then_idle_again(
 ) -> None:
     assert await looking.sees("idle")
     await looking.begins(seconds_ago=5)
-    record = await looking.top_record()
-    assert (record["activity"], record["call"]) == ("busy", "model")
-    assert 5 <= float(record["activity_seconds"]) < 30
+    doing = activity_in(await looking.top_record())
+    assert (doing.word, doing.call) == ("busy", "model")
+    assert 5 <= (doing.seconds or 0) < 30
     await looking.store.commit(hold(looking.top), turn(looking.top, 1), 32, AT)
     assert await looking.sees("idle"), "the call was never ended, but its turn is over"
 
@@ -207,9 +217,9 @@ async def test_an_agent_whose_hosts_lease_is_gone_reads_dead_and_elsewhere_alive
 
 async def test_a_stopped_agent_reads_frozen_and_a_stalled_one_stalled(looking: Looking) -> None:
     await looking.leader.do(Put(TROUBLES, TOP, Trouble("stalled", time.time() - 100)))
-    record = await looking.top_record()
-    assert record["activity"] == "stalled"
-    assert float(record["activity_seconds"]) >= 100
+    doing = activity_in(await looking.top_record())
+    assert doing.word == "stalled"
+    assert (doing.seconds or 0) >= 100
     await looking.leader.do(
         STOPS.put(Stop("tier:1", StopKind.HALT, Authority.OPERATOR, "r", "operator", 1.0))
     )
@@ -224,7 +234,7 @@ async def test_what_somebody_wrote_under_the_names_of_the_view_is_not_shown(
         "HSET", key, "activity", "x", "call", "y", "activity_seconds", "z"
     )
     assert await looking.sees("idle")
-    assert (await looking.top_record())["activity_seconds"] == ""
+    assert activity_in(await looking.top_record()).seconds is None
 
 
 async def test_an_agent_whose_turn_waits_for_a_lead_reads_waiting_and_the_rule(
@@ -235,12 +245,12 @@ async def test_an_agent_whose_turn_waits_for_a_lead_reads_waiting_and_the_rule(
     assert await looking.sees("idle"), "it has asked for nothing"
     await looking.begins(seconds_ago=0)
     assert await looking.sees("waiting")
-    assert (await looking.top_record())["waits"] == "lead.none"
+    assert activity_in(await looking.top_record()).waits == "lead.none"
     assert await store.lead(HostId("s2"), 60)
     assert await looking.sees("idle"), "its host goes on with it in a moment"
     await looking.begins(seconds_ago=0)
     assert await looking.sees("busy", "model")
-    assert (await looking.top_record())["waits"] == ""
+    assert activity_in(await looking.top_record()).waits == ""
 
 
 async def test_health_tells_a_lead_from_one_that_was_given_up_and_from_none(

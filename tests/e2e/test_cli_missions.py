@@ -352,7 +352,7 @@ def test_a_stop_is_done_only_where_all_were_seen_to_stand_still(
     seen = dict(zip(("confirmed", "unconfirmed", "unreachable"), counts, strict=True))
     busy = {"a-sub1": "file/write"} if counts[1] else {}
     supervisor.answers = [{"outcome": "marked"}, {"outcome": "done", "busy": busy, **seen}]
-    person = Sight(sight.view, Ink(), as_json=False)
+    person = Sight(sight.reader, Ink(), as_json=False)
     done = orders.stop(
         person,
         supervisor.post,
@@ -393,7 +393,7 @@ def test_a_thaw_tells_what_remains_stopped_above(
         == Exit.DONE
     )
     assert [left["target"] for left in given(capsys)["remaining"]] == ["m-one", "tier:2"]
-    person = Sight(sight.view, Ink(), as_json=False)
+    person = Sight(sight.reader, Ink(), as_json=False)
     orders.thaw(
         person, supervisor.post, waiting, Wish("thaw", "m-one"), is_awaited=True, data=tmp_path
     )
@@ -526,7 +526,7 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
     )
     order = supervisor.posted[-1][1].data
     assert (order["verb"], order["privilege"], order["right"]) == ("revoke", "tool/web/**", "grant")
-    person = Sight(sight.view, Ink(), as_json=False)
+    person = Sight(sight.reader, Ink(), as_json=False)
     orders.change_rights(person, supervisor.post, waiting, wish, is_awaited=True)
     out, err = capsys.readouterr()
     assert (out, err) == ("a-exec1: revoked tool/web/** (grant)\n", "of it and of 2 below it\n")
@@ -766,7 +766,7 @@ def test_a_delivered_result_stands_alone_on_standard_output(
     swarm: Swarm, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     swarm.mission("m-1", state="delivered", result="The\nanswer \x1b[2J", ended=AT)
-    person = Sight(sight.view, Ink(), as_json=False)
+    person = Sight(sight.reader, Ink(), as_json=False)
     missions.await_mission(person, order_client.Waiting.of(bell, HANG_SECONDS), MissionId("m-1"))
     out, err = capsys.readouterr()
     assert out == "The\nanswer \\x1b[2J\n"

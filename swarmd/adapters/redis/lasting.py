@@ -15,13 +15,9 @@ from typing import Final
 
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
-from swarmd.adapters.redis.reader import Bell
+from swarmd.adapters.redis.reader import AWAY_SECONDS, Bell
 from swarmd.errors import StoreUnavailableError, SwarmError
 
-AWAY_SECONDS: Final = 60.0
-"""How long a server may be away for who set no time. A restart or a fail-over takes less than
-half of it.
-"""
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 

@@ -4,24 +4,105 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Final
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing, suppress
+from functools import partial
+from typing import Final, TypeVar
 
+from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.connection.errors import is_refused_for_good, refused
+from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
 from swarmd.adapters.redis.founding import demand_secret
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
+from swarmd.adapters.redis.reader import ask
 from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
-from swarmd.core.model.channels import ORDERS
+from swarmd.core.model.channels import MISSIONS, ORDERS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel, StreamId
-from swarmd.errors import StoreUnconfirmedError, StoreUnsuitableError
+from swarmd.errors import StoreUnavailableError, StoreUnconfirmedError, StoreUnsuitableError
 
+T = TypeVar("T")
+
+WRITE_SECONDS: Final = 5.0
+"""How long a lost write is tried again: a connection that is cut, and not a server that is away."""
+_WRITE_PAUSE_SECONDS: Final = 0.2
 ONCE_SECONDS = 3_600
 CONFIRM_MS: Final = 1_000
 """How long a replica may take. One that keeps up answers in a round trip; a third of what a
 lease is renewed after.
 """
+
+
+class RepeatedWrites:
+    """A connection for what may be written twice and happens once: where the answer is lost it
+    is written again.
+    """
+
+    def __init__(self, target: Target, keys: Keys) -> None:
+        self._connect = partial(connect_sync, target, namespace=keys.namespace)
+        self.wire = self._connect()
+
+    def once(self, write: Callable[[Wire], T]) -> T:
+        end = time.monotonic() + WRITE_SECONDS
+        while True:
+            try:
+                return write(self.wire)
+            except StoreUnconfirmedError:
+                raise
+            except StoreUnavailableError:
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(_WRITE_PAUSE_SECONDS)
+            # Where there is no other connection yet, the old one says again what is wrong.
+            with suppress(StoreUnavailableError):
+                fresh = self._connect()
+                self.wire.close()
+                self.wire = fresh
+
+    def close(self) -> None:
+        self.wire.close()
+
+
+class OperatorPosts:
+    """Posts, sealed as one operator's command."""
+
+    def __init__(self, target: Target, keys: Keys, secret: bytes) -> None:
+        """Raises `StoreUnsuitableError` where the secret is not the swarm's."""
+        self._writes, self._keys = RepeatedWrites(target, keys), keys
+        with ExitStack() as undo:
+            undo.callback(self._writes.close)
+            self._sealer = operator_sealer(self._writes.wire, keys, secret)
+            undo.pop_all()
+
+    def __call__(self, channel: Channel, message: Message, key: str) -> str:
+        return self._writes.once(
+            lambda wire: post_sync(wire, self._keys, self._sealer, channel, message, key=key)
+        )
+
+    def close(self) -> None:
+        self._writes.close()
+
+
+def store_mission(target: Target, keys: Keys, fields: Mapping[str, str]) -> None:
+    """Stores it at the entrance. Raises `StoreUnavailableError` where it is not known whether it
+    was: repeated under its id, it is the same mission.
+    """
+    flat = [word for pair in fields.items() for word in pair]
+
+    def add(wire: Wire) -> None:
+        ask(wire, ["XADD", keys.channel(MISSIONS), "*", *flat])
+        confirm_sync(wire)
+
+    try:
+        with closing(RepeatedWrites(target, keys)) as writes:
+            writes.once(add)
+    except StoreUnavailableError as error:
+        raise StoreUnavailableError(
+            error.what,
+            hint=f"it is not known whether it was stored: repeat it with --id {fields['id']}",
+        ) from error
 
 
 def operator_sealer(wire: Wire, keys: Keys, secret: bytes) -> Sealer:

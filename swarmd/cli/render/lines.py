@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,13 +25,15 @@ from swarmd.cli.render.text import (
     until,
 )
 from swarmd.core.model.lineage import EVERYTHING, Stop
-from swarmd.core.model.names import SOB, AgentState
+from swarmd.core.model.names import AgentState
 from swarmd.core.model.privileges import Revocation
-from swarmd.ports.reader import Ledger, Marks, Record, Snapshot
+from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, Marks, MissionView
+from swarmd.core.queries.spending import Branch, Tree, percent_left, spent_of, used
 
 if TYPE_CHECKING:
     from swarmd.adapters.halt_file import Brake
     from swarmd.core.queries.explain import Hindrance, Link, Trace
+    from swarmd.ports.reader import Trimmed
 
 TASK_COLUMNS: Final = 60
 WHY_COLUMNS: Final = 40
@@ -45,36 +46,51 @@ _OBJECTS: Final = ("data", "budget", "charter", "files", "asked_files", "spent",
 # --- values for programs ----------------------------------------------------------------------
 
 
-def agent_value(agent: Record, ledger: Ledger | None = None) -> dict[str, Any]:
+def agent_value(agent: AgentView, account: AccountView | None = None) -> dict[str, Any]:
     """An agent for `--json`: ids are strings, counts numbers, JSON within the hash is unpacked."""
-    value = _value(agent, ledger)
-    value |= {name: agent[name].split() for name in _LISTS if name in agent}
-    if "activity" in agent:
-        seconds = agent.get("activity_seconds")
+    value = _value(agent_fields(agent), account)
+    value |= {name: value[name].split() for name in _LISTS if name in value}
+    if (doing := agent.activity) is not None:
         value |= {
-            "call": agent.get("call") or None,
-            "activity_seconds": float(seconds) if seconds else None,
-            "waits": agent.get("waits") or None,
+            "call": doing.call or None,
+            "activity_seconds": None if doing.seconds is None else round(doing.seconds, 1),
+            "waits": doing.waits or None,
         }
     return value
 
 
-def mission_value(mission: Record, ledger: Ledger | None = None) -> dict[str, Any]:
-    return _value(mission, ledger) | (
-        {"stopped": mission["stopped"].split()} if "stopped" in mission else {}
-    )
+def agent_fields(agent: AgentView) -> dict[str, str]:
+    """All that is stored of an agent, with its state as it is now and what it does, as texts."""
+    fields = dict(agent.fields)
+    doing = agent.activity
+    if doing is None:
+        return fields
+    fields |= {"state": agent.state, "reason": agent.reason}
+    if not agent.is_terminated:
+        fields["stopped"] = " ".join(agent.stopped)
+    seconds = "" if doing.seconds is None else f"{doing.seconds:.1f}"
+    return fields | {
+        "activity": str(doing.word),
+        "call": doing.call,
+        "activity_seconds": seconds,
+        "waits": doing.waits,
+    }
 
 
-def _value(record: Record, ledger: Ledger | None) -> dict[str, Any]:
-    value: dict[str, Any] = {name: unpacked(name, text) for name, text in record.items()}
-    if ledger is not None:
-        value["ledger"] = ledger_value(ledger)
+def mission_value(mission: MissionView, account: AccountView | None = None) -> dict[str, Any]:
+    return _value(mission.fields, account) | {"stopped": list(mission.stopped)}
+
+
+def _value(fields: Mapping[str, str], account: AccountView | None) -> dict[str, Any]:
+    value: dict[str, Any] = {name: unpacked(name, text) for name, text in fields.items()}
+    if account is not None:
+        value["ledger"] = account_value(account)
     return value
 
 
-def ledger_value(ledger: Ledger) -> dict[str, Any]:
+def account_value(account: AccountView) -> dict[str, Any]:
     """An account for `--json`: its kinds, and beside them its marks."""
-    return {**ledger, **ledger.marks}
+    return {**account.kinds, **account.marks}
 
 
 def entry_value(channel: str, id: str, flat: Mapping[str, str]) -> dict[str, Any]:
@@ -111,113 +127,47 @@ def iso(seconds: str | float) -> str:
         return ""
 
 
-def task_of(agent: Record) -> str:
-    charter = unpacked("charter", agent.get("charter", ""))
-    if isinstance(charter, dict):
-        return str(charter.get("task", ""))
-    return agent.get("task", "")
-
-
 # --- spend ------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Branch:
-    """An agent or a mission with what is below it, and what both have spent."""
-
-    record: Record
-    is_mission: bool = False
-    below: list[Branch] = field(default_factory=list)
-    own: dict[str, int] = field(default_factory=dict)
-    whole: dict[str, int] = field(default_factory=dict)
-    account: Ledger = field(default_factory=Ledger)
-
-    @property
-    def id(self) -> str:
-        return self.record.get("id", "")
-
-    @property
-    def marks(self) -> Mapping[str, str]:
-        return self.account.marks
-
-    @property
-    def is_closed(self) -> bool:
-        if self.is_mission:
-            return bool(self.record.get("ended"))
-        return self.record.get("state") == AgentState.TERMINATED
-
-
-def grown(snapshot: Snapshot) -> tuple[Branch, list[Branch]]:
-    """The board's branch, with missions and executives below it, and the seats."""
-    agents = {agent["id"]: Branch(agent) for agent in snapshot.agents}
-    board = agents.pop(SOB, None) or Branch({"id": SOB, "name": SOB, "role": "board", "tier": "0"})
-    under = {mission["id"]: Branch(mission, is_mission=True) for mission in snapshot.missions}
-    board.below = list(under.values())
-    seats: list[Branch] = []
-    for branch in agents.values():
-        parent = branch.record.get("parent", "")
-        if branch.record.get("tier") == "0" and not parent:
-            seats.append(branch)
-        elif parent == SOB:
-            under.get(branch.record.get("mission", ""), board).below.append(branch)
-        else:
-            # A parent whose record is forgotten already: its child is shown, not dropped.
-            agents.get(parent, board).below.append(branch)
-    _reckon(board, snapshot.ledgers)
-    return board, seats
-
-
-def _reckon(branch: Branch, ledgers: Mapping[str, Ledger]) -> None:
-    """A closed account was added to its creator's: it counts in that one's spent, an open one
-    beside it.
-    """
-    branch.account = ledgers.get(branch.id, branch.account)
-    branch.own, branch.whole = spent_of(branch.account), spent_of(branch.account)
-    for child in branch.below:
-        _reckon(child, ledgers)
-        for kind, spent in child.whole.items():
-            if child.is_closed:
-                branch.own[kind] = branch.own.get(kind, 0) - spent
-            else:
-                branch.whole[kind] = branch.whole.get(kind, 0) + spent
-
-
-def spent_of(ledger: Ledger) -> dict[str, int]:
-    """What an account has spent by kind, and those of its tokens whose price nobody knew."""
-    spent = {kind: columns.get("spent", 0) for kind, columns in ledger.items()}
-    unpriced = ledger.get("tokens", {}).get("unpriced", 0)
-    return spent | ({"unpriced": unpriced} if unpriced else {})
 
 
 def branch_value(branch: Branch) -> dict[str, Any]:
     """A branch for `--json`."""
-    return (mission_value if branch.is_mission else agent_value)(branch.record) | {
-        "spent": {"own": branch.own, "subtree": branch.whole},
-        **branch.marks,
-        "executives" if branch.is_mission else "children": [
-            branch_value(child) for child in branch.below
-        ],
+    record = branch.record
+    is_mission = isinstance(record, MissionView)
+    value = mission_value(record) if isinstance(record, MissionView) else agent_value(record)
+    return value | {
+        "spent": {"own": dict(branch.own), "subtree": dict(branch.whole)},
+        **branch.account.marks,
+        "executives" if is_mission else "children": [branch_value(child) for child in branch.below],
     }
+
+
+def spender_value(branch: Branch) -> dict[str, Any]:
+    """A living agent for `--json`, with what it has spent by itself."""
+    assert isinstance(branch.record, AgentView)
+    return agent_value(branch.record, branch.account) | {"spent": dict(branch.own)}
 
 
 # --- the tree ---------------------------------------------------------------------------------
 
 
 def tree_lines(
-    board: Branch, seats: Sequence[Branch], ink: Ink, *, ended: bool, now: datetime | None = None
+    tree: Tree, ink: Ink, *, ended: bool, now: datetime | None = None, with_seats: bool = True
 ) -> list[str]:
     """The lineage, one line an agent; without `ended` only what lives, and missions that are
     open.
     """
-    lines = [_label(board, ink, now)]
-    if seats:
-        said = " · ".join(_seat(seat) for seat in seats)
+    lines = [_label(tree.board, ink, now)]
+    if tree.seats and with_seats:
+        said = " · ".join(
+            _seat(seat.record) for seat in tree.seats if isinstance(seat.record, AgentView)
+        )
         lines.append(ink.branches()[2] + ink.paint(f"seats: {said}", "dim"))
-    return lines + list(_below(board, ink, "", ended=ended, now=now))
+    return lines + list(_below(tree.board, ink, "", ended=ended, now=now))
 
 
-def _seat(seat: Branch) -> str:
-    name, state = plain(seat.record.get("name") or seat.id), seat.record.get("state", "")
+def _seat(seat: AgentView) -> str:
+    name, state = plain(seat.name or seat.id), seat.state
     return f"{name} ({plain(state)})" if state == AgentState.FROZEN else name
 
 
@@ -234,30 +184,22 @@ def _below(
 
 
 def _label(branch: Branch, ink: Ink, now: datetime | None, columns: int = 160) -> str:
-    record = branch.record
+    if isinstance(branch.record, MissionView):
+        return _mission_label(branch.record, _spend(branch), ink, columns)
+    agent = branch.record
     spend = _spend(branch)
-    if branch.is_mission:
-        head, is_stopped = (
-            f"mission {plain(branch.id)}  ",
-            " (stopped)" if record.get("stopped") else "",
-        )
-        room = columns - len(head) - len(record.get("state", "")) - len(is_stopped) - len(spend) - 4
-        state = ink.word(record.get("state", "")) + is_stopped
-        return (
-            f"{ink.paint(head, 'bold')}{state}  {spend}  {_quoted(record.get('mission', ''), room)}"
-        )
-    name = plain(record.get("name") or branch.id)
-    shown_id = "" if name == branch.id else " " + plain(branch.id)
-    place = f"tier {plain(record.get('tier', '?'))} {plain(record.get('role', ''))}".rstrip()
-    doing = _doing(record)
-    said = (_why_stopped(record), _due(record, now), _warning(branch.marks))
+    name = plain(agent.name or agent.id)
+    shown_id = "" if name == agent.id else " " + plain(agent.id)
+    place = f"tier {_tier(agent) or '?'} {plain(agent.role)}".rstrip()
+    doing = _doing(agent)
+    said = (_why_stopped(agent), _due(agent, now), _warning(branch.account))
     more = "  ".join(word for word in said if word)
-    taken = 14 + sum(map(len, (record.get("state", ""), doing, name, shown_id, place, spend, more)))
-    task = _quoted(task_of(record), columns - taken)
+    taken = 14 + sum(map(len, (agent.state, doing, name, shown_id, place, spend, more)))
+    task = _quoted(agent.task, columns - taken)
     parts = [
-        ink.state(record.get("state", "live")),
+        ink.state(agent.state or "live"),
         ink.paint(name, "bold") + shown_id,
-        doing and ink.word(record.get("activity", ""), doing),
+        doing and ink.word(agent.activity.word if agent.activity else "", doing),
         place,
         spend,
         more,
@@ -266,43 +208,44 @@ def _label(branch: Branch, ink: Ink, now: datetime | None, columns: int = 160) -
     return "  ".join(part for part in parts if part)
 
 
-def _why_stopped(record: Record) -> str:
+def _mission_label(mission: MissionView, spend: str, ink: Ink, columns: int) -> str:
+    head, is_stopped = f"mission {plain(mission.id)}  ", " (stopped)" if mission.stopped else ""
+    room = columns - len(head) - len(mission.state) - len(is_stopped) - len(spend) - 4
+    state = ink.word(mission.state) + is_stopped
+    return f"{ink.paint(head, 'bold')}{state}  {spend}  {_quoted(mission.text, room)}"
+
+
+def _tier(agent: AgentView) -> str:
+    return "" if agent.tier is None else str(agent.tier)
+
+
+def _why_stopped(agent: AgentView) -> str:
     """What holds an agent, in short; how one that is well came to be so is told by `inspect`."""
-    if record.get("state") not in (AgentState.FROZEN, AgentState.DRAINING) or not record.get(
-        "reason"
-    ):
+    if agent.state not in (AgentState.FROZEN, AgentState.DRAINING) or not agent.reason:
         return ""
-    return f"({excerpt(record['reason'], WHY_COLUMNS)})"
+    return f"({excerpt(agent.reason, WHY_COLUMNS)})"
 
 
-def _due(record: Record, now: datetime | None) -> str:
+def _due(agent: AgentView, now: datetime | None) -> str:
     """When its deadline is, where it has one of its own and lives."""
-    if now is None or record.get("state") == AgentState.TERMINATED:
+    if now is None or agent.is_terminated:
         return ""
-    left = until(_seconds(record.get("deadline", "")), now)
+    left = until(agent.deadline, now)
     return f"due {left}" if left else ""
 
 
-def _seconds(text: str) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0
-
-
-def _warning(marks: Mapping[str, str]) -> str:
+def _warning(account: AccountView) -> str:
     """An account's state that asks for a person, if any: the graver one alone."""
+    marks = account.marks
     if "overdrawn" in marks:
         return f"overdrawn ({excerpt(marks['overdrawn'], WHY_COLUMNS)})"
     return f"little {plain(marks['warned'])} left" if "warned" in marks else ""
 
 
-def _doing(record: Record) -> str:
+def _doing(agent: AgentView) -> str:
     """Of most there is nothing to say: the tree shows who is at work, and who is in trouble."""
-    is_said = record.get("activity") in ("", "idle") or record.get("activity") == record.get(
-        "state"
-    )
-    return "" if is_said else activity_text(record)
+    word = agent.activity.word if agent.activity else ""
+    return "" if word in ("", "idle") or word == agent.state else activity_text(agent)
 
 
 def _quoted(text: str, columns: int) -> str:
@@ -310,15 +253,10 @@ def _quoted(text: str, columns: int) -> str:
 
 
 def _spend(branch: Branch) -> str:
-    own = amounts(_used(branch.own))
+    own = amounts(used(branch.own))
     if not branch.below:
         return own
-    return f"{own} own, {amounts(_used(branch.whole))} with all below"
-
-
-def _used(spent: Mapping[str, int]) -> dict[str, int]:
-    """What is used up: places for agents are given back."""
-    return {kind: value for kind, value in spent.items() if kind != "agents"}
+    return f"{own} own, {amounts(used(branch.whole))} with all below"
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -344,107 +282,85 @@ def _spent_columns(spent: Sequence[Mapping[str, int]]) -> list[_Column]:
 
 
 def agent_lines(
-    agents: Sequence[Record], ledgers: Mapping[str, Ledger], ink: Ink, now: datetime
+    agents: Sequence[AgentView], accounts: Mapping[str, AccountView], ink: Ink, now: datetime
 ) -> list[str]:
-    accounts = [ledgers.get(agent.get("id", ""), Ledger()) for agent in agents]
+    held = [accounts.get(agent.id, NO_ACCOUNT) for agent in agents]
     columns: list[_Column] = [
-        *(
-            (name.upper(), [agent.get(name, "") for agent in agents])
-            for name in ("id", "name", "tier", "role")
-        ),
-        ("STATE", [_state_and_why(agent) for agent in agents]),
-        ("ACTIVITY", [activity_text(agent) or "-" for agent in agents]),
-        *(
-            (name.upper(), [agent.get(name) or "-" for agent in agents])
-            for name in ("mission", "parent", "host")
-        ),
-        *_spent_columns([spent_of(account) for account in accounts]),
-        ("ACCOUNT", [_warning(account.marks) for account in accounts]),
+        *_who_columns(agents),
+        ("MISSION", [agent.mission or "-" for agent in agents]),
+        ("PARENT", [agent.parent or "-" for agent in agents]),
+        ("HOST", [agent.host or "-" for agent in agents]),
+        *_spent_columns([spent_of(account) for account in held]),
+        ("ACCOUNT", [_warning(account) for account in held]),
         ("DUE", [_due(agent, now).removeprefix("due ") for agent in agents]),
-        ("AGE", [ago(agent.get("created", ""), now) for agent in agents]),
+        ("AGE", [ago(agent.created, now) for agent in agents]),
     ]
     return _columns(columns, ink=ink, optional=_OPTIONAL)
 
 
-def _state_and_why(agent: Record) -> str:
-    state, reason = agent.get("state", ""), agent.get("reason", "")
-    if not reason or state in (AgentState.LIVE, AgentState.STARTING):
-        return state
-    return f"{state} ({excerpt(reason, 30)})"
+def _who_columns(agents: Sequence[AgentView]) -> list[_Column]:
+    return [
+        ("ID", [agent.id for agent in agents]),
+        ("NAME", [agent.name for agent in agents]),
+        ("TIER", [_tier(agent) for agent in agents]),
+        ("ROLE", [agent.role for agent in agents]),
+        ("STATE", [_state_and_why(agent) for agent in agents]),
+        ("ACTIVITY", [activity_text(agent) or "-" for agent in agents]),
+    ]
 
 
-def activity_text(agent: Record) -> str:
+def _state_and_why(agent: AgentView) -> str:
+    if not agent.reason or agent.state in (AgentState.LIVE, AgentState.STARTING):
+        return agent.state
+    return f"{agent.state} ({excerpt(agent.reason, 30)})"
+
+
+def activity_text(agent: AgentView) -> str:
     """What it does now, with what and for how long: `busy model 12s`."""
-    seconds = agent.get("activity_seconds", "")
-    since = lasted(float(seconds)) if seconds else ""
-    words = (agent.get("activity", ""), agent.get("waits", ""), agent.get("call", ""), since)
-    return " ".join(word for word in words if word)
+    doing = agent.activity
+    if doing is None:
+        return ""
+    since = "" if doing.seconds is None else lasted(doing.seconds)
+    return " ".join(word for word in (doing.word, doing.waits, doing.call, since) if word)
 
 
 def mission_lines(
-    missions: Sequence[Record], ledgers: Mapping[str, Ledger], ink: Ink, now: datetime
+    missions: Sequence[MissionView], accounts: Mapping[str, AccountView], ink: Ink, now: datetime
 ) -> list[str]:
-    accounts = [ledgers.get(mission.get("id", ""), Ledger()) for mission in missions]
+    held = [accounts.get(mission.id, NO_ACCOUNT) for mission in missions]
     columns: list[_Column] = [
-        ("ID", [mission.get("id", "") for mission in missions]),
+        ("ID", [mission.id for mission in missions]),
         ("STATE", [_mission_state(mission) for mission in missions]),
-        ("AGE", [ago(mission.get("created", ""), now) for mission in missions]),
-        *_spent_columns([spent_of(account) for account in accounts]),
-        ("ACCOUNT", [_warning(account.marks) for account in accounts]),
-        ("MISSION", [excerpt(mission.get("mission", ""), TASK_COLUMNS) for mission in missions]),
-        ("REASON", [excerpt(mission.get("reason", ""), TASK_COLUMNS) for mission in missions]),
+        ("AGE", [ago(mission.created, now) for mission in missions]),
+        *_spent_columns([spent_of(account) for account in held]),
+        ("ACCOUNT", [_warning(account) for account in held]),
+        ("MISSION", [excerpt(mission.text, TASK_COLUMNS) for mission in missions]),
+        ("REASON", [excerpt(mission.reason, TASK_COLUMNS) for mission in missions]),
     ]
     return _columns(columns, ink=ink, optional=_OPTIONAL)
 
 
-def _mission_state(mission: Record) -> str:
-    return mission.get("state", "") + (" (stopped)" if mission.get("stopped") else "")
+def _mission_state(mission: MissionView) -> str:
+    return mission.state + (" (stopped)" if mission.stopped else "")
 
 
-def top_lines(board: Branch, seats: Sequence[Branch], ink: Ink, now: datetime) -> list[str]:
+def top_lines(tree: Tree, ink: Ink, now: datetime) -> list[str]:
     """The living, those first that have spent most by themselves."""
-    living = spenders(board, seats)
-    records = [branch.record for branch in living]
+    living = tree.spenders()
+    agents = [one.record for one in living if isinstance(one.record, AgentView)]
     columns: list[_Column] = [
-        *(
-            (name.upper(), [record.get(name, "") for record in records])
-            for name in ("id", "name", "tier", "role")
-        ),
-        ("STATE", [_state_and_why(record) for record in records]),
-        ("ACTIVITY", [activity_text(record) or "-" for record in records]),
+        *_who_columns(agents),
         *_spent_columns([branch.own for branch in living]),
-        ("LEFT", [_left(branch) for branch in living]),
-        ("ACCOUNT", [_warning(branch.marks) for branch in living]),
-        ("DUE", [_due(record, now).removeprefix("due ") for record in records]),
+        ("LEFT", [_left(branch.account) for branch in living]),
+        ("ACCOUNT", [_warning(branch.account) for branch in living]),
+        ("DUE", [_due(agent, now).removeprefix("due ") for agent in agents]),
     ]
     return _columns(columns, ink=ink, optional=_OPTIONAL)
 
 
-def spenders(board: Branch, seats: Sequence[Branch]) -> list[Branch]:
-    """The living agents but the board, which runs nowhere; those first that have spent most by
-    themselves.
-    """
-    return sorted(
-        (branch for branch in (*_agents_below(board), *seats) if not branch.is_closed),
-        key=lambda branch: [-branch.own.get(kind, 0) for kind in ("cost", "tokens", "calls")],
-    )
-
-
-def _agents_below(branch: Branch) -> Iterable[Branch]:
-    for child in branch.below:
-        if not child.is_mission:
-            yield child
-        yield from _agents_below(child)
-
-
-def _left(branch: Branch) -> str:
-    """How much is left of what runs out first, in percent of what the account may spend itself."""
-    shares = []
-    for columns in (columns for kind, columns in branch.account.items() if kind != "agents"):
-        own = columns.get("cap", 0) - columns.get("granted", 0)
-        if own > 0:
-            shares.append(100 * columns.get("free", 0) // own)
-    return f"{max(0, min(shares))}%" if shares else "-"
+def _left(account: AccountView) -> str:
+    percent = percent_left(account)
+    return "-" if percent is None else f"{percent}%"
 
 
 def _headed(lines: list[str], ink: Ink) -> list[str]:
@@ -454,16 +370,17 @@ def _headed(lines: list[str], ink: Ink) -> list[str]:
 _AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft", "assumed")
 
 
-def ledger_lines(ledger: Ledger) -> list[str]:
+def account_lines(account: AccountView) -> list[str]:
     """An account by kind, cost in dollars, what was assumed only where something was; then what was
     spent of it in one line that says what is unpriced, and its marks."""
-    kinds = [kind for kind in in_order(ledger) if any(ledger[kind].values())]
-    shown = [c for c in _AMOUNTS if c != "assumed" or any(ledger[kind].get(c) for kind in kinds)]
+    held = account.kinds
+    kinds = [kind for kind in in_order(held) if any(held[kind].values())]
+    shown = [c for c in _AMOUNTS if c != "assumed" or any(held[kind].get(c) for kind in kinds)]
     rows = [
-        (kind, *(plainly(kind, ledger[kind].get(column, 0)) for column in shown)) for kind in kinds
+        (kind, *(plainly(kind, held[kind].get(column, 0)) for column in shown)) for kind in kinds
     ]
-    spent = f"spent: {amounts(_used(spent_of(ledger)))}"
-    marks = [f"{plain(name)}: {plain(text)}" for name, text in sorted(ledger.marks.items())]
+    spent = f"spent: {amounts(used(spent_of(account)))}"
+    marks = [f"{plain(name)}: {plain(text)}" for name, text in sorted(account.marks.items())]
     return [*table(("KIND", *(column.upper() for column in shown)), rows), spent, *marks]
 
 
@@ -697,6 +614,13 @@ def entry_lines(id: str, flat: Mapping[str, str], ink: Ink) -> list[str]:
     if flat.get("data") and not flat.get("text"):
         lines.append("         " + ink.paint(plain(flat["data"]), "dim"))
     return lines
+
+
+def trimmed_line(trimmed: Trimmed) -> str:
+    """What a reader that goes on from a position has missed."""
+    count = "entries" if trimmed.entries is None else f"{trimmed.entries:,} entries of the channel"
+    where = f"what is kept begins at {trimmed.first}" if trimmed.first else "nothing else is kept"
+    return f"not shown: after {trimmed.after}, {count} may be missing, for {where}"
 
 
 def _what(flat: Mapping[str, str]) -> tuple[str, str]:

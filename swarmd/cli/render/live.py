@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from swarmd.cli.render.lines import Branch, grown, tree_lines
+from swarmd.cli.render.lines import tree_lines
 from swarmd.cli.render.text import Ink, amounts, excerpt, plain, wants_colour
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.ports.reader import Snapshot
+from swarmd.core.queries.snapshot import Snapshot
+from swarmd.core.queries.spending import Branch, Tree, tree_of
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -61,7 +62,7 @@ class Watcher:
         self._ink = ink
         self._heard: set[tuple[str, str]] = set()
         self._names: dict[str, str] = {}
-        self._board: Branch | None = None
+        self._tree: Tree | None = None
         self._told = ""
 
     def heard(self, message: Message) -> list[str]:
@@ -83,10 +84,8 @@ class Watcher:
         """Takes in a snapshot; a line where the mission's state or the number of its agents has
         changed.
         """
-        self._names |= {
-            agent["id"]: agent["name"] for agent in snapshot.agents if agent.get("name")
-        }
-        self._board, _ = grown(snapshot)
+        self._names |= {agent.id: agent.name for agent in snapshot.agents if agent.name}
+        self._tree = tree_of(snapshot)
         told = f"{', '.join(self._states())}: {self._living()} agents"
         if told == self._told or not snapshot.missions:
             return []
@@ -95,11 +94,7 @@ class Watcher:
 
     def status(self) -> str:
         """State, living agents and spend, on one line."""
-        spent: dict[str, int] = {}
-        for branch in self._missions():
-            for kind, value in branch.whole.items():
-                if kind != "agents":
-                    spent[kind] = spent.get(kind, 0) + value
+        spent = {} if self._tree is None else self._tree.spent()
         states = ", ".join(self._states()) or "starting"
         return f"{states}: {self._living()} agents, {amounts(spent)}"
 
@@ -107,11 +102,11 @@ class Watcher:
         """The tree and the spend, at most so many lines: what is cut is said, the spend never
         is.
         """
-        if self._board is None:
+        if self._tree is None:
             return [self._ink.paint("starting …", "dim")]
-        lines = [
-            line for line in tree_lines(self._board, (), self._ink, ended=False) if line
-        ]  # the seats speak above
+        # The seats speak above.
+        drawn = tree_lines(self._tree, self._ink, ended=False, with_seats=False)
+        lines = [line for line in drawn if line]
         room = max(FRAME_LINES_LEAST, lines_max) - 1
         if len(lines) > room:
             more = len(lines) - room + 1
@@ -138,18 +133,14 @@ class Watcher:
         mark, style = _SHOWN_EVENTS[event]
         return [f"{self._ink.paint(mark, style)} {excerpt(message.text, SAID_COLUMNS)}"]
 
-    def _missions(self) -> list[Branch]:
-        return [] if self._board is None else [b for b in self._board.below if b.is_mission]
+    def _missions(self) -> Sequence[Branch]:
+        return () if self._tree is None else self._tree.missions
 
     def _states(self) -> list[str]:
-        return [plain(branch.record.get("state", "")) for branch in self._missions()]
+        return [plain(branch.record.state) for branch in self._missions()]
 
     def _living(self) -> int:
-        return sum(_count(branch) for branch in self._missions())
-
-
-def _count(branch: Branch) -> int:
-    return sum(_count(child) + (not child.is_closed) for child in branch.below)
+        return sum(branch.agents_living for branch in self._missions())
 
 
 # --- screens ----------------------------------------------------------------------------------

@@ -9,18 +9,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from swarmd.adapters.redis.reader import View
 from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
 from swarmd.cli.render.text import excerpt, plain, table
 from swarmd.cli.session import Sight, note
-from swarmd.cli.verbs import remote
 from swarmd.core.actions.approvals import WORD
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, Authority
 from swarmd.errors import NotFoundError
+from swarmd.ports.reader import Reader
 from swarmd.settings import Settings
 
 WHAT_COLUMNS: Final = 60
@@ -30,7 +29,7 @@ WHAT_COLUMNS: Final = 60
 
 
 def approvals(sight: Sight) -> Exit:
-    found = [_approval_value(id, facts) for id, facts in sight.view.approvals().items()]
+    found = [_approval_value(id, facts) for id, facts in sight.reader.approvals().items()]
     if sight.as_json:
         sight.give({"approvals": found})
     elif found:
@@ -115,15 +114,17 @@ def answer(settings: Settings, asked: Ordered, verb: str, id: str) -> Exit:
     in spite of leave.
     """
 
-    def order(view: View) -> dict[str, Any]:
-        if id not in view.approvals():
+    def order(reader: Reader) -> dict[str, Any]:
+        if id not in reader.approvals():
             raise NotFoundError(f"{id} does not wait for leave", hint="swarmd approvals")
         return {"verb": verb, "target": id}
 
     return give_order(settings, asked, order)
 
 
-def give_order(settings: Settings, asked: Ordered, order: Callable[[View], dict[str, Any]]) -> Exit:
+def give_order(
+    settings: Settings, asked: Ordered, order: Callable[[Reader], dict[str, Any]]
+) -> Exit:
     """One order, as it is said of what the swarm is found to be; tells what came of it."""
     target, timeout = connection.living(settings), asked.seconds()
     with (
@@ -131,9 +132,13 @@ def give_order(settings: Settings, asked: Ordered, order: Callable[[View], dict[
             sight,
             bell,
         ),
-        remote.posting(settings, target) as post,
+        connection.posting(settings, target) as post,
     ):
-        wished, id, after = order(sight.view), order_client.new_id("o"), sight.view.last_id(JOURNAL)
+        wished, id, after = (
+            order(sight.reader),
+            order_client.new_id("o"),
+            sight.reader.last_id(JOURNAL),
+        )
         message = Message(
             sender=OPERATOR,
             kind=Kind.ORDER,
@@ -146,7 +151,7 @@ def give_order(settings: Settings, asked: Ordered, order: Callable[[View], dict[
         value: dict[str, Any] = {"order": id, "outcome": "ordered"}
         if asked.wait:
             data = order_client.await_order(
-                sight.view, order_client.Waiting.of(bell, timeout), id, after
+                sight.reader, order_client.Waiting.of(bell, timeout), id, after
             )
             value = {"order": id} | {
                 name: data[name]

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from swarmd.adapters.redis.reader import View
 from swarmd.cli import order_client
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
@@ -19,13 +18,14 @@ from swarmd.core.model.channels import DEAD
 from swarmd.core.model.messages import Kind, Message, is_stream_id
 from swarmd.core.model.names import FIRST
 from swarmd.errors import NotFoundError
+from swarmd.ports.reader import Reader
 from swarmd.settings import Settings
 
 _WORDS_COLUMNS: Final = 48
 
 
 def ls(sight: Sight) -> Exit:
-    found = [_value(letter) for letter in _letters(sight.view)]
+    found = [_value(letter) for letter in _letters(sight.reader)]
     if sight.as_json:
         sight.give({"letters": found})
     elif found:
@@ -49,7 +49,7 @@ def ls(sight: Sight) -> Exit:
 
 
 def show(sight: Sight, id: str) -> Exit:
-    value = _value(_letter(sight.view, id))
+    value = _value(_letter(sight.reader, id))
     if sight.as_json:
         sight.give(value)
         return Exit.DONE
@@ -79,7 +79,7 @@ def order(settings: Settings, asked: Ordered, verb: str, id: str) -> Exit:
         *,
         is_awaited: bool,
     ) -> Exit:
-        letter = _letter(sight.view, wish.reference)
+        letter = _letter(sight.reader, wish.reference)
         order_id, data = orders.give(
             sight, post, waiting, wish, orders.Meant(letter.id, "target"), is_awaited=is_awaited
         )
@@ -103,15 +103,17 @@ def order(settings: Settings, asked: Ordered, verb: str, id: str) -> Exit:
 _DONE: Final = {"retry": "handed out again", "drop": "dropped"}
 
 
-def _letters(view: View) -> Iterator[Message]:
+def _letters(reader: Reader) -> Iterator[Message]:
     after = FIRST
-    while found := view.messages(DEAD, after):
-        after = found[-1].id
-        yield from (letter for letter in found if _is_letter(letter))
+    while (page := reader.page(DEAD, after)).entries:
+        after = page.reached
+        read = (entry.message for entry in page.entries)
+        yield from (letter for letter in read if letter is not None and _is_letter(letter))
 
 
-def _letter(view: View, id: str) -> Message:
-    found = view.message(DEAD, id) if is_stream_id(id) else None
+def _letter(reader: Reader, id: str) -> Message:
+    entry = reader.entry(DEAD, id) if is_stream_id(id) else None
+    found = None if entry is None else entry.message
     if found is None or not _is_letter(found):
         raise NotFoundError(f"there is no dead letter {id}", hint="swarmd dead ls")
     return found

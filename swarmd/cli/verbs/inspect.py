@@ -10,13 +10,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from swarmd.adapters.redis.connection.restart import HINT, WHAT
-from swarmd.adapters.redis.keys import WORKER_READS, shared_names
-from swarmd.adapters.redis.reader import BATCH, Bell, View
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render import lines as render_lines
 from swarmd.cli.render.text import Ink, plain
@@ -24,12 +21,14 @@ from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS, ORDERS, RE
 from swarmd.core.model.messages import is_stream_id
 from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.privileges import Revocation, Right, live_holding
-from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
-from swarmd.ports.reader import Health, Ledger, Record
+from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, MissionView
+from swarmd.core.queries.spending import tree_of
+from swarmd.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from swarmd.adapters.halt_file import Brake, Part
     from swarmd.core.model.lineage import Agent
+    from swarmd.ports.reader import Entry, Health, Notifications, Page, Reader
     from swarmd.settings import Settings
 from swarmd.cli.session import Sight, note, now
 
@@ -39,13 +38,6 @@ NO_CALLS: Final = (
 )
 
 
-# A lost ring costs this at most: the stream is read again even if nothing rang.
-SWEEP_SECONDS: Final = 1.0
-
-
-RECONNECT_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
-
-
 AMBIGUOUS_SHOWN: Final = 8
 
 
@@ -53,41 +45,41 @@ _ALWAYS: Final = frozenset({MISSIONS, RESULTS, ORDERS, REQUESTS, JOURNAL, BOARD_
 
 
 def missions(sight: Sight) -> Exit:
-    found = sight.view.missions()
-    ledgers = sight.view.ledgers([mission["id"] for mission in found])
+    found = sight.reader.missions()
+    accounts = sight.reader.accounts([mission.id for mission in found])
     if sight.as_json:
         sight.give(
             {
                 "missions": [
-                    render_lines.mission_value(m, ledgers.get(m["id"], Ledger())) for m in found
+                    render_lines.mission_value(m, accounts.get(m.id, NO_ACCOUNT)) for m in found
                 ]
             }
         )
     elif found:
-        sight.say(render_lines.mission_lines(found, ledgers, sight.ink, now()))
+        sight.say(render_lines.mission_lines(found, accounts, sight.ink, now()))
     else:
         note('no missions yet; give one with `swarmd submit "…"` or `swarmd run "…"`')
     return Exit.DONE
 
 
 def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
-    agents = sight.view.agents(ended=ended)
+    agents = sight.reader.agents(ended=ended)
     if only_ids and not sight.as_json:
-        sight.say([plain(agent["id"]) for agent in agents])
+        sight.say([plain(agent.id) for agent in agents])
         return Exit.DONE
-    ledgers = sight.view.ledgers([agent["id"] for agent in agents])
+    accounts = sight.reader.accounts([agent.id for agent in agents])
     if sight.as_json:
         sight.give(
             {
                 "agents": [
-                    render_lines.agent_value(agent, ledgers.get(agent["id"], Ledger()))
+                    render_lines.agent_value(agent, accounts.get(agent.id, NO_ACCOUNT))
                     for agent in agents
                 ]
             }
         )
     elif agents:
-        sight.say(render_lines.agent_lines(agents, ledgers, sight.ink, now()))
-        if any(agent.get("waits") for agent in agents):
+        sight.say(render_lines.agent_lines(agents, accounts, sight.ink, now()))
+        if any(agent.activity and agent.activity.waits for agent in agents):
             note(f"agents wait: {NO_CALLS}; `swarmd up` or `swarmd supervisor` starts one")
     else:
         note(
@@ -97,21 +89,21 @@ def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
 
 
 def tree(sight: Sight, *, ended: bool) -> Exit:
-    snapshot = sight.view.snapshot()
-    board, seats = render_lines.grown(snapshot)
+    snapshot = sight.reader.snapshot()
+    found = tree_of(snapshot)
     if sight.as_json:
         sight.give(
             {
-                "board": render_lines.branch_value(board),
-                "seats": [render_lines.branch_value(seat) for seat in seats],
+                "board": render_lines.branch_value(found.board),
+                "seats": [render_lines.branch_value(seat) for seat in found.seats],
             }
         )
         return Exit.DONE
-    if not seats and not snapshot.missions:
+    if not found.seats and not snapshot.missions:
         note("no swarm has run here yet; `swarmd up` starts one")
         return Exit.DONE
-    sight.say(render_lines.tree_lines(board, seats, sight.ink, ended=ended, now=now()))
-    if not ended and not any(not branch.is_closed for branch in board.below):
+    sight.say(render_lines.tree_lines(found, sight.ink, ended=ended, now=now()))
+    if not ended and not any(not branch.is_closed for branch in found.board.below):
         what = (
             "every mission has ended; `swarmd tree --all` shows them"
             if snapshot.missions
@@ -124,20 +116,11 @@ def tree(sight: Sight, *, ended: bool) -> Exit:
 def top(sight: Sight, *, seconds: float, is_once: bool) -> Exit:
     """The living by what they spent; on a terminal drawn anew every so often, until interrupted."""
     while True:
-        snapshot = sight.view.snapshot()
-        board, seats = render_lines.grown(snapshot)
+        found = tree_of(sight.reader.snapshot())
         if sight.as_json:
-            found = render_lines.spenders(board, seats)
-            sight.give(
-                {
-                    "agents": [
-                        render_lines.agent_value(b.record, b.account) | {"spent": b.own}
-                        for b in found
-                    ]
-                }
-            )
+            sight.give({"agents": [render_lines.spender_value(one) for one in found.spenders()]})
             return Exit.DONE
-        lines = render_lines.top_lines(board, seats, sight.ink, now())
+        lines = render_lines.top_lines(found, sight.ink, now())
         if is_once or not sys.stdout.isatty():
             sight.say(lines)
             return Exit.DONE
@@ -156,7 +139,7 @@ def stops(sight: Sight, brake: Brake | None) -> Exit:
     """All that is stopped, by whom and why; `brake` is the halt that the data folder itself
     holds.
     """
-    values = render_lines.stop_values(sight.view.marks())
+    values = render_lines.stop_values(sight.reader.marks())
     if brake is not None:
         values.append(render_lines.brake_value(brake))
     if sight.as_json:
@@ -189,20 +172,18 @@ class Named:
     is_mission: bool
 
 
-def named(view: View, reference: str) -> Named:
+def named(reader: Reader, reference: str) -> Named:
     """Raises `NotFoundError`, or `UsageError` where several are meant."""
     # The whole id, as programs give it, costs two look-ups and not a walk through the swarm.
-    if view.agent(AgentId(reference)):
+    if reader.agent(AgentId(reference)):
         return Named(reference, False)
-    if view.mission(MissionId(reference)):
+    if reader.mission(MissionId(reference)):
         return Named(reference, True)
-    agents = view.agents(ended=True)
-    ids = [Named(agent["id"], False) for agent in agents] + [
-        Named(one, True) for one in view.mission_ids()
+    agents = reader.agents(ended=True)
+    ids = [Named(agent.id, False) for agent in agents] + [
+        Named(one, True) for one in reader.mission_ids()
     ]
-    names = [
-        Named(a["id"], False) for a in agents if a.get("name") == reference and not a.get("ended")
-    ]
+    names = [Named(a.id, False) for a in agents if a.name == reference and not a.ended]
     for candidates in (names, [one for one in ids if reference and one.id.startswith(reference)]):
         if len(candidates) == 1:
             return candidates[0]
@@ -223,22 +204,22 @@ def named(view: View, reference: str) -> Named:
 
 
 def inspect(sight: Sight, reference: str) -> Exit:
-    found = named(sight.view, reference)
+    found = named(sight.reader, reference)
     return (
         _inspect_mission(sight, found.id) if found.is_mission else _inspect_agent(sight, found.id)
     )
 
 
 def _inspect_agent(sight: Sight, id: str) -> Exit:
-    view, agent_id = sight.view, AgentId(id)
-    agent, marks = view.agent(agent_id) or {}, view.marks()
-    inner, children = view.inner(agent_id), view.children(agent_id)
-    ledger = view.ledgers([id]).get(id, Ledger())
-    chain = view.chain(agent_id)
+    reader, agent_id = sight.reader, AgentId(id)
+    agent, marks = reader.agent(agent_id) or AgentView(id=agent_id), reader.marks()
+    inner, children = reader.inner(agent_id), reader.children(agent_id)
+    account = reader.accounts([id]).get(id, NO_ACCOUNT)
+    chain = reader.chain(agent_id)
     revocations = marks.revocations_on(agent)
     rights = {name: _held(chain[-1:], right, revocations) for name, right in _RIGHTS.items()}
     if sight.as_json:
-        value = render_lines.agent_value(agent, ledger) | {
+        value = render_lines.agent_value(agent, account) | {
             "children": children,
             **rights,
             "revoked": [render_lines.revocation_value(mark) for mark in revocations],
@@ -248,7 +229,7 @@ def _inspect_agent(sight: Sight, id: str) -> Exit:
         }
         sight.give({"agent": value})
         return Exit.DONE
-    lines = _fields("agent", agent, sight.ink)
+    lines = _fields("agent", render_lines.agent_fields(agent), sight.ink)
     lines += _list("children", children, sight.ink)
     for name, paths in rights.items():
         lines += _list(name, paths, sight.ink)
@@ -265,7 +246,7 @@ def _inspect_agent(sight: Sight, id: str) -> Exit:
         lines.append(
             f"steps of the turn under way: {inner.steps_begun} begun, {inner.steps_ended} ended"
         )
-    sight.say(lines + _ledger(ledger, sight.ink))
+    sight.say(lines + _account(account, sight.ink))
     return Exit.DONE
 
 
@@ -283,25 +264,26 @@ def _held(agents: Sequence[Agent], right: Right, marks: Sequence[Revocation]) ->
 
 
 def _inspect_mission(sight: Sight, id: str) -> Exit:
-    marks = sight.view.marks()
-    mission = marks.of_mission(sight.view.mission(MissionId(id)) or {})
-    ledger = sight.view.ledgers([id]).get(id, Ledger())
-    agents = [agent for agent in sight.view.agents(ended=True) if agent.get("mission") == id]
+    marks = sight.reader.marks()
+    mission_id = MissionId(id)
+    mission = marks.of_mission(sight.reader.mission(mission_id) or MissionView(id=mission_id))
+    account = sight.reader.accounts([id]).get(id, NO_ACCOUNT)
+    agents = [agent for agent in sight.reader.agents(ended=True) if agent.mission == id]
     if sight.as_json:
-        value = render_lines.mission_value(mission, ledger) | {
-            "agents": [agent["id"] for agent in agents]
+        value = render_lines.mission_value(mission, account) | {
+            "agents": [agent.id for agent in agents]
         }
         sight.give({"mission": value})
         return Exit.DONE
-    lines = _fields("mission", mission, sight.ink)
-    stops = [marks.stops[target] for target in mission["stopped"].split()]
+    lines = _fields("mission", mission.fields, sight.ink)
+    stops = [marks.stops[target] for target in mission.stopped]
     lines += _list("stopped by", render_lines.stop_words(stops, now()), sight.ink)
-    rows = [f"{agent['id']}  {agent.get('name', '')}  {agent.get('state', '')}" for agent in agents]
-    sight.say(lines + _list("agents", rows, sight.ink) + _ledger(ledger, sight.ink))
+    rows = [f"{agent.id}  {agent.name}  {agent.state}" for agent in agents]
+    sight.say(lines + _list("agents", rows, sight.ink) + _account(account, sight.ink))
     return Exit.DONE
 
 
-def _fields(title: str, record: Record, ink: Ink) -> list[str]:
+def _fields(title: str, record: Mapping[str, str], ink: Ink) -> list[str]:
     lines = [ink.paint(f"{title} {plain(record.get('id', ''))}", "bold")]
     for name, text in record.items():
         value = render_lines.unpacked(name, text)
@@ -330,20 +312,23 @@ def _list(title: str, items: Sequence[str], ink: Ink) -> list[str]:
     )
 
 
-def _ledger(ledger: Ledger, ink: Ink) -> list[str]:
+def _account(account: AccountView, ink: Ink) -> list[str]:
     return (
-        [ink.paint("ledger:", "bold"), *("  " + line for line in render_lines.ledger_lines(ledger))]
-        if ledger
+        [
+            ink.paint("ledger:", "bold"),
+            *("  " + line for line in render_lines.account_lines(account)),
+        ]
+        if account.kinds
         else []
     )
 
 
-def channel_named(view: View, name: str) -> Channel:
+def channel_named(reader: Reader, name: str) -> Channel:
     """The channel that a person means: with or without the namespace. Raises `NotFoundError`."""
-    channel = view.keys.channel_of(name)
-    if channel in _ALWAYS or view.has_channel(channel) or view.is_heard(channel):
+    channel = reader.channel_of(name)
+    if channel in _ALWAYS or reader.has_channel(channel) or reader.is_heard(channel):
         return channel
-    known = ", ".join(view.channels()[:12]) or "none yet"
+    known = ", ".join(reader.channels()[:12]) or "none yet"
     raise NotFoundError(f"no channel {name!r}", hint=f"channels with messages: {known}")
 
 
@@ -351,56 +336,43 @@ def tail(sight: Sight, channel: Channel, *, since: StreamId | None, count: int) 
     """Prints what is stored, and returns how far that was."""
     at = since if since is not None else FIRST
     if since is None:
-        stored = sight.view.last_entries(channel, count) if count else []
-        _print_entries(sight, channel, stored)
-        return stored[-1][0] if stored else sight.view.last_id(channel)
+        stored = sight.reader.last_entries(channel, count) if count else []
+        _print_entries(sight, stored)
+        return stored[-1].id if stored else sight.reader.last_id(channel)
     return _catch_up(sight, channel, at)
 
 
-def follow(
-    channel: Channel,
-    reached: StreamId,
-    connect: Callable[[], tuple[Sight, Bell]],
-    sleep: Callable[[float], None],
-) -> None:
-    """Prints what comes, until interrupted. The ring says when, the stream says what.
+def follow(sight: Sight, channel: Channel, reached: StreamId, notifications: Notifications) -> None:
+    """Prints what comes, until interrupted. The notification says when, the stream says what.
 
-    `connect` gives a bell that is confirmed and a view; what was stored before it hung is read
-    first, so nothing falls between, and reading on from `reached` is all that there is to
-    deduplicating.
+    What was stored before the notifications began is read first, so nothing falls between, and
+    reading on from `reached` is all that there is to deduplicating.
     """
-    failures = 0
-    while True:
-        try:
-            sight, bell = connect()
-            failures = 0
-            while True:
-                reached = _catch_up(sight, channel, reached)
-                bell.wait(SWEEP_SECONDS)
-        except StoreUnavailableError as error:
-            if failures == 0:
-                note(f"swarmd: {error.what}; trying again")
-            sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
-            failures += 1
+    for page in sight.reader.follow(channel, reached, notifications):
+        _print_page(sight, page)
 
 
 def _catch_up(sight: Sight, channel: Channel, reached: StreamId) -> StreamId:
     while True:
-        entries = sight.view.entries(channel, reached)
-        _print_entries(sight, channel, entries)
-        reached = entries[-1][0] if entries else reached
-        if len(entries) < BATCH:
+        page = sight.reader.page(channel, reached)
+        _print_page(sight, page)
+        reached = page.reached
+        if not page.is_full:
             return reached
 
 
-def _print_entries(
-    sight: Sight, channel: Channel, entries: Sequence[tuple[StreamId, Record]]
-) -> None:
-    for id_, flat in entries:
+def _print_page(sight: Sight, page: Page) -> None:
+    if page.trimmed is not None:
+        note(render_lines.trimmed_line(page.trimmed))
+    _print_entries(sight, page.entries)
+
+
+def _print_entries(sight: Sight, entries: Sequence[Entry]) -> None:
+    for entry in entries:
         if sight.as_json:
-            sight.give(render_lines.entry_value(channel, id_, flat))
+            sight.give(render_lines.entry_value(entry.channel, entry.id, entry.said))
         else:
-            sight.say(render_lines.entry_lines(id_, flat, sight.ink))
+            sight.say(render_lines.entry_lines(entry.id, entry.said, sight.ink))
     if entries:
         # A reader at the other end of a pipe follows too.
         sys.stdout.flush()
@@ -426,8 +398,7 @@ def health(
     """
     started = time.monotonic()
     # Whether the server keeps the swarm is no worker's business, and no worker's user may ask it.
-    names = WORKER_READS if part == "worker" else shared_names()
-    state = sight.view.health(asks_restart=part != "worker", names=names)
+    state = sight.reader.health(asks_restart=part != "worker", part=part)
     took = time.monotonic() - started
     findings = health_findings(state, part=part, host_name=host_name)
     findings += _troubles(in_trouble, part=part)
@@ -504,7 +475,7 @@ def health_findings(state: Health, *, part: str | None, host_name: str) -> list[
 def _lasting_findings(state: Health) -> Iterator[str]:
     """What a restart of the server would lose, or a former one has lost."""
     if state.restart == "lost":
-        yield f"{WHAT}; {HINT}"
+        yield state.restart_advice
     for n in state.gaps:
         yield (
             f"the server lost a part of the journal, told of by entry {n}: look into it (`swarmd "

@@ -15,19 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.adapters.archive.fsck import check, wrong_keys
 from swarmd.adapters.archive.history import Past, at
 from swarmd.adapters.archive.segments import swarms
 from swarmd.adapters.archive.verify import Proved, Tail, prove
 from swarmd.adapters.quarantine import SetAside
-from swarmd.adapters.redis.reader import View
 from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit, TimedOutError
 from swarmd.cli.options import Ordered
 from swarmd.cli.render import lines as render_lines
 from swarmd.cli.render.text import plain, table
 from swarmd.cli.session import Sight, note
-from swarmd.cli.verbs import remote
 from swarmd.core.journal.audit import LAWS
 from swarmd.core.journal.fsck import FAULTS, Flaw
 from swarmd.core.journal.replay import Link, State
@@ -38,8 +35,10 @@ from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import is_stream_id, order_of
 from swarmd.core.model.names import StreamId
 from swarmd.core.model.timings import LEASE_SECONDS
+from swarmd.core.queries.snapshot import AccountView, Snapshot, agent_view, mission_view
+from swarmd.core.queries.spending import tree_of
 from swarmd.errors import NotFoundError, RefusedError, UsageError
-from swarmd.ports.reader import Ledger, Record, Snapshot
+from swarmd.ports.reader import Reader
 from swarmd.settings import Settings
 
 # A living journal is sealed and trimmed while it is read: what looks wrong is looked at again.
@@ -72,33 +71,33 @@ def verify(settings: Settings, *, files_only: bool, as_json: bool) -> Exit:
         )
 
     def see(sight: Sight) -> Exit:
-        id = _swarm_of(sight.view)
-        return _tell(proved(settings, sight.view, id), id, as_json=sight.as_json)
+        id = _swarm_of(sight.reader)
+        return _tell(proved(settings, sight.reader, id), id, as_json=sight.as_json)
 
     return connection.look(settings, as_json, see)
 
 
-def proved(settings: Settings, view: View, id: str) -> Proved:
+def proved(settings: Settings, reader: Reader, id: str) -> Proved:
     """Looked at again where it is not clean: a segment may have been sealed between two
     readings.
     """
-    found = _prove_once(settings, view, id)
+    found = _prove_once(settings, reader, id)
     for _ in range(LOOKS - 1):
         if not found.proof.findings:
             break
         time.sleep(LOOK_SECONDS)
-        found = _prove_once(settings, view, id)
+        found = _prove_once(settings, reader, id)
     return found
 
 
-def _prove_once(settings: Settings, view: View, id: str) -> Proved:
+def _prove_once(settings: Settings, reader: Reader, id: str) -> Proved:
     # Anchors and segments are read before the store's end is asked for, which only moves on: no
     # anchor is ahead of it.
-    return prove(folder_of(settings), id, lambda: Tail(view.journal(), view.journal_head()))
+    return prove(folder_of(settings), id, lambda: Tail(reader.journal(), reader.journal_head()))
 
 
-def _swarm_of(view: View) -> str:
-    id = view.swarm_id()
+def _swarm_of(reader: Reader) -> str:
+    id = reader.swarm_id()
     if not id:
         raise NotFoundError("no supervisor has run here yet", hint="`swarmd up` starts one")
     return id
@@ -182,9 +181,9 @@ def ack(settings: Settings, asked: Ordered, n: int) -> Exit:
             sight,
             bell,
         ),
-        remote.posting(settings, target) as post,
+        connection.posting(settings, target) as post,
     ):
-        found = _prove_once(settings, sight.view, _swarm_of(sight.view)).proof
+        found = _prove_once(settings, sight.reader, _swarm_of(sight.reader)).proof
         if any(finding.n == n for finding in found.acknowledged):
             raise RefusedError(f"entry {n} is acknowledged already")
         if not any(
@@ -195,11 +194,11 @@ def ack(settings: Settings, asked: Ordered, n: int) -> Exit:
                 f"entry {n} tells of no gap",
                 hint="`swarmd journal verify` lists what can be acknowledged",
             )
-        after, order_id = sight.view.last_id(JOURNAL), order_client.new_id("o")
+        after, order_id = sight.reader.last_id(JOURNAL), order_client.new_id("o")
         post(ORDERS, order_client.order("ack", str(n), asked.reason, order_id), order_id)
         if asked.wait:
             waiting = order_client.Waiting.of(bell, timeout)
-            order_client.await_order(sight.view, waiting, order_id, after)
+            order_client.await_order(sight.reader, waiting, order_id, after)
         if as_json:
             outcome = "done" if asked.wait else "ordered"
             sight.give({"entry": n, "order": order_id, "outcome": outcome})
@@ -216,10 +215,10 @@ def fsck(settings: Settings, *, repair: bool, timeout: float | None, as_json: bo
         return _repair(settings, timeout=timeout, as_json=as_json)
 
     def see(sight: Sight) -> Exit:
-        flaws = wrong_keys(sight.view)
+        flaws = connection.wrong_keys(sight.reader)
         # Without it nobody knows which swarm's journal is to be looked into.
         if not any(flaw.subject == "_meta" for flaw in flaws):
-            flaws = check(sight.view, folder_of(settings), _swarm_of(sight.view))
+            flaws = connection.faults_of(sight.reader, folder_of(settings), _swarm_of(sight.reader))
         return _tell_flaws(sight, flaws, ())
 
     return connection.look(settings, as_json, see)
@@ -232,7 +231,7 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
     """
     until = time.monotonic() + (REPAIR_SECONDS if timeout is None else timeout)
     with connection.looked_at(settings) as (target, is_momentary):
-        aside = remote.set_aside(settings, target)
+        aside = connection.set_aside(settings, target, order_client.new_id("h"))
         with (
             # A server that is there for this moment alone is no running swarm to connect to again.
             connection.attended(
@@ -243,10 +242,10 @@ def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit
                 as_json=as_json,
                 is_patient=not is_momentary,
             ) as (sight, bell),
-            remote.posting(settings, target) as post,
+            connection.posting(settings, target) as post,
         ):
             repair = _Repair(
-                settings, sight.view, post, order_client.Waiting(bell, until), is_momentary
+                settings, sight.reader, post, order_client.Waiting(bell, until), is_momentary
             )
             mended = repair.record(aside)
             found = repair.look()
@@ -260,13 +259,13 @@ class _Repair:
     """One repair: what it looks with, and until when it waits, in all."""
 
     settings: Settings
-    view: View
+    reader: Reader
     post: order_client.Post
     waiting: order_client.Waiting
     is_momentary: bool
 
     def look(self) -> list[Flaw]:
-        return check(self.view, folder_of(self.settings), _swarm_of(self.view))
+        return connection.faults_of(self.reader, folder_of(self.settings), _swarm_of(self.reader))
 
     def record(self, aside: Sequence[SetAside]) -> list[Flaw]:
         """For the record, which only a supervisor writes: the next one to lead hears it."""
@@ -304,7 +303,7 @@ class _Repair:
         """A supervisor that stood aside for a wrong key, or takes over, leads within moments."""
         until = min(self.waiting.until or math.inf, time.monotonic() + LEASE_SECONDS)
         while not self.is_momentary:
-            if self.view.health().leader:
+            if self.reader.health().leader:
                 return True
             if time.monotonic() >= until:
                 break
@@ -312,14 +311,14 @@ class _Repair:
         return False
 
     def _have_mended(self, target: str) -> None:
-        after = self.view.last_id(JOURNAL)
+        after = self.reader.last_id(JOURNAL)
         order_id = self._order(target, "found by fsck")
         try:
-            order_client.await_order(self.view, self.waiting, order_id, after)
+            order_client.await_order(self.reader, self.waiting, order_id, after)
         except RefusedError as refused:
             note(f"{target}: {refused.what}")
         except TimedOutError:
-            if not self.view.health().leader:
+            if not self.reader.health().leader:
                 raise _nobody_mends() from None
             raise
 
@@ -377,7 +376,7 @@ def journal_at(settings: Settings, when: str, *, as_json: bool) -> Exit:
     is_later = later_than(when)
 
     def see(sight: Sight) -> Exit:
-        past = at(folder_of(settings), _swarm_of(sight.view), sight.view.journal(), is_later)
+        past = at(folder_of(settings), _swarm_of(sight.reader), sight.reader.journal(), is_later)
         if past is None:
             raise NotFoundError(f"the journal has nothing from before {when}")
         if _is_beyond(when, past.link):
@@ -427,15 +426,15 @@ def later_than(when: str) -> Callable[[Link], bool]:
 
 def _past_value(past: Past) -> dict[str, Any]:
     state = past.state
-    board, seats = render_lines.grown(snapshot_of(state))
+    tree = tree_of(snapshot_of(state))
     marks = ("fence", "stop", "revoked")
     return {
         "entry": past.link.n,
         "id": past.link.id,
         "at": past.link.field("at"),
         "hash": state.head.hash,
-        "board": render_lines.branch_value(board),
-        "seats": [render_lines.branch_value(seat) for seat in seats],
+        "board": render_lines.branch_value(tree.board),
+        "seats": [render_lines.branch_value(seat) for seat in tree.seats],
         "privileges": {id: rights_of(record) for id, record in _of(state, "agent").items()},
         "marks": {kind: _of(state, kind) for kind in marks if _of(state, kind)},
         "ledger": state.ledger.to_json(),
@@ -446,9 +445,9 @@ def _past_value(past: Past) -> dict[str, Any]:
 def _past_lines(past: Past, sight: Sight) -> list[str]:
     state, ink = past.state, sight.ink
     snapshot = snapshot_of(state)
-    board, seats = render_lines.grown(snapshot)
+    tree = tree_of(snapshot)
     lines = [f"after entry {past.link.n:,} ({past.link.id}, {past.link.field('at')})"]
-    lines += render_lines.tree_lines(board, seats, ink, ended=True)
+    lines += render_lines.tree_lines(tree, ink, ended=True)
     lines.append(ink.paint("privileges:", "bold"))
     for id, record in _of(state, "agent").items():
         rights = rights_of(record)
@@ -462,8 +461,8 @@ def _past_lines(past: Past, sight: Sight) -> list[str]:
     lines.append(ink.paint(f"ledger (up to the fact {state.facts_until}):", "bold"))
     rows = [
         (id, kind, *(f"{row.get(amount, 0)}" for amount in AMOUNTS))
-        for id, columns in snapshot.ledgers.items()
-        for kind, row in columns.items()
+        for id, account in snapshot.accounts.items()
+        for kind, row in account.kinds.items()
     ]
     return lines + [
         "  " + line for line in table(("ACCOUNT", "KIND", *(a.upper() for a in AMOUNTS)), rows)
@@ -489,21 +488,24 @@ def rights_of(record: StateRecord) -> dict[str, Sequence[str]]:
 
 def snapshot_of(state: State) -> Snapshot:
     """What the journal knows of the swarm in the form that the living one is drawn from."""
-    agents = tuple(_flat(id, record) | _agent(record) for id, record in _of(state, "agent").items())
+    agents = tuple(
+        agent_view(_flat(id, record) | _agent(record)) for id, record in _of(state, "agent").items()
+    )
     # A mission's text stands in the journal as a digest: it is what the mission was called by its
     # submitter.
     missions = tuple(
-        _flat(id, record) | {"mission": ""} for id, record in _of(state, "mission").items()
+        mission_view(_flat(id, record) | {"mission": ""})
+        for id, record in _of(state, "mission").items()
     )
-    ledgers = {id: Ledger(account.amounts) for id, account in state.ledger.accounts.items()}
-    return Snapshot(agents, missions, ledgers)
+    accounts = {id: AccountView(one.amounts) for id, one in state.ledger.accounts.items()}
+    return Snapshot(agents, missions, accounts)
 
 
-def _flat(id: str, record: StateRecord) -> Record:
+def _flat(id: str, record: StateRecord) -> dict[str, str]:
     return {"id": id} | {name: value for name, value in record.items() if isinstance(value, str)}
 
 
-def _agent(record: Mapping[str, Any]) -> Record:
+def _agent(record: Mapping[str, Any]) -> dict[str, str]:
     return {
         "tier": str(record.get("tier", 0)),
         "parent": record.get("parent", ""),

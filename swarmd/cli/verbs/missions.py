@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from swarmd.adapters.redis.reader import View
 from swarmd.cli.exit_codes import Exit, exit_of_mission
 from swarmd.cli.order_client import Post, Waiting, at_now, new_id
 from swarmd.cli.render import lines
@@ -25,8 +24,10 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, SOB, AgentId, Channel, MissionId, MissionState
 from swarmd.core.model.refusals import Rule
 from swarmd.core.queries.refusals import first_code
+from swarmd.core.queries.snapshot import NO_ACCOUNT, MissionView, mission_view
+from swarmd.core.queries.spending import spent_of, used
 from swarmd.errors import NotFoundError, RefusedError, UsageError
-from swarmd.ports.reader import Ledger, Record
+from swarmd.ports.reader import Reader
 
 MISSION_BYTES_MAX: Final = 1_000_000
 
@@ -135,22 +136,22 @@ def _micro_dollars(dollars: Any, said: str) -> int:
     )
 
 
-def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
+def refuse_conflict(reader: Reader, fields: Mapping[str, str]) -> None:
     """The same id and content is the same mission; other content is told under another id, too
     late for us.
     """
     from swarmd.core.missions.intake import RESERVED_IDS
 
-    if fields["id"] in RESERVED_IDS or view.is_agent(AgentId(fields["id"])):
+    if fields["id"] in RESERVED_IDS or reader.is_agent(AgentId(fields["id"])):
         raise RefusedError(
             f"refused by {Rule.MISSION_INVALID.value}: {fields['id']} names somebody of the swarm",
             hint="choose another --id, or none",
             rule=Rule.MISSION_INVALID.value,
         )
-    known = view.mission(MissionId(fields["id"]))
+    known = reader.mission(MissionId(fields["id"]))
     if known is not None and is_turned_away(known):
         return
-    if known is not None and known.get("mission") not in ("", None, fields["mission"]):
+    if known is not None and known.text not in ("", fields["mission"]):
         raise RefusedError(
             (
                 f"refused by {Rule.MISSION_CONFLICT.value}: {fields['id']} is a mission with other "
@@ -162,7 +163,7 @@ def refuse_conflict(view: View, fields: Mapping[str, str]) -> None:
 
 
 def await_mission(
-    sight: Sight, waiting: Waiting, id: MissionId, former: Record | None = None
+    sight: Sight, waiting: Waiting, id: MissionId, former: MissionView | None = None
 ) -> Exit:
     """Follows the mission to its end; its result alone goes to standard output.
 
@@ -170,18 +171,18 @@ def await_mission(
     """
     told = ""
     while True:
-        mission = sight.view.mission(id)
+        mission = sight.reader.mission(id)
         if mission is not None and mission == former:
             waiting.pause()
             continue
-        state = (mission or {}).get("state", "")
+        state = "" if mission is None else mission.state
         if mission and state != told:
             note(f"{id}: {plain(state)}")
             told = state
-        if mission and is_ended(state):
+        if mission and mission.has_ended:
             return ended(sight, mission)
         # What never became a mission (invalid, or its id is another's) is told on `results` only.
-        if mission is None and (refused := _result_of(sight.view, id)) is not None:
+        if mission is None and (refused := _result_of(sight.reader, id)) is not None:
             return ended(sight, refused)
         if mission is None and told:
             raise NotFoundError(
@@ -190,53 +191,47 @@ def await_mission(
         waiting.pause()
 
 
-def is_turned_away(mission: Record) -> bool:
+def is_turned_away(mission: MissionView) -> bool:
     """Its id is free to be used again, so that this record is of no later mission of that id."""
     from swarmd.core.missions.queue import may_come_again
 
-    return may_come_again(mission)
+    return may_come_again(mission.fields)
 
 
-def is_ended(state: str) -> bool:
-    try:
-        return MissionState(state).is_ended
-    except ValueError:
-        return False
-
-
-def _result_of(view: View, id: MissionId) -> Record | None:
-    for _, flat in view.last_entries(RESULTS, 100):
-        data = _object(flat.get("data", ""))
+def _result_of(reader: Reader, id: MissionId) -> MissionView | None:
+    for entry in reader.last_entries(RESULTS, 100):
+        flat, data = entry.said, _object(entry.said.get("data", ""))
         if id in (flat.get("mission"), data.get("asked")):
-            return {
+            told = {
                 "id": id,
                 "state": str(data.get("state", "")),
                 "reason": str(data.get("reason", "")),
                 "result": flat.get("text", ""),
                 "ended": flat.get("at", ""),
             }
+            return mission_view(told)
     return None
 
 
-def ended(sight: Sight, mission: Record) -> Exit:
+def ended(sight: Sight, mission: MissionView) -> Exit:
     """Prints an ended mission's result and says how it ended."""
-    state, reason, result = (mission.get(name, "") for name in ("state", "reason", "result"))
-    ledger = sight.view.ledgers([mission["id"]]).get(mission["id"], Ledger())
-    spent = {kind: n for kind, n in lines.spent_of(ledger).items() if kind != "agents"}
+    state, reason, result = mission.state, mission.reason, mission.result
+    account = sight.reader.accounts([mission.id]).get(mission.id, NO_ACCOUNT)
+    spent = used(spent_of(account))
     if sight.as_json:
         sight.give(lines.mission_value(mission) | {"spent": spent})
     elif result and state == MissionState.DELIVERED:
         print(plain(result, multiline=True))
     if not sight.as_json:
         why = f": {plain(reason)}" if reason and state != MissionState.DELIVERED else ""
-        note(f"{mission['id']}: {plain(state)}{why} (spent {amounts(spent)})")
+        note(f"{mission.id}: {plain(state)}{why} (spent {amounts(spent)})")
         note_explain(first_code(reason) if why else "")
     return exit_of_mission(state, reason)
 
 
 def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
     """Speaks as the operator in a room, or to one agent."""
-    channel = _spoken_to(sight.view, name)
+    channel = _spoken_to(sight.reader, name)
     kind, _, who = channel.partition(":")
     if kind not in ("room", "inbox") or not who:
         raise UsageError(
@@ -250,7 +245,9 @@ def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
         raise UsageError("there is nothing to say", hint='swarmd say room:sob "…"')
     if len(text.encode("utf-8", "surrogateescape")) > MISSION_BYTES_MAX:
         raise UsageError("that is too long to say", hint="at most 1,000,000 bytes")
-    channel = _recipient(sight.view, who) if kind == "inbox" else channel_named(sight.view, channel)
+    channel = (
+        _recipient(sight.reader, who) if kind == "inbox" else channel_named(sight.reader, channel)
+    )
     to = channel.removeprefix("inbox:") if kind == "inbox" else ""
     message = Message(sender=OPERATOR, kind=Kind.SAY, at=at_now(), to=to, text=text)
     id_ = post(channel, message, new_id("s"))
@@ -261,16 +258,16 @@ def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
     return Exit.DONE
 
 
-def _spoken_to(view: View, name: str) -> Channel:
+def _spoken_to(reader: Reader, name: str) -> Channel:
     """The channel of that name. A name without a kind is an agent's, or else a room's, as a
     person would say it.
     """
-    channel = Channel(view.keys.channel_of(name))
+    channel = reader.channel_of(name)
     if ":" in channel or not channel or channel in _OTHERS:
         return channel
-    is_room = f"room:{channel}" in view.rooms()
+    is_room = f"room:{channel}" in reader.rooms()
     try:
-        found = named(view, channel)
+        found = named(reader, channel)
     except NotFoundError:
         found = None
     # The board is spoken to in its room: it has no inbox that anybody reads.
@@ -279,8 +276,8 @@ def _spoken_to(view: View, name: str) -> Channel:
     return channel if found is None else Channel(f"inbox:{channel}")
 
 
-def _recipient(view: View, who: str) -> Channel:
-    found = named(view, who)
+def _recipient(reader: Reader, who: str) -> Channel:
+    found = named(reader, who)
     if found.is_mission:
         raise UsageError(
             f"{found.id} is a mission, not an agent", hint="say room:sob tells the board"

@@ -16,20 +16,20 @@ from typing import Any, Final, Literal
 
 from swarmd.adapters import halt_file
 from swarmd.adapters.halt_file import Brake, Part, Word
-from swarmd.adapters.redis.reader import View
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.order_client import OrderRefusedError, Post, Waiting, await_order, new_id, order
 from swarmd.cli.render import lines
 from swarmd.cli.render.text import amounts, in_order, plain
 from swarmd.cli.session import Sight, note, note_explain, now
 from swarmd.cli.verbs.inspect import named
-from swarmd.cli.verbs.missions import budget_of, is_ended
+from swarmd.cli.verbs.missions import budget_of
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import EVERYTHING, Stop
-from swarmd.core.model.names import BRAKE, SOB, AgentId, AgentState, MissionId
+from swarmd.core.model.names import BRAKE, SOB, AgentId, MissionId
 from swarmd.core.model.privileges import is_path, overlaps
 from swarmd.core.model.refusals import Rule
+from swarmd.core.queries.snapshot import NO_ACCOUNT
 from swarmd.errors import (
     NotFoundError,
     RefusedError,
@@ -37,7 +37,7 @@ from swarmd.errors import (
     UsageError,
     WorkspaceError,
 )
-from swarmd.ports.reader import Ledger
+from swarmd.ports.reader import Reader
 
 BUSY_SHOWN: Final = 20
 BRAKE_SECONDS: Final = 10.0
@@ -68,12 +68,12 @@ class Meant:
     kind: Literal["agent", "mission", "target"]
 
 
-def meant(view: View, wish: Wish) -> Meant:
+def meant(reader: Reader, wish: Wish) -> Meant:
     """Raises `NotFoundError`, or `UsageError` for what no such order can have as its target."""
     reference, is_only = wish.reference, wish.is_only
     if reference.startswith("="):
         reference, is_only = reference[1:], True
-    found = _special(view, reference) or _named(view, reference)
+    found = _special(reader, reference) or _named(reader, reference)
     if not is_only:
         return found
     if wish.verb not in ("freeze", "halt", "thaw"):
@@ -83,7 +83,7 @@ def meant(view: View, wish: Wish) -> Meant:
     return Meant(f"={found.target}", "agent")
 
 
-def _special(view: View, reference: str) -> Meant | None:
+def _special(reader: Reader, reference: str) -> Meant | None:
     """Targets that are neither agent nor mission."""
     kind, colon, rest = reference.partition(":")
     if reference in ("all", EVERYTHING):
@@ -101,21 +101,21 @@ def _special(view: View, reference: str) -> Meant | None:
             )
         return Meant(f"use:{rest}", "target")
     if kind == "room":
-        return Meant(_room(view, rest), "target")
+        return Meant(_room(reader, rest), "target")
     return None
 
 
-def _room(view: View, name: str) -> str:
+def _room(reader: Reader, name: str) -> str:
     """One room; or a declared name that every mission has a room of, for all of these at once."""
     room = f"room:{name}"
-    known = sorted(view.rooms())
+    known = sorted(reader.rooms())
     if room in known or any(one.startswith(f"{room}-") for one in known):
         return room
     raise NotFoundError(f"no room {name!r}", hint=f"rooms there are: {', '.join(known[:12])}")
 
 
-def _named(view: View, reference: str) -> Meant:
-    found = named(view, reference)
+def _named(reader: Reader, reference: str) -> Meant:
+    found = named(reader, reference)
     return Meant(found.id, "mission" if found.is_mission else "agent")
 
 
@@ -126,26 +126,26 @@ def stop(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
     """Freeze, drain or halt; done only if everything under it was seen to stand still, or to
     end.
     """
-    found = meant(sight.view, wish)
-    _refuse_ended(sight.view, found)
-    _warn_of_nobody(sight.view, found)
-    before = sight.view.marks().stops.get(found.target)
+    found = meant(sight.reader, wish)
+    _refuse_ended(sight.reader, found)
+    _warn_of_nobody(sight.reader, found)
+    before = sight.reader.marks().stops.get(found.target)
     exit_code = _ordered(sight, post, waiting, wish, found, is_awaited=is_awaited)
     if before is not None:
         note(f"it replaces the {before.kind.value} by {plain(before.by)}: {plain(before.reason)}")
     return exit_code
 
 
-def _refuse_ended(view: View, found: Meant) -> None:
-    mission = view.mission(MissionId(found.target)) if found.kind == "mission" else None
-    if mission is not None and is_ended(mission.get("state", "")):
+def _refuse_ended(reader: Reader, found: Meant) -> None:
+    mission = reader.mission(MissionId(found.target)) if found.kind == "mission" else None
+    if mission is not None and mission.has_ended:
         raise RefusedError(
-            f"mission {found.target} has ended already: {mission['state']}",
+            f"mission {found.target} has ended already: {mission.state}",
             hint=f"swarmd inspect {found.target}",
         )
 
 
-def _warn_of_nobody(view: View, found: Meant) -> None:
+def _warn_of_nobody(reader: Reader, found: Meant) -> None:
     """A mark on a tier or a privilege holds for those to come too; that it holds nobody now may
     be a slip.
     """
@@ -153,13 +153,9 @@ def _warn_of_nobody(view: View, found: Meant) -> None:
     if found.kind != "target" or kind not in ("tier", "use"):
         return
     if kind == "tier":
-        if not any(agent.get("tier") == rest for agent in view.agents()):
+        if not any(str(agent.tier) == rest for agent in reader.agents()):
             note(f"nobody stands at tier {rest} now: it holds whoever comes to")
-    elif not any(
-        overlaps(path, rest)
-        for agent in view.agents()
-        for path in agent.get("privileges", "").split()
-    ):
+    elif not any(overlaps(path, rest) for agent in reader.agents() for path in agent.privileges):
         note(
             f"nobody holds {plain(rest)} now: it holds whoever is given it. `swarmd inspect ID` "
             "shows what an agent holds"
@@ -168,12 +164,12 @@ def _warn_of_nobody(view: View, found: Meant) -> None:
 
 def terminate(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
     """Ends what is meant and all below it; done only if every one of them was seen to end."""
-    found = meant(sight.view, wish)
+    found = meant(sight.reader, wish)
     if found.kind == "mission":
         return cancel(sight, post, waiting, wish, is_awaited=is_awaited)
     if found.kind == "agent":
-        agent = sight.view.agent(AgentId(found.target)) or {}
-        if agent.get("state") == AgentState.TERMINATED:
+        agent = sight.reader.agent(AgentId(found.target))
+        if agent is not None and agent.is_terminated:
             note(f"{found.target} was ended already")
             return _outcome(sight, _value(wish, found, {"outcome": "done"} | _counts({})))
     return _ordered(sight, post, waiting, wish, found, is_awaited=is_awaited)
@@ -181,13 +177,13 @@ def terminate(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awai
 
 def cancel(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
     """Ends a mission; waits until its account is closed too."""
-    id = MissionId(_named(sight.view, wish.reference).target)
-    mission = sight.view.mission(id)
+    id = MissionId(_named(sight.reader, wish.reference).target)
+    mission = sight.reader.mission(id)
     if mission is None:
         raise NotFoundError(f"{id} is an agent", hint=f"swarmd terminate {id}")
-    if is_ended(mission.get("state", "")):
+    if mission.has_ended:
         raise RefusedError(
-            f"mission {id} has ended already: {mission['state']}", hint=f"swarmd inspect {id}"
+            f"mission {id} has ended already: {mission.state}", hint=f"swarmd inspect {id}"
         )
     found = Meant(id, "mission")
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
@@ -195,9 +191,9 @@ def cancel(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited
         return _outcome(sight, _value(wish, found, {"order": order_id, "outcome": "ordered"}))
     # The order is answered when its subtree is gone; its account is closed and its result told just
     # after.
-    while not is_ended(state := (sight.view.mission(id) or {}).get("state", "")):
+    while not ((ended := sight.reader.mission(id)) and ended.has_ended):
         waiting.pause()
-    value = {"order": order_id, "outcome": "done", "state": state}
+    value = {"order": order_id, "outcome": "done", "state": ended.state}
     return _outcome(sight, _value(wish, found, value | _counts(data)))
 
 
@@ -207,8 +203,8 @@ def thaw(
     """Lifts a stop, and says what still stops what was thawed. Of everything: the data folder's
     halt too.
     """
-    found = meant(sight.view, wish)
-    _refuse_ended(sight.view, found)
+    found = meant(sight.reader, wish)
+    _refuse_ended(sight.reader, found)
     # The file first, and time to see that it has gone: a supervisor that still sees it halts
     # everything anew.
     had_brake = found.target == EVERYTHING and halt_file.release(data)
@@ -220,15 +216,15 @@ def thaw(
         if error.rule != Rule.STOP_TARGET:
             raise
         if not had_brake:
-            others = ", ".join(plain(left.target) for left in _remaining(sight.view, found))
+            others = ", ".join(plain(left.target) for left in _remaining(sight.reader, found))
             raise RefusedError(
                 error.what, hint=f"thaw what holds it: {others}" if others else "", rule=error.rule
             ) from error
         order_id, answer = "", {}
     value: dict[str, Any] = {"order": order_id, "outcome": "ordered" if answer is None else "done"}
     if had_brake and answer is not None:
-        _await_release(sight.view, waiting)
-    remaining = [] if answer is None else _remaining(sight.view, found)
+        _await_release(sight.reader, waiting)
+    remaining = [] if answer is None else _remaining(sight.reader, found)
     if sight.as_json:
         told = [lines.stop_value(left) for left in remaining]
         sight.give(_value(wish, found, value | {"remaining": told}))
@@ -239,23 +235,24 @@ def thaw(
     return Exit.DONE
 
 
-def _await_release(view: View, waiting: Waiting) -> None:
+def _await_release(reader: Reader, waiting: Waiting) -> None:
     """Until the supervisor has seen that the brake is released, where it is its own folder's."""
     end = time.monotonic() + RELEASE_SECONDS
     while time.monotonic() < end:
-        left = view.marks().stops.get(EVERYTHING)
+        left = reader.marks().stops.get(EVERYTHING)
         if left is None or left.by != BRAKE:
             return
         waiting.pause()
 
 
-def _remaining(view: View, found: Meant) -> Sequence[Stop]:
+def _remaining(reader: Reader, found: Meant) -> Sequence[Stop]:
     """The stops that still hold what was thawed: above an agent or beside it, above a mission,
     over everything.
     """
-    marks = view.marks()
+    marks = reader.marks()
     if found.kind == "agent":
-        return marks.stops_on(view.agent(AgentId(found.target.removeprefix("="))) or {})
+        agent = reader.agent(AgentId(found.target.removeprefix("=")))
+        return [] if agent is None else marks.stops_on(agent)
     return [left for target, left in marks.stops.items() if target in (found.target, EVERYTHING)]
 
 
@@ -274,9 +271,9 @@ def give(
     sight: Sight, post: Post, waiting: Waiting, wish: Wish, found: Meant, *, is_awaited: bool
 ) -> tuple[str, Mapping[str, Any] | None]:
     """Posts the order; its id, and the journal's last word on it where that is waited for."""
-    after, order_id = sight.view.last_id(JOURNAL), new_id("o")
+    after, order_id = sight.reader.last_id(JOURNAL), new_id("o")
     post(ORDERS, order(wish.verb, found.target, wish.reason, order_id, **wish.more), order_id)
-    return order_id, await_order(sight.view, waiting, order_id, after) if is_awaited else None
+    return order_id, await_order(sight.reader, waiting, order_id, after) if is_awaited else None
 
 
 def _value(wish: Wish, found: Meant, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -342,7 +339,7 @@ def change_rights(
     sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool
 ) -> Exit:
     """Grants or revokes; done when the supervisor has written it: the next action meets it."""
-    found = _agent(sight.view, wish.reference)
+    found = _agent(sight.reader, wish.reference)
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     value: dict[str, Any] = {
         "order": order_id,
@@ -361,8 +358,8 @@ def change_rights(
     return Exit.DONE
 
 
-def _agent(view: View, reference: str) -> Meant:
-    found = _named(view, reference)
+def _agent(reader: Reader, reference: str) -> Meant:
+    found = _named(reader, reference)
     if found.kind == "mission":
         raise UsageError(f"{found.target} is a mission", hint="name an agent: swarmd ps")
     return found
@@ -373,7 +370,7 @@ def _agent(view: View, reference: str) -> Meant:
 
 def done(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: bool) -> Exit:
     """Of an action that is answered at once and has nothing more to tell."""
-    found = meant(sight.view, wish)
+    found = meant(sight.reader, wish)
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     outcome = "ordered" if data is None else "done"
     if sight.as_json:
@@ -410,13 +407,13 @@ def fund(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
     """Adds to an account, of what is free in the one above it; tells the account before and
     after.
     """
-    found = Meant(SOB, "agent") if wish.reference == SOB else _named(sight.view, wish.reference)
-    before = sight.view.ledgers([found.target]).get(found.target, Ledger())
+    found = Meant(SOB, "agent") if wish.reference == SOB else _named(sight.reader, wish.reference)
+    before = sight.reader.accounts([found.target]).get(found.target, NO_ACCOUNT)
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
-    after = sight.view.ledgers([found.target]).get(found.target, Ledger())
+    after = sight.reader.accounts([found.target]).get(found.target, NO_ACCOUNT)
     if sight.as_json:
         value = {"order": order_id, "outcome": "ordered" if data is None else "done", **wish.more}
-        value |= {"before": lines.ledger_value(before), "after": lines.ledger_value(after)}
+        value |= {"before": lines.account_value(before), "after": lines.account_value(after)}
         sight.give(_value(wish, found, value))
         return Exit.DONE
     added: Mapping[str, int] = wish.more["amounts"]
@@ -424,7 +421,7 @@ def fund(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
         plain(f"{found.target}: " + (f"{amounts(added)} added" if data is not None else "ordered"))
     )
     for kind in in_order(added) if data is not None else ():
-        was, is_now = before.get(kind, {}), after.get(kind, {})
+        was, is_now = before.amounts(kind), after.amounts(kind)
         changes = (
             (
                 f"{name} {lines.plainly(kind, was.get(name, 0))} → "
@@ -559,20 +556,22 @@ def why(sight: Sight, reference: str, privilege: str, right: str) -> Exit:
     if right not in ("use", "grant"):
         raise UsageError(f"--right {right!r} is unknown", hint="it is use or grant")
     asked: Literal["use", "grant"] = "grant" if right == "grant" else "use"
-    view, id = sight.view, AgentId(_agent(sight.view, reference).target)
-    chain, marks = view.chain(id), view.marks()
+    reader, id = sight.reader, AgentId(_agent(sight.reader, reference).target)
+    chain, marks = reader.chain(id), reader.marks()
     if not chain:
         raise NotFoundError(f"the record of {id} cannot be read")
-    ledger = view.ledgers([id]).get(id, Ledger())
-    found = trace(chain, marks.revocations_on(view.agent(id) or {}), privilege, asked)
+    account = reader.accounts([id]).get(id, NO_ACCOUNT)
+    agent = reader.agent(id)
+    revoked = [] if agent is None else marks.revocations_on(agent)
+    found = trace(chain, revoked, privilege, asked)
     in_the_way = hindrances(
         chain[-1],
         privilege,
         asked,
         marks.fences,
         marks.stops,
-        ledger,
-        ledger.marks.get("overdrawn", ""),
+        account.kinds,
+        account.marks.get("overdrawn", ""),
     )
     may = found.is_held and not in_the_way
     if sight.as_json:

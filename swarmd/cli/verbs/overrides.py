@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from swarmd.adapters.redis.reader import View
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
 from swarmd.cli.render.text import excerpt, table
@@ -22,8 +21,9 @@ from swarmd.cli.verbs.inspect import channel_named, named
 from swarmd.cli.verbs.orders import RIGHTS
 from swarmd.core.model.channels import JOURNAL, REQUESTS
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.names import Channel, StreamId
+from swarmd.core.model.names import Channel
 from swarmd.errors import NotFoundError, UsageError
+from swarmd.ports.reader import Reader
 from swarmd.settings import Settings
 
 # Of the journal, newest first, to find a refusal by its key; an older one is named by its entry's
@@ -40,7 +40,7 @@ def ls(sight: Sight) -> Exit:
             "at": stamped(facts.get("at")),
             "expires": stamped(facts.get("expires")),
         }
-        for id, facts in sight.view.overrides().items()
+        for id, facts in sight.reader.overrides().items()
     ]
     if sight.as_json:
         sight.give({"overrides": found})
@@ -67,13 +67,13 @@ def ls(sight: Sight) -> Exit:
 def order(
     settings: Settings,
     asked: Ordered,
-    about: Callable[[View], dict[str, Any]],
+    about: Callable[[Reader], dict[str, Any]],
     seconds: float | None = None,
 ) -> Exit:
     """Orders what `about` says of the swarm as it is found, for so long."""
 
-    def wished(view: View) -> dict[str, Any]:
-        override = about(view) | {"reason": asked.reason or "by the operator"}
+    def wished(reader: Reader) -> dict[str, Any]:
+        override = about(reader) | {"reason": asked.reason or "by the operator"}
         lasting = {} if seconds is None else {"seconds": seconds}
         return {"verb": "override", "target": override["target"], "override": override | lasting}
 
@@ -83,45 +83,45 @@ def order(
 # --- what an override is about ----------------------------------------------------------------
 
 
-def right_given(view: View, agent: str, privilege: str, right: str) -> dict[str, Any]:
-    return _right(view, agent, privilege, right) | {"take": False}
+def right_given(reader: Reader, agent: str, privilege: str, right: str) -> dict[str, Any]:
+    return _right(reader, agent, privilege, right) | {"take": False}
 
 
-def right_taken(view: View, agent: str, privilege: str, right: str) -> dict[str, Any]:
-    return _right(view, agent, privilege, right) | {"take": True}
+def right_taken(reader: Reader, agent: str, privilege: str, right: str) -> dict[str, Any]:
+    return _right(reader, agent, privilege, right) | {"take": True}
 
 
-def _right(view: View, agent: str, privilege: str, right: str) -> dict[str, Any]:
+def _right(reader: Reader, agent: str, privilege: str, right: str) -> dict[str, Any]:
     if not privilege or right not in RIGHTS:
         raise UsageError(
             "which right?", hint="swarmd override grant AGENT tool/file/write --right use --for 600"
         )
-    target = _agent(view, agent)
+    target = _agent(reader, agent)
     return {"kind": "grant", "target": target, "privilege": privilege, "right": right}
 
 
-def task_replaced(view: View, agent: str, task: str) -> dict[str, Any]:
+def task_replaced(reader: Reader, agent: str, task: str) -> dict[str, Any]:
     if not task.strip():
         raise UsageError("what is the task?", hint='swarmd override task AGENT "…" --for 600')
-    return {"kind": "task", "target": _agent(view, agent), "text": task}
+    return {"kind": "task", "target": _agent(reader, agent), "text": task}
 
 
-def spawn_undone(view: View, agent: str) -> dict[str, Any]:
-    return {"kind": "spawn", "target": _agent(view, agent), "take": True}
+def spawn_undone(reader: Reader, agent: str) -> dict[str, Any]:
+    return {"kind": "spawn", "target": _agent(reader, agent), "take": True}
 
 
-def spawn_allowed(view: View, refusal: str) -> dict[str, Any]:
-    id, data = _refusal(view, refusal)
+def spawn_allowed(reader: Reader, refusal: str) -> dict[str, Any]:
+    id, data = _refusal(reader, refusal)
     # The journal names the request; what it says stands where it was made.
-    flat = view.entry(REQUESTS, StreamId(str(data.get("request"))))
-    if flat is None:
+    asked = reader.entry(REQUESTS, str(data.get("request")))
+    if asked is None:
         raise NotFoundError(
             f"the request that {id} refused is not kept any more", hint="have it asked again"
         )
-    request = _object(flat.get("data", ""))
+    request = _object(asked.said.get("data", ""))
     taint = request.pop("taint", [])
     refused = {
-        "requester": flat["from"],
+        "requester": asked.said["from"],
         "request": request,
         "rule": data.get("rule", ""),
         "taint": taint,
@@ -129,10 +129,10 @@ def spawn_allowed(view: View, refusal: str) -> dict[str, Any]:
     return {"kind": "spawn", "target": id, "refused": refused}
 
 
-def _refusal(view: View, reference: str) -> tuple[str, Mapping[str, Any]]:
+def _refusal(reader: Reader, reference: str) -> tuple[str, Mapping[str, Any]]:
     """The refused spawn of this entry of the journal, or the last one under this key."""
-    for id, flat in reversed(view.last_entries(JOURNAL, _REFUSALS_READ)):
-        data = _object(flat.get("data", ""))
+    for entry in reversed(reader.last_entries(JOURNAL, _REFUSALS_READ)):
+        id, data = entry.id, _object(entry.said.get("data", ""))
         is_refusal = (
             data.get("event") == JournalEvent.REQUEST_REFUSED and data.get("type") == "spawn"
         )
@@ -144,11 +144,12 @@ def _refusal(view: View, reference: str) -> tuple[str, Mapping[str, Any]]:
     )
 
 
-def message_recalled(view: View, channel: str, id: str, text: str) -> dict[str, Any]:
-    place = channel_named(view, channel)
-    flat = view.entry(Channel(place), StreamId(id)) if id[:1].isdecimal() else None
-    if flat is None:
+def message_recalled(reader: Reader, channel: str, id: str, text: str) -> dict[str, Any]:
+    place = channel_named(reader, channel)
+    found = reader.entry(Channel(place), id) if id[:1].isdecimal() else None
+    if found is None:
         raise NotFoundError(f"no message {id!r} on {place}", hint=f"swarmd tail {place}")
+    flat = found.said
     original = {
         "channel": place,
         "id": id,
@@ -166,20 +167,20 @@ def message_recalled(view: View, channel: str, id: str, text: str) -> dict[str, 
     return {"kind": "message", "target": target, "text": text, "original": original}
 
 
-def motion_decided(view: View, mission: str, *, is_vetoed: bool) -> dict[str, Any]:
-    found = named(view, mission)
+def motion_decided(reader: Reader, mission: str, *, is_vetoed: bool) -> dict[str, Any]:
+    found = named(reader, mission)
     if not found.is_mission:
         raise UsageError(f"{found.id} is an agent", hint="swarmd override carry MISSION")
     return {"kind": "motion", "target": found.id, "take": is_vetoed}
 
 
-def reversal(view: View, id: str) -> dict[str, Any]:
+def reversal(reader: Reader, id: str) -> dict[str, Any]:
     """Whether it stands is the supervisor's to say."""
     return {"kind": "reverse", "target": id}
 
 
-def _agent(view: View, reference: str) -> str:
-    found = named(view, reference)
+def _agent(reader: Reader, reference: str) -> str:
+    found = named(reader, reference)
     if found.is_mission:
         raise UsageError(f"{found.id} is a mission, not an agent")
     return found.id

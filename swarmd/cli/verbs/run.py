@@ -9,24 +9,23 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from swarmd.adapters.redis.reader import view_of
 from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit, exit_of_mission, exit_of_signal
 from swarmd.cli.render import live
 from swarmd.cli.render.text import Ink, amounts, plain
 from swarmd.cli.session import note
 from swarmd.cli.verbs import missions as mission_verbs
-from swarmd.cli.verbs.remote import posting
 from swarmd.core.model.channels import ORDERS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionState
+from swarmd.core.queries.snapshot import Snapshot
 from swarmd.errors import SwarmError, UsageError
-from swarmd.ports.reader import Snapshot
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope
                 return
             stop.signal = number
             note(f"cancelling {', '.join(stop.missions)}; once more to quit at once")
-            with posting(settings, target) as post:
+            with connection.posting(settings, target) as post:
                 for mission in stop.missions:
                     order_id = order_client.new_id("o")
                     post(
@@ -243,11 +242,8 @@ async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Scree
 
 
 def _glimpse(settings: Settings, mission: str) -> Snapshot:
-    view = view_of(connection.living(settings), settings.namespace)
-    try:
-        return view.snapshot(mission)
-    finally:
-        view.close()
+    with closing(connection.reader_of(settings, connection.living(settings))) as reader:
+        return reader.snapshot(mission)
 
 
 def _print_end(end: MissionEnd, *, as_json: bool) -> None:

@@ -82,10 +82,14 @@ class Dial(Protocol):
 class _Line(asyncio.Protocol):
     """Implements `Connection`."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, *, as_bytes: bool) -> None:
         self._receiver = receiver
         # Bytes that are no UTF-8, which any submitter may send, become U+FFFD and break nothing.
-        self._reader = hiredis.Reader(encoding="utf-8", errors="replace", replyError=Refusal)
+        self._reader = (
+            hiredis.Reader(replyError=Refusal)
+            if as_bytes
+            else hiredis.Reader(encoding="utf-8", errors="replace", replyError=Refusal)
+        )
         self._greetings: deque[asyncio.Future[Any]] = deque()
         self._transport: asyncio.Transport | None = None
         self._is_nonsense = False
@@ -179,11 +183,14 @@ class _Line(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialler:
-    """Implements `Dial`: `name` is what the server's `CLIENT LIST` shows."""
+    """Implements `Dial`: `name` is what the server's `CLIENT LIST` shows; `as_bytes` leaves replies
+    as they came.
+    """
 
     place: Place
     locator: Locator
     name: str
+    as_bytes: bool = False
     _lines: WeakKeyDictionary[_Line, Address] = field(default_factory=WeakKeyDictionary)
 
     async def watch(self) -> None:
@@ -210,7 +217,7 @@ class Dialler:
         address = await self.locator.locate()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                line = await _opened(address, receiver)
+                line = await _opened(address, receiver, as_bytes=self.as_bytes)
                 with ExitStack() as undo:
                     undo.callback(line.abort)
                     await line.greet(_hellos(address, self.name))
@@ -226,13 +233,15 @@ class Dialler:
         return line
 
 
-def dial(target: Target, *, namespace: str = "", name: str = "swarmd") -> Dialler:
+def dial(
+    target: Target, *, namespace: str = "", name: str = "swarmd", as_bytes: bool = False
+) -> Dialler:
     """The way to a target. The namespace tells which node of a cluster is meant.
 
     Raises `UsageError` for a target that cannot be meant; it connects to nothing yet.
     """
     place = place_of(target)
-    return Dialler(place, Lookout(place, namespace), name)
+    return Dialler(place, Lookout(place, namespace), name, as_bytes)
 
 
 @dataclass(slots=True)
@@ -293,20 +302,20 @@ def _encodable(word: Any) -> Any:
     return word.encode("utf-8", "replace") if isinstance(word, str) else word
 
 
-async def _opened(place: Address, receiver: Receiver) -> _Line:
+async def _opened(place: Address, receiver: Receiver, *, as_bytes: bool) -> _Line:
     loop = asyncio.get_running_loop()
+
+    def made() -> _Line:
+        return _Line(receiver, as_bytes=as_bytes)
+
     if place.path:
-        _, line = await loop.create_unix_connection(lambda: _Line(receiver), place.path)
+        _, line = await loop.create_unix_connection(made, place.path)
     elif place.is_tls:
         _, line = await loop.create_connection(
-            lambda: _Line(receiver),
-            place.host,
-            place.port,
-            ssl=tls_of(place),
-            server_hostname=place.host,
+            made, place.host, place.port, ssl=tls_of(place), server_hostname=place.host
         )
     else:
-        _, line = await loop.create_connection(lambda: _Line(receiver), place.host, place.port)
+        _, line = await loop.create_connection(made, place.host, place.port)
     return line
 
 

@@ -21,7 +21,6 @@ from swarmd.adapters.redis.connection.address import Address, Cluster, Place, Se
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
 from swarmd.errors import StoreUnavailableError, StoreUnsuitableError, SwarmError
-from swarmd.logs import logger
 
 LOOK_SECONDS: Final = 1.0
 """For each server that is asked. A fail-over is over in a few of these; a command's 5 s would be
@@ -65,6 +64,9 @@ class Lookout:
 
         found = await asyncio.to_thread(locate_now, self.place, self.namespace)
         if self._last not in (None, found):
+            # Here, as in `requirements`: it brings logging.
+            from swarmd.logs import logger
+
             logger(__name__).warning(
                 "the swarm's server is another one now", server=str(found), was=str(self._last)
             )

@@ -17,7 +17,6 @@ from swarmd.adapters.redis.connection.restart import HINT, WHAT, restart_of
 from swarmd.adapters.redis.connection.sync_client import COMMAND_SECONDS, ErrorReply, Reply, Wire
 from swarmd.adapters.redis.keys import Keys
 from swarmd.errors import StoreUnavailableError, StoreUnsuitableError
-from swarmd.logs import logger
 
 REDIS_LEAST: Final = (7, 0)
 VALKEY_LEAST: Final = (8, 0)
@@ -98,7 +97,7 @@ def demand_strict(target: Target, namespace: str) -> None:
             name: wire.command("CONFIG", "GET", name) for name in ("appendonly", "appendfsync")
         }
     if any(isinstance(reply, ErrorReply) for reply in found.values()):
-        logger(__name__).warning(
+        _warn(
             "asked for strict durability, and the server does not let itself be asked for it",
             hint="see to it that `appendonly` is yes and `appendfsync` always on it",
         )
@@ -150,7 +149,7 @@ def refuse_shared_namespace(target: Target, namespace: str) -> None:
                     hint="give one of the two another namespace: SWARMD_NAMESPACE",
                 )
             if replies[2] == 1:
-                logger(__name__).warning(
+                _warn(
                     f"{where}; run one of the two at a time",
                     hint="or give one of them another namespace: SWARMD_NAMESPACE",
                 )
@@ -165,13 +164,20 @@ def demand_replay(target: Target, namespace: str) -> None:
     if restart == "lost":
         raise StoreUnsuitableError(f"{shown(target)}: {WHAT}", hint=HINT)
     if restart == "not checked":
-        logger(__name__).warning(
+        _warn(
             "not checked: whether the server keeps the swarm when it restarts",
             hint=(
                 "the supervisor's user needs ACL GETUSER for it (`swarmd acl`); see "
                 "docs/redis.md, Restart"
             ),
         )
+
+
+def _warn(what: str, *, hint: str) -> None:
+    # Here, for it brings logging, and whoever only looks warns of nothing.
+    from swarmd.logs import logger
+
+    logger(__name__).warning(what, hint=hint)
 
 
 def connect_sync(

@@ -10,10 +10,12 @@ does not matter: nobody can be a user that is off.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from swarmd.adapters.redis.connection.sync_client import Reply
-from swarmd.ports.reader import Restart
+
+if TYPE_CHECKING:
+    from swarmd.ports.reader import Restart
 
 USER: Final = "default"
 

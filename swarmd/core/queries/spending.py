@@ -1,0 +1,155 @@
+"""The tree of a snapshot, and what each in it has spent: by itself, and with all that is below.
+
+A face draws these sums and makes none of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from swarmd.core.model.names import SOB
+from swarmd.core.queries.snapshot import (
+    NO_ACCOUNT,
+    AccountView,
+    AgentView,
+    MissionView,
+    Snapshot,
+)
+
+Amounts: TypeAlias = Mapping[str, int]
+
+# Places for agents are given back, so that they are no spend.
+_PLACES: Final = "agents"
+_RANKING: Final = ("cost", "tokens", "calls")  # who has spent most is told by these, in this order
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """An agent or a mission with what is below it. `own` is what it has spent by itself, `whole`
+    that with all below, by kind.
+    """
+
+    record: AgentView | MissionView
+    below: tuple[Branch, ...] = ()
+    account: AccountView = NO_ACCOUNT
+    own: Amounts = field(default_factory=dict)
+    whole: Amounts = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def is_closed(self) -> bool:
+        """Its account was closed, and added to its creator's."""
+        record = self.record
+        return bool(record.ended) if isinstance(record, MissionView) else record.is_terminated
+
+    @property
+    def agents_living(self) -> int:
+        """How many agents below it live."""
+        return sum(child.agents_living + (not child.is_closed) for child in self.below)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The board with missions and executives below it, and the seats."""
+
+    board: Branch
+    seats: tuple[Branch, ...] = ()
+
+    @property
+    def missions(self) -> tuple[Branch, ...]:
+        return tuple(one for one in self.board.below if isinstance(one.record, MissionView))
+
+    def spenders(self) -> list[Branch]:
+        """The living agents but the board, which runs nowhere; those first that have spent most by
+        themselves.
+        """
+        return sorted(
+            (one for one in (*_agents_below(self.board), *self.seats) if not one.is_closed),
+            key=lambda one: [-one.own.get(kind, 0) for kind in _RANKING],
+        )
+
+    def spent(self) -> Amounts:
+        """What all missions have used up."""
+        return _added(used(mission.whole) for mission in self.missions)
+
+
+def tree_of(snapshot: Snapshot) -> Tree:
+    agents = {agent.id: agent for agent in snapshot.agents}
+    board = agents.pop(SOB, None) or AgentView(id=SOB, name=SOB, role="board", tier=0)
+    missions = {mission.id for mission in snapshot.missions}
+    below: dict[str, list[AgentView | MissionView]] = {SOB: [*snapshot.missions]}
+    seats = []
+    for agent in agents.values():
+        if agent.tier == 0 and not agent.parent:
+            seats.append(agent)
+            continue
+        parent = agent.mission if agent.parent == SOB else agent.parent
+        # A parent whose record is forgotten already: its child is shown, not dropped.
+        known = parent in (missions if agent.parent == SOB else agents)
+        below.setdefault(parent if known else SOB, []).append(agent)
+    accounts = snapshot.accounts
+    return Tree(
+        _branch(board, below, accounts), tuple(_branch(seat, below, accounts) for seat in seats)
+    )
+
+
+def _branch(
+    record: AgentView | MissionView,
+    below: Mapping[str, Sequence[AgentView | MissionView]],
+    accounts: Mapping[str, AccountView],
+) -> Branch:
+    """A closed account was added to its creator's: it counts in that one's spent, an open one
+    beside it.
+    """
+    account = accounts.get(record.id, NO_ACCOUNT)
+    children = tuple(_branch(child, below, accounts) for child in below.get(record.id, ()))
+    own = dict(spent_of(account))
+    for child in (one for one in children if one.is_closed):
+        for kind, spent in child.whole.items():
+            own[kind] = own.get(kind, 0) - spent
+    whole = _added((spent_of(account), *(one.whole for one in children if not one.is_closed)))
+    return Branch(record, children, account, own, whole)
+
+
+def spent_of(account: AccountView) -> Amounts:
+    """What an account has spent by kind, and those of its tokens whose price nobody knew."""
+    spent = {kind: columns.get("spent", 0) for kind, columns in account.kinds.items()}
+    unpriced = account.amounts("tokens").get("unpriced", 0)
+    return spent | ({"unpriced": unpriced} if unpriced else {})
+
+
+def used(spent: Amounts) -> Amounts:
+    """What of it is used up."""
+    return {kind: value for kind, value in spent.items() if kind != _PLACES}
+
+
+def percent_left(account: AccountView) -> int | None:
+    """How much is left of what runs out first, of what the account may spend itself; `None` where
+    nothing is bounded.
+    """
+    shares = []
+    for columns in (columns for kind, columns in account.kinds.items() if kind != _PLACES):
+        own = columns.get("cap", 0) - columns.get("granted", 0)
+        if own > 0:
+            shares.append(100 * columns.get("free", 0) // own)
+    return max(0, min(shares)) if shares else None
+
+
+def _added(many: Iterable[Amounts]) -> Amounts:
+    total: dict[str, int] = {}
+    for amounts in many:
+        for kind, value in amounts.items():
+            total[kind] = total.get(kind, 0) + value
+    return total
+
+
+def _agents_below(branch: Branch) -> Iterator[Branch]:
+    for child in branch.below:
+        if isinstance(child.record, AgentView):
+            yield child
+        yield from _agents_below(child)
