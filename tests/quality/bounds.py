@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Final
 
 BOUNDS: Final[Mapping[str, float]] = {
-    "complex_percent": 4.23,
+    "complex_percent": 4.19,
     "complex_percent_core": 5.71,
     "tokens_median": 64.0,
     "tokens_p90": 166,
     "small_private": 2,
     "complexity_excepted": 13,
     "format_skips": 0,
-    "one_word_percent": 57.1,
+    "one_word_percent": 57.0,
     "class_lines_max": 446,
     "file_lines_max": 983,
     "parameters_max": 8,
