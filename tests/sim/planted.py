@@ -215,7 +215,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a position is not committed",
         "8",
-        "swarmd.adapters.redis.worker_store:RedisWorkerStore.commit",
+        "swarmd.adapters.redis.worker_store:RedisWorkerStore._state_of",
         (
             'state += [f"p:{channel}", position]',
             "pass",

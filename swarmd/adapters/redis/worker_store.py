@@ -205,34 +205,8 @@ class RedisWorkerStore(ChannelStore):
             *_keys_of(self.keys, hold.agent, hold.host),
             *(self.keys.channel(c) for c, _ in turn.outputs),
         ]
-        outputs: list[str | int] = []
-        for channel, message in turn.outputs:
-            wanted = sufficient(turn.privileges[channel]) if channel in turn.privileges else ()
-            sealed = self.session.runtime(channel, message)
-            outputs += (channel, *sealed, *_listed(wanted))
-        told = [cut_fields(hold.agent, turn, cut, at) for cut in turn.cuts]
-        told += [refusal_fields(hold.agent, turn, refusal, at) for refusal in turn.refusals]
-        facts: list[str | int] = [len(told)]
-        for fact in told:
-            facts += _listed(fact)
-        state = [
-            "guard",
-            turn.guard,
-            "done",
-            "1" if turn.is_done else "",
-            "taint",
-            " ".join(turn.taint),
-            "serial",
-            str(self.session.serials.last),
-            "alone",
-            str(turn.alone or ""),
-        ]
-        for channel, position in turn.positions.items():
-            state += [f"p:{channel}", position]
-        state += prefixed("h:", turn.heard)
-        for number, entry in turn.memory.items():
-            state += [f"m:{number}", entry]
-        forgotten = [f"m:{number}" for number in turn.forgotten]
+        # Sealed first: the state keeps the last serial that was given out.
+        outputs = self._outputs_of(turn)
         args: list[str | int] = [
             hold.incarnation,
             hold.lease,
@@ -244,15 +218,40 @@ class RedisWorkerStore(ChannelStore):
             hops_max,
             *_listed(turn.segments),
             *_listed(turn.targets),
-            *_listed(state),
-            *_listed(forgotten),
-            *facts,
+            *_listed(self._state_of(turn)),
+            *_listed([f"m:{number}" for number in turn.forgotten]),
+            *_facts_of(hold, turn, at),
             *outputs,
         ]
         reply = await self.pipe.evaluate(script("commit"), keys, args)
         if reply[0] == "output":
             return RefusedByStore(Rule(reply[2]), reply[3], int(reply[1]))
         return RefusedByStore(Rule(reply[1]), reply[2]) if reply[0] == "refused" else reply[0]
+
+    def _outputs_of(self, turn: Turn) -> list[str | int]:
+        outputs: list[str | int] = []
+        for channel, message in turn.outputs:
+            wanted = sufficient(turn.privileges[channel]) if channel in turn.privileges else ()
+            sealed = self.session.runtime(channel, message)
+            outputs += (channel, *sealed, *_listed(wanted))
+        return outputs
+
+    def _state_of(self, turn: Turn) -> list[str]:
+        """What the agent's own state becomes, as HSET takes it."""
+        fields = {
+            "guard": turn.guard,
+            "done": "1" if turn.is_done else "",
+            "taint": " ".join(turn.taint),
+            "serial": str(self.session.serials.last),
+            "alone": str(turn.alone or ""),
+        }
+        state = prefixed("", fields)
+        for channel, position in turn.positions.items():
+            state += [f"p:{channel}", position]
+        state += prefixed("h:", turn.heard)
+        for number, entry in turn.memory.items():
+            state += [f"m:{number}", entry]
+        return state
 
     async def record_refused(self, host: HostId, refused: Sequence[RefusedMail], at: str) -> None:
         # Not in one script with anything: told twice, where a reply was lost, it is still what
@@ -302,6 +301,15 @@ def _keys_of(k: Keys, agent: AgentId, host: HostId) -> tuple[str, ...]:
         k.posts,
         k.facts,
     )
+
+
+def _facts_of(hold: Hold, turn: Turn, at: str) -> list[str | int]:
+    told = [cut_fields(hold.agent, turn, cut, at) for cut in turn.cuts]
+    told += [refusal_fields(hold.agent, turn, refusal, at) for refusal in turn.refusals]
+    facts: list[str | int] = [len(told)]
+    for fact in told:
+        facts += _listed(fact)
+    return facts
 
 
 def _listed(words: Sequence[str]) -> list[str | int]:
