@@ -569,7 +569,7 @@ class RedisStore:
         damaged = [id for id in open_missions if not await self._load_mission(swarm, id)]
         await self._load_spawns(swarm)
         for table in SHARED:
-            swarm.read(table, await self._rows(table))
+            swarm.load_rows(table, await self._rows(table))
         root = await self._hash(k.ledger(SOB))
         swarm.has_root, swarm.period = bool(root), root.get("period", "")
         for id in await self.pipe.execute("SMEMBERS", k.hosts):
@@ -671,7 +671,7 @@ class RedisStore:
     async def _load_mission(self, swarm: Swarm, id: MissionId) -> bool:
         mission = await self.mission(id)
         if mission is None:
-            swarm.free[id] = await self.free(id)
+            swarm.observed.free[id] = await self.free(id)
             return False
         rows: dict[Table[Any], Any] = {}
         try:
@@ -679,12 +679,12 @@ class RedisStore:
                 rows[table] = await self._rows_of(table, id)
         except (ValueError, KeyError, TypeError, WrongKeyError):
             log.exception("what is kept of a mission cannot be read", mission=id)
-            swarm.free[id] = await self.free(id)
+            swarm.observed.free[id] = await self.free(id)
             return False
         swarm.missions[id] = mission
         for table, found in rows.items():
             if found:
-                swarm.read(table, {id: found})
+                swarm.load_rows(table, {id: found})
         return True
 
     async def _rows_of(self, table: Table[Any], mission: MissionId) -> Any:

@@ -48,7 +48,7 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message, why_unreadable
 from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.state import Draft, Observed, Swarm
 from swarmd.core.model.tables import GAPS, Put
 from swarmd.core.model.timings import (
     ANCHOR_SECONDS,
@@ -116,6 +116,8 @@ class Supervisor:
     _patient_until: float = 0.0
     _looked_at: float = 0.0
     _folded_at: float = 0.0
+    # As it was before the decisions that are not committed yet.
+    _observed: Observed = field(default_factory=Observed)
     _ledger: Ledger | None = (
         None  # as the facts folded so far make it; none: read anew before the next are judged
     )
@@ -345,7 +347,7 @@ class Supervisor:
 
     async def _read_off(self, ids: Sequence[str]) -> None:
         """By how much the accounts that are to be mended differ from what their facts add up to."""
-        self._swarm.off = {}
+        self._swarm.observed.off = {}
         if not ids or self.archive is None:
             return
         state = await self._read_state(self.archive)
@@ -354,7 +356,9 @@ class Supervisor:
         stated = await self.store.stated_accounts(ids, state.facts_until)
         judge(state.ledger, stated.facts)
         for id in ids:
-            self._swarm.off[id] = off_by(state.ledger.accounts.get(id), stated.rows.get(id, {}))
+            self._swarm.observed.off[id] = off_by(
+                state.ledger.accounts.get(id), stated.rows.get(id, {})
+            )
 
     async def _keep_archive(self) -> None:
         """What is anchored is committed; what is sealed was read back from the store as it lies
@@ -513,7 +517,7 @@ class Supervisor:
         await self._look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not
         # wait for them.
-        ending, spent = tuple(self._swarm.endings), await self._spent_of_ending()
+        ending, spent = tuple(self._swarm.observed.endings), await self._spent_of_ending()
         for id, fields in missions:
             await self._admit(draft, id, fields)
         for message in heard:
@@ -682,7 +686,7 @@ class Supervisor:
         return True
 
     async def _load_again(self) -> None:
-        patient_until, before = self._patient_until, self._swarm
+        patient_until = self._patient_until
         self._ledger = None  # what was folded into it may not have been committed
         loaded = await self.store.load(self.declared)
         if loaded.lost:
@@ -690,32 +694,24 @@ class Supervisor:
         self._swarm, self._seq, self._heard = loaded.swarm, loaded.seq, loaded.heard
         self._positions.update(loaded.positions)
         self._patient_until = patient_until
-        # Words already given stay given.
-        marks = self._swarm.lineage
-        # Who still has to be reaped is looked up anew: what was not written did not happen.
-        self._swarm.endings = {
-            s: replace(before.endings[s], queue=None) for s in marks.fences if s in before.endings
-        }
-        self._swarm.stoppings = {
-            t: before.stoppings[t] for t in marks.stops if t in before.stoppings
-        }
-        self._swarm.renewed, self._swarm.paused = before.renewed, before.paused
-        self._swarm.progress = before.progress
+        self._swarm.keep_observed(self._observed)
 
     def _draft(self) -> Draft:
-        now = self._now()
+        now, self._observed = self._now(), self._swarm.observed.copy()
         return Draft(self._swarm, Moment(now, stamp_of(now), _Ids(self.clock)))
 
     async def _read(self, reading: needs.Reading) -> None:
         """What is free, as near to the decision as can be: the commit compares it again. Dead
         letters as they lie: what is gone cannot be retried a second time.
         """
-        self._swarm.free = await self.store.accounts(sorted(reading.free), "free")
+        self._swarm.observed.free = await self.store.accounts(sorted(reading.free), "free")
         caps = sorted(reading.caps)
-        self._swarm.caps = await self.store.accounts(caps, "cap") if caps else {}
+        self._swarm.observed.caps = await self.store.accounts(caps, "cap") if caps else {}
         await self._read_off(sorted(reading.corrections))
         letters = [await self.store.letter(id) for id in sorted(reading.letters)]
-        self._swarm.letters = {letter.id: letter for letter in letters if letter is not None}
+        self._swarm.observed.letters = {
+            letter.id: letter for letter in letters if letter is not None
+        }
 
     async def _look_at_hosts(self, draft: Draft) -> None:
         now = self._now()
