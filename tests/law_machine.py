@@ -218,10 +218,10 @@ class LawMachine(RuleBasedStateMachine):
     def _commit(self, act: Act | None, by: By | None) -> list[Change] | None:
         """`None`: an account moved while it was decided on, and the step is to be done anew."""
         w, before = self.w, Before.of(self.swarm)
-        self.swarm.free = {
+        self.swarm.observed.free = {
             id: dict(a.amounts["free"]) for id, a in self.watch.ledger.accounts.items() if a.is_open
         }
-        ending = tuple(self.swarm.endings)
+        ending = tuple(self.swarm.observed.endings)
         draft = w.renew()
         alive = {id: replace(host, lease_left=LEASE_SECONDS) for id, host in self.alive.items()}
         placement.admit_hosts(draft, alive, frozenset(self.known), may_declare_dead=True)
@@ -247,7 +247,7 @@ class LawMachine(RuleBasedStateMachine):
 
     def _second_look(self) -> None:
         """Law 10: where nothing is on its way, the same moment leaves nothing more to do."""
-        if not (self.swarm.endings or self.swarm.stoppings):
+        if not (self.swarm.observed.endings or self.swarm.observed.stoppings):
             draft = self.w.renew()
             self._reconcile(draft, ())
             law_10(draft.changes)
@@ -566,10 +566,10 @@ class LawMachine(RuleBasedStateMachine):
 
     # --- hosts give their word --------------------------------------------------------------------
 
-    @precondition(lambda self: self.swarm.endings)
+    @precondition(lambda self: self.swarm.observed.endings)
     @rule(which=WHO, host=st.sampled_from(HOSTS), is_stuck=st.booleans())
     def gone(self, which: int, host: str, is_stuck: bool) -> None:
-        endings = list(self.swarm.endings)
+        endings = list(self.swarm.observed.endings)
         if endings and HostId(host) in self.alive:
             self._gone(
                 endings[which % len(endings)], HostId(host), is_stuck=is_stuck and which % 2 == 0
@@ -588,7 +588,7 @@ class LawMachine(RuleBasedStateMachine):
         }
         self.hear(REQUESTS, host, Kind.REQUEST, data)
 
-    @precondition(lambda self: self.swarm.stoppings)
+    @precondition(lambda self: self.swarm.observed.stoppings)
     @rule(which=WHO, host=st.sampled_from(HOSTS), is_busy=st.booleans())
     def quiet(self, which: int, host: str, is_busy: bool) -> None:
         stops = [stop for stop in self.swarm.lineage.stops.values() if not stop.is_told]
@@ -733,13 +733,13 @@ class LawMachine(RuleBasedStateMachine):
     def _settle(self) -> None:
         """Everybody gives their word and time passes: what was ordered has then been answered."""
         for _ in range(4):
-            for segment in list(self.swarm.endings):
+            for segment in list(self.swarm.observed.endings):
                 for host in list(self.alive):
-                    if segment in self.swarm.endings:
+                    if segment in self.swarm.observed.endings:
                         self._gone(segment, host)
-            for target in list(self.swarm.stoppings):
+            for target in list(self.swarm.observed.stoppings):
                 for host in list(self.alive):
-                    if target in self.swarm.stoppings:
+                    if target in self.swarm.observed.stoppings:
                         self._quiet(target, host)
             for seconds in (GRACE + 1, 0.01, 0.01, 0.01, 0.01, 0.01):
                 self.step(seconds=seconds)
@@ -757,12 +757,12 @@ def reborn(swarm: Swarm) -> Swarm:
     for agent in sorted(swarm.lineage.agents.values(), key=lambda a: (a.tier, a.created, a.id)):
         found.put(agent)
     for table in TABLES:
-        found.read(table, copy.deepcopy(swarm.rows(table)))
+        found.load_rows(table, copy.deepcopy(swarm.rows(table)))
     found.number = swarm.number
     found.missions = dict(swarm.missions)
     found.spawned_at = dict(swarm.spawned_at)
     found.period, found.chain = swarm.period, swarm.chain
-    found.hosts = {id: Host(id, 0, "") for id in swarm.hosts}
+    found.hosts.update({id: Host(id, 0, "") for id in swarm.hosts})
     return found
 
 

@@ -354,7 +354,7 @@ def law_2(watch: Watch, swarm: Swarm) -> None:
     seen.
     """
     lineage = swarm.lineage
-    assert set(swarm.endings) == set(lineage.fences)
+    assert set(swarm.observed.endings) == set(lineage.fences)
     for segment in lineage.fences:
         root = lineage.get(segment.removeprefix("="))
         if root is not None:

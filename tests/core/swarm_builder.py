@@ -274,7 +274,7 @@ class World:
         """A new agent below `parent`, by the law, on the host where there is one."""
         spawned = self.ask(parent, charter(name, role, **rest))
         assert isinstance(spawned, Spawned), spawned
-        self.swarm.free.setdefault(spawned.account, {})
+        self.swarm.observed.free.setdefault(spawned.account, {})
         self.renew().add(*made(self.swarm, spawned, self.moment))
         return self.place(spawned.agent.id)
 

@@ -47,7 +47,7 @@ def test_no_charter_order_or_declaration_takes_more(n: int) -> None:
 
 def test_an_account_is_not_funded_beyond_it_by_small_steps() -> None:
     w = world()
-    w.swarm.caps = {SOB: {"tokens": AMOUNT_MAX - 5}}
+    w.swarm.observed.caps = {SOB: {"tokens": AMOUNT_MAX - 5}}
     wish = act_args("fund", SOB, "r", amounts={"tokens": 6})
     denied = do(w.renew(), Actor(OPERATOR, Authority.OPERATOR), wish)
     assert isinstance(denied, Denied)

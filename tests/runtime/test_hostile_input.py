@@ -557,7 +557,7 @@ def test_an_agent_that_asked_for_its_end_by_the_hops_is_ended_and_its_creator_to
     child = w.grow(lead.id, "child")
     w.request(child.id, "failed", rule=Rule.HOPS.value, detail="no end", hops=HOPS_MAX + 1)
     assert w.swarm.lineage.fences[child.id].hops == HOPS_MAX + 1
-    w.swarm.endings[child.id].words.update(w.swarm.hosts)
+    w.swarm.observed.endings[child.id].words.update(w.swarm.hosts)
     (notice,) = posts(w.reap(), inbox(lead.id))
     assert notice.kind is Kind.NOTICE
     assert notice.hops == HOPS_MAX + 1
@@ -585,7 +585,7 @@ def test_a_loop_of_making_and_ending_a_child_comes_to_the_bound_of_hops() -> Non
         (notice,) = posts(w.reap(), inbox(lead.id))
         hops = notice.hops
         # The account of each child is closed: what was given comes back.
-        w.swarm.free[lead.id] = dict.fromkeys(KINDS, 10)
+        w.swarm.observed.free[lead.id] = dict.fromkeys(KINDS, 10)
         w.reap()
     assert hops == rounds == HOPS_MAX
 

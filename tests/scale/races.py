@@ -128,7 +128,7 @@ async def mark(verb: str, agents: int) -> tuple[dict[str, Any], dict[str, bool]]
         await here.store.register(Host(_HERE, 100_000, "scale"), 120)
         await here.lead()
         with anyio.fail_after(60):
-            while here.supervisor.state.homeless:
+            while here.supervisor.state.observed.homeless:
                 await anyio.sleep(0.05)
         callers = [here.supervisor.state.lineage.agents[agent.id] for agent in tree[-CALLERS:]]
         begun: list[int] = []

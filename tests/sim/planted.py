@@ -381,7 +381,7 @@ FAULTS: Final[Sequence[Fault]] = (
         "8",
         "swarmd.core.control.termination:reap",
         (
-            "if taken == 0 and not draft.swarm.endings[segment].queue and",
+            "if taken == 0 and not draft.swarm.observed.endings[segment].queue and",
             "if taken == 0 and",
         ),
     ),

@@ -60,7 +60,7 @@ class Loading:
         damaged = [id for id in open_missions if not await self._load_mission(swarm, id)]
         await self._load_spawns(swarm)
         for table in SHARED:
-            swarm.read(table, await self._rows(table))
+            swarm.load_rows(table, await self._rows(table))
         root = await self._session.hash_at(k.ledger(SOB))
         swarm.has_root, swarm.period = bool(root), root.get("period", "")
         for id in await self._session.pipe.execute("SMEMBERS", k.hosts):
@@ -170,7 +170,7 @@ class Loading:
     async def _load_mission(self, swarm: Swarm, id: MissionId) -> bool:
         mission = await self._records.mission(id)
         if mission is None:
-            swarm.free[id] = await self._records.free(id)
+            swarm.observed.free[id] = await self._records.free(id)
             return False
         rows: dict[Table[Any], Any] = {}
         try:
@@ -178,12 +178,12 @@ class Loading:
                 rows[table] = await self._rows_of(table, id)
         except (ValueError, KeyError, TypeError, WrongKeyError):
             log.exception("what is kept of a mission cannot be read", mission=id)
-            swarm.free[id] = await self._records.free(id)
+            swarm.observed.free[id] = await self._records.free(id)
             return False
         swarm.missions[id] = mission
         for table, found in rows.items():
             if found:
-                swarm.read(table, {id: found})
+                swarm.load_rows(table, {id: found})
         return True
 
     async def _rows_of(self, table: Table[Any], mission: MissionId) -> Any:

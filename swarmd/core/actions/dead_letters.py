@@ -137,7 +137,7 @@ def drop(draft: Draft, order: str, id: str, reason: str) -> Denied | None:
 
 
 def _found(draft: Draft, id: str) -> tuple[AgentId, Original] | Denied:
-    held = draft.swarm.letters.get(StreamId(id))
+    held = draft.swarm.observed.letters.get(StreamId(id))
     if held is None:
         return Denied(Rule.UNKNOWN_LETTER, id)
     try:

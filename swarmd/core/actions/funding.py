@@ -49,7 +49,7 @@ def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> D
         )
     if above and MissionId(target) in swarm.missions and target not in swarm.boards:
         return Denied(Rule.UNKNOWN_MISSION, f"{target} has no account yet")
-    free = swarm.free.get(above, {})
+    free = swarm.observed.free.get(above, {})
     short = [
         f"{k}: {n} asked, {free.get(k, 0)} free"
         for k, n in amounts.items()
@@ -57,7 +57,7 @@ def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> D
     ]
     if short:
         return Denied(Rule.BUDGET_SHARE, ", ".join(short))
-    caps = swarm.caps.get(target, {})
+    caps = swarm.observed.caps.get(target, {})
     over = [k for k, n in amounts.items() if caps.get(k, 0) + n > AMOUNT_MAX]
     if over:
         return Denied(Rule.BUDGET_SHARE, f"{over[0]}: an account holds {AMOUNT_MAX:,} at most")

@@ -156,7 +156,7 @@ def _rows_of(swarm: Swarm, table: Table[Any], mission: MissionId) -> Iterator[Ch
 
 def _account(swarm: Swarm, id: str) -> list[Change] | Denied:
     """By how much it is off was read with the order; more than that the store adds nothing."""
-    off = swarm.off.get(id)
+    off = swarm.observed.off.get(id)
     if off is None:
         return Denied(
             Rule.REQUEST_INVALID,

@@ -123,7 +123,7 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
         case Await():
             pass
         case Fail(reason):
-            why = draft.swarm.seat_failures.get(id)
+            why = draft.swarm.observed.seat_failures.get(id)
             reason = f"{reason}; the last seat that failed: {why}" if why else reason
             queue.end(draft, draft.swarm.missions[id], MissionState.FAILED, reason, by="clerk")
         case Ignored(seat, why):
@@ -211,7 +211,7 @@ def seat_failed(
         Announce(text, {"seat": seat.id} | ({TAINT: list(taint)} if taint else {})),
         JournalEvent.SEAT_FAILED,
     )
-    draft.swarm.seat_failures[mission] = detail[:400]
+    draft.swarm.observed.seat_failures[mission] = detail[:400]
     if procedure.calling == seat.id:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
 
@@ -351,7 +351,7 @@ def tick(draft: Draft) -> None:
     for id, procedure in list(draft.swarm.boards.items()):
         if _is_stopped(draft, id):
             continue
-        since = draft.swarm.paused.pop(id, None)
+        since = draft.swarm.observed.paused.pop(id, None)
         if since is not None:
             advance(draft, id, Thawed(draft.moment.now - since))
             continue
@@ -376,6 +376,6 @@ def _is_stopped(draft: Draft, id: MissionId) -> bool:
     for target in (id, EVERYTHING, "tier:0"):
         stop = draft.swarm.lineage.stops.get(target)
         if stop is not None:
-            draft.swarm.paused.setdefault(id, stop.at)
+            draft.swarm.observed.paused.setdefault(id, stop.at)
             return True
     return False

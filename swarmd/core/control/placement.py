@@ -42,10 +42,10 @@ def admit_hosts(
     swarm = draft.swarm
     for host in alive.values():
         renewed = draft.moment.now - (LEASE_SECONDS - host.lease_left)
-        if renewed > swarm.renewed.get(host.id, 0.0) + RENEW_SECONDS / 2:
+        if renewed > swarm.observed.renewed.get(host.id, 0.0) + RENEW_SECONDS / 2:
             # It has said anew how busy it is.
-            swarm.given.pop(host.id, None)
-        swarm.renewed[host.id] = renewed
+            swarm.observed.given.pop(host.id, None)
+        swarm.observed.renewed[host.id] = renewed
         before, swarm.hosts[host.id] = swarm.hosts.get(host.id), host
         if before != host:
             draft.add(
@@ -61,8 +61,8 @@ def admit_hosts(
         has_left = id not in known
         if not has_left and not may_declare_dead:
             continue
-        swarm.renewed.pop(id, None)
-        swarm.given.pop(id, None)
+        swarm.observed.renewed.pop(id, None)
+        swarm.observed.given.pop(id, None)
         agents = len(swarm.lineage.on(id))
         text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
         forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
@@ -86,7 +86,7 @@ def place(draft: Draft) -> None:
     Looks at those that lost theirs or never had one, and at as many as fit in a step: not at all
     that live.
     """
-    swarm, waiting = draft.swarm, draft.swarm.homeless
+    swarm, waiting = draft.swarm, draft.swarm.observed.homeless
     placed: dict[HostId, list[AgentId]] = defaultdict(list)
     unfit: list[AgentId] = []
     count = 0
@@ -103,7 +103,7 @@ def place(draft: Draft) -> None:
         placed[host].append(agent.id)
         # It has a charter to read: until the host itself says how busy it is, it is taken for busy
         # with this one.
-        swarm.given[host] = swarm.given.get(host, 0) + 1
+        swarm.observed.given[host] = swarm.observed.given.get(host, 0) + 1
         draft.add(AgentSet(replace(agent, host=host, lease=agent.lease + 1, state=AgentState.LIVE)))
         swarm.note_progress(agent, draft.moment.now)
     waiting.extend(unfit)
@@ -130,7 +130,7 @@ def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:
     needs_files, on = _needs_files(swarm, agent), swarm.lineage.on
 
     def load(host: Host) -> float:
-        busy = host.busy + swarm.given.get(host.id, 0)
+        busy = host.busy + swarm.observed.given.get(host.id, 0)
         return len(on(host.id)) / host.capacity + busy / swarm.declared.limits.turns_at_once
 
     fit = [

@@ -42,5 +42,5 @@ def seen_ended(swarm: Swarm, ending: Ending, agent: Agent, now: float) -> str | 
     if agent.host not in swarm.hosts:
         return "unreachable"
     # A host that has not renewed since may be dead already: its lease says which, and soon.
-    is_alive = swarm.renewed.get(agent.host, 0.0) > ending.since
+    is_alive = swarm.observed.renewed.get(agent.host, 0.0) > ending.since
     return "unconfirmed" if is_alive and now > ending.since + WORD_SECONDS else None

@@ -82,17 +82,17 @@ def began(draft: Draft, agent: Agent) -> None:
     """It has begun to do something, which is no progress yet: of one who was done something is
     expected again.
     """
-    if not draft.swarm.progress.knows(agent.id) and agent.id not in draft.swarm.troubles:
+    if not draft.swarm.observed.progress.knows(agent.id) and agent.id not in draft.swarm.troubles:
         draft.swarm.note_progress(agent, draft.moment.now)
 
 
 def due(swarm: Swarm, now: float) -> list[Idler]:
     """Those whose patience is over and whom nothing excuses that memory knows."""
     found = []
-    for id, since in swarm.progress.due(now, LOOKED_AT_MAX):
+    for id, since in swarm.observed.progress.due(now, LOOKED_AT_MAX):
         agent = swarm.lineage.get(id)
         if agent is None:
-            swarm.progress.forget(id)
+            swarm.observed.progress.forget(id)
         elif _is_held_up(swarm, agent):
             swarm.note_progress(agent, now)
         else:
@@ -125,7 +125,7 @@ def judge(draft: Draft, idlers: Sequence[Idler], standings: Mapping[AgentId, Sta
     for idler in idlers:
         agent, own = idler.agent, standings.get(idler.agent.id, UNKNOWN)
         if own.is_over:
-            swarm.progress.forget(agent.id)
+            swarm.observed.progress.forget(agent.id)
         elif not own.is_busy and _waits(swarm, agent, standings):
             swarm.note_progress(agent, now)
         else:
@@ -147,10 +147,10 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
         swarm.note_progress(agent, now)
     elif not known.is_told_above:
         trouble = replace(known, detail=doing, is_told_above=True)
-        swarm.progress.forget(agent.id)
+        swarm.observed.progress.forget(agent.id)
     else:
         # Told before a restart.
-        swarm.progress.forget(agent.id)
+        swarm.observed.progress.forget(agent.id)
         return
     seconds = now - trouble.since
     what = f"has made no progress for {seconds:.0f} s: {doing}"

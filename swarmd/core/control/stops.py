@@ -47,7 +47,7 @@ def resume_stops(draft: Draft) -> None:
     """After a restart: stops whose outcome was not told are asked about once more."""
     for stop in list(draft.swarm.lineage.stops.values()):
         if not stop.is_told:
-            draft.swarm.stoppings[stop.target] = Ending(draft.moment.now)
+            draft.swarm.observed.stoppings[stop.target] = Ending(draft.moment.now)
             stop_action.ask_hosts(draft, stop)
 
 
@@ -55,7 +55,7 @@ def quiet_of(draft: Draft, host: HostId, word: QuietRequest) -> None:
     """A host says that nothing of it runs under a stop any more, but for what it names."""
     stop, stopping = (
         draft.swarm.lineage.stops.get(word.target),
-        draft.swarm.stoppings.get(word.target),
+        draft.swarm.observed.stoppings.get(word.target),
     )
     if stop is not None and stopping is not None and stop.at == word.at:
         stopping.words.add(host)
@@ -67,8 +67,8 @@ def tell_stops(draft: Draft) -> None:
     through becomes an end.
     """
     swarm, now = draft.swarm, draft.moment.now
-    for target in list(swarm.stoppings):
-        stop, stopping = swarm.lineage.stops[target], swarm.stoppings[target]
+    for target in list(swarm.observed.stoppings):
+        stop, stopping = swarm.lineage.stops[target], swarm.observed.stoppings[target]
         if stop.kind is StopKind.DRAIN and authority.is_ending(swarm, target):
             # It ends for another reason: that end is what answers the order.
             continue

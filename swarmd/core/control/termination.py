@@ -54,7 +54,7 @@ WAITING_MAX: Final = 1_000
 def resume_endings(draft: Draft) -> None:
     """After a restart: every fence is an ending under way; its hosts are asked once more."""
     for segment in draft.swarm.lineage.fences:
-        draft.swarm.endings[segment] = Ending(draft.moment.now)
+        draft.swarm.observed.endings[segment] = Ending(draft.moment.now)
         draft.add(*fence_notices(draft.swarm, segment, draft.moment))
 
 
@@ -62,7 +62,7 @@ def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
     """A host says that nothing of it runs below the segment any more, but for what ignores its
     end.
     """
-    ending = draft.swarm.endings.get(word.segment)
+    ending = draft.swarm.observed.endings.get(word.segment)
     if word.is_late:
         text = f"{host}: what ignored its end below {word.segment} has gone after all"
         draft.add(
@@ -104,12 +104,16 @@ def reap(
     `spent` has the accounts of the missions that are ending, as they were before this step.
     """
     budget = REAP_STEP
-    for segment in list(draft.swarm.endings) if segments is None else segments:
+    for segment in list(draft.swarm.observed.endings) if segments is None else segments:
         taken = _reap_segment(draft, segment, budget)
         budget -= taken
         # Finished in a commit of its own: what the closed accounts gave back is known only after
         # theirs.
-        if taken == 0 and not draft.swarm.endings[segment].queue and _is_settled(draft, segment):
+        if (
+            taken == 0
+            and not draft.swarm.observed.endings[segment].queue
+            and _is_settled(draft, segment)
+        ):
             _finish(draft, segment, spent)
 
 
@@ -130,7 +134,7 @@ def _is_settled(draft: Draft, segment: str) -> bool:
 
 
 def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
-    swarm, ending = draft.swarm, draft.swarm.endings[segment]
+    swarm, ending = draft.swarm, draft.swarm.observed.endings[segment]
     seen: Counter[str] = Counter()
     if ending.queue is None:
         ending.queue = [agent.id for agent in reversed(swarm.lineage.below(segment))]

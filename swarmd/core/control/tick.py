@@ -118,10 +118,10 @@ def _digest(draft: Draft, id: MissionId) -> None:
     swarm, now = draft.swarm, draft.moment.now
     tiers = swarm.lineage.tiers(id)
     text = "agents: " + (", ".join(f"{n} at tier {tier}" for tier, n in tiers.items()) or "none")
-    told_at, told = swarm.digests.get(id, (0.0, "agents: none"))
+    told_at, told = swarm.observed.digests.get(id, (0.0, "agents: none"))
     if text == told or now < told_at + DIGEST_SECONDS:
         return
-    swarm.digests[id] = (now, text)
+    swarm.observed.digests[id] = (now, text)
     message = Message(
         sender=CLERK,
         kind=Kind.DIGEST,

@@ -38,7 +38,7 @@ def child_caps(
     swarm: Swarm, account: str, charter: Charter, pending: Sequence[Spawned], together: int
 ) -> dict[str, int] | Denied:
     """The child's share: what its charter asks for, else the default share of what is free now."""
-    limits, free = swarm.declared.limits, dict(swarm.free.get(account, {}))
+    limits, free = swarm.declared.limits, dict(swarm.observed.free.get(account, {}))
     for kind, kept in _kept_for_the_board(swarm, account).items():
         free[kind] = max(0, free.get(kind, 0) - kept)
     left = {

@@ -199,7 +199,7 @@ def open_next(draft: Draft) -> list[MissionId]:
     swarm = draft.swarm
     opened: list[MissionId] = []
     for mission in sorted(docketed(swarm), key=lambda m: (m.created, m.id)):
-        free = swarm.free.get(SOB)
+        free = swarm.observed.free.get(SOB)
         if free is None:
             # An account has just been closed into it: what is there now is read before the next
             # decision.
@@ -324,7 +324,9 @@ def give_up(draft: Draft, id: MissionId) -> None:
     """An open mission whose record cannot be read any more: it fails, and the others go on."""
     has_account = any(agent.mission == id for agent in draft.swarm.lineage.agents.values())
     has_account = (
-        has_account or id in draft.swarm.boards or sum(draft.swarm.free.get(id, {}).values()) > 0
+        has_account
+        or id in draft.swarm.boards
+        or sum(draft.swarm.observed.free.get(id, {}).values()) > 0
     )
     mission = Mission(
         id=id,

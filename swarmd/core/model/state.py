@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from swarmd.core.model.chain import Chain
@@ -97,52 +97,65 @@ class Ending:
 
 
 @dataclass(slots=True)
+class Observed:
+    """What was seen and told since this supervisor leads. Nothing of it is stored: a successor
+    begins without it, and whatever is read anew in the middle of the work keeps it.
+    """
+
+    # As they described themselves; of one that was not yet seen alive, its id alone.
+    hosts: dict[HostId, Host] = field(default_factory=dict)
+    # Who lost a host or had none, and perhaps has one by now.
+    homeless: deque[AgentId] = field(default_factory=deque)
+    # Agents placed on a host since it renewed its lease, and when it did so last.
+    given: dict[HostId, int] = field(default_factory=dict)
+    renewed: dict[HostId, float] = field(default_factory=dict)
+    # What accounts had left when they were read; caps of those that an order adds to; by how much
+    # those are off that are to be mended; and dead letters that are spoken of, as they were read.
+    free: dict[str, dict[str, int]] = field(default_factory=dict)
+    caps: dict[str, dict[str, int]] = field(default_factory=dict)
+    off: dict[str, dict[str, int]] = field(default_factory=dict)
+    letters: dict[StreamId, Message] = field(default_factory=dict)
+    endings: dict[str, Ending] = field(default_factory=dict)
+    # Of stops whose outcome is still to be told.
+    stoppings: dict[str, Ending] = field(default_factory=dict)
+    # Of missions: since when they are stopped at the board, why a seat failed last, and when and
+    # what was told last of their agents.
+    paused: dict[MissionId, float] = field(default_factory=dict)
+    seat_failures: dict[MissionId, str] = field(default_factory=dict)
+    digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)  # of those who have something to do
+
+    def copy(self) -> Observed:
+        """As it is before a decision, for a commit of it that is refused. Progress goes on: it is
+        of a hundred thousand agents, and no decision takes it back.
+        """
+        return replace(
+            self,
+            hosts=dict(self.hosts),
+            given=dict(self.given),
+            renewed=dict(self.renewed),
+            endings=dict(self.endings),
+            stoppings=dict(self.stoppings),
+            paused=dict(self.paused),
+            seat_failures=dict(self.seat_failures),
+            digests=dict(self.digests),
+        )
+
+
+@dataclass(slots=True)
 class Swarm:
-    """The supervisor's memory. `free` is what each account asked for had left when it was read."""
+    """The supervisor's memory: what is stored, and beside it what was `observed`."""
 
     declared: Declarations
     lineage: Lineage = field(default_factory=Lineage)
     missions: dict[MissionId, Mission] = field(default_factory=dict)
-    hosts: dict[HostId, Host] = field(default_factory=dict)
-    homeless: deque[AgentId] = field(
-        default_factory=deque
-    )  # who lost a host or had none, and perhaps has one by now
-    given: dict[HostId, int] = field(
-        default_factory=dict
-    )  # agents placed on a host since it renewed its lease
-    free: dict[str, dict[str, int]] = field(default_factory=dict)
-    caps: dict[str, dict[str, int]] = field(
-        default_factory=dict
-    )  # of accounts that an order adds to
     spawned_at: dict[MissionId, deque[float]] = field(default_factory=dict)
-    endings: dict[str, Ending] = field(default_factory=dict)
-    stoppings: dict[str, Ending] = field(
-        default_factory=dict
-    )  # of stops whose outcome is still to be told
     number: int = 0  # of the last holding or revocation
     deadlines: dict[AgentId, float] = field(default_factory=dict)  # agents with one of their own
     period: str = ""  # of the root account
     has_root: bool = False  # the board's account was there when the swarm was loaded
-    paused: dict[MissionId, float] = field(
-        default_factory=dict
-    )  # stopped missions of the board, since when
-    renewed: dict[HostId, float] = field(
-        default_factory=dict
-    )  # when each host's lease was renewed last
-    seat_failures: dict[MissionId, str] = field(
-        default_factory=dict
-    )  # the last, to explain a failed debate
-    progress: Progress = field(default_factory=Progress)  # of those who have something to do
-    digests: dict[MissionId, tuple[float, str]] = field(
-        default_factory=dict
-    )  # when and what was told last
     chain: Chain = field(default_factory=Chain)
-    off: dict[str, dict[str, int]] = field(
-        default_factory=dict
-    )  # accounts to be mended, and by how much
-    letters: dict[StreamId, Message] = field(
-        default_factory=dict
-    )  # dead ones that are spoken of, as they were read
+    observed: Observed = field(default_factory=Observed)
     _rows: dict[str, dict[Any, Any]] = field(default_factory=dict)  # of each table, by its name
 
     def __post_init__(self) -> None:
@@ -153,6 +166,10 @@ class Swarm:
             STOPS.name: marks.stops,
             REVOCATIONS.name: marks.revocations,
         }
+
+    @property
+    def hosts(self) -> dict[HostId, Host]:
+        return self.observed.hosts
 
     @property
     def boards(self) -> dict[MissionId, Procedure]:
@@ -174,6 +191,22 @@ class Swarm:
     def troubles(self) -> dict[AgentId, Trouble]:
         return self.rows(TROUBLES)
 
+    def keep_observed(self, observed: Observed) -> None:
+        """What was observed before this memory was read anew. Words already given stay given."""
+        marks = self.lineage
+        self.observed = replace(
+            observed,
+            hosts={id: observed.hosts.get(id, host) for id, host in self.hosts.items()},
+            homeless=self.observed.homeless,
+            # Who still has to be reaped is looked up anew: what was not written did not happen.
+            endings={
+                segment: replace(ending, queue=None)
+                for segment, ending in observed.endings.items()
+                if segment in marks.fences
+            },
+            stoppings={t: word for t, word in observed.stoppings.items() if t in marks.stops},
+        )
+
     def apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
             self._apply(change)
@@ -188,9 +221,9 @@ class Swarm:
         elif isinstance(change, MissionChange):
             self._change_mission(change)
         elif isinstance(change, MessageRecalled):
-            self.letters.pop(change.id, None)
+            self.observed.letters.pop(change.id, None)
         elif isinstance(change, AccountMended | ReservesSettled):
-            self.free.pop(change.id, None)
+            self.observed.free.pop(change.id, None)
         elif isinstance(change, ChannelChange | Repair):
             pass  # of the store alone: nothing is decided by it
         else:
@@ -200,7 +233,7 @@ class Swarm:
         """A table's rows by key; of one with parts, those of each key by part."""
         return self._rows.setdefault(table.name, {})
 
-    def read(self, table: Table[Any], rows: Mapping[str, Any]) -> None:
+    def load_rows(self, table: Table[Any], rows: Mapping[str, Any]) -> None:
         """Rows as they are stored; they begin nothing."""
         self.rows(table).update(rows)
         if table is REVOCATIONS:
@@ -224,17 +257,17 @@ class Swarm:
     def _follow_fence(self, segment: str) -> None:
         fence = self.lineage.fences.get(segment)
         if fence is None:
-            self.endings.pop(segment, None)
+            self.observed.endings.pop(segment, None)
         else:
-            self.endings.setdefault(segment, Ending(fence.at))
+            self.observed.endings.setdefault(segment, Ending(fence.at))
 
     def _follow_stop(self, target: str) -> None:
         stop = self.lineage.stops.get(target)
         if stop is None or stop.is_told:
-            self.stoppings.pop(target, None)
+            self.observed.stoppings.pop(target, None)
         else:
             # Words were given on the stop that was there before, not on this one.
-            self.stoppings[target] = Ending(stop.at)
+            self.observed.stoppings[target] = Ending(stop.at)
 
     def _change_agent(self, change: AgentChange) -> None:
         match change:
@@ -246,14 +279,14 @@ class Swarm:
                 self.put(agent)
             case AgentReaped(agent, _, above):
                 self.put(agent)
-                self.progress.forget(agent.id)
+                self.observed.progress.forget(agent.id)
                 self._closed(agent.id, above)
             case AgentAdopted(agent, former):
                 self.lineage.leave(agent.id, former)
                 self.put(agent)
             case HostGone(host):
                 self.hosts.pop(host, None)
-                self.homeless.extend(self.lineage.on(host))
+                self.observed.homeless.extend(self.lineage.on(host))
             case _:
                 assert_never(change)
 
@@ -261,17 +294,17 @@ class Swarm:
         match change:
             case AccountOpened(id, parent, caps, own_slot):
                 self._carve(parent, caps)
-                self.free[id] = {kind: caps.get(kind, 0) for kind in KINDS}
+                self.observed.free[id] = {kind: caps.get(kind, 0) for kind in KINDS}
                 if own_slot:
-                    self.free[id]["agents"] -= 1
+                    self.observed.free[id]["agents"] -= 1
             case AccountClosed(id, parent):
                 self._closed(id, parent)
             case AccountFunded(id, parent, amounts):
                 self._carve(parent, amounts)
-                self.free.pop(id, None)
+                self.observed.free.pop(id, None)
             case PeriodTurned(id, period):
                 self.period = period
-                self.free.pop(id, None)
+                self.observed.free.pop(id, None)
             case AccountCleared():
                 pass
             case _:
@@ -286,9 +319,9 @@ class Swarm:
                     self.missions,
                     *map(self.rows, OF_MISSIONS),
                     self.spawned_at,
-                    self.seat_failures,
-                    self.digests,
-                    self.paused,
+                    self.observed.seat_failures,
+                    self.observed.digests,
+                    self.observed.paused,
                 ):
                     known.pop(mission.id, None)
             case _:
@@ -297,7 +330,7 @@ class Swarm:
     def put(self, agent: Agent) -> None:
         self.lineage.put(agent)
         if agent.is_hosted and agent.host not in self.hosts:
-            self.homeless.append(agent.id)
+            self.observed.homeless.append(agent.id)
         self._count(held.number for held in agent.later)
         if agent.state is AgentState.TERMINATED or not agent.deadline:
             self.deadlines.pop(agent.id, None)
@@ -305,9 +338,9 @@ class Swarm:
             self.deadlines[agent.id] = agent.deadline
 
     def _closed(self, id: str, parent: str) -> None:
-        self.free.pop(id, None)
+        self.observed.free.pop(id, None)
         # What comes back is known to the store alone: read anew before the next decision.
-        self.free.pop(parent, None)
+        self.observed.free.pop(parent, None)
 
     def _count(self, numbers: Iterable[int]) -> None:
         self.number = max(self.number, *numbers, 0)
@@ -321,7 +354,7 @@ class Swarm:
         nor of whom nobody charged.
         """
         if agent.tier > 0 and agent.charter is not None:
-            self.progress.note(agent.id, at, self.patience(agent))
+            self.observed.progress.note(agent.id, at, self.patience(agent))
 
     def patience(self, agent: Agent) -> float:
         """Seconds without progress after which it is stalled."""
@@ -329,7 +362,7 @@ class Swarm:
         return (role and role.stall_seconds) or self.declared.limits.stall_seconds
 
     def _carve(self, parent: str, caps: Caps) -> None:
-        free = self.free.get(parent)
+        free = self.observed.free.get(parent)
         if free is not None:
             for kind in KINDS:
                 free[kind] -= caps.get(kind, 0)

@@ -7,7 +7,7 @@ exactly once, also when the process dies on any line.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
@@ -21,7 +21,7 @@ from swarmd.core.model.channels import FACTS, INPUTS, MISSIONS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import FIRST, Channel, HostId, StreamId
-from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.state import Draft, Observed, Swarm
 from swarmd.core.model.timings import LEASE_SECONDS, ForwardTime, Moment, stamp_of
 from swarmd.errors import NotLeadingError
 from swarmd.ports.clock import Clock
@@ -49,6 +49,8 @@ class LeaderMemory:
     ledger: Ledger | None = None
     patient_until: float = 0.0  # no host is declared dead before
     time: ForwardTime = field(default_factory=ForwardTime)
+    # As it was before the decisions that are not committed yet.
+    _observed: Observed = field(default_factory=Observed)
 
     def now(self) -> float:
         """What every decision, deadline and interval here goes by, and never the local clock alone:
@@ -56,7 +58,7 @@ class LeaderMemory:
         return self.time.read(self.clock.now() + self.store.clock_behind())
 
     def draft(self) -> Draft:
-        now = self.now()
+        now, self._observed = self.now(), self.swarm.observed.copy()
         return Draft(self.swarm, Moment(now, stamp_of(now), _Ids(self.clock)))
 
     def grant_patience(self) -> None:
@@ -79,13 +81,12 @@ class LeaderMemory:
 
     async def load_again(self) -> None:
         """After a step that was not committed: what it had changed here did not happen."""
-        before = self.swarm
         loaded = await self.store.load(self.declared)
         if loaded.lost:
             raise NotLeadingError("inputs were lost: this memory is behind")
         self._take_in(loaded)
         self.positions.update(loaded.positions)
-        _keep_observations(self.swarm, before)
+        self.swarm.keep_observed(self._observed)
 
     def _take_in(self, loaded: Loaded) -> None:
         self.swarm, self.seq, self.heard = loaded.swarm, loaded.seq, loaded.heard
@@ -128,23 +129,6 @@ class LeaderMemory:
             self.head = self.swarm.chain.head
             self.positions.update(positions)
         return reply
-
-
-def _keep_observations(swarm: Swarm, before: Swarm) -> None:
-    """Words that hosts have already given stay given. Who still has to be reaped is looked up
-    anew: what was not written did not happen.
-    """
-    fences, stops = swarm.lineage.fences, swarm.lineage.stops
-    swarm.endings = {
-        segment: replace(before.endings[segment], queue=None)
-        for segment in fences
-        if segment in before.endings
-    }
-    swarm.stoppings = {
-        target: before.stoppings[target] for target in stops if target in before.stoppings
-    }
-    swarm.renewed, swarm.paused = before.renewed, before.paused
-    swarm.progress = before.progress
 
 
 class _Ids:

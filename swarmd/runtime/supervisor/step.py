@@ -45,7 +45,7 @@ class Step:
         await self.upkeep.look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not
         # wait for them.
-        ending, spent = tuple(memory.swarm.endings), await self._spent_of_ending()
+        ending, spent = tuple(memory.swarm.observed.endings), await self._spent_of_ending()
         if not await self._decide(draft, waiting, messages):
             # What it had changed in memory when it failed is forgotten.
             await memory.load_again()
@@ -71,13 +71,13 @@ class Step:
         """What is free, as near to the decision as can be: the commit compares it again. Dead
         letters as they lie: what is gone cannot be retried a second time.
         """
-        store, swarm = self.memory.store, self.memory.swarm
-        swarm.free = await store.accounts(sorted(reading.free), "free")
+        store, seen = self.memory.store, self.memory.swarm.observed
+        seen.free = await store.accounts(sorted(reading.free), "free")
         caps = sorted(reading.caps)
-        swarm.caps = await store.accounts(caps, "cap") if caps else {}
-        swarm.off = await self.journal.read_differences(sorted(reading.corrections))
+        seen.caps = await store.accounts(caps, "cap") if caps else {}
+        seen.off = await self.journal.read_differences(sorted(reading.corrections))
         letters = [await store.letter(id) for id in sorted(reading.letters)]
-        swarm.letters = {letter.id: letter for letter in letters if letter is not None}
+        seen.letters = {letter.id: letter for letter in letters if letter is not None}
 
     async def _decide(self, draft: Draft, waiting: Waiting, messages: Sequence[Message]) -> bool:
         """False where an input met a bug."""

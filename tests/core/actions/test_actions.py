@@ -102,7 +102,7 @@ def cast(hosts: Sequence[str] = ("h1",)) -> Cast:
     w.renew().add(*made(w.swarm, asked, w.moment))
     far = w.place(asked.agent.id)
     for account in (top.id, mid.id, low.id, other.id, far.id, MISSION, OTHER_MISSION, SOB):
-        w.swarm.free[account] = dict.fromkeys(KINDS, FREE)
+        w.swarm.observed.free[account] = dict.fromkeys(KINDS, FREE)
     return Cast(w, top, mid, low, other, far)
 
 
@@ -579,7 +579,7 @@ class Run:
 
     def tick(self, seconds: float = 0.0) -> None:
         self.c.w.now += seconds
-        self.c.w.swarm.renewed |= dict.fromkeys(self.c.w.swarm.hosts, self.c.w.now)
+        self.c.w.swarm.observed.renewed |= dict.fromkeys(self.c.w.swarm.hosts, self.c.w.now)
         self.changes += self.c.w.tick()
         self.changes += self.c.w.reap()
 
@@ -812,11 +812,11 @@ def test_one_order_is_answered_once_with_the_counts_of_all_that_it_ended(
     for agent in (r.c.other, r.c.far):
         r.c.w.swarm.lineage.put(_on(r.c.w.agent(agent.id), H2))
     r.order("o1", verb, r.c.target(target))
-    for ending in r.c.w.swarm.endings.values():
+    for ending in r.c.w.swarm.observed.endings.values():
         ending.words.add(H1)
     for _ in range(4):
         r.tick()
-    for ending in r.c.w.swarm.endings.values():
+    for ending in r.c.w.swarm.observed.endings.values():
         ending.words.add(H2)
     for _ in range(4):
         r.tick()
@@ -830,7 +830,7 @@ def test_the_counts_of_one_order_outlive_the_supervisor() -> None:
     r.order("o1", "terminate", "tier:1")
     r.tick()
     # What is left in memory alone is lost; the marks are not.
-    r.c.w.swarm.endings.clear()
+    r.c.w.swarm.observed.endings.clear()
     termination.resume_endings(r.c.w.renew())
     for _ in range(4):
         r.tick()

@@ -55,7 +55,7 @@ def _at_work(w: World) -> Agent:
     """An executive at work."""
     w.carry(_charter_motion("top"))
     (top,) = w.swarm.executives(MISSION)
-    w.swarm.free[top.id] = dict.fromkeys(KINDS, 1_000)
+    w.swarm.observed.free[top.id] = dict.fromkeys(KINDS, 1_000)
     return w.place(top.id)
 
 
@@ -327,7 +327,7 @@ def test_an_undone_spawn_stays_undone_while_it_stands(w: World) -> None:
     for _ in range(3):
         w.reap()
     assert w.swarm.lineage.get(kid.id) is None
-    w.swarm.free[top.id] = dict.fromkeys(KINDS, 1_000)
+    w.swarm.observed.free[top.id] = dict.fromkeys(KINDS, 1_000)
     given = charter("kid", "worker").model_dump(mode="json")
     assert (
         _answered(w.request(top.id, "spawn", key="k2", charter=given), top)["rule"]

@@ -167,7 +167,9 @@ def test_executives_of_one_motion_get_equal_shares_however_many_they_are(
 ) -> None:
     w = world()
     w.carry(_charter(*({} for _ in range(number))))
-    assert [w.swarm.free[e.id]["tokens"] for e in w.swarm.executives(MISSION)] == [share] * number
+    assert [w.swarm.observed.free[e.id]["tokens"] for e in w.swarm.executives(MISSION)] == [
+        share
+    ] * number
 
 
 def test_a_direction_reaches_the_executive_and_opens_its_report_again() -> None:
@@ -273,11 +275,11 @@ def _assert_nothing_but_words(changes: Sequence[Change], rule: Rule) -> None:
 def test_all_six_seats_for_a_lawless_charter_create_not_one_executive(case: str) -> None:
     rule, motion = CHARTERS[case]
     w = world(forbidden=("no/**",))
-    free = {id: dict(amounts) for id, amounts in w.swarm.free.items()}
+    free = {id: dict(amounts) for id, amounts in w.swarm.observed.free.items()}
     changes = w.carry(motion(w))
     _assert_nothing_but_words(changes, rule)
     assert w.swarm.executives(MISSION) == ()
-    assert w.swarm.free == free
+    assert w.swarm.observed.free == free
     procedure = w.swarm.boards[MISSION]
     assert (procedure.stage, procedure.motion_number) == ("propose", 2)
     assert rule.value in procedure.refusal, "the seats are told the rule"
@@ -289,10 +291,13 @@ def test_all_six_seats_for_a_lawless_motion_in_review_change_nothing(case: str) 
     w, _ = _in_review()
     lawless = motion(w)
     agents, fences = dict(w.swarm.lineage.agents), dict(w.swarm.lineage.fences)
-    reports, free = dict(w.swarm.reports[MISSION]), {id: dict(f) for id, f in w.swarm.free.items()}
+    reports, free = (
+        dict(w.swarm.reports[MISSION]),
+        {id: dict(f) for id, f in w.swarm.observed.free.items()},
+    )
     _assert_nothing_but_words(w.carry(lawless), rule)
     assert (w.swarm.lineage.agents, w.swarm.lineage.fences) == (agents, fences)
-    assert (w.swarm.reports[MISSION], w.swarm.free) == (reports, free)
+    assert (w.swarm.reports[MISSION], w.swarm.observed.free) == (reports, free)
 
 
 def test_a_board_that_insists_on_the_forbidden_fails_its_mission_and_nothing_else() -> None:

@@ -165,7 +165,7 @@ def test_every_act_of_a_tainted_turn_waits_and_is_done_with_leave(w: World, verb
     top = w.grow(SOB, "top")
     middle = w.grow(top.id, "middle")
     leaf = w.grow(middle.id, "leaf", "worker")
-    w.swarm.free[middle.id] = dict.fromkeys(KINDS, 10)
+    w.swarm.observed.free[middle.id] = dict.fromkeys(KINDS, 10)
     amounts: dict[str, dict[str, Any]] = {
         "grant": {"privilege": "room/hall/say"},
         "revoke": {"privilege": "tool/file/read"},
@@ -217,7 +217,7 @@ def test_the_requester_its_siblings_and_its_children_give_no_leave(w: World) -> 
     top = w.grow(SOB, "top")
     middle, sibling = w.grow(top.id, "middle"), w.grow(top.id, "sibling")
     child = w.grow(middle.id, "child")
-    w.swarm.free[middle.id] = dict.fromkeys(KINDS, 100)
+    w.swarm.observed.free[middle.id] = dict.fromkeys(KINDS, 100)
     _spawn(w, middle, taint=FILE)
     for who in (middle, sibling, child):
         for verb in ("approve", "deny"):
@@ -256,7 +256,7 @@ def test_the_boards_leave_is_announced_called_for_once_and_given_by_a_motion() -
     w.carry(_charter_motion())
     (executive,) = w.swarm.executives(MISSION)
     executive = w.place(executive.id)
-    w.swarm.free[executive.id] = dict.fromkeys(KINDS, 1_000)
+    w.swarm.observed.free[executive.id] = dict.fromkeys(KINDS, 1_000)
     changes = _spawn(w, executive, task=INJECTED)
     (notice,) = [m for m in posts(changes, BOARD_ROOM) if m.data.get("approval")]
     assert INJECTED not in notice.text + json.dumps(dict(notice.data))
@@ -274,7 +274,7 @@ def test_a_board_that_does_not_answer_is_not_called_about_it_again() -> None:
     w.carry(_charter_motion())
     (executive,) = w.swarm.executives(MISSION)
     executive = w.place(executive.id)
-    w.swarm.free[executive.id] = dict.fromkeys(KINDS, 1_000)
+    w.swarm.observed.free[executive.id] = dict.fromkeys(KINDS, 1_000)
     _spawn(w, executive)
     w.tick()
     w.carry({"motion": "direct", "to": executive.id, "text": "go on", "reason": "r"})
@@ -311,7 +311,7 @@ def test_a_privilege_that_takes_an_approval_takes_it_at_a_spawn_and_at_a_grant()
     w.order("approve", _only(w).id)
     (top,) = w.swarm.executives(MISSION)
     top = w.place(top.id)
-    w.swarm.free[top.id] = dict.fromkeys(KINDS, 1_000)
+    w.swarm.observed.free[top.id] = dict.fromkeys(KINDS, 1_000)
     assert len(_made(_spawn(w, top, "plain", privileges=["model/**"]))) == 1
     assert not _made(_spawn(w, top, "writer", privileges=["tool/file/write"]))
     assert _only(w).needs is Authority.OPERATOR
@@ -584,7 +584,7 @@ def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestor
         if not agents:
             break
         agent, waiting = agents[who % len(agents)], list(w.swarm.approvals)
-        w.swarm.free[agent.id] = dict.fromkeys(KINDS, 50)
+        w.swarm.observed.free[agent.id] = dict.fromkeys(KINDS, 50)
         changes: list[Change] = []
         if what in ("spawn", "grow"):
             changes = _spawn(

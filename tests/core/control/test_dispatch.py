@@ -113,12 +113,12 @@ def test_a_spawn_that_the_law_forbids_is_answered_with_the_rule_and_changes_noth
     top = w.grow(SOB, "top")
     if case != "depth":
         w.grow(top.id, "first")
-    free = {id: dict(amounts) for id, amounts in w.swarm.free.items()}
+    free = {id: dict(amounts) for id, amounts in w.swarm.observed.free.items()}
     before = dict(w.swarm.lineage.agents)
     answer = _only_refused(_spawn(w, top, **asked), top, rule)
     if rule is not Rule.REQUEST_INVALID:
         assert answer.data["key"] == asked.get("key", "k")
-    assert w.swarm.free == free
+    assert w.swarm.observed.free == free
     assert w.swarm.lineage.agents == before
 
 

@@ -81,7 +81,7 @@ def _reaped(changes: Sequence[Change]) -> list[AgentId]:
 def _to_the_end(w: World, words: Sequence[HostId] = (H1,)) -> list[Change]:
     changes: list[Change] = []
     for _ in range(5):
-        for ending in w.swarm.endings.values():
+        for ending in w.swarm.observed.endings.values():
             ending.words.update(words)
         changes += w.tick()
         changes += w.reap()
@@ -201,7 +201,7 @@ def test_who_ends_alone_makes_nobody_and_is_neither_stopped_thawed_ended_nor_giv
         registry.do(w.renew(), authority.BY_OPERATOR, act_args("terminate", "tier:2", "r"))
         is not None
     )
-    w.swarm.hosts = {H2: replace(w.swarm.hosts[H1], id=H2)}
+    w.swarm.observed.hosts = {H2: replace(w.swarm.hosts[H1], id=H2)}
     place(w.renew())
     assert w.agent(mid.id).host == H1
     assert one.id in w.swarm.lineage.agents

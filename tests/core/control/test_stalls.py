@@ -121,7 +121,7 @@ def test_who_is_done_is_not_stalled_until_it_is_at_work_anew() -> None:
     assert look(w, 10_000) == []
     settle(w, child, "reserve")
     assert stalled(look(w, 101, child=AGAIN)) == [child.id]
-    assert not w.swarm.progress.knows(top.id)
+    assert not w.swarm.observed.progress.knows(top.id)
 
 
 def test_a_call_that_has_begun_is_no_progress() -> None:
@@ -184,7 +184,8 @@ def test_seats_the_board_and_whom_nobody_charged_are_never_stalled() -> None:
     w.swarm.lineage.put(bare)
     stalls.resume(w.swarm, w.now)
     tracked = {
-        w.swarm.lineage.agents[id].name for id, _ in w.swarm.progress.due(w.now + 1e9, 1_000)
+        w.swarm.lineage.agents[id].name
+        for id, _ in w.swarm.observed.progress.due(w.now + 1e9, 1_000)
     }
     assert tracked == {"top", "child"}
 
@@ -205,13 +206,13 @@ def test_an_agent_that_is_moved_to_another_host_is_given_the_whole_time_there() 
 def test_after_a_restart_everybody_has_the_whole_time_and_nothing_is_told_twice() -> None:
     w, top, child = _cast()
     look(w, 101, top=DONE)
-    w.swarm.progress = Progress()
+    w.swarm.observed.progress = Progress()
     stalls.resume(w.swarm, w.now)
     assert look(w, 99) == []
     changes = look(w, 2, top=DONE)
     assert posts(changes, inbox(top.id)) == [], "its superior knows"
     assert journal(changes, "agent.stalled")[0].data["told"] == "board"
-    w.swarm.progress = Progress()
+    w.swarm.observed.progress = Progress()
     stalls.resume(w.swarm, w.now)
     assert look(w, 101, top=DONE) == []
     assert w.swarm.troubles[child.id].is_told_above
@@ -245,11 +246,11 @@ def test_a_stall_ends_with_the_agent() -> None:
     w, _, child = _cast()
     look(w, 101, top=DONE)
     ending.end_agent(w.renew(), child, authority.BY_OPERATOR, "enough")
-    w.swarm.endings[child.id].words.add(HostId("h1"))
+    w.swarm.observed.endings[child.id].words.add(HostId("h1"))
     w.now += 1
     w.reap()
     assert w.swarm.troubles == {}
-    assert not w.swarm.progress.knows(child.id)
+    assert not w.swarm.observed.progress.knows(child.id)
 
 
 # --- what it costs ----------------------------------------------------------------------------

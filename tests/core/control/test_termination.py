@@ -65,7 +65,7 @@ def test_the_board_its_root_and_its_seats_are_founded_once() -> None:
     w = World(Swarm(declarations()))
     found(w.draft)
     assert w.agent("sob").path == ("sob",)
-    assert w.swarm.free[SOB] == LIMITS.root.model_dump()
+    assert w.swarm.observed.free[SOB] == LIMITS.root.model_dump()
     assert [seat.id for seat in w.swarm.seats()] == list(SEATS)
     assert all(seat.parent is None and seat.tier == 0 for seat in w.swarm.seats())
     found(w.renew())
@@ -77,7 +77,7 @@ def test_the_board_its_root_and_its_seats_are_founded_once() -> None:
 
 def test_a_placement_is_a_new_lease_on_the_lightest_host_with_room() -> None:
     w = world(hosts=())
-    w.swarm.hosts |= {H1: Host(H1, 2, "shared"), H2: Host(H2, 100, "shared")}
+    w.swarm.hosts.update({H1: Host(H1, 2, "shared"), H2: Host(H2, 100, "shared")})
     placed = _place(w)
     assert set(placed) == set(SEATS)
     assert all(agent.lease == 1 and agent.state is AgentState.LIVE for agent in placed.values())
@@ -128,7 +128,7 @@ def test_a_draining_agent_is_placed_nowhere() -> None:
     w = world()
     top = w.grow(SOB, "top")
     w.order("terminate", top.id)
-    w.swarm.hosts = {H2: Host(H2, 100, "shared")}
+    w.swarm.observed.hosts = {H2: Host(H2, 100, "shared")}
     assert top.id not in _place(w)
 
 
@@ -153,7 +153,7 @@ def test_a_host_with_much_to_do_is_given_less() -> None:
     w = world(hosts=())
     tops = [w.grow(SOB, f"top{n}") for n in range(4)]
     turns = w.swarm.declared.limits.turns_at_once
-    w.swarm.hosts |= {H1: Host(H1, 1_000, "shared", busy=turns), H2: Host(H2, 1_000, "shared")}
+    w.swarm.hosts.update({H1: Host(H1, 1_000, "shared", busy=turns), H2: Host(H2, 1_000, "shared")})
     placed = _place(w)
     assert {placed[top.id].host for top in tops} == {H2}
 
@@ -166,11 +166,11 @@ def test_what_was_just_placed_counts_as_busy_until_the_host_says_otherwise() -> 
     assert sum(agent.host == H2 for agent in placed.values()) >= 2, (
         "capacity alone would give all to the large one"
     )
-    assert w.swarm.given == Counter(agent.host for agent in placed.values())
+    assert w.swarm.observed.given == Counter(agent.host for agent in placed.values())
     w.now += RENEW_SECONDS
     renewed = {id: replace(host, lease_left=LEASE_SECONDS) for id, host in hosts.items()}
     admit_hosts(w.renew(), renewed, frozenset(hosts), may_declare_dead=True)
-    assert w.swarm.given == {}
+    assert w.swarm.observed.given == {}
 
 
 def test_who_has_a_host_and_who_is_ending_is_not_looked_at_again() -> None:
@@ -179,7 +179,7 @@ def test_who_has_a_host_and_who_is_ending_is_not_looked_at_again() -> None:
     w.order("terminate", ending.id)
     w.swarm.hosts[H1] = Host(H1, 1_000, "shared")
     assert ending.id not in _place(w)
-    assert not w.swarm.homeless
+    assert not w.swarm.observed.homeless
 
 
 # --- endings ----------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_nothing_is_reaped_before_its_host_gave_its_word_or_its_time_is_over() -
     w.order("terminate", top.id)
     assert _reaped(w.reap()) == []
     w.now += WORD_SECONDS - 0.1
-    w.swarm.renewed[H1] = w.now
+    w.swarm.observed.renewed[H1] = w.now
     assert _reaped(w.reap()) == []
     w.now += 0.2
     assert len(_reaped(w.reap())) == 3
@@ -208,7 +208,7 @@ def test_a_host_that_has_not_renewed_since_the_end_began_is_waited_for_until_its
 ):
     w = world()
     top, *_ = _family(w)
-    w.swarm.renewed[H1] = w.now
+    w.swarm.observed.renewed[H1] = w.now
     w.order("terminate", top.id)
     w.now += WORD_SECONDS + 0.1
     assert _reaped(w.reap()) == [], (
@@ -275,7 +275,7 @@ def test_each_end_is_counted_as_it_was_seen(how: str, counts: tuple[int, int, in
         _gone(w, H1, top.id)
     elif how == "silence":
         w.now += WORD_SECONDS + 0.1
-        w.swarm.renewed[H1] = w.now
+        w.swarm.observed.renewed[H1] = w.now
     elif how == "dead host":
         w.swarm.hosts.clear()
     records = _reaped(w.reap())
@@ -301,7 +301,7 @@ def test_a_supervisor_that_takes_over_in_the_middle_tells_the_whole_of_it() -> N
     w.swarm.lineage.put(replace(low, host=HostId("")))
     w.order("terminate", top.id)
     assert [record.id for record in _reaped(w.reap())] == [low.id]
-    w.swarm.endings.clear()
+    w.swarm.observed.endings.clear()
     resume_endings(w.renew())
     asked = posts(w.changes, host_channel(H1))
     assert [message.data["segment"] for message in asked] == [top.id]
@@ -357,7 +357,7 @@ def test_an_executives_end_gives_the_board_a_report() -> None:
 def test_a_large_subtree_is_reaped_in_small_steps() -> None:
     w = world(hosts=(), children_max=300, agents_max=1_000, spawns_per_minute=1_000)
     top = w.grow(SOB, "top", budget={"tokens": 10_000, "calls": 500, "agents": 35})
-    w.swarm.free[top.id] = dict.fromkeys(KINDS, 10**6)
+    w.swarm.observed.free[top.id] = dict.fromkeys(KINDS, 10**6)
     for number in range(REAP_STEP + 20):
         w.grow(top.id, f"c{number}", "worker", budget={"tokens": 1, "calls": 1, "agents": 0})
     w.order("terminate", top.id)
@@ -443,25 +443,25 @@ def test_an_ending_always_ends_and_loses_no_agent(steps: list[tuple[str, int]]) 
             and chosen.tier < 4
         ):
             w.now += 60
-            w.swarm.free[chosen.id] = dict.fromkeys(KINDS, 1_000)
+            w.swarm.observed.free[chosen.id] = dict.fromkeys(KINDS, 1_000)
             everyone.add(w.grow(chosen.id, f"n{number}").id)
         elif what == "end" and chosen is not None:
             w.order("terminate", chosen.id)
-        elif what == "word" and w.swarm.endings:
-            _gone(w, H1, list(w.swarm.endings)[which % len(w.swarm.endings)])
+        elif what == "word" and w.swarm.observed.endings:
+            _gone(w, H1, list(w.swarm.observed.endings)[which % len(w.swarm.observed.endings)])
         elif what == "host":
             w.swarm.hosts.pop(H2, None)
         elif what == "wait":
             w.now += which
-            w.swarm.renewed[H1] = w.now
+            w.swarm.observed.renewed[H1] = w.now
         reaped += [record.id for record in _reaped(w.reap())]
     queue.end(w.renew(), w.swarm.missions[MISSION], MissionState.CANCELLED, "r")
     for _ in range(12):
         w.now += WORD_SECONDS
-        w.swarm.renewed |= dict.fromkeys(w.swarm.hosts, w.now)
+        w.swarm.observed.renewed |= dict.fromkeys(w.swarm.hosts, w.now)
         reaped += [record.id for record in _reaped(w.reap())]
     assert sorted(reaped) == sorted(everyone), "each agent is reaped once"
-    assert (w.swarm.lineage.fences, w.swarm.endings, w.swarm.missions) == ({}, {}, {})
+    assert (w.swarm.lineage.fences, w.swarm.observed.endings, w.swarm.missions) == ({}, {}, {})
 
 
 def test_a_new_period_renews_the_root_and_a_clock_that_is_set_back_does_not() -> None:

@@ -318,7 +318,7 @@ def test_so_many_missions_are_before_the_board_at_once_oldest_first() -> None:
         w.reap()
     # What came back to the root is known to the store alone: the supervisor reads it before each
     # decision.
-    w.swarm.free[str(SOB)] = {kind: 2 * amount for kind, amount in MISSION_BUDGET.items()}
+    w.swarm.observed.free[str(SOB)] = {kind: 2 * amount for kind, amount in MISSION_BUDGET.items()}
     w.tick()
     assert set(w.swarm.boards) == {"m1", "m3"}
 
@@ -332,7 +332,7 @@ def test_a_budget_is_carved_from_the_root_when_the_board_takes_the_mission_up() 
 
 def test_a_mission_that_waits_says_why_once_and_lets_others_go_before_it() -> None:
     w = world(board={"missions_at_once": 3})
-    free = w.swarm.free[SOB]["tokens"]
+    free = w.swarm.observed.free[SOB]["tokens"]
     _admit(w, _request("m-large", budget={"tokens": free + 1}))
     w.now += 1
     _admit(w, _request("m-small", budget={"agents": 5}))
@@ -353,7 +353,7 @@ def test_a_mission_that_waits_says_why_once_and_lets_others_go_before_it() -> No
         queue.end(w.renew(), w.swarm.missions[MissionId(id)], MissionState.CANCELLED, "r")
     for _ in range(4):
         w.reap()
-    w.swarm.free[SOB] = dict.fromkeys(KINDS, 10**9)
+    w.swarm.observed.free[SOB] = dict.fromkeys(KINDS, 10**9)
     w.tick()
     assert {"m-large", "m-fourth"} <= set(w.swarm.boards)
     assert w.swarm.missions[MissionId("m-large")].reason == ""
@@ -370,7 +370,9 @@ def test_a_stopped_mission_waits_and_a_root_that_cannot_be_read_rejects_nobody()
         assert said in w.swarm.missions[MissionId("m2")].reason
     w = world()
     _admit(w, _request("m2"))
-    w.swarm.free[SOB] = {kind: n for kind, n in w.swarm.free[SOB].items() if kind != "tools"}
+    w.swarm.observed.free[SOB] = {
+        kind: n for kind, n in w.swarm.observed.free[SOB].items() if kind != "tools"
+    }
     w.tick()
     mission = w.swarm.missions[MissionId("m2")]
     assert (mission.ending, "tools cannot be read" in mission.reason) == (None, True)

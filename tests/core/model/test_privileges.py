@@ -356,7 +356,9 @@ class Both:
         if parent.tier == 4:
             return
         self.count += 1
-        self.w.swarm.free = dict.fromkeys(("sob", "m1", parent.id), dict.fromkeys(KINDS, 10**9))
+        self.w.swarm.observed.free = dict.fromkeys(
+            ("sob", "m1", parent.id), dict.fromkeys(KINDS, 10**9)
+        )
         asked = self.w.ask(
             parent.id, charter(f"n{self.count}", privileges=rights["use"], grants=rights["grant"])
         )

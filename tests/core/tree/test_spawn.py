@@ -67,8 +67,8 @@ def test_an_absent_budget_is_the_default_share_of_what_is_free_less_the_boards_p
 def test_an_asked_budget_is_given_with_a_slot_for_the_agent_itself() -> None:
     w = world()
     top = _top(w, budget=BUDGET)
-    assert w.swarm.free[top.id] == BUDGET
-    assert w.swarm.free[MISSION]["agents"] == 40 - 4
+    assert w.swarm.observed.free[top.id] == BUDGET
+    assert w.swarm.observed.free[MISSION]["agents"] == 40 - 4
 
 
 def test_absent_privileges_are_those_of_the_role_that_the_creator_holds() -> None:
@@ -292,7 +292,7 @@ def test_the_boards_part_is_given_to_nobody() -> None:
 
 @pytest.mark.parametrize("kind", ["tokens", "calls", "agents"])
 def test_executives_of_one_motion_cannot_both_take_the_rest(kind: str) -> None:
-    rest = world().swarm.free[MISSION][kind] * (100 if kind == "agents" else 75) // 100
+    rest = world().swarm.observed.free[MISSION][kind] * (100 if kind == "agents" else 75) // 100
     for asked, made in ((rest // 2 + 1, 0), (rest // 2 - 1, 2)):
         w, motion = world(), _motion("one", "two")
         for executive in motion["executives"]:
@@ -307,7 +307,7 @@ def test_executives_of_one_motion_cannot_both_take_the_rest(kind: str) -> None:
 def test_an_empty_account_creates_nothing(kind: str) -> None:
     w = world()
     top = _top(w)
-    w.swarm.free[top.id][kind] = 0
+    w.swarm.observed.free[top.id][kind] = 0
     _denied(w.ask(top.id, charter("x")), Rule.BUDGET_EXHAUSTED)
 
 
@@ -315,7 +315,7 @@ def test_an_empty_account_creates_nothing(kind: str) -> None:
 def test_without_money_or_tools_an_agent_can_still_be_made_and_has_none(kind: str) -> None:
     w = world()
     top = _top(w)
-    w.swarm.free[top.id][kind] = 0
+    w.swarm.observed.free[top.id][kind] = 0
     spawned = w.ask(top.id, charter("x"))
     assert isinstance(spawned, Spawned)
     assert spawned.caps[kind] == 0
@@ -325,7 +325,7 @@ def test_without_money_or_tools_an_agent_can_still_be_made_and_has_none(kind: st
 def test_an_account_that_was_not_read_has_nothing() -> None:
     w = world()
     top = _top(w)
-    w.swarm.free.pop(top.id)
+    w.swarm.observed.free.pop(top.id)
     _denied(w.ask(top.id, charter("x")), Rule.BUDGET_EXHAUSTED)
 
 
@@ -426,7 +426,7 @@ def test_no_row_of_requests_makes_a_tree_that_the_law_forbids(
             w.end(parent.parent or SOB, parent.id, reason="r")
         before = set(w.swarm.lineage.agents)
         was_fenced = w.swarm.lineage.is_fenced(parent.path)
-        free = dict(w.swarm.free[parent.id])
+        free = dict(w.swarm.observed.free[parent.id])
         given_charter = {k: asked[k] for k in ("role", "name", "privileges", "budget", "files")} | {
             "task": "t"
         }
@@ -450,7 +450,8 @@ def test_no_row_of_requests_makes_a_tree_that_the_law_forbids(
             assert all(0 <= caps[id][kind] <= free[kind] for kind in KINDS)
             assert all(caps[id][kind] > 0 for kind in NEEDED_KINDS)
             assert all(
-                w.swarm.free[parent.id][kind] == free[kind] - caps[id][kind] for kind in KINDS
+                w.swarm.observed.free[parent.id][kind] == free[kind] - caps[id][kind]
+                for kind in KINDS
             )
         _assert_lawful(w)
 
@@ -484,7 +485,7 @@ def _assert_lawful(w: World) -> None:
         siblings = w.swarm.lineage.children(parent.id)
         assert len(siblings) <= limits.children_max
         assert len({s.name for s in siblings}) == len({s.key for s in siblings}) == len(siblings)
-        assert all(amount >= 0 for amount in w.swarm.free[agent.id].values())
+        assert all(amount >= 0 for amount in w.swarm.observed.free[agent.id].values())
     made_at = list(w.swarm.spawned_at[MISSION])
     for at in made_at:
         assert (
