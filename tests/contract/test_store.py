@@ -55,6 +55,7 @@ from swarmd.core.model.changes import (
 from swarmd.core.model.channels import (
     BOARD_ROOM,
     DEAD,
+    INPUTS,
     JOURNAL,
     ORDERS,
     REQUESTS,
@@ -708,7 +709,8 @@ async def test_only_the_next_number_writes_and_the_last_one_repeated_is_once(
     store: RedisStore, offset: int
 ) -> None:
     leader, _ = await _staffed(store)
-    await leader.do(Post(JOURNAL, note("supervisor")), positions={BOARD_ROOM: StreamId("7-0")})
+    read = {channel: StreamId(f"{n}-0") for n, channel in enumerate(INPUTS, 7)}
+    await leader.do(Post(JOURNAL, note("supervisor")), positions=read)
     before = await keyspace(store)
     change = Post(JOURNAL, note("supervisor", "more"))
     if offset == 0:
@@ -717,7 +719,7 @@ async def test_only_the_next_number_writes_and_the_last_one_repeated_is_once(
         with pytest.raises(NotLeadingError):
             await store.commit_changes(leader.token, leader.seq + offset, [change], {})
     assert await keyspace(store) == before
-    assert (await store.load(declarations())).positions == {BOARD_ROOM: "7-0"}
+    assert (await store.load(declarations())).positions == read
 
 
 async def test_a_commit_that_is_short_of_one_kind_writes_nothing_at_all(store: RedisStore) -> None:

@@ -170,10 +170,16 @@ class Detection:
 def detect(fault: Fault, seeds: Iterable[int]) -> Detection:
     with planted(fault):
         for count, seed in enumerate(seeds, 1):
-            outcome = simulate(seed, is_hasty=True)
+            outcome = _world_of(fault, seed)
             if outcome.breaches:
                 return Detection(fault, count, seed, outcome.breaches[0])
     return Detection(fault)
+
+
+def _world_of(fault: Fault, seed: int) -> Outcome:
+    if fault.scenario:
+        return SCENARIOS[fault.scenario](seed)
+    return simulate(seed, is_hasty=True)
 
 
 def search(faults: Sequence[Fault], seeds: Sequence[int], jobs: int = 1) -> int:

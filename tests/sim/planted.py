@@ -26,20 +26,22 @@ from tests.sim.server import PLANTED
 class Fault:
     """`where`: scripts, or a function as `module:qualified.name`. Each pair is a text that stands
     there once, and what stands there instead; of scripts with a common part the pair is applied to
-    each of them."""
+    each of them. `scenario` names the written world that shows it, where drawn ones seldom come to
+    its place."""
 
     name: str
     law: str
     where: str
     changes: tuple[tuple[str, str], ...]
+    scenario: str = ""
 
     @property
     def is_script(self) -> bool:
         return ":" not in self.where
 
 
-def _fault(name: str, law: str, where: str, *changes: tuple[str, str]) -> Fault:
-    return Fault(name, law, where, changes)
+def _fault(name: str, law: str, where: str, *changes: tuple[str, str], scenario: str = "") -> Fault:
+    return Fault(name, law, where, changes, scenario)
 
 
 _HOLD = "begin commit"
@@ -330,12 +332,14 @@ FAULTS: Final[Sequence[Fault]] = (
         "5",
         "swarmd.core.board.procedure:decide_vote",
         ("if len(ballots) < rules.quorum:", "if False:"),
+        scenario="few-votes",
     ),
     _fault(
         "a silent seat is waited for",
         "5",
         "swarmd.core.board.clerk:tick",
         ("deadline <= draft.moment.now", "False"),
+        scenario="silent-seats",
     ),
     _fault(
         "a dead host is never declared gone",

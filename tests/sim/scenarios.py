@@ -117,6 +117,18 @@ def lost_at_the_start(seed: int = 0, *, is_told: bool = False) -> Outcome:
     )
 
 
+def silent_seats(seed: int = 0, *, is_told: bool = False) -> Outcome:
+    """Half of the seats' thoughts take longer than anybody waits: the board goes on without them."""
+    temper = replace(_EXACT, long_share=0.5, long_seconds=5_000.0, long_role="seat")
+    plan = Plan(missions=1, temper=temper, fault_seconds=20.0, provider={"total_seconds": 9_000.0})
+    return simulate(seed, plan, is_told=is_told)
+
+
+def few_votes(seed: int = 0, *, is_told: bool = False) -> Outcome:
+    """Most thoughts fail, so that seldom enough seats vote: no motion is carried by fewer."""
+    return simulate(seed, Plan(temper=replace(_EXACT, fails=0.7)), is_told=is_told)
+
+
 def weeks(seed: int = 0, *, days: float = 21.0, is_told: bool = False) -> Outcome:
     """Weeks with three missions and nothing to do, at a pace of the daemon's own that is so much
     slower.
@@ -216,6 +228,8 @@ SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {
     "clocks": clocks,
     "clock-set-back": clock_set_back,
     "lost-second-at-rest": lost_second_at_rest,
+    "silent-seats": silent_seats,
+    "few-votes": few_votes,
     "weeks": weeks,
     "lost-at-the-start": lost_at_the_start,
 }

@@ -193,6 +193,11 @@ def test_a_stamp_that_the_server_lost_in_its_first_second_is_made_again() -> Non
         _held(scenarios.lost_at_the_start(seed))
 
 
+def test_the_board_goes_on_without_seats_that_are_silent_or_fail() -> None:
+    assert sum(_held(scenarios.silent_seats()).states.values()) == 1
+    assert sum(_held(scenarios.few_votes()).states.values()) == 2
+
+
 def test_weeks_of_rest_call_nobody_and_keep_nothing_beyond_its_retention() -> None:
     outcome = _held(scenarios.weeks(days=2.0))
     assert outcome.virtual_seconds > 2 * 86_400
@@ -230,6 +235,11 @@ def test_a_planted_defect_whose_place_is_gone_is_an_error() -> None:
 def test_a_planted_defect_is_found_soon(name: str) -> None:
     (fault,) = [fault for fault in FAULTS if fault.name == name]
     assert detect(fault, range(310_000, 310_016)).seeds, f"{name} is not seen any more"
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.scenario], ids=lambda fault: fault.name)
+def test_a_planted_defect_is_found_in_the_world_that_is_written_for_it(fault: Fault) -> None:
+    assert detect(fault, range(6)).seeds, f"{fault.name} is not seen any more"
 
 
 def test_it_sees_a_turn_that_is_committed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
