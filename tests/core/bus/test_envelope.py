@@ -119,8 +119,24 @@ def test_one_character_changed_anywhere_opens_neither_entry_nor_ring(
 ) -> None:
     sealed = SEAL.seal(ROOM, message, "r:5")
     assert SEAL.open_entry(ROOM, ID, _flipped(sealed.line, dice)).kind is Kind.UNREADABLE
-    ring = SEAL.open_ring(ROOM, _flipped(ring_of(sealed), dice))
+    # A ring's ids are not covered (below): what is said of it begins behind them.
+    ids, covered = _split_at(ring_of(sealed), '"channel"')
+    ring = SEAL.open_ring(ROOM, ids + _flipped(covered, dice))
     assert ring is None or ring.message is None
+
+
+def test_the_ids_of_a_ring_are_anybodys_words_and_change_nothing_of_its_message() -> None:
+    rung = ring_of(SEAL.seal(ROOM, said(), "r:5"))
+    other = SEAL.open_ring(ROOM, rung.replace(f'"prev":"{PREV}"', '"prev":"6-0"'))
+    ring = SEAL.open_ring(ROOM, rung)
+    assert other is not None
+    assert ring is not None
+    assert (other.prev, other.message) == ("6-0", ring.message)
+
+
+def _split_at(text: str, part: str) -> tuple[str, str]:
+    at = text.index(part)
+    return text[:at], text[at:]
 
 
 def _flipped(text: str, dice: random.Random) -> str:
