@@ -53,7 +53,31 @@ HANG_SECONDS: Final = 60.0
 load all takes longer.
 """
 
+# Files that take a minute and more, the longest first: they are begun first, so that no core waits at
+# the end for one of them.
+LONGEST: Final = (
+    "sim/test_sim.py",
+    "chaos/test_chaos.py",
+    "compose/test_compose.py",
+    "e2e/test_kills.py",
+    "restart/test_restart.py",
+    "contract/test_law_machine.py",
+    "e2e/test_wrong_keys.py",
+    "e2e/test_faults.py",
+    "e2e/test_missions.py",
+    "e2e/test_rights_taken.py",
+    "e2e/test_waiting.py",
+    "runtime/test_obedient.py",
+    "contract/test_replicas.py",
+)
+
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    order = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
