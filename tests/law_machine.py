@@ -97,7 +97,7 @@ _LIMITS: Final[Mapping[str, Any]] = {
 _BOARD: Final = {"seat_seconds": 86_400.0, "motion_seconds": 86_400.0}
 
 WHO: Final = st.integers(0, 23)
-# All but the answers to requests for leave; some are drawn twice as often.
+# All but the answers to requests for permission; some are drawn twice as often.
 VERBS: Final = (
     *(verb for verb in verbs_of(Authority.LINEAGE) if verb not in ("approve", "deny")),
     *("freeze", "thaw", "revoke"),

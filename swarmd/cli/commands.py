@@ -321,7 +321,7 @@ def say(
 @app.command(rich_help_panel="Act")
 @flat
 def approvals(where: Connection, as_json: Json = False) -> int:
-    """List what waits for leave: who asks, for what, whose leave it takes."""
+    """List what waits for permission: who asks, for what, whose permission it takes."""
     from swarmd.cli.verbs import approvals as approval_verbs
 
     return connection.look(where.settings(), as_json, approval_verbs.approvals)

@@ -1,4 +1,4 @@
-"""Leave and overrides on the real scripts: kept by the store, over restarts, used once, taken
+"""Permission and overrides on the real scripts: kept by the store, over restarts, used once, taken
 back in time.
 """
 
@@ -79,7 +79,7 @@ async def _is_proved(on: Stage) -> None:
     assert state.records.digest == (await on.store.load(on.sup.declared)).swarm.chain.records.digest
 
 
-async def test_what_waits_for_leave_is_there_after_a_restart_and_is_done_once(
+async def test_what_waits_for_permission_is_there_after_a_restart_and_is_done_once(
     socket: str | None, namespace: str
 ) -> None:
     async with stage(namespace, socket=socket) as on:
@@ -93,14 +93,14 @@ async def test_what_waits_for_leave_is_there_after_a_restart_and_is_done_once(
         await _order(on, "approve", before.id)
         (kid,) = on.sup.state.lineage.children(top.id)
         assert kid.taint == ("file",)
-        assert await _answers(on, top) == ["taint.leave", "created"]
+        assert await _answers(on, top) == ["taint.permission", "created"]
         assert len(await on.journal("approval.given")) == 1
         assert (await on.journal("order.refused"))[-1].data["rule"] == "approval.unknown"
         assert (await on.store.agents([kid.id]))[0] == kid
         await _is_proved(on)
 
 
-async def test_leave_that_nobody_gives_expires_also_over_a_restart(
+async def test_permission_that_nobody_gives_expires_also_over_a_restart(
     socket: str | None, namespace: str
 ) -> None:
     async with stage(namespace, socket=socket, approval_seconds=20) as on:
@@ -110,7 +110,7 @@ async def test_leave_that_nobody_gives_expires_also_over_a_restart(
         on.clock.time += 21
         await on.sup.step()
         assert not on.sup.state.approvals
-        assert await _answers(on, top) == ["taint.leave", "approval.expired"]
+        assert await _answers(on, top) == ["taint.permission", "approval.expired"]
         await _is_proved(on)
 
 
@@ -230,7 +230,7 @@ async def test_nobodys_hand_in_what_waits_makes_another_thing_of_it(namespace: s
 
 
 @pytest.mark.parametrize("by", ["sob", "nobody"])
-async def test_leave_by_whoever_it_is_not_takes_an_ancestor(namespace: str, by: str) -> None:
+async def test_permission_by_whoever_it_is_not_takes_an_ancestor(namespace: str, by: str) -> None:
     async with stage(namespace) as on:
         top = await _at_work(on)
         await _ask(on, top, taint=["file"])

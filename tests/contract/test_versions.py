@@ -204,7 +204,7 @@ APPROVAL = Approval(
     digest="d",
     action={"requester": "a-1", "mission": "m1"},
     needs=Authority.BOARD,
-    rule=Rule.TAINT_LEAVE,
+    rule=Rule.TAINT_PERMISSION,
     at=1.0,
     expires=2.0,
 )

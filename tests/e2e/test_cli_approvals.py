@@ -1,4 +1,4 @@
-"""The verbs of leave, over a real server; what an order says is read back from the stream that
+"""The verbs of permission, over a real server; what an order says is read back from the stream that
 it was posted on.
 """
 
@@ -46,7 +46,7 @@ def _waiting(swarm: Swarm) -> None:
         digest=digest_of(ACTION),
         action=ACTION,
         needs=Authority.LINEAGE,
-        rule=Rule.TAINT_LEAVE,
+        rule=Rule.TAINT_PERMISSION,
         at=1.0,
         expires=1_800_000_000.0,
     )
@@ -100,7 +100,7 @@ def test_what_waits_is_listed_with_nothing_that_a_terminal_obeys(peopled: Swarm,
     assert code == 0
     assert "ap-1" in out
     assert "superior" in out
-    assert "taint.leave" in out
+    assert "taint.permission" in out
     assert "\x1b" not in out
     (value,) = json.loads(cli("approvals", "--json")[1])["approvals"]
     assert value["action"]["request"]["charter"]["task"] == TASK
@@ -111,7 +111,7 @@ def test_what_waits_is_listed_with_nothing_that_a_terminal_obeys(peopled: Swarm,
     )
 
 
-def test_leave_is_given_by_an_order_and_told_as_it_came(peopled: Swarm, cli: Cli) -> None:
+def test_permission_is_given_by_an_order_and_told_as_it_came(peopled: Swarm, cli: Cli) -> None:
     _waiting(peopled)
     with _supervisor(peopled, outcome="done", approval="ap-1") as heard:
         code, out, _ = cli("approve", "ap-1", "--reason", "fits", "--timeout", "10")
@@ -119,7 +119,7 @@ def test_leave_is_given_by_an_order_and_told_as_it_came(peopled: Swarm, cli: Cli
     assert (heard[0]["verb"], heard[0]["target"], heard[0]["reason"]) == ("approve", "ap-1", "fits")
 
 
-def test_what_the_law_refuses_in_spite_of_leave_is_told_as_refused(
+def test_what_the_law_refuses_in_spite_of_permission_is_told_as_refused(
     peopled: Swarm, cli: Cli
 ) -> None:
     _waiting(peopled)

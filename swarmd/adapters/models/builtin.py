@@ -388,7 +388,7 @@ _NEUTRAL: Final = {
     "direct": "The motion sends work back: {reports} so far hold {quotes}. {gaps}.",
     "terminate": "The motion ends an agent while {reports} hold {quotes}. {gaps}.",
     "approve": (
-        "The motion answers a request for leave: an agent of a declared role, checked by the "
+        "The motion answers a request for permission: an agent of a declared role, checked by the "
         "law. {gaps}."
     ),
     "act": "The motion acts on an agent while {reports} hold {quotes}. {gaps}.",
@@ -531,7 +531,7 @@ _CREATION: Final = "the agent is of a declared role, and the law has checked wha
 
 
 def _asked_for(view: View) -> list[str]:
-    """Creations that wait for the board's leave, by its clerk's word, and that no motion was
+    """Creations that wait for the board's permission, by its clerk's word, and that no motion was
     about yet.
     """
     put = {
@@ -945,7 +945,7 @@ def _spawned(view: View) -> dict[str, tuple[str, ...]]:
 def _answers(view: View) -> dict[str, str]:
     """What became of spawns: by key, the rule that refused it, or nothing where it was granted."""
     answers = [mail["data"] for mail in _mail(view) if mail["kind"] == Kind.ANSWER]
-    # What waits for leave is not answered yet.
+    # What waits for permission is not answered yet.
     answers = [data for data in answers if data.get("outcome") != "waiting"]
     return {str(data["key"]): str(data.get("rule") or "") for data in answers if "key" in data}
 

@@ -1,5 +1,5 @@
-"""The verbs of leave: approvals, approve, deny. They read, write one order, and tell what came of
-it.
+"""The verbs of permission: approvals, approve, deny. They read, write one order, and tell what
+came of it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def approvals(sight: Sight) -> Exit:
             )
         )
     else:
-        note("nothing waits for leave")
+        note("nothing waits for permission")
     return Exit.DONE
 
 
@@ -111,12 +111,12 @@ def stamped(seconds: object) -> str:
 
 def answer(settings: Settings, asked: Ordered, verb: str, id: str) -> Exit:
     """Answers what waits. Refused with the rule where it waits no more, or where the law says no
-    in spite of leave.
+    in spite of permission.
     """
 
     def order(reader: Reader) -> dict[str, Any]:
         if id not in reader.approvals():
-            raise NotFoundError(f"{id} does not wait for leave", hint="swarmd approvals")
+            raise NotFoundError(f"{id} does not wait for permission", hint="swarmd approvals")
         return {"verb": verb, "target": id}
 
     return give_order(settings, asked, order)

@@ -1,10 +1,11 @@
-"""Leave: an action that needs it is kept and not done, until somebody who may gives or refuses it.
+"""Permission: an action that needs it is kept and not done, until somebody who may gives or
+refuses it.
 Pure.
 
 What is kept is the exact request, under a digest, for one use and a bounded time. Whoever is asked
 is told in typed facts alone: the requester's own words may be what an attacker put there. An answer
-only marks the approval; `core.leave` then has the request decided by the law as it is at that
-moment, and closes it in the same commit.
+only marks the approval; `core.control.agent_requests` then has the request decided by the law as it
+is at that moment, and closes it in the same commit.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ _AUTHORITY: Final = {word: authority for authority, word in WORD.items()}
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Whose leave an action needs, by which rule, and the facts that say so."""
+    """Whose permission an action needs, by which rule, and the facts that say so."""
 
     needs: Authority
     rule: Rule
     detail: str
 
 
-# --- what needs leave -------------------------------------------------------------------------
+# --- what needs permission ------------------------------------------------------------------------
 
 
 def for_spawn(
@@ -83,8 +84,8 @@ def for_act(
 
 
 def _beyond(authority: Authority, *needs: Need | None) -> Need | None:
-    """One leave for all, the strongest that is needed. A carried motion is the board's own leave,
-    an order anybody's; an agent is not its own superior."""
+    """One permission for all, the strongest that is needed. A carried motion is the board's own
+    permission, an order anybody's; an agent is not its own superior."""
     found = max(
         (need for need in needs if need is not None), key=lambda need: need.needs, default=None
     )
@@ -99,8 +100,10 @@ def _for_taint(
     if not counted or action not in limits.taint.actions:
         return None
     # Above the board stands the operator alone.
-    needs = Authority.OPERATOR if authority is Authority.BOARD else _AUTHORITY[limits.taint.leave]
-    return Need(needs, Rule.TAINT_LEAVE, f"{action} after reading {', '.join(counted)}")
+    needs = (
+        Authority.OPERATOR if authority is Authority.BOARD else _AUTHORITY[limits.taint.permission]
+    )
+    return Need(needs, Rule.TAINT_PERMISSION, f"{action} after reading {', '.join(counted)}")
 
 
 def _for_role(role: Role) -> Need | None:
@@ -132,7 +135,7 @@ def _for_paths(approvals: tuple[tuple[str, str], ...], paths: tuple[str, ...]) -
 def ask(
     draft: Draft, action: Mapping[str, Any], need: Need, facts: Mapping[str, Any]
 ) -> Approval | Denied:
-    """Keep the action and ask for leave; asked for again while it waits, it is the same
+    """Keep the action and ask for permission; asked for again while it waits, it is the same
     approval.
     """
     swarm, moment = draft.swarm, draft.moment
@@ -144,7 +147,7 @@ def ask(
         return same[0]
     if len(own) >= WAITING_MAX and action["requester"] != SOB:
         return Denied(
-            need.rule, f"{need.detail}; {len(own)} of your requests wait for leave already"
+            need.rule, f"{need.detail}; {len(own)} of your requests wait for permission already"
         )
     approval = Approval(
         id=moment.new_id("ap"),
@@ -167,7 +170,7 @@ def ask(
         entry(
             moment,
             JournalEvent.APPROVAL_REQUESTED,
-            f"{approval.requester} asks for leave ({approval.id}): {need.rule}, {need.detail}",
+            f"{approval.requester} asks for permission ({approval.id}): {need.rule}, {need.detail}",
             actor=approval.requester,
             mission=approval.mission,
             digest=approval.digest,
@@ -204,14 +207,14 @@ def digest_of(action: Mapping[str, Any]) -> str:
 
 
 def _tell(draft: Draft, approval: Approval, told: Mapping[str, Any]) -> None:
-    """Whose leave is asked; an operator reads them with `swarmd approvals`."""
+    """Whose permission is asked; an operator reads them with `swarmd approvals`."""
     if approval.needs is Authority.OPERATOR:
         return
     above = _superior(draft.swarm, approval)
     what = " ".join(
         str(told[name]) for name in ("action", "verb", "role", "target") if told.get(name)
     )
-    text = f"{approval.requester} asks for leave: {what}. Approve or deny {approval.id}"
+    text = f"{approval.requester} asks for permission: {what}. Approve or deny {approval.id}"
     message = Message(
         sender=CLERK if above is None else SUPERVISOR,
         to=above.id if above else "",
@@ -276,12 +279,12 @@ def refuse_answer(swarm: Swarm, actor: Actor, id: str) -> Denied | None:
     """
     approval = swarm.approvals.get(id)
     if approval is None or approval.answer:
-        return Denied(Rule.APPROVAL_UNKNOWN, f"{id[:64]} does not wait for leave")
+        return Denied(Rule.APPROVAL_UNKNOWN, f"{id[:64]} does not wait for permission")
     authority = actor.authority
     if authority is Authority.OPERATOR:
         return None
     if authority < approval.needs:
-        return Denied(Rule.AUTHORITY, f"{id} takes the leave of the {WORD[approval.needs]}")
+        return Denied(Rule.AUTHORITY, f"{id} takes the permission of the {WORD[approval.needs]}")
     if authority is Authority.BOARD:
         return None if approval.mission == actor.mission else Denied(Rule.MISSION_OTHER, id)
     requester = swarm.lineage.get(approval.requester)

@@ -35,7 +35,7 @@ def do(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     return unknown or ACTIONS[args.verb].decide(draft, actor, args)
 
 
-def leave_needed(swarm: Swarm, actor: Actor, args: Args) -> Need | None:
+def permission_needed(swarm: Swarm, actor: Actor, args: Args) -> Need | None:
     return approvals.for_act(
         swarm.declared.limits,
         ACTIONS[args.verb].approval_class,
@@ -46,8 +46,8 @@ def leave_needed(swarm: Swarm, actor: Actor, args: Args) -> Need | None:
 
 
 def facts_of(swarm: Swarm, actor: Actor, args: Args) -> dict[str, Any] | Denied:
-    """An action in typed facts, for whoever gives leave; or why it would be refused whatever leave
-    there is.
+    """An action in typed facts, for whoever gives permission; or why it would be refused whatever
+    permission there is.
     """
     foresee = ACTIONS[args.verb].foresee or _foresee_agent
     facts = foresee(swarm, actor, args)

@@ -118,7 +118,7 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
         case Carry(number, motion):
             is_ordered = ("carried", number) in override_changes(draft, id)
             return execute_motion(
-                draft, id, number, motion, board_taint(draft, id), has_leave=is_ordered
+                draft, id, number, motion, board_taint(draft, id), has_permission=is_ordered
             )
         case Await():
             pass
@@ -263,7 +263,9 @@ def executive_ended(draft: Draft, executive: Agent, why: str, taint: tuple[str, 
 
 
 def review_if_ready(draft: Draft, id: MissionId) -> None:
-    """Every living executive is done, or one waits for the board's leave: the board reviews."""
+    """Every living executive is done, or one waits for the board's permission: the board
+    reviews.
+    """
     procedure = draft.swarm.boards.get(id)
     if procedure is None or procedure.stage != "working":
         return
@@ -291,7 +293,7 @@ def answered(draft: Draft, approval: Approval) -> Denied | None:
     event: Executed | Refused | None
     if approval.answer == "approved" and approvals.digest_of(approval.action) == approval.digest:
         motion, taint = MOTION.validate_python(request["motion"]), tuple(approval.action["taint"])
-        event = execute_motion(draft, id, number, motion, taint, has_leave=True)
+        event = execute_motion(draft, id, number, motion, taint, has_permission=True)
     else:
         rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
         event = Refused(number, rule, f"{approval.id}, by {approval.answered_by}")

@@ -51,14 +51,15 @@ def execute_motion(
     motion: Motion,
     taint: tuple[str, ...],
     *,
-    has_leave: bool = False,
+    has_permission: bool = False,
 ) -> Executed | Refused | None:
     """Do a carried motion, or say which rule refuses it. Nothing is done of what is refused.
 
-    `None` where it waits for an operator's leave and the mission has nothing else to do meanwhile.
+    `None` where it waits for an operator's permission and the mission has nothing else to do
+    meanwhile.
     """
     first = len(draft.changes)
-    found = _tried(draft, id, number, motion, taint, has_leave=has_leave)
+    found = _tried(draft, id, number, motion, taint, has_permission=has_permission)
     cause = Cause.of({"motion": motion.model_dump(mode="json")}, StreamId(""))
     draft.changes[first:] = map(cause.stamped, draft.changes[first:])
     return found
@@ -71,11 +72,11 @@ def _tried(
     motion: Motion,
     taint: tuple[str, ...],
     *,
-    has_leave: bool,
+    has_permission: bool,
 ) -> Executed | Refused | None:
     mission = draft.swarm.missions[id]
     vetoed = _vetoed(draft, id, motion)
-    outcome = vetoed or _done(draft, mission, motion, taint, has_leave=has_leave)
+    outcome = vetoed or _done(draft, mission, motion, taint, has_permission=has_permission)
     if outcome is None:
         draft.add(
             entry(
@@ -88,9 +89,9 @@ def _tried(
         )
         return Executed(number)
     if isinstance(outcome, _Asks):
-        waits = _ask_leave(draft, mission, number, motion, taint, outcome)
+        waits = _ask_permission(draft, mission, number, motion, taint, outcome)
         if not draft.swarm.boards[id].in_review:
-            text = f"Motion {number} waits for an operator's leave: {waits.detail}."
+            text = f"Motion {number} waits for an operator's permission: {waits.detail}."
             announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
             return None
         outcome = waits
@@ -111,7 +112,7 @@ def _tried(
 
 @dataclass(frozen=True, slots=True)
 class _Asks:
-    """The law allows it, and an operator's leave is needed."""
+    """The law allows it, and an operator's permission is needed."""
 
     need: Need
     facts: Mapping[str, Any]
@@ -128,21 +129,21 @@ def board_taint(draft: Draft, id: MissionId) -> tuple[str, ...]:
 
 
 def _done(
-    draft: Draft, mission: Mission, motion: Motion, taint: tuple[str, ...], *, has_leave: bool
+    draft: Draft, mission: Mission, motion: Motion, taint: tuple[str, ...], *, has_permission: bool
 ) -> Denied | _Asks | None:
     match motion:
         case CharterMotion():
-            return _charter(draft, mission, motion, taint, has_leave=has_leave)
+            return _charter(draft, mission, motion, taint, has_permission=has_permission)
         case DirectMotion():
             return _direct(draft, mission, motion, taint)
         case ActMotion():
-            return _act(draft, mission, motion.args(), taint, has_leave=has_leave)
+            return _act(draft, mission, motion.args(), taint, has_permission=has_permission)
         case OverrideMotion():
             asked = OverrideOrder.model_validate(motion.model_dump())
             args = OverrideArgs(
                 verb="override", target=motion.target, reason=motion.reason, override=asked
             )
-            return _act(draft, mission, args, taint, has_leave=has_leave)
+            return _act(draft, mission, args, taint, has_permission=has_permission)
         case DeliverMotion():
             return _deliver(draft, mission, motion)
         case RejectMotion(reason=reason):
@@ -152,11 +153,11 @@ def _done(
             assert_never(motion)
 
 
-def _ask_leave(
+def _ask_permission(
     draft: Draft, mission: Mission, number: int, motion: Motion, taint: tuple[str, ...], asks: _Asks
 ) -> Denied:
-    """A motion falls by the rule that asks for leave, and names the approval: given in time, it
-    is executed after all.
+    """A motion falls by the rule that asks for permission, and names the approval: given in time,
+    it is executed after all.
     """
     action = {
         "requester": SOB,
@@ -169,7 +170,9 @@ def _ask_leave(
     asked = approvals.ask(draft, action, asks.need, asks.facts)
     if isinstance(asked, Denied):
         return asked
-    return Denied(asks.need.rule, f"{asks.need.detail}; {asked.id} waits for an operator's leave")
+    return Denied(
+        asks.need.rule, f"{asks.need.detail}; {asked.id} waits for an operator's permission"
+    )
 
 
 def _charter(
@@ -178,7 +181,7 @@ def _charter(
     motion: CharterMotion,
     taint: tuple[str, ...],
     *,
-    has_leave: bool,
+    has_permission: bool,
 ) -> Denied | _Asks | None:
     board = draft.swarm.lineage.agents[SOB]
     allowed: list[Spawned] = []
@@ -196,7 +199,11 @@ def _charter(
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
         allowed.append(spawned)
-    need = None if has_leave else approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, taint)
+    need = (
+        None
+        if has_permission
+        else approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, taint)
+    )
     if need is not None:
         facts = [approvals.spawn_facts(spawned) for spawned in allowed]
         return _Asks(need, {"action": "charter", "executives": facts})
@@ -206,10 +213,10 @@ def _charter(
 
 
 def _act(
-    draft: Draft, mission: Mission, args: Args, taint: tuple[str, ...], *, has_leave: bool
+    draft: Draft, mission: Mission, args: Args, taint: tuple[str, ...], *, has_permission: bool
 ) -> Denied | _Asks | None:
     actor = Actor(SOB, Authority.BOARD, mission.id, taint=taint)
-    need = None if has_leave else registry.leave_needed(draft.swarm, actor, args)
+    need = None if has_permission else registry.permission_needed(draft.swarm, actor, args)
     if need is None:
         return registry.do(draft, actor, args)
     facts = registry.facts_of(draft.swarm, actor, args)

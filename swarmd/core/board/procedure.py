@@ -99,8 +99,8 @@ class Overruled:
 
 @dataclass(frozen=True, slots=True)
 class ReportsIn:
-    """All working executives have reported done or ended, or leave is asked of the board. Values
-    are JSON, as in `SeatCall.reports`.
+    """All working executives have reported done or ended, or permission is asked of the board.
+    Values are JSON, as in `SeatCall.reports`.
 
     Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
     """

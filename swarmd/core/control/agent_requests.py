@@ -1,4 +1,4 @@
-"""An agent's requests: done, refused, or kept until leave is given and then decided as if made
+"""An agent's requests: done, refused, or kept until permission is given and then decided as if made
 now. Pure.
 """
 
@@ -36,7 +36,7 @@ def spawn(
     request: SpawnRequest,
     message: Message,
     *,
-    has_leave: bool = False,
+    has_permission: bool = False,
 ) -> Denied | None:
     """Done or kept, or the rule by which it was refused."""
     if requester.tier == 0:
@@ -46,7 +46,7 @@ def spawn(
     if isinstance(spawned, Denied):
         return refuse(draft, requester, message, spawned, key=request.key)
     taint = taint_of(message)
-    need = None if has_leave else for_spawn(draft.swarm, [spawned], Authority.LINEAGE, taint)
+    need = None if has_permission else for_spawn(draft.swarm, [spawned], Authority.LINEAGE, taint)
     if need is not None:
         _wait(draft, requester, message, need, spawn_facts(spawned), key=request.key)
         return None
@@ -75,7 +75,7 @@ def act(
     args: Args,
     message: Message,
     *,
-    has_leave: bool = False,
+    has_permission: bool = False,
 ) -> Denied | None:
     """Done or kept, or the rule by which it was refused.
 
@@ -87,7 +87,7 @@ def act(
     actor = Actor(
         requester.id, Authority.LINEAGE, requester.mission, message.hops, taint=taint_of(message)
     )
-    need = None if has_leave else registry.leave_needed(draft.swarm, actor, args)
+    need = None if has_permission else registry.permission_needed(draft.swarm, actor, args)
     if need is not None:
         facts = registry.facts_of(draft.swarm, actor, args)
         if not isinstance(facts, Denied):
@@ -103,7 +103,7 @@ def act(
     return None
 
 
-# --- leave ------------------------------------------------------------------------------------
+# --- permission ----------------------------------------------------------------------------------
 
 
 def _wait(
@@ -136,14 +136,15 @@ def _wait(
         "rule": need.rule.value,
         "detail": need.detail,
     }
-    text = (
-        f"waits for the leave of the {WORD[asked.needs]} ({asked.id}): {need.rule}, {need.detail}"
-    )
+    waits = f"waits for the permission of the {WORD[asked.needs]} ({asked.id})"
+    text = f"{waits}: {need.rule}, {need.detail}"
     answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
 
 
 def carry_out(draft: Draft) -> None:
-    """All that was answered: closed, and where leave was given, decided now as if asked for now."""
+    """All that was answered: closed, and where permission was given, decided as if asked for
+    now.
+    """
     while (
         answered := next((a for a in draft.swarm.approvals.values() if a.answer), None)
     ) is not None:
@@ -187,7 +188,7 @@ def _order(answered: Approval, denied: Denied | None) -> Mapping[str, str] | Non
 
 
 def _answered(draft: Draft, answered: Approval) -> Denied | None:
-    """An agent's request; the rule where it was not done in spite of leave."""
+    """An agent's request; the rule where it was not done in spite of permission."""
     requester, action = draft.swarm.lineage.get(answered.requester), answered.action
     if requester is None:
         return Denied(Rule.UNKNOWN_AGENT, answered.requester)
@@ -220,13 +221,13 @@ def _answered(draft: Draft, answered: Approval) -> Denied | None:
         )
         return None
     if digest_of(action) != answered.digest:
-        # Somebody has written where the supervisor alone writes: what leave was given for is not
-        # known any more.
+        # Somebody has written where the supervisor alone writes: what permission was given for is
+        # not known any more.
         denied: Denied | None = Denied(Rule.REQUEST_INVALID, f"{answered.id} is not what was asked")
     elif isinstance(request, SpawnRequest):
-        denied = spawn(draft, requester, request, message, has_leave=True)
+        denied = spawn(draft, requester, request, message, has_permission=True)
     elif isinstance(request, ActRequest):
-        denied = act(draft, requester, request.act, message, has_leave=True)
+        denied = act(draft, requester, request.act, message, has_permission=True)
     else:
         denied = Denied(Rule.REQUEST_INVALID, f"{answered.id} is no request")
     return denied

@@ -43,7 +43,7 @@ def decide(draft: Draft, message: Message) -> None:
     _decide(draft, message)
     cause = Cause.of(message.data, message.id, otherwise=message.kind.value)
     draft.changes[first:] = map(cause.stamped, draft.changes[first:])
-    # What this one gave leave for is done in the same commit, or it could be used twice.
+    # What this one gave permission for is done in the same commit, or it could be used twice.
     agent_requests.carry_out(draft)
 
 

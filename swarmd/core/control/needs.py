@@ -37,11 +37,11 @@ class Reading:
 
 
 def reading_of(swarm: Swarm, messages: Sequence[Message]) -> Reading:
-    """For these inputs, the motions before the board, and what waits for leave, which any input
-    may give.
+    """For these inputs, the motions before the board, and what waits for permission, which any
+    input may give.
     """
     reading = Reading(free={SOB, *swarm.boards})
-    # What leave is given for is paid for by who asked.
+    # What permission is given for is paid for by who asked.
     reading.free |= {approval.requester for approval in swarm.approvals.values()}
     reading.free |= {
         message.sender

@@ -45,8 +45,8 @@ LAWS: Final = (
     ),
     "precedence: what a better one stopped is not lifted by those below",
     (
-        "leave: given once, by an ancestor of who asked, the board or an operator, with no less "
-        "authority than it takes"
+        "permission: given once, by an ancestor of who asked, the board or an operator, with no "
+        "less authority than it takes"
     ),
     "overrides: an operator's or the board's, and not taken back by those below",
     (
@@ -291,10 +291,10 @@ class Auditor:
             self._note(f"{id}: answered again")
         by, requester = str(new.get("by", "")), str(new.get("requester", ""))
         if by == requester:
-            self._note(f"{id}: {by} gave leave to itself")
-        self._reaches(state, requester, by, "given leave")
+            self._note(f"{id}: {by} gave permission to itself")
+        self._reaches(state, requester, by, "given permission")
         if _AUTHORITIES.get(by, Authority.LINEAGE) < new.get("needs", 1):
-            self._note(f"{id}: {by} gave a leave that takes more")
+            self._note(f"{id}: {by} gave a permission that takes more")
 
     def _override(self, id: str, old: Record | None, new: Record | None) -> None:
         if new is not None and str(new.get("by")) not in (OPERATOR, SOB):

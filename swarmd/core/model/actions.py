@@ -41,7 +41,9 @@ class Args(BaseModel):
         return ()
 
     def facts(self) -> dict[str, Any]:
-        """What whoever gives leave is told, beside the verb and its target: typed facts alone."""
+        """What whoever gives permission is told, beside the verb and its target: typed facts
+        alone.
+        """
         return {}
 
 
@@ -104,11 +106,11 @@ class Action:
     """One verb.
 
     `authorities` may ask for it. `approval_class` is the word under which `limits.taint` declares
-    what a tainted turn needs leave for. `foresee` gives what whoever gives leave is shown, or why
-    the action would be refused whatever leave there is; without it, the target is an agent. `group`
-    is the group of commands in which it stands, or `None` for one that has no command of its own.
-    `default_target` is meant where the command names none. `confirm` is asked before it is done to
-    everything.
+    what a tainted turn needs permission for. `foresee` gives what whoever gives permission is
+    shown, or why the action would be refused whatever permission there is; without it, the target
+    is an agent. `group` is the group of commands in which it stands, or `None` for one that has no
+    command of its own. `default_target` is meant where the command names none. `confirm` is asked
+    before it is done to everything.
     """
 
     name: str
@@ -128,7 +130,7 @@ class Action:
 
 
 def act_facts(actor: Actor, args: Args, target: str) -> dict[str, Any]:
-    """Who asks to do what to whom, for whoever gives leave."""
+    """Who asks to do what to whom, for whoever gives permission."""
     return {"action": "act", "verb": args.verb, "agent": actor.id, "target": target}
 
 

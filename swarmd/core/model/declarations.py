@@ -39,10 +39,11 @@ class Taint(Written):
         description="reading which taints; `agent`: mail of a tainted turn",
     )
     actions: tuple[Literal["spawn", "terminate", "govern"], ...] = Field(
-        ("spawn", "terminate", "govern"), description="what a tainted turn may not do without leave"
+        ("spawn", "terminate", "govern"),
+        description="what a tainted turn may not do without permission",
     )
-    leave: Literal["superior", "operator"] = Field(
-        "superior", description="who gives leave; operators always may"
+    permission: Literal["superior", "operator"] = Field(
+        "superior", description="who gives permission; operators always may"
     )
 
 
@@ -132,7 +133,7 @@ class Limits(Written):
     )
     chatter_max: int = Field(24, ge=1, le=10_000, description="turns in a row that only talk")
     approval_seconds: Seconds = Field(
-        600, description="a request for leave that nobody answers lapses"
+        600, description="a request for permission that nobody answers lapses"
     )
     approvals: dict[PrivilegePath, Literal["board", "operator"]] = Field(
         default_factory=dict,
@@ -223,7 +224,7 @@ class Role(Written):
         "cascade", description="what becomes of its children when it ends and nobody ordered it"
     )
     approval: Literal["", "board", "operator"] = Field(
-        "", description="whose leave its creation needs"
+        "", description="whose permission its creation needs"
     )
     stall_seconds: Seconds | None = Field(None, description="its own measure; absent: the swarm's")
     methodology: str = Field(max_length=8_000)

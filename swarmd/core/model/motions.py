@@ -45,7 +45,7 @@ class DirectMotion(Written):
 
 class ActMotion(BoardsAct):
     """Stop, thaw or end an agent of this mission, change its privileges, fund it, or answer its
-    request for leave.
+    request for permission.
     """
 
     motion: Literal["act"]

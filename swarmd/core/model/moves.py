@@ -59,7 +59,7 @@ class Spawn(Written):
 
 class Govern(AgentsAct):
     """Stop, thaw or end a descendant, change its privileges, fund it, or answer its request for
-    leave.
+    permission.
     """
 
     move: Literal["govern"]

@@ -2,7 +2,7 @@
 turn says. Pure.
 
 The runtime stamps it on messages (`data.taint`, a list of sources) and no model can set or clear
-it; the law asks for leave where a tainted turn wants to change the tree. Once read, never
+it; the law asks for permission where a tainted turn wants to change the tree. Once read, never
 forgotten: what an agent has derived from such a text stays in its memory when the text itself has
 gone out of it.
 """

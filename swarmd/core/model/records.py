@@ -65,18 +65,19 @@ class ExecutiveReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """An action that waits for leave: exactly this one, once. Times are seconds since the epoch.
+    """An action that waits for permission: exactly this one, once. Times are seconds since the
+    epoch.
 
     `action` is the request as it was made, with `requester`, `incarnation`, `hops`, `mission` and
-    `taint`; `digest` is of its JSON. `needs` is the least authority that may give leave: `LINEAGE`
-    is any ancestor of the requester's.
+    `taint`; `digest` is of its JSON. `needs` is the least authority that may give permission:
+    `LINEAGE` is any ancestor of the requester's.
     """
 
     id: str
     digest: str
     action: Mapping[str, Any]
     needs: Authority
-    rule: Rule  # why it needs leave
+    rule: Rule  # why it needs permission
     at: float
     expires: float
     is_put: bool = False  # the board was called about it

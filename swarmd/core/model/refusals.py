@@ -381,35 +381,35 @@ class Rule(StrEnum):
         Law.PRIVILEGES,
         "The role or the privilege takes the permission of the board or an operator.",
         "Wait: the answer comes by itself, and `swarmd approvals` lists what is waiting.",
-        "law.md#leave",
+        "law.md#permission",
     )
     APPROVAL_DENIED = (
         "approval.denied",
         Law.PRIVILEGES,
         "The permission that this takes was denied.",
         "Do without it, or report it.",
-        "law.md#leave",
+        "law.md#permission",
     )
     APPROVAL_EXPIRED = (
         "approval.expired",
         Law.SILENCE,
         "Nobody gave or denied the permission within `approval_seconds`.",
         "Do without it, or report it.",
-        "law.md#leave",
+        "law.md#permission",
     )
     APPROVAL_UNKNOWN = (
         "approval.unknown",
         Law.PRIVILEGES,
         "What is answered is not waiting, or no longer: a permission is for one use.",
         "`swarmd approvals` lists what is waiting.",
-        "law.md#leave",
+        "law.md#permission",
     )
-    TAINT_LEAVE = (
-        "taint.leave",
+    TAINT_PERMISSION = (
+        "taint.permission",
         Law.IDENTITY,
         "The turn has read text from outside the swarm, so what it asks for takes permission.",
         "Go on with what takes none, and report up what you would order.",
-        "law.md#leave",
+        "law.md#permission",
     )
     OVERRIDE_ACTIVE = (
         "override.active",

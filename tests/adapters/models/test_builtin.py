@@ -843,7 +843,9 @@ def test_a_question_without_its_mark_is_a_theme_of_its_own() -> None:
     )
 
 
-def test_a_spawn_that_waits_for_leave_is_waited_for_and_one_without_leave_is_done_oneself() -> None:
+def test_a_spawn_that_waits_for_permission_is_waited_for_and_one_without_permission_is_done_oneself() -> (
+    None
+):
     spawned = {"moves": [move.model_dump() for move in decide(executive_view(), ("docs/a.md",))]}
     data = {"key": "part-1", "outcome": "waiting", "approval": "ap-1", "rule": "approval.needed"}
     waiting = message(AgentId("supervisor"), Kind.ANSWER, "part-1: waits", **data)
@@ -860,7 +862,9 @@ def test_a_spawn_that_waits_for_leave_is_waited_for_and_one_without_leave_is_don
     assert isinstance(one(replace(view, mail=(waiting, denied))), Use)
 
 
-def test_the_board_gives_leave_for_a_creation_that_was_checked_once_and_for_nothing_else() -> None:
+def test_the_board_gives_permission_for_a_creation_that_was_checked_once_and_for_nothing_else() -> (
+    None
+):
     def asked(approval: str, action: str = "spawn", rule: str = "approval.needed") -> Message:
         return message(
             AgentId("clerk"), Kind.NOTICE, "asks", approval=approval, action=action, rule=rule
@@ -870,7 +874,7 @@ def test_the_board_gives_leave_for_a_creation_that_was_checked_once_and_for_noth
         AgentId("a-1"), Kind.NOTICE, "asks", approval="ap-9", action="spawn", rule="approval.needed"
     )
     room = (
-        asked("ap-1", rule="taint.leave"),
+        asked("ap-1", rule="taint.permission"),
         asked("ap-2", action="act"),
         forged,
         asked("ap-3"),

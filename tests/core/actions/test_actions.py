@@ -113,7 +113,7 @@ def memory(w: World) -> Any:
 
 # --- each verb, by each authority, on each kind of target -------------------------------------
 
-# All that name an agent: an answer to a request for leave has tests of its own.
+# All that name an agent: an answer to a request for permission has tests of its own.
 ANSWERS: Final = ("approve", "deny")
 VERBS: Final = tuple(verb for verb in verbs_of(Authority.LINEAGE) if verb not in ANSWERS)
 AGENTS: Final = ("top", "mid", "low", "other", "far")

@@ -397,7 +397,7 @@ def test_a_vetoed_motion_falls_and_the_same_one_falls_again_while_the_veto_stand
     assert [c for c in w.carry(_charter_motion("f")) if isinstance(c, AgentMade)]
 
 
-def test_a_motion_that_waits_for_leave_is_settled_by_an_override(w: World) -> None:
+def test_a_motion_that_waits_for_permission_is_settled_by_an_override(w: World) -> None:
     role = w.swarm.declared.roles["manager"].model_copy(update={"approval": "operator"})
     w.swarm.declared.roles["manager"] = role
     w.carry(_charter_motion("e"))

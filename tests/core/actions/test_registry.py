@@ -199,7 +199,7 @@ w = world()
 executive = _review(w, taint=FILE)
 assert not journal(w.carry({"motion": "act", "target": executive.id, **act}), "state.changed")
 (approval,) = w.swarm.approvals.values()
-assert journal(w.order("approve", approval.id), "state.changed"), "what needs leave is done by leave"
+assert journal(w.order("approve", approval.id), "state.changed"), "what needs permission is done by permission"
 """
 
 

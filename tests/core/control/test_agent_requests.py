@@ -1,4 +1,4 @@
-"""Leave: what needs it is kept, told in typed facts, answered by who may, and decided then by
+"""Permission: what needs it is kept, told in typed facts, answered by who may, and decided then by
 the law as it is then.
 """
 
@@ -104,7 +104,7 @@ def test_a_tainted_spawn_waits_and_its_superior_is_told_typed_facts_alone(w: Wor
     assert (told["outcome"], told["approval"], told["rule"], told["key"]) == (
         "waiting",
         approval.id,
-        "taint.leave",
+        "taint.permission",
         "kid",
     )
     (notice,) = posts(changes, inbox(top.id))
@@ -122,7 +122,9 @@ def test_a_tainted_spawn_waits_and_its_superior_is_told_typed_facts_alone(w: Wor
     assert INJECTED not in json.dumps(dict(entry.data)), "the journal proves, it does not publish"
 
 
-def test_leave_given_is_used_once_and_the_child_keeps_the_taint_of_its_charter(w: World) -> None:
+def test_permission_given_is_used_once_and_the_child_keeps_the_taint_of_its_charter(
+    w: World,
+) -> None:
     top = w.grow(SOB, "top")
     middle = w.grow(top.id, "middle")
     _spawn(w, middle, taint=FILE)
@@ -161,7 +163,7 @@ def test_what_the_law_refuses_anyway_is_refused_at_once_and_asks_nobody(w: World
 @pytest.mark.parametrize(
     "verb", ["freeze", "drain", "halt", "terminate", "grant", "revoke", "fund"]
 )
-def test_every_act_of_a_tainted_turn_waits_and_is_done_with_leave(w: World, verb: str) -> None:
+def test_every_act_of_a_tainted_turn_waits_and_is_done_with_permission(w: World, verb: str) -> None:
     top = w.grow(SOB, "top")
     middle = w.grow(top.id, "middle")
     leaf = w.grow(middle.id, "leaf", "worker")
@@ -184,7 +186,7 @@ def test_every_act_of_a_tainted_turn_waits_and_is_done_with_leave(w: World, verb
     assert (given_.data["order"], given_.data["outcome"]) == ("o1", "done")
 
 
-def test_an_untainted_turn_and_a_source_or_action_that_is_not_declared_need_no_leave() -> None:
+def test_an_untainted_turn_and_a_source_or_action_that_is_not_declared_need_no_permission() -> None:
     cases: list[tuple[Taint, list[str], bool]] = [
         (Taint(), [], False),
         (Taint(), FILE, True),
@@ -213,7 +215,7 @@ def test_a_stamp_that_cannot_be_read_is_a_stamp(w: World, stamp: object) -> None
 # --- who may answer ---------------------------------------------------------------------------
 
 
-def test_the_requester_its_siblings_and_its_children_give_no_leave(w: World) -> None:
+def test_the_requester_its_siblings_and_its_children_give_no_permission(w: World) -> None:
     top = w.grow(SOB, "top")
     middle, sibling = w.grow(top.id, "middle"), w.grow(top.id, "sibling")
     child = w.grow(middle.id, "child")
@@ -227,7 +229,7 @@ def test_the_requester_its_siblings_and_its_children_give_no_leave(w: World) -> 
     assert _only(w).answer == ""
 
 
-def test_a_superior_that_is_tainted_itself_needs_leave_to_give_leave(w: World) -> None:
+def test_a_superior_that_is_tainted_itself_needs_permission_to_give_permission(w: World) -> None:
     top = w.grow(SOB, "top")
     middle = w.grow(top.id, "middle")
     _spawn(w, middle, taint=FILE)
@@ -251,7 +253,7 @@ def test_a_role_that_needs_more_than_a_superior_is_not_given_by_one(needs: str) 
     assert len(_made(w.order("approve", _only(w).id))) == 1
 
 
-def test_the_boards_leave_is_announced_called_for_once_and_given_by_a_motion() -> None:
+def test_the_boards_permission_is_announced_called_for_once_and_given_by_a_motion() -> None:
     w = _with_role(world(), "worker", "board")
     w.carry(_charter_motion())
     (executive,) = w.swarm.executives(MISSION)
@@ -283,7 +285,7 @@ def test_a_board_that_does_not_answer_is_not_called_about_it_again() -> None:
     assert w.swarm.boards[MISSION].stage == "working"
 
 
-def test_another_missions_board_gives_no_leave() -> None:
+def test_another_missions_board_gives_no_permission() -> None:
     w = _with_role(world(), "worker", "board")
     top = w.grow(SOB, "top")
     _spawn(w, top)
@@ -341,7 +343,7 @@ def test_denied_or_expired_its_requester_is_told_with_the_rule(w: World) -> None
     assert not w.swarm.lineage.children(middle.id)
 
 
-def test_what_was_asked_is_decided_by_the_law_as_it_is_when_leave_is_given(w: World) -> None:
+def test_what_was_asked_is_decided_by_the_law_as_it_is_when_permission_is_given(w: World) -> None:
     top = w.grow(SOB, "top")
     _spawn(w, top, taint=FILE)
     w.order("revoke", top.id, privilege="spawn/worker")
@@ -352,7 +354,7 @@ def test_what_was_asked_is_decided_by_the_law_as_it_is_when_leave_is_given(w: Wo
     assert told.data["outcome"] == "refused"
 
 
-def test_leave_is_for_the_incarnation_that_asked(w: World) -> None:
+def test_permission_is_for_the_incarnation_that_asked(w: World) -> None:
     top = w.grow(SOB, "top")
     _spawn(w, top, taint=FILE)
     w.swarm.lineage.put(replace(top, incarnation=2))
@@ -361,7 +363,7 @@ def test_leave_is_for_the_incarnation_that_asked(w: World) -> None:
     assert journal(changes, "approval.given")[0].data["rule"] == "incarnation.former"
 
 
-def test_leave_is_for_exactly_what_was_asked(w: World) -> None:
+def test_permission_is_for_exactly_what_was_asked(w: World) -> None:
     top = w.grow(SOB, "top")
     _spawn(w, top, taint=FILE)
     known = _only(w)
@@ -417,7 +419,7 @@ def test_a_motion_on_tainted_reports_falls_by_the_rule_and_is_executed_when_appr
     changes = w.carry(motion)
     (refused,) = [e for e in journal(changes, "motion.refused") if e.data.get("motion")]
     approval = _only(w)
-    assert refused.data["rule"] == "taint.leave"
+    assert refused.data["rule"] == "taint.permission"
     assert approval.id in refused.data["detail"]
     assert approval.needs is Authority.OPERATOR
     assert w.swarm.boards[MISSION].phase == "review", "the board goes on"
@@ -457,7 +459,7 @@ def test_on_untainted_reports_the_board_acts_by_itself() -> None:
     assert journal(changes, "subtree.fenced")
 
 
-def test_no_motion_gives_leave_for_a_motion() -> None:
+def test_no_motion_gives_permission_for_a_motion() -> None:
     w = world()
     _review(w, taint=FILE)
     w.carry(_charter_motion("more"))
@@ -467,7 +469,7 @@ def test_no_motion_gives_leave_for_a_motion() -> None:
     assert approval.id in w.swarm.approvals
 
 
-def test_a_first_charter_waits_for_the_operator_whose_leave_its_role_needs() -> None:
+def test_a_first_charter_waits_for_the_operator_whose_permission_its_role_needs() -> None:
     w = _with_role(world(), "manager", "operator")
     changes = w.carry(_charter_motion())
     assert not _made(changes)
@@ -481,7 +483,7 @@ def test_a_first_charter_waits_for_the_operator_whose_leave_its_role_needs() -> 
 
 
 @pytest.mark.parametrize("how", ["deny", "expire"])
-def test_without_leave_the_first_charter_falls_and_the_next_seat_proposes(how: str) -> None:
+def test_without_permission_the_first_charter_falls_and_the_next_seat_proposes(how: str) -> None:
     w = _with_role(world(), "manager", "operator")
     w.carry(_charter_motion())
     if how == "deny":
@@ -493,7 +495,7 @@ def test_without_leave_the_first_charter_falls_and_the_next_seat_proposes(how: s
     assert ("approval.denied" if how == "deny" else "approval.expired") in procedure.refusal
 
 
-def test_a_carried_charter_is_the_boards_own_leave() -> None:
+def test_a_carried_charter_is_the_boards_own_permission() -> None:
     w = _with_role(world(), "manager", "board")
     assert len(_made(w.carry(_charter_motion()))) == 1
 
@@ -570,10 +572,10 @@ def test_mail_taints_by_its_stamp_or_by_a_sender_that_is_nobody() -> None:
         max_size=24,
     )
 )
-def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestors_leave(
+def test_no_row_of_requests_makes_an_agent_of_a_tainted_turn_without_an_ancestors_permission(
     steps: list[tuple[str, int, int, bool]],
 ) -> None:
-    """Whoever asks and answers: what a tainted turn made has one `leave given` by a proper
+    """Whoever asks and answers: what a tainted turn made has one `permission given` by a proper
     ancestor of who asked.
     """
     w = world(children_max=4)

@@ -99,7 +99,7 @@ def test_the_cap_of_an_account_is_read_whoever_adds_to_it(how: str) -> None:
             digest="",
             action=action,
             needs=Authority.OPERATOR,
-            rule=Rule.TAINT_LEAVE,
+            rule=Rule.TAINT_PERMISSION,
             at=0,
             expires=1,
         )

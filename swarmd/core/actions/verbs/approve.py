@@ -1,4 +1,4 @@
-"""Approve: what waits for leave is given it, and is decided now."""
+"""Approve: what waits for permission is given it, and is decided now."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def foresee_answer(swarm: Swarm, actor: Actor, args: AnswerArgs) -> dict[str, An
 
 ACTION = Action(
     name="approve",
-    help="Give leave; what was asked for is decided now, once, by the law as it is.",
+    help="Give permission; what was asked for is decided now, once, by the law as it is.",
     decide=decide_approve,
     args=AnswerArgs,
     targets=(Target.APPROVAL,),

@@ -1,4 +1,4 @@
-"""Deny: what waits for leave is refused it."""
+"""Deny: what waits for permission is refused it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def decide_deny(draft: Draft, actor: Actor, args: AnswerArgs) -> Denied | None:
 
 ACTION = Action(
     name="deny",
-    help="Refuse leave; who asked is told.",
+    help="Refuse permission; who asked is told.",
     decide=decide_deny,
     args=AnswerArgs,
     targets=(Target.APPROVAL,),
