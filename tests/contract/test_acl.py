@@ -37,7 +37,7 @@ from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.rate_limit import RedisPace
 from swarmd.cli.main import main
 from swarmd.cli.verbs.acl import policy_of
-from swarmd.core.model.tables import TABLES
+from swarmd.core.model.tables import TABLES, patterns_read_by
 from swarmd.errors import StoreUnsuitableError
 from swarmd.settings import Settings
 from tests.acl_server import AclServer, acl_server
@@ -447,7 +447,9 @@ def test_every_key_is_the_supervisors_and_is_spoken_of_for_workers(tmp_path: Pat
     policy = policy_of(Settings(data=tmp_path))
     assert (policy.roles["supervisor"].reads, policy.roles["supervisor"].writes) == (("*",), ("*",))
     worker = policy.roles["worker"]
-    assert {*worker.reads, *worker.writes, *worker.never} == set(key_names())
+    tables = patterns_read_by(worker.tables) if worker.tables else ()
+    spoken_of = {*worker.reads, *worker.writes, *worker.never, *tables}
+    assert spoken_of | {table.pattern for table in TABLES} == set(key_names())
 
 
 def test_every_key_of_the_store_is_among_the_names() -> None:

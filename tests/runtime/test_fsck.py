@@ -304,6 +304,11 @@ def test_every_fault_that_is_named_is_seeded_here() -> None:
 # --- damaged data, and a swarm that lives with it -------------------------------------------------
 
 
+async def _next_turn(scene: Scene, agent: AgentId) -> int:
+    turn = await scene.on.store.pipe.execute("HGET", scene.keys.state(agent), "turn")
+    return int(turn or 0) + 1
+
+
 @pytest.mark.parametrize("whose", ["child", "top", "mission", "root"])
 @pytest.mark.parametrize("how", ["no number", "no hash"])
 async def test_an_account_that_cannot_be_read_is_held_and_the_rest_of_the_swarm_lives(
@@ -316,10 +321,11 @@ async def test_an_account_that_cannot_be_read_is_held_and_the_rest_of_the_swarm_
     await scene.do(*(damage if how == "no number" else [("DEL", key), ("SET", key, "mine")]))
     agent = sup.state.lineage.agents[AgentId(scene.child)]
     hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
-    for n, paid_by in enumerate((account, "")):
+    turn = await _next_turn(scene, agent.id)
+    for step, paid_by in enumerate((account, ""), start=8):  # beside its own
         # Of its own account, and of that of somebody who has nothing to do with it.
         of = paid_by or (scene.top if whose == "child" else scene.child)
-        begin = Begin(90 + n, 1, "model", of, agent.path, (), (), {"tokens": 3, "calls": 1})
+        begin = Begin(turn, step, "model", of, agent.path, (), (), {"tokens": 3, "calls": 1})
         reply = await on.store.begin(hold, begin, "at")
         if paid_by:
             assert isinstance(reply, RefusedByStore)
@@ -347,7 +353,8 @@ async def test_a_call_that_was_under_way_as_its_account_was_damaged_is_paid_in_t
 ) -> None:
     agent = scene.on.sup.state.lineage.agents[scene.child]
     hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
-    begin = Begin(90, 1, "model", scene.child, agent.path, (), (), {"tokens": 30, "calls": 1})
+    turn = await _next_turn(scene, agent.id)
+    begin = Begin(turn, 8, "model", scene.child, agent.path, (), (), {"tokens": 30, "calls": 1})
     before = (await scene.on.store.stated_accounts([scene.child])).rows[scene.child]
     assert isinstance(await scene.on.store.begin(hold, begin, "at"), Begun)
     await scene.do(("HSET", scene.keys.ledger(scene.child), "tokens.spent", "x", "tokens.free", ""))

@@ -415,6 +415,8 @@ def test_a_cost_beyond_the_reserve_is_an_overdraft_and_stops_the_account() -> No
             account = await turn.store.accounts([AGENT.id], "overdraft")
             assert (account[AGENT.id]["cost"], await turn.money()) == (1, (901, 0))
             turn.lease = 1
+            state = turn.store.keys.state(AGENT.id)
+            await turn.store.pipe.execute("HSET", state, "turn", 1)
             journal = turn.journal()
             journal.turn = 2
             with pytest.raises(NotAllowedError) as refused:

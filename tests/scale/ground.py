@@ -161,7 +161,7 @@ class Ground:
     async def lead(self) -> None:
         """Until it has loaded the tree and looked around."""
         self.tasks.start_soon(self.supervisor.run)
-        while not hasattr(self.supervisor, "_swarm"):
+        while not hasattr(self.supervisor.memory, "swarm"):
             await anyio.sleep(0.05)
         await anyio.sleep(1.5)
 

@@ -279,13 +279,8 @@ FAULTS: Final[Sequence[Fault]] = (
         "who is ending makes children",
         "2",
         "swarmd.core.tree.spawn:_may_still_create",
-        (
-            (
-                "if swarm.lineage.is_fenced((*parent.path, mission)) or parent.state is "
-                "AgentState.DRAINING:"
-            ),
-            "if False:",
-        ),
+        ("swarm.lineage.is_fenced((*parent.path, *mission_segments(mission)))", "False"),
+        ("or parent.state is AgentState.DRAINING", ""),
     ),
     _fault(
         "who is stopped makes children",
@@ -385,8 +380,8 @@ FAULTS: Final[Sequence[Fault]] = (
         "8",
         "swarmd.core.control.termination:reap",
         (
-            "if taken == 0 and not draft.swarm.observed.endings[segment].queue and",
-            "if taken == 0 and",
+            "and not draft.swarm.observed.endings[segment].queue",
+            "",
         ),
     ),
     _fault(

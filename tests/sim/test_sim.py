@@ -24,7 +24,7 @@ from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.connection.sync_client import COMMAND_SECONDS
 from swarmd.adapters.redis.lua import script
 from swarmd.errors import StoreUnavailableError
-from swarmd.runtime.worker.worker import Worker
+from swarmd.runtime.worker.listening import Listening
 from tests.sim import scenarios
 from tests.sim.__main__ import detect
 from tests.sim.loop import BusyError, VirtualLoop, virtually
@@ -45,7 +45,7 @@ FOUND = (7, 23, 33, 45, 260_358)
 
 # Planted defects that CI looks for: one of each kind of check, found within a few worlds.
 SOON = (
-    "a stop is not looked at",
+    "anybody ends anybody",
     "an incarnation is not compared",
     "a turn's number is not compared",
 )
@@ -265,10 +265,10 @@ def test_it_sees_a_ledger_that_does_not_balance(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_sees_who_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(worker: Worker, own: str) -> None:
+    async def never(listening: Listening) -> None:
         """A worker that trusts in rings."""
 
-    monkeypatch.setattr(Worker, "_sweep", never)
+    monkeypatch.setattr(Listening, "sweep", never)
     plan = Plan(
         missions=1,
         temper=Temper(),

@@ -119,9 +119,13 @@ def place(draft: Draft) -> None:
 
 
 def _is_homeless(swarm: Swarm, agent: Agent) -> bool:
-    """Nothing below a fence is given a host any more."""
-    is_alive = agent.state in (AgentState.STARTING, AgentState.LIVE)
-    return is_alive and agent.host not in swarm.hosts and not swarm.lineage.is_fenced(agent.path)
+    """Nothing below a fence is given a host any more. One that is starting waits for a placement
+    also where the host in its record is there: it was let go on while that host was gone, and the
+    host has come back since.
+    """
+    lost_its_host = agent.state is AgentState.LIVE and agent.host not in swarm.hosts
+    is_waiting = agent.state is AgentState.STARTING or lost_its_host
+    return is_waiting and not swarm.lineage.is_fenced(agent.path)
 
 
 def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:

@@ -19,13 +19,13 @@ class Leadership:
     memory: LeaderMemory
     led_until: float = 0.0  # by whoever led before, in seconds since the epoch; 0: nobody did
 
-    async def take(self, ttl_seconds: float = LEASE_SECONDS) -> None:
+    async def take(self) -> None:
         """Waits until nobody else leads."""
         store, host = self.memory.store, self.memory.host
         is_told = False
         # Asked before each try: the lead that is taken is noted in its place.
         self.led_until = await store.led_until()
-        while not (number := await store.lead(host, ttl_seconds)):
+        while not (number := await store.lead(host, LEASE_SECONDS)):
             if not is_told:
                 log.info("another supervisor leads; waiting for its lease to end")
                 is_told = True
