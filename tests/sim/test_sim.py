@@ -239,7 +239,7 @@ def test_a_planted_defect_is_found_soon(name: str) -> None:
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.scenario], ids=lambda fault: fault.name)
 def test_a_planted_defect_is_found_in_the_world_that_is_written_for_it(fault: Fault) -> None:
-    assert detect(fault, range(6)).seeds, f"{fault.name} is not seen any more"
+    assert detect(fault, range(8)).seeds, f"{fault.name} is not seen any more"
 
 
 def test_it_sees_a_turn_that_is_committed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
