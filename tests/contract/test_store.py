@@ -1018,7 +1018,7 @@ class LedgerWalk(RuleBasedStateMachine):
         parent = self._pick([M1, *self.agents], which)
         given = caps(tokens, calls, agents)
         id = f"a{next(self.numbers)}"
-        above = self.agents[parent].path[2:] if parent in self.agents else ()
+        above = self.agents[parent].path[3:] if parent in self.agents else ()
         made = agent(id, *above)
         fits = all(given[kind] <= self.reference.free(parent, kind) for kind in KINDS)
         reply = self.run(

@@ -169,7 +169,7 @@ async def mark(verb: str, agents: int) -> tuple[dict[str, Any], dict[str, bool]]
             if verb == "cancel":
                 await here.order("cancel", MISSION)
             else:
-                for executive in {agent.path[2] for agent in tree}:
+                for executive in {agent.path[3] for agent in tree}:
                     await here.order(
                         "revoke", executive, privilege="model/**", order=f"o-{executive}"
                     )
