@@ -343,11 +343,14 @@ def test_sigterm_drains_and_the_next_up_goes_on_at_once(models: Models) -> None:
         asked_to_end = time.monotonic()
         first.process.send_signal(signal.SIGTERM)
         assert first.ended() == 143
-        assert time.monotonic() - asked_to_end < 2 * LEASE_SECONDS
+        # The 8 s that turns are given, and the end of a process beside other load.
+        assert time.monotonic() - asked_to_end < 12
         swarm.start("up")
         is_up, before = time.monotonic(), len(swarm.spoken("m-term"))
         swarm.until_spoken("m-term", before + 1)
-        assert time.monotonic() - is_up < LEASE_SECONDS, "it waited for a lease that was given back"
+        assert time.monotonic() - is_up < LEASE_SECONDS / 2, (
+            "it waited for a lease that was given back"
+        )
         swarm.until_delivered("m-term")
         assert_done_once(swarm, "m-term")
         assert_paid_once(swarm, models, "m-term", text, cut=0)

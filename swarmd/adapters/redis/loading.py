@@ -173,13 +173,14 @@ class Loading:
             swarm.observed.free[id] = await self._records.free(id)
             return False
         rows: dict[Table[Any], Any] = {}
-        try:
-            for table in OF_MISSIONS:
+        for table in OF_MISSIONS:
+            try:
                 rows[table] = await self._rows_of(table, id)
-        except (ValueError, KeyError, TypeError, WrongKeyError):
-            log.exception("what is kept of a mission cannot be read", mission=id)
-            swarm.observed.free[id] = await self._records.free(id)
-            return False
+            except (ValueError, KeyError, TypeError, WrongKeyError):
+                key = self._keys.rows(table, id)
+                log.exception("a record of a mission cannot be read", mission=id, key=key)
+                swarm.observed.free[id] = await self._records.free(id)
+                return False
         swarm.missions[id] = mission
         for table, found in rows.items():
             if found:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from swarmd.core.model.procedure import Procedure
 
 V = TypeVar("V")
-Reader = Literal["workers", "supervisor"]
+ReadBy = Literal["workers", "supervisor"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -51,7 +51,7 @@ class Table(Generic[V]):
     prefix: str = ""
     has_parts: bool = False
     owner: Literal["", "agent", "mission"] = ""  # a row ends with its agent or mission
-    read_by: Reader = "supervisor"  # beside people's tools; only the supervisor ever writes
+    read_by: ReadBy = "supervisor"  # beside people's tools; only the supervisor ever writes
 
     @property
     def has_own_keys(self) -> bool:
@@ -350,6 +350,6 @@ MARKS: Final[Mapping[str, Table[Any]]] = {
 """By name, what is compared with the journal, and mended, row by row."""
 
 
-def patterns_read_by(reader: Reader) -> tuple[str, ...]:
+def patterns_read_by(reader: ReadBy) -> tuple[str, ...]:
     """The keys of the tables that say so."""
     return tuple(table.pattern for table in TABLES if table.read_by == reader)
