@@ -358,4 +358,5 @@ def assert_paid_once(swarm: Parts, models: Models, mission: str, text: str, *, c
     assert calls(settled()) == spent <= calls(told) + 2 * cut
     # A call may have been cut between its begin and its request: charged, for nobody knows that it
     # was not sent.
-    assert len(good) <= models.asked(text) <= spent
+    asked = models.asked(text)
+    assert len(good) <= asked <= spent, (len(good), asked, spent)

@@ -366,6 +366,24 @@ async def test_a_call_that_was_under_way_as_its_account_was_damaged_is_paid_in_t
     assert int(after["tokens.spent"]) == int(before["tokens.spent"]) + 20
 
 
+@pytest.mark.parametrize("what", ["board", "record"])
+async def test_a_mission_that_is_given_up_at_a_start_leaves_every_account_whole(
+    scene: Scene, what: str
+) -> None:
+    damage: dict[str, Command] = {
+        "board": ("SET", scene.keys.rows(BOARDS, MISSION), '{"stage":"x"'),
+        "record": ("HSET", scene.keys.mission(MISSION), "budget", "x"),
+    }
+    await scene.do(damage[what])
+    await scene.on.start()
+    await scene.on.run()
+    (failed,) = await scene.on.results()
+    assert failed.data["state"] == "failed"
+    assert await scene.flaws() == []
+    # That a hand has changed what was stored is told, and nothing else is wrong.
+    assert [found.kind for found in (await scene.on.proved()).proof.findings] == ["restated"]
+
+
 @pytest.mark.parametrize("damage", ["tier", "path", "charter", "all", "type"])
 async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_and_can_be_ended(
     scene: Scene, damage: str

@@ -49,7 +49,15 @@ from swarmd.core.model.names import (
 )
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
-from swarmd.core.model.tables import FENCES
+from swarmd.core.model.tables import (
+    APPROVALS,
+    FENCES,
+    OVERRIDES,
+    REVOCATIONS,
+    STOPS,
+    TROUBLES,
+    Table,
+)
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import StoreUnsuitableError
 from swarmd.runtime.mailboxes import Resident
@@ -402,6 +410,65 @@ async def test_a_mission_whose_record_is_damaged_fails_and_the_others_are_delive
             closed[f"{kind}.{left}"] for kind in KINDS for left in ("free", "granted", "reserved")
         )
         await _assert_given_back(on)
+
+
+_POISON: list[tuple[Table[Any], str, str]] = [
+    (STOPS, "=nobody", 'drain {"authority":1,"reason":"r","by":"o","at":1.0,"until":"x"}'),
+    (FENCES, "nobody", '{"reason":"r","by":"o","order":"","at":1e999}'),
+    (FENCES, "nobody", "[" * 100_000),
+    (REVOCATIONS, "nobody", '[["model/**","x","use","o","at","r",1]]'),
+    (
+        APPROVALS,
+        "ap-1",
+        '{"digest":"d","action":{},"needs":2,"rule":"taint.permission","at":1.0,"expires":2.0}',
+    ),
+    (
+        OVERRIDES,
+        "ov-1",
+        '{"kind":"task","target":"a","by":"o","authority":1,"mission":"m","before":{},'
+        '"after":{},"at":1.0,"expires":"x","reversal":"task","reason":"r"}',
+    ),
+    (TROUBLES, "nobody", '{"kind":"stalled","since":"x"}'),
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "text"), _POISON, ids=[f"{row[0].name}-{row[2][:20]}" for row in _POISON]
+)
+async def test_a_row_of_wrong_types_keeps_no_supervisor_from_leading(
+    namespace: str, table: Table[Any], name: str, text: str
+) -> None:
+    async with stage(namespace) as on:
+        await on.submit()
+        await quiet(on, 2)
+        await on.store.pipe.execute("HSET", on.store.keys.rows(table), name, text)
+        await on.start()
+        await on.run()
+        assert [result.data["state"] for result in await on.results()] == ["delivered"]
+
+
+@pytest.mark.parametrize("field", ["deadline", "lease", "crashes", "later"])
+async def test_an_agents_number_that_is_none_keeps_no_supervisor_from_leading(
+    namespace: str, field: str
+) -> None:
+    poison = {
+        "deadline": "inf",
+        "lease": "9" * 5_000,
+        "crashes": '["x"]',
+        "later": '[["model/**","use","x"]]',
+    }
+    async with stage(namespace) as on:
+        lead = await _staged_lead(on)
+        await on.store.pipe.execute("HSET", on.store.keys.agent(lead), field, poison[field])
+        await on.start()
+        assert on.sup.state.lineage.stops[lead].rule == Rule.AGENT_UNREADABLE
+
+
+async def _staged_lead(on: Stage) -> AgentId:
+    on.silent = {STAGED}
+    await on.submit()
+    await quiet(on, 12)
+    return next(a.id for a in on.sup.state.lineage.agents.values() if a.tier == 1)
 
 
 async def test_a_mission_on_the_docket_whose_record_is_damaged_fails_without_an_account(

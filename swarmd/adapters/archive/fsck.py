@@ -342,7 +342,7 @@ def _begun(steps: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         if name.endswith(":b") and f"{name[:-2]}:e" not in steps:
             try:
                 yield json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
 
 
@@ -350,7 +350,7 @@ def _mark_records(
     table: Table[Any], fields: Mapping[str, str]
 ) -> Iterator[tuple[str, Record | None]]:
     for key, text in table.rows_in(fields).items():
-        yield f"{table.name}:{key}", _read(lambda k=key, t=text: table.record(table.decode(k, t)))
+        yield f"{table.name}:{key}", _read(lambda k=key, t=text: table.record(table.read(k, t)))
 
 
 def _mission_records(
@@ -368,17 +368,15 @@ def _mission_records(
 
 def _row_record(table: Table[Any], key: str, row: Any) -> Record:
     if not table.has_parts:
-        return table.record(table.decode(key, row))
-    return whole_record(
-        table, {part: table.decode(part, text) for part, text in _pairs(row).items()}
-    )
+        return table.record(table.read(key, row))
+    return whole_record(table, {part: table.read(part, text) for part, text in _pairs(row).items()})
 
 
 def _read(make: Any) -> Record | None:
     """`None` for what cannot be read, whatever is wrong with it."""
     try:
         record: Record = make()
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return record
 

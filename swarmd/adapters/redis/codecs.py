@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
@@ -30,7 +32,7 @@ from swarmd.core.model.names import (
 )
 from swarmd.core.model.privileges import Held
 from swarmd.core.model.records import Host, Mission
-from swarmd.core.model.tables import Table, facts_of
+from swarmd.core.model.tables import Table, check_types, facts_of
 from swarmd.core.model.versions import RECORD_VERSION, check_record
 from swarmd.ports.stores import Turn
 
@@ -153,16 +155,28 @@ def agent_of(record: Mapping[str, str]) -> Agent | None:
             key=record.get("key", ""),
             privileges=_words(record.get("privileges", "")),
             grants=_words(record.get("grants", "")),
-            later=tuple(
-                Held(*held[:_HELD_PARTS]) for held in json.loads(record.get("later") or "[]")
-            ),
-            deadline=float(record.get("deadline") or 0),
-            crashes=tuple(json.loads(record.get("crashes") or "[]")),
+            later=tuple(map(_held_of, json.loads(record.get("later") or "[]"))),
+            deadline=_seconds(record.get("deadline") or 0),
+            crashes=tuple(map(_seconds, json.loads(record.get("crashes") or "[]"))),
             charter=charter_of(record.get("charter")),
             taint=_words(record.get("taint", "")),
         )
-    except (KeyError, ValueError, TypeError, ValidationError):
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _held_of(told: Sequence[Any]) -> Held:
+    held = Held(*told[:_HELD_PARTS])
+    check_types(held)
+    return held
+
+
+def _seconds(told: Any) -> float:
+    """Raises `ValueError` for what is no time: the journal keeps no number that is not finite."""
+    seconds = float(told)
+    if not math.isfinite(seconds):
+        raise ValueError(f"{told} is no time")
+    return seconds
 
 
 def stand_in(
@@ -178,7 +192,7 @@ def stand_in(
     if path is None:
         return None
     known = {name: record.get(name, "") for name in _NUMBERS}
-    numbers = {name: int(text) if text.isdecimal() else 0 for name, text in known.items()}
+    numbers = {name: int(text) if _COUNT.fullmatch(text) else 0 for name, text in known.items()}
     above = (record.get("parent", ""), *reversed(path[:-1]))
     try:
         charter = charter_of(record.get("charter"))
@@ -218,6 +232,7 @@ _HELD_PARTS = len(fields(Held))
 
 
 _NUMBERS = ("incarnation", "lease")
+_COUNT = re.compile(r"[0-9]{1,15}")
 
 
 _TIER_1 = 4  # the segments of an executive's path: its own, and before it the mission's
@@ -288,13 +303,13 @@ def mission_of(record: Mapping[str, str]) -> Mission | None:
             budget={kind: int(budget.get(kind, 0)) for kind in KINDS},
             created=record["created"],
             ended=record["ended"],
-            deadline=float(record.get("deadline") or 0),
+            deadline=_seconds(record.get("deadline") or 0),
             files=tuple(json.loads(record.get("files") or "[]")),
             asked_files=tuple(json.loads(record.get("asked_files") or "[]")),
             digest=record.get("digest", ""),
             ending=MissionState(record["ending"]) if record.get("ending") else None,
         )
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -384,13 +399,12 @@ def rows_of(table: Table[V], key: str, fields: Mapping[str, str]) -> dict[str, V
     found: dict[str, V] = {}
     for name, text in table.rows_in(fields).items():
         try:
-            found[name] = table.decode(name, text)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            log.error(  # noqa: TRY400 - that it is no JSON of ours says it all
-                "a mark cannot be read",
-                mark=name,
-                key=key,
-                hint="`swarmd fsck --repair` takes it away",
+            found[name] = table.read(name, text)
+        except ValueError:
+            # What no journal keeps, `fsck` does not know.
+            away = "fsck --repair" if table.digest else f"redis-cli HDEL {key} {table.prefix}{name}"
+            log.error(  # noqa: TRY400 - that it is no row of ours says it all
+                "a mark cannot be read", mark=name, key=key, hint=f"`swarmd {away}` takes it away"
             )
     return found
 

@@ -176,7 +176,7 @@ class Loading:
         for table in OF_MISSIONS:
             try:
                 rows[table] = await self._rows_of(table, id)
-            except (ValueError, KeyError, TypeError, WrongKeyError):
+            except (ValueError, WrongKeyError):
                 key = self._keys.rows(table, id)
                 log.exception("a record of a mission cannot be read", mission=id, key=key)
                 swarm.observed.free[id] = await self._records.free(id)
@@ -194,7 +194,7 @@ class Loading:
         if table.has_parts:
             return await self._rows(table, mission)
         text = await self._session.pipe.execute("GET", self._keys.rows(table, mission))
-        return table.decode(mission, text) if text else None
+        return table.read(mission, text) if text else None
 
 
 def _head_of(record: Mapping[str, str]) -> Head:

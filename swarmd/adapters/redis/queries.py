@@ -589,15 +589,15 @@ def _marks(fences: Sequence[str], stops: Sequence[str], revocations: Sequence[st
 
 def _fence(segment: str, text: str) -> Fence:
     try:
-        return FENCES.decode(segment, text)
-    except (KeyError, ValueError, TypeError):
+        return FENCES.read(segment, text)
+    except ValueError:
         return Fence(segment, "", "", 0.0)
 
 
 def _stop(target: str, text: str) -> Stop:
     try:
-        return STOPS.decode(target, text)
-    except (KeyError, ValueError, TypeError):
+        return STOPS.read(target, text)
+    except ValueError:
         kind = text.partition(" ")[0]
         known = StopKind(kind) if kind in tuple(StopKind) else StopKind.FREEZE
         return Stop(target, known, Authority.LINEAGE, "", "", 0.0)
@@ -605,6 +605,6 @@ def _stop(target: str, text: str) -> Stop:
 
 def _revocations(segment: str, text: str) -> tuple[Revocation, ...]:
     try:
-        return REVOCATIONS.decode(segment, text)
-    except (ValueError, TypeError):
+        return REVOCATIONS.read(segment, text)
+    except ValueError:
         return ()

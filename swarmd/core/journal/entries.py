@@ -51,7 +51,7 @@ from swarmd.core.model.entries import entry
 from swarmd.core.model.events import REFUSALS, JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import text_of
-from swarmd.core.model.names import SOB, SUPERVISOR, StreamId
+from swarmd.core.model.names import SOB, SUPERVISOR, MissionId, StreamId
 from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Swarm
@@ -296,8 +296,10 @@ def restated(
     commit, chained.
     """
     text = f"the state is stated anew: {why}"[:2000]
+    # One whose place is not known is of a mission that could not be loaded.
+    above = {id: account_above(swarm, id) for id in rows}
     accounts = {
-        id: {"parent": account_above(swarm, id) or "", **_amounts_of(row)}
+        id: {"parent": SOB if above[id] is None else above[id], **_amounts_of(row)}
         for id, row in rows.items()
     }
     post = entry(
@@ -313,13 +315,16 @@ def restated(
     return [linked, HeadSet(swarm.chain.head)]
 
 
-def open_accounts(swarm: Swarm) -> list[str]:
-    """Those that may have an account: of a mission that waits there is none yet."""
+def open_accounts(swarm: Swarm, damaged: Iterable[MissionId] = ()) -> list[str]:
+    """Those that may have an account: of a mission that waits there is none yet. `damaged` are open
+    missions that could not be loaded: their accounts lie in the store all the same.
+    """
     fences = swarm.lineage.fences
     missions = [id for id in swarm.missions if not (id in fences and fences[id].is_settled)]
     return [
         SOB,
         *missions,
+        *damaged,
         *(a.id for a in swarm.lineage.agents.values() if not a.is_seat and a.id != SOB),
     ]
 

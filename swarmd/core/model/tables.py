@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from swarmd.core.model.chain import Record, canonical, sha256
@@ -67,6 +67,18 @@ class Table(Generic[V]):
         start = len(self.prefix)
         return {name[start:]: text for name, text in fields.items() if name.startswith(self.prefix)}
 
+    def read(self, key: str, text: str) -> V:
+        """A row of its text. Raises `ValueError` where it is none, whatever somebody wrote there,
+        or `NewerRecordError`.
+        """
+        try:
+            value = self.decode(key, text)
+            for part in value if isinstance(value, tuple) else (value,):
+                check_types(part)
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{self.name} {key}: {error}") from error
+        return value
+
     def put(self, value: V) -> Put:
         """Of a value that knows its own key."""
         return Put(self, getattr(value, self.key_of), value)
@@ -109,6 +121,40 @@ class Drop:
 # --- texts --------------------------------------------------------------------------------------
 
 
+def _is_number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= _NUMBER_MAX
+
+
+# Beyond it no float holds every integer; and the journal keeps no number that is not finite.
+_NUMBER_MAX: Final = 2**53
+_PLAIN: Final[Mapping[str, Callable[[object], bool]]] = {
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": lambda value: isinstance(value, int) and _is_number(value),
+    "float": _is_number,
+    "Mapping[str, Any]": lambda value: isinstance(value, dict),
+}
+
+
+_WORDS: Final = ("AgentId", "HostId", "Right")
+
+
+def check_types(value: Any) -> None:
+    """Raises `TypeError` where a plain field of a dataclass holds something else than it says:
+    what was read of a row may be anybody's.
+    """
+    if not is_dataclass(value):
+        return
+    for field in fields(value):
+        given, kind = getattr(value, field.name), str(field.type)
+        if kind in _WORDS or kind.startswith("Literal["):
+            kind = "str"
+        if kind in _PLAIN and not _PLAIN[kind](given):
+            raise TypeError(f"{field.name} is {str(given)[:40]!r}")
+
+
 def facts_of(what: str, text: str) -> dict[str, Any]:
     """The facts of a record, whatever a later release has added. Raises `ValueError`, or
     `NewerRecordError`.
@@ -142,6 +188,13 @@ def _reader(
     return read
 
 
+def _action_of(action: Any) -> Any:
+    """Whose it is, is asked of it by everybody who looks."""
+    if not (isinstance(action["requester"], str) and isinstance(action["mission"], str)):
+        raise TypeError("action is nobody's")
+    return action
+
+
 def _stop_of(target: str, text: str) -> Stop:
     kind, _, why = text.partition(" ")
     facts = only_known(Stop, facts_of(f"the stop on {target}", why))
@@ -156,9 +209,12 @@ def _revocations_text(marks: Sequence[Revocation]) -> str:
 
 
 def _revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
+    marks = json.loads(text)
+    if not isinstance(marks, list):
+        raise ValueError(f"the marks on {segment} are no list")
     return tuple(
         Revocation(segment, path, right, number, by, at, reason, authority)
-        for path, number, right, by, at, reason, authority, *_ in json.loads(text)
+        for path, number, right, by, at, reason, authority, *_ in marks
     )
 
 
@@ -284,7 +340,7 @@ APPROVALS: Final[Table[Approval]] = Table(
     name="approval",
     stored="_approvals",  # id of an action that waits for permission
     encode=_without("id"),
-    decode=_reader(Approval, "id", "the approval", needs=Authority, rule=Rule),
+    decode=_reader(Approval, "id", "the approval", needs=Authority, rule=Rule, action=_action_of),
     digest=_approval_record,
     key_of="id",
 )

@@ -4,7 +4,7 @@ its anchors and segments in the archive, and what the accounts hold by its word.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -18,12 +18,13 @@ from swarmd.core.ledger.accounts import Fault, Ledger, off_by
 from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import FACTS
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.names import FIRST, StreamId
+from swarmd.core.model.names import FIRST, MissionId, StreamId
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import GAPS, Put
 from swarmd.core.model.timings import ANCHOR_SECONDS, Moment, stamp_of
 from swarmd.errors import ArchiveError
 from swarmd.ports.archive import AnchorKind, Archive, Kept, Sealing
+from swarmd.ports.stores import Loaded
 from swarmd.runtime.supervisor.memory import LeaderMemory
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,7 @@ class JournalKeeper:
 
     # --- at the start of a lead ---
 
-    async def take_up(self, draft: Draft, *, has_lost_facts: bool) -> None:
+    async def take_up(self, draft: Draft, loaded: Loaded) -> None:
         """Where the store, the archive and the journal do not speak of the same past, that is
         recorded first.
         """
@@ -53,11 +54,11 @@ class JournalKeeper:
         kept = await self._reconcile_archive(draft)
         self._archived_until = kept.sealed_id
         self._restate = await self._why_restate(kept)
-        if has_lost_facts and not self._restate:
+        if FACTS in loaded.lost and not self._restate:
             self._restate = "facts of the ledger were lost, or may have been folded before"
         if self._restate:
             log.error("the journal is stated anew", why=self._restate)
-            await self._state_anew(draft.moment)
+            await self._state_anew(draft.moment, loaded.damaged)
         if self.archive is not None:
             # Last, and of what was found: whoever dies before has his successor look again.
             await anyio.to_thread.run_sync(
@@ -124,9 +125,9 @@ class JournalKeeper:
         if self._restate:
             await self._state_anew(self.memory.draft().moment)
 
-    async def _state_anew(self, moment: Moment) -> None:
+    async def _state_anew(self, moment: Moment, damaged: Iterable[MissionId] = ()) -> None:
         memory = self.memory
-        stated = await memory.store.stated_accounts(open_accounts(memory.swarm))
+        stated = await memory.store.stated_accounts(open_accounts(memory.swarm, damaged))
         until = stated.facts_until
         changes = restated(memory.swarm, moment, self._restate, stated.rows, until)
         self._restate, memory.ledger = "", None

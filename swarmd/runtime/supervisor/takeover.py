@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 async def take_over(memory: LeaderMemory, journal: JournalKeeper, led_until: float) -> None:
     loaded = await memory.load()
     draft = memory.draft()
-    await journal.take_up(draft, has_lost_facts=FACTS in loaded.lost)
+    await journal.take_up(draft, loaded)
     tick.found(draft)
     for mission in loaded.damaged:
         queue.give_up(draft, mission)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from swarmd.core.ledger.tree import NEEDED_KINDS
 from swarmd.core.model.changes import AgentSet, Post
 from swarmd.core.model.charter import KINDS
-from swarmd.core.model.lineage import Agent, Fence
+from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind
 from swarmd.core.model.messages import Kind
-from swarmd.core.model.names import OPERATOR, SOB, AgentState
+from swarmd.core.model.names import OPERATOR, OWNER, SOB, AgentState, Authority
 from swarmd.core.model.privileges import is_covered, overlaps
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
-from swarmd.core.model.tables import FENCES
+from swarmd.core.model.tables import FENCES, STOPS
 from swarmd.core.tree.fence import decide_terminate, fence
 from swarmd.core.tree.spawn import RATE_WINDOW_SECONDS, covers_file, decide_spawn
 from tests.core.swarm_builder import MISSION, World, charter, journal, posts, puts, world
@@ -137,6 +137,17 @@ def test_the_board_creates_nothing_for_a_mission_that_ends() -> None:
     w.renew().add(
         *fence(w.swarm, Fence(MISSION, "r", "board", w.moment.now), w.moment, mission=MISSION)
     )
+    _denied(w.ask(SOB, charter("x")), Rule.ANCESTOR_ENDING)
+
+
+@pytest.mark.parametrize("segment", [MISSION, OWNER])
+def test_the_board_creates_nothing_for_a_mission_or_a_person_that_is_stopped_or_ends(
+    segment: str,
+) -> None:
+    w = world()
+    w.swarm.apply([STOPS.put(Stop(segment, StopKind.FREEZE, Authority.OPERATOR, "r", "o", 1.0))])
+    _denied(w.ask(SOB, charter("x")), Rule.FROZEN)
+    w.swarm.apply([FENCES.put(Fence(segment, "r", "operator", 1.0))])
     _denied(w.ask(SOB, charter("x")), Rule.ANCESTOR_ENDING)
 
 
