@@ -105,7 +105,7 @@ class OpenAIServer:
     calls_tools: bool = True  # false: ignores tools, as small local models do
     models: Sequence[str] = ("test-model",)
     delay: float = 0.0  # seconds before each answer
-    is_held: bool = False  # while it is, nothing is answered
+    is_held: Callable[[Json], bool] | None = None  # requests that this is true of wait
     piece_bytes: int = 0  # size of the HTTP chunks that a stream is split into; 0: one per piece
     endless_piece: Json = field(default_factory=lambda: {"content": "and more "})
     retry_after: str = "0"
@@ -119,13 +119,13 @@ class OpenAIServer:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
+    def holding(self, whom: Callable[[Json], bool] = lambda _: True) -> Iterator[None]:
         """Whoever waits for an answer waits on: a world that stands still to be looked at."""
-        self.is_held = True
+        self.is_held = whom
         try:
             yield
         finally:
-            self.is_held = False
+            self.is_held = None
 
     @property
     def base_url(self) -> str:
@@ -210,7 +210,7 @@ class OpenAIServer:
         self._record(path, headers, body, fault)
         if self.delay:
             await asyncio.sleep(self.delay)
-        while self.is_held:
+        while self.is_held is not None and self.is_held(body):
             await asyncio.sleep(0.02)
         await self._answer_chat(body, reply, fault, reader, writer)
 

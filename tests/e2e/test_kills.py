@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -56,9 +56,9 @@ providers:
     calls_per_minute: 60000
     calls_at_once: 64
     connect_seconds: 5
-    first_token_seconds: 5
-    idle_seconds: 5
-    total_seconds: 20
+    first_token_seconds: 120
+    idle_seconds: 120
+    total_seconds: 120
     attempts_max: 4
 """,
 }
@@ -132,7 +132,7 @@ class Crowd(MissionBrain):
                 [{"move": "spawn", "key": f"d{n}", "charter": c} for n, c in enumerate(charters)]
             )
         thoughts = sum(said["role"] == "assistant" for said in request["messages"])
-        if re.search(r"^role: researcher", text, re.M) and "think" in offered and thoughts < 4:
+        if _is_of_a_researcher(request) and "think" in offered and thoughts < 4:
             return ServerReply([{"move": "think", "thought": "Six by seven."}])
         return super().__call__(request)
 
@@ -156,26 +156,30 @@ def test_the_ledger_balances_at_each_sample_while_hosts_are_killed_and_agents_en
             swarm.submit(f"m-{n}", f"What is six by seven, number {n}?")
         samples, most, killed, ended = 0, 0, 0, 0
         deadline = time.monotonic() + SECONDS_MAX
-        while time.monotonic() < deadline:
-            moment = moment_of(swarm)
-            assert unbalanced(moment.accounts) == []
-            assert ungranted(moment) == []
-            samples += 1
-            under_way = sum(account["calls.reserved"] for account in moment.accounts.values())
-            most = max(most, under_way)
-            if len(moment.missions) == MISSIONS and all(
-                m["state"] in ENDED for m in moment.missions.values()
-            ):
-                break
-            if killed < KILLS and under_way >= CALLS_AT_ONCE // (killed + 1):
-                workers[killed].process.kill()
-                killed += 1
-                workers.append(swarm.start("worker", is_up=False))
-            if killed == KILLS and ended < ENDS:
-                ended += _end_one_in_mid_call(swarm, moment)
-                if ended == ENDS:
-                    deadline = time.monotonic() + SECONDS_AFTER
-            time.sleep(0.05)
+        with ExitStack() as held:
+            # However slow this machine is, their calls are under way all at once.
+            held.enter_context(mind.holding(_is_of_a_researcher))
+            while time.monotonic() < deadline:
+                moment = moment_of(swarm)
+                assert unbalanced(moment.accounts) == []
+                assert ungranted(moment) == []
+                samples += 1
+                under_way = sum(account["calls.reserved"] for account in moment.accounts.values())
+                most = max(most, under_way)
+                if len(moment.missions) == MISSIONS and all(
+                    m["state"] in ENDED for m in moment.missions.values()
+                ):
+                    break
+                if killed < KILLS and under_way >= CALLS_AT_ONCE // (killed + 1):
+                    workers[killed].process.kill()
+                    killed += 1
+                    workers.append(swarm.start("worker", is_up=False))
+                if killed == KILLS and ended < ENDS:
+                    ended += _end_one_in_mid_call(swarm, moment)
+                    if ended == ENDS:
+                        held.close()
+                        deadline = time.monotonic() + SECONDS_AFTER
+                time.sleep(0.05)
         for id, mission in moment.missions.items():
             # What still waits for a lease to end is ended now: what it has begun has to be in the
             # account all the same.
@@ -211,6 +215,10 @@ def test_the_ledger_balances_at_each_sample_while_hosts_are_killed_and_agents_en
         assert [
             one for one in findings if one["fault"].startswith(("account.", "reserve."))
         ] == [], findings
+
+
+def _is_of_a_researcher(request: Json) -> bool:
+    return re.search(r"^role: researcher", user_text(request), re.M) is not None
 
 
 def _end_one_in_mid_call(swarm: Parts, moment: Moment) -> int:
