@@ -40,6 +40,7 @@ from swarmd.core.model.names import FIRST, Channel, HostId, MissionId, MissionSt
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import SWEEP_SECONDS, stamp_of
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError, WorkspaceError
+from swarmd.log_events import LogEvent
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
@@ -328,12 +329,12 @@ async def _suitable(way: Dialler) -> None:
             if anyio.current_time() > deadline:
                 raise
             if not told:
-                log.warning("waiting for the server", server=str(way.place), why=error.what)
+                log.warning(LogEvent.SERVER_WAITED_FOR, server=str(way.place), why=error.what)
                 told = True
             await anyio.sleep(0.5)
     if not server.keeps_aof:
         log.warning(
-            "the server keeps no append-only file: if it restarts, acknowledged work is lost",
+            LogEvent.SERVER_WITHOUT_AOF,
             hint="run it with `--appendonly yes`",
         )
 
@@ -346,7 +347,7 @@ async def _keys_are_ours(store: RedisStore, names: Collection[str]) -> None:
     while wrong := await store.wrong_keys(names):
         if wrong != told:
             log.error(
-                "keys of the swarm hold something else; waiting until that is gone",
+                LogEvent.KEYS_OCCUPIED,
                 keys=wrong,
                 hint="`swarmd fsck --repair` sets them aside under other names",
             )
@@ -366,7 +367,7 @@ async def _made(store: RedisStore, *, makes: bool) -> None:
                 hint="start one: `swarmd supervisor`",
             )
         if not told:
-            log.warning("waiting for a first supervisor")
+            log.warning(LogEvent.LEAD_MISSING)
             told = True
         await anyio.sleep(0.5)
 
@@ -385,7 +386,7 @@ async def _stop_on_signal(stop: anyio.Event, heard: list[int], scope: anyio.Canc
             if len(heard) > 1:
                 scope.cancel()
                 return
-            log.info("ending; once more to end at once", signal=signal.Signals(number).name)
+            log.info(LogEvent.PROCESS_ENDING, signal=signal.Signals(number).name)
             stop.set()
 
 
@@ -396,7 +397,7 @@ async def _run_parts(
         process.declared.digest, is_supervisor="supervisor" in parts
     ):
         log.warning(
-            "this worker's policies and channels are not the supervisor's",
+            LogEvent.DECLARATIONS_OTHER,
             hint="give both the same SWARMD_POLICIES and SWARMD_CHANNELS",
         )
     async with AsyncExitStack() as stack:
@@ -430,7 +431,7 @@ async def _heed_brake(
             if worker is not None:
                 await worker.release()
             continue
-        log.warning("halted by the data folder's brake", reason=held.reason, by=held.by)
+        log.warning(LogEvent.HALTED, reason=held.reason, by=held.by)
         # A supervisor alone has no agents, and its word all the same: who halts must not wait for
         # it in vain.
         agents, busy = await worker.brake() if worker is not None else (0, {})
@@ -438,7 +439,7 @@ async def _heed_brake(
         try:
             await anyio.to_thread.run_sync(halt_file.answer, process.settings.data, word)
         except WorkspaceError as error:
-            log.warning("halted, but the word of it could not be given", why=error.what)
+            log.warning(LogEvent.HALT_NOT_TOLD, why=error.what)
 
 
 async def _tell_trouble(process: _Process, presence: halt_file.Presence) -> None:
@@ -455,7 +456,7 @@ async def _tell_trouble(process: _Process, presence: halt_file.Presence) -> None
             await anyio.to_thread.run_sync(presence.tell, trouble)
             told = trouble
         except WorkspaceError as error:
-            log.warning("what is wrong could not be said in the data folder", why=error.what)
+            log.warning(LogEvent.TROUBLE_NOT_TOLD, why=error.what)
             told = trouble
 
 

@@ -24,6 +24,7 @@ from swarmd.core.model.names import Channel, StreamId
 from swarmd.core.model.privileges import ROOM
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import epoch_of
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import RefusedByStore, Turn
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.step_journal import NotAllowedError
@@ -48,7 +49,7 @@ def guard_outputs(world: World, acting: Acting, gathered: Gathered) -> None:
     if not judged.cuts:
         return
     rules = sorted({cut.rule.value for cut in judged.cuts})
-    log.warning("messages of an agent were cut", agent=acting.agent.id, rules=rules)
+    log.warning(LogEvent.MESSAGES_CUT, agent=acting.agent.id, rules=rules)
     results = [
         {
             "ok": False,
@@ -139,7 +140,7 @@ async def _end_of_loop(world: World, resident: Resident, number: int, hops: int)
     its creator is told.
     """
     agent = resident.agent
-    log.warning("a loop was cut: the turn's outputs were not sent", agent=agent.id, hops=hops)
+    log.warning(LogEvent.LOOP_CUT, agent=agent.id, hops=hops)
     acting = Acting(
         agent=agent,
         mission=agent.mission,

@@ -32,6 +32,7 @@ from swarmd.core.model.privileges import FILE, is_covered
 from swarmd.core.model.provenance import of_mail, of_results, strangers
 from swarmd.core.model.refusals import NO_MONEY, Denied, Rule
 from swarmd.core.model.requests import DeadMail
+from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.ports.stores import LOST, Around, Used
 from swarmd.runtime.mailboxes import Resident
@@ -142,9 +143,7 @@ async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -
     """
     mail = unread_mail(resident)
     if len(mail) > 1:
-        log.warning(
-            "an agent fails on several messages; it gets them one by one", agent=resident.agent.id
-        )
+        log.warning(LogEvent.MESSAGES_ONE_BY_ONE, agent=resident.agent.id)
         await commit_turn(
             world,
             resident,
@@ -173,7 +172,7 @@ async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -
     for message in mail:
         agent = resident.agent
         log.error(
-            "a message is a dead letter",
+            LogEvent.MESSAGE_DEAD,
             agent=agent.id,
             channel=message.channel,
             id=message.id,
@@ -233,7 +232,7 @@ async def _think_and_act(
             if not await _do_moves(world, journal, acting, moves, gathered):
                 return
     except ThoughtFailedError as failure:
-        log.warning("an agent's thought failed", agent=resident.agent.id, why=failure.detail)
+        log.warning(LogEvent.CALL_FAILED, agent=resident.agent.id, why=failure.detail)
         gathered.say_only(failed(acting, failure.detail, failure.rule))
         return
     gathered.steps.append({"results": [{"note": "the turn's bound of steps is reached"}]})
