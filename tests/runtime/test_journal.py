@@ -5,8 +5,8 @@ written in it.
 from __future__ import annotations
 
 import json
-import re
 import os
+import re
 from collections import Counter
 from contextlib import closing
 from functools import partial
