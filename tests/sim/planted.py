@@ -300,7 +300,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "anybody ends anybody",
         "2",
-        "swarmd.core.actions.authority:find",
+        "swarmd.core.actions.authority:_find_below",
         ("if not swarm.lineage.is_ancestor(own, found):", "if False:"),
     ),
     _fault(

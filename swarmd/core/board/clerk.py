@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 from pydantic import ValidationError
 
-from swarmd.core.actions import approvals, overrides
+from swarmd.core.actions import approvals, override_record
 from swarmd.core.board.motions import board_taint, execute_motion, override_changes
 from swarmd.core.board.procedure import (
     Announce,
@@ -333,10 +333,10 @@ def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
         "motion": procedure.motion.model_dump(mode="json"),
     }
     after = {"vetoed" if asked.take else "carried": number}
-    override = overrides.begin(
+    override = override_record.begin_override(
         draft, actor, asked, target=id, mission=id, before=before, after=after
     )
-    overrides.told(draft, actor, override)
+    override_record.record_override(draft, actor, override)
     detail = f"{override.id}, by {actor.id}: {asked.reason}"
     for approval in list(draft.swarm.approvals.values()):
         if approval.mission == id and approval.action["request"].get("number") == number:
