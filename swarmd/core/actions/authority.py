@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, Literal, assert_never
 
 from swarmd.core.model.actions import Actor
@@ -127,10 +126,6 @@ def is_over(swarm: Swarm, agent: Agent) -> Denied | None:
         if swarm.lineage.is_ending(agent)
         else None
     )
-
-
-def order_facts(order: str, outcome: str) -> Mapping[str, str] | None:
-    return {"order": order, "outcome": outcome} if order else None
 
 
 BY_OPERATOR: Final = Actor(OPERATOR, Authority.OPERATOR)

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from swarmd.core.actions.authority import order_facts
 from swarmd.core.model.changes import MessageRecalled, Post
 from swarmd.core.model.channels import DEAD, inbox
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from swarmd.core.actions.authority import find, order_facts, outranks
+from swarmd.core.actions.authority import find, outranks
 from swarmd.core.actions.stop import lift
 from swarmd.core.ledger.tree import account_above
 from swarmd.core.model.actions import Actor
@@ -13,7 +13,7 @@ from swarmd.core.model.changes import (
     AccountFunded,
 )
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import (
     SOB,

@@ -6,24 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from swarmd.core.actions import authority
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     Post,
 )
-from swarmd.core.model.channels import host_channel
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import (
-    SUPERVISOR,
-)
+from swarmd.core.model.messages import Kind
 from swarmd.core.model.overruling import Overruling
 from swarmd.core.model.records import Override
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import OVERRIDES
 from swarmd.core.model.timings import stamp_of
+from swarmd.core.tree.notices import host_notice
 
 _REVERSAL: Final = {
     "grant": "the right is as it was",
@@ -85,7 +81,7 @@ def record_override(draft: Draft, actor: Actor, override: Override) -> None:
             sets=facts,
             expires=stamp_of(override.expires),
             reversal=override.reversal,
-            more=authority.order_facts(actor.order, "done"),
+            more=order_facts(actor.order, "done"),
         )
     )
 
@@ -99,11 +95,5 @@ def placement_notice(draft: Draft, agent: Agent) -> list[Post]:
     """Its host is told that it holds the agent, under the lease that it has now."""
     if agent.host not in draft.swarm.hosts:
         return []
-    message = Message(
-        sender=SUPERVISOR,
-        kind=Kind.PLACED,
-        at=draft.moment.stamp,
-        text="changed",
-        data={"agents": [agent.id]},
-    )
-    return [Post(host_channel(agent.host), message)]
+    data = {"agents": [agent.id]}
+    return [host_notice(draft.moment, agent.host, Kind.PLACED, "changed", data)]

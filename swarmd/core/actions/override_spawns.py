@@ -23,7 +23,7 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree.fence import decide_terminate
-from swarmd.core.tree.spawn import decide_spawn, directives, made
+from swarmd.core.tree.spawn import created_facts, decide_spawn, directives, made
 
 
 def allow_spawn(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
@@ -63,20 +63,14 @@ def allow_spawn(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
 
 def _created(draft: Draft, requester: Agent, request: SpawnRequest, spawned: Spawned) -> Message:
     """The requester's answer, in place of the refusal that it has."""
-    agent = spawned.agent
     return Message(
         sender=SUPERVISOR,
         to=requester.id,
         kind=Kind.ANSWER,
         mission=requester.mission,
         at=draft.moment.stamp,
-        text=f"{request.key}: created {agent.id}, by the operator",
-        data={
-            "key": request.key,
-            "outcome": "created",
-            "agent": agent.id,
-            "caps": dict(spawned.caps),
-        },
+        text=f"{request.key}: created {spawned.agent.id}, by the operator",
+        data=created_facts(request, spawned),
     )
 
 

@@ -8,7 +8,6 @@ by itself. Hard limits stay.
 from __future__ import annotations
 
 from swarmd.core.actions.approvals import WORD
-from swarmd.core.actions.authority import order_facts
 from swarmd.core.actions.override_messages import recall_message, restore_message
 from swarmd.core.actions.override_rights import override_right, restore_right
 from swarmd.core.actions.override_spawns import allow_spawn, end_allowed, undo_spawn
@@ -19,7 +18,7 @@ from swarmd.core.actions.override_tasks import (
     task_target,
 )
 from swarmd.core.model.actions import Actor
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import (
     SUPERVISOR,

@@ -8,7 +8,6 @@ from typing import Any, Final, Literal
 from swarmd.core.actions.authority import (
     find,
     is_over,
-    order_facts,
     outranks,
     overruled,
 )
@@ -16,7 +15,7 @@ from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     RightsSet,
 )
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (

@@ -10,7 +10,6 @@ from swarmd.core.actions.authority import (
     find,
     is_ending,
     is_group_target,
-    order_facts,
     outranked,
     outranks,
 )
@@ -18,17 +17,14 @@ from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import (
     AccountCleared,
     AgentSet,
-    Post,
 )
-from swarmd.core.model.channels import host_channel
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Stop, StopKind
-from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import (
     OPERATOR,
     SOB,
-    SUPERVISOR,
     AgentState,
     Authority,
     HostId,
@@ -38,7 +34,7 @@ from swarmd.core.model.privileges import is_path
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import STOPS, Drop
-from swarmd.core.tree.notices import tell_superior
+from swarmd.core.tree.notices import host_notice, tell_superior
 
 _STATES: Final = {
     StopKind.FREEZE: AgentState.FROZEN,
@@ -184,12 +180,10 @@ def _record_stop(draft: Draft, stop: Stop, replaced: Stop | None, *, mission: st
 
 def ask_hosts(draft: Draft, stop: Stop) -> None:
     """Every host that runs what a stop holds is told of it, and answers with what it sees there."""
+    data = {"target": stop.target, "kind": stop.kind.value, "at": stop.at, "until": stop.until}
     for host in hosts_under(draft.swarm, stop):
-        data = {"target": stop.target, "kind": stop.kind.value, "at": stop.at, "until": stop.until}
-        message = Message(
-            sender=SUPERVISOR, kind=Kind.STOPPED, at=draft.moment.stamp, text=stop.target, data=data
-        )
-        draft.add(Post(host_channel(host), message))
+        notice = host_notice(draft.moment, host, Kind.STOPPED, stop.target, data)
+        draft.add(notice)
 
 
 def hosts_under(swarm: Swarm, stop: Stop) -> list[HostId]:
@@ -258,7 +252,7 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
         if stop.rule.startswith("budget."):
             draft.add(AccountCleared(root.id))
     for host in hosts:
-        draft.add(Post(host_channel(host), _thawed_message(draft, stop)))
+        draft.add(host_notice(draft.moment, host, Kind.THAWED, stop.target))
     draft.add(
         entry(
             draft.moment,
@@ -279,7 +273,3 @@ def _as_left(swarm: Swarm, agent: Agent) -> Agent:
         return replace(agent, state=_STATES[left.kind], reason=left.reason[:2000])
     resting = AgentState.LIVE if agent.host in swarm.hosts else AgentState.STARTING
     return replace(agent, state=resting, reason="")
-
-
-def _thawed_message(draft: Draft, stop: Stop) -> Message:
-    return Message(sender=SUPERVISOR, kind=Kind.THAWED, at=draft.moment.stamp, text=stop.target)
