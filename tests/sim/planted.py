@@ -325,7 +325,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a motion is carried without a quorum",
         "5",
-        "swarmd.core.board.procedure:decide_vote",
+        "swarmd.core.board.vote:decide_vote",
         ("if len(ballots) < rules.quorum:", "if False:"),
         scenario="few-votes",
     ),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from swarmd.core.actions import approvals, authority, registry
 from swarmd.core.actions.approvals import Need
 from swarmd.core.actions.verbs.override import OverrideArgs
-from swarmd.core.board.procedure import (
-    Announce,
-    Executed,
-    Refused,
-)
+from swarmd.core.board.events import Announce, Executed, Refused
 from swarmd.core.board.room import announce
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
@@ -22,6 +18,7 @@ from swarmd.core.model.channels import down
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import (
     ActMotion,
@@ -36,10 +33,10 @@ from swarmd.core.model.motions import (
 from swarmd.core.model.names import SOB, Authority, MissionId, MissionState, StreamId
 from swarmd.core.model.overruling import OverrideOrder
 from swarmd.core.model.provenance import stamped
-from swarmd.core.model.records import Mission, Spawned
+from swarmd.core.model.records import ExecutiveReport, Mission, Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import REPORTS, Put
 from swarmd.core.tree.spawn import decide_spawn, made
 
@@ -78,15 +75,8 @@ def _tried(
     vetoed = _vetoed(draft, id, motion)
     outcome = vetoed or _done(draft, mission, motion, taint, has_permission=has_permission)
     if outcome is None:
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.MOTION_EXECUTED,
-                f"motion {number}: {motion.motion}",
-                actor=SOB,
-                mission=id,
-            )
-        )
+        text = f"motion {number}: {motion.motion}"
+        draft.add(entry(draft.moment, JournalEvent.MOTION_EXECUTED, text, actor=SOB, mission=id))
         return Executed(number)
     if isinstance(outcome, _Asks):
         waits = _ask_permission(draft, mission, number, motion, taint, outcome)
@@ -95,19 +85,25 @@ def _tried(
             announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
             return None
         outcome = waits
+    _record_refusal(draft, id, number, motion, outcome)
+    return Refused(number, outcome.rule, outcome.detail)
+
+
+def _record_refusal(
+    draft: Draft, id: MissionId, number: int, motion: Motion, denied: Denied
+) -> None:
     draft.add(
         entry(
             draft.moment,
             JournalEvent.MOTION_REFUSED,
-            f"motion {number}: {outcome}",
+            f"motion {number}: {denied}",
             actor=SOB,
             mission=id,
-            rule=outcome.rule,
-            detail=outcome.detail,
+            rule=denied.rule,
+            detail=denied.detail,
             motion=motion.model_dump(mode="json"),
         )
     )
-    return Refused(number, outcome.rule, outcome.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +135,7 @@ def _done(
         case ActMotion():
             return _act(draft, mission, motion.args(), taint, has_permission=has_permission)
         case OverrideMotion():
-            asked = OverrideOrder.model_validate(motion.model_dump())
-            args = OverrideArgs(
-                verb="override", target=motion.target, reason=motion.reason, override=asked
-            )
+            args = _override_args(motion)
             return _act(draft, mission, args, taint, has_permission=has_permission)
         case DeliverMotion():
             return _deliver(draft, mission, motion)
@@ -151,6 +144,11 @@ def _done(
             return None
         case _:
             assert_never(motion)
+
+
+def _override_args(motion: OverrideMotion) -> OverrideArgs:
+    asked = OverrideOrder.model_validate(motion.model_dump())
+    return OverrideArgs(verb="override", target=motion.target, reason=motion.reason, override=asked)
 
 
 def _ask_permission(
@@ -183,33 +181,39 @@ def _charter(
     *,
     has_permission: bool,
 ) -> Denied | _Asks | None:
+    allowed = _allowed(draft, mission, motion.executives)
+    if isinstance(allowed, Denied):
+        return allowed
+    if not has_permission:
+        need = approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, taint)
+        if need is not None:
+            facts = [approvals.spawn_facts(spawned) for spawned in allowed]
+            return _Asks(need, {"action": "charter", "executives": facts})
+    for spawned in allowed:
+        draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
+    return None
+
+
+def _allowed(
+    draft: Draft, mission: Mission, executives: Sequence[Executive]
+) -> list[Spawned] | Denied:
+    """All of them, or why one of them may not be made, and so none."""
     board = draft.swarm.lineage.agents[SOB]
     allowed: list[Spawned] = []
-    for executive in motion.executives:
-        request = SpawnRequest(key=executive.key, charter=_plain(executive))
+    for executive in executives:
         spawned = decide_spawn(
             draft.swarm,
             board,
-            request,
+            SpawnRequest(key=executive.key, charter=_plain(executive)),
             draft.moment,
             mission=mission.id,
             pending=allowed,
-            together=len(motion.executives),
+            together=len(executives),
         )
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
         allowed.append(spawned)
-    need = (
-        None
-        if has_permission
-        else approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, taint)
-    )
-    if need is not None:
-        facts = [approvals.spawn_facts(spawned) for spawned in allowed]
-        return _Asks(need, {"action": "charter", "executives": facts})
-    for spawned in allowed:
-        draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
-    return None
+    return allowed
 
 
 def _act(
@@ -247,13 +251,9 @@ def _vetoed(draft: Draft, id: MissionId, motion: Motion) -> Denied | None:
 def _direct(
     draft: Draft, mission: Mission, motion: DirectMotion, taint: tuple[str, ...]
 ) -> Denied | None:
-    agent = authority.find_of_mission(draft.swarm, mission.id, motion.to)
+    agent = _directed(draft.swarm, mission, motion.to)
     if isinstance(agent, Denied):
         return agent
-    if agent.parent != SOB:
-        return Denied(Rule.BOARD_MOTION, f"{agent.id} is no executive: direct its executive")
-    if draft.swarm.lineage.is_fenced(agent.path):
-        return Denied(Rule.ANCESTOR_ENDING, agent.id)
     report = draft.swarm.reports.get(mission.id, {}).get(agent.id)
     if report is not None:
         draft.add(Put(REPORTS, mission.id, replace(report, is_done=False)))
@@ -269,15 +269,36 @@ def _direct(
     return None
 
 
+def _directed(swarm: Swarm, mission: Mission, to: str) -> Agent | Denied:
+    """The executive that the board may direct."""
+    agent = authority.find_of_mission(swarm, mission.id, to)
+    if isinstance(agent, Denied):
+        return agent
+    if agent.parent != SOB:
+        return Denied(Rule.BOARD_MOTION, f"{agent.id} is no executive: direct its executive")
+    if swarm.lineage.is_fenced(agent.path):
+        return Denied(Rule.ANCESTOR_ENDING, agent.id)
+    return agent
+
+
 def _deliver(draft: Draft, mission: Mission, motion: DeliverMotion) -> Denied | None:
-    reports = draft.swarm.reports.get(mission.id, {})
+    reports = _chosen_reports(draft.swarm, mission, motion.reports)
+    if isinstance(reports, Denied):
+        return reports
+    parts = [motion.text.strip()] if motion.text.strip() else []
+    parts += [report.text.strip() for report in reports]
+    queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text="\n\n".join(parts))
+    return None
+
+
+def _chosen_reports(
+    swarm: Swarm, mission: Mission, references: Iterable[str]
+) -> list[ExecutiveReport] | Denied:
+    reports = swarm.reports.get(mission.id, {}).values()
     chosen = []
-    for reference in motion.reports:
-        found = [r for r in reports.values() if reference in (r.agent, r.name)]
+    for reference in references:
+        found = [r for r in reports if reference in (r.agent, r.name)]
         if not found:
             return Denied(Rule.BOARD_MOTION, f"no report of {reference}")
         chosen.append(found[0])
-    parts = [motion.text.strip()] if motion.text.strip() else []
-    parts += [report.text.strip() for report in chosen]
-    queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text="\n\n".join(parts))
-    return None
+    return chosen

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from swarmd.core.board.procedure import (
-    Announce,
-    CallSeat,
-)
+from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.entries import entry
