@@ -92,18 +92,23 @@ def readers_of(channel: Channel, swarm: Swarm) -> list[Agent]:
     """The living agents whose positions hold it. Seats see rooms as they are when they are
     called, and hold none.
     """
-    if channel.startswith("inbox:"):
-        agent = swarm.lineage.get(channel.removeprefix("inbox:"))
-        return [agent] if agent is not None else []
-    if channel.startswith("up:"):
-        agent = swarm.lineage.get(channel.removeprefix("up:"))
-        return [agent] if agent is not None and agent.tier > 0 else []
-    if channel.startswith("down:"):
-        return list(swarm.lineage.children(AgentId(channel.removeprefix("down:"))))
-    if not channel.startswith("room:"):
-        return []
-    rooms = swarm.declared.rooms
-    return [a for a in swarm.lineage.agents.values() if a.tier > 0 and channel in follows(a, rooms)]
+    kind, _, name = channel.partition(":")
+    match kind:
+        case "inbox" | "up":
+            agent = swarm.lineage.get(name)
+            is_reader = agent is not None and (kind == "inbox" or agent.tier > 0)
+            return [agent] if agent is not None and is_reader else []
+        case "down":
+            return list(swarm.lineage.children(AgentId(name)))
+        case "room":
+            return _followers(channel, swarm)
+        case _:
+            return []
+
+
+def _followers(channel: Channel, swarm: Swarm) -> list[Agent]:
+    rooms, agents = swarm.declared.rooms, swarm.lineage.agents.values()
+    return [agent for agent in agents if agent.tier > 0 and channel in follows(agent, rooms)]
 
 
 # --- what goes --------------------------------------------------------------------------------
@@ -188,23 +193,9 @@ def lead_past(draft: Draft, gap: Gap) -> None:
     draft.add(ReaderLed(agent.id, gap.channel, gap.until))
     if not gap.is_told:
         return
-    since = "its beginning" if gap.after == FIRST else _when(gap.after)
-    text = (
-        f"You have not read {gap.channel} for longer than messages are kept. "
-        f"What was posted there from {since} until {_when(gap.until)} is gone."
-    )
     told = {"gap": {"channel": gap.channel, "after": gap.after, "until": gap.until}}
-    notice = Message(
-        sender=SUPERVISOR,
-        to=agent.id,
-        kind=Kind.NOTICE,
-        mission=agent.mission,
-        at=draft.moment.stamp,
-        text=text,
-        data=told,
-    )
     draft.add(
-        Post(inbox(agent.id), notice),
+        Post(inbox(agent.id), _gap_notice(draft, agent, gap, told)),
         entry(
             draft.moment,
             JournalEvent.MAIL_SKIPPED,
@@ -214,6 +205,20 @@ def lead_past(draft: Draft, gap: Gap) -> None:
             agent=agent.id,
             more=told,
         ),
+    )
+
+
+def _gap_notice(draft: Draft, agent: Agent, gap: Gap, told: Mapping[str, object]) -> Message:
+    since = "its beginning" if gap.after == FIRST else _when(gap.after)
+    return Message(
+        sender=SUPERVISOR,
+        to=agent.id,
+        kind=Kind.NOTICE,
+        mission=agent.mission,
+        at=draft.moment.stamp,
+        text=f"You have not read {gap.channel} for longer than messages are kept. "
+        f"What was posted there from {since} until {_when(gap.until)} is gone.",
+        data=told,
     )
 
 
