@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from swarmd.core.model.changes import MessageRecalled, Post
 from swarmd.core.model.channels import DEAD, inbox
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -50,40 +50,33 @@ def undecidable(draft: Draft, message: Message, why: str) -> None:
     tried again.
     """
     order = str(message.data.get("order", ""))[:64] if message.kind is Kind.ORDER else ""
-    draft.add(
-        Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.moment.stamp)),
-        entry(
-            draft.moment,
-            JournalEvent.MESSAGE_REFUSED,
-            f"an input of {message.sender} on {message.channel} cannot be decided; it is a dead "
-            "letter",
-            actor=message.sender,
-            mission=message.mission,
-            rule=Rule.POISON,
-            request=message.id,
-            channel=message.channel,
-            detail=why[:_LAST_WORDS_MAX],
-            more=order_facts(order, "refused"),
-        ),
+    draft.add(Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.moment.stamp)))
+    draft.record(
+        JournalEvent.MESSAGE_REFUSED,
+        f"an input of {message.sender} on {message.channel} cannot be decided; it is a dead letter",
+        actor=message.sender,
+        mission=message.mission,
+        rule=Rule.POISON,
+        request=message.id,
+        channel=message.channel,
+        detail=why[:_LAST_WORDS_MAX],
+        more=order_facts(order, "refused"),
     )
 
 
 def tell(draft: Draft, agent: Agent, mail: DeadMail, why: str) -> None:
     """A reader was led past a message on which it failed: recorded, and told to its superior."""
     what = f"failed {mail.tries} times on a message of {mail.sender} ({mail.channel} {mail.id})"
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.DEAD_ADDED,
-            f"{agent.id} {what}: {why}"[:_LAST_WORDS_MAX],
-            actor=agent.id,
-            mission=agent.mission,
-            rule=Rule.POISON,
-            agent=agent.id,
-            channel=mail.channel,
-            message=mail.id,
-            tries=mail.tries,
-        )
+    draft.record(
+        JournalEvent.DEAD_ADDED,
+        f"{agent.id} {what}: {why}"[:_LAST_WORDS_MAX],
+        actor=agent.id,
+        mission=agent.mission,
+        rule=Rule.POISON,
+        agent=agent.id,
+        channel=mail.channel,
+        message=mail.id,
+        tries=mail.tries,
     )
     told = {"channel": mail.channel, "id": mail.id, "tries": mail.tries}
     notices.tell_superior(
@@ -149,16 +142,13 @@ def _close(
         "channel": original.channel,
         "message": original.id,
     }
-    draft.add(
-        MessageRecalled(DEAD, StreamId(id)),
-        entry(
-            draft.moment,
-            event,
-            f"letter {id} to {reader} is {event.partition('.')[2]}: {reason}"[:_LAST_WORDS_MAX],
-            actor=OPERATOR,
-            mission=original.mission,
-            order=order,
-            outcome="done",
-            more=facts,
-        ),
+    draft.add(MessageRecalled(DEAD, StreamId(id)))
+    draft.record(
+        event,
+        f"letter {id} to {reader} is {event.partition('.')[2]}: {reason}"[:_LAST_WORDS_MAX],
+        actor=OPERATOR,
+        mission=original.mission,
+        order=order,
+        outcome="done",
+        more=facts,
     )

@@ -13,7 +13,7 @@ from swarmd.core.model.changes import (
     AccountFunded,
 )
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import (
     SOB,
@@ -90,17 +90,14 @@ def _refuse_amounts(
 
 def _record_funding(draft: Draft, actor: Actor, account: str, amounts: Mapping[str, int]) -> None:
     listed = ", ".join(f"{n} {kind}" for kind, n in amounts.items())
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.ACCOUNT_FUNDED,
-            f"{actor.id} adds to {account}: {listed}",
-            actor=actor.id,
-            mission=actor.mission,
-            account=account,
-            amounts=amounts,
-            more=order_facts(actor.order, "done"),
-        )
+    draft.record(
+        JournalEvent.ACCOUNT_FUNDED,
+        f"{actor.id} adds to {account}: {listed}",
+        actor=actor.id,
+        mission=actor.mission,
+        account=account,
+        amounts=amounts,
+        more=order_facts(actor.order, "done"),
     )
 
 

@@ -10,16 +10,16 @@ from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     Post,
 )
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.overruling import Overruling
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.records import Override
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import OVERRIDES
 from swarmd.core.model.timings import stamp_of
-from swarmd.core.tree.notices import host_notice
 
 _REVERSAL: Final = {
     "grant": "the right is as it was",
@@ -68,21 +68,18 @@ def record_override(draft: Draft, actor: Actor, override: Override) -> None:
     digest.
     """
     facts = {name: value for name, value in override.after.items() if name not in ("task", "text")}
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.OVERRIDE_SET,
-            f"{actor.id} overrides {override.kind} {override.target}: {override.reason}"[:2000],
-            actor=actor.id,
-            mission=override.mission,
-            override=override.id,
-            kind=override.kind,
-            target=override.target,
-            sets=facts,
-            expires=stamp_of(override.expires),
-            reversal=override.reversal,
-            more=order_facts(actor.order, "done"),
-        )
+    draft.record(
+        JournalEvent.OVERRIDE_SET,
+        f"{actor.id} overrides {override.kind} {override.target}: {override.reason}"[:2000],
+        actor=actor.id,
+        mission=override.mission,
+        override=override.id,
+        kind=override.kind,
+        target=override.target,
+        sets=facts,
+        expires=stamp_of(override.expires),
+        reversal=override.reversal,
+        more=order_facts(actor.order, "done"),
     )
 
 

@@ -7,18 +7,13 @@ from dataclasses import replace
 from swarmd.core.actions import authority, ending
 from swarmd.core.actions.override_record import begin_override, record_override
 from swarmd.core.model.actions import Actor
-from swarmd.core.model.changes import (
-    Post,
-)
-from swarmd.core.model.channels import inbox
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
-    SUPERVISOR,
     Authority,
 )
 from swarmd.core.model.overruling import OverrideOrder, Overruling
-from swarmd.core.model.records import Override, Spawned
+from swarmd.core.model.posts import answer_to
+from swarmd.core.model.records import Override
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Draft, Swarm
@@ -57,21 +52,9 @@ def allow_spawn(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
     record_override(draft, actor, override)
     draft.add(*directives(spawned, request.directives, draft.moment, hops=0, taint=taint))
-    draft.add(Post(inbox(requester.id), _created(draft, requester, request, spawned)))
+    text = f"{request.key}: created {agent.id}, by the operator"
+    draft.add(answer_to(draft.moment, requester, text, created_facts(request, spawned)))
     return None
-
-
-def _created(draft: Draft, requester: Agent, request: SpawnRequest, spawned: Spawned) -> Message:
-    """The requester's answer, in place of the refusal that it has."""
-    return Message(
-        sender=SUPERVISOR,
-        to=requester.id,
-        kind=Kind.ANSWER,
-        mission=requester.mission,
-        at=draft.moment.stamp,
-        text=f"{request.key}: created {spawned.agent.id}, by the operator",
-        data=created_facts(request, spawned),
-    )
 
 
 def undo_spawn(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:

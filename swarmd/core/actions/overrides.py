@@ -18,7 +18,7 @@ from swarmd.core.actions.override_tasks import (
     task_target,
 )
 from swarmd.core.model.actions import Actor
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import (
     SUPERVISOR,
@@ -93,17 +93,14 @@ def _end(
     if how != "void":
         _take_back(draft, override, by)
     draft.add(Drop(OVERRIDES, override.id))
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.OVERRIDE_ENDED,
-            f"{override.id} ({override.kind} {override.target}) {how}: {reason}"[:2000],
-            actor=by,
-            mission=override.mission,
-            override=override.id,
-            how=how,
-            more=order_facts(order, "done"),
-        )
+    draft.record(
+        JournalEvent.OVERRIDE_ENDED,
+        f"{override.id} ({override.kind} {override.target}) {how}: {reason}"[:2000],
+        actor=by,
+        mission=override.mission,
+        override=override.id,
+        how=how,
+        more=order_facts(order, "done"),
     )
 
 

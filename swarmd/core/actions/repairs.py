@@ -26,7 +26,6 @@ from swarmd.core.model.changes import (
     Row,
     SchemaStamped,
 )
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import OPERATOR, AgentId, Channel, MissionId
 from swarmd.core.model.refusals import Denied, Rule
@@ -42,18 +41,15 @@ def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | 
             Rule.REQUEST_INVALID, f"{target} is no entry of the journal, which has {last}"
         )
     text = f"entry {target} is acknowledged: {reason}"[:2000]
-    draft.add(
-        Drop(GAPS, target),
-        entry(
-            draft.moment,
-            JournalEvent.JOURNAL_ACKNOWLEDGED,
-            text,
-            actor=OPERATOR,
-            entry=int(target),
-            reason=reason[:2000],
-            order=order,
-            outcome="done",
-        ),
+    draft.add(Drop(GAPS, target))
+    draft.record(
+        JournalEvent.JOURNAL_ACKNOWLEDGED,
+        text,
+        actor=OPERATOR,
+        entry=int(target),
+        reason=reason[:2000],
+        order=order,
+        outcome="done",
     )
     return None
 
@@ -68,18 +64,15 @@ def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
     changes = _REPAIRS[kind](draft.swarm, id)
     if isinstance(changes, Denied):
         return changes
-    draft.add(
-        *changes,
-        entry(
-            draft.moment,
-            JournalEvent.STATE_REPAIRED,
-            f"{target}: {reason}"[:2000],
-            actor=OPERATOR,
-            target=target,
-            order=order,
-            outcome="done",
-            steps=[_named(change) for change in changes],
-        ),
+    draft.add(*changes)
+    draft.record(
+        JournalEvent.STATE_REPAIRED,
+        f"{target}: {reason}"[:2000],
+        actor=OPERATOR,
+        target=target,
+        order=order,
+        outcome="done",
+        steps=[_named(change) for change in changes],
     )
     return None
 

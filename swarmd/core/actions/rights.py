@@ -15,7 +15,7 @@ from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     RightsSet,
 )
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
@@ -89,19 +89,16 @@ def _record_change(
         if event is JournalEvent.PRIVILEGE_GRANTED
         else f"revokes {path} ({right}) of {agent.id}"
     )
-    draft.add(
-        entry(
-            draft.moment,
-            event,
-            f"{actor.id} {done}: {change.reason}"[:2000],
-            actor=actor.id,
-            mission=agent.mission,
-            agent=agent.id,
-            privilege=path,
-            right=right,
-            **facts,
-            more=order_facts(actor.order, "done"),
-        )
+    draft.record(
+        event,
+        f"{actor.id} {done}: {change.reason}"[:2000],
+        actor=actor.id,
+        mission=agent.mission,
+        agent=agent.id,
+        privilege=path,
+        right=right,
+        **facts,
+        more=order_facts(actor.order, "done"),
     )
 
 

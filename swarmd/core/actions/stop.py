@@ -18,7 +18,7 @@ from swarmd.core.model.changes import (
     AccountCleared,
     AgentSet,
 )
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.messages import Kind
@@ -30,11 +30,12 @@ from swarmd.core.model.names import (
     HostId,
     MissionId,
 )
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.privileges import is_path
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import STOPS, Drop
-from swarmd.core.tree.notices import host_notice, tell_superior
+from swarmd.core.tree.notices import tell_superior
 
 _STATES: Final = {
     StopKind.FREEZE: AgentState.FROZEN,
@@ -123,17 +124,14 @@ def leave_unseen(draft: Draft, stop: Stop, why: str) -> None:
     """
     if stop.order and not stop.is_told:
         detail = f"{stop.kind} {stop.target} was not seen through: {why}"
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.ORDER_REFUSED,
-                detail,
-                actor=OPERATOR,
-                rule=Rule.STOP_TARGET,
-                order=stop.order,
-                outcome="refused",
-                detail=detail,
-            )
+        draft.record(
+            JournalEvent.ORDER_REFUSED,
+            detail,
+            actor=OPERATOR,
+            rule=Rule.STOP_TARGET,
+            order=stop.order,
+            outcome="refused",
+            detail=detail,
         )
 
 
@@ -162,19 +160,16 @@ def _record_stop(draft: Draft, stop: Stop, replaced: Stop | None, *, mission: st
     if replaced is not None:
         text += f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})"
         more["replaced"] = replaced.reason[:2000]
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.STOP_SET,
-            text[:2000],
-            actor=stop.by,
-            target=stop.target,
-            kind=stop.kind.value,
-            agents=len(draft.swarm.lineage.stopped_by(stop.target)),
-            mission=mission,
-            more=more,
-            rule=Rule(stop.rule) if stop.rule else None,
-        )
+    draft.record(
+        JournalEvent.STOP_SET,
+        text[:2000],
+        actor=stop.by,
+        target=stop.target,
+        kind=stop.kind.value,
+        agents=len(draft.swarm.lineage.stopped_by(stop.target)),
+        mission=mission,
+        more=more,
+        rule=Rule(stop.rule) if stop.rule else None,
     )
 
 
@@ -253,16 +248,13 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
             draft.add(AccountCleared(root.id))
     for host in hosts:
         draft.add(host_notice(draft.moment, host, Kind.THAWED, stop.target))
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.STOP_LIFTED,
-            f"{by} lets {stop.target} go on: {reason}"[:2000],
-            actor=by,
-            target=stop.target,
-            mission=root.mission if root else "",
-            more=order_facts(order, "done"),
-        )
+    draft.record(
+        JournalEvent.STOP_LIFTED,
+        f"{by} lets {stop.target} go on: {reason}"[:2000],
+        actor=by,
+        target=stop.target,
+        mission=root.mission if root else "",
+        more=order_facts(order, "done"),
     )
 
 

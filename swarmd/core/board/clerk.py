@@ -51,7 +51,6 @@ from swarmd.core.model.changes import (
     Post,
 )
 from swarmd.core.model.channels import BOARD_ROOM
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent
 from swarmd.core.model.messages import Kind, Message
@@ -150,7 +149,7 @@ def _fail(draft: Draft, id: MissionId, reason: str) -> None:
 
 def _record_ignored(draft: Draft, id: MissionId, ignored: Ignored) -> None:
     seat, text = ignored.seat, f"{ignored.seat}: {ignored.why}"
-    draft.add(entry(draft.moment, JournalEvent.SEAT_IGNORED, text, actor=seat, mission=id))
+    draft.record(JournalEvent.SEAT_IGNORED, text, actor=seat, mission=id)
 
 
 def _show_state(draft: Draft, id: MissionId) -> None:
@@ -211,7 +210,7 @@ def seat_failed(
     event = JournalEvent.SEAT_FAILED
     procedure = draft.swarm.boards.get(mission)
     if procedure is None:
-        draft.add(entry(draft.moment, event, detail, actor=seat.id, mission=mission, seat=seat.id))
+        draft.record(event, detail, actor=seat.id, mission=mission, seat=seat.id)
         return
     # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without
     # motions.
@@ -237,14 +236,13 @@ def hear_report(draft: Draft, message: Message) -> None:
     draft.add(
         Put(REPORTS, executive.mission, report),
         Post(BOARD_ROOM, report_digest(draft, executive, report)),
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_REPORTED,
-            f"{executive.name} reported{', done' if report.is_done else ''}",
-            actor=executive.id,
-            mission=executive.mission,
-            done=report.is_done,
-        ),
+    )
+    draft.record(
+        JournalEvent.AGENT_REPORTED,
+        f"{executive.name} reported{', done' if report.is_done else ''}",
+        actor=executive.id,
+        mission=executive.mission,
+        done=report.is_done,
     )
     review_if_ready(draft, executive.mission)
 

@@ -16,7 +16,7 @@ from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import down
 from swarmd.core.model.charter import Charter
-from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.entries import Cause
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -76,7 +76,7 @@ def _tried(
     outcome = vetoed or _done(draft, mission, motion, taint, has_permission=has_permission)
     if outcome is None:
         text = f"motion {number}: {motion.motion}"
-        draft.add(entry(draft.moment, JournalEvent.MOTION_EXECUTED, text, actor=SOB, mission=id))
+        draft.record(JournalEvent.MOTION_EXECUTED, text, actor=SOB, mission=id)
         return Executed(number)
     if isinstance(outcome, _Asks):
         waits = _ask_permission(draft, mission, number, motion, taint, outcome)
@@ -92,17 +92,14 @@ def _tried(
 def _record_refusal(
     draft: Draft, id: MissionId, number: int, motion: Motion, denied: Denied
 ) -> None:
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.MOTION_REFUSED,
-            f"motion {number}: {denied}",
-            actor=SOB,
-            mission=id,
-            rule=denied.rule,
-            detail=denied.detail,
-            motion=motion.model_dump(mode="json"),
-        )
+    draft.record(
+        JournalEvent.MOTION_REFUSED,
+        f"motion {number}: {denied}",
+        actor=SOB,
+        mission=id,
+        rule=denied.rule,
+        detail=denied.detail,
+        motion=motion.model_dump(mode="json"),
     )
 
 

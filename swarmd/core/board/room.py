@@ -49,10 +49,8 @@ def announce(
         text=effect.text,
         data=dict(effect.data),
     )
-    draft.add(
-        Post(BOARD_ROOM, message),
-        entry(draft.moment, event, effect.text, actor=CLERK, mission=id, more=effect.data),
-    )
+    draft.add(Post(BOARD_ROOM, message))
+    draft.record(event, effect.text, actor=CLERK, mission=id, more=effect.data)
 
 
 def words_of(value: object) -> tuple[str, ...]:

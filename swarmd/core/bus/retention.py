@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from swarmd.core.model.changes import Post, ReaderLed
+from swarmd.core.model.changes import ReaderLed
 from swarmd.core.model.channels import (
     DEAD,
     INPUTS,
@@ -25,14 +25,13 @@ from swarmd.core.model.channels import (
     REQUESTS,
     RESULTS,
     host_channel,
-    inbox,
 )
 from swarmd.core.model.declarations import Declarations, Keep
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
-from swarmd.core.model.messages import Kind, Message, order_of
+from swarmd.core.model.messages import order_of
 from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId, StreamId
+from swarmd.core.model.posts import inbox_notice
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import stamp_of
 
@@ -194,31 +193,22 @@ def lead_past(draft: Draft, gap: Gap) -> None:
     if not gap.is_told:
         return
     told = {"gap": {"channel": gap.channel, "after": gap.after, "until": gap.until}}
-    draft.add(
-        Post(inbox(agent.id), _gap_notice(draft, agent, gap, told)),
-        entry(
-            draft.moment,
-            JournalEvent.MAIL_SKIPPED,
-            f"{agent.id} is led past what it left unread of {gap.channel}",
-            actor=SUPERVISOR,
-            mission=agent.mission,
-            agent=agent.id,
-            more=told,
-        ),
+    draft.add(inbox_notice(draft.moment, agent.id, agent.mission, _gap_text(gap), told))
+    draft.record(
+        JournalEvent.MAIL_SKIPPED,
+        f"{agent.id} is led past what it left unread of {gap.channel}",
+        actor=SUPERVISOR,
+        mission=agent.mission,
+        agent=agent.id,
+        more=told,
     )
 
 
-def _gap_notice(draft: Draft, agent: Agent, gap: Gap, told: Mapping[str, object]) -> Message:
+def _gap_text(gap: Gap) -> str:
     since = "its beginning" if gap.after == FIRST else _when(gap.after)
-    return Message(
-        sender=SUPERVISOR,
-        to=agent.id,
-        kind=Kind.NOTICE,
-        mission=agent.mission,
-        at=draft.moment.stamp,
-        text=f"You have not read {gap.channel} for longer than messages are kept. "
-        f"What was posted there from {since} until {_when(gap.until)} is gone.",
-        data=told,
+    return (
+        f"You have not read {gap.channel} for longer than messages are kept. "
+        f"What was posted there from {since} until {_when(gap.until)} is gone."
     )
 
 

@@ -12,12 +12,13 @@ from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spaw
 from swarmd.core.board import clerk
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import Post
-from swarmd.core.model.channels import REQUESTS, inbox
+from swarmd.core.model.channels import REQUESTS
 from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import SUPERVISOR, Authority, StreamId
+from swarmd.core.model.names import Authority, StreamId
+from swarmd.core.model.posts import answer_to
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import stamped, taint_of
 from swarmd.core.model.records import Approval
@@ -54,7 +55,7 @@ def spawn(
     draft.add(*made(draft.swarm, spawned, draft.moment, hops=hops, taint=taint))
     draft.add(*directives(spawned, request.directives, draft.moment, hops=hops, taint=taint))
     data = created_facts(request, spawned)
-    answer(draft, requester, message, f"{request.key}: created {spawned.agent.id}", data)
+    _answer(draft, requester, message, f"{request.key}: created {spawned.agent.id}", data)
     return None
 
 
@@ -87,7 +88,7 @@ def act(
         return refuse(draft, requester, message, denied)
     if registry.ACTIONS[args.verb].answers is Answers.AT_ONCE:
         done = {"outcome": "done", "verb": args.verb, "target": args.target}
-        answer(draft, requester, message, f"{args.verb} {args.target}: done", done)
+        _answer(draft, requester, message, f"{args.verb} {args.target}: done", done)
     return None
 
 
@@ -117,7 +118,7 @@ def _wait(
     }
     waits = f"waits for the permission of the {WORD[asked.needs]} ({asked.id})"
     text = f"{waits}: {need.rule}, {need.detail}"
-    answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
+    _answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
 
 
 def _kept_form(requester: Agent, message: Message) -> dict[str, Any]:
@@ -233,45 +234,32 @@ def refuse(
     data = {"outcome": "refused", "rule": denied.rule.value, "detail": denied.detail}
     if key:
         data["key"] = key
-    answer(draft, requester, message, _named(key, f"refused by {denied}"), data)
+    _answer(draft, requester, message, _named(key, f"refused by {denied}"), data)
     return denied
+
+
+def _answer(
+    draft: Draft, requester: Agent, message: Message, text: str, data: Mapping[str, object]
+) -> None:
+    draft.add(answer_to(draft.moment, requester, text, data, hops=message.hops))
 
 
 def _named(key: str, text: str) -> str:
     return f"{key}: {text}" if key else text
 
 
-def answer(
-    draft: Draft, requester: Agent, message: Message, text: str, data: Mapping[str, object]
-) -> None:
-    told = Message(
-        sender=SUPERVISOR,
-        to=requester.id,
-        kind=Kind.ANSWER,
-        mission=requester.mission,
-        at=draft.moment.stamp,
-        text=text,
-        data=data,
-        hops=message.hops,
-    )
-    draft.add(Post(inbox(requester.id), told))
-
-
 def journal_refusal(draft: Draft, message: Message, denied: Denied) -> None:
     what = str(message.data.get("type", "request"))[:40]
     # An operator may allow a spawn all the same, and names this entry or the key.
     named = {"type": what, "key": str(message.data.get("key", ""))[:64]}
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.REQUEST_REFUSED,
-            f"{what} of {message.sender}: {denied}",
-            actor=message.sender,
-            mission=message.mission,
-            rule=denied.rule,
-            detail=denied.detail,
-            request=message.id,
-            incarnation=message.incarnation,
-            more=named if what == "spawn" else None,
-        )
+    draft.record(
+        JournalEvent.REQUEST_REFUSED,
+        f"{what} of {message.sender}: {denied}",
+        actor=message.sender,
+        mission=message.mission,
+        rule=denied.rule,
+        detail=denied.detail,
+        request=message.id,
+        incarnation=message.incarnation,
+        more=named if what == "spawn" else None,
     )

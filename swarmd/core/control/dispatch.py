@@ -16,7 +16,7 @@ from swarmd.core.control import agent_requests, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
-from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.entries import Cause
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
@@ -169,15 +169,12 @@ def _do(draft: Draft, actor: Actor, args: Args) -> Denied | None:
 
 
 def _answer_order(draft: Draft, order: str, denied: Denied) -> None:
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.ORDER_REFUSED,
-            str(denied),
-            actor=OPERATOR,
-            rule=denied.rule,
-            order=order,
-            outcome="refused",
-            detail=denied.detail,
-        )
+    draft.record(
+        JournalEvent.ORDER_REFUSED,
+        str(denied),
+        actor=OPERATOR,
+        rule=denied.rule,
+        order=order,
+        outcome="refused",
+        detail=denied.detail,
     )

@@ -18,7 +18,6 @@ from swarmd.core.journal.turn_refusals import TurnRefusal, number_in, refused_in
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -32,6 +31,7 @@ from swarmd.core.model.names import (
     MissionState,
     StreamId,
 )
+from swarmd.core.model.posts import board_notice
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
 from swarmd.core.tree import notices
@@ -86,19 +86,16 @@ def _refused(draft: Draft, refusal: TurnRefusal) -> None:
         f"turn {refusal.turn} of {name}: {refusal.moves or 'it'} is refused by "
         f"{refusal.rule}{often}: {detail}"
     )
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.TURN_REFUSED,
-            text,
-            actor=refusal.agent,
-            rule=refusal.rule,
-            detail=detail,
-            mission=agent.mission if agent is not None else "",
-            turn=refusal.turn,
-            count=refusal.count,
-            moves=refusal.moves.split(),
-        )
+    draft.record(
+        JournalEvent.TURN_REFUSED,
+        text,
+        actor=refusal.agent,
+        rule=refusal.rule,
+        detail=detail,
+        mission=agent.mission if agent is not None else "",
+        turn=refusal.turn,
+        count=refusal.count,
+        moves=refusal.moves.split(),
     )
 
 
@@ -123,18 +120,15 @@ def _record_overdraft(
 ) -> None:
     account = MissionId(fact.get("account", ""))
     serves = account if account in draft.swarm.missions else ""
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.ACCOUNT_OVERDRAWN,
-            f"a call of {fact.get('agent', '')} spent {detail}",
-            actor=fact.get("agent", ""),
-            mission=(agent.mission if agent is not None else "") or serves,
-            rule=Rule.BUDGET_OVERDRAFT,
-            account=account,
-            call=fact.get("call", ""),
-            overdraft=over,
-        )
+    draft.record(
+        JournalEvent.ACCOUNT_OVERDRAWN,
+        f"a call of {fact.get('agent', '')} spent {detail}",
+        actor=fact.get("agent", ""),
+        mission=(agent.mission if agent is not None else "") or serves,
+        rule=Rule.BUDGET_OVERDRAFT,
+        account=account,
+        call=fact.get("call", ""),
+        overdraft=over,
     )
 
 
@@ -158,21 +152,18 @@ def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     mission = draft.swarm.missions.get(MissionId(account))
     if mission is not None:
         about, text = mission.id, f"mission {mission.id} {what}"
-        draft.add(notices.board_notice(draft.moment, about, text, data))
+        draft.add(board_notice(draft.moment, about, text, data))
     elif agent is not None and agent.id == account:
         about = agent.mission
         notices.tell_superior(draft, agent, what, account=account, warned=kind, own=own, left=left)
     else:
         return
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.ACCOUNT_WARNED,
-            f"{account} {what}",
-            actor=SUPERVISOR,
-            mission=about,
-            more=data,
-        )
+    draft.record(
+        JournalEvent.ACCOUNT_WARNED,
+        f"{account} {what}",
+        actor=SUPERVISOR,
+        mission=about,
+        more=data,
     )
 
 

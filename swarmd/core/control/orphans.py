@@ -16,11 +16,11 @@ from swarmd.core.actions import stop as stop_action
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AgentAdopted, AgentRestarted, Post
 from swarmd.core.model.channels import inbox
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, Authority, HostId
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
 from swarmd.core.tree import notices
@@ -61,7 +61,7 @@ def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
     account = adopted.mission if adopted.parent == SOB else former.parent
     draft.add(AgentAdopted(adopted, former.id, follows(adopted, swarm.declared.rooms), account))
     if child.host in swarm.hosts:
-        notice = notices.host_notice(
+        notice = host_notice(
             draft.moment, child.host, Kind.PLACED, "adopted", {"agents": [child.id]}
         )
         draft.add(notice)
@@ -80,18 +80,15 @@ def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
 
 
 def _record_adoption(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_ADOPTED,
-            f"{child.id} goes from {former.id} to {former.parent}",
-            actor=SUPERVISOR,
-            mission=child.mission,
-            agent=child.id,
-            former=former.id,
-            parent=former.parent,
-            held=is_held,
-        )
+    draft.record(
+        JournalEvent.AGENT_ADOPTED,
+        f"{child.id} goes from {former.id} to {former.parent}",
+        actor=SUPERVISOR,
+        mission=child.mission,
+        agent=child.id,
+        former=former.id,
+        parent=former.parent,
+        held=is_held,
     )
 
 
@@ -196,17 +193,16 @@ def _restart(draft: Draft, agent: Agent, last_words: str, hops: int) -> None:
     draft.add(
         AgentRestarted(agent, agent.id, follows(agent, draft.swarm.declared.rooms)),
         Post(inbox(agent.id), _charter_again(draft, agent, last_words, hops)),
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_RESTARTED,
-            f"{agent.id} crashed and starts anew: {last_words}"[:2000],
-            actor=SUPERVISOR,
-            mission=agent.mission,
-            agent=agent.id,
-            incarnation=agent.incarnation,
-            crashes=crashes,
-            rule=Rule.CRASHED,
-        ),
+    )
+    draft.record(
+        JournalEvent.AGENT_RESTARTED,
+        f"{agent.id} crashed and starts anew: {last_words}"[:2000],
+        actor=SUPERVISOR,
+        mission=agent.mission,
+        agent=agent.id,
+        incarnation=agent.incarnation,
+        crashes=crashes,
+        rule=Rule.CRASHED,
     )
 
 

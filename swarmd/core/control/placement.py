@@ -13,7 +13,6 @@ from swarmd.core.model.changes import (
     AgentSet,
     HostGone,
 )
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind
@@ -23,10 +22,10 @@ from swarmd.core.model.names import (
     AgentState,
     HostId,
 )
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.records import Host
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS
-from swarmd.core.tree.notices import host_notice
 
 # Agents given a host in one commit; the others are in the next, which follows at once.
 PLACE_STEP: Final = 200
@@ -57,9 +56,7 @@ def _admit(draft: Draft, host: Host) -> None:
     before, observed.hosts[host.id] = observed.hosts.get(host.id), host
     if before != host:
         text = f"host {host.id}"
-        draft.add(
-            entry(draft.moment, JournalEvent.HOST_JOINED, text, actor=SUPERVISOR, host=host.id)
-        )
+        draft.record(JournalEvent.HOST_JOINED, text, actor=SUPERVISOR, host=host.id)
 
 
 def _lose(draft: Draft, id: HostId, *, has_left: bool) -> None:
@@ -69,16 +66,13 @@ def _lose(draft: Draft, id: HostId, *, has_left: bool) -> None:
     agents = len(swarm.lineage.on(id))
     text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
     forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
-    draft.add(
-        HostGone(id, forget_at),
-        entry(
-            draft.moment,
-            JournalEvent.HOST_LOST,
-            text,
-            actor=SUPERVISOR,
-            host=id,
-            agents=agents,
-        ),
+    draft.add(HostGone(id, forget_at))
+    draft.record(
+        JournalEvent.HOST_LOST,
+        text,
+        actor=SUPERVISOR,
+        host=id,
+        agents=agents,
     )
     forget_stuck(draft, id)
 

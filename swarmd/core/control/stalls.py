@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState
+from swarmd.core.model.posts import board_notice
 from swarmd.core.model.records import Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
@@ -61,17 +61,14 @@ def got_on(draft: Draft, agent: Agent) -> None:
     draft.swarm.note_progress(agent, draft.moment.now)
     trouble = draft.swarm.troubles.get(agent.id)
     if trouble is not None and trouble.kind == "stalled":
-        draft.add(
-            Drop(TROUBLES, agent.id),
-            entry(
-                draft.moment,
-                JournalEvent.AGENT_RESUMED,
-                f"{agent.id} makes progress again",
-                actor=agent.id,
-                mission=agent.mission,
-                agent=agent.id,
-                seconds=round(draft.moment.now - trouble.since, 3),
-            ),
+        draft.add(Drop(TROUBLES, agent.id))
+        draft.record(
+            JournalEvent.AGENT_RESUMED,
+            f"{agent.id} makes progress again",
+            actor=agent.id,
+            mission=agent.mission,
+            agent=agent.id,
+            seconds=round(draft.moment.now - trouble.since, 3),
         )
 
 
@@ -145,21 +142,18 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
     if trouble.is_told_above:
         text = f"{agent.name} ({agent.id}) {what}"
         data = {"agent": agent.id, "stalled": Rule.STALLED.value}
-        draft.add(notices.board_notice(draft.moment, agent.mission, text, data))
+        draft.add(board_notice(draft.moment, agent.mission, text, data))
     else:
         notices.tell_superior(draft, agent, what, stalled=Rule.STALLED.value)
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_STALLED,
-            f"{agent.id} {what}",
-            actor=SUPERVISOR,
-            mission=agent.mission,
-            rule=Rule.STALLED,
-            agent=agent.id,
-            seconds=round(seconds, 3),
-            told="board" if trouble.is_told_above else "superior",
-        )
+    draft.record(
+        JournalEvent.AGENT_STALLED,
+        f"{agent.id} {what}",
+        actor=SUPERVISOR,
+        mission=agent.mission,
+        rule=Rule.STALLED,
+        agent=agent.id,
+        seconds=round(seconds, 3),
+        told="board" if trouble.is_told_above else "superior",
     )
 
 

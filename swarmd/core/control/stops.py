@@ -12,19 +12,17 @@ from swarmd.core.model.actions import Actor, args_of
 from swarmd.core.model.changes import (
     Post,
 )
-from swarmd.core.model.channels import inbox
 from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop, StopKind
-from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     BRAKE,
     SOB,
-    SUPERVISOR,
     AgentId,
     Authority,
     HostId,
 )
+from swarmd.core.model.posts import answer_to
 from swarmd.core.model.refusals import Denied
 from swarmd.core.model.requests import QuietRequest
 from swarmd.core.model.state import Draft, Ending, Swarm
@@ -118,31 +116,20 @@ def _seen_of_stop(
 
 def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, int]) -> None:
     text = f"{stop.kind} {stop.target}: " + ", ".join(f"{n} {how}" for how, n in counts.items())
-    draft.add(
-        STOPS.put(replace(stop, is_told=True)),
-        entry(
-            draft.moment,
-            JournalEvent.STOP_CONFIRMED,
-            text,
-            actor=stop.by,
-            target=stop.target,
-            kind=stop.kind.value,
-            busy=dict(sorted(stopping.stuck.items())[:50]),
-            more={**counts, **(order_facts(stop.order, "done") or {})},
-        ),
+    draft.add(STOPS.put(replace(stop, is_told=True)))
+    draft.record(
+        JournalEvent.STOP_CONFIRMED,
+        text,
+        actor=stop.by,
+        target=stop.target,
+        kind=stop.kind.value,
+        busy=dict(sorted(stopping.stuck.items())[:50]),
+        more={**counts, **(order_facts(stop.order, "done") or {})},
     )
     asker = draft.swarm.lineage.get(stop.by)
     if asker is not None and not asker.is_seat and asker.id != SOB:
-        answer = Message(
-            sender=SUPERVISOR,
-            to=asker.id,
-            kind=Kind.ANSWER,
-            mission=asker.mission,
-            at=draft.moment.stamp,
-            text=text,
-            data={"outcome": "done", "target": stop.target, **counts},
-        )
-        draft.add(Post(inbox(asker.id), answer))
+        data = {"outcome": "done", "target": stop.target, **counts}
+        draft.add(answer_to(draft.moment, asker, text, data))
 
 
 def _end_drained(draft: Draft, stop: Stop) -> None:

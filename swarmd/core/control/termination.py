@@ -18,13 +18,10 @@ from swarmd.core.missions import queue
 from swarmd.core.model.changes import (
     AccountClosed,
     AgentReaped,
-    Post,
 )
-from swarmd.core.model.channels import inbox
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, ended
-from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     OWNER,
     SOB,
@@ -34,7 +31,7 @@ from swarmd.core.model.names import (
     MissionId,
     MissionState,
 )
-from swarmd.core.model.provenance import stamped
+from swarmd.core.model.posts import inbox_notice
 from swarmd.core.model.records import Trouble
 from swarmd.core.model.requests import GoneRequest
 from swarmd.core.model.state import Draft, Ending, Swarm
@@ -73,30 +70,24 @@ def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
 
 
 def _confirm_late(draft: Draft, host: HostId, word: GoneRequest) -> None:
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.SUBTREE_CONFIRMED,
-            f"{host}: what ignored its end below {word.segment} has gone after all",
-            actor=host,
-            segment=word.segment,
-            agents=word.agents,
-        )
+    draft.record(
+        JournalEvent.SUBTREE_CONFIRMED,
+        f"{host}: what ignored its end below {word.segment} has gone after all",
+        actor=host,
+        segment=word.segment,
+        agents=word.agents,
     )
     forget_stuck(draft, host, word.segment)
 
 
 def _record_stuck(draft: Draft, host: HostId, segment: str, id: AgentId, what: str) -> None:
     draft.add(Put(TROUBLES, id, Trouble("stuck", draft.moment.now, what, host, segment)))
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_STUCK,
-            f"{id} ignores its end on {host}: {what}",
-            actor=host,
-            agent=id,
-            segment=segment,
-        )
+    draft.record(
+        JournalEvent.AGENT_STUCK,
+        f"{id} ignores its end on {host}: {what}",
+        actor=host,
+        agent=id,
+        segment=segment,
     )
 
 
@@ -163,16 +154,13 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
 
 def _record_reaped(draft: Draft, segment: str, seen: Counter[str]) -> None:
     taken = seen.total()
-    draft.add(
-        FENCES.put(with_counts(draft.swarm.lineage.fences[segment], seen)),
-        entry(
-            draft.moment,
-            JournalEvent.SUBTREE_REAPED,
-            f"{taken} agents below {segment}",
-            actor=SUPERVISOR,
-            segment=segment,
-            agents=taken,
-        ),
+    draft.add(FENCES.put(with_counts(draft.swarm.lineage.fences[segment], seen)))
+    draft.record(
+        JournalEvent.SUBTREE_REAPED,
+        f"{taken} agents below {segment}",
+        actor=SUPERVISOR,
+        segment=segment,
+        agents=taken,
     )
 
 
@@ -205,21 +193,15 @@ def _drop_revocations(draft: Draft, agent: Agent) -> None:
 
 def _tell_creator(draft: Draft, agent: Agent, mark: Fence) -> None:
     """It lives on, and learns of the end."""
-    assert agent.parent is not None
-    if agent.parent == SOB:
+    above = agent.parent
+    assert above is not None
+    if above == SOB:
         clerk.executive_ended(draft, agent, mark.reason, mark.taint)
         return
-    notice = Message(
-        sender=SUPERVISOR,
-        to=agent.parent,
-        kind=Kind.NOTICE,
-        mission=agent.mission,
-        at=draft.moment.stamp,
-        text=f"{agent.name} ({agent.id}) ended: {mark.reason}",
-        data={"agent": agent.id, "key": agent.key, "ended": True},
-        hops=mark.hops,
-    )
-    draft.add(Post(inbox(agent.parent), stamped(notice, mark.taint)))
+    text = f"{agent.name} ({agent.id}) ended: {mark.reason}"
+    data = {"agent": agent.id, "key": agent.key, "ended": True}
+    hops, taint = mark.hops, mark.taint
+    draft.add(inbox_notice(draft.moment, above, agent.mission, text, data, hops=hops, taint=taint))
 
 
 def _drop_stop(draft: Draft, target: str, seen: str) -> None:
@@ -231,18 +213,15 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
         return
     draft.add(Drop(STOPS, target))
     if stop.order and not stop.is_told:
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.STOP_CONFIRMED,
-                f"{target} has ended ({seen})",
-                actor=stop.by,
-                target=target,
-                kind=stop.kind.value,
-                order=stop.order,
-                outcome="done",
-                ended=seen,
-            )
+        draft.record(
+            JournalEvent.STOP_CONFIRMED,
+            f"{target} has ended ({seen})",
+            actor=stop.by,
+            target=target,
+            kind=stop.kind.value,
+            order=stop.order,
+            outcome="done",
+            ended=seen,
         )
 
 
@@ -259,16 +238,13 @@ def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) 
     if other is not None:
         # One order ended several: the last of them answers it, with the counts of all.
         draft.add(FENCES.put(with_counts(other, counts)))
-    draft.add(
-        Drop(FENCES, segment),
-        entry(
-            draft.moment,
-            JournalEvent.SUBTREE_ENDED,
-            f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
-            actor=mark.by,
-            segment=segment,
-            more={**counts, **answer},
-        ),
+    draft.add(Drop(FENCES, segment))
+    draft.record(
+        JournalEvent.SUBTREE_ENDED,
+        f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
+        actor=mark.by,
+        segment=segment,
+        more={**counts, **answer},
     )
     if mission is not None and mission.ending is not None:
         _drop_stop(draft, segment, "confirmed")

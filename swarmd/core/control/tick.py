@@ -14,7 +14,6 @@ from swarmd.core.model.changes import (
     AgentMade,
     PeriodTurned,
 )
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Kind
@@ -26,10 +25,10 @@ from swarmd.core.model.names import (
     MissionId,
     MissionState,
 )
+from swarmd.core.model.posts import board_notice
 from swarmd.core.model.privileges import MODEL, ROOM
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import period_of
-from swarmd.core.tree.notices import board_notice
 
 # Least time between two digests of one mission: a tree that grows fast is told once, not per agent.
 DIGEST_SECONDS: Final = 1.0
@@ -109,10 +108,8 @@ def _turn_period(draft: Draft) -> None:
         return
     if swarm.period:
         text = f"the root's budget begins anew for {period}"
-        draft.add(
-            PeriodTurned(SOB, period),
-            entry(draft.moment, JournalEvent.PERIOD_BEGUN, text, actor=SUPERVISOR, period=period),
-        )
+        draft.add(PeriodTurned(SOB, period))
+        draft.record(JournalEvent.PERIOD_BEGUN, text, actor=SUPERVISOR, period=period)
     else:
         draft.add(PeriodTurned(SOB, period))
 

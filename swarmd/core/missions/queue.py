@@ -10,7 +10,6 @@ from swarmd.core.missions.intake import NOT_TEXT, RESERVED_IDS, TOO_LARGE, Missi
 from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Fence
 from swarmd.core.model.messages import Kind, Message
@@ -129,18 +128,15 @@ def _docket(draft: Draft, request: MissionRequest, files: Sequence[str]) -> None
         created=draft.moment.stamp,
         deadline=draft.moment.now + (request.deadline_s or limits.deadline_seconds),
     )
-    draft.add(
-        MissionSet(mission),
-        entry(
-            draft.moment,
-            JournalEvent.MISSION_DOCKETED,
-            f"mission {id} docketed",
-            actor="operator",
-            mission=id,
-            budget=budget,
-            digest=request.digest,
-            files=list(files)[:50],
-        ),
+    draft.add(MissionSet(mission))
+    draft.record(
+        JournalEvent.MISSION_DOCKETED,
+        f"mission {id} docketed",
+        actor="operator",
+        mission=id,
+        budget=budget,
+        digest=request.digest,
+        files=list(files)[:50],
     )
 
 
@@ -177,14 +173,13 @@ def _turn_away(
     draft.add(
         MissionClosed(mission, _forget_at(draft)),
         Post(RESULTS, result(mission, draft.moment, spent={}, asked=other_id)),
-        entry(
-            draft.moment,
-            JournalEvent.MISSION_REJECTED,
-            f"mission {id}: {why}",
-            actor=SUPERVISOR,
-            mission=id,
-            rule=rule,
-        ),
+    )
+    draft.record(
+        JournalEvent.MISSION_REJECTED,
+        f"mission {id}: {why}",
+        actor=SUPERVISOR,
+        mission=id,
+        rule=rule,
     )
 
 
@@ -240,13 +235,12 @@ def _take_up(draft: Draft, mission: Mission) -> None:
         AccountOpened(mission.id, SOB, mission.budget, own_slot=False),
         MissionSet(replace(mission, state=MissionState.DEBATING, reason="")),
         Put(BOARDS, mission.id, Procedure()),
-        entry(
-            draft.moment,
-            JournalEvent.MISSION_OPENED,
-            f"the board takes up mission {mission.id}",
-            actor=CLERK,
-            mission=mission.id,
-        ),
+    )
+    draft.record(
+        JournalEvent.MISSION_OPENED,
+        f"the board takes up mission {mission.id}",
+        actor=CLERK,
+        mission=mission.id,
     )
 
 
@@ -297,15 +291,12 @@ def _why_unfunded(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> st
 def _tell_waiting(draft: Draft, mission: Mission, why: str) -> None:
     reason = f"waits: {why}"
     if mission.reason != reason:
-        draft.add(
-            MissionSet(replace(mission, reason=reason)),
-            entry(
-                draft.moment,
-                JournalEvent.MISSION_WAITING,
-                f"mission {mission.id} {reason}",
-                actor="clerk",
-                mission=mission.id,
-            ),
+        draft.add(MissionSet(replace(mission, reason=reason)))
+        draft.record(
+            JournalEvent.MISSION_WAITING,
+            f"mission {mission.id} {reason}",
+            actor="clerk",
+            mission=mission.id,
         )
 
 
@@ -365,15 +356,14 @@ def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
     draft.add(
         MissionClosed(ended, _forget_at(draft)),
         Post(RESULTS, result(ended, draft.moment, spent=spent)),
-        entry(
-            draft.moment,
-            JournalEvent.MISSION_ENDED,
-            f"mission {mission.id} {ended.state}: {mission.reason}"[:2000],
-            actor="supervisor",
-            mission=mission.id,
-            state=ended.state.value,
-            spent=dict(spent),
-        ),
+    )
+    draft.record(
+        JournalEvent.MISSION_ENDED,
+        f"mission {mission.id} {ended.state}: {mission.reason}"[:2000],
+        actor="supervisor",
+        mission=mission.id,
+        state=ended.state.value,
+        spent=dict(spent),
     )
 
 

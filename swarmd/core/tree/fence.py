@@ -10,11 +10,11 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, MissionId
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.tables import FENCES
 from swarmd.core.model.timings import Moment
-from swarmd.core.tree.notices import host_notice
 
 
 def decide_terminate(swarm: Swarm, by: str, target: Agent, *, is_sovereign: bool) -> Denied | None:
