@@ -15,7 +15,6 @@ from typing import Final
 ALLOWED: Final[Mapping[str, int]] = {
     "adapters/config/test_loader.py:_loader": 2,
     "adapters/config/test_loader.py:_said": 1,
-    "adapters/files/test_workspace.py:_copy": 2,
     "chaos/aof.py:_drive": 1,
     "chaos/aof.py:_start": 2,
     "chaos/aof.py:_stop": 2,
