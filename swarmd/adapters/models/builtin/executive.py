@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
+from swarmd.adapters.files.sentences import Sentence
 from swarmd.adapters.models.builtin.charters import fitting_names, topic_of_charter
 from swarmd.adapters.models.builtin.memory import (
     directions_now,
@@ -137,18 +138,20 @@ def _section(view: View, theme: str, about: Topic) -> str:
     reports, own = list(final_reports(view).values()), results_of(view)
     candidates = [quote for text in reports for quote in quotes_in(text)]
     best = ranked(about, [*candidates, *found_sentences(own)], QUOTES_MAX)
-    missing = about.missing(sentence.text for sentence in best)
-    lines = [f"## {theme}", "", *map(cite, best)]
-    if not best:
-        lines.append(f"{NOTHING} {', '.join(missing) or about.query}")
-    elif missing:
-        lines += ["", f"(No sentence above has: {', '.join(missing[:8])}.)"]
-    if not _was_made_good(view):
+    lines = [f"## {theme}", "", *map(cite, best), *_missing_lines(about, best)]
+    if not _was_made_good(own):
         lines += failed_searches(own)[:PARTS_MAX]
     not_read = not_read_lines([*not_read_in(reports), *files_not_read(own)])
     return "\n".join([*lines, "", *not_read] if not_read else lines)
 
 
-def _was_made_good(view: View) -> bool:
+def _missing_lines(about: Topic, best: Sequence[Sentence]) -> list[str]:
+    missing = about.missing(sentence.text for sentence in best)
+    if not best:
+        return [f"{NOTHING} {', '.join(missing) or about.query}"]
+    return ["", f"(No sentence above has: {', '.join(missing[:8])}.)"] if missing else []
+
+
+def _was_made_good(own: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the last of our own searches succeeded, whatever failed before it."""
-    return any(result.get("ok") for result in search_results(results_of(view))[-1:])
+    return any(result.get("ok") for result in search_results(own)[-1:])

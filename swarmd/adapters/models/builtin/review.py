@@ -13,6 +13,7 @@ from swarmd.adapters.models.builtin.reports import (
     not_read_in,
     not_read_lines,
     quotes_in,
+    quotes_of,
     tells_number,
 )
 from swarmd.adapters.models.builtin.topics import topic
@@ -79,21 +80,22 @@ def _send_back(view: View, agent: str) -> Propose:
 
 def _deliver(view: View, call: Call, reports: Sequence[tuple[str, str]]) -> Propose:
     cited = [(agent, text) for agent, text in reports if quotes_in(text)]
-    quotes = [quote for _, text in cited for quote in quotes_in(text)]
+    quotes = quotes_of(call.reports)
     sources = counted(len({quote.path for quote in quotes}), "file")
+    reason = f"{counted(len(quotes), 'cited sentence')} from {sources}"
     # Of reports that are not delivered, for they quote nothing.
     not_read = not_read_in(text for _, text in reports if not quotes_in(text))
-    text = _cover(view.mission_text, sources, not_read)
+    cover = _cover(view.mission_text, sources, not_read)
+    if not call.refusal:
+        return _delivery(cover, tuple(dict.fromkeys(agent for agent, _ in cited))[:24], reason)
     # Once refused, the reports are written out: a reference that cannot be resolved is then no
     # obstacle.
-    if call.refusal:
-        text = "\n\n".join((text, *(section for _, section in cited)))[:64_000]
-    motion = DeliverMotion(
-        motion="deliver",
-        text=text,
-        reports=() if call.refusal else tuple(dict.fromkeys(agent for agent, _ in cited))[:24],
-        reason=f"{counted(len(quotes), 'cited sentence')} from {sources}",
-    )
+    whole = "\n\n".join((cover, *(section for _, section in cited)))
+    return _delivery(whole[:64_000], (), reason)
+
+
+def _delivery(text: str, reports: tuple[str, ...], reason: str) -> Propose:
+    motion = DeliverMotion(motion="deliver", text=text, reports=reports, reason=reason)
     return Propose(move="propose", motion=motion)
 
 
