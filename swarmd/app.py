@@ -20,7 +20,7 @@ import structlog
 
 from swarmd.adapters import halt_file
 from swarmd.adapters import secret as secret_files
-from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.redis.connection.connection import Dialler, check_server, dial
@@ -206,7 +206,7 @@ async def _watch_host(settings: Settings) -> NoReturn:
     """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's
     end.
     """
-    from swarmd.adapters.server.embedded import live_socket
+    from swarmd.adapters.server.data_folder import live_socket
 
     gone_since: float | None = None
     while gone_since is None or anyio.current_time() < gone_since + GUEST_PATIENCE_SECONDS:
@@ -294,7 +294,8 @@ async def _server(
     """
     if settings.redis_url is not None:
         return settings.redis_url, False
-    from swarmd.adapters.server.embedded import EmbeddedServer, live_socket
+    from swarmd.adapters.server.data_folder import live_socket
+    from swarmd.adapters.server.embedded import EmbeddedServer
 
     # A daemon that must own the server does not look for another's: the folder's lock says that one
     # is up.

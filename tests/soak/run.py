@@ -24,7 +24,7 @@ from typing import Final
 
 import anyio
 
-from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.builtin.model import BuiltinModel
