@@ -107,7 +107,7 @@ async def _watch_host(settings: Settings) -> NoReturn:
     """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's
     end.
     """
-    from swarmd.adapters.server.embedded import live_socket
+    from swarmd.adapters.server.data_folder import live_socket
 
     gone_since: float | None = None
     while gone_since is None or anyio.current_time() < gone_since + GUEST_PATIENCE_SECONDS:

@@ -54,9 +54,7 @@ from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import (
-    MOTION,
-)
+from swarmd.core.model.motions import MOTION
 from swarmd.core.model.names import SOB, MissionId, MissionState
 from swarmd.core.model.overruling import Overruling
 from swarmd.core.model.procedure import Procedure
