@@ -272,12 +272,15 @@ async def _process(
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(bell.run)
-        knowledge = settings.knowledge or settings.data / "knowledge"
         yield _Process(
             settings,
             declared,
             store,
-            Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")),
+            Workspace(
+                settings.data / "workspace",
+                settings.knowledge_folder,
+                declarations.shipped("policies"),
+            ),
             clock,
             host,
             anyio.Event(),
@@ -403,7 +406,9 @@ async def _run_parts(
         worker = await _worker(process, grace, stack) if "worker" in parts else None
         supervisor = await _supervisor(process, stack) if "supervisor" in parts else None
         presence = stack.enter_context(
-            halt_file.present(process.settings.data, process.host, parts)
+            halt_file.present(
+                process.settings.data, process.host, parts, process.settings.knowledge_folder
+            )
         )
         async with anyio.create_task_group() as watching:
             watching.start_soon(_heed_brake, process, worker, supervisor)

@@ -21,7 +21,7 @@ from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight, note
 from swarmd.core.model.names import Channel
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import AnotherSchemaError, StoreUnavailableError, StoreUnsuitableError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +59,30 @@ def nothing_runs(settings: Settings) -> StoreUnavailableError:
         f"no swarm is running in {settings.data}",
         hint="start one with `swarmd up`, or name its server with REDIS_URL",
     )
+
+
+def place_of(settings: Settings) -> str:
+    """Where the swarm is kept, as its operator knows it."""
+    if settings.redis_url:
+        return "the server of REDIS_URL"
+    return f"the data folder {settings.data}"
+
+
+@contextmanager
+def schema_explained(settings: Settings) -> Iterator[None]:
+    """A swarm of another schema is told of with the place in which it is kept, and what to do."""
+    try:
+        yield
+    except AnotherSchemaError as error:
+        another = "another data folder (--data or SWARMD_DATA)"
+        if settings.redis_url:
+            another = "another namespace (--namespace or SWARMD_NAMESPACE) or another server"
+        raise StoreUnsuitableError(
+            f"{place_of(settings)}: {error.what}",
+            hint=(
+                f"use the swarmd that made it, or begin anew with {another}; it is not converted"
+            ),
+        ) from error
 
 
 @contextmanager
@@ -165,7 +189,9 @@ def posting(settings: Settings, target: Target) -> Iterator[Post]:
     from swarmd.adapters.redis.operator_post import OperatorPosts
 
     secret = _secret(settings).encode()
-    with closing(OperatorPosts(target, Keys(settings.namespace), secret)) as post:
+    with schema_explained(settings):
+        posts = OperatorPosts(target, Keys(settings.namespace), secret)
+    with closing(posts) as post:
         yield post
 
 
