@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
+from swarmd.log_events import LogEvent
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
 
@@ -141,8 +143,20 @@ def _before_rendering(masking: Masking) -> list[Processor]:
         structlog.processors.StackInfoRenderer(),
         # The traceback becomes text before the masking, so that it is masked too.
         structlog.processors.format_exc_info,
+        _name_event,
         masking,
     ]
+
+
+def _name_event(
+    _logger: Any, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """What is read by people is `message`, and `event` is the key of a line of our own."""
+    told = line.pop("event")
+    line["message"] = told.meaning if isinstance(told, LogEvent) else told
+    if isinstance(told, LogEvent):
+        line["event"] = told.value
+    return line
 
 
 def _renderer(form: str, stream: TextIO) -> list[Processor]:
@@ -150,12 +164,15 @@ def _renderer(form: str, stream: TextIO) -> list[Processor]:
 
     is_terminal = stream.isatty()
     if form == "json" or (form == "auto" and not is_terminal):
-        return [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
+        return [structlog.processors.JSONRenderer()]
     has_colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     # The plain formatter: rich's would print the local variables of each frame, prompts and keys
     # included.
     return [
         structlog.dev.ConsoleRenderer(
-            colors=has_colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+            colors=has_colors,
+            exception_formatter=structlog.dev.plain_traceback,
+            sort_keys=False,
+            event_key="message",
         )
     ]

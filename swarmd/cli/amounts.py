@@ -6,11 +6,9 @@ import json
 from decimal import Decimal
 from typing import Any, Final
 
-from swarmd.core.model.charter import KINDS
 from swarmd.errors import UsageError
 
 EXAMPLE: Final = "tokens=50000,calls=100,usd=2.50"
-BUDGET_HINT: Final = f"as in --budget {EXAMPLE}; kinds: usd, {', '.join(KINDS)}"
 _DIGITS_MAX: Final = 400  # of an amount that is read at all; what it may be, its own law says
 _DOLLARS_MAX: Final = 1_000_000_000
 
@@ -33,15 +31,19 @@ def budget_of(text: str, said: str = "--budget") -> Any:
     return found
 
 
-def _hint(said: str) -> str:
-    return BUDGET_HINT if said == "--budget" else BUDGET_HINT.replace("--budget ", "")
+def hint_of(said: str) -> str:
+    """An example of it, and all kinds that there are."""
+    from swarmd.core.model.charter import KINDS  # it brings pydantic, which help does without
+
+    before = "--budget " if said == "--budget" else ""
+    return f"as in {before}{EXAMPLE}; kinds: usd, {', '.join(KINDS)}"
 
 
 def _read_json(text: str, said: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{said} is not JSON: {error}", hint=_hint(said)) from error
+        raise UsageError(f"{said} is not JSON: {error}", hint=hint_of(said)) from error
 
 
 def _read_pairs(text: str, said: str) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def _read_pairs(text: str, said: str) -> dict[str, Any]:
     found = {kind.strip(): value.strip() for kind, _, value in parts}
     for kind, value in found.items():
         if kind != "usd" and not (value.isdecimal() and len(value) <= _DIGITS_MAX):
-            raise UsageError(f"{said} {text!r} cannot be read", hint=_hint(said))
+            raise UsageError(f"{said} {text!r} cannot be read", hint=hint_of(said))
     return {kind: value if kind == "usd" else int(value) for kind, value in found.items()}
 
 
@@ -69,12 +71,14 @@ def _micro_dollars(dollars: Any, said: str) -> int:
 
 def amounts_of(text: str) -> dict[str, int]:
     """`tokens=50000,usd=2.50`, or JSON, as of a budget. Raises `UsageError`."""
+    from swarmd.core.model.charter import KINDS
+
     found = budget_of(text, "amounts")
     are_amounts = isinstance(found, dict) and all(
         kind in KINDS and _is_amount(value) for kind, value in found.items()
     )
     if not are_amounts or not found:
-        raise UsageError(f"{text!r} are no amounts", hint=_hint("amounts"))
+        raise UsageError(f"{text!r} are no amounts", hint=hint_of("amounts"))
     amounts_found: dict[str, int] = found
     return amounts_found
 

@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from swarmd.adapters.redis.reader import View, bell_of, view_of
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight, note
@@ -27,6 +26,7 @@ from swarmd.settings import Settings
 if TYPE_CHECKING:
     from swarmd.adapters.quarantine import SetAside
     from swarmd.adapters.redis.connection import address
+    from swarmd.adapters.redis.reader import View
     from swarmd.cli.order_client import Post
     from swarmd.core.journal.fsck import Flaw
     from swarmd.ports.reader import Notifications, Reader
@@ -106,6 +106,8 @@ def sight_of(settings: Settings, target: Target, *, as_json: bool) -> Iterator[S
 
 def reader_of(settings: Settings, target: Target) -> Reader:
     """Connects. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
+    from swarmd.adapters.redis.reader import view_of
+
     return view_of(target, settings.namespace)
 
 
@@ -121,6 +123,8 @@ def attended(
     """To look and to wait: with patience, connections that are lost on the way are made anew
     within the time-out.
     """
+    from swarmd.adapters.redis.reader import bell_of
+
     if not is_patient:
         with (
             sight_of(settings, target, as_json=as_json) as sight,
@@ -143,6 +147,7 @@ def lasting_sight(settings: Settings, *, timeout: float | None, as_json: bool) -
     from swarmd.adapters.redis.connection.requirements import connect_sync
     from swarmd.adapters.redis.keys import Keys
     from swarmd.adapters.redis.lasting import LastingWire, Patience
+    from swarmd.adapters.redis.reader import View
 
     until = None if timeout is None else time.monotonic() + timeout
     patience = Patience(until, lambda what: note(f"swarmd: {what}"))
@@ -228,6 +233,8 @@ def faults_of(reader: Reader, folder: Path, swarm: str) -> list[Flaw]:
 
 
 def _store_beneath(reader: Reader) -> View:
+    from swarmd.adapters.redis.reader import View
+
     assert isinstance(reader, View)
     return reader
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import anyio
 from redis.asyncio import Redis
 
-from swarmd.app import SystemClock
+from swarmd.app.process import SystemClock
 from swarmd.core.model.channels import REQUESTS
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.lineage import Agent

@@ -18,7 +18,7 @@ from typing import Final, TextIO
 
 import anyio
 
-from swarmd import app
+from swarmd.app import parts
 from swarmd.cli.main import main
 from swarmd.core.agent.turn import Memory, Output
 from swarmd.core.bus.envelope import heard_pairs
@@ -131,7 +131,7 @@ def run(seconds: str = "0", file: str = "") -> int:
         delays = stack.enter_context(open(file, "a", buffering=1)) if file else None
         answers = partial(answer, seconds=float(seconds), delays=delays)
         # The one place of the product's own wiring where a worker is made.
-        vars(app)["Worker"] = partial(Worker, answer=answers)
+        vars(parts)["Worker"] = partial(Worker, answer=answers)
         return main(["worker"])
 
 

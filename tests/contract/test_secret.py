@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from swarmd.adapters import secret
-from swarmd.app import with_secret
+from swarmd.app.process import with_secret
 from swarmd.errors import UsageError
 from swarmd.logs import Masking
 from swarmd.settings import Settings

@@ -24,7 +24,7 @@ from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.redis.operator_post import operator_sealer, post_sync
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.app import SystemClock
+from swarmd.app.process import SystemClock
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.model.channels import BOARD_ROOM, INPUTS, ORDERS, REQUESTS, host_channel, inbox, up
 from swarmd.core.model.messages import Kind, Message, channel_head

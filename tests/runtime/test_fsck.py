@@ -384,7 +384,10 @@ async def test_a_mission_that_is_given_up_at_a_start_leaves_every_account_whole(
     assert [found.kind for found in (await scene.on.proved()).proof.findings] == ["restated"]
 
 
-@pytest.mark.parametrize("damage", ["tier", "path", "charter", "all", "type"])
+@pytest.mark.parametrize(
+    "damage",
+    ["tier", "path", "charter", "all", "type", "other tier", "no person", "other mission"],
+)
 async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_and_can_be_ended(
     scene: Scene, damage: str
 ) -> None:
@@ -396,6 +399,10 @@ async def test_an_agent_whose_record_cannot_be_read_is_held_with_all_below_it_an
         "path": [("HDEL", key, "path")],
         "tier": [("HSET", key, "tier", "two")],
         "charter": [("HSET", key, "charter", "{")],
+        # A path is what each mark is looked for in: one that the law does not make is not believed.
+        "other tier": [("HSET", key, "tier", "3")],
+        "no person": [("HSET", key, "path", f"sob/{was.mission}/{scene.top}")],
+        "other mission": [("HSET", key, "path", f"sob/@owner/elsewhere/{scene.top}")],
     }
     await scene.do(*ruined[damage])
     await on.start()

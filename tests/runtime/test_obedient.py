@@ -40,7 +40,7 @@ from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.app import SystemClock
+from swarmd.app.process import SystemClock
 from swarmd.core.model.channels import JOURNAL, RESULTS, inbox, room, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Declarations, Taint

@@ -22,7 +22,7 @@ from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.app import SystemClock
+from swarmd.app.process import SystemClock
 from swarmd.core.model.changes import AccountOpened, AgentMade, Change, MissionSet, Post
 from swarmd.core.model.channels import ORDERS, inbox
 from swarmd.core.model.charter import KINDS, Charter

@@ -28,7 +28,7 @@ import anyio
 import structlog
 
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.app import SystemClock
+from swarmd.app.process import SystemClock
 from swarmd.core.bus.retention import is_supervisors, keep_of
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, RESULTS, inbox
 from swarmd.core.model.declarations import Keep

@@ -32,7 +32,7 @@ from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.app import SystemClock
+from swarmd.app.process import SystemClock
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.declarations import Declarations, Keep, Retention
 from swarmd.core.model.messages import Message, channel_head, order_of

@@ -34,17 +34,14 @@ from swarmd.adapters.files.search import (
     words,
 )
 from swarmd.adapters.models.opening import Opening
+from swarmd.core.board.motions.act import ActMotion
+from swarmd.core.board.motions.charter import CharterMotion, Executive
+from swarmd.core.board.motions.deliver import DeliverMotion
+from swarmd.core.board.motions.direct import DirectMotion
+from swarmd.core.board.motions.reject import RejectMotion
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.functions import FILE_SEARCH
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import (
-    ActMotion,
-    CharterMotion,
-    DeliverMotion,
-    DirectMotion,
-    Executive,
-    RejectMotion,
-)
 from swarmd.core.model.moves import Argue, Move, Propose, Report, Spawn, Think, Use, Vote
 from swarmd.core.model.names import CLERK, AgentState
 from swarmd.core.model.refusals import Rule

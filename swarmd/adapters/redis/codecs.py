@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import Refusal
 from swarmd.core.model.charter import KINDS, Charter
-from swarmd.core.model.lineage import Agent, Lineage, mission_segments
+from swarmd.core.model.lineage import Agent, Lineage, is_place, mission_segments
 from swarmd.core.model.names import (
     FIRST,
     SOB,
@@ -137,32 +137,37 @@ def agent_of(record: Mapping[str, str]) -> Agent | None:
         return None
     check_record(f"the record of agent {record['id']}", record.get("v"))
     try:
-        return Agent(
-            id=AgentId(intern(record["id"])),
-            name=record["name"],
-            role=intern(record["role"]),
-            tier=int(record["tier"]),
-            parent=AgentId(intern(record["parent"])) if record["parent"] else None,
-            path=tuple(map(intern, record["path"].split("/"))),
-            mission=MissionId(intern(record["mission"])),
-            state=AgentState(record["state"]),
-            reason=record["reason"],
-            incarnation=int(record["incarnation"]),
-            host=HostId(intern(record["host"])),
-            lease=int(record["lease"]),
-            created=_stamp(record["created"]),
-            ended=record["ended"],
-            key=record.get("key", ""),
-            privileges=_words(record.get("privileges", "")),
-            grants=_words(record.get("grants", "")),
-            later=tuple(map(_held_of, json.loads(record.get("later") or "[]"))),
-            deadline=_seconds(record.get("deadline") or 0),
-            crashes=tuple(map(_seconds, json.loads(record.get("crashes") or "[]"))),
-            charter=charter_of(record.get("charter")),
-            taint=_words(record.get("taint", "")),
-        )
+        agent = _read_agent(record)
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
         return None
+    return agent if is_place(agent) else None
+
+
+def _read_agent(record: Mapping[str, str]) -> Agent:
+    return Agent(
+        id=AgentId(intern(record["id"])),
+        name=record["name"],
+        role=intern(record["role"]),
+        tier=int(record["tier"]),
+        parent=AgentId(intern(record["parent"])) if record["parent"] else None,
+        path=tuple(map(intern, record["path"].split("/"))),
+        mission=MissionId(intern(record["mission"])),
+        state=AgentState(record["state"]),
+        reason=record["reason"],
+        incarnation=int(record["incarnation"]),
+        host=HostId(intern(record["host"])),
+        lease=int(record["lease"]),
+        created=_stamp(record["created"]),
+        ended=record["ended"],
+        key=record.get("key", ""),
+        privileges=_words(record.get("privileges", "")),
+        grants=_words(record.get("grants", "")),
+        later=tuple(map(_held_of, json.loads(record.get("later") or "[]"))),
+        deadline=_seconds(record.get("deadline") or 0),
+        crashes=tuple(map(_seconds, json.loads(record.get("crashes") or "[]"))),
+        charter=charter_of(record.get("charter")),
+        taint=_words(record.get("taint", "")),
+    )
 
 
 def _held_of(told: Sequence[Any]) -> Held:
@@ -242,8 +247,10 @@ def _path_of(
     id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None
 ) -> tuple[str, ...] | None:
     own = tuple(record.get("path", "").split("/"))
-    if len(own) >= _TIER_1 and own[0] == SOB and own[-1] == id:
-        return own
+    if len(own) >= _TIER_1 and own[-1] == id:
+        mission = MissionId(record.get("mission") or own[_TIER_1 - 2])
+        if own[: _TIER_1 - 1] == (SOB, *mission_segments(mission)):
+            return own
     for other in lineage.agents.values():
         if id in other.path:
             return other.path[: other.path.index(id) + 1]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TextIO
@@ -44,6 +43,8 @@ def width_of(text: str) -> int:
     """Columns that the text takes; a wide character takes two and a combining one none."""
     if text.isascii():
         return len(text)
+    import unicodedata  # most of what is shown does without its tables
+
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text

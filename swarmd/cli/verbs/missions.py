@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from swarmd.cli.amounts import BUDGET_HINT, budget_of
+from swarmd.cli.amounts import budget_of, hint_of
 from swarmd.cli.exit_codes import Exit, exit_of_mission
 from swarmd.cli.order_client import Waiting, new_id
 from swarmd.cli.render import values
@@ -84,7 +84,7 @@ def entrance_fields(
         fields["files"] = json.dumps(list(files))
     fault = parse_mission(fields)
     if isinstance(fault, str):
-        hint = BUDGET_HINT if fault.startswith("budget") else ""
+        hint = hint_of("--budget") if fault.startswith("budget") else ""
         raise UsageError(f"the mission cannot be taken: {fault}", hint=hint)
     return fields
 

@@ -31,7 +31,7 @@ from swarmd.settings import Settings
 if TYPE_CHECKING:
     import anyio
 
-    from swarmd.app import MissionEnd
+    from swarmd.app.attended import MissionEnd
 
 PICTURE_SECONDS: Final = 0.4
 T = TypeVar("T")
@@ -66,9 +66,11 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
     """Runs until a signal ends it."""
     from functools import partial
 
-    from swarmd import app, logs
+    from swarmd import logs
+    from swarmd.app.parts import serve_parts
+    from swarmd.app.process import with_secret
 
-    settings = app.with_secret(settings)
+    settings = with_secret(settings)
     logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
     what = "swarmd" if len(parts) > 1 else next(iter(parts))
 
@@ -77,7 +79,7 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
         note(f"{what} is up, on {where}; look with `swarmd tree`, stop with Ctrl-C")
 
     with connection.schema_explained(settings):
-        number = _run(partial(app.serve, settings, parts=parts, grace=grace, ready=ready))
+        number = _run(partial(serve_parts, settings, parts=parts, grace=grace, ready=ready))
     return exit_of_signal(number)
 
 
@@ -114,9 +116,10 @@ def _watched(settings: Settings, asked: Asked, *, is_quiet: bool) -> tuple[Missi
     """The mission's end, while it is shown how it goes; and the signal that came, or 0."""
     from functools import partial
 
-    from swarmd import app, logs
+    from swarmd import logs
+    from swarmd.app.process import with_secret
 
-    settings = app.with_secret(settings)
+    settings = with_secret(settings)
     # Asked of the stream itself: within the screen standard error is a stand-in that knows less of
     # it.
     watcher = live.Watcher(Ink.of(sys.stderr, os.environ))
@@ -174,7 +177,7 @@ async def _attended(
     """The mission with somebody watching: its progress is shown, and Ctrl-C cancels it."""
     import anyio
 
-    from swarmd import app
+    from swarmd.app.attended import run_mission
 
     stop = _Interrupted()
     end: MissionEnd | None = None
@@ -192,7 +195,7 @@ async def _attended(
     async with anyio.create_task_group() as group:
         group.start_soon(_heed, settings, stop, group.cancel_scope)
         group.start_soon(_picture, settings, watcher, screen)
-        end = await app.run_mission(
+        end = await run_mission(
             settings,
             asked.mission,
             files=asked.files,
@@ -212,9 +215,9 @@ async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope
     """
     import anyio
 
-    from swarmd import app
+    from swarmd.app.parts import ending_signals
 
-    with anyio.open_signal_receiver(*app.ending_signals()) as signals:
+    with anyio.open_signal_receiver(*ending_signals()) as signals:
         async for number in signals:
             target = connection.live(settings)
             if stop.signal or not stop.missions or target is None:

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from pydantic import ValidationError
 
 from swarmd.core.actions import approvals, overrides
-from swarmd.core.board.motions import board_taint, execute_motion, override_changes
+from swarmd.core.board.execution import board_taint, execute_motion, override_changes
 from swarmd.core.board.procedure import (
     Announce,
     Argued,

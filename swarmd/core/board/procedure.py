@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from pydantic import JsonValue
 
 from swarmd.core.model.declarations import BoardRules
+from swarmd.core.model.motion_kinds import kinds
 from swarmd.core.model.motions import Motion
 from swarmd.core.model.procedure import Ballot, Choice, Phase, Procedure, SeatCall, Stage
 from swarmd.core.model.refusals import Rule
@@ -358,13 +359,15 @@ def _call_seat(procedure: Procedure) -> CallSeat:
 
 def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
     motion = proposed.motion
-    if not procedure.in_review and motion.motion not in ("charter", "reject"):
+    kind = kinds()[motion.motion]
+    if not procedure.in_review and not kind.opens:
         # Nothing works yet that could be directed, ended or delivered; another seat may know
         # better.
-        why = f"{motion.motion} before anything was chartered: only charter or reject"
+        openers = " or ".join(name for name, other in kinds().items() if other.opens)
+        why = f"{motion.motion} before anything was chartered: only {openers}"
         moved, effects = _next_seat(procedure, rules, now)
         return moved, (Ignored(proposed.seat, why), *effects)
-    if motion.motion == "direct" and procedure.sent_back >= rules.send_backs_max:
+    if kind.sends_back and procedure.sent_back >= rules.send_backs_max:
         why = f"work was sent back {procedure.sent_back} times, no more is allowed"
         return _fall(procedure, why, rules, now)
     changes = {
@@ -416,10 +419,10 @@ def _executed(procedure: Procedure) -> Outcome:
     no more.
     """
     changes = _NO_MOTION | {"falls": 0, "refusal": ""}
-    kind = None if procedure.motion is None else procedure.motion.motion
-    if kind in ("deliver", "reject"):
+    kind = None if procedure.motion is None else kinds()[procedure.motion.motion]
+    if kind is not None and kind.ends:
         return procedure.model_copy(update=changes | {"stage": "ended"}), ()
-    sent_back = procedure.sent_back + (kind == "direct")
+    sent_back = procedure.sent_back + (kind is not None and kind.sends_back)
     changes |= {"stage": "working", "sent_back": sent_back}
     return procedure.model_copy(update=changes), (Await(),)
 

@@ -12,11 +12,11 @@ from swarmd.core.actions.authority import BY_OPERATOR, find
 from swarmd.core.actions.funding import charged_account
 from swarmd.core.actions.registry import ACTIONS
 from swarmd.core.actions.verbs.override import OverrideArgs
+from swarmd.core.board.motions.act import ActMotion
 from swarmd.core.model.actions import Actor, Args, Need
 from swarmd.core.model.channels import ORDERS, REQUESTS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message, is_stream_id
-from swarmd.core.model.motions import ActMotion
 from swarmd.core.model.names import SOB, AgentId, Authority, StreamId
 from swarmd.core.model.requests import ActRequest, Order, parse_order, parse_request
 from swarmd.core.model.state import Swarm

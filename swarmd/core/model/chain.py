@@ -130,6 +130,11 @@ class Records:
             merged = {**self.values.get(key, {}), **changed}
             self._set(key, {name: part for name, part in merged.items() if part is not None})
 
+    def differing(self, other: Records) -> list[str]:
+        """The keys of records that the other has not, has alone, or has with other fields."""
+        keys = self.values.keys() | other.values.keys()
+        return sorted(key for key in keys if self.values.get(key) != other.values.get(key))
+
     def clear(self) -> None:
         self.values.clear()
         self._terms.clear()

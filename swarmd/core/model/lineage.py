@@ -174,6 +174,22 @@ def mission_segments(mission: MissionId) -> tuple[str, ...]:
     return (OWNER, mission)
 
 
+def is_place(agent: Agent) -> bool:
+    """Is its path one that the law makes? It is believed by every mark, so a record that says
+    something else is no record of ours. Whoever was adopted keeps the path that it was made with.
+    """
+    if agent.tier == 0:
+        return agent.path == (agent.id,) and agent.parent is None
+    above = (SOB, *mission_segments(agent.mission))
+    creators = (SOB, *agent.path[len(above) : -1])
+    return (
+        agent.path[: len(above)] == above
+        and len(agent.path) == len(above) + agent.tier
+        and agent.path[-1] == agent.id
+        and agent.parent in creators
+    )
+
+
 def stop_fields(agent: Agent) -> tuple[str, ...]:
     """The targets, beside its path's segments, under which an agent is stopped."""
     return (f"={agent.id}", f"tier:{agent.tier}", EVERYTHING)

@@ -14,6 +14,7 @@ from swarmd.core.missions.intake import fields_of
 from swarmd.core.model.channels import INPUTS, MISSIONS
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import TooLargeError, WrongKeyError
+from swarmd.log_events import LogEvent
 from swarmd.ports.pubsub import Rings
 from swarmd.runtime.supervisor.leadership import Leadership
 
@@ -60,12 +61,12 @@ class Entrance:
                 await self.leadership.memory.store.keep_mission(fields)
             except WrongKeyError as error:
                 if not is_told:
-                    log.warning("a mission waits to be stored", why=error.what, hint=error.hint)
+                    log.warning(LogEvent.MISSION_WAITS, why=error.what, hint=error.hint)
                 is_told = True
                 await anyio.sleep(SWEEP_SECONDS)
             except TooLargeError as error:
                 log.warning(
-                    "a mission is too large to be stored; it is rejected",
+                    LogEvent.MISSION_TOO_LARGE,
                     why=error.what,
                     hint=error.hint,
                 )

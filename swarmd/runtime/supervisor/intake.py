@@ -24,6 +24,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import TooLargeError, WorkspaceError
+from swarmd.log_events import LogEvent
 from swarmd.ports.files import Files
 from swarmd.ports.stores import Waiting
 from swarmd.runtime.supervisor.memory import LeaderMemory
@@ -117,7 +118,7 @@ class Intake:
             decide(draft, message)
         except Exception as error:
             log.exception(
-                "an input cannot be decided; it is a dead letter",
+                LogEvent.INPUT_DEAD,
                 channel=message.channel,
                 id=message.id,
             )
@@ -189,7 +190,7 @@ class Intake:
             raise error
         if len(inputs) == 1:
             log.warning(
-                "an input is larger than the server takes; it is refused",
+                LogEvent.INPUT_TOO_LARGE,
                 input=inputs[0],
                 why=error.what,
             )

@@ -23,6 +23,7 @@ from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import GAPS, Put
 from swarmd.core.model.timings import ANCHOR_SECONDS, Moment, stamp_of
 from swarmd.errors import ArchiveError
+from swarmd.log_events import LogEvent
 from swarmd.ports.archive import AnchorKind, Archive, Kept, Sealing
 from swarmd.ports.stores import Loaded
 from swarmd.runtime.supervisor.memory import LeaderMemory
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 # Entries of the journal that are read back at once for the archive.
 SEAL_MAX = 256
+# Records that are named where somebody else has changed them: a sentence, and no list.
+RECORDS_TOLD_MAX = 5
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class JournalKeeper:
         if FACTS in loaded.lost and not self._restate:
             self._restate = "facts of the ledger were lost, or may have been folded before"
         if self._restate:
-            log.error("the journal is stated anew", why=self._restate)
+            log.error(LogEvent.JOURNAL_RESTATED, why=self._restate)
             await self._state_anew(draft.moment, loaded.damaged)
         if self.archive is not None:
             # Last, and of what was found: whoever dies before has his successor look again.
@@ -72,9 +75,7 @@ class JournalKeeper:
             return Kept(Head(), None, False, 0, FIRST)
         kept = await self._kept(self.archive, chain.head, draft.moment.stamp)
         if kept.lost is not None and kept.anchor == chain.head:
-            log.error(
-                "the server lost the end of the journal", lost=kept.lost.n, continues=chain.head.n
-            )
+            log.error(LogEvent.JOURNAL_END_LOST, lost=kept.lost.n, continues=chain.head.n)
             gap = Put(GAPS, str(chain.head.n + 1), "open")
             draft.add(gap, recovered(draft.moment, kept.lost, chain.head))
             await self.memory.commit(draft, {})
@@ -93,7 +94,7 @@ class JournalKeeper:
         if chain.records.digest != chain.head.after:
             if chain.head.n == 0:
                 return "the journal begins with a swarm that lives already"
-            return f"the records are not what entry {chain.head.n} left"
+            return f"the records are not what entry {chain.head.n} left{await self._differing()}"
         if kept.anchor.n == chain.head.n and kept.anchor.n and kept.anchor.hash != chain.head.hash:
             return f"entry {chain.head.n} is not what was anchored"
         if kept.is_stopped and chain.head.n > kept.anchor.n:
@@ -101,6 +102,15 @@ class JournalKeeper:
         if self.archive is None or chain.head.n == kept.sealed or await self._follows(kept):
             return ""
         return f"entries from {kept.sealed + 1} on are neither in the store nor in the archive"
+
+    async def _differing(self) -> str:
+        """Which records were changed by somebody else, where the journal can tell."""
+        state = await self._read_state()
+        if state is None or not state.is_known:
+            return ""
+        keys = self.memory.swarm.chain.records.differing(state.records)
+        more = f" and {len(keys) - RECORDS_TOLD_MAX} more" if len(keys) > RECORDS_TOLD_MAX else ""
+        return f": {', '.join(keys[:RECORDS_TOLD_MAX])}{more}"
 
     async def _follows(self, kept: Kept) -> bool:
         """The store goes on where the archive ends, or says why it does not."""
@@ -146,7 +156,7 @@ class JournalKeeper:
             try:
                 await self.seal()
             except ArchiveError as error:
-                log.exception("the journal cannot be sealed", why=error.what)
+                log.exception(LogEvent.JOURNAL_NOT_SEALED, why=error.what)
 
     async def anchor(self, kind: AnchorKind = "anchor") -> None:
         if self.archive is None:
@@ -155,7 +165,7 @@ class JournalKeeper:
         try:
             await anyio.to_thread.run_sync(self.archive.anchor, head, stamp, kind)
         except ArchiveError as error:
-            log.exception("the journal cannot be anchored", why=error.what)
+            log.exception(LogEvent.JOURNAL_NOT_ANCHORED, why=error.what)
             return
         self._anchored = head.n
 
@@ -176,7 +186,7 @@ class JournalKeeper:
             if sealing.keep_from is not None:
                 await self.memory.store.trim_journal(sealing.keep_from)
         if sealing.broken:
-            log.error("the journal in the store is not what was written", why=sealing.broken)
+            log.error(LogEvent.JOURNAL_DIFFERS, why=sealing.broken)
             self._restate = sealing.broken
 
     async def _read_anchored(self) -> Sequence[tuple[StreamId, str]]:
@@ -220,6 +230,6 @@ class JournalKeeper:
                     after = entries[-1][0]
                     state = await anyio.to_thread.run_sync(read_on, state, entries)
         except Fault as fault:
-            log.warning("what the accounts hold by the journal cannot be told", why=str(fault))
+            log.warning(LogEvent.JOURNAL_ACCOUNTS_UNKNOWN, why=str(fault))
             return None
         return state if state is not None and state.head == self.memory.head else None

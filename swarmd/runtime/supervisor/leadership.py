@@ -9,6 +9,7 @@ import structlog
 
 from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS
 from swarmd.errors import NotLeadingError
+from swarmd.log_events import LogEvent
 from swarmd.runtime.supervisor.memory import LeaderMemory
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class Leadership:
         self.led_until = await store.led_until()
         while not (number := await store.lead(host, LEASE_SECONDS)):
             if not is_told:
-                log.info("another supervisor leads; waiting for its lease to end")
+                log.info(LogEvent.LEAD_WAITED_FOR)
                 is_told = True
             await anyio.sleep(SWEEP_SECONDS)
             self.led_until = await store.led_until()

@@ -24,6 +24,7 @@ from swarmd.core.model.names import FIRST, Channel, HostId, StreamId
 from swarmd.core.model.state import Draft, Observed, Swarm
 from swarmd.core.model.timings import LEASE_SECONDS, ForwardTime, Moment, stamp_of
 from swarmd.errors import NotLeadingError
+from swarmd.log_events import LogEvent
 from swarmd.ports.clock import Clock
 from swarmd.ports.stores import Loaded, SupervisorStore
 
@@ -104,7 +105,7 @@ class LeaderMemory:
             return False
         changes = chained(self.swarm, draft.changes, draft.moment)
         if await self.write(changes, positions, heard) == "short":
-            log.info("an account moved while it was decided on; deciding again")
+            log.info(LogEvent.COMMIT_REPEATED)
             await self.load_again()
         return True
 

@@ -17,6 +17,7 @@ from swarmd.core.model.charter import SPENT_KINDS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.state import Draft
 from swarmd.errors import TooLargeError
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Waiting
 from swarmd.runtime.supervisor.intake import Fact, Intake, positions_after
 from swarmd.runtime.supervisor.journal_keeper import JournalKeeper
@@ -101,7 +102,7 @@ class Step:
         judged.refused += too_large
         if judged.refused:
             log.warning(
-                "entries of the stream of facts are refused",
+                LogEvent.FACTS_REFUSED,
                 first=judged.refused[0],
                 count=len(judged.refused),
             )

@@ -18,6 +18,7 @@ from swarmd.core.model.names import HostId
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.timings import RENEW_SECONDS, SWEEP_SECONDS, TICK_SECONDS
 from swarmd.errors import NotLeadingError, SwarmError, TooLargeError, WrongKeyError
+from swarmd.log_events import LogEvent
 from swarmd.ports.archive import Archive
 from swarmd.ports.clock import Clock
 from swarmd.ports.files import Files
@@ -99,7 +100,7 @@ class Supervisor:
                 await self.leadership.take()
                 await self._lead()
             except* NotLeadingError as lost:
-                log.warning("the lead was lost", why=str(lost.exceptions[0]))
+                log.warning(LogEvent.LEAD_LOST, why=str(lost.exceptions[0]))
                 await self._lead_no_more()
             except* (WrongKeyError, TooLargeError) as wrong:
                 await self._stand_aside(wrong.exceptions[0])
@@ -110,7 +111,7 @@ class Supervisor:
             tasks.start_soon(self.leadership.keep)
             await self.load()
             agents = len(self.state.lineage.agents)
-            log.info("leading", number=self.memory.number, agents=agents)
+            log.info(LogEvent.LEAD_TAKEN, number=self.memory.number, agents=agents)
             tasks.start_soon(self.entrance.listen)
             tasks.start_soon(self.journal.keep)
             tasks.start_soon(self.upkeep.keep_short)
@@ -131,7 +132,7 @@ class Supervisor:
         Its lead is free meanwhile, for whoever mends that.
         """
         hint = why.hint if isinstance(why, SwarmError) else ""
-        log.error("nothing can be committed; waiting until that is mended", why=str(why), hint=hint)
+        log.error(LogEvent.COMMIT_BLOCKED, why=str(why), hint=hint)
         number = self.memory.number
         await self._lead_no_more()
         if number:

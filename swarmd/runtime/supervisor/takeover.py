@@ -14,6 +14,7 @@ from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import SUPERVISOR, Channel, StreamId
 from swarmd.core.model.state import Draft
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Loaded
 from swarmd.runtime.supervisor.journal_keeper import JournalKeeper
 from swarmd.runtime.supervisor.memory import LeaderMemory
@@ -45,7 +46,7 @@ async def take_over(memory: LeaderMemory, journal: JournalKeeper, led_until: flo
 def _record_lost(draft: Draft, loaded: Loaded, lost: Mapping[Channel, StreamId]) -> None:
     for channel in lost:
         log.error(
-            "a stream is shorter than it was",
+            LogEvent.STREAM_SHORTER,
             channel=channel,
             read_until=loaded.positions[channel],
         )

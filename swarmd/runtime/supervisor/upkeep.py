@@ -19,6 +19,7 @@ from swarmd.core.model.names import AgentId, Channel, HostId, MissionId, StreamI
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import SLOW_SECONDS, SWEEP_SECONDS, TRIM_SECONDS
 from swarmd.errors import WorkspaceError
+from swarmd.log_events import LogEvent
 from swarmd.ports.files import Files
 from swarmd.runtime.supervisor.memory import LeaderMemory
 from swarmd.runtime.supervisor.trimmer import Trimmer
@@ -104,7 +105,7 @@ class Upkeep:
         try:
             await anyio.to_thread.run_sync(self.files.remove, mission)
         except WorkspaceError as error:
-            log.warning("a mission's files could not be removed", mission=mission, why=str(error))
+            log.warning(LogEvent.MISSION_FILES_LEFT, mission=mission, why=str(error))
 
     # --- streams ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -10,6 +11,7 @@ from swarmd.core.agent import output_limits
 from swarmd.core.agent.turn import (
     NO_MEMORY,
     Acting,
+    Memory,
     ends_here,
     failed,
     is_done_after,
@@ -24,10 +26,11 @@ from swarmd.core.model.names import Channel, StreamId
 from swarmd.core.model.privileges import ROOM
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import epoch_of
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import RefusedByStore, Turn
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.step_journal import NotAllowedError
-from swarmd.runtime.turn.world import Gathered, World
+from swarmd.runtime.turn.world import Gathered, World, acting_alone
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +51,7 @@ def guard_outputs(world: World, acting: Acting, gathered: Gathered) -> None:
     if not judged.cuts:
         return
     rules = sorted({cut.rule.value for cut in judged.cuts})
-    log.warning("messages of an agent were cut", agent=acting.agent.id, rules=rules)
+    log.warning(LogEvent.MESSAGES_CUT, agent=acting.agent.id, rules=rules)
     results = [
         {
             "ok": False,
@@ -75,63 +78,91 @@ async def commit_turn(
     hops: int,
     alone: int | None = None,
 ) -> None:
-    agent = resident.agent
-    # A seat remembers nothing: it is told anew what it needs.
-    memory = NO_MEMORY
-    taint: tuple[str, ...] = ()
-    if not agent.is_seat:
-        taint = tuple(sorted(gathered.taint))
-        news = [mail_entry(gathered.mail)] if gathered.mail and not gathered.is_forgotten else []
-        memory = remember(
-            resident.memory,
-            [*news, *gathered.steps],
-            world.declared.limits.memory_chars,
-            world.declared.functions,
-        )
-    added, forgotten = news_of(resident.memory, memory)
-    # What ends an agent's part causes nothing below it: a failure and a final report go up, and up
-    # has an end.
-    counted = 0 if ends_here(gathered.outputs) else hops
-    posts = {c: ROOM.path(r.name, "say") for r, c in missions_rooms(agent, world.declared.rooms)}
-    turn = Turn(
-        resident.turn + 1,
-        agent.path,
-        stop_fields(agent),
-        posts,
-        positions,
-        added,
-        tuple(gathered.outputs),
-        counted,
-        heard_pairs(gathered.mail),
-        gathered.guard.to_text(),
-        is_done_after(resident.is_done, gathered.mail, gathered.outputs),
-        gathered.cuts,
-        taint,
-        forgotten,
-        alone if alone is not None else max(0, resident.alone - len(gathered.mail)),
-        tuple(gathered.refusals.values()),
-    )
-    reply = await world.store.commit(
-        resident.hold, turn, world.declared.limits.hops_max, world.stamp()
-    )
-    if isinstance(reply, RefusedByStore) and reply.output is not None:
-        # What it may not say any more is left out, and it remembers why; each time there is one
-        # output less.
-        channel, _ = gathered.outputs.pop(reply.output)
-        gathered.refusals.note(reply.rule, "message", f"to {channel}: {reply.detail}")
-        no = {"ok": False, "rule": reply.rule.value, "detail": f"{channel}: {reply.detail}"}
-        gathered.steps.append({"results": [no]})
-        return await commit_turn(world, resident, positions, gathered, hops, alone)
-    if isinstance(reply, RefusedByStore):
-        raise NotAllowedError(reply)
+    """Commits the turn, without what it may not say any more: each such output is taken out, and
+    the agent remembers why. Raises `NotAllowedError` where the agent may not act at all.
+
+    `alone`: so many messages from here on are answered one by one.
+    """
+    limits = world.declared.limits
+    while True:
+        memory = _remembered(world, resident, gathered)
+        turn = _turn_of(world, resident, positions, gathered, memory, hops)
+        if alone is not None:
+            turn = replace(turn, alone=alone)
+        reply = await world.store.commit(resident.hold, turn, limits.hops_max, world.stamp())
+        if not isinstance(reply, RefusedByStore):
+            break
+        if reply.output is None:
+            raise NotAllowedError(reply)
+        _leave_out(gathered, reply.output, reply)
     if reply == "looped":
         await _end_of_loop(world, resident, turn.number, hops)
+    _move_on(resident, turn, memory, gathered)
+
+
+def _remembered(world: World, resident: Resident, gathered: Gathered) -> Memory:
+    """The agent's memory after this turn. A seat remembers nothing: it is told anew what it
+    needs.
+    """
+    if resident.agent.is_seat:
+        return NO_MEMORY
+    news = [mail_entry(gathered.mail)] if gathered.mail and not gathered.is_forgotten else []
+    return remember(
+        resident.memory,
+        [*news, *gathered.steps],
+        world.declared.limits.memory_chars,
+        world.declared.functions,
+    )
+
+
+def _turn_of(
+    world: World,
+    resident: Resident,
+    positions: Mapping[Channel, StreamId],
+    gathered: Gathered,
+    memory: Memory,
+    hops: int,
+) -> Turn:
+    agent = resident.agent
+    added, forgotten = news_of(resident.memory, memory)
+    rooms = missions_rooms(agent, world.declared.rooms)
+    return Turn(
+        number=resident.turn + 1,
+        segments=agent.path,
+        targets=stop_fields(agent),
+        privileges={channel: ROOM.path(room.name, "say") for room, channel in rooms},
+        positions=positions,
+        memory=added,
+        outputs=tuple(gathered.outputs),
+        # What ends an agent's part causes nothing below it: a failure and a final report go up, and
+        # up has an end.
+        hops=0 if ends_here(gathered.outputs) else hops,
+        heard=heard_pairs(gathered.mail),
+        guard=gathered.guard.to_text(),
+        is_done=is_done_after(resident.is_done, gathered.mail, gathered.outputs),
+        cuts=gathered.cuts,
+        taint=() if agent.is_seat else tuple(sorted(gathered.taint)),
+        forgotten=forgotten,
+        alone=max(0, resident.alone - len(gathered.mail)),
+        refusals=tuple(gathered.refusals.values()),
+    )
+
+
+def _leave_out(gathered: Gathered, output: int, why: RefusedByStore) -> None:
+    channel, _ = gathered.outputs.pop(output)
+    gathered.refusals.note(why.rule, "message", f"to {channel}: {why.detail}")
+    no = {"ok": False, "rule": why.rule.value, "detail": f"{channel}: {why.detail}"}
+    gathered.steps.append({"results": [no]})
+
+
+def _move_on(resident: Resident, turn: Turn, memory: Memory, gathered: Gathered) -> None:
+    """What this host holds of the agent is what was committed."""
     resident.turn, resident.memory, resident.batch = turn.number, memory, {}
-    resident.alone = turn.alone
-    resident.guard, resident.is_done, resident.taint = gathered.guard, turn.is_done, turn.taint
+    resident.alone, resident.guard = turn.alone, gathered.guard
+    resident.is_done, resident.taint = turn.is_done, turn.taint
     taken = {(message.channel, message.id) for message in gathered.mail}
-    resident.mailbox = [m for m in resident.mailbox or [] if (m.channel, m.id) not in taken] or None
-    return None
+    left = [m for m in resident.mailbox or [] if (m.channel, m.id) not in taken]
+    resident.mailbox = left or None
 
 
 async def _end_of_loop(world: World, resident: Resident, number: int, hops: int) -> None:
@@ -139,17 +170,8 @@ async def _end_of_loop(world: World, resident: Resident, number: int, hops: int)
     its creator is told.
     """
     agent = resident.agent
-    log.warning("a loop was cut: the turn's outputs were not sent", agent=agent.id, hops=hops)
-    acting = Acting(
-        agent=agent,
-        mission=agent.mission,
-        files=(),
-        rooms={},
-        children=(),
-        spawn_keys=frozenset(),
-        hops=hops,
-        at=world.stamp(),
-    )
+    log.warning(LogEvent.LOOP_CUT, agent=agent.id, hops=hops)
+    acting = acting_alone(world, agent, hops=hops)
     channel, message = failed(
         acting, f"its turns went on for {hops} hops without an end", Rule.HOPS
     )

@@ -16,6 +16,7 @@ from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.provenance import of_mail, strangers
 from swarmd.core.model.records import Mission
+from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.world import World
@@ -51,9 +52,7 @@ def seat_call(agent: Agent, mail: Sequence[Message]) -> tuple[MissionId, Call] |
     try:
         return message.mission, _CALL.validate_python(message.data.get("call"))
     except ValidationError as error:
-        log.warning(
-            "a call that cannot be read is passed over", agent=agent.id, why=str(error)[:300]
-        )
+        log.warning(LogEvent.CALL_UNREADABLE, agent=agent.id, why=str(error)[:300])
         return None
 
 

@@ -19,6 +19,7 @@ from swarmd.core.model.declarations import Provider
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.privileges import MODEL
 from swarmd.core.model.refusals import Rule
+from swarmd.log_events import LogEvent
 from swarmd.ports.models import NOTHING, TIGHT, Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.stores import Used
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
@@ -91,9 +92,7 @@ class Mind:
         else:
             steps = _RATE_LIMITED_SECONDS if outcome.why == "rate_limited" else _BACKOFF_SECONDS
             seconds = steps[min(failures, len(steps)) - 1]
-        log.info(
-            "a model call is repeated", model=self.model.name, why=outcome.why, seconds=seconds
-        )
+        log.info(LogEvent.CALL_REPEATED, model=self.model.name, why=outcome.why, seconds=seconds)
         await self.sleep(seconds)
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
@@ -19,6 +19,8 @@ from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Message
+from swarmd.core.model.names import MissionId
+from swarmd.core.model.records import Mission
 from swarmd.core.tree.rights import roles_below
 from swarmd.ports.models import Call, Child, Prompt, View
 from swarmd.ports.stores import Around
@@ -33,6 +35,37 @@ _ROOM_READ: Final = 400
 _SEAT_OUTPUT_TOKENS: Final = 4_000
 
 
+@dataclass(slots=True)
+class PromptRenderer:
+    """Makes a turn's prompts. What does not change in the turn is put into words once, and so is
+    each step, however many attempts and thoughts follow it.
+    """
+
+    shared: str
+    persona: str
+    talk: words.Exchange
+    offer: Offer
+    output_tokens_max: int
+    view: View
+    gathered: Gathered
+    _rendered: int = 0  # steps that `talk` has
+
+    def __call__(self, corrections: Sequence[Mapping[str, Any]]) -> Prompt:
+        steps = self.gathered.steps
+        words.go_on(self.talk, words.exchange_of(steps[self._rendered :]))
+        self._rendered = len(steps)
+        exchange = list(self.talk)
+        words.go_on(exchange, words.exchange_of(corrections))
+        return Prompt(
+            self.shared,
+            self.persona,
+            tuple(exchange),
+            self.offer,
+            self.output_tokens_max,
+            replace(self.view, steps=(*steps, *corrections)),
+        )
+
+
 async def prompt_renderer(
     world: World,
     resident: Resident,
@@ -40,19 +73,54 @@ async def prompt_renderer(
     around: Around,
     call: Call | None,
     gathered: Gathered,
-) -> Callable[[Sequence[Mapping[str, Any]]], Prompt]:
-    agent, declared, mission, free = resident.agent, world.declared, around.mission, around.free
+) -> PromptRenderer:
+    agent, declared, mission = resident.agent, world.declared, around.mission
     assert mission is not None
     room: tuple[Message, ...] = ()
     if agent.is_seat:
-        latest = await world.store.latest(BOARD_ROOM, _ROOM_READ)
-        said = once_each(latest, latest[0].id) if latest else []
-        room = tuple(m for m in said if m.mission == mission.id)
+        room = await _room_of(world, mission.id)
         gathered.taint |= await turn_taint(world, resident, room)
-    role = declared.roles.get(agent.role)
-    offer = _offer(declared, agent, acting.phase)
     remembered = world.recollection.of(agent.id, resident.memory)
-    base = View(
+    memory = tuple(item for item, _ in remembered)
+    view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
+    now = (
+        _situation(view, acting, declared, gathered.taint)
+        if call is None
+        else _asked(view, call, declared)
+    )
+    talk: words.Exchange = []
+    words.go_on(talk, [said for _, in_words in remembered for said in in_words])
+    words.go_on(talk, [("user", now)])
+    role = declared.roles.get(agent.role)
+    return PromptRenderer(
+        words.shared(declared, mission.text, is_seat=agent.is_seat),
+        _persona(declared, agent),
+        talk,
+        _offer(declared, agent, acting.phase),
+        role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
+        view,
+        gathered,
+    )
+
+
+async def _room_of(world: World, mission: MissionId) -> tuple[Message, ...]:
+    """What was said of one mission in the board's room."""
+    latest = await world.store.latest(BOARD_ROOM, _ROOM_READ)
+    said = once_each(latest, latest[0].id) if latest else []
+    return tuple(message for message in said if message.mission == mission)
+
+
+def _view_of(
+    acting: Acting,
+    mission: Mission,
+    free: Mapping[str, int],
+    call: Call | None,
+    mail: Sequence[Message],
+    room: tuple[Message, ...],
+    memory: tuple[Any, ...],
+) -> View:
+    agent = acting.agent
+    return View(
         agent=agent.id,
         name=agent.name,
         role=agent.role,
@@ -62,42 +130,12 @@ async def prompt_renderer(
         files=acting.files,
         charter=agent.charter,
         call=call,
-        mail=tuple(gathered.mail),
+        mail=tuple(mail),
         room=room,
-        memory=tuple(item for item, _ in remembered),
+        memory=memory,
         free=free,
         children=tuple(Child(c.id, c.name, c.role, c.key, c.state.value) for c in acting.children),
     )
-    shared = words.shared(declared, mission.text, is_seat=agent.is_seat)
-    persona = _persona(declared, agent)
-    now = (
-        _asked(base, call, declared)
-        if call is not None
-        else _situation(base, acting, declared, gathered.taint)
-    )
-    talk: words.Exchange = []
-    words.go_on(talk, [said for _, in_words in remembered for said in in_words])
-    words.go_on(talk, [("user", now)])
-    rendered = 0
-
-    def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
-        # Steps are only ever added: each is put into words once, however many attempts and thoughts
-        # follow it.
-        nonlocal rendered
-        words.go_on(talk, words.exchange_of(gathered.steps[rendered:]))
-        rendered = len(gathered.steps)
-        exchange = list(talk)
-        words.go_on(exchange, words.exchange_of(corrections))
-        return Prompt(
-            shared,
-            persona,
-            tuple(exchange),
-            offer,
-            role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
-            replace(base, steps=(*gathered.steps, *corrections)),
-        )
-
-    return render
 
 
 def _offer(declared: Declarations, agent: Agent, phase: str) -> Offer:

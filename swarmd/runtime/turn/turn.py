@@ -26,12 +26,15 @@ from swarmd.core.agent.turn import (
 from swarmd.core.model.channels import DEAD
 from swarmd.core.model.functions import FunctionCall
 from swarmd.core.model.lineage import Agent, stop_fields
+from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Spawn, Think, Use
 from swarmd.core.model.names import AgentState
 from swarmd.core.model.privileges import FILE, is_covered
 from swarmd.core.model.provenance import of_mail, of_results, strangers
+from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import NO_MONEY, Denied, Rule
 from swarmd.core.model.requests import DeadMail
+from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.ports.stores import LOST, Around, Used
 from swarmd.runtime.mailboxes import Resident
@@ -49,7 +52,7 @@ from swarmd.runtime.turn.mail import (
 from swarmd.runtime.turn.model_call import ThoughtFailedError
 from swarmd.runtime.turn.render import prompt_renderer
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
-from swarmd.runtime.turn.world import Gathered, World
+from swarmd.runtime.turn.world import Gathered, World, acting_alone
 
 log = structlog.get_logger(__name__)
 
@@ -75,40 +78,50 @@ async def take_turn(world: World, resident: Resident) -> None:
     agent, call = resident.agent, called[1] if called else None
     served = called[0] if called else agent.mission
     around = await world.store.around(agent.id, served, served if agent.is_seat else agent.id)
-    mission = around.mission
     gathered = Gathered(mail, await turn_taint(world, resident, mail), guard=resident.guard)
     # From here on it is this turn's mail, however it ends: what comes meanwhile is not answered by
     # its failure.
     resident.batch = positions = positions_after(resident, mail)
     hops = max((m.hops for m in mail), default=0) + 1
     acting = _acting(world, agent, around, call, hops)
+    mission = around.mission
     if mission is not None and mission.ending is None and not mission.state.is_ended:
-        journal = Journal(
-            world.store,
-            resident.hold,
-            resident.turn + 1,
-            account_of(resident.agent, mission),
-            segments_of(resident.agent, mission),
-            stop_fields(resident.agent),
-            json.dumps(positions),
-            world.declared.limits.warn_percent,
-            world.stamp,
-            partial(setattr, resident, "doing"),
-            lead=world.lead,
-        )
+        journal = _journal_of(world, resident, mission)
         try:
             await _think_and_act(world, resident, journal, acting, around, call, gathered)
         except NotAllowedError as no:
-            # A seat outlives the missions it serves: one that ended or was stopped under its
-            # thought is answered with nothing, and called anew when it goes on; one that has no
-            # budget left is told as failed.
-            if not resident.agent.is_seat or no.rule not in _OF_THE_MISSION:
-                raise
-            is_broke = no.rule in NO_MONEY
-            gathered.say_only(*([failed(acting, no.detail, no.rule)] if is_broke else []))
-    if not resident.agent.is_seat:
+            _answer_stopped(agent, acting, gathered, no)
+    if not agent.is_seat:
         guard_outputs(world, acting, gathered)
     await commit_turn(world, resident, positions, gathered, hops)
+
+
+def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
+    agent = resident.agent
+    return Journal(
+        world.store,
+        resident.hold,
+        resident.turn + 1,
+        account_of(agent, mission),
+        segments_of(agent, mission),
+        stop_fields(agent),
+        json.dumps(resident.batch),
+        world.declared.limits.warn_percent,
+        world.stamp,
+        partial(setattr, resident, "doing"),
+        lead=world.lead,
+    )
+
+
+def _answer_stopped(agent: Agent, acting: Acting, gathered: Gathered, no: NotAllowedError) -> None:
+    """A seat outlives the missions it serves: one that ended or was stopped under its thought is
+    answered with nothing, and called anew when it goes on; one that has no budget left is told as
+    failed. Anybody else's stop is raised on.
+    """
+    if not agent.is_seat or no.rule not in _OF_THE_MISSION:
+        raise no
+    is_broke = no.rule in NO_MONEY
+    gathered.say_only(*([failed(acting, no.detail, no.rule)] if is_broke else []))
 
 
 async def tell_broke(world: World, resident: Resident, no: NotAllowedError) -> None:
@@ -116,17 +129,7 @@ async def tell_broke(world: World, resident: Resident, no: NotAllowedError) -> N
     fund it is told.
     """
     agent = resident.agent
-    acting = Acting(
-        agent=agent,
-        mission=agent.mission,
-        files=(),
-        rooms={},
-        children=(),
-        spawn_keys=frozenset(),
-        hops=0,
-        at=world.stamp(),
-    )
-    channel, message = failed(acting, no.detail, no.rule)
+    channel, message = failed(acting_alone(world, agent), no.detail, no.rule)
     await world.store.post(
         channel, message, key=f"broke-{agent.id}-{agent.incarnation}-{world.stamp()}"
     )
@@ -142,64 +145,44 @@ async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -
     """
     mail = unread_mail(resident)
     if len(mail) > 1:
-        log.warning(
-            "an agent fails on several messages; it gets them one by one", agent=resident.agent.id
-        )
-        await commit_turn(
-            world,
-            resident,
-            {},
-            Gathered([], frozenset(resident.taint), guard=resident.guard),
-            1,
-            len(mail),
-        )
+        log.warning(LogEvent.MESSAGES_ONE_BY_ONE, agent=resident.agent.id)
+        nothing = Gathered([], frozenset(resident.taint), guard=resident.guard)
+        await commit_turn(world, resident, {}, nothing, 1, len(mail))
         return
     called = seat_call(resident.agent, mail)
-    acting = Acting(
-        agent=resident.agent,
-        mission=called[0] if called else resident.agent.mission,
-        files=(),
-        rooms={},
-        children=(),
-        spawn_keys=frozenset(),
-        hops=0,
-        at=world.stamp(),
-    )
+    acting = acting_alone(world, resident.agent, mission=called[0] if called else None)
     # Whom it does not know it does not look up: that reading may be what failed.
     taint = count_taint(world, resident, of_mail(mail, strangers(mail, (resident.agent.id,))))
     # Nor does it remember what it could not read: its memory may not even be at hand.
     gathered = Gathered(mail, taint, guard=resident.guard, is_forgotten=True)
-    dead = None
-    for message in mail:
-        agent = resident.agent
-        log.error(
-            "a message is a dead letter",
-            agent=agent.id,
-            channel=message.channel,
-            id=message.id,
-            tries=tries,
-        )
-        dead = DeadMail(channel=message.channel, id=message.id, sender=message.sender, tries=tries)
-        lost = letter(
-            agent.id, message, tries=tries, why=why, at=world.stamp(), incarnation=agent.incarnation
-        )
-        gathered.say((DEAD, lost))
+    dead = _give_up(world, resident.agent, mail[0], gathered, why, tries) if mail else None
     gathered.say(failed(acting, why, is_crash=True, dead=dead))
     await commit_turn(world, resident, positions_after(resident, mail), gathered, hops=1)
 
 
+def _give_up(
+    world: World, agent: Agent, message: Message, gathered: Gathered, why: str, tries: int
+) -> DeadMail:
+    log.error(
+        LogEvent.MESSAGE_DEAD,
+        agent=agent.id,
+        channel=message.channel,
+        id=message.id,
+        tries=tries,
+    )
+    lost = letter(
+        agent.id, message, tries=tries, why=why, at=world.stamp(), incarnation=agent.incarnation
+    )
+    gathered.say((DEAD, lost))
+    return DeadMail(channel=message.channel, id=message.id, sender=message.sender, tries=tries)
+
+
 def _acting(world: World, agent: Agent, around: Around, call: Call | None, hops: int) -> Acting:
     mission = around.mission
-    given = agent.charter.files if agent.charter else (mission.files if mission else ())
-    files = (
-        given
-        if agent.is_seat
-        else [f for f in given if is_covered(FILE.path(f, "read"), agent.privileges)]
-    )
     return Acting(
         agent=agent,
         mission=mission.id if mission else agent.mission,
-        files=tuple(files),
+        files=_files_of(agent, mission),
         rooms=world.declared.rooms,
         children=tuple(c for c in around.children if c.state is not AgentState.TERMINATED),
         spawn_keys=frozenset(),
@@ -209,6 +192,14 @@ def _acting(world: World, agent: Agent, around: Around, call: Call | None, hops:
         phase=call.phase if call else "",
         functions=functions_of(world.declared.roles.get(agent.role), world.declared.functions),
     )
+
+
+def _files_of(agent: Agent, mission: Mission | None) -> tuple[str, ...]:
+    """Its charter's files, or its mission's; but for a seat's, those that it may read."""
+    given = agent.charter.files if agent.charter else (mission.files if mission else ())
+    if agent.is_seat:
+        return tuple(given)
+    return tuple(f for f in given if is_covered(FILE.path(f, "read"), agent.privileges))
 
 
 async def _think_and_act(
@@ -233,7 +224,7 @@ async def _think_and_act(
             if not await _do_moves(world, journal, acting, moves, gathered):
                 return
     except ThoughtFailedError as failure:
-        log.warning("an agent's thought failed", agent=resident.agent.id, why=failure.detail)
+        log.warning(LogEvent.CALL_FAILED, agent=resident.agent.id, why=failure.detail)
         gathered.say_only(failed(acting, failure.detail, failure.rule))
         return
     gathered.steps.append({"results": [{"note": "the turn's bound of steps is reached"}]})

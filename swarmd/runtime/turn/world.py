@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarmd.core.agent.output_limits import NO_GUARD, Cut, Guard
-from swarmd.core.agent.turn import (
-    Output,
-    Refusals,
-)
+from swarmd.core.agent.turn import Acting, Output, Refusals
 from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
+from swarmd.core.model.names import MissionId
 from swarmd.core.model.provenance import stamped
 from swarmd.ports.stores import WorkerStore
 from swarmd.runtime.turn.functions import Handlers
@@ -59,3 +58,19 @@ class Gathered:
     def say_only(self, *outputs: Output) -> None:
         self.outputs.clear()
         self.say(*outputs)
+
+
+def acting_alone(
+    world: World, agent: Agent, *, hops: int = 0, mission: MissionId | None = None
+) -> Acting:
+    """An agent of which the runtime itself says something: what is around it is not looked up."""
+    return Acting(
+        agent=agent,
+        mission=agent.mission if mission is None else mission,
+        files=(),
+        rooms={},
+        children=(),
+        spawn_keys=frozenset(),
+        hops=hops,
+        at=world.stamp(),
+    )

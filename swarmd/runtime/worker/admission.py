@@ -14,6 +14,7 @@ from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Message, order_of
 from swarmd.core.model.names import FIRST, AgentId, AgentState, Channel, StreamId
 from swarmd.errors import WrongKeyError
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Resumed
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.worker.context import WorkerContext
@@ -66,7 +67,7 @@ class Admission:
         has it; who is busy is told so by the commit of its turn. The own channel is read again from
         before: what came of its last orders may be lost.
         """
-        log.warning("the server is another process than before; agents are taken up as it has them")
+        log.warning(LogEvent.SERVER_REPLACED)
         for resident in list(self.context.residents.by_id.values()):
             if not resident.is_busy:
                 self.context.drop(resident)
@@ -107,9 +108,7 @@ class Admission:
         except (ValueError, TypeError, KeyError, WrongKeyError):
             # Somebody wrote over it. It has no turn here; the host and its thousands of others go
             # on.
-            log.exception(
-                "an agent's own state cannot be read, and it is not taken", agent=agent.id
-            )
+            log.exception(LogEvent.AGENT_STATE_UNREADABLE, agent=agent.id)
             return
         channels = follows(agent, context.world.declared.rooms)
         resident = _resident_of(agent, resumed, channels)

@@ -15,6 +15,7 @@ from swarmd.core.model.names import AgentId, Channel
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import WrongKeyError
+from swarmd.log_events import LogEvent
 from swarmd.runtime.mailboxes import Resident, Residents
 from swarmd.runtime.turn.world import World
 
@@ -62,8 +63,6 @@ async def until_keys_are_right(step: Callable[[], Awaitable[T]]) -> T:
             return await step()
         except WrongKeyError as error:
             if not is_told:
-                log.warning(
-                    "waiting until a key is what it should be", why=error.what, hint=error.hint
-                )
+                log.warning(LogEvent.KEY_WAITED_FOR, why=error.what, hint=error.hint)
             is_told = True
         await anyio.sleep(SWEEP_SECONDS)

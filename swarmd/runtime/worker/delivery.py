@@ -15,6 +15,7 @@ from swarmd.core.model.messages import Kind, Message, order_of, why_unreadable
 from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.core.model.refusals import Rule
 from swarmd.errors import WrongKeyError
+from swarmd.log_events import LogEvent
 from swarmd.ports.pubsub import Rings
 from swarmd.ports.stores import RefusedMail
 from swarmd.runtime.mailboxes import Resident
@@ -184,7 +185,7 @@ class Delivery:
         if not refused:
             return
         log.warning(
-            "what was no message of this swarm's was refused",
+            LogEvent.MESSAGES_FOREIGN,
             messages=sum(mail.count for mail in refused),
             channels=sorted({m.channel for m in refused}),
         )

@@ -9,6 +9,7 @@ import structlog
 
 from swarmd.core.model.names import FIRST
 from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS
+from swarmd.log_events import LogEvent
 from swarmd.runtime.worker.context import WorkerContext, until_keys_are_right
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class HostLease:
         is_shared = await store.register(host, LEASE_SECONDS)
         if not is_shared and not self._is_renewed:
             log.warning(
-                "this worker's workspace is not the swarm's: it takes no agents that need files",
+                LogEvent.WORKSPACE_OTHER,
                 hint="give all workers the same workspace volume",
             )
         self._is_renewed = True

@@ -17,6 +17,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import AgentId, Authority
 from swarmd.core.model.requests import GoneRequest, QuietRequest
 from swarmd.core.model.timings import UNWIND_SECONDS, epoch_of
+from swarmd.log_events import LogEvent
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.worker.context import WorkerContext, until_keys_are_right
 from swarmd.runtime.worker.turns import Turns
@@ -46,7 +47,7 @@ class Stopping:
             if not resident.is_busy:
                 self.context.drop(resident)
         if stuck:
-            log.error("tasks ignore their end", segment=segment, agents=len(stuck))
+            log.error(LogEvent.TASKS_STUCK, segment=segment, agents=len(stuck))
         await self._give_word(GoneRequest(segment=segment, agents=len(below), stuck=_doing(stuck)))
         if stuck:
             while any(resident.is_busy for resident in stuck):  # noqa: ASYNC110 - it ends with this host at the latest
@@ -94,7 +95,7 @@ class Stopping:
         if not seconds or not context.leaderless:
             return
         waiting, context.leaderless = context.leaderless, set()
-        log.info("a supervisor leads again; turns that waited for one go on", agents=len(waiting))
+        log.info(LogEvent.LEAD_BACK, agents=len(waiting))
         by_id = context.residents.by_id
         await self._let_go_on([by_id[id] for id in waiting if id in by_id])
 

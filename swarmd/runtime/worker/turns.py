@@ -13,6 +13,7 @@ from swarmd.core.agent.turn import wakes
 from swarmd.core.model.refusals import NO_MONEY, Rule
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import WrongKeyError
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Attempt
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.step_journal import NotAllowedError
@@ -90,7 +91,7 @@ class Turns:
             await self._not_allowed(resident, no, is_stale=thaws != self.thaws)
         except Exception:
             # Nothing of it can be committed. The host and its thousands of others go on.
-            log.exception("an agent could not be given up", agent=resident.agent.id)
+            log.exception(LogEvent.AGENT_NOT_GIVEN_UP, agent=resident.agent.id)
             resident.is_awake = False
             self.context.drop(resident)
         finally:
@@ -139,9 +140,9 @@ class Turns:
             # answered: a seat serves other missions too.
             words, id = f"{type(error).__name__} in its turn", resident.agent.id
             if words == resident.last_words:
-                log.warning("an agent's turn failed again", agent=id, tries=tries, error=words)
+                log.warning(LogEvent.TURN_FAILED_AGAIN, agent=id, tries=tries, error=words)
             else:
-                log.exception("an agent's turn failed", agent=id)
+                log.exception(LogEvent.TURN_FAILED, agent=id)
             await self._note_failed(resident, words, was_counted=was_counted)
 
     async def _attempt(self, resident: Resident) -> None:
@@ -155,7 +156,7 @@ class Turns:
     async def _wait_for_key(self, resident: Resident, error: WrongKeyError) -> None:
         """Not the mail's doing: the turn waits as far as it came, and no attempt is counted."""
         log.warning(
-            "an agent's turn waits: a key holds something else",
+            LogEvent.TURN_WAITS_FOR_KEY,
             agent=resident.agent.id,
             why=error.what,
         )
@@ -212,9 +213,7 @@ class Turns:
         if is_stale and no.rule not in NO_MONEY:
             await self.resume(resident)
             return
-        log.info(
-            "an agent's turn is held", agent=resident.agent.id, rule=no.rule.value, detail=no.detail
-        )
+        log.info(LogEvent.TURN_HELD, agent=resident.agent.id, rule=no.rule.value, detail=no.detail)
         resident.is_held = True
         if no.rule is Rule.NO_LEAD:
             self.context.leaderless.add(resident.agent.id)

@@ -25,16 +25,14 @@ from swarmd.adapters.models.builtin import (
     themes,
     topic,
 )
+from swarmd.core.board.motions.act import ActMotion
+from swarmd.core.board.motions.charter import CharterMotion
+from swarmd.core.board.motions.deliver import DeliverMotion
+from swarmd.core.board.motions.direct import DirectMotion
+from swarmd.core.board.motions.reject import RejectMotion
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.functions import FILE_SEARCH, Offer, SearchFiles
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import (
-    ActMotion,
-    CharterMotion,
-    DeliverMotion,
-    DirectMotion,
-    RejectMotion,
-)
 from swarmd.core.model.moves import Argue, Move, Propose, Reply, Report, Spawn, Think, Use, Vote
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.refusals import Rule

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -23,8 +21,8 @@ from swarmd.core.model.names import SOB, Authority
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.requests import parse_order, parse_request
 from tests.core.swarm_builder import MISSION, act_args, world
+from tests.scratch_copy import copy_source, run_in
 
-ROOT = Path(__file__).parents[3]
 OF_OPERATORS = ("ack", "cancel", "drop", "override", "repair", "retry")
 
 
@@ -94,7 +92,7 @@ def test_one_type_of_arguments_stands_in_all_three_envelopes() -> None:
     assert isinstance(move, Govern)
     assert (
         move.args()
-        == MOTION.validate_python({"motion": "act", **act}).args()  # type: ignore[union-attr]  # an act
+        == MOTION.validate_python({"motion": "act", **act}).args()  # type: ignore[attr-defined]  # an act
         == order.act
         == request.act  # type: ignore[union-attr]  # an act
     )
@@ -206,36 +204,17 @@ assert journal(w.order("approve", approval.id), "state.changed"), "what needs pe
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source, with one file more."""
-    folder = tmp_path_factory.mktemp("house")
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "swarmd", folder / "swarmd", ignore=ignored)
-    file = folder / "swarmd/core/actions/verbs/praise.py"
-    file.write_text(PRAISE.lstrip(), encoding="utf-8")
-    return folder
-
-
-def _run(house: Path, *words: str) -> str:
-    path = os.pathsep.join([str(house), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, *words],
-        env=environment,
-        cwd=house,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    added = "swarmd/core/actions/verbs/praise.py"
+    return copy_source(tmp_path_factory.mktemp("house"), added, PRAISE)
 
 
 def test_a_new_verb_is_one_file_for_an_agent_the_board_and_an_operator(house: Path) -> None:
-    _run(house, "-c", textwrap.dedent(USE))
+    run_in(house, "-c", textwrap.dedent(USE))
 
 
 def test_a_new_verb_is_a_command_with_its_arguments_and_help(house: Path) -> None:
-    told = _run(house, "-m", "swarmd", "praise", "--help")
+    told = run_in(house, "-m", "swarmd", "praise", "--help")
     assert "Say that somebody has done well." in told
     for word in ("AGENT", "--medal", "of which metal", "--reason", "--no-wait", "--redis-url"):
         assert word in told
-    assert "praise" in _run(house, "-m", "swarmd", "--help")
+    assert "praise" in run_in(house, "-m", "swarmd", "--help")

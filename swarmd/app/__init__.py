@@ -1,0 +1,3 @@
+"""Puts the parts together: which server, which model, which of supervisor and worker run in this
+process.
+"""

@@ -1,0 +1,202 @@
+"""One mission in this process, attended from its text to its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import anyio
+
+from swarmd.app.parts import run_parts
+from swarmd.app.process import Process, open_process
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS, RESULTS
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, Channel, MissionId, MissionState, StreamId
+from swarmd.core.model.timings import SWEEP_SECONDS
+from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from swarmd.settings import Settings
+
+# How long a `run` beside another process's swarm waits for one that went away: a restart takes
+# less.
+GUEST_PATIENCE_SECONDS: Final = 3.0
+# Stored missions that a `run` looks at before it starts.
+_STORED_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class MissionEnd:
+    """How a mission that `run` attended ended."""
+
+    mission: str
+    state: str
+    reason: str
+    result: str
+    spent: Mapping[str, int]
+
+
+async def run_mission(
+    settings: Settings,
+    mission: str,
+    *,
+    files: Sequence[Path] = (),
+    budget: Mapping[str, int] | None = None,
+    deadline: float | None = None,
+    resume: bool = False,
+    attends: Callable[[Collection[MissionId]], None],
+    observer: Callable[[Message], None],
+) -> MissionEnd:
+    """One mission in this process, from its text to its end; beside a live `up` it is submitted to
+    that.
+
+    `attends` is told which missions are waited for, as soon as that is settled. Messages of the
+    board's room, the journal and the results go to `observer` as they come. With `resume` the
+    unfinished missions of the data folder are finished first and the last one's end is returned.
+    """
+    async with open_process(settings, "may") as process:
+        beside = process.is_guest
+        pending = await _unfinished(process)
+        if pending and not (resume or beside):
+            raise UsageError(
+                f"unfinished missions in {settings.data}: {', '.join(sorted(pending))}",
+                hint="`swarmd up` or `swarmd run --resume` goes on with them; to end one, `swarmd "
+                "up` and then "
+                "`swarmd cancel ID`",
+            )
+        start = await _newest(process)
+        wanted = set(pending) if resume else set()
+        if not (mission or wanted):
+            raise UsageError(
+                "nothing to resume", hint='give a mission: swarmd run "what is to be done"'
+            )
+        async with anyio.create_task_group() as tasks:
+            if beside:
+                tasks.start_soon(_watch_host, settings)
+            else:
+                # Running before anything is stored: a model that cannot be opened must not leave a
+                # mission behind.
+                running = anyio.Event()
+                parts = frozenset({"supervisor", "worker"})
+                tasks.start_soon(run_parts, process, parts, 0.0, running.set)
+                await running.wait()
+            if mission:
+                id = MissionId(process.clock.new_id("m"))
+                wanted.add(id)
+                await _submit(process, id, mission, files, budget, deadline)
+            attends(frozenset(wanted))
+            end = await _attend(process, wanted, start, observer)
+            process.stop.set()
+            if beside:
+                tasks.cancel_scope.cancel()
+        return end
+
+
+async def _watch_host(settings: Settings) -> NoReturn:
+    """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's
+    end.
+    """
+    from swarmd.adapters.server.embedded import live_socket
+
+    gone_since: float | None = None
+    while gone_since is None or anyio.current_time() < gone_since + GUEST_PATIENCE_SECONDS:
+        await anyio.sleep(SWEEP_SECONDS)
+        is_there = await anyio.to_thread.run_sync(live_socket, settings.data) is not None
+        gone_since = None if is_there else gone_since or anyio.current_time()
+    raise StoreUnavailableError(
+        f"the swarm on {settings.data} that the mission was handed to has ended",
+        hint="the mission is kept: `swarmd run --resume` or `swarmd up` goes on with it",
+    )
+
+
+async def _unfinished(process: Process) -> set[MissionId]:
+    """Open missions, and those stored that no supervisor has read yet."""
+    store = process.store
+    found = {MissionId(id) for id in await store.pipe.execute("SMEMBERS", store.keys.missions)}
+    read_until = await store.pipe.execute("HGET", store.keys.positions, MISSIONS)
+    stored = await store.read_missions(StreamId(read_until or FIRST), _STORED_MAX)
+    return found | {MissionId(fields["id"]) for _, fields in stored if fields.get("id")}
+
+
+async def _newest(process: Process) -> dict[Channel, StreamId]:
+    newest = {}
+    # In the order in which they are read: a result last would be seen without what was journaled
+    # just before it.
+    for channel in (RESULTS, BOARD_ROOM, JOURNAL):
+        last = await process.store.latest(channel, 1)
+        newest[channel] = last[0].id if last else FIRST
+    return newest
+
+
+async def _submit(
+    process: Process,
+    id: MissionId,
+    mission: str,
+    files: Sequence[Path],
+    budget: Mapping[str, int] | None,
+    deadline: float | None,
+) -> None:
+    fields: dict[str, str] = {"mission": mission, "id": id}
+    if files:
+        cwd = await anyio.Path.cwd()
+        names = await anyio.to_thread.run_sync(process.files.snapshot, id, files, Path(cwd))
+        fields["files"] = json.dumps(names)
+    if budget:
+        fields["budget"] = json.dumps(dict(budget))
+    if deadline:
+        fields["deadline_s"] = json.dumps(deadline)
+    await process.store.keep_mission(fields)
+
+
+async def _attend(
+    process: Process,
+    wanted: set[MissionId],
+    start: dict[Channel, StreamId],
+    observer: Callable[[Message], None],
+) -> MissionEnd:
+    """Follow the debate and the journal until every wanted mission has ended."""
+    rings = process.rings()
+    positions, last = dict(start), None
+    seen: set[MissionId] = set()
+    await rings.follow(list(positions))
+    try:
+        while wanted:
+            for channel, after in list(positions.items()):
+                for message in await process.store.read(channel, after, 500):
+                    positions[channel] = message.id
+                    if message.kind is not Kind.UNREADABLE:
+                        observer(message)
+                    if message.kind is Kind.RESULT and message.mission in wanted:
+                        wanted.discard(message.mission)
+                        last = message
+            if wanted:
+                await _still_there(process, wanted, seen)
+                await rings.next(SWEEP_SECONDS)
+    finally:
+        with anyio.move_on_after(1, shield=True):
+            await rings.aclose()
+    assert last is not None
+    return _end_of(last)
+
+
+async def _still_there(process: Process, wanted: set[MissionId], seen: set[MissionId]) -> None:
+    """Raises where a mission that had a record has none any more: nobody would tell of its end."""
+    for id in wanted:
+        if await process.store.pipe.execute("EXISTS", process.store.keys.mission(id)):
+            seen.add(id)
+        elif id in seen:
+            raise NotFoundError(
+                f"the record of mission {id} is gone", hint="its data was deleted: submit it again"
+            )
+
+
+def _end_of(message: Message) -> MissionEnd:
+    data: Mapping[str, Any] = message.data
+    state = str(data.get("state", MissionState.FAILED))
+    result = message.text if state == MissionState.DELIVERED else ""
+    return MissionEnd(
+        message.mission, state, str(data.get("reason", "")), result, data.get("spent", {})
+    )

@@ -1,0 +1,133 @@
+"""What a carried motion does, or the rule that refuses it. Pure."""
+
+from __future__ import annotations
+
+from swarmd.core.actions import approvals
+from swarmd.core.board.procedure import (
+    Announce,
+    Executed,
+    Refused,
+)
+from swarmd.core.board.room import announce
+from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.motion_kinds import Asks, Carried, kinds
+from swarmd.core.model.motions import Motion
+from swarmd.core.model.names import SOB, MissionId, StreamId
+from swarmd.core.model.records import Mission
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.state import Draft
+
+
+def execute_motion(
+    draft: Draft,
+    id: MissionId,
+    number: int,
+    motion: Motion,
+    taint: tuple[str, ...],
+    *,
+    has_permission: bool = False,
+) -> Executed | Refused | None:
+    """Do a carried motion, or say which rule refuses it. Nothing is done of what is refused.
+
+    `None` where it waits for an operator's permission and the mission has nothing else to do
+    meanwhile.
+    """
+    first = len(draft.changes)
+    found = _tried(draft, id, number, motion, taint, has_permission=has_permission)
+    cause = Cause.of({"motion": motion.model_dump(mode="json")}, StreamId(""))
+    draft.changes[first:] = map(cause.stamped, draft.changes[first:])
+    return found
+
+
+def _tried(
+    draft: Draft,
+    id: MissionId,
+    number: int,
+    motion: Motion,
+    taint: tuple[str, ...],
+    *,
+    has_permission: bool,
+) -> Executed | Refused | None:
+    mission = draft.swarm.missions[id]
+    carried = Carried(id, motion, taint, has_permission)
+    outcome = _vetoed(draft, id, motion) or kinds()[motion.motion].decide(draft, carried)
+    if outcome is None:
+        draft.add(
+            entry(
+                draft.moment,
+                JournalEvent.MOTION_EXECUTED,
+                f"motion {number}: {motion.motion}",
+                actor=SOB,
+                mission=id,
+            )
+        )
+        return Executed(number)
+    if isinstance(outcome, Asks):
+        waits = _ask_permission(draft, mission, number, motion, taint, outcome)
+        if not draft.swarm.boards[id].in_review:
+            text = f"Motion {number} waits for an operator's permission: {waits.detail}."
+            announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
+            return None
+        outcome = waits
+    draft.add(
+        entry(
+            draft.moment,
+            JournalEvent.MOTION_REFUSED,
+            f"motion {number}: {outcome}",
+            actor=SOB,
+            mission=id,
+            rule=outcome.rule,
+            detail=outcome.detail,
+            motion=motion.model_dump(mode="json"),
+        )
+    )
+    return Refused(number, outcome.rule, outcome.detail)
+
+
+def board_taint(draft: Draft, id: MissionId) -> tuple[str, ...]:
+    """What the seats had before them when they proposed and voted: the proposer's own stamp, and
+    all reports.
+    """
+    reports = draft.swarm.reports.get(id, {}).values()
+    return tuple(
+        sorted({*draft.swarm.boards[id].taint, *(s for report in reports for s in report.taint)})
+    )
+
+
+def _ask_permission(
+    draft: Draft, mission: Mission, number: int, motion: Motion, taint: tuple[str, ...], asks: Asks
+) -> Denied:
+    """A motion falls by the rule that asks for permission, and names the approval: given in time,
+    it is executed after all.
+    """
+    action = {
+        "requester": SOB,
+        "incarnation": draft.swarm.lineage.agents[SOB].incarnation,
+        "hops": 0,
+        "mission": mission.id,
+        "taint": list(taint),
+        "request": {"type": "motion", "number": number, "motion": motion.model_dump(mode="json")},
+    }
+    need = approvals.Need(asks.needs, asks.rule, asks.detail)
+    asked = approvals.ask(draft, action, need, asks.facts)
+    if isinstance(asked, Denied):
+        return asked
+    return Denied(asks.rule, f"{asks.detail}; {asked.id} waits for an operator's permission")
+
+
+def override_changes(draft: Draft, id: MissionId) -> list[tuple[str, object]]:
+    standing = [o for o in draft.swarm.overrides.values() if (o.kind, o.target) == ("motion", id)]
+    return [pair for override in standing for pair in override.after.items()]
+
+
+def _vetoed(draft: Draft, id: MissionId, motion: Motion) -> Denied | None:
+    asked = motion.model_dump(mode="json", exclude={"reason"})
+    for override in draft.swarm.overrides.values():
+        if (override.kind, override.target) != ("motion", id) or "vetoed" not in override.after:
+            continue
+        if {k: v for k, v in override.before["motion"].items() if k != "reason"} == asked:
+            return Denied(
+                Rule.OVERRIDE_ACTIVE, f"{override.id}, by {override.by}, vetoed this motion"
+            )
+    return None

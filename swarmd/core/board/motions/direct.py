@@ -1,0 +1,58 @@
+"""Direct: work is sent back, or an executive is directed further."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from swarmd.core.model.charter import Line, Reference, Text
+from swarmd.core.model.motion_kinds import BaseMotion, Carried, MotionKind
+
+if TYPE_CHECKING:
+    from swarmd.core.model.refusals import Denied
+    from swarmd.core.model.state import Draft
+
+
+class DirectMotion(BaseMotion):
+    """Send work back, or direct an executive of this mission further."""
+
+    motion: Literal["direct"]
+    to: Reference
+    text: Text
+    reason: Line
+
+
+def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
+    from swarmd.core.actions import authority
+    from swarmd.core.model.changes import Post
+    from swarmd.core.model.channels import down
+    from swarmd.core.model.messages import Kind, Message
+    from swarmd.core.model.names import SOB
+    from swarmd.core.model.provenance import stamped
+    from swarmd.core.model.refusals import Denied, Rule
+    from swarmd.core.model.tables import REPORTS, Put
+
+    mission = carried.mission
+    agent = authority.find_of_mission(draft.swarm, mission, carried.motion.to)
+    if isinstance(agent, Denied):
+        return agent
+    if agent.parent != SOB:
+        return Denied(Rule.BOARD_MOTION, f"{agent.id} is no executive: direct its executive")
+    if draft.swarm.lineage.is_fenced(agent.path):
+        return Denied(Rule.ANCESTOR_ENDING, agent.id)
+    report = draft.swarm.reports.get(mission, {}).get(agent.id)
+    if report is not None:
+        draft.add(Put(REPORTS, mission, replace(report, is_done=False)))
+    message = Message(
+        sender=SOB,
+        to=agent.id,
+        kind=Kind.DIRECTIVE,
+        mission=mission,
+        at=draft.moment.stamp,
+        text=carried.motion.text,
+    )
+    draft.add(Post(down(SOB), stamped(message, carried.taint)))
+    return None
+
+
+KIND = MotionKind(DirectMotion, decide_direct, sends_back=True)
