@@ -51,6 +51,10 @@ class StoreUnsuitableError(SwarmError):
     """The server answers, but must not be used: version, eviction policy or schema. Exit 5."""
 
 
+class AnotherSchemaError(StoreUnsuitableError):
+    """The swarm was made by a swarmd that stores it in another form, which is not read here."""
+
+
 class StoreDeniedError(StoreUnsuitableError):
     """The server's user lacks a right: for good where it never had it, for a time where somebody
     took it away.

@@ -100,6 +100,11 @@ class Settings:
         )
 
     @property
+    def knowledge_folder(self) -> Path:
+        """Where a mission's files are looked for; it need not exist."""
+        return self.knowledge or self.data / "knowledge"
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be shown; `swarmd.logs` masks them."""
         return tuple(value for value in (*self.api_keys.values(), self.secret) if value)

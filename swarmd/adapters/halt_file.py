@@ -78,6 +78,7 @@ class Part:
     is_alive: bool
     parts: tuple[str, ...] = ()  # of the daemon, that this process runs
     trouble: str = ""  # why it cannot work at the moment, in its own words
+    knowledge: str = ""  # the folder in which it looks for a mission's files
 
 
 # --- the brake itself -------------------------------------------------------------------------
@@ -198,7 +199,9 @@ class Presence:
 
 
 @contextmanager
-def present(data: Path, host: str, parts_of_daemon: Collection[str] = ()) -> Iterator[Presence]:
+def present(
+    data: Path, host: str, parts_of_daemon: Collection[str] = (), knowledge: Path | None = None
+) -> Iterator[Presence]:
     """While it lasts, this process is one of the folder's parts. Raises `WorkspaceError`.
 
     Files that killed processes left behind are cleared away on the way in.
@@ -213,6 +216,7 @@ def present(data: Path, host: str, parts_of_daemon: Collection[str] = ()) -> Ite
         "hostname": os.uname().nodename,
         "since": time.time(),
         "parts": sorted(parts_of_daemon),
+        "knowledge": str(knowledge or ""),
     }
     presence = Presence(data, host, said)
     try:
@@ -237,6 +241,7 @@ def parts(data: Path) -> list[Part]:
                     is_alive,
                     _words_of(said.get("parts")),
                     str(said.get("trouble", "")),
+                    str(said.get("knowledge", "")),
                 )
             )
     return found

@@ -60,8 +60,8 @@ def _make(path: Path) -> None:
     changes nothing.
     """
     fresh = path.with_name(f"{_NAME}.{secrets.token_hex(8)}")
+    _make_folder(path.parent)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_MAY_READ)
         try:
             _write_new(descriptor)
@@ -85,6 +85,19 @@ def _write_new(descriptor: int) -> None:
         file.flush()
         # A secret that a crash takes away leaves a swarm whose messages nobody may read.
         os.fsync(file.fileno())
+
+
+def _make_folder(data: Path) -> None:
+    """It is the first thing that a daemon part makes, so who named a folder that cannot be made is
+    told of it here.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the data folder {data} cannot be made: {error.strerror}",
+            hint="name a folder that can be written to, with --data or SWARMD_DATA",
+        ) from error
 
 
 def _read(path: Path, way_out: str) -> str:

@@ -96,7 +96,9 @@ async def run_parts(
         worker = await _worker(process, grace, stack) if "worker" in parts else None
         supervisor = await _supervisor(process, stack) if "supervisor" in parts else None
         presence = stack.enter_context(
-            halt_file.present(process.settings.data, process.host, parts)
+            halt_file.present(
+                process.settings.data, process.host, parts, process.settings.knowledge_folder
+            )
         )
         async with anyio.create_task_group() as watching:
             watching.start_soon(_heed_brake, process, worker, supervisor)

@@ -132,12 +132,15 @@ async def open_process(
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(bell.run)
-        knowledge = settings.knowledge or settings.data / "knowledge"
         yield Process(
             settings,
             declared,
             store,
-            Workspace(settings.data / "workspace", knowledge, declarations.shipped("policies")),
+            Workspace(
+                settings.data / "workspace",
+                settings.knowledge_folder,
+                declarations.shipped("policies"),
+            ),
             clock,
             host,
             anyio.Event(),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from typer._click import Command, Context
 
+    from swarmd.cli.verbs.remote import OrderVerb
     from swarmd.core.model.actions import Action
 
 _PANELS: Final = {"cancel": "Missions"}
@@ -154,14 +155,14 @@ def _run(action: Action, given: dict[str, Any]) -> int:
 
 def _read(given: Mapping[str, Any]) -> dict[str, Any]:
     """What was said, as an order has it. Raises `UsageError`."""
-    from swarmd.cli.verbs import orders
+    from swarmd.cli.amounts import amounts_of
+    from swarmd.cli.verbs import rights
 
     if "privilege" in given:
-        orders.check_privilege(given["privilege"])
-        orders.check_right(given["right"])
+        rights.check_privilege(given["privilege"])
+        rights.check_right(given["right"])
     return {
-        name: orders.amounts_of(value) if name == "amounts" else value
-        for name, value in given.items()
+        name: amounts_of(value) if name == "amounts" else value for name, value in given.items()
     }
 
 
@@ -176,32 +177,33 @@ def _confirm(question: str, asked: Asked) -> None:
 
 def _order(settings: Settings, asked: Asked) -> Exit:
     """An action of which nothing more is known here than its row."""
-    from swarmd.cli.verbs import orders, remote
-    from swarmd.core.model.actions import Answers
+    from swarmd.cli.verbs import remote
 
-    plain = orders.stop if asked.action.answers is Answers.WHEN_SEEN else orders.done
-    tell = getattr(orders, _TOLD_BY.get(asked.action.name, ""), plain)
-    grace = float(asked.more.get("grace_s", 0.0))
-    seconds = grace + options.ORDER_SECONDS
+    seconds = float(asked.more.get("grace_s", 0.0)) + options.ORDER_SECONDS
+    tell = _told_by(asked.action)
     return remote.ordered(settings, tell, _wish(asked), asked.ordered, seconds=seconds)
 
 
-# How the outcome of a verb is told, where it has more to tell than that it was seen or done.
-_TOLD_BY: Final = {
-    "terminate": "terminate",
-    "cancel": "cancel",
-    "grant": "change_rights",
-    "revoke": "change_rights",
-    "fund": "fund",
-}
+def _told_by(action: Action) -> OrderVerb:
+    """How the outcome of a verb is told: some have more to tell than that it was seen or done."""
+    from swarmd.cli.verbs import fund, orders, rights
+    from swarmd.core.model.actions import Answers
+
+    told: Mapping[str, OrderVerb] = {
+        "terminate": orders.terminate,
+        "cancel": orders.cancel,
+        "grant": rights.change_rights,
+        "revoke": rights.change_rights,
+        "fund": fund.fund,
+    }
+    plain = orders.stop if action.answers is Answers.WHEN_SEEN else orders.done
+    return told.get(action.name, plain)
 
 
 def _wish(asked: Asked) -> Any:
-    from swarmd.cli.verbs import orders
+    from swarmd.cli.verbs.targets import Wish
 
-    return orders.Wish(
-        asked.action.name, asked.target, asked.ordered.reason, asked.is_only, asked.more
-    )
+    return Wish(asked.action.name, asked.target, asked.ordered.reason, asked.is_only, asked.more)
 
 
 def _halt(settings: Settings, asked: Asked) -> Exit:

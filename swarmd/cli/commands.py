@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
-from swarmd.cli import completion, connection, session
+from swarmd.cli import completion, connection
 from swarmd.cli.action_commands import group_with_actions
+from swarmd.cli.command_groups import dead, journal, override
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import (
     ORDER_SECONDS,
@@ -25,31 +26,26 @@ from swarmd.cli.options import (
     Declared,
     Grace,
     Json,
-    Letter,
-    MissionReference,
     Model,
-    Ordered,
-    OverrideId,
     Policies,
     Privilege,
     Reference,
     RefusalCode,
-    Right,
-    Seconds,
     Timeout,
     Users,
     Work,
     flat,
 )
-from swarmd.cli.verbs import health as health_
-from swarmd.cli.verbs import inspect as inspect_verbs
 from swarmd.errors import StoreUnavailableError, UsageError
 
 app = typer.Typer(
     name="swarmd",
     cls=group_with_actions(""),
     help="Run a governed hierarchy of LLM agents on Redis.",
-    epilog='Begin with: swarmd run "What does this project do?" --files docs',
+    epilog=(
+        'Begin with: swarmd run "What does this project do?" --files docs. '
+        "The manual is docs/cli.md; how to back a swarm up is in docs/redis.md, “Backup”."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,16 +63,26 @@ def run(
     where: Declared,
     work: Work,
     mission: Annotated[
-        str, typer.Argument(metavar="MISSION", help="What is to be done; - reads it.")
+        str,
+        typer.Argument(
+            metavar="MISSION", help="What is to be done, in words; - reads standard input."
+        ),
     ] = "",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Take up unfinished missions too.")
+        bool,
+        typer.Option("--resume", help="Go on with the unfinished missions of the data folder too."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Json = False,
     model: Model = None,
 ) -> int:
-    """Do one mission, whole, in this process; print its result."""
+    """Do one mission in this process, from beginning to end, and print its result.
+
+    It starts all that it needs, shows the debate and the tree on standard error, and ends when the
+    mission does. Without a key and without a model server it thinks by rules and retrieval.
+
+    Example: swarmd run "What does this project do?" --files docs --budget calls=200
+    """
     from swarmd.cli.verbs import run as run_verbs
 
     settings = where.settings(model=model, log_level=where.log_level or "warning")
@@ -130,10 +136,16 @@ def submit(
     where: Connection,
     work: Work,
     mission: Annotated[
-        str, typer.Argument(metavar="MISSION", help="What is to be done; - reads standard input.")
+        str,
+        typer.Argument(
+            metavar="MISSION", help="What is to be done, in words; - reads standard input."
+        ),
     ],
     id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="The same id is the same mission.")
+        str | None,
+        typer.Option(
+            "--id", metavar="ID", help="An id of your own: handed in twice, it is one mission."
+        ),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end and print the result.")
@@ -141,20 +153,29 @@ def submit(
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> int:
-    """Hand a mission to the running swarm; prints its id."""
+    """Hand a mission to the swarm that runs (`swarmd up`) and print its id.
+
+    With --wait it waits for the end and prints the result; `swarmd missions` lists the states.
+
+    Example: swarmd submit "What does an exit code of 8 mean?" --files cli.md --wait
+    """
     from swarmd.cli.verbs import missions as mission_verbs
     from swarmd.cli.verbs import remote
 
     text = mission_verbs.mission_text(mission, mission_verbs.standard_input)
     given = mission_verbs.entrance_fields(text, id, work.budget, work.deadline, work.names)
-    return remote.submit(where.settings(), given, wait=wait, timeout=timeout, as_json=as_json)
+    return remote.submit(
+        where.settings(), given, work.names, wait=wait, timeout=timeout, as_json=as_json
+    )
 
 
 @app.command(rich_help_panel="Missions")
 @flat
 def missions(where: Connection, as_json: Json = False) -> int:
     """List the missions and their states."""
-    return connection.look(where.settings(), as_json, inspect_verbs.missions)
+    from swarmd.cli.verbs import overview
+
+    return connection.look(where.settings(), as_json, overview.missions)
 
 
 # --- look -------------------------------------------------------------------------------------
@@ -164,7 +185,9 @@ def missions(where: Connection, as_json: Json = False) -> int:
 @flat
 def tree(where: Connection, ended: Ended = False, as_json: Json = False) -> int:
     """Show the lineage: who made whom, what each does and spends."""
-    see = partial(inspect_verbs.tree, ended=ended)
+    from swarmd.cli.verbs import overview
+
+    see = partial(overview.tree, ended=ended)
     return connection.look(where.settings(), as_json, see)
 
 
@@ -176,8 +199,12 @@ def ps(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only ids.")] = False,
     as_json: Json = False,
 ) -> int:
-    """List the agents that live."""
-    see = partial(inspect_verbs.ps, ended=ended, only_ids=quiet)
+    """List the agents that live. Columns that a narrow terminal has no room for are left out;
+    `swarmd ps | cat` shows all.
+    """
+    from swarmd.cli.verbs import overview
+
+    see = partial(overview.ps, ended=ended, only_ids=quiet)
     return connection.look(where.settings(), as_json, see)
 
 
@@ -197,7 +224,9 @@ def top(
     as_json: Json = False,
 ) -> int:
     """Show the agents that live, those that spent most first, again and again."""
-    see = partial(inspect_verbs.top, seconds=interval, is_once=once)
+    from swarmd.cli.verbs import overview
+
+    see = partial(overview.top, seconds=interval, is_once=once)
     if once or as_json or not sys.stdout.isatty():
         return connection.look(where.settings(), as_json, see)
     return connection.watch(where.settings(), see)
@@ -207,12 +236,14 @@ def top(
 @flat
 def stops(where: Connection, as_json: Json = False) -> int:
     """List all that is stopped or ending: by whom, since when and why."""
+    from swarmd.cli.verbs import overview
+
     settings = where.settings()
-    held = inspect_verbs.halt_of(settings)
+    held = overview.halt_of(settings)
     try:
-        return connection.look(settings, as_json, lambda sight: inspect_verbs.stops(sight, held))
+        return connection.look(settings, as_json, lambda sight: overview.stops(sight, held))
     except StoreUnavailableError:
-        inspect_verbs.note_halt(settings, held)
+        overview.note_halt(settings, held)
         raise
 
 
@@ -230,11 +261,9 @@ def why(
     """Tell why an agent may do something, or may not: who gave what to whom, and what stands in
     the way.
     """
-    from swarmd.cli.verbs import orders
+    from swarmd.cli.verbs import rights
 
-    def see(sight: session.Sight) -> Exit:
-        return orders.why(sight, reference, privilege, right)
-
+    see = partial(rights.why, reference=reference, privilege=privilege, right=right)
     return connection.look(where.settings(), as_json, see)
 
 
@@ -250,7 +279,9 @@ def explain(code: RefusalCode = "", as_json: Json = False) -> int:
 @flat
 def inspect(where: Connection, reference: Reference, as_json: Json = False) -> int:
     """Show all of one agent or mission."""
-    see = partial(inspect_verbs.inspect, reference=reference)
+    from swarmd.cli.verbs import inspect as inspect_verb
+
+    see = partial(inspect_verb.inspect, reference=reference)
     return connection.look(where.settings(), as_json, see)
 
 
@@ -296,9 +327,11 @@ def health(
     as_json: Json = False,
 ) -> int:
     """Ask whether the swarm works; 7 says that something is missing, 5 that there is no server."""
+    from swarmd.cli.verbs import health as health_verb
+
     if part not in (None, "supervisor", "worker"):
         raise UsageError(f"--part {part!r} is unknown", hint="it is supervisor or worker")
-    return health_.health(where.settings(), as_json, part)
+    return health_verb.health(where.settings(), as_json, part)
 
 
 # --- act: with the verbs of the actions, `action_commands` ------------------------------------
@@ -327,230 +360,13 @@ def approvals(where: Connection, as_json: Json = False) -> int:
     return connection.look(where.settings(), as_json, approval_verbs.approvals)
 
 
-dead = typer.Typer(
-    cls=group_with_actions("dead"),
-    no_args_is_help=True,
-    help="Messages on which their reader failed again and again.",
-)
 app.add_typer(dead, name="dead", rich_help_panel="Act")
-
-
-@dead.command("ls")
-@flat
-def dead_ls(where: Connection, as_json: Json = False) -> int:
-    """List the dead letters: who failed on them, how often, and with what last words."""
-    from swarmd.cli.verbs import dead_letters as letters
-
-    return connection.look(where.settings(), as_json, letters.ls)
-
-
-@dead.command("show")
-@flat
-def dead_show(where: Connection, id: Letter, as_json: Json = False) -> int:
-    """Show one whole: the message, where it stood, its reader and the last words of it."""
-    from swarmd.cli.verbs import dead_letters as letters
-
-    return connection.look(where.settings(), as_json, partial(letters.show, id=id))
-
-
-# --- overrides --------------------------------------------------------------------------------
-
-override = typer.Typer(
-    no_args_is_help=True,
-    help="Replace one decision for a time: a right, a task, a spawn, a message, a motion.",
-)
 app.add_typer(override, name="override", rich_help_panel="Act")
-
-
-@override.command("ls")
-@flat
-def override_ls(where: Connection, as_json: Json = False) -> int:
-    """List the overrides that stand."""
-    from swarmd.cli.verbs import overrides
-
-    return connection.look(where.settings(), as_json, overrides.ls)
-
-
-@override.command("rm")
-@flat
-def override_rm(where: Connection, asked: Ordered, id: OverrideId) -> int:
-    """Take one back before its time."""
-    from swarmd.cli.verbs import overrides
-
-    return overrides.order(where.settings(), asked, partial(overrides.reversal, id=id))
-
-
-@override.command("grant")
-@flat
-def override_grant(
-    where: Connection,
-    asked: Ordered,
-    agent: AgentReference,
-    privilege: Privilege,
-    right: Right = "both",
-    seconds: Seconds = 600.0,
-) -> int:
-    """Give an agent a right for a time."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.right_given, agent=agent, privilege=privilege, right=right)
-    return overrides.order(where.settings(), asked, about, seconds)
-
-
-@override.command("revoke")
-@flat
-def override_revoke(
-    where: Connection,
-    asked: Ordered,
-    agent: AgentReference,
-    privilege: Privilege,
-    right: Right = "both",
-    seconds: Seconds = 600.0,
-) -> int:
-    """Take a right from an agent and all below it for a time."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.right_taken, agent=agent, privilege=privilege, right=right)
-    return overrides.order(where.settings(), asked, about, seconds)
-
-
-@override.command("task")
-@flat
-def override_task(
-    where: Connection,
-    asked: Ordered,
-    agent: AgentReference,
-    task: Annotated[str, typer.Argument(metavar="TASK", help="What it does meanwhile.")],
-    seconds: Seconds = 600.0,
-) -> int:
-    """Replace an agent's task for a time."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.task_replaced, agent=agent, task=task)
-    return overrides.order(where.settings(), asked, about, seconds)
-
-
-@override.command("allow")
-@flat
-def override_allow(
-    where: Connection,
-    asked: Ordered,
-    refusal: Annotated[
-        str,
-        typer.Argument(
-            metavar="REFUSAL", help="The refusal's id in the journal, or the request's key."
-        ),
-    ],
-    seconds: Seconds = 600.0,
-) -> int:
-    """Allow a spawn that was refused; the agent ends with the override."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.spawn_allowed, refusal=refusal)
-    return overrides.order(where.settings(), asked, about, seconds)
-
-
-@override.command("undo")
-@flat
-def override_undo(
-    where: Connection, asked: Ordered, agent: AgentReference, seconds: Seconds = 600.0
-) -> int:
-    """Undo a spawn: end the agent; its creator makes none of that name meanwhile."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.spawn_undone, agent=agent)
-    return overrides.order(where.settings(), asked, about, seconds)
-
-
-@override.command("recall")
-@flat
-def override_recall(
-    where: Connection,
-    asked: Ordered,
-    channel: Annotated[
-        str,
-        typer.Argument(
-            metavar="CHANNEL", help="Where it stands.", autocompletion=completion.channels
-        ),
-    ],
-    id: Annotated[str, typer.Argument(metavar="ID", help="Its id in the stream.")],
-    text: Annotated[
-        str, typer.Option("--text", metavar="TEXT", help="What stands in its place.")
-    ] = "",
-    seconds: Seconds = 600.0,
-) -> int:
-    """Recall a message for a time, for whoever has not read it."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.message_recalled, channel=channel, id=id, text=text)
-    return overrides.order(where.settings(), asked, about, seconds)
-
-
-@override.command("carry")
-@flat
-def override_carry(
-    where: Connection, asked: Ordered, mission: MissionReference, seconds: Seconds = 600.0
-) -> int:
-    """Carry the motion that is before the board."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.motion_decided, mission=mission, is_vetoed=False)
-    return overrides.order(where.settings(), asked, about, seconds)
-
-
-@override.command("veto")
-@flat
-def override_veto(
-    where: Connection, asked: Ordered, mission: MissionReference, seconds: Seconds = 600.0
-) -> int:
-    """Veto the motion that is before the board; meanwhile the same one falls again."""
-    from swarmd.cli.verbs import overrides
-
-    about = partial(overrides.motion_decided, mission=mission, is_vetoed=True)
-    return overrides.order(where.settings(), asked, about, seconds)
 
 
 # --- prove ------------------------------------------------------------------------------------
 
-journal = typer.Typer(
-    cls=group_with_actions("journal"),
-    no_args_is_help=True,
-    help="The journal: verified, as it was, acknowledged.",
-)
 app.add_typer(journal, name="journal", rich_help_panel="Prove")
-
-
-@journal.command("verify")
-@flat
-def journal_verify(
-    where: Connection,
-    files_only: Annotated[
-        bool, typer.Option("--files-only", help="The data folder alone, without a server.")
-    ] = False,
-    as_json: Json = False,
-) -> int:
-    """Check chain, anchors and laws of the whole journal; 7 names the first bad entry."""
-    from swarmd.cli.verbs import journal as journal_verbs
-
-    return journal_verbs.verify(where.settings(), files_only=files_only, as_json=as_json)
-
-
-@journal.command("at")
-@flat
-def journal_at(
-    where: Connection,
-    when: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHEN", help="A time in UTC, an entry's number or its id in the stream."
-        ),
-    ],
-    as_json: Json = False,
-) -> int:
-    """Show tree, privileges and ledger as they were."""
-    from swarmd.cli.verbs import journal as journal_verbs
-
-    return journal_verbs.journal_at(where.settings(), when, as_json=as_json)
 
 
 @app.command(rich_help_panel="Prove")
@@ -562,9 +378,9 @@ def fsck(
     as_json: Json = False,
 ) -> int:
     """Check the living swarm against its journal and the laws; 7 where something is wrong."""
-    from swarmd.cli.verbs import journal as journal_verbs
+    from swarmd.cli.verbs import fsck as fsck_verb
 
-    return journal_verbs.fsck(where.settings(), repair=repair, timeout=timeout, as_json=as_json)
+    return fsck_verb.fsck(where.settings(), repair=repair, timeout=timeout, as_json=as_json)
 
 
 # --- prepare ----------------------------------------------------------------------------------

@@ -16,17 +16,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from swarmd.adapters.redis.reader import View, bell_of, view_of
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight, note
 from swarmd.core.model.names import Channel
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import AnotherSchemaError, StoreUnavailableError, StoreUnsuitableError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
     from swarmd.adapters.quarantine import SetAside
     from swarmd.adapters.redis.connection import address
+    from swarmd.adapters.redis.reader import View
     from swarmd.cli.order_client import Post
     from swarmd.core.journal.fsck import Flaw
     from swarmd.ports.reader import Notifications, Reader
@@ -61,6 +61,30 @@ def nothing_runs(settings: Settings) -> StoreUnavailableError:
     )
 
 
+def place_of(settings: Settings) -> str:
+    """Where the swarm is kept, as its operator knows it."""
+    if settings.redis_url:
+        return "the server of REDIS_URL"
+    return f"the data folder {settings.data}"
+
+
+@contextmanager
+def schema_explained(settings: Settings) -> Iterator[None]:
+    """A swarm of another schema is told of with the place in which it is kept, and what to do."""
+    try:
+        yield
+    except AnotherSchemaError as error:
+        another = "another data folder (--data or SWARMD_DATA)"
+        if settings.redis_url:
+            another = "another namespace (--namespace or SWARMD_NAMESPACE) or another server"
+        raise StoreUnsuitableError(
+            f"{place_of(settings)}: {error.what}",
+            hint=(
+                f"use the swarmd that made it, or begin anew with {another}; it is not converted"
+            ),
+        ) from error
+
+
 @contextmanager
 def looked_at(settings: Settings) -> Iterator[tuple[Target, bool]]:
     """A server to look at, and whether it is there only for this moment."""
@@ -82,6 +106,8 @@ def sight_of(settings: Settings, target: Target, *, as_json: bool) -> Iterator[S
 
 def reader_of(settings: Settings, target: Target) -> Reader:
     """Connects. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
+    from swarmd.adapters.redis.reader import view_of
+
     return view_of(target, settings.namespace)
 
 
@@ -97,6 +123,8 @@ def attended(
     """To look and to wait: with patience, connections that are lost on the way are made anew
     within the time-out.
     """
+    from swarmd.adapters.redis.reader import bell_of
+
     if not is_patient:
         with (
             sight_of(settings, target, as_json=as_json) as sight,
@@ -119,6 +147,7 @@ def lasting_sight(settings: Settings, *, timeout: float | None, as_json: bool) -
     from swarmd.adapters.redis.connection.requirements import connect_sync
     from swarmd.adapters.redis.keys import Keys
     from swarmd.adapters.redis.lasting import LastingWire, Patience
+    from swarmd.adapters.redis.reader import View
 
     until = None if timeout is None else time.monotonic() + timeout
     patience = Patience(until, lambda what: note(f"swarmd: {what}"))
@@ -165,7 +194,9 @@ def posting(settings: Settings, target: Target) -> Iterator[Post]:
     from swarmd.adapters.redis.operator_post import OperatorPosts
 
     secret = _secret(settings).encode()
-    with closing(OperatorPosts(target, Keys(settings.namespace), secret)) as post:
+    with schema_explained(settings):
+        posts = OperatorPosts(target, Keys(settings.namespace), secret)
+    with closing(posts) as post:
         yield post
 
 
@@ -202,6 +233,8 @@ def faults_of(reader: Reader, folder: Path, swarm: str) -> list[Flaw]:
 
 
 def _store_beneath(reader: Reader) -> View:
+    from swarmd.adapters.redis.reader import View
+
     assert isinstance(reader, View)
     return reader
 

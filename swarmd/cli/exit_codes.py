@@ -7,7 +7,6 @@ Invariant: every verb ends with one of these, and a reader of `--json` finds the
 from __future__ import annotations
 
 import json
-import signal
 from enum import IntEnum
 from typing import Final, TextIO
 
@@ -64,6 +63,8 @@ def exit_of_signal(number: int) -> Exit:
     """After an end in good order: what a shell would say of a process that the signal had
     killed.
     """
+    import signal  # a verb that only looks ends by none
+
     return {signal.SIGHUP: Exit.HUNG_UP, signal.SIGINT: Exit.INTERRUPTED}.get(
         signal.Signals(number), Exit.TERMINATED
     )

@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from swarmd.cli import connection, streams
 from swarmd.cli.exit_codes import Exit, complain, exit_of
-from swarmd.cli.verbs import health, inspect
 from swarmd.errors import SwarmError, UnwritableError
 from swarmd.settings import Settings
 
@@ -114,17 +114,20 @@ def _swiftly(verb: str, given: set[str]) -> Exit:
         connection.version(as_json)
         return Exit.DONE
     settings = Settings.from_env(os.environ)
+    if verb == "health":
+        from swarmd.cli.verbs import health
+
+        return health.health(settings, as_json)
+    from swarmd.cli.verbs import overview
+
     match verb:
         case "ps":
-            return connection.look(
-                settings, as_json, lambda s: inspect.ps(s, ended=ended, only_ids="quiet" in given)
-            )
+            see = partial(overview.ps, ended=ended, only_ids="quiet" in given)
         case "tree":
-            return connection.look(settings, as_json, lambda s: inspect.tree(s, ended=ended))
-        case "missions":
-            return connection.look(settings, as_json, inspect.missions)
+            see = partial(overview.tree, ended=ended)
         case _:
-            return health.health(settings, as_json)
+            see = partial(overview.missions)
+    return connection.look(settings, as_json, see)
 
 
 def _typed(words: list[str]) -> int:

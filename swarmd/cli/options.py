@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, TypeVar, cast, get_type_hints
 import typer
 
 from swarmd.cli import completion
+from swarmd.cli.amounts import EXAMPLE
 from swarmd.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -123,9 +124,7 @@ Privilege = Annotated[
         metavar="PRIVILEGE", help="A path such as tool/file/write, or model/** for all below it."
     ),
 ]
-Amounts = Annotated[
-    str, typer.Argument(metavar="AMOUNTS", help="Such as tokens=50000,usd=2.50,calls=100.")
-]
+Amounts = Annotated[str, typer.Argument(metavar="AMOUNTS", help=f"Such as {EXAMPLE}.")]
 RefusalCode = Annotated[
     str, typer.Argument(metavar="CODE", autocompletion=completion.refusals, help="spawn.tier …")
 ]
@@ -166,7 +165,11 @@ Seconds = Annotated[
 Named = Annotated[
     list[str] | None,
     typer.Option(
-        "--files", "-f", metavar="NAME", help="A file or folder to work on; may be repeated."
+        "--files",
+        "-f",
+        metavar="NAME",
+        help="A file or folder to work on; may be repeated. `run`: any path. `submit`: a name in "
+        "the swarm's knowledge folder.",
     ),
 ]
 MoreFiles = Annotated[
@@ -174,11 +177,17 @@ MoreFiles = Annotated[
 ]
 Budget = Annotated[
     str | None,
-    typer.Option("--budget", metavar="JSON", help="Caps, such as tokens=50000,calls=100,usd=2.5."),
+    typer.Option(
+        "--budget",
+        metavar="AMOUNTS",
+        help=f"What the mission may spend at most: {EXAMPLE}, any of these, or the same as JSON.",
+    ),
 ]
 Deadline = Annotated[
     float | None,
-    typer.Option("--deadline", min=0.001, metavar="SECONDS", help="It fails if it takes longer."),
+    typer.Option(
+        "--deadline", min=0.001, metavar="SECONDS", help="The mission fails if it takes longer."
+    ),
 ]
 
 ORDER_SECONDS: Final = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -74,21 +74,37 @@ def await_order(
 
     `busy` has what was told meanwhile of those that ignore the end which the order brought them.
     """
-    reached, segments, busy = after, set[str](), dict[str, str]()
+    reached, heard = after, _Heard(order_id)
     while True:
         page = reader.page(JOURNAL, reached)
         reached = page.reached
         for message in (found for entry in page.entries if (found := entry.message)):
-            data = message.data
-            if data.get("event") == JournalEvent.AGENT_STUCK and data.get("segment") in segments:
-                busy[str(data.get("agent", ""))] = message.text.partition(": ")[2]
-            if data.get("order") != order_id:
-                continue
-            _raise_if_refused(message)
-            segments.add(str(data.get("segment", "")))
-            if data.get("outcome") == "done":
-                return {"busy": busy, **data}
+            if (done := heard.told(message)) is not None:
+                return done
         waiting.pause()
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What the journal has said of one order so far: which parts of the tree it ends, and who of
+    them is still busy.
+    """
+
+    order: str
+    segments: set[str] = field(default_factory=set)
+    busy: dict[str, str] = field(default_factory=dict)
+
+    def told(self, message: Message) -> Mapping[str, Any] | None:
+        """The last word on it, where this is the last. Raises `OrderRefusedError`."""
+        data = message.data
+        is_stuck = data.get("event") == JournalEvent.AGENT_STUCK
+        if is_stuck and data.get("segment") in self.segments:
+            self.busy[str(data.get("agent", ""))] = message.text.partition(": ")[2]
+        if data.get("order") != self.order:
+            return None
+        _raise_if_refused(message)
+        self.segments.add(str(data.get("segment", "")))
+        return {"busy": self.busy, **data} if data.get("outcome") == "done" else None
 
 
 def _raise_if_refused(answer: Message) -> None:

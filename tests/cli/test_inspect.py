@@ -11,7 +11,7 @@ import pytest
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight
-from swarmd.cli.verbs import approvals, inspect
+from swarmd.cli.verbs import approvals, channels, inspect, overview
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.lineage import Stop, StopKind
 from swarmd.core.model.names import FIRST, Authority, StreamId
@@ -55,7 +55,7 @@ def value(
 
 
 def test_ps_lists_the_living_with_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert inspect.ps(sight(MemoryReader(SWARM)), ended=False, only_ids=False) == Exit.DONE
+    assert overview.ps(sight(MemoryReader(SWARM)), ended=False, only_ids=False) == Exit.DONE
     told = capsys.readouterr()
     rows = {line.split()[0]: line for line in told.out.splitlines()}
     assert list(rows) == ["ID", "sob", "a-1", "a-3"]
@@ -67,7 +67,7 @@ def test_ps_lists_the_living_with_what_they_do(capsys: pytest.CaptureFixture[str
 def test_ps_for_programs_says_what_is_stored_and_what_is_now(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = value(capsys, lambda s: inspect.ps(s, ended=True, only_ids=False), MemoryReader(SWARM))
+    found = value(capsys, lambda s: overview.ps(s, ended=True, only_ids=False), MemoryReader(SWARM))
     agents = {one["id"]: one for one in found["agents"]}
     busy = agents["a-1"]
     assert (busy["activity"], busy["call"], busy["activity_seconds"]) == ("busy", "model", 12.3)
@@ -79,11 +79,11 @@ def test_ps_for_programs_says_what_is_stored_and_what_is_now(
 
 def test_top_and_tree_give_programs_the_sums_of_core(capsys: pytest.CaptureFixture[str]) -> None:
     reader = MemoryReader(SWARM)
-    board = value(capsys, lambda s: inspect.tree(s, ended=True), reader)["board"]
+    board = value(capsys, lambda s: overview.tree(s, ended=True), reader)["board"]
     [mission] = board["children"]
     assert mission["spent"] == {"own": {"tokens": 100}, "subtree": {"tokens": 150}}
     assert mission["executives"][0]["spent"]["own"] == {"tokens": 30}
-    top = value(capsys, lambda s: inspect.top(s, seconds=1, is_once=True), reader)
+    top = value(capsys, lambda s: overview.top(s, seconds=1, is_once=True), reader)
     assert [(one["id"], one["spent"].get("tokens")) for one in top["agents"]] == [
         ("a-1", 30),
         ("a-3", None),
@@ -93,7 +93,7 @@ def test_top_and_tree_give_programs_the_sums_of_core(capsys: pytest.CaptureFixtu
 def test_a_stop_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     stop = Stop("a-1", StopKind.FREEZE, Authority.OPERATOR, "to think", "operator", 1.0)
     reader = MemoryReader(SWARM, in_force=Marks(stops={"a-1": stop}))
-    [told] = value(capsys, lambda s: inspect.stops(s, None), reader)["stops"]
+    [told] = value(capsys, lambda s: overview.stops(s, None), reader)["stops"]
     assert (told["target"], told["kind"], told["reason"]) == ("a-1", "freeze", "to think")
     assert inspect.inspect(sight(reader), "a-1") == Exit.DONE
     assert "freeze a-1 by operator" in capsys.readouterr().out
@@ -141,8 +141,8 @@ def test_tail_prints_what_is_stored_and_goes_on_from_there(
     for n in range(4):
         reader.post(BOARD_ROOM, f"{n + 1}-0", **{"from": "a-1", "text": f"{n}"})
     eyes = sight(reader, as_json=True)
-    reached = inspect.tail(eyes, BOARD_ROOM, since=None, count=2)
-    inspect.follow(eyes, BOARD_ROOM, reached, Told(reader, ["4", "5"]))
+    reached = channels.tail(eyes, BOARD_ROOM, since=None, count=2)
+    channels.follow(eyes, BOARD_ROOM, reached, Told(reader, ["4", "5"]))
     assert said(capsys.readouterr().out) == ["2", "3", "4", "5"]
 
 
@@ -154,7 +154,7 @@ def test_tail_says_on_standard_error_what_is_no_longer_kept(
     for n in range(4):
         reader.post(BOARD_ROOM, f"{n + 1}-0", **{"from": "a-1", "text": f"{n}"})
     reader.trim(BOARD_ROOM, 2)
-    inspect.tail(sight(reader, as_json=True), BOARD_ROOM, since=StreamId(since), count=0)
+    channels.tail(sight(reader, as_json=True), BOARD_ROOM, since=StreamId(since), count=0)
     told = capsys.readouterr()
     assert said(told.out) == ["2", "3"]
     assert ("may be missing, for what is kept begins at 3-0" in told.err) is is_told

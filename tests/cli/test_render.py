@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmd.cli.amounts import budget_of
 from swarmd.cli.exit_codes import Exit, TimedOutError, complain, exit_of, exit_of_mission
-from swarmd.cli.render import lines as render_lines
+from swarmd.cli.render import values
 from swarmd.cli.render.live import LiveScreen, PlainScreen, Watcher
+from swarmd.cli.render.messages import entry_lines
 from swarmd.cli.render.text import (
     Ink,
     ago,
@@ -27,6 +29,7 @@ from swarmd.cli.render.text import (
     wants_colour,
     width_of,
 )
+from swarmd.cli.render.tree import tree_lines
 from swarmd.cli.verbs import missions
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
 from swarmd.core.model.charter import KINDS
@@ -185,7 +188,7 @@ def test_the_cost_stands_with_what_was_used_also_where_it_is_nothing() -> None:
     ],
 )
 def test_a_budget_is_said_by_kinds_and_money_in_dollars(said: str, caps: dict[str, int]) -> None:
-    assert missions.budget_of(said) == caps
+    assert budget_of(said) == caps
 
 
 @pytest.mark.parametrize(
@@ -209,7 +212,7 @@ def test_a_budget_is_said_by_kinds_and_money_in_dollars(said: str, caps: dict[st
 )
 def test_a_budget_that_cannot_be_meant_is_a_usage_error(said: str) -> None:
     with pytest.raises(UsageError, match="--budget"):
-        missions.budget_of(said)
+        budget_of(said)
 
 
 # --- the tree ---------------------------------------------------------------------------------
@@ -251,7 +254,7 @@ SWARM = Snapshot(
 
 
 def test_the_tree_draws_missions_executives_and_sub_agents_with_their_spend() -> None:
-    assert render_lines.tree_lines(tree_of(SWARM), INK, ended=False) == [
+    assert tree_lines(tree_of(SWARM), INK, ended=False) == [
         "● live  sob  tier 0 board  nothing own, 155 tokens with all below",
         "│  seats: picard",
         "└─ mission m-1  working  100 tokens own, 155 tokens with all below  “Find it”",
@@ -264,7 +267,7 @@ def test_the_tree_draws_missions_executives_and_sub_agents_with_their_spend() ->
 
 
 def test_the_tree_draws_in_ascii_where_the_terminal_has_no_more() -> None:
-    lines = render_lines.tree_lines(tree_of(SWARM), Ink(is_unicode=False, columns=60), ended=True)
+    lines = tree_lines(tree_of(SWARM), Ink(is_unicode=False, columns=60), ended=True)
     assert lines[-1].lstrip().startswith("`- - terminated")
     assert [line for line in lines[:3] if "●" in line or "─" in line] == []
 
@@ -275,13 +278,13 @@ def test_an_agent_whose_parent_is_forgotten_is_still_drawn() -> None:
 
 
 def test_records_of_programs_are_numbers_objects_and_iso_times() -> None:
-    value = render_lines.agent_value(
+    value = values.agent_value(
         agent_view(
             {"tier": "2", "id": "7", "budget": '{"tokens": 1}', "deadline": "0.0", "data": "{"}
         )
     )
     assert value == {"tier": 2, "id": "7", "budget": {"tokens": 1}, "deadline": "", "data": "{"}
-    assert render_lines.unpacked("deadline", "1764000000.5") == "2025-11-24T16:00:00Z"
+    assert values.unpacked("deadline", "1764000000.5") == "2025-11-24T16:00:00Z"
 
 
 # --- messages ---------------------------------------------------------------------------------
@@ -295,7 +298,7 @@ def test_a_message_is_told_with_who_to_whom_and_all_its_lines() -> None:
         "mission": "m-1",
         "at": "2026-03-01T10:20:30.000Z",
     }
-    assert render_lines.entry_lines("5-0", flat | {"text": "Do\nit\x07"}, INK) == [
+    assert entry_lines("5-0", flat | {"text": "Do\nit\x07"}, INK) == [
         "10:20:30 a-1 → a-2 [directive m-1] Do",
         "         it\\x07",
     ]
@@ -310,7 +313,7 @@ def test_a_vote_tells_its_choice_and_a_journal_entry_its_event() -> None:
         "text": "wise",
         "data": '{"choice":"yes"}',
     }
-    assert render_lines.entry_lines("5-0", flat, INK) == ["--:--:-- gandhi [vote yes m-1] wise"]
+    assert entry_lines("5-0", flat, INK) == ["--:--:-- gandhi [vote yes m-1] wise"]
     flat = {
         "from": "supervisor",
         "kind": "entry",
@@ -318,13 +321,11 @@ def test_a_vote_tells_its_choice_and_a_journal_entry_its_event() -> None:
         "text": "x",
         "data": '{"event":"agent.spawned"}',
     }
-    assert render_lines.entry_lines("5-0", flat, INK) == [
-        "--:--:-- supervisor [entry agent.spawned] x"
-    ]
+    assert entry_lines("5-0", flat, INK) == ["--:--:-- supervisor [entry agent.spawned] x"]
 
 
 def test_an_entry_that_is_no_message_shows_its_fields() -> None:
-    assert render_lines.entry_lines("5-0", {"mission": "x\x1b[m"}, INK) == ["5-0  mission=x\\x1b[m"]
+    assert entry_lines("5-0", {"mission": "x\x1b[m"}, INK) == ["5-0  mission=x\\x1b[m"]
 
 
 # --- the watcher ------------------------------------------------------------------------------

@@ -121,8 +121,10 @@ def test_without_a_secret_everyone_is_told_his_own_way_out(tmp_path: Path) -> No
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be kept"):
+    with pytest.raises(UsageError, match=r"the data folder .*/file/data cannot be made") as told:
         secret.make(tmp_path / "file" / "data")
+    assert "SWARMD_DATA" in told.value.hint
+    assert "secret" not in told.value.what
 
 
 def test_a_named_file_goes_before_the_data_folder_and_is_never_made(tmp_path: Path) -> None:

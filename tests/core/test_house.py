@@ -71,6 +71,7 @@ def test_no_two_decisions_share_a_number() -> None:
         ROOT / "README.md",
         ROOT / "AGENTS.md",
         *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs/explanation").glob("*.md")),
         *sorted((ROOT / "docs/decisions").glob("*.md")),
     ],
     ids=lambda page: str(page.relative_to(ROOT)),

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from swarmd.cli.verbs.journal import later_than
-from swarmd.cli.verbs.missions import budget_of
+from swarmd.cli.amounts import budget_of
+from swarmd.cli.verbs.past import later_than
 from swarmd.core.actions.registry import do
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.charter import AMOUNT_MAX, Amounts, Charter

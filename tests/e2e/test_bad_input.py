@@ -250,6 +250,8 @@ def test_with_json_an_error_is_an_object_on_standard_error(swarm: SwarmProcess) 
         ("submit", "swans", "--deadline", "0"),
         ("submit", "swans", "--id", "a b"),
         ("submit", ""),
+        ("submit", "geese.md"),
+        ("run", "docs/geese.md"),
         ("say", "journal", "hello"),
         ("say", "room:sob", ""),
         ("tail", "room:sob", "--since", "yesterday"),
@@ -270,7 +272,18 @@ def test_words_that_cannot_be_meant_are_a_usage_error(
     assert swarm.redis.xlen("swarm:missions") == before
 
 
-@pytest.mark.parametrize("name", ["geese.md", "../secret.md", "/etc/passwd", "away.md"])
+@pytest.mark.parametrize("words", [(), ("--wait",)], ids=["stored", "waited for"])
+def test_a_file_that_is_missing_is_not_found_and_nothing_is_submitted(
+    swarm: SwarmProcess, words: tuple[str, ...]
+) -> None:
+    before = swarm.redis.xlen("swarm:missions")
+    done = swarm.verb("submit", "When does the swan sing?", "--files", "geese.md", *words)
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert "geese.md" in done.stderr
+    assert swarm.redis.xlen("swarm:missions") == before
+
+
+@pytest.mark.parametrize("name", ["../secret.md", "/etc/passwd", "away.md"])
 def test_files_that_are_not_the_swarms_to_read_reject_the_mission(
     swarm: SwarmProcess, name: str
 ) -> None:

@@ -19,12 +19,13 @@ from swarmd.adapters.halt_file import Word
 from swarmd.adapters.redis.reader import Bell, bell_of, view_of
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.cli import order_client
+from swarmd.cli.amounts import amounts_of
 from swarmd.cli.exit_codes import Exit, TimedOutError
 from swarmd.cli.main import main
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight
-from swarmd.cli.verbs import missions, orders
-from swarmd.cli.verbs.orders import Wish
+from swarmd.cli.verbs import missions, orders, rights, say
+from swarmd.cli.verbs.targets import Wish
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.model.channels import JOURNAL, RESULTS
 from swarmd.core.model.messages import Message
@@ -516,7 +517,7 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
     waiting = order_client.Waiting.of(bell, HANG_SECONDS)
     more = {"privilege": "tool/web/**", "right": "grant"}
     wish = Wish("revoke", "atlas", "enough", more=more)
-    assert orders.change_rights(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.DONE
+    assert rights.change_rights(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.DONE
     value = given(capsys)
     assert (value["agent"], value["privilege"], value["right"], value["number"]) == (
         "a-exec1",
@@ -527,11 +528,11 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
     order = supervisor.posted[-1][1].data
     assert (order["verb"], order["privilege"], order["right"]) == ("revoke", "tool/web/**", "grant")
     person = Sight(sight.reader, Ink(), as_json=False)
-    orders.change_rights(person, supervisor.post, waiting, wish, is_awaited=True)
+    rights.change_rights(person, supervisor.post, waiting, wish, is_awaited=True)
     out, err = capsys.readouterr()
     assert (out, err) == ("a-exec1: revoked tool/web/** (grant)\n", "of it and of 2 below it\n")
     with pytest.raises(UsageError):
-        orders.change_rights(
+        rights.change_rights(
             sight,
             supervisor.post,
             waiting,
@@ -549,14 +550,14 @@ def test_what_is_no_privilege_or_right_is_a_usage_error(
 
 
 def test_amounts_are_kinds_and_money_is_also_dollars() -> None:
-    assert orders.amounts_of("tokens=5000, usd=2.5,calls=1") == {
+    assert amounts_of("tokens=5000, usd=2.5,calls=1") == {
         "tokens": 5000,
         "cost": 2_500_000,
         "calls": 1,
     }
-    assert orders.amounts_of("usd=0.000001") == {"cost": 1}
-    assert orders.amounts_of('{"tokens": 3}') == {"tokens": 3}
-    assert orders.amounts_of("cost=7,agents=2") == {"cost": 7, "agents": 2}
+    assert amounts_of("usd=0.000001") == {"cost": 1}
+    assert amounts_of('{"tokens": 3}') == {"tokens": 3}
+    assert amounts_of("cost=7,agents=2") == {"cost": 7, "agents": 2}
 
 
 @pytest.mark.parametrize(
@@ -582,7 +583,7 @@ def test_amounts_are_kinds_and_money_is_also_dollars() -> None:
 )
 def test_what_is_no_amount_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
-        orders.amounts_of(text)
+        amounts_of(text)
 
 
 # --- say --------------------------------------------------------------------------------------
@@ -598,7 +599,7 @@ def test_say_reaches_a_room_or_one_agent_as_the_operator(
         "HSET", supervisor.swarm.key("_state:a-sub1"), "p:room:workshop-m-one", "0-0"
     )
     for channel in ("room:sob", "room:workshop-m-one", "inbox:scout"):
-        assert missions.say(sight, supervisor.post, channel, "hear me") == Exit.DONE
+        assert say.say(sight, supervisor.post, channel, "hear me") == Exit.DONE
     told = [(channel, message.sender, message.to) for channel, message in supervisor.posted]
     assert told == [
         ("room:sob", "operator", ""),
@@ -671,7 +672,7 @@ def test_saying_something_where_nobody_is_is_not_found(
     channel: str, supervisor: Supervisor, sight: Sight
 ) -> None:
     with pytest.raises(NotFoundError):
-        missions.say(sight, supervisor.post, channel, "hello")
+        say.say(sight, supervisor.post, channel, "hello")
     assert supervisor.posted == []
 
 
@@ -682,7 +683,7 @@ def test_the_operator_cannot_speak_in_others_names_or_say_nothing(
     channel: str, text: str, supervisor: Supervisor, sight: Sight
 ) -> None:
     with pytest.raises(UsageError):
-        missions.say(sight, supervisor.post, channel, text)
+        say.say(sight, supervisor.post, channel, text)
 
 
 # --- submit -----------------------------------------------------------------------------------
@@ -813,7 +814,7 @@ def test_waiting_for_a_mission_has_an_end_of_its_own(
 def test_an_agent_or_a_room_is_spoken_to_by_its_name_alone(
     name: str, channel: str, supervisor: Supervisor, sight: Sight
 ) -> None:
-    assert missions.say(sight, supervisor.post, name, "hear me") == Exit.DONE
+    assert say.say(sight, supervisor.post, name, "hear me") == Exit.DONE
     assert [spoken for spoken, _ in supervisor.posted] == [channel]
 
 
@@ -822,6 +823,6 @@ def test_what_names_nobody_that_can_be_spoken_to_is_told_with_what_does(
     name: str, supervisor: Supervisor, sight: Sight
 ) -> None:
     with pytest.raises(UsageError) as told:
-        missions.say(sight, supervisor.post, name, "hear me")
+        say.say(sight, supervisor.post, name, "hear me")
     assert "room:sob" in told.value.hint
     assert supervisor.posted == []

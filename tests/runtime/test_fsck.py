@@ -18,7 +18,7 @@ from swarmd.adapters.archive.fsck import check
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.reader import view_of
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.cli.verbs.journal import REPAIR_PASSES
+from swarmd.cli.verbs.fsck import REPAIR_PASSES
 from swarmd.core.journal.fsck import FAULTS, Flaw
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind

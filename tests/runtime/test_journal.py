@@ -19,7 +19,7 @@ from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.archive.verify import Tail, prove
 from swarmd.adapters.redis.reader import view_of
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.cli.verbs.inspect import health_findings
+from swarmd.cli.verbs.health import health_findings
 from swarmd.core.journal.entries import numbered
 from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import JOURNAL, ORDERS

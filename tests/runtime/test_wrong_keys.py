@@ -12,7 +12,7 @@ import pytest
 
 from swarmd.adapters.quarantine import Quarantine, SetAside
 from swarmd.adapters.redis.keys import ANY, key_names, shared_names, type_of
-from swarmd.cli.verbs.inspect import health_findings
+from swarmd.cli.verbs.health import health_findings
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import Channel

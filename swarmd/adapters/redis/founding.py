@@ -19,7 +19,7 @@ from swarmd.core.model.channels import BOARD_ROOM, DEAD, ORDERS, REQUESTS, RESUL
 from swarmd.core.model.messages import Kind, line_of
 from swarmd.core.model.names import SOB, Channel, StreamId
 from swarmd.core.model.versions import SCHEMA, SCHEMA_READS, is_read
-from swarmd.errors import StoreUnsuitableError, WrongKeyError
+from swarmd.errors import AnotherSchemaError, StoreUnsuitableError, WrongKeyError
 
 SEAL_LOST: Final = "lost"
 """Stands in the place of a fingerprint that is gone and that nobody could show."""
@@ -170,8 +170,8 @@ def another_secret(namespace: str) -> StoreUnsuitableError:
     )
 
 
-def another_schema(namespace: str, found: str) -> StoreUnsuitableError:
-    return StoreUnsuitableError(
+def another_schema(namespace: str, found: str) -> AnotherSchemaError:
+    return AnotherSchemaError(
         f"the swarm {namespace} has schema {found}, this swarmd speaks {SCHEMA}",
         hint="use the swarmd that made it, or begin anew: another SWARMD_NAMESPACE on this server, "
         "or another data folder (SWARMD_DATA); what has another schema is not converted",

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from swarmd.cli.render.lines import tree_lines
-from swarmd.cli.render.text import Ink, amounts, excerpt, plain, wants_colour
+from swarmd.cli.render.text import Ink, amounts, counted, excerpt, plain, wants_colour
+from swarmd.cli.render.tree import tree_lines
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
@@ -86,7 +86,7 @@ class Watcher:
         """
         self._names |= {agent.id: agent.name for agent in snapshot.agents if agent.name}
         self._tree = tree_of(snapshot)
-        told = f"{', '.join(self._states())}: {self._living()} agents"
+        told = f"{', '.join(self._states())}: {counted(self._living(), 'agent')}"
         if told == self._told or not snapshot.missions:
             return []
         self._told = told
@@ -96,7 +96,7 @@ class Watcher:
         """State, living agents and spend, on one line."""
         spent = {} if self._tree is None else self._tree.spent()
         states = ", ".join(self._states()) or "starting"
-        return f"{states}: {self._living()} agents, {amounts(spent)}"
+        return f"{states}: {counted(self._living(), 'agent')}, {amounts(spent)}"
 
     def frame(self, lines_max: int) -> list[str]:
         """The tree and the spend, at most so many lines: what is cut is said, the spend never

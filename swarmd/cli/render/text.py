@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TextIO
 
 COLUMNS_DIGITS_MAX: Final = 4  # wider than any terminal is what somebody set by mistake
+COLUMNS_LEAST: Final = 40  # what is narrower is laid out as if it were so wide
+COLUMNS_OF_A_PIPE: Final = 160  # what texts are cut to where nothing says how wide a line may be
 
 # C0 without tab and newline, DEL, C1 (an 8-bit CSI is one character there), the characters that
 # reorder what stands around them, line separators, and halves of surrogate pairs (no encoder takes
@@ -23,6 +24,8 @@ COLUMNS_DIGITS_MAX: Final = 4  # wider than any terminal is what somebody set by
 _HARMFUL: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+
+_PAINT: Final = re.compile(r"\x1b\[\d+m")  # what `Ink.paint` writes
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -40,10 +43,28 @@ def width_of(text: str) -> int:
     """Columns that the text takes; a wide character takes two and a combining one none."""
     if text.isascii():
         return len(text)
+    import unicodedata  # most of what is shown does without its tables
+
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text
     )
+
+
+def visible_width(text: str) -> int:
+    """As `width_of`, of a text that may have been painted: a colour takes no column."""
+    return width_of(unpainted(text))
+
+
+def unpainted(text: str) -> str:
+    return _PAINT.sub("", text)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 host`, `2 hosts`, `1,204 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s")
 
 
 def excerpt(text: str, columns: int) -> str:
@@ -149,16 +170,21 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 class Ink:
-    """What one stream can show: colours or none, Unicode or ASCII, and how many columns."""
+    """What one stream can show: colours or none, Unicode or ASCII, and how many columns.
 
-    __slots__ = ("columns", "is_coloured", "is_unicode")
+    `bound` is how wide a line may be, `None` where nothing bounds it: then no column of a table is
+    left out, for a program reads it. `columns` is what single texts are cut to in either case.
+    """
+
+    __slots__ = ("bound", "columns", "is_coloured", "is_unicode")
 
     def __init__(
-        self, *, is_coloured: bool = False, is_unicode: bool = True, columns: int = 100
+        self, *, is_coloured: bool = False, is_unicode: bool = True, columns: int | None = None
     ) -> None:
         self.is_coloured = is_coloured
         self.is_unicode = is_unicode
-        self.columns = columns
+        self.bound = columns
+        self.columns = COLUMNS_OF_A_PIPE if columns is None else columns
 
     @classmethod
     def of(cls, stream: TextIO, environ: Mapping[str, str]) -> Ink:
@@ -190,14 +216,15 @@ class Ink:
         return ("├─ ", "└─ ", "│  ", "   ") if self.is_unicode else ("|- ", "`- ", "|  ", "   ")
 
 
-def columns_of(stream: TextIO, environ: Mapping[str, str]) -> int:
-    """A pipe has no width: rows are then not cut short, for a program reads them."""
-    if environ.get("COLUMNS", "").isdecimal() and len(environ["COLUMNS"]) <= COLUMNS_DIGITS_MAX:
-        return max(40, int(environ["COLUMNS"]))
+def columns_of(stream: TextIO, environ: Mapping[str, str]) -> int | None:
+    """How wide a line may be; `None` for a pipe, which has no width. `COLUMNS` says it for both."""
+    said = environ.get("COLUMNS", "")
+    if said.isdecimal() and len(said) <= COLUMNS_DIGITS_MAX:
+        return max(COLUMNS_LEAST, int(said))
     try:
-        return max(40, os.get_terminal_size(stream.fileno()).columns)
+        return max(COLUMNS_LEAST, os.get_terminal_size(stream.fileno()).columns)
     except (OSError, ValueError):
-        return 160
+        return None
 
 
 # --- amounts ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from swarmd.adapters.config import checks, loader
 from swarmd.adapters.redis import acl
@@ -21,7 +21,7 @@ from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import channel_names, key_names
 from swarmd.cli import connection
 from swarmd.cli.exit_codes import Exit
-from swarmd.cli.render.text import plain
+from swarmd.cli.render.text import counted, plain
 from swarmd.cli.session import note
 from swarmd.core.model.declarations import Acl
 from swarmd.errors import UsageError, WorkspaceError
@@ -64,29 +64,12 @@ def show(
     policy = policy_of(settings)
     hashes = _hashes(policy, password_files)
     users = acl.users(policy, settings.namespace, hashes)
-    chosen = _chosen(policy, roles)
+    chosen = {role: users[role] for role in _chosen(policy, roles)}
     if as_json:
-        value = [
-            {
-                "role": role,
-                "user": users[role].name,
-                "rules": users[role].words(),
-                "password": role in hashes,
-            }
-            for role in chosen
-        ]
+        value = [_user_value(role, user, role in hashes) for role, user in chosen.items()]
         print(json.dumps({"namespace": settings.namespace, "users": value}, ensure_ascii=False))
         return Exit.DONE
-    if form == "aclfile":
-        # A whole file says what becomes of the default user, too; a part of one is for a file that
-        # does.
-        lines = [
-            *([] if roles else [acl.DEFAULT_OFF]),
-            *(acl.file_line(users[role]) for role in chosen),
-        ]
-    else:
-        lines = [acl.setuser(users[role]) for role in chosen]
-    print("\n".join(lines))
+    print("\n".join(_rule_lines(chosen, form, is_whole=not roles)))
     without = [role for role in chosen if role not in hashes]
     if without:
         note(
@@ -94,6 +77,19 @@ def show(
             "--generate)"
         )
     return Exit.DONE
+
+
+def _user_value(role: str, user: acl.User, has_password: bool) -> dict[str, Any]:
+    return {"role": role, "user": user.name, "rules": user.words(), "password": has_password}
+
+
+def _rule_lines(users: Mapping[str, acl.User], form: str, *, is_whole: bool) -> list[str]:
+    if form != "aclfile":
+        return [acl.setuser(user) for user in users.values()]
+    # A whole file says what becomes of the default user, too; a part of one is for a file that
+    # does.
+    default = [acl.DEFAULT_OFF] if is_whole else []
+    return [*default, *(acl.file_line(user) for user in users.values())]
 
 
 def _chosen(policy: Acl, roles: Sequence[str]) -> list[str]:
@@ -147,12 +143,7 @@ def generate(settings: Settings, folder: Path, *, as_json: bool) -> Exit:
     """
     policy = policy_of(settings)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = [path for role in policy.roles if (path := _made_password(folder / role))]
-        hashes = {role: acl.hashed(_password(folder / role / _PASSWORD)) for role in policy.roles}
-        users = acl.users(policy, settings.namespace, hashes)
-        lines = [acl.DEFAULT_OFF, *(acl.file_line(user) for user in users.values())]
-        _replace(folder / _FILE, "\n".join(lines) + "\n")
+        made, users = _written(policy, settings.namespace, folder)
     except OSError as error:
         raise WorkspaceError(
             f"cannot write {error.filename or folder}: {error.strerror or error}"
@@ -161,14 +152,25 @@ def generate(settings: Settings, folder: Path, *, as_json: bool) -> Exit:
     if as_json:
         print(json.dumps({"written": [str(path) for path in written], "users": _names(users)}))
         return Exit.DONE
-    for path in written:
-        print(path)
+    print("\n".join(str(path) for path in written))
     kept = len(policy.roles) - len(made)
     note(
-        f"{len(made)} passwords made{f', {kept} kept' if kept else ''}; each is for "
+        f"{counted(len(made), 'password')} made{f', {kept} kept' if kept else ''}; each is for "
         "REDIS_PASSWORD_FILE"
     )
     return Exit.DONE
+
+
+def _written(
+    policy: Acl, namespace: str, folder: Path
+) -> tuple[list[Path], Mapping[str, acl.User]]:
+    """The passwords that were made, and the users of the file. Raises `OSError`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = [path for role in policy.roles if (path := _made_password(folder / role))]
+    hashes = {role: acl.hashed(_password(folder / role / _PASSWORD)) for role in policy.roles}
+    users = acl.users(policy, namespace, hashes)
+    _replace(folder / _FILE, "\n".join(_rule_lines(users, "aclfile", is_whole=True)) + "\n")
+    return made, users
 
 
 def _names(users: Mapping[str, acl.User]) -> dict[str, str]:
@@ -228,20 +230,22 @@ def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
     ]
     default = acl.default_user(found, settings.namespace)
     if as_json:
-        value = {
-            "users": [one.value() for one in compared],
-            "default_user_is_open": default.is_open,
-            "default_user_is_on": default.is_on,
-            "default_user_replays": default.replays,
-        }
-        print(json.dumps(value, ensure_ascii=False))
+        print(json.dumps(_compared_value(compared, default), ensure_ascii=False))
     else:
         print("\n".join(plain(line, multiline=True) for one in compared for line in _lines(one)))
         for fault in default.faults:
             note(f"finding: {fault}")
-    return (
-        Exit.FINDINGS if default.faults or not all(one.is_none for one in compared) else Exit.DONE
-    )
+    is_as_declared = not default.faults and all(one.is_none for one in compared)
+    return Exit.DONE if is_as_declared else Exit.FINDINGS
+
+
+def _compared_value(compared: Sequence[acl.Difference], default: acl.DefaultUser) -> dict[str, Any]:
+    return {
+        "users": [one.value() for one in compared],
+        "default_user_is_open": default.is_open,
+        "default_user_is_on": default.is_on,
+        "default_user_replays": default.replays,
+    }
 
 
 def _lines(one: acl.Difference) -> list[str]:

@@ -5,14 +5,15 @@ came of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
-from swarmd.cli.render.text import excerpt, plain, table
+from swarmd.cli.render.columns import Column, table_lines
+from swarmd.cli.render.text import excerpt, plain
 from swarmd.cli.session import Sight, note
 from swarmd.core.actions.approvals import WORD
 from swarmd.core.model.channels import JOURNAL, ORDERS
@@ -33,29 +34,26 @@ def approvals(sight: Sight) -> Exit:
     if sight.as_json:
         sight.give({"approvals": found})
     elif found:
-        rows = [
-            (
-                a["id"],
-                a["needs"],
-                a["requester"],
-                a["rule"],
-                a["expires"],
-                excerpt(a["what"], WHAT_COLUMNS),
-            )
-            for a in found
-        ]
-        sight.say(
-            table(
-                ("ID", "NEEDS", "ASKS", "RULE", "UNTIL", "WHAT"), [plain_row(row) for row in rows]
-            )
-        )
+        sight.say(table_lines(_columns(found), sight.ink))
     else:
         note("nothing waits for permission")
     return Exit.DONE
 
 
-def plain_row(row: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(plain(str(cell)) for cell in row)
+def _columns(found: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [
+        Column("ID", texts_of(found, "id")),
+        Column("NEEDS", texts_of(found, "needs")),
+        Column("ASKS", texts_of(found, "requester")),
+        Column("RULE", texts_of(found, "rule"), rank=2),
+        Column("UNTIL", texts_of(found, "expires"), rank=1),
+        Column("WHAT", [excerpt(one["what"], WHAT_COLUMNS) for one in found], least=20),
+    ]
+
+
+def texts_of(found: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """One column's texts, of records as `--json` gives them."""
+    return [plain(str(one[name])) for one in found]
 
 
 def _approval_value(id: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,32 +132,30 @@ def give_order(
         ),
         connection.posting(settings, target) as post,
     ):
-        wished, id, after = (
-            order(sight.reader),
-            order_client.new_id("o"),
-            sight.reader.last_id(JOURNAL),
-        )
-        message = Message(
-            sender=OPERATOR,
-            kind=Kind.ORDER,
-            at=order_client.at_now(),
-            to=wished["target"],
-            text=asked.reason,
-            data={"order": id, "reason": asked.reason} | wished,
-        )
-        post(ORDERS, message, id)
+        wished, id = order(sight.reader), order_client.new_id("o")
+        after = sight.reader.last_id(JOURNAL)
+        post(ORDERS, _message(wished, id, asked.reason), id)
         value: dict[str, Any] = {"order": id, "outcome": "ordered"}
         if asked.wait:
-            data = order_client.await_order(
-                sight.reader, order_client.Waiting.of(bell, timeout), id, after
-            )
-            value = {"order": id} | {
-                name: data[name]
-                for name in ("outcome", "approval", "override", "expires", "how")
-                if name in data
-            }
+            waiting = order_client.Waiting.of(bell, timeout)
+            data = order_client.await_order(sight.reader, waiting, id, after)
+            value = {"order": id} | {name: data[name] for name in _TOLD if name in data}
         _tell(sight, value)
     return Exit.DONE
+
+
+_TOLD: Final = ("outcome", "approval", "override", "expires", "how")
+
+
+def _message(wished: Mapping[str, Any], id: str, reason: str) -> Message:
+    return Message(
+        sender=OPERATOR,
+        kind=Kind.ORDER,
+        at=order_client.at_now(),
+        to=wished["target"],
+        text=reason,
+        data={"order": id, "reason": reason, **wished},
+    )
 
 
 def _tell(sight: Sight, value: Mapping[str, Any]) -> None:

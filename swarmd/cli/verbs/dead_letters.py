@@ -5,15 +5,18 @@ words, and is shown as such.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from swarmd.cli import order_client
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
-from swarmd.cli.render.text import excerpt, plain, table
+from swarmd.cli.render.columns import Column, table_lines
+from swarmd.cli.render.text import excerpt, plain
 from swarmd.cli.session import Sight, note
 from swarmd.cli.verbs import orders, remote
+from swarmd.cli.verbs.approvals import texts_of
+from swarmd.cli.verbs.targets import Meant, Wish
 from swarmd.core.model.channels import DEAD
 from swarmd.core.model.messages import Kind, Message, is_stream_id
 from swarmd.core.model.names import FIRST
@@ -29,75 +32,75 @@ def ls(sight: Sight) -> Exit:
     if sight.as_json:
         sight.give({"letters": found})
     elif found:
-        rows = [
-            (
-                one["id"],
-                one["reader"],
-                str(one["tries"]),
-                one["channel"],
-                one["message"]["from"],
-                one["at"],
-                excerpt(one["why"], _WORDS_COLUMNS),
-            )
-            for one in found
-        ]
-        headings = ("ID", "READER", "TRIES", "CHANNEL", "FROM", "AT", "LAST WORDS")
-        sight.say(table(headings, [tuple(plain(cell) for cell in row) for row in rows]))
+        sight.say(table_lines(_columns(found), sight.ink))
     else:
         note("there are no dead letters")
     return Exit.DONE
+
+
+def _columns(found: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [
+        Column("ID", texts_of(found, "id")),
+        Column("READER", texts_of(found, "reader")),
+        Column("TRIES", texts_of(found, "tries"), rank=2),
+        Column("CHANNEL", texts_of(found, "channel"), rank=4),
+        Column("FROM", [plain(one["message"]["from"]) for one in found], rank=3),
+        Column("AT", texts_of(found, "at"), rank=1),
+        Column("LAST WORDS", [excerpt(one["why"], _WORDS_COLUMNS) for one in found], least=16),
+    ]
 
 
 def show(sight: Sight, id: str) -> Exit:
     value = _value(_letter(sight.reader, id))
     if sight.as_json:
         sight.give(value)
-        return Exit.DONE
-    lines = [
-        f"{name}: {plain(str(value[name]))}"
-        for name in ("id", "reader", "tries", "at", "why", "channel")
-    ]
-    message: Mapping[str, Any] = value["message"]
-    lines += [
-        f"{name}: {plain(str(message[name]))}" for name in ("id", "from", "kind", "mission", "at")
-    ]
-    if message["data"]:
-        lines.append(f"data: {plain(json.dumps(message['data'], ensure_ascii=False))}")
-    sight.say([*lines, "", *(plain(line) for line in str(message["text"]).splitlines())])
+    else:
+        sight.say(list(_letter_lines(value)))
     return Exit.DONE
+
+
+def _letter_lines(value: Mapping[str, Any]) -> Iterator[str]:
+    message: Mapping[str, Any] = value["message"]
+    for name in ("id", "reader", "tries", "at", "why", "channel"):
+        yield f"{name}: {plain(str(value[name]))}"
+    for name in ("id", "from", "kind", "mission", "at"):
+        yield f"{name}: {plain(str(message[name]))}"
+    if message["data"]:
+        yield f"data: {plain(json.dumps(message['data'], ensure_ascii=False))}"
+    yield ""
+    yield from (plain(line) for line in str(message["text"]).splitlines())
 
 
 def order(settings: Settings, asked: Ordered, verb: str, id: str) -> Exit:
     """Retries or drops a letter; done when the supervisor has written it."""
+    return remote.ordered(settings, _give, Wish(verb, id, asked.reason), asked)
 
-    def given(
-        sight: Sight,
-        post: order_client.Post,
-        waiting: order_client.Waiting,
-        wish: orders.Wish,
-        /,
-        *,
-        is_awaited: bool,
-    ) -> Exit:
-        letter = _letter(sight.reader, wish.reference)
-        order_id, data = orders.give(
-            sight, post, waiting, wish, orders.Meant(letter.id, "target"), is_awaited=is_awaited
+
+def _give(
+    sight: Sight,
+    post: order_client.Post,
+    waiting: order_client.Waiting,
+    wish: Wish,
+    /,
+    *,
+    is_awaited: bool,
+) -> Exit:
+    letter = _letter(sight.reader, wish.reference)
+    found = Meant(letter.id, "target")
+    order_id, data = orders.give(sight, post, waiting, wish, found, is_awaited=is_awaited)
+    if sight.as_json:
+        sight.give(
+            {
+                "order": order_id,
+                "verb": wish.verb,
+                "letter": letter.id,
+                "outcome": "ordered" if data is None else "done",
+                "reader": str(letter.data.get("reader")),
+            }
         )
-        if sight.as_json:
-            sight.give(
-                {
-                    "order": order_id,
-                    "verb": verb,
-                    "letter": letter.id,
-                    "outcome": "ordered" if data is None else "done",
-                    "reader": str(letter.data.get("reader")),
-                }
-            )
-        else:
-            print(plain(f"{letter.id}: {'ordered' if data is None else _DONE[verb]}"))
-        return Exit.DONE
-
-    return remote.ordered(settings, given, orders.Wish(verb, id, asked.reason), asked)
+    else:
+        print(plain(f"{letter.id}: {'ordered' if data is None else _DONE[wish.verb]}"))
+    return Exit.DONE
 
 
 _DONE: Final = {"retry": "handed out again", "drop": "dropped"}
@@ -124,7 +127,6 @@ def _is_letter(message: Message) -> bool:
 
 
 def _value(letter: Message) -> dict[str, Any]:
-    original: Mapping[str, Any] = letter.data["original"]
     return {
         "id": letter.id,
         "reader": str(letter.data.get("reader", "")),
@@ -132,14 +134,16 @@ def _value(letter: Message) -> dict[str, Any]:
         "at": letter.at,
         "why": letter.text,
         "mission": letter.mission,
-        "channel": str(original.get("channel", "")),
-        "message": {
-            "id": str(original.get("id", "")),
-            "from": str(original.get("sender", "")),
-            **{
-                name: str(original.get(name, ""))
-                for name in ("to", "kind", "mission", "at", "text")
-            },
-            "data": original.get("data") or {},
-        },
+        "channel": str(letter.data["original"].get("channel", "")),
+        "message": _message_value(letter.data["original"]),
+    }
+
+
+def _message_value(original: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {name: str(original.get(name, "")) for name in ("to", "kind", "mission", "at", "text")}
+    return {
+        "id": str(original.get("id", "")),
+        "from": str(original.get("sender", "")),
+        **texts,
+        "data": original.get("data") or {},
     }

@@ -1,48 +1,39 @@
-"""The verbs that act: submit, cancel, terminate, say. They write orders and wait for what came of
-them.
+"""Missions as they are handed in and waited for.
 
-An order's outcome is read from the journal, never assumed: what a verb reports, the supervisor has
-seen.
+How a mission ended is read from its record, never assumed: what a verb reports, the supervisor has
+written.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
+from swarmd.cli.amounts import budget_of, hint_of
 from swarmd.cli.exit_codes import Exit, exit_of_mission
-from swarmd.cli.order_client import Post, Waiting, at_now, new_id
-from swarmd.cli.render import lines
+from swarmd.cli.order_client import Waiting, new_id
+from swarmd.cli.render import values
 from swarmd.cli.render.text import amounts, plain
 from swarmd.cli.session import Sight, note, note_explain
-from swarmd.cli.verbs.inspect import channel_named, named
-from swarmd.core.model.channels import DEAD, JOURNAL, MISSIONS, ORDERS, REQUESTS, RESULTS
-from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import OPERATOR, SOB, AgentId, Channel, MissionId, MissionState
+from swarmd.core.model.channels import RESULTS
+from swarmd.core.model.names import AgentId, MissionId, MissionState
 from swarmd.core.model.refusals import Rule
 from swarmd.core.queries.refusals import first_code
 from swarmd.core.queries.snapshot import NO_ACCOUNT, MissionView, mission_view
 from swarmd.core.queries.spending import spent_of, used
 from swarmd.errors import NotFoundError, RefusedError, UsageError
 from swarmd.ports.reader import Reader
+from swarmd.settings import Settings
 
 MISSION_BYTES_MAX: Final = 1_000_000
 
 
-_DIGITS_MAX: Final = 400  # of an amount that is read at all; what it may be, its own law says
-
-
-_DOLLARS_MAX: Final = 1_000_000_000
-
-
-# Channels without a kind, in which an operator does not speak.
-_OTHERS: Final = frozenset({MISSIONS, RESULTS, ORDERS, REQUESTS, JOURNAL, DEAD})
-
-
-"""Posts a message under a key, so that it happens once, and returns its id."""
+# One word with an ending, as `notes.md` or `docs/a.txt`: nobody asks for work in such a word.
+_FILE_NAME: Final = re.compile(r"(?=[^\s]*[A-Za-z])[\w./~-]+\.[A-Za-z][A-Za-z0-9]{0,4}")
 
 
 def mission_text(given: str, stdin: Callable[[], bytes]) -> str:
@@ -63,6 +54,12 @@ def mission_text(given: str, stdin: Callable[[], bytes]) -> str:
         ) from error
     if not text.strip():
         raise UsageError("the mission is empty", hint='say what is to be done: swarmd run "…"')
+    if given != "-" and _FILE_NAME.fullmatch(text.strip()):
+        raise UsageError(
+            f"the mission is {text.strip()!r}, which is a file's name and not what is to be done",
+            hint=f'name it beside the mission: "What is to be done" --files {text.strip()}; `-` '
+            "instead of the mission reads it from standard input",
+        )
     return text
 
 
@@ -76,7 +73,9 @@ def entrance_fields(
     """
     from swarmd.core.missions.intake import parse_mission
 
-    fields = {"mission": text, "id": id if id is not None else new_id("m")}
+    if id == "":
+        raise UsageError("--id is empty", hint="1 to 64 of A-Z a-z 0-9 _ -")
+    fields = {"mission": text, "id": id or new_id("m")}
     if budget:
         fields["budget"] = json.dumps(budget_of(budget))
     if deadline is not None:
@@ -85,55 +84,46 @@ def entrance_fields(
         fields["files"] = json.dumps(list(files))
     fault = parse_mission(fields)
     if isinstance(fault, str):
-        raise UsageError(f"the mission cannot be taken: {fault}")
-    if not fields["id"]:
-        raise UsageError("--id is empty", hint="1 to 64 of A-Z a-z 0-9 _ -")
+        hint = hint_of("--budget") if fault.startswith("budget") else ""
+        raise UsageError(f"the mission cannot be taken: {fault}", hint=hint)
     return fields
 
 
-def budget_of(text: str, said: str = "--budget") -> Any:
-    """`{"tokens": 50000}` or `tokens=50000,usd=2.5`; what the kinds may be is the mission's own
-    law.
-
-    `usd` is dollars, for people: it is told as `cost`, in millionths of them. `said` names the
-    words in errors.
+def refuse_missing_files(settings: Settings, id: str, names: Sequence[str]) -> None:
+    """Raises `NotFoundError` for a name that stands for nothing, where the swarm's own folders can
+    be looked into from here; elsewhere the supervisor tells of it.
     """
-    hint = """it is JSON such as '{"tokens": 50000}', or tokens=50000,calls=100,usd=2.5"""
-    if text.lstrip().startswith("{"):
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{said} is not JSON: {error}", hint=hint) from error
-    else:
-        parts = [part.partition("=") for part in text.split(",")]
-        found = {kind.strip(): value.strip() for kind, _, value in parts}
-        if not all(
-            (value.isdecimal() and len(value) <= _DIGITS_MAX) or kind == "usd"
-            for kind, value in found.items()
-        ):
-            raise UsageError(f"{said} {text!r} cannot be read", hint=hint)
-        found = {kind: value if kind == "usd" else int(value) for kind, value in found.items()}
-    if isinstance(found, dict) and "usd" in found:
-        if "cost" in found:
-            raise UsageError(
-                f"{said} names the money twice, as usd and as cost", hint="keep one of them"
-            )
-        found["cost"] = _micro_dollars(found.pop("usd"), said)
-    return found
+    from swarmd.adapters import halt_file
+
+    told = [one.knowledge for one in halt_file.parts(settings.data) if one.is_alive]
+    folders = [Path(folder) for folder in told if folder]
+    if not folders:
+        return
+    own = settings.data / "workspace" / id
+    places = [*folders, own / "given", own / "work"]
+    missing = [name for name in names if not any(_may_be_in(place, name) for place in places)]
+    if missing:
+        raise NotFoundError(
+            f"no such file or folder in the swarm's knowledge folder {folders[0]}: "
+            f"{', '.join(missing)}",
+            hint="put it there first, or use `swarmd run`, which takes files from anywhere",
+        )
 
 
-def _micro_dollars(dollars: Any, said: str) -> int:
-    """Raises `UsageError` for what is no amount of dollars, or one finer than the ledger counts."""
+def _may_be_in(place: Path, name: str) -> bool:
+    """What may not be looked at, or is none of the swarm's files, is left to the supervisor, which
+    refuses it by its rule. `policies/` is in every swarm.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or path.parts[:1] == ("policies",):
+        return True
     try:
-        micro = Decimal(str(dollars)) * 1_000_000
-        if micro.is_finite() and 0 <= micro <= _DOLLARS_MAX * 1_000_000 and micro == int(micro):
-            return int(micro)
-    except ArithmeticError:  # no number, or one beyond all exponents
-        pass
-    raise UsageError(
-        f"{said}: usd is {str(dollars)[:40]!r}",
-        hint=f"dollars from 0 to {_DOLLARS_MAX:,}, with at most six decimals, such as usd=2.5",
-    )
+        (place / path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
 
 
 def refuse_conflict(reader: Reader, fields: Mapping[str, str]) -> None:
@@ -172,23 +162,27 @@ def await_mission(
     told = ""
     while True:
         mission = sight.reader.mission(id)
-        if mission is not None and mission == former:
-            waiting.pause()
-            continue
-        state = "" if mission is None else mission.state
-        if mission and state != told:
-            note(f"{id}: {plain(state)}")
-            told = state
-        if mission and mission.has_ended:
-            return ended(sight, mission)
-        # What never became a mission (invalid, or its id is another's) is told on `results` only.
-        if mission is None and (refused := _result_of(sight.reader, id)) is not None:
-            return ended(sight, refused)
-        if mission is None and told:
-            raise NotFoundError(
-                f"the record of mission {id} is gone", hint="its data was deleted: submit it again"
-            )
+        if mission is None:
+            # What never became a mission (invalid, or its id is another's) is told on `results`
+            # only.
+            if (refused := _result_of(sight.reader, id)) is not None:
+                return ended(sight, refused)
+            if told:
+                raise NotFoundError(
+                    f"the record of mission {id} is gone",
+                    hint="its data was deleted: submit it again",
+                )
+        elif mission != former:
+            told = _tell_state(mission, told)
+            if mission.has_ended:
+                return ended(sight, mission)
         waiting.pause()
+
+
+def _tell_state(mission: MissionView, told: str) -> str:
+    if mission.state != told:
+        note(f"{mission.id}: {plain(mission.state)}")
+    return mission.state
 
 
 def is_turned_away(mission: MissionView) -> bool:
@@ -200,89 +194,42 @@ def is_turned_away(mission: MissionView) -> bool:
 
 def _result_of(reader: Reader, id: MissionId) -> MissionView | None:
     for entry in reader.last_entries(RESULTS, 100):
-        flat, data = entry.said, _object(entry.said.get("data", ""))
-        if id in (flat.get("mission"), data.get("asked")):
-            told = {
-                "id": id,
-                "state": str(data.get("state", "")),
-                "reason": str(data.get("reason", "")),
-                "result": flat.get("text", ""),
-                "ended": flat.get("at", ""),
-            }
-            return mission_view(told)
+        data = _object(entry.said.get("data", ""))
+        if id in (entry.said.get("mission"), data.get("asked")):
+            return mission_view(_record_of(id, entry.said, data))
     return None
+
+
+def _record_of(id: str, said: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, str]:
+    """The record that the mission would have, of its result."""
+    return {
+        "id": id,
+        "state": str(data.get("state", "")),
+        "reason": str(data.get("reason", "")),
+        "result": said.get("text", ""),
+        "ended": said.get("at", ""),
+    }
 
 
 def ended(sight: Sight, mission: MissionView) -> Exit:
     """Prints an ended mission's result and says how it ended."""
-    state, reason, result = mission.state, mission.reason, mission.result
     account = sight.reader.accounts([mission.id]).get(mission.id, NO_ACCOUNT)
     spent = used(spent_of(account))
     if sight.as_json:
-        sight.give(lines.mission_value(mission) | {"spent": spent})
-    elif result and state == MissionState.DELIVERED:
-        print(plain(result, multiline=True))
-    if not sight.as_json:
-        why = f": {plain(reason)}" if reason and state != MissionState.DELIVERED else ""
-        note(f"{mission.id}: {plain(state)}{why} (spent {amounts(spent)})")
-        note_explain(first_code(reason) if why else "")
-    return exit_of_mission(state, reason)
-
-
-def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
-    """Speaks as the operator in a room, or to one agent."""
-    channel = _spoken_to(sight.reader, name)
-    kind, _, who = channel.partition(":")
-    if kind not in ("room", "inbox") or not who:
-        raise UsageError(
-            f"nobody listens on {name!r}",
-            hint=(
-                "say to room:NAME or to an agent, such as room:sob or socrates: `swarmd ps` "
-                "lists agents"
-            ),
-        )
-    if not text.strip():
-        raise UsageError("there is nothing to say", hint='swarmd say room:sob "…"')
-    if len(text.encode("utf-8", "surrogateescape")) > MISSION_BYTES_MAX:
-        raise UsageError("that is too long to say", hint="at most 1,000,000 bytes")
-    channel = (
-        _recipient(sight.reader, who) if kind == "inbox" else channel_named(sight.reader, channel)
-    )
-    to = channel.removeprefix("inbox:") if kind == "inbox" else ""
-    message = Message(sender=OPERATOR, kind=Kind.SAY, at=at_now(), to=to, text=text)
-    id_ = post(channel, message, new_id("s"))
-    if sight.as_json:
-        sight.give({"channel": channel, "id": id_})
+        sight.give(values.mission_value(mission) | {"spent": spent})
     else:
-        print(id_)
-    return Exit.DONE
+        print_end(mission.id, mission.state, mission.reason, mission.result, spent)
+    return exit_of_mission(mission.state, mission.reason)
 
 
-def _spoken_to(reader: Reader, name: str) -> Channel:
-    """The channel of that name. A name without a kind is an agent's, or else a room's, as a
-    person would say it.
-    """
-    channel = reader.channel_of(name)
-    if ":" in channel or not channel or channel in _OTHERS:
-        return channel
-    is_room = f"room:{channel}" in reader.rooms()
-    try:
-        found = named(reader, channel)
-    except NotFoundError:
-        found = None
-    # The board is spoken to in its room: it has no inbox that anybody reads.
-    if is_room and (found is None or found.id == SOB):
-        return Channel(f"room:{channel}")
-    return channel if found is None else Channel(f"inbox:{channel}")
-
-
-def _recipient(reader: Reader, who: str) -> Channel:
-    found = named(reader, who)
-    if found.is_mission:
-        raise UsageError(
-            f"{found.id} is a mission, not an agent", hint="say room:sob tells the board"
-        )
-    return Channel(f"inbox:{found.id}")
+def print_end(id: str, state: str, reason: str, result: str, spent: Mapping[str, int]) -> None:
+    """The result alone on standard output; how the mission ended, on standard error."""
+    is_delivered = state == MissionState.DELIVERED
+    if result and is_delivered:
+        print(plain(result, multiline=True))
+    why = f": {plain(reason)}" if reason and not is_delivered else ""
+    note(f"{id}: {plain(state)}{why} (spent {amounts(spent)})")
+    note_explain(first_code(reason) if why else "")
 
 
 def _object(text: str) -> Mapping[str, Any]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
-from swarmd.cli.render.text import excerpt, table
+from swarmd.cli.render.columns import Column, table_lines
+from swarmd.cli.render.text import excerpt
 from swarmd.cli.session import Sight, note
 from swarmd.cli.verbs.approvals import (
     WHAT_COLUMNS,
     authority_word,
     give_order,
-    plain_row,
     stamped,
+    texts_of,
 )
-from swarmd.cli.verbs.inspect import channel_named, named
-from swarmd.cli.verbs.orders import RIGHTS
+from swarmd.cli.verbs.channels import channel_named
+from swarmd.cli.verbs.inspect import named
+from swarmd.cli.verbs.rights import RIGHTS
 from swarmd.core.model.channels import JOURNAL, REQUESTS
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import Channel
@@ -32,36 +34,36 @@ _REFUSALS_READ: Final = 2_000
 
 
 def ls(sight: Sight) -> Exit:
-    found = [
-        {
-            "id": id,
-            **facts,
-            "authority": authority_word(facts.get("authority")),
-            "at": stamped(facts.get("at")),
-            "expires": stamped(facts.get("expires")),
-        }
-        for id, facts in sight.reader.overrides().items()
-    ]
+    found = [_value(id, facts) for id, facts in sight.reader.overrides().items()]
     if sight.as_json:
         sight.give({"overrides": found})
     elif found:
-        rows = [
-            (
-                o["id"],
-                o["kind"],
-                o["target"],
-                o["by"],
-                o["expires"],
-                o["reversal"],
-                excerpt(str(o["reason"]), WHAT_COLUMNS),
-            )
-            for o in found
-        ]
-        headings = ("ID", "KIND", "TARGET", "BY", "UNTIL", "THEN", "REASON")
-        sight.say(table(headings, [plain_row(row) for row in rows]))
+        sight.say(table_lines(_columns(found), sight.ink))
     else:
         note("no override stands")
     return Exit.DONE
+
+
+def _value(id: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": id,
+        **facts,
+        "authority": authority_word(facts.get("authority")),
+        "at": stamped(facts.get("at")),
+        "expires": stamped(facts.get("expires")),
+    }
+
+
+def _columns(found: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [
+        Column("ID", texts_of(found, "id")),
+        Column("KIND", texts_of(found, "kind")),
+        Column("TARGET", texts_of(found, "target")),
+        Column("BY", texts_of(found, "by"), rank=3),
+        Column("UNTIL", texts_of(found, "expires"), rank=1),
+        Column("THEN", texts_of(found, "reversal"), rank=2, least=12),
+        Column("REASON", [excerpt(str(one["reason"]), WHAT_COLUMNS) for one in found], least=12),
+    ]
 
 
 def order(
@@ -149,22 +151,19 @@ def message_recalled(reader: Reader, channel: str, id: str, text: str) -> dict[s
     found = reader.entry(Channel(place), id) if id[:1].isdecimal() else None
     if found is None:
         raise NotFoundError(f"no message {id!r} on {place}", hint=f"swarmd tail {place}")
-    flat = found.said
-    original = {
-        "channel": place,
-        "id": id,
-        "sender": flat.get("from", ""),
-        "kind": flat.get("kind", ""),
-        "to": flat.get("to", ""),
-        "mission": flat.get("mission", ""),
-        "text": flat.get("text", ""),
-        "data": _object(flat.get("data", "")),
-        "incarnation": int(flat.get("inc") or 0),
-        "hops": int(flat.get("hops") or 0),
-        "at": flat.get("at", ""),
+    original = {"channel": place, "id": id, **_as_it_was(found.said)}
+    return {"kind": "message", "target": f"{place} {id}", "text": text, "original": original}
+
+
+def _as_it_was(said: Mapping[str, str]) -> dict[str, Any]:
+    texts = {name: said.get(name, "") for name in ("kind", "to", "mission", "text", "at")}
+    return {
+        "sender": said.get("from", ""),
+        **texts,
+        "data": _object(said.get("data", "")),
+        "incarnation": int(said.get("inc") or 0),
+        "hops": int(said.get("hops") or 0),
     }
-    target = f"{place} {id}"
-    return {"kind": "message", "target": target, "text": text, "original": original}
 
 
 def motion_decided(reader: Reader, mission: str, *, is_vetoed: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Verbs that go to a running swarm and come back: they connect, hand over or follow, and wait.
 
-What is read, ordered and printed is in `look` and `act`; this holds the connections for them.
+What is read, ordered and printed stands in the other modules; this holds the connections for them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -17,8 +17,9 @@ from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit, TimedOutError
 from swarmd.cli.options import ORDER_SECONDS, Ordered
 from swarmd.cli.session import Sight, note
-from swarmd.cli.verbs import inspect, missions, orders
-from swarmd.cli.verbs.orders import BRAKE_SECONDS
+from swarmd.cli.verbs import channels, halt, missions, orders
+from swarmd.cli.verbs import say as say_verb
+from swarmd.cli.verbs.targets import Wish
 from swarmd.core.model.channels import JOURNAL, RESULTS
 from swarmd.core.model.lineage import EVERYTHING
 from swarmd.core.model.names import MissionId
@@ -34,7 +35,7 @@ class OrderVerb(Protocol):
         sight: Sight,
         post: order_client.Post,
         waiting: order_client.Waiting,
-        wish: orders.Wish,
+        wish: Wish,
         /,
         *,
         is_awaited: bool,
@@ -44,7 +45,7 @@ class OrderVerb(Protocol):
 def ordered(
     settings: Settings,
     verb: OrderVerb,
-    wish: orders.Wish,
+    wish: Wish,
     asked: Ordered,
     *,
     seconds: float = ORDER_SECONDS,
@@ -68,8 +69,8 @@ def halt_all(settings: Settings, asked: Ordered) -> Exit:
     """Halts everything, by the data folder's brake and by an order: either alone is enough for
     what it reaches.
     """
-    held = orders.pull_brake(settings.data, asked.reason, _user())
-    wish, seconds = orders.Wish("halt", EVERYTHING, asked.reason), asked.seconds(BRAKE_SECONDS)
+    held = halt.pull_brake(settings.data, asked.reason, _user())
+    wish, seconds = Wish("halt", EVERYTHING, asked.reason), asked.seconds(halt.BRAKE_SECONDS)
     try:
         # What the brake reaches answers in the data folder: a server that has gone is not waited
         # for.
@@ -78,14 +79,14 @@ def halt_all(settings: Settings, asked: Ordered) -> Exit:
         if held is None:
             raise
         longest = seconds if asked.wait else 0.0
-        return orders.tell_words(settings.data, held, longest, away, as_json=asked.as_json)
+        return halt.tell_words(settings.data, held, longest, away, as_json=asked.as_json)
     except TimedOutError:
         if held is not None and not asked.as_json:
-            orders.say_braked(orders.braked(settings.data, held))
+            halt.say_braked(halt.braked(settings.data, held))
         raise
 
 
-def thaw(settings: Settings, wish: orders.Wish, asked: Ordered) -> Exit:
+def thaw(settings: Settings, wish: Wish, asked: Ordered) -> Exit:
     """Of everything, the data folder's brake is released also where no server answers."""
     try:
         return ordered(settings, partial(orders.thaw, data=settings.data), wish, asked)
@@ -110,20 +111,24 @@ def say(settings: Settings, channel: str, text: str, *, as_json: bool) -> Exit:
         connection.sight_of(settings, target, as_json=as_json) as sight,
         connection.posting(settings, target) as post,
     ):
-        return missions.say(sight, post, channel, text)
+        return say_verb.say(sight, post, channel, text)
 
 
 def submit(
     settings: Settings,
     fields: Mapping[str, str],
+    files: Sequence[str],
     *,
     wait: bool,
     timeout: float | None,
     as_json: bool,
 ) -> Exit:
-    """Stores the mission at the entrance. Acknowledged, it is never lost."""
+    """Stores the mission at the entrance. Acknowledged, it is never lost. Raises `NotFoundError`
+    for a file that is seen to be missing: then nothing is stored.
+    """
     target = connection.living(settings)
     id_ = MissionId(fields["id"])
+    missions.refuse_missing_files(settings, id_, files)
     # Listening before it is stored: a short mission's end is not missed.
     with connection.attended(
         settings, target, JOURNAL, RESULTS, timeout=timeout, as_json=as_json, is_patient=wait
@@ -132,21 +137,21 @@ def submit(
         former = sight.reader.mission(id_) if wait else None
         former = former if former and missions.is_turned_away(former) else None
         connection.store_mission(settings, target, fields)
-        if not as_json and sight.reader.leads() is False:
-            note(
-                "stored; no supervisor leads yet, and one will take it up when it comes: `swarmd "
-                "up`"
-            )
+        _note_no_leader(sight)
         if wait:
             note(f"mission {id_}")
-            return missions.await_mission(
-                sight, order_client.Waiting.of(bell, timeout), id_, former
-            )
+            waiting = order_client.Waiting.of(bell, timeout)
+            return missions.await_mission(sight, waiting, id_, former)
         if as_json:
             sight.give({"mission": id_})
         else:
             print(id_)
         return Exit.DONE
+
+
+def _note_no_leader(sight: Sight) -> None:
+    if not sight.as_json and sight.reader.leads() is False:
+        note("stored; no supervisor leads yet, and the next one takes it up: `swarmd up`")
 
 
 # --- following --------------------------------------------------------------------------------
@@ -155,11 +160,11 @@ def submit(
 def tail(
     settings: Settings, name: str, since: str | None, count: int, *, follow: bool, as_json: bool
 ) -> Exit:
-    start = inspect.since_of(since)
+    start = channels.since_of(since)
     with connection.looked_at(settings) as (target, is_momentary):
         with connection.sight_of(settings, target, as_json=as_json) as sight:
-            channel = inspect.channel_named(sight.reader, name)
-            reached = inspect.tail(sight, channel, since=start, count=count)
+            channel = channels.channel_named(sight.reader, name)
+            reached = channels.tail(sight, channel, since=start, count=count)
         if not follow or is_momentary:
             if follow:
                 note("no swarm is running here: this is what is stored")
@@ -168,5 +173,5 @@ def tail(
             sight,
             notifications,
         ):
-            inspect.follow(sight, channel, reached, notifications)
+            channels.follow(sight, channel, reached, notifications)
     return Exit.DONE

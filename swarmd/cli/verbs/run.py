@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from swarmd.cli import connection, order_client
+from swarmd.cli.amounts import budget_of
 from swarmd.cli.exit_codes import Exit, exit_of_mission, exit_of_signal
 from swarmd.cli.render import live
-from swarmd.cli.render.text import Ink, amounts, plain
+from swarmd.cli.render.text import Ink
 from swarmd.cli.session import note
 from swarmd.cli.verbs import missions as mission_verbs
 from swarmd.core.model.channels import ORDERS
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import MissionState
 from swarmd.core.queries.snapshot import Snapshot
 from swarmd.errors import SwarmError, UsageError
 from swarmd.settings import Settings
@@ -78,7 +78,8 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
         where = "REDIS_URL" if settings.redis_url else settings.data
         note(f"{what} is up, on {where}; look with `swarmd tree`, stop with Ctrl-C")
 
-    number = _run(partial(serve_parts, settings, parts=parts, grace=grace, ready=ready))
+    with connection.schema_explained(settings):
+        number = _run(partial(serve_parts, settings, parts=parts, grace=grace, ready=ready))
     return exit_of_signal(number)
 
 
@@ -97,30 +98,38 @@ def run(
     as_json: bool,
 ) -> Exit:
     """Does one mission in this process and prints its result alone."""
-    from functools import partial
-
-    from swarmd import logs
-    from swarmd.app.process import with_secret
-
     text, files = run_request(mission, named, resume=resume)
-    caps = mission_verbs.budget_of(budget) if budget else {}
+    caps = budget_of(budget) if budget else {}
     if text:
         mission_verbs.entrance_fields(text, None, budget, deadline, ())
     asked = Asked(text, files, caps, deadline, resume)
-    settings = with_secret(settings)
-    # Asked of the stream itself: within the screen standard error is a stand-in that knows less of
-    # it.
-    watcher = live.Watcher(Ink.of(sys.stderr, os.environ))
-    with live.screen_of(sys.stderr, os.environ, is_quiet=quiet) as screen:
-        # Within the screen, so that a log line goes above its picture and not into it.
-        logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
-        end, interrupted = _run(partial(_attended, settings, asked, watcher, screen))
+    end, interrupted = _watched(settings, asked, is_quiet=quiet)
     if end is not None:
         _print_end(end, as_json=as_json)
     if interrupted:
         return exit_of_signal(interrupted)
     assert end is not None, "only a signal ends a run without an end"
     return exit_of_mission(end.state, end.reason)
+
+
+def _watched(settings: Settings, asked: Asked, *, is_quiet: bool) -> tuple[MissionEnd | None, int]:
+    """The mission's end, while it is shown how it goes; and the signal that came, or 0."""
+    from functools import partial
+
+    from swarmd import logs
+    from swarmd.app.process import with_secret
+
+    settings = with_secret(settings)
+    # Asked of the stream itself: within the screen standard error is a stand-in that knows less of
+    # it.
+    watcher = live.Watcher(Ink.of(sys.stderr, os.environ))
+    with (
+        connection.schema_explained(settings),
+        live.screen_of(sys.stderr, os.environ, is_quiet=is_quiet) as screen,
+    ):
+        # Within the screen, so that a log line goes above its picture and not into it.
+        logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
+        return _run(partial(_attended, settings, asked, watcher, screen))
 
 
 def run_request(
@@ -217,14 +226,14 @@ async def _heed(settings: Settings, stop: _Interrupted, scope: anyio.CancelScope
                 return
             stop.signal = number
             note(f"cancelling {', '.join(stop.missions)}; once more to quit at once")
-            with connection.posting(settings, target) as post:
-                for mission in stop.missions:
-                    order_id = order_client.new_id("o")
-                    post(
-                        ORDERS,
-                        order_client.order("cancel", mission, "interrupted", order_id),
-                        order_id,
-                    )
+            _cancel(settings, target, stop.missions)
+
+
+def _cancel(settings: Settings, target: connection.Target, missions: Sequence[str]) -> None:
+    with connection.posting(settings, target) as post:
+        for mission in missions:
+            id = order_client.new_id("o")
+            post(ORDERS, order_client.order("cancel", mission, "interrupted", id), id)
 
 
 async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Screen) -> None:
@@ -259,11 +268,8 @@ def _print_end(end: MissionEnd, *, as_json: bool) -> None:
             "spent": dict(end.spent),
         }
         print(json.dumps(value, ensure_ascii=False))
-        return
-    if end.result and end.state == MissionState.DELIVERED:
-        print(plain(end.result, multiline=True))
-    why = f": {plain(end.reason)}" if end.reason and end.state != MissionState.DELIVERED else ""
-    note(f"{end.mission}: {plain(end.state)}{why} (spent {amounts(end.spent)})")
+    else:
+        mission_verbs.print_end(end.mission, end.state, end.reason, end.result, end.spent)
 
 
 def _is_path(name: str) -> bool:

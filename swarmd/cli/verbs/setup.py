@@ -9,7 +9,7 @@ from pathlib import Path
 
 from swarmd.cli import connection
 from swarmd.cli.exit_codes import Exit
-from swarmd.cli.render.text import plain
+from swarmd.cli.render.text import counted, plain
 from swarmd.cli.session import note
 from swarmd.settings import Settings
 
@@ -27,11 +27,11 @@ def check(settings: Settings, *, as_json: bool) -> Exit:
     else:
         found = loader.load(settings.policies, settings.channels)
         print(
-            f"well declared: {len(found.board.seats)} seats, {len(found.roles)} roles, "
-            f"{len(found.rooms)} rooms"
+            f"well declared: {counted(len(found.board.seats), 'seat')}, "
+            f"{counted(len(found.roles), 'role')}, {counted(len(found.rooms), 'room')}"
         )
     if faults:
-        note(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}")
+        note(counted(len(faults), "fault"))
     return Exit.FINDINGS if faults else Exit.DONE
 
 

@@ -1,0 +1,143 @@
+"""The verbs that show the swarm as a whole: missions, ps, tree, top, stops. They read and print,
+and hold no rule.
+
+Data goes to standard output; that there is none, and what to do about it, to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from swarmd.cli.exit_codes import Exit
+from swarmd.cli.render import tables, values
+from swarmd.cli.render.text import plain
+from swarmd.cli.render.tree import tree_lines
+from swarmd.cli.session import Sight, note, now
+from swarmd.core.queries.snapshot import NO_ACCOUNT
+from swarmd.core.queries.spending import Tree, tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swarmd.adapters.halt_file import Brake
+    from swarmd.core.queries.snapshot import AgentView
+    from swarmd.settings import Settings
+
+NO_CALLS: Final = (
+    "no supervisor has led for longer than its lease, and before one does no call "
+    "of a model or a tool begins (lead.none)"
+)
+
+
+def missions(sight: Sight) -> Exit:
+    found = sight.reader.missions()
+    accounts = sight.reader.accounts([mission.id for mission in found])
+    if sight.as_json:
+        told = [values.mission_value(one, accounts.get(one.id, NO_ACCOUNT)) for one in found]
+        sight.give({"missions": told})
+    elif found:
+        sight.say(tables.mission_lines(found, accounts, sight.ink, now()))
+    else:
+        note('no missions yet; give one with `swarmd submit "…"` or `swarmd run "…"`')
+    return Exit.DONE
+
+
+def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
+    agents = sight.reader.agents(ended=ended)
+    if only_ids and not sight.as_json:
+        sight.say([plain(agent.id) for agent in agents])
+    elif sight.as_json or agents:
+        _show_agents(sight, agents)
+    else:
+        note(
+            "no agents live; `swarmd up` starts the swarm, `swarmd ps --all` shows those that ended"
+        )
+    return Exit.DONE
+
+
+def _show_agents(sight: Sight, agents: Sequence[AgentView]) -> None:
+    accounts = sight.reader.accounts([agent.id for agent in agents])
+    if sight.as_json:
+        told = [values.agent_value(one, accounts.get(one.id, NO_ACCOUNT)) for one in agents]
+        sight.give({"agents": told})
+        return
+    sight.say(tables.agent_lines(agents, accounts, sight.ink, now()))
+    if any(agent.activity and agent.activity.waits for agent in agents):
+        note(f"agents wait: {NO_CALLS}; `swarmd up` or `swarmd supervisor` starts one")
+
+
+def tree(sight: Sight, *, ended: bool) -> Exit:
+    snapshot = sight.reader.snapshot()
+    found = tree_of(snapshot)
+    if sight.as_json:
+        seats = [values.branch_value(seat) for seat in found.seats]
+        sight.give({"board": values.branch_value(found.board), "seats": seats})
+    elif not found.seats and not snapshot.missions:
+        note("no swarm has run here yet; `swarmd up` starts one")
+    else:
+        sight.say(tree_lines(found, sight.ink, ended=ended, now=now()))
+        if not ended and all(branch.is_closed for branch in found.board.below):
+            _note_nothing_open(has_ended=bool(snapshot.missions))
+    return Exit.DONE
+
+
+def _note_nothing_open(*, has_ended: bool) -> None:
+    what = "no missions yet"
+    if has_ended:
+        what = "every mission has ended; `swarmd tree --all` shows them"
+    note(f'{what}; give one with `swarmd submit "…"`')
+
+
+def top(sight: Sight, *, seconds: float, is_once: bool) -> Exit:
+    """The living by what they spent; on a terminal drawn anew every so often, until interrupted."""
+    while True:
+        found = tree_of(sight.reader.snapshot())
+        if sight.as_json:
+            sight.give({"agents": [values.spender_value(one) for one in found.spenders()]})
+            return Exit.DONE
+        if is_once or not sys.stdout.isatty():
+            sight.say(tables.top_lines(found, sight.ink, now()))
+            return Exit.DONE
+        _draw(sight, found)
+        time.sleep(seconds)
+
+
+def _draw(sight: Sight, found: Tree) -> None:
+    """Home, and each line's rest cleared, then what is below: nothing flickers as it would on a
+    cleared screen.
+    """
+    rows = os.get_terminal_size(sys.stdout.fileno()).lines - 1
+    lines = tables.top_lines(found, sight.ink, now())[:rows]
+    print("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", end="", flush=True)
+
+
+def stops(sight: Sight, brake: Brake | None) -> Exit:
+    """All that is stopped, by whom and why; `brake` is the halt that the data folder itself
+    holds.
+    """
+    told = values.stop_values(sight.reader.marks())
+    if brake is not None:
+        told.append(values.brake_value(brake))
+    if sight.as_json:
+        sight.give({"stops": told})
+    elif told:
+        sight.say(tables.stop_lines(told, sight.ink, now()))
+    else:
+        note("nothing is stopped")
+    return Exit.DONE
+
+
+def halt_of(settings: Settings) -> Brake | None:
+    """The halt that the data folder itself holds, which is known without a server."""
+    from swarmd.adapters import halt_file
+
+    return halt_file.pulled(settings.data)
+
+
+def note_halt(settings: Settings, brake: Brake | None) -> None:
+    if brake is not None:
+        reason = plain(brake.reason or "no reason given")
+        note(f"halted by {settings.data / 'halt'}: {reason} ({plain(brake.by)})")

@@ -1,0 +1,83 @@
+"""`swarmd say`: the operator speaks in a room, or to one agent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swarmd.cli.exit_codes import Exit
+from swarmd.cli.order_client import Post, at_now, new_id
+from swarmd.cli.session import Sight
+from swarmd.cli.verbs.channels import channel_named
+from swarmd.cli.verbs.inspect import named
+from swarmd.cli.verbs.missions import MISSION_BYTES_MAX
+from swarmd.core.model.channels import DEAD, JOURNAL, MISSIONS, ORDERS, REQUESTS, RESULTS
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import OPERATOR, SOB, Channel
+from swarmd.errors import NotFoundError, UsageError
+from swarmd.ports.reader import Reader
+
+# Channels without a kind, in which an operator does not speak.
+_OTHERS: Final = frozenset({MISSIONS, RESULTS, ORDERS, REQUESTS, JOURNAL, DEAD})
+
+
+def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
+    """Speaks as the operator in a room, or to one agent."""
+    channel = _channel_for(sight.reader, name)
+    _refuse_unsayable(text)
+    to = channel.removeprefix("inbox:") if channel.startswith("inbox:") else ""
+    message = Message(sender=OPERATOR, kind=Kind.SAY, at=at_now(), to=to, text=text)
+    id_ = post(channel, message, new_id("s"))
+    if sight.as_json:
+        sight.give({"channel": channel, "id": id_})
+    else:
+        print(id_)
+    return Exit.DONE
+
+
+def _refuse_unsayable(text: str) -> None:
+    if not text.strip():
+        raise UsageError("there is nothing to say", hint='swarmd say room:sob "…"')
+    if len(text.encode("utf-8", "surrogateescape")) > MISSION_BYTES_MAX:
+        raise UsageError("that is too long to say", hint="at most 1,000,000 bytes")
+
+
+def _channel_for(reader: Reader, name: str) -> Channel:
+    """Where somebody listens. Raises `UsageError` or `NotFoundError`."""
+    channel = _spoken_to(reader, name)
+    kind, _, who = channel.partition(":")
+    if kind not in ("room", "inbox") or not who:
+        raise UsageError(
+            f"nobody listens on {name!r}",
+            hint=(
+                "say to room:NAME or to an agent, such as room:sob or socrates: `swarmd ps` "
+                "lists agents"
+            ),
+        )
+    return _recipient(reader, who) if kind == "inbox" else channel_named(reader, channel)
+
+
+def _spoken_to(reader: Reader, name: str) -> Channel:
+    """The channel of that name. A name without a kind is an agent's, or else a room's, as a
+    person would say it.
+    """
+    channel = reader.channel_of(name)
+    if ":" in channel or not channel or channel in _OTHERS:
+        return channel
+    is_room = f"room:{channel}" in reader.rooms()
+    try:
+        found = named(reader, channel)
+    except NotFoundError:
+        found = None
+    # The board is spoken to in its room: it has no inbox that anybody reads.
+    if is_room and (found is None or found.id == SOB):
+        return Channel(f"room:{channel}")
+    return channel if found is None else Channel(f"inbox:{channel}")
+
+
+def _recipient(reader: Reader, who: str) -> Channel:
+    found = named(reader, who)
+    if found.is_mission:
+        raise UsageError(
+            f"{found.id} is a mission, not an agent", hint="say room:sob tells the board"
+        )
+    return Channel(f"inbox:{found.id}")
