@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import redis
 
-from swarmd.adapters.server.embedded import binary
+from swarmd.adapters.server.binary import find_binary
 from swarmd.cli.main import main
 
 # These bound a hang and judge no speed: beside other load the disk alone may take a minute.
@@ -39,7 +39,7 @@ class Program:
 
 
 def wheels_valkey() -> Program:
-    return Program(binary())
+    return Program(find_binary())
 
 
 def installed_redis() -> Program | None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from swarmd.adapters.redis.connection.address import Address
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
-from swarmd.adapters.server.embedded import binary
+from swarmd.adapters.server.binary import find_binary
 from swarmd.errors import StoreUnavailableError, SwarmError
 
 READY_SECONDS: Final = 120.0
@@ -61,7 +61,7 @@ class Node:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             command = [
-                str(binary()),
+                str(find_binary()),
                 *self.options,
                 "--port",
                 str(self.port),

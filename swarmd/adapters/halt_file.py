@@ -144,7 +144,7 @@ async def watch(data: Path, *, seconds: float = WATCH_SECONDS) -> AsyncIterator[
             found = await anyio.to_thread.run_sync(pulled, data)
         except WorkspaceError as error:
             if not is_lost:
-                logs.logger(__name__).warning("the brake cannot be watched", why=error.what)
+                logs.logger(__name__).warning("halt_file_not_watched", why=error.what)
             is_lost = True
         else:
             is_lost = False
@@ -282,26 +282,30 @@ def _write(folder: Path, name: str, said: Mapping[str, Any]) -> None:
 def _opened(folder: Path, name: str, said: Mapping[str, Any]) -> int:
     """Writes the file, whole or not at all, locked before it can be seen, and on disk when this
     returns. The descriptor, which holds the lock, is the caller's to close."""
-    draft = folder / f".{name}.{secrets.token_hex(4)}"
+    content = json.dumps(said, ensure_ascii=False).encode("utf-8", "backslashreplace")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with ExitStack() as undo:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            undo.callback(os.close, descriptor)
-            undo.callback(_unlink, draft)
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(json.dumps(said, ensure_ascii=False).encode("utf-8", "backslashreplace"))
-            os.fsync(descriptor)
-            # A file system without locks is no reason not to write.
-            with contextlib.suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft.replace(folder / name)
-            undo.pop_all()
+        return _publish(folder / name, folder / f".{name}.{secrets.token_hex(4)}", content)
     except OSError as error:
         raise WorkspaceError(
             f"{folder / name} cannot be written: {error.strerror}",
             hint="is the disk full, or the folder another's?",
         ) from error
+
+
+def _publish(path: Path, draft: Path, content: bytes) -> int:
+    with ExitStack() as undo:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        undo.callback(os.close, descriptor)
+        undo.callback(_unlink, draft)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        os.fsync(descriptor)
+        # A file system without locks is no reason not to write.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.replace(path)
+        undo.pop_all()
     return descriptor
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarmd.adapters.archive.history import at as past_at
-from swarmd.adapters.archive.segments import JournalFiles, swarms
+from swarmd.adapters.archive.journal_files import JournalFiles
+from swarmd.adapters.archive.segments import swarms
 from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.requirements import connect_sync
@@ -33,7 +34,7 @@ from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import Channel
-from swarmd.core.model.tables import MARKS
+from swarmd.core.model.tables import MARKS, Table
 from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.core.model.versions import SCHEMA
 from swarmd.errors import ArchiveError, StoreUnsuitableError, WrongKeyError
@@ -183,11 +184,13 @@ class Quarantine:
         if "_missions" in gone:
             self._members(k.missions, _ids(records, "mission"))
         for name in gone & _FROM_RECORDS.keys():
-            table = _FROM_RECORDS[name]
-            assert table.restored is not None
-            for id in _ids(records, table.name):
-                value = table.restored(id, records[f"{table.name}:{id}"])
-                self._do("HSET", k.rows(table), table.prefix + id, table.encode(value))
+            self._give_back_rows(_FROM_RECORDS[name], records)
+
+    def _give_back_rows(self, table: Table[Any], records: Mapping[str, Record]) -> None:
+        assert table.restored is not None
+        for id in _ids(records, table.name):
+            value = table.restored(id, records[f"{table.name}:{id}"])
+            self._do("HSET", self.keys.rows(table), table.prefix + id, table.encode(value))
 
     def _members(self, key: str, ids: Iterable[str]) -> None:
         found = list(ids)

@@ -64,11 +64,7 @@ def _make(path: Path) -> None:
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_MAY_READ)
         try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(SECRET_BYTES_MIN) + "\n")
-                file.flush()
-                # A secret that a crash takes away leaves a swarm whose messages nobody may read.
-                os.fsync(file.fileno())
+            _write_new(descriptor)
             with suppress(FileExistsError):
                 path.hardlink_to(fresh)
         finally:
@@ -81,6 +77,14 @@ def _make(path: Path) -> None:
                 "SWARMD_SECRET_FILE"
             ),
         ) from error
+
+
+def _write_new(descriptor: int) -> None:
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(SECRET_BYTES_MIN) + "\n")
+        file.flush()
+        # A secret that a crash takes away leaves a swarm whose messages nobody may read.
+        os.fsync(file.fileno())
 
 
 def _make_folder(data: Path) -> None:

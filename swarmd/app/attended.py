@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GUEST_PATIENCE_SECONDS: Final = 3.0
 # Stored missions that a `run` looks at before it starts.
 _STORED_MAX: Final = 1_000
+# Messages of one channel that are read at once.
+_READ_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +61,8 @@ async def run_mission(
     """
     async with open_process(settings, "may") as process:
         beside = process.is_guest
-        pending = await _unfinished(process)
-        if pending and not (resume or beside):
-            raise UsageError(
-                f"unfinished missions in {settings.data}: {', '.join(sorted(pending))}",
-                hint="`swarmd up` or `swarmd run --resume` goes on with them; to end one, `swarmd "
-                "up` and then "
-                "`swarmd cancel ID`",
-            )
+        wanted = await _to_resume(process, is_asked=resume)
         start = await _newest(process)
-        wanted = set(pending) if resume else set()
         if not (mission or wanted):
             raise UsageError(
                 "nothing to resume", hint='give a mission: swarmd run "what is to be done"'
@@ -95,11 +89,25 @@ async def run_mission(
         return end
 
 
+async def _to_resume(process: Process, *, is_asked: bool) -> set[MissionId]:
+    """The unfinished missions, where they are to be gone on with. Raises where our own data folder
+    has some and nobody asked for them.
+    """
+    pending = await _unfinished(process)
+    if pending and not (is_asked or process.is_guest):
+        raise UsageError(
+            f"unfinished missions in {process.settings.data}: {', '.join(sorted(pending))}",
+            hint="`swarmd up` or `swarmd run --resume` goes on with them; to end one, `swarmd up` "
+            "and then `swarmd cancel ID`",
+        )
+    return pending if is_asked else set()
+
+
 async def _watch_host(settings: Settings) -> NoReturn:
     """Raises where the swarm whose guest we are has ended: nobody would tell us of our mission's
     end.
     """
-    from swarmd.adapters.server.embedded import live_socket
+    from swarmd.adapters.server.data_folder import live_socket
 
     gone_since: float | None = None
     while gone_since is None or anyio.current_time() < gone_since + GUEST_PATIENCE_SECONDS:
@@ -164,14 +172,12 @@ async def _attend(
     await rings.follow(list(positions))
     try:
         while wanted:
-            for channel, after in list(positions.items()):
-                for message in await process.store.read(channel, after, 500):
-                    positions[channel] = message.id
-                    if message.kind is not Kind.UNREADABLE:
-                        observer(message)
-                    if message.kind is Kind.RESULT and message.mission in wanted:
-                        wanted.discard(message.mission)
-                        last = message
+            async for message in _read_on(process, positions):
+                if message.kind is not Kind.UNREADABLE:
+                    observer(message)
+                if message.kind is Kind.RESULT and message.mission in wanted:
+                    wanted.discard(message.mission)
+                    last = message
             if wanted:
                 await _still_there(process, wanted, seen)
                 await rings.next(SWEEP_SECONDS)
@@ -180,6 +186,14 @@ async def _attend(
             await rings.aclose()
     assert last is not None
     return _end_of(last)
+
+
+async def _read_on(process: Process, positions: dict[Channel, StreamId]) -> AsyncIterator[Message]:
+    """What has come since, channel by channel; moves the positions on."""
+    for channel, after in list(positions.items()):
+        for message in await process.store.read(channel, after, _READ_AT_ONCE):
+            positions[channel] = message.id
+            yield message
 
 
 async def _still_there(process: Process, wanted: set[MissionId], seen: set[MissionId]) -> None:

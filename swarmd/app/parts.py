@@ -12,7 +12,7 @@ import anyio
 import structlog
 
 from swarmd.adapters import halt_file
-from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.core.model.channels import MISSIONS
 from swarmd.core.model.declarations import Provider
 from swarmd.core.model.records import Host

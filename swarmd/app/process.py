@@ -157,7 +157,8 @@ async def _server(
     """
     if settings.redis_url is not None:
         return settings.redis_url, False
-    from swarmd.adapters.server.embedded import EmbeddedServer, live_socket
+    from swarmd.adapters.server.data_folder import live_socket
+    from swarmd.adapters.server.embedded import EmbeddedServer
 
     # A daemon that must own the server does not look for another's: the folder's lock says that one
     # is up.

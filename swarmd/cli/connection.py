@@ -41,7 +41,7 @@ def live(settings: Settings) -> Target | None:
     # Asked before the embedded server is imported: a folder that was never used answers at once.
     if not settings.data.is_dir():
         return None
-    from swarmd.adapters.server.embedded import live_socket
+    from swarmd.adapters.server.data_folder import live_socket
 
     return live_socket(settings.data)
 

@@ -35,7 +35,9 @@ from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.reader import view_of
-from swarmd.adapters.server.embedded import DamagedError, EmbeddedServer, _drive, momentary
+from swarmd.adapters.server.damage import DamagedError
+from swarmd.adapters.server.embedded import EmbeddedServer, momentary
+from swarmd.adapters.server.pauses import drive
 from swarmd.core.model.channels import room
 from swarmd.core.model.names import SOB
 from tests.chaos.report import Report
@@ -186,7 +188,7 @@ def damage(source: Path, place: Path, dice: random.Random, tally: Tally) -> None
     tally.damages += 1
     server = EmbeddedServer(data)
     try:
-        _drive(server._start())
+        drive(server._start())
     except DamagedError as told:
         if told.path.parent != folder or not (folder / told.path.name == path or how == "no file"):
             tally.faults.append(f"{path.name}, {how}: the error names {told.path}")
@@ -195,7 +197,7 @@ def damage(source: Path, place: Path, dice: random.Random, tally: Tally) -> None
     except Exception as error:
         tally.faults.append(f"{path.name}, {how}: {type(error).__name__}: {error}")
     else:
-        _drive(server._stop())
+        drive(server._stop())
         tally.faults.append(f"{path.name}, {how}: it started")
     if digests(folder) != before:
         tally.faults.append(f"{path.name}, {how}: what is on the disk was changed")
@@ -234,7 +236,7 @@ def strict(folder: Path, dice: random.Random, points: int, tally: Tally) -> None
     """
     data, marks = folder / "strict", list[tuple[int, str]]()
     server = EmbeddedServer(data, durability="strict")
-    _drive(server._start())
+    drive(server._start())
     try:
         with connect_sync(server.socket) as wire:
             assert wire.command("CONFIG", "GET", "appendfsync") == [b"appendfsync", b"always"]
@@ -242,7 +244,7 @@ def strict(folder: Path, dice: random.Random, points: int, tally: Tally) -> None
                 id = _posted(wire, number)
                 marks.append((last_incremental(data).stat().st_size, id))
     finally:
-        _drive(server._stop())
+        drive(server._stop())
     keys = Keys(NAMESPACE)
     for _ in range(points):
         last = dice.randrange(len(marks))

@@ -22,14 +22,10 @@ from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.server import embedded
-from swarmd.adapters.server.embedded import (
-    DamagedError,
-    EmbeddedServer,
-    FolderTakenError,
-    has_data,
-    live_socket,
-    momentary,
-)
+from swarmd.adapters.server import process as server_process
+from swarmd.adapters.server.damage import DamagedError
+from swarmd.adapters.server.data_folder import ServerRecord, has_data, live_socket
+from swarmd.adapters.server.embedded import EmbeddedServer, FolderTakenError, momentary
 from swarmd.errors import NotFoundError, StoreUnavailableError
 from tests.conftest import HANG_SECONDS
 
@@ -124,7 +120,7 @@ async def test_strict_is_on_the_disk_before_it_is_acknowledged(short_path: Path)
 async def test_it_has_the_better_allocator_where_the_machine_has_one(short_path: Path) -> None:
     async with EmbeddedServer(short_path) as server:
         loaded = _is_loaded("libjemalloc", server.pid)
-        assert loaded == any(path.is_file() for path in embedded._ALLOCATORS)
+        assert loaded == any(path.is_file() for path in server_process.ALLOCATORS)
         assert say(server.socket, "PING") == "PONG"
 
 
@@ -135,7 +131,7 @@ def _is_loaded(name: str, pid: int) -> bool:
 async def test_an_allocator_that_is_not_there_is_done_without(
     short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_ALLOCATORS", (short_path / "libjemalloc.so.2",))
+    monkeypatch.setattr(server_process, "ALLOCATORS", (short_path / "libjemalloc.so.2",))
     async with EmbeddedServer(short_path) as server:
         assert b"LD_PRELOAD" not in environment_of(server.pid)
 
@@ -245,7 +241,7 @@ async def test_an_ownerless_server_is_ended_at_the_next_start_and_never_adopted(
 ) -> None:
     # As on a system without parent-death signals: the owner is gone, its lock too, and the server
     # lives on.
-    monkeypatch.setattr(embedded, "_ends_with_parent", lambda: None)
+    monkeypatch.setattr(server_process, "ends_with_parent", lambda: None)
     former = EmbeddedServer(short_path)
     await former.__aenter__()
     assert former._process is not None
@@ -285,9 +281,7 @@ async def test_an_ownerless_server_that_answers_nothing_is_ended_by_its_pid(
 
 async def test_a_recorded_pid_that_is_a_stranger_is_left_alone(short_path: Path) -> None:
     with as_process("input()") as stranger:
-        embedded._Record(
-            stranger.pid, str(short_path / "redis.sock"), False, str(short_path)
-        ).write()
+        ServerRecord(stranger.pid, str(short_path / "redis.sock"), False, str(short_path)).write()
         async with EmbeddedServer(short_path):
             assert stranger.poll() is None
         stranger.communicate("\n")
@@ -390,7 +384,7 @@ async def test_a_last_line_cut_by_a_power_cut_is_no_damage(short_path: Path) -> 
 async def test_a_server_that_does_not_start_says_why(
     short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(embedded._FSYNC, "balanced", "sometimes")
+    monkeypatch.setitem(server_process.FSYNC, "balanced", "sometimes")
     with pytest.raises(StoreUnavailableError, match="appendfsync") as caught:
         await EmbeddedServer(short_path).__aenter__()
     assert str(short_path / "server.log") in caught.value.hint
@@ -427,7 +421,7 @@ async def test_a_server_that_cannot_be_restarted_is_given_up_with_its_reason(
 ) -> None:
     monkeypatch.setattr(embedded, "BACKOFF_SECONDS", (0.0,) * embedded.RESTARTS_MAX)
     async with EmbeddedServer(short_path) as server:
-        monkeypatch.setitem(embedded._FSYNC, "balanced", "sometimes")
+        monkeypatch.setitem(server_process.FSYNC, "balanced", "sometimes")
         os.kill(server.pid, signal.SIGKILL)
         with anyio.fail_after(20), pytest.raises(StoreUnavailableError, match="appendfsync"):
             await server.keep()

@@ -20,7 +20,8 @@ import pytest
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.exchange import BYTES_BESIDE
 from swarmd.adapters.models.openai.form import Form
-from swarmd.adapters.models.openai.model import PIECE_BYTES, OpenAIModel
+from swarmd.adapters.models.openai.metering import PIECE_BYTES
+from swarmd.adapters.models.openai.model import OpenAIModel
 from swarmd.adapters.models.openai.request import request_body
 from swarmd.adapters.models.openai.usage import TOKENS_COUNTED_MAX
 from swarmd.adapters.models.openai.waits import WAIT_SECONDS_MAX
@@ -628,7 +629,7 @@ async def test_an_answer_at_its_limit_is_cut_and_charged_as_counted(mode: Action
 async def test_an_answer_never_grows_beyond_what_memory_bears(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("swarmd.adapters.models.openai.model.ANSWER_BYTES_MAX", 10_000)
+    monkeypatch.setattr("swarmd.adapters.models.openai.connection.ANSWER_BYTES_MAX", 10_000)
     async with (
         OpenAIServer(always(REPORT), faults=["endless"]) as server,
         model_of(server) as model,

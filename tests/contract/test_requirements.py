@@ -24,7 +24,9 @@ from swarmd.adapters.redis.connection.requirements import (
     refuse_shared_namespace,
 )
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Status, Wire
-from swarmd.adapters.server.embedded import EmbeddedServer, _ask, binary
+from swarmd.adapters.server.binary import find_binary
+from swarmd.adapters.server.data_folder import probe_socket
+from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.errors import (
     StoreDeniedError,
     StoreFullError,
@@ -47,10 +49,10 @@ def serve(short_path: Path) -> Serve:
     def serving(*options: str) -> Iterator[Path]:
         place = short_path / "other.sock"
         files = ["--unixsocket", str(place), "--dir", str(short_path)]
-        command = [str(binary()), "--port", "0", "--save", "", *files, *options]
+        command = [str(find_binary()), "--port", "0", "--save", "", *files, *options]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             try:
-                while _ask(str(place)) == "absent":
+                while probe_socket(str(place)) == "absent":
                     assert process.poll() is None
                 yield place
             finally:

@@ -21,7 +21,8 @@ from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import Wire
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.server.embedded import _ask, binary
+from swarmd.adapters.server.binary import find_binary
+from swarmd.adapters.server.data_folder import probe_socket
 from swarmd.core.model.channels import RESULTS
 from swarmd.errors import StoreDeniedError, StoreUnsuitableError, SwarmError
 from tests.contract.piped import piped
@@ -44,9 +45,9 @@ def served(folder: Path, *lines: str) -> Iterator[Path]:
         "user own on >word ~* &* +@all",
     ]
     config.write_text("\n".join([*own, *lines]) + "\n")
-    with subprocess.Popen([str(binary()), str(config)], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([str(find_binary()), str(config)], stdout=subprocess.DEVNULL) as process:
         try:
-            while _ask(str(place)) == "absent":
+            while probe_socket(str(place)) == "absent":
                 assert process.poll() is None
             yield place
         finally:

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from swarmd.core.model.refusals import Law, Rule
+from swarmd.core.model.refusals import Rule
+from swarmd.core.model.rules import agents, authority, messages
+from swarmd.core.model.rules.row import Law, Row
 from tests.docs.tables import DOCS, TABLES, with_table
 
 
@@ -38,3 +40,15 @@ def test_what_a_rule_links_to_is_a_heading_that_there_is(rule: Rule) -> None:
     headings = re.findall(r"^#+ (.+)$", (DOCS / page).read_text(encoding="utf-8"), re.M)
     anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert not anchor or anchor in anchors
+
+
+def test_every_row_of_the_rules_is_listed_once_as_a_rule_under_its_own_name() -> None:
+    rows = {
+        name: row
+        for module in (agents, authority, messages)
+        for name, row in vars(module).items()
+        if isinstance(row, Row)
+    }
+    listed = {rule.name: (rule.value, rule.law, rule.meaning, rule.remedy) for rule in Rule}
+    assert {name: row[:4] for name, row in rows.items()} == listed
+    assert len({row.code for row in rows.values()}) == len(rows)

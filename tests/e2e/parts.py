@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from swarmd.adapters.server.embedded import binary
+from swarmd.adapters.server.binary import find_binary
 from swarmd.core.model.events import JournalEvent
 from tests.e2e.swarm_process import (
     ENDED,
@@ -123,7 +123,7 @@ class Server:
             "daemonize": "no",
         }
         words = [
-            str(binary()),
+            str(find_binary()),
             *(str(word) for name, value in options.items() for word in (f"--{name}", value)),
         ]
         with (self.folder / "server.log").open("ab") as log:

@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar, cast
 import pytest
 import redis
 
-from swarmd.adapters.server.embedded import live_socket
+from swarmd.adapters.server.data_folder import live_socket
 from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.messages import Message

@@ -14,21 +14,12 @@ from typing import Final
 # By file and name: how often. It only becomes shorter.
 ALLOWED: Final[Mapping[str, int]] = {
     "adapters/config/test_loader.py:_loader": 2,
-    "adapters/config/test_loader.py:_said": 1,
-    "adapters/files/test_workspace.py:_copy": 2,
-    "chaos/aof.py:_drive": 1,
     "chaos/aof.py:_start": 2,
     "chaos/aof.py:_stop": 2,
     "cli/test_action_commands.py:_verbs_of": 1,
-    "contract/test_embedded.py:_ALLOCATORS": 2,
-    "contract/test_embedded.py:_FSYNC": 2,
-    "contract/test_embedded.py:_Record": 1,
-    "contract/test_embedded.py:_ends_with_parent": 1,
     "contract/test_embedded.py:_lock": 4,
     "contract/test_embedded.py:_process": 8,
     "contract/test_rate_limit.py:_starts": 1,
-    "contract/test_requirements.py:_ask": 1,
-    "contract/test_rights.py:_ask": 1,
     "contract/test_versions.py:_mac": 1,
     # Of fakeredis and asyncio, which have names of their own like these.
     "sim/loop.py:_context": 1,

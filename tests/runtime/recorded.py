@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import redis
 
-from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.archive.verify import Proved, Tail, prove
 from swarmd.core.journal.audit import Auditor
 from swarmd.core.journal.entries import all_records, open_accounts, told

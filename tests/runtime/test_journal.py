@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.archive.verify import Tail, prove
 from swarmd.adapters.redis.reader import view_of
 from swarmd.adapters.server.embedded import EmbeddedServer

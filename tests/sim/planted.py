@@ -300,7 +300,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "anybody ends anybody",
         "2",
-        "swarmd.core.actions.authority:find",
+        "swarmd.core.actions.authority:_find_below",
         ("if not swarm.lineage.is_ancestor(own, found):", "if False:"),
     ),
     _fault(
@@ -325,7 +325,7 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a motion is carried without a quorum",
         "5",
-        "swarmd.core.board.procedure:decide_vote",
+        "swarmd.core.board.vote:decide_vote",
         ("if len(ballots) < rules.quorum:", "if False:"),
         scenario="few-votes",
     ),

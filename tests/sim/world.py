@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 import anyio
 import structlog
 
-from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.redis import codecs
 from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.keys import Keys

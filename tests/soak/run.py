@@ -24,10 +24,10 @@ from typing import Final
 
 import anyio
 
-from swarmd.adapters.archive.segments import JournalFiles
+from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.files.workspace import Workspace
-from swarmd.adapters.models.builtin import BuiltinModel
+from swarmd.adapters.models.builtin.model import BuiltinModel
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.store import RedisStore

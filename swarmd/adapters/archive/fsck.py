@@ -127,20 +127,22 @@ class Look:
 
     def _flaws(self) -> Iterator[Flaw]:
         listed = set(self._ask(["SMEMBERS", self.keys.agents])[0])
-        whole = self._whole()
-        yield from fsck.whole(whole)
-        known = {key[6:] for key in self.now.state.records.values if key.startswith("agent:")}
-        ids = sorted(listed | known)
+        yield from fsck.whole(self._whole())
+        ids = sorted(listed | set(self._recorded("agent")))
         positions: dict[str, Mapping[str, str]] = {}
         hosts: dict[str, str] = {}
         for start in range(0, len(ids), AGENTS_AT_ONCE):
             part = self._agents(ids[start : start + AGENTS_AT_ONCE])
             yield from fsck.agents(part)
-            for id, agent in part.agents.items():
-                positions[id] = agent.positions
-                if agent.steps and agent.record is not None:
-                    hosts[id] = str(agent.record.get("host", ""))
+            positions |= {id: agent.positions for id, agent in part.agents.items()}
+            hosts |= _hosts_of(part)
         yield from fsck.loose(self.now.state, self._loose(positions, hosts))
+
+    def _recorded(self, kind: str) -> list[str]:
+        """The ids of the journal's records of a kind."""
+        prefix = f"{kind}:"
+        records = self.now.state.records.values
+        return [key.removeprefix(prefix) for key in records if key.startswith(prefix)]
 
     # --- one moment ---
 
@@ -157,14 +159,7 @@ class Look:
         )
         for at, words in entries:
             self._follow(StreamId(at), line_of(words))
-        state = self.now.state
-        moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
-        unread = [
-            (StreamId(at), _pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)
-        ]
-        # What is no fact is left out here as the supervisor will leave it out.
-        judge(moment.ledger, unread)
-        return moment, answers
+        return _with_facts(self.now.state, facts), answers
 
     def _follow(self, at: StreamId, line: str) -> None:
         link = link_of(at, line)
@@ -175,96 +170,46 @@ class Look:
         self.now.until = at
 
     def _whole(self) -> FoundWhole:
-        k = self.keys
-        seats = [
-            key[6:]
-            for key, record in self.now.state.records.values.items()
-            if _is_seat(key, record)
-        ]
-        ids = {key[8:] for key in self.now.state.records.values if key.startswith("mission:")}
-        ids |= set(self._ask(["SMEMBERS", k.missions])[0])
-        missions = sorted(ids)
-        tables = list(MARKS.values())
-        fixed = [
-            *(["HGETALL", k.rows(table)] for table in tables),
-            ["SMEMBERS", k.missions],
-            ["SMEMBERS", k.agents],
-            ["HGET", k.head, "n"],
-            ["HGET", k.meta, "schema"],
-            ["HGETALL", k.ledger(SOB)],
-            ["HGET", k.positions, "seq"],
-        ]
-        steps = [["HGETALL", k.steps(AgentId(seat))] for seat in seats]
-        each = [
-            command
-            for id in missions
-            for command in (
-                ["HGETALL", k.mission(MissionId(id))],
-                *(
-                    ["HGETALL" if table.has_parts else "GET", k.rows(table, id)]
-                    for table in OF_MISSIONS
-                ),
-                ["HGETALL", k.ledger(id)],
-            )
-        ]
-        state, answers = self._moment([*fixed, *steps, *each])
-        marks = {
-            name: record
-            for table, flat in zip(tables, answers, strict=False)
-            for name, record in _mark_records(table, _pairs(flat))
-        }
-        missions_listed, listed, head, schema, root, seq, *rest = answers[len(tables) :]
-        seat_steps = [step for flat in rest[: len(steps)] for step in _begun(_pairs(flat))]
-        accounts: dict[str, Mapping[str, str]] = {SOB: _pairs(root)}
-        records: dict[str, Record | None] = {}
-        size = len(OF_MISSIONS) + 2
-        for id, at in zip(missions, range(len(steps), len(rest), size), strict=True):
-            record, *rows, account = rest[at : at + size]
-            accounts[id] = _pairs(account)
-            records |= _mission_records(id, _pairs(record), rows)
+        k, asked = self.keys, Questions()
+        missions = sorted({*self._recorded("mission"), *self._ask(["SMEMBERS", k.missions])[0]})
+        marks = [(table, asked.add("HGETALL", k.rows(table))) for table in MARKS.values()]
+        missions_listed = asked.add("SMEMBERS", k.missions)
+        listed = asked.add("SMEMBERS", k.agents)
+        head = asked.add("HGET", k.head, "n")
+        schema = asked.add("HGET", k.meta, "schema")
+        root = asked.add("HGETALL", k.ledger(SOB))
+        seq = asked.add("HGET", k.positions, "seq")
+        steps = [asked.add("HGETALL", k.steps(AgentId(seat))) for seat in self._seats()]
+        each = {id: _ask_mission(asked, k, id) for id in missions}
+        state, answers = self._moment(asked.commands)
+        found = {id: [answers[place] for place in places] for id, places in each.items()}
         return FoundWhole(
-            state,
-            missions,
-            listed,
-            marks,
-            records,
-            missions_listed,
-            accounts,
-            seat_steps,
-            int(head or 0),
-            seq or "",
-            schema or "",
+            state=state,
+            asked=missions,
+            listed=answers[listed],
+            marks=_all_marks((table, answers[place]) for table, place in marks),
+            missions=_all_missions(found),
+            missions_listed=answers[missions_listed],
+            accounts={SOB: _pairs(answers[root])}
+            | {id: _pairs(account) for id, (*_, account) in found.items()},
+            seat_steps=[step for place in steps for step in _begun(_pairs(answers[place]))],
+            head_n=int(answers[head] or 0),
+            seq=answers[seq] or "",
+            schema=answers[schema] or "",
         )
 
+    def _seats(self) -> list[str]:
+        records = self.now.state.records.values
+        return [key[6:] for key, record in records.items() if _is_seat(key, record)]
+
     def _agents(self, ids: Sequence[str]) -> Found:
-        k = self.keys
-        parents = [
-            str(self.now.state.records.values.get(f"agent:{id}", {}).get("parent", ""))
-            for id in ids
-        ]
-        commands: list[list[str]] = []
-        for name, parent in zip(ids, parents, strict=True):
-            id = AgentId(name)
-            commands += [
-                ["HGETALL", k.agent(id)],
-                ["HGETALL", k.use(id)],
-                ["HGETALL", k.ledger(id)],
-                ["HGETALL", k.steps(id)],
-                ["HGETALL", k.state(id)],
-                ["SISMEMBER", k.agents, id],
-                ["SISMEMBER", k.children(AgentId(parent)), id],
-            ]
-        state, answers = self._moment(commands)
-        found = {}
-        for id_, at in zip(ids, range(0, len(answers), 7), strict=True):
-            found[id_] = _agent(*answers[at : at + 7])
+        asked = Questions()
+        parents = {id: _parent_of(self.now.state, id) for id in ids}
+        each = {id: _ask_agent(asked, self.keys, AgentId(id), parents[id]) for id in ids}
+        state, answers = self._moment(asked.commands)
         # Who was adopted or reaped between the two readings is looked at the next time.
-        same = [
-            id
-            for id, parent in zip(ids, parents, strict=True)
-            if parent == str(state.records.values.get(f"agent:{id}", {}).get("parent", ""))
-        ]
-        return Found(state, {id: found[id] for id in same})
+        same = [id for id in ids if parents[id] == _parent_of(state, id)]
+        return Found(state, {id: _agent(*(answers[place] for place in each[id])) for id in same})
 
     # --- beside it ---
 
@@ -313,7 +258,43 @@ class Look:
                 return found
 
 
-# --- what was read ------------------------------------------------------------------------------
+# --- what is asked and read --------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Questions:
+    """Commands for one moment. Each gets a place, at which its answer stands afterwards."""
+
+    commands: list[Sequence[str]] = field(default_factory=list)
+
+    def add(self, *command: str) -> int:
+        self.commands.append(command)
+        return len(self.commands) - 1
+
+
+def _ask_mission(asked: Questions, k: Keys, id: str) -> list[int]:
+    """Its record, its rows in the order of `OF_MISSIONS`, and its account."""
+    return [
+        asked.add("HGETALL", k.mission(MissionId(id))),
+        *(
+            asked.add("HGETALL" if table.has_parts else "GET", k.rows(table, id))
+            for table in OF_MISSIONS
+        ),
+        asked.add("HGETALL", k.ledger(id)),
+    ]
+
+
+def _ask_agent(asked: Questions, k: Keys, id: AgentId, parent: str) -> list[int]:
+    """In the order in which `_agent` takes the answers."""
+    return [
+        asked.add("HGETALL", k.agent(id)),
+        asked.add("HGETALL", k.use(id)),
+        asked.add("HGETALL", k.ledger(id)),
+        asked.add("HGETALL", k.steps(id)),
+        asked.add("HGETALL", k.state(id)),
+        asked.add("SISMEMBER", k.agents, id),
+        asked.add("SISMEMBER", k.children(AgentId(parent)), id),
+    ]
 
 
 def _agent(
@@ -321,19 +302,42 @@ def _agent(
 ) -> FoundAgent:
     flat = _pairs(record)
     agent = agent_of(flat)
-    wanted = [] if agent is None else use_pairs(agent)
     own = _pairs(state)
     return FoundAgent(
         bool(flat),
         bool(is_listed),
         None if agent is None else fsck.cleaned(agent_record(agent)),
         _pairs(use),
-        _pairs(wanted),
+        _pairs([] if agent is None else use_pairs(agent)),
         bool(is_child),
         _pairs(account),
         list(_begun(_pairs(steps))),
         {name[2:]: at for name, at in own.items() if name.startswith("p:")},
     )
+
+
+def _with_facts(state: State, facts: Iterable[tuple[str, Sequence[str]]]) -> State:
+    """The state with the facts that are not yet folded."""
+    moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
+    unread = [
+        (StreamId(at), _pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)
+    ]
+    # What is no fact is left out here as the supervisor will leave it out.
+    judge(moment.ledger, unread)
+    return moment
+
+
+def _hosts_of(found: Found) -> dict[str, str]:
+    """The hosts of those that have begun a call."""
+    return {
+        id: str(agent.record.get("host", ""))
+        for id, agent in found.agents.items()
+        if agent.steps and agent.record is not None
+    }
+
+
+def _parent_of(state: State, id: str) -> str:
+    return str(state.records.values.get(f"agent:{id}", {}).get("parent", ""))
 
 
 def _begun(steps: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
@@ -351,6 +355,17 @@ def _mark_records(
 ) -> Iterator[tuple[str, Record | None]]:
     for key, text in table.rows_in(fields).items():
         yield f"{table.name}:{key}", _read(lambda k=key, t=text: table.record(table.read(k, t)))
+
+
+def _all_marks(answers: Iterable[tuple[Table[Any], Any]]) -> dict[str, Record | None]:
+    return dict(row for table, flat in answers for row in _mark_records(table, _pairs(flat)))
+
+
+def _all_missions(found: Mapping[str, Sequence[Any]]) -> dict[str, Record | None]:
+    made: dict[str, Record | None] = {}
+    for id, (record, *rows, _) in found.items():
+        made |= _mission_records(id, _pairs(record), rows)
+    return made
 
 
 def _mission_records(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmd.adapters.archive.segments import FileFault, public_key, read_segment, segments
+from swarmd.adapters.archive.segments import read_segment, segments
+from swarmd.adapters.archive.signing import FileFault, public_key
 from swarmd.core.journal.replay import Link, State, followed, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.names import StreamId
@@ -34,7 +35,7 @@ def at(
     for id, line in tail:
         try:
             link = link_of(id, line)
-            if link is None or (state is not None and link.n <= state.head.n):
+            if link is None or _is_known(state, link):
                 continue
             if is_later(link):
                 break
@@ -44,6 +45,10 @@ def at(
     if fault is not None:
         raise _broken(str(fault)) from fault
     return None if state is None or last is None else Past(state, last)
+
+
+def _is_known(state: State | None, link: Link) -> bool:
+    return state is not None and link.n <= state.head.n
 
 
 def _begin(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from swarmd.core.model.privileges import AREAS, covers
-from swarmd.core.model.providers import DECLARED_MODEL, PROVIDERS
-from swarmd.core.model.tables import TABLES
-
-if TYPE_CHECKING:
-    pass
 from swarmd.adapters.config.faults import field_path, shortened, suggestion
 from swarmd.adapters.config.yaml_lines import Located, Parsed
+from swarmd.core.model.privileges import AREAS, Area, covers
+from swarmd.core.model.providers import DECLARED_MODEL, PROVIDERS
+from swarmd.core.model.tables import TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ def check_models(models: Parsed | None) -> None:
     if models is None:
         return
     _check_model_name(models, "default")
-    providers = models.located.parts.get("providers", Located(None, 1))
+    providers = models.located.part("providers")
     for name, line in providers.keys.items():
         if name not in PROVIDERS:
             models.file.note(
@@ -105,17 +102,19 @@ def check_models(models: Parsed | None) -> None:
 def check_acl(acl: Parsed | None, names: StoreNames | None) -> None:
     if acl is None:
         return
-    groups = list(acl.located.parts.get("commands", Located(None, 1)).parts)
-    for role, declared in acl.located.parts.get("roles", Located(None, 1)).parts.items():
-        for at, group in declared.parts.get("commands", Located(None, 1)).parts.items():
-            if group.value not in groups:
-                what = f"there is no group of commands {shortened(group.value)}"
-                acl.note(
-                    ("roles", role, "commands", at),
-                    what + suggestion(str(group.value), map(str, groups)),
-                )
+    for role, declared in acl.located.part("roles").parts.items():
+        _check_acl_groups(acl, str(role), declared)
         if names is not None:
             _check_acl_names(acl, str(role), declared, names)
+
+
+def _check_acl_groups(acl: Parsed, role: str, declared: Located) -> None:
+    groups = list(acl.located.part("commands").parts)
+    for at, group in declared.part("commands").parts.items():
+        if group.value not in groups:
+            what = f"there is no group of commands {shortened(group.value)}"
+            near = suggestion(str(group.value), map(str, groups))
+            acl.note(("roles", role, "commands", at), what + near)
 
 
 def _check_acl_names(acl: Parsed, role: str, declared: Located, names: StoreNames) -> None:
@@ -126,31 +125,41 @@ def _check_acl_names(acl: Parsed, role: str, declared: Located, names: StoreName
     known |= dict.fromkeys(("hears", "rings"), names.channels)
     said = {one: _words_of(declared, one) for one in known}
     for one, words in said.items():
-        for at, word in enumerate(words):
-            if word != "*" and not any(_is_within(word, name) for name in known[one]):
-                what = f"there is no {shortened(word)}{suggestion(word, known[one])}"
-                acl.note(("roles", role, one, at), what)
-    if not said["never"]:
-        return
-    touched = [*said["reads"], *said["writes"]]
-    for at, word in enumerate(said["never"]):
+        _check_known_names(acl, ("roles", role, one), words, known[one])
+    if said["never"]:
+        touched = [*said["reads"], *said["writes"]]
+        _check_never_touched(acl, role, said["never"], touched)
+        by_rows = [table.pattern for table in TABLES] if "tables" in declared.parts else []
+        _check_all_said(acl, role, names.keys, (*touched, *said["never"], *by_rows))
+
+
+def _check_known_names(
+    acl: Parsed, path: tuple[str, ...], words: Sequence[str], known: Sequence[str]
+) -> None:
+    for at, word in enumerate(words):
+        if word != "*" and not any(_is_within(word, name) for name in known):
+            what = f"there is no {shortened(word)}{suggestion(word, known)}"
+            acl.note((*path, at), what)
+
+
+def _check_never_touched(
+    acl: Parsed, role: str, never: Sequence[str], touched: Sequence[str]
+) -> None:
+    for at, word in enumerate(never):
         if any(_is_within(word, other) for other in touched):
-            acl.note(
-                ("roles", role, "never", at),
-                f"{shortened(word)} is among what it reads or writes, too",
-            )
-    by_rows = [table.pattern for table in TABLES] if "tables" in declared.parts else []
-    said_of = (*touched, *said["never"], *by_rows)
-    unsaid = [name for name in names.keys if not any(_is_within(name, word) for word in said_of)]
+            what = f"{shortened(word)} is among what it reads or writes, too"
+            acl.note(("roles", role, "never", at), what)
+
+
+def _check_all_said(acl: Parsed, role: str, keys: Sequence[str], said: Sequence[str]) -> None:
+    unsaid = [name for name in keys if not any(_is_within(name, word) for word in said)]
     if unsaid:
-        acl.note(
-            ("roles", role),
-            f"says nothing of {', '.join(unsaid)}: it reads, writes or never touches it",
-        )
+        what = f"says nothing of {', '.join(unsaid)}: it reads, writes or never touches it"
+        acl.note(("roles", role), what)
 
 
 def _words_of(of: Located, key: str) -> list[str]:
-    return [str(part.value) for part in of.parts.get(key, Located(None, 1)).parts.values()]
+    return [str(part.value) for part in of.part(key).parts.values()]
 
 
 def _is_within(name: str, pattern: str) -> bool:
@@ -170,7 +179,7 @@ def check_role(role: Parsed, known: KnownNames) -> None:
 
 
 def check_room(room: Parsed, known: KnownNames) -> None:
-    for at, tier in room.located.parts.get("tiers", Located(None, 1)).parts.items():
+    for at, tier in room.located.part("tiers").parts.items():
         if type(tier.value) is int and tier.value < 0:
             room.note(("tiers", at), "tiers begin at 0, the board's")
     for path, role in room.words("roles"):
@@ -228,8 +237,11 @@ def _privilege_fault(privilege: str, known: KnownNames) -> str:
         return f"there is no kind of privilege {shortened(name)}{suggestion(name, AREAS)}"
     if "*" in rest.removesuffix("**"):
         return "`*` stands only in a last `/**`"
-    if rest == "**":
-        return ""
+    return "" if rest == "**" else _target_fault(privilege, area, rest, known)
+
+
+def _target_fault(privilege: str, area: Area, rest: str, known: KnownNames) -> str:
+    """What is wrong with that of the area that the privilege is for."""
     found = area.pattern.fullmatch(rest)
     names = found.groupdict() if found else {}
     if found is None or not DECLARED_MODEL.fullmatch(names.get("model", "builtin")):

@@ -8,10 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    pass
+from typing import Final
 
 SHOWN_CHARS_MAX: Final = 60  # of a value or key repeated in a fault
 

@@ -12,28 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from swarmd.core.model.declarations import (
-    Acl,
-    BoardRules,
-    Declarations,
-    Limits,
-    Models,
-    Persona,
-    Role,
-    Room,
-)
-from swarmd.core.model.functions import BUILT_IN, Functions
-from swarmd.errors import DeclarationError, UsageError, WorkspaceError
-
-if TYPE_CHECKING:
-    pass
 from swarmd.adapters.config.checks import (
     KnownNames,
     StoreNames,
@@ -51,10 +37,22 @@ from swarmd.adapters.config.faults import (
     NoteFault,
     SourceFile,
     field_path,
-    shortened,
     suggestion,
 )
+from swarmd.adapters.config.validation import note_validation_error
 from swarmd.adapters.config.yaml_lines import Located, Parsed, parse_lines
+from swarmd.core.model.declarations import (
+    Acl,
+    BoardRules,
+    Declarations,
+    Limits,
+    Models,
+    Persona,
+    Role,
+    Room,
+)
+from swarmd.core.model.functions import BUILT_IN, Functions
+from swarmd.errors import DeclarationError, UsageError, WorkspaceError
 
 FILE_BYTES_MAX: Final = 1_000_000  # all prompts carry these texts: a larger file is a mistake
 
@@ -238,97 +236,9 @@ def _read(model: type[BaseModel], file: SourceFile | None) -> Parsed | None:
         checked = model.model_validate_json(json.dumps(located.value), strict=True)
     except ValidationError as error:
         for one in error.errors(include_url=False):
-            _note_error(one, model, located, file.note)
+            note_validation_error(one, model, located, file.note)
         return Parsed(file, located)
     return Parsed(file, located, checked)
-
-
-def _note_error(
-    error: Mapping[str, Any], model: type[BaseModel], located: Located, note: NoteFault
-) -> None:
-    path: tuple[str | int, ...] = tuple(part for part in error["loc"] if part != "[key]")
-    match error["type"]:
-        case "missing":
-            note(located.line_of(path[:-1]), field_path(path), "is required")
-        case "extra_forbidden":
-            known = _fields_at(model, path[:-1])
-            note(
-                located.key_line_of(path),
-                field_path(path),
-                f"is unknown{suggestion(str(path[-1]), known)}",
-            )
-        case "too_short" if len(error["input"]) >= error["ctx"]["min_length"]:
-            pass  # pydantic's echo: it counts only the items without a fault
-        case "value_error":
-            note(located.line_of(path), field_path(path), str(error["ctx"]["error"]))
-        case _:
-            is_key = "[key]" in error["loc"]
-            note(
-                located.key_line_of(path) if is_key else located.line_of(path),
-                field_path(path),
-                _said(error),
-            )
-
-
-# By pydantic's names of its errors, which are part of its interface: its sentences are not, and
-# change.
-_SHOULD: Final = {
-    "bool_type": "be a valid boolean",
-    "dict_type": "be fields",
-    "float_type": "be a valid number",
-    "greater_than": "be greater than {gt}",
-    "greater_than_equal": "be greater than or equal to {ge}",
-    "int_from_float": "be a valid integer",
-    "int_type": "be a valid integer",
-    "less_than": "be less than {lt}",
-    "less_than_equal": "be less than or equal to {le}",
-    "literal_error": "be {expected}",
-    "model_type": "be fields",
-    "string_pattern_mismatch": "match pattern '{pattern}'",
-    "string_too_long": "have at most {max_length} characters",
-    "string_too_short": "have at least {min_length} characters",
-    "string_type": "be a valid string",
-    "too_long": "have at most {max_length} items",
-    "too_short": "have at least {min_length} items",
-    "tuple_type": "be a valid array",
-}
-
-
-def _should(error: Mapping[str, Any]) -> str:
-    """What the value should be, in our words; in pydantic's for an error that the table does not
-    have.
-    """
-    known = _SHOULD.get(error["type"])
-    if known is None:
-        return re.sub(r"^(?:Input|\w+) should ", "should ", error["msg"])
-    facts = error.get("ctx", {})
-    whole = {
-        name: int(fact)
-        for name, fact in facts.items()
-        if isinstance(fact, float) and fact.is_integer()
-    }
-    said = "should " + known.format_map({**facts, **whole})
-    return re.sub(r" 1 (character|item)s$", r" 1 \1", said)
-
-
-def _said(error: Mapping[str, Any]) -> str:
-    what = _should(error)
-    value = error["input"]
-    if isinstance(value, list):
-        return what
-    # What was meant as a text and read as something else: `no`, `3`, or a sentence with a colon in
-    # it.
-    quotes = "; write it in quotes" if error["type"] == "string_type" and value is not None else ""
-    was = "fields" if isinstance(value, dict) else shortened(value) or "''"
-    return f"{what}, not {was}{quotes}"
-
-
-def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> tuple[str, ...]:
-    """The fields that `model` knows at `path`."""
-    at: Any = model
-    for part in path:
-        at = get_args(at)[1] if get_origin(at) is dict else at.model_fields[str(part)].annotation
-    return tuple(at.model_fields)
 
 
 def _prose(file: SourceFile | None) -> str:
@@ -360,19 +270,25 @@ def _persona_of(front: Located, body: str, file: SourceFile) -> Persona | None:
         file.note(max(front.line, 2), "file", "the front matter must be fields, name and title")
         return None
     for key, line in front.keys.items():
-        if key not in ("name", "title"):
-            file.note(line, field_path((key,)), f"is unknown{suggestion(key, ('name', 'title'))}")
-    for key in ("name", "title"):
-        value = front.value.get(key)
-        if key not in front.keys:
-            file.note(front.line, key, "is required")
-        elif not isinstance(value, str) or not value.strip() or len(value) > TITLE_CHARS_MAX:
-            file.note(
-                front.line_of((key,)), key, f"must be a text of 1 to {TITLE_CHARS_MAX} characters"
-            )
-        elif key == "name" and value != file.stem:
-            file.note(front.line_of((key,)), key, f"must be the file's name, {file.stem}")
+        if key not in _PERSONA_FIELDS:
+            file.note(line, field_path((key,)), f"is unknown{suggestion(key, _PERSONA_FIELDS)}")
+    for key in _PERSONA_FIELDS:
+        what = _persona_fault(front, key, file.stem)
+        if what:
+            file.note(front.line_of((key,)), key, what)
     return Persona(str(front.value.get("name")), str(front.value.get("title")), body)
+
+
+_PERSONA_FIELDS: Final = ("name", "title")
+
+
+def _persona_fault(front: Located, key: str, stem: str) -> str:
+    if key not in front.keys:
+        return "is required"
+    value = front.value.get(key)
+    if not isinstance(value, str) or not value.strip() or len(value) > TITLE_CHARS_MAX:
+        return f"must be a text of 1 to {TITLE_CHARS_MAX} characters"
+    return f"must be the file's name, {stem}" if key == "name" and value != stem else ""
 
 
 def _declarations(
@@ -382,44 +298,72 @@ def _declarations(
     functions: Functions,
 ) -> Declarations:
     """Reads each file, then compares them. Raises `DeclarationError` where anything was noted."""
-    constitution, procedures, handbook = (_prose(files.get(f"policies/{name}")) for name in _TEXTS)
-    personas = {file.stem: _persona(file) for file in _below(files, "policies/personas/")}
-    roles = {file.stem: _read(Role, file) for file in _below(files, "policies/roles/")}
-    rooms = {file.stem: _read(Room, file) for file in _below(files, "channels/")}
-    board = _read(BoardRules, files.get("policies/board.yaml"))
-    limits = _read(Limits, files.get("policies/limits.yaml"))
-    models = _read(Models, files.get("policies/models.yaml"))
-    acl = _read(Acl, files.get("policies/acl.yaml"))
-    tools = tuple(function.privilege for function in functions.values() if function.privilege)
-    known = KnownNames(tuple(personas), tuple(roles), tuple(rooms), tuple(functions), tools)
-    check_board(board, known)
-    check_limits(limits, known)
-    check_forbidden(limits, roles)
-    check_models(models)
-    check_acl(acl, names)
-    check_named(roles, partial(check_role, known=known))
-    check_named(rooms, partial(check_room, known=known))
+    read = _read_all(files)
+    _check_against_each_other(read, names, functions)
     if found.any:
         raise DeclarationError(found.lines())
-    # Nothing was noted, so each file is there and each is its model.
-    assert board is not None
-    assert limits is not None
-    assert models is not None
-    assert acl is not None
+    constitution, procedures, handbook = read.texts
     return Declarations(
         constitution=constitution,
         procedures=procedures,
         handbook=handbook,
-        personas={name: persona for name, persona in personas.items() if persona},
-        board=board.model,
-        limits=limits.model,
-        roles={name: role.model for name, role in roles.items() if role},
-        models=models.model,
-        rooms={name: room.model for name, room in rooms.items() if room},
+        personas={name: persona for name, persona in read.personas.items() if persona},
+        board=_model_of(read.board),
+        limits=_model_of(read.limits),
+        roles={name: _model_of(role) for name, role in read.roles.items()},
+        models=_model_of(read.models),
+        rooms={name: _model_of(room) for name, room in read.rooms.items()},
         digest=_digest(files),
-        acl=acl.model,
+        acl=_model_of(read.acl),
         functions=functions,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """All files as they were read; `None` where one has no fields to look at, which was noted."""
+
+    texts: tuple[str, ...]
+    personas: Mapping[str, Persona | None]
+    roles: Mapping[str, Parsed | None]
+    rooms: Mapping[str, Parsed | None]
+    board: Parsed | None
+    limits: Parsed | None
+    models: Parsed | None
+    acl: Parsed | None
+
+
+def _read_all(files: Mapping[str, SourceFile]) -> _Read:
+    return _Read(
+        texts=tuple(_prose(files.get(f"policies/{name}")) for name in _TEXTS),
+        personas={file.stem: _persona(file) for file in _below(files, "policies/personas/")},
+        roles={file.stem: _read(Role, file) for file in _below(files, "policies/roles/")},
+        rooms={file.stem: _read(Room, file) for file in _below(files, "channels/")},
+        board=_read(BoardRules, files.get("policies/board.yaml")),
+        limits=_read(Limits, files.get("policies/limits.yaml")),
+        models=_read(Models, files.get("policies/models.yaml")),
+        acl=_read(Acl, files.get("policies/acl.yaml")),
+    )
+
+
+def _check_against_each_other(read: _Read, names: StoreNames | None, functions: Functions) -> None:
+    tools = tuple(function.privilege for function in functions.values() if function.privilege)
+    known = KnownNames(
+        tuple(read.personas), tuple(read.roles), tuple(read.rooms), tuple(functions), tools
+    )
+    check_board(read.board, known)
+    check_limits(read.limits, known)
+    check_forbidden(read.limits, read.roles)
+    check_models(read.models)
+    check_acl(read.acl, names)
+    check_named(read.roles, partial(check_role, known=known))
+    check_named(read.rooms, partial(check_room, known=known))
+
+
+def _model_of(parsed: Parsed | None) -> Any:
+    """Asked for once nothing was noted: each file is there then, and each is its model."""
+    assert parsed is not None
+    return parsed.model
 
 
 def _below(files: Mapping[str, SourceFile], place: str) -> list[SourceFile]:

@@ -32,6 +32,10 @@ class Located:
     parts: Mapping[str | int, Located] = field(default_factory=dict)
     keys: Mapping[str, int] = field(default_factory=dict)
 
+    def part(self, key: str) -> Located:
+        """The part of that key; one without a value where there is none."""
+        return self.parts.get(key, Located(None, 1))
+
     def line_of(self, path: Sequence[str | int]) -> int:
         """The line of the deepest part of `path` that exists."""
         at = self
@@ -118,21 +122,28 @@ def _of_node(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Locate
     import yaml
 
     line = _line(node.start_mark)
-    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
-        return _of_mapping(node, path, note)
-    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-        parts: dict[str | int, Located] = {
-            at: _of_node(item, (*path, at), note) for at, item in enumerate(node.value)
-        }
-        return Located([part.value for part in parts.values()], line, parts)
-    if isinstance(node, yaml.ScalarNode):
-        try:
-            return Located(_scalar(node), line)
-        except ValueError as error:
-            note(line, field_path(path), str(error))
+    match node:
+        case yaml.MappingNode(tag="tag:yaml.org,2002:map"):
+            return _of_mapping(node, path, note)
+        case yaml.SequenceNode(tag="tag:yaml.org,2002:seq"):
+            parts: dict[str | int, Located] = {
+                at: _of_node(item, (*path, at), note) for at, item in enumerate(node.value)
+            }
+            return Located([part.value for part in parts.values()], line, parts)
+        case yaml.ScalarNode():
+            return _of_scalar(node, path, note)
+        case _:
+            note(line, field_path(path), f"the tag {shortened(node.tag)} is not allowed")
             return Located(None, line)
-    note(line, field_path(path), f"the tag {shortened(node.tag)} is not allowed")
-    return Located(None, line)
+
+
+def _of_scalar(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
+    line = _line(node.start_mark)
+    try:
+        return Located(_scalar(node), line)
+    except ValueError as error:
+        note(line, field_path(path), str(error))
+        return Located(None, line)
 
 
 def _of_mapping(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
@@ -159,8 +170,6 @@ def _of_mapping(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Loc
 
 def _scalar(node: Node) -> Any:
     """The value of a scalar by YAML's own rules. Raises `ValueError` with what is wrong."""
-    import yaml
-
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     if kind in ("str", "timestamp", "value", "merge"):
         text: str = node.value
@@ -172,15 +181,26 @@ def _scalar(node: Node) -> Any:
     # YAML 1.1 takes 010 for 8 and 1:30 for 90, which nobody who writes a limit means.
     if kind in ("int", "float") and not _DECIMAL.fullmatch(node.value):
         raise ValueError(f"must be a decimal number, not {shortened(node.value)}")
+    value = _constructed(node, kind)
+    if isinstance(value, int | float):
+        _check_amount(value)
+    return value
+
+
+def _constructed(node: Node, kind: str) -> Any:
+    import yaml
+
     try:
-        value = yaml.constructor.SafeConstructor().construct_object(node)
+        return yaml.constructor.SafeConstructor().construct_object(node)
     except (ValueError, KeyError, yaml.YAMLError):
         raise ValueError(f"{shortened(node.value)} is not a value of type {kind}") from None
-    if isinstance(value, float) and not abs(value) < float("inf"):
+
+
+def _check_amount(value: float) -> None:
+    if not abs(value) < float("inf"):
         raise ValueError("is not a finite number")
-    if isinstance(value, int | float) and abs(value) > AMOUNT_MAX:
+    if abs(value) > AMOUNT_MAX:
         raise ValueError(f"is beyond {AMOUNT_MAX:,}, up to which numbers are exact")
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +220,7 @@ class Parsed:
 
     def words(self, key: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """The texts at `key`, alone or in a list, each with its path."""
-        at = self.located.parts.get(key, Located(None, 1))
+        at = self.located.part(key)
         for path, part in [
             ((key,), at),
             *(((key, index), item) for index, item in at.parts.items()),

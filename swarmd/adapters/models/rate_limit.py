@@ -130,14 +130,11 @@ class Pace:
                 answer = await question
                 is_answered = True
         except SwarmError as error:
-            log.debug("the swarm's pace could not be asked for", why=error.what)
+            log.debug("shared_pace_not_asked", why=error.what)
         if self._is_alone is is_answered:
             self._is_alone = not is_answered
-            log.warning(
-                "the swarm's pace is asked for again"
-                if is_answered
-                else "the swarm's pace cannot be asked for; this process keeps its own"
-            )
+            # While it is lost, this process keeps a pace of its own.
+            log.warning("shared_pace_back" if is_answered else "shared_pace_lost")
         return answer
 
     async def _until_the_window_has_room(self, model: str) -> None:

@@ -195,6 +195,12 @@ def _answer(counted: _Counted, prompt: Prompt) -> Answered | Failed:
         return Failed(
             "rejected", f"{counted.where}: {{{{{error}}}}} stands for nothing here", usage
         )
+    return _checked(raw, prompt, usage, counted.where)
+
+
+def _checked(
+    raw: list[dict[str, Any]], prompt: Prompt, usage: Usage, where: str
+) -> Answered | Failed:
     text = json.dumps({"moves": raw}, ensure_ascii=False)
     closed = [move["move"] for move in raw if move["move"] not in prompt.offer.moves]
     if closed:
@@ -207,7 +213,7 @@ def _answer(counted: _Counted, prompt: Prompt) -> Answered | Failed:
         moves = tuple(MOVE.validate_python(move) for move in raw)
     except ValidationError as error:
         # It was valid with stand-ins, so it is what was put in that does not fit.
-        return Failed("rejected", f"{counted.where}: {_first(error)}", usage, text=text)
+        return Failed("rejected", f"{where}: {_first(error)}", usage, text=text)
     return Answered(moves, usage, text)
 
 

@@ -138,26 +138,16 @@ def ask(
     """Keep the action and ask for permission; asked for again while it waits, it is the same
     approval.
     """
-    swarm, moment = draft.swarm, draft.moment
-    own = [
-        a for a in swarm.approvals.values() if a.requester == action["requester"] and not a.answer
-    ]
+    requester = action["requester"]
+    own = [a for a in draft.swarm.approvals.values() if a.requester == requester and not a.answer]
     same = [a for a in own if _what(a.action) == _what(action)]
     if same:
         return same[0]
-    if len(own) >= WAITING_MAX and action["requester"] != SOB:
+    if len(own) >= WAITING_MAX and requester != SOB:
         return Denied(
             need.rule, f"{need.detail}; {len(own)} of your requests wait for permission already"
         )
-    approval = Approval(
-        id=moment.new_id("ap"),
-        digest=digest_of(action),
-        action=action,
-        needs=need.needs,
-        rule=need.rule,
-        at=moment.now,
-        expires=moment.now + swarm.declared.limits.approval_seconds,
-    )
+    approval = _new_approval(draft, action, need)
     told = {
         "approval": approval.id,
         "needs": WORD[need.needs],
@@ -165,21 +155,35 @@ def ask(
         **facts,
         "expires": stamp_of(approval.expires),
     }
-    draft.add(
-        APPROVALS.put(approval),
-        entry(
-            moment,
-            JournalEvent.APPROVAL_REQUESTED,
-            f"{approval.requester} asks for permission ({approval.id}): {need.rule}, {need.detail}",
-            actor=approval.requester,
-            mission=approval.mission,
-            digest=approval.digest,
-            request=action.get("id", ""),
-            more=told,
-        ),
-    )
+    draft.add(APPROVALS.put(approval), _request_entry(draft, approval, need, told))
     _tell(draft, approval, told)
     return approval
+
+
+def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approval:
+    now = draft.moment.now
+    return Approval(
+        id=draft.moment.new_id("ap"),
+        digest=digest_of(action),
+        action=action,
+        needs=need.needs,
+        rule=need.rule,
+        at=now,
+        expires=now + draft.swarm.declared.limits.approval_seconds,
+    )
+
+
+def _request_entry(draft: Draft, approval: Approval, need: Need, told: Mapping[str, Any]) -> Post:
+    return entry(
+        draft.moment,
+        JournalEvent.APPROVAL_REQUESTED,
+        f"{approval.requester} asks for permission ({approval.id}): {need.rule}, {need.detail}",
+        actor=approval.requester,
+        mission=approval.mission,
+        digest=approval.digest,
+        request=approval.action.get("id", ""),
+        more=told,
+    )
 
 
 def spawn_facts(spawned: Spawned) -> dict[str, Any]:
@@ -211,17 +215,15 @@ def _tell(draft: Draft, approval: Approval, told: Mapping[str, Any]) -> None:
     if approval.needs is Authority.OPERATOR:
         return
     above = _superior(draft.swarm, approval)
-    what = " ".join(
-        str(told[name]) for name in ("action", "verb", "role", "target") if told.get(name)
-    )
-    text = f"{approval.requester} asks for permission: {what}. Approve or deny {approval.id}"
+    named = (told.get(name) for name in ("action", "verb", "role", "target"))
+    what = " ".join(str(value) for value in named if value)
     message = Message(
         sender=CLERK if above is None else SUPERVISOR,
         to=above.id if above else "",
         kind=Kind.NOTICE,
         mission=approval.mission,
         at=draft.moment.stamp,
-        text=text,
+        text=f"{approval.requester} asks for permission: {what}. Approve or deny {approval.id}",
         data=dict(told),
         hops=approval.action["hops"],
     )
@@ -280,16 +282,19 @@ def refuse_answer(swarm: Swarm, actor: Actor, id: str) -> Denied | None:
     approval = swarm.approvals.get(id)
     if approval is None or approval.answer:
         return Denied(Rule.APPROVAL_UNKNOWN, f"{id[:64]} does not wait for permission")
-    authority = actor.authority
-    if authority is Authority.OPERATOR:
+    if actor.authority is Authority.OPERATOR:
         return None
-    if authority < approval.needs:
+    if actor.authority < approval.needs:
         return Denied(Rule.AUTHORITY, f"{id} takes the permission of the {WORD[approval.needs]}")
-    if authority is Authority.BOARD:
+    if actor.authority is Authority.BOARD:
         return None if approval.mission == actor.mission else Denied(Rule.MISSION_OTHER, id)
+    return _refuse_ancestor(swarm, actor, approval)
+
+
+def _refuse_ancestor(swarm: Swarm, actor: Actor, approval: Approval) -> Denied | None:
     requester = swarm.lineage.get(approval.requester)
     if requester is None or not swarm.lineage.is_ancestor(AgentId(actor.id), requester):
-        return Denied(Rule.AUTHORITY, f"{id} was not asked by a descendant of yours")
+        return Denied(Rule.AUTHORITY, f"{approval.id} was not asked by a descendant of yours")
     return None
 
 
@@ -297,18 +302,19 @@ def tick(draft: Draft) -> None:
     """What nobody answered in time lapses; what nobody can use any more is closed without a
     word.
     """
-    swarm = draft.swarm
-    for approval in list(swarm.approvals.values()):
-        mission, requester = (
-            swarm.missions.get(approval.mission),
-            swarm.lineage.get(approval.requester),
-        )
-        if (
-            requester is None
-            or mission is None
-            or mission.ending is not None
-            or swarm.lineage.is_fenced(requester.path)
-        ):
+    for approval in list(draft.swarm.approvals.values()):
+        if not _is_of_use(draft.swarm, approval):
             draft.add(Drop(APPROVALS, approval.id))
         elif not approval.answer and approval.expires <= draft.moment.now:
             draft.add(APPROVALS.put(replace(approval, answer="expired", answered_by=SUPERVISOR)))
+
+
+def _is_of_use(swarm: Swarm, approval: Approval) -> bool:
+    """Its requester and its mission go on."""
+    mission, requester = (
+        swarm.missions.get(approval.mission),
+        swarm.lineage.get(approval.requester),
+    )
+    if mission is None or mission.ending is not None or requester is None:
+        return False
+    return not swarm.lineage.is_fenced(requester.path)

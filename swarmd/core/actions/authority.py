@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, Literal, assert_never
 
 from swarmd.core.model.actions import Actor
@@ -29,15 +28,18 @@ def find(swarm: Swarm, actor: Actor, reference: str) -> Agent | Denied:
         case Authority.BOARD:
             return find_of_mission(swarm, actor.mission, reference)
         case Authority.LINEAGE:
-            own = AgentId(actor.id)
-            found = swarm.lineage.find_child(own, reference) or swarm.lineage.get(reference)
-            if found is None:
-                return Denied(Rule.UNKNOWN_AGENT, reference)
-            if not swarm.lineage.is_ancestor(own, found):
-                return Denied(Rule.AUTHORITY, f"{found.id} is no descendant of yours")
-            return found
+            return _find_below(swarm, AgentId(actor.id), reference)
         case _:
             assert_never(actor.authority)
+
+
+def _find_below(swarm: Swarm, own: AgentId, reference: str) -> Agent | Denied:
+    found = swarm.lineage.find_child(own, reference) or swarm.lineage.get(reference)
+    if found is None:
+        return Denied(Rule.UNKNOWN_AGENT, reference)
+    if not swarm.lineage.is_ancestor(own, found):
+        return Denied(Rule.AUTHORITY, f"{found.id} is no descendant of yours")
+    return found
 
 
 def find_of_mission(swarm: Swarm, mission: MissionId, reference: str) -> Agent | Denied:
@@ -124,10 +126,6 @@ def is_over(swarm: Swarm, agent: Agent) -> Denied | None:
         if swarm.lineage.is_ending(agent)
         else None
     )
-
-
-def order_facts(order: str, outcome: str) -> Mapping[str, str] | None:
-    return {"order": order, "outcome": outcome} if order else None
 
 
 BY_OPERATOR: Final = Actor(OPERATOR, Authority.OPERATOR)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from swarmd.core.model.changes import MessageRecalled, Post
 from swarmd.core.model.channels import DEAD, inbox
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -23,7 +23,7 @@ from swarmd.core.model.names import OPERATOR, SUPERVISOR, AgentId, Channel, Stre
 from swarmd.core.model.overruling import Original
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import DeadMail
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree import notices
 
 _LAST_WORDS_MAX: Final = 2_000
@@ -33,19 +33,7 @@ def letter(
     reader: AgentId, message: Message, *, tries: int, why: str, at: str, incarnation: int = 0
 ) -> Message:
     """As it goes on the stream of letters; `why` are the reader's last words."""
-    original = Original(
-        channel=message.channel,
-        id=message.id,
-        sender=message.sender,
-        kind=message.kind,
-        to=message.to,
-        mission=message.mission,
-        text=message.text,
-        data=dict(message.data),
-        incarnation=message.incarnation,
-        hops=message.hops,
-        at=message.at,
-    )
+    original = Original.of(message).model_dump(mode="json")
     return Message(
         sender=reader,
         kind=Kind.DEAD,
@@ -53,7 +41,7 @@ def letter(
         at=at,
         text=why[:_LAST_WORDS_MAX],
         incarnation=incarnation,
-        data={"reader": reader, "tries": tries, "original": original.model_dump(mode="json")},
+        data={"reader": reader, "tries": tries, "original": original},
     )
 
 
@@ -62,43 +50,33 @@ def undecidable(draft: Draft, message: Message, why: str) -> None:
     tried again.
     """
     order = str(message.data.get("order", ""))[:64] if message.kind is Kind.ORDER else ""
-    answer = {"order": order, "outcome": "refused"} if order else {}
-    text = (
-        f"an input of {message.sender} on {message.channel} cannot be decided; it is a dead letter"
-    )
-    draft.add(
-        Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.moment.stamp)),
-        entry(
-            draft.moment,
-            JournalEvent.MESSAGE_REFUSED,
-            text,
-            actor=message.sender,
-            mission=message.mission,
-            rule=Rule.POISON,
-            request=message.id,
-            channel=message.channel,
-            detail=why[:_LAST_WORDS_MAX],
-            more=answer,
-        ),
+    draft.add(Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.moment.stamp)))
+    draft.record(
+        JournalEvent.MESSAGE_REFUSED,
+        f"an input of {message.sender} on {message.channel} cannot be decided; it is a dead letter",
+        actor=message.sender,
+        mission=message.mission,
+        rule=Rule.POISON,
+        request=message.id,
+        channel=message.channel,
+        detail=why[:_LAST_WORDS_MAX],
+        more=order_facts(order, "refused"),
     )
 
 
 def tell(draft: Draft, agent: Agent, mail: DeadMail, why: str) -> None:
     """A reader was led past a message on which it failed: recorded, and told to its superior."""
     what = f"failed {mail.tries} times on a message of {mail.sender} ({mail.channel} {mail.id})"
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.DEAD_ADDED,
-            f"{agent.id} {what}: {why}"[:_LAST_WORDS_MAX],
-            actor=agent.id,
-            mission=agent.mission,
-            rule=Rule.POISON,
-            agent=agent.id,
-            channel=mail.channel,
-            message=mail.id,
-            tries=mail.tries,
-        )
+    draft.record(
+        JournalEvent.DEAD_ADDED,
+        f"{agent.id} {what}: {why}"[:_LAST_WORDS_MAX],
+        actor=agent.id,
+        mission=agent.mission,
+        rule=Rule.POISON,
+        agent=agent.id,
+        channel=mail.channel,
+        message=mail.id,
+        tries=mail.tries,
     )
     told = {"channel": mail.channel, "id": mail.id, "tries": mail.tries}
     notices.tell_superior(
@@ -115,16 +93,19 @@ def retry(draft: Draft, order: str, id: str, reason: str) -> Denied | None:
     if isinstance(found, Denied):
         return found
     reader, original = found
+    if reader != SUPERVISOR and not _reads_on(draft.swarm, reader):
+        return Denied(Rule.UNKNOWN_AGENT, f"{reader}, who was to read it, has ended")
     # To whom it failed alone: the others on its channel have read it.
     channel = Channel(original.channel) if reader == SUPERVISOR else inbox(reader)
-    if reader != SUPERVISOR:
-        agent = draft.swarm.lineage.get(reader)
-        if agent is None or draft.swarm.lineage.is_ending(agent):
-            return Denied(Rule.UNKNOWN_AGENT, f"{reader}, who was to read it, has ended")
     # An operator's hand: the chain of turns begins anew.
     draft.add(Post(channel, replace(original.message(), hops=0)))
     _close(draft, JournalEvent.DEAD_RETRIED, order, id, reader, original, reason)
     return None
+
+
+def _reads_on(swarm: Swarm, reader: AgentId) -> bool:
+    agent = swarm.lineage.get(reader)
+    return agent is not None and not swarm.lineage.is_ending(agent)
 
 
 def drop(draft: Draft, order: str, id: str, reason: str) -> Denied | None:
@@ -161,16 +142,13 @@ def _close(
         "channel": original.channel,
         "message": original.id,
     }
-    draft.add(
-        MessageRecalled(DEAD, StreamId(id)),
-        entry(
-            draft.moment,
-            event,
-            f"letter {id} to {reader} is {event.partition('.')[2]}: {reason}"[:_LAST_WORDS_MAX],
-            actor=OPERATOR,
-            mission=original.mission,
-            order=order,
-            outcome="done",
-            more=facts,
-        ),
+    draft.add(MessageRecalled(DEAD, StreamId(id)))
+    draft.record(
+        event,
+        f"letter {id} to {reader} is {event.partition('.')[2]}: {reason}"[:_LAST_WORDS_MAX],
+        actor=OPERATOR,
+        mission=original.mission,
+        order=order,
+        outcome="done",
+        more=facts,
     )

@@ -32,14 +32,16 @@ def end_target(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     found = _to_be_ended(swarm, actor, target)
     if isinstance(found, Denied):
         return found
-    denied = (
-        Denied(Rule.FENCED, f"{found.id} is ending already")
-        if swarm.lineage.is_ending(found)
-        else outranked(swarm, actor, found) or overruled(swarm, actor.authority, "spawn", found)
-    )
+    denied = _refuse_end(swarm, actor, found)
     if denied is None:
         end_agent(draft, found, actor, args.reason)
     return denied
+
+
+def _refuse_end(swarm: Swarm, actor: Actor, agent: Agent) -> Denied | None:
+    if swarm.lineage.is_ending(agent):
+        return Denied(Rule.FENCED, f"{agent.id} is ending already")
+    return outranked(swarm, actor, agent) or overruled(swarm, actor.authority, "spawn", agent)
 
 
 def _to_be_ended(swarm: Swarm, actor: Actor, target: str) -> Agent | Denied:
@@ -68,7 +70,7 @@ def end_many(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     """A mission, a tier, or every mission: each is fenced, and the order is answered when the
     last one is gone.
     """
-    swarm, target = draft.swarm, args.target
+    target = args.target
     if target.startswith(("room:", "use:")):
         return Denied(
             Rule.STOP_TARGET, f"{target} is nothing that ends: freeze it, or revoke a privilege"
@@ -76,14 +78,24 @@ def end_many(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     if target.startswith("="):
         return Denied(Rule.STOP_TARGET, f"ending {target[1:]} ends all below it: name it without =")
     if TIER_TARGET.fullmatch(target):
-        agents = [a for a in swarm.lineage.stopped_by(target) if not swarm.lineage.is_ending(a)]
-        if target == "tier:0" or not agents:
-            return Denied(Rule.STOP_TARGET, f"no agent that can be ended stands at {target}")
-        for agent in agents:
-            end_agent(draft, agent, actor, args.reason)
-        return None
-    wanted = list(swarm.missions) if target == EVERYTHING else [MissionId(target)]
-    open_ones = [swarm.missions[id] for id in wanted if id in swarm.missions]
+        return _end_tier(draft, actor, args)
+    return _end_missions(draft, actor, args)
+
+
+def _end_tier(draft: Draft, actor: Actor, args: Args) -> Denied | None:
+    lineage, tier = draft.swarm.lineage, args.target
+    agents = [agent for agent in lineage.stopped_by(tier) if not lineage.is_ending(agent)]
+    if tier == "tier:0" or not agents:
+        return Denied(Rule.STOP_TARGET, f"no agent that can be ended stands at {tier}")
+    for agent in agents:
+        end_agent(draft, agent, actor, args.reason)
+    return None
+
+
+def _end_missions(draft: Draft, actor: Actor, args: Args) -> Denied | None:
+    missions, target = draft.swarm.missions, args.target
+    wanted = list(missions) if target == EVERYTHING else [MissionId(target)]
+    open_ones = [missions[id] for id in wanted if id in missions]
     ending = [mission for mission in open_ones if mission.ending is None]
     if not ending:
         what = f"{target} is ending already" if open_ones else target

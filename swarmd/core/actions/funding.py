@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from swarmd.core.actions.authority import find, order_facts, outranks
+from swarmd.core.actions.authority import find, outranks
 from swarmd.core.actions.stop import lift
 from swarmd.core.ledger.tree import account_above
 from swarmd.core.model.actions import Actor
@@ -13,7 +13,7 @@ from swarmd.core.model.changes import (
     AccountFunded,
 )
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import (
     SOB,
@@ -34,47 +34,76 @@ def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> D
     amounts = {str(kind): amount for kind, amount in given.items() if amount}
     if not amounts:
         return Denied(Rule.REQUEST_INVALID, "fund with what? amounts of " + ", ".join(KINDS))
-    if actor.authority is not Authority.OPERATOR:
-        found = find(swarm, actor, target)
-        if isinstance(found, Denied):
-            return found
-        target = found.id
-    above = account_above(swarm, target)
+    account = _named_account(swarm, actor, target)
+    if isinstance(account, Denied):
+        return account
+    above = account_above(swarm, account)
     if above is None:
-        return Denied(Rule.UNKNOWN_AGENT, f"{target} has no account")
+        return Denied(Rule.UNKNOWN_AGENT, f"{account} has no account")
+    denied = _refuse_payer(swarm, actor, account, above) or _refuse_amounts(
+        swarm, account, above, amounts
+    )
+    if denied is not None:
+        return denied
+    draft.add(AccountFunded(account, above, amounts))
+    _record_funding(draft, actor, account, amounts)
+    _lift_budget_stop(draft, actor, account)
+    return None
+
+
+def _named_account(swarm: Swarm, actor: Actor, target: str) -> str | Denied:
+    """An operator names any account, anybody else an agent that it may reach."""
+    if actor.authority is Authority.OPERATOR:
+        return target
+    found = find(swarm, actor, target)
+    return found if isinstance(found, Denied) else found.id
+
+
+def _refuse_payer(swarm: Swarm, actor: Actor, account: str, above: str) -> Denied | None:
+    """The amounts come out of the account `above`, which has to be the actor's own."""
     own = {Authority.LINEAGE: actor.id, Authority.BOARD: actor.mission}.get(actor.authority, above)
     if above != own:
         return Denied(
-            Rule.AUTHORITY, f"{target} lives on the account of {above}: only that one can add to it"
+            Rule.AUTHORITY,
+            f"{account} lives on the account of {above}: only that one can add to it",
         )
-    if above and MissionId(target) in swarm.missions and target not in swarm.boards:
-        return Denied(Rule.UNKNOWN_MISSION, f"{target} has no account yet")
+    if above and MissionId(account) in swarm.missions and account not in swarm.boards:
+        return Denied(Rule.UNKNOWN_MISSION, f"{account} has no account yet")
+    return None
+
+
+def _refuse_amounts(
+    swarm: Swarm, account: str, above: str, amounts: Mapping[str, int]
+) -> Denied | None:
+    """No more than is free above, and than an account can hold. The root takes from nowhere."""
     free = swarm.observed.free.get(above, {})
-    short = [
-        f"{k}: {n} asked, {free.get(k, 0)} free"
-        for k, n in amounts.items()
-        if above and free.get(k, 0) < n
-    ]
+    short = {kind: n for kind, n in amounts.items() if free.get(kind, 0) < n} if above else {}
     if short:
-        return Denied(Rule.BUDGET_SHARE, ", ".join(short))
-    caps = swarm.observed.caps.get(target, {})
-    over = [k for k, n in amounts.items() if caps.get(k, 0) + n > AMOUNT_MAX]
+        lines = (f"{kind}: {n} asked, {free.get(kind, 0)} free" for kind, n in short.items())
+        return Denied(Rule.BUDGET_SHARE, ", ".join(lines))
+    caps = swarm.observed.caps.get(account, {})
+    over = [kind for kind, n in amounts.items() if caps.get(kind, 0) + n > AMOUNT_MAX]
     if over:
         return Denied(Rule.BUDGET_SHARE, f"{over[0]}: an account holds {AMOUNT_MAX:,} at most")
-    draft.add(
-        AccountFunded(target, above, amounts),
-        entry(
-            draft.moment,
-            JournalEvent.ACCOUNT_FUNDED,
-            f"{actor.id} adds to {target}: " + ", ".join(f"{n} {k}" for k, n in amounts.items()),
-            actor=actor.id,
-            mission=actor.mission,
-            account=target,
-            amounts=amounts,
-            more=order_facts(actor.order, "done"),
-        ),
+    return None
+
+
+def _record_funding(draft: Draft, actor: Actor, account: str, amounts: Mapping[str, int]) -> None:
+    listed = ", ".join(f"{n} {kind}" for kind, n in amounts.items())
+    draft.record(
+        JournalEvent.ACCOUNT_FUNDED,
+        f"{actor.id} adds to {account}: {listed}",
+        actor=actor.id,
+        mission=actor.mission,
+        account=account,
+        amounts=amounts,
+        more=order_facts(actor.order, "done"),
     )
-    stop = swarm.lineage.stops.get(f"={target}")
+
+
+def _lift_budget_stop(draft: Draft, actor: Actor, account: str) -> None:
+    """Whom its empty account has stopped goes on, unless a better one has stopped it."""
+    swarm = draft.swarm
+    stop = swarm.lineage.stops.get(f"={account}")
     if stop is not None and stop.rule.startswith("budget.") and not outranks(swarm, stop, actor):
         lift(draft, stop, by=actor.id, reason="it has been funded")
-    return None

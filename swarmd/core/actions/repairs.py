@@ -8,7 +8,8 @@ what its facts add up to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from swarmd.core.model.changes import (
@@ -25,25 +26,11 @@ from swarmd.core.model.changes import (
     Row,
     SchemaStamped,
 )
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import OPERATOR, AgentId, Channel, MissionId
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import GAPS, MARKS, OF_MISSIONS, Drop, Put, Table
-
-# What stands before the `:` of a repair's target; `fsck` names its findings so.
-MENDABLE: Final = (
-    "agent",
-    "mission",
-    *MARKS,
-    "account",
-    "reserve",
-    "channel",
-    "record",
-    "key",
-    "schema",
-)
 
 
 def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
@@ -54,18 +41,15 @@ def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | 
             Rule.REQUEST_INVALID, f"{target} is no entry of the journal, which has {last}"
         )
     text = f"entry {target} is acknowledged: {reason}"[:2000]
-    draft.add(
-        Drop(GAPS, target),
-        entry(
-            draft.moment,
-            JournalEvent.JOURNAL_ACKNOWLEDGED,
-            text,
-            actor=OPERATOR,
-            entry=int(target),
-            reason=reason[:2000],
-            order=order,
-            outcome="done",
-        ),
+    draft.add(Drop(GAPS, target))
+    draft.record(
+        JournalEvent.JOURNAL_ACKNOWLEDGED,
+        text,
+        actor=OPERATOR,
+        entry=int(target),
+        reason=reason[:2000],
+        order=order,
+        outcome="done",
     )
     return None
 
@@ -73,25 +57,22 @@ def acknowledge(draft: Draft, order: str, target: str, reason: str) -> Denied | 
 def repair(draft: Draft, order: str, target: str, reason: str) -> Denied | None:
     """The store is given back what memory holds of the target, or loses what it should not have."""
     kind, _, id = target.partition(":")
-    if kind not in MENDABLE:
+    if kind not in _REPAIRS:
         return Denied(
-            Rule.REQUEST_INVALID, f"nothing mends {target!r}: name one of {', '.join(MENDABLE)}"
+            Rule.REQUEST_INVALID, f"nothing mends {target!r}: name one of {', '.join(_REPAIRS)}"
         )
-    changes = _changes(draft.swarm, kind, id)
+    changes = _REPAIRS[kind](draft.swarm, id)
     if isinstance(changes, Denied):
         return changes
-    draft.add(
-        *changes,
-        entry(
-            draft.moment,
-            JournalEvent.STATE_REPAIRED,
-            f"{target}: {reason}"[:2000],
-            actor=OPERATOR,
-            target=target,
-            order=order,
-            outcome="done",
-            steps=[_named(change) for change in changes],
-        ),
+    draft.add(*changes)
+    draft.record(
+        JournalEvent.STATE_REPAIRED,
+        f"{target}: {reason}"[:2000],
+        actor=OPERATOR,
+        target=target,
+        order=order,
+        outcome="done",
+        steps=[_named(change) for change in changes],
     )
     return None
 
@@ -101,40 +82,27 @@ def _named(change: Change) -> str:
     return f"{name} {change.table.name}" if isinstance(change, Row) else name
 
 
-def _changes(swarm: Swarm, kind: str, id: str) -> list[Change] | Denied:
-    lineage = swarm.lineage
-    if kind in MARKS:
-        return [MARKS[kind].set(id, swarm.rows(MARKS[kind]).get(id))]
-    match kind:
-        case "agent":
-            agent = lineage.get(id)
-            return [AgentSwept(AgentId(id)) if agent is None else AgentRestored(agent)]
-        case "mission":
-            return _mission(swarm, MissionId(id))
-        case "account":
-            return _account(swarm, id)
-        case "reserve":
-            journals = (
-                (AgentId(id),) if lineage.get(id) else tuple(seat.id for seat in swarm.seats())
-            )
-            return [ReservesSettled(id, journals)]
-        case "channel":
-            return [ChannelForgotten(Channel(id))]
-        case "record":
-            return _record(swarm, id)
-        case "key":
-            return [KeySwept(id)]
-        case "schema":
-            return [SchemaStamped()]
-        case _:
-            raise AssertionError(kind)
+def _mark(kind: str, swarm: Swarm, id: str) -> list[Change]:
+    return [MARKS[kind].set(id, swarm.rows(MARKS[kind]).get(id))]
 
 
-def _mission(swarm: Swarm, id: MissionId) -> list[Change]:
-    mission = swarm.missions.get(id)
+def _agent(swarm: Swarm, id: str) -> list[Change]:
+    agent = swarm.lineage.get(id)
+    return [AgentSwept(AgentId(id)) if agent is None else AgentRestored(agent)]
+
+
+def _reserve(swarm: Swarm, id: str) -> list[Change]:
+    """An agent's own reserves, or a mission's, which stand in the journals of the seats."""
+    is_agent = swarm.lineage.get(id) is not None
+    journals = (AgentId(id),) if is_agent else tuple(seat.id for seat in swarm.seats())
+    return [ReservesSettled(id, journals)]
+
+
+def _mission(swarm: Swarm, id: str) -> list[Change]:
+    mission = swarm.missions.get(MissionId(id))
     if mission is None:
-        return [MissionSwept(id)]
-    rows = [row for table in OF_MISSIONS for row in _rows_of(swarm, table, id)]
+        return [MissionSwept(MissionId(id))]
+    rows = [row for table in OF_MISSIONS for row in _rows_of(swarm, table, mission.id)]
     return [MissionSet(mission), *rows]
 
 
@@ -163,3 +131,18 @@ def _account(swarm: Swarm, id: str) -> list[Change] | Denied:
             f"what the account {id} should hold cannot be told: the journal is not whole",
         )
     return [AccountMended(id, off)] if off else []
+
+
+# What stands before the `:` of a repair's target (`fsck` names its findings so), and what gives
+# the store back what it should hold of it.
+_REPAIRS: Final[Mapping[str, Callable[[Swarm, str], list[Change] | Denied]]] = {
+    "agent": _agent,
+    "mission": _mission,
+    **{kind: partial(_mark, kind) for kind in MARKS},
+    "account": _account,
+    "reserve": _reserve,
+    "channel": lambda _, name: [ChannelForgotten(Channel(name))],
+    "record": _record,
+    "key": lambda _, key: [KeySwept(key)],
+    "schema": lambda _, __: [SchemaStamped()],
+}

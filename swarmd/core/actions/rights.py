@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
 from swarmd.core.actions.authority import (
     find,
     is_over,
-    order_facts,
     outranks,
     overruled,
 )
@@ -16,7 +15,7 @@ from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     RightsSet,
 )
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
@@ -63,27 +62,44 @@ def grant(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
     denied = may_be_granted(swarm, actor, agent, path)
     if denied is not None:
         return denied
-    rights: tuple[Right, ...] = ("use", "grant") if change.right == "both" else (change.right,)
     number = swarm.number + 1
     changed = agent
-    for right in rights:
+    for right in single_rights(change.right):
         changed = changed.holding(Held(path, right, number, actor.id, draft.moment.stamp))
-    draft.add(
-        RightsSet(changed),
-        entry(
-            draft.moment,
-            JournalEvent.PRIVILEGE_GRANTED,
-            f"{actor.id} grants {agent.id} {path} ({change.right}): {change.reason}"[:2000],
-            actor=actor.id,
-            mission=agent.mission,
-            agent=agent.id,
-            privilege=path,
-            right=change.right,
-            number=number,
-            more=order_facts(actor.order, "done"),
-        ),
-    )
+    draft.add(RightsSet(changed))
+    _record_change(draft, actor, agent, change, JournalEvent.PRIVILEGE_GRANTED, number=number)
     return None
+
+
+def single_rights(right: Right) -> tuple[Literal["use", "grant"], ...]:
+    return ("use", "grant") if right == "both" else (right,)
+
+
+def _record_change(
+    draft: Draft,
+    actor: Actor,
+    agent: Agent,
+    change: RightChange,
+    event: JournalEvent,
+    **facts: Any,
+) -> None:
+    path, right = change.privilege, change.right
+    done = (
+        f"grants {agent.id} {path} ({right})"
+        if event is JournalEvent.PRIVILEGE_GRANTED
+        else f"revokes {path} ({right}) of {agent.id}"
+    )
+    draft.record(
+        event,
+        f"{actor.id} {done}: {change.reason}"[:2000],
+        actor=actor.id,
+        mission=agent.mission,
+        agent=agent.id,
+        privilege=path,
+        right=right,
+        **facts,
+        more=order_facts(actor.order, "done"),
+    )
 
 
 def may_be_granted(swarm: Swarm, actor: Actor, agent: Agent, path: str) -> Denied | None:
@@ -115,32 +131,31 @@ def revoke(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
         change.reason,
         actor.authority,
     )
-    before = swarm.lineage.revocations.get(agent.id, ())
-    kept = tuple(
-        old for old in before if outranks(swarm, old, actor) or not _is_taken_in(old, mark)
-    )
+    kept = _kept_beside(swarm, actor, mark)
     if len(kept) >= REVOCATIONS_MAX:
         return Denied(
             Rule.REQUEST_INVALID, f"{len(kept)} revocations at {agent.id}: revoke a subtree (/**)"
         )
     below = len(swarm.lineage.below(agent.id))
-    draft.add(
-        REVOCATIONS.set(agent.id, (*kept, mark)),
-        entry(
-            draft.moment,
-            JournalEvent.PRIVILEGE_REVOKED,
-            f"{actor.id} revokes {path} ({change.right}) of {agent.id}: {change.reason}"[:2000],
-            actor=actor.id,
-            mission=agent.mission,
-            agent=agent.id,
-            privilege=path,
-            right=change.right,
-            number=mark.number,
-            agents=below,
-            more=order_facts(actor.order, "done"),
-        ),
+    draft.add(REVOCATIONS.set(agent.id, (*kept, mark)))
+    _record_change(
+        draft,
+        actor,
+        agent,
+        change,
+        JournalEvent.PRIVILEGE_REVOKED,
+        number=mark.number,
+        agents=below,
     )
     return None
+
+
+def _kept_beside(swarm: Swarm, actor: Actor, mark: Revocation) -> tuple[Revocation, ...]:
+    """Older marks of its segment: those that it does not cover, and a better one's."""
+    before = swarm.lineage.revocations.get(mark.segment, ())
+    return tuple(
+        old for old in before if outranks(swarm, old, actor) or not _is_taken_in(old, mark)
+    )
 
 
 def _is_taken_in(old: Revocation, new: Revocation) -> bool:

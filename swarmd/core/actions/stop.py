@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +10,6 @@ from swarmd.core.actions.authority import (
     find,
     is_ending,
     is_group_target,
-    order_facts,
     outranked,
     outranks,
 )
@@ -17,22 +17,20 @@ from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import (
     AccountCleared,
     AgentSet,
-    Post,
 )
-from swarmd.core.model.channels import host_channel
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Stop, StopKind
-from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import (
     OPERATOR,
     SOB,
-    SUPERVISOR,
     AgentState,
     Authority,
     HostId,
     MissionId,
 )
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.privileges import is_path
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
@@ -68,36 +66,17 @@ def apply_stop(
     found = _stop_target(swarm, actor, args.target)
     if isinstance(found, Denied):
         return found
-    target = found.id if isinstance(found, Agent) else found
-    denied = _refusal_to_drain(found) if kind is StopKind.DRAIN else None
+    denied = _refuse_stop(swarm, actor, kind, found)
     if denied is not None:
         return denied
-    if is_ending(swarm, target):
-        return Denied(Rule.FENCED, f"{target} is ending already")
+    target = _target_of(found)
     before = swarm.lineage.stops.get(target)
-    if before is not None and outranks(swarm, before, actor):
-        return Denied(Rule.PRECEDENCE, f"{target} is stopped by {before.by} already")
-    if kind is StopKind.DRAIN and isinstance(found, Agent):
-        # It ends what it drains.
-        denied = outranked(swarm, actor, found)
-        if denied is not None:
-            return denied
     if before is not None:
         leave_unseen(draft, before, f"{actor.id} stopped it anew")
-    set_stop(
-        draft,
-        Stop(
-            target,
-            kind,
-            actor.authority,
-            args.reason,
-            actor.id,
-            draft.moment.now,
-            actor.order,
-            until=draft.moment.now + grace_seconds if kind is StopKind.DRAIN else 0.0,
-        ),
-        before,
-    )
+    now = draft.moment.now
+    until = now + grace_seconds if kind is StopKind.DRAIN else 0.0
+    stop = Stop(target, kind, actor.authority, args.reason, actor.id, now, actor.order, until=until)
+    set_stop(draft, stop, before)
     if isinstance(found, Agent) and actor.authority is not Authority.LINEAGE:
         tell_superior(
             draft,
@@ -109,14 +88,29 @@ def apply_stop(
     return None
 
 
-def _refusal_to_drain(found: Agent | str) -> Denied | None:
+def _target_of(found: Agent | str) -> str:
+    return found.id if isinstance(found, Agent) else found
+
+
+def _refuse_stop(swarm: Swarm, actor: Actor, kind: StopKind, found: Agent | str) -> Denied | None:
+    target, is_drain = _target_of(found), kind is StopKind.DRAIN
+    denied = _refuse_drain(found) if is_drain else None
+    if denied is not None:
+        return denied
+    if is_ending(swarm, target):
+        return Denied(Rule.FENCED, f"{target} is ending already")
+    before = swarm.lineage.stops.get(target)
+    if before is not None and outranks(swarm, before, actor):
+        return Denied(Rule.PRECEDENCE, f"{target} is stopped by {before.by} already")
+    # A drain ends what it drains.
+    return outranked(swarm, actor, found) if is_drain and isinstance(found, Agent) else None
+
+
+def _refuse_drain(found: Agent | str) -> Denied | None:
     """A drain ends what it drained: never the board, and an agent only with all below it."""
     if isinstance(found, Agent):
-        return (
-            Denied(Rule.TERMINATE_DESCENDANT, f"{found.id} is the board's")
-            if found.tier == 0
-            else None
-        )
+        is_seat = found.tier == 0
+        return Denied(Rule.TERMINATE_DESCENDANT, f"{found.id} is the board's") if is_seat else None
     if found.startswith(("room:", "use:")):
         return Denied(Rule.STOP_TARGET, f"{found} has no turns to drain: freeze it")
     if found.startswith("=") or found == "tier:0":
@@ -130,17 +124,14 @@ def leave_unseen(draft: Draft, stop: Stop, why: str) -> None:
     """
     if stop.order and not stop.is_told:
         detail = f"{stop.kind} {stop.target} was not seen through: {why}"
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.ORDER_REFUSED,
-                detail,
-                actor=OPERATOR,
-                rule=Rule.STOP_TARGET,
-                order=stop.order,
-                outcome="refused",
-                detail=detail,
-            )
+        draft.record(
+            JournalEvent.ORDER_REFUSED,
+            detail,
+            actor=OPERATOR,
+            rule=Rule.STOP_TARGET,
+            order=stop.order,
+            outcome="refused",
+            detail=detail,
         )
 
 
@@ -150,44 +141,44 @@ def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
 
     A target has one mark: what it `replaced` is in the journal, for a thaw lifts only what stands.
     """
-    swarm, moment = draft.swarm, draft.moment
-    was = (
-        f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})"
-        if replaced is not None
-        else ""
-    )
     draft.add(STOPS.put(stop))
-    root = swarm.lineage.get(stop.target.removeprefix("="))
+    root = _root_of(draft.swarm, stop)
     if root is not None and root.id != SOB:
         draft.add(AgentSet(replace(root, state=_STATES[stop.kind], reason=stop.reason[:2000])))
     ask_hosts(draft, stop)
-    draft.add(
-        entry(
-            moment,
-            JournalEvent.STOP_SET,
-            f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}{was}"[:2000],
-            actor=stop.by,
-            target=stop.target,
-            kind=stop.kind.value,
-            agents=len(swarm.lineage.stopped_by(stop.target)),
-            mission=root.mission if root else "",
-            more={
-                **(order_facts(stop.order, "marked") or {}),
-                **({"replaced": replaced.reason[:2000]} if replaced else {}),
-            },
-            rule=Rule(stop.rule) if stop.rule else None,
-        )
+    _record_stop(draft, stop, replaced, mission=root.mission if root else "")
+
+
+def _root_of(swarm: Swarm, stop: Stop) -> Agent | None:
+    """The agent that the stop names, alone or with all below it."""
+    return swarm.lineage.get(stop.target.removeprefix("="))
+
+
+def _record_stop(draft: Draft, stop: Stop, replaced: Stop | None, *, mission: str) -> None:
+    text = f"{stop.by}: {stop.kind} {stop.target}: {stop.reason}"
+    more = dict(order_facts(stop.order, "marked") or {})
+    if replaced is not None:
+        text += f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})"
+        more["replaced"] = replaced.reason[:2000]
+    draft.record(
+        JournalEvent.STOP_SET,
+        text[:2000],
+        actor=stop.by,
+        target=stop.target,
+        kind=stop.kind.value,
+        agents=len(draft.swarm.lineage.stopped_by(stop.target)),
+        mission=mission,
+        more=more,
+        rule=Rule(stop.rule) if stop.rule else None,
     )
 
 
 def ask_hosts(draft: Draft, stop: Stop) -> None:
     """Every host that runs what a stop holds is told of it, and answers with what it sees there."""
+    data = {"target": stop.target, "kind": stop.kind.value, "at": stop.at, "until": stop.until}
     for host in hosts_under(draft.swarm, stop):
-        data = {"target": stop.target, "kind": stop.kind.value, "at": stop.at, "until": stop.until}
-        message = Message(
-            sender=SUPERVISOR, kind=Kind.STOPPED, at=draft.moment.stamp, text=stop.target, data=data
-        )
-        draft.add(Post(host_channel(host), message))
+        notice = host_notice(draft.moment, host, Kind.STOPPED, stop.target, data)
+        draft.add(notice)
 
 
 def hosts_under(swarm: Swarm, stop: Stop) -> list[HostId]:
@@ -195,31 +186,42 @@ def hosts_under(swarm: Swarm, stop: Stop) -> list[HostId]:
 
 
 def thaw(draft: Draft, actor: Actor, args: Args) -> Denied | None:
-    swarm, target = draft.swarm, args.target
-    targets: tuple[str, ...] = (target,)
-    is_no_agent = is_group_target(target) or MissionId(target) in swarm.missions
-    if actor.authority is not Authority.OPERATOR or not is_no_agent:
-        found = find(swarm, actor, target)
-        if isinstance(found, Denied):
-            return found
-        # Of an agent both marks are meant: on its subtree, and on itself alone.
-        targets = (found.id, f"={found.id}")
+    swarm = draft.swarm
+    targets = _thaw_targets(swarm, actor, args.target)
+    if isinstance(targets, Denied):
+        return targets
     stops = [swarm.lineage.stops[t] for t in targets if t in swarm.lineage.stops]
     if not stops:
-        return Denied(Rule.STOP_TARGET, f"{target} is not stopped itself")
-    if is_ending(swarm, targets[0]):
+        return Denied(Rule.STOP_TARGET, f"{args.target} is not stopped itself")
+    denied = _refuse_thaw(swarm, actor, targets[0], stops)
+    if denied is not None:
+        return denied
+    for stop in stops:
+        order = actor.order if stop is stops[-1] else ""
+        lift(draft, stop, by=actor.id, reason=args.reason, order=order)
+    return None
+
+
+def _thaw_targets(swarm: Swarm, actor: Actor, target: str) -> tuple[str, ...] | Denied:
+    is_no_agent = is_group_target(target) or MissionId(target) in swarm.missions
+    if actor.authority is Authority.OPERATOR and is_no_agent:
+        return (target,)
+    found = find(swarm, actor, target)
+    # Of an agent both marks are meant: on its subtree, and on itself alone.
+    return found if isinstance(found, Denied) else (found.id, f"={found.id}")
+
+
+def _refuse_thaw(swarm: Swarm, actor: Actor, target: str, stops: Sequence[Stop]) -> Denied | None:
+    if is_ending(swarm, target):
         return Denied(Rule.FENCED, f"{target} is ending already")
     better = next((stop for stop in stops if outranks(swarm, stop, actor)), None)
     if better is not None:
         return Denied(Rule.PRECEDENCE, f"{better.target} was stopped by {better.by}")
-    agent = swarm.lineage.get(targets[0])
+    agent = swarm.lineage.get(target)
     if agent is not None and not agent.charter and stops[0].rule == Rule.AGENT_UNREADABLE:
         return Denied(
             Rule.AGENT_UNREADABLE, f"what {agent.id} was to do is lost with its record: end it"
         )
-    for stop in stops:
-        order = actor.order if stop is stops[-1] else ""
-        lift(draft, stop, by=actor.id, reason=args.reason, order=order)
     return None
 
 
@@ -233,33 +235,33 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
     """The mark goes; what waited under it goes on where it was."""
     swarm = draft.swarm
     held = swarm.lineage.stopped_by(stop.target)
-    hosts = sorted({agent.host for agent in held if agent.host})
+    hosts = hosts_under(swarm, stop)
     draft.add(Drop(STOPS, stop.target))
     leave_unseen(draft, stop, f"{by} let it go on")
     for agent in held:
         # Nobody gets on while stopped.
         swarm.note_progress(agent, draft.moment.now)
-    root = swarm.lineage.get(stop.target.removeprefix("="))
+    root = _root_of(swarm, stop)
     if root is not None and root.id != SOB and not swarm.lineage.is_ending(root):
-        left = own_stop(swarm, root)
-        resting = AgentState.LIVE if root.host in swarm.hosts else AgentState.STARTING
-        state, why = (_STATES[left.kind], left.reason[:2000]) if left is not None else (resting, "")
-        draft.add(AgentSet(replace(root, state=state, reason=why)))
+        draft.add(AgentSet(_as_left(swarm, root)))
         if stop.rule.startswith("budget."):
             draft.add(AccountCleared(root.id))
     for host in hosts:
-        message = Message(
-            sender=SUPERVISOR, kind=Kind.THAWED, at=draft.moment.stamp, text=stop.target
-        )
-        draft.add(Post(host_channel(host), message))
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.STOP_LIFTED,
-            f"{by} lets {stop.target} go on: {reason}"[:2000],
-            actor=by,
-            target=stop.target,
-            mission=root.mission if root else "",
-            more=order_facts(order, "done"),
-        )
+        draft.add(host_notice(draft.moment, host, Kind.THAWED, stop.target))
+    draft.record(
+        JournalEvent.STOP_LIFTED,
+        f"{by} lets {stop.target} go on: {reason}"[:2000],
+        actor=by,
+        target=stop.target,
+        mission=root.mission if root else "",
+        more=order_facts(order, "done"),
     )
+
+
+def _as_left(swarm: Swarm, agent: Agent) -> Agent:
+    """Its record when a mark on it is gone: another may still be there."""
+    left = own_stop(swarm, agent)
+    if left is not None:
+        return replace(agent, state=_STATES[left.kind], reason=left.reason[:2000])
+    resting = AgentState.LIVE if agent.host in swarm.hosts else AgentState.STARTING
+    return replace(agent, state=resting, reason="")

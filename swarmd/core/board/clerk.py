@@ -6,14 +6,13 @@ refuses goes back to the seats with the name of the rule, and changes nothing bu
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from pydantic import ValidationError
 
-from swarmd.core.actions import approvals, overrides
-from swarmd.core.board.execution import board_taint, execute_motion, override_changes
-from swarmd.core.board.procedure import (
+from swarmd.core.actions import approvals, override_record
+from swarmd.core.board.events import (
     Announce,
     Argued,
     Await,
@@ -34,9 +33,9 @@ from swarmd.core.board.procedure import (
     Thawed,
     Ticked,
     Voted,
-    next_deadline,
-    step,
 )
+from swarmd.core.board.execution import board_taint, execute_motion, override_changes
+from swarmd.core.board.procedure import next_deadline, step
 from swarmd.core.board.room import (
     announce,
     call_seat,
@@ -52,23 +51,20 @@ from swarmd.core.model.changes import (
     Post,
 )
 from swarmd.core.model.channels import BOARD_ROOM
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.motions import (
-    MOTION,
-)
+from swarmd.core.model.motions import MOTION
 from swarmd.core.model.names import SOB, MissionId, MissionState
 from swarmd.core.model.overruling import Overruling
+from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import taint_of
-from swarmd.core.model.records import Approval, ExecutiveReport
+from swarmd.core.model.records import Approval, ExecutiveReport, Mission
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, BOARDS, REPORTS, Drop, Put
 
-_STATE_OF_STAGE = {"working": MissionState.WORKING}
 # Of a mission's text in the room and in the journal. It may be a megabyte long, and six times that
 # where each of its characters has to be escaped: a server may take no message of such a size. The
 # seats have it whole in their prompts, and people in the mission's record.
@@ -94,19 +90,31 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
     """
     events = [event]
     while events:
-        mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
-        if mission is None or procedure is None or mission.ending is not None:
+        in_hand = _in_hand(draft, id)
+        if in_hand is None:
             return
-        procedure, effects = step(
-            procedure, events.pop(0), draft.swarm.declared.board, draft.moment.now
-        )
-        if effects or procedure != draft.swarm.boards[id]:
-            draft.add(Put(BOARDS, id, procedure))
-        for effect in effects:
-            follow_up = _do(draft, id, effect)
-            if follow_up is not None:
-                events.append(follow_up)
+        rules, now = draft.swarm.declared.board, draft.moment.now
+        moved, effects = step(in_hand.procedure, events.pop(0), rules, now)
+        if effects or moved != in_hand.procedure:
+            draft.add(Put(BOARDS, id, moved))
+        follow_ups = [_do(draft, id, effect) for effect in effects]
+        events += [event for event in follow_ups if event is not None]
         _show_state(draft, id)
+
+
+@dataclass(frozen=True, slots=True)
+class _InHand:
+    """A mission that is before the board, and not about to end."""
+
+    mission: Mission
+    procedure: Procedure
+
+
+def _in_hand(draft: Draft, id: MissionId) -> _InHand | None:
+    mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
+    if mission is None or procedure is None or mission.ending is not None:
+        return None
+    return _InHand(mission, procedure)
 
 
 def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
@@ -123,34 +131,39 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
         case Await():
             pass
         case Fail(reason):
-            why = draft.swarm.observed.seat_failures.get(id)
-            reason = f"{reason}; the last seat that failed: {why}" if why else reason
-            queue.end(draft, draft.swarm.missions[id], MissionState.FAILED, reason, by="clerk")
-        case Ignored(seat, why):
-            draft.add(
-                entry(
-                    draft.moment,
-                    JournalEvent.SEAT_IGNORED,
-                    f"{seat}: {why}",
-                    actor=seat,
-                    mission=id,
-                )
-            )
+            _fail(draft, id, reason)
+        case Ignored():
+            _record_ignored(draft, id, effect)
         case _:
             assert_never(effect)
     return None
 
 
+def _fail(draft: Draft, id: MissionId, reason: str) -> None:
+    why = draft.swarm.observed.seat_failures.get(id)
+    reason = f"{reason}; the last seat that failed: {why}" if why else reason
+    queue.end(draft, draft.swarm.missions[id], MissionState.FAILED, reason, by="clerk")
+
+
+def _record_ignored(draft: Draft, id: MissionId, ignored: Ignored) -> None:
+    seat, text = ignored.seat, f"{ignored.seat}: {ignored.why}"
+    draft.record(JournalEvent.SEAT_IGNORED, text, actor=seat, mission=id)
+
+
 def _show_state(draft: Draft, id: MissionId) -> None:
     """The mission's public state follows the procedure's stage."""
-    mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
-    if mission is None or procedure is None or mission.ending is not None:
+    in_hand = _in_hand(draft, id)
+    if in_hand is None:
         return
-    state = _STATE_OF_STAGE.get(
-        procedure.stage, MissionState.REVIEWING if procedure.in_review else MissionState.DEBATING
-    )
-    if state is not mission.state:
-        draft.add(MissionSet(replace(mission, state=state)))
+    state = _state_of(in_hand.procedure)
+    if state is not in_hand.mission.state:
+        draft.add(MissionSet(replace(in_hand.mission, state=state)))
+
+
+def _state_of(procedure: Procedure) -> MissionState:
+    if procedure.stage == "working":
+        return MissionState.WORKING
+    return MissionState.REVIEWING if procedure.in_review else MissionState.DEBATING
 
 
 def hear(draft: Draft, message: Message) -> None:
@@ -174,13 +187,16 @@ def _answer_of(message: Message) -> Event | None:
         return Argued(seat, number, message.text)
     if message.kind is Kind.VOTE and message.data.get("choice") in ("yes", "no", "abstain"):
         return Voted(seat, number, message.data["choice"], message.text)
-    if message.kind is Kind.PROPOSAL:
-        try:
-            motion = MOTION.validate_python(message.data.get("motion"))
-            return Proposed(seat, number, motion, taint_of(message))
-        except ValidationError:
-            return SeatFailed(seat, number, None)
-    return None
+    return _proposal_of(message, number) if message.kind is Kind.PROPOSAL else None
+
+
+def _proposal_of(message: Message, number: int) -> Proposed | SeatFailed:
+    """A motion that cannot be read is a failure of its seat."""
+    try:
+        motion = MOTION.validate_python(message.data.get("motion"))
+    except ValidationError:
+        return SeatFailed(message.sender, number, None)
+    return Proposed(message.sender, number, motion, taint_of(message))
 
 
 def seat_failed(
@@ -189,28 +205,16 @@ def seat_failed(
     """A seat's model failed for good: it abstains, and the debate goes on without waiting for
     it.
     """
+    event = JournalEvent.SEAT_FAILED
     procedure = draft.swarm.boards.get(mission)
     if procedure is None:
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.SEAT_FAILED,
-                detail,
-                actor=seat.id,
-                mission=mission,
-                seat=seat.id,
-            )
-        )
+        draft.record(event, detail, actor=seat.id, mission=mission, seat=seat.id)
         return
     # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without
     # motions.
     text = f"{seat.name} cannot answer and abstains: {detail[:400]}"
-    announce(
-        draft,
-        mission,
-        Announce(text, {"seat": seat.id} | ({TAINT: list(taint)} if taint else {})),
-        JournalEvent.SEAT_FAILED,
-    )
+    facts = {"seat": seat.id} | ({TAINT: list(taint)} if taint else {})
+    announce(draft, mission, Announce(text, facts), event)
     draft.swarm.observed.seat_failures[mission] = detail[:400]
     if procedure.calling == seat.id:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
@@ -219,16 +223,30 @@ def seat_failed(
 def hear_report(draft: Draft, message: Message) -> None:
     """A report of an executive to the board."""
     executive = draft.swarm.lineage.get(message.sender)
-    if (
-        executive is None
-        or executive.parent != SOB
-        or executive.mission not in draft.swarm.missions
-    ):
+    if executive is None or executive.parent != SOB:
+        return
+    if executive.mission not in draft.swarm.missions:
         return
     if message.incarnation != executive.incarnation:
         draft.add(former_post(draft, message))
         return
-    report = ExecutiveReport(
+    report = _report_of(executive, message)
+    draft.add(
+        Put(REPORTS, executive.mission, report),
+        Post(BOARD_ROOM, report_digest(draft, executive, report)),
+    )
+    draft.record(
+        JournalEvent.AGENT_REPORTED,
+        f"{executive.name} reported{', done' if report.is_done else ''}",
+        actor=executive.id,
+        mission=executive.mission,
+        done=report.is_done,
+    )
+    review_if_ready(draft, executive.mission)
+
+
+def _report_of(executive: Agent, message: Message) -> ExecutiveReport:
+    return ExecutiveReport(
         executive.id,
         executive.name,
         message.text,
@@ -236,30 +254,24 @@ def hear_report(draft: Draft, message: Message) -> None:
         bool(message.data.get("done")),
         taint_of(message),
     )
-    draft.add(
-        Put(REPORTS, executive.mission, report),
-        Post(BOARD_ROOM, report_digest(draft, executive, report)),
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_REPORTED,
-            f"{executive.name} reported{', done' if report.is_done else ''}",
-            actor=executive.id,
-            mission=executive.mission,
-            done=report.is_done,
-        ),
-    )
-    review_if_ready(draft, executive.mission)
 
 
 def executive_ended(draft: Draft, executive: Agent, why: str, taint: tuple[str, ...] = ()) -> None:
     """An executive that ended without a last word still has a report: that it ended, and why."""
     known = draft.swarm.reports.get(executive.mission, {}).get(executive.id)
     if known is None or not known.is_done:
-        text = f"(ended without a final report: {why})" + (f"\n\n{known.text}" if known else "")
-        read = tuple(sorted({*taint, *(known.taint if known else ())}))
-        last = ExecutiveReport(executive.id, executive.name, text, (), True, read)
+        last = _last_report(executive, known, why, taint)
         draft.add(Put(REPORTS, executive.mission, last))
     review_if_ready(draft, executive.mission)
+
+
+def _last_report(
+    executive: Agent, known: ExecutiveReport | None, why: str, taint: tuple[str, ...]
+) -> ExecutiveReport:
+    text, read = f"(ended without a final report: {why})", {*taint}
+    if known is not None:
+        text, read = f"{text}\n\n{known.text}", {*taint, *known.taint}
+    return ExecutiveReport(executive.id, executive.name, text, (), True, tuple(sorted(read)))
 
 
 def review_if_ready(draft: Draft, id: MissionId) -> None:
@@ -269,53 +281,61 @@ def review_if_ready(draft: Draft, id: MissionId) -> None:
     procedure = draft.swarm.boards.get(id)
     if procedure is None or procedure.stage != "working":
         return
-    reports = draft.swarm.reports.get(id, {})
     asked = approvals.for_the_board(draft.swarm, id)
-    all_done = all(
-        reports.get(e.id) is not None and reports[e.id].is_done for e in draft.swarm.executives(id)
-    )
-    if all_done or asked:
+    if asked or _all_done(draft.swarm, id):
         # A motion answers one request, so the board is called about each; and once, for one that
         # has nothing to say to it is not asked without end.
         draft.add(*(APPROVALS.put(replace(approval, is_put=True)) for approval in asked[:1]))
-        advance(draft, id, ReportsIn(tuple(report_data(report) for report in reports.values())))
+        reports = draft.swarm.reports.get(id, {}).values()
+        advance(draft, id, ReportsIn(tuple(report_data(report) for report in reports)))
+
+
+def _all_done(swarm: Swarm, id: MissionId) -> bool:
+    reports = swarm.reports.get(id, {})
+    return all(
+        reports.get(e.id) is not None and reports[e.id].is_done for e in swarm.executives(id)
+    )
 
 
 def answered(draft: Draft, approval: Approval) -> Denied | None:
     """An operator has answered for a motion, or nobody did: executed now, once, or told to the
     board.
     """
-    id, request = approval.mission, approval.action["request"]
-    mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
-    if mission is None or procedure is None or mission.ending is not None:
+    id, number = approval.mission, approval.action["request"]["number"]
+    in_hand = _in_hand(draft, id)
+    if in_hand is None:
         return Denied(Rule.UNKNOWN_MISSION, id)
-    number = request["number"]
-    event: Executed | Refused | None
-    if approval.answer == "approved" and approvals.digest_of(approval.action) == approval.digest:
-        motion, taint = MOTION.validate_python(request["motion"]), tuple(approval.action["taint"])
-        event = execute_motion(draft, id, number, motion, taint, has_permission=True)
-    else:
-        rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
-        event = Refused(number, rule, f"{approval.id}, by {approval.answered_by}")
-    assert event is not None
+    procedure = in_hand.procedure
+    event = _executed_after_all(draft, approval)
     if procedure.stage == "carrying" and procedure.motion_number == number:
         advance(draft, id, event)
     else:
-        outcome = (
-            "is executed after all"
-            if isinstance(event, Executed)
-            else f"stays fallen: {event.rule}"
-        )
-        announce(
-            draft,
-            id,
-            Announce(f"Motion {number} {outcome} ({approval.id}).", {"motion_number": number}),
-        )
-    return (
-        Denied(event.rule, event.detail)
-        if isinstance(event, Refused) and approval.answer == "approved"
-        else None
+        _announce_answer(draft, approval, event)
+    if isinstance(event, Refused) and approval.answer == "approved":
+        return Denied(event.rule, event.detail)
+    return None
+
+
+def _executed_after_all(draft: Draft, approval: Approval) -> Executed | Refused:
+    action, request = approval.action, approval.action["request"]
+    number = request["number"]
+    if approval.answer != "approved" or approvals.digest_of(action) != approval.digest:
+        rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
+        return Refused(number, rule, f"{approval.id}, by {approval.answered_by}")
+    motion, taint = MOTION.validate_python(request["motion"]), tuple(action["taint"])
+    event = execute_motion(draft, approval.mission, number, motion, taint, has_permission=True)
+    assert event is not None
+    return event
+
+
+def _announce_answer(draft: Draft, approval: Approval, event: Executed | Refused) -> None:
+    """The board has gone on with another motion."""
+    outcome = (
+        f"stays fallen: {event.rule}" if isinstance(event, Refused) else "is executed after all"
     )
+    number = event.motion_number
+    line = Announce(f"Motion {number} {outcome} ({approval.id}).", {"motion_number": number})
+    announce(draft, approval.mission, line)
 
 
 def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
@@ -333,17 +353,21 @@ def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
         "motion": procedure.motion.model_dump(mode="json"),
     }
     after = {"vetoed" if asked.take else "carried": number}
-    override = overrides.begin(
+    override = override_record.begin_override(
         draft, actor, asked, target=id, mission=id, before=before, after=after
     )
-    overrides.told(draft, actor, override)
+    override_record.record_override(draft, actor, override)
+    _drop_approvals(draft, id, number)
     detail = f"{override.id}, by {actor.id}: {asked.reason}"
-    for approval in list(draft.swarm.approvals.values()):
-        if approval.mission == id and approval.action["request"].get("number") == number:
-            # It waited for an operator, and an operator has decided.
-            draft.add(Drop(APPROVALS, approval.id))
     advance(draft, id, Overruled(number, not asked.take, Rule.OVERRIDE_ACTIVE, detail))
     return None
+
+
+def _drop_approvals(draft: Draft, id: MissionId, number: int) -> None:
+    """A motion that waited for an operator: an operator has decided."""
+    for approval in list(draft.swarm.approvals.values()):
+        if approval.mission == id and approval.action["request"].get("number") == number:
+            draft.add(Drop(APPROVALS, approval.id))
 
 
 def tick(draft: Draft) -> None:

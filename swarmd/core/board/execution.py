@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from swarmd.core.actions import approvals
-from swarmd.core.board.procedure import (
-    Announce,
-    Executed,
-    Refused,
-)
+from swarmd.core.board.events import Announce, Executed, Refused
 from swarmd.core.board.room import announce
-from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.entries import Cause
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.motion_kinds import Asks, Carried, kinds
 from swarmd.core.model.motions import Motion
@@ -53,15 +49,8 @@ def _tried(
     carried = Carried(id, motion, taint, has_permission)
     outcome = _vetoed(draft, id, motion) or kinds()[motion.motion].decide(draft, carried)
     if outcome is None:
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.MOTION_EXECUTED,
-                f"motion {number}: {motion.motion}",
-                actor=SOB,
-                mission=id,
-            )
-        )
+        text = f"motion {number}: {motion.motion}"
+        draft.record(JournalEvent.MOTION_EXECUTED, text, actor=SOB, mission=id)
         return Executed(number)
     if isinstance(outcome, Asks):
         waits = _ask_permission(draft, mission, number, motion, taint, outcome)
@@ -70,19 +59,22 @@ def _tried(
             announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
             return None
         outcome = waits
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.MOTION_REFUSED,
-            f"motion {number}: {outcome}",
-            actor=SOB,
-            mission=id,
-            rule=outcome.rule,
-            detail=outcome.detail,
-            motion=motion.model_dump(mode="json"),
-        )
-    )
+    _record_refusal(draft, id, number, motion, outcome)
     return Refused(number, outcome.rule, outcome.detail)
+
+
+def _record_refusal(
+    draft: Draft, id: MissionId, number: int, motion: Motion, denied: Denied
+) -> None:
+    draft.record(
+        JournalEvent.MOTION_REFUSED,
+        f"motion {number}: {denied}",
+        actor=SOB,
+        mission=id,
+        rule=denied.rule,
+        detail=denied.detail,
+        motion=motion.model_dump(mode="json"),
+    )
 
 
 def board_taint(draft: Draft, id: MissionId) -> tuple[str, ...]:

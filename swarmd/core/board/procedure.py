@@ -12,179 +12,43 @@ which.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, assert_never
 
 from pydantic import JsonValue
 
+from swarmd.core.board.events import (
+    Announce,
+    Answer,
+    Argued,
+    Await,
+    CallSeat,
+    Carry,
+    Delayed,
+    Effect,
+    Event,
+    Executed,
+    Fail,
+    Ignored,
+    Opened,
+    Overruled,
+    Proposed,
+    Refused,
+    ReportsIn,
+    SeatFailed,
+    Thawed,
+    Ticked,
+    Voted,
+)
+from swarmd.core.board.vote import decide_vote, tally_line
 from swarmd.core.model.declarations import BoardRules
 from swarmd.core.model.motion_kinds import kinds
-from swarmd.core.model.motions import Motion
-from swarmd.core.model.procedure import Ballot, Choice, Phase, Procedure, SeatCall, Stage
-from swarmd.core.model.refusals import Rule
+from swarmd.core.model.procedure import Ballot, Procedure, SeatCall, Stage
 
 EXCERPT_CHARS: Final = 300  # of a motion's text in an announced line: its data has the whole
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The mission was taken from the docket."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposed:
-    seat: str
-    motion_number: int
-    motion: Motion
-    taint: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Argued:
-    seat: str
-    motion_number: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Voted:
-    seat: str
-    motion_number: int
-    choice: Choice
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SeatFailed:
-    """Its model failed: the seat is absent at once. With `phase`, a failure that was told late
-    cannot cost the seat its next call."""
-
-    seat: str
-    motion_number: int
-    phase: Phase | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ticked:
-    """Time passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thawed:
-    """The mission was stopped for so many seconds and goes on: they do not count, and who was
-    called is called anew.
-    """
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Delayed:
-    """For so many seconds no call could begin, because no supervisor led: they do not count. Who
-    was called still is, and goes on by itself; to call it anew would pay for its answer twice."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Overruled:
-    """An operator decides the motion before the board: carried at once, or fallen by the rule."""
-
-    motion_number: int
-    is_carried: bool
-    rule: Rule
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReportsIn:
-    """All working executives have reported done or ended, or permission is asked of the board.
-    Values are JSON, as in `SeatCall.reports`.
-
-    Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
-    """
-
-    reports: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """The supervisor did the carried motion, whole."""
-
-    motion_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The law refused the carried motion, whole: nothing was done."""
-
-    motion_number: int
-    rule: Rule
-    detail: str
-
-
 _ANSWERED_IN: Final[dict[type, Stage]] = {Proposed: "propose", Argued: "debate", Voted: "vote"}
-
-
-Answer: TypeAlias = Proposed | Argued | Voted | SeatFailed
-
-
-Event: TypeAlias = (
-    Answer | Opened | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CallSeat:
-    """Call this seat. Motion number, phase and `attempt` are the call's key: posted twice, it is
-    one.
-    """
-
-    seat: str
-    call: SeatCall
-    attempt: int
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """A line the clerk posts into the board's room; `data` is JSON."""
-
-    text: str
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Carry:
-    """The supervisor shall execute this motion, whole or not at all, and answer with its number."""
-
-    motion_number: int
-    motion: Motion
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """The mission works: nothing to do until its reports are in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The mission fails."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """An answer that changed nothing, for the journal."""
-
-    seat: str
-    why: str
-
-
-Effect: TypeAlias = CallSeat | Announce | Carry | Await | Fail | Ignored
 
 
 Outcome: TypeAlias = tuple[Procedure, tuple[Effect, ...]]
@@ -244,31 +108,41 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
     match event:
         case Proposed() | Argued() | Voted() | SeatFailed():
             return _answer(procedure, event, rules, now)
+        case Executed() | Refused() | Overruled():
+            return _decided(procedure, event, rules, now)
         case Ticked():
-            is_silent = procedure.seat_deadline is not None and procedure.seat_deadline <= now
-            return _next_seat(procedure, rules, now) if is_silent else (procedure, ())
+            return _close_silent(procedure, rules, now)
         case Opened() if procedure.stage == "docketed":
             return _open_motion(procedure, rules, now)
         case ReportsIn(reports) if procedure.stage == "working":
             changes = {"in_review": True, "reports": _as_stored(reports)}
             return _open_motion(procedure.model_copy(update=changes), rules, now)
-        case Executed(number) if _awaits(procedure, number):
-            return _executed(procedure)
-        case Refused(number, rule, detail) if _awaits(procedure, number):
-            return _fall(procedure, f"refused by {rule}: {detail}", rules, now)
-        case Overruled(number) if (
-            procedure.motion is not None and procedure.motion_number == number
-        ):
-            return _overruled(procedure, event, rules, now)
-        case Opened() | Thawed() | Delayed() | Overruled() | ReportsIn() | Executed() | Refused():
+        case Opened() | Thawed() | Delayed() | ReportsIn():
             # Repeated by a supervisor that restarted: it was taken the first time.
             return procedure, ()
         case _:
             assert_never(event)
 
 
-def _awaits(procedure: Procedure, number: int) -> bool:
-    return procedure.stage == "carrying" and procedure.motion_number == number
+def _decided(
+    procedure: Procedure, event: Executed | Refused | Overruled, rules: BoardRules, now: float
+) -> Outcome:
+    """What became of a motion. Of another than the present one it was taken the first time."""
+    if event.motion_number != procedure.motion_number:
+        return procedure, ()
+    if isinstance(event, Overruled):
+        is_put = procedure.motion is not None
+        return _overruled(procedure, event, rules, now) if is_put else (procedure, ())
+    if procedure.stage != "carrying":
+        return procedure, ()
+    if isinstance(event, Executed):
+        return _executed(procedure)
+    return _fall(procedure, f"refused by {event.rule}: {event.detail}", rules, now)
+
+
+def _close_silent(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    is_silent = procedure.seat_deadline is not None and procedure.seat_deadline <= now
+    return _next_seat(procedure, rules, now) if is_silent else (procedure, ())
 
 
 def _answer(procedure: Procedure, answer: Answer, rules: BoardRules, now: float) -> Outcome:
@@ -370,8 +244,13 @@ def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: 
     if kind.sends_back and procedure.sent_back >= rules.send_backs_max:
         why = f"work was sent back {procedure.sent_back} times, no more is allowed"
         return _fall(procedure, why, rules, now)
+    return _put(procedure, proposed, rules, now)
+
+
+def _put(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
+    """The motion is before the board, which debates it."""
     changes = {
-        "motion": motion,
+        "motion": proposed.motion,
         "motion_deadline": now + rules.motion_seconds,
         "taint": proposed.taint,
     }
@@ -382,7 +261,7 @@ def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: 
 
 def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     verdict = decide_vote(procedure.ballots, rules)
-    tally = _tally_line(procedure, verdict, rules)
+    tally = tally_line(procedure, verdict, rules)
     if not verdict.is_carried:
         moved, effects = _fall(procedure, verdict.why, rules, now)
         return moved, (tally, *effects)
@@ -457,33 +336,6 @@ _NO_MOTION: Final[dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    is_carried: bool
-    why: str
-
-
-def decide_vote(ballots: tuple[Ballot, ...], rules: BoardRules) -> Verdict:
-    """Quorum, majority, tie-break, in this order.
-
-    Present is who answered the call to vote: an explicit abstention is presence, silence or
-    failure is absence. A majority is more yes than no. A tie is decided by the chair's own vote
-    where the rules say so and the chair voted yes or no; otherwise the motion falls.
-    """
-    if len(ballots) < rules.quorum:
-        return Verdict(
-            False, f"no quorum: {len(ballots)} of at least {rules.quorum} seats answered"
-        )
-    choices = Counter(ballot.choice for ballot in ballots)
-    yes, no = choices["yes"], choices["no"]
-    if yes != no:
-        return Verdict(yes > no, f"{yes} yes, {no} no")
-    chair = next((ballot.choice for ballot in ballots if ballot.seat == rules.chair), "abstain")
-    if rules.tie_break == "chair" and chair != "abstain":
-        return Verdict(chair == "yes", f"a tie at {yes}, the chair votes {chair}")
-    return Verdict(False, f"a tie at {yes}")
-
-
 def _opened_line(proposed: Proposed) -> Announce:
     number, seat, motion = proposed.motion_number, proposed.seat, proposed.motion
     return Announce(
@@ -492,25 +344,6 @@ def _opened_line(proposed: Proposed) -> Announce:
             f"{motion.reason[:EXCERPT_CHARS]}"
         ),
         {"motion_number": number, "proposer": seat, "motion": motion.model_dump(mode="json")},
-    )
-
-
-def _tally_line(procedure: Procedure, verdict: Verdict, rules: BoardRules) -> Announce:
-    votes = {ballot.seat: ballot for ballot in procedure.ballots}
-    absent = [seat for seat in rules.seats if seat not in votes]
-    cast = [f"{ballot.seat} {ballot.choice}" for ballot in procedure.ballots]
-    each = ", ".join(cast + [f"{seat} absent" for seat in absent])
-    outcome = "carried" if verdict.is_carried else "not carried"
-    return Announce(
-        f"Motion {procedure.motion_number} is {outcome}, {verdict.why} ({each}).",
-        {
-            "motion_number": procedure.motion_number,
-            "carried": verdict.is_carried,
-            "why": verdict.why,
-            "quorum": rules.quorum,
-            "votes": [ballot.model_dump(mode="json") for ballot in procedure.ballots],
-            "absent": absent,
-        },
     )
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from swarmd.core.board.procedure import (
-    Announce,
-    CallSeat,
-)
+from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.entries import entry
@@ -52,10 +49,8 @@ def announce(
         text=effect.text,
         data=dict(effect.data),
     )
-    draft.add(
-        Post(BOARD_ROOM, message),
-        entry(draft.moment, event, effect.text, actor=CLERK, mission=id, more=effect.data),
-    )
+    draft.add(Post(BOARD_ROOM, message))
+    draft.record(event, effect.text, actor=CLERK, mission=id, more=effect.data)
 
 
 def words_of(value: object) -> tuple[str, ...]:

@@ -301,14 +301,11 @@ class Heard:
         one. A fresh message's is above it, for two that were fresh one after the other are four
         windows apart at most.
         """
-        newest: dict[str, int] = {}
         nonces = [key for key in self.marks if f" {OPERATOR_ISSUER}" in key]
-        for key in nonces:
-            channel = key.partition(" ")[0]
-            newest[channel] = max(newest.get(channel, 0), self.marks[key][1])
+        newest = self._newest_by_channel(nonces)
         kept, gone = {}, []
         for key in nonces:
-            channel, number = Channel(key.partition(" ")[0]), self.marks[key][1]
+            channel, number = _channel_of(key), self.marks[key][1]
             floor = _forgotten(channel)
             if key == floor or number >= newest[channel] - 4 * WINDOW:
                 continue
@@ -318,6 +315,13 @@ class Heard:
             kept[floor] = "{} {}".format(*self.marks[floor])
         return kept, gone
 
+    def _newest_by_channel(self, nonces: Iterable[str]) -> dict[Channel, int]:
+        newest: dict[Channel, int] = {}
+        for key in nonces:
+            channel = _channel_of(key)
+            newest[channel] = max(newest.get(channel, 0), self.marks[key][1])
+        return newest
+
 
 # Ten thousand idle agents of one process follow the same rooms since the same commits: one object
 # for all of them.
@@ -325,6 +329,10 @@ class Heard:
 def _mark_of_text(text: str) -> Mark | None:
     kept = _KEPT.fullmatch(text)
     return (int(kept[1]), int(kept[2])) if kept else None
+
+
+def _channel_of(key: str) -> Channel:
+    return Channel(key.partition(" ")[0])
 
 
 def _forgotten(channel: Channel) -> str:

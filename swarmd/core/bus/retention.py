@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from swarmd.core.model.changes import Post, ReaderLed
+from swarmd.core.model.changes import ReaderLed
 from swarmd.core.model.channels import (
     DEAD,
     INPUTS,
@@ -25,14 +25,13 @@ from swarmd.core.model.channels import (
     REQUESTS,
     RESULTS,
     host_channel,
-    inbox,
 )
 from swarmd.core.model.declarations import Declarations, Keep
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
-from swarmd.core.model.messages import Kind, Message, order_of
+from swarmd.core.model.messages import order_of
 from swarmd.core.model.names import FIRST, SUPERVISOR, AgentId, Channel, HostId, StreamId
+from swarmd.core.model.posts import inbox_notice
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import stamp_of
 
@@ -92,18 +91,23 @@ def readers_of(channel: Channel, swarm: Swarm) -> list[Agent]:
     """The living agents whose positions hold it. Seats see rooms as they are when they are
     called, and hold none.
     """
-    if channel.startswith("inbox:"):
-        agent = swarm.lineage.get(channel.removeprefix("inbox:"))
-        return [agent] if agent is not None else []
-    if channel.startswith("up:"):
-        agent = swarm.lineage.get(channel.removeprefix("up:"))
-        return [agent] if agent is not None and agent.tier > 0 else []
-    if channel.startswith("down:"):
-        return list(swarm.lineage.children(AgentId(channel.removeprefix("down:"))))
-    if not channel.startswith("room:"):
-        return []
-    rooms = swarm.declared.rooms
-    return [a for a in swarm.lineage.agents.values() if a.tier > 0 and channel in follows(a, rooms)]
+    kind, _, name = channel.partition(":")
+    match kind:
+        case "inbox" | "up":
+            agent = swarm.lineage.get(name)
+            is_reader = agent is not None and (kind == "inbox" or agent.tier > 0)
+            return [agent] if agent is not None and is_reader else []
+        case "down":
+            return list(swarm.lineage.children(AgentId(name)))
+        case "room":
+            return _followers(channel, swarm)
+        case _:
+            return []
+
+
+def _followers(channel: Channel, swarm: Swarm) -> list[Agent]:
+    rooms, agents = swarm.declared.rooms, swarm.lineage.agents.values()
+    return [agent for agent in agents if agent.tier > 0 and channel in follows(agent, rooms)]
 
 
 # --- what goes --------------------------------------------------------------------------------
@@ -188,32 +192,23 @@ def lead_past(draft: Draft, gap: Gap) -> None:
     draft.add(ReaderLed(agent.id, gap.channel, gap.until))
     if not gap.is_told:
         return
+    told = {"gap": {"channel": gap.channel, "after": gap.after, "until": gap.until}}
+    draft.add(inbox_notice(draft.moment, agent.id, agent.mission, _gap_text(gap), told))
+    draft.record(
+        JournalEvent.MAIL_SKIPPED,
+        f"{agent.id} is led past what it left unread of {gap.channel}",
+        actor=SUPERVISOR,
+        mission=agent.mission,
+        agent=agent.id,
+        more=told,
+    )
+
+
+def _gap_text(gap: Gap) -> str:
     since = "its beginning" if gap.after == FIRST else _when(gap.after)
-    text = (
+    return (
         f"You have not read {gap.channel} for longer than messages are kept. "
         f"What was posted there from {since} until {_when(gap.until)} is gone."
-    )
-    told = {"gap": {"channel": gap.channel, "after": gap.after, "until": gap.until}}
-    notice = Message(
-        sender=SUPERVISOR,
-        to=agent.id,
-        kind=Kind.NOTICE,
-        mission=agent.mission,
-        at=draft.moment.stamp,
-        text=text,
-        data=told,
-    )
-    draft.add(
-        Post(inbox(agent.id), notice),
-        entry(
-            draft.moment,
-            JournalEvent.MAIL_SKIPPED,
-            f"{agent.id} is led past what it left unread of {gap.channel}",
-            actor=SUPERVISOR,
-            mission=agent.mission,
-            agent=agent.id,
-            more=told,
-        ),
     )
 
 

@@ -12,12 +12,13 @@ from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spaw
 from swarmd.core.board import clerk
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import Post
-from swarmd.core.model.channels import REQUESTS, inbox
+from swarmd.core.model.channels import REQUESTS
 from swarmd.core.model.entries import Cause, entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import SUPERVISOR, Authority, StreamId
+from swarmd.core.model.names import Authority, StreamId
+from swarmd.core.model.posts import answer_to
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import stamped, taint_of
 from swarmd.core.model.records import Approval
@@ -25,7 +26,7 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import ActRequest, SpawnRequest, parse_request
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import APPROVALS, Drop
-from swarmd.core.tree.spawn import decide_spawn, directives, made
+from swarmd.core.tree.spawn import created_facts, decide_spawn, directives, made
 
 # --- requests ---------------------------------------------------------------------------------
 
@@ -50,22 +51,11 @@ def spawn(
     if need is not None:
         _wait(draft, requester, message, need, spawn_facts(spawned), key=request.key)
         return None
-    draft.add(*made(draft.swarm, spawned, draft.moment, hops=message.hops, taint=taint))
-    draft.add(
-        *directives(spawned, request.directives, draft.moment, hops=message.hops, taint=taint)
-    )
-    answer(
-        draft,
-        requester,
-        message,
-        f"{request.key}: created {spawned.agent.id}",
-        {
-            "key": request.key,
-            "outcome": "created",
-            "agent": spawned.agent.id,
-            "caps": dict(spawned.caps),
-        },
-    )
+    hops = message.hops
+    draft.add(*made(draft.swarm, spawned, draft.moment, hops=hops, taint=taint))
+    draft.add(*directives(spawned, request.directives, draft.moment, hops=hops, taint=taint))
+    data = created_facts(request, spawned)
+    _answer(draft, requester, message, f"{request.key}: created {spawned.agent.id}", data)
     return None
 
 
@@ -84,22 +74,21 @@ def act(
     """
     if requester.tier == 0:
         return refuse(draft, requester, message, Denied(Rule.BOARD_MOTION))
-    actor = Actor(
-        requester.id, Authority.LINEAGE, requester.mission, message.hops, taint=taint_of(message)
-    )
+    taint = taint_of(message)
+    actor = Actor(requester.id, Authority.LINEAGE, requester.mission, message.hops, taint=taint)
     need = None if has_permission else registry.permission_needed(draft.swarm, actor, args)
     if need is not None:
         facts = registry.facts_of(draft.swarm, actor, args)
-        if not isinstance(facts, Denied):
-            _wait(draft, requester, message, need, facts)
-            return None
-        return refuse(draft, requester, message, facts)
+        if isinstance(facts, Denied):
+            return refuse(draft, requester, message, facts)
+        _wait(draft, requester, message, need, facts)
+        return None
     denied = registry.do(draft, actor, args)
     if denied is not None:
         return refuse(draft, requester, message, denied)
     if registry.ACTIONS[args.verb].answers is Answers.AT_ONCE:
         done = {"outcome": "done", "verb": args.verb, "target": args.target}
-        answer(draft, requester, message, f"{args.verb} {args.target}: done", done)
+        _answer(draft, requester, message, f"{args.verb} {args.target}: done", done)
     return None
 
 
@@ -116,16 +105,7 @@ def _wait(
     key: str = "",
 ) -> None:
     """Keep the request, and tell at once who asked that it is kept."""
-    action = {
-        "requester": requester.id,
-        "incarnation": message.incarnation,
-        "hops": message.hops,
-        "mission": requester.mission,
-        "taint": list(taint_of(message)),
-        "id": message.id,
-        "request": {name: value for name, value in message.data.items() if name != TAINT},
-    }
-    asked = approvals.ask(draft, action, need, facts)
+    asked = approvals.ask(draft, _kept_form(requester, message), need, facts)
     if isinstance(asked, Denied):
         refuse(draft, requester, message, asked, key=key)
         return
@@ -138,7 +118,36 @@ def _wait(
     }
     waits = f"waits for the permission of the {WORD[asked.needs]} ({asked.id})"
     text = f"{waits}: {need.rule}, {need.detail}"
-    answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
+    _answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
+
+
+def _kept_form(requester: Agent, message: Message) -> dict[str, Any]:
+    """All of a request that decides on it, as it is kept and digested."""
+    return {
+        "requester": requester.id,
+        "incarnation": message.incarnation,
+        "hops": message.hops,
+        "mission": requester.mission,
+        "taint": list(taint_of(message)),
+        "id": message.id,
+        "request": {name: value for name, value in message.data.items() if name != TAINT},
+    }
+
+
+def _message_of(draft: Draft, requester: Agent, action: Mapping[str, Any]) -> Message:
+    """The request as it was made, out of its kept form."""
+    message = Message(
+        sender=requester.id,
+        kind=Kind.REQUEST,
+        mission=requester.mission,
+        at=draft.moment.stamp,
+        data=action["request"],
+        hops=action["hops"],
+        incarnation=action["incarnation"],
+        channel=REQUESTS,
+        id=StreamId(action["id"]),
+    )
+    return stamped(message, action["taint"])
 
 
 def carry_out(draft: Draft) -> None:
@@ -153,22 +162,24 @@ def carry_out(draft: Draft) -> None:
         is_motion = asked["type"] == "motion"
         denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
         draft.add(Drop(APPROVALS, answered.id))
-        draft.add(
-            entry(
-                draft.moment,
-                _TOLD_AS[answered.answer],
-                f"{answered.id} of {answered.requester}: {answered.answer}"
-                + (f", refused by {denied}" if denied else ""),
-                actor=answered.answered_by,
-                mission=answered.mission,
-                rule=_CLOSED_BY.get(answered.answer) or (denied.rule if denied else None),
-                approval=answered.id,
-                digest=answered.digest,
-                more=_order(answered, denied),
-            )
-        )
+        draft.add(_closing_entry(draft, answered, denied))
         cause = Cause.of(asked, StreamId(answered.action.get("id", "")))
         draft.changes[first:] = map(cause.stamped, draft.changes[first:])
+
+
+def _closing_entry(draft: Draft, answered: Approval, denied: Denied | None) -> Post:
+    text = f"{answered.id} of {answered.requester}: {answered.answer}"
+    return entry(
+        draft.moment,
+        _TOLD_AS[answered.answer],
+        f"{text}, refused by {denied}" if denied else text,
+        actor=answered.answered_by,
+        mission=answered.mission,
+        rule=_CLOSED_BY.get(answered.answer) or (denied.rule if denied else None),
+        approval=answered.id,
+        digest=answered.digest,
+        more=_order(answered, denied),
+    )
 
 
 _TOLD_AS: Final = {
@@ -194,43 +205,23 @@ def _answered(draft: Draft, answered: Approval) -> Denied | None:
         return Denied(Rule.UNKNOWN_AGENT, answered.requester)
     if requester.incarnation != action["incarnation"]:
         return Denied(Rule.INCARNATION, f"now {requester.incarnation}")
-    message = stamped(
-        Message(
-            sender=requester.id,
-            kind=Kind.REQUEST,
-            mission=requester.mission,
-            at=draft.moment.stamp,
-            data=action["request"],
-            hops=action["hops"],
-            incarnation=action["incarnation"],
-            channel=REQUESTS,
-            id=StreamId(action["id"]),
-        ),
-        action["taint"],
-    )
+    message = _message_of(draft, requester, action)
     request = parse_request(message.data)
-    key = request.key if isinstance(request, SpawnRequest) else ""
     rule = _CLOSED_BY.get(answered.answer)
     if rule is not None:
-        refuse(
-            draft,
-            requester,
-            message,
-            Denied(rule, f"{answered.id}, by {answered.answered_by}"),
-            key=key,
-        )
+        key = request.key if isinstance(request, SpawnRequest) else ""
+        denied = Denied(rule, f"{answered.id}, by {answered.answered_by}")
+        refuse(draft, requester, message, denied, key=key)
         return None
     if digest_of(action) != answered.digest:
         # Somebody has written where the supervisor alone writes: what permission was given for is
         # not known any more.
-        denied: Denied | None = Denied(Rule.REQUEST_INVALID, f"{answered.id} is not what was asked")
-    elif isinstance(request, SpawnRequest):
-        denied = spawn(draft, requester, request, message, has_permission=True)
-    elif isinstance(request, ActRequest):
-        denied = act(draft, requester, request.act, message, has_permission=True)
-    else:
-        denied = Denied(Rule.REQUEST_INVALID, f"{answered.id} is no request")
-    return denied
+        return Denied(Rule.REQUEST_INVALID, f"{answered.id} is not what was asked")
+    if isinstance(request, SpawnRequest):
+        return spawn(draft, requester, request, message, has_permission=True)
+    if isinstance(request, ActRequest):
+        return act(draft, requester, request.act, message, has_permission=True)
+    return Denied(Rule.REQUEST_INVALID, f"{answered.id} is no request")
 
 
 # --- answers ----------------------------------------------------------------------------------
@@ -243,46 +234,32 @@ def refuse(
     data = {"outcome": "refused", "rule": denied.rule.value, "detail": denied.detail}
     if key:
         data["key"] = key
-    answer(draft, requester, message, _named(key, f"refused by {denied}"), data)
+    _answer(draft, requester, message, _named(key, f"refused by {denied}"), data)
     return denied
+
+
+def _answer(
+    draft: Draft, requester: Agent, message: Message, text: str, data: Mapping[str, object]
+) -> None:
+    draft.add(answer_to(draft.moment, requester, text, data, hops=message.hops))
 
 
 def _named(key: str, text: str) -> str:
     return f"{key}: {text}" if key else text
 
 
-def answer(
-    draft: Draft, requester: Agent, message: Message, text: str, data: Mapping[str, object]
-) -> None:
-    told = Message(
-        sender=SUPERVISOR,
-        to=requester.id,
-        kind=Kind.ANSWER,
-        mission=requester.mission,
-        at=draft.moment.stamp,
-        text=text,
-        data=data,
-        hops=message.hops,
-    )
-    draft.add(Post(inbox(requester.id), told))
-
-
 def journal_refusal(draft: Draft, message: Message, denied: Denied) -> None:
     what = str(message.data.get("type", "request"))[:40]
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.REQUEST_REFUSED,
-            f"{what} of {message.sender}: {denied}",
-            actor=message.sender,
-            mission=message.mission,
-            rule=denied.rule,
-            detail=denied.detail,
-            request=message.id,
-            incarnation=message.incarnation,
-            # An operator may allow it all the same, and names this entry or the key.
-            more={"type": what, "key": str(message.data.get("key", ""))[:64]}
-            if what == "spawn"
-            else None,
-        )
+    # An operator may allow a spawn all the same, and names this entry or the key.
+    named = {"type": what, "key": str(message.data.get("key", ""))[:64]}
+    draft.record(
+        JournalEvent.REQUEST_REFUSED,
+        f"{what} of {message.sender}: {denied}",
+        actor=message.sender,
+        mission=message.mission,
+        rule=denied.rule,
+        detail=denied.detail,
+        request=message.id,
+        incarnation=message.incarnation,
+        more=named if what == "spawn" else None,
     )

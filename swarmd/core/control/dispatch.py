@@ -16,11 +16,11 @@ from swarmd.core.control import agent_requests, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
-from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.entries import Cause
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import OPERATOR, SOB, HostId, MissionId, MissionState
+from swarmd.core.model.names import OPERATOR, SOB, SUPERVISOR, HostId, MissionId, MissionState
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.refusals import NO_MONEY, Denied, Rule
 from swarmd.core.model.requests import (
@@ -32,7 +32,7 @@ from swarmd.core.model.requests import (
     parse_order,
     parse_request,
 )
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 
 
 def decide(draft: Draft, message: Message) -> None:
@@ -67,18 +67,18 @@ def _request(draft: Draft, message: Message) -> None:
     request = parse_request(message.data)
     if isinstance(request, GoneRequest):
         termination.word_of(draft, HostId(message.sender), request)
-        return
-    if isinstance(request, QuietRequest):
+    elif isinstance(request, QuietRequest):
         stops.quiet_of(draft, HostId(message.sender), request)
-        return
-    requester = draft.swarm.lineage.get(message.sender)
-    if requester is None:
-        agent_requests.journal_refusal(draft, message, Denied(Rule.UNKNOWN_AGENT, message.sender))
-        return
-    if message.incarnation != requester.incarnation:
-        agent_requests.journal_refusal(
-            draft, message, Denied(Rule.INCARNATION, f"now {requester.incarnation}")
-        )
+    else:
+        _request_of_agent(draft, request, message)
+
+
+def _request_of_agent(
+    draft: Draft, request: SpawnRequest | ActRequest | FailedRequest | str, message: Message
+) -> None:
+    requester = _requester_of(draft.swarm, message)
+    if isinstance(requester, Denied):
+        agent_requests.journal_refusal(draft, message, requester)
         return
     match request:
         case SpawnRequest():
@@ -93,31 +93,44 @@ def _request(draft: Draft, message: Message) -> None:
             assert_never(request)
 
 
+def _requester_of(swarm: Swarm, message: Message) -> Agent | Denied:
+    """Who asks, in the incarnation that lives."""
+    requester = swarm.lineage.get(message.sender)
+    if requester is None:
+        return Denied(Rule.UNKNOWN_AGENT, message.sender)
+    if message.incarnation != requester.incarnation:
+        return Denied(Rule.INCARNATION, f"now {requester.incarnation}")
+    return requester
+
+
 def _failed(draft: Draft, agent: Agent, request: FailedRequest, message: Message) -> None:
     """A runtime gave an agent up: the agent ends, the swarm does not."""
-    mission = MissionId(request.mission)
     if request.dead is not None:
         dead_letters.tell(draft, agent, request.dead, request.detail)
     if agent.is_seat:
-        found = draft.swarm.missions.get(mission)
-        if request.rule == Rule.BUDGET_UNREADABLE and found is not None:
-            orphans.hold_for_mending(draft, found.id, request.detail)
-        elif request.rule in NO_MONEY and found is not None:
-            queue.end(
-                draft,
-                found,
-                MissionState.EXHAUSTED,
-                f"{request.rule}: {request.detail}",
-                by="supervisor",
-            )
-        else:
-            clerk.seat_failed(draft, agent, mission, request.detail, taint_of(message))
-        return
-    if agent.tier == 0:
+        _seat_failed(draft, agent, request, message)
+    elif agent.tier == 0:
         agent_requests.journal_refusal(
             draft, message, Denied(Rule.TERMINATE_DESCENDANT, f"{agent.id} is the board itself")
         )
-        return
+    else:
+        _agent_failed(draft, agent, request, message)
+
+
+def _seat_failed(draft: Draft, seat: Agent, request: FailedRequest, message: Message) -> None:
+    """A seat stays: what failed is its call, or the mission whose account it lives on."""
+    mission = MissionId(request.mission)
+    found = draft.swarm.missions.get(mission)
+    if request.rule == Rule.BUDGET_UNREADABLE and found is not None:
+        orphans.hold_for_mending(draft, found.id, request.detail)
+    elif request.rule in NO_MONEY and found is not None:
+        reason = f"{request.rule}: {request.detail}"
+        queue.end(draft, found, MissionState.EXHAUSTED, reason, by=SUPERVISOR)
+    else:
+        clerk.seat_failed(draft, seat, mission, request.detail, taint_of(message))
+
+
+def _agent_failed(draft: Draft, agent: Agent, request: FailedRequest, message: Message) -> None:
     if request.rule == Rule.BUDGET_UNREADABLE:
         orphans.hold_for_mending(draft, agent.id, request.detail)
     elif request.rule in NO_MONEY:
@@ -156,15 +169,12 @@ def _do(draft: Draft, actor: Actor, args: Args) -> Denied | None:
 
 
 def _answer_order(draft: Draft, order: str, denied: Denied) -> None:
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.ORDER_REFUSED,
-            str(denied),
-            actor=OPERATOR,
-            rule=denied.rule,
-            order=order,
-            outcome="refused",
-            detail=denied.detail,
-        )
+    draft.record(
+        JournalEvent.ORDER_REFUSED,
+        str(denied),
+        actor=OPERATOR,
+        rule=denied.rule,
+        order=order,
+        outcome="refused",
+        detail=denied.detail,
     )

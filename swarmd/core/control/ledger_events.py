@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX
@@ -17,7 +18,6 @@ from swarmd.core.journal.turn_refusals import TurnRefusal, number_in, refused_in
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -31,6 +31,7 @@ from swarmd.core.model.names import (
     MissionState,
     StreamId,
 )
+from swarmd.core.model.posts import board_notice
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
 from swarmd.core.tree import notices
@@ -85,19 +86,16 @@ def _refused(draft: Draft, refusal: TurnRefusal) -> None:
         f"turn {refusal.turn} of {name}: {refusal.moves or 'it'} is refused by "
         f"{refusal.rule}{often}: {detail}"
     )
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.TURN_REFUSED,
-            text,
-            actor=refusal.agent,
-            rule=refusal.rule,
-            detail=detail,
-            mission=agent.mission if agent is not None else "",
-            turn=refusal.turn,
-            count=refusal.count,
-            moves=refusal.moves.split(),
-        )
+    draft.record(
+        JournalEvent.TURN_REFUSED,
+        text,
+        actor=refusal.agent,
+        rule=refusal.rule,
+        detail=detail,
+        mission=agent.mission if agent is not None else "",
+        turn=refusal.turn,
+        count=refusal.count,
+        moves=refusal.moves.split(),
     )
 
 
@@ -107,28 +105,31 @@ def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     over = _overdraft(fact)
     if not over:
         return
-    account = fact.get("account", "")
     detail = ", ".join(f"{n:,} {kind}" for kind, n in over.items()) + " beyond the reserve"
-    serves = MissionId(account) if account in draft.swarm.missions else MissionId("")
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.ACCOUNT_OVERDRAWN,
-            f"a call of {fact.get('agent', '')} spent {detail}",
-            actor=fact.get("agent", ""),
-            mission=agent.mission if agent is not None and agent.mission else serves,
-            rule=Rule.BUDGET_OVERDRAFT,
-            account=account,
-            call=fact.get("call", ""),
-            overdraft=over,
-        )
-    )
+    _record_overdraft(draft, agent, fact, over, detail)
     if agent is None:
         return
     if agent.is_seat:
-        _exhaust(draft, MissionId(account), detail)
+        _exhaust(draft, MissionId(fact.get("account", "")), detail)
     elif agent.tier > 0:
         orphans.hold(draft, agent, Rule.BUDGET_OVERDRAFT, detail)
+
+
+def _record_overdraft(
+    draft: Draft, agent: Agent | None, fact: Fact, over: Mapping[str, int], detail: str
+) -> None:
+    account = MissionId(fact.get("account", ""))
+    serves = account if account in draft.swarm.missions else ""
+    draft.record(
+        JournalEvent.ACCOUNT_OVERDRAWN,
+        f"a call of {fact.get('agent', '')} spent {detail}",
+        actor=fact.get("agent", ""),
+        mission=(agent.mission if agent is not None else "") or serves,
+        rule=Rule.BUDGET_OVERDRAFT,
+        account=account,
+        call=fact.get("call", ""),
+        overdraft=over,
+    )
 
 
 def _exhaust(draft: Draft, id: MissionId, detail: str) -> None:
@@ -145,38 +146,24 @@ def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     """Once for an account: the script sees to that."""
     account, kind = fact.get("account", ""), fact.get("kind", "")
     own, left = number_in(fact.get("own")), number_in(fact.get("left"))
-    what = (
-        f"has used {100 * (own - left) // max(1, own)} % of its own {kind}: {left:,} of "
-        f"{own:,} left"
-    )
+    used = 100 * (own - left) // max(1, own)
+    what = f"has used {used} % of its own {kind}: {left:,} of {own:,} left"
     data = {"account": account, "warned": kind, "own": own, "left": left}
     mission = draft.swarm.missions.get(MissionId(account))
     if mission is not None:
-        message = Message(
-            sender=CLERK,
-            kind=Kind.NOTICE,
-            mission=mission.id,
-            at=draft.moment.stamp,
-            text=f"mission {mission.id} {what}",
-            data=data,
-        )
-        draft.add(Post(BOARD_ROOM, message))
+        about, text = mission.id, f"mission {mission.id} {what}"
+        draft.add(board_notice(draft.moment, about, text, data))
     elif agent is not None and agent.id == account:
+        about = agent.mission
         notices.tell_superior(draft, agent, what, account=account, warned=kind, own=own, left=left)
     else:
         return
-    about = (
-        mission.id if mission is not None else agent.mission if agent is not None else MissionId("")
-    )
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.ACCOUNT_WARNED,
-            f"{account} {what}",
-            actor=SUPERVISOR,
-            mission=about,
-            more=data,
-        )
+    draft.record(
+        JournalEvent.ACCOUNT_WARNED,
+        f"{account} {what}",
+        actor=SUPERVISOR,
+        mission=about,
+        more=data,
     )
 
 
@@ -196,21 +183,19 @@ def _cut(draft: Draft, agent: Agent, fact: Fact) -> None:
     rule = CUT_RULES.get(fact.get("rule", ""))
     if rule is None:
         return
-    text = (
-        f"messages of {agent.name} ({agent.id}) to you are cut by {rule}: {fact.get('detail', '')}"
+    told = Message(
+        sender=SUPERVISOR,
+        kind=Kind.NOTICE,
+        mission=agent.mission,
+        at=draft.moment.stamp,
+        text=f"messages of {agent.name} ({agent.id}) to you are cut by {rule}: "
+        f"{fact.get('detail', '')}",
+        data={"agent": agent.id, "cut": rule.value, "count": number_in(fact.get("count"))},
+        hops=number_in(fact.get("hops")),
     )
-    data = {"agent": agent.id, "cut": rule.value, "count": number_in(fact.get("count"))}
     for channel in _recipients(draft, agent, Channel(fact.get("channel", "")), fact.get("to", "")):
-        message = Message(
-            sender=CLERK if channel == BOARD_ROOM else SUPERVISOR,
-            kind=Kind.NOTICE,
-            mission=agent.mission,
-            at=draft.moment.stamp,
-            text=text,
-            data=data,
-            hops=number_in(fact.get("hops")),
-        )
-        draft.add(Post(channel, message))
+        sender = CLERK if channel == BOARD_ROOM else SUPERVISOR
+        draft.add(Post(channel, replace(told, sender=sender)))
 
 
 def _recipients(draft: Draft, agent: Agent, channel: Channel, to: str) -> list[Channel]:

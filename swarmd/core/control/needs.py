@@ -57,10 +57,8 @@ def reading_of(swarm: Swarm, messages: Sequence[Message]) -> Reading:
 def _actions(swarm: Swarm, messages: Sequence[Message]) -> Iterator[tuple[Actor, Args]]:
     """All that may be decided now and needs something."""
     for message in messages:
-        if message.channel == ORDERS and _has_needs(message.data):
-            order = parse_order(message.data)
-            if isinstance(order, Order):
-                yield BY_OPERATOR, order.act
+        if message.channel == ORDERS:
+            yield from _of_order(message.data)
         elif message.channel == REQUESTS:
             yield from _of_request(message.sender, message.data)
     for approval in swarm.approvals.values():
@@ -68,6 +66,12 @@ def _actions(swarm: Swarm, messages: Sequence[Message]) -> Iterator[tuple[Actor,
     for id, procedure in swarm.boards.items():
         if isinstance(procedure.motion, ActMotion):
             yield Actor(SOB, Authority.BOARD, id), procedure.motion.args()
+
+
+def _of_order(data: Mapping[str, Any]) -> Iterator[tuple[Actor, Args]]:
+    order = parse_order(data) if _has_needs(data) else None
+    if isinstance(order, Order):
+        yield BY_OPERATOR, order.act
 
 
 def _of_request(requester: str, data: Mapping[str, Any]) -> Iterator[tuple[Actor, Args]]:

@@ -15,12 +15,12 @@ from swarmd.core.actions import authority
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AgentAdopted, AgentRestarted, Post
-from swarmd.core.model.channels import host_channel, inbox
-from swarmd.core.model.entries import entry
+from swarmd.core.model.channels import inbox
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind, follows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, Authority, HostId
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft
 from swarmd.core.tree import notices
@@ -33,24 +33,20 @@ def give_up(
     draft: Draft, agent: Agent, reason: str, *, hops: int = 0, taint: tuple[str, ...] = ()
 ) -> None:
     """The agent ends; its children have what its role declares."""
-    swarm = draft.swarm
+    swarm, moment = draft.swarm, draft.moment
     if swarm.lineage.is_ending(agent):
         return
     role = swarm.declared.roles.get(agent.role)
     policy = role.orphans if role is not None else "cascade"
     children = swarm.lineage.children(agent.id)
+    reason = reason[:2000]
     if policy == "cascade" or not children:
-        at = draft.moment.now
-        mark = Fence(agent.id, reason[:2000], SUPERVISOR, at, hops=hops, taint=taint)
-        draft.add(*fence(swarm, mark, draft.moment, mission=agent.mission))
+        mark = Fence(agent.id, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)
+        draft.add(*fence(swarm, mark, moment, mission=agent.mission))
         return
     # Itself alone is fenced, then its children leave it, in the same commit: none of them is ever
     # without a parent.
-    draft.add(
-        *fence_alone(
-            swarm, agent, reason=reason[:2000], moment=draft.moment, hops=hops, taint=taint
-        )
-    )
+    draft.add(*fence_alone(swarm, agent, reason=reason, moment=moment, hops=hops, taint=taint))
     for child in children:
         _adopt(draft, child, agent, is_held=policy == "hold")
 
@@ -65,42 +61,42 @@ def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
     account = adopted.mission if adopted.parent == SOB else former.parent
     draft.add(AgentAdopted(adopted, former.id, follows(adopted, swarm.declared.rooms), account))
     if child.host in swarm.hosts:
-        placed = Message(
-            sender=SUPERVISOR,
-            kind=Kind.PLACED,
-            at=draft.moment.stamp,
-            text="adopted",
-            data={"agents": [child.id]},
+        notice = host_notice(
+            draft.moment, child.host, Kind.PLACED, "adopted", {"agents": [child.id]}
         )
-        draft.add(Post(host_channel(child.host), placed))
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_ADOPTED,
-            f"{child.id} goes from {former.id} to {former.parent}",
-            actor=SUPERVISOR,
-            mission=child.mission,
-            agent=child.id,
-            former=former.id,
-            parent=former.parent,
-            held=is_held,
-        )
-    )
+        draft.add(notice)
+    _record_adoption(draft, child, former, is_held=is_held)
     if swarm.lineage.is_ending(adopted):
         return
     notices.tell_superior(
         draft, adopted, f"is yours now: its creator {former.name} has ended", adopted=True
     )
     if is_held:
-        reason = f"held for an operator: its creator {former.id} has ended"
-        held = Stop(
-            child.id, StopKind.FREEZE, Authority.OPERATOR, reason, SUPERVISOR, draft.moment.now
-        )
-        _stop_too(draft, child.id, held)
+        _hold_orphan(draft, child, former)
     # What stopped it with its creator's subtree stops it still: that mark goes with the creator.
     above = swarm.lineage.stops.get(former.id)
     if above is not None:
         _stop_too(draft, child.id, replace(above, at=draft.moment.now, order="", is_told=False))
+
+
+def _record_adoption(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
+    draft.record(
+        JournalEvent.AGENT_ADOPTED,
+        f"{child.id} goes from {former.id} to {former.parent}",
+        actor=SUPERVISOR,
+        mission=child.mission,
+        agent=child.id,
+        former=former.id,
+        parent=former.parent,
+        held=is_held,
+    )
+
+
+def _hold_orphan(draft: Draft, child: Agent, former: Agent) -> None:
+    reason = f"held for an operator: its creator {former.id} has ended"
+    now = draft.moment.now
+    held = Stop(child.id, StopKind.FREEZE, Authority.OPERATOR, reason, SUPERVISOR, now)
+    _stop_too(draft, child.id, held)
 
 
 def _stop_too(draft: Draft, target: str, stop: Stop) -> None:
@@ -114,27 +110,20 @@ def hold(draft: Draft, agent: Agent, rule: Rule, detail: str, *, hops: int = 0) 
     """Frozen alone, for a reason that its superior can mend; unmended for `hold_seconds` it is
     given up.
     """
-    swarm = draft.swarm
-    if f"={agent.id}" in swarm.lineage.stops or swarm.lineage.is_ending(agent):
+    swarm, target = draft.swarm, f"={agent.id}"
+    if target in swarm.lineage.stops or swarm.lineage.is_ending(agent):
         return
     seconds = swarm.declared.limits.hold_seconds
     reason = f"{rule}: {detail}"
-    stop_action.set_stop(
-        draft,
-        Stop(
-            f"={agent.id}",
-            StopKind.FREEZE,
-            Authority.LINEAGE,
-            reason,
-            SUPERVISOR,
-            draft.moment.now,
-            rule=rule.value,
-            until=draft.moment.now + seconds,
-        ),
-    )
+    stop = _freeze_by(rule, target, Authority.LINEAGE, reason, draft.moment.now)
+    stop_action.set_stop(draft, replace(stop, until=draft.moment.now + seconds))
     mend = "fund it" if rule.startswith("budget.") else "thaw it"
     text = f"is frozen, {reason}; {mend} or end it within {seconds:.0f} s, or it ends by itself"
     notices.tell_superior(draft, agent, text, hops=hops, frozen=rule.value)
+
+
+def _freeze_by(rule: Rule, target: str, authority: Authority, reason: str, at: float) -> Stop:
+    return Stop(target, StopKind.FREEZE, authority, reason, SUPERVISOR, at, rule=rule.value)
 
 
 def hold_for_mending(draft: Draft, target: str, detail: str) -> None:
@@ -157,20 +146,11 @@ def _hold_for_an_operator(draft: Draft, target: str, rule: Rule, detail: str) ->
     """
     swarm = draft.swarm
     known = swarm.lineage.stops.get(target)
-    if authority.is_ending(swarm, target) or (
-        known is not None and known.authority is Authority.OPERATOR
-    ):
+    is_held = known is not None and known.authority is Authority.OPERATOR
+    if is_held or authority.is_ending(swarm, target):
         return
     reason = f"{rule}: {detail}"
-    stop = Stop(
-        target,
-        StopKind.FREEZE,
-        Authority.OPERATOR,
-        reason,
-        SUPERVISOR,
-        draft.moment.now,
-        rule=rule.value,
-    )
+    stop = _freeze_by(rule, target, Authority.OPERATOR, reason, draft.moment.now)
     stop_action.set_stop(draft, stop)
     agent = swarm.lineage.get(target)
     if agent is not None:
@@ -183,29 +163,53 @@ def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> No
     """Started anew as another incarnation, unless it does that too often: then it is held, and
     its superior told why.
     """
-    swarm, limits, now = draft.swarm, draft.swarm.declared.limits, draft.moment.now
-    if swarm.lineage.is_ending(agent):
+    limits, now = draft.swarm.declared.limits, draft.moment.now
+    if draft.swarm.lineage.is_ending(agent):
         return
     window = limits.restart_seconds
     lately = (*(at for at in agent.crashes if now - window < at <= now + window), now)
     if len(lately) > limits.restarts_max:
-        hold(
-            draft, agent, Rule.CRASHED, f"{len(lately)} crashes, the last: {last_words}", hops=hops
-        )
-        return
+        detail = f"{len(lately)} crashes, the last: {last_words}"
+        hold(draft, agent, Rule.CRASHED, detail, hops=hops)
+    else:
+        _restart(draft, _anew(draft, agent, lately, last_words), last_words, hops)
+
+
+def _anew(draft: Draft, agent: Agent, crashes: tuple[float, ...], last_words: str) -> Agent:
     # One that is stopped itself stays so, and is placed when it is thawed.
-    state = agent.state if stop_action.own_stop(swarm, agent) is not None else AgentState.STARTING
-    anew = replace(
+    is_stopped = stop_action.own_stop(draft.swarm, agent) is not None
+    return replace(
         agent,
         incarnation=agent.incarnation + 1,
-        state=state,
+        state=agent.state if is_stopped else AgentState.STARTING,
         host=HostId(""),
-        crashes=lately,
+        crashes=crashes,
         reason=f"crashed: {last_words}"[:2000],
     )
+
+
+def _restart(draft: Draft, agent: Agent, last_words: str, hops: int) -> None:
+    crashes = len(agent.crashes)
+    draft.add(
+        AgentRestarted(agent, agent.id, follows(agent, draft.swarm.declared.rooms)),
+        Post(inbox(agent.id), _charter_again(draft, agent, last_words, hops)),
+    )
+    draft.record(
+        JournalEvent.AGENT_RESTARTED,
+        f"{agent.id} crashed and starts anew: {last_words}"[:2000],
+        actor=SUPERVISOR,
+        mission=agent.mission,
+        agent=agent.id,
+        incarnation=agent.incarnation,
+        crashes=crashes,
+        rule=Rule.CRASHED,
+    )
+
+
+def _charter_again(draft: Draft, agent: Agent, last_words: str, hops: int) -> Message:
     assert agent.charter is not None
     assert agent.parent is not None
-    task = Message(
+    return Message(
         sender=agent.parent,
         to=agent.id,
         kind=Kind.CHARTER,
@@ -213,22 +217,7 @@ def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> No
         at=draft.moment.stamp,
         text=agent.charter.task,
         hops=hops,
-        data={"restarted": len(lately), "last_words": last_words[:1000]},
-    )
-    draft.add(
-        AgentRestarted(anew, agent.id, follows(anew, swarm.declared.rooms)),
-        Post(inbox(agent.id), task),
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_RESTARTED,
-            f"{agent.id} crashed and starts anew: {last_words}"[:2000],
-            actor=SUPERVISOR,
-            mission=agent.mission,
-            agent=agent.id,
-            incarnation=anew.incarnation,
-            crashes=len(lately),
-            rule=Rule.CRASHED,
-        ),
+        data={"restarted": len(agent.crashes), "last_words": last_words[:1000]},
     )
 
 
@@ -236,11 +225,20 @@ def tick(draft: Draft) -> None:
     """What time brings: passed deadlines of agents, holds that nobody mended, drains whose grace
     is over.
     """
+    _end_overdue(draft)
+    _end_unmended(draft)
+
+
+def _end_overdue(draft: Draft) -> None:
     swarm, now = draft.swarm, draft.moment.now
     for id, deadline in list(swarm.deadlines.items()):
         agent = swarm.lineage.get(id)
         if agent is not None and deadline <= now:
             give_up(draft, agent, f"{Rule.DEADLINE}: its deadline has passed")
+
+
+def _end_unmended(draft: Draft) -> None:
+    swarm, now = draft.swarm, draft.moment.now
     for stop in list(swarm.lineage.stops.values()):
         agent = swarm.lineage.get(stop.target[1:]) if stop.target.startswith("=") else None
         is_over = stop.kind is StopKind.FREEZE and stop.until and stop.until <= now

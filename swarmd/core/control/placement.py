@@ -12,19 +12,17 @@ from swarmd.core.control.termination import WAITING_MAX
 from swarmd.core.model.changes import (
     AgentSet,
     HostGone,
-    Post,
 )
-from swarmd.core.model.channels import host_channel
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import (
     SUPERVISOR,
     AgentId,
     AgentState,
     HostId,
 )
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.records import Host
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import LEASE_SECONDS, RENEW_SECONDS
@@ -39,45 +37,44 @@ def admit_hosts(
     """Hosts that renewed their lease are in; those that left are out; those that fell silent
     are, after patience.
     """
-    swarm = draft.swarm
     for host in alive.values():
-        renewed = draft.moment.now - (LEASE_SECONDS - host.lease_left)
-        if renewed > swarm.observed.renewed.get(host.id, 0.0) + RENEW_SECONDS / 2:
-            # It has said anew how busy it is.
-            swarm.observed.given.pop(host.id, None)
-        swarm.observed.renewed[host.id] = renewed
-        before, swarm.hosts[host.id] = swarm.hosts.get(host.id), host
-        if before != host:
-            draft.add(
-                entry(
-                    draft.moment,
-                    JournalEvent.HOST_JOINED,
-                    f"host {host.id}",
-                    actor=SUPERVISOR,
-                    host=host.id,
-                )
-            )
-    for id in [id for id in swarm.hosts if id not in alive]:
+        _admit(draft, host)
+    for id in [id for id in draft.swarm.hosts if id not in alive]:
         has_left = id not in known
         if not has_left and not may_declare_dead:
             continue
-        swarm.observed.renewed.pop(id, None)
-        swarm.observed.given.pop(id, None)
-        agents = len(swarm.lineage.on(id))
-        text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
-        forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
-        draft.add(
-            HostGone(id, forget_at),
-            entry(
-                draft.moment,
-                JournalEvent.HOST_LOST,
-                text,
-                actor=SUPERVISOR,
-                host=id,
-                agents=agents,
-            ),
-        )
-        forget_stuck(draft, id)
+        _lose(draft, id, has_left=has_left)
+
+
+def _admit(draft: Draft, host: Host) -> None:
+    observed = draft.swarm.observed
+    renewed = draft.moment.now - (LEASE_SECONDS - host.lease_left)
+    if renewed > observed.renewed.get(host.id, 0.0) + RENEW_SECONDS / 2:
+        # It has said anew how busy it is.
+        observed.given.pop(host.id, None)
+    observed.renewed[host.id] = renewed
+    before, observed.hosts[host.id] = observed.hosts.get(host.id), host
+    if before != host:
+        text = f"host {host.id}"
+        draft.record(JournalEvent.HOST_JOINED, text, actor=SUPERVISOR, host=host.id)
+
+
+def _lose(draft: Draft, id: HostId, *, has_left: bool) -> None:
+    swarm = draft.swarm
+    swarm.observed.renewed.pop(id, None)
+    swarm.observed.given.pop(id, None)
+    agents = len(swarm.lineage.on(id))
+    text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
+    forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
+    draft.add(HostGone(id, forget_at))
+    draft.record(
+        JournalEvent.HOST_LOST,
+        text,
+        actor=SUPERVISOR,
+        host=id,
+        agents=agents,
+    )
+    forget_stuck(draft, id)
 
 
 def place(draft: Draft) -> None:
@@ -101,21 +98,20 @@ def place(draft: Draft) -> None:
             continue
         count += 1
         placed[host].append(agent.id)
-        # It has a charter to read: until the host itself says how busy it is, it is taken for busy
-        # with this one.
-        swarm.observed.given[host] = swarm.observed.given.get(host, 0) + 1
-        draft.add(AgentSet(replace(agent, host=host, lease=agent.lease + 1, state=AgentState.LIVE)))
-        swarm.note_progress(agent, draft.moment.now)
+        _place_on(draft, agent, host)
     waiting.extend(unfit)
     for host, ids in placed.items():
-        message = Message(
-            sender=SUPERVISOR,
-            kind=Kind.PLACED,
-            at=draft.moment.stamp,
-            text=f"{len(ids)} agents",
-            data={"agents": ids},
-        )
-        draft.add(Post(host_channel(host), message))
+        text = f"{len(ids)} agents"
+        draft.add(host_notice(draft.moment, host, Kind.PLACED, text, {"agents": ids}))
+
+
+def _place_on(draft: Draft, agent: Agent, host: HostId) -> None:
+    given = draft.swarm.observed.given
+    # It has a charter to read: until the host itself says how busy it is, it is taken for busy
+    # with this one.
+    given[host] = given.get(host, 0) + 1
+    draft.add(AgentSet(replace(agent, host=host, lease=agent.lease + 1, state=AgentState.LIVE)))
+    draft.swarm.note_progress(agent, draft.moment.now)
 
 
 def _is_homeless(swarm: Swarm, agent: Agent) -> bool:
@@ -129,20 +125,21 @@ def _is_homeless(swarm: Swarm, agent: Agent) -> bool:
 
 
 def _lightest(swarm: Swarm, agent: Agent) -> HostId | None:
-    """Of the hosts with room that with the least to do: agents by its declared capacity, and busy
-    ones by the turns that it takes at once."""
+    """Of the hosts with room that with the least to do."""
     needs_files, on = _needs_files(swarm, agent), swarm.lineage.on
-
-    def load(host: Host) -> float:
-        busy = host.busy + swarm.observed.given.get(host.id, 0)
-        return len(on(host.id)) / host.capacity + busy / swarm.declared.limits.turns_at_once
-
     fit = [
         host
         for host in swarm.hosts.values()
         if len(on(host.id)) < host.capacity and (host.workspace or not needs_files)
     ]
-    return min(fit, key=lambda host: (load(host), host.id)).id if fit else None
+    return min(fit, key=lambda host: (_load_of(swarm, host), host.id)).id if fit else None
+
+
+def _load_of(swarm: Swarm, host: Host) -> float:
+    """Agents by its declared capacity, and busy ones by the turns that it takes at once."""
+    busy = host.busy + swarm.observed.given.get(host.id, 0)
+    load = len(swarm.lineage.on(host.id)) / host.capacity
+    return load + busy / swarm.declared.limits.turns_at_once
 
 
 def _needs_files(swarm: Swarm, agent: Agent) -> bool:

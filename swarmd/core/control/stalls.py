@@ -13,13 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from swarmd.core.model.changes import Post
-from swarmd.core.model.channels import BOARD_ROOM
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import CLERK, SUPERVISOR, AgentId, AgentState
+from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState
+from swarmd.core.model.posts import board_notice
 from swarmd.core.model.records import Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
@@ -64,17 +61,14 @@ def got_on(draft: Draft, agent: Agent) -> None:
     draft.swarm.note_progress(agent, draft.moment.now)
     trouble = draft.swarm.troubles.get(agent.id)
     if trouble is not None and trouble.kind == "stalled":
-        draft.add(
-            Drop(TROUBLES, agent.id),
-            entry(
-                draft.moment,
-                JournalEvent.AGENT_RESUMED,
-                f"{agent.id} makes progress again",
-                actor=agent.id,
-                mission=agent.mission,
-                agent=agent.id,
-                seconds=round(draft.moment.now - trouble.since, 3),
-            ),
+        draft.add(Drop(TROUBLES, agent.id))
+        draft.record(
+            JournalEvent.AGENT_RESUMED,
+            f"{agent.id} makes progress again",
+            actor=agent.id,
+            mission=agent.mission,
+            agent=agent.id,
+            seconds=round(draft.moment.now - trouble.since, 3),
         )
 
 
@@ -138,45 +132,40 @@ def _waits(swarm: Swarm, agent: Agent, standings: Mapping[AgentId, Standing]) ->
 
 
 def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
-    swarm, now, agent = draft.swarm, draft.moment.now, idler.agent
-    known = swarm.troubles.get(agent.id)
-    doing = "a turn of it is under way" if own.is_busy else "no turn of it is under way"
-    if known is None or known.kind != "stalled":
-        trouble = Trouble("stalled", idler.since, doing)
-        # The same time once more, then it is told to the board.
-        swarm.note_progress(agent, now)
-    elif not known.is_told_above:
-        trouble = replace(known, detail=doing, is_told_above=True)
-        swarm.observed.progress.forget(agent.id)
-    else:
-        # Told before a restart.
-        swarm.observed.progress.forget(agent.id)
+    agent = idler.agent
+    trouble = _trouble_of(draft, idler, own)
+    if trouble is None:
         return
-    seconds = now - trouble.since
-    what = f"has made no progress for {seconds:.0f} s: {doing}"
+    seconds = draft.moment.now - trouble.since
+    what = f"has made no progress for {seconds:.0f} s: {trouble.detail}"
     draft.add(Put(TROUBLES, agent.id, trouble))
     if trouble.is_told_above:
-        message = Message(
-            sender=CLERK,
-            kind=Kind.NOTICE,
-            mission=agent.mission,
-            at=draft.moment.stamp,
-            text=f"{agent.name} ({agent.id}) {what}",
-            data={"agent": agent.id, "stalled": Rule.STALLED.value},
-        )
-        draft.add(Post(BOARD_ROOM, message))
+        text = f"{agent.name} ({agent.id}) {what}"
+        data = {"agent": agent.id, "stalled": Rule.STALLED.value}
+        draft.add(board_notice(draft.moment, agent.mission, text, data))
     else:
         notices.tell_superior(draft, agent, what, stalled=Rule.STALLED.value)
-    draft.add(
-        entry(
-            draft.moment,
-            JournalEvent.AGENT_STALLED,
-            f"{agent.id} {what}",
-            actor=SUPERVISOR,
-            mission=agent.mission,
-            rule=Rule.STALLED,
-            agent=agent.id,
-            seconds=round(seconds, 3),
-            told="board" if trouble.is_told_above else "superior",
-        )
+    draft.record(
+        JournalEvent.AGENT_STALLED,
+        f"{agent.id} {what}",
+        actor=SUPERVISOR,
+        mission=agent.mission,
+        rule=Rule.STALLED,
+        agent=agent.id,
+        seconds=round(seconds, 3),
+        told="board" if trouble.is_told_above else "superior",
     )
+
+
+def _trouble_of(draft: Draft, idler: Idler, own: Standing) -> Trouble | None:
+    """What is to be told now: first to its superior, later above it, and then no more."""
+    swarm, agent = draft.swarm, idler.agent
+    doing = "a turn of it is under way" if own.is_busy else "no turn of it is under way"
+    known = swarm.troubles.get(agent.id)
+    if known is None or known.kind != "stalled":
+        # The same time once more, then it is told to the board.
+        swarm.note_progress(agent, draft.moment.now)
+        return Trouble("stalled", idler.since, doing)
+    swarm.observed.progress.forget(agent.id)
+    # What was told above before a restart is told no more.
+    return None if known.is_told_above else replace(known, detail=doing, is_told_above=True)

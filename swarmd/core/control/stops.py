@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from swarmd.core.actions import authority, ending, registry
 from swarmd.core.actions import stop as stop_action
@@ -13,19 +12,18 @@ from swarmd.core.model.actions import Actor, args_of
 from swarmd.core.model.changes import (
     Post,
 )
-from swarmd.core.model.channels import inbox
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop, StopKind
-from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     BRAKE,
     SOB,
-    SUPERVISOR,
     AgentId,
     Authority,
     HostId,
 )
+from swarmd.core.model.posts import answer_to
+from swarmd.core.model.refusals import Denied
 from swarmd.core.model.requests import QuietRequest
 from swarmd.core.model.state import Draft, Ending, Swarm
 from swarmd.core.model.tables import STOPS, Drop
@@ -66,26 +64,34 @@ def tell_stops(draft: Draft) -> None:
     """Each stop is answered once, with what was seen of each agent under it; a drain that is
     through becomes an end.
     """
-    swarm, now = draft.swarm, draft.moment.now
+    swarm = draft.swarm
     for target in list(swarm.observed.stoppings):
         stop, stopping = swarm.lineage.stops[target], swarm.observed.stoppings[target]
-        if stop.kind is StopKind.DRAIN and authority.is_ending(swarm, target):
-            # It ends for another reason: that end is what answers the order.
-            continue
-        if stop.kind is StopKind.DRAIN and _is_held(swarm, stop):
-            continue
-        is_draining = stop.kind is StopKind.DRAIN and now < stop.until
-        seen = [
-            _seen_of_stop(swarm, stopping, agent, now, stop)
-            for agent in swarm.lineage.stopped_by(target)
-        ]
-        if None in seen or (is_draining and "unconfirmed" in seen):
-            continue
         if stop.kind is StopKind.DRAIN:
-            _end_drained(draft, stop)
+            _follow_drain(draft, stop, stopping)
             continue
-        counts = {how: seen.count(how) for how in ("confirmed", "unconfirmed", "unreachable")}
-        _tell_stop(draft, stop, stopping, counts)
+        seen = _seen_under(draft, stop, stopping)
+        if None not in seen:
+            counts = {how: seen.count(how) for how in ("confirmed", "unconfirmed", "unreachable")}
+            _tell_stop(draft, stop, stopping, counts)
+
+
+def _follow_drain(draft: Draft, stop: Stop, stopping: Ending) -> None:
+    # What ends for another reason answers the order by that end.
+    if authority.is_ending(draft.swarm, stop.target) or _is_held(draft.swarm, stop):
+        return
+    seen = _seen_under(draft, stop, stopping)
+    has_grace = draft.moment.now < stop.until
+    if None not in seen and not (has_grace and "unconfirmed" in seen):
+        _end_drained(draft, stop)
+
+
+def _seen_under(draft: Draft, stop: Stop, stopping: Ending) -> list[str | None]:
+    swarm, now = draft.swarm, draft.moment.now
+    return [
+        _seen_of_stop(swarm, stopping, agent, now, stop)
+        for agent in swarm.lineage.stopped_by(stop.target)
+    ]
 
 
 def _is_held(swarm: Swarm, drain: Stop) -> bool:
@@ -110,33 +116,20 @@ def _seen_of_stop(
 
 def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, int]) -> None:
     text = f"{stop.kind} {stop.target}: " + ", ".join(f"{n} {how}" for how, n in counts.items())
-    busy = dict(sorted(stopping.stuck.items())[:50])
-    more: dict[str, Any] = {"order": stop.order, "outcome": "done"} if stop.order else {}
-    draft.add(
-        STOPS.put(replace(stop, is_told=True)),
-        entry(
-            draft.moment,
-            JournalEvent.STOP_CONFIRMED,
-            text,
-            actor=stop.by,
-            target=stop.target,
-            kind=stop.kind.value,
-            busy=busy,
-            more={**counts, **more},
-        ),
+    draft.add(STOPS.put(replace(stop, is_told=True)))
+    draft.record(
+        JournalEvent.STOP_CONFIRMED,
+        text,
+        actor=stop.by,
+        target=stop.target,
+        kind=stop.kind.value,
+        busy=dict(sorted(stopping.stuck.items())[:50]),
+        more={**counts, **(order_facts(stop.order, "done") or {})},
     )
     asker = draft.swarm.lineage.get(stop.by)
     if asker is not None and not asker.is_seat and asker.id != SOB:
-        answer = Message(
-            sender=SUPERVISOR,
-            to=asker.id,
-            kind=Kind.ANSWER,
-            mission=asker.mission,
-            at=draft.moment.stamp,
-            text=text,
-            data={"outcome": "done", "target": stop.target, **counts},
-        )
-        draft.add(Post(inbox(asker.id), answer))
+        data = {"outcome": "done", "target": stop.target, **counts}
+        draft.add(answer_to(draft.moment, asker, text, data))
 
 
 def _end_drained(draft: Draft, stop: Stop) -> None:
@@ -153,15 +146,17 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
     end = args_of({"verb": "terminate", "target": stop.target, "reason": reason})
     denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), end)
     if denied is not None:
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.STOP_REFUSED,
-                str(denied),
-                actor=stop.by,
-                rule=denied.rule,
-                detail=denied.detail,
-                target=stop.target,
-                more={"order": stop.order, "outcome": "refused"} if stop.order else None,
-            )
-        )
+        draft.add(_refused_entry(draft, stop, denied))
+
+
+def _refused_entry(draft: Draft, stop: Stop, denied: Denied) -> Post:
+    return entry(
+        draft.moment,
+        JournalEvent.STOP_REFUSED,
+        str(denied),
+        actor=stop.by,
+        rule=denied.rule,
+        detail=denied.detail,
+        target=stop.target,
+        more=order_facts(stop.order, "refused"),
+    )

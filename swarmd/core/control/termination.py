@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from swarmd.core.board import clerk
 from swarmd.core.control.sightings import forget_stuck, seen_ended, with_counts
@@ -18,13 +18,10 @@ from swarmd.core.missions import queue
 from swarmd.core.model.changes import (
     AccountClosed,
     AgentReaped,
-    Post,
 )
-from swarmd.core.model.channels import inbox
-from swarmd.core.model.entries import entry
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence, ended
-from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     OWNER,
     SOB,
@@ -34,10 +31,10 @@ from swarmd.core.model.names import (
     MissionId,
     MissionState,
 )
-from swarmd.core.model.provenance import stamped
+from swarmd.core.model.posts import inbox_notice
 from swarmd.core.model.records import Trouble
 from swarmd.core.model.requests import GoneRequest
-from swarmd.core.model.state import Draft, Ending
+from swarmd.core.model.state import Draft, Ending, Swarm
 from swarmd.core.model.tables import FENCES, REVOCATIONS, STOPS, TROUBLES, Drop, Put
 from swarmd.core.tree.fence import fence_notices
 
@@ -64,35 +61,34 @@ def word_of(draft: Draft, host: HostId, word: GoneRequest) -> None:
     """
     ending = draft.swarm.observed.endings.get(word.segment)
     if word.is_late:
-        text = f"{host}: what ignored its end below {word.segment} has gone after all"
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.SUBTREE_CONFIRMED,
-                text,
-                actor=host,
-                segment=word.segment,
-                agents=word.agents,
-            )
-        )
-        forget_stuck(draft, host, word.segment)
+        _confirm_late(draft, host, word)
     elif ending is not None:
         ending.words.add(host)
         ending.stuck |= {AgentId(id): what for id, what in word.stuck.items()}
         for id, what in word.stuck.items():
-            trouble = Trouble("stuck", draft.moment.now, what, host, word.segment)
-            draft.add(Put(TROUBLES, AgentId(id), trouble))
-            text = f"{id} ignores its end on {host}: {what}"
-            draft.add(
-                entry(
-                    draft.moment,
-                    JournalEvent.AGENT_STUCK,
-                    text,
-                    actor=host,
-                    agent=id,
-                    segment=word.segment,
-                )
-            )
+            _record_stuck(draft, host, word.segment, AgentId(id), what)
+
+
+def _confirm_late(draft: Draft, host: HostId, word: GoneRequest) -> None:
+    draft.record(
+        JournalEvent.SUBTREE_CONFIRMED,
+        f"{host}: what ignored its end below {word.segment} has gone after all",
+        actor=host,
+        segment=word.segment,
+        agents=word.agents,
+    )
+    forget_stuck(draft, host, word.segment)
+
+
+def _record_stuck(draft: Draft, host: HostId, segment: str, id: AgentId, what: str) -> None:
+    draft.add(Put(TROUBLES, id, Trouble("stuck", draft.moment.now, what, host, segment)))
+    draft.record(
+        JournalEvent.AGENT_STUCK,
+        f"{id} ignores its end on {host}: {what}",
+        actor=host,
+        agent=id,
+        segment=segment,
+    )
 
 
 def reap(
@@ -151,63 +147,61 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
         seen[how] += 1
         _reap_agent(draft, agent, swarm.lineage.fences[segment], how)
     ending.queue += reversed(waiting)
+    if seen:
+        _record_reaped(draft, segment, seen)
+    return seen.total()
+
+
+def _record_reaped(draft: Draft, segment: str, seen: Counter[str]) -> None:
     taken = seen.total()
-    if taken:
-        draft.add(
-            FENCES.put(with_counts(swarm.lineage.fences[segment], seen)),
-            entry(
-                draft.moment,
-                JournalEvent.SUBTREE_REAPED,
-                f"{taken} agents below {segment}",
-                actor="supervisor",
-                segment=segment,
-                agents=taken,
-            ),
-        )
-    return taken
+    draft.add(FENCES.put(with_counts(draft.swarm.lineage.fences[segment], seen)))
+    draft.record(
+        JournalEvent.SUBTREE_REAPED,
+        f"{taken} agents below {segment}",
+        actor=SUPERVISOR,
+        segment=segment,
+        agents=taken,
+    )
 
 
 def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
     assert agent.parent is not None
-    reason = mark.reason
-    record = ended(agent, reason=f"{reason} ({seen})", at=draft.moment.stamp)
+    record = ended(agent, reason=f"{mark.reason} ({seen})", at=draft.moment.stamp)
     forget_at = draft.moment.now + draft.swarm.declared.limits.retention_seconds
-    draft.add(
-        AgentReaped(record, forget_at, agent.mission if agent.parent == SOB else agent.parent)
-    )
+    account = agent.mission if agent.parent == SOB else agent.parent
+    draft.add(AgentReaped(record, forget_at, account))
     for target in (agent.id, f"={agent.id}"):
         _drop_stop(draft, target, seen)
-    lineage = draft.swarm.lineage
-    for segment in agent.path:
-        # Whom an adopted agent came from is in its path still, and what was revoked there stays
-        # revoked for it. A person's marks stay: their next mission comes under them.
-        is_gone = (
-            segment in lineage.revocations
-            and segment != OWNER
-            and lineage.get(AgentId(segment)) is None
-        )
-        if is_gone and not lineage.below(segment):
-            draft.add(REVOCATIONS.set(segment, ()))
+    _drop_revocations(draft, agent)
     trouble = draft.swarm.troubles.get(agent.id)
     if trouble is not None and trouble.kind == "stalled":
         draft.add(Drop(TROUBLES, agent.id))
-    if draft.swarm.lineage.is_fenced(agent.path[:-1]):
+    if not draft.swarm.lineage.is_fenced(agent.path[:-1]):
+        _tell_creator(draft, agent, mark)
+
+
+def _drop_revocations(draft: Draft, agent: Agent) -> None:
+    """Whom an adopted agent came from is in its path still, and what was revoked there stays
+    revoked for it. A person's marks stay: their next mission comes under them.
+    """
+    lineage = draft.swarm.lineage
+    for segment in agent.path:
+        is_marked = segment in lineage.revocations and segment != OWNER
+        if is_marked and lineage.get(AgentId(segment)) is None and not lineage.below(segment):
+            draft.add(REVOCATIONS.set(segment, ()))
+
+
+def _tell_creator(draft: Draft, agent: Agent, mark: Fence) -> None:
+    """It lives on, and learns of the end."""
+    above = agent.parent
+    assert above is not None
+    if above == SOB:
+        clerk.executive_ended(draft, agent, mark.reason, mark.taint)
         return
-    # Its creator lives on, and learns of it.
-    if agent.parent == SOB:
-        clerk.executive_ended(draft, agent, reason, mark.taint)
-        return
-    notice = Message(
-        sender=SUPERVISOR,
-        to=agent.parent,
-        kind=Kind.NOTICE,
-        mission=agent.mission,
-        at=draft.moment.stamp,
-        text=f"{agent.name} ({agent.id}) ended: {reason}",
-        data={"agent": agent.id, "key": agent.key, "ended": True},
-        hops=mark.hops,
-    )
-    draft.add(Post(inbox(agent.parent), stamped(notice, mark.taint)))
+    text = f"{agent.name} ({agent.id}) ended: {mark.reason}"
+    data = {"agent": agent.id, "key": agent.key, "ended": True}
+    hops, taint = mark.hops, mark.taint
+    draft.add(inbox_notice(draft.moment, above, agent.mission, text, data, hops=hops, taint=taint))
 
 
 def _drop_stop(draft: Draft, target: str, seen: str) -> None:
@@ -219,53 +213,47 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
         return
     draft.add(Drop(STOPS, target))
     if stop.order and not stop.is_told:
-        draft.add(
-            entry(
-                draft.moment,
-                JournalEvent.STOP_CONFIRMED,
-                f"{target} has ended ({seen})",
-                actor=stop.by,
-                target=target,
-                kind=stop.kind.value,
-                order=stop.order,
-                outcome="done",
-                ended=seen,
-            )
+        draft.record(
+            JournalEvent.STOP_CONFIRMED,
+            f"{target} has ended ({seen})",
+            actor=stop.by,
+            target=target,
+            kind=stop.kind.value,
+            order=stop.order,
+            outcome="done",
+            ended=seen,
         )
 
 
 def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) -> None:
     swarm = draft.swarm
-    mark = swarm.lineage.fences[segment]
-    mission = swarm.missions.get(MissionId(segment))
-    counts: dict[str, Any] = {
+    mark, mission = swarm.lineage.fences[segment], swarm.missions.get(MissionId(segment))
+    counts = {
         "confirmed": mark.confirmed,
         "unconfirmed": mark.unconfirmed,
         "unreachable": mark.unreachable,
     }
-    order: dict[str, Any] = {"order": mark.order, "outcome": "done"} if mark.order else {}
-    others = [
-        f
-        for f in swarm.lineage.fences.values()
-        if mark.order and f.order == mark.order and f is not mark
-    ]
-    if others:
+    other = _other_of_order(swarm, mark)
+    answer = order_facts(mark.order, "done" if other is None else "fenced") or {}
+    if other is not None:
         # One order ended several: the last of them answers it, with the counts of all.
-        order["outcome"] = "fenced"
-        draft.add(FENCES.put(with_counts(others[0], counts)))
-    draft.add(
-        Drop(FENCES, segment),
-        entry(
-            draft.moment,
-            JournalEvent.SUBTREE_ENDED,
-            f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
-            actor=mark.by,
-            segment=segment,
-            **counts,
-            **order,
-        ),
+        draft.add(FENCES.put(with_counts(other, counts)))
+    draft.add(Drop(FENCES, segment))
+    draft.record(
+        JournalEvent.SUBTREE_ENDED,
+        f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
+        actor=mark.by,
+        segment=segment,
+        more={**counts, **answer},
     )
     if mission is not None and mission.ending is not None:
         _drop_stop(draft, segment, "confirmed")
         was_taken_up = mission.state is not MissionState.DOCKETED
         queue.close(draft, mission, spent.get(mission.id, {}) if was_taken_up else {})
+
+
+def _other_of_order(swarm: Swarm, mark: Fence) -> Fence | None:
+    """Another ending that the same order began, and that is still under way."""
+    fences = swarm.lineage.fences.values()
+    same = (other for other in fences if mark.order and other.order == mark.order)
+    return next((other for other in same if other is not mark), None)

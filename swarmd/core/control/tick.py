@@ -13,15 +13,11 @@ from swarmd.core.model.changes import (
     AccountOpened,
     AgentMade,
     PeriodTurned,
-    Post,
 )
-from swarmd.core.model.channels import BOARD_ROOM
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, follows
-from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import (
-    CLERK,
     SOB,
     SUPERVISOR,
     AgentId,
@@ -29,6 +25,7 @@ from swarmd.core.model.names import (
     MissionId,
     MissionState,
 )
+from swarmd.core.model.posts import board_notice
 from swarmd.core.model.privileges import MODEL, ROOM
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import period_of
@@ -39,39 +36,47 @@ DIGEST_SECONDS: Final = 1.0
 
 def found(draft: Draft) -> None:
     """The board and its seats, where they are not there yet."""
-    lineage, board = draft.swarm.lineage, draft.swarm.declared.board
+    lineage = draft.swarm.lineage
     if lineage.get(SOB) is None:
-        sob = Agent(
-            id=SOB,
-            name=SOB,
-            role="board",
-            tier=0,
-            parent=None,
-            path=(SOB,),
-            state=AgentState.LIVE,
-            created=draft.moment.stamp,
-            privileges=("**",),
-            grants=("**",),
-        )
-        draft.add(AgentMade(sob, ()))
-        # Where its account is there, the board's record alone is gone: to open the account anew
-        # would empty it.
-        if not draft.swarm.has_root:
-            root = draft.swarm.declared.limits.root
-            draft.add(AccountOpened(SOB, "", root.model_dump(), own_slot=False))
-    for name in board.seats:
+        _found_board(draft)
+    for name in draft.swarm.declared.board.seats:
         if lineage.get(name) is None:
-            seat = Agent(
-                id=AgentId(name),
-                name=name,
-                role="seat",
-                tier=0,
-                parent=None,
-                path=(name,),
-                created=draft.moment.stamp,
-                privileges=(MODEL.whole, ROOM.path(SOB, "say")),
-            )
+            seat = _seat(name, draft.moment.stamp)
             draft.add(AgentMade(seat, follows(seat, draft.swarm.declared.rooms)))
+
+
+def _found_board(draft: Draft) -> None:
+    sob = Agent(
+        id=SOB,
+        name=SOB,
+        role="board",
+        tier=0,
+        parent=None,
+        path=(SOB,),
+        state=AgentState.LIVE,
+        created=draft.moment.stamp,
+        privileges=("**",),
+        grants=("**",),
+    )
+    draft.add(AgentMade(sob, ()))
+    # Where its account is there, the board's record alone is gone: to open the account anew
+    # would empty it.
+    if not draft.swarm.has_root:
+        root = draft.swarm.declared.limits.root
+        draft.add(AccountOpened(SOB, "", root.model_dump(), own_slot=False))
+
+
+def _seat(name: str, created: str) -> Agent:
+    return Agent(
+        id=AgentId(name),
+        name=name,
+        role="seat",
+        tier=0,
+        parent=None,
+        path=(name,),
+        created=created,
+        privileges=(MODEL.whole, ROOM.path(SOB, "say")),
+    )
 
 
 def tick(draft: Draft) -> None:
@@ -103,10 +108,8 @@ def _turn_period(draft: Draft) -> None:
         return
     if swarm.period:
         text = f"the root's budget begins anew for {period}"
-        draft.add(
-            PeriodTurned(SOB, period),
-            entry(draft.moment, JournalEvent.PERIOD_BEGUN, text, actor=SUPERVISOR, period=period),
-        )
+        draft.add(PeriodTurned(SOB, period))
+        draft.record(JournalEvent.PERIOD_BEGUN, text, actor=SUPERVISOR, period=period)
     else:
         draft.add(PeriodTurned(SOB, period))
 
@@ -115,19 +118,12 @@ def _digest(draft: Draft, id: MissionId) -> None:
     """The state of a mission's tree, told to the board's room when it changed, never asked of a
     model.
     """
-    swarm, now = draft.swarm, draft.moment.now
-    tiers = swarm.lineage.tiers(id)
+    digests, now = draft.swarm.observed.digests, draft.moment.now
+    tiers = draft.swarm.lineage.tiers(id)
     text = "agents: " + (", ".join(f"{n} at tier {tier}" for tier, n in tiers.items()) or "none")
-    told_at, told = swarm.observed.digests.get(id, (0.0, "agents: none"))
+    told_at, told = digests.get(id, (0.0, "agents: none"))
     if text == told or now < told_at + DIGEST_SECONDS:
         return
-    swarm.observed.digests[id] = (now, text)
-    message = Message(
-        sender=CLERK,
-        kind=Kind.DIGEST,
-        mission=id,
-        at=draft.moment.stamp,
-        text=text,
-        data={"agents": sum(tiers.values()), "tiers": {str(tier): n for tier, n in tiers.items()}},
-    )
-    draft.add(Post(BOARD_ROOM, message))
+    digests[id] = (now, text)
+    data = {"agents": sum(tiers.values()), "tiers": {str(tier): n for tier, n in tiers.items()}}
+    draft.add(board_notice(draft.moment, id, text, data, Kind.DIGEST))

@@ -7,7 +7,7 @@ holds the record against the rules that hold whatever was decided.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -133,24 +133,9 @@ class Auditor:
 
     def effect(self, state: State, link: Link, key: str, new: Record | None) -> None:
         kind, _, id = key.partition(":")
-        old = state.records.values.get(key)
-        match kind:
-            case "agent":
-                self._agent(state, id, old, new)
-            case "fence":
-                self._fence(state, id, old, new)
-            case "mission":
-                self._mission(state, id, old, new)
-            case "stop":
-                self._stop(state, id, old, new)
-            case "revoked":
-                self._revoked(state, id, old, new)
-            case "approval":
-                self._approval(state, id, old, new)
-            case "override":
-                self._override(id, old, new)
-            case _:
-                pass
+        judge = _JUDGES.get(kind)
+        if judge is not None:
+            judge(self, state, id, state.records.values.get(key), new)
 
     def fact(self, state: State, fact: Mapping[str, Any], touched: Iterable[str]) -> None:
         for id in touched:
@@ -169,42 +154,50 @@ class Auditor:
         elif old is None:
             self._made(state, id, new)
         else:
-            changed = [name for name in _LASTING if old.get(name) != new.get(name)]
-            if changed and not (changed == ["charter"] and _is_overridden(state, "task", id)):
-                self._note(f"{id}: its {changed[0]} changed")
-            if new.get("incarnation", 0) < old.get("incarnation", 0):
-                self._note(f"{id}: its incarnation went back")
+            self._changed(state, id, old, new)
             self._adopted(state, id, old, new)
             self._given(state, id, old, new)
 
-    def _made(self, state: State, id: str, new: Record) -> None:  # noqa: C901
+    def _changed(self, state: State, id: str, old: Record, new: Record) -> None:
+        changed = [name for name in _LASTING if old.get(name) != new.get(name)]
+        if changed and not (changed == ["charter"] and _is_overridden(state, "task", id)):
+            self._note(f"{id}: its {changed[0]} changed")
+        if new.get("incarnation", 0) < old.get("incarnation", 0):
+            self._note(f"{id}: its incarnation went back")
+
+    def _made(self, state: State, id: str, new: Record) -> None:
         if id in self.ever:
             self._note(f"{id}: its id was used before")
         self.ever.add(id)
         self._children.setdefault(str(new.get("parent", "")), set()).add(id)
-        tier, path = new.get("tier", 0), _path(new)
         if "parent" not in new:
-            if tier != 0 or path != [id]:
+            if new.get("tier", 0) != 0 or _path(new) != [id]:
                 self._note(f"{id}: it has no parent, and is not of the board")
             return
         parent = state.records.values.get(f"agent:{new['parent']}")
         if parent is None:
             self._note(f"{id}: its parent {new['parent']} does not live")
             return
-        if tier != parent.get("tier", 0) + 1:
-            self._note(f"{id}: made at tier {tier} by one of tier {parent.get('tier', 0)}")
+        self._placed_below(id, new, parent)
+        self._may_create(state, id, new, parent)
+        if not _is_overridden(state, "spawn", id):
+            self._endowed(state, id, new, parent)
+
+    def _placed_below(self, id: str, new: Record, parent: Record) -> None:
+        tier, above_tier = new.get("tier", 0), parent.get("tier", 0)
+        if tier != above_tier + 1:
+            self._note(f"{id}: made at tier {tier} by one of tier {above_tier}")
         mission = MissionId(str(new.get("mission")))
         above = [SOB, *mission_segments(mission)] if new["parent"] == SOB else _path(parent)
-        if path != [*above, id]:
+        if _path(new) != [*above, id]:
             self._note(f"{id}: its path is not its parent's and its own id")
-        self._may_create(state, id, new, parent)
-        if _is_overridden(state, "spawn", id):
-            return
+
+    def _endowed(self, state: State, id: str, new: Record, parent: Record) -> None:
+        """What it was made with, its creator could hand out."""
         marks = _marks_on(state, parent)
-        for right in ("privileges", "grants"):
-            for wanted in new.get(right, ()):
-                if live_holding(wanted, "grant", _holdings(parent), marks) is None:
-                    self._note(f"{id}: given {wanted}, which its creator could not grant")
+        for wanted in (*new.get("privileges", ()), *new.get("grants", ())):
+            if live_holding(wanted, "grant", _holdings(parent), marks) is None:
+                self._note(f"{id}: given {wanted}, which its creator could not grant")
 
     def _may_create(self, state: State, id: str, new: Record, parent: Record) -> None:
         known, above = state.records.values, _path(new)[:-1]
@@ -231,10 +224,7 @@ class Auditor:
         """Rights that it had not before come from a superior that could grant them, or from
         above the lineage.
         """
-        had = {(held.path, held.right, held.number) for held in _holdings(old)}
-        newer = {
-            held.path for held in _holdings(new) if (held.path, held.right, held.number) not in had
-        }
+        newer = _newly_held(old, new)
         if not newer or self._actor in _SOVEREIGNS:
             return
         giver = state.records.values.get(f"agent:{self._actor}")
@@ -273,9 +263,7 @@ class Auditor:
         if new is not None:
             if old is None or old.get("by") != new.get("by"):
                 self._reaches(state, target, str(new.get("by", "")), "stopped")
-        elif old is not None and _AUTHORITIES.get(self._actor, Authority.LINEAGE) < old.get(
-            "authority", 1
-        ):
+        elif old is not None and _authority_of(self._actor) < old.get("authority", 1):
             self._note(f"{self._actor} lifts the stop that {old.get('by')} set on {target}")
 
     def _revoked(self, state: State, segment: str, old: Record | None, new: Record | None) -> None:
@@ -293,17 +281,15 @@ class Auditor:
         if by == requester:
             self._note(f"{id}: {by} gave permission to itself")
         self._reaches(state, requester, by, "given permission")
-        if _AUTHORITIES.get(by, Authority.LINEAGE) < new.get("needs", 1):
+        if _authority_of(by) < new.get("needs", 1):
             self._note(f"{id}: {by} gave a permission that takes more")
 
-    def _override(self, id: str, old: Record | None, new: Record | None) -> None:
-        if new is not None and str(new.get("by")) not in (OPERATOR, SOB):
-            self._note(f"{id}: an override by {new.get('by')}")
-        is_early = old is not None and new is None
-        if is_early and _AUTHORITIES.get(self._actor, Authority.LINEAGE) < (old or {}).get(
-            "authority", 1
-        ):
-            self._note(f"{id}: {self._actor} takes back what {(old or {}).get('by')} overrode")
+    def _override(self, _: State, id: str, old: Record | None, new: Record | None) -> None:
+        if new is not None:
+            if str(new.get("by")) not in (OPERATOR, SOB):
+                self._note(f"{id}: an override by {new.get('by')}")
+        elif old is not None and _authority_of(self._actor) < old.get("authority", 1):
+            self._note(f"{id}: {self._actor} takes back what {old.get('by')} overrode")
 
     def _reaches(self, state: State, target: str, by: str, what: str) -> None:
         """Only a proper ancestor, or who stands above the lineage."""
@@ -329,6 +315,30 @@ def _is_overridden(state: State, kind: str, target: str) -> bool:
         key.startswith("override:") and (record.get("kind"), record.get("target")) == (kind, target)
         for key, record in state.records.values.items()
     )
+
+
+# By the kind of a record: what judges a change of it, given the record before and after.
+_JUDGES: Final[
+    Mapping[str, Callable[[Auditor, State, str, Record | None, Record | None], None]]
+] = {
+    "agent": Auditor._agent,
+    "fence": Auditor._fence,
+    "mission": Auditor._mission,
+    "stop": Auditor._stop,
+    "revoked": Auditor._revoked,
+    "approval": Auditor._approval,
+    "override": Auditor._override,
+}
+
+
+def _authority_of(actor: str) -> Authority:
+    return _AUTHORITIES.get(actor, Authority.LINEAGE)
+
+
+def _newly_held(old: Record, new: Record) -> set[str]:
+    """Paths of holdings that the record had not before."""
+    had = {(held.path, held.right, held.number) for held in _holdings(old)}
+    return {held.path for held in _holdings(new) if (held.path, held.right, held.number) not in had}
 
 
 def _path(record: Record) -> list[str]:

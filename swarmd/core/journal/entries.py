@@ -17,6 +17,7 @@ from typing import Any, Final, assert_never
 from swarmd.core.ledger.tree import account_above
 from swarmd.core.model.chain import (
     CHAINED,
+    Chain,
     Effect,
     Head,
     Record,
@@ -217,17 +218,22 @@ def chained(swarm: Swarm, changes: Iterable[Change], moment: Moment) -> list[Cha
                 effects = []
             made.append(_linked(swarm, change, effects))
             effects = []
-            continue
-        for key, value in records_of(change, chain.records.values):
-            effect = chain.records.put(key, value)
-            if effect is not None:
-                effects.append(effect)
-        made.append(change)
+        else:
+            effects += _effects_of(chain, change)
+            made.append(change)
     if effects:
         made.append(_linked(swarm, _rest(moment, effects), effects))
     if chain.head != before:
         made.append(HeadSet(chain.head))
     return made
+
+
+def _effects_of(chain: Chain, change: Change) -> Iterator[Effect]:
+    """What a change does to the chain's records, which are moved on with it."""
+    for key, value in records_of(change, chain.records.values):
+        effect = chain.records.put(key, value)
+        if effect is not None:
+            yield effect
 
 
 def _rest(moment: Moment, effects: Sequence[Effect]) -> Post:
@@ -295,24 +301,23 @@ def restated(
     `rows` are the open accounts as the store has them after the fact `facts_until`. The whole
     commit, chained.
     """
-    text = f"the state is stated anew: {why}"[:2000]
-    # One whose place is not known is of a mission that could not be loaded.
-    above = {id: account_above(swarm, id) for id in rows}
-    accounts = {
-        id: {"parent": SOB if above[id] is None else above[id], **_amounts_of(row)}
-        for id, row in rows.items()
-    }
     post = entry(
         moment,
         JournalEvent.JOURNAL_RESTATED,
-        text,
+        f"the state is stated anew: {why}"[:2000],
         actor=SUPERVISOR,
         why=why,
-        accounts=accounts,
+        accounts={id: _account_stated(swarm, id, row) for id, row in rows.items()},
         facts_until=facts_until,
     )
     linked = _linked(swarm, post, [(ANEW, None), *swarm.chain.records.values.items()])
     return [linked, HeadSet(swarm.chain.head)]
+
+
+def _account_stated(swarm: Swarm, id: str, row: Mapping[str, str]) -> dict[str, Any]:
+    above = account_above(swarm, id)
+    # One whose place is not known is of a mission that could not be loaded.
+    return {"parent": SOB if above is None else above, **_amounts_of(row)}
 
 
 def open_accounts(swarm: Swarm, damaged: Iterable[MissionId] = ()) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.journal.entries import told
-from swarmd.core.ledger.accounts import UNPRICED, Ledger
+from swarmd.core.ledger.accounts import UNPRICED, Account, Ledger
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
 from swarmd.core.model.names import StreamId
 
@@ -137,15 +137,19 @@ def wrong_for(ledger: Ledger, fact: Mapping[str, Any]) -> str:
     """
     account, amounts = ledger.accounts.get(fact.get("account", "")), fact.get("amounts", {})
     if account is not None and fact["fact"] == "reserve":
-        over = [k for k in KINDS if amounts and amounts.get(k, 0) > account.get(k, "cap")]
+        over = _beyond(account, "cap", {k: amounts[k] for k in KINDS if k in amounts})
         if over:
-            return f"it reserves more {over[0]} than the account has"
+            return f"it reserves more {over} than the account has"
     if account is not None and fact["fact"] == "settle":
-        reserved = amounts["reserved"]
-        over = [k for k, n in reserved.items() if n > account.get(k, "reserved")]
+        over = _beyond(account, "reserved", amounts["reserved"])
         if over:
-            return f"it settles more {over[0]} than is reserved"
+            return f"it settles more {over} than is reserved"
     return ledger.admit(fact)
+
+
+def _beyond(account: Account, name: str, amounts: Mapping[str, int]) -> str:
+    """The first kind of which these are more than the account's amount of that name, or empty."""
+    return next((kind for kind, n in amounts.items() if n > account.get(kind, name)), "")
 
 
 @dataclass(slots=True)

@@ -64,6 +64,7 @@ class Flaw:
 
 
 Hash = Mapping[str, str]
+Kinds = Mapping[str, Mapping[str, int]]  # of an account: its amounts by their kind
 
 _MARKS: Final = tuple(f"{name}:" for name in MARKS)
 
@@ -151,19 +152,27 @@ def _agent(state: State, id: str, agent: FoundAgent) -> Iterator[Flaw]:
         yield Flaw("agent.unlisted", id, "it lives, by the journal", mend)
     if not agent.is_there:
         yield Flaw("agent.missing", id, "it lives, by the journal", mend)
-        return
-    if agent.record is None:
+    elif agent.record is None:
         yield Flaw("agent.damaged", id, "a field of it is missing or garbled", mend)
-        return
-    yield from _other("agent.other", id, agent.record, known, mend)
+    else:
+        yield from _other("agent.other", id, agent.record, known, mend)
+        yield from _rights(id, agent, mend)
+        if "parent" in known:
+            yield from _created(state, id, agent, known, mend)
+
+
+def _rights(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
     if dict(agent.use) != dict(agent.use_wanted):
         strays = sorted(agent.use.items() ^ agent.use_wanted.items())
         yield Flaw("agent.rights", id, f"{strays[0][0]} is not as in its record", mend)
-    if "parent" in known and not agent.is_child:
+
+
+def _created(state: State, id: str, agent: FoundAgent, known: Record, mend: str) -> Iterator[Flaw]:
+    """What an agent has that somebody made: a place below its creator, an account, a mission."""
+    if not agent.is_child:
         yield Flaw("agent.childless", id, f"{known['parent']} does not list it", mend)
-    if "parent" in known:
-        yield from _account(state, id, agent.account, agent.steps)
-        yield from _orphan(state, id, known)
+    yield from _account(state, id, agent.account, agent.steps)
+    yield from _orphan(state, id, known)
 
 
 def _orphan(state: State, id: str, record: Record) -> Iterator[Flaw]:
@@ -201,18 +210,20 @@ def _account(
         name, n = sorted(off.items())[0]
         yield Flaw("account.other", id, f"{name} is off by {-n}", mend)
     kinds = _kinds(row)
-    for kind, amounts in kinds.items():
-        wrong = unbalanced(amounts)
-        if wrong:
-            yield Flaw("account.unbalanced", id, f"{kind}: {wrong}", mend)
-            break
+    yield from _unbalanced(id, kinds, mend)
     yield from _granted(state, id, kinds, mend)
     yield from _reserved(id, kinds, steps)
 
 
-def _granted(
-    state: State, id: str, kinds: Mapping[str, Mapping[str, int]], mend: str
-) -> Iterator[Flaw]:
+def _unbalanced(id: str, kinds: Kinds, mend: str) -> Iterator[Flaw]:
+    for kind, amounts in kinds.items():
+        wrong = unbalanced(amounts)
+        if wrong:
+            yield Flaw("account.unbalanced", id, f"{kind}: {wrong}", mend)
+            return
+
+
+def _granted(state: State, id: str, kinds: Kinds, mend: str) -> Iterator[Flaw]:
     children = [state.ledger.accounts[child] for child in state.ledger.children.get(id, ())]
     for kind, amounts in kinds.items():
         caps = sum(child.get(kind, "cap") for child in children)
@@ -226,9 +237,7 @@ def _granted(
             return
 
 
-def _reserved(
-    id: str, kinds: Mapping[str, Mapping[str, int]], steps: Sequence[Mapping[str, Any]]
-) -> Iterator[Flaw]:
+def _reserved(id: str, kinds: Kinds, steps: Sequence[Mapping[str, Any]]) -> Iterator[Flaw]:
     for kind, amounts in kinds.items():
         if kind == "agents":
             continue
@@ -254,7 +263,14 @@ def _kinds(row: Hash) -> dict[str, dict[str, int]]:
 
 
 def whole(found: FoundWhole) -> Iterator[Flaw]:
-    records = found.state.records.values
+    yield from _schema_and_journal(found)
+    yield from _marks(found)
+    yield from _missions(found)
+    for id, row in found.accounts.items():
+        yield from _account(found.state, id, row, found.seat_steps)
+
+
+def _schema_and_journal(found: FoundWhole) -> Iterator[Flaw]:
     if not found.schema:
         yield Flaw("schema.missing", "_meta", "the field schema is empty", "schema:")
     if found.head_n != found.state.head.n:
@@ -263,33 +279,39 @@ def whole(found: FoundWhole) -> Iterator[Flaw]:
     if found.head_n and not found.seq.isdecimal():
         what = "its next step goes on at the inputs' ends, and says so: look what came in meanwhile"
         yield Flaw("positions.missing", "_positions", what)
-    marks = {key for key in records if key.startswith(_MARKS)}
-    for key in sorted(marks | found.marks.keys()):
+
+
+def _marks(found: FoundWhole) -> Iterator[Flaw]:
+    records = found.state.records.values
+    known = {key for key in records if key.startswith(_MARKS)}
+    for key in sorted(known | found.marks.keys()):
         if key in found.marks and found.marks[key] is None and key not in records:
             yield Flaw(
                 "mark.other", key, "it cannot be read, and the journal does not know it", key
             )
         yield from _compared("mark.other", key, found.marks.get(key), records.get(key), key)
-    yield from _missions(found, records)
-    for id, row in found.accounts.items():
-        yield from _account(found.state, id, row, found.seat_steps)
 
 
-def _missions(found: FoundWhole, records: Mapping[str, Record]) -> Iterator[Flaw]:
+def _missions(found: FoundWhole) -> Iterator[Flaw]:
+    records, listed = found.state.records.values, set(found.missions_listed)
     open_ones = {key[8:] for key in records if key.startswith("mission:")}
-    for id in sorted(open_ones - set(found.missions_listed)):
+    for id in sorted(open_ones - listed):
         yield Flaw("mission.unlisted", id, "it is open, by the journal", f"mission:{id}")
-    for id in sorted(set(found.missions_listed) - open_ones):
+    for id in sorted(listed - open_ones):
         yield Flaw("mission.unknown", id, "the journal does not know it as open", f"mission:{id}")
     for id in sorted(open_ones & set(found.asked)):
-        if f"mission:{id}" not in found.missions:
-            yield Flaw("mission.missing", id, "it is open, by the journal", f"mission:{id}")
-            continue
-        for kind in ("mission", *(table.name for table in OF_MISSIONS if table.digest)):
-            key = f"{kind}:{id}"
-            yield from _compared(
-                "mission.other", key, found.missions.get(key), records.get(key), f"mission:{id}"
-            )
+        yield from _mission(found, id)
+
+
+def _mission(found: FoundWhole, id: str) -> Iterator[Flaw]:
+    """The record of an open mission, and those that stand beside it."""
+    mend, records = f"mission:{id}", found.state.records.values
+    if mend not in found.missions:
+        yield Flaw("mission.missing", id, "it is open, by the journal", mend)
+        return
+    for kind in ("mission", *(table.name for table in OF_MISSIONS if table.digest)):
+        key = f"{kind}:{id}"
+        yield from _compared("mission.other", key, found.missions.get(key), records.get(key), mend)
 
 
 def _compared(
@@ -313,22 +335,36 @@ def cleaned(record: Record) -> Record:
 # --- beside it --------------------------------------------------------------------------------
 
 
-def loose(state: State, read: Loose) -> Iterator[Flaw]:  # noqa: C901
+def loose(state: State, read: Loose) -> Iterator[Flaw]:
+    yield from _channels(read)
+    yield from _leftovers(state, read)
+    # Where nobody leads, hosts that are gone left in no order, and who leads next sees to it.
+    if read.is_led:
+        yield from _hosts(state, read)
+
+
+def _channels(read: Loose) -> Iterator[Flaw]:
     for channel in sorted(set(read.heads) - set(read.streams)):
         yield Flaw("channel.head", channel, "it has no stream", f"channel:{channel}")
     for id, positions in sorted(read.positions.items()):
         for channel, at in positions.items():
             if at not in ("", "0-0", "0") and channel not in read.streams:
                 yield Flaw("position.channel", id, f"{channel} read up to {at}")
+
+
+def _leftovers(state: State, read: Loose) -> Iterator[Flaw]:
+    """Keys of agents and missions that do not live, or never did."""
+    living = state.records.values
     for id, kinds in sorted(read.leftovers.items()):
-        if f"agent:{id}" not in state.records.values:
+        if f"agent:{id}" not in living:
             yield Flaw("agent.leftover", id, ", ".join(sorted(kinds)), f"agent:{id}")
     for id, kinds in sorted(read.kept.items()):
-        known = {f"agent:{id}", f"mission:{id}"}
-        if not any(key in state.records.values or key in read.ended for key in known):
+        known = (f"agent:{id}", f"mission:{id}")
+        if not any(key in living or key in read.ended for key in known):
             yield Flaw("record.invented", id, ", ".join(sorted(kinds)), f"record:{id}")
-    if not read.is_led:
-        return  # nobody runs: hosts that are gone left in no order, and who leads next sees to it
+
+
+def _hosts(state: State, read: Loose) -> Iterator[Flaw]:
     for host in sorted(set(read.hosts_leased) - set(read.hosts_listed)):
         yield Flaw("host.unlisted", host, "its next renewal lists it")
     for id, host in sorted(read.agent_hosts.items()):

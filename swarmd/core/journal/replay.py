@@ -106,10 +106,25 @@ class State:
     facts_until: StreamId = FIRST
     is_known: bool = True
 
-    def follow(self, link: Link, judge: Judge | None = None) -> None:  # noqa: C901
+    def follow(self, link: Link, judge: Judge | None = None) -> None:
         """The next entry, its every change shown to `judge` first. Raises `Fault` where the
         chain is broken here.
         """
+        self._check_place(link)
+        if judge is not None:
+            judge.entry(self, link)
+        for effect in _effects(link):
+            self._effect(link, effect, judge)
+        if link.data["after"] != self.records.digest:
+            raise Fault("its effects do not lead to the state that it names")
+        if link.event == JournalEvent.JOURNAL_RESTATED:
+            self._take_anew(link, judge)
+        if link.event == JournalEvent.FACTS_FOLDED:
+            self._fold_all(link, judge)
+        self.head = link.head
+
+    def _check_place(self, link: Link) -> None:
+        """It is the one that comes after `head`."""
         if link.n != self.head.n + 1:
             raise Fault(_numbered(self.head.n + 1, link.n))
         if link.data["prev"] != self.head.hash:
@@ -118,21 +133,14 @@ class State:
             raise Fault(f"it begins with another state than entry {self.head.n} left")
         if not self.is_known and link.event != JournalEvent.JOURNAL_RESTATED:
             raise Fault("what led to it is not known")
+
+    def _take_anew(self, link: Link, judge: Judge | None) -> None:
+        """The entry has stated all anew: its accounts, too, are taken as it says."""
+        self.is_known = True
+        self.ledger = Ledger.from_json(link.data["accounts"])
+        self.facts_until = StreamId(link.data["facts_until"])
         if judge is not None:
-            judge.entry(self, link)
-        for effect in _effects(link):
-            self._effect(link, effect, judge)
-        if link.data["after"] != self.records.digest:
-            raise Fault("its effects do not lead to the state that it names")
-        if link.event == JournalEvent.JOURNAL_RESTATED:
-            self.is_known = True
-            self.ledger = Ledger.from_json(link.data["accounts"])
-            self.facts_until = StreamId(link.data["facts_until"])
-            if judge is not None:
-                judge.begin(self)
-        if link.event == JournalEvent.FACTS_FOLDED:
-            self._fold_all(link, judge)
-        self.head = link.head
+            judge.begin(self)
 
     def _fold_all(self, link: Link, judge: Judge | None) -> None:
         for fact in link.data.get("facts", ()):

@@ -47,28 +47,18 @@ def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
     rule, agent = RULES.get(said.get("rule", "")), said.get("agent", "")
     if said.get("fact") != "refuse" or rule is None or not agent:
         return None
-    turn, detail = (
-        said.get("turn") or said.get("call", "").partition(":")[0],
-        said.get("detail", ""),
-    )
+    turn = number_in(said.get("turn") or said.get("call", "").partition(":")[0])
+    detail = said.get("detail", "")
     if said.get("of") == "turn":
-        return TurnRefusal(agent, number_in(turn), rule, 1, detail, "")
+        return TurnRefusal(agent, turn, rule, 1, detail, "")
+    count = number_in(said.get("count")) or 1
     if "channel" in said:
         # Messages that the bus did not carry: one fact for each of whom they were for.
         detail = f"to {said.get('to') or said['channel']}: {detail}"
-        return TurnRefusal(
-            agent, number_in(turn), rule, number_in(said.get("count")) or 1, detail, "message"
-        )
+        return TurnRefusal(agent, turn, rule, count, detail, "message")
     if "turn" not in said:
         return None
-    return TurnRefusal(
-        agent,
-        number_in(turn),
-        rule,
-        number_in(said.get("count")) or 1,
-        detail,
-        said.get("moves", ""),
-    )
+    return TurnRefusal(agent, turn, rule, count, detail, said.get("moves", ""))
 
 
 def number_in(text: str | None) -> int:

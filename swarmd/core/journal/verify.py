@@ -88,16 +88,19 @@ class Proof:
         for anchor in anchors:
             if anchor.lost is not None:
                 self._take_as_lost(anchor.head, anchor.lost)
-            elif before is not None and anchor.head.n < before.head.n:
-                self._note(
-                    "tampered", anchor.head.n, anchor.where, "the anchors go back without a reason"
-                )
-            elif before is not None and before.kind == "stopped" and anchor.head.n > before.head.n:
-                what = "entries were written while no supervisor led"
-                self._note("tampered", before.head.n + 1, anchor.where, what)
+            elif before is not None:
+                self._check_order(before, anchor)
             before = anchor
             self._live.append(anchor)
         self._wanted |= {anchor.head.n for anchor in self._live}
+
+    def _check_order(self, before: Vouched, anchor: Vouched) -> None:
+        if anchor.head.n < before.head.n:
+            what = "the anchors go back without a reason"
+            self._note("tampered", anchor.head.n, anchor.where, what)
+        elif before.kind == "stopped" and anchor.head.n > before.head.n:
+            what = "entries were written while no supervisor led"
+            self._note("tampered", before.head.n + 1, anchor.where, what)
 
     def _take_as_lost(self, head: Head, lost: Head) -> None:
         """What was lost needs no longer be there; that it was lost was signed before it was
@@ -117,29 +120,9 @@ class Proof:
         """A segment whose signature is good. Its snapshot must be the state that the one before
         it left.
         """
-        last, is_anew = (
-            self.state.head,
-            bool(entries) and event_of(*entries[0]) == JournalEvent.JOURNAL_RESTATED,
-        )
-        if self._is_started and not self._has_gap and not is_anew and not self._broken_at:
-            if state.head.n > last.n:
-                self._note(
-                    "tampered",
-                    last.n + 1,
-                    name,
-                    f"entries {last.n + 1} to {state.head.n} are missing before it",
-                )
-                self._start(state)
-            elif (state.head, state.ledger.to_json()) != (last, self.state.ledger.to_json()):
-                self._note(
-                    "tampered", state.head.n + 1, name, "it begins with another state than was left"
-                )
-        elif not is_anew:
-            if not self._is_started and state.head.n and not self._has_gap:
-                self._note(
-                    "tampered", 1, name, f"entries 1 to {state.head.n} are missing before it"
-                )
-            self._start(state)
+        is_anew = bool(entries) and event_of(*entries[0]) == JournalEvent.JOURNAL_RESTATED
+        if not is_anew:
+            self._begin_at(name, state)
         self._has_gap = False
         self._sealed = {}
         for number, (id, line) in enumerate(entries, start=2):
@@ -147,6 +130,25 @@ class Proof:
             if link is not None:
                 self._sealed[link.n] = link.hash
                 self._sealed_last = link.n
+
+    def _begin_at(self, name: str, state: State) -> None:
+        """A snapshot is compared with what was left before it; where that is not known, taken."""
+        if self._is_started and not self._has_gap and not self._broken_at:
+            self._compare(name, state)
+            return
+        if not self._is_started and state.head.n and not self._has_gap:
+            what = f"entries 1 to {state.head.n} are missing before it"
+            self._note("tampered", 1, name, what)
+        self._start(state)
+
+    def _compare(self, name: str, state: State) -> None:
+        last, n = self.state.head, state.head.n
+        if n > last.n:
+            what = f"entries {last.n + 1} to {n} are missing before it"
+            self._note("tampered", last.n + 1, name, what)
+            self._start(state)
+        elif (state.head, state.ledger.to_json()) != (last, self.state.ledger.to_json()):
+            self._note("tampered", n + 1, name, "it begins with another state than was left")
 
     def unreadable(self, where: str, what: str, *, after: int) -> None:
         """A file that is not what was signed: what follows it is read from its own snapshot."""
@@ -187,45 +189,58 @@ class Proof:
             self._note("tampered", missing, "journal", "the store lacks entries that are sealed")
         last = self.state.head
         if claimed.n > last.n and not self._broken_at:
-            self._note(
-                "tampered",
-                last.n + 1,
-                "journal",
-                f"it ends at {last.n}, the store wrote {claimed.n}",
-            )
+            what = f"it ends at {last.n}, the store wrote {claimed.n}"
+            self._note("tampered", last.n + 1, "journal", what)
         elif claimed.n == 0 < last.n:
             self._note("tampered", last.n, "journal", "the store's own word of its end is gone")
-        elif (
-            last.hash if claimed.n == last.n else self._hashes.get(claimed.n, claimed.hash)
-        ) != claimed.hash:
-            self._note(
-                "tampered", claimed.n, "journal", "it is another entry than the store wrote last"
-            )
+        elif self._hash_at(claimed) != claimed.hash:
+            what = "it is another entry than the store wrote last"
+            self._note("tampered", claimed.n, "journal", what)
+
+    def _hash_at(self, claimed: Head) -> str:
+        """The hash of the entry of that number; its own word, where that entry is not known."""
+        last = self.state.head
+        return last.hash if claimed.n == last.n else self._hashes.get(claimed.n, claimed.hash)
 
     # --- the end ---
 
     def close(self, *, files_only: bool = False) -> None:
-        last = self.state.head.n
-        for anchor in self._live:
-            n = anchor.head.n
-            if n == 0 or (files_only and n > last) or (self._broken_at and n >= self._broken_at):
-                continue
-            if n > last:
-                what = (
-                    f"the journal ends at entry {last}, before this anchor of {n}: the server "
-                    "lost its last moments "
-                    "(the next supervisor records it), or the end was cut"
-                )
-                self._note("lost", last + 1, anchor.where, what)
-                break
-            if n in self._hashes and self._hashes[n] != anchor.head.hash:
-                self._note("tampered", n, anchor.where, "it is another entry than was anchored")
-                break
+        self._check_anchors(files_only=files_only)
         if self.entries and not self.anchors:
             self._note("unanchored", 0, "anchors.jsonl", "no anchor vouches for this journal")
         for n, what in self._auditor.faults:
             self._note("unlawful", n, f"entry {n}", what)
         self.findings.sort(key=lambda finding: finding.n)
+
+    def _check_anchors(self, *, files_only: bool) -> None:
+        """The first anchor that the journal does not keep tells; those after it would say the
+        same.
+        """
+        for anchor in self._live:
+            if self._is_beyond(anchor.head.n, files_only=files_only):
+                continue
+            broken = self._broken_anchor(anchor)
+            if broken is not None:
+                self._note(*broken)
+                break
+
+    def _is_beyond(self, n: int, *, files_only: bool) -> bool:
+        """Of an anchor's entry: nothing was read that it could be held against."""
+        is_cut = self._broken_at and n >= self._broken_at
+        return bool(n == 0 or is_cut or (files_only and n > self.state.head.n))
+
+    def _broken_anchor(self, anchor: Vouched) -> tuple[FindingKind, int, str, str] | None:
+        n, last = anchor.head.n, self.state.head.n
+        if n > last:
+            what = (
+                f"the journal ends at entry {last}, before this anchor of {n}: the server "
+                "lost its last moments "
+                "(the next supervisor records it), or the end was cut"
+            )
+            return "lost", last + 1, anchor.where, what
+        if n in self._hashes and self._hashes[n] != anchor.head.hash:
+            return "tampered", n, anchor.where, "it is another entry than was anchored"
+        return None
 
     # --- reading ---
 
@@ -258,24 +273,18 @@ class Proof:
         return max(self.state.head.n, self._overlap_until) + 1
 
     def _follow(self, where: str, link: Link) -> None:
+        is_anew = link.event == JournalEvent.JOURNAL_RESTATED
         if self._broken_at:
-            if link.event != JournalEvent.JOURNAL_RESTATED:
+            if not is_anew:
                 return
             self._mend(link)
         try:
             if not self._is_started:
-                self._start(first_state(link))
-                if self._is_legacy and link.event != JournalEvent.JOURNAL_RESTATED:
-                    self._note(
-                        "tampered",
-                        link.n,
-                        where,
-                        "entries that are not chained stand before the first",
-                    )
+                self._start_at(where, link)
             self.state.follow(link, self._auditor)
         except Fault as fault:
             self._break(self._next, where, str(fault))
-            if link.event == JournalEvent.JOURNAL_RESTATED:
+            if is_anew:
                 self._follow(where, link)
             return
         self.entries += 1
@@ -283,6 +292,12 @@ class Proof:
         if link.n in self._wanted:
             self._hashes[link.n] = link.hash
         self._special(where, link)
+
+    def _start_at(self, where: str, link: Link) -> None:
+        self._start(first_state(link))
+        if self._is_legacy and link.event != JournalEvent.JOURNAL_RESTATED:
+            what = "entries that are not chained stand before the first"
+            self._note("tampered", link.n, where, what)
 
     def _special(self, where: str, link: Link) -> None:
         match link.event:
@@ -307,13 +322,9 @@ class Proof:
         self._note("recovered", link.n, where, what)
 
     def _acknowledge(self, data: Mapping[str, Any]) -> None:
-        n = int(data["entry"])
-        those = [f for f in self.findings if f.n == n and f.kind in ("recovered", "restated")]
-        # Where all was stated anew, what was broken before it has been seen with it.
-        if any(finding.kind == "restated" for finding in those):
-            those = [f for f in self.findings if f.n <= n and (f in those or f.kind == "tampered")]
-        self.findings = [finding for finding in self.findings if finding not in those]
-        self.acknowledged += those
+        seen = _seen_at(int(data["entry"]), self.findings)
+        self.findings = [finding for finding in self.findings if finding not in seen]
+        self.acknowledged += seen
 
     def _break(self, n: int, where: str, what: str) -> None:
         if not self._broken_at:
@@ -329,3 +340,12 @@ class Proof:
     def _note(self, kind: FindingKind, n: int, where: str, what: str) -> None:
         if len(self.findings) < FINDINGS_MAX:
             self.findings.append(Finding(kind, n, where, what))
+
+
+def _seen_at(n: int, findings: Sequence[Finding]) -> list[Finding]:
+    """What an operator who looked into the entry has seen."""
+    gaps = [f for f in findings if f.n == n and f.kind in ("recovered", "restated")]
+    if not any(finding.kind == "restated" for finding in gaps):
+        return gaps
+    # Where all was stated anew, what was broken before it has been seen with it.
+    return [f for f in findings if f.n <= n and (f in gaps or f.kind == "tampered")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,6 +34,13 @@ class Account:
     def get(self, kind: str, amount: str) -> int:
         return self.amounts.get(kind, {}).get(amount, 0)
 
+    def take_in(self, kind: str, row: Mapping[str, int]) -> None:
+        """What a child's account that is closed gives back of a kind, and what it has spent."""
+        self.add(kind, "free", row["free"] + row["reserved"])
+        for amount in ("spent", "overdraft", *MEMOS):
+            self.add(kind, amount, row[amount])
+        self.add(kind, "granted", row["granted"] - row["cap"])
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -44,31 +51,15 @@ class Ledger:
     accounts: dict[str, Account] = field(default_factory=dict)
     children: dict[str, dict[str, None]] = field(default_factory=dict)
 
-    def fold(self, fact: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: C901
+    def fold(self, fact: Mapping[str, Any]) -> tuple[str, ...]:
         """One fact; the accounts that it touched. Raises `Fault` for one that cannot be."""
         try:
-            id, amounts = fact.get("account", ""), fact.get("amounts", {})
-            match fact["fact"]:
-                case "refuse" | "warn":
-                    return ()
-                case "open":
-                    return self._open(id, amounts)
-                case "fund":
-                    return self._fund(id, amounts)
-                case "adopt":
-                    return self._adopt(id, amounts["former"], amounts["parent"])
-                case "close":
-                    return self._close(id, amounts)
-                case "reap":
-                    return self._reap(amounts)
-                case "period":
-                    return self._turn(id, amounts)
-                case "reserve":
-                    return self._reserve(id, amounts)
-                case "settle":
-                    return self._settle(id, amounts)
-                case other:
-                    raise Fault(f"the ledger knows no fact {other!r}")
+            kind = fact["fact"]
+            if kind in _TOLD_ONLY:
+                return ()
+            if kind not in _FOLDS:
+                raise Fault(f"the ledger knows no fact {kind!r}")
+            return _FOLDS[kind](self, fact.get("account", ""), fact.get("amounts", {}))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise Fault(f"the fact {fact.get('id')} cannot be read: {error!r}") from error
 
@@ -81,14 +72,19 @@ class Ledger:
         try:
             self.fold(fact)
         except Fault as fault:
-            for id, before in kept.items():
-                self.accounts.pop(id, None)
-                self.children.pop(id, None)
-                if before is not None:
-                    self.accounts[id] = before
-            self.children |= children
+            self._restore(kept, children)
             return str(fault)
         return ""
+
+    def _restore(
+        self, accounts: Mapping[str, Account | None], children: Mapping[str, dict[str, None]]
+    ) -> None:
+        for id, before in accounts.items():
+            self.accounts.pop(id, None)
+            self.children.pop(id, None)
+            if before is not None:
+                self.accounts[id] = before
+        self.children |= children
 
     def _named(self, fact: Mapping[str, Any]) -> set[str]:
         """The accounts that a fact may change. A call's, which are most facts, are refused
@@ -143,8 +139,9 @@ class Ledger:
             if n > max(0, account.get(kind, "free")):
                 raise Fault(f"{id} gives {n} of {kind}, it had {account.get(kind, 'free')}")
 
-    def _adopt(self, id: str, former: str, parent: str) -> tuple[str, ...]:
+    def _adopt(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
         """Out of the account that it was carved from, into the one above that."""
+        former, parent = amounts["former"], amounts["parent"]
         account, before = self._known(id), self._known(former)
         if account.parent != former or before.parent != parent:
             raise Fault(
@@ -170,7 +167,7 @@ class Ledger:
                     )
         return self._shut(id, moved["parent"])
 
-    def _reap(self, pairs: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    def _reap(self, _: str, pairs: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """Several, each closed in this order: who is reaped deepest first is nobody's creator
         any more.
         """
@@ -185,13 +182,10 @@ class Ledger:
         if account.parent != above:
             raise Fault(f"the account {id} of {account.parent!r} is closed into {above!r}")
         for kind, row in account.amounts.items():
-            slot = row["reserved"] if kind == "agents" else 0
-            if row["reserved"] != slot:
+            # Of agents, its own slot is given back.
+            if row["reserved"] and kind != "agents":
                 raise Fault(f"the account {id} is closed with {kind} reserved")
-            parent.add(kind, "free", row["free"] + slot)
-            for amount in ("spent", "overdraft", *MEMOS):
-                parent.add(kind, amount, row[amount])
-            parent.add(kind, "granted", row["granted"] - row["cap"])
+            parent.take_in(kind, row)
         del self.accounts[id]
         self.children.pop(id, None)
         self.children[above].pop(id)
@@ -230,10 +224,10 @@ class Ledger:
             return ()
         account = self._known(id)
         for kind in {**used, **reserved, **beyond}:
-            n, over = used.get(kind, 0), beyond.get(kind, 0)
-            account.add(kind, "reserved", -reserved.get(kind, 0))
+            n, was, over = used.get(kind, 0), reserved.get(kind, 0), beyond.get(kind, 0)
+            account.add(kind, "reserved", -was)
             account.add(kind, "spent", n)
-            account.add(kind, "free", reserved.get(kind, 0) - n + over)
+            account.add(kind, "free", was - n + over)
             account.add(kind, "overdraft", over)
             account.add(kind, ASSUMED, n if amounts["assumed"] else 0)
         account.add("tokens", UNPRICED, amounts.get("unpriced", 0))
@@ -277,6 +271,21 @@ class Ledger:
         return made
 
 
+_TOLD_ONLY: Final = frozenset({"refuse", "warn"})
+# By the kind of a fact: what it does to the ledger, given the account that it names and its
+# amounts.
+_FOLDS: Final[Mapping[str, Callable[[Ledger, str, Any], tuple[str, ...]]]] = {
+    "open": Ledger._open,
+    "fund": Ledger._fund,
+    "adopt": Ledger._adopt,
+    "close": Ledger._close,
+    "reap": Ledger._reap,
+    "period": Ledger._turn,
+    "reserve": Ledger._reserve,
+    "settle": Ledger._settle,
+}
+
+
 def _rows_of(account: Account) -> dict[str, dict[str, int]]:
     return {kind: dict(row) for kind, row in account.amounts.items()}
 
@@ -298,22 +307,25 @@ def unbalanced(row: Mapping[str, int]) -> str:
 def off_by(account: Account | None, row: Mapping[str, str]) -> dict[str, int]:
     """What has to be added to an account as it lies (`KIND.AMOUNT`: n) to make it what its facts
     add up to.
+
+    Of an account that is not open any more nothing is taken: it tells how it ended.
     """
-    wanted = (
-        {}
-        if account is None
-        else {
-            f"{kind}.{amount}": n
-            for kind, amounts in account.amounts.items()
-            for amount, n in amounts.items()
-        }
-    )
+    if account is None:
+        return {}
+    wanted = _flat(account)
     off = {}
     for name in {**wanted, **{name: 0 for name in row if "." in name}}:
         lies = row.get(name, "0")
         is_number = lies.removeprefix("-").isdecimal()
         missing = wanted.get(name, 0) - (int(lies) if is_number else 0)
-        # Of an account that is not open any more nothing is taken: it tells how it ended.
-        if account is not None and (missing or not is_number):
+        if missing or not is_number:
             off[name] = missing
     return off
+
+
+def _flat(account: Account) -> dict[str, int]:
+    return {
+        f"{kind}.{amount}": n
+        for kind, amounts in account.amounts.items()
+        for amount, n in amounts.items()
+    }

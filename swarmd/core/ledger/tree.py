@@ -38,29 +38,42 @@ def child_caps(
     swarm: Swarm, account: str, charter: Charter, pending: Sequence[Spawned], together: int
 ) -> dict[str, int] | Denied:
     """The child's share: what its charter asks for, else the default share of what is free now."""
-    limits, free = swarm.declared.limits, dict(swarm.observed.free.get(account, {}))
-    for kind, kept in _kept_for_the_board(swarm, account).items():
-        free[kind] = max(0, free.get(kind, 0) - kept)
-    left = {
-        k: free.get(k, 0) - sum(s.caps[k] for s in pending if s.account == account) for k in KINDS
-    }
+    free = _free_to_give(swarm, account)
+    # Shares are of the whole that was free before this motion, so that siblings get equal ones;
+    # where so many are made at once that the default would leave the last with nothing, they
+    # divide it.
+    percent = min(swarm.declared.limits.share_percent, 100 // together)
+    given = [spawned.caps for spawned in pending if spawned.account == account]
     caps = {}
     for kind in KINDS:
-        # Shares are of the whole that was free before this motion, so that siblings get equal ones;
-        # where so many are made at once that the default would leave the last with nothing, they
-        # divide it.
-        share = max(0, free.get(kind, 0)) * min(limits.share_percent, 100 // together) // 100
-        own_slot = 1 if kind == "agents" else 0
-        asked = charter.budget.get(kind)  # type: ignore[call-overload]  # KINDS are the keys
-        caps[kind] = (share if asked is None else int(asked)) + (
-            own_slot if asked is not None or not share else 0
-        )
-        if asked is not None and caps[kind] > left[kind]:
-            return Denied(Rule.BUDGET_SHARE, f"{kind}: {caps[kind]} needed, {left[kind]} free")
-        caps[kind] = min(caps[kind], left[kind])
-        if caps[kind] < 1 and kind in NEEDED_KINDS:
-            return Denied(Rule.BUDGET_EXHAUSTED, f"{kind}: {left[kind]} free")
+        left = free.get(kind, 0) - sum(cap[kind] for cap in given)
+        asked = charter.budget.get(kind)
+        share = max(0, free.get(kind, 0)) * percent // 100
+        cap = _cap_of(kind, asked, share, left)
+        if isinstance(cap, Denied):
+            return cap
+        caps[kind] = cap
     return caps
+
+
+def _free_to_give(swarm: Swarm, account: str) -> dict[str, int]:
+    free = dict(swarm.observed.free.get(account, {}))
+    for kind, kept in _kept_for_the_board(swarm, account).items():
+        free[kind] = max(0, free.get(kind, 0) - kept)
+    return free
+
+
+def _cap_of(kind: str, asked: float | None, share: int, left: int) -> int | Denied:
+    """What is asked for, if it is `left`; else the default share, as far as that is left."""
+    # Beside what is asked for, the child itself takes one place among agents.
+    own_slot = 1 if kind == "agents" and (asked is not None or not share) else 0
+    wanted = (share if asked is None else int(asked)) + own_slot
+    if asked is not None and wanted > left:
+        return Denied(Rule.BUDGET_SHARE, f"{kind}: {wanted} needed, {left} free")
+    cap = min(wanted, left)
+    if cap < 1 and kind in NEEDED_KINDS:
+        return Denied(Rule.BUDGET_EXHAUSTED, f"{kind}: {left} free")
+    return cap
 
 
 def _kept_for_the_board(swarm: Swarm, account: str) -> dict[str, int]:

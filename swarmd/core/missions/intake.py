@@ -60,11 +60,8 @@ def fields_of(text: str) -> dict[str, str]:
     text = sendable(text)
     if not text.lstrip().startswith("{"):
         return {"mission": text}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {"raw": text}
-    if not isinstance(value, dict) or not value or not isinstance(value.get("id", ""), str):
+    value = _object_in(text)
+    if not value or not isinstance(value.get("id", ""), str):
         return {"raw": text}
     if not isinstance(value.get("mission", ""), str):
         id = sendable(value.get("id", ""))
@@ -76,6 +73,15 @@ def fields_of(text: str) -> dict[str, str]:
     }
 
 
+def _object_in(text: str) -> dict[str, Any]:
+    """Empty where the text is no JSON object."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def sendable(text: str) -> str:
     """What UTF-8 cannot say (a lone surrogate, which JSON can) as U+FFFD: the server must be
     able to keep it.
@@ -83,21 +89,11 @@ def sendable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:  # noqa: C901
+def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     """The mission of a stream entry, or what is wrong with it in one sentence."""
-    if TOO_LARGE in fields:
-        return "larger than the server takes: put the material into the knowledge folder"
-    if "raw" in fields:
-        return "a text that starts with { must be a valid JSON object with the field mission"
-    text = fields.get("mission", "")
-    if len(text.encode(errors="replace")) > MISSION_BYTES_MAX:
-        return (
-            f"larger than {MISSION_BYTES_MAX:,} bytes: put the material into the knowledge folder"
-        )
-    if not text.strip():
-        return "empty: say what is to be done"
-    if NOT_TEXT.search(text):
-        return "not text: it has control characters or is not UTF-8"
+    wrong = _wrong_text(fields)
+    if wrong:
+        return wrong
     values: dict[str, Any] = dict(fields)
     for name in ("budget", "deadline_s", "files"):
         if name in values:
@@ -110,6 +106,26 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:  # noqa: C
     try:
         request = MissionRequest.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'] if part != '[key]')}: {first['msg']}"
+        return _first_error(error)
     return "files: not text" if any(map(NOT_TEXT.search, request.files)) else request
+
+
+def _wrong_text(fields: Mapping[str, str]) -> str:
+    """What is wrong with the mission's text; empty where nothing is."""
+    if TOO_LARGE in fields:
+        return "larger than the server takes: put the material into the knowledge folder"
+    if "raw" in fields:
+        return "a text that starts with { must be a valid JSON object with the field mission"
+    text = fields.get("mission", "")
+    if len(text.encode(errors="replace")) > MISSION_BYTES_MAX:
+        return (
+            f"larger than {MISSION_BYTES_MAX:,} bytes: put the material into the knowledge folder"
+        )
+    if not text.strip():
+        return "empty: say what is to be done"
+    return "not text: it has control characters or is not UTF-8" if NOT_TEXT.search(text) else ""
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'] if part != '[key]')}: {first['msg']}"

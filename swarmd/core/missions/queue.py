@@ -10,14 +10,13 @@ from swarmd.core.missions.intake import NOT_TEXT, RESERVED_IDS, TOO_LARGE, Missi
 from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS
-from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Fence
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import ID_PATTERN, SOB, MissionId, MissionState
+from swarmd.core.model.names import CLERK, ID_PATTERN, SOB, SUPERVISOR, MissionId, MissionState
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.records import Mission
-from swarmd.core.model.refusals import Rule
+from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import BOARDS, Put
 from swarmd.core.model.timings import Moment
@@ -84,31 +83,40 @@ def admit(
     do not.
     """
     if isinstance(request, str):
-        return admit_invalid(draft, request, asked="", is_known=False, text=text)
+        admit_invalid(draft, request, asked="", is_known=False, text=text)
+        return
     id = MissionId(request.id)
     assert id
     if _names_somebody(draft.swarm, id):
         why = f"id: {id} names somebody of the swarm"
         admit_invalid(draft, why, asked=id, is_known=False, text=request.mission)
-        return None
+        return
     known = draft.swarm.missions.get(id)
     if known is not None:
-        if known.digest == request.digest:
-            return None
-        return _conflict(draft, id, request.mission)
-    if fault:
-        return _turn_away(draft, id, Rule.MISSION_INVALID, fault, request.mission)
-    limit = draft.swarm.declared.board.docket_max
-    if len(docketed(draft.swarm)) >= limit:
-        why = (
-            f"{limit} missions wait already (docket_max): hand it in again when some have been "
-            "taken up"
-        )
-        return _turn_away(draft, id, Rule.MISSION_DOCKET, why, request.mission)
-    defaults = draft.swarm.declared.limits
-    budget = {
-        kind: int(request.budget.get(kind, getattr(defaults.mission, kind))) for kind in KINDS
-    }
+        if known.digest != request.digest:
+            _conflict(draft, id, request.mission)
+        return
+    denied = Denied(Rule.MISSION_INVALID, fault) if fault else _refuse_docket(draft.swarm)
+    if denied is not None:
+        _turn_away(draft, id, denied.rule, denied.detail, request.mission)
+        return
+    _docket(draft, request, files)
+
+
+def _refuse_docket(swarm: Swarm) -> Denied | None:
+    limit = swarm.declared.board.docket_max
+    if len(docketed(swarm)) < limit:
+        return None
+    return Denied(
+        Rule.MISSION_DOCKET,
+        f"{limit} missions wait already (docket_max): hand it in again when some have been "
+        "taken up",
+    )
+
+
+def _docket(draft: Draft, request: MissionRequest, files: Sequence[str]) -> None:
+    id, limits = MissionId(request.id), draft.swarm.declared.limits
+    budget = {kind: int(request.budget.get(kind, getattr(limits.mission, kind))) for kind in KINDS}
     mission = Mission(
         id=id,
         text=request.mission,
@@ -118,22 +126,18 @@ def admit(
         asked_files=request.files,
         digest=request.digest,
         created=draft.moment.stamp,
-        deadline=draft.moment.now + (request.deadline_s or defaults.deadline_seconds),
+        deadline=draft.moment.now + (request.deadline_s or limits.deadline_seconds),
     )
-    draft.add(
-        MissionSet(mission),
-        entry(
-            draft.moment,
-            JournalEvent.MISSION_DOCKETED,
-            f"mission {id} docketed",
-            actor="operator",
-            mission=id,
-            budget=budget,
-            digest=request.digest,
-            files=list(files)[:50],
-        ),
+    draft.add(MissionSet(mission))
+    draft.record(
+        JournalEvent.MISSION_DOCKETED,
+        f"mission {id} docketed",
+        actor="operator",
+        mission=id,
+        budget=budget,
+        digest=request.digest,
+        files=list(files)[:50],
     )
-    return None
 
 
 def admit_known(draft: Draft, request: MissionRequest, ended: Mapping[str, str]) -> None:
@@ -164,28 +168,31 @@ def _conflict(draft: Draft, id: MissionId, text: str) -> None:
 def _turn_away(
     draft: Draft, id: MissionId, rule: Rule, why: str, text: str, *, asked: str = ""
 ) -> None:
-    # Enough of it to be known again, and nothing that a terminal obeys.
-    shown = NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[:TURNED_AWAY_CHARS])
-    mission = Mission(
-        id=id,
-        text=shown,
-        state=MissionState.REJECTED,
-        budget=dict.fromkeys(KINDS, 0),
-        reason=f"{rule}: {why}",
-        created=draft.moment.stamp,
-        ended=draft.moment.stamp,
-    )
+    mission = _rejected(id, f"{rule}: {why}", text, draft.moment.stamp)
+    other_id = "" if asked == id else asked
     draft.add(
         MissionClosed(mission, _forget_at(draft)),
-        Post(RESULTS, result(mission, draft.moment, spent={}, asked="" if asked == id else asked)),
-        entry(
-            draft.moment,
-            JournalEvent.MISSION_REJECTED,
-            f"mission {id}: {why}",
-            actor="supervisor",
-            mission=id,
-            rule=rule,
-        ),
+        Post(RESULTS, result(mission, draft.moment, spent={}, asked=other_id)),
+    )
+    draft.record(
+        JournalEvent.MISSION_REJECTED,
+        f"mission {id}: {why}",
+        actor=SUPERVISOR,
+        mission=id,
+        rule=rule,
+    )
+
+
+def _rejected(id: MissionId, reason: str, text: str, at: str) -> Mission:
+    return Mission(
+        id=id,
+        # Enough of it to be known again, and nothing that a terminal obeys.
+        text=NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[:TURNED_AWAY_CHARS]),
+        state=MissionState.REJECTED,
+        budget=dict.fromkeys(KINDS, 0),
+        reason=reason,
+        created=at,
+        ended=at,
     )
 
 
@@ -204,36 +211,37 @@ def open_next(draft: Draft) -> list[MissionId]:
             # An account has just been closed into it: what is there now is read before the next
             # decision.
             break
-        why = _why_waiting(swarm, mission, free)
+        why, short = _why_waiting(swarm, mission, free), _short(mission, free)
         if why:
             _tell_waiting(draft, mission, why)
-            continue
-        short = _short(mission, free)
-        if short:
-            why = ", ".join(
-                f"{kind}: {mission.budget[kind]} asked, {free[kind]} free" for kind in short
-            )
-            end(
-                draft,
-                mission,
-                MissionState.EXHAUSTED,
-                f"{Rule.BUDGET_EXHAUSTED}: of the swarm's root, {why}",
-            )
-            continue
-        draft.add(
-            AccountOpened(mission.id, SOB, mission.budget, own_slot=False),
-            MissionSet(replace(mission, state=MissionState.DEBATING, reason="")),
-            Put(BOARDS, mission.id, Procedure()),
-            entry(
-                draft.moment,
-                JournalEvent.MISSION_OPENED,
-                f"the board takes up mission {mission.id}",
-                actor="clerk",
-                mission=mission.id,
-            ),
-        )
-        opened.append(mission.id)
+        elif short:
+            _end_exhausted(draft, mission, free, short)
+        else:
+            _take_up(draft, mission)
+            opened.append(mission.id)
     return opened
+
+
+def _end_exhausted(
+    draft: Draft, mission: Mission, free: Mapping[str, int], short: Sequence[str]
+) -> None:
+    asked = ", ".join(f"{kind}: {mission.budget[kind]} asked, {free[kind]} free" for kind in short)
+    reason = f"{Rule.BUDGET_EXHAUSTED}: of the swarm's root, {asked}"
+    end(draft, mission, MissionState.EXHAUSTED, reason)
+
+
+def _take_up(draft: Draft, mission: Mission) -> None:
+    draft.add(
+        AccountOpened(mission.id, SOB, mission.budget, own_slot=False),
+        MissionSet(replace(mission, state=MissionState.DEBATING, reason="")),
+        Put(BOARDS, mission.id, Procedure()),
+    )
+    draft.record(
+        JournalEvent.MISSION_OPENED,
+        f"the board takes up mission {mission.id}",
+        actor=CLERK,
+        mission=mission.id,
+    )
 
 
 def docketed(swarm: Swarm) -> list[Mission]:
@@ -251,17 +259,23 @@ def _why_waiting(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> str
     """Empty where the board can take it up, or nobody ever can. Without amounts that change from
     call to call: each other text is another record.
     """
+    return _why_not_now(swarm, mission) or _why_unfunded(swarm, mission, free)
+
+
+def _why_not_now(swarm: Swarm, mission: Mission) -> str:
     stop = swarm.lineage.stops.get(EVERYTHING) or swarm.lineage.stops.get(mission.id)
     if stop is not None:
-        return (
-            f"{stop.target if stop.target != EVERYTHING else 'everything'} is stopped: see "
-            "`swarmd stops`"
-        )
-    if len(swarm.boards) >= swarm.declared.board.missions_at_once:
-        return (
-            f"the board has {len(swarm.boards)} in hand, as many as it takes at once "
-            "(missions_at_once)"
-        )
+        what = stop.target if stop.target != EVERYTHING else "everything"
+        return f"{what} is stopped: see `swarmd stops`"
+    at_once = swarm.declared.board.missions_at_once
+    if len(swarm.boards) < at_once:
+        return ""
+    return (
+        f"the board has {len(swarm.boards)} in hand, as many as it takes at once (missions_at_once)"
+    )
+
+
+def _why_unfunded(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> str:
     unreadable = [kind for kind in KINDS if kind not in free]
     if unreadable:
         return (
@@ -277,15 +291,12 @@ def _why_waiting(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> str
 def _tell_waiting(draft: Draft, mission: Mission, why: str) -> None:
     reason = f"waits: {why}"
     if mission.reason != reason:
-        draft.add(
-            MissionSet(replace(mission, reason=reason)),
-            entry(
-                draft.moment,
-                JournalEvent.MISSION_WAITING,
-                f"mission {mission.id} {reason}",
-                actor="clerk",
-                mission=mission.id,
-            ),
+        draft.add(MissionSet(replace(mission, reason=reason)))
+        draft.record(
+            JournalEvent.MISSION_WAITING,
+            f"mission {mission.id} {reason}",
+            actor="clerk",
+            mission=mission.id,
         )
 
 
@@ -345,15 +356,14 @@ def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
     draft.add(
         MissionClosed(ended, _forget_at(draft)),
         Post(RESULTS, result(ended, draft.moment, spent=spent)),
-        entry(
-            draft.moment,
-            JournalEvent.MISSION_ENDED,
-            f"mission {mission.id} {ended.state}: {mission.reason}"[:2000],
-            actor="supervisor",
-            mission=mission.id,
-            state=ended.state.value,
-            spent=dict(spent),
-        ),
+    )
+    draft.record(
+        JournalEvent.MISSION_ENDED,
+        f"mission {mission.id} {ended.state}: {mission.reason}"[:2000],
+        actor="supervisor",
+        mission=mission.id,
+        state=ended.state.value,
+        spent=dict(spent),
     )
 
 

@@ -93,3 +93,8 @@ def entry(
         data=data,
     )
     return Post(JOURNAL, message)
+
+
+def order_facts(order: str, outcome: str) -> Mapping[str, str] | None:
+    """What an entry says of the operator's order that it answers, where there is one."""
+    return {"order": order, "outcome": outcome} if order else None

@@ -8,7 +8,7 @@ everything that lies below it, whatever its size.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -301,17 +301,18 @@ class Lineage:
         """All living agents that a stop on this target holds, seats included where it is
         everything.
         """
-        if target in self.agents or target.startswith("="):
-            found = [
-                agent for agent in self.agents.values() if target in (*agent.path, f"={agent.id}")
-            ]
-        elif target.startswith("tier:"):
-            found = [agent for agent in self.agents.values() if target == f"tier:{agent.tier}"]
-        elif target == EVERYTHING:
-            found = list(self.agents.values())
-        else:
-            found = [agent for agent in self.agents.values() if target in agent.path]
-        return tuple(agent for agent in found if agent.is_hosted)
+        return tuple(agent for agent in self._under(target) if agent.is_hosted)
+
+    def _under(self, target: str) -> Iterable[Agent]:
+        agents = self.agents.values()
+        if target == EVERYTHING:
+            return agents
+        if target.startswith("tier:"):
+            return (agent for agent in agents if target == f"tier:{agent.tier}")
+        if target.startswith("="):
+            alone = self.get(target[1:])
+            return () if alone is None else (alone,)
+        return (agent for agent in agents if target in agent.path)
 
     def marks_on(self, agent: Agent) -> tuple[Revocation, ...]:
         """The revocations that reach an agent: those on a segment of its path."""

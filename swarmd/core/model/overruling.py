@@ -52,6 +52,22 @@ class Original(_Found):
     hops: int = 0
     at: str = ""
 
+    @classmethod
+    def of(cls, message: Message) -> Original:
+        return cls(
+            channel=message.channel,
+            id=message.id,
+            sender=message.sender,
+            kind=message.kind,
+            to=message.to,
+            mission=message.mission,
+            text=message.text,
+            data=dict(message.data),
+            incarnation=message.incarnation,
+            hops=message.hops,
+            at=message.at,
+        )
+
     def message(self) -> Message:
         return Message(
             sender=AgentId(self.sender),

@@ -86,7 +86,7 @@ _ROWS: Final = (
     ModelProvider(
         "builtin",
         form="builtin",
-        module="builtin",
+        module="builtin.model",
         means="rules and retrieval, and not a language model",
         is_free=True,
         only_model="rules",

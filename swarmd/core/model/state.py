@@ -42,6 +42,8 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.entries import entry
+from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Lineage
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import (
@@ -62,6 +64,7 @@ from swarmd.core.model.records import (
     Override,
     Trouble,
 )
+from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import (
     APPROVALS,
     BOARDS,
@@ -387,3 +390,28 @@ class Draft:
     def add(self, *changes: Change) -> None:
         self.swarm.apply(changes)
         self.changes.extend(changes)
+
+    def record(
+        self,
+        event: JournalEvent,
+        text: str,
+        *,
+        actor: str,
+        mission: str = "",
+        rule: Rule | None = None,
+        more: Mapping[str, Any] | None = None,
+        **facts: Any,
+    ) -> None:
+        """An entry in the journal, as `entry` makes it."""
+        self.add(
+            entry(
+                self.moment,
+                event,
+                text,
+                actor=actor,
+                mission=mission,
+                rule=rule,
+                more=more,
+                **facts,
+            )
+        )

@@ -127,11 +127,9 @@ def activity_of(
         return Activity("stuck", seconds=around.now - since) if trouble == "stuck" else Activity("")
     if record.get("id") == SOB:
         return Activity("")
-    kind, seconds = (
-        (call.kind, max(0.0, around.now - call.since)) if call is not None else ("", None)
-    )
     if record.get("host", "") not in around.hosts:
         return Activity("dead" if record.get("host") else "unplaced")
+    kind, seconds = _shown_call(call, around.now)
     if trouble == "stuck" or (call is not None and call.is_overdue(around.now)):
         return Activity("stuck", kind, seconds)
     if is_held(record, around.stops):
@@ -141,6 +139,11 @@ def activity_of(
     if waits and call is None and not around.may_begin:
         return Activity("waiting", waits=waits)
     return Activity("busy", kind, seconds) if is_busy else Activity("idle")
+
+
+def _shown_call(call: Call | None, now: float) -> tuple[str, float | None]:
+    """The kind of the call under way, and for how many seconds it has been."""
+    return ("", None) if call is None else (call.kind, max(0.0, now - call.since))
 
 
 def is_held(record: Mapping[str, str], stops: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ it was lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -114,9 +114,15 @@ def _link(
     if not void:
         return Link(agent, right, None, None)
     newest = max(void, key=lambda held: held.number)
-    cuts = [mark for mark in own if mark.touches(newest, right) and covers(mark.path, path)]
-    # Of several the weightiest: whoever wants the right back has to reach as high as that.
-    return Link(agent, right, newest, max(cuts, key=lambda mark: (mark.authority, mark.number)))
+    return Link(agent, right, newest, _weightiest_cut(newest, own, path, right))
+
+
+def _weightiest_cut(
+    held: Held, marks: Sequence[Revocation], path: str, right: Literal["use", "grant"]
+) -> Revocation:
+    """Whoever wants the right back has to reach as high as that."""
+    cuts = [mark for mark in marks if mark.touches(held, right) and covers(mark.path, path)]
+    return max(cuts, key=lambda mark: (mark.authority, mark.number))
 
 
 def hindrances(
@@ -134,19 +140,22 @@ def hindrances(
     `account` is its ledger by kind and column, empty where it has none of its own; `overdrawn` that
     mark's text.
     """
-    found = list(_endings(agent, fences))
-    found += [
-        Hindrance(RULE_OF_STOP[stop.kind], stop.target, stop.by, stop.reason, stop.at, stop.until)
-        for target in (
-            *agent.path,
-            *stop_fields(agent),
-            *(_stops_of_use(agent, path) if right == "use" else ()),
-        )
-        if (stop := stops.get(target)) is not None
-    ]
-    if right == "use":
-        found += _of_account(agent, path, account, overdrawn)
-    return tuple(found)
+    targets = (*agent.path, *stop_fields(agent))
+    if right != "use":
+        return (*_endings(agent, fences), *_stops_at(targets, stops))
+    return (
+        *_endings(agent, fences),
+        *_stops_at((*targets, *_stops_of_use(agent, path)), stops),
+        *_of_account(agent, path, account, overdrawn),
+    )
+
+
+def _stops_at(targets: Iterable[str], stops: Mapping[str, Stop]) -> Iterator[Hindrance]:
+    for target in targets:
+        stop = stops.get(target)
+        if stop is not None:
+            rule = RULE_OF_STOP[stop.kind]
+            yield Hindrance(rule, stop.target, stop.by, stop.reason, stop.at, stop.until)
 
 
 def _endings(agent: Agent, fences: Mapping[str, Fence]) -> tuple[Hindrance, ...]:
@@ -172,20 +181,20 @@ def _stops_of_use(agent: Agent, path: str) -> tuple[str, ...]:
 def _of_account(
     agent: Agent, path: str, account: Mapping[str, Mapping[str, int]], overdrawn: str
 ) -> list[Hindrance]:
-    area = area_of(path)
-    kinds = area.takes if area is not None else ()
+    kinds = _kinds_taken(path, account)
     # A seat has no account of its own: its calls are charged to the mission that it serves.
     if not kinds or not account or agent.is_seat or agent.id == SOB:
         return []
     if overdrawn:
         return [Hindrance(Rule.BUDGET_OVERDRAFT, agent.account, reason=overdrawn)]
-    cost = account.get("cost", {})
-    # Money only where the account's calls have cost any.
-    if "calls" in kinds and cost.get("spent", 0) > 0:
-        kinds = (*kinds, "cost")
     empty = [kind for kind in kinds if account.get(kind, {}).get("free", 0) <= 0]
-    return (
-        [Hindrance(Rule.BUDGET_EXHAUSTED, agent.account, reason=f"{', '.join(empty)}: 0 free")]
-        if empty
-        else []
-    )
+    reason = f"{', '.join(empty)}: 0 free"
+    return [Hindrance(Rule.BUDGET_EXHAUSTED, agent.account, reason=reason)] if empty else []
+
+
+def _kinds_taken(path: str, account: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
+    """What a use of the path takes; money only where the account's calls have cost any."""
+    area = area_of(path)
+    kinds = area.takes if area is not None else ()
+    has_cost = account.get("cost", {}).get("spent", 0) > 0
+    return (*kinds, "cost") if "calls" in kinds and has_cost else kinds

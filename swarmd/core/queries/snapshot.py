@@ -176,16 +176,13 @@ class Marks:
         if agent.is_terminated or not (self.fences or self.stops):
             return agent
         fence, stops = self.fence_on(agent), self.stops_on(agent)
-        state, reason = agent.state, agent.reason
         if fence is not None:
-            state, reason = AgentState.DRAINING.value, reason or fence.reason
+            state, reason = AgentState.DRAINING, agent.reason or fence.reason
         elif stops:
-            is_draining = stops[0].kind is StopKind.DRAIN
-            state = (AgentState.DRAINING if is_draining else AgentState.FROZEN).value
-            reason = _reason_of(stops[0], agent.id)
+            state, reason = _state_under(stops[0]), _reason_of(stops[0], agent.id)
         else:
             return agent
-        return replace(agent, state=state, reason=reason, stopped=_targets(stops))
+        return replace(agent, state=state.value, reason=reason, stopped=_targets(stops))
 
     def of_mission(self, mission: MissionView) -> MissionView:
         """A mission's state goes on saying where it stands; `stopped` that nothing moves there."""
@@ -193,6 +190,10 @@ class Marks:
             return mission
         stops = [self.stops[one] for one in (mission.id, EVERYTHING) if one in self.stops]
         return replace(mission, stopped=_targets(stops)) if stops else mission
+
+
+def _state_under(stop: Stop) -> AgentState:
+    return AgentState.DRAINING if stop.kind is StopKind.DRAIN else AgentState.FROZEN
 
 
 def _reason_of(stop: Stop, id: str) -> str:

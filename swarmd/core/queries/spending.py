@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from swarmd.core.model.names import SOB
+from swarmd.core.model.names import SOB, AgentId
 from swarmd.core.queries.snapshot import (
     NO_ACCOUNT,
     AccountView,
@@ -81,21 +81,34 @@ class Tree:
 def tree_of(snapshot: Snapshot) -> Tree:
     agents = {agent.id: agent for agent in snapshot.agents}
     board = agents.pop(SOB, None) or AgentView(id=SOB, name=SOB, role="board", tier=0)
-    missions = {mission.id for mission in snapshot.missions}
-    below: dict[str, list[AgentView | MissionView]] = {SOB: [*snapshot.missions]}
-    seats = []
+    seats = [agent for agent in agents.values() if _is_seat(agent)]
+    below = _by_parent(agents, snapshot.missions)
+    return Tree(
+        _branch(board, below, snapshot.accounts),
+        tuple(_branch(seat, below, snapshot.accounts) for seat in seats),
+    )
+
+
+def _is_seat(agent: AgentView) -> bool:
+    return agent.tier == 0 and not agent.parent
+
+
+def _by_parent(
+    agents: Mapping[AgentId, AgentView], missions: Sequence[MissionView]
+) -> dict[str, list[AgentView | MissionView]]:
+    """Missions below the board, executives below their mission, other agents below their
+    creator.
+    """
+    open_ones = {mission.id for mission in missions}
+    below: dict[str, list[AgentView | MissionView]] = {SOB: [*missions]}
     for agent in agents.values():
-        if agent.tier == 0 and not agent.parent:
-            seats.append(agent)
+        if _is_seat(agent):
             continue
         parent = agent.mission if agent.parent == SOB else agent.parent
         # A parent whose record is forgotten already: its child is shown, not dropped.
-        known = parent in (missions if agent.parent == SOB else agents)
+        known = parent in (open_ones if agent.parent == SOB else agents)
         below.setdefault(parent if known else SOB, []).append(agent)
-    accounts = snapshot.accounts
-    return Tree(
-        _branch(board, below, accounts), tuple(_branch(seat, below, accounts) for seat in seats)
-    )
+    return below
 
 
 def _branch(
@@ -107,13 +120,19 @@ def _branch(
     beside it.
     """
     account = accounts.get(record.id, NO_ACCOUNT)
+    spent = spent_of(account)
     children = tuple(_branch(child, below, accounts) for child in below.get(record.id, ()))
-    own = dict(spent_of(account))
-    for child in (one for one in children if one.is_closed):
-        for kind, spent in child.whole.items():
-            own[kind] = own.get(kind, 0) - spent
-    whole = _added((spent_of(account), *(one.whole for one in children if not one.is_closed)))
+    own = _less(spent, (child.whole for child in children if child.is_closed))
+    whole = _added((spent, *(child.whole for child in children if not child.is_closed)))
     return Branch(record, children, account, own, whole)
+
+
+def _less(amounts: Amounts, many: Iterable[Amounts]) -> Amounts:
+    left = dict(amounts)
+    for taken in many:
+        for kind, value in taken.items():
+            left[kind] = left.get(kind, 0) - value
+    return left
 
 
 def spent_of(account: AccountView) -> Amounts:

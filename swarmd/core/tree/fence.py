@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from swarmd.core.model.changes import AgentSet, Change, Post
-from swarmd.core.model.channels import host_channel
-from swarmd.core.model.entries import entry
+from swarmd.core.model.changes import AgentSet, Change
+from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence
-from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, MissionId
+from swarmd.core.model.posts import host_notice
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.tables import FENCES
@@ -35,14 +35,14 @@ def fence(swarm: Swarm, mark: Fence, moment: Moment, *, mission: str) -> list[Ch
     segment = mark.segment
     if segment in swarm.lineage.fences:
         return []
-    changes: list[Change] = [FENCES.put(mark)]
     # The root of an ending subtree reads `draining` at once; of a mission these are its executives.
     # Nothing here looks at the others: a fence takes the same time however many there are.
     root = swarm.lineage.get(segment)
-    for agent in (root,) if root is not None else swarm.executives(MissionId(segment)):
-        changes.append(AgentSet(replace(agent, state=AgentState.DRAINING, reason=mark.reason)))
-    changes += fence_notices(swarm, segment, moment)
-    changes.append(
+    roots = (root,) if root is not None else swarm.executives(MissionId(segment))
+    return [
+        FENCES.put(mark),
+        *(_draining(agent, mark.reason) for agent in roots),
+        *fence_notices(swarm, segment, moment),
         entry(
             moment,
             JournalEvent.SUBTREE_FENCED,
@@ -50,10 +50,13 @@ def fence(swarm: Swarm, mark: Fence, moment: Moment, *, mission: str) -> list[Ch
             actor=mark.by,
             mission=mission,
             segment=segment,
-            more={"order": mark.order, "outcome": "fenced"} if mark.order else None,
-        )
-    )
-    return changes
+            more=order_facts(mark.order, "fenced"),
+        ),
+    ]
+
+
+def _draining(agent: Agent, reason: str) -> AgentSet:
+    return AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason))
 
 
 def fence_alone(
@@ -69,7 +72,7 @@ def fence_alone(
     segment = f"={agent.id}"
     return [
         FENCES.put(Fence(segment, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)),
-        AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason)),
+        _draining(agent, reason),
         *fence_notices(swarm, segment, moment),
         entry(
             moment,
@@ -85,17 +88,7 @@ def fence_alone(
 
 def fence_notices(swarm: Swarm, segment: str, moment: Moment) -> list[Change]:
     """Tells each host to end what it runs below the segment, and to give its word."""
-    hosts = sorted(swarm.lineage.hosts())
     return [
-        Post(
-            host_channel(host),
-            Message(
-                sender=SUPERVISOR,
-                kind=Kind.FENCED,
-                at=moment.stamp,
-                text=segment,
-                data={"segment": segment},
-            ),
-        )
-        for host in hosts
+        host_notice(moment, host, Kind.FENCED, segment, {"segment": segment})
+        for host in sorted(swarm.lineage.hosts())
     ]

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from swarmd.core.model.changes import (
-    Post,
-)
-from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
-    CLERK,
     SOB,
-    SUPERVISOR,
 )
+from swarmd.core.model.posts import board_notice, inbox_notice
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.state import Draft
 
@@ -27,31 +21,10 @@ def tell_superior(
     **data: object,
 ) -> None:
     """What befell an agent, told to whom it reports: its creator, or the board's room."""
+    above, moment = agent.parent, draft.moment
     text = f"{agent.name} ({agent.id}) {what}"[:4000]
     facts = {"agent": agent.id, "key": agent.key, **data} | ({TAINT: list(taint)} if taint else {})
-    if agent.parent is None or agent.parent == SOB:
-        draft.add(
-            Post(
-                BOARD_ROOM,
-                Message(
-                    sender=CLERK,
-                    kind=Kind.NOTICE,
-                    mission=agent.mission,
-                    at=draft.moment.stamp,
-                    text=text,
-                    data=facts,
-                ),
-            )
-        )
-        return
-    message = Message(
-        sender=SUPERVISOR,
-        to=agent.parent,
-        kind=Kind.NOTICE,
-        mission=agent.mission,
-        at=draft.moment.stamp,
-        text=text,
-        data=facts,
-        hops=hops,
-    )
-    draft.add(Post(inbox(agent.parent), message))
+    if above is None or above == SOB:
+        draft.add(board_notice(moment, agent.mission, text, facts))
+    else:
+        draft.add(inbox_notice(moment, above, agent.mission, text, facts, hops=hops))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -66,22 +66,27 @@ def child_rights(
     grants = _given(swarm, giver, charter.grants, default)
     if isinstance(grants, Denied):
         return grants
-    pairs: tuple[tuple[Right, tuple[str, ...]], ...] = (("use", use), ("grant", grants))
+    pairs = _pairs_of(use, grants)
     if is_overruled:
-        number = swarm.number + 1
-        new = [Held(path, right, number, parent.id) for right, paths in pairs for path in paths]
-        return ChildRights(use, grants, tuple(new))
-    # A number is handed down with the path: a mark that is newer than what the creator holds cuts
-    # the child's too. Without a number of its own the creator has none to hand down.
-    later = [
-        replace(held, path=path, right=right, by=parent.id, at="")
-        for right, paths in (pairs if parent.later else ())
-        for path in paths
-        if (held := _grantable(parent.holdings("grant"), swarm.lineage.marks_on(parent), path))
-        is not None
-        and held.number
-    ]
-    return ChildRights(use, grants, tuple(later))
+        later = tuple(Held(path, right, swarm.number + 1, parent.id) for path, right in pairs)
+    else:
+        later = tuple(_handed_down(swarm, parent, pairs)) if parent.later else ()
+    return ChildRights(use, grants, later)
+
+
+def _pairs_of(use: tuple[str, ...], grants: tuple[str, ...]) -> list[tuple[str, Right]]:
+    return [*((path, "use") for path in use), *((path, "grant") for path in grants)]
+
+
+def _handed_down(swarm: Swarm, parent: Agent, pairs: Iterable[tuple[str, Right]]) -> Iterator[Held]:
+    """A number is handed down with the path: a mark that is newer than what the creator holds cuts
+    the child's too. Without a number of its own the creator has none to hand down.
+    """
+    marks, holdings = swarm.lineage.marks_on(parent), parent.holdings("grant")
+    for path, right in pairs:
+        held = _grantable(holdings, marks, path)
+        if held is not None and held.number:
+            yield replace(held, path=path, right=right, by=parent.id, at="")
 
 
 def _given(
@@ -94,7 +99,6 @@ def _given(
 
 # Siblings of one role ask the same of the same creator: decided once for all of them, for it is
 # half of what a spawn's decision costs. Whatever the answer depends on is in the key.
-@lru_cache(maxsize=1_024)
 def _given_of(
     grants: tuple[str, ...],
     later: tuple[Held, ...],
@@ -104,19 +108,24 @@ def _given_of(
     default: tuple[str, ...],
 ) -> tuple[str, ...] | Denied:
     held = holdings(grants, later, "grant", "")
-
-    def refusal(path: str) -> Denied | None:
-        if not is_path(path):
-            return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
-        if any(overlaps(path, no) for no in forbidden):
-            return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
-        return (
-            Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(held, marks, path) is None else None
-        )
-
+    paths = default if asked is None else asked
+    refusals = {path: _refuse_path(held, marks, forbidden, path) for path in paths}
     if asked is None:
-        return tuple(path for path in default if refusal(path) is None)
-    return next((no for path in asked if (no := refusal(path))), asked)
+        return tuple(path for path in default if refusals[path] is None)
+    return next((denied for denied in refusals.values() if denied is not None), asked)
+
+
+def _refuse_path(
+    held: tuple[Held, ...],
+    marks: tuple[Revocation, ...],
+    forbidden: tuple[str, ...],
+    path: str,
+) -> Denied | None:
+    if not is_path(path):
+        return Denied(Rule.PRIVILEGE_SUBSET, f"{path!r} is no privilege path")
+    if any(overlaps(path, no) for no in forbidden):
+        return Denied(Rule.PRIVILEGE_FORBIDDEN, path)
+    return Denied(Rule.PRIVILEGE_SUBSET, path) if _grantable(held, marks, path) is None else None
 
 
 def _grantable(held: tuple[Held, ...], marks: tuple[Revocation, ...], path: str) -> Held | None:

@@ -5,7 +5,7 @@ Every refusal names its rule. Nothing here knows of Redis, of time or of a model
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -58,20 +58,14 @@ def decide_spawn(
     `mission` is the parent's own, and for the board the one that its motion serves.
     """
     charter = request.charter
-    role = swarm.declared.roles.get(charter.role)
-    denied = (
-        _claims_no_more(parent, request)
-        or _may_still_create(swarm, parent, mission)
-        or _role_fits(swarm, parent, charter, role, is_overruled=is_overruled)
-        or (None if is_overruled else _is_undone(swarm, parent, charter))
-        or _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
-        or _files_are_covered(
-            swarm, swarm.lineage.agents[SOB] if is_overruled else parent, charter, mission
-        )
-    )
-    if denied:
+    role = _fitting_role(swarm, parent, request, mission, is_overruled=is_overruled)
+    if isinstance(role, Denied):
+        return role
+    giver = swarm.lineage.agents[SOB] if is_overruled else parent
+    denied = _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
+    denied = denied or _files_are_covered(swarm, giver, charter, mission)
+    if denied is not None:
         return denied
-    assert role is not None
     rights = child_rights(swarm, parent, charter, role, is_overruled=is_overruled)
     if isinstance(rights, Denied):
         return rights
@@ -80,6 +74,24 @@ def decide_spawn(
     if isinstance(caps, Denied):
         return caps
     return Spawned(_mint(swarm, parent, request, mission, rights, moment), caps, account)
+
+
+def _fitting_role(
+    swarm: Swarm, parent: Agent, request: SpawnRequest, mission: MissionId, *, is_overruled: bool
+) -> Role | Denied:
+    """The role of a child that its parent may make at all, whatever room there is for it."""
+    charter = request.charter
+    denied = _claims_no_more(parent, request) or _may_still_create(swarm, parent, mission)
+    if denied is not None:
+        return denied
+    role = swarm.declared.roles.get(charter.role)
+    if role is None:
+        known = ", ".join(swarm.declared.roles)
+        return Denied(Rule.SPAWN_ROLE, f"no role {charter.role}; there are {known}")
+    denied = _role_fits(swarm, parent, charter, role, is_overruled=is_overruled)
+    if denied is None and not is_overruled:
+        denied = _is_undone(swarm, parent, charter)
+    return denied or role
 
 
 def _claims_no_more(parent: Agent, request: SpawnRequest) -> Denied | None:
@@ -122,12 +134,8 @@ def _is_undone(swarm: Swarm, parent: Agent, charter: Charter) -> Denied | None:
 
 
 def _role_fits(
-    swarm: Swarm, parent: Agent, charter: Charter, role: Role | None, *, is_overruled: bool
+    swarm: Swarm, parent: Agent, charter: Charter, role: Role, *, is_overruled: bool
 ) -> Denied | None:
-    if role is None:
-        return Denied(
-            Rule.SPAWN_ROLE, f"no role {charter.role}; there are {', '.join(swarm.declared.roles)}"
-        )
     if parent.tier + 1 not in role.tiers:
         return Denied(Rule.SPAWN_ROLE, f"{charter.role} may not stand at tier {parent.tier + 1}")
     return None if is_overruled else may_use(swarm, parent, SPAWN.path(charter.role))
@@ -240,38 +248,47 @@ def made(
 ) -> list[Change]:
     """What a spawn changes: record, account, first positions, the child's charter, the journal."""
     agent = replace(spawned.agent, taint=taint) if taint else spawned.agent
-    assert agent.parent is not None
     assert agent.charter is not None
-    first = stamped(
-        Message(
-            sender=agent.parent,
-            to=agent.id,
-            kind=Kind.CHARTER,
-            mission=agent.mission,
-            at=moment.stamp,
-            text=agent.charter.task,
-            hops=hops,
-        ),
-        taint,
-    )
+    first = _words_to(agent, Kind.CHARTER, agent.charter.task, moment, hops=hops, taint=taint)
     return [
         AgentMade(agent, follows(agent, swarm.declared.rooms)),
         AccountOpened(agent.id, spawned.account, spawned.caps, own_slot=True),
         Post(inbox(agent.id), first),
-        entry(
-            moment,
-            JournalEvent.AGENT_SPAWNED,
-            f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
-            actor=agent.parent,
-            mission=agent.mission,
-            agent=agent.id,
-            tier=agent.tier,
-            path="/".join(agent.path),
-            caps=dict(spawned.caps),
-            privileges=list(agent.privileges),
-            incarnation=agent.incarnation,
-        ),
+        _spawn_entry(agent, spawned.caps, moment),
     ]
+
+
+def _words_to(
+    agent: Agent, kind: Kind, text: str, moment: Moment, *, hops: int, taint: tuple[str, ...]
+) -> Message:
+    """Of its creator."""
+    assert agent.parent is not None
+    message = Message(
+        sender=agent.parent,
+        to=agent.id,
+        kind=kind,
+        mission=agent.mission,
+        at=moment.stamp,
+        text=text,
+        hops=hops,
+    )
+    return stamped(message, taint)
+
+
+def _spawn_entry(agent: Agent, caps: Mapping[str, int], moment: Moment) -> Post:
+    return entry(
+        moment,
+        JournalEvent.AGENT_SPAWNED,
+        f"{agent.parent} created {agent.role} {agent.name} ({agent.id})",
+        actor=str(agent.parent),
+        mission=agent.mission,
+        agent=agent.id,
+        tier=agent.tier,
+        path="/".join(agent.path),
+        caps=dict(caps),
+        privileges=list(agent.privileges),
+        incarnation=agent.incarnation,
+    )
 
 
 def directives(
@@ -284,21 +301,18 @@ def directives(
 ) -> list[Change]:
     agent = spawned.agent
     assert agent.parent is not None
+    channel = down(agent.parent)
     return [
-        Post(
-            down(agent.parent),
-            stamped(
-                Message(
-                    sender=agent.parent,
-                    to=agent.id,
-                    kind=Kind.DIRECTIVE,
-                    mission=agent.mission,
-                    at=moment.stamp,
-                    text=text,
-                    hops=hops,
-                ),
-                taint,
-            ),
-        )
+        Post(channel, _words_to(agent, Kind.DIRECTIVE, text, moment, hops=hops, taint=taint))
         for text in texts
     ]
+
+
+def created_facts(request: SpawnRequest, spawned: Spawned) -> dict[str, object]:
+    """What its creator is told of an agent that was made."""
+    return {
+        "key": request.key,
+        "outcome": "created",
+        "agent": spawned.agent.id,
+        "caps": dict(spawned.caps),
+    }

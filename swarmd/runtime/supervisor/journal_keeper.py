@@ -95,10 +95,8 @@ class JournalKeeper:
             if chain.head.n == 0:
                 return "the journal begins with a swarm that lives already"
             return f"the records are not what entry {chain.head.n} left{await self._differing()}"
-        if kept.anchor.n == chain.head.n and kept.anchor.n and kept.anchor.hash != chain.head.hash:
-            return f"entry {chain.head.n} is not what was anchored"
-        if kept.is_stopped and chain.head.n > kept.anchor.n:
-            return f"entries from {kept.anchor.n + 1} on were written while no supervisor led"
+        if unvouched := _why_unvouched(chain.head, kept):
+            return unvouched
         if self.archive is None or chain.head.n == kept.sealed or await self._follows(kept):
             return ""
         return f"entries from {kept.sealed + 1} on are neither in the store nor in the archive"
@@ -233,3 +231,12 @@ class JournalKeeper:
             log.warning(LogEvent.JOURNAL_ACCOUNTS_UNKNOWN, why=str(fault))
             return None
         return state if state is not None and state.head == self.memory.head else None
+
+
+def _why_unvouched(head: Head, kept: Kept) -> str:
+    """Why the last anchor does not vouch for the journal's end, in words; empty where it does."""
+    if kept.anchor.n == head.n and kept.anchor.n and kept.anchor.hash != head.hash:
+        return f"entry {head.n} is not what was anchored"
+    if kept.is_stopped and head.n > kept.anchor.n:
+        return f"entries from {kept.anchor.n + 1} on were written while no supervisor led"
+    return ""

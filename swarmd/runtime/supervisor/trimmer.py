@@ -59,15 +59,7 @@ class Trimmer:
         """One pass; how many entries went. `own`: the supervisor's committed positions, `heard`:
         those of hosts on their own channels. Where nothing moved it costs two short questions.
         """
-        self._head, moved = await self.store.moved(self._head)
-        self.rounds.moved(moved)
-        if moved:
-            newest = await self.store.last_id(moved[-1])
-            self.server_at = max(self.server_at, order_of(newest)[0] / 1000)
-        # Its entrance is anybody's XADD, which marks nothing: it has moved when we have read on.
-        if own[MISSIONS] != self._missions_until:
-            self._missions_until = own[MISSIONS]
-            self.rounds.moved([MISSIONS])
+        await self._note_moved(own)
         now, kept = self.now(), swarm.declared
         due = self.rounds.next(now)
         channels = [(c, keep) for c in due if (keep := keep_of(c, kept)) is not None]
@@ -82,6 +74,17 @@ class Trimmer:
                 if due[channel] or length > keep.messages:
                     tasks.start_soon(self._trim, swarm, channel, keep, length, own, heard)
         return self._gone
+
+    async def _note_moved(self, own: Mapping[Channel, StreamId]) -> None:
+        self._head, moved = await self.store.moved(self._head)
+        self.rounds.moved(moved)
+        if moved:
+            newest = await self.store.last_id(moved[-1])
+            self.server_at = max(self.server_at, order_of(newest)[0] / 1000)
+        # Its entrance is anybody's XADD, which marks nothing: it has moved when we have read on.
+        if own[MISSIONS] != self._missions_until:
+            self._missions_until = own[MISSIONS]
+            self.rounds.moved([MISSIONS])
 
     async def _trim(
         self,
@@ -98,13 +101,7 @@ class Trimmer:
         # Asked before the stream's end: who comes to read it meanwhile begins there, or later.
         positions = await self.store.positions(channel, [agent.id for agent in agents])
         stretch = Stretch(length, await self.store.last_id(channel))
-        read_until = list(positions.values())
-        if is_supervisors(channel):
-            read_until.append(own[channel])
-        host = host_of(channel)
-        if host is not None:
-            # One that has not said how far it is has heard nothing.
-            read_until.append(heard.get(host, FIRST))
+        read_until = [*positions.values(), *_others_have_read(channel, own, heard)]
         patience = swarm.declared.limits.retention_seconds
         for gap in gaps(channel, positions, stretch, now, patience):
             await self._judge(next(agent for agent in agents if agent.id == gap.reader), gap)
@@ -126,3 +123,13 @@ class Trimmer:
             is_told = len(lost) == _LOOKED_AT or any(concerns(agent, message) for message in lost)
             self.found.append(replace(gap, is_told=is_told))
             self.rounds.moved([gap.channel])
+
+
+def _others_have_read(
+    channel: Channel, own: Mapping[Channel, StreamId], heard: Mapping[HostId, StreamId]
+) -> list[StreamId]:
+    """How far who is no agent has read: the supervisor its inputs, a host its own channel."""
+    found = [own[channel]] if is_supervisors(channel) else []
+    host = host_of(channel)
+    # One that has not said how far it is has heard nothing.
+    return found if host is None else [*found, heard.get(host, FIRST)]

@@ -76,10 +76,7 @@ class Admission:
 
     async def _admit_all(self, agents: Sequence[Agent]) -> None:
         residents = self.context.residents
-        admitted: list[Resident] = []
-        async with anyio.create_task_group() as tasks:
-            for agent in agents:
-                tasks.start_soon(self._admit, agent, admitted)
+        admitted = await self._resume_all(agents)
         # Of channels that others here read already, `last` is how far those have heard: it is not
         # ours to move.
         last = residents.last
@@ -96,6 +93,13 @@ class Admission:
             if channel in residents.readers and channel not in heard:
                 last[channel] = end
         self._settle(len(admitted))
+
+    async def _resume_all(self, agents: Sequence[Agent]) -> list[Resident]:
+        admitted: list[Resident] = []
+        async with anyio.create_task_group() as tasks:
+            for agent in agents:
+                tasks.start_soon(self._admit, agent, admitted)
+        return admitted
 
     async def _admit(self, agent: Agent, admitted: list[Resident]) -> None:
         context = self.context

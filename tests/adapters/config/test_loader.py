@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
-from swarmd.adapters.config import checks, loader, yaml_lines
+from swarmd.adapters.config import checks, loader, validation, yaml_lines
 from swarmd.core.model.actions import verbs_of
 from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.moves import MOVE_TYPES
@@ -338,7 +338,7 @@ def test_what_a_value_should_be_is_said_in_our_words_whatever_the_library_calls_
         Numbers.model_validate_json(
             '{"few": 99, "share": -1, "word": "three", "name": "A", "names": []}', strict=True
         )
-    assert [loader._said(Reworded(error)) for error in caught.value.errors()] == [
+    assert [validation.sentence_of(Reworded(error)) for error in caught.value.errors()] == [
         "should be less than or equal to 16, not 99",
         "should be greater than or equal to 0, not -1",
         "should be 'one' or 'two', not three",

@@ -19,8 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.adapters.files import workspace as module
-from swarmd.adapters.files.workspace import FILE_BYTES_MAX, READ_BYTES_MAX, Workspace
+from swarmd.adapters.files import left_out as left_out_module
+from swarmd.adapters.files import snapshot, work
+from swarmd.adapters.files.bounds import FILE_BYTES_MAX, READ_BYTES_MAX
+from swarmd.adapters.files.workspace import Workspace
 from swarmd.core.model.names import MissionId
 from swarmd.errors import WorkspaceError
 from swarmd.ports.files import Found
@@ -533,13 +535,13 @@ def test_a_file_that_goes_away_between_listing_and_reading_leaves_the_others_sea
 def test_a_file_that_goes_away_while_a_folder_is_copied_is_told(
     files: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = Workspace._copy
+    copy = snapshot.copy_sources
 
-    def late(workspace: Workspace, *args: Any) -> None:
+    def late(*args: Any) -> None:
         (source / "docs/sub/b.md").unlink()
-        copy(workspace, *args)
+        copy(*args)
 
-    monkeypatch.setattr(Workspace, "_copy", late)
+    monkeypatch.setattr("swarmd.adapters.files.workspace.copy_sources", late)
     files.snapshot(M, [source / "docs"], source)
     assert files.names(M, ["docs"]) == ("docs/a.md",)
     assert told(files.search(M, "one", ["docs"], 5)) == [("docs/sub/b.md", "does not exist")]
@@ -566,7 +568,7 @@ def test_a_file_that_may_be_read_again_is_searched_again(files: Workspace, knowl
 def test_many_that_were_passed_over_are_told_by_their_number(
     files: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LEFT_OUT_MAX", 3)
+    monkeypatch.setattr(left_out_module, "LEFT_OUT_MAX", 3)
     for number in range(9):
         (source / f"docs/loop{number}").symlink_to(f"loop{number}")
     files.snapshot(M, [source / "docs"], source)
@@ -674,8 +676,8 @@ def test_a_disk_that_fills_during_the_write_is_told(
 def test_a_mission_is_bounded_in_files_and_bytes(
     files: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WORK_FILES_MAX", 2)
-    monkeypatch.setattr(module, "WORK_BYTES_MAX", 100)
+    monkeypatch.setattr(work, "WORK_FILES_MAX", 2)
+    monkeypatch.setattr(work, "WORK_BYTES_MAX", 100)
     files.write(M, "a", "x" * 50)
     files.write(M, "b", "x" * 50)
     with pytest.raises(WorkspaceError, match="2 files"):
@@ -776,11 +778,11 @@ def test_what_cannot_be_given_is_said(files: Workspace, source: Path, tmp_path: 
 def test_a_snapshot_is_bounded(
     files: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GIVEN_FILES_MAX", 1)
+    monkeypatch.setattr(snapshot, "GIVEN_FILES_MAX", 1)
     with pytest.raises(WorkspaceError, match="the bound is 1"):
         files.snapshot(M, [source / "docs"], source)
-    monkeypatch.setattr(module, "GIVEN_FILES_MAX", 10)
-    monkeypatch.setattr(module, "GIVEN_BYTES_MAX", 5)
+    monkeypatch.setattr(snapshot, "GIVEN_FILES_MAX", 10)
+    monkeypatch.setattr(snapshot, "GIVEN_BYTES_MAX", 5)
     with pytest.raises(WorkspaceError, match="the bound is 5"):
         files.snapshot(M, [source / "docs"], source)
 

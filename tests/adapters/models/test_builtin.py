@@ -13,18 +13,14 @@ from typing import Any, Final, Literal
 
 import pytest
 
-from swarmd.adapters.files.search import Sentence, terms
+from swarmd.adapters.files.sentences import Sentence
+from swarmd.adapters.files.words import terms
 from swarmd.adapters.files.workspace import Workspace
-from swarmd.adapters.models.builtin import (
-    PARTS_MAX,
-    SPEECH,
-    BuiltinModel,
-    Topic,
-    decide,
-    ranked,
-    themes,
-    topic,
-)
+from swarmd.adapters.models.builtin.executive import PARTS_MAX
+from swarmd.adapters.models.builtin.model import BuiltinModel, decide
+from swarmd.adapters.models.builtin.ranking import ranked
+from swarmd.adapters.models.builtin.topics import Topic, themes, topic
+from swarmd.adapters.models.builtin.wording import SPEECH
 from swarmd.core.board.motions.act import ActMotion
 from swarmd.core.board.motions.charter import CharterMotion
 from swarmd.core.board.motions.deliver import DeliverMotion

@@ -143,8 +143,8 @@ class PraiseArgs(Args):
 
 
 def decide(draft: Draft, actor: Actor, args: PraiseArgs) -> Denied | None:
-    from swarmd.core.actions.authority import find, order_facts
-    from swarmd.core.model.entries import entry
+    from swarmd.core.actions.authority import find
+    from swarmd.core.model.entries import entry, order_facts
     from swarmd.core.model.events import JournalEvent
     from swarmd.core.model.lineage import Agent
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from swarmd.core.board.procedure import (
+from swarmd.core.board.events import (
     Announce,
     Answer,
     Argued,
@@ -31,10 +31,9 @@ from swarmd.core.board.procedure import (
     SeatFailed,
     Ticked,
     Voted,
-    decide_vote,
-    next_deadline,
-    step,
 )
+from swarmd.core.board.procedure import next_deadline, step
+from swarmd.core.board.vote import decide_vote
 from swarmd.core.model.declarations import BoardRules
 from swarmd.core.model.motions import MOTION, Motion
 from swarmd.core.model.procedure import Ballot, Choice, Phase, Procedure, SeatCall

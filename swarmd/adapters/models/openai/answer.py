@@ -151,22 +151,24 @@ class Received:
         if self.text_bytes > before:
             # What was said of an end or of the whole was said too early.
             self.has_end = self.is_counted = False
-        if said is None or said.tokens_out is None:
-            return
-        self.has_end = self.has_end or (not choices and self.text_bytes > 0)
+        if said is not None and said.tokens_out is not None:
+            self._take_count(is_alone=not choices)
+
+    def _take_count(self, *, is_alone: bool) -> None:
+        """A count of what was written is one of the whole answer once that has ended."""
+        self.has_end = self.has_end or (is_alone and self.text_bytes > 0)
         if self.finish or self.has_end:
-            # A text of no tokens was not counted, whatever the field says.
-            counted = self.counted
-            self.is_counted = counted is not None and (
-                counted.tokens_out > 0 or self.text_bytes == 0
-            )
+            self.is_counted = self._counts_text()
+
+    def _counts_text(self) -> bool:
+        # A text of no tokens was not counted, whatever the field says.
+        counted = self.counted
+        return counted is not None and (counted.tokens_out > 0 or self.text_bytes == 0)
 
     def end_document(self) -> None:
         """All that was taken was the whole answer, its usage included."""
         self.has_end = True
-        self.is_counted = self.counted is not None and (
-            self.counted.tokens_out > 0 or self.text_bytes == 0
-        )
+        self.is_counted = self._counts_text()
 
     def _take_choice(self, choice: Mapping[str, Any]) -> None:
         index = choice.get("index")
@@ -203,15 +205,16 @@ class Received:
             self._take_content(content)
         if refusal := delta.get("refusal"):
             self.refusal += self._generated(refusal)
-        # Thoughts are no part of the answer, but they are paid for like the rest.
-        thoughts = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
-        if thoughts:
-            text = self._generated(
-                thoughts if isinstance(thoughts, str) else _text_within(thoughts)
-            )
-            self._thoughts.append(text)
+        self._take_thoughts(delta)
         if "tool_calls" in delta or "function_call" in delta:
             self._take_calls(delta, is_message=is_message)
+
+    def _take_thoughts(self, delta: Mapping[str, Any]) -> None:
+        """They are no part of the answer, but they are paid for like the rest."""
+        thoughts = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
+        if thoughts:
+            text = thoughts if isinstance(thoughts, str) else _text_within(thoughts)
+            self._thoughts.append(self._generated(text))
 
     def _take_calls(self, delta: Mapping[str, Any], *, is_message: bool) -> None:
         fragments = calls.fragments_of(delta.get("tool_calls"), self._deltas, is_message=is_message)

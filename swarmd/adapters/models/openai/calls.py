@@ -134,24 +134,34 @@ def fragment_of(entry: Mapping[str, Any], delta: int) -> Fragment:
 
 def put_together(fragments: Sequence[Fragment]) -> Calls:
     """The calls that these pieces are; those of the likeliest reading where no reading is whole."""
-    by_index = _by_index(fragments)
     if not fragments:
         return Calls()
+    by_index = _by_index(fragments)
+    for form in (_Group.written, _Group.repaired):
+        calls = _whole_calls(fragments, by_index, form)
+        if calls is not None:
+            return calls
+    return Calls(tuple(group.written() for group in by_index))
+
+
+def _whole_calls(
+    fragments: Sequence[Fragment],
+    by_index: Sequence[_Group],
+    form: Callable[[_Group], WrittenCall],
+) -> Calls | None:
+    """The calls of the likeliest reading under which each of them is whole."""
+    standard, by_id = _whole(by_index, form), _whole(_by_id(fragments), form)
     # Without an id, a second reading that is whole is chance, and no server's word.
     has_ids = any(fragment.id for fragment in fragments)
-    for form in (_Group.written, _Group.repaired):
-        standard, by_id = _whole(by_index, form), _whole(_by_id(fragments), form)
-        if has_ids and standard and by_id and set(standard) != set(by_id):
-            return Calls(standard, is_whole=True, is_ambiguous=True)
-        found = (
-            standard
-            or by_id
-            or _whole(_by_index_alone(fragments), form)
-            or _whole(_in_order(fragments), form)
-        )
-        if found:
-            return Calls(found, is_whole=True)
-    return Calls(tuple(group.written() for group in by_index))
+    if has_ids and standard and by_id and set(standard) != set(by_id):
+        return Calls(standard, is_whole=True, is_ambiguous=True)
+    found = (
+        standard
+        or by_id
+        or _whole(_by_index_alone(fragments), form)
+        or _whole(_in_order(fragments), form)
+    )
+    return Calls(found, is_whole=True) if found else None
 
 
 def call_of(entry: Any) -> TextCall | None:
@@ -162,16 +172,24 @@ def call_of(entry: Any) -> TextCall | None:
         return None
     if isinstance(inner := entry.get("function"), dict) and set(entry) <= _BESIDE | {"function"}:
         return call_of(inner)
-    names = [key for key in _NAMES if key in entry]
-    given = [key for key in _ARGUMENTS if key in entry]
-    if len(names) != 1 or len(given) != 1 or set(entry) - _BESIDE - {names[0], given[0]}:
+    keys = _keys_of_call(entry)
+    if keys is None:
         return None
-    name, arguments = entry[names[0]], entry[given[0]]
+    name, arguments = entry[keys[0]], entry[keys[1]]
     if isinstance(arguments, str):
         arguments = read_arguments(arguments)
     if not isinstance(name, str) or not isinstance(arguments, Mapping):
         return None
     return TextCall(name, dict(arguments))
+
+
+def _keys_of_call(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Under which its name and its arguments stand, where nothing else does."""
+    names = [key for key in _NAMES if key in entry]
+    given = [key for key in _ARGUMENTS if key in entry]
+    if len(names) != 1 or len(given) != 1 or set(entry) - _BESIDE - {names[0], given[0]}:
+        return None
+    return names[0], given[0]
 
 
 # --- ways to tell calls apart -----------------------------------------------------------------

@@ -120,14 +120,8 @@ async def read_answer(
     """The answer, told by its first bytes and not by its media type: gateways leave that out or
     get it wrong.
     """
-    chunks, head, form = chunks_of(response), b"", None
-    async for chunk in chunks:
-        head += chunk
-        form = events.form_of(head)
-        if form is not None:
-            break
-        if len(head) > HEAD_BYTES_MAX:  # of blanks, which say nothing
-            head = head.removeprefix(events.BOM).lstrip(events.BLANKS)
+    chunks = chunks_of(response)
+    head, form = await _begin(chunks)
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if form == "events" or (form == "other" and kind == "text/event-stream"):
         await _read_stream(head, chunks, response, received, clock, limit)
@@ -139,6 +133,19 @@ async def read_answer(
         what = f"the answer is {kind or 'of no type'} and no stream: {BASE_URL_HINT}"
         # No model wrote a web page.
         raise FaultyError(Fault("server", what, may_have_run=False))
+
+
+async def _begin(chunks: AsyncIterator[bytes]) -> tuple[bytes, events.Form | None]:
+    """The first bytes, until they tell what the body is."""
+    head = b""
+    async for chunk in chunks:
+        head += chunk
+        form = events.form_of(head)
+        if form is not None:
+            return head, form
+        if len(head) > HEAD_BYTES_MAX:  # of blanks, which say nothing
+            head = head.removeprefix(events.BOM).lstrip(events.BLANKS)
+    return head, None
 
 
 async def _read_stream(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from swarmd.adapters.models.openai.waits import wait_seconds
 
@@ -134,19 +134,23 @@ def same_host(url: str, location: str) -> str | None:
     A request carries the key and all that an agent was told: no other host gets it because a server
     says so.
     """
-    here = urlsplit(url)
     try:
         target = urljoin(url, location)
-        there = urlsplit(target)
-        ports = (here.port, there.port)
+        is_same = _is_same_host(urlsplit(url), urlsplit(target))
     except ValueError:
         return None
-    if not location or there.hostname != here.hostname or there.username or there.password:
-        return None
-    if there.scheme == here.scheme and ports[0] == ports[1]:
-        return target
+    return target if location and is_same else None
+
+
+def _is_same_host(here: SplitResult, there: SplitResult) -> bool:
+    """Raises `ValueError` for a port that is none."""
+    ports = (here.port, there.port)
+    if there.hostname != here.hostname or there.username or there.password:
+        return False
+    if there.scheme == here.scheme:
+        return ports[0] == ports[1]
     is_upgrade = (here.scheme, there.scheme) == ("http", "https")
-    return target if is_upgrade and ports[0] in (None, 80) and ports[1] in (None, 443) else None
+    return is_upgrade and ports[0] in (None, 80) and ports[1] in (None, 443)
 
 
 def place_of(url: str, location: str) -> str:
@@ -167,8 +171,35 @@ def _fault(
     status: int, what: str, headers: Mapping[str, str], error: object, text: str, now: float
 ) -> Fault:
     words = _words(error)
-    said = f"{what}: {_said(error)}"
-    fault = Fault(
+    if words & _WITHHELD:
+        return Fault("refused", f"The prompt was withheld as unsafe: {_said(error)}")
+    if "tool_use_failed" in words:
+        return Fault("malformed", f"Your function call could not be read: {_said(error)}")
+    if status == 401:
+        # Not quoted: this is the one message that servers like to repeat the key in.
+        return Fault(
+            "rejected", f"{what}: the key was not accepted", may_have_run=False, status=status
+        )
+    fault = _rejection(status, f"{what}: {_said(error)}", error, text)
+    if status == 429 and words & _NO_MONEY:
+        return replace(fault, is_about_tools=False)
+    if not _passes(status):
+        return fault
+    fault = replace(fault, retry_after=wait_seconds(headers, error, text, now))
+    if status == 429:
+        return replace(fault, why="rate_limited", is_about_tools=False)
+    # A gateway that gave up waiting does not know how far what is behind it had come; the other
+    # error statuses come instead of an answer, and nobody charges for them.
+    return replace(fault, why="server", may_have_run=status == 504)
+
+
+def _passes(status: int) -> bool:
+    """Whether the same request may be answered later."""
+    return status in (408, 409, 425, 429) or status >= 500
+
+
+def _rejection(status: int, said: str, error: object, text: str) -> Fault:
+    return Fault(
         "rejected",
         said,
         may_have_run=False,
@@ -179,26 +210,6 @@ def _fault(
         said=text[:QUOTE_CHARS_MAX],
         is_about_tools=status in (400, 404, 405, 422, 501) or "tool" in said.lower(),
     )
-    if words & _WITHHELD:
-        return Fault("refused", f"The prompt was withheld as unsafe: {_said(error)}")
-    if "tool_use_failed" in words:
-        return Fault("malformed", f"Your function call could not be read: {_said(error)}")
-    if status == 401:
-        # Not quoted: this is the one message that servers like to repeat the key in.
-        return Fault(
-            "rejected", f"{what}: the key was not accepted", may_have_run=False, status=status
-        )
-    if status == 429 and words & _NO_MONEY:
-        return replace(fault, is_about_tools=False)
-    if status == 429:
-        wait = wait_seconds(headers, error, text, now)
-        return replace(fault, why="rate_limited", retry_after=wait, is_about_tools=False)
-    if status in (408, 409, 425) or status >= 500:
-        # A gateway that gave up waiting does not know how far what is behind it had come; the other
-        # error statuses come instead of an answer, and nobody charges for them.
-        wait = wait_seconds(headers, error, text, now)
-        return replace(fault, why="server", retry_after=wait, may_have_run=status == 504)
-    return fault
 
 
 def _error_in(answer: bytes) -> object:

@@ -141,17 +141,27 @@ def refused(form: Form, mode: Mode, status: int, said: str, parameter: str = "")
 
     `parameter` is what the error says it is about, where it has a field for that.
     """
-    if status not in ABOUT_THE_REQUEST or (status >= 500 and not _REFUSES.search(said)):
+    if not _is_about_request(status, said):
         return None
-    known = [name for name, pattern in _NAMED if pattern.search(parameter)]
-    if parameter and not known and not parameter.startswith("messages"):
-        return None
+    named = _fields_named(said, parameter)
+    field = next((name for name in named if form.has(name, mode)), None)
     is_full = _OUT_OF_CONTEXT.search(said) is not None
-    for name, pattern in _NAMED:
-        if known and name not in known:
-            continue
-        if form.has(name, mode) and (known or pattern.search(said)):
-            if is_full and name != "max_tokens":
-                return None
-            return Refusal(name, is_value=name == "max_tokens" and _VALUE.search(said) is not None)
-    return None
+    if field is None or (is_full and field != "max_tokens"):
+        return None
+    return Refusal(field, is_value=field == "max_tokens" and _VALUE.search(said) is not None)
+
+
+def _is_about_request(status: int, said: str) -> bool:
+    if status >= 500 and not _REFUSES.search(said):
+        return False
+    return status in ABOUT_THE_REQUEST
+
+
+def _fields_named(said: str, parameter: str) -> list[RequestField]:
+    """What the error says that it is about; where it has no field for that, what its text names."""
+    known = [name for name, pattern in _NAMED if pattern.search(parameter)]
+    if known:
+        return known
+    if parameter and not parameter.startswith("messages"):
+        return []
+    return [name for name, pattern in _NAMED if pattern.search(said)]

@@ -96,21 +96,28 @@ def _name(row: object) -> str:
 
 def _says(row: Mapping[str, Any]) -> bool | None:
     """What the server says of it; `None` where it says nothing."""
-    for key in _KINDS:
-        kind = row.get(key)
+    said = (_says_by_kind(row), _says_by_capabilities(row), _says_by_output(row))
+    return next((can for can in said if can is not None), None)
+
+
+def _says_by_kind(row: Mapping[str, Any]) -> bool | None:
+    for kind in (row.get(key) for key in _KINDS):
         if isinstance(kind, str) and kind.lower() in _CHATS:
             return True
         if isinstance(kind, str) and _OTHERS.search(kind):
             return False
+    return None
+
+
+def _says_by_capabilities(row: Mapping[str, Any]) -> bool | None:
     capabilities = row.get("capabilities")
-    if isinstance(capabilities, dict):
-        known = [
-            capabilities[key] for key in _CAPABILITIES if isinstance(capabilities.get(key), bool)
-        ]
-        if known:
-            return any(known)
+    if not isinstance(capabilities, dict):
+        return None
+    known = [can for key in _CAPABILITIES if isinstance(can := capabilities.get(key), bool)]
+    return any(known) if known else None
+
+
+def _says_by_output(row: Mapping[str, Any]) -> bool | None:
     architecture = row.get("architecture")
     out = architecture.get("output_modalities") if isinstance(architecture, dict) else None
-    if isinstance(out, list) and out:
-        return "text" in out
-    return None
+    return "text" in out if isinstance(out, list) and out else None

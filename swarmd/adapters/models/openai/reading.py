@@ -161,18 +161,16 @@ def _wrapped(name: str, arguments: Mapping[str, Any], open_now: _Open) -> list[A
     uses = arguments.get("tool_uses")
     if name != PARALLEL or not isinstance(uses, list):
         return None
-    moves: list[Any] = []
-    for use in uses:
-        given = use.get("parameters") if isinstance(use, dict) else None
-        inner = (
-            offered_name(str(use.get("recipient_name")), open_now.names)
-            if isinstance(given, dict)
-            else ""
-        )
-        if inner not in open_now.names or not isinstance(given, dict) or "move" in given:
-            return None
-        moves.append({**given, "move": inner})
-    return moves
+    moves = [_wrapped_move(use, open_now) for use in uses]
+    return None if None in moves else moves
+
+
+def _wrapped_move(use: Any, open_now: _Open) -> Json | None:
+    given = use.get("parameters") if isinstance(use, dict) else None
+    if not isinstance(given, dict) or "move" in given:
+        return None
+    name = offered_name(str(use.get("recipient_name")), open_now.names)
+    return {**given, "move": name} if name in open_now.names else None
 
 
 # --- text -------------------------------------------------------------------------------------
@@ -188,19 +186,23 @@ def _content_moves(content: str, open_now: _Open) -> list[Any] | Correction:
         return Correction(f"Your answer {reply.what} {form}")
     if isinstance(reply, tuple):
         return _moves_of(reply, open_now)
-    if isinstance(reply, dict) and "move" in reply and "moves" not in reply:
-        return [reply]
-    if (
-        isinstance(reply, list)
-        and reply
-        and all(isinstance(raw, dict) and "move" in raw for raw in reply)
-    ):
-        return reply
+    if bare := _bare_moves(reply):
+        return bare
     if not isinstance(reply, dict) or not isinstance(reply.get("moves"), list):
         return Correction(f"Your answer has no list `moves`. {form}")
     if unknown := sorted(set(reply) - {"moves"}):
         return Correction(f"Unknown field `{unknown[0][:80]}` beside `moves`. {form}")
     return [_unwrapped(raw, open_now) for raw in reply["moves"]]
+
+
+def _bare_moves(reply: Any) -> list[Any]:
+    """A move, or a list of moves, without the object around them; nothing for anything else."""
+    if isinstance(reply, dict):
+        return [reply] if "move" in reply and "moves" not in reply else []
+    if not isinstance(reply, list):
+        return []
+    are_moves = all(isinstance(raw, dict) and "move" in raw for raw in reply)
+    return reply if are_moves else []
 
 
 def _thought_moves(thoughts: str, open_now: _Open) -> list[Any] | Correction:
@@ -231,22 +233,33 @@ def _read_move(raw: Any, open_now: _Open, where: str) -> Move | Correction:
     if not isinstance(name, str):
         return Correction(f"{where}: expected an object with `move`, one of: {open_now.said}.")
     try:
-        if name == USE and USE in open_now.offer.moves:
-            return _read_use(raw, open_now)
-        if (function := open_now.function(name)) is not None:
-            # Called by its name: all that stands beside it are its arguments.
-            return _use_of(function, {key: raw[key] for key in raw if key != "move"})
-        if name not in open_now.offer.moves:
-            return Correction(
-                f"{where}: `{name[:80]}` is not open to you now. Use one or more of: "
-                f"{open_now.said}."
-            )
-        return cast(Move, MOVE_TYPES[name].model_validate(raw))
+        move = _validated(name, raw, open_now)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        said = "; ".join(f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults[:ERRORS_MAX])
-        more = f"; and {len(faults) - ERRORS_MAX} more" if len(faults) > ERRORS_MAX else ""
-        return Correction(f"{where} ({name}): {said}{more}."[:TEXT_CHARS_MAX])
+        return _correction_of(error, f"{where} ({name})")
+    if move is None:
+        return Correction(
+            f"{where}: `{name[:80]}` is not open to you now. Use one or more of: {open_now.said}."
+        )
+    return move
+
+
+def _validated(name: str, raw: Mapping[str, Any], open_now: _Open) -> Move | None:
+    """`None` for a move that is not offered. Raises `ValidationError`."""
+    if name == USE and USE in open_now.offer.moves:
+        return _read_use(raw, open_now)
+    if (function := open_now.function(name)) is not None:
+        # Called by its name: all that stands beside it are its arguments.
+        return _use_of(function, {key: raw[key] for key in raw if key != "move"})
+    if name not in open_now.offer.moves:
+        return None
+    return cast(Move, MOVE_TYPES[name].model_validate(raw))
+
+
+def _correction_of(error: ValidationError, where: str) -> Correction:
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    said = "; ".join(f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults[:ERRORS_MAX])
+    more = f"; and {len(faults) - ERRORS_MAX} more" if len(faults) > ERRORS_MAX else ""
+    return Correction(f"{where}: {said}{more}."[:TEXT_CHARS_MAX])
 
 
 def _read_use(raw: Mapping[str, Any], open_now: _Open) -> Use:

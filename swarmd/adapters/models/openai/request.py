@@ -163,6 +163,19 @@ def _function_schema(function: Function) -> Json:
 
 
 def _reply_schema(offer: Offer) -> Json:
+    union, defs = _union_of(offer)
+    moves = {"type": "array", "minItems": 1, "maxItems": MOVES_MAX, "items": {"anyOf": union}}
+    schema: Json = {
+        "type": "object",
+        "properties": {"moves": moves},
+        "required": ["moves"],
+        "additionalProperties": False,
+    }
+    return schema | ({"$defs": defs} if defs else {})
+
+
+def _union_of(offer: Offer) -> tuple[list[Json], Json]:
+    """The schemas of which each move has to fit one, and what they refer to."""
     defs: Json = {}
     union: list[Json] = []
     for name in offer.moves:
@@ -174,14 +187,7 @@ def _reply_schema(offer: Offer) -> Json:
         args = _with_own_names(_function_schema(function), function.call_name)
         defs |= args.pop("$defs", {})
         union.append(_use_schema(function, args))
-    moves = {"type": "array", "minItems": 1, "maxItems": MOVES_MAX, "items": {"anyOf": union}}
-    schema: Json = {
-        "type": "object",
-        "properties": {"moves": moves},
-        "required": ["moves"],
-        "additionalProperties": False,
-    }
-    return schema | ({"$defs": defs} if defs else {})
+    return union, defs
 
 
 def _as_told(keywords: Json) -> tuple[str, ...]:

@@ -121,12 +121,9 @@ def _without_thoughts(text: str) -> str:
     """
     if not _THOUGHTS.search(text):
         return text
-    spans = [(start, end) for start, end, _ in _objects(text)]
     kept: list[str] = []
     position, opened = 0, -1
-    for mark in _THOUGHTS.finditer(text):
-        if any(start < mark.start() < end for start, end in spans):
-            continue
+    for mark in _thought_marks(text):
         if mark["end"] is not None and opened < 0:
             continue
         if mark["opening"] is None:
@@ -139,6 +136,14 @@ def _without_thoughts(text: str) -> str:
     if opened < 0:
         kept.append(text[position:])
     return "".join(kept)
+
+
+def _thought_marks(text: str) -> Iterator[re.Match[str]]:
+    """Those outside of JSON objects."""
+    spans = [(start, end) for start, end, _ in _objects(text)]
+    for mark in _THOUGHTS.finditer(text):
+        if not any(start < mark.start() < end for start, end in spans):
+            yield mark
 
 
 def _without_edges(text: str) -> str:
@@ -248,16 +253,17 @@ def _marks(text: str) -> deque[tuple[int, int, str]]:
     for mark in _MARK.finditer(text):
         ahead = _FENCE_AHEAD.match(text, mark.end())
         begin = ahead.end() if ahead else mark.end()
-        if text[begin : begin + 1] not in ("{", "["):
-            continue
-        name = next(
-            (word for key, word in mark.groupdict().items() if word and key != "before"), ""
-        )
-        if mark["before"]:
-            before = _NAME_BEFORE.search(text[max(0, mark.start() - 80) : mark.start()])
-            name = before[1] if before else "?"
-        marks.append((mark.start(), begin, name))
+        if text[begin : begin + 1] in ("{", "["):
+            marks.append((mark.start(), begin, _named_by(mark, text)))
     return marks
+
+
+def _named_by(mark: re.Match[str], text: str) -> str:
+    if mark["before"]:
+        before = _NAME_BEFORE.search(text[max(0, mark.start() - 80) : mark.start()])
+        return before[1] if before else "?"
+    named = (word for key, word in mark.groupdict().items() if word and key != "before")
+    return next(named, "")
 
 
 def _next_start(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -111,21 +111,26 @@ def _usages(piece: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """
     found: list[Mapping[str, Any]] = []
     for name in _places_among(tuple(piece)):
-        value = piece[name]
-        if name.endswith("eval_count"):
-            found.append({name: value})
-        elif name in _PLACES:
-            found += _objects(value)
-        else:
-            found += (usage for part in _objects(value) for usage in _objects(part.get("usage")))
+        found += _usages_at(name, piece[name])
     choices = piece.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        for part in (
-            (choice, choice.get("delta"), choice.get("message")) if isinstance(choice, dict) else ()
-        ):
-            if isinstance(part, dict) and "usage" in part:
-                found += _objects(part["usage"])
+        found += _usages_of_choice(choice)
     return found
+
+
+def _usages_at(name: str, value: object) -> tuple[Mapping[str, Any], ...]:
+    if name.endswith("eval_count"):
+        return ({name: value},)
+    if name in _PLACES:
+        return _objects(value)
+    return tuple(usage for part in _objects(value) for usage in _objects(part.get("usage")))
+
+
+def _usages_of_choice(choice: object) -> Iterator[Mapping[str, Any]]:
+    if isinstance(choice, dict):
+        for part in (choice, choice.get("delta"), choice.get("message")):
+            if isinstance(part, dict) and "usage" in part:
+                yield from _objects(part["usage"])
 
 
 @lru_cache(maxsize=64)
@@ -154,36 +159,38 @@ def _read(usage: Mapping[str, Any]) -> SaidUsage:
 
 def _input(usage: Mapping[str, Any]) -> tuple[int | None, int, int]:
     """Tokens read; and of these, read from a cache and stored in one."""
-    parts = (usage, *(part for name in _INPUT_DETAILS for part in _objects(usage.get(name))))
-    cached = max(_largest(part, _CACHED) or 0 for part in parts)
-    stored = max(_largest(part, _STORED) or 0 for part in parts)
+    parts = (usage, *_details(usage, _INPUT_DETAILS))
+    hit, missed = (_count(usage, f"prompt_cache_{name}_tokens") for name in ("hit", "miss"))
     # No prompt is empty: a zero is a server that fills the field in.
-    tokens_in = _largest(usage, _INPUT) or None
-    beside = sum(_tokens(usage.get(name)) or 0 for name in _BESIDE_INPUT)
-    whole = _tokens(usage.get("prompt_tokens")) or 0
+    tokens_in = max(_largest(usage, _INPUT) or 0, _with_beside(usage), hit + missed) or None
+    return tokens_in, _largest_of_all(parts, _CACHED), _largest_of_all(parts, _STORED)
+
+
+def _with_beside(usage: Mapping[str, Any]) -> int:
+    """The input with what is said beside a count that leaves it out; 0 where that is not so."""
+    beside = sum(_count(usage, name) for name in _BESIDE_INPUT)
+    whole = _count(usage, "prompt_tokens")
     if beside > whole:
         # Not part of the count beside which it stands.
-        tokens_in = max(
-            tokens_in or 0, whole + beside, (_tokens(usage.get("input_tokens")) or 0) + beside
-        )
-    elif beside and "input_tokens" in usage:
-        tokens_in = max(tokens_in or 0, (_tokens(usage["input_tokens"]) or 0) + beside)
-    hit, missed = (
-        _tokens(usage.get(f"prompt_cache_{name}_tokens")) or 0 for name in ("hit", "miss")
-    )
-    return (max(tokens_in or 0, hit + missed) or None), cached, stored
+        return max(whole, _count(usage, "input_tokens")) + beside
+    if beside and "input_tokens" in usage:
+        return _count(usage, "input_tokens") + beside
+    return 0
 
 
 def _output(usage: Mapping[str, Any]) -> int | None:
     written = _largest(usage, _OUTPUT)
-    parts = (usage, *(part for name in _OUTPUT_DETAILS for part in _objects(usage.get(name))))
-    thoughts = max(_largest(part, ("reasoning_tokens",)) or 0 for part in parts)
-    apart = (
-        _tokens(usage.get("thoughtsTokenCount")) or 0
-    )  # this one is never in the count of the answer
-    if apart or thoughts > (written or 0):
-        return (written or 0) + max(apart, thoughts if thoughts > (written or 0) else 0)
-    return written
+    parts = (usage, *_details(usage, _OUTPUT_DETAILS))
+    thoughts = _largest_of_all(parts, ("reasoning_tokens",))
+    if thoughts <= (written or 0):  # counted in it
+        thoughts = 0
+    # The first of them is never in the count of the answer.
+    apart = max(_count(usage, "thoughtsTokenCount"), thoughts)
+    return (written or 0) + apart if apart else written
+
+
+def _details(usage: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(part for name in names for part in _objects(usage.get(name)))
 
 
 def _with_total(
@@ -203,6 +210,14 @@ def _with_total(
 def _largest(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     said = [count for name in names if (count := _tokens(usage.get(name))) is not None]
     return max(said, default=None)
+
+
+def _largest_of_all(parts: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> int:
+    return max(_largest(part, names) or 0 for part in parts)
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int:
+    return _tokens(usage.get(name)) or 0
 
 
 def _tokens(value: object) -> int | None:

@@ -75,6 +75,7 @@ _RESET: Final = re.compile(
     r"(?:x-)?(?:[a-z]+-)?rate-?limit(?:-[a-z]+)*?-reset(?:-after)?(?:-(?P<kind>[a-z-]+))?"
 )
 _DRAFT: Final = re.compile(r"(?:^|[;,\s])(?:reset|t)=(\d+(?:\.\d+)?)")
+_DRAFT_HEADERS: Final = ("ratelimit", "x-ratelimit", "rate-limit")
 _SEPARATORS: Final = re.compile(r"[_\-\s]")
 
 
@@ -106,19 +107,25 @@ def read_wait(value: object, now: float, unit: float = 1.0) -> float | None:
     """Seconds from a number, a duration or a moment; what lies in the past or is no number is
     none to wait.
     """
-    if isinstance(value, bool) or value is None:
+    match value:
+        case bool() | None:
+            return None
+        case int() | float():
+            return _number(float(min(value, 1e300)), now, unit)
+        case dict():
+            return _read_duration(value, now)
+        case str() if len(value) <= 200:
+            return _read_text(value.strip(), now, unit)
+        case _:
+            return None
+
+
+def _read_duration(value: Mapping[str, Any], now: float) -> float | None:
+    """As protocol buffers have it."""
+    parts = ((value.get("seconds", 0), 1.0), (value.get("nanos", 0), 1e-9))
+    if not value or not all(_is_number(number) for number, _ in parts):
         return None
-    if isinstance(value, int | float):
-        return _number(float(min(value, 1e300)), now, unit)
-    if isinstance(value, dict):  # a duration as protocol buffers have it
-        seconds, nanos = value.get("seconds", 0), value.get("nanos", 0)
-        parts = [
-            _number(float(n), now, u) for n, u in ((seconds, 1.0), (nanos, 1e-9)) if _is_number(n)
-        ]
-        return sum(parts) if value and len(parts) == 2 else None
-    if not isinstance(value, str) or len(value) > 200:
-        return None
-    return _read_text(value.strip(), now, unit)
+    return sum(_number(float(number), now, unit) for number, unit in parts)
 
 
 def _read_text(text: str, now: float, unit: float) -> float | None:
@@ -175,13 +182,16 @@ def _structured(error: object, now: float) -> Iterator[float]:
         if isinstance(node, list):
             nodes += node[:NODES_MAX]
         elif isinstance(node, dict):
-            headers = {str(key).lower(): value for key, value in node.items()}
-            for key, value in headers.items():
-                yield from _some(_named_field(key, value, now))
-            yield from _some(_resets(headers, now))
-            nodes += [value for value in node.values() if isinstance(value, dict | list)][
-                :NODES_MAX
-            ]
+            yield from _said_in(node, now)
+            inner = [value for value in node.values() if isinstance(value, dict | list)]
+            nodes += inner[:NODES_MAX]
+
+
+def _said_in(node: Mapping[str, Any], now: float) -> Iterator[float]:
+    headers = {str(key).lower(): value for key, value in node.items()}
+    for key, value in headers.items():
+        yield from _some(_named_field(key, value, now))
+    yield from _some(_resets(headers, now))
 
 
 def _named_field(key: str, value: object, now: float) -> float | None:
@@ -208,16 +218,15 @@ def _resets(headers: Mapping[str, Any], now: float) -> float | None:
     for name, value in headers.items():
         if _RESET.fullmatch(name) and (seconds := read_wait(value, now)) is not None:
             resets[name] = seconds
-        elif name in ("ratelimit", "x-ratelimit", "rate-limit") and isinstance(value, str):
-            resets |= {
-                f"{name}#{at}": float(s) for at, s in enumerate(_DRAFT.findall(value[:1_000]))
-            }
-    used_up = [
-        s
-        for name, s in resets.items()
-        if str(headers.get(name.replace("reset", "remaining"))).strip() == "0"
-    ]
+        elif name in _DRAFT_HEADERS and isinstance(value, str):
+            found = enumerate(_DRAFT.findall(value[:1_000]))
+            resets |= {f"{name}#{at}": float(seconds) for at, seconds in found}
+    used_up = [seconds for name, seconds in resets.items() if _is_used_up(headers, name)]
     return max(used_up or resets.values(), default=None)
+
+
+def _is_used_up(headers: Mapping[str, Any], reset: str) -> bool:
+    return str(headers.get(reset.replace("reset", "remaining"))).strip() == "0"
 
 
 def _some(seconds: float | None) -> tuple[float, ...]:

@@ -9,8 +9,10 @@ from swarmd.core.model.charter import Line, Reference, Text
 from swarmd.core.model.motion_kinds import BaseMotion, Carried, MotionKind
 
 if TYPE_CHECKING:
+    from swarmd.core.model.lineage import Agent
+    from swarmd.core.model.names import MissionId
     from swarmd.core.model.refusals import Denied
-    from swarmd.core.model.state import Draft
+    from swarmd.core.model.state import Draft, Swarm
 
 
 class DirectMotion(BaseMotion):
@@ -23,23 +25,18 @@ class DirectMotion(BaseMotion):
 
 
 def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
-    from swarmd.core.actions import authority
     from swarmd.core.model.changes import Post
     from swarmd.core.model.channels import down
     from swarmd.core.model.messages import Kind, Message
     from swarmd.core.model.names import SOB
     from swarmd.core.model.provenance import stamped
-    from swarmd.core.model.refusals import Denied, Rule
+    from swarmd.core.model.refusals import Denied
     from swarmd.core.model.tables import REPORTS, Put
 
     mission = carried.mission
-    agent = authority.find_of_mission(draft.swarm, mission, carried.motion.to)
+    agent = _directed(draft.swarm, mission, carried.motion.to)
     if isinstance(agent, Denied):
         return agent
-    if agent.parent != SOB:
-        return Denied(Rule.BOARD_MOTION, f"{agent.id} is no executive: direct its executive")
-    if draft.swarm.lineage.is_fenced(agent.path):
-        return Denied(Rule.ANCESTOR_ENDING, agent.id)
     report = draft.swarm.reports.get(mission, {}).get(agent.id)
     if report is not None:
         draft.add(Put(REPORTS, mission, replace(report, is_done=False)))
@@ -53,6 +50,22 @@ def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
     )
     draft.add(Post(down(SOB), stamped(message, carried.taint)))
     return None
+
+
+def _directed(swarm: Swarm, mission: MissionId, to: str) -> Agent | Denied:
+    """The executive that the board may direct."""
+    from swarmd.core.actions import authority
+    from swarmd.core.model.names import SOB
+    from swarmd.core.model.refusals import Denied, Rule
+
+    agent = authority.find_of_mission(swarm, mission, to)
+    if isinstance(agent, Denied):
+        return agent
+    if agent.parent != SOB:
+        return Denied(Rule.BOARD_MOTION, f"{agent.id} is no executive: direct its executive")
+    if swarm.lineage.is_fenced(agent.path):
+        return Denied(Rule.ANCESTOR_ENDING, agent.id)
+    return agent
 
 
 KIND = MotionKind(DirectMotion, decide_direct, sends_back=True)

@@ -1,0 +1,40 @@
+"""Requests that were encoded for their bound, until they are sent."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from swarmd.adapters.models.openai.form import Form, Mode
+from swarmd.adapters.models.openai.request import request_body
+from swarmd.ports.models import Prompt
+
+# Requests whose bound was asked for and that are not yet sent: more than calls wait side by side in
+# one process.
+ENCODED_MAX: Final = 128
+
+
+class EncodedRequests:
+    """Asked for its bound, a prompt is about to be sent: what was encoded for the one is sent by
+    the other.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._kept: OrderedDict[int, tuple[Prompt, Mode, Form, bytes]] = OrderedDict()
+
+    def encode(self, prompt: Prompt, mode: Mode, form: Form) -> bytes:
+        body = request_body(self._model, prompt, mode, form)
+        self._kept[id(prompt)] = prompt, mode, form, body
+        if len(self._kept) > ENCODED_MAX:
+            self._kept.popitem(last=False)
+        return body
+
+    def take(self, prompt: Prompt, mode: Mode, form: Form) -> tuple[Form, bytes]:
+        """As it was bounded: in the meantime another call may have learned of a form with longer
+        names.
+        """
+        known = self._kept.pop(id(prompt), None)
+        if known is not None and known[:2] == (prompt, mode):
+            return known[2:]
+        return form, request_body(self._model, prompt, mode, form)

@@ -1,0 +1,172 @@
+"""What the board's procedure is told, and what it has the clerk do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from swarmd.core.model.motions import Motion
+from swarmd.core.model.procedure import Choice, Phase, SeatCall
+from swarmd.core.model.refusals import Rule
+
+# --- what it is told --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The mission was taken from the docket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    seat: str
+    motion_number: int
+    motion: Motion
+    taint: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Argued:
+    seat: str
+    motion_number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    seat: str
+    motion_number: int
+    choice: Choice
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeatFailed:
+    """Its model failed: the seat is absent at once. With `phase`, a failure that was told late
+    cannot cost the seat its next call."""
+
+    seat: str
+    motion_number: int
+    phase: Phase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thawed:
+    """The mission was stopped for so many seconds and goes on: they do not count, and who was
+    called is called anew.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """For so many seconds no call could begin, because no supervisor led: they do not count. Who
+    was called still is, and goes on by itself; to call it anew would pay for its answer twice."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """An operator decides the motion before the board: carried at once, or fallen by the rule."""
+
+    motion_number: int
+    is_carried: bool
+    rule: Rule
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsIn:
+    """All working executives have reported done or ended, or permission is asked of the board.
+    Values are JSON, as in `SeatCall.reports`.
+
+    Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
+    """
+
+    reports: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The supervisor did the carried motion, whole."""
+
+    motion_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The law refused the carried motion, whole: nothing was done."""
+
+    motion_number: int
+    rule: Rule
+    detail: str
+
+
+Answer: TypeAlias = Proposed | Argued | Voted | SeatFailed
+
+
+Event: TypeAlias = (
+    Answer | Opened | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
+)
+
+
+# --- what the clerk does ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallSeat:
+    """Call this seat. Motion number, phase and `attempt` are the call's key: posted twice, it is
+    one.
+    """
+
+    seat: str
+    call: SeatCall
+    attempt: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """A line the clerk posts into the board's room; `data` is JSON."""
+
+    text: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """The supervisor shall execute this motion, whole or not at all, and answer with its number."""
+
+    motion_number: int
+    motion: Motion
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """The mission works: nothing to do until its reports are in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The mission fails."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An answer that changed nothing, for the journal."""
+
+    seat: str
+    why: str
+
+
+Effect: TypeAlias = CallSeat | Announce | Carry | Await | Fail | Ignored
