@@ -53,6 +53,19 @@ def test_a_budget_that_cannot_be_meant_is_answered_with_an_example(said: str) ->
     assert f"--budget {EXAMPLE}" in told.value.hint
 
 
+def test_help_says_where_the_manual_and_the_backup_are(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert "docs/cli.md" in told
+    assert "docs/redis.md, “Backup”" in told
+    root = Path(__file__).parents[2]
+    assert "\n## Backup\n" in (root / "docs/redis.md").read_text(encoding="utf-8")
+    assert "(docs/redis.md#backup)" in (root / "README.md").read_text(encoding="utf-8")
+
+
 # --- files ------------------------------------------------------------------------------------
 
 

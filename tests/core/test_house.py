@@ -60,6 +60,14 @@ def test_a_decision_is_headed_by_its_number(page: Path) -> None:
     assert re.match(rf"# {page.name[:4]}\b", heading), heading
 
 
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "swarmd").rglob("*.lua")), ids=lambda script: script.stem
+)
+def test_no_line_of_a_script_is_wider_than_120_columns(script: Path) -> None:
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert [n for n, line in enumerate(lines, 1) if len(line) > 120] == []
+
+
 def test_no_two_decisions_share_a_number() -> None:
     numbers = [page.name[:4] for page in (ROOT / "docs/decisions").glob("*.md")]
     assert len(numbers) == len(set(numbers))

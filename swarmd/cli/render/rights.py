@@ -39,17 +39,21 @@ def trace_lines(
 
 
 def _chain_columns(links: Sequence[Link], now: datetime) -> list[Column]:
-    names: dict[str, str] = {link.agent.id: link.agent.name for link in links}
-    givers = [names.get(link.given_by, link.given_by) or "-" for link in links]
     return [
         Column("AGENT", [who(link) for link in links]),
         Column("RIGHT", [link.right for link in links]),
         Column("HOLDS", [link.held.path if link.held else "-" for link in links]),
         Column("NUMBER", [_number(link) for link in links], rank=2, is_optional=True),
-        Column("FROM", [plain(giver) for giver in givers], least=8),
+        Column("FROM", _givers(links), least=8),
         Column("SINCE", [ago(link.given_at, now) or "-" for link in links], rank=1),
         Column("REVOKED", [_cut(link) for link in links], least=14, is_optional=True),
     ]
+
+
+def _givers(links: Sequence[Link]) -> list[str]:
+    """By name, where they are themselves among the links."""
+    names: dict[str, str] = {link.agent.id: link.agent.name for link in links}
+    return [plain(names.get(link.given_by, link.given_by) or "-") for link in links]
 
 
 def _number(link: Link) -> str:

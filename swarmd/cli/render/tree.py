@@ -78,16 +78,24 @@ def _label(branch: Branch, ink: Ink, now: datetime | None, indent: int) -> str:
     """A line without its indentation, with as much detail as there is room for."""
     room = max(20, ink.columns - indent)
     said = branch.record.text if isinstance(branch.record, MissionView) else branch.record.task
-    wanted = min(width_of(plain(said)), QUOTE_COLUMNS_LEAST) + 4 if said else 0
-    told = ""
-    for detail in (_WHOLE, _SUMMED, _SHORT, _NAMED):
-        told = _told(branch, ink, now, detail)
-        if ink.bound is None or visible_width(told) + wanted <= room:
-            break
+    told = _fitting(branch, ink, now, room - _wanted_by_quote(said))
     quote = _quoted(said, room - visible_width(told) - 4)
     if ink.bound is not None and visible_width(told) > room:
         return excerpt(unpainted(told), room)
     return f"{told}  {quote}" if quote else told
+
+
+def _fitting(branch: Branch, ink: Ink, now: datetime | None, columns: int) -> str:
+    """What there is room for in so many columns, and else the least."""
+    for detail in (_WHOLE, _SUMMED, _SHORT):
+        told = _told(branch, ink, now, detail)
+        if ink.bound is None or visible_width(told) <= columns:
+            return told
+    return _told(branch, ink, now, _NAMED)
+
+
+def _wanted_by_quote(said: str) -> int:
+    return min(width_of(plain(said)), QUOTE_COLUMNS_LEAST) + 4 if said else 0
 
 
 def _told(branch: Branch, ink: Ink, now: datetime | None, detail: int) -> str:

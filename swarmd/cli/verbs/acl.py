@@ -70,13 +70,16 @@ def show(
         print(json.dumps({"namespace": settings.namespace, "users": value}, ensure_ascii=False))
         return Exit.DONE
     print("\n".join(_rule_lines(chosen, form, is_whole=not roles)))
-    without = [role for role in chosen if role not in hashes]
-    if without:
+    _note_without_password([role for role in chosen if role not in hashes])
+    return Exit.DONE
+
+
+def _note_without_password(roles: Sequence[str]) -> None:
+    if roles:
         note(
-            f"no password is set by this for: {', '.join(without)} (see --password-file and "
+            f"no password is set by this for: {', '.join(roles)} (see --password-file and "
             "--generate)"
         )
-    return Exit.DONE
 
 
 def _user_value(role: str, user: acl.User, has_password: bool) -> dict[str, Any]:
@@ -232,11 +235,15 @@ def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
     if as_json:
         print(json.dumps(_compared_value(compared, default), ensure_ascii=False))
     else:
-        print("\n".join(plain(line, multiline=True) for one in compared for line in _lines(one)))
-        for fault in default.faults:
-            note(f"finding: {fault}")
+        _tell_compared(compared, default)
     is_as_declared = not default.faults and all(one.is_none for one in compared)
     return Exit.DONE if is_as_declared else Exit.FINDINGS
+
+
+def _tell_compared(compared: Sequence[acl.Difference], default: acl.DefaultUser) -> None:
+    print("\n".join(plain(line, multiline=True) for one in compared for line in _lines(one)))
+    for fault in default.faults:
+        note(f"finding: {fault}")
 
 
 def _compared_value(compared: Sequence[acl.Difference], default: acl.DefaultUser) -> dict[str, Any]:

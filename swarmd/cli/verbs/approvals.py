@@ -138,13 +138,16 @@ def give_order(
         value: dict[str, Any] = {"order": id, "outcome": "ordered"}
         if asked.wait:
             waiting = order_client.Waiting.of(bell, timeout)
-            data = order_client.await_order(sight.reader, waiting, id, after)
-            value = {"order": id} | {name: data[name] for name in _TOLD if name in data}
+            value = _value_of(order_client.await_order(sight.reader, waiting, id, after), id)
         _tell(sight, value)
     return Exit.DONE
 
 
 _TOLD: Final = ("outcome", "approval", "override", "expires", "how")
+
+
+def _value_of(answer: Mapping[str, Any], id: str) -> dict[str, Any]:
+    return {"order": id} | {name: answer[name] for name in _TOLD if name in answer}
 
 
 def _message(wished: Mapping[str, Any], id: str, reason: str) -> Message:

@@ -30,11 +30,19 @@ def fund(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
         value |= {"before": account_value(before), "after": account_value(after)}
         sight.give(value_of(wish, found, value))
         return Exit.DONE
-    added: Mapping[str, int] = wish.more["amounts"]
-    print(plain(f"{found.target}: " + ("ordered" if data is None else f"{amounts(added)} added")))
-    for kind in () if data is None else in_order(added):
-        print(f"  {kind}: {_change(kind, before, after)}")
+    if data is None:
+        print(plain(f"{found.target}: ordered"))
+    else:
+        _tell_added(found.target, wish.more["amounts"], before, after)
     return Exit.DONE
+
+
+def _tell_added(
+    target: str, added: Mapping[str, int], before: AccountView, after: AccountView
+) -> None:
+    print(plain(f"{target}: {amounts(added)} added"))
+    for kind in in_order(added):
+        print(f"  {kind}: {_change(kind, before, after)}")
 
 
 def _account(reader: Reader, id: str) -> AccountView:

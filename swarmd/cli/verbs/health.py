@@ -28,10 +28,7 @@ def health(settings: Settings, as_json: bool, part: str | None = None) -> Exit:
 
     target = living(settings)
     with sight_of(settings, target, as_json=as_json) as sight:
-        started = time.monotonic()
-        # Whether the server keeps the swarm is no worker's business, and no worker's user may ask.
-        state = sight.reader.health(asks_restart=part != "worker", part=part)
-        took = time.monotonic() - started
+        state, took = _asked(sight, part)
         findings = health_findings(
             state, part=part, host_name=os.uname().nodename, place=place_of(settings)
         )
@@ -42,6 +39,14 @@ def health(settings: Settings, as_json: bool, part: str | None = None) -> Exit:
         else:
             _tell(sight, state, findings, part)
     return Exit.FINDINGS if findings else Exit.DONE
+
+
+def _asked(sight: Sight, part: str | None) -> tuple[Health, float]:
+    """And how many seconds the server took to answer."""
+    started = time.monotonic()
+    # Whether the server keeps the swarm is no worker's business, and no worker's user may ask.
+    state = sight.reader.health(asks_restart=part != "worker", part=part)
+    return state, time.monotonic() - started
 
 
 def _tell(sight: Sight, state: Health, findings: Sequence[str], part: str | None) -> None:

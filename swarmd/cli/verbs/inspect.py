@@ -19,7 +19,7 @@ from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, Mis
 from swarmd.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from swarmd.core.model.lineage import Agent
+    from swarmd.core.model.lineage import Agent, Stop
     from swarmd.core.queries.snapshot import Marks
     from swarmd.ports.reader import Inner, Reader
 
@@ -166,16 +166,20 @@ def _inspect_mission(sight: Sight, id: MissionId) -> Exit:
         sight.give({"mission": value | {"agents": [agent.id for agent in agents]}})
         return Exit.DONE
     stops = [marks.stops[target] for target in mission.stopped]
-    rows = [f"{agent.id}  {agent.name}  {agent.state}" for agent in agents]
-    sight.say(
-        [
-            *_fields("mission", mission.fields, sight.ink),
-            *_list("stopped by", stop_words(stops, now()), sight.ink),
-            *_list("agents", rows, sight.ink),
-            *_account(account, sight.ink),
-        ]
-    )
+    lines = _mission_lines(mission, stops, agents, sight.ink)
+    sight.say([*lines, *_account(account, sight.ink)])
     return Exit.DONE
+
+
+def _mission_lines(
+    mission: MissionView, stops: Sequence[Stop], agents: Sequence[AgentView], ink: Ink
+) -> list[str]:
+    rows = [f"{agent.id}  {agent.name}  {agent.state}" for agent in agents]
+    return [
+        *_fields("mission", mission.fields, ink),
+        *_list("stopped by", stop_words(stops, now()), ink),
+        *_list("agents", rows, ink),
+    ]
 
 
 # --- as lines ---------------------------------------------------------------------------------

@@ -106,11 +106,15 @@ def thaw(
         value: dict[str, Any] = {"order": order_id, "outcome": "done" if is_done else "ordered"}
         told = [stop_value(left) for left in remaining]
         sight.give(value_of(wish, found, value | {"remaining": told}))
-        return Exit.DONE
+    else:
+        _tell_thawed(found, remaining, is_done=is_done)
+    return Exit.DONE
+
+
+def _tell_thawed(found: Meant, remaining: Sequence[Stop], *, is_done: bool) -> None:
     print(plain(f"{found.target}: thawed" if is_done else found.target))
     for words in stop_words(remaining, now()):
         note(f"still stopped: {plain(words)}")
-    return Exit.DONE
 
 
 def _release(data: Path) -> bool:

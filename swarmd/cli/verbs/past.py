@@ -67,6 +67,12 @@ def later_than(when: str) -> Callable[[Link], bool]:
         return lambda link: link.n > int(when)
     if "-" in when and is_stream_id(when):
         return lambda link: order_of(link.id) > order_of(StreamId(when))
+    moment = _moment_of(when)
+    return lambda link: datetime.fromisoformat(link.field("at")) > moment
+
+
+def _moment_of(when: str) -> datetime:
+    """In UTC, where it does not say. Raises `UsageError`."""
     try:
         moment = datetime.fromisoformat(when)
     except ValueError as error:
@@ -77,8 +83,7 @@ def later_than(when: str) -> Callable[[Link], bool]:
                 "in the stream"
             ),
         ) from error
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return lambda link: datetime.fromisoformat(link.field("at")) > moment
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _past_value(past: Past) -> dict[str, Any]:

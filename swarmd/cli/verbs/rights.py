@@ -70,11 +70,15 @@ def change_rights(
         number = {} if data is None else {"number": data.get("number")}
         sight.give(value_of(wish, found, value | number))
         return Exit.DONE
+    _tell_changed(found.target, wish, data)
+    return Exit.DONE
+
+
+def _tell_changed(target: str, wish: Wish, data: Mapping[str, Any] | None) -> None:
     done = "ordered" if data is None else {"grant": "granted", "revoke": "revoked"}[wish.verb]
-    print(plain(f"{found.target}: {done} {wish.more['privilege']} ({wish.more['right']})"))
+    print(plain(f"{target}: {done} {wish.more['privilege']} ({wish.more['right']})"))
     if data is not None and data.get("agents", 1) > 1:
         note(f"of it and of {data['agents'] - 1} below it")
-    return Exit.DONE
 
 
 # --- why --------------------------------------------------------------------------------------

@@ -1,15 +1,19 @@
 -- Included by the scripts that move amounts: what they did, told in the same step to the stream of facts, which the
--- supervisor folds into the journal. Folded in the stream's order, facts give every account exactly (core/journal/replay.py).
+-- supervisor folds into the journal. Folded in the stream's order, facts give every account exactly
+-- (core/journal/replay.py).
 --   facts    the stream       fact  reserve | settle | refuse | warn | open | adopt | close | reap | fund | period
---   agent    who, or ''       account, call, at  may be '' (the stream's id has the time); a call is TURN:STEP of its agent
---   more     of reserve and settle: `what` is called (the function's name) and `input`, the digest of its arguments; of settle
---            `ok`, '1' or '0' (whether it went well: what nobody saw the end of did not), and where a function looked into
---            files or wrote one, `files`, a JSON list of their names
---   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n} |
---            open {parent, caps: {KIND: n}, own_slot} | fund {parent, caps: {KIND: n}} |
+--   agent    who, or ''       account, call, at  may be '' (the stream's id has the time); a call is TURN:STEP of its
+--            agent
+--   more     of reserve and settle: `what` is called (the function's name) and `input`, the digest of its arguments; of
+--            settle
+--            `ok`, '1' or '0' (whether it went well: what nobody saw the end of did not), and where a function looked
+--            into files or wrote one, `files`, a JSON list of their names
+--   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n}
+--            | open {parent, caps: {KIND: n}, own_slot} | fund {parent, caps: {KIND: n}} |
 --            adopt {former, parent} | reap [[account, parent], …], each closed in this order |
---            close {parent, cap, free, granted, spent, overdraft: {KIND: n}} | period {spent, overdraft: {KIND: n}}, each with
---            unreadable: true where a field of the account was no number: what it had the earlier facts alone know
+--            close {parent, cap, free, granted, spent, overdraft: {KIND: n}} | period {spent, overdraft: {KIND: n}},
+--            each with unreadable: true where a field of the account was no number: what it had the earlier facts alone
+--            know
 -- Kinds of which nothing moved are left out. `amounts_of` is exact up to 2^53, where cjson would round at 10^14.
 local function amounts_of(kinds, of)
   local parts = {}
@@ -20,8 +24,9 @@ local function amounts_of(kinds, of)
   return '{' .. table.concat(parts, ',') .. '}'
 end
 
--- An amount of an account. A field that somebody made no number is left as it is: the fact is told all the same, and from
--- the facts `fsck --repair` makes the account what it should be. Raised here, the error would leave half a step behind.
+-- An amount of an account. A field that somebody made no number is left as it is: the fact is told all the same, and
+-- from the facts `fsck --repair` makes the account what it should be. Raised here, the error would leave half a step
+-- behind.
 local function add(ledger, field, n) redis.pcall('HINCRBY', ledger, field, n) end
 
 -- Tokens for which no cost is reserved are used at a price that nobody knows: counted, for a sum of money that leaves

@@ -9,7 +9,8 @@
 -- ARGV[6] the turn's batch (JSON, kept from the first step on)  ARGV[7] agent id  ARGV[8] account id  ARGV[9] at
 -- then four lists, each with its length before it: the segments; further targets of stops; the amounts to reserve as
 -- kind, amount, …; the privileges, as for each its length and the paths any one of which suffices.
--- Returns {'begun'} | {'ended', result} | {'refused', rule, detail}. Idempotent for one lease, with `once` for one attempt.
+-- Returns {'begun'} | {'ended', result} | {'refused', rule, detail}. Idempotent for one lease, with `once` for one
+-- attempt.
 local at = 10
 local function list()
   local found, n = {}, tonumber(ARGV[at])
@@ -27,8 +28,8 @@ for i = 1, #pairs_, 2 do
   asked[pairs_[i]] = tonumber(pairs_[i + 1])
 end
 
--- `of` is `turn` where the whole turn may not go on, `action` where the agent is told and goes on: its commit then tells
--- how often that was in the turn.
+-- `of` is `turn` where the whole turn may not go on, `action` where the agent is told and goes on: its commit then
+-- tells how often that was in the turn.
 local record = cjson.decode(ARGV[5])
 local function refuse(rule, detail, of)
   redis.call('XADD', KEYS[9], '*', 'fact', 'refuse', 'agent', ARGV[7], 'account', ARGV[8], 'call', ARGV[4],
@@ -42,9 +43,9 @@ local turn = string.match(ARGV[4], '^%d+')
 local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2], ARGV[3])
 -- A drain lets a turn that has begun come to its end.
 if stop == 'drain' and redis.call('HEXISTS', KEYS[8], turn .. ':batch') == 1 then rule = nil end
--- The next turn alone may call. What an old connection still carried may arrive when its turn is over: nobody would ever
--- end such a call. And a server that lost its last second may be behind what its worker remembers: the turn could not be
--- committed, and its calls would be made and paid a second time. The worker reads the agent's state again.
+-- The next turn alone may call. What an old connection still carried may arrive when its turn is over: nobody would
+-- ever end such a call. And a server that lost its last second may be behind what its worker remembers: the turn could
+-- not be committed, and its calls would be made and paid a second time. The worker reads the agent's state again.
 local state = tonumber(redis.call('HGET', KEYS[10], 'turn') or '0')
 if not rule and tonumber(turn) ~= state + 1 then rule, detail = 'lease.lost', 'turn ' .. turn .. ' after ' .. state end
 if rule then return refuse(rule, detail) end
@@ -58,8 +59,8 @@ local is_same = open and (before[1] == ARGV[5] or (not open.once and tostring(op
 if is_same then return {'begun'} end
 
 -- A leader's key lives for one lease after its last renewal, by this server's clock, also where the leader steps down
--- (lead.lua). Without the key nobody has led for longer than a lease: whoever could end, stop or warn of what begins now
--- is not there. What has begun ends, and a turn that needs no further call is committed.
+-- (lead.lua). Without the key nobody has led for longer than a lease: whoever could end, stop or warn of what begins
+-- now is not there. What has begun ends, and a turn that needs no further call is committed.
 if redis.call('EXISTS', KEYS[11]) == 0 then
   redis.call('HSET', KEYS[8], turn .. ':waits', 'lead.none')
   return refuse('lead.none', 'no supervisor has led for longer than its lease')

@@ -7,9 +7,9 @@
 -- KEYS[8] steps  KEYS[9] heads  KEYS[10] posts  KEYS[11] facts  KEYS[12…] one stream for each output
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn  ARGV[5] agent id  ARGV[6] at
 -- ARGV[7] hops of the turn  ARGV[8] hops allowed, then with its length before it each: the segments; further targets of
--- stops; the state's field, value, …; fields of the state that go; then the number of facts and each with its length before it: field, value, … (what
--- the bus did not carry of this turn); and for each output: channel, line, what rings instead or empty, number of
--- privileges any one of which suffices (none: not asked), those
+-- stops; the state's field, value, …; fields of the state that go; then the number of facts and each with its length
+-- before it: field, value, … (what the bus did not carry of this turn); and for each output: channel, line, what rings
+-- instead or empty, number of privileges any one of which suffices (none: not asked), those
 -- Returns {'done'} | {'again'} (this holder committed this turn before) | {'looped'} (committed, its outputs cut) |
 -- {'refused', rule, detail} | {'output', index, rule, detail}: nothing was committed, for this output may not be.
 local committed = redis.call('HMGET', KEYS[7], 'turn', 'lease')

@@ -5,7 +5,8 @@
 -- KEYS[1] ledger  KEYS[2] steps  KEYS[3] facts
 -- ARGV[1] turn:step  ARGV[2] lease  ARGV[3] result (JSON)  ARGV[4] '1' where what was used is assumed
 -- ARGV[5] agent id  ARGV[6] account id  ARGV[7] at  ARGV[8] percent of its own budget at which an account is warned of
--- ARGV[9] '1' where it went well, else '0'  ARGV[10] names of the files that it looked into or wrote, a JSON list, or empty
+-- ARGV[9] '1' where it went well, else '0'  ARGV[10] names of the files that it looked into or wrote, a JSON list, or
+--   empty
 -- ARGV[11…] what was used: kind, amount, … of the kinds that were reserved
 -- Returns {'settled'} | {'again'} (ended before) | {'former'} (a successor or the reaper settled it).
 local wrong = wrong_type(KEYS[3], 'stream')

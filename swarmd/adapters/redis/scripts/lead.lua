@@ -3,8 +3,8 @@
 -- ARGV[1] host  ARGV[2] milliseconds; 0 steps down  ARGV[3] when they are over, in milliseconds since the epoch
 -- Returns the fencing number, or 0 where another leads.
 -- The key is `NUMBER:HOST`, and lives until one lease after the last renewal. Who steps down takes its name out and
--- leaves the key to run out: another may lead at once, and agents go on meanwhile (begin.lua) as they do when a leader is
--- killed and replaced within its lease.
+-- leaves the key to run out: another may lead at once, and agents go on meanwhile (begin.lua) as they do when a leader
+-- is killed and replaced within its lease.
 local now = redis.call('GET', KEYS[1])
 local number, host = string.match(now or '', '^(%d+):(.*)$')
 local steps_down = ARGV[2] == '0'

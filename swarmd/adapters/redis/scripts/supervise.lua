@@ -2,15 +2,17 @@
 -- include: _post
 -- include: _facts
 -- The supervisor's commit: lineage, journal, answers and its own positions, whole or not at all.
--- KEYS[1] leader  KEYS[2] positions  KEYS[3] heads  KEYS[4] posts  KEYS[5] facts  KEYS[6…] as the steps name them by number
+-- KEYS[1] leader  KEYS[2] positions  KEYS[3] heads  KEYS[4] posts  KEYS[5] facts  KEYS[6…] as the steps name them by
+--   number
 -- ARGV[1] the leader's token `NUMBER:HOST`  ARGV[2] number of this commit
--- ARGV[3] JSON {positions: {input: id}, needs: [[key, field, amount]], streams: [key, …], long: [[step, part, place or 0, ARGV's number]],
+-- ARGV[3] JSON {positions: {input: id}, needs: [[key, field, amount]], streams: [key, …], long: [[step, part, place or
+--   0, ARGV's number]],
 -- steps: [[verb, key, …]]}; `long` words go as arguments of their own; `streams`
 -- are those that the whole swarm reads, without which nothing is committed
 -- ARGV[4…] long texts, which the steps name by their places
 -- Returns 'done' | 'damaged' (done, but for keys of another type than ours) | 'again' (this commit was made before) |
--- 'not leading' | 'behind' | 'short' (an account has less free than was decided on). Costs what its steps cost; the caller
--- bounds them.
+-- 'not leading' | 'behind' | 'short' (an account has less free than was decided on). Costs what its steps cost; the
+-- caller bounds them.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'not leading' end
 -- What is no number was written by somebody else, and is as good as gone.
 local seq = tonumber(redis.call('HGET', KEYS[2], 'seq') or '0') or 0
@@ -173,8 +175,8 @@ local verbs = {
     tell(KEYS[5], 'open', '', s[4], '', '', '{"parent":' .. cjson.encode(s[5]) .. ',"caps":'
       .. amounts_of(kinds, caps) .. ',"own_slot":' .. (s[7] and 'true' or 'false') .. '}')
   end,
-  -- More for an open account: {'fund', account, parent or false, id, parent's id, caps}. `needs` saw to it that the parent
-  -- has it; the root's is nobody's. What was spent beyond a reserve is taken note of thereby.
+  -- More for an open account: {'fund', account, parent or false, id, parent's id, caps}. `needs` saw to it that the
+  -- parent has it; the root's is nobody's. What was spent beyond a reserve is taken note of thereby.
   fund = function(s)
     local account, parent, kinds, caps = KEYS[s[2]], s[3] and KEYS[s[3]], {}, {}
     for _, pair in ipairs(s[6]) do
@@ -191,8 +193,8 @@ local verbs = {
     tell(KEYS[5], 'fund', '', s[4], '', '', '{"parent":' .. cjson.encode(s[5]) .. ',"caps":' .. amounts_of(kinds, caps)
       .. '}')
   end,
-  -- An account goes to its creator's creator: {'adopt', account, former, id, former's id, new parent's id}. The one that it
-  -- was carved from has so much less, and the one above has as much granted as before, to two instead of one.
+  -- An account goes to its creator's creator: {'adopt', account, former, id, former's id, new parent's id}. The one
+  -- that it was carved from has so much less, and the one above has as much granted as before, to two instead of one.
   adopt = function(s)
     local account, former = KEYS[s[2]], KEYS[s[3]]
     for _, kind in ipairs(ALL_KINDS) do
@@ -254,8 +256,8 @@ local verbs = {
     end
     tell(KEYS[5], 'close', '', s[4], '', '', table.concat(parts, ',') .. and_unreadable())
   end,
-  -- Repairs. {'mend', account, [[field, by how much it is off], …]}: what is no number counts as nothing, and what is no
-  -- account goes before.
+  -- Repairs. {'mend', account, [[field, by how much it is off], …]}: what is no number counts as nothing, and what is
+  -- no account goes before.
   mend = function(s)
     local account = KEYS[s[2]]
     if redis.call('TYPE', account).ok ~= 'hash' then redis.call('UNLINK', account) end
@@ -389,8 +391,9 @@ local verbs = {
     tell(KEYS[5], 'reap', '', '', '', at, cjson.encode(told))
   end,
 }
--- A key that somebody gave another type is passed over, and said: an error here would leave the rest of the commit undone,
--- and the next supervisor before the same key. What fails for another reason fails at each write alike, the first too.
+-- A key that somebody gave another type is passed over, and said: an error here would leave the rest of the commit
+-- undone, and the next supervisor before the same key. What fails for another reason fails at each write alike, the
+-- first too.
 for _, at in ipairs(plan.long) do
   local step = plan.steps[at[1]]
   if at[3] == 0 then step[at[2]] = ARGV[at[4]] else step[at[2]][at[3]] = ARGV[at[4]] end
