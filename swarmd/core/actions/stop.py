@@ -83,7 +83,7 @@ def apply_stop(
 
 def _tell_stopped(draft: Draft, agent: Agent, stop: Stop, taint: tuple[str, ...]) -> None:
     what = f"was stopped ({stop.kind}) by {stop.by}: {stop.reason}"
-    tell_superior(draft, agent, what, taint=taint, stopped=stop.kind.value)
+    tell_superior(draft, agent, what, taint=taint, data={"stopped": stop.kind.value})
 
 
 def _target_of(found: Agent | str) -> str:

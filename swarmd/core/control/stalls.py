@@ -144,7 +144,7 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
         data = {"agent": agent.id, "stalled": Rule.STALLED.value}
         draft.add(board_notice(draft.moment, agent.mission, text, data))
     else:
-        notices.tell_superior(draft, agent, what, stalled=Rule.STALLED.value)
+        notices.tell_superior(draft, agent, what, data={"stalled": Rule.STALLED.value})
     draft.record(
         JournalEvent.AGENT_STALLED,
         f"{agent.id} {what}",
