@@ -79,14 +79,17 @@ def _tried(
         draft.record(JournalEvent.MOTION_EXECUTED, text, actor=SOB, mission=id)
         return Executed(number)
     if isinstance(outcome, _Asks):
-        waits = _ask_permission(draft, mission, number, motion, taint, outcome)
+        outcome = _ask_permission(draft, mission, number, motion, taint, outcome)
         if not draft.swarm.boards[id].in_review:
-            text = f"Motion {number} waits for an operator's permission: {waits.detail}."
-            announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
+            _announce_waiting(draft, id, number, outcome)
             return None
-        outcome = waits
     _record_refusal(draft, id, number, motion, outcome)
     return Refused(number, outcome.rule, outcome.detail)
+
+
+def _announce_waiting(draft: Draft, id: MissionId, number: int, waits: Denied) -> None:
+    text = f"Motion {number} waits for an operator's permission: {waits.detail}."
+    announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
 
 
 def _record_refusal(
@@ -254,16 +257,15 @@ def _direct(
     report = draft.swarm.reports.get(mission.id, {}).get(agent.id)
     if report is not None:
         draft.add(Put(REPORTS, mission.id, replace(report, is_done=False)))
-    message = Message(
-        sender=SOB,
-        to=agent.id,
-        kind=Kind.DIRECTIVE,
-        mission=mission.id,
-        at=draft.moment.stamp,
-        text=motion.text,
-    )
-    draft.add(Post(down(SOB), stamped(message, taint)))
+    directive = _directive(agent, motion.text, draft.moment.stamp)
+    draft.add(Post(down(SOB), stamped(directive, taint)))
     return None
+
+
+def _directive(agent: Agent, text: str, at: str) -> Message:
+    return Message(
+        sender=SOB, to=agent.id, kind=Kind.DIRECTIVE, mission=agent.mission, at=at, text=text
+    )
 
 
 def _directed(swarm: Swarm, mission: Mission, to: str) -> Agent | Denied:
