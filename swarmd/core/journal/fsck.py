@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.journal.replay import State
-from swarmd.core.ledger.accounts import off_by, unbalanced
+from swarmd.core.ledger.accounts import Account, off_by, unbalanced
 from swarmd.core.model.chain import Record, Records
 from swarmd.core.model.names import SOB, AgentState
 from swarmd.core.model.tables import MARKS, OF_MISSIONS
@@ -157,8 +157,7 @@ def _agent(state: State, id: str, agent: FoundAgent) -> Iterator[Flaw]:
     else:
         yield from _other("agent.other", id, agent.record, known, mend)
         yield from _rights(id, agent, mend)
-        if "parent" in known:
-            yield from _created(state, id, agent, known, mend)
+        yield from _created(state, id, agent, known, mend)
 
 
 def _rights(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
@@ -169,6 +168,8 @@ def _rights(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
 
 def _created(state: State, id: str, agent: FoundAgent, known: Record, mend: str) -> Iterator[Flaw]:
     """What an agent has that somebody made: a place below its creator, an account, a mission."""
+    if "parent" not in known:
+        return
     if not agent.is_child:
         yield Flaw("agent.childless", id, f"{known['parent']} does not list it", mend)
     yield from _account(state, id, agent.account, agent.steps)
@@ -205,14 +206,18 @@ def _account(
     if not row:
         yield Flaw("account.missing", id, "it is open, by the journal", mend)
         return
+    kinds = _kinds(row)
+    yield from _off(id, account, row, mend)
+    yield from _unbalanced(id, kinds, mend)
+    yield from _granted(state, id, kinds, mend)
+    yield from _reserved(id, kinds, steps)
+
+
+def _off(id: str, account: Account, row: Hash, mend: str) -> Iterator[Flaw]:
     off = off_by(account, row)
     if off:
         name, n = sorted(off.items())[0]
         yield Flaw("account.other", id, f"{name} is off by {-n}", mend)
-    kinds = _kinds(row)
-    yield from _unbalanced(id, kinds, mend)
-    yield from _granted(state, id, kinds, mend)
-    yield from _reserved(id, kinds, steps)
 
 
 def _unbalanced(id: str, kinds: Kinds, mend: str) -> Iterator[Flaw]:
