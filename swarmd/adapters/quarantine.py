@@ -28,6 +28,7 @@ from swarmd.adapters.redis.keys import COUNTERS, Keys, shared_names, type_of
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.reader import View, ask
 from swarmd.core.bus.envelope import Seal
+from swarmd.core.bus.foreign import is_counted
 from swarmd.core.journal.replay import State, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Record
@@ -111,7 +112,9 @@ class Quarantine:
             # by the first entry that is written after it.
             self._ask_one("DEL", self.keys.leader)
         is_counter = "1" if name in COUNTERS else ""
-        found = self._run_script("set_aside", [key, kept_as], [kind, is_counter])
+        channel = name if is_counted(Channel(name)) else ""
+        keys = [key, kept_as, self.keys.ends]
+        found = self._run_script("set_aside", keys, [kind, is_counter, channel])
         return SetAside(name, found.decode(), kept_as) if found else None
 
     def _run_script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:

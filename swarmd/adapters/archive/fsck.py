@@ -20,6 +20,7 @@ from swarmd.adapters.archive.history import at as past_at
 from swarmd.adapters.redis.codecs import agent_of, mission_of, use_pairs
 from swarmd.adapters.redis.keys import Keys, type_of
 from swarmd.adapters.redis.reader import View
+from swarmd.core.bus.foreign import is_counted
 from swarmd.core.journal import fsck
 from swarmd.core.journal.entries import agent_record, mission_record, whole_record
 from swarmd.core.journal.fact_forms import judge
@@ -29,7 +30,7 @@ from swarmd.core.ledger.accounts import Fault, Ledger
 from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.messages import line_of, order_of
-from swarmd.core.model.names import FIRST, SOB, AgentId, MissionId, StreamId
+from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.tables import MARKS, OF_MISSIONS, Table
 from swarmd.errors import ArchiveError, WrongKeyError
 
@@ -136,7 +137,9 @@ class Look:
             yield from fsck.agents(part)
             positions |= {id: agent.positions for id, agent in part.agents.items()}
             hosts |= _hosts_of(part)
-        yield from fsck.loose(self.now.state, self._read_loose(positions, hosts))
+        loose = self._read_loose(positions, hosts)
+        yield from fsck.loose(self.now.state, loose)
+        yield from self._find_other_ends(sorted(c for c in loose.heads if is_counted(Channel(c))))
 
     def _recorded_ids(self, kind: str) -> list[str]:
         """The ids of the journal's records of a kind."""
@@ -239,6 +242,25 @@ class Look:
     def _existing_streams(self, channels: Sequence[str]) -> list[str]:
         there = self.view.ask(*(["EXISTS", f"{self.keys.prefix}{name}"] for name in channels))
         return [name for name, is_there in zip(channels, there, strict=True) if is_there]
+
+    def _find_other_ends(self, heads: Sequence[str]) -> Iterator[Flaw]:
+        """Of the channels that were posted to, and of those of which an end is kept."""
+        k = self.keys
+        listed = set(heads)
+        kept = self._ask_ours(["HKEYS", k.ends])[0]
+        channels = [*heads, *sorted(set(kept) - listed)]
+        for start in range(0, len(channels), AGENTS_AT_ONCE):
+            part = channels[start : start + AGENTS_AT_ONCE]
+            told, *infos = self._ask_ours(
+                ["HMGET", k.ends, *part],
+                *(["XINFO", "STREAM", f"{k.prefix}{channel}"] for channel in part),
+                is_at_once=True,
+            )
+            ends = {c: end for c, text in zip(part, told, strict=False) if (end := _end_of(text))}
+            streams = {c: _end_in(info) for c, info in zip(part, infos, strict=True) if info}
+            # Of a channel that is listed and has no stream it is told that.
+            no_stream = listed - streams.keys()
+            yield from fsck.ends({c: e for c, e in ends.items() if c not in no_stream}, streams)
 
     def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:
         """Who has keys of these kinds, and of which."""
@@ -381,6 +403,18 @@ def _hosts_of(found: Found) -> dict[str, str]:
 
 def _parent_of(state: State, id: str) -> str:
     return str(state.records.values.get(f"agent:{id}", {}).get("parent", ""))
+
+
+def _end_of(text: str | None) -> fsck.End | None:
+    """An end as it is kept; `None` for what is none."""
+    last, _, count = (text or "").partition(" ")
+    return (last, int(count)) if count.isdecimal() else None
+
+
+def _end_in(info: Sequence[Any]) -> fsck.End:
+    """The end that the server tells of a stream."""
+    told = dict(zip(info[::2], info[1::2], strict=True))
+    return str(told["last-generated-id"]), int(told["entries-added"])
 
 
 def _begun_calls(steps: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:

@@ -42,6 +42,8 @@ FAULTS: Final[dict[str, str]] = {
     "step.abandoned": "a call was begun by a host that is gone",
     "position.channel": "an agent has read of a channel that is not there",
     "channel.head": "a channel is listed that has no stream",
+    "channel.foreign": "a stream has entries that swarmd did not write",
+    "channel.end": "what is kept of a channel's end is not what its stream has",
     "host.unlisted": "a host holds a lease and is not in the set of hosts",
     "journal.head": "the journal does not end where the store says",
     "journal.broken": "the journal cannot be followed: see `swarmd journal verify`",
@@ -65,6 +67,8 @@ class Flaw:
 
 Hash = Mapping[str, str]
 Kinds = Mapping[str, Mapping[str, int]]  # of an account: its amounts by their kind
+End = tuple[str, int]
+"""The last id of a stream, and how many entries were ever added to it."""
 
 _MARKS: Final = tuple(f"{name}:" for name in MARKS)
 
@@ -376,3 +380,22 @@ def _hosts(state: State, read: Loose) -> Iterator[Flaw]:
         record = state.records.values.get(f"agent:{id}", {})
         if host and host not in read.hosts_leased and record.get("state") == AgentState.LIVE:
             yield Flaw("step.abandoned", id, f"by {host}, which is gone; a successor settles it")
+
+
+def ends(kept: Mapping[str, End], streams: Mapping[str, End]) -> Iterator[Flaw]:
+    """What was counted of the channels beside what their streams have."""
+    for channel in sorted({*kept, *streams}):
+        mend = f"channel:{channel}"
+        last, count = kept.get(channel, ("", 0))
+        if channel not in streams:
+            yield Flaw("channel.end", channel, f"{count} entries are counted, and no stream", mend)
+            continue
+        at, added = streams[channel]
+        if not last:
+            continue  # a count that is lost is made anew
+        if added > count:
+            what = f"{added - count} of {added} entries were written by somebody else"
+            yield Flaw("channel.foreign", channel, what, mend)
+        elif (at, added) != (last, count):
+            what = f"{added} entries up to {at}, counted were {count} up to {last}"
+            yield Flaw("channel.end", channel, what, mend)
