@@ -33,6 +33,7 @@ from typing import Any, Final
 from swarmd import logs
 from swarmd.core.model.names import ID_PATTERN
 from swarmd.errors import WorkspaceError
+from swarmd.log_events import LogEvent
 
 WATCH_SECONDS: Final = 0.25
 """Between two looks at the folder: one `stat` each."""
@@ -144,7 +145,7 @@ async def watch(data: Path, *, seconds: float = WATCH_SECONDS) -> AsyncIterator[
             found = await anyio.to_thread.run_sync(pulled, data)
         except WorkspaceError as error:
             if not is_lost:
-                logs.logger(__name__).warning("halt_file_not_watched", why=error.what)
+                logs.logger(__name__).warning(LogEvent.HALT_FILE_UNREADABLE, why=error.what)
             is_lost = True
         else:
             is_lost = False

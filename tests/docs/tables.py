@@ -15,6 +15,7 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.privileges import AREAS
 from swarmd.core.model.providers import PROVIDERS
 from swarmd.core.model.refusals import Rule
+from swarmd.log_events import LogEvent
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
@@ -50,6 +51,12 @@ def providers() -> str:
     return "\n".join(rows)
 
 
+def log_events() -> str:
+    rows = ["| event | tells |", "| --- | --- |"]
+    rows += [f"| `{event.value}` | {event.meaning} |" for event in LogEvent]
+    return "\n".join(rows)
+
+
 def events() -> str:
     rows = ["| event | tells | fields |", "| --- | --- | --- |"]
     for event in JournalEvent:
@@ -63,6 +70,7 @@ TABLES: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "privileges": ("policies.md", privileges),
     "providers": ("models.md", providers),
     "events": ("journal.md", events),
+    "log-events": ("logs.md", log_events),
 }
 
 

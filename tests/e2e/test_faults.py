@@ -138,7 +138,7 @@ def test_up_restarts_its_own_server_and_the_mission_goes_on(models: Models) -> N
         swarm.submit("m-own", text)
         swarm.until_spoken("m-own", 4)
         os.kill(json.loads((data / "server.json").read_text())["pid"], signal.SIGKILL)
-        up.until_said("server_restarted")
+        up.until_said("server.restarted")
         swarm.until_delivered("m-own")
         assert_done_once(swarm, "m-own")
         assert_paid_once(swarm, models, "m-own", text, cut=0)

@@ -14,6 +14,7 @@ from swarmd.adapters.files.bounds import LEFT_OUT_MAX
 from swarmd.adapters.files.content import read_own, replace_file
 from swarmd.adapters.files.paths import RESERVED, open_folder
 from swarmd.core.model.names import MissionId
+from swarmd.log_events import LogEvent
 from swarmd.logs import logger
 from swarmd.ports.files import LeftOut
 
@@ -32,7 +33,7 @@ def keep_left_out(root: Path, mission: MissionId, name: str, passed: Sequence[Le
             if former != content and (told or former):
                 replace_file(home, name, content)
     except OSError as error:
-        logger(__name__).warning("left_out_not_kept", mission=mission, why=str(error))
+        logger(__name__).warning(LogEvent.FILES_NOT_LISTED, mission=mission, why=str(error))
 
 
 def _tell_once(passed: Sequence[LeftOut]) -> list[tuple[str, str]]:

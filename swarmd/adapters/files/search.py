@@ -16,6 +16,7 @@ from typing import Any, Final
 from swarmd.adapters.files.passages import passages
 from swarmd.adapters.files.words import terms
 from swarmd.errors import WorkspaceError
+from swarmd.log_events import LogEvent
 from swarmd.logs import logger
 from swarmd.ports.files import Found, LeftOut, Passage
 
@@ -98,7 +99,7 @@ def _within_bounds(files: Sequence[Listed]) -> tuple[Sequence[Listed], list[Left
         size += listed.size
         if count >= INDEX_FILES_MAX or size > INDEX_BYTES_MAX:
             logger(__name__).warning(
-                "corpus_searched_in_part",
+                LogEvent.FILES_BEYOND_BOUND,
                 searched=count,
                 left_out=len(files) - count,
                 first_left_out=listed.path,

@@ -39,6 +39,7 @@ from swarmd.adapters.files.snapshot import collect_sources, copy_sources
 from swarmd.adapters.files.work import check_not_given, check_room
 from swarmd.core.model.names import MissionId
 from swarmd.errors import WorkspaceError
+from swarmd.log_events import LogEvent
 from swarmd.logs import logger
 from swarmd.ports.files import Found, LeftOut
 
@@ -102,7 +103,7 @@ class Workspace:
             *kept_left_out(self._root, mission, LEFT_OUT_GIVEN, LEFT_OUT_LISTED),
         ]
         for one in found.left_out:
-            logger(__name__).warning("file_left_out_of_search", path=one.path, why=one.why)
+            logger(__name__).warning(LogEvent.FILE_NOT_SEARCHED, path=one.path, why=one.why)
         return Found(
             found.passages, tuple(sorted(set(left_out), key=lambda one: (one.path, one.why)))
         )
@@ -175,7 +176,7 @@ class Workspace:
             self._root.mkdir(parents=True, exist_ok=True)
             copy_sources(self._root, mission, given)
         for one in given.passed:
-            logger(__name__).warning("file_not_given", path=one.path, why=one.why)
+            logger(__name__).warning(LogEvent.FILE_NOT_GIVEN, path=one.path, why=one.why)
         # Also where nothing was passed over: an earlier snapshot's is replaced with it.
         keep_left_out(self._root, mission, LEFT_OUT_GIVEN, given.passed)
         return tuple(dict.fromkeys(given.names))

@@ -21,6 +21,7 @@ import anyio
 import structlog
 
 from swarmd.errors import SwarmError
+from swarmd.log_events import LogEvent
 
 log = structlog.get_logger(__name__)
 
@@ -130,11 +131,11 @@ class Pace:
                 answer = await question
                 is_answered = True
         except SwarmError as error:
-            log.debug("shared_pace_not_asked", why=error.what)
+            log.debug(LogEvent.PACE_NOT_ASKED, why=error.what)
         if self._is_alone is is_answered:
             self._is_alone = not is_answered
             # While it is lost, this process keeps a pace of its own.
-            log.warning("shared_pace_back" if is_answered else "shared_pace_lost")
+            log.warning(LogEvent.PACE_BACK if is_answered else LogEvent.PACE_LOST)
         return answer
 
     async def _until_the_window_has_room(self, model: str) -> None:

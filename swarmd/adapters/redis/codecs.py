@@ -34,6 +34,7 @@ from swarmd.core.model.privileges import Held
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.tables import Table, check_types, facts_of
 from swarmd.core.model.versions import RECORD_VERSION, check_record
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Turn
 
 log = structlog.get_logger(__name__)
@@ -411,7 +412,7 @@ def rows_of(table: Table[V], key: str, fields: Mapping[str, str]) -> dict[str, V
             # What no journal keeps, `fsck` does not know.
             away = "fsck --repair" if table.digest else f"redis-cli HDEL {key} {table.prefix}{name}"
             log.error(  # noqa: TRY400 - that it is no row of ours says it all
-                "a mark cannot be read", mark=name, key=key, hint=f"`swarmd {away}` takes it away"
+                LogEvent.MARK_UNREADABLE, mark=name, key=key, hint=f"`swarmd {away}` takes it away"
             )
     return found
 

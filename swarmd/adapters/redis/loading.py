@@ -24,6 +24,7 @@ from swarmd.core.model.records import Host
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.tables import OF_MISSIONS, SHARED, Table
 from swarmd.errors import WrongKeyError
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Loaded
 
 log = structlog.get_logger(__name__)
@@ -82,7 +83,7 @@ class Loading:
             # Deleted under a swarm that has a past. Read from their beginnings the inputs would be
             # decided once more.
             log.error(
-                "where the supervisor stood in its inputs is gone: it goes on at their ends",
+                LogEvent.POSITIONS_LOST,
                 key=k.positions,
             )
             read_until = {Channel(c): _BEYOND for c in (MISSIONS, FACTS, *INPUTS)}
@@ -139,7 +140,7 @@ class Loading:
         )
         agent = stand_in(id, await self._session.hash_at(key), swarm.lineage, creator)
         log.error(
-            "the record of an agent cannot be read",
+            LogEvent.AGENT_UNREADABLE,
             agent=id,
             key=key,
             hint=f"restore it and restart, or end the agent: `swarmd terminate {id}`"
@@ -178,7 +179,7 @@ class Loading:
                 rows[table] = await self._rows_of(table, id)
             except (ValueError, WrongKeyError):
                 key = self._keys.rows(table, id)
-                log.exception("a record of a mission cannot be read", mission=id, key=key)
+                log.exception(LogEvent.MISSION_UNREADABLE, mission=id, key=key)
                 swarm.observed.free[id] = await self._records.free(id)
                 return False
         swarm.missions[id] = mission

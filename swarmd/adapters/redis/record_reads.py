@@ -14,6 +14,7 @@ from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.records import Mission
 from swarmd.core.model.versions import NewerRecordError
 from swarmd.errors import WrongKeyError
+from swarmd.log_events import LogEvent
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ class RecordReads:
             if record["id"] not in self._session.unreadable:
                 self._session.unreadable.add(record["id"])
                 log.error(  # noqa: TRY400 - it is in the message
-                    "an agent is not for this swarmd",
+                    LogEvent.AGENT_NOT_OURS,
                     agent=record["id"],
                     why=newer.what,
                     hint=newer.hint,
@@ -101,7 +102,7 @@ class RecordReads:
         elif id not in self._session.unreadable:
             self._session.unreadable.add(id)
             log.error(
-                "an account holds what is no number: nothing is given out of it",
+                LogEvent.ACCOUNT_UNREADABLE,
                 account=id,
                 key=self._keys.ledger(id),
                 hint="`swarmd fsck` says what is wrong, `swarmd fsck --repair` mends it",

@@ -20,6 +20,7 @@ import structlog
 from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.operator_post import CONFIRM_MS
 from swarmd.errors import StoreUnsuitableError, SwarmError
+from swarmd.log_events import LogEvent
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ class Replicas:
         except StoreUnsuitableError as error:
             # A server that others run may not let itself be asked.
             self._cannot_wait = True
-            log.warning("whether replicas have what is written cannot be asked for", why=error.what)
+            log.warning(LogEvent.REPLICAS_UNKNOWN, why=error.what)
             return True
         is_of_one_line = touched[0] == waited[0] and touched[1] < waited[1]
         self._tell(is_there := is_of_one_line and int(waited[2]) >= 1, what)
@@ -86,9 +87,7 @@ class Replicas:
             role = []
         count = len(role[2]) if len(role) > 2 and role[0] == "master" else 0
         if self._count and not count:
-            log.warning(
-                "the server has no replica any more: a fail-over now would lose what it was given"
-            )
+            log.warning(LogEvent.REPLICAS_GONE)
         self._count, self._counted_at, self._counted_on = count, now, pipe.connections
         return count > 0
 
@@ -96,7 +95,7 @@ class Replicas:
         if not is_there:
             self._behind += 1
             if self._behind == 1:
-                log.warning("no replica has confirmed: a fail-over now may lose it", what=what)
+                log.warning(LogEvent.REPLICAS_BEHIND, what=what)
         elif self._behind:
-            log.info("a replica confirms again", unconfirmed=self._behind)
+            log.info(LogEvent.REPLICAS_BACK, unconfirmed=self._behind)
             self._behind = 0

@@ -18,6 +18,7 @@ from swarmd.core.bus.envelope import RUNTIME, SUPERVISOR_ISSUER, Seal, Sealer, S
 from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import StreamId
 from swarmd.errors import WrongKeyError
+from swarmd.log_events import LogEvent
 
 if TYPE_CHECKING:
     from swarmd.adapters.redis.connection.connection import Dial
@@ -122,7 +123,7 @@ class Session:
         if key not in self.unreadable:
             self.unreadable.add(key)
             log.warning(
-                "a key is not of our type: it is read as missing",
+                LogEvent.KEY_OTHER_TYPE,
                 key=key,
                 why=error.what,
                 hint=error.hint,

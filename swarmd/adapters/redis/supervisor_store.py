@@ -28,6 +28,7 @@ from swarmd.core.model.names import FIRST, AgentId, Channel, HostId, MissionId, 
 from swarmd.core.model.records import Host
 from swarmd.core.model.tables import TABLES
 from swarmd.errors import NotLeadingError, StoreUnsuitableError
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Loaded, Stated, Waiting
 
 log = structlog.get_logger(__name__)
@@ -243,7 +244,7 @@ class RedisSupervisorStore(ChannelStore):
         reply = await self.pipe.evaluate(script("supervise"), keys, [token, seq, *args])
         if reply == "damaged":
             log.error(
-                "keys of another type were passed over in a commit",
+                LogEvent.COMMIT_WITHOUT_KEYS,
                 hint="`swarmd fsck --repair` mends them",
             )
         if reply in ("done", "again", "damaged"):

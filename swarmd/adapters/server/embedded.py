@@ -47,6 +47,7 @@ from swarmd.adapters.server.process import (
     remove_socket,
 )
 from swarmd.errors import NotFoundError, StoreUnavailableError, SwarmError
+from swarmd.log_events import LogEvent
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -148,7 +149,7 @@ class EmbeddedServer:
         """
         while True:
             code = await self.died()
-            logs.logger(__name__).error("server_ended", code=code, log=str(self.data / LOG))
+            logs.logger(__name__).error(LogEvent.SERVER_ENDED, code=code, log=str(self.data / LOG))
             await self._restart_server()
 
     async def _restart_server(self) -> None:
@@ -163,9 +164,9 @@ class EmbeddedServer:
             except SwarmError as error:
                 if failures == RESTARTS_MAX - 1:
                     raise
-                logs.logger(__name__).error("server_not_started", error=error.what)
+                logs.logger(__name__).error(LogEvent.SERVER_NOT_STARTED, error=error.what)
             else:
-                logs.logger(__name__).warning("server_restarted", pid=self.pid)
+                logs.logger(__name__).warning(LogEvent.SERVER_RESTARTED, pid=self.pid)
                 return
 
     # --- starting
@@ -258,7 +259,7 @@ class EmbeddedServer:
                 yield from until(lambda: process.poll() is not None, STOP_SECONDS)
         finally:
             if process is not None and process.poll() is None:
-                logs.logger(__name__).error("server_killed_at_stop", pid=process.pid)
+                logs.logger(__name__).error(LogEvent.SERVER_KILLED, pid=process.pid)
                 process.kill()
                 process.wait()
             self._release_folder()

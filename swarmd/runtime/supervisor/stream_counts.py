@@ -20,6 +20,7 @@ from swarmd.core.model.channels import DEAD, INPUTS, JOURNAL, RESULTS
 from swarmd.core.model.names import Channel
 from swarmd.core.model.state import Draft
 from swarmd.core.model.timings import COUNT_SECONDS
+from swarmd.log_events import LogEvent
 from swarmd.ports.stores import SupervisorStore
 from swarmd.runtime.supervisor.refused_mail import refused_mail
 
@@ -70,5 +71,7 @@ class StreamCounts:
             if uncounted.count:
                 draft.add(EntriesCounted(channel, uncounted.count))
             for rule, messages in uncounted.foreign.items():
-                log.warning("stream.foreign", channel=channel, rule=rule, count=len(messages))
+                log.warning(
+                    LogEvent.STREAM_FOREIGN, channel=channel, rule=rule, count=len(messages)
+                )
                 draft.add(refused_mail(draft.moment, channel, rule, messages))

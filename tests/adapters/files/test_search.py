@@ -349,7 +349,7 @@ def test_a_corpus_beyond_the_bound_is_searched_in_part_and_the_log_says_so(
     assert {p.path for p in found.passages} == {"f0.md", "f1.md"}
     assert [one.path for one in found.left_out] == ["f2.md", "f3.md"]
     said = "".join(capsys.readouterr())
-    assert "corpus_searched_in_part" in said
+    assert "files.beyond_bound" in said
     assert "f2.md" in said
 
 

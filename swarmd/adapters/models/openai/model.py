@@ -44,6 +44,7 @@ from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.rate_limit import Pace
 from swarmd.core.model.declarations import Provider
 from swarmd.core.model.providers import PROVIDERS
+from swarmd.log_events import LogEvent
 from swarmd.ports.models import NOTHING, Answered, Failed, Prompt, Usage
 
 log = structlog.get_logger(__name__)
@@ -198,7 +199,7 @@ class OpenAIModel:
 
     def _learn_form(self, form: Form, why: str) -> None:
         self._form = form
-        log.warning("model_form_changed", model=self.name, why=why)
+        log.warning(LogEvent.MODEL_FORM_CHANGED, model=self.name, why=why)
 
     async def _ask_once(
         self, prompt: Prompt, mode: Mode, sending: Callable[[], None]

@@ -65,11 +65,10 @@ class Lookout:
         found = await asyncio.to_thread(locate_now, self.place, self.namespace)
         if self._last not in (None, found):
             # Here, as in `requirements`: it brings logging.
+            from swarmd.log_events import LogEvent
             from swarmd.logs import logger
 
-            logger(__name__).warning(
-                "the swarm's server is another one now", server=str(found), was=str(self._last)
-            )
+            logger(__name__).warning(LogEvent.SERVER_OTHER, server=str(found), was=str(self._last))
         self._last = found
         return found
 

@@ -38,6 +38,7 @@ from swarmd.errors import (
     SwarmError,
     TooLargeError,
 )
+from swarmd.log_events import LogEvent
 
 log = structlog.get_logger(__name__)
 
@@ -464,7 +465,7 @@ class Pipe:
             self._denials += 1
         if not self._why_denied:
             log.warning(
-                "the server's user may not do what it did before; it is tried again",
+                LogEvent.USER_DENIED,
                 why=why.what,
                 hint=why.hint,
                 keys=item.keys[:KEYS_TOLD_MAX],
@@ -499,14 +500,14 @@ class Pipe:
         self._denials -= 1
         if not self._denials:
             self._why_denied, self._denied_tries = "", 0
-            log.info("the server's user may do what it did before again")
+            log.info(LogEvent.USER_ALLOWED)
 
     def _held_up(self, why: SwarmError) -> None:
         if not self._is_away:
-            what = "is full" if isinstance(why, StoreFullError) else "is away"
+            is_full = isinstance(why, StoreFullError)
             waiting = len(self._waiting) + len(self._sent) + len(self._held)
             log.warning(
-                f"the server {what}; what waits is sent again",
+                LogEvent.SERVER_FULL if is_full else LogEvent.SERVER_AWAY,
                 why=why.what,
                 hint=why.hint,
                 waiting=waiting,
@@ -517,7 +518,7 @@ class Pipe:
         self._tries, self._is_refusing = 0, False
         if self._is_away:
             self._is_away = False
-            log.info("the server is back")
+            log.info(LogEvent.SERVER_BACK)
 
 
 def _key_of(command: tuple[str | int | float, ...]) -> Sequence[str]:
@@ -542,6 +543,6 @@ def _about(error: SwarmError, keys: Sequence[str]) -> SwarmError:
 
 def _fail(item: _Item, error: SwarmError) -> None:
     if item.future is None:
-        log.warning("a command of the pipe's own was refused", why=error.what, about=item.keys)
+        log.warning(LogEvent.COMMAND_REFUSED, why=error.what, about=item.keys)
     elif not item.future.done():
         item.future.set_exception(error)

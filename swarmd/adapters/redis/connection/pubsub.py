@@ -18,6 +18,7 @@ from swarmd.adapters.redis.connection.connection import Connection, Dial, Refusa
 from swarmd.adapters.redis.keys import Keys
 from swarmd.core.model.names import Channel
 from swarmd.errors import StoreDeniedError, StoreUnavailableError
+from swarmd.log_events import LogEvent
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +80,7 @@ class Bell:
                 except (StoreUnavailableError, StoreDeniedError) as error:
                     if isinstance(error, StoreDeniedError) and not self._was_connected:
                         raise
-                    log.warning("the ringing connection is away", why=error.what)
+                    log.warning(LogEvent.RINGS_AWAY, why=error.what)
                     self._is_deaf = True
                     self._settled.set()
                 await asyncio.sleep(AWAY_SECONDS)
@@ -165,7 +166,7 @@ class Bell:
         if isinstance(reply, Refusal):
             # A user who may not hear: said once, and its readers ask the streams each second.
             if not self._is_refused:
-                log.warning("the server lets this process hear no rings", why=str(reply))
+                log.warning(LogEvent.RINGS_DENIED, why=str(reply))
             self._is_refused, self._unconfirmed, self._is_deaf = True, 0, False
             self._settled.set()
             return
@@ -180,7 +181,7 @@ class Bell:
         elif kind in ("subscribe", "unsubscribe"):
             if self._is_refused and kind == "subscribe" and self._unconfirmed == 1:
                 self._is_refused = False
-                log.info("the server lets this process hear rings again")
+                log.info(LogEvent.RINGS_ALLOWED)
             self._settle(1)
 
     def _settle(self, count: int) -> None:
@@ -202,7 +203,7 @@ class Bell:
 
     def lost(self, why: StoreUnavailableError) -> None:
         if not self._is_ending:
-            log.warning("the ringing connection was lost", why=why.what)
+            log.warning(LogEvent.RINGS_LOST, why=why.what)
         self._line, self._is_deaf, self._is_refused = None, True, False
         self._settled.set()
         self._tell_gap()

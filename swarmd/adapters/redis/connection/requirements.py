@@ -175,9 +175,10 @@ def demand_replay(target: Target, namespace: str) -> None:
 
 def _warn(what: str, *, hint: str) -> None:
     # Here, for it brings logging, and whoever only looks warns of nothing.
+    from swarmd.log_events import LogEvent
     from swarmd.logs import logger
 
-    logger(__name__).warning(what, hint=hint)
+    logger(__name__).warning(LogEvent.SERVER_UNFIT, why=what, hint=hint)
 
 
 def connect_sync(
