@@ -94,7 +94,7 @@ def pull(data: Path, reason: str, by: str, *, at: float) -> Brake:
     if found is not None:
         return found
     brake = Brake(at, reason[:_REASON_MAX], by)
-    _write(data, _HALT, asdict(brake))
+    _write_file(data, _HALT, asdict(brake))
     return brake
 
 
@@ -106,9 +106,9 @@ def pulled(data: Path) -> Brake | None:
         return None
     except OSError as error:
         raise WorkspaceError(f"{data} cannot be looked at: {error.strerror}") from error
-    said = _read(data / _HALT)
+    said = _read_object(data / _HALT)
     return Brake(
-        _number(said.get("at"), changed),
+        _number_or(said.get("at"), changed),
         str(said.get("reason", ""))[:_REASON_MAX],
         str(said.get("by", "")),
     )
@@ -125,8 +125,8 @@ def release(data: Path) -> bool:
     except OSError as error:
         raise WorkspaceError(f"{data / _HALT} cannot be removed: {error.strerror}") from error
     # After the halt, never before: a part that still sees it would only say its word again.
-    for path in _files(data / _WORDS):
-        _unlink(path)
+    for path in _json_files(data / _WORDS):
+        _remove_quietly(path)
     return True
 
 
@@ -160,19 +160,19 @@ async def watch(data: Path, *, seconds: float = WATCH_SECONDS) -> AsyncIterator[
 def answer(data: Path, word: Word) -> None:
     """A part's word, in place of its former one. Raises `WorkspaceError`."""
     assert ID_PATTERN.fullmatch(word.host)
-    _write(data / _WORDS, f"{word.host}.json", asdict(word))
+    _write_file(data / _WORDS, f"{word.host}.json", asdict(word))
 
 
 def words(data: Path, brake: Brake) -> dict[str, Word]:
     """By host, the words given on this very halt."""
     found = {}
-    for path in _files(data / _WORDS):
-        said = _read(path)
+    for path in _json_files(data / _WORDS):
+        said = _read_object(path)
         busy = said.get("busy")
         word = Word(
             path.stem,
-            _number(said.get("at"), -1),
-            int(_number(said.get("agents"), 0)),
+            _number_or(said.get("at"), -1),
+            int(_number_or(said.get("agents"), 0)),
             {str(k): str(v) for k, v in busy.items()} if isinstance(busy, dict) else {},
         )
         if word.at == brake.at:
@@ -186,12 +186,14 @@ class Presence:
     def __init__(self, data: Path, host: str, said: Mapping[str, Any]) -> None:
         self._folder, self._name, self._said = data / _HOSTS, f"{host}.json", said
         # The descriptor is kept: the lock on it is what says that we live.
-        self._descriptor = _opened(self._folder, self._name, said)
+        self._descriptor = _write_locked(self._folder, self._name, said)
 
     def tell(self, trouble: str) -> None:
         """Why the process cannot work at the moment; empty: it can. Raises `WorkspaceError`."""
         former = self._descriptor
-        self._descriptor = _opened(self._folder, self._name, {**self._said, "trouble": trouble})
+        self._descriptor = _write_locked(
+            self._folder, self._name, {**self._said, "trouble": trouble}
+        )
         os.close(former)
 
     def close(self) -> None:
@@ -209,7 +211,7 @@ def present(
     assert ID_PATTERN.fullmatch(host)
     for part in parts(data):
         if not part.is_alive:
-            _forget(data, part.host)
+            _forget_host(data, part.host)
     said = {
         "host": host,
         "pid": os.getpid(),
@@ -222,22 +224,22 @@ def present(
     try:
         yield presence
     finally:
-        _forget(data, host)
+        _forget_host(data, host)
         presence.close()
 
 
 def parts(data: Path) -> list[Part]:
     """All that have said they work on this folder, by name."""
     found = []
-    for path in _files(data / _HOSTS):
-        said, is_alive = _read(path), _is_locked(path)
+    for path in _json_files(data / _HOSTS):
+        said, is_alive = _read_object(path), _is_locked(path)
         if is_alive is not None:
             found.append(
                 Part(
                     path.stem,
-                    int(_number(said.get("pid"), 0)),
+                    int(_number_or(said.get("pid"), 0)),
                     str(said.get("hostname", "")),
-                    _number(said.get("since"), 0.0),
+                    _number_or(said.get("since"), 0.0),
                     is_alive,
                     _words_of(said.get("parts")),
                     str(said.get("trouble", "")),
@@ -251,9 +253,9 @@ def _words_of(said: object) -> tuple[str, ...]:
     return tuple(map(str, said)) if isinstance(said, list) else ()
 
 
-def _forget(data: Path, host: str) -> None:
+def _forget_host(data: Path, host: str) -> None:
     for folder in (_HOSTS, _WORDS):
-        _unlink(data / folder / f"{host}.json")
+        _remove_quietly(data / folder / f"{host}.json")
 
 
 def _is_locked(path: Path) -> bool | None:
@@ -275,17 +277,17 @@ def _is_locked(path: Path) -> bool | None:
 # --- files ------------------------------------------------------------------------------------
 
 
-def _write(folder: Path, name: str, said: Mapping[str, Any]) -> None:
-    os.close(_opened(folder, name, said))
+def _write_file(folder: Path, name: str, said: Mapping[str, Any]) -> None:
+    os.close(_write_locked(folder, name, said))
 
 
-def _opened(folder: Path, name: str, said: Mapping[str, Any]) -> int:
+def _write_locked(folder: Path, name: str, said: Mapping[str, Any]) -> int:
     """Writes the file, whole or not at all, locked before it can be seen, and on disk when this
     returns. The descriptor, which holds the lock, is the caller's to close."""
     content = json.dumps(said, ensure_ascii=False).encode("utf-8", "backslashreplace")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _publish(folder / name, folder / f".{name}.{secrets.token_hex(4)}", content)
+        return _publish_file(folder / name, folder / f".{name}.{secrets.token_hex(4)}", content)
     except OSError as error:
         raise WorkspaceError(
             f"{folder / name} cannot be written: {error.strerror}",
@@ -293,11 +295,11 @@ def _opened(folder: Path, name: str, said: Mapping[str, Any]) -> int:
         ) from error
 
 
-def _publish(path: Path, draft: Path, content: bytes) -> int:
+def _publish_file(path: Path, draft: Path, content: bytes) -> int:
     with ExitStack() as undo:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         undo.callback(os.close, descriptor)
-        undo.callback(_unlink, draft)
+        undo.callback(_remove_quietly, draft)
         with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.fsync(descriptor)
@@ -309,12 +311,12 @@ def _publish(path: Path, draft: Path, content: bytes) -> int:
     return descriptor
 
 
-def _unlink(path: Path) -> None:
+def _remove_quietly(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.unlink()
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read_object(path: Path) -> Mapping[str, Any]:
     """What the file says, and nothing where it cannot be read or is no JSON object. Never waits,
     as for a pipe.
     """
@@ -327,7 +329,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _files(folder: Path) -> list[Path]:
+def _json_files(folder: Path) -> list[Path]:
     try:
         return sorted(
             path for path in folder.iterdir() if path.suffix == ".json" and path.name[0] != "."
@@ -336,6 +338,6 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _number(said: object, otherwise: float) -> float:
+def _number_or(said: object, otherwise: float) -> float:
     is_one = isinstance(said, int | float) and not isinstance(said, bool) and abs(said) < 1e15
     return float(said) if is_one else otherwise  # type: ignore[arg-type]  # `is_one` says so

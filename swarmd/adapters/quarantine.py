@@ -28,6 +28,7 @@ from swarmd.adapters.redis.keys import COUNTERS, Keys, shared_names, type_of
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.reader import View, ask
 from swarmd.core.bus.envelope import Seal
+from swarmd.core.bus.foreign import is_counted
 from swarmd.core.journal.replay import State, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Record
@@ -78,140 +79,148 @@ class Quarantine:
         with closing(self.wire):
             self._demand_secret()
             aside = [
-                moved for name in self._names() if (moved := self._set_aside(name)) is not None
+                moved
+                for name in self._wrong_names()
+                if (moved := self._set_aside(name)) is not None
             ]
             gone = {one.name for one in aside}
             self._give_back(gone)
             # The rest a supervisor that leads has in memory: it writes it at its next commit, or is
             # ordered to.
-            if gone & {"_journal", "_agents", "_missions", *_FROM_RECORDS} and self._leads():
+            if gone & {"_journal", "_agents", "_missions", *_FROM_RECORDS} and self._take_lead():
                 try:
                     self._give_back_from_journal(gone)
                 finally:
-                    self._release()
+                    self._release_lead()
         return aside
 
     def _demand_secret(self) -> None:
         try:
-            demand_secret(self.wire, self.keys, self._seal)
-        except WrongKeyError:  # `_meta` itself is written over
-            demand_by_messages(self.wire, self.keys, self._seal)
+            demand_secret(self.wire, self.keys, self._swarm_seal)
+        except WrongKeyError:  # `_give_back_meta` itself is written over
+            demand_by_messages(self.wire, self.keys, self._swarm_seal)
 
     @property
-    def _seal(self) -> Seal:
+    def _swarm_seal(self) -> Seal:
         return Seal(self.secret.encode(), self.keys.namespace)
 
     def _set_aside(self, name: str) -> SetAside | None:
         key, kind = self.keys.channel(Channel(name)), type_of(name)
         kept_as = self.keys.set_aside(f"{time.time_ns() // 1_000_000}:{name}")
-        if name == JOURNAL and self._do("TYPE", key) not in (kind, "none"):
+        if name == JOURNAL and self._ask_one("TYPE", key) not in (kind, "none"):
             # Whoever leads takes the lead anew, and with it the journal: what is lost is then told
             # by the first entry that is written after it.
-            self._do("DEL", self.keys.leader)
+            self._ask_one("DEL", self.keys.leader)
         is_counter = "1" if name in COUNTERS else ""
-        found = self._evaluate("set_aside", [key, kept_as], [kind, is_counter])
+        channel = name if is_counted(Channel(name)) else ""
+        keys = [key, kept_as, self.keys.ends]
+        found = self._run_script("set_aside", keys, [kind, is_counter, channel])
         return SetAside(name, found.decode(), kept_as) if found else None
 
-    def _evaluate(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+    def _run_script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         reply = self.wire.command("EVAL", script(name).text, len(keys), *keys, *args)
         if isinstance(reply, ErrorReply):
             raise refused(reply)
         return reply
 
-    def _do(self, *words: str | int) -> Any:
+    def _ask_one(self, *words: str | int) -> Any:
         return ask(self.wire, [str(word) for word in words])[0]
 
     # --- names ---
 
-    def _names(self) -> Iterator[str]:
+    def _wrong_names(self) -> Iterator[str]:
         """The names of the swarm's keys that hold something else than ours. What all stand on
         first: the lease is among it.
         """
         shared = shared_names()
         yield from shared
         known = set(shared)
-        for start in self._scanned():
+        for start in self._scan_names():
             names = [name for name in start if name not in known and type_of(name)]
             kinds = ask(self.wire, *(["TYPE", self.keys.channel(Channel(name))] for name in names))
             yield from (
                 name for name, kind in zip(names, kinds, strict=True) if kind != type_of(name)
             )
 
-    def _scanned(self, stem: str = "") -> Iterator[list[str]]:
+    def _scan_names(self, stem: str = "") -> Iterator[list[str]]:
         prefix, cursor = self.keys.prefix, "0"
         pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix + stem) + "*"
         while True:
-            cursor, found = self._do("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
+            cursor, found = self._ask_one("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
             yield [name[len(prefix) :] for name in found]
             if cursor == "0":
                 return
 
-    def _all(self, stem: str) -> list[str]:
+    def _all_ids(self, stem: str) -> list[str]:
         """The ids of all keys of a kind, such as `agent:`."""
-        return sorted(name[len(stem) :] for names in self._scanned(stem) for name in names)
+        return sorted(name[len(stem) :] for names in self._scan_names(stem) for name in names)
 
     # --- the lead ---
 
-    def _leads(self) -> bool:
+    def _take_lead(self) -> bool:
         keys = [self.keys.leader, self.keys.fencing]
-        return bool(self._evaluate("lead", keys, [self.host, int(LEASE_SECONDS * 1_000)]))
+        return bool(self._run_script("lead", keys, [self.host, int(LEASE_SECONDS * 1_000)]))
 
-    def _release(self) -> None:
-        if str(self._do("GET", self.keys.leader)).partition(":")[2] == self.host:
-            self._do("DEL", self.keys.leader)
+    def _release_lead(self) -> None:
+        if str(self._ask_one("GET", self.keys.leader)).partition(":")[2] == self.host:
+            self._ask_one("DEL", self.keys.leader)
 
     # --- giving back ---
 
     def _give_back(self, gone: set[str]) -> None:
         k = self.keys
         if "_meta" in gone:
-            self._meta()
+            self._give_back_meta()
         if gone & {"_posts", "_heads"}:
             self._marks_of_channels()
         if "_hosts" in gone:
-            self._members(k.hosts, self._all("_host:"))
+            self._add_members(k.hosts, self._all_ids("_host:"))
 
     def _give_back_from_journal(self, gone: set[str]) -> None:
         k = self.keys
         if "_journal" in gone:
-            self._head()
-        state = self._state() if gone & {"_agents", "_missions", *_FROM_RECORDS} else None
+            self._give_back_head()
+        state = (
+            self._state_of_journal() if gone & {"_agents", "_missions", *_FROM_RECORDS} else None
+        )
         if state is None:
             return
         records = state.records.values
         if "_agents" in gone:
-            self._members(k.agents, _ids(records, "agent"))
+            self._add_members(k.agents, _ids_of(records, "agent"))
         if "_missions" in gone:
-            self._members(k.missions, _ids(records, "mission"))
+            self._add_members(k.missions, _ids_of(records, "mission"))
         for name in gone & _FROM_RECORDS.keys():
             self._give_back_rows(_FROM_RECORDS[name], records)
 
     def _give_back_rows(self, table: Table[Any], records: Mapping[str, Record]) -> None:
         assert table.restored is not None
-        for id in _ids(records, table.name):
+        for id in _ids_of(records, table.name):
             value = table.restored(id, records[f"{table.name}:{id}"])
-            self._do("HSET", self.keys.rows(table), table.prefix + id, table.encode(value))
+            self._ask_one("HSET", self.keys.rows(table), table.prefix + id, table.encode(value))
 
-    def _members(self, key: str, ids: Iterable[str]) -> None:
+    def _add_members(self, key: str, ids: Iterable[str]) -> None:
         found = list(ids)
         for start in range(0, len(found), _AT_ONCE):
-            self._do("SADD", key, *found[start : start + _AT_ONCE])
+            self._ask_one("SADD", key, *found[start : start + _AT_ONCE])
 
-    def _meta(self) -> None:
+    def _give_back_meta(self) -> None:
         # With which secret the messages are sealed, one of them has to show: who mends may have
         # another. Where none does, the supervisor that knows it says it again.
-        is_ours = demand_by_messages(self.wire, self.keys, self._seal)
-        self._do("HSETNX", self.keys.meta, "schema", SCHEMA)
-        self._do("HSETNX", self.keys.meta, "seal", self._seal.fingerprint if is_ours else SEAL_LOST)
-        swarm = self._swarm()
+        is_ours = demand_by_messages(self.wire, self.keys, self._swarm_seal)
+        self._ask_one("HSETNX", self.keys.meta, "schema", SCHEMA)
+        self._ask_one(
+            "HSETNX", self.keys.meta, "seal", self._swarm_seal.fingerprint if is_ours else SEAL_LOST
+        )
+        swarm = self._find_swarm()
         if swarm:
-            self._do("HSETNX", self.keys.meta, "swarm", swarm)
+            self._ask_one("HSETNX", self.keys.meta, "swarm", swarm)
 
-    def _swarm(self) -> str:
+    def _find_swarm(self) -> str:
         """Whose journal in the data folder goes with the store's: the swarm's own id. Empty
         where none does.
         """
-        hashes = {hash for _, hash in self._ends()}
+        hashes = {hash for _, hash in self._entry_heads()}
         found = swarms(self.folder)
         for id in found:
             try:
@@ -222,7 +231,7 @@ class Quarantine:
                 return id
         return found[0] if len(found) == 1 else ""
 
-    def _ends(self) -> Iterator[tuple[int, str]]:
+    def _entry_heads(self) -> Iterator[tuple[int, str]]:
         """Number and hash of each entry that the store still has."""
         with closing(
             View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)
@@ -238,26 +247,28 @@ class Quarantine:
     def _marks_of_channels(self) -> None:
         """Every channel is marked as moved: whoever reads it looks, and finds what is new to it."""
         k = self.keys
-        last = self._do("ZREVRANGE", k.heads, 0, 0, "WITHSCORES")
-        self._do("SET", k.posts, int(float(last[1])) if last else 0, "NX")
-        for names in self._scanned():
+        last = self._ask_one("ZREVRANGE", k.heads, 0, 0, "WITHSCORES")
+        self._ask_one("SET", k.posts, int(float(last[1])) if last else 0, "NX")
+        for names in self._scan_names():
             for name in names:
                 if type_of(name) == "stream" and name != "_facts":
-                    self._do("ZADD", k.heads, self._do("INCR", k.posts), name)
+                    self._ask_one("ZADD", k.heads, self._ask_one("INCR", k.posts), name)
 
-    def _head(self) -> None:
-        last = self._do("XREVRANGE", self.keys.channel(JOURNAL), "+", "-", "COUNT", 1)
+    def _give_back_head(self) -> None:
+        last = self._ask_one("XREVRANGE", self.keys.channel(JOURNAL), "+", "-", "COUNT", 1)
         try:
             link = link_of(last[0][0], line_of(last[0][1])) if last else None
         except Fault:
             return
         if link is not None:
             head = link.head
-            self._do("HSET", self.keys.head, "n", head.n, "hash", head.hash, "after", head.after)
+            self._ask_one(
+                "HSET", self.keys.head, "n", head.n, "hash", head.hash, "after", head.after
+            )
 
-    def _state(self) -> State | None:
+    def _state_of_journal(self) -> State | None:
         """What the journal says that there is. `None` where it cannot be followed."""
-        swarm = self._do("HGET", self.keys.meta, "swarm")
+        swarm = self._ask_one("HGET", self.keys.meta, "swarm")
         with closing(
             View(connect_sync(self.target, namespace=self.keys.namespace), self.keys)
         ) as view:
@@ -268,7 +279,7 @@ class Quarantine:
         return None if past is None else past.state
 
 
-def _ids(records: Mapping[str, Record], kind: str) -> list[str]:
+def _ids_of(records: Mapping[str, Record], kind: str) -> list[str]:
     prefix = f"{kind}:"
     return [key[len(prefix) :] for key in records if key.startswith(prefix)]
 

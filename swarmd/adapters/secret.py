@@ -29,7 +29,7 @@ def make(data: Path) -> None:
     kept.
     """
     if not (data / _NAME).exists():
-        _make(data / _NAME)
+        _make_file(data / _NAME)
 
 
 def read(data: Path, named: Path | None, *, is_elsewhere: bool) -> str:
@@ -40,7 +40,7 @@ def read(data: Path, named: Path | None, *, is_elsewhere: bool) -> str:
     """
     if named is not None:
         try:
-            return _read(
+            return _read_secret(
                 named, "SWARMD_SECRET_FILE names it: copy the swarm's secret there, with mode 600"
             )
         except UsageError as error:
@@ -52,10 +52,10 @@ def read(data: Path, named: Path | None, *, is_elsewhere: bool) -> str:
             "with mode 600, "
             "and name the copy in SWARMD_SECRET_FILE"
         )
-    return _read(data / _NAME, way_out)
+    return _read_secret(data / _NAME, way_out)
 
 
-def _make(path: Path) -> None:
+def _make_file(path: Path) -> None:
     """Written whole beside it, then linked to its name: nobody reads half, and who is second
     changes nothing.
     """
@@ -100,7 +100,7 @@ def _make_folder(data: Path) -> None:
         ) from error
 
 
-def _read(path: Path, way_out: str) -> str:
+def _read_secret(path: Path, way_out: str) -> str:
     try:
         with path.open("rb") as file:
             _refuse_what_others_read(path, os.fstat(file.fileno()))

@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import Memory, Refusal
 from swarmd.core.bus.envelope import Heard
+from swarmd.core.bus.foreign import Miscount
 from swarmd.core.control.stalls import Standing
 from swarmd.core.model.changes import Change
 from swarmd.core.model.charter import Charter
@@ -323,7 +324,15 @@ class SupervisorStore(Protocol):
     async def lengths(self, channels: Sequence[Channel]) -> list[int]:
         """Entries of each."""
 
+    async def uncounted(self, channels: Sequence[Channel]) -> dict[Channel, Miscount]:
+        """Of which of the channels' streams the entries are not as they were counted. A count that
+        is lost, or that of another stream, is made anew thereby.
+        """
+
     async def last_id(self, channel: Channel) -> StreamId: ...
+
+    async def latest(self, channel: Channel, count: int) -> list[Message]:
+        """As a worker's."""
 
     async def positions(
         self, channel: Channel, agents: Sequence[AgentId]

@@ -276,9 +276,10 @@ _ROOM: Final = room("strict")
 
 def _posted(wire: Wire, number: int) -> str:
     keys = Keys(NAMESPACE)
-    names = [keys.channel(_ROOM), keys.heads, keys.posts, keys.channel(_ROOM)]
+    stream = keys.channel(_ROOM)
+    names = [stream, keys.heads, keys.posts, stream, keys.ends]
     line = json.dumps({"from": SOB, "kind": "say", "text": f"{number}"})
-    reply = wire.command("EVAL", script("post").text, 4, *names, _ROOM, line, "", 60)
+    reply = wire.command("EVAL", script("post").text, 5, *names, _ROOM, line, "", 60)
     assert isinstance(reply, bytes), reply
     return reply.decode()
 

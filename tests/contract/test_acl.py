@@ -96,6 +96,7 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_state:*": ("", "", "R", "RW"),
     "_steps:*": ("", "", "R", "RW"),
     "_facts": ("", "", "R", "W"),
+    "_ends": ("", "", "RW", "RW"),
     "_heads": ("", "", "RW", "RW"),
     "_posts": ("", "", "RW", "RW"),
     "_once:*": ("", "", "RW", "RW"),
@@ -159,7 +160,12 @@ READING: Final[dict[tuple[str, ...], str]] = {
     ("ZRANGE", "0", "-1"): "R",
 }
 POSTING: Final = {("XADD", "*", "m", "{}"): "W"}
-POSTED: Final = {("ZADD", "1", "m"): "W", ("INCR",): "RW", ("SET", "v"): "W"}
+POSTED: Final = {
+    ("HSET", "f", "v"): "W",
+    ("ZADD", "1", "m"): "W",
+    ("INCR",): "RW",
+    ("SET", "v"): "W",
+}
 WORKING: Final = {
     ("DEL",): "W",
     ("HSET", "f", "v"): "W",
@@ -507,18 +513,24 @@ RUN_BY: Final = {
     "supervise": ("supervisor",),
     "accounts": ("supervisor",),
     "set_aside": ("supervisor",),
+    "uncounted": ("supervisor",),
 }
 """The roles that run each script."""
 SCRIPTS: Final = Path(adapters.__file__).parent / "redis" / "scripts"
-_CALL: Final = re.compile(r"redis\s*\.\s*p?call\b(?:\s*\(\s*(['\"])(\w+)\1)?")
+_CALL: Final = re.compile(
+    r"redis\s*\.\s*p?call\b(?:\s*\(\s*(['\"])(\w+)\1(?:\s*,\s*(['\"])(\w+)\3)?)?"
+)
 
 
 def commands_of(text: str) -> set[str]:
     """The commands that a script calls; each is named in its call, so that this can be known."""
     code = "\n".join(line.partition("--")[0] for line in text.splitlines())
     calls = _CALL.findall(code)
-    assert all(name for _, name in calls), "a command is chosen at run time"
-    return {name.lower() for _, name in calls}
+    assert all(call[1] for call in calls), "a command is chosen at run time"
+    return {
+        f"{name}|{second}".lower() if name in CONTAINERS else name.lower()
+        for _, name, _, second in calls
+    }
 
 
 def commands_of_role(role: str, tmp_path: Path) -> set[str]:

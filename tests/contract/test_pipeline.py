@@ -142,7 +142,7 @@ async def test_a_pipe_outlives_a_restart_of_its_server(short_path: Path) -> None
 
 
 async def test_a_keyed_post_that_is_sent_twice_happens_once(pipe: Pipe, namespace: str) -> None:
-    keys = [f"{namespace}:s", f"{namespace}:heads", f"{namespace}:posts", f"{namespace}:once"]
+    keys = [f"{namespace}:{name}" for name in ("s", "heads", "posts", "once", "ends")]
     args: list[str | int] = ["s", '{"from":"me","kind":"say"}', "", 60]
     first = await pipe.evaluate(script("post"), keys, args)
     assert await pipe.evaluate(script("post"), keys, args) == first

@@ -27,7 +27,7 @@ from swarmd.core.model.channels import RESULTS
 from swarmd.errors import StoreDeniedError, StoreUnsuitableError, SwarmError
 from tests.contract.piped import piped
 
-KEYS = ["x:s", "x:heads", "x:posts", "x:once"]
+KEYS = ["x:s", "x:heads", "x:posts", "x:once", "x:ends"]
 ARGS: list[str | int] = ["s", '{"from":"me","kind":"say"}', "", 60]
 
 
@@ -79,7 +79,9 @@ async def test_a_right_that_is_taken_and_given_back_costs_nothing_but_time(
     async with piped(dial(own(operator))) as pipe:
         first = await pipe.evaluate(script("post"), KEYS, ARGS)
         change(operator, *taken)
-        second = asyncio.ensure_future(pipe.evaluate(script("post"), [*KEYS[:3], "x:other"], ARGS))
+        second = asyncio.ensure_future(
+            pipe.evaluate(script("post"), [*KEYS[:3], "x:other", KEYS[4]], ARGS)
+        )
         again = asyncio.ensure_future(pipe.execute("GET", "x:once"))
         with anyio.fail_after(10):
             while not pipe.trouble:

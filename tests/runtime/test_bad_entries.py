@@ -12,6 +12,7 @@ import pytest
 
 from swarmd.core.model.channels import INPUTS, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.names import FIRST, MissionId
+from swarmd.core.model.timings import COUNT_SECONDS
 from tests.core.swarm_builder import MISSION
 from tests.runtime.test_fsck import Scene, scene
 from tests.runtime.test_supervisor import quiet
@@ -89,6 +90,11 @@ async def is_whole(scene: Scene) -> None:
     await scene.on.run()
     assert (await scene.on.store.ended_mission(MISSION))["state"] == "delivered"
     assert (await scene.on.proved()).proof.findings == []
+    # What a hand wrote is found as such until it is counted, once a minute.
+    assert {flaw.name for flaw in await scene.flaws()} <= {"channel.foreign"}
+    scene.on.clock.time += COUNT_SECONDS + 1
+    await scene.on.sup.upkeep.count()
+    await quiet(scene.on, 1)
     assert await scene.flaws() == []
 
 

@@ -20,7 +20,7 @@ from swarmd.adapters.redis.reader import view_of
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.cli.verbs.fsck import REPAIR_PASSES
 from swarmd.core.journal.fsck import FAULTS, Flaw
-from swarmd.core.model.channels import JOURNAL, ORDERS
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import FIRST, SOB, AgentId, Authority, HostId, MissionId
 from swarmd.core.model.refusals import Rule
@@ -132,6 +132,16 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
     "account.unbalanced": (lambda s: [("HINCRBY", s.keys.ledger(s.top), "tokens.free", 7)], True),
     "account.granted": (lambda s: [("HINCRBY", s.keys.ledger(s.top), "calls.granted", 1)], True),
     "channel.head": (lambda s: [("ZADD", s.keys.heads, 1, "room:ghost")], True),
+    "channel.foreign": (
+        lambda s: [("XADD", s.keys.channel(BOARD_ROOM), "*", "what", "is this")],
+        True,
+    ),
+    "channel.end": (
+        lambda s: [
+            ("HSET", s.keys.ends, "room:ghost", "5-0 3", BOARD_ROOM, "5-0 10000"),
+        ],
+        True,
+    ),
     "key.type": (
         lambda s: [
             command

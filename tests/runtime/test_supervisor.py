@@ -661,6 +661,7 @@ WORDS = (
     "room:",
     "inbox:",
     "_board:",
+    "_ends",
     "_heads",
     "_posts",
     "_positions",

@@ -72,7 +72,7 @@ async def test_what_holds_something_else_is_set_aside_and_the_mission_goes_on(
 
 
 @pytest.mark.parametrize(
-    "name", ["journal", "room:sob", "_heads", "_posts", "_facts", "_positions"]
+    "name", ["journal", "room:sob", "_ends", "_heads", "_posts", "_facts", "_positions"]
 )
 async def test_nothing_is_committed_past_a_key_that_all_stand_on(scene: Scene, name: str) -> None:
     await overwrite(scene, name)

@@ -25,7 +25,7 @@ from tests import laws
 from tests.sim.server import Server
 
 _HELD_AT: Final = {"begin": 6, "commit": 4}  # where the agent's id stands among the arguments
-_KEYS_OF_COMMIT: Final = 11
+_KEYS_OF_COMMIT: Final = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ def _fault(name: str, law: str, where: str, *changes: tuple[str, str], scenario:
 
 
 _HOLD = "begin commit"
-_SPAWN = "swarmd.core.tree.spawn:_there_is_room"
+_SIBLINGS = "swarmd.core.tree.spawn:_beside"
+_LIMITS = "swarmd.core.tree.spawn:_within_limits"
 
 FAULTS: Final[Sequence[Fault]] = (
     # What scripts hold.
@@ -245,25 +246,23 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a bound on the living ignores the same motion",
         "1",
-        _SPAWN,
+        _LIMITS,
         (
-            "len(swarm.lineage.agents) + len(pending) >= limits.agents_max",
+            "len(swarm.lineage.agents) + pending >= limits.agents_max",
             "len(swarm.lineage.agents) >= limits.agents_max",
         ),
     ),
-    _fault(
-        "fan-out is not bounded", "1", _SPAWN, ("len(siblings) >= limits.children_max", "False")
-    ),
+    _fault("fan-out is not bounded", "1", _SIBLINGS, ("len(siblings) >= children_max", "False")),
     _fault(
         "the rate of spawns is not bounded",
         "1",
-        _SPAWN,
+        _LIMITS,
         ("if _is_too_fast(", "if False and _is_too_fast("),
     ),
     _fault(
         "two siblings have one name",
         "7",
-        _SPAWN,
+        _SIBLINGS,
         ("any(agent.name == charter.name for agent in siblings)", "False"),
     ),
     _fault(

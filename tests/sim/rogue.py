@@ -214,7 +214,7 @@ class Rogue:
         if None in agent or not agent[2]:
             return None
         turn = int(self.server.ask("HGET", keys[6], "turn") or 0) + 1
-        keys[4], keys[11] = self.keys.host(agent[2]), self.keys.channel(Channel("room:vault"))
+        keys[4], keys[12] = self.keys.host(agent[2]), self.keys.channel(Channel("room:vault"))
         at = 8
         for _ in range(4):
             at += int(args[at]) + 1

@@ -30,7 +30,7 @@ def at(
     """`None` where every entry is later. Raises `ArchiveError` where what leads there cannot be
     followed: past what is broken only an entry leads that states all anew.
     """
-    state, last = _begin(folder, swarm, is_later)
+    state, last = _begin_state(folder, swarm, is_later)
     fault: Fault | None = None
     for id, line in tail:
         try:
@@ -43,7 +43,7 @@ def at(
         except Fault as found:
             state, fault = None, fault or Fault(f"entry {id}: {found}")
     if fault is not None:
-        raise _broken(str(fault)) from fault
+        raise _broken_error(str(fault)) from fault
     return None if state is None or last is None else Past(state, last)
 
 
@@ -51,7 +51,7 @@ def _is_known(state: State | None, link: Link) -> bool:
     return state is not None and link.n <= state.head.n
 
 
-def _begin(
+def _begin_state(
     folder: Path, swarm: str, is_later: Callable[[Link], bool]
 ) -> tuple[State | None, Link | None]:
     """Through the newest segment that begins early enough; its snapshot spares all that is
@@ -64,13 +64,13 @@ def _begin(
             sealed = read_segment(segment, key, swarm)
             first = link_of(*sealed.entries[0])
             if first is not None and not is_later(first):
-                return _through(sealed.state, sealed.entries, is_later)
+                return _follow_all(sealed.state, sealed.entries, is_later)
     except (FileFault, Fault) as fault:
-        raise _broken(str(fault)) from fault
+        raise _broken_error(str(fault)) from fault
     return None, None
 
 
-def _through(
+def _follow_all(
     state: State, entries: Iterable[Entry], is_later: Callable[[Link], bool]
 ) -> tuple[State, Link | None]:
     last = None
@@ -84,7 +84,7 @@ def _through(
     return state, last
 
 
-def _broken(what: str) -> ArchiveError:
+def _broken_error(what: str) -> ArchiveError:
     return ArchiveError(
         f"the journal cannot be followed: {what}",
         hint="`swarmd journal verify` says what is wrong with it",

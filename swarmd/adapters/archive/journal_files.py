@@ -82,19 +82,19 @@ class JournalFiles:
     _first_id: StreamId = FIRST
 
     @property
-    def _own(self) -> Path:
+    def _own_folder(self) -> Path:
         return self.folder / self.swarm
 
     # --- the port ---
 
     def check(self) -> Head:
-        with _writing(self.folder), self._prepared():
+        with _translate_faults(self.folder), self._prepare_folder():
             last = self._last_anchor()
         return Head() if last is None else last.head
 
     def open(self) -> Kept:
-        with _writing(self.folder), self._prepared():
-            self._claim = _claimed(self._own / _WRITER)
+        with _translate_faults(self.folder), self._prepare_folder():
+            self._claim = _claim_writing(self._own_folder / _WRITER)
             last = self._last_anchor()
             sealed = segments(self.folder, self.swarm)
             self._taken, self._bytes, self._broken = [], 0, ""
@@ -105,46 +105,46 @@ class JournalFiles:
         return Kept(last.head, last.lost, last.kind == "stopped", n, sealed_id)
 
     def anchor(self, head: Head, at: str, kind: AnchorKind = "anchor") -> None:
-        with _writing(self.folder), self._locked_as_writer():
+        with _translate_faults(self.folder), self._locked_as_writer():
             last = self._last_anchor()
             if kind != "anchor" or last is None or head.n > last.head.n:
-                self._append({"kind": kind, "at": at, **_head_value(head)})
+                self._append_anchor({"kind": kind, "at": at, **_head_value(head)})
 
     def recover(self, continues: Head, lost: Head, at: str) -> None:
-        with _writing(self.folder), self._locked_as_writer():
-            self._append(
+        with _translate_faults(self.folder), self._locked_as_writer():
+            self._append_anchor(
                 {"kind": "recovered", "at": at, **_head_value(continues), "lost": _head_value(lost)}
             )
             for segment in segments(self.folder, self.swarm):
                 if segment.last > continues.n:
                     aside = segment.path.with_name(f"lost-{continues.n}-{segment.path.name}")
                     segment.path.rename(aside)
-            sync_folder(self._own)
+            sync_folder(self._own_folder)
 
     def seal(self, entries: Sequence[tuple[StreamId, str]]) -> Sealing:
         keep_from = None
-        with _writing(self.folder), self._locked_as_writer():
+        with _translate_faults(self.folder), self._locked_as_writer():
             for id, line in entries:
                 try:
-                    self._take(id, line)
+                    self._take_entry(id, line)
                 except Fault as fault:
                     # What was good until here is sealed; what is not is put aside, for people to
                     # look at.
-                    keep_from = self._close() if self._taken else keep_from
+                    keep_from = self._close_segment() if self._taken else keep_from
                     self._broken = f"entry {id}: {fault}"
                 if self._broken:
                     self._put_aside(id, line)
                 elif len(self._taken) >= self.entries_max or self._bytes >= SEGMENT_BYTES:
-                    keep_from = self._close()
+                    keep_from = self._close_segment()
         return Sealing(keep_from, self._broken)
 
     def state(self) -> State:
-        return _copied(self._state)
+        return _copy_state(self._state)
 
     # --- anchors ---
 
-    def _append(self, value: dict[str, Any]) -> None:
-        path = self._own / ANCHORS
+    def _append_anchor(self, value: dict[str, Any]) -> None:
+        path = self._own_folder / ANCHORS
         prev = _last_line(path)
         body = value | {
             "v": 1,
@@ -154,10 +154,10 @@ class JournalFiles:
         is_new = not path.exists()
         write_synced(path, sign_line(body, self._key) + b"\n", mode="ab")
         if is_new:
-            sync_folder(self._own)
+            sync_folder(self._own_folder)
 
     def _last_anchor(self) -> Anchor | None:
-        raw = _last_line(self._own / ANCHORS)
+        raw = _last_line(self._own_folder / ANCHORS)
         if not raw:
             return None
         try:
@@ -165,7 +165,7 @@ class JournalFiles:
             return anchor_of(read_signed_line(raw, self._key.public_key(), where), 0)
         except (FileFault, KeyError) as fault:
             raise ArchiveError(
-                f"the journal's anchors in {self._own} are not what was written: {fault}",
+                f"the journal's anchors in {self._own_folder} are not what was written: {fault}",
                 hint=(
                     "`swarmd journal verify` says more; to start all the same, move the folder "
                     "away and keep it"
@@ -174,7 +174,7 @@ class JournalFiles:
 
     def _cut_torn_line(self) -> None:
         """What a crash left of an anchor that was never acknowledged."""
-        path = self._own / ANCHORS
+        path = self._own_folder / ANCHORS
         if not path.exists():
             return
         with path.open("r+b") as file:
@@ -196,14 +196,15 @@ class JournalFiles:
                 state.follow(link)
         except (FileFault, Fault) as fault:
             raise ArchiveError(
-                f"a sealed segment of the journal in {self._own} is not what was written: {fault}",
+                f"a sealed segment of the journal in {self._own_folder} is not what was written: "
+                f"{fault}",
                 hint="`swarmd journal verify` says more; moved away (and kept), it is sealed anew "
                 "from the "
                 "server, which still holds the entries of the last one",
             ) from fault
         return state, sealed.entries[-1][0]
 
-    def _take(self, id: StreamId, line: str) -> None:
+    def _take_entry(self, id: StreamId, line: str) -> None:
         """Raises `Fault` for an entry that does not follow."""
         link = link_of(id, line)
         is_first = self._state.head.n == 0
@@ -216,7 +217,7 @@ class JournalFiles:
         if link is None:
             raise Fault("it is not chained")
         if not self._taken:
-            self._before = _copied(self._state)
+            self._before = _copy_state(self._state)
             self._first_id = id
         self._state.follow(link)
         self._last = self._state.head
@@ -225,11 +226,11 @@ class JournalFiles:
         self._bytes += len(row)
 
     def _put_aside(self, id: StreamId, line: str) -> None:
-        path = self._own / f"broken-{self._state.head.n + 1:012d}.jsonl"
+        path = self._own_folder / f"broken-{self._state.head.n + 1:012d}.jsonl"
         with path.open("a", encoding="utf-8", errors="replace") as file:
             file.write(json.dumps([id, line], ensure_ascii=False) + "\n")
 
-    def _close(self) -> StreamId:
+    def _close_segment(self) -> StreamId:
         """Writes the segment; from its first entry on the store goes on keeping them."""
         first, last = self._before.head.n + 1, self._last
         facts = {"v": 1, "swarm": self.swarm, "first": first}
@@ -237,37 +238,37 @@ class JournalFiles:
         text = ("\n".join([header, *self._taken]) + "\n").encode("utf-8", "replace")
         sha256 = hashlib.sha256(text).hexdigest()
         closing = {"kind": "closing", "last": last.n, "hash": last.hash, "sha256": sha256}
-        path = self._own / f"segment-{first:012d}-{last.n:012d}.jsonl"
-        part = self._own / f".{path.name}.{os.getpid()}"
+        path = self._own_folder / f"segment-{first:012d}-{last.n:012d}.jsonl"
+        part = self._own_folder / f".{path.name}.{os.getpid()}"
         write_synced(part, text + sign_line(facts | closing, self._key) + b"\n")
         part.rename(path)
-        sync_folder(self._own)
+        sync_folder(self._own_folder)
         self._taken, self._bytes = [], 0
         return self._first_id
 
     @contextmanager
-    def _prepared(self) -> Iterator[None]:
-        self._own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._locked():
+    def _prepare_folder(self) -> Iterator[None]:
+        self._own_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._lock_folder():
             self._key = signing_key(self.folder)
             self._cut_torn_line()
             yield
 
     @contextmanager
     def _locked_as_writer(self) -> Iterator[None]:
-        with self._locked():
-            if (self._own / _WRITER).read_text() != self._claim:
+        with self._lock_folder():
+            if (self._own_folder / _WRITER).read_text() != self._claim:
                 raise NotLeadingError("another supervisor has opened the journal's files since")
             yield
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock_folder(self) -> Iterator[None]:
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
-def _claimed(path: Path) -> str:
+def _claim_writing(path: Path) -> str:
     """Who opens last is the only one that writes, which is looked at before each writing."""
     claim = secrets.token_hex(16)
     part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -276,12 +277,12 @@ def _claimed(path: Path) -> str:
     return claim
 
 
-def _copied(state: State) -> State:
+def _copy_state(state: State) -> State:
     return State.from_json(json.loads(canonical(state.to_json())))
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _translate_faults(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

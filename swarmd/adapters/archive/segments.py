@@ -82,7 +82,7 @@ def read_anchors(folder: Path, key: Ed25519PublicKey, swarm: str) -> list[Anchor
 
 def anchor_of(value: dict[str, Any], line: int) -> Anchor:
     lost = value.get("lost")
-    return Anchor(value["kind"], _head(value), lost and _head(lost), value["at"], line)
+    return Anchor(value["kind"], _head_of(value), lost and _head_of(lost), value["at"], line)
 
 
 def swarms(folder: Path) -> list[str]:
@@ -151,5 +151,5 @@ def _first_bad_line(lines: Sequence[bytes]) -> str:
     return "its bytes are not those that were signed"
 
 
-def _head(value: dict[str, Any]) -> Head:
+def _head_of(value: dict[str, Any]) -> Head:
     return Head(int(value["n"]), str(value["hash"]), str(value.get("after", GENESIS)))

@@ -33,12 +33,12 @@ class Faults:
 
     def lines(self) -> tuple[str, ...]:
         return tuple(
-            _printable(f"{file}:{line}: {field}: {what}")
+            _make_printable(f"{file}:{line}: {field}: {what}")
             for (file, line, field), what in sorted(self._found.items())
         )
 
 
-def _printable(text: str) -> str:
+def _make_printable(text: str) -> str:
     """One line that cannot steer a terminal, for file names and keys are somebody else's bytes."""
     return "".join(character if character.isprintable() else "?" for character in text)
 

@@ -84,8 +84,10 @@ def load(
     Raises `DeclarationError` with all faults of all files.
     """
     found = Faults()
-    files = _effective("policies", policies, found) | _effective("channels", channels, found)
-    return _declarations(files, found, names, functions)
+    files = _effective_files("policies", policies, found) | _effective_files(
+        "channels", channels, found
+    )
+    return _check_declarations(files, found, names, functions)
 
 
 def faults(
@@ -108,7 +110,7 @@ def write_out(target: Path) -> tuple[Path, ...]:
     `UsageError`, before it writes anything, if one is there with other bytes.
     """
     try:
-        missing = tuple(_missing(target))
+        missing = tuple(_missing_files(target))
         for path, raw in missing:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
@@ -120,7 +122,7 @@ def write_out(target: Path) -> tuple[Path, ...]:
     return tuple(path for path, _ in missing)
 
 
-def _missing(target: Path) -> Iterator[tuple[Path, bytes]]:
+def _missing_files(target: Path) -> Iterator[tuple[Path, bytes]]:
     for top in ("policies", "channels"):
         source = shipped(top)
         for default in sorted(
@@ -143,7 +145,7 @@ def shipped(top: str) -> Path:
     return in_wheel if in_wheel.is_dir() else package.parent / top
 
 
-def _effective(top: str, folder: Path | None, found: Faults) -> dict[str, SourceFile]:
+def _effective_files(top: str, folder: Path | None, found: Faults) -> dict[str, SourceFile]:
     """The files that count, by their place (`policies/roles/writer.yaml`)."""
     files = _files_in(top, shipped(top), found)
     return files if folder is None else files | _files_in(top, folder, found)
@@ -151,7 +153,7 @@ def _effective(top: str, folder: Path | None, found: Faults) -> dict[str, Source
 
 def _files_in(top: str, folder: Path, found: Faults) -> dict[str, SourceFile]:
     files = {}
-    for path in _walk(top, folder, found):
+    for path in _walk_folder(top, folder, found):
         note = partial(found.note, str(path))
         raw = _bytes_of(path, note)
         if raw is not None:
@@ -159,14 +161,16 @@ def _files_in(top: str, folder: Path, found: Faults) -> dict[str, SourceFile]:
     return files
 
 
-def _walk(top: str, folder: Path, found: Faults) -> Iterator[Path]:
+def _walk_folder(top: str, folder: Path, found: Faults) -> Iterator[Path]:
     """The declarations in a folder. What else lies there is a fault: `limit.yaml` would limit
     nothing.
     """
-    for path in _listed(folder, found):
+    for path in _list_folder(folder, found):
         if top == "policies" and path.name in _FOLDERS:
             ending = _FOLDERS[path.name]
-            yield from _of_ending(_listed(path, found), ending, f"{path.name}/*{ending}", found)
+            yield from _of_ending(
+                _list_folder(path, found), ending, f"{path.name}/*{ending}", found
+            )
         elif top == "policies" and path.name in (*_TEXTS, *_SETTINGS):
             yield path
         elif top == "policies":
@@ -184,7 +188,7 @@ def _of_ending(paths: Iterable[Path], ending: str, known: str, found: Faults) ->
             found.note(str(path), 1, "file", f"is unknown; known here: {known}")
 
 
-def _listed(folder: Path, found: Faults) -> list[Path]:
+def _list_folder(folder: Path, found: Faults) -> list[Path]:
     """Without hidden entries: mounted config maps and desktops leave their own in every folder."""
     try:
         entries = sorted(folder.iterdir())
@@ -218,18 +222,12 @@ def _text_of(file: SourceFile) -> str | None:
         return None
 
 
-def _read(model: type[BaseModel], file: SourceFile | None) -> Parsed | None:
+def _read_fields(model: type[BaseModel], file: SourceFile | None) -> Parsed | None:
     """A file, checked against its model; `None` where it has no fields to look at, which was
     noted.
     """
-    text = None if file is None else _text_of(file)
-    located = None if file is None or text is None else parse_lines(text, file.note)
+    located = None if file is None else _fields_of(file)
     if file is None or located is None:
-        return None
-    if located.value is None:  # all commented out: every field is absent, which may be fine
-        located = Located({}, located.line)
-    if not isinstance(located.value, dict):
-        file.note(located.line, "file", "must be fields, each as `name: value`")
         return None
     try:
         # Through JSON, where strict still takes a list for a tuple but never "5" for 5.
@@ -241,14 +239,25 @@ def _read(model: type[BaseModel], file: SourceFile | None) -> Parsed | None:
     return Parsed(file, located, checked)
 
 
-def _prose(file: SourceFile | None) -> str:
+def _fields_of(file: SourceFile) -> Located | None:
+    text = _text_of(file)
+    located = None if text is None else parse_lines(text, file.note)
+    if located is None or isinstance(located.value, dict):
+        return located
+    if located.value is None:  # all commented out: every field is absent, which may be fine
+        return Located({}, located.line)
+    file.note(located.line, "file", "must be fields, each as `name: value`")
+    return None
+
+
+def _read_prose(file: SourceFile | None) -> str:
     text = None if file is None else _text_of(file)
     if file is not None and text is not None and not text.strip():
         file.note(1, "file", "is empty")
     return (text or "").strip()
 
 
-def _persona(file: SourceFile) -> Persona | None:
+def _read_persona(file: SourceFile) -> Persona | None:
     text = _text_of(file)
     if text is None:
         return None
@@ -291,7 +300,7 @@ def _persona_fault(front: Located, key: str, stem: str) -> str:
     return f"must be the file's name, {stem}" if key == "name" and value != stem else ""
 
 
-def _declarations(
+def _check_declarations(
     files: Mapping[str, SourceFile],
     found: Faults,
     names: StoreNames | None,
@@ -313,7 +322,7 @@ def _declarations(
         roles={name: _model_of(role) for name, role in read.roles.items()},
         models=_model_of(read.models),
         rooms={name: _model_of(room) for name, room in read.rooms.items()},
-        digest=_digest(files),
+        digest=_digest_files(files),
         acl=_model_of(read.acl),
         functions=functions,
     )
@@ -335,14 +344,18 @@ class _Read:
 
 def _read_all(files: Mapping[str, SourceFile]) -> _Read:
     return _Read(
-        texts=tuple(_prose(files.get(f"policies/{name}")) for name in _TEXTS),
-        personas={file.stem: _persona(file) for file in _below(files, "policies/personas/")},
-        roles={file.stem: _read(Role, file) for file in _below(files, "policies/roles/")},
-        rooms={file.stem: _read(Room, file) for file in _below(files, "channels/")},
-        board=_read(BoardRules, files.get("policies/board.yaml")),
-        limits=_read(Limits, files.get("policies/limits.yaml")),
-        models=_read(Models, files.get("policies/models.yaml")),
-        acl=_read(Acl, files.get("policies/acl.yaml")),
+        texts=tuple(_read_prose(files.get(f"policies/{name}")) for name in _TEXTS),
+        personas={
+            file.stem: _read_persona(file) for file in _files_below(files, "policies/personas/")
+        },
+        roles={
+            file.stem: _read_fields(Role, file) for file in _files_below(files, "policies/roles/")
+        },
+        rooms={file.stem: _read_fields(Room, file) for file in _files_below(files, "channels/")},
+        board=_read_fields(BoardRules, files.get("policies/board.yaml")),
+        limits=_read_fields(Limits, files.get("policies/limits.yaml")),
+        models=_read_fields(Models, files.get("policies/models.yaml")),
+        acl=_read_fields(Acl, files.get("policies/acl.yaml")),
     )
 
 
@@ -366,11 +379,11 @@ def _model_of(parsed: Parsed | None) -> Any:
     return parsed.model
 
 
-def _below(files: Mapping[str, SourceFile], place: str) -> list[SourceFile]:
+def _files_below(files: Mapping[str, SourceFile], place: str) -> list[SourceFile]:
     return [file for name, file in sorted(files.items()) if name.startswith(place)]
 
 
-def _digest(files: Mapping[str, SourceFile]) -> str:
+def _digest_files(files: Mapping[str, SourceFile]) -> str:
     """Of each file's place, length and bytes, so that text moved from one file to the next is
     seen.
     """

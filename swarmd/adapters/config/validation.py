@@ -15,28 +15,35 @@ from swarmd.adapters.config.yaml_lines import Located
 def note_validation_error(
     error: Mapping[str, Any], model: type[BaseModel], located: Located, note: NoteFault
 ) -> None:
-    path: tuple[str | int, ...] = tuple(part for part in error["loc"] if part != "[key]")
+    if not _is_echo(error):
+        path = tuple(part for part in error["loc"] if part != "[key]")
+        line, what = _located_fault(error, path, model, located)
+        note(line, field_path(path), what)
+
+
+def _is_echo(error: Mapping[str, Any]) -> bool:
+    """Of the faults in a list: pydantic counts only the items without one."""
+    return error["type"] == "too_short" and not len(error["input"]) < error["ctx"]["min_length"]
+
+
+def _located_fault(
+    error: Mapping[str, Any],
+    path: tuple[str | int, ...],
+    model: type[BaseModel],
+    located: Located,
+) -> tuple[int, str]:
     match error["type"]:
         case "missing":
-            note(located.line_of(path[:-1]), field_path(path), "is required")
+            return located.line_of(path[:-1]), "is required"
         case "extra_forbidden":
             known = _fields_at(model, path[:-1])
-            note(
-                located.key_line_of(path),
-                field_path(path),
-                f"is unknown{suggestion(str(path[-1]), known)}",
-            )
-        case "too_short" if len(error["input"]) >= error["ctx"]["min_length"]:
-            pass  # pydantic's echo: it counts only the items without a fault
+            return located.key_line_of(path), f"is unknown{suggestion(str(path[-1]), known)}"
         case "value_error":
-            note(located.line_of(path), field_path(path), str(error["ctx"]["error"]))
+            return located.line_of(path), str(error["ctx"]["error"])
+        case _ if "[key]" in error["loc"]:
+            return located.key_line_of(path), sentence_of(error)
         case _:
-            is_key = "[key]" in error["loc"]
-            note(
-                located.key_line_of(path) if is_key else located.line_of(path),
-                field_path(path),
-                sentence_of(error),
-            )
+            return located.line_of(path), sentence_of(error)
 
 
 # By pydantic's names of its errors, which are part of its interface: its sentences are not, and
@@ -63,7 +70,7 @@ _SHOULD: Final = {
 }
 
 
-def _should(error: Mapping[str, Any]) -> str:
+def _requirement_of(error: Mapping[str, Any]) -> str:
     """What the value should be, in our words; in pydantic's for an error that the table does not
     have.
     """
@@ -81,7 +88,7 @@ def _should(error: Mapping[str, Any]) -> str:
 
 
 def sentence_of(error: Mapping[str, Any]) -> str:
-    what = _should(error)
+    what = _requirement_of(error)
     value = error["input"]
     if isinstance(value, list):
         return what

@@ -65,28 +65,32 @@ def parse_lines(text: str, note: NoteFault) -> Located | None:
     """Parse YAML safely; `None` where it is no YAML at all, which was noted."""
     import yaml
 
-    unfit = yaml.reader.Reader.NON_PRINTABLE.search(text) or re.search("\ufeff", text)
-    if unfit:
-        note(
-            text.count("\n", 0, unfit.start()) + 1,
-            "file",
-            f"has the control character {unfit[0]!r}",
-        )
-        return None
     try:
-        if not _is_plain(text, note):
+        if not _is_printable(text, note) or not _is_plain(text, note):
             return None
         node = yaml.compose(text, Loader=_loader())
     # The parsers raise their own errors, and plain ones for what only the conversion of an escape
     # finds.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        note(_line(mark), "file", f"is not YAML: {getattr(error, 'problem', None) or error}")
+        note(
+            _line_of_mark(mark), "file", f"is not YAML: {getattr(error, 'problem', None) or error}"
+        )
         return None
     return _of_node(node, (), note) if node else Located(None, 1)
 
 
-def _line(mark: Any) -> int:
+def _is_printable(text: str, note: NoteFault) -> bool:
+    import yaml
+
+    unfit = yaml.reader.Reader.NON_PRINTABLE.search(text) or re.search("\ufeff", text)
+    if unfit:
+        line = text.count("\n", 0, unfit.start()) + 1
+        note(line, "file", f"has the control character {unfit[0]!r}")
+    return not unfit
+
+
+def _line_of_mark(mark: Any) -> int:
     """Counted from 1; some errors of the parsers have no mark."""
     return mark.line + 1 if mark else 1
 
@@ -106,14 +110,16 @@ def _is_plain(text: str, note: NoteFault) -> bool:
         )
         if getattr(event, "anchor", None):
             note(
-                _line(event.start_mark), "file", "anchors and aliases are not allowed; write it out"
+                _line_of_mark(event.start_mark),
+                "file",
+                "anchors and aliases are not allowed; write it out",
             )
             return False
         if count > VALUES_MAX:
-            note(_line(event.start_mark), "file", f"has more than {VALUES_MAX} values")
+            note(_line_of_mark(event.start_mark), "file", f"has more than {VALUES_MAX} values")
             return False
         if depth > DEPTH_MAX:
-            note(_line(event.start_mark), "file", f"is nested more than {DEPTH_MAX} deep")
+            note(_line_of_mark(event.start_mark), "file", f"is nested more than {DEPTH_MAX} deep")
             return False
     return True
 
@@ -121,7 +127,7 @@ def _is_plain(text: str, note: NoteFault) -> bool:
 def _of_node(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
     import yaml
 
-    line = _line(node.start_mark)
+    line = _line_of_mark(node.start_mark)
     match node:
         case yaml.MappingNode(tag="tag:yaml.org,2002:map"):
             return _of_mapping(node, path, note)
@@ -138,9 +144,9 @@ def _of_node(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Locate
 
 
 def _of_scalar(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
-    line = _line(node.start_mark)
+    line = _line_of_mark(node.start_mark)
     try:
-        return Located(_scalar(node), line)
+        return Located(_value_of_scalar(node), line)
     except ValueError as error:
         note(line, field_path(path), str(error))
         return Located(None, line)
@@ -152,7 +158,7 @@ def _of_mapping(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Loc
     parts: dict[str | int, Located] = {}
     keys: dict[str, int] = {}
     for key_node, value_node in node.value:
-        line = _line(key_node.start_mark)
+        line = _line_of_mark(key_node.start_mark)
         if not isinstance(key_node, yaml.ScalarNode):
             note(line, field_path(path), "a key must be a word")
             continue
@@ -165,10 +171,10 @@ def _of_mapping(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Loc
         keys[key] = line
         parts[key] = _of_node(value_node, (*path, key), note)
     value = {key: part.value for key, part in parts.items()}
-    return Located(value, _line(node.start_mark), parts, keys)
+    return Located(value, _line_of_mark(node.start_mark), parts, keys)
 
 
-def _scalar(node: Node) -> Any:
+def _value_of_scalar(node: Node) -> Any:
     """The value of a scalar by YAML's own rules. Raises `ValueError` with what is wrong."""
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     if kind in ("str", "timestamp", "value", "merge"):
@@ -181,13 +187,13 @@ def _scalar(node: Node) -> Any:
     # YAML 1.1 takes 010 for 8 and 1:30 for 90, which nobody who writes a limit means.
     if kind in ("int", "float") and not _DECIMAL.fullmatch(node.value):
         raise ValueError(f"must be a decimal number, not {shortened(node.value)}")
-    value = _constructed(node, kind)
+    value = _construct_value(node, kind)
     if isinstance(value, int | float):
         _check_amount(value)
     return value
 
 
-def _constructed(node: Node, kind: str) -> Any:
+def _construct_value(node: Node, kind: str) -> Any:
     import yaml
 
     try:

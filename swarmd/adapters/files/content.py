@@ -104,7 +104,7 @@ def check_replaceable(folder: int, path: str, name: str) -> None:
 def replace_file(folder: int, name: str, content: bytes) -> None:
     temporary = f"{RESERVED}{secrets.token_hex(8)}.tmp"
     with ExitStack() as undo:
-        undo.callback(_forget, folder, temporary)
+        undo.callback(_remove_quietly, folder, temporary)
         create_file(folder, temporary, content)
         flush_file(folder, temporary)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -112,7 +112,7 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
     os.fsync(folder)
 
 
-def _forget(folder: int, name: str) -> None:
+def _remove_quietly(folder: int, name: str) -> None:
     with suppress(OSError):
         os.unlink(name, dir_fd=folder)
 

@@ -23,7 +23,7 @@ LEFT_OUT_LISTED: Final = f"{RESERVED}left-out-listed"
 
 def keep_left_out(root: Path, mission: MissionId, name: str, passed: Sequence[LeftOut]) -> None:
     """Where every worker finds it. That it cannot be kept stops nobody."""
-    told = _told(passed)
+    told = _tell_once(passed)
     content = json.dumps(told, ensure_ascii=True).encode()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def keep_left_out(root: Path, mission: MissionId, name: str, passed: Sequence[Le
         logger(__name__).warning("left_out_not_kept", mission=mission, why=str(error))
 
 
-def _told(passed: Sequence[LeftOut]) -> list[tuple[str, str]]:
+def _tell_once(passed: Sequence[LeftOut]) -> list[tuple[str, str]]:
     """Each once; of more than is told, the number."""
     told = sorted({(one.path, one.why) for one in passed})
     rest = len(told) - LEFT_OUT_MAX

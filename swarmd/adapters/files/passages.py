@@ -53,7 +53,7 @@ def passages(path: str, text: str) -> Iterator[tuple[int, tuple[str, ...], str]]
     lines = lines_of(text)
     prose = is_prose(path)
     heading = ""
-    for first, last in _paragraphs(lines) if prose else _blocks(lines):
+    for first, last in _split_paragraphs(lines) if prose else _split_blocks(lines):
         for line in lines[first:last] if prose else ():
             if is_heading(line):
                 heading = line.strip("# \t")[:LINE_CHARS_MAX]
@@ -89,14 +89,14 @@ def parts_of(text: str, chars_max: int) -> Iterator[str]:
     """All of a text in parts of at most `chars_max` characters, divided where it has a seam."""
     first = 0
     while len(text) - first > chars_max:
-        end = _seam(text, first, first + chars_max)
+        end = _last_seam(text, first, first + chars_max)
         yield text[first:end]
         first = end
     if first < len(text):
         yield text[first:]
 
 
-def _seam(text: str, first: int, last: int) -> int:
+def _last_seam(text: str, first: int, last: int) -> int:
     """The last seam of the best kind between `first` and `last`, not before half of it; else
     `last`.
     """
@@ -108,7 +108,7 @@ def _seam(text: str, first: int, last: int) -> int:
     return last
 
 
-def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _split_paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Blocks between blank lines; headings go with what follows, a fence is not broken by its
     blanks.
     """
@@ -118,7 +118,7 @@ def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
         is_blank = not line.strip()
         ends = is_blank or is_heading(line)
         if ends and first is not None and not (in_fence or only_headings):
-            yield from _cut(lines, first, number)
+            yield from _cut_block(lines, first, number)
             first = None
         if not is_blank:
             if first is None:
@@ -126,10 +126,10 @@ def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
             only_headings &= is_heading(line)
         in_fence ^= FENCE.match(line) is not None
     if first is not None:
-        yield from _cut(lines, first, len(lines))
+        yield from _cut_block(lines, first, len(lines))
 
 
-def _cut(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int]]:
+def _cut_block(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int]]:
     """A block in pieces: before a list item once there are enough lines, else where it gets too
     long.
     """
@@ -143,7 +143,7 @@ def _cut(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int
         first = at
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _split_blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Code and data: runs of lines, ended by a blank line once they are half full."""
     first: int | None = None
     for number, line in enumerate(lines):
@@ -152,7 +152,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
         elif number - first >= PASSAGE_LINES_MAX or (
             not line.strip() and number - first >= PASSAGE_LINES_MAX // 2
         ):
-            yield from _cut(lines, first, number)
+            yield from _cut_block(lines, first, number)
             first = number if line.strip() else None
     if first is not None:
-        yield from _cut(lines, first, len(lines))
+        yield from _cut_block(lines, first, len(lines))

@@ -31,7 +31,7 @@ def parts_of_name(path: str) -> tuple[str, ...]:
     """The components of a name relative to the mission, or `WorkspaceError` saying what is wrong
     with it.
     """
-    wrong = _fault(path)
+    wrong = _fault_of_name(path)
     if wrong:
         raise WorkspaceError(
             f"{path[:200]!r}: {wrong}",
@@ -40,7 +40,7 @@ def parts_of_name(path: str) -> tuple[str, ...]:
     return tuple(part for part in path.split("/") if part not in ("", "."))
 
 
-def _fault(path: str) -> str:
+def _fault_of_name(path: str) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     too_long = [part for part in parts if len(part.encode("utf-8", "replace")) > NAME_BYTES_MAX]
     faults = (

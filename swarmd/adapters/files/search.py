@@ -74,13 +74,13 @@ class Retrieval:
         return Found(index.search(wanted, top), (*index.left_out, *beyond))
 
     def _index_of(self, scope: str, files: Sequence[Listed], load: Callable[[str], str]) -> _Index:
-        slot = self._slot((scope, *((listed.path, listed.stamp) for listed in files)), files)
+        slot = self._take_slot((scope, *((listed.path, listed.stamp) for listed in files)), files)
         with slot.lock:
             if slot.index is None:
                 slot.index = _Index.of(files, load)
             return slot.index
 
-    def _slot(self, key: tuple[object, ...], files: Sequence[Listed]) -> _Slot:
+    def _take_slot(self, key: tuple[object, ...], files: Sequence[Listed]) -> _Slot:
         with self._lock:
             slot = self._slots.pop(key, None) or _Slot(sum(listed.size for listed in files))
             self._slots[key] = slot
@@ -129,16 +129,10 @@ class _Index:
         documents: list[list[int]] = []
         vocabulary: dict[str, int] = {}
         left_out: list[LeftOut] = []
-        for listed in files:
-            try:
-                text = load(listed.path)
-            except WorkspaceError as error:
-                left_out.append(LeftOut(listed.path, error.what.removeprefix(f"{listed.path}: ")))
-                continue
-            for start, lines, said in _documents(listed.path, text):
-                found.append((listed.path, start, lines))
-                documents.append([vocabulary.setdefault(term, len(vocabulary)) for term in said])
-        bm25 = _bm25(documents, vocabulary) if documents else None
+        for passage, said in _read_documents(files, load, left_out):
+            found.append(passage)
+            documents.append([vocabulary.setdefault(term, len(vocabulary)) for term in said])
+        bm25 = _build_bm25(documents, vocabulary) if documents else None
         return cls(tuple(found), vocabulary, bm25, tuple(left_out))
 
     def search(self, wanted: Sequence[str], top: int) -> tuple[Passage, ...]:
@@ -153,19 +147,32 @@ class _Index:
         )
 
 
-def _documents(path: str, text: str) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
-    """The passages that have a word to be found by, with their terms."""
-    for start, lines, heading in passages(path, text):
-        said = terms("\n".join(lines))
-        if not said:
+def _read_documents(
+    files: Sequence[Listed], load: Callable[[str], str], left_out: list[LeftOut]
+) -> Iterator[tuple[tuple[str, int, tuple[str, ...]], list[str]]]:
+    """The passages that have a word to be found by, with their terms. A file that cannot be read is
+    added to `left_out`.
+    """
+    for listed in files:
+        try:
+            text = load(listed.path)
+        except WorkspaceError as error:
+            left_out.append(LeftOut(listed.path, error.what.removeprefix(f"{listed.path}: ")))
             continue
-        # "It takes two steps." is about the kill that its heading names.
-        if not any(heading in line for line in lines):
-            said += terms(heading)
-        yield start, lines, said
+        for start, lines, heading in passages(listed.path, text):
+            if said := _terms_of(lines, heading):
+                yield (listed.path, start, lines), said
 
 
-def _bm25(documents: list[list[int]], vocabulary: dict[str, int]) -> Any:
+def _terms_of(lines: Sequence[str], heading: str) -> list[str]:
+    said = terms("\n".join(lines))
+    # "It takes two steps." is about the kill that its heading names.
+    if said and not any(heading in line for line in lines):
+        said += terms(heading)
+    return said
+
+
+def _build_bm25(documents: list[list[int]], vocabulary: dict[str, int]) -> Any:
     # Late, for verbs that only look must start fast, and few of them search.
     import bm25s
 

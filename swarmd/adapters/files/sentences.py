@@ -58,8 +58,8 @@ def sentences(path: str, start: int, lines: Sequence[str]) -> Iterator[Sentence]
     """The sentences of a passage; headings, table rules, fences and what is no sentence are left
     out.
     """
-    for unit in _units(path, start, lines):
-        yield from _split(path, unit)
+    for unit in _group_lines(path, start, lines):
+        yield from _split_unit(path, unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class _Line:
         return self.is_alone or self.opens or not self.text
 
 
-def _units(path: str, start: int, lines: Sequence[str]) -> Iterator[list[_Line]]:
+def _group_lines(path: str, start: int, lines: Sequence[str]) -> Iterator[list[_Line]]:
     """Lines that belong together (a paragraph, a list item, a row)."""
     unit: list[_Line] = []
     for line in _lines_of_prose(start, lines) if is_prose(path) else _lines_of_code(start, lines):
@@ -133,9 +133,9 @@ def _as_code(number: int, line: str) -> _Line:
     return _Line(number, line.strip(), is_alone=_LOOKS_LIKE_CODE.search(line) is not None)
 
 
-def _split(path: str, unit: Sequence[_Line]) -> Iterator[Sentence]:
+def _split_unit(path: str, unit: Sequence[_Line]) -> Iterator[Sentence]:
     text = " ".join(line.text for line in unit)
-    for first, last in _spans(text):
+    for first, last in _sentence_spans(text):
         yield from _bounded_sentences(path, unit, text, first, last)
 
 
@@ -155,7 +155,7 @@ def _bounded_sentences(
         first += len(part)
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
+def _sentence_spans(text: str) -> Iterator[tuple[int, int]]:
     first = 0
     for end in _END.finditer(text):
         piece = text[first : end.end()]

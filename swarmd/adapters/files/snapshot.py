@@ -49,7 +49,7 @@ def collect_sources(paths: Sequence[Path], cwd: Path) -> Given:
 
 def _add_sources(given: Given, path: Path, cwd: Path) -> None:
     name, whole = _snapshot_name(path, cwd)
-    found = list(_sources(whole, name, given.passed))
+    found = list(_sources_of(whole, name, given.passed))
     if not found:
         raise _holds_nothing(path, given.passed)
     # The current folder has no name of its own there: what is at its top stands for it.
@@ -128,7 +128,7 @@ def _snapshot_name(path: Path, cwd: Path) -> tuple[str, Path]:
     return name, whole
 
 
-def _sources(whole: Path, name: str, passed: list[LeftOut]) -> Iterable[tuple[str, Path]]:
+def _sources_of(whole: Path, name: str, passed: list[LeftOut]) -> Iterable[tuple[str, Path]]:
     """The files that a given path stands for, as name in the mission and place on this machine.
 
     What is passed over below a folder is added to `passed`, by its name in the mission.
@@ -151,7 +151,7 @@ def _sources_below(
 ) -> Iterator[tuple[str, Path]]:
     for entry in filter(is_wanted, entries):
         try:
-            yield from _source(folder / entry, top, prefix + entry, passed)
+            yield from _source_at(folder / entry, top, prefix + entry, passed)
         except FileNotFoundError:
             # Otherwise it went away while we walked.
             if os.path.islink(folder / entry):
@@ -162,11 +162,13 @@ def _sources_below(
             passed.append(name_left_out(prefix + entry, reason_of(error)[0]))
 
 
-def _source(entry: Path, top: Path, name: str, passed: list[LeftOut]) -> Iterator[tuple[str, Path]]:
+def _source_at(
+    entry: Path, top: Path, name: str, passed: list[LeftOut]
+) -> Iterator[tuple[str, Path]]:
     mode = entry.lstat().st_mode
     is_link = stat.S_ISLNK(mode)
     if is_link:
-        entry = _target(entry, top)
+        entry = _link_target(entry, top)
         mode = entry.stat().st_mode
     fault = fault_of_entry(name, mode)
     if not fault and stat.S_ISREG(mode):
@@ -192,7 +194,7 @@ def _fault_of_source(source: Path) -> str:
     return f"is larger than {FILE_BYTES_MAX} bytes" if size > FILE_BYTES_MAX else ""
 
 
-def _target(entry: Path, top: Path) -> Path:
+def _link_target(entry: Path, top: Path) -> Path:
     """What a link below a given folder points to. One that leads out of the folder is refused.
 
     Raises `OSError` where it points to nothing or to itself.

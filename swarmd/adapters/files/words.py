@@ -44,7 +44,7 @@ def words(text: str) -> list[str]:
         if run.isascii() and (run.islower() or run.istitle() or run.isdigit()):
             found.append(run.lower())
         elif UNSPACED.search(run):
-            found += _pairs(run)
+            found += _character_pairs(run)
         elif run.isascii():
             found += [piece.lower() for piece in _PIECE.findall(run)]
         else:
@@ -52,7 +52,7 @@ def words(text: str) -> list[str]:
     return found
 
 
-def _pairs(run: str) -> list[str]:
+def _character_pairs(run: str) -> list[str]:
     if len(run) < 3:
         return [run]
     return [run[i : i + 2] for i in range(len(run) - 1)]

@@ -87,13 +87,13 @@ class Workspace:
         A line that does not fit whole ends the answer, and is itself cut only where it comes first.
         """
         text = self._layers.read_text(mission, path)
-        return _bounded(lines_of(text)[start - 1 : start - 1 + lines])
+        return _bound_lines(lines_of(text)[start - 1 : start - 1 + lines])
 
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
         """Best first. What is gone, too large, binary, not UTF-8 or not permitted to read is
         left out by name.
         """
-        listed, left_out = self._searchable(mission, names)
+        listed, left_out = self._list_searchable(mission, names)
         found = self._retrieval.search(
             mission, listed, lambda path: self._layers.read_text(mission, path), query, top
         )
@@ -107,11 +107,11 @@ class Workspace:
             found.passages, tuple(sorted(set(left_out), key=lambda one: (one.path, one.why)))
         )
 
-    def _searchable(
+    def _list_searchable(
         self, mission: MissionId, names: Sequence[str]
     ) -> tuple[list[Listed], list[LeftOut]]:
         """The files that may be indexed, and what is not among them though it was asked for."""
-        present, left_out = self._present(mission, names)
+        present, left_out = self._list_present(mission, names)
         listed: list[Listed] = []
         for path in present:
             try:
@@ -125,7 +125,9 @@ class Workspace:
                 listed.append(entry)
         return listed, left_out
 
-    def _present(self, mission: MissionId, names: Sequence[str]) -> tuple[list[str], list[LeftOut]]:
+    def _list_present(
+        self, mission: MissionId, names: Sequence[str]
+    ) -> tuple[list[str], list[LeftOut]]:
         """What `names` stand for. One of several that is gone leaves the others to be searched."""
         present: set[str] = set()
         left_out: list[LeftOut] = []
@@ -194,7 +196,7 @@ class Workspace:
                 return write_marker(root)
 
 
-def _bounded(lines: Sequence[str]) -> tuple[str, ...]:
+def _bound_lines(lines: Sequence[str]) -> tuple[str, ...]:
     taken: list[str] = []
     left = READ_BYTES_MAX
     for line in lines:

@@ -13,7 +13,7 @@ PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal", ".home.arpa")
 
 def checked_url(url: str) -> str:
     """A base URL that may be logged; raises `UsageError` for one that may not, or is none."""
-    parts = _split(url)
+    parts = _split_url(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         what = "the base URL (OPENAI_BASE_URL) is not an http or https address"
         raise UsageError(what, hint="e.g. http://127.0.0.1:11434/v1")
@@ -28,7 +28,7 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _split(url: str) -> SplitResult | None:
+def _split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         _ = parts.port  # reading it is what checks it

@@ -49,7 +49,7 @@ def tariff_of(spec: str, base_url: str, models: Models) -> Tariff | None:
 
     Raises `RefusedError` where the declarations forbid a model that has none.
     """
-    tariff = _named(spec, models) or _of_place(base_url) or _listed(spec, base_url)
+    tariff = _tariff_named(spec, models) or _of_place(base_url) or _tariff_listed(spec, base_url)
     if tariff is None and models.unknown_price == "forbid":
         raise RefusedError(
             f"the price of {spec} is not known, and `unknown_price: forbid` in "
@@ -73,12 +73,12 @@ def said_of(spec: str, tariff: Tariff | None) -> str:
     )
 
 
-def _named(spec: str, models: Models) -> Tariff | None:
+def _tariff_named(spec: str, models: Models) -> Tariff | None:
     named = models.prices.get(spec)
     if named is None:
         return None
     price = _price_named(named)
-    return Tariff(lambda _: price, f"{_shown(price)}, as policies/models.yaml says")
+    return Tariff(lambda _: price, f"{_show_price(price)}, as policies/models.yaml says")
 
 
 def _price_named(named: NamedPrice) -> Price:
@@ -105,7 +105,7 @@ def _of_place(base_url: str) -> Tariff | None:
 # --- the table --------------------------------------------------------------------------------
 
 
-def _listed(spec: str, base_url: str) -> Tariff | None:
+def _tariff_listed(spec: str, base_url: str) -> Tariff | None:
     prefix, _, name = spec.partition(":")
     url = base_url or PROVIDERS[prefix].default_url
     today = _looked_up(name, url, datetime.now(UTC))
@@ -115,7 +115,7 @@ def _listed(spec: str, base_url: str) -> Tariff | None:
 
     return Tariff(
         lambda when: _looked_up(name, url, when) or today,
-        f"{_shown(today)}, as the table of genai-prices {__version__} says",
+        f"{_show_price(today)}, as the table of genai-prices {__version__} says",
     )
 
 
@@ -137,7 +137,7 @@ def _price_listed(listed: ModelPrice) -> Price | None:
     # Thoughts and citations that cost more than the answer: which of its tokens they were is not
     # said by all.
     outputs = (listed.output_mtok, listed.output_reasoning_mtok, listed.output_citation_mtok)
-    tokens_out = _dearest([rate for rate in map(_rate_listed, outputs) if rate is not None])
+    tokens_out = _dearest_rate([rate for rate in map(_rate_listed, outputs) if rate is not None])
     if tokens_in is None or listed.output_mtok is None or tokens_out is None:
         return None
     thousand_calls = _rate_listed(listed.requests_kcount)
@@ -161,11 +161,11 @@ def _rate_listed(price: Any) -> Rate | None:
     )
 
 
-def _dearest(rates: list[Rate]) -> Rate | None:
+def _dearest_rate(rates: list[Rate]) -> Rate | None:
     return max(rates, key=lambda rate: rate.base, default=None)
 
 
-def _shown(price: Price) -> str:
+def _show_price(price: Price) -> str:
     parts = [
         (price.tokens_in, "in"),
         (price.tokens_out, "out"),

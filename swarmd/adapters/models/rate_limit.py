@@ -104,12 +104,12 @@ class Pace:
         """
         self._held[model] = max(self._held.get(model, 0.0), self._now() + seconds)
         if self._shared is not None:
-            await self._asked(self._shared.hold(model, seconds))
+            await self._ask_shared(self._shared.hold(model, seconds))
 
     async def _until_the_swarm_may(self, model: str, tokens: int, wait_seconds_max: float) -> None:
         before, ends = "", self._now() + wait_seconds_max
         while self._shared is not None:
-            start = await self._asked(
+            start = await self._ask_shared(
                 self._shared.take(model, tokens, max(0.0, ends - self._now()), before)
             )
             if start is None:
@@ -121,7 +121,7 @@ class Pace:
             await self._sleep(start.wait_seconds)
             before = start.name
 
-    async def _asked(self, question: Awaitable[Start | None]) -> Start | None:
+    async def _ask_shared(self, question: Awaitable[Start | None]) -> Start | None:
         """The store's answer; `None` where there is none, and that is said once."""
         answer: Start | None = None
         is_answered = False

@@ -88,15 +88,15 @@ class _Local:
 async def choose(settings: ModelSettings, models: Models) -> Choice:
     """Raises `UsageError` where what was named can't be meant, or a named server lists no model."""
     if settings.model:
-        return await _named(settings.model, settings, "as named")
+        return await _choose_named(settings.model, settings, "as named")
     for row in PROVIDERS.values():
         if variable := _variable_set(row, settings):
-            return await _named(row.prefix, settings, f"because {variable} is set")
+            return await _choose_named(row.prefix, settings, f"because {variable} is set")
     if models.default:
-        return await _named(models.default, settings, "as policies/models.yaml says")
+        return await _choose_named(models.default, settings, "as policies/models.yaml says")
     if (local := await _first_local(settings)) is not None:
         spec = f"{LOCAL_FORM}:{local.model}"
-        return _said(spec, local.base_url, f"found as {local.server}")
+        return _describe_choice(spec, local.base_url, f"found as {local.server}")
     return Choice(
         "builtin",
         "",
@@ -128,11 +128,11 @@ def _variable_set(row: ModelProvider, settings: ModelSettings) -> str:
     return row.key_variable if settings.api_keys.get(row.prefix) else ""
 
 
-async def _named(spec: str, settings: ModelSettings, reason: str) -> Choice:
+async def _choose_named(spec: str, settings: ModelSettings, reason: str) -> Choice:
     prefix, name = parse(spec)
     row = PROVIDERS[prefix]
     if not row.is_remote:
-        return _said(spec.strip(), "", reason)
+        return _describe_choice(spec.strip(), "", reason)
     said_url, key = settings.base_urls.get(prefix, ""), settings.api_keys.get(prefix, "")
     base_url = checked_url(said_url) if said_url else ""
     if not base_url and not key:
@@ -140,7 +140,7 @@ async def _named(spec: str, settings: ModelSettings, reason: str) -> Choice:
         base_url, name, reason = local.base_url, name or local.model, f"{reason}, at {local.server}"
     if not name:
         name = await _first_listed(row, base_url, key) if base_url else row.default_model
-    return _said(f"{prefix}:{name}", base_url, reason)
+    return _describe_choice(f"{prefix}:{name}", base_url, reason)
 
 
 async def _local_instead(spec: str, row: ModelProvider, settings: ModelSettings) -> _Local:
@@ -156,7 +156,7 @@ async def _local_instead(spec: str, row: ModelProvider, settings: ModelSettings)
     return local
 
 
-def _said(spec: str, base_url: str, reason: str) -> Choice:
+def _describe_choice(spec: str, base_url: str, reason: str) -> Choice:
     at, row = "", PROVIDERS[spec.partition(":")[0]]
     if row.is_remote:
         parts = urlsplit(base_url or row.default_url)
@@ -173,20 +173,20 @@ async def _first_local(settings: ModelSettings) -> _Local | None:
 
     async def ask(client: httpx2.AsyncClient, position: int, server: str, port: int) -> None:
         base_url = f"http://127.0.0.1:{port}/v1"
-        names = (await _listed(client, base_url, "", PROBE_SECONDS)).names
+        names = (await _list_models(client, base_url, "", PROBE_SECONDS)).names
         if names:
             found[position] = _Local(server, base_url, names[0])
 
     # One client for all: it loads certificates, which takes longer than a server on this machine.
-    async with _client("http://127.0.0.1") as client, anyio.create_task_group() as tasks:
+    async with _open_client("http://127.0.0.1") as client, anyio.create_task_group() as tasks:
         for position, (server, port) in enumerate(settings.local_servers):
             tasks.start_soon(ask, client, position, server, port)
     return found[min(found)] if found else None
 
 
 async def _first_listed(row: ModelProvider, base_url: str, api_key: str) -> str:
-    async with _client(base_url) as client:
-        listed = await _listed(client, base_url, api_key, LIST_SECONDS)
+    async with _open_client(base_url) as client:
+        listed = await _list_models(client, base_url, api_key, LIST_SECONDS)
     if not listed.names:
         others = ", ".join(listed.others[:OTHERS_SHOWN])
         what = (
@@ -199,7 +199,7 @@ async def _first_listed(row: ModelProvider, base_url: str, api_key: str) -> str:
     return listed.names[0]
 
 
-def _client(base_url: str) -> httpx2.AsyncClient:
+def _open_client(base_url: str) -> httpx2.AsyncClient:
     import ssl
 
     import httpx2
@@ -215,7 +215,7 @@ def _client(base_url: str) -> httpx2.AsyncClient:
     )
 
 
-async def _listed(
+async def _list_models(
     client: httpx2.AsyncClient, base_url: str, api_key: str, seconds: float
 ) -> Listed:
     """The models that a server lists, in its order; none where it is no such server."""
@@ -282,7 +282,7 @@ class OpenModels:
         """
         wanted = spec.strip() or self._choice.spec
         if wanted not in self._open:
-            self._open[wanted] = self._opened(*parse(wanted))
+            self._open[wanted] = self._open_model(*parse(wanted))
         return self._open[wanted]
 
     async def aclose(self) -> None:
@@ -292,7 +292,7 @@ class OpenModels:
                 await model.aclose()
         self._open.clear()
 
-    def _opened(self, prefix: str, name: str) -> Model:
+    def _open_model(self, prefix: str, name: str) -> Model:
         row = PROVIDERS[prefix]
         if row.is_remote and not name:
             raise UsageError(f"{prefix} names no model here", hint=f"write {row.form}")
@@ -303,8 +303,8 @@ class OpenModels:
             api_key=self._settings.api_keys.get(prefix, ""),
             provider=self._models.provider(prefix),
             files=self._files,
-            pace=partial(self._pace, prefix),
-            tariff=None if row.is_free else self._tariff(f"{prefix}:{name}", base_url),
+            pace=partial(self._pace_of, prefix),
+            tariff=None if row.is_free else self._tariff_for(f"{prefix}:{name}", base_url),
         )
         open_model: Callable[[Opening], Model] = import_module(
             f"swarmd.adapters.models.{row.module}"
@@ -317,7 +317,7 @@ class OpenModels:
         chosen = self._choice.base_url if is_chosen else ""
         return chosen or self._settings.base_urls.get(prefix, "")
 
-    def _pace(self, prefix: str) -> Pace:
+    def _pace_of(self, prefix: str) -> Pace:
         from swarmd.adapters.models.rate_limit import Pace
 
         if prefix not in self._paces:
@@ -329,7 +329,7 @@ class OpenModels:
             )
         return self._paces[prefix]
 
-    def _tariff(self, spec: str, base_url: str) -> Tariff | None:
+    def _tariff_for(self, spec: str, base_url: str) -> Tariff | None:
         from swarmd.adapters.models.prices import said_of, tariff_of
 
         tariff = tariff_of(spec, base_url, self._models)

@@ -115,7 +115,7 @@ class Rule(Written):
         if (self.moves is None) == (self.fail is None):
             raise ValueError("a rule has either `moves` or `fail`")
         for move in self.moves or ():
-            MOVE.validate_python(_filled(move, _stand_in))
+            MOVE.validate_python(_fill_in(move, _stand_in))
         return self
 
 
@@ -142,15 +142,15 @@ class ScriptedModel:
     def __post_init__(self) -> None:
         for number, rule in enumerate(self.rules, start=1):
             where = f"{self.source}:{number}"
-            self._counted.append(_Counted(_rule(rule, where), where))
+            self._counted.append(_Counted(_parse_rule(rule, where), where))
 
     @classmethod
     def from_file(cls, path: str) -> ScriptedModel:
         """Raises `UsageError` with `file:line: field: what` for a file that can't be meant."""
         model = cls((), source=path)
-        for line, raw in _read(path):
+        for line, raw in _read_file(path):
             where = f"{path}:{line}"
-            model._counted.append(_Counted(_rule(raw, where), where))
+            model._counted.append(_Counted(_parse_rule(raw, where), where))
         return model
 
     @property
@@ -173,7 +173,7 @@ class ScriptedModel:
         for counted in self._counted:
             if counted.fits(prompt.view):
                 counted.used += 1
-                return _answer(counted, prompt)
+                return _answer_by(counted, prompt)
         return Answered((_plain_move(prompt),), Usage(10, 10), NO_RULE)
 
     async def aclose(self) -> None:
@@ -183,22 +183,24 @@ class ScriptedModel:
 # --- answering --------------------------------------------------------------------------------
 
 
-def _answer(counted: _Counted, prompt: Prompt) -> Answered | Failed:
+def _answer_by(counted: _Counted, prompt: Prompt) -> Answered | Failed:
     rule = counted.rule
     usage = Usage(rule.usage.tokens_in, rule.usage.tokens_out, cost=rule.usage.cost)
     if rule.fail is not None:
         return Failed(rule.fail.why, rule.fail.detail, usage, rule.fail.retry_after)
     try:
-        raw = [_filled(move, lambda name: _value(name, prompt.view)) for move in rule.moves or ()]
+        raw = [
+            _fill_in(move, lambda name: _value_of(name, prompt.view)) for move in rule.moves or ()
+        ]
     except _UnknownNameError as error:
         # Final, and not a correction: no repetition mends a script.
         return Failed(
             "rejected", f"{counted.where}: {{{{{error}}}}} stands for nothing here", usage
         )
-    return _checked(raw, prompt, usage, counted.where)
+    return _check_moves(raw, prompt, usage, counted.where)
 
 
-def _checked(
+def _check_moves(
     raw: list[dict[str, Any]], prompt: Prompt, usage: Usage, where: str
 ) -> Answered | Failed:
     text = json.dumps({"moves": raw}, ensure_ascii=False)
@@ -213,7 +215,7 @@ def _checked(
         moves = tuple(MOVE.validate_python(move) for move in raw)
     except ValidationError as error:
         # It was valid with stand-ins, so it is what was put in that does not fit.
-        return Failed("rejected", f"{where}: {_first(error)}", usage, text=text)
+        return Failed("rejected", f"{where}: {_first_fault(error)}", usage, text=text)
     return Answered(moves, usage, text)
 
 
@@ -247,7 +249,7 @@ class _UnknownNameError(Exception):
     pass
 
 
-def _value(name: str, view: View) -> str:
+def _value_of(name: str, view: View) -> str:
     head, _, key = name.partition(".")
     match head:
         case "mission":
@@ -255,7 +257,7 @@ def _value(name: str, view: View) -> str:
         case "mission_text":
             return view.mission_text
         case "reporter":
-            return _reporter(view)
+            return _last_reporter(view)
         case _:
             ids = [child.id for child in view.children if child.key == key]
             if not ids:
@@ -263,7 +265,7 @@ def _value(name: str, view: View) -> str:
             return ids[-1]
 
 
-def _reporter(view: View) -> str:
+def _last_reporter(view: View) -> str:
     senders = [mail.sender for mail in view.mail if mail.kind is Kind.REPORT]
     if view.call:
         senders += [report["agent"] for report in view.call.reports]
@@ -279,31 +281,31 @@ def _stand_in(name: str) -> str:
     return "x"
 
 
-def _filled(value: Any, of: Callable[[str], str]) -> Any:
+def _fill_in(value: Any, of: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return _PLACE.sub(lambda found: of(found.group(1)), value)
     if isinstance(value, Mapping):
-        return {key: _filled(inner, of) for key, inner in value.items()}
+        return {key: _fill_in(inner, of) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_filled(inner, of) for inner in value]
+        return [_fill_in(inner, of) for inner in value]
     return value
 
 
 # --- reading a file ---------------------------------------------------------------------------
 
 
-def _rule(raw: object, where: str) -> Rule:
+def _parse_rule(raw: object, where: str) -> Rule:
     if isinstance(raw, Rule):
         return raw
     try:
         return Rule.model_validate(raw)
     except ValidationError as error:
         raise UsageError(
-            f"{where}: {_first(error)}", hint="a rule is {when: …, moves: […]}"
+            f"{where}: {_first_fault(error)}", hint="a rule is {when: …, moves: […]}"
         ) from None
 
 
-def _first(error: ValidationError) -> str:
+def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(step) for step in fault["loc"]) or "rule"
     # Of a check of our own the sentence is ours; of all else it is the library's.
@@ -311,7 +313,7 @@ def _first(error: ValidationError) -> str:
     return f"{place}: {ours or fault['msg']}"
 
 
-def _read(path: str) -> list[tuple[int, Any]]:
+def _read_file(path: str) -> list[tuple[int, Any]]:
     """Each rule with the line that it begins at."""
     try:
         text = Path(path).read_text(encoding="utf-8")

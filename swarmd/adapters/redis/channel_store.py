@@ -51,7 +51,7 @@ class ChannelStore:
         sealed = self.session.runtime(channel, message)
         args: list[str | int] = [channel, *sealed, ONCE_SECONDS]
         return StreamId(
-            await self.pipe.evaluate(script("post"), [stream, k.heads, k.posts, once], args)
+            await self.pipe.evaluate(script("post"), [stream, k.heads, k.posts, once, k.ends], args)
         )
 
     async def read(self, channel: Channel, after: StreamId, count: int) -> list[Message]:

@@ -19,6 +19,7 @@ from swarmd.adapters.redis.codecs import (
 )
 from swarmd.adapters.redis.keys import Keys, shared_names, type_of
 from swarmd.core.bus.envelope import Sealed, Sealer, followed_since
+from swarmd.core.bus.foreign import is_counted
 from swarmd.core.model.changes import (
     AccountChange,
     AccountCleared,
@@ -38,6 +39,7 @@ from swarmd.core.model.changes import (
     ChannelChange,
     ChannelForgotten,
     CharterSet,
+    EntriesCounted,
     HeadSet,
     HostGone,
     KeySwept,
@@ -63,7 +65,7 @@ from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.tables import OF_MISSIONS, Drop
 from swarmd.core.model.versions import SCHEMA
 
-_FIXED_KEYS = 5
+_FIXED_KEYS = 6
 _FIXED_ARGS = 3
 # What several changes of one commit put on one key goes in one step: an agent's record and its
 # placement, the names of all that were made.
@@ -292,6 +294,8 @@ def _change_channel(plan: Plan, change: ChannelChange) -> None:
             plan.do("xdel", keys.channel(channel), id)
         case ReaderLed(agent, channel, until):
             plan.do("lead", keys.state(agent), f"p:{channel}", until)
+        case EntriesCounted(channel, count):
+            plan.steps.append(["count", channel, count])
         case HeadSet(head):
             plan.join("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
         case _:
@@ -317,7 +321,7 @@ def _repair(plan: Plan, change: Repair) -> None:
         case ReservesSettled(id, journals):
             plan.do("assume", keys.ledger(id), id, _journals(plan, journals))
         case ChannelForgotten(channel):
-            plan.do("unhead", keys.heads, plan.number(keys.channel(channel)), channel)
+            plan.do("forget", keys.channel(channel), channel)
         case SchemaStamped():
             plan.join("hset", keys.meta, ["schema", SCHEMA])
         case _:
@@ -335,7 +339,9 @@ def _record_swept(plan: Plan, id: str) -> None:
 def _key_swept(plan: Plan, name: str) -> None:
     if type_of(name):
         aside = plan.number(plan.keys.set_aside(f"{plan.since}:{name}"))
-        plan.do("retype", plan.keys.channel(Channel(name)), type_of(name), aside)
+        channel = Channel(name)
+        counted = channel if is_counted(channel) else False
+        plan.do("retype", plan.keys.channel(channel), type_of(name), aside, counted)
 
 
 def _post(plan: Plan, channel: Channel, sealed: Sealed) -> None:
@@ -423,7 +429,6 @@ def _agent_reaped(plan: Plan, change: AgentReaped) -> None:
     same = [
         plan.number(keys.agents),
         plan.number(keys.ended),
-        plan.number(keys.heads),
         keys.prefix,
         agent.ended,
     ]
@@ -434,9 +439,8 @@ def _agent_reaped(plan: Plan, change: AgentReaped) -> None:
 
 
 def _delete_channels(plan: Plan, channels: list[Channel]) -> None:
-    for channel in channels:
-        plan.do("del", plan.keys.channel(channel))
-    plan.do("zrem", plan.keys.heads, list(channels))
+    streams = [plan.number(plan.keys.channel(channel)) for channel in channels]
+    plan.steps.append(["drop", streams, list(channels)])
 
 
 def _carve(

@@ -93,6 +93,13 @@ class Keys:
         return self._prefix + "_posts"
 
     @property
+    def ends(self) -> str:
+        """Hash: channel -> `ID COUNT`: the last entry that swarmd wrote to its stream, and how many
+        it has written there (`scripts/_post.lua`).
+        """
+        return self._prefix + "_ends"
+
+    @property
     def facts(self) -> str:
         """Stream: what workers' scripts did that the journal needs."""
         return self._prefix + "_facts"
@@ -207,6 +214,7 @@ _TYPES: Final = {
         "_positions",
         "_journal",
         "_heard",
+        "_ends",
     ),
     "set": ("children:", "_agents", "_missions", "_hosts"),
     "zset": ("_heads", "_ended", "_starts:"),
@@ -293,6 +301,7 @@ def shared_names() -> tuple[str, ...]:
 
 WORKER_READS: Final = (
     *patterns_read_by("workers"),
+    "_ends",
     "_heads",
     "_hosts",
     "_meta",

@@ -126,7 +126,7 @@ def post_sync(
     sealed = sealer(channel, message)
     args: list[str | int] = [channel, *sealed, ONCE_SECONDS]
     reply = wire.command(
-        "EVAL", script("post").text, 4, stream, keys.heads, keys.posts, once, *args
+        "EVAL", script("post").text, 5, stream, keys.heads, keys.posts, once, keys.ends, *args
     )
     if isinstance(reply, ErrorReply):
         raise refused(reply)

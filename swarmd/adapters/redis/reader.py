@@ -151,6 +151,8 @@ def ask_ours(
         if queries.is_of_another_type(answer):
             wrong.add(command[1])
             answers[at] = _NOTHING.get(command[0], [])
+        elif answer == _NO_STREAM:
+            answers[at] = []
         elif isinstance(answer, ErrorReply):
             raise refused(answer)
         else:
@@ -158,6 +160,7 @@ def ask_ours(
     return answers, frozenset(wrong)
 
 
+_NO_STREAM: Final = "ERR no such key"  # what XINFO says of a key that is not there
 _NOTHING: Final[Mapping[str, Any]] = {"GET": None, "HGET": None, "SISMEMBER": 0}
 
 

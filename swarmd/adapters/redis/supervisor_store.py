@@ -18,6 +18,7 @@ from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.adapters.redis.session import Session, line_at, number_of, pairs_of, prefixed
 from swarmd.core.bus.envelope import heard_of_sender
+from swarmd.core.bus.foreign import Miscount
 from swarmd.core.control.stalls import Standing
 from swarmd.core.model.changes import Change
 from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS, host_channel
@@ -105,6 +106,17 @@ class RedisSupervisorStore(ChannelStore):
                 *(self.session.ask_or(0, "XLEN", self.keys.channel(c)) for c in channels)
             )
         )
+
+    async def uncounted(self, channels: Sequence[Channel]) -> dict[Channel, Miscount]:
+        streams = map(self.keys.channel, channels)
+        counts = await self.pipe.evaluate(
+            script("uncounted"), [self.keys.ends, *streams], list(channels)
+        )
+        return {
+            channel: Miscount(abs(count), is_made_anew=count < 0)
+            for channel, count in zip(channels, counts, strict=True)
+            if count
+        }
 
     async def last_id(self, channel: Channel) -> StreamId:
         newest = await self.session.stream(
@@ -226,7 +238,7 @@ class RedisSupervisorStore(ChannelStore):
         if facts_until is not None:
             # MINID keeps the entry itself: the position after it is what is read from next.
             made.do("trim", k.facts, facts_until)
-        keys = [k.leader, k.positions, k.heads, k.posts, k.facts, *made.names]
+        keys = [k.leader, k.positions, k.heads, k.posts, k.facts, k.ends, *made.names]
         args = made.args({**positions, Channel(SERIAL): StreamId(str(self.session.serials.last))})
         reply = await self.pipe.evaluate(script("supervise"), keys, [token, seq, *args])
         if reply == "damaged":
@@ -274,5 +286,6 @@ class RedisSupervisorStore(ChannelStore):
     async def _unlink(self, keys: Sequence[str], channels: Sequence[Channel]) -> None:
         if channels:
             await self.pipe.execute("ZREM", self.keys.heads, *channels)
+            await self.pipe.execute("HDEL", self.keys.ends, *channels)
         if keys or channels:
             await self.pipe.execute("UNLINK", *keys, *map(self.keys.channel, channels))

@@ -284,7 +284,7 @@ class RedisWorkerStore(ChannelStore):
         return math.inf if left == _NO_EXPIRY else left / 1000
 
 
-# Of the agents that have committed last: eleven names are a tenth of what a small turn costs.
+# Of the agents that have committed last: twelve names are a tenth of what a small turn costs.
 @lru_cache(maxsize=4_096)
 def _keys_of(k: Keys, agent: AgentId, host: HostId) -> tuple[str, ...]:
     """What the commit of each of an agent's turns names."""
@@ -300,6 +300,7 @@ def _keys_of(k: Keys, agent: AgentId, host: HostId) -> tuple[str, ...]:
         k.heads,
         k.posts,
         k.facts,
+        k.ends,
     )
 
 

@@ -54,7 +54,7 @@ def run(
     place = located(place_of(target), namespace)
     if client is not None:
         return _run_installed(client, place, args, stdin, stdout, stderr)
-    options, words = _options(args)
+    options, words = _split_options(args)
     is_raw = "--raw" in options or ("--no-raw" not in options and not stdout.isatty())
     with Wire(place) as wire:
         # BLPOP and SUBSCRIBE wait as long as they like: their bound is the person's Ctrl-C.
@@ -62,18 +62,23 @@ def run(
         session = _Session(wire, stdout, is_raw=is_raw)
         try:
             if words:
-                is_refused = session.command(
-                    [word.encode("utf-8", "surrogateescape") for word in words]
-                )
+                is_refused = session.command([_as_bytes(word) for word in words])
                 return 1 if is_refused and "-e" in options else 0
-            session.converse(_lines(stdin, stdout, f"{place}> "))
+            session.converse(_read_lines(stdin, stdout, f"{place}> "))
         except KeyboardInterrupt:
             return _INTERRUPTED
         except BrokenPipeError:
-            # Whoever read us has seen enough (`| head`). What is still buffered goes nowhere,
-            # silently.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+            _discard_rest(stdout)
     return 0
+
+
+def _as_bytes(word: str) -> bytes:
+    return word.encode("utf-8", "surrogateescape")
+
+
+def _discard_rest(stdout: BinaryIO) -> None:
+    """Whoever read us has seen enough (`| head`). What is still buffered goes nowhere, silently."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
 
 
 # --- the installed client ---------------------------------------------------------------------
@@ -111,23 +116,28 @@ def _connection_options(place: Address) -> list[str]:
         options += ["-n", str(place.db)]
     if place.username:
         options += ["--user", place.username]
-    if place.is_tls:
-        options += ["--tls", "--sni", place.host]
-        names = {"ssl_ca_certs": "--cacert", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
-        options += [
-            word
-            for key, name in names.items()
-            if (value := place.options.get(key))
-            for word in (name, value)
-        ]
-        options += ["--insecure"] if place.options.get("ssl_cert_reqs") == "none" else []
-    return options
+    return [*options, *_tls_options(place)] if place.is_tls else options
+
+
+_FILES_OF_TLS: Final = {
+    "ssl_ca_certs": "--cacert",
+    "ssl_certfile": "--cert",
+    "ssl_keyfile": "--key",
+}
+
+
+def _tls_options(place: Address) -> list[str]:
+    options = ["--tls", "--sni", place.host]
+    for key, name in _FILES_OF_TLS.items():
+        if value := place.options.get(key):
+            options += [name, value]
+    return [*options, "--insecure"] if place.options.get("ssl_cert_reqs") == "none" else options
 
 
 # --- the small client -------------------------------------------------------------------------
 
 
-def _options(args: Sequence[str]) -> tuple[set[str], list[str]]:
+def _split_options(args: Sequence[str]) -> tuple[set[str], list[str]]:
     """redis-cli's options that change what is printed; the others would change where it
     connects.
     """
@@ -159,12 +169,12 @@ class _Session:
         name = words[0].decode("utf-8", "replace").upper()
         reply = self._wire.command(*words)
         if name not in _STREAMING or isinstance(reply, ErrorReply):
-            self._print(reply)
+            self._print_reply(reply)
             return isinstance(reply, ErrorReply)
         if not self._is_raw and name != "MONITOR":
-            self._write(b"Reading messages... (press Ctrl-C to quit)\n")
+            self._write_out(b"Reading messages... (press Ctrl-C to quit)\n")
         while True:
-            self._print(reply)
+            self._print_reply(reply)
             reply = self._wire.read()
 
     def converse(self, lines: Iterator[str]) -> None:
@@ -172,21 +182,21 @@ class _Session:
         for line in lines:
             words = split(line)
             if words is None:
-                self._write(b"Invalid argument(s)\n")
+                self._write_out(b"Invalid argument(s)\n")
             elif words and words[0].decode("utf-8", "replace").upper() in _LEAVING:
                 return
             elif words:
                 self.command(words)
 
-    def _print(self, reply: Reply) -> None:
-        self._write(raw(reply) + b"\n" if self._is_raw else readable(reply))
+    def _print_reply(self, reply: Reply) -> None:
+        self._write_out(raw(reply) + b"\n" if self._is_raw else readable(reply))
 
-    def _write(self, text: bytes) -> None:
+    def _write_out(self, text: bytes) -> None:
         self._stdout.write(text)
         self._stdout.flush()
 
 
-def _lines(stdin: BinaryIO, stdout: BinaryIO, prompt: str) -> Iterator[str]:
+def _read_lines(stdin: BinaryIO, stdout: BinaryIO, prompt: str) -> Iterator[str]:
     if not (stdin.isatty() and stdout.isatty()):
         for line in stdin:
             yield line.decode("utf-8", "surrogateescape")
@@ -214,21 +224,21 @@ def split(line: str) -> list[bytes] | None:
             at += 1
         if at == len(line):
             return words
-        found = _word(line, at)
+        found = _read_word(line, at)
         if found is None:
             return None
         word, at = found
         words.append(word)
 
 
-def _word(line: str, at: int) -> tuple[bytes, int] | None:
+def _read_word(line: str, at: int) -> tuple[bytes, int] | None:
     word = bytearray()
     while at < len(line) and not line[at].isspace():
         if line[at] not in "\"'":
-            word += line[at].encode("utf-8", "surrogateescape")
+            word += _as_bytes(line[at])
             at += 1
             continue
-        found = _quoted(line, at + 1, line[at])
+        found = _read_quoted(line, at + 1, line[at])
         if found is None:
             return None
         inner, at = found
@@ -238,26 +248,26 @@ def _word(line: str, at: int) -> tuple[bytes, int] | None:
     return bytes(word), at
 
 
-def _quoted(line: str, at: int, quote: str) -> tuple[bytes, int] | None:
+def _read_quoted(line: str, at: int, quote: str) -> tuple[bytes, int] | None:
     inner = bytearray()
     while at < len(line):
         if line[at] == quote:
             return bytes(inner), at + 1
-        taken, at = _escaped(line, at, quote)
+        taken, at = _read_escaped(line, at, quote)
         inner += taken
     return None
 
 
-def _escaped(line: str, at: int, quote: str) -> tuple[bytes, int]:
+def _read_escaped(line: str, at: int, quote: str) -> tuple[bytes, int]:
     following = line[at + 1 : at + 2]
     if line[at] != "\\" or not following or (quote == "'" and following != "'"):
-        return line[at].encode("utf-8", "surrogateescape"), at + 1
+        return _as_bytes(line[at]), at + 1
     number = line[at + 2 : at + 4]
     if following == "x" and len(number) == 2 and all(c in "0123456789abcdefABCDEF" for c in number):
         return bytes([int(number, 16)]), at + 4
     if following in _ESCAPES:
         return bytes([_ESCAPES[following]]), at + 2
-    return following.encode("utf-8", "surrogateescape"), at + 2
+    return _as_bytes(following), at + 2
 
 
 # --- what is printed --------------------------------------------------------------------------
@@ -279,7 +289,7 @@ def readable(reply: Reply, indent: int = 0) -> bytes:
     break.
     """
     if not isinstance(reply, list):
-        return _scalar(reply) + b"\n"
+        return _show_scalar(reply) + b"\n"
     if not reply:
         return b"(empty array)\n"
     width = len(str(len(reply)))
@@ -291,7 +301,7 @@ def readable(reply: Reply, indent: int = 0) -> bytes:
     return (b" " * indent).join(lines)
 
 
-def _scalar(reply: Status | ErrorReply | bytes | int | None) -> bytes:
+def _show_scalar(reply: Status | ErrorReply | bytes | int | None) -> bytes:
     if reply is None:
         return b"(nil)"
     if isinstance(reply, ErrorReply):

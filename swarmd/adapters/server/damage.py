@@ -29,7 +29,7 @@ def refuse_disowned(folder: Path) -> None:
     The server takes that for no data, begins anew and writes over it.
     """
     manifest = folder / _MANIFEST
-    path = next(_disowned(folder, _named_in(manifest)), None)
+    path = next(_disowned_files(folder, _named_in(manifest)), None)
     if path is not None:
         raise DamagedError(
             manifest,
@@ -49,7 +49,7 @@ def _named_in(manifest: Path) -> list[str]:
     return [words[1] for words in entries if len(words) > 1 and words[0] == "file"]
 
 
-def _disowned(folder: Path, named: Sequence[str]) -> Iterator[Path]:
+def _disowned_files(folder: Path, named: Sequence[str]) -> Iterator[Path]:
     """Two kinds of file are rightly not named, as a rewrite that was broken off leaves them: an
     incremental file that nothing was written to, and a base beside the one that still is.
     """
@@ -65,7 +65,7 @@ def start_failure(data: Path, log: Path, log_start: int, what: str) -> SwarmErro
         lines.seek(log_start)
         said = lines.read().decode("utf-8", "replace").splitlines()
     if any(map(_tells_of_damage, said)):
-        return _damaged(data, said)
+        return _damage_of(data, said)
     tail = "\n".join(line for line in said if line.strip()).splitlines()[-TAIL_LINES:]
     return StoreUnavailableError(
         "\n".join([f"the embedded server {what}:", *tail]), hint=f"its log is {log}"
@@ -80,7 +80,7 @@ def _tells_of_damage(line: str) -> bool:
     return " # " in low and any(w in low for w in words) and not any(w in low for w in outside)
 
 
-def _damaged(data: Path, said: list[str]) -> DamagedError:
+def _damage_of(data: Path, said: list[str]) -> DamagedError:
     folder = data / AOF
     start_anew = (
         f"put a good copy of {folder} back, or move {data} away to begin with an empty swarm"

@@ -149,15 +149,15 @@ class EmbeddedServer:
         while True:
             code = await self.died()
             logs.logger(__name__).error("server_ended", code=code, log=str(self.data / LOG))
-            await self._restart()
+            await self._restart_server()
 
-    async def _restart(self) -> None:
+    async def _restart_server(self) -> None:
         import anyio
 
         for failures in range(RESTARTS_MAX):
             await anyio.sleep(BACKOFF_SECONDS[failures])
             try:
-                await drive_async(self._launch())
+                await drive_async(self._launch_server())
             except DamagedError:
                 raise
             except SwarmError as error:
@@ -172,11 +172,11 @@ class EmbeddedServer:
 
     def _start(self) -> Pauses:
         with ExitStack() as undo:
-            undo.callback(self._release)
+            undo.callback(self._release_folder)
             try:
                 yield from self._take_folder()
                 yield from end_ownerless(self.data)
-                yield from self._launch()
+                yield from self._launch_server()
             except OSError as error:
                 raise StoreUnavailableError(
                     f"cannot keep a swarm in {self.data}: {error.strerror or error}",
@@ -190,7 +190,7 @@ class EmbeddedServer:
         self._lock = os.open(self.data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         yield from until(self._takes_lock, PATIENCE_SECONDS)
         if not self._takes_lock():
-            raise FolderTakenError(self.data, _owner(self._lock)[0])
+            raise FolderTakenError(self.data, _owner_of(self._lock)[0])
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()} {int(self._is_momentary)}\n".encode(), 0)
 
@@ -201,7 +201,7 @@ class EmbeddedServer:
             # Asked again of a lock that is ours, the answer is yes.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid, is_momentary = _owner(self._lock)
+            pid, is_momentary = _owner_of(self._lock)
             # Another look is over soon. A look also waits for a daemon that is about to serve, to
             # use it.
             can_wait = live_socket(self.data) is None if self._is_momentary else is_momentary
@@ -210,10 +210,10 @@ class EmbeddedServer:
             return False
         return True
 
-    def _launch(self) -> Pauses:
+    def _launch_server(self) -> Pauses:
         """Forks the server and waits until it serves. A server that does not is ended again."""
         log = self.data / LOG
-        log_start = _rotated(log)
+        log_start = _rotate_log(log)
         refuse_disowned(self.data / AOF)
         if self._socket is None:
             self._socket = choose_socket(self.data)
@@ -261,9 +261,9 @@ class EmbeddedServer:
                 logs.logger(__name__).error("server_killed_at_stop", pid=process.pid)
                 process.kill()
                 process.wait()
-            self._release()
+            self._release_folder()
 
-    def _release(self) -> None:
+    def _release_folder(self) -> None:
         """Last of all: whoever gets the lock must find no server and no trace of one."""
         if self._socket is not None:
             remove_socket(self.data, self._socket)
@@ -274,14 +274,14 @@ class EmbeddedServer:
             self._lock = None
 
 
-def _rotated(log: Path) -> int:
+def _rotate_log(log: Path) -> int:
     """Where in the log the next server begins to write; a large log is put aside."""
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.replace(log.with_suffix(".log.1"))
     return log.stat().st_size if log.exists() else 0
 
 
-def _owner(lock: int) -> tuple[int, bool]:
+def _owner_of(lock: int) -> tuple[int, bool]:
     """Who wrote itself into the lock file, and whether only for a moment. It may not have
     written yet.
     """

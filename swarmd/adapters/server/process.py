@@ -114,7 +114,7 @@ def fork_server(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     )
     environment = {
         name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ
-    } | _allocator()
+    } | _allocator_settings()
     with log.open("ab") as output, warnings.catch_warnings():
         # From 3.12 on, Python warns of a fork beside threads, since they may hold a lock that the
         # child needs. The child below makes two system calls and takes none.
@@ -133,7 +133,7 @@ def fork_server(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _allocator() -> dict[str, str]:
+def _allocator_settings() -> dict[str, str]:
     if sys.platform != "linux":
         return {}
     found = next((path for path in ALLOCATORS if path.is_file()), None)
@@ -168,10 +168,10 @@ def end_ownerless(data: Path) -> Pauses:
     ask_to_end(socket)
 
     def is_gone() -> bool:
-        return probe_socket(str(socket)) == "absent" and not _serves(pid, socket)
+        return probe_socket(str(socket)) == "absent" and not _serves_socket(pid, socket)
 
     yield from until(is_gone, STOP_SECONDS)
-    if _serves(pid, socket):
+    if _serves_socket(pid, socket):
         os.kill(pid, signal.SIGKILL)
         yield from until(is_gone, STOP_SECONDS)
     if not is_gone():
@@ -183,7 +183,7 @@ def end_ownerless(data: Path) -> Pauses:
     (data / RECORD).unlink(missing_ok=True)
 
 
-def _serves(pid: int, socket: Path) -> bool:
+def _serves_socket(pid: int, socket: Path) -> bool:
     """Whether the process of that number is really the server of that socket: numbers are given
     out again.
     """

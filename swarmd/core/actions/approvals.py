@@ -139,25 +139,33 @@ def ask(
     approval.
     """
     requester = action["requester"]
-    own = [a for a in draft.swarm.approvals.values() if a.requester == requester and not a.answer]
-    same = [a for a in own if _what(a.action) == _what(action)]
+    waiting = _waiting_of(draft.swarm, requester)
+    same = [approval for approval in waiting if _what(approval.action) == _what(action)]
     if same:
         return same[0]
-    if len(own) >= WAITING_MAX and requester != SOB:
+    if len(waiting) >= WAITING_MAX and requester != SOB:
         return Denied(
-            need.rule, f"{need.detail}; {len(own)} of your requests wait for permission already"
+            need.rule, f"{need.detail}; {len(waiting)} of your requests wait for permission already"
         )
     approval = _new_approval(draft, action, need)
-    told = {
-        "approval": approval.id,
-        "needs": WORD[need.needs],
-        "rule": need.rule.value,
-        **facts,
-        "expires": stamp_of(approval.expires),
-    }
+    told = _told_facts(approval, facts)
     draft.add(APPROVALS.put(approval), _request_entry(draft, approval, need, told))
     _tell(draft, approval, told)
     return approval
+
+
+def _waiting_of(swarm: Swarm, requester: str) -> list[Approval]:
+    return [a for a in swarm.approvals.values() if a.requester == requester and not a.answer]
+
+
+def _told_facts(approval: Approval, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "approval": approval.id,
+        "needs": WORD[approval.needs],
+        "rule": approval.rule.value,
+        **facts,
+        "expires": stamp_of(approval.expires),
+    }
 
 
 def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approval:
@@ -215,8 +223,7 @@ def _tell(draft: Draft, approval: Approval, told: Mapping[str, Any]) -> None:
     if approval.needs is Authority.OPERATOR:
         return
     above = _superior(draft.swarm, approval)
-    named = (told.get(name) for name in ("action", "verb", "role", "target"))
-    what = " ".join(str(value) for value in named if value)
+    what = _named_in(told)
     message = Message(
         sender=CLERK if above is None else SUPERVISOR,
         to=above.id if above else "",
@@ -228,6 +235,11 @@ def _tell(draft: Draft, approval: Approval, told: Mapping[str, Any]) -> None:
         hops=approval.action["hops"],
     )
     draft.add(Post(BOARD_ROOM if above is None else inbox(above.id), message))
+
+
+def _named_in(told: Mapping[str, Any]) -> str:
+    named = (told.get(name) for name in ("action", "verb", "role", "target"))
+    return " ".join(str(value) for value in named if value)
 
 
 def _superior(swarm: Swarm, approval: Approval) -> Agent | None:

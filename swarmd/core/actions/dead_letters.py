@@ -79,9 +79,8 @@ def tell(draft: Draft, agent: Agent, mail: DeadMail, why: str) -> None:
         tries=mail.tries,
     )
     told = {"channel": mail.channel, "id": mail.id, "tries": mail.tries}
-    notices.tell_superior(
-        draft, agent, f"{what}; it goes on without it. The message is a dead letter.", dead=told
-    )
+    text = f"{what}; it goes on without it. The message is a dead letter."
+    notices.tell_superior(draft, agent, text, data={"dead": told})
 
 
 # --- what an operator does about one ----------------------------------------------------------

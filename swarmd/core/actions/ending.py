@@ -19,6 +19,7 @@ from swarmd.core.model.names import (
     MissionId,
     MissionState,
 )
+from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree.fence import decide_terminate, fence
@@ -93,14 +94,19 @@ def _end_tier(draft: Draft, actor: Actor, args: Args) -> Denied | None:
 
 
 def _end_missions(draft: Draft, actor: Actor, args: Args) -> Denied | None:
-    missions, target = draft.swarm.missions, args.target
-    wanted = list(missions) if target == EVERYTHING else [MissionId(target)]
-    open_ones = [missions[id] for id in wanted if id in missions]
+    open_ones = _named_missions(draft.swarm, args.target)
     ending = [mission for mission in open_ones if mission.ending is None]
     if not ending:
-        what = f"{target} is ending already" if open_ones else target
+        what = f"{args.target} is ending already" if open_ones else args.target
         return Denied(Rule.UNKNOWN_MISSION, what)
     reason = args.reason or "cancelled by the operator"
     for mission in ending:
         queue.end(draft, mission, MissionState.CANCELLED, reason, by=actor.id, order=actor.order)
     return None
+
+
+def _named_missions(swarm: Swarm, target: str) -> list[Mission]:
+    if target == EVERYTHING:
+        return list(swarm.missions.values())
+    mission = swarm.missions.get(MissionId(target))
+    return [] if mission is None else [mission]

@@ -37,18 +37,15 @@ def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> D
     account = _named_account(swarm, actor, target)
     if isinstance(account, Denied):
         return account
-    above = account_above(swarm, account)
-    if above is None:
-        return Denied(Rule.UNKNOWN_AGENT, f"{account} has no account")
-    denied = _refuse_payer(swarm, actor, account, above) or _refuse_amounts(
-        swarm, account, above, amounts
-    )
-    if denied is not None:
-        return denied
-    draft.add(AccountFunded(account, above, amounts))
-    _record_funding(draft, actor, account, amounts)
-    _lift_budget_stop(draft, actor, account)
-    return None
+    above = _payer_of(swarm, actor, account)
+    if isinstance(above, Denied):
+        return above
+    denied = _refuse_short(swarm, above, amounts) or _refuse_full(swarm, account, amounts)
+    if denied is None:
+        draft.add(AccountFunded(account, above, amounts))
+        _record_funding(draft, actor, account, amounts)
+        _lift_budget_stop(draft, actor, account)
+    return denied
 
 
 def _named_account(swarm: Swarm, actor: Actor, target: str) -> str | Denied:
@@ -59,8 +56,11 @@ def _named_account(swarm: Swarm, actor: Actor, target: str) -> str | Denied:
     return found if isinstance(found, Denied) else found.id
 
 
-def _refuse_payer(swarm: Swarm, actor: Actor, account: str, above: str) -> Denied | None:
-    """The amounts come out of the account `above`, which has to be the actor's own."""
+def _payer_of(swarm: Swarm, actor: Actor, account: str) -> str | Denied:
+    """The account above, out of which the amounts come, if it is the actor's own."""
+    above = account_above(swarm, account)
+    if above is None:
+        return Denied(Rule.UNKNOWN_AGENT, f"{account} has no account")
     own = {Authority.LINEAGE: actor.id, Authority.BOARD: actor.mission}.get(actor.authority, above)
     if above != own:
         return Denied(
@@ -69,23 +69,25 @@ def _refuse_payer(swarm: Swarm, actor: Actor, account: str, above: str) -> Denie
         )
     if above and MissionId(account) in swarm.missions and account not in swarm.boards:
         return Denied(Rule.UNKNOWN_MISSION, f"{account} has no account yet")
-    return None
+    return above
 
 
-def _refuse_amounts(
-    swarm: Swarm, account: str, above: str, amounts: Mapping[str, int]
-) -> Denied | None:
-    """No more than is free above, and than an account can hold. The root takes from nowhere."""
+def _refuse_short(swarm: Swarm, above: str, amounts: Mapping[str, int]) -> Denied | None:
+    """No more than is free above. What the root is given is taken from nowhere."""
     free = swarm.observed.free.get(above, {})
-    short = {kind: n for kind, n in amounts.items() if free.get(kind, 0) < n} if above else {}
-    if short:
-        lines = (f"{kind}: {n} asked, {free.get(kind, 0)} free" for kind, n in short.items())
-        return Denied(Rule.BUDGET_SHARE, ", ".join(lines))
+    short = [
+        f"{kind}: {n} asked, {free.get(kind, 0)} free"
+        for kind, n in amounts.items()
+        if above and free.get(kind, 0) < n
+    ]
+    return Denied(Rule.BUDGET_SHARE, ", ".join(short)) if short else None
+
+
+def _refuse_full(swarm: Swarm, account: str, amounts: Mapping[str, int]) -> Denied | None:
     caps = swarm.observed.caps.get(account, {})
     over = [kind for kind, n in amounts.items() if caps.get(kind, 0) + n > AMOUNT_MAX]
-    if over:
-        return Denied(Rule.BUDGET_SHARE, f"{over[0]}: an account holds {AMOUNT_MAX:,} at most")
-    return None
+    why = f"an account holds {AMOUNT_MAX:,} at most"
+    return Denied(Rule.BUDGET_SHARE, f"{over[0]}: {why}") if over else None
 
 
 def _record_funding(draft: Draft, actor: Actor, account: str, amounts: Mapping[str, int]) -> None:

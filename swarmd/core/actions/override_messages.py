@@ -29,14 +29,9 @@ _RECALLABLE: Final = ("room", "inbox", "down", "up")
 
 def recall_message(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     """Gone from the stream for whoever has not read it, and the channel told so."""
-    original = asked.original if isinstance(asked, OverrideOrder) else None
-    if actor.authority is not Authority.OPERATOR or original is None:
-        return Denied(
-            Rule.OVERRIDE_INVALID, "only an operator recalls a message, by its channel and id"
-        )
-    denied = _refuse_recall(draft.swarm, original)
-    if denied is not None:
-        return denied
+    original = _recallable(draft.swarm, actor, asked)
+    if isinstance(original, Denied):
+        return original
     channel = Channel(original.channel)
     override = begin_override(
         draft,
@@ -51,6 +46,15 @@ def recall_message(draft: Draft, actor: Actor, asked: Overruling) -> Denied | No
     draft.add(MessageRecalled(channel, StreamId(original.id)), Post(channel, notice))
     record_override(draft, actor, override)
     return None
+
+
+def _recallable(swarm: Swarm, actor: Actor, asked: Overruling) -> Original | Denied:
+    original = asked.original if isinstance(asked, OverrideOrder) else None
+    if actor.authority is not Authority.OPERATOR or original is None:
+        return Denied(
+            Rule.OVERRIDE_INVALID, "only an operator recalls a message, by its channel and id"
+        )
+    return _refuse_recall(swarm, original) or original
 
 
 def _target_of(original: Original) -> str:

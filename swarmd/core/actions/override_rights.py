@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,6 @@ def override_right(draft: Draft, actor: Actor, asked: Overruling) -> Denied | No
     agent = _whose_right(draft.swarm, actor, asked)
     if isinstance(agent, Denied):
         return agent
-    number = draft.swarm.number + 1
     override = begin_override(
         draft,
         actor,
@@ -40,12 +40,7 @@ def override_right(draft: Draft, actor: Actor, asked: Overruling) -> Denied | No
         target=agent.id,
         mission=agent.mission,
         before=_rights_before(agent),
-        after={
-            "privilege": asked.privilege,
-            "right": asked.right,
-            "taken": asked.take,
-            "number": number,
-        },
+        after=_rights_after(asked, draft.swarm.number + 1),
     )
     if asked.take:
         _take_right(draft, agent, asked, override)
@@ -79,6 +74,11 @@ def _rights_before(agent: Agent) -> dict[str, Any]:
     }
 
 
+def _rights_after(asked: Overruling, number: int) -> dict[str, Any]:
+    path, right = asked.privilege, asked.right
+    return {"privilege": path, "right": right, "taken": asked.take, "number": number}
+
+
 def _take_right(draft: Draft, agent: Agent, asked: Overruling, override: Override) -> None:
     mark = Revocation(
         agent.id,
@@ -97,9 +97,8 @@ def _take_right(draft: Draft, agent: Agent, asked: Overruling, override: Overrid
 
 def _give_right(draft: Draft, agent: Agent, asked: Overruling, override: Override) -> None:
     number, at = override.after["number"], draft.moment.stamp
-    for right in rights.single_rights(asked.right):
-        agent = agent.holding(Held(asked.privilege, right, number, override.id, at))
-    _refresh(draft, agent)
+    path, right = asked.privilege, asked.right
+    _refresh(draft, rights.with_right(agent, path, right, number, override.id, at))
 
 
 def _refresh(draft: Draft, agent: Agent) -> None:
@@ -129,19 +128,20 @@ def _lift_mark(draft: Draft, agent: Agent, number: int) -> None:
 def _as_before(agent: Agent, override: Override) -> Agent:
     """Without what the override gave, and with what that had replaced."""
     path, number = str(override.after["privilege"]), int(override.after["number"])
-    before = override.before
-    for right, known in (("use", "privileges"), ("grant", "grants")):
+    for right in ("use", "grant"):
         given = next(
             (h for h in agent.later if (h.path, h.right, h.number) == (path, right, number)), None
         )
-        if given is None:
-            continue
-        if path not in before[known]:
-            agent = agent.without(given)
-            continue
-        old = [Held(*held) for held in before["later"] if held[:2] == [path, right]]
-        agent = replace(agent, later=(*(held for held in agent.later if held != given), *old))
+        if given is not None:
+            agent = _without_given(agent, given, override.before)
     return agent
+
+
+def _without_given(agent: Agent, given: Held, before: Mapping[str, Any]) -> Agent:
+    if given.path not in before["privileges" if given.right == "use" else "grants"]:
+        return agent.without(given)
+    old = [Held(*held) for held in before["later"] if held[:2] == [given.path, given.right]]
+    return replace(agent, later=(*(held for held in agent.later if held != given), *old))
 
 
 def _is_handed_down(swarm: Swarm, agent: Agent, override: Override) -> bool:

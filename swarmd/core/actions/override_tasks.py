@@ -80,10 +80,7 @@ def restore_task(draft: Draft, agent: Agent, override: Override) -> None:
 def _set_task(
     draft: Draft, agent: Agent, task: str, by: str, text: str, taint: tuple[str, ...] = ()
 ) -> None:
-    assert agent.charter is not None
-    charter = agent.charter.model_copy(update={"task": task})
-    sources = tuple(sorted({*agent.taint, *taint}))
-    changed = leased_anew(draft, replace(agent, charter=charter, taint=sources))
+    changed = leased_anew(draft, _with_task(agent, task, taint))
     directive = Message(
         sender=SOB if by == SOB else OPERATOR,
         to=agent.id,
@@ -97,3 +94,9 @@ def _set_task(
         Post(inbox(agent.id), stamped(directive, taint)),
         *placement_notice(draft, changed),
     )
+
+
+def _with_task(agent: Agent, task: str, taint: tuple[str, ...]) -> Agent:
+    assert agent.charter is not None
+    charter = agent.charter.model_copy(update={"task": task})
+    return replace(agent, charter=charter, taint=tuple(sorted({*agent.taint, *taint})))

@@ -62,13 +62,16 @@ def grant(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
     denied = may_be_granted(swarm, actor, agent, path)
     if denied is not None:
         return denied
-    number = swarm.number + 1
-    changed = agent
-    for right in single_rights(change.right):
-        changed = changed.holding(Held(path, right, number, actor.id, draft.moment.stamp))
-    draft.add(RightsSet(changed))
+    number, at = swarm.number + 1, draft.moment.stamp
+    draft.add(RightsSet(with_right(agent, path, change.right, number, actor.id, at)))
     _record_change(draft, actor, agent, change, JournalEvent.PRIVILEGE_GRANTED, number=number)
     return None
+
+
+def with_right(agent: Agent, path: str, right: Right, number: int, by: str, at: str) -> Agent:
+    for single in single_rights(right):
+        agent = agent.holding(Held(path, single, number, by, at))
+    return agent
 
 
 def single_rights(right: Right) -> tuple[Literal["use", "grant"], ...]:
@@ -117,20 +120,11 @@ def may_be_granted(swarm: Swarm, actor: Actor, agent: Agent, path: str) -> Denie
 
 def revoke(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
     """One mark, whatever lies below it: the next action of every descendant meets it."""
-    swarm, path = draft.swarm, change.privilege
-    agent = _whose_rights(swarm, actor, change.target, path)
+    swarm = draft.swarm
+    agent = _whose_rights(swarm, actor, change.target, change.privilege)
     if isinstance(agent, Denied):
         return agent
-    mark = Revocation(
-        agent.id,
-        path,
-        change.right,
-        swarm.number + 1,
-        actor.id,
-        draft.moment.stamp,
-        change.reason,
-        actor.authority,
-    )
+    mark = _mark_of(draft, actor, agent, change)
     kept = _kept_beside(swarm, actor, mark)
     if len(kept) >= REVOCATIONS_MAX:
         return Denied(
@@ -138,16 +132,22 @@ def revoke(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
         )
     below = len(swarm.lineage.below(agent.id))
     draft.add(REVOCATIONS.set(agent.id, (*kept, mark)))
-    _record_change(
-        draft,
-        actor,
-        agent,
-        change,
-        JournalEvent.PRIVILEGE_REVOKED,
-        number=mark.number,
-        agents=below,
-    )
+    event = JournalEvent.PRIVILEGE_REVOKED
+    _record_change(draft, actor, agent, change, event, number=mark.number, agents=below)
     return None
+
+
+def _mark_of(draft: Draft, actor: Actor, agent: Agent, change: RightChange) -> Revocation:
+    return Revocation(
+        agent.id,
+        change.privilege,
+        change.right,
+        draft.swarm.number + 1,
+        actor.id,
+        draft.moment.stamp,
+        change.reason,
+        actor.authority,
+    )
 
 
 def _kept_beside(swarm: Swarm, actor: Actor, mark: Revocation) -> tuple[Revocation, ...]:

@@ -69,23 +69,21 @@ def apply_stop(
     denied = _refuse_stop(swarm, actor, kind, found)
     if denied is not None:
         return denied
-    target = _target_of(found)
+    target, now = _target_of(found), draft.moment.now
     before = swarm.lineage.stops.get(target)
     if before is not None:
         leave_unseen(draft, before, f"{actor.id} stopped it anew")
-    now = draft.moment.now
     until = now + grace_seconds if kind is StopKind.DRAIN else 0.0
     stop = Stop(target, kind, actor.authority, args.reason, actor.id, now, actor.order, until=until)
     set_stop(draft, stop, before)
     if isinstance(found, Agent) and actor.authority is not Authority.LINEAGE:
-        tell_superior(
-            draft,
-            found,
-            f"was stopped ({kind}) by {actor.id}: {args.reason}",
-            taint=actor.taint,
-            stopped=kind.value,
-        )
+        _tell_stopped(draft, found, stop, actor.taint)
     return None
+
+
+def _tell_stopped(draft: Draft, agent: Agent, stop: Stop, taint: tuple[str, ...]) -> None:
+    what = f"was stopped ({stop.kind}) by {stop.by}: {stop.reason}"
+    tell_superior(draft, agent, what, taint=taint, data={"stopped": stop.kind.value})
 
 
 def _target_of(found: Agent | str) -> str:
@@ -160,13 +158,14 @@ def _record_stop(draft: Draft, stop: Stop, replaced: Stop | None, *, mission: st
     if replaced is not None:
         text += f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})"
         more["replaced"] = replaced.reason[:2000]
+    held = draft.swarm.lineage.stopped_by(stop.target)
     draft.record(
         JournalEvent.STOP_SET,
         text[:2000],
         actor=stop.by,
         target=stop.target,
         kind=stop.kind.value,
-        agents=len(draft.swarm.lineage.stopped_by(stop.target)),
+        agents=len(held),
         mission=mission,
         more=more,
         rule=Rule(stop.rule) if stop.rule else None,
@@ -186,20 +185,19 @@ def hosts_under(swarm: Swarm, stop: Stop) -> list[HostId]:
 
 
 def thaw(draft: Draft, actor: Actor, args: Args) -> Denied | None:
-    swarm = draft.swarm
-    targets = _thaw_targets(swarm, actor, args.target)
+    targets = _thaw_targets(draft.swarm, actor, args.target)
     if isinstance(targets, Denied):
         return targets
-    stops = [swarm.lineage.stops[t] for t in targets if t in swarm.lineage.stops]
+    standing = draft.swarm.lineage.stops
+    stops = [standing[target] for target in targets if target in standing]
     if not stops:
         return Denied(Rule.STOP_TARGET, f"{args.target} is not stopped itself")
-    denied = _refuse_thaw(swarm, actor, targets[0], stops)
-    if denied is not None:
-        return denied
-    for stop in stops:
-        order = actor.order if stop is stops[-1] else ""
-        lift(draft, stop, by=actor.id, reason=args.reason, order=order)
-    return None
+    denied = _refuse_thaw(draft.swarm, actor, targets[0], stops)
+    if denied is None:
+        for stop in stops:
+            order = actor.order if stop is stops[-1] else ""
+            lift(draft, stop, by=actor.id, reason=args.reason, order=order)
+    return denied
 
 
 def _thaw_targets(swarm: Swarm, actor: Actor, target: str) -> tuple[str, ...] | Denied:
@@ -234,8 +232,7 @@ def own_stop(swarm: Swarm, agent: Agent) -> Stop | None:
 def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> None:
     """The mark goes; what waited under it goes on where it was."""
     swarm = draft.swarm
-    held = swarm.lineage.stopped_by(stop.target)
-    hosts = hosts_under(swarm, stop)
+    held, hosts = swarm.lineage.stopped_by(stop.target), hosts_under(swarm, stop)
     draft.add(Drop(STOPS, stop.target))
     leave_unseen(draft, stop, f"{by} let it go on")
     for agent in held:
@@ -243,9 +240,7 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
         swarm.note_progress(agent, draft.moment.now)
     root = _root_of(swarm, stop)
     if root is not None and root.id != SOB and not swarm.lineage.is_ending(root):
-        draft.add(AgentSet(_as_left(swarm, root)))
-        if stop.rule.startswith("budget."):
-            draft.add(AccountCleared(root.id))
+        _let_go_on(draft, root, stop)
     for host in hosts:
         draft.add(host_notice(draft.moment, host, Kind.THAWED, stop.target))
     draft.record(
@@ -256,6 +251,12 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
         mission=root.mission if root else "",
         more=order_facts(order, "done"),
     )
+
+
+def _let_go_on(draft: Draft, agent: Agent, stop: Stop) -> None:
+    draft.add(AgentSet(_as_left(draft.swarm, agent)))
+    if stop.rule.startswith("budget."):
+        draft.add(AccountCleared(agent.id))
 
 
 def _as_left(swarm: Swarm, agent: Agent) -> Agent:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.model.functions import Functions
@@ -34,18 +35,24 @@ def shorten(
     """
     if len(entries) <= entries_max and _chars(entries) <= chars_max:
         return list(entries)
-    kept, room = list[str](), chars_max // 2 - _REPORT_MAX
-    for entry in reversed(entries[-(entries_max // 2) :]):
-        room -= len(entry) + 1
-        if room < 0:
-            break
-        kept.append(entry)
+    room = chars_max // 2 - _REPORT_MAX
+    kept = _last_that_fit(entries[-(entries_max // 2) :], room)
     gone = entries[: len(entries) - len(kept)]
     if not kept:
         # Not even the newest fits: of it alone something has to stay, or the agent would do it all
         # again.
         kept, gone = [_clipped(entries[-1], chars_max // 2)], entries[:-1]
-    return [_summary(gone, chars_max // 4, functions), *reversed(kept)]
+    return [_summary(gone, chars_max // 4, functions), *kept]
+
+
+def _last_that_fit(entries: Sequence[str], room: int) -> list[str]:
+    kept = list[str]()
+    for entry in reversed(entries):
+        room -= len(entry) + 1
+        if room < 0:
+            break
+        kept.append(entry)
+    return kept[::-1]
 
 
 def _chars(entries: Iterable[str]) -> int:
@@ -54,29 +61,46 @@ def _chars(entries: Iterable[str]) -> int:
 
 def _summary(gone: Sequence[str], chars_max: int, functions: Functions) -> str:
     """Of entries that go; the first of them may be such a summary itself."""
-    turns, wrote, created, reported = 0, dict[str, None](), dict[str, None](), ""
+    left_out = _LeftOut()
     for entry in map(json.loads, gone):
-        before = entry.get("left_out")
-        if before is not None:
-            turns += before["turns"]
-            wrote |= dict.fromkeys(before["wrote"])
-            created |= dict.fromkeys(before["created"])
-            reported = before["reported"]
-        turns += "mail" in entry
+        if entry.get("left_out") is not None:
+            left_out.take_in(entry["left_out"])
+        left_out.turns += "mail" in entry
         for move in entry.get("moves", ()):
-            match move.get("move"):
-                case "use":
-                    wrote |= dict.fromkeys(_written(move, functions))
-                case "spawn":
-                    created[_child(move)] = None
-                case "report":
-                    reported = _clip(str(move.get("text", "")), _REPORT_MAX)
+            left_out.note(move, functions)
     facts = {
-        "turns": turns,
-        "wrote": _newest(wrote, chars_max),
-        "created": _newest(created, chars_max),
+        "turns": left_out.turns,
+        "wrote": _newest(left_out.wrote, chars_max),
+        "created": _newest(left_out.created, chars_max),
+        "reported": left_out.reported[:chars_max],
     }
-    return _compact({"left_out": facts | {"reported": reported[:chars_max]}})
+    return _compact({"left_out": facts})
+
+
+@dataclass(slots=True)
+class _LeftOut:
+    """What entries that go have told."""
+
+    turns: int = 0
+    wrote: dict[str, None] = field(default_factory=dict)
+    created: dict[str, None] = field(default_factory=dict)
+    reported: str = ""
+
+    def take_in(self, before: Mapping[str, Any]) -> None:
+        """An older summary."""
+        self.turns += before["turns"]
+        self.wrote |= dict.fromkeys(before["wrote"])
+        self.created |= dict.fromkeys(before["created"])
+        self.reported = before["reported"]
+
+    def note(self, move: Mapping[str, Any], functions: Functions) -> None:
+        match move.get("move"):
+            case "use":
+                self.wrote |= dict.fromkeys(_written(move, functions))
+            case "spawn":
+                self.created[_child(move)] = None
+            case "report":
+                self.reported = _clip(str(move.get("text", "")), _REPORT_MAX)
 
 
 def _written(move: Mapping[str, Any], functions: Functions) -> tuple[str, ...]:

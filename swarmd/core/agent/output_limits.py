@@ -212,11 +212,16 @@ class _Judging:
         if before is not None:
             self.cuts[which] = replace(before, count=before.count + 1)
             return
-        edge = self.edges[key]
-        is_news = rule not in edge.told
-        if is_news:
-            self.edges[key] = replace(edge, told=(*edge.told, rule))
+        is_news = self._note_told(key, rule)
         self.cuts[which] = Cut(channel, message.to, rule, detail, 1, message.hops, is_news)
+
+    def _note_told(self, key: str, rule: Rule) -> bool:
+        """Is it news to whom the messages were for that some are cut by this rule?"""
+        edge = self.edges[key]
+        if rule in edge.told:
+            return False
+        self.edges[key] = replace(edge, told=(*edge.told, rule))
+        return True
 
     def _forget_told(self, rule: Rule) -> None:
         for key, edge in self.edges.items():
@@ -229,16 +234,15 @@ class _Judging:
         rules = [rule for _, _, rule in self.cuts]
         if Rule.RATE not in rules and not is_silent:
             self._forget_told(Rule.RATE)
-        # Who is silent has neither gone on nor bettered itself.
-        cuts = self.guard.cuts + 1 if rules else self.guard.cuts if is_silent else 0
-        guard = Guard(
-            tuple(sorted(self.sent.items())),
-            tuple(self.edges.values())[-EDGES_MAX:],
-            self.chatter,
-            cuts,
-        )
-        gives_up = rules[0] if rules and cuts > CUTS_MAX else None
+        guard = self._guard_after(is_cut=bool(rules), is_silent=is_silent)
+        gives_up = rules[0] if rules and guard.cuts > CUTS_MAX else None
         return Judged(tuple(self.passed), tuple(self.cuts.values()), guard, gives_up)
+
+    def _guard_after(self, *, is_cut: bool, is_silent: bool) -> Guard:
+        # Who is silent has neither gone on nor bettered itself.
+        cuts = self.guard.cuts + is_cut if is_cut or is_silent else 0
+        edges = tuple(self.edges.values())[-EDGES_MAX:]
+        return Guard(tuple(sorted(self.sent.items())), edges, self.chatter, cuts)
 
 
 def _same(message: Message) -> str:

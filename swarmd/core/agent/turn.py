@@ -146,7 +146,7 @@ class Acting:
     functions: Functions = field(default_factory=dict)  # of its role
 
 
-def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | None:  # noqa: C901
+def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | None:
     """What a move means: messages to commit, a function to call, a refusal; `None` for a thought.
 
     A directive to the key of a spawn in the same reply travels with that spawn (see
@@ -167,12 +167,20 @@ def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | No
             return None
         case Use():
             return _call(move, acting)
-        case Propose() | Argue() | Vote() if not acting.agent.is_seat:
-            return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
+        case Propose() | Argue() | Vote():
+            return _speak(move, acting)
+        case _:
+            assert_never(move)
+
+
+def _speak(move: Propose | Argue | Vote, acting: Acting) -> list[Output] | Denied:
+    """A seat's answer to its call."""
+    if not acting.agent.is_seat:
+        return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
+    match move:
         case Propose(motion=motion):
-            return [
-                _speech(acting, Kind.PROPOSAL, motion.reason, motion=motion.model_dump(mode="json"))
-            ]
+            put = motion.model_dump(mode="json")
+            return [_speech(acting, Kind.PROPOSAL, motion.reason, motion=put)]
         case Argue(text=text):
             return [_speech(acting, Kind.ARGUMENT, text)]
         case Vote(choice=choice, reason=reason):
@@ -330,13 +338,18 @@ def _call(move: Use, acting: Acting) -> FunctionCall | Denied:
     try:
         args = function.args.model_validate(move.args)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, fault["loc"])) or "args"
-        return Denied(Rule.FUNCTION_ARGUMENTS, f"{function.name}: {place[:80]}: {fault['msg']}")
+        detail = f"{function.name}: {_first_fault(error)}"
+        return Denied(Rule.FUNCTION_ARGUMENTS, detail)
     foreign = [name for name in function.files_named(args) if not _may_read(name, acting)]
     if foreign:
         return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours")
     return FunctionCall(function, args)
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, fault["loc"])) or "args"
+    return f"{place[:80]}: {fault['msg']}"
 
 
 def name_of(move: Move) -> str:

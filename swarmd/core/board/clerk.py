@@ -205,19 +205,26 @@ def seat_failed(
     """A seat's model failed for good: it abstains, and the debate goes on without waiting for
     it.
     """
-    event = JournalEvent.SEAT_FAILED
     procedure = draft.swarm.boards.get(mission)
     if procedure is None:
+        event = JournalEvent.SEAT_FAILED
         draft.record(event, detail, actor=seat.id, mission=mission, seat=seat.id)
         return
-    # Said where people look: a wrong key or a dead endpoint otherwise shows only as a board without
-    # motions.
-    text = f"{seat.name} cannot answer and abstains: {detail[:400]}"
-    facts = {"seat": seat.id} | ({TAINT: list(taint)} if taint else {})
-    announce(draft, mission, Announce(text, facts), event)
+    _announce_failure(draft, seat, mission, detail[:400], taint)
     draft.swarm.observed.seat_failures[mission] = detail[:400]
     if procedure.calling == seat.id:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
+
+
+def _announce_failure(
+    draft: Draft, seat: Agent, mission: MissionId, detail: str, taint: tuple[str, ...]
+) -> None:
+    """Said where people look: a wrong key or a dead endpoint otherwise shows only as a board
+    without motions.
+    """
+    text = f"{seat.name} cannot answer and abstains: {detail}"
+    facts = {"seat": seat.id} | ({TAINT: list(taint)} if taint else {})
+    announce(draft, mission, Announce(text, facts), JournalEvent.SEAT_FAILED)
 
 
 def hear_report(draft: Draft, message: Message) -> None:
@@ -230,7 +237,11 @@ def hear_report(draft: Draft, message: Message) -> None:
     if message.incarnation != executive.incarnation:
         draft.add(former_post(draft, message))
         return
-    report = _report_of(executive, message)
+    _take_report(draft, executive, _report_of(executive, message))
+    review_if_ready(draft, executive.mission)
+
+
+def _take_report(draft: Draft, executive: Agent, report: ExecutiveReport) -> None:
     draft.add(
         Put(REPORTS, executive.mission, report),
         Post(BOARD_ROOM, report_digest(draft, executive, report)),
@@ -242,7 +253,6 @@ def hear_report(draft: Draft, message: Message) -> None:
         mission=executive.mission,
         done=report.is_done,
     )
-    review_if_ready(draft, executive.mission)
 
 
 def _report_of(executive: Agent, message: Message) -> ExecutiveReport:
@@ -347,20 +357,29 @@ def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
     if procedure is None or procedure.motion is None:
         return Denied(Rule.OVERRIDE_INVALID, f"no motion of mission {id[:64]} is before the board")
     number = procedure.motion_number
-    before = {
-        "number": number,
-        "stage": procedure.stage,
-        "motion": procedure.motion.model_dump(mode="json"),
-    }
-    after = {"vetoed" if asked.take else "carried": number}
     override = override_record.begin_override(
-        draft, actor, asked, target=id, mission=id, before=before, after=after
+        draft,
+        actor,
+        asked,
+        target=id,
+        mission=id,
+        before=_motion_before(procedure),
+        after={"vetoed" if asked.take else "carried": number},
     )
     override_record.record_override(draft, actor, override)
     _drop_approvals(draft, id, number)
     detail = f"{override.id}, by {actor.id}: {asked.reason}"
     advance(draft, id, Overruled(number, not asked.take, Rule.OVERRIDE_ACTIVE, detail))
     return None
+
+
+def _motion_before(procedure: Procedure) -> dict[str, object]:
+    assert procedure.motion is not None
+    return {
+        "number": procedure.motion_number,
+        "stage": procedure.stage,
+        "motion": procedure.motion.model_dump(mode="json"),
+    }
 
 
 def _drop_approvals(draft: Draft, id: MissionId, number: int) -> None:

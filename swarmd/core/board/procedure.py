@@ -69,12 +69,17 @@ def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> O
     elif isinstance(event, Delayed):
         moved, effects = _delayed(procedure, event.seconds), ()
     elif deadline is not None and deadline <= now:
-        moved, effects = _fall(procedure, "its time is over", rules, now)
-        if isinstance(event, Answer):
-            effects += (Ignored(event.seat, "the motion's time is over"),)
+        moved, effects = _fall_overdue(procedure, event, rules, now)
     else:
         moved, effects = _apply(procedure, event, rules, now)
     assert moved.is_consistent
+    return moved, effects
+
+
+def _fall_overdue(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
+    moved, effects = _fall(procedure, "its time is over", rules, now)
+    if isinstance(event, Answer):
+        effects += (Ignored(event.seat, "the motion's time is over"),)
     return moved, effects
 
 
@@ -115,13 +120,19 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
         case Opened() if procedure.stage == "docketed":
             return _open_motion(procedure, rules, now)
         case ReportsIn(reports) if procedure.stage == "working":
-            changes = {"in_review": True, "reports": _as_stored(reports)}
-            return _open_motion(procedure.model_copy(update=changes), rules, now)
+            return _review(procedure, reports, rules, now)
         case Opened() | Thawed() | Delayed() | ReportsIn():
             # Repeated by a supervisor that restarted: it was taken the first time.
             return procedure, ()
         case _:
             assert_never(event)
+
+
+def _review(
+    procedure: Procedure, reports: tuple[Mapping[str, Any], ...], rules: BoardRules, now: float
+) -> Outcome:
+    changes = {"in_review": True, "reports": _as_stored(reports)}
+    return _open_motion(procedure.model_copy(update=changes), rules, now)
 
 
 def _decided(

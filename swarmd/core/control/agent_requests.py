@@ -21,7 +21,7 @@ from swarmd.core.model.names import Authority, StreamId
 from swarmd.core.model.posts import answer_to
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import stamped, taint_of
-from swarmd.core.model.records import Approval
+from swarmd.core.model.records import Approval, Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import ActRequest, SpawnRequest, parse_request
 from swarmd.core.model.state import Draft
@@ -50,13 +50,19 @@ def spawn(
     need = None if has_permission else for_spawn(draft.swarm, [spawned], Authority.LINEAGE, taint)
     if need is not None:
         _wait(draft, requester, message, need, spawn_facts(spawned), key=request.key)
-        return None
-    hops = message.hops
-    draft.add(*made(draft.swarm, spawned, draft.moment, hops=hops, taint=taint))
-    draft.add(*directives(spawned, request.directives, draft.moment, hops=hops, taint=taint))
+    else:
+        _make(draft, requester, request, message, spawned)
+    return None
+
+
+def _make(
+    draft: Draft, requester: Agent, request: SpawnRequest, message: Message, spawned: Spawned
+) -> None:
+    moment, hops, taint = draft.moment, message.hops, taint_of(message)
+    draft.add(*made(draft.swarm, spawned, moment, hops=hops, taint=taint))
+    draft.add(*directives(spawned, request.directives, moment, hops=hops, taint=taint))
     data = created_facts(request, spawned)
     _answer(draft, requester, message, f"{request.key}: created {spawned.agent.id}", data)
-    return None
 
 
 def act(
@@ -74,8 +80,7 @@ def act(
     """
     if requester.tier == 0:
         return refuse(draft, requester, message, Denied(Rule.BOARD_MOTION))
-    taint = taint_of(message)
-    actor = Actor(requester.id, Authority.LINEAGE, requester.mission, message.hops, taint=taint)
+    actor = _actor_of(requester, message)
     need = None if has_permission else registry.permission_needed(draft.swarm, actor, args)
     if need is not None:
         facts = registry.facts_of(draft.swarm, actor, args)
@@ -90,6 +95,11 @@ def act(
         done = {"outcome": "done", "verb": args.verb, "target": args.target}
         _answer(draft, requester, message, f"{args.verb} {args.target}: done", done)
     return None
+
+
+def _actor_of(requester: Agent, message: Message) -> Actor:
+    taint = taint_of(message)
+    return Actor(requester.id, Authority.LINEAGE, requester.mission, message.hops, taint=taint)
 
 
 # --- permission ----------------------------------------------------------------------------------
@@ -109,16 +119,20 @@ def _wait(
     if isinstance(asked, Denied):
         refuse(draft, requester, message, asked, key=key)
         return
-    data = {
+    data = _waiting_facts(asked, need) | ({"key": key} if key else {})
+    waits = f"waits for the permission of the {WORD[asked.needs]} ({asked.id})"
+    text = f"{waits}: {need.rule}, {need.detail}"
+    _answer(draft, requester, message, _named(key, text), data)
+
+
+def _waiting_facts(asked: Approval, need: Need) -> dict[str, str]:
+    return {
         "outcome": "waiting",
         "approval": asked.id,
         "needs": WORD[asked.needs],
         "rule": need.rule.value,
         "detail": need.detail,
     }
-    waits = f"waits for the permission of the {WORD[asked.needs]} ({asked.id})"
-    text = f"{waits}: {need.rule}, {need.detail}"
-    _answer(draft, requester, message, _named(key, text), data | ({"key": key} if key else {}))
 
 
 def _kept_form(requester: Agent, message: Message) -> dict[str, Any]:
@@ -158,13 +172,16 @@ def carry_out(draft: Draft) -> None:
         answered := next((a for a in draft.swarm.approvals.values() if a.answer), None)
     ) is not None:
         first = len(draft.changes)
-        asked = answered.action["request"]
-        is_motion = asked["type"] == "motion"
-        denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
-        draft.add(Drop(APPROVALS, answered.id))
-        draft.add(_closing_entry(draft, answered, denied))
-        cause = Cause.of(asked, StreamId(answered.action.get("id", "")))
+        _carry_out(draft, answered)
+        cause = Cause.of(answered.action["request"], StreamId(answered.action.get("id", "")))
         draft.changes[first:] = map(cause.stamped, draft.changes[first:])
+
+
+def _carry_out(draft: Draft, answered: Approval) -> None:
+    is_motion = answered.action["request"]["type"] == "motion"
+    denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
+    draft.add(Drop(APPROVALS, answered.id))
+    draft.add(_closing_entry(draft, answered, denied))
 
 
 def _closing_entry(draft: Draft, answered: Approval, denied: Denied | None) -> Post:
@@ -206,17 +223,27 @@ def _answered(draft: Draft, answered: Approval) -> Denied | None:
     if requester.incarnation != action["incarnation"]:
         return Denied(Rule.INCARNATION, f"now {requester.incarnation}")
     message = _message_of(draft, requester, action)
-    request = parse_request(message.data)
     rule = _CLOSED_BY.get(answered.answer)
     if rule is not None:
-        key = request.key if isinstance(request, SpawnRequest) else ""
         denied = Denied(rule, f"{answered.id}, by {answered.answered_by}")
-        refuse(draft, requester, message, denied, key=key)
+        refuse(draft, requester, message, denied, key=_key_in(message))
         return None
     if digest_of(action) != answered.digest:
         # Somebody has written where the supervisor alone writes: what permission was given for is
         # not known any more.
         return Denied(Rule.REQUEST_INVALID, f"{answered.id} is not what was asked")
+    return _do_permitted(draft, requester, message, answered)
+
+
+def _key_in(message: Message) -> str:
+    request = parse_request(message.data)
+    return request.key if isinstance(request, SpawnRequest) else ""
+
+
+def _do_permitted(
+    draft: Draft, requester: Agent, message: Message, answered: Approval
+) -> Denied | None:
+    request = parse_request(message.data)
     if isinstance(request, SpawnRequest):
         return spawn(draft, requester, request, message, has_permission=True)
     if isinstance(request, ActRequest):

@@ -144,27 +144,28 @@ def _exhaust(draft: Draft, id: MissionId, detail: str) -> None:
 
 def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     """Once for an account: the script sees to that."""
-    account, kind = fact.get("account", ""), fact.get("kind", "")
-    own, left = number_in(fact.get("own")), number_in(fact.get("left"))
-    used = 100 * (own - left) // max(1, own)
-    what = f"has used {used} % of its own {kind}: {left:,} of {own:,} left"
-    data = {"account": account, "warned": kind, "own": own, "left": left}
+    account = fact.get("account", "")
+    what, data = _warning_of(fact)
     mission = draft.swarm.missions.get(MissionId(account))
     if mission is not None:
         about, text = mission.id, f"mission {mission.id} {what}"
         draft.add(board_notice(draft.moment, about, text, data))
     elif agent is not None and agent.id == account:
         about = agent.mission
-        notices.tell_superior(draft, agent, what, account=account, warned=kind, own=own, left=left)
+        notices.tell_superior(draft, agent, what, data=data)
     else:
         return
-    draft.record(
-        JournalEvent.ACCOUNT_WARNED,
-        f"{account} {what}",
-        actor=SUPERVISOR,
-        mission=about,
-        more=data,
-    )
+    text, event = f"{account} {what}", JournalEvent.ACCOUNT_WARNED
+    draft.record(event, text, actor=SUPERVISOR, mission=about, more=data)
+
+
+def _warning_of(fact: Fact) -> tuple[str, dict[str, Any]]:
+    """In words, and as facts."""
+    account, kind = fact.get("account", ""), fact.get("kind", "")
+    own, left = number_in(fact.get("own")), number_in(fact.get("left"))
+    used = 100 * (own - left) // max(1, own)
+    what = f"has used {used} % of its own {kind}: {left:,} of {own:,} left"
+    return what, {"account": account, "warned": kind, "own": own, "left": left}
 
 
 def _overdraft(fact: Fact) -> dict[str, int]:
@@ -183,19 +184,23 @@ def _cut(draft: Draft, agent: Agent, fact: Fact) -> None:
     rule = CUT_RULES.get(fact.get("rule", ""))
     if rule is None:
         return
-    told = Message(
+    told = _cut_notice(draft, agent, rule, fact)
+    for channel in _recipients(draft, agent, Channel(fact.get("channel", "")), fact.get("to", "")):
+        sender = CLERK if channel == BOARD_ROOM else SUPERVISOR
+        draft.add(Post(channel, replace(told, sender=sender)))
+
+
+def _cut_notice(draft: Draft, agent: Agent, rule: Rule, fact: Fact) -> Message:
+    of_whom, why = f"{agent.name} ({agent.id})", f"{rule}: {fact.get('detail', '')}"
+    return Message(
         sender=SUPERVISOR,
         kind=Kind.NOTICE,
         mission=agent.mission,
         at=draft.moment.stamp,
-        text=f"messages of {agent.name} ({agent.id}) to you are cut by {rule}: "
-        f"{fact.get('detail', '')}",
+        text=f"messages of {of_whom} to you are cut by {why}",
         data={"agent": agent.id, "cut": rule.value, "count": number_in(fact.get("count"))},
         hops=number_in(fact.get("hops")),
     )
-    for channel in _recipients(draft, agent, Channel(fact.get("channel", "")), fact.get("to", "")):
-        sender = CLERK if channel == BOARD_ROOM else SUPERVISOR
-        draft.add(Post(channel, replace(told, sender=sender)))
 
 
 def _recipients(draft: Draft, agent: Agent, channel: Channel, to: str) -> list[Channel]:

@@ -22,7 +22,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, AgentState, Authority, HostId
 from swarmd.core.model.posts import host_notice
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.tree import notices
 from swarmd.core.tree.fence import fence, fence_alone
 
@@ -36,9 +36,7 @@ def give_up(
     swarm, moment = draft.swarm, draft.moment
     if swarm.lineage.is_ending(agent):
         return
-    role = swarm.declared.roles.get(agent.role)
-    policy = role.orphans if role is not None else "cascade"
-    children = swarm.lineage.children(agent.id)
+    policy, children = _orphan_policy(swarm, agent), swarm.lineage.children(agent.id)
     reason = reason[:2000]
     if policy == "cascade" or not children:
         mark = Fence(agent.id, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)
@@ -51,32 +49,37 @@ def give_up(
         _adopt(draft, child, agent, is_held=policy == "hold")
 
 
+def _orphan_policy(swarm: Swarm, agent: Agent) -> str:
+    role = swarm.declared.roles.get(agent.role)
+    return role.orphans if role is not None else "cascade"
+
+
 def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
-    swarm = draft.swarm
     assert former.parent is not None
     # A new lease: its host reads its record anew, and with it whom it reports to.
     adopted = replace(
         child, parent=former.parent, lease=child.lease + 1 if child.host else child.lease
     )
     account = adopted.mission if adopted.parent == SOB else former.parent
-    draft.add(AgentAdopted(adopted, former.id, follows(adopted, swarm.declared.rooms), account))
-    if child.host in swarm.hosts:
-        notice = host_notice(
-            draft.moment, child.host, Kind.PLACED, "adopted", {"agents": [child.id]}
-        )
-        draft.add(notice)
+    rooms = draft.swarm.declared.rooms
+    draft.add(AgentAdopted(adopted, former.id, follows(adopted, rooms), account))
+    if child.host in draft.swarm.hosts:
+        data = {"agents": [child.id]}
+        draft.add(host_notice(draft.moment, child.host, Kind.PLACED, "adopted", data))
     _record_adoption(draft, child, former, is_held=is_held)
-    if swarm.lineage.is_ending(adopted):
-        return
-    notices.tell_superior(
-        draft, adopted, f"is yours now: its creator {former.name} has ended", adopted=True
-    )
+    if not draft.swarm.lineage.is_ending(adopted):
+        _take_over(draft, adopted, former, is_held=is_held)
+
+
+def _take_over(draft: Draft, adopted: Agent, former: Agent, *, is_held: bool) -> None:
+    what = f"is yours now: its creator {former.name} has ended"
+    notices.tell_superior(draft, adopted, what, data={"adopted": True})
     if is_held:
-        _hold_orphan(draft, child, former)
+        _hold_orphan(draft, adopted, former)
     # What stopped it with its creator's subtree stops it still: that mark goes with the creator.
-    above = swarm.lineage.stops.get(former.id)
+    above = draft.swarm.lineage.stops.get(former.id)
     if above is not None:
-        _stop_too(draft, child.id, replace(above, at=draft.moment.now, order="", is_told=False))
+        _stop_too(draft, adopted.id, replace(above, at=draft.moment.now, order="", is_told=False))
 
 
 def _record_adoption(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
@@ -110,16 +113,16 @@ def hold(draft: Draft, agent: Agent, rule: Rule, detail: str, *, hops: int = 0) 
     """Frozen alone, for a reason that its superior can mend; unmended for `hold_seconds` it is
     given up.
     """
-    swarm, target = draft.swarm, f"={agent.id}"
-    if target in swarm.lineage.stops or swarm.lineage.is_ending(agent):
+    lineage, target = draft.swarm.lineage, f"={agent.id}"
+    if target in lineage.stops or lineage.is_ending(agent):
         return
-    seconds = swarm.declared.limits.hold_seconds
+    now, seconds = draft.moment.now, draft.swarm.declared.limits.hold_seconds
     reason = f"{rule}: {detail}"
-    stop = _freeze_by(rule, target, Authority.LINEAGE, reason, draft.moment.now)
-    stop_action.set_stop(draft, replace(stop, until=draft.moment.now + seconds))
+    stop = _freeze_by(rule, target, Authority.LINEAGE, reason, now)
+    stop_action.set_stop(draft, replace(stop, until=now + seconds))
     mend = "fund it" if rule.startswith("budget.") else "thaw it"
     text = f"is frozen, {reason}; {mend} or end it within {seconds:.0f} s, or it ends by itself"
-    notices.tell_superior(draft, agent, text, hops=hops, frozen=rule.value)
+    notices.tell_superior(draft, agent, text, hops=hops, data={"frozen": rule.value})
 
 
 def _freeze_by(rule: Rule, target: str, authority: Authority, reason: str, at: float) -> Stop:
@@ -154,9 +157,8 @@ def _hold_for_an_operator(draft: Draft, target: str, rule: Rule, detail: str) ->
     stop_action.set_stop(draft, stop)
     agent = swarm.lineage.get(target)
     if agent is not None:
-        notices.tell_superior(
-            draft, agent, f"is frozen until an operator thaws it, {reason}", frozen=rule.value
-        )
+        what = f"is frozen until an operator thaws it, {reason}"
+        notices.tell_superior(draft, agent, what, data={"frozen": rule.value})
 
 
 def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> None:

@@ -100,6 +100,10 @@ def place(draft: Draft) -> None:
         placed[host].append(agent.id)
         _place_on(draft, agent, host)
     waiting.extend(unfit)
+    _tell_placed(draft, placed)
+
+
+def _tell_placed(draft: Draft, placed: Mapping[HostId, list[AgentId]]) -> None:
     for host, ids in placed.items():
         text = f"{len(ids)} agents"
         draft.add(host_notice(draft.moment, host, Kind.PLACED, text, {"agents": ids}))

@@ -44,3 +44,8 @@ def seen_ended(swarm: Swarm, ending: Ending, agent: Agent, now: float) -> str | 
     # A host that has not renewed since may be dead already: its lease says which, and soon.
     is_alive = swarm.observed.renewed.get(agent.host, 0.0) > ending.since
     return "unconfirmed" if is_alive and now > ending.since + WORD_SECONDS else None
+
+
+def listed_counts(counts: Mapping[str, int]) -> str:
+    """`3 confirmed, 0 unconfirmed`."""
+    return ", ".join(f"{n} {how}" for how, n in counts.items())

@@ -140,11 +140,9 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
     what = f"has made no progress for {seconds:.0f} s: {trouble.detail}"
     draft.add(Put(TROUBLES, agent.id, trouble))
     if trouble.is_told_above:
-        text = f"{agent.name} ({agent.id}) {what}"
-        data = {"agent": agent.id, "stalled": Rule.STALLED.value}
-        draft.add(board_notice(draft.moment, agent.mission, text, data))
+        _tell_board(draft, agent, what)
     else:
-        notices.tell_superior(draft, agent, what, stalled=Rule.STALLED.value)
+        notices.tell_superior(draft, agent, what, data={"stalled": Rule.STALLED.value})
     draft.record(
         JournalEvent.AGENT_STALLED,
         f"{agent.id} {what}",
@@ -155,6 +153,12 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
         seconds=round(seconds, 3),
         told="board" if trouble.is_told_above else "superior",
     )
+
+
+def _tell_board(draft: Draft, agent: Agent, what: str) -> None:
+    text = f"{agent.name} ({agent.id}) {what}"
+    data = {"agent": agent.id, "stalled": Rule.STALLED.value}
+    draft.add(board_notice(draft.moment, agent.mission, text, data))
 
 
 def _trouble_of(draft: Draft, idler: Idler, own: Standing) -> Trouble | None:

@@ -7,12 +7,9 @@ from dataclasses import replace
 
 from swarmd.core.actions import authority, ending, registry
 from swarmd.core.actions import stop as stop_action
-from swarmd.core.control.sightings import seen_ended
+from swarmd.core.control.sightings import listed_counts, seen_ended
 from swarmd.core.model.actions import Actor, args_of
-from swarmd.core.model.changes import (
-    Post,
-)
-from swarmd.core.model.entries import entry, order_facts
+from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop, StopKind
 from swarmd.core.model.names import (
@@ -115,7 +112,7 @@ def _seen_of_stop(
 
 
 def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, int]) -> None:
-    text = f"{stop.kind} {stop.target}: " + ", ".join(f"{n} {how}" for how, n in counts.items())
+    text = f"{stop.kind} {stop.target}: {listed_counts(counts)}"
     draft.add(STOPS.put(replace(stop, is_told=True)))
     draft.record(
         JournalEvent.STOP_CONFIRMED,
@@ -126,6 +123,11 @@ def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, 
         busy=dict(sorted(stopping.stuck.items())[:50]),
         more={**counts, **(order_facts(stop.order, "done") or {})},
     )
+    _answer_asker(draft, stop, text, counts)
+
+
+def _answer_asker(draft: Draft, stop: Stop, text: str, counts: Mapping[str, int]) -> None:
+    """An agent that asked for the stop; an order and a motion are answered by the entry."""
     asker = draft.swarm.lineage.get(stop.by)
     if asker is not None and not asker.is_seat and asker.id != SOB:
         data = {"outcome": "done", "target": stop.target, **counts}
@@ -146,12 +148,11 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
     end = args_of({"verb": "terminate", "target": stop.target, "reason": reason})
     denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), end)
     if denied is not None:
-        draft.add(_refused_entry(draft, stop, denied))
+        _record_refusal(draft, stop, denied)
 
 
-def _refused_entry(draft: Draft, stop: Stop, denied: Denied) -> Post:
-    return entry(
-        draft.moment,
+def _record_refusal(draft: Draft, stop: Stop, denied: Denied) -> None:
+    draft.record(
         JournalEvent.STOP_REFUSED,
         str(denied),
         actor=stop.by,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarmd.core.board import clerk
-from swarmd.core.control.sightings import forget_stuck, seen_ended, with_counts
+from swarmd.core.control.sightings import forget_stuck, listed_counts, seen_ended, with_counts
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import (
     AccountClosed,
@@ -165,11 +165,7 @@ def _record_reaped(draft: Draft, segment: str, seen: Counter[str]) -> None:
 
 
 def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
-    assert agent.parent is not None
-    record = ended(agent, reason=f"{mark.reason} ({seen})", at=draft.moment.stamp)
-    forget_at = draft.moment.now + draft.swarm.declared.limits.retention_seconds
-    account = agent.mission if agent.parent == SOB else agent.parent
-    draft.add(AgentReaped(record, forget_at, account))
+    draft.add(_reaped(draft, agent, f"{mark.reason} ({seen})"))
     for target in (agent.id, f"={agent.id}"):
         _drop_stop(draft, target, seen)
     _drop_revocations(draft, agent)
@@ -178,6 +174,13 @@ def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
         draft.add(Drop(TROUBLES, agent.id))
     if not draft.swarm.lineage.is_fenced(agent.path[:-1]):
         _tell_creator(draft, agent, mark)
+
+
+def _reaped(draft: Draft, agent: Agent, reason: str) -> AgentReaped:
+    assert agent.parent is not None
+    record = ended(agent, reason=reason, at=draft.moment.stamp)
+    forget_at = draft.moment.now + draft.swarm.declared.limits.retention_seconds
+    return AgentReaped(record, forget_at, agent.mission if agent.parent == SOB else agent.parent)
 
 
 def _drop_revocations(draft: Draft, agent: Agent) -> None:
@@ -226,30 +229,33 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
 
 
 def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) -> None:
-    swarm = draft.swarm
-    mark, mission = swarm.lineage.fences[segment], swarm.missions.get(MissionId(segment))
+    _close_fence(draft, draft.swarm.lineage.fences[segment])
+    mission = draft.swarm.missions.get(MissionId(segment))
+    if mission is not None and mission.ending is not None:
+        _drop_stop(draft, segment, "confirmed")
+        was_taken_up = mission.state is not MissionState.DOCKETED
+        queue.close(draft, mission, spent.get(mission.id, {}) if was_taken_up else {})
+
+
+def _close_fence(draft: Draft, mark: Fence) -> None:
     counts = {
         "confirmed": mark.confirmed,
         "unconfirmed": mark.unconfirmed,
         "unreachable": mark.unreachable,
     }
-    other = _other_of_order(swarm, mark)
+    other = _other_of_order(draft.swarm, mark)
     answer = order_facts(mark.order, "done" if other is None else "fenced") or {}
     if other is not None:
         # One order ended several: the last of them answers it, with the counts of all.
         draft.add(FENCES.put(with_counts(other, counts)))
-    draft.add(Drop(FENCES, segment))
+    draft.add(Drop(FENCES, mark.segment))
     draft.record(
         JournalEvent.SUBTREE_ENDED,
-        f"{segment}: " + ", ".join(f"{n} {how}" for how, n in counts.items()),
+        f"{mark.segment}: {listed_counts(counts)}",
         actor=mark.by,
-        segment=segment,
+        segment=mark.segment,
         more={**counts, **answer},
     )
-    if mission is not None and mission.ending is not None:
-        _drop_stop(draft, segment, "confirmed")
-        was_taken_up = mission.state is not MissionState.DOCKETED
-        queue.close(draft, mission, spent.get(mission.id, {}) if was_taken_up else {})
 
 
 def _other_of_order(swarm: Swarm, mark: Fence) -> Fence | None:

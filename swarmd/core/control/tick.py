@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from swarmd.core.actions import approvals, overrides
@@ -120,10 +121,14 @@ def _digest(draft: Draft, id: MissionId) -> None:
     """
     digests, now = draft.swarm.observed.digests, draft.moment.now
     tiers = draft.swarm.lineage.tiers(id)
-    text = "agents: " + (", ".join(f"{n} at tier {tier}" for tier, n in tiers.items()) or "none")
-    told_at, told = digests.get(id, (0.0, "agents: none"))
+    text = _agents_by_tier(tiers)
+    told_at, told = digests.get(id, (0.0, _agents_by_tier({})))
     if text == told or now < told_at + DIGEST_SECONDS:
         return
     digests[id] = (now, text)
     data = {"agents": sum(tiers.values()), "tiers": {str(tier): n for tier, n in tiers.items()}}
     draft.add(board_notice(draft.moment, id, text, data, Kind.DIGEST))
+
+
+def _agents_by_tier(tiers: Mapping[int, int]) -> str:
+    return "agents: " + (", ".join(f"{n} at tier {tier}" for tier, n in tiers.items()) or "none")

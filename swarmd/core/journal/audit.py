@@ -177,7 +177,10 @@ class Auditor:
         parent = state.records.values.get(f"agent:{new['parent']}")
         if parent is None:
             self._note(f"{id}: its parent {new['parent']} does not live")
-            return
+        else:
+            self._made_below(state, id, new, parent)
+
+    def _made_below(self, state: State, id: str, new: Record, parent: Record) -> None:
         self._placed_below(id, new, parent)
         self._may_create(state, id, new, parent)
         if not _is_overridden(state, "spawn", id):

@@ -252,19 +252,19 @@ def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
     actor = swarm.lineage.get(str(data.get("actor", "")))
     if actor is not None:
         data.setdefault("incarnation", actor.incarnation)
-    after = chain.records.digest
-    data |= {
-        "n": chain.head.n + 1,
-        "prev": chain.head.hash,
-        "before": chain.head.after,
-        "after": after,
-    }
+    data |= _links_of(chain)
     if effects:
         data["effects"] = effects
     # Written once: what is stored is the text that was hashed, with the hash at its end.
     line, hash = with_hash(message.body(text_of(data)))
-    chain.head = Head(chain.head.n + 1, hash, after)
+    chain.head = Head(data["n"], hash, data["after"])
     return Post(post.channel, replace(message, data=data), line)
+
+
+def _links_of(chain: Chain) -> dict[str, Any]:
+    head = chain.head
+    after = chain.records.digest
+    return {"n": head.n + 1, "prev": head.hash, "before": head.after, "after": after}
 
 
 # --- entries of the record itself -------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.journal.replay import State
-from swarmd.core.ledger.accounts import off_by, unbalanced
+from swarmd.core.ledger.accounts import Account, off_by, unbalanced
 from swarmd.core.model.chain import Record, Records
 from swarmd.core.model.names import SOB, AgentState
 from swarmd.core.model.tables import MARKS, OF_MISSIONS
@@ -42,6 +42,8 @@ FAULTS: Final[dict[str, str]] = {
     "step.abandoned": "a call was begun by a host that is gone",
     "position.channel": "an agent has read of a channel that is not there",
     "channel.head": "a channel is listed that has no stream",
+    "channel.foreign": "a stream has entries that swarmd did not write",
+    "channel.end": "what is kept of a channel's end is not what its stream has",
     "host.unlisted": "a host holds a lease and is not in the set of hosts",
     "journal.head": "the journal does not end where the store says",
     "journal.broken": "the journal cannot be followed: see `swarmd journal verify`",
@@ -65,6 +67,8 @@ class Flaw:
 
 Hash = Mapping[str, str]
 Kinds = Mapping[str, Mapping[str, int]]  # of an account: its amounts by their kind
+End = tuple[str, int]
+"""The last id of a stream, and how many entries were ever added to it."""
 
 _MARKS: Final = tuple(f"{name}:" for name in MARKS)
 
@@ -157,8 +161,7 @@ def _agent(state: State, id: str, agent: FoundAgent) -> Iterator[Flaw]:
     else:
         yield from _other("agent.other", id, agent.record, known, mend)
         yield from _rights(id, agent, mend)
-        if "parent" in known:
-            yield from _created(state, id, agent, known, mend)
+        yield from _created(state, id, agent, known, mend)
 
 
 def _rights(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
@@ -169,6 +172,8 @@ def _rights(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
 
 def _created(state: State, id: str, agent: FoundAgent, known: Record, mend: str) -> Iterator[Flaw]:
     """What an agent has that somebody made: a place below its creator, an account, a mission."""
+    if "parent" not in known:
+        return
     if not agent.is_child:
         yield Flaw("agent.childless", id, f"{known['parent']} does not list it", mend)
     yield from _account(state, id, agent.account, agent.steps)
@@ -205,14 +210,18 @@ def _account(
     if not row:
         yield Flaw("account.missing", id, "it is open, by the journal", mend)
         return
+    kinds = _kinds(row)
+    yield from _off(id, account, row, mend)
+    yield from _unbalanced(id, kinds, mend)
+    yield from _granted(state, id, kinds, mend)
+    yield from _reserved(id, kinds, steps)
+
+
+def _off(id: str, account: Account, row: Hash, mend: str) -> Iterator[Flaw]:
     off = off_by(account, row)
     if off:
         name, n = sorted(off.items())[0]
         yield Flaw("account.other", id, f"{name} is off by {-n}", mend)
-    kinds = _kinds(row)
-    yield from _unbalanced(id, kinds, mend)
-    yield from _granted(state, id, kinds, mend)
-    yield from _reserved(id, kinds, steps)
 
 
 def _unbalanced(id: str, kinds: Kinds, mend: str) -> Iterator[Flaw]:
@@ -371,3 +380,22 @@ def _hosts(state: State, read: Loose) -> Iterator[Flaw]:
         record = state.records.values.get(f"agent:{id}", {})
         if host and host not in read.hosts_leased and record.get("state") == AgentState.LIVE:
             yield Flaw("step.abandoned", id, f"by {host}, which is gone; a successor settles it")
+
+
+def ends(kept: Mapping[str, End], streams: Mapping[str, End]) -> Iterator[Flaw]:
+    """What was counted of the channels beside what their streams have."""
+    for channel in sorted({*kept, *streams}):
+        mend = f"channel:{channel}"
+        last, count = kept.get(channel, ("", 0))
+        if channel not in streams:
+            yield Flaw("channel.end", channel, f"{count} entries are counted, and no stream", mend)
+            continue
+        at, added = streams[channel]
+        if not last:
+            continue  # a count that is lost is made anew
+        if added > count:
+            what = f"{added - count} of {added} entries were written by somebody else"
+            yield Flaw("channel.foreign", channel, what, mend)
+        elif (at, added) != (last, count):
+            what = f"{added} entries up to {at}, counted were {count} up to {last}"
+            yield Flaw("channel.end", channel, what, mend)

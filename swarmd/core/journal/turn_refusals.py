@@ -48,17 +48,22 @@ def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
     if said.get("fact") != "refuse" or rule is None or not agent:
         return None
     turn = number_in(said.get("turn") or said.get("call", "").partition(":")[0])
-    detail = said.get("detail", "")
     if said.get("of") == "turn":
-        return TurnRefusal(agent, turn, rule, 1, detail, "")
+        return TurnRefusal(agent, turn, rule, 1, said.get("detail", ""), "")
+    what = _what_was_refused(said)
+    if what is None:
+        return None
     count = number_in(said.get("count")) or 1
+    return TurnRefusal(agent, turn, rule, count, *what)
+
+
+def _what_was_refused(said: Mapping[str, str]) -> tuple[str, str] | None:
+    """The detail and the moves."""
+    detail = said.get("detail", "")
     if "channel" in said:
         # Messages that the bus did not carry: one fact for each of whom they were for.
-        detail = f"to {said.get('to') or said['channel']}: {detail}"
-        return TurnRefusal(agent, turn, rule, count, detail, "message")
-    if "turn" not in said:
-        return None
-    return TurnRefusal(agent, turn, rule, count, detail, said.get("moves", ""))
+        return f"to {said.get('to') or said['channel']}: {detail}", "message"
+    return (detail, said.get("moves", "")) if "turn" in said else None
 
 
 def number_in(text: str | None) -> int:

@@ -187,15 +187,15 @@ class Proof:
         if self._sealed and self._overlap_until < self._sealed_last:
             missing = max(self._overlap_until + 1, min(self._sealed))
             self._note("tampered", missing, "journal", "the store lacks entries that are sealed")
-        last = self.state.head
-        if claimed.n > last.n and not self._broken_at:
-            what = f"it ends at {last.n}, the store wrote {claimed.n}"
-            self._note("tampered", last.n + 1, "journal", what)
-        elif claimed.n == 0 < last.n:
-            self._note("tampered", last.n, "journal", "the store's own word of its end is gone")
+        n, last = claimed.n, self.state.head.n
+        if n > last and not self._broken_at:
+            what = f"it ends at {last}, the store wrote {n}"
+            self._note("tampered", last + 1, "journal", what)
+        elif n == 0 < last:
+            self._note("tampered", last, "journal", "the store's own word of its end is gone")
         elif self._hash_at(claimed) != claimed.hash:
             what = "it is another entry than the store wrote last"
-            self._note("tampered", claimed.n, "journal", what)
+            self._note("tampered", n, "journal", what)
 
     def _hash_at(self, claimed: Head) -> str:
         """The hash of the entry of that number; its own word, where that entry is not known."""
@@ -286,7 +286,10 @@ class Proof:
             self._break(self._next, where, str(fault))
             if is_anew:
                 self._follow(where, link)
-            return
+        else:
+            self._count(where, link)
+
+    def _count(self, where: str, link: Link) -> None:
         self.entries += 1
         self.first = self.first or link.n
         if link.n in self._wanted:

@@ -41,6 +41,12 @@ class Account:
             self.add(kind, amount, row[amount])
         self.add(kind, "granted", row["granted"] - row["cap"])
 
+    def settle(self, kind: str, used: int, reserved: int, overdraft: int) -> None:
+        self.add(kind, "reserved", -reserved)
+        self.add(kind, "spent", used)
+        self.add(kind, "free", reserved - used + overdraft)
+        self.add(kind, "overdraft", overdraft)
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -224,11 +230,8 @@ class Ledger:
             return ()
         account = self._known(id)
         for kind in {**used, **reserved, **beyond}:
-            n, was, over = used.get(kind, 0), reserved.get(kind, 0), beyond.get(kind, 0)
-            account.add(kind, "reserved", -was)
-            account.add(kind, "spent", n)
-            account.add(kind, "free", was - n + over)
-            account.add(kind, "overdraft", over)
+            n = used.get(kind, 0)
+            account.settle(kind, n, reserved.get(kind, 0), beyond.get(kind, 0))
             account.add(kind, ASSUMED, n if amounts["assumed"] else 0)
         account.add("tokens", UNPRICED, amounts.get("unpriced", 0))
         return (id,)

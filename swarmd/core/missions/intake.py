@@ -67,10 +67,11 @@ def fields_of(text: str) -> dict[str, str]:
         id = sendable(value.get("id", ""))
         # Whoever waits for an answer under this id is to have one.
         return {"raw": text, "id": id} if id else {"raw": text}
-    return {
-        sendable(key): sendable(part) if isinstance(part, str) else json.dumps(part)
-        for key, part in value.items()
-    }
+    return {sendable(name): _as_field(part) for name, part in value.items()}
+
+
+def _as_field(part: Any) -> str:
+    return sendable(part) if isinstance(part, str) else json.dumps(part)
 
 
 def _object_in(text: str) -> dict[str, Any]:
@@ -94,13 +95,9 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     wrong = _wrong_text(fields)
     if wrong:
         return wrong
-    values: dict[str, Any] = dict(fields)
-    for name in ("budget", "deadline_s", "files"):
-        if name in values:
-            try:
-                values[name] = json.loads(values[name])
-            except (ValueError, RecursionError):
-                return f"{name}: not JSON"
+    values = _values_of(fields)
+    if isinstance(values, str):
+        return values
     if values.get("id") and not ID_PATTERN.fullmatch(values["id"]):
         return "id: must be 1 to 64 of A-Z a-z 0-9 _ -"
     try:
@@ -108,6 +105,18 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     except ValidationError as error:
         return _first_error(error)
     return "files: not text" if any(map(NOT_TEXT.search, request.files)) else request
+
+
+def _values_of(fields: Mapping[str, str]) -> dict[str, Any] | str:
+    """What is JSON among them read, or which of them is not."""
+    values: dict[str, Any] = dict(fields)
+    for name in ("budget", "deadline_s", "files"):
+        if name in values:
+            try:
+                values[name] = json.loads(values[name])
+            except (ValueError, RecursionError):
+                return f"{name}: not JSON"
+    return values
 
 
 def _wrong_text(fields: Mapping[str, str]) -> str:

@@ -115,10 +115,24 @@ def _refuse_docket(swarm: Swarm) -> Denied | None:
 
 
 def _docket(draft: Draft, request: MissionRequest, files: Sequence[str]) -> None:
-    id, limits = MissionId(request.id), draft.swarm.declared.limits
+    mission = _docketed_mission(draft, request, files)
+    draft.add(MissionSet(mission))
+    draft.record(
+        JournalEvent.MISSION_DOCKETED,
+        f"mission {mission.id} docketed",
+        actor="operator",
+        mission=mission.id,
+        budget=mission.budget,
+        digest=request.digest,
+        files=list(files)[:50],
+    )
+
+
+def _docketed_mission(draft: Draft, request: MissionRequest, files: Sequence[str]) -> Mission:
+    limits = draft.swarm.declared.limits
     budget = {kind: int(request.budget.get(kind, getattr(limits.mission, kind))) for kind in KINDS}
-    mission = Mission(
-        id=id,
+    return Mission(
+        id=MissionId(request.id),
         text=request.mission,
         state=MissionState.DOCKETED,
         budget=budget,
@@ -127,16 +141,6 @@ def _docket(draft: Draft, request: MissionRequest, files: Sequence[str]) -> None
         digest=request.digest,
         created=draft.moment.stamp,
         deadline=draft.moment.now + (request.deadline_s or limits.deadline_seconds),
-    )
-    draft.add(MissionSet(mission))
-    draft.record(
-        JournalEvent.MISSION_DOCKETED,
-        f"mission {id} docketed",
-        actor="operator",
-        mission=id,
-        budget=budget,
-        digest=request.digest,
-        files=list(files)[:50],
     )
 
 

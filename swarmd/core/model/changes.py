@@ -164,6 +164,14 @@ class ReaderLed:
 
 
 @dataclass(frozen=True, slots=True)
+class EntriesCounted:
+    """So many entries of a channel's stream, that swarmd did not write, are known from now on."""
+
+    channel: Channel
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class HostGone:
     """A host left, or fell silent for longer than its lease.
 
@@ -232,7 +240,9 @@ class ReservesSettled:
 
 @dataclass(frozen=True, slots=True)
 class ChannelForgotten:
-    """A channel whose stream is gone is no longer listed among those that moved."""
+    """A channel whose stream is gone is no longer listed among those that moved. Of one that has a
+    stream, the end is what the stream says.
+    """
 
     channel: Channel
 
@@ -273,7 +283,7 @@ AgentChange = (
 )
 AccountChange = AccountOpened | AccountClosed | AccountFunded | AccountCleared | PeriodTurned
 MissionChange = MissionSet | MissionClosed
-ChannelChange = Post | MessageRecalled | ReaderLed | HeadSet
+ChannelChange = Post | MessageRecalled | ReaderLed | EntriesCounted | HeadSet
 # Of the store alone: memory and journal had it right.
 Repair = (
     AgentRestored

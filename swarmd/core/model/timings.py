@@ -85,6 +85,11 @@ ANCHOR_SECONDS: Final = 4.0
 TRIM_SECONDS: Final = 2.0
 
 
+# How often the supervisor compares what it counted of the channels that moved with what their
+# streams say: so long an entry that somebody wrote by hand may lie unrecorded.
+COUNT_SECONDS: Final = 60.0
+
+
 assert ANCHOR_SECONDS < 5.0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
     SOB,
@@ -18,7 +20,7 @@ def tell_superior(
     *,
     hops: int = 0,
     taint: tuple[str, ...] = (),
-    **data: object,
+    data: Mapping[str, object],
 ) -> None:
     """What befell an agent, told to whom it reports: its creator, or the board's room."""
     above, moment = agent.parent, draft.moment

@@ -67,11 +67,14 @@ def child_rights(
     if isinstance(grants, Denied):
         return grants
     pairs = _pairs_of(use, grants)
-    if is_overruled:
-        later = tuple(Held(path, right, swarm.number + 1, parent.id) for path, right in pairs)
-    else:
-        later = tuple(_handed_down(swarm, parent, pairs)) if parent.later else ()
-    return ChildRights(use, grants, later)
+    numbered = _numbered_anew if is_overruled else _handed_down
+    return ChildRights(use, grants, tuple(numbered(swarm, parent, pairs)))
+
+
+def _numbered_anew(
+    swarm: Swarm, parent: Agent, pairs: Iterable[tuple[str, Right]]
+) -> Iterator[Held]:
+    return (Held(path, right, swarm.number + 1, parent.id) for path, right in pairs)
 
 
 def _pairs_of(use: tuple[str, ...], grants: tuple[str, ...]) -> list[tuple[str, Right]]:
@@ -82,6 +85,8 @@ def _handed_down(swarm: Swarm, parent: Agent, pairs: Iterable[tuple[str, Right]]
     """A number is handed down with the path: a mark that is newer than what the creator holds cuts
     the child's too. Without a number of its own the creator has none to hand down.
     """
+    if not parent.later:
+        return
     marks, holdings = swarm.lineage.marks_on(parent), parent.holdings("grant")
     for path, right in pairs:
         held = _grantable(holdings, marks, path)

@@ -150,20 +150,30 @@ def _there_is_room(
     moment: Moment,
     pending: Sequence[Spawned],
 ) -> Denied | None:
-    limits = swarm.declared.limits
     living = swarm.executives(mission) if parent.id == SOB else swarm.lineage.children(parent.id)
     siblings = (*living, *(spawned.agent for spawned in pending))
+    denied = _beside(siblings, charter, key, swarm.declared.limits.children_max)
+    return denied or _within_limits(swarm, mission, len(pending), moment.now)
+
+
+def _beside(
+    siblings: Sequence[Agent], charter: Charter, key: str, children_max: int
+) -> Denied | None:
     if any(agent.name == charter.name for agent in siblings):
         return Denied(Rule.SPAWN_NAME, f"a living sibling is named {charter.name}")
     if any(agent.key == key for agent in siblings):
         return Denied(Rule.SPAWN_KEY, f"key {key} is a living child's")
-    if len(siblings) >= limits.children_max:
-        return Denied(Rule.SPAWN_FANOUT, f"{len(siblings)} of {limits.children_max} children")
-    if len(swarm.lineage.agents) + len(pending) >= limits.agents_max:
+    if len(siblings) >= children_max:
+        return Denied(Rule.SPAWN_FANOUT, f"{len(siblings)} of {children_max} children")
+    return None
+
+
+def _within_limits(swarm: Swarm, mission: MissionId, pending: int, now: float) -> Denied | None:
+    limits = swarm.declared.limits
+    if len(swarm.lineage.agents) + pending >= limits.agents_max:
         return Denied(Rule.SPAWN_LIVE, f"{limits.agents_max} agents live")
-    if _is_too_fast(
-        swarm.spawned_at.get(mission, ()), limits.spawns_per_minute - len(pending), moment.now
-    ):
+    times = swarm.spawned_at.get(mission, ())
+    if _is_too_fast(times, limits.spawns_per_minute - pending, now):
         return Denied(Rule.SPAWN_RATE, f"{limits.spawns_per_minute} a minute; wait")
     return None
 
@@ -248,14 +258,17 @@ def made(
 ) -> list[Change]:
     """What a spawn changes: record, account, first positions, the child's charter, the journal."""
     agent = replace(spawned.agent, taint=taint) if taint else spawned.agent
-    assert agent.charter is not None
-    first = _words_to(agent, Kind.CHARTER, agent.charter.task, moment, hops=hops, taint=taint)
     return [
         AgentMade(agent, follows(agent, swarm.declared.rooms)),
         AccountOpened(agent.id, spawned.account, spawned.caps, own_slot=True),
-        Post(inbox(agent.id), first),
+        Post(inbox(agent.id), _first_words(agent, moment, hops, taint)),
         _spawn_entry(agent, spawned.caps, moment),
     ]
+
+
+def _first_words(agent: Agent, moment: Moment, hops: int, taint: tuple[str, ...]) -> Message:
+    assert agent.charter is not None
+    return _words_to(agent, Kind.CHARTER, agent.charter.task, moment, hops=hops, taint=taint)
 
 
 def _words_to(

@@ -52,6 +52,7 @@ class Step:
             await memory.load_again()
             return True
         self.upkeep.lead_readers_past_gaps(draft)
+        self.upkeep.counts.record(draft)
         stops.heed_brake(draft, is_braked)
         tick.tick(draft)
         placement.place(draft)

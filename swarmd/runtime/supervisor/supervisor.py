@@ -80,7 +80,7 @@ class Supervisor:
     async def load(self) -> None:
         """Takes the swarm over from whoever led before. The lease must have been taken."""
         self.upkeep.start()
-        await take_over(self.memory, self.journal, self.leadership.led_until)
+        await take_over(self.memory, self.journal, self.upkeep.counts, self.leadership.led_until)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -18,12 +18,16 @@ from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Loaded
 from swarmd.runtime.supervisor.journal_keeper import JournalKeeper
 from swarmd.runtime.supervisor.memory import LeaderMemory
+from swarmd.runtime.supervisor.stream_counts import StreamCounts
 
 log = structlog.get_logger(__name__)
 
 
-async def take_over(memory: LeaderMemory, journal: JournalKeeper, led_until: float) -> None:
+async def take_over(
+    memory: LeaderMemory, journal: JournalKeeper, counts: StreamCounts, led_until: float
+) -> None:
     loaded = await memory.load()
+    await counts.look_at_shared()
     draft = memory.draft()
     await journal.take_up(draft, loaded)
     tick.found(draft)
@@ -37,6 +41,7 @@ async def take_over(memory: LeaderMemory, journal: JournalKeeper, led_until: flo
     _record_lost(draft, loaded, lost)
     termination.resume_endings(draft)
     stops.resume_stops(draft)
+    counts.record(draft)
     stalls.resume(memory.swarm, draft.moment.now)
     if led_until:
         clerk.make_up(draft, draft.moment.now - led_until)

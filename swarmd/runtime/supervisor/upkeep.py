@@ -22,6 +22,7 @@ from swarmd.errors import WorkspaceError
 from swarmd.log_events import LogEvent
 from swarmd.ports.files import Files
 from swarmd.runtime.supervisor.memory import LeaderMemory
+from swarmd.runtime.supervisor.stream_counts import StreamCounts
 from swarmd.runtime.supervisor.trimmer import Trimmer
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class Upkeep:
     memory: LeaderMemory
     files: Files | None
     trimmer: Trimmer = field(init=False)
+    counts: StreamCounts = field(init=False)
     _hosts_heard: dict[HostId, StreamId] = field(default_factory=dict)  # on their own channels
     _hosts_at: float = 0.0
     _stalls_at: float = 0.0
@@ -45,6 +47,7 @@ class Upkeep:
     def start(self) -> None:
         """A new lead."""
         self.trimmer = Trimmer(self.memory.store, self.memory.now)
+        self.counts = StreamCounts(self.memory.store)
         self._hosts_at = 0.0
 
     # --- hosts ---
@@ -110,17 +113,21 @@ class Upkeep:
     # --- streams ---
 
     async def keep_short(self) -> None:
-        """Streams are trimmed to what is unread or kept; the supervisor's steps do not wait for
-        it.
+        """Streams are trimmed to what is unread or kept, and what was counted of them is compared;
+        the supervisor's steps do not wait for it.
         """
         while True:
             await self.trim()
+            await self.count()
             await anyio.sleep(TRIM_SECONDS)
 
     async def trim(self) -> int:
         """One pass; how many entries went."""
         memory = self.memory
         return await self.trimmer.look(memory.swarm, memory.positions, self._hosts_heard)
+
+    async def count(self) -> None:
+        await self.counts.look(self.memory.now())
 
     def lead_readers_past_gaps(self, draft: Draft) -> None:
         # Taken out first: what is not committed after all is found again.

@@ -17,7 +17,7 @@ def answer_call(view: View, call: Call) -> tuple[Move, ...]:
         case "propose":
             return (propose(view, call),)
         case "debate":
-            return (Argue(move="argue", text=_introduced(view, argument(view, call))),)
+            return (Argue(move="argue", text=_introduce_once(view, argument(view, call))),)
         case "vote":
             choice, reason = vote_on(view, call)
             return (Vote(move="vote", choice=choice, reason=bounded(reason, 1_900)),)
@@ -25,6 +25,6 @@ def answer_call(view: View, call: Call) -> tuple[Move, ...]:
             return (review(view, call),)
 
 
-def _introduced(view: View, text: str) -> str:
+def _introduce_once(view: View, text: str) -> str:
     """What this is stands once in the room of each mission, before anything else is said there."""
     return text if any(SPEECH in said.text for said in view.room) else f"({SPEECH}.) {text}"

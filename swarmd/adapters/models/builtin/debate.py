@@ -113,7 +113,7 @@ def _facts_of_charter(executives: Sequence[Mapping[str, Any]]) -> dict[str, str]
         "themes": enumerated([_theme_shown(executive) for executive in executives]) or "no theme",
         "budget": budget,
         "budget_low": budget[0].lower() + budget[1:],
-        "overlap": _overlap(executives),
+        "overlap": _overlap_of(executives),
     }
 
 
@@ -138,7 +138,7 @@ def _theme_shown(executive: Mapping[str, Any]) -> str:
     return f"“{bounded(theme, 70)}”"
 
 
-def _overlap(executives: Sequence[Mapping[str, Any]]) -> str:
+def _overlap_of(executives: Sequence[Mapping[str, Any]]) -> str:
     if len(executives) < 2:
         return "one hand does it, nothing is divided"
     held = [set(topic(theme_of(str(e.get("task", "")))).strong) for e in executives]

@@ -56,7 +56,7 @@ def act_as_executive(view: View, listed: Files) -> tuple[Move, ...]:
     assert view.charter is not None
     parts = spawned_parts(view)
     if not parts and not view.children:
-        return _divide(view.charter, listed)
+        return _divide_files(view.charter, listed)
     waiting = _waiting_for(view, parts)
     if waits_no_more(view) or waiting:
         thought = "reported" if has_reported(view) else f"waiting for {', '.join(waiting)}"
@@ -65,10 +65,10 @@ def act_as_executive(view: View, listed: Files) -> tuple[Move, ...]:
     searches = _own_searches(view, view.charter.files, about, parts)
     if searches:
         return searches
-    return (Report(move="report", text=_section(view, theme, about), done=True),)
+    return (Report(move="report", text=_write_section(view, theme, about), done=True),)
 
 
-def _divide(charter: Charter, listed: Files) -> tuple[Move, ...]:
+def _divide_files(charter: Charter, listed: Files) -> tuple[Move, ...]:
     """One researcher per part; neighbours in the sorted list, so folders, stay together."""
     names = sorted(listed)
     count = max(1, min(PARTS_MAX, len(names)))
@@ -133,7 +133,7 @@ def _left_parts(view: View, parts: Mapping[str, Files]) -> list[Files]:
     return [files for key, files in parts.items() if key not in reported and files not in done]
 
 
-def _section(view: View, theme: str, about: Topic) -> str:
+def _write_section(view: View, theme: str, about: Topic) -> str:
     """The theme as a heading, then what was quoted, best first, each sentence once."""
     reports, own = list(final_reports(view).values()), results_of(view)
     candidates = [quote for text in reports for quote in quotes_in(text)]

@@ -42,13 +42,13 @@ class BuiltinModel:
         return Usage(0, 0)
 
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered:
-        listed = await self._listed(prompt.view)
+        listed = await self._list_files(prompt.view)
         return Answered(moves=decide(prompt.view, listed), usage=Usage(0, 0), text=SPEECH)
 
     async def aclose(self) -> None:
         pass
 
-    async def _listed(self, view: View) -> tuple[str, ...]:
+    async def _list_files(self, view: View) -> tuple[str, ...]:
         """The files that an executive has, one by one, for it to divide among its researchers."""
         if self._files is None or view.call is not None or not view.files or not _is_fresh(view):
             return view.files

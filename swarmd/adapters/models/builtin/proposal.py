@@ -29,7 +29,7 @@ def propose(view: View, call: Call) -> Propose:
 
 def _propose_charter(view: View, call: Call, found: tuple[str, ...]) -> Propose:
     executives = tuple(
-        _chartered(view, call, number, theme) for number, theme in enumerate(found, 1)
+        _charter_executive(view, call, number, theme) for number, theme in enumerate(found, 1)
     )
     reason = (
         f"{SPEECH}. {counted(len(found), 'theme')}, one executive for each, "
@@ -41,7 +41,7 @@ def _propose_charter(view: View, call: Call, found: tuple[str, ...]) -> Propose:
     )
 
 
-def _chartered(view: View, call: Call, number: int, theme: str) -> Executive:
+def _charter_executive(view: View, call: Call, number: int, theme: str) -> Executive:
     again = f"-m{call.motion_number}" if call.refusal else ""
     return Executive(
         key=f"theme-{number}",

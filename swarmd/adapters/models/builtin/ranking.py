@@ -30,7 +30,7 @@ def ranked(about: Topic, found: Sequence[Sentence], count: int) -> list[Sentence
     """The sentences that hold most of what is looked for, rare words before common ones, none
     twice.
     """
-    left = _scored(about, list(dict.fromkeys(found)))
+    left = _score_all(about, list(dict.fromkeys(found)))
     highest = left[0].score if left else 0.0
     best: list[_Candidate] = []
     while len(best) < count:
@@ -40,7 +40,7 @@ def ranked(about: Topic, found: Sequence[Sentence], count: int) -> list[Sentence
             break
         chosen = _next_best(left, best, frozenset(about.strong))
         best.append(chosen)
-        left = [c for c in left if _likeness(c, [chosen]) < 0.7]
+        left = [c for c in left if _likeness_to(c, [chosen]) < 0.7]
     return [candidate.sentence for candidate in best]
 
 
@@ -54,17 +54,17 @@ def _next_best(
 
     def worth(candidate: _Candidate) -> float:
         novelty = len(fresh & candidate.held) / (3 * len(strong))
-        return candidate.score * (1 + novelty - 0.6 * _likeness(candidate, best))
+        return candidate.score * (1 + novelty - 0.6 * _likeness_to(candidate, best))
 
     return max(left, key=worth)
 
 
-def _scored(about: Topic, found: Sequence[Sentence]) -> list[_Candidate]:
+def _score_all(about: Topic, found: Sequence[Sentence]) -> list[_Candidate]:
     """Those that have a word that matters, the best first."""
     held = [frozenset(terms(sentence.text)) for sentence in found]
-    rarity = _rarity(about.weights, held)
+    rarity = _rarity_of(about.weights, held)
     candidates = [
-        _Candidate(sentence, have, _score(about, rarity, sentence, have))
+        _Candidate(sentence, have, _score_of(about, rarity, sentence, have))
         for sentence, have in zip(found, held, strict=True)
         if not have.isdisjoint(about.strong)
     ]
@@ -73,24 +73,24 @@ def _scored(about: Topic, found: Sequence[Sentence]) -> list[_Candidate]:
     )
 
 
-def _rarity(wanted: Iterable[str], held: Sequence[frozenset[str]]) -> dict[str, float]:
+def _rarity_of(wanted: Iterable[str], held: Sequence[frozenset[str]]) -> dict[str, float]:
     """How much a term tells: what is in every sentence tells nothing."""
     return {
         term: math.log(1 + len(held) / (1 + sum(term in have for have in held))) for term in wanted
     }
 
 
-def _score(
+def _score_of(
     about: Topic, rarity: Mapping[str, float], sentence: Sentence, held: frozenset[str]
 ) -> float:
     words = sum(weight * rarity[term] for term, weight in about.weights.items() if term in held)
     coverage = sum(term in held for term in about.strong) / len(about.strong)
     # What a sentence begins with, it is about: "**Journal.** Written by the supervisor only."
     leads = any(term in about.strong for term in terms(sentence.text[:40])[:2])
-    return words * ((0.3 + 0.7 * coverage) * (1.3 if leads else 1.0) * _form(sentence))
+    return words * ((0.3 + 0.7 * coverage) * (1.3 if leads else 1.0) * _form_factor(sentence))
 
 
-def _form(sentence: Sentence) -> float:
+def _form_factor(sentence: Sentence) -> float:
     """A reader is served by whole sentences of prose: rows, code and endless ones count for
     less.
     """
@@ -103,7 +103,7 @@ def _form(sentence: Sentence) -> float:
     return form / (1 + max(0, len(text) - 200) / 300)
 
 
-def _likeness(candidate: _Candidate, others: Sequence[_Candidate]) -> float:
+def _likeness_to(candidate: _Candidate, others: Sequence[_Candidate]) -> float:
     return max(
         (len(candidate.held & o.held) / max(1, len(candidate.held | o.held)) for o in others),
         default=0.0,

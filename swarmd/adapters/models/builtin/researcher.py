@@ -29,16 +29,16 @@ def act_as_researcher(view: View) -> tuple[Move, ...]:
     _, about = topic_of_charter(view.charter, view.mission_text)
     results = search_results(items_in(view.steps, "results"))
     if not results:
-        return (search_move(_query(view, about), view.charter.files, PASSAGES_TOP),)
-    return (Report(move="report", text=_report(about, results), done=True),)
+        return (search_move(_query_for(view, about), view.charter.files, PASSAGES_TOP),)
+    return (Report(move="report", text=_write_report(about, results), done=True),)
 
 
-def _query(view: View, about: Topic) -> str:
+def _query_for(view: View, about: Topic) -> str:
     asked = " ".join(directions_now(view))
     return topic(f"{asked} {about.query}").query if asked else about.query
 
 
-def _report(about: Topic, results: Sequence[Mapping[str, Any]]) -> str:
+def _write_report(about: Topic, results: Sequence[Mapping[str, Any]]) -> str:
     best = ranked(about, found_sentences(results), QUOTES_MAX)
     lines = [cite(sentence) for sentence in best]
     if not best:

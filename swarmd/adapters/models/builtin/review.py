@@ -32,13 +32,13 @@ FILES_SHOWN: Final = 10
 def review(view: View, call: Call) -> Propose:
     waiting = _waiting_creations(view)
     if waiting:
-        return _approve(waiting[0])
+        return _approve_creation(waiting[0])
     reports = _reports_by_theme(call)
     undone = next((agent for agent, text in reports if is_undone(text)), None)
     if undone and call.sent_back < min(1, call.send_backs_max):
         return _send_back(view, undone)
     if any(quotes_in(text) for _, text in reports):
-        return _deliver(view, call, reports)
+        return _deliver_reports(view, call, reports)
     return reject_mission(_not_answered(view, not_read_in(text for _, text in reports)))
 
 
@@ -64,7 +64,7 @@ def _asks_permission(notice: Mapping[str, Any]) -> bool:
     return notice.get("action") == "spawn" and notice.get("rule") == Rule.APPROVAL_NEEDED
 
 
-def _approve(creation: str) -> Propose:
+def _approve_creation(creation: str) -> Propose:
     reason = f"{SPEECH}. {CREATION_IS_LAWFUL}"
     motion = ActMotion(motion="act", verb="approve", target=creation, reason=reason)
     return Propose(move="propose", motion=motion)
@@ -80,28 +80,30 @@ def _send_back(view: View, agent: str) -> Propose:
     return Propose(move="propose", motion=motion)
 
 
-def _deliver(view: View, call: Call, reports: Sequence[tuple[str, str]]) -> Propose:
+def _deliver_reports(view: View, call: Call, reports: Sequence[tuple[str, str]]) -> Propose:
     cited = [(agent, text) for agent, text in reports if quotes_in(text)]
     quotes = quotes_of(call.reports)
     sources = counted(len({quote.path for quote in quotes}), "file")
     reason = f"{counted(len(quotes), 'cited sentence')} from {sources}"
     # Of reports that are not delivered, for they quote nothing.
     not_read = not_read_in(text for _, text in reports if not quotes_in(text))
-    cover = _cover(view.mission_text, sources, not_read)
+    cover = _write_cover(view.mission_text, sources, not_read)
     if not call.refusal:
-        return _delivery(cover, tuple(dict.fromkeys(agent for agent, _ in cited))[:24], reason)
+        return _propose_delivery(
+            cover, tuple(dict.fromkeys(agent for agent, _ in cited))[:24], reason
+        )
     # Once refused, the reports are written out: a reference that cannot be resolved is then no
     # obstacle.
     whole = "\n\n".join((cover, *(section for _, section in cited)))
-    return _delivery(whole[:64_000], (), reason)
+    return _propose_delivery(whole[:64_000], (), reason)
 
 
-def _delivery(text: str, reports: tuple[str, ...], reason: str) -> Propose:
+def _propose_delivery(text: str, reports: tuple[str, ...], reason: str) -> Propose:
     motion = DeliverMotion(motion="deliver", text=text, reports=reports, reason=reason)
     return Propose(move="propose", motion=motion)
 
 
-def _cover(mission_text: str, sources: str, not_read: Sequence[str]) -> str:
+def _write_cover(mission_text: str, sources: str, not_read: Sequence[str]) -> str:
     """What stands above the reports: the title, how they were made, what nobody read."""
     title = bounded(cleaned(mission_text), 160)
     made = (
@@ -117,12 +119,12 @@ def _not_answered(view: View, not_read: Sequence[str]) -> str:
     asked = ", ".join(about.written[term] for term in about.strong[:20])
     return (
         f"Nothing in the files answers this mission. No sentence was found for: {asked}. Searched: "
-        f"{_searched(view.files, not_read)}. Give files that speak of it, or ask in their "
+        f"{_files_searched(view.files, not_read)}. Give files that speak of it, or ask in their "
         f"words. ({SPEECH}.)" + "".join(f"\n{line}" for line in not_read_lines(not_read))
     )
 
 
-def _searched(files: Sequence[str], not_read: Sequence[str]) -> str:
+def _files_searched(files: Sequence[str], not_read: Sequence[str]) -> str:
     read = [
         name
         for name in files

@@ -81,11 +81,11 @@ _MARKER: Final = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
 def themes(mission: str) -> tuple[str, ...]:
     """The one to three questions that a mission consists of."""
     found = _questions_in(mission) or [cleaned(mission)]
-    return tuple(bounded(theme, 600) for theme in _merge(found))
+    return tuple(bounded(theme, 600) for theme in _merge_questions(found))
 
 
 def _questions_in(mission: str) -> list[str]:
-    parts = [part for clause in _clauses_of(mission) for part in _halves(clause)]
+    parts = [part for clause in _clauses_of(mission) for part in _split_question(clause)]
     asked = [part for part in parts if _count_strong(part)]
     if any(part.endswith("?") for part in asked):
         # Beside questions, what does not ask is a remark.
@@ -98,7 +98,7 @@ def _clauses_of(mission: str) -> list[str]:
     return [cleaned(_MARKER.sub("", clause)).strip(" ;") for clause in clauses]
 
 
-def _merge(questions: list[str]) -> list[str]:
+def _merge_questions(questions: list[str]) -> list[str]:
     """At most `THEMES_MAX`: neighbours are asked together where there are more."""
     if len(questions) <= THEMES_MAX:
         return questions
@@ -106,7 +106,7 @@ def _merge(questions: list[str]) -> list[str]:
     return [" ".join(questions[at : at + size]) for at in range(0, len(questions), size)]
 
 
-def _halves(clause: str) -> list[str]:
+def _split_question(clause: str) -> list[str]:
     """Two questions joined by "and", where each says enough to be searched by itself.
 
     What follows must ask again: "budgets and leases of a worker" is one question about two things.

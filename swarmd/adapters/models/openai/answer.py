@@ -143,7 +143,7 @@ class Received:
         said, before = usage_of(piece), self.text_bytes
         if said is not None:
             self.said = self.said.most(said)
-        choices = _list(piece.get("choices"))
+        choices = _as_list(piece.get("choices"))
         for choice in choices:
             if not isinstance(choice, dict):
                 raise ValueError("a choice of the answer is not an object")
@@ -175,7 +175,7 @@ class Received:
         if self._choice is None and isinstance(index, int):
             self._choice = index
         if isinstance(index, int) and index != self._choice:
-            self._generated(
+            self._count_text(
                 _text_within(choice)
             )  # another answer, which nobody asked for: paid, not kept
             return
@@ -192,7 +192,7 @@ class Received:
             # Behind pieces a whole message says them once more.
             self._take_delta(message, is_message=True)
         elif isinstance(text := choice.get("text"), str):
-            self._pieces.append(self._generated(text))
+            self._pieces.append(self._count_text(text))
 
     def _take_delta(self, delta: object, *, is_message: bool = False) -> None:
         if not isinstance(delta, dict):
@@ -200,11 +200,11 @@ class Received:
         self._deltas += 1
         content = delta.get("content")
         if isinstance(content, str):  # as nearly always
-            self._pieces.append(self._generated(content))
+            self._pieces.append(self._count_text(content))
         elif content:
             self._take_content(content)
         if refusal := delta.get("refusal"):
-            self.refusal += self._generated(refusal)
+            self.refusal += self._count_text(refusal)
         self._take_thoughts(delta)
         if "tool_calls" in delta or "function_call" in delta:
             self._take_calls(delta, is_message=is_message)
@@ -214,15 +214,15 @@ class Received:
         thoughts = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
         if thoughts:
             text = thoughts if isinstance(thoughts, str) else _text_within(thoughts)
-            self._thoughts.append(self._generated(text))
+            self._thoughts.append(self._count_text(text))
 
     def _take_calls(self, delta: Mapping[str, Any], *, is_message: bool) -> None:
         fragments = calls.fragments_of(delta.get("tool_calls"), self._deltas, is_message=is_message)
         if isinstance(call := delta.get("function_call"), dict) and not fragments:
             fragments = [calls.fragment_of(call, self._deltas)]
         for fragment in fragments:
-            self._generated(fragment.name)
-            self._generated(fragment.arguments)
+            self._count_text(fragment.name)
+            self._count_text(fragment.arguments)
         self._fragments += fragments
 
     def _take_content(self, content: object) -> None:
@@ -230,20 +230,20 @@ class Received:
         parts = content if isinstance(content, list) else [content]
         for part in parts:
             if isinstance(part, str):
-                self._pieces.append(self._generated(part))
+                self._pieces.append(self._count_text(part))
             elif isinstance(part, dict):
                 self._take_part(part)
 
     def _take_part(self, part: Mapping[str, Any]) -> None:
         kind, text = part.get("type"), part.get("text")
         if kind == "refusal":
-            self.refusal += self._generated(part.get("refusal"))
+            self.refusal += self._count_text(part.get("refusal"))
         elif isinstance(text, str) and kind in ("text", "output_text", None):
-            self._pieces.append(self._generated(text))
+            self._pieces.append(self._count_text(text))
         else:
-            self._generated(_text_within(part))
+            self._count_text(_text_within(part))
 
-    def _generated(self, text: object) -> str:
+    def _count_text(self, text: object) -> str:
         if not isinstance(text, str):
             return ""
         self.text_bytes += len(text.encode("utf-8", "replace"))
@@ -265,8 +265,8 @@ def _text_within(value: object) -> str:
         return "".join(
             _text_within(inner) for key, inner in value.items() if key not in ("type", "id")
         )
-    return "".join(_text_within(inner) for inner in _list(value))
+    return "".join(_text_within(inner) for inner in _as_list(value))
 
 
-def _list(value: object) -> list[Any]:
+def _as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []

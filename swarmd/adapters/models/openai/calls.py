@@ -116,7 +116,7 @@ def fragments_of(raw: object, delta: int, *, is_message: bool = False) -> list[F
         if not isinstance(entry, dict):
             raise ValueError("a tool call of the answer is not an object")
         fragment = fragment_of(entry, delta)
-        found.append(_numbered(fragment, position) if is_message else fragment)
+        found.append(_number_fragment(fragment, position) if is_message else fragment)
     return found
 
 
@@ -129,7 +129,9 @@ def fragment_of(entry: Mapping[str, Any], delta: int) -> Fragment:
     given = next((inner[key] for key in _ARGUMENTS if inner.get(key) is not None), "")
     # Some servers hand the arguments over as the object that they stand for.
     arguments = given if isinstance(given, str) else _dump(given)
-    return Fragment(_index(entry.get("index")), _id(entry.get("id")), _text(name), arguments, delta)
+    return Fragment(
+        _index_of(entry.get("index")), _id_of(entry.get("id")), _as_text(name), arguments, delta
+    )
 
 
 def put_together(fragments: Sequence[Fragment]) -> Calls:
@@ -150,7 +152,7 @@ def _whole_calls(
     form: Callable[[_Group], WrittenCall],
 ) -> Calls | None:
     """The calls of the likeliest reading under which each of them is whole."""
-    standard, by_id = _whole(by_index, form), _whole(_by_id(fragments), form)
+    standard, by_id = _calls_if_whole(by_index, form), _calls_if_whole(_by_id(fragments), form)
     # Without an id, a second reading that is whole is chance, and no server's word.
     has_ids = any(fragment.id for fragment in fragments)
     if has_ids and standard and by_id and set(standard) != set(by_id):
@@ -158,8 +160,8 @@ def _whole_calls(
     found = (
         standard
         or by_id
-        or _whole(_by_index_alone(fragments), form)
-        or _whole(_in_order(fragments), form)
+        or _calls_if_whole(_by_index_alone(fragments), form)
+        or _calls_if_whole(_in_order(fragments), form)
     )
     return Calls(found, is_whole=True) if found else None
 
@@ -263,7 +265,7 @@ def _in_order(fragments: Iterable[Fragment]) -> list[_Group]:
 # --- what a fragment is -----------------------------------------------------------------------
 
 
-def _whole(
+def _calls_if_whole(
     groups: Sequence[_Group], form: Callable[[_Group], WrittenCall]
 ) -> tuple[WrittenCall, ...]:
     """The calls, where each of them has a name and an object of arguments; else nothing."""
@@ -272,11 +274,11 @@ def _whole(
     return calls if is_whole and all(group.is_consistent for group in groups) else ()
 
 
-def _numbered(fragment: Fragment, position: int) -> Fragment:
+def _number_fragment(fragment: Fragment, position: int) -> Fragment:
     return Fragment(position, f"#{position}", fragment.name, fragment.arguments, fragment.delta)
 
 
-def _index(value: object) -> int | None:
+def _index_of(value: object) -> int | None:
     match value:
         case bool():
             return None
@@ -290,9 +292,9 @@ def _index(value: object) -> int | None:
             return None
 
 
-def _id(value: object) -> str:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+def _id_of(value: object) -> str:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _as_text(value)
 
 
-def _text(value: object) -> str:
+def _as_text(value: object) -> str:
     return value if isinstance(value, str) else ""

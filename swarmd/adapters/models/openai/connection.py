@@ -67,10 +67,10 @@ def connect(
         max_retries=0,
         http_client=client,
     )
-    return client, httpx2.URL(f"{url}/chat/completions"), _headers(sdk)
+    return client, httpx2.URL(f"{url}/chat/completions"), _sdk_headers(sdk)
 
 
-def _headers(sdk: openai.AsyncOpenAI) -> httpx2.Headers:
+def _sdk_headers(sdk: openai.AsyncOpenAI) -> httpx2.Headers:
     """As the SDK sends them; what it would leave out has no text."""
     named = {**sdk.auth_headers, **sdk.default_headers}
     return httpx2.Headers({name: value for name, value in named.items() if isinstance(value, str)})

@@ -96,7 +96,7 @@ class Endpoint:
             if not await self._take_place(stack, tokens):
                 return self._without_place()
             sending()
-            received = await self._exchange(body, limit, form)
+            received = await self._exchange_once(body, limit, form)
             if isinstance(received, NoAnswer) and received.asks_patience:
                 await self._pace.hold(self._model, min(received.asks_patience, HOLD_SECONDS_MAX))
             return received
@@ -113,28 +113,28 @@ class Endpoint:
         waited = f"no place within {patience:g} s under the provider's own limit"
         return NoAnswer(Failed("rate_limited", waited, NOTHING), Fault("rate_limited", waited))
 
-    async def _exchange(self, body: bytes, limit: Limit, form: Form) -> Received | NoAnswer:
+    async def _exchange_once(self, body: bytes, limit: Limit, form: Form) -> Received | NoAnswer:
         received, clock = Received(), Deadlines(self._provider, is_stream=form.streams)
-        fault = await self._receive(body, received, clock, limit)
+        fault = await self._receive_answer(body, received, clock, limit)
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.
             return received
         fault = fault or unfinished(received, clock, limit)
         usage = self._meter.used(received, body, limit) if fault.may_have_run else Usage(0, 0)
-        what = self._scrub(fault.what)
+        what = self._scrub_secrets(fault.what)
         return NoAnswer(
             Failed(fault.why, what, usage, fault.retry_after, received.text()),
             fault,
             is_the_models=received.is_at_limit or fault.why in ("malformed", "refused"),
         )
 
-    async def _receive(
+    async def _receive_answer(
         self, body: bytes, received: Received, clock: Deadlines, limit: Limit
     ) -> Fault | None:
         """What went wrong until the answer was read, or until its time was over."""
         try:
             with clock.scope:
-                await self._read(body, received, clock, limit)
+                await self._read_response(body, received, clock, limit)
         except FaultyError as error:
             return error.fault
         except events.TooLargeError as error:
@@ -143,8 +143,10 @@ class Endpoint:
             return translated(error, has_begun=clock.has_heard)
         return None
 
-    async def _read(self, body: bytes, received: Received, clock: Deadlines, limit: Limit) -> None:
-        response = await self._respond(body)
+    async def _read_response(
+        self, body: bytes, received: Received, clock: Deadlines, limit: Limit
+    ) -> None:
+        response = await self._follow_redirects(body)
         try:
             if not response.is_success:
                 raise FaultyError(await fault_of(response))
@@ -153,7 +155,7 @@ class Endpoint:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
-    async def _respond(self, body: bytes) -> httpx2.Response:
+    async def _follow_redirects(self, body: bytes) -> httpx2.Response:
         """The response; a redirect is followed on the same host."""
         url = self._url
         for _ in range(1 + REDIRECTS_MAX):
@@ -176,7 +178,7 @@ class Endpoint:
             "POST", url, headers=self._headers, content=body, extensions=extensions
         )
 
-    def _scrub(self, text: str) -> str:
+    def _scrub_secrets(self, text: str) -> str:
         """No key leaves this class in an error, whoever quoted it."""
         if len(self._key) >= SECRET_CHARS_MIN:
             text = text.replace(self._key, "[secret]")

@@ -76,18 +76,18 @@ class Deadlines:
         self._end = self._total
         self.scope = anyio.CancelScope()
         # What is not streamed comes all at once, when it is done.
-        self._next(provider.first_token_seconds if is_stream else provider.total_seconds)
+        self._set_deadline(provider.first_token_seconds if is_stream else provider.total_seconds)
 
     def heard(self) -> None:
         self._pieces += 1
-        self._next(self._provider.idle_seconds)
+        self._set_deadline(self._provider.idle_seconds)
 
     def ending(self, seconds: float) -> None:
         """The answer is there: what may still follow is waited for so long, and signs of life do
         not extend it.
         """
         self._end = min(self._end, anyio.current_time() + seconds)
-        self._next(seconds)
+        self._set_deadline(seconds)
 
     @property
     def has_heard(self) -> bool:
@@ -100,7 +100,7 @@ class Deadlines:
             return f"the answer stopped for more than {self._provider.idle_seconds:g} s"
         return f"no answer began within {self._provider.first_token_seconds:g} s"
 
-    def _next(self, seconds: float) -> None:
+    def _set_deadline(self, seconds: float) -> None:
         self.scope.deadline = min(self._total, self._end, anyio.current_time() + seconds)
 
 
@@ -121,7 +121,7 @@ async def read_answer(
     get it wrong.
     """
     chunks = chunks_of(response)
-    head, form = await _begin(chunks)
+    head, form = await _read_head(chunks)
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if form == "events" or (form == "other" and kind == "text/event-stream"):
         await _read_stream(head, chunks, response, received, clock, limit)
@@ -135,7 +135,7 @@ async def read_answer(
         raise FaultyError(Fault("server", what, may_have_run=False))
 
 
-async def _begin(chunks: AsyncIterator[bytes]) -> tuple[bytes, events.Form | None]:
+async def _read_head(chunks: AsyncIterator[bytes]) -> tuple[bytes, events.Form | None]:
     """The first bytes, until they tell what the body is."""
     head = b""
     async for chunk in chunks:
@@ -159,10 +159,10 @@ async def _read_stream(
     stream = events.Events(limit.event_bytes)
     taken = _Taken(response, received, clock, limit)
     if taken.all(stream.take(head)):
-        return await _drain(chunks)
+        return await _drain_rest(chunks)
     async for chunk in chunks:
         if taken.all(stream.take(chunk)):
-            return await _drain(chunks)
+            return await _drain_rest(chunks)
     # Closed in order: what has no empty line behind it is an event all the same, if it can be read.
     with suppress(ValueError):
         taken.all(stream.rest())
@@ -185,10 +185,10 @@ class _Taken:
                 self.received.has_end = True
                 return True
             for piece in events.pieces_of(event):
-                self._one(piece)
+                self._take_piece(piece)
         return False
 
-    def _one(self, piece: Any) -> None:
+    def _take_piece(self, piece: Any) -> None:
         received = self.received
         has_begun = received.text_bytes > 0
         if fault := fault_in_answer(piece, self.response.headers, time.time(), has_begun=has_begun):
@@ -227,7 +227,7 @@ async def _read_document(
     received.end_document()
 
 
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
+async def _drain_rest(chunks: AsyncIterator[bytes]) -> None:
     """To its end, or the connection could not be used again; but that is not waited for."""
     with anyio.move_on_after(DRAIN_SECONDS):
         async for _ in chunks:

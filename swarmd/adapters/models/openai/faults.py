@@ -72,7 +72,7 @@ class FaultyError(Exception):
 
 def fault_of_status(status: int, headers: Mapping[str, str], answer: bytes, now: float) -> Fault:
     """A response that is no success; `answer` is the beginning of its body."""
-    return _fault(
+    return _fault_of_error(
         status, f"HTTP {status}", headers, _error_in(answer), answer.decode("utf-8", "replace"), now
     )
 
@@ -91,7 +91,7 @@ def fault_in_answer(
     text = json.dumps(piece, ensure_ascii=False, default=str)
     status = _status_named(error)
     what = "the server broke off" if has_begun else f"HTTP 200 with an error like {status}"
-    fault = _fault(status, what, headers, error, text, now)
+    fault = _fault_of_error(status, what, headers, error, text, now)
     return replace(fault, may_have_run=has_begun)
 
 
@@ -167,44 +167,48 @@ def place_of(url: str, location: str) -> str:
 # --- reading an error -------------------------------------------------------------------------
 
 
-def _fault(
+def _fault_of_error(
     status: int, what: str, headers: Mapping[str, str], error: object, text: str, now: float
 ) -> Fault:
-    words = _words(error)
+    words = _words_of(error)
     if words & _WITHHELD:
-        return Fault("refused", f"The prompt was withheld as unsafe: {_said(error)}")
+        return Fault("refused", f"The prompt was withheld as unsafe: {_text_of_error(error)}")
     if "tool_use_failed" in words:
-        return Fault("malformed", f"Your function call could not be read: {_said(error)}")
+        return Fault("malformed", f"Your function call could not be read: {_text_of_error(error)}")
     if status == 401:
         # Not quoted: this is the one message that servers like to repeat the key in.
         return Fault(
             "rejected", f"{what}: the key was not accepted", may_have_run=False, status=status
         )
-    fault = _rejection(status, f"{what}: {_said(error)}", error, text)
+    fault = _rejection_of(status, f"{what}: {_text_of_error(error)}", error, text)
     if status == 429 and words & _NO_MONEY:
         return replace(fault, is_about_tools=False)
-    if not _passes(status):
+    if not _may_pass(status):
         return fault
-    fault = replace(fault, retry_after=wait_seconds(headers, error, text, now))
-    if status == 429:
-        return replace(fault, why="rate_limited", is_about_tools=False)
-    # A gateway that gave up waiting does not know how far what is behind it had come; the other
-    # error statuses come instead of an answer, and nobody charges for them.
-    return replace(fault, why="server", may_have_run=status == 504)
+    return _passing_fault(fault, wait_seconds(headers, error, text, now))
 
 
-def _passes(status: int) -> bool:
+def _may_pass(status: int) -> bool:
     """Whether the same request may be answered later."""
     return status in (408, 409, 425, 429) or status >= 500
 
 
-def _rejection(status: int, said: str, error: object, text: str) -> Fault:
+def _passing_fault(fault: Fault, wait: float | None) -> Fault:
+    """The fault of a request that may be answered after that many seconds."""
+    if fault.status == 429:
+        return replace(fault, why="rate_limited", retry_after=wait, is_about_tools=False)
+    # A gateway that gave up waiting does not know how far what is behind it had come; the other
+    # error statuses come instead of an answer, and nobody charges for them.
+    return replace(fault, why="server", retry_after=wait, may_have_run=fault.status == 504)
+
+
+def _rejection_of(status: int, said: str, error: object, text: str) -> Fault:
     return Fault(
         "rejected",
         said,
         may_have_run=False,
         status=status,
-        parameter=_parameter(error),
+        parameter=_parameter_of(error),
         # A server may answer 500 to say that it was started without tools (llama-server's --jinja).
         names_tools=_TOOLS.search(said) is not None,
         said=text[:QUOTE_CHARS_MAX],
@@ -223,40 +227,40 @@ def _error_in(answer: bytes) -> object:
     return body.get("error") or body if isinstance(body, dict) else body
 
 
-def _words(error: object) -> frozenset[str]:
+def _words_of(error: object) -> frozenset[str]:
     """What an error is called, in lower case."""
     named = [error.get(name) for name in _FIELDS] if isinstance(error, dict) else []
     return frozenset(str(word).lower() for word in named if isinstance(word, str | int))
 
 
 def _status_named(error: object) -> int:
-    words = _words(error)
+    words = _words_of(error)
     for word in sorted(words):
         if len(word) == 3 and word.isdecimal() and 400 <= int(word) <= 599:
             return int(word)
     # Its own words first: the message may speak of anything.
-    for text in (" ".join(sorted(words)), _said(error).lower() if not words else ""):
+    for text in (" ".join(sorted(words)), _text_of_error(error).lower() if not words else ""):
         for status, pattern in _STATUS_OF_WORDS:
             if pattern.search(text):
                 return status
     return 500
 
 
-def _parameter(error: object) -> str:
+def _parameter_of(error: object) -> str:
     """The field of the request that an error is about, where it says so apart from its text."""
     if not isinstance(error, dict):
         return ""
     if isinstance(param := error.get("param"), str):
         return param
     found: list[str] = []
-    for detail in _details(error):
+    for detail in _details_of(error):
         place = detail.get("loc")
         if isinstance(place, list) and place[:1] == ["body"]:
             found.append(".".join(str(step) for step in place[1:]))
     return " ".join(found)
 
 
-def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _details_of(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What a validating server lists, at the top or in its message."""
     message = error.get("message")
     inner = message.get("detail") if isinstance(message, dict) else None
@@ -264,7 +268,7 @@ def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [detail for detail in listed if isinstance(detail, dict)]
 
 
-def _said(body: object) -> str:
+def _text_of_error(body: object) -> str:
     said = body
     for name in ("message", "detail", "error", "msg"):
         if isinstance(said, dict) and said.get(name):

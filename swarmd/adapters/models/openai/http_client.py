@@ -58,10 +58,10 @@ def build(
         raise
     # Which exceptions these may be is in no document of the libraries below.
     except Exception as error:
-        for name, fault in _faults(environ, base_url, reads_environment=reads_environment):
-            raise _unusable(name, fault) from error
+        for name, fault in _find_faults(environ, base_url, reads_environment=reads_environment):
+            raise _unusable_error(name, fault) from error
         raise UsageError(
-            f"no connection to a model can be prepared: {_reason(error)}",
+            f"no connection to a model can be prepared: {_reason_of(error)}",
             hint="look at OPENAI_BASE_URL and at the variables for proxies and certificates",
         ) from error
 
@@ -89,19 +89,19 @@ def _check_certificates(environ: Mapping[str, str]) -> None:
     if environ.get("SSL_CERT_FILE") or not folders:
         return
     if not any(os.path.isdir(folder) for folder in folders.split(os.pathsep)):
-        raise _unusable("SSL_CERT_DIR", NotADirectoryError(0, "no such folder"))
+        raise _unusable_error("SSL_CERT_DIR", NotADirectoryError(0, "no such folder"))
 
 
 def _check_proxies(environ: Mapping[str, str]) -> None:
     """A port that no machine has is met by the client in each of its calls, as a bug of its own."""
     for name in _PROXIES:
         try:
-            _ = urlsplit(_address(environ.get(name, ""))).port
+            _ = urlsplit(_proxy_address(environ.get(name, ""))).port
         except ValueError as error:
-            raise _unusable(name, error) from error
+            raise _unusable_error(name, error) from error
 
 
-def _faults(
+def _find_faults(
     environ: Mapping[str, str], base_url: str, *, reads_environment: bool
 ) -> Iterator[tuple[str, Exception]]:
     """Each variable that cannot be used by itself, and why."""
@@ -111,8 +111,12 @@ def _faults(
     values = {"OPENAI_BASE_URL": base_url}
     if reads_environment:
         # The first of them alone: no context for the others can be made while it is wrong.
-        tries |= {"SSLKEYLOGFILE": _appendable, "SSL_CERT_FILE": _context, "SSL_CERT_DIR": _context}
-        tries |= dict.fromkeys(_PROXIES, _proxied)
+        tries |= {
+            "SSLKEYLOGFILE": _open_appending,
+            "SSL_CERT_FILE": _load_certificates,
+            "SSL_CERT_DIR": _load_certificates,
+        }
+        tries |= dict.fromkeys(_PROXIES, _build_proxied)
         values |= {name: environ.get(name, "") for name in tries if name != "OPENAI_BASE_URL"}
     for name, use in tries.items():
         try:
@@ -122,33 +126,33 @@ def _faults(
             yield name, error
 
 
-def _context(path: str) -> ssl.SSLContext:
+def _load_certificates(path: str) -> ssl.SSLContext:
     if os.path.isdir(path):
         return ssl.create_default_context(capath=path)
     return ssl.create_default_context(cafile=path)
 
 
-def _appendable(path: str) -> None:
+def _open_appending(path: str) -> None:
     with open(path, "ab"):
         pass
 
 
-def _proxied(value: str) -> object:
+def _build_proxied(value: str) -> object:
     import httpx2
 
-    return httpx2.AsyncClient(proxy=_address(value), trust_env=False)
+    return httpx2.AsyncClient(proxy=_proxy_address(value), trust_env=False)
 
 
-def _address(proxy: str) -> str:
+def _proxy_address(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _unusable(name: str, error: Exception) -> UsageError:
+def _unusable_error(name: str, error: Exception) -> UsageError:
     hint = _SOCKS_HINT if isinstance(error, ImportError) else _HINT
-    return UsageError(f"{name} cannot be used: {_reason(error)}", hint=hint)
+    return UsageError(f"{name} cannot be used: {_reason_of(error)}", hint=hint)
 
 
-def _reason(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     """Without the password that an address of a proxy may hold, and in one line."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(Masking().text(str(said)).split())

@@ -60,20 +60,20 @@ def listed_in(document: Any) -> Listed:
     """Out of `{"data": […]}`, `{"models": […]}` or a bare list, of objects or of names."""
     names: list[str] = []
     others: list[str] = []
-    for row in _rows(document):
-        name = _name(row)
+    for row in _rows_of(document):
+        name = _name_of(row)
         if name:
             (names if can_chat(row, name) else others).append(name)
     return Listed(tuple(names), tuple(others))
 
 
 def can_chat(row: object, name: str) -> bool:
-    if isinstance(row, dict) and (said := _says(row)) is not None:
+    if isinstance(row, dict) and (said := _says_chats(row)) is not None:
         return said
     return _NAMED.search(name) is None
 
 
-def _rows(document: Any) -> list[Any]:
+def _rows_of(document: Any) -> list[Any]:
     if isinstance(document, list):
         return document
     if isinstance(document, dict):
@@ -83,7 +83,7 @@ def _rows(document: Any) -> list[Any]:
     return []
 
 
-def _name(row: object) -> str:
+def _name_of(row: object) -> str:
     if isinstance(row, str):
         return row.strip()
     if not isinstance(row, dict):
@@ -94,7 +94,7 @@ def _name(row: object) -> str:
     return name.strip()
 
 
-def _says(row: Mapping[str, Any]) -> bool | None:
+def _says_chats(row: Mapping[str, Any]) -> bool | None:
     """What the server says of it; `None` where it says nothing."""
     said = (_says_by_kind(row), _says_by_capabilities(row), _says_by_output(row))
     return next((can for can in said if can is not None), None)

@@ -45,12 +45,12 @@ class Meter:
         """As the server counted, be it beyond the reserve; else what it can have been at most."""
         counted = received.counted
         if counted is None or not received.is_counted:
-            return self._assumed(received, body, limit)
+            return self._assume_most(received, body, limit)
         price = self.tariff and self.tariff.at(self.now())
         cost = received.said.dearest(price.of(counted) if price else None)
         return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
 
-    def _assumed(self, received: Received, body: bytes, limit: Limit) -> Usage:
+    def _assume_most(self, received: Received, body: bytes, limit: Limit) -> Usage:
         price, said = self.tariff and self.tariff.at(self.now()), received.said
         tokens_in = len(body) if said.tokens_in is None else said.tokens_in
         tokens_out = max(limit.tokens, received.text_bytes, said.tokens_out or 0)

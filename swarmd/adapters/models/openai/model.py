@@ -111,13 +111,13 @@ class OpenAIModel:
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:
         if self._mode is not None:
-            outcome = await self._ask(prompt, self._mode, sending)
+            outcome = await self._ask_once(prompt, self._mode, sending)
             self._form = self._proven if _is_rejected(outcome) else self._form
             return outcome
-        probed = await self._probe(prompt.bytes_per_token, sending)
+        probed = await self._probe_together(prompt.bytes_per_token, sending)
         if isinstance(probed, Failed):
             return probed
-        outcome = self._settle_mode(probed, await self._ask(prompt, probed.mode, sending))
+        outcome = self._settle_mode(probed, await self._ask_once(prompt, probed.mode, sending))
         return replace(outcome, usage=probed.usage + outcome.usage)
 
     def _settle_mode(self, probed: _Probed, outcome: Answered | Failed) -> Answered | Failed:
@@ -128,7 +128,7 @@ class OpenAIModel:
             self._mode = probed.mode
         elif probed.is_strict and (bare := self._form.bare()) != self._form:
             # It may be a server that does not say which field it does not know.
-            self._learn(bare, "it turned both ways to answer away")
+            self._learn_form(bare, "it turned both ways to answer away")
             return replace(outcome, why="unsupported")
         else:
             # What was left out in vain is sent again.
@@ -140,7 +140,9 @@ class OpenAIModel:
 
     # --- the probe --------------------------------------------------------------------------
 
-    async def _probe(self, bytes_per_token: int, sending: Callable[[], None]) -> _Probed | Failed:
+    async def _probe_together(
+        self, bytes_per_token: int, sending: Callable[[], None]
+    ) -> _Probed | Failed:
         """One caller probes and the others wait for what it finds, a failure included."""
         failed_before = self._failed_probes
         async with self._probe_lock:
@@ -170,7 +172,7 @@ class OpenAIModel:
 
     def _probed_without_answer(self, none: NoAnswer, form: Form) -> _Probed | Failed:
         fault, usage = none.fault, none.failed.usage
-        if self._adapts(fault, form, "tools"):
+        if self._adapt_form(fault, form, "tools"):
             return replace(none.failed, why="unsupported")
         if fault.is_about_tools:
             is_strict = fault.status in STRICT and not fault.parameter
@@ -181,12 +183,12 @@ class OpenAIModel:
 
     # --- what the server takes --------------------------------------------------------------
 
-    def _adapts(self, fault: Fault, form: Form, mode: Mode) -> bool:
+    def _adapt_form(self, fault: Fault, form: Form, mode: Mode) -> bool:
         """Whether the next request has another form than the one that was turned away."""
         refusal = _refusal_in(fault, form, mode)
         if refusal is not None:
             if self._form == form:
-                self._learn(form.after(refusal), f"it does not take {refusal.field}")
+                self._learn_form(form.after(refusal), f"it does not take {refusal.field}")
             return True
         if self._mode == mode == "tools" and self._is_probing and fault.names_tools:
             # It took the small function of the probe and not these.
@@ -194,22 +196,22 @@ class OpenAIModel:
             return True
         return False
 
-    def _learn(self, form: Form, why: str) -> None:
+    def _learn_form(self, form: Form, why: str) -> None:
         self._form = form
         log.warning("model_form_changed", model=self.name, why=why)
 
-    async def _ask(
+    async def _ask_once(
         self, prompt: Prompt, mode: Mode, sending: Callable[[], None]
     ) -> Answered | Failed:
         form, body = self._requests.take(prompt, mode, self._form)
         limit = Limit.of(prompt.output_tokens_max, prompt.bytes_per_token)
         received = await self._endpoint.request(body, limit, form, sending)
         if isinstance(received, NoAnswer):
-            if self._adapts(received.fault, form, mode):
+            if self._adapt_form(received.fault, form, mode):
                 return replace(received.failed, why="unsupported")
             return received.failed
         self._proven = form
-        return _read(received, prompt, self._meter.used(received, body, limit))
+        return _read_received(received, prompt, self._meter.used(received, body, limit))
 
 
 # --- what an attempt is made of ---------------------------------------------------------------
@@ -246,7 +248,7 @@ def _is_rejected(outcome: Answered | Failed) -> bool:
     return isinstance(outcome, Failed) and outcome.why == "rejected"
 
 
-def _read(received: Received, prompt: Prompt, usage: Usage) -> Answered | Failed:
+def _read_received(received: Received, prompt: Prompt, usage: Usage) -> Answered | Failed:
     text = received.text()
     if received.is_withheld:
         return Failed("refused", _say_withheld(received, prompt), usage, text=text)

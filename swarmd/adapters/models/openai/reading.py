@@ -131,7 +131,7 @@ def _moves_of(calls: Iterable[TextCall], open_now: _Open) -> list[Any] | Correct
         name = offered_name(call.name, open_now.names)
         if (
             name not in open_now.names
-            and (inner := _wrapped(name, call.arguments, open_now)) is not None
+            and (inner := _unwrap_calls(name, call.arguments, open_now)) is not None
         ):
             moves += inner
             continue
@@ -152,7 +152,7 @@ def offered_name(written: str, names: Sequence[str]) -> str:
     return name or written
 
 
-def _wrapped(name: str, arguments: Mapping[str, Any], open_now: _Open) -> list[Any] | None:
+def _unwrap_calls(name: str, arguments: Mapping[str, Any], open_now: _Open) -> list[Any] | None:
     """The moves in a call of the reply itself, or in a wrapper for several calls; `None` for
     neither.
     """
@@ -192,7 +192,7 @@ def _content_moves(content: str, open_now: _Open) -> list[Any] | Correction:
         return Correction(f"Your answer has no list `moves`. {form}")
     if unknown := sorted(set(reply) - {"moves"}):
         return Correction(f"Unknown field `{unknown[0][:80]}` beside `moves`. {form}")
-    return [_unwrapped(raw, open_now) for raw in reply["moves"]]
+    return [_unwrap_move(raw, open_now) for raw in reply["moves"]]
 
 
 def _bare_moves(reply: Any) -> list[Any]:
@@ -217,7 +217,7 @@ def _thought_moves(thoughts: str, open_now: _Open) -> list[Any] | Correction:
     return Correction(f"You called no function. Call one or more of: {open_now.said}.")
 
 
-def _unwrapped(raw: Any, open_now: _Open) -> Any:
+def _unwrap_move(raw: Any, open_now: _Open) -> Any:
     """A move that was written in the form of a call; else what was written."""
     call = call_of(raw) if isinstance(raw, dict) and "move" not in raw else None
     if call is None or "move" in call.arguments:
@@ -233,7 +233,7 @@ def _read_move(raw: Any, open_now: _Open, where: str) -> Move | Correction:
     if not isinstance(name, str):
         return Correction(f"{where}: expected an object with `move`, one of: {open_now.said}.")
     try:
-        move = _validated(name, raw, open_now)
+        move = _validate_move(name, raw, open_now)
     except ValidationError as error:
         return _correction_of(error, f"{where} ({name})")
     if move is None:
@@ -243,7 +243,7 @@ def _read_move(raw: Any, open_now: _Open, where: str) -> Move | Correction:
     return move
 
 
-def _validated(name: str, raw: Mapping[str, Any], open_now: _Open) -> Move | None:
+def _validate_move(name: str, raw: Mapping[str, Any], open_now: _Open) -> Move | None:
     """`None` for a move that is not offered. Raises `ValidationError`."""
     if name == USE and USE in open_now.offer.moves:
         return _read_use(raw, open_now)
@@ -257,7 +257,9 @@ def _validated(name: str, raw: Mapping[str, Any], open_now: _Open) -> Move | Non
 
 def _correction_of(error: ValidationError, where: str) -> Correction:
     faults = error.errors(include_url=False, include_input=False, include_context=False)
-    said = "; ".join(f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults[:ERRORS_MAX])
+    said = "; ".join(
+        f"{_show_place(fault['loc'])}: {fault['msg']}" for fault in faults[:ERRORS_MAX]
+    )
     more = f"; and {len(faults) - ERRORS_MAX} more" if len(faults) > ERRORS_MAX else ""
     return Correction(f"{where}: {said}{more}."[:TEXT_CHARS_MAX])
 
@@ -279,7 +281,7 @@ def _use_of(function: Function, args: dict[str, Any]) -> Use:
     return Use(move=USE, function=function.name, args=args)
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
+def _show_place(loc: tuple[int | str, ...]) -> str:
     """`charter.goals[2]`. A motion's tag is no field of what the model wrote, so it is left out."""
     steps = (loc[0], *loc[2:]) if loc[:1] == ("motion",) else loc
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step[:80]}" for step in steps)

@@ -49,37 +49,38 @@ def request_body(model: str, prompt: Prompt, mode: Mode, form: Form) -> bytes:
 
     What every call of a role has in common is encoded once.
     """
-    frame = _dump(_frame(model, form, prompt.output_tokens_max))
-    told, offered = _offered(prompt.shared, prompt.offer, mode, form)
+    frame = _dump(_frame_of(model, form, prompt.output_tokens_max))
+    told, offered = _offer_fields(prompt.shared, prompt.offer, mode, form)
     if form.has_system:
-        messages = ",".join([*_system(told), *map(_dump, _messages(prompt))])
+        messages = ",".join([*_system_message(told), *map(_dump, _messages_of(prompt))])
     else:
-        messages = ",".join(map(_dump, _messages(prompt, told)))
+        messages = ",".join(map(_dump, _messages_of(prompt, told)))
     # What UTF-8 cannot carry, as the lone surrogates that stand for a file's undecodable bytes, is
     # a question mark.
     return f'{frame[:-1]},"messages":[{messages}]{offered}}}'.encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=64)
-def _offered(shared: str, offer: Offer, mode: Mode, form: Form) -> tuple[str, str]:
+def _offer_fields(shared: str, offer: Offer, mode: Mode, form: Form) -> tuple[str, str]:
     """What is said first, and the fields that say how the model is to answer."""
     if mode == "tools":
         choice = ',"tool_choice":"required"' if form.demands_call else ""
-        return shared, f',"tools":{_dump(_tools(offer))}{choice}'
+        return shared, f',"tools":{_dump(_tools_of(offer))}{choice}'
     schema = _reply_schema(offer)
     # Most local servers hold the model to the schema without ever showing it to the model: one
     # that was not told what the fields mean fills them with valid nonsense. Where the server takes
     # no schema, this is all that the model has of it.
-    told = f"{shared}\n\n{_HOW}{_dump(_without(schema['properties']['moves']['items'], _as_told))}"
+    union = _drop_keywords(schema["properties"]["moves"]["items"], _as_told)
+    told = f"{shared}\n\n{_HOW}{_dump(union)}"
     if "$defs" in schema:
-        told += f"\nwith $defs {_dump(_without(schema['$defs'], _as_told))}"
+        told += f"\nwith $defs {_dump(_drop_keywords(schema['$defs'], _as_told))}"
     return told, _response_format(schema, form)
 
 
 def _response_format(schema: Json, form: Form) -> str:
     match form.formats[:1]:
         case ("json_schema",):
-            reply = {"name": REPLY, "schema": _without(schema, _as_grammar), "strict": False}
+            reply = {"name": REPLY, "schema": _drop_keywords(schema, _as_grammar), "strict": False}
             return f',"response_format":{_dump({"type": "json_schema", "json_schema": reply})}'
         case ("json_object",):
             return ',"response_format":{"type":"json_object"}'
@@ -88,13 +89,13 @@ def _response_format(schema: Json, form: Form) -> str:
 
 
 @lru_cache(maxsize=64)
-def _system(text: str) -> tuple[str, ...]:
+def _system_message(text: str) -> tuple[str, ...]:
     return (_dump({"role": "system", "content": text}),) if text.strip() else ()
 
 
 def probe_body(model: str, form: Form) -> bytes:
     """Asks for one harmless call, to learn whether the model calls functions at all."""
-    body = _frame(model, form, PROBE_OUTPUT_TOKENS)
+    body = _frame_of(model, form, PROBE_OUTPUT_TOKENS)
     body["messages"] = [{"role": "user", "content": f"Call the function {PROBE} now."}]
     function = {
         "name": PROBE,
@@ -107,7 +108,7 @@ def probe_body(model: str, form: Form) -> bytes:
     return _dump(body).encode("utf-8", "replace")
 
 
-def _frame(model: str, form: Form, output_tokens_max: int) -> Json:
+def _frame_of(model: str, form: Form, output_tokens_max: int) -> Json:
     frame: Json = {"model": model}
     if form.streams:
         frame["stream"] = True
@@ -118,7 +119,7 @@ def _frame(model: str, form: Form, output_tokens_max: int) -> Json:
     return frame
 
 
-def _messages(prompt: Prompt, told: str = "") -> list[Json]:
+def _messages_of(prompt: Prompt, told: str = "") -> list[Json]:
     """The exchange, and the persona at the very end; `told` goes first where no system message may.
 
     The persona is the tail of the last user message and no message of its own: many chat templates
@@ -136,19 +137,19 @@ def _messages(prompt: Prompt, told: str = "") -> list[Json]:
     return [{"role": role, "content": text} for role, text in turns]
 
 
-def _tools(offer: Offer) -> list[Json]:
+def _tools_of(offer: Offer) -> list[Json]:
     """Each move a tool, and each function one of its own in the place of `use`."""
     tools = [(name, _move_schema(name)) for name in offer.moves if name != USE]
     tools += [(f.call_name, _function_schema(f)) for f in offer.functions]
-    return [{"type": "function", "function": _tool(name, schema)} for name, schema in tools]
+    return [{"type": "function", "function": _tool_of(name, schema)} for name, schema in tools]
 
 
-def _tool(name: str, schema: Json) -> Json:
+def _tool_of(name: str, schema: Json) -> Json:
     return {"name": name, "description": schema.pop("description", ""), "parameters": schema}
 
 
 def _move_schema(name: str) -> Json:
-    schema = cast(Json, _portable(MOVE_TYPES[name].model_json_schema()))
+    schema = cast(Json, _make_portable(MOVE_TYPES[name].model_json_schema()))
     # The function's name says which move it is. Tier and parent are minted by the supervisor: a
     # model that isn't offered them seldom claims them, and if it does, the law answers.
     hidden = {"move", "tier", "parent"} if name == "spawn" else {"move"}
@@ -158,7 +159,7 @@ def _move_schema(name: str) -> Json:
 
 
 def _function_schema(function: Function) -> Json:
-    schema = cast(Json, _portable(function.args.model_json_schema()))
+    schema = cast(Json, _make_portable(function.args.model_json_schema()))
     return {"properties": {}, **schema, "description": function.summary}
 
 
@@ -182,7 +183,7 @@ def _union_of(offer: Offer) -> tuple[list[Json], Json]:
         if name != USE:
             move = _move_schema(name)
             defs |= move.pop("$defs", {})
-            union.append(_tagged(move, move=name))
+            union.append(_tag_schema(move, move=name))
     for function in offer.functions:
         args = _with_own_names(_function_schema(function), function.call_name)
         defs |= args.pop("$defs", {})
@@ -201,28 +202,28 @@ def _as_grammar(_: Json) -> tuple[str, ...]:
     return ("description", "default")
 
 
-def _without(schema: Any, needless: Callable[[Json], tuple[str, ...]]) -> Any:
+def _drop_keywords(schema: Any, needless: Callable[[Json], tuple[str, ...]]) -> Any:
     """A schema without the keywords that `needless` names, at every depth."""
     if isinstance(schema, list):
-        return [_without(item, needless) for item in schema]
+        return [_drop_keywords(item, needless) for item in schema]
     if not isinstance(schema, dict):
         return schema
     gone = needless(schema)
     return {
-        key: _inside(key, value, lambda inner: _without(inner, needless))
+        key: _change_inside(key, value, lambda inner: _drop_keywords(inner, needless))
         for key, value in schema.items()
         if key not in gone
     }
 
 
-def _inside(key: str, value: Any, change: Callable[[Any], Any]) -> Any:
+def _change_inside(key: str, value: Any, change: Callable[[Any], Any]) -> Any:
     """The value of one keyword, with the schemas in it changed."""
     if key in ("properties", "$defs"):  # maps of names, which may be words that are keywords, too
         return {name: change(inner) for name, inner in value.items()}
     return value if key in ("default", "enum", "const", "required") else change(value)
 
 
-def _tagged(schema: Json, **constants: str) -> Json:
+def _tag_schema(schema: Json, **constants: str) -> Json:
     """An object's schema, with fields before all others that say which of the union it is."""
     tags = {key: {"const": value, "type": "string"} for key, value in constants.items()}
     schema["properties"] = {**tags, **schema["properties"]}
@@ -245,31 +246,41 @@ def _use_schema(function: Function, args: Json) -> Json:
     schema: Json = {"additionalProperties": False, "description": description, "type": "object"}
     schema["properties"] = {"args": args} if has_args else {}
     schema["required"] = ["args"] if args.get("required") else []
-    return _tagged(schema, move=USE, function=function.name)
+    return _tag_schema(schema, move=USE, function=function.name)
 
 
-def _portable(schema: Any) -> Any:
+def _make_portable(schema: Any) -> Any:
     """The part of JSON schema that every server understands; `title` and the like only cost
     tokens.
     """
     if isinstance(schema, list):
-        return [_portable(item) for item in schema]
+        return [_make_portable(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     plain = {
-        key: _inside(key, value, _portable) for key, value in schema.items() if key not in _DROPPED
+        key: _change_inside(key, value, _make_portable)
+        for key, value in schema.items()
+        if key not in _DROPPED
     }
     if plain.get("maxItems", 0) > REPETITION_MAX:
         del plain["maxItems"]
     if plain.get("default", _WORTH_SAYING) in (None, "", [], {}):
         del plain["default"]
+    return _with_properties(_without_null(plain))
+
+
+def _without_null(plain: Json) -> Json:
+    """What may be null may be absent, and one way to say nothing is enough."""
     match plain.get("anyOf"):
         case [{} as typed, {"type": "null"}]:
-            # What may be null may be absent, and one way to say nothing is enough.
-            del plain["anyOf"]
-            plain = typed | plain
+            rest = {key: value for key, value in plain.items() if key != "anyOf"}
+            return cast(Json, typed | rest)
+    return plain
+
+
+def _with_properties(plain: Json) -> Json:
+    """Grammars know no `propertyNames`: a map with a closed set of keys is said as an object."""
     if "propertyNames" in plain:
-        # Grammars know no `propertyNames`: a map with a closed set of keys is said as an object.
         names = plain.pop("propertyNames")["enum"]
         plain["properties"] = dict.fromkeys(names, plain["additionalProperties"])
         plain["additionalProperties"] = False

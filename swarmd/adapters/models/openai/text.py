@@ -74,13 +74,13 @@ class Problem:
 
 def answer_in(text: str) -> Any:
     """The JSON value that a text holds as its answer, a tuple of `TextCall`, or a `Problem`."""
-    whole = _read(_without_edges(text))
+    whole = _read_json(_without_edges(text))
     if not isinstance(whole, Problem):
         return _as_calls(whole)
     said = core(text)
     if not said and text.strip():
         return Problem("is thoughts only, or has no end of them.")
-    whole = _read(said)
+    whole = _read_json(said)
     if not isinstance(whole, Problem):
         return _as_calls(whole)
     found = _found_within(said)
@@ -89,7 +89,7 @@ def answer_in(text: str) -> Any:
 
 def is_json(text: str) -> bool:
     """Whether a text is one JSON value, and nothing else but a fence or marks around it."""
-    return not isinstance(_read(core(text)), Problem)
+    return not isinstance(_read_json(core(text)), Problem)
 
 
 def core(text: str) -> str:
@@ -140,7 +140,7 @@ def _without_thoughts(text: str) -> str:
 
 def _thought_marks(text: str) -> Iterator[re.Match[str]]:
     """Those outside of JSON objects."""
-    spans = [(start, end) for start, end, _ in _objects(text)]
+    spans = [(start, end) for start, end, _ in _find_objects(text)]
     for mark in _THOUGHTS.finditer(text):
         if not any(start < mark.start() < end for start, end in spans):
             yield mark
@@ -167,7 +167,7 @@ def _blanks_after(text: str, position: int) -> int:
 # --- what stands in a text --------------------------------------------------------------------
 
 
-def _objects(text: str) -> Iterator[tuple[int, int, Json]]:
+def _find_objects(text: str) -> Iterator[tuple[int, int, Json]]:
     """The JSON objects of a text from left to right, with where they begin and end."""
     position = starts = 0
     while (position := text.find("{", position)) >= 0 and starts < STARTS_MAX:
@@ -211,7 +211,7 @@ def _found_within(text: str) -> Any:
     """One object with `moves`, calls behind marks, or nothing but calls; `None` where there is
     none.
     """
-    found, marks = _Findings(), _marks(text)
+    found, marks = _Findings(), _find_marks(text)
     position = starts = 0
     while (start := _next_start(text, position, marks)) is not None and len(found.replies) < 2:
         at, name = start
@@ -228,10 +228,10 @@ def _found_within(text: str) -> Any:
         if not found.add(value, name):
             return Problem("has a call that is none: give it `name` and `arguments`.")
     found.between.append(text[position:])
-    return _decided(found)
+    return _decide_answer(found)
 
 
-def _decided(found: _Findings) -> Any:
+def _decide_answer(found: _Findings) -> Any:
     if len(found.replies) + bool(found.calls) > 1:
         return Problem(
             "has several different answers in it: give one JSON object with all your moves."
@@ -245,7 +245,7 @@ def _decided(found: _Findings) -> Any:
     return None
 
 
-def _marks(text: str) -> deque[tuple[int, int, str]]:
+def _find_marks(text: str) -> deque[tuple[int, int, str]]:
     """Each mark that has JSON behind it: where it begins, where the JSON does, and the
     function's name.
     """
@@ -309,7 +309,7 @@ def _move_as_call(entry: Any) -> TextCall | None:
     return TextCall(name, {key: value for key, value in entry.items() if key != "move"})
 
 
-def _read(text: str) -> Any:
+def _read_json(text: str) -> Any:
     """A whole text as JSON, encoded once more if need be; or what is wrong with it."""
     try:
         value = json.loads(text)

@@ -72,11 +72,11 @@ class SaidUsage:
         is_newer = (newer.tokens_in or 0) >= (self.tokens_in or 0) and newer.tokens_in is not None
         of_input = newer if is_newer else self
         return SaidUsage(
-            _most(self.tokens_in, newer.tokens_in),
-            _most(self.tokens_out, newer.tokens_out),
+            _larger_of(self.tokens_in, newer.tokens_in),
+            _larger_of(self.tokens_out, newer.tokens_out),
             of_input.cached,
             of_input.stored,
-            _most(self.cost, newer.cost),
+            _larger_of(self.cost, newer.cost),
         )
 
     def dearest(self, computed: int | None) -> int | None:
@@ -84,7 +84,7 @@ class SaidUsage:
 
         A cost of nothing is no price: a gateway says so of what is paid for elsewhere.
         """
-        return _most(computed, self.cost or None)
+        return _larger_of(computed, self.cost or None)
 
     @property
     def counted(self) -> Counted | None:
@@ -97,14 +97,14 @@ class SaidUsage:
 def usage_of(piece: Mapping[str, Any]) -> SaidUsage | None:
     """The most that one piece of an answer says, wherever in it; `None` where it says nothing."""
     said = None
-    for usage in _usages(piece):
-        read = _read(usage)
+    for usage in _find_usages(piece):
+        read = _read_usage(usage)
         if read != SaidUsage():
             said = said.most(read) if said else read
     return said
 
 
-def _usages(piece: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _find_usages(piece: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The places where servers say it: in the piece, in an extension of it, or in its choice.
 
     Most pieces say nothing, and there are as many of them as tokens: they are passed over at once.
@@ -122,15 +122,15 @@ def _usages_at(name: str, value: object) -> tuple[Mapping[str, Any], ...]:
     if name.endswith("eval_count"):
         return ({name: value},)
     if name in _PLACES:
-        return _objects(value)
-    return tuple(usage for part in _objects(value) for usage in _objects(part.get("usage")))
+        return _as_objects(value)
+    return tuple(usage for part in _as_objects(value) for usage in _as_objects(part.get("usage")))
 
 
 def _usages_of_choice(choice: object) -> Iterator[Mapping[str, Any]]:
     if isinstance(choice, dict):
         for part in (choice, choice.get("delta"), choice.get("message")):
             if isinstance(part, dict) and "usage" in part:
-                yield from _objects(part["usage"])
+                yield from _as_objects(part["usage"])
 
 
 @lru_cache(maxsize=64)
@@ -143,54 +143,58 @@ def _places_among(names: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _objects(value: object) -> tuple[Mapping[str, Any], ...]:
+def _as_objects(value: object) -> tuple[Mapping[str, Any], ...]:
     return (value,) if isinstance(value, dict) else ()
 
 
-def _read(usage: Mapping[str, Any]) -> SaidUsage:
-    tokens_in, cached, stored = _input(usage)
-    tokens_out, total = _output(usage), _largest(usage, _TOTAL)
+def _read_usage(usage: Mapping[str, Any]) -> SaidUsage:
+    tokens_in, cached, stored = _read_input(usage)
+    tokens_out, total = _read_output(usage), _largest_count(usage, _TOTAL)
     if total is not None:
         tokens_in, tokens_out = _with_total(tokens_in, tokens_out, total)
     return SaidUsage(
-        _bounded(tokens_in), _bounded(tokens_out), cached, stored, _micro_dollars(usage.get("cost"))
+        _bound_count(tokens_in),
+        _bound_count(tokens_out),
+        cached,
+        stored,
+        _micro_dollars(usage.get("cost")),
     )
 
 
-def _input(usage: Mapping[str, Any]) -> tuple[int | None, int, int]:
+def _read_input(usage: Mapping[str, Any]) -> tuple[int | None, int, int]:
     """Tokens read; and of these, read from a cache and stored in one."""
-    parts = (usage, *_details(usage, _INPUT_DETAILS))
-    hit, missed = (_count(usage, f"prompt_cache_{name}_tokens") for name in ("hit", "miss"))
+    parts = (usage, *_details_in(usage, _INPUT_DETAILS))
+    hit, missed = (_count_or_zero(usage, f"prompt_cache_{name}_tokens") for name in ("hit", "miss"))
     # No prompt is empty: a zero is a server that fills the field in.
-    tokens_in = max(_largest(usage, _INPUT) or 0, _with_beside(usage), hit + missed) or None
+    tokens_in = max(_largest_count(usage, _INPUT) or 0, _with_beside(usage), hit + missed) or None
     return tokens_in, _largest_of_all(parts, _CACHED), _largest_of_all(parts, _STORED)
 
 
 def _with_beside(usage: Mapping[str, Any]) -> int:
     """The input with what is said beside a count that leaves it out; 0 where that is not so."""
-    beside = sum(_count(usage, name) for name in _BESIDE_INPUT)
-    whole = _count(usage, "prompt_tokens")
+    beside = sum(_count_or_zero(usage, name) for name in _BESIDE_INPUT)
+    whole = _count_or_zero(usage, "prompt_tokens")
     if beside > whole:
         # Not part of the count beside which it stands.
-        return max(whole, _count(usage, "input_tokens")) + beside
+        return max(whole, _count_or_zero(usage, "input_tokens")) + beside
     if beside and "input_tokens" in usage:
-        return _count(usage, "input_tokens") + beside
+        return _count_or_zero(usage, "input_tokens") + beside
     return 0
 
 
-def _output(usage: Mapping[str, Any]) -> int | None:
-    written = _largest(usage, _OUTPUT)
-    parts = (usage, *_details(usage, _OUTPUT_DETAILS))
+def _read_output(usage: Mapping[str, Any]) -> int | None:
+    written = _largest_count(usage, _OUTPUT)
+    parts = (usage, *_details_in(usage, _OUTPUT_DETAILS))
     thoughts = _largest_of_all(parts, ("reasoning_tokens",))
     if thoughts <= (written or 0):  # counted in it
         thoughts = 0
     # The first of them is never in the count of the answer.
-    apart = max(_count(usage, "thoughtsTokenCount"), thoughts)
+    apart = max(_count_or_zero(usage, "thoughtsTokenCount"), thoughts)
     return (written or 0) + apart if apart else written
 
 
-def _details(usage: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
-    return tuple(part for name in names for part in _objects(usage.get(name)))
+def _details_in(usage: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(part for name in names for part in _as_objects(usage.get(name)))
 
 
 def _with_total(
@@ -207,20 +211,20 @@ def _with_total(
     return tokens_in, tokens_out
 
 
-def _largest(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    said = [count for name in names if (count := _tokens(usage.get(name))) is not None]
+def _largest_count(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    said = [count for name in names if (count := _read_tokens(usage.get(name))) is not None]
     return max(said, default=None)
 
 
 def _largest_of_all(parts: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> int:
-    return max(_largest(part, names) or 0 for part in parts)
+    return max(_largest_count(part, names) or 0 for part in parts)
 
 
-def _count(usage: Mapping[str, Any], name: str) -> int:
-    return _tokens(usage.get(name)) or 0
+def _count_or_zero(usage: Mapping[str, Any], name: str) -> int:
+    return _read_tokens(usage.get(name)) or 0
 
 
-def _tokens(value: object) -> int | None:
+def _read_tokens(value: object) -> int | None:
     """A count, as number or as text of one; `None` for what cannot be one."""
     match value:
         case bool():
@@ -247,9 +251,9 @@ def _micro_dollars(cost: object) -> int | None:
     return math.ceil(Fraction(str(min(cost, COST_DOLLARS_MAX))) * 1_000_000)
 
 
-def _bounded(count: int | None) -> int | None:
+def _bound_count(count: int | None) -> int | None:
     return None if count is None else min(count, TOKENS_COUNTED_MAX)
 
 
-def _most(one: int | None, other: int | None) -> int | None:
+def _larger_of(one: int | None, other: int | None) -> int | None:
     return max((count for count in (one, other) if count is not None), default=None)

@@ -88,19 +88,23 @@ def wait_seconds(headers: Mapping[str, str], error: object, text: str, now: floa
     """
     now = _server_time(headers, now)
     said: list[float] = []
-    for seconds in _sources(headers, error, text, now):
+    for seconds in _find_waits(headers, error, text, now):
         said.append(seconds)
         if round(seconds, 6) > 0:
             return round(min(seconds, WAIT_SECONDS_MAX), 6)
     return 0.0 if said else None
 
 
-def _sources(headers: Mapping[str, str], error: object, text: str, now: float) -> Iterator[float]:
+def _find_waits(
+    headers: Mapping[str, str], error: object, text: str, now: float
+) -> Iterator[float]:
     for name in ("retry-after-ms", "x-ms-retry-after-ms", "retry-after", "x-retry-after"):
-        yield from _some(read_wait(headers.get(name), now, 1e-3 if name.endswith("-ms") else 1.0))
-    yield from _structured(error, now)
-    yield from _told(text, now)
-    yield from _some(_resets(headers, now))
+        yield from _if_number(
+            read_wait(headers.get(name), now, 1e-3 if name.endswith("-ms") else 1.0)
+        )
+    yield from _waits_in_fields(error, now)
+    yield from _waits_in_text(text, now)
+    yield from _if_number(_latest_reset(headers, now))
 
 
 def read_wait(value: object, now: float, unit: float = 1.0) -> float | None:
@@ -111,7 +115,7 @@ def read_wait(value: object, now: float, unit: float = 1.0) -> float | None:
         case bool() | None:
             return None
         case int() | float():
-            return _number(float(min(value, 1e300)), now, unit)
+            return _number_seconds(float(min(value, 1e300)), now, unit)
         case dict():
             return _read_duration(value, now)
         case str() if len(value) <= 200:
@@ -125,19 +129,19 @@ def _read_duration(value: Mapping[str, Any], now: float) -> float | None:
     parts = ((value.get("seconds", 0), 1.0), (value.get("nanos", 0), 1e-9))
     if not value or not all(_is_number(number) for number, _ in parts):
         return None
-    return sum(_number(float(number), now, unit) for number, unit in parts)
+    return sum(_number_seconds(float(number), now, unit) for number, unit in parts)
 
 
 def _read_text(text: str, now: float, unit: float) -> float | None:
     if _NUMBER.fullmatch(text):
-        return _number(float(text), now, unit)
+        return _number_seconds(float(text), now, unit)
     if whole := _WHOLE.fullmatch(text):
-        return sum(float(number) * _unit(word) for number, word in _PARTS.findall(whole[1]))
-    moment = _moment(text)
+        return sum(float(number) * _unit_seconds(word) for number, word in _PARTS.findall(whole[1]))
+    moment = _read_moment(text)
     return None if moment is None else max(0.0, moment - now)
 
 
-def _number(value: float, now: float, unit: float) -> float:
+def _number_seconds(value: float, now: float, unit: float) -> float:
     """A duration, unless it can only be a moment: seconds or milliseconds since 1970."""
     if not value > 0:  # written so that a NaN ends as zero
         return 0.0
@@ -147,12 +151,12 @@ def _number(value: float, now: float, unit: float) -> float:
     return value * unit
 
 
-def _unit(word: str) -> float:
+def _unit_seconds(word: str) -> float:
     word = word.lower()
     return _SECONDS.get(word) or _SECONDS[word.removesuffix("s")]
 
 
-def _moment(text: str) -> float | None:
+def _read_moment(text: str) -> float | None:
     try:
         if re.match(r"\d{4}-\d\d-", text):
             at = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
@@ -165,14 +169,14 @@ def _moment(text: str) -> float | None:
 
 def _server_time(headers: Mapping[str, str], now: float) -> float:
     """What it says of moments is by its own clock, which may be minutes from ours."""
-    said = _moment(headers.get("date", ""))
+    said = _read_moment(headers.get("date", ""))
     return now if said is None else said
 
 
 # --- in fields, in words, in counters ---------------------------------------------------------
 
 
-def _structured(error: object, now: float) -> Iterator[float]:
+def _waits_in_fields(error: object, now: float) -> Iterator[float]:
     """Fields whose names say so, at any depth: `retry_after_ms`, `retryDelay` of a RetryInfo,
     `resets_at`.
     """
@@ -190,8 +194,8 @@ def _structured(error: object, now: float) -> Iterator[float]:
 def _said_in(node: Mapping[str, Any], now: float) -> Iterator[float]:
     headers = {str(key).lower(): value for key, value in node.items()}
     for key, value in headers.items():
-        yield from _some(_named_field(key, value, now))
-    yield from _some(_resets(headers, now))
+        yield from _if_number(_named_field(key, value, now))
+    yield from _if_number(_latest_reset(headers, now))
 
 
 def _named_field(key: str, value: object, now: float) -> float | None:
@@ -202,17 +206,17 @@ def _named_field(key: str, value: object, now: float) -> float | None:
     return read_wait(value, now, units.get(named["unit"] or "", 1.0))
 
 
-def _told(text: str, now: float) -> Iterator[float]:
+def _waits_in_text(text: str, now: float) -> Iterator[float]:
     for told in _TOLD.finditer(text[:TEXT_CHARS_MAX]):
         before = told[0][: told.start("wait") - told.start()]
         # A number without a unit is a time only behind one of these: there are numbers of calls,
         # too.
         if told["wait"][-1].isdigit() and "-" not in told["wait"] and not _BEFORE.search(before):
             continue
-        yield from _some(read_wait(told["wait"], now))
+        yield from _if_number(read_wait(told["wait"], now))
 
 
-def _resets(headers: Mapping[str, Any], now: float) -> float | None:
+def _latest_reset(headers: Mapping[str, Any], now: float) -> float | None:
     """When a window begins anew: of those that are used up, or else of all, the last."""
     resets: dict[str, float] = {}
     for name, value in headers.items():
@@ -229,7 +233,7 @@ def _is_used_up(headers: Mapping[str, Any], reset: str) -> bool:
     return str(headers.get(reset.replace("reset", "remaining"))).strip() == "0"
 
 
-def _some(seconds: float | None) -> tuple[float, ...]:
+def _if_number(seconds: float | None) -> tuple[float, ...]:
     return () if seconds is None or math.isnan(seconds) else (seconds,)
 
 

@@ -1,10 +1,11 @@
 -- include: _hold
 -- include: _may
 -- include: _types
+-- include: _added
 -- include: _post
 -- The end of a turn, in one step: positions, state and outputs, under the turn's number.
 -- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] state
--- KEYS[8] steps  KEYS[9] heads  KEYS[10] posts  KEYS[11] facts  KEYS[12…] one stream for each output
+-- KEYS[8] steps  KEYS[9] heads  KEYS[10] posts  KEYS[11] facts  KEYS[12] ends  KEYS[13…] one stream for each output
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn  ARGV[5] agent id  ARGV[6] at
 -- ARGV[7] hops of the turn  ARGV[8] hops allowed, then with its length before it each: the segments; further targets of
 -- stops; the state's field, value, …; fields of the state that go; then the number of facts and each with its length
@@ -48,14 +49,18 @@ end
 
 local wrong = wrong_for_posting(KEYS[9], KEYS[10]) or wrong_type(KEYS[11], 'stream') or wrong_type(KEYS[8], 'hash')
 if wrong then return wrong end
-local outputs = {}
-for k = 12, #KEYS do
+local outputs, channels, streams, is_named = {}, {}, {}, {}
+for k = 13, #KEYS do
   wrong = wrong_type(KEYS[k], 'stream')
   if wrong then return wrong end
   local channel, line, preview = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   at = at + 3
   local wanted = list()
   outputs[#outputs + 1] = {stream = KEYS[k], channel = channel, line = line, preview = preview}
+  if not is_named[channel] then
+    is_named[channel] = true
+    channels[#channels + 1], streams[#streams + 1] = channel, KEYS[k]
+  end
   if #wanted > 0 then
     local no, why = not_held(KEYS[6], KEYS[4], segments, wanted), wanted[1]
     if not no then
@@ -72,6 +77,8 @@ for k = 12, #KEYS do
     end
   end
 end
+local ends, wrong_ends = ends_of(KEYS[12], channels, streams)
+if not ends then return wrong_ends end
 
 redis.call('HSET', KEYS[7], 'turn', turn, 'lease', ARGV[2], unpack(ARGV, first_field, last_field))
 if last_gone >= first_gone then redis.call('HDEL', KEYS[7], unpack(ARGV, first_gone, last_gone)) end
@@ -98,14 +105,11 @@ if tonumber(ARGV[7]) > tonumber(ARGV[8]) and #outputs > 0 then
 end
 -- Each channel is marked once, however many of the outputs go there, and with a number of its own: readers ask
 -- for what is beyond a number, a page at a time.
-local marks, is_marked = {}, {}
-for _, o in ipairs(outputs) do
-  append(o.stream, o.channel, o.line, o.preview)
-  if not is_marked[o.stream] then
-    is_marked[o.stream] = true
-    marks[#marks + 1] = redis.call('INCR', KEYS[10])
-    marks[#marks + 1] = o.channel
-  end
+for _, o in ipairs(outputs) do append(ends[o.channel], o.stream, o.channel, o.line, o.preview) end
+keep_ends(KEYS[12], ends, channels)
+local marks = {}
+for i, channel in ipairs(channels) do
+  marks[2 * i - 1], marks[2 * i] = redis.call('INCR', KEYS[10]), channel
 end
 if #marks > 0 then redis.call('ZADD', KEYS[9], unpack(marks)) end
 return {'done'}

@@ -1,9 +1,10 @@
 -- include: _types
+-- include: _added
 -- include: _post
 -- include: _facts
 -- The supervisor's commit: lineage, journal, answers and its own positions, whole or not at all.
--- KEYS[1] leader  KEYS[2] positions  KEYS[3] heads  KEYS[4] posts  KEYS[5] facts  KEYS[6…] as the steps name them by
---   number
+-- KEYS[1] leader  KEYS[2] positions  KEYS[3] heads  KEYS[4] posts  KEYS[5] facts  KEYS[6] ends
+-- KEYS[7…] as the steps name them by number
 -- ARGV[1] the leader's token `NUMBER:HOST`  ARGV[2] number of this commit
 -- ARGV[3] JSON {positions: {input: id}, needs: [[key, field, amount]], streams: [key, …], long: [[step, part, place or
 --   0, ARGV's number]],
@@ -33,6 +34,15 @@ local plan = cjson.decode(ARGV[3])
 local wrong = wrong_for_posting(KEYS[3], KEYS[4]) or wrong_type(KEYS[5], 'stream')
 for _, key in ipairs(plan.streams) do wrong = wrong or wrong_type(KEYS[key], 'stream') end
 if wrong then return wrong end
+local posts_to, streams, is_named = {}, {}, {}
+for _, s in ipairs(plan.steps) do
+  if s[1] == 'post' and not is_named[s[3]] then
+    is_named[s[3]] = true
+    posts_to[#posts_to + 1], streams[#streams + 1] = s[3], KEYS[s[2]]
+  end
+end
+local ends, wrong_ends = ends_of(KEYS[6], posts_to, streams)
+if not ends then return wrong_ends end
 for _, need in ipairs(plan.needs) do
   if number(KEYS[need[1]], need[2]) < need[3] then return 'short' end
 end
@@ -80,7 +90,7 @@ local function carve_owed()
 end
 local NO_ACCOUNTS = {
   hset = true, sadd = true, srem = true, zadd = true, zrem = true, hdel = true, set = true, del = true, post = true,
-  follow = true, open = true,
+  follow = true, open = true, drop = true, count = true, forget = true,
 }
 
 local MAILBOXES = {'inbox:', 'down:', 'up:'}
@@ -89,9 +99,13 @@ local OWN_KEYS = {'_state:', '_steps:', '_use:'}
 local newest = {} -- of streams that are followed from now on: their last id
 -- Channels that were posted to, in order; of each whether it still is one, for it may go later in the same commit.
 local posted = {}
-local function unmark(channels)
+-- Channels that are channels no more: neither marks nor ends are kept of them.
+local function forget_channels(channels)
+  redis.call('ZREM', KEYS[3], unpack(channels))
+  redis.pcall('HDEL', KEYS[6], unpack(channels))
   for _, channel in ipairs(channels) do
     if posted[channel] then posted[channel] = false end
+    if ends[channel] then ends[channel] = {'0-0', 0} end
   end
 end
 
@@ -100,9 +114,11 @@ local verbs = {
   sadd = function(s) redis.call('SADD', KEYS[s[2]], unpack(s[3])) end,
   srem = function(s) redis.call('SREM', KEYS[s[2]], unpack(s[3])) end,
   zadd = function(s) redis.call('ZADD', KEYS[s[2]], s[3], s[4]) end,
-  zrem = function(s)
-    redis.call('ZREM', KEYS[s[2]], unpack(s[3]))
-    if KEYS[s[2]] == KEYS[3] then unmark(s[3]) end
+  zrem = function(s) redis.call('ZREM', KEYS[s[2]], unpack(s[3])) end,
+  -- {'drop', [stream, …], [channel, …]}: channels that nobody has any more, with their streams.
+  drop = function(s)
+    for _, stream in ipairs(s[2]) do redis.call('UNLINK', KEYS[stream]) end
+    forget_channels(s[3])
   end,
   hdel = function(s) redis.call('HDEL', KEYS[s[2]], unpack(s[3])) end,
   set = function(s) redis.call('SET', KEYS[s[2]], s[3]) end,
@@ -112,7 +128,7 @@ local verbs = {
   -- {'post', stream, channel, place of the line, place of what rings instead or false}. Marked when all is done, once a
   -- channel: many posts of a commit go to the journal.
   post = function(s)
-    append(KEYS[s[2]], s[3], ARGV[s[4]], s[5] and ARGV[s[5]])
+    append(ends[s[3]], KEYS[s[2]], s[3], ARGV[s[4]], s[5] and ARGV[s[5]])
     if posted[s[3]] == nil then posted[#posted + 1] = s[3] end
     posted[s[3]] = true
     newest[s[2]] = nil
@@ -299,24 +315,39 @@ local verbs = {
     end
     for _, key in ipairs(s[4]) do redis.call('UNLINK', KEYS[key]) end
   end,
-  -- {'retype', key, type, where to}: what is of another type is set aside.
+  -- {'retype', key, type, where to, channel or false}: what is of another type is set aside.
   retype = function(s)
     local found = redis.call('TYPE', KEYS[s[2]]).ok
     if found == s[3] or found == 'none' then return end
     redis.call('RENAME', KEYS[s[2]], KEYS[s[4]])
     -- As in `set_aside.lua`.
-    if s[3] == 'stream' then redis.call('XDEL', KEYS[s[2]], redis.call('XADD', KEYS[s[2]], '*', 'set', 'aside')) end
+    if s[3] ~= 'stream' then return end
+    local last = {redis.call('XADD', KEYS[s[2]], '*', 'set', 'aside'), 1}
+    redis.call('XDEL', KEYS[s[2]], last[1])
+    if ends[s[5]] then ends[s[5]] = last end
+    if s[5] then keep_ends(KEYS[6], {[s[5]] = last}, {s[5]}) end
   end,
-  -- {'unhead', heads, stream, channel}
-  unhead = function(s)
-    if redis.call('EXISTS', KEYS[s[3]]) == 0 then redis.call('ZREM', KEYS[s[2]], s[4]) end
+  -- What a channel's end did not count is counted: {'count', channel, entries}. An end that is lost is made anew by the
+  -- next post, of all that is there.
+  count = function(s)
+    local id, count = string.match(redis.call('HGET', KEYS[6], s[2]) or '', '^(%d+%-%d+) (%d+)$')
+    if not id then return end
+    local last = ends[s[2]] or {id, tonumber(count)}
+    last[2] = last[2] + s[3]
+    keep_ends(KEYS[6], {[s[2]] = last}, {s[2]})
   end,
-  -- Agents reaped and their accounts closed, the deepest first: {'reap', agents, ended, heads, prefix, at, forget at,
+  -- {'forget', stream, channel}: a channel that has no stream. Of one that has, the end is what the stream says.
+  forget = function(s)
+    if redis.call('EXISTS', KEYS[s[2]]) == 0 then return forget_channels({s[3]}) end
+    local added, last = added_to(KEYS[s[2]])
+    keep_ends(KEYS[6], {[s[3]] = {last, added}}, {s[3]})
+  end,
+  -- Agents reaped and their accounts closed, the deepest first: {'reap', agents, ended, prefix, at, forget at,
   -- [[id, account above, reason], …]}. One verb for all that a record's end is, and each account is read and written
   -- once for all that closes into it: a step of a hundred stays under a few milliseconds. The names of an agent's own
   -- keys are made here, as keys.py makes them: declared one by one they would be most of what is sent.
   reap = function(s)
-    local prefix, at, forget_at, reaped = s[5], s[6], s[7], s[8]
+    local prefix, at, forget_at, reaped = s[4], s[5], s[6], s[7]
     -- What closed accounts give to those above them: account -> field -> amount. Of one that is closed itself later in
     -- this step it is part of what that gives on; of the others it is added when all are closed.
     local given = {}
@@ -383,8 +414,7 @@ local verbs = {
     end
     redis.call('SREM', KEYS[s[2]], unpack(gone))
     redis.call('ZADD', KEYS[s[3]], unpack(due))
-    redis.call('ZREM', KEYS[s[4]], unpack(channels))
-    unmark(channels)
+    forget_channels(channels)
     redis.call('UNLINK', unpack(names))
     local told = {}
     for i, one in ipairs(reaped) do told[i] = {one[1], one[2]} end
@@ -408,9 +438,12 @@ for _, s in ipairs(plan.steps) do
   end
 end
 carve_owed()
+local moved = {}
 for _, channel in ipairs(posted) do
-  if posted[channel] then redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), channel) end
+  if posted[channel] then moved[#moved + 1] = channel end
 end
+keep_ends(KEYS[6], ends, moved)
+for _, channel in ipairs(moved) do redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), channel) end
 local positions = {'seq', ARGV[2]}
 for input, id in pairs(plan.positions) do positions[#positions + 1] = input; positions[#positions + 1] = id end
 redis.call('HSET', KEYS[2], unpack(positions))
