@@ -39,7 +39,7 @@ dead = typer.Typer(
 @dead.command("ls")
 @flat
 def dead_ls(where: Connection, as_json: Json = False) -> int:
-    """List the dead letters: who failed on them, how often, and with what last words."""
+    """List the dead letters: who failed on them, how often, and with what last error."""
     from swarmd.cli.verbs import dead_letters as letters
 
     return connection.look(where.settings(), as_json, letters.ls)
@@ -48,7 +48,7 @@ def dead_ls(where: Connection, as_json: Json = False) -> int:
 @dead.command("show")
 @flat
 def dead_show(where: Connection, id: Letter, as_json: Json = False) -> int:
-    """Show one whole: the message, where it stood, its reader and the last words of it."""
+    """Show one whole: the message, where it stood, its reader and the reader's last error."""
     from swarmd.cli.verbs import dead_letters as letters
 
     return connection.look(where.settings(), as_json, partial(letters.show, id=id))

@@ -373,7 +373,7 @@ app.add_typer(journal, name="journal", rich_help_panel="Prove")
 @flat
 def fsck(
     where: Connection,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired.")] = False,
     timeout: Timeout = ORDER_SECONDS,
     as_json: Json = False,
 ) -> int:

@@ -169,6 +169,17 @@ def test_a_table_is_as_wide_as_it_may_be_or_as_what_is_never_left_out(
     assert max(map(width_of, lines)) <= max(bound, smallest)
 
 
+def test_where_no_token_was_spent_the_calls_are_told() -> None:
+    agents = [agent_view(stored("sob", "", 0, role="board", mission="", host=""))]
+    agents += [agent_view(stored("a-1", "sob", 1, name="a" * 20, mission="m-1"))]
+    mission = mission_view({"id": "m-1", "mission": "Find it", "state": "working"})
+    account = AccountView({"tokens": {"spent": 0}, "calls": {"spent": 7}, "tools": {"spent": 3}})
+    swarm = Snapshot(tuple(agents), (mission,), {"m-1": account, "a-1": account})
+    lines = tree_lines(tree_of(swarm), Ink(columns=62), ended=False)
+    assert "7 calls" in lines[-1]
+    assert "nothing" not in lines[-1]
+
+
 def test_the_column_of_the_highest_rank_is_left_out_first() -> None:
     columns = [
         Column("ID", ["x" * 30]),

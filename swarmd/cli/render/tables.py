@@ -64,11 +64,11 @@ def top_lines(tree: Tree, ink: Ink, now: datetime) -> list[str]:
 def _who_columns(agents: Sequence[AgentView]) -> list[Column]:
     return [
         Column("ID", [agent.id for agent in agents]),
-        Column("NAME", [agent.name for agent in agents], least=8),
+        Column("NAME", [agent.name for agent in agents], least=7),
         Column("TIER", [tier_text(agent) for agent in agents], rank=4),
         Column("ROLE", [agent.role for agent in agents], rank=1, least=8),
-        Column("STATE", [_state_and_why(agent) for agent in agents], least=8),
-        Column("ACTIVITY", [activity_text(agent) or "-" for agent in agents], least=11),
+        Column("STATE", [_state_and_why(agent) for agent in agents], least=11),
+        Column("ACTIVITY", [activity_text(agent) or "-" for agent in agents], least=10),
     ]
 
 

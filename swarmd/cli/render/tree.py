@@ -162,7 +162,8 @@ def _spend(branch: Branch, detail: int) -> str:
         return ""
     own, whole = used(branch.own), used(branch.whole)
     if detail == _SHORT:
-        return amounts({"tokens": whole.get("tokens", 0)})
+        kind = "tokens" if whole.get("tokens") else "calls"
+        return amounts({kind: whole.get(kind, 0)})
     if not branch.below:
         return amounts(own)
     with_all = f"{amounts(whole)} with all below"

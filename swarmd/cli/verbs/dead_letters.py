@@ -46,7 +46,7 @@ def _columns(found: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("CHANNEL", texts_of(found, "channel"), rank=4),
         Column("FROM", [plain(one["message"]["from"]) for one in found], rank=3),
         Column("AT", texts_of(found, "at"), rank=1),
-        Column("LAST WORDS", [excerpt(one["why"], _WORDS_COLUMNS) for one in found], least=16),
+        Column("LAST ERROR", [excerpt(one["why"], _WORDS_COLUMNS) for one in found], least=16),
     ]
 
 

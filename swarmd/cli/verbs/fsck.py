@@ -1,4 +1,4 @@
-"""`swarmd fsck`: the living swarm held against its journal, and what can be mended of it ordered.
+"""`swarmd fsck`: the living swarm compared with its journal, and repairs ordered.
 
 Findings end with `Exit.FINDINGS`.
 """
@@ -44,9 +44,9 @@ def fsck(settings: Settings, *, repair: bool, timeout: float | None, as_json: bo
 
 
 def _repair(settings: Settings, *, timeout: float | None, as_json: bool) -> Exit:
-    """Each fault that can be mended is ordered to be, of the supervisor: it alone writes what the
-    law looks at. But for keys that hold something else than ours: with those it can do nothing, and
-    they are set aside first, whoever leads.
+    """Orders the supervisor to repair each fault that can be repaired: it alone writes what the
+    law looks at. Keys of another type than ours are set aside first and from here, for the
+    supervisor can do nothing with them.
     """
     until = time.monotonic() + (REPAIR_SECONDS if timeout is None else timeout)
     with connection.looked_at(settings) as (target, is_momentary):
@@ -167,7 +167,7 @@ def _tell_flaws(sight: Sight, left: Sequence[Flaw], mended: Sequence[Flaw]) -> E
         return Exit.FINDINGS if left else Exit.DONE
     sight.say(list(_flaw_lines(left, mended)))
     if not mended and any(flaw.repair for flaw in left):
-        note("`swarmd fsck --repair` mends what can be mended")
+        note("`swarmd fsck --repair` repairs what can be repaired")
     return Exit.FINDINGS if left else Exit.DONE
 
 

@@ -43,15 +43,20 @@ def named(reader: Reader, reference: str) -> Named:
         return Named(reference, True)
     agents = reader.agents(ended=True)
     called = [Named(a.id, False) for a in agents if a.name == reference and not a.ended]
-    ids = [Named(agent.id, False) for agent in agents]
-    ids += [Named(id, True) for id in reader.mission_ids()]
-    begun = [one for one in ids if reference and one.id.startswith(reference)]
-    if called or begun:
-        return _only(called or begun, reference)
+    found = called or _begun(reader, agents, reference)
+    if found:
+        return _only(found, reference)
     raise NotFoundError(
         f"no agent or mission {reference!r}",
         hint="`swarmd ps --all` and `swarmd missions` list what there is",
     )
+
+
+def _begun(reader: Reader, agents: Sequence[AgentView], beginning: str) -> list[Named]:
+    """All whose ids begin so."""
+    ids = [Named(agent.id, False) for agent in agents]
+    ids += [Named(id, True) for id in reader.mission_ids()]
+    return [one for one in ids if beginning and one.id.startswith(beginning)]
 
 
 def _only(candidates: Sequence[Named], reference: str) -> Named:

@@ -29,7 +29,7 @@ _Asked = Literal["use", "grant"]
 # What may be done about an agent that gets nowhere although it may: by its activity.
 _NEXT_STEPS: Final[Mapping[str, str]] = {
     "stalled": (
-        '`swarmd inspect {id}` shows its last words; `swarmd say {id} "…"` wakes it, `swarmd '
+        '`swarmd inspect {id}` shows what it did last; `swarmd say {id} "…"` wakes it, `swarmd '
         "terminate {id}` ends it (swarmd explain agent.stalled)"
     ),
     "stuck": (

@@ -1,13 +1,13 @@
 -- Included, behind _types and _added, by the scripts that post. One post: append, mark, ring.
---   hash     `_ends`: channel -> `ID COUNT`, the last entry that these scripts wrote to its stream, and how many they have
---            written there. What they write is counted here in the same step, so what the server has added beyond it was
---            written by somebody else (uncounted.lua)
+--   hash     `_ends`: channel -> `ID COUNT`, the last entry that these scripts wrote to its stream, and how many they
+--            have written there. What they write is counted here in the same step, so what the server has added beyond
+--            it was written by somebody else (uncounted.lua)
 --   stream   the key, also the pub/sub channel's name
 --   channel  the channel's name in `_ends`, in the marks and in a ring
 --   line     the message, one line of JSON: the one field of the entry, and what rings with `id prev channel` before it
 --   preview  what rings instead, where the line is too long for a ring; '' or nil where it is not
--- A script reads the ends of all channels that it posts to with `ends_of` before it writes anything, appends, and writes
--- them back with `keep_ends`: two commands, however many posts there are. A post costs XADD and PUBLISH.
+-- A script reads the ends of all channels that it posts to with `ends_of` before it writes anything, appends, and
+-- writes them back with `keep_ends`: two commands, however many posts there are. A post costs XADD and PUBLISH.
 local ENDS_AT_ONCE = 1000 -- Lua puts no more than some 8,000 words into one command
 
 -- Returns channel -> {id, count}; or nil, and what the script answers. Of a channel that is new, or whose end was lost,

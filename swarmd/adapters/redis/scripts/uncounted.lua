@@ -3,8 +3,8 @@
 -- How many entries of each stream are not counted in `_ends`: somebody else wrote them. Where the count is lost, or is
 -- more than the stream has had, or the same and of other entries, that is another stream: its end is kept from now on.
 -- KEYS[1] ends  KEYS[2…] streams  ARGV[…] their channels, in the same order
--- Returns a number for each: of entries that are not counted, or below 0 how many there are where the count is made anew.
--- Costs one XINFO STREAM each.
+-- Returns a number for each: of entries that are not counted, or below 0 how many there are where the count is made
+-- anew. Costs one XINFO STREAM each.
 local wrong = wrong_type(KEYS[1], 'hash')
 if wrong then return wrong end
 local known, found = redis.call('HMGET', KEYS[1], unpack(ARGV)), {}
