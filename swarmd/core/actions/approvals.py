@@ -169,7 +169,7 @@ def _told_facts(approval: Approval, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approval:
-    now = draft.moment.now
+    now = draft.now
     return Approval(
         id=draft.moment.new_id("ap"),
         digest=digest_of(action),
@@ -229,7 +229,7 @@ def _tell(draft: Draft, approval: Approval, told: Mapping[str, Any]) -> None:
         to=above.id if above else "",
         kind=Kind.NOTICE,
         mission=approval.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=f"{approval.requester} asks for permission: {what}. Approve or deny {approval.id}",
         data=dict(told),
         hops=approval.action["hops"],
@@ -317,7 +317,7 @@ def tick(draft: Draft) -> None:
     for approval in list(draft.swarm.approvals.values()):
         if not _is_of_use(draft.swarm, approval):
             draft.add(Drop(APPROVALS, approval.id))
-        elif not approval.answer and approval.expires <= draft.moment.now:
+        elif not approval.answer and approval.expires <= draft.now:
             draft.add(APPROVALS.put(replace(approval, answer="expired", answered_by=SUPERVISOR)))
 
 

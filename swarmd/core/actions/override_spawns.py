@@ -61,7 +61,7 @@ def _overruled_spawn(draft: Draft, actor: Actor, asked: Overruling) -> _Allowed 
         return Denied(
             Rule.OVERRIDE_INVALID, "only an operator allows what the law refused, by the refusal"
         )
-    requester = draft.swarm.lineage.get(refused.requester)
+    requester = draft.lineage.get(refused.requester)
     if requester is None or requester.tier == 0:
         return Denied(Rule.UNKNOWN_AGENT, refused.requester)
     request = SpawnRequest.model_validate(refused.request)
@@ -121,7 +121,7 @@ def _to_be_undone(swarm: Swarm, actor: Actor, asked: Overruling) -> Agent | Deni
 
 def end_allowed(draft: Draft, agent: Agent, override: Override, by: str) -> None:
     """The override that allowed the agent is over, and so is the agent. What was undone stays."""
-    if override.after.get("undone") or draft.swarm.lineage.is_fenced(agent.path):
+    if override.after.get("undone") or draft.lineage.is_fenced(agent.path):
         return
     actor = Actor(by, override.authority)
     ending.end_agent(draft, agent, actor, f"{override.id}, which allowed it, is over")

@@ -62,7 +62,7 @@ def grant(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
     denied = may_be_granted(swarm, actor, agent, path)
     if denied is not None:
         return denied
-    number, at = swarm.number + 1, draft.moment.stamp
+    number, at = swarm.number + 1, draft.stamp
     draft.add(RightsSet(with_right(agent, path, change.right, number, actor.id, at)))
     _record_change(draft, actor, agent, change, JournalEvent.PRIVILEGE_GRANTED, number=number)
     return None
@@ -144,7 +144,7 @@ def _mark_of(draft: Draft, actor: Actor, agent: Agent, change: RightChange) -> R
         change.right,
         draft.swarm.number + 1,
         actor.id,
-        draft.moment.stamp,
+        draft.stamp,
         change.reason,
         actor.authority,
     )

@@ -69,7 +69,7 @@ def apply_stop(
     denied = _refuse_stop(swarm, actor, kind, found)
     if denied is not None:
         return denied
-    target, now = _target_of(found), draft.moment.now
+    target, now = _target_of(found), draft.now
     before = swarm.lineage.stops.get(target)
     if before is not None:
         leave_unseen(draft, before, f"{actor.id} stopped it anew")
@@ -158,7 +158,7 @@ def _record_stop(draft: Draft, stop: Stop, replaced: Stop | None, *, mission: st
     if replaced is not None:
         text += f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})"
         more["replaced"] = replaced.reason[:2000]
-    held = draft.swarm.lineage.stopped_by(stop.target)
+    held = draft.lineage.stopped_by(stop.target)
     draft.record(
         JournalEvent.STOP_SET,
         text[:2000],
@@ -188,7 +188,7 @@ def thaw(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     targets = _thaw_targets(draft.swarm, actor, args.target)
     if isinstance(targets, Denied):
         return targets
-    standing = draft.swarm.lineage.stops
+    standing = draft.lineage.stops
     stops = [standing[target] for target in targets if target in standing]
     if not stops:
         return Denied(Rule.STOP_TARGET, f"{args.target} is not stopped itself")
@@ -237,7 +237,7 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
     leave_unseen(draft, stop, f"{by} let it go on")
     for agent in held:
         # Nobody gets on while stopped.
-        swarm.note_progress(agent, draft.moment.now)
+        swarm.note_progress(agent, draft.now)
     root = _root_of(swarm, stop)
     if root is not None and root.id != SOB and not swarm.lineage.is_ending(root):
         _let_go_on(draft, root, stop)

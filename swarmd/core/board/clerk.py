@@ -95,7 +95,7 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
         in_hand = _in_hand(draft, id)
         if in_hand is None:
             return
-        rules, now = draft.swarm.declared.board, draft.moment.now
+        rules, now = draft.swarm.declared.board, draft.now
         moved, effects = step(in_hand.procedure, events.pop(0), rules, now)
         if effects or moved != in_hand.procedure:
             draft.add(Put(BOARDS, id, moved))
@@ -170,7 +170,7 @@ def _state_of(procedure: Procedure) -> MissionState:
 
 def hear(draft: Draft, message: Message) -> None:
     """A message in the board's room. Only a seat's answer to its call moves the procedure."""
-    seat = draft.swarm.lineage.get(message.sender)
+    seat = draft.lineage.get(message.sender)
     if seat is None or not seat.is_seat or message.mission not in draft.swarm.boards:
         return
     if message.incarnation != seat.incarnation:
@@ -231,7 +231,7 @@ def _announce_failure(
 
 def hear_report(draft: Draft, message: Message) -> None:
     """A report of an executive to the board."""
-    executive = draft.swarm.lineage.get(message.sender)
+    executive = draft.lineage.get(message.sender)
     if executive is None or executive.parent != SOB:
         return
     if executive.mission not in draft.swarm.missions:
@@ -400,10 +400,10 @@ def tick(draft: Draft) -> None:
             continue
         since = draft.swarm.observed.paused.pop(id, None)
         if since is not None:
-            advance(draft, id, Thawed(draft.moment.now - since))
+            advance(draft, id, Thawed(draft.now - since))
             continue
         deadline = next_deadline(procedure)
-        if deadline is not None and deadline <= draft.moment.now:
+        if deadline is not None and deadline <= draft.now:
             advance(draft, id, Ticked())
         review_if_ready(draft, id)
 
@@ -421,7 +421,7 @@ def make_up(draft: Draft, seconds: float) -> None:
 def _is_stopped(draft: Draft, id: MissionId) -> bool:
     """Remembers since when, in memory: after a restart the mark itself says it."""
     for target in (id, EVERYTHING, "tier:0"):
-        stop = draft.swarm.lineage.stops.get(target)
+        stop = draft.lineage.stops.get(target)
         if stop is not None:
             draft.swarm.observed.paused.setdefault(id, stop.at)
             return True

@@ -159,7 +159,7 @@ def _ask_permission(
     """
     action = {
         "requester": SOB,
-        "incarnation": draft.swarm.lineage.agents[SOB].incarnation,
+        "incarnation": draft.lineage.agents[SOB].incarnation,
         "hops": 0,
         "mission": mission.id,
         "taint": list(taint),
@@ -198,7 +198,7 @@ def _allowed(
     draft: Draft, mission: Mission, executives: Sequence[Executive]
 ) -> list[Spawned] | Denied:
     """All of them, or why one of them may not be made, and so none."""
-    board = draft.swarm.lineage.agents[SOB]
+    board = draft.lineage.agents[SOB]
     allowed: list[Spawned] = []
     for executive in executives:
         spawned = decide_spawn(
@@ -257,7 +257,7 @@ def _direct(
     report = draft.swarm.reports.get(mission.id, {}).get(agent.id)
     if report is not None:
         draft.add(Put(REPORTS, mission.id, replace(report, is_done=False)))
-    directive = _directive(agent, motion.text, draft.moment.stamp)
+    directive = _directive(agent, motion.text, draft.stamp)
     draft.add(Post(down(SOB), stamped(directive, taint)))
     return None
 

@@ -186,7 +186,7 @@ def gaps(
 
 def lead_past(draft: Draft, gap: Gap) -> None:
     """Its position is moved and it is told in one commit, and only then does anything go."""
-    agent = draft.swarm.lineage.get(gap.reader)
+    agent = draft.lineage.get(gap.reader)
     if agent is None:
         return
     draft.add(ReaderLed(agent.id, gap.channel, gap.until))

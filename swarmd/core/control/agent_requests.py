@@ -154,7 +154,7 @@ def _message_of(draft: Draft, requester: Agent, action: Mapping[str, Any]) -> Me
         sender=requester.id,
         kind=Kind.REQUEST,
         mission=requester.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         data=action["request"],
         hops=action["hops"],
         incarnation=action["incarnation"],
@@ -217,7 +217,7 @@ def _order(answered: Approval, denied: Denied | None) -> Mapping[str, str] | Non
 
 def _answered(draft: Draft, answered: Approval) -> Denied | None:
     """An agent's request; the rule where it was not done in spite of permission."""
-    requester, action = draft.swarm.lineage.get(answered.requester), answered.action
+    requester, action = draft.lineage.get(answered.requester), answered.action
     if requester is None:
         return Denied(Rule.UNKNOWN_AGENT, answered.requester)
     if requester.incarnation != action["incarnation"]:

@@ -387,6 +387,18 @@ class Draft:
     moment: Moment
     changes: list[Change] = field(default_factory=list)
 
+    @property
+    def now(self) -> float:
+        return self.moment.now
+
+    @property
+    def stamp(self) -> str:
+        return self.moment.stamp
+
+    @property
+    def lineage(self) -> Lineage:
+        return self.swarm.lineage
+
     def add(self, *changes: Change) -> None:
         self.swarm.apply(changes)
         self.changes.extend(changes)

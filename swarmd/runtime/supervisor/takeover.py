@@ -36,9 +36,9 @@ async def take_over(memory: LeaderMemory, journal: JournalKeeper, led_until: flo
     _record_lost(draft, loaded, lost)
     termination.resume_endings(draft)
     stops.resume_stops(draft)
-    stalls.resume(memory.swarm, draft.moment.now)
+    stalls.resume(memory.swarm, draft.now)
     if led_until:
-        clerk.make_up(draft, draft.moment.now - led_until)
+        clerk.make_up(draft, draft.now - led_until)
     await memory.commit(draft, lost)
 
 
