@@ -138,15 +138,13 @@ def ask(
     """Keep the action and ask for permission; asked for again while it waits, it is the same
     approval.
     """
-    requester = action["requester"]
-    waiting = _waiting_of(draft.swarm, requester)
+    waiting = _waiting_of(draft.swarm, action["requester"])
     same = [approval for approval in waiting if _what(approval.action) == _what(action)]
     if same:
         return same[0]
-    if len(waiting) >= WAITING_MAX and requester != SOB:
-        return Denied(
-            need.rule, f"{need.detail}; {len(waiting)} of your requests wait for permission already"
-        )
+    if len(waiting) >= WAITING_MAX and action["requester"] != SOB:
+        many = f"{len(waiting)} of your requests wait for permission already"
+        return Denied(need.rule, f"{need.detail}; {many}")
     approval = _new_approval(draft, action, need)
     told = _told_facts(approval, facts)
     draft.add(APPROVALS.put(approval), _request_entry(draft, approval, need, told))

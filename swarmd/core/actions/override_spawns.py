@@ -65,13 +65,17 @@ def _overruled_spawn(draft: Draft, actor: Actor, asked: Overruling) -> _Allowed 
     if requester is None or requester.tier == 0:
         return Denied(Rule.UNKNOWN_AGENT, refused.requester)
     request = SpawnRequest.model_validate(refused.request)
-    mission = requester.mission
-    spawned = decide_spawn(
-        draft.swarm, requester, request, draft.moment, mission=mission, is_overruled=True
-    )
+    spawned = _decide_anyway(draft, requester, request)
     if isinstance(spawned, Denied):
         return spawned
     return _Allowed(refused, requester, request, spawned)
+
+
+def _decide_anyway(draft: Draft, requester: Agent, request: SpawnRequest) -> Spawned | Denied:
+    mission = requester.mission
+    return decide_spawn(
+        draft.swarm, requester, request, draft.moment, mission=mission, is_overruled=True
+    )
 
 
 def _tell_made(draft: Draft, allowed: _Allowed) -> None:

@@ -11,6 +11,7 @@ from swarmd.core.actions.authority import (
     outranks,
     overruled,
 )
+from swarmd.core.actions.verbs.grant import RightArgs
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     RightsSet,
@@ -41,6 +42,10 @@ class RightChange:
     privilege: str
     right: Right
     reason: str
+
+
+def change_of(args: RightArgs) -> RightChange:
+    return RightChange(args.target, args.privilege or "", args.right, args.reason)
 
 
 def _whose_rights(swarm: Swarm, actor: Actor, target: str, path: str) -> Agent | Denied:

@@ -37,14 +37,13 @@ def give_up(
     if swarm.lineage.is_ending(agent):
         return
     policy, children = _orphan_policy(swarm, agent), swarm.lineage.children(agent.id)
-    reason = reason[:2000]
+    mark = Fence(agent.id, reason[:2000], SUPERVISOR, moment.now, hops=hops, taint=taint)
     if policy == "cascade" or not children:
-        mark = Fence(agent.id, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)
         draft.add(*fence(swarm, mark, moment, mission=agent.mission))
         return
     # Itself alone is fenced, then its children leave it, in the same commit: none of them is ever
     # without a parent.
-    draft.add(*fence_alone(swarm, agent, reason=reason, moment=moment, hops=hops, taint=taint))
+    draft.add(*fence_alone(swarm, agent, mark, moment))
     for child in children:
         _adopt(draft, child, agent, is_held=policy == "hold")
 
@@ -55,11 +54,8 @@ def _orphan_policy(swarm: Swarm, agent: Agent) -> str:
 
 
 def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
+    adopted = _under_its_grandparent(child, former)
     assert former.parent is not None
-    # A new lease: its host reads its record anew, and with it whom it reports to.
-    adopted = replace(
-        child, parent=former.parent, lease=child.lease + 1 if child.host else child.lease
-    )
     account = adopted.mission if adopted.parent == SOB else former.parent
     rooms = draft.swarm.declared.rooms
     draft.add(AgentAdopted(adopted, former.id, follows(adopted, rooms), account))
@@ -69,6 +65,12 @@ def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
     _record_adoption(draft, child, former, is_held=is_held)
     if not draft.lineage.is_ending(adopted):
         _take_over(draft, adopted, former, is_held=is_held)
+
+
+def _under_its_grandparent(child: Agent, former: Agent) -> Agent:
+    # A new lease: its host reads its record anew, and with it whom it reports to.
+    lease = child.lease + 1 if child.host else child.lease
+    return replace(child, parent=former.parent, lease=lease)
 
 
 def _take_over(draft: Draft, adopted: Agent, former: Agent, *, is_held: bool) -> None:
@@ -113,16 +115,20 @@ def hold(draft: Draft, agent: Agent, rule: Rule, detail: str, *, hops: int = 0) 
     """Frozen alone, for a reason that its superior can mend; unmended for `hold_seconds` it is
     given up.
     """
-    lineage, target = draft.lineage, f"={agent.id}"
-    if target in lineage.stops or lineage.is_ending(agent):
+    target = f"={agent.id}"
+    if target in draft.lineage.stops or draft.lineage.is_ending(agent):
         return
-    now, seconds = draft.now, draft.swarm.declared.limits.hold_seconds
+    seconds = draft.swarm.declared.limits.hold_seconds
     reason = f"{rule}: {detail}"
-    stop = _freeze_by(rule, target, Authority.LINEAGE, reason, now)
-    stop_action.set_stop(draft, replace(stop, until=now + seconds))
-    mend = "fund it" if rule.startswith("budget.") else "thaw it"
-    text = f"is frozen, {reason}; {mend} or end it within {seconds:.0f} s, or it ends by itself"
+    stop = _freeze_by(rule, target, Authority.LINEAGE, reason, draft.now)
+    stop_action.set_stop(draft, replace(stop, until=draft.now + seconds))
+    text = f"is frozen, {reason}; {_how_to_mend(rule, seconds)}"
     notices.tell_superior(draft, agent, text, hops=hops, data={"frozen": rule.value})
+
+
+def _how_to_mend(rule: Rule, seconds: float) -> str:
+    mend = "fund it" if rule.startswith("budget.") else "thaw it"
+    return f"{mend} or end it within {seconds:.0f} s, or it ends by itself"
 
 
 def _freeze_by(rule: Rule, target: str, authority: Authority, reason: str, at: float) -> Stop:
@@ -232,10 +238,9 @@ def tick(draft: Draft) -> None:
 
 
 def _end_overdue(draft: Draft) -> None:
-    swarm, now = draft.swarm, draft.now
-    for id, deadline in list(swarm.deadlines.items()):
-        agent = swarm.lineage.get(id)
-        if agent is not None and deadline <= now:
+    for id, deadline in list(draft.swarm.deadlines.items()):
+        agent = draft.lineage.get(id)
+        if agent is not None and deadline <= draft.now:
             give_up(draft, agent, f"{Rule.DEADLINE}: its deadline has passed")
 
 

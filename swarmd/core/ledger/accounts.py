@@ -47,6 +47,11 @@ class Account:
         self.add(kind, "free", reserved - used + overdraft)
         self.add(kind, "overdraft", overdraft)
 
+    def grant(self, kind: str, amount: int) -> None:
+        """Carved from it for a child."""
+        self.add(kind, "free", -amount)
+        self.add(kind, "granted", amount)
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -125,17 +130,16 @@ class Ledger:
 
     def _fund(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
         """More for an account, of its parent's free; the root's is nobody's."""
-        account, parent = self._known(id), amounts["parent"]
+        account, parent, caps = self._known(id), amounts["parent"], amounts["caps"]
         if account.parent != parent:
             raise Fault(f"the account {id} of {account.parent!r} is given of {parent!r}")
         if parent:
-            self._check_free(parent, amounts["caps"])
-        for kind, n in amounts["caps"].items():
+            self._check_free(parent, caps)
+        for kind, n in caps.items():
             account.add(kind, "cap", n)
             account.add(kind, "free", n)
             if parent:
-                self._known(parent).add(kind, "free", -n)
-                self._known(parent).add(kind, "granted", n)
+                self._known(parent).grant(kind, n)
         return (id, parent) if parent else (id,)
 
     def _check_free(self, id: str, caps: Mapping[str, int]) -> None:
