@@ -184,14 +184,19 @@ def _charter(
     allowed = _allowed(draft, mission, motion.executives)
     if isinstance(allowed, Denied):
         return allowed
-    if not has_permission:
-        need = approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, taint)
-        if need is not None:
-            facts = [approvals.spawn_facts(spawned) for spawned in allowed]
-            return _Asks(need, {"action": "charter", "executives": facts})
-    for spawned in allowed:
-        draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
-    return None
+    asks = None if has_permission else _asks_for(draft.swarm, allowed, taint)
+    if asks is None:
+        for spawned in allowed:
+            draft.add(*made(draft.swarm, spawned, draft.moment, taint=taint))
+    return asks
+
+
+def _asks_for(swarm: Swarm, allowed: Sequence[Spawned], taint: tuple[str, ...]) -> _Asks | None:
+    need = approvals.for_spawn(swarm, allowed, Authority.BOARD, taint)
+    if need is None:
+        return None
+    facts = [approvals.spawn_facts(spawned) for spawned in allowed]
+    return _Asks(need, {"action": "charter", "executives": facts})
 
 
 def _allowed(

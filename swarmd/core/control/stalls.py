@@ -143,6 +143,11 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
         _tell_board(draft, agent, what)
     else:
         notices.tell_superior(draft, agent, what, data={"stalled": Rule.STALLED.value})
+    told = "board" if trouble.is_told_above else "superior"
+    _record_stall(draft, agent, what, seconds=round(seconds, 3), told=told)
+
+
+def _record_stall(draft: Draft, agent: Agent, what: str, *, seconds: float, told: str) -> None:
     draft.record(
         JournalEvent.AGENT_STALLED,
         f"{agent.id} {what}",
@@ -150,8 +155,8 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
         mission=agent.mission,
         rule=Rule.STALLED,
         agent=agent.id,
-        seconds=round(seconds, 3),
-        told="board" if trouble.is_told_above else "superior",
+        seconds=seconds,
+        told=told,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from swarmd.core.actions import authority, ending, registry
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.control.sightings import listed_counts, seen_ended
-from swarmd.core.model.actions import Actor, args_of
+from swarmd.core.model.actions import Actor, Args, args_of
 from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop, StopKind
@@ -84,10 +84,9 @@ def _follow_drain(draft: Draft, stop: Stop, stopping: Ending) -> None:
 
 
 def _seen_under(draft: Draft, stop: Stop, stopping: Ending) -> list[str | None]:
-    swarm, now = draft.swarm, draft.now
     return [
-        _seen_of_stop(swarm, stopping, agent, now, stop)
-        for agent in swarm.lineage.stopped_by(stop.target)
+        _seen_of_stop(draft.swarm, stopping, agent, draft.now, stop)
+        for agent in draft.lineage.stopped_by(stop.target)
     ]
 
 
@@ -145,10 +144,14 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
     if agent is not None and agent.tier > 0:
         ending.end_agent(draft, agent, actor, reason)
         return
-    end = args_of({"verb": "terminate", "target": stop.target, "reason": reason})
-    denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), end)
+    by = replace(actor, authority=Authority.OPERATOR)
+    denied = registry.do(draft, by, _terminate(stop.target, reason))
     if denied is not None:
         _record_refusal(draft, stop, denied)
+
+
+def _terminate(target: str, reason: str) -> Args:
+    return args_of({"verb": "terminate", "target": target, "reason": reason})
 
 
 def _record_refusal(draft: Draft, stop: Stop, denied: Denied) -> None:

@@ -123,11 +123,14 @@ def _digest(draft: Draft, id: MissionId) -> None:
     tiers = draft.lineage.tiers(id)
     text = _agents_by_tier(tiers)
     told_at, told = digests.get(id, (0.0, _agents_by_tier({})))
-    if text == told or now < told_at + DIGEST_SECONDS:
-        return
-    digests[id] = (now, text)
-    data = {"agents": sum(tiers.values()), "tiers": {str(tier): n for tier, n in tiers.items()}}
-    draft.add(board_notice(draft.moment, id, text, data, Kind.DIGEST))
+    if text != told and now >= told_at + DIGEST_SECONDS:
+        digests[id] = (now, text)
+        draft.add(board_notice(draft.moment, id, text, _tier_facts(tiers), Kind.DIGEST))
+
+
+def _tier_facts(tiers: Mapping[int, int]) -> dict[str, object]:
+    by_tier = {str(tier): n for tier, n in tiers.items()}
+    return {"agents": sum(tiers.values()), "tiers": by_tier}
 
 
 def _agents_by_tier(tiers: Mapping[int, int]) -> str:

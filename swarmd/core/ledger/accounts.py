@@ -52,6 +52,11 @@ class Account:
         self.add(kind, "free", -amount)
         self.add(kind, "granted", amount)
 
+    def pass_on(self, kind: str, cap: int) -> None:
+        """A child's account is carved from the one above from now on."""
+        self.add(kind, "cap", -cap)
+        self.add(kind, "granted", -cap)
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -158,8 +163,7 @@ class Ledger:
                 f"the account {id} of {account.parent!r} goes from {former!r} to {parent!r}"
             )
         for kind, row in account.amounts.items():
-            before.add(kind, "cap", -row["cap"])
-            before.add(kind, "granted", -row["cap"])
+            before.pass_on(kind, row["cap"])
         account.parent = parent
         self.children[former].pop(id)
         self.children.setdefault(parent, {})[id] = None

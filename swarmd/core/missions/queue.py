@@ -87,20 +87,25 @@ def admit(
         return
     id = MissionId(request.id)
     assert id
-    if _names_somebody(draft.swarm, id):
-        why = f"id: {id} names somebody of the swarm"
-        admit_invalid(draft, why, asked=id, is_known=False, text=request.mission)
-        return
-    known = draft.swarm.missions.get(id)
-    if known is not None:
-        if known.digest != request.digest:
-            _conflict(draft, id, request.mission)
+    if _is_taken(draft, id, request):
         return
     denied = Denied(Rule.MISSION_INVALID, fault) if fault else _refuse_docket(draft.swarm)
     if denied is not None:
         _turn_away(draft, id, denied.rule, denied.detail, request.mission)
         return
     _docket(draft, request, files)
+
+
+def _is_taken(draft: Draft, id: MissionId, request: MissionRequest) -> bool:
+    """The id is somebody's; what has other content than that one's mission is turned away."""
+    known = draft.swarm.missions.get(id)
+    if _names_somebody(draft.swarm, id):
+        why = f"id: {id} names somebody of the swarm"
+        admit_invalid(draft, why, asked=id, is_known=False, text=request.mission)
+        return True
+    if known is not None and known.digest != request.digest:
+        _conflict(draft, id, request.mission)
+    return known is not None
 
 
 def _refuse_docket(swarm: Swarm) -> Denied | None:
