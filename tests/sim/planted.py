@@ -332,7 +332,7 @@ FAULTS: Final[Sequence[Fault]] = (
         "a silent seat is waited for",
         "5",
         "swarmd.core.board.clerk:tick",
-        ("deadline <= draft.moment.now", "False"),
+        ("deadline <= draft.now", "False"),
         scenario="silent-seats",
     ),
     _fault(

@@ -138,15 +138,13 @@ def ask(
     """Keep the action and ask for permission; asked for again while it waits, it is the same
     approval.
     """
-    requester = action["requester"]
-    waiting = _waiting_of(draft.swarm, requester)
+    waiting = _waiting_of(draft.swarm, action["requester"])
     same = [approval for approval in waiting if _what(approval.action) == _what(action)]
     if same:
         return same[0]
-    if len(waiting) >= WAITING_MAX and requester != SOB:
-        return Denied(
-            need.rule, f"{need.detail}; {len(waiting)} of your requests wait for permission already"
-        )
+    if len(waiting) >= WAITING_MAX and action["requester"] != SOB:
+        many = f"{len(waiting)} of your requests wait for permission already"
+        return Denied(need.rule, f"{need.detail}; {many}")
     approval = _new_approval(draft, action, need)
     told = _told_facts(approval, facts)
     draft.add(APPROVALS.put(approval), _request_entry(draft, approval, need, told))
@@ -169,7 +167,7 @@ def _told_facts(approval: Approval, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approval:
-    now = draft.moment.now
+    now = draft.now
     return Approval(
         id=draft.moment.new_id("ap"),
         digest=digest_of(action),
@@ -229,7 +227,7 @@ def _tell(draft: Draft, approval: Approval, told: Mapping[str, Any]) -> None:
         to=above.id if above else "",
         kind=Kind.NOTICE,
         mission=approval.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=f"{approval.requester} asks for permission: {what}. Approve or deny {approval.id}",
         data=dict(told),
         hops=approval.action["hops"],
@@ -317,7 +315,7 @@ def tick(draft: Draft) -> None:
     for approval in list(draft.swarm.approvals.values()):
         if not _is_of_use(draft.swarm, approval):
             draft.add(Drop(APPROVALS, approval.id))
-        elif not approval.answer and approval.expires <= draft.moment.now:
+        elif not approval.answer and approval.expires <= draft.now:
             draft.add(APPROVALS.put(replace(approval, answer="expired", answered_by=SUPERVISOR)))
 
 

@@ -50,7 +50,7 @@ def undecidable(draft: Draft, message: Message, why: str) -> None:
     tried again.
     """
     order = str(message.data.get("order", ""))[:64] if message.kind is Kind.ORDER else ""
-    draft.add(Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.moment.stamp)))
+    draft.add(Post(DEAD, letter(SUPERVISOR, message, tries=1, why=why, at=draft.stamp)))
     draft.record(
         JournalEvent.MESSAGE_REFUSED,
         f"an input of {message.sender} on {message.channel} cannot be decided; it is a dead letter",

@@ -62,7 +62,7 @@ def foresee_end(swarm: Swarm, actor: Actor, args: Args) -> dict[str, Any] | Deni
 
 
 def end_agent(draft: Draft, agent: Agent, actor: Actor, reason: str) -> None:
-    at = draft.moment.now
+    at = draft.now
     mark = Fence(agent.id, reason, actor.id, at, actor.order, hops=actor.hops, taint=actor.taint)
     draft.add(*fence(draft.swarm, mark, draft.moment, mission=agent.mission))
 
@@ -84,7 +84,7 @@ def end_many(draft: Draft, actor: Actor, args: Args) -> Denied | None:
 
 
 def _end_tier(draft: Draft, actor: Actor, args: Args) -> Denied | None:
-    lineage, tier = draft.swarm.lineage, args.target
+    lineage, tier = draft.lineage, args.target
     agents = [agent for agent in lineage.stopped_by(tier) if not lineage.is_ending(agent)]
     if tier == "tier:0" or not agents:
         return Denied(Rule.STOP_TARGET, f"no agent that can be ended stands at {tier}")

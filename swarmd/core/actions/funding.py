@@ -42,10 +42,14 @@ def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> D
         return above
     denied = _refuse_short(swarm, above, amounts) or _refuse_full(swarm, account, amounts)
     if denied is None:
-        draft.add(AccountFunded(account, above, amounts))
-        _record_funding(draft, actor, account, amounts)
-        _lift_budget_stop(draft, actor, account)
+        _add_to(draft, actor, AccountFunded(account, above, amounts))
     return denied
+
+
+def _add_to(draft: Draft, actor: Actor, funded: AccountFunded) -> None:
+    draft.add(funded)
+    _record_funding(draft, actor, funded.id, funded.amounts)
+    _lift_budget_stop(draft, actor, funded.id)
 
 
 def _named_account(swarm: Swarm, actor: Actor, target: str) -> str | Denied:

@@ -86,7 +86,7 @@ def _recall_notice(draft: Draft, original: Original, override: Override) -> Mess
         to=original.to,
         kind=Kind.NOTICE,
         mission=MissionId(original.mission),
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=f"{text} In its place:\n{instead}" if instead else text,
         data={"recalled": original.id, "override": override.id},
     )

@@ -44,7 +44,7 @@ def begin_override(
     """It stands from here on, also for those who read the journal: what it changes comes after
     it, then `record_override`.
     """
-    now = draft.moment.now
+    now = draft.now
     override = Override(
         id=draft.moment.new_id("ov"),
         kind=asked.kind,

@@ -86,17 +86,17 @@ def _take_right(draft: Draft, agent: Agent, asked: Overruling, override: Overrid
         asked.right,
         override.after["number"],
         override.id,
-        draft.moment.stamp,
+        draft.stamp,
         asked.reason,
         override.authority,
     )
     # Beside those that stand, whatever they cover: taken back, it leaves them as they were.
-    standing = draft.swarm.lineage.revocations.get(agent.id, ())
+    standing = draft.lineage.revocations.get(agent.id, ())
     draft.add(REVOCATIONS.set(agent.id, (*standing, mark)))
 
 
 def _give_right(draft: Draft, agent: Agent, asked: Overruling, override: Override) -> None:
-    number, at = override.after["number"], draft.moment.stamp
+    number, at = override.after["number"], draft.stamp
     path, right = asked.privilege, asked.right
     _refresh(draft, rights.with_right(agent, path, right, number, override.id, at))
 
@@ -119,7 +119,7 @@ def restore_right(draft: Draft, agent: Agent, override: Override) -> None:
 
 
 def _lift_mark(draft: Draft, agent: Agent, number: int) -> None:
-    marks = draft.swarm.lineage.revocations.get(agent.id, ())
+    marks = draft.lineage.revocations.get(agent.id, ())
     kept = tuple(mark for mark in marks if mark.number != number)
     if kept != marks:
         draft.add(REVOCATIONS.set(agent.id, kept))
@@ -162,9 +162,9 @@ def _cut_below(draft: Draft, agent: Agent, override: Override) -> None:
         override.after["right"],
         draft.swarm.number + 1,
         override.by,
-        draft.moment.stamp,
+        draft.stamp,
         f"{override.id} is over",
         Authority.LINEAGE,
     )
-    marks = draft.swarm.lineage.revocations.get(agent.id, ())
+    marks = draft.lineage.revocations.get(agent.id, ())
     draft.add(REVOCATIONS.set(agent.id, (*marks, cut)))

@@ -61,17 +61,21 @@ def _overruled_spawn(draft: Draft, actor: Actor, asked: Overruling) -> _Allowed 
         return Denied(
             Rule.OVERRIDE_INVALID, "only an operator allows what the law refused, by the refusal"
         )
-    requester = draft.swarm.lineage.get(refused.requester)
+    requester = draft.lineage.get(refused.requester)
     if requester is None or requester.tier == 0:
         return Denied(Rule.UNKNOWN_AGENT, refused.requester)
     request = SpawnRequest.model_validate(refused.request)
-    mission = requester.mission
-    spawned = decide_spawn(
-        draft.swarm, requester, request, draft.moment, mission=mission, is_overruled=True
-    )
+    spawned = _decide_anyway(draft, requester, request)
     if isinstance(spawned, Denied):
         return spawned
     return _Allowed(refused, requester, request, spawned)
+
+
+def _decide_anyway(draft: Draft, requester: Agent, request: SpawnRequest) -> Spawned | Denied:
+    mission = requester.mission
+    return decide_spawn(
+        draft.swarm, requester, request, draft.moment, mission=mission, is_overruled=True
+    )
 
 
 def _tell_made(draft: Draft, allowed: _Allowed) -> None:
@@ -121,7 +125,7 @@ def _to_be_undone(swarm: Swarm, actor: Actor, asked: Overruling) -> Agent | Deni
 
 def end_allowed(draft: Draft, agent: Agent, override: Override, by: str) -> None:
     """The override that allowed the agent is over, and so is the agent. What was undone stays."""
-    if override.after.get("undone") or draft.swarm.lineage.is_fenced(agent.path):
+    if override.after.get("undone") or draft.lineage.is_fenced(agent.path):
         return
     actor = Actor(by, override.authority)
     ending.end_agent(draft, agent, actor, f"{override.id}, which allowed it, is over")

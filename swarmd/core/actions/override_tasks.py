@@ -86,7 +86,7 @@ def _set_task(
         to=agent.id,
         kind=Kind.DIRECTIVE,
         mission=agent.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=text,
     )
     draft.add(

@@ -58,7 +58,7 @@ def _override_task(draft: Draft, actor: Actor, asked: Overruling) -> Denied | No
     for other in standing_tasks(draft.swarm, found):
         # One replaces the other: taken back, the last of them leads to the agent's own task.
         _end(draft, other, by=actor.id, how="reversed", reason="another takes its place")
-    replace_task(draft, actor, asked, draft.swarm.lineage.agents[found.id])
+    replace_task(draft, actor, asked, draft.lineage.agents[found.id])
     return None
 
 
@@ -81,7 +81,7 @@ def tick(draft: Draft) -> None:
     """What has lapsed is taken back; what it was about may have gone before it."""
     swarm = draft.swarm
     for override in list(swarm.overrides.values()):
-        if override.expires <= draft.moment.now:
+        if override.expires <= draft.now:
             _end(draft, override, by=SUPERVISOR, how="lapsed", reason="its time is over")
         elif override.mission and MissionId(override.mission) not in swarm.missions:
             _end(draft, override, by=SUPERVISOR, how="void", reason="its mission has ended")
@@ -105,7 +105,7 @@ def _end(
 
 
 def _take_back(draft: Draft, override: Override, by: str) -> None:
-    agent = draft.swarm.lineage.get(override.target)
+    agent = draft.lineage.get(override.target)
     match override.kind:
         case "message":
             restore_message(draft, override)

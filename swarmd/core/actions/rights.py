@@ -11,6 +11,7 @@ from swarmd.core.actions.authority import (
     outranks,
     overruled,
 )
+from swarmd.core.actions.verbs.grant import RightArgs
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     RightsSet,
@@ -43,6 +44,10 @@ class RightChange:
     reason: str
 
 
+def change_of(args: RightArgs) -> RightChange:
+    return RightChange(args.target, args.privilege or "", args.right, args.reason)
+
+
 def _whose_rights(swarm: Swarm, actor: Actor, target: str, path: str) -> Agent | Denied:
     """The agent whose rights may be changed by this actor."""
     found = find(swarm, actor, target)
@@ -62,7 +67,7 @@ def grant(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
     denied = may_be_granted(swarm, actor, agent, path)
     if denied is not None:
         return denied
-    number, at = swarm.number + 1, draft.moment.stamp
+    number, at = swarm.number + 1, draft.stamp
     draft.add(RightsSet(with_right(agent, path, change.right, number, actor.id, at)))
     _record_change(draft, actor, agent, change, JournalEvent.PRIVILEGE_GRANTED, number=number)
     return None
@@ -144,7 +149,7 @@ def _mark_of(draft: Draft, actor: Actor, agent: Agent, change: RightChange) -> R
         change.right,
         draft.swarm.number + 1,
         actor.id,
-        draft.moment.stamp,
+        draft.stamp,
         change.reason,
         actor.authority,
     )

@@ -62,23 +62,27 @@ def apply_stop(
     draft: Draft, actor: Actor, args: Args, *, grace_seconds: float = 0.0
 ) -> Denied | None:
     """`grace_seconds` is a drain's."""
-    swarm, kind = draft.swarm, StopKind(args.verb)
-    found = _stop_target(swarm, actor, args.target)
+    kind = StopKind(args.verb)
+    found = _stop_target(draft.swarm, actor, args.target)
     if isinstance(found, Denied):
         return found
-    denied = _refuse_stop(swarm, actor, kind, found)
+    denied = _refuse_stop(draft.swarm, actor, kind, found)
     if denied is not None:
         return denied
-    target, now = _target_of(found), draft.moment.now
-    before = swarm.lineage.stops.get(target)
-    if before is not None:
-        leave_unseen(draft, before, f"{actor.id} stopped it anew")
+    target, now = _target_of(found), draft.now
     until = now + grace_seconds if kind is StopKind.DRAIN else 0.0
     stop = Stop(target, kind, actor.authority, args.reason, actor.id, now, actor.order, until=until)
-    set_stop(draft, stop, before)
+    _replace_stop(draft, stop)
     if isinstance(found, Agent) and actor.authority is not Authority.LINEAGE:
         _tell_stopped(draft, found, stop, actor.taint)
     return None
+
+
+def _replace_stop(draft: Draft, stop: Stop) -> None:
+    before = draft.lineage.stops.get(stop.target)
+    if before is not None:
+        leave_unseen(draft, before, f"{stop.by} stopped it anew")
+    set_stop(draft, stop, before)
 
 
 def _tell_stopped(draft: Draft, agent: Agent, stop: Stop, taint: tuple[str, ...]) -> None:
@@ -158,7 +162,7 @@ def _record_stop(draft: Draft, stop: Stop, replaced: Stop | None, *, mission: st
     if replaced is not None:
         text += f" (replaces the {replaced.kind} by {replaced.by}: {replaced.reason})"
         more["replaced"] = replaced.reason[:2000]
-    held = draft.swarm.lineage.stopped_by(stop.target)
+    held = draft.lineage.stopped_by(stop.target)
     draft.record(
         JournalEvent.STOP_SET,
         text[:2000],
@@ -188,7 +192,7 @@ def thaw(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     targets = _thaw_targets(draft.swarm, actor, args.target)
     if isinstance(targets, Denied):
         return targets
-    standing = draft.swarm.lineage.stops
+    standing = draft.lineage.stops
     stops = [standing[target] for target in targets if target in standing]
     if not stops:
         return Denied(Rule.STOP_TARGET, f"{args.target} is not stopped itself")
@@ -237,12 +241,11 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
     leave_unseen(draft, stop, f"{by} let it go on")
     for agent in held:
         # Nobody gets on while stopped.
-        swarm.note_progress(agent, draft.moment.now)
-    root = _root_of(swarm, stop)
-    if root is not None and root.id != SOB and not swarm.lineage.is_ending(root):
-        _let_go_on(draft, root, stop)
+        swarm.note_progress(agent, draft.now)
+    _let_go_on(draft, stop)
     for host in hosts:
         draft.add(host_notice(draft.moment, host, Kind.THAWED, stop.target))
+    root = _root_of(swarm, stop)
     draft.record(
         JournalEvent.STOP_LIFTED,
         f"{by} lets {stop.target} go on: {reason}"[:2000],
@@ -253,7 +256,11 @@ def lift(draft: Draft, stop: Stop, *, by: str, reason: str, order: str = "") -> 
     )
 
 
-def _let_go_on(draft: Draft, agent: Agent, stop: Stop) -> None:
+def _let_go_on(draft: Draft, stop: Stop) -> None:
+    """The agent that the stop names shows it no longer."""
+    agent = _root_of(draft.swarm, stop)
+    if agent is None or agent.id == SOB or draft.lineage.is_ending(agent):
+        return
     draft.add(AgentSet(_as_left(draft.swarm, agent)))
     if stop.rule.startswith("budget."):
         draft.add(AccountCleared(agent.id))

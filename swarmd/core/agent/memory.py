@@ -25,6 +25,7 @@ _TEXT_SHARE: Final = 8
 _CUT: Final = " [… cut]"
 
 _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_TOO_LONG: Final = _compact({"results": [{"note": "this turn was too long to keep"}]})
 
 
 def shorten(
@@ -45,13 +46,14 @@ def shorten(
     return [_summary(gone, chars_max // 4, functions), *kept]
 
 
-def _last_that_fit(entries: Sequence[str], room: int) -> list[str]:
+def _last_that_fit(texts: Sequence[str], room: int, *, apart: int = 1) -> list[str]:
+    """`apart` are the characters between two of them."""
     kept = list[str]()
-    for entry in reversed(entries):
-        room -= len(entry) + 1
+    for text in reversed(texts):
+        room -= len(text) + apart
         if room < 0:
             break
-        kept.append(entry)
+        kept.append(text)
     return kept[::-1]
 
 
@@ -118,13 +120,7 @@ def _child(move: Mapping[str, Any]) -> str:
 
 
 def _newest(names: Mapping[str, None], chars_max: int) -> list[str]:
-    kept, room = list[str](), chars_max // 4
-    for name in reversed(list(names)[-_NAMES_MAX:]):
-        room -= len(name)
-        if room < 0:
-            break
-        kept.append(name)
-    return kept[::-1]
+    return _last_that_fit(list(names)[-_NAMES_MAX:], chars_max // 4, apart=0)
 
 
 def said_of(left_out: Mapping[str, Any]) -> str:
@@ -146,11 +142,7 @@ def _clipped(entry: str, chars_max: int) -> str:
     long.
     """
     text = _compact(_cut_texts(json.loads(entry), max(200, chars_max // _TEXT_SHARE)))
-    return (
-        text
-        if len(text) <= chars_max
-        else _compact({"results": [{"note": "this turn was too long to keep"}]})
-    )
+    return text if len(text) <= chars_max else _TOO_LONG
 
 
 def _cut_texts(value: Any, length: int) -> Any:

@@ -6,7 +6,7 @@ refuses goes back to the seats with the name of the rule, and changes nothing bu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 from pydantic import ValidationError
@@ -89,32 +89,22 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
     commit.
     """
     events = [event]
-    while events:
-        in_hand = _in_hand(draft, id)
-        if in_hand is None:
-            return
-        rules, now = draft.swarm.declared.board, draft.moment.now
-        moved, effects = step(in_hand.procedure, events.pop(0), rules, now)
-        if effects or moved != in_hand.procedure:
+    while events and _in_hand(draft, id) is not None:
+        procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
+        moved, effects = step(procedure, events.pop(0), rules, draft.now)
+        if effects or moved != procedure:
             draft.add(Put(BOARDS, id, moved))
         follow_ups = [_do(draft, id, effect) for effect in effects]
         events += [event for event in follow_ups if event is not None]
         _show_state(draft, id)
 
 
-@dataclass(frozen=True, slots=True)
-class _InHand:
-    """A mission that is before the board, and not about to end."""
-
-    mission: Mission
-    procedure: Procedure
-
-
-def _in_hand(draft: Draft, id: MissionId) -> _InHand | None:
-    mission, procedure = draft.swarm.missions.get(id), draft.swarm.boards.get(id)
-    if mission is None or procedure is None or mission.ending is not None:
+def _in_hand(draft: Draft, id: MissionId) -> Mission | None:
+    """The mission, while it is before the board and not about to end."""
+    mission = draft.swarm.missions.get(id)
+    if mission is None or mission.ending is not None or id not in draft.swarm.boards:
         return None
-    return _InHand(mission, procedure)
+    return mission
 
 
 def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
@@ -152,12 +142,12 @@ def _record_ignored(draft: Draft, id: MissionId, ignored: Ignored) -> None:
 
 def _show_state(draft: Draft, id: MissionId) -> None:
     """The mission's public state follows the procedure's stage."""
-    in_hand = _in_hand(draft, id)
-    if in_hand is None:
+    mission = _in_hand(draft, id)
+    if mission is None:
         return
-    state = _state_of(in_hand.procedure)
-    if state is not in_hand.mission.state:
-        draft.add(MissionSet(replace(in_hand.mission, state=state)))
+    state = _state_of(draft.swarm.boards[id])
+    if state is not mission.state:
+        draft.add(MissionSet(replace(mission, state=state)))
 
 
 def _state_of(procedure: Procedure) -> MissionState:
@@ -168,7 +158,7 @@ def _state_of(procedure: Procedure) -> MissionState:
 
 def hear(draft: Draft, message: Message) -> None:
     """A message in the board's room. Only a seat's answer to its call moves the procedure."""
-    seat = draft.swarm.lineage.get(message.sender)
+    seat = draft.lineage.get(message.sender)
     if seat is None or not seat.is_seat or message.mission not in draft.swarm.boards:
         return
     if message.incarnation != seat.incarnation:
@@ -205,13 +195,13 @@ def seat_failed(
     """A seat's model failed for good: it abstains, and the debate goes on without waiting for
     it.
     """
-    procedure = draft.swarm.boards.get(mission)
+    procedure, shown = draft.swarm.boards.get(mission), detail[:400]
     if procedure is None:
         event = JournalEvent.SEAT_FAILED
         draft.record(event, detail, actor=seat.id, mission=mission, seat=seat.id)
         return
-    _announce_failure(draft, seat, mission, detail[:400], taint)
-    draft.swarm.observed.seat_failures[mission] = detail[:400]
+    _announce_failure(draft, seat, mission, shown, taint)
+    draft.swarm.observed.seat_failures[mission] = shown
     if procedure.calling == seat.id:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
 
@@ -229,7 +219,7 @@ def _announce_failure(
 
 def hear_report(draft: Draft, message: Message) -> None:
     """A report of an executive to the board."""
-    executive = draft.swarm.lineage.get(message.sender)
+    executive = draft.lineage.get(message.sender)
     if executive is None or executive.parent != SOB:
         return
     if executive.mission not in draft.swarm.missions:
@@ -312,10 +302,9 @@ def answered(draft: Draft, approval: Approval) -> Denied | None:
     board.
     """
     id, number = approval.mission, approval.action["request"]["number"]
-    in_hand = _in_hand(draft, id)
-    if in_hand is None:
+    if _in_hand(draft, id) is None:
         return Denied(Rule.UNKNOWN_MISSION, id)
-    procedure = in_hand.procedure
+    procedure = draft.swarm.boards[id]
     event = _executed_after_all(draft, approval)
     if procedure.stage == "carrying" and procedure.motion_number == number:
         advance(draft, id, event)
@@ -398,10 +387,10 @@ def tick(draft: Draft) -> None:
             continue
         since = draft.swarm.observed.paused.pop(id, None)
         if since is not None:
-            advance(draft, id, Thawed(draft.moment.now - since))
+            advance(draft, id, Thawed(draft.now - since))
             continue
         deadline = next_deadline(procedure)
-        if deadline is not None and deadline <= draft.moment.now:
+        if deadline is not None and deadline <= draft.now:
             advance(draft, id, Ticked())
         review_if_ready(draft, id)
 
@@ -419,7 +408,7 @@ def make_up(draft: Draft, seconds: float) -> None:
 def _is_stopped(draft: Draft, id: MissionId) -> bool:
     """Remembers since when, in memory: after a restart the mark itself says it."""
     for target in (id, EVERYTHING, "tier:0"):
-        stop = draft.swarm.lineage.stops.get(target)
+        stop = draft.lineage.stops.get(target)
         if stop is not None:
             draft.swarm.observed.paused.setdefault(id, stop.at)
             return True

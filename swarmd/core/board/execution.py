@@ -95,7 +95,7 @@ def _ask_permission(
     """
     action = {
         "requester": SOB,
-        "incarnation": draft.swarm.lineage.agents[SOB].incarnation,
+        "incarnation": draft.lineage.agents[SOB].incarnation,
         "hops": 0,
         "mission": mission.id,
         "taint": list(taint),

@@ -101,11 +101,11 @@ def _thawed(procedure: Procedure, seconds: float, rules: BoardRules, now: float)
 
 
 def _delayed(procedure: Procedure, seconds: float) -> Procedure:
-    deadlines = {
-        "motion_deadline": procedure.motion_deadline,
-        "seat_deadline": procedure.seat_deadline,
+    later = {
+        name: at + seconds
+        for name in ("motion_deadline", "seat_deadline")
+        if (at := getattr(procedure, name)) is not None
     }
-    later = {name: at + seconds for name, at in deadlines.items() if at is not None}
     return procedure.model_copy(update=later)
 
 
@@ -282,14 +282,8 @@ def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
 
 def _carried(procedure: Procedure) -> Outcome:
     assert procedure.motion is not None
-    changes = {
-        "stage": "carrying",
-        "calling": None,
-        "seat_deadline": None,
-        "motion_deadline": None,
-        "waiting": (),
-    }
-    return procedure.model_copy(update=changes), (Carry(procedure.motion_number, procedure.motion),)
+    carry = Carry(procedure.motion_number, procedure.motion)
+    return procedure.model_copy(update=_NO_CALL | {"stage": "carrying"}), (carry,)
 
 
 def _overruled(procedure: Procedure, event: Overruled, rules: BoardRules, now: float) -> Outcome:
@@ -336,15 +330,13 @@ def _fail(procedure: Procedure, reason: str) -> Outcome:
     return procedure.model_copy(update=changes), (Fail(reason),)
 
 
-_NO_MOTION: Final[dict[str, Any]] = {
-    "motion": None,
-    "taint": (),
-    "motion_deadline": None,
+_NO_CALL: Final[dict[str, Any]] = {
     "calling": None,
     "seat_deadline": None,
+    "motion_deadline": None,
     "waiting": (),
-    "ballots": (),
 }
+_NO_MOTION: Final[dict[str, Any]] = _NO_CALL | {"motion": None, "taint": (), "ballots": ()}
 
 
 def _opened_line(proposed: Proposed) -> Announce:

@@ -27,7 +27,7 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
         to=effect.seat,
         kind=Kind.CALL,
         mission=id,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=text,
         data={"call": call, "attempt": effect.attempt},
     )
@@ -45,7 +45,7 @@ def announce(
         sender=CLERK,
         kind=Kind.NOTICE,
         mission=id,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=effect.text,
         data=dict(effect.data),
     )
@@ -77,7 +77,7 @@ def report_digest(draft: Draft, executive: Agent, report: ExecutiveReport) -> Me
         sender=CLERK,
         kind=Kind.DIGEST,
         mission=executive.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=f"{executive.name} {'is done' if report.is_done else 'reports'}: {excerpt}",
         data={"agent": executive.id, "done": report.is_done},
     )

@@ -186,12 +186,15 @@ def gaps(
 
 def lead_past(draft: Draft, gap: Gap) -> None:
     """Its position is moved and it is told in one commit, and only then does anything go."""
-    agent = draft.swarm.lineage.get(gap.reader)
+    agent = draft.lineage.get(gap.reader)
     if agent is None:
         return
     draft.add(ReaderLed(agent.id, gap.channel, gap.until))
-    if not gap.is_told:
-        return
+    if gap.is_told:
+        _tell_gap(draft, agent, gap)
+
+
+def _tell_gap(draft: Draft, agent: Agent, gap: Gap) -> None:
     told = {"gap": {"channel": gap.channel, "after": gap.after, "until": gap.until}}
     draft.add(inbox_notice(draft.moment, agent.id, agent.mission, _gap_text(gap), told))
     draft.record(

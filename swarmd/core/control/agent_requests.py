@@ -13,7 +13,7 @@ from swarmd.core.board import clerk
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import REQUESTS
-from swarmd.core.model.entries import Cause, entry
+from swarmd.core.model.entries import Cause, entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -91,10 +91,14 @@ def act(
     denied = registry.do(draft, actor, args)
     if denied is not None:
         return refuse(draft, requester, message, denied)
+    _answer_at_once(draft, requester, args, message)
+    return None
+
+
+def _answer_at_once(draft: Draft, requester: Agent, args: Args, message: Message) -> None:
     if registry.ACTIONS[args.verb].answers is Answers.AT_ONCE:
         done = {"outcome": "done", "verb": args.verb, "target": args.target}
         _answer(draft, requester, message, f"{args.verb} {args.target}: done", done)
-    return None
 
 
 def _actor_of(requester: Agent, message: Message) -> Actor:
@@ -154,7 +158,7 @@ def _message_of(draft: Draft, requester: Agent, action: Mapping[str, Any]) -> Me
         sender=requester.id,
         kind=Kind.REQUEST,
         mission=requester.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         data=action["request"],
         hops=action["hops"],
         incarnation=action["incarnation"],
@@ -208,16 +212,15 @@ _CLOSED_BY: Final = {"denied": Rule.APPROVAL_DENIED, "expired": Rule.APPROVAL_EX
 
 
 def _order(answered: Approval, denied: Denied | None) -> Mapping[str, str] | None:
-    if not answered.order:
-        return None
     if denied is None:
-        return {"order": answered.order, "outcome": "done"}
-    return {"order": answered.order, "outcome": "refused", "detail": denied.detail}
+        return order_facts(answered.order, "done")
+    facts = order_facts(answered.order, "refused")
+    return facts and {**facts, "detail": denied.detail}
 
 
 def _answered(draft: Draft, answered: Approval) -> Denied | None:
     """An agent's request; the rule where it was not done in spite of permission."""
-    requester, action = draft.swarm.lineage.get(answered.requester), answered.action
+    requester, action = draft.lineage.get(answered.requester), answered.action
     if requester is None:
         return Denied(Rule.UNKNOWN_AGENT, answered.requester)
     if requester.incarnation != action["incarnation"]:

@@ -57,7 +57,7 @@ def is_urgent(fact: Fact) -> bool:
 
 def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
     for _, fact in facts:
-        agent = draft.swarm.lineage.get(fact.get("agent", ""))
+        agent = draft.lineage.get(fact.get("agent", ""))
         match fact.get("fact"):
             case "reserve" if agent is not None:
                 stalls.began(draft, agent)
@@ -78,7 +78,7 @@ def record_refusals(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> Non
 
 
 def _refused(draft: Draft, refusal: TurnRefusal) -> None:
-    agent = draft.swarm.lineage.get(refusal.agent)
+    agent = draft.lineage.get(refusal.agent)
     name = agent.name if agent is not None else refusal.agent
     often = f" ({refusal.count} times)" if refusal.count > 1 else ""
     detail = refusal.detail[:REFUSAL_DETAIL_MAX]
@@ -196,7 +196,7 @@ def _cut_notice(draft: Draft, agent: Agent, rule: Rule, fact: Fact) -> Message:
         sender=SUPERVISOR,
         kind=Kind.NOTICE,
         mission=agent.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=f"messages of {of_whom} to you are cut by {why}",
         data={"agent": agent.id, "cut": rule.value, "count": number_in(fact.get("count"))},
         hops=number_in(fact.get("hops")),
@@ -207,7 +207,7 @@ def _recipients(draft: Draft, agent: Agent, channel: Channel, to: str) -> list[C
     """Where those can be told who would have read it: never on a channel that is somebody else's
     to write on.
     """
-    lineage, (kind, _, name) = draft.swarm.lineage, channel.partition(":")
+    lineage, (kind, _, name) = draft.lineage, channel.partition(":")
     match kind:
         case "room":
             return [channel]

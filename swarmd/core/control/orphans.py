@@ -37,14 +37,13 @@ def give_up(
     if swarm.lineage.is_ending(agent):
         return
     policy, children = _orphan_policy(swarm, agent), swarm.lineage.children(agent.id)
-    reason = reason[:2000]
+    mark = Fence(agent.id, reason[:2000], SUPERVISOR, moment.now, hops=hops, taint=taint)
     if policy == "cascade" or not children:
-        mark = Fence(agent.id, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)
         draft.add(*fence(swarm, mark, moment, mission=agent.mission))
         return
     # Itself alone is fenced, then its children leave it, in the same commit: none of them is ever
     # without a parent.
-    draft.add(*fence_alone(swarm, agent, reason=reason, moment=moment, hops=hops, taint=taint))
+    draft.add(*fence_alone(swarm, agent, mark, moment))
     for child in children:
         _adopt(draft, child, agent, is_held=policy == "hold")
 
@@ -55,11 +54,8 @@ def _orphan_policy(swarm: Swarm, agent: Agent) -> str:
 
 
 def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
+    adopted = _under_its_grandparent(child, former)
     assert former.parent is not None
-    # A new lease: its host reads its record anew, and with it whom it reports to.
-    adopted = replace(
-        child, parent=former.parent, lease=child.lease + 1 if child.host else child.lease
-    )
     account = adopted.mission if adopted.parent == SOB else former.parent
     rooms = draft.swarm.declared.rooms
     draft.add(AgentAdopted(adopted, former.id, follows(adopted, rooms), account))
@@ -67,8 +63,14 @@ def _adopt(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
         data = {"agents": [child.id]}
         draft.add(host_notice(draft.moment, child.host, Kind.PLACED, "adopted", data))
     _record_adoption(draft, child, former, is_held=is_held)
-    if not draft.swarm.lineage.is_ending(adopted):
+    if not draft.lineage.is_ending(adopted):
         _take_over(draft, adopted, former, is_held=is_held)
+
+
+def _under_its_grandparent(child: Agent, former: Agent) -> Agent:
+    # A new lease: its host reads its record anew, and with it whom it reports to.
+    lease = child.lease + 1 if child.host else child.lease
+    return replace(child, parent=former.parent, lease=lease)
 
 
 def _take_over(draft: Draft, adopted: Agent, former: Agent, *, is_held: bool) -> None:
@@ -77,9 +79,9 @@ def _take_over(draft: Draft, adopted: Agent, former: Agent, *, is_held: bool) ->
     if is_held:
         _hold_orphan(draft, adopted, former)
     # What stopped it with its creator's subtree stops it still: that mark goes with the creator.
-    above = draft.swarm.lineage.stops.get(former.id)
+    above = draft.lineage.stops.get(former.id)
     if above is not None:
-        _stop_too(draft, adopted.id, replace(above, at=draft.moment.now, order="", is_told=False))
+        _stop_too(draft, adopted.id, replace(above, at=draft.now, order="", is_told=False))
 
 
 def _record_adoption(draft: Draft, child: Agent, former: Agent, *, is_held: bool) -> None:
@@ -97,14 +99,14 @@ def _record_adoption(draft: Draft, child: Agent, former: Agent, *, is_held: bool
 
 def _hold_orphan(draft: Draft, child: Agent, former: Agent) -> None:
     reason = f"held for an operator: its creator {former.id} has ended"
-    now = draft.moment.now
+    now = draft.now
     held = Stop(child.id, StopKind.FREEZE, Authority.OPERATOR, reason, SUPERVISOR, now)
     _stop_too(draft, child.id, held)
 
 
 def _stop_too(draft: Draft, target: str, stop: Stop) -> None:
     """The same mark on this target, unless one of the same or a better authority is there."""
-    known = draft.swarm.lineage.stops.get(target)
+    known = draft.lineage.stops.get(target)
     if known is None or known.authority < stop.authority:
         stop_action.set_stop(draft, replace(stop, target=target))
 
@@ -113,16 +115,20 @@ def hold(draft: Draft, agent: Agent, rule: Rule, detail: str, *, hops: int = 0) 
     """Frozen alone, for a reason that its superior can mend; unmended for `hold_seconds` it is
     given up.
     """
-    lineage, target = draft.swarm.lineage, f"={agent.id}"
-    if target in lineage.stops or lineage.is_ending(agent):
+    target = f"={agent.id}"
+    if target in draft.lineage.stops or draft.lineage.is_ending(agent):
         return
-    now, seconds = draft.moment.now, draft.swarm.declared.limits.hold_seconds
+    seconds = draft.swarm.declared.limits.hold_seconds
     reason = f"{rule}: {detail}"
-    stop = _freeze_by(rule, target, Authority.LINEAGE, reason, now)
-    stop_action.set_stop(draft, replace(stop, until=now + seconds))
-    mend = "fund it" if rule.startswith("budget.") else "thaw it"
-    text = f"is frozen, {reason}; {mend} or end it within {seconds:.0f} s, or it ends by itself"
+    stop = _freeze_by(rule, target, Authority.LINEAGE, reason, draft.now)
+    stop_action.set_stop(draft, replace(stop, until=draft.now + seconds))
+    text = f"is frozen, {reason}; {_how_to_mend(rule, seconds)}"
     notices.tell_superior(draft, agent, text, hops=hops, data={"frozen": rule.value})
+
+
+def _how_to_mend(rule: Rule, seconds: float) -> str:
+    mend = "fund it" if rule.startswith("budget.") else "thaw it"
+    return f"{mend} or end it within {seconds:.0f} s, or it ends by itself"
 
 
 def _freeze_by(rule: Rule, target: str, authority: Authority, reason: str, at: float) -> Stop:
@@ -153,7 +159,7 @@ def _hold_for_an_operator(draft: Draft, target: str, rule: Rule, detail: str) ->
     if is_held or authority.is_ending(swarm, target):
         return
     reason = f"{rule}: {detail}"
-    stop = _freeze_by(rule, target, Authority.OPERATOR, reason, draft.moment.now)
+    stop = _freeze_by(rule, target, Authority.OPERATOR, reason, draft.now)
     stop_action.set_stop(draft, stop)
     agent = swarm.lineage.get(target)
     if agent is not None:
@@ -165,8 +171,8 @@ def crashed(draft: Draft, agent: Agent, last_words: str, *, hops: int = 0) -> No
     """Started anew as another incarnation, unless it does that too often: then it is held, and
     its superior told why.
     """
-    limits, now = draft.swarm.declared.limits, draft.moment.now
-    if draft.swarm.lineage.is_ending(agent):
+    limits, now = draft.swarm.declared.limits, draft.now
+    if draft.lineage.is_ending(agent):
         return
     window = limits.restart_seconds
     lately = (*(at for at in agent.crashes if now - window < at <= now + window), now)
@@ -216,7 +222,7 @@ def _charter_again(draft: Draft, agent: Agent, last_words: str, hops: int) -> Me
         to=agent.id,
         kind=Kind.CHARTER,
         mission=agent.mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=agent.charter.task,
         hops=hops,
         data={"restarted": len(agent.crashes), "last_words": last_words[:1000]},
@@ -232,15 +238,14 @@ def tick(draft: Draft) -> None:
 
 
 def _end_overdue(draft: Draft) -> None:
-    swarm, now = draft.swarm, draft.moment.now
-    for id, deadline in list(swarm.deadlines.items()):
-        agent = swarm.lineage.get(id)
-        if agent is not None and deadline <= now:
+    for id, deadline in list(draft.swarm.deadlines.items()):
+        agent = draft.lineage.get(id)
+        if agent is not None and deadline <= draft.now:
             give_up(draft, agent, f"{Rule.DEADLINE}: its deadline has passed")
 
 
 def _end_unmended(draft: Draft) -> None:
-    swarm, now = draft.swarm, draft.moment.now
+    swarm, now = draft.swarm, draft.now
     for stop in list(swarm.lineage.stops.values()):
         agent = swarm.lineage.get(stop.target[1:]) if stop.target.startswith("=") else None
         is_over = stop.kind is StopKind.FREEZE and stop.until and stop.until <= now

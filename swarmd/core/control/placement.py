@@ -48,7 +48,7 @@ def admit_hosts(
 
 def _admit(draft: Draft, host: Host) -> None:
     observed = draft.swarm.observed
-    renewed = draft.moment.now - (LEASE_SECONDS - host.lease_left)
+    renewed = draft.now - (LEASE_SECONDS - host.lease_left)
     if renewed > observed.renewed.get(host.id, 0.0) + RENEW_SECONDS / 2:
         # It has said anew how busy it is.
         observed.given.pop(host.id, None)
@@ -65,7 +65,7 @@ def _lose(draft: Draft, id: HostId, *, has_left: bool) -> None:
     swarm.observed.given.pop(id, None)
     agents = len(swarm.lineage.on(id))
     text = f"host {id} {'left' if has_left else 'is gone'}, agents on it: {agents}"
-    forget_at = 0.0 if has_left else draft.moment.now + swarm.declared.limits.retention_seconds
+    forget_at = 0.0 if has_left else draft.now + swarm.declared.limits.retention_seconds
     draft.add(HostGone(id, forget_at))
     draft.record(
         JournalEvent.HOST_LOST,
@@ -115,7 +115,7 @@ def _place_on(draft: Draft, agent: Agent, host: HostId) -> None:
     # with this one.
     given[host] = given.get(host, 0) + 1
     draft.add(AgentSet(replace(agent, host=host, lease=agent.lease + 1, state=AgentState.LIVE)))
-    draft.swarm.note_progress(agent, draft.moment.now)
+    draft.swarm.note_progress(agent, draft.now)
 
 
 def _is_homeless(swarm: Swarm, agent: Agent) -> bool:

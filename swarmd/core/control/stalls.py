@@ -58,7 +58,7 @@ def resume(swarm: Swarm, now: float) -> None:
 
 def got_on(draft: Draft, agent: Agent) -> None:
     """A call of it was settled."""
-    draft.swarm.note_progress(agent, draft.moment.now)
+    draft.swarm.note_progress(agent, draft.now)
     trouble = draft.swarm.troubles.get(agent.id)
     if trouble is not None and trouble.kind == "stalled":
         draft.add(Drop(TROUBLES, agent.id))
@@ -68,7 +68,7 @@ def got_on(draft: Draft, agent: Agent) -> None:
             actor=agent.id,
             mission=agent.mission,
             agent=agent.id,
-            seconds=round(draft.moment.now - trouble.since, 3),
+            seconds=round(draft.now - trouble.since, 3),
         )
 
 
@@ -77,7 +77,7 @@ def began(draft: Draft, agent: Agent) -> None:
     expected again.
     """
     if not draft.swarm.observed.progress.knows(agent.id) and agent.id not in draft.swarm.troubles:
-        draft.swarm.note_progress(agent, draft.moment.now)
+        draft.swarm.note_progress(agent, draft.now)
 
 
 def due(swarm: Swarm, now: float) -> list[Idler]:
@@ -115,7 +115,7 @@ def judge(draft: Draft, idlers: Sequence[Idler], standings: Mapping[AgentId, Sta
     """What becomes of each. All that is told here needs no account, so that it is never decided
     twice.
     """
-    swarm, now = draft.swarm, draft.moment.now
+    swarm, now = draft.swarm, draft.now
     for idler in idlers:
         agent, own = idler.agent, standings.get(idler.agent.id, UNKNOWN)
         if own.is_over:
@@ -136,13 +136,18 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
     trouble = _trouble_of(draft, idler, own)
     if trouble is None:
         return
-    seconds = draft.moment.now - trouble.since
+    seconds = draft.now - trouble.since
     what = f"has made no progress for {seconds:.0f} s: {trouble.detail}"
     draft.add(Put(TROUBLES, agent.id, trouble))
     if trouble.is_told_above:
         _tell_board(draft, agent, what)
     else:
         notices.tell_superior(draft, agent, what, data={"stalled": Rule.STALLED.value})
+    told = "board" if trouble.is_told_above else "superior"
+    _record_stall(draft, agent, what, seconds=round(seconds, 3), told=told)
+
+
+def _record_stall(draft: Draft, agent: Agent, what: str, *, seconds: float, told: str) -> None:
     draft.record(
         JournalEvent.AGENT_STALLED,
         f"{agent.id} {what}",
@@ -150,8 +155,8 @@ def _tell(draft: Draft, idler: Idler, own: Standing) -> None:
         mission=agent.mission,
         rule=Rule.STALLED,
         agent=agent.id,
-        seconds=round(seconds, 3),
-        told="board" if trouble.is_told_above else "superior",
+        seconds=seconds,
+        told=told,
     )
 
 
@@ -168,7 +173,7 @@ def _trouble_of(draft: Draft, idler: Idler, own: Standing) -> Trouble | None:
     known = swarm.troubles.get(agent.id)
     if known is None or known.kind != "stalled":
         # The same time once more, then it is told to the board.
-        swarm.note_progress(agent, draft.moment.now)
+        swarm.note_progress(agent, draft.now)
         return Trouble("stalled", idler.since, doing)
     swarm.observed.progress.forget(agent.id)
     # What was told above before a restart is told no more.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from swarmd.core.actions import authority, ending, registry
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.control.sightings import listed_counts, seen_ended
-from swarmd.core.model.actions import Actor, args_of
+from swarmd.core.model.actions import Actor, Args, args_of
 from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop, StopKind
@@ -30,9 +30,9 @@ def heed_brake(draft: Draft, reason: str | None) -> None:
     """The brake of the supervisor's own machine is a halt of everything, and its release the end
     of that halt.
     """
-    stop = draft.swarm.lineage.stops.get(EVERYTHING)
+    stop = draft.lineage.stops.get(EVERYTHING)
     if reason is not None and stop is None:
-        by = Stop(EVERYTHING, StopKind.HALT, Authority.OPERATOR, reason, BRAKE, draft.moment.now)
+        by = Stop(EVERYTHING, StopKind.HALT, Authority.OPERATOR, reason, BRAKE, draft.now)
         stop_action.set_stop(draft, by)
     elif reason is None and stop is not None and stop.by == BRAKE:
         stop_action.lift(draft, stop, by=BRAKE, reason="the brake was released")
@@ -40,16 +40,16 @@ def heed_brake(draft: Draft, reason: str | None) -> None:
 
 def resume_stops(draft: Draft) -> None:
     """After a restart: stops whose outcome was not told are asked about once more."""
-    for stop in list(draft.swarm.lineage.stops.values()):
+    for stop in list(draft.lineage.stops.values()):
         if not stop.is_told:
-            draft.swarm.observed.stoppings[stop.target] = Ending(draft.moment.now)
+            draft.swarm.observed.stoppings[stop.target] = Ending(draft.now)
             stop_action.ask_hosts(draft, stop)
 
 
 def quiet_of(draft: Draft, host: HostId, word: QuietRequest) -> None:
     """A host says that nothing of it runs under a stop any more, but for what it names."""
     stop, stopping = (
-        draft.swarm.lineage.stops.get(word.target),
+        draft.lineage.stops.get(word.target),
         draft.swarm.observed.stoppings.get(word.target),
     )
     if stop is not None and stopping is not None and stop.at == word.at:
@@ -78,16 +78,15 @@ def _follow_drain(draft: Draft, stop: Stop, stopping: Ending) -> None:
     if authority.is_ending(draft.swarm, stop.target) or _is_held(draft.swarm, stop):
         return
     seen = _seen_under(draft, stop, stopping)
-    has_grace = draft.moment.now < stop.until
+    has_grace = draft.now < stop.until
     if None not in seen and not (has_grace and "unconfirmed" in seen):
         _end_drained(draft, stop)
 
 
 def _seen_under(draft: Draft, stop: Stop, stopping: Ending) -> list[str | None]:
-    swarm, now = draft.swarm, draft.moment.now
     return [
-        _seen_of_stop(swarm, stopping, agent, now, stop)
-        for agent in swarm.lineage.stopped_by(stop.target)
+        _seen_of_stop(draft.swarm, stopping, agent, draft.now, stop)
+        for agent in draft.lineage.stopped_by(stop.target)
     ]
 
 
@@ -128,7 +127,7 @@ def _tell_stop(draft: Draft, stop: Stop, stopping: Ending, counts: Mapping[str, 
 
 def _answer_asker(draft: Draft, stop: Stop, text: str, counts: Mapping[str, int]) -> None:
     """An agent that asked for the stop; an order and a motion are answered by the entry."""
-    asker = draft.swarm.lineage.get(stop.by)
+    asker = draft.lineage.get(stop.by)
     if asker is not None and not asker.is_seat and asker.id != SOB:
         data = {"outcome": "done", "target": stop.target, **counts}
         draft.add(answer_to(draft.moment, asker, text, data))
@@ -141,14 +140,18 @@ def _end_drained(draft: Draft, stop: Stop) -> None:
     actor = Actor(stop.by, stop.authority, order=stop.order)
     draft.add(Drop(STOPS, stop.target))
     reason = f"drained: {stop.reason}"
-    agent = draft.swarm.lineage.get(stop.target.removeprefix("="))
+    agent = draft.lineage.get(stop.target.removeprefix("="))
     if agent is not None and agent.tier > 0:
         ending.end_agent(draft, agent, actor, reason)
         return
-    end = args_of({"verb": "terminate", "target": stop.target, "reason": reason})
-    denied = registry.do(draft, replace(actor, authority=Authority.OPERATOR), end)
+    by = replace(actor, authority=Authority.OPERATOR)
+    denied = registry.do(draft, by, _terminate(stop.target, reason))
     if denied is not None:
         _record_refusal(draft, stop, denied)
+
+
+def _terminate(target: str, reason: str) -> Args:
+    return args_of({"verb": "terminate", "target": target, "reason": reason})
 
 
 def _record_refusal(draft: Draft, stop: Stop, denied: Denied) -> None:

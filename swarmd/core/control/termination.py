@@ -50,8 +50,8 @@ WAITING_MAX: Final = 1_000
 
 def resume_endings(draft: Draft) -> None:
     """After a restart: every fence is an ending under way; its hosts are asked once more."""
-    for segment in draft.swarm.lineage.fences:
-        draft.swarm.observed.endings[segment] = Ending(draft.moment.now)
+    for segment in draft.lineage.fences:
+        draft.swarm.observed.endings[segment] = Ending(draft.now)
         draft.add(*fence_notices(draft.swarm, segment, draft.moment))
 
 
@@ -81,7 +81,7 @@ def _confirm_late(draft: Draft, host: HostId, word: GoneRequest) -> None:
 
 
 def _record_stuck(draft: Draft, host: HostId, segment: str, id: AgentId, what: str) -> None:
-    draft.add(Put(TROUBLES, id, Trouble("stuck", draft.moment.now, what, host, segment)))
+    draft.add(Put(TROUBLES, id, Trouble("stuck", draft.now, what, host, segment)))
     draft.record(
         JournalEvent.AGENT_STUCK,
         f"{id} ignores its end on {host}: {what}",
@@ -139,7 +139,7 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
         agent = swarm.lineage.get(ending.queue.pop())
         if agent is None:
             continue
-        how = seen_ended(swarm, ending, agent, draft.moment.now)
+        how = seen_ended(swarm, ending, agent, draft.now)
         # Deepest first: an account is closed when nothing is granted from it any more.
         if how is None or swarm.lineage.child_count(agent.id):
             waiting.append(agent.id)
@@ -154,7 +154,7 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
 
 def _record_reaped(draft: Draft, segment: str, seen: Counter[str]) -> None:
     taken = seen.total()
-    draft.add(FENCES.put(with_counts(draft.swarm.lineage.fences[segment], seen)))
+    draft.add(FENCES.put(with_counts(draft.lineage.fences[segment], seen)))
     draft.record(
         JournalEvent.SUBTREE_REAPED,
         f"{taken} agents below {segment}",
@@ -172,14 +172,14 @@ def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
     trouble = draft.swarm.troubles.get(agent.id)
     if trouble is not None and trouble.kind == "stalled":
         draft.add(Drop(TROUBLES, agent.id))
-    if not draft.swarm.lineage.is_fenced(agent.path[:-1]):
+    if not draft.lineage.is_fenced(agent.path[:-1]):
         _tell_creator(draft, agent, mark)
 
 
 def _reaped(draft: Draft, agent: Agent, reason: str) -> AgentReaped:
     assert agent.parent is not None
-    record = ended(agent, reason=reason, at=draft.moment.stamp)
-    forget_at = draft.moment.now + draft.swarm.declared.limits.retention_seconds
+    record = ended(agent, reason=reason, at=draft.stamp)
+    forget_at = draft.now + draft.swarm.declared.limits.retention_seconds
     return AgentReaped(record, forget_at, agent.mission if agent.parent == SOB else agent.parent)
 
 
@@ -187,7 +187,7 @@ def _drop_revocations(draft: Draft, agent: Agent) -> None:
     """Whom an adopted agent came from is in its path still, and what was revoked there stays
     revoked for it. A person's marks stay: their next mission comes under them.
     """
-    lineage = draft.swarm.lineage
+    lineage = draft.lineage
     for segment in agent.path:
         is_marked = segment in lineage.revocations and segment != OWNER
         if is_marked and lineage.get(AgentId(segment)) is None and not lineage.below(segment):
@@ -211,7 +211,7 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
     """The mark goes with whom it held; an order that waited for what would be seen of them is
     answered by their end.
     """
-    stop = draft.swarm.lineage.stops.get(target)
+    stop = draft.lineage.stops.get(target)
     if stop is None:
         return
     draft.add(Drop(STOPS, target))
@@ -229,7 +229,7 @@ def _drop_stop(draft: Draft, target: str, seen: str) -> None:
 
 
 def _finish(draft: Draft, segment: str, spent: Mapping[str, Mapping[str, int]]) -> None:
-    _close_fence(draft, draft.swarm.lineage.fences[segment])
+    _close_fence(draft, draft.lineage.fences[segment])
     mission = draft.swarm.missions.get(MissionId(segment))
     if mission is not None and mission.ending is not None:
         _drop_stop(draft, segment, "confirmed")

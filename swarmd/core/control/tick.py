@@ -37,12 +37,12 @@ DIGEST_SECONDS: Final = 1.0
 
 def found(draft: Draft) -> None:
     """The board and its seats, where they are not there yet."""
-    lineage = draft.swarm.lineage
+    lineage = draft.lineage
     if lineage.get(SOB) is None:
         _found_board(draft)
     for name in draft.swarm.declared.board.seats:
         if lineage.get(name) is None:
-            seat = _seat(name, draft.moment.stamp)
+            seat = _seat(name, draft.stamp)
             draft.add(AgentMade(seat, follows(seat, draft.swarm.declared.rooms)))
 
 
@@ -55,7 +55,7 @@ def _found_board(draft: Draft) -> None:
         parent=None,
         path=(SOB,),
         state=AgentState.LIVE,
-        created=draft.moment.stamp,
+        created=draft.stamp,
         privileges=("**",),
         grants=("**",),
     )
@@ -82,7 +82,7 @@ def _seat(name: str, created: str) -> Agent:
 
 def tick(draft: Draft) -> None:
     """What time alone brings: deadlines, silent seats, the next mission of the docket."""
-    for mission in queue.overdue(draft.swarm, draft.moment.now):
+    for mission in queue.overdue(draft.swarm, draft.now):
         queue.end(draft, mission, MissionState.FAILED, "deadline", by="supervisor")
     orphans.tick(draft)
     tell_stops(draft)
@@ -101,7 +101,7 @@ def _turn_period(draft: Draft) -> None:
     accounts hold of it.
     """
     swarm = draft.swarm
-    period = period_of(draft.moment.now, swarm.declared.limits.root_period)
+    period = period_of(draft.now, swarm.declared.limits.root_period)
     # Of names of one length the later period's is the larger: a clock that is set back renews no
     # budget.
     is_past = len(period) == len(swarm.period) and period <= swarm.period
@@ -119,15 +119,18 @@ def _digest(draft: Draft, id: MissionId) -> None:
     """The state of a mission's tree, told to the board's room when it changed, never asked of a
     model.
     """
-    digests, now = draft.swarm.observed.digests, draft.moment.now
-    tiers = draft.swarm.lineage.tiers(id)
+    digests, now = draft.swarm.observed.digests, draft.now
+    tiers = draft.lineage.tiers(id)
     text = _agents_by_tier(tiers)
     told_at, told = digests.get(id, (0.0, _agents_by_tier({})))
-    if text == told or now < told_at + DIGEST_SECONDS:
-        return
-    digests[id] = (now, text)
-    data = {"agents": sum(tiers.values()), "tiers": {str(tier): n for tier, n in tiers.items()}}
-    draft.add(board_notice(draft.moment, id, text, data, Kind.DIGEST))
+    if text != told and now >= told_at + DIGEST_SECONDS:
+        digests[id] = (now, text)
+        draft.add(board_notice(draft.moment, id, text, _tier_facts(tiers), Kind.DIGEST))
+
+
+def _tier_facts(tiers: Mapping[int, int]) -> dict[str, object]:
+    by_tier = {str(tier): n for tier, n in tiers.items()}
+    return {"agents": sum(tiers.values()), "tiers": by_tier}
 
 
 def _agents_by_tier(tiers: Mapping[int, int]) -> str:

@@ -213,15 +213,16 @@ class Auditor:
             self._note(f"{id}: made under the stop on {stopped[0]}")
 
     def _adopted(self, state: State, id: str, old: Record, new: Record) -> None:
-        if old.get("parent") == new.get("parent"):
+        before, after = old.get("parent"), new.get("parent")
+        if before == after:
             return
-        self._children.get(str(old.get("parent", "")), set()).discard(id)
-        self._children.setdefault(str(new.get("parent", "")), set()).add(id)
-        former = state.records.values.get(f"agent:{old.get('parent')}", {})
-        if former.get("parent") != new.get("parent"):
-            self._note(f"{id}: adopted by {new.get('parent')}, which is not its creator's creator")
-        if f"fence:={old.get('parent')}" not in state.records.values:
-            self._note(f"{id}: adopted while its creator {old.get('parent')} lives on")
+        self._children.get(str(before or ""), set()).discard(id)
+        self._children.setdefault(str(after or ""), set()).add(id)
+        former = state.records.values.get(f"agent:{before}", {})
+        if former.get("parent") != after:
+            self._note(f"{id}: adopted by {after}, which is not its creator's creator")
+        if f"fence:={before}" not in state.records.values:
+            self._note(f"{id}: adopted while its creator {before} lives on")
 
     def _given(self, state: State, id: str, old: Record, new: Record) -> None:
         """Rights that it had not before come from a superior that could grant them, or from
@@ -258,7 +259,7 @@ class Auditor:
                 self._note(f"the fence on {segment} is lifted while {below} lives")
         elif old is None:
             self._reaches(state, segment, str(new.get("by", "")), "ended")
-            target = state.records.values.get(f"agent:{segment.removeprefix('=')}", {})
+            target = _agent_of(state, segment)
             if target.get("tier", 0) == 0 and target:
                 self._note(f"{segment} is the board's and is ended by {new.get('by')}")
 
@@ -296,7 +297,7 @@ class Auditor:
 
     def _reaches(self, state: State, target: str, by: str, what: str) -> None:
         """Only a proper ancestor, or who stands above the lineage."""
-        record = state.records.values.get(f"agent:{target.removeprefix('=')}", {})
+        record = _agent_of(state, target)
         if by not in _SOVEREIGNS and by not in _path(record)[:-1]:
             self._note(f"{target} is {what} by {by}, which is no ancestor of it")
 
@@ -336,6 +337,11 @@ _JUDGES: Final[
 
 def _authority_of(actor: str) -> Authority:
     return _AUTHORITIES.get(actor, Authority.LINEAGE)
+
+
+def _agent_of(state: State, target: str) -> Record:
+    """The record of the agent that is named, alone or with all below it; empty where it is none."""
+    return state.records.values.get(f"agent:{target.removeprefix('=')}", {})
 
 
 def _newly_held(old: Record, new: Record) -> set[str]:

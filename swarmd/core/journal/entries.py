@@ -248,17 +248,19 @@ def _rest(moment: Moment, effects: Sequence[Effect]) -> Post:
 def _linked(swarm: Swarm, post: Post, effects: Sequence[Effect]) -> Post:
     chain, message = swarm.chain, post.message
     assert CHAINED.isdisjoint(message.data)
-    data: dict[str, Any] = {**message.data}
-    actor = swarm.lineage.get(str(data.get("actor", "")))
-    if actor is not None:
-        data.setdefault("incarnation", actor.incarnation)
-    data |= _links_of(chain)
+    data = {**message.data, **_incarnation_of(swarm, message.data), **_links_of(chain)}
     if effects:
         data["effects"] = effects
     # Written once: what is stored is the text that was hashed, with the hash at its end.
     line, hash = with_hash(message.body(text_of(data)))
     chain.head = Head(data["n"], hash, data["after"])
     return Post(post.channel, replace(message, data=data), line)
+
+
+def _incarnation_of(swarm: Swarm, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the agent that did it, where the entry does not say it itself."""
+    actor = swarm.lineage.get(str(data.get("actor", "")))
+    return {} if actor is None or "incarnation" in data else {"incarnation": actor.incarnation}
 
 
 def _links_of(chain: Chain) -> dict[str, Any]:

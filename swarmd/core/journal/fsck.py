@@ -149,8 +149,7 @@ def agents(found: Found) -> Iterator[Flaw]:
 def _agent(state: State, id: str, agent: FoundAgent) -> Iterator[Flaw]:
     mend, known = f"agent:{id}", state.records.values.get(f"agent:{id}")
     if known is None:
-        if agent.is_listed:
-            yield Flaw("agent.unknown", id, "the journal does not know it as living", mend)
+        yield from _unknown(id, agent, mend)
         return
     if not agent.is_listed:
         yield Flaw("agent.unlisted", id, "it lives, by the journal", mend)
@@ -162,6 +161,11 @@ def _agent(state: State, id: str, agent: FoundAgent) -> Iterator[Flaw]:
         yield from _other("agent.other", id, agent.record, known, mend)
         yield from _rights(id, agent, mend)
         yield from _created(state, id, agent, known, mend)
+
+
+def _unknown(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
+    if agent.is_listed:
+        yield Flaw("agent.unknown", id, "the journal does not know it as living", mend)
 
 
 def _rights(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:

@@ -45,25 +45,23 @@ def refused_in_turns(facts: Iterable[Mapping[str, object]]) -> list[TurnRefusal]
 def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
     said = {name: str(value) for name, value in fact.items()}
     rule, agent = RULES.get(said.get("rule", "")), said.get("agent", "")
-    if said.get("fact") != "refuse" or rule is None or not agent:
+    what = _what_was_refused(said)
+    if said.get("fact") != "refuse" or rule is None or not agent or what is None:
         return None
     turn = number_in(said.get("turn") or said.get("call", "").partition(":")[0])
-    if said.get("of") == "turn":
-        return TurnRefusal(agent, turn, rule, 1, said.get("detail", ""), "")
-    what = _what_was_refused(said)
-    if what is None:
-        return None
-    count = number_in(said.get("count")) or 1
-    return TurnRefusal(agent, turn, rule, count, *what)
+    return TurnRefusal(agent, turn, rule, *what)
 
 
-def _what_was_refused(said: Mapping[str, str]) -> tuple[str, str] | None:
-    """The detail and the moves."""
+def _what_was_refused(said: Mapping[str, str]) -> tuple[int, str, str] | None:
+    """How often, the detail, and the moves."""
     detail = said.get("detail", "")
+    if said.get("of") == "turn":
+        return 1, detail, ""
+    count = number_in(said.get("count")) or 1
     if "channel" in said:
         # Messages that the bus did not carry: one fact for each of whom they were for.
-        return f"to {said.get('to') or said['channel']}: {detail}", "message"
-    return (detail, said.get("moves", "")) if "turn" in said else None
+        return count, f"to {said.get('to') or said['channel']}: {detail}", "message"
+    return (count, detail, said.get("moves", "")) if "turn" in said else None
 
 
 def number_in(text: str | None) -> int:

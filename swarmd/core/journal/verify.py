@@ -184,9 +184,7 @@ class Proof:
 
     def ended(self, claimed: Head) -> None:
         """The store's own word where its journal ends, which is written with every entry."""
-        if self._sealed and self._overlap_until < self._sealed_last:
-            missing = max(self._overlap_until + 1, min(self._sealed))
-            self._note("tampered", missing, "journal", "the store lacks entries that are sealed")
+        self._check_sealed()
         n, last = claimed.n, self.state.head.n
         if n > last and not self._broken_at:
             what = f"it ends at {last}, the store wrote {n}"
@@ -196,6 +194,11 @@ class Proof:
         elif self._hash_at(claimed) != claimed.hash:
             what = "it is another entry than the store wrote last"
             self._note("tampered", n, "journal", what)
+
+    def _check_sealed(self) -> None:
+        if self._sealed and self._overlap_until < self._sealed_last:
+            missing = max(self._overlap_until + 1, min(self._sealed))
+            self._note("tampered", missing, "journal", "the store lacks entries that are sealed")
 
     def _hash_at(self, claimed: Head) -> str:
         """The hash of the entry of that number; its own word, where that entry is not known."""

@@ -47,6 +47,16 @@ class Account:
         self.add(kind, "free", reserved - used + overdraft)
         self.add(kind, "overdraft", overdraft)
 
+    def grant(self, kind: str, amount: int) -> None:
+        """Carved from it for a child."""
+        self.add(kind, "free", -amount)
+        self.add(kind, "granted", amount)
+
+    def pass_on(self, kind: str, cap: int) -> None:
+        """A child's account is carved from the one above from now on."""
+        self.add(kind, "cap", -cap)
+        self.add(kind, "granted", -cap)
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -125,17 +135,16 @@ class Ledger:
 
     def _fund(self, id: str, amounts: Mapping[str, Any]) -> tuple[str, ...]:
         """More for an account, of its parent's free; the root's is nobody's."""
-        account, parent = self._known(id), amounts["parent"]
+        account, parent, caps = self._known(id), amounts["parent"], amounts["caps"]
         if account.parent != parent:
             raise Fault(f"the account {id} of {account.parent!r} is given of {parent!r}")
         if parent:
-            self._check_free(parent, amounts["caps"])
-        for kind, n in amounts["caps"].items():
+            self._check_free(parent, caps)
+        for kind, n in caps.items():
             account.add(kind, "cap", n)
             account.add(kind, "free", n)
             if parent:
-                self._known(parent).add(kind, "free", -n)
-                self._known(parent).add(kind, "granted", n)
+                self._known(parent).grant(kind, n)
         return (id, parent) if parent else (id,)
 
     def _check_free(self, id: str, caps: Mapping[str, int]) -> None:
@@ -154,8 +163,7 @@ class Ledger:
                 f"the account {id} of {account.parent!r} goes from {former!r} to {parent!r}"
             )
         for kind, row in account.amounts.items():
-            before.add(kind, "cap", -row["cap"])
-            before.add(kind, "granted", -row["cap"])
+            before.pass_on(kind, row["cap"])
         account.parent = parent
         self.children[former].pop(id)
         self.children.setdefault(parent, {})[id] = None

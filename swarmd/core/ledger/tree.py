@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from swarmd.core.model.charter import KINDS, Charter
@@ -38,22 +38,24 @@ def child_caps(
     swarm: Swarm, account: str, charter: Charter, pending: Sequence[Spawned], together: int
 ) -> dict[str, int] | Denied:
     """The child's share: what its charter asks for, else the default share of what is free now."""
-    free = _free_to_give(swarm, account)
+    free, given = _free_to_give(swarm, account), _given_of(pending, account)
     # Shares are of the whole that was free before this motion, so that siblings get equal ones;
     # where so many are made at once that the default would leave the last with nothing, they
     # divide it.
     percent = min(swarm.declared.limits.share_percent, 100 // together)
-    given = [spawned.caps for spawned in pending if spawned.account == account]
     caps = {}
     for kind in KINDS:
         left = free.get(kind, 0) - sum(cap[kind] for cap in given)
-        asked = charter.budget.get(kind)
         share = max(0, free.get(kind, 0)) * percent // 100
-        cap = _cap_of(kind, asked, share, left)
+        cap = _cap_of(kind, charter.budget.get(kind), share, left)
         if isinstance(cap, Denied):
             return cap
         caps[kind] = cap
     return caps
+
+
+def _given_of(pending: Sequence[Spawned], account: str) -> list[Mapping[str, int]]:
+    return [spawned.caps for spawned in pending if spawned.account == account]
 
 
 def _free_to_give(swarm: Swarm, account: str) -> dict[str, int]:

@@ -64,10 +64,13 @@ def fields_of(text: str) -> dict[str, str]:
     if not value or not isinstance(value.get("id", ""), str):
         return {"raw": text}
     if not isinstance(value.get("mission", ""), str):
-        id = sendable(value.get("id", ""))
-        # Whoever waits for an answer under this id is to have one.
-        return {"raw": text, "id": id} if id else {"raw": text}
+        return _raw_with_id(text, sendable(value.get("id", "")))
     return {sendable(name): _as_field(part) for name, part in value.items()}
+
+
+def _raw_with_id(text: str, id: str) -> dict[str, str]:
+    """Whoever waits for an answer under this id is to have one."""
+    return {"raw": text, "id": id} if id else {"raw": text}
 
 
 def _as_field(part: Any) -> str:

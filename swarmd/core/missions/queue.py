@@ -87,20 +87,25 @@ def admit(
         return
     id = MissionId(request.id)
     assert id
-    if _names_somebody(draft.swarm, id):
-        why = f"id: {id} names somebody of the swarm"
-        admit_invalid(draft, why, asked=id, is_known=False, text=request.mission)
-        return
-    known = draft.swarm.missions.get(id)
-    if known is not None:
-        if known.digest != request.digest:
-            _conflict(draft, id, request.mission)
+    if _is_taken(draft, id, request):
         return
     denied = Denied(Rule.MISSION_INVALID, fault) if fault else _refuse_docket(draft.swarm)
     if denied is not None:
         _turn_away(draft, id, denied.rule, denied.detail, request.mission)
         return
     _docket(draft, request, files)
+
+
+def _is_taken(draft: Draft, id: MissionId, request: MissionRequest) -> bool:
+    """The id is somebody's; what has other content than that one's mission is turned away."""
+    known = draft.swarm.missions.get(id)
+    if _names_somebody(draft.swarm, id):
+        why = f"id: {id} names somebody of the swarm"
+        admit_invalid(draft, why, asked=id, is_known=False, text=request.mission)
+        return True
+    if known is not None and known.digest != request.digest:
+        _conflict(draft, id, request.mission)
+    return known is not None
 
 
 def _refuse_docket(swarm: Swarm) -> Denied | None:
@@ -139,8 +144,8 @@ def _docketed_mission(draft: Draft, request: MissionRequest, files: Sequence[str
         files=tuple(files),
         asked_files=request.files,
         digest=request.digest,
-        created=draft.moment.stamp,
-        deadline=draft.moment.now + (request.deadline_s or limits.deadline_seconds),
+        created=draft.stamp,
+        deadline=draft.now + (request.deadline_s or limits.deadline_seconds),
     )
 
 
@@ -172,7 +177,7 @@ def _conflict(draft: Draft, id: MissionId, text: str) -> None:
 def _turn_away(
     draft: Draft, id: MissionId, rule: Rule, why: str, text: str, *, asked: str = ""
 ) -> None:
-    mission = _rejected(id, f"{rule}: {why}", text, draft.moment.stamp)
+    mission = _rejected(id, f"{rule}: {why}", text, draft.stamp)
     other_id = "" if asked == id else asked
     draft.add(
         MissionClosed(mission, _forget_at(draft)),
@@ -331,13 +336,13 @@ def end(
     if mission.ending is not None:
         return
     draft.add(MissionSet(replace(mission, ending=state, reason=reason, result=text)))
-    mark = Fence(mission.id, f"mission {state}", by, draft.moment.now, order)
+    mark = Fence(mission.id, f"mission {state}", by, draft.now, order)
     draft.add(*fence(draft.swarm, mark, draft.moment, mission=mission.id))
 
 
 def give_up(draft: Draft, id: MissionId) -> None:
     """An open mission whose record cannot be read any more: it fails, and the others go on."""
-    has_account = any(agent.mission == id for agent in draft.swarm.lineage.agents.values())
+    has_account = any(agent.mission == id for agent in draft.lineage.agents.values())
     has_account = (
         has_account
         or id in draft.swarm.boards
@@ -348,7 +353,7 @@ def give_up(draft: Draft, id: MissionId) -> None:
         text="",
         state=MissionState.WORKING if has_account else MissionState.DOCKETED,
         budget=dict.fromkeys(KINDS, 0),
-        created=draft.moment.stamp,
+        created=draft.stamp,
     )
     end(draft, mission, MissionState.FAILED, "its record cannot be read any more", by="supervisor")
 
@@ -356,7 +361,7 @@ def give_up(draft: Draft, id: MissionId) -> None:
 def close(draft: Draft, mission: Mission, spent: Mapping[str, int]) -> None:
     """The last step: nothing lives below it and its account is closed; now the result is told."""
     assert mission.ending is not None
-    ended = replace(mission, state=mission.ending, ended=draft.moment.stamp)
+    ended = replace(mission, state=mission.ending, ended=draft.stamp)
     draft.add(
         MissionClosed(ended, _forget_at(draft)),
         Post(RESULTS, result(ended, draft.moment, spent=spent)),
@@ -397,7 +402,7 @@ def result(
 
 
 def _forget_at(draft: Draft) -> float:
-    return draft.moment.now + draft.swarm.declared.limits.retention_seconds
+    return draft.now + draft.swarm.declared.limits.retention_seconds
 
 
 def overdue(swarm: Swarm, now: float) -> list[Mission]:

@@ -182,22 +182,25 @@ def written_fields(authority: Authority) -> dict[str, Any]:
     """The fields of the flat form in which a model writes any of its verbs, as `create_model`
     takes them. What only some verbs take says so.
     """
+    found = _fields_by_verb(authority)
+    fields = {name: _merged(of) for name, of in found.items() if name not in Args.model_fields}
+    target = Field(description=_said_of_target(found["target"]))
+    names: Any = Literal[verbs_of(authority)]
+    return {"verb": (names, ...), "target": (str, target), **fields}
+
+
+def _fields_by_verb(authority: Authority) -> dict[str, dict[str, FieldInfo]]:
     found: dict[str, dict[str, FieldInfo]] = {}
     for verb in verbs_of(authority):
         for name, field in action_of(verb).args.model_fields.items():
             found.setdefault(name, {})[verb] = field
-    base = Args.model_fields
-    fields = {name: _merged(of) for name, of in found.items() if name not in base}
-    others = {
-        verb: field
-        for verb, field in found["target"].items()
-        if field.description != base["target"].description
-    }
-    description = "; ".join(
-        (str(base["target"].description), *([_said_of(others)] if others else ()))
-    )
-    names: Any = Literal[verbs_of(authority)]
-    return {"verb": (names, ...), "target": (str, Field(description=description)), **fields}
+    return found
+
+
+def _said_of_target(of: Mapping[str, FieldInfo]) -> str:
+    usual = Args.model_fields["target"].description
+    others = {verb: field for verb, field in of.items() if field.description != usual}
+    return "; ".join((str(usual), *([_said_of(others)] if others else ())))
 
 
 def _merged(of: Mapping[str, FieldInfo]) -> tuple[Any, FieldInfo]:

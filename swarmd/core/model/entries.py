@@ -80,10 +80,8 @@ def entry(
     data: dict[str, Any] = {"event": event.value, "actor": actor}
     if rule is not None:
         data["rule"] = rule.value
-    data |= facts
-    data |= more or {}
-    assert data["event"] == event, f"{event} is told as {data['event']}"
-    assert not (missing := [name for name in event.fields if name not in data]), (event, missing)
+    data |= facts | dict(more or {})
+    _check_fields(event, data)
     message = Message(
         sender=SUPERVISOR,
         kind=Kind.ENTRY,
@@ -93,6 +91,11 @@ def entry(
         data=data,
     )
     return Post(JOURNAL, message)
+
+
+def _check_fields(event: JournalEvent, data: Mapping[str, Any]) -> None:
+    assert data["event"] == event, f"{event} is told as {data['event']}"
+    assert not (missing := [name for name in event.fields if name not in data]), (event, missing)
 
 
 def order_facts(order: str, outcome: str) -> Mapping[str, str] | None:

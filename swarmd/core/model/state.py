@@ -281,25 +281,28 @@ class Swarm:
             case AgentSet(agent) | RightsSet(agent) | CharterSet(agent) | AgentRestarted(agent):
                 self.put(agent)
             case AgentReaped(agent, _, above):
-                self.put(agent)
-                self.observed.progress.forget(agent.id)
-                self._closed(agent.id, above)
+                self._reap(agent, above)
             case AgentAdopted(agent, former):
                 self.lineage.leave(agent.id, former)
                 self.put(agent)
             case HostGone(host):
-                self.hosts.pop(host, None)
-                self.observed.homeless.extend(self.lineage.on(host))
+                self._lose_host(host)
             case _:
                 assert_never(change)
 
+    def _reap(self, agent: Agent, above: str) -> None:
+        self.put(agent)
+        self.observed.progress.forget(agent.id)
+        self._closed(agent.id, above)
+
+    def _lose_host(self, host: HostId) -> None:
+        self.hosts.pop(host, None)
+        self.observed.homeless.extend(self.lineage.on(host))
+
     def _change_account(self, change: AccountChange) -> None:
         match change:
-            case AccountOpened(id, parent, caps, own_slot):
-                self._carve(parent, caps)
-                self.observed.free[id] = {kind: caps.get(kind, 0) for kind in KINDS}
-                if own_slot:
-                    self.observed.free[id]["agents"] -= 1
+            case AccountOpened():
+                self._open_account(change)
             case AccountClosed(id, parent):
                 self._closed(id, parent)
             case AccountFunded(id, parent, amounts):
@@ -312,6 +315,13 @@ class Swarm:
                 pass
             case _:
                 assert_never(change)
+
+    def _open_account(self, opened: AccountOpened) -> None:
+        self._carve(opened.parent, opened.caps)
+        free = {kind: opened.caps.get(kind, 0) for kind in KINDS}
+        if opened.own_slot:
+            free["agents"] -= 1
+        self.observed.free[opened.id] = free
 
     def _change_mission(self, change: MissionChange) -> None:
         match change:
@@ -386,6 +396,18 @@ class Draft:
     swarm: Swarm
     moment: Moment
     changes: list[Change] = field(default_factory=list)
+
+    @property
+    def now(self) -> float:
+        return self.moment.now
+
+    @property
+    def stamp(self) -> str:
+        return self.moment.stamp
+
+    @property
+    def lineage(self) -> Lineage:
+        return self.swarm.lineage
 
     def add(self, *changes: Change) -> None:
         self.swarm.apply(changes)

@@ -125,10 +125,8 @@ def activity_of(
     trouble, since = _trouble_of(record, around)
     if record.get("state") == AgentState.TERMINATED:
         return Activity("stuck", seconds=around.now - since) if trouble == "stuck" else Activity("")
-    if record.get("id") == SOB:
-        return Activity("")
-    if record.get("host", "") not in around.hosts:
-        return Activity("dead" if record.get("host") else "unplaced")
+    if record.get("id") == SOB or record.get("host", "") not in around.hosts:
+        return _without_host(record)
     kind, seconds = _shown_call(call, around.now)
     if trouble == "stuck" or (call is not None and call.is_overdue(around.now)):
         return Activity("stuck", kind, seconds)
@@ -139,6 +137,13 @@ def activity_of(
     if waits and call is None and not around.may_begin:
         return Activity("waiting", waits=waits)
     return Activity("busy", kind, seconds) if is_busy else Activity("idle")
+
+
+def _without_host(record: Mapping[str, str]) -> Activity:
+    """The board itself runs nowhere."""
+    if record.get("id") == SOB:
+        return Activity("")
+    return Activity("dead" if record.get("host") else "unplaced")
 
 
 def _shown_call(call: Call | None, now: float) -> tuple[str, float | None]:

@@ -106,15 +106,18 @@ def _link(
     agent: Agent, marks: Sequence[Revocation], path: str, right: Literal["use", "grant"]
 ) -> Link:
     own = [mark for mark in marks if mark.segment in agent.path]
-    holdings = agent.holdings(right)
-    live = live_holding(path, right, holdings, own)
+    live = live_holding(path, right, agent.holdings(right), own)
     if live is not None:
         return Link(agent, right, live, None)
-    void = [held for held in holdings if covers(held.path, path)]
-    if not void:
+    newest = _newest_over(agent, path, right)
+    if newest is None:
         return Link(agent, right, None, None)
-    newest = max(void, key=lambda held: held.number)
     return Link(agent, right, newest, _weightiest_cut(newest, own, path, right))
+
+
+def _newest_over(agent: Agent, path: str, right: Literal["use", "grant"]) -> Held | None:
+    void = [held for held in agent.holdings(right) if covers(held.path, path)]
+    return max(void, key=lambda held: held.number, default=None)
 
 
 def _weightiest_cut(

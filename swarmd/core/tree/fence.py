@@ -9,7 +9,7 @@ from swarmd.core.model.entries import entry, order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.messages import Kind
-from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, MissionId
+from swarmd.core.model.names import AgentId, AgentState, MissionId
 from swarmd.core.model.posts import host_notice
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Swarm
@@ -35,13 +35,9 @@ def fence(swarm: Swarm, mark: Fence, moment: Moment, *, mission: str) -> list[Ch
     segment = mark.segment
     if segment in swarm.lineage.fences:
         return []
-    # The root of an ending subtree reads `draining` at once; of a mission these are its executives.
-    # Nothing here looks at the others: a fence takes the same time however many there are.
-    root = swarm.lineage.get(segment)
-    roots = (root,) if root is not None else swarm.executives(MissionId(segment))
     return [
         FENCES.put(mark),
-        *(_draining(agent, mark.reason) for agent in roots),
+        *(_draining(agent, mark.reason) for agent in _roots_of(swarm, segment)),
         *fence_notices(swarm, segment, moment),
         entry(
             moment,
@@ -55,30 +51,31 @@ def fence(swarm: Swarm, mark: Fence, moment: Moment, *, mission: str) -> list[Ch
     ]
 
 
+def _roots_of(swarm: Swarm, segment: str) -> tuple[Agent, ...]:
+    """The root of an ending subtree reads `draining` at once; of a mission these are its
+    executives. Nothing here looks at the others: a fence takes the same time however many there
+    are.
+    """
+    root = swarm.lineage.get(segment)
+    return (root,) if root is not None else swarm.executives(MissionId(segment))
+
+
 def _draining(agent: Agent, reason: str) -> AgentSet:
     return AgentSet(replace(agent, state=AgentState.DRAINING, reason=reason))
 
 
-def fence_alone(
-    swarm: Swarm,
-    agent: Agent,
-    *,
-    reason: str,
-    moment: Moment,
-    hops: int = 0,
-    taint: tuple[str, ...] = (),
-) -> list[Change]:
+def fence_alone(swarm: Swarm, agent: Agent, mark: Fence, moment: Moment) -> list[Change]:
     """The same for an agent without those below it, who have another parent from this commit on."""
     segment = f"={agent.id}"
     return [
-        FENCES.put(Fence(segment, reason, SUPERVISOR, moment.now, hops=hops, taint=taint)),
-        _draining(agent, reason),
+        FENCES.put(replace(mark, segment=segment)),
+        _draining(agent, mark.reason),
         *fence_notices(swarm, segment, moment),
         entry(
             moment,
             JournalEvent.SUBTREE_FENCED,
-            f"{SUPERVISOR} ends {agent.id} alone: {reason}"[:2000],
-            actor=SUPERVISOR,
+            f"{mark.by} ends {agent.id} alone: {mark.reason}"[:2000],
+            actor=mark.by,
             mission=agent.mission,
             segment=segment,
             agents=1,

@@ -23,10 +23,17 @@ def tell_superior(
     data: Mapping[str, object],
 ) -> None:
     """What befell an agent, told to whom it reports: its creator, or the board's room."""
-    above, moment = agent.parent, draft.moment
+    above, mission, moment = agent.parent, agent.mission, draft.moment
     text = f"{agent.name} ({agent.id}) {what}"[:4000]
-    facts = {"agent": agent.id, "key": agent.key, **data} | ({TAINT: list(taint)} if taint else {})
+    facts = _facts_of(agent, data, taint)
     if above is None or above == SOB:
-        draft.add(board_notice(moment, agent.mission, text, facts))
+        draft.add(board_notice(moment, mission, text, facts))
     else:
-        draft.add(inbox_notice(moment, above, agent.mission, text, facts, hops=hops))
+        draft.add(inbox_notice(moment, above, mission, text, facts, hops=hops))
+
+
+def _facts_of(
+    agent: Agent, data: Mapping[str, object], taint: tuple[str, ...]
+) -> dict[str, object]:
+    stamp = {TAINT: list(taint)} if taint else {}
+    return {"agent": agent.id, "key": agent.key, **data, **stamp}

@@ -140,10 +140,8 @@ def _grantable(held: tuple[Held, ...], marks: tuple[Revocation, ...], path: str)
 def may_grant(swarm: Swarm, granter: Agent, path: str) -> Denied | None:
     """May it hand the path out as a right of a new number? Only one that no mark has touched: a
     part that was revoked would come back with the whole."""
-    marks = swarm.lineage.marks_on(granter)
-    if live_holding(path, "grant", granter.holdings("grant"), marks, whole=True) is None:
-        return Denied(Rule.PRIVILEGE_GRANT, path)
-    return None
+    is_held = swarm.lineage.may(granter, path, "grant", whole=True)
+    return None if is_held else Denied(Rule.PRIVILEGE_GRANT, path)
 
 
 def may_use(swarm: Swarm, agent: Agent, path: str) -> Denied | None:

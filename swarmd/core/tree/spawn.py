@@ -16,7 +16,7 @@ from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Role
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.lineage import Agent, StopKind, follows, mission_segments
+from swarmd.core.model.lineage import Agent, Path, StopKind, follows, mission_segments
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId, AgentState, Authority, MissionId
 from swarmd.core.model.privileges import SPAWN
@@ -219,24 +219,28 @@ def _mint(
     rights: ChildRights,
     moment: Moment,
 ) -> Agent:
-    id = AgentId(moment.new_id("a"))
-    above = (SOB, *mission_segments(mission)) if parent.id == SOB else parent.path
+    id, charter = AgentId(moment.new_id("a")), request.charter
+    above = _path_above(parent, mission)
     return Agent(
         id=id,
-        name=request.charter.name,
-        role=request.charter.role,
+        name=charter.name,
+        role=charter.role,
         tier=parent.tier + 1,
         parent=parent.id,
         path=(*above, id),
         mission=mission,
         created=moment.stamp,
         key=request.key,
-        charter=request.charter,
+        charter=charter,
         privileges=rights.privileges,
         grants=rights.grants,
         later=rights.later,
-        deadline=_deadline(swarm, parent, request.charter, mission, moment),
+        deadline=_deadline(swarm, parent, charter, mission, moment),
     )
+
+
+def _path_above(parent: Agent, mission: MissionId) -> Path:
+    return (SOB, *mission_segments(mission)) if parent.id == SOB else parent.path
 
 
 def _deadline(

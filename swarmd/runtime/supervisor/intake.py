@@ -86,7 +86,7 @@ class Intake:
         taken: list[Message] = []
         refused: dict[tuple[Channel, Rule], list[Message]] = {}
         for message in messages:
-            rule = self._why_refused(message, draft.moment.now)
+            rule = self._why_refused(message, draft.now)
             if rule is None:
                 taken.append(message)
             else:

@@ -64,16 +64,14 @@ class JournalKeeper:
             await self._state_anew(draft.moment, loaded.damaged)
         if self.archive is not None:
             # Last, and of what was found: whoever dies before has his successor look again.
-            await anyio.to_thread.run_sync(
-                self.archive.anchor, found, draft.moment.stamp, "started"
-            )
+            await anyio.to_thread.run_sync(self.archive.anchor, found, draft.stamp, "started")
         self._anchored = found.n
 
     async def _reconcile_archive(self, draft: Draft) -> Kept:
         chain = self.memory.swarm.chain
         if self.archive is None:
             return Kept(Head(), None, False, 0, FIRST)
-        kept = await self._kept(self.archive, chain.head, draft.moment.stamp)
+        kept = await self._kept(self.archive, chain.head, draft.stamp)
         if kept.lost is not None and kept.anchor == chain.head:
             log.error(LogEvent.JOURNAL_END_LOST, lost=kept.lost.n, continues=chain.head.n)
             gap = Put(GAPS, str(chain.head.n + 1), "open")

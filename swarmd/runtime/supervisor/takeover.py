@@ -42,9 +42,9 @@ async def take_over(
     termination.resume_endings(draft)
     stops.resume_stops(draft)
     counts.record(draft)
-    stalls.resume(memory.swarm, draft.moment.now)
+    stalls.resume(memory.swarm, draft.now)
     if led_until:
-        clerk.make_up(draft, draft.moment.now - led_until)
+        clerk.make_up(draft, draft.now - led_until)
     await memory.commit(draft, lost)
 
 

@@ -32,10 +32,9 @@ class GrantArgs(RightArgs):
 
 
 def decide_grant(draft: Draft, actor: Actor, args: GrantArgs) -> Denied | None:
-    from swarmd.core.actions.rights import RightChange, grant
+    from swarmd.core.actions.rights import change_of, grant
 
-    change = RightChange(args.target, args.privilege or "", args.right, args.reason)
-    return grant(draft, actor, change)
+    return grant(draft, actor, change_of(args))
 
 
 ACTION = Action(

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 def decide_revoke(draft: Draft, actor: Actor, args: RightArgs) -> Denied | None:
-    from swarmd.core.actions.rights import RightChange, revoke
+    from swarmd.core.actions.rights import change_of, revoke
 
-    change = RightChange(args.target, args.privilege or "", args.right, args.reason)
-    return revoke(draft, actor, change)
+    return revoke(draft, actor, change_of(args))
 
 
 ACTION = Action(

@@ -56,7 +56,7 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
     from swarmd.core.model.requests import SpawnRequest
     from swarmd.core.tree.spawn import decide_spawn
 
-    board, executives = draft.swarm.lineage.agents[SOB], carried.motion.executives
+    board, executives = draft.lineage.agents[SOB], carried.motion.executives
     allowed: list[Spawned] = []
     for executive in executives:
         charter = Charter.model_validate(executive.model_dump(exclude={"key"}))

@@ -45,7 +45,7 @@ def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
         to=agent.id,
         kind=Kind.DIRECTIVE,
         mission=mission,
-        at=draft.moment.stamp,
+        at=draft.stamp,
         text=carried.motion.text,
     )
     draft.add(Post(down(SOB), stamped(message, carried.taint)))
