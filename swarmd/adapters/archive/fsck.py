@@ -9,29 +9,39 @@ found only where it is found again.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from swarmd.adapters.archive.history import at as past_at
-from swarmd.adapters.redis.codecs import agent_of, mission_of, use_pairs
+from swarmd.adapters.archive.moment import (
+    Questions,
+    all_accounts,
+    all_marks,
+    all_missions,
+    ask_agent,
+    ask_mission,
+    ask_swarm,
+    begun_calls,
+    found_agent,
+    hosts_of,
+    is_seat,
+    parent_of,
+    with_facts,
+)
 from swarmd.adapters.redis.keys import Keys, type_of
 from swarmd.adapters.redis.reader import View
 from swarmd.core.bus.foreign import is_counted
 from swarmd.core.journal import fsck
-from swarmd.core.journal.entries import agent_record, mission_record, whole_record
-from swarmd.core.journal.fact_forms import judge
-from swarmd.core.journal.fsck import Flaw, Found, FoundAgent, FoundWhole, Loose
+from swarmd.core.journal.fsck import Flaw, Found, FoundWhole, Loose
 from swarmd.core.journal.replay import State, first_state, link_of
-from swarmd.core.ledger.accounts import Fault, Ledger
-from swarmd.core.model.chain import Record
+from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.channels import JOURNAL
-from swarmd.core.model.messages import line_of, order_of
-from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, MissionId, StreamId
-from swarmd.core.model.tables import MARKS, OF_MISSIONS, Table
+from swarmd.core.model.messages import line_of
+from swarmd.core.model.names import FIRST, AgentId, Channel, StreamId
+from swarmd.core.model.tables import MARKS
 from swarmd.errors import ArchiveError, WrongKeyError
 
 # Agents of one transaction: the server's one thread is held for some milliseconds at most.
@@ -136,7 +146,7 @@ class Look:
             part = self._read_agents(ids[start : start + AGENTS_AT_ONCE])
             yield from fsck.agents(part)
             positions |= {id: agent.positions for id, agent in part.agents.items()}
-            hosts |= _hosts_of(part)
+            hosts |= hosts_of(part)
         loose = self._read_loose(positions, hosts)
         yield from fsck.loose(self.now.state, loose)
         yield from self._find_other_ends(sorted(c for c in loose.heads if is_counted(Channel(c))))
@@ -163,7 +173,7 @@ class Look:
         asked.fill(answers)
         for at, words in entries:
             self._follow_entry(StreamId(at), line_of(words))
-        return _with_facts(self.now.state, facts)
+        return with_facts(self.now.state, facts)
 
     def _follow_entry(self, at: StreamId, line: str) -> None:
         link = link_of(at, line)
@@ -179,19 +189,19 @@ class Look:
             {*self._recorded_ids("mission"), *self._ask_ours(["SMEMBERS", k.missions])[0]}
         )
         marks = [(table, asked.add("HGETALL", k.rows(table))) for table in MARKS.values()]
-        swarm = _ask_swarm(asked, k)
+        swarm = ask_swarm(asked, k)
         steps = [asked.add("HGETALL", k.steps(AgentId(seat))) for seat in self._seat_ids()]
-        each = {id: _ask_mission(asked, k, id) for id in missions}
+        each = {id: ask_mission(asked, k, id) for id in missions}
         state = self._read_moment(asked)
         return FoundWhole(
             state=state,
             asked=missions,
             listed=swarm.agents.value,
-            marks=_all_marks(marks),
-            missions=_all_missions(each),
+            marks=all_marks(marks),
+            missions=all_missions(each),
             missions_listed=swarm.missions.value,
-            accounts=_all_accounts(swarm.root, each),
-            seat_steps=[step for begun in steps for step in _begun_calls(begun.pairs)],
+            accounts=all_accounts(swarm.root, each),
+            seat_steps=[step for begun in steps for step in begun_calls(begun.pairs)],
             head_n=int(swarm.head.value or 0),
             seq=swarm.seq.value or "",
             schema=swarm.schema.value or "",
@@ -199,18 +209,17 @@ class Look:
 
     def _seat_ids(self) -> list[str]:
         records = self.now.state.records.values
-        return [key[6:] for key, record in records.items() if _is_seat(key, record)]
+        return [key[6:] for key, record in records.items() if is_seat(key, record)]
 
     def _read_agents(self, ids: Sequence[str]) -> Found:
         asked = Questions()
-        parents = {id: _parent_of(self.now.state, id) for id in ids}
-        each = {id: _ask_agent(asked, self.keys, AgentId(id), parents[id]) for id in ids}
+        parents = {id: parent_of(self.now.state, id) for id in ids}
+        each = {id: ask_agent(asked, self.keys, AgentId(id), parents[id]) for id in ids}
         state = self._read_moment(asked)
         # Who was adopted or reaped between the two readings is looked at the next time.
-        same = [id for id in ids if parents[id] == _parent_of(state, id)]
-        return Found(
-            state, {id: _found_agent(*(answer.value for answer in each[id])) for id in same}
-        )
+        same = [id for id in ids if parents[id] == parent_of(state, id)]
+        found = {id: found_agent(*(answer.value for answer in each[id])) for id in same}
+        return Found(state, found)
 
     # --- beside it ---
 
@@ -275,134 +284,11 @@ class Look:
         prefix, cursor, found = f"{self.keys.prefix}{kind}", "0", list[str]()
         pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix) + "*"
         while True:
-            cursor, names = self.view.ask(["SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT])[
-                0
-            ]
+            command = ["SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT]
+            cursor, names = self.view.ask(command)[0]
             found += [name[len(prefix) :] for name in names]
             if cursor == "0":
                 return found
-
-
-# --- what is asked and read --------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a command will have been answered."""
-
-    value: Any = None
-
-    @property
-    def pairs(self) -> dict[str, str]:
-        """Of a hash: its fields."""
-        return _as_pairs(self.value)
-
-
-@dataclass(slots=True)
-class Questions:
-    """Commands of one moment, and where their answers will stand."""
-
-    commands: list[Sequence[str]] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-
-    def add(self, *command: str) -> Answer:
-        self.commands.append(command)
-        self.answers.append(Answer())
-        return self.answers[-1]
-
-    def fill(self, values: Sequence[Any]) -> None:
-        for answer, value in zip(self.answers, values, strict=True):
-            answer.value = value
-
-
-class OfSwarm(NamedTuple):
-    """What belongs to no mission."""
-
-    missions: Answer
-    agents: Answer
-    head: Answer
-    schema: Answer
-    root: Answer
-    seq: Answer
-
-
-def _ask_swarm(asked: Questions, k: Keys) -> OfSwarm:
-    return OfSwarm(
-        missions=asked.add("SMEMBERS", k.missions),
-        agents=asked.add("SMEMBERS", k.agents),
-        head=asked.add("HGET", k.head, "n"),
-        schema=asked.add("HGET", k.meta, "schema"),
-        root=asked.add("HGETALL", k.ledger(SOB)),
-        seq=asked.add("HGET", k.positions, "seq"),
-    )
-
-
-def _ask_mission(asked: Questions, k: Keys, id: str) -> list[Answer]:
-    """Its record, its rows in the order of `OF_MISSIONS`, and its account."""
-    return [
-        asked.add("HGETALL", k.mission(MissionId(id))),
-        *(
-            asked.add("HGETALL" if table.has_parts else "GET", k.rows(table, id))
-            for table in OF_MISSIONS
-        ),
-        asked.add("HGETALL", k.ledger(id)),
-    ]
-
-
-def _ask_agent(asked: Questions, k: Keys, id: AgentId, parent: str) -> list[Answer]:
-    """In the order in which `_found_agent` takes the answers."""
-    return [
-        asked.add("HGETALL", k.agent(id)),
-        asked.add("HGETALL", k.use(id)),
-        asked.add("HGETALL", k.ledger(id)),
-        asked.add("HGETALL", k.steps(id)),
-        asked.add("HGETALL", k.state(id)),
-        asked.add("SISMEMBER", k.agents, id),
-        asked.add("SISMEMBER", k.children(AgentId(parent)), id),
-    ]
-
-
-def _found_agent(
-    record: Any, use: Any, account: Any, steps: Any, state: Any, is_listed: int, is_child: int
-) -> FoundAgent:
-    flat = _as_pairs(record)
-    agent = agent_of(flat)
-    own = _as_pairs(state)
-    return FoundAgent(
-        bool(flat),
-        bool(is_listed),
-        None if agent is None else fsck.cleaned(agent_record(agent)),
-        _as_pairs(use),
-        _as_pairs([] if agent is None else use_pairs(agent)),
-        bool(is_child),
-        _as_pairs(account),
-        list(_begun_calls(_as_pairs(steps))),
-        {name[2:]: at for name, at in own.items() if name.startswith("p:")},
-    )
-
-
-def _with_facts(state: State, facts: Iterable[tuple[str, Sequence[str]]]) -> State:
-    """The state with the facts that are not yet folded."""
-    moment = replace(state, ledger=Ledger.from_json(state.ledger.to_json()))
-    unread = [
-        (StreamId(at), _as_pairs(flat)) for at, flat in facts if _is_after(at, state.facts_until)
-    ]
-    # What is no fact is left out here as the supervisor will leave it out.
-    judge(moment.ledger, unread)
-    return moment
-
-
-def _hosts_of(found: Found) -> dict[str, str]:
-    """The hosts of those that have begun a call."""
-    return {
-        id: str(agent.record.get("host", ""))
-        for id, agent in found.agents.items()
-        if agent.steps and agent.record is not None
-    }
-
-
-def _parent_of(state: State, id: str) -> str:
-    return str(state.records.values.get(f"agent:{id}", {}).get("parent", ""))
 
 
 def _end_of(text: str | None) -> fsck.End | None:
@@ -415,83 +301,3 @@ def _end_in(info: Sequence[Any]) -> fsck.End:
     """The end that the server tells of a stream."""
     told = dict(zip(info[::2], info[1::2], strict=True))
     return str(told["last-generated-id"]), int(told["entries-added"])
-
-
-def _begun_calls(steps: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
-    """The calls that have begun and not ended, as they were begun."""
-    for name, text in steps.items():
-        if name.endswith(":b") and f"{name[:-2]}:e" not in steps:
-            try:
-                yield json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-
-
-def _mark_records(
-    table: Table[Any], fields: Mapping[str, str]
-) -> Iterator[tuple[str, Record | None]]:
-    for key, text in table.rows_in(fields).items():
-        yield (
-            f"{table.name}:{key}",
-            _read_record(lambda k=key, t=text: table.record(table.read(k, t))),
-        )
-
-
-def _all_marks(answers: Iterable[tuple[Table[Any], Answer]]) -> dict[str, Record | None]:
-    return dict(row for table, answer in answers for row in _mark_records(table, answer.pairs))
-
-
-def _all_missions(each: Mapping[str, Sequence[Answer]]) -> dict[str, Record | None]:
-    made: dict[str, Record | None] = {}
-    for id, (record, *rows, _) in each.items():
-        made |= _mission_records(id, record.pairs, [row.value for row in rows])
-    return made
-
-
-def _all_accounts(
-    root: Answer, each: Mapping[str, Sequence[Answer]]
-) -> dict[str, Mapping[str, str]]:
-    return {SOB: root.pairs} | {id: answers[-1].pairs for id, answers in each.items()}
-
-
-def _mission_records(
-    id: str, record: Mapping[str, str], rows: Sequence[Any]
-) -> dict[str, Record | None]:
-    made: dict[str, Record | None] = {}
-    if record:
-        mission = mission_of(record)
-        made[f"mission:{id}"] = None if mission is None else mission_record(mission)
-    for table, row in zip(OF_MISSIONS, rows, strict=True):
-        if row and table.digest is not None:
-            made[f"{table.name}:{id}"] = _read_record(lambda t=table, r=row: _row_record(t, id, r))
-    return made
-
-
-def _row_record(table: Table[Any], key: str, row: Any) -> Record:
-    if not table.has_parts:
-        return table.record(table.read(key, row))
-    return whole_record(
-        table, {part: table.read(part, text) for part, text in _as_pairs(row).items()}
-    )
-
-
-def _read_record(make: Any) -> Record | None:
-    """`None` for what cannot be read, whatever is wrong with it."""
-    try:
-        record: Record = make()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    return record
-
-
-def _is_seat(key: str, record: Record) -> bool:
-    return key.startswith("agent:") and "parent" not in record and key != f"agent:{SOB}"
-
-
-def _is_after(at: str, facts_until: StreamId) -> bool:
-    return order_of(StreamId(at)) > order_of(facts_until)
-
-
-def _as_pairs(flat: Sequence[str] | Iterable[str]) -> dict[str, str]:
-    words = list(flat)
-    return dict(zip(words[::2], words[1::2], strict=True))

@@ -44,7 +44,7 @@ from swarmd.adapters.archive.segments import (
     segments,
 )
 from swarmd.adapters.archive.signing import FileFault, read_signed_line, sign_line, signing_key
-from swarmd.core.journal.replay import State, first_state, link_of
+from swarmd.core.journal.replay import Link, State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import GENESIS, Head, canonical
 from swarmd.core.model.events import JournalEvent
@@ -216,11 +216,17 @@ class JournalFiles:
             self._state, self._broken = first_state(link), ""
         if link is None:
             raise Fault("it is not chained")
+        self._follow_link(id, link)
+        self._keep_row(id, line)
+
+    def _follow_link(self, id: StreamId, link: Link) -> None:
         if not self._taken:
             self._before = _copy_state(self._state)
             self._first_id = id
         self._state.follow(link)
         self._last = self._state.head
+
+    def _keep_row(self, id: StreamId, line: str) -> None:
         row = json.dumps([id, line], ensure_ascii=False, separators=(",", ":"))
         self._taken.append(row)
         self._bytes += len(row)
@@ -232,19 +238,22 @@ class JournalFiles:
 
     def _close_segment(self) -> StreamId:
         """Writes the segment; from its first entry on the store goes on keeping them."""
-        first, last = self._before.head.n + 1, self._last
-        facts = {"v": 1, "swarm": self.swarm, "first": first}
-        header = canonical(facts | {"kind": "header", "state": self._before.to_json()})
-        text = ("\n".join([header, *self._taken]) + "\n").encode("utf-8", "replace")
-        sha256 = hashlib.sha256(text).hexdigest()
-        closing = {"kind": "closing", "last": last.n, "hash": last.hash, "sha256": sha256}
-        path = self._own_folder / f"segment-{first:012d}-{last.n:012d}.jsonl"
+        first, last = self._before.head.n + 1, self._last.n
+        path = self._own_folder / f"segment-{first:012d}-{last:012d}.jsonl"
         part = self._own_folder / f".{path.name}.{os.getpid()}"
-        write_synced(part, text + sign_line(facts | closing, self._key) + b"\n")
+        write_synced(part, self._signed_segment(first))
         part.rename(path)
         sync_folder(self._own_folder)
         self._taken, self._bytes = [], 0
         return self._first_id
+
+    def _signed_segment(self, first: int) -> bytes:
+        facts = {"v": 1, "swarm": self.swarm, "first": first}
+        header = canonical(facts | {"kind": "header", "state": self._before.to_json()})
+        text = ("\n".join([header, *self._taken]) + "\n").encode("utf-8", "replace")
+        sha256, last = hashlib.sha256(text).hexdigest(), self._last
+        closing = {"kind": "closing", "last": last.n, "hash": last.hash, "sha256": sha256}
+        return text + sign_line(facts | closing, self._key) + b"\n"
 
     @contextmanager
     def _prepare_folder(self) -> Iterator[None]:

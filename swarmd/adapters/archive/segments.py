@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,21 +63,24 @@ def read_anchors(folder: Path, key: Ed25519PublicKey, swarm: str) -> list[Anchor
         return []
     except OSError as error:
         raise FileFault(f"{path.name}: it cannot be read: {error.strerror}") from error
-    found, prev = list[Anchor](), GENESIS
+    return list(_anchors_in(text, path.name, key, swarm))
+
+
+def _anchors_in(text: bytes, name: str, key: Ed25519PublicKey, swarm: str) -> Iterator[Anchor]:
+    prev = GENESIS
     lines = text.split(b"\n")
     for number, raw in enumerate(lines[:-1], start=1):
-        where = f"{path.name}:{number}"
+        where = f"{name}:{number}"
         value = read_signed_line(raw, key, where)
         try:
             if value["prev"] != prev or value["swarm"] != swarm:
                 raise FileFault(f"{where}: it does not follow the line before it")
-            found.append(anchor_of(value, number))
+            yield anchor_of(value, number)
         except (KeyError, TypeError) as error:
             raise FileFault(f"{where}: it is no anchor") from error
         prev = hashlib.sha256(raw).hexdigest()
     if lines[-1]:
-        raise FileFault(f"{path.name}:{len(lines)}: the line is not whole")
-    return found
+        raise FileFault(f"{name}:{len(lines)}: the line is not whole")
 
 
 def anchor_of(value: dict[str, Any], line: int) -> Anchor:
@@ -111,6 +114,10 @@ def read_segment(segment: Segment, key: Ed25519PublicKey, swarm: str) -> Sealed:
     if len(lines) < 3 or lines[-1]:
         raise FileFault(f"{name}:{len(lines)}: the last line is not whole")
     closing = _closing_of(segment, raw, lines, key, swarm)
+    return _content_of(name, lines, closing)
+
+
+def _content_of(name: str, lines: Sequence[bytes], closing: dict[str, Any]) -> Sealed:
     try:
         state = State.from_json(json.loads(lines[0])["state"])
         entries = [(StreamId(id), line) for id, line in map(json.loads, lines[1:-2])]

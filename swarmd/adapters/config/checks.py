@@ -129,8 +129,12 @@ def _check_acl_names(acl: Parsed, role: str, declared: Located, names: StoreName
     if said["never"]:
         touched = [*said["reads"], *said["writes"]]
         _check_never_touched(acl, role, said["never"], touched)
-        by_rows = [table.pattern for table in TABLES] if "tables" in declared.parts else []
-        _check_all_said(acl, role, names.keys, (*touched, *said["never"], *by_rows))
+        spoken_of = (*touched, *said["never"], *_patterns_of_rows(declared))
+        _check_all_said(acl, role, names.keys, spoken_of)
+
+
+def _patterns_of_rows(declared: Located) -> list[str]:
+    return [table.pattern for table in TABLES] if "tables" in declared.parts else []
 
 
 def _check_known_names(

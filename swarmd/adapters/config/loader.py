@@ -278,6 +278,11 @@ def _persona_of(front: Located, body: str, file: SourceFile) -> Persona | None:
     if not isinstance(front.value, dict):
         file.note(max(front.line, 2), "file", "the front matter must be fields, name and title")
         return None
+    _check_front_matter(front, file)
+    return Persona(str(front.value.get("name")), str(front.value.get("title")), body)
+
+
+def _check_front_matter(front: Located, file: SourceFile) -> None:
     for key, line in front.keys.items():
         if key not in _PERSONA_FIELDS:
             file.note(line, field_path((key,)), f"is unknown{suggestion(key, _PERSONA_FIELDS)}")
@@ -285,7 +290,6 @@ def _persona_of(front: Located, body: str, file: SourceFile) -> Persona | None:
         what = _persona_fault(front, key, file.stem)
         if what:
             file.note(front.line_of((key,)), key, what)
-    return Persona(str(front.value.get("name")), str(front.value.get("title")), body)
 
 
 _PERSONA_FIELDS: Final = ("name", "title")
@@ -311,6 +315,10 @@ def _check_declarations(
     _check_against_each_other(read, names, functions)
     if found.any:
         raise DeclarationError(found.lines())
+    return _assemble(read, _digest_files(files), functions)
+
+
+def _assemble(read: _Read, digest: str, functions: Functions) -> Declarations:
     constitution, procedures, handbook = read.texts
     return Declarations(
         constitution=constitution,
@@ -322,7 +330,7 @@ def _check_declarations(
         roles={name: _model_of(role) for name, role in read.roles.items()},
         models=_model_of(read.models),
         rooms={name: _model_of(room) for name, room in read.rooms.items()},
-        digest=_digest_files(files),
+        digest=digest,
         acl=_model_of(read.acl),
         functions=functions,
     )

@@ -127,20 +127,24 @@ def _is_plain(text: str, note: NoteFault) -> bool:
 def _of_node(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
     import yaml
 
-    line = _line_of_mark(node.start_mark)
     match node:
         case yaml.MappingNode(tag="tag:yaml.org,2002:map"):
             return _of_mapping(node, path, note)
         case yaml.SequenceNode(tag="tag:yaml.org,2002:seq"):
-            parts: dict[str | int, Located] = {
-                at: _of_node(item, (*path, at), note) for at, item in enumerate(node.value)
-            }
-            return Located([part.value for part in parts.values()], line, parts)
+            return _of_sequence(node, path, note)
         case yaml.ScalarNode():
             return _of_scalar(node, path, note)
         case _:
+            line = _line_of_mark(node.start_mark)
             note(line, field_path(path), f"the tag {shortened(node.tag)} is not allowed")
             return Located(None, line)
+
+
+def _of_sequence(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
+    parts: dict[str | int, Located] = {
+        at: _of_node(item, (*path, at), note) for at, item in enumerate(node.value)
+    }
+    return Located([part.value for part in parts.values()], _line_of_mark(node.start_mark), parts)
 
 
 def _of_scalar(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
@@ -153,25 +157,31 @@ def _of_scalar(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Loca
 
 
 def _of_mapping(node: Node, path: tuple[str | int, ...], note: NoteFault) -> Located:
-    import yaml
-
     parts: dict[str | int, Located] = {}
     keys: dict[str, int] = {}
     for key_node, value_node in node.value:
-        line = _line_of_mark(key_node.start_mark)
-        if not isinstance(key_node, yaml.ScalarNode):
-            note(line, field_path(path), "a key must be a word")
-            continue
-        key = (
-            key_node.value
-        )  # as it is written: `on` and `1` are names here, not a truth and a number
-        if key in keys:
-            note(line, field_path((*path, key)), f"is given twice, first on line {keys[key]}")
-            continue
-        keys[key] = line
-        parts[key] = _of_node(value_node, (*path, key), note)
+        key = _new_key(key_node, keys, path, note)
+        if key is not None:
+            keys[key] = _line_of_mark(key_node.start_mark)
+            parts[key] = _of_node(value_node, (*path, key), note)
     value = {key: part.value for key, part in parts.items()}
     return Located(value, _line_of_mark(node.start_mark), parts, keys)
+
+
+def _new_key(
+    node: Node, keys: Mapping[str, int], path: tuple[str | int, ...], note: NoteFault
+) -> str | None:
+    """As it is written: `on` and `1` are names here, not a truth and a number."""
+    import yaml
+
+    line, key = _line_of_mark(node.start_mark), node.value
+    if not isinstance(node, yaml.ScalarNode):
+        note(line, field_path(path), "a key must be a word")
+        return None
+    if key in keys:
+        note(line, field_path((*path, key)), f"is given twice, first on line {keys[key]}")
+        return None
+    return str(key)
 
 
 def _value_of_scalar(node: Node) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +39,10 @@ class Layers:
         # A name that came with the mission hides the same name of the knowledge folder, or `--files
         # docs` would silently search somebody else's docs as well.
         third = _files_of_first(others, parts, passed) if first is None else None
-        found = [files for files in (first, second, third) if files is not None]
-        if not found:
+        found = _union((first, second, third))
+        if found is None:
             raise missing_fault(name)
-        return set().union(*found)
+        return found
 
     def list_file(self, mission: MissionId, path: str) -> Listed:
         return self._use_first(mission, path, list_file)
@@ -80,11 +80,16 @@ def _all_below(
     """All that the mission itself has; of one that has no folder yet, the whole knowledge
     folder.
     """
-    first, second = files_of(given, (), passed), files_of(work, (), passed)
-    if first is None and second is None:
-        whole = [layer for layer in others if not layer.only]
-        return set().union(*(files_of(layer, (), passed) or set() for layer in whole))
-    return (first or set()) | (second or set())
+    found = _union(files_of(layer, (), passed) for layer in (given, work))
+    if found is None:
+        found = _union(files_of(layer, (), passed) for layer in others if not layer.only)
+    return found or set()
+
+
+def _union(found: Iterable[set[str] | None]) -> set[str] | None:
+    """`None` where none of the layers has the name."""
+    sets = [files for files in found if files is not None]
+    return set().union(*sets) if sets else None
 
 
 def _files_of_first(

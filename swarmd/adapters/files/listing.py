@@ -81,9 +81,7 @@ def walk(
     `passed`, with why.
     """
     seen = 0
-    with os.scandir(folder) as entries:
-        listed = sorted(entry.name for entry in entries if wanted(entry.name))
-    for name in listed:
+    for name in _names_in(folder, wanted):
         try:
             for found in _walk_entry(folder, name, prefix, wanted, passed):
                 yield found
@@ -97,6 +95,11 @@ def walk(
                 f"{prefix or './'}: holds more than {LISTED_MAX} files",
                 hint="name a smaller folder",
             )
+
+
+def _names_in(folder: int, wanted: Callable[[str], bool]) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if wanted(entry.name))
 
 
 def _walk_entry(

@@ -104,9 +104,7 @@ class Workspace:
         ]
         for one in found.left_out:
             logger(__name__).warning(LogEvent.FILE_NOT_SEARCHED, path=one.path, why=one.why)
-        return Found(
-            found.passages, tuple(sorted(set(left_out), key=lambda one: (one.path, one.why)))
-        )
+        return Found(found.passages, _each_once(left_out))
 
     def _list_searchable(
         self, mission: MissionId, names: Sequence[str]
@@ -195,6 +193,10 @@ class Workspace:
                 with suppress(FileNotFoundError):
                     return read_bytes(root, MARKER, MARKER).decode("ascii", "replace").strip()
                 return write_marker(root)
+
+
+def _each_once(left_out: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
+    return tuple(sorted(set(left_out), key=lambda one: (one.path, one.why)))
 
 
 def _bound_lines(lines: Sequence[str]) -> tuple[str, ...]:

@@ -306,10 +306,7 @@ class OpenModels:
             pace=partial(self._pace_of, prefix),
             tariff=None if row.is_free else self._tariff_for(f"{prefix}:{name}", base_url),
         )
-        open_model: Callable[[Opening], Model] = import_module(
-            f"swarmd.adapters.models.{row.module}"
-        ).open_model
-        return open_model(opening)
+        return _opener_of(row)(opening)
 
     def _base_url(self, prefix: str) -> str:
         """The address that was chosen, where this provider was; else what was said of it."""
@@ -335,3 +332,10 @@ class OpenModels:
         tariff = tariff_of(spec, base_url, self._models)
         self.prices.append(said_of(spec, tariff))
         return tariff
+
+
+def _opener_of(row: ModelProvider) -> Callable[[Opening], Model]:
+    open_model: Callable[[Opening], Model] = import_module(
+        f"swarmd.adapters.models.{row.module}"
+    ).open_model
+    return open_model

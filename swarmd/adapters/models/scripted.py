@@ -337,18 +337,22 @@ def _read_json_lines(path: str, text: str) -> list[tuple[int, Any]]:
 
 
 def _read_yaml(path: str, text: str) -> list[tuple[int, Any]]:
+    node, rules = _parse_yaml(path, text)
+    if not isinstance(node, yaml.SequenceNode) or not isinstance(rules, list):
+        raise UsageError(f"{path}:1: is not a list of rules")
+    nodes = cast(list[yaml.Node], node.value)
+    return [(item.start_mark.line + 1, rule) for item, rule in zip(nodes, rules, strict=True)]
+
+
+def _parse_yaml(path: str, text: str) -> tuple[yaml.Node | None, object]:
+    """As nodes, which have their lines, and as values."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        rules = yaml.safe_load(text)
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UsageError(f"{path}:{line}: is not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}:1: is not YAML: {error}") from None
-    if not isinstance(node, yaml.SequenceNode) or not isinstance(rules, list):
-        raise UsageError(f"{path}:1: is not a list of rules")
-    nodes = cast(list[yaml.Node], node.value)
-    return [(item.start_mark.line + 1, rule) for item, rule in zip(nodes, rules, strict=True)]
 
 
 def open_model(opening: Opening) -> ScriptedModel:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ _INSTALLED: Final = ("redis-cli", "valkey-cli")
 _STREAMING: Final = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR"})
 _LEAVING: Final = frozenset({"QUIT", "EXIT"})
 _ESCAPES: Final = {"n": 10, "r": 13, "t": 9, "b": 8, "a": 7}
+_HEX_BYTE: Final = re.compile("[0-9a-fA-F]{2}")
 _INTERRUPTED: Final = 130
 
 
@@ -54,6 +56,10 @@ def run(
     place = located(place_of(target), namespace)
     if client is not None:
         return _run_installed(client, place, args, stdin, stdout, stderr)
+    return _run_small(place, args, stdin, stdout)
+
+
+def _run_small(place: Address, args: Sequence[str], stdin: BinaryIO, stdout: BinaryIO) -> int:
     options, words = _split_options(args)
     is_raw = "--raw" in options or ("--no-raw" not in options and not stdout.isatty())
     with Wire(place) as wire:
@@ -262,9 +268,9 @@ def _read_escaped(line: str, at: int, quote: str) -> tuple[bytes, int]:
     following = line[at + 1 : at + 2]
     if line[at] != "\\" or not following or (quote == "'" and following != "'"):
         return _as_bytes(line[at]), at + 1
-    number = line[at + 2 : at + 4]
-    if following == "x" and len(number) == 2 and all(c in "0123456789abcdefABCDEF" for c in number):
-        return bytes([int(number, 16)]), at + 4
+    number = _HEX_BYTE.match(line, at + 2)
+    if following == "x" and number:
+        return bytes([int(number[0], 16)]), at + 4
     if following in _ESCAPES:
         return bytes([_ESCAPES[following]]), at + 2
     return _as_bytes(following), at + 2

@@ -11,7 +11,6 @@ from swarmd.core.actions.authority import (
     outranks,
     overruled,
 )
-from swarmd.core.actions.verbs.grant import RightArgs
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import (
     RightsSet,
@@ -42,10 +41,6 @@ class RightChange:
     privilege: str
     right: Right
     reason: str
-
-
-def change_of(args: RightArgs) -> RightChange:
-    return RightChange(args.target, args.privilege or "", args.right, args.reason)
 
 
 def _whose_rights(swarm: Swarm, actor: Actor, target: str, path: str) -> Agent | Denied:

@@ -61,8 +61,12 @@ def act_as_executive(view: View, listed: Files) -> tuple[Move, ...]:
     if waits_no_more(view) or waiting:
         thought = "reported" if has_reported(view) else f"waiting for {', '.join(waiting)}"
         return (Think(move="think", thought=thought),)
-    theme, about = topic_of_charter(view.charter, view.mission_text)
-    searches = _own_searches(view, view.charter.files, about, parts)
+    return _search_or_report(view, view.charter, parts)
+
+
+def _search_or_report(view: View, charter: Charter, parts: Mapping[str, Files]) -> tuple[Move, ...]:
+    theme, about = topic_of_charter(charter, view.mission_text)
+    searches = _own_searches(view, charter.files, about, parts)
     if searches:
         return searches
     return (Report(move="report", text=_write_section(view, theme, about), done=True),)

@@ -35,7 +35,7 @@ def ranked(about: Topic, found: Sequence[Sentence], count: int) -> list[Sentence
     best: list[_Candidate] = []
     while len(best) < count:
         floor = highest * (FLOOR if len(best) >= QUOTES_MIN else FLOOR_FIRST)
-        left = [candidate for candidate in left if candidate.score >= floor]
+        left = [c for c in left if c.score >= floor]
         if not left:
             break
         chosen = _next_best(left, best, frozenset(about.strong))

@@ -85,9 +85,7 @@ def _deliver_reports(view: View, call: Call, reports: Sequence[tuple[str, str]])
     quotes = quotes_of(call.reports)
     sources = counted(len({quote.path for quote in quotes}), "file")
     reason = f"{counted(len(quotes), 'cited sentence')} from {sources}"
-    # Of reports that are not delivered, for they quote nothing.
-    not_read = not_read_in(text for _, text in reports if not quotes_in(text))
-    cover = _write_cover(view.mission_text, sources, not_read)
+    cover = _write_cover(view.mission_text, sources, _not_read_beside(reports))
     if not call.refusal:
         return _propose_delivery(
             cover, tuple(dict.fromkeys(agent for agent, _ in cited))[:24], reason
@@ -96,6 +94,11 @@ def _deliver_reports(view: View, call: Call, reports: Sequence[tuple[str, str]])
     # obstacle.
     whole = "\n\n".join((cover, *(section for _, section in cited)))
     return _propose_delivery(whole[:64_000], (), reason)
+
+
+def _not_read_beside(reports: Sequence[tuple[str, str]]) -> list[str]:
+    """Of reports that are not delivered, for they quote nothing."""
+    return not_read_in(text for _, text in reports if not quotes_in(text))
 
 
 def _propose_delivery(text: str, reports: tuple[str, ...], reason: str) -> Propose:

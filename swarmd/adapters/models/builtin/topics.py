@@ -61,7 +61,11 @@ def topic(theme: str, mission: str = "") -> Topic:
             weights.setdefault(term, weight / 4 if term in _WEAK else weight)
     strong = tuple(term for term, weight in weights.items() if weight == 1.0)
     # "Explain this" has none but weak words, and then these are what it is about.
-    return Topic(weights, written, strong or tuple(dict.fromkeys(map(stem, content_words(theme)))))
+    return Topic(weights, written, strong or _stems_once(theme))
+
+
+def _stems_once(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(stem, content_words(text))))
 
 
 def content_words(text: str) -> list[str]:

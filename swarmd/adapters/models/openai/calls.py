@@ -126,12 +126,14 @@ def fragment_of(entry: Mapping[str, Any], delta: int) -> Fragment:
         raise ValueError("the function of a tool call is not an object")
     inner: Mapping[str, Any] = function if isinstance(function, dict) else entry
     name = function if isinstance(function, str) else inner.get("name")
+    index, id = _index_of(entry.get("index")), _id_of(entry.get("id"))
+    return Fragment(index, id, _as_text(name), _arguments_in(inner), delta)
+
+
+def _arguments_in(inner: Mapping[str, Any]) -> str:
     given = next((inner[key] for key in _ARGUMENTS if inner.get(key) is not None), "")
     # Some servers hand the arguments over as the object that they stand for.
-    arguments = given if isinstance(given, str) else _dump(given)
-    return Fragment(
-        _index_of(entry.get("index")), _id_of(entry.get("id")), _as_text(name), arguments, delta
-    )
+    return given if isinstance(given, str) else _dump(given)
 
 
 def put_together(fragments: Sequence[Fragment]) -> Calls:
@@ -234,15 +236,13 @@ def _by_id(fragments: Iterable[Fragment]) -> list[_Group]:
     newest.
     """
     groups: dict[str, _Group] = {}
-    current: dict[int, _Group] = {}
+    current: dict[int | None, _Group] = {}
     newest: _Group | None = None
     for fragment in fragments:
-        if fragment.id:
+        if fragment.id or newest is None:
             newest = groups.setdefault(fragment.id, _Group())
-        elif fragment.index is not None and fragment.index in current:
+        elif fragment.index in current:
             newest = current[fragment.index]
-        elif newest is None:
-            newest = groups.setdefault("", _Group())
         if fragment.index is not None:
             current[fragment.index] = newest
         newest.fragments.append(fragment)

@@ -119,14 +119,18 @@ class Endpoint:
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.
             return received
-        fault = fault or unfinished(received, clock, limit)
+        return self._without_answer(
+            fault or unfinished(received, clock, limit), received, body, limit
+        )
+
+    def _without_answer(
+        self, fault: Fault, received: Received, body: bytes, limit: Limit
+    ) -> NoAnswer:
         usage = self._meter.used(received, body, limit) if fault.may_have_run else Usage(0, 0)
         what = self._scrub_secrets(fault.what)
-        return NoAnswer(
-            Failed(fault.why, what, usage, fault.retry_after, received.text()),
-            fault,
-            is_the_models=received.is_at_limit or fault.why in ("malformed", "refused"),
-        )
+        failed = Failed(fault.why, what, usage, fault.retry_after, received.text())
+        is_the_models = received.is_at_limit or fault.why in ("malformed", "refused")
+        return NoAnswer(failed, fault, is_the_models=is_the_models)
 
     async def _receive_answer(
         self, body: bytes, received: Received, clock: Deadlines, limit: Limit

@@ -122,7 +122,7 @@ async def read_answer(
     """
     chunks = chunks_of(response)
     head, form = await _read_head(chunks)
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _media_type(response)
     if form == "events" or (form == "other" and kind == "text/event-stream"):
         await _read_stream(head, chunks, response, received, clock, limit)
     elif form == "json":
@@ -133,6 +133,11 @@ async def read_answer(
         what = f"the answer is {kind or 'of no type'} and no stream: {BASE_URL_HINT}"
         # No model wrote a web page.
         raise FaultyError(Fault("server", what, may_have_run=False))
+
+
+def _media_type(response: httpx2.Response) -> str:
+    said: str = response.headers.get("content-type", "")
+    return said.partition(";")[0].strip().lower()
 
 
 async def _read_head(chunks: AsyncIterator[bytes]) -> tuple[bytes, events.Form | None]:

@@ -107,23 +107,26 @@ def _find_faults(
     """Each variable that cannot be used by itself, and why."""
     import httpx2
 
-    tries: dict[str, Callable[[str], object]] = {"OPENAI_BASE_URL": httpx2.URL}
-    values = {"OPENAI_BASE_URL": base_url}
+    uses: list[tuple[str, str, Callable[[str], object]]] = [
+        ("OPENAI_BASE_URL", base_url, httpx2.URL)
+    ]
     if reads_environment:
-        # The first of them alone: no context for the others can be made while it is wrong.
-        tries |= {
-            "SSLKEYLOGFILE": _open_appending,
-            "SSL_CERT_FILE": _load_certificates,
-            "SSL_CERT_DIR": _load_certificates,
-        }
-        tries |= dict.fromkeys(_PROXIES, _build_proxied)
-        values |= {name: environ.get(name, "") for name in tries if name != "OPENAI_BASE_URL"}
-    for name, use in tries.items():
+        uses += [(name, environ.get(name, ""), use) for name, use in _uses_of_environment()]
+    for name, value, use in uses:
         try:
-            if values[name]:
-                use(values[name])
+            if value:
+                use(value)
         except Exception as error:  # noqa: BLE001 - it is yielded, as the fault that was looked for
             yield name, error
+
+
+def _uses_of_environment() -> Iterator[tuple[str, Callable[[str], object]]]:
+    # The first of them alone: no context for the others can be made while it is wrong.
+    yield "SSLKEYLOGFILE", _open_appending
+    yield "SSL_CERT_FILE", _load_certificates
+    yield "SSL_CERT_DIR", _load_certificates
+    for name in _PROXIES:
+        yield name, _build_proxied
 
 
 def _load_certificates(path: str) -> ssl.SSLContext:

@@ -49,6 +49,10 @@ def read_moves(received: Received, offer: Offer) -> tuple[Move, ...] | Correctio
         return Correction(f"Your answer has no moves. Use one or more of: {open_now.said}.")
     if len(written) > MOVES_MAX:
         return Correction(f"{len(written)} moves in one answer; at most {MOVES_MAX} are allowed.")
+    return _read_each(written, open_now)
+
+
+def _read_each(written: Sequence[Any], open_now: _Open) -> tuple[Move, ...] | Correction:
     moves: list[Move] = []
     for position, raw in enumerate(written):
         move = _read_move(raw, open_now, f"moves[{position}]")

@@ -1,8 +1,8 @@
 """Whom we ask, and what is said to an OpenAI-compatible server: pure, no I/O, no SDK.
 
 A request offers exactly the moves that the prompt allows, either as function tools or as one JSON
-schema. Which optional fields it has is its form (`openai_form`); its answer is read by
-`openai_events`, `openai_answer` and `openai_reading`.
+schema. Which optional fields it has is its form (`form.py`); its answer is read by `events.py`,
+`answer.py` and `reading.py`.
 """
 
 from __future__ import annotations

@@ -218,15 +218,18 @@ def _waits_in_text(text: str, now: float) -> Iterator[float]:
 
 def _latest_reset(headers: Mapping[str, Any], now: float) -> float | None:
     """When a window begins anew: of those that are used up, or else of all, the last."""
-    resets: dict[str, float] = {}
-    for name, value in headers.items():
-        if _RESET.fullmatch(name) and (seconds := read_wait(value, now)) is not None:
-            resets[name] = seconds
-        elif name in _DRAFT_HEADERS and isinstance(value, str):
-            found = enumerate(_DRAFT.findall(value[:1_000]))
-            resets |= {f"{name}#{at}": float(seconds) for at, seconds in found}
+    resets = dict(_read_resets(headers, now))
     used_up = [seconds for name, seconds in resets.items() if _is_used_up(headers, name)]
     return max(used_up or resets.values(), default=None)
+
+
+def _read_resets(headers: Mapping[str, Any], now: float) -> Iterator[tuple[str, float]]:
+    for name, value in headers.items():
+        if _RESET.fullmatch(name) and (seconds := read_wait(value, now)) is not None:
+            yield name, seconds
+        elif name in _DRAFT_HEADERS and isinstance(value, str):
+            for at, told in enumerate(_DRAFT.findall(value[:1_000])):
+                yield f"{name}#{at}", float(told)
 
 
 def _is_used_up(headers: Mapping[str, Any], reset: str) -> bool:

@@ -11,6 +11,7 @@ from swarmd.core.model.charter import Path
 from swarmd.core.model.privileges import is_path
 
 if TYPE_CHECKING:
+    from swarmd.core.actions.rights import RightChange
     from swarmd.core.model.refusals import Denied
     from swarmd.core.model.state import Draft
 
@@ -25,6 +26,11 @@ class RightArgs(Args):
         privilege = self.privilege or ""
         return {"privilege": privilege if is_path(privilege) else "", "right": self.right}
 
+    def change(self) -> RightChange:
+        from swarmd.core.actions.rights import RightChange
+
+        return RightChange(self.target, self.privilege or "", self.right, self.reason)
+
 
 class GrantArgs(RightArgs):
     def privileges_given(self) -> tuple[str, ...]:
@@ -32,9 +38,9 @@ class GrantArgs(RightArgs):
 
 
 def decide_grant(draft: Draft, actor: Actor, args: GrantArgs) -> Denied | None:
-    from swarmd.core.actions.rights import change_of, grant
+    from swarmd.core.actions.rights import grant
 
-    return grant(draft, actor, change_of(args))
+    return grant(draft, actor, args.change())
 
 
 ACTION = Action(

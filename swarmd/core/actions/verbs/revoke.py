@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def decide_revoke(draft: Draft, actor: Actor, args: RightArgs) -> Denied | None:
-    from swarmd.core.actions.rights import change_of, revoke
+    from swarmd.core.actions.rights import revoke
 
-    return revoke(draft, actor, change_of(args))
+    return revoke(draft, actor, args.change())
 
 
 ACTION = Action(
