@@ -93,9 +93,9 @@ def _agent(swarm: Swarm, id: str) -> list[Change]:
 
 def _reserve(swarm: Swarm, id: str) -> list[Change]:
     """An agent's own reserves, or a mission's, which stand in the journals of the seats."""
-    is_agent = swarm.lineage.get(id) is not None
-    journals = (AgentId(id),) if is_agent else tuple(seat.id for seat in swarm.seats())
-    return [ReservesSettled(id, journals)]
+    if swarm.lineage.get(id) is not None:
+        return [ReservesSettled(id, (AgentId(id),))]
+    return [ReservesSettled(id, tuple(seat.id for seat in swarm.seats()))]
 
 
 def _mission(swarm: Swarm, id: str) -> list[Change]:

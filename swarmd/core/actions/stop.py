@@ -126,15 +126,20 @@ def leave_unseen(draft: Draft, stop: Stop, why: str) -> None:
     """
     if stop.order and not stop.is_told:
         detail = f"{stop.kind} {stop.target} was not seen through: {why}"
-        draft.record(
-            JournalEvent.ORDER_REFUSED,
-            detail,
-            actor=OPERATOR,
-            rule=Rule.STOP_TARGET,
-            order=stop.order,
-            outcome="refused",
-            detail=detail,
-        )
+        refuse_order(draft, stop.order, Denied(Rule.STOP_TARGET, detail), detail)
+
+
+def refuse_order(draft: Draft, order: str, denied: Denied, text: str) -> None:
+    """The answer to an operator's order."""
+    draft.record(
+        JournalEvent.ORDER_REFUSED,
+        text,
+        actor=OPERATOR,
+        rule=denied.rule,
+        order=order,
+        outcome="refused",
+        detail=denied.detail,
+    )
 
 
 def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:

@@ -52,7 +52,7 @@ from swarmd.core.model.changes import (
 )
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.events import JournalEvent
-from swarmd.core.model.lineage import EVERYTHING, Agent
+from swarmd.core.model.lineage import EVERYTHING, Agent, Stop
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import MOTION
 from swarmd.core.model.names import SOB, MissionId, MissionState
@@ -130,9 +130,13 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
 
 
 def _fail(draft: Draft, id: MissionId, reason: str) -> None:
+    mission, why = draft.swarm.missions[id], _with_last_failure(draft, id, reason)
+    queue.end(draft, mission, MissionState.FAILED, why, by="clerk")
+
+
+def _with_last_failure(draft: Draft, id: MissionId, reason: str) -> str:
     why = draft.swarm.observed.seat_failures.get(id)
-    reason = f"{reason}; the last seat that failed: {why}" if why else reason
-    queue.end(draft, draft.swarm.missions[id], MissionState.FAILED, reason, by="clerk")
+    return f"{reason}; the last seat that failed: {why}" if why else reason
 
 
 def _record_ignored(draft: Draft, id: MissionId, ignored: Ignored) -> None:
@@ -407,9 +411,12 @@ def make_up(draft: Draft, seconds: float) -> None:
 
 def _is_stopped(draft: Draft, id: MissionId) -> bool:
     """Remembers since when, in memory: after a restart the mark itself says it."""
-    for target in (id, EVERYTHING, "tier:0"):
-        stop = draft.lineage.stops.get(target)
-        if stop is not None:
-            draft.swarm.observed.paused.setdefault(id, stop.at)
-            return True
-    return False
+    stop = _stop_on_board(draft, id)
+    if stop is not None:
+        draft.swarm.observed.paused.setdefault(id, stop.at)
+    return stop is not None
+
+
+def _stop_on_board(draft: Draft, id: MissionId) -> Stop | None:
+    stops = draft.lineage.stops
+    return next((stops[target] for target in (id, EVERYTHING, "tier:0") if target in stops), None)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from swarmd.core.actions import authority, dead_letters, registry
+from swarmd.core.actions import stop as stop_action
 from swarmd.core.actions.verbs.override import OverrideArgs
 from swarmd.core.board import clerk
 from swarmd.core.control import agent_requests, orphans, stops, termination
@@ -17,10 +18,9 @@ from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
 from swarmd.core.model.entries import Cause
-from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import OPERATOR, SOB, SUPERVISOR, HostId, MissionId, MissionState
+from swarmd.core.model.names import SOB, SUPERVISOR, HostId, MissionId, MissionState
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.refusals import NO_MONEY, Denied, Rule
 from swarmd.core.model.requests import (
@@ -169,12 +169,4 @@ def _do(draft: Draft, actor: Actor, args: Args) -> Denied | None:
 
 
 def _answer_order(draft: Draft, order: str, denied: Denied) -> None:
-    draft.record(
-        JournalEvent.ORDER_REFUSED,
-        str(denied),
-        actor=OPERATOR,
-        rule=denied.rule,
-        order=order,
-        outcome="refused",
-        detail=denied.detail,
-    )
+    stop_action.refuse_order(draft, order, denied, str(denied))

@@ -260,6 +260,7 @@ def _close_fence(draft: Draft, mark: Fence) -> None:
 
 def _other_of_order(swarm: Swarm, mark: Fence) -> Fence | None:
     """Another ending that the same order began, and that is still under way."""
+    if not mark.order:
+        return None
     fences = swarm.lineage.fences.values()
-    same = (other for other in fences if mark.order and other.order == mark.order)
-    return next((other for other in same if other is not mark), None)
+    return next((f for f in fences if f.order == mark.order and f is not mark), None)

@@ -50,6 +50,11 @@ class Mission:
     # Decided, and waiting until its subtree is ended and its account closed.
     ending: MissionState | None = None
 
+    @property
+    def readable_files(self) -> tuple[str, ...]:
+        """By their names and by what those stand for."""
+        return (*self.files, *self.asked_files)
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutiveReport:

@@ -203,7 +203,7 @@ def _files_of(swarm: Swarm, agent: Agent, mission: MissionId) -> tuple[str, ...]
     if agent.charter is not None:
         return agent.charter.files
     found = swarm.missions.get(mission)
-    return () if found is None else (*found.files, *found.asked_files)
+    return () if found is None else found.readable_files
 
 
 def covers_file(holder: str, name: str) -> bool:
