@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from swarmd.adapters.archive.history import at as past_at
 from swarmd.adapters.archive.segments import JournalFiles, swarms
+from swarmd.adapters.redis.codecs import agent_of, hold_text
 from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.requirements import connect_sync
@@ -33,7 +34,7 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.messages import line_of
-from swarmd.core.model.names import Channel
+from swarmd.core.model.names import AgentId, Channel
 from swarmd.core.model.tables import MARKS
 from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.core.model.versions import SCHEMA
@@ -170,8 +171,21 @@ class Quarantine:
             self._meta()
         if gone & {"_posts", "_heads"}:
             self._marks_of_channels()
+        if "_holds" in gone:
+            self._holds()
         if "_hosts" in gone:
             self._members(k.hosts, self._all("_host:"))
+
+    def _holds(self) -> None:
+        """Of the living agents' records. A supervisor that has written one since has the last
+        word.
+        """
+        k = self.keys
+        for id in self._do("SMEMBERS", k.agents):
+            flat = self._do("HGETALL", k.agent(AgentId(id)))
+            agent = agent_of(dict(zip(flat[::2], flat[1::2], strict=True)))
+            if agent is not None:
+                self._do("HSETNX", k.holds, id, hold_text(agent))
 
     def _give_back_from_journal(self, gone: set[str]) -> None:
         k = self.keys

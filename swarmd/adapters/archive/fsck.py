@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarmd.adapters.archive.history import at as past_at
-from swarmd.adapters.redis.codecs import agent_of, mission_of, use_pairs
+from swarmd.adapters.redis.codecs import agent_of, hold_text, mission_of, use_pairs
 from swarmd.adapters.redis.keys import Keys, type_of
 from swarmd.adapters.redis.reader import View
 from swarmd.core.bus.foreign import is_counted
@@ -256,11 +256,12 @@ class Look:
                 ["HGETALL", k.state(id)],
                 ["SISMEMBER", k.agents, id],
                 ["SISMEMBER", k.children(AgentId(parent)), id],
+                ["HGET", k.holds, id],
             ]
         state, answers = self._moment(commands)
         found = {}
-        for id_, at in zip(ids, range(0, len(answers), 7), strict=True):
-            found[id_] = _agent(*answers[at : at + 7])
+        for id_, at in zip(ids, range(0, len(answers), 8), strict=True):
+            found[id_] = _agent(*answers[at : at + 8])
         # Who was adopted or reaped between the two readings is looked at the next time.
         same = [
             id
@@ -273,12 +274,16 @@ class Look:
 
     def _loose(self, positions: Mapping[str, Mapping[str, str]], hosts: Mapping[str, str]) -> Loose:
         k = self.keys
-        heads, listed, leader, ended = self._ask(
+        heads, listed, leader, ended, held = self._ask(
             ["ZRANGE", k.heads, "0", "-1"],
             ["SMEMBERS", k.hosts],
             ["GET", k.leader],
             ["ZRANGE", k.ended, "0", "-1"],
+            ["HKEYS", k.holds],
         )
+        leftovers = self._all_named(_WITH_THE_LIVING)
+        for id in held:
+            leftovers.setdefault(id, []).append("hold")
         is_led = bool((leader or "").partition(":")[2])
         channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
         there = self.view.ask(*(["EXISTS", f"{k.prefix}{channel}"] for channel in channels))
@@ -286,7 +291,7 @@ class Look:
             heads,
             [c for c, is_there in zip(channels, there, strict=True) if is_there],
             positions,
-            self._all_named(_WITH_THE_LIVING),
+            leftovers,
             self._all_named(_AS_LONG_AS_KEPT),
             ended,
             listed,
@@ -297,22 +302,31 @@ class Look:
 
     def _ends(self, heads: Sequence[str]) -> Iterator[Flaw]:
         """Of the channels that were posted to, and of those of which an end is kept."""
-        k = self.keys
-        listed = set(heads)
-        kept = self._ask(["HKEYS", k.ends])[0]
-        channels = [*heads, *sorted(set(kept) - listed)]
+        [kept] = self._ask(["HKEYS", self.keys.ends])
+        channels = [*heads, *sorted(set(kept) - set(heads))]
         for start in range(0, len(channels), AGENTS_AT_ONCE):
-            part = channels[start : start + AGENTS_AT_ONCE]
-            told, *infos = self._ask(
-                ["HMGET", k.ends, *part],
-                *(["XINFO", "STREAM", f"{k.prefix}{channel}"] for channel in part),
-                is_at_once=True,
-            )
-            ends = {c: end for c, text in zip(part, told, strict=False) if (end := _end_of(text))}
-            streams = {c: _end_in(info) for c, info in zip(part, infos, strict=True) if info}
+            ends, streams = self._ends_at_once(channels[start : start + AGENTS_AT_ONCE])
             # Of a channel that is listed and has no stream it is told that.
-            no_stream = listed - streams.keys()
-            yield from fsck.ends({c: e for c, e in ends.items() if c not in no_stream}, streams)
+            for channel in set(heads) - streams.keys():
+                ends.pop(channel, None)
+            yield from fsck.ends(ends, streams)
+
+    def _ends_at_once(
+        self, channels: Sequence[str]
+    ) -> tuple[dict[str, fsck.End], dict[str, fsck.End]]:
+        """What is kept of them, and what their streams have, at one moment."""
+        k = self.keys
+        told, *infos = self._ask(
+            ["HMGET", k.ends, *channels],
+            *(["XINFO", "STREAM", f"{k.prefix}{channel}"] for channel in channels),
+            is_at_once=True,
+        )
+        kept = zip(channels, map(_end_of, told or ()), strict=False)
+        streams = zip(channels, infos, strict=True)
+        return (
+            {channel: end for channel, end in kept if end is not None},
+            {channel: _end_in(info) for channel, info in streams if info},
+        )
 
     def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:
         """Who has keys of these kinds, and of which."""
@@ -339,7 +353,14 @@ class Look:
 
 
 def _agent(
-    record: Any, use: Any, account: Any, steps: Any, state: Any, is_listed: int, is_child: int
+    record: Any,
+    use: Any,
+    account: Any,
+    steps: Any,
+    state: Any,
+    is_listed: int,
+    is_child: int,
+    hold: str | None,
 ) -> FoundAgent:
     flat = _pairs(record)
     agent = agent_of(flat)
@@ -351,6 +372,8 @@ def _agent(
         None if agent is None else fsck.cleaned(agent_record(agent)),
         _pairs(use),
         _pairs(wanted),
+        hold or "",
+        "" if agent is None else hold_text(agent),
         bool(is_child),
         _pairs(account),
         list(_begun(_pairs(steps))),

@@ -26,6 +26,7 @@ FAULTS: Final[dict[str, str]] = {
     "agent.unlisted": "an agent lives and is not in the set of living agents",
     "agent.childless": "an agent is not in the set of its creator's children",
     "agent.rights": "the privileges that the scripts look up are not those of the record",
+    "agent.hold": "the hold that the scripts judge by is not that of the record",
     "agent.orphan": "an agent lives below what has ended",
     "agent.leftover": "mailbox, state or rights of an agent that does not live",
     "mission.missing": "a mission is open and has no record",
@@ -83,6 +84,8 @@ class FoundAgent:
     record: Record | None
     use: Hash
     use_wanted: Hash  # what `use` should be, by the record
+    hold: str
+    hold_wanted: str  # what `hold` should be, by the record
     is_child: bool  # listed by its creator, where it has one
     account: Hash
     steps: Sequence[Mapping[str, Any]]  # begun and not ended, as they were begun
@@ -160,14 +163,21 @@ def _agent(state: State, id: str, agent: FoundAgent) -> Iterator[Flaw]:
         yield Flaw("agent.damaged", id, "a field of it is missing or garbled", mend)
         return
     yield from _other("agent.other", id, agent.record, known, mend)
-    if dict(agent.use) != dict(agent.use_wanted):
-        strays = sorted(agent.use.items() ^ agent.use_wanted.items())
-        yield Flaw("agent.rights", id, f"{strays[0][0]} is not as in its record", mend)
+    yield from _looked_up(id, agent, mend)
     if "parent" in known and not agent.is_child:
         yield Flaw("agent.childless", id, f"{known['parent']} does not list it", mend)
     if "parent" in known:
         yield from _account(state, id, agent.account, agent.steps)
         yield from _orphan(state, id, known)
+
+
+def _looked_up(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
+    """What the scripts look up beside the record."""
+    if dict(agent.use) != dict(agent.use_wanted):
+        strays = sorted(agent.use.items() ^ agent.use_wanted.items())
+        yield Flaw("agent.rights", id, f"{strays[0][0]} is not as in its record", mend)
+    if agent.hold != agent.hold_wanted:
+        yield Flaw("agent.hold", id, f"{agent.hold!r}, by its record {agent.hold_wanted!r}", mend)
 
 
 def _orphan(state: State, id: str, record: Record) -> Iterator[Flaw]:
