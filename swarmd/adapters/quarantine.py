@@ -19,6 +19,7 @@ from typing import Any, Final
 from swarmd.adapters.archive.history import at as past_at
 from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.archive.segments import swarms
+from swarmd.adapters.redis.codecs import agent_of, hold_text
 from swarmd.adapters.redis.connection.address import Target
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.requirements import connect_sync
@@ -34,7 +35,7 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.chain import Record
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.messages import line_of
-from swarmd.core.model.names import Channel
+from swarmd.core.model.names import AgentId, Channel
 from swarmd.core.model.tables import MARKS, Table
 from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.core.model.versions import SCHEMA
@@ -173,8 +174,21 @@ class Quarantine:
             self._give_back_meta()
         if gone & {"_posts", "_heads"}:
             self._marks_of_channels()
+        if "_holds" in gone:
+            self._give_back_holds()
         if "_hosts" in gone:
             self._add_members(k.hosts, self._all_ids("_host:"))
+
+    def _give_back_holds(self) -> None:
+        """Of the living agents' records. A supervisor that has written one since has the last
+        word.
+        """
+        k = self.keys
+        for id in self._ask_one("SMEMBERS", k.agents):
+            flat = self._ask_one("HGETALL", k.agent(AgentId(id)))
+            agent = agent_of(dict(zip(flat[::2], flat[1::2], strict=True)))
+            if agent is not None:
+                self._ask_one("HSETNX", k.holds, id, hold_text(agent))
 
     def _give_back_from_journal(self, gone: set[str]) -> None:
         k = self.keys

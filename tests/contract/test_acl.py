@@ -88,6 +88,7 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_stops": ("", "", "R", "R"),
     "_revocations": ("", "", "R", "R"),
     "_use:*": ("", "", "R", "R"),
+    "_holds": ("", "", "R", "R"),
     "_placed:*": ("", "", "R", "R"),
     # The hosts' own, and the bus.
     "_hosts": ("", "", "R", "RW"),
@@ -123,6 +124,7 @@ LINEAGE: Final = ("agent:x", "children:x", "_agents")
 NEVER_A_WORKERS: Final = (
     *LINEAGE,
     "_use:x",
+    "_holds",
     "_revocations",
     "_fences",
     "_stops",

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from swarmd.adapters.redis import queries
+from swarmd.adapters.redis import channel_queries
 from swarmd.adapters.redis.connection.async_client import AsyncBell, AsyncWire
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
@@ -388,7 +388,7 @@ async def test_a_channel_of_many_pages_is_read_whole_and_in_order(
 
 def test_where_it_may_not_be_asked_what_is_gone_it_is_assumed() -> None:
     """Without a server: a query is a generator that is sent replies."""
-    query = queries.read_page(Keys("swarm"), JOURNAL, StreamId("5-0"))
+    query = channel_queries.read_page(Keys("swarm"), JOURNAL, StreamId("5-0"))
     assert [*next(query)] == [
         ["XRANGE", "swarm:journal", "5-0", "+", "COUNT", str(PAGE_ENTRIES + 1)]
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from swarmd.adapters.redis.connection import pipeline as pipe_module
+from swarmd.adapters.redis.connection import rights
 from swarmd.adapters.redis.connection.connection import check_server, dial
 from swarmd.adapters.redis.connection.pipeline import Pipe
 from swarmd.adapters.redis.connection.pubsub import Bell
@@ -137,7 +137,7 @@ async def test_a_right_that_was_never_there_is_told_at_once(operator: Wire) -> N
 async def test_after_its_first_moments_a_process_waits_for_every_right_but_an_optional_one(
     operator: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipe_module, "SETTLING_SECONDS", 0.0)
+    monkeypatch.setattr(rights, "SETTLING_SECONDS", 0.0)
     change(operator, "-sadd")
     async with piped(dial(own(operator))) as pipe:
         await pipe.execute("PING")

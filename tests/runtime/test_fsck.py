@@ -102,6 +102,7 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
     "agent.unlisted": (lambda s: [("SREM", s.keys.agents, s.child)], True),
     "agent.childless": (lambda s: [("SREM", s.keys.children(s.top), s.child)], True),
     "agent.rights": (lambda s: [("HSET", s.keys.use(s.child), "**", "0")], True),
+    "agent.hold": (lambda s: [("HSET", s.keys.holds, s.child, "live 1 9 h-x")], True),
     "agent.leftover": (lambda s: [("HSET", s.keys.state(AgentId("a-gone")), "turn", "3")], True),
     "mission.missing": (lambda s: [("DEL", s.keys.mission(MISSION))], True),
     "mission.other": (lambda s: [("HSET", s.keys.mission(MISSION), "mission", "Do evil.")], True),

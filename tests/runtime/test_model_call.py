@@ -16,11 +16,12 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.codecs import hold_text
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.lineage import stop_fields
 from swarmd.core.model.moves import Report
-from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Host
 from swarmd.core.model.refusals import Rule
 from swarmd.ports.models import ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
@@ -233,7 +234,9 @@ def test_a_successor_goes_on_after_what_was_paid_good_or_bad() -> None:
             first = ScriptedModel([failing("malformed"), REPORT])
             await turn.think(first)
             next_lease = replace(AGENT, lease=2)
-            await turn.store.pipe.execute("HSET", turn.store.keys.agent(AgentId("a-1")), "lease", 2)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.holds, AGENT.id, hold_text(replace(AGENT, lease=2))
+            )
             turn.lease = next_lease.lease
             moves, corrections = await turn.think(ScriptedModel([failing("rejected", 100)]))
             assert moves == (Report(move="report", text="42", done=True),)
@@ -246,7 +249,9 @@ def test_a_successor_goes_on_after_what_was_paid_good_or_bad() -> None:
 def test_a_host_that_lost_the_agent_asks_nothing_more() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute("HSET", turn.store.keys.agent(AgentId("a-1")), "lease", 2)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.holds, AGENT.id, hold_text(replace(AGENT, lease=2))
+            )
             with pytest.raises(NotAllowedError) as refused:
                 await turn.think(ScriptedModel([REPORT]))
             assert refused.value.rule is Rule.LEASE
@@ -268,7 +273,9 @@ def test_a_call_that_is_cut_by_the_end_of_its_process_is_paid_in_full_and_made_a
             assert await turn.paid() == (1, 500)
             [cut] = await facts_of(turn.store, fact="settle")
             assert json.loads(cut["amounts"])["assumed"] is True
-            await turn.store.pipe.execute("HSET", turn.store.keys.agent(AgentId("a-1")), "lease", 2)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.holds, AGENT.id, hold_text(replace(AGENT, lease=2))
+            )
             turn.lease = 2
             moves, corrections = await turn.think(ScriptedModel([REPORT]))
             assert (moves, corrections) == ((Report(move="report", text="42", done=True),), [])

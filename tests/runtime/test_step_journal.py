@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.codecs import hold_text
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.functions import TREE_LIST
@@ -74,7 +75,9 @@ def test_a_killed_holders_call_is_made_again_only_where_it_may_be_repeated(
             assert isinstance(
                 await turn.store.begin(former, call(may_repeat=may_repeat), "then"), Begun
             )
-            await turn.store.pipe.execute("HSET", turn.store.keys.agent(AGENT.id), "lease", 2)
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.holds, AGENT.id, hold_text(replace(AGENT, lease=2))
+            )
             turn.lease, done = 2, Done()
             result = await turn.journal().call("pay", done, amounts=ONE, may_repeat=may_repeat)
             assert (result, done.times) == (("{}", 1) if may_repeat else (LOST, 0))

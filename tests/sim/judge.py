@@ -174,8 +174,9 @@ class Judge:
     def _found_by(self, call: Call) -> Found:
         ask, keys = self.server.ask, call.keys
         state, steps = (keys[9], keys[7]) if call.name == "begin" else (keys[6], keys[7])
+        record = self.keys.agent(AgentId(call.args[_HELD_AT[call.name]]))
         return Found(
-            _pairs(ask("HGETALL", keys[0])),
+            _pairs(ask("HGETALL", record)),
             ask("HKEYS", keys[1]),
             _pairs(ask("HGETALL", keys[2])),
             _pairs(ask("HGETALL", keys[3])),

@@ -19,7 +19,7 @@ from swarmd.adapters.redis.connection.connection import Refusal
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
-from swarmd.core.model.names import SOB, Channel, HostId
+from swarmd.core.model.names import SOB, AgentId, Channel, HostId
 from swarmd.core.model.tables import FENCES, REVOCATIONS, STOPS
 from tests.sim.judge import Call, may_use, outputs_of, wanted_by
 from tests.sim.server import Server
@@ -112,7 +112,8 @@ class Rogue:
         is_begin = words[1] == script("begin").sha
         keys, ask = words[3 : 3 + int(words[2])], self.server.ask
         turn = int(ask("HGET", keys[9] if is_begin else keys[6], "turn") or 0) + 1
-        agent = ask("HMGET", keys[0], "incarnation", "lease", "host")
+        held = AgentId(words[3 + len(keys) + (6 if is_begin else 4)])
+        agent = ask("HMGET", self.keys.agent(held), "incarnation", "lease", "host")
         if None in agent or not agent[2]:
             return None
         for at, word in enumerate(agent):
@@ -210,7 +211,8 @@ class Rogue:
     def _renewed_commit(self, words: list[str]) -> list[str] | None:
         n = int(words[2])
         keys, args = words[3 : 3 + n], words[3 + n :]
-        agent = self.server.ask("HMGET", keys[0], "incarnation", "lease", "host")
+        record = self.keys.agent(AgentId(args[4]))
+        agent = self.server.ask("HMGET", record, "incarnation", "lease", "host")
         if None in agent or not agent[2]:
             return None
         turn = int(self.server.ask("HGET", keys[6], "turn") or 0) + 1

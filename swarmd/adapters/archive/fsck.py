@@ -227,19 +227,23 @@ class Look:
         self, positions: Mapping[str, Mapping[str, str]], hosts: Mapping[str, str]
     ) -> Loose:
         k = self.keys
-        heads, listed, leader, ended = self._ask_ours(
+        heads, listed, leader, ended, held = self._ask_ours(
             ["ZRANGE", k.heads, "0", "-1"],
             ["SMEMBERS", k.hosts],
             ["GET", k.leader],
             ["ZRANGE", k.ended, "0", "-1"],
+            ["HKEYS", k.holds],
         )
+        leftovers = self._all_named(_WITH_THE_LIVING)
+        for id in held:
+            leftovers.setdefault(id, []).append("hold")
         is_led = bool((leader or "").partition(":")[2])
         channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
         return Loose(
             heads,
             self._existing_streams(channels),
             positions,
-            self._all_named(_WITH_THE_LIVING),
+            leftovers,
             self._all_named(_AS_LONG_AS_KEPT),
             ended,
             listed,
@@ -254,22 +258,31 @@ class Look:
 
     def _find_other_ends(self, heads: Sequence[str]) -> Iterator[Flaw]:
         """Of the channels that were posted to, and of those of which an end is kept."""
-        k = self.keys
-        listed = set(heads)
-        kept = self._ask_ours(["HKEYS", k.ends])[0]
-        channels = [*heads, *sorted(set(kept) - listed)]
+        [kept] = self._ask_ours(["HKEYS", self.keys.ends])
+        channels = [*heads, *sorted(set(kept) - set(heads))]
         for start in range(0, len(channels), AGENTS_AT_ONCE):
-            part = channels[start : start + AGENTS_AT_ONCE]
-            told, *infos = self._ask_ours(
-                ["HMGET", k.ends, *part],
-                *(["XINFO", "STREAM", f"{k.prefix}{channel}"] for channel in part),
-                is_at_once=True,
-            )
-            ends = {c: end for c, text in zip(part, told, strict=False) if (end := _end_of(text))}
-            streams = {c: _end_in(info) for c, info in zip(part, infos, strict=True) if info}
+            ends, streams = self._ends_at_once(channels[start : start + AGENTS_AT_ONCE])
             # Of a channel that is listed and has no stream it is told that.
-            no_stream = listed - streams.keys()
-            yield from fsck.ends({c: e for c, e in ends.items() if c not in no_stream}, streams)
+            for channel in set(heads) - streams.keys():
+                ends.pop(channel, None)
+            yield from fsck.ends(ends, streams)
+
+    def _ends_at_once(
+        self, channels: Sequence[str]
+    ) -> tuple[dict[str, fsck.End], dict[str, fsck.End]]:
+        """What is kept of them, and what their streams have, at one moment."""
+        k = self.keys
+        told, *infos = self._ask_ours(
+            ["HMGET", k.ends, *channels],
+            *(["XINFO", "STREAM", f"{k.prefix}{channel}"] for channel in channels),
+            is_at_once=True,
+        )
+        kept = zip(channels, map(_end_of, told or ()), strict=False)
+        streams = zip(channels, infos, strict=True)
+        return (
+            {channel: end for channel, end in kept if end is not None},
+            {channel: _end_in(info) for channel, info in streams if info},
+        )
 
     def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:
         """Who has keys of these kinds, and of which."""

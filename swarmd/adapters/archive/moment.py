@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from swarmd.adapters.redis.codecs import agent_of, mission_of, use_pairs
+from swarmd.adapters.redis.codecs import agent_of, hold_text, mission_of, use_pairs
 from swarmd.adapters.redis.keys import Keys
 from swarmd.core.journal import fsck
 from swarmd.core.journal.entries import agent_record, mission_record, whole_record
@@ -96,11 +96,19 @@ def ask_agent(asked: Questions, k: Keys, id: AgentId, parent: str) -> list[Answe
         asked.add("HGETALL", k.state(id)),
         asked.add("SISMEMBER", k.agents, id),
         asked.add("SISMEMBER", k.children(AgentId(parent)), id),
+        asked.add("HGET", k.holds, id),
     ]
 
 
 def found_agent(
-    record: Any, use: Any, account: Any, steps: Any, state: Any, is_listed: int, is_child: int
+    record: Any,
+    use: Any,
+    account: Any,
+    steps: Any,
+    state: Any,
+    is_listed: int,
+    is_child: int,
+    hold: str | None,
 ) -> FoundAgent:
     flat = as_pairs(record)
     agent = agent_of(flat)
@@ -111,6 +119,8 @@ def found_agent(
         None if agent is None else fsck.cleaned(agent_record(agent)),
         as_pairs(use),
         as_pairs([] if agent is None else use_pairs(agent)),
+        hold or "",
+        "" if agent is None else hold_text(agent),
         bool(is_child),
         as_pairs(account),
         list(begun_calls(as_pairs(steps))),

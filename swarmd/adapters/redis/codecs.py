@@ -118,6 +118,11 @@ def moving_fields(agent: Agent) -> list[str]:
     ]
 
 
+def hold_text(agent: Agent) -> str:
+    """As the scripts judge it; of the record's own fields."""
+    return f"{agent.state.value} {agent.incarnation} {agent.lease} {agent.host}"
+
+
 def charter_of(text: str | None) -> Charter | None:
     """Models may put nothing into a charter that it has no place for; a later release of ours
     may.

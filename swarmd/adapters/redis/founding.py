@@ -45,17 +45,20 @@ class Stamp:
         """As `RedisStore.check_schema`."""
         found, said = await self.schema(), await self._said()
         if makes and (found is None or said in (None, SEAL_LOST)):
-            # Who took the seal away and left the rest changes the secret (docs/contract.md).
-            if not (found and said is None) and await self._is_ours() is False:
-                raise another_secret(self.keys.namespace)
-            self.fields |= {"schema": found or SCHEMA, "seal": self.seal.fingerprint}
-            await self._write()
+            await self._make(found, said)
             found, said = await self.schema(), await self._said()
         if said not in (self.seal.fingerprint, None, SEAL_LOST):
             raise another_secret(self.keys.namespace)
         if makes and found is not None:
             self.fields |= {"schema": found, "seal": self.seal.fingerprint}
         return None not in (found, said) and said != SEAL_LOST
+
+    async def _make(self, found: str | None, said: str | None) -> None:
+        # Who took the seal away and left the rest changes the secret (docs/contract.md).
+        if not (found and said is None) and await self._is_ours() is False:
+            raise another_secret(self.keys.namespace)
+        self.fields |= {"schema": found or SCHEMA, "seal": self.seal.fingerprint}
+        await self._write()
 
     async def schema(self) -> str | None:
         """What the namespace is stamped with. Raises `StoreUnsuitableError` where that is

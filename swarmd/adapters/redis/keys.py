@@ -93,6 +93,13 @@ class Keys:
         return self._prefix + "_posts"
 
     @property
+    def holds(self) -> str:
+        """Hash: living agent -> `STATE INCARNATION LEASE HOST`, of its record: what the scripts
+        judge by whether a host may act for it (`scripts/_hold.lua`).
+        """
+        return self._prefix + "_holds"
+
+    @property
     def ends(self) -> str:
         """Hash: channel -> `ID COUNT`: the last entry that swarmd wrote to its stream, and how many
         it has written there (`scripts/_post.lua`).
@@ -215,6 +222,7 @@ _TYPES: Final = {
         "_journal",
         "_heard",
         "_ends",
+        "_holds",
     ),
     "set": ("children:", "_agents", "_missions", "_hosts"),
     "zset": ("_heads", "_ended", "_starts:"),
@@ -303,6 +311,7 @@ WORKER_READS: Final = (
     *patterns_read_by("workers"),
     "_ends",
     "_heads",
+    "_holds",
     "_hosts",
     "_meta",
     "_posts",

@@ -1,52 +1,21 @@
-"""What is read of a swarm, without the reading: each query is a generator that yields commands, is
-sent their replies, and returns the answer.
+"""What is read of agents, accounts, missions and permissions.
 
-`reader` runs them over a connection that blocks and over one that does not, so that both give the
-same answers. Records that few verbs need are imported where they are made, for to make their
-classes takes a verb longer than to ask the server. Invariant: nothing here writes.
+Records that few verbs need are imported where they are made, for to make their classes takes a verb
+longer than to ask the server.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from swarmd.adapters.redis.connection.errors import is_refused_for_good, refused
-from swarmd.adapters.redis.connection.restart import HINT, QUESTIONS, WHAT, judge_restart
-from swarmd.adapters.redis.connection.sync_client import ErrorReply
-from swarmd.adapters.redis.keys import (
-    COUNTERS,
-    WORKER_READS,
-    Keys,
-    is_counter,
-    shared_names,
-    type_of,
-)
-from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS
+from swarmd.adapters.redis.keys import Keys
+from swarmd.adapters.redis.query import Query, asked, facts_in, hash_of
 from swarmd.core.model.lineage import Fence, Stop, StopKind
-from swarmd.core.model.messages import FIELD, line_of, order_of
-from swarmd.core.model.names import (
-    FIRST,
-    SOB,
-    AgentId,
-    Authority,
-    Channel,
-    HostId,
-    MissionId,
-    StreamId,
-)
+from swarmd.core.model.names import SOB, AgentId, Authority, HostId, MissionId
 from swarmd.core.model.privileges import Revocation
-from swarmd.core.model.tables import (
-    APPROVALS,
-    FENCES,
-    GAPS,
-    OVERRIDES,
-    REVOCATIONS,
-    STOPS,
-    TROUBLES,
-)
+from swarmd.core.model.tables import APPROVALS, FENCES, OVERRIDES, REVOCATIONS, STOPS, TROUBLES
 from swarmd.core.queries.activity import (
     Surroundings,
     activity_of,
@@ -65,68 +34,10 @@ from swarmd.core.queries.snapshot import (
     agent_view,
     mission_view,
 )
-from swarmd.errors import StoreUnsuitableError
 
 if TYPE_CHECKING:
-    from swarmd.core.model.chain import Head
     from swarmd.core.model.lineage import Agent
-    from swarmd.ports.reader import Entry, Facts, Health, Inner, Page, Trimmed
-
-T = TypeVar("T")
-
-Commands: TypeAlias = Sequence[Sequence[str | bytes]]
-Query: TypeAlias = Generator[Commands, list[Any], T]
-"""Yields commands, is sent their replies as the protocol has them, and returns the answer."""
-
-BATCH: Final = 500  # commands in one pipeline: bounds what the server holds for us at once
-
-
-def asked(*commands: Sequence[str]) -> Query[list[Any]]:
-    """The answers, as text, in the order of the commands; an error among them is raised."""
-    answers = yield from _replies(commands)
-    for answer in answers:
-        if isinstance(answer, ErrorReply):
-            raise refused(answer)
-    return [text_in(answer) for answer in answers]
-
-
-def asked_if_allowed(*commands: Sequence[str]) -> Query[tuple[list[Any], frozenset[int]]]:
-    """As `asked`, and the places of what this user of the server may not ask; the answer there is
-    `None`, as it is where a key holds something else than ours.
-    """
-    replies = yield from _replies(commands)
-    answers = [None if is_of_another_type(reply) else reply for reply in replies]
-    unasked = frozenset(at for at, answer in enumerate(answers) if _is_forbidden(answer))
-    for at, answer in enumerate(answers):
-        if isinstance(answer, ErrorReply) and at not in unasked:
-            raise refused(answer)
-    return [
-        None if at in unasked else text_in(answer) for at, answer in enumerate(answers)
-    ], unasked
-
-
-def _replies(commands: Sequence[Sequence[str]]) -> Query[list[Any]]:
-    replies: list[Any] = []
-    for start in range(0, len(commands), BATCH):
-        replies += yield commands[start : start + BATCH]
-    return replies
-
-
-def is_of_another_type(reply: Any) -> bool:
-    return isinstance(reply, ErrorReply) and reply.startswith("WRONGTYPE")
-
-
-def _is_forbidden(reply: Any) -> bool:
-    return isinstance(reply, ErrorReply) and is_refused_for_good(reply)
-
-
-def text_in(reply: Any) -> Any:
-    """Bytes that are no UTF-8, which any submitter may send, stay visible and break nothing."""
-    if isinstance(reply, bytes):
-        return reply.decode("utf-8", "backslashreplace")
-    if isinstance(reply, list):
-        return [text_in(part) for part in reply]
-    return reply
+    from swarmd.ports.reader import Facts, Inner
 
 
 # --- agents -----------------------------------------------------------------------------------
@@ -164,33 +75,46 @@ def _agents_as_now(keys: Keys, ids: Sequence[AgentId]) -> Query[list[AgentView]]
         ["EXISTS", keys.leader],
     )
     fences, stops, troubles, is_led = answers[2 * count :]
-    hashes = [_hash(flat) for flat in answers[:count]]
-    found = [
-        _Found(record, steps)
-        for record, steps in zip(hashes, answers[count : 2 * count], strict=True)
-        if record.get("id")
-    ]
-    hosts = sorted({one.host for one in found if one.host})
-    calling = [one for one in found if one.call_field is not None]
-    more = yield from asked(
-        *(["EXISTS", keys.host(HostId(host))] for host in hosts),
-        *(["HGET", keys.steps(one.id), one.call_field or ""] for one in calling),
-    )
-    alive = frozenset(host for host, lives in zip(hosts, more, strict=False) if lives)
-    calls = {one.id: text for one, text in zip(calling, more[len(hosts) :], strict=True)}
-    around = Surroundings(alive, _hash(stops), _hash(troubles), time.time(), bool(is_led))
+    found = _found_in(answers[:count], answers[count : 2 * count])
+    alive, calls = yield from _hosts_and_calls(keys, found)
+    around = Surroundings(alive, hash_of(stops), hash_of(troubles), time.time(), bool(is_led))
     marks = _marks(fences, stops)
     return [one.seen(marks, around, calls.get(one.id)) for one in found]
 
 
+def _found_in(
+    records: Sequence[Sequence[str]], journals: Sequence[Collection[str]]
+) -> list[_Found]:
+    found = map(_Found, map(hash_of, records), journals)
+    return [one for one in found if one.id]
+
+
+def _hosts_and_calls(
+    keys: Keys, found: Sequence[_Found]
+) -> Query[tuple[frozenset[str], dict[AgentId, str]]]:
+    """The hosts of these agents that live, and the calls that are under way as they were begun."""
+    hosts, calling = _hosts_of(found), [one for one in found if one.call_field is not None]
+    answers = yield from asked(
+        *(["EXISTS", keys.host(host)] for host in hosts),
+        *(["HGET", keys.steps(one.id), one.call_field or ""] for one in calling),
+    )
+    alive = frozenset(host for host, lives in zip(hosts, answers, strict=False) if lives)
+    texts = zip(calling, answers[len(hosts) :], strict=True)
+    return alive, {one.id: text for one, text in texts}
+
+
+def _hosts_of(found: Sequence[_Found]) -> list[HostId]:
+    return [HostId(host) for host in sorted({one.host for one in found if one.host})]
+
+
 class _Found:
-    """An agent's hash, and the fields of its step journal."""
+    """An agent's hash, and the fields of its step journal. Without an id there is no agent."""
 
     __slots__ = ("call_field", "id", "record", "steps")
 
     def __init__(self, record: Mapping[str, str], steps: Collection[str]) -> None:
         self.record, self.steps = record, steps
-        self.id, self.call_field = AgentId(record["id"]), open_call(steps)
+        self.id, self.call_field = AgentId(record.get("id", "")), open_call(steps)
 
     @property
     def host(self) -> str:
@@ -226,7 +150,7 @@ def read_chain(keys: Keys, id: AgentId) -> Query[list[Agent]]:
     rows = yield from asked(
         *(["HGETALL", keys.agent(AgentId(one))] for one in (path or "").split("/"))
     )
-    found = [agent for row in rows if (agent := agent_of(_hash(row))) is not None]
+    found = [agent for row in rows if (agent := agent_of(hash_of(row))) is not None]
     return found if found and found[-1].id == id else []
 
 
@@ -244,7 +168,7 @@ def read_inner(keys: Keys, id: AgentId) -> Query[Inner]:
     from swarmd.ports.reader import Inner
 
     state, steps = yield from asked(["HGETALL", keys.state(id)], ["HKEYS", keys.steps(id)])
-    own = _hash(state)
+    own = hash_of(state)
     return Inner(
         turn=own.get("turn", ""),
         positions={name[2:]: own[name] for name in sorted(own) if name.startswith("p:")},
@@ -258,7 +182,7 @@ def read_inner(keys: Keys, id: AgentId) -> Query[Inner]:
 
 def read_accounts(keys: Keys, ids: Sequence[str]) -> Query[dict[str, AccountView]]:
     rows = yield from asked(*(["HGETALL", keys.ledger(one)] for one in ids))
-    return {one: account_view(_hash(row)) for one, row in zip(ids, rows, strict=True) if row}
+    return {one: account_view(hash_of(row)) for one, row in zip(ids, rows, strict=True) if row}
 
 
 def read_snapshot(keys: Keys, mission: str = "") -> Query[Snapshot]:
@@ -290,14 +214,14 @@ def read_missions(keys: Keys) -> Query[list[MissionView]]:
         *(["HGETALL", keys.mission(one)] for one in ids), *_stopping(keys)
     )
     in_force = _marks(fences, stops)
-    records = (mission_view(_hash(row)) for row in rows)
+    records = (mission_view(hash_of(row)) for row in rows)
     found = [in_force.of_mission(record) for record in records if record.id]
     return sorted(found, key=lambda one: (one.created, one.id))
 
 
 def read_mission(keys: Keys, id: MissionId) -> Query[MissionView | None]:
     [row] = yield from asked(["HGETALL", keys.mission(id)])
-    return mission_view(_hash(row)) if row else None
+    return mission_view(hash_of(row)) if row else None
 
 
 # --- permissions ------------------------------------------------------------------------------
@@ -313,277 +237,18 @@ def read_overrides(keys: Keys) -> Query[dict[str, Facts]]:
 
 def _objects(key: str) -> Query[dict[str, Facts]]:
     [flat] = yield from asked(["HGETALL", key])
-    found = {id: _facts(text) for id, text in _hash(flat).items()}
+    found = {id: facts_in(text) for id, text in hash_of(flat).items()}
     return dict(sorted(found.items(), key=lambda item: (float(item[1].get("at") or 0), item[0])))
-
-
-# --- channels ---------------------------------------------------------------------------------
-
-
-def read_page(keys: Keys, channel: Channel, after: StreamId) -> Query[Page]:
-    """The position itself is asked for with what follows it: while its entry is kept, nothing
-    behind it has gone.
-    """
-    from swarmd.ports.reader import PAGE_ENTRIES, Page
-
-    place = after if "-" in after else StreamId(f"{after}-0")
-    rows = yield from _rows(keys, channel, place, PAGE_ENTRIES + 1)
-    if rows and rows[0][0] == place:
-        found = _entries(channel, rows[1:])
-        return Page(found, found[-1].id if found else place)
-    found = _entries(channel, rows[:PAGE_ENTRIES])
-    older, info = yield from _replies(
-        [
-            ["XRANGE", keys.channel(channel), "-", place, "COUNT", "1"],
-            ["XINFO", "STREAM", keys.channel(channel)],
-        ]
-    )
-    # Streams lose their oldest entries: where one is kept that is no newer than the position,
-    # everything behind it is.
-    last, trimmed = (place, None) if older else _trimmed(place, found, text_in(info))
-    return Page(found, found[-1].id if found else last, trimmed)
-
-
-def _trimmed(after: StreamId, found: Sequence[Entry], info: Any) -> tuple[StreamId, Trimmed | None]:
-    """What has gone of a channel that keeps nothing up to a position; and how far it has gone."""
-    from swarmd.ports.reader import Trimmed
-
-    first = found[0].id if found else None
-    told = dict(zip(info[::2], info[1::2], strict=True)) if isinstance(info, list) else {}
-    added = told.get("entries-added")
-    if added is None:
-        # What is gone may not be asked: of who had reached an entry that is no longer there, it
-        # has to be assumed.
-        return after, Trimmed(after, first, None) if after != FIRST and first else None
-    gone, last = added - told["length"], StreamId(told["last-generated-id"])
-    if gone and order_of(last) > order_of(after):
-        return last, Trimmed(after, first, gone)
-    return after, None
-
-
-def last_entries(keys: Keys, channel: Channel, count: int) -> Query[list[Entry]]:
-    [rows] = yield from asked(["XREVRANGE", keys.channel(channel), "+", "-", "COUNT", str(count)])
-    return list(_entries(channel, rows[::-1]))
-
-
-def read_entry(keys: Keys, channel: Channel, id: str) -> Query[Entry | None]:
-    [rows] = yield from asked(["XRANGE", keys.channel(channel), id, id])
-    return next(iter(_entries(channel, rows)), None)
-
-
-def last_id(keys: Keys, channel: Channel) -> Query[StreamId]:
-    [rows] = yield from asked(["XREVRANGE", keys.channel(channel), "+", "-", "COUNT", "1"])
-    return StreamId(rows[0][0]) if rows else FIRST
-
-
-def _rows(keys: Keys, channel: Channel, start: str, count: int) -> Query[list[Any]]:
-    [rows] = yield from asked(["XRANGE", keys.channel(channel), start, "+", "COUNT", str(count)])
-    return list(rows)
-
-
-def _entries(channel: Channel, rows: Iterable[Any]) -> tuple[Entry, ...]:
-    from swarmd.ports.reader import Entry
-
-    return tuple(
-        Entry(channel, StreamId(at), _said_in(words), line_of(words)) for at, words in rows
-    )
-
-
-def has_channel(keys: Keys, channel: Channel) -> Query[bool]:
-    kind, _, name = channel.partition(":")
-    questions = [["EXISTS", keys.channel(channel)], ["ZSCORE", keys.heads, channel]]
-    if kind in ("inbox", "down", "up"):
-        questions.append(["EXISTS", keys.agent(AgentId(name))])
-    answers = yield from asked(*questions)
-    return any(answer not in (0, None) for answer in answers)
-
-
-def read_channels(keys: Keys) -> Query[list[str]]:
-    [found] = yield from asked(["ZRANGE", keys.heads, "0", "-1"])
-    return sorted(found)
-
-
-def read_rooms(keys: Keys) -> Query[set[str]]:
-    ids = yield from agent_ids(keys)
-    fields = yield from asked(*(["HKEYS", keys.state(one)] for one in ids))
-    posted = yield from read_channels(keys)
-    followed = {name[2:] for names in fields for name in names if name.startswith("p:room:")}
-    return followed | {name for name in posted if name.startswith("room:")} | {BOARD_ROOM}
-
-
-def is_heard(keys: Keys, channel: Channel) -> Query[bool]:
-    ids = yield from agent_ids(keys)
-    found = yield from asked(*(["HEXISTS", keys.state(one), f"p:{channel}"] for one in ids))
-    return any(found)
-
-
-# --- the journal ------------------------------------------------------------------------------
-
-
-def swarm_id(keys: Keys) -> Query[str]:
-    [found] = yield from asked(["HGET", keys.meta, "swarm"])
-    return found or ""
-
-
-def journal_head(keys: Keys) -> Query[Head]:
-    # Here, for it brings hashlib.
-    from swarmd.core.model.chain import Head
-
-    [flat] = yield from asked(["HGETALL", keys.head])
-    record = _hash(flat)
-    try:
-        return Head(int(record["n"]), record["hash"], record["after"]) if record else Head()
-    except (KeyError, ValueError) as error:
-        raise StoreUnsuitableError(
-            f"{keys.head} is no end of a journal",
-            hint="`swarmd journal verify --files-only` needs no server",
-        ) from error
-
-
-def journal_page(
-    keys: Keys, after: StreamId
-) -> Query[tuple[list[tuple[StreamId, str]], StreamId | None]]:
-    """The lines of one page, and where the next one begins; `None` where nothing follows."""
-    from swarmd.ports.reader import PAGE_ENTRIES
-
-    start = "-" if after == FIRST else f"({after}"
-    rows = yield from _rows(keys, JOURNAL, start, PAGE_ENTRIES)
-    lines = [(StreamId(at), line_of(words)) for at, words in rows]
-    return lines, lines[-1][0] if len(lines) == PAGE_ENTRIES else None
-
-
-# --- the whole --------------------------------------------------------------------------------
-
-
-def read_health(
-    keys: Keys, *, asks_restart: bool = False, part: str | None = None
-) -> Query[Health]:
-    from swarmd.ports.reader import Health
-
-    # Each part asks for itself, as its own user: what a worker may not read is no fault of the
-    # worker's.
-    names = WORKER_READS if part == "worker" else shared_names()
-    told, unasked = yield from _told(keys, names)
-    hosts = sorted(told["hosts"] or ())
-    facts, _ = yield from asked_if_allowed(*(["GET", keys.host(HostId(name))] for name in hosts))
-    living = {
-        name: _facts(text) for name, text in zip(hosts, facts, strict=True) if text is not None
-    }
-    wrong = yield from wrong_keys(keys, names)
-    meta = _hash(told["schema"] or ())
-    restart = judge_restart((yield QUESTIONS), keys.namespace) if asks_restart else "not checked"
-    heard = told["entrance"]
-    return Health(
-        leader=_leading(told["leader"]),
-        may_begin="leader" in unasked or told["leader"] is not None,
-        hosts=living,
-        hosts_lost=tuple(name for name in hosts if name not in living),
-        missions_open=told["missions"] or 0,
-        agents_living=told["agents"] or 0,
-        schema=meta.get("schema", ""),
-        writes="aof_last_write_status:err" not in (told["disk"] or ""),
-        is_heard=heard is not None and int(heard[1]) > 0,
-        unasked=unasked,
-        wrong_keys=tuple(f"{keys.prefix}{one}" for one in wrong),
-        gaps=tuple(sorted(int(n) for n in GAPS.rows_in(meta) if n.isdecimal())),
-        restart=restart,
-        restart_advice=f"{WHAT}; {HINT}" if restart == "lost" else "",
-    )
-
-
-def _told(keys: Keys, names: Collection[str]) -> Query[tuple[Mapping[str, Any], frozenset[str]]]:
-    """The answers by what they are about, and what was not asked."""
-    questions = {
-        "leader": ["GET", keys.leader],
-        "hosts": ["SMEMBERS", keys.hosts],
-        "missions": ["SCARD", keys.missions],
-        "agents": ["SCARD", keys.agents],
-        "schema": ["HGETALL", keys.meta],
-        "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
-        "disk": ["INFO", "persistence"],
-    }
-    kept = {what for what, name in _READS_OF_HEALTH.items() if name not in names}
-    sent = {what: words for what, words in questions.items() if what not in kept}
-    answers, places = yield from asked_if_allowed(*sent.values())
-    unasked = kept | {what for at, what in enumerate(sent) if at in places}
-    told = dict.fromkeys(questions) | dict(zip(sent, answers, strict=True))
-    return told, frozenset(unasked)
-
-
-def wrong_keys(keys: Keys, names: Collection[str] | None = None) -> Query[list[str]]:
-    """Of these keys, without the namespace, what holds something else than ours. As shipped:
-    all that the whole swarm stands on.
-    """
-    names = shared_names() if names is None else names
-    counted = [name for name in COUNTERS if name in names]
-    told, _ = yield from asked_if_allowed(
-        *(["TYPE", keys.channel(Channel(name))] for name in names),
-        *(["GET", keys.channel(Channel(name))] for name in counted),
-    )
-    wrong = [
-        f"{name} is a {kind} and not a {type_of(name)}"
-        for name, kind in zip(names, told, strict=False)
-        if kind not in (None, "none", type_of(name))
-    ]
-    values = zip(counted, told[len(names) :], strict=True)
-    return wrong + [f"{name} is no counter" for name, value in values if not is_counter(value)]
-
-
-def read_leads(keys: Keys) -> Query[bool | None]:
-    (leader,), unasked = yield from asked_if_allowed(["GET", keys.leader])
-    return None if unasked else bool(_leading(leader))
-
-
-# What a health check asks of which key.
-_READS_OF_HEALTH: Final = {
-    "leader": "_supervisor",
-    "hosts": "_hosts",
-    "missions": "_missions",
-    "agents": "_agents",
-    "schema": "_meta",
-}
 
 
 # --- reading of what was answered -------------------------------------------------------------
 
 
-def _hash(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _said_in(words: Sequence[str]) -> Mapping[str, str]:
-    """What an entry says, by name: of a message each part as text, `data` as JSON; of what is none
-    its fields.
-    """
-    fields = _hash(words)
-    facts = _facts(fields.get(FIELD, ""))
-    return {name: _as_text(value) for name, value in facts.items()} or fields
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _leading(lead: str | None) -> str:
-    """The host of the key `leader`; empty where there is none, or it stepped down."""
-    return (lead or "").partition(":")[2]
-
-
-def _facts(text: str) -> Facts:
-    try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
 def _marks(fences: Sequence[str], stops: Sequence[str], revocations: Sequence[str] = ()) -> Marks:
     return Marks(
-        {segment: _fence(segment, text) for segment, text in _hash(fences).items()},
-        {target: _stop(target, text) for target, text in _hash(stops).items()},
-        {segment: _revocations(segment, text) for segment, text in _hash(revocations).items()},
+        {segment: _fence(segment, text) for segment, text in hash_of(fences).items()},
+        {target: _stop(target, text) for target, text in hash_of(stops).items()},
+        {segment: _revocations(segment, text) for segment, text in hash_of(revocations).items()},
     )
 
 

@@ -1,7 +1,7 @@
 """The read side: what the faces show, read from the contract's keys.
 
 `View` blocks, on the small connection that starts as fast as Python does, with no retry inside;
-`AsyncView` blocks nobody. What they read stands once, in `queries`. Invariant: nothing here writes.
+`AsyncView` blocks nobody. What they read stands once, in queries. Invariant: nothing here writes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from contextlib import ExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from swarmd.adapters.redis import queries
+from swarmd.adapters.redis import channel_queries, health_queries, queries
 from swarmd.adapters.redis.connection.address import Address, Target
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Reply, Wire
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.queries import BATCH, Query
+from swarmd.adapters.redis.query import BATCH, Query, asked, is_of_another_type, text_in
 from swarmd.adapters.redis.shapes import fits
 from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.errors import StoreUnsuitableError
@@ -86,7 +86,7 @@ async def run_query_async(wire: AsyncWire, query: Query[T]) -> T:
 
 def ask(wire: Line, *commands: Sequence[str]) -> list[Any]:
     """The answers, as text, in the order of the commands; an error among them is raised."""
-    return run_query(wire, queries.asked(*commands))
+    return run_query(wire, asked(*commands))
 
 
 def _at_once(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:
@@ -148,7 +148,7 @@ def ask_ours(
         answers += replies
     wrong: set[str] = set()
     for at, (command, answer) in enumerate(zip(commands, answers, strict=True)):
-        if queries.is_of_another_type(answer):
+        if is_of_another_type(answer):
             wrong.add(command[1])
             answers[at] = _NOTHING.get(command[0], [])
         elif answer == _NO_STREAM:
@@ -156,7 +156,7 @@ def ask_ours(
         elif isinstance(answer, ErrorReply):
             raise refused(answer)
         else:
-            answers[at] = queries.text_in(answer)
+            answers[at] = text_in(answer)
     return answers, frozenset(wrong)
 
 
@@ -213,7 +213,7 @@ class View:
     ) -> tuple[list[Any], frozenset[str]]:
         return ask_ours(self.wire, *commands, is_at_once=is_at_once)
 
-    wrong_keys = _blocking(queries.wrong_keys)
+    wrong_keys = _blocking(health_queries.wrong_keys)
 
     # --- of `Reader` ---
 
@@ -232,18 +232,18 @@ class View:
     mission = _blocking(queries.read_mission)
     approvals = _blocking(queries.read_approvals)
     overrides = _blocking(queries.read_overrides)
-    page = _blocking(queries.read_page)
-    last_entries = _blocking(queries.last_entries)
-    entry = _blocking(queries.read_entry)
-    last_id = _blocking(queries.last_id)
-    has_channel = _blocking(queries.has_channel)
-    is_heard = _blocking(queries.is_heard)
-    channels = _blocking(queries.read_channels)
-    rooms = _blocking(queries.read_rooms)
-    swarm_id = _blocking(queries.swarm_id)
-    journal_head = _blocking(queries.journal_head)
-    health = _blocking(queries.read_health)
-    leads = _blocking(queries.read_leads)
+    page = _blocking(channel_queries.read_page)
+    last_entries = _blocking(channel_queries.last_entries)
+    entry = _blocking(channel_queries.read_entry)
+    last_id = _blocking(channel_queries.last_id)
+    has_channel = _blocking(channel_queries.has_channel)
+    is_heard = _blocking(channel_queries.is_heard)
+    channels = _blocking(channel_queries.read_channels)
+    rooms = _blocking(channel_queries.read_rooms)
+    swarm_id = _blocking(channel_queries.swarm_id)
+    journal_head = _blocking(channel_queries.journal_head)
+    health = _blocking(health_queries.read_health)
+    leads = _blocking(health_queries.read_leads)
 
     def follow(
         self, channel: Channel, after: StreamId, notifications: Notifications
@@ -262,7 +262,7 @@ class View:
         """A page is asked for when it is needed."""
         further: StreamId | None = after
         while further is not None:
-            lines, further = run_query(self.wire, queries.journal_page(self.keys, further))
+            lines, further = run_query(self.wire, channel_queries.journal_page(self.keys, further))
             yield from lines
 
 
@@ -296,18 +296,18 @@ class AsyncView:
     mission = _awaited(queries.read_mission)
     approvals = _awaited(queries.read_approvals)
     overrides = _awaited(queries.read_overrides)
-    page = _awaited(queries.read_page)
-    last_entries = _awaited(queries.last_entries)
-    entry = _awaited(queries.read_entry)
-    last_id = _awaited(queries.last_id)
-    has_channel = _awaited(queries.has_channel)
-    is_heard = _awaited(queries.is_heard)
-    channels = _awaited(queries.read_channels)
-    rooms = _awaited(queries.read_rooms)
-    swarm_id = _awaited(queries.swarm_id)
-    journal_head = _awaited(queries.journal_head)
-    health = _awaited(queries.read_health)
-    leads = _awaited(queries.read_leads)
+    page = _awaited(channel_queries.read_page)
+    last_entries = _awaited(channel_queries.last_entries)
+    entry = _awaited(channel_queries.read_entry)
+    last_id = _awaited(channel_queries.last_id)
+    has_channel = _awaited(channel_queries.has_channel)
+    is_heard = _awaited(channel_queries.is_heard)
+    channels = _awaited(channel_queries.read_channels)
+    rooms = _awaited(channel_queries.read_rooms)
+    swarm_id = _awaited(channel_queries.swarm_id)
+    journal_head = _awaited(channel_queries.journal_head)
+    health = _awaited(health_queries.read_health)
+    leads = _awaited(health_queries.read_leads)
 
     async def follow(
         self, channel: Channel, after: StreamId, notifications: AsyncNotifications
@@ -325,7 +325,7 @@ class AsyncView:
     async def journal(self, after: StreamId = FIRST) -> AsyncIterator[tuple[StreamId, str]]:
         further: StreamId | None = after
         while further is not None:
-            query = queries.journal_page(self.keys, further)
+            query = channel_queries.journal_page(self.keys, further)
             lines, further = await run_query_async(self.wire, query)
             for line in lines:
                 yield line

@@ -138,7 +138,7 @@ class RedisWorkerStore(ChannelStore):
             }
         )
         keys = [
-            k.agent(hold.agent),
+            k.holds,
             k.rows(FENCES),
             k.rows(STOPS),
             k.rows(REVOCATIONS),
@@ -195,8 +195,8 @@ class RedisWorkerStore(ChannelStore):
         await self.pipe.evaluate(script("end"), keys, args)
 
     async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
-        keys = [self.keys.steps(agent), self.keys.agent(agent)]
-        return int(await self.pipe.evaluate(script("attempt"), keys, [turn, token, how]))
+        keys = [self.keys.steps(agent), self.keys.holds]
+        return int(await self.pipe.evaluate(script("attempt"), keys, [turn, token, how, agent]))
 
     async def commit(
         self, hold: Hold, turn: Turn, hops_max: int, at: str
@@ -289,7 +289,7 @@ class RedisWorkerStore(ChannelStore):
 def _keys_of(k: Keys, agent: AgentId, host: HostId) -> tuple[str, ...]:
     """What the commit of each of an agent's turns names."""
     return (
-        k.agent(agent),
+        k.holds,
         k.rows(FENCES),
         k.rows(STOPS),
         k.rows(REVOCATIONS),

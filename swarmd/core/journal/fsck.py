@@ -26,6 +26,7 @@ FAULTS: Final[dict[str, str]] = {
     "agent.unlisted": "an agent lives and is not in the set of living agents",
     "agent.childless": "an agent is not in the set of its creator's children",
     "agent.rights": "the privileges that the scripts look up are not those of the record",
+    "agent.hold": "the hold that the scripts judge by is not that of the record",
     "agent.orphan": "an agent lives below what has ended",
     "agent.leftover": "mailbox, state or rights of an agent that does not live",
     "mission.missing": "a mission is open and has no record",
@@ -84,6 +85,8 @@ class FoundAgent:
     record: Record | None
     use: Hash
     use_wanted: Hash  # what `use` should be, by the record
+    hold: str
+    hold_wanted: str  # what `hold` should be, by the record
     is_child: bool  # listed by its creator, where it has one
     account: Hash
     steps: Sequence[Mapping[str, Any]]  # begun and not ended, as they were begun
@@ -159,19 +162,13 @@ def _agent(state: State, id: str, agent: FoundAgent) -> Iterator[Flaw]:
         yield Flaw("agent.damaged", id, "a field of it is missing or garbled", mend)
     else:
         yield from _other("agent.other", id, agent.record, known, mend)
-        yield from _rights(id, agent, mend)
+        yield from _looked_up(id, agent, mend)
         yield from _created(state, id, agent, known, mend)
 
 
 def _unknown(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
     if agent.is_listed:
         yield Flaw("agent.unknown", id, "the journal does not know it as living", mend)
-
-
-def _rights(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
-    if dict(agent.use) != dict(agent.use_wanted):
-        strays = sorted(agent.use.items() ^ agent.use_wanted.items())
-        yield Flaw("agent.rights", id, f"{strays[0][0]} is not as in its record", mend)
 
 
 def _created(state: State, id: str, agent: FoundAgent, known: Record, mend: str) -> Iterator[Flaw]:
@@ -182,6 +179,15 @@ def _created(state: State, id: str, agent: FoundAgent, known: Record, mend: str)
         yield Flaw("agent.childless", id, f"{known['parent']} does not list it", mend)
     yield from _account(state, id, agent.account, agent.steps)
     yield from _orphan(state, id, known)
+
+
+def _looked_up(id: str, agent: FoundAgent, mend: str) -> Iterator[Flaw]:
+    """What the scripts look up beside the record."""
+    if dict(agent.use) != dict(agent.use_wanted):
+        strays = sorted(agent.use.items() ^ agent.use_wanted.items())
+        yield Flaw("agent.rights", id, f"{strays[0][0]} is not as in its record", mend)
+    if agent.hold != agent.hold_wanted:
+        yield Flaw("agent.hold", id, f"{agent.hold!r}, by its record {agent.hold_wanted!r}", mend)
 
 
 def _orphan(state: State, id: str, record: Record) -> Iterator[Flaw]:

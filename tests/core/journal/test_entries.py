@@ -611,7 +611,7 @@ def test_an_agent_that_lives_below_what_has_ended_is_an_orphan() -> None:
     settled = replace(Fence(MISSION, "r", OPERATOR, 1.0), is_settled=True)
     w.do("subtree.fenced", OPERATOR, FENCES.put(settled))
     record = w.state.records.values[f"agent:{low.id}"]
-    found = FoundAgent(True, True, record, {}, {}, True, {}, (), {})
+    found = FoundAgent(True, True, record, {}, {}, "", "", True, {}, (), {})
     (flaw,) = agents(Found(w.state, {low.id: found}))
     assert (flaw.name, flaw.subject, flaw.repair) == ("agent.orphan", low.id, "")
     assert top.state is AgentState.LIVE

@@ -138,15 +138,20 @@ def _parsed(url: str) -> Place:
             raise ValueError("no socket")
         return known
     words = [unquote(word) for word in parts.path.split("/") if word]
-    if parts.scheme.endswith("+sentinel"):
+    return _place(parts.scheme, known, hosts, words)
+
+
+def _place(scheme: str, known: Address, hosts: str, words: list[str]) -> Place:
+    """Of the hosts of an address, and of the words behind them."""
+    if scheme.endswith("+sentinel"):
         return _sentinels(known, hosts, words)
     if words:
         known = replace(known, db=_database("/".join(words)))
-    if parts.scheme.endswith("+cluster"):
-        if known.db:
-            raise ValueError("a swarm on a cluster is in its database 0")
-        return Cluster(tuple(known.at(*_host(host, SERVER_PORT)) for host in hosts.split(",")))
-    return known.at(*_host(hosts, SERVER_PORT))
+    if not scheme.endswith("+cluster"):
+        return known.at(*_host(hosts, SERVER_PORT))
+    if known.db:
+        raise ValueError("a swarm on a cluster is in its database 0")
+    return Cluster(tuple(known.at(*_host(host, SERVER_PORT)) for host in hosts.split(",")))
 
 
 def _sentinels(known: Address, hosts: str, words: list[str]) -> Sentinels:

@@ -29,6 +29,8 @@ from swarmd.adapters.redis.connection.errors import (
     is_unknown,
     refused,
 )
+from swarmd.adapters.redis.connection.items import Item, about, fail, key_of, send_whole
+from swarmd.adapters.redis.connection.rights import TakenRights
 from swarmd.adapters.redis.connection.sync_client import COMMAND_SECONDS
 from swarmd.adapters.redis.lua import Script
 from swarmd.errors import (
@@ -45,8 +47,6 @@ log = structlog.get_logger(__name__)
 # Commands that wait or are under way: beyond it callers wait to hand over, so that memory is
 # bounded when the server is away.
 DEPTH_MAX: Final = 8_192
-# Of a refused command: a commit's keys include one of each output.
-KEYS_TOLD_MAX: Final = 12
 RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 # A server that drops the connection on a command instead of answering it
 # (`client-query-buffer-limit`; or its answer is lost with the connection) is one that does not take
@@ -57,33 +57,6 @@ LARGE_BYTES: Final = 256 * 1024
 # A server that forgets a script as soon as it has it is told of, not asked for ever.
 LOADS_MAX: Final = 5
 _NOSCRIPT: Final = "NOSCRIPT"
-# Until this process has been connected for so long, a right that it has not used before is one that
-# it never had, and is told at once: most of what a part does is done in its first moments.
-SETTLING_SECONDS: Final = 10.0
-# Between two tries of what is denied: soon at first, for rights are changed in several steps.
-DENIED_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    packed: bytes
-    name: str  # of the command or the script
-    script: Script | None
-    keys: Sequence[str]
-    future: asyncio.Future[Any] | None  # none: nobody waits for the reply
-    since: float
-    is_optional: bool = False  # the caller does without it where this user may not
-    was_refused: bool = False  # for now: it is sent again
-    was_denied: bool = False
-    loads: int = 0  # how often its script was loaded for it
-    losses: int = 0  # how often the connection was lost while it was under way, if it is large
-
-    @property
-    def is_suspect(self) -> bool:
-        """A connection was lost with it: it goes alone from now on, so that it is known whose
-        fault the next is.
-        """
-        return self.losses > 0
 
 
 @dataclass(slots=True, eq=False)
@@ -94,9 +67,9 @@ class Pipe:
     patience: float = 3_600.0
     connections: int = 0
     """How many were made. What is told of one connection says nothing of the next."""
-    _waiting: deque[_Item] = field(default_factory=deque)
-    _sent: deque[_Item] = field(default_factory=deque)  # in the order in which replies will come
-    _held: list[_Item] = field(default_factory=list)  # refused for now, to be sent again
+    _waiting: deque[Item] = field(default_factory=deque)
+    _sent: deque[Item] = field(default_factory=deque)  # in the order in which replies will come
+    _held: list[Item] = field(default_factory=list)  # refused for now, to be sent again
     _line: Connection | None = None
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,14 +81,7 @@ class Pipe:
     _loading: set[str] = field(default_factory=set)  # scripts that are on their way to the server
     _tries: int = 0
     _why_away: str = ""
-    _denied: list[_Item] = field(default_factory=list)  # a right is missing: to be sent again
-    _denials: int = 0  # how many commands are, whether they wait or are on their way again
-    _denied_tries: int = 0
-    _why_denied: str = ""
-    _allowed: set[str] = field(
-        default_factory=set
-    )  # names of what the server has done for this process
-    _settled_at: float | None = None
+    _rights: TakenRights = field(default_factory=TakenRights)
     _asking_again: asyncio.TimerHandle | None = None
     _sends_whole: bool = (
         False  # scripts by their text: the server has no SCRIPT LOAD for this user, or no EVALSHA
@@ -131,7 +97,7 @@ class Pipe:
     @property
     def trouble(self) -> str:
         """Why the server does not do what it is asked, at the moment. Empty where it does."""
-        return self._why_denied or (self._why_away if self._is_away else "")
+        return self._rights.why or (self._why_away if self._is_away else "")
 
     async def evaluate(
         self,
@@ -150,13 +116,13 @@ class Pipe:
 
     async def execute(self, *command: str | int | float, is_optional: bool = False) -> Any:
         """Send one command that may be repeated. `is_optional` as in `evaluate`."""
-        return await self._hand_over(command, None, _key_of(command), is_optional=is_optional)
+        return await self._hand_over(command, None, key_of(command), is_optional=is_optional)
 
     async def execute_all(self, commands: Sequence[tuple[str | int | float, ...]]) -> list[Any]:
         """Send commands that may be repeated, together: one wait and no task for each."""
         await self._until_there_is_room()
         return await asyncio.gather(
-            *(self._queue(command, None, _key_of(command)) for command in commands)
+            *(self._queue(command, None, key_of(command)) for command in commands)
         )
 
     async def _hand_over(
@@ -172,7 +138,8 @@ class Pipe:
 
     async def _until_there_is_room(self) -> None:
         while (
-            len(self._waiting) + len(self._sent) + len(self._held) + len(self._denied) >= DEPTH_MAX
+            len(self._waiting) + len(self._sent) + len(self._held) + len(self._rights.denied)
+            >= DEPTH_MAX
         ):
             self._room.clear()
             await self._room.wait()
@@ -188,9 +155,9 @@ class Pipe:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         name = command[0] if script is None else script.name
-        item = _Item(packed(command), name, script, keys, future, loop.time(), is_optional)
+        item = Item(packed(command), name, script, keys, future, loop.time(), is_optional)
         if script is not None and self._sends_whole:
-            _send_whole(item, script)
+            send_whole(item, script)
         self._waiting.append(item)
         if self._line is None:
             self._wanted.set()
@@ -201,33 +168,39 @@ class Pipe:
 
     # --- the connection's life ---
 
-    async def run(self) -> None:  # noqa: C901
+    async def run(self) -> None:
         """Own the connection until cancelled; then every caller that still waits is told."""
         try:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                try:
-                    await self._stay_connected()
-                except StoreUnavailableError as error:
-                    self._held_up(error)
-                except StoreDeniedError as error:
-                    if not self.connections:
-                        raise
-                    self._held_up(error)
+                await self._try_to_stay_connected()
                 self._give_up_on_the_old()
                 if self._waiting:
                     self._wanted.set()
                     await asyncio.sleep(self._backoff())
         finally:
-            if self._line is not None:
-                self._line.abort()
-            for timer in (self._alarm, self._pause, self._asking_again):
-                if timer is not None:
-                    timer.cancel()
-            for item in (*self._sent, *self._held, *self._denied, *self._waiting):
-                if item.future is not None:
-                    _fail(item, StoreUnavailableError("this process is going"))
+            self._end()
+
+    async def _try_to_stay_connected(self) -> None:
+        try:
+            await self._stay_connected()
+        except StoreUnavailableError as error:
+            self._held_up(error)
+        except StoreDeniedError as error:
+            if not self.connections:
+                raise
+            self._held_up(error)
+
+    def _end(self) -> None:
+        if self._line is not None:
+            self._line.abort()
+        for timer in (self._alarm, self._pause, self._asking_again):
+            if timer is not None:
+                timer.cancel()
+        for item in (*self._sent, *self._held, *self._rights.denied, *self._waiting):
+            if item.future is not None:
+                fail(item, StoreUnavailableError("this process is going"))
 
     async def _stay_connected(self) -> None:
         self._gone.clear()
@@ -237,8 +210,7 @@ class Pipe:
             return
         self._line = line
         self.connections += 1
-        if self._settled_at is None:
-            self._settled_at = asyncio.get_running_loop().time() + SETTLING_SECONDS
+        self._rights.connected()
         self._flush()
         await self._gone.wait()
 
@@ -255,8 +227,8 @@ class Pipe:
             if item.future is None:
                 self._loading.discard(item.keys[0])
             self._is_refusing = self._is_refusing and not item.was_refused
-            self._no_more_denied(item)
-            _fail(
+            self._rights.settle(item)
+            fail(
                 item,
                 StoreUnavailableError("the server did not answer in time", hint="is it running?"),
             )
@@ -275,7 +247,7 @@ class Pipe:
         if self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(COMMAND_SECONDS, self._look, line)
 
-    def _next_batch(self) -> list[_Item]:
+    def _next_batch(self) -> list[Item]:
         """What may be sent now: all that waits, but a suspect alone."""
         is_wary = self._is_wary and any(item.is_suspect for item in (*self._sent, *self._waiting))
         self._is_wary = is_wary
@@ -325,18 +297,20 @@ class Pipe:
         if isinstance(reply, Refusal):
             self._refused(item, reply)
         else:
-            self._allowed.add(item.name)
-            self._no_more_denied(item)
-            if item.future is not None and not item.future.done():
-                item.future.set_result(reply)
-            # Where only writes are refused, reads are answered all along.
-            if self._tries and (item.was_refused or not self._is_refusing):
-                self._is_back()
+            self._answered(item, reply)
         if not self._room.is_set():
             self._room.set()
         if self._is_wary and not self._sent:
             # A suspect was answered, or what went before it.
             self._flush()
+
+    def _answered(self, item: Item, reply: Any) -> None:
+        self._rights.allow(item)
+        if item.future is not None and not item.future.done():
+            item.future.set_result(reply)
+        # Where only writes are refused, reads are answered all along.
+        if self._tries and (item.was_refused or not self._is_refusing):
+            self._is_back()
 
     def resumed(self) -> None:
         self._flush()
@@ -362,7 +336,7 @@ class Pipe:
             self._wanted.set()
         self._gone.set()
 
-    def _is_given_up(self, item: _Item) -> bool:
+    def _is_given_up(self, item: Item) -> bool:
         """Was it the connection's end, as often as it may be? Then its caller is told, and it is
         not sent again.
         """
@@ -378,38 +352,34 @@ class Pipe:
             f"{TOO_LARGE}: it dropped the connection {LOSSES_MAX} times on one of "
             f"{len(item.packed):,} bytes"
         )
-        _fail(item, _about(TooLargeError(what, hint=SIZE_HINT), item.keys))
+        fail(item, about(TooLargeError(what, hint=SIZE_HINT), item.keys))
         return True
 
     # --- replies that refuse ---
 
-    def _refused(self, item: _Item, reply: Refusal) -> None:
+    def _refused(self, item: Item, reply: Refusal) -> None:
         text = str(reply)
-        if item.script is not None and text.startswith(_NOSCRIPT) and item.loads < LOADS_MAX:
-            item.loads += 1
-            self._load_and_repeat(item, item.script)
-            return
         if item.future is None and is_refused_for_good(text):
             # Of a server that others run, SCRIPT is often no part. EVAL brings the text itself.
             self._sends_whole = True
             return
-        if item.script is not None and item.loads < LOADS_MAX and is_unknown(text):
-            item.loads += 1
-            _send_whole(item, item.script)
-            self._sends_whole = True
-            self._waiting.appendleft(item)
-            self._flush()
+        if item.script is not None and self._is_repeated(item, item.script, text):
             return
         error = refused(text)
-        if isinstance(error, StoreDeniedError) and self._may_be_given_back(item):
+        if isinstance(error, StoreDeniedError) and self._rights.may_be_given_back(item):
             self._deny(item, error)
             return
-        self._no_more_denied(item)
+        self._rights.settle(item)
         if not isinstance(error, StoreUnavailableError | StoreFullError):
             self._is_refusing = self._is_refusing and not item.was_refused
-            _fail(item, _about(error, item.keys))
+            fail(item, about(error, item.keys))
             return
-        # Nothing was written. It waits as for an absent server; back-pressure reaches the callers.
+        self._hold(item, error)
+
+    def _hold(self, item: Item, error: StoreUnavailableError | StoreFullError) -> None:
+        """Nothing was written. It waits as for an absent server; back-pressure reaches the
+        callers.
+        """
         item.was_refused = self._is_refusing = True
         self._held.append(item)
         self._held_up(error)
@@ -420,17 +390,34 @@ class Pipe:
             # is then.
             self._line.abort()
 
-    def _load_and_repeat(self, item: _Item, script: Script) -> None:
+    def _is_repeated(self, item: Item, script: Script, text: str) -> bool:
+        """Whether a script was refused for its digest, and is sent again."""
+        if item.loads >= LOADS_MAX:
+            return False
+        if text.startswith(_NOSCRIPT):
+            item.loads += 1
+            self._load_and_repeat(item, script)
+            return True
+        if not is_unknown(text):
+            return False
+        item.loads += 1
+        send_whole(item, script)
+        self._sends_whole = True
+        self._waiting.appendleft(item)
+        self._flush()
+        return True
+
+    def _load_and_repeat(self, item: Item, script: Script) -> None:
         self._waiting.appendleft(item)
         if self._sends_whole:
-            _send_whole(item, script)
+            send_whole(item, script)
             self._flush()
             return
         # Many callers miss a script at once; one load before the first of them is enough for all.
         if script.name not in self._loading:
             self._loading.add(script.name)
             text = packed(("SCRIPT", "LOAD", script.text))
-            load = _Item(text, "SCRIPT", None, (script.name,), None, item.since)
+            load = Item(text, "SCRIPT", None, (script.name,), None, item.since)
             self._waiting.appendleft(load)
         self._flush()
 
@@ -446,61 +433,19 @@ class Pipe:
 
     # --- rights that were taken away ---
 
-    def _may_be_given_back(self, item: _Item) -> bool:
-        """Whether this process had the right. What it lacks from its start is a mistake that
-        waiting does not mend.
-        """
-        if item.future is None or item.is_optional:
-            return False
-        is_settled = (
-            self._settled_at is not None and asyncio.get_running_loop().time() > self._settled_at
-        )
-        # Beside one that was taken away, another that was not used before was taken away as well.
-        return is_settled or self._denials > 0 or item.name in self._allowed
-
-    def _deny(self, item: _Item, why: StoreDeniedError) -> None:
-        """Kept apart from what waits: the rights that are left are used meanwhile."""
-        if not item.was_denied:
-            item.was_denied = True
-            self._denials += 1
-        if not self._why_denied:
-            log.warning(
-                LogEvent.USER_DENIED,
-                why=why.what,
-                hint=why.hint,
-                keys=item.keys[:KEYS_TOLD_MAX],
-            )
-        self._why_denied = why.what
-        self._denied.append(item)
+    def _deny(self, item: Item, why: StoreDeniedError) -> None:
+        self._rights.deny(item, why)
         if self._asking_again is None:
-            self._denied_tries += 1
-            seconds = DENIED_SECONDS[min(self._denied_tries, len(DENIED_SECONDS)) - 1]
+            seconds = self._rights.next_pause()
             self._asking_again = asyncio.get_running_loop().call_later(seconds, self._ask_again)
 
     def _ask_again(self) -> None:
         self._asking_again = None
-        denied, self._denied = self._denied, []
-        now = asyncio.get_running_loop().time()
-        for item in denied:
-            is_gone = item.future is None or item.future.done()  # who asked was cancelled meanwhile
-            if is_gone or now - item.since > self.patience:
-                self._no_more_denied(item)
-                _fail(item, StoreDeniedError(self._why_denied, hint="see `swarmd acl --check`"))
-        self._waiting.extendleft(item for item in reversed(denied) if item.was_denied)
+        self._waiting.extendleft(reversed(self._rights.take(self.patience)))
         self._room.set()
         if self._line is None:
             self._wanted.set()
         self._flush()
-
-    def _no_more_denied(self, item: _Item) -> None:
-        """Whatever became of it, it is denied no more."""
-        if not item.was_denied:
-            return
-        item.was_denied = False
-        self._denials -= 1
-        if not self._denials:
-            self._why_denied, self._denied_tries = "", 0
-            log.info(LogEvent.USER_ALLOWED)
 
     def _held_up(self, why: SwarmError) -> None:
         if not self._is_away:
@@ -519,30 +464,3 @@ class Pipe:
         if self._is_away:
             self._is_away = False
             log.info(LogEvent.SERVER_BACK)
-
-
-def _key_of(command: tuple[str | int | float, ...]) -> Sequence[str]:
-    """What a refusal of a plain command names."""
-    return [str(word) for word in command[1:2]]
-
-
-def _send_whole(item: _Item, script: Script) -> None:
-    """The same call, with the script's text in the place of its digest."""
-    by_digest, whole = packed(("EVALSHA", script.sha)), packed(("EVAL", script.text))
-    # Both begin with the number of words, which is that of the whole call and stays.
-    head, _, _ = by_digest.partition(b"\r\n")
-    start = by_digest[len(head) :]
-    item.packed = item.packed.replace(start, whole[whole.index(b"\r\n") :], 1)
-
-
-def _about(error: SwarmError, keys: Sequence[str]) -> SwarmError:
-    """The same failure, with the keys that the command was about."""
-    told = ", ".join(keys[:KEYS_TOLD_MAX])
-    return type(error)(f"{error.what} (keys: {told})", hint=error.hint)
-
-
-def _fail(item: _Item, error: SwarmError) -> None:
-    if item.future is None:
-        log.warning(LogEvent.COMMAND_REFUSED, why=error.what, about=item.keys)
-    elif not item.future.done():
-        item.future.set_exception(error)

@@ -164,11 +164,7 @@ class Bell:
 
     def replied(self, reply: Any) -> None:
         if isinstance(reply, Refusal):
-            # A user who may not hear: said once, and its readers ask the streams each second.
-            if not self._is_refused:
-                log.warning(LogEvent.RINGS_DENIED, why=str(reply))
-            self._is_refused, self._unconfirmed, self._is_deaf = True, 0, False
-            self._settled.set()
+            self._refused(reply)
             return
         if not isinstance(reply, list) or len(reply) != _EVENT_WORDS:
             # The answer to a ping, or of what is no server.
@@ -178,11 +174,23 @@ class Bell:
             ring = (self.keys.channel_of(reply[1]), reply[2])
             for line in self._listeners.get(ring[0], ()):
                 line.put(ring)
-        elif kind in ("subscribe", "unsubscribe"):
-            if self._is_refused and kind == "subscribe" and self._unconfirmed == 1:
-                self._is_refused = False
-                log.info(LogEvent.RINGS_ALLOWED)
+        elif kind == "subscribe":
+            self._confirmed()
+        elif kind == "unsubscribe":
             self._settle(1)
+
+    def _refused(self, why: Refusal) -> None:
+        """A user who may not hear: said once, and its readers ask the streams each second."""
+        if not self._is_refused:
+            log.warning(LogEvent.RINGS_DENIED, why=str(why))
+        self._is_refused, self._unconfirmed, self._is_deaf = True, 0, False
+        self._settled.set()
+
+    def _confirmed(self) -> None:
+        if self._is_refused and self._unconfirmed == 1:
+            self._is_refused = False
+            log.info(LogEvent.RINGS_ALLOWED)
+        self._settle(1)
 
     def _settle(self, count: int) -> None:
         self._unconfirmed -= count

@@ -117,12 +117,16 @@ class Wire:
             if isinstance(reply, ErrorReply):
                 raise refused(reply)
 
-    def _read(self) -> Reply:
+    def _line(self) -> bytes:
         line = self._replies.readline(LINE_BYTES_MAX)
-        if not line.endswith(b"\r\n"):
-            if len(line) == LINE_BYTES_MAX:
-                raise ConnectionError(NO_SERVER)
-            raise ConnectionResetError("the server closed the connection")
+        if line.endswith(b"\r\n"):
+            return line
+        if len(line) == LINE_BYTES_MAX:
+            raise ConnectionError(NO_SERVER)
+        raise ConnectionResetError("the server closed the connection")
+
+    def _read(self) -> Reply:
+        line = self._line()
         mark, rest = line[:1], line[1:-2]
         if mark == b"+":
             return Status(rest.decode("utf-8", "replace"))

@@ -1,5 +1,6 @@
 -- Included by the scripts that act for an agent: does this host still hold it, and may it act?
---   agent        its record      host_key  the host's lease
+--   holds        the hash of all agents' holds: agent -> `STATE INCARNATION LEASE HOST`, none of who has ended
+--   agent        its id          host_key  the host's lease
 --   fences       fenced segments stops     what is stopped: target -> `KIND {…}`
 --   segments     the path's segments, and for a seat the mission's
 --   targets      further targets under which it is stopped or fenced: `=AGENT`, `tier:N`, `*`
@@ -15,20 +16,21 @@ end
 
 local STOP_RULES = {freeze = 'stop.frozen', drain = 'stop.draining', halt = 'stop.halted'}
 
-local function refusal(agent, host_key, fences, stops, segments, targets, incarnation, lease, host)
-  local a = redis.call('HMGET', agent, 'state', 'incarnation', 'lease', 'host')
-  if not a[1] then return 'agent.unknown', 'no such agent' end
+local function refusal(holds, agent, host_key, fences, stops, segments, targets, incarnation, lease, host)
   local all = {unpack(segments)}
   for i = 1, #targets do all[#all + 1] = targets[i] end
   local marks = redis.call('HMGET', fences, unpack(all))
   for i = 1, #all do
     if marks[i] then return 'fence.path', all[i] end
   end
-  if a[2] ~= incarnation then return 'incarnation.former', 'now ' .. a[2] end
-  if a[3] ~= lease or a[4] ~= host then return 'lease.lost', 'held by ' .. a[4] end
+  local hold = redis.call('HGET', holds, agent) or ''
+  local state, now, held, holder = string.match(hold, '^(%a+) (%d+) (%d+) (.*)$')
+  if not state then return 'agent.unknown', 'it has ended, or nobody has made it' end
+  if now ~= incarnation then return 'incarnation.former', 'now ' .. now end
+  if held ~= lease or holder ~= host then return 'lease.lost', 'held by ' .. holder end
   if redis.call('EXISTS', host_key) == 0 then return 'lease.lost', 'the host did not renew' end
   local kind, target = stop_of(stops, all)
   if kind then return STOP_RULES[kind], target, kind end
-  if a[1] ~= 'live' then return 'fence.path', 'state is ' .. a[1] end
+  if state ~= 'live' then return 'fence.path', 'state is ' .. state end
   return nil
 end

@@ -1,13 +1,13 @@
 -- An attempt of a turn that may have been begun before is counted, before it is made: what ends the process is
 -- counted too. Asked only where there is reason to: after a failure, or of what waited when its agent came here.
--- KEYS[1] steps  KEYS[2] the agent's record
+-- KEYS[1] steps  KEYS[2] holds
 -- ARGV[1] turn  ARGV[2] token of this attempt: a repeated script counts once
 -- ARGV[3] 'begun' | 'failed' (made already, and not counted then) | 'cut' (its host ended in order: it was none)
+-- ARGV[4] agent
 -- Returns the number of attempts of this turn, this one with them, since the last one that got further than the one
 -- before it, for a turn that its host's end cuts again and again is long, not poison. 0 for an agent that is gone:
 -- nobody would remove what was written for it after its reaping. Costs one HKEYS.
-local state = redis.call('HGET', KEYS[2], 'state')
-if not state or state == 'terminated' then return 0 end
+if redis.call('HEXISTS', KEYS[2], ARGV[4]) == 0 then return 0 end
 local field, ended, begun = ARGV[1] .. ':tries', 0, false
 for _, step in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.match(step, '^%d+:%d+:e$') then ended = ended + 1 end

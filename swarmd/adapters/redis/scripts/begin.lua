@@ -3,7 +3,7 @@
 -- include: _facts
 -- include: _types
 -- Before each call of a model or a tool: fence, stop, incarnation, lease, privilege, reservation, step journal.
--- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] ledger
+-- KEYS[1] holds  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] ledger
 -- KEYS[8] steps  KEYS[9] facts  KEYS[10] state  KEYS[11] leader
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn:step  ARGV[5] begin record (JSON; `once`: see below)
 -- ARGV[6] the turn's batch (JSON, kept from the first step on)  ARGV[7] agent id  ARGV[8] account id  ARGV[9] at
@@ -40,7 +40,8 @@ end
 local wrong = wrong_type(KEYS[9], 'stream')
 if wrong then return wrong end
 local turn = string.match(ARGV[4], '^%d+')
-local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2], ARGV[3])
+local rule, detail, stop = refusal(KEYS[1], ARGV[7], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2],
+  ARGV[3])
 -- A drain lets a turn that has begun come to its end.
 if stop == 'drain' and redis.call('HEXISTS', KEYS[8], turn .. ':batch') == 1 then rule = nil end
 -- The next turn alone may call. What an old connection still carried may arrive when its turn is over: nobody would

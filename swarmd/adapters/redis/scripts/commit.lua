@@ -4,7 +4,7 @@
 -- include: _added
 -- include: _post
 -- The end of a turn, in one step: positions, state and outputs, under the turn's number.
--- KEYS[1] agent  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] state
+-- KEYS[1] holds  KEYS[2] fences  KEYS[3] stops  KEYS[4] revocations  KEYS[5] host  KEYS[6] use  KEYS[7] state
 -- KEYS[8] steps  KEYS[9] heads  KEYS[10] posts  KEYS[11] facts  KEYS[12] ends  KEYS[13…] one stream for each output
 -- ARGV[1] incarnation  ARGV[2] lease  ARGV[3] host  ARGV[4] turn  ARGV[5] agent id  ARGV[6] at
 -- ARGV[7] hops of the turn  ARGV[8] hops allowed, then with its length before it each: the segments; further targets of
@@ -37,7 +37,8 @@ local first_gone, last_gone = span()
 local facts, n = {}, tonumber(ARGV[at])
 at = at + 1
 for i = 1, n do facts[i] = list() end
-local rule, detail, stop = refusal(KEYS[1], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2], ARGV[3])
+local rule, detail, stop = refusal(KEYS[1], ARGV[5], KEYS[5], KEYS[2], KEYS[3], segments, targets, ARGV[1], ARGV[2],
+  ARGV[3])
 -- A drain waits for exactly this.
 if stop == 'drain' then rule = nil end
 if not rule and state ~= turn - 1 then rule, detail = 'lease.lost', 'turn ' .. turn .. ' after ' .. state end

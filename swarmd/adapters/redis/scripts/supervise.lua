@@ -342,12 +342,12 @@ local verbs = {
     local added, last = added_to(KEYS[s[2]])
     keep_ends(KEYS[6], {[s[3]] = {last, added}}, {s[3]})
   end,
-  -- Agents reaped and their accounts closed, the deepest first: {'reap', agents, ended, prefix, at, forget at,
+  -- Agents reaped and their accounts closed, the deepest first: {'reap', agents, ended, holds, prefix, at, forget at,
   -- [[id, account above, reason], …]}. One verb for all that a record's end is, and each account is read and written
   -- once for all that closes into it: a step of a hundred stays under a few milliseconds. The names of an agent's own
   -- keys are made here, as keys.py makes them: declared one by one they would be most of what is sent.
   reap = function(s)
-    local prefix, at, forget_at, reaped = s[4], s[5], s[6], s[7]
+    local prefix, at, forget_at, reaped = s[5], s[6], s[7], s[8]
     -- What closed accounts give to those above them: account -> field -> amount. Of one that is closed itself later in
     -- this step it is part of what that gives on; of the others it is added when all are closed.
     local given = {}
@@ -413,6 +413,7 @@ local verbs = {
       for field, amount in pairs(amounts) do add(prefix .. 'ledger:' .. account, field, amount) end
     end
     redis.call('SREM', KEYS[s[2]], unpack(gone))
+    redis.call('HDEL', KEYS[s[4]], unpack(gone))
     redis.call('ZADD', KEYS[s[3]], unpack(due))
     forget_channels(channels)
     redis.call('UNLINK', unpack(names))
