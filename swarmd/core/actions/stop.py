@@ -144,7 +144,7 @@ def refuse_order(draft: Draft, order: str, denied: Denied, text: str) -> None:
 
 def set_stop(draft: Draft, stop: Stop, replaced: Stop | None = None) -> None:
     """The mark first, in one write, then the hosts are told; what they see is told by
-    `reconcile.tell_stops`.
+    `control.stops.tell_stops`.
 
     A target has one mark: what it `replaced` is in the journal, for a thaw lifts only what stands.
     """

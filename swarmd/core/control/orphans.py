@@ -143,7 +143,7 @@ def hold_for_mending(draft: Draft, target: str, detail: str) -> None:
 
 def hold_unreadable(draft: Draft, id: AgentId) -> None:
     """Its record cannot be read. What it was given to do is lost with it, so a thaw needs it
-    back (`acts.do`).
+    back (`core.actions.stop`).
     """
     way_out = f"restore it and restart, or `swarmd terminate {id}`"
     _hold_for_an_operator(draft, id, Rule.AGENT_UNREADABLE, f"its record cannot be read; {way_out}")
