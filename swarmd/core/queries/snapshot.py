@@ -126,6 +126,15 @@ class AccountView:
     def amounts(self, kind: str) -> Mapping[str, int]:
         return self.kinds.get(kind, {})
 
+    @property
+    def is_closed(self) -> bool:
+        """All that it had left was given back: its cap is what it has spent, of places too."""
+        return bool(self.kinds) and all(
+            columns.get("cap", 0) == columns.get("spent", 0) - columns.get("overdraft", 0)
+            and not any(columns.get(column) for column in ("free", "reserved", "granted"))
+            for columns in self.kinds.values()
+        )
+
 
 NO_ACCOUNT: Final = AccountView()
 

@@ -43,9 +43,12 @@ class Branch:
 
     @property
     def is_closed(self) -> bool:
-        """Its account was closed, and added to its creator's."""
-        record = self.record
-        return bool(record.ended) if isinstance(record, MissionView) else record.is_terminated
+        """Its account was closed, and added to its creator's. That of a mission is, in a step of
+        its own, just before the mission has ended.
+        """
+        if isinstance(self.record, MissionView):
+            return bool(self.record.ended) or self.account.is_closed
+        return self.record.is_terminated
 
     @property
     def agents_living(self) -> int:

@@ -56,6 +56,18 @@ def test_an_open_account_counts_beside_its_creators_and_a_closed_one_within_it()
     }
 
 
+def test_a_missions_account_is_within_the_boards_from_when_it_is_closed() -> None:
+    """That is one step before its record says that it has ended."""
+    root = account_view({"tokens.cap": "1000", "tokens.free": "900", "tokens.spent": "100"})
+    closed = account_view({"tokens.cap": "100", "tokens.spent": "100", "agents.cap": "0"})
+    found = branches(tree_of(Snapshot((), (MISSION,), {"sob": root, "m-1": closed})).board)
+    assert found["sob"].whole["tokens"] == 100
+    # All of its tokens are spent, and it has room for agents: it may still be funded.
+    spent_all = account_view({"tokens.cap": "100", "tokens.spent": "100", "agents.cap": "4"})
+    found = branches(tree_of(Snapshot((), (MISSION,), {"sob": root, "m-1": spent_all})).board)
+    assert found["sob"].whole["tokens"] == 200
+
+
 @given(st.lists(st.integers(min_value=0, max_value=1_000), min_size=1, max_size=6))
 def test_the_whole_is_the_sum_of_what_each_of_a_living_chain_has_spent(amounts: list[int]) -> None:
     ids = [f"a-{n}" for n in range(len(amounts))]
