@@ -24,7 +24,7 @@ from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import FIRST, SOB, AgentId, Authority, HostId, MissionId
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.tables import BOARDS, FENCES, MARKS, STOPS
+from swarmd.core.model.tables import BOARDS, FENCES, MARKS, STOPS, TROUBLES
 from swarmd.ports.stores import Begin, Begun, Hold, RefusedByStore, Used
 from tests.core.swarm_builder import MISSION
 from tests.runtime.recorded import SWARM, Recorded, recorded
@@ -103,7 +103,14 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
     "agent.childless": (lambda s: [("SREM", s.keys.children(s.top), s.child)], True),
     "agent.rights": (lambda s: [("HSET", s.keys.use(s.child), "**", "0")], True),
     "agent.hold": (lambda s: [("HSET", s.keys.holds, s.child, "live 1 9 h-x")], True),
-    "agent.leftover": (lambda s: [("HSET", s.keys.state(AgentId("a-gone")), "turn", "3")], True),
+    "agent.leftover": (
+        lambda s: [
+            ("HSET", s.keys.state(AgentId("a-gone")), "turn", "3"),
+            ("HSET", s.keys.rows(TROUBLES), "a-left", '{"kind":"stalled","since":1.0}'),
+        ],
+        True,
+    ),
+    "journal.gap": (lambda s: [("HSET", s.keys.meta, "gap:99999", "open")], True),
     "mission.missing": (lambda s: [("DEL", s.keys.mission(MISSION))], True),
     "mission.other": (lambda s: [("HSET", s.keys.mission(MISSION), "mission", "Do evil.")], True),
     "mission.unlisted": (lambda s: [("SREM", s.keys.missions, MISSION)], True),

@@ -41,7 +41,7 @@ from swarmd.core.ledger.accounts import Fault
 from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.messages import line_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, StreamId
-from swarmd.core.model.tables import MARKS
+from swarmd.core.model.tables import GAPS, MARKS, TROUBLES
 from swarmd.errors import ArchiveError, WrongKeyError
 
 # Agents of one transaction: the server's one thread is held for some milliseconds at most.
@@ -204,7 +204,8 @@ class Look:
             seat_steps=[step for begun in steps for step in begun_calls(begun.pairs)],
             head_n=int(swarm.head.value or 0),
             seq=swarm.seq.value or "",
-            schema=swarm.schema.value or "",
+            schema=swarm.meta.pairs.get("schema", ""),
+            gaps=GAPS.rows_in(swarm.meta.pairs).keys(),
         )
 
     def _seat_ids(self) -> list[str]:
@@ -227,16 +228,18 @@ class Look:
         self, positions: Mapping[str, Mapping[str, str]], hosts: Mapping[str, str]
     ) -> Loose:
         k = self.keys
-        heads, listed, leader, ended, held = self._ask_ours(
+        heads, listed, leader, ended, held, in_trouble = self._ask_ours(
             ["ZRANGE", k.heads, "0", "-1"],
             ["SMEMBERS", k.hosts],
             ["GET", k.leader],
             ["ZRANGE", k.ended, "0", "-1"],
             ["HKEYS", k.holds],
+            ["HKEYS", k.rows(TROUBLES)],
         )
         leftovers = self._all_named(_WITH_THE_LIVING)
-        for id in held:
-            leftovers.setdefault(id, []).append("hold")
+        for kind, ids in (("hold", held), ("trouble", in_trouble)):
+            for id in ids:
+                leftovers.setdefault(id, []).append(kind)
         is_led = bool((leader or "").partition(":")[2])
         channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
         return Loose(

@@ -58,7 +58,7 @@ class OfSwarm(NamedTuple):
     missions: Answer
     agents: Answer
     head: Answer
-    schema: Answer
+    meta: Answer
     root: Answer
     seq: Answer
 
@@ -68,7 +68,7 @@ def ask_swarm(asked: Questions, k: Keys) -> OfSwarm:
         missions=asked.add("SMEMBERS", k.missions),
         agents=asked.add("SMEMBERS", k.agents),
         head=asked.add("HGET", k.head, "n"),
-        schema=asked.add("HGET", k.meta, "schema"),
+        meta=asked.add("HGETALL", k.meta),
         root=asked.add("HGETALL", k.ledger(SOB)),
         seq=asked.add("HGET", k.positions, "seq"),
     )

@@ -32,6 +32,7 @@ from swarmd.core.model.changes import (
 from swarmd.core.model.channels import down, inbox, up
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, Channel, MissionId
+from swarmd.core.model.tables import TROUBLES
 from swarmd.core.model.versions import SCHEMA
 
 
@@ -97,6 +98,7 @@ def _agent_swept(plan: Plan, id: AgentId) -> None:
     keys = plan.keys
     plan.do("srem", keys.agents, [id])
     plan.do("hdel", keys.holds, [id])
+    plan.join("hdel", keys.rows(TROUBLES), [id])
     for key in (keys.state(id), keys.steps(id), keys.use(id)):
         plan.do("del", key)
     delete_channels(plan, [inbox(id), down(id), up(id)])

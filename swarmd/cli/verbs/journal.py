@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -168,7 +168,7 @@ def ack(settings: Settings, asked: Ordered, n: int) -> Exit:
         connection.posting(settings, target) as post,
     ):
         found = _prove_once(settings, sight.reader, swarm_of(sight.reader)).proof
-        _refuse_unless_gap(found, n)
+        _refuse_unless_gap(found, sight.reader.health().gaps, n)
         after, order_id = sight.reader.last_id(JOURNAL), order_client.new_id("o")
         post(ORDERS, order_client.order("ack", str(n), asked.reason, order_id), order_id)
         if asked.wait:
@@ -178,13 +178,14 @@ def ack(settings: Settings, asked: Ordered, n: int) -> Exit:
     return Exit.DONE
 
 
-def _refuse_unless_gap(found: Proof, n: int) -> None:
+def _refuse_unless_gap(found: Proof, marked: Collection[int], n: int) -> None:
     """Raises `RefusedError` for a gap that is acknowledged, `NotFoundError` for an entry without
     one.
     """
     if any(finding.n == n for finding in found.acknowledged):
         raise RefusedError(f"entry {n} is acknowledged already")
-    if not any(finding.n == n and finding.kind in _GAPS for finding in found.findings):
+    is_told = any(finding.n == n and finding.kind in _GAPS for finding in found.findings)
+    if not is_told and n not in marked:
         raise NotFoundError(
             f"entry {n} tells of no gap",
             hint="`swarmd journal verify` lists what can be acknowledged",

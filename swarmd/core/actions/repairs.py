@@ -145,4 +145,5 @@ _REPAIRS: Final[Mapping[str, Callable[[Swarm, str], list[Change] | Denied]]] = {
     "record": _record,
     "key": lambda _, key: [KeySwept(key)],
     "schema": lambda _, __: [SchemaStamped()],
+    "gap": lambda _, n: [Drop(GAPS, n)],
 }

@@ -47,6 +47,7 @@ FAULTS: Final[dict[str, str]] = {
     "channel.end": "what is kept of a channel's end is not what its stream has",
     "host.unlisted": "a host holds a lease and is not in the set of hosts",
     "journal.head": "the journal does not end where the store says",
+    "journal.gap": "a gap is marked behind an entry that the journal does not have",
     "journal.broken": "the journal cannot be followed: see `swarmd journal verify`",
     "positions.missing": "where the supervisor stands in its inputs is gone",
     "key.type": "a key holds a value of another type than ours",
@@ -121,6 +122,7 @@ class FoundWhole:
     head_n: int  # of the store's own word
     seq: str  # the number of the supervisor's last commit, as it is kept with its positions
     schema: str
+    gaps: Collection[str]  # the entries that tell of a gap nobody has acknowledged
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +297,10 @@ def _schema_and_journal(found: FoundWhole) -> Iterator[Flaw]:
     if found.head_n != found.state.head.n:
         what = f"it ends at entry {found.state.head.n}, the store says {found.head_n}"
         yield Flaw("journal.head", "journal", what)
+    for n in sorted(found.gaps):
+        if not n.isdecimal() or not 0 < int(n) <= found.state.head.n:
+            what = f"the journal ends at entry {found.state.head.n}"
+            yield Flaw("journal.gap", n, what, f"gap:{n}")
     if found.head_n and not found.seq.isdecimal():
         what = "its next step goes on at the inputs' ends, and says so: look what came in meanwhile"
         yield Flaw("positions.missing", "_positions", what)
