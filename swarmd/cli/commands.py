@@ -51,6 +51,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# For a verb that hands all that follows it on.
+_HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 Ended = Annotated[bool, typer.Option("--all", "-a", help="Those that have ended too.")]
 
 
@@ -415,16 +417,7 @@ def acl(
     from swarmd.cli.verbs import acl as user_verbs
 
     settings = where.settings(policies=policies)
-    user_verbs.refuse_contradictions(
-        users.roles, users.password_files, users.folder, is_check=check
-    )
-    if users.folder is not None:
-        return user_verbs.generate(settings, users.folder, as_json=as_json)
-    if check:
-        return user_verbs.check(settings, users.roles or (), as_json=as_json)
-    return user_verbs.show(
-        settings, users.roles or (), users.form, users.password_files or (), as_json=as_json
-    )
+    return user_verbs.of_users(settings, users, is_check=check, as_json=as_json)
 
 
 @app.command(rich_help_panel="Prepare")
@@ -439,14 +432,7 @@ def init(
 
 
 @app.command(
-    "redis-cli",
-    rich_help_panel="Prepare",
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-    add_help_option=False,
+    "redis-cli", rich_help_panel="Prepare", context_settings=_HANDED_ON, add_help_option=False
 )
 def redis_cli(context: typer.Context) -> int:
     """A client on the swarm's server; what follows is handed on to it."""

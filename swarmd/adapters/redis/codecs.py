@@ -253,10 +253,8 @@ def _path_of(
     id: AgentId, record: Mapping[str, str], lineage: Lineage, creator: Agent | None
 ) -> tuple[str, ...] | None:
     own = tuple(record.get("path", "").split("/"))
-    if len(own) >= _TIER_1 and own[-1] == id:
-        mission = MissionId(record.get("mission") or own[_TIER_1 - 2])
-        if own[: _TIER_1 - 1] == (SOB, *mission_segments(mission)):
-            return own
+    if len(own) >= _TIER_1 and own[-1] == id and _is_below_a_mission(own, record):
+        return own
     for other in lineage.agents.values():
         if id in other.path:
             return other.path[: other.path.index(id) + 1]
@@ -265,6 +263,11 @@ def _path_of(
     if creator.id == SOB:
         return (SOB, *mission_segments(MissionId(record["mission"])), id)
     return (*creator.path, id)
+
+
+def _is_below_a_mission(path: tuple[str, ...], record: Mapping[str, str]) -> bool:
+    mission = MissionId(record.get("mission") or path[_TIER_1 - 2])
+    return path[: _TIER_1 - 1] == (SOB, *mission_segments(mission))
 
 
 def mission_fields(mission: Mission) -> list[str]:

@@ -45,21 +45,40 @@ class Loading:
         self._keys = session.keys
 
     async def load(self, declared: Declarations) -> Loaded:
-        k, swarm = self._keys, Swarm(declared)
-        ids = sorted(await self._session.pipe.execute("SMEMBERS", k.agents))
+        swarm = Swarm(declared)
+        held = await self._load_agents(swarm)
+        damaged = await self._load_missions(swarm)
+        await self._load_spawns(swarm)
+        await self._load_shared(swarm)
+        head = await self._session.hash_at(self._keys.head)
+        swarm.chain = Chain(_head_of(head), Records.of(all_records(swarm)))
+        seq, read_until = await self._load_positions(has_past=bool(swarm.chain.head.n))
+        heard = Heard.of(await self._session.hash_at(self._keys.heard))
+        lost_ends = await self._lost(read_until)
+        return Loaded(swarm, read_until, seq, damaged, lost_ends, heard, held)
+
+    async def _load_agents(self, swarm: Swarm) -> tuple[AgentId, ...]:
+        """The agents, and which of them are held because their records cannot be read."""
+        ids = sorted(await self._session.pipe.execute("SMEMBERS", self._keys.agents))
         unreadable: list[AgentId] = []
         for start in range(0, len(ids), LOAD_BATCH):
             for agent in await self._gather_agents(ids[start : start + LOAD_BATCH], unreadable):
                 swarm.put(agent)
         # A seat is made anew. Of any other it is not guessed what it was: it is held, with all
         # below it.
-        lost = [id for id in unreadable if id not in declared.board.seats and id != SOB]
-        held = [id for id in lost if await self._stands_in(swarm, id)]
-        open_missions = [
-            MissionId(id) for id in sorted(await self._session.pipe.execute("SMEMBERS", k.missions))
-        ]
-        damaged = [id for id in open_missions if not await self._load_mission(swarm, id)]
-        await self._load_spawns(swarm)
+        seats = swarm.declared.board.seats
+        lost = [id for id in unreadable if id not in seats and id != SOB]
+        return tuple([id for id in lost if await self._stands_in(swarm, id)])
+
+    async def _load_missions(self, swarm: Swarm) -> tuple[MissionId, ...]:
+        """The open missions, and which of them have records that cannot be read."""
+        ids = sorted(await self._session.pipe.execute("SMEMBERS", self._keys.missions))
+        damaged = [id for id in ids if not await self._load_mission(swarm, MissionId(id))]
+        return tuple(map(MissionId, damaged))
+
+    async def _load_shared(self, swarm: Swarm) -> None:
+        """What belongs to no one mission."""
+        k = self._keys
         for table in SHARED:
             swarm.load_rows(table, await self._rows(table))
         root = await self._session.hash_at(k.ledger(SOB))
@@ -68,28 +87,24 @@ class Loading:
             # Not yet seen alive: it holds its agents until it is declared dead, and is given no new
             # ones.
             swarm.hosts[HostId(id)] = Host(HostId(id), 0, "")
-        head = await self._session.hash_at(k.head)
-        swarm.chain = Chain(_head_of(head), Records.of(all_records(swarm)))
-        positions = await self._session.hash_at(k.positions)
+
+    async def _load_positions(self, *, has_past: bool) -> tuple[int, dict[Channel, StreamId]]:
+        """The number of the last commit, and how far each input was read."""
+        key = self._keys.positions
+        positions = await self._session.hash_at(key)
         seq = number_of(positions.pop("seq", None))
         self._session.serials.go_beyond(number_of(positions.pop(SERIAL, None)), self._session.now())
+        if has_past and not seq:
+            # Deleted under a swarm that has a past. Read from their beginnings the inputs would be
+            # decided once more.
+            log.error(LogEvent.POSITIONS_LOST, key=key)
+            return seq, {Channel(c): _BEYOND for c in (MISSIONS, FACTS, *INPUTS)}
         # One that is no place in a stream was written by somebody else: as one that is gone, it
         # counts as the end.
-        read_until = {
+        return seq, {
             Channel(c): StreamId(p) if _PLACE.fullmatch(p) else _BEYOND
             for c, p in positions.items()
         }
-        if swarm.chain.head.n and not seq:
-            # Deleted under a swarm that has a past. Read from their beginnings the inputs would be
-            # decided once more.
-            log.error(
-                LogEvent.POSITIONS_LOST,
-                key=k.positions,
-            )
-            read_until = {Channel(c): _BEYOND for c in (MISSIONS, FACTS, *INPUTS)}
-        heard = Heard.of(await self._session.hash_at(k.heard))
-        lost_ends = await self._lost(read_until)
-        return Loaded(swarm, read_until, seq, tuple(damaged), lost_ends, heard, tuple(held))
 
     async def _rows(self, table: Table[V], key: str = "") -> dict[str, V]:
         hash = self._keys.rows(table, key)

@@ -21,6 +21,7 @@ from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import channel_names, key_names
 from swarmd.cli import connection
 from swarmd.cli.exit_codes import Exit
+from swarmd.cli.options import Users
 from swarmd.cli.render.text import counted, plain
 from swarmd.cli.session import note
 from swarmd.core.model.declarations import Acl
@@ -46,6 +47,18 @@ def policy_of(settings: Settings) -> Acl:
 
 
 # --- printing ---------------------------------------------------------------------------------
+
+
+def of_users(settings: Settings, users: Users, *, is_check: bool, as_json: bool) -> Exit:
+    """The rules as asked for: made, compared with the server's, or printed."""
+    refuse_contradictions(users.roles, users.password_files, users.folder, is_check=is_check)
+    if users.folder is not None:
+        return generate(settings, users.folder, as_json=as_json)
+    if is_check:
+        return check(settings, users.roles or (), as_json=as_json)
+    return show(
+        settings, users.roles or (), users.form, users.password_files or (), as_json=as_json
+    )
 
 
 def show(

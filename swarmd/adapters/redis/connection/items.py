@@ -10,14 +10,19 @@ from typing import Any, Final
 import structlog
 
 from swarmd.adapters.redis.connection.connection import packed
+from swarmd.adapters.redis.connection.errors import SIZE_HINT, TOO_LARGE
 from swarmd.adapters.redis.lua import Script
-from swarmd.errors import SwarmError
+from swarmd.errors import SwarmError, TooLargeError
 from swarmd.log_events import LogEvent
 
 log = structlog.get_logger(__name__)
 
 # Of a refused command: a commit's keys include one of each output.
 KEYS_TOLD_MAX: Final = 12
+# A server that drops the connection on a command instead of answering it
+# (`client-query-buffer-limit`; or its answer is lost with the connection) is one that does not take
+# it: asked so often, each time by itself, with nothing else to blame.
+LOSSES_MAX: Final = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -67,3 +72,19 @@ def fail(item: Item, error: SwarmError) -> None:
         log.warning(LogEvent.COMMAND_REFUSED, why=error.what, about=item.keys)
     elif not item.future.done():
         item.future.set_exception(error)
+
+
+def is_lost_too_often(item: Item) -> bool:
+    """Its connection was lost once more. Where that was as often as it may be, its caller is told.
+
+    What was lost beside others may have been their fault: the first loss does not count.
+    """
+    item.losses += 1
+    if item.losses <= LOSSES_MAX:
+        return False
+    what = (
+        f"{TOO_LARGE}: it dropped the connection {LOSSES_MAX} times on one of "
+        f"{len(item.packed):,} bytes"
+    )
+    fail(item, about(TooLargeError(what, hint=SIZE_HINT), item.keys))
+    return True

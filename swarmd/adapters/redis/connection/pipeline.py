@@ -22,14 +22,15 @@ from typing import Any, Final
 import structlog
 
 from swarmd.adapters.redis.connection.connection import Connection, Dial, Refusal, packed
-from swarmd.adapters.redis.connection.errors import (
-    SIZE_HINT,
-    TOO_LARGE,
-    is_refused_for_good,
-    is_unknown,
-    refused,
+from swarmd.adapters.redis.connection.errors import is_refused_for_good, is_unknown, refused
+from swarmd.adapters.redis.connection.items import (
+    Item,
+    about,
+    fail,
+    is_lost_too_often,
+    key_of,
+    send_whole,
 )
-from swarmd.adapters.redis.connection.items import Item, about, fail, key_of, send_whole
 from swarmd.adapters.redis.connection.rights import TakenRights
 from swarmd.adapters.redis.connection.sync_client import COMMAND_SECONDS
 from swarmd.adapters.redis.lua import Script
@@ -38,7 +39,6 @@ from swarmd.errors import (
     StoreFullError,
     StoreUnavailableError,
     SwarmError,
-    TooLargeError,
 )
 from swarmd.log_events import LogEvent
 
@@ -48,10 +48,6 @@ log = structlog.get_logger(__name__)
 # bounded when the server is away.
 DEPTH_MAX: Final = 8_192
 RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
-# A server that drops the connection on a command instead of answering it
-# (`client-query-buffer-limit`; or its answer is lost with the connection) is one that does not take
-# it: asked so often, each time by itself, with nothing else to blame.
-LOSSES_MAX: Final = 3
 # Smaller ones every server takes: the limits of Redis cannot be set below 1 MB.
 LARGE_BYTES: Final = 256 * 1024
 # A server that forgets a script as soon as it has it is told of, not asked for ever.
@@ -342,18 +338,8 @@ class Pipe:
         """
         if len(item.packed) < LARGE_BYTES:
             return False
-        item.losses += 1
         self._is_wary = True
-        # What was lost beside others may have been their fault: only the losses of one that went
-        # alone count.
-        if item.losses <= LOSSES_MAX:
-            return False
-        what = (
-            f"{TOO_LARGE}: it dropped the connection {LOSSES_MAX} times on one of "
-            f"{len(item.packed):,} bytes"
-        )
-        fail(item, about(TooLargeError(what, hint=SIZE_HINT), item.keys))
-        return True
+        return is_lost_too_often(item)
 
     # --- replies that refuse ---
 
