@@ -79,9 +79,8 @@ class Pipe:
     _why_away: str = ""
     _rights: TakenRights = field(default_factory=TakenRights)
     _asking_again: asyncio.TimerHandle | None = None
-    _sends_whole: bool = (
-        False  # scripts by their text: the server has no SCRIPT LOAD for this user, or no EVALSHA
-    )
+    # Scripts by their text: the server has no SCRIPT LOAD for this user, or no EVALSHA.
+    _sends_whole: bool = False
     _alarm: asyncio.TimerHandle | None = None  # for a reply that does not come
     _pause: asyncio.TimerHandle | None = None  # until what was refused is sent again
 
@@ -224,10 +223,8 @@ class Pipe:
                 self._loading.discard(item.keys[0])
             self._is_refusing = self._is_refusing and not item.was_refused
             self._rights.settle(item)
-            fail(
-                item,
-                StoreUnavailableError("the server did not answer in time", hint="is it running?"),
-            )
+            late = StoreUnavailableError("the server did not answer in time", hint="is it running?")
+            fail(item, late)
         self._room.set()
 
     def _flush(self) -> None:
