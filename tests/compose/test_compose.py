@@ -432,8 +432,8 @@ def test_each_part_holds_its_own_password_alone(stack: Stack) -> None:
 def test_no_worker_sees_the_journal_and_its_key(stack: Stack) -> None:
     """Who has the key can write another past; and nobody but `users` may change the secret."""
     look = (
-        "find / -xdev -name 'signing.*' 2>/dev/null; find /data /run/swarmd -name 'signing.*' "
-        "-o -name secret; touch /run/swarmd/x 2>/dev/null && echo written || :"
+        "find / -xdev -name signing.key -o -xdev -name signing.pub 2>/dev/null; "
+        "find /data /run/swarmd -name 'signing.*' -o -name secret; touch /run/swarmd/x 2>/dev/null && echo written || :"
     )
     found = {
         part: stack.compose("exec", "-T", part, "sh", "-c", look).split()

@@ -121,7 +121,7 @@ async def test_nothing_is_posted_where_the_ends_are_of_another_type(store: Redis
     assert await store.read(ROOM, FIRST, 9) == await store.read(up(SOB), FIRST, 9) == []
 
 
-@pytest.mark.parametrize("text", ["so and so", "", "5-0", "5-0 -3", "5-0 1e3", "x 4"])
+@pytest.mark.parametrize("text", ["so and so", "", "5-0", "5-0 -3", "5-0 1e3", "x 4", "5-0 1 x"])
 async def test_garbage_for_an_end_is_read_as_none(store: RedisStore, text: str) -> None:
     first = await rung(store, ROOM)
     await store.pipe.execute("HSET", store.keys.ends, ROOM, text)
@@ -211,6 +211,28 @@ async def test_a_foreign_entry_between_two_posts_is_recorded_once_and_never_ring
         await compare(on)
     assert len(await refused(on, ROOM)) == 1
     assert await on.store.uncounted([ROOM]) == {}
+
+
+async def test_what_somebody_wrote_behind_the_last_of_ours_is_recorded_once_and_never_rings(
+    on: Stage,
+) -> None:
+    ours = await on.store.post(ROOM, note("operator", "one"))
+    by_hand = await foreign(on.store, ROOM)
+    await on.start()
+    for _ in range(3):
+        await compare(on)
+    assert await refused(on, ROOM) == [(Rule.ENVELOPE_FORGED, by_hand, 1)]
+    kept = await on.store.pipe.execute("HGET", on.store.keys.ends, ROOM)
+    assert kept == f"{ours} 2 {by_hand}"
+    assert (await rung(on.store, ROOM)).prev == ours
+    await on.start()
+    await compare(on)
+    assert len(await refused(on, ROOM)) == 1
+    # Another stream with as many entries is told from it all the same.
+    await on.store.pipe.execute("DEL", on.store.keys.channel(ROOM))
+    for _ in range(3):
+        await foreign(on.store, ROOM)
+    assert await on.store.uncounted([ROOM]) == {ROOM: Miscount(3, is_made_anew=True)}
 
 
 async def test_a_copy_of_an_honest_message_is_foreign_too(on: Stage) -> None:

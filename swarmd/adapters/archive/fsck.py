@@ -309,8 +309,11 @@ class Look:
 
 def _end_of(text: str | None) -> fsck.End | None:
     """An end as it is kept; `None` for what is none."""
-    last, _, count = (text or "").partition(" ")
-    return (last, int(count)) if count.isdecimal() else None
+    match (text or "").split(" "):
+        # Up to the last entry of ours, or up to what somebody wrote behind it.
+        case [upto, count] | [_, count, upto] if count.isdecimal():
+            return upto, int(count)
+    return None
 
 
 def _end_in(info: Sequence[Any]) -> fsck.End:

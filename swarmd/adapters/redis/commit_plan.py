@@ -160,7 +160,7 @@ def _change_channel(plan: Plan, change: ChannelChange) -> None:
         case ReaderLed(agent, channel, until):
             plan.do("lead", keys.state(agent), f"p:{channel}", until)
         case EntriesCounted(channel, count):
-            plan.steps.append(["count", channel, count])
+            plan.do("count", plan.keys.channel(channel), channel, count)
         case HeadSet(head):
             plan.join("hset", keys.head, ["n", str(head.n), "hash", head.hash, "after", head.after])
         case _:

@@ -327,14 +327,14 @@ local verbs = {
     if ends[s[5]] then ends[s[5]] = last end
     if s[5] then keep_ends(KEYS[6], {[s[5]] = last}, {s[5]}) end
   end,
-  -- What a channel's end did not count is counted: {'count', channel, entries}. An end that is lost is made anew by the
-  -- next post, of all that is there.
+  -- What a channel's end did not count is counted: {'count', stream, channel, entries}. An end that is lost is made anew
+  -- by the next post, of all that is there.
   count = function(s)
-    local id, count = string.match(redis.call('HGET', KEYS[6], s[2]) or '', '^(%d+%-%d+) (%d+)$')
+    local id, count = string.match(redis.call('HGET', KEYS[6], s[3]) or '', END)
     if not id then return end
-    local last = ends[s[2]] or {id, tonumber(count)}
-    last[2] = last[2] + s[3]
-    keep_ends(KEYS[6], {[s[2]] = last}, {s[2]})
+    local last, _, newest_id = ends[s[3]] or {id, tonumber(count)}, added_to(KEYS[s[2]])
+    last[2], last[3] = last[2] + s[4], newest_id
+    keep_ends(KEYS[6], {[s[3]] = last}, {s[3]})
   end,
   -- {'forget', stream, channel}: a channel that has no stream. Of one that has, the end is what the stream says.
   forget = function(s)

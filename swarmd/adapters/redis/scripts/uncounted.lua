@@ -10,12 +10,12 @@ if wrong then return wrong end
 local known, found = redis.call('HMGET', KEYS[1], unpack(ARGV)), {}
 for i, channel in ipairs(ARGV) do
   local added, last = added_to(KEYS[i + 1])
-  local id, count = string.match(known[i] or '', '^(%d+%-%d+) (%d+)$')
+  local id, count, upto = string.match(known[i] or '', '^(%d+%-%d+) (%d+) ?([%d%-]*)$')
   count = tonumber(count or 0)
   if not added then
     if known[i] then redis.call('HDEL', KEYS[1], channel) end
     found[i] = 0
-  elseif not id or count > added or (count == added and id ~= last) then
+  elseif not id or count > added or (count == added and (upto ~= '' and upto or id) ~= last) then
     redis.call('HSET', KEYS[1], channel, last .. ' ' .. string.format('%.0f', added))
     found[i] = 0 - added
   else found[i] = added - count end
