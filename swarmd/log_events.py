@@ -23,6 +23,7 @@ class LogEvent(StrEnum):
         "an account holds what is no number: nothing is given out of it",
     )
     AGENT_NOT_GIVEN_UP = "agent.not_given_up", "an agent could not be given up"
+    AGENT_NOT_HERE = "agent.not_here", "an agent may not go on here"
     AGENT_NOT_OURS = "agent.not_ours", "an agent is not for this swarmd"
     AGENT_STATE_UNREADABLE = (
         "agent.state_unreadable",

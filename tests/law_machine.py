@@ -152,7 +152,6 @@ class LawMachine(RuleBasedStateMachine):
         self.alive: dict[HostId, Host] = {}
         self.known: set[HostId] = set()
         self.former: list[Agent] = []
-        self.last: dict[str, int] = {}  # the last incarnation of whoever is gone
         self.turns: dict[str, int] = {}
         self.steps: dict[str, int] = {}
         self.begun: set[str] = set()
@@ -255,7 +254,6 @@ class LawMachine(RuleBasedStateMachine):
     def _notice(self, before: Before) -> None:
         for id, was in before.agents.items():
             now = self.swarm.lineage.agents.get(id)
-            self.last[id] = was.incarnation
             if now is None or now.lease != was.lease or now.incarnation != was.incarnation:
                 self.former = [*self.former[-20:], was]
             if now is not None and now.incarnation != was.incarnation:
@@ -626,7 +624,7 @@ class LawMachine(RuleBasedStateMachine):
         if any(mark in lineage.fences for mark in (*holder.path, f"={holder.id}")):
             return Rule.FENCED
         if now is None:
-            return Rule.LEASE if holder.incarnation == self.last[holder.id] else Rule.INCARNATION
+            return Rule.UNKNOWN_AGENT
         if lineage.is_ending(now):
             return Rule.FENCED
         if holder.incarnation != now.incarnation:

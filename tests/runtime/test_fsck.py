@@ -103,13 +103,7 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
     "agent.childless": (lambda s: [("SREM", s.keys.children(s.top), s.child)], True),
     "agent.rights": (lambda s: [("HSET", s.keys.use(s.child), "**", "0")], True),
     "agent.hold": (lambda s: [("HSET", s.keys.holds, s.child, "live 1 9 h-x")], True),
-    "agent.leftover": (
-        lambda s: [
-            ("HSET", s.keys.state(AgentId("a-gone")), "turn", "3"),
-            ("HSET", s.keys.rows(TROUBLES), "a-left", '{"kind":"stalled","since":1.0}'),
-        ],
-        True,
-    ),
+    "agent.leftover": (lambda s: [("HSET", s.keys.state(AgentId("a-gone")), "turn", "3")], True),
     "journal.gap": (lambda s: [("HSET", s.keys.meta, "gap:99999", "open")], True),
     "mission.missing": (lambda s: [("DEL", s.keys.mission(MISSION))], True),
     "mission.other": (lambda s: [("HSET", s.keys.mission(MISSION), "mission", "Do evil.")], True),
@@ -126,6 +120,7 @@ SEEDS: Final[dict[str, tuple[Callable[[Scene], list[Command]], bool]]] = {
             ("HSET", s.keys.agent(AgentId("a-ghost")), "id", "a-ghost", "state", "live"),
             ("HSET", s.keys.mission(MissionId("m-ghost")), "id", "m-ghost", "state", "working"),
             ("HSET", s.keys.ledger("a-ghost"), "tokens.free", "1000000"),
+            ("HSET", s.keys.rows(TROUBLES), "a-ghost", '{"kind":"stalled","since":1.0}'),
         ],
         True,
     ),

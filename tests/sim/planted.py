@@ -67,7 +67,7 @@ FAULTS: Final[Sequence[Fault]] = (
         "8",
         _HOLD,
         (
-            "if a[3] ~= lease or a[4] ~= host then return 'lease.lost', 'held by ' .. a[4] end",
+            "if held ~= lease or holder ~= host then return 'lease.lost', 'held by ' .. holder end",
             "",
         ),
     ),
@@ -89,7 +89,7 @@ FAULTS: Final[Sequence[Fault]] = (
         "7",
         _HOLD,
         (
-            "if a[2] ~= incarnation then return 'incarnation.former', 'now ' .. a[2] end",
+            "if now ~= incarnation then return 'incarnation.former', 'now ' .. now end",
             "",
         ),
     ),

@@ -237,9 +237,12 @@ class Look:
             ["HKEYS", k.rows(TROUBLES)],
         )
         leftovers = self._all_named(_WITH_THE_LIVING)
-        for kind, ids in (("hold", held), ("trouble", in_trouble)):
-            for id in ids:
-                leftovers.setdefault(id, []).append(kind)
+        kept = self._all_named(_AS_LONG_AS_KEPT)
+        for id in held:
+            leftovers.setdefault(id, []).append("hold")
+        # Of one whose task ignores its end it is known after that.
+        for id in in_trouble:
+            kept.setdefault(id, []).append("trouble")
         is_led = bool((leader or "").partition(":")[2])
         channels = sorted({*heads, *(channel for read in positions.values() for channel in read)})
         return Loose(
@@ -247,7 +250,7 @@ class Look:
             self._existing_streams(channels),
             positions,
             leftovers,
-            self._all_named(_AS_LONG_AS_KEPT),
+            kept,
             ended,
             listed,
             self._ids_named("_host:"),

@@ -74,6 +74,7 @@ def _record_swept(plan: Plan, id: str) -> None:
     made_up = [keys.agent(agent), keys.children(agent), keys.mission(mission), keys.ledger(id)]
     ended = [f"agent:{id}", f"mission:{id}"]
     plan.do("disown", keys.ended, ended, [plan.number(key) for key in made_up])
+    plan.do("hdel", keys.rows(TROUBLES), [id])
 
 
 def _key_swept(plan: Plan, name: str) -> None:
@@ -98,7 +99,6 @@ def _agent_swept(plan: Plan, id: AgentId) -> None:
     keys = plan.keys
     plan.do("srem", keys.agents, [id])
     plan.do("hdel", keys.holds, [id])
-    plan.join("hdel", keys.rows(TROUBLES), [id])
     for key in (keys.state(id), keys.steps(id), keys.use(id)):
         plan.do("del", key)
     delete_channels(plan, [inbox(id), down(id), up(id)])

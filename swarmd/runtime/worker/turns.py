@@ -221,13 +221,11 @@ class Turns:
             await until_keys_are_right(lambda: tell_broke(self.context.world, resident, no))
 
     def _give_up(self, resident: Resident, no: NotAllowedError) -> None:
-        level = log.info if no.rule in _NOT_MINE else log.warning
-        level(
-            "an agent may not go on here",
-            agent=resident.agent.id,
-            rule=no.rule.value,
-            detail=no.detail,
-        )
+        facts = {"agent": resident.agent.id, "rule": no.rule.value, "detail": no.detail}
+        if no.rule in _NOT_MINE:
+            log.info(LogEvent.AGENT_NOT_HERE, **facts)
+        else:
+            log.warning(LogEvent.AGENT_NOT_HERE, **facts)
         if no.rule is not Rule.FENCED:
             self.context.drop(resident)
             # Asked about at the next sweep, not now: only the task that listens may admit.
