@@ -51,7 +51,7 @@ def test_many_that_start_at_once_agree(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from swarmd.adapters import secret; data = "
         "Path(sys.argv[1]); "
-        "sys.stdin.read(); secret._make(data / 'secret'); print(secret.read(data, None, "
+        "sys.stdin.read(); secret._make_file(data / 'secret'); print(secret.read(data, None, "
         "is_elsewhere=False))"
     )
     children = [

@@ -117,28 +117,38 @@ def unreadable() -> UsageError:
 
 
 def _parsed(url: str) -> Place:
-    from urllib.parse import parse_qsl, unquote, urlsplit
+    from urllib.parse import parse_qsl, unquote
 
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
+    scheme, netloc, path, query = _split(url)
+    if scheme not in _SCHEMES:
         raise ValueError("no scheme of ours")
-    login, _, hosts = parts.netloc.rpartition("@")
+    login, _, hosts = netloc.rpartition("@")
     username, _, password = login.partition(":")
-    options = dict(parse_qsl(parts.query))
+    options = dict(parse_qsl(query))
     known = Address(
-        path=unquote(parts.path) if parts.scheme == "unix" else "",
+        path=unquote(path) if scheme == "unix" else "",
         username=unquote(username),
         password=unquote(password),
-        is_tls=parts.scheme.startswith("rediss"),
+        is_tls=scheme.startswith("rediss"),
         db=_database(options.pop("db", "") or "0"),
         options=options,
     )
-    if parts.scheme == "unix":
+    if scheme == "unix":
         if not known.path:
             raise ValueError("no socket")
         return known
-    words = [unquote(word) for word in parts.path.split("/") if word]
-    return _place(parts.scheme, known, hosts, words)
+    words = [unquote(word) for word in path.split("/") if word]
+    return _place(scheme, known, hosts, words)
+
+
+def _split(url: str) -> tuple[str, str, str, str]:
+    """Scheme, login and hosts, path, query. By hand, for `urlsplit` knows one host: newer releases
+    of Python refuse a list of hosts with an IPv6 address in it.
+    """
+    scheme, _, rest = url.strip().partition("://")
+    body, _, query = rest.partition("#")[0].partition("?")
+    netloc, slash, path = body.partition("/")
+    return scheme.lower(), netloc, slash + path, query
 
 
 def _place(scheme: str, known: Address, hosts: str, words: list[str]) -> Place:
