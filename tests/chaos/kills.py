@@ -226,13 +226,31 @@ def _left(
     """
     effects = effects_of(swarm, list(acknowledged))
     behind = {
-        id: swarm.redis.hgetall(f"swarm:agent:{id}")
+        id: _held_of(swarm, id)
         for id, count in acknowledged.items()
         if effects[id].direct.missing(count)
     }
+    named = [str(id) for id in swarm.redis.smembers("swarm:_hosts")]
+    hosts = {id: swarm.redis.ttl(f"swarm:_host:{id}") for id in named}
     said = "\n".join(f"{name}: {child.stderr[-3000:]}" for name, child in processes.running.items())
     states = {id: swarm.mission(id) for id in missions}
-    return f"not all had its effect in time: missions {states}, agents {behind}\n{said}"
+    return (
+        f"not all had its effect in time: missions {states}, hosts {hosts}, agents {behind}\n{said}"
+    )
+
+
+def _held_of(swarm: Parts, id: str) -> dict[str, object]:
+    """What the store has of an agent and of its inbox."""
+    redis, inbox = swarm.redis, f"inbox:{id}"
+    return {
+        "record": redis.hgetall(f"swarm:agent:{id}"),
+        "hold": redis.hget("swarm:_holds", id),
+        "state": {k: v for k, v in redis.hgetall(f"swarm:_state:{id}").items() if len(v) < 200},
+        "steps": redis.hgetall(f"swarm:_steps:{id}"),
+        "stream": redis.xrevrange(f"swarm:{inbox}", count=3),
+        "end": redis.hget("swarm:_ends", inbox),
+        "number": (redis.zscore("swarm:_heads", inbox), redis.get("swarm:_posts")),
+    }
 
 
 def options(parser: argparse.ArgumentParser) -> None:
