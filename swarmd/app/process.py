@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import anyio
 import structlog
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 # How long a start waits for a server that is not there yet (compose, systemd: they start together).
 START_PATIENCE_SECONDS: Final = 30.0
@@ -115,7 +117,7 @@ async def open_process(
         way = dial(target, namespace=settings.namespace)
         await _suitable(way)
         if settings.redis_url is not None:
-            await _refuse_unfit(settings.redis_url, settings, makes=makes)
+            await _refuse_unfit(way, settings.redis_url, settings, makes=makes)
         secret = with_secret(settings).secret
         assert secret is not None
         store = RedisStore(way, settings.namespace, secret.encode())
@@ -180,14 +182,20 @@ async def _server(
 
 
 async def _suitable(way: Dialler) -> None:
-    """Waits for a server that is not there yet, and says so; an unsuitable one is refused at
-    once.
+    """Waits for a server that is not there yet; an unsuitable one is refused at once."""
+    server = await _patiently(way, partial(check_server, way))
+    if not server.keeps_aof:
+        log.warning(LogEvent.SERVER_WITHOUT_AOF, hint="run it with `--appendonly yes`")
+
+
+async def _patiently(way: Dialler, step: Callable[[], Awaitable[T]]) -> T:
+    """Does a step of the start, again where the server is away, and says so. Raises what it raises
+    when patience is over.
     """
     deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
     while True:
         try:
-            server = await check_server(way)
-            break
+            return await step()
         except StoreUnavailableError as error:
             if anyio.current_time() > deadline:
                 raise
@@ -195,14 +203,9 @@ async def _suitable(way: Dialler) -> None:
                 log.warning(LogEvent.SERVER_WAITED_FOR, server=str(way.place), why=error.what)
                 told = True
             await anyio.sleep(0.5)
-    if not server.keeps_aof:
-        log.warning(
-            LogEvent.SERVER_WITHOUT_AOF,
-            hint="run it with `--appendonly yes`",
-        )
 
 
-async def _refuse_unfit(url: str, settings: Settings, *, makes: bool) -> None:
+async def _refuse_unfit(way: Dialler, url: str, settings: Settings, *, makes: bool) -> None:
     """Raises where a server that somebody else set up would lose work, or has another swarm in our
     namespace.
     """
@@ -210,7 +213,8 @@ async def _refuse_unfit(url: str, settings: Settings, *, makes: bool) -> None:
     if settings.durability == "strict":
         demands.append(demand_strict)
     for demand in demands:
-        await anyio.to_thread.run_sync(demand, url, settings.namespace)
+        ask = partial(anyio.to_thread.run_sync, demand, url, settings.namespace)
+        await _patiently(way, ask)
 
 
 async def _keys_are_ours(store: RedisStore, names: Collection[str]) -> None:
