@@ -130,7 +130,7 @@ def kills(plan: Plan) -> Report:
     with (
         tempfile.TemporaryDirectory() as folder,
         counting_models(Path(folder), seconds=0.05) as models,
-        server_of_ours() as server,
+        server_of_ours(appendfsync="always") as server,
         chaotic(models, server, seed=plan.seed) as (swarm, line),
     ):
         processes = Processes(swarm)

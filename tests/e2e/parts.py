@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import redis
 
@@ -106,6 +106,8 @@ class Server:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    # With `everysec` a server that is killed while it syncs loses what it has acknowledged since.
+    appendfsync: Literal["everysec", "always"] = "everysec"
 
     @property
     def url(self) -> str:
@@ -117,7 +119,7 @@ class Server:
             "bind": "127.0.0.1",
             "dir": self.folder,
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": self.appendfsync,
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
@@ -174,9 +176,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def server_of_ours(*, is_started: bool = True) -> Iterator[Server]:
+def server_of_ours(
+    *, is_started: bool = True, appendfsync: Literal["everysec", "always"] = "everysec"
+) -> Iterator[Server]:
     with short_folder() as folder:
-        made = Server(folder, free_port())
+        made = Server(folder, free_port(), appendfsync=appendfsync)
         try:
             if is_started:
                 made.start()
