@@ -365,13 +365,10 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "an input is decided again by a successor",
         "8",
-        "swarmd.adapters.redis.loading:Loading.load",
+        "swarmd.adapters.redis.loading:Loading._load_positions",
         (
-            "positions = await self._session.hash_at(k.positions)",
-            (
-                "positions = await self._session.hash_at(k.positions); "
-                "positions.pop('requests', None)"
-            ),
+            "positions = await self._session.hash_at(key)",
+            "positions = await self._session.hash_at(key); positions.pop('requests', None)",
         ),
     ),
     _fault(
