@@ -1,7 +1,7 @@
 -- Included, behind _types and _added, by the scripts that post. One post: append, mark, ring.
 --   hash     `_ends`: channel -> `ID COUNT` or `ID COUNT UPTO`, the last entry that these scripts wrote to its stream,
 --            and how many it had then. What they write is counted here in the same step, so what the server has added
---            beyond it was written by somebody else (uncounted.lua). That is counted too once it is recorded, up to UPTO
+--            beyond it was written by somebody else (uncounted.lua). That is counted too when it is recorded, to UPTO
 --   stream   the key, also the pub/sub channel's name
 --   channel  the channel's name in `_ends`, in the marks and in a ring
 --   line     the message, one line of JSON: the one field of the entry, and what rings with `id prev channel` before it
@@ -10,8 +10,9 @@
 -- writes them back with `keep_ends`: two commands, however many posts there are. A post costs XADD and PUBLISH.
 local ENDS_AT_ONCE = 1000 -- Lua puts no more than some 8,000 words into one command
 
--- Returns channel -> {id, count, up to}; or nil, and what the script answers. Of a channel that is new, or whose end was lost,
--- it is what the stream says: where somebody else wrote the last entry, the ring names that, and every reader looks.
+-- Returns channel -> {id, count, up to}; or nil, and what the script answers. Of a channel that is new, or whose end
+-- was lost, it is what the stream says: where somebody else wrote the last entry, the ring names that, and every
+-- reader looks.
 local END = '^(%d+%-%d+) (%d+) ?([%d%-]*)$'
 
 local function ends_of(hash, channels, streams)

@@ -327,8 +327,8 @@ local verbs = {
     if ends[s[5]] then ends[s[5]] = last end
     if s[5] then keep_ends(KEYS[6], {[s[5]] = last}, {s[5]}) end
   end,
-  -- What a channel's end did not count is counted: {'count', stream, channel, entries}. An end that is lost is made anew
-  -- by the next post, of all that is there.
+  -- What a channel's end did not count is counted: {'count', stream, channel, entries}. An end that is lost is made
+  -- anew by the next post, of all that is there.
   count = function(s)
     local id, count = string.match(redis.call('HGET', KEYS[6], s[3]) or '', END)
     if not id then return end
