@@ -254,9 +254,13 @@ def test_what_passes_is_tried_again_and_every_attempt_is_in_the_account(
     assert (mission["state"], "The answer is 42." in mission["result"]) == ("delivered", True)
     assert ran.spent(name)["calls"] == len(ran.asked(name))
     wrong = [one for one in ran.asked(name) if one.fault]
-    assert len(wrong) >= min(trouble.times, 1)
     if trouble.fault != "not_streamed":
-        assert len(ran.asked(name)) == len(ran.asked(PLAIN)) + trouble.times
+        assert len(wrong) == trouble.times
+        # How an executive's mail falls into turns is the clock's to say: one more, or two.
+        more = len(ran.asked(name)) - len(ran.asked(PLAIN)) - trouble.times
+        assert -2 <= more <= 2, more
+    else:
+        assert wrong
     # All of its agents lived to their end.
     assert {agent["reason"] for agent in ran.swarm.agents_of(name)} == {
         "mission delivered (confirmed)"
