@@ -23,17 +23,17 @@ class LogEvent(StrEnum):
         "an account holds what is no number: nothing is given out of it",
     )
     AGENT_NOT_GIVEN_UP = "agent.not_given_up", "an agent could not be given up"
-    AGENT_NOT_HERE = "agent.not_here", "an agent may not go on here"
+    AGENT_NOT_HERE = "agent.not_here", "this host may no longer act for an agent"
     AGENT_NOT_OURS = "agent.not_ours", "an agent is not for this swarmd"
     AGENT_STATE_UNREADABLE = (
         "agent.state_unreadable",
         "an agent's own state cannot be read, and it is not taken",
     )
     AGENT_UNREADABLE = "agent.unreadable", "the record of an agent cannot be read"
-    CALL_FAILED = "call.failed", "an agent's thought failed"
+    CALL_FAILED = "call.failed", "a call of a model failed, and is not tried again"
     CALL_REPEATED = "call.repeated", "a model call is repeated"
     CALL_UNREADABLE = "call.unreadable", "a call that cannot be read is passed over"
-    COMMAND_REFUSED = "command.refused", "a command of the pipe's own was refused"
+    COMMAND_REFUSED = "command.refused", "a command of the connection's own was refused"
     COMMIT_BLOCKED = "commit.blocked", "nothing can be committed; waiting until that is mended"
     COMMIT_REPEATED = "commit.repeated", "an account moved while it was decided on; deciding again"
     COMMIT_WITHOUT_KEYS = "commit.without_keys", "keys of another type were passed over in a commit"
@@ -56,7 +56,7 @@ class LogEvent(StrEnum):
     JOURNAL_END_LOST = "journal.end_lost", "the server lost the end of the journal"
     JOURNAL_NOT_ANCHORED = "journal.not_anchored", "the journal cannot be anchored"
     JOURNAL_NOT_SEALED = "journal.not_sealed", "the journal cannot be sealed"
-    JOURNAL_RESTATED = "journal.restated", "the journal is stated anew"
+    JOURNAL_RESTATED = "journal.restated", "the journal begins anew with a statement of all records"
     KEY_OTHER_TYPE = "key.other_type", "a key is not of our type: it is read as missing"
     KEY_WAITED_FOR = "key.waited_for", "waiting until a key is what it should be"
     KEYS_OCCUPIED = (
@@ -72,7 +72,7 @@ class LogEvent(StrEnum):
     MARK_UNREADABLE = "mark.unreadable", "a mark cannot be read"
     MESSAGE_DEAD = "message.dead", "a message is a dead letter"
     MESSAGES_CUT = "messages.cut", "messages of an agent were cut"
-    MESSAGES_FOREIGN = "messages.foreign", "what was no message of this swarm's was refused"
+    MESSAGES_FOREIGN = "messages.foreign", "messages that this swarm did not write were refused"
     MESSAGES_ONE_BY_ONE = (
         "messages.one_by_one",
         "an agent fails on several messages; it gets them one by one",
@@ -85,14 +85,20 @@ class LogEvent(StrEnum):
         "model.form_changed",
         "a model's server is asked in another form from now on",
     )
-    PACE_BACK = "pace.back", "the swarm's pace is asked for again"
-    PACE_LOST = "pace.lost", "the swarm's pace cannot be asked for; this process keeps its own"
-    PACE_NOT_ASKED = "pace.not_asked", "the swarm's pace could not be asked for"
+    PACE_BACK = "pace.back", "the rate limit that the workers share is asked for again"
+    PACE_LOST = (
+        "pace.lost",
+        "the rate limit that the workers share cannot be asked for; this process keeps its own",
+    )
+    PACE_NOT_ASKED = (
+        "pace.not_asked",
+        "the rate limit that the workers share could not be asked for",
+    )
     POSITIONS_LOST = (
         "positions.lost",
         "where the supervisor stood in its inputs is gone: it goes on at their ends",
     )
-    PROCESS_ENDING = "process.ending", "ending; once more to end at once"
+    PROCESS_ENDING = "process.ending", "ending; signal once more to end at once"
     HALT_FILE_UNREADABLE = (
         "process.halt_file_unreadable",
         "the data folder's brake cannot be watched",
@@ -113,10 +119,13 @@ class LogEvent(StrEnum):
         "replicas.unknown",
         "whether replicas have what is written cannot be asked for",
     )
-    RINGS_ALLOWED = "rings.allowed", "the server lets this process hear rings again"
-    RINGS_AWAY = "rings.away", "the ringing connection is away"
-    RINGS_DENIED = "rings.denied", "the server lets this process hear no rings"
-    RINGS_LOST = "rings.lost", "the ringing connection was lost"
+    RINGS_ALLOWED = "rings.allowed", "the server lets this process subscribe again"
+    RINGS_AWAY = "rings.away", "the pub/sub connection cannot be made"
+    RINGS_DENIED = (
+        "rings.denied",
+        "the server does not let this process subscribe; streams are read once a second",
+    )
+    RINGS_LOST = "rings.lost", "the pub/sub connection was lost"
     SERVER_AWAY = "server.away", "the server is away; what waits is sent again"
     SERVER_BACK = "server.back", "the server is back"
     SERVER_ENDED = "server.ended", "the embedded server ended"
@@ -140,7 +149,7 @@ class LogEvent(StrEnum):
         "a channel holds entries of somebody else; they are not believed",
     )
     STREAM_SHORTER = "stream.shorter", "a stream is shorter than it was"
-    TASKS_STUCK = "tasks.stuck", "tasks ignore their end"
+    TASKS_STUCK = "tasks.stuck", "turns that were cancelled have not ended"
     TURN_FAILED = "turn.failed", "an agent's turn failed"
     TURN_FAILED_AGAIN = "turn.failed_again", "an agent's turn failed again"
     TURN_HELD = "turn.held", "an agent's turn is held"

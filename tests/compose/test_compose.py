@@ -546,7 +546,7 @@ def test_a_stack_stopped_in_the_middle_of_a_mission_goes_on_when_started(stack: 
     stack.submit("stopped-1", "Which storms damaged the breakwater of the harbour?", "archive")
     stack.host_at_work_on("stopped-1")
     with stack.stopping("supervisor", "worker"):
-        heard = "ending; once more"
+        heard = "process.ending"
         stack.until(
             "the workers know of it",
             lambda: stack.compose("logs", "worker").count(heard) >= WORKERS,

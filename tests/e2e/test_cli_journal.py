@@ -95,6 +95,10 @@ def test_a_moment_before_all_is_not_found_and_no_gap_is_nothing_to_acknowledge(
     assert swarm.verb("journal", "at", "2001-01-01T00:00:00Z").returncode == Exit.NOT_FOUND
     assert swarm.verb("journal", "ack", "1", "--reason", "r").returncode == Exit.NOT_FOUND
     assert swarm.verb("journal", "ack", "1").returncode == Exit.USAGE
+    # A mark that a hand made stays in `health` until somebody has looked into it.
+    swarm.redis.hset("swarm:_meta", "gap:1", "open")
+    assert swarm.verb("journal", "ack", "1", "--reason", "r").returncode == Exit.DONE
+    assert not swarm.redis.hexists("swarm:_meta", "gap:1")
 
 
 def test_what_a_hand_did_to_the_store_is_found_mended_and_the_entry_named(

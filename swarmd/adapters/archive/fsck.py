@@ -25,6 +25,8 @@ from swarmd.adapters.archive.moment import (
     ask_mission,
     ask_swarm,
     begun_calls,
+    end_in,
+    end_of,
     found_agent,
     hosts_of,
     is_seat,
@@ -283,11 +285,11 @@ class Look:
             *(["XINFO", "STREAM", f"{k.prefix}{channel}"] for channel in channels),
             is_at_once=True,
         )
-        kept = zip(channels, map(_end_of, told or ()), strict=False)
+        kept = zip(channels, map(end_of, told or ()), strict=False)
         streams = zip(channels, infos, strict=True)
         return (
             {channel: end for channel, end in kept if end is not None},
-            {channel: _end_in(info) for channel, info in streams if info},
+            {channel: end_in(info) for channel, info in streams if info},
         )
 
     def _all_named(self, kinds: Sequence[str]) -> dict[str, list[str]]:
@@ -308,18 +310,3 @@ class Look:
             found += [name[len(prefix) :] for name in names]
             if cursor == "0":
                 return found
-
-
-def _end_of(text: str | None) -> fsck.End | None:
-    """An end as it is kept; `None` for what is none."""
-    match (text or "").split(" "):
-        # Up to the last entry of ours, or up to what somebody wrote behind it.
-        case [upto, count] | [_, count, upto] if count.isdecimal():
-            return upto, int(count)
-    return None
-
-
-def _end_in(info: Sequence[Any]) -> fsck.End:
-    """The end that the server tells of a stream."""
-    told = dict(zip(info[::2], info[1::2], strict=True))
-    return str(told["last-generated-id"]), int(told["entries-added"])

@@ -230,3 +230,18 @@ def _is_after(at: str, facts_until: StreamId) -> bool:
 def as_pairs(flat: Sequence[str] | Iterable[str]) -> dict[str, str]:
     words = list(flat)
     return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def end_of(text: str | None) -> fsck.End | None:
+    """An end as it is kept; `None` for what is none."""
+    match (text or "").split(" "):
+        # Up to the last entry of ours, or up to what somebody wrote behind it.
+        case [upto, count] | [_, count, upto] if count.isdecimal():
+            return upto, int(count)
+    return None
+
+
+def end_in(info: Sequence[Any]) -> fsck.End:
+    """The end that the server tells of a stream."""
+    told = dict(zip(info[::2], info[1::2], strict=True))
+    return str(told["last-generated-id"]), int(told["entries-added"])

@@ -101,8 +101,8 @@ class Keys:
 
     @property
     def ends(self) -> str:
-        """Hash: channel -> `ID COUNT`: the last entry that swarmd wrote to its stream, and how many
-        it has written there (`scripts/_post.lua`).
+        """Hash: channel -> `ID COUNT` or `ID COUNT UPTO`: the last entry that swarmd wrote to its
+        stream, and how many entries are known there, up to which (`scripts/_post.lua`).
         """
         return self._prefix + "_ends"
 

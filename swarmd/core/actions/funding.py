@@ -9,9 +9,7 @@ from swarmd.core.actions.authority import find, outranks
 from swarmd.core.actions.stop import lift
 from swarmd.core.ledger.tree import account_above
 from swarmd.core.model.actions import Actor
-from swarmd.core.model.changes import (
-    AccountFunded,
-)
+from swarmd.core.model.changes import AccountFunded
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
 from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent

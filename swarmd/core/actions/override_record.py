@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from swarmd.core.model.actions import Actor
-from swarmd.core.model.changes import (
-    Post,
-)
+from swarmd.core.model.changes import Post
 from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent

@@ -14,13 +14,9 @@ from swarmd.core.actions.override_record import (
     record_override,
 )
 from swarmd.core.model.actions import Actor
-from swarmd.core.model.changes import (
-    RightsSet,
-)
+from swarmd.core.model.changes import RightsSet
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import (
-    Authority,
-)
+from swarmd.core.model.names import Authority
 from swarmd.core.model.overruling import Overruling
 from swarmd.core.model.privileges import Held, Revocation, is_path
 from swarmd.core.model.records import Override

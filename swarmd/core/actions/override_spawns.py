@@ -8,9 +8,7 @@ from swarmd.core.actions import authority, ending
 from swarmd.core.actions.override_record import begin_override, record_override
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import (
-    Authority,
-)
+from swarmd.core.model.names import Authority
 from swarmd.core.model.overruling import OverrideOrder, Overruling, Refused
 from swarmd.core.model.posts import answer_to
 from swarmd.core.model.records import Override, Spawned

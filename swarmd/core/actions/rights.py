@@ -12,9 +12,7 @@ from swarmd.core.actions.authority import (
     overruled,
 )
 from swarmd.core.model.actions import Actor
-from swarmd.core.model.changes import (
-    RightsSet,
-)
+from swarmd.core.model.changes import RightsSet
 from swarmd.core.model.entries import order_facts
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
@@ -64,7 +62,8 @@ def grant(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
         return denied
     number, at = swarm.number + 1, draft.stamp
     draft.add(RightsSet(with_right(agent, path, change.right, number, actor.id, at)))
-    _record_change(draft, actor, agent, change, JournalEvent.PRIVILEGE_GRANTED, number=number)
+    event, done = JournalEvent.PRIVILEGE_GRANTED, f"grants {agent.id} {path} ({change.right})"
+    _record_change(draft, actor, agent, change, event, done, number=number)
     return None
 
 
@@ -84,22 +83,17 @@ def _record_change(
     agent: Agent,
     change: RightChange,
     event: JournalEvent,
+    done: str,
     **facts: Any,
 ) -> None:
-    path, right = change.privilege, change.right
-    done = (
-        f"grants {agent.id} {path} ({right})"
-        if event is JournalEvent.PRIVILEGE_GRANTED
-        else f"revokes {path} ({right}) of {agent.id}"
-    )
     draft.record(
         event,
         f"{actor.id} {done}: {change.reason}"[:2000],
         actor=actor.id,
         mission=agent.mission,
         agent=agent.id,
-        privilege=path,
-        right=right,
+        privilege=change.privilege,
+        right=change.right,
         **facts,
         more=order_facts(actor.order, "done"),
     )
@@ -133,7 +127,8 @@ def revoke(draft: Draft, actor: Actor, change: RightChange) -> Denied | None:
     below = len(swarm.lineage.below(agent.id))
     draft.add(REVOCATIONS.set(agent.id, (*kept, mark)))
     event = JournalEvent.PRIVILEGE_REVOKED
-    _record_change(draft, actor, agent, change, event, number=mark.number, agents=below)
+    done = f"revokes {change.privilege} ({change.right}) of {agent.id}"
+    _record_change(draft, actor, agent, change, event, done, number=mark.number, agents=below)
     return None
 
 

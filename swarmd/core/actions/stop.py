@@ -185,8 +185,7 @@ def ask_hosts(draft: Draft, stop: Stop) -> None:
     """Every host that runs what a stop holds is told of it, and answers with what it sees there."""
     data = {"target": stop.target, "kind": stop.kind.value, "at": stop.at, "until": stop.until}
     for host in hosts_under(draft.swarm, stop):
-        notice = host_notice(draft.moment, host, Kind.STOPPED, stop.target, data)
-        draft.add(notice)
+        draft.add(host_notice(draft.moment, host, Kind.STOPPED, stop.target, data))
 
 
 def hosts_under(swarm: Swarm, stop: Stop) -> list[HostId]:

@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarmd.core.model.lineage import Agent, Fence
-from swarmd.core.model.names import (
-    HostId,
-)
+from swarmd.core.model.names import HostId
 from swarmd.core.model.state import Draft, Ending, Swarm
 from swarmd.core.model.tables import TROUBLES, Drop
 

@@ -11,6 +11,7 @@ from swarmd.core.model.channels import JOURNAL
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
+    OWNER,
     SUPERVISOR,
     MissionId,
     StreamId,
@@ -19,7 +20,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import Moment
 
 # On whose behalf everything is done, as long as a swarm has no persons of its own.
-OWNER: Final = "owner"
+_PERSON: Final = OWNER.removeprefix("@")
 
 
 # Of a verb and of a target: they are words of others.
@@ -56,7 +57,7 @@ class Cause:
             "verb": self.verb,
             "target": self.target,
             "request": self.request,
-            "person": OWNER,
+            "person": _PERSON,
         }
         said |= {name: value for name, value in cause.items() if not said.get(name)}
         return replace(change, message=replace(change.message, data=said))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import (
-    SOB,
-)
+from swarmd.core.model.names import SOB
 from swarmd.core.model.posts import board_notice, inbox_notice
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.state import Draft
