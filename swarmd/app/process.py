@@ -50,7 +50,6 @@ _ID_CHARS: Final = 10
 STARTS_WITH: Final = tuple(
     name for name in shared_names() if type_of(name) != "stream" or name in (JOURNAL, FACTS)
 )
-
 WORKER_STARTS_WITH: Final = tuple(name for name in STARTS_WITH if name in WORKER_READS)
 # Of the data folder's server: `may` uses another process's where one lives.
 Owning = Literal["must", "may", "never"]

@@ -104,6 +104,7 @@ def _given(
 
 # Siblings of one role ask the same of the same creator: decided once for all of them, for it is
 # half of what a spawn's decision costs. Whatever the answer depends on is in the key.
+@lru_cache(maxsize=1_024)
 def _given_of(
     grants: tuple[str, ...],
     later: tuple[Held, ...],
