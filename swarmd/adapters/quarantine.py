@@ -27,7 +27,7 @@ from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
 from swarmd.adapters.redis.founding import SEAL_LOST, demand_by_messages, demand_secret
 from swarmd.adapters.redis.keys import COUNTERS, Keys, shared_names, type_of
 from swarmd.adapters.redis.lua import script
-from swarmd.adapters.redis.reader import View, ask
+from swarmd.adapters.redis.reader import View, ask, names_from
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.bus.foreign import is_counted
 from swarmd.core.journal.replay import State, link_of
@@ -41,7 +41,6 @@ from swarmd.core.model.timings import LEASE_SECONDS
 from swarmd.core.model.versions import SCHEMA
 from swarmd.errors import ArchiveError, StoreUnsuitableError, WrongKeyError
 
-_SCAN_COUNT: Final = 1_000
 # Of one pipeline to the server, as for all reads of a face.
 _AT_ONCE: Final = 500
 
@@ -98,7 +97,7 @@ class Quarantine:
     def _demand_secret(self) -> None:
         try:
             demand_secret(self.wire, self.keys, self._swarm_seal)
-        except WrongKeyError:  # `_give_back_meta` itself is written over
+        except WrongKeyError:  # `_meta` itself is written over
             demand_by_messages(self.wire, self.keys, self._swarm_seal)
 
     @property
@@ -136,25 +135,17 @@ class Quarantine:
         shared = shared_names()
         yield from shared
         known = set(shared)
-        for start in self._scan_names():
+        for start in names_from(self.wire, self.keys):
             names = [name for name in start if name not in known and type_of(name)]
             kinds = ask(self.wire, *(["TYPE", self.keys.channel(Channel(name))] for name in names))
             yield from (
                 name for name, kind in zip(names, kinds, strict=True) if kind != type_of(name)
             )
 
-    def _scan_names(self, stem: str = "") -> Iterator[list[str]]:
-        prefix, cursor = self.keys.prefix, "0"
-        pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix + stem) + "*"
-        while True:
-            cursor, found = self._ask_one("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
-            yield [name[len(prefix) :] for name in found]
-            if cursor == "0":
-                return
-
     def _all_ids(self, stem: str) -> list[str]:
         """The ids of all keys of a kind, such as `agent:`."""
-        return sorted(name[len(stem) :] for names in self._scan_names(stem) for name in names)
+        found = names_from(self.wire, self.keys, stem)
+        return sorted(name.removeprefix(stem) for names in found for name in names)
 
     # --- the lead ---
 
@@ -263,7 +254,7 @@ class Quarantine:
         k = self.keys
         last = self._ask_one("ZREVRANGE", k.heads, 0, 0, "WITHSCORES")
         self._ask_one("SET", k.posts, int(float(last[1])) if last else 0, "NX")
-        for names in self._scan_names():
+        for names in names_from(self.wire, self.keys):
             for name in names:
                 if type_of(name) == "stream" and name != "_facts":
                     self._ask_one("ZADD", k.heads, self._ask_one("INCR", k.posts), name)

@@ -49,8 +49,7 @@ def read(data: Path, named: Path | None, *, is_elsewhere: bool) -> str:
     if is_elsewhere:
         way_out = (
             "the swarm at REDIS_URL has it in the data folder of its first daemon part: copy it, "
-            "with mode 600, "
-            "and name the copy in SWARMD_SECRET_FILE"
+            "with mode 600, and name the copy in SWARMD_SECRET_FILE"
         )
     return _read_secret(data / _NAME, way_out)
 

@@ -1,7 +1,7 @@
 """The entrance: `swarmd VERB …`, from the words to an exit code.
 
 Invariant: data goes to standard output, everything else to standard error; bad input gives no
-traceback; the exit code is one of `exits.Exit`.
+traceback; the exit code is one of `cli.exit_codes.Exit`.
 
 Parsing with typer takes 150 ms, for it brings pydantic, and a health check runs every few seconds.
 So the everyday looks, with nothing but switches, are called without it; `verbs` declares the same

@@ -107,16 +107,15 @@ class Resumed:
     turn: int
     memory: Memory
     positions: Mapping[Channel, StreamId]
-    batch: Mapping[
-        Channel, StreamId
-    ]  # of a turn that began and was not committed; empty where none
+    # Of a turn that began and was not committed; empty where there is none.
+    batch: Mapping[Channel, StreamId]
     heard: Heard  # up to its positions
-    guard: str = ""  # `guards.Guard`, as text
+    guard: str = ""  # `core.agent.output_limits.Guard`, as text
     is_done: bool = False  # it has reported its task as done, and was given nothing since
-    taint: tuple[str, ...] = ()  # what it has ever read that nobody vouches for (`core.taint`)
-    alone: int = (
-        0  # so many of its next messages are answered one by one: it failed on them together
-    )
+    # What it has ever read that nobody vouches for (`core.model.provenance`).
+    taint: tuple[str, ...] = ()
+    # So many of its next messages are answered one by one: it failed on them together.
+    alone: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,8 +178,7 @@ def main() -> int:
         action="append",
         default=[],
         help="autogen-core or faststream (beside `messages`), autogen or agents (beside `calls` "
-        "and `long`), and an "
-        "interpreter that has it",
+        "and `long`), and an interpreter that has it",
     )
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in BENCHES]

@@ -280,8 +280,7 @@ def harbour_year(year: int) -> str:
             f"# The harbour in {year}",
             (
                 f"In {year} the harbour received {ships} ships, most of them with grain, timber "
-                "and "
-                "coal."
+                "and coal."
             ),
             (
                 f"## Dredging\n\nThe fairway was dredged to {depth} metres in {year}, and the "

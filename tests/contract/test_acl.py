@@ -273,8 +273,7 @@ def mistaken(asked: Sequence[Try], answered: Sequence[object]) -> list[str]:
     return [
         (
             f"{' '.join(one.words)} is {'allowed' if one.is_allowed else 'denied'} in the table, "
-            "but: "
-            f"{answer!r}"
+            f"but: {answer!r}"
         )
         for one, answer in zip(asked, answered, strict=True)
         if one.is_allowed == is_denied(answer)

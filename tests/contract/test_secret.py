@@ -50,9 +50,8 @@ def test_the_first_start_makes_a_secret_that_only_its_owner_reads_and_later_ones
 def test_many_that_start_at_once_agree(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from swarmd.adapters import secret; data = "
-        "Path(sys.argv[1]); "
-        "sys.stdin.read(); secret._make_file(data / 'secret'); print(secret.read(data, None, "
-        "is_elsewhere=False))"
+        "Path(sys.argv[1]); sys.stdin.read(); secret._make_file(data / 'secret'); "
+        "print(secret.read(data, None, is_elsewhere=False))"
     )
     children = [
         subprocess.Popen(

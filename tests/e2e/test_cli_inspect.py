@@ -716,9 +716,8 @@ def test_a_verb_that_only_looks_imports_nothing_heavy(
     verb: str, swarm: Swarm, redis_url: str, namespace: str
 ) -> None:
     program = (
-        "import sys; from swarmd.cli.main import main; main(sys.argv[1:]);"
-        "heavy = {'openai', 'httpx2', 'bm25s', 'numpy', 'rich', 'redis', 'asyncio', 'pydantic', "
-        "'structlog', 'yaml'};"
+        "import sys; from swarmd.cli.main import main; main(sys.argv[1:]);heavy = {'openai', "
+        "'httpx2', 'bm25s', 'numpy', 'rich', 'redis', 'asyncio', 'pydantic', 'structlog', 'yaml'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -195,11 +195,9 @@ def test_the_ledger_balances_at_each_sample_while_hosts_are_killed_and_agents_en
         with capsys.disabled():
             print(
                 f"\n{len(seen)} calls, {sum(f is not None for f in seen)} failed, at most {most} "
-                f"at once; {killed} workers "
-                f"killed, {ended} agents ended in mid-call; {samples} samples; {paid:,} tokens "
-                "paid, "
-                f"{root['tokens.spent']:,} in the account, of these {root['tokens.assumed']:,} "
-                "assumed"
+                f"at once; {killed} workers killed, {ended} agents ended in mid-call; {samples} "
+                f"samples; {paid:,} tokens paid, {root['tokens.spent']:,} in the account, of these "
+                f"{root['tokens.assumed']:,} assumed"
             )
         assert (killed, ended) == (KILLS, ENDS)
         assert most >= CALLS_AT_ONCE

@@ -149,8 +149,7 @@ def _facts(outcome: Outcome) -> str:
     faults = ", ".join(f"{n} {name}" for name, n in sorted(outcome.faults.items()))
     return (
         f"{outcome.virtual_seconds:.0f} simulated s, {outcome.commands} commands, {outcome.calls} "
-        "calls, "
-        f"missions {states or 'none'}, faults {faults or 'none'}"
+        f"calls, missions {states or 'none'}, faults {faults or 'none'}"
     )
 
 

@@ -78,8 +78,7 @@ FAULTS: Final[Sequence[Fault]] = (
         (
             (
                 "if redis.call('EXISTS', host_key) == 0 then return 'lease.lost', 'the host did "
-                "not "
-                "renew' end"
+                "not renew' end"
             ),
             "",
         ),

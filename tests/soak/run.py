@@ -274,8 +274,7 @@ async def _sample(store: RedisStore, worker: Worker, found: Soak, seconds: float
 def report(found: Soak) -> str:
     lines = [
         f"seed {found.seed}, {found.seconds:.0f} s, missions {found.submitted} submitted, "
-        f"{found.states} ended, "
-        f"{found.agents} agents seen at work, {len(found.samples)} samples",
+        f"{found.states} ended, {found.agents} agents seen at work, {len(found.samples)} samples",
         (
             f"{'':>12} {'first':>14} {'middle third':>14} {'last third':>14} {'at most':>14} "
             f"{'by hour':>14}"

@@ -1,5 +1,5 @@
-"""Reads the living swarm for `core.fsck`: each part together with the journal's entries of the same
-moment.
+"""Reads the living swarm for `core.journal.fsck`: each part together with the journal's entries of
+the same moment.
 
 The journal is committed with what it tells of, and the facts with the amounts. So one transaction
 that reads both, and a replay that follows the journal to just there, compare exactly, however busy
@@ -34,7 +34,7 @@ from swarmd.adapters.archive.moment import (
     with_facts,
 )
 from swarmd.adapters.redis.keys import Keys, type_of
-from swarmd.adapters.redis.reader import View
+from swarmd.adapters.redis.reader import View, names_from
 from swarmd.core.bus.foreign import is_counted
 from swarmd.core.journal import fsck
 from swarmd.core.journal.fsck import Flaw, Found, FoundWhole, Loose
@@ -50,7 +50,6 @@ from swarmd.errors import ArchiveError, WrongKeyError
 AGENTS_AT_ONCE: Final = 200
 LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.4
-_SCAN_COUNT: Final = "1000"
 _WITH_THE_LIVING: Final = ("_state:", "_steps:", "_use:", "inbox:", "down:", "up:")
 _AS_LONG_AS_KEPT: Final = ("agent:", "mission:", "ledger:", "children:")
 
@@ -302,11 +301,5 @@ class Look:
 
     def _ids_named(self, kind: str) -> list[str]:
         """The ids of all keys of a kind."""
-        prefix, cursor, found = f"{self.keys.prefix}{kind}", "0", list[str]()
-        pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix) + "*"
-        while True:
-            command = ["SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT]
-            cursor, names = self.view.ask(command)[0]
-            found += [name[len(prefix) :] for name in names]
-            if cursor == "0":
-                return found
+        found = names_from(self.view.wire, self.keys, kind)
+        return [name.removeprefix(kind) for names in found for name in names]

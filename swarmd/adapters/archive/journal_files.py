@@ -199,8 +199,7 @@ class JournalFiles:
                 f"a sealed segment of the journal in {self._own_folder} is not what was written: "
                 f"{fault}",
                 hint="`swarmd journal verify` says more; moved away (and kept), it is sealed anew "
-                "from the "
-                "server, which still holds the entries of the last one",
+                "from the server, which still holds the entries of the last one",
             ) from fault
         return state, sealed.entries[-1][0]
 

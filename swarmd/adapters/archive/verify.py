@@ -1,4 +1,4 @@
-"""Puts the journal's files and what the store still holds of it through `core.proof`."""
+"""Puts the journal's files and what the store still holds of it through `core.journal.verify`."""
 
 from __future__ import annotations
 

@@ -10,22 +10,16 @@ from typing import Final
 STOP_WORDS: Final = frozenset(
     re.findall(
         r"\w+",
-        "a about above after again against all also am an and any are as at be because been "
-        "before being "
-        "below between both but by can cannot could did do does doing don down during each else "
-        "etc ever "
-        "every few for from further had has have having he her here hers him his how i if in into "
-        "is it "
-        "its itself just let like me more most much my no nor not now of off on once one only or "
-        "other "
-        "our ours out over own per please rather same shall she should since so some such than "
-        "that the "
-        "their theirs them then there these they this those though through thus to too under "
-        "until up "
-        "upon us very was we were what when where whether which while who whom whose why will with "
-        "within without would yet you your yours s t re ve ll isn doesn didn won wouldn shouldn "
-        "couldn "
-        "aren wasn weren hasn haven may might must e g",
+        "a about above after again against all also am an and any are as at be because been before "
+        "being below between both but by can cannot could did do does doing don down during each "
+        "else etc ever every few for from further had has have having he her here hers him his how "
+        "i if in into is it its itself just let like me more most much my no nor not now of off on "
+        "once one only or other our ours out over own per please rather same shall she should "
+        "since so some such than that the their theirs them then there these they this those "
+        "though through thus to too under until up upon us very was we were what when where "
+        "whether which while who whom whose why will with within without would yet you your yours "
+        "s t re ve ll isn doesn didn won wouldn shouldn couldn aren wasn weren hasn haven may "
+        "might must e g",
     )
 )
 

@@ -1,10 +1,11 @@
 """A mission's files on a volume that all workers share, and the read-only knowledge folder beside
 it.
 
-`ROOT/<mission>/given/` is the snapshot that came with the mission, `ROOT/<mission>/work/` what its
-agents write. Invariant: whatever a path says, nothing outside these folders is read or written. A
-path is walked one component at a time, each opened relative to the folder before it and never
-through a symbolic link, so that renaming a folder into a link between check and use gains nothing.
+Below the root, `<mission>/given/` is the snapshot that came with the mission and `<mission>/work/`
+what its agents write. Invariant: whatever a path says, nothing outside these folders is read or
+written. A path is walked one component at a time, each opened relative to the folder before it and
+never through a symbolic link, so that renaming a folder into a link between check and use gains
+nothing.
 """
 
 from __future__ import annotations

@@ -97,8 +97,7 @@ def _of_place(base_url: str) -> Tariff | None:
     return Tariff(
         lambda _: Price(),
         "counts as free: its server is on this machine or network; if it costs, name it under "
-        "`prices` in"
-        " policies/models.yaml",
+        "`prices` in policies/models.yaml",
     )
 
 

@@ -101,8 +101,8 @@ async def choose(settings: ModelSettings, models: Models) -> Choice:
         "builtin",
         "",
         "model: builtin, which is rules and retrieval and not a language model, because there is "
-        "no key and"
-        " no server on this machine; set OPENAI_API_KEY or OPENAI_BASE_URL, or choose with --model",
+        "no key and no server on this machine; set OPENAI_API_KEY or OPENAI_BASE_URL, or choose "
+        "with --model",
     )
 
 

@@ -322,14 +322,12 @@ class DefaultUser:
 
 
 _IS_OPEN: Final = (
-    f"the user `{USER}` is on and needs no password: whoever reaches the server passes all of "
-    "this by; "
-    f"run `ACL SETUSER {USER} {REPLAY_RULES}`"
+    f"the user `{USER}` is on and needs no password: whoever reaches the server passes all of this "
+    f"by; run `ACL SETUSER {USER} {REPLAY_RULES}`"
 )
 _IS_ON: Final = (
     f"the user `{USER}` is on: whoever has its password, or may log in as it, has rights that the "
-    "policy does not "
-    f"give; run `ACL SETUSER {USER} {REPLAY_RULES}`"
+    f"policy does not give; run `ACL SETUSER {USER} {REPLAY_RULES}`"
 )
 
 

@@ -168,8 +168,7 @@ def another_secret(namespace: str) -> StoreUnsuitableError:
         f"the messages of the swarm {namespace} are sealed with another secret than this process "
         "has",
         hint="give it that swarm's: the file `secret` of its data folder, named in "
-        "SWARMD_SECRET_FILE; "
-        "or use another SWARMD_NAMESPACE",
+        "SWARMD_SECRET_FILE; or use another SWARMD_NAMESPACE",
     )
 
 

@@ -1,5 +1,5 @@
-"""The pace of one provider, kept by all workers of a swarm together: `ratelimit.SharedPace` on
-Redis.
+"""The pace of one provider, kept by all workers of a swarm together on Redis: a
+`adapters.models.rate_limit.SharedPace`.
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ AWAY_SECONDS: Final = 60.0
 """How long a server may be away for who set no time. A restart or a fail-over takes less than
 half of it.
 """
+# Keys that one SCAN walks past: the server's one thread is held for less than a millisecond.
+_SCAN_COUNT: Final = "1000"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,6 +89,20 @@ async def run_query_async(wire: AsyncWire, query: Query[T]) -> T:
 def ask(wire: Line, *commands: Sequence[str]) -> list[Any]:
     """The answers, as text, in the order of the commands; an error among them is raised."""
     return run_query(wire, asked(*commands))
+
+
+def names_from(wire: Line, keys: Keys, stem: str = "") -> Iterator[list[str]]:
+    """The names of all keys whose name begins with `stem`, some at a time and without the
+    namespace. A key that is there throughout is among them, perhaps twice.
+    """
+    prefix, cursor = keys.prefix, "0"
+    pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix + stem) + "*"
+    while True:
+        command = ["SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT]
+        cursor, found = ask(wire, command)[0]
+        yield [name.removeprefix(prefix) for name in found]
+        if cursor == "0":
+            return
 
 
 def _at_once(wire: Line, commands: Sequence[Sequence[str]]) -> list[Any]:

@@ -141,8 +141,7 @@ def _lasting_findings(state: Health) -> Iterator[str]:
     for n in state.gaps:
         yield (
             f"the server lost a part of the journal, told of by entry {n}: look into it (`swarmd "
-            "journal verify`), "
-            f"then `swarmd journal ack {n} --reason TEXT`"
+            f"journal verify`), then `swarmd journal ack {n} --reason TEXT`"
         )
 
 

@@ -1,6 +1,5 @@
 """Permission: an action that needs it is kept and not done, until somebody who may gives or
-refuses it.
-Pure.
+refuses it. Pure.
 
 What is kept is the exact request, under a digest, for one use and a bounded time. Whoever is asked
 is told in typed facts alone: the requester's own words may be what an attacker put there. An answer

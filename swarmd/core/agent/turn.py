@@ -412,7 +412,7 @@ def remember(
     memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int, functions: Functions
 ) -> Memory:
     """The memory after a turn; where it would be too long, the older part is summed up
-    (`core.history`).
+    (`core.agent.memory`).
     """
     entries = (*memory.entries, *map(_compact, new))
     kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX, functions)

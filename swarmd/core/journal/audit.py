@@ -36,8 +36,7 @@ LAWS: Final = (
     ),
     (
         "identity: an id is never used again, an incarnation never goes back; what an agent is "
-        "does "
-        "not change"
+        "does not change"
     ),
     (
         "terminate: fenced first, by a proper ancestor, the board, the clerk, the supervisor or an "
@@ -51,13 +50,11 @@ LAWS: Final = (
     "overrides: an operator's or the board's, and not taken back by those below",
     (
         "no orphans: nobody is reaped while a child lives, or without a fence; an orphan goes to "
-        "its "
-        "creator's creator"
+        "its creator's creator"
     ),
     (
         "budget: cap + overdraft = free + reserved + granted + spent, of every account and kind, "
-        "at "
-        "every fact"
+        "at every fact"
     ),
     "budget: granted is the sum of the open children's caps; no amount is below nothing",
     "missions: what was asked does not change; none is forgotten while an agent serves it",

@@ -236,9 +236,8 @@ class Proof:
         n, last = anchor.head.n, self.state.head.n
         if n > last:
             what = (
-                f"the journal ends at entry {last}, before this anchor of {n}: the server "
-                "lost its last moments "
-                "(the next supervisor records it), or the end was cut"
+                f"the journal ends at entry {last}, before this anchor of {n}: the server lost its "
+                "last moments (the next supervisor records it), or the end was cut"
             )
             return "lost", last + 1, anchor.where, what
         if n in self._hashes and self._hashes[n] != anchor.head.hash:

@@ -1,7 +1,7 @@
 """What the supervisor knows of the swarm, and the changes by which it alone moves on.
 
-A decision returns changes; `Swarm.apply` does them in memory, `adapters.redis.commit` writes the
-same list in one atomic step. Invariant: memory is what Redis holds after the last commit that
+A decision returns changes; `Swarm.apply` does them in memory, `adapters.redis.commit_plan` writes
+the same list in one atomic step. Invariant: memory is what Redis holds after the last commit that
 succeeded.
 """
 

@@ -1,7 +1,7 @@
 """Keeps streams short, beside the supervisor's steps: looks at what moved, drops what may go, a
 little at a time.
 
-What goes is decided in `core.retention`. That a reader is led past a gap is the supervisor's to
+What goes is decided in `core.bus.retention`. That a reader is led past a gap is the supervisor's to
 commit: it is found here, and nothing of it goes before that was done. Trimming itself needs no
 lease: positions only grow, so what a former leader drops, the present one may drop too.
 """

@@ -1,7 +1,7 @@
 """One agent's turn: everything that waits, a thought or several, their moves, one commit.
 
-Decided in `core.turn`, said in `core.prompt`; here it is only waited for. Nothing of a turn is
-visible before its commit, and a turn that is done again under its number changes nothing.
+Decided in `core.agent.turn`, said in `core.agent.prompt`; here it is only waited for. Nothing of a
+turn is visible before its commit, and a turn that is done again under its number changes nothing.
 """
 
 from __future__ import annotations

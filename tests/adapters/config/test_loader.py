@@ -263,8 +263,7 @@ mission:
             LIMITS + "forbidden:\n  - tool/file/write\n  - tools/file/read\n",
             (
                 "12: forbidden.1: tools/file/read: there is no kind of privilege tools; did you "
-                "mean "
-                "tool?"
+                "mean tool?"
             ),
         ),
         (
@@ -535,8 +534,7 @@ def test_a_fault_in_a_role_is_said_with_its_line(
             "x",
             (
                 "1: file: is unknown; known: constitution.md, procedures.md, handbook.md, "
-                "acl.yaml, "
-                "board.yaml, limits.yaml, models.yaml, personas/, roles/"
+                "acl.yaml, board.yaml, limits.yaml, models.yaml, personas/, roles/"
             ),
         ),
         ("handbook.md", " \n\n", "1: file: is empty"),

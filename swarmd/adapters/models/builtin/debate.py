@@ -14,9 +14,9 @@ from swarmd.ports.models import Call, View
 
 # What each seat looks at, in its own manner. The words in braces are facts of the motion.
 _ON_CHARTER: Final = {
-    "captain-picard": "{executives} for {themes}: the course is clear, and each can be held to "
-    "its report. "
-    "{budget}, so enough is left for the review. Unless somebody sees a defect, make it so.",
+    "captain-picard": "{executives} for {themes}: the course is clear, and each can be held to its "
+    "report. {budget}, so enough is left for the review. Unless somebody sees a defect, make it "
+    "so.",
     "socrates": "What do we mean by {term}? The charters ask {files} for the words that stand "
     "there. What would refute "
     "us is a passage they miss, so the reports shall name the words that were not found.",
@@ -25,14 +25,12 @@ _ON_CHARTER: Final = {
         "let none be counted twice."
     ),
     "gandhi": "Whom does it serve? Whoever asked gets sentences that can be opened and checked, "
-    "and nothing claimed "
-    "beyond them. To read {files} harms nobody, and {budget_low}.",
+    "and nothing claimed beyond them. To read {files} harms nobody, and {budget_low}.",
     "marcus-aurelius": "It is in our power to read {files} and to say what stands there. "
     "{executives} suffice for {themes}; "
     "more would be vanity.",
     "tony-stark": "{executives}, parts in parallel, one index over {files}: seconds, zero tokens. "
-    "If {term} is not in "
-    "there, we know at once. Ship it.",
+    "If {term} is not in there, we know at once. Ship it.",
 }
 _ON_DELIVERY: Final = {
     "captain-picard": (
@@ -40,8 +38,7 @@ _ON_DELIVERY: Final = {
         "files hold. Deliver it."
     ),
     "socrates": "Do {quotes} answer the question, or an easier one? They hold its words, and each "
-    "can be checked in "
-    "{sources}; that is all we know, and the brief says so.",
+    "can be checked in {sources}; that is all we know, and the brief says so.",
     "king-solomon": "{reports}, {quotes}: I weigh what is cited and leave out what is not. {gaps}.",
     "gandhi": (
         "Nothing is claimed that is not quoted: {quotes} from {sources}. It is honest work, "

@@ -111,8 +111,8 @@ def _write_cover(mission_text: str, sources: str, not_read: Sequence[str]) -> st
     title = bounded(cleaned(mission_text), 160)
     made = (
         f"# {title}\n\nMade by rules and retrieval, not by a language model: each line below "
-        "quotes a sentence of "
-        f"{sources} and names its file and line. Nothing was rephrased or concluded."
+        f"quotes a sentence of {sources} and names its file and line. Nothing was rephrased or "
+        "concluded."
     )
     return "\n".join((made, *(f"\n{line}" for line in not_read_lines(not_read))))
 

@@ -19,14 +19,11 @@ _WEAK: Final = frozenset(
     stem(word)
     for word in words(
         "answer article brief briefly cite citation compare concise describe detail different do "
-        "docs "
-        "document documentation explain file find full give good handle happen help important "
-        "investigate "
-        "kind know line list look main make mean mention mission need note overview page "
-        "paragraph part "
-        "point question quote read report result review say sentence short show source state "
-        "summarise "
-        "summarize summary tell text thing topic understand use using want way word work write"
+        "docs document documentation explain file find full give good handle happen help important "
+        "investigate kind know line list look main make mean mention mission need note overview "
+        "page paragraph part point question quote read report result review say sentence short "
+        "show source state summarise summarize summary tell text thing topic understand use using "
+        "want way word work write"
     )
 )
 

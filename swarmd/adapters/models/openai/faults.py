@@ -122,8 +122,7 @@ def fault_of_redirect(status: int, place: str) -> Fault:
     base = place.removesuffix("/chat/completions")
     what = (
         f"HTTP {status}: the server sends requests to {place or 'nowhere'}, which is not followed "
-        "to another"
-        f" host; set OPENAI_BASE_URL to {base or 'where it is'}"
+        f"to another host; set OPENAI_BASE_URL to {base or 'where it is'}"
     )
     return Fault("rejected", what, may_have_run=False, status=status)
 

@@ -20,24 +20,13 @@ from swarmd.ports.models import Prompt
 
 Json = dict[str, Any]
 
-
 PROBE_OUTPUT_TOKENS: Final = 1_000  # room for a reasoning model's thoughts before so small a call
-
-
 PROBE: Final = "say_ready"
-
-
 # A grammar-constrained server (llama.cpp, Ollama) spells a repetition out and refuses, or crawls
 # under, one as large as a file list may be. What is not offered is still checked when it is read.
 REPETITION_MAX: Final = 32
-
-
 _DROPPED: Final = frozenset({"title", "discriminator", "maxLength", "minLength"})
-
-
 _WORTH_SAYING: Final = object()
-
-
 _HOW: Final = (
     'Answer with one JSON object and nothing else: {"moves": [...]}, your moves in order.'
     " Each move is an object that fits one of these schemas and has no other fields:\n"

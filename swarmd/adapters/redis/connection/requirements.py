@@ -108,8 +108,7 @@ def demand_strict(target: Target, namespace: str) -> None:
                 "durability is strict"
             ),
             hint="run `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always` on it and "
-            "keep that in its "
-            "configuration, or ask for `balanced` (SWARMD_DURABILITY)",
+            "keep that in its configuration, or ask for `balanced` (SWARMD_DURABILITY)",
         )
 
 
@@ -143,8 +142,7 @@ def refuse_shared_namespace(target: Target, namespace: str) -> None:
                 raise StoreUnsuitableError(
                     (
                         f"{where}, and it is running: what is published on its channels is heard "
-                        "in "
-                        "every database"
+                        "in every database"
                     ),
                     hint="give one of the two another namespace: SWARMD_NAMESPACE",
                 )

@@ -36,16 +36,14 @@ replayed whole, `not checked` where this user may not ask or the server does not
 
 WHAT: Final = (
     "a restart of this server would lose the swarm: it replays its append-only file as the user "
-    f"`{USER}`, "
-    "and that user may not do all that the file holds"
+    f"`{USER}`, and that user may not do all that the file holds"
 )
 
 
 HINT: Final = (
     f"before its next restart run `ACL SETUSER {USER} {REPLAY_RULES}` on it as an administrator, "
-    "then ACL SAVE "
-    f"(or write `user {USER} {REPLAY_RULES}` into its aclfile, or CONFIG REWRITE without one); "
-    "clients that used that user need one of their own"
+    f"then ACL SAVE (or write `user {USER} {REPLAY_RULES}` into its aclfile, or CONFIG REWRITE "
+    "without one); clients that used that user need one of their own"
 )
 
 

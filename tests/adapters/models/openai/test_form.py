@@ -63,8 +63,7 @@ def learned(error: Any, mode: Mode = "tools", status: int = 400, form: Form | No
             {
                 "error": {
                     "message": "Unsupported parameter: 'max_tokens' is not supported with this "
-                    "model. Use"
-                    " 'max_completion_tokens' instead.",
+                    "model. Use 'max_completion_tokens' instead.",
                     "param": "max_tokens",
                 }
             },
