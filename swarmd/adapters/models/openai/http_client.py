@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from swarmd.errors import SwarmError, UsageError
-from swarmd.logs import Masking
+from swarmd.core.model.masking import Masking
 
 Built = TypeVar("Built")
 
