@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from swarmd.core.actions import approvals, overrides
+from swarmd.core.actions import approvals, forgetting, overrides
 from swarmd.core.board import clerk
 from swarmd.core.control import agent_requests, orphans
 from swarmd.core.control.stops import tell_stops
@@ -88,6 +88,7 @@ def tick(draft: Draft) -> None:
     tell_stops(draft)
     _turn_period(draft)
     overrides.tick(draft)
+    forgetting.tick(draft)
     approvals.tick(draft)
     agent_requests.carry_out(draft)
     clerk.tick(draft)

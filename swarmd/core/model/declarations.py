@@ -146,6 +146,22 @@ class Limits(Written):
     keep: Retention = Field(
         default_factory=Retention, description="what channels keep for people to read"
     )
+    record: Literal["all", "answers", "none"] = Field(
+        "all",
+        description=(
+            "of calls and people's words, kept beside the missions' files: prompts and answers, "
+            "answers alone, or nothing"
+        ),
+    )
+    record_megabytes: int = Field(
+        1_024,
+        ge=4,
+        le=1_000_000,
+        description="of all records together; those of the longest past missions go first",
+    )
+    record_seconds: float = Field(
+        2_592_000, ge=60, le=315_360_000, description="how long a record stays after its last call"
+    )
     tries_max: int = Field(
         3,
         ge=1,

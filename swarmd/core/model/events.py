@@ -216,6 +216,11 @@ class JournalEvent(StrEnum):
         "entry reason order outcome",
         "An operator has looked into a gap.",
     )
+    RECORD_FORGOTTEN = (
+        "record.forgotten",
+        "reason order outcome",
+        "An operator had the record of a mission deleted.",
+    )
     STATE_CHANGED = (
         "state.changed",
         "",

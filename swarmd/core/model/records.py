@@ -136,6 +136,16 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgetting:
+    """An operator's order that the record of a mission be deleted. It stands for a while: whoever
+    leads next deletes what its predecessor had no time for.
+    """
+
+    mission: MissionId
+    at: float  # seconds since the epoch: what was recorded later is of another mission of that id
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """What is wrong with an agent, for whoever looks.
 
