@@ -15,7 +15,7 @@ import typer
 
 from swarmd.cli import completion, connection
 from swarmd.cli.action_commands import group_with_actions
-from swarmd.cli.command_groups import dead, journal, override
+from swarmd.cli.command_groups import dead, journal, override, record
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import (
     ORDER_SECONDS,
@@ -285,6 +285,9 @@ def inspect(where: Connection, reference: Reference, as_json: Json = False) -> i
 
     see = partial(inspect_verb.inspect, reference=reference)
     return connection.look(where.settings(), as_json, see)
+
+
+app.command("record", rich_help_panel="Look")(record)
 
 
 @app.command(rich_help_panel="Look")

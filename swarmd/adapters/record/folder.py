@@ -117,7 +117,12 @@ class RecordFolder:
         """What cannot be written is counted. Never raises what the disk says."""
         with self._lock:
             for answer in answers:
-                self._write(answer)
+                try:
+                    self._write(answer)
+                except Exception:
+                    # One that cannot be written as JSON, or names no mission: the others are kept.
+                    log = logger(__name__)
+                    log.exception(LogEvent.RECORD_LEFT_OUT, mission=answer.mission)
 
     def leave_out(self, mission: MissionId, why: str) -> None:
         with self._lock:
@@ -159,7 +164,7 @@ class RecordFolder:
             logger(__name__).warning(LogEvent.RECORD_LEFT_OUT, mission=mission, why=why)
 
     def _left_out_lines(self, mission: MissionId) -> bytes:
-        at, counts = stamp_of(self.clock.now()), self._left_out.get(mission, {})
+        at, counts = stamp_of(self.clock.now()), self._left_out.get(mission, Counter[str]())
         return b"".join(lines.left_out_line(count, why, at) for why, count in counts.items())
 
     def _why_no_room(self, mission: MissionId, size: int) -> str:

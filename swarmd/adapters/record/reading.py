@@ -106,10 +106,10 @@ def _read_file(record: MissionRecord, path: Path) -> None:
         record.unreadable += head is None
         for raw in file:
             if raw.strip():
-                _take_line(record, lines.read_line(raw))
+                _take_line(record, lines.read_line(raw) or {})
 
 
-def _take_line(record: MissionRecord, line: Mapping[str, Any] | None) -> None:
+def _take_line(record: MissionRecord, line: Call) -> None:
     match line:
         case {"text": str(digest), "is": str(text)}:
             record.texts[digest] = text

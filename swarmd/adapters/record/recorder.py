@@ -32,6 +32,7 @@ class Recorder:
     """Needs `run` in a task of its owner, and `aclose` at the end."""
 
     folder: RecordFolder
+    notes: bool = True  # else nothing is added to what is there
     _waiting: deque[Answer] = field(default_factory=deque)
     _lost: dict[MissionId, int] = field(default_factory=dict)  # not yet told to the folder
     _woken: anyio.Event = field(default_factory=anyio.Event)
@@ -42,6 +43,8 @@ class Recorder:
         return self.folder.trouble
 
     def note(self, answer: Answer) -> None:
+        if not self.notes:
+            return
         if len(self._waiting) >= QUEUE_MAX:
             self._lost[answer.mission] = self._lost.get(answer.mission, 0) + 1
             return

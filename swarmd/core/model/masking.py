@@ -142,7 +142,8 @@ class Masking:
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.text(value)
+            masked = self.text(value)
+            return value if masked == value else masked  # a closed word keeps its type
         if isinstance(value, Mapping):
             return {self._value(key): self._value(one) for key, one in value.items()}
         if type(value) in (list, tuple):
@@ -174,3 +175,7 @@ class Masking:
         return self.text(
             value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         )
+
+
+SHAPES_ALONE: Final = Masking()
+"""For whoever holds no secret."""

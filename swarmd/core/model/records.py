@@ -133,6 +133,7 @@ class Host:
     # its lease.
     busy: int = field(default=0, compare=False)
     heard: StreamId = field(default=FIRST, compare=False)
+    unrecorded: str = field(default="", compare=False)  # why it cannot write the missions' record
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.ports.stores import LOST, Around, Used
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.recording import TurnCalls, note_mail
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.mail import (
@@ -86,6 +87,7 @@ async def take_turn(world: World, resident: Resident) -> None:
     acting = _acting(world, agent, around, call, hops)
     mission = around.mission
     if mission is not None and mission.ending is None and not mission.state.is_ended:
+        note_mail(world.recording, agent, resident.turn + 1, mission.id, mail)
         journal = _journal_of(world, resident, mission)
         try:
             await _think_and_act(world, resident, journal, acting, around, call, gathered)
@@ -110,6 +112,9 @@ def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
         world.stamp,
         partial(setattr, resident, "doing"),
         lead=world.lead,
+        calls=TurnCalls(
+            world.recording.record, world.recording.masking, mission.id, resident.agent
+        ),
     )
 
 
