@@ -287,9 +287,6 @@ def inspect(where: Connection, reference: Reference, as_json: Json = False) -> i
     return connection.look(where.settings(), as_json, see)
 
 
-app.command("record", rich_help_panel="Look")(record)
-
-
 @app.command(rich_help_panel="Look")
 @flat
 def tail(
@@ -365,6 +362,7 @@ def approvals(where: Connection, as_json: Json = False) -> int:
     return connection.look(where.settings(), as_json, approval_verbs.approvals)
 
 
+app.command("record", rich_help_panel="Look")(record)
 app.add_typer(dead, name="dead", rich_help_panel="Act")
 app.add_typer(override, name="override", rich_help_panel="Act")
 

@@ -48,20 +48,20 @@ class TurnCalls:
     agent: Agent | None = None
 
     def begun(self, begin: Begin, given: Any, at: str) -> Ended:
-        return partial(self._end, begin, given, at, anyio.current_time())
+        return partial(self._end_call, begin, given, at, anyio.current_time())
 
-    def _end(
+    def _end_call(
         self, begin: Begin, given: Any, at: str, started: float, text: str | None, used: Used
     ) -> None:
         seconds = anyio.current_time() - started
-        self._note(begin, given, text, at, used, seconds=seconds)
+        self._note_call(begin, given, text, at, used, seconds=seconds)
 
     def met(self, begin: Begin, given: Any, text: str, at: str) -> None:
         """The answer of a former holder, who may have died before it was recorded."""
         if text != LOST:
-            self._note(begin, given, text, at, Used({}), is_repeated=True)
+            self._note_call(begin, given, text, at, Used({}), is_repeated=True)
 
-    def _note(
+    def _note_call(
         self, begin: Begin, given: Any, text: str | None, at: str, used: Used, **more: Any
     ) -> None:
         if self.agent is None:
@@ -102,7 +102,7 @@ def note_mail(
     """What people said to an agent, in the turn that takes it up."""
     for message in mail:
         if message.sender == OPERATOR:
-            word = _word(recording.masking, mission, message)
+            word = _word_of(recording.masking, mission, message)
             recording.record.note(_said_to(word, agent, turn))
 
 
@@ -116,7 +116,7 @@ def words_of(masking: Masking, swarm: Swarm, messages: Sequence[Message]) -> Ite
             mission = message.mission or _mission_of(swarm, target)
             agent = swarm.lineage.get(target)
             if mission:
-                word = _word(masking, mission, message)
+                word = _word_of(masking, mission, message)
                 yield word if agent is None else _said_to(word, agent, 0)
 
 
@@ -130,7 +130,7 @@ def _mission_of(swarm: Swarm, target: str) -> MissionId:
     return MissionId("") if approval is None else approval.mission
 
 
-def _word(masking: Masking, mission: MissionId, message: Message) -> Answer:
+def _word_of(masking: Masking, mission: MissionId, message: Message) -> Answer:
     given = masking.value({"kind": message.kind.value, "data": dict(message.data)})
     return Answer(
         mission=mission,

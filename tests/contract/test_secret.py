@@ -16,8 +16,8 @@ import pytest
 
 from swarmd.adapters import secret
 from swarmd.app.process import with_secret
-from swarmd.errors import UsageError
 from swarmd.core.model.masking import MASK, Masking
+from swarmd.errors import UsageError
 from swarmd.settings import Settings
 
 GOOD = "a secret that is long enough for this"

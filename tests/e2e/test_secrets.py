@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +20,8 @@ import pytest
 import structlog
 
 from swarmd import logs
-from swarmd.adapters.redis.connection.async_client import Connection
 from swarmd.adapters.record import reading
+from swarmd.adapters.record.recorder import Recorder
 from swarmd.app.parts import run_parts
 from swarmd.app.process import Process, open_process, with_secret
 from swarmd.cli.options import Ordered
@@ -45,6 +45,14 @@ PLANTED: Final = {
     "a private key": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ",
 }
 SAID: Final = "; ".join([*SECRETS.values(), API_KEY, "redis://worker:s3cr3t-passw0rd@host:6379/0"])
+READING: Final[Mapping[str, tuple[str, ...]]] = {
+    "string": ("GET",),
+    "hash": ("HGETALL",),
+    "stream": ("XRANGE", "-", "+"),
+    "zset": ("ZRANGE", "0", "-1", "WITHSCORES"),
+    "set": ("SMEMBERS",),
+    "list": ("LRANGE", "0", "-1"),
+}
 
 
 def planted(value: Any) -> Any:
@@ -83,7 +91,7 @@ def data() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def swarm(settings: Settings) -> Any:
+async def swarm(settings: Settings) -> AsyncIterator[Process]:
     async with open_process(settings, "must") as process, anyio.create_task_group() as tasks:
         running = anyio.Event()
         parts = frozenset({"supervisor", "worker"})
@@ -114,19 +122,10 @@ async def ended(process: Process, mission: str) -> None:
 
 async def everything_stored(process: Process) -> str:
     """All that the server holds, key by key, as a client reads it."""
-    ask = process.store.pipe.execute
-    by_type = {
-        "string": lambda key: ("GET", key),
-        "hash": lambda key: ("HGETALL", key),
-        "stream": lambda key: ("XRANGE", key, "-", "+"),
-        "zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
-        "set": lambda key: ("SMEMBERS", key),
-        "list": lambda key: ("LRANGE", key, 0, -1),
-    }
-    found = []
+    ask, found = process.store.pipe.execute, []
     for key in await ask("KEYS", "*"):
-        kind = await ask("TYPE", key)
-        found.append(f"{key} {await ask(*by_type[kind](key))}")
+        command, *rest = READING[await ask("TYPE", key)]
+        found.append(f"{key} {await ask(command, key, *rest)}")
     return "\n".join(found)
 
 
@@ -171,7 +170,9 @@ async def test_planted_secrets_are_found_nowhere_and_their_record_is_forgotten(
             order = Ordered(reason=SAID)
             await ended(process, M)
             logs.logger("test").warning(f"said {SAID}", secret=settings.secret)
-            await process.recording.record.flush()
+            recorder = process.recording.record
+            assert isinstance(recorder, Recorder)
+            await recorder.flush()
             places = {
                 "the store": await everything_stored(process),
                 "a prompt": json.dumps([one.body for one in server.requests]),
@@ -181,7 +182,8 @@ async def test_planted_secrets_are_found_nowhere_and_their_record_is_forgotten(
             record = reading.read_mission(data / "record", M)
             assert record is not None
             # Each place had them before they were masked: else nothing was looked for.
-            for place, text in (*places.items(), ("the record", kept[f"record/{M}/{process.host}.jsonl"])):
+            written = {"the record": kept[f"record/{M}/{process.host}.jsonl"]}
+            for place, text in (places | written).items():
                 assert MASK in text, place
             assert_clean(places | kept, settings.secret)
             assert {call["kind"] for call in record.calls} == {"model", "function"}

@@ -61,7 +61,7 @@ class _File:
     is_torn: bool = False
     known: set[str] = field(default_factory=set)
 
-    def append(self, content: bytes) -> None:
+    def append_whole(self, content: bytes) -> None:
         """Whole, or cut back to what was there. Raises `OSError`."""
         content = b"\n" * self.is_torn + content
         left = memoryview(content)
@@ -118,7 +118,7 @@ class RecordFolder:
         with self._lock:
             for answer in answers:
                 try:
-                    self._write(answer)
+                    self._write_one(answer)
                 except Exception:
                     # One that cannot be written as JSON, or names no mission: the others are kept.
                     log = logger(__name__)
@@ -128,31 +128,31 @@ class RecordFolder:
         with self._lock:
             self._count_left_out(mission, why)
 
-    def _write(self, answer: Answer) -> None:
+    def _write_one(self, answer: Answer) -> None:
         mission = answer.mission
         try:
             file = self._file_of(answer)
             packing = lines.Packing(file.known)
             line = lines.call_line(answer, packing, has_prompts=self.has_prompts)
-            content = packing.lines() + line
+            content = packing.text_lines() + line
             no_room = self._why_no_room(mission, len(content))
             if no_room:
                 self._count_left_out(mission, no_room)
                 return
-            self._append(mission, file, self._left_out_lines(mission) + content)
+            self._append_to(mission, file, self._left_out_lines(mission) + content)
         except OSError as error:
-            self._fail(mission, error)
+            self._note_failure(mission, error)
             return
         file.known |= packing.added.keys()
         self._left_out.pop(mission, None)
         self._warned = {told for told in self._warned if told[0] != mission}
         self.trouble = ""
 
-    def _append(self, mission: MissionId, file: _File, content: bytes) -> None:
-        file.append(content)
+    def _append_to(self, mission: MissionId, file: _File, content: bytes) -> None:
+        file.append_whole(content)
         self._sizes[mission] += len(content)
 
-    def _fail(self, mission: MissionId, error: OSError) -> None:
+    def _note_failure(self, mission: MissionId, error: OSError) -> None:
         self.trouble = error.strerror or type(error).__name__
         self._count_left_out(mission, self.trouble)
 
@@ -179,14 +179,14 @@ class RecordFolder:
         if file is not None and not file.is_gone:
             self._open.move_to_end(mission)
             return file
-        self._close(mission)
+        self._close_file(mission)
         if len(self._open) >= _OPEN_MAX:
-            self._close(next(iter(self._open)))
-        file = self._opened(answer)
+            self._close_file(next(iter(self._open)))
+        file = self._open_file(answer)
         self._open[mission] = file
         return file
 
-    def _opened(self, answer: Answer) -> _File:
+    def _open_file(self, answer: Answer) -> _File:
         check_mission(answer.mission)
         folder = self.root / answer.mission
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -197,13 +197,13 @@ class RecordFolder:
             file = _File(handle, os.fstat(handle).st_size)
             if not file.size:
                 head = lines.head_line(answer.mission, self.writer, answer.at)
-                self._append(answer.mission, file, head)
+                self._append_to(answer.mission, file, head)
         except OSError:
             os.close(handle)
             raise
         return file
 
-    def _close(self, mission: MissionId) -> None:
+    def _close_file(self, mission: MissionId) -> None:
         file = self._open.pop(mission, None)
         if file is not None:
             file.close()
@@ -212,7 +212,7 @@ class RecordFolder:
         with self._lock:
             self._tell_left_out()
             for mission in list(self._open):
-                self._close(mission)
+                self._close_file(mission)
 
     # --- the bounds ---
 
@@ -226,26 +226,26 @@ class RecordFolder:
             self._tell_left_out()
 
     def _keep_bounds(self) -> None:
-        now, kept = self.clock.now(), sorted(self._kept(), key=lambda one: one.written)
+        now, kept = self.clock.now(), sorted(self._kept_missions(), key=lambda one: one.written)
         self._sizes = Counter({one.mission: one.size for one in kept})
         wanted = self.bounds.bytes_max
         if self._sizes.total() > wanted:
             wanted = int(wanted * _FILLED)
         for one in kept:
             if one.written + self.bounds.seconds < now:
-                self._remove(one, "age")
+                self._remove_record(one, "age")
             elif self._sizes.total() > wanted and one.written + BUSY_SECONDS < now:
-                self._remove(one, "size")
+                self._remove_record(one, "size")
 
-    def _kept(self) -> Iterator[_Kept]:
-        for folder in _folders(self.root):
+    def _kept_missions(self) -> Iterator[_Kept]:
+        for folder in _mission_folders(self.root):
             found = [file.stat() for file in folder.iterdir()]
             if found:
                 size, written = sum(one.st_size for one in found), max(f.st_mtime for f in found)
                 yield _Kept(folder.name, size, written)
 
-    def _remove(self, one: _Kept, why: str) -> None:
-        self._close(MissionId(one.mission))
+    def _remove_record(self, one: _Kept, why: str) -> None:
+        self._close_file(MissionId(one.mission))
         for path in (self.root / one.mission).iterdir():
             path.unlink(missing_ok=True)
         (self.root / one.mission).rmdir()
@@ -273,7 +273,7 @@ class RecordFolder:
             file = self._open.get(mission)
             with suppress(OSError):
                 if file is not None and not file.is_gone:
-                    self._append(mission, file, self._left_out_lines(mission))
+                    self._append_to(mission, file, self._left_out_lines(mission))
                     del self._left_out[mission]
 
     # --- to forget ---
@@ -284,13 +284,13 @@ class RecordFolder:
         """
         check_mission(mission)
         with self._lock, translated(mission):
-            self._close(mission)
+            self._close_file(mission)
             self._left_out.pop(mission, None)
             folder = self.root / mission
             if not folder.is_dir():
                 return
             for path in list(folder.iterdir()):
-                if _began(path) <= until:
+                if _began_at(path) <= until:
                     path.unlink(missing_ok=True)
             # A mission of the same id has begun since: its files stay.
             with suppress(OSError):
@@ -298,11 +298,11 @@ class RecordFolder:
             self._sizes[mission] = 0
 
 
-def _folders(root: Path) -> list[Path]:
+def _mission_folders(root: Path) -> list[Path]:
     return [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
 
 
-def _began(path: Path) -> float:
+def _began_at(path: Path) -> float:
     """Of a file whose first line cannot be read: before all time, for it is nobody's."""
     with path.open("rb") as file:
         head = lines.read_line(file.readline(10_000))

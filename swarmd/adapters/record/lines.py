@@ -47,7 +47,7 @@ class Packing:
 
     def pack(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._named(value) if len(value) >= NAMED_CHARS_MIN else value
+            return self._name_text(value) if len(value) >= NAMED_CHARS_MIN else value
         if isinstance(value, Mapping):
             if _TEXT in value or _JSON in value:
                 return {_JSON: _encode(value)}
@@ -56,13 +56,13 @@ class Packing:
             return [self.pack(one) for one in value]
         return value
 
-    def _named(self, text: str) -> dict[str, str]:
+    def _name_text(self, text: str) -> dict[str, str]:
         digest = sha256(text)
         if digest not in self.known:
             self.added[digest] = text
         return {_TEXT: digest}
 
-    def lines(self) -> bytes:
+    def text_lines(self) -> bytes:
         return b"".join(
             line_of({"text": digest, "is": text}) for digest, text in self.added.items()
         )

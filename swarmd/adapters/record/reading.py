@@ -60,15 +60,15 @@ def read_mission(root: Path, mission: MissionId) -> MissionRecord | None:
     return record
 
 
-def kept(root: Path) -> list[Kept]:
+def kept_missions(root: Path) -> list[Kept]:
     """All of which there is a record, by their beginnings. Raises `WorkspaceError`."""
     with translated(str(root)):
         if not root.is_dir():
             return []
-        return sorted(_kept(root), key=lambda one: one.began)
+        return sorted(_kept_in(root), key=lambda one: one.began)
 
 
-def removed(root: Path) -> list[Mapping[str, Any]]:
+def removed_records(root: Path) -> list[Mapping[str, Any]]:
     """The records that were removed to keep the bounds, the latest last."""
     with translated(str(root / REMOVED)):
         if not (root / REMOVED).exists():
@@ -77,18 +77,18 @@ def removed(root: Path) -> list[Mapping[str, Any]]:
         return [one for one in found if one is not None and "removed" in one]
 
 
-def _kept(root: Path) -> Iterator[Kept]:
+def _kept_in(root: Path) -> Iterator[Kept]:
     for folder in root.iterdir():
         if not folder.is_dir():
             continue
         files = [path.stat() for path in folder.glob(f"*{SUFFIX}")]
         if files:
-            began = min(map(_began, folder.glob(f"*{SUFFIX}")))
+            began = min(map(_began_at, folder.glob(f"*{SUFFIX}")))
             size, written = sum(f.st_size for f in files), max(f.st_mtime for f in files)
             yield Kept(folder.name, size, began, written)
 
 
-def _began(path: Path) -> float:
+def _began_at(path: Path) -> float:
     with path.open("rb") as file:
         head = lines.read_line(file.readline(10_000)) or {}
     try:

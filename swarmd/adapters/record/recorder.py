@@ -67,11 +67,11 @@ class Recorder:
                 batch = list(self._waiting)
                 # Not cancelled half-way: a write that was begun is waited for.
                 with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self._write, batch)
+                    await anyio.to_thread.run_sync(self._write_batch, batch)
                 for _ in batch:
                     self._waiting.popleft()
 
-    def _write(self, batch: list[Answer]) -> None:
+    def _write_batch(self, batch: list[Answer]) -> None:
         self.folder.write(batch)
         for mission, count in list(self._lost.items()):
             self._lost.pop(mission)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -53,7 +54,7 @@ def folder_of(settings: Settings) -> Path:
 
 def _mission_of(root: Path, reference: str) -> MissionId:
     """By its id or the beginning of it."""
-    ids = [one.mission for one in reading.kept(root)]
+    ids = [one.mission for one in reading.kept_missions(root)]
     begun = [id for id in ids if id.startswith(reference)]
     if reference in ids or not begun:
         return MissionId(reference)
@@ -64,7 +65,9 @@ def _mission_of(root: Path, reference: str) -> MissionId:
 
 
 def _nothing_of(id: str, root: Path) -> NotFoundError:
-    gone = next((one for one in reversed(reading.removed(root)) if one["removed"] == id), None)
+    gone = next(
+        (one for one in reversed(reading.removed_records(root)) if one["removed"] == id), None
+    )
     if gone is not None:
         why = f"{gone.get('why')} at {gone.get('at')}"
         return NotFoundError(
@@ -82,34 +85,31 @@ def _nothing_of(id: str, root: Path) -> NotFoundError:
 
 
 def _list_missions(root: Path, *, as_json: bool) -> Exit:
-    kept, removed = reading.kept(root), reading.removed(root)
+    kept, removed = reading.kept_missions(root), reading.removed_records(root)
     if as_json:
-        missions = [
-            {
-                "mission": one.mission,
-                "bytes": one.size,
-                "began": _moment(one.began),
-                "written": _moment(one.written),
-            }
-            for one in kept
-        ]
-        _give({"missions": missions, "removed": removed})
+        _print_json({"missions": [_kept_value(one) for one in kept], "removed": removed})
         return Exit.DONE
     if kept:
-        columns = [
-            Column("MISSION", [one.mission for one in kept]),
-            Column("BEGAN", [_moment(one.began) for one in kept], rank=1),
-            Column("LAST CALL", [_moment(one.written) for one in kept], rank=2),
-            Column("KILOBYTES", [number(-(-one.size // 1_000)) for one in kept], rank=3),
-        ]
-        _say(table_lines(columns, _ink()))
+        _print_lines(table_lines(_kept_columns([_kept_value(one) for one in kept]), _ink()))
     else:
         note(f"there is no record of any mission in {root}")
-    for why in ("age", "size"):
-        count = sum(one.get("why") == why for one in removed)
-        if count:
-            note(f"{counted(count, 'record')} removed for {why} (policies/limits.yaml)")
+    for why, count in Counter(str(one.get("why")) for one in removed).items():
+        note(f"{counted(count, 'record')} removed for {plain(why)} (policies/limits.yaml)")
     return Exit.DONE
+
+
+def _kept_value(one: reading.Kept) -> dict[str, Any]:
+    began, written = _moment_of(one.began), _moment_of(one.written)
+    return {"mission": one.mission, "began": began, "written": written, "bytes": one.size}
+
+
+def _kept_columns(kept: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [
+        Column("MISSION", [one["mission"] for one in kept]),
+        Column("BEGAN", [one["began"] for one in kept], rank=1),
+        Column("LAST CALL", [one["written"] for one in kept], rank=2),
+        Column("BYTES", [number(one["bytes"]) for one in kept], rank=3),
+    ]
 
 
 # --- the calls of one -------------------------------------------------------------------------
@@ -123,15 +123,15 @@ def _list_calls(id: MissionId, found: MissionRecord, *, as_json: bool) -> Exit:
             for call in found.calls
         ]
         unread = {"unreadable": found.unreadable, "newer": found.newer}
-        _give({"mission": id, "calls": calls, "left_out": dict(found.left_out), **unread})
+        _print_json({"mission": id, "calls": calls, "left_out": dict(found.left_out), **unread})
         return Exit.DONE
     if found.calls:
-        _say(table_lines(_columns(found.calls), _ink()))
+        _print_lines(table_lines(_call_columns(found.calls), _ink()))
     _note_rest(found)
     return Exit.DONE
 
 
-def _columns(calls: Sequence[Call]) -> list[Column]:
+def _call_columns(calls: Sequence[Call]) -> list[Column]:
     return [
         Column("CALL", [str(call["call"]) for call in calls]),
         Column("AT", [str(call["at"])[11:19] for call in calls], rank=2),
@@ -210,7 +210,7 @@ def _call_of(found: MissionRecord, reference: str) -> Call:
 def _show_call(found: MissionRecord, call: Call, *, as_json: bool) -> Exit:
     whole = found.whole(call)
     if as_json:
-        _give(whole)
+        _print_json(whole)
         return Exit.DONE
     ink = _ink()
     facts = {name: value for name, value in whole.items() if name not in ("given", "text", "wrote")}
@@ -220,28 +220,28 @@ def _show_call(found: MissionRecord, call: Call, *, as_json: bool) -> Exit:
         if value not in ("", None)
     ]
     if "given" in whole:
-        lines += [ink.paint("--- given", "bold"), *_shown(whole["given"], ink)]
+        lines += [ink.paint("--- given", "bold"), *_shown_lines(whole["given"], ink)]
     else:
         lines += [ink.paint("--- given: not kept (record: answers)", "bold")]
     if whole.get("wrote"):
-        lines += [ink.paint("--- wrote", "bold"), *_shown(whole["wrote"], ink)]
-    lines += [ink.paint("--- answered", "bold"), *_shown(_json_of(whole.get("text")), ink)]
-    _say(lines)
+        lines += [ink.paint("--- wrote", "bold"), *_shown_lines(whole["wrote"], ink)]
+    lines += [ink.paint("--- answered", "bold"), *_shown_lines(_json_of(whole.get("text")), ink)]
+    _print_lines(lines)
     return Exit.DONE
 
 
-def _shown(value: Any, ink: Ink) -> Iterator[str]:
+def _shown_lines(value: Any, ink: Ink) -> Iterator[str]:
     """Texts as they are read, with whose they are before them; the rest as JSON."""
-    if isinstance(value, str):
-        yield from (plain(line) for line in value.split("\n"))
-    elif isinstance(value, list) and value and all(isinstance(one, str | list) for one in value):
-        if len(value) == 2 and value[0] in ("user", "assistant", "system", "tool"):
-            yield ink.paint(f"[{value[0]}]", "bold")
-            value = value[1:]
-        for one in value:
-            yield from _shown(one, ink)
-    else:
-        yield from (plain(line) for line in _text_of(value, indent=2).split("\n"))
+    match value:
+        case ["user" | "assistant" | "system" | "tool" as whose, said]:
+            yield ink.paint(f"[{whose}]", "bold")
+            yield from _shown_lines(said, ink)
+        case [str() | list(), *_]:
+            for one in value:
+                yield from _shown_lines(one, ink)
+        case _:
+            text = value if isinstance(value, str) else _text_of(value, indent=2)
+            yield from map(plain, text.split("\n"))
 
 
 def _json_of(text: Any) -> Any:
@@ -261,10 +261,12 @@ def _text_of(value: Any, indent: int | None = None) -> str:
 def forget(settings: Settings, asked: Ordered, mission: str) -> Exit:
     """Done when the supervisor has written it; the files go within a second."""
     id = _mission_of(folder_of(settings), mission)
-    return remote.ordered(settings, partial(_order, id), Wish("forget", id, asked.reason), asked)
+    return remote.ordered(
+        settings, partial(_order_forgetting, id), Wish("forget", id, asked.reason), asked
+    )
 
 
-def _order(
+def _order_forgetting(
     id: MissionId,
     sight: Sight,
     post: order_client.Post,
@@ -290,7 +292,7 @@ def _order(
 # --- as lines ---------------------------------------------------------------------------------
 
 
-def _moment(at: float) -> str:
+def _moment_of(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
@@ -298,9 +300,9 @@ def _ink() -> Ink:
     return Ink.of(sys.stdout, os.environ)
 
 
-def _say(lines: Sequence[str]) -> None:
+def _print_lines(lines: Sequence[str]) -> None:
     print("\n".join(lines))
 
 
-def _give(value: Mapping[str, Any]) -> None:
+def _print_json(value: Mapping[str, Any]) -> None:
     print(_text_of(value))

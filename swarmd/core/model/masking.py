@@ -39,7 +39,7 @@ def _lines_masked(found: re.Match[str]) -> str:
     return "\n".join([MASK] * (found[0].count("\n") + 1))
 
 
-def _prefixed(prefix: str, rest: str) -> _Shape:
+def _shape_of_prefix(prefix: str, rest: str) -> _Shape:
     """What begins with a provider's own sign, where no word goes on before it."""
     sign = re.escape(prefix)
     return _Shape((prefix,), re.compile(rf"{sign}(?<![A-Za-z0-9_]{sign}){rest}"))
@@ -79,19 +79,19 @@ _SHAPES: Final = (
         rf"\1{MASK}",
     ),
     _Shape(("eyJ",), re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),  # a JSON web token
-    _prefixed("sk-", r"[A-Za-z0-9_-]{8,}"),  # OpenAI, Anthropic, OpenRouter and others
-    _prefixed("sk_live_", r"[A-Za-z0-9]{8,}"),
-    _prefixed("rk_live_", r"[A-Za-z0-9]{8,}"),
-    _prefixed("gsk_", r"[A-Za-z0-9]{20,}"),
-    _prefixed("xai-", r"[A-Za-z0-9]{20,}"),
-    _prefixed("hf_", r"[A-Za-z0-9]{30,}"),
-    _prefixed("AIza", r"[A-Za-z0-9_-]{35}"),
+    _shape_of_prefix("sk-", r"[A-Za-z0-9_-]{8,}"),  # OpenAI, Anthropic, OpenRouter and others
+    _shape_of_prefix("sk_live_", r"[A-Za-z0-9]{8,}"),
+    _shape_of_prefix("rk_live_", r"[A-Za-z0-9]{8,}"),
+    _shape_of_prefix("gsk_", r"[A-Za-z0-9]{20,}"),
+    _shape_of_prefix("xai-", r"[A-Za-z0-9]{20,}"),
+    _shape_of_prefix("hf_", r"[A-Za-z0-9]{30,}"),
+    _shape_of_prefix("AIza", r"[A-Za-z0-9_-]{35}"),
     _Shape(("gh",), re.compile(r"gh(?<![A-Za-z0-9_]gh)[opsru]_[A-Za-z0-9]{30,}")),
-    _prefixed("github_pat_", r"[A-Za-z0-9_]{20,}"),
-    _prefixed("glpat-", r"[A-Za-z0-9_-]{20,}"),
-    _prefixed("npm_", r"[A-Za-z0-9]{36}"),
-    _prefixed("xox", r"[abeoprs]-[A-Za-z0-9-]{10,}"),
-    *(_prefixed(f"A{kind}IA", r"[0-9A-Z]{16}(?![0-9A-Za-z])") for kind in "KS"),
+    _shape_of_prefix("github_pat_", r"[A-Za-z0-9_]{20,}"),
+    _shape_of_prefix("glpat-", r"[A-Za-z0-9_-]{20,}"),
+    _shape_of_prefix("npm_", r"[A-Za-z0-9]{36}"),
+    _shape_of_prefix("xox", r"[abeoprs]-[A-Za-z0-9-]{10,}"),
+    *(_shape_of_prefix(f"A{kind}IA", r"[0-9A-Z]{16}(?![0-9A-Za-z])") for kind in "KS"),
 )
 
 
@@ -105,26 +105,26 @@ class Masking:
         known = {one for one in secrets if len(one) >= SECRET_CHARS_MIN and one not in MASK}
         self._known = tuple(sorted(known, key=lambda one: (-len(one), one)))
         # A turn's prompt holds what the one before it held, and each passes here several times.
-        self._remembered = lru_cache(_REMEMBERED)(self._whole)
+        self._remembered = lru_cache(_REMEMBERED)(self._mask_text)
 
     def __repr__(self) -> str:
         return f"Masking({len(self._known)} secrets)"
 
     def text(self, text: str) -> str:
-        return self._remembered(text) if len(text) in _WORTH_REMEMBERING else self._whole(text)
+        return self._remembered(text) if len(text) in _WORTH_REMEMBERING else self._mask_text(text)
 
-    def _whole(self, text: str) -> str:
+    def _mask_text(self, text: str) -> str:
         # Again until nothing more is found: a mask ends the word beside it, which may be a secret
         # only then. Each time there is less to look at.
-        while (masked := self._once(text)) != text:
+        while (masked := self._mask_once(text)) != text:
             text = masked
         return text
 
-    def _once(self, text: str) -> str:
+    def _mask_once(self, text: str) -> str:
         # What is masked already is not looked into, whatever the secrets are.
-        return MASK.join(map(self._piece, text.split(MASK)))
+        return MASK.join(map(self._mask_piece, text.split(MASK)))
 
-    def _piece(self, text: str) -> str:
+    def _mask_piece(self, text: str) -> str:
         for secret in self._known:
             if secret in text:
                 text = text.replace(secret, MASK)
@@ -137,30 +137,29 @@ class Masking:
         """With every text in it masked, wherever it stands in containers and dataclasses; the same
         object where there was none. What is of another kind is left as it is.
         """
-        masked: Any = self._value(value)
+        masked: Any = self._mask_value(value)
         return value if masked == value else masked
 
-    def _value(self, value: Any) -> Any:
+    def _mask_value(self, value: Any) -> Any:
         if isinstance(value, str):
             masked = self.text(value)
             return value if masked == value else masked  # a closed word keeps its type
         if isinstance(value, Mapping):
-            return {self._value(key): self._value(one) for key, one in value.items()}
+            return {self._mask_value(key): self._mask_value(one) for key, one in value.items()}
         if type(value) in (list, tuple):
-            return type(value)(self._items(value))
-        if is_dataclass(value) and not isinstance(value, type):
-            named = {
-                field.name: getattr(value, field.name) for field in fields(value) if field.init
-            }
-            return replace(value, **{name: self._value(one) for name, one in named.items()})
-        return value
+            return type(value)(self._mask_items(value))
+        return self._mask_fields(value) if is_dataclass(value) else value
 
-    def _items(self, items: Iterable[Any]) -> list[Any]:
+    def _mask_fields(self, value: Any) -> Any:
+        names = [field.name for field in fields(value) if field.init]
+        return replace(value, **{name: self._mask_value(getattr(value, name)) for name in names})
+
+    def _mask_items(self, items: Iterable[Any]) -> list[Any]:
         """Lines of a text are masked as the text that they are: a private key has many."""
         lines = list(items)
         if len(lines) > 1 and all(isinstance(one, str) and "\n" not in one for one in lines):
             return self.text("\n".join(lines)).split("\n")
-        return [self._value(one) for one in lines]
+        return [self._mask_value(one) for one in lines]
 
     def plain(self, value: object) -> object:
         """As plain data for a log line: what is none is shown as its masked `str`."""

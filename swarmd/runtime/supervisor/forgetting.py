@@ -39,9 +39,9 @@ class RecordsForgotten:
         ordered: set[Forgetting] = set(self.memory.swarm.rows(FORGETTINGS).values())
         self._done &= ordered
         for one in ordered - self._done:
-            await self._forget(one)
+            await self._forget_one(one)
 
-    async def _forget(self, one: Forgetting) -> None:
+    async def _forget_one(self, one: Forgetting) -> None:
         try:
             await self.record.forget(one.mission, one.at)
         except WorkspaceError as error:

@@ -24,10 +24,6 @@ _IN_THE_WAY: Final = (
 )
 
 
-def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class MaskedModel:
     """The `Model` port, masked."""
@@ -44,36 +40,36 @@ class MaskedModel:
         return self.model.is_language_model
 
     def bound(self, prompt: Prompt) -> Usage:
-        return self.model.bound(self._masked(prompt))
+        return self.model.bound(self._mask_prompt(prompt))
 
     async def attempt(
-        self, prompt: Prompt, sending: Callable[[], None] = _nothing
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:
-        outcome = await self.model.attempt(self._masked(prompt), sending)
+        outcome = await self.model.attempt(self._mask_prompt(prompt), sending)
         if isinstance(outcome, Answered):
-            return self._answered(outcome)
+            return self._mask_answer(outcome)
         detail, text = self.masking.text(outcome.detail), self.masking.text(outcome.text)
         return replace(outcome, detail=detail, text=text)
 
     async def aclose(self) -> None:
         await self.model.aclose()
 
-    def _masked(self, prompt: Prompt) -> Prompt:
+    def _mask_prompt(self, prompt: Prompt) -> Prompt:
         names = [field.name for field in fields(prompt) if field.name not in _NOT_SENT]
         return replace(
             prompt, **{name: self.masking.value(getattr(prompt, name)) for name in names}
         )
 
-    def _answered(self, outcome: Answered) -> Answered | Failed:
+    def _mask_answer(self, outcome: Answered) -> Answered | Failed:
         text = self.masking.text(outcome.text)
         try:
-            moves = tuple(map(self._move, outcome.moves))
+            moves = tuple(map(self._mask_move, outcome.moves))
         except ValidationError:
             # A name or a path with a mask in it is none: the model is told, and nobody else.
             return Failed("malformed", _IN_THE_WAY, outcome.usage, text=text)
         return replace(outcome, moves=moves, text=text)
 
-    def _move(self, move: Move) -> Move:
+    def _mask_move(self, move: Move) -> Move:
         said = move.model_dump(mode="json")
         masked = self.masking.value(said)
         return move if masked is said else MOVE.validate_python(masked)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from swarmd.adapters.record import folder as folders
 from swarmd.adapters.record import lines, reading
 from swarmd.adapters.record.folder import BUSY_SECONDS, FULL, SHARE_USED, Bounds, RecordFolder
 from swarmd.adapters.record.recorder import QUEUE_MAX, TOO_SLOW, Recorder
@@ -224,10 +223,10 @@ def test_what_a_full_disk_took_half_of_is_taken_back(
 
     def half(handle: int, content: Any) -> int:
         write(handle, bytes(content[: len(content) // 2]))
-        monkeypatch.setattr(folders.os, "write", write)
+        monkeypatch.setattr(os, "write", write)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folders.os, "write", half)
+    monkeypatch.setattr(os, "write", half)
     folder.write([answer(2), answer(3)])
     record = read(tmp_path)
     assert [call["step"] for call in record.calls] == [1, 3]
@@ -258,15 +257,15 @@ def test_beyond_the_size_the_longest_past_missions_go_and_those_at_work_stay(
         opened(tmp_path, "h-0").write([answer(step, mission) for step in range(1, 5)])
         aged(tmp_path, mission, ago)
     folder.sweep()
-    kept = {one.mission for one in reading.kept(tmp_path)}
+    kept = {one.mission for one in reading.kept_missions(tmp_path)}
     assert kept >= {"m-3", "m-4"}
-    told = reading.removed(tmp_path)
+    told = reading.removed_records(tmp_path)
     assert told[0]["removed"] == "m-1"
     assert {one["why"] for one in told} == {"size"}
     # Those at work fill it: nothing of them is removed, and what is new is left out and counted.
     full = opened(tmp_path, bounds=Bounds(3_000, 1e9))
     full.sweep()
-    assert {"m-3", "m-4"} <= {one.mission for one in reading.kept(tmp_path)}
+    assert {"m-3", "m-4"} <= {one.mission for one in reading.kept_missions(tmp_path)}
     full.write([answer(9, "m-3")])
     full.close()
     assert read(tmp_path, "m-3").left_out[FULL] == 1
@@ -278,8 +277,8 @@ def test_a_record_goes_when_it_is_old(tmp_path: Path) -> None:
     aged(tmp_path, "m-old", 3_700)
     aged(tmp_path, "m-new", 100)
     folder.sweep()
-    assert [one.mission for one in reading.kept(tmp_path)] == ["m-new"]
-    (told,) = reading.removed(tmp_path)
+    assert [one.mission for one in reading.kept_missions(tmp_path)] == ["m-new"]
+    (told,) = reading.removed_records(tmp_path)
     assert (told["removed"], told["why"]) == ("m-old", "age")
     assert told["bytes"] > 0
     assert BUSY_SECONDS >= 60
@@ -320,7 +319,7 @@ async def test_what_is_noted_is_written_when_the_process_ends(
 ) -> None:
     for step in (1, 2, 3):
         recorder.note(answer(step))
-    assert reading.kept(tmp_path) == [], "a turn waits for no disk"
+    assert reading.kept_missions(tmp_path) == [], "a turn waits for no disk"
     await recorder.aclose()
     assert len(read(tmp_path).calls) == 3
 

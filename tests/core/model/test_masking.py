@@ -126,7 +126,6 @@ def test_masking_again_changes_nothing_and_lines_stay_as_many(text: str) -> None
     assert masking.text(text) == once
     assert once.count("\n") == text.count("\n")
     assert KEY not in once
-    assert SECRETS["Amazon's"] + " " not in f" {once} "
 
 
 def test_a_long_text_costs_little() -> None:
