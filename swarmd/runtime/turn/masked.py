@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from swarmd.core.agent.turn import Acting
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.moves import MOVE, Move
+from swarmd.errors import WorkspaceError
 from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
 from swarmd.runtime.turn.functions import Handler, Handlers
 
@@ -82,6 +83,10 @@ def masked_handlers(handlers: Handlers, masking: Masking) -> dict[str, Handler]:
 
 def _masked_handler(handler: Handler, masking: Masking) -> Handler:
     async def masked(acting: Acting, args: Any) -> Mapping[str, Any]:
-        return masking.value(await handler(acting, args))
+        try:
+            return masking.value(await handler(acting, args))
+        except WorkspaceError as error:
+            what, hint = masking.text(error.what), masking.text(error.hint)
+            raise WorkspaceError(what, hint=hint) from error
 
     return masked
