@@ -134,15 +134,13 @@ def _list_calls(id: MissionId, found: MissionRecord, *, as_json: bool) -> Exit:
 def _call_columns(calls: Sequence[Call]) -> list[Column]:
     return [
         Column("CALL", [str(call["call"]) for call in calls]),
-        Column("AT", [str(call["at"])[11:19] for call in calls], rank=2),
+        Column("AT", [str(call["at"])[11:19] for call in calls], rank=7),
         Column("AGENT", [str(call.get("agent_name", "")) for call in calls], least=8, rank=4),
-        Column("KIND", [str(call["kind"]) for call in calls], rank=5),
-        Column("NAME", [str(call.get("name", "")) for call in calls], least=8, rank=6),
-        Column("IN", [_counted_of(call, "tokens_in") for call in calls], rank=7, is_optional=True),
-        Column(
-            "OUT", [_counted_of(call, "tokens_out") for call in calls], rank=7, is_optional=True
-        ),
-        Column("SECONDS", [_seconds_of(call) for call in calls], rank=3),
+        Column("KIND", [str(call["kind"]) for call in calls], rank=3),
+        Column("NAME", [str(call.get("name", "")) for call in calls], least=8, rank=5),
+        Column("IN", [_counted_of(call, "in") for call in calls], rank=2, is_optional=True),
+        Column("OUT", [_counted_of(call, "out") for call in calls], rank=2, is_optional=True),
+        Column("SECONDS", [_seconds_of(call) for call in calls], rank=6),
         Column("ANSWER", [excerpt(_answer_of(call), _ANSWER_COLUMNS) for call in calls], least=16),
     ]
 
