@@ -339,7 +339,7 @@ class Obedient:
         texts = [
             prompt.shared,
             prompt.persona,
-            *(text for side, text in prompt.exchange if side == "user"),
+            *(piece.text for piece in prompt.pieces if piece.side == "user"),
         ]
         has_proposed = False
         for mark, raw in [order for text in texts for order in _marked_orders(text)]:

@@ -85,6 +85,7 @@ class Failure(Written):
     why: Literal[
         "malformed",
         "refused",
+        "length",
         "rate_limited",
         "timeout",
         "server",
