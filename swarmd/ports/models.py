@@ -85,9 +85,9 @@ class Prompt:
     caches).
 
     `exchange` ends with what is asked; `since` are the answers of this turn so far, with what
-    became of them. `offer` is all that may ever be answered, the same in each call of an agent, so
-    that it can be cached; `allowed` names the moves of it that may be answered now, all of them
-    where it is empty.
+    became of them, and `reminder` stands behind all: what may be another in each call. `offer` is
+    all that may ever be answered, the same in each call of an agent, so that it can be cached;
+    `allowed` names the moves of it that may be answered now, all of them where it is empty.
     """
 
     shared: str
@@ -100,6 +100,7 @@ class Prompt:
         ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
     )
     since: tuple[Piece, ...] = ()
+    reminder: str = ""
     allowed: tuple[str, ...] = ()
     generation: Generation = UNSET  # what the role sets of it
     is_stretched: bool = False  # with twice the limit, for an answer was cut at it

@@ -55,7 +55,8 @@ def as_text(prompt: Prompt, told: str = "") -> list[Item]:
     """
     items: list[Item] = []
     texts = [(piece.side, piece.text) for piece in prompt.pieces]
-    for side, text in (("user", told), *texts, ("user", prompt.persona)):
+    last = (("user", prompt.persona), ("user", prompt.reminder))
+    for side, text in (("user", told), *texts, *last):
         _add_text(items, side, text)
     return items
 
@@ -65,7 +66,8 @@ def as_calls(prompt: Prompt, told: str = "", *, has_thoughts: bool = True) -> li
 
     It stands before the turn's own answers and not after them: those and their results then follow
     each other unbroken, and what was sent for one call is how the request for the next one begins.
-    A model that reasons drops its thoughts where somebody speaks in between.
+    A model that reasons drops its thoughts where somebody speaks in between: so the reminder is a
+    part of the last result.
     """
     built = _Built(has_thoughts=has_thoughts)
     built.say("user", told)
@@ -73,7 +75,16 @@ def as_calls(prompt: Prompt, told: str = "", *, has_thoughts: bool = True) -> li
     built.say("user", prompt.persona)
     built.add(prompt.since)
     built.close()
+    _remind(built.items, prompt.reminder)
     return built.items
+
+
+def _remind(items: list[Item], reminder: str) -> None:
+    match items[-1:]:
+        case [CallResult(id, text)] if reminder.strip():
+            items[-1] = CallResult(id, f"{text}\n\n{reminder}")
+        case _:
+            _add_text(items, "user", reminder)
 
 
 def ids_in(thread: str, count: int) -> tuple[str, ...]:

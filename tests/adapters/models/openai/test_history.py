@@ -75,6 +75,17 @@ def test_each_request_of_a_turn_begins_as_the_one_before_it_did(of: Any) -> None
         assert after[: len(before)] == before
 
 
+@pytest.mark.parametrize("of", [messages_of, input_of])
+def test_a_reminder_speaks_within_the_last_result_and_nowhere_else(of: Any) -> None:
+    """Another in each call, it changes nothing before it, and nobody speaks behind the results."""
+    prompt = prompt_with(MOVES, {"results": [FOUND]})
+    plain, reminded = of(prompt), of(replace(prompt, reminder="5 left"))
+    assert reminded[:-1] == plain[:-1]
+    name = "content" if of is messages_of else "output"
+    assert reminded[-1] == plain[-1] | {name: f"{plain[-1][name]}\n\n5 left"}
+    assert of(replace(prompt_of(), reminder="5 left"))[-1]["content"].endswith("Ada.\n\n5 left")
+
+
 def test_earlier_turns_are_calls_too_and_every_call_is_answered_before_the_next_mail() -> None:
     messages = messages_of(prompt_with(memory=(MAIL, MOVES, MAIL, MOVES, {"results": [FOUND]})))
     calls = [call["id"] for m in messages for call in m.get("tool_calls", ())]
