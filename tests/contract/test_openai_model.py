@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -101,6 +101,11 @@ PRICE = Price(
 FREE = Tariff(lambda _: Price(), "costs nothing")
 
 
+class HasAddress(Protocol):
+    @property
+    def base_url(self) -> str: ...
+
+
 def provider_of(actions: Actions, **settings: Any) -> Provider:
     """Without room for thoughts, so that the limit is the prompt's own."""
     api, _, mode = actions.rpartition(":")
@@ -110,7 +115,7 @@ def provider_of(actions: Actions, **settings: Any) -> Provider:
 
 @asynccontextmanager
 async def model_of(
-    server: OpenAIServer,
+    server: HasAddress,
     actions: Actions = "tools",
     *,
     key: str = KEY,
