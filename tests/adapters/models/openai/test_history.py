@@ -59,7 +59,7 @@ def test_an_answer_is_calls_and_each_call_has_its_result() -> None:
     assert json.dumps(FOUND, ensure_ascii=False) in read["content"]
 
 
-def test_what_the_board_of_responses_is_sent_says_the_same_in_its_own_items() -> None:
+def test_the_responses_api_is_told_the_same_in_its_own_items() -> None:
     *_, asked, say, read, said, found = input_of(prompt_with(MOVES, {"results": [FOUND]}))
     assert asked["content"].endswith("You are Ada.")
     assert [say["name"], read["name"]] == ["say", "file_read"]
