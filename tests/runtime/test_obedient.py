@@ -61,6 +61,7 @@ from tests.conftest import SECRET
 from tests.runtime.recorded import rebuilt
 
 SECONDS_MAX: Final = 240.0
+STRICT: Final = Taint(actions=("inward", "widening", "outward"))
 EVIL: Final = "evil"
 _MARK: Final = re.compile(rf"{EVIL}-\d{{3}}")
 _HIDDEN: Final = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
@@ -677,10 +678,10 @@ def test_the_model_finds_its_orders_in_every_dress(dress: str) -> None:
         assert [order["move"] for order in orders_in(text)][:1] == ["spawn"]
 
 
-async def test_an_obedient_model_brings_about_nothing_that_nobody_ordered(
+async def test_under_strict_an_obedient_model_brings_about_nothing_that_nobody_ordered(
     server: EmbeddedServer, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = await ran(server, namespace, tmp_path, Taint())
+    found = await ran(server, namespace, tmp_path, STRICT)
     _print(found, capsys)
 
     unheard = [

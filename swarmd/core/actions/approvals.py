@@ -19,6 +19,7 @@ from typing import Any, Final
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
+from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.declarations import Limits, Role
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
@@ -26,11 +27,13 @@ from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, SOB, SUPERVISOR, AgentId, Authority, MissionId
 from swarmd.core.model.privileges import overlaps
+from swarmd.core.model.provenance import counted_taint
 from swarmd.core.model.records import Approval, Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, Drop
 from swarmd.core.model.timings import stamp_of
+from swarmd.core.tree.rights import beyond_own_use
 
 # Of one requester, waiting at the same time: an agent that asks without end fills nobody's list.
 WAITING_MAX: Final = 16
@@ -63,22 +66,19 @@ def for_spawn(
     agents = [one.agent for one in spawned]
     return _beyond(
         authority,
-        _for_taint(declared.limits, taint, "spawn", authority),
+        *(_for_tainted_spawn(swarm, agent, authority, taint) for agent in agents if taint),
         *(_for_role(declared.roles[agent.role]) for agent in agents),
         *(_for_rights(declared.limits, (*agent.privileges, *agent.grants)) for agent in agents),
     )
 
 
-def for_act(
-    limits: Limits,
-    approval_class: str,
-    given: Iterable[str],
-    authority: Authority,
-    taint: Iterable[str],
-) -> Need | None:
-    """The same for what is done about an agent that there is, and gives these privileges."""
+def for_act(swarm: Swarm, actor: Actor, args: Args, consequence: Consequence) -> Need | None:
+    """The same for what is done about an agent that there is."""
+    limits, authority = swarm.declared.limits, actor.authority
     return _beyond(
-        authority, _for_taint(limits, taint, approval_class, authority), _for_rights(limits, given)
+        authority,
+        _for_taint(limits, actor.taint, consequence, args.verb, authority),
+        _for_rights(limits, args.privileges_given()),
     )
 
 
@@ -92,17 +92,36 @@ def _beyond(authority: Authority, *needs: Need | None) -> Need | None:
     return None if is_own else found
 
 
-def _for_taint(
-    limits: Limits, taint: Iterable[str], action: str, authority: Authority
+def _for_tainted_spawn(
+    swarm: Swarm, agent: Agent, authority: Authority, taint: Iterable[str]
 ) -> Need | None:
-    counted = sorted(set(taint) & set(limits.taint.sources))
-    if not counted or action not in limits.taint.actions:
+    beyond = beyond_own_use(swarm, agent)
+    what = f"a child that may use {beyond}, which its creator may only hand out"
+    return _for_taint(
+        swarm.declared.limits,
+        taint,
+        "widening" if beyond else "inward",
+        what if beyond else "spawn",
+        authority,
+    )
+
+
+def _for_taint(
+    limits: Limits,
+    taint: Iterable[str],
+    consequence: Consequence,
+    what: str,
+    authority: Authority,
+) -> Need | None:
+    counted = counted_taint(taint, consequence, limits.taint)
+    if not counted:
         return None
     # Above the board stands the operator alone.
     needs = (
         Authority.OPERATOR if authority is Authority.BOARD else _AUTHORITY[limits.taint.permission]
     )
-    return Need(needs, Rule.TAINT_PERMISSION, f"{action} after reading {', '.join(counted)}")
+    detail = f"{what} is {consequence}, after reading {', '.join(counted)}"
+    return Need(needs, Rule.TAINT_PERMISSION, detail)
 
 
 def _for_role(role: Role) -> Need | None:

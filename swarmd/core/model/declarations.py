@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
+from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.functions import BUILT_IN, Functions
 from swarmd.core.model.moves import ROLE_MOVES
 from swarmd.core.model.privileges import PATH_PATTERN
@@ -38,12 +39,17 @@ class Taint(Written):
         ("file", "tool", "outside", "agent"),
         description="reading which taints; `agent`: mail of a tainted turn",
     )
-    actions: tuple[Literal["spawn", "terminate", "govern"], ...] = Field(
-        ("spawn", "terminate", "govern"),
-        description="what a tainted turn may not do without permission",
+    actions: tuple[Consequence, ...] = Field(
+        ("widening", "outward"),
+        description="what a tainted turn may not do without permission, by its consequence",
     )
     permission: Literal["superior", "operator"] = Field(
         "superior", description="who gives permission; operators always may"
+    )
+    permitted: tuple[PrivilegePath, ...] = Field(
+        (),
+        description="what a tainted turn may call though it is outward: permission given "
+        "beforehand, by the privilege of the call",
     )
 
 
