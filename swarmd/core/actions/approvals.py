@@ -34,6 +34,7 @@ from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, Drop
 from swarmd.core.model.timings import stamp_of
 from swarmd.core.tree.rights import beyond_own_use
+from swarmd.core.tree.spawn import covers_file
 
 # Of one requester, waiting at the same time: an agent that asks without end fills nobody's list.
 WAITING_MAX: Final = 16
@@ -163,8 +164,8 @@ def ask(
     if len(waiting) >= WAITING_MAX and action["requester"] != SOB:
         many = f"{len(waiting)} of your requests wait for permission already"
         return Denied(need.rule, f"{need.detail}; {many}")
-    approval = _new_approval(draft, action, need)
-    told = _told_facts(approval, facts)
+    approval = _new_approval(draft, action, need, facts)
+    told = _told_facts(approval)
     draft.add(APPROVALS.put(approval), _request_entry(draft, approval, need, told))
     _tell(draft, approval, told)
     return approval
@@ -174,17 +175,19 @@ def _waiting_of(swarm: Swarm, requester: str) -> list[Approval]:
     return [a for a in swarm.approvals.values() if a.requester == requester and not a.answer]
 
 
-def _told_facts(approval: Approval, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _told_facts(approval: Approval) -> dict[str, Any]:
     return {
         "approval": approval.id,
         "needs": WORD[approval.needs],
         "rule": approval.rule.value,
-        **facts,
+        **approval.facts,
         "expires": stamp_of(approval.expires),
     }
 
 
-def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approval:
+def _new_approval(
+    draft: Draft, action: Mapping[str, Any], need: Need, facts: Mapping[str, Any]
+) -> Approval:
     now = draft.now
     return Approval(
         id=draft.moment.new_id("ap"),
@@ -192,6 +195,7 @@ def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approv
         action=action,
         needs=need.needs,
         rule=need.rule,
+        facts={**facts, "why": need.detail},
         at=now,
         expires=now + draft.swarm.declared.limits.approval_seconds,
     )
@@ -210,11 +214,12 @@ def _request_entry(draft: Draft, approval: Approval, need: Need, told: Mapping[s
     )
 
 
-def spawn_facts(spawned: Spawned) -> dict[str, Any]:
+def spawn_facts(swarm: Swarm, spawned: Spawned) -> dict[str, Any]:
     """Of a wished-for agent what the law itself made of it. Its name and task are the
     requester's words.
     """
     agent = spawned.agent
+    given = swarm.missions[agent.mission].readable_files if agent.mission in swarm.missions else ()
     return {
         "action": "spawn",
         "agent": agent.parent,
@@ -222,8 +227,15 @@ def spawn_facts(spawned: Spawned) -> dict[str, Any]:
         "tier": agent.tier,
         "privileges": list(agent.privileges),
         "grants": list(agent.grants),
+        # As they came with the mission: below a folder, the rest of a name is the requester's word.
+        "files": _as_given(agent.charter.files if agent.charter else (), given),
         "budget": dict(spawned.caps),
     }
+
+
+def _as_given(names: Iterable[str], given: Sequence[str]) -> list[str]:
+    held = (next((file for file in given if covers_file(file, name)), "") for name in names)
+    return [file for file in dict.fromkeys(held) if file]
 
 
 def _what(action: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -273,9 +285,8 @@ def _superior(swarm: Swarm, approval: Approval) -> Agent | None:
 def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
     """Those of a mission that the board is asked for and was not called about yet.
 
-    What a tainted turn asks for waits for the board's next meeting, or an operator: a text that
-    somebody planted must not be able to call six seats together, and use up the motions of the
-    mission.
+    Also what a tainted turn asks for: the seats are told typed facts alone. What a planted text can
+    cost is bounded by how many may wait (`WAITING_MAX`), and that each is put once.
     """
     return tuple(
         a
@@ -283,7 +294,6 @@ def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
         if a.mission == mission
         and not (a.is_put or a.answer)
         and a.needs is not Authority.OPERATOR
-        and not a.action["taint"]
         and _superior(swarm, a) is None
     )
 
@@ -291,16 +301,20 @@ def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
 # --- answering --------------------------------------------------------------------------------
 
 
-def answer(draft: Draft, actor: Actor, args: Args, *, is_approved: bool) -> Denied | None:
-    """Mark it answered, once, by one who may."""
-    denied = refuse_answer(draft.swarm, actor, args.target)
+def answer(draft: Draft, actor: Actor, ids: Sequence[str], *, is_approved: bool) -> Denied | None:
+    """Mark them answered, once, by one who may; all or none."""
+    denied = refuse_answers(draft.swarm, actor, ids)
     if denied is None:
         word: Any = "approved" if is_approved else "denied"
-        approval = draft.swarm.approvals[args.target]
-        draft.add(
-            APPROVALS.put(replace(approval, answer=word, answered_by=actor.id, order=actor.order))
-        )
+        for id in ids:
+            approval = draft.swarm.approvals[id]
+            given = replace(approval, answer=word, answered_by=actor.id, order=actor.order)
+            draft.add(APPROVALS.put(given))
     return denied
+
+
+def refuse_answers(swarm: Swarm, actor: Actor, ids: Sequence[str]) -> Denied | None:
+    return next((no for id in ids if (no := refuse_answer(swarm, actor, id)) is not None), None)
 
 
 def refuse_answer(swarm: Swarm, actor: Actor, id: str) -> Denied | None:

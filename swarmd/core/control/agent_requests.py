@@ -49,7 +49,7 @@ def spawn(
     taint = taint_of(message)
     need = None if has_permission else for_spawn(draft.swarm, [spawned], Authority.LINEAGE, taint)
     if need is not None:
-        _wait(draft, requester, message, need, spawn_facts(spawned), key=request.key)
+        _wait(draft, requester, message, need, spawn_facts(draft.swarm, spawned), key=request.key)
     else:
         _make(draft, requester, request, message, spawned)
     return None

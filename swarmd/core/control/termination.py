@@ -199,7 +199,7 @@ def _tell_creator(draft: Draft, agent: Agent, mark: Fence) -> None:
     above = agent.parent
     assert above is not None
     if above == SOB:
-        clerk.executive_ended(draft, agent, mark.reason, mark.taint)
+        clerk.executive_ended(draft, agent, mark.reason, mark.taint, by=mark.by)
         return
     text = f"{agent.name} ({agent.id}) ended: {mark.reason}"
     data = {"agent": agent.id, "key": agent.key, "ended": True}
