@@ -889,12 +889,12 @@ async def test_as_shipped_an_obedient_model_harms_nobody_beyond_its_own_subtree_
     _assert_untouched(found, VICTIM)
     for id in (A, B):
         assert found.results[id].data["state"] in ("delivered", "rejected", "failed", "exhausted")
-    for id, account in found.accounts.items():
+    for of, account in found.accounts.items():
         for kind in KINDS:
             have = account["cap"][kind] + account["overdraft"][kind]
             assert have == sum(
                 account[a][kind] for a in ("free", "reserved", "granted", "spent")
-            ), (id, kind)
+            ), (of, kind)
 
 
 def _assert_confined(found: Ran) -> None:

@@ -54,11 +54,8 @@ MAIL_MAX: Final = 64
 MEMORY_ENTRIES_MAX: Final = 2_000
 
 _PHASE_MOVES: Final = {
-    "propose": ("propose",),
-    "review": ("propose",),
-    "debate": ("argue",),
-    "vote": ("vote",),
-    "answer": ("say", "propose"),
+    **dict.fromkeys(("propose", "review"), ("propose",)),
+    **{"debate": ("argue",), "vote": ("vote",), "answer": ("say", "propose")},
 }
 
 Output = tuple[Channel, Message]

@@ -146,6 +146,19 @@ class Limits(Written):
         description="privileges whose grant needs an approval, also in a charter",
     )
     taint: Taint = Field(default_factory=Taint)
+    replacements_max: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="of who does one task, by a creator that has read untrusted text; then the "
+        "board is asked",
+    )
+    corrections_percent: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="of a mission's calls that such replacements may use; then the board is asked",
+    )
     retention_seconds: float = Field(
         86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
     )

@@ -43,6 +43,11 @@ class Watch(BaseModel):
     answered: int = 0
     said: tuple[OperatorsWord, ...] = ()
     answering: Answering | None = None
+    # How often the creator of a task's agent has ended it, who was created in such a one's place,
+    # and the calls of those.
+    ended: dict[str, int] = {}
+    replacements: tuple[str, ...] = ()
+    corrective_calls: int = 0
 
     @property
     def is_unanswered(self) -> bool:

@@ -31,11 +31,18 @@ FILES_SHOWN: Final = 10
 
 
 def review(view: View, call: Call) -> Propose:
+    return _about_agenda(view, call) or _about_reports(view, call)
+
+
+def _about_agenda(view: View, call: Call) -> Propose | None:
     waiting = _waiting_creations(view)
     if waiting:
         return _approve_creation(waiting[0])
-    if call.agenda and Rule.BOARD_MOTION not in call.refusal:
-        return _wait_for_others()
+    is_refused = Rule.BOARD_MOTION in call.refusal
+    return _wait_for_others() if call.agenda and not is_refused else None
+
+
+def _about_reports(view: View, call: Call) -> Propose:
     reports = _reports_by_theme(call)
     undone = next((agent for agent, text in reports if is_undone(text)), None)
     if undone and call.sent_back < min(1, call.send_backs_max):
