@@ -407,7 +407,7 @@ class Obedient:
             prompt.shared,
             prompt.persona,
             # Its own notes, too: what it wrote to itself it reads again.
-            *(text for _, text in prompt.exchange),
+            *(piece.text for piece in prompt.pieces),
         ]
         has_proposed = False
         for mark, raw in [order for text in texts for order in _marked_orders(text)]:

@@ -86,6 +86,7 @@ class Failure(Written):
     why: Literal[
         "malformed",
         "refused",
+        "length",
         "rate_limited",
         "timeout",
         "server",
@@ -205,11 +206,11 @@ def _check_moves(
     raw: list[dict[str, Any]], prompt: Prompt, usage: Usage, where: str
 ) -> Answered | Failed:
     text = json.dumps({"moves": raw}, ensure_ascii=False)
-    closed = [move["move"] for move in raw if move["move"] not in prompt.offer.moves]
+    closed = [move["move"] for move in raw if move["move"] not in prompt.open_offer.moves]
     if closed:
         detail = (
             f"`{closed[0]}` is not open to you now. Use one or more of: "
-            f"{', '.join(prompt.offer.moves)}."
+            f"{', '.join(prompt.open_offer.moves)}."
         )
         return Failed("malformed", detail, usage, text=text)
     try:

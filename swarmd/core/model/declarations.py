@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
 from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.functions import BUILT_IN, Functions
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.moves import ROLE_MOVES
 from swarmd.core.model.privileges import PATH_PATTERN
 from swarmd.core.model.providers import PRICED_PATTERN
@@ -241,7 +242,7 @@ class BoardRules(Written):
         return quorum
 
 
-class Role(Written):
+class Role(Generation):
     """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it
     concrete.
     """
@@ -305,15 +306,26 @@ class Room(Written):
 
 
 RequestField = Literal[
-    "max_tokens", "response_format", "stream", "stream_options", "system", "tool_choice"
+    "thoughts",
+    "max_tokens",
+    "response_format",
+    "stream",
+    "stream_options",
+    "system",
+    "tool_choice",
+    "tool_messages",
 ]
 """An optional part of a request to a model. `max_tokens` is the output limit under either name,
-`system` the leading message in a role of its own."""
+`system` the leading message in a role of its own, `tool_messages` a history in calls of tools and
+their results, and `thoughts` what asks for thoughts and gives them back."""
 
 
-class Provider(Written):
+class Provider(Generation):
     """`policies/models.yaml`: one provider's settings."""
 
+    api: Literal["chat", "responses"] = Field(
+        "chat", description="which of OpenAI's APIs is spoken"
+    )
     actions: Literal["tools", "schema", "probe"] = "probe"
     leave_out: tuple[RequestField, ...] = Field(
         (), description="of each request, where the server fails on it without saying so"

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from swarmd.core.model.charter import Line, Path, Written
+from swarmd.core.model.exchange import name_of_function
 from swarmd.core.model.privileges import FILE, TOOL
 from swarmd.core.model.timings import FUNCTION_SECONDS
 
@@ -58,7 +59,7 @@ class Function:
     @property
     def call_name(self) -> str:
         """The name as a tool of an API, where a name has no slashes."""
-        return self.name.replace("/", "_")
+        return name_of_function(self.name)
 
     def privileges(self, args: Any) -> tuple[str, ...]:
         """All that a call with these arguments takes."""

@@ -224,7 +224,7 @@ async def _think_and_act(
     try:
         mind = await world.mind(role.model if role else "")
         while journal.steps_done < world.declared.limits.steps_max:
-            moves, corrections = await mind.think(journal, render)
+            moves, corrections = await mind.think(journal, render, render.keep)
             gathered.steps += corrections
             if not await _do_moves(world, journal, acting, moves, gathered):
                 return
