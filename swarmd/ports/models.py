@@ -19,7 +19,7 @@ from swarmd.core.model.names import AgentId, MissionId
 class Call:
     """The clerk's call to a seat: what it must answer now."""
 
-    phase: Literal["propose", "debate", "vote", "review"]
+    phase: Literal["propose", "debate", "vote", "review", "answer"]
     motion_number: int
     motion: Mapping[str, Any] | None  # the motion before the board, as it was proposed
     reports: tuple[
@@ -28,6 +28,8 @@ class Call:
     refusal: str = ""  # why the last motion was not carried or not executed: rule and detail
     sent_back: int = 0  # how often work was sent back already
     send_backs_max: int = 0
+    agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
+    words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.charter import Written
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.moves import MOVE, Move
+from swarmd.core.model.names import SOB
 from swarmd.errors import UsageError
 from swarmd.ports.models import Answered, Failed, Prompt, Usage, View
 
@@ -51,7 +52,7 @@ class When(Written):
     role: str | None = None
     name: str | None = None
     agent: str | None = None
-    phase: Literal["propose", "debate", "vote", "review"] | None = None
+    phase: Literal["propose", "debate", "vote", "review", "answer"] | None = None
     mail_kind: str | None = None
     mail_contains: str | None = None
     step: int | None = Field(None, ge=0)
@@ -229,6 +230,8 @@ def _plain_move(prompt: Prompt) -> Move:
         move = {"move": "vote", "choice": "yes", "reason": NO_RULE}
     elif call.phase == "debate":
         move = {"move": "argue", "text": NO_RULE}
+    elif call.phase == "answer":
+        move = {"move": "say", "room": SOB, "text": NO_RULE}
     else:
         move = {"move": "propose", "motion": _plain_motion(call.reports)}
     return MOVE.validate_python(move)

@@ -47,6 +47,7 @@ class Function:
     privilege: str = ""  # the path that every call takes; empty: none
     further_privileges: Callable[[Any], tuple[str, ...]] = _none  # beside it, by the arguments
     files_named: Callable[[Any], tuple[str, ...]] = _none  # each must be the agent's to read
+    echoes: tuple[str, ...] = ()  # fields of its result that only repeat its arguments
     subject: str = ""  # the argument that names what the call is about, such as a path
     # Whether done twice is as done once. What is not, and was begun and never ended, is not done
     # again: nobody knows whether it was done, and the model is told so.
@@ -158,6 +159,7 @@ FILE_READ: Final = Function(
     privilege=TOOL.path("file", "read"),
     further_privileges=_reading,
     files_named=lambda args: (args.path,),
+    echoes=("path", "start"),
     subject="path",
     needs_workspace=True,
 )

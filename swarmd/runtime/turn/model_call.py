@@ -185,7 +185,8 @@ class Mind:
             nonlocal outcome
             outcome = await self.model.attempt(prompt, sending)
             used = _used(outcome.usage, reserve)
-            return _as_text(outcome), replace(used, is_ok=isinstance(outcome, Answered))
+            is_ok, more = isinstance(outcome, Answered), _for_record(outcome)
+            return _as_text(outcome), replace(used, is_ok=is_ok, more=more)
 
         try:
             text = await journal.call(
@@ -221,6 +222,12 @@ def _used(usage: Usage, reserve: Mapping[str, int]) -> Used:
     """Of each kind that was reserved, for each is given back or settled."""
     amounts = _amounts(usage)
     return Used({kind: amounts.get(kind, 0) for kind in reserve}, usage.is_assumed)
+
+
+def _for_record(outcome: Answered | Failed) -> dict[str, Any]:
+    """What the ledger does not ask for and people do."""
+    counted = {"tokens_in": outcome.usage.tokens_in, "tokens_out": outcome.usage.tokens_out}
+    return counted | ({"wrote": outcome.text} if outcome.text else {})
 
 
 def _as_text(outcome: Answered | Failed) -> str:
