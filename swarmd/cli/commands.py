@@ -343,11 +343,11 @@ def health(
 @flat
 def say(
     where: Connection,
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="room:NAME or inbox:AGENT.")],
+    channel: Annotated[str, typer.Argument(metavar="WHERE", help="MISSION, room:NAME or AGENT.")],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="- reads standard input.")],
     as_json: Json = False,
 ) -> int:
-    """Speak as the operator, in a room or to one agent."""
+    """Speak as the operator: to the board about a mission, in a room or to one agent."""
     from swarmd.cli.verbs import remote
 
     return remote.say(where.settings(), channel, text, as_json=as_json)

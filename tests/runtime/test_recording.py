@@ -10,6 +10,7 @@ import pytest
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, inbox
+from swarmd.core.model.exchange import Piece
 from swarmd.core.model.functions import TREE_LIST, FunctionCall, ListTree
 from swarmd.core.model.masking import MASK, Masking
 from swarmd.core.model.messages import Kind, Message
@@ -141,7 +142,10 @@ class Parrot:
 
 
 PROMPT = replace(
-    render(()), shared=f"s {KEY}", persona=f"p {KEY}", exchange=(("user", f"x {KEY}"),)
+    render(()),
+    shared=f"s {KEY}",
+    persona=f"p {KEY}",
+    exchange=(Piece("user", f"x {KEY}", thread=f"opaque {KEY}"),),
 )
 
 
@@ -155,7 +159,8 @@ async def test_a_model_is_asked_and_answers_without_secrets() -> None:
     model.bound(PROMPT)
     outcome = await model.attempt(PROMPT)
     for asked in parrot.asked:
-        assert asked.exchange == (("user", f"x {MASK}"),)
+        # A thread is the provider's own, and goes back as it came.
+        assert asked.exchange == (Piece("user", f"x {MASK}", thread=f"opaque {KEY}"),)
         assert (asked.shared, asked.persona) == (f"s {MASK}", f"p {MASK}")
     assert isinstance(outcome, Answered)
     assert outcome.moves[0].model_dump()["text"] == f"it is {MASK}"

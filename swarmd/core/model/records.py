@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from swarmd.core.model.lineage import Agent
@@ -85,10 +85,15 @@ class Approval:
     rule: Rule  # why it needs permission
     at: float
     expires: float
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what whoever is asked is told
     is_put: bool = False  # the board was called about it
     answer: Literal["", "approved", "denied", "expired"] = ""
     answered_by: str = ""
     order: str = ""  # the operator's order that answered it
+
+    def called(self) -> Approval:
+        """The board was called about it."""
+        return replace(self, is_put=True)
 
     @property
     def requester(self) -> AgentId:

@@ -30,7 +30,7 @@ from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Spawn, Think, Use
 from swarmd.core.model.names import AgentState
 from swarmd.core.model.privileges import FILE, is_covered
-from swarmd.core.model.provenance import of_mail, of_results, strangers
+from swarmd.core.model.provenance import of_mail, of_results, refuse_outward, strangers
 from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import NO_MONEY, Denied, Rule
 from swarmd.core.model.requests import DeadMail
@@ -224,7 +224,7 @@ async def _think_and_act(
     try:
         mind = await world.mind(role.model if role else "")
         while journal.steps_done < world.declared.limits.steps_max:
-            moves, corrections = await mind.think(journal, render)
+            moves, corrections = await mind.think(journal, render, render.keep)
             gathered.steps += corrections
             if not await _do_moves(world, journal, acting, moves, gathered):
                 return
@@ -290,6 +290,9 @@ async def _call(
 ) -> Mapping[str, Any]:
     """Call a function; what is to be known of it beforehand, its row says."""
     function, found = call.function, dict[str, Any]()
+    denied = refuse_outward(call, acting.agent, gathered.taint, world.declared.limits.taint)
+    if denied is not None:
+        return _refused(gathered, move, denied.rule, denied.detail)
 
     async def effect() -> tuple[str, Used]:
         found.update(await call_function(world.handlers, acting, call))
