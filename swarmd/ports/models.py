@@ -76,8 +76,8 @@ TIGHT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked. `shared` is the same for many calls and comes first (prompt
-    caches).
+    """What a model is asked. `shared` is the same for many calls and comes first; `persona` comes
+    last: of a seat who it is, of an agent its situation, which is another in each call.
     """
 
     shared: str

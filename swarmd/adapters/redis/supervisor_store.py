@@ -17,6 +17,7 @@ from swarmd.adapters.redis.loading import SERIAL, Loading
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.adapters.redis.session import Session, line_at, number_of, pairs_of, prefixed
+from swarmd.core.agent.waiting import wait_of
 from swarmd.core.bus.envelope import heard_of_sender
 from swarmd.core.bus.foreign import Miscount
 from swarmd.core.control.stalls import Standing
@@ -204,7 +205,9 @@ class RedisSupervisorStore(ChannelStore):
         """How far each is with its task. Two short answers for each, all in one pipeline."""
         states = await asyncio.gather(
             *(
-                self.session.ask_or((None, None), "HMGET", self.keys.state(id), "turn", "done")
+                self.session.ask_or(
+                    (None,) * 3, "HMGET", self.keys.state(id), "turn", "done", "waits"
+                )
                 for id in ids
             )
         )
@@ -212,8 +215,12 @@ class RedisSupervisorStore(ChannelStore):
             *(self.session.ask_or((), "HKEYS", self.keys.steps(id)) for id in ids)
         )
         return {
-            id: Standing(is_done=bool(done), is_busy=f"{number_of(turn) + 1}:batch" in begun)
-            for id, (turn, done), begun in zip(ids, states, steps, strict=True)
+            id: Standing(
+                is_done=bool(done),
+                is_busy=f"{number_of(turn) + 1}:batch" in begun,
+                waits_until=wait_of(waits or "").until,
+            )
+            for id, (turn, done, waits), begun in zip(ids, states, steps, strict=True)
         }
 
     async def letter(self, id: StreamId) -> Message | None:

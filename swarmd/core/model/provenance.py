@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from swarmd.core.model.functions import Functions
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR
+from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR, TIMER
 
 KEY: Final = "taint"
-_HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR})
+_HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR, TIMER})
 
 
 def taint_of(message: Message) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.log_events import LogEvent
 from swarmd.ports.models import NOTHING, TIGHT, Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.stores import Used
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.step_journal import THOUGHT, Journal, NotAllowedError
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +41,16 @@ _OF_THE_MODEL: Final = ("malformed", "refused")
 
 class ThoughtFailedError(Exception):
     """No usable answer within the bounds. `rule` is set where the law said no to a further
-    attempt.
+    attempt; `is_of_the_model` where the model answered, and each time with what is no answer.
     """
 
-    def __init__(self, detail: str, rule: Rule | None = None) -> None:
+    def __init__(
+        self, detail: str, rule: Rule | None = None, *, is_of_the_model: bool = False
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.rule = rule
+        self.is_of_the_model = is_of_the_model
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class Mind:
             if outcome.why in _OF_THE_MODEL:
                 corrections.append({"correction": outcome.detail, "said": outcome.text})
                 if len(corrections) > self.provider.corrections_max:
-                    raise ThoughtFailedError(detail)
+                    raise ThoughtFailedError(detail, is_of_the_model=True)
                 continue
             if outcome.why == "unsupported" and forms < _FORMS_MAX:
                 forms += 1
@@ -129,7 +132,7 @@ class Mind:
 
         try:
             text = await journal.call(
-                "model",
+                THOUGHT,
                 effect,
                 amounts=reserve,
                 lost=lambda: _used(lost, reserve),

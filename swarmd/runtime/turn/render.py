@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
-from swarmd.core.agent.turn import (
-    Acting,
-    mail_entry,
-    offer_to,
-    offer_to_seat,
-)
+from swarmd.core.agent.memory import mail_entry
+from swarmd.core.agent.offers import ONLY_REPORT, offer_to, offer_to_seat
+from swarmd.core.agent.situation import charter_text, last_words, left_text
+from swarmd.core.agent.turn import Acting
 from swarmd.core.bus.envelope import once_each
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.functions import Offer
-from swarmd.core.model.lineage import Agent, missions_rooms
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Mission
-from swarmd.core.tree.rights import roles_below
 from swarmd.ports.models import Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.mail import turn_taint
+from swarmd.runtime.turn.situation import names_around, situation_of
+from swarmd.runtime.turn.step_journal import Journal
 from swarmd.runtime.turn.world import Gathered, World
 
 # Of the board's room, to find one mission's part in it.
@@ -42,12 +41,12 @@ class PromptRenderer:
     """
 
     shared: str
-    persona: str
     talk: words.Exchange
     offer: Offer
     output_tokens_max: int
     view: View
     gathered: Gathered
+    last: Callable[[], str]  # what comes last, and may be another in each call
     _rendered: int = 0  # steps that `talk` has
 
     def __call__(self, corrections: Sequence[Mapping[str, Any]]) -> Prompt:
@@ -58,17 +57,23 @@ class PromptRenderer:
         words.go_on(exchange, words.exchange_of(corrections))
         return Prompt(
             self.shared,
-            self.persona,
+            self.last(),
             tuple(exchange),
             self.offer,
             self.output_tokens_max,
             replace(self.view, steps=(*steps, *corrections)),
         )
 
+    def ask_for_report(self, used_up: str) -> None:
+        """From here on a report is all that is asked for: the turn is at its bound."""
+        said, self.offer = last_words(used_up), ONLY_REPORT
+        self.last = lambda: said
+
 
 async def prompt_renderer(
     world: World,
     resident: Resident,
+    journal: Journal,
     acting: Acting,
     around: Around,
     call: Call | None,
@@ -83,24 +88,52 @@ async def prompt_renderer(
     remembered = world.recollection.of(agent.id, resident.memory)
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
-    now = (
-        _situation(view, acting, declared, gathered.taint)
-        if call is None
-        else _asked(view, call, declared)
-    )
+    gathered.names = names_around(agent, around)
     talk: words.Exchange = []
+    words.go_on(talk, [("user", _instruction(declared, agent))])
     words.go_on(talk, [said for _, in_words in remembered for said in in_words])
-    words.go_on(talk, [("user", now)])
+    words.go_on(talk, [("user", _asked(view, call, declared) if call else _mail(gathered))])
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, agent),
         talk,
-        _offer(declared, agent, acting.phase),
+        _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         view,
         gathered,
+        _last_of(declared, acting, around, gathered, journal),
     )
+
+
+def _instruction(declared: Declarations, agent: Agent) -> str:
+    role = declared.roles.get(agent.role)
+    if agent.charter is None or role is None:
+        return ""
+    return charter_text(agent, role, agent.charter)
+
+
+def _mail(gathered: Gathered) -> str:
+    return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
+
+
+def _last_of(
+    declared: Declarations, acting: Acting, around: Around, gathered: Gathered, journal: Journal
+) -> Callable[[], str]:
+    """A seat's persona; an agent's situation, and what is left of its turn."""
+    agent, limits = acting.agent, declared.limits
+    if agent.charter is None or agent.role not in declared.roles:
+        persona = words.persona_of_seat(declared, agent.name)
+        return lambda: persona
+    told = situation_of(declared, acting, around, gathered.taint).to_text()
+
+    def last_part() -> str:
+        left = left_text(
+            limits.thoughts_max - journal.thoughts_done,
+            limits.functions_max - journal.functions_done,
+        )
+        return f"{told}\n{left}"
+
+    return last_part
 
 
 async def _room_of(world: World, mission: MissionId) -> tuple[Message, ...]:
@@ -138,11 +171,16 @@ def _view_of(
     )
 
 
-def _offer(declared: Declarations, agent: Agent, phase: str) -> Offer:
-    if phase:
-        return offer_to_seat(phase)
-    role = declared.roles.get(agent.role)
-    return offer_to(role, declared.functions, agent.privileges) if role else Offer(())
+def _offer(declared: Declarations, acting: Acting) -> Offer:
+    if acting.phase:
+        return offer_to_seat(acting.phase)
+    return offer_to(
+        acting.agent,
+        declared.roles,
+        declared.rooms,
+        declared.functions,
+        has_children=bool(acting.children),
+    )
 
 
 def _asked(view: View, call: Call, declared: Declarations) -> str:
@@ -152,34 +190,4 @@ def _asked(view: View, call: Call, declared: Declarations) -> str:
     )
     return (
         f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
-    )
-
-
-def _situation(view: View, acting: Acting, declared: Declarations, taint: frozenset[str]) -> str:
-    """What an agent has and whom it leads, then its mail."""
-    children = [
-        f"{c.name} ({c.id}, {c.role}, key {c.key}, {c.state.value})" for c in acting.children
-    ]
-    rooms = [
-        declared_room.name for declared_room, _ in missions_rooms(acting.agent, declared.rooms)
-    ]
-    head = words.situation(
-        role=view.role,
-        free=view.free,
-        files=view.files,
-        children=children,
-        rooms=rooms,
-        may_create=roles_below(acting.agent, declared.roles),
-        taint=sorted(taint),
-        guarded=declared.limits.taint.actions,
-    )
-    return f"{head}\n\n{words.mail_text(mail_entry(view.mail)['mail'])}"
-
-
-def _persona(declared: Declarations, agent: Agent) -> str:
-    role = declared.roles.get(agent.role)
-    if agent.charter is None or role is None:
-        return words.persona_of_seat(declared, agent.name)
-    return words.persona_of_agent(
-        agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter
     )

@@ -212,7 +212,8 @@ class OpenAIModel:
                 return replace(received.failed, why="unsupported")
             return received.failed
         self._proven = form
-        return _read_received(received, prompt, self._meter.used(received, body, limit))
+        used = self._meter.used(received, body, limit)
+        return _read_received(received, prompt, mode, used)
 
 
 # --- what an attempt is made of ---------------------------------------------------------------
@@ -249,11 +250,13 @@ def _is_rejected(outcome: Answered | Failed) -> bool:
     return isinstance(outcome, Failed) and outcome.why == "rejected"
 
 
-def _read_received(received: Received, prompt: Prompt, usage: Usage) -> Answered | Failed:
+def _read_received(
+    received: Received, prompt: Prompt, mode: Mode, usage: Usage
+) -> Answered | Failed:
     text = received.text()
     if received.is_withheld:
         return Failed("refused", _say_withheld(received, prompt), usage, text=text)
-    moves = read_moves(received, prompt.offer)
+    moves = read_moves(received, prompt.offer, mode)
     if isinstance(moves, Correction):
         return Failed("malformed", moves.text, usage, text=text)
     return Answered(moves, usage, text)
