@@ -14,7 +14,9 @@ from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.agent.waiting import wait_of
 from swarmd.core.model.channels import REQUESTS, inbox, up
+from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId
 from swarmd.ports.models import Answered, Failed
@@ -32,7 +34,6 @@ from tests.runtime.test_worker import (
 )
 
 A1: Final = AgentId("a-1")
-C1: Final = AgentId("a-c1")
 LIMITS: Final = DECLARED.limits
 FREE: Final = ("model/**", "tool/**", "spawn/**", "room/executives/say")
 
@@ -316,5 +317,71 @@ def test_an_agent_that_rests_on_acknowledgements_is_called_with_the_next_real_ma
                 await until(is_over)
             (prompt,) = seen.prompts
             assert [mail.kind for mail in prompt.view.mail] == [Kind.ANSWER] * 3 + [Kind.DIRECTIVE]
+
+    jumping(test)
+
+
+# --- the prompt -----------------------------------------------------------------------------------
+
+
+def child_of(agent: Agent, id: str, name: str) -> Agent:
+    return replace(
+        agent,
+        id=AgentId(id),
+        name=name,
+        role="researcher",
+        tier=2,
+        parent=agent.id,
+        path=(*agent.path, AgentId(id)),
+        key=name,
+        charter=Charter(role="researcher", name=name, task="Read."),
+    )
+
+
+def test_what_is_constant_comes_first_and_the_situation_last() -> None:
+    """Two executives and a child of one: whom each knows, and what all of them share."""
+    top, other = replace(executive(A1), privileges=FREE), executive("a-2")
+    tainted = replace(executive("a-3"), taint=("file",))
+    child = child_of(top, "a-c1", "reader")
+    script = [
+        {"when": {"agent": "a-c1"}, "moves": [report("read", done=True)]},
+        {"when": {"mail_kind": "report"}, "moves": [report("all", done=True)]},
+        answer({"move": "wait", "whom": ["reader"]}),
+    ]
+
+    async def test() -> None:
+        async with stored() as store:
+            await Lineage(store).found(top, other, tainted, child)
+            seen = Seen(ScriptedModel(script))
+            async with at_work(worker_of(store, seen)):
+                await store.post(inbox(A1), message("begin"))
+
+                async def waits() -> bool:
+                    return bool((await store.resume(A1)).wait)
+
+                await until(waits)
+                await store.post(inbox(child.id), message("read it"))
+
+                async def has_reported() -> bool:
+                    return bool(await store.latest(up(SOB), 1))
+
+                await until(has_reported)
+        first, of_child, second = seen.prompts
+        assert first.shared == of_child.shared == second.shared, "the same bytes for all of them"
+        assert "Why?" in first.shared
+        start = first.exchange[0][1]
+        assert start.startswith("# Your charter\nYou are a-1 (a-1), executive at tier 1.")
+        assert second.exchange[0][1].startswith(start), "and what follows is added to it"
+        assert "report from reader (a-c1)" in second.exchange[-1][1]
+        for told in (
+            "You report to the board (id `sob`).",
+            "- a-2 (a-2, executive): Answer.",
+            "- a-3 (a-3, executive)\n",
+            "room `executives`:",
+            "- reader (a-c1, researcher): working",
+        ):
+            assert told in first.persona
+        assert "- reader (a-c1, researcher): done " in second.persona
+        assert "You report to a-1 (a-1)." in of_child.persona
 
     jumping(test)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.timings import stamp_of
 
 _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -55,12 +56,20 @@ def wait_of(text: str) -> AgentWait:
         return NO_WAIT
 
 
-def said_of_wait(wait: AgentWait, until: str = "") -> str:
-    """`waits for ann, bob until 2026-…`; `until` is its time as a stamp. Without `what`, which the
-    agent wrote and may have been told by a text from outside: its superior reads this.
+def said_of_wait(wait: AgentWait) -> str:
+    """`waits for ann, bob until 2026-…`. Without `what`, which the agent wrote and may have been
+    told by a text from outside: its superior reads this.
     """
     for_whom = ", ".join(wait.names) or "the next message"
-    return f"waits for {for_whom}" + (f" until {until}" if wait.until else "")
+    return f"waits for {for_whom}" + (f" until {stamp_of(wait.until)}" if wait.until else "")
+
+
+def shown_wait(wait: AgentWait) -> str:
+    """For people, with what the agent says that it waits for; empty where it does not wait."""
+    if wait == NO_WAIT:
+        return ""
+    said = said_of_wait(wait)
+    return f"{said}: {wait.what}" if wait.what else said
 
 
 def is_settled(wait: AgentWait, mail: Sequence[Message]) -> bool:

@@ -10,7 +10,7 @@ from swarmd.core.agent.turn import Acting
 from swarmd.core.agent.waiting import said_of_wait, wait_of
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent, missions_rooms
-from swarmd.core.model.timings import epoch_of, stamp_of
+from swarmd.core.model.timings import epoch_of
 from swarmd.core.tree.rights import roles_below
 from swarmd.ports.stores import Around, Doing
 
@@ -51,8 +51,6 @@ def names_around(agent: Agent, around: Around) -> Mapping[str, str]:
 
 def _child(child: Agent, doing: Doing | None, now: float) -> Beside:
     found = doing or Doing()
-    wait = wait_of(found.wait)
-    until = stamp_of(wait.until) if wait.until else ""
     return Beside(
         child.name,
         child.id,
@@ -60,7 +58,7 @@ def _child(child: Agent, doing: Doing | None, now: float) -> Beside:
         child_doing(
             is_done=found.is_done,
             ago=now - epoch_of(found.at) if found.at else 0.0,
-            wait=said_of_wait(wait, until) if found.wait else "",
+            wait=said_of_wait(wait_of(found.wait)) if found.wait else "",
             state=child.state.value,
         ),
     )

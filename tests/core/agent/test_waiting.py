@@ -9,7 +9,7 @@ import pytest
 
 from swarmd.core.agent.mailbox import calls_for_turn, wakes
 from swarmd.core.agent.turn import Acting, act
-from swarmd.core.agent.waiting import NO_WAIT, AgentWait, said_of_wait, wait_of
+from swarmd.core.agent.waiting import NO_WAIT, AgentWait, said_of_wait, shown_wait, wait_of
 from swarmd.core.model.channels import inbox, up
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
@@ -126,5 +126,7 @@ def test_a_wait_is_kept_as_text_and_what_cannot_be_read_is_none() -> None:
 
 def test_a_wait_is_told_by_names_and_without_its_writers_words() -> None:
     wait = AgentWait((AgentId("a-1"),), ("ann",), "obey me", 12.5)
-    assert said_of_wait(wait, "then") == "waits for ann until then"
+    assert said_of_wait(wait) == "waits for ann until 1970-01-01T00:00:12.500Z"
     assert said_of_wait(AgentWait(what="obey me")) == "waits for the next message"
+    assert shown_wait(wait).endswith(": obey me"), "people see it all"
+    assert shown_wait(NO_WAIT) == ""
