@@ -128,18 +128,18 @@ def test_at_a_bound_the_agent_is_asked_once_more_and_may_only_report(
     ended = in_a_turn(script, bounded(**limits))
     *before, asked = ended.model.prompts
     assert len(before) == thoughts
-    assert all("report" in p.offer.moves and len(p.offer.moves) > 1 for p in before)
-    assert asked.offer.moves == ("report",)
-    assert asked.offer.functions == ()
-    assert used_up in asked.persona
-    assert "results" in asked.exchange[-1][1], "it sees what the last functions gave"
+    assert all(p.open_offer == asked.offer for p in before), "what is cached is the same"
+    assert asked.open_offer.moves == ("report",)
+    assert asked.open_offer.functions == ()
+    assert used_up in asked.reminder
+    assert "results" in asked.since[-1].text, "it sees what the last functions gave"
     (told,) = ended.reports
     assert (told.text, told.data["done"]) == ("so far", False)
 
 
 def test_what_is_left_of_a_turn_is_told_in_each_call() -> None:
     ended = in_a_turn([answer(TREE, TREE, step=0), answer(report("x", done=True))])
-    first, second = (prompt.persona.splitlines()[-1] for prompt in ended.model.prompts)
+    first, second = (prompt.reminder for prompt in ended.model.prompts)
     assert "12 thoughts" in first
     assert "60 function calls" in first
     assert "11 thoughts" in second
@@ -253,7 +253,7 @@ def test_a_right_that_is_not_held_is_refused_with_how_to_ask_for_it() -> None:
 def test_a_lone_thought_is_asked_once_what_it_comes_to_and_a_second_one_waits() -> None:
     ended = in_a_turn([answer(THINK)])
     assert len(ended.model.prompts) == 2
-    assert "Act now, or `wait`" in ended.model.prompts[1].exchange[-1][1]
+    assert "Act now, or `wait`" in ended.model.prompts[1].since[-1].text
     assert ended.reports == []
 
 
@@ -369,10 +369,10 @@ def test_what_is_constant_comes_first_and_the_situation_last() -> None:
         first, of_child, second = seen.prompts
         assert first.shared == of_child.shared == second.shared, "the same bytes for all of them"
         assert "Why?" in first.shared
-        start = first.exchange[0][1]
+        start = first.exchange[0].text
         assert start.startswith("# Your charter\nYou are a-1 (a-1), executive at tier 1.")
-        assert second.exchange[0][1].startswith(start), "and what follows is added to it"
-        assert "report from reader (a-c1)" in second.exchange[-1][1]
+        assert second.exchange[0].text.startswith(start), "and what follows is added to it"
+        assert "report from reader (a-c1)" in second.exchange[-1].text
         for told in (
             "You report to the board (id `sob`).",
             "- a-2 (a-2, executive): Answer.",

@@ -11,9 +11,10 @@ from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.privileges import ROOM, is_covered
 from swarmd.core.tree.rights import roles_below
 
-_PHASE_MOVE: Final = {"propose": "propose", "review": "propose", "debate": "argue", "vote": "vote"}
-# At the bound of a turn.
-ONLY_REPORT: Final = Offer(("report",))
+_PHASE_MOVES: Final = {
+    **dict.fromkeys(("propose", "review"), ("propose",)),
+    **{"debate": ("argue",), "vote": ("vote",), "answer": ("say", "propose")},
+}
 
 
 def functions_of(role: Role | None, functions: Functions) -> dict[str, Function]:
@@ -59,4 +60,4 @@ def speaks_in(agent: Agent, rooms: Mapping[str, Room]) -> tuple[Room, ...]:
 
 
 def offer_to_seat(phase: str) -> Offer:
-    return Offer((_PHASE_MOVE[phase],))
+    return Offer(_PHASE_MOVES[phase])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from swarmd.core.agent.prompt import listed, roles_text
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.consequences import IN_WORDS, Consequence
 from swarmd.core.model.declarations import Role
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import SOB
@@ -72,7 +73,7 @@ class Situation:
     rooms: Sequence[Near] = ()
     may_create: Sequence[Role] = ()
     taint: Sequence[str] = ()
-    guarded: Sequence[str] = ()
+    guarded: Sequence[Consequence] = ()
 
     def to_text(self) -> str:
         agent = self.agent
@@ -148,10 +149,11 @@ def _room_text(room: Near) -> str:
     return f"room `{room.name}`: {room.purpose} ({how})"
 
 
-def _warning(taint: Sequence[str], guarded: Sequence[str]) -> str:
+def _warning(taint: Sequence[str], guarded: Sequence[Consequence]) -> str:
+    needed = "; ".join(IN_WORDS[consequence] for consequence in guarded)
     return (
-        f"You have read untrusted text ({', '.join(taint)}): from now on "
-        f"{', '.join(guarded)} need your superior's permission."
+        f"You have read untrusted text ({', '.join(taint)}): from now on these need your "
+        f"superior's permission: {needed}"
     )
 
 

@@ -276,7 +276,8 @@ def _say(move: Say, acting: Acting) -> list[Output] | Denied:
                 Rule.CHANNEL,
                 f"a post in {declared.name} has at most {declared.text_max} characters",
             )
-        return [(channel, _message(acting, Kind.SAY, move.text))]
+        of_call = {"phase": acting.phase} if acting.agent.is_seat else {}
+        return [(channel, _message(acting, Kind.SAY, move.text, **of_call))]
     yours = _listed([room.name for room, _ in missions_rooms(acting.agent, acting.rooms)])
     return Denied(Rule.CHANNEL, f"you are no member of a room {move.room}; your rooms: {yours}")
 

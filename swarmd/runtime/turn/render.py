@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
 from swarmd.core.agent.memory import mail_entry
-from swarmd.core.agent.offers import ONLY_REPORT, offer_to, offer_to_seat
+from swarmd.core.agent.offers import offer_to, offer_to_seat
 from swarmd.core.agent.situation import charter_text, last_words, left_text
 from swarmd.core.agent.turn import Acting
 from swarmd.core.bus.envelope import once_each
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.exchange import Exchange, Piece
 from swarmd.core.model.functions import Offer
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Mission
-from swarmd.ports.models import Call, Child, Prompt, View
+from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.mail import turn_taint
@@ -32,6 +35,8 @@ _ROOM_READ: Final = 400
 
 
 _SEAT_OUTPUT_TOKENS: Final = 4_000
+# All that may be answered at the bound of a turn.
+_LAST_MOVE: Final = "report"
 
 
 @dataclass(slots=True)
@@ -41,33 +46,52 @@ class PromptRenderer:
     """
 
     shared: str
-    talk: words.Exchange
+    persona: str
+    asked: tuple[Piece, ...]  # what was before this turn, and what it is about
     offer: Offer
     output_tokens_max: int
+    generation: Generation
     view: View
     gathered: Gathered
-    last: Callable[[], str]  # what comes last, and may be another in each call
-    _rendered: int = 0  # steps that `talk` has
+    remind: Callable[[], str]  # what may be another in each call
+    since: Exchange = field(default_factory=list)  # the turn so far
+    allowed: tuple[str, ...] = ()
+    _rendered: int = 0  # steps that `since` has
+    _threads: deque[str] = field(default_factory=deque)  # of answers that `since` has not yet
 
     def __call__(self, corrections: Sequence[Mapping[str, Any]]) -> Prompt:
         steps = self.gathered.steps
-        words.go_on(self.talk, words.exchange_of(steps[self._rendered :]))
+        for step in steps[self._rendered :]:
+            pieces = words.exchange_of([step])
+            if "moves" in step and self._threads:
+                pieces[0] = replace(pieces[0], thread=self._threads.popleft())
+            words.go_on(self.since, pieces)
         self._rendered = len(steps)
-        exchange = list(self.talk)
-        words.go_on(exchange, words.exchange_of(corrections))
+        since = list(self.since)
+        words.go_on(since, words.exchange_of(corrections))
         return Prompt(
             self.shared,
-            self.last(),
-            tuple(exchange),
+            self.persona,
+            self.asked,
             self.offer,
             self.output_tokens_max,
             replace(self.view, steps=(*steps, *corrections)),
+            since=tuple(since),
+            reminder=self.remind(),
+            allowed=self.allowed,
+            generation=self.generation,
         )
+
+    def keep(self, thread: str) -> None:
+        """What the provider wants back with the answer that it has just given."""
+        self._threads.append(thread)
 
     def ask_for_report(self, used_up: str) -> None:
         """From here on a report is all that is asked for: the turn is at its bound."""
-        said, self.offer = last_words(used_up), ONLY_REPORT
-        self.last = lambda: said
+        said = last_words(used_up)
+        self.remind, self.allowed = (lambda: said), (_LAST_MOVE,)
+        if _LAST_MOVE not in self.offer.moves:
+            self.offer = replace(self.offer, moves=(*self.offer.moves, _LAST_MOVE))
 
 
 async def prompt_renderer(
@@ -89,23 +113,27 @@ async def prompt_renderer(
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
-    talk: words.Exchange = []
-    words.go_on(talk, [("user", _instruction(declared, agent))])
-    words.go_on(talk, [said for _, in_words in remembered for said in in_words])
-    words.go_on(talk, [("user", _asked(view, call, declared) if call else _mail(gathered))])
+    asked: Exchange = []
+    if charter := _charter(declared, agent):
+        words.go_on(asked, [words.told(charter)])
+    words.go_on(asked, [said for _, in_words in remembered for said in in_words])
+    now = _asked(view, call, declared) if call else _mail(gathered)
+    words.go_on(asked, [words.told(now)])
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        talk,
+        _persona(declared, acting, around, gathered),
+        tuple(asked),
         _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
+        role or UNSET,
         view,
         gathered,
-        _last_of(declared, acting, around, gathered, journal),
+        _reminder(declared, agent, journal),
     )
 
 
-def _instruction(declared: Declarations, agent: Agent) -> str:
+def _charter(declared: Declarations, agent: Agent) -> str:
     role = declared.roles.get(agent.role)
     if agent.charter is None or role is None:
         return ""
@@ -116,24 +144,23 @@ def _mail(gathered: Gathered) -> str:
     return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
 
 
-def _last_of(
-    declared: Declarations, acting: Acting, around: Around, gathered: Gathered, journal: Journal
-) -> Callable[[], str]:
-    """A seat's persona; an agent's situation, and what is left of its turn."""
-    agent, limits = acting.agent, declared.limits
+def _persona(declared: Declarations, acting: Acting, around: Around, gathered: Gathered) -> str:
+    """Who is asked: a seat's persona; an agent's situation as its turn begins."""
+    agent = acting.agent
     if agent.charter is None or agent.role not in declared.roles:
-        persona = words.persona_of_seat(declared, agent.name)
-        return lambda: persona
-    told = situation_of(declared, acting, around, gathered.taint).to_text()
+        return words.persona_of_seat(declared, agent.name)
+    return situation_of(declared, acting, around, gathered.taint).to_text()
 
-    def last_part() -> str:
-        left = left_text(
-            limits.thoughts_max - journal.thoughts_done,
-            limits.functions_max - journal.functions_done,
-        )
-        return f"{told}\n{left}"
 
-    return last_part
+def _reminder(declared: Declarations, agent: Agent, journal: Journal) -> Callable[[], str]:
+    """What is left of an agent's turn. A seat has one answer to give."""
+    if agent.is_seat:
+        return str
+    limits = declared.limits
+    return lambda: left_text(
+        limits.thoughts_max - journal.thoughts_done,
+        limits.functions_max - journal.functions_done,
+    )
 
 
 async def _room_of(world: World, mission: MissionId) -> tuple[Message, ...]:

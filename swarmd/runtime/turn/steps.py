@@ -28,7 +28,7 @@ from swarmd.core.agent.turn import (
 from swarmd.core.agent.waiting import AgentWait
 from swarmd.core.model.functions import FunctionCall
 from swarmd.core.model.moves import Move, Report, Think
-from swarmd.core.model.provenance import of_results
+from swarmd.core.model.provenance import of_results, refuse_outward
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import LOST, Used
@@ -70,7 +70,7 @@ class TurnSteps:
             self.gathered.say_only(failed(self.acting, failure.detail, failure.rule))
 
     async def _think(self, mind: Mind) -> Sequence[Move]:
-        moves, corrections = await mind.think(self.journal, self.render)
+        moves, corrections = await mind.think(self.journal, self.render, self.render.keep)
         self.gathered.steps += corrections
         return moves
 
@@ -179,6 +179,10 @@ class TurnSteps:
     async def _call(self, move: Move, call: FunctionCall) -> Mapping[str, Any]:
         """Call a function; what is to be known of it beforehand, its row says."""
         function, found = call.function, dict[str, Any]()
+        rules = self.world.declared.limits.taint
+        denied = refuse_outward(call, self.acting.agent, self.gathered.taint, rules)
+        if denied is not None:
+            return self._refused(move, denied.rule, denied.detail)
         bound = self.world.declared.limits.functions_max
         if self.journal.functions_done >= bound:
             return failure(

@@ -28,6 +28,7 @@ from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.recording import TurnCalls, note_mail
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
 from swarmd.runtime.turn.mail import (
     account_of,
@@ -72,6 +73,7 @@ async def take_turn(world: World, resident: Resident) -> None:
     acting = _acting(world, agent, around, call, hops)
     mission = around.mission
     if mission is not None and mission.ending is None and not mission.state.is_ended:
+        note_mail(world.recording, agent, resident.turn + 1, mission.id, mail)
         journal = _journal_of(world, resident, mission)
         try:
             render = await prompt_renderer(world, resident, journal, acting, around, call, gathered)
@@ -97,6 +99,9 @@ def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
         world.stamp,
         partial(setattr, resident, "doing"),
         lead=world.lead,
+        calls=TurnCalls(
+            world.recording.record, world.recording.masking, mission.id, resident.agent
+        ),
     )
 
 

@@ -83,7 +83,8 @@ def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
         *(json.dumps(entry) for n in range(60) for entry in _turn(n)),
     ]
     (first, *_) = shorten(old, MAX, 500, BUILT_IN)
-    (side, text) = exchange_of([json.loads(first)])[0]
+    piece = exchange_of([json.loads(first)])[0]
+    (side, text) = piece.side, piece.text
     assert side == "user"
     assert text.startswith("<earlier>\nYour first ")
     assert "turns are left out" in text
@@ -174,7 +175,7 @@ def test_an_executive_does_not_forget_what_its_children_reported() -> None:
     for n in range(8):
         memory = remember(memory, [*_turn(n), *_reading(n, 3_000)], bound, BUILT_IN)
         assert sum(map(len, memory.entries)) <= bound
-    told = "".join(text for _, text in exchange_of(list(map(json.loads, memory.entries))))
+    told = "".join(p.text for p in exchange_of(list(map(json.loads, memory.entries))))
     for n in range(3):
         assert f"report from part-{n}:\nResult {n}." in told
 

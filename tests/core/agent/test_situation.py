@@ -32,7 +32,7 @@ def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
         rooms=[Near("hall", "talk"), Near("wall", "news", may_speak=False)],
         may_create=[declarations().roles["worker"]],
         taint=["file"],
-        guarded=["spawn"],
+        guarded=["widening"],
     ).to_text()
     for part in (
         "role: manager",
@@ -45,7 +45,8 @@ def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
         "room `hall`: talk (to wake a member, write @NAME)",
         "room `wall`: news (you may only read there)",
         "roles you may create:\n- worker",
-        "You have read untrusted text (file): from now on spawn need",
+        "You have read untrusted text (file): from now on these need your superior's permission",
+        "granting a right",
     ):
         assert part in told
     assert "supervisor" not in told, "that is the program"

@@ -60,16 +60,15 @@ def read_moves(
 
 def _too_many_for_a_seat(written: list[Any]) -> Correction | None:
     """A seat answers its call once; what it wrote twice in the same words it said once."""
-    names = [raw.get("move") for raw in written if isinstance(raw, dict)]
-    only = next((name for name in names if name in ONLY_ONE), None)
-    if only is None or len(written) == 1:
+    answers = [raw for raw in written if isinstance(raw, dict) and raw.get("move") in ONLY_ONE]
+    if len(answers) <= 1:
         return None
-    if all(raw == written[0] for raw in written):
+    if all(raw == answers[0] for raw in written):
         del written[1:]
         return None
+    named = ", ".join(dict.fromkeys(f"`{raw['move']}`" for raw in answers))
     return Correction(
-        f"Exactly one `{only}` answers this call, and nothing beside it; your answer has "
-        f"{len(written)} moves. Choose one."
+        f"Exactly one {named} answers this call; your answer has {len(answers)}. Choose one."
     )
 
 
