@@ -70,7 +70,7 @@ def test_each_attempt_of_a_model_is_noted_under_its_step_with_what_was_asked() -
             assert [(one.step, one.is_ok) for one in record.answers] == [(1, False), (2, True)]
             assert (second.mission, second.agent, second.turn) == (M, AGENT.id, 1)
             assert (second.kind, second.name) == ("model", model.name)
-            assert second.given[1:] == ["shared", "persona", [["user", "Answer."]]]
+            assert second.given[1:] == ["shared", "persona", (("user", "Answer."),)]
             assert second.input == sha256(canonical(second.given))
             assert second.used == {"tokens": 20, "calls": 1, "cost": 0}
             assert (second.more["tokens_in"], second.more["tokens_out"]) == (10, 10)
@@ -142,7 +142,10 @@ class Parrot:
 
 
 PROMPT = replace(
-    render(()), shared=f"s {KEY}", persona=f"p {KEY}", exchange=(Piece("user", f"x {KEY}"),)
+    render(()),
+    shared=f"s {KEY}",
+    persona=f"p {KEY}",
+    exchange=(Piece("user", f"x {KEY}", thread=f"opaque {KEY}"),),
 )
 
 
@@ -156,7 +159,8 @@ async def test_a_model_is_asked_and_answers_without_secrets() -> None:
     model.bound(PROMPT)
     outcome = await model.attempt(PROMPT)
     for asked in parrot.asked:
-        assert asked.exchange == (Piece("user", f"x {MASK}"),)
+        # A thread is the provider's own, and goes back as it came.
+        assert asked.exchange == (Piece("user", f"x {MASK}", thread=f"opaque {KEY}"),)
         assert (asked.shared, asked.persona) == (f"s {MASK}", f"p {MASK}")
     assert isinstance(outcome, Answered)
     assert outcome.moves[0].model_dump()["text"] == f"it is {MASK}"

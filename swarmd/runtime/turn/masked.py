@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from swarmd.core.agent.turn import Acting
+from swarmd.core.model.exchange import Piece
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.errors import WorkspaceError
@@ -57,8 +58,15 @@ class MaskedModel:
 
     def _mask_prompt(self, prompt: Prompt) -> Prompt:
         names = [field.name for field in fields(prompt) if field.name not in _NOT_SENT]
-        return replace(
-            prompt, **{name: self.masking.value(getattr(prompt, name)) for name in names}
+        masked = {name: self.masking.value(getattr(prompt, name)) for name in names}
+        masked |= {name: self._mask_pieces(getattr(prompt, name)) for name in ("exchange", "since")}
+        return replace(prompt, **masked)
+
+    def _mask_pieces(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+        """A thread goes back as it came: it is the provider's own, and a changed one is refused."""
+        return tuple(
+            replace(masked, thread=piece.thread)
+            for piece, masked in zip(pieces, self.masking.value(pieces), strict=True)
         )
 
     def _mask_answer(self, outcome: Answered) -> Answered | Failed:
