@@ -34,7 +34,7 @@ class Standing:
     is_done: bool  # it has reported it as done, and was given nothing since
     is_busy: bool  # a turn of it is under way
     waits_until: float = 0.0  # until when it waits by its own word (seconds since the epoch)
-    has_mail: bool = False  # something waits that it has not read
+    has_mail: bool = False  # something came of late that it has not read
 
     @property
     def is_over(self) -> bool:
