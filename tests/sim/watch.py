@@ -23,9 +23,10 @@ from swarmd.core.agent.turn import concerns
 from swarmd.core.journal.audit import Auditor
 from swarmd.core.journal.replay import Link, State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
+from swarmd.core.model.bench import quorum_of
+from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.channels import INPUTS, JOURNAL, RESULTS
 from swarmd.core.model.charter import KINDS
-from swarmd.core.model.declarations import BoardRules
 from swarmd.core.model.messages import Kind, from_line, line_of, order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, StreamId
 from swarmd.core.model.refusals import Rule
@@ -362,7 +363,7 @@ def _is_carried(votes: Sequence[Mapping[str, str]], board: BoardRules) -> bool:
     choices = {vote["seat"]: vote["choice"] for vote in votes}
     if (
         len(choices) != len(votes)
-        or len(votes) < board.quorum
+        or len(votes) < quorum_of(board, len(board.seats))
         or not set(choices) <= set(board.seats)
     ):
         return False

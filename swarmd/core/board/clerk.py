@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, assert_never
 
-from pydantic import ValidationError
-
 from swarmd.core.actions import approvals, override_record
+from swarmd.core.board.answers import answer_of
 from swarmd.core.board.events import (
     Announce,
-    Argued,
     Await,
     CallSeat,
     Carry,
+    CloseCall,
     Delayed,
     Effect,
     Event,
@@ -26,15 +25,15 @@ from swarmd.core.board.events import (
     Ignored,
     Opened,
     Overruled,
-    Proposed,
     Refused,
     ReportsIn,
     SeatFailed,
+    Sent,
     Thawed,
     Ticked,
-    Voted,
 )
 from swarmd.core.board.execution import board_taint, execute_motion, override_changes
+from swarmd.core.board.judging import judged
 from swarmd.core.board.procedure import next_deadline, step
 from swarmd.core.board.room import (
     announce,
@@ -46,6 +45,7 @@ from swarmd.core.board.room import (
 )
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor
+from swarmd.core.model.bench import seats_for
 from swarmd.core.model.changes import (
     MissionSet,
     Post,
@@ -53,15 +53,18 @@ from swarmd.core.model.changes import (
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop
-from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.messages import Message
+from swarmd.core.model.motion_kinds import Carried
 from swarmd.core.model.motions import MOTION
-from swarmd.core.model.names import SOB, MissionId, MissionState
+from swarmd.core.model.names import SOB, AgentId, MissionId, MissionState
 from swarmd.core.model.overruling import Overruling
+from swarmd.core.model.posts import call_closed
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import Approval, ExecutiveReport, Mission
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import SentRequest
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, BOARDS, REPORTS, Drop, Put
 
@@ -74,7 +77,8 @@ MISSION_SHOWN_CHARS: Final = 20_000
 def open_missions(draft: Draft) -> None:
     for id in queue.open_next(draft):
         announce(draft, id, _opened(id, draft.swarm.missions[id].text))
-        advance(draft, id, Opened())
+        mission, rules = draft.swarm.missions[id], draft.swarm.declared.board
+        advance(draft, id, Opened(seats_for(rules, mission.budget, mission.board)))
 
 
 def _opened(id: MissionId, text: str) -> Announce:
@@ -91,7 +95,8 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
     events = [event]
     while events and _in_hand(draft, id) is not None:
         procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
-        moved, effects = step(procedure, events.pop(0), rules, draft.now)
+        event = judged(draft, id, procedure, events.pop(0))
+        moved, effects = step(procedure, event, rules, draft.now)
         if effects or moved != procedure:
             draft.add(Put(BOARDS, id, moved))
         follow_ups = [_do(draft, id, effect) for effect in effects]
@@ -111,13 +116,14 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
     match effect:
         case CallSeat():
             call_seat(draft, id, effect)
+        case CloseCall(seat, number, attempt):
+            draft.add(call_closed(draft.moment, AgentId(seat), id, number, attempt))
         case Announce():
             announce(draft, id, effect)
-        case Carry(number, motion):
+        case Carry(number, motion, minds):
             is_ordered = ("carried", number) in override_changes(draft, id)
-            return execute_motion(
-                draft, id, number, motion, board_taint(draft, id), has_permission=is_ordered
-            )
+            carried = Carried(id, motion, board_taint(draft, id), is_ordered, minds)
+            return execute_motion(draft, number, carried)
         case Await():
             pass
         case Fail(reason):
@@ -168,29 +174,9 @@ def hear(draft: Draft, message: Message) -> None:
     if message.incarnation != seat.incarnation:
         draft.add(former_post(draft, message))
         return
-    event = _answer_of(message)
+    event = answer_of(message)
     if event is not None:
         advance(draft, message.mission, event)
-
-
-def _answer_of(message: Message) -> Event | None:
-    number, seat = message.data.get("motion_number"), message.sender
-    if not isinstance(number, int):
-        return None
-    if message.kind is Kind.ARGUMENT:
-        return Argued(seat, number, message.text)
-    if message.kind is Kind.VOTE and message.data.get("choice") in ("yes", "no", "abstain"):
-        return Voted(seat, number, message.data["choice"], message.text)
-    return _proposal_of(message, number) if message.kind is Kind.PROPOSAL else None
-
-
-def _proposal_of(message: Message, number: int) -> Proposed | SeatFailed:
-    """A motion that cannot be read is a failure of its seat."""
-    try:
-        motion = MOTION.validate_python(message.data.get("motion"))
-    except ValidationError:
-        return SeatFailed(message.sender, number, None)
-    return Proposed(message.sender, number, motion, taint_of(message))
 
 
 def seat_failed(
@@ -206,8 +192,14 @@ def seat_failed(
         return
     _announce_failure(draft, seat, mission, shown, taint)
     draft.swarm.observed.seat_failures[mission] = shown
-    if procedure.calling == seat.id:
+    if seat.id in procedure.called:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
+
+
+def call_sent(draft: Draft, seat: Agent, request: SentRequest) -> None:
+    """A host's word that a seat's request has gone out."""
+    event = Sent(seat.id, request.motion_number, request.attempt)
+    advance(draft, MissionId(request.mission), event)
 
 
 def _announce_failure(
@@ -326,7 +318,9 @@ def _executed_after_all(draft: Draft, approval: Approval) -> Executed | Refused:
         rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
         return Refused(number, rule, f"{approval.id}, by {approval.answered_by}")
     motion, taint = MOTION.validate_python(request["motion"]), tuple(action["taint"])
-    event = execute_motion(draft, approval.mission, number, motion, taint, has_permission=True)
+    minds = tuple(request["minds"])
+    carried = Carried(approval.mission, motion, taint, has_permission=True, minds=minds)
+    event = execute_motion(draft, number, carried)
     assert event is not None
     return event
 

@@ -42,6 +42,9 @@ AMOUNT_MAX: Final = 2**53 - 1
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 
 
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
 Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount]
 
 
@@ -61,6 +64,9 @@ class Charter(Written):
     goals: tuple[Line, ...] = Field((), max_length=LIST_MAX)
     done: str = Field("", max_length=8_000, description="definition of done")
     kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
+    mind: tuple[Line, ...] = Field(
+        (), max_length=LIST_MAX, description="what to mind beside the task"
+    )
     files: tuple[Path, ...] = Field(
         (), max_length=512, description="names of the mission's files it works on"
     )

@@ -30,7 +30,7 @@ FILES_SHOWN: Final = 10
 
 
 def review(view: View, call: Call) -> Propose:
-    waiting = _waiting_creations(view)
+    waiting = [] if _is_refused(call) else _waiting_creations(view)
     if waiting:
         return _approve_creation(waiting[0])
     reports = _reports_by_theme(call)
@@ -40,6 +40,11 @@ def review(view: View, call: Call) -> Propose:
     if any(quotes_in(text) for _, text in reports):
         return _deliver_reports(view, call, reports)
     return reject_mission(_not_answered(view, not_read_in(text for _, text in reports)))
+
+
+def _is_refused(call: Call) -> bool:
+    """Its last motion, for good: what takes a person's permission is proposed once more."""
+    return bool(call.correction) and "permission" not in call.correction
 
 
 def _reports_by_theme(call: Call) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from swarmd.core.model.charter import Charter, Line, Word
+from swarmd.core.model.charter import LIST_MAX, Charter, Line, Word
 from swarmd.core.model.motion_kinds import Asks, BaseMotion, Carried, MotionKind
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
     board, executives = draft.lineage.agents[SOB], carried.motion.executives
     allowed: list[Spawned] = []
     for executive in executives:
-        charter = Charter.model_validate(executive.model_dump(exclude={"key"}))
+        written = executive.model_dump(exclude={"key"})
+        minds = (*executive.mind, *carried.minds)[:LIST_MAX]
+        charter = Charter.model_validate(written | {"mind": minds})
         spawned = decide_spawn(
             draft.swarm,
             board,
