@@ -34,6 +34,8 @@ from tests.runtime.test_worker import (
 )
 
 SEATS: Final = DECLARED.board.seats
+MOTION: Final[dict[str, Any]] = dict(CHARTER)
+EXECUTIVE: Final[dict[str, Any]] = MOTION["executives"][0]
 
 
 @dataclass(slots=True)
@@ -182,8 +184,8 @@ def test_one_argument_costs_the_proposers_word_and_one_vote() -> None:
 
 
 def test_an_argument_that_the_proposer_accepts_changes_what_is_executed() -> None:
-    changed = {**CHARTER, "reason": "For a child."}
-    changed["executives"] = [{**CHARTER["executives"][0], "task": "Answer it for a child."}]  # type: ignore[index]  # a literal of mixed values
+    changed: dict[str, Any] = {**MOTION, "reason": "For a child."}
+    changed["executives"] = [{**EXECUTIVE, "task": "Answer it for a child."}]
     script = [
         {
             "when": {"phase": "debate", "name": "gandhi", "times": 1},
@@ -267,7 +269,7 @@ def test_two_votes_in_one_answer_are_a_correction_and_neither_is_taken() -> None
 
 
 def test_a_proposal_that_the_law_refuses_is_mended_before_anybody_else_is_called() -> None:
-    greedy = {**CHARTER, "executives": [{**CHARTER["executives"][0], "budget": {"tokens": 10**9}}]}  # type: ignore[index]  # a literal of mixed values
+    greedy: dict[str, Any] = {**MOTION, "executives": [{**EXECUTIVE, "budget": {"tokens": 10**9}}]}
     script = [
         {
             "when": {"phase": "propose", "times": 1},

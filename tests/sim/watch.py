@@ -232,9 +232,11 @@ class Watch:
         number = data.get("motion_number")
         if link.event == "board.announced" and data.get("carried") and number is not None:
             self._carried.add((mission, int(number)))
-            votes = data.get("votes")
+            votes, arguments = data.get("votes"), data.get("arguments")
             if votes is not None and not _is_carried(votes, self.board):
                 self.breach(f"law 5: motion {number} of {mission} is carried by {votes}")
+            if arguments is not None and not _is_consented(data, self.board):
+                self.breach(f"law 5: motion {number} of {mission} is carried by {arguments}")
         if link.event == "motion.executed":
             done = _MOTION.match(link.field("text"))
             if done is not None and (mission, int(done[1])) not in self._carried:
@@ -356,6 +358,18 @@ class Watch:
         for finding in prove(folder, swarm, lambda: tail).proof.findings:
             if finding.kind != "recovered":
                 self.breach(f"journal verify: {finding.kind} at {finding.n}: {finding.what}")
+
+
+def _is_consented(data: Mapping[str, Any], board: BoardRules) -> bool:
+    """The proposer and others of the board, each once, who all consented, are a quorum."""
+    arguments = data["arguments"]
+    seats = [str(data["proposer"]), *(str(one["seat"]) for one in arguments)]
+    return (
+        board.procedure == "brisk"
+        and all(one["stance"] == "consent" for one in arguments)
+        and len(set(seats)) == len(seats) >= quorum_of(board, len(board.seats))
+        and set(seats) <= set(board.seats)
+    )
 
 
 def _is_carried(votes: Sequence[Mapping[str, str]], board: BoardRules) -> bool:

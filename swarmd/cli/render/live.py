@@ -46,11 +46,32 @@ _SHOWN_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
 
 _SPOKEN: Final[Mapping[Kind, str]] = {
     Kind.PROPOSAL: " proposes:",
-    Kind.ARGUMENT: " argues:",
     Kind.DIGEST: " notes:",
     Kind.NOTICE: ":",
     Kind.SAY: ":",
 }
+
+
+# Of an argument by its stance, of the proposer's word on the arguments by what it decides.
+_ANSWERED: Final = {
+    "consent": " consents:",
+    "object": " objects:",
+    "keep": " keeps the motion:",
+    "amend": " amends the motion:",
+    "withdraw": " withdraws the motion:",
+}
+
+
+def _how_said(message: Message) -> str:
+    match message.kind:
+        case Kind.VOTE:
+            return f" votes {plain(str(message.data.get('choice', '')))}:"
+        case Kind.ARGUMENT:
+            return _ANSWERED.get(str(message.data.get("stance")), " argues:")
+        case Kind.RESPONSE:
+            return _ANSWERED.get(str(message.data.get("decision")), " answers:")
+        case _:
+            return _SPOKEN.get(message.kind, f" ({message.kind.value}):")
 
 
 class Watcher:
@@ -122,10 +143,7 @@ class Watcher:
 
     def _spoken(self, message: Message) -> str:
         who = plain(self._names.get(message.sender, message.sender))
-        if message.kind is Kind.VOTE:
-            how = f" votes {plain(str(message.data.get('choice', '')))}:"
-        else:
-            how = _SPOKEN.get(message.kind, f" ({message.kind.value}):")
+        how = _how_said(message)
         return f"{self._ink.paint(who + how, 'bold')} {excerpt(message.text, SAID_COLUMNS)}"
 
     def _entered(self, message: Message) -> list[str]:

@@ -57,7 +57,7 @@ class Written(BaseModel):
 class Charter(Written):
     """What a creator gives an agent it makes: the instance of a role."""
 
-    role: Word = Field(description="a role declared in policies/roles")
+    role: Word = Field(description="one of the roles that you may create")
     name: Word = Field(description="a name, unique among its living siblings")
     task: Text = Field(description="what it is to do, complete in itself")
     methodology: str = Field("", max_length=8_000, description="how to go about it")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Executive(Charter):
     """A charter in a motion. Its key names it within the motion."""
 
-    key: Word
+    key: Word | None = Field(None, description="your own name for it; absent: its name")
 
 
 class CharterMotion(BaseMotion):
@@ -65,7 +65,7 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
         spawned = decide_spawn(
             draft.swarm,
             board,
-            SpawnRequest(key=executive.key, charter=charter),
+            SpawnRequest(key=executive.key or executive.name, charter=charter),
             draft.moment,
             mission=carried.mission,
             pending=allowed,
