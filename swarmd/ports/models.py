@@ -17,7 +17,7 @@ from swarmd.core.model.names import AgentId, MissionId
 class Call:
     """The clerk's call to a seat: what it must answer now."""
 
-    phase: Literal["propose", "debate", "vote", "review", "answer"]
+    phase: Literal["propose", "debate", "respond", "vote", "review", "answer"]
     motion_number: int
     motion: Mapping[str, Any] | None  # the motion before the board, as it was proposed
     reports: tuple[
@@ -26,6 +26,23 @@ class Call:
     refusal: str = ""  # why the last motion was not carried or not executed: rule and detail
     sent_back: int = 0  # how often work was sent back already
     send_backs_max: int = 0
+    seats: tuple[str, ...] = ()  # the bench, in speaking order
+    chair: str = ""
+    proposer: str = ""  # of the motion before the board
+    arguments: tuple[Mapping[str, Any], ...] = ()  # {"seat","stance","text"} on that motion
+    correction: str = ""  # why this seat's last motion was given back
+    fallen: Mapping[str, Any] | None = (
+        None  # {"motion_number","motion","why"} of the last that fell
+    )
+    falls: int = 0  # motions in a row that fell
+    falls_max: int = 0
+    motions_max: int = 0
+    is_at_once: bool = (
+        False  # the others are called at the same time, and hear nothing of each other
+    )
+    charters: tuple[Mapping[str, Any], ...] = ()  # {"agent","name","role","task","done","state",…}
+    left: Mapping[str, int] = field(default_factory=dict)  # of the mission's budget, by kind
+    to_give: Mapping[str, int] = field(default_factory=dict)  # what a motion may give, by kind
     agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
     words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
 
@@ -80,17 +97,29 @@ TIGHT: Final = 2
 class Prompt:
     """What a model is asked. `shared` is the same for many calls and comes first (prompt
     caches).
+
+    `offer` is all that may ever be answered, the same in each call of an agent, so that it can be
+    cached; `allowed` names the moves of it that may be answered now, all of them where it is empty.
     """
 
     shared: str
     persona: str
     exchange: tuple[tuple[Literal["user", "assistant"], str], ...]
-    offer: Offer  # what may be answered now
+    offer: Offer
     output_tokens_max: int
     view: View
     bytes_per_token: int = (
         ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
     )
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def open_offer(self) -> Offer:
+        """What may be answered now."""
+        if not self.allowed:
+            return self.offer
+        moves = tuple(move for move in self.offer.moves if move in self.allowed)
+        return Offer(moves, self.offer.functions if "use" in moves else ())
 
 
 @dataclass(frozen=True, slots=True)

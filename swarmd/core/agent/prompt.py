@@ -17,9 +17,7 @@ from swarmd.core.agent.memory import said_of
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.consequences import IN_WORDS, Consequence
 from swarmd.core.model.declarations import Declarations, Role
-from swarmd.core.model.messages import Message
 
-ROOM_MESSAGES_MAX: Final = 60  # of a debate: what a seat sees of this mission's part of the room
 NAMES_SHOWN_MAX: Final = 200  # files of a large mission: a list that long is searched, not read
 _TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
 
@@ -27,8 +25,9 @@ Exchange = list[tuple[Literal["user", "assistant"], str]]
 
 
 def shared(declared: Declarations, mission_text: str, *, is_seat: bool) -> str:
-    procedures = (declared.procedures,) if is_seat else ()
-    return _shared((declared.constitution, declared.handbook, *procedures), mission_text)
+    """Of a seat's and of an agent's work each is told its own: neither needs the other's."""
+    own = declared.procedures if is_seat else declared.handbook
+    return _shared((declared.constitution, own), mission_text)
 
 
 # One object for all calls of a mission's: what encodes it for a provider finds it again, too.
@@ -36,11 +35,6 @@ def shared(declared: Declarations, mission_text: str, *, is_seat: bool) -> str:
 def _shared(told: tuple[str, ...], mission_text: str) -> str:
     parts = (*told, f"# The mission\n{quoted('mission', mission_text)}")
     return "\n\n".join(part.strip() for part in parts if part.strip())
-
-
-def persona_of_seat(declared: Declarations, name: str) -> str:
-    persona = declared.personas.get(name)
-    return persona.text if persona is not None else f"You are {name}, a seat of the board."
 
 
 def persona_of_agent(
@@ -56,6 +50,7 @@ def persona_of_agent(
         f"## Methodology\n{charter.methodology or role.methodology}",
     ]
     for title, items in (
+        ("What the board, or who created you, asks you to mind", charter.mind),
         ("Goals", charter.goals or role.goals),
         ("KPIs", charter.kpis or role.kpis),
     ):
@@ -127,23 +122,6 @@ def _sides(item: Mapping[str, Any]) -> Exchange:
     ]
 
 
-def room_text(room: Sequence[Message]) -> str:
-    lines = [f"{m.sender} ({m.kind}): {m.text}" for m in room[-ROOM_MESSAGES_MAX:]]
-    return quoted("room", "\n".join(lines))
-
-
-def means_of_board(declared: Declarations, free: Mapping[str, int]) -> str:
-    """What a motion may charter with: the roles of tier 1 and what the mission's account has
-    left.
-    """
-    roles = [role for role in declared.roles.values() if 1 in role.tiers]
-    percent = declared.limits.board_percent
-    return (
-        f"{_roles(roles)}\nleft of the mission's budget: {json.dumps(dict(free))}; "
-        f"{percent} % of the whole stays the board's\n"
-    )
-
-
 def situation(
     *,
     role: str,
@@ -159,9 +137,9 @@ def situation(
     lines = [f"role: {role}", f"left of your budget: {json.dumps(dict(free))}"]
     for title, names in (("your files", files), ("your children", children), ("your rooms", rooms)):
         if names:
-            lines.append(f"{title}: {_listed(names)}")
+            lines.append(f"{title}: {listed(names)}")
     if may_create:
-        lines.append(_roles(may_create))
+        lines.append(roles_text(may_create))
     if taint and guarded:
         lines.append(_warning(taint, guarded))
     return "\n".join(lines)
@@ -175,63 +153,10 @@ def _warning(taint: Sequence[str], guarded: Sequence[Consequence]) -> str:
     )
 
 
-def _roles(roles: Sequence[Role]) -> str:
+def roles_text(roles: Sequence[Role]) -> str:
     return "roles you may create:\n" + "\n".join(f"- {role.name}: {role.summary}" for role in roles)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     more = len(names) - NAMES_SHOWN_MAX
     return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" … and {more} more" if more > 0 else "")
-
-
-def call_text(phase: str, call: Mapping[str, Any], files: Sequence[str]) -> str:
-    """What the clerk asks a seat."""
-    lines = [f"phase: {phase}", f"motion: {call['motion_number']}"]
-    if files:
-        lines.append(f"files of the mission: {_listed(files)}")
-    lines += [quoted("operator", f"{word['at']} {word['text']}") for word in call.get("words", ())]
-    if call.get("words"):
-        lines.append("An operator is a person, and an operator's word goes before the board's.")
-    if call.get("agenda"):
-        lines += _agenda_lines(call["agenda"])
-    if call.get("motion"):
-        lines.append(quoted("motion", json.dumps(call["motion"], ensure_ascii=False)))
-    if call.get("reports"):
-        lines += _report_lines(call["reports"])
-        lines.append(f"sent back {call['sent_back']} of at most {call['send_backs_max']} times")
-    if call.get("refusal"):
-        lines.append(f"The last motion was not carried out: {call['refusal']}")
-    lines.append(_ASK[phase])
-    return "\n".join(lines)
-
-
-def _agenda_lines(agenda: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What waits for the board, each with what can be done about it."""
-    told = []
-    for item in agenda:
-        facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
-        about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
-        told.append(
-            f"- {item['kind']}: {item['name']} ({item['agent']}), since {item['since']}: "
-            f"{item['what']}{about}. You can {item['can']}."
-        )
-    return ["What waits for the board:", quoted("agenda", "\n".join(told))]
-
-
-def _report_lines(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    listed = "reports: " + ", ".join(report["agent"] for report in reports)
-    texts = (quoted("report", f"{r['agent']} {r['name']}\n{r['text']}") for r in reports)
-    return [listed, *texts]
-
-
-_ASK: Final = {
-    "propose": "Propose one motion: charter executives, or reject the mission with what is "
-    "missing.",
-    "review": "Propose one motion on what has been reported and on what waits for the board: "
-    "deliver, direct (send back), charter more, act (approve, deny, stop, fund, terminate …), "
-    "or reject. One motion may answer several: `act` takes `also`, `charter` takes `replaces`.",
-    "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`; or, "
-    "where no motion is before the board, with the motion that does what the operator says.",
-    "debate": "Speak to the motion: argue once.",
-    "vote": "Vote on the motion: yes, no or abstain, with your reason.",
-}

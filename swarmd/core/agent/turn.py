@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never
 from pydantic import ValidationError
 
 from swarmd.core.agent.memory import shorten
+from swarmd.core.agent.seat_moves import said_by
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, inbox, up
 from swarmd.core.model.declarations import Role, Room
 from swarmd.core.model.functions import (
@@ -30,6 +31,7 @@ from swarmd.core.model.moves import (
     Move,
     Propose,
     Report,
+    Respond,
     Say,
     Spawn,
     Think,
@@ -52,11 +54,6 @@ MAIL_MAX: Final = 64
 # An entry is a field of its own in the store, and a script names in one command all that are
 # forgotten at once.
 MEMORY_ENTRIES_MAX: Final = 2_000
-
-_PHASE_MOVES: Final = {
-    **dict.fromkeys(("propose", "review"), ("propose",)),
-    **{"debate": ("argue",), "vote": ("vote",), "answer": ("say", "propose")},
-}
 
 Output = tuple[Channel, Message]
 
@@ -125,10 +122,6 @@ def offer_to(role: Role, functions: Functions, privileges: Sequence[str]) -> Off
     return Offer((*role.moves, "use") if its else role.moves, tuple(held))
 
 
-def offer_to_seat(phase: str) -> Offer:
-    return Offer(_PHASE_MOVES[phase])
-
-
 # --- actions ----------------------------------------------------------------------------------
 
 
@@ -170,26 +163,21 @@ def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | No
             return None
         case Use():
             return _call(move, acting)
-        case Propose() | Argue() | Vote():
+        case Propose() | Argue() | Respond() | Vote():
             return _speak(move, acting)
         case _:
             assert_never(move)
 
 
-def _speak(move: Propose | Argue | Vote, acting: Acting) -> list[Output] | Denied:
+def _speak(move: Propose | Argue | Respond | Vote, acting: Acting) -> list[Output] | Denied:
     """A seat's answer to its call."""
     if not acting.agent.is_seat:
         return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
-    match move:
-        case Propose(motion=motion):
-            put = motion.model_dump(mode="json")
-            return [_speech(acting, Kind.PROPOSAL, motion.reason, motion=put)]
-        case Argue(text=text):
-            return [_speech(acting, Kind.ARGUMENT, text)]
-        case Vote(choice=choice, reason=reason):
-            return [_speech(acting, Kind.VOTE, reason, choice=choice)]
-        case _:
-            assert_never(move)
+    kind, text, data = said_by(move)
+    speech = _message(
+        acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data
+    )
+    return [(BOARD_ROOM, speech)]
 
 
 def is_final(message: Message) -> bool:
@@ -271,13 +259,6 @@ def _message(acting: Acting, kind: Kind, text: str, *, to: str = "", **data: Any
 
 def _request(acting: Acting, data: Mapping[str, Any]) -> Output:
     return REQUESTS, _message(acting, Kind.REQUEST, str(data["type"]), **data)
-
-
-def _speech(acting: Acting, kind: Kind, text: str, **data: Any) -> Output:
-    speech = _message(
-        acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data
-    )
-    return BOARD_ROOM, speech
 
 
 def _say(move: Say, acting: Acting) -> list[Output] | Denied:

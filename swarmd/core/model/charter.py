@@ -42,6 +42,9 @@ AMOUNT_MAX: Final = 2**53 - 1
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 
 
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
 Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount]
 
 
@@ -54,13 +57,16 @@ class Written(BaseModel):
 class Charter(Written):
     """What a creator gives an agent it makes: the instance of a role."""
 
-    role: Word = Field(description="a role declared in policies/roles")
+    role: Word = Field(description="one of the roles that you may create")
     name: Word = Field(description="a name, unique among its living siblings")
     task: Text = Field(description="what it is to do, complete in itself")
     methodology: str = Field("", max_length=8_000, description="how to go about it")
     goals: tuple[Line, ...] = Field((), max_length=LIST_MAX)
     done: str = Field("", max_length=8_000, description="definition of done")
     kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
+    mind: tuple[Line, ...] = Field(
+        (), max_length=LIST_MAX, description="what to mind beside the task"
+    )
     files: tuple[Path, ...] = Field(
         (), max_length=512, description="names of the mission's files it works on"
     )

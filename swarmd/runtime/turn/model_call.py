@@ -66,7 +66,7 @@ class Mind:
         failures = forms = 0
         while True:
             asked = prompt(corrections)
-            outcome = await self._attempt(journal, asked)
+            outcome = one_answer(await self._attempt(journal, asked), asked)
             if isinstance(outcome, Answered):
                 return outcome.moves, corrections
             detail = f"{self.model.name}: {outcome.why}: {outcome.detail}"
@@ -119,6 +119,7 @@ class Mind:
         def sending() -> None:
             nonlocal lost
             journal.lead.check()
+            journal.sending()
             lost = replace(bound, is_assumed=True)
 
         async def effect() -> tuple[str, Used]:
@@ -143,6 +144,22 @@ class Mind:
             raise
         # What was answered here need not be read back.
         return outcome or _of_text(text)
+
+
+def one_answer(outcome: Answered | Failed, prompt: Prompt) -> Answered | Failed:
+    """A seat answers with one move of the kind that it was asked for: which of two it meant nobody
+    can tell, and half of an answer is none.
+    """
+    if prompt.view.call is None or isinstance(outcome, Failed):
+        return outcome
+    given, allowed = [move.move for move in outcome.moves], prompt.open_offer.moves
+    if len(given) == 1 and given[0] in allowed:
+        return outcome
+    many = f"{len(given)} moves ({', '.join(given)})" if len(given) > 1 else f"`{given[0]}`"
+    detail = (
+        f"You answered with {many}, and nothing of it was done. Answer with one `{allowed[0]}`."
+    )
+    return Failed("malformed", detail, outcome.usage, text=outcome.text)
 
 
 def _amounts(usage: Usage) -> dict[str, int]:

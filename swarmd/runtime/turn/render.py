@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
+from swarmd.core.agent import seat_prompt as seats
+from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat
 from swarmd.core.agent.turn import (
     Acting,
     mail_entry,
     offer_to,
-    offer_to_seat,
 )
 from swarmd.core.bus.envelope import once_each
 from swarmd.core.model.channels import BOARD_ROOM
@@ -48,6 +49,7 @@ class PromptRenderer:
     output_tokens_max: int
     view: View
     gathered: Gathered
+    allowed: tuple[str, ...] = ()  # the move that a seat's answer has to be
     _rendered: int = 0  # steps that `talk` has
 
     def __call__(self, corrections: Sequence[Mapping[str, Any]]) -> Prompt:
@@ -63,6 +65,7 @@ class PromptRenderer:
             self.offer,
             self.output_tokens_max,
             replace(self.view, steps=(*steps, *corrections)),
+            allowed=self.allowed,
         )
 
 
@@ -83,10 +86,11 @@ async def prompt_renderer(
     remembered = world.recollection.of(agent.id, resident.memory)
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
+    asked = None if call is None else asdict(call) | {"required": PHASE_MOVES[call.phase]}
     now = (
         _situation(view, acting, declared, gathered.taint)
-        if call is None
-        else _asked(view, call, declared)
+        if asked is None
+        else seats.call_text(asked, view.files, view.room, seats.board_roles(declared))
     )
     talk: words.Exchange = []
     words.go_on(talk, [said for _, in_words in remembered for said in in_words])
@@ -94,12 +98,13 @@ async def prompt_renderer(
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, agent),
+        _persona(declared, agent, asked),
         talk,
-        _offer(declared, agent, acting.phase),
+        _offer(declared, agent),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         view,
         gathered,
+        asked["required"] if asked is not None else (),
     )
 
 
@@ -138,21 +143,11 @@ def _view_of(
     )
 
 
-def _offer(declared: Declarations, agent: Agent, phase: str) -> Offer:
-    if phase:
-        return offer_to_seat(phase)
+def _offer(declared: Declarations, agent: Agent) -> Offer:
+    if agent.is_seat:
+        return offer_to_seat()
     role = declared.roles.get(agent.role)
     return offer_to(role, declared.functions, agent.privileges) if role else Offer(())
-
-
-def _asked(view: View, call: Call, declared: Declarations) -> str:
-    facts = asdict(call)
-    means = (
-        words.means_of_board(declared, view.free) if facts["phase"] in ("propose", "review") else ""
-    )
-    return (
-        f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
-    )
 
 
 def _situation(view: View, acting: Acting, declared: Declarations, taint: frozenset[str]) -> str:
@@ -176,10 +171,12 @@ def _situation(view: View, acting: Acting, declared: Declarations, taint: frozen
     return f"{head}\n\n{words.mail_text(mail_entry(view.mail)['mail'])}"
 
 
-def _persona(declared: Declarations, agent: Agent) -> str:
+def _persona(declared: Declarations, agent: Agent, asked: Mapping[str, Any] | None) -> str:
+    if asked is not None:
+        return seats.persona_of_seat(declared, agent.name, asked)
     role = declared.roles.get(agent.role)
     if agent.charter is None or role is None:
-        return words.persona_of_seat(declared, agent.name)
+        return f"You are {agent.name}."
     return words.persona_of_agent(
         agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter
     )

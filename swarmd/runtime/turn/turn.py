@@ -41,8 +41,10 @@ from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.mail import (
+    SeatCalled,
     account_of,
     count_taint,
+    is_call_closed,
     positions_after,
     seat_call,
     segments_of,
@@ -75,8 +77,8 @@ async def take_turn(world: World, resident: Resident) -> None:
     """
     mail = unread_mail(resident)
     called = seat_call(resident.agent, mail)
-    agent, call = resident.agent, called[1] if called else None
-    served = called[0] if called else agent.mission
+    agent, call = resident.agent, called.call if called else None
+    served = called.mission if called else agent.mission
     around = await world.store.around(agent.id, served, served if agent.is_seat else agent.id)
     gathered = Gathered(mail, await turn_taint(world, resident, mail), guard=resident.guard)
     # From here on it is this turn's mail, however it ends: what comes meanwhile is not answered by
@@ -85,19 +87,33 @@ async def take_turn(world: World, resident: Resident) -> None:
     hops = max((m.hops for m in mail), default=0) + 1
     acting = _acting(world, agent, around, call, hops)
     mission = around.mission
-    if mission is not None and mission.ending is None and not mission.state.is_ended:
-        journal = _journal_of(world, resident, mission)
+    if _may_think(mission) and not is_call_closed(called, resident):
+        assert mission is not None
+        journal = _journal_of(world, resident, mission, called)
         try:
             await _think_and_act(world, resident, journal, acting, around, call, gathered)
         except NotAllowedError as no:
             _answer_stopped(agent, acting, gathered, no)
     if not agent.is_seat:
         guard_outputs(world, acting, gathered)
+    world.sent.pop(agent.id, None)
     await commit_turn(world, resident, positions, gathered, hops)
 
 
-def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
+def _may_think(mission: Mission | None) -> bool:
+    return mission is not None and mission.ending is None and not mission.state.is_ended
+
+
+def _journal_of(
+    world: World, resident: Resident, mission: Mission, called: SeatCalled | None
+) -> Journal:
     agent = resident.agent
+
+    def sending() -> None:
+        # Told by the next sweep, where the seat is still at it then.
+        if called is not None:
+            world.sent.setdefault(agent.id, called.sent_by(agent, world.stamp()))
+
     return Journal(
         world.store,
         resident.hold,
@@ -110,6 +126,7 @@ def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
         world.stamp,
         partial(setattr, resident, "doing"),
         lead=world.lead,
+        sending=sending,
     )
 
 
@@ -150,7 +167,7 @@ async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -
         await commit_turn(world, resident, {}, nothing, 1, len(mail))
         return
     called = seat_call(resident.agent, mail)
-    acting = acting_alone(world, resident.agent, mission=called[0] if called else None)
+    acting = acting_alone(world, resident.agent, mission=called.mission if called else None)
     # Whom it does not know it does not look up: that reading may be what failed.
     taint = count_taint(world, resident, of_mail(mail, strangers(mail, (resident.agent.id,))))
     # Nor does it remember what it could not read: its memory may not even be at hand.

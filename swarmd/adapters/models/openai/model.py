@@ -253,7 +253,7 @@ def _read_received(received: Received, prompt: Prompt, usage: Usage) -> Answered
     text = received.text()
     if received.is_withheld:
         return Failed("refused", _say_withheld(received, prompt), usage, text=text)
-    moves = read_moves(received, prompt.offer)
+    moves = read_moves(received, prompt.open_offer)
     if isinstance(moves, Correction):
         return Failed("malformed", moves.text, usage, text=text)
     return Answered(moves, usage, text)
@@ -263,8 +263,8 @@ def _say_withheld(received: Received, prompt: Prompt) -> str:
     said = f" ({received.refusal[:200]})" if received.refusal else ""
     return (
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
-        f" ({', '.join(called_names(prompt.offer))}); if you can't do what was asked, use one to"
-        " say so and why."
+        f" ({', '.join(called_names(prompt.open_offer))}); if you can't do what was asked, use one"
+        " to say so and why."
     )
 
 

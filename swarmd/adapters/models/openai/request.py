@@ -39,7 +39,7 @@ def request_body(model: str, prompt: Prompt, mode: Mode, form: Form) -> bytes:
     What every call of a role has in common is encoded once.
     """
     frame = _dump(_frame_of(model, form, prompt.output_tokens_max))
-    told, offered = _offer_fields(prompt.shared, prompt.offer, mode, form)
+    told, offered = _offer_fields(prompt.shared, prompt.offer, prompt.allowed, mode, form)
     if form.has_system:
         messages = ",".join([*_system_message(told), *map(_dump, _messages_of(prompt))])
     else:
@@ -50,10 +50,16 @@ def request_body(model: str, prompt: Prompt, mode: Mode, form: Form) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _offer_fields(shared: str, offer: Offer, mode: Mode, form: Form) -> tuple[str, str]:
-    """What is said first, and the fields that say how the model is to answer."""
+def _offer_fields(
+    shared: str, offer: Offer, allowed: tuple[str, ...], mode: Mode, form: Form
+) -> tuple[str, str]:
+    """What is said first, and the fields that say how the model is to answer.
+
+    Where one move is allowed, all that are offered are told all the same: a prompt cache holds
+    what is the same bytes in each call.
+    """
     if mode == "tools":
-        choice = ',"tool_choice":"required"' if form.demands_call else ""
+        choice = f',"tool_choice":{_dump(_choice_of(allowed))}' if form.demands_call else ""
         return shared, f',"tools":{_dump(_tools_of(offer))}{choice}'
     schema = _reply_schema(offer)
     # Most local servers hold the model to the schema without ever showing it to the model: one
@@ -63,7 +69,15 @@ def _offer_fields(shared: str, offer: Offer, mode: Mode, form: Form) -> tuple[st
     told = f"{shared}\n\n{_HOW}{_dump(union)}"
     if "$defs" in schema:
         told += f"\nwith $defs {_dump(_drop_keywords(schema['$defs'], _as_told))}"
+    if len(allowed) == 1:
+        schema = _reply_schema(Offer(allowed), moves_max=1)
     return told, _response_format(schema, form)
+
+
+def _choice_of(allowed: tuple[str, ...]) -> str | Json:
+    if len(allowed) != 1:
+        return "required"
+    return {"type": "function", "function": {"name": allowed[0]}}
 
 
 def _response_format(schema: Json, form: Form) -> str:
@@ -152,9 +166,9 @@ def _function_schema(function: Function) -> Json:
     return {"properties": {}, **schema, "description": function.summary}
 
 
-def _reply_schema(offer: Offer) -> Json:
+def _reply_schema(offer: Offer, moves_max: int = MOVES_MAX) -> Json:
     union, defs = _union_of(offer)
-    moves = {"type": "array", "minItems": 1, "maxItems": MOVES_MAX, "items": {"anyOf": union}}
+    moves = {"type": "array", "minItems": 1, "maxItems": moves_max, "items": {"anyOf": union}}
     schema: Json = {
         "type": "object",
         "properties": {"moves": moves},
