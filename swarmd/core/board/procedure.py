@@ -12,12 +12,8 @@ which.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
-
-from pydantic import JsonValue
 
 from swarmd.core.board.admissible import (
     digest_of,
@@ -70,7 +66,7 @@ from swarmd.core.board.events import (
 from swarmd.core.model.bench import bench_of
 from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.motion_kinds import kinds
-from swarmd.core.model.procedure import Argument, Ballot, Procedure, Stage
+from swarmd.core.model.procedure import Argument, Ballot, Procedure, Stage, as_stored
 from swarmd.core.model.voting import decide_consent, decide_vote
 
 # Of an argument in the state of the debate, and in a charter that it is handed down with: the whole
@@ -154,8 +150,8 @@ def _open_procedure(
 def _review(procedure: Procedure, event: ReportsIn, rules: BoardRules, now: float) -> Outcome:
     changes = {
         "in_review": True,
-        "reports": _as_stored(event.reports),
-        "agenda": _as_stored(event.agenda),
+        "reports": as_stored(event.reports),
+        "agenda": as_stored(event.agenda),
     }
     reviewing = procedure.model_copy(update=changes)
     moved, effects = _open_motion(reviewing, rules, now)
@@ -450,8 +446,3 @@ _NO_MOTION: Final[dict[str, Any]] = _NO_CALL | {
     "accepted": (),
     "ballots": (),
 }
-
-
-def _as_stored(reports: tuple[Mapping[str, Any], ...]) -> tuple[dict[str, JsonValue], ...]:
-    """As they read back from JSON, so that a procedure and its stored form are equal."""
-    return tuple(json.loads(json.dumps([dict(report) for report in reports])))

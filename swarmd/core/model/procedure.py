@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -163,3 +164,8 @@ class SeatCall:
     to_give: Mapping[str, int] = field(default_factory=dict)
     agenda: tuple[Mapping[str, Any], ...] = ()
     words: tuple[Mapping[str, Any], ...] = ()
+
+
+def as_stored(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, JsonValue], ...]:
+    """As they read back from JSON, so that a procedure and its stored form are equal."""
+    return tuple(json.loads(json.dumps([dict(value) for value in values])))
