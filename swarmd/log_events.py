@@ -30,6 +30,7 @@ class LogEvent(StrEnum):
         "an agent's own state cannot be read, and it is not taken",
     )
     AGENT_UNREADABLE = "agent.unreadable", "the record of an agent cannot be read"
+    CALL_CLOSED = "call.closed", "a seat's call is cut, for nobody waits for its answer any more"
     CALL_FAILED = "call.failed", "a call of a model failed, and is not tried again"
     CALL_REPEATED = "call.repeated", "a model call is repeated"
     CALL_UNREADABLE = "call.unreadable", "a call that cannot be read is passed over"

@@ -552,7 +552,7 @@ class MissionBrain:
     """A whole mission through all three tiers, decided by the prompt's text and the moves offered.
 
     It reads the last of these lines that stand in what it is told: `phase:
-    propose|debate|vote|review` (a seat) and `reports: id1, id2`; `role: NAME` (anybody else), `mail
+    propose|debate|respond|vote|review` (a seat) and `reports: id1, id2`; `role: NAME` (anybody else), `mail
     kind: KIND from ID` for what came.
     """
 
@@ -575,7 +575,10 @@ class MissionBrain:
             case "propose":
                 return self._propose_charter()
             case "debate":
-                return {"move": "argue", "text": "One executive with a clear task is enough here."}
+                text = "One executive with a clear task is enough here."
+                return {"move": "argue", "stance": "consent", "text": text}
+            case "respond":
+                return {"move": "respond", "decision": "keep", "reason": "It serves the mission."}
             case "vote":
                 return {"move": "vote", "choice": "yes", "reason": "It serves the mission."}
             case "review":

@@ -85,6 +85,7 @@ def run(
 
     Example: swarmd run "What does this project do?" --files docs --budget calls=200
     """
+    from swarmd.cli.verbs import missions as mission_verbs
     from swarmd.cli.verbs import run as run_verbs
 
     settings = where.settings(model=model, log_level=where.log_level or "warning")
@@ -92,8 +93,7 @@ def run(
         settings,
         mission,
         work.names,
-        work.budget,
-        work.deadline,
+        mission_verbs.Wishes(work.budget, work.deadline, work.board),
         resume=resume,
         quiet=quiet,
         as_json=as_json,
@@ -165,7 +165,8 @@ def submit(
     from swarmd.cli.verbs import remote
 
     text = mission_verbs.mission_text(mission, mission_verbs.standard_input)
-    given = mission_verbs.entrance_fields(text, id, work.budget, work.deadline, work.names)
+    wishes = mission_verbs.Wishes(work.budget, work.deadline, work.board)
+    given = mission_verbs.entrance_fields(text, id, wishes, work.names)
     return remote.submit(
         where.settings(), given, work.names, wait=wait, timeout=timeout, as_json=as_json
     )

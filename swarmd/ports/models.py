@@ -19,7 +19,7 @@ from swarmd.core.model.names import AgentId, MissionId
 class Call:
     """The clerk's call to a seat: what it must answer now."""
 
-    phase: Literal["propose", "debate", "vote", "review", "answer"]
+    phase: Literal["propose", "debate", "respond", "vote", "review", "answer"]
     motion_number: int
     motion: Mapping[str, Any] | None  # the motion before the board, as it was proposed
     reports: tuple[
@@ -28,6 +28,23 @@ class Call:
     refusal: str = ""  # why the last motion was not carried or not executed: rule and detail
     sent_back: int = 0  # how often work was sent back already
     send_backs_max: int = 0
+    seats: tuple[str, ...] = ()  # the bench, in speaking order
+    chair: str = ""
+    proposer: str = ""  # of the motion before the board
+    arguments: tuple[Mapping[str, Any], ...] = ()  # {"seat","stance","text"} on that motion
+    correction: str = ""  # why this seat's last motion was given back
+    fallen: Mapping[str, Any] | None = (
+        None  # {"motion_number","motion","why"} of the last that fell
+    )
+    falls: int = 0  # motions in a row that fell
+    falls_max: int = 0
+    motions_max: int = 0
+    is_at_once: bool = (
+        False  # the others are called at the same time, and hear nothing of each other
+    )
+    charters: tuple[Mapping[str, Any], ...] = ()  # {"agent","name","role","task","done","state",…}
+    left: Mapping[str, int] = field(default_factory=dict)  # of the mission's budget, by kind
+    to_give: Mapping[str, int] = field(default_factory=dict)  # what a motion may give, by kind
     agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
     words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
 

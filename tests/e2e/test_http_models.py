@@ -158,7 +158,7 @@ PASSING: Final[dict[str, Trouble]] = {
     "once-not_streamed": Trouble("not_streamed", times=ALWAYS),
     "researcher-cut": Trouble("cut", "researcher"),
     "seat-malformed": Trouble("malformed", "propose"),
-    "seat-500": Trouble("500", "vote", 2),
+    "seat-500": Trouble("500", "debate", 2),
 }
 LASTING: Final[dict[str, Trouble]] = {
     **{
@@ -170,7 +170,7 @@ LASTING: Final[dict[str, Trouble]] = {
 }
 UNCOUNTED: Final = {"uncounted": Trouble("no_usage", times=ALWAYS)}
 WITHOUT_RESEARCHER: Final = {"lost-researcher": Trouble("malformed", "researcher", ALWAYS)}
-ABSTAINED: Final = {"abstained": Trouble("403", "vote")}
+ABSTAINED: Final = {"abstained": Trouble("403", "debate")}
 PLAN: Final = PASSING | LASTING | UNCOUNTED | WITHOUT_RESEARCHER | ABSTAINED
 PLAIN: Final = "untroubled"
 SLY: Final = "sly"
@@ -364,13 +364,13 @@ def test_a_lost_researcher_is_told_to_its_executive_which_goes_on(ran: Ran) -> N
 
 def test_a_seat_whose_model_fails_abstains_and_the_board_decides(ran: Ran) -> None:
     assert ran.missions["abstained"]["state"] == "delivered"
-    votes = [
-        (fields["from"], data_of(fields)["choice"])
+    consents = [
+        (fields["from"], data_of(fields)["stance"])
         for _, fields in ran.swarm.entries("room:sob")
-        if fields["mission"] == "abstained" and fields["kind"] == "vote"
+        if fields["mission"] == "abstained" and fields["kind"] == "argument"
     ]
-    assert len(votes) == 11
-    assert {choice for _, choice in votes} == {"yes"}
+    assert len(consents) == 9, "of ten that were asked"
+    assert {stance for _, stance in consents} == {"consent"}
 
 
 def test_an_uncounted_answer_is_settled_at_an_upper_bound(ran: Ran) -> None:

@@ -528,7 +528,9 @@ def _reader(executive: str, number: int, files: Sequence[str]) -> dict[str, Any]
 
 def _seat(mission: str, phase: str, reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     if phase == "debate":
-        return [{"move": "argue", "text": "it is well"}]
+        return [{"move": "argue", "stance": "consent", "text": "it is well"}]
+    if phase == "respond":
+        return [{"move": "respond", "decision": "keep", "reason": "it is well"}]
     if phase == "vote":
         return [{"move": "vote", "choice": "yes", "reason": "it is well"}]
     if phase == "review":

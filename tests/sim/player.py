@@ -50,6 +50,7 @@ class Temper:
     children_max: int = 2
     grandchildren: float = 0.0
     no_votes: float = 0.0
+    argues: float = 0.2  # seats that do not consent
     governs: float = 0.0
     rebels: float = 0.0  # wants what it may not
 
@@ -135,7 +136,12 @@ class Player:
         assert call is not None
         tag = f"{MARK}{view.agent}.{call.motion_number}.{call.phase}.{view.mail[0].id if view.mail else ''}"
         if call.phase == "debate":
-            return {"move": "argue", "text": tag}
+            stances = ("argue", "object") if chance.random() < self.temper.argues else ("consent",)
+            return {"move": "argue", "stance": chance.choice(stances), "text": tag}
+        if call.phase == "respond":
+            decision = chance.choice(("keep", "keep", "withdraw"))
+            accepts = [seat for seat in call.seats if chance.random() < 0.5]
+            return {"move": "respond", "decision": decision, "accepts": accepts, "reason": tag}
         if call.phase == "vote":
             choice = "no" if chance.random() < self.temper.no_votes else "yes"
             return {"move": "vote", "choice": choice, "reason": tag}

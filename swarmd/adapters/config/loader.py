@@ -41,8 +41,8 @@ from swarmd.adapters.config.faults import (
 )
 from swarmd.adapters.config.validation import note_validation_error
 from swarmd.adapters.config.yaml_lines import Located, Parsed, parse_lines
+from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.declarations import (
-    BoardRules,
     Declarations,
     Limits,
     Models,

@@ -15,7 +15,8 @@ The first rule that fits and is not used up answers. A file is YAML (a list of r
 any mail of this turn), `step` (answers already given in this turn, from 0) and `times` (how often
 the rule may answer; no number: always). In strings `{{mission}}`, `{{mission_text}}`,
 `{{children.KEY}}` (the id of the child of that key) and `{{reporter}}` (whose report came last) are
-put in. What no rule fits is answered plainly: seats argue and say yes, all others report done.
+put in. What no rule fits is answered plainly: seats consent, keep their motion and say yes, all
+others report done.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class When(Written):
     role: str | None = None
     name: str | None = None
     agent: str | None = None
-    phase: Literal["propose", "debate", "vote", "review", "answer"] | None = None
+    phase: Literal["propose", "debate", "respond", "vote", "review", "answer"] | None = None
     mail_kind: str | None = None
     mail_contains: str | None = None
     step: int | None = Field(None, ge=0)
@@ -229,7 +230,9 @@ def _plain_move(prompt: Prompt) -> Move:
     if call.phase == "vote":
         move = {"move": "vote", "choice": "yes", "reason": NO_RULE}
     elif call.phase == "debate":
-        move = {"move": "argue", "text": NO_RULE}
+        move = {"move": "argue", "stance": "consent", "text": NO_RULE}
+    elif call.phase == "respond":
+        move = {"move": "respond", "decision": "keep", "reason": NO_RULE}
     elif call.phase == "answer":
         move = {"move": "say", "room": SOB, "text": NO_RULE}
     else:

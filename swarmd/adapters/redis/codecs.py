@@ -296,6 +296,8 @@ def mission_fields(mission: Mission) -> list[str]:
         json.dumps(mission.files),
         "asked_files",
         json.dumps(mission.asked_files),
+        "board",
+        json.dumps(mission.board),
         "digest",
         mission.digest,
         "ending",
@@ -322,6 +324,7 @@ def mission_of(record: Mapping[str, str]) -> Mission | None:
             deadline=_seconds(record.get("deadline") or 0),
             files=tuple(json.loads(record.get("files") or "[]")),
             asked_files=tuple(json.loads(record.get("asked_files") or "[]")),
+            board=json.loads(record.get("board") or "null"),
             digest=record.get("digest", ""),
             ending=MissionState(record["ending"]) if record.get("ending") else None,
         )

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from swarmd.core.model.declarations import Role, Room
 from swarmd.core.model.functions import Function, Functions, Offer
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.privileges import ROOM, is_covered
 from swarmd.core.tree.rights import roles_below
-
-_PHASE_MOVES: Final = {
-    **dict.fromkeys(("propose", "review"), ("propose",)),
-    **{"debate": ("argue",), "vote": ("vote",), "answer": ("say", "propose")},
-}
 
 
 def functions_of(role: Role | None, functions: Functions) -> dict[str, Function]:
@@ -57,7 +51,3 @@ def speaks_in(agent: Agent, rooms: Mapping[str, Room]) -> tuple[Room, ...]:
         for room, _ in missions_rooms(agent, rooms)
         if is_covered(ROOM.path(room.name, "say"), agent.privileges)
     )
-
-
-def offer_to_seat(phase: str) -> Offer:
-    return Offer(_PHASE_MOVES[phase])

@@ -23,18 +23,17 @@ from swarmd.core.model.exchange import (
     call_of_move,
     name_of_function,
 )
-from swarmd.core.model.messages import Message
 from swarmd.core.model.names import SUPERVISOR
 
-ROOM_MESSAGES_MAX: Final = 60  # of a debate: what a seat sees of this mission's part of the room
 NAMES_SHOWN_MAX: Final = 200  # files of a large mission: a list that long is searched, not read
 _TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
 _NOT_DONE: Final = "Not done: the answer could not be used as a whole."
 
 
 def shared(declared: Declarations, mission_text: str, *, is_seat: bool) -> str:
-    procedures = (declared.procedures,) if is_seat else ()
-    return _shared((declared.constitution, declared.handbook, *procedures), mission_text)
+    """Of a seat's and of an agent's work each is told its own: neither needs the other's."""
+    own = declared.procedures if is_seat else declared.handbook
+    return _shared((declared.constitution, own), mission_text)
 
 
 # One object for all calls of a mission's: what encodes it for a provider finds it again, too.
@@ -42,11 +41,6 @@ def shared(declared: Declarations, mission_text: str, *, is_seat: bool) -> str:
 def _shared(told: tuple[str, ...], mission_text: str) -> str:
     parts = (*told, f"# The mission\n{quoted('mission', mission_text)}")
     return "\n\n".join(part.strip() for part in parts if part.strip())
-
-
-def persona_of_seat(declared: Declarations, name: str) -> str:
-    persona = declared.personas.get(name)
-    return persona.text if persona is not None else f"You are {name}, a seat of the board."
 
 
 def quoted(what: str, text: str) -> str:
@@ -133,23 +127,6 @@ def _correction(item: Mapping[str, Any]) -> Exchange:
     return [*said, Piece("user", why, results=results)]
 
 
-def room_text(room: Sequence[Message]) -> str:
-    lines = [f"{m.sender} ({m.kind}): {m.text}" for m in room[-ROOM_MESSAGES_MAX:]]
-    return quoted("room", "\n".join(lines))
-
-
-def means_of_board(declared: Declarations, free: Mapping[str, int]) -> str:
-    """What a motion may charter with: the roles of tier 1 and what the mission's account has
-    left.
-    """
-    roles = [role for role in declared.roles.values() if 1 in role.tiers]
-    percent = declared.limits.board_percent
-    return (
-        f"{roles_text(roles)}\nleft of the mission's budget: {json.dumps(dict(free))}; "
-        f"{percent} % of the whole stays the board's\n"
-    )
-
-
 def roles_text(roles: Sequence[Role]) -> str:
     return "roles you may create:\n" + "\n".join(f"- {role.name}: {role.summary}" for role in roles)
 
@@ -157,56 +134,3 @@ def roles_text(roles: Sequence[Role]) -> str:
 def listed(names: Sequence[str]) -> str:
     more = len(names) - NAMES_SHOWN_MAX
     return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" … and {more} more" if more > 0 else "")
-
-
-def call_text(phase: str, call: Mapping[str, Any], files: Sequence[str]) -> str:
-    """What the clerk asks a seat."""
-    lines = [f"phase: {phase}", f"motion: {call['motion_number']}"]
-    if files:
-        lines.append(f"files of the mission: {listed(files)}")
-    lines += [quoted("operator", f"{word['at']} {word['text']}") for word in call.get("words", ())]
-    if call.get("words"):
-        lines.append("An operator is a person, and an operator's word goes before the board's.")
-    if call.get("agenda"):
-        lines += _agenda_lines(call["agenda"])
-    if call.get("motion"):
-        lines.append(quoted("motion", json.dumps(call["motion"], ensure_ascii=False)))
-    if call.get("reports"):
-        lines += _report_lines(call["reports"])
-        lines.append(f"sent back {call['sent_back']} of at most {call['send_backs_max']} times")
-    if call.get("refusal"):
-        lines.append(f"The last motion was not carried out: {call['refusal']}")
-    lines.append(_ASK[phase])
-    return "\n".join(lines)
-
-
-def _agenda_lines(agenda: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What waits for the board, each with what can be done about it."""
-    told = []
-    for item in agenda:
-        facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
-        about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
-        told.append(
-            f"- {item['kind']}: {item['name']} ({item['agent']}), since {item['since']}: "
-            f"{item['what']}{about}. You can {item['can']}."
-        )
-    return ["What waits for the board:", quoted("agenda", "\n".join(told))]
-
-
-def _report_lines(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    listed = "reports: " + ", ".join(report["agent"] for report in reports)
-    texts = (quoted("report", f"{r['agent']} {r['name']}\n{r['text']}") for r in reports)
-    return [listed, *texts]
-
-
-_ASK: Final = {
-    "propose": "Propose one motion: charter executives, or reject the mission with what is "
-    "missing.",
-    "review": "Propose one motion on what has been reported and on what waits for the board: "
-    "deliver, direct (send back), charter more, act (approve, deny, stop, fund, terminate …), "
-    "or reject. One motion may answer several: `act` takes `also`, `charter` takes `replaces`.",
-    "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`; or, "
-    "where no motion is before the board, with the motion that does what the operator says.",
-    "debate": "Speak to the motion: argue once.",
-    "vote": "Vote on the motion: yes, no or abstain, with your reason.",
-}

@@ -10,6 +10,7 @@ from typing import Any, Final, assert_never
 
 from pydantic import ValidationError
 
+from swarmd.core.agent.seat_moves import said_by
 from swarmd.core.agent.waiting import AgentWait
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, up
 from swarmd.core.model.declarations import Room
@@ -28,6 +29,7 @@ from swarmd.core.model.moves import (
     Move,
     Propose,
     Report,
+    Respond,
     Say,
     Spawn,
     Think,
@@ -110,26 +112,21 @@ def act(move: Move, acting: Acting) -> Meaning:
             return None
         case Use():
             return _call(move, acting)
-        case Propose() | Argue() | Vote():
+        case Propose() | Argue() | Respond() | Vote():
             return _speak(move, acting)
         case _:
             assert_never(move)
 
 
-def _speak(move: Propose | Argue | Vote, acting: Acting) -> list[Output] | Denied:
+def _speak(move: Propose | Argue | Respond | Vote, acting: Acting) -> list[Output] | Denied:
     """A seat's answer to its call."""
     if not acting.agent.is_seat:
         return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
-    match move:
-        case Propose(motion=motion):
-            put = motion.model_dump(mode="json")
-            return [_speech(acting, Kind.PROPOSAL, motion.reason, motion=put)]
-        case Argue(text=text):
-            return [_speech(acting, Kind.ARGUMENT, text)]
-        case Vote(choice=choice, reason=reason):
-            return [_speech(acting, Kind.VOTE, reason, choice=choice)]
-        case _:
-            assert_never(move)
+    kind, text, data = said_by(move)
+    speech = _message(
+        acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data
+    )
+    return [(BOARD_ROOM, speech)]
 
 
 def is_report(message: Message) -> bool:
@@ -255,13 +252,6 @@ def _message(acting: Acting, kind: Kind, text: str, *, to: str = "", **data: Any
 
 def _request(acting: Acting, data: Mapping[str, Any]) -> Output:
     return REQUESTS, _message(acting, Kind.REQUEST, str(data["type"]), **data)
-
-
-def _speech(acting: Acting, kind: Kind, text: str, **data: Any) -> Output:
-    speech = _message(
-        acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data
-    )
-    return BOARD_ROOM, speech
 
 
 def _say(move: Say, acting: Acting) -> list[Output] | Denied:

@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, assert_never
 
-from pydantic import ValidationError
-
 from swarmd.core.actions import approvals, override_record
 from swarmd.core.board import agenda, operator_word
+from swarmd.core.board.answers import answer_of, proposal_of
 from swarmd.core.board.events import (
     Announce,
-    Argued,
     Await,
     CallSeat,
     Carry,
+    CloseCall,
     Delayed,
     Effect,
     Event,
@@ -31,11 +30,12 @@ from swarmd.core.board.events import (
     Refused,
     ReportsIn,
     SeatFailed,
+    Sent,
     Thawed,
     Ticked,
-    Voted,
 )
 from swarmd.core.board.execution import board_taint, execute_motion, override_changes
+from swarmd.core.board.judging import judged
 from swarmd.core.board.procedure import next_deadline, step
 from swarmd.core.board.reporting import last_report, report_of, reports_of, take_report
 from swarmd.core.board.room import (
@@ -45,20 +45,23 @@ from swarmd.core.board.room import (
 )
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor
+from swarmd.core.model.bench import seats_for
 from swarmd.core.model.changes import (
     MissionSet,
 )
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.motion_kinds import Carried
 from swarmd.core.model.motions import MOTION
-from swarmd.core.model.names import OPERATOR, SOB, MissionId, MissionState
+from swarmd.core.model.names import OPERATOR, SOB, AgentId, MissionId, MissionState
 from swarmd.core.model.overruling import Overruling
+from swarmd.core.model.posts import call_closed
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.provenance import KEY as TAINT
-from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import Approval, Mission
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import SentRequest
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import APPROVALS, BOARDS, REPORTS, Drop, Put
 
@@ -71,7 +74,8 @@ MISSION_SHOWN_CHARS: Final = 20_000
 def open_missions(draft: Draft) -> None:
     for id in queue.open_next(draft):
         announce(draft, id, _opened(id, draft.swarm.missions[id].text))
-        advance(draft, id, Opened())
+        mission, rules = draft.swarm.missions[id], draft.swarm.declared.board
+        advance(draft, id, Opened(seats_for(rules, mission.budget, mission.board)))
 
 
 def _opened(id: MissionId, text: str) -> Announce:
@@ -88,7 +92,8 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
     events = [event]
     while events and _in_hand(draft, id) is not None:
         procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
-        moved, effects = step(procedure, events.pop(0), rules, draft.now)
+        event = judged(draft, id, procedure, events.pop(0))
+        moved, effects = step(procedure, event, rules, draft.now)
         if effects or moved != procedure:
             draft.add(Put(BOARDS, id, moved))
         follow_ups = [_do(draft, id, effect) for effect in effects]
@@ -108,13 +113,14 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
     match effect:
         case CallSeat():
             call_seat(draft, id, effect)
+        case CloseCall(seat, number, attempt):
+            draft.add(call_closed(draft.moment, AgentId(seat), id, number, attempt))
         case Announce():
             announce(draft, id, effect)
-        case Carry(number, motion):
+        case Carry(number, motion, minds):
             is_ordered = ("carried", number) in override_changes(draft, id)
-            return execute_motion(
-                draft, id, number, motion, board_taint(draft, id), has_permission=is_ordered
-            )
+            carried = Carried(id, motion, board_taint(draft, id), is_ordered, minds)
+            return execute_motion(draft, number, carried)
         case Await():
             pass
         case Fail(reason):
@@ -171,7 +177,7 @@ def hear(draft: Draft, message: Message) -> None:
     if operator_word.is_answer_to_operator(message.data):
         _hear_answer(draft, message)
         return
-    event = _answer_of(message)
+    event = answer_of(message)
     if event is not None:
         advance(draft, message.mission, event)
 
@@ -189,33 +195,13 @@ def _hear_answer(draft: Draft, message: Message) -> None:
 
 def _propose_for_operator(draft: Draft, message: Message) -> None:
     id = message.mission
-    proposed = _proposal_of(message, draft.swarm.boards[id].motion_number)
+    proposed = proposal_of(message, draft.swarm.boards[id].motion_number)
     if draft.swarm.boards[id].stage != "working" or not isinstance(proposed, Proposed):
         why = "its motion for the operator cannot be put now"
         _record_ignored(draft, id, Ignored(message.sender, why))
         return
     called_for = agenda.take_causes(draft, id) or ()
     advance(draft, id, ReportsIn(reports_of(draft, id), called_for, proposed))
-
-
-def _answer_of(message: Message) -> Event | None:
-    number, seat = message.data.get("motion_number"), message.sender
-    if not isinstance(number, int):
-        return None
-    if message.kind is Kind.ARGUMENT:
-        return Argued(seat, number, message.text)
-    if message.kind is Kind.VOTE and message.data.get("choice") in ("yes", "no", "abstain"):
-        return Voted(seat, number, message.data["choice"], message.text)
-    return _proposal_of(message, number) if message.kind is Kind.PROPOSAL else None
-
-
-def _proposal_of(message: Message, number: int) -> Proposed | SeatFailed:
-    """A motion that cannot be read is a failure of its seat."""
-    try:
-        motion = MOTION.validate_python(message.data.get("motion"))
-    except ValidationError:
-        return SeatFailed(message.sender, number, None)
-    return Proposed(message.sender, number, motion, taint_of(message))
 
 
 def seat_failed(
@@ -231,10 +217,16 @@ def seat_failed(
         return
     _announce_failure(draft, seat, mission, shown, taint)
     draft.swarm.observed.seat_failures[mission] = shown
-    if procedure.calling == seat.id:
+    if seat.id in procedure.called:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
     elif operator_word.is_asked(procedure, seat.id):
         operator_word.ask_next(draft, mission)
+
+
+def call_sent(draft: Draft, seat: Agent, request: SentRequest) -> None:
+    """A host's word that a seat's request has gone out."""
+    event = Sent(seat.id, request.motion_number, request.attempt)
+    advance(draft, MissionId(request.mission), event)
 
 
 def _announce_failure(
@@ -314,7 +306,9 @@ def _executed_after_all(draft: Draft, approval: Approval) -> Executed | Refused:
         rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
         return Refused(number, rule, f"{approval.id}, by {approval.answered_by}")
     motion, taint = MOTION.validate_python(request["motion"]), tuple(action["taint"])
-    event = execute_motion(draft, approval.mission, number, motion, taint, has_permission=True)
+    minds = tuple(request["minds"])
+    carried = Carried(approval.mission, motion, taint, has_permission=True, minds=minds)
+    event = execute_motion(draft, number, carried)
     assert event is not None
     return event
 

@@ -72,7 +72,7 @@ def ask_next(draft: Draft, id: MissionId) -> None:
     """The seat that was asked is silent or has failed."""
     answering = draft.swarm.boards[id].watch.answering
     assert answering is not None
-    if answering.tried < len(_order(draft)):
+    if answering.tried < len(_order(draft.swarm.boards[id])):
         _ask(draft, id, tried=answering.tried + 1)
         return
     _keep(draft, id, answered=answering.words, answering=None)
@@ -86,14 +86,15 @@ def tick(draft: Draft, id: MissionId) -> None:
         ask_next(draft, id)
 
 
-def _order(draft: Draft) -> Sequence[str]:
-    """The chair, then the others."""
-    rules = draft.swarm.declared.board
-    return (rules.chair, *(seat for seat in rules.seats if seat != rules.chair))
+def _order(procedure: Procedure) -> Sequence[str]:
+    """The chair, then the others of the bench."""
+    bench = procedure.bench
+    return (bench.chair, *bench.others(bench.chair))
 
 
 def _ask(draft: Draft, id: MissionId, *, tried: int) -> None:
-    procedure, seat = draft.swarm.boards[id], _order(draft)[tried - 1]
+    procedure = draft.swarm.boards[id]
+    seat = _order(procedure)[tried - 1]
     deadline = draft.now + draft.swarm.declared.board.seat_seconds
     words = procedure.watch.words
     answering = Answering(seat=seat, deadline=deadline, words=words, tried=tried)
@@ -112,6 +113,8 @@ def _call(draft: Draft, id: MissionId) -> SeatCall:
         refusal="",
         sent_back=procedure.sent_back,
         send_backs_max=procedure.send_backs_max,
+        seats=procedure.bench.seats,
+        chair=procedure.bench.chair,
     )
 
 

@@ -38,7 +38,7 @@ def child_caps(
     swarm: Swarm, account: str, charter: Charter, pending: Sequence[Spawned], together: int
 ) -> dict[str, int] | Denied:
     """The child's share: what its charter asks for, else the default share of what is free now."""
-    free, given = _free_to_give(swarm, account), _given_of(pending, account)
+    free, given = free_to_give(swarm, account), _given_of(pending, account)
     # Shares are of the whole that was free before this motion, so that siblings get equal ones;
     # where so many are made at once that the default would leave the last with nothing, they
     # divide it.
@@ -58,7 +58,8 @@ def _given_of(pending: Sequence[Spawned], account: str) -> list[Mapping[str, int
     return [spawned.caps for spawned in pending if spawned.account == account]
 
 
-def _free_to_give(swarm: Swarm, account: str) -> dict[str, int]:
+def free_to_give(swarm: Swarm, account: str) -> dict[str, int]:
+    """What of an account its holder may give to those that it creates."""
     free = dict(swarm.observed.free.get(account, {}))
     for kind, kept in _kept_for_the_board(swarm, account).items():
         free[kind] = max(0, free.get(kind, 0) - kept)

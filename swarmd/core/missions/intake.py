@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -35,7 +35,7 @@ RESERVED_IDS: Final[frozenset[str]] = frozenset({SOB, OPERATOR, CLERK, SUPERVISO
 
 class MissionRequest(Written):
     """A mission as handed in. `budget` caps by kind; `files` are names under the knowledge
-    folder.
+    folder; `board` is how many seats shall sit on its bench.
     """
 
     mission: str
@@ -43,6 +43,7 @@ class MissionRequest(Written):
     budget: Amounts = Field(default_factory=dict)
     deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     files: tuple[Path, ...] = Field((), max_length=512)
+    board: Literal["all"] | Annotated[int, Field(ge=1, le=12)] | None = None
 
     @property
     def digest(self) -> str:
@@ -119,8 +120,8 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
 def _values_of(fields: Mapping[str, str]) -> dict[str, Any] | str:
     """What is JSON among them read, or which of them is not."""
     values: dict[str, Any] = dict(fields)
-    for name in ("budget", "deadline_s", "files"):
-        if name in values:
+    for name in ("budget", "deadline_s", "files", "board"):
+        if name in values and values[name] != "all":
             try:
                 values[name] = json.loads(values[name])
             except (ValueError, RecursionError):
@@ -146,4 +147,6 @@ def _wrong_text(fields: Mapping[str, str]) -> str:
 
 def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
+    if first["loc"][0] == "board":
+        return "board: must be `all`, or a number of seats from 1 to 12"
     return f"{'.'.join(str(part) for part in first['loc'] if part != '[key]')}: {first['msg']}"

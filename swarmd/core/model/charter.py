@@ -43,6 +43,9 @@ AMOUNT_MAX: Final = 2**53 - 1
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 
 
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
 Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount]
 
 
@@ -55,7 +58,7 @@ class Written(BaseModel):
 class Charter(Written):
     """What a creator gives an agent it makes: the instance of a role."""
 
-    role: Word = Field(description="one of the roles listed in your situation")
+    role: Word = Field(description="one of the roles that you may create")
     name: Word = Field(description="a name, unique among its living siblings")
     task: Text = Field(description="what it is to do, complete in itself")
     methodology: str = Field(
@@ -64,6 +67,9 @@ class Charter(Written):
     goals: tuple[Line, ...] = Field((), max_length=LIST_MAX)
     done: str = Field("", max_length=8_000, description="definition of done, in 8,000 characters")
     kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
+    mind: tuple[Line, ...] = Field(
+        (), max_length=LIST_MAX, description="what to mind beside the task"
+    )
     files: tuple[Path, ...] = Field(
         (),
         max_length=512,

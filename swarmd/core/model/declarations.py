@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
-from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
+from swarmd.core.model.board_rules import BoardRules
+from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Seconds, Word, Written
 from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.functions import BUILT_IN, Functions
 from swarmd.core.model.generation import Generation
@@ -19,7 +20,6 @@ from swarmd.core.model.privileges import PATH_PATTERN
 from swarmd.core.model.providers import PRICED_PATTERN
 from swarmd.core.model.redis_users import Acl
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
 PrivilegePath = Annotated[str, Field(pattern=f"^{PATH_PATTERN}$", max_length=512)]
 
 
@@ -197,51 +197,6 @@ class Limits(Written):
     forbidden: tuple[PrivilegePath, ...] = Field((), description="privileges nobody can be given")
 
 
-class BoardRules(Written):
-    """`policies/board.yaml`: the procedure."""
-
-    seats: tuple[Word, ...] = Field(
-        min_length=1, max_length=12, description="files of policies/personas, in speaking order"
-    )
-    chair: Word
-    quorum: int = Field(4, ge=1)
-    rounds: int = Field(1, ge=0, le=5, description="rounds of debate on each motion")
-    tie_break: Literal["chair", "fails"] = "chair"
-    seat_seconds: Seconds = Field(120, description="a silent seat abstains after this")
-    motion_seconds: Seconds = Field(900, description="a motion not decided by then falls")
-    motions_max: int = Field(12, ge=1, le=100, description="of one mission; then it fails")
-    falls_max: int = Field(3, ge=1, le=20, description="motions in a row that fall; then it fails")
-    send_backs_max: int = Field(2, ge=0, le=20, description="how often work is sent back")
-    missions_at_once: int = Field(2, ge=1, le=100)
-    docket_max: int = Field(
-        1_000, ge=1, le=100_000, description="missions that wait; more are turned away"
-    )
-
-    # Of single fields, with those before them: a rule of the whole would be silent while any field
-    # is wrong.
-
-    @field_validator("seats")
-    @classmethod
-    def _are_different(cls, seats: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(seats)) != len(seats):
-            raise ValueError("one of them is named twice")
-        return seats
-
-    @field_validator("chair")
-    @classmethod
-    def _is_a_seat(cls, chair: str, info: ValidationInfo) -> str:
-        if chair not in info.data.get("seats", (chair,)):
-            raise ValueError("is not one of the seats")
-        return chair
-
-    @field_validator("quorum")
-    @classmethod
-    def _fits_the_board(cls, quorum: int, info: ValidationInfo) -> int:
-        if quorum > len(info.data.get("seats", ())) > 0:
-            raise ValueError("is larger than the board")
-        return quorum
-
-
 class Role(Generation):
     """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it
     concrete.
@@ -341,7 +296,7 @@ class Provider(Generation):
     )
     calls_at_once: int = Field(8, ge=1, le=10_000)
     connect_seconds: Seconds = 10
-    first_token_seconds: Seconds = Field(120, description="until the first byte of the answer")
+    first_token_seconds: Seconds = Field(300, description="until the first byte of the answer")
     idle_seconds: Seconds = Field(60, description="between two pieces of a stream")
     total_seconds: Seconds = Field(600, description="one attempt, whole")
     attempts_max: int = Field(5, ge=1, le=20, description="of one call, where the world failed")
@@ -414,7 +369,6 @@ class Declarations:
 
 __all__ = [
     "Amounts",
-    "BoardRules",
     "Budget",
     "Declarations",
     "Keep",

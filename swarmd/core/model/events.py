@@ -39,7 +39,7 @@ class JournalEvent(StrEnum):
     BOARD_ANNOUNCED = ("board.announced", "", "The clerk said something in the board's room.")
     SEAT_IGNORED = ("seat.ignored", "", "A seat spoke out of turn, and it does not count.")
     SEAT_FAILED = ("seat.failed", "seat", "A seat's model failed for good: it abstains.")
-    MOTION_EXECUTED = ("motion.executed", "", "A carried motion was executed, whole.")
+    MOTION_EXECUTED = ("motion.executed", "motion_number", "A carried motion was executed, whole.")
     MOTION_REFUSED = (
         "motion.refused",
         "rule detail motion",

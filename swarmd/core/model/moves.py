@@ -12,7 +12,17 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from swarmd.core.model.charter import LIST_MAX, Charter, Line, Path, Reference, Text, Word, Written
+from swarmd.core.model.charter import (
+    LIST_MAX,
+    TEXT_CHARS_MAX,
+    Charter,
+    Line,
+    Path,
+    Reference,
+    Text,
+    Word,
+    Written,
+)
 from swarmd.core.model.functions import FunctionName
 from swarmd.core.model.motions import Motion
 from swarmd.core.model.written_acts import AgentsAct
@@ -120,10 +130,44 @@ class Propose(Written):
 
 
 class Argue(Written):
-    """Speak to the motion before the board."""
+    """Answer the motion before the board, before any vote."""
 
     move: Literal["argue"]
-    text: Text
+    stance: Literal["argue", "object", "consent"] = Field(
+        "argue",
+        description="`consent`: carry it as it stands; `argue`: change it as the text says; "
+        "`object`: it must not be carried",
+    )
+    text: str = Field(
+        "", max_length=TEXT_CHARS_MAX, description="your argument; may be empty with `consent`"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Argue:
+        if self.stance != "consent" and not self.text.strip():
+            raise ValueError(f"`{self.stance}` needs a text")
+        return self
+
+
+class Respond(Written):
+    """Answer the arguments on your own motion."""
+
+    move: Literal["respond"]
+    decision: Literal["keep", "amend", "withdraw"] = Field(
+        description="`keep`: vote on it as it stands; `amend`: on `motion` instead; "
+        "`withdraw`: it falls"
+    )
+    motion: Motion | None = Field(None, description="with `amend`: the changed motion, whole")
+    accepts: tuple[Word, ...] = Field(
+        (), max_length=12, description="seats whose arguments whoever is chartered shall mind"
+    )
+    reason: Line
+
+    @model_validator(mode="after")
+    def _has_a_motion_to_amend(self) -> Respond:
+        if (self.decision == "amend") != (self.motion is not None):
+            raise ValueError("`motion` goes with `amend`, and with nothing else")
+        return self
 
 
 class Vote(Written):
@@ -135,7 +179,7 @@ class Vote(Written):
 
 
 Move = Annotated[
-    Say | Direct | Report | Spawn | Govern | Use | Wait | Think | Propose | Argue | Vote,
+    Say | Direct | Report | Spawn | Govern | Use | Wait | Think | Propose | Argue | Respond | Vote,
     Field(discriminator="move"),
 ]
 
@@ -157,14 +201,18 @@ MOVE_TYPES: Final[dict[str, type[Written]]] = {
     "think": Think,
     "propose": Propose,
     "argue": Argue,
+    "respond": Respond,
     "vote": Vote,
 }
 
 
+# All of them in each call of a seat, whatever its phase: a list that changed from call to call
+# would be new to a provider's prompt cache each time.
+SEAT_MOVES: Final = ("propose", "argue", "respond", "vote")
+
+
 # `use` comes with the functions that a role declares, and the others are a seat's.
-ROLE_MOVES: Final = tuple(
-    name for name in MOVE_TYPES if name not in ("use", "propose", "argue", "vote")
-)
+ROLE_MOVES: Final = tuple(name for name in MOVE_TYPES if name not in ("use", *SEAT_MOVES))
 
 
 MOVE: Final[TypeAdapter[Move]] = TypeAdapter(Move)

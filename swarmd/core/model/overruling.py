@@ -23,11 +23,11 @@ class Overruling(Written):
 
     kind: Literal["grant", "task", "spawn", "message", "motion", "reverse"]
     target: Annotated[str, Field(min_length=1, max_length=600)] = Field(
-        description="whom or what; for `reverse`: the override"
+        description="the agent; for `reverse`: the override's id"
     )
     take: bool = Field(
         False,
-        description="for `grant`: taken and not given; for `spawn`: undone; for `motion`: vetoed",
+        description="for `grant`: take the right; for `spawn`: undo it; for `motion`: veto it",
     )
     privilege: str = Field("", max_length=512, description="for `grant`: the path")
     right: Literal["use", "grant", "both"] = Field("both", description="for `grant`")
@@ -37,7 +37,7 @@ class Overruling(Written):
         description="for `task`: the new task; for `message`: the text in its place",
     )
     seconds: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
-        600, description="seconds until it lapses"
+        600, description="after so many seconds it ends by itself"
     )
     reason: Line
 

@@ -47,6 +47,7 @@ class Mission:
     ended: str = ""
     deadline: float = 0.0
     asked_files: tuple[str, ...] = ()  # as submitted; `files` is what they stand for
+    board: Literal["all"] | int | None = None  # seats that it asked for; none: by its budget
     # Decided, and waiting until its subtree is ended and its account closed.
     ending: MissionState | None = None
 

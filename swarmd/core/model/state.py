@@ -112,10 +112,12 @@ class Observed:
     # Agents placed on a host since it renewed its lease, and when it did so last.
     given: dict[HostId, int] = field(default_factory=dict)
     renewed: dict[HostId, float] = field(default_factory=dict)
-    # What accounts had left when they were read; caps of those that an order adds to; by how much
-    # those are off that are to be mended; and dead letters that are spoken of, as they were read.
+    # What accounts had left when they were read; caps of those that an order adds to; what the
+    # executives of missions in hand have spent; by how much accounts are off that are to be mended;
+    # and dead letters that are spoken of, as they were read.
     free: dict[str, dict[str, int]] = field(default_factory=dict)
     caps: dict[str, dict[str, int]] = field(default_factory=dict)
+    spent: dict[str, dict[str, int]] = field(default_factory=dict)
     off: dict[str, dict[str, int]] = field(default_factory=dict)
     letters: dict[StreamId, Message] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)

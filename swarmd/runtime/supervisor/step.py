@@ -84,6 +84,8 @@ class Step:
         seen.free = await store.accounts(sorted(reading.free), "free")
         caps = sorted(reading.caps)
         seen.caps = await store.accounts(caps, "cap") if caps else {}
+        spent = sorted(reading.spent)
+        seen.spent = await store.accounts(spent, "spent") if spent else {}
         seen.off = await self.journal.read_differences(sorted(reading.corrections))
         letters = [await store.letter(id) for id in sorted(reading.letters)]
         seen.letters = {letter.id: letter for letter in letters if letter is not None}

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
+from swarmd.core.agent import seat_prompt as seats
 from swarmd.core.agent.memory import mail_entry
-from swarmd.core.agent.offers import offer_to, offer_to_seat
+from swarmd.core.agent.offers import offer_to
+from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat
 from swarmd.core.agent.situation import charter_text, last_words, left_text
 from swarmd.core.agent.turn import Acting
 from swarmd.core.bus.envelope import once_each
@@ -113,16 +115,16 @@ async def prompt_renderer(
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
+    facts = None if call is None else asdict(call) | {"required": PHASE_MOVES[call.phase]}
     asked: Exchange = []
     if charter := _charter(declared, agent):
         words.go_on(asked, [words.told(charter)])
     words.go_on(asked, [said for _, in_words in remembered for said in in_words])
-    now = _asked(view, call, declared) if call else _mail(gathered)
-    words.go_on(asked, [words.told(now)])
+    words.go_on(asked, [words.told(_now(declared, view, gathered, facts))])
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, acting, around, gathered),
+        _persona(declared, acting, around, gathered, facts),
         tuple(asked),
         _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
@@ -130,6 +132,7 @@ async def prompt_renderer(
         view,
         gathered,
         _reminder(declared, agent, journal),
+        allowed=facts["required"] if facts is not None else (),
     )
 
 
@@ -140,15 +143,28 @@ def _charter(declared: Declarations, agent: Agent) -> str:
     return charter_text(agent, role, agent.charter)
 
 
-def _mail(gathered: Gathered) -> str:
+def _now(
+    declared: Declarations, view: View, gathered: Gathered, facts: Mapping[str, Any] | None
+) -> str:
+    """What a turn is about: a seat's call, an agent's mail."""
+    if facts is not None:
+        return seats.call_text(facts, view.files, view.room, seats.board_roles(declared))
     return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
 
 
-def _persona(declared: Declarations, acting: Acting, around: Around, gathered: Gathered) -> str:
+def _persona(
+    declared: Declarations,
+    acting: Acting,
+    around: Around,
+    gathered: Gathered,
+    facts: Mapping[str, Any] | None,
+) -> str:
     """Who is asked: a seat's persona; an agent's situation as its turn begins."""
     agent = acting.agent
+    if facts is not None:
+        return seats.persona_of_seat(declared, agent.name, facts)
     if agent.charter is None or agent.role not in declared.roles:
-        return words.persona_of_seat(declared, agent.name)
+        return f"You are {agent.name}."
     return situation_of(declared, acting, around, gathered.taint).to_text()
 
 
@@ -199,22 +215,12 @@ def _view_of(
 
 
 def _offer(declared: Declarations, acting: Acting) -> Offer:
-    if acting.phase:
-        return offer_to_seat(acting.phase)
+    if acting.agent.is_seat:
+        return offer_to_seat()
     return offer_to(
         acting.agent,
         declared.roles,
         declared.rooms,
         declared.functions,
         has_children=bool(acting.children),
-    )
-
-
-def _asked(view: View, call: Call, declared: Declarations) -> str:
-    facts = asdict(call)
-    means = (
-        words.means_of_board(declared, view.free) if facts["phase"] in ("propose", "review") else ""
-    )
-    return (
-        f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
     )

@@ -77,6 +77,7 @@ class Journal:
     doing: Callable[[str], None] = lambda _: (
         None
     )  # told which call is under way, and of its end by an empty word
+    sending: Callable[[], None] = lambda: None  # told when a request to a model goes out
     step: int = 0
     given_up: int = 0
     lead: Lead = field(default_factory=Lead)

@@ -31,8 +31,10 @@ from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.recording import TurnCalls, note_mail
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
 from swarmd.runtime.turn.mail import (
+    SeatCalled,
     account_of,
     count_taint,
+    is_call_closed,
     positions_after,
     seat_call,
     segments_of,
@@ -62,8 +64,8 @@ async def take_turn(world: World, resident: Resident) -> None:
     """
     mail = unread_mail(resident)
     called = seat_call(resident.agent, mail)
-    agent, call = resident.agent, called[1] if called else None
-    served = called[0] if called else agent.mission
+    agent, call = resident.agent, called.call if called else None
+    served = called.mission if called else agent.mission
     around = await world.store.around(agent, served, served if agent.is_seat else agent.id)
     gathered = Gathered(mail, await turn_taint(world, resident, mail), guard=resident.guard)
     # From here on it is this turn's mail, however it ends: what comes meanwhile is not answered by
@@ -72,9 +74,10 @@ async def take_turn(world: World, resident: Resident) -> None:
     hops = max((m.hops for m in mail), default=0) + 1
     acting = _acting(world, agent, around, call, hops)
     mission = around.mission
-    if mission is not None and mission.ending is None and not mission.state.is_ended:
+    if _may_think(mission) and not is_call_closed(called, resident):
+        assert mission is not None
         note_mail(world.recording, agent, resident.turn + 1, mission.id, mail)
-        journal = _journal_of(world, resident, mission)
+        journal = _journal_of(world, resident, mission, called)
         try:
             render = await prompt_renderer(world, resident, journal, acting, around, call, gathered)
             await TurnSteps(world, journal, acting, gathered, render).run()
@@ -82,11 +85,24 @@ async def take_turn(world: World, resident: Resident) -> None:
             _answer_stopped(agent, acting, gathered, no)
     if not agent.is_seat:
         guard_outputs(world, acting, gathered)
+    world.sent.pop(agent.id, None)
     await commit_turn(world, resident, positions, gathered, hops)
 
 
-def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
+def _may_think(mission: Mission | None) -> bool:
+    return mission is not None and mission.ending is None and not mission.state.is_ended
+
+
+def _journal_of(
+    world: World, resident: Resident, mission: Mission, called: SeatCalled | None
+) -> Journal:
     agent = resident.agent
+
+    def sending() -> None:
+        # Told by the next sweep, where the seat is still at it then.
+        if called is not None:
+            world.sent.setdefault(agent.id, called.sent_by(agent, world.stamp()))
+
     return Journal(
         world.store,
         resident.hold,
@@ -102,6 +118,7 @@ def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
         calls=TurnCalls(
             world.recording.record, world.recording.masking, mission.id, resident.agent
         ),
+        sending=sending,
     )
 
 
@@ -142,7 +159,7 @@ async def abandon_turn(world: World, resident: Resident, why: str, tries: int) -
         await commit_turn(world, resident, {}, nothing, 1, len(mail))
         return
     called = seat_call(resident.agent, mail)
-    acting = acting_alone(world, resident.agent, mission=called[0] if called else None)
+    acting = acting_alone(world, resident.agent, mission=called.mission if called else None)
     # Whom it does not know it does not look up: that reading may be what failed.
     taint = count_taint(world, resident, of_mail(mail, strangers(mail, (resident.agent.id,))))
     # Nor does it remember what it could not read: its memory may not even be at hand.

@@ -12,7 +12,7 @@ from swarmd.core.agent.waiting import NO_WAIT, AgentWait
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import MissionId
+from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.provenance import stamped
 from swarmd.ports.stores import WorkerStore
 from swarmd.runtime.recording import NOTHING_RECORDED, Recording
@@ -34,6 +34,8 @@ class World:
     recollection: Recollection = field(default_factory=Recollection, repr=False)
     lead: Lead = field(default_factory=Lead)
     recording: Recording = NOTHING_RECORDED
+    # Of seats whose request has gone out: what the supervisor is to be told of it.
+    sent: dict[AgentId, Message] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ class Swarm:
                 case CharterMotion(executives=executives):
                     for executive in executives:
                         charter = Charter(**executive.model_dump(exclude={"key", "replaces"}))
-                        self._make(charter, 1, None, executive.key)
+                        self._make(charter, 1, None, executive.key or executive.name)
                     await self._work()
                 case DirectMotion(to=to, text=text):
                     self._post(AgentId(to), AgentId("sob"), Kind.DIRECTIVE, text)

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from swarmd.core.agent.mailbox import MAIL_MAX, concerns, take, wakes
 from swarmd.core.agent.memory import MEMORY_ENTRIES_MAX, NO_MEMORY, mail_entry, news_of, remember
-from swarmd.core.agent.offers import offer_to_seat
 from swarmd.core.agent.turn import Acting, Briefing, act, asked_for, failed, with_briefing
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, inbox, room, up
-from swarmd.core.model.functions import BUILT_IN, Offer
+from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import MOVE, Move, Spawn
@@ -116,14 +115,6 @@ def test_a_seats_turn_answers_one_call_and_an_agents_all_its_mail() -> None:
     assert len(take(w.agent("picard"), calls)) == 1
     assert len(take(top, calls)) == 3
     assert len(take(top, calls * MAIL_MAX)) == MAIL_MAX
-
-
-@pytest.mark.parametrize(
-    ("phase", "move"),
-    [("propose", "propose"), ("review", "propose"), ("debate", "argue"), ("vote", "vote")],
-)
-def test_a_called_seat_can_do_nothing_but_answer(phase: str, move: str) -> None:
-    assert offer_to_seat(phase) == Offer((move,))
 
 
 # --- moves ------------------------------------------------------------------------------------
@@ -295,6 +286,7 @@ def test_a_seats_answer_names_its_motion_and_phase() -> None:
     for move, kind in (
         (_move("propose", motion={"motion": "reject", "reason": "r"}), Kind.PROPOSAL),
         (_move("argue", text="x"), Kind.ARGUMENT),
+        (_move("respond", decision="keep", reason="r"), Kind.RESPONSE),
         (_move("vote", choice="yes", reason="r"), Kind.VOTE),
     ):
         channel, message = _only(act(move, acting))

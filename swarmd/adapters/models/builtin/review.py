@@ -35,10 +35,10 @@ def review(view: View, call: Call) -> Propose:
 
 
 def _about_agenda(view: View, call: Call) -> Propose | None:
-    waiting = _waiting_creations(view)
+    waiting = [] if _is_refused(call) else _waiting_creations(view)
     if waiting:
         return _approve_creation(waiting[0])
-    is_refused = Rule.BOARD_MOTION in call.refusal
+    is_refused = Rule.BOARD_MOTION in f"{call.refusal} {call.correction}"
     return _wait_for_others() if call.agenda and not is_refused else None
 
 
@@ -50,6 +50,11 @@ def _about_reports(view: View, call: Call) -> Propose:
     if any(quotes_in(text) for _, text in reports):
         return _deliver_reports(view, call, reports)
     return reject_mission(_not_answered(view, not_read_in(text for _, text in reports)))
+
+
+def _is_refused(call: Call) -> bool:
+    """Its last motion, for good: what takes a person's permission is proposed once more."""
+    return bool(call.correction) and "permission" not in call.correction
 
 
 def _reports_by_theme(call: Call) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from swarmd.core.model.charter import Charter, Line, Reference, Word
+from swarmd.core.model.charter import LIST_MAX, Charter, Line, Reference, Word
 from swarmd.core.model.motion_kinds import Asks, BaseMotion, Carried, MotionKind
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Executive(Charter):
     """A charter in a motion. Its key names it within the motion."""
 
-    key: Word
+    key: Word | None = Field(None, description="your own name for it; absent: its name")
     replaces: Reference | None = Field(
         None,
         description="an executive that ends, with all below it, once this one is created; it needs "
@@ -95,11 +95,13 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
     board, executives = draft.lineage.agents[SOB], carried.motion.executives
     allowed: list[Spawned] = []
     for executive in executives:
-        charter = Charter.model_validate(executive.model_dump(exclude={"key", "replaces"}))
+        written = executive.model_dump(exclude={"key", "replaces"})
+        minds = (*executive.mind, *carried.minds)[:LIST_MAX]
+        charter = Charter.model_validate(written | {"mind": minds})
         spawned = decide_spawn(
             draft.swarm,
             board,
-            SpawnRequest(key=executive.key, charter=charter),
+            SpawnRequest(key=executive.key or executive.name, charter=charter),
             draft.moment,
             mission=carried.mission,
             pending=allowed,
