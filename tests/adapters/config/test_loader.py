@@ -355,7 +355,7 @@ def test_what_a_value_should_be_is_said_in_our_words_whatever_the_library_calls_
     ("old", "new", "below", "fault"),
     [
         ("chair: captain-picard", "chair: q", 0, "chair: is not one of the seats"),
-        ("quorum: 4", "quorum: 7", 0, "quorum: is larger than the board"),
+        ("quorum: majority", "quorum: 7", 0, "quorum: is larger than the board"),
         (
             "  - gandhi",
             "  - ghandi",
