@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.minds.reading import Asked, marked, telling
-from tests.minds.shapes import Json, has_tag, shaped
+from tests.minds.shapes import TAG, Json, has_tag, shaped
 
 FINDINGS_MAX: Final = 7
+FILES_MAX: Final = 20  # that it writes out one by one
 CITATIONS_MIN: Final = 3  # of a report that is worth its cost
 _THEME: Final = r"[Tt]heme `([\w-]+)`: ([^.]*)\."
 _TEAM: Final = r"((?:`[\w-]+`(?:, | and )?)+) for `([\w-]+)`"
 _AGENT: Final = r"\ba-[a-z0-9]{6,}\b"
 _HARM: Final = re.compile(r"\b(hides?|conceals?|misleads?|deceives?)\b", re.IGNORECASE)
 _CITED: Final = r"- .*\([\w./-]+:\d+\)"
-_SEATS: Final[tuple[str, ...]] = ("propose", "argue", "answer", "vote")
+_SEATS: Final[tuple[str, ...]] = ("propose", "argue", "respond", "answer", "vote")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,6 @@ class CapableMind:
     blocked: frozenset[str] = frozenset()
     objects: str = ""
     objector: str = ""
-    later: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __call__(self, body: Json) -> Said:
         asked = Asked(body)
@@ -62,6 +62,11 @@ class CapableMind:
         name = asked.required or _demanded(asked)
         shape = asked.tools[name]
         choices = {c for f in shape.fields.values() for c in f.all_choices() if isinstance(c, str)}
+        if name == "say":
+            wish = {"room": "sob", "text": "Heard: it goes into what is done next."}
+            return _call(asked, name, wish)
+        if "amend" in choices and self.objects and self.objects in asked.asked_now:
+            return self._amend(asked, name)
         if "consent" in choices and self._speaks_against(asked):
             return _call(asked, name, {"text": self.objects, "reason": self.objects}, "argue")
         for choice in ("consent", "yes", "keep"):
@@ -70,27 +75,34 @@ class CapableMind:
                 return _call(asked, name, {"text": reason, "reason": reason}, choice)
         if name == "argue":
             return _call(asked, name, {"text": "I see nothing that speaks against it."})
-        if has_tag(shape, "charter") or has_tag(shape, "deliver"):
-            return self._propose(asked, name)
-        return _call(asked, name, {"text": "I have heard it.", "reason": "I have heard it."})
+        return self._propose(asked, name)
 
     def _speaks_against(self, asked: Asked) -> bool:
-        is_mine = self.objector in asked.asked_now[-2_000:]
+        """Of the first motion, and once: what was amended has the argument in it."""
+        is_mine = bool(re.search(rf"You are {self.objector}\b", asked.asked_now))
         return bool(self.objects) and is_mine and self.objects not in asked.told
 
+    def _amend(self, asked: Asked, name: str) -> Said:
+        executives = [_charter_of(asked, *theme) for theme in _themes(asked.all)]
+        changed = [one | {"done": f"{one['done']} {self.objects}"} for one in executives]
+        motion = {TAG: "charter", "executives": changed, "reason": "Changed as it was argued."}
+        wish = {"motion": motion, "accepts": [self.objector], "reason": "The argument is right."}
+        return _call(asked, name, wish, "amend")
+
     def _propose(self, asked: Asked, name: str) -> Said:
-        mission = asked.all
-        if _HARM.search(_last_mission(mission)):
+        if _HARM.search(_last_mission(asked.all)):
             why = "It would mislead those who are harmed. A text that states the limits is welcome."
             return _call(asked, name, {"reason": why}, "reject")
         if blocker := marked(r"Blocker on `([\w-]+)`: ([^\n<]*)", asked.asked_now):
             return self._decide_blocker(asked, name, *blocker[-1])
+        if lost := [theme for theme, _ in _themes(asked.all) if _is_lost(asked, theme)]:
+            return self._replace(asked, name, lost)
         reports = _reported(asked)
         if reports and has_tag(asked.tools[name], "deliver"):
             text = "The brief has a part for each theme; each sentence names its source."
             delivery = {"reports": reports, "text": text, "reason": "Both themes are answered."}
             return _call(asked, name, delivery, "deliver")
-        executives = [_charter_of(asked, theme, question) for theme, question in _themes(mission)]
+        executives = [_charter_of(asked, *theme) for theme in _themes(asked.all)]
         wish = {"executives": executives, "reason": "One executive for each theme."}
         return _call(asked, name, wish, "charter")
 
@@ -103,6 +115,16 @@ class CapableMind:
             "reason": "The rest is worth having.",
         }
         return _call(asked, name, wish, "direct")
+
+    def _replace(self, asked: Asked, name: str, lost: list[str]) -> Said:
+        """Others in the place of executives that have ended without a brief."""
+        themes = dict(_themes(asked.all))
+        charters = [
+            _charter_of(asked, one, themes[one]) | {"key": f"{one}-again", "name": f"{one}-again"}
+            for one in lost
+        ]
+        wish = {"executives": charters, "reason": f"Nobody carries {', '.join(lost)} any more."}
+        return _call(asked, name, wish, "charter")
 
     # --- an agent ---
 
@@ -120,7 +142,9 @@ class CapableMind:
         team = _team(asked, theme)
         missing = [one for one in team if f"As `{one}`, find" not in asked.said]
         if missing:
-            return Said(tuple(_spawn(asked, one, theme) for one in missing))
+            spawns = tuple(_spawn(asked, one, theme) for one in missing)
+            # Where waiting is a move it ends the same answer; else the turn ends by itself.
+            return Said((*spawns, *(_wait(asked, missing).calls if asked.tool("wait") else ())))
         if waiting := [
             one for one in team if not _findings(asked, one) and not _is_over(asked, one)
         ]:
@@ -158,11 +182,14 @@ def _team(asked: Asked, theme: str) -> list[str]:
 
 
 def _files(asked: Asked) -> list[str]:
-    """The files that a prompt lists, a folder for all that lie in it."""
-    names = marked(r"(?<![\w/.-])[\w-]+(?:/[\w.-]+)*\.md\b", asked.asked_now)
-    listed = marked(r"^your files: ([^\n]*)", asked.asked_now)
-    names += [name.strip() for name in listed[-1].split(",")] if listed else []
-    return sorted({name.partition("/")[0] for name in names if " " not in name})[:40]
+    """The files that a prompt lists, as it names them; of a long list the folders that it is of."""
+    listed = marked(r"^(?:files of the mission|your files): ([^\n]*)", asked.asked_now)
+    named = re.sub(r"\([^)]*\)", "", listed[-1]).split(",") if listed else []
+    names = [name.strip() for name in named if re.fullmatch(r"\s*[\w./-]+\s*", name)]
+    if not names:
+        names = marked(r"(?<![\w/.-])[\w-]+(?:/[\w.-]+)*\.md\b", asked.asked_now)
+    folders = {name.partition("/")[0] for name in names}
+    return sorted(folders if len(names) > FILES_MAX else {*names})
 
 
 def _own_question(asked: Asked) -> tuple[str, str]:
@@ -185,10 +212,20 @@ def _demanded(asked: Asked) -> str:
     offered = [name for name in _SEATS if name in asked.tools] or list(asked.tools)
     phase = (marked(r"^phase: *(\w+)", asked.asked_now) or [""])[-1]
     by_phase = str({"review": "propose", "debate": "argue", "amend": "answer"}.get(phase, phase))
+    if asked.tool("say") and "operator has spoken" in asked.asked_now[-2_000:]:
+        return "say"
     if by_phase in offered:
         return by_phase
     last = {name: asked.asked_now.rfind(f"{name}") for name in offered}
     return max(offered, key=lambda name: last[name])
+
+
+def _is_lost(asked: Asked, theme: str) -> bool:
+    """Its executive has ended without a brief, and nobody was made in its place."""
+    ended = rf"\b{theme}\b[^\n]*\n?[^\n]*\b(?:ended without|has ended|crashed|failed for good)\b"
+    is_replaced = f"{theme}-again" in asked.asked_now
+    has_brief = f"Brief on `{theme}`" in asked.asked_now
+    return bool(marked(ended, asked.asked_now)) and not is_replaced and not has_brief
 
 
 def _charter_of(asked: Asked, theme: str, question: str) -> Json:

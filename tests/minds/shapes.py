@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 Json = dict[str, Any]
 
+TAG: Final = "(tag)"  # in a wish within a wish: which alternative it is
 DEPTH_MAX: Final = 6  # below it only what is required is drawn: a schema may refer to itself
 _TEXT_MAX: Final = 40
 _ITEMS_MAX: Final = 3
@@ -76,7 +77,10 @@ def shaped(wish: Json, shape: Shape, tag: str = "") -> Json:
 
     `tag` says which of several alternatives is meant, whatever the field is called that tells.
     """
-    chosen = next((v for v in shape.variants if not tag or _says(v, tag)), None)
+    objects = [variant for variant in shape.variants if variant.fields]
+    if not objects:
+        return wish
+    chosen = next((v for v in objects if not tag or _says(v, tag)), None)
     if chosen is None:
         return _wrapped(wish, shape, tag)
     made: Json = {}
@@ -116,8 +120,7 @@ def _wrapped(wish: Json, shape: Shape, tag: str) -> Json:
 
 def _value(wish: Any, shape: Shape) -> Any:
     if isinstance(wish, dict):
-        objects = [v for v in shape.variants if v.fields]
-        return shaped(wish, objects[0]) if objects else wish
+        return shaped(wish, shape, str(wish.get(TAG, "")))
     if isinstance(wish, list | tuple):
         lists = [v for v in shape.variants if "items" in v.schema]
         if not lists:

@@ -74,7 +74,8 @@ class RandomMind(Player):
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:
-        self.offers[prompt.view.agent] = prompt.offer
+        # Where more is told than may be answered now, so that the list is the same each time.
+        self.offers[prompt.view.agent] = getattr(prompt, "open_offer", prompt.offer)
         return await Player.attempt(self, prompt, sending)
 
     async def _think(

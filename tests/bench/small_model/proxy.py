@@ -103,6 +103,8 @@ def _phase_of(body: bytes) -> str:
     except ValueError:
         return ""
     text = "\n".join(str(m.get("content") or "") for m in asked.get("messages", ()))
+    if "say_ready" in json.dumps(asked.get("tools", ())):
+        return "probe"
     phase, motion = _PHASE.findall(text), _MOTION.findall(text)
     return f"motion {motion[-1] if motion else '?'} {phase[-1]}" if phase else ""
 
@@ -110,7 +112,7 @@ def _phase_of(body: bytes) -> str:
 def stray(passed: list[Passed]) -> list[str]:
     """Calls of a phase that were under way well after a call of a later phase had begun."""
     found: list[str] = []
-    seats = [one for one in passed if one.phase]
+    seats = [one for one in passed if one.phase.startswith("motion")]
     for n, one in enumerate(seats):
         later = [two for two in seats[n + 1 :] if two.phase != one.phase and two.began < one.ended]
         if later and one.ended - later[0].began > GRACE_SECONDS:

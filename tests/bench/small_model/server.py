@@ -11,7 +11,6 @@ ends with whoever started it.
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -36,7 +35,6 @@ def main() -> None:
     params.warmup = False
     params.fit_params = False  # it would try out sizes first, for half a minute
     server = xllamacpp.Server(params)
-    os.nice(19 - os.nice(0))
     print(server.listening_address, flush=True)
     sys.stdin.read()
 
