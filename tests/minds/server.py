@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from tests.minds.capable import Said
 from tests.minds.shapes import Json
+from tests.minds.work import Said
 
 FIRST_TOKEN_PART: Final = 0.2  # of a call's time
 CHARS_PER_TOKEN: Final = 4

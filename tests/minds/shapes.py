@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 TAG: Final = "(tag)"  # in a wish within a wish: which alternative it is
 DEPTH_MAX: Final = 6  # below it only what is required is drawn: a schema may refer to itself
@@ -147,21 +148,30 @@ def _stand_in(name: str, wish: Json, shape: Shape) -> Any:
 # --- random values ----------------------------------------------------------------------------
 
 
+def _said_by(shape: Shape) -> set[Any]:
+    """What a value of it says that it is."""
+    tags = (field.schema["const"] for field in shape.fields.values() if "const" in field.schema)
+    return {*shape.choices, *tags}
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """Random values that fit a schema. Texts are drawn from the words that are known for their
-    field, or from those of `""`; one in ten is noise.
+    field, or from those of `""`; one in ten is noise. Half of the time that one of `leans` may be
+    said it is: where everybody says everything as often, nothing ever comes about.
     """
 
     chance: random.Random
     words: Mapping[str, Sequence[str]]
     optional: float = 0.2  # of the fields that may be left out, so many are there
     noise: float = 0.1
+    leans: frozenset[str] = frozenset()
+    lean: float = 0.5
 
     def value(self, shape: Shape, name: str = "", depth: int = 0) -> Any:
-        one = self.chance.choice(shape.variants)
+        one = self._leaning(shape.variants, _said_by)
         if one.choices:
-            return self.chance.choice(one.choices)
+            return self._leaning(one.choices, lambda choice: {choice})
         kind = one.schema.get("type")
         match kind[0] if isinstance(kind, list) else kind:
             case "object":
@@ -176,6 +186,11 @@ class Draw:
                 return None
             case _:
                 return self._text(one, name)
+
+    def _leaning(self, options: Sequence[T], says: Callable[[T], set[Any]]) -> T:
+        leaning = [option for option in options if self.leans & says(option)]
+        is_led = bool(leaning) and self.chance.random() < self.lean
+        return self.chance.choice(leaning if is_led else options)
 
     def _object(self, shape: Shape, name: str, depth: int) -> Json:
         made = {

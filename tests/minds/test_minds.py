@@ -11,10 +11,11 @@ import urllib.request
 from typing import Any
 
 from swarmd.adapters.files.search import Listed, Retrieval
-from tests.minds.capable import CapableMind, Said
+from tests.minds.capable import CapableMind
 from tests.minds.reading import Line, shown
 from tests.minds.server import count, serving
 from tests.minds.shapes import Json, Shape, shaped
+from tests.minds.work import Said
 
 
 def _object(**fields: Any) -> Json:

@@ -43,6 +43,8 @@ BROKEN: Final = 7
 MISSIONS_A_RUN: Final = 2
 SPOILT: Final = 0.1  # of the answers
 MOVES_MAX: Final = 3
+# Said half of the time that it may be said: else no motion is ever carried, and nobody works.
+LEANS: Final = frozenset({"charter", "consent", "keep", "yes"})
 # Nobody thinks and nothing is written for longer than this while a mission is open: longer than
 # any wait that the calm world's settings have, each of which ends in a word to somebody.
 SILENCE_SECONDS: Final = 150.0
@@ -87,7 +89,7 @@ class RandomMind(Player):
         used = Usage(again.randint(1, 500), 0, cost=again.randint(0, 500))
         if again.random() < self.temper.fails:
             return Failed(again.choice(("timeout", "server")), "as the seed has it", used)
-        draw = Draw(chance, _words_of(view))
+        draw = Draw(chance, _words_of(view), optional=chance.choice((0.0, 0.2)), leans=LEANS)
         written = [_drawn_move(draw, offer) for _ in range(chance.randint(1, MOVES_MAX))]
         if chance.random() < SPOILT:
             written[0] = spoilt(written[0], chance)

@@ -74,7 +74,8 @@ def _print_mission(
     for name, carry in _carriers(mission, pythons).items():
         if only not in name:
             continue
-        with serving(CapableMind(), seconds=CALL_SECONDS, functions=FUNCTIONS) as here:
+        mind = CapableMind(careless=mission.careless)
+        with serving(mind, seconds=CALL_SECONDS, functions=FUNCTIONS) as here:
             outcome = carry(here)
             calls = here.taken()
         print(_row(Row(name, count(calls), outcome)), flush=True)

@@ -30,6 +30,7 @@ class Mission:
     name: str
     text: str
     judged: Callable[[str], str]  # what came of it, from the text that was handed over
+    careless: frozenset[str] = frozenset()  # researchers whose reports have no sources
 
     @property
     def researchers(self) -> list[str]:
@@ -67,4 +68,6 @@ def _judged_sales(text: str) -> str:
 
 BRIEF: Final = Mission("brief", _BRIEF, _judged_brief)
 SALES: Final = Mission("deceptive", _SALES, _judged_sales)
-MISSIONS: Final = {mission.name: mission for mission in (BRIEF, SALES)}
+# The same brief, and one researcher of three does bad work, however often it is asked.
+CARELESS: Final = Mission("careless", _BRIEF, _judged_brief, frozenset({"settings"}))
+MISSIONS: Final = {mission.name: mission for mission in (BRIEF, SALES, CARELESS)}
