@@ -222,7 +222,7 @@ def _reported(asked: Asked) -> list[str]:
 
 
 def _findings(asked: Asked, name: str) -> list[str]:
-    return marked(rf"Findings of `{name}`:(.*?)(?:</|Findings of `|\Z)", asked.told)
+    return marked(rf"Findings of `{name}`:(.*?)(?=</|Findings of `|\Z)", asked.told)
 
 
 def _is_good(asked: Asked, name: str) -> bool:

@@ -98,7 +98,7 @@ def _everybody(asked: Asked) -> dict[str, str]:
 
 def _findings(asked: Asked, name: str) -> list[str]:
     """Other frameworks give what agents said back as the assistant's own words."""
-    return marked(rf"Findings of `{name}`:(.*?)(?:Findings of `|\Z)", asked.all)
+    return marked(rf"Findings of `{name}`:(.*?)(?=Findings of `|\Z)", asked.all)
 
 
 def _whole(asked: Asked) -> str:
