@@ -70,7 +70,7 @@ def test_each_attempt_of_a_model_is_noted_under_its_step_with_what_was_asked() -
             assert [(one.step, one.is_ok) for one in record.answers] == [(1, False), (2, True)]
             assert (second.mission, second.agent, second.turn) == (M, AGENT.id, 1)
             assert (second.kind, second.name) == ("model", model.name)
-            assert second.given[1:] == ["shared", "persona", (("user", "Answer."),)]
+            assert second.given[1:] == ["shared", "persona", [["user", "Answer."]]]
             assert second.input == sha256(canonical(second.given))
             assert second.used == {"tokens": 20, "calls": 1, "cost": 0}
             assert (second.more["tokens_in"], second.more["tokens_out"]) == (10, 10)
