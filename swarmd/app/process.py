@@ -26,7 +26,7 @@ from swarmd.adapters.redis.connection.requirements import (
 )
 from swarmd.adapters.redis.keys import WORKER_READS, shared_names, type_of
 from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.model.channels import FACTS, JOURNAL
+from swarmd.core.model.channels import FACTS, JOURNAL, MISSIONS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.names import Channel, HostId
@@ -129,7 +129,7 @@ async def open_process(
         tasks.start_soon(way.watch)
         await _keys_are_ours(store, STARTS_WITH if makes else WORKER_STARTS_WITH)
         # A guest's swarm is another process's: who holds another secret must not stamp it.
-        await _made(store, makes=makes and not is_guest)
+        await _made(store, makes=makes and not is_guest, is_guest=is_guest)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(bell.run)
@@ -232,12 +232,14 @@ async def _keys_are_ours(store: RedisStore, names: Collection[str]) -> None:
         await anyio.sleep(SWEEP_SECONDS)
 
 
-async def _made(store: RedisStore, *, makes: bool) -> None:
+async def _made(store: RedisStore, *, makes: bool, is_guest: bool) -> None:
     """A worker that starts before the first supervisor of all waits for it: it may not make the
-    swarm itself.
+    swarm itself. A guest waits for one that is starting, and not beside one of another name.
     """
     deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
     while not await store.check_schema(makes=makes):
+        if is_guest:
+            await _refuse_another_name(store)
         if anyio.current_time() > deadline:
             raise StoreUnavailableError(
                 f"no supervisor has ever led the swarm {store.keys.namespace}",
@@ -247,3 +249,17 @@ async def _made(store: RedisStore, *, makes: bool) -> None:
             log.warning(LogEvent.LEAD_MISSING)
             told = True
         await anyio.sleep(0.5)
+
+
+async def _refuse_another_name(store: RedisStore) -> None:
+    """Raises where the server's swarm listens at the entrance of another namespace."""
+    wanted = store.keys.channel(MISSIONS)
+    ending = wanted.removeprefix(store.keys.namespace)
+    heard = await store.pipe.execute("PUBSUB", "CHANNELS", f"*{ending}")
+    names = sorted(str(one).removesuffix(ending) for one in heard)
+    if names and store.keys.namespace not in names:
+        raise UsageError(
+            f"the swarm that runs on this data folder is named {', '.join(names)}, and not "
+            f"{store.keys.namespace}",
+            hint="leave --namespace (SWARMD_NAMESPACE) out, or name another data folder (--data)",
+        )
