@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 # How long a start waits for a server that is not there yet (compose, systemd: they start together).
 START_PATIENCE_SECONDS: Final = 30.0
+# Between two looks at a folder that another process took and does not serve yet.
+_TAKEN_SECONDS: Final = 0.25
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_CHARS: Final = 10
 # A stream that others write may be anything at a start: it is read as empty, and everything else
@@ -159,21 +161,30 @@ async def _server(
     if settings.redis_url is not None:
         return settings.redis_url, False
     from swarmd.adapters.server.data_folder import live_socket
-    from swarmd.adapters.server.embedded import EmbeddedServer
+    from swarmd.adapters.server.embedded import EmbeddedServer, FolderTakenError
 
-    # A daemon that must own the server does not look for another's: the folder's lock says that one
-    # is up.
-    live = live_socket(settings.data) if owning != "must" else None
-    if live is not None:
-        return live, True
-    if owning == "never":
-        raise UsageError(
-            "a part alone needs a server",
-            hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
-        )
-    server = await stack.enter_async_context(
-        EmbeddedServer(settings.data, durability=settings.durability)
-    )
+    server = EmbeddedServer(settings.data, durability=settings.durability)
+    deadline = anyio.current_time() + START_PATIENCE_SECONDS
+    while True:
+        # A daemon that must own the server does not look for another's: the folder's lock says that
+        # one is up.
+        live = live_socket(settings.data) if owning != "must" else None
+        if live is not None:
+            return live, True
+        if owning == "never":
+            raise UsageError(
+                "a part alone needs a server",
+                hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
+            )
+        try:
+            await stack.enter_async_context(server)
+            break
+        except FolderTakenError:
+            # Another process took the folder a moment before us. Its server is ours to use as soon
+            # as it serves.
+            if owning == "must" or anyio.current_time() > deadline:
+                raise
+            await anyio.sleep(_TAKEN_SECONDS)
     keeper = await stack.enter_async_context(anyio.create_task_group())
     stack.callback(keeper.cancel_scope.cancel)
     keeper.start_soon(server.keep)
