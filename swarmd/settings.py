@@ -277,7 +277,13 @@ class _Said:
             raise UsageError(f"{self.label(name)} is not a path", hint="it holds a zero byte")
         if value == "~" or value.startswith("~/"):
             return self._home() / value[2:]
-        return Path(value).absolute()
+        try:
+            return Path(value).absolute()
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{self.label(name)}: {value} begins in a working folder that was deleted",
+                hint="change to another folder, or name a whole path",
+            ) from error
 
     def _home(self) -> Path:
         home = self._environ.get("HOME", "")

@@ -111,6 +111,16 @@ def test_a_file_or_folder_that_is_not_there_is_not_found(name: str) -> None:
     assert caught.value.hint
 
 
+def test_a_path_that_begins_in_a_folder_that_was_deleted_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="SWARMD_DATA: data begins in a working folder"):
+        Settings.from_env(HOME | {"SWARMD_DATA": "data"})
+
+
 def test_a_wrong_flag_is_named_as_a_flag() -> None:
     with pytest.raises(UsageError, match="--log-level is 'loud'"):
         Settings.from_env(HOME, log_level="loud")

@@ -171,14 +171,22 @@ async def _submit(
 ) -> None:
     fields: dict[str, str] = {"mission": mission, "id": id}
     if files:
-        cwd = await anyio.Path.cwd()
-        names = await anyio.to_thread.run_sync(process.files.snapshot, id, files, Path(cwd))
+        cwd = await anyio.to_thread.run_sync(_working_folder)
+        names = await anyio.to_thread.run_sync(process.files.snapshot, id, files, cwd)
         fields["files"] = json.dumps(names)
     if budget:
         fields["budget"] = json.dumps(dict(budget))
     if deadline:
         fields["deadline_s"] = json.dumps(deadline)
     await process.store.keep_mission(fields)
+
+
+def _working_folder() -> Path:
+    """Against which files are named. Where it was deleted, only whole paths can be meant."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 async def _attend(
