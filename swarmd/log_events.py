@@ -120,6 +120,9 @@ class LogEvent(StrEnum):
         "whether replicas have what is written cannot be asked for",
     )
     RINGS_ALLOWED = "rings.allowed", "the server lets this process subscribe again"
+    RECORD_LEFT = "record.left", "the record of a mission could not be deleted; it is tried again"
+    RECORD_LEFT_OUT = "record.left_out", "what was answered is left out of a mission's record"
+    RECORD_REMOVED = "record.removed", "the record of a past mission was removed"
     RINGS_AWAY = "rings.away", "the pub/sub connection cannot be made"
     RINGS_DENIED = (
         "rings.denied",

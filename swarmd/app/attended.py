@@ -12,6 +12,7 @@ import anyio
 
 from swarmd.app.parts import run_parts
 from swarmd.app.process import Process, open_process
+from swarmd.core.missions.intake import masked
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, Channel, MissionId, MissionState, StreamId
@@ -178,7 +179,7 @@ async def _submit(
         fields["budget"] = json.dumps(dict(budget))
     if deadline:
         fields["deadline_s"] = json.dumps(deadline)
-    await process.store.keep_mission(fields)
+    await process.store.keep_mission(masked(fields, process.recording.masking))
 
 
 def _working_folder() -> Path:

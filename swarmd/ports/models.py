@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.exchange import MoveCall, Piece
 from swarmd.core.model.functions import Offer
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move
 from swarmd.core.model.names import AgentId, MissionId
@@ -17,7 +19,7 @@ from swarmd.core.model.names import AgentId, MissionId
 class Call:
     """The clerk's call to a seat: what it must answer now."""
 
-    phase: Literal["propose", "debate", "vote", "review"]
+    phase: Literal["propose", "debate", "vote", "review", "answer"]
     motion_number: int
     motion: Mapping[str, Any] | None  # the motion before the board, as it was proposed
     reports: tuple[
@@ -26,6 +28,8 @@ class Call:
     refusal: str = ""  # why the last motion was not carried or not executed: rule and detail
     sent_back: int = 0  # how often work was sent back already
     send_backs_max: int = 0
+    agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
+    words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +78,46 @@ ROOMY: Final = 8
 TIGHT: Final = 2
 
 
+UNSET: Final = Generation()
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a model is asked. `shared` is the same for many calls and comes first (prompt
     caches).
+
+    `exchange` ends with what is asked; `since` are the answers of this turn so far, with what
+    became of them, and `reminder` stands behind all: what may be another in each call. `offer` is
+    all that may ever be answered, the same in each call of an agent, so that it can be cached;
+    `allowed` names the moves of it that may be answered now, all of them where it is empty.
     """
 
     shared: str
     persona: str
-    exchange: tuple[tuple[Literal["user", "assistant"], str], ...]
-    offer: Offer  # what may be answered now
-    output_tokens_max: int
+    exchange: tuple[Piece, ...]
+    offer: Offer
+    output_tokens_max: int  # for what is visible
     view: View
     bytes_per_token: int = (
         ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
     )
+    since: tuple[Piece, ...] = ()
+    reminder: str = ""
+    allowed: tuple[str, ...] = ()
+    generation: Generation = UNSET  # what the role sets of it
+    is_stretched: bool = False  # with twice the limit, for an answer was cut at it
+
+    @property
+    def open_offer(self) -> Offer:
+        """What may be answered now."""
+        if not self.allowed:
+            return self.offer
+        moves = tuple(move for move in self.offer.moves if move in self.allowed)
+        return Offer(moves, self.offer.functions if "use" in moves else ())
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        return (*self.exchange, *self.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,26 +154,33 @@ NOTHING: Final = Usage(0, 0, calls=0)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A good answer: one attempt's moves."""
+    """A good answer: one attempt's moves.
+
+    `thread` is what its provider wants back with this answer in the further calls of the turn, such
+    as encrypted thoughts; nobody but its adapter reads it.
+    """
 
     moves: tuple[Move, ...]
     usage: Usage
     text: str = ""  # what the model wrote, for the record
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """One attempt that gave no moves. It is charged like any other.
 
-    `malformed` and `refused` came from the model: `detail` is the correction it is given. The
-    others came from the world and are repeated as they were after `retry_after` seconds (`None`:
-    our choice). After `unsupported` the model asks in another form, which is no failure of the
-    attempt: there are only a few forms.
+    `malformed`, `refused` and `length` (cut at the output limit) came from the model: `detail` is
+    the correction it is given, and `calls` are the calls of functions that it wrote, as names and
+    JSON objects, where they can be shown to it again. The others came from the world and are
+    repeated as they were after `retry_after` seconds (`None`: our choice). After `unsupported` the
+    model asks in another form, which is no failure of the attempt: there are only a few forms.
     """
 
     why: Literal[
         "malformed",
         "refused",
+        "length",
         "rate_limited",
         "timeout",
         "server",
@@ -156,6 +192,7 @@ class Failed:
     usage: Usage
     retry_after: float | None = None
     text: str = ""
+    calls: tuple[MoveCall, ...] = ()
 
 
 class Model(Protocol):

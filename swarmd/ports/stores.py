@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import Memory, Refusal
@@ -75,6 +75,7 @@ class Used:
     is_assumed: bool = False
     is_ok: bool = True  # whether the call went well
     files: tuple[str, ...] = ()  # those that it looked into or wrote
+    more: Mapping[str, Any] = field(default_factory=dict)  # what only the record keeps of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -386,6 +386,21 @@ def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
     assert entry("repeats the room", event="board.announced") == []
 
 
+def test_a_request_that_only_a_person_can_answer_is_told_with_what_to_type() -> None:
+    watcher = Watcher(INK)
+
+    def asked(needs: str) -> list[str]:
+        told = {"event": "approval.requested", "needs": needs, "approval": "ap-7"}
+        return watcher.heard(
+            message(Kind.ENTRY, "a-1 asks for permission", channel=JOURNAL, sender="a-1", **told)
+        )
+
+    assert asked("operator") == [
+        "? a-1 asks for permission: swarmd approve ap-7 (or: deny ap-7)",
+    ]
+    assert asked("board") == [], "the board is called about it"
+
+
 def test_a_snapshot_is_told_when_the_state_or_the_number_of_agents_changes() -> None:
     watcher = Watcher(INK, "m-1")
     assert watcher.seen(SWARM) == ["· working: 2 agents, 155 tokens"]

@@ -35,6 +35,7 @@ from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.charter import Written
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.moves import MOVE, Move
+from swarmd.core.model.names import SOB
 from swarmd.errors import UsageError
 from swarmd.ports.models import Answered, Failed, Prompt, Usage, View
 
@@ -51,7 +52,7 @@ class When(Written):
     role: str | None = None
     name: str | None = None
     agent: str | None = None
-    phase: Literal["propose", "debate", "vote", "review"] | None = None
+    phase: Literal["propose", "debate", "vote", "review", "answer"] | None = None
     mail_kind: str | None = None
     mail_contains: str | None = None
     step: int | None = Field(None, ge=0)
@@ -85,6 +86,7 @@ class Failure(Written):
     why: Literal[
         "malformed",
         "refused",
+        "length",
         "rate_limited",
         "timeout",
         "server",
@@ -204,11 +206,11 @@ def _check_moves(
     raw: list[dict[str, Any]], prompt: Prompt, usage: Usage, where: str
 ) -> Answered | Failed:
     text = json.dumps({"moves": raw}, ensure_ascii=False)
-    closed = [move["move"] for move in raw if move["move"] not in prompt.offer.moves]
+    closed = [move["move"] for move in raw if move["move"] not in prompt.open_offer.moves]
     if closed:
         detail = (
             f"`{closed[0]}` is not open to you now. Use one or more of: "
-            f"{', '.join(prompt.offer.moves)}."
+            f"{', '.join(prompt.open_offer.moves)}."
         )
         return Failed("malformed", detail, usage, text=text)
     try:
@@ -228,6 +230,8 @@ def _plain_move(prompt: Prompt) -> Move:
         move = {"move": "vote", "choice": "yes", "reason": NO_RULE}
     elif call.phase == "debate":
         move = {"move": "argue", "text": NO_RULE}
+    elif call.phase == "answer":
+        move = {"move": "say", "room": SOB, "text": NO_RULE}
     else:
         move = {"move": "propose", "motion": _plain_motion(call.reports)}
     return MOVE.validate_python(move)

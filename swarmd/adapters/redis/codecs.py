@@ -389,6 +389,7 @@ def host_text(host: Host) -> str:
         "workspace": host.workspace,
         "busy": host.busy,
         "heard": host.heard,
+        **({"unrecorded": host.unrecorded} if host.unrecorded else {}),
     }
     # Not the law's business: by it a container's health check finds the worker beside it.
     return json.dumps(facts | {"hostname": os.uname().nodename})

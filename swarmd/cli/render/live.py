@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from swarmd.cli.render.text import Ink, amounts, counted, excerpt, plain, wants_colour
 from swarmd.cli.render.tree import tree_lines
+from swarmd.core.actions.approvals import WORD
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import Authority
 from swarmd.core.queries.snapshot import Snapshot
 from swarmd.core.queries.spending import Branch, Tree, tree_of
 
@@ -128,10 +130,20 @@ class Watcher:
         event = str(message.data.get("event", ""))
         if event == JournalEvent.SUBTREE_ENDED:
             return [self._ink.paint(f"- {excerpt(message.text, SAID_COLUMNS)}", "dim")]
+        if event == JournalEvent.APPROVAL_REQUESTED:
+            return self._asked(message)
         if event not in _SHOWN_EVENTS:
             return []
         mark, style = _SHOWN_EVENTS[event]
         return [f"{self._ink.paint(mark, style)} {excerpt(message.text, SAID_COLUMNS)}"]
+
+    def _asked(self, message: Message) -> list[str]:
+        """Where only a person can answer, with what to type."""
+        if message.data.get("needs") != WORD[Authority.OPERATOR]:
+            return []
+        id = plain(str(message.data.get("approval", "")))
+        what = excerpt(message.text, SAID_COLUMNS)
+        return [f"{self._ink.paint('?', 'yellow')} {what}: swarmd approve {id} (or: deny {id})"]
 
     def _missions(self) -> Sequence[Branch]:
         return () if self._tree is None else self._tree.missions

@@ -53,7 +53,10 @@ MAIL_MAX: Final = 64
 # forgotten at once.
 MEMORY_ENTRIES_MAX: Final = 2_000
 
-_PHASE_MOVE: Final = {"propose": "propose", "review": "propose", "debate": "argue", "vote": "vote"}
+_PHASE_MOVES: Final = {
+    **dict.fromkeys(("propose", "review"), ("propose",)),
+    **{"debate": ("argue",), "vote": ("vote",), "answer": ("say", "propose")},
+}
 
 Output = tuple[Channel, Message]
 
@@ -123,7 +126,7 @@ def offer_to(role: Role, functions: Functions, privileges: Sequence[str]) -> Off
 
 
 def offer_to_seat(phase: str) -> Offer:
-    return Offer((_PHASE_MOVE[phase],))
+    return Offer(_PHASE_MOVES[phase])
 
 
 # --- actions ----------------------------------------------------------------------------------
@@ -289,7 +292,8 @@ def _say(move: Say, acting: Acting) -> list[Output] | Denied:
                 Rule.CHANNEL,
                 f"a post in {declared.name} has at most {declared.text_max} characters",
             )
-        return [(channel, _message(acting, Kind.SAY, move.text))]
+        of_call = {"phase": acting.phase} if acting.agent.is_seat else {}
+        return [(channel, _message(acting, Kind.SAY, move.text, **of_call))]
     return Denied(Rule.CHANNEL, f"you are no member of a room {move.room}")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, TypeAlias, assert_never
 
 from pydantic import JsonValue
@@ -119,8 +120,8 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
             return _close_silent(procedure, rules, now)
         case Opened() if procedure.stage == "docketed":
             return _open_motion(procedure, rules, now)
-        case ReportsIn(reports) if procedure.stage == "working":
-            return _review(procedure, reports, rules, now)
+        case ReportsIn() if procedure.stage == "working":
+            return _review(procedure, event, rules, now)
         case Opened() | Thawed() | Delayed() | ReportsIn():
             # Repeated by a supervisor that restarted: it was taken the first time.
             return procedure, ()
@@ -128,11 +129,20 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
             assert_never(event)
 
 
-def _review(
-    procedure: Procedure, reports: tuple[Mapping[str, Any], ...], rules: BoardRules, now: float
-) -> Outcome:
-    changes = {"in_review": True, "reports": _as_stored(reports)}
-    return _open_motion(procedure.model_copy(update=changes), rules, now)
+def _review(procedure: Procedure, event: ReportsIn, rules: BoardRules, now: float) -> Outcome:
+    changes = {
+        "in_review": True,
+        "reports": _as_stored(event.reports),
+        "agenda": _as_stored(event.agenda),
+    }
+    reviewing = procedure.model_copy(update=changes)
+    moved, effects = _open_motion(reviewing, rules, now)
+    if event.proposed is None or moved.stage != "propose":
+        return moved, effects
+    # Its motion is there already: nobody is called to propose one, but who would be called next
+    # is, should this one not do.
+    proposed = replace(event.proposed, motion_number=moved.motion_number)
+    return _proposed(moved, proposed, rules, now)
 
 
 def _decided(
@@ -238,6 +248,7 @@ def _call_seat(procedure: Procedure) -> CallSeat:
         refusal=procedure.refusal,
         sent_back=procedure.sent_back,
         send_backs_max=procedure.send_backs_max,
+        agenda=procedure.agenda,
     )
     return CallSeat(procedure.calling, call, procedure.attempt, procedure.seat_deadline)
 

@@ -20,7 +20,8 @@ from swarmd.core.model.state import Draft
 
 
 def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
-    call = asdict(effect.call)
+    watch = draft.swarm.boards[id].watch
+    call = asdict(effect.call) | {"words": [word.model_dump() for word in watch.said]}
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
     message = Message(
         sender=CLERK,

@@ -33,6 +33,7 @@ class Standing:
 
     is_done: bool  # it has reported it as done, and was given nothing since
     is_busy: bool  # a turn of it is under way
+    has_mail: bool = False  # something waits that it has not read
 
     @property
     def is_over(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, ValidationError
 
 from swarmd.core.model.charter import Amounts, Path, Written
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import CLERK, ID_PATTERN, OPERATOR, SOB, SUPERVISOR
 
 # A mission is a text for people and models: more than this is a file, and belongs in the knowledge
@@ -48,6 +49,11 @@ class MissionRequest(Written):
         """Of the content: the same id with the same digest is the same mission."""
         content = self.model_dump(mode="json", exclude={"id"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def masked(fields: Mapping[str, str], masking: Masking) -> dict[str, str]:
+    """Without the secrets that somebody wrote into it. Its id stays what its submitter knows."""
+    return {name: text if name == "id" else masking.text(text) for name, text in fields.items()}
 
 
 def fields_of(text: str) -> dict[str, str]:

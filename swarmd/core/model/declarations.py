@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
+from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.functions import BUILT_IN, Functions
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.moves import ROLE_MOVES
 from swarmd.core.model.privileges import PATH_PATTERN
 from swarmd.core.model.providers import PRICED_PATTERN
@@ -38,12 +40,17 @@ class Taint(Written):
         ("file", "tool", "outside", "agent"),
         description="reading which taints; `agent`: mail of a tainted turn",
     )
-    actions: tuple[Literal["spawn", "terminate", "govern"], ...] = Field(
-        ("spawn", "terminate", "govern"),
-        description="what a tainted turn may not do without permission",
+    actions: tuple[Consequence, ...] = Field(
+        ("widening", "outward"),
+        description="what a tainted turn may not do without permission, by its consequence",
     )
     permission: Literal["superior", "operator"] = Field(
         "superior", description="who gives permission; operators always may"
+    )
+    permitted: tuple[PrivilegePath, ...] = Field(
+        (),
+        description="what a tainted turn may call though it is outward: permission given "
+        "beforehand, by the privilege of the call",
     )
 
 
@@ -140,11 +147,40 @@ class Limits(Written):
         description="privileges whose grant needs an approval, also in a charter",
     )
     taint: Taint = Field(default_factory=Taint)
+    replacements_max: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="of who does one task, by a creator that has read untrusted text; then the "
+        "board is asked",
+    )
+    corrections_percent: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="of a mission's calls that such replacements may use; then the board is asked",
+    )
     retention_seconds: float = Field(
         86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
     )
     keep: Retention = Field(
         default_factory=Retention, description="what channels keep for people to read"
+    )
+    record: Literal["all", "answers", "none"] = Field(
+        "all",
+        description=(
+            "of calls and people's words, kept beside the missions' files: prompts and answers, "
+            "answers alone, or nothing"
+        ),
+    )
+    record_megabytes: int = Field(
+        1_024,
+        ge=4,
+        le=1_000_000,
+        description="of all records together; those of the longest past missions go first",
+    )
+    record_seconds: float = Field(
+        2_592_000, ge=60, le=315_360_000, description="how long a record stays after its last call"
     )
     tries_max: int = Field(
         3,
@@ -206,7 +242,7 @@ class BoardRules(Written):
         return quorum
 
 
-class Role(Written):
+class Role(Generation):
     """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it
     concrete.
     """
@@ -270,15 +306,26 @@ class Room(Written):
 
 
 RequestField = Literal[
-    "max_tokens", "response_format", "stream", "stream_options", "system", "tool_choice"
+    "thoughts",
+    "max_tokens",
+    "response_format",
+    "stream",
+    "stream_options",
+    "system",
+    "tool_choice",
+    "tool_messages",
 ]
 """An optional part of a request to a model. `max_tokens` is the output limit under either name,
-`system` the leading message in a role of its own."""
+`system` the leading message in a role of its own, `tool_messages` a history in calls of tools and
+their results, and `thoughts` what asks for thoughts and gives them back."""
 
 
-class Provider(Written):
+class Provider(Generation):
     """`policies/models.yaml`: one provider's settings."""
 
+    api: Literal["chat", "responses"] = Field(
+        "chat", description="which of OpenAI's APIs is spoken"
+    )
     actions: Literal["tools", "schema", "probe"] = "probe"
     leave_out: tuple[RequestField, ...] = Field(
         (), description="of each request, where the server fails on it without saying so"

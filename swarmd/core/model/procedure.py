@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from swarmd.core.model.motions import Motion
+from swarmd.core.model.watch import Watch
 
-Phase = Literal["propose", "debate", "vote", "review"]
+Phase = Literal["propose", "debate", "vote", "review", "answer"]
 
 
 Choice = Literal["yes", "no", "abstain"]
@@ -59,6 +60,8 @@ class Procedure(Stored):
     refusal: str = ""
     reports: tuple[dict[str, JsonValue], ...] = ()
     failure: str = ""
+    agenda: tuple[dict[str, JsonValue], ...] = ()  # what this review was called for
+    watch: Watch = Watch()
 
     def to_json(self) -> str:
         return self.model_dump_json()
@@ -101,3 +104,5 @@ class SeatCall:
     refusal: str
     sent_back: int
     send_backs_max: int
+    agenda: tuple[Mapping[str, Any], ...] = ()
+    words: tuple[Mapping[str, Any], ...] = ()

@@ -127,6 +127,8 @@ class Observed:
     seat_failures: dict[MissionId, str] = field(default_factory=dict)
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
+    # Executives that are at rest with nothing under way below them, since they were seen so.
+    resting: dict[AgentId, float] = field(default_factory=dict)
 
     def copy(self) -> Observed:
         """As it is before a decision, for a commit of it that is refused. Progress goes on: it is

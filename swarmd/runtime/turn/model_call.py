@@ -8,14 +8,15 @@ swarm.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import anyio
 import structlog
 
 from swarmd.core.model.declarations import Provider
+from swarmd.core.model.exchange import MoveCall
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.privileges import MODEL
 from swarmd.core.model.refusals import Rule
@@ -36,7 +37,10 @@ _RETRY_AFTER_MAX: Final = 60.0
 # Forms of a request that one call may find out not to be taken: a model has fewer than this.
 _FORMS_MAX: Final = 12
 _FINAL: Final = ("rejected",)
-_OF_THE_MODEL: Final = ("malformed", "refused")
+_OF_THE_MODEL: Final = ("malformed", "refused", "length")
+# Answers of one thought that may be cut at their limit: at the role's, then twice at the double.
+# What is longer than that and was told so twice will not be shorter.
+_CUTS_MAX: Final = 3
 
 
 class ThoughtFailedError(Exception):
@@ -51,6 +55,37 @@ class ThoughtFailedError(Exception):
 
 
 @dataclass(slots=True)
+class _Tried:
+    """What was tried for one thought, and what came of it."""
+
+    corrections: list[Mapping[str, Any]] = field(default_factory=list)
+    failures: int = 0
+    forms: int = 0
+    cuts: int = 0  # answers that reached their limit
+    is_to_wait: bool = False
+    _may_stretch: bool = True
+
+    def asked(self, prompt: Prompt) -> Prompt:
+        return replace(prompt, is_stretched=True) if self._is_stretched else prompt
+
+    def correct(self, outcome: Failed) -> None:
+        self.cuts += outcome.why == "length"
+        calls = [[call.name, call.arguments] for call in outcome.calls]
+        correction = {"correction": outcome.detail, "said": outcome.text}
+        self.corrections.append({**correction, "calls": calls} if calls else correction)
+
+    def give_up_stretching(self) -> bool:
+        """Whether it was the larger limit that was turned away: the usual one is then sent."""
+        was_stretched = self._is_stretched
+        self._may_stretch = False
+        return was_stretched
+
+    @property
+    def _is_stretched(self) -> bool:
+        return self.cuts > 0 and self._may_stretch
+
+
+@dataclass(slots=True)
 class Mind:
     """A model with the patience that its provider's settings declare."""
 
@@ -59,31 +94,41 @@ class Mind:
     sleep: Callable[[float], Any] = anyio.sleep
 
     async def think(
-        self, journal: Journal, prompt: Callable[[Sequence[Mapping[str, Any]]], Prompt]
+        self,
+        journal: Journal,
+        prompt: Callable[[Sequence[Mapping[str, Any]]], Prompt],
+        keep: Callable[[str], None] = lambda _: None,
     ) -> tuple[tuple[Move, ...], list[Mapping[str, Any]]]:
-        """Moves, and the corrections that it took. `prompt` renders the turn with those so far."""
-        corrections: list[Mapping[str, Any]] = []
-        failures = forms = 0
+        """Moves, and the corrections that it took. `prompt` renders the turn with those so far,
+        and `keep` is given what the provider wants back with the answer.
+        """
+        tried = _Tried()
         while True:
-            asked = prompt(corrections)
-            outcome = await self._attempt(journal, asked)
+            outcome = await self._attempt(journal, tried.asked(prompt(tried.corrections)))
             if isinstance(outcome, Answered):
-                return outcome.moves, corrections
-            detail = f"{self.model.name}: {outcome.why}: {outcome.detail}"
-            if outcome.why in _FINAL:
+                keep(outcome.thread)
+                return outcome.moves, tried.corrections
+            if not self._may_go_on(tried, outcome):
+                detail = f"{self.model.name}: {outcome.why}: {outcome.detail}"
                 raise ThoughtFailedError(detail)
-            if outcome.why in _OF_THE_MODEL:
-                corrections.append({"correction": outcome.detail, "said": outcome.text})
-                if len(corrections) > self.provider.corrections_max:
-                    raise ThoughtFailedError(detail)
-                continue
-            if outcome.why == "unsupported" and forms < _FORMS_MAX:
-                forms += 1
-                continue
-            failures += 1
-            if failures >= self.provider.attempts_max:
-                raise ThoughtFailedError(detail)
-            await self._wait(failures, outcome)
+            if tried.is_to_wait:
+                await self._wait(tried.failures, outcome)
+
+    def _may_go_on(self, tried: _Tried, outcome: Failed) -> bool:
+        """Whether another attempt is within the bounds, and what it is to be."""
+        tried.is_to_wait = False
+        if outcome.why in _FINAL:
+            return tried.give_up_stretching()
+        if outcome.why in _OF_THE_MODEL:
+            tried.correct(outcome)
+            is_too_often = len(tried.corrections) > self.provider.corrections_max
+            return not is_too_often and tried.cuts < _CUTS_MAX
+        if outcome.why == "unsupported" and tried.forms < _FORMS_MAX:
+            tried.forms += 1
+            return True
+        tried.failures += 1
+        tried.is_to_wait = True
+        return tried.failures < self.provider.attempts_max
 
     async def _wait(self, failures: int, outcome: Failed) -> None:
         # "At once" is believed once: who says it again and again does not count.
@@ -97,19 +142,34 @@ class Mind:
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
         """With room for the longest answer or, where the account cannot hold that any more, for
-        a short one.
+        a shorter one.
         """
         step, given_up = journal.step, journal.given_up
-        try:
-            return await self._attempt_as(journal, prompt)
-        except NotAllowedError as no:
-            tight = replace(prompt, bytes_per_token=TIGHT)
-            is_short = no.rule is Rule.BUDGET_EXHAUSTED
-            if not is_short or self.model.bound(tight) == self.model.bound(prompt):
-                raise
-        # The same step: a successor has to find one of the two there, whichever it was.
-        journal.step, journal.given_up = step, given_up
-        return await self._attempt_as(journal, tight)
+        refused: NotAllowedError | None = None
+        for smaller in self._ever_smaller(prompt):
+            try:
+                return await self._attempt_as(journal, smaller)
+            except NotAllowedError as no:
+                if no.rule is not Rule.BUDGET_EXHAUSTED:
+                    raise
+                refused = no
+            # The same step: a successor has to find one of them there, whichever it was.
+            journal.step, journal.given_up = step, given_up
+        assert refused is not None
+        raise refused
+
+    def _ever_smaller(self, prompt: Prompt) -> Iterator[Prompt]:
+        """The prompt, and it again for each smaller reserve that it may be asked with."""
+        yield prompt
+        bounds = [self.model.bound(prompt)]
+        further = [replace(prompt, bytes_per_token=TIGHT)]
+        if prompt.is_stretched:
+            usual = replace(prompt, is_stretched=False)
+            further = [usual, *further, replace(usual, bytes_per_token=TIGHT)]
+        for smaller in further:
+            if (bound := self.model.bound(smaller)) not in bounds:
+                bounds.append(bound)
+                yield smaller
 
     async def _attempt_as(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
         bound, lost = self.model.bound(prompt), NOTHING
@@ -125,7 +185,8 @@ class Mind:
             nonlocal outcome
             outcome = await self.model.attempt(prompt, sending)
             used = _used(outcome.usage, reserve)
-            return _as_text(outcome), replace(used, is_ok=isinstance(outcome, Answered))
+            is_ok, more = isinstance(outcome, Answered), _for_record(outcome)
+            return _as_text(outcome), replace(used, is_ok=is_ok, more=more)
 
         try:
             text = await journal.call(
@@ -135,7 +196,7 @@ class Mind:
                 lost=lambda: _used(lost, reserve),
                 privileges=(MODEL.path(self.model.name),),
                 within_seconds=self.provider.total_seconds,
-                given=[self.model.name, prompt.shared, prompt.persona, prompt.exchange],
+                given=[self.model.name, prompt.shared, prompt.persona, _said_in(prompt)],
             )
         except NotAllowedError as no:
             if no.rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED):
@@ -143,6 +204,10 @@ class Mind:
             raise
         # What was answered here need not be read back.
         return outcome or _of_text(text)
+
+
+def _said_in(prompt: Prompt) -> list[list[str]]:
+    return [[piece.side, piece.text] for piece in prompt.pieces]
 
 
 def _amounts(usage: Usage) -> dict[str, int]:
@@ -159,15 +224,25 @@ def _used(usage: Usage, reserve: Mapping[str, int]) -> Used:
     return Used({kind: amounts.get(kind, 0) for kind in reserve}, usage.is_assumed)
 
 
+def _for_record(outcome: Answered | Failed) -> dict[str, Any]:
+    """What the ledger does not ask for and people do."""
+    counted = {"tokens_in": outcome.usage.tokens_in, "tokens_out": outcome.usage.tokens_out}
+    return counted | ({"wrote": outcome.text} if outcome.text else {})
+
+
 def _as_text(outcome: Answered | Failed) -> str:
     if isinstance(outcome, Answered):
-        return json.dumps({"moves": [move.model_dump(mode="json") for move in outcome.moves]})
+        moves = [move.model_dump(mode="json") for move in outcome.moves]
+        return json.dumps(
+            {"moves": moves, "thread": outcome.thread} if outcome.thread else {"moves": moves}
+        )
     return json.dumps(
         {
             "why": outcome.why,
             "detail": outcome.detail,
             "after": outcome.retry_after,
             "said": outcome.text,
+            "calls": [[call.name, call.arguments] for call in outcome.calls],
         }
     )
 
@@ -178,9 +253,11 @@ def _of_text(text: str) -> Answered | Failed:
     """
     found = json.loads(text)
     if "moves" in found:
-        return Answered(tuple(MOVE.validate_python(move) for move in found["moves"]), NOTHING)
+        moves = tuple(MOVE.validate_python(move) for move in found["moves"])
+        return Answered(moves, NOTHING, thread=found.get("thread", ""))
     return replace(
         Failed(found["why"], found["detail"], NOTHING),
         retry_after=found["after"],
         text=found["said"],
+        calls=tuple(MoveCall(name, arguments) for name, arguments in found["calls"]),
     )

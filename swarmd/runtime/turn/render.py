@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
@@ -16,13 +17,15 @@ from swarmd.core.agent.turn import (
 from swarmd.core.bus.envelope import once_each
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.exchange import Exchange, Piece
 from swarmd.core.model.functions import Offer
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Mission
 from swarmd.core.tree.rights import roles_below
-from swarmd.ports.models import Call, Child, Prompt, View
+from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.mail import turn_taint
@@ -43,27 +46,40 @@ class PromptRenderer:
 
     shared: str
     persona: str
-    talk: words.Exchange
+    asked: tuple[Piece, ...]  # what was before this turn, and what it is about
     offer: Offer
     output_tokens_max: int
+    generation: Generation
     view: View
     gathered: Gathered
-    _rendered: int = 0  # steps that `talk` has
+    since: Exchange = field(default_factory=list)  # the turn so far
+    _rendered: int = 0  # steps that `since` has
+    _threads: deque[str] = field(default_factory=deque)  # of answers that `since` has not yet
 
     def __call__(self, corrections: Sequence[Mapping[str, Any]]) -> Prompt:
         steps = self.gathered.steps
-        words.go_on(self.talk, words.exchange_of(steps[self._rendered :]))
+        for step in steps[self._rendered :]:
+            pieces = words.exchange_of([step])
+            if "moves" in step and self._threads:
+                pieces[0] = replace(pieces[0], thread=self._threads.popleft())
+            words.go_on(self.since, pieces)
         self._rendered = len(steps)
-        exchange = list(self.talk)
-        words.go_on(exchange, words.exchange_of(corrections))
+        since = list(self.since)
+        words.go_on(since, words.exchange_of(corrections))
         return Prompt(
             self.shared,
             self.persona,
-            tuple(exchange),
+            self.asked,
             self.offer,
             self.output_tokens_max,
             replace(self.view, steps=(*steps, *corrections)),
+            since=tuple(since),
+            generation=self.generation,
         )
+
+    def keep(self, thread: str) -> None:
+        """What the provider wants back with the answer that it has just given."""
+        self._threads.append(thread)
 
 
 async def prompt_renderer(
@@ -88,16 +104,17 @@ async def prompt_renderer(
         if call is None
         else _asked(view, call, declared)
     )
-    talk: words.Exchange = []
-    words.go_on(talk, [said for _, in_words in remembered for said in in_words])
-    words.go_on(talk, [("user", now)])
+    asked: Exchange = []
+    words.go_on(asked, [said for _, in_words in remembered for said in in_words])
+    words.go_on(asked, [words.told(now)])
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
         _persona(declared, agent),
-        talk,
+        tuple(asked),
         _offer(declared, agent, acting.phase),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
+        role or UNSET,
         view,
         gathered,
     )

@@ -20,6 +20,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import FUNCTION_SECONDS, SETTLE_SECONDS
 from swarmd.errors import TooLargeError
 from swarmd.ports.stores import LOST, Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
+from swarmd.runtime.recording import NO_CALLS, TurnCalls
 
 Effect = Callable[[], Awaitable[tuple[str, Used]]]
 
@@ -76,6 +77,7 @@ class Journal:
     step: int = 0
     given_up: int = 0
     lead: Lead = field(default_factory=Lead)
+    calls: TurnCalls = NO_CALLS  # where they are recorded
 
     @property
     def steps_done(self) -> int:
@@ -101,6 +103,7 @@ class Journal:
         its own, or, where it may not be repeated, answered as `LOST`: nobody knows whether it was
         done. Raises `NotAllowedError` where the law says no, before anything was done.
         """
+        given = self.calls.masking.value(given)
         input = sha256(canonical(given))
         while True:
             self.step += 1
@@ -122,13 +125,16 @@ class Journal:
             if isinstance(reply, RefusedByStore):
                 raise NotAllowedError(reply)
             if not isinstance(reply, EndedBefore):
-                return await self._do(begin, effect, lost)
+                return await self._do(begin, given, effect, lost)
             if reply.result != LOST or not may_repeat:
+                self.calls.met(begin, given, reply.result, self.stamp())
                 return reply.result
             self.given_up += 1
 
-    async def _do(self, begin: Begin, effect: Effect, lost: Callable[[], Used] | None) -> str:
-        is_over = False
+    async def _do(
+        self, begin: Begin, given: Any, effect: Effect, lost: Callable[[], Used] | None
+    ) -> str:
+        is_over, ended = False, self.calls.begun(begin, given, self.stamp())
         self.doing(begin.kind)
         try:
             result, used = await effect()
@@ -138,7 +144,10 @@ class Journal:
             if not is_over:
                 with anyio.move_on_after(SETTLE_SECONDS, shield=True):
                     used = lost() if lost else Used(begin.amounts, is_assumed=True)
-                    await self._end(begin, LOST, replace(used, is_ok=False))
+                    used = replace(used, is_ok=False)
+                    ended(None, used)
+                    await self._end(begin, LOST, used)
+        ended(result, used)
         await self._end(begin, result, used)
         return result
 

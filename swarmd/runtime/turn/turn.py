@@ -30,7 +30,7 @@ from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Spawn, Think, Use
 from swarmd.core.model.names import AgentState
 from swarmd.core.model.privileges import FILE, is_covered
-from swarmd.core.model.provenance import of_mail, of_results, strangers
+from swarmd.core.model.provenance import of_mail, of_results, refuse_outward, strangers
 from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import NO_MONEY, Denied, Rule
 from swarmd.core.model.requests import DeadMail
@@ -38,6 +38,7 @@ from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.ports.stores import LOST, Around, Used
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.recording import TurnCalls, note_mail
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.mail import (
@@ -86,6 +87,7 @@ async def take_turn(world: World, resident: Resident) -> None:
     acting = _acting(world, agent, around, call, hops)
     mission = around.mission
     if mission is not None and mission.ending is None and not mission.state.is_ended:
+        note_mail(world.recording, agent, resident.turn + 1, mission.id, mail)
         journal = _journal_of(world, resident, mission)
         try:
             await _think_and_act(world, resident, journal, acting, around, call, gathered)
@@ -110,6 +112,9 @@ def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
         world.stamp,
         partial(setattr, resident, "doing"),
         lead=world.lead,
+        calls=TurnCalls(
+            world.recording.record, world.recording.masking, mission.id, resident.agent
+        ),
     )
 
 
@@ -219,7 +224,7 @@ async def _think_and_act(
     try:
         mind = await world.mind(role.model if role else "")
         while journal.steps_done < world.declared.limits.steps_max:
-            moves, corrections = await mind.think(journal, render)
+            moves, corrections = await mind.think(journal, render, render.keep)
             gathered.steps += corrections
             if not await _do_moves(world, journal, acting, moves, gathered):
                 return
@@ -285,6 +290,9 @@ async def _call(
 ) -> Mapping[str, Any]:
     """Call a function; what is to be known of it beforehand, its row says."""
     function, found = call.function, dict[str, Any]()
+    denied = refuse_outward(call, acting.agent, gathered.taint, world.declared.limits.taint)
+    if denied is not None:
+        return _refused(gathered, move, denied.rule, denied.detail)
 
     async def effect() -> tuple[str, Used]:
         found.update(await call_function(world.handlers, acting, call))

@@ -14,6 +14,7 @@ from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.provenance import stamped
 from swarmd.ports.stores import WorkerStore
+from swarmd.runtime.recording import NOTHING_RECORDED, Recording
 from swarmd.runtime.turn.functions import Handlers
 from swarmd.runtime.turn.memory_cache import Recollection
 from swarmd.runtime.turn.model_call import Mind
@@ -31,6 +32,7 @@ class World:
     stamp: Callable[[], str]
     recollection: Recollection = field(default_factory=Recollection, repr=False)
     lead: Lead = field(default_factory=Lead)
+    recording: Recording = NOTHING_RECORDED
 
 
 @dataclass(slots=True)

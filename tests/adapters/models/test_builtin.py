@@ -105,7 +105,7 @@ class Swarm:
             match proposed.motion:
                 case CharterMotion(executives=executives):
                     for executive in executives:
-                        charter = Charter(**executive.model_dump(exclude={"key"}))
+                        charter = Charter(**executive.model_dump(exclude={"key", "replaces"}))
                         self._make(charter, 1, None, executive.key)
                     await self._work()
                 case DirectMotion(to=to, text=text):

@@ -23,7 +23,7 @@ from swarmd.core.model.requests import parse_order, parse_request
 from tests.core.swarm_builder import MISSION, act_args, world
 from tests.scratch_copy import copy_source, run_in
 
-OF_OPERATORS = ("ack", "cancel", "drop", "override", "repair", "retry")
+OF_OPERATORS = ("ack", "cancel", "drop", "forget", "override", "repair", "retry")
 
 
 def _written(verb: str, authority: Authority) -> Any:

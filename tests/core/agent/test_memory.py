@@ -84,7 +84,8 @@ def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
         *(json.dumps(entry) for n in range(60) for entry in _turn(n)),
     ]
     (first, *_) = shorten(old, MAX, 500, BUILT_IN)
-    (side, text) = exchange_of([json.loads(first)])[0]
+    piece = exchange_of([json.loads(first)])[0]
+    (side, text) = piece.side, piece.text
     assert side == "user"
     assert text.startswith("<earlier>\nYour first ")
     assert "turns are left out" in text

@@ -15,6 +15,7 @@ from swarmd.core.agent.prompt import (
     room_text,
     shared,
 )
+from swarmd.core.model.exchange import Piece
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import AgentId
 from tests.core.swarm_builder import charter, declarations
@@ -103,13 +104,14 @@ def test_the_exchange_alternates_and_joins_neighbours_of_one_side() -> None:
             {"correction": "bad", "said": "oops"},
         ]
     )
-    assert [side for side, _ in found] == ["user", "assistant", "user", "assistant", "user"]
-    assert found[3] == ("assistant", "oops")
-    assert "could not be used: bad" in found[4][1]
+    assert [piece.side for piece in found] == ["user", "assistant", "user", "assistant", "user"]
+    assert found[3] == Piece("assistant", "oops")
+    assert "could not be used: bad" in found[4].text
 
 
 def test_a_correction_of_an_empty_answer_puts_no_words_into_the_models_mouth() -> None:
-    assert [side for side, _ in exchange_of([{"correction": "bad", "said": ""}])] == ["user"]
+    (told,) = exchange_of([{"correction": "bad", "said": ""}])
+    assert told.side == "user"
 
 
 def test_a_call_asks_for_one_thing_and_shows_what_it_is_about() -> None:

@@ -425,7 +425,8 @@ def test_a_passed_deadline_fails_the_mission() -> None:
     assert w.swarm.missions[MISSION].ending is None
     w.tick(1)
     mission = w.swarm.missions[MISSION]
-    assert (mission.ending, mission.reason) == (MissionState.FAILED, "deadline")
+    assert mission.ending is MissionState.FAILED
+    assert mission.reason == "deadline: the board was at motion 1 (propose)", "what was missing"
 
 
 def test_a_result_tells_state_reason_spent_and_files() -> None:

@@ -8,7 +8,8 @@ from swarmd.adapters.models.builtin.proposal import propose
 from swarmd.adapters.models.builtin.review import review
 from swarmd.adapters.models.builtin.vote import vote_on
 from swarmd.adapters.models.builtin.wording import SPEECH
-from swarmd.core.model.moves import Argue, Move, Vote
+from swarmd.core.model.moves import Argue, Move, Say, Vote
+from swarmd.core.model.names import SOB
 from swarmd.ports.models import Call, View
 
 
@@ -23,6 +24,19 @@ def answer_call(view: View, call: Call) -> tuple[Move, ...]:
             return (Vote(move="vote", choice=choice, reason=bounded(reason, 1_900)),)
         case "review":
             return (review(view, call),)
+        case "answer":
+            return (Say(move="say", room=SOB, text=_to_operator(call)),)
+
+
+def _to_operator(call: Call) -> str:
+    """Rules do not understand what a person says: what they know and what a person can do is
+    said.
+    """
+    told = ", ".join(f"{report.get('name')} has reported" for report in call.reports)
+    return (
+        f"({SPEECH}.) I have heard you, and have no rule for it. {told or 'No report is in'}. "
+        "`swarmd say AGENT` reaches an executive; `swarmd cancel` ends the mission."
+    )
 
 
 def _introduce_once(view: View, text: str) -> str:

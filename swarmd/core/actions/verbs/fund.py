@@ -31,6 +31,7 @@ ACTION = Action(
     name="fund",
     help="Add to an account, of what is free in the one above it; the root gets what you say.",
     decide=decide_fund,
+    consequence="inward",
     args=FundArgs,
     targets=(Target.ACCOUNT,),
     needs=frozenset({Need.FREE, Need.CAP}),

@@ -184,6 +184,14 @@ MISSION_DOCKET = Row(
     "Submit it again later, under the same id if it has one.",
 )
 
+MISSION_OPEN = Row(
+    "mission.open",
+    Law.RECORDED,
+    "The mission has not ended: its record is still being written.",
+    "Wait for its end, or `swarmd cancel` it, and then `swarmd forget` it.",
+    "record.md#forget",
+)
+
 MISSION_OTHER = Row(
     "mission.other",
     Law.BOARD,
