@@ -614,6 +614,8 @@ class MissionBrain:
         if re.search(r"^mail kind: report from \S+", text, re.MULTILINE):
             return {"move": "report", "text": f"{self.result} {self.finding}", "done": True}
         if _has_spawned(request):
+            if "wait" in offered_moves(request):
+                return {"move": "wait", "whom": ["digger"]}
             if "think" in offered_moves(request):
                 return {
                     "move": "think",

@@ -534,9 +534,9 @@ async def test_the_bound_is_the_bytes_of_the_request_and_those_that_the_answer_m
 MODELS_FAULTS: list[tuple[Fault, str, str]] = [
     ("malformed", "malformed", "not valid JSON"),
     ("unknown_move", "malformed", "launch_rocket"),
-    ("schema_violation", "malformed", "mood: "),
-    ("no_call", "malformed", "report, spawn, say"),
-    ("empty", "malformed", "report, spawn, say"),
+    ("schema_violation", "malformed", "`mood` is no field here"),
+    ("no_call", "malformed", "spawn"),
+    ("empty", "malformed", "spawn"),
     ("refusal", "refused", "can't help"),
     ("content_filter", "refused", "report, spawn, say"),
 ]
@@ -557,16 +557,13 @@ async def test_a_bad_answer_is_charged_and_corrected_in_words_for_the_model(
 @pytest.mark.parametrize(
     ("move", "correction"),
     [
-        ({"move": "say", "room": "a b", "text": "x"}, "moves[0] (say): room: "),
-        ({"move": "say", "room": "a"}, "moves[0] (say): text: "),
-        (
-            {"move": "vote", "choice": "yes", "reason": "x"},
-            "moves[0]: `vote` is not open to you now",
-        ),
-        ({"move": "spawn", "key": "k", "charter": {"role": "r"}}, "charter.name: "),
+        ({"move": "say", "room": "a b", "text": "x"}, "`room` must be one word"),
+        ({"move": "say", "room": "a"}, "`text` is missing"),
+        ({"move": "vote", "choice": "yes", "reason": "x"}, "`vote` is not open to you now"),
+        ({"move": "spawn", "key": "k", "charter": {"role": "r"}}, "`charter.name` is missing"),
         (
             {"move": "propose", "motion": {"motion": "deliver", "reports": [""], "reason": "r"}},
-            "motion.reports[0]: ",
+            "`motion.reports[0]` must not be empty",
         ),
     ],
 )
@@ -583,7 +580,8 @@ async def test_a_correction_names_the_field_that_is_wrong(
 @both_modes
 async def test_one_bad_move_spoils_the_answer_whole(mode: Actions) -> None:
     outcome = failed(await one_attempt(mode, brain=always(REPORT, {"move": "say", "room": "r"})))
-    assert "moves[1] (say): text" in outcome.detail
+    assert ("call 2 (`say`)" if mode == "tools" else "moves[1] (say)") in outcome.detail
+    assert "`text` is missing" in outcome.detail
 
 
 @both_modes

@@ -19,8 +19,10 @@ from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.reader import View
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.redis.supervisor_store import UNREAD_SECONDS
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.output_limits import Cut
+from swarmd.core.agent.waiting import AgentWait, wait_of
 from swarmd.core.control.stalls import Standing
 from swarmd.core.model.changes import AgentSet
 from swarmd.core.model.channels import inbox, up
@@ -148,6 +150,28 @@ async def test_a_standing_says_whether_mail_waits_that_it_has_not_read(store: Re
     assert not (await store.standings([TOP]))[TOP].has_mail
     await store.post(inbox(TOP), Message(sender=OPERATOR, kind=Kind.SAY, at=AT, text="two"))
     assert (await store.standings([TOP]))[TOP].has_mail
+
+
+async def test_mail_that_woke_nobody_for_long_is_none_that_is_waited_for(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that a request was done lie unread until real mail comes: who has nothing else is at
+    rest.
+    """
+    await _staffed(store)
+    await store.post(inbox(TOP), Message(sender=OPERATOR, kind=Kind.SAY, at=AT, text="one"))
+    assert (await store.standings([TOP]))[TOP].has_mail
+    now = store.session.now
+    monkeypatch.setattr(type(store.session), "now", lambda self: now() + UNREAD_SECONDS + 5)
+    assert not (await store.standings([TOP]))[TOP].has_mail
+
+
+async def test_a_standing_says_until_when_it_waits(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    wait = AgentWait(what="word", until=12.5)
+    await store.commit(hold(top), replace(turn(top, 1), wait=wait.to_text()), 32, AT)
+    assert (await store.standings([TOP]))[TOP].waits_until == 12.5
+    assert wait_of((await store.resume(TOP)).wait) == wait
 
 
 # --- the read side ----------------------------------------------------------------------------

@@ -474,7 +474,9 @@ def _patient_policies(folder: Path) -> Path:
     made = folder / "policies"
     shutil.copytree(shipped("policies"), made)
     limits = (made / "limits.yaml").read_text(encoding="utf-8")
-    changed = re.sub(r"^steps_max: .*$", "steps_max: 200", limits, count=1, flags=re.MULTILINE)
+    changed = re.sub(
+        r"^thoughts_max: .*$", "thoughts_max: 200", limits, count=1, flags=re.MULTILINE
+    )
     assert changed != limits
     (made / "limits.yaml").write_text(changed, encoding="utf-8")
     return made

@@ -32,7 +32,7 @@ from swarmd.core.model.masking import MASK
 from swarmd.core.model.names import FIRST, MissionId
 from swarmd.settings import Settings
 from tests.core.model.test_masking import PEM, SECRETS
-from tests.e2e.swarm_process import short_folder
+from tests.e2e.swarm_process import MISSION_SECONDS, READY_SECONDS, short_folder
 from tests.openai_server import Json, MissionBrain, OpenAIServer, ServerReply
 
 M: Final = MissionId("m-planted")
@@ -111,12 +111,16 @@ def give_files(settings: Settings) -> None:
     (folder / "notes.md").write_text("\n".join([*others[:30], *lines, "", *others[30:]]))
 
 
-async def ended(process: Process, mission: str) -> None:
-    with anyio.fail_after(60):
-        while True:
-            for message in await process.store.read(RESULTS, FIRST, 100):
-                if message.mission == mission:
-                    return
+async def publish(process: Process, text: str) -> None:
+    """At the entrance, once somebody hears it."""
+    with anyio.fail_after(READY_SECONDS):
+        while not await process.store.pipe.execute("PUBLISH", "swarm:missions", text):
+            await anyio.sleep(0.05)
+
+
+async def all_ended(process: Process, count: int) -> None:
+    with anyio.fail_after(MISSION_SECONDS):
+        while len(await process.store.read(RESULTS, FIRST, 100)) < count:
             await anyio.sleep(0.05)
 
 
@@ -165,10 +169,10 @@ async def test_planted_secrets_are_found_nowhere_and_their_record_is_forgotten(
             fields = {"id": M, "mission": f"What is six by seven? {SAID}", "files": '["notes.md"]'}
             submit = partial(remote.submit, wait=False, timeout=None, as_json=False)
             await in_thread(lambda: submit(settings, fields, ()))
-            await process.store.pipe.execute("PUBLISH", "swarm:missions", f'{{"raw": "{SAID}"')
+            await publish(process, f'{{"no": "JSON: {SAID}"')
             await in_thread(partial(remote.say, settings, "room:sob", SAID, as_json=False))
             order = Ordered(reason=SAID)
-            await ended(process, M)
+            await all_ended(process, 2)
             logs.logger("test").warning(f"said {SAID}", secret=settings.secret)
             recorder = process.recording.record
             assert isinstance(recorder, Recorder)

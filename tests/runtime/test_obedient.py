@@ -499,7 +499,7 @@ class Obedient:
             done.add("reported")
             text = "\n".join(self.reports[view.agent].values())
             return [{"move": "report", "text": text[:60_000], "done": True}]
-        return [{"move": "think", "thought": "waiting"}]
+        return [{"move": "wait", "what": "waiting"}]
 
     def _reader(self, prompt: Prompt) -> list[dict[str, Any]]:
         view, done = prompt.view, self.done[prompt.view.agent]
@@ -510,7 +510,7 @@ class Obedient:
                 _use("file/search", query="instruction must now", top=20),
             ]
         if "reported" in done:
-            return [{"move": "think", "thought": "done"}]
+            return [{"move": "wait", "what": "done"}]
         done.add("reported")
         lines = [
             line

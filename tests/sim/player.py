@@ -201,7 +201,7 @@ class Player:
             return (
                 [{"move": "say", "room": "hall", "text": _tag(view)}]
                 if view.tier == 1
-                else [_thought(view)]
+                else [_rest(view, chance)]
             )
         return [_report(view, done=True)]
 
@@ -304,8 +304,12 @@ def _lawless_motion(reports: Sequence[Mapping[str, Any]], chance: random.Random)
     )
 
 
-def _thought(view: View) -> dict[str, Any]:
-    return {"move": "think", "thought": _tag(view)}
+def _rest(view: View, chance: random.Random) -> dict[str, Any]:
+    """A thought, a wait for whatever comes, for all its children, or for a time."""
+    waits: list[dict[str, Any]] = [{}, {"whom": ["*"]}, {"whom": ["*"], "seconds": 20}]
+    if chance.random() < 0.25:
+        return {"move": "think", "thought": _tag(view)}
+    return {"move": "wait", "what": _tag(view)[:200], **chance.choice(waits)}
 
 
 def _report(view: View, *, done: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from swarmd.adapters.redis.codecs import agent_of
 from swarmd.adapters.redis.connection.connection import Refusal
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.reader import View
-from swarmd.core.agent.turn import concerns
+from swarmd.core.agent.mailbox import concerns
 from swarmd.core.journal.audit import Auditor
 from swarmd.core.journal.replay import Link, State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault

@@ -126,13 +126,11 @@ def _each_once(calls: list[Call]) -> list[Call]:
     how long it took and what it used.
     """
     first: dict[Any, Call] = {}
-    words: list[Call] = []
     for call in sorted(calls, key=lambda one: (bool(one.get("repeated")), one["at"])):
-        if call["kind"] == "person":
-            words.append(call)
-        else:
-            first.setdefault(_place_of(call), call)
-    return sorted([*first.values(), *words], key=lambda one: (one["at"], one["turn"], one["step"]))
+        # Of people's words a turn may take up several, and take them up again when it is repeated.
+        word = (call["at"], call.get("input"), call.get("text")) if call["kind"] == "person" else ()
+        first.setdefault((*_place_of(call), *word), call)
+    return sorted(first.values(), key=lambda one: (one["at"], one["turn"], one["step"]))
 
 
 def _place_of(call: Call) -> tuple[Any, Any, Any, Any]:

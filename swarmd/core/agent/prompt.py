@@ -1,5 +1,5 @@
-"""What a model is told. The shared part comes first and the persona last, so that prompt caches
-hit. Pure.
+"""What a model is told. What is constant comes first and what changes last, so that prompt caches
+hit. An agent's own part is in `core.agent.situation`. Pure.
 
 Everything that came from outside stands between marks that say from whom: it is data. Only the
 typed moves of the answer command anything.
@@ -14,8 +14,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from swarmd.core.agent.memory import said_of
-from swarmd.core.model.charter import Charter
-from swarmd.core.model.consequences import IN_WORDS, Consequence
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.exchange import (
     Exchange,
@@ -26,6 +24,7 @@ from swarmd.core.model.exchange import (
     name_of_function,
 )
 from swarmd.core.model.messages import Message
+from swarmd.core.model.names import SUPERVISOR
 
 ROOM_MESSAGES_MAX: Final = 60  # of a debate: what a seat sees of this mission's part of the room
 NAMES_SHOWN_MAX: Final = 200  # files of a large mission: a list that long is searched, not read
@@ -50,29 +49,6 @@ def persona_of_seat(declared: Declarations, name: str) -> str:
     return persona.text if persona is not None else f"You are {name}, a seat of the board."
 
 
-def persona_of_agent(
-    name: str, id: str, tier: int, parent: str, role: Role, charter: Charter
-) -> str:
-    """The instruction set: methodology, goals, definition of done, KPIs; the role's where the
-    charter has none.
-    """
-    lines = [
-        f"You are {name} ({id}), {role.name} at tier {tier}; your supervisor is {parent}.",
-        role.summary,
-        f"## Your task\n{charter.task}",
-        f"## Methodology\n{charter.methodology or role.methodology}",
-    ]
-    for title, items in (
-        ("Goals", charter.goals or role.goals),
-        ("KPIs", charter.kpis or role.kpis),
-    ):
-        if items:
-            lines.append(f"## {title}\n" + "\n".join(f"- {item}" for item in items))
-    if charter.done or role.done:
-        lines.append(f"## Definition of done\n{charter.done or role.done}")
-    return "\n\n".join(lines)
-
-
 def quoted(what: str, text: str) -> str:
     """Data between marks that it cannot close: what looks like the closing mark loses its bracket.
 
@@ -90,10 +66,17 @@ def mail_text(mail: Sequence[Mapping[str, Any]]) -> str:
     for item in mail:
         data = {k: v for k, v in item["data"].items() if k not in ("v",)}
         facts = f"\ndata: {json.dumps(data, ensure_ascii=False)}" if data else ""
-        parts.append(
-            f"mail kind: {item['kind']} from {item['from']}{facts}\n{quoted('text', item['text'])}"
-        )
+        head = f"mail kind: {item['kind']} from {_sender_of(item)}{facts}"
+        parts.append(f"{head}\n{quoted('text', item['text'])}")
     return "\n\n".join(parts)
+
+
+def _sender_of(item: Mapping[str, Any]) -> str:
+    """Who says it and, of what was said in a room, in which."""
+    name, room = item.get("name"), str(item.get("channel", "")).partition("room:")[2]
+    name = "the program" if item["from"] == SUPERVISOR else name
+    who = f"{name} ({item['from']})" if name else str(item["from"])
+    return f"{who} in room {room}" if room else who
 
 
 def exchange_of(entries: Sequence[Mapping[str, Any]]) -> Exchange:
@@ -162,47 +145,16 @@ def means_of_board(declared: Declarations, free: Mapping[str, int]) -> str:
     roles = [role for role in declared.roles.values() if 1 in role.tiers]
     percent = declared.limits.board_percent
     return (
-        f"{_roles(roles)}\nleft of the mission's budget: {json.dumps(dict(free))}; "
+        f"{roles_text(roles)}\nleft of the mission's budget: {json.dumps(dict(free))}; "
         f"{percent} % of the whole stays the board's\n"
     )
 
 
-def situation(
-    *,
-    role: str,
-    free: Mapping[str, int],
-    files: Sequence[str],
-    children: Sequence[str],
-    rooms: Sequence[str],
-    may_create: Sequence[Role],
-    taint: Sequence[str] = (),
-    guarded: Sequence[Consequence] = (),
-) -> str:
-    """An agent's means, before its mail; what it has none of is left out."""
-    lines = [f"role: {role}", f"left of your budget: {json.dumps(dict(free))}"]
-    for title, names in (("your files", files), ("your children", children), ("your rooms", rooms)):
-        if names:
-            lines.append(f"{title}: {_listed(names)}")
-    if may_create:
-        lines.append(_roles(may_create))
-    if taint and guarded:
-        lines.append(_warning(taint, guarded))
-    return "\n".join(lines)
-
-
-def _warning(taint: Sequence[str], guarded: Sequence[Consequence]) -> str:
-    needed = "; ".join(IN_WORDS[consequence] for consequence in guarded)
-    return (
-        f"you have read untrusted text ({', '.join(taint)}): from now on these need your "
-        f"superior's permission: {needed}"
-    )
-
-
-def _roles(roles: Sequence[Role]) -> str:
+def roles_text(roles: Sequence[Role]) -> str:
     return "roles you may create:\n" + "\n".join(f"- {role.name}: {role.summary}" for role in roles)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     more = len(names) - NAMES_SHOWN_MAX
     return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" … and {more} more" if more > 0 else "")
 
@@ -211,7 +163,7 @@ def call_text(phase: str, call: Mapping[str, Any], files: Sequence[str]) -> str:
     """What the clerk asks a seat."""
     lines = [f"phase: {phase}", f"motion: {call['motion_number']}"]
     if files:
-        lines.append(f"files of the mission: {_listed(files)}")
+        lines.append(f"files of the mission: {listed(files)}")
     lines += [quoted("operator", f"{word['at']} {word['text']}") for word in call.get("words", ())]
     if call.get("words"):
         lines.append("An operator is a person, and an operator's word goes before the board's.")

@@ -137,7 +137,8 @@ def _wait(
     data = _waiting_facts(asked, need) | ({"key": key} if key else {})
     waits = f"waits for the permission of the {WORD[asked.needs]} ({asked.id})"
     text = f"{waits}: {need.rule}, {need.detail}"
-    _answer(draft, requester, message, _named(key, text), data)
+    asked_for = key or " ".join(_act_named_in(message).values())
+    _answer(draft, requester, message, _named(asked_for, text), data)
 
 
 def _waiting_facts(asked: Approval, need: Need) -> dict[str, str]:
@@ -275,8 +276,20 @@ def refuse(
     data = {"outcome": "refused", "rule": denied.rule.value, "detail": denied.detail}
     if key:
         data["key"] = key
-    _answer(draft, requester, message, _named(key, f"refused by {denied}"), data)
+    asked = _act_named_in(message)
+    named = _named(key or " ".join(asked.values()), f"refused by {denied}")
+    _answer(draft, requester, message, named, data | asked)
     return denied
+
+
+def _act_named_in(message: Message) -> dict[str, str]:
+    """The verb and the target of a request that is an action: whoever asked for several at once
+    must know which one it was.
+    """
+    act = message.data.get("act")
+    if not isinstance(act, Mapping):
+        return {}
+    return {name: str(act[name])[:64] for name in ("verb", "target") if act.get(name)}
 
 
 def _answer(

@@ -53,16 +53,18 @@ def note(
 ) -> None:
     """Who rests, since it was first seen so; who does not any more is forgotten."""
     resting = swarm.observed.resting
-    found = {e.id for e in executives if _rests(swarm, e, standings)}
+    found = {e.id for e in executives if _rests(swarm, e, standings, now)}
     for id in [id for id in resting if id not in found]:
         del resting[id]
     for id in found:
         resting.setdefault(id, now)
 
 
-def _rests(swarm: Swarm, executive: Agent, standings: Mapping[AgentId, Standing]) -> bool:
+def _rests(
+    swarm: Swarm, executive: Agent, standings: Mapping[AgentId, Standing], now: float
+) -> bool:
     own = standings.get(executive.id)
-    if own is None or own.is_busy or own.has_mail:
+    if own is None or own.is_busy or own.has_mail or own.waits_until > now:
         return False
     children = (standings.get(child.id, UNKNOWN) for child in swarm.lineage.children(executive.id))
     return all(child.is_over and not child.has_mail for child in children)

@@ -204,7 +204,7 @@ def _tell_creator(draft: Draft, agent: Agent, mark: Fence) -> None:
         return
     replacements.note_ended(draft, agent, mark)
     text = f"{agent.name} ({agent.id}) ended: {mark.reason}"
-    data = {"agent": agent.id, "key": agent.key, "ended": True}
+    data = {"agent": agent.id, "key": agent.key, "ended": True, "by": mark.by}
     hops, taint = mark.hops, mark.taint
     draft.add(inbox_notice(draft.moment, above, agent.mission, text, data, hops=hops, taint=taint))
 

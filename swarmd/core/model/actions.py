@@ -214,11 +214,12 @@ def _merged(of: Mapping[str, FieldInfo]) -> tuple[Any, FieldInfo]:
 
 
 def _said_of(of: Mapping[str, FieldInfo]) -> str:
-    """`of grant and revoke: the path`."""
+    """`for grant and revoke: the path`."""
     said = next(iter(of.values())).description
-    return f"of {_listed(of)}" + (f": {said}" if said else "")
+    return f"for {_listed(of)}" + (f": {said}" if said else "")
 
 
 def _listed(words: Iterable[str]) -> str:
     *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+    marked = [f"`{word}`" for word in others]
+    return f"{', '.join(marked)} and `{last}`" if others else f"`{last}`"

@@ -17,6 +17,7 @@ from swarmd.core.model.generation import Generation
 from swarmd.core.model.moves import ROLE_MOVES
 from swarmd.core.model.privileges import PATH_PATTERN
 from swarmd.core.model.providers import PRICED_PATTERN
+from swarmd.core.model.redis_users import Acl
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 PrivilegePath = Annotated[str, Field(pattern=f"^{PATH_PATTERN}$", max_length=512)]
@@ -104,9 +105,8 @@ class Limits(Written):
     hops_max: int = Field(
         64, ge=4, le=1_000, description="turns since an operator, a timer or the clerk"
     )
-    steps_max: int = Field(
-        12, ge=1, le=200, description="model calls and uses of functions in one turn"
-    )
+    thoughts_max: int = Field(12, ge=1, le=200, description="calls of a model in one turn")
+    functions_max: int = Field(60, ge=1, le=1_000, description="uses of functions in one turn")
     deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
     turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")
     root_period: Literal["", "hour", "day", "week", "month"] = Field(
@@ -384,41 +384,6 @@ class Models(Written):
         return self.providers.get(name, Provider())
 
 
-KeyName = Annotated[str, Field(pattern=r"^(?:\*|_?[a-z]+(?::[A-Za-z0-9_*-]+)?)$", max_length=128)]
-"""A key or channel without its namespace: `missions`, `room:sob`, `agent:*`, `_meta`; `*` is all
-of the namespace.
-"""
-Command = Annotated[str, Field(pattern=r"^(?:@all|[a-z]+(?:\|[a-z-]+)?)$", max_length=64)]
-
-
-class AclRole(Written):
-    """One Redis user of a swarm: what its process may do there, whatever it is told."""
-
-    summary: Line
-    commands: tuple[Word, ...] = Field((), description="groups of commands")
-    scripts: bool = Field(
-        False,
-        description="may run scripts; what a script touches is allowed or not as anything else",
-    )
-    reads: tuple[KeyName, ...] = ()
-    writes: tuple[KeyName, ...] = ()
-    hears: tuple[KeyName, ...] = Field((), description="channels that it may subscribe to")
-    rings: tuple[KeyName, ...] = Field((), description="channels that it may publish to")
-    tables: Literal["", "workers"] = Field(
-        "", description="reads the tables of records that are for it, and none of the others"
-    )
-    never: tuple[KeyName, ...] = Field(
-        (), description="keys it neither reads nor writes; where given, no key may be left unsaid"
-    )
-
-
-class Acl(Written):
-    """`policies/acl.yaml`: the Redis users. `swarmd acl` renders it; nothing else reads it."""
-
-    commands: dict[Word, tuple[Command, ...]]
-    roles: dict[Word, AclRole]
-
-
 @dataclass(frozen=True, slots=True)
 class Persona:
     """`policies/personas/NAME.md`: front matter `name`, `title`; the body is its instruction."""
@@ -448,8 +413,6 @@ class Declarations:
 
 
 __all__ = [
-    "Acl",
-    "AclRole",
     "Amounts",
     "BoardRules",
     "Budget",

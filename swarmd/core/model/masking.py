@@ -18,8 +18,9 @@ from typing import Any, Final, TypeVar
 V = TypeVar("V")
 
 MASK: Final = "[secret masked]"
-# A shorter "secret" would be found inside ordinary words and mask half of a text.
-SECRET_CHARS_MIN: Final = 6
+# A shorter "secret" is found inside ordinary words, or is one: the key that a local server is given
+# is often its own name.
+SECRET_CHARS_MIN: Final = 8
 # Of the last texts of such a length the outcome is remembered: 32 MB at most.
 _REMEMBERED: Final = 128
 _WORTH_REMEMBERING: Final = range(1_000, 128_000)

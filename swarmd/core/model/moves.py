@@ -7,9 +7,10 @@ back as a correction, never half done. Field descriptions are part of every prom
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from swarmd.core.model.charter import LIST_MAX, Charter, Line, Path, Reference, Text, Word, Written
 from swarmd.core.model.functions import FunctionName
@@ -17,6 +18,9 @@ from swarmd.core.model.motions import Motion
 from swarmd.core.model.written_acts import AgentsAct
 
 MOVES_MAX: Final = 16  # moves in one reply: more is a loop written out
+# Less is a loop that pays for a call each few seconds; more than a day is no wait but an end.
+WAIT_SECONDS_MIN: Final = 10
+WAIT_SECONDS_MAX: Final = 86_400
 
 
 class Say(Written):
@@ -28,7 +32,7 @@ class Say(Written):
 
 
 class Direct(Written):
-    """Give a directive to a direct child: its id, its name or the key of a spawn; '*' is all."""
+    """Give a directive to a child, by its id, its name or the key of its spawn; '*' is all."""
 
     move: Literal["direct"]
     to: Reference
@@ -45,16 +49,25 @@ class Report(Written):
 
 
 class Spawn(Written):
-    """Ask for a new agent one tier below you; the answer arrives in your inbox under `key`."""
+    """Ask for a new agent one tier below you; the answer comes by mail. Direct it at once by its
+    name, if you have more to say than its charter.
+    """
 
     move: Literal["spawn"]
-    key: Word = Field(
-        description="your own name for this request; use it to direct the child at once"
-    )
     charter: Charter
+    key: Word = Field("", description="your own word for this request; absent: the name")
     # Never needed: the supervisor mints both. Claiming what is not so is refused by name.
     tier: int | None = None
     parent: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_known_by_its_name(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or raw.get("key"):
+            return raw
+        charter = raw.get("charter")
+        name = charter.get("name") if isinstance(charter, Mapping) else getattr(charter, "name", "")
+        return {**raw, "key": name} if isinstance(name, str) and name else raw
 
 
 class Govern(AgentsAct):
@@ -73,8 +86,27 @@ class Use(Written):
     args: dict[str, Any] = Field(default_factory=dict)
 
 
+class Wait(Written):
+    """End your turn and rest until what you wait for has come. Waiting costs nothing."""
+
+    move: Literal["wait"]
+    whom: tuple[Reference, ...] = Field(
+        (),
+        max_length=LIST_MAX,
+        description="children, by id, name or key: you are woken once all have reported, or when "
+        "one needs you; '*' is all that work; absent: the next message wakes you",
+    )
+    what: str = Field("", max_length=200, description="what you wait for, in a few words")
+    seconds: int | None = Field(
+        None,
+        ge=WAIT_SECONDS_MIN,
+        le=WAIT_SECONDS_MAX,
+        description="after so many you are woken in any case; absent: no such time",
+    )
+
+
 class Think(Written):
-    """You are not ready: note a thought and be asked to continue."""
+    """Note a thought and be asked once more. It costs a call: act or `wait` instead."""
 
     move: Literal["think"]
     thought: Text
@@ -103,7 +135,7 @@ class Vote(Written):
 
 
 Move = Annotated[
-    Say | Direct | Report | Spawn | Govern | Use | Think | Propose | Argue | Vote,
+    Say | Direct | Report | Spawn | Govern | Use | Wait | Think | Propose | Argue | Vote,
     Field(discriminator="move"),
 ]
 
@@ -121,6 +153,7 @@ MOVE_TYPES: Final[dict[str, type[Written]]] = {
     "spawn": Spawn,
     "govern": Govern,
     "use": Use,
+    "wait": Wait,
     "think": Think,
     "propose": Propose,
     "argue": Argue,

@@ -18,7 +18,7 @@ from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.functions import FunctionCall, Functions
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR
+from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR, TIMER
 from swarmd.core.model.privileges import is_covered
 from swarmd.core.model.refusals import Denied, Rule
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from swarmd.core.model.declarations import Taint
 
 KEY: Final = "taint"
-_HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR})
+_HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR, TIMER})
 
 
 def taint_of(message: Message) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from swarmd.core.agent.turn import take
+from swarmd.core.agent.mailbox import take
 from swarmd.core.model.lineage import Agent, mission_segments
 from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId

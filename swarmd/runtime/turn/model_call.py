@@ -23,7 +23,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.log_events import LogEvent
 from swarmd.ports.models import NOTHING, TIGHT, Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.stores import Used
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.step_journal import THOUGHT, Journal, NotAllowedError
 
 log = structlog.get_logger(__name__)
 
@@ -45,13 +45,16 @@ _CUTS_MAX: Final = 3
 
 class ThoughtFailedError(Exception):
     """No usable answer within the bounds. `rule` is set where the law said no to a further
-    attempt.
+    attempt; `is_of_the_model` where the model answered, and each time with what is no answer.
     """
 
-    def __init__(self, detail: str, rule: Rule | None = None) -> None:
+    def __init__(
+        self, detail: str, rule: Rule | None = None, *, is_of_the_model: bool = False
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.rule = rule
+        self.is_of_the_model = is_of_the_model
 
 
 @dataclass(slots=True)
@@ -110,7 +113,8 @@ class Mind:
                 return outcome.moves, tried.corrections
             if not self._may_go_on(tried, outcome):
                 detail = f"{self.model.name}: {outcome.why}: {outcome.detail}"
-                raise ThoughtFailedError(detail)
+                is_of_the_model = outcome.why in _OF_THE_MODEL
+                raise ThoughtFailedError(detail, is_of_the_model=is_of_the_model)
             if tried.is_to_wait:
                 await self._wait(tried.failures, outcome)
 
@@ -190,7 +194,7 @@ class Mind:
 
         try:
             text = await journal.call(
-                "model",
+                THOUGHT,
                 effect,
                 amounts=reserve,
                 lost=lambda: _used(lost, reserve),

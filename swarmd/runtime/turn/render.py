@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
-from swarmd.core.agent.turn import (
-    Acting,
-    mail_entry,
-    offer_to,
-    offer_to_seat,
-)
+from swarmd.core.agent.memory import mail_entry
+from swarmd.core.agent.offers import offer_to, offer_to_seat
+from swarmd.core.agent.situation import charter_text, last_words, left_text
+from swarmd.core.agent.turn import Acting
 from swarmd.core.bus.envelope import once_each
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.exchange import Exchange, Piece
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.generation import Generation
-from swarmd.core.model.lineage import Agent, missions_rooms
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Mission
-from swarmd.core.tree.rights import roles_below
 from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.mail import turn_taint
+from swarmd.runtime.turn.situation import names_around, situation_of
+from swarmd.runtime.turn.step_journal import Journal
 from swarmd.runtime.turn.world import Gathered, World
 
 # Of the board's room, to find one mission's part in it.
@@ -36,6 +35,8 @@ _ROOM_READ: Final = 400
 
 
 _SEAT_OUTPUT_TOKENS: Final = 4_000
+# All that may be answered at the bound of a turn.
+_LAST_MOVE: Final = "report"
 
 
 @dataclass(slots=True)
@@ -52,7 +53,9 @@ class PromptRenderer:
     generation: Generation
     view: View
     gathered: Gathered
+    remind: Callable[[], str]  # what may be another in each call
     since: Exchange = field(default_factory=list)  # the turn so far
+    allowed: tuple[str, ...] = ()
     _rendered: int = 0  # steps that `since` has
     _threads: deque[str] = field(default_factory=deque)  # of answers that `since` has not yet
 
@@ -74,6 +77,8 @@ class PromptRenderer:
             self.output_tokens_max,
             replace(self.view, steps=(*steps, *corrections)),
             since=tuple(since),
+            reminder=self.remind(),
+            allowed=self.allowed,
             generation=self.generation,
         )
 
@@ -81,10 +86,18 @@ class PromptRenderer:
         """What the provider wants back with the answer that it has just given."""
         self._threads.append(thread)
 
+    def ask_for_report(self, used_up: str) -> None:
+        """From here on a report is all that is asked for: the turn is at its bound."""
+        said = last_words(used_up)
+        self.remind, self.allowed = (lambda: said), (_LAST_MOVE,)
+        if _LAST_MOVE not in self.offer.moves:
+            self.offer = replace(self.offer, moves=(*self.offer.moves, _LAST_MOVE))
+
 
 async def prompt_renderer(
     world: World,
     resident: Resident,
+    journal: Journal,
     acting: Acting,
     around: Around,
     call: Call | None,
@@ -99,24 +112,54 @@ async def prompt_renderer(
     remembered = world.recollection.of(agent.id, resident.memory)
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
-    now = (
-        _situation(view, acting, declared, gathered.taint)
-        if call is None
-        else _asked(view, call, declared)
-    )
+    gathered.names = names_around(agent, around)
     asked: Exchange = []
+    if charter := _charter(declared, agent):
+        words.go_on(asked, [words.told(charter)])
     words.go_on(asked, [said for _, in_words in remembered for said in in_words])
+    now = _asked(view, call, declared) if call else _mail(gathered)
     words.go_on(asked, [words.told(now)])
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, agent),
+        _persona(declared, acting, around, gathered),
         tuple(asked),
-        _offer(declared, agent, acting.phase),
+        _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         role or UNSET,
         view,
         gathered,
+        _reminder(declared, agent, journal),
+    )
+
+
+def _charter(declared: Declarations, agent: Agent) -> str:
+    role = declared.roles.get(agent.role)
+    if agent.charter is None or role is None:
+        return ""
+    return charter_text(agent, role, agent.charter)
+
+
+def _mail(gathered: Gathered) -> str:
+    return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
+
+
+def _persona(declared: Declarations, acting: Acting, around: Around, gathered: Gathered) -> str:
+    """Who is asked: a seat's persona; an agent's situation as its turn begins."""
+    agent = acting.agent
+    if agent.charter is None or agent.role not in declared.roles:
+        return words.persona_of_seat(declared, agent.name)
+    return situation_of(declared, acting, around, gathered.taint).to_text()
+
+
+def _reminder(declared: Declarations, agent: Agent, journal: Journal) -> Callable[[], str]:
+    """What is left of an agent's turn. A seat has one answer to give."""
+    if agent.is_seat:
+        return str
+    limits = declared.limits
+    return lambda: left_text(
+        limits.thoughts_max - journal.thoughts_done,
+        limits.functions_max - journal.functions_done,
     )
 
 
@@ -155,11 +198,16 @@ def _view_of(
     )
 
 
-def _offer(declared: Declarations, agent: Agent, phase: str) -> Offer:
-    if phase:
-        return offer_to_seat(phase)
-    role = declared.roles.get(agent.role)
-    return offer_to(role, declared.functions, agent.privileges) if role else Offer(())
+def _offer(declared: Declarations, acting: Acting) -> Offer:
+    if acting.phase:
+        return offer_to_seat(acting.phase)
+    return offer_to(
+        acting.agent,
+        declared.roles,
+        declared.rooms,
+        declared.functions,
+        has_children=bool(acting.children),
+    )
 
 
 def _asked(view: View, call: Call, declared: Declarations) -> str:
@@ -169,34 +217,4 @@ def _asked(view: View, call: Call, declared: Declarations) -> str:
     )
     return (
         f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
-    )
-
-
-def _situation(view: View, acting: Acting, declared: Declarations, taint: frozenset[str]) -> str:
-    """What an agent has and whom it leads, then its mail."""
-    children = [
-        f"{c.name} ({c.id}, {c.role}, key {c.key}, {c.state.value})" for c in acting.children
-    ]
-    rooms = [
-        declared_room.name for declared_room, _ in missions_rooms(acting.agent, declared.rooms)
-    ]
-    head = words.situation(
-        role=view.role,
-        free=view.free,
-        files=view.files,
-        children=children,
-        rooms=rooms,
-        may_create=roles_below(acting.agent, declared.roles),
-        taint=sorted(taint),
-        guarded=declared.limits.taint.actions,
-    )
-    return f"{head}\n\n{words.mail_text(mail_entry(view.mail)['mail'])}"
-
-
-def _persona(declared: Declarations, agent: Agent) -> str:
-    role = declared.roles.get(agent.role)
-    if agent.charter is None or role is None:
-        return words.persona_of_seat(declared, agent.name)
-    return words.persona_of_agent(
-        agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -21,6 +21,9 @@ from swarmd.core.model.timings import FUNCTION_SECONDS, SETTLE_SECONDS
 from swarmd.errors import TooLargeError
 from swarmd.ports.stores import LOST, Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
 from swarmd.runtime.recording import NO_CALLS, TurnCalls
+
+# The kind of a step that is a call of a model; all others are named by their function.
+THOUGHT: Final = "model"
 
 Effect = Callable[[], Awaitable[tuple[str, Used]]]
 
@@ -58,8 +61,8 @@ class Journal:
     """The step journal of one turn. Steps count up; a repeated turn meets its earlier steps in
     order.
 
-    `given_up` counts those that were begun, gave no result and were done again: they are no part of
-    the turn's bound.
+    What was begun, gave no result and was done again (`given_up`) counts as neither a thought nor a
+    use of a function: it is no part of the turn's bounds.
     """
 
     store: WorkerStore
@@ -77,11 +80,9 @@ class Journal:
     step: int = 0
     given_up: int = 0
     lead: Lead = field(default_factory=Lead)
+    thoughts_done: int = 0
+    functions_done: int = 0
     calls: TurnCalls = NO_CALLS  # where they are recorded
-
-    @property
-    def steps_done(self) -> int:
-        return self.step - self.given_up
 
     async def call(
         self,
@@ -125,11 +126,20 @@ class Journal:
             if isinstance(reply, RefusedByStore):
                 raise NotAllowedError(reply)
             if not isinstance(reply, EndedBefore):
-                return await self._do(begin, given, effect, lost)
+                result = await self._do(begin, given, effect, lost)
+                self._count(kind)
+                return result
             if reply.result != LOST or not may_repeat:
                 self.calls.met(begin, given, reply.result, self.stamp())
+                self._count(kind)
                 return reply.result
             self.given_up += 1
+
+    def _count(self, kind: str) -> None:
+        if kind == THOUGHT:
+            self.thoughts_done += 1
+        else:
+            self.functions_done += 1
 
     async def _do(
         self, begin: Begin, given: Any, effect: Effect, lost: Callable[[], Used] | None

@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmd.core.agent.output_limits import NO_GUARD, Cut, Guard
 from swarmd.core.agent.turn import Acting, Output, Refusals
+from swarmd.core.agent.waiting import NO_WAIT, AgentWait
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
@@ -50,6 +51,8 @@ class Gathered:
     cuts: tuple[Cut, ...] = ()
     is_forgotten: bool = False  # the mail does not go into memory
     refusals: Refusals = field(default_factory=Refusals)  # of what its moves asked for
+    wait: AgentWait = NO_WAIT  # what the agent does when the turn has ended
+    names: Mapping[str, str] = field(default_factory=dict)  # of those around it, by id
 
     def say(self, *outputs: Output) -> None:
         """Stamped with what was before the model when it said this; what a payload claims of it
@@ -72,7 +75,6 @@ def acting_alone(
         files=(),
         rooms={},
         children=(),
-        spawn_keys=frozenset(),
         hops=hops,
         at=world.stamp(),
     )

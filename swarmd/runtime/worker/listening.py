@@ -20,6 +20,7 @@ from swarmd.runtime.worker.context import WorkerContext, until_keys_are_right
 from swarmd.runtime.worker.delivery import Delivery
 from swarmd.runtime.worker.lease import HostLease
 from swarmd.runtime.worker.stopping import Stopping
+from swarmd.runtime.worker.timers import end_waits
 from swarmd.runtime.worker.turns import Turns
 
 # In a burst the clock is looked at once for so many: some milliseconds of a burst.
@@ -74,6 +75,7 @@ class Listening:
         await self.stopping.look_at_lead()
         await self.admission.take_back()
         await self.delivery.record_refused()
+        await end_waits(context)
         self._head, channels = await context.world.store.moved(self._head)
         context.residents.let_rest(context.world.declared.rooms)
         mine = [channel for channel in channels if context.residents.is_read(channel)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 import structlog
 
-from swarmd.core.agent.turn import wakes
+from swarmd.core.agent.mailbox import calls_for_turn
 from swarmd.core.model.refusals import NO_MONEY, Rule
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import WrongKeyError
@@ -112,7 +112,7 @@ class Turns:
 
     def wants_a_turn(self, resident: Resident) -> bool:
         rooms = self.context.world.declared.rooms
-        return any(wakes(resident.agent, message, rooms) for message in resident.mailbox or ())
+        return calls_for_turn(resident.agent, resident.mailbox or (), rooms, resident.wait)
 
     # --- one attempt ---
 
@@ -151,6 +151,8 @@ class Turns:
             resident.go_on(*await context.world.store.recall(resident.agent.id))
         context.residents.was_up(resident)
         await self.answer(context.world, resident)
+        if context.residents.by_id.get(resident.agent.id) is resident:
+            context.residents.note_wait(resident)
         _forget_tries(resident)
 
     async def _wait_for_key(self, resident: Resident, error: WrongKeyError) -> None:

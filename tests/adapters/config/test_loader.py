@@ -102,6 +102,11 @@ def test_the_handbook_and_the_procedures_explain_each_move_and_motion() -> None:
         assert f"**{motion}**" in shipped.procedures
 
 
+def test_what_every_agent_is_told_is_fifteen_hundred_tokens_at_most() -> None:
+    shipped = loader.load()
+    assert len(shipped.constitution + shipped.handbook) / 4 <= 1_500, "four characters a token"
+
+
 def test_the_handbook_and_the_procedures_explain_each_verb_to_those_who_may_use_it() -> None:
     shipped = loader.load()
     for text, authority in (

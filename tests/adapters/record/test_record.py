@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from structlog.testing import capture_logs
 
@@ -133,6 +135,14 @@ def test_of_a_call_that_a_successor_met_again_the_first_counts(tmp_path: Path) -
     opened(tmp_path, "h-1").write([answer()])
     (call,) = read(tmp_path).calls
     assert call["used"] == {"tokens": 12, "calls": 1}
+
+
+def test_each_word_of_a_person_is_kept_once_however_often_its_turn_was_taken(
+    tmp_path: Path,
+) -> None:
+    words = [answer(0, kind="person", text=text) for text in ("go on", "stop", "go on")]
+    opened(tmp_path).write(words)
+    assert sorted(str(call["text"]) for call in read(tmp_path).calls) == ["go on", "stop"]
 
 
 # --- crashes ----------------------------------------------------------------------------------
@@ -322,6 +332,14 @@ async def test_what_is_noted_is_written_when_the_process_ends(
     assert reading.kept_missions(tmp_path) == [], "a turn waits for no disk"
     await recorder.aclose()
     assert len(read(tmp_path).calls) == 3
+
+
+async def test_where_nothing_is_to_be_recorded_nothing_is_written(tmp_path: Path) -> None:
+    recorder = Recorder(opened(tmp_path / "record"), notes=False)
+    recorder.note(answer())
+    await anyio.to_thread.run_sync(recorder.folder.sweep)
+    await recorder.aclose()
+    assert not (tmp_path / "record").exists()
 
 
 async def test_beyond_the_queue_answers_are_counted_as_left_out(

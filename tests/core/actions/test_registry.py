@@ -175,7 +175,7 @@ from tests.core.swarm_builder import journal, world
 act = {"verb": "praise", "reason": "well done", "medal": "gold"}
 schema = Govern.model_json_schema()["properties"]
 assert "praise" in schema["verb"]["enum"]
-assert schema["medal"]["description"] == "of praise: of which metal"
+assert schema["medal"]["description"] == "for `praise`: of which metal"
 
 w = world()
 executive = w.grow(SOB, "top")

@@ -9,16 +9,16 @@ from swarmd.core.agent.prompt import (
     call_text,
     exchange_of,
     mail_text,
-    persona_of_agent,
     persona_of_seat,
     quoted,
     room_text,
     shared,
 )
+from swarmd.core.agent.situation import charter_text
 from swarmd.core.model.exchange import Piece
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import AgentId
-from tests.core.swarm_builder import charter, declarations
+from swarmd.core.model.names import SOB, AgentId
+from tests.core.swarm_builder import charter, declarations, world
 
 CALL = {
     "motion_number": 2,
@@ -58,14 +58,14 @@ def test_the_shared_part_is_the_same_for_all_agents_of_a_mission() -> None:
 
 def test_an_agents_instruction_is_its_charter_over_its_role() -> None:
     role = declarations().roles["manager"]
+    ann = world().grow(SOB, "ann")
     given_charter = charter(
         "ann", goals=["be quick"], kpis=["claims with a source"], done="when it is cited"
     )
-    text = persona_of_agent("ann", "a-1", 1, "sob", role, given_charter)
+    text = charter_text(ann, role, given_charter)
     for part in (
-        "ann (a-1)",
+        f"ann ({ann.id})",
         "manager at tier 1",
-        "supervisor is sob",
         "the task of ann",
         "divide",
         "- be quick",
@@ -73,7 +73,7 @@ def test_an_agents_instruction_is_its_charter_over_its_role() -> None:
         "when it is cited",
     ):
         assert part in text
-    own = persona_of_agent("ann", "a-1", 1, "sob", role, charter("ann", methodology="alone"))
+    own = charter_text(ann, role, charter("ann", methodology="alone"))
     assert "alone" in own
     assert "divide" not in own
     assert "Goals" not in own

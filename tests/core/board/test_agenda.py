@@ -113,8 +113,12 @@ def test_a_report_with_children_at_work_is_no_blocker() -> None:
 
 @pytest.mark.parametrize(
     "standing",
-    [Standing(False, True), Standing(False, False, has_mail=True)],
-    ids=["busy", "unread mail"],
+    [
+        Standing(False, True),
+        Standing(False, False, has_mail=True),
+        Standing(False, False, waits_until=4e9),
+    ],
+    ids=["busy", "unread mail", "waits for a time"],
 )
 def test_who_is_about_to_go_on_is_not_at_rest(standing: Standing) -> None:
     w, (one, _) = _working("one", "two")

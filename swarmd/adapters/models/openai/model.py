@@ -236,7 +236,8 @@ class OpenAIModel:
         if isinstance(received, NoAnswer):
             return self._without_answer(received, prompt, mode, form)
         self._proven = form
-        return _read_received(received, prompt, self._meter.used(received, body, limit))
+        used = self._meter.used(received, body, limit)
+        return _read_received(received, prompt, mode, used)
 
     def _without_answer(self, none: NoAnswer, prompt: Prompt, mode: Mode, form: Form) -> Failed:
         beside = self._sent_beside(prompt, mode, form)
@@ -306,11 +307,13 @@ def _is_rejected(outcome: Answered | Failed) -> bool:
     return isinstance(outcome, Failed) and outcome.why == "rejected"
 
 
-def _read_received(received: Received, prompt: Prompt, usage: Usage) -> Answered | Failed:
+def _read_received(
+    received: Received, prompt: Prompt, mode: Mode, usage: Usage
+) -> Answered | Failed:
     text = received.text()
     if received.is_withheld:
         return Failed("refused", _say_withheld(received, prompt), usage, text=text)
-    moves = read_moves(received, prompt.open_offer)
+    moves = read_moves(received, prompt.open_offer, mode)
     if isinstance(moves, Correction):
         return Failed(
             "malformed", moves.text, usage, text=text, calls=shown_calls(received.put_together)
