@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from swarmd.adapters.redis.connection.address import Address
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreUnavailableError, UsageError
 
 PING_SECONDS: Final = 0.2
 
@@ -73,8 +74,18 @@ def live_socket(data: Path) -> Path | None:
 
 
 def has_data(data: Path) -> bool:
-    """Whether a server has ever kept anything in this folder."""
-    return (data / AOF).is_dir()
+    """Whether a server has ever kept anything in this folder. Raises `UsageError` where that cannot
+    be seen.
+    """
+    try:
+        return stat.S_ISDIR((data / AOF).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(
+            f"the data folder {data} cannot be looked at: {error.strerror}",
+            hint="run as the user that the swarm runs as, or name another folder (SWARMD_DATA)",
+        ) from error
 
 
 def probe_socket(socket: str) -> Literal["absent", "loading", "serving"]:
