@@ -39,7 +39,9 @@ class ServerRecord:
     @classmethod
     def read(cls, data: Path) -> ServerRecord | None:
         try:
-            fields = json.loads((data / RECORD).read_bytes())
+            # A pipe is read as empty, where to open it would wait for a writer for ever.
+            with open(data / RECORD, "rb", opener=_open_at_once) as file:
+                fields = json.loads(file.read())
             record = cls(
                 int(fields["pid"]), str(fields["socket"]), bool(fields["momentary"]), fields["data"]
             )
@@ -54,6 +56,10 @@ class ServerRecord:
         draft = place.with_suffix(".new")
         draft.write_text(json.dumps(asdict(self)))
         draft.replace(place)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def whole_path(folder: Path) -> Path:
