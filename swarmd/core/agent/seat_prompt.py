@@ -83,7 +83,9 @@ def _report_lines(call: Facts) -> Iterator[str]:
         yield "reports: " + ", ".join(report["agent"] for report in reports)
     for report in reports:
         files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
-        yield quoted("report", f"{report['agent']} {report['name']}{files}\n{report['text']}")
+        words = len(report["text"].split())
+        head = f"{report['agent']} {report['name']} ({words:,} words)"
+        yield quoted("report", f"{head}{files}\n{report['text']}")
 
 
 def _operator_lines(call: Facts) -> Iterator[str]:
@@ -96,13 +98,15 @@ def _operator_lines(call: Facts) -> Iterator[str]:
 
 def _agenda_lines(call: Facts) -> Iterator[str]:
     """What waits for the board, each with what can be done about it."""
-    told = []
+    told, reported = [], {report["agent"] for report in call["reports"]}
     for item in call["agenda"]:
         facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
         about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
+        is_shown = item["kind"] == "blocker" and item["agent"] in reported
+        what = "its report says what it needs" if is_shown else item["what"]
         told.append(
             f"- {item['kind']}: {item['name']} ({item['agent']}), since {item['since']}: "
-            f"{item['what']}{about}. You can {item['can']}."
+            f"{what}{about}. You can {item['can']}."
         )
     if told:
         yield quoted("agenda", "\n".join(told))
@@ -113,7 +117,7 @@ def _agenda_lines(call: Facts) -> Iterator[str]:
 
 def _motion_lines(call: Facts) -> Iterator[str]:
     if call["motion"]:
-        motion = json.dumps(call["motion"], ensure_ascii=False)
+        motion = _written(call["motion"])
         yield f"motion {call['motion_number']}, proposed by {call['proposer']}:"
         yield quoted("motion", motion)
     for answer in call["arguments"]:
@@ -121,10 +125,22 @@ def _motion_lines(call: Facts) -> Iterator[str]:
         yield quoted("argument", f"{answer['seat']} ({answer['stance']}):{said}")
 
 
+def _written(motion: Any) -> str:
+    """As its proposer wrote it: without the fields that it left empty."""
+    return json.dumps(_filled(motion), ensure_ascii=False)
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        inner = {name: _filled(one) for name, one in value.items()}
+        return {name: one for name, one in inner.items() if one not in (None, "", [], (), {})}
+    return [_filled(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def _history_lines(call: Facts) -> Iterator[str]:
     if call["fallen"]:
         fallen = call["fallen"]
-        motion = json.dumps(fallen["motion"], ensure_ascii=False)
+        motion = _written(fallen["motion"])
         yield f"The last motion fell: {fallen['why']}. You may propose it again, changed:"
         yield quoted("fallen", motion)
     elif call["refusal"]:
@@ -151,8 +167,8 @@ def _is_shown(message: Message, call: Facts) -> bool:
         # they hear nothing of each other, and what was said before is part of the call.
         is_present = data.get("motion_number") == call["motion_number"]
         return is_present and not call["is_at_once"] and not call["arguments"]
-    if message.kind is Kind.DIGEST and "agent" in data:
-        return not call["reports"]
+    if message.kind is Kind.DIGEST:  # of the tree's numbers, or of a report that the call has whole
+        return "agent" in data and not call["reports"]
     is_of_motion = data.get("motion_number") == call["motion_number"]
     return not (is_of_motion or "opened" in data or "given_back" in data)
 
@@ -172,8 +188,12 @@ def _standing_lines(call: Facts) -> Iterator[str]:
     )
 
 
+# `cost` as it is written in a budget, too.
+_UNITS: Final = {"cost": "cost (millionths of a dollar)"}
+
+
 def _amounts(amounts: Facts) -> str:
-    named = ", ".join(f"{amount:,} {kind}" for kind, amount in amounts.items())
+    named = ", ".join(f"{amount:,} {_UNITS.get(kind, kind)}" for kind, amount in amounts.items())
     return named or "nothing known"
 
 
