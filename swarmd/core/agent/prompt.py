@@ -59,7 +59,7 @@ def quoted(what: str, text: str) -> str:
 def mail_text(mail: Sequence[Mapping[str, Any]]) -> str:
     parts = []
     for item in mail:
-        data = {k: v for k, v in item["data"].items() if k not in ("v",)}
+        data = {k: v for k, v in item["data"].items() if k not in ("v", "taint")}
         facts = f"\ndata: {json.dumps(data, ensure_ascii=False)}" if data else ""
         head = f"mail kind: {item['kind']} from {_sender_of(item)}{facts}"
         # Its words are the task, which stands in the instruction, as it is now.

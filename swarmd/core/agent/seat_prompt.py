@@ -14,6 +14,7 @@ from typing import Any, Final
 from swarmd.core.agent.prompt import listed, quoted, roles_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import OPERATOR
 
 ROOM_MESSAGES_MAX: Final = 60  # what a seat sees of this mission's part of the room
 
@@ -34,7 +35,7 @@ def call_text(
         *_standing_lines(call),
         *_agenda_lines(call),
         *_history_lines(call),
-        f"phase: {call['phase']}\n{_ASK[call['phase']]}",
+        f"phase: {call['phase']}\n{_ask(call)}",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -83,7 +84,7 @@ def _report_lines(call: Facts) -> Iterator[str]:
         yield "reports: " + ", ".join(report["agent"] for report in reports)
     for report in reports:
         files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
-        words = len(report["text"].split())
+        words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
         head = f"{report['agent']} {report['name']} ({words:,} words)"
         yield quoted("report", f"{head}{files}\n{report['text']}")
 
@@ -120,9 +121,12 @@ def _motion_lines(call: Facts) -> Iterator[str]:
         motion = _written(call["motion"])
         yield f"motion {call['motion_number']}, proposed by {call['proposer']}:"
         yield quoted("motion", motion)
+    silent = [one["seat"] for one in call["arguments"] if not one["text"]]
+    if silent:  # only who consents needs no words
+        yield f"consented: {', '.join(silent)}"
     for answer in call["arguments"]:
-        said = f" {answer['text']}" if answer["text"] else ""
-        yield quoted("argument", f"{answer['seat']} ({answer['stance']}):{said}")
+        if answer["text"]:
+            yield quoted("argument", f"{answer['seat']} ({answer['stance']}): {answer['text']}")
 
 
 def _written(motion: Any) -> str:
@@ -160,7 +164,7 @@ def _room_lines(call: Facts, room: Sequence[Message]) -> Iterator[str]:
 
 def _is_shown(message: Message, call: Facts) -> bool:
     data = message.data
-    if message.kind in (Kind.PROPOSAL, Kind.RESPONSE):
+    if message.kind in (Kind.PROPOSAL, Kind.RESPONSE) or _is_told_as_word(message, call):
         return False
     if message.kind in (Kind.ARGUMENT, Kind.VOTE):
         # Of seats that are called one after the other, the later hear the earlier. Called at once
@@ -170,12 +174,22 @@ def _is_shown(message: Message, call: Facts) -> bool:
     if message.kind is Kind.DIGEST:  # of the tree's numbers, or of a report that the call has whole
         return "agent" in data and not call["reports"]
     is_of_motion = data.get("motion_number") == call["motion_number"]
+    if "response" in data:  # what a voter has to know of a motion that was changed
+        return bool(is_of_motion)
     return not (is_of_motion or "opened" in data or "given_back" in data)
+
+
+def _is_told_as_word(message: Message, call: Facts) -> bool:
+    """The call has the last of what an operator said, the beginning of each."""
+    return message.sender == OPERATOR and any(
+        message.text.startswith(word["text"]) for word in call["words"]
+    )
 
 
 def _standing_lines(call: Facts) -> Iterator[str]:
     for charter in call["charters"]:
-        amounts = f"spent {_amounts(charter['spent'])}, left {_amounts(charter['left'])}"
+        spent = {kind: amount for kind, amount in charter["spent"].items() if amount}
+        amounts = f"spent {_amounts(spent)}, left {_amounts(charter['left'])}"
         yield f"{charter['name']} ({charter['agent']}): {charter['state']}; {amounts}"
     yield (
         f"left of the mission's budget: {_amounts(call['left'])}; "
@@ -188,17 +202,29 @@ def _standing_lines(call: Facts) -> Iterator[str]:
     )
 
 
-# `cost` as it is written in a budget, too.
-_UNITS: Final = {"cost": "cost (millionths of a dollar)"}
-
-
 def _amounts(amounts: Facts) -> str:
-    named = ", ".join(f"{amount:,} {_UNITS.get(kind, kind)}" for kind, amount in amounts.items())
+    named = ", ".join(_amount(kind, amount) for kind, amount in amounts.items())
     return named or "nothing known"
+
+
+def _amount(kind: str, amount: int) -> str:
+    if kind != "cost":
+        return f"{amount:,} {kind}"
+    return f"cost {amount:,} (${amount / 1_000_000:,.2f})"
 
 
 # --- the question -----------------------------------------------------------------------------
 
+
+def _ask(call: Facts) -> str:
+    is_answer = call["phase"] == "answer"
+    return _ANSWER_IN_ROOM if is_answer and not call["may_propose"] else _ASK[call["phase"]]
+
+
+_ANSWER_IN_ROOM: Final = (
+    "An operator has spoken to the board. Answer now with `say` in the room `sob`. The board is "
+    "at a motion; all who are called from now on are shown the word, its proposer among them."
+)
 
 _ASK: Final = {
     "propose": "Propose one motion: charter executives, or reject the mission with what is "
@@ -206,8 +232,8 @@ _ASK: Final = {
     "review": "Propose one motion on what was reported and on what stands in the agenda: deliver, "
     "direct (send back), charter more, act (approve, deny, stop, fund, terminate …), wait, or "
     "reject. One motion may answer several: `act` takes `also`, `charter` takes `replaces`.",
-    "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`; or, "
-    "where no motion is before the board, with the motion that does what the operator says.",
+    "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`, or "
+    "with the motion that does what the operator says.",
     "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "
     "should be changed, `object` if it must not be carried.",
     "respond": "The motion is yours, and these are the arguments. `keep` it, `amend` it, or "
