@@ -160,7 +160,13 @@ def test_voters_are_told_that_the_motion_was_changed_and_why() -> None:
 
 
 def test_a_motion_is_shown_without_the_fields_that_its_proposer_left_empty() -> None:
-    executive = {"name": "ann", "task": "Read.", "goals": [], "budget": {}, "deadline_s": None}
+    executive: dict[str, Any] = {
+        "name": "ann",
+        "task": "Read.",
+        "goals": [],
+        "budget": {},
+        "deadline_s": None,
+    }
     motion = {"motion": "charter", "reason": "", "executives": [executive]}
     text = told(replace(CALL, phase="debate", motion=motion))
     assert '{"motion": "charter", "executives": [{"name": "ann", "task": "Read."}]}' in text
