@@ -8,7 +8,7 @@ their last lines, so that a provider's prompt cache serves all but the first of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from swarmd.core.agent.prompt import listed, quoted, roles_text
@@ -99,18 +99,19 @@ def _operator_lines(call: Facts) -> Iterator[str]:
 
 def _agenda_lines(call: Facts) -> Iterator[str]:
     """What waits for the board, each with what can be done about it."""
-    told, reported = [], {report["agent"] for report in call["reports"]}
-    for item in call["agenda"]:
-        facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
-        about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
-        is_shown = item["kind"] == "blocker" and item["agent"] in reported
-        what = "its report says what it needs" if is_shown else item["what"]
-        told.append(
-            f"- {item['kind']}: {item['name']} ({item['agent']}), since {item['since']}: "
-            f"{what}{about}. You can {item['can']}."
-        )
+    reported = {report["agent"] for report in call["reports"]}
+    told = [_item_text(item, reported) for item in call["agenda"]]
     if told:
         yield quoted("agenda", "\n".join(told))
+
+
+def _item_text(item: Facts, reported: Collection[str]) -> str:
+    facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
+    about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
+    is_shown = item["kind"] == "blocker" and item["agent"] in reported
+    what = "its report says what it needs" if is_shown else item["what"]
+    who = f"{item['kind']}: {item['name']} ({item['agent']})"
+    return f"- {who}, since {item['since']}: {what}{about}. You can {item['can']}."
 
 
 # --- the motion -------------------------------------------------------------------------------
@@ -164,19 +165,27 @@ def _room_lines(call: Facts, room: Sequence[Message]) -> Iterator[str]:
 
 def _is_shown(message: Message, call: Facts) -> bool:
     data = message.data
-    if message.kind in (Kind.PROPOSAL, Kind.RESPONSE) or _is_told_as_word(message, call):
-        return False
-    if message.kind in (Kind.ARGUMENT, Kind.VOTE):
-        # Of seats that are called one after the other, the later hear the earlier. Called at once
-        # they hear nothing of each other, and what was said before is part of the call.
-        is_present = data.get("motion_number") == call["motion_number"]
-        return is_present and not call["is_at_once"] and not call["arguments"]
-    if message.kind is Kind.DIGEST:  # of the tree's numbers, or of a report that the call has whole
-        return "agent" in data and not call["reports"]
+    match message.kind:
+        case Kind.PROPOSAL | Kind.RESPONSE:
+            return False
+        case Kind.ARGUMENT | Kind.VOTE:
+            return _is_heard(message, call)
+        case Kind.DIGEST:  # of the tree's numbers, or of a report that the call has whole
+            return "agent" in data and not call["reports"]
+        case Kind.SAY:
+            return not _is_told_as_word(message, call)
     is_of_motion = data.get("motion_number") == call["motion_number"]
     if "response" in data:  # what a voter has to know of a motion that was changed
         return bool(is_of_motion)
     return not (is_of_motion or "opened" in data or "given_back" in data)
+
+
+def _is_heard(message: Message, call: Facts) -> bool:
+    """Of seats that are called one after the other, the later hear the earlier. Called at once they
+    hear nothing of each other, and what was said before is part of the call.
+    """
+    is_present = message.data.get("motion_number") == call["motion_number"]
+    return is_present and not call["is_at_once"] and not call["arguments"]
 
 
 def _is_told_as_word(message: Message, call: Facts) -> bool:

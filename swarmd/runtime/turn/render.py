@@ -115,7 +115,7 @@ async def prompt_renderer(
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
-    facts = None if call is None else _facts_of(call)
+    facts = _facts_of(call)
     asked: Exchange = []
     if charter := _charter(declared, agent):
         words.go_on(asked, [words.told(charter)])
@@ -214,7 +214,9 @@ def _view_of(
     )
 
 
-def _facts_of(call: Call) -> dict[str, Any]:
+def _facts_of(call: Call | None) -> dict[str, Any] | None:
+    if call is None:
+        return None
     facts = asdict(call)
     return facts | {"required": required_of(facts)}
 
