@@ -103,7 +103,7 @@ def _ask(draft: Draft, id: MissionId, *, tried: int) -> None:
 
 
 def _call(draft: Draft, id: MissionId) -> SeatCall:
-    procedure = draft.swarm.boards[id]
+    procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
     motion = procedure.motion
     return SeatCall(
         phase="answer",
@@ -115,6 +115,10 @@ def _call(draft: Draft, id: MissionId) -> SeatCall:
         send_backs_max=procedure.send_backs_max,
         seats=procedure.bench.seats,
         chair=procedure.bench.chair,
+        proposer=procedure.proposer,
+        falls=procedure.falls,
+        falls_max=rules.falls_max,
+        motions_max=rules.motions_max,
     )
 
 
