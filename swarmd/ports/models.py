@@ -64,16 +64,6 @@ class View:
     free: Mapping[str, int] = field(default_factory=dict)  # what its account has left, by kind
 
 
-# Bytes of an answer for each token of its limit. Of long texts, English has about 4.5 a token, code
-# and JSON less, Cyrillic 7, the scripts of India and Georgia up to 10: with eight, only an answer
-# in one of those last is cut, from four fifths of its limit on, as it would be at its limit. Two
-# are enough for a short answer, where no more can be paid.
-ROOMY: Final = 8
-
-
-TIGHT: Final = 2
-
-
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a model is asked. `shared` is the same for many calls and comes first (prompt
@@ -86,9 +76,6 @@ class Prompt:
     offer: Offer  # what may be answered now
     output_tokens_max: int
     view: View
-    bytes_per_token: int = (
-        ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +156,12 @@ class Model(Protocol):
     def is_language_model(self) -> bool: ...
 
     def bound(self, prompt: Prompt) -> Usage:
-        """The most that one attempt can take; what it settles may be beyond that only as far as one
-        piece of a stream reaches, or as a server claims."""
+        """The most that one attempt can take of a server that keeps to its limit: what another
+        writes beyond it, it is charged for."""
+
+    def expected(self, prompt: Prompt) -> Usage:
+        """What one attempt will likely take at most, by what was counted so far; never more than
+        `bound`."""
 
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = ...) -> Answered | Failed:
         """One attempt, no retry inside, bounded by the adapter's own time-outs.

@@ -217,17 +217,19 @@ def is_done_after(was_done: bool, mail: Sequence[Message], outputs: Sequence[Out
 def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
     """Every spawn of a reply, with the directives that the reply gives under its key."""
     found = []
-    for move in moves:
-        if isinstance(move, Spawn):
-            texts = tuple(m.text for m in moves if isinstance(m, Direct) and m.to == move.key)
-            request = SpawnRequest(
-                key=move.key,
-                charter=move.charter,
-                directives=texts,
-                tier=move.tier,
-                parent=move.parent,
-            )
-            found.append(_request(acting, request.model_dump(mode="json")))
+    spawns = [move for move in moves if isinstance(move, Spawn)]
+    for before, move in enumerate(spawns):
+        texts = tuple(m.text for m in moves if isinstance(m, Direct) and m.to == move.key)
+        request = SpawnRequest(
+            key=move.key,
+            charter=move.charter,
+            directives=texts,
+            together=len(spawns),
+            before=before,
+            tier=move.tier,
+            parent=move.parent,
+        )
+        found.append(_request(acting, request.model_dump(mode="json")))
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from swarmd.core.actions import approvals, overrides
-from swarmd.core.board import clerk
+from swarmd.core.board import clerk, least
 from swarmd.core.control import agent_requests, orphans
 from swarmd.core.control.stops import tell_stops
 from swarmd.core.missions import queue
@@ -92,6 +92,7 @@ def tick(draft: Draft) -> None:
     agent_requests.carry_out(draft)
     clerk.tick(draft)
     clerk.open_missions(draft)
+    least.look(draft)
     for id in draft.swarm.boards:
         _digest(draft, id)
 

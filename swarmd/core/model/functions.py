@@ -83,6 +83,10 @@ class Offer:
     moves: tuple[str, ...]
     functions: tuple[Function, ...] = ()
 
+    def only(self, move: str) -> Offer:
+        """That one, where it is offered at all."""
+        return Offer((move,)) if move in self.moves else self
+
 
 def registry(*functions: Function) -> Functions:
     """Functions by their names. Raises `ValueError` for one that could not be called or told from

@@ -126,6 +126,8 @@ class Observed:
     paused: dict[MissionId, float] = field(default_factory=dict)
     seat_failures: dict[MissionId, str] = field(default_factory=dict)
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)
+    # What one motion of a mission's board takes of its tokens, as far as it was forecast.
+    motion_tokens: dict[MissionId, int] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
 
     def copy(self) -> Observed:
@@ -142,6 +144,7 @@ class Observed:
             paused=dict(self.paused),
             seat_failures=dict(self.seat_failures),
             digests=dict(self.digests),
+            motion_tokens=dict(self.motion_tokens),
         )
 
 
@@ -335,6 +338,7 @@ class Swarm:
                     self.observed.seat_failures,
                     self.observed.digests,
                     self.observed.paused,
+                    self.observed.motion_tokens,
                 ):
                     known.pop(mission.id, None)
             case _:

@@ -8,21 +8,30 @@ swarm.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import anyio
 import structlog
 
+from swarmd.core.ledger.calls import (
+    OUTPUT_TOKENS_FLOOR,
+    Planned,
+    Sizes,
+    calls_left,
+    kept_for_report,
+    plan_call,
+    told,
+)
 from swarmd.core.model.declarations import Provider
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.privileges import MODEL
 from swarmd.core.model.refusals import Rule
 from swarmd.log_events import LogEvent
-from swarmd.ports.models import NOTHING, TIGHT, Answered, Failed, Model, Prompt, Usage
-from swarmd.ports.stores import Used
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.ports.models import NOTHING, Answered, Failed, Model, Prompt, Usage
+from swarmd.ports.stores import Short, Used
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve, ShortError
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +44,9 @@ _RATE_LIMITED_SECONDS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 _RETRY_AFTER_MAX: Final = 60.0
 # Forms of a request that one call may find out not to be taken: a model has fewer than this.
 _FORMS_MAX: Final = 12
+# Between two looks at an account of which calls under way hold what the next one needs.
+_HELD_SECONDS: Final = 1.0
+REPORT: Final = "report"  # the one move of an agent's last call
 _FINAL: Final = ("rejected",)
 _OF_THE_MODEL: Final = ("malformed", "refused")
 
@@ -96,22 +108,67 @@ class Mind:
         await self.sleep(seconds)
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
-        """With room for the longest answer or, where the account cannot hold that any more, for
-        a short one.
+        """With room for the longest answer, or for as long a one as can be paid, a report kept back
+        behind it; else as the last one.
         """
-        step, given_up = journal.step, journal.given_up
-        try:
-            return await self._attempt_as(journal, prompt)
-        except NotAllowedError as no:
-            tight = replace(prompt, bytes_per_token=TIGHT)
-            is_short = no.rule is Rule.BUDGET_EXHAUSTED
-            if not is_short or self.model.bound(tight) == self.model.bound(prompt):
-                raise
-        # The same step: a successor has to find one of the two there, whichever it was.
-        journal.step, journal.given_up = step, given_up
-        return await self._attempt_as(journal, tight)
+        asked = prompt
+        for asked, keep in self._ways(journal, prompt):
+            outcome = await self._attempt_within(journal, asked, keep)
+            if outcome is not None:
+                return outcome
+        # Not even that: the refusal is recorded, and says what is missing.
+        shortest = _with_limit(asked, min(asked.output_tokens_max, OUTPUT_TOKENS_FLOOR))
+        reserve = Reserve(_amounts(self.model.bound(shortest)))
+        return await self._attempt_as(journal, shortest, reserve)
 
-    async def _attempt_as(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
+    async def _attempt_within(
+        self, journal: Journal, asked: Prompt, keep: Mapping[str, int]
+    ) -> Answered | Failed | None:
+        """As it can be paid with so much kept back, or `None` where it cannot."""
+        # The same step each time: a successor has to find one of them there, whichever it was.
+        step, given_up = journal.step, journal.given_up
+        sizes, wanted = _sizes_of(self.model, asked), asked.output_tokens_max
+        longest = Planned(wanted, sizes.strict(wanted), {})
+        planned, seconds = longest, 0.0
+        while seconds < self.provider.total_seconds:
+            reserve = Reserve(planned.own, planned.lent, keep)
+            cut = _with_limit(asked, planned.output_tokens)
+            try:
+                return await self._attempt_as(journal, cut, reserve)
+            except ShortError as error:
+                journal.step, journal.given_up, short = step, given_up, error.short
+            journal.free |= short.free
+            found = plan_call(sizes, wanted, short.free, short.lendable, keep)
+            if found is None and not _is_held(journal, sizes, wanted, short, keep):
+                return None
+            if found is None or found == planned:
+                # Calls under way hold what is missing, and give back most of it as they end.
+                await self.sleep(_HELD_SECONDS)
+                seconds += _HELD_SECONDS
+            planned = found or longest
+        return None
+
+    def _ways(self, journal: Journal, prompt: Prompt) -> Iterator[tuple[Prompt, Mapping[str, int]]]:
+        """How it may be asked, and what has to stay free behind it. A seat reports to nobody; what
+        its mission has left it is told elsewhere.
+        """
+        if not journal.lender:
+            yield prompt, {}
+            return
+        size = _amounts(self.model.expected(prompt))
+        # Behind this one a last report is kept back, be it a short one.
+        calls = max(2, calls_left(size, journal.free))
+        sizes = _sizes_of(self.model, prompt)
+        yield (
+            _with_note(prompt, told(calls, is_last=False)),
+            kept_for_report(sizes, prompt.output_tokens_max),
+        )
+        last = replace(prompt, offer=prompt.offer.only(REPORT))
+        yield _with_note(last, told(1, is_last=True)), {}
+
+    async def _attempt_as(
+        self, journal: Journal, prompt: Prompt, asked: Reserve
+    ) -> Answered | Failed:
         bound, lost = self.model.bound(prompt), NOTHING
         outcome: Answered | Failed | None = None
         reserve = _amounts(bound)
@@ -131,7 +188,7 @@ class Mind:
             text = await journal.call(
                 "model",
                 effect,
-                amounts=reserve,
+                reserve=asked,
                 lost=lambda: _used(lost, reserve),
                 privileges=(MODEL.path(self.model.name),),
                 within_seconds=self.provider.total_seconds,
@@ -143,6 +200,39 @@ class Mind:
             raise
         # What was answered here need not be read back.
         return outcome or _of_text(text)
+
+
+def _sizes_of(model: Model, prompt: Prompt) -> Sizes:
+    return Sizes(
+        strict=lambda limit: _amounts(model.bound(_with_limit(prompt, limit))),
+        expected=lambda limit: _amounts(model.expected(_with_limit(prompt, limit))),
+    )
+
+
+def _is_held(
+    journal: Journal, sizes: Sizes, wanted: int, short: Short, keep: Mapping[str, int]
+) -> bool:
+    """Would there be enough if the calls under way took nothing?"""
+    free, lendable = dict(short.free), dict(short.lendable)
+    back = lendable if journal.lender else free
+    for kind, n in short.held.items():
+        back[kind] = back.get(kind, 0) + n
+    return plan_call(sizes, wanted, free, lendable, keep) is not None
+
+
+def _with_limit(prompt: Prompt, output_tokens: int) -> Prompt:
+    """The same object where nothing changes: what encodes it for a provider knows it by that."""
+    if output_tokens == prompt.output_tokens_max:
+        return prompt
+    return replace(prompt, output_tokens_max=output_tokens)
+
+
+def _with_note(prompt: Prompt, note: str) -> Prompt:
+    """Said at the end of what is asked, so that all before it stays as it was in the last call."""
+    if not prompt.exchange or prompt.exchange[-1][0] != "user":
+        return replace(prompt, exchange=(*prompt.exchange, ("user", note)))
+    *before, (_, asked) = prompt.exchange
+    return replace(prompt, exchange=(*before, ("user", f"{asked}\n\n{note}")))
 
 
 def _amounts(usage: Usage) -> dict[str, int]:

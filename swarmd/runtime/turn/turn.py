@@ -51,7 +51,7 @@ from swarmd.runtime.turn.mail import (
 )
 from swarmd.runtime.turn.model_call import ThoughtFailedError
 from swarmd.runtime.turn.render import prompt_renderer
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve
 from swarmd.runtime.turn.world import Gathered, World, acting_alone
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ async def take_turn(world: World, resident: Resident) -> None:
     acting = _acting(world, agent, around, call, hops)
     mission = around.mission
     if mission is not None and mission.ending is None and not mission.state.is_ended:
-        journal = _journal_of(world, resident, mission)
+        journal = _journal_of(world, resident, mission, around.free)
         try:
             await _think_and_act(world, resident, journal, acting, around, call, gathered)
         except NotAllowedError as no:
@@ -96,7 +96,9 @@ async def take_turn(world: World, resident: Resident) -> None:
     await commit_turn(world, resident, positions, gathered, hops)
 
 
-def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
+def _journal_of(
+    world: World, resident: Resident, mission: Mission, free: Mapping[str, int]
+) -> Journal:
     agent = resident.agent
     return Journal(
         world.store,
@@ -109,6 +111,9 @@ def _journal_of(world: World, resident: Resident, mission: Mission) -> Journal:
         world.declared.limits.warn_percent,
         world.stamp,
         partial(setattr, resident, "doing"),
+        # A seat's calls are its mission's own: nobody lends to it.
+        lender="" if agent.is_seat else str(mission.id),
+        free=dict(free),
         lead=world.lead,
     )
 
@@ -294,7 +299,7 @@ async def _call(
         text = await journal.call(
             function.name,
             effect,
-            amounts=function.charge,
+            reserve=Reserve(function.charge),
             privileges=function.privileges(call.args),
             within_seconds=function.seconds,
             may_repeat=function.may_repeat,

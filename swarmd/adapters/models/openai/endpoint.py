@@ -35,6 +35,7 @@ from swarmd.adapters.models.openai.faults import (
 from swarmd.adapters.models.openai.form import Form
 from swarmd.adapters.models.openai.metering import Meter
 from swarmd.adapters.models.rate_limit import Pace, TooLateError
+from swarmd.core.ledger.ratio import BYTES_OF_TOKEN
 from swarmd.core.model.declarations import Provider
 from swarmd.ports.models import NOTHING, Failed, Usage
 
@@ -42,8 +43,6 @@ DETAIL_CHARS_MAX: Final = 400
 # What a provider that has enough asks of all workers is heeded up to this, as long as a call's own
 # repetition is.
 HOLD_SECONDS_MAX: Final = 60.0
-# Of English text, as providers reckon before they count.
-BYTES_OF_TOKEN: Final = 4
 REDIRECTS_MAX: Final = 3
 SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
 _SECRET: Final = re.compile(r"(?i)\b(?:sk|pk|rk)-[\w*-]{6,}|\bbearer\s+\S+")

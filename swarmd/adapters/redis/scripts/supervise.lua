@@ -72,6 +72,12 @@ local function settle_open(journal, agent, account, id)
       end
       redis.call('HDEL', journal, field)
       tell_settled(KEYS[5], agent, id, step, '', SPENT_KINDS, open.amounts, open.amounts, {}, true, 0, open)
+      if open.lender then
+        -- Both keys are made here, as keys.py makes them: who lends is known only now.
+        local prefix = string.sub(account, 1, #account - #id - #'ledger:')
+        settle_lent(prefix .. 'ledger:' .. open.lender, prefix .. '_lent:' .. open.lender, KEYS[5], agent, step, '',
+          open, open.lent, true)
+      end
     end
   end
 end

@@ -63,11 +63,10 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
         spawned = decide_spawn(
             draft.swarm,
             board,
-            SpawnRequest(key=executive.key, charter=charter),
+            SpawnRequest(key=executive.key, charter=charter, together=len(executives)),
             draft.moment,
             mission=carried.mission,
             pending=allowed,
-            together=len(executives),
         )
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
