@@ -16,8 +16,9 @@ from swarmd.adapters.redis.keys import (
 )
 from swarmd.adapters.redis.query import Query, asked_if_allowed, facts_in, hash_of
 from swarmd.core.model.channels import MISSIONS
-from swarmd.core.model.names import Channel, HostId
+from swarmd.core.model.names import SOB, Channel, HostId
 from swarmd.core.model.tables import GAPS
+from swarmd.core.queries.snapshot import account_view
 
 if TYPE_CHECKING:
     from swarmd.ports.reader import Facts, Health
@@ -48,6 +49,7 @@ def read_health(
         unasked=unasked,
         wrong_keys=tuple(f"{keys.prefix}{one}" for one in wrong),
         gaps=_gaps(told["schema"]),
+        root=account_view(hash_of(told["root"])),
         restart=restart,
         restart_advice=f"{WHAT}; {HINT}" if restart == "lost" else "",
     )
@@ -77,6 +79,7 @@ def _told(keys: Keys, names: Collection[str]) -> Query[tuple[Mapping[str, Any], 
         "schema": ["HGETALL", keys.meta],
         "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
         "disk": ["INFO", "persistence"],
+        "root": ["HGETALL", keys.ledger(SOB)],
     }
     kept = {what for what, name in _READS_OF_HEALTH.items() if name not in names}
     sent = {what: words for what, words in questions.items() if what not in kept}
@@ -120,6 +123,7 @@ _UNTOLD: Final[Mapping[str, Any]] = {
     "schema": {},
     "entrance": ("", 0),
     "disk": "",
+    "root": (),
 }
 # What a health check asks of which key.
 _READS_OF_HEALTH: Final = {

@@ -26,7 +26,7 @@ from swarmd.core.model.state import Draft, Swarm
 ROUNDED_TO: Final = 1_000
 
 
-def look(draft: Draft) -> None:
+def judge_budgets(draft: Draft) -> None:
     """Every mission that the board has in hand is looked at once, as soon as a worker has told what
     it asks. That is in the commit that opens it, or in the one that sees the first worker.
     """
@@ -44,43 +44,42 @@ def _look_at(draft: Draft, mission: Mission) -> None:
     draft.swarm.observed.motion_tokens[mission.id] = least.motion_tokens
     if mission.state is not MissionState.DEBATING or draft.swarm.boards[mission.id].in_review:
         return  # It has begun long ago: a successor of the supervisor that saw that goes on.
-    short = _short(mission, least)
+    short = _too_little(mission, least)
     if short:
         queue.end(
             draft, mission, MissionState.REJECTED, f"{Rule.MISSION_BUDGET}: {short}", by=CLERK
         )
         return
-    text = f"This mission takes at least {_said(least)}. Its budget: {_budget(mission)}."
-    facts = {"least": {"tokens": _rounded(least.tokens), "calls": least.calls}}
+    text = (
+        f"This mission takes at least {_in_words(least)}. Its budget: "
+        f"{mission.budget['tokens']:,} tokens, {mission.budget['calls']:,} calls."
+    )
+    facts = {"least": {"tokens": _round_up(least.tokens), "calls": least.calls}}
     draft.add(board_notice(draft.moment, mission.id, text, facts))
 
 
-def _short(mission: Mission, least: Forecast) -> str:
+def _too_little(mission: Mission, least: Forecast) -> str:
     """What is too little of its budget, and how much would do; empty where it may suffice."""
-    wanted = {"tokens": _rounded(least.tokens), "calls": least.calls}
+    wanted = {"tokens": _round_up(least.tokens), "calls": least.calls}
     little = {kind: n for kind, n in wanted.items() if mission.budget[kind] < n}
     if not little:
         return ""
     given = ", ".join(f"{mission.budget[kind]:,} {kind}" for kind in little)
     enough = ",".join(f"{kind}={n}" for kind, n in little.items())
     return (
-        f"its budget of {given} cannot pay for it: it takes at least {_said(least)}. "
+        f"its budget of {given} cannot pay for it: it takes at least {_in_words(least)}. "
         f"Submit it with --budget {enough} or more"
     )
 
 
-def _said(least: Forecast) -> str:
+def _in_words(least: Forecast) -> str:
     return (
-        f"{_rounded(least.tokens):,} tokens and {least.calls} calls: two motions of "
+        f"{_round_up(least.tokens):,} tokens and {least.calls} calls: two motions of "
         f"{least.motion_calls} calls of the board each, and one executive"
     )
 
 
-def _budget(mission: Mission) -> str:
-    return f"{mission.budget['tokens']:,} tokens, {mission.budget['calls']:,} calls"
-
-
-def _rounded(tokens: int) -> int:
+def _round_up(tokens: int) -> int:
     return -(-tokens // ROUNDED_TO) * ROUNDED_TO
 
 
@@ -101,24 +100,24 @@ def prompt_bytes(declared: Declarations, mission: Mission) -> PromptBytes:
         max(personas, key=len, default=""),
         named,
         means,
-        _told(offer_to_seat("propose")),
+        _forms_of(offer_to_seat("propose")),
     )
     role = next((role for role in declared.roles.values() if 1 in role.tiers), None)
     agent = (words.shared(declared, mission.text, is_seat=False), named)
     if role is not None:
         offer = offer_to(role, declared.functions, ("**",))
         # Its task is about as long as the mission's own text.
-        agent += (role.methodology, *role.goals, role.done, mission.text, _told(offer))
+        agent += (role.methodology, *role.goals, role.done, mission.text, _forms_of(offer))
     reading = words.TEXT_SHOWN_MAX if mission.files else 0
-    return PromptBytes(_bytes(*seat), _bytes(*agent), reading)
+    return PromptBytes(_count_bytes(*seat), _count_bytes(*agent), reading)
 
 
-def _told(offer: Offer) -> str:
+def _forms_of(offer: Offer) -> str:
     """The forms of what may be answered, as a model is told them."""
     moves = [MOVE_TYPES[name] for name in offer.moves if name in MOVE_TYPES]
     functions = [function.args for function in offer.functions]
     return "".join(json.dumps(one.model_json_schema()) for one in (*moves, *functions))
 
 
-def _bytes(*texts: str) -> int:
+def _count_bytes(*texts: str) -> int:
     return sum(len(text.encode("utf-8", "replace")) for text in texts)

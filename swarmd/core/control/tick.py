@@ -92,7 +92,7 @@ def tick(draft: Draft) -> None:
     agent_requests.carry_out(draft)
     clerk.tick(draft)
     clerk.open_missions(draft)
-    least.look(draft)
+    least.judge_budgets(draft)
     for id in draft.swarm.boards:
         _digest(draft, id)
 

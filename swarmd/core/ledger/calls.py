@@ -53,7 +53,7 @@ def plan_call(
     """
     behind = {kind: n - keep.get(kind, 0) for kind, n in free.items()}
     for limit in _limits(wanted):
-        paid = _pay(sizes.strict(limit), sizes.expected(limit), behind, lendable)
+        paid = _split_reserve(sizes.strict(limit), sizes.expected(limit), behind, lendable)
         if paid is not None:
             return Planned(limit, *paid)
     return None
@@ -68,7 +68,7 @@ def _limits(wanted: int) -> Iterator[int]:
     yield min(wanted, OUTPUT_TOKENS_FLOOR)
 
 
-def _pay(
+def _split_reserve(
     strict: Amounts, expected: Amounts, free: Amounts, lendable: Amounts
 ) -> tuple[Amounts, Amounts] | None:
     """Of whom how much is reserved. Where the account has what the call likely takes, its mission
@@ -94,7 +94,7 @@ def calls_left(size: Amounts, free: Amounts) -> int:
     return min(counts, default=0)
 
 
-def told(calls: int, *, is_last: bool) -> str:
+def note_of_budget(calls: int, *, is_last: bool) -> str:
     """What an agent is told of its budget before a call that it can pay, this one counted."""
     if is_last or calls <= 1:
         return (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from swarmd.core.model.charter import KINDS
+from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.names import (
     SOB,
     MissionId,
@@ -29,11 +28,6 @@ def account_above(swarm: Swarm, target: str) -> str | None:
     if agent is None or agent.is_seat:
         return None
     return agent.mission if agent.parent == SOB else str(agent.parent)
-
-
-# Without any of these an agent cannot live or think; a model that costs nothing needs no money, and
-# not every agent a tool.
-NEEDED_KINDS: Final = ("tokens", "calls", "agents")
 
 
 def child_caps(

@@ -306,7 +306,7 @@ class Swarm:
         match change:
             case AccountOpened():
                 self._open_account(change)
-            case AccountClosed(id, parent):
+            case AccountClosed(id, parent, _, _):
                 self._closed(id, parent)
             case AccountFunded(id, parent, amounts):
                 self._carve(parent, amounts)

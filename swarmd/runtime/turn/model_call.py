@@ -21,8 +21,8 @@ from swarmd.core.ledger.calls import (
     Sizes,
     calls_left,
     kept_for_report,
+    note_of_budget,
     plan_call,
-    told,
 )
 from swarmd.core.model.declarations import Provider
 from swarmd.core.model.moves import MOVE, Move
@@ -160,11 +160,11 @@ class Mind:
         calls = max(2, calls_left(size, journal.free))
         sizes = _sizes_of(self.model, prompt)
         yield (
-            _with_note(prompt, told(calls, is_last=False)),
+            _with_note(prompt, note_of_budget(calls, is_last=False)),
             kept_for_report(sizes, prompt.output_tokens_max),
         )
         last = replace(prompt, offer=prompt.offer.only(REPORT))
-        yield _with_note(last, told(1, is_last=True)), {}
+        yield _with_note(last, note_of_budget(1, is_last=True)), {}
 
     async def _attempt_as(
         self, journal: Journal, prompt: Prompt, asked: Reserve

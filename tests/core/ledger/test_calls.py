@@ -11,8 +11,8 @@ from swarmd.core.ledger.calls import (
     Sizes,
     calls_left,
     kept_for_report,
+    note_of_budget,
     plan_call,
-    told,
 )
 from swarmd.core.ledger.ratio import BYTES_SEEN_MIN, MARGIN_PERCENT, LearntRatio
 
@@ -92,10 +92,10 @@ def test_calls_left_are_those_of_the_kind_that_ends_first() -> None:
 
 
 def test_an_agent_is_told_how_many_calls_are_left_and_of_the_last_one() -> None:
-    assert "about 7 more calls" in told(7, is_last=False)
-    assert "2 more calls" in told(2, is_last=False)
-    assert told(9, is_last=True) == told(1, is_last=False)
-    assert "last call" in told(1, is_last=False)
+    assert "about 7 more calls" in note_of_budget(7, is_last=False)
+    assert "2 more calls" in note_of_budget(2, is_last=False)
+    assert note_of_budget(9, is_last=True) == note_of_budget(1, is_last=False)
+    assert "last call" in note_of_budget(1, is_last=False)
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 10**9)), max_size=8), N)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swarmd.core.ledger.tree import NEEDED_KINDS
 from swarmd.core.model.changes import AgentSet, Post
-from swarmd.core.model.charter import KINDS
+from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import OPERATOR, OWNER, SOB, AgentState, Authority

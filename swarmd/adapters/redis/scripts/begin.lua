@@ -118,11 +118,12 @@ if #kinds > 0 then
   -- Both accounts as they are, for a caller that can ask for less.
   local function short()
     local of_lender, told = redis.pcall('HMGET', KEYS[12], unpack(fields)), {'short'}
+    if of_lender.err then of_lender = {} end
     for i = 1, #kinds do
-      local lendable = not of_lender.err and KEYS[12] ~= KEYS[7] and of_lender[2 * i - 1]
-      local held = not of_lender.err and of_lender[2 * i] or '0'
-      local n = #told
-      told[n + 1], told[n + 2], told[n + 3], told[n + 4] = kinds[i], now[2 * i - 1] or '0', lendable or '0', held
+      local n, lendable = #told, KEYS[12] ~= KEYS[7] and of_lender[2 * i - 1]
+      told[n + 1], told[n + 2] = kinds[i], string.format('%.0f', tonumber(now[2 * i - 1] or 0) or 0)
+      told[n + 3] = string.format('%.0f', tonumber(lendable or 0) or 0)
+      told[n + 4] = string.format('%.0f', tonumber(of_lender[2 * i] or 0) or 0)
     end
     return told
   end
