@@ -98,7 +98,7 @@ from swarmd.ports.stores import (
 from tests.conftest import SECRET
 from tests.core.swarm_builder import declarations
 from tests.fake_server import FakeDial
-from tests.slow_ledger import AMOUNTS, OpenCall, SlowLedger
+from tests.slow_ledger import AMOUNTS, OpenCall, SlowLedger, whole
 
 AT = "2027-01-15T08:00:00.000Z"
 WARN = 80  # percent
@@ -1105,15 +1105,19 @@ class LedgerWalk(RuleBasedStateMachine):
         cost=st.integers(0, 4_000),
         calls=st.integers(0, 3),
         tools=st.integers(0, 3),
+        lent=st.integers(-300, 300),
     )
-    def begin(self, which: int, tokens: int, cost: int, calls: int, tools: int) -> None:
+    def begin(self, which: int, tokens: int, cost: int, calls: int, tools: int, lent: int) -> None:
         holder = self._pick(list(self.agents.values()), which)
         amounts = {"tokens": tokens, "cost": cost, "calls": calls, "tools": tools}
         known = begin(holder, self.steps[holder.id] + 1, turn=self.turns[holder.id] + 1)
-        call = replace(known, amounts=amounts)
-        fits = self.reference.affords(holder.id, amounts)
+        call = replace(known, amounts=amounts, lender=M1)
+        if lent > 0:
+            call = replace(call, keep={}, lent={"tokens": lent})
+        fits = self.reference.affords(holder.id, amounts) and self.reference.lends(call)
         reply = self.run(self.store.begin(hold(holder), call, AT))
-        assert isinstance(reply, Begun if fits else RefusedByStore)
+        assert isinstance(reply, Begun if fits else (RefusedByStore, Short))
+        assert not isinstance(reply, Short) or lent > 0
         if isinstance(reply, RefusedByStore):
             is_over = holder.id in self.reference.overdrawn
             assert reply.rule is (Rule.BUDGET_OVERDRAFT if is_over else Rule.BUDGET_EXHAUSTED)
@@ -1136,11 +1140,12 @@ class LedgerWalk(RuleBasedStateMachine):
         if holder.lease == known.holder.lease:
             assert isinstance(reply, Begun)
             return
-        self.reference.settle(holder.id, known.call, known.call.amounts)
+        self.reference.settle(holder.id, known.call, whole(known.call))
         self.open_calls.remove(known)
         self.former.append(known)
         fits = self.reference.affords(holder.id, known.call.amounts)
-        assert isinstance(reply, Begun if fits else RefusedByStore)
+        fits = fits and self.reference.lends(known.call)
+        assert isinstance(reply, Begun if fits else (RefusedByStore, Short))
         if fits:
             self.reference.reserve(holder.id, known.call)
             self.open_calls.append(OpenCall(holder, known.call, holder.id))
@@ -1155,7 +1160,8 @@ class LedgerWalk(RuleBasedStateMachine):
         reserve are used.
         """
         known = self.open_calls.pop(which % len(self.open_calls))
-        amounts = {kind: n * percent.get(kind, 90) // 100 for kind, n in known.call.amounts.items()}
+        reserved = whole(known.call)
+        amounts = {kind: n * percent.get(kind, 90) // 100 for kind, n in reserved.items()}
         self.run(self.store.end(hold(known.holder), known.call, "{}", Used(amounts), WARN, AT))
         self.reference.settle(known.account, known.call, amounts)
         self.ended_calls.append(known)
@@ -1230,7 +1236,7 @@ class LedgerWalk(RuleBasedStateMachine):
         for known in [known for known in self.open_calls if known.account == account]:
             self.open_calls.remove(known)
             self.former.append(known)
-            self.reference.settle(account, known.call, known.call.amounts)
+            self.reference.settle(account, known.call, whole(known.call))
 
     @precondition(lambda self: self.agents)
     @rule(which=st.integers(0, 9))
