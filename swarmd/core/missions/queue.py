@@ -298,7 +298,8 @@ def _why_unfunded(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> st
             f"of the root's account {', '.join(unreadable)} cannot be read: `swarmd fsck --repair`"
         )
     short = _short(mission, free)
-    if short and _may_be_given_back(swarm, mission, free, short):
+    # Where nothing is in hand nothing comes back: it gets what is left.
+    if short and swarm.boards:
         asked = ", ".join(f"{mission.budget[kind]} {kind}" for kind in short)
         return f"for budget: {asked} asked, and the missions in hand hold too much of the root's"
     return ""
@@ -314,19 +315,6 @@ def _tell_waiting(draft: Draft, mission: Mission, why: str) -> None:
             actor="clerk",
             mission=mission.id,
         )
-
-
-def _may_be_given_back(
-    swarm: Swarm, mission: Mission, free: Mapping[str, int], short: Sequence[str]
-) -> bool:
-    """Could the missions in hand leave enough for this one? Then it waits in its turn: being
-    last is no fault.
-    """
-    in_hand = [swarm.missions[id].budget for id in swarm.boards if id in swarm.missions]
-    return all(
-        free.get(kind, 0) + sum(budget[kind] for budget in in_hand) >= mission.budget[kind]
-        for kind in short
-    )
 
 
 def end(

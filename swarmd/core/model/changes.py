@@ -96,7 +96,7 @@ class AccountClosed:
     id: str
     parent: str
     journals: tuple[AgentId, ...]
-    warn_percent: int
+    warn_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -385,7 +385,7 @@ def test_a_result_is_told_once_after_the_subtree_and_the_account() -> None:
     )
     assert (reaped, lifted, told) == ([0], [2], [2])
     assert [c for c in steps[1] if isinstance(c, AccountClosed)] == [
-        AccountClosed(MISSION, SOB, tuple(map(AgentId, SEATS)))
+        AccountClosed(MISSION, SOB, tuple(map(AgentId, SEATS)), 80)
     ]
     results = [message for changes in steps for message in posts(changes, RESULTS)]
     assert [(m.text, m.data["spent"]) for m in results] == [("the result", spent[MISSION])]
