@@ -20,15 +20,15 @@ from typing import Final
 
 from anyio.from_thread import start_blocking_portal
 
-from swarmd.core.model.channels import inbox
-from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import OPERATOR, AgentId
 from tests.e2e.swarm_process import SwarmProcess, short_folder, swarm_up, unbalanced
 from tests.openai_server import Json, MissionBrain, OpenAIServer, ServerReply
 
 USAGE: Final = (5_000, 625)
 # At 1.25 and 10 dollars a million tokens.
 MICRO_DOLLARS_A_CALL: Final = 12_500
+# An executive that makes no call for so long is at rest.
+REST_SECONDS: Final = 0.3
+PUSH_SECONDS: Final = 400.0
 POLICIES: Final = {
     "board.yaml": """
 seats: [captain-picard]
@@ -103,7 +103,7 @@ class Ceiling:
         """Wakes the looper wherever it rests, until it is halted, or so many requests were made;
         whether it was halted.
         """
-        sealer, deadline = swarm.sealer(), time.monotonic() + 240
+        deadline = time.monotonic() + PUSH_SECONDS
         while time.monotonic() < deadline:
             assert swarm.child.process.poll() is None, swarm.child.stderr
             agents = swarm.agents_of(self.mission)
@@ -112,17 +112,16 @@ class Ceiling:
             if 0 < until_requests <= len(self.server.calls):
                 return False
             if agents:
-                self._wake(swarm, sealer, AgentId(agents[0]["id"]))
-            time.sleep(0.1)
+                self._wake(swarm, agents[0]["id"])
+            time.sleep(0.05)
         raise AssertionError(f"not halted: {swarm.child.stderr[-3000:]}")
 
-    def _wake(self, swarm: SwarmProcess, sealer: object, looper: AgentId) -> None:
+    def _wake(self, swarm: SwarmProcess, looper: str) -> None:
+        """Where it has come to rest: at the bound of a turn, or of its corrections."""
         before = len(self.server.calls)
-        time.sleep(0.3)
-        if len(self.server.calls) != before:
-            return
-        note = Message(sender=OPERATOR, kind=Kind.SAY, at=_now(), text="Go on.")
-        swarm.post(sealer, inbox(looper), note)  # type: ignore[arg-type]  # it is what `sealer()` gave
+        time.sleep(REST_SECONDS)
+        if len(self.server.calls) == before:
+            swarm.verb("say", f"inbox:{looper}", "Go on.")
 
     def used(self, swarm: SwarmProcess, ceiling: int, seconds: float) -> Used:
         accounts = swarm.accounts()
@@ -143,10 +142,6 @@ class Ceiling:
             sum(account.get("cost.assumed", 0) for account in total),
             seconds,
         )
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
 
 
 @contextmanager
