@@ -103,7 +103,7 @@ def prompt_bytes(declared: Declarations, mission: Mission) -> PromptBytes:
         _forms_of(offer_to_seat("propose")),
     )
     role = next((role for role in declared.roles.values() if 1 in role.tiers), None)
-    agent = (words.shared(declared, mission.text, is_seat=False), named)
+    agent: tuple[str, ...] = (words.shared(declared, mission.text, is_seat=False), named)
     if role is not None:
         offer = offer_to(role, declared.functions, ("**",))
         # Its task is about as long as the mission's own text.

@@ -139,18 +139,22 @@ def totals_of(snapshot: Snapshot) -> dict[str, Amounts]:
     """
     accounts = snapshot.accounts
     totals: dict[str, Amounts] = {id: spent_of(account) for id, account in accounts.items()}
-    above: list[tuple[str, Sequence[str]]] = [
-        (agent.id, agent.path) for agent in snapshot.agents if not agent.is_terminated
-    ]
-    above += [(mission.id, (SOB,)) for mission in snapshot.missions if not mission.ended]
-    for id, segments in above:
-        account = accounts.get(id, NO_ACCOUNT)
-        if account.is_closed:
-            continue
-        for segment in segments:
+    for id, above in _open_below(snapshot):
+        spent = spent_of(accounts[id])
+        for segment in above:
             if segment != id and segment in totals:
-                totals[segment] = _added((totals[segment], spent_of(account)))
+                totals[segment] = _added((totals[segment], spent))
     return totals
+
+
+def _open_below(snapshot: Snapshot) -> Iterator[tuple[str, Sequence[str]]]:
+    """Accounts that are still open, each with the path of those that it was carved from."""
+    found = [(one.id, one.path) for one in snapshot.agents if not one.is_terminated]
+    found += [(one.id, (SOB,)) for one in snapshot.missions if not one.ended]
+    for id, above in found:
+        account = snapshot.accounts.get(id)
+        if account is not None and not account.is_closed:
+            yield id, above
 
 
 def _less(amounts: Amounts, many: Iterable[Amounts]) -> Amounts:

@@ -17,7 +17,7 @@ from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
 from swarmd.core.model.changes import AccountOpened, Change, MissionClosed, Post
 from swarmd.core.model.channels import RESULTS
-from swarmd.core.model.charter import AMOUNT_MAX, KINDS
+from swarmd.core.model.charter import AMOUNT_MAX, KINDS, NEEDED_KINDS
 from swarmd.core.model.lineage import Stop, StopKind
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import SOB, Authority, MissionId, MissionState
