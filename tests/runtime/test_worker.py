@@ -730,6 +730,31 @@ def test_a_fenced_turn_is_cancelled_and_its_open_call_settled_before_the_word_is
     jumping(test)
 
 
+def test_a_draining_agent_that_its_host_gave_up_meanwhile_goes_on_there_when_it_is_thawed() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            lineage, model = Lineage(store), ScriptedModel()
+            await lineage.found(executive("a-1"))
+            worker = worker_of(store, model)
+            async with at_work(worker):
+                await until(lambda: _are_here(worker, "a-1"))
+                await lineage.write(AgentSet(replace(executive("a-1"), state=AgentState.DRAINING)))
+                # As where the server lost its last moments: it is read again who belongs here.
+                worker.lease.is_server_another = True
+                await anyio.sleep(3 * SWEEP_SECONDS)
+                await store.post(inbox(AgentId("a-1")), message("what came meanwhile"))
+                await lineage.write(AgentSet(executive("a-1")))
+                thawed = Message(sender=SUPERVISOR, kind=Kind.THAWED, at=AT, text="a-1")
+                await lineage.write(Post(host_channel(HERE), thawed))
+                await until(lambda: store.read(Channel("up:sob"), FIRST, 10))
+
+    jumping(test)
+
+
+async def _are_here(worker: Worker, *ids: str) -> bool:
+    return set(ids) <= set(worker.residents.by_id)
+
+
 def test_a_host_that_lost_an_agent_changes_nothing_more_and_what_it_tries_is_recorded() -> None:
     async def test() -> None:
         async with stored() as store:

@@ -96,6 +96,8 @@ class Listening:
             if stop is not None:
                 stopping.stop(stop)
         elif order.kind is Kind.THAWED:
+            # A draining agent is not taken back by a host that gave it up for a moment.
+            await self.admission.take([AgentId(order.text.removeprefix("="))])
             await stopping.thaw(order.text)
 
 

@@ -14,24 +14,23 @@ started again to meet the same.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import structlog
-
+from swarmd.adapters.redis.connection.availability import Availability
+from swarmd.adapters.redis.connection.command_queue import CommandQueue
 from swarmd.adapters.redis.connection.connection import Connection, Dial, Refusal, packed
-from swarmd.adapters.redis.connection.errors import is_refused_for_good, is_unknown, refused
+from swarmd.adapters.redis.connection.errors import is_refused_for_good, refused
 from swarmd.adapters.redis.connection.items import (
     Item,
     about,
     fail,
-    is_lost_too_often,
     key_of,
     send_whole,
 )
 from swarmd.adapters.redis.connection.rights import TakenRights
+from swarmd.adapters.redis.connection.script_loads import ScriptLoads
 from swarmd.adapters.redis.connection.sync_client import COMMAND_SECONDS
 from swarmd.adapters.redis.lua import Script
 from swarmd.errors import (
@@ -40,19 +39,10 @@ from swarmd.errors import (
     StoreUnavailableError,
     SwarmError,
 )
-from swarmd.log_events import LogEvent
-
-log = structlog.get_logger(__name__)
 
 # Commands that wait or are under way: beyond it callers wait to hand over, so that memory is
 # bounded when the server is away.
 DEPTH_MAX: Final = 8_192
-RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
-# Smaller ones every server takes: the limits of Redis cannot be set below 1 MB.
-LARGE_BYTES: Final = 256 * 1024
-# A server that forgets a script as soon as it has it is told of, not asked for ever.
-LOADS_MAX: Final = 5
-_NOSCRIPT: Final = "NOSCRIPT"
 
 
 @dataclass(slots=True, eq=False)
@@ -63,36 +53,28 @@ class Pipe:
     patience: float = 3_600.0
     connections: int = 0
     """How many were made. What is told of one connection says nothing of the next."""
-    _waiting: deque[Item] = field(default_factory=deque)
-    _sent: deque[Item] = field(default_factory=deque)  # in the order in which replies will come
-    _held: list[Item] = field(default_factory=list)  # refused for now, to be sent again
+    _queue: CommandQueue = field(default_factory=CommandQueue)
+    _server: Availability = field(default_factory=Availability)
     _line: Connection | None = None
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _is_flushing: bool = False
-    _is_away: bool = False
-    _is_refusing: bool = False
-    _is_wary: bool = False  # some of what waits may be too large for the server
-    _loading: set[str] = field(default_factory=set)  # scripts that are on their way to the server
-    _tries: int = 0
-    _why_away: str = ""
+    _loads: ScriptLoads = field(default_factory=ScriptLoads)
     _rights: TakenRights = field(default_factory=TakenRights)
     _asking_again: asyncio.TimerHandle | None = None
-    # Scripts by their text: the server has no SCRIPT LOAD for this user, or no EVALSHA.
-    _sends_whole: bool = False
     _alarm: asyncio.TimerHandle | None = None  # for a reply that does not come
     _pause: asyncio.TimerHandle | None = None  # until what was refused is sent again
 
     @property
     def is_away(self) -> bool:
         """The server cannot be reached, or does not take what it is sent, at the moment."""
-        return self._is_away
+        return self._server.is_away
 
     @property
     def trouble(self) -> str:
         """Why the server does not do what it is asked, at the moment. Empty where it does."""
-        return self._rights.why or (self._why_away if self._is_away else "")
+        return self._rights.why or (self._server.why if self._server.is_away else "")
 
     async def evaluate(
         self,
@@ -117,7 +99,7 @@ class Pipe:
         """Send commands that may be repeated, together: one wait and no task for each."""
         await self._until_there_is_room()
         return await asyncio.gather(
-            *(self._queue(command, None, key_of(command)) for command in commands)
+            *(self._hand_in(command, None, key_of(command)) for command in commands)
         )
 
     async def _hand_over(
@@ -129,17 +111,14 @@ class Pipe:
         is_optional: bool,
     ) -> Any:
         await self._until_there_is_room()
-        return await self._queue(command, script, keys, is_optional=is_optional)
+        return await self._hand_in(command, script, keys, is_optional=is_optional)
 
     async def _until_there_is_room(self) -> None:
-        while (
-            len(self._waiting) + len(self._sent) + len(self._held) + len(self._rights.denied)
-            >= DEPTH_MAX
-        ):
+        while len(self._queue) + len(self._rights.denied) >= DEPTH_MAX:
             self._room.clear()
             await self._room.wait()
 
-    def _queue(
+    def _hand_in(
         self,
         command: tuple[Any, ...],
         script: Script | None,
@@ -151,9 +130,9 @@ class Pipe:
         future = loop.create_future()
         name = command[0] if script is None else script.name
         item = Item(packed(command), name, script, keys, future, loop.time(), is_optional)
-        if script is not None and self._sends_whole:
+        if script is not None and self._loads.sends_whole:
             send_whole(item, script)
-        self._waiting.append(item)
+        self._queue.waiting.append(item)
         if self._line is None:
             self._wanted.set()
         elif not self._is_flushing:
@@ -171,9 +150,9 @@ class Pipe:
                 self._wanted.clear()
                 await self._try_to_stay_connected()
                 self._give_up_on_the_old()
-                if self._waiting:
+                if self._queue.waiting:
                     self._wanted.set()
-                    await asyncio.sleep(self._backoff())
+                    await asyncio.sleep(self._server.backoff())
         finally:
             self._end()
 
@@ -193,7 +172,7 @@ class Pipe:
         for timer in (self._alarm, self._pause, self._asking_again):
             if timer is not None:
                 timer.cancel()
-        for item in (*self._sent, *self._held, *self._rights.denied, *self._waiting):
+        for item in (*self._queue, *self._rights.denied):
             if item.future is not None:
                 fail(item, StoreUnavailableError("this process is going"))
 
@@ -209,19 +188,11 @@ class Pipe:
         self._flush()
         await self._gone.wait()
 
-    def _backoff(self) -> float:
-        self._tries += 1
-        return RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS)) - 1]
-
     def _give_up_on_the_old(self) -> None:
         now = asyncio.get_running_loop().time()
-        # In the order in which they were handed over, but for what was sent again: the eldest are
-        # in front.
-        while self._waiting and now - self._waiting[0].since > self.patience:
-            item = self._waiting.popleft()
-            if item.future is None:
-                self._loading.discard(item.keys[0])
-            self._is_refusing = self._is_refusing and not item.was_refused
+        for item in self._queue.take_old(now, self.patience):
+            self._loads.ended(item)
+            self._server.forget_refusal(was_refused=item.was_refused)
             self._rights.settle(item)
             late = StoreUnavailableError("the server did not answer in time", hint="is it running?")
             fail(item, late)
@@ -230,43 +201,26 @@ class Pipe:
     def _flush(self) -> None:
         self._is_flushing = False
         line = self._line
-        if line is None or self._pause is not None or line.is_clogged or not self._waiting:
+        if line is None or self._pause is not None or line.is_clogged or not self._queue.waiting:
             return
-        batch = self._next_batch()
+        batch = self._queue.next_batch()
         if not batch:
             return
         line.write([item.packed for item in batch])
-        self._sent += batch
+        self._queue.sent += batch
         if self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(COMMAND_SECONDS, self._look, line)
-
-    def _next_batch(self) -> list[Item]:
-        """What may be sent now: all that waits, but a suspect alone."""
-        is_wary = self._is_wary and any(item.is_suspect for item in (*self._sent, *self._waiting))
-        self._is_wary = is_wary
-        if not is_wary:
-            batch = list(self._waiting)
-            self._waiting.clear()
-            return batch
-        if self._sent and (self._waiting[0].is_suspect or self._sent[0].is_suspect):
-            return []
-        if self._waiting[0].is_suspect:
-            return [self._waiting.popleft()]
-        batch = []
-        while self._waiting and not self._waiting[0].is_suspect:
-            batch.append(self._waiting.popleft())
-        return batch
 
     def _look(self, line: Connection) -> None:
         """Drop a connection that owes a reply and has said nothing for as long as a command may
         take.
         """
         self._alarm = None
-        if line is not self._line or not self._sent:
+        if line is not self._line or not self._queue.sent:
             return
         loop = asyncio.get_running_loop()
         # What was handed over later than anything was heard has been waiting since then.
-        due = max(line.heard_at, self._sent[0].since) + COMMAND_SECONDS
+        due = max(line.heard_at, self._queue.sent[0].since) + COMMAND_SECONDS
         # Compared with the very number that the alarm is set to: a difference of two times is
         # rounded, may be less than what was added, and then the alarm rings again at the same
         # moment, for as long as that moment lasts.
@@ -279,21 +233,20 @@ class Pipe:
     # --- of `Receiver` ---
 
     def replied(self, reply: Any) -> None:
-        if not self._sent:
+        if not self._queue.sent:
             # An answer to nothing: whatever speaks there, what it says next is not what was asked.
             if self._line is not None:
                 self._line.abort()
             return
-        item = self._sent.popleft()
-        if item.future is None:
-            self._loading.discard(item.keys[0])
+        item = self._queue.sent.popleft()
+        self._loads.ended(item)
         if isinstance(reply, Refusal):
             self._refused(item, reply)
         else:
             self._answered(item, reply)
         if not self._room.is_set():
             self._room.set()
-        if self._is_wary and not self._sent:
+        if self._queue.is_wary and not self._queue.sent:
             # A suspect was answered, or what went before it.
             self._flush()
 
@@ -301,9 +254,7 @@ class Pipe:
         self._rights.allow(item)
         if item.future is not None and not item.future.done():
             item.future.set_result(reply)
-        # Where only writes are refused, reads are answered all along.
-        if self._tries and (item.was_refused or not self._is_refusing):
-            self._is_back()
+        self._server.answered(was_refused=item.was_refused)
 
     def resumed(self) -> None:
         self._flush()
@@ -314,29 +265,13 @@ class Pipe:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        # Another server, or the same after a restart, may lack every script: loads are asked for
-        # anew.
-        self._loading.clear()
-        self._waiting.extendleft(
-            item
-            for item in reversed(self._sent)
-            if item.future is not None and not self._is_given_up(item)
-        )
-        self._sent.clear()
+        self._loads.forget_all()
+        self._queue.repeat_sent()
         self._resume()
-        if self._waiting:
+        if self._queue.waiting:
             self._held_up(why)
             self._wanted.set()
         self._gone.set()
-
-    def _is_given_up(self, item: Item) -> bool:
-        """Was it the connection's end, as often as it may be? Then its caller is told, and it is
-        not sent again.
-        """
-        if len(item.packed) < LARGE_BYTES:
-            return False
-        self._is_wary = True
-        return is_lost_too_often(item)
 
     # --- replies that refuse ---
 
@@ -344,9 +279,12 @@ class Pipe:
         text = str(reply)
         if item.future is None and is_refused_for_good(text):
             # Of a server that others run, SCRIPT is often no part. EVAL brings the text itself.
-            self._sends_whole = True
+            self._loads.sends_whole = True
             return
-        if item.script is not None and self._is_repeated(item, item.script, text):
+        again = self._loads.repeated(item, item.script, text) if item.script else []
+        if again:
+            self._queue.waiting.extendleft(reversed(again))
+            self._flush()
             return
         error = refused(text)
         if isinstance(error, StoreDeniedError) and self._rights.may_be_given_back(item):
@@ -354,7 +292,7 @@ class Pipe:
             return
         self._rights.settle(item)
         if not isinstance(error, StoreUnavailableError | StoreFullError):
-            self._is_refusing = self._is_refusing and not item.was_refused
+            self._server.forget_refusal(was_refused=item.was_refused)
             fail(item, about(error, item.keys))
             return
         self._hold(item, error)
@@ -363,54 +301,24 @@ class Pipe:
         """Nothing was written. It waits as for an absent server; back-pressure reaches the
         callers.
         """
-        item.was_refused = self._is_refusing = True
-        self._held.append(item)
+        item.was_refused = self._server.is_refusing = True
+        self._queue.held.append(item)
         self._held_up(error)
         if self._pause is None:
-            self._pause = asyncio.get_running_loop().call_later(self._backoff(), self._resume)
+            self._pause = asyncio.get_running_loop().call_later(
+                self._server.backoff(), self._resume
+            )
         if isinstance(error, StoreUnavailableError) and self._line is not None:
             # Another server may have what this one lacks: the next connection is made to where it
             # is then.
             self._line.abort()
-
-    def _is_repeated(self, item: Item, script: Script, text: str) -> bool:
-        """Whether a script was refused for its digest, and is sent again."""
-        if item.loads >= LOADS_MAX:
-            return False
-        if text.startswith(_NOSCRIPT):
-            item.loads += 1
-            self._load_and_repeat(item, script)
-            return True
-        if not is_unknown(text):
-            return False
-        item.loads += 1
-        send_whole(item, script)
-        self._sends_whole = True
-        self._waiting.appendleft(item)
-        self._flush()
-        return True
-
-    def _load_and_repeat(self, item: Item, script: Script) -> None:
-        self._waiting.appendleft(item)
-        if self._sends_whole:
-            send_whole(item, script)
-            self._flush()
-            return
-        # Many callers miss a script at once; one load before the first of them is enough for all.
-        if script.name not in self._loading:
-            self._loading.add(script.name)
-            text = packed(("SCRIPT", "LOAD", script.text))
-            load = Item(text, "SCRIPT", None, (script.name,), None, item.since)
-            self._waiting.appendleft(load)
-        self._flush()
 
     def _resume(self) -> None:
         """Send again what was refused for now, in its order and before what came later."""
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        self._waiting.extendleft(reversed(self._held))
-        self._held.clear()
+        self._queue.repeat_held()
         self._give_up_on_the_old()
         self._flush()
 
@@ -424,26 +332,11 @@ class Pipe:
 
     def _ask_again(self) -> None:
         self._asking_again = None
-        self._waiting.extendleft(reversed(self._rights.take(self.patience)))
+        self._queue.waiting.extendleft(reversed(self._rights.take(self.patience)))
         self._room.set()
         if self._line is None:
             self._wanted.set()
         self._flush()
 
     def _held_up(self, why: SwarmError) -> None:
-        if not self._is_away:
-            is_full = isinstance(why, StoreFullError)
-            waiting = len(self._waiting) + len(self._sent) + len(self._held)
-            log.warning(
-                LogEvent.SERVER_FULL if is_full else LogEvent.SERVER_AWAY,
-                why=why.what,
-                hint=why.hint,
-                waiting=waiting,
-            )
-        self._is_away, self._why_away = True, why.what
-
-    def _is_back(self) -> None:
-        self._tries, self._is_refusing = 0, False
-        if self._is_away:
-            self._is_away = False
-            log.info(LogEvent.SERVER_BACK)
+        self._server.held_up(why, len(self._queue))
