@@ -149,7 +149,9 @@ def totals_of(snapshot: Snapshot) -> dict[str, Amounts]:
 
 def _open_below(snapshot: Snapshot) -> Iterator[tuple[str, Sequence[str]]]:
     """Accounts that are still open, each with the path of those that it was carved from."""
-    found = [(one.id, one.path) for one in snapshot.agents if not one.is_terminated]
+    found: list[tuple[str, Sequence[str]]] = [
+        (one.id, one.path) for one in snapshot.agents if not one.is_terminated
+    ]
     found += [(one.id, (SOB,)) for one in snapshot.missions if not one.ended]
     for id, above in found:
         account = snapshot.accounts.get(id)
