@@ -12,8 +12,8 @@
 -- then six lists, each with its length before it: the segments; further targets of stops; the amounts to reserve as
 -- kind, amount, …; what must stay free beside them; what the lender reserves of the same call; the privileges, as for
 -- each its length and the paths any one of which suffices.
--- Returns {'begun'} | {'ended', result} | {'refused', rule, detail} | {'short', kind, free, free of the lender, reserved of
--- it (without one, of the account), …}.
+-- Returns {'begun'} | {'ended', result} | {'refused', rule, detail} | {'short', kind, free, free of the lender,
+-- reserved of it (without one, of the account), …}.
 -- Idempotent for one lease, with `once` for one attempt.
 local at = 12
 local function list()
