@@ -42,7 +42,7 @@ RUN if ! command -v tini >/dev/null || [ ! -s /etc/ssl/certs/ca-certificates.crt
     fi
 COPY --from=build /opt/swarmd /opt/swarmd
 # A new volume takes its owner from the folder that it is mounted on.
-RUN install -d -o 10001 -g 10001 /data /data/workspace /data/journal && install -d /knowledge
+RUN install -d -o 10001 -g 10001 /data /data/workspace /data/record /data/journal && install -d /knowledge
 ENV PATH=/opt/swarmd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SWARMD_DATA=/data \

@@ -30,6 +30,7 @@ class LogEvent(StrEnum):
         "an agent's own state cannot be read, and it is not taken",
     )
     AGENT_UNREADABLE = "agent.unreadable", "the record of an agent cannot be read"
+    CALL_CLOSED = "call.closed", "a seat's call is cut, for nobody waits for its answer any more"
     CALL_FAILED = "call.failed", "a call of a model failed, and is not tried again"
     CALL_REPEATED = "call.repeated", "a model call is repeated"
     CALL_UNREADABLE = "call.unreadable", "a call that cannot be read is passed over"
@@ -120,6 +121,9 @@ class LogEvent(StrEnum):
         "whether replicas have what is written cannot be asked for",
     )
     RINGS_ALLOWED = "rings.allowed", "the server lets this process subscribe again"
+    RECORD_LEFT = "record.left", "the record of a mission could not be deleted; it is tried again"
+    RECORD_LEFT_OUT = "record.left_out", "what was answered is left out of a mission's record"
+    RECORD_REMOVED = "record.removed", "the record of a past mission was removed"
     RINGS_AWAY = "rings.away", "the pub/sub connection cannot be made"
     RINGS_DENIED = (
         "rings.denied",

@@ -1,8 +1,8 @@
 """Log lines: to standard error, for people on a terminal and as JSON lines elsewhere, without
 secrets.
 
-Invariant: no line leaves this process with a known secret, something shaped like an API key, or the
-password of a URL in it, whichever field, argument or traceback it came in with.
+Invariant: no line leaves this process with a known secret or something of the shape of one in it
+(`core.model.masking`), whichever field, argument or traceback it came in with.
 
 structlog costs some 80 ms to import. It is imported when a process configures its logs or writes
 its first line, so verbs that only look and have nothing to say never pay for it.
@@ -12,64 +12,30 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+from collections.abc import Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from swarmd.core.model.masking import Masking
 from swarmd.log_events import LogEvent
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
 
-MASK: Final = "***"
-_SECRET_MIN: Final = 6
-"""A shorter "secret" would be found inside ordinary words and mask half of the line."""
 
-_KEY_SHAPED: Final = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}")
-_BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}")
-_URL_PASSWORD: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+@")
+def masking_processor(masking: Masking) -> Processor:
+    """Takes secrets out of everything that a line will show."""
 
-
-class Masking:
-    """The processor that takes secrets out of everything that a line will show."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # Longest first: a secret that is the beginning of another would leave the other's rest.
-        known = sorted({s for s in secrets if len(s) >= _SECRET_MIN}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
-
-    def text(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(MASK, text)
-        text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
-        text = _BEARER.sub(rf"\1{MASK}", text)
-        return _KEY_SHAPED.sub(f"sk-{MASK}", text)
-
-    def value(self, value: object) -> object:
-        """Text anywhere inside containers is masked; what is not plain data is shown as its
-        masked `str`.
-        """
-        if isinstance(value, str):
-            return self.text(value)
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        if isinstance(value, Mapping):
-            return {self.text(str(k)): self.value(v) for k, v in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.value(v) for v in value]
-        return self.text(
-            value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        )
-
-    def __call__(
-        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    def mask(
+        _logger: Any, _method: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         for name in event:
             # structlog's own: the stdlib record behind a foreign line, taken out before rendering.
             if not name.startswith("_"):
-                event[name] = self.value(event[name])
+                event[name] = masking.plain(event[name])
         return event
+
+    return mask
 
 
 def configure(
@@ -144,7 +110,7 @@ def _before_rendering(masking: Masking) -> list[Processor]:
         # The traceback becomes text before the masking, so that it is masked too.
         structlog.processors.format_exc_info,
         _name_event,
-        masking,
+        masking_processor(masking),
     ]
 
 

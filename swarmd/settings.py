@@ -31,6 +31,7 @@ _REDIS_URL_SHAPE: Final = (
     "redis://HOST:PORT/DB, rediss://…, unix://PATH, redis+sentinel://HOST:PORT,…/SERVICE or "
     "redis+cluster://HOST:PORT,…"
 )
+_SENTINEL_PASSWORD: Final = re.compile(r"[?&]sentinel_password=([^&\s]+)")
 _HASH_TAG: Final = re.compile(r"\{[^{}]+\}")
 _BASE_URL: Final = re.compile(r"https?://[^\s/]+\S*")
 
@@ -106,8 +107,23 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values that must never be shown; `swarmd.logs` masks them."""
-        return tuple(value for value in (*self.api_keys.values(), self.secret) if value)
+        """Values that must never be shown or kept: what `core.model.masking` is given."""
+        known = (*self.api_keys.values(), self.secret, *_passwords_in(self.redis_url or ""))
+        return tuple(value for value in known if value)
+
+
+def _passwords_in(url: str) -> set[str]:
+    """Of the server's address, as they stand there and as they are: a character that means
+    something in a URL is written as its number.
+    """
+    if not url:
+        return set()
+    from urllib.parse import unquote
+
+    login, at, _ = url.partition("://")[2].rpartition("@")
+    found = {login.partition(":")[2]} if at else set()
+    found.update(_SENTINEL_PASSWORD.findall(url))
+    return found | {unquote(one) for one in found}
 
 
 class _Said:

@@ -1,7 +1,8 @@
 """A small OpenAI-compatible HTTP server for tests, with the faults that real ones have.
 
-It speaks `/v1/models` and `/v1/chat/completions`: tool calls, JSON schema, streaming or not. A
-`Brain` decides what is answered, from the request alone; a fault plan decides which calls go wrong
+It speaks `/v1/models`, `/v1/chat/completions` and `/v1/responses`: tool calls, JSON schema,
+streaming or not. A `Brain` decides what is answered, from the request alone, which it is given in
+the form of Chat Completions; a fault plan decides which calls go wrong
 and how. Every request is recorded, so that a test can hold what was charged against what was asked.
 
 In a test: `async with OpenAIServer(brain) as server: … server.base_url …`. As a process:
@@ -26,6 +27,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
 from swarmd.adapters.models.openai.request import PROBE
+from tests.openai_responses import as_chat, events_of, response_of
 
 Json = dict[str, Any]
 Fault = Literal[
@@ -58,6 +60,7 @@ Fault = Literal[
     "wrong_type",  # a web page
 ]
 FAULTS: Final[frozenset[str]] = frozenset(get_args(Fault))
+CHATS: Final = ("/chat/completions", "/responses")
 STATUS_TEXT: Final = {
     "400": "Bad Request",
     "401": "Unauthorized",
@@ -133,7 +136,7 @@ class OpenAIServer:
 
     @property
     def calls(self) -> list[Recorded]:
-        return [request for request in self.requests if request.path.endswith("/chat/completions")]
+        return [request for request in self.requests if request.path.endswith(CHATS)]
 
     @property
     def connections(self) -> int:
@@ -202,11 +205,12 @@ class OpenAIServer:
             }
             await _send_json(writer, "200 OK", listed)
             return
-        if not path.endswith("/chat/completions"):
+        if not path.endswith(CHATS):
             await _send_json(writer, "404 Not Found", {"error": {"message": f"no route {path}"}})
             return
         body = json.loads(raw)
-        reply, fault = self._decided(body)
+        is_response = path.endswith("/responses")
+        reply, fault = self._decided(as_chat(body) if is_response else body)
         self._record(path, headers, body, fault)
         if self.delay:
             await asyncio.sleep(self.delay)
@@ -246,7 +250,9 @@ class OpenAIServer:
         elif fault == "hang":
             await _until_closed(reader)
         else:
-            answer = _Answer(body, reply, fault, self.calls_tools, self.endless_piece)
+            kind = _Response if "input" in body else _Answer
+            answer = kind(body, reply, fault, self.calls_tools, self.endless_piece)
+            answer.number = len(self.calls)
             if body.get("stream") and fault != "not_streamed":
                 await self._stream(answer, reader, writer)
             else:
@@ -349,6 +355,7 @@ class _Answer:
     fault: Fault | None
     calls_tools: bool
     endless_piece: Json
+    number: int = 0
 
     def whole(self) -> Json:
         content, calls = self._content(), self._calls()
@@ -455,6 +462,16 @@ class _Answer:
         return {"usage": {**counted, "total_tokens": tokens_in + tokens_out}}
 
 
+class _Response(_Answer):
+    """The same as a response."""
+
+    def whole(self) -> Json:
+        return response_of(super().whole(), self.body, self.number, self.fault)
+
+    def events(self) -> Iterator[bytes]:
+        return events_of(self.whole(), self.fault, self.endless_piece)
+
+
 def _split(text: str, size: int = 24) -> Iterator[str]:
     return (text[start : start + size] for start in range(0, len(text), size))
 
@@ -475,6 +492,7 @@ def offered_moves(request: Json) -> list[str]:
     """The moves and functions that a request allows, as tools, whichever of the two modes it is
     in.
     """
+    request = as_chat(request) if "input" in request else request
     if tools := request.get("tools"):
         return [tool["function"]["name"] for tool in tools]
     schema = request.get("response_format", {}).get("json_schema", {}).get("schema", {})
@@ -492,8 +510,9 @@ def _as_tool(move: Json) -> tuple[str, Json]:
 
 def user_text(request: Json) -> str:
     """All that was told, in order: what is asked now may be followed by results and corrections."""
+    request = as_chat(request) if "input" in request else request
     return "\n".join(
-        message["content"] for message in request["messages"] if message["role"] == "user"
+        message["content"] for message in request["messages"] if message["role"] in ("user", "tool")
     )
 
 
@@ -533,7 +552,7 @@ class MissionBrain:
     """A whole mission through all three tiers, decided by the prompt's text and the moves offered.
 
     It reads the last of these lines that stand in what it is told: `phase:
-    propose|debate|vote|review` (a seat) and `reports: id1, id2`; `role: NAME` (anybody else), `mail
+    propose|debate|respond|vote|review` (a seat) and `reports: id1, id2`; `role: NAME` (anybody else), `mail
     kind: KIND from ID` for what came.
     """
 
@@ -556,7 +575,10 @@ class MissionBrain:
             case "propose":
                 return self._propose_charter()
             case "debate":
-                return {"move": "argue", "text": "One executive with a clear task is enough here."}
+                text = "One executive with a clear task is enough here."
+                return {"move": "argue", "stance": "consent", "text": text}
+            case "respond":
+                return {"move": "respond", "decision": "keep", "reason": "It serves the mission."}
             case "vote":
                 return {"move": "vote", "choice": "yes", "reason": "It serves the mission."}
             case "review":
@@ -595,6 +617,8 @@ class MissionBrain:
         if re.search(r"^mail kind: report from \S+", text, re.MULTILINE):
             return {"move": "report", "text": f"{self.result} {self.finding}", "done": True}
         if _has_spawned(request):
+            if "wait" in offered_moves(request):
+                return {"move": "wait", "whom": ["digger"]}
             if "think" in offered_moves(request):
                 return {
                     "move": "think",
@@ -616,18 +640,25 @@ def _line(text: str, name: str) -> str:
 
 
 def _searches_made(request: Json) -> int:
-    said = "".join(str(m["content"]) for m in request["messages"] if m["role"] == "assistant")
-    return len(re.findall(r'"function":\s*"file/search"', said))
+    return sum(_said(m).count('"file/search"') for m in request["messages"])
 
 
 def _has_spawned(request: Json) -> bool:
     """By its own earlier moves; those that were given back as unusable were never made."""
     return any(
-        said["role"] == "assistant"
-        and re.search(r'"move":\s*"spawn"', said["content"]) is not None
+        '"spawn"' in _said(said)
         and not answer["content"].startswith("Your last answer could not be used")
         for said, answer in pairwise(request["messages"])
     )
+
+
+def _said(message: Json) -> str:
+    """The names of the moves and functions of an answer, be it calls or text."""
+    if message["role"] != "assistant":
+        return ""
+    names = [call["function"]["name"] for call in message.get("tool_calls", ())]
+    found = re.findall(r'"(?:function|move)":\s*"([\w/]+)"', message["content"]) + names
+    return " ".join(f'"{name.replace("file_search", "file/search")}"' for name in found)
 
 
 # --- as a process -----------------------------------------------------------------------------

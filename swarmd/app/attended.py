@@ -6,12 +6,14 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio
 
 from swarmd.app.parts import run_parts
 from swarmd.app.process import Process, open_process
+from swarmd.core.missions.intake import masked
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import FIRST, Channel, MissionId, MissionState, StreamId
@@ -28,6 +30,7 @@ GUEST_PATIENCE_SECONDS: Final = 3.0
 _STORED_MAX: Final = 1_000
 # Messages of one channel that are read at once.
 _READ_AT_ONCE: Final = 500
+NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,7 @@ async def run_mission(
     mission: str,
     *,
     files: Sequence[Path] = (),
-    budget: Mapping[str, int] | None = None,
-    deadline: float | None = None,
+    fields: Mapping[str, str] = NO_FIELDS,
     resume: bool = False,
     attends: Callable[[Collection[MissionId]], None],
     observer: Callable[[Message], None],
@@ -55,9 +57,10 @@ async def run_mission(
     """One mission in this process, from its text to its end; beside a live `up` it is submitted to
     that.
 
-    `attends` is told which missions are waited for, as soon as that is settled. Messages of the
-    board's room, the journal and the results go to `observer` as they come. With `resume` the
-    unfinished missions of the data folder are finished first and the last one's end is returned.
+    `fields` are what it asks for beside that, as they enter. `attends` is told which missions are
+    waited for, as soon as that is settled. Messages of the board's room, the journal and the
+    results go to `observer` as they come. With `resume` the unfinished missions of the data folder
+    are finished first and the last one's end is returned.
     """
     async with open_process(settings, "may") as process:
         beside = process.is_guest
@@ -80,7 +83,7 @@ async def run_mission(
             if mission:
                 id = MissionId(process.clock.new_id("m"))
                 wanted.add(id)
-                await _submit(process, id, mission, files, budget, deadline)
+                await _submit(process, id, mission, files, fields)
             attends(frozenset(wanted))
             end = await _attend(process, wanted, start, observer)
             process.stop.set()
@@ -144,19 +147,14 @@ async def _submit(
     id: MissionId,
     mission: str,
     files: Sequence[Path],
-    budget: Mapping[str, int] | None,
-    deadline: float | None,
+    asked: Mapping[str, str],
 ) -> None:
-    fields: dict[str, str] = {"mission": mission, "id": id}
+    fields = {**asked, "mission": mission, "id": id}
     if files:
         cwd = await anyio.Path.cwd()
         names = await anyio.to_thread.run_sync(process.files.snapshot, id, files, Path(cwd))
         fields["files"] = json.dumps(names)
-    if budget:
-        fields["budget"] = json.dumps(dict(budget))
-    if deadline:
-        fields["deadline_s"] = json.dumps(deadline)
-    await process.store.keep_mission(fields)
+    await process.store.keep_mission(masked(fields, process.recording.masking))
 
 
 async def _attend(

@@ -21,6 +21,7 @@ from swarmd.errors import WorkspaceError
 from swarmd.log_events import LogEvent
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from swarmd.runtime.turn.functions import built_in
+from swarmd.runtime.turn.masked import MaskedModel, masked_handlers
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -171,6 +172,7 @@ async def _supervisor(process: Process, stack: AsyncExitStack) -> Supervisor:
         process.files,
         process.stop,
         archive=archive,
+        recording=process.recording,
     )
 
 
@@ -181,15 +183,19 @@ async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Work
     stack.push_async_callback(rings.aclose)
     identity = await anyio.to_thread.run_sync(process.files.identity)
 
+    masking = process.recording.masking
+
     async def mind(spec: str) -> Mind:
-        model = models.open(spec)
+        model = MaskedModel(models.open(spec), masking)
         return Mind(model, process.declared.models.provider(model.name.partition(":")[0]))
 
     def stamp() -> str:
         return stamp_of(process.clock.now() + process.store.clock_behind())
 
-    handlers = built_in(process.store, process.files)
-    world = World(process.store, process.declared, handlers, mind, stamp)
+    handlers = masked_handlers(built_in(process.store, process.files), masking)
+    world = World(
+        process.store, process.declared, handlers, mind, stamp, recording=process.recording
+    )
     host = Host(process.host, HOST_CAPACITY, identity, is_paid=models.open().is_language_model)
     return Worker(world, host, rings, process.stop, grace)
 

@@ -17,6 +17,8 @@ import structlog
 from swarmd.adapters import secret as secret_files
 from swarmd.adapters.config import loader as declarations
 from swarmd.adapters.files.workspace import Workspace
+from swarmd.adapters.record.folder import Bounds, RecordFolder
+from swarmd.adapters.record.recorder import Recorder
 from swarmd.adapters.redis.connection.connection import Dialler, check_server, dial
 from swarmd.adapters.redis.connection.pubsub import Bell, Line
 from swarmd.adapters.redis.connection.requirements import (
@@ -29,10 +31,12 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import FACTS, JOURNAL
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.functions import BUILT_IN
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import Channel, HostId
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import StoreUnavailableError, UsageError
 from swarmd.log_events import LogEvent
+from swarmd.runtime.recording import Recording
 
 if TYPE_CHECKING:
     from swarmd.settings import Settings
@@ -82,6 +86,7 @@ class Process:
     host: HostId
     stop: anyio.Event
     bell: Bell
+    recording: Recording
     is_guest: bool  # on the server of another process, which runs the parts
 
     def rings(self, keeps: Collection[Channel] = ()) -> Line:
@@ -117,7 +122,8 @@ async def open_process(
         await _suitable(way)
         if settings.redis_url is not None:
             await _refuse_unfit(way, settings.redis_url, settings, makes=makes)
-        secret = with_secret(settings).secret
+        settings = with_secret(settings)
+        secret = settings.secret
         assert secret is not None
         store = RedisStore(way, settings.namespace, secret.encode())
         clock = SystemClock()
@@ -133,6 +139,7 @@ async def open_process(
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(bell.run)
+        recording = await _recording(settings, declared, clock, host, stack)
         yield Process(
             settings,
             declared,
@@ -141,13 +148,35 @@ async def open_process(
                 settings.data / "workspace",
                 settings.knowledge_folder,
                 declarations.shipped("policies"),
+                recording.masking,
             ),
             clock,
             host,
             anyio.Event(),
             bell,
+            recording,
             is_guest,
         )
+
+
+async def _recording(
+    settings: Settings,
+    declared: Declarations,
+    clock: SystemClock,
+    host: HostId,
+    stack: AsyncExitStack,
+) -> Recording:
+    """What this process masks, and the record that it keeps until the stack is closed."""
+    masking, limits = Masking(settings.secrets), declared.limits
+    bounds = Bounds(limits.record_megabytes * 1_000_000, limits.record_seconds)
+    has_prompts = limits.record == "all"
+    folder = RecordFolder(settings.data / "record", host, bounds, clock, has_prompts=has_prompts)
+    recorder = Recorder(folder, notes=limits.record != "none")
+    stack.push_async_callback(recorder.aclose)
+    tasks = await stack.enter_async_context(anyio.create_task_group())
+    stack.callback(tasks.cancel_scope.cancel)
+    tasks.start_soon(recorder.run)
+    return Recording(recorder, masking)
 
 
 async def _server(

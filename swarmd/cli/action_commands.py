@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from swarmd.cli.verbs.remote import OrderVerb
     from swarmd.core.model.actions import Action
 
-_PANELS: Final = {"cancel": "Missions"}
+_PANELS: Final = {"cancel": "Missions", "forget": "Missions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +232,12 @@ def _letter(settings: Settings, asked: Asked) -> Exit:
     return dead_letters.order(settings, asked.ordered, asked.action.name, asked.target)
 
 
+def _forget(settings: Settings, asked: Asked) -> Exit:
+    from swarmd.cli.verbs import record
+
+    return record.forget(settings, asked.ordered, asked.target)
+
+
 def _acknowledge(settings: Settings, asked: Asked) -> Exit:
     from swarmd.cli.verbs import journal
 
@@ -246,4 +252,5 @@ _RUN: Final[Mapping[str, Callable[[Settings, Asked], Exit]]] = {
     "retry": _letter,
     "drop": _letter,
     "ack": _acknowledge,
+    "forget": _forget,
 }

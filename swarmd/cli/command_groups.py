@@ -1,4 +1,4 @@
-"""The groups of verbs: `dead`, `override` and `journal`, as typer reads them.
+"""The groups of verbs: `dead`, `override` and `journal`, and `record`, as typer reads them.
 
 As in `commands`, what a verb does is in the module of its subject, and everything heavy is imported
 by the verb that needs it.
@@ -250,3 +250,31 @@ def journal_at(
     from swarmd.cli.verbs import past
 
     return past.journal_at(where.settings(), when, as_json=as_json)
+
+
+# --- the record -------------------------------------------------------------------------------
+
+
+@flat
+def record(
+    where: Connection,
+    mission: Annotated[
+        str,
+        typer.Argument(
+            metavar="[MISSION]", help="A mission's id, or the beginning of one; all without it."
+        ),
+    ] = "",
+    call: Annotated[
+        str, typer.Argument(metavar="[CALL]", help="One call, as the column CALL names it.")
+    ] = "",
+    as_json: Json = False,
+) -> int:
+    """Show what a mission's models, functions and people answered; of one CALL, the prompt too.
+
+    It is read from the data folder and asks no server, so it works when nothing runs.
+
+    Example: swarmd record m-7kq2 a-54j76og67a.1.3.2
+    """
+    from swarmd.cli.verbs import record as record_verbs
+
+    return record_verbs.record(where.settings(), mission, call, as_json=as_json)

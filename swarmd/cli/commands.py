@@ -15,7 +15,7 @@ import typer
 
 from swarmd.cli import completion, connection
 from swarmd.cli.action_commands import group_with_actions
-from swarmd.cli.command_groups import dead, journal, override
+from swarmd.cli.command_groups import dead, journal, override, record
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import (
     ORDER_SECONDS,
@@ -85,6 +85,7 @@ def run(
 
     Example: swarmd run "What does this project do?" --files docs --budget calls=200
     """
+    from swarmd.cli.verbs import missions as mission_verbs
     from swarmd.cli.verbs import run as run_verbs
 
     settings = where.settings(model=model, log_level=where.log_level or "warning")
@@ -92,8 +93,7 @@ def run(
         settings,
         mission,
         work.names,
-        work.budget,
-        work.deadline,
+        mission_verbs.Wishes(work.budget, work.deadline, work.board),
         resume=resume,
         quiet=quiet,
         as_json=as_json,
@@ -165,7 +165,8 @@ def submit(
     from swarmd.cli.verbs import remote
 
     text = mission_verbs.mission_text(mission, mission_verbs.standard_input)
-    given = mission_verbs.entrance_fields(text, id, work.budget, work.deadline, work.names)
+    wishes = mission_verbs.Wishes(work.budget, work.deadline, work.board)
+    given = mission_verbs.entrance_fields(text, id, wishes, work.names)
     return remote.submit(
         where.settings(), given, work.names, wait=wait, timeout=timeout, as_json=as_json
     )
@@ -343,11 +344,11 @@ def health(
 @flat
 def say(
     where: Connection,
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="room:NAME or inbox:AGENT.")],
+    channel: Annotated[str, typer.Argument(metavar="WHERE", help="MISSION, room:NAME or AGENT.")],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="- reads standard input.")],
     as_json: Json = False,
 ) -> int:
-    """Speak as the operator, in a room or to one agent."""
+    """Speak as the operator: to the board about a mission, in a room or to one agent."""
     from swarmd.cli.verbs import remote
 
     return remote.say(where.settings(), channel, text, as_json=as_json)
@@ -362,6 +363,7 @@ def approvals(where: Connection, as_json: Json = False) -> int:
     return connection.look(where.settings(), as_json, approval_verbs.approvals)
 
 
+app.command("record", rich_help_panel="Look")(record)
 app.add_typer(dead, name="dead", rich_help_panel="Act")
 app.add_typer(override, name="override", rich_help_panel="Act")
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight, note
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import Channel
 from swarmd.errors import AnotherSchemaError, StoreUnavailableError, StoreUnsuitableError
 from swarmd.settings import Settings
@@ -193,9 +194,10 @@ def posting(settings: Settings, target: Target) -> Iterator[Post]:
     from swarmd.adapters.redis.keys import Keys
     from swarmd.adapters.redis.operator_post import OperatorPosts
 
-    secret = _secret(settings).encode()
+    secret = _secret(settings)
+    masking = Masking((*settings.secrets, secret))
     with schema_explained(settings):
-        posts = OperatorPosts(target, Keys(settings.namespace), secret)
+        posts = OperatorPosts(target, Keys(settings.namespace), secret.encode(), masking)
     with closing(posts) as post:
         yield post
 

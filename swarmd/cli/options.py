@@ -190,6 +190,15 @@ Deadline = Annotated[
     ),
 ]
 
+Board = Annotated[
+    str | None,
+    typer.Option(
+        "--board",
+        metavar="all|N",
+        help="How many seats decide: all, or a number; else what board.yaml says for its budget.",
+    ),
+]
+
 ORDER_SECONDS: Final = 30.0
 """How long an order is waited for where its verb says nothing else."""
 
@@ -235,6 +244,7 @@ class Work(Options):
     files: Named = None
     budget: Budget = None
     deadline: Deadline = None
+    board: Board = None
 
     @property
     def names(self) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.exchange import MoveCall, Piece
 from swarmd.core.model.functions import Offer
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move
 from swarmd.core.model.names import AgentId, MissionId
@@ -17,7 +19,7 @@ from swarmd.core.model.names import AgentId, MissionId
 class Call:
     """The clerk's call to a seat: what it must answer now."""
 
-    phase: Literal["propose", "debate", "vote", "review"]
+    phase: Literal["propose", "debate", "respond", "vote", "review", "answer"]
     motion_number: int
     motion: Mapping[str, Any] | None  # the motion before the board, as it was proposed
     reports: tuple[
@@ -26,6 +28,25 @@ class Call:
     refusal: str = ""  # why the last motion was not carried or not executed: rule and detail
     sent_back: int = 0  # how often work was sent back already
     send_backs_max: int = 0
+    seats: tuple[str, ...] = ()  # the bench, in speaking order
+    chair: str = ""
+    proposer: str = ""  # of the motion before the board
+    arguments: tuple[Mapping[str, Any], ...] = ()  # {"seat","stance","text"} on that motion
+    correction: str = ""  # why this seat's last motion was given back
+    fallen: Mapping[str, Any] | None = (
+        None  # {"motion_number","motion","why"} of the last that fell
+    )
+    falls: int = 0  # motions in a row that fell
+    falls_max: int = 0
+    motions_max: int = 0
+    is_at_once: bool = (
+        False  # the others are called at the same time, and hear nothing of each other
+    )
+    charters: tuple[Mapping[str, Any], ...] = ()  # {"agent","name","role","task","done","state",…}
+    left: Mapping[str, int] = field(default_factory=dict)  # of the mission's budget, by kind
+    to_give: Mapping[str, int] = field(default_factory=dict)  # what a motion may give, by kind
+    agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
+    words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +85,51 @@ class View:
     free: Mapping[str, int] = field(default_factory=dict)  # what its account has left, by kind
 
 
+UNSET: Final = Generation()
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a model is asked. `shared` is the same for many calls and comes first (prompt
     caches).
+
+    `exchange` ends with what is asked, and `persona` is who is asked: of an agent its situation as
+    its turn begins. `since` are the answers of this turn so far, with what became of them, and
+    `reminder` stands behind all: what may be another in each call. `offer` is all that may ever be
+    answered, the same in each call of an agent, so that it can be cached; `allowed` names the moves
+    of it that may be answered now, all of them where it is empty.
     """
 
     shared: str
     persona: str
-    exchange: tuple[tuple[Literal["user", "assistant"], str], ...]
-    offer: Offer  # what may be answered now
-    output_tokens_max: int
+    exchange: tuple[Piece, ...]
+    offer: Offer
+    output_tokens_max: int  # for what is visible
     view: View
+    since: tuple[Piece, ...] = ()
+    reminder: str = ""
+    allowed: tuple[str, ...] = ()
+    generation: Generation = UNSET  # what the role sets of it
+    is_stretched: bool = False  # with twice the limit, for an answer was cut at it
+
+    @property
+    def open_offer(self) -> Offer:
+        """What may be answered now."""
+        if not self.allowed:
+            return self.offer
+        moves = tuple(move for move in self.offer.moves if move in self.allowed)
+        return Offer(moves, self.offer.functions if "use" in moves else ())
+
+    def asking_for(self, move: str) -> Prompt:
+        """With that as the one move that may be answered now."""
+        if move in self.offer.moves:
+            return replace(self, allowed=(move,))
+        offer = replace(self.offer, moves=(*self.offer.moves, move))
+        return replace(self, allowed=(move,), offer=offer)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        return (*self.exchange, *self.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +166,33 @@ NOTHING: Final = Usage(0, 0, calls=0)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A good answer: one attempt's moves."""
+    """A good answer: one attempt's moves.
+
+    `thread` is what its provider wants back with this answer in the further calls of the turn, such
+    as encrypted thoughts; nobody but its adapter reads it.
+    """
 
     moves: tuple[Move, ...]
     usage: Usage
     text: str = ""  # what the model wrote, for the record
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """One attempt that gave no moves. It is charged like any other.
 
-    `malformed` and `refused` came from the model: `detail` is the correction it is given. The
-    others came from the world and are repeated as they were after `retry_after` seconds (`None`:
-    our choice). After `unsupported` the model asks in another form, which is no failure of the
-    attempt: there are only a few forms.
+    `malformed`, `refused` and `length` (cut at the output limit) came from the model: `detail` is
+    the correction it is given, and `calls` are the calls of functions that it wrote, as names and
+    JSON objects, where they can be shown to it again. The others came from the world and are
+    repeated as they were after `retry_after` seconds (`None`: our choice). After `unsupported` the
+    model asks in another form, which is no failure of the attempt: there are only a few forms.
     """
 
     why: Literal[
         "malformed",
         "refused",
+        "length",
         "rate_limited",
         "timeout",
         "server",
@@ -143,6 +204,7 @@ class Failed:
     usage: Usage
     retry_after: float | None = None
     text: str = ""
+    calls: tuple[MoveCall, ...] = ()
 
 
 class Model(Protocol):

@@ -113,6 +113,7 @@ class Inner:
     positions: Mapping[str, str]
     steps_begun: int
     steps_ended: int
+    waits: str = ""  # for whom or what it waits, and until when
 
 
 class Notifications(Protocol):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
+from swarmd.core.agent.memory import Memory
 from swarmd.core.agent.output_limits import Cut
-from swarmd.core.agent.turn import Memory, Refusal
+from swarmd.core.agent.turn import Refusal
 from swarmd.core.bus.envelope import Heard
 from swarmd.core.bus.foreign import Miscount
 from swarmd.core.control.stalls import Standing
@@ -80,6 +81,7 @@ class Used:
     is_assumed: bool = False
     is_ok: bool = True  # whether the call went well
     files: tuple[str, ...] = ()  # those that it looked into or wrote
+    more: Mapping[str, Any] = field(default_factory=dict)  # what only the record keeps of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Resumed:
     taint: tuple[str, ...] = ()
     # So many of its next messages are answered one by one: it failed on them together.
     alone: int = 0
+    wait: str = ""  # `core.agent.waiting.AgentWait`, as text
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +150,39 @@ class RefusedMail:
 
 
 @dataclass(frozen=True, slots=True)
+class Doing:
+    """How far a child is, as its own state says: whether it has reported its task as done, when its
+    last turn ended, and for what it waits (`core.agent.waiting`, as text).
+    """
+
+    is_done: bool = False
+    at: str = ""
+    wait: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """A living agent of the same mission that has the same superior."""
+
+    id: AgentId
+    name: str
+    role: str
+    task: str  # the beginning of it
+
+
+@dataclass(frozen=True, slots=True)
 class Around:
-    """What an agent finds: its mission, its children, and what the account that pays has left,
-    by kind.
+    """What an agent finds: its mission, its children and what they do, its colleagues, and what
+    the account that pays has left and has spent, by kind.
     """
 
     mission: Mission | None
     children: tuple[Agent, ...]
     free: Mapping[str, int]
+    spent: Mapping[str, int] = field(default_factory=dict)
+    doing: Mapping[AgentId, Doing] = field(default_factory=dict)
+    colleagues: tuple[Colleague, ...] = ()
+    superior: str = ""  # its name
 
 
 Attempt = Literal["begun", "failed", "cut"]
@@ -188,7 +216,7 @@ class WorkerStore(Protocol):
 
     async def resume(self, id: AgentId) -> Resumed: ...
 
-    async def around(self, agent: AgentId, mission: MissionId, account: str) -> Around:
+    async def around(self, agent: Agent, mission: MissionId, account: str) -> Around:
         """All that a turn reads before its first thought, at about one moment."""
 
     async def children(self, id: AgentId) -> tuple[Agent, ...]:
@@ -263,6 +291,7 @@ class Turn:
     forgotten: Sequence[int] = ()  # the numbers of the entries of memory that go
     alone: int = 0
     refusals: tuple[Refusal, ...] = ()  # of what its moves asked for: facts for the journal
+    wait: str = ""  # for what the agent waits from here on (`core.agent.waiting`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from typing import Final
 
 import anyio
 
+from swarmd.core.agent.mailbox import calls_for_turn, concerns
+from swarmd.core.agent.memory import NO_MEMORY, Memory
 from swarmd.core.agent.output_limits import NO_GUARD, Guard
-from swarmd.core.agent.turn import NO_MEMORY, Memory, concerns, wakes
+from swarmd.core.agent.waiting import NO_WAIT, AgentWait
 from swarmd.core.bus.envelope import Heard
 from swarmd.core.model.channels import inbox, up
 from swarmd.core.model.charter import Charter
@@ -47,6 +49,7 @@ class Resident:
     guard: Guard = NO_GUARD
     is_done: bool = False
     taint: tuple[str, ...] = ()
+    wait: AgentWait = NO_WAIT
     alone: int = 0  # messages to answer one by one
     is_doubtful: bool = (
         False  # its next turn may have been tried before, here or elsewhere: tries are counted
@@ -155,7 +158,9 @@ class Resident:
         if self.mailbox is None:
             self.mailbox = []
         self.mailbox.append(message)
-        if wakes(self.agent, message, rooms):
+        # What was there before was looked at when it came, but for whom it waits together.
+        mail = self.mailbox if self.wait.whom else (message,)
+        if calls_for_turn(self.agent, mail, rooms, self.wait):
             self.is_awake = True
             return True
         return False
@@ -220,12 +225,15 @@ class Residents:
         default_factory=set
     )  # read by somebody, and not yet asked to ring
     _unread: set[Channel] = field(default_factory=set)  # the other way round
+    # Until when those wait who named a time (seconds since the epoch).
+    timers: dict[AgentId, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.by_id)
 
     def add(self, resident: Resident) -> None:
         self.by_id[resident.agent.id] = resident
+        self.note_wait(resident)
         own = _own_of(resident.agent)
         for channel in own:
             self._turn(channel, self._unread, self._unheard)
@@ -239,6 +247,7 @@ class Residents:
 
     def remove(self, id: AgentId) -> None:
         resident = self.by_id.pop(id, None)
+        self.timers.pop(id, None)
         if resident is None:
             return
         own = _own_of(resident.agent)
@@ -308,6 +317,22 @@ class Residents:
         """
         if self._owner(channel) is None and order_of(id) > order_of(self.last.get(channel, FIRST)):
             self.last[channel] = id
+
+    # --- waits ---
+
+    def note_wait(self, resident: Resident) -> None:
+        """How long it waits now, if it waits for a time."""
+        if resident.wait.until:
+            self.timers[resident.agent.id] = resident.wait.until
+        else:
+            self.timers.pop(resident.agent.id, None)
+
+    def take_due(self, now: float) -> list[Resident]:
+        """Those whose time is over, each once."""
+        due = [id for id, until in self.timers.items() if until <= now]
+        for id in due:
+            del self.timers[id]
+        return [self.by_id[id] for id in due]
 
     # --- rest ---
 

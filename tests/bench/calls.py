@@ -44,7 +44,9 @@ async def turns_of_calls(socket: Path, namespace: str, calls: int) -> dict[str, 
 
 
 def _for_long_turns(here: Bench) -> Bench:
-    limits = here.declared.limits.model_copy(update={"steps_max": 200, "turns_at_once": UNDER_WAY})
+    limits = here.declared.limits.model_copy(
+        update={"thoughts_max": 200, "turns_at_once": UNDER_WAY}
+    )
     return replace(here, declared=replace(here.declared, limits=limits))
 
 

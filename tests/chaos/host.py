@@ -20,7 +20,8 @@ import anyio
 
 from swarmd.app import parts
 from swarmd.cli.main import main
-from swarmd.core.agent.turn import Memory, Output
+from swarmd.core.agent.memory import Memory
+from swarmd.core.agent.turn import Output
 from swarmd.core.bus.envelope import heard_pairs
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.lineage import stop_fields

@@ -49,7 +49,7 @@ def test_the_help_of_a_budget_has_an_example_that_is_read(
 @pytest.mark.parametrize("said", ["foo", "gold=3", '{"gold": 3}', "{", "tokens=many", "tokens=-1"])
 def test_a_budget_that_cannot_be_meant_is_answered_with_an_example(said: str) -> None:
     with pytest.raises(UsageError) as told:
-        missions.entrance_fields("Swans.", None, said, None, [])
+        missions.entrance_fields("Swans.", None, missions.Wishes(said), [])
     assert f"--budget {EXAMPLE}" in told.value.hint
 
 

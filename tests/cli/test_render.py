@@ -386,6 +386,21 @@ def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
     assert entry("repeats the room", event="board.announced") == []
 
 
+def test_a_request_that_only_a_person_can_answer_is_told_with_what_to_type() -> None:
+    watcher = Watcher(INK)
+
+    def asked(needs: str) -> list[str]:
+        told = {"event": "approval.requested", "needs": needs, "approval": "ap-7"}
+        return watcher.heard(
+            message(Kind.ENTRY, "a-1 asks for permission", channel=JOURNAL, sender="a-1", **told)
+        )
+
+    assert asked("operator") == [
+        "? a-1 asks for permission: swarmd approve ap-7 (or: deny ap-7)",
+    ]
+    assert asked("board") == [], "the board is called about it"
+
+
 def test_a_snapshot_is_told_when_the_state_or_the_number_of_agents_changes() -> None:
     watcher = Watcher(INK, "m-1")
     assert watcher.seen(SWARM) == ["· working: 2 agents, 155 tokens"]
@@ -466,11 +481,15 @@ def test_an_error_is_one_object_for_programs_and_two_lines_for_people() -> None:
 
 def test_a_mission_has_an_id_of_its_own_and_the_contracts_fields() -> None:
     fields = missions.entrance_fields(
-        "Find it", None, "tokens=5000, calls=10", 60, ["docs", "a.md"]
+        "Find it",
+        None,
+        missions.Wishes("tokens=5000, calls=10", 60, "3"),
+        ["docs", "a.md"],
     )
-    assert missions.entrance_fields("Find it", None, None, None, [])["id"] != fields["id"]
+    assert missions.entrance_fields("Find it", None, missions.Wishes(), [])["id"] != fields["id"]
     assert json.loads(fields["budget"]) == {"tokens": 5000, "calls": 10}
     assert (fields["deadline_s"], json.loads(fields["files"])) == ("60", ["docs", "a.md"])
+    assert fields["board"] == "3"
 
 
 @pytest.mark.parametrize(
@@ -493,7 +512,9 @@ def test_what_would_be_rejected_is_a_usage_error_before_it_is_sent(
     text: str, id_: str | None, budget: str | None
 ) -> None:
     with pytest.raises(UsageError):
-        missions.entrance_fields(missions.mission_text(text, lambda: b""), id_, budget, None, [])
+        missions.entrance_fields(
+            missions.mission_text(text, lambda: b""), id_, missions.Wishes(budget), []
+        )
 
 
 def test_a_dash_reads_the_mission_from_standard_input_which_must_be_text() -> None:

@@ -79,6 +79,7 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_reports:*": ("", "", "R", ""),
     "_approvals": ("", "", "R", ""),
     "_overrides": ("", "", "R", ""),
+    "_forgettings": ("", "", "R", ""),
     "_agents": ("", "", "R", ""),
     "_missions": ("", "", "R", ""),
     "_ended": ("", "", "R", ""),
@@ -146,6 +147,7 @@ NEVER_A_WORKERS: Final = (
     "_ended",
     "_meta",
     "_approvals",
+    "_forgettings",
     "_overrides",
 )
 

@@ -14,6 +14,7 @@ from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, StreamId
 from swarmd.core.model.records import Approval, Override
 from swarmd.core.model.tables import APPROVALS
+from tests.core.control.test_agent_requests import FILE, STRICT
 from tests.core.swarm_builder import MISSION
 from tests.runtime.recorded import rebuilt
 from tests.runtime.test_supervisor import H1, Stage, charter_motion, quiet, stage
@@ -82,9 +83,9 @@ async def _is_proved(on: Stage) -> None:
 async def test_what_waits_for_permission_is_there_after_a_restart_and_is_done_once(
     socket: str | None, namespace: str
 ) -> None:
-    async with stage(namespace, socket=socket) as on:
+    async with stage(namespace, socket=socket, taint=STRICT) as on:
         top = await _at_work(on)
-        await _ask(on, top, taint=["file"])
+        await _ask(on, top, taint=FILE)
         before = _approval(on)
         await on.start()
         assert _approval(on) == before
@@ -103,9 +104,9 @@ async def test_what_waits_for_permission_is_there_after_a_restart_and_is_done_on
 async def test_permission_that_nobody_gives_expires_also_over_a_restart(
     socket: str | None, namespace: str
 ) -> None:
-    async with stage(namespace, socket=socket, approval_seconds=20) as on:
+    async with stage(namespace, socket=socket, approval_seconds=20, taint=STRICT) as on:
         top = await _at_work(on)
-        await _ask(on, top, taint=["file"])
+        await _ask(on, top, taint=FILE)
         await on.start()
         on.clock.time += 21
         await on.sup.step()
@@ -217,9 +218,9 @@ def _before(id: str) -> StreamId:
 
 
 async def test_nobodys_hand_in_what_waits_makes_another_thing_of_it(namespace: str) -> None:
-    async with stage(namespace) as on:
+    async with stage(namespace, taint=STRICT) as on:
         top = await _at_work(on)
-        await _ask(on, top, taint=["file"])
+        await _ask(on, top, taint=FILE)
         id, key = _approval(on).id, on.store.keys.rows(APPROVALS)
         text = await on.store.pipe.execute("HGET", key, id)
         await on.store.pipe.execute("HSET", key, id, text.replace("worker", "manager"))
@@ -231,9 +232,9 @@ async def test_nobodys_hand_in_what_waits_makes_another_thing_of_it(namespace: s
 
 @pytest.mark.parametrize("by", ["sob", "nobody"])
 async def test_permission_by_whoever_it_is_not_takes_an_ancestor(namespace: str, by: str) -> None:
-    async with stage(namespace) as on:
+    async with stage(namespace, taint=STRICT) as on:
         top = await _at_work(on)
-        await _ask(on, top, taint=["file"])
+        await _ask(on, top, taint=FILE)
         act = {"verb": "approve", "target": _approval(on).id, "reason": "r"}
         for sender in (top.id, AgentId(by), SOB):
             await on.post(sender, Channel(REQUESTS), Kind.REQUEST, type="act", act=act)

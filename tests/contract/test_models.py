@@ -17,6 +17,7 @@ from swarmd.adapters.models import registry
 from swarmd.adapters.models.registry import LOCAL_SERVERS, ModelSettings, OpenModels, choose, parse
 from swarmd.adapters.models.scripted import Rule, ScriptedModel, When
 from swarmd.core.model.declarations import Models
+from swarmd.core.model.exchange import Piece
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import Argue, Propose, Report, Say, Spawn, Vote
@@ -52,7 +53,9 @@ class NoFiles:
 
 
 def prompt_of(view: View, functions: Sequence[str] = ("report", "spawn", "say")) -> Prompt:
-    return Prompt("shared", "persona", (("user", "go on"),), Offer(tuple(functions)), 500, view)
+    return Prompt(
+        "shared", "persona", (Piece("user", "go on"),), Offer(tuple(functions)), 500, view
+    )
 
 
 def view_of(**facts: Any) -> View:

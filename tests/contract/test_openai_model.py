@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -29,6 +29,7 @@ from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.rate_limit import WINDOW_SECONDS, Pace
 from swarmd.core.ledger.prices import Price, Rate
 from swarmd.core.model.declarations import Provider
+from swarmd.core.model.exchange import Piece
 from swarmd.core.model.functions import BUILT_IN, Offer
 from swarmd.core.model.moves import MOVE_TYPES, Report, Say, Spawn, Use
 from swarmd.core.model.names import AgentId, MissionId
@@ -59,9 +60,14 @@ IMPATIENT = {"first_token_seconds": 0.3, "idle_seconds": 0.2}
 HANGS = ("hang", "hang_midway")
 REPORT = {"move": "report", "text": "Grüße, 世界 — 🦉 done", "done": True}
 
-Actions = Literal["tools", "schema", "probe"]
+Actions = Literal[
+    "tools", "schema", "probe", "responses:tools", "responses:schema", "responses:probe"
+]
 MODES: tuple[Actions, ...] = ("tools", "schema")
 both_modes = pytest.mark.parametrize("mode", MODES)
+# Chat Completions and the Responses API, each in both modes.
+each_way = pytest.mark.parametrize("mode", [*MODES, "responses:tools", "responses:schema"])
+both_wires = pytest.mark.parametrize("mode", ["tools", "responses:tools"])
 
 
 def offer_of(names: Sequence[str]) -> Offer:
@@ -81,7 +87,7 @@ def prompt_of(
     return Prompt(
         shared="The constitution.",
         persona="You are Ada.",
-        exchange=(("user", "earlier"), ("assistant", "noted"), ("user", text)),
+        exchange=(Piece("user", "earlier"), Piece("assistant", "noted"), Piece("user", text)),
         offer=offer_of(functions),
         output_tokens_max=tokens,
         view=view,
@@ -95,18 +101,33 @@ PRICE = Price(
 FREE = Tariff(lambda _: Price(), "costs nothing")
 
 
+class HasAddress(Protocol):
+    @property
+    def base_url(self) -> str: ...
+
+
+def provider_of(actions: Actions, **settings: Any) -> Provider:
+    """Without room for thoughts, so that the limit is the prompt's own."""
+    api, _, mode = actions.rpartition(":")
+    plain = {"api": api or "chat", "actions": mode, "reasoning_tokens_max": 0}
+    return Provider(**{**PATIENT, **plain, **settings})
+
+
 @asynccontextmanager
 async def model_of(
-    server: OpenAIServer,
+    server: HasAddress,
     actions: Actions = "tools",
     *,
     key: str = KEY,
     tariff: Tariff | None = FREE,
     **settings: Any,
 ) -> AsyncIterator[OpenAIModel]:
-    provider = Provider(actions=actions, **{**PATIENT, **settings})
     model = OpenAIModel(
-        "test-model", base_url=server.base_url, api_key=key, provider=provider, tariff=tariff
+        "test-model",
+        base_url=server.base_url,
+        api_key=key,
+        provider=provider_of(actions, **settings),
+        tariff=tariff,
     )
     try:
         yield model
@@ -137,7 +158,7 @@ def answered(outcome: Answered | Failed) -> Answered:
 # --- good answers -----------------------------------------------------------------------------
 
 
-@both_modes
+@each_way
 async def test_a_good_answer_is_its_moves_in_order_and_the_usage_that_the_server_counted(
     mode: Actions,
 ) -> None:
@@ -147,7 +168,7 @@ async def test_a_good_answer_is_its_moves_in_order_and_the_usage_that_the_server
     assert outcome.usage == Usage(321, 45)
 
 
-@both_modes
+@each_way
 @pytest.mark.parametrize("piece_bytes", [1, 3, 7])
 async def test_a_stream_may_be_split_anywhere_even_inside_a_character(
     mode: Actions, piece_bytes: int
@@ -160,7 +181,7 @@ async def test_a_stream_may_be_split_anywhere_even_inside_a_character(
     assert outcome.moves == (Report(**REPORT), Report(**REPORT))
 
 
-@both_modes
+@each_way
 async def test_an_answer_that_was_not_streamed_is_read_all_the_same(mode: Actions) -> None:
     outcome = answered(
         await one_attempt(mode, "not_streamed", brain=always(REPORT, REPORT, usage=(7, 8)))
@@ -169,7 +190,7 @@ async def test_an_answer_that_was_not_streamed_is_read_all_the_same(mode: Action
     assert outcome.usage == Usage(7, 8)
 
 
-@both_modes
+@each_way
 async def test_usage_that_is_not_reported_is_assumed_within_the_bound(mode: Actions) -> None:
     async with (
         OpenAIServer(always(REPORT), faults=["no_usage"]) as server,
@@ -241,7 +262,7 @@ def bytes_allowed(tokens: int) -> int:
     return OUTPUT_BYTES_OF_TOKEN * tokens + BYTES_BESIDE
 
 
-@pytest.mark.parametrize("actions", ["tools", "schema", "probe"])
+@pytest.mark.parametrize("actions", ["tools", "schema", "probe", "responses:tools"])
 @pytest.mark.parametrize(
     "piece",
     [
@@ -337,7 +358,7 @@ async def test_a_long_honest_answer_is_not_cut() -> None:
         answered(await model.attempt(prompt_of(tokens=500)))
 
 
-@both_modes
+@each_way
 async def test_usage_beyond_the_reserve_is_reported_as_it_was_said(mode: Actions) -> None:
     async with (
         OpenAIServer(always(REPORT, usage=(9_000_000, 7_000_000))) as server,
@@ -368,6 +389,7 @@ def test_usage_that_cannot_be_meant_is_as_none(usage: Any) -> None:
     assert not received.is_counted
 
 
+@both_wires
 @pytest.mark.parametrize(
     ("details", "cost"),
     [
@@ -381,10 +403,10 @@ def test_usage_that_cannot_be_meant_is_as_none(usage: Any) -> None:
     ],
 )
 async def test_cached_tokens_are_charged_as_such_and_lies_about_them_are_not_believed(
-    details: Any, cost: int
+    mode: Actions, details: Any, cost: int
 ) -> None:
     brain = Replies([ServerReply([REPORT], usage=(100, 20), details=details)])
-    outcome = answered(await one_attempt("tools", brain=brain, tariff=Tariff(lambda _: PRICE, "")))
+    outcome = answered(await one_attempt(mode, brain=brain, tariff=Tariff(lambda _: PRICE, "")))
     assert outcome.usage == Usage(100, 20, cost=cost)
 
 
@@ -429,7 +451,7 @@ async def test_nothing_counts_as_sent_while_an_attempt_waits_for_its_turn() -> N
 # --- what is asked ----------------------------------------------------------------------------
 
 
-@both_modes
+@each_way
 async def test_a_request_offers_exactly_the_moves_that_the_prompt_allows(mode: Actions) -> None:
     moves = [move for move in MOVE_TYPES if move != "use"]
     async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
@@ -439,6 +461,10 @@ async def test_a_request_offers_exactly_the_moves_that_the_prompt_allows(mode: A
     assert offered_moves(bodies[0]) == [*moves, *(f.call_name for f in BUILT_IN.values())]
     assert offered_moves(bodies[1]) == ["vote"]
     assert "discriminator" not in json.dumps(bodies)
+    if mode.startswith("responses"):
+        assert all(body["store"] is False and body["stream"] is True for body in bodies)
+        assert bodies[0]["max_output_tokens"] == 500
+        return
     assert all(body["stream_options"] == {"include_usage": True} for body in bodies)
     assert bodies[0]["max_tokens"] == 500
     assert "max_completion_tokens" not in bodies[0]
@@ -517,15 +543,15 @@ async def test_what_a_server_counted_of_a_prompt_is_what_the_next_one_is_expecte
 MODELS_FAULTS: list[tuple[Fault, str, str]] = [
     ("malformed", "malformed", "not valid JSON"),
     ("unknown_move", "malformed", "launch_rocket"),
-    ("schema_violation", "malformed", "mood: "),
-    ("no_call", "malformed", "report, spawn, say"),
-    ("empty", "malformed", "report, spawn, say"),
+    ("schema_violation", "malformed", "`mood` is no field here"),
+    ("no_call", "malformed", "spawn"),
+    ("empty", "malformed", "spawn"),
     ("refusal", "refused", "can't help"),
     ("content_filter", "refused", "report, spawn, say"),
 ]
 
 
-@both_modes
+@each_way
 @pytest.mark.parametrize(("fault", "why", "correction"), MODELS_FAULTS)
 async def test_a_bad_answer_is_charged_and_corrected_in_words_for_the_model(
     mode: Actions, fault: Fault, why: str, correction: str
@@ -540,16 +566,13 @@ async def test_a_bad_answer_is_charged_and_corrected_in_words_for_the_model(
 @pytest.mark.parametrize(
     ("move", "correction"),
     [
-        ({"move": "say", "room": "a b", "text": "x"}, "moves[0] (say): room: "),
-        ({"move": "say", "room": "a"}, "moves[0] (say): text: "),
-        (
-            {"move": "vote", "choice": "yes", "reason": "x"},
-            "moves[0]: `vote` is not open to you now",
-        ),
-        ({"move": "spawn", "key": "k", "charter": {"role": "r"}}, "charter.name: "),
+        ({"move": "say", "room": "a b", "text": "x"}, "`room` must be one word"),
+        ({"move": "say", "room": "a"}, "`text` is missing"),
+        ({"move": "vote", "choice": "yes", "reason": "x"}, "`vote` is not open to you now"),
+        ({"move": "spawn", "key": "k", "charter": {"role": "r"}}, "`charter.name` is missing"),
         (
             {"move": "propose", "motion": {"motion": "deliver", "reports": [""], "reason": "r"}},
-            "motion.reports[0]: ",
+            "`motion.reports[0]` must not be empty",
         ),
     ],
 )
@@ -566,7 +589,8 @@ async def test_a_correction_names_the_field_that_is_wrong(
 @both_modes
 async def test_one_bad_move_spoils_the_answer_whole(mode: Actions) -> None:
     outcome = failed(await one_attempt(mode, brain=always(REPORT, {"move": "say", "room": "r"})))
-    assert "moves[1] (say): text" in outcome.detail
+    assert ("call 2 (`say`)" if mode == "tools" else "moves[1] (say)") in outcome.detail
+    assert "`text` is missing" in outcome.detail
 
 
 @both_modes
@@ -609,7 +633,7 @@ WORLDS_FAULTS: list[tuple[Fault, str, bool]] = [
 ]
 
 
-@both_modes
+@pytest.mark.parametrize("mode", [*MODES, "responses:tools"])
 @pytest.mark.parametrize(("fault", "why", "may_have_run"), WORLDS_FAULTS)
 async def test_a_failure_of_the_world_is_a_value_and_charged_where_the_model_may_have_run(
     mode: Actions, fault: Fault, why: str, may_have_run: bool
@@ -629,10 +653,10 @@ async def test_a_failure_of_the_world_is_a_value_and_charged_where_the_model_may
         assert outcome.usage.tokens <= model.bound(prompt).tokens or fault == "endless"
 
 
-@both_modes
+@each_way
 async def test_an_answer_at_its_limit_is_cut_and_charged_as_counted(mode: Actions) -> None:
     outcome = failed(await one_attempt(mode, "length"))
-    assert (outcome.why, outcome.usage) == ("cut", Usage(100, 20))
+    assert (outcome.why, outcome.usage) == ("length", Usage(100, 20))
 
 
 async def test_an_answer_never_grows_beyond_what_memory_bears(
@@ -655,6 +679,7 @@ async def test_a_server_that_is_not_there_costs_nothing() -> None:
     assert (outcome.why, outcome.usage) == ("server", Usage(0, 0, calls=1))
 
 
+@both_wires
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
@@ -668,15 +693,16 @@ async def test_a_server_that_is_not_there_costs_nothing() -> None:
     ],
 )
 async def test_retry_after_is_read_as_number_or_date_and_bounded(
-    said: str, seconds: float | None
+    mode: Actions, said: str, seconds: float | None
 ) -> None:
     async with (
         OpenAIServer(always(REPORT), faults=["429"], retry_after=said) as server,
-        model_of(server) as model,
+        model_of(server, mode) as model,
     ):
         assert failed(await model.attempt(prompt_of())).retry_after == seconds
 
 
+@both_wires
 @pytest.mark.parametrize(
     ("fault", "settings", "said"),
     [
@@ -686,22 +712,23 @@ async def test_retry_after_is_read_as_number_or_date_and_bounded(
     ],
 )
 async def test_each_deadline_ends_the_attempt_and_says_which_it_was(
-    fault: Fault, settings: dict[str, Any], said: str
+    mode: Actions, fault: Fault, settings: dict[str, Any], said: str
 ) -> None:
     async with (
         OpenAIServer(always(REPORT), faults=[fault]) as server,
-        model_of(server, **settings) as model,
+        model_of(server, mode, **settings) as model,
     ):
         with anyio.fail_after(HANG_SECONDS):
             outcome = failed(await model.attempt(prompt_of(tokens=100_000)))
     assert (outcome.why, said in outcome.detail) == ("timeout", True)
 
 
+@both_wires
 @pytest.mark.parametrize("fault", ["hang", "hang_midway"])
-async def test_a_cancelled_attempt_closes_its_connection(fault: Fault) -> None:
+async def test_a_cancelled_attempt_closes_its_connection(mode: Actions, fault: Fault) -> None:
     async with (
         OpenAIServer(always(REPORT), faults=[fault]) as server,
-        model_of(server) as model,
+        model_of(server, mode) as model,
     ):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.attempt, prompt_of())
@@ -712,14 +739,15 @@ async def test_a_cancelled_attempt_closes_its_connection(fault: Fault) -> None:
             await server.until(lambda s: s.closed_by_client == 1)
 
 
-async def test_a_connection_is_used_again() -> None:
-    async with OpenAIServer(always(REPORT)) as server, model_of(server) as model:
+@both_wires
+async def test_a_connection_is_used_again(mode: Actions) -> None:
+    async with OpenAIServer(always(REPORT)) as server, model_of(server, mode) as model:
         for _ in range(5):
             answered(await model.attempt(prompt_of()))
         assert server.connections == 1
 
 
-@both_modes
+@each_way
 async def test_each_attempt_is_one_request_whatever_becomes_of_it(mode: Actions) -> None:
     faults: list[Fault | None] = ["500", "429", None, "malformed", "cut"]
     async with (
@@ -734,14 +762,22 @@ async def test_each_attempt_is_one_request_whatever_becomes_of_it(mode: Actions)
 # --- the probe --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("calls_tools", "mode"), [(True, "tools"), (False, "response_format")])
+@pytest.mark.parametrize(
+    ("actions", "calls_tools", "mode"),
+    [
+        ("probe", True, "tools"),
+        ("probe", False, "response_format"),
+        ("responses:probe", True, "tools"),
+        ("responses:probe", False, "text"),
+    ],
+)
 async def test_a_probe_finds_the_mode_once_and_is_paid_for_by_the_first_attempt(
-    calls_tools: bool, mode: str
+    actions: Actions, calls_tools: bool, mode: str
 ) -> None:
     brain = always(REPORT, usage=(100, 20))
     async with (
         OpenAIServer(brain, calls_tools=calls_tools) as server,
-        model_of(server, "probe") as model,
+        model_of(server, actions) as model,
     ):
         prompt = prompt_of()
         bound = model.bound(prompt)
@@ -995,7 +1031,11 @@ async def test_the_mission_brain_spawns_again_what_was_given_back_and_waits_for_
         for answer, move in told:
             prompt = replace(
                 prompt_of(["spawn", "report", "think"]),
-                exchange=(("user", "role: executive"), ("assistant", spawn), ("user", answer)),
+                exchange=(
+                    Piece("user", "role: executive"),
+                    Piece("assistant", spawn),
+                    Piece("user", answer),
+                ),
             )
             outcome = answered(await model.attempt(prompt))
             assert [made.move for made in outcome.moves] == [move]

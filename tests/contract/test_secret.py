@@ -16,8 +16,8 @@ import pytest
 
 from swarmd.adapters import secret
 from swarmd.app.process import with_secret
+from swarmd.core.model.masking import MASK, Masking
 from swarmd.errors import UsageError
-from swarmd.logs import Masking
 from swarmd.settings import Settings
 
 GOOD = "a secret that is long enough for this"
@@ -139,5 +139,5 @@ def test_a_named_file_goes_before_the_data_folder_and_is_never_made(tmp_path: Pa
 def test_the_secret_is_masked_in_logs_and_not_in_the_settings_words(tmp_path: Path) -> None:
     settings = replace(Settings(data=tmp_path), secret=GOOD, api_keys={"openai": "a key of theirs"})
     assert GOOD not in repr(settings)
-    assert Masking(settings.secrets).text(f"it is {GOOD}.") == "it is ***."
+    assert Masking(settings.secrets).text(f"it is {GOOD}.") == f"it is {MASK}."
     assert set(settings.secrets) == {GOOD, "a key of theirs"}

@@ -19,13 +19,16 @@ from swarmd.adapters.redis.connection.requirements import connect_sync
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.reader import View
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.redis.supervisor_store import UNREAD_SECONDS
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.output_limits import Cut
+from swarmd.core.agent.waiting import AgentWait, wait_of
 from swarmd.core.control.stalls import Standing
 from swarmd.core.model.changes import AgentSet
-from swarmd.core.model.channels import up
+from swarmd.core.model.channels import inbox, up
 from swarmd.core.model.lineage import Agent, Stop, StopKind
-from swarmd.core.model.names import FIRST, AgentId, Authority, HostId
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import FIRST, OPERATOR, AgentId, Authority, HostId
 from swarmd.core.model.records import Host, Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import STOPS, TROUBLES, Drop, Put
@@ -137,6 +140,38 @@ async def test_a_standing_says_whether_it_is_done_and_whether_a_turn_is_under_wa
     # The call was never ended, and is still in the journal: its turn is over all the same.
     assert await store.pipe.execute("HLEN", store.keys.steps(TOP)) == 1
     assert (await store.standings([TOP]))[TOP] == Standing(is_done=True, is_busy=False)
+
+
+async def test_a_standing_says_whether_mail_waits_that_it_has_not_read(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    read = await store.post(inbox(TOP), Message(sender=OPERATOR, kind=Kind.SAY, at=AT, text="one"))
+    read_all = replace(turn(top, 1), positions={inbox(TOP): read})
+    await store.commit(hold(top), read_all, 32, AT)
+    assert not (await store.standings([TOP]))[TOP].has_mail
+    await store.post(inbox(TOP), Message(sender=OPERATOR, kind=Kind.SAY, at=AT, text="two"))
+    assert (await store.standings([TOP]))[TOP].has_mail
+
+
+async def test_mail_that_woke_nobody_for_long_is_none_that_is_waited_for(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that a request was done lie unread until real mail comes: who has nothing else is at
+    rest.
+    """
+    await _staffed(store)
+    await store.post(inbox(TOP), Message(sender=OPERATOR, kind=Kind.SAY, at=AT, text="one"))
+    assert (await store.standings([TOP]))[TOP].has_mail
+    now = store.session.now
+    monkeypatch.setattr(type(store.session), "now", lambda self: now() + UNREAD_SECONDS + 5)
+    assert not (await store.standings([TOP]))[TOP].has_mail
+
+
+async def test_a_standing_says_until_when_it_waits(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    wait = AgentWait(what="word", until=12.5)
+    await store.commit(hold(top), replace(turn(top, 1), wait=wait.to_text()), 32, AT)
+    assert (await store.standings([TOP]))[TOP].waits_until == 12.5
+    assert wait_of((await store.resume(TOP)).wait) == wait
 
 
 # --- the read side ----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.core.agent.turn import NO_MEMORY
+from swarmd.core.agent.memory import NO_MEMORY
 from swarmd.core.model.changes import (
     AccountCleared,
     AccountClosed,

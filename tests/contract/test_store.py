@@ -35,7 +35,7 @@ from swarmd.adapters.redis.connection.connection import Dial, Dialler, dial
 from swarmd.adapters.redis.founding import SEAL_LOST
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.core.agent.turn import NO_MEMORY, Memory
+from swarmd.core.agent.memory import NO_MEMORY, Memory
 from swarmd.core.bus.envelope import Heard
 from swarmd.core.model.changes import (
     AccountCleared,

@@ -8,7 +8,7 @@ from swarmd.adapters.config.loader import load
 from swarmd.adapters.redis.connection.connection import dial
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.core.agent.turn import concerns
+from swarmd.core.agent.mailbox import concerns
 from swarmd.core.control.dispatch import decide
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
 from swarmd.core.model.lineage import Agent

@@ -16,11 +16,11 @@ from swarmd.core.control.dispatch import decide
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
 from swarmd.core.model.actions import Args, args_of
+from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, ORDERS, REQUESTS, up
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import (
-    BoardRules,
     Budget,
     Declarations,
     Limits,
@@ -46,7 +46,13 @@ MISSION = MissionId("m1")
 START = 1_800_000_000.0
 
 BOARD = BoardRules(
-    seats=SEATS, chair="picard", quorum=4, rounds=0, seat_seconds=10, motion_seconds=100
+    seats=SEATS,
+    chair="picard",
+    quorum=4,
+    procedure="full",
+    rounds=0,
+    seat_seconds=10,
+    motion_seconds=100,
 )
 LIMITS = Limits(
     root=Budget(tokens=1_000_000, cost=50_000_000, calls=10_000, tools=20_000, agents=100),
@@ -255,11 +261,9 @@ class World:
     def answer(self, mission: MissionId, kind: Kind, **data: Any) -> list[Change]:
         """The called seat answers."""
         procedure = self.swarm.boards[mission]
-        assert procedure.calling is not None
+        seat = procedure.called[0]
         data["motion_number"] = procedure.motion_number
-        return self.hear(
-            BOARD_ROOM, procedure.calling, kind, data, text="so be it", mission=mission
-        )
+        return self.hear(BOARD_ROOM, seat, kind, data, text="so be it", mission=mission)
 
     # --- agents ---
 

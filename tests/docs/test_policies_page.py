@@ -11,7 +11,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from swarmd.adapters.config.loader import load
-from swarmd.core.model.declarations import AclRole, BoardRules, Limits, Provider, Role, Room, Taint
+from swarmd.core.model.board_rules import BoardRules
+from swarmd.core.model.declarations import Limits, Provider, Role, Room, Taint
+from swarmd.core.model.redis_users import AclRole
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
 

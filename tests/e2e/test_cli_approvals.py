@@ -40,12 +40,12 @@ ACTION: Mapping[str, Any] = {
 }
 
 
-def _waiting(swarm: Swarm) -> None:
+def _waiting(swarm: Swarm, needs: Authority = Authority.LINEAGE) -> None:
     approval = Approval(
         id="ap-1",
         digest=digest_of(ACTION),
         action=ACTION,
-        needs=Authority.LINEAGE,
+        needs=needs,
         rule=Rule.TAINT_PERMISSION,
         at=1.0,
         expires=1_800_000_000.0,
@@ -91,6 +91,17 @@ def _supervisor(swarm: Swarm, **answer: Any) -> Iterator[list[dict[str, Any]]]:
     finally:
         stop.set()
         thread.join(END_SECONDS)
+
+
+def test_missions_names_the_command_where_only_a_person_can_answer(
+    cli: Cli, peopled: Swarm
+) -> None:
+    _waiting(peopled)
+    assert "swarmd approve" not in cli("missions")[2], "its superior is asked"
+    _waiting(peopled, Authority.OPERATOR)
+    code, _, err = cli("missions")
+    assert code == 0
+    assert "m-one waits for a person: swarmd approve ap-1 (or: deny ap-1)" in err
 
 
 def test_what_waits_is_listed_with_nothing_that_a_terminal_obeys(peopled: Swarm, cli: Cli) -> None:

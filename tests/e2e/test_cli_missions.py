@@ -608,6 +608,14 @@ def test_say_reaches_a_room_or_one_agent_as_the_operator(
     ]
 
 
+def test_what_is_said_to_a_mission_is_told_to_the_board_about_it(
+    supervisor: Supervisor, sight: Sight
+) -> None:
+    assert say.say(sight, supervisor.post, "m-one", "leave it") == Exit.DONE
+    ((channel, message),) = supervisor.posted
+    assert (channel, message.mission, message.sender) == ("room:sob", "m-one", "operator")
+
+
 def test_what_is_said_is_stored_marked_and_rung(cli: Cli, peopled: Swarm, bell: Bell) -> None:
     code, out, err = cli("say", "inbox:scout", "turn back", "--json")
     assert (code, err) == (0, "")
@@ -818,7 +826,7 @@ def test_an_agent_or_a_room_is_spoken_to_by_its_name_alone(
     assert [spoken for spoken, _ in supervisor.posted] == [channel]
 
 
-@pytest.mark.parametrize("name", ["m-one", "nobody-of-this-name", "results", "dead", ""])
+@pytest.mark.parametrize("name", ["nobody-of-this-name", "results", "dead", ""])
 def test_what_names_nobody_that_can_be_spoken_to_is_told_with_what_does(
     name: str, supervisor: Supervisor, sight: Sight
 ) -> None:

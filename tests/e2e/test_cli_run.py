@@ -69,7 +69,7 @@ def test_run_prints_the_result_alone_and_its_progress_beside_it(
     assert "The swan sings before it dies." in done.stdout
     assert "swans.md:1" in done.stdout
     assert "proposes:" not in done.stdout
-    for shown in ("proposes:", "votes yes:", "+ sob created", "delivered (spent"):
+    for shown in ("proposes:", "consents:", "+ sob created", "delivered (spent"):
         assert shown in done.stderr
     assert "\x1b" not in done.stderr
 

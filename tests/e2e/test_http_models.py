@@ -158,7 +158,7 @@ PASSING: Final[dict[str, Trouble]] = {
     "once-not_streamed": Trouble("not_streamed", times=ALWAYS),
     "researcher-cut": Trouble("cut", "researcher"),
     "seat-malformed": Trouble("malformed", "propose"),
-    "seat-500": Trouble("500", "vote", 2),
+    "seat-500": Trouble("500", "debate", 2),
 }
 LASTING: Final[dict[str, Trouble]] = {
     **{
@@ -170,7 +170,7 @@ LASTING: Final[dict[str, Trouble]] = {
 }
 UNCOUNTED: Final = {"uncounted": Trouble("no_usage", times=ALWAYS)}
 WITHOUT_RESEARCHER: Final = {"lost-researcher": Trouble("malformed", "researcher", ALWAYS)}
-ABSTAINED: Final = {"abstained": Trouble("403", "vote")}
+ABSTAINED: Final = {"abstained": Trouble("403", "debate")}
 PLAN: Final = PASSING | LASTING | UNCOUNTED | WITHOUT_RESEARCHER | ABSTAINED
 PLAIN: Final = "untroubled"
 SLY: Final = "sly"
@@ -185,6 +185,7 @@ OF_THE_MODEL: Final = {
     "no_call": "I would rather talk about it.",
     "empty": CORRECTION,
     "refusal": "withheld as unsafe",
+    "length": "Your answer was cut at",
 }
 
 
@@ -363,13 +364,13 @@ def test_a_lost_researcher_is_told_to_its_executive_which_goes_on(ran: Ran) -> N
 
 def test_a_seat_whose_model_fails_abstains_and_the_board_decides(ran: Ran) -> None:
     assert ran.missions["abstained"]["state"] == "delivered"
-    votes = [
-        (fields["from"], data_of(fields)["choice"])
+    consents = [
+        (fields["from"], data_of(fields)["stance"])
         for _, fields in ran.swarm.entries("room:sob")
-        if fields["mission"] == "abstained" and fields["kind"] == "vote"
+        if fields["mission"] == "abstained" and fields["kind"] == "argument"
     ]
-    assert len(votes) == 11
-    assert {choice for _, choice in votes} == {"yes"}
+    assert len(consents) == 9, "of ten that were asked"
+    assert {stance for _, stance in consents} == {"consent"}
 
 
 def test_an_uncounted_answer_is_settled_at_an_upper_bound(ran: Ran) -> None:
@@ -491,6 +492,32 @@ def test_a_key_from_a_file_is_the_key_that_is_sent(tmp_path: Path) -> None:
     code, _, err = attended(server, OPENAI_API_KEY="", OPENAI_API_KEY_FILE=str(tmp_path / "key"))
     assert code == 0, err
     assert {call.headers["authorization"] for call in server.calls} == {f"Bearer {KEY}"}
+
+
+def test_a_mission_over_the_responses_api_is_delivered_and_thoughts_go_on_within_a_turn(
+    tmp_path: Path,
+) -> None:
+    settings = "providers: {openai: {api: responses, reasoning_effort: low, extra: {top_p: 0.5}}}"
+    (tmp_path / "models.yaml").write_text(f"{settings}\n")
+    server = OpenAIServer(MissionBrain(looks=2))
+    code, out, err = attended(server, SWARMD_POLICIES=str(tmp_path))
+    assert (code, "The answer is 42." in out) == (0, True), err
+    assert {call.path for call in server.calls} == {"/v1/responses"}
+    bodies = [call.body for call in server.calls[1:]]
+    for body in bodies:
+        assert (body["store"], body["reasoning"], body["top_p"]) == (False, {"effort": "low"}, 0.5)
+    thoughts = [
+        [item["encrypted_content"] for item in body["input"] if item.get("type") == "reasoning"]
+        for body in bodies
+    ]
+    # A researcher looks twice: its second call has the thoughts of the first, its third has both.
+    assert max(map(len, thoughts)) == 2
+    assert all(
+        item["call_id"] in {other.get("call_id") for other in body["input"]}
+        for body in bodies
+        for item in body["input"]
+        if item.get("type") == "function_call_output"
+    )
 
 
 def test_a_model_without_a_price_is_not_started_with_where_that_is_forbidden(

@@ -107,8 +107,7 @@ def test_run_over_the_projects_own_docs_gives_a_cited_brief_for_a_minute_of_cpu(
     assert ["board vote" in sections[0], "runaway swarm" in sections[1]] == [True, True]
     assert "not by a language model" in done.stdout
     for progress in (
-        " argues: ",
-        " votes yes: ",
+        " consents: ",
         "clerk: ",
         "created executive",
         "(spent ",
@@ -280,7 +279,7 @@ def test_a_killed_runs_mission_is_named_by_the_next_and_resumed_only_when_asked(
 def test_a_mission_killed_in_debate_is_delivered_by_resume(environment: dict[str, str]) -> None:
     words = ["run", "What stops a runaway swarm?"]
     with child(words, environment, keeps_stdout=True) as running:
-        running.until_said("argues")
+        running.until_said("consents")
         running.process.kill()
         running.ended()
     done = verb(environment, "run", "--resume", seconds=VERB_SECONDS)

@@ -133,7 +133,7 @@ async def turn_of(
 ) -> Turn:
     script: list[Mapping[str, Any]] = [
         {"when": {"step": 0}, "moves": list(moves)},
-        {"moves": [{"move": "think", "thought": "well"}]},
+        {"moves": [{"move": "wait"}]},
     ]
     await Lineage(store).found(replace(executive(A1), privileges=privileges))
     model = Seen(ScriptedModel(script))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarmd.adapters.config import loader as declarations
-from swarmd.core.agent.turn import NO_MEMORY
+from swarmd.core.agent.memory import NO_MEMORY
 from swarmd.core.bus.envelope import Heard
 from swarmd.core.model.channels import down, inbox, up
 from swarmd.core.model.charter import Charter

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmd.core.agent.memory import NO_MEMORY, Memory, remember
 from swarmd.core.agent.prompt import exchange_of
-from swarmd.core.agent.turn import NO_MEMORY, Memory, remember
 from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.names import AgentId
 from swarmd.runtime.turn.memory_cache import Recollection

@@ -19,6 +19,7 @@ from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.codecs import hold_text
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.ledger.calls import OUTPUT_TOKENS_FLOOR
+from swarmd.core.model.exchange import Piece
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.lineage import stop_fields
 from swarmd.core.model.moves import Report
@@ -57,7 +58,7 @@ def render(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
     view = View(
         AGENT.id, AGENT.name, AGENT.role, 1, MissionId("m-1"), "Why?", (), steps=tuple(corrections)
     )
-    return Prompt("shared", "persona", (("user", "Answer."),), Offer(("report",)), 100, view)
+    return Prompt("shared", "persona", (Piece("user", "Answer."),), Offer(("report",)), 100, view)
 
 
 @dataclass(slots=True)
@@ -397,8 +398,8 @@ class Elastic(Metered):
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:
         self.limits.append(prompt.output_tokens_max)
-        self.offers.append(prompt.offer.moves)
-        self.asked.append(prompt.exchange[-1][1])
+        self.offers.append(prompt.open_offer.moves)
+        self.asked.append(prompt.reminder)
         return Answered((Report(move="report", text="42", done=True),), self.used)
 
 
@@ -628,5 +629,94 @@ def test_a_call_that_is_cancelled_is_paid_in_full_once_anything_was_sent_and_not
                 await anyio.wait_all_tasks_blocked()
                 tasks.cancel_scope.cancel()
             assert (await turn.paid(), await turn.money()) == (paid, money)
+
+    jumping(test)
+
+
+# --- answers that are cut at their limit ------------------------------------------------------
+
+CUT = Failed("length", "Your answer was cut at 100 tokens. Be shorter.", Usage(10, 100))
+TOO_LARGE = Failed("rejected", "max_tokens is too large", Usage(0, 0))
+DONE = Answered((Report(move="report", text="42", done=True),), Usage(10, 10), thread="[thoughts]")
+
+
+@dataclass(slots=True)
+class Bounded(Metered):
+    """A model that answers in order, and whose bound follows its limit."""
+
+    answers: list[Answered | Failed] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
+
+    def bound(self, prompt: Prompt) -> Usage:
+        return replace(BOUND, tokens_out=2_000 if prompt.is_stretched else 500)
+
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
+        sending()
+        self.prompts.append(prompt)
+        return self.answers.pop(0)
+
+    @property
+    def stretched(self) -> list[bool]:
+        return [prompt.is_stretched for prompt in self.prompts]
+
+
+@pytest.mark.parametrize(
+    ("answers", "stretched", "told"),
+    [
+        ([CUT, DONE], [False, True], 1),
+        ([CUT, CUT, DONE], [False, True, True], 2),
+        ([CUT, TOO_LARGE, DONE], [False, True, False], 1),
+    ],
+)
+def test_a_cut_answer_is_told_and_its_limit_doubled_once(
+    answers: list[Answered | Failed], stretched: list[bool], told: int
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            model = Bounded(Usage(1, 1), answers=list(answers))
+            moves, corrections = await turn.think(model)
+            assert (len(moves), model.stretched) == (1, stretched)
+            assert [one["correction"] for one in corrections] == [CUT.detail] * told
+            told_last = model.prompts[-1].view.steps
+            assert [step["correction"] for step in told_last] == [CUT.detail] * told
+
+    jumping(test)
+
+
+def test_an_answer_that_is_cut_again_and_again_is_given_up_after_three() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            model = Bounded(Usage(1, 1), answers=[CUT] * 5)
+            with pytest.raises(ThoughtFailedError, match="cut at 100 tokens"):
+                await turn.think(model)
+            assert len(model.prompts) == 3
+
+    jumping(test)
+
+
+def test_an_account_that_cannot_hold_twice_the_limit_asks_with_the_usual_one() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            model = Bounded(Usage(1, 1), answers=[CUT, DONE])
+            needed = BOUND.tokens_in + 500
+            await turn.store.pipe.execute(
+                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", needed + CUT.usage.tokens
+            )
+            await turn.think(model)
+            assert model.stretched == [False, False]
+
+    jumping(test)
+
+
+def test_a_successor_goes_on_with_the_thoughts_of_an_answer_that_was_paid() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            for answers in ([DONE], []):
+                kept: list[str] = []
+                mind = Mind(Bounded(Usage(1, 1), answers=list(answers)), PROVIDER)
+                moves, _ = await mind.think(turn.journal(), render, kept.append)
+                assert (len(moves), kept) == (1, ["[thoughts]"])
 
     jumping(test)

@@ -405,9 +405,12 @@ async def test_whether_it_is_done_is_read_of_its_own_state(
         assert bool(await on.journal("agent.stalled")) is is_told
 
 
-async def test_while_nobody_waits_too_long_nobody_is_asked_about(namespace: str) -> None:
+async def test_while_nobody_waits_too_long_and_all_get_on_nobody_is_asked_about(
+    namespace: str,
+) -> None:
     async with stage(namespace, stall_seconds=86_400.0) as on:
-        await _at_work(on)
+        agent = await _at_work(on)
+        on.sup.state.note_progress(on.sup.state.lineage.agents[agent], on.clock.time + 3_600)
 
         async def asked(*_: Any) -> Any:
             raise AssertionError("nobody is due")

@@ -87,14 +87,18 @@ SPEAKER: Final = ("model/**", "room/executives/say")
 
 CASES: Final = {
     "a room that it is no member of, twice": Case(
-        [say("sob"), say("attic")], Rule.CHANNEL, "say", 2
+        [say("sob"), say("attic")], Rule.CHANNEL, "say", 2, as_it_is, SPEAKER
     ),
     "a post that is too long": Case(
         [say("executives", "x" * 5_000)], Rule.CHANNEL, "say", 1, as_it_is, SPEAKER
     ),
-    "a room in which it may not speak": Case([say("executives")], Rule.PRIVILEGE_USE, "say"),
     "a child that it has not": Case(
-        [{"move": "direct", "to": "a-9", "text": "go"}], Rule.UNKNOWN_AGENT, "direct"
+        [{"move": "direct", "to": "a-9", "text": "go"}],
+        Rule.UNKNOWN_AGENT,
+        "direct",
+        1,
+        as_it_is,
+        ("model/**", "spawn/researcher"),
     ),
     "files of others, read and searched": Case(
         [FOREIGN, SEARCH, FOREIGN],
@@ -123,7 +127,7 @@ def test_what_moves_were_refused_is_one_fact_of_the_turn_with_its_rule_and_count
     case = CASES[name]
     script: list[Mapping[str, Any]] = [
         {"when": {"step": 0}, "moves": list(case.moves)},
-        {"moves": [{"move": "think", "thought": "well"}]},
+        {"moves": [{"move": "wait"}]},
     ]
 
     async def test() -> None:

@@ -38,7 +38,7 @@ from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.redis.supervisor_store import RedisSupervisorStore
 from swarmd.adapters.server.embedded import EmbeddedServer
-from swarmd.core.agent.turn import concerns
+from swarmd.core.agent.mailbox import concerns
 from swarmd.core.model.changes import AccountOpened, AgentMade, AgentSet, Change, MissionSet, Post
 from swarmd.core.model.channels import (
     JOURNAL,
@@ -601,7 +601,7 @@ def test_what_was_given_up_is_no_step_of_the_turns_bound() -> None:
                 again = replace(journal, step=journal.step - 1)
                 assert await again.call("read", done, reserve=Reserve({"tools": 1})) == "{}"
                 journal = again
-            assert (journal.step, journal.steps_done) == (4, 2)
+            assert (journal.step, journal.functions_done) == (4, 2)
 
     jumping(test)
 

@@ -323,8 +323,8 @@ FAULTS: Final[Sequence[Fault]] = (
     _fault(
         "a motion is carried without a quorum",
         "5",
-        "swarmd.core.board.vote:decide_vote",
-        ("if len(ballots) < rules.quorum:", "if False:"),
+        "swarmd.core.model.voting:decide_vote",
+        ("if len(ballots) < bench.quorum:", "if False:"),
         scenario="few-votes",
     ),
     _fault(

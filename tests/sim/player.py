@@ -50,6 +50,7 @@ class Temper:
     children_max: int = 2
     grandchildren: float = 0.0
     no_votes: float = 0.0
+    argues: float = 0.2  # seats that do not consent
     governs: float = 0.0
     rebels: float = 0.0  # wants what it may not
 
@@ -138,7 +139,12 @@ class Player:
         assert call is not None
         tag = f"{MARK}{view.agent}.{call.motion_number}.{call.phase}.{view.mail[0].id if view.mail else ''}"
         if call.phase == "debate":
-            return {"move": "argue", "text": tag}
+            stances = ("argue", "object") if chance.random() < self.temper.argues else ("consent",)
+            return {"move": "argue", "stance": chance.choice(stances), "text": tag}
+        if call.phase == "respond":
+            decision = chance.choice(("keep", "keep", "withdraw"))
+            accepts = [seat for seat in call.seats if chance.random() < 0.5]
+            return {"move": "respond", "decision": decision, "accepts": accepts, "reason": tag}
         if call.phase == "vote":
             choice = "no" if chance.random() < self.temper.no_votes else "yes"
             return {"move": "vote", "choice": choice, "reason": tag}
@@ -204,7 +210,7 @@ class Player:
             return (
                 [{"move": "say", "room": "hall", "text": _tag(view)}]
                 if view.tier == 1
-                else [_thought(view)]
+                else [_rest(view, chance)]
             )
         return [_report(view, done=True)]
 
@@ -307,8 +313,12 @@ def _lawless_motion(reports: Sequence[Mapping[str, Any]], chance: random.Random)
     )
 
 
-def _thought(view: View) -> dict[str, Any]:
-    return {"move": "think", "thought": _tag(view)}
+def _rest(view: View, chance: random.Random) -> dict[str, Any]:
+    """A thought, a wait for whatever comes, for all its children, or for a time."""
+    waits: list[dict[str, Any]] = [{}, {"whom": ["*"]}, {"whom": ["*"], "seconds": 20}]
+    if chance.random() < 0.25:
+        return {"move": "think", "thought": _tag(view)}
+    return {"move": "wait", "what": _tag(view)[:200], **chance.choice(waits)}
 
 
 def _report(view: View, *, done: bool) -> dict[str, Any]:

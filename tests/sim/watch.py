@@ -19,13 +19,14 @@ from swarmd.adapters.redis.codecs import agent_of
 from swarmd.adapters.redis.connection.connection import Refusal
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.reader import View
-from swarmd.core.agent.turn import concerns
+from swarmd.core.agent.mailbox import concerns
 from swarmd.core.journal.audit import Auditor
 from swarmd.core.journal.replay import Link, State, first_state, link_of
 from swarmd.core.ledger.accounts import Fault
+from swarmd.core.model.bench import quorum_of
+from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.channels import INPUTS, JOURNAL, RESULTS
 from swarmd.core.model.charter import KINDS
-from swarmd.core.model.declarations import BoardRules
 from swarmd.core.model.messages import Kind, from_line, line_of, order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, StreamId
 from swarmd.core.model.refusals import Rule
@@ -231,9 +232,11 @@ class Watch:
         number = data.get("motion_number")
         if link.event == "board.announced" and data.get("carried") and number is not None:
             self._carried.add((mission, int(number)))
-            votes = data.get("votes")
+            votes, arguments = data.get("votes"), data.get("arguments")
             if votes is not None and not _is_carried(votes, self.board):
                 self.breach(f"law 5: motion {number} of {mission} is carried by {votes}")
+            if arguments is not None and not _is_consented(data, self.board):
+                self.breach(f"law 5: motion {number} of {mission} is carried by {arguments}")
         if link.event == "motion.executed":
             done = _MOTION.match(link.field("text"))
             if done is not None and (mission, int(done[1])) not in self._carried:
@@ -357,12 +360,24 @@ class Watch:
                 self.breach(f"journal verify: {finding.kind} at {finding.n}: {finding.what}")
 
 
+def _is_consented(data: Mapping[str, Any], board: BoardRules) -> bool:
+    """The proposer and others of the board, each once, who all consented, are a quorum."""
+    arguments = data["arguments"]
+    seats = [str(data["proposer"]), *(str(one["seat"]) for one in arguments)]
+    return (
+        board.procedure == "brisk"
+        and all(one["stance"] == "consent" for one in arguments)
+        and len(set(seats)) == len(seats) >= quorum_of(board, len(board.seats))
+        and set(seats) <= set(board.seats)
+    )
+
+
 def _is_carried(votes: Sequence[Mapping[str, str]], board: BoardRules) -> bool:
     """A quorum of seats, each once, and more yes than no; of a tie the chair's yes."""
     choices = {vote["seat"]: vote["choice"] for vote in votes}
     if (
         len(choices) != len(votes)
-        or len(votes) < board.quorum
+        or len(votes) < quorum_of(board, len(board.seats))
         or not set(choices) <= set(board.seats)
     ):
         return False

@@ -291,6 +291,7 @@ class World:
             "quorum": 2,
             "seat_seconds": 30.0,
             "motion_seconds": 120.0,
+            "procedure": random.Random(f"procedure {self.seed}").choice(("brisk", "full")),
             **self.plan.board,
         }
         self.declared = declarations(board, **limits)

@@ -41,9 +41,8 @@ from swarmd.adapters.config.faults import (
 )
 from swarmd.adapters.config.validation import note_validation_error
 from swarmd.adapters.config.yaml_lines import Located, Parsed, parse_lines
+from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.declarations import (
-    Acl,
-    BoardRules,
     Declarations,
     Limits,
     Models,
@@ -52,6 +51,7 @@ from swarmd.core.model.declarations import (
     Room,
 )
 from swarmd.core.model.functions import BUILT_IN, Functions
+from swarmd.core.model.redis_users import Acl
 from swarmd.errors import DeclarationError, UsageError, WorkspaceError
 
 FILE_BYTES_MAX: Final = 1_000_000  # all prompts carry these texts: a larger file is a mistake

@@ -13,6 +13,7 @@ from swarmd.adapters.files.faults import missing_fault, translated
 from swarmd.adapters.files.listing import Layer, files_of
 from swarmd.adapters.files.paths import check_mission, open_folder, parts_of_name
 from swarmd.adapters.files.search import Listed
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import MissionId
 from swarmd.ports.files import LeftOut
 
@@ -26,6 +27,7 @@ class Layers:
     root: Path
     knowledge: Path | None
     policies: Path | None  # readable as `policies/…` where nothing hides it
+    masking: Masking
 
     def files_below(self, mission: MissionId, name: str, passed: list[LeftOut]) -> set[str]:
         """The files that a name stands for; `.` is all that the mission itself has, or else the
@@ -48,7 +50,8 @@ class Layers:
         return self._use_first(mission, path, list_file)
 
     def read_text(self, mission: MissionId, path: str) -> str:
-        return decode_text(path, self._use_first(mission, path, read_bytes))
+        """Without its secrets: as it is read so it is searched, or a search would tell them."""
+        return self.masking.text(decode_text(path, self._use_first(mission, path, read_bytes)))
 
     def _use_first(self, mission: MissionId, path: str, use: Callable[[int, str, str], T]) -> T:
         """`use(folder, last part, path)` in the first layer that has `path`."""

@@ -38,6 +38,7 @@ from swarmd.adapters.files.paths import check_mission, open_folder, parts_of_nam
 from swarmd.adapters.files.search import Listed, Retrieval
 from swarmd.adapters.files.snapshot import collect_sources, copy_sources
 from swarmd.adapters.files.work import check_not_given, check_room
+from swarmd.core.model.masking import SHAPES_ALONE, Masking
 from swarmd.core.model.names import MissionId
 from swarmd.errors import WorkspaceError
 from swarmd.log_events import LogEvent
@@ -53,12 +54,18 @@ class Workspace:
     short leaves the old version.
     """
 
-    def __init__(self, root: Path, knowledge: Path | None, policies: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        knowledge: Path | None,
+        policies: Path | None = None,
+        masking: Masking = SHAPES_ALONE,
+    ) -> None:
         """`policies` is the swarm's own knowledge: readable as `policies/…` where nothing hides
-        it.
+        it. `masking` takes the secrets out of what is read.
         """
         self._root = root
-        self._layers = Layers(root, knowledge, policies)
+        self._layers = Layers(root, knowledge, policies, masking)
         self._retrieval = Retrieval()
 
     # --- reading ------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ The first rule that fits and is not used up answers. A file is YAML (a list of r
 any mail of this turn), `step` (answers already given in this turn, from 0) and `times` (how often
 the rule may answer; no number: always). In strings `{{mission}}`, `{{mission_text}}`,
 `{{children.KEY}}` (the id of the child of that key) and `{{reporter}}` (whose report came last) are
-put in. What no rule fits is answered plainly: seats argue and say yes, all others report done.
+put in. What no rule fits is answered plainly: seats consent, keep their motion and say yes, all
+others report done.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.charter import Written
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.moves import MOVE, Move
+from swarmd.core.model.names import SOB
 from swarmd.errors import UsageError
 from swarmd.ports.models import Answered, Failed, Prompt, Usage, View
 
@@ -51,7 +53,7 @@ class When(Written):
     role: str | None = None
     name: str | None = None
     agent: str | None = None
-    phase: Literal["propose", "debate", "vote", "review"] | None = None
+    phase: Literal["propose", "debate", "respond", "vote", "review", "answer"] | None = None
     mail_kind: str | None = None
     mail_contains: str | None = None
     step: int | None = Field(None, ge=0)
@@ -85,6 +87,7 @@ class Failure(Written):
     why: Literal[
         "malformed",
         "refused",
+        "length",
         "rate_limited",
         "timeout",
         "server",
@@ -207,11 +210,11 @@ def _check_moves(
     raw: list[dict[str, Any]], prompt: Prompt, usage: Usage, where: str
 ) -> Answered | Failed:
     text = json.dumps({"moves": raw}, ensure_ascii=False)
-    closed = [move["move"] for move in raw if move["move"] not in prompt.offer.moves]
+    closed = [move["move"] for move in raw if move["move"] not in prompt.open_offer.moves]
     if closed:
         detail = (
             f"`{closed[0]}` is not open to you now. Use one or more of: "
-            f"{', '.join(prompt.offer.moves)}."
+            f"{', '.join(prompt.open_offer.moves)}."
         )
         return Failed("malformed", detail, usage, text=text)
     try:
@@ -230,7 +233,11 @@ def _plain_move(prompt: Prompt) -> Move:
     if call.phase == "vote":
         move = {"move": "vote", "choice": "yes", "reason": NO_RULE}
     elif call.phase == "debate":
-        move = {"move": "argue", "text": NO_RULE}
+        move = {"move": "argue", "stance": "consent", "text": NO_RULE}
+    elif call.phase == "respond":
+        move = {"move": "respond", "decision": "keep", "reason": NO_RULE}
+    elif call.phase == "answer":
+        move = {"move": "say", "room": SOB, "text": NO_RULE}
     else:
         move = {"move": "propose", "motion": _plain_motion(call.reports)}
     return MOVE.validate_python(move)

@@ -25,7 +25,7 @@ from typing import Any, Final, TypeAlias
 from swarmd.adapters.redis.connection.errors import refused
 from swarmd.adapters.redis.connection.restart import HINT, REPLAY_RULES, USER, WHAT, may_replay
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
-from swarmd.core.model.declarations import Acl, AclRole
+from swarmd.core.model.redis_users import Acl, AclRole
 from swarmd.core.model.tables import patterns_read_by
 from swarmd.errors import StoreUnsuitableError
 

@@ -296,6 +296,8 @@ def mission_fields(mission: Mission) -> list[str]:
         json.dumps(mission.files),
         "asked_files",
         json.dumps(mission.asked_files),
+        "board",
+        json.dumps(mission.board),
         "digest",
         mission.digest,
         "ending",
@@ -322,6 +324,7 @@ def mission_of(record: Mapping[str, str]) -> Mission | None:
             deadline=_seconds(record.get("deadline") or 0),
             files=tuple(json.loads(record.get("files") or "[]")),
             asked_files=tuple(json.loads(record.get("asked_files") or "[]")),
+            board=json.loads(record.get("board") or "null"),
             digest=record.get("digest", ""),
             ending=MissionState(record["ending"]) if record.get("ending") else None,
         )
@@ -390,6 +393,7 @@ def host_text(host: Host) -> str:
         "paid": host.is_paid,
         "busy": host.busy,
         "heard": host.heard,
+        **({"unrecorded": host.unrecorded} if host.unrecorded else {}),
     }
     # Not the law's business: by it a container's health check finds the worker beside it.
     return json.dumps(facts | {"hostname": os.uname().nodename})

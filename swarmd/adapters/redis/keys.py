@@ -179,8 +179,9 @@ class Keys:
         return f"{self._prefix}_starts:{provider}"
 
     def state(self, id: AgentId) -> str:
-        """Hash: an agent's own state: `turn`, `lease` of its holder then, `guard`, `done`, `alone`,
-        `m:N` for each entry of its memory, `p:CHANNEL` for each position, `h:CHANNEL ISSUER` for
+        """Hash: an agent's own state: `turn`, `lease` of its holder then, `at` when it ended,
+        `guard`, `done`, `alone`, `waits` (`core.agent.waiting`), `m:N` for each entry of its
+        memory, `p:CHANNEL` for each position, `h:CHANNEL ISSUER` for
         the last mark it has answered there, `serial` of its last output."""
         return f"{self._prefix}_state:{id}"
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -19,6 +20,7 @@ from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.reader import ask
 from swarmd.core.bus.envelope import OPERATOR_ISSUER, Seal, Sealer, Serials
 from swarmd.core.model.channels import MISSIONS, ORDERS
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel, StreamId
 from swarmd.errors import StoreUnavailableError, StoreUnconfirmedError, StoreUnsuitableError
@@ -66,19 +68,21 @@ class RepeatedWrites:
 
 
 class OperatorPosts:
-    """Posts, sealed as one operator's command."""
+    """Posts, sealed as one operator's command, without the secrets that somebody typed into it."""
 
-    def __init__(self, target: Target, keys: Keys, secret: bytes) -> None:
+    def __init__(self, target: Target, keys: Keys, secret: bytes, masking: Masking) -> None:
         """Raises `StoreUnsuitableError` where the secret is not the swarm's."""
-        self._writes, self._keys = RepeatedWrites(target, keys), keys
+        self._writes, self._keys, self._masking = RepeatedWrites(target, keys), keys, masking
         with ExitStack() as undo:
             undo.callback(self._writes.close)
             self._sealer = operator_sealer(self._writes.wire, keys, secret)
             undo.pop_all()
 
     def __call__(self, channel: Channel, message: Message, key: str) -> str:
+        text, data = self._masking.text(message.text), self._masking.value(message.data)
+        said = replace(message, text=text, data=data)
         return self._writes.once(
-            lambda wire: post_sync(wire, self._keys, self._sealer, channel, message, key=key)
+            lambda wire: post_sync(wire, self._keys, self._sealer, channel, said, key=key)
         )
 
     def close(self) -> None:

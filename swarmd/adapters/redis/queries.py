@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.query import Query, asked, facts_in, hash_of
+from swarmd.core.agent.waiting import shown_wait, wait_of
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.names import SOB, AgentId, Authority, HostId, MissionId
 from swarmd.core.model.privileges import Revocation
@@ -174,6 +175,7 @@ def read_inner(keys: Keys, id: AgentId) -> Query[Inner]:
         positions={name[2:]: own[name] for name in sorted(own) if name.startswith("p:")},
         steps_begun=sum(1 for name in steps if name.endswith(":b")),
         steps_ended=sum(1 for name in steps if name.endswith(":e")),
+        waits=shown_wait(wait_of(own.get("waits", ""))),
     )
 
 

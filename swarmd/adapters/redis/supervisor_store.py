@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from typing import Final, Literal
 
 import structlog
 
@@ -17,13 +18,23 @@ from swarmd.adapters.redis.loading import SERIAL, Loading
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.adapters.redis.session import Session, line_at, number_of, pairs_of, prefixed
+from swarmd.core.agent.waiting import wait_of
 from swarmd.core.bus.envelope import heard_of_sender
 from swarmd.core.bus.foreign import Miscount
 from swarmd.core.control.stalls import Standing
 from swarmd.core.model.changes import Change
-from swarmd.core.model.channels import DEAD, FACTS, INPUTS, JOURNAL, MISSIONS, host_channel
+from swarmd.core.model.channels import (
+    DEAD,
+    FACTS,
+    INPUTS,
+    JOURNAL,
+    MISSIONS,
+    host_channel,
+    inbox,
+    up,
+)
 from swarmd.core.model.declarations import Declarations
-from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.records import Host
 from swarmd.core.model.tables import TABLES
@@ -32,6 +43,10 @@ from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Loaded, Stated, Waiting
 
 log = structlog.get_logger(__name__)
+
+# Mail that has been there for longer and began no turn wakes nobody: it only says that something
+# was done, and whoever has nothing else to read is at rest.
+UNREAD_SECONDS: Final = 30.0
 
 
 class RedisSupervisorStore(ChannelStore):
@@ -201,20 +216,42 @@ class RedisSupervisorStore(ChannelStore):
         return alive, frozenset(HostId(id) for id in ids)
 
     async def standings(self, ids: Sequence[AgentId]) -> dict[AgentId, Standing]:
-        """How far each is with its task. Two short answers for each, all in one pipeline."""
-        states = await asyncio.gather(
-            *(
-                self.session.ask_or((None, None), "HMGET", self.keys.state(id), "turn", "done")
-                for id in ids
-            )
-        )
-        steps = await asyncio.gather(
-            *(self.session.ask_or((), "HKEYS", self.keys.steps(id)) for id in ids)
+        """How far each is with its task. Three short answers for each, all in one pipeline."""
+        read = [(inbox(id), up(id)) for id in ids]
+        since = int((self.session.now() - UNREAD_SECONDS) * 1_000)
+        states, steps, ends = await asyncio.gather(
+            asyncio.gather(
+                *(self._standing_of(id, channels) for id, channels in zip(ids, read, strict=True))
+            ),
+            asyncio.gather(*(self.session.ask_or((), "HKEYS", self.keys.steps(id)) for id in ids)),
+            asyncio.gather(*(self._ends_of(channels) for channels in read)),
         )
         return {
-            id: Standing(is_done=bool(done), is_busy=f"{number_of(turn) + 1}:batch" in begun)
-            for id, (turn, done), begun in zip(ids, states, steps, strict=True)
+            id: Standing(
+                is_done=bool(done),
+                is_busy=f"{number_of(turn) + 1}:batch" in begun,
+                has_mail=any(map(partial(_is_behind, since=since), positions, last)),
+                waits_until=wait_of(waits or "").until,
+            )
+            for id, (turn, done, waits, *positions), begun, last in zip(
+                ids, states, steps, ends, strict=True
+            )
         }
+
+    async def _standing_of(self, id: AgentId, channels: Sequence[Channel]) -> Sequence[str | None]:
+        fields = ("turn", "done", "waits", *(f"p:{channel}" for channel in channels))
+        nothing = (None,) * len(fields)
+        found: Sequence[str | None] = await self.session.ask_or(
+            nothing, "HMGET", self.keys.state(id), *fields
+        )
+        return found
+
+    async def _ends_of(self, channels: Sequence[Channel]) -> Sequence[str | None]:
+        nothing = (None,) * len(channels)
+        found: Sequence[str | None] = await self.session.ask_or(
+            nothing, "HMGET", self.keys.ends, *channels
+        )
+        return found
 
     async def letter(self, id: StreamId) -> Message | None:
         entries = await self.pipe.execute("XRANGE", self.keys.channel(DEAD), id, id)
@@ -290,3 +327,14 @@ class RedisSupervisorStore(ChannelStore):
             await self.pipe.execute("HDEL", self.keys.ends, *channels)
         if keys or channels:
             await self.pipe.execute("UNLINK", *keys, *map(self.keys.channel, channels))
+
+
+def _is_behind(position: str | None, last: str | None, *, since: int) -> bool:
+    """Does a reader at this position have the last entry of its channel still to read, and was that
+    posted after `since` (milliseconds)? `last` is the field of `_ends`: the entry's id, a space and
+    more.
+    """
+    if not position or not last:
+        return False
+    end = order_of(StreamId(last.partition(" ")[0]))
+    return end[0] >= since and order_of(StreamId(position)) < end

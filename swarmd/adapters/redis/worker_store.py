@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,11 @@ from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.record_reads import amounts_named
 from swarmd.adapters.redis.session import flat_fields, number_of, pairs_of, prefixed
-from swarmd.core.agent.turn import NO_MEMORY, Memory
+from swarmd.core.agent.memory import NO_MEMORY, Memory
 from swarmd.core.bus.envelope import Heard
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import AgentId, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.names import AgentId, AgentState, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
@@ -36,6 +37,8 @@ from swarmd.ports.stores import (
     Attempt,
     Begin,
     Begun,
+    Colleague,
+    Doing,
     EndedBefore,
     Hold,
     RefusedByStore,
@@ -46,6 +49,10 @@ from swarmd.ports.stores import (
     Used,
 )
 
+# Of those that have the same superior: an executive's are those of all missions, ended ones too,
+# and what a prompt says of colleagues is not worth reading thousands of records.
+COLLEAGUES_READ_MAX: Final = 128
+TASK_SHOWN_MAX: Final = 160
 # What PTTL answers of a key that is not there, and of one that does not expire.
 _NO_KEY: Final = -2
 _NO_EXPIRY: Final = -1
@@ -97,6 +104,7 @@ class RedisWorkerStore(ChannelStore):
             bool(state.get("done")),
             tuple(state.get("taint", "").split()),
             number_of(state.get("alone")),
+            state.get("waits", ""),
         )
 
     async def recall(self, id: AgentId) -> tuple[Charter | None, Memory]:
@@ -105,18 +113,65 @@ class RedisWorkerStore(ChannelStore):
         )
         return charter_of(charter), _memory_of(pairs_of(state))
 
-    async def around(self, agent: AgentId, mission: MissionId, account: str) -> Around:
+    async def around(self, agent: Agent, mission: MissionId, account: str) -> Around:
         k = self.keys
-        record, ids, row = await self.pipe.execute_all(
+        above: tuple[tuple[str, ...], ...] = ()
+        if agent.parent is not None:
+            above = (
+                ("SMEMBERS", k.children(agent.parent)),
+                ("HGET", k.agent(agent.parent), "name"),
+            )
+        record, ids, free, spent, *beside = await self.pipe.execute_all(
             [
                 ("HGETALL", k.mission(mission)),
-                ("SMEMBERS", k.children(agent)),
+                ("SMEMBERS", k.children(agent.id)),
                 ("HMGET", k.ledger(account), *amounts_named("free")),
+                ("HMGET", k.ledger(account), *amounts_named("spent")),
+                *above,
             ]
         )
         children = await self.records.agents_in_order(ids) if ids else ()
+        siblings, superior = beside or ((), "")
         return Around(
-            _mission_of(tuple(flat_fields(record))), children, self.records.amounts_of(account, row)
+            _mission_of(tuple(flat_fields(record))),
+            children,
+            self.records.amounts_of(account, free),
+            self.records.amounts_of(account, spent),
+            await self._doing(children),
+            await self._colleagues(mission, [id for id in siblings if id != agent.id]),
+            superior or "",
+        )
+
+    async def _doing(self, children: Sequence[Agent]) -> dict[AgentId, Doing]:
+        living = [c.id for c in children if c.state is not AgentState.TERMINATED]
+        rows = await asyncio.gather(
+            *(
+                self.session.ask_or(
+                    (None,) * 3, "HMGET", self.keys.state(id), "done", "at", "waits"
+                )
+                for id in living
+            )
+        )
+        return {
+            id: Doing(bool(done), at or "", waits or "")
+            for id, (done, at, waits) in zip(living, rows, strict=True)
+        }
+
+    async def _colleagues(self, mission: MissionId, ids: Sequence[str]) -> tuple[Colleague, ...]:
+        if len(ids) > COLLEAGUES_READ_MAX:
+            return ()
+        fields = ("name", "role", "mission", "state", "charter", "taint")
+        rows = await asyncio.gather(
+            *(
+                self.session.ask_or((None,) * 6, "HMGET", self.keys.agent(AgentId(id)), *fields)
+                for id in sorted(ids)
+            )
+        )
+        return tuple(
+            # What somebody wrote who had read text from outside is not shown to whoever has not.
+            Colleague(AgentId(id), name, role or "", "" if taint else _task_of(charter))
+            for id, (name, role, of, state, charter, taint) in zip(sorted(ids), rows, strict=True)
+            if name and of == mission and state != AgentState.TERMINATED
         )
 
     async def children(self, id: AgentId) -> tuple[Agent, ...]:
@@ -234,7 +289,7 @@ class RedisWorkerStore(ChannelStore):
             hops_max,
             *_listed(turn.segments),
             *_listed(turn.targets),
-            *_listed(self._state_of(turn)),
+            *_listed(self._state_of(turn, at)),
             *_listed([f"m:{number}" for number in turn.forgotten]),
             *_facts_of(hold, turn, at),
             *outputs,
@@ -252,7 +307,7 @@ class RedisWorkerStore(ChannelStore):
             outputs += (channel, *sealed, *_listed(wanted))
         return outputs
 
-    def _state_of(self, turn: Turn) -> list[str]:
+    def _state_of(self, turn: Turn, at: str) -> list[str]:
         """What the agent's own state becomes, as HSET takes it."""
         fields = {
             "guard": turn.guard,
@@ -260,6 +315,8 @@ class RedisWorkerStore(ChannelStore):
             "taint": " ".join(turn.taint),
             "serial": str(self.session.serials.last),
             "alone": str(turn.alone or ""),
+            "waits": turn.wait,
+            "at": at,
         }
         state = prefixed("", fields)
         for channel, position in turn.positions.items():
@@ -351,6 +408,15 @@ def _short(reply: Sequence[str]) -> Short:
 @lru_cache(maxsize=256)
 def _mission_of(fields: tuple[str, ...]) -> Mission | None:
     return mission_of(pairs_of(fields))
+
+
+def _task_of(charter: str | None) -> str:
+    """The beginning of what a charter, as it is stored, gives its agent to do."""
+    try:
+        task = json.loads(charter or "{}").get("task")
+    except (ValueError, AttributeError):
+        return ""
+    return str(task or "").strip().split("\n", 1)[0][:TASK_SHOWN_MAX]
 
 
 def _memory_of(state: Mapping[str, str]) -> Memory:

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
+from swarmd.cli.render.silence import Silence
 from swarmd.cli.render.text import Ink, amounts, counted, excerpt, plain, wants_colour
-from swarmd.cli.render.tree import tree_lines
+from swarmd.cli.render.tree import is_under_way, tree_lines
+from swarmd.core.actions.approvals import WORD
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import Authority
 from swarmd.core.queries.snapshot import Snapshot
 from swarmd.core.queries.spending import Branch, Tree, tree_of
 
@@ -45,11 +48,32 @@ _SHOWN_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
 
 _SPOKEN: Final[Mapping[Kind, str]] = {
     Kind.PROPOSAL: " proposes:",
-    Kind.ARGUMENT: " argues:",
     Kind.DIGEST: " notes:",
     Kind.NOTICE: ":",
     Kind.SAY: ":",
 }
+
+
+# Of an argument by its stance, of the proposer's word on the arguments by what it decides.
+_ANSWERED: Final = {
+    "consent": " consents:",
+    "object": " objects:",
+    "keep": " keeps the motion:",
+    "amend": " amends the motion:",
+    "withdraw": " withdraws the motion:",
+}
+
+
+def _how_said(message: Message) -> str:
+    match message.kind:
+        case Kind.VOTE:
+            return f" votes {plain(str(message.data.get('choice', '')))}:"
+        case Kind.ARGUMENT:
+            return _ANSWERED.get(str(message.data.get("stance")), " argues:")
+        case Kind.RESPONSE:
+            return _ANSWERED.get(str(message.data.get("decision")), " answers:")
+        case _:
+            return _SPOKEN.get(message.kind, f" ({message.kind.value}):")
 
 
 class Watcher:
@@ -64,6 +88,7 @@ class Watcher:
         self._names: dict[str, str] = {}
         self._tree: Tree | None = None
         self._told = ""
+        self._silence = Silence()
 
     def heard(self, message: Message) -> list[str]:
         """Lines for one message; none for what is another mission's, was shown, or says nothing
@@ -82,15 +107,16 @@ class Watcher:
 
     def seen(self, snapshot: Snapshot) -> list[str]:
         """Takes in a snapshot; a line where the mission's state or the number of its agents has
-        changed.
+        changed, and one for who has been thinking for long.
         """
         self._names |= {agent.id: agent.name for agent in snapshot.agents if agent.name}
         self._tree = tree_of(snapshot)
+        lines = self._silence.lines(snapshot.agents)
         told = f"{', '.join(self._states())}: {counted(self._living(), 'agent')}"
-        if told == self._told or not snapshot.missions:
-            return []
-        self._told = told
-        return [self._ink.paint(f"· {self.status()}", "dim")]
+        if told != self._told and snapshot.missions:
+            self._told = told
+            lines.append(self.status())
+        return [self._ink.paint(f"· {line}", "dim") for line in lines]
 
     def status(self) -> str:
         """State, living agents and spend, on one line."""
@@ -104,8 +130,9 @@ class Watcher:
         """
         if self._tree is None:
             return [self._ink.paint("starting …", "dim")]
-        # The seats speak above.
-        drawn = tree_lines(self._tree, self._ink, ended=False, with_seats=False)
+        # What seats say stands above; here is who of them is called, and for how long.
+        is_called = any(is_under_way(seat) for seat in self._tree.seats)
+        drawn = tree_lines(self._tree, self._ink, ended=False, with_seats=is_called)
         lines = [line for line in drawn if line]
         room = max(FRAME_LINES_LEAST, lines_max) - 1
         if len(lines) > room:
@@ -118,20 +145,27 @@ class Watcher:
 
     def _spoken(self, message: Message) -> str:
         who = plain(self._names.get(message.sender, message.sender))
-        if message.kind is Kind.VOTE:
-            how = f" votes {plain(str(message.data.get('choice', '')))}:"
-        else:
-            how = _SPOKEN.get(message.kind, f" ({message.kind.value}):")
+        how = _how_said(message)
         return f"{self._ink.paint(who + how, 'bold')} {excerpt(message.text, SAID_COLUMNS)}"
 
     def _entered(self, message: Message) -> list[str]:
         event = str(message.data.get("event", ""))
         if event == JournalEvent.SUBTREE_ENDED:
             return [self._ink.paint(f"- {excerpt(message.text, SAID_COLUMNS)}", "dim")]
+        if event == JournalEvent.APPROVAL_REQUESTED:
+            return self._asked(message)
         if event not in _SHOWN_EVENTS:
             return []
         mark, style = _SHOWN_EVENTS[event]
         return [f"{self._ink.paint(mark, style)} {excerpt(message.text, SAID_COLUMNS)}"]
+
+    def _asked(self, message: Message) -> list[str]:
+        """Where only a person can answer, with what to type."""
+        if message.data.get("needs") != WORD[Authority.OPERATOR]:
+            return []
+        id = plain(str(message.data.get("approval", "")))
+        what = excerpt(message.text, SAID_COLUMNS)
+        return [f"{self._ink.paint('?', 'yellow')} {what}: swarmd approve {id} (or: deny {id})"]
 
     def _missions(self) -> Sequence[Branch]:
         return () if self._tree is None else self._tree.missions

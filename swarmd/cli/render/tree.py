@@ -59,7 +59,18 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 def _seat(seat: AgentView) -> str:
     name, state = plain(seat.name or seat.id), seat.state
-    return f"{name} ({plain(state)})" if state == AgentState.FROZEN else name
+    if state == AgentState.FROZEN:
+        return f"{name} ({plain(state)})"
+    return f"{name} ({_doing(seat)})" if _has_call(seat) else name
+
+
+def is_under_way(branch: Branch) -> bool:
+    """Is a call of this agent's under way?"""
+    return isinstance(branch.record, AgentView) and _has_call(branch.record)
+
+
+def _has_call(agent: AgentView) -> bool:
+    return agent.activity is not None and bool(agent.activity.call)
 
 
 def _below(

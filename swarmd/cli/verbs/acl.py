@@ -24,7 +24,7 @@ from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Users
 from swarmd.cli.render.text import counted, plain
 from swarmd.cli.session import note
-from swarmd.core.model.declarations import Acl
+from swarmd.core.model.redis_users import Acl
 from swarmd.errors import UsageError, WorkspaceError
 from swarmd.settings import Settings
 

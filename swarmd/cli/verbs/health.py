@@ -146,6 +146,12 @@ def _worker_findings(state: Health, part: str | None, host_name: str) -> Iterato
     # Several workers share a server: the container that asks wants to know of its own.
     if part == "worker" and not _hosts_named(state, host_name):
         yield f"no worker on {host_name} holds a lease"
+    for id_, facts in state.hosts.items():
+        if facts.get("unrecorded"):
+            yield (
+                f"worker {plain(id_)} ({plain(str(facts.get('hostname', '')))}) cannot write the "
+                f"record of missions: {plain(str(facts['unrecorded']))}; its turns go on"
+            )
 
 
 def _lasting_findings(state: Health) -> Iterator[str]:

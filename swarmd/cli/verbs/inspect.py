@@ -131,6 +131,7 @@ def _agent_value(whole: _Whole) -> dict[str, Any]:
         "revoked": [values.revocation_value(mark) for mark in whole.revocations],
         "positions": dict(inner.positions),
         "turn": inner.turn,
+        "waits": inner.waits,
         "steps": {"begun": inner.steps_begun, "ended": inner.steps_ended},
     }
 
@@ -153,6 +154,8 @@ def _agent_lines(whole: _Whole, ink: Ink) -> list[str]:
 
 def _turn_lines(inner: Inner) -> list[str]:
     lines = [f"turn: {plain(inner.turn)}"] if inner.turn else []
+    if inner.waits:
+        lines.append(plain(inner.waits))
     if inner.steps_begun:
         begun = f"{inner.steps_begun} begun, {inner.steps_ended} ended"
         lines.append(f"steps of the turn under way: {begun}")

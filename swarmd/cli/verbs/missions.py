@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,8 +64,17 @@ def mission_text(given: str, stdin: Callable[[], bytes]) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a mission may ask for beside its work, as the options say it."""
+
+    budget: str | None = None
+    deadline: float | None = None
+    board: str | None = None
+
+
 def entrance_fields(
-    text: str, id: str | None, budget: str | None, deadline: float | None, files: Sequence[str]
+    text: str, id: str | None, wishes: Wishes, files: Sequence[str]
 ) -> dict[str, str]:
     """The contract's fields of `XADD swarm:missions`. Raises `UsageError` for what would be
     rejected.
@@ -76,15 +86,18 @@ def entrance_fields(
     if id == "":
         raise UsageError("--id is empty", hint="1 to 64 of A-Z a-z 0-9 _ -")
     fields = {"mission": text, "id": id or new_id("m")}
-    if budget:
-        fields["budget"] = json.dumps(budget_of(budget))
-    if deadline is not None:
-        fields["deadline_s"] = f"{deadline:g}"
+    if wishes.budget:
+        fields["budget"] = json.dumps(budget_of(wishes.budget))
+    if wishes.deadline is not None:
+        fields["deadline_s"] = f"{wishes.deadline:g}"
+    if wishes.board is not None:
+        fields["board"] = wishes.board
     if files:
         fields["files"] = json.dumps(list(files))
     fault = parse_mission(fields)
     if isinstance(fault, str):
         hint = hint_of("--budget") if fault.startswith("budget") else ""
+        hint = "--board all, or a number of seats" if fault.startswith("board") else hint
         raise UsageError(f"the mission cannot be taken: {fault}", hint=hint)
     return fields
 

@@ -16,11 +16,12 @@ from swarmd.cli.render import tables, values
 from swarmd.cli.render.text import plain
 from swarmd.cli.render.tree import tree_lines
 from swarmd.cli.session import Sight, note, now
+from swarmd.core.model.names import Authority
 from swarmd.core.queries.snapshot import NO_ACCOUNT, Snapshot
 from swarmd.core.queries.spending import Tree, totals_of, tree_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from swarmd.adapters.halt_file import Brake
     from swarmd.core.queries.snapshot import AgentView, MissionView
@@ -56,9 +57,18 @@ def missions(sight: Sight) -> Exit:
         sight.give({"missions": told})
     elif found:
         sight.say(tables.mission_lines(found, known.accounts, totals, sight.ink, now()))
+        _note_who_is_asked(sight, {mission.id for mission in found if not mission.has_ended})
     else:
         note('no missions yet; give one with `swarmd submit "…"` or `swarmd run "…"`')
     return Exit.DONE
+
+
+def _note_who_is_asked(sight: Sight, open_ones: Collection[str]) -> None:
+    """What only a person can answer, with what to type."""
+    for id, facts in sight.reader.approvals().items():
+        mission = str((facts.get("action") or {}).get("mission", ""))
+        if mission in open_ones and facts.get("needs") == Authority.OPERATOR.value:
+            note(f"{mission} waits for a person: swarmd approve {plain(id)} (or: deny {plain(id)})")
 
 
 def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:

@@ -20,8 +20,10 @@ from swarmd.cli.session import Sight, note
 from swarmd.cli.verbs import channels, halt, missions, orders
 from swarmd.cli.verbs import say as say_verb
 from swarmd.cli.verbs.targets import Wish
+from swarmd.core.missions.intake import masked
 from swarmd.core.model.channels import JOURNAL, RESULTS
 from swarmd.core.model.lineage import EVERYTHING
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import MissionId
 from swarmd.errors import StoreUnavailableError
 from swarmd.settings import Settings
@@ -127,6 +129,7 @@ def submit(
     for a file that is seen to be missing: then nothing is stored.
     """
     target = connection.living(settings)
+    fields = masked(fields, Masking(settings.secrets))
     id_ = MissionId(fields["id"])
     missions.refuse_missing_files(settings, id_, files)
     # Listening before it is stored: a short mission's end is not missed.

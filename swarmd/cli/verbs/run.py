@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from swarmd.cli import connection, order_client
-from swarmd.cli.amounts import budget_of
 from swarmd.cli.exit_codes import Exit, exit_of_mission, exit_of_signal
 from swarmd.cli.render import live
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import note
 from swarmd.cli.verbs import missions as mission_verbs
+from swarmd.cli.verbs.missions import Wishes
 from swarmd.core.model.channels import ORDERS
 from swarmd.core.model.messages import Message
 from swarmd.core.queries.snapshot import Snapshot
@@ -90,8 +90,7 @@ def run(
     settings: Settings,
     mission: str,
     named: Sequence[str],
-    budget: str | None,
-    deadline: float | None,
+    wishes: Wishes,
     *,
     resume: bool,
     quiet: bool,
@@ -99,10 +98,10 @@ def run(
 ) -> Exit:
     """Does one mission in this process and prints its result alone."""
     text, files = run_request(mission, named, resume=resume)
-    caps = budget_of(budget) if budget else {}
+    fields: dict[str, str] = {}
     if text:
-        mission_verbs.entrance_fields(text, None, budget, deadline, ())
-    asked = Asked(text, files, caps, deadline, resume)
+        fields = mission_verbs.entrance_fields(text, None, wishes, ())
+    asked = Asked(text, files, fields, resume)
     end, interrupted = _watched(settings, asked, is_quiet=quiet)
     if end is not None:
         _print_end(end, as_json=as_json)
@@ -158,8 +157,7 @@ class Asked:
 
     mission: str
     files: tuple[Path, ...]
-    budget: Mapping[str, int]
-    deadline: float | None
+    fields: Mapping[str, str]  # as they enter
     resume: bool
 
 
@@ -199,8 +197,7 @@ async def _attended(
             settings,
             asked.mission,
             files=asked.files,
-            budget=asked.budget,
-            deadline=asked.deadline,
+            fields=asked.fields,
             resume=asked.resume,
             attends=attend,
             observer=observe,

@@ -1,4 +1,4 @@
-"""`swarmd say`: the operator speaks in a room, or to one agent."""
+"""`swarmd say`: the operator speaks to the board about a mission, in a room, or to one agent."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from swarmd.cli.session import Sight
 from swarmd.cli.verbs.channels import channel_named
 from swarmd.cli.verbs.inspect import named
 from swarmd.cli.verbs.missions import MISSION_BYTES_MAX
-from swarmd.core.model.channels import DEAD, JOURNAL, MISSIONS, ORDERS, REQUESTS, RESULTS
+from swarmd.core.model.channels import (
+    BOARD_ROOM,
+    DEAD,
+    JOURNAL,
+    MISSIONS,
+    ORDERS,
+    REQUESTS,
+    RESULTS,
+)
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import OPERATOR, SOB, Channel
+from swarmd.core.model.names import OPERATOR, SOB, Channel, MissionId
 from swarmd.errors import NotFoundError, UsageError
 from swarmd.ports.reader import Reader
 
@@ -21,11 +29,13 @@ _OTHERS: Final = frozenset({MISSIONS, RESULTS, ORDERS, REQUESTS, JOURNAL, DEAD})
 
 
 def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
-    """Speaks as the operator in a room, or to one agent."""
-    channel = _channel_for(sight.reader, name)
+    """Speaks as the operator to the board about a mission, in a room, or to one agent."""
+    channel, mission = _channel_for(sight.reader, name)
     _refuse_unsayable(text)
     to = channel.removeprefix("inbox:") if channel.startswith("inbox:") else ""
-    message = Message(sender=OPERATOR, kind=Kind.SAY, at=at_now(), to=to, text=text)
+    message = Message(
+        sender=OPERATOR, kind=Kind.SAY, mission=mission, at=at_now(), to=to, text=text
+    )
     id_ = post(channel, message, new_id("s"))
     if sight.as_json:
         sight.give({"channel": channel, "id": id_})
@@ -41,19 +51,30 @@ def _refuse_unsayable(text: str) -> None:
         raise UsageError("that is too long to say", hint="at most 1,000,000 bytes")
 
 
-def _channel_for(reader: Reader, name: str) -> Channel:
-    """Where somebody listens. Raises `UsageError` or `NotFoundError`."""
+def _channel_for(reader: Reader, name: str) -> tuple[Channel, MissionId]:
+    """Where somebody listens, and of a mission's id which one the board is told about.
+
+    Raises `UsageError` or `NotFoundError`.
+    """
     channel = _spoken_to(reader, name)
     kind, _, who = channel.partition(":")
     if kind not in ("room", "inbox") or not who:
         raise UsageError(
             f"nobody listens on {name!r}",
             hint=(
-                "say to room:NAME or to an agent, such as room:sob or socrates: `swarmd ps` "
-                "lists agents"
+                "say to a mission, to room:NAME or to an agent, such as m-1, room:sob or socrates: "
+                "`swarmd missions` and `swarmd ps` list them"
             ),
         )
-    return _recipient(reader, who) if kind == "inbox" else channel_named(reader, channel)
+    if kind == "room":
+        return channel_named(reader, channel), MissionId("")
+    found = named(reader, who)
+    if not found.is_mission:
+        return Channel(f"inbox:{found.id}"), MissionId("")
+    mission = reader.mission(MissionId(found.id))
+    if mission is None or mission.has_ended:
+        raise UsageError(f"mission {found.id} has ended", hint="`swarmd missions` lists them")
+    return BOARD_ROOM, MissionId(found.id)
 
 
 def _spoken_to(reader: Reader, name: str) -> Channel:
@@ -72,12 +93,3 @@ def _spoken_to(reader: Reader, name: str) -> Channel:
     if is_room and (found is None or found.id == SOB):
         return Channel(f"room:{channel}")
     return channel if found is None else Channel(f"inbox:{channel}")
-
-
-def _recipient(reader: Reader, who: str) -> Channel:
-    found = named(reader, who)
-    if found.is_mission:
-        raise UsageError(
-            f"{found.id} is a mission, not an agent", hint="say room:sob tells the board"
-        )
-    return Channel(f"inbox:{found.id}")

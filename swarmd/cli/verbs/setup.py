@@ -15,9 +15,10 @@ from swarmd.settings import Settings
 
 
 def check(settings: Settings, *, as_json: bool) -> Exit:
-    """Prints every fault of the declarations."""
+    """Prints every fault of the declarations, and on standard error what is lawful and unwise."""
     from swarmd.adapters.config import loader
     from swarmd.cli.verbs.acl import store_names
+    from swarmd.core.board.patience import short_times
 
     faults = loader.faults(settings.policies, settings.channels, store_names())
     if as_json:
@@ -30,6 +31,8 @@ def check(settings: Settings, *, as_json: bool) -> Exit:
             f"well declared: {counted(len(found.board.seats), 'seat')}, "
             f"{counted(len(found.roles), 'role')}, {counted(len(found.rooms), 'room')}"
         )
+        for remark in short_times(found):
+            note(remark)
     if faults:
         note(counted(len(faults), "fault"))
     return Exit.FINDINGS if faults else Exit.DONE

@@ -19,6 +19,7 @@ from typing import Any, Final
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
+from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.declarations import Limits, Role
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
@@ -26,11 +27,14 @@ from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, SOB, SUPERVISOR, AgentId, Authority, MissionId
 from swarmd.core.model.privileges import overlaps
+from swarmd.core.model.provenance import counted_taint
 from swarmd.core.model.records import Approval, Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, Drop
 from swarmd.core.model.timings import stamp_of
+from swarmd.core.tree.rights import beyond_own_use
+from swarmd.core.tree.spawn import covers_file
 
 # Of one requester, waiting at the same time: an agent that asks without end fills nobody's list.
 WAITING_MAX: Final = 16
@@ -63,22 +67,19 @@ def for_spawn(
     agents = [one.agent for one in spawned]
     return _beyond(
         authority,
-        _for_taint(declared.limits, taint, "spawn", authority),
+        *(_for_tainted_spawn(swarm, agent, authority, taint) for agent in agents if taint),
         *(_for_role(declared.roles[agent.role]) for agent in agents),
         *(_for_rights(declared.limits, (*agent.privileges, *agent.grants)) for agent in agents),
     )
 
 
-def for_act(
-    limits: Limits,
-    approval_class: str,
-    given: Iterable[str],
-    authority: Authority,
-    taint: Iterable[str],
-) -> Need | None:
-    """The same for what is done about an agent that there is, and gives these privileges."""
+def for_act(swarm: Swarm, actor: Actor, args: Args, consequence: Consequence) -> Need | None:
+    """The same for what is done about an agent that there is."""
+    limits, authority = swarm.declared.limits, actor.authority
     return _beyond(
-        authority, _for_taint(limits, taint, approval_class, authority), _for_rights(limits, given)
+        authority,
+        _for_taint(limits, actor.taint, consequence, args.verb, authority),
+        _for_rights(limits, args.privileges_given()),
     )
 
 
@@ -92,17 +93,36 @@ def _beyond(authority: Authority, *needs: Need | None) -> Need | None:
     return None if is_own else found
 
 
-def _for_taint(
-    limits: Limits, taint: Iterable[str], action: str, authority: Authority
+def _for_tainted_spawn(
+    swarm: Swarm, agent: Agent, authority: Authority, taint: Iterable[str]
 ) -> Need | None:
-    counted = sorted(set(taint) & set(limits.taint.sources))
-    if not counted or action not in limits.taint.actions:
+    beyond = beyond_own_use(swarm, agent)
+    what = f"a child that may use {beyond}, which its creator may only hand out"
+    return _for_taint(
+        swarm.declared.limits,
+        taint,
+        "widening" if beyond else "inward",
+        what if beyond else "spawn",
+        authority,
+    )
+
+
+def _for_taint(
+    limits: Limits,
+    taint: Iterable[str],
+    consequence: Consequence,
+    what: str,
+    authority: Authority,
+) -> Need | None:
+    counted = counted_taint(taint, consequence, limits.taint)
+    if not counted:
         return None
     # Above the board stands the operator alone.
     needs = (
         Authority.OPERATOR if authority is Authority.BOARD else _AUTHORITY[limits.taint.permission]
     )
-    return Need(needs, Rule.TAINT_PERMISSION, f"{action} after reading {', '.join(counted)}")
+    detail = f"{what} is {consequence}, after reading {', '.join(counted)}"
+    return Need(needs, Rule.TAINT_PERMISSION, detail)
 
 
 def _for_role(role: Role) -> Need | None:
@@ -144,8 +164,8 @@ def ask(
     if len(waiting) >= WAITING_MAX and action["requester"] != SOB:
         many = f"{len(waiting)} of your requests wait for permission already"
         return Denied(need.rule, f"{need.detail}; {many}")
-    approval = _new_approval(draft, action, need)
-    told = _told_facts(approval, facts)
+    approval = _new_approval(draft, action, need, facts)
+    told = _told_facts(approval)
     draft.add(APPROVALS.put(approval), _request_entry(draft, approval, need, told))
     _tell(draft, approval, told)
     return approval
@@ -155,17 +175,19 @@ def _waiting_of(swarm: Swarm, requester: str) -> list[Approval]:
     return [a for a in swarm.approvals.values() if a.requester == requester and not a.answer]
 
 
-def _told_facts(approval: Approval, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _told_facts(approval: Approval) -> dict[str, Any]:
     return {
         "approval": approval.id,
         "needs": WORD[approval.needs],
         "rule": approval.rule.value,
-        **facts,
+        **approval.facts,
         "expires": stamp_of(approval.expires),
     }
 
 
-def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approval:
+def _new_approval(
+    draft: Draft, action: Mapping[str, Any], need: Need, facts: Mapping[str, Any]
+) -> Approval:
     now = draft.now
     return Approval(
         id=draft.moment.new_id("ap"),
@@ -173,6 +195,7 @@ def _new_approval(draft: Draft, action: Mapping[str, Any], need: Need) -> Approv
         action=action,
         needs=need.needs,
         rule=need.rule,
+        facts={**facts, "why": need.detail},
         at=now,
         expires=now + draft.swarm.declared.limits.approval_seconds,
     )
@@ -191,11 +214,12 @@ def _request_entry(draft: Draft, approval: Approval, need: Need, told: Mapping[s
     )
 
 
-def spawn_facts(spawned: Spawned) -> dict[str, Any]:
+def spawn_facts(swarm: Swarm, spawned: Spawned) -> dict[str, Any]:
     """Of a wished-for agent what the law itself made of it. Its name and task are the
     requester's words.
     """
     agent = spawned.agent
+    given = swarm.missions[agent.mission].readable_files if agent.mission in swarm.missions else ()
     return {
         "action": "spawn",
         "agent": agent.parent,
@@ -203,8 +227,15 @@ def spawn_facts(spawned: Spawned) -> dict[str, Any]:
         "tier": agent.tier,
         "privileges": list(agent.privileges),
         "grants": list(agent.grants),
+        # As they came with the mission: below a folder, the rest of a name is the requester's word.
+        "files": _as_given(agent.charter.files if agent.charter else (), given),
         "budget": dict(spawned.caps),
     }
+
+
+def _as_given(names: Iterable[str], given: Sequence[str]) -> list[str]:
+    held = (next((file for file in given if covers_file(file, name)), "") for name in names)
+    return [file for file in dict.fromkeys(held) if file]
 
 
 def _what(action: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -254,9 +285,8 @@ def _superior(swarm: Swarm, approval: Approval) -> Agent | None:
 def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
     """Those of a mission that the board is asked for and was not called about yet.
 
-    What a tainted turn asks for waits for the board's next meeting, or an operator: a text that
-    somebody planted must not be able to call six seats together, and use up the motions of the
-    mission.
+    Also what a tainted turn asks for: the seats are told typed facts alone. What a planted text can
+    cost is bounded by how many may wait (`WAITING_MAX`), and that each is put once.
     """
     return tuple(
         a
@@ -264,7 +294,6 @@ def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
         if a.mission == mission
         and not (a.is_put or a.answer)
         and a.needs is not Authority.OPERATOR
-        and not a.action["taint"]
         and _superior(swarm, a) is None
     )
 
@@ -272,16 +301,20 @@ def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
 # --- answering --------------------------------------------------------------------------------
 
 
-def answer(draft: Draft, actor: Actor, args: Args, *, is_approved: bool) -> Denied | None:
-    """Mark it answered, once, by one who may."""
-    denied = refuse_answer(draft.swarm, actor, args.target)
+def answer(draft: Draft, actor: Actor, ids: Sequence[str], *, is_approved: bool) -> Denied | None:
+    """Mark them answered, once, by one who may; all or none."""
+    denied = refuse_answers(draft.swarm, actor, ids)
     if denied is None:
         word: Any = "approved" if is_approved else "denied"
-        approval = draft.swarm.approvals[args.target]
-        draft.add(
-            APPROVALS.put(replace(approval, answer=word, answered_by=actor.id, order=actor.order))
-        )
+        for id in ids:
+            approval = draft.swarm.approvals[id]
+            given = replace(approval, answer=word, answered_by=actor.id, order=actor.order)
+            draft.add(APPROVALS.put(given))
     return denied
+
+
+def refuse_answers(swarm: Swarm, actor: Actor, ids: Sequence[str]) -> Denied | None:
+    return next((no for id in ids if (no := refuse_answer(swarm, actor, id)) is not None), None)
 
 
 def refuse_answer(swarm: Swarm, actor: Actor, id: str) -> Denied | None:

@@ -30,13 +30,17 @@ def end_target(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     is_many = MissionId(target) in swarm.missions or is_group_target(target)
     if actor.authority is Authority.OPERATOR and is_many:
         return end_many(draft, actor, args)
-    found = _to_be_ended(swarm, actor, target)
+    found = may_be_ended(swarm, actor, target)
     if isinstance(found, Denied):
         return found
-    denied = _refuse_end(swarm, actor, found)
-    if denied is None:
-        end_agent(draft, found, actor, args.reason)
-    return denied
+    end_agent(draft, found, actor, args.reason)
+    return None
+
+
+def may_be_ended(swarm: Swarm, actor: Actor, target: str) -> Agent | Denied:
+    """The agent that is meant, if the actor may end it and it is not ending already."""
+    found = _to_be_ended(swarm, actor, target)
+    return found if isinstance(found, Denied) else _refuse_end(swarm, actor, found) or found
 
 
 def _refuse_end(swarm: Swarm, actor: Actor, agent: Agent) -> Denied | None:

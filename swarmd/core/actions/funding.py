@@ -7,7 +7,7 @@ from typing import Any
 
 from swarmd.core.actions.authority import find, outranks
 from swarmd.core.actions.stop import lift
-from swarmd.core.ledger.tree import account_above
+from swarmd.core.ledger.tree import account_above, free_to_give
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AccountFunded
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
@@ -25,6 +25,11 @@ from swarmd.core.model.state import Draft, Swarm
 def charged_account(swarm: Swarm, target: str) -> str:
     """From which an addition to the target's account is taken. The root's is taken from nowhere."""
     return account_above(swarm, target) or SOB
+
+
+def to_give(swarm: Swarm, mission: MissionId) -> dict[str, int]:
+    """What a motion can give executives at most, by kind."""
+    return free_to_give(swarm, mission)
 
 
 def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> Denied | None:

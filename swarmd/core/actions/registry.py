@@ -36,13 +36,9 @@ def do(draft: Draft, actor: Actor, args: Args) -> Denied | None:
 
 
 def permission_needed(swarm: Swarm, actor: Actor, args: Args) -> Need | None:
-    return approvals.for_act(
-        swarm.declared.limits,
-        ACTIONS[args.verb].approval_class,
-        args.privileges_given(),
-        actor.authority,
-        actor.taint,
-    )
+    found = ACTIONS[args.verb].consequence
+    consequence = found(swarm, actor, args) if callable(found) else found
+    return approvals.for_act(swarm, actor, args, consequence)
 
 
 def facts_of(swarm: Swarm, actor: Actor, args: Args) -> dict[str, Any] | Denied:

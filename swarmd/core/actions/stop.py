@@ -25,6 +25,7 @@ from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import (
     OPERATOR,
     SOB,
+    SUPERVISOR,
     AgentState,
     Authority,
     HostId,
@@ -206,6 +207,19 @@ def thaw(draft: Draft, actor: Actor, args: Args) -> Denied | None:
             order = actor.order if stop is stops[-1] else ""
             lift(draft, stop, by=actor.id, reason=args.reason, order=order)
     return denied
+
+
+def is_only_anothers(swarm: Swarm, actor: Actor, target: str) -> bool:
+    """Is any of the marks that a thaw would lift somebody else's word?
+
+    What the supervisor itself holds, at the lineage's authority, waits for its superior to mend it.
+    """
+    targets = _thaw_targets(swarm, actor, target)
+    if isinstance(targets, Denied):
+        return False
+    marks = (swarm.lineage.stops[target] for target in targets if target in swarm.lineage.stops)
+    is_held = (SUPERVISOR, Authority.LINEAGE)
+    return any(stop.by != actor.id and (stop.by, stop.authority) != is_held for stop in marks)
 
 
 def _thaw_targets(swarm: Swarm, actor: Actor, target: str) -> tuple[str, ...] | Denied:

@@ -1,10 +1,11 @@
 """An agent's long history: what of it stays whole, and what is said of the rest. Pure.
 
 Entries are JSON, oldest first: `{"mail": […]}`, `{"moves": […]}`, `{"results": […]}`. Where they
-are more than an agent is to be told of again, the older ones go all at once down to half of the
-bound, and one entry takes their place that says what went. Not the oldest entry alone, each time:
-the beginning of a prompt would then be another in every turn, and the caches of providers would
-never hold.
+are more than an agent is to be told of again, results of functions go first, for a file can be read
+again. Where that is not enough, the older entries go all at once down to half of the bound, and one
+entry takes their place that says what went, with the directives and reports that nobody says twice.
+Not the oldest entry alone, each time: the beginning of a prompt would then be another in every
+turn, and the caches of providers would never hold.
 """
 
 from __future__ import annotations
@@ -15,14 +16,26 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.model.functions import Functions
+from swarmd.core.model.messages import Message
 
+# An entry is a field of its own in the store, and a script names in one command all that are
+# forgotten at once.
+MEMORY_ENTRIES_MAX: Final = 2_000
 # What the entry that stands for the rest says at most: names of files and children, and characters
 # of the last report.
 _NAMES_MAX: Final = 40
 _REPORT_MAX: Final = 1_200
+# Of a message less is not worth keeping.
+_TOLD_MIN: Final = 400
 # Of one text in an entry that is too large by itself.
 _TEXT_SHARE: Final = 8
 _CUT: Final = " [… cut]"
+# Of a result, what is so short says what it was of.
+_SHORT: Final = 160
+_RESULTS: Final = '{"results":'
+_GONE: Final = "left out here: call it again if you need it"
+# What nobody says twice, and of which the summary keeps the newest.
+_LASTING: Final = ("directive", "report")
 
 _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TOO_LONG: Final = _compact({"results": [{"note": "this turn was too long to keep"}]})
@@ -36,7 +49,10 @@ def shorten(
     """
     if len(entries) <= entries_max and _chars(entries) <= chars_max:
         return list(entries)
-    room = chars_max // 2 - _REPORT_MAX
+    entries = _without_results(entries, chars_max // 2)
+    if len(entries) <= entries_max and _chars(entries) <= chars_max // 2:
+        return list(entries)
+    room = chars_max * 3 // 8 - _REPORT_MAX
     kept = _last_that_fit(entries[-(entries_max // 2) :], room)
     gone = entries[: len(entries) - len(kept)]
     if not kept:
@@ -44,6 +60,34 @@ def shorten(
         # again.
         kept, gone = [_clipped(entries[-1], chars_max // 2)], entries[:-1]
     return [_summary(gone, chars_max // 4, functions), *kept]
+
+
+def _without_results(entries: Sequence[str], chars_max: int) -> list[str]:
+    """The oldest without what functions gave, as many as it takes. The newest entry stays whole: an
+    agent has not done anything about it yet.
+    """
+    found, over = list(entries), _chars(entries) - chars_max
+    for at, entry in enumerate(found[:-1]):
+        if over <= 0:
+            break
+        if entry.startswith(_RESULTS):
+            thin = _compact({"results": [_thinned(r) for r in json.loads(entry)["results"]]})
+            if len(thin) < len(entry):
+                over -= len(entry) - len(thin)
+                found[at] = thin
+    return found
+
+
+def _thinned(result: Any) -> Any:
+    """What was called and whether it went well; not what it gave."""
+    if not isinstance(result, Mapping):
+        return _GONE
+    kept = {
+        name: value
+        for name, value in result.items()
+        if isinstance(value, bool | int) or (isinstance(value, str) and len(value) <= _SHORT)
+    }
+    return {**kept, "note": _GONE} if len(kept) < len(result) else kept
 
 
 def _last_that_fit(texts: Sequence[str], room: int, *, apart: int = 1) -> list[str]:
@@ -68,6 +112,7 @@ def _summary(gone: Sequence[str], chars_max: int, functions: Functions) -> str:
         if entry.get("left_out") is not None:
             left_out.take_in(entry["left_out"])
         left_out.turns += "mail" in entry
+        left_out.hear(entry.get("mail", ()))
         for move in entry.get("moves", ()):
             left_out.note(move, functions)
     facts = {
@@ -75,6 +120,7 @@ def _summary(gone: Sequence[str], chars_max: int, functions: Functions) -> str:
         "wrote": _newest(left_out.wrote, chars_max),
         "created": _newest(left_out.created, chars_max),
         "reported": left_out.reported[:chars_max],
+        "mail": left_out.heard_within(chars_max * 3 // 2),
     }
     return _compact({"left_out": facts})
 
@@ -87,6 +133,22 @@ class _LeftOut:
     wrote: dict[str, None] = field(default_factory=dict)
     created: dict[str, None] = field(default_factory=dict)
     reported: str = ""
+    heard: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def hear(self, mail: Sequence[Any]) -> None:
+        """Mail that goes."""
+        items = (item for item in mail if isinstance(item, Mapping))
+        self.heard += [item for item in items if item.get("kind") in _LASTING]
+
+    def heard_within(self, chars_max: int) -> list[Mapping[str, Any]]:
+        """Whole where they fit, else each the same length: a report begins with its result."""
+        latest = self.heard[-_NAMES_MAX:]
+        if sum(len(_compact(item)) for item in latest) <= chars_max:
+            return latest
+        latest = latest[-max(1, chars_max // _TOLD_MIN) :]
+        share = chars_max // len(latest)
+        told = [_told_within(item, share) for item in latest]
+        return [item for item in told if item is not None]
 
     def take_in(self, before: Mapping[str, Any]) -> None:
         """An older summary."""
@@ -94,6 +156,7 @@ class _LeftOut:
         self.wrote |= dict.fromkeys(before["wrote"])
         self.created |= dict.fromkeys(before["created"])
         self.reported = before["reported"]
+        self.heard += before.get("mail", ())
 
     def note(self, move: Mapping[str, Any], functions: Functions) -> None:
         match move.get("move"):
@@ -103,6 +166,20 @@ class _LeftOut:
                 self.created[_child(move)] = None
             case "report":
                 self.reported = _clip(str(move.get("text", "")), _REPORT_MAX)
+
+
+def _told_within(item: Mapping[str, Any], chars_max: int) -> Mapping[str, Any] | None:
+    """A message, its text cut so that all of it has so many characters; `None` where it cannot."""
+    text = str(item.get("text", ""))
+    beside = len(_compact({**item, "data": {}, "text": ""}))
+    room = (chars_max - beside) // 2 if _is_dense(text) else chars_max - beside
+    cut = {**item, "data": {}, "text": _clip(text, max(len(_CUT), room))}
+    return cut if len(_compact(cut)) <= chars_max else None
+
+
+def _is_dense(text: str) -> bool:
+    """Does it take about twice its length as JSON, for its marks and breaks?"""
+    return len(_compact(text)) > len(text) + 2 + len(text) // 4
 
 
 def _written(move: Mapping[str, Any], functions: Functions) -> tuple[str, ...]:
@@ -134,6 +211,10 @@ def said_of(left_out: Mapping[str, Any]) -> str:
             parts.append(f"{words}: {', '.join(names)}")
     if left_out["reported"]:
         parts.append(f"your last report in them:\n{left_out['reported']}")
+    parts += [
+        f"{item.get('kind')} from {item.get('name') or item.get('from')}:\n{item.get('text')}"
+        for item in left_out.get("mail", ())
+    ]
     return "\n".join(parts)
 
 
@@ -157,3 +238,68 @@ def _cut_texts(value: Any, length: int) -> Any:
 
 def _clip(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - len(_CUT)] + _CUT
+
+
+# --- from turn to turn ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Entries as JSON, oldest first, numbered from `first` on: a turn writes what is new of it
+    and no more.
+    """
+
+    first: int = 0
+    entries: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """The number that comes next."""
+        return self.first + len(self.entries)
+
+
+NO_MEMORY: Final = Memory()
+
+
+def remember(
+    memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int, functions: Functions
+) -> Memory:
+    """The memory after a turn; where it would be too long, the older part is summed up
+    (`core.agent.memory`).
+    """
+    entries = (*memory.entries, *map(_compact, new))
+    kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX, functions)
+    return Memory(memory.first + len(entries) - len(kept), tuple(kept))
+
+
+def news_of(before: Memory, after: Memory) -> tuple[dict[int, str], range]:
+    """What a turn adds to memory, by number, and the numbers of what it forgets."""
+    known = dict(enumerate(before.entries, before.first))
+    # One that was there before may have become shorter, and what sums up the rest stands where the
+    # last of it stood.
+    added = {
+        number: entry
+        for number, entry in enumerate(after.entries, after.first)
+        if known.get(number) != entry
+    }
+    return added, range(before.first, min(before.end, after.first))
+
+
+def mail_entry(
+    messages: Sequence[Message], names: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Mail as memory keeps it, with the names that are known of its senders."""
+    known = names or {}
+    return {
+        "mail": [
+            {
+                "from": m.sender,
+                **({"name": known[m.sender]} if m.sender in known else {}),
+                "kind": m.kind.value,
+                "text": m.text,
+                "data": dict(m.data),
+                "channel": m.channel,
+            }
+            for m in messages
+        ]
+    }

@@ -4,21 +4,20 @@ Pure.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, assert_never
 
 from pydantic import ValidationError
 
-from swarmd.core.agent.memory import shorten
-from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, inbox, up
-from swarmd.core.model.declarations import Role, Room
+from swarmd.core.agent.seat_moves import said_by
+from swarmd.core.agent.waiting import AgentWait
+from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, up
+from swarmd.core.model.declarations import Room
 from swarmd.core.model.functions import (
-    Function,
+    OWN_FILES,
     FunctionCall,
     Functions,
-    Offer,
     is_own_file,
 )
 from swarmd.core.model.lineage import Agent, missions_rooms
@@ -30,14 +29,17 @@ from swarmd.core.model.moves import (
     Move,
     Propose,
     Report,
+    Respond,
     Say,
     Spawn,
     Think,
     Use,
     Vote,
+    Wait,
 )
-from swarmd.core.model.names import Channel, MissionId
+from swarmd.core.model.names import AgentId, Channel, MissionId
 from swarmd.core.model.privileges import ROOM, is_covered
+from swarmd.core.model.provenance import stamped, taint_of
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import (
     ActRequest,
@@ -45,85 +47,13 @@ from swarmd.core.model.requests import (
     FailedRequest,
     SpawnRequest,
 )
+from swarmd.core.model.timings import epoch_of
 from swarmd.core.tree.spawn import covers_file
 
-# What a turn takes from a mailbox at most; the rest waits for the next.
-MAIL_MAX: Final = 64
-# An entry is a field of its own in the store, and a script names in one command all that are
-# forgotten at once.
-MEMORY_ENTRIES_MAX: Final = 2_000
-
-_PHASE_MOVE: Final = {"propose": "propose", "review": "propose", "debate": "argue", "vote": "vote"}
+# Of files, rooms and children that a refusal names.
+NAMES_TOLD_MAX: Final = 12
 
 Output = tuple[Channel, Message]
-
-
-# --- mailbox ----------------------------------------------------------------------------------
-
-
-def concerns(agent: Agent, message: Message) -> bool:
-    """Is the message for this agent to read at all? Its own posts and directives to a sibling
-    are not.
-    """
-    if message.sender == agent.id or message.kind is Kind.UNREADABLE:
-        return False
-    if agent.is_seat:
-        # What is said in the board's room it reads there when it is called, this mission's part
-        # only.
-        return message.channel == inbox(agent.id)
-    if agent.parent is not None and message.channel == down(agent.parent):
-        return message.to in ("", "*", agent.id)
-    return True
-
-
-def wakes(agent: Agent, message: Message, rooms: Mapping[str, Room]) -> bool:
-    """Inbox, directives, reports and mentions wake an agent; other posts in its rooms wait for its
-    next turn.
-
-    Seats are woken by the clerk's call alone.
-    """
-    if agent.is_seat:
-        return message.kind is Kind.CALL
-    if not message.channel.startswith("room:"):
-        return True
-    if f"@{agent.name}" in message.text or f"@{agent.id}" in message.text:
-        return True
-    return any(
-        declared.wakes == "all"
-        for declared, channel in missions_rooms(agent, rooms)
-        if channel == message.channel
-    )
-
-
-def take(agent: Agent, waiting: Sequence[Message], *, is_alone: bool = False) -> list[Message]:
-    """What one turn answers: everything, within bounds; a seat's ends with the first call, for each
-    is answered alone.
-
-    `is_alone`: one message, because it failed on several.
-    """
-    taken = []
-    for message in waiting[: 1 if is_alone else MAIL_MAX]:
-        taken.append(message)
-        if agent.is_seat and message.kind is Kind.CALL:
-            break
-    return taken
-
-
-def functions_of(role: Role | None, functions: Functions) -> dict[str, Function]:
-    """Those of a role, by name, of all that there are."""
-    names = role.functions if role is not None else ()
-    return {name: functions[name] for name in names if name in functions}
-
-
-def offer_to(role: Role, functions: Functions, privileges: Sequence[str]) -> Offer:
-    """The moves of a role, and of its functions those that the agent holds the privilege for."""
-    its = functions_of(role, functions)
-    held = (f for f in its.values() if not f.privilege or is_covered(f.privilege, privileges))
-    return Offer((*role.moves, "use") if its else role.moves, tuple(held))
-
-
-def offer_to_seat(phase: str) -> Offer:
-    return Offer((_PHASE_MOVE[phase],))
 
 
 # --- actions ----------------------------------------------------------------------------------
@@ -138,19 +68,33 @@ class Acting:
     files: tuple[str, ...]
     rooms: Mapping[str, Room]
     children: tuple[Agent, ...]
-    spawn_keys: frozenset[str]  # of spawns in the same reply
     hops: int
     at: str
     motion_number: int = 0
     phase: str = ""
     functions: Functions = field(default_factory=dict)  # of its role
+    # Spawns that this turn has asked for and that nobody has decided yet: their keys, by key and
+    # by name.
+    asked: Mapping[str, str] = field(default_factory=dict)
+    spawns: tuple[str, ...] = ()  # the keys of those of this answer, in its order
+    done: frozenset[str] = frozenset()  # children that have reported their task as done
+    colleagues: tuple[str, ...] = ()  # the names of those that have the same superior
 
 
-def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | None:
-    """What a move means: messages to commit, a function to call, a refusal; `None` for a thought.
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """A directive to an agent that is only asked for: it travels with the request."""
 
-    A directive to the key of a spawn in the same reply travels with that spawn (see
-    `spawn_requests`).
+    key: str
+    text: str
+
+
+Meaning = list[Output] | FunctionCall | Briefing | AgentWait | Denied | None
+
+
+def act(move: Move, acting: Acting) -> Meaning:
+    """What a move means: messages to commit, a function to call, words for an agent that is asked
+    for, a wait, a refusal; `None` for a thought.
     """
     match move:
         case Say():
@@ -160,33 +104,34 @@ def act(move: Move, acting: Acting) -> list[Output] | FunctionCall | Denied | No
         case Report():
             return _report(move, acting)
         case Spawn():
-            return []  # gathered by `spawn_requests`, with its directives
+            return [_spawn(move, acting)]
+        case Wait():
+            return _wait(move, acting)
         case Govern():
             return [_request(acting, ActRequest(act=move.args()).model_dump(mode="json"))]
         case Think():
             return None
         case Use():
             return _call(move, acting)
-        case Propose() | Argue() | Vote():
+        case Propose() | Argue() | Respond() | Vote():
             return _speak(move, acting)
         case _:
             assert_never(move)
 
 
-def _speak(move: Propose | Argue | Vote, acting: Acting) -> list[Output] | Denied:
+def _speak(move: Propose | Argue | Respond | Vote, acting: Acting) -> list[Output] | Denied:
     """A seat's answer to its call."""
     if not acting.agent.is_seat:
         return Denied(Rule.BOARD_MOTION, f"{move.move} is a seat's")
-    match move:
-        case Propose(motion=motion):
-            put = motion.model_dump(mode="json")
-            return [_speech(acting, Kind.PROPOSAL, motion.reason, motion=put)]
-        case Argue(text=text):
-            return [_speech(acting, Kind.ARGUMENT, text)]
-        case Vote(choice=choice, reason=reason):
-            return [_speech(acting, Kind.VOTE, reason, choice=choice)]
-        case _:
-            assert_never(move)
+    kind, text, data = said_by(move)
+    speech = _message(
+        acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data
+    )
+    return [(BOARD_ROOM, speech)]
+
+
+def is_report(message: Message) -> bool:
+    return message.kind is Kind.REPORT
 
 
 def is_final(message: Message) -> bool:
@@ -214,23 +159,69 @@ def is_done_after(was_done: bool, mail: Sequence[Message], outputs: Sequence[Out
     return any(is_final(message) for _, message in outputs) or (was_done and not is_given_more)
 
 
-def spawn_requests(moves: Sequence[Move], acting: Acting) -> list[Output]:
-    """Every spawn of a reply, with the directives that the reply gives under its key."""
-    found = []
+def asked_for(moves: Sequence[Move]) -> dict[str, str]:
+    """The keys of an answer's spawns, by key and by name: it may direct by either at once."""
     spawns = [move for move in moves if isinstance(move, Spawn)]
-    for before, move in enumerate(spawns):
-        texts = tuple(m.text for m in moves if isinstance(m, Direct) and m.to == move.key)
-        request = SpawnRequest(
-            key=move.key,
-            charter=move.charter,
-            directives=texts,
-            together=len(spawns),
-            before=before,
-            tier=move.tier,
-            parent=move.parent,
-        )
-        found.append(_request(acting, request.model_dump(mode="json")))
+    by_name = {spawn.charter.name: spawn.key for spawn in spawns}
+    return by_name | {spawn.key: spawn.key for spawn in spawns}
+
+
+def with_briefing(
+    outputs: Sequence[Output], briefing: Briefing, taint: Collection[str]
+) -> list[Output]:
+    """The outputs with these words in the request that they belong to. Who had read something when
+    it said them taints the whole request.
+    """
+    found = list(outputs)
+    for at, (channel, message) in enumerate(found):
+        data = message.data
+        if message.kind is Kind.REQUEST and data.get("key") == briefing.key:
+            texts = [*data.get("directives", ()), briefing.text]
+            told = replace(message, data={**data, "directives": texts})
+            found[at] = (channel, stamped(told, {*taint_of(message), *taint}))
     return found
+
+
+def _spawn(move: Spawn, acting: Acting) -> Output:
+    """Those of one answer get equal shares, so each says with how many it is asked for."""
+    request = SpawnRequest(
+        key=move.key,
+        charter=move.charter,
+        together=max(1, len(acting.spawns)),
+        before=acting.spawns.index(move.key) if move.key in acting.spawns else 0,
+        tier=move.tier,
+        parent=move.parent,
+    )
+    return _request(acting, request.model_dump(mode="json"))
+
+
+def _wait(move: Wait, acting: Acting) -> AgentWait | Denied:
+    until = epoch_of(acting.at) + move.seconds if move.seconds else 0.0
+    awaited: dict[str, str] = {}
+    if "*" in move.whom:
+        awaited |= {c.id: c.name for c in acting.children if c.id not in acting.done}
+        awaited |= {key: name for name, key in acting.asked.items()}
+        if not awaited:
+            return Denied(Rule.UNKNOWN_AGENT, "none of your children is at work")
+    for named in move.whom:
+        found = {} if named == "*" else _awaited(named, acting)
+        if isinstance(found, Denied):
+            return found
+        awaited |= found
+    return AgentWait(tuple(awaited), tuple(awaited.values()), move.what, until)
+
+
+def _awaited(named: str, acting: Acting) -> dict[str, str] | Denied:
+    """Whom one word of a `wait` means, by what the mail will name them."""
+    child = _child_named(named, acting)
+    if child is None:
+        key = acting.asked.get(named)
+        return {key: named} if key else _no_child(named, acting)
+    if child.id in acting.done:
+        return Denied(
+            Rule.UNKNOWN_AGENT, f"{child.name} has reported already: its report is in your mail"
+        )
+    return {child.id: child.name}
 
 
 def failed(
@@ -272,13 +263,6 @@ def _request(acting: Acting, data: Mapping[str, Any]) -> Output:
     return REQUESTS, _message(acting, Kind.REQUEST, str(data["type"]), **data)
 
 
-def _speech(acting: Acting, kind: Kind, text: str, **data: Any) -> Output:
-    speech = _message(
-        acting, kind, text, motion_number=acting.motion_number, phase=acting.phase, **data
-    )
-    return BOARD_ROOM, speech
-
-
 def _say(move: Say, acting: Acting) -> list[Output] | Denied:
     for declared, channel in missions_rooms(acting.agent, acting.rooms):
         if move.room not in (declared.name, channel.removeprefix("room:")):
@@ -291,36 +275,80 @@ def _say(move: Say, acting: Acting) -> list[Output] | Denied:
                 Rule.CHANNEL,
                 f"a post in {declared.name} has at most {declared.text_max} characters",
             )
-        return [(channel, _message(acting, Kind.SAY, move.text))]
-    return Denied(Rule.CHANNEL, f"you are no member of a room {move.room}")
+        of_call = {"phase": acting.phase} if acting.agent.is_seat else {}
+        return [(channel, _message(acting, Kind.SAY, move.text, **of_call))]
+    yours = _listed([room.name for room, _ in missions_rooms(acting.agent, acting.rooms)])
+    return Denied(Rule.CHANNEL, f"you are no member of a room {move.room}; your rooms: {yours}")
 
 
-def _direct(move: Direct, acting: Acting) -> list[Output] | Denied:
-    if move.to in acting.spawn_keys:
-        return []
+def _direct(move: Direct, acting: Acting) -> list[Output] | Briefing | Denied:
+    if move.to in acting.asked:
+        return Briefing(acting.asked[move.to], move.text)
     channel = down(acting.agent.id)
     if move.to == "*":
         return [(channel, _message(acting, Kind.DIRECTIVE, move.text, to="*"))]
+    child = _child_named(move.to, acting)
+    if child is None:
+        return _no_child(move.to, acting)
+    return [(channel, _message(acting, Kind.DIRECTIVE, move.text, to=child.id))]
+
+
+def _child_named(named: str, acting: Acting) -> Agent | None:
     for attribute in ("id", "key", "name"):
         for child in acting.children:
-            if getattr(child, attribute) == move.to:
-                return [(channel, _message(acting, Kind.DIRECTIVE, move.text, to=child.id))]
-    return Denied(Rule.UNKNOWN_AGENT, f"{move.to} is no living child of yours")
+            if getattr(child, attribute) == named:
+                return child
+    return None
+
+
+def _no_child(named: str, acting: Acting) -> Denied:
+    if named in acting.colleagues:
+        rooms = [room.name for room, _ in missions_rooms(acting.agent, acting.rooms)]
+        where = f": say it in `{rooms[0]}` with @{named}" if rooms else ""
+        return Denied(Rule.UNKNOWN_AGENT, f"{named} is a colleague and no child of yours{where}")
+    yours = _listed([child.name for child in acting.children])
+    return Denied(Rule.UNKNOWN_AGENT, f"{named} is no living child of yours; yours: {yours}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """So many that a refusal stays short."""
+    more = len(names) - NAMES_TOLD_MAX
+    shown = ", ".join(names[:NAMES_TOLD_MAX]) or "none"
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def unreported(acting: Acting, used_up: str) -> Output:
+    """The runtime's word, in the agent's place, that a turn has ended at its bound and without a
+    report.
+    """
+    above = acting.agent.parent
+    assert above is not None
+    text = (
+        f"{acting.agent.name} used the {used_up} of one turn and gave no report. What it has done "
+        "so far is in its memory. Direct it to report or to go on, or end it."
+    )
+    channel, message = _reported(Report(move="report", text=text), acting, above)
+    return channel, replace(message, data={**message.data, "unreported": used_up})
 
 
 def _report(move: Report, acting: Acting) -> list[Output] | Denied:
     if acting.agent.parent is None:
         return Denied(Rule.CHANNEL, "nobody is above you to report to")
+    return [_reported(move, acting, acting.agent.parent)]
+
+
+def _reported(move: Report, acting: Acting, above: AgentId) -> Output:
     message = _message(
         acting,
         Kind.REPORT,
         move.text,
-        to=acting.agent.parent,
+        to=above,
         done=move.done,
         files=list(move.files),
         name=acting.agent.name,
+        **({"key": acting.agent.key} if acting.agent.key else {}),
     )
-    return [(up(acting.agent.parent), message)]
+    return up(above), message
 
 
 def _may_read(name: str, acting: Acting) -> bool:
@@ -344,7 +372,8 @@ def _call(move: Use, acting: Acting) -> FunctionCall | Denied:
         return Denied(Rule.FUNCTION_ARGUMENTS, detail)
     foreign = [name for name in function.files_named(args) if not _may_read(name, acting)]
     if foreign:
-        return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours")
+        yours = f"yours: {_listed(acting.files)}, and what stands below {OWN_FILES}"
+        return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours; {yours}")
     return FunctionCall(function, args)
 
 
@@ -386,63 +415,3 @@ class Refusals(dict[Rule, Refusal]):
         before = self.get(rule, Refusal(rule, (), detail[:REFUSAL_DETAIL_MAX], 0))
         moves = before.moves if move in before.moves else (*before.moves, move)
         self[rule] = Refusal(rule, moves, before.detail, before.count + count)
-
-
-# --- memory -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Entries as JSON, oldest first, numbered from `first` on: a turn writes what is new of it
-    and no more.
-    """
-
-    first: int = 0
-    entries: tuple[str, ...] = ()
-
-    @property
-    def end(self) -> int:
-        """The number that comes next."""
-        return self.first + len(self.entries)
-
-
-NO_MEMORY: Final = Memory()
-_compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def remember(
-    memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int, functions: Functions
-) -> Memory:
-    """The memory after a turn; where it would be too long, the older part is summed up
-    (`core.agent.memory`).
-    """
-    entries = (*memory.entries, *map(_compact, new))
-    kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX, functions)
-    return Memory(memory.first + len(entries) - len(kept), tuple(kept))
-
-
-def news_of(before: Memory, after: Memory) -> tuple[dict[int, str], range]:
-    """What a turn adds to memory, by number, and the numbers of what it forgets."""
-    start = max(before.end, after.first)
-    added = dict(enumerate(after.entries[start - after.first :], start))
-    is_old = after.entries and before.first <= after.first < before.end
-    if is_old and before.entries[after.first - before.first] != after.entries[0]:
-        # What sums up the rest stands where the last of it stood.
-        added[after.first] = after.entries[0]
-    return added, range(before.first, min(before.end, after.first))
-
-
-def mail_entry(messages: Sequence[Message]) -> dict[str, Any]:
-    """Mail as memory keeps it."""
-    return {
-        "mail": [
-            {
-                "from": m.sender,
-                "kind": m.kind.value,
-                "text": m.text,
-                "data": dict(m.data),
-                "channel": m.channel,
-            }
-            for m in messages
-        ]
-    }

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, assert_never
 
-from pydantic import ValidationError
-
 from swarmd.core.actions import approvals, override_record
+from swarmd.core.board import agenda, operator_word
+from swarmd.core.board.answers import answer_of, proposal_of
 from swarmd.core.board.events import (
     Announce,
-    Argued,
     Await,
     CallSeat,
     Carry,
+    CloseCall,
     Delayed,
     Effect,
     Event,
@@ -30,39 +30,39 @@ from swarmd.core.board.events import (
     Refused,
     ReportsIn,
     SeatFailed,
+    Sent,
     Thawed,
     Ticked,
-    Voted,
 )
 from swarmd.core.board.execution import board_taint, execute_motion, override_changes
+from swarmd.core.board.judging import judged
 from swarmd.core.board.procedure import next_deadline, step
+from swarmd.core.board.reporting import last_report, report_of, reports_of, take_report
 from swarmd.core.board.room import (
     announce,
     call_seat,
     former_post,
-    report_data,
-    report_digest,
-    words_of,
 )
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor
+from swarmd.core.model.bench import seats_for
 from swarmd.core.model.changes import (
     MissionSet,
-    Post,
 )
-from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.motion_kinds import Carried
 from swarmd.core.model.motions import MOTION
-from swarmd.core.model.names import SOB, MissionId, MissionState
+from swarmd.core.model.names import OPERATOR, SOB, AgentId, MissionId, MissionState
 from swarmd.core.model.overruling import Overruling
+from swarmd.core.model.posts import call_closed
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.provenance import KEY as TAINT
-from swarmd.core.model.provenance import taint_of
-from swarmd.core.model.records import Approval, ExecutiveReport, Mission
+from swarmd.core.model.records import Approval, Mission
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.requests import SentRequest
+from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import APPROVALS, BOARDS, REPORTS, Drop, Put
 
 # Of a mission's text in the room and in the journal. It may be a megabyte long, and six times that
@@ -74,7 +74,8 @@ MISSION_SHOWN_CHARS: Final = 20_000
 def open_missions(draft: Draft) -> None:
     for id in queue.open_next(draft):
         announce(draft, id, _opened(id, draft.swarm.missions[id].text))
-        advance(draft, id, Opened())
+        mission, rules = draft.swarm.missions[id], draft.swarm.declared.board
+        advance(draft, id, Opened(seats_for(rules, mission.budget, mission.board)))
 
 
 def _opened(id: MissionId, text: str) -> Announce:
@@ -91,7 +92,8 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
     events = [event]
     while events and _in_hand(draft, id) is not None:
         procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
-        moved, effects = step(procedure, events.pop(0), rules, draft.now)
+        event = judged(draft, id, procedure, events.pop(0))
+        moved, effects = step(procedure, event, rules, draft.now)
         if effects or moved != procedure:
             draft.add(Put(BOARDS, id, moved))
         follow_ups = [_do(draft, id, effect) for effect in effects]
@@ -111,13 +113,14 @@ def _do(draft: Draft, id: MissionId, effect: Effect) -> Event | None:
     match effect:
         case CallSeat():
             call_seat(draft, id, effect)
+        case CloseCall(seat, number, attempt):
+            draft.add(call_closed(draft.moment, AgentId(seat), id, number, attempt))
         case Announce():
             announce(draft, id, effect)
-        case Carry(number, motion):
+        case Carry(number, motion, minds):
             is_ordered = ("carried", number) in override_changes(draft, id)
-            return execute_motion(
-                draft, id, number, motion, board_taint(draft, id), has_permission=is_ordered
-            )
+            carried = Carried(id, motion, board_taint(draft, id), is_ordered, minds)
+            return execute_motion(draft, number, carried)
         case Await():
             pass
         case Fail(reason):
@@ -162,35 +165,43 @@ def _state_of(procedure: Procedure) -> MissionState:
 
 def hear(draft: Draft, message: Message) -> None:
     """A message in the board's room. Only a seat's answer to its call moves the procedure."""
+    if message.sender == OPERATOR and message.kind is Kind.SAY:
+        operator_word.hear_operator(draft, message)
+        return
     seat = draft.lineage.get(message.sender)
     if seat is None or not seat.is_seat or message.mission not in draft.swarm.boards:
         return
     if message.incarnation != seat.incarnation:
         draft.add(former_post(draft, message))
         return
-    event = _answer_of(message)
+    if operator_word.is_answer_to_operator(message.data):
+        _hear_answer(draft, message)
+        return
+    event = answer_of(message)
     if event is not None:
         advance(draft, message.mission, event)
 
 
-def _answer_of(message: Message) -> Event | None:
-    number, seat = message.data.get("motion_number"), message.sender
-    if not isinstance(number, int):
-        return None
-    if message.kind is Kind.ARGUMENT:
-        return Argued(seat, number, message.text)
-    if message.kind is Kind.VOTE and message.data.get("choice") in ("yes", "no", "abstain"):
-        return Voted(seat, number, message.data["choice"], message.text)
-    return _proposal_of(message, number) if message.kind is Kind.PROPOSAL else None
+def _hear_answer(draft: Draft, message: Message) -> None:
+    """A seat answers an operator: in the room, or by a motion where nothing is before the board."""
+    id, seat = message.mission, message.sender
+    if not operator_word.is_asked(draft.swarm.boards[id], seat):
+        _record_ignored(draft, id, Ignored(seat, "it is not asked to answer the operator"))
+        return
+    if message.kind is Kind.PROPOSAL:
+        _propose_for_operator(draft, message)
+    operator_word.answered(draft, id)
 
 
-def _proposal_of(message: Message, number: int) -> Proposed | SeatFailed:
-    """A motion that cannot be read is a failure of its seat."""
-    try:
-        motion = MOTION.validate_python(message.data.get("motion"))
-    except ValidationError:
-        return SeatFailed(message.sender, number, None)
-    return Proposed(message.sender, number, motion, taint_of(message))
+def _propose_for_operator(draft: Draft, message: Message) -> None:
+    id = message.mission
+    proposed = proposal_of(message, draft.swarm.boards[id].motion_number)
+    if draft.swarm.boards[id].stage != "working" or not isinstance(proposed, Proposed):
+        why = "its motion for the operator cannot be put now"
+        _record_ignored(draft, id, Ignored(message.sender, why))
+        return
+    called_for = agenda.take_causes(draft, id) or ()
+    advance(draft, id, ReportsIn(reports_of(draft, id), called_for, proposed))
 
 
 def seat_failed(
@@ -206,8 +217,16 @@ def seat_failed(
         return
     _announce_failure(draft, seat, mission, shown, taint)
     draft.swarm.observed.seat_failures[mission] = shown
-    if procedure.calling == seat.id:
+    if seat.id in procedure.called:
         advance(draft, mission, SeatFailed(seat.id, procedure.motion_number, None))
+    elif operator_word.is_asked(procedure, seat.id):
+        operator_word.ask_next(draft, mission)
+
+
+def call_sent(draft: Draft, seat: Agent, request: SentRequest) -> None:
+    """A host's word that a seat's request has gone out."""
+    event = Sent(seat.id, request.motion_number, request.attempt)
+    advance(draft, MissionId(request.mission), event)
 
 
 def _announce_failure(
@@ -231,74 +250,35 @@ def hear_report(draft: Draft, message: Message) -> None:
     if message.incarnation != executive.incarnation:
         draft.add(former_post(draft, message))
         return
-    _take_report(draft, executive, _report_of(executive, message))
+    take_report(draft, executive, report_of(executive, message))
     review_if_ready(draft, executive.mission)
 
 
-def _take_report(draft: Draft, executive: Agent, report: ExecutiveReport) -> None:
-    draft.add(
-        Put(REPORTS, executive.mission, report),
-        Post(BOARD_ROOM, report_digest(draft, executive, report)),
-    )
-    draft.record(
-        JournalEvent.AGENT_REPORTED,
-        f"{executive.name} reported{', done' if report.is_done else ''}",
-        actor=executive.id,
-        mission=executive.mission,
-        done=report.is_done,
-    )
-
-
-def _report_of(executive: Agent, message: Message) -> ExecutiveReport:
-    return ExecutiveReport(
-        executive.id,
-        executive.name,
-        message.text,
-        words_of(message.data.get("files")),
-        bool(message.data.get("done")),
-        taint_of(message),
-    )
-
-
-def executive_ended(draft: Draft, executive: Agent, why: str, taint: tuple[str, ...] = ()) -> None:
+def executive_ended(
+    draft: Draft, executive: Agent, why: str, taint: tuple[str, ...] = (), *, by: str = ""
+) -> None:
     """An executive that ended without a last word still has a report: that it ended, and why."""
+    if by == SOB:
+        agenda.needs_no_call(draft, executive)
     known = draft.swarm.reports.get(executive.mission, {}).get(executive.id)
     if known is None or not known.is_done:
-        last = _last_report(executive, known, why, taint)
+        last = last_report(executive, known, why, taint)
         draft.add(Put(REPORTS, executive.mission, last))
     review_if_ready(draft, executive.mission)
 
 
-def _last_report(
-    executive: Agent, known: ExecutiveReport | None, why: str, taint: tuple[str, ...]
-) -> ExecutiveReport:
-    text, read = f"(ended without a final report: {why})", {*taint}
-    if known is not None:
-        text, read = f"{text}\n\n{known.text}", {*taint, *known.taint}
-    return ExecutiveReport(executive.id, executive.name, text, (), True, tuple(sorted(read)))
-
-
 def review_if_ready(draft: Draft, id: MissionId) -> None:
-    """Every living executive is done, or one waits for the board's permission: the board
-    reviews.
-    """
+    """Something waits for the board of a working mission: it reviews."""
     procedure = draft.swarm.boards.get(id)
-    if procedure is None or procedure.stage != "working":
+    if procedure is None or procedure.stage != "working" or _in_hand(draft, id) is None:
         return
-    asked = approvals.for_the_board(draft.swarm, id)
-    if asked or _all_done(draft.swarm, id):
-        # A motion answers one request, so the board is called about each; and once, for one that
-        # has nothing to say to it is not asked without end.
-        draft.add(*(APPROVALS.put(replace(approval, is_put=True)) for approval in asked[:1]))
-        reports = draft.swarm.reports.get(id, {}).values()
-        advance(draft, id, ReportsIn(tuple(report_data(report) for report in reports)))
-
-
-def _all_done(swarm: Swarm, id: MissionId) -> bool:
-    reports = swarm.reports.get(id, {})
-    return all(
-        reports.get(e.id) is not None and reports[e.id].is_done for e in swarm.executives(id)
-    )
+    called_for = agenda.take_causes(draft, id)
+    if called_for is not None:
+        advance(draft, id, ReportsIn(reports_of(draft, id), called_for))
+        return
+    stuck = agenda.why_stuck(draft.swarm, id, draft.now)
+    if stuck:
+        _fail(draft, id, f"{stuck}; {agenda.missing(draft.swarm, id)}")
 
 
 def answered(draft: Draft, approval: Approval) -> Denied | None:
@@ -326,7 +306,9 @@ def _executed_after_all(draft: Draft, approval: Approval) -> Executed | Refused:
         rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
         return Refused(number, rule, f"{approval.id}, by {approval.answered_by}")
     motion, taint = MOTION.validate_python(request["motion"]), tuple(action["taint"])
-    event = execute_motion(draft, approval.mission, number, motion, taint, has_permission=True)
+    minds = tuple(request["minds"])
+    carried = Carried(approval.mission, motion, taint, has_permission=True, minds=minds)
+    event = execute_motion(draft, number, carried)
     assert event is not None
     return event
 
@@ -396,6 +378,8 @@ def tick(draft: Draft) -> None:
         deadline = next_deadline(procedure)
         if deadline is not None and deadline <= draft.now:
             advance(draft, id, Ticked())
+        if _in_hand(draft, id) is not None:
+            operator_word.tick(draft, id)
         review_if_ready(draft, id)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from swarmd.core.model.motions import Motion
-from swarmd.core.model.procedure import Choice, Phase, SeatCall
+from swarmd.core.model.procedure import Choice, Phase, Response, SeatCall, Stance
 from swarmd.core.model.refusals import Rule
 
 # --- what it is told --------------------------------------------------------------------------
@@ -15,7 +15,25 @@ from swarmd.core.model.refusals import Rule
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The mission was taken from the docket."""
+    """The mission was taken from the docket. So many seats sit on its bench; all where none is
+    said.
+    """
+
+    seats: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the law says of a motion before anything of it is done: refused, or with `asks` allowed
+    once an operator permits it.
+    """
+
+    rule: Rule
+    detail: str
+    asks: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.detail}" if self.detail else f"{self.rule}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +42,7 @@ class Proposed:
     motion_number: int
     motion: Motion
     taint: tuple[str, ...] = ()
+    judged: Judged | None = None  # none: the law has nothing against it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,21 @@ class Argued:
     seat: str
     motion_number: int
     text: str
+    stance: Stance = "argue"
+
+
+@dataclass(frozen=True, slots=True)
+class Responded:
+    """The proposer's answer to the arguments; `motion` is the changed one where it amends."""
+
+    seat: str
+    motion_number: int
+    decision: Response
+    reason: str
+    motion: Motion | None = None
+    accepts: tuple[str, ...] = ()
+    taint: tuple[str, ...] = ()
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +83,15 @@ class SeatFailed:
     seat: str
     motion_number: int
     phase: Phase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The request of a call has gone out to its seat's model."""
+
+    seat: str
+    motion_number: int
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +128,15 @@ class Overruled:
 
 @dataclass(frozen=True, slots=True)
 class ReportsIn:
-    """All working executives have reported done or ended, or permission is asked of the board.
-    Values are JSON, as in `SeatCall.reports`.
+    """Something waits for the board (`core.board.agenda`). Values are JSON, as in
+    `SeatCall.reports`.
 
     Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
     """
 
     reports: tuple[Mapping[str, Any], ...]
+    agenda: tuple[Mapping[str, Any], ...] = ()
+    proposed: Proposed | None = None  # a seat's motion, already made, that opens the review
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +155,11 @@ class Refused:
     detail: str
 
 
-Answer: TypeAlias = Proposed | Argued | Voted | SeatFailed
+Answer: TypeAlias = Proposed | Argued | Responded | Voted | SeatFailed
 
 
 Event: TypeAlias = (
-    Answer | Opened | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
+    Answer | Opened | Sent | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
 )
 
 
@@ -134,6 +179,15 @@ class CallSeat:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseCall:
+    """Nobody waits for this seat's answer any more: its call is cancelled where it is made."""
+
+    seat: str
+    motion_number: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """A line the clerk posts into the board's room; `data` is JSON."""
 
@@ -147,6 +201,7 @@ class Carry:
 
     motion_number: int
     motion: Motion
+    minds: tuple[str, ...] = ()  # arguments that the proposer accepted, for who is chartered
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,4 +224,4 @@ class Ignored:
     why: str
 
 
-Effect: TypeAlias = CallSeat | Announce | Carry | Await | Fail | Ignored
+Effect: TypeAlias = CallSeat | CloseCall | Announce | Carry | Await | Fail | Ignored

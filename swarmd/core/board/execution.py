@@ -10,50 +10,34 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.motion_kinds import Asks, Carried, kinds
 from swarmd.core.model.motions import Motion
 from swarmd.core.model.names import SOB, MissionId, StreamId
-from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.state import Draft
 
 
-def execute_motion(
-    draft: Draft,
-    id: MissionId,
-    number: int,
-    motion: Motion,
-    taint: tuple[str, ...],
-    *,
-    has_permission: bool = False,
-) -> Executed | Refused | None:
+def execute_motion(draft: Draft, number: int, carried: Carried) -> Executed | Refused | None:
     """Do a carried motion, or say which rule refuses it. Nothing is done of what is refused.
 
     `None` where it waits for an operator's permission and the mission has nothing else to do
     meanwhile.
     """
     first = len(draft.changes)
-    found = _tried(draft, id, number, motion, taint, has_permission=has_permission)
-    cause = Cause.of({"motion": motion.model_dump(mode="json")}, StreamId(""))
+    found = _tried(draft, number, carried)
+    cause = Cause.of({"motion": carried.motion.model_dump(mode="json")}, StreamId(""))
     draft.changes[first:] = map(cause.stamped, draft.changes[first:])
     return found
 
 
-def _tried(
-    draft: Draft,
-    id: MissionId,
-    number: int,
-    motion: Motion,
-    taint: tuple[str, ...],
-    *,
-    has_permission: bool,
-) -> Executed | Refused | None:
-    mission = draft.swarm.missions[id]
-    carried = Carried(id, motion, taint, has_permission)
-    outcome = _vetoed(draft, id, motion) or kinds()[motion.motion].decide(draft, carried)
+def _tried(draft: Draft, number: int, carried: Carried) -> Executed | Refused | None:
+    id, motion = carried.mission, carried.motion
+    outcome = decide_motion(draft, carried)
     if outcome is None:
         text = f"motion {number}: {motion.motion}"
-        draft.record(JournalEvent.MOTION_EXECUTED, text, actor=SOB, mission=id)
+        draft.record(
+            JournalEvent.MOTION_EXECUTED, text, actor=SOB, mission=id, motion_number=number
+        )
         return Executed(number)
     if isinstance(outcome, Asks):
-        waits = _ask_permission(draft, mission, number, motion, taint, outcome)
+        waits = _ask_permission(draft, number, carried, outcome)
         if not draft.swarm.boards[id].in_review:
             text = f"Motion {number} waits for an operator's permission: {waits.detail}."
             announce(draft, id, Announce(text, {"motion_number": number, "waits": waits.detail}))
@@ -61,6 +45,11 @@ def _tried(
         outcome = waits
     _record_refusal(draft, id, number, motion, outcome)
     return Refused(number, outcome.rule, outcome.detail)
+
+
+def decide_motion(draft: Draft, carried: Carried) -> Denied | Asks | None:
+    vetoed = _vetoed(draft, carried.mission, carried.motion)
+    return vetoed or kinds()[carried.motion.motion].decide(draft, carried)
 
 
 def _record_refusal(
@@ -87,9 +76,7 @@ def board_taint(draft: Draft, id: MissionId) -> tuple[str, ...]:
     )
 
 
-def _ask_permission(
-    draft: Draft, mission: Mission, number: int, motion: Motion, taint: tuple[str, ...], asks: Asks
-) -> Denied:
+def _ask_permission(draft: Draft, number: int, carried: Carried, asks: Asks) -> Denied:
     """A motion falls by the rule that asks for permission, and names the approval: given in time,
     it is executed after all.
     """
@@ -97,9 +84,14 @@ def _ask_permission(
         "requester": SOB,
         "incarnation": draft.lineage.agents[SOB].incarnation,
         "hops": 0,
-        "mission": mission.id,
-        "taint": list(taint),
-        "request": {"type": "motion", "number": number, "motion": motion.model_dump(mode="json")},
+        "mission": carried.mission,
+        "taint": list(carried.taint),
+        "request": {
+            "type": "motion",
+            "number": number,
+            "motion": carried.motion.model_dump(mode="json"),
+            "minds": list(carried.minds),
+        },
     }
     need = approvals.Need(asks.needs, asks.rule, asks.detail)
     asked = approvals.ask(draft, action, need, asks.facts)

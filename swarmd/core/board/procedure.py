@@ -1,4 +1,5 @@
-"""The board's procedure: propose, debate, vote, carry, work, review; one `Procedure` per mission.
+"""The board's procedure: how a motion is proposed, argued, decided and reviewed; one `Procedure`
+per mission.
 
 `step` is the whole law of deliberation as a function of its inputs; the clerk does the effects and
 holds no rule. A model can be late, silent, confused or hostile, so nothing here waits for one: each
@@ -11,21 +12,41 @@ which.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias, assert_never
+from dataclasses import replace
+from typing import Any, Final, assert_never
 
-from pydantic import JsonValue
-
+from swarmd.core.board.admissible import (
+    digest_of,
+    fallen_of,
+    why_ignored,
+    why_no_more,
+    why_not,
+    why_too_early,
+)
+from swarmd.core.board.announcing import (
+    consent_line,
+    correction_line,
+    opened_line,
+    response_line,
+    tally_line,
+)
+from swarmd.core.board.calling import (
+    Outcome,
+    call_next,
+    call_seats,
+    closed_calls,
+    delayed,
+    sent,
+    thawed,
+    without_call,
+)
 from swarmd.core.board.events import (
     Announce,
     Answer,
     Argued,
     Await,
-    CallSeat,
     Carry,
     Delayed,
-    Effect,
     Event,
     Executed,
     Fail,
@@ -35,23 +56,25 @@ from swarmd.core.board.events import (
     Proposed,
     Refused,
     ReportsIn,
+    Responded,
     SeatFailed,
+    Sent,
     Thawed,
     Ticked,
     Voted,
 )
-from swarmd.core.board.vote import decide_vote, tally_line
-from swarmd.core.model.declarations import BoardRules
+from swarmd.core.model.bench import bench_of
+from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.motion_kinds import kinds
-from swarmd.core.model.procedure import Ballot, Procedure, SeatCall, Stage
+from swarmd.core.model.procedure import Argument, Ballot, Procedure, Stage, as_stored
+from swarmd.core.model.voting import decide_consent, decide_vote
 
-EXCERPT_CHARS: Final = 300  # of a motion's text in an announced line: its data has the whole
-
-
-_ANSWERED_IN: Final[dict[type, Stage]] = {Proposed: "propose", Argued: "debate", Voted: "vote"}
-
-
-Outcome: TypeAlias = tuple[Procedure, tuple[Effect, ...]]
+# Of an argument in the state of the debate, and in a charter that it is handed down with: the whole
+# stands in the room.
+ARGUMENT_CHARS_MAX: Final = 2_000
+# How often a seat may mend a motion that the law would refuse. A model that has read the rule and
+# its numbers twice does not find them at the third reading; the next seat may.
+CORRECTIONS_MAX: Final = 2
 
 
 def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
@@ -63,17 +86,22 @@ def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> O
     """
     if procedure.stage == "ended":
         return procedure, ()
+    moved, effects = _moved(procedure, event, rules, now)
+    assert moved.is_consistent
+    is_ignored = any(isinstance(effect, Ignored) for effect in effects)
+    answered = event.seat if isinstance(event, Answer) and not is_ignored else ""
+    return moved, (*closed_calls(procedure, moved, answered), *effects)
+
+
+def _moved(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
     deadline = procedure.motion_deadline
     if isinstance(event, Thawed):
-        moved, effects = _thawed(procedure, event.seconds, rules, now)
-    elif isinstance(event, Delayed):
-        moved, effects = _delayed(procedure, event.seconds), ()
-    elif deadline is not None and deadline <= now:
-        moved, effects = _fall_overdue(procedure, event, rules, now)
-    else:
-        moved, effects = _apply(procedure, event, rules, now)
-    assert moved.is_consistent
-    return moved, effects
+        return thawed(procedure, event.seconds, rules, now)
+    if isinstance(event, Delayed):
+        return delayed(procedure, event.seconds), ()
+    if deadline is not None and deadline <= now:
+        return _fall_overdue(procedure, event, rules, now)
+    return _apply(procedure, event, rules, now)
 
 
 def _fall_overdue(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
@@ -85,42 +113,26 @@ def _fall_overdue(procedure: Procedure, event: Event, rules: BoardRules, now: fl
 
 def next_deadline(procedure: Procedure) -> float | None:
     """When `Ticked` will change something; `None` where no time runs."""
-    deadlines = (procedure.seat_deadline, procedure.motion_deadline)
-    return min((deadline for deadline in deadlines if deadline is not None), default=None)
-
-
-def _thawed(procedure: Procedure, seconds: float, rules: BoardRules, now: float) -> Outcome:
-    later: dict[str, Any] = {}
+    deadlines = [call.deadline for call in procedure.calls]
     if procedure.motion_deadline is not None:
-        later["motion_deadline"] = procedure.motion_deadline + seconds
-    if procedure.calling is None:
-        return procedure.model_copy(update=later), ()
-    later |= {"seat_deadline": now + rules.seat_seconds, "attempt": procedure.attempt + 1}
-    called = procedure.model_copy(update=later)
-    return called, (_call_seat(called),)
-
-
-def _delayed(procedure: Procedure, seconds: float) -> Procedure:
-    later = {
-        name: at + seconds
-        for name in ("motion_deadline", "seat_deadline")
-        if (at := getattr(procedure, name)) is not None
-    }
-    return procedure.model_copy(update=later)
+        deadlines.append(procedure.motion_deadline)
+    return min(deadlines, default=None)
 
 
 def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
     match event:
-        case Proposed() | Argued() | Voted() | SeatFailed():
+        case Proposed() | Argued() | Responded() | Voted() | SeatFailed():
             return _answer(procedure, event, rules, now)
         case Executed() | Refused() | Overruled():
             return _decided(procedure, event, rules, now)
         case Ticked():
             return _close_silent(procedure, rules, now)
-        case Opened() if procedure.stage == "docketed":
-            return _open_motion(procedure, rules, now)
-        case ReportsIn(reports) if procedure.stage == "working":
-            return _review(procedure, reports, rules, now)
+        case Sent():
+            return sent(procedure, event, rules, now), ()
+        case Opened(seats) if procedure.stage == "docketed":
+            return _open_procedure(procedure, seats, rules, now)
+        case ReportsIn() if procedure.stage == "working":
+            return _review(procedure, event, rules, now)
         case Opened() | Thawed() | Delayed() | ReportsIn():
             # Repeated by a supervisor that restarted: it was taken the first time.
             return procedure, ()
@@ -128,11 +140,28 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
             assert_never(event)
 
 
-def _review(
-    procedure: Procedure, reports: tuple[Mapping[str, Any], ...], rules: BoardRules, now: float
+def _open_procedure(
+    procedure: Procedure, seats: int | None, rules: BoardRules, now: float
 ) -> Outcome:
-    changes = {"in_review": True, "reports": _as_stored(reports)}
+    changes = {"kind": rules.procedure, "bench": bench_of(rules, seats)}
     return _open_motion(procedure.model_copy(update=changes), rules, now)
+
+
+def _review(procedure: Procedure, event: ReportsIn, rules: BoardRules, now: float) -> Outcome:
+    changes = {
+        "in_review": True,
+        "reports": as_stored(event.reports),
+        "agenda": as_stored(event.agenda),
+    }
+    reviewing = procedure.model_copy(update=changes)
+    moved, effects = _open_motion(reviewing, rules, now)
+    if event.proposed is None or moved.stage != "propose":
+        return moved, effects
+    # Its motion is there already: nobody is called to propose one, but who would be called next
+    # is, should this one not do.
+    uncalled = moved.model_copy(update={"calls": ()})
+    proposed = replace(event.proposed, motion_number=moved.motion_number)
+    return _proposed(uncalled, proposed, rules, now)
 
 
 def _decided(
@@ -152,36 +181,39 @@ def _decided(
 
 
 def _close_silent(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
-    is_silent = procedure.seat_deadline is not None and procedure.seat_deadline <= now
-    return _next_seat(procedure, rules, now) if is_silent else (procedure, ())
+    left = tuple(call for call in procedure.calls if call.deadline > now)
+    if len(left) == len(procedure.calls):
+        return procedure, ()
+    return _go_on(procedure.model_copy(update={"calls": left}), rules, now)
+
+
+# --- answers ----------------------------------------------------------------------------------
 
 
 def _answer(procedure: Procedure, answer: Answer, rules: BoardRules, now: float) -> Outcome:
-    why = _why_ignored(procedure, answer)
+    why = why_ignored(procedure, answer)
     if why:
         return procedure, (Ignored(answer.seat, why),)
-    if isinstance(answer, Proposed):
-        return _proposed(procedure, answer, rules, now)
-    if isinstance(answer, Voted):
-        ballot = Ballot(seat=answer.seat, choice=answer.choice, reason=answer.reason)
-        procedure = procedure.model_copy(update={"ballots": (*procedure.ballots, ballot)})
-    return _next_seat(procedure, rules, now)
+    answered = without_call(procedure, answer.seat)
+    match answer:
+        case Proposed():
+            return _proposed(answered, answer, rules, now)
+        case Responded():
+            return _responded(answered, answer, rules, now)
+        case Argued() if answered.kind == "brisk":
+            argument = Argument(
+                seat=answer.seat, stance=answer.stance, text=answer.text[:ARGUMENT_CHARS_MAX]
+            )
+            changes: dict[str, Any] = {"arguments": (*answered.arguments, argument)}
+        case Voted():
+            ballot = Ballot(seat=answer.seat, choice=answer.choice, reason=answer.reason)
+            changes = {"ballots": (*answered.ballots, ballot)}
+        case _:
+            changes = {}
+    return _go_on(answered.model_copy(update=changes), rules, now)
 
 
-def _why_ignored(procedure: Procedure, answer: Answer) -> str:
-    """Empty where the answer is the one that is awaited."""
-    if procedure.calling is None:
-        return f"nobody is called: {procedure.stage}"
-    if answer.motion_number != procedure.motion_number:
-        return f"motion {procedure.motion_number} is before the board, not {answer.motion_number}"
-    if answer.seat != procedure.calling:
-        has_voted = any(ballot.seat == answer.seat for ballot in procedure.ballots)
-        return "it has voted" if has_voted else f"{procedure.calling} is called"
-    if isinstance(answer, SeatFailed):
-        is_fitting = answer.phase in (None, procedure.phase)
-    else:
-        is_fitting = _ANSWERED_IN[type(answer)] == procedure.stage
-    return "" if is_fitting else f"the phase is {procedure.phase}"
+# --- phases -----------------------------------------------------------------------------------
 
 
 def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
@@ -190,89 +222,62 @@ def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome
     number = procedure.motion_number + 1
     if number > rules.motions_max:
         return _fail(procedure, f"the board used up its {rules.motions_max} motions")
-    first = (rules.seats.index(rules.chair) + number - 1) % len(rules.seats)
     changes = _NO_MOTION | {
         "motion_number": number,
         "send_backs_max": rules.send_backs_max,
         "attempt": 0,
     }
     opened = procedure.model_copy(update=changes)
-    return _enter(opened, "propose", rules.seats[first:] + rules.seats[:first], rules, now)
+    return _enter(opened, "propose", procedure.bench.from_seat(number - 1), rules, now)
 
 
 def _enter(
     procedure: Procedure, stage: Stage, seats: tuple[str, ...], rules: BoardRules, now: float
 ) -> Outcome:
-    return _next_seat(procedure.model_copy(update={"stage": stage, "waiting": seats}), rules, now)
+    """Begin a phase: its seats are called at once, or one after the other."""
+    entered = procedure.model_copy(update={"stage": stage, **_FIRST_TRY})
+    if entered.is_at_once and seats:
+        return call_seats(entered, seats, rules, now)
+    return _go_on(entered.model_copy(update={"waiting": seats}), rules, now)
 
 
-def _next_seat(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
-    """Call who waits; where nobody does, the phase is over and the next one begins."""
+def _go_on(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    """Call who waits; where nobody does and all have answered, the phase is over and the next one
+    begins.
+    """
+    if procedure.calls:
+        return procedure, ()
     if procedure.waiting:
-        changes = {
-            "calling": procedure.waiting[0],
-            "seat_deadline": now + rules.seat_seconds,
-            "attempt": procedure.attempt + 1,
-            "waiting": procedure.waiting[1:],
-        }
-        called = procedure.model_copy(update=changes)
-        return called, (_call_seat(called),)
+        return call_next(procedure.model_copy(update=_FIRST_TRY), rules, now)
     if procedure.stage == "propose":
-        return _fail(procedure, "no seat proposed a motion")
-    if procedure.stage == "debate":
-        return _enter(procedure, "vote", rules.seats, rules, now)
-    return _decide(procedure, rules, now)
+        return _fail(procedure, _why_none_proposed(procedure))
+    if procedure.stage == "vote":
+        return _decide(procedure, rules, now)
+    if procedure.stage == "debate" and procedure.kind == "brisk":
+        return _end_debate(procedure, rules, now)
+    return _enter(procedure, "vote", procedure.bench.seats, rules, now)
 
 
-def _call_seat(procedure: Procedure) -> CallSeat:
-    assert procedure.calling is not None
-    assert procedure.seat_deadline is not None
-    assert procedure.phase is not None
-    motion = procedure.motion
-    call = SeatCall(
-        phase=procedure.phase,
-        motion_number=procedure.motion_number,
-        motion=None if motion is None else motion.model_dump(mode="json"),
-        # Whoever debates or votes on a delivery must see what would be delivered.
-        reports=procedure.reports,
-        refusal=procedure.refusal,
-        sent_back=procedure.sent_back,
-        send_backs_max=procedure.send_backs_max,
-    )
-    return CallSeat(procedure.calling, call, procedure.attempt, procedure.seat_deadline)
+def _why_none_proposed(procedure: Procedure) -> str:
+    why = procedure.correction
+    return f"no seat proposed a motion that the law allows; the last: {why}" if why else NO_MOTION
 
 
-def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
-    motion = proposed.motion
-    kind = kinds()[motion.motion]
-    if not procedure.in_review and not kind.opens:
-        # Nothing works yet that could be directed, ended or delivered; another seat may know
-        # better.
-        openers = " or ".join(name for name, other in kinds().items() if other.opens)
-        why = f"{motion.motion} before anything was chartered: only {openers}"
-        moved, effects = _next_seat(procedure, rules, now)
-        return moved, (Ignored(proposed.seat, why), *effects)
-    if kind.sends_back and procedure.sent_back >= rules.send_backs_max:
-        why = f"work was sent back {procedure.sent_back} times, no more is allowed"
-        return _fall(procedure, why, rules, now)
-    return _put(procedure, proposed, rules, now)
-
-
-def _put(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
-    """The motion is before the board, which debates it."""
-    changes = {
-        "motion": proposed.motion,
-        "motion_deadline": now + rules.motion_seconds,
-        "taint": proposed.taint,
-    }
-    put = procedure.model_copy(update=changes)
-    moved, effects = _enter(put, "debate", rules.seats * rules.rounds, rules, now)
-    return moved, (_opened_line(proposed), *effects)
+def _end_debate(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    """All seats have answered the motion, or their time is up."""
+    verdict = decide_consent(procedure.arguments, procedure.bench)
+    if verdict.is_carried:
+        moved, effects = _carried(procedure)
+        return moved, (consent_line(procedure, verdict), *effects)
+    if any(argument.stance != "consent" for argument in procedure.arguments):
+        return _enter(procedure, "respond", (procedure.proposer,), rules, now)
+    # Seats are missing and there is nothing to respond to: a vote asks those once more.
+    return _enter(procedure, "vote", procedure.bench.seats, rules, now)
 
 
 def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
-    verdict = decide_vote(procedure.ballots, rules)
-    tally = tally_line(procedure, verdict, rules)
+    verdict = decide_vote(procedure.ballots, procedure.bench)
+    tally = tally_line(procedure, verdict)
     if not verdict.is_carried:
         moved, effects = _fall(procedure, verdict.why, rules, now)
         return moved, (tally, *effects)
@@ -280,9 +285,102 @@ def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     return moved, (tally, *effects)
 
 
+# --- motions ----------------------------------------------------------------------------------
+
+
+def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
+    motion = proposed.motion
+    if procedure.kind == "full":
+        return _proposed_in_full(procedure, proposed, rules, now)
+    why = why_not(procedure, motion, proposed.judged, rules)
+    if not why:
+        return _put(procedure, proposed, rules, now)
+    moved, effects = _give_back(procedure, proposed, why, rules, now)
+    return moved, (correction_line(proposed, why), *effects)
+
+
+def _proposed_in_full(
+    procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float
+) -> Outcome:
+    why = why_too_early(procedure, proposed.motion)
+    if why:
+        moved, effects = _go_on(procedure, rules, now)
+        return moved, (Ignored(proposed.seat, why), *effects)
+    why = why_no_more(procedure, proposed.motion, rules)
+    if why:
+        return _fall(procedure, why, rules, now)
+    return _put(procedure, proposed, rules, now)
+
+
+def _give_back(
+    procedure: Procedure, answer: Proposed | Responded, why: str, rules: BoardRules, now: float
+) -> Outcome:
+    """The same seat is called again with what is wrong, or after so many times the next one."""
+    assert answer.motion is not None
+    warned = digest_of(answer.motion) if answer.judged and answer.judged.asks else ""
+    again = procedure.model_copy(
+        update={"correction": why, "corrections": procedure.corrections + 1, "warned": warned}
+    )
+    if again.corrections <= CORRECTIONS_MAX:
+        return call_seats(again, [answer.seat], rules, now)
+    if procedure.stage == "propose" and procedure.waiting:
+        again = again.model_copy(update=fallen_of(again, answer.motion, why) | {"refusal": why})
+    return _go_on(again, rules, now)
+
+
+def _put(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float) -> Outcome:
+    """The motion is before the board."""
+    changes = {
+        "motion": proposed.motion,
+        "proposer": proposed.seat,
+        "motion_deadline": now + rules.motion_seconds,
+        "taint": proposed.taint,
+        "waiting": (),
+    }
+    put = procedure.model_copy(update=changes)
+    if put.kind == "brisk":
+        debaters = put.bench.others(proposed.seat)
+    else:
+        debaters = put.bench.seats * rules.rounds
+    moved, effects = _enter(put, "debate", debaters, rules, now)
+    return moved, (opened_line(proposed), *effects)
+
+
+def _responded(procedure: Procedure, answer: Responded, rules: BoardRules, now: float) -> Outcome:
+    """The proposer's one word on the arguments: the vote follows, unless he takes the motion
+    back.
+    """
+    if answer.decision == "withdraw":
+        return _fall(procedure, f"withdrawn by {answer.seat}: {answer.reason}", rules, now)
+    changed = answer.motion
+    if changed is not None:
+        why = why_not(procedure, changed, answer.judged, rules)
+        if why:
+            moved, effects = _give_back(procedure, answer, why, rules, now)
+            return moved, (correction_line(answer, why), *effects)
+    heard = _with_response(procedure, answer)
+    moved, effects = _go_on(heard, rules, now)
+    return moved, (response_line(heard, answer), *effects)
+
+
+def _with_response(procedure: Procedure, answer: Responded) -> Procedure:
+    changes: dict[str, Any] = {
+        "accepted": tuple(
+            argument
+            for argument in procedure.arguments
+            if argument.seat in answer.accepts and argument.text.strip()
+        )
+    }
+    if answer.motion is not None:
+        changes["motion"] = answer.motion
+        changes["taint"] = tuple(sorted({*procedure.taint, *answer.taint}))
+    return procedure.model_copy(update=changes)
+
+
 def _carried(procedure: Procedure) -> Outcome:
     assert procedure.motion is not None
-    carry = Carry(procedure.motion_number, procedure.motion)
+    minds = tuple(f"{argument.seat}: {argument.text}" for argument in procedure.accepted)
+    carry = Carry(procedure.motion_number, procedure.motion, minds)
     return procedure.model_copy(update=_NO_CALL | {"stage": "carrying"}), (carry,)
 
 
@@ -302,7 +400,7 @@ def _executed(procedure: Procedure) -> Outcome:
     """An executed motion ends the row of falls. Delivered and rejected missions need the board
     no more.
     """
-    changes = _NO_MOTION | {"falls": 0, "refusal": ""}
+    changes = _NO_MOTION | {"falls": 0, "refusal": "", "fallen": None}
     kind = None if procedure.motion is None else kinds()[procedure.motion.motion]
     if kind is not None and kind.ends:
         return procedure.model_copy(update=changes | {"stage": "ended"}), ()
@@ -312,9 +410,12 @@ def _executed(procedure: Procedure) -> Outcome:
 
 
 def _fall(procedure: Procedure, why: str, rules: BoardRules, now: float) -> Outcome:
-    """The motion falls; the next proposer is told why."""
+    """The motion falls; the next proposer is told why, and may take it up again."""
     falls, number = procedure.falls + 1, procedure.motion_number
-    fell = procedure.model_copy(update={"falls": falls, "refusal": why})
+    changes: dict[str, Any] = {"falls": falls, "refusal": why}
+    if procedure.motion is not None:
+        changes |= fallen_of(procedure, procedure.motion, why)
+    fell = procedure.model_copy(update=changes)
     line = Announce(
         f"Motion {number} falls: {why}.", {"motion_number": number, "falls": falls, "why": why}
     )
@@ -330,26 +431,18 @@ def _fail(procedure: Procedure, reason: str) -> Outcome:
     return procedure.model_copy(update=changes), (Fail(reason),)
 
 
-_NO_CALL: Final[dict[str, Any]] = {
-    "calling": None,
-    "seat_deadline": None,
+NO_MOTION: Final = "no seat proposed a motion"
+_FIRST_TRY: Final[dict[str, Any]] = {"corrections": 0, "correction": "", "warned": ""}
+_NO_CALL: Final[dict[str, Any]] = _FIRST_TRY | {
+    "calls": (),
     "motion_deadline": None,
     "waiting": (),
 }
-_NO_MOTION: Final[dict[str, Any]] = _NO_CALL | {"motion": None, "taint": (), "ballots": ()}
-
-
-def _opened_line(proposed: Proposed) -> Announce:
-    number, seat, motion = proposed.motion_number, proposed.seat, proposed.motion
-    return Announce(
-        (
-            f"Motion {number}, proposed by {seat}: {motion.motion}, because "
-            f"{motion.reason[:EXCERPT_CHARS]}"
-        ),
-        {"motion_number": number, "proposer": seat, "motion": motion.model_dump(mode="json")},
-    )
-
-
-def _as_stored(reports: tuple[Mapping[str, Any], ...]) -> tuple[dict[str, JsonValue], ...]:
-    """As they read back from JSON, so that a procedure and its stored form are equal."""
-    return tuple(json.loads(json.dumps([dict(report) for report in reports])))
+_NO_MOTION: Final[dict[str, Any]] = _NO_CALL | {
+    "motion": None,
+    "proposer": "",
+    "taint": (),
+    "arguments": (),
+    "accepted": (),
+    "ballots": (),
+}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from swarmd.core.actions.funding import to_give
 from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
@@ -16,11 +17,19 @@ from swarmd.core.model.names import CLERK, AgentId, MissionId
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import ExecutiveReport
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 
 
 def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
-    call = asdict(effect.call)
+    watch = draft.swarm.boards[id].watch
+    asked = replace(
+        effect.call,
+        charters=tuple(_charter_data(draft.swarm, agent) for agent in draft.swarm.executives(id)),
+        left=dict(draft.swarm.observed.free.get(id, {})),
+        to_give=to_give(draft.swarm, id),
+        words=tuple(word.model_dump() for word in watch.said),
+    )
+    call = asdict(asked)
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
     message = Message(
         sender=CLERK,
@@ -33,6 +42,35 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
     )
     read = {source for report in effect.call.reports for source in report.get("taint", ())}
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
+
+
+def _charter_data(swarm: Swarm, agent: Agent) -> dict[str, Any]:
+    """What an executive was given, and what became of it so far."""
+    charter, report = agent.charter, swarm.reports.get(agent.mission, {}).get(agent.id)
+    seen = swarm.observed
+    return {
+        "agent": agent.id,
+        "name": agent.name,
+        "role": agent.role,
+        "task": charter.task if charter else "",
+        "done": charter.done if charter else "",
+        "state": _state_of(swarm, agent, report),
+        "spent": seen.spent.get(agent.id, {}),
+        "left": seen.free.get(agent.id, {}),
+    }
+
+
+def _state_of(swarm: Swarm, agent: Agent, report: ExecutiveReport | None) -> str:
+    """In a word or two, for whoever decides what follows."""
+    stop = swarm.lineage.stop_on(agent)
+    trouble = swarm.troubles.get(agent.id)
+    if stop is not None:
+        return f"stopped ({stop.kind.value}): {stop.reason}"
+    if report is not None and report.is_done:
+        return "has reported, done"
+    if trouble is not None:
+        return trouble.kind
+    return "at work" if report is None else "at work, has reported"
 
 
 def announce(

@@ -4,12 +4,13 @@ now. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from swarmd.core.actions import approvals, registry
 from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spawn_facts
 from swarmd.core.board import clerk
+from swarmd.core.control import replacements
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import REQUESTS
@@ -24,7 +25,7 @@ from swarmd.core.model.provenance import stamped, taint_of
 from swarmd.core.model.records import Approval, Spawned
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import ActRequest, SpawnRequest, parse_request
-from swarmd.core.model.state import Draft
+from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, Drop
 from swarmd.core.tree.spawn import created_facts, decide_spawn, directives, made
 
@@ -47,12 +48,21 @@ def spawn(
     if isinstance(spawned, Denied):
         return refuse(draft, requester, message, spawned, key=request.key)
     taint = taint_of(message)
-    need = None if has_permission else for_spawn(draft.swarm, [spawned], Authority.LINEAGE, taint)
+    need = None if has_permission else _spawn_need(draft.swarm, spawned, taint)
     if need is not None:
-        _wait(draft, requester, message, need, spawn_facts(spawned), key=request.key)
+        _wait(draft, requester, message, need, spawn_facts(draft.swarm, spawned), key=request.key)
     else:
         _make(draft, requester, request, message, spawned)
     return None
+
+
+def _spawn_need(swarm: Swarm, spawned: Spawned, taint: Sequence[str]) -> Need | None:
+    """The strongest permission that it needs, if any."""
+    needs = (
+        for_spawn(swarm, [spawned], Authority.LINEAGE, taint),
+        replacements.need(swarm, spawned.agent, taint),
+    )
+    return max(filter(None, needs), key=lambda need: need.needs, default=None)
 
 
 def _make(
@@ -60,6 +70,7 @@ def _make(
 ) -> None:
     moment, hops, taint = draft.moment, message.hops, taint_of(message)
     draft.add(*made(draft.swarm, spawned, moment, hops=hops, taint=taint))
+    replacements.note_made(draft, spawned.agent)
     draft.add(*directives(spawned, request.directives, moment, hops=hops, taint=taint))
     data = created_facts(request, spawned)
     _answer(draft, requester, message, f"{request.key}: created {spawned.agent.id}", data)
@@ -126,7 +137,8 @@ def _wait(
     data = _waiting_facts(asked, need) | ({"key": key} if key else {})
     waits = f"waits for the permission of the {WORD[asked.needs]} ({asked.id})"
     text = f"{waits}: {need.rule}, {need.detail}"
-    _answer(draft, requester, message, _named(key, text), data)
+    asked_for = key or " ".join(_act_named_in(message).values())
+    _answer(draft, requester, message, _named(asked_for, text), data)
 
 
 def _waiting_facts(asked: Approval, need: Need) -> dict[str, str]:
@@ -264,8 +276,20 @@ def refuse(
     data = {"outcome": "refused", "rule": denied.rule.value, "detail": denied.detail}
     if key:
         data["key"] = key
-    _answer(draft, requester, message, _named(key, f"refused by {denied}"), data)
+    asked = _act_named_in(message)
+    named = _named(key or " ".join(asked.values()), f"refused by {denied}")
+    _answer(draft, requester, message, named, data | asked)
     return denied
+
+
+def _act_named_in(message: Message) -> dict[str, str]:
+    """The verb and the target of a request that is an action: whoever asked for several at once
+    must know which one it was.
+    """
+    act = message.data.get("act")
+    if not isinstance(act, Mapping):
+        return {}
+    return {name: str(act[name])[:64] for name in ("verb", "target") if act.get(name)}
 
 
 def _answer(

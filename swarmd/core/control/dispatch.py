@@ -28,6 +28,7 @@ from swarmd.core.model.requests import (
     FailedRequest,
     GoneRequest,
     QuietRequest,
+    SentRequest,
     SpawnRequest,
     parse_order,
     parse_request,
@@ -74,7 +75,9 @@ def _request(draft: Draft, message: Message) -> None:
 
 
 def _request_of_agent(
-    draft: Draft, request: SpawnRequest | ActRequest | FailedRequest | str, message: Message
+    draft: Draft,
+    request: SpawnRequest | ActRequest | FailedRequest | SentRequest | str,
+    message: Message,
 ) -> None:
     requester = _requester_of(draft.swarm, message)
     if isinstance(requester, Denied):
@@ -87,6 +90,8 @@ def _request_of_agent(
             agent_requests.act(draft, requester, request.act, message)
         case FailedRequest():
             _failed(draft, requester, request, message)
+        case SentRequest():
+            clerk.call_sent(draft, requester, request)
         case str():
             agent_requests.refuse(draft, requester, message, Denied(Rule.REQUEST_INVALID, request))
         case _:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX
-from swarmd.core.control import orphans, stalls
+from swarmd.core.control import orphans, replacements, stalls
 from swarmd.core.journal.turn_refusals import TurnRefusal, number_in, refused_in_turns
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import Post
@@ -56,8 +56,11 @@ def is_urgent(fact: Fact) -> bool:
 
 
 def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
+    settled: list[Agent] = []
     for _, fact in facts:
         agent = draft.lineage.get(fact.get("agent", ""))
+        if agent is not None and fact.get("fact") == "settle":
+            settled.append(agent)
         match fact.get("fact"):
             case "reserve" if agent is not None:
                 stalls.began(draft, agent)
@@ -69,6 +72,7 @@ def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
                 _cut(draft, agent, fact)
             case _:
                 pass
+    replacements.note_calls(draft, settled)
 
 
 def record_refusals(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:

@@ -5,8 +5,11 @@ letters. Each action says what it needs; this tells for which account or letter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
+
+from pydantic import ValidationError
 
 from swarmd.core.actions.authority import BY_OPERATOR, find
 from swarmd.core.actions.funding import charged_account
@@ -14,10 +17,10 @@ from swarmd.core.actions.registry import ACTIONS
 from swarmd.core.actions.verbs.override import OverrideArgs
 from swarmd.core.board.motions.act import ActMotion
 from swarmd.core.model.actions import Actor, Args, Need
-from swarmd.core.model.channels import ORDERS, REQUESTS
+from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message, is_stream_id
-from swarmd.core.model.names import SOB, AgentId, Authority, StreamId
+from swarmd.core.model.names import SOB, AgentId, Authority, MissionId, StreamId
 from swarmd.core.model.requests import ActRequest, Order, parse_order, parse_request
 from swarmd.core.model.state import Swarm
 
@@ -32,6 +35,7 @@ class Reading:
 
     free: set[str] = field(default_factory=set)
     caps: set[str] = field(default_factory=set)
+    spent: set[str] = field(default_factory=set)
     letters: set[StreamId] = field(default_factory=set)
     corrections: set[str] = field(default_factory=set)
 
@@ -41,6 +45,9 @@ def reading_of(swarm: Swarm, messages: Sequence[Message]) -> Reading:
     input may give.
     """
     reading = Reading(free={SOB, *swarm.boards})
+    # What its executives have spent and have left, each seat is told that is called.
+    reading.spent = {agent.id for id in swarm.boards for agent in swarm.executives(id)}
+    reading.free |= reading.spent
     # What permission is given for is paid for by who asked.
     reading.free |= {approval.requester for approval in swarm.approvals.values()}
     reading.free |= {
@@ -61,6 +68,8 @@ def _actions(swarm: Swarm, messages: Sequence[Message]) -> Iterator[tuple[Actor,
             yield from _of_order(message.data)
         elif message.channel == REQUESTS:
             yield from _of_request(message.sender, message.data)
+        elif message.channel == BOARD_ROOM:
+            yield from _of_motion(message.mission, message.data.get("motion"))
     for approval in swarm.approvals.values():
         yield from _of_request(approval.requester, approval.action["request"])
     for id, procedure in swarm.boards.items():
@@ -80,6 +89,13 @@ def _of_request(requester: str, data: Mapping[str, Any]) -> Iterator[tuple[Actor
         request = parse_request(data)
         if isinstance(request, ActRequest):
             yield Actor(requester, Authority.LINEAGE), request.act
+
+
+def _of_motion(id: MissionId, written: object) -> Iterator[tuple[Actor, Args]]:
+    """A motion that is proposed is judged at once, before it is put."""
+    if isinstance(written, Mapping) and written.get("motion") == "act":
+        with suppress(ValidationError):
+            yield Actor(SOB, Authority.BOARD, id), ActMotion.model_validate(written).args()
 
 
 def _has_needs(act: object) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 
 from swarmd.core.actions import authority
 from swarmd.core.actions import stop as stop_action
+from swarmd.core.board import agenda
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AgentAdopted, AgentRestarted, Post
 from swarmd.core.model.channels import inbox
@@ -249,6 +250,9 @@ def _end_unmended(draft: Draft) -> None:
     for stop in list(swarm.lineage.stops.values()):
         agent = swarm.lineage.get(stop.target[1:]) if stop.target.startswith("=") else None
         is_over = stop.kind is StopKind.FREEZE and stop.until and stop.until <= now
-        # What an operator or the board stopped waits for their word, however long.
-        if agent is not None and is_over and authority.outranked(swarm, _OURSELVES, agent) is None:
+        # What an operator or the board stopped waits for their word, however long; and while the
+        # board deliberates on it, nobody takes the decision from it.
+        if agent is None or not is_over or agenda.is_before_board(swarm, agent):
+            continue
+        if authority.outranked(swarm, _OURSELVES, agent) is None:
             give_up(draft, agent, stop.reason)

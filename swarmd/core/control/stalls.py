@@ -33,6 +33,8 @@ class Standing:
 
     is_done: bool  # it has reported it as done, and was given nothing since
     is_busy: bool  # a turn of it is under way
+    waits_until: float = 0.0  # until when it waits by its own word (seconds since the epoch)
+    has_mail: bool = False  # something came of late that it has not read
 
     @property
     def is_over(self) -> bool:
@@ -120,7 +122,7 @@ def judge(draft: Draft, idlers: Sequence[Idler], standings: Mapping[AgentId, Sta
         agent, own = idler.agent, standings.get(idler.agent.id, UNKNOWN)
         if own.is_over:
             swarm.observed.progress.forget(agent.id)
-        elif not own.is_busy and _waits(swarm, agent, standings):
+        elif not own.is_busy and (own.waits_until > now or _waits(swarm, agent, standings)):
             swarm.note_progress(agent, now)
         else:
             _tell(draft, idler, own)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarmd.core.board import clerk
+from swarmd.core.control import replacements
 from swarmd.core.control.sightings import forget_stuck, listed_counts, seen_ended, with_counts
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import (
@@ -200,10 +201,11 @@ def _tell_creator(draft: Draft, agent: Agent, mark: Fence) -> None:
     above = agent.parent
     assert above is not None
     if above == SOB:
-        clerk.executive_ended(draft, agent, mark.reason, mark.taint)
+        clerk.executive_ended(draft, agent, mark.reason, mark.taint, by=mark.by)
         return
+    replacements.note_ended(draft, agent, mark)
     text = f"{agent.name} ({agent.id}) ended: {mark.reason}"
-    data = {"agent": agent.id, "key": agent.key, "ended": True}
+    data = {"agent": agent.id, "key": agent.key, "ended": True, "by": mark.by}
     hops, taint = mark.hops, mark.taint
     draft.add(inbox_notice(draft.moment, above, agent.mission, text, data, hops=hops, taint=taint))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from swarmd.core.actions import approvals, overrides
-from swarmd.core.board import clerk, least
-from swarmd.core.control import agent_requests, orphans
+from swarmd.core.actions import approvals, forgetting, overrides
+from swarmd.core.board import agenda, clerk
+from swarmd.core.control import agent_requests, least, orphans
 from swarmd.core.control.stops import tell_stops
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import (
@@ -83,11 +83,13 @@ def _seat(name: str, created: str) -> Agent:
 def tick(draft: Draft) -> None:
     """What time alone brings: deadlines, silent seats, the next mission of the docket."""
     for mission in queue.overdue(draft.swarm, draft.now):
-        queue.end(draft, mission, MissionState.FAILED, "deadline", by="supervisor")
+        reason = f"deadline: {agenda.missing(draft.swarm, mission.id)}".removesuffix(": ")
+        queue.end(draft, mission, MissionState.FAILED, reason, by="supervisor")
     orphans.tick(draft)
     tell_stops(draft)
     _turn_period(draft)
     overrides.tick(draft)
+    forgetting.tick(draft)
     approvals.tick(draft)
     agent_requests.carry_out(draft)
     clerk.tick(draft)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from swarmd.core.journal.motions import MotionsJudged
 from swarmd.core.journal.replay import Link, State
 from swarmd.core.journal.turn_refusals import refused_in_turns
 from swarmd.core.model.chain import Record
@@ -58,6 +59,10 @@ LAWS: Final = (
     ),
     "budget: granted is the sum of the open children's caps; no amount is below nothing",
     "missions: what was asked does not change; none is forgotten while an agent serves it",
+    (
+        "board: what was carried follows from the answers of its bench, by vote or consent; "
+        "nothing else was executed"
+    ),
     "refusals change nothing; what a turn was refused is told as often as its facts say",
 )
 
@@ -87,11 +92,13 @@ class Auditor:
     # Refusals of the last facts that no entry has told yet; none where reading began after those
     # facts.
     _told: dict[tuple[str, int, str], int] | None = None
+    _motions: MotionsJudged = field(default_factory=MotionsJudged)
 
     def begin(self, state: State) -> None:
         """Reading starts, or starts anew, from a state that is taken as it is."""
         self._children.clear()
         self._told = None
+        self._motions.clear()
         for key, record in state.records.values.items():
             if key.startswith("agent:"):
                 self.ever.add(key[6:])
@@ -101,6 +108,8 @@ class Auditor:
         self._n, self._actor = link.n, str(link.data.get("actor", ""))
         if link.event in REFUSALS and link.data.get("effects"):
             self._note(f"{link.event} tells of what was not done, and changes something")
+        for fault in self._motions.entry(state, link):
+            self._note(fault)
         if link.event == JournalEvent.FACTS_FOLDED:
             self._facts(link)
         elif link.event == JournalEvent.TURN_REFUSED:

@@ -113,6 +113,7 @@ def mission_record(mission: Mission) -> Record:
         "digest": mission.digest,
         "mission": sha256(mission.text),
         "files": sha256(canonical([mission.files, mission.asked_files])),
+        "board": mission.board,
         "result": sha256(mission.result) if mission.result else None,
     }
 

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-# Of English text, as providers reckon before they count.
-BYTES_OF_TOKEN: Final = 4
 # The next prompt may have denser text than any before: a table of numbers, another script.
 MARGIN_PERCENT: Final = 130
 

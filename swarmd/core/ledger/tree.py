@@ -36,7 +36,7 @@ def child_caps(
     """The child's share: what its charter asks for, else an equal share with those that are made
     with it. `pending` are those of a motion that is not carried out yet.
     """
-    free, given = _free_to_give(swarm, account), _given_of(pending, account)
+    free, given = free_to_give(swarm, account), _given_of(pending, account)
     percent = _share_percent(swarm, account, request.together)
     # Of several requests of one answer each is decided when those before it were carved already:
     # of what they left the same share is a larger part.
@@ -65,7 +65,8 @@ def _given_of(pending: Sequence[Spawned], account: str) -> list[Mapping[str, int
     return [spawned.caps for spawned in pending if spawned.account == account]
 
 
-def _free_to_give(swarm: Swarm, account: str) -> dict[str, int]:
+def free_to_give(swarm: Swarm, account: str) -> dict[str, int]:
+    """What of an account its holder may give to those that it creates."""
     free = dict(swarm.observed.free.get(account, {}))
     for kind, kept in _kept_for_the_board(swarm, account).items():
         free[kind] = max(0, free.get(kind, 0) - kept)

@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
 from swarmd.core.model.charter import Amounts, Path, Written
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import CLERK, ID_PATTERN, OPERATOR, SOB, SUPERVISOR
 
 # A mission is a text for people and models: more than this is a file, and belongs in the knowledge
@@ -34,7 +35,7 @@ RESERVED_IDS: Final[frozenset[str]] = frozenset({SOB, OPERATOR, CLERK, SUPERVISO
 
 class MissionRequest(Written):
     """A mission as handed in. `budget` caps by kind; `files` are names under the knowledge
-    folder.
+    folder; `board` is how many seats shall sit on its bench.
     """
 
     mission: str
@@ -42,12 +43,18 @@ class MissionRequest(Written):
     budget: Amounts = Field(default_factory=dict)
     deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     files: tuple[Path, ...] = Field((), max_length=512)
+    board: Literal["all"] | Annotated[int, Field(ge=1, le=12)] | None = None
 
     @property
     def digest(self) -> str:
         """Of the content: the same id with the same digest is the same mission."""
         content = self.model_dump(mode="json", exclude={"id"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def masked(fields: Mapping[str, str], masking: Masking) -> dict[str, str]:
+    """Without the secrets that somebody wrote into it. Its id stays what its submitter knows."""
+    return {name: text if name == "id" else masking.text(text) for name, text in fields.items()}
 
 
 def fields_of(text: str) -> dict[str, str]:
@@ -113,8 +120,8 @@ def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
 def _values_of(fields: Mapping[str, str]) -> dict[str, Any] | str:
     """What is JSON among them read, or which of them is not."""
     values: dict[str, Any] = dict(fields)
-    for name in ("budget", "deadline_s", "files"):
-        if name in values:
+    for name in ("budget", "deadline_s", "files", "board"):
+        if name in values and values[name] != "all":
             try:
                 values[name] = json.loads(values[name])
             except (ValueError, RecursionError):
@@ -140,4 +147,6 @@ def _wrong_text(fields: Mapping[str, str]) -> str:
 
 def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
+    if first["loc"][0] == "board":
+        return "board: must be `all`, or a number of seats from 1 to 12"
     return f"{'.'.join(str(part) for part in first['loc'] if part != '[key]')}: {first['msg']}"

@@ -13,7 +13,16 @@ from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Fence
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import CLERK, ID_PATTERN, SOB, SUPERVISOR, MissionId, MissionState
+from swarmd.core.model.names import (
+    CLERK,
+    ID_PATTERN,
+    SOB,
+    SUPERVISOR,
+    AgentId,
+    MissionId,
+    MissionState,
+)
+from swarmd.core.model.posts import call_closed
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import Denied, Rule
@@ -89,6 +98,7 @@ def admit(
     assert id
     if _is_taken(draft, id, request):
         return
+    fault = fault or _why_no_such_bench(draft.swarm, request)
     denied = Denied(Rule.MISSION_INVALID, fault) if fault else _refuse_docket(draft.swarm)
     if denied is not None:
         _turn_away(draft, id, denied.rule, denied.detail, request.mission)
@@ -106,6 +116,13 @@ def _is_taken(draft: Draft, id: MissionId, request: MissionRequest) -> bool:
     if known is not None and known.digest != request.digest:
         _conflict(draft, id, request.mission)
     return known is not None
+
+
+def _why_no_such_bench(swarm: Swarm, request: MissionRequest) -> str:
+    seats = len(swarm.declared.board.seats)
+    if isinstance(request.board, int) and request.board > seats:
+        return f"board: {request.board} seats asked, the board has {seats}"
+    return ""
 
 
 def _refuse_docket(swarm: Swarm) -> Denied | None:
@@ -143,6 +160,7 @@ def _docketed_mission(draft: Draft, request: MissionRequest, files: Sequence[str
         budget=budget,
         files=tuple(files),
         asked_files=request.files,
+        board=request.board,
         digest=request.digest,
         created=draft.stamp,
         deadline=draft.now + (request.deadline_s or limits.deadline_seconds),
@@ -331,8 +349,19 @@ def end(
     if mission.ending is not None:
         return
     draft.add(MissionSet(replace(mission, ending=state, reason=reason, result=text)))
+    _close_calls(draft, mission.id)
     mark = Fence(mission.id, f"mission {state}", by, draft.now, order)
     draft.add(*fence(draft.swarm, mark, draft.moment, mission=mission.id))
+
+
+def _close_calls(draft: Draft, id: MissionId) -> None:
+    """Seats outlive the missions that they are called for: nobody waits for these answers."""
+    procedure = draft.swarm.boards.get(id)
+    if procedure is None:
+        return
+    for call in procedure.calls:
+        number, seat = procedure.motion_number, AgentId(call.seat)
+        draft.add(call_closed(draft.moment, seat, id, number, call.attempt))
 
 
 def give_up(draft: Draft, id: MissionId) -> None:

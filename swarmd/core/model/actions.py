@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.names import Authority, MissionId
 from swarmd.core.model.refusals import Denied, Rule
 
@@ -99,14 +100,17 @@ class Actor:
 # The first parameter of both is the supervisor's draft. Its type stands above this module.
 Decide = Callable[[Any, Actor, Any], Denied | None]
 Foresee = Callable[[Any, Actor, Any], "dict[str, Any] | Denied"]
+# Of these the first is the supervisor's memory.
+ConsequenceOf = Callable[[Any, Actor, Any], Consequence]
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """One verb.
 
-    `authorities` may ask for it. `approval_class` is the word under which `limits.taint` declares
-    what a tainted turn needs permission for. `foresee` gives what whoever gives permission is
+    `authorities` may ask for it. `consequence` is the class under which `limits.taint` declares
+    what a tainted turn needs permission for, or what tells it of one request; a row that says
+    nothing is taken for more than it may be. `foresee` gives what whoever gives permission is
     shown, or why the action would be refused whatever permission there is; without it, the target
     is an agent. `group` is the group of commands in which it stands, or `None` for one that has no
     command of its own. `default_target` is meant where the command names none. `confirm` is asked
@@ -119,7 +123,7 @@ class Action:
     targets: tuple[Target, ...] = STOPPABLE
     args: type[Args] = Args
     authorities: tuple[Authority, ...] = EVERYBODY
-    approval_class: Literal["terminate", "govern"] = "govern"
+    consequence: Consequence | ConsequenceOf = "widening"
     answers: Answers = Answers.AT_ONCE
     needs: frozenset[Need] = frozenset()
     foresee: Foresee | None = None
@@ -210,11 +214,12 @@ def _merged(of: Mapping[str, FieldInfo]) -> tuple[Any, FieldInfo]:
 
 
 def _said_of(of: Mapping[str, FieldInfo]) -> str:
-    """`of grant and revoke: the path`."""
+    """`for grant and revoke: the path`."""
     said = next(iter(of.values())).description
-    return f"of {_listed(of)}" + (f": {said}" if said else "")
+    return f"for {_listed(of)}" + (f": {said}" if said else "")
 
 
 def _listed(words: Iterable[str]) -> str:
     *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+    marked = [f"`{word}`" for word in others]
+    return f"{', '.join(marked)} and `{last}`" if others else f"`{last}`"

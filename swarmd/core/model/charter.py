@@ -17,7 +17,8 @@ LIST_MAX: Final = (
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS_MAX)]
 
 
-Line = Annotated[str, Field(min_length=1, max_length=2_000)]
+# The limit is said in words, for servers are not sent the keyword: grammars spell it out.
+Line = Annotated[str, Field(min_length=1, max_length=2_000, description="at most 2,000 characters")]
 
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -47,6 +48,9 @@ AMOUNT_MAX: Final = 2**53 - 1
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 
 
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
 Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount]
 
 
@@ -59,15 +63,22 @@ class Written(BaseModel):
 class Charter(Written):
     """What a creator gives an agent it makes: the instance of a role."""
 
-    role: Word = Field(description="a role declared in policies/roles")
+    role: Word = Field(description="one of the roles that you may create")
     name: Word = Field(description="a name, unique among its living siblings")
     task: Text = Field(description="what it is to do, complete in itself")
-    methodology: str = Field("", max_length=8_000, description="how to go about it")
+    methodology: str = Field(
+        "", max_length=8_000, description="how to go about it, in 8,000 characters"
+    )
     goals: tuple[Line, ...] = Field((), max_length=LIST_MAX)
-    done: str = Field("", max_length=8_000, description="definition of done")
+    done: str = Field("", max_length=8_000, description="definition of done, in 8,000 characters")
     kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
+    mind: tuple[Line, ...] = Field(
+        (), max_length=LIST_MAX, description="what to mind beside the task"
+    )
     files: tuple[Path, ...] = Field(
-        (), max_length=512, description="names of the mission's files it works on"
+        (),
+        max_length=512,
+        description="names of the mission's files it works on; a folder is all that is in it",
     )
     privileges: tuple[Path, ...] | None = Field(
         None,

@@ -8,15 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
-from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Word, Written
+from swarmd.core.model.board_rules import BoardRules
+from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Seconds, Word, Written
+from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.functions import BUILT_IN, Functions
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.moves import ROLE_MOVES
 from swarmd.core.model.privileges import PATH_PATTERN
 from swarmd.core.model.providers import PRICED_PATTERN
+from swarmd.core.model.redis_users import Acl
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
 PrivilegePath = Annotated[str, Field(pattern=f"^{PATH_PATTERN}$", max_length=512)]
 
 
@@ -38,12 +41,17 @@ class Taint(Written):
         ("file", "tool", "outside", "agent"),
         description="reading which taints; `agent`: mail of a tainted turn",
     )
-    actions: tuple[Literal["spawn", "terminate", "govern"], ...] = Field(
-        ("spawn", "terminate", "govern"),
-        description="what a tainted turn may not do without permission",
+    actions: tuple[Consequence, ...] = Field(
+        ("widening", "outward"),
+        description="what a tainted turn may not do without permission, by its consequence",
     )
     permission: Literal["superior", "operator"] = Field(
         "superior", description="who gives permission; operators always may"
+    )
+    permitted: tuple[PrivilegePath, ...] = Field(
+        (),
+        description="what a tainted turn may call though it is outward: permission given "
+        "beforehand, by the privilege of the call",
     )
 
 
@@ -103,9 +111,8 @@ class Limits(Written):
     hops_max: int = Field(
         64, ge=4, le=1_000, description="turns since an operator, a timer or the clerk"
     )
-    steps_max: int = Field(
-        12, ge=1, le=200, description="model calls and uses of functions in one turn"
-    )
+    thoughts_max: int = Field(12, ge=1, le=200, description="calls of a model in one turn")
+    functions_max: int = Field(60, ge=1, le=1_000, description="uses of functions in one turn")
     deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
     turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")
     root_period: Literal["", "hour", "day", "week", "month"] = Field(
@@ -146,11 +153,40 @@ class Limits(Written):
         description="privileges whose grant needs an approval, also in a charter",
     )
     taint: Taint = Field(default_factory=Taint)
+    replacements_max: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="of who does one task, by a creator that has read untrusted text; then the "
+        "board is asked",
+    )
+    corrections_percent: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="of a mission's calls that such replacements may use; then the board is asked",
+    )
     retention_seconds: float = Field(
         86_400, ge=60, le=31_536_000, description="how long records of the ended stay"
     )
     keep: Retention = Field(
         default_factory=Retention, description="what channels keep for people to read"
+    )
+    record: Literal["all", "answers", "none"] = Field(
+        "all",
+        description=(
+            "of calls and people's words, kept beside the missions' files: prompts and answers, "
+            "answers alone, or nothing"
+        ),
+    )
+    record_megabytes: int = Field(
+        1_024,
+        ge=4,
+        le=1_000_000,
+        description="of all records together; those of the longest past missions go first",
+    )
+    record_seconds: float = Field(
+        2_592_000, ge=60, le=315_360_000, description="how long a record stays after its last call"
     )
     tries_max: int = Field(
         3,
@@ -167,52 +203,7 @@ class Limits(Written):
     forbidden: tuple[PrivilegePath, ...] = Field((), description="privileges nobody can be given")
 
 
-class BoardRules(Written):
-    """`policies/board.yaml`: the procedure."""
-
-    seats: tuple[Word, ...] = Field(
-        min_length=1, max_length=12, description="files of policies/personas, in speaking order"
-    )
-    chair: Word
-    quorum: int = Field(4, ge=1)
-    rounds: int = Field(1, ge=0, le=5, description="rounds of debate on each motion")
-    tie_break: Literal["chair", "fails"] = "chair"
-    seat_seconds: Seconds = Field(120, description="a silent seat abstains after this")
-    motion_seconds: Seconds = Field(900, description="a motion not decided by then falls")
-    motions_max: int = Field(12, ge=1, le=100, description="of one mission; then it fails")
-    falls_max: int = Field(3, ge=1, le=20, description="motions in a row that fall; then it fails")
-    send_backs_max: int = Field(2, ge=0, le=20, description="how often work is sent back")
-    missions_at_once: int = Field(2, ge=1, le=100)
-    docket_max: int = Field(
-        1_000, ge=1, le=100_000, description="missions that wait; more are turned away"
-    )
-
-    # Of single fields, with those before them: a rule of the whole would be silent while any field
-    # is wrong.
-
-    @field_validator("seats")
-    @classmethod
-    def _are_different(cls, seats: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(seats)) != len(seats):
-            raise ValueError("one of them is named twice")
-        return seats
-
-    @field_validator("chair")
-    @classmethod
-    def _is_a_seat(cls, chair: str, info: ValidationInfo) -> str:
-        if chair not in info.data.get("seats", (chair,)):
-            raise ValueError("is not one of the seats")
-        return chair
-
-    @field_validator("quorum")
-    @classmethod
-    def _fits_the_board(cls, quorum: int, info: ValidationInfo) -> int:
-        if quorum > len(info.data.get("seats", ())) > 0:
-            raise ValueError("is larger than the board")
-        return quorum
-
-
-class Role(Written):
+class Role(Generation):
     """`policies/roles/NAME.yaml`: what an agent of this role starts from; a charter makes it
     concrete.
     """
@@ -276,15 +267,26 @@ class Room(Written):
 
 
 RequestField = Literal[
-    "max_tokens", "response_format", "stream", "stream_options", "system", "tool_choice"
+    "thoughts",
+    "max_tokens",
+    "response_format",
+    "stream",
+    "stream_options",
+    "system",
+    "tool_choice",
+    "tool_messages",
 ]
 """An optional part of a request to a model. `max_tokens` is the output limit under either name,
-`system` the leading message in a role of its own."""
+`system` the leading message in a role of its own, `tool_messages` a history in calls of tools and
+their results, and `thoughts` what asks for thoughts and gives them back."""
 
 
-class Provider(Written):
+class Provider(Generation):
     """`policies/models.yaml`: one provider's settings."""
 
+    api: Literal["chat", "responses"] = Field(
+        "chat", description="which of OpenAI's APIs is spoken"
+    )
     actions: Literal["tools", "schema", "probe"] = "probe"
     leave_out: tuple[RequestField, ...] = Field(
         (), description="of each request, where the server fails on it without saying so"
@@ -300,7 +302,7 @@ class Provider(Written):
     )
     calls_at_once: int = Field(8, ge=1, le=10_000)
     connect_seconds: Seconds = 10
-    first_token_seconds: Seconds = Field(120, description="until the first byte of the answer")
+    first_token_seconds: Seconds = Field(300, description="until the first byte of the answer")
     idle_seconds: Seconds = Field(60, description="between two pieces of a stream")
     total_seconds: Seconds = Field(600, description="one attempt, whole")
     attempts_max: int = Field(5, ge=1, le=20, description="of one call, where the world failed")
@@ -343,41 +345,6 @@ class Models(Written):
         return self.providers.get(name, Provider())
 
 
-KeyName = Annotated[str, Field(pattern=r"^(?:\*|_?[a-z]+(?::[A-Za-z0-9_*-]+)?)$", max_length=128)]
-"""A key or channel without its namespace: `missions`, `room:sob`, `agent:*`, `_meta`; `*` is all
-of the namespace.
-"""
-Command = Annotated[str, Field(pattern=r"^(?:@all|[a-z]+(?:\|[a-z-]+)?)$", max_length=64)]
-
-
-class AclRole(Written):
-    """One Redis user of a swarm: what its process may do there, whatever it is told."""
-
-    summary: Line
-    commands: tuple[Word, ...] = Field((), description="groups of commands")
-    scripts: bool = Field(
-        False,
-        description="may run scripts; what a script touches is allowed or not as anything else",
-    )
-    reads: tuple[KeyName, ...] = ()
-    writes: tuple[KeyName, ...] = ()
-    hears: tuple[KeyName, ...] = Field((), description="channels that it may subscribe to")
-    rings: tuple[KeyName, ...] = Field((), description="channels that it may publish to")
-    tables: Literal["", "workers"] = Field(
-        "", description="reads the tables of records that are for it, and none of the others"
-    )
-    never: tuple[KeyName, ...] = Field(
-        (), description="keys it neither reads nor writes; where given, no key may be left unsaid"
-    )
-
-
-class Acl(Written):
-    """`policies/acl.yaml`: the Redis users. `swarmd acl` renders it; nothing else reads it."""
-
-    commands: dict[Word, tuple[Command, ...]]
-    roles: dict[Word, AclRole]
-
-
 @dataclass(frozen=True, slots=True)
 class Persona:
     """`policies/personas/NAME.md`: front matter `name`, `title`; the body is its instruction."""
@@ -407,10 +374,7 @@ class Declarations:
 
 
 __all__ = [
-    "Acl",
-    "AclRole",
     "Amounts",
-    "BoardRules",
     "Budget",
     "Declarations",
     "Keep",

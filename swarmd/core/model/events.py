@@ -35,10 +35,11 @@ class JournalEvent(StrEnum):
     MISSION_REJECTED = ("mission.rejected", "rule", "A mission was not taken.")
     MISSION_OPENED = ("mission.opened", "", "The board began with a mission.")
     MISSION_ENDED = ("mission.ended", "state spent", "A mission has ended and its result is told.")
+    BOARD_CALLED = ("board.called", "causes", "The board is called, and why.")
     BOARD_ANNOUNCED = ("board.announced", "", "The clerk said something in the board's room.")
     SEAT_IGNORED = ("seat.ignored", "", "A seat spoke out of turn, and it does not count.")
     SEAT_FAILED = ("seat.failed", "seat", "A seat's model failed for good: it abstains.")
-    MOTION_EXECUTED = ("motion.executed", "", "A carried motion was executed, whole.")
+    MOTION_EXECUTED = ("motion.executed", "motion_number", "A carried motion was executed, whole.")
     MOTION_REFUSED = (
         "motion.refused",
         "rule detail motion",
@@ -215,6 +216,11 @@ class JournalEvent(StrEnum):
         "journal.acknowledged",
         "entry reason order outcome",
         "An operator has looked into a gap.",
+    )
+    RECORD_FORGOTTEN = (
+        "record.forgotten",
+        "reason order outcome",
+        "An operator had the record of a mission deleted.",
     )
     STATE_CHANGED = (
         "state.changed",

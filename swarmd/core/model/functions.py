@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from swarmd.core.model.charter import Line, Path, Written
+from swarmd.core.model.exchange import name_of_function
 from swarmd.core.model.privileges import FILE, TOOL
 from swarmd.core.model.timings import FUNCTION_SECONDS
 
@@ -46,6 +47,7 @@ class Function:
     privilege: str = ""  # the path that every call takes; empty: none
     further_privileges: Callable[[Any], tuple[str, ...]] = _none  # beside it, by the arguments
     files_named: Callable[[Any], tuple[str, ...]] = _none  # each must be the agent's to read
+    echoes: tuple[str, ...] = ()  # fields of its result that only repeat its arguments
     subject: str = ""  # the argument that names what the call is about, such as a path
     # Whether done twice is as done once. What is not, and was begun and never ended, is not done
     # again: nobody knows whether it was done, and the model is told so.
@@ -57,7 +59,7 @@ class Function:
     @property
     def call_name(self) -> str:
         """The name as a tool of an API, where a name has no slashes."""
-        return self.name.replace("/", "_")
+        return name_of_function(self.name)
 
     def privileges(self, args: Any) -> tuple[str, ...]:
         """All that a call with these arguments takes."""
@@ -82,10 +84,6 @@ class Offer:
 
     moves: tuple[str, ...]
     functions: tuple[Function, ...] = ()
-
-    def only(self, move: str) -> Offer:
-        """That one, where it is offered at all."""
-        return Offer((move,)) if move in self.moves else self
 
 
 def registry(*functions: Function) -> Functions:
@@ -161,6 +159,7 @@ FILE_READ: Final = Function(
     privilege=TOOL.path("file", "read"),
     further_privileges=_reading,
     files_named=lambda args: (args.path,),
+    echoes=("path", "start"),
     subject="path",
     needs_workspace=True,
 )

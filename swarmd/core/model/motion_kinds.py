@@ -31,13 +31,15 @@ class BaseMotion(Written):
 @dataclass(frozen=True, slots=True)
 class Carried:
     """A carried motion as it is decided: of which mission it is, what tainted those who carried it,
-    and whether an operator has given the permission that it needs.
+    and whether an operator has given the permission that it needs. `minds` are the arguments that
+    its proposer accepted.
     """
 
     mission: MissionId
     motion: Any
     taint: tuple[str, ...] = ()
     has_permission: bool = False
+    minds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,30 @@ back as a correction, never half done. Field descriptions are part of every prom
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
-from swarmd.core.model.charter import LIST_MAX, Charter, Line, Path, Reference, Text, Word, Written
+from swarmd.core.model.charter import (
+    LIST_MAX,
+    TEXT_CHARS_MAX,
+    Charter,
+    Line,
+    Path,
+    Reference,
+    Text,
+    Word,
+    Written,
+)
 from swarmd.core.model.functions import FunctionName
 from swarmd.core.model.motions import Motion
 from swarmd.core.model.written_acts import AgentsAct
 
 MOVES_MAX: Final = 16  # moves in one reply: more is a loop written out
+# Less is a loop that pays for a call each few seconds; more than a day is no wait but an end.
+WAIT_SECONDS_MIN: Final = 10
+WAIT_SECONDS_MAX: Final = 86_400
 
 
 class Say(Written):
@@ -28,7 +42,7 @@ class Say(Written):
 
 
 class Direct(Written):
-    """Give a directive to a direct child: its id, its name or the key of a spawn; '*' is all."""
+    """Give a directive to a child, by its id, its name or the key of its spawn; '*' is all."""
 
     move: Literal["direct"]
     to: Reference
@@ -45,16 +59,25 @@ class Report(Written):
 
 
 class Spawn(Written):
-    """Ask for a new agent one tier below you; the answer arrives in your inbox under `key`."""
+    """Ask for a new agent one tier below you; the answer comes by mail. Direct it at once by its
+    name, if you have more to say than its charter.
+    """
 
     move: Literal["spawn"]
-    key: Word = Field(
-        description="your own name for this request; use it to direct the child at once"
-    )
     charter: Charter
+    key: Word = Field("", description="your own word for this request; absent: the name")
     # Never needed: the supervisor mints both. Claiming what is not so is refused by name.
     tier: int | None = None
     parent: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_known_by_its_name(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or raw.get("key"):
+            return raw
+        charter = raw.get("charter")
+        name = charter.get("name") if isinstance(charter, Mapping) else getattr(charter, "name", "")
+        return {**raw, "key": name} if isinstance(name, str) and name else raw
 
 
 class Govern(AgentsAct):
@@ -73,8 +96,27 @@ class Use(Written):
     args: dict[str, Any] = Field(default_factory=dict)
 
 
+class Wait(Written):
+    """End your turn and rest until what you wait for has come. Waiting costs nothing."""
+
+    move: Literal["wait"]
+    whom: tuple[Reference, ...] = Field(
+        (),
+        max_length=LIST_MAX,
+        description="children, by id, name or key: you are woken once all have reported, or when "
+        "one needs you; '*' is all that work; absent: the next message wakes you",
+    )
+    what: str = Field("", max_length=200, description="what you wait for, in a few words")
+    seconds: int | None = Field(
+        None,
+        ge=WAIT_SECONDS_MIN,
+        le=WAIT_SECONDS_MAX,
+        description="after so many you are woken in any case; absent: no such time",
+    )
+
+
 class Think(Written):
-    """You are not ready: note a thought and be asked to continue."""
+    """Note a thought and be asked once more. It costs a call: act or `wait` instead."""
 
     move: Literal["think"]
     thought: Text
@@ -88,10 +130,44 @@ class Propose(Written):
 
 
 class Argue(Written):
-    """Speak to the motion before the board."""
+    """Answer the motion before the board, before any vote."""
 
     move: Literal["argue"]
-    text: Text
+    stance: Literal["argue", "object", "consent"] = Field(
+        "argue",
+        description="`consent`: carry it as it stands; `argue`: change it as the text says; "
+        "`object`: it must not be carried",
+    )
+    text: str = Field(
+        "", max_length=TEXT_CHARS_MAX, description="your argument; may be empty with `consent`"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Argue:
+        if self.stance != "consent" and not self.text.strip():
+            raise ValueError(f"`{self.stance}` needs a text")
+        return self
+
+
+class Respond(Written):
+    """Answer the arguments on your own motion."""
+
+    move: Literal["respond"]
+    decision: Literal["keep", "amend", "withdraw"] = Field(
+        description="`keep`: vote on it as it stands; `amend`: on `motion` instead; "
+        "`withdraw`: it falls"
+    )
+    motion: Motion | None = Field(None, description="with `amend`: the changed motion, whole")
+    accepts: tuple[Word, ...] = Field(
+        (), max_length=12, description="seats whose arguments whoever is chartered shall mind"
+    )
+    reason: Line
+
+    @model_validator(mode="after")
+    def _has_a_motion_to_amend(self) -> Respond:
+        if (self.decision == "amend") != (self.motion is not None):
+            raise ValueError("`motion` goes with `amend`, and with nothing else")
+        return self
 
 
 class Vote(Written):
@@ -103,7 +179,7 @@ class Vote(Written):
 
 
 Move = Annotated[
-    Say | Direct | Report | Spawn | Govern | Use | Think | Propose | Argue | Vote,
+    Say | Direct | Report | Spawn | Govern | Use | Wait | Think | Propose | Argue | Respond | Vote,
     Field(discriminator="move"),
 ]
 
@@ -121,17 +197,22 @@ MOVE_TYPES: Final[dict[str, type[Written]]] = {
     "spawn": Spawn,
     "govern": Govern,
     "use": Use,
+    "wait": Wait,
     "think": Think,
     "propose": Propose,
     "argue": Argue,
+    "respond": Respond,
     "vote": Vote,
 }
 
 
+# All of them in each call of a seat, whatever its phase: a list that changed from call to call
+# would be new to a provider's prompt cache each time.
+SEAT_MOVES: Final = ("propose", "argue", "respond", "vote")
+
+
 # `use` comes with the functions that a role declares, and the others are a seat's.
-ROLE_MOVES: Final = tuple(
-    name for name in MOVE_TYPES if name not in ("use", "propose", "argue", "vote")
-)
+ROLE_MOVES: Final = tuple(name for name in MOVE_TYPES if name not in ("use", *SEAT_MOVES))
 
 
 MOVE: Final[TypeAdapter[Move]] = TypeAdapter(Move)

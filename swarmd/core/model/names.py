@@ -40,6 +40,10 @@ CLERK: Final = AgentId("clerk")
 SUPERVISOR: Final = AgentId("supervisor")
 
 
+# Whose word it is that a time is over for which an agent waited.
+TIMER: Final = AgentId("timer")
+
+
 # Who halted everything where it was the data folder's brake and not an order: an operator's hand
 # all the same.
 BRAKE: Final = AgentId("brake")

@@ -23,17 +23,22 @@ class Overruling(Written):
 
     kind: Literal["grant", "task", "spawn", "message", "motion", "reverse"]
     target: Annotated[str, Field(min_length=1, max_length=600)] = Field(
-        description="whom or what; of reverse: the override"
+        description="the agent; for `reverse`: the override's id"
     )
     take: bool = Field(
-        False, description="of grant: taken, not given; of spawn: undone; of motion: vetoed"
+        False,
+        description="for `grant`: take the right; for `spawn`: undo it; for `motion`: veto it",
     )
-    privilege: str = Field("", max_length=512, description="of grant")
-    right: Literal["use", "grant", "both"] = Field("both", description="of grant")
+    privilege: str = Field("", max_length=512, description="for `grant`: the path")
+    right: Literal["use", "grant", "both"] = Field("both", description="for `grant`")
     text: str = Field(
-        "", max_length=TEXT_CHARS_MAX, description="of task: the new one; of message: in its place"
+        "",
+        max_length=TEXT_CHARS_MAX,
+        description="for `task`: the new task; for `message`: the text in its place",
     )
-    seconds: Annotated[float, Field(gt=0, le=31_536_000)] = Field(600, description="then it lapses")
+    seconds: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
+        600, description="after so many seconds it ends by itself"
+    )
     reason: Line
 
 

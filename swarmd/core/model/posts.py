@@ -57,6 +57,22 @@ def inbox_notice(
     return Post(inbox(to), stamped(message, taint) if taint else message)
 
 
+def call_closed(
+    moment: Moment, seat: AgentId, mission: MissionId, motion_number: int, attempt: int
+) -> Post:
+    """Told to a seat's host: nobody waits for the answer to this call any more."""
+    message = Message(
+        sender=CLERK,
+        to=seat,
+        kind=Kind.CLOSED,
+        mission=mission,
+        at=moment.stamp,
+        text=f"motion {motion_number} of mission {mission}: your call is closed",
+        data={"motion_number": motion_number, "attempt": attempt},
+    )
+    return Post(inbox(seat), message)
+
+
 def answer_to(
     moment: Moment, agent: Agent, text: str, data: Mapping[str, Any], *, hops: int = 0
 ) -> Post:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from swarmd.core.model.bench import Bench
 from swarmd.core.model.motions import Motion
+from swarmd.core.model.watch import Watch
 
-Phase = Literal["propose", "debate", "vote", "review"]
+Phase = Literal["propose", "debate", "respond", "vote", "review", "answer"]
 
 
 Choice = Literal["yes", "no", "abstain"]
 
 
-Stage = Literal["docketed", "propose", "debate", "vote", "carrying", "working", "ended"]
+Stance = Literal["argue", "object", "consent"]
+
+
+# What a proposer does about the arguments: the motion stays, is changed, or is taken back.
+Response = Literal["keep", "amend", "withdraw"]
+
+
+Stage = Literal["docketed", "propose", "debate", "respond", "vote", "carrying", "working", "ended"]
 
 
 class Stored(BaseModel):
@@ -33,6 +43,25 @@ class Ballot(Stored):
     reason: str
 
 
+class Argument(Stored):
+    """What one seat answered to a motion before the vote."""
+
+    seat: str
+    stance: Stance
+    text: str
+
+
+class OpenCall(Stored):
+    """A call that nobody has answered yet. Its time runs from when it was made, and anew from when
+    the request to the seat's model went out.
+    """
+
+    seat: str
+    attempt: int
+    deadline: float
+    is_sent: bool = False
+
+
 class Procedure(Stored):
     """Where one mission's deliberation stands; a fresh one waits for `Opened`.
 
@@ -42,23 +71,33 @@ class Procedure(Stored):
     """
 
     v: Literal[1] = 1
+    kind: Literal["brisk", "full"] = "full"
+    bench: Bench = Bench()
     stage: Stage = "docketed"
     in_review: bool = False  # since the first reports: any motion may be proposed
     motion_number: int = 0
     motion: Motion | None = None
-    taint: tuple[str, ...] = ()  # of the turn that proposed the motion
+    proposer: str = ""
+    taint: tuple[str, ...] = ()  # of the turns that wrote the motion
     motion_deadline: float | None = None
-    calling: str | None = None
-    seat_deadline: float | None = None
+    calls: tuple[OpenCall, ...] = ()
     attempt: int = 0  # counts the calls of this motion, from 1
-    waiting: tuple[str, ...] = ()  # who is called after `calling` in this phase, in order
+    waiting: tuple[str, ...] = ()  # who is called after these in this phase, one by one
+    arguments: tuple[Argument, ...] = ()
+    accepted: tuple[Argument, ...] = ()  # of them, what the proposer agreed to
     ballots: tuple[Ballot, ...] = ()
+    corrections: int = 0  # of the seat that is called to propose or to respond
+    correction: str = ""  # why its last motion was given back
+    warned: str = ""  # the motion of which its proposer was told that it takes permission
+    fallen: dict[str, JsonValue] | None = None  # the last motion that fell, and why
     falls: int = 0  # motions in a row that fell or were refused
     sent_back: int = 0
     send_backs_max: int = 0
     refusal: str = ""
     reports: tuple[dict[str, JsonValue], ...] = ()
     failure: str = ""
+    agenda: tuple[dict[str, JsonValue], ...] = ()  # what this review was called for
+    watch: Watch = Watch()
 
     def to_json(self) -> str:
         return self.model_dump_json()
@@ -72,21 +111,30 @@ class Procedure(Stored):
 
     @property
     def phase(self) -> Phase | None:
-        """The phase as the called seat hears it; `None` where nobody is called."""
+        """The phase as a called seat hears it; `None` where nobody is called."""
         if self.stage == "propose":
             return "review" if self.in_review else "propose"
-        return self.stage if self.stage in ("debate", "vote") else None
+        return self.stage if self.stage in ("debate", "respond", "vote") else None
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """Who has not answered yet."""
+        return tuple(call.seat for call in self.calls)
+
+    @property
+    def is_at_once(self) -> bool:
+        """All seats of the phase are called at once, and hear nothing of each other."""
+        return self.kind == "brisk" and self.stage in ("debate", "vote")
 
     @property
     def is_consistent(self) -> bool:
-        is_open = self.stage in ("debate", "vote")
+        is_open = self.stage in ("debate", "respond", "vote")
         return (
-            (self.calling is not None)
-            == (self.seat_deadline is not None)
-            == (self.phase is not None)
+            bool(self.calls) == (self.phase is not None)
             and (self.motion is not None) == (is_open or self.stage == "carrying")
             and (self.motion_deadline is not None) == is_open
-            and (self.calling is not None or not self.waiting)
+            and (bool(self.calls) or not self.waiting)
+            and len(set(self.called)) == len(self.calls)
         )
 
 
@@ -101,3 +149,23 @@ class SeatCall:
     refusal: str
     sent_back: int
     send_backs_max: int
+    seats: tuple[str, ...] = ()
+    chair: str = ""
+    proposer: str = ""
+    arguments: tuple[Mapping[str, Any], ...] = ()
+    correction: str = ""
+    fallen: Mapping[str, Any] | None = None
+    falls: int = 0
+    falls_max: int = 0
+    motions_max: int = 0
+    is_at_once: bool = False
+    charters: tuple[Mapping[str, Any], ...] = ()
+    left: Mapping[str, int] = field(default_factory=dict)
+    to_give: Mapping[str, int] = field(default_factory=dict)
+    agenda: tuple[Mapping[str, Any], ...] = ()
+    words: tuple[Mapping[str, Any], ...] = ()
+
+
+def as_stored(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, JsonValue], ...]:
+    """As they read back from JSON, so that a procedure and its stored form are equal."""
+    return tuple(json.loads(json.dumps([dict(value) for value in values])))

@@ -33,6 +33,10 @@ class Progress:
     def knows(self, id: AgentId) -> bool:
         return any(id in line for line in self._lines.values())
 
+    def noted_at(self, id: AgentId) -> float:
+        """When something was noted of it last; 0 where nothing is expected of it."""
+        return next((line[id] for line in self._lines.values() if id in line), 0.0)
+
     def due(self, now: float, count: int) -> list[tuple[AgentId, float]]:
         """At most so many whose patience is over, and since when they wait. Costs what it finds."""
         found: list[tuple[AgentId, float]] = []

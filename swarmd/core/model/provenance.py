@@ -2,7 +2,8 @@
 turn says. Pure.
 
 The runtime stamps it on messages (`data.taint`, a list of sources) and no model can set or clear
-it; the law asks for permission where a tainted turn wants to change the tree. Once read, never
+it; the law asks for permission where what a tainted turn wants is of a class that needs it
+(`core.model.consequences`). Once read, never
 forgotten: what an agent has derived from such a text stays in its memory when the text itself has
 gone out of it.
 """
@@ -11,14 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from swarmd.core.model.functions import Functions
+from swarmd.core.model.consequences import Consequence
+from swarmd.core.model.functions import FunctionCall, Functions
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR
+from swarmd.core.model.names import CLERK, OPERATOR, SOB, SUPERVISOR, TIMER
+from swarmd.core.model.privileges import is_covered
+from swarmd.core.model.refusals import Denied, Rule
+
+if TYPE_CHECKING:
+    from swarmd.core.model.declarations import Taint
 
 KEY: Final = "taint"
-_HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR})
+_HOUSE: Final = frozenset({SOB, CLERK, SUPERVISOR, OPERATOR, TIMER})
 
 
 def taint_of(message: Message) -> tuple[str, ...]:
@@ -61,11 +69,63 @@ def of_mail(mail: Iterable[Message], outsiders: Collection[str]) -> frozenset[st
 
 
 def of_results(results: Iterable[Mapping[str, Any]], functions: Functions) -> frozenset[str]:
-    """What seeing these results of functions does. One that nobody knows is the output of a
-    tool.
+    """What seeing these results of functions does. One of a function that nobody knows is the
+    output of a tool. A failure, and a result in which nothing was found, has no text of the source.
     """
     used = {
-        str(result["function"]) for result in results if result.get("ok") and "function" in result
+        str(result["function"])
+        for result in results
+        if result.get("ok") and "function" in result and _has_text(result, functions)
     }
     sources = {functions[name].source if name in functions else "tool" for name in used}
     return frozenset(sources - {"own"})
+
+
+def _has_text(result: Mapping[str, Any], functions: Functions) -> bool:
+    """Is anything in it that the source may have written? Numbers are not, nor what is empty, nor
+    what only repeats the call.
+    """
+    function = functions.get(str(result["function"]))
+    known = {"function", "ok", *(function.echoes if function is not None else ())}
+    return any(
+        bool(value) and not isinstance(value, int | float)
+        for name, value in result.items()
+        if name not in known
+    )
+
+
+def counted_taint(
+    taint: Iterable[str], consequence: Consequence, declared: Taint
+) -> tuple[str, ...]:
+    """The sources for which a turn with this taint needs permission for what has this
+    consequence."""
+    if consequence not in declared.actions:
+        return ()
+    return tuple(sorted(set(taint) & set(declared.sources)))
+
+
+def refuse_outward(
+    call: FunctionCall, agent: Agent, taint: Iterable[str], declared: Taint
+) -> Denied | None:
+    """A tainted turn calls nothing that changes the world outside, unless permission was given
+    beforehand: by policy, or by a charter that was written before anything was read and that names
+    the privilege of the call itself.
+    """
+    function = call.function
+    counted = counted_taint(taint, "outward", declared) if function.effect == "outward" else ()
+    if not counted or _is_permitted(call, agent, declared):
+        return None
+    return Denied(
+        Rule.TAINT_PERMISSION,
+        f"{function.name} is outward, after reading {', '.join(counted)}: report up what you would "
+        "do with it and why; an operator permits it beforehand in limits.yaml, taint.permitted",
+    )
+
+
+def _is_permitted(call: FunctionCall, agent: Agent, declared: Taint) -> bool:
+    asked = call.function.privileges(call.args)
+    charter = agent.charter
+    named = (charter.privileges or ()) if charter is not None and not agent.taint else ()
+    return bool(asked) and all(
+        is_covered(path, declared.permitted) or path in named for path in asked
+    )

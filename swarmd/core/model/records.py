@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from swarmd.core.model.lineage import Agent
@@ -47,6 +47,7 @@ class Mission:
     ended: str = ""
     deadline: float = 0.0
     asked_files: tuple[str, ...] = ()  # as submitted; `files` is what they stand for
+    board: Literal["all"] | int | None = None  # seats that it asked for; none: by its budget
     # Decided, and waiting until its subtree is ended and its account closed.
     ending: MissionState | None = None
 
@@ -85,10 +86,15 @@ class Approval:
     rule: Rule  # why it needs permission
     at: float
     expires: float
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what whoever is asked is told
     is_put: bool = False  # the board was called about it
     answer: Literal["", "approved", "denied", "expired"] = ""
     answered_by: str = ""
     order: str = ""  # the operator's order that answered it
+
+    def called(self) -> Approval:
+        """The board was called about it."""
+        return replace(self, is_put=True)
 
     @property
     def requester(self) -> AgentId:
@@ -134,6 +140,17 @@ class Host:
     # its lease.
     busy: int = field(default=0, compare=False)
     heard: StreamId = field(default=FIRST, compare=False)
+    unrecorded: str = field(default="", compare=False)  # why it cannot write the missions' record
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """An operator's order that the record of a mission be deleted. It stands for a while: whoever
+    leads next deletes what its predecessor had no time for.
+    """
+
+    mission: MissionId
+    at: float  # seconds since the epoch: what was recorded later is of another mission of that id
 
 
 @dataclass(frozen=True, slots=True)

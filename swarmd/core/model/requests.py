@@ -111,8 +111,17 @@ class QuietRequest(_Ours):
     busy: dict[str, str] = Field(default_factory=dict)
 
 
+class SentRequest(_Ours):
+    """A seat's request to its model has gone out: from now on its time runs."""
+
+    type: Literal["sent"] = "sent"
+    mission: str
+    motion_number: int
+    attempt: int
+
+
 Request = Annotated[
-    SpawnRequest | ActRequest | FailedRequest | GoneRequest | QuietRequest,
+    SpawnRequest | ActRequest | FailedRequest | GoneRequest | QuietRequest | SentRequest,
     Field(discriminator="type"),
 ]
 _REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)

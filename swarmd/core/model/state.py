@@ -112,10 +112,12 @@ class Observed:
     # Agents placed on a host since it renewed its lease, and when it did so last.
     given: dict[HostId, int] = field(default_factory=dict)
     renewed: dict[HostId, float] = field(default_factory=dict)
-    # What accounts had left when they were read; caps of those that an order adds to; by how much
-    # those are off that are to be mended; and dead letters that are spoken of, as they were read.
+    # What accounts had left when they were read; caps of those that an order adds to; what the
+    # executives of missions in hand have spent; by how much accounts are off that are to be mended;
+    # and dead letters that are spoken of, as they were read.
     free: dict[str, dict[str, int]] = field(default_factory=dict)
     caps: dict[str, dict[str, int]] = field(default_factory=dict)
+    spent: dict[str, dict[str, int]] = field(default_factory=dict)
     off: dict[str, dict[str, int]] = field(default_factory=dict)
     letters: dict[StreamId, Message] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
@@ -129,6 +131,8 @@ class Observed:
     # What one motion of a mission's board takes of its tokens, as far as it was forecast.
     motion_tokens: dict[MissionId, int] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
+    # Executives that are at rest with nothing under way below them, since they were seen so.
+    resting: dict[AgentId, float] = field(default_factory=dict)
 
     def copy(self) -> Observed:
         """As it is before a decision, for a commit of it that is refused. Progress goes on: it is

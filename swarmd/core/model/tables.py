@@ -20,7 +20,7 @@ from swarmd.core.model.chain import Record, canonical, sha256
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.names import AgentId, Authority
 from swarmd.core.model.privileges import Revocation
-from swarmd.core.model.records import Approval, ExecutiveReport, Override, Trouble
+from swarmd.core.model.records import Approval, ExecutiveReport, Forgetting, Override, Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.versions import check_record, only_known
 
@@ -138,7 +138,7 @@ _PLAIN: Final[Mapping[str, Callable[[object], bool]]] = {
 }
 
 
-_WORDS: Final = ("AgentId", "HostId", "Right")
+_WORDS: Final = ("AgentId", "HostId", "MissionId", "Right")
 
 
 def check_types(value: Any) -> None:
@@ -352,6 +352,14 @@ OVERRIDES: Final[Table[Override]] = Table(
     digest=_override_record,
     key_of="id",
 )
+FORGETTINGS: Final[Table[Forgetting]] = Table(
+    name="forgetting",
+    stored="_forgettings",  # mission whose record is to be deleted
+    encode=_without("mission"),
+    decode=_reader(Forgetting, "mission", "the order to forget", at=float),
+    digest=lambda forgetting: _facts(forgetting, "mission"),
+    key_of="mission",
+)
 TROUBLES: Final[Table[Trouble]] = Table(
     name="trouble",
     stored="_troubles",  # agent -> what is wrong with it, for whoever looks
@@ -392,6 +400,7 @@ TABLES: Final[tuple[Table[Any], ...]] = (
     TROUBLES,
     APPROVALS,
     OVERRIDES,
+    FORGETTINGS,
     GAPS,
     BOARDS,
     REPORTS,

@@ -24,7 +24,7 @@ RECORD_READS: Final = frozenset({1})
 RECORD_VERSION: Final = "1"
 # Of the keys themselves, their types and what the scripts leave in them: stamped on a namespace
 # once.
-SCHEMA: Final = "5"
+SCHEMA: Final = "6"
 SCHEMA_READS: Final = frozenset({int(SCHEMA)})
 
 _VERSION: Final = re.compile(r"([0-9]{1,6})(?:\.[0-9]{1,6})?")

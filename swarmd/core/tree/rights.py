@@ -9,7 +9,7 @@ from functools import lru_cache
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.declarations import Role
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import SOB
+from swarmd.core.model.names import SOB, AgentId
 from swarmd.core.model.privileges import (
     SPAWN,
     Held,
@@ -153,3 +153,17 @@ def may_use(swarm: Swarm, agent: Agent, path: str) -> Denied | None:
         return None
     rule = Rule.PRIVILEGE_REVOKED if is_covered(path, agent.privileges) else Rule.PRIVILEGE_USE
     return Denied(rule, path)
+
+
+def beyond_own_use(swarm: Swarm, child: Agent) -> str:
+    """The first path that this wished-for child may use and its creator may not; empty where there
+    is none.
+
+    The board may use everything and uses nothing itself: of its executives a person has declared
+    in their roles what they may use.
+    """
+    creator = swarm.lineage.agents[AgentId(str(child.parent))]
+    if creator.id == SOB:
+        declared = swarm.declared.roles[child.role].privileges
+        return next((p for p in child.privileges if not is_covered(p, declared)), "")
+    return next((p for p in child.privileges if not swarm.lineage.may(creator, p)), "")

@@ -26,7 +26,7 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.timings import Moment
-from swarmd.core.tree.rights import ChildRights, child_rights, may_use
+from swarmd.core.tree.rights import ChildRights, child_rights, may_use, roles_below
 
 RATE_WINDOW_SECONDS = 60.0
 
@@ -84,8 +84,9 @@ def _fitting_role(
         return denied
     role = swarm.declared.roles.get(charter.role)
     if role is None:
-        known = ", ".join(swarm.declared.roles)
-        return Denied(Rule.SPAWN_ROLE, f"no role {charter.role}; there are {known}")
+        roles = swarm.declared.roles
+        known = ", ".join(below.name for below in roles_below(parent, roles)) or "none"
+        return Denied(Rule.SPAWN_ROLE, f"no role {charter.role}; you may create {known}")
     denied = _role_fits(swarm, parent, charter, role, is_overruled=is_overruled)
     if denied is None and not is_overruled:
         denied = _is_undone(swarm, parent, charter)

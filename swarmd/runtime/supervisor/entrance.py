@@ -10,8 +10,9 @@ import anyio
 import structlog
 
 from swarmd.core.missions import queue
-from swarmd.core.missions.intake import fields_of
+from swarmd.core.missions.intake import fields_of, masked
 from swarmd.core.model.channels import INPUTS, MISSIONS
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import TooLargeError, WrongKeyError
 from swarmd.log_events import LogEvent
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 class Entrance:
     rings: Rings
     leadership: Leadership
+    masking: Masking
     _rung: anyio.Event = field(default_factory=anyio.Event)
 
     async def listen(self) -> None:
@@ -37,7 +39,7 @@ class Entrance:
             if isinstance(ring, tuple) and ring[0] == MISSIONS:
                 # A process that slept past its lease hears what its successor has heard and stored.
                 await self.leadership.renew()
-                await self.keep_mission(self._identify(fields_of(ring[1])))
+                await self.keep_mission(self._identify(masked(fields_of(ring[1]), self.masking)))
             if ring is not None:
                 self._rung.set()
 

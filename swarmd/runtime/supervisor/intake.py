@@ -16,8 +16,9 @@ from swarmd.core.actions import dead_letters
 from swarmd.core.control import ledger_events
 from swarmd.core.control.dispatch import decide
 from swarmd.core.missions import queue
-from swarmd.core.missions.intake import MissionRequest, parse_mission
+from swarmd.core.missions.intake import MissionRequest, masked, parse_mission
 from swarmd.core.model.channels import FACTS, MISSIONS
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.messages import Kind, Message, why_unreadable
 from swarmd.core.model.names import Channel, MissionId, StreamId
 from swarmd.core.model.refusals import Rule
@@ -48,6 +49,7 @@ Fact = tuple[StreamId, Mapping[str, str]]
 class Intake:
     memory: LeaderMemory
     files: Files | None
+    masking: Masking
     facts_read_at: float = 0.0
     _undecidable: dict[tuple[Channel, StreamId], str] = field(
         default_factory=dict
@@ -132,6 +134,7 @@ class Intake:
         """One mission of the stream: what it says, whether its files are there, whether its id
         is an ended one's.
         """
+        fields = masked(fields, self.masking)
         is_too_large = (MISSIONS, id) in self._too_large
         request = parse_mission(queue.too_large(fields) if is_too_large else fields)
         ended = await self._read_ended(fields)

@@ -19,6 +19,7 @@ from swarmd.core.model.state import Draft
 from swarmd.errors import TooLargeError
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Waiting
+from swarmd.runtime.recording import Recording, words_of
 from swarmd.runtime.supervisor.intake import Fact, Intake, positions_after
 from swarmd.runtime.supervisor.journal_keeper import JournalKeeper
 from swarmd.runtime.supervisor.memory import LeaderMemory
@@ -33,6 +34,7 @@ class Step:
     intake: Intake
     journal: JournalKeeper
     upkeep: Upkeep
+    recording: Recording
 
     async def take(self, is_braked: str | None) -> bool:
         """True where there may be more to do at once."""
@@ -46,6 +48,8 @@ class Step:
         await self.upkeep.look_at_hosts(draft)
         # A fence set in this step is committed without the first of those that it ends: it must not
         # wait for them.
+        # Before it is decided: what ends now is no more known afterwards.
+        words = list(words_of(self.recording.masking, memory.swarm, messages))
         ending, spent = tuple(memory.swarm.observed.endings), await self._spent_of_ending()
         if not await self._decide(draft, waiting, messages):
             # What it had changed in memory when it failed is forgotten.
@@ -57,7 +61,10 @@ class Step:
         tick.tick(draft)
         placement.place(draft)
         termination.reap(draft, spent, ending)
-        return await self._commit(draft, waiting, messages)
+        is_more = await self._commit(draft, waiting, messages)
+        for word in words:
+            self.recording.record.note(word)
+        return is_more
 
     async def _commit(self, draft: Draft, waiting: Waiting, messages: Sequence[Message]) -> bool:
         positions = positions_after(waiting)
@@ -77,6 +84,8 @@ class Step:
         seen.free = await store.accounts(sorted(reading.free), "free")
         caps = sorted(reading.caps)
         seen.caps = await store.accounts(caps, "cap") if caps else {}
+        spent = sorted(reading.spent)
+        seen.spent = await store.accounts(spent, "spent") if spent else {}
         seen.off = await self.journal.read_differences(sorted(reading.corrections))
         letters = [await store.letter(id) for id in sorted(reading.letters)]
         seen.letters = {letter.id: letter for letter in letters if letter is not None}

@@ -24,7 +24,9 @@ from swarmd.ports.clock import Clock
 from swarmd.ports.files import Files
 from swarmd.ports.pubsub import Rings
 from swarmd.ports.stores import SupervisorStore
+from swarmd.runtime.recording import NOTHING_RECORDED, Recording
 from swarmd.runtime.supervisor.entrance import Entrance
+from swarmd.runtime.supervisor.forgetting import RecordsForgotten
 from swarmd.runtime.supervisor.intake import Intake
 from swarmd.runtime.supervisor.journal_keeper import JournalKeeper
 from swarmd.runtime.supervisor.leadership import Leadership
@@ -51,22 +53,27 @@ class Supervisor:
     stop: anyio.Event
     is_braked: str | None = None  # why everything is to stand still, said by this machine's brake
     archive: InitVar[Archive | None] = None  # none: nothing vouches for the journal
+    recording: InitVar[Recording] = NOTHING_RECORDED
     memory: LeaderMemory = field(init=False)
     leadership: Leadership = field(init=False)
     entrance: Entrance = field(init=False)
     journal: JournalKeeper = field(init=False)
     upkeep: Upkeep = field(init=False)
     intake: Intake = field(init=False)
+    forgotten: RecordsForgotten = field(init=False)
     _step: Step = field(init=False)
 
-    def __post_init__(self, rings: Rings, files: Files | None, archive: Archive | None) -> None:
+    def __post_init__(
+        self, rings: Rings, files: Files | None, archive: Archive | None, recording: Recording
+    ) -> None:
         self.memory = LeaderMemory(self.store, self.clock, self.declared, self.host)
         self.leadership = Leadership(self.memory)
-        self.entrance = Entrance(rings, self.leadership)
+        self.entrance = Entrance(rings, self.leadership, recording.masking)
         self.journal = JournalKeeper(self.memory, archive)
         self.upkeep = Upkeep(self.memory, files)
-        self.intake = Intake(self.memory, files)
-        self._step = Step(self.memory, self.intake, self.journal, self.upkeep)
+        self.intake = Intake(self.memory, files, recording.masking)
+        self.forgotten = RecordsForgotten(self.memory, recording.record)
+        self._step = Step(self.memory, self.intake, self.journal, self.upkeep, recording)
 
     @property
     def state(self) -> Swarm:
@@ -115,6 +122,7 @@ class Supervisor:
             tasks.start_soon(self.entrance.listen)
             tasks.start_soon(self.journal.keep)
             tasks.start_soon(self.upkeep.keep_short)
+            tasks.start_soon(self.forgotten.keep)
             await self._work()
 
     async def _work(self) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 
-from swarmd.core.agent.turn import concerns
+from swarmd.core.agent.mailbox import concerns
 from swarmd.core.bus.retention import (
     NODE_ENTRIES,
     TRIM_STEP,

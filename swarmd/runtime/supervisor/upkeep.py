@@ -13,7 +13,7 @@ import structlog
 
 from swarmd.core.bus import retention
 from swarmd.core.bus.envelope import heard_of_sender
-from swarmd.core.control import placement, stalls
+from swarmd.core.control import placement, rest, stalls
 from swarmd.core.model.channels import INPUTS, room
 from swarmd.core.model.names import AgentId, Channel, HostId, MissionId, StreamId
 from swarmd.core.model.state import Draft
@@ -74,17 +74,19 @@ class Upkeep:
 
     async def look_at_stalls(self) -> None:
         """Once a second; asked and told in a commit of its own, and only where somebody's
-        patience is over.
+        patience is over or an executive seems to rest.
         """
         memory = self.memory
         now = memory.now()
         if now < self._stalls_at + SWEEP_SECONDS:
             return
         self._stalls_at = now
-        stalled = stalls.due(memory.swarm, now)
+        swarm = memory.swarm
+        stalled, quiet = stalls.due(swarm, now), rest.candidates(swarm, now)
+        asked = [*stalls.asked_about(swarm, stalled), *rest.asked_about(swarm, quiet)]
+        standings = await memory.store.standings(list(dict.fromkeys(asked))) if asked else {}
+        rest.note(swarm, quiet, standings, now)
         if stalled:
-            asked = stalls.asked_about(memory.swarm, stalled)
-            standings = await memory.store.standings(asked)
             draft = memory.draft()
             stalls.judge(draft, stalled, standings)
             await memory.commit(draft, {})

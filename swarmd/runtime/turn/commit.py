@@ -8,18 +8,8 @@ from dataclasses import replace
 import structlog
 
 from swarmd.core.agent import output_limits
-from swarmd.core.agent.turn import (
-    NO_MEMORY,
-    Acting,
-    Memory,
-    ends_here,
-    failed,
-    is_done_after,
-    is_last_word,
-    mail_entry,
-    news_of,
-    remember,
-)
+from swarmd.core.agent.memory import NO_MEMORY, Memory, mail_entry, news_of, remember
+from swarmd.core.agent.turn import Acting, ends_here, failed, is_done_after, is_last_word
 from swarmd.core.bus.envelope import heard_pairs
 from swarmd.core.model.lineage import missions_rooms, stop_fields
 from swarmd.core.model.names import Channel, StreamId
@@ -106,7 +96,11 @@ def _remembered(world: World, resident: Resident, gathered: Gathered) -> Memory:
     """
     if resident.agent.is_seat:
         return NO_MEMORY
-    news = [mail_entry(gathered.mail)] if gathered.mail and not gathered.is_forgotten else []
+    news = (
+        [mail_entry(gathered.mail, gathered.names)]
+        if gathered.mail and not gathered.is_forgotten
+        else []
+    )
     return remember(
         resident.memory,
         [*news, *gathered.steps],
@@ -145,6 +139,7 @@ def _turn_of(
         forgotten=forgotten,
         alone=max(0, resident.alone - len(gathered.mail)),
         refusals=tuple(gathered.refusals.values()),
+        wait=gathered.wait.to_text(),
     )
 
 
@@ -160,6 +155,7 @@ def _move_on(resident: Resident, turn: Turn, memory: Memory, gathered: Gathered)
     resident.turn, resident.memory, resident.batch = turn.number, memory, {}
     resident.alone, resident.guard = turn.alone, gathered.guard
     resident.is_done, resident.taint = turn.is_done, turn.taint
+    resident.wait = gathered.wait
     taken = {(message.channel, message.id) for message in gathered.mail}
     left = [m for m in resident.mailbox or [] if (m.channel, m.id) not in taken]
     resident.mailbox = left or None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from swarmd.core.agent.turn import take
+from swarmd.core.agent.mailbox import take
 from swarmd.core.model.lineage import Agent, mission_segments
 from swarmd.core.model.messages import Kind, Message, order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.provenance import of_mail, strangers
 from swarmd.core.model.records import Mission
+from swarmd.core.model.requests import SentRequest
 from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.runtime.mailboxes import Resident
@@ -40,15 +42,43 @@ def count_taint(world: World, resident: Resident, found: frozenset[str]) -> froz
     return frozenset(known & set(world.declared.limits.taint.sources))
 
 
-def seat_call(agent: Agent, mail: Sequence[Message]) -> tuple[MissionId, Call] | None:
-    """The clerk's call among a seat's mail, and the mission it serves; one that cannot be read
-    is passed over.
-    """
+@dataclass(frozen=True, slots=True)
+class SeatCalled:
+    """The clerk's call to a seat: the mission that it serves, and its number within the motion."""
+
+    mission: MissionId
+    attempt: int
+    call: Call
+
+    def is_closed_by(self, message: Message) -> bool:
+        """Does the clerk say with it that nobody waits for the answer any more?"""
+        key = (message.mission, message.data.get("motion_number"), message.data.get("attempt"))
+        own = (self.mission, self.call.motion_number, self.attempt)
+        return message.kind is Kind.CLOSED and key == own
+
+    def sent_by(self, agent: Agent, at: str) -> Message:
+        """The host's word that the request to the seat's model has gone out."""
+        number = self.call.motion_number
+        word = SentRequest(mission=self.mission, motion_number=number, attempt=self.attempt)
+        return Message(
+            sender=agent.id,
+            kind=Kind.REQUEST,
+            mission=self.mission,
+            at=at,
+            text=word.type,
+            data=word.model_dump(),
+            incarnation=agent.incarnation,
+        )
+
+
+def seat_call(agent: Agent, mail: Sequence[Message]) -> SeatCalled | None:
+    """The clerk's call among a seat's mail; one that cannot be read is passed over."""
     message = next((m for m in mail if m.kind is Kind.CALL), None) if agent.is_seat else None
     if message is None:
         return None
     try:
-        return message.mission, _CALL.validate_python(message.data.get("call"))
+        call, attempt = _CALL.validate_python(message.data.get("call")), message.data.get("attempt")
+        return SeatCalled(message.mission, attempt if isinstance(attempt, int) else 0, call)
     except ValidationError as error:
         log.warning(LogEvent.CALL_UNREADABLE, agent=agent.id, why=str(error)[:300])
         return None
@@ -64,6 +94,11 @@ def unread_mail(resident: Resident) -> list[Message]:
             m for m in waiting if order_of(m.id) <= order_of(resident.batch.get(m.channel, FIRST))
         ]
     return take(resident.agent, waiting, is_alone=resident.alone > 0)
+
+
+def is_call_closed(called: SeatCalled | None, resident: Resident) -> bool:
+    waiting = resident.mailbox or ()
+    return called is not None and any(called.is_closed_by(message) for message in waiting)
 
 
 def positions_after(resident: Resident, mail: Sequence[Message]) -> dict[Channel, StreamId]:

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from swarmd.core.agent.prompt import Exchange, exchange_of
-from swarmd.core.agent.turn import Memory
+from swarmd.core.agent.memory import Memory
+from swarmd.core.agent.prompt import exchange_of
+from swarmd.core.model.exchange import Exchange
 from swarmd.core.model.names import AgentId
 
 # Of entries, as JSON: the whole memory of eighty agents at least. Read and in words they take about

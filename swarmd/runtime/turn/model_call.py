@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import anyio
@@ -25,13 +25,20 @@ from swarmd.core.ledger.calls import (
     plan_call,
 )
 from swarmd.core.model.declarations import Provider
+from swarmd.core.model.exchange import MoveCall
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.privileges import MODEL
 from swarmd.core.model.refusals import Rule
 from swarmd.log_events import LogEvent
 from swarmd.ports.models import NOTHING, Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.stores import Short, Used
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve, ShortError
+from swarmd.runtime.turn.step_journal import (
+    THOUGHT,
+    Journal,
+    NotAllowedError,
+    Reserve,
+    ShortError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -48,18 +55,55 @@ _FORMS_MAX: Final = 12
 _HELD_SECONDS: Final = 1.0
 REPORT: Final = "report"  # the one move of an agent's last call
 _FINAL: Final = ("rejected",)
-_OF_THE_MODEL: Final = ("malformed", "refused")
+_OF_THE_MODEL: Final = ("malformed", "refused", "length")
+# Answers of one thought that may be cut at their limit: at the role's, then twice at the double.
+# What is longer than that and was told so twice will not be shorter.
+_CUTS_MAX: Final = 3
 
 
 class ThoughtFailedError(Exception):
     """No usable answer within the bounds. `rule` is set where the law said no to a further
-    attempt.
+    attempt; `is_of_the_model` where the model answered, and each time with what is no answer.
     """
 
-    def __init__(self, detail: str, rule: Rule | None = None) -> None:
+    def __init__(
+        self, detail: str, rule: Rule | None = None, *, is_of_the_model: bool = False
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.rule = rule
+        self.is_of_the_model = is_of_the_model
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What was tried for one thought, and what came of it."""
+
+    corrections: list[Mapping[str, Any]] = field(default_factory=list)
+    failures: int = 0
+    forms: int = 0
+    cuts: int = 0  # answers that reached their limit
+    is_to_wait: bool = False
+    _may_stretch: bool = True
+
+    def asked(self, prompt: Prompt) -> Prompt:
+        return replace(prompt, is_stretched=True) if self._is_stretched else prompt
+
+    def correct(self, outcome: Failed) -> None:
+        self.cuts += outcome.why == "length"
+        calls = [[call.name, call.arguments] for call in outcome.calls]
+        correction = {"correction": outcome.detail, "said": outcome.text}
+        self.corrections.append({**correction, "calls": calls} if calls else correction)
+
+    def give_up_stretching(self) -> bool:
+        """Whether it was the larger limit that was turned away: the usual one is then sent."""
+        was_stretched = self._is_stretched
+        self._may_stretch = False
+        return was_stretched
+
+    @property
+    def _is_stretched(self) -> bool:
+        return self.cuts > 0 and self._may_stretch
 
 
 @dataclass(slots=True)
@@ -71,31 +115,43 @@ class Mind:
     sleep: Callable[[float], Any] = anyio.sleep
 
     async def think(
-        self, journal: Journal, prompt: Callable[[Sequence[Mapping[str, Any]]], Prompt]
+        self,
+        journal: Journal,
+        prompt: Callable[[Sequence[Mapping[str, Any]]], Prompt],
+        keep: Callable[[str], None] = lambda _: None,
     ) -> tuple[tuple[Move, ...], list[Mapping[str, Any]]]:
-        """Moves, and the corrections that it took. `prompt` renders the turn with those so far."""
-        corrections: list[Mapping[str, Any]] = []
-        failures = forms = 0
+        """Moves, and the corrections that it took. `prompt` renders the turn with those so far,
+        and `keep` is given what the provider wants back with the answer.
+        """
+        tried = _Tried()
         while True:
-            asked = prompt(corrections)
-            outcome = await self._attempt(journal, asked)
+            asked = tried.asked(prompt(tried.corrections))
+            outcome = one_answer(await self._attempt(journal, asked), asked)
             if isinstance(outcome, Answered):
-                return outcome.moves, corrections
-            detail = f"{self.model.name}: {outcome.why}: {outcome.detail}"
-            if outcome.why in _FINAL:
-                raise ThoughtFailedError(detail)
-            if outcome.why in _OF_THE_MODEL:
-                corrections.append({"correction": outcome.detail, "said": outcome.text})
-                if len(corrections) > self.provider.corrections_max:
-                    raise ThoughtFailedError(detail)
-                continue
-            if outcome.why == "unsupported" and forms < _FORMS_MAX:
-                forms += 1
-                continue
-            failures += 1
-            if failures >= self.provider.attempts_max:
-                raise ThoughtFailedError(detail)
-            await self._wait(failures, outcome)
+                keep(outcome.thread)
+                return outcome.moves, tried.corrections
+            if not self._may_go_on(tried, outcome):
+                detail = f"{self.model.name}: {outcome.why}: {outcome.detail}"
+                is_of_the_model = outcome.why in _OF_THE_MODEL
+                raise ThoughtFailedError(detail, is_of_the_model=is_of_the_model)
+            if tried.is_to_wait:
+                await self._wait(tried.failures, outcome)
+
+    def _may_go_on(self, tried: _Tried, outcome: Failed) -> bool:
+        """Whether another attempt is within the bounds, and what it is to be."""
+        tried.is_to_wait = False
+        if outcome.why in _FINAL:
+            return tried.give_up_stretching()
+        if outcome.why in _OF_THE_MODEL:
+            tried.correct(outcome)
+            is_too_often = len(tried.corrections) > self.provider.corrections_max
+            return not is_too_often and tried.cuts < _CUTS_MAX
+        if outcome.why == "unsupported" and tried.forms < _FORMS_MAX:
+            tried.forms += 1
+            return True
+        tried.failures += 1
+        tried.is_to_wait = True
+        return tried.failures < self.provider.attempts_max
 
     async def _wait(self, failures: int, outcome: Failed) -> None:
         # "At once" is believed once: who says it again and again does not count.
@@ -138,8 +194,8 @@ class Mind:
             except ShortError as error:
                 journal.step, journal.given_up, short = step, given_up, error.short
             journal.free |= short.free
-            found = plan_call(sizes, wanted, short.free, short.lendable, keep)
-            if found is None and not _is_held(journal, sizes, wanted, short, keep):
+            found = _planned(asked, sizes, short, keep)
+            if found is None and not _is_held(journal, asked, sizes, short, keep):
                 return None
             if found is None or found == planned:
                 # Calls under way hold what is missing, and give back most of it as they end.
@@ -149,22 +205,25 @@ class Mind:
         return None
 
     def _ways(self, journal: Journal, prompt: Prompt) -> Iterator[tuple[Prompt, Mapping[str, int]]]:
-        """How it may be asked, and what has to stay free behind it. A seat reports to nobody; what
-        its mission has left it is told elsewhere.
+        """How it may be asked, and what has to stay free behind it. With the doubled limit or not
+        at all; with the usual one, or a part of it; as the agent's last call.
         """
-        if not journal.lender:
+        usual = replace(prompt, is_stretched=False) if prompt.is_stretched else prompt
+        # A seat reports to nobody, and what its mission has left it is told elsewhere. A report
+        # that is asked for is the one that would be kept back.
+        if not journal.lender or prompt.allowed == (REPORT,):
             yield prompt, {}
+            if prompt.is_stretched:
+                yield usual, {}
             return
-        size = _amounts(self.model.expected(prompt))
         # Behind this one a last report is kept back, be it a short one.
-        calls = max(2, calls_left(size, journal.free))
-        sizes = _sizes_of(self.model, prompt)
-        yield (
-            _with_note(prompt, note_of_budget(calls, is_last=False)),
-            kept_for_report(sizes, prompt.output_tokens_max),
-        )
-        last = replace(prompt, offer=prompt.offer.only(REPORT))
-        yield _with_note(last, note_of_budget(1, is_last=True)), {}
+        keep = kept_for_report(_sizes_of(self.model, usual), prompt.output_tokens_max)
+        calls = max(2, calls_left(_amounts(self.model.expected(usual)), journal.free))
+        note = note_of_budget(calls, is_last=False)
+        yield _with_note(prompt, note), keep
+        if prompt.is_stretched:
+            yield _with_note(usual, note), keep
+        yield _with_note(usual.asking_for(REPORT), note_of_budget(1, is_last=True)), {}
 
     async def _attempt_as(
         self, journal: Journal, prompt: Prompt, asked: Reserve
@@ -176,23 +235,25 @@ class Mind:
         def sending() -> None:
             nonlocal lost
             journal.lead.check()
+            journal.sending()
             lost = replace(bound, is_assumed=True)
 
         async def effect() -> tuple[str, Used]:
             nonlocal outcome
             outcome = await self.model.attempt(prompt, sending)
             used = _used(outcome.usage, reserve)
-            return _as_text(outcome), replace(used, is_ok=isinstance(outcome, Answered))
+            is_ok, more = isinstance(outcome, Answered), _for_record(outcome)
+            return _as_text(outcome), replace(used, is_ok=is_ok, more=more)
 
         try:
             text = await journal.call(
-                "model",
+                THOUGHT,
                 effect,
                 reserve=asked,
                 lost=lambda: _used(lost, reserve),
                 privileges=(MODEL.path(self.model.name),),
                 within_seconds=self.provider.total_seconds,
-                given=[self.model.name, prompt.shared, prompt.persona, prompt.exchange],
+                given=[self.model.name, prompt.shared, prompt.persona, _said_in(prompt)],
             )
         except NotAllowedError as no:
             if no.rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED):
@@ -209,15 +270,26 @@ def _sizes_of(model: Model, prompt: Prompt) -> Sizes:
     )
 
 
+def _planned(asked: Prompt, sizes: Sizes, short: Short, keep: Mapping[str, int]) -> Planned | None:
+    """The call as it can be paid. A doubled limit is not halved: there is the usual one."""
+    found = plan_call(sizes, asked.output_tokens_max, short.free, short.lendable, keep)
+    is_cut = found is not None and found.output_tokens < asked.output_tokens_max
+    return None if is_cut and asked.is_stretched else found
+
+
 def _is_held(
-    journal: Journal, sizes: Sizes, wanted: int, short: Short, keep: Mapping[str, int]
+    journal: Journal, asked: Prompt, sizes: Sizes, short: Short, keep: Mapping[str, int]
 ) -> bool:
-    """Would there be enough if the calls under way took nothing?"""
+    """Would there be enough if the calls under way took nothing? For a doubled limit nobody waits:
+    there is the usual one.
+    """
+    if asked.is_stretched:
+        return False
     free, lendable = dict(short.free), dict(short.lendable)
     back = lendable if journal.lender else free
     for kind, n in short.held.items():
         back[kind] = back.get(kind, 0) + n
-    return plan_call(sizes, wanted, free, lendable, keep) is not None
+    return _planned(asked, sizes, Short(free, lendable), keep) is not None
 
 
 def _with_limit(prompt: Prompt, output_tokens: int) -> Prompt:
@@ -228,11 +300,28 @@ def _with_limit(prompt: Prompt, output_tokens: int) -> Prompt:
 
 
 def _with_note(prompt: Prompt, note: str) -> Prompt:
-    """Said at the end of what is asked, so that all before it stays as it was in the last call."""
-    if not prompt.exchange or prompt.exchange[-1][0] != "user":
-        return replace(prompt, exchange=(*prompt.exchange, ("user", note)))
-    *before, (_, asked) = prompt.exchange
-    return replace(prompt, exchange=(*before, ("user", f"{asked}\n\n{note}")))
+    """Said behind all else, so that all before it stays as it was in the last call."""
+    return replace(prompt, reminder=f"{prompt.reminder}\n{note}".strip())
+
+
+def _said_in(prompt: Prompt) -> list[list[str]]:
+    return [[piece.side, piece.text] for piece in prompt.pieces]
+
+
+def one_answer(outcome: Answered | Failed, prompt: Prompt) -> Answered | Failed:
+    """A seat answers with one move of the kind that it was asked for: which of two it meant nobody
+    can tell, and half of an answer is none.
+    """
+    if prompt.view.call is None or isinstance(outcome, Failed):
+        return outcome
+    given, allowed = [move.move for move in outcome.moves], prompt.open_offer.moves
+    if len(given) == 1 and given[0] in allowed:
+        return outcome
+    many = f"{len(given)} moves ({', '.join(given)})" if len(given) > 1 else f"`{given[0]}`"
+    detail = (
+        f"You answered with {many}, and nothing of it was done. Answer with one `{allowed[0]}`."
+    )
+    return Failed("malformed", detail, outcome.usage, text=outcome.text)
 
 
 def _amounts(usage: Usage) -> dict[str, int]:
@@ -249,15 +338,25 @@ def _used(usage: Usage, reserve: Mapping[str, int]) -> Used:
     return Used({kind: amounts.get(kind, 0) for kind in reserve}, usage.is_assumed)
 
 
+def _for_record(outcome: Answered | Failed) -> dict[str, Any]:
+    """What the ledger does not ask for and people do."""
+    counted = {"tokens_in": outcome.usage.tokens_in, "tokens_out": outcome.usage.tokens_out}
+    return counted | ({"wrote": outcome.text} if outcome.text else {})
+
+
 def _as_text(outcome: Answered | Failed) -> str:
     if isinstance(outcome, Answered):
-        return json.dumps({"moves": [move.model_dump(mode="json") for move in outcome.moves]})
+        moves = [move.model_dump(mode="json") for move in outcome.moves]
+        return json.dumps(
+            {"moves": moves, "thread": outcome.thread} if outcome.thread else {"moves": moves}
+        )
     return json.dumps(
         {
             "why": outcome.why,
             "detail": outcome.detail,
             "after": outcome.retry_after,
             "said": outcome.text,
+            "calls": [[call.name, call.arguments] for call in outcome.calls],
         }
     )
 
@@ -268,9 +367,11 @@ def _of_text(text: str) -> Answered | Failed:
     """
     found = json.loads(text)
     if "moves" in found:
-        return Answered(tuple(MOVE.validate_python(move) for move in found["moves"]), NOTHING)
+        moves = tuple(MOVE.validate_python(move) for move in found["moves"])
+        return Answered(moves, NOTHING, thread=found.get("thread", ""))
     return replace(
         Failed(found["why"], found["detail"], NOTHING),
         retry_after=found["after"],
         text=found["said"],
+        calls=tuple(MoveCall(name, arguments) for name, arguments in found["calls"]),
     )

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
-from swarmd.core.agent.turn import (
-    Acting,
-    mail_entry,
-    offer_to,
-    offer_to_seat,
-)
+from swarmd.core.agent import seat_prompt as seats
+from swarmd.core.agent.memory import mail_entry
+from swarmd.core.agent.offers import offer_to
+from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat
+from swarmd.core.agent.situation import charter_text, last_words, left_text
+from swarmd.core.agent.turn import Acting
 from swarmd.core.bus.envelope import once_each
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.exchange import Exchange, Piece
 from swarmd.core.model.functions import Offer
-from swarmd.core.model.lineage import Agent, missions_rooms
+from swarmd.core.model.generation import Generation
+from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Mission
-from swarmd.core.tree.rights import roles_below
-from swarmd.ports.models import Call, Child, Prompt, View
+from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.mail import turn_taint
+from swarmd.runtime.turn.situation import names_around, situation_of
+from swarmd.runtime.turn.step_journal import Journal
 from swarmd.runtime.turn.world import Gathered, World
 
 # Of the board's room, to find one mission's part in it.
@@ -33,6 +37,8 @@ _ROOM_READ: Final = 400
 
 
 _SEAT_OUTPUT_TOKENS: Final = 4_000
+# All that may be answered at the bound of a turn.
+_LAST_MOVE: Final = "report"
 
 
 @dataclass(slots=True)
@@ -43,32 +49,57 @@ class PromptRenderer:
 
     shared: str
     persona: str
-    talk: words.Exchange
+    asked: tuple[Piece, ...]  # what was before this turn, and what it is about
     offer: Offer
     output_tokens_max: int
+    generation: Generation
     view: View
     gathered: Gathered
-    _rendered: int = 0  # steps that `talk` has
+    remind: Callable[[], str]  # what may be another in each call
+    since: Exchange = field(default_factory=list)  # the turn so far
+    allowed: tuple[str, ...] = ()
+    _rendered: int = 0  # steps that `since` has
+    _threads: deque[str] = field(default_factory=deque)  # of answers that `since` has not yet
 
     def __call__(self, corrections: Sequence[Mapping[str, Any]]) -> Prompt:
         steps = self.gathered.steps
-        words.go_on(self.talk, words.exchange_of(steps[self._rendered :]))
+        for step in steps[self._rendered :]:
+            pieces = words.exchange_of([step])
+            if "moves" in step and self._threads:
+                pieces[0] = replace(pieces[0], thread=self._threads.popleft())
+            words.go_on(self.since, pieces)
         self._rendered = len(steps)
-        exchange = list(self.talk)
-        words.go_on(exchange, words.exchange_of(corrections))
+        since = list(self.since)
+        words.go_on(since, words.exchange_of(corrections))
         return Prompt(
             self.shared,
             self.persona,
-            tuple(exchange),
+            self.asked,
             self.offer,
             self.output_tokens_max,
             replace(self.view, steps=(*steps, *corrections)),
+            since=tuple(since),
+            reminder=self.remind(),
+            allowed=self.allowed,
+            generation=self.generation,
         )
+
+    def keep(self, thread: str) -> None:
+        """What the provider wants back with the answer that it has just given."""
+        self._threads.append(thread)
+
+    def ask_for_report(self, used_up: str) -> None:
+        """From here on a report is all that is asked for: the turn is at its bound."""
+        said = last_words(used_up)
+        self.remind, self.allowed = (lambda: said), (_LAST_MOVE,)
+        if _LAST_MOVE not in self.offer.moves:
+            self.offer = replace(self.offer, moves=(*self.offer.moves, _LAST_MOVE))
 
 
 async def prompt_renderer(
     world: World,
     resident: Resident,
+    journal: Journal,
     acting: Acting,
     around: Around,
     call: Call | None,
@@ -83,23 +114,68 @@ async def prompt_renderer(
     remembered = world.recollection.of(agent.id, resident.memory)
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
-    now = (
-        _situation(view, acting, declared, gathered.taint)
-        if call is None
-        else _asked(view, call, declared)
-    )
-    talk: words.Exchange = []
-    words.go_on(talk, [said for _, in_words in remembered for said in in_words])
-    words.go_on(talk, [("user", now)])
+    gathered.names = names_around(agent, around)
+    facts = None if call is None else asdict(call) | {"required": PHASE_MOVES[call.phase]}
+    asked: Exchange = []
+    if charter := _charter(declared, agent):
+        words.go_on(asked, [words.told(charter)])
+    words.go_on(asked, [said for _, in_words in remembered for said in in_words])
+    words.go_on(asked, [words.told(_now(declared, view, gathered, facts))])
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, agent),
-        talk,
-        _offer(declared, agent, acting.phase),
+        _persona(declared, acting, around, gathered, facts),
+        tuple(asked),
+        _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
+        role or UNSET,
         view,
         gathered,
+        _reminder(declared, agent, journal),
+        allowed=facts["required"] if facts is not None else (),
+    )
+
+
+def _charter(declared: Declarations, agent: Agent) -> str:
+    role = declared.roles.get(agent.role)
+    if agent.charter is None or role is None:
+        return ""
+    return charter_text(agent, role, agent.charter)
+
+
+def _now(
+    declared: Declarations, view: View, gathered: Gathered, facts: Mapping[str, Any] | None
+) -> str:
+    """What a turn is about: a seat's call, an agent's mail."""
+    if facts is not None:
+        return seats.call_text(facts, view.files, view.room, seats.board_roles(declared))
+    return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
+
+
+def _persona(
+    declared: Declarations,
+    acting: Acting,
+    around: Around,
+    gathered: Gathered,
+    facts: Mapping[str, Any] | None,
+) -> str:
+    """Who is asked: a seat's persona; an agent's situation as its turn begins."""
+    agent = acting.agent
+    if facts is not None:
+        return seats.persona_of_seat(declared, agent.name, facts)
+    if agent.charter is None or agent.role not in declared.roles:
+        return f"You are {agent.name}."
+    return situation_of(declared, acting, around, gathered.taint).to_text()
+
+
+def _reminder(declared: Declarations, agent: Agent, journal: Journal) -> Callable[[], str]:
+    """What is left of an agent's turn. A seat has one answer to give."""
+    if agent.is_seat:
+        return str
+    limits = declared.limits
+    return lambda: left_text(
+        limits.thoughts_max - journal.thoughts_done,
+        limits.functions_max - journal.functions_done,
     )
 
 
@@ -138,48 +214,13 @@ def _view_of(
     )
 
 
-def _offer(declared: Declarations, agent: Agent, phase: str) -> Offer:
-    if phase:
-        return offer_to_seat(phase)
-    role = declared.roles.get(agent.role)
-    return offer_to(role, declared.functions, agent.privileges) if role else Offer(())
-
-
-def _asked(view: View, call: Call, declared: Declarations) -> str:
-    facts = asdict(call)
-    means = (
-        words.means_of_board(declared, view.free) if facts["phase"] in ("propose", "review") else ""
-    )
-    return (
-        f"{words.room_text(view.room)}\n{means}{words.call_text(facts['phase'], facts, view.files)}"
-    )
-
-
-def _situation(view: View, acting: Acting, declared: Declarations, taint: frozenset[str]) -> str:
-    """What an agent has and whom it leads, then its mail."""
-    children = [
-        f"{c.name} ({c.id}, {c.role}, key {c.key}, {c.state.value})" for c in acting.children
-    ]
-    rooms = [
-        declared_room.name for declared_room, _ in missions_rooms(acting.agent, declared.rooms)
-    ]
-    head = words.situation(
-        role=view.role,
-        free=view.free,
-        files=view.files,
-        children=children,
-        rooms=rooms,
-        may_create=roles_below(acting.agent, declared.roles),
-        taint=sorted(taint),
-        guarded=declared.limits.taint.actions,
-    )
-    return f"{head}\n\n{words.mail_text(mail_entry(view.mail)['mail'])}"
-
-
-def _persona(declared: Declarations, agent: Agent) -> str:
-    role = declared.roles.get(agent.role)
-    if agent.charter is None or role is None:
-        return words.persona_of_seat(declared, agent.name)
-    return words.persona_of_agent(
-        agent.name, agent.id, agent.tier, agent.parent or "", role, agent.charter
+def _offer(declared: Declarations, acting: Acting) -> Offer:
+    if acting.agent.is_seat:
+        return offer_to_seat()
+    return offer_to(
+        acting.agent,
+        declared.roles,
+        declared.rooms,
+        declared.functions,
+        has_children=bool(acting.children),
     )

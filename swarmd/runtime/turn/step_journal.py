@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -29,6 +29,10 @@ from swarmd.ports.stores import (
     Used,
     WorkerStore,
 )
+from swarmd.runtime.recording import NO_CALLS, TurnCalls
+
+# The kind of a step that is a call of a model; all others are named by their function.
+THOUGHT: Final = "model"
 
 Effect = Callable[[], Awaitable[tuple[str, Used]]]
 
@@ -86,8 +90,8 @@ class Journal:
     """The step journal of one turn. Steps count up; a repeated turn meets its earlier steps in
     order.
 
-    `given_up` counts those that were begun, gave no result and were done again: they are no part of
-    the turn's bound.
+    What was begun, gave no result and was done again (`given_up`) counts as neither a thought nor a
+    use of a function: it is no part of the turn's bounds.
     """
 
     store: WorkerStore
@@ -106,13 +110,13 @@ class Journal:
     lender: str = ""
     # What the account had free when it was last asked, less what was used since.
     free: dict[str, int] = field(default_factory=dict)
+    sending: Callable[[], None] = lambda: None  # told when a request to a model goes out
     step: int = 0
     given_up: int = 0
     lead: Lead = field(default_factory=Lead)
-
-    @property
-    def steps_done(self) -> int:
-        return self.step - self.given_up
+    thoughts_done: int = 0
+    functions_done: int = 0
+    calls: TurnCalls = NO_CALLS  # where they are recorded
 
     async def call(
         self,
@@ -135,7 +139,8 @@ class Journal:
         done. Raises `NotAllowedError` where the law says no, and `ShortError` where less can be
         asked for, before anything was done.
         """
-        input, asked = sha256(canonical(given)), reserve or Reserve()
+        given, asked = self.calls.masking.value(given), reserve or Reserve()
+        input = sha256(canonical(given))
         while True:
             self.step += 1
             begin = Begin(
@@ -161,13 +166,25 @@ class Journal:
             if isinstance(reply, Short):
                 raise ShortError(reply)
             if not isinstance(reply, EndedBefore):
-                return await self._do(begin, effect, lost)
+                result = await self._do(begin, given, effect, lost)
+                self._count(kind)
+                return result
             if reply.result != LOST or not may_repeat:
+                self.calls.met(begin, given, reply.result, self.stamp())
+                self._count(kind)
                 return reply.result
             self.given_up += 1
 
-    async def _do(self, begin: Begin, effect: Effect, lost: Callable[[], Used] | None) -> str:
-        is_over = False
+    def _count(self, kind: str) -> None:
+        if kind == THOUGHT:
+            self.thoughts_done += 1
+        else:
+            self.functions_done += 1
+
+    async def _do(
+        self, begin: Begin, given: Any, effect: Effect, lost: Callable[[], Used] | None
+    ) -> str:
+        is_over, ended = False, self.calls.begun(begin, given, self.stamp())
         self.doing(begin.kind)
         try:
             result, used = await effect()
@@ -177,7 +194,10 @@ class Journal:
             if not is_over:
                 with anyio.move_on_after(SETTLE_SECONDS, shield=True):
                     used = lost() if lost else Used(_whole(begin), is_assumed=True)
-                    await self._end(begin, LOST, replace(used, is_ok=False))
+                    used = replace(used, is_ok=False)
+                    ended(None, used)
+                    await self._end(begin, LOST, used)
+        ended(result, used)
         await self._end(begin, result, used)
         return result
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from swarmd.core.agent.output_limits import NO_GUARD, Cut, Guard
 from swarmd.core.agent.turn import Acting, Output, Refusals
+from swarmd.core.agent.waiting import NO_WAIT, AgentWait
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import MissionId
+from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.provenance import stamped
 from swarmd.ports.stores import WorkerStore
+from swarmd.runtime.recording import NOTHING_RECORDED, Recording
 from swarmd.runtime.turn.functions import Handlers
 from swarmd.runtime.turn.memory_cache import Recollection
 from swarmd.runtime.turn.model_call import Mind
@@ -31,6 +33,9 @@ class World:
     stamp: Callable[[], str]
     recollection: Recollection = field(default_factory=Recollection, repr=False)
     lead: Lead = field(default_factory=Lead)
+    recording: Recording = NOTHING_RECORDED
+    # Of seats whose request has gone out: what the supervisor is to be told of it.
+    sent: dict[AgentId, Message] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class Gathered:
     cuts: tuple[Cut, ...] = ()
     is_forgotten: bool = False  # the mail does not go into memory
     refusals: Refusals = field(default_factory=Refusals)  # of what its moves asked for
+    wait: AgentWait = NO_WAIT  # what the agent does when the turn has ended
+    names: Mapping[str, str] = field(default_factory=dict)  # of those around it, by id
 
     def say(self, *outputs: Output) -> None:
         """Stamped with what was before the model when it said this; what a payload claims of it
@@ -70,7 +77,6 @@ def acting_alone(
         files=(),
         rooms={},
         children=(),
-        spawn_keys=frozenset(),
         hops=hops,
         at=world.stamp(),
     )

@@ -10,6 +10,7 @@ import anyio
 import structlog
 
 from swarmd.core.agent.output_limits import guard_of
+from swarmd.core.agent.waiting import wait_of
 from swarmd.core.model.lineage import Agent, follows
 from swarmd.core.model.messages import Message, order_of
 from swarmd.core.model.names import FIRST, AgentId, AgentState, Channel, StreamId
@@ -166,6 +167,7 @@ def _resident_of(agent: Agent, resumed: Resumed, channels: Sequence[Channel]) ->
         is_done=resumed.is_done,
         taint=resumed.taint,
         alone=resumed.alone,
+        wait=wait_of(resumed.wait),
     )
     if resumed.batch:
         resident.batch = dict(resumed.batch)

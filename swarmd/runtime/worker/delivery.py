@@ -96,6 +96,7 @@ class Delivery:
                 is_news = True
                 if taken:
                     self.turns.wake(resident)
+                self.turns.heed_closed(resident, message)
         if is_news:
             context.residents.note(channel, message.id)
         if refused is not None:
@@ -141,6 +142,7 @@ class Delivery:
         if isinstance(answer, Rule):
             self.refuse(message.channel, answer, message.id)
             return False
+        self.turns.heed_closed(resident, message)
         return answer
 
     async def read_from(self, channel: Channel, position: StreamId) -> list[Message]:

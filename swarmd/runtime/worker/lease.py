@@ -35,7 +35,12 @@ class HostLease:
         context, store = self.context, self.context.world.store
         # With how far it has heard its own channel: what lies before may go.
         heard = context.residents.last.get(context.own, FIRST)
-        host = replace(context.host, busy=context.residents.busy(), heard=heard)
+        host = replace(
+            context.host,
+            busy=context.residents.busy(),
+            heard=heard,
+            unrecorded=context.world.recording.record.trouble,
+        )
         is_shared = await store.register(host, LEASE_SECONDS)
         if not is_shared and not self._is_renewed:
             log.warning(

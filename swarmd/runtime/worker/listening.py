@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from swarmd.core.model.channels import REQUESTS
 from swarmd.core.model.lineage import Stop, StopKind
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import AgentId, Authority
@@ -20,6 +21,7 @@ from swarmd.runtime.worker.context import WorkerContext, until_keys_are_right
 from swarmd.runtime.worker.delivery import Delivery
 from swarmd.runtime.worker.lease import HostLease
 from swarmd.runtime.worker.stopping import Stopping
+from swarmd.runtime.worker.timers import end_waits
 from swarmd.runtime.worker.turns import Turns
 
 # In a burst the clock is looked at once for so many: some milliseconds of a burst.
@@ -65,6 +67,17 @@ class Listening:
                 next_sweep = anyio.current_time() + SWEEP_SECONDS
                 await until_keys_are_right(self.sweep)
 
+    async def _tell_sent(self) -> None:
+        """Which seats' requests have gone out: from then on their time runs. Told once a second,
+        for most answers come sooner.
+        """
+        sent, store = self.context.world.sent, self.context.world.store
+        for seat, word in list(sent.items()):
+            data = word.data
+            key = f"sent-{seat}-{word.mission}-{data['motion_number']}-{data['attempt']}"
+            await store.post(REQUESTS, word, key=key)
+            sent.pop(seat, None)
+
     async def sweep(self) -> None:
         """What moved since we last asked, ring or no ring."""
         context = self.context
@@ -74,6 +87,8 @@ class Listening:
         await self.stopping.look_at_lead()
         await self.admission.take_back()
         await self.delivery.record_refused()
+        await end_waits(context)
+        await self._tell_sent()
         self._head, channels = await context.world.store.moved(self._head)
         context.residents.let_rest(context.world.declared.rooms)
         mine = [channel for channel in channels if context.residents.is_read(channel)]

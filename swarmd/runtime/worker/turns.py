@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 import anyio
 import structlog
 
-from swarmd.core.agent.turn import wakes
+from swarmd.core.agent.mailbox import calls_for_turn
+from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.refusals import NO_MONEY, Rule
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import WrongKeyError
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Attempt
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.mail import seat_call, unread_mail
 from swarmd.runtime.turn.step_journal import NotAllowedError
 from swarmd.runtime.turn.turn import abandon_turn, take_turn, tell_broke
 from swarmd.runtime.turn.world import World
@@ -61,6 +63,17 @@ class Turns:
         elif self._turners < context.world.declared.limits.turns_at_once:
             self._turners += 1
             context.tasks.start_soon(self._take_turns)
+
+    def heed_closed(self, resident: Resident, message: Message) -> None:
+        """Cut the turn of a seat whose call is closed: taken up again, it is committed with
+        nothing. What waits for its turn, or was begun elsewhere, finds the message in its mailbox.
+        """
+        if message.kind is not Kind.CLOSED or resident.scope is None or not resident.batch:
+            return
+        called = seat_call(resident.agent, unread_mail(resident))
+        if called is not None and called.is_closed_by(message):
+            log.info(LogEvent.CALL_CLOSED, agent=resident.agent.id, mission=called.mission)
+            resident.scope.cancel()
 
     async def _take_turns(self) -> None:
         """One of the few that take turns for all: they stay, for to start a task, and to make a
@@ -112,7 +125,7 @@ class Turns:
 
     def wants_a_turn(self, resident: Resident) -> bool:
         rooms = self.context.world.declared.rooms
-        return any(wakes(resident.agent, message, rooms) for message in resident.mailbox or ())
+        return calls_for_turn(resident.agent, resident.mailbox or (), rooms, resident.wait)
 
     # --- one attempt ---
 
@@ -151,6 +164,8 @@ class Turns:
             resident.go_on(*await context.world.store.recall(resident.agent.id))
         context.residents.was_up(resident)
         await self.answer(context.world, resident)
+        if context.residents.by_id.get(resident.agent.id) is resident:
+            context.residents.note_wait(resident)
         _forget_tries(resident)
 
     async def _wait_for_key(self, resident: Resident, error: WrongKeyError) -> None:

@@ -102,6 +102,11 @@ def test_the_handbook_and_the_procedures_explain_each_move_and_motion() -> None:
         assert f"**{motion}**" in shipped.procedures
 
 
+def test_what_every_agent_is_told_is_fifteen_hundred_tokens_at_most() -> None:
+    shipped = loader.load()
+    assert len(shipped.constitution + shipped.handbook) / 4 <= 1_500, "four characters a token"
+
+
 def test_the_handbook_and_the_procedures_explain_each_verb_to_those_who_may_use_it() -> None:
     shipped = loader.load()
     for text, authority in (
@@ -350,7 +355,7 @@ def test_what_a_value_should_be_is_said_in_our_words_whatever_the_library_calls_
     ("old", "new", "below", "fault"),
     [
         ("chair: captain-picard", "chair: q", 0, "chair: is not one of the seats"),
-        ("quorum: 4", "quorum: 7", 0, "quorum: is larger than the board"),
+        ("quorum: majority", "quorum: 7", 0, "quorum: is larger than the board"),
         (
             "  - gandhi",
             "  - ghandi",
@@ -425,6 +430,12 @@ def test_a_fault_in_the_board_is_said_with_its_line(
             "model: must be PROVIDER:NAME with one of openai, builtin, scripted, not gpt-5",
         ),
         ("tiers: [2, 3, 4]", "tiers: []", "tiers: should have at least 1 item"),
+        (
+            "output_tokens_max: 3000",
+            "output_tokens_max: 3000\nreasoning_effort: hard",
+            "reasoning_effort: should be 'none', 'minimal', 'low', 'medium', 'high', 'xhigh' or "
+            "'max', not hard",
+        ),
         ("  - think", "  - vote", "moves: no move of an agent: vote; there are say, "),
         ("  - think", "  - use", "moves: no move of an agent: use; there are say, "),
         (
@@ -490,6 +501,21 @@ def test_a_fault_in_a_role_is_said_with_its_line(
             "models.yaml",
             "prices:\n  gpt-5: {input: 1, output: 2}\n",
             "2: prices.gpt-5: should match pattern '^openai:",
+        ),
+        (
+            "models.yaml",
+            "providers:\n  openai:\n    api: response\n",
+            "3: providers.openai.api: should be 'chat' or 'responses', not response",
+        ),
+        (
+            "models.yaml",
+            "providers:\n  openai:\n    temperature: 3\n",
+            "3: providers.openai.temperature: should be less than or equal to 2, not 3",
+        ),
+        (
+            "models.yaml",
+            "providers:\n  openai:\n    extra: {max_tokens: 5}\n",
+            "3: providers.openai.extra: swarmd sets these fields itself: max_tokens",
         ),
         (
             "models.yaml",

@@ -23,6 +23,7 @@ from swarmd.adapters.files import left_out as left_out_module
 from swarmd.adapters.files import snapshot, work
 from swarmd.adapters.files.bounds import FILE_BYTES_MAX, READ_BYTES_MAX
 from swarmd.adapters.files.workspace import Workspace
+from swarmd.core.model.masking import MASK, Masking
 from swarmd.core.model.names import MissionId
 from swarmd.errors import WorkspaceError
 from swarmd.ports.files import Found
@@ -830,3 +831,15 @@ def test_no_file_stays_open(files: Workspace, source: Path) -> None:
     files.identity()
     files.remove(M)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_is_read_and_searched_without_its_secrets_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "known").mkdir()
+    pem = "-----BEGIN PRIVATE KEY-----\nMIIBVAIBADANBgkqhkiG9w0B\n-----END PRIVATE KEY-----"
+    text = f"the swan is white\n{pem}\nthe swan has the key local-key-1\n"
+    (tmp_path / "known" / "a.md").write_text(text)
+    files = Workspace(tmp_path / "work", tmp_path / "known", masking=Masking(["local-key-1"]))
+    lines = files.read(MissionId("m-1"), "a.md", 1, 10)
+    assert lines == ("the swan is white", MASK, MASK, MASK, f"the swan has the key {MASK}")
+    for query in ("swan", "local-key-1", "MIIBVAIBADANBgkqhkiG9w0B"):
+        assert "local-key-1" not in str(files.search(MissionId("m-1"), query, ["a.md"], 5))

@@ -29,7 +29,7 @@ from swarmd.core.board.motions.reject import RejectMotion
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.functions import FILE_SEARCH, Offer, SearchFiles
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.moves import Argue, Move, Propose, Reply, Report, Spawn, Think, Use, Vote
+from swarmd.core.model.moves import Argue, Move, Propose, Reply, Report, Spawn, Use, Vote, Wait
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.refusals import Rule
 from swarmd.errors import WorkspaceError
@@ -105,8 +105,8 @@ class Swarm:
             match proposed.motion:
                 case CharterMotion(executives=executives):
                     for executive in executives:
-                        charter = Charter(**executive.model_dump(exclude={"key"}))
-                        self._make(charter, 1, None, executive.key)
+                        charter = Charter(**executive.model_dump(exclude={"key", "replaces"}))
+                        self._make(charter, 1, None, executive.key or executive.name)
                     await self._work()
                 case DirectMotion(to=to, text=text):
                     self._post(AgentId(to), AgentId("sob"), Kind.DIRECTIVE, text)
@@ -218,7 +218,7 @@ class Swarm:
                     self.reports[agent.id] = text
                 else:
                     self._post(agent.parent, agent.id, Kind.REPORT, text, done=True)
-            case Think():
+            case Wait():
                 pass
             case _:
                 raise AssertionError(f"no move of an agent: {move}")
@@ -781,8 +781,8 @@ def test_an_executive_that_waits_thinks_and_does_not_report() -> None:
         ]
     }
     move = one(executive_view(memory=(spawned,), mail=()))
-    assert isinstance(move, Think)
-    assert "part-2" in move.thought
+    assert isinstance(move, Wait)
+    assert "part-2" in move.what
 
 
 def test_the_part_of_a_child_that_ended_without_a_report_is_searched() -> None:
@@ -798,7 +798,7 @@ def test_a_live_child_is_waited_for_and_an_early_note_of_it_is_no_result() -> No
     child = Child(AgentId("a-2"), "part-1", "researcher", "part-1", "live")
     note = message(AgentId("a-2"), Kind.REPORT, "still reading", done=False)
     view = executive_view(memory=(spawned,), mail=(note,), children=(child,))
-    assert isinstance(one(view), Think)
+    assert isinstance(one(view), Wait)
     final = message(AgentId("a-2"), Kind.REPORT, "- A kill is verified. [docs/a.md:3]", done=True)
     move = one(replace(view, mail=(note, final)))
     assert isinstance(move, Report)
@@ -844,7 +844,7 @@ def test_a_spawn_that_waits_for_permission_is_waited_for_and_one_without_permiss
     data = {"key": "part-1", "outcome": "waiting", "approval": "ap-1", "rule": "approval.needed"}
     waiting = message(AgentId("supervisor"), Kind.ANSWER, "part-1: waits", **data)
     view = executive_view(memory=(spawned,), mail=(waiting,))
-    assert isinstance(one(view), Think)
+    assert isinstance(one(view), Wait)
     denied = message(
         AgentId("supervisor"),
         Kind.ANSWER,

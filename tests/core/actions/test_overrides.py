@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from swarmd.core.agent.turn import NO_MEMORY
+from swarmd.core.agent.memory import NO_MEMORY
 from swarmd.core.model.changes import AgentMade, Change, CharterSet, MessageRecalled
 from swarmd.core.model.channels import BOARD_ROOM, host_channel, inbox, room, up
 from swarmd.core.model.charter import KINDS

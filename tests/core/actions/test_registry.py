@@ -23,7 +23,7 @@ from swarmd.core.model.requests import parse_order, parse_request
 from tests.core.swarm_builder import MISSION, act_args, world
 from tests.scratch_copy import copy_source, run_in
 
-OF_OPERATORS = ("ack", "cancel", "drop", "override", "repair", "retry")
+OF_OPERATORS = ("ack", "cancel", "drop", "forget", "override", "repair", "retry")
 
 
 def _written(verb: str, authority: Authority) -> Any:
@@ -175,7 +175,7 @@ from tests.core.swarm_builder import journal, world
 act = {"verb": "praise", "reason": "well done", "medal": "gold"}
 schema = Govern.model_json_schema()["properties"]
 assert "praise" in schema["verb"]["enum"]
-assert schema["medal"]["description"] == "of praise: of which metal"
+assert schema["medal"]["description"] == "for `praise`: of which metal"
 
 w = world()
 executive = w.grow(SOB, "top")

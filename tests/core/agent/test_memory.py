@@ -10,9 +10,8 @@ from typing import Any, Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core.agent.memory import said_of, shorten
+from swarmd.core.agent.memory import NO_MEMORY, news_of, remember, said_of, shorten
 from swarmd.core.agent.prompt import exchange_of
-from swarmd.core.agent.turn import NO_MEMORY, remember
 from swarmd.core.model.functions import BUILT_IN, FILE_WRITE, registry
 
 MAX: Final = 8_000
@@ -84,7 +83,8 @@ def test_an_agent_is_told_that_it_does_not_see_everything() -> None:
         *(json.dumps(entry) for n in range(60) for entry in _turn(n)),
     ]
     (first, *_) = shorten(old, MAX, 500, BUILT_IN)
-    (side, text) = exchange_of([json.loads(first)])[0]
+    piece = exchange_of([json.loads(first)])[0]
+    (side, text) = piece.side, piece.text
     assert side == "user"
     assert text.startswith("<earlier>\nYour first ")
     assert "turns are left out" in text
@@ -139,3 +139,52 @@ def test_the_bound_holds_for_every_history(turns: list[list[dict[str, Any]]]) ->
         memory = remember(memory, new, MAX, BUILT_IN)
         assert sum(map(len, memory.entries)) <= MAX
         assert new == [] or memory.entries
+
+
+def _reading(n: int, length: int) -> list[dict[str, Any]]:
+    call = {"move": "use", "function": "file/read", "args": {"path": f"docs/{n}.md"}}
+    result = {"function": "file/read", "ok": True, "path": f"docs/{n}.md", "lines": ["x" * length]}
+    return [{"moves": [call]}, {"results": [result]}]
+
+
+def _report(n: int, length: int) -> dict[str, Any]:
+    text = f"Result {n}. " + "r" * length
+    mail = {"from": f"a-{n}", "name": f"part-{n}", "kind": "report", "text": text, "data": {}}
+    return {"mail": [{**mail, "channel": "up:a-0"}]}
+
+
+def test_results_of_functions_go_before_anything_that_was_said() -> None:
+    new = [_report(n, 400) for n in range(3)]
+    for n in range(6):
+        new += _reading(n, 6_000)
+    memory = remember(NO_MEMORY, new, 24_000, BUILT_IN)
+    entries = [json.loads(entry) for entry in memory.entries]
+    assert len(entries) == len(new), "nothing else is left out"
+    assert entries[:3] == new[:3]
+    assert entries[-1] == new[-1], "what it has just read stays whole"
+    (first, *_) = (entry["results"] for entry in entries if "results" in entry)
+    assert first[0]["path"] == "docs/0.md"
+    assert "call it again" in first[0]["note"]
+    assert "lines" not in first[0]
+
+
+def test_an_executive_does_not_forget_what_its_children_reported() -> None:
+    """Three long reports, then readings of its own, at a bound that holds a part of it all."""
+    bound, reports = 12_000, [_report(n, 4_700) for n in range(3)]
+    memory = remember(NO_MEMORY, reports, bound, BUILT_IN)
+    for n in range(8):
+        memory = remember(memory, [*_turn(n), *_reading(n, 3_000)], bound, BUILT_IN)
+        assert sum(map(len, memory.entries)) <= bound
+    told = "".join(p.text for p in exchange_of(list(map(json.loads, memory.entries))))
+    for n in range(3):
+        assert f"report from part-{n}:\nResult {n}." in told
+
+
+def test_what_became_shorter_is_written_anew_under_its_number() -> None:
+    bound = 24_000
+    before = remember(NO_MEMORY, [*_reading(0, 16_000), *_reading(1, 10)], bound, BUILT_IN)
+    after = remember(before, _reading(2, 10_000), bound, BUILT_IN)
+    added, forgotten = news_of(before, after)
+    assert list(forgotten) == []
+    assert set(added) == {1, 4, 5}
+    assert len(added[1]) < len(before.entries[1])

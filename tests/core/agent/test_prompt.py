@@ -6,27 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmd.core.agent.prompt import (
-    call_text,
     exchange_of,
     mail_text,
-    persona_of_agent,
-    persona_of_seat,
     quoted,
-    room_text,
     shared,
 )
-from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import AgentId
-from tests.core.swarm_builder import charter, declarations
-
-CALL = {
-    "motion_number": 2,
-    "motion": None,
-    "reports": (),
-    "refusal": "",
-    "sent_back": 0,
-    "send_backs_max": 2,
-}
+from swarmd.core.agent.situation import charter_text
+from swarmd.core.model.exchange import Piece
+from swarmd.core.model.names import SOB
+from tests.core.swarm_builder import charter, declarations, world
 
 
 @given(st.text(max_size=60), st.sampled_from(["text", "mission", "room"]))
@@ -57,14 +45,14 @@ def test_the_shared_part_is_the_same_for_all_agents_of_a_mission() -> None:
 
 def test_an_agents_instruction_is_its_charter_over_its_role() -> None:
     role = declarations().roles["manager"]
+    ann = world().grow(SOB, "ann")
     given_charter = charter(
         "ann", goals=["be quick"], kpis=["claims with a source"], done="when it is cited"
     )
-    text = persona_of_agent("ann", "a-1", 1, "sob", role, given_charter)
+    text = charter_text(ann, role, given_charter)
     for part in (
-        "ann (a-1)",
+        f"ann ({ann.id})",
         "manager at tier 1",
-        "supervisor is sob",
         "the task of ann",
         "divide",
         "- be quick",
@@ -72,15 +60,10 @@ def test_an_agents_instruction_is_its_charter_over_its_role() -> None:
         "when it is cited",
     ):
         assert part in text
-    own = persona_of_agent("ann", "a-1", 1, "sob", role, charter("ann", methodology="alone"))
+    own = charter_text(ann, role, charter("ann", methodology="alone"))
     assert "alone" in own
     assert "divide" not in own
     assert "Goals" not in own
-
-
-def test_a_seat_speaks_as_its_persona() -> None:
-    assert persona_of_seat(declarations(), "picard") == "You are picard."
-    assert "nobody" in persona_of_seat(declarations(), "nobody")
 
 
 def test_mail_says_from_whom_it_is_and_quotes_what_it_says() -> None:
@@ -103,46 +86,11 @@ def test_the_exchange_alternates_and_joins_neighbours_of_one_side() -> None:
             {"correction": "bad", "said": "oops"},
         ]
     )
-    assert [side for side, _ in found] == ["user", "assistant", "user", "assistant", "user"]
-    assert found[3] == ("assistant", "oops")
-    assert "could not be used: bad" in found[4][1]
+    assert [piece.side for piece in found] == ["user", "assistant", "user", "assistant", "user"]
+    assert found[3] == Piece("assistant", "oops")
+    assert "could not be used: bad" in found[4].text
 
 
 def test_a_correction_of_an_empty_answer_puts_no_words_into_the_models_mouth() -> None:
-    assert [side for side, _ in exchange_of([{"correction": "bad", "said": ""}])] == ["user"]
-
-
-def test_a_call_asks_for_one_thing_and_shows_what_it_is_about() -> None:
-    review = CALL | {
-        "reports": [{"agent": "a-1", "name": "ann", "text": "found"}],
-        "motion": {"motion": "deliver"},
-        "refusal": "spawn.role: x",
-        "sent_back": 1,
-    }
-    text = call_text("review", review, ["docs/a"])
-    for part in (
-        "phase: review",
-        "motion: 2",
-        "docs/a",
-        "reports: a-1",
-        "found",
-        "sent back 1 of at most 2",
-        "spawn.role: x",
-    ):
-        assert part in text
-    asks = {
-        phase: call_text(phase, CALL, ()).splitlines()[-1]
-        for phase in ("propose", "review", "debate", "vote")
-    }
-    assert len(set(asks.values())) == 4
-
-
-def test_the_room_is_shown_as_data_and_its_latest_part_only() -> None:
-    posts = [
-        Message(sender=AgentId("ann"), kind=Kind.ARGUMENT, at="now", text=f"n{n}")
-        for n in range(100)
-    ]
-    text = room_text(posts)
-    assert text.startswith("<room>")
-    assert "ann (argument): n99" in text
-    assert "n39\n" not in text
+    (told,) = exchange_of([{"correction": "bad", "said": ""}])
+    assert told.side == "user"

@@ -12,28 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core.agent.turn import (
-    MAIL_MAX,
-    MEMORY_ENTRIES_MAX,
-    NO_MEMORY,
-    Acting,
-    act,
-    concerns,
-    failed,
-    mail_entry,
-    news_of,
-    offer_to_seat,
-    remember,
-    spawn_requests,
-    take,
-    wakes,
-)
+from swarmd.core.agent.mailbox import MAIL_MAX, concerns, take, wakes
+from swarmd.core.agent.memory import MEMORY_ENTRIES_MAX, NO_MEMORY, mail_entry, news_of, remember
+from swarmd.core.agent.turn import Acting, Briefing, act, asked_for, failed, with_briefing
 from swarmd.core.model.channels import BOARD_ROOM, REQUESTS, down, inbox, room, up
-from swarmd.core.model.functions import BUILT_IN, Offer
+from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import MOVE, Move, Spawn
 from swarmd.core.model.names import SOB, AgentId, Channel, MissionId, StreamId
+from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import ActRequest, FailedRequest, SpawnRequest, parse_request
 from tests.core.swarm_builder import ROOMS, World, charter, world
@@ -55,7 +43,6 @@ def _acting(agent: Agent, *children: Agent, **changed: Any) -> Acting:
         "files": ("docs",),
         "rooms": ROOM_OF,
         "children": children,
-        "spawn_keys": frozenset(),
         "hops": 3,
         "at": "now",
         "functions": BUILT_IN,
@@ -130,14 +117,6 @@ def test_a_seats_turn_answers_one_call_and_an_agents_all_its_mail() -> None:
     assert len(take(top, calls * MAIL_MAX)) == MAIL_MAX
 
 
-@pytest.mark.parametrize(
-    ("phase", "move"),
-    [("propose", "propose"), ("review", "propose"), ("debate", "argue"), ("vote", "vote")],
-)
-def test_a_called_seat_can_do_nothing_but_answer(phase: str, move: str) -> None:
-    assert offer_to_seat(phase) == Offer((move,))
-
-
 # --- moves ------------------------------------------------------------------------------------
 
 
@@ -171,7 +150,12 @@ def test_a_report_goes_one_level_up() -> None:
         act(_move("report", text="found", done=True, files=["work/a"]), _acting(child))
     )
     assert (channel, message.to) == (up(top.id), top.id)
-    assert message.data == {"done": True, "files": ["work/a"], "name": "child"}
+    assert message.data == {
+        "done": True,
+        "files": ["work/a"],
+        "name": "child",
+        "key": child.key,
+    }
 
 
 @pytest.mark.parametrize("attribute", ["id", "key", "name"])
@@ -189,23 +173,62 @@ def test_a_directive_to_nobodys_child_is_refused() -> None:
         meaning = act(_move("direct", to=to, text="x"), _acting(top, child))
         assert isinstance(meaning, Denied)
         assert meaning.rule is Rule.UNKNOWN_AGENT
+        assert meaning.detail.endswith("no living child of yours; yours: child")
 
 
-def test_a_directive_to_the_key_of_a_spawn_travels_with_it() -> None:
+def test_a_refusal_names_what_there_is() -> None:
+    _, top, child = _cast()
+    acting = _acting(top, child, colleagues=("spend",))
+    for move, named in (
+        (_move("direct", to="spend", text="x"), "say it in `hall` with @spend"),
+        (_move("say", room="board", text="x"), "your rooms: hall"),
+        (_use("file/read", path="law.md"), "yours: docs, and what stands below work/"),
+        (_move("wait", whom=["spend"]), "spend is a colleague and no child of yours"),
+    ):
+        meaning = act(move, acting)
+        assert isinstance(meaning, Denied)
+        assert named in meaning.detail
+
+
+def _spawn(name: str, **more: Any) -> Move:
+    return _move("spawn", charter={"role": "worker", "name": name, "task": "Do it."}, **more)
+
+
+def test_a_spawn_is_known_by_its_name_where_it_has_no_key() -> None:
+    named, keyed = _spawn("x"), _spawn("x", key="k")
+    assert isinstance(named, Spawn)
+    assert named.key == "x"
+    assert asked_for([named]) == {"x": "x"}
+    assert asked_for([keyed]) == {"x": "k", "k": "k"}
+
+
+@pytest.mark.parametrize("named", ["k", "x"])
+def test_a_directive_to_a_spawn_of_the_same_turn_travels_with_it(named: str) -> None:
     _, top, _ = _cast()
-    moves = [
-        Spawn(move="spawn", key="k", charter=charter("x"), tier=1, parent="sob"),
-        _move("direct", to="k", text="begin"),
-        _move("direct", to="*", text="all"),
-    ]
-    acting = _acting(top, spawn_keys=frozenset({"k"}))
-    assert act(moves[0], acting) == act(moves[1], acting) == []
-    ((channel, message),) = spawn_requests(moves, acting)
+    spawn = Spawn(move="spawn", key="k", charter=charter("x"), tier=1, parent="sob")
+    acting = _acting(top, asked=asked_for([spawn]))
+    asked = act(spawn, acting)
+    assert isinstance(asked, list)
+    begin = act(_move("direct", to=named, text="begin"), acting)
+    assert begin == Briefing("k", "begin")
+    ((channel, message),) = with_briefing(asked, begin, ())
     assert channel == REQUESTS
     request = parse_request(message.data)
     assert isinstance(request, SpawnRequest)
     # What it claims is passed on: the law refuses it by name.
     assert (request.directives, request.tier, request.parent) == (("begin",), 1, "sob")
+
+
+def test_words_that_were_said_after_reading_taint_the_spawn_that_they_travel_with() -> None:
+    _, top, _ = _cast()
+    spawn = _spawn("x")
+    acting = _acting(top, asked=asked_for([spawn]))
+    asked = act(spawn, acting)
+    assert isinstance(asked, list)
+    ((_, message),) = with_briefing(asked, Briefing("x", "begin"), ("file",))
+    assert taint_of(message) == ("file",)
+    ((_, untold),) = with_briefing(asked, Briefing("other", "begin"), ("file",))
+    assert taint_of(untold) == ()
 
 
 def test_terminating_and_giving_up_are_requests() -> None:
@@ -263,6 +286,7 @@ def test_a_seats_answer_names_its_motion_and_phase() -> None:
     for move, kind in (
         (_move("propose", motion={"motion": "reject", "reason": "r"}), Kind.PROPOSAL),
         (_move("argue", text="x"), Kind.ARGUMENT),
+        (_move("respond", decision="keep", reason="r"), Kind.RESPONSE),
         (_move("vote", choice="yes", reason="r"), Kind.VOTE),
     ):
         channel, message = _only(act(move, acting))

@@ -73,11 +73,11 @@ def _another_mission(w: World) -> Agent:
 
 def test_one_seat_is_called_at_a_time_in_its_inbox_with_mission_motion_and_phase() -> None:
     w = world()
-    called = w.swarm.boards[MISSION].calling
+    (called,) = w.swarm.boards[MISSION].called
     changes = w.answer(MISSION, Kind.PROPOSAL, motion=_charter({}))
     calls = [c.message for c in changes if isinstance(c, Post) and c.message.kind is Kind.CALL]
     assert len(calls) == 1
-    assert calls[0].to == w.swarm.boards[MISSION].calling
+    assert (calls[0].to,) == w.swarm.boards[MISSION].called
     assert (calls[0].mission, calls[0].hops) == (MISSION, 0)
     assert calls[0].data["call"]["phase"] == "vote"
     assert calls[0].data["call"]["motion_number"] == 1
@@ -143,7 +143,7 @@ def test_a_proposal_that_is_no_motion_costs_the_seat_its_turn_and_nothing_else(m
     w = world()
     w.answer(MISSION, Kind.PROPOSAL, motion=motion)
     procedure = w.swarm.boards[MISSION]
-    assert (procedure.stage, procedure.calling) == ("propose", "socrates")
+    assert (procedure.stage, procedure.called) == ("propose", ("socrates",))
 
 
 # --- carried motions --------------------------------------------------------------------------

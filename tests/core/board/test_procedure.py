@@ -18,32 +18,52 @@ from swarmd.core.board.events import (
     Await,
     CallSeat,
     Carry,
+    CloseCall,
     Delayed,
     Effect,
     Event,
     Executed,
     Fail,
     Ignored,
+    Judged,
     Opened,
     Proposed,
     Refused,
     ReportsIn,
+    Responded,
     SeatFailed,
+    Sent,
     Ticked,
     Voted,
 )
-from swarmd.core.board.procedure import next_deadline, step
-from swarmd.core.board.vote import decide_vote
-from swarmd.core.model.declarations import BoardRules
+from swarmd.core.board.procedure import CORRECTIONS_MAX, next_deadline, step
+from swarmd.core.model.bench import bench_of
+from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.motions import MOTION, Motion
-from swarmd.core.model.procedure import Ballot, Choice, Phase, Procedure, SeatCall
+from swarmd.core.model.procedure import (
+    Ballot,
+    Choice,
+    Phase,
+    Procedure,
+    Response,
+    SeatCall,
+    Stance,
+)
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.voting import decide_vote
 from swarmd.ports.models import Call
 
 SEATS = ("picard", "socrates", "solomon", "gandhi")
 RULES = BoardRules(
-    seats=SEATS, chair="socrates", quorum=3, rounds=1, seat_seconds=10, motion_seconds=100
+    seats=SEATS,
+    chair="socrates",
+    quorum=3,
+    procedure="full",
+    rounds=1,
+    seat_seconds=10,
+    motion_seconds=100,
 )
+BENCH = bench_of(RULES)
 
 T = TypeVar("T")
 
@@ -76,9 +96,12 @@ class Board:
         self.now = 1_000.0
         self.procedure = Procedure()
         self.effects: tuple[Effect, ...] = ()
+        self.closed: tuple[CloseCall, ...] = ()
 
     def take(self, event: Event) -> tuple[Effect, ...]:
-        self.procedure, self.effects = step(self.procedure, event, self.rules, self.now)
+        self.procedure, effects = step(self.procedure, event, self.rules, self.now)
+        self.closed = tuple(found(CloseCall, effects))
+        self.effects = tuple(effect for effect in effects if not isinstance(effect, CloseCall))
         assert Procedure.from_json(self.procedure.to_json()) == self.procedure
         return self.effects
 
@@ -88,8 +111,8 @@ class Board:
 
     @property
     def called(self) -> str:
-        assert self.procedure.calling is not None
-        return self.procedure.calling
+        (seat,) = self.procedure.called
+        return seat
 
     @property
     def call(self) -> SeatCall:
@@ -266,15 +289,15 @@ def ballots(**choices: Choice) -> tuple[Ballot, ...]:
 
 def test_an_abstention_is_presence_and_silence_is_not() -> None:
     present = ballots(picard="yes", solomon="abstain", gandhi="abstain")
-    assert decide_vote(present, RULES).is_carried
-    absent = decide_vote(ballots(picard="yes", solomon="yes"), RULES)
+    assert decide_vote(present, BENCH).is_carried
+    absent = decide_vote(ballots(picard="yes", solomon="yes"), BENCH)
     assert not absent.is_carried
     assert absent.why == "no quorum: 2 of at least 3 seats answered"
 
 
 def test_a_majority_is_more_yes_than_no() -> None:
-    assert decide_vote(ballots(picard="yes", socrates="no", solomon="yes"), RULES).is_carried
-    assert not decide_vote(ballots(picard="yes", socrates="no", solomon="no"), RULES).is_carried
+    assert decide_vote(ballots(picard="yes", socrates="no", solomon="yes"), BENCH).is_carried
+    assert not decide_vote(ballots(picard="yes", socrates="no", solomon="no"), BENCH).is_carried
 
 
 @pytest.mark.parametrize(
@@ -287,18 +310,20 @@ def test_a_tie_is_decided_by_the_chairs_vote_where_the_rules_say_so(
     rules = BoardRules.model_validate(RULES.model_dump() | {"tie_break": tie_break})
     other: Choice = "no" if chair == "yes" else "yes"
     assert (
-        decide_vote(ballots(socrates=chair, picard=other, solomon="abstain"), rules).is_carried
+        decide_vote(
+            ballots(socrates=chair, picard=other, solomon="abstain"), bench_of(rules)
+        ).is_carried
         == is_carried
     )
 
 
 def test_a_tie_falls_where_the_chair_abstains_or_is_absent() -> None:
     assert not decide_vote(
-        ballots(picard="yes", solomon="no", socrates="abstain"), RULES
+        ballots(picard="yes", solomon="no", socrates="abstain"), BENCH
     ).is_carried
-    assert not decide_vote(ballots(picard="yes", solomon="no", gandhi="abstain"), RULES).is_carried
+    assert not decide_vote(ballots(picard="yes", solomon="no", gandhi="abstain"), BENCH).is_carried
     assert not decide_vote(
-        ballots(picard="abstain", solomon="abstain", socrates="abstain"), RULES
+        ballots(picard="abstain", solomon="abstain", socrates="abstain"), BENCH
     ).is_carried
 
 
@@ -340,8 +365,7 @@ def test_a_silent_or_failed_proposer_is_followed_by_the_next_seat() -> None:
 def test_time_in_which_no_call_could_begin_does_not_count_and_calls_nobody_anew() -> None:
     board = opened()
     called, before = board.called, board.procedure
-    assert board.procedure.seat_deadline is not None
-    board.now = board.procedure.seat_deadline + 500
+    board.now = board.procedure.calls[0].deadline + 500
     assert board.take(Delayed(505)) == ()
     assert board.take(Ticked()) == ()
     assert (board.called, board.procedure.attempt) == (called, before.attempt)
@@ -617,7 +641,8 @@ def board_rules(draw: st.DrawFn) -> BoardRules:
     return BoardRules(
         seats=NAMES[:count],
         chair=draw(st.sampled_from(NAMES[:count])),
-        quorum=draw(st.integers(1, count)),
+        quorum=draw(st.one_of(st.just("majority"), st.integers(1, count))),
+        procedure=draw(st.sampled_from(("brisk", "full"))),
         rounds=draw(st.integers(0, 2)),
         tie_break=draw(st.sampled_from(("chair", "fails"))),
         seat_seconds=draw(st.sampled_from((5.0, 10.0))),
@@ -636,7 +661,22 @@ def test_nothing_is_carried_without_quorum_and_a_majority_or_the_chairs_yes(
     yes, no = (list(cast.values()).count(choice) for choice in ("yes", "no"))
     is_tie_won = yes == no and rules.tie_break == "chair" and cast.get(rules.chair) == "yes"
     is_won = yes > no or is_tie_won
-    assert decide_vote(ballots(**cast), rules).is_carried == (len(cast) >= rules.quorum and is_won)
+    bench = bench_of(rules)
+    assert decide_vote(ballots(**cast), bench).is_carried == (len(cast) >= bench.quorum and is_won)
+
+
+UNLAWFUL = Judged(Rule.BUDGET_SHARE, "tokens: 5 needed, 4 free")
+ASKS = Judged(Rule.APPROVAL_NEEDED, "the role takes it", asks=True)
+
+
+def calls_max(rules: BoardRules) -> int:
+    """Of one motion: proposals and the answer to arguments with their corrections, and each seat
+    once or in each round, and once for its vote.
+    """
+    seats, tries = len(rules.seats), CORRECTIONS_MAX + 1
+    if rules.procedure == "full":
+        return seats * (2 + rules.rounds)
+    return seats * tries + (seats - 1) + tries + seats
 
 
 class HostileBoard(RuleBasedStateMachine):
@@ -651,6 +691,8 @@ class HostileBoard(RuleBasedStateMachine):
         self.calls = 0
         self.motions: list[int] = []
         self.cast: dict[str, Choice] = {}
+        self.stances: dict[str, Stance] = {}
+        self.open_calls: dict[str, int] = {}
         self.opened_at = 0.0
         self.send_backs = 0
 
@@ -667,6 +709,7 @@ class HostileBoard(RuleBasedStateMachine):
     def open_next_mission(self, rules: BoardRules, is_reviewing: bool) -> None:
         self.procedure = Procedure()
         self.motions, self.calls, self.cast, self.send_backs = [], 0, {}, 0
+        self.stances, self.open_calls = {}, {}
         self.open(rules, is_reviewing)
 
     def take(self, event: Event) -> None:
@@ -686,10 +729,15 @@ class HostileBoard(RuleBasedStateMachine):
             assert isinstance(event, Answer)
             return
         if isinstance(event, Answer):
-            assert (event.seat, event.motion_number) == (before.calling, before.motion_number)
+            assert event.seat in before.called
+            assert event.motion_number == before.motion_number
+            self.open_calls.pop(event.seat)
         if isinstance(event, Voted):
             assert event.seat not in self.cast
             self.cast[event.seat] = event.choice
+        if isinstance(event, Argued) and self.procedure.kind == "brisk":
+            assert event.seat not in self.stances
+            self.stances[event.seat] = event.stance
         if isinstance(event, Proposed):
             self.opened_at = self.now
         if isinstance(event, Executed) and self.procedure != before:
@@ -699,80 +747,121 @@ class HostileBoard(RuleBasedStateMachine):
     def count_effect(self, effect: Effect) -> None:
         if isinstance(effect, Carry):
             self.check_carried(effect)
+        if isinstance(effect, CloseCall):
+            assert effect.seat in self.open_calls
+            self.open_calls.pop(effect.seat)
         if isinstance(effect, CallSeat):
             number = effect.call.motion_number
             if number not in self.motions:
                 self.motions.append(number)
                 self.calls = 0
-                self.cast = {}
+                self.cast, self.stances = {}, {}
             assert number == self.motions[-1]
             self.calls += 1
             assert effect.attempt == self.calls
+            assert effect.seat in self.procedure.bench.seats
+            assert effect.seat not in self.open_calls, "nobody is called twice at once"
+            self.open_calls[effect.seat] = effect.attempt
 
     def check_carried(self, carry: Carry) -> None:
+        bench = self.procedure.bench
+        assert carry.motion_number == self.motions[-1]
+        assert self.now < self.opened_at + self.board_rules.motion_seconds
+        if not self.cast:
+            assert self.board_rules.procedure == "brisk"
+            assert set(self.stances.values()) <= {"consent"}
+            assert len(self.stances) + 1 >= bench.quorum
+            return
         votes = list(self.cast.values())
         yes, no = votes.count("yes"), votes.count("no")
-        chair_decides = (
-            self.board_rules.tie_break == "chair" and self.cast.get(self.board_rules.chair) == "yes"
-        )
-        assert carry.motion_number == self.motions[-1]
-        assert len(votes) >= self.board_rules.quorum
+        chair_decides = bench.tie_break == "chair" and self.cast.get(bench.chair) == "yes"
+        assert len(votes) >= bench.quorum
         assert yes > no or (yes == no and chair_decides)
-        assert self.now < self.opened_at + self.board_rules.motion_seconds
 
     # Mostly the awaited answer, so that runs get deep; the hostile ones beside it.
 
-    @rule(motion=st.sampled_from(MOTIONS), choice=st.sampled_from(("yes", "yes", "no", "abstain")))
-    @precondition(lambda self: self.procedure.calling is not None)
-    def answer_as_called(self, motion: Motion, choice: Choice) -> None:
-        seat, number = self.procedure.calling, self.procedure.motion_number
-        assert seat is not None
+    def answer_of(
+        self, seat: str, motion: Motion, choice: Choice, stance: Stance, judged: Judged | None
+    ) -> Answer:
+        number = self.procedure.motion_number
         match self.procedure.stage:
             case "propose":
-                self.take(Proposed(seat, number, motion))
+                return Proposed(seat, number, motion, judged=judged)
             case "debate":
-                self.take(Argued(seat, number, "so"))
+                return Argued(seat, number, "so", stance)
+            case "respond" if choice == "abstain":
+                return Responded(seat, number, "withdraw", "you are right")
+            case "respond":
+                changed = motion if choice == "no" else None
+                decision: Response = "keep" if changed is None else "amend"
+                return Responded(
+                    seat, number, decision, "so", changed, accepts=SEATS, judged=judged
+                )
             case _:
-                self.take(Voted(seat, number, choice, "so"))
+                return Voted(seat, number, choice, "so")
+
+    @rule(
+        motion=st.sampled_from(MOTIONS),
+        choice=st.sampled_from(("yes", "yes", "no", "abstain")),
+        stance=st.sampled_from(("consent", "consent", "argue", "object")),
+        judged=st.sampled_from((None, None, None, UNLAWFUL, ASKS)),
+        data=st.data(),
+    )
+    @precondition(lambda self: self.procedure.calls)
+    def answer_as_called(
+        self,
+        motion: Motion,
+        choice: Choice,
+        stance: Stance,
+        judged: Judged | None,
+        data: st.DataObject,
+    ) -> None:
+        seat = data.draw(st.sampled_from(self.procedure.called))
+        self.take(self.answer_of(seat, motion, choice, stance, judged))
 
     @rule(
         motion=st.sampled_from(MOTIONS),
         choices=st.lists(
             st.sampled_from(("yes", "no", "abstain", None)),
-            min_size=len(NAMES),
-            max_size=len(NAMES),
+            min_size=3 * len(NAMES),
+            max_size=3 * len(NAMES),
         ),
+        stance=st.sampled_from(("consent", "argue")),
     )
     @precondition(lambda self: self.procedure.stage == "propose")
-    def deliberate(self, motion: Motion, choices: list[Choice | None]) -> None:
+    def deliberate(self, motion: Motion, choices: list[Choice | None], stance: Stance) -> None:
         """One motion from proposal to tally; `None` is a seat that fails."""
         number = self.procedure.motion_number
-        while self.procedure.motion_number == number and self.procedure.stage in (
-            "propose",
-            "debate",
-        ):
-            self.answer_as_called(motion, "yes")
+        while self.procedure.motion_number == number and self.procedure.stage == "propose":
+            seat = self.procedure.called[0]
+            self.take(self.answer_of(seat, motion, "yes", stance, None))
         for choice in choices:
-            seat = self.procedure.calling
-            if seat is None or self.procedure.motion_number != number:
+            if not self.procedure.calls or self.procedure.motion_number != number:
                 break
-            self.take(
-                SeatFailed(seat, number) if choice is None else Voted(seat, number, choice, "so")
-            )
+            seat = self.procedure.called[0]
+            if choice is None:
+                self.take(SeatFailed(seat, number))
+            else:
+                self.take(self.answer_of(seat, motion, choice, stance, None))
 
     @rule(motion=st.sampled_from(MOTIONS))
     @precondition(lambda self: self.procedure.stage == "propose")
     def agree_and_work(self, motion: Motion) -> None:
-        self.deliberate(motion, ["yes"] * len(NAMES))
+        self.deliberate(motion, ["yes"] * 3 * len(NAMES), "consent")
         self.take(Executed(self.procedure.motion_number))
         self.take(ReportsIn(REPORTS))
+
+    @rule(ahead=st.integers(-1, 1), seat=st.sampled_from(NAMES), attempt=st.integers(1, 9))
+    def tell_sent(self, ahead: int, seat: str, attempt: int) -> None:
+        self.take(Sent(seat, self.procedure.motion_number + ahead, attempt))
 
     @rule(seat=st.sampled_from((*NAMES, "stranger")), ahead=st.integers(-1, 1), data=st.data())
     def answer_anything(self, seat: str, ahead: int, data: st.DataObject) -> None:
         number = self.procedure.motion_number + ahead
         answers: list[Answer] = [
             *(Proposed(seat, number, motion) for motion in MOTIONS),
-            Argued(seat, number, "but"),
+            *(Argued(seat, number, "but", stance) for stance in ("argue", "consent")),
+            Responded(seat, number, "keep", "so"),
             *(Voted(seat, number, choice, "ha") for choice in CHOICES),
             *(SeatFailed(seat, number, phase) for phase in PHASES),
         ]
@@ -805,18 +894,18 @@ class HostileBoard(RuleBasedStateMachine):
     def exactly_one_thing_is_awaited(self) -> None:
         states = (
             self.procedure.stage == "docketed",
-            self.procedure.calling is not None,
+            bool(self.procedure.calls),
             self.procedure.stage == "carrying",
             self.procedure.stage == "working",
             self.procedure.stage == "ended",
         )
         assert sum(states) == 1
         assert self.procedure.is_consistent
-        assert (next_deadline(self.procedure) is not None) == (self.procedure.calling is not None)
+        assert (next_deadline(self.procedure) is not None) == bool(self.procedure.calls)
 
     @invariant()
     def calls_motions_and_send_backs_are_bounded(self) -> None:
-        assert self.calls <= len(self.board_rules.seats) * (2 + self.board_rules.rounds)
+        assert self.calls <= calls_max(self.board_rules)
         assert self.motions == list(range(1, len(self.motions) + 1))
         assert len(self.motions) <= self.board_rules.motions_max
         assert self.send_backs <= self.board_rules.send_backs_max
@@ -835,8 +924,7 @@ class HostileBoard(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """From wherever it stands, time alone ends the deliberation."""
-        calls = len(self.board_rules.seats) * (2 + self.board_rules.rounds)
-        for _ in range(self.board_rules.motions_max * calls):
+        for _ in range(self.board_rules.motions_max * calls_max(self.board_rules)):
             deadline = next_deadline(self.procedure)
             if deadline is None:
                 break

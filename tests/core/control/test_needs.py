@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,17 +46,19 @@ def test_an_order_reads_what_its_action_needs_and_nothing_more() -> None:
     w = world()
     executive = w.grow(SOB, "top")
     child = w.grow(executive.id, "kid")
-    always = {SOB, MISSION}
-    assert _read(w, _order("freeze", child.id)) == Reading(free=always)
+    # What a seat that is called is told of executives.
+    always, told = {SOB, MISSION, executive.id}, {str(executive.id)}
+    reading = partial(Reading, free=always, spent=told)
+    assert _read(w, _order("freeze", child.id)) == reading()
     funded = _read(w, _order("fund", child.id, amounts={"tokens": 1}))
-    assert funded == Reading(free={*always, executive.id}, caps={child.id})
-    assert _read(w, _order("retry", "5-1")) == Reading(free=always, letters={StreamId("5-1")})
-    assert _read(w, _order("drop", "5-2")) == Reading(free=always, letters={StreamId("5-2")})
-    assert _read(w, _order("drop", "no id")) == Reading(free=always)
+    assert funded == reading(caps={child.id})
+    assert _read(w, _order("retry", "5-1")) == reading(letters={StreamId("5-1")})
+    assert _read(w, _order("drop", "5-2")) == reading(letters={StreamId("5-2")})
+    assert _read(w, _order("drop", "no id")) == reading()
     repaired = _read(w, _order("repair", f"account:{child.id}"), _order("repair", "stop:x"))
-    assert repaired == Reading(free=always, corrections={child.id})
-    assert _read(w, _order("dance", "5-1")) == Reading(free=always)
-    assert _read(w, _order("fund", child.id, amounts=7)) == Reading(free=always)
+    assert repaired == reading(corrections={child.id})
+    assert _read(w, _order("dance", "5-1")) == reading()
+    assert _read(w, _order("fund", child.id, amounts=7)) == reading()
 
 
 def test_an_allowed_spawn_is_paid_for_by_whom_it_was_refused() -> None:

@@ -330,7 +330,7 @@ def test_a_living_creator_learns_of_its_childs_end_and_nobody_else_does() -> Non
     changes = w.reap()
     (notice,) = posts(changes, inbox(top.id))
     assert notice.kind is Kind.NOTICE
-    assert notice.data == {"agent": child.id, "key": "child", "ended": True}
+    assert notice.data == {"agent": child.id, "key": "child", "ended": True, "by": top.id}
     assert "it loops" in notice.text
     assert posts(changes, inbox(child.id)) == posts(changes, inbox(low.id)) == []
 

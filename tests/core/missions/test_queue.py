@@ -50,6 +50,7 @@ def test_an_object_has_the_fields_of_the_stream() -> None:
         "budget": {"tokens": 5},
         "deadline_s": 1.5,
         "files": ["a/b", "c"],
+        "board": 3,
     }
     for text in (json.dumps(whole), "  \n" + json.dumps(whole)):
         request = _parsed(text)
@@ -64,6 +65,7 @@ def test_the_stream_and_the_entrance_read_the_same() -> None:
         "budget": '{"calls": 3}',
         "deadline_s": "60",
         "files": '["a"]',
+        "board": "all",
     }
     entrance = {
         "mission": "find",
@@ -71,6 +73,7 @@ def test_the_stream_and_the_entrance_read_the_same() -> None:
         "budget": {"calls": 3},
         "deadline_s": 60,
         "files": ["a"],
+        "board": "all",
     }
     assert parse_mission(fields) == _parsed(json.dumps(entrance))
 
@@ -149,6 +152,8 @@ def test_what_is_not_text_is_refused(text: str) -> None:
         ({"budget": {"tokens": "many"}}, "budget.tokens"),
         ({"budget": None}, "budget"),
         ({"deadline_s": 0}, "deadline_s"),
+        ({"board": 0}, "board"),
+        ({"board": "most"}, "board"),
         ({"deadline_s": -1}, "deadline_s"),
         ({"deadline_s": 1e99}, "deadline_s"),
         ({"deadline_s": float("nan")}, "deadline_s"),
@@ -452,7 +457,8 @@ def test_a_passed_deadline_fails_the_mission() -> None:
     assert w.swarm.missions[MISSION].ending is None
     w.tick(1)
     mission = w.swarm.missions[MISSION]
-    assert (mission.ending, mission.reason) == (MissionState.FAILED, "deadline")
+    assert mission.ending is MissionState.FAILED
+    assert mission.reason == "deadline: the board was at motion 1 (propose)", "what was missing"
 
 
 def test_a_result_tells_state_reason_spent_and_files() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from swarmd.core.agent.turn import offer_to
 from swarmd.core.model.functions import (
     BUILT_IN,
     FILE_READ,
@@ -19,7 +18,6 @@ from swarmd.core.model.functions import (
     registry,
 )
 from swarmd.core.model.moves import MOVE_TYPES
-from tests.core.swarm_builder import declarations
 
 
 class Open(BaseModel):
@@ -84,19 +82,3 @@ def test_a_call_takes_the_privileges_that_its_arguments_need(
     function: Any, args: dict[str, Any], privileges: tuple[str, ...]
 ) -> None:
     assert function.privileges(function.args.model_validate(args)) == privileges
-
-
-def test_an_agent_is_offered_the_functions_of_its_role_that_it_holds_the_privilege_for() -> None:
-    role = declarations().roles["worker"].model_copy(update={"functions": tuple(BUILT_IN)})
-    for held, offered in (
-        (("tool/file/**",), list(BUILT_IN)),
-        (("**",), list(BUILT_IN)),
-        (("tool/file/read",), ["tree/list", "file/read"]),
-        ((), ["tree/list"]),
-    ):
-        offer = offer_to(role, BUILT_IN, held)
-        assert [function.name for function in offer.functions] == offered
-        assert offer.moves == ("report", "use")
-    assert offer_to(role.model_copy(update={"functions": ()}), BUILT_IN, ("**",)).moves == (
-        "report",
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from swarmd.adapters.files.sentences import Sentence
+from swarmd.adapters.files.sentences import Sentence, bounded
 from swarmd.adapters.models.builtin.charters import fitting_names, topic_of_charter
 from swarmd.adapters.models.builtin.memory import (
     directions_now,
@@ -41,7 +41,7 @@ from swarmd.adapters.models.builtin.searches import (
 )
 from swarmd.adapters.models.builtin.topics import Topic, topic
 from swarmd.core.model.charter import Charter
-from swarmd.core.model.moves import Move, Report, Spawn, Think
+from swarmd.core.model.moves import Move, Report, Spawn, Wait
 from swarmd.core.model.names import AgentState
 from swarmd.ports.models import View
 
@@ -60,7 +60,7 @@ def act_as_executive(view: View, listed: Files) -> tuple[Move, ...]:
     waiting = _waiting_for(view, parts)
     if waits_no_more(view) or waiting:
         thought = "reported" if has_reported(view) else f"waiting for {', '.join(waiting)}"
-        return (Think(move="think", thought=thought),)
+        return (Wait(move="wait", what=bounded(thought, 190)),)
     return _search_or_report(view, view.charter, parts)
 
 

@@ -14,7 +14,7 @@ from swarmd.adapters.models.builtin.memory import spawned_parts
 from swarmd.adapters.models.builtin.researcher import act_as_researcher
 from swarmd.adapters.models.builtin.wording import SPEECH
 from swarmd.adapters.models.opening import Opening
-from swarmd.core.model.moves import Move, Think
+from swarmd.core.model.moves import Move, Wait
 from swarmd.errors import WorkspaceError
 from swarmd.ports.files import Files
 from swarmd.ports.models import Answered, Prompt, Usage, View
@@ -68,7 +68,7 @@ def decide(view: View, listed: tuple[str, ...]) -> tuple[Move, ...]:
     if view.call is not None:
         return answer_call(view, view.call)
     if view.charter is None:
-        return (Think(move="think", thought="waiting to be called"),)
+        return (Wait(move="wait", what="waiting to be called"),)
     return act_as_executive(view, listed) if view.tier == 1 else act_as_researcher(view)
 
 

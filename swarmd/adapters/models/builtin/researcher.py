@@ -18,14 +18,14 @@ from swarmd.adapters.models.builtin.searches import (
     search_results,
 )
 from swarmd.adapters.models.builtin.topics import Topic, topic
-from swarmd.core.model.moves import Move, Report, Think
+from swarmd.core.model.moves import Move, Report, Wait
 from swarmd.ports.models import View
 
 
 def act_as_researcher(view: View) -> tuple[Move, ...]:
     assert view.charter is not None
     if waits_no_more(view):
-        return (Think(move="think", thought="reported"),)
+        return (Wait(move="wait", what="reported"),)
     _, about = topic_of_charter(view.charter, view.mission_text)
     results = search_results(items_in(view.steps, "results"))
     if not results:

@@ -21,6 +21,7 @@ from swarmd.adapters.models.builtin.wording import CREATION_IS_LAWFUL, SPEECH, c
 from swarmd.core.board.motions.act import ActMotion
 from swarmd.core.board.motions.deliver import DeliverMotion
 from swarmd.core.board.motions.direct import DirectMotion
+from swarmd.core.board.motions.wait import WaitMotion
 from swarmd.core.model.moves import Propose
 from swarmd.core.model.names import CLERK
 from swarmd.core.model.refusals import Rule
@@ -30,9 +31,18 @@ FILES_SHOWN: Final = 10
 
 
 def review(view: View, call: Call) -> Propose:
-    waiting = _waiting_creations(view)
+    return _about_agenda(view, call) or _about_reports(view, call)
+
+
+def _about_agenda(view: View, call: Call) -> Propose | None:
+    waiting = [] if _is_refused(call) else _waiting_creations(view)
     if waiting:
         return _approve_creation(waiting[0])
+    is_refused = Rule.BOARD_MOTION in f"{call.refusal} {call.correction}"
+    return _wait_for_others() if call.agenda and not is_refused else None
+
+
+def _about_reports(view: View, call: Call) -> Propose:
     reports = _reports_by_theme(call)
     undone = next((agent for agent, text in reports if is_undone(text)), None)
     if undone and call.sent_back < min(1, call.send_backs_max):
@@ -40,6 +50,11 @@ def review(view: View, call: Call) -> Propose:
     if any(quotes_in(text) for _, text in reports):
         return _deliver_reports(view, call, reports)
     return reject_mission(_not_answered(view, not_read_in(text for _, text in reports)))
+
+
+def _is_refused(call: Call) -> bool:
+    """Its last motion, for good: what takes a person's permission is proposed once more."""
+    return bool(call.correction) and "permission" not in call.correction
 
 
 def _reports_by_theme(call: Call) -> list[tuple[str, str]]:
@@ -68,6 +83,14 @@ def _approve_creation(creation: str) -> Propose:
     reason = f"{SPEECH}. {CREATION_IS_LAWFUL}"
     motion = ActMotion(motion="act", verb="approve", target=creation, reason=reason)
     return Propose(move="propose", motion=motion)
+
+
+def _wait_for_others() -> Propose:
+    """One of several is stuck or gone: the others go on. Where nobody does, the law says so, and
+    what there is is looked at.
+    """
+    reason = f"{SPEECH}. what the others find is still to come"
+    return Propose(move="propose", motion=WaitMotion(motion="wait", reason=reason))
 
 
 def _send_back(view: View, agent: str) -> Propose:

@@ -6,7 +6,8 @@ decide how what it said early is to be read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from swarmd.adapters.models.openai.usage import SaidUsage, usage_of
 from swarmd.core.ledger.prices import Counted
 
 TEXT_CHARS_MAX: Final = 2_000  # of what a model wrote, in a record or a correction
+# Of what goes back to the provider with an answer. It is kept with the answer in the step journal,
+# and a model whose thoughts are longer goes on without them.
+THREAD_BYTES_MAX: Final = 256 * 1024
 
 # The reasons for an end, in the words of several providers.
 AT_LIMIT: Final = frozenset(
@@ -63,6 +67,9 @@ BROKEN_OFF: Final = frozenset(
     }
 )
 
+# Where servers put what a model thinks before it answers.
+_THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
+
 
 @dataclass(slots=True)
 class Received:
@@ -81,11 +88,32 @@ class Received:
         False  # by something else than a reason: a mark, the end of a document, the usage
     )
     text_bytes: int = 0
+    is_over: bool = False  # the server said with its last piece that nothing follows
     _choice: int | None = None
+    _thoughts_name: str = ""  # under which the server sends them
     _deltas: int = 0
     _pieces: list[str] = field(default_factory=list)
     _thoughts: list[str] = field(default_factory=list)
     _fragments: list[calls.Fragment] = field(default_factory=list)
+
+    def pieces(self, raw: Any) -> Iterable[Any]:
+        """What an event or a document says, each as `take` reads it."""
+        return (raw,)
+
+    def thread(self, moves: int) -> str:
+        """What the server wants back with this answer within the turn, as JSON; `moves` were read
+        from it.
+        """
+        thoughts = "".join(self._thoughts)
+        if not thoughts or len(self.calls) != moves:
+            return ""
+        text = json.dumps([{self._thoughts_name: thoughts}], ensure_ascii=False)
+        return text if len(text.encode("utf-8", "replace")) <= THREAD_BYTES_MAX else ""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the model wrote anything, as far as we saw or the server said."""
+        return self.text_bytes > 0 or bool(self.said.tokens_out)
 
     @property
     def content(self) -> str:
@@ -211,8 +239,9 @@ class Received:
 
     def _take_thoughts(self, delta: Mapping[str, Any]) -> None:
         """They are no part of the answer, but they are paid for like the rest."""
-        thoughts = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
-        if thoughts:
+        name = next((name for name in _THOUGHTS if delta.get(name)), "")
+        if name:
+            self._thoughts_name, thoughts = name, delta[name]
             text = thoughts if isinstance(thoughts, str) else _text_within(thoughts)
             self._thoughts.append(self._count_text(text))
 

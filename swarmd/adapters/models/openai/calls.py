@@ -10,15 +10,19 @@ answer is ambiguous, and nothing of it is done.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
 from swarmd.adapters.models.openai.json_text import Depth, read_arguments, said_once
+from swarmd.core.model.exchange import MoveCall
 
 Json = dict[str, Any]
 
+SHOWN_CHARS_MAX: Final = 8_000  # of calls that could not be used: the model wrote them itself
+_CALLABLE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ARGUMENTS: Final = ("arguments", "parameters", "args", "input")
 _NAMES: Final = ("name", "function", "tool", "tool_name", "recipient_name")
 _BESIDE: Final = frozenset({"type", "id", "index"})
@@ -166,6 +170,20 @@ def _whole_calls(
         or _calls_if_whole(_in_order(fragments), form)
     )
     return Calls(found, is_whole=True) if found else None
+
+
+def shown_calls(written: Calls) -> tuple[MoveCall, ...]:
+    """Calls that could not be used, as they can be shown to the model again; none where a server
+    could not read one of them.
+    """
+    shown = []
+    for call in written.calls:
+        arguments = read_arguments(call.arguments)
+        if arguments is None or not _CALLABLE.fullmatch(call.name):
+            return ()
+        shown.append(MoveCall(call.name, _dump(arguments)))
+    chars = sum(len(call.arguments) for call in shown)
+    return () if written.is_ambiguous or chars > SHOWN_CHARS_MAX else tuple(shown)
 
 
 def call_of(entry: Any) -> TextCall | None:

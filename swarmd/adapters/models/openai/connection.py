@@ -56,7 +56,7 @@ def _http_client(url: str, provider: Provider) -> httpx2.AsyncClient:
 
 
 def connect(
-    url: str, key: str, provider: Provider
+    target: str, url: str, key: str, provider: Provider
 ) -> tuple[httpx2.AsyncClient, httpx2.URL, httpx2.Headers]:
     client = _http_client(url, provider)
     sdk = openai.AsyncOpenAI(
@@ -67,7 +67,7 @@ def connect(
         max_retries=0,
         http_client=client,
     )
-    return client, httpx2.URL(f"{url}/chat/completions"), _sdk_headers(sdk)
+    return client, httpx2.URL(target), _sdk_headers(sdk)
 
 
 def _sdk_headers(sdk: openai.AsyncOpenAI) -> httpx2.Headers:

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from typing import Final
 
 from swarmd.adapters.models.openai.form import Form, Mode
-from swarmd.adapters.models.openai.request import request_body
+from swarmd.adapters.models.openai.wire import Wire
+from swarmd.core.model.generation import Generation
 from swarmd.ports.models import Prompt
 
 # Requests whose bound was asked for and that are not yet sent: more than calls wait side by side in
@@ -19,15 +20,17 @@ class EncodedRequests:
     the other.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, wire: Wire, defaults: Generation) -> None:
         self._model = model
+        self._wire = wire
+        self._defaults = defaults
         self._kept: OrderedDict[int, tuple[Prompt, Mode, Form, bytes]] = OrderedDict()
 
     def encode(self, prompt: Prompt, mode: Mode, form: Form) -> bytes:
         known = self._kept.get(id(prompt))
         if known is not None and known[:3] == (prompt, mode, form):
             return known[3]
-        body = request_body(self._model, prompt, mode, form)
+        body = self._encoded(prompt, mode, form)
         self._kept[id(prompt)] = prompt, mode, form, body
         if len(self._kept) > ENCODED_MAX:
             self._kept.popitem(last=False)
@@ -40,4 +43,7 @@ class EncodedRequests:
         known = self._kept.pop(id(prompt), None)
         if known is not None and known[:2] == (prompt, mode):
             return known[2:]
-        return form, request_body(self._model, prompt, mode, form)
+        return form, self._encoded(prompt, mode, form)
+
+    def _encoded(self, prompt: Prompt, mode: Mode, form: Form) -> bytes:
+        return self._wire.request_body(self._model, prompt, mode, form, self._defaults)

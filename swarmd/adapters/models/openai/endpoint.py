@@ -34,9 +34,10 @@ from swarmd.adapters.models.openai.faults import (
 )
 from swarmd.adapters.models.openai.form import Form
 from swarmd.adapters.models.openai.metering import Meter
+from swarmd.adapters.models.openai.wire import Wire
 from swarmd.adapters.models.rate_limit import Pace, TooLateError
-from swarmd.core.ledger.ratio import BYTES_OF_TOKEN
 from swarmd.core.model.declarations import Provider
+from swarmd.core.model.generation import BYTES_OF_TOKEN
 from swarmd.ports.models import NOTHING, Failed, Usage
 
 DETAIL_CHARS_MAX: Final = 400
@@ -68,15 +69,24 @@ class Endpoint:
     """
 
     def __init__(
-        self, url: str, key: str, model: str, *, provider: Provider, pace: Pace, meter: Meter
+        self,
+        url: str,
+        key: str,
+        model: str,
+        *,
+        wire: Wire,
+        provider: Provider,
+        pace: Pace,
+        meter: Meter,
     ) -> None:
         self._key = key
         self._model = model
+        self._wire = wire
         self._provider = provider
         self._pace = pace
         self._meter = meter
         self._client, self._url, self._headers = http_client.build(
-            lambda: connect(url, key, provider),
+            lambda: connect(f"{url}{wire.path}", url, key, provider),
             url,
             reads_environment=not addresses.is_loopback(url),
         )
@@ -113,7 +123,7 @@ class Endpoint:
         return NoAnswer(Failed("rate_limited", waited, NOTHING), Fault("rate_limited", waited))
 
     async def _exchange_once(self, body: bytes, limit: Limit, form: Form) -> Received | NoAnswer:
-        received, clock = Received(), Deadlines(self._provider, is_stream=form.streams)
+        received, clock = self._wire.received(), Deadlines(self._provider, is_stream=form.streams)
         fault = await self._receive_answer(body, received, clock, limit)
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.

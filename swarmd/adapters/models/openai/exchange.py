@@ -195,13 +195,16 @@ class _Taken:
             if events.is_end(event):
                 self.received.has_end = True
                 return True
-            for piece in events.pieces_of(event):
-                self._take_piece(piece)
+            for raw in events.pieces_of(event):
+                for piece in self.received.pieces(raw):
+                    self._take_piece(piece)
+            if self.received.is_over:
+                return True
         return False
 
     def _take_piece(self, piece: Any) -> None:
         received = self.received
-        has_begun = received.text_bytes > 0
+        has_begun = received.has_begun
         if fault := fault_in_answer(piece, self.response.headers, time.time(), has_begun=has_begun):
             raise FaultyError(fault)
         received.take(piece)
@@ -232,13 +235,14 @@ async def _read_document(
         body += chunk
         if len(body) > limit.event_bytes:
             raise events.TooLargeError(f"a document has more than {limit.event_bytes} bytes")
-    for piece in events.documents_of(bytes(body)):
-        fault = fault_in_answer(
-            piece, response.headers, time.time(), has_begun=received.text_bytes > 0
-        )
-        if fault is not None:
-            raise FaultyError(fault)
-        received.take(piece)
+    for raw in events.documents_of(bytes(body)):
+        for piece in received.pieces(raw):
+            fault = fault_in_answer(
+                piece, response.headers, time.time(), has_begun=received.has_begun
+            )
+            if fault is not None:
+                raise FaultyError(fault)
+            received.take(piece)
     received.end_document()
 
 
@@ -251,7 +255,7 @@ async def _drain_rest(chunks: AsyncIterator[bytes]) -> None:
 
 def unfinished(received: Received, clock: Deadlines, limit: Limit) -> Fault:
     if received.is_at_limit:
-        return Fault("cut", f"the answer reached its limit of {limit.tokens} tokens unfinished")
+        return Fault("length", f"Your answer was cut at {limit.tokens:,} tokens. Be shorter.")
     if received.is_broken:
         return Fault("server", f"the server broke off: {received.finish}")
     if clock.scope.cancelled_caught:

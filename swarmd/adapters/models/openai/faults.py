@@ -14,7 +14,15 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from swarmd.adapters.models.openai.waits import wait_seconds
 
 Why = Literal[
-    "malformed", "refused", "rate_limited", "timeout", "server", "cut", "rejected", "unsupported"
+    "malformed",
+    "refused",
+    "length",
+    "rate_limited",
+    "timeout",
+    "server",
+    "cut",
+    "rejected",
+    "unsupported",
 ]
 
 QUOTE_CHARS_MAX: Final = 8_000
@@ -119,7 +127,7 @@ def _error_alone(piece: Mapping[str, Any]) -> object | None:
 
 
 def fault_of_redirect(status: int, place: str) -> Fault:
-    base = place.removesuffix("/chat/completions")
+    base = place.removesuffix("/chat/completions").removesuffix("/responses")
     what = (
         f"HTTP {status}: the server sends requests to {place or 'nowhere'}, which is not followed "
         f"to another host; set OPENAI_BASE_URL to {base or 'where it is'}"

@@ -8,12 +8,15 @@ spelling.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, Literal, get_args
 
 from swarmd.core.model.declarations import RequestField
 
 Mode = Literal["tools", "schema"]
+_FIELDS: Final = frozenset(get_args(RequestField))
 
 # A server answers these where it does not take a request for what is in it.
 ABOUT_THE_REQUEST: Final = frozenset({400, 404, 405, 406, 415, 422, 500, 501})
@@ -54,6 +57,19 @@ _NAMED: Final[tuple[tuple[RequestField, re.Pattern[str]], ...]] = (
     ),
     ("stream", re.compile(r"\bstream(?:ing|ed)?\b", re.IGNORECASE)),
 )
+# Of what only some requests have.
+_OF_SOME: Final = {
+    # Called so in one API, and a part of `reasoning` in the other.
+    "reasoning_effort": re.compile(
+        r"reasoning[._ ]?effort|\breasoning\b(?![._ ]?content)", re.IGNORECASE
+    ),
+    "thoughts": re.compile(r"\binclude\b|encrypted[_ ]content|reasoning[_ ]content", re.IGNORECASE),
+    "tool_messages": re.compile(
+        r"\broles?\b[^.\n]{0,60}\btool\b|\btool[`'\"]? (?:role|messages?)\b|tool_call_ids?\b"
+        r"|messages?\S{0,12}tool_calls|roles must alternate|function_call_output",
+        re.IGNORECASE,
+    ),
+}
 # Beside the limit's name these say that its value is wrong, and another name would have the same.
 _VALUE: Final = re.compile(
     r"too (?:large|high|big|long)|exceed|at most|less than|maximum|must be|greater than"
@@ -73,28 +89,35 @@ _OUT_OF_CONTEXT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request was turned away for one of its fields. `is_value`: for what it said, not for its
-    name.
+    """A request was turned away for one of its fields, or for one that a setting put there.
+    `is_value`: for what it said, not for its name.
     """
 
-    field: RequestField
+    field: str
     is_value: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`limits` and `formats` are what is sent, and behind it what is tried next; none: the field
-    is left out.
+    """`limits`, `formats` and `choices` are what is sent, and behind it what is tried next; none:
+    the field is left out.
+
+    A choice is `exact` where it says which of the tools are open now. `dropped` are settings that
+    the server refused.
     """
 
     limits: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
     formats: tuple[str, ...] = ("json_schema", "json_object")
     streams: bool = True
     asks_usage: bool = True
-    demands_call: bool = True
+    choices: tuple[str, ...] = ("exact", "required")
     has_system: bool = True
+    has_tool_messages: bool = True
+    has_thoughts: bool = True
+    has_settings: bool = True
+    dropped: frozenset[str] = frozenset()
 
-    def has(self, field: RequestField, mode: Mode) -> bool:
+    def has(self, field: str, mode: Mode) -> bool:
         """Whether a request in this mode has the field."""
         match field:
             case "max_tokens":
@@ -102,49 +125,70 @@ class Form:
             case "response_format":
                 return mode == "schema" and bool(self.formats)
             case "tool_choice":
-                return mode == "tools" and self.demands_call
+                return mode == "tools" and bool(self.choices)
             case "stream_options":
                 return self.streams and self.asks_usage
             case "stream":
                 return self.streams
             case "system":
                 return self.has_system
+            case _:  # not in every request: who sent it knows
+                return False
 
-    def after(self, refusal: Refusal) -> Form:
-        """Without what was refused, or with its next spelling."""
+    def after(self, refusal: Refusal, *, was_exact: bool = False) -> Form:
+        """Without what was refused, or with its next spelling. `was_exact`: the choice among tools
+        that was sent.
+        """
         match refusal.field:
             case "max_tokens":
                 return replace(self, limits=() if refusal.is_value else self.limits[1:])
             case "response_format":
                 return replace(self, formats=self.formats[1:])
-            case _:
-                return self.without(refusal.field)
+            case "tool_choice":
+                return replace(self, choices=self.choices[1:] if was_exact else ())
+            case field if field in _FIELDS:
+                return self.without(field)
+            case setting:
+                return replace(self, dropped=self.dropped | {setting})
 
-    def without(self, *fields: RequestField) -> Form:
+    def without(self, *fields: str) -> Form:
         return replace(
             self,
             limits=() if "max_tokens" in fields else self.limits,
             formats=() if "response_format" in fields else self.formats,
             streams=self.streams and "stream" not in fields,
             asks_usage=self.asks_usage and "stream_options" not in fields,
-            demands_call=self.demands_call and "tool_choice" not in fields,
+            choices=() if "tool_choice" in fields else self.choices,
             has_system=self.has_system and "system" not in fields,
+            has_tool_messages=self.has_tool_messages and "tool_messages" not in fields,
+            has_thoughts=self.has_thoughts and "thoughts" not in fields,
         )
 
     def bare(self) -> Form:
         """What every server takes: a model, messages, a limit, and tools where they are offered."""
-        return self.without("stream_options", "tool_choice", "response_format")
+        bare = self.without(
+            "stream_options", "tool_choice", "response_format", "tool_messages", "thoughts"
+        )
+        return replace(bare, has_settings=False)
 
 
-def refused(form: Form, mode: Mode, status: int, said: str, parameter: str = "") -> Refusal | None:
+def refused(
+    form: Form,
+    mode: Mode,
+    status: int,
+    said: str,
+    parameter: str = "",
+    beside: Collection[str] = (),
+) -> Refusal | None:
     """The field that an error names, of those that the request had; `None` where it names none.
 
-    `parameter` is what the error says it is about, where it has a field for that.
+    `parameter` is what the error says it is about, where it has a field for that. `beside` are the
+    settings that the request had, and whatever else not every request has.
     """
     if not _is_about_request(status, said):
         return None
-    named = _fields_named(said, parameter)
-    field = next((name for name in named if form.has(name, mode)), None)
+    named = _fields_named(said, parameter, beside)
+    field = next((name for name in named if name in beside or form.has(name, mode)), None)
     is_full = _OUT_OF_CONTEXT.search(said) is not None
     if field is None or (is_full and field != "max_tokens"):
         return None
@@ -157,11 +201,21 @@ def _is_about_request(status: int, said: str) -> bool:
     return status in ABOUT_THE_REQUEST
 
 
-def _fields_named(said: str, parameter: str) -> list[RequestField]:
+def _fields_named(said: str, parameter: str, beside: Collection[str]) -> list[str]:
     """What the error says that it is about; where it has no field for that, what its text names."""
-    known = [name for name, pattern in _NAMED if pattern.search(parameter)]
-    if known:
+    if known := _names_in(parameter, beside):
         return known
-    if parameter and not parameter.startswith("messages"):
+    if parameter and not parameter.startswith(("messages", "input")):
         return []
-    return [name for name, pattern in _NAMED if pattern.search(said)]
+    return _names_in(said, beside)
+
+
+def _names_in(text: str, beside: Collection[str]) -> list[str]:
+    found = [name for name in beside if _pattern_of(name).search(text)]
+    return found + [name for name, pattern in _NAMED if pattern.search(text)]
+
+
+@lru_cache(maxsize=64)
+def _pattern_of(name: str) -> re.Pattern[str]:
+    """As servers write of it: a further field by its name."""
+    return _OF_SOME.get(name) or re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from swarmd.core.model.masking import Masking
 from swarmd.errors import SwarmError, UsageError
-from swarmd.logs import Masking
 
 Built = TypeVar("Built")
 

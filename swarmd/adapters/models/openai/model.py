@@ -1,4 +1,4 @@
-"""A model behind any endpoint that speaks OpenAI's Chat Completions.
+"""A model behind any endpoint that speaks OpenAI's Chat Completions or its Responses API.
 
 Invariant: one attempt answers within the provider's own deadlines, with what it used, and raises
 for nothing that a provider or a network does. The SDK's retries are off, because a retry inside it
@@ -20,7 +20,7 @@ What an attempt reserves and settles: `metering.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -31,18 +31,26 @@ import structlog
 
 from swarmd.adapters.models import addresses
 from swarmd.adapters.models.openai.answer import Received
+from swarmd.adapters.models.openai.calls import shown_calls
 from swarmd.adapters.models.openai.encoded import EncodedRequests
 from swarmd.adapters.models.openai.endpoint import Endpoint, NoAnswer
 from swarmd.adapters.models.openai.exchange import Limit
 from swarmd.adapters.models.openai.faults import Fault
 from swarmd.adapters.models.openai.form import STRICT, Form, Mode, Refusal, refused
+from swarmd.adapters.models.openai.generation import (
+    expecting_thoughts,
+    output_limit,
+    settings_of,
+)
 from swarmd.adapters.models.openai.metering import Meter
 from swarmd.adapters.models.openai.reading import Correction, called_names, read_moves
-from swarmd.adapters.models.openai.request import PROBE_OUTPUT_TOKENS, probe_body
+from swarmd.adapters.models.openai.request import PROBE_OUTPUT_TOKENS
+from swarmd.adapters.models.openai.wire import WIRES
 from swarmd.adapters.models.opening import Opening
 from swarmd.adapters.models.prices import Tariff
 from swarmd.adapters.models.rate_limit import Pace
 from swarmd.core.model.declarations import Provider
+from swarmd.core.model.generation import Generation
 from swarmd.core.model.providers import PROVIDERS
 from swarmd.log_events import LogEvent
 from swarmd.ports.models import NOTHING, Answered, Failed, Prompt, Usage
@@ -78,8 +86,12 @@ class OpenAIModel:
         self._model = name
         self._host = urlsplit(url).hostname
         self._meter = Meter(tariff, now)
-        self._endpoint = Endpoint(url, key, name, provider=provider, pace=pace, meter=self._meter)
-        self._requests = EncodedRequests(name)
+        self._wire = WIRES[provider.api]
+        self._defaults = _defaults_for(url, provider)
+        self._endpoint = Endpoint(
+            url, key, name, wire=self._wire, provider=provider, pace=pace, meter=self._meter
+        )
+        self._requests = EncodedRequests(name, self._wire, self._defaults)
         self._is_probing = provider.actions == "probe"
         self._mode: Mode | None = None if provider.actions == "probe" else provider.actions
         # What is sent now, and what was last answered.
@@ -105,13 +117,17 @@ class OpenAIModel:
     def _sized(self, prompt: Prompt, size: Callable[[bytes, Limit], Usage]) -> Usage:
         if self._mode is not None:
             return self._sized_in(self._mode, prompt, size)
-        probe = size(probe_body(self._model, self._form) + SPELLING, self._probe_limit())
+        body = self._wire.probe_body(self._model, self._form) + SPELLING
+        probe = size(body, self._probe_limit())
         modes = (self._sized_in("tools", prompt, size), self._sized_in("schema", prompt, size))
         return probe + max(modes, key=lambda usage: usage.tokens)
 
     def _sized_in(self, mode: Mode, prompt: Prompt, size: Callable[[bytes, Limit], Usage]) -> Usage:
         body = self._requests.encode(prompt, mode, self._form)
-        return size(body, _limit_of(prompt, self._form))
+        return size(body, self._limit_of(prompt, self._form))
+
+    def _limit_of(self, prompt: Prompt, form: Form) -> Limit:
+        return Limit(output_limit(prompt, self._defaults), is_sent=bool(form.limits))
 
     def _probe_limit(self) -> Limit:
         return Limit(PROBE_OUTPUT_TOKENS, is_sent=bool(self._form.limits))
@@ -167,7 +183,7 @@ class OpenAIModel:
             return probed
 
     async def _probe_once(self, sending: Callable[[], None]) -> _Probed | Failed:
-        form, body = self._form, probe_body(self._model, self._form)
+        form, body = self._form, self._wire.probe_body(self._model, self._form)
         limit = self._probe_limit()
         received = await self._endpoint.request(body, limit, form, sending)
         if isinstance(received, NoAnswer):
@@ -177,7 +193,8 @@ class OpenAIModel:
 
     def _probed_without_answer(self, none: NoAnswer, form: Form) -> _Probed | Failed:
         fault, usage = none.fault, none.failed.usage
-        if self._adapt_form(fault, form, "tools"):
+        sent = ("thoughts",) if self._wire.asks_thoughts else ()
+        if self._adapt_form(fault, form, "tools", sent):
             return replace(none.failed, why="unsupported")
         if fault.is_about_tools:
             is_strict = fault.status in STRICT and not fault.parameter
@@ -188,12 +205,21 @@ class OpenAIModel:
 
     # --- what the server takes --------------------------------------------------------------
 
-    def _adapt_form(self, fault: Fault, form: Form, mode: Mode) -> bool:
+    def _adapt_form(
+        self,
+        fault: Fault,
+        form: Form,
+        mode: Mode,
+        beside: Collection[str],
+        *,
+        is_exact: bool = False,
+    ) -> bool:
         """Whether the next request has another form than the one that was turned away."""
-        refusal = _refusal_in(fault, form, mode)
+        refusal = _refusal_in(fault, form, mode, beside)
         if refusal is not None:
             if self._form == form:
-                self._learn_form(form.after(refusal), f"it does not take {refusal.field}")
+                further = form.after(refusal, was_exact=is_exact)
+                self._learn_form(further, f"it does not take {refusal.field}")
             return True
         if self._mode == mode == "tools" and self._is_probing and fault.names_tools:
             # It took the small function of the probe and not these.
@@ -209,14 +235,35 @@ class OpenAIModel:
         self, prompt: Prompt, mode: Mode, sending: Callable[[], None]
     ) -> Answered | Failed:
         form, body = self._requests.take(prompt, mode, self._form)
-        limit = _limit_of(prompt, form)
+        limit = self._limit_of(prompt, form)
         received = await self._endpoint.request(body, limit, form, sending)
         if isinstance(received, NoAnswer):
-            if self._adapt_form(received.fault, form, mode):
-                return replace(received.failed, why="unsupported")
-            return received.failed
+            return self._without_answer(received, prompt, mode, form)
         self._proven = form
-        return _read_received(received, prompt, self._meter.used(received, body, limit))
+        used = self._meter.used(received, body, limit)
+        return _read_received(received, prompt, mode, used)
+
+    def _without_answer(self, none: NoAnswer, prompt: Prompt, mode: Mode, form: Form) -> Failed:
+        beside = self._sent_beside(prompt, mode, form)
+        refusal = _refusal_in(none.fault, form, mode, beside)
+        if refusal is not None and refusal.is_value and prompt.is_stretched:
+            # The usual limit may still be taken: it is not the form that is wrong.
+            return replace(none.failed, why="rejected")
+        is_exact = prompt.open_offer != prompt.offer and form.choices[:1] == ("exact",)
+        if self._adapt_form(none.fault, form, mode, beside, is_exact=is_exact):
+            return replace(none.failed, why="unsupported")
+        return none.failed
+
+    def _sent_beside(self, prompt: Prompt, mode: Mode, form: Form) -> tuple[str, ...]:
+        """What this request had that not every request has."""
+        has_calls = mode == "tools" and any(piece.calls for piece in prompt.pieces)
+        has_thread = has_calls and any(piece.thread for piece in prompt.since)
+        sent = {
+            "tool_messages": has_calls and form.has_tool_messages,
+            "thoughts": (has_thread or self._wire.asks_thoughts) and form.has_thoughts,
+        }
+        beside = (name for name, is_sent in sent.items() if is_sent)
+        return (*settings_of(prompt, self._defaults, form), *beside)
 
 
 # --- what an attempt is made of ---------------------------------------------------------------
@@ -235,44 +282,55 @@ class _Probed:
     is_strict: bool = False
 
 
-def _limit_of(prompt: Prompt, form: Form) -> Limit:
-    return Limit(prompt.output_tokens_max, is_sent=bool(form.limits))
-
-
-def _refusal_in(fault: Fault, form: Form, mode: Mode) -> Refusal | None:
+def _refusal_in(fault: Fault, form: Form, mode: Mode, beside: Collection[str]) -> Refusal | None:
     # The message first: some servers quote the whole request behind it.
     texts = (fault.what, fault.said)
-    found = (refused(form, mode, fault.status, text, fault.parameter) for text in texts)
+    found = (refused(form, mode, fault.status, text, fault.parameter, beside) for text in texts)
     return next((refusal for refusal in found if refusal is not None), None)
 
 
 def _first_form(url: str, provider: Provider) -> Form:
-    host = urlsplit(url).hostname or ""
-    is_openai = host == "api.openai.com" or host.endswith((".openai.com", ".openai.azure.com"))
-    form = Form(limits=tuple(reversed(Form().limits))) if is_openai else Form()
+    form = Form(limits=tuple(reversed(Form().limits))) if _is_openai(url) else Form()
+    if provider.api == "responses":
+        form = Form(limits=("max_output_tokens",))
     return form.without(*provider.leave_out)
+
+
+def _defaults_for(url: str, provider: Provider) -> Generation:
+    """The provider's settings, with room for thoughts where they are to be expected."""
+    is_expected = _is_openai(url) or provider.api == "responses"
+    return expecting_thoughts(provider) if is_expected else provider
+
+
+def _is_openai(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "api.openai.com" or host.endswith((".openai.com", ".openai.azure.com"))
 
 
 def _is_rejected(outcome: Answered | Failed) -> bool:
     return isinstance(outcome, Failed) and outcome.why == "rejected"
 
 
-def _read_received(received: Received, prompt: Prompt, usage: Usage) -> Answered | Failed:
+def _read_received(
+    received: Received, prompt: Prompt, mode: Mode, usage: Usage
+) -> Answered | Failed:
     text = received.text()
     if received.is_withheld:
         return Failed("refused", _say_withheld(received, prompt), usage, text=text)
-    moves = read_moves(received, prompt.offer)
+    moves = read_moves(received, prompt.open_offer, mode)
     if isinstance(moves, Correction):
-        return Failed("malformed", moves.text, usage, text=text)
-    return Answered(moves, usage, text)
+        return Failed(
+            "malformed", moves.text, usage, text=text, calls=shown_calls(received.put_together)
+        )
+    return Answered(moves, usage, text, received.thread(len(moves)))
 
 
 def _say_withheld(received: Received, prompt: Prompt) -> str:
     said = f" ({received.refusal[:200]})" if received.refusal else ""
     return (
         f"The answer was withheld as unsafe{said}. Answer with one or more of your moves"
-        f" ({', '.join(called_names(prompt.offer))}); if you can't do what was asked, use one to"
-        " say so and why."
+        f" ({', '.join(called_names(prompt.open_offer))}); if you can't do what was asked, use one"
+        " to say so and why."
     )
 
 

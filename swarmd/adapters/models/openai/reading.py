@@ -14,17 +14,21 @@ from pydantic import ValidationError
 
 from swarmd.adapters.models.openai.answer import TEXT_CHARS_MAX, Received
 from swarmd.adapters.models.openai.calls import Calls, TextCall, WrittenCall, call_of
+from swarmd.adapters.models.openai.form import Mode
 from swarmd.adapters.models.openai.json_text import read_arguments
 from swarmd.adapters.models.openai.text import Problem, answer_in, is_json
 from swarmd.core.model.functions import Function, Offer
 from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX, Move, Use
+from swarmd.core.model.written_moves import ONLY_ONE, faults_of, form_of, schema_of, written_anew
 
 Json = dict[str, Any]
 
-ERRORS_MAX: Final = 4  # in one correction: a model mends the first ones, a longer list distracts it
 REPLY: Final = "reply"  # as the schema of an answer is called in a request
 USE: Final = "use"  # the move that calls a function
 PARALLEL: Final = "multi_tool_use.parallel"  # a wrapper that some models were trained to write
+
+# Small models think aloud beside their moves, and answer better for it.
+_ALOUD: Final = frozenset({"thought", "thoughts", "thinking", "reasoning", "analysis", "plan"})
 
 _CONTROL: Final = re.compile(r"<[|｜]|</")
 _PREFIX: Final = re.compile(r"(?:(?:functions?|tools?|default_api|namespace|assistant|api)[.:/])+")
@@ -38,36 +42,83 @@ class Correction:
     text: str
 
 
-def read_moves(received: Received, offer: Offer) -> tuple[Move, ...] | Correction:
-    """All moves of an answer in order, or what is wrong with it; never some of them."""
-    is_text = not received.put_together.calls and bool(received.content.strip())
-    open_now = _Open(offer, ", ".join(_written_names(offer) if is_text else called_names(offer)))
+def read_moves(
+    received: Received, offer: Offer, mode: Mode = "tools"
+) -> tuple[Move, ...] | Correction:
+    """All moves of an answer in order, or all that is wrong with it; never some of them."""
+    open_now = _Open(offer, mode)
     written = _written_moves(received, open_now)
     if isinstance(written, Correction):
         return written
     if not written:
-        return Correction(f"Your answer has no moves. Use one or more of: {open_now.said}.")
+        return Correction(f"Your answer has no moves. {open_now.ask}")
+    written = [move for raw in written for move in written_anew(raw)]
     if len(written) > MOVES_MAX:
         return Correction(f"{len(written)} moves in one answer; at most {MOVES_MAX} are allowed.")
-    return _read_each(written, open_now)
+    return _too_many_for_a_seat(written) or _read_each(written, open_now)
+
+
+def _too_many_for_a_seat(written: list[Any]) -> Correction | None:
+    """A seat answers its call once; what it wrote twice in the same words it said once."""
+    answers = [raw for raw in written if isinstance(raw, dict) and raw.get("move") in ONLY_ONE]
+    if len(answers) <= 1:
+        return None
+    if all(raw == answers[0] for raw in written):
+        del written[1:]
+        return None
+    named = ", ".join(dict.fromkeys(f"`{raw['move']}`" for raw in answers))
+    return Correction(
+        f"Exactly one {named} answers this call; your answer has {len(answers)}. Choose one."
+    )
 
 
 def _read_each(written: Sequence[Any], open_now: _Open) -> tuple[Move, ...] | Correction:
-    moves: list[Move] = []
-    for position, raw in enumerate(written):
-        move = _read_move(raw, open_now, f"moves[{position}]")
-        if isinstance(move, Correction):
-            return move
-        moves.append(move)
-    return tuple(moves)
+    """What is wrong is told of all moves at once: each round of corrections is a call."""
+    read = [_read_move(raw, open_now, n) for n, raw in enumerate(written)]
+    faults = [move.text for move in read if isinstance(move, Correction)]
+    if not faults:
+        return tuple(move for move in read if not isinstance(move, Correction))
+    return Correction("\n".join(dict.fromkeys(faults))[:TEXT_CHARS_MAX])
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What may be answered, and how a correction names it."""
+    """What may be answered, and how a correction names it: as functions that are called, or as
+    moves in JSON, by how the model was told to answer.
+    """
 
     offer: Offer
-    said: str
+    mode: Mode
+
+    @property
+    def said(self) -> str:
+        named = _written_names(self.offer) if self.mode == "schema" else called_names(self.offer)
+        return ", ".join(named)
+
+    @property
+    def ask(self) -> str:
+        """How to answer."""
+        if self.mode == "schema":
+            return (
+                f'Answer with one JSON object and nothing else: {{"moves": [...]}}, each move one '
+                f"of: {self.said}."
+            )
+        names = called_names(self.offer)
+        named = ", ".join(f"`{name}`" for name in names)
+        return (
+            f"Call the function {named}." if len(names) == 1 else f"Call one or more of: {named}."
+        )
+
+    def where(self, position: int, name: str = "") -> str:
+        """Which of an answer's moves."""
+        if self.mode == "schema":
+            return f"moves[{position}]" + (f" ({name})" if name else "")
+        return f"call {position + 1}" + (f" (`{name}`)" if name else "")
+
+    def form(self, name: str) -> str:
+        """What the move looks like when it is right."""
+        form = form_of(name)
+        return f"{name}({form})" if self.mode == "tools" else f'{{"move": "{name}", {form[1:]}'
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -185,17 +236,19 @@ def _content_moves(content: str, open_now: _Open) -> list[Any] | Correction:
     history.
     """
     reply = answer_in(content)
-    form = f'Answer with moves only ({open_now.said}), as JSON: {{"moves": [...]}}.'
     if isinstance(reply, Problem):
-        return Correction(f"Your answer {reply.what} {form}")
+        is_text = open_now.mode == "tools"
+        what = "is text and calls no function." if is_text else reply.what
+        return Correction(f"Your answer {what} {open_now.ask}")
     if isinstance(reply, tuple):
         return _moves_of(reply, open_now)
     if bare := _bare_moves(reply):
         return bare
     if not isinstance(reply, dict) or not isinstance(reply.get("moves"), list):
-        return Correction(f"Your answer has no list `moves`. {form}")
-    if unknown := sorted(set(reply) - {"moves"}):
-        return Correction(f"Unknown field `{unknown[0][:80]}` beside `moves`. {form}")
+        lacks = "calls no function" if open_now.mode == "tools" else "has no list `moves`"
+        return Correction(f"Your answer {lacks}. {open_now.ask}")
+    if unknown := sorted(set(reply) - {"moves"} - _ALOUD):
+        return Correction(f"Unknown field `{unknown[0][:80]}` beside `moves`. {open_now.ask}")
     return [_unwrap_move(raw, open_now) for raw in reply["moves"]]
 
 
@@ -215,10 +268,10 @@ def _thought_moves(thoughts: str, open_now: _Open) -> list[Any] | Correction:
     """
     moves = _content_moves(thoughts, open_now) if is_json(thoughts) else []
     if isinstance(moves, list) and moves:
-        read = [_read_move(raw, open_now, "moves") for raw in moves]
+        read = [_read_move(raw, open_now, n) for n, raw in enumerate(moves)]
         if not any(isinstance(one, Correction) for one in read):
             return moves
-    return Correction(f"You called no function. Call one or more of: {open_now.said}.")
+    return Correction(f"You called no function. {open_now.ask}")
 
 
 def _unwrap_move(raw: Any, open_now: _Open) -> Any:
@@ -232,18 +285,18 @@ def _unwrap_move(raw: Any, open_now: _Open) -> Any:
 # --- one move ---------------------------------------------------------------------------------
 
 
-def _read_move(raw: Any, open_now: _Open, where: str) -> Move | Correction:
+def _read_move(raw: Any, open_now: _Open, position: int) -> Move | Correction:
     name = raw.get("move") if isinstance(raw, dict) else None
     if not isinstance(name, str):
+        where = open_now.where(position)
         return Correction(f"{where}: expected an object with `move`, one of: {open_now.said}.")
     try:
         move = _validate_move(name, raw, open_now)
     except ValidationError as error:
-        return _correction_of(error, f"{where} ({name})")
+        return _correction_of(error, name, raw, open_now, position)
     if move is None:
-        return Correction(
-            f"{where}: `{name[:80]}` is not open to you now. Use one or more of: {open_now.said}."
-        )
+        where = open_now.where(position)
+        return Correction(f"{where}: `{name[:80]}` is not open to you now. {open_now.ask}")
     return move
 
 
@@ -259,13 +312,17 @@ def _validate_move(name: str, raw: Mapping[str, Any], open_now: _Open) -> Move |
     return cast(Move, MOVE_TYPES[name].model_validate(raw))
 
 
-def _correction_of(error: ValidationError, where: str) -> Correction:
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
-    said = "; ".join(
-        f"{_show_place(fault['loc'])}: {fault['msg']}" for fault in faults[:ERRORS_MAX]
-    )
-    more = f"; and {len(faults) - ERRORS_MAX} more" if len(faults) > ERRORS_MAX else ""
-    return Correction(f"{where}: {said}{more}."[:TEXT_CHARS_MAX])
+def _correction_of(
+    error: ValidationError, name: str, raw: Mapping[str, Any], open_now: _Open, position: int
+) -> Correction:
+    """All faults of a move, and the form that it should have; of a function, its faults."""
+    where = open_now.where(position, name)
+    function = open_now.function(str(raw.get("function")) if name == USE else name)
+    if function is not None:
+        return Correction(f"{where}: {faults_of(error, function.args.model_json_schema())}.")
+    if name == USE:
+        return Correction(f"{where}: {faults_of(error, schema_of(USE))}.")
+    return Correction(f"{where}: {faults_of(error, schema_of(name))}. Form: {open_now.form(name)}")
 
 
 def _read_use(raw: Mapping[str, Any], open_now: _Open) -> Use:
@@ -283,10 +340,3 @@ def _use_of(function: Function, args: dict[str, Any]) -> Use:
     """Raises `ValidationError` where the arguments do not fit the function's."""
     function.args.model_validate(args)
     return Use(move=USE, function=function.name, args=args)
-
-
-def _show_place(loc: tuple[int | str, ...]) -> str:
-    """`charter.goals[2]`. A motion's tag is no field of what the model wrote, so it is left out."""
-    steps = (loc[0], *loc[2:]) if loc[:1] == ("motion",) else loc
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step[:80]}" for step in steps)
-    return path.removeprefix(".") or "the whole"

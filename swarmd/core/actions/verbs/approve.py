@@ -17,18 +17,28 @@ class AnswerArgs(Args):
     """Of approve and of deny."""
 
     target: Annotated[str, Field(min_length=1, max_length=600)] = Field(description="the approval")
+    also: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        (), max_length=16, description="further approvals that are answered alike, all or none"
+    )
+
+    def approvals(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.target, *self.also)))
+
+    def facts(self) -> dict[str, Any]:
+        return {"also": list(self.also)} if self.also else {}
 
 
 def decide_approve(draft: Draft, actor: Actor, args: AnswerArgs) -> Denied | None:
     from swarmd.core.actions.approvals import answer
 
-    return answer(draft, actor, args, is_approved=True)
+    return answer(draft, actor, args.approvals(), is_approved=True)
 
 
 def foresee_answer(swarm: Swarm, actor: Actor, args: AnswerArgs) -> dict[str, Any] | Denied:
-    from swarmd.core.actions.approvals import refuse_answer
+    from swarmd.core.actions.approvals import refuse_answers
 
-    return refuse_answer(swarm, actor, args.target) or act_facts(actor, args, args.target)
+    denied = refuse_answers(swarm, actor, args.approvals())
+    return denied or act_facts(actor, args, args.target)
 
 
 ACTION = Action(

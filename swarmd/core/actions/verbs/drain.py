@@ -27,6 +27,7 @@ ACTION = Action(
     name="drain",
     help="Let turns under way come to their end, then end it.",
     decide=decide_drain,
+    consequence="inward",
     args=DrainArgs,
     targets=(Target.AGENT, Target.MISSION, Target.GROUP),
     answers=Answers.WHEN_SEEN,

@@ -21,5 +21,6 @@ ACTION = Action(
     name="freeze",
     help="Let nothing more begin there, until it is thawed; what is under way ends.",
     decide=decide_freeze,
+    consequence="inward",
     answers=Answers.WHEN_SEEN,
 )

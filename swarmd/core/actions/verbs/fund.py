@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class FundArgs(Args):
-    amounts: Amounts = Field(default_factory=dict, description="what it gets of your own")
+    amounts: Amounts = Field(
+        default_factory=dict, description="the amounts, taken from your budget"
+    )
 
     def facts(self) -> dict[str, Any]:
         return {"budget": dict(self.amounts)} if self.amounts else {}
@@ -31,6 +33,7 @@ ACTION = Action(
     name="fund",
     help="Add to an account, of what is free in the one above it; the root gets what you say.",
     decide=decide_fund,
+    consequence="inward",
     args=FundArgs,
     targets=(Target.ACCOUNT,),
     needs=frozenset({Need.FREE, Need.CAP}),

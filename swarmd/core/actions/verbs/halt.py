@@ -21,6 +21,7 @@ ACTION = Action(
     name="halt",
     help="Stop at once: calls under way are cut. Of all, it works also while the server is away.",
     decide=decide_halt,
+    consequence="inward",
     answers=Answers.WHEN_SEEN,
     default_target="all",
     confirm="halt everything?",

@@ -22,6 +22,7 @@ ACTION = Action(
     name="revoke",
     help="Take a right from an agent and all below it; their next action meets it.",
     decide=decide_revoke,
+    consequence="inward",
     args=RightArgs,
     targets=(Target.AGENT,),
 )

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from swarmd.core.model.charter import Charter, Line, Word
+from swarmd.core.model.charter import LIST_MAX, Charter, Line, Reference, Word
 from swarmd.core.model.motion_kinds import Asks, BaseMotion, Carried, MotionKind
 
 if TYPE_CHECKING:
+    from swarmd.core.model.actions import Actor
+    from swarmd.core.model.lineage import Agent
     from swarmd.core.model.records import Spawned
     from swarmd.core.model.refusals import Denied
     from swarmd.core.model.state import Draft
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 class Executive(Charter):
     """A charter in a motion. Its key names it within the motion."""
 
-    key: Word
+    key: Word | None = Field(None, description="your own name for it; absent: its name")
+    replaces: Reference | None = Field(
+        None,
+        description="an executive that ends, with all below it, once this one is created; it needs "
+        "another name and key",
+    )
 
 
 class CharterMotion(BaseMotion):
@@ -31,22 +38,51 @@ class CharterMotion(BaseMotion):
 
 def decide_charter(draft: Draft, carried: Carried) -> Denied | Asks | None:
     from swarmd.core.actions import approvals
+    from swarmd.core.actions.ending import end_agent
     from swarmd.core.model.names import Authority
     from swarmd.core.model.refusals import Denied
     from swarmd.core.tree.spawn import made
 
-    allowed = _allowed(draft, carried)
+    allowed, replaced = _allowed(draft, carried), _replaced(draft, carried)
     if isinstance(allowed, Denied):
         return allowed
+    if isinstance(replaced, Denied):
+        return replaced
     if not carried.has_permission:
         need = approvals.for_spawn(draft.swarm, allowed, Authority.BOARD, carried.taint)
         if need is not None:
-            executives = [approvals.spawn_facts(spawned) for spawned in allowed]
+            executives = [approvals.spawn_facts(draft.swarm, spawned) for spawned in allowed]
             facts = {"action": "charter", "executives": executives}
             return Asks(need.needs, need.rule, need.detail, facts)
     for spawned in allowed:
         draft.add(*made(draft.swarm, spawned, draft.moment, taint=carried.taint))
+    for agent in replaced:
+        end_agent(draft, agent, _board_of(carried), f"replaced: {carried.motion.reason}")
     return None
+
+
+def _board_of(carried: Carried) -> Actor:
+    from swarmd.core.model.actions import Actor
+    from swarmd.core.model.names import SOB, Authority
+
+    return Actor(SOB, Authority.BOARD, carried.mission, taint=carried.taint)
+
+
+def _replaced(draft: Draft, carried: Carried) -> list[Agent] | Denied:
+    """The executives that end with this motion, or why one of them is not the board's to end."""
+    from swarmd.core.actions.ending import may_be_ended
+    from swarmd.core.model.names import SOB
+    from swarmd.core.model.refusals import Denied, Rule
+
+    found: list[Agent] = []
+    for name in dict.fromkeys(e.replaces for e in carried.motion.executives if e.replaces):
+        agent = may_be_ended(draft.swarm, _board_of(carried), name)
+        if isinstance(agent, Denied):
+            return agent
+        if agent.parent != SOB:
+            return Denied(Rule.BOARD_MOTION, f"{name} is no executive: end it with act terminate")
+        found.append(agent)
+    return found
 
 
 def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
@@ -59,11 +95,15 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
     board, executives = draft.lineage.agents[SOB], carried.motion.executives
     allowed: list[Spawned] = []
     for executive in executives:
-        charter = Charter.model_validate(executive.model_dump(exclude={"key"}))
+        written = executive.model_dump(exclude={"key", "replaces"})
+        minds = (*executive.mind, *carried.minds)[:LIST_MAX]
+        charter = Charter.model_validate(written | {"mind": minds})
         spawned = decide_spawn(
             draft.swarm,
             board,
-            SpawnRequest(key=executive.key, charter=charter, together=len(executives)),
+            SpawnRequest(
+                key=executive.key or executive.name, charter=charter, together=len(executives)
+            ),
             draft.moment,
             mission=carried.mission,
             pending=allowed,

@@ -192,6 +192,14 @@ MISSION_BUDGET = Row(
     "law.md#the-ledger",
 )
 
+MISSION_OPEN = Row(
+    "mission.open",
+    Law.RECORDED,
+    "The mission has not ended: its record is still being written.",
+    "Wait for its end, or `swarmd cancel` it, and then `swarmd forget` it.",
+    "record.md#forget",
+)
+
 MISSION_OTHER = Row(
     "mission.other",
     Law.BOARD,

@@ -97,8 +97,8 @@ def test_arguments_that_do_not_fit_are_given_back_with_their_place(args: str, pl
         said(f'{{"moves": [{{"move": "use", "function": "file/read", "args": {args}}}]}}'),
     ):
         assert isinstance(answer, Correction)
-        assert answer.text.startswith("moves[0] (")
-        assert f"{place}: " in answer.text
+        assert answer.text.startswith("call 1 (")
+        assert f"`{place}`" in answer.text
 
 
 def test_a_use_of_what_is_not_offered_is_left_to_the_law_and_any_other_name_is_corrected() -> None:
@@ -107,7 +107,7 @@ def test_a_use_of_what_is_not_offered_is_left_to_the_law_and_any_other_name_is_c
     for answer in (called("file_write", ARGS), said('{"moves": [{"move": "file_write"}]}')):
         assert isinstance(answer, Correction)
         assert "`file_write` is not open to you now" in answer.text
-        assert "file" in answer.text.partition("Use one or more of")[2], "what is, is named"
+        assert "file" in answer.text.partition("Call one or more of")[2], "what is, is named"
     closed = read_moves(_content(foreign), Offer(("say",)))
     assert isinstance(closed, Correction)
     assert "`use` is not open to you now" in closed.text

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from swarmd.adapters.config.loader import load
-from swarmd.core.board.least import forecast_of, prompt_bytes
-from swarmd.core.ledger.forecast import PromptBytes, forecast, motion_calls
+from swarmd.core.control.forecast import PromptBytes, forecast, motion_calls
+from swarmd.core.control.least import forecast_of, prompt_bytes
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
 from swarmd.core.model.changes import Change
@@ -50,7 +50,7 @@ def test_the_brisk_procedure_asks_each_seat_of_the_bench_once_where_nobody_argue
 
 def test_where_a_model_takes_tokens_the_least_is_told_as_the_mission_begins() -> None:
     w = paid(world())
-    changes = submit(w)
+    changes = submit(w, tokens=200_000)
     (told,) = [m for m in posts(changes, BOARD_ROOM) if "least" in m.data and m.mission == NEXT]
     least = forecast_of(w.swarm, w.swarm.missions[NEXT])
     assert told.data["least"]["calls"] == least.calls
@@ -66,7 +66,7 @@ def test_a_budget_that_cannot_finish_is_refused_with_the_sum_that_would_do(kind:
     enough = {"tokens": -(-least.tokens // 1_000) * 1_000, "calls": least.calls}[kind]
     for given, state in ((enough, MissionState.DEBATING), (enough - 1, None)):
         w = paid(world())
-        submit(w, **{kind: given})
+        submit(w, **{"tokens": 200_000, kind: given})
         mission = w.swarm.missions[NEXT]
         assert mission.ending is (None if state else MissionState.REJECTED)
         if state is None:
@@ -91,12 +91,12 @@ def test_a_mission_that_was_opened_before_a_worker_came_is_looked_at_when_one_do
 
 def test_a_small_budget_keeps_the_boards_next_motion_before_executives_get_their_share() -> None:
     w = paid(world())
-    submit(w, tokens=90_000)
+    submit(w, tokens=120_000)
     motion = w.swarm.observed.motion_tokens[NEXT]
-    assert motion > 90_000 * 20 // 100
+    assert motion > 120_000 * 20 // 100
     spawned = w.ask(SOB, charter("top"), mission=NEXT)
     assert isinstance(spawned, Spawned)
-    assert spawned.caps["tokens"] == (90_000 - motion) * 9 // 10
+    assert spawned.caps["tokens"] == (120_000 - motion) * 9 // 10
 
 
 @pytest.mark.parametrize(("tokens", "is_enough"), [(200_000, True), (60_000, False)])
@@ -111,6 +111,6 @@ def test_what_is_shipped_takes_so_much_of_a_board_of_three(tokens: int, is_enoug
         budget={},
         files=tuple(f"docs/{n}.md" for n in range(10)),
     )
-    sizes = prompt_bytes(replace(shipped, board=board), mission)
+    sizes = prompt_bytes(replace(shipped, board=board), mission, seats)
     for procedure in ("brisk", "full"):
         assert (forecast(3, procedure, board.rounds, sizes).tokens <= tokens) is is_enough

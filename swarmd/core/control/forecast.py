@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from swarmd.core.ledger.ratio import BYTES_OF_TOKEN
+from swarmd.core.model.generation import BYTES_OF_TOKEN
 
 Way: TypeAlias = Literal["brisk", "full"]
 MOTIONS_LEAST: Final = 2

@@ -7,13 +7,17 @@ ask a language model: the built-in mind takes no tokens.
 from __future__ import annotations
 
 import json
-from typing import Final
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
-from swarmd.core.agent.turn import offer_to, offer_to_seat
-from swarmd.core.ledger.forecast import Forecast, PromptBytes, forecast
+from swarmd.core.agent import seat_prompt
+from swarmd.core.agent.offers import functions_of
+from swarmd.core.agent.seat_moves import offer_to_seat
+from swarmd.core.control.forecast import Forecast, PromptBytes, forecast
 from swarmd.core.missions import queue
-from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.moves import MOVE_TYPES
 from swarmd.core.model.names import CLERK, MissionState
@@ -84,39 +88,48 @@ def _round_up(tokens: int) -> int:
 
 
 def forecast_of(swarm: Swarm, mission: Mission) -> Forecast:
-    board = swarm.declared.board
-    return forecast(len(board.seats), "full", board.rounds, prompt_bytes(swarm.declared, mission))
+    """By the bench and the procedure that its board has."""
+    board, procedure = swarm.declared.board, swarm.boards[mission.id]
+    sizes = prompt_bytes(swarm.declared, mission, procedure.bench.seats)
+    return forecast(len(procedure.bench.seats), procedure.kind, board.rounds, sizes)
 
 
-def prompt_bytes(declared: Declarations, mission: Mission) -> PromptBytes:
+def prompt_bytes(declared: Declarations, mission: Mission, bench: Sequence[str]) -> PromptBytes:
     """Of the calls that the board and its first executive will get: what is known of them before
     anything was said.
     """
-    named = f"files of the mission: {', '.join(mission.files[: words.NAMES_SHOWN_MAX])}"
-    personas = [words.persona_of_seat(declared, seat) for seat in declared.board.seats]
-    means = words.means_of_board(declared, mission.budget)
-    seat = (
+    personas = (declared.personas[seat].text for seat in bench if seat in declared.personas)
+    roles = seat_prompt.board_roles(declared)
+    named = f"files of the mission: {words.listed(mission.files)}"
+    seat = _count_bytes(
         words.shared(declared, mission.text, is_seat=True),
         max(personas, key=len, default=""),
         named,
-        means,
-        _forms_of(offer_to_seat("propose")),
+        words.roles_text(roles),
+        _forms_of(offer_to_seat()),
     )
-    role = next((role for role in declared.roles.values() if 1 in role.tiers), None)
-    agent: tuple[str, ...] = (words.shared(declared, mission.text, is_seat=False), named)
-    if role is not None:
-        offer = offer_to(role, declared.functions, ("**",))
-        # Its task is about as long as the mission's own text.
-        agent += (role.methodology, *role.goals, role.done, mission.text, _forms_of(offer))
+    told = _count_bytes(words.shared(declared, mission.text, is_seat=False), named)
+    # Its task is about as long as the mission's own text.
+    executive = told + _count_bytes(mission.text, *(_texts_of(declared, roles[0]) if roles else ()))
     reading = words.TEXT_SHOWN_MAX if mission.files else 0
-    return PromptBytes(_count_bytes(*seat), _count_bytes(*agent), reading)
+    return PromptBytes(seat, executive, reading)
+
+
+def _texts_of(declared: Declarations, role: Role) -> tuple[str, ...]:
+    functions = tuple(functions_of(role, declared.functions).values())
+    return (role.methodology, *role.goals, role.done, _forms_of(Offer(role.moves, functions)))
 
 
 def _forms_of(offer: Offer) -> str:
-    """The forms of what may be answered, as a model is told them."""
+    """The forms of what may be answered, about as a model is told them."""
     moves = [MOVE_TYPES[name] for name in offer.moves if name in MOVE_TYPES]
     functions = [function.args for function in offer.functions]
-    return "".join(json.dumps(one.model_json_schema()) for one in (*moves, *functions))
+    return "".join(_form_of(one.model_json_schema()) for one in (*moves, *functions))
+
+
+def _form_of(schema: Mapping[str, Any]) -> str:
+    """Without the titles, which no model is told."""
+    return re.sub(r'"title":"[^"]*",?', "", json.dumps(schema, separators=(",", ":")))
 
 
 def _count_bytes(*texts: str) -> int:

@@ -1,0 +1,203 @@
+"""What may be answered, as tools and as one JSON schema: the same for every wire. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from swarmd.adapters.models.openai.reading import USE
+from swarmd.core.model.functions import Function, Offer
+from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX
+
+Json = dict[str, Any]
+
+# A grammar-constrained server (llama.cpp, Ollama) spells a repetition out and refuses, or crawls
+# under, one as large as a file list may be. What is not offered is still checked when it is read.
+REPETITION_MAX: Final = 32
+_DROPPED: Final = frozenset({"title", "discriminator", "maxLength", "minLength"})
+_WORTH_SAYING: Final = object()
+_HOW: Final = (
+    'Answer with one JSON object and nothing else: {"moves": [...]}, your moves in order.'
+    " Each move is an object that fits one of these schemas and has no other fields:\n"
+)
+
+
+def tools_of(offer: Offer) -> list[Json]:
+    """Each move a tool, and each function one of its own in the place of `use`."""
+    tools = [(name, _move_schema(name)) for name in offer.moves if name != USE]
+    tools += [(f.call_name, _function_schema(f)) for f in offer.functions]
+    return [_tool_of(name, schema) for name, schema in tools]
+
+
+def tool_names(offer: Offer) -> tuple[str, ...]:
+    return (
+        *(name for name in offer.moves if name != USE),
+        *(function.call_name for function in offer.functions),
+    )
+
+
+def told_with_schema(shared: str, offer: Offer) -> str:
+    """What is said first where an answer is JSON text.
+
+    Most local servers hold the model to the schema without ever showing it to the model: one that
+    was not told what the fields mean fills them with valid nonsense. Where the server takes no
+    schema, this is all that the model has of it.
+    """
+    schema = _reply_schema(offer)
+    union = _drop_keywords(schema["properties"]["moves"]["items"], _as_told)
+    told = f"{shared}\n\n{_HOW}{dump(union)}"
+    if "$defs" in schema:
+        told += f"\nwith $defs {dump(_drop_keywords(schema['$defs'], _as_told))}"
+    return told
+
+
+def reply_grammar(offer: Offer) -> Json:
+    """The schema that a server is to hold an answer to."""
+    return cast(Json, _drop_keywords(_reply_schema(offer), _as_grammar))
+
+
+def _tool_of(name: str, schema: Json) -> Json:
+    return {"name": name, "description": schema.pop("description", ""), "parameters": schema}
+
+
+def _move_schema(name: str) -> Json:
+    schema = cast(Json, _make_portable(MOVE_TYPES[name].model_json_schema()))
+    # The function's name says which move it is. Tier and parent are minted by the supervisor: a
+    # model that isn't offered them seldom claims them, and if it does, the law answers.
+    hidden = {"move", "tier", "parent"} if name == "spawn" else {"move"}
+    schema["properties"] = {k: v for k, v in schema["properties"].items() if k not in hidden}
+    schema["required"] = [k for k in schema.get("required", []) if k not in hidden]
+    return schema
+
+
+def _function_schema(function: Function) -> Json:
+    schema = cast(Json, _make_portable(function.args.model_json_schema()))
+    return {"properties": {}, **schema, "description": function.summary}
+
+
+def _reply_schema(offer: Offer) -> Json:
+    union, defs = _union_of(offer)
+    moves = {"type": "array", "minItems": 1, "maxItems": MOVES_MAX, "items": {"anyOf": union}}
+    schema: Json = {
+        "type": "object",
+        "properties": {"moves": moves},
+        "required": ["moves"],
+        "additionalProperties": False,
+    }
+    return schema | ({"$defs": defs} if defs else {})
+
+
+def _union_of(offer: Offer) -> tuple[list[Json], Json]:
+    """The schemas of which each move has to fit one, and what they refer to."""
+    defs: Json = {}
+    union: list[Json] = []
+    for name in offer.moves:
+        if name != USE:
+            move = _move_schema(name)
+            defs |= move.pop("$defs", {})
+            union.append(_tag_schema(move, move=name))
+    for function in offer.functions:
+        args = _with_own_names(_function_schema(function), function.call_name)
+        defs |= args.pop("$defs", {})
+        union.append(_use_schema(function, args))
+    return union, defs
+
+
+def _as_told(keywords: Json) -> tuple[str, ...]:
+    """What of a schema only a grammar needs: a model takes it for granted."""
+    is_closed, is_constant = keywords.get("additionalProperties") is False, "const" in keywords
+    return ("additionalProperties",) * is_closed + ("type",) * is_constant
+
+
+def _as_grammar(_: Json) -> tuple[str, ...]:
+    """What of a schema only a model needs: it is told so already."""
+    return ("description", "default")
+
+
+def _drop_keywords(schema: Any, needless: Callable[[Json], tuple[str, ...]]) -> Any:
+    """A schema without the keywords that `needless` names, at every depth."""
+    if isinstance(schema, list):
+        return [_drop_keywords(item, needless) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    gone = needless(schema)
+    return {
+        key: _change_inside(key, value, lambda inner: _drop_keywords(inner, needless))
+        for key, value in schema.items()
+        if key not in gone
+    }
+
+
+def _change_inside(key: str, value: Any, change: Callable[[Any], Any]) -> Any:
+    """The value of one keyword, with the schemas in it changed."""
+    if key in ("properties", "$defs"):  # maps of names, which may be words that are keywords, too
+        return {name: change(inner) for name, inner in value.items()}
+    return value if key in ("default", "enum", "const", "required") else change(value)
+
+
+def _tag_schema(schema: Json, **constants: str) -> Json:
+    """An object's schema, with fields before all others that say which of the union it is."""
+    tags = {key: {"const": value, "type": "string"} for key, value in constants.items()}
+    schema["properties"] = {**tags, **schema["properties"]}
+    schema["required"] = [*tags, *schema.get("required", [])]
+    return schema
+
+
+def _with_own_names(schema: Json, prefix: str) -> Json:
+    """The schema with its definitions named for it alone: functions come from everywhere, and two
+    may call different things by one name.
+    """
+    if "$defs" not in schema:
+        return schema
+    renamed = cast(Json, json.loads(dump(schema).replace('"#/$defs/', f'"#/$defs/{prefix}_')))
+    return renamed | {"$defs": {f"{prefix}_{name}": one for name, one in renamed["$defs"].items()}}
+
+
+def _use_schema(function: Function, args: Json) -> Json:
+    description, has_args = args.pop("description"), bool(args["properties"])
+    schema: Json = {"additionalProperties": False, "description": description, "type": "object"}
+    schema["properties"] = {"args": args} if has_args else {}
+    schema["required"] = ["args"] if args.get("required") else []
+    return _tag_schema(schema, move=USE, function=function.name)
+
+
+def _make_portable(schema: Any) -> Any:
+    """The part of JSON schema that every server understands; `title` and the like only cost
+    tokens.
+    """
+    if isinstance(schema, list):
+        return [_make_portable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {
+        key: _change_inside(key, value, _make_portable)
+        for key, value in schema.items()
+        if key not in _DROPPED
+    }
+    if plain.get("maxItems", 0) > REPETITION_MAX:
+        del plain["maxItems"]
+    if plain.get("default", _WORTH_SAYING) in (None, "", [], {}):
+        del plain["default"]
+    return _with_properties(_without_null(plain))
+
+
+def _without_null(plain: Json) -> Json:
+    """What may be null may be absent, and one way to say nothing is enough."""
+    match plain.get("anyOf"):
+        case [{} as typed, {"type": "null"}]:
+            rest = {key: value for key, value in plain.items() if key != "anyOf"}
+            return cast(Json, typed | rest)
+    return plain
+
+
+def _with_properties(plain: Json) -> Json:
+    """Grammars know no `propertyNames`: a map with a closed set of keys is said as an object."""
+    if "propertyNames" in plain:
+        names = plain.pop("propertyNames")["enum"]
+        plain["properties"] = dict.fromkeys(names, plain["additionalProperties"])
+        plain["additionalProperties"] = False
+    return plain
+
+
+dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -1,0 +1,1 @@
+"""The record of missions as files: written line by line, bounded by size and age, read back."""

@@ -1,0 +1,58 @@
+"""What a model is told of each move of an answer: done, asked for, or refused and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from swarmd.core.model.moves import Direct, Govern, Move, Report, Say, Spawn, Think, Use, Wait
+from swarmd.core.model.refusals import Rule
+
+# A thought alone is asked once more, for act it must or rest; a second one is a wait.
+NOTED: Final = "Your thought is noted. Act now, or `wait`."
+_ASKED: Final = "asked; the answer comes by mail after this turn"
+_SENT: Final = "sent when this turn ends"
+_NO_WAIT: Final = "not begun: see these results first, then `wait` again"
+_NOT_HELD: Final = (
+    "You do not hold this right. If your task needs it, `report` with `done` false: name it, and "
+    "say what for."
+)
+
+Result = Mapping[str, Any]
+
+
+def done_result(move: Move) -> Result:
+    """Of a move that was done, in an answer of which something else is shown."""
+    return {**label_of(move), "ok": True, "detail": _DETAILS.get(type(move), _SENT)}
+
+
+def refused_result(move: Move, rule: Rule, detail: str) -> Result:
+    no = {**label_of(move), "ok": False, "rule": rule.value, "detail": detail}
+    is_right = rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
+    return no | {"hint": _NOT_HELD} if is_right else no
+
+
+def label_of(move: Move) -> dict[str, Any]:
+    """Which move of the answer it is, by what tells it from others of its kind."""
+    match move:
+        case Use(function=function):
+            return {"function": function}
+        case Spawn(key=key):
+            return {"move": move.move, "key": key}
+        case Direct(to=to):
+            return {"move": move.move, "to": to}
+        case Say(room=room):
+            return {"move": move.move, "room": room}
+        case Govern():
+            return {"move": move.move, "verb": move.verb, "target": move.target}
+        case _:
+            return {"move": move.move}
+
+
+_DETAILS: Final[Mapping[type, str]] = {
+    Spawn: _ASKED,
+    Govern: _ASKED,
+    Report: _SENT,
+    Think: "noted",
+    Wait: _NO_WAIT,
+}

@@ -1,0 +1,196 @@
+"""What a seat of the board is told when it is called. Pure.
+
+The order is that of how often a part changes: what stands for the whole mission first, then the
+motion, then the room, and who is asked last. Seats that are called at once differ in nothing but
+their last lines, so that a provider's prompt cache serves all but the first of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from swarmd.core.agent.prompt import listed, quoted, roles_text
+from swarmd.core.model.declarations import Declarations, Role
+from swarmd.core.model.messages import Kind, Message
+
+ROOM_MESSAGES_MAX: Final = 60  # what a seat sees of this mission's part of the room
+
+Facts = Mapping[str, Any]
+
+
+def call_text(
+    call: Facts, files: Sequence[str], room: Sequence[Message], roles: Sequence[Role]
+) -> str:
+    """The clerk's call."""
+    parts = [
+        *_mission_lines(files, roles),
+        *_charter_lines(call["charters"]),
+        *_operator_lines(call),
+        *_report_lines(call),
+        *_motion_lines(call),
+        *_room_lines(call, room),
+        *_standing_lines(call),
+        *_agenda_lines(call),
+        *_history_lines(call),
+        f"phase: {call['phase']}\n{_ASK[call['phase']]}",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def persona_of_seat(declared: Declarations, name: str, call: Facts) -> str:
+    """Who is asked: the one part that differs from seat to seat."""
+    persona = declared.personas.get(name)
+    seats = list(call["seats"])
+    place = f"seat {seats.index(name) + 1} of {len(seats)}" if name in seats else "a seat"
+    chair = "you have the chair" if name == call["chair"] else f"the chair: {call['chair']}"
+    return "\n\n".join(
+        part
+        for part in (
+            persona.text.strip() if persona is not None else "",
+            f"You are {name}, {place} of the board; {chair}. "
+            f"Answer with {' or '.join(f'`{name}`' for name in call['required'])}, once.",
+        )
+        if part
+    )
+
+
+def board_roles(declared: Declarations) -> tuple[Role, ...]:
+    """The roles that a motion may charter."""
+    return tuple(role for role in declared.roles.values() if 1 in role.tiers)
+
+
+# --- the mission ------------------------------------------------------------------------------
+
+
+def _mission_lines(files: Sequence[str], roles: Sequence[Role]) -> Iterator[str]:
+    if files:
+        yield f"files of the mission: {listed(files)}"
+    yield roles_text(roles)
+
+
+def _charter_lines(charters: Sequence[Facts]) -> Iterator[str]:
+    for charter in charters:
+        given = f"{charter['name']} ({charter['agent']}, {charter['role']})"
+        done = f"\ndone means: {charter['done']}" if charter["done"] else ""
+        yield quoted("charter", f"{given}\ntask: {charter['task']}{done}")
+
+
+def _report_lines(call: Facts) -> Iterator[str]:
+    reports = call["reports"]
+    if reports:
+        yield "reports: " + ", ".join(report["agent"] for report in reports)
+    for report in reports:
+        files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
+        yield quoted("report", f"{report['agent']} {report['name']}{files}\n{report['text']}")
+
+
+def _operator_lines(call: Facts) -> Iterator[str]:
+    """What a person has said to the board."""
+    for word in call["words"]:
+        yield quoted("operator", f"{word['at']} {word['text']}")
+    if call["words"]:
+        yield "An operator is a person, and an operator's word goes before the board's."
+
+
+def _agenda_lines(call: Facts) -> Iterator[str]:
+    """What waits for the board, each with what can be done about it."""
+    told = []
+    for item in call["agenda"]:
+        facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
+        about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
+        told.append(
+            f"- {item['kind']}: {item['name']} ({item['agent']}), since {item['since']}: "
+            f"{item['what']}{about}. You can {item['can']}."
+        )
+    if told:
+        yield quoted("agenda", "\n".join(told))
+
+
+# --- the motion -------------------------------------------------------------------------------
+
+
+def _motion_lines(call: Facts) -> Iterator[str]:
+    if call["motion"]:
+        motion = json.dumps(call["motion"], ensure_ascii=False)
+        yield f"motion {call['motion_number']}, proposed by {call['proposer']}:"
+        yield quoted("motion", motion)
+    for answer in call["arguments"]:
+        said = f" {answer['text']}" if answer["text"] else ""
+        yield quoted("argument", f"{answer['seat']} ({answer['stance']}):{said}")
+
+
+def _history_lines(call: Facts) -> Iterator[str]:
+    if call["fallen"]:
+        fallen = call["fallen"]
+        motion = json.dumps(fallen["motion"], ensure_ascii=False)
+        yield f"The last motion fell: {fallen['why']}. You may propose it again, changed:"
+        yield quoted("fallen", motion)
+    elif call["refusal"]:
+        yield f"The last motion was not carried out: {call['refusal']}"
+    if call["correction"]:
+        yield f"Your motion was given back and is not before the board: {call['correction']}"
+
+
+# --- the room and the state of things ---------------------------------------------------------
+
+
+def _room_lines(call: Facts, room: Sequence[Message]) -> Iterator[str]:
+    said = [message for message in room if _is_shown(message, call)][-ROOM_MESSAGES_MAX:]
+    if said:
+        yield quoted("room", "\n".join(f"{m.sender} ({m.kind}): {m.text}" for m in said))
+
+
+def _is_shown(message: Message, call: Facts) -> bool:
+    data = message.data
+    if message.kind in (Kind.PROPOSAL, Kind.RESPONSE):
+        return False
+    if message.kind in (Kind.ARGUMENT, Kind.VOTE):
+        # Of seats that are called one after the other, the later hear the earlier. Called at once
+        # they hear nothing of each other, and what was said before is part of the call.
+        is_present = data.get("motion_number") == call["motion_number"]
+        return is_present and not call["is_at_once"] and not call["arguments"]
+    if message.kind is Kind.DIGEST and "agent" in data:
+        return not call["reports"]
+    is_of_motion = data.get("motion_number") == call["motion_number"]
+    return not (is_of_motion or "opened" in data or "given_back" in data)
+
+
+def _standing_lines(call: Facts) -> Iterator[str]:
+    for charter in call["charters"]:
+        amounts = f"spent {_amounts(charter['spent'])}, left {_amounts(charter['left'])}"
+        yield f"{charter['name']} ({charter['agent']}): {charter['state']}; {amounts}"
+    yield (
+        f"left of the mission's budget: {_amounts(call['left'])}; "
+        f"a motion can give at most {_amounts(call['to_give'])}"
+    )
+    yield (
+        f"motion {call['motion_number']} of at most {call['motions_max']}; "
+        f"{call['falls']} of {call['falls_max']} falls in a row; "
+        f"work was sent back {call['sent_back']} of at most {call['send_backs_max']} times"
+    )
+
+
+def _amounts(amounts: Facts) -> str:
+    named = ", ".join(f"{amount:,} {kind}" for kind, amount in amounts.items())
+    return named or "nothing known"
+
+
+# --- the question -----------------------------------------------------------------------------
+
+
+_ASK: Final = {
+    "propose": "Propose one motion: charter executives, or reject the mission with what is "
+    "missing.",
+    "review": "Propose one motion on what was reported and on what stands in the agenda: deliver, "
+    "direct (send back), charter more, act (approve, deny, stop, fund, terminate …), wait, or "
+    "reject. One motion may answer several: `act` takes `also`, `charter` takes `replaces`.",
+    "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`; or, "
+    "where no motion is before the board, with the motion that does what the operator says.",
+    "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "
+    "should be changed, `object` if it must not be carried.",
+    "respond": "The motion is yours, and these are the arguments. `keep` it, `amend` it, or "
+    "`withdraw` it. Name in `accepts` whose argument those who are chartered shall mind.",
+    "vote": "Vote on the motion as it stands: yes, no or abstain, with your reason.",
+}

@@ -1,0 +1,315 @@
+"""What the board is called for while its mission works: each cause with its facts, put once. Pure.
+
+Results of all executives call it, and whatever waits for it: a request for permission, a blocker,
+an executive that is stalled, frozen, exhausted, has ended, or rests while nothing is under way
+below it. All that waits is put at once, on one agenda. What comes while a motion is before the
+board waits for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from swarmd.core.actions import approvals
+from swarmd.core.model.chain import canonical, sha256
+from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.names import (
+    CLERK,
+    SUPERVISOR,
+    AgentId,
+    Authority,
+    MissionId,
+)
+from swarmd.core.model.procedure import Procedure
+from swarmd.core.model.records import Approval
+from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import APPROVALS, BOARDS, Put
+from swarmd.core.model.timings import stamp_of
+
+# Calls of the board about one executive. A board that has decided three times about somebody and
+# changed nothing has no better idea at the fourth; what is left is to deliver without it.
+CALLS_MAX: Final = 3
+# Seconds for which an executive is seen at rest before it counts as one: a turn that is about to
+# begin (a queue of turns, a directive on its way) begins within these.
+REST_SECONDS: Final = 5.0
+# Of a report in the line of the agenda; the whole is among the reports.
+EXCERPT_CHARS: Final = 300
+
+ENDED_WITHOUT_REPORT: Final = "(ended without a final report: "
+
+_CAN: Final[Mapping[str, str]] = {
+    "permission": "act: approve or deny it",
+    "blocker": "direct it with what it needs, act: fund or grant, charter another in its place, or "
+    "deliver what there is",
+    "resting": "direct it, charter another in its place, or deliver what there is",
+    "stalled": "act: freeze or terminate it, charter another in its place, or wait",
+    "frozen": "act: thaw or terminate it, charter another in its place, or deliver what there is",
+    "exhausted": "act: fund or terminate it, charter another in its place, or deliver what there "
+    "is",
+    "ended": "charter another in its place, leave its part to the others, or deliver what there is",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that waits for the board. `about` is the executive whose calls it counts among;
+    `detail` tells it from another cause of its kind."""
+
+    kind: str
+    agent: AgentId
+    name: str
+    what: str
+    since: float
+    task: str = ""
+    detail: str = ""
+    about: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The same for the same cause, also after a restart."""
+        told = [self.kind, self.agent, sha256(self.task), self.detail]
+        return sha256(canonical(told))[:16]
+
+    def item(self) -> dict[str, Any]:
+        """As it stands on the agenda."""
+        return {
+            "kind": self.kind,
+            "agent": self.agent,
+            "name": self.name,
+            "what": self.what,
+            "since": stamp_of(self.since),
+            "can": _CAN[self.kind],
+            **self.facts,
+        }
+
+
+def take_causes(draft: Draft, id: MissionId) -> tuple[dict[str, Any], ...] | None:
+    """The agenda for which the board of a working mission is called now, and none of it is put
+    again; `None` where nothing calls it.
+    """
+    swarm, procedure = draft.swarm, draft.swarm.boards[id]
+    fresh = [cause for cause in causes(swarm, id, draft.now) if _may_be_put(procedure, cause)]
+    if not fresh and not is_all_done(swarm, id):
+        return None
+    if fresh:
+        _note_put(draft, id, fresh)
+    return tuple(cause.item() for cause in fresh)
+
+
+def _may_be_put(procedure: Procedure, cause: Cause) -> bool:
+    watch = procedure.watch
+    is_bounded = bool(cause.about) and watch.calls.get(cause.about, 0) >= CALLS_MAX
+    return cause.key not in watch.put and not is_bounded
+
+
+def _note_put(draft: Draft, id: MissionId, fresh: Iterable[Cause]) -> None:
+    procedure, listed = draft.swarm.boards[id], list(fresh)
+    calls = dict(procedure.watch.calls)
+    for about in {cause.about for cause in listed if cause.about}:
+        calls[about] = calls.get(about, 0) + 1
+    put = (*procedure.watch.put, *(cause.key for cause in listed))
+    _keep(draft, id, procedure, put=put, calls=calls)
+    for approval in approvals.for_the_board(draft.swarm, id):
+        draft.add(APPROVALS.put(approval.called()))
+    draft.record(
+        JournalEvent.BOARD_CALLED,
+        "the board is called: " + "; ".join(f"{c.kind} {c.name or c.agent}" for c in listed),
+        actor=CLERK,
+        mission=id,
+        causes=[{"kind": c.kind, "agent": c.agent, "key": c.key} for c in listed],
+    )
+
+
+def _keep(draft: Draft, id: MissionId, procedure: Procedure, **changes: Any) -> None:
+    watch = procedure.watch.model_copy(update=changes)
+    draft.add(Put(BOARDS, id, procedure.model_copy(update={"watch": watch})))
+
+
+def needs_no_call(draft: Draft, executive: Agent) -> None:
+    """The board has ended it by its own motion: it is not called to hear of that."""
+    procedure = draft.swarm.boards.get(executive.mission)
+    if procedure is not None:
+        key = _ended_cause(executive.id, executive.name, "", draft.now).key
+        _keep(draft, executive.mission, procedure, put=(*procedure.watch.put, key))
+
+
+def is_before_board(swarm: Swarm, agent: Agent) -> bool:
+    """The board deliberates on it now."""
+    procedure = swarm.boards.get(agent.mission)
+    if procedure is None or procedure.stage in ("working", "ended"):
+        return False
+    return any(item.get("agent") == agent.id for item in procedure.agenda)
+
+
+# --- causes -----------------------------------------------------------------------------------
+
+
+def causes(swarm: Swarm, id: MissionId, now: float) -> list[Cause]:
+    """All that waits for the board of this mission, whether or not it was put."""
+    found = [_permission_cause(swarm, a) for a in approvals.for_the_board(swarm, id)]
+    found += _ended_causes(swarm, id, now)
+    for executive in swarm.executives(id):
+        if swarm.lineage.is_ending(executive):
+            continue
+        cause = _held_cause(swarm, executive) or _rest_cause(swarm, executive, now)
+        if cause is not None:
+            found.append(cause)
+    return [*found, *_stalled_causes(swarm, id)]
+
+
+def _permission_cause(swarm: Swarm, approval: Approval) -> Cause:
+    requester = swarm.lineage.get(approval.requester)
+    facts = dict(approval.facts)
+    named = (facts.get(name) for name in ("action", "verb", "role", "target"))
+    what = f"asks for permission ({approval.id}): " + " ".join(str(n) for n in named if n)
+    return Cause(
+        "permission",
+        approval.requester,
+        requester.name if requester is not None else "",
+        f"{what}; {approval.rule}",
+        approval.at,
+        detail=approval.id,
+        facts={
+            "approval": approval.id,
+            "expires": stamp_of(approval.expires),
+            "tainted": bool(approval.action["taint"]),
+            "request": facts,
+        },
+    )
+
+
+def _ended_causes(swarm: Swarm, id: MissionId, now: float) -> list[Cause]:
+    return [
+        _ended_cause(report.agent, report.name, report.text[:EXCERPT_CHARS], now)
+        for report in swarm.reports.get(id, {}).values()
+        if report.text.startswith(ENDED_WITHOUT_REPORT) and swarm.lineage.get(report.agent) is None
+    ]
+
+
+def _ended_cause(agent: AgentId, name: str, what: str, now: float) -> Cause:
+    return Cause("ended", agent, name, what, now)
+
+
+def _held_cause(swarm: Swarm, executive: Agent) -> Cause | None:
+    """The supervisor holds it until its superior, the board, has mended it."""
+    stops = swarm.lineage.stops
+    stop = stops.get(f"={executive.id}") or stops.get(executive.id)
+    if stop is None or stop.by != SUPERVISOR or stop.authority is not Authority.LINEAGE:
+        return None
+    kind = "exhausted" if stop.rule.startswith("budget.") else "frozen"
+    until = f"; unmended it ends at {stamp_of(stop.until)}" if stop.until else ""
+    return _cause_of(executive, kind, f"{stop.reason}{until}", stop.at, str(stop.at))
+
+
+def _rest_cause(swarm: Swarm, executive: Agent, now: float) -> Cause | None:
+    """At rest with nothing under way below it. With a blocker it calls the board at once; without
+    one when all the mission is at rest, for it may wait for a colleague who is at work.
+    """
+    since = rests_since(swarm, executive, now)
+    if since is None:
+        return None
+    report = swarm.reports.get(executive.mission, {}).get(executive.id)
+    is_still = is_mission_at_rest(swarm, executive.mission, now)
+    if report is not None and not report.is_done and not is_still:
+        said = report.text[:EXCERPT_CHARS]
+        return _cause_of(executive, "blocker", said, since, sha256(report.text))
+    if not is_still:
+        return None
+    # Nothing goes on by itself any more: the board is called again, within its bound.
+    calls = swarm.boards[executive.mission].watch.calls.get(executive.id, 0)
+    detail = f"{since} {calls}"
+    if report is not None:
+        return _cause_of(executive, "blocker", report.text[:EXCERPT_CHARS], since, detail)
+    what = "rests without a report, and nothing is under way below it"
+    return _cause_of(executive, "resting", what, since, detail)
+
+
+def _stalled_causes(swarm: Swarm, id: MissionId) -> list[Cause]:
+    found = []
+    for agent_id, trouble in swarm.troubles.items():
+        agent = swarm.lineage.get(agent_id)
+        is_the_boards = agent is not None and (agent.tier == 1 or trouble.is_told_above)
+        if agent is None or agent.mission != id or trouble.kind != "stalled" or not is_the_boards:
+            continue
+        what = f"has made no progress since {stamp_of(trouble.since)}: {trouble.detail}"
+        found.append(_cause_of(agent, "stalled", what, trouble.since, str(trouble.since)))
+    return found
+
+
+def _cause_of(agent: Agent, kind: str, what: str, since: float, detail: str) -> Cause:
+    """Of a living agent. A sub-agent's counts among the calls about its executive."""
+    task = agent.charter.task if agent.charter is not None else ""
+    about = agent.path[-agent.tier]
+    return Cause(kind, agent.id, agent.name, what, since, task, detail, about)
+
+
+# --- at rest ----------------------------------------------------------------------------------
+
+
+def is_all_done(swarm: Swarm, id: MissionId) -> bool:
+    return all(is_done(swarm, executive) for executive in swarm.executives(id))
+
+
+def is_done(swarm: Swarm, executive: Agent) -> bool:
+    report = swarm.reports.get(executive.mission, {}).get(executive.id)
+    return report is not None and report.is_done
+
+
+def rests_since(swarm: Swarm, executive: Agent, now: float) -> float | None:
+    since = swarm.observed.resting.get(executive.id)
+    is_long_enough = since is not None and now - since >= REST_SECONDS
+    return since if is_long_enough and not is_done(swarm, executive) else None
+
+
+def is_mission_at_rest(swarm: Swarm, id: MissionId, now: float) -> bool:
+    return all(
+        is_done(swarm, executive) or rests_since(swarm, executive, now) is not None
+        for executive in swarm.executives(id)
+        if not swarm.lineage.is_ending(executive)
+    )
+
+
+def why_stuck(swarm: Swarm, id: MissionId, now: float) -> str:
+    """Empty while anything can still come: nobody works, nothing waits for permission, and the
+    board has been called about each who rests as often as it is.
+    """
+    if any(approval.mission == id for approval in swarm.approvals.values()):
+        return ""
+    resting = [e for e in swarm.executives(id) if rests_since(swarm, e, now) is not None]
+    if not resting or not is_mission_at_rest(swarm, id, now):
+        return ""
+    calls = swarm.boards[id].watch.calls
+    if any(calls.get(executive.id, 0) < CALLS_MAX for executive in resting):
+        return ""
+    names = ", ".join(executive.name for executive in resting)
+    return f"nobody works: the board was called {CALLS_MAX} times about {names}"
+
+
+# --- what is missing, at the end ----------------------------------------------------------------
+
+
+def missing(swarm: Swarm, id: MissionId) -> str:
+    """Who was asked, and what for, when a mission's time is over."""
+    told = [
+        f"{a.id} of {a.requester} waits for permission of the {approvals.WORD[a.needs]} "
+        f"(`swarmd approve {a.id}`)"
+        for a in swarm.approvals.values()
+        if a.mission == id and not a.answer
+    ]
+    procedure = swarm.boards.get(id)
+    if procedure is None:
+        return "; ".join([*told, "the board had not taken it up"])
+    if procedure.stage not in ("working", "ended"):
+        told.append(f"the board was at motion {procedure.motion_number} ({procedure.stage})")
+    told += [_missing_of(swarm, e) for e in swarm.executives(id) if not is_done(swarm, e)]
+    return "; ".join(told)
+
+
+def _missing_of(swarm: Swarm, executive: Agent) -> str:
+    report = swarm.reports.get(executive.mission, {}).get(executive.id)
+    said = f", whose last word was: {report.text[:200]}" if report is not None else ""
+    return f"no result of {executive.name}{said}"

@@ -1,0 +1,98 @@
+"""What the clerk says in the board's room of a motion. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from swarmd.core.board.events import Announce, Proposed, Responded
+from swarmd.core.model.procedure import Ballot, Procedure
+from swarmd.core.model.voting import Verdict
+
+EXCERPT_CHARS: Final = 300  # of a motion's text in an announced line: its data has the whole
+
+
+def opened_line(proposed: Proposed) -> Announce:
+    number, seat, motion = proposed.motion_number, proposed.seat, proposed.motion
+    return Announce(
+        (
+            f"Motion {number}, proposed by {seat}: {motion.motion}, because "
+            f"{motion.reason[:EXCERPT_CHARS]}"
+        ),
+        {"motion_number": number, "proposer": seat, "motion": motion.model_dump(mode="json")},
+    )
+
+
+def correction_line(answer: Proposed | Responded, why: str) -> Announce:
+    assert answer.motion is not None
+    number, seat, kind = answer.motion_number, answer.seat, answer.motion.motion
+    return Announce(
+        f"Motion {number}: the {kind} of {seat} is given back, {why}.",
+        {"motion_number": number, "given_back": seat, "why": why},
+    )
+
+
+def response_line(procedure: Procedure, answer: Responded) -> Announce:
+    done = "amends it" if answer.motion is not None else "keeps it"
+    facts: dict[str, Any] = {
+        "motion_number": answer.motion_number,
+        "response": answer.decision,
+        "accepted": [argument.seat for argument in procedure.accepted],
+    }
+    if answer.motion is not None:
+        facts["motion"] = answer.motion.model_dump(mode="json")
+    reason = answer.reason[:EXCERPT_CHARS]
+    return Announce(f"Motion {answer.motion_number}: {answer.seat} {done}: {reason}", facts)
+
+
+def consent_line(procedure: Procedure, verdict: Verdict) -> Announce:
+    """Of a motion that is carried without a vote."""
+    consented = [answer.seat for answer in procedure.arguments]
+    here = {procedure.proposer, *consented}
+    absent = [seat for seat in procedure.bench.seats if seat not in here]
+    return Announce(
+        f"Motion {procedure.motion_number} is carried without a vote, {verdict.why}"
+        f"{_absences(absent)}.",
+        {
+            **_outcome(procedure, verdict),
+            "proposer": procedure.proposer,
+            "arguments": [answer.model_dump(mode="json") for answer in procedure.arguments],
+            "absent": absent,
+        },
+    )
+
+
+def tally_line(procedure: Procedure, verdict: Verdict) -> Announce:
+    ballots = procedure.ballots
+    voted = {ballot.seat for ballot in ballots}
+    absent = [seat for seat in procedure.bench.seats if seat not in voted]
+    outcome = "carried" if verdict.is_carried else "not carried"
+    return Announce(
+        f"Motion {procedure.motion_number} is {outcome}, {verdict.why} "
+        f"({_each_vote(ballots, absent)}).",
+        {
+            **_outcome(procedure, verdict),
+            "votes": [ballot.model_dump(mode="json") for ballot in ballots],
+            "absent": absent,
+        },
+    )
+
+
+def _outcome(procedure: Procedure, verdict: Verdict) -> dict[str, Any]:
+    """All that whoever decides it again needs beside the answers."""
+    return {
+        "motion_number": procedure.motion_number,
+        "carried": verdict.is_carried,
+        "why": verdict.why,
+        "quorum": procedure.bench.quorum,
+        "bench": procedure.bench.model_dump(mode="json"),
+    }
+
+
+def _absences(absent: Sequence[str]) -> str:
+    return f" ({', '.join(f'{seat} absent' for seat in absent)})" if absent else ""
+
+
+def _each_vote(ballots: Iterable[Ballot], absent: Iterable[str]) -> str:
+    cast = (f"{ballot.seat} {ballot.choice}" for ballot in ballots)
+    return ", ".join((*cast, *(f"{seat} absent" for seat in absent)))

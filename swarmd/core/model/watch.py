@@ -1,0 +1,54 @@
+"""What was put to the board of one mission beside its motions, and how often, as it is stored."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+# Of an operator's word as a seat is shown it; the whole stands in the room.
+WORD_CHARS_MAX: Final = 4_000
+# Words of an operator that seats are still shown, the newest.
+WORDS_SHOWN_MAX: Final = 8
+
+
+class OperatorsWord(BaseModel):
+    """What an operator said to the board about the mission."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    text: str
+    at: str
+
+
+class Answering(BaseModel):
+    """The seat that is asked to answer an operator, beside whatever is before the board."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    seat: str
+    deadline: float
+    words: int  # how many had been said when it was called
+    tried: int = 1  # seats that were called about these, this one included
+
+
+class Watch(BaseModel):
+    """`put` are the keys of causes that the board was called for; `calls` how often it was called
+    about an executive, by its id. `words` counts from the mission's beginning, of which the last
+    `said` are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    put: tuple[str, ...] = ()
+    calls: dict[str, int] = {}
+    words: int = 0
+    answered: int = 0
+    said: tuple[OperatorsWord, ...] = ()
+    answering: Answering | None = None
+    # How often the creator of a task's agent has ended it, who was created in such a one's place,
+    # and the calls of those.
+    ended: dict[str, int] = {}
+    replacements: tuple[str, ...] = ()
+    corrective_calls: int = 0
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self.answered < self.words

@@ -1,0 +1,226 @@
+"""The steps of one turn: thoughts and what they ask for, within the turn's bounds.
+
+Thoughts (calls of a model) and functions are bounded apart. At a bound the agent is asked once more
+and may only report, so that no turn ends with results that nobody has seen and nobody was told of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from swarmd.core.agent import results
+from swarmd.core.agent.turn import (
+    Acting,
+    Briefing,
+    act,
+    asked_for,
+    failed,
+    is_report,
+    name_of,
+    unreported,
+    with_briefing,
+)
+from swarmd.core.agent.waiting import AgentWait
+from swarmd.core.model.functions import FunctionCall
+from swarmd.core.model.moves import Move, Report, Spawn, Think
+from swarmd.core.model.provenance import of_results, refuse_outward
+from swarmd.core.model.refusals import Denied, Rule
+from swarmd.log_events import LogEvent
+from swarmd.ports.stores import LOST, Used
+from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
+from swarmd.runtime.turn.model_call import Mind, ThoughtFailedError
+from swarmd.runtime.turn.render import PromptRenderer
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve
+from swarmd.runtime.turn.world import Gathered, World
+
+log = structlog.get_logger(__name__)
+
+_OF_THE_ACTION: Final = (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
+
+
+@dataclass(slots=True)
+class TurnSteps:
+    """What one turn has come to so far."""
+
+    world: World
+    journal: Journal
+    acting: Acting
+    gathered: Gathered
+    render: PromptRenderer
+    _is_thinking: bool = False  # its last answer was a thought and nothing else
+
+    async def run(self) -> None:
+        """Until the agent has nothing more to see, or has reported at a bound."""
+        role = self.world.declared.roles.get(self.acting.agent.role)
+        try:
+            mind = await self.world.mind(role.model if role else "")
+            used_up = ""
+            while not used_up:
+                if not await self._do_moves(await self._think(mind)):
+                    return
+                used_up = self._used_up()
+            await self._end_at_bound(mind, used_up)
+        except ThoughtFailedError as failure:
+            log.warning(LogEvent.CALL_FAILED, agent=self.acting.agent.id, why=failure.detail)
+            self.gathered.say_only(failed(self.acting, failure.detail, failure.rule))
+
+    async def _think(self, mind: Mind) -> Sequence[Move]:
+        moves, corrections = await mind.think(self.journal, self.render, self.render.keep)
+        self.gathered.steps += corrections
+        return moves
+
+    # --- bounds ---
+
+    def _used_up(self) -> str:
+        """Of what the turn has used all that it may; empty where it may go on."""
+        limits, journal = self.world.declared.limits, self.journal
+        if journal.thoughts_done >= limits.thoughts_max:
+            return f"{limits.thoughts_max} thoughts"
+        if journal.functions_done >= limits.functions_max:
+            return f"{limits.functions_max} function calls"
+        return ""
+
+    async def _end_at_bound(self, mind: Mind, used_up: str) -> None:
+        """Once more, with the last results, and a report is all that it can answer with. Where it
+        gives none, its superior is told so. A seat's call is closed by the clerk.
+        """
+        is_told = any(is_report(message) for _, message in self.gathered.outputs)
+        if self.acting.agent.is_seat or is_told:
+            return
+        self.render.ask_for_report(used_up)
+        for move in await self._last_moves(mind):
+            if isinstance(move, Report):
+                self._note_moves((move,))
+                await self._do_move(move)
+                return
+        self.gathered.steps.append({"results": [{"note": f"You used the {used_up} of a turn."}]})
+        self.gathered.say(unreported(self.acting, used_up))
+
+    async def _last_moves(self, mind: Mind) -> Sequence[Move]:
+        try:
+            return await self._think(mind)
+        except ThoughtFailedError as failure:
+            if not failure.is_of_the_model:
+                raise
+            log.warning(LogEvent.CALL_FAILED, agent=self.acting.agent.id, why=failure.detail)
+            return ()
+
+    # --- the moves of one answer ---
+
+    async def _do_moves(self, moves: Sequence[Move]) -> bool:
+        """Do them in order; true where the model has something to see of it in this turn. It is
+        then told of each of them, and a wait does not begin.
+        """
+        asked = {**self.acting.asked, **asked_for(moves)}
+        spawns = tuple(move.key for move in moves if isinstance(move, Spawn))
+        self.acting = replace(self.acting, asked=asked, spawns=spawns)
+        self.gathered.wait, briefings = AgentWait(), list[Briefing]()
+        told, is_open = list[Mapping[str, Any]](), False
+        for move in moves:
+            result = await self._do_move(move, briefings)
+            is_open = is_open or result is not None
+            told.append(results.done_result(move) if result is None else result)
+        self._brief(briefings)
+        # From here on: what was said up to now was said before these results were seen.
+        read = of_results(told, self.world.declared.functions)
+        self.gathered.taint |= read & set(self.world.declared.limits.taint.sources)
+        self._note_moves(moves)
+        if is_open:
+            self.gathered.steps.append({"results": told})
+            self.gathered.wait = AgentWait()
+        return is_open or self._goes_on_thinking(moves)
+
+    def _goes_on_thinking(self, moves: Sequence[Move]) -> bool:
+        """A thought alone is asked once more what it comes to; a second one in a row waits for
+        mail.
+        """
+        was_thinking, self._is_thinking = self._is_thinking, _is_thought(moves)
+        if not self._is_thinking or was_thinking:
+            return False
+        noted = {"move": "think", "ok": True, "detail": results.NOTED}
+        self.gathered.steps.append({"results": [noted]})
+        return True
+
+    def _note_moves(self, moves: Sequence[Move]) -> None:
+        written = [move.model_dump(mode="json", exclude_defaults=True) for move in moves]
+        self.gathered.steps.append({"moves": written})
+
+    def _brief(self, briefings: Sequence[Briefing]) -> None:
+        """Words for agents that are only asked for go into the requests for them."""
+        gathered = self.gathered
+        for briefing in briefings:
+            gathered.outputs[:] = with_briefing(gathered.outputs, briefing, gathered.taint)
+
+    async def _do_move(
+        self, move: Move, briefings: list[Briefing] | None = None
+    ) -> Mapping[str, Any] | None:
+        """The result that the model has to see of it, or `None`."""
+        meaning = act(move, self.acting)
+        match meaning:
+            case None:
+                return None
+            case Denied():
+                return self._refused(move, meaning.rule, meaning.detail)
+            case AgentWait():
+                self.gathered.wait = meaning
+            case Briefing():
+                assert briefings is not None
+                briefings.append(meaning)
+            case FunctionCall():
+                return await self._call(move, meaning)
+            case _:
+                self.gathered.say(*meaning)
+        return None
+
+    async def _call(self, move: Move, call: FunctionCall) -> Mapping[str, Any]:
+        """Call a function; what is to be known of it beforehand, its row says."""
+        function, found = call.function, dict[str, Any]()
+        rules = self.world.declared.limits.taint
+        denied = refuse_outward(call, self.acting.agent, self.gathered.taint, rules)
+        if denied is not None:
+            return self._refused(move, denied.rule, denied.detail)
+        bound = self.world.declared.limits.functions_max
+        if self.journal.functions_done >= bound:
+            return failure(
+                function.name, f"not called: the {bound} function calls of this turn are used"
+            )
+
+        async def effect() -> tuple[str, Used]:
+            found.update(await call_function(self.world.handlers, self.acting, call))
+            used = Used(function.charge, is_ok=found["ok"], files=files_in(found))
+            return json.dumps(found), used
+
+        try:
+            text = await self.journal.call(
+                function.name,
+                effect,
+                reserve=Reserve(function.charge),
+                privileges=function.privileges(call.args),
+                within_seconds=function.seconds,
+                may_repeat=function.may_repeat,
+                given=call.args.model_dump(mode="json"),
+            )
+            self.gathered.has_used = True
+            if text == LOST:
+                return failure(function.name, UNKNOWN_OUTCOME)
+        except NotAllowedError as no:
+            # What it may not use, or what is stopped for all, is told to it; what stops itself ends
+            # or holds its turn.
+            if no.rule not in _OF_THE_ACTION and not no.detail.startswith("use:"):
+                raise
+            return self._refused(move, no.rule, no.detail)
+        return found or json.loads(text)
+
+    def _refused(self, move: Move, rule: Rule, detail: str) -> Mapping[str, Any]:
+        """As the model is told of it; the journal is, when the turn is committed."""
+        self.gathered.refusals.note(rule, name_of(move), detail)
+        return results.refused_result(move, rule, detail)
+
+
+def _is_thought(moves: Sequence[Move]) -> bool:
+    return all(isinstance(move, Think) for move in moves)

@@ -1,0 +1,76 @@
+"""What an agent is told of itself and of what is around it."""
+
+from __future__ import annotations
+
+from swarmd.core.agent.situation import (
+    Beside,
+    Near,
+    Situation,
+    ago_text,
+    child_doing,
+    last_words,
+    left_text,
+)
+from swarmd.core.model.names import SOB
+from tests.core.swarm_builder import declarations, world
+
+
+def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
+    w = world()
+    top = w.grow(SOB, "top")
+    ann = w.grow(top.id, "ann")
+    told = Situation(
+        agent=ann,
+        superior="top",
+        now="2026-03-01T10:00:00.000Z",
+        seconds_left=900,
+        free={"tokens": 5},
+        spent={"tokens": 7, "calls": 0},
+        files=["docs"],
+        children=[Beside("reader", "a-9", "worker", "done 2 min ago")],
+        colleagues=[Beside("bob", "a-8", "worker", "counts")],
+        rooms=[Near("hall", "talk"), Near("wall", "news", may_speak=False)],
+        may_create=[declarations().roles["worker"]],
+        taint=["file"],
+        guarded=["widening"],
+    ).to_text()
+    for part in (
+        "role: manager",
+        f"You are ann. You report to top ({top.id}).",
+        "time: 2026-03-01T10:00:00.000Z; your deadline is in 15 min",
+        'yours to give: {"tokens": 5}; spent: {"tokens": 7}',
+        "your files (a folder is all that is in it): docs",
+        "- reader (a-9, worker): done 2 min ago",
+        "- bob (a-8, worker): counts",
+        "room `hall`: talk (to wake a member, write @NAME)",
+        "room `wall`: news (you may only read there)",
+        "roles you may create:\n- worker",
+        "You have read untrusted text (file): from now on these need your superior's permission",
+        "granting a right",
+    ):
+        assert part in told
+    assert "supervisor" not in told, "that is the program"
+
+
+def test_of_nothing_nothing_is_said_and_the_board_is_told_from_the_program() -> None:
+    top = world().grow(SOB, "top")
+    told = Situation(agent=top, superior="sob", now="now").to_text()
+    assert "You report to the board (id `sob`)." in told
+    for word in ("children", "colleagues", "room", "files", "spent", "deadline", "untrusted"):
+        assert word not in told
+
+
+def test_what_a_child_does_is_said_in_a_few_words() -> None:
+    assert child_doing(is_done=True, ago=120, wait="", state="live") == "done 2 min ago"
+    assert child_doing(is_done=False, ago=1, wait="", state="live") == "working"
+    waits = child_doing(is_done=False, ago=1, wait="waits for bob", state="live")
+    assert waits == "waits for bob"
+    assert child_doing(is_done=True, ago=1, wait="", state="frozen") == "frozen"
+    assert [ago_text(n) for n in (5, 7_200, 200_000)] == ["5 s ago", "2 h ago", "2 d ago"]
+
+
+def test_the_rest_of_a_turn_and_its_end_are_told_in_numbers() -> None:
+    assert "1 thought (this answer is one), 3 function calls." in left_text(1, 3)
+    assert last_words("12 thoughts").startswith(
+        "You have used the 12 thoughts of this turn. Report"
+    )

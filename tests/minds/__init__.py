@@ -1,0 +1,1 @@
+"""Scripted minds: what stands in for a language model in benches, worlds and rehearsals."""

@@ -1,0 +1,260 @@
+"""What a turn and a supervisor note in the record, and what is masked before anything is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.core.model.chain import canonical, sha256
+from swarmd.core.model.channels import BOARD_ROOM, ORDERS, inbox
+from swarmd.core.model.exchange import Piece
+from swarmd.core.model.functions import TREE_LIST, FunctionCall, ListTree
+from swarmd.core.model.masking import MASK, Masking
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.moves import MOVE
+from swarmd.core.model.names import OPERATOR, AgentId, MissionId
+from swarmd.core.model.records import Forgetting
+from swarmd.core.model.tables import FORGETTINGS
+from swarmd.errors import WorkspaceError
+from swarmd.ports.models import NOTHING, Answered, Failed, Prompt
+from swarmd.ports.record import Answer
+from swarmd.runtime.recording import Recording, TurnCalls, note_mail, words_of
+from swarmd.runtime.supervisor.forgetting import RecordsForgotten
+from swarmd.runtime.turn.functions import call_function
+from swarmd.runtime.turn.masked import MaskedModel, masked_handlers
+from swarmd.runtime.turn.step_journal import Reserve
+from tests.core.swarm_builder import MISSION, world
+from tests.runtime.test_model_call import AGENT, REPORT, Thinking, failing, render, thinking
+from tests.runtime.test_step_journal import ONE, Done
+from tests.runtime.test_worker import jumping
+
+KEY = "key-of-no-shape-1"
+M = MissionId("m-1")
+MASKING = Masking([KEY])
+
+
+@dataclass
+class Noted:
+    """A record in memory."""
+
+    answers: list[Answer] = field(default_factory=list)
+    forgotten: list[MissionId] = field(default_factory=list)
+    fails: int = 0
+    trouble: str = ""
+
+    def note(self, answer: Answer) -> None:
+        self.answers.append(answer)
+
+    async def forget(self, mission: MissionId, until: float) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise WorkspaceError("no right to")
+        self.forgotten.append(mission)
+
+
+def recorded(turn: Thinking, record: Noted) -> Any:
+    return replace(turn.journal(), calls=TurnCalls(record, MASKING, M, AGENT))
+
+
+# --- calls ------------------------------------------------------------------------------------
+
+
+def test_each_attempt_of_a_model_is_noted_under_its_step_with_what_was_asked() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            record, model = Noted(), ScriptedModel([failing("malformed"), REPORT])
+            await turn.think(model, recorded(turn, record))
+            first, second = record.answers
+            assert [(one.step, one.is_ok) for one in record.answers] == [(1, False), (2, True)]
+            assert (second.mission, second.agent, second.turn) == (M, AGENT.id, 1)
+            assert (second.kind, second.name) == ("model", model.name)
+            assert second.given[1:] == ["shared", "persona", [["user", "Answer."]]]
+            assert second.input == sha256(canonical(second.given))
+            assert second.used == {"tokens": 20, "calls": 1, "cost": 0}
+            assert (second.more["tokens_in"], second.more["tokens_out"]) == (10, 10)
+            assert '"report"' in str(second.text)
+            assert "malformed!" in str(first.text)
+
+    jumping(test)
+
+
+def test_a_call_that_is_cut_off_is_noted_without_an_answer_and_with_what_was_settled() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            record = Noted()
+            with pytest.raises(RuntimeError):
+                await recorded(turn, record).call("pay", Done(fails=True), reserve=Reserve(ONE))
+            (cut,) = record.answers
+            assert (cut.kind, cut.name, cut.text, cut.is_ok) == ("function", "pay", None, False)
+            assert (cut.used, cut.is_assumed) == (ONE, True)
+
+    jumping(test)
+
+
+def test_who_meets_a_former_holders_answer_notes_it_again_as_paid_before() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            record, done = Noted(), Done()
+            await turn.journal().call("pay", done, reserve=Reserve(ONE), given={"a": 1})
+            await recorded(turn, record).call("pay", done, reserve=Reserve(ONE), given={"a": 1})
+            (met,) = record.answers
+            assert (met.text, met.is_repeated, met.used, done.times) == ("{}", True, {}, 1)
+
+    jumping(test)
+
+
+def test_what_a_call_is_given_is_masked_before_its_digest() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            record = Noted()
+            await recorded(turn, record).call(
+                "pay", Done(), reserve=Reserve(ONE), given={"query": KEY}
+            )
+            (answer,) = record.answers
+            assert answer.given == {"query": MASK}
+            assert answer.input == sha256(canonical({"query": MASK}))
+
+    jumping(test)
+
+
+# --- models and functions ---------------------------------------------------------------------
+
+
+@dataclass
+class Parrot:
+    """Answers as it is told to and keeps what it was asked."""
+
+    outcome: Answered | Failed
+    asked: list[Prompt] = field(default_factory=list)
+    name: str = "parrot:x"
+    is_language_model: bool = True
+
+    def bound(self, prompt: Prompt) -> Any:
+        self.asked.append(prompt)
+        return NOTHING
+
+    def expected(self, prompt: Prompt) -> Any:
+        return self.bound(prompt)
+
+    async def attempt(self, prompt: Prompt, sending: Any = None) -> Answered | Failed:
+        self.asked.append(prompt)
+        return self.outcome
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+PROMPT = replace(
+    render(()),
+    shared=f"s {KEY}",
+    persona=f"p {KEY}",
+    exchange=(Piece("user", f"x {KEY}", thread=f"opaque {KEY}"),),
+)
+
+
+def said(**move: Any) -> Answered:
+    return Answered((MOVE.validate_python(move),), NOTHING, f"wrote {KEY}")
+
+
+async def test_a_model_is_asked_and_answers_without_secrets() -> None:
+    parrot = Parrot(said(move="report", text=f"it is {KEY}", done=True))
+    model = MaskedModel(parrot, MASKING)
+    model.bound(PROMPT)
+    outcome = await model.attempt(PROMPT)
+    for asked in parrot.asked:
+        # A thread is the provider's own, and goes back as it came.
+        assert asked.exchange == (Piece("user", f"x {MASK}", thread=f"opaque {KEY}"),)
+        assert (asked.shared, asked.persona) == (f"s {MASK}", f"p {MASK}")
+    assert isinstance(outcome, Answered)
+    assert outcome.moves[0].model_dump()["text"] == f"it is {MASK}"
+    assert outcome.text == f"wrote {MASK}"
+
+
+async def test_a_provider_that_quotes_the_key_in_its_error_tells_nobody() -> None:
+    failed = Failed("rejected", f"Incorrect API key provided: {KEY}", NOTHING, text=KEY)
+    outcome = await MaskedModel(Parrot(failed), MASKING).attempt(PROMPT)
+    assert isinstance(outcome, Failed)
+    assert (outcome.detail, outcome.text) == (f"Incorrect API key provided: {MASK}", MASK)
+
+
+async def test_a_secret_where_no_mask_may_stand_is_a_correction_without_the_secret() -> None:
+    outcome = await MaskedModel(
+        Parrot(said(move="use", function="file/read", args={}, **{})), Masking(["file/read"])
+    ).attempt(PROMPT)
+    assert isinstance(outcome, Failed)
+    assert outcome.why == "malformed"
+    assert "file/read" not in outcome.detail
+
+
+async def test_a_functions_result_is_masked_and_so_is_what_it_says_of_its_failure() -> None:
+    async def found(acting: Any, args: Any) -> Any:
+        return {"lines": ["a", f"b {KEY}"]}
+
+    async def fails(acting: Any, args: Any) -> Any:
+        raise WorkspaceError(f"no file {KEY}")
+
+    call: Any = FunctionCall(TREE_LIST, ListTree())
+    acting: Any = None
+    for handler, told in ((found, f"b {MASK}"), (fails, f"no file {MASK}")):
+        result = await call_function(
+            masked_handlers({TREE_LIST.name: handler}, MASKING), acting, call
+        )
+        assert told in str(result)
+        assert KEY not in str(result)
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+def word(channel: Any, text: str, kind: Kind = Kind.SAY, **more: Any) -> Message:
+    at = "2027-01-15T08:00:00.000Z"
+    return Message(sender=AgentId(OPERATOR), kind=kind, at=at, text=text, channel=channel, **more)
+
+
+def test_a_persons_word_to_an_agent_is_noted_in_the_turn_that_takes_it_up() -> None:
+    record, mail = Noted(), [word(inbox(AGENT.id), f"use {KEY}")]
+    note_mail(Recording(record, MASKING), AGENT, 7, M, [*mail, replace(mail[0], sender=AGENT.id)])
+    (answer,) = record.answers
+    assert (answer.kind, answer.name, answer.agent, answer.turn) == (
+        "person",
+        OPERATOR,
+        AGENT.id,
+        7,
+    )
+    assert answer.text == f"use {MASK}"
+
+
+def test_orders_and_words_to_the_board_are_noted_under_the_mission_that_they_are_about() -> None:
+    w = world()
+    top = w.grow("sob", "top")
+    heard = [
+        word(ORDERS, "too slow", Kind.ORDER, data={"verb": "freeze", "target": f"={top.id}"}),
+        word(ORDERS, "enough", Kind.ORDER, data={"verb": "cancel", "target": MISSION}),
+        word(BOARD_ROOM, "look here", mission=MissionId(MISSION)),
+        word(BOARD_ROOM, "good morning"),
+        word(ORDERS, "all", Kind.ORDER, data={"verb": "halt", "target": "*"}),
+    ]
+    found = list(words_of(MASKING, w.swarm, heard))
+    assert [(one.text, one.mission) for one in found] == [
+        ("too slow", MISSION),
+        ("enough", MISSION),
+        ("look here", MISSION),
+    ]
+    assert found[0].agent == top.id
+    assert found[0].given["data"]["verb"] == "freeze"
+
+
+# --- to forget --------------------------------------------------------------------------------
+
+
+async def test_what_could_not_be_deleted_is_tried_again_and_what_was_is_not() -> None:
+    w, record = world(), Noted(fails=1)
+    w.swarm.rows(FORGETTINGS)["m-0"] = Forgetting(MissionId("m-0"), 1.0)
+    memory: Any = w  # of which only the swarm is looked at
+    forgotten = RecordsForgotten(memory, record)
+    for expected in ([], ["m-0"], ["m-0"]):
+        await forgotten.look()
+        assert record.forgotten == expected
