@@ -120,6 +120,12 @@ def test_what_a_verb_prints_fits_a_terminal_of_80_columns(verb: str) -> None:
     assert max(map(width_of, drawn(PIPE)[verb])) > NARROW, "or this shows nothing"
 
 
+@pytest.mark.parametrize("columns", [40, 50, 62])
+@pytest.mark.parametrize("verb", ["ps", "top", "missions"])
+def test_a_table_fits_a_terminal_of_40_columns(verb: str, columns: int) -> None:
+    assert max(map(width_of, drawn(Ink(columns=columns))[verb])) <= columns
+
+
 @pytest.mark.parametrize("verb", ["ps", "top", "tree"])
 def test_every_agent_is_shown_with_its_whole_id_however_narrow_it_is(verb: str) -> None:
     text = "\n".join(drawn(EIGHTY)[verb])

@@ -14,10 +14,12 @@ from swarmd.adapters.redis.keys import (
     shared_names,
     type_of,
 )
+from swarmd.adapters.redis.queries import read_stop
 from swarmd.adapters.redis.query import Query, asked_if_allowed, facts_in, hash_of
 from swarmd.core.model.channels import MISSIONS
+from swarmd.core.model.lineage import EVERYTHING, Stop
 from swarmd.core.model.names import SOB, Channel, HostId
-from swarmd.core.model.tables import GAPS
+from swarmd.core.model.tables import GAPS, STOPS
 from swarmd.core.queries.snapshot import account_view
 
 if TYPE_CHECKING:
@@ -52,7 +54,13 @@ def read_health(
         root=account_view(hash_of(told["root"])),
         restart=restart,
         restart_advice=f"{WHAT}; {HINT}" if restart == "lost" else "",
+        stops=_stops(told["stops"]),
     )
+
+
+def _stops(texts: Sequence[str | None]) -> tuple[Stop, ...]:
+    found = zip(_OF_THE_WHOLE, texts, strict=False)
+    return tuple(read_stop(target, text) for target, text in found if text is not None)
 
 
 def _hosts(keys: Keys, ids: Sequence[str]) -> Query[tuple[dict[str, Facts], tuple[str, ...]]]:
@@ -80,6 +88,7 @@ def _told(keys: Keys, names: Collection[str]) -> Query[tuple[Mapping[str, Any], 
         "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
         "disk": ["INFO", "persistence"],
         "root": ["HGETALL", keys.ledger(SOB)],
+        "stops": ["HMGET", keys.rows(STOPS), *_OF_THE_WHOLE],
     }
     kept = {what for what, name in _READS_OF_HEALTH.items() if name not in names}
     sent = {what: words for what, words in questions.items() if what not in kept}
@@ -124,7 +133,10 @@ _UNTOLD: Final[Mapping[str, Any]] = {
     "entrance": ("", 0),
     "disk": "",
     "root": (),
+    "stops": (),
 }
+# Stops under which nothing of the swarm goes on.
+_OF_THE_WHOLE: Final = (EVERYTHING, SOB)
 # What a health check asks of which key.
 _READS_OF_HEALTH: Final = {
     "leader": "_supervisor",
@@ -132,6 +144,7 @@ _READS_OF_HEALTH: Final = {
     "missions": "_missions",
     "agents": "_agents",
     "schema": "_meta",
+    "stops": "_stops",
 }
 
 

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from swarmd.cli.connection import living, place_of, sight_of
 from swarmd.cli.exit_codes import Exit
+from swarmd.cli.render.tables import stop_words
 from swarmd.cli.render.text import counted, plain
-from swarmd.cli.session import Sight, note
+from swarmd.cli.render.values import stop_value
+from swarmd.cli.session import Sight, note, now
 from swarmd.cli.verbs.overview import NO_CALLS
+from swarmd.core.model.lineage import EVERYTHING
 from swarmd.core.model.versions import SCHEMA
 from swarmd.settings import Settings
 
@@ -96,6 +99,8 @@ def health_findings(
         *_server_findings(state, place),
         *(_leader_findings(state) if part != "worker" else ()),
         *_worker_findings(state, part, host_name),
+        # A part that obeys a stop is in order: it is the swarm that does nothing.
+        *(_stop_findings(state) if part is None else ()),
     ]
 
 
@@ -140,6 +145,14 @@ def _root_findings(state: Health) -> Iterator[str]:
         )
 
 
+def _stop_findings(state: Health) -> Iterator[str]:
+    for stop in state.stops:
+        (words,) = stop_words([stop], now())
+        what = "everything" if stop.target == EVERYTHING else "the board"
+        target = "all" if stop.target == EVERYTHING else stop.target
+        yield f"{what} is stopped ({plain(words)}): `swarmd thaw {target}` lets it go on"
+
+
 def _worker_findings(state: Health, part: str | None, host_name: str) -> Iterator[str]:
     if part is None and not state.hosts:
         yield "no worker lives; `swarmd up` or `swarmd worker` starts one"
@@ -182,6 +195,7 @@ def _health_value(state: Health, findings: Sequence[str], took: float) -> dict[s
         "unasked": sorted(state.unasked),
         "gaps": list(state.gaps),
         "restart": state.restart,
+        "stops": [stop_value(stop) for stop in state.stops],
         "agents": state.agents_living,
         "missions_open": state.missions_open,
         "server_seconds": round(took, 4),

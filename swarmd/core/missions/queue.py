@@ -297,9 +297,10 @@ def _why_waiting(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> str
 
 
 def _why_not_now(swarm: Swarm, mission: Mission) -> str:
-    stop = swarm.lineage.stops.get(EVERYTHING) or swarm.lineage.stops.get(mission.id)
+    stops = swarm.lineage.stops
+    stop = next((stops[one] for one in (EVERYTHING, SOB, mission.id) if one in stops), None)
     if stop is not None:
-        what = stop.target if stop.target != EVERYTHING else "everything"
+        what = {EVERYTHING: "everything", SOB: "the board"}.get(stop.target, stop.target)
         return f"{what} is stopped: see `swarmd stops`"
     at_once = swarm.declared.board.missions_at_once
     if len(swarm.boards) < at_once:
