@@ -27,7 +27,7 @@ from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SOB, SUPERVISOR
 
 NAMES_SHOWN_MAX: Final = 200  # files of a large mission: a list that long is searched, not read
-_TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
+TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
 _NOT_DONE: Final = "Not done: the answer could not be used as a whole."
 
 
@@ -49,7 +49,7 @@ def quoted(what: str, text: str) -> str:
 
     It is not taken out, for what stands around it could then close up to another one.
     """
-    shown = text if len(text) <= _TEXT_SHOWN_MAX else text[:_TEXT_SHOWN_MAX] + "\n[… cut]"
+    shown = text if len(text) <= TEXT_SHOWN_MAX else text[:TEXT_SHOWN_MAX] + "\n[… cut]"
     if "<" not in shown:
         return f"<{what}>\n{shown}\n</{what}>"
     open_for_good = re.sub(rf"<(?=\s*/\s*{re.escape(what)}\s*>)", "‹", shown, flags=re.IGNORECASE)

@@ -43,6 +43,11 @@ Reference = Annotated[str, Field(min_length=1, max_length=64)]
 KINDS: Final = ("tokens", "cost", "calls", "tools", "agents")
 
 
+# Without any of these an agent cannot live or think; a model that costs nothing needs no money, and
+# not every agent a tool.
+NEEDED_KINDS: Final = ("tokens", "calls", "agents")
+
+
 SPENT_KINDS: Final = ("tokens", "cost", "calls", "tools")  # all but the slots, which are given back
 
 

@@ -40,7 +40,7 @@ def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
         "role: manager",
         f"You are ann. You report to top ({top.id}).",
         "time: 2026-03-01T10:00:00.000Z; your deadline is in 15 min",
-        'left of your budget: {"tokens": 5}; spent: {"tokens": 7}',
+        'yours to give: {"tokens": 5}; spent: {"tokens": 7}',
         "your files (a folder is all that is in it): docs",
         "- reader (a-9, worker): done 2 min ago",
         "- bob (a-8, worker): counts",

@@ -103,11 +103,12 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
         spawned = decide_spawn(
             draft.swarm,
             board,
-            SpawnRequest(key=executive.key or executive.name, charter=charter),
+            SpawnRequest(
+                key=executive.key or executive.name, charter=charter, together=len(executives)
+            ),
             draft.moment,
             mission=carried.mission,
             pending=allowed,
-            together=len(executives),
         )
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")
