@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar, get_args
 
 from swarmd.core.model.providers import NAMED_MODEL, PROVIDERS, ModelProvider
-from swarmd.errors import UsageError
+from swarmd.errors import NotFoundError, UsageError
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
@@ -174,8 +174,8 @@ class _Said:
             return None
         path = self._path(name, value)
         if not self._is_folder(name, path):
-            raise UsageError(
-                f"{self.label(name)}: {path} is not a folder", hint="name an existing folder"
+            raise NotFoundError(
+                f"{self.label(name)}: there is no folder {path}", hint="name an existing folder"
             )
         return path
 
@@ -282,7 +282,8 @@ class _Said:
             return self._path(name, path).read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise UsageError(
+            is_absent = isinstance(error, FileNotFoundError)
+            raise (NotFoundError if is_absent else UsageError)(
                 f"{self.label(name)}: cannot read {path}: {reason}",
                 hint=f"name a readable file that holds the {what} alone",
             ) from error
@@ -292,7 +293,13 @@ class _Said:
             raise UsageError(f"{self.label(name)} is not a path", hint="it holds a zero byte")
         if value == "~" or value.startswith("~/"):
             return self._home() / value[2:]
-        return Path(value).absolute()
+        try:
+            return Path(value).absolute()
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{self.label(name)}: {value} begins in a working folder that was deleted",
+                hint="change to another folder, or name a whole path",
+            ) from error
 
     def _home(self) -> Path:
         home = self._environ.get("HOME", "")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from swarmd import logs
 from swarmd.core.model.masking import MASK
-from swarmd.errors import UsageError
+from swarmd.errors import NotFoundError, UsageError
 from swarmd.settings import Settings
 
 HOME = {"HOME": "/home/someone"}
@@ -93,9 +93,7 @@ def test_the_data_folder_follows_the_xdg_rules(environ: dict[str, str], data: st
         ("SWARMD_NAMESPACE", "two words"),
         ("SWARMD_NAMESPACE", "a:b"),
         ("SWARMD_NAMESPACE", "x" * 33),
-        ("SWARMD_POLICIES", "/does/not/exist"),
         ("SWARMD_KNOWLEDGE", "/dev/null"),
-        ("OPENAI_API_KEY_FILE", "/does/not/exist"),
         ("SWARMD_DATA", "a\0b"),
     ],
 )
@@ -103,6 +101,25 @@ def test_a_wrong_value_names_its_variable_and_a_way_out(name: str, value: str) -
     with pytest.raises(UsageError, match=name) as caught:
         Settings.from_env(HOME | {name: value})
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "name", ["SWARMD_POLICIES", "SWARMD_CHANNELS", "SWARMD_KNOWLEDGE", "OPENAI_API_KEY_FILE"]
+)
+def test_a_file_or_folder_that_is_not_there_is_not_found(name: str) -> None:
+    with pytest.raises(NotFoundError, match=name) as caught:
+        Settings.from_env(HOME | {name: "/does/not/exist"})
+    assert caught.value.hint
+
+
+def test_a_path_that_begins_in_a_folder_that_was_deleted_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="SWARMD_DATA: data begins in a working folder"):
+        Settings.from_env(HOME | {"SWARMD_DATA": "data"})
 
 
 def test_a_wrong_flag_is_named_as_a_flag() -> None:
@@ -325,10 +342,8 @@ def test_durability_is_balanced_unless_it_is_said() -> None:
         ("SWARMD_DATA", "/" + "x" * 300),
         ("SWARMD_POLICIES", "FILE"),
         ("SWARMD_POLICIES", "/" + "x" * 300),
-        ("SWARMD_KNOWLEDGE", "/nowhere/at/all"),
         ("OPENAI_API_KEY", "sk-two words"),
         ("OPENAI_API_KEY_FILE", "FILE"),
-        ("OPENAI_API_KEY_FILE", "/nowhere/at/all"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, tmp_path: Path) -> None:

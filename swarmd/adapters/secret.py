@@ -28,8 +28,13 @@ def make(data: Path) -> None:
     """Makes the data folder's secret where it has none. Raises `UsageError` where it cannot be
     kept.
     """
-    if not (data / _NAME).exists():
-        _make_file(data / _NAME)
+    path = data / _NAME
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        _make_file(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def read(data: Path, named: Path | None, *, is_elsewhere: bool) -> str:
@@ -101,25 +106,30 @@ def _make_folder(data: Path) -> None:
 
 def _read_secret(path: Path, way_out: str) -> str:
     try:
-        with path.open("rb") as file:
+        # A pipe is read as empty, where to open it would wait for a writer for ever.
+        with open(path, "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)) as file:
             _refuse_what_others_read(path, os.fstat(file.fileno()))
             raw = file.read(_BYTES_MAX + 1).strip()
     except FileNotFoundError as error:
         raise UsageError(f"there is no secret of this swarm at {path}", hint=way_out) from error
     except OSError as error:
-        raise UsageError(
-            f"the swarm's secret in {path} cannot be read: {error.strerror}",
-            hint=(
-                "run as the user that the swarm runs as, or name a copy of your own in "
-                "SWARMD_SECRET_FILE"
-            ),
-        ) from error
+        raise _unreadable(path, error) from error
     if not SECRET_BYTES_MIN <= len(raw) <= _BYTES_MAX or not raw.isascii():
         raise UsageError(
             f"{path} holds no secret: {SECRET_BYTES_MIN} to {_BYTES_MAX} ASCII characters are one",
             hint="copy the swarm's, or make one for a new swarm: openssl rand -hex 32",
         )
     return raw.decode()
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"the swarm's secret in {path} cannot be read: {error.strerror}",
+        hint=(
+            "run as the user that the swarm runs as, or name a copy of your own in "
+            "SWARMD_SECRET_FILE"
+        ),
+    )
 
 
 def _refuse_what_others_read(path: Path, status: os.stat_result) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -34,14 +34,23 @@ NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class Attended:
+    """Which missions a `run` waits for, and whether another process's swarm does them."""
+
+    missions: frozenset[MissionId]
+    is_guest: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MissionEnd:
-    """How a mission that `run` attended ended."""
+    """How a mission that `run` attended ended; `fields` is its record, as it was then."""
 
     mission: str
     state: str
     reason: str
     result: str
     spent: Mapping[str, int]
+    fields: Mapping[str, str]
 
 
 async def run_mission(
@@ -51,7 +60,7 @@ async def run_mission(
     files: Sequence[Path] = (),
     fields: Mapping[str, str] = NO_FIELDS,
     resume: bool = False,
-    attends: Callable[[Collection[MissionId]], None],
+    attends: Callable[[Attended], None],
     observer: Callable[[Message], None],
 ) -> MissionEnd:
     """One mission in this process, from its text to its end; beside a live `up` it is submitted to
@@ -67,9 +76,7 @@ async def run_mission(
         wanted = await _to_resume(process, is_asked=resume)
         start = await _newest(process)
         if not (mission or wanted):
-            raise UsageError(
-                "nothing to resume", hint='give a mission: swarmd run "what is to be done"'
-            )
+            raise _nothing_to_resume(process)
         async with anyio.create_task_group() as tasks:
             if beside:
                 tasks.start_soon(_watch_host, settings)
@@ -84,7 +91,7 @@ async def run_mission(
                 id = MissionId(process.clock.new_id("m"))
                 wanted.add(id)
                 await _submit(process, id, mission, files, fields)
-            attends(frozenset(wanted))
+            attends(Attended(frozenset(wanted), beside))
             end = await _attend(process, wanted, start, observer)
             process.stop.set()
             if beside:
@@ -95,15 +102,30 @@ async def run_mission(
 async def _to_resume(process: Process, *, is_asked: bool) -> set[MissionId]:
     """The unfinished missions, where they are to be gone on with. Raises where our own data folder
     has some and nobody asked for them.
+
+    A swarm that runs goes on with its missions itself: they are not ours to wait for, nor to cancel
+    when we are interrupted.
     """
+    if process.is_guest:
+        return set()
     pending = await _unfinished(process)
-    if pending and not (is_asked or process.is_guest):
+    if pending and not is_asked:
         raise UsageError(
             f"unfinished missions in {process.settings.data}: {', '.join(sorted(pending))}",
             hint="`swarmd up` or `swarmd run --resume` goes on with them; to end one, `swarmd up` "
             "and then `swarmd cancel ID`",
         )
     return pending if is_asked else set()
+
+
+def _nothing_to_resume(process: Process) -> UsageError:
+    if process.is_guest:
+        return UsageError(
+            f"nothing to resume: the swarm that runs on {process.settings.data} goes on with its "
+            "missions itself",
+            hint="`swarmd missions` lists them, `swarmd tree` shows what they do",
+        )
+    return UsageError("nothing to resume", hint='give a mission: swarmd run "what is to be done"')
 
 
 async def _watch_host(settings: Settings) -> NoReturn:
@@ -151,10 +173,18 @@ async def _submit(
 ) -> None:
     fields = {**asked, "mission": mission, "id": id}
     if files:
-        cwd = await anyio.Path.cwd()
-        names = await anyio.to_thread.run_sync(process.files.snapshot, id, files, Path(cwd))
+        cwd = await anyio.to_thread.run_sync(_working_folder)
+        names = await anyio.to_thread.run_sync(process.files.snapshot, id, files, cwd)
         fields["files"] = json.dumps(names)
     await process.store.keep_mission(masked(fields, process.recording.masking))
+
+
+def _working_folder() -> Path:
+    """Against which files are named. Where it was deleted, only whole paths can be meant."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 async def _attend(
@@ -183,7 +213,7 @@ async def _attend(
         with anyio.move_on_after(1, shield=True):
             await rings.aclose()
     assert last is not None
-    return _end_of(last)
+    return await _end_of(process, last)
 
 
 async def _read_on(process: Process, positions: dict[Channel, StreamId]) -> AsyncIterator[Message]:
@@ -205,10 +235,12 @@ async def _still_there(process: Process, wanted: set[MissionId], seen: set[Missi
             )
 
 
-def _end_of(message: Message) -> MissionEnd:
+async def _end_of(process: Process, message: Message) -> MissionEnd:
+    key = process.store.keys.mission(message.mission)
+    flat = await process.store.pipe.execute("HGETALL", key)
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
     data: Mapping[str, Any] = message.data
     state = str(data.get("state", MissionState.FAILED))
     result = message.text if state == MissionState.DELIVERED else ""
-    return MissionEnd(
-        message.mission, state, str(data.get("reason", "")), result, data.get("spent", {})
-    )
+    reason, spent = str(data.get("reason", "")), data.get("spent", {})
+    return MissionEnd(message.mission, state, reason, result, spent, fields)

@@ -103,7 +103,7 @@ async def run_parts(
         )
         async with anyio.create_task_group() as watching:
             watching.start_soon(_heed_brake, process, worker, supervisor)
-            watching.start_soon(_tell_trouble, process, presence)
+            watching.start_soon(_tell_trouble, process, supervisor, presence)
             async with anyio.create_task_group() as running:
                 for part in (worker, supervisor):
                     if part is not None:
@@ -137,14 +137,17 @@ async def _heed_brake(
             log.warning(LogEvent.HALT_NOT_TOLD, why=error.what)
 
 
-async def _tell_trouble(process: Process, presence: halt_file.Presence) -> None:
-    """Says in the data folder why this process cannot work, for a server that refuses it cannot
-    be told.
+async def _tell_trouble(
+    process: Process, supervisor: Supervisor | None, presence: halt_file.Presence
+) -> None:
+    """Says in the data folder why this process cannot work as it should, for a server that refuses
+    it cannot be told.
     """
     told = ""
     while True:
         await anyio.sleep(SWEEP_SECONDS)
-        trouble = process.store.pipe.trouble
+        unkept = supervisor.journal.trouble if supervisor is not None else ""
+        trouble = process.store.pipe.trouble or unkept
         if trouble == told:
             continue
         try:
@@ -196,7 +199,7 @@ async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Work
     world = World(
         process.store, process.declared, handlers, mind, stamp, recording=process.recording
     )
-    host = Host(process.host, HOST_CAPACITY, identity)
+    host = Host(process.host, HOST_CAPACITY, identity, is_paid=models.open().is_language_model)
     return Worker(world, host, rings, process.stop, grace)
 
 

@@ -28,7 +28,7 @@ from swarmd.adapters.redis.connection.requirements import (
 )
 from swarmd.adapters.redis.keys import WORKER_READS, shared_names, type_of
 from swarmd.adapters.redis.store import RedisStore
-from swarmd.core.model.channels import FACTS, JOURNAL
+from swarmd.core.model.channels import FACTS, JOURNAL, MISSIONS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.masking import Masking
@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 # How long a start waits for a server that is not there yet (compose, systemd: they start together).
 START_PATIENCE_SECONDS: Final = 30.0
+# Between two looks at a folder that another process took and does not serve yet.
+_TAKEN_SECONDS: Final = 0.25
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_CHARS: Final = 10
 # A stream that others write may be anything at a start: it is read as empty, and everything else
@@ -135,7 +137,7 @@ async def open_process(
         tasks.start_soon(way.watch)
         await _keys_are_ours(store, STARTS_WITH if makes else WORKER_STARTS_WITH)
         # A guest's swarm is another process's: who holds another secret must not stamp it.
-        await _made(store, makes=makes and not is_guest)
+        await _made(store, makes=makes and not is_guest, is_guest=is_guest)
         if not is_guest and settings.redis_url is None:
             await store.forget_leases()
         tasks.start_soon(bell.run)
@@ -188,21 +190,30 @@ async def _server(
     if settings.redis_url is not None:
         return settings.redis_url, False
     from swarmd.adapters.server.data_folder import live_socket
-    from swarmd.adapters.server.embedded import EmbeddedServer
+    from swarmd.adapters.server.embedded import EmbeddedServer, FolderTakenError
 
-    # A daemon that must own the server does not look for another's: the folder's lock says that one
-    # is up.
-    live = live_socket(settings.data) if owning != "must" else None
-    if live is not None:
-        return live, True
-    if owning == "never":
-        raise UsageError(
-            "a part alone needs a server",
-            hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
-        )
-    server = await stack.enter_async_context(
-        EmbeddedServer(settings.data, durability=settings.durability)
-    )
+    server = EmbeddedServer(settings.data, durability=settings.durability)
+    deadline = anyio.current_time() + START_PATIENCE_SECONDS
+    while True:
+        # A daemon that must own the server does not look for another's: the folder's lock says that
+        # one is up.
+        live = live_socket(settings.data) if owning != "must" else None
+        if live is not None:
+            return live, True
+        if owning == "never":
+            raise UsageError(
+                "a part alone needs a server",
+                hint="set REDIS_URL, or start `swarmd up` on the same data folder first",
+            )
+        try:
+            await stack.enter_async_context(server)
+            break
+        except FolderTakenError:
+            # Another process took the folder a moment before us. Its server is ours to use as soon
+            # as it serves.
+            if owning == "must" or anyio.current_time() > deadline:
+                raise
+            await anyio.sleep(_TAKEN_SECONDS)
     keeper = await stack.enter_async_context(anyio.create_task_group())
     stack.callback(keeper.cancel_scope.cancel)
     keeper.start_soon(server.keep)
@@ -261,12 +272,14 @@ async def _keys_are_ours(store: RedisStore, names: Collection[str]) -> None:
         await anyio.sleep(SWEEP_SECONDS)
 
 
-async def _made(store: RedisStore, *, makes: bool) -> None:
+async def _made(store: RedisStore, *, makes: bool, is_guest: bool) -> None:
     """A worker that starts before the first supervisor of all waits for it: it may not make the
-    swarm itself.
+    swarm itself. A guest waits for one that is starting, and not beside one of another name.
     """
     deadline, told = anyio.current_time() + START_PATIENCE_SECONDS, False
     while not await store.check_schema(makes=makes):
+        if is_guest:
+            await _refuse_another_name(store)
         if anyio.current_time() > deadline:
             raise StoreUnavailableError(
                 f"no supervisor has ever led the swarm {store.keys.namespace}",
@@ -276,3 +289,17 @@ async def _made(store: RedisStore, *, makes: bool) -> None:
             log.warning(LogEvent.LEAD_MISSING)
             told = True
         await anyio.sleep(0.5)
+
+
+async def _refuse_another_name(store: RedisStore) -> None:
+    """Raises where the server's swarm listens at the entrance of another namespace."""
+    wanted = store.keys.channel(MISSIONS)
+    ending = wanted.removeprefix(store.keys.namespace)
+    heard = await store.pipe.execute("PUBSUB", "CHANNELS", f"*{ending}")
+    names = sorted(str(one).removesuffix(ending) for one in heard)
+    if names and store.keys.namespace not in names:
+        raise UsageError(
+            f"the swarm that runs on this data folder is named {', '.join(names)}, and not "
+            f"{store.keys.namespace}",
+            hint="leave --namespace (SWARMD_NAMESPACE) out, or name another data folder (--data)",
+        )

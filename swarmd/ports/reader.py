@@ -15,7 +15,7 @@ from swarmd.core.model.versions import SCHEMA_READS, is_read
 
 if TYPE_CHECKING:
     from swarmd.core.model.chain import Head
-    from swarmd.core.model.lineage import Agent
+    from swarmd.core.model.lineage import Agent, Stop
     from swarmd.core.model.messages import Message
     from swarmd.core.model.names import AgentId, Channel, MissionId, StreamId
     from swarmd.core.queries.snapshot import AccountView, AgentView, Marks, MissionView, Snapshot
@@ -94,10 +94,12 @@ class Health:
     wrong_keys: tuple[str, ...] = ()
     # entries of the journal that tell of lost ones and are not acknowledged
     gaps: tuple[int, ...] = ()
+    root: AccountView | None = None  # what all missions are carved from
     restart: Restart = "not checked"
     restart_advice: str = ""  # what is wrong with it, and what to do about it
-    # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`
+    # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`, `stops`
     unasked: frozenset[str] = frozenset()
+    stops: tuple[Stop, ...] = ()  # of everything, and of the board
 
     @property
     def schema_fits(self) -> bool:

@@ -160,6 +160,18 @@ def test_health_names_the_folder_of_a_swarm_of_another_schema() -> None:
     assert "SWARMD_DATA" in finding
 
 
+@pytest.mark.parametrize(("target", "way"), [("*", "thaw all"), ("sob", "thaw sob")])
+def test_a_swarm_that_is_stopped_as_a_whole_is_a_finding_of_the_whole_alone(
+    target: str, way: str
+) -> None:
+    stop = Stop(target, StopKind.HALT, Authority.OPERATOR, "lunch", "operator", 1.0)
+    state = Health("1:h", True, {"h": {}}, (), 0, 0, SCHEMA, True, True, stops=(stop,))
+    (finding,) = health_findings(state, part=None, host_name="h")
+    for told in (way, "lunch", "operator", "halt"):
+        assert told in finding
+    assert health_findings(state, part="supervisor", host_name="h") == []
+
+
 # --- channels ---------------------------------------------------------------------------------
 
 

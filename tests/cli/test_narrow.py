@@ -22,7 +22,7 @@ from swarmd.core.queries.snapshot import (
     agent_view,
     mission_view,
 )
-from swarmd.core.queries.spending import tree_of
+from swarmd.core.queries.spending import totals_of, tree_of
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NARROW = 80
@@ -93,7 +93,7 @@ SWARM = Snapshot(
 
 
 def drawn(ink: Ink) -> dict[str, list[str]]:
-    tree = tree_of(SWARM)
+    tree, totals = tree_of(SWARM), totals_of(SWARM)
     stops = [
         {
             "target": "use:tool/file/write",
@@ -105,8 +105,8 @@ def drawn(ink: Ink) -> dict[str, list[str]]:
         }
     ]
     return {
-        "ps": tables.agent_lines(SWARM.agents, SWARM.accounts, ink, NOW),
-        "missions": tables.mission_lines(SWARM.missions, SWARM.accounts, ink, NOW),
+        "ps": tables.agent_lines(SWARM.agents, SWARM.accounts, totals, ink, NOW),
+        "missions": tables.mission_lines(SWARM.missions, SWARM.accounts, totals, ink, NOW),
         "top": tables.top_lines(tree, ink, NOW),
         "stops": tables.stop_lines(stops, ink, NOW),
         "tree": tree_lines(tree, ink, ended=True, now=NOW),
@@ -118,6 +118,12 @@ def test_what_a_verb_prints_fits_a_terminal_of_80_columns(verb: str) -> None:
     lines = drawn(EIGHTY)[verb]
     assert max(map(width_of, lines)) <= NARROW, lines
     assert max(map(width_of, drawn(PIPE)[verb])) > NARROW, "or this shows nothing"
+
+
+@pytest.mark.parametrize("columns", [40, 50, 62])
+@pytest.mark.parametrize("verb", ["ps", "top", "missions"])
+def test_a_table_fits_a_terminal_of_40_columns(verb: str, columns: int) -> None:
+    assert max(map(width_of, drawn(Ink(columns=columns))[verb])) <= columns
 
 
 @pytest.mark.parametrize("verb", ["ps", "top", "tree"])

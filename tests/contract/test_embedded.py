@@ -288,6 +288,15 @@ async def test_a_recorded_pid_that_is_a_stranger_is_left_alone(short_path: Path)
         assert stranger.returncode == 0
 
 
+def test_a_pipe_in_the_place_of_the_record_is_no_record_and_is_not_waited_for(
+    short_path: Path,
+) -> None:
+    os.mkfifo(short_path / "server.json")
+    assert live_socket(short_path) is None
+    ServerRecord(1, "redis.sock", False, str(short_path)).write()
+    assert ServerRecord.read(short_path) is not None
+
+
 async def test_a_copied_folder_neither_uses_nor_ends_the_server_of_the_original(
     short_path: Path,
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from swarmd.adapters import secret
+from swarmd.adapters.server.data_folder import has_data
 from swarmd.app.process import with_secret
 from swarmd.core.model.masking import MASK, Masking
 from swarmd.errors import UsageError
@@ -141,3 +142,18 @@ def test_the_secret_is_masked_in_logs_and_not_in_the_settings_words(tmp_path: Pa
     assert GOOD not in repr(settings)
     assert Masking(settings.secrets).text(f"it is {GOOD}.") == f"it is {MASK}."
     assert set(settings.secrets) == {GOOD, "a key of theirs"}
+
+
+def test_a_folder_that_nobody_may_look_into_is_told_and_not_taken_for_an_empty_one() -> None:
+    # A name that is too long fails as a folder without rights does, for root too.
+    data = Path("/" + "x" * 300)
+    with pytest.raises(UsageError, match="cannot be read"):
+        secret.make(data)
+    with pytest.raises(UsageError, match="cannot be looked at"):
+        has_data(data)
+
+
+def test_a_pipe_in_the_place_of_the_secret_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "secret", 0o600)
+    with pytest.raises(UsageError, match="holds no secret"):
+        secret.read(tmp_path, None, is_elsewhere=False)

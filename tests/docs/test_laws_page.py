@@ -15,11 +15,21 @@ from swarmd.core.model.refusals import Rule
 ROOT = Path(__file__).parents[2]
 _PAGE = (ROOT / "docs/laws.md").read_text(encoding="utf-8")
 LAWS = re.findall(r"^## (\d+)\. .+\n((?:(?!## ).*\n)*)", _PAGE, re.M)
+# The title of a law in the README, where it is another than on the page.
+_AS_A_ROW = {"Nothing is lost, nothing happens twice": "Nothing lost"}
 TESTS = re.findall(r"^- `(.+)::(\w+)`$", _PAGE, re.M)
 
 
 def test_there_are_fourteen_laws() -> None:
     assert [int(number) for number, _ in LAWS] == list(range(1, 15))
+
+
+def test_the_readme_has_a_row_for_each_law_in_their_order() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("\n## The laws\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \*\*(.+?)\*\*", table, re.M)
+    titles = re.findall(r"^## \d+\. (.+)$", _PAGE, re.M)
+    assert [row.split(",")[0] for row in rows] == [_AS_A_ROW.get(title, title) for title in titles]
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law[0])

@@ -25,12 +25,12 @@ from swarmd.cli.main import main
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight
 from swarmd.cli.verbs import missions, orders, rights, say
-from swarmd.cli.verbs.targets import Wish
+from swarmd.cli.verbs.targets import Wish, meant
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.model.channels import JOURNAL, RESULTS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel, MissionId
-from swarmd.errors import NotFoundError, RefusedError, UsageError
+from swarmd.errors import NotFoundError, RefusedError, SwarmError, UsageError
 from tests.conftest import HANG_SECONDS, SECRET
 from tests.e2e.test_cli_inspect import AT, Cli, Swarm, cli, peopled, swarm
 
@@ -280,7 +280,7 @@ def test_a_stop_says_what_it_replaces_and_that_nobody_is_under_it(
     for target, said in (
         ("m-one", "it replaces the freeze by operator: a closer look"),
         ("tier:9", "nobody stands at tier 9 now"),
-        ("tool:nope", "nobody holds nope now"),
+        ("tool:model/nope:x", "nobody holds model/nope:x now"),
         ("tier:2", ""),
         ("scout", ""),
     ):
@@ -291,6 +291,36 @@ def test_a_stop_says_what_it_replaces_and_that_nobody_is_under_it(
             target,
             err,
         )
+
+
+@pytest.mark.parametrize(
+    ("said", "target"),
+    [
+        ("tool:file/write", "use:tool/file/write"),
+        ("tool:tool/file/write", "use:tool/file/write"),
+        ("tool:tool/**", "use:tool/**"),
+        ("tool:**", "use:**"),
+        ("tool:model/**", "use:model/**"),
+        ("board", "sob"),
+    ],
+)
+def test_a_function_is_meant_by_its_name_or_its_privilege_and_the_board_by_both_of_its(
+    said: str, target: str, sight: Sight, peopled: Swarm
+) -> None:
+    assert meant(sight.reader, Wish("freeze", said)).target == target
+
+
+def test_terminate_all_says_plainly_that_nothing_is_there_to_end(
+    supervisor: Supervisor, sight: Sight, bell: Bell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor.swarm.mission("m-one", state="delivered")
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
+    wish = Wish("terminate", "all", "")
+    assert orders.terminate(sight, supervisor.post, waiting, wish, is_awaited=True) == Exit.DONE
+    out, err = capsys.readouterr()
+    assert json.loads(out)["outcome"] == "done"
+    assert "no mission is open" in err
+    assert supervisor.posted == []
 
 
 @pytest.mark.parametrize("verb", ["freeze", "halt", "drain", "thaw"])
@@ -314,6 +344,8 @@ def test_a_mission_that_has_ended_is_stopped_no_more_and_is_told_how_it_ended(
         (Wish("freeze", "room:nowhere"), NotFoundError),
         (Wish("freeze", "tier:x"), UsageError),
         (Wish("freeze", "tool:a b"), UsageError),
+        (Wish("freeze", "tool:nope"), NotFoundError),
+        (Wish("freeze", "tool:tool/nope"), NotFoundError),
         (Wish("freeze", "m-one", is_only=True), UsageError),
         (Wish("freeze", "all", is_only=True), UsageError),
         (Wish("drain", "scout", is_only=True), UsageError),
@@ -810,6 +842,37 @@ def test_waiting_for_a_mission_has_an_end_of_its_own(
         missions.await_mission(sight, order_client.Waiting.of(bell, 0.05), MissionId("m-1"))
 
 
+@pytest.mark.parametrize("target", ["*", "sob"])
+def test_who_waits_is_told_what_keeps_the_mission_from_moving(
+    target: str,
+    swarm: Swarm,
+    sight: Sight,
+    bell: Bell,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    swarm.mission("m-1", state="working")
+    _stop(swarm, target, reason="lunch")
+    with pytest.raises(TimedOutError):
+        missions.await_mission(sight, order_client.Waiting.of(bell, 0.05), MissionId("m-1"))
+    err = capsys.readouterr().err
+    named = "all" if target == "*" else target
+    assert err.count(f"nothing of it moves while {named} is stopped") == 1
+    assert f"swarmd thaw {named}" in err
+
+
+def test_who_stops_waiting_is_told_that_the_mission_goes_on(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Exit:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(missions, "await_mission", interrupted)
+    code, out, err = cli("submit", "Find it", "--id", "m-new", "--wait")
+    assert (code, out) == (130, "")
+    assert "mission m-new goes on" in err
+    assert "swarmd cancel m-new" in err
+
+
 @pytest.mark.parametrize(
     ("name", "channel"),
     [
@@ -826,11 +889,19 @@ def test_an_agent_or_a_room_is_spoken_to_by_its_name_alone(
     assert [spoken for spoken, _ in supervisor.posted] == [channel]
 
 
-@pytest.mark.parametrize("name", ["nobody-of-this-name", "results", "dead", ""])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("nobody-of-this-name", NotFoundError),
+        ("results", UsageError),
+        ("dead", UsageError),
+        ("", UsageError),
+    ],
+)
 def test_what_names_nobody_that_can_be_spoken_to_is_told_with_what_does(
-    name: str, supervisor: Supervisor, sight: Sight
+    name: str, error: type[SwarmError], supervisor: Supervisor, sight: Sight
 ) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(error) as told:
         say.say(sight, supervisor.post, name, "hear me")
     assert "room:sob" in told.value.hint
     assert supervisor.posted == []

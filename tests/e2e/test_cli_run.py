@@ -81,7 +81,7 @@ def test_the_mission_comes_first_and_files_must_exist(
     (tmp_path / "a.md").write_text("a")
     assert main(["run", "a.md", "Find it", "--files", "a.md"]) == 2
     assert "comes before the files" in capsys.readouterr().err
-    assert main(["run", "Find it", "--files", "nowhere.md"]) == 2
+    assert main(["run", "Find it", "--files", "nowhere.md"]) == 3
     assert "nowhere.md" in capsys.readouterr().err
     assert main(["run", ""]) == 2
     assert list(tmp_path.iterdir()) == [tmp_path / "a.md"]
@@ -144,6 +144,7 @@ def test_check_names_every_fault_and_init_writes_what_check_accepts(
     folders = ["--policies", str(tmp_path / "policies"), "--channels", str(tmp_path / "channels")]
     assert str(tmp_path / "policies" / "board.yaml") in written
     assert main(["check", *folders]) == 0
+    assert main(["check", "--policies", str(tmp_path / "nowhere")]) == 3
     board = tmp_path / "policies" / "board.yaml"
     board.write_text(board.read_text() + "\nquorums: 4\n")
     capsys.readouterr()

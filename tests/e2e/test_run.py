@@ -9,12 +9,14 @@ import re
 import resource
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from swarmd.app.process import START_PATIENCE_SECONDS
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, MissionId
@@ -299,12 +301,30 @@ def beside() -> Iterator[SwarmProcess]:
 
 
 def test_run_beside_a_live_up_submits_to_it(beside: SwarmProcess) -> None:
-    done = beside.verb("run", "What stops a runaway swarm?", "--json")
+    words = ("What stops a runaway swarm?", "--json")
+    done = beside.verb("run", *words, "--durability", "strict", "--model", "openai:nobody")
     assert done.returncode == 0, done.stderr
-    mission = beside.mission(json.loads(done.stdout)["id"])
+    (handed,) = [line for line in done.stderr.splitlines() if "does the mission" in line]
+    for said in (str(beside.data), "model", "policies", "durability", "not used"):
+        assert said in handed
+    told = json.loads(done.stdout)
+    mission = beside.mission(told["id"])
+    assert {*mission} <= {*told}, "the shape that `submit --wait --json` has"
+    waited = json.loads(beside.verb("submit", *words, "--wait").stdout)
+    assert {*waited} == {*told}
     assert (mission["state"], mission["mission"]) == ("delivered", "What stops a runaway swarm?")
     assert beside.redis.scard("swarm:_hosts") == 1, "it brought a worker of its own"
     assert beside.child.process.poll() is None
+
+
+def test_what_cannot_be_run_beside_a_live_up_is_said_at_once(beside: SwarmProcess) -> None:
+    resumed = beside.verb("run", "--resume")
+    assert (resumed.returncode, "goes on with its missions itself" in resumed.stderr) == (2, True)
+    started = time.monotonic()
+    other = beside.verb("run", "Find it.", "--namespace", "other")
+    assert time.monotonic() - started < START_PATIENCE_SECONDS
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "is named swarm, and not other" in other.stderr
 
 
 def test_run_with_files_beside_a_live_up_reads_them(beside: SwarmProcess, tmp_path: Path) -> None:
@@ -320,7 +340,9 @@ def test_ctrl_c_beside_a_live_up_cancels_its_own_mission_and_no_other(tmp_path: 
         swarm.until(lambda: swarm.agents_of(other), "the other mission is under way")
         with (
             talking(swarm, other),
-            child(["run", "Wait for me."], swarm.environment, keeps_stdout=True) as running,
+            child(
+                ["run", "Wait for me.", "--resume"], swarm.environment, keeps_stdout=True
+            ) as running,
         ):
             own = swarm.until(
                 lambda: next((m for m in swarm.moment().missions if m != other), None),

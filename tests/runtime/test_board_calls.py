@@ -72,6 +72,9 @@ class Watched:
     def bound(self, prompt: Prompt) -> Usage:
         return Usage(500, 0)
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     @property
     def of_seats(self) -> list[Prompt]:
         return [prompt for prompt in self.prompts if prompt.view.call is not None]

@@ -181,6 +181,19 @@ async def test_nothing_is_sealed_that_no_anchor_vouches_for(namespace: str, tmp_
         assert (await on.proved()).proof.findings == []
 
 
+async def test_that_nothing_can_be_anchored_is_kept_for_whoever_asks_until_it_can_be_again(
+    namespace: str, tmp_path: Path
+) -> None:
+    async with recorded(namespace, tmp_path / "journal") as on:
+        await missions(on, 1)
+        (tmp_path / "journal").rename(tmp_path / "moved")
+        await on.sup.journal.anchor()
+        assert "cannot be written" in on.sup.journal.trouble
+        (tmp_path / "moved").rename(tmp_path / "journal")
+        await on.sup.journal.anchor()
+        assert on.sup.journal.trouble == ""
+
+
 @pytest.mark.parametrize("entries_max", [1, 4_096])
 async def test_a_former_leader_leaves_the_files_of_its_successor_alone(
     namespace: str, tmp_path: Path, server: EmbeddedServer, entries_max: int

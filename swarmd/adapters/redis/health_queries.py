@@ -14,10 +14,13 @@ from swarmd.adapters.redis.keys import (
     shared_names,
     type_of,
 )
+from swarmd.adapters.redis.queries import read_stop
 from swarmd.adapters.redis.query import Query, asked_if_allowed, facts_in, hash_of
 from swarmd.core.model.channels import MISSIONS
-from swarmd.core.model.names import Channel, HostId
-from swarmd.core.model.tables import GAPS
+from swarmd.core.model.lineage import EVERYTHING, Stop
+from swarmd.core.model.names import SOB, Channel, HostId
+from swarmd.core.model.tables import GAPS, STOPS
+from swarmd.core.queries.snapshot import account_view
 
 if TYPE_CHECKING:
     from swarmd.ports.reader import Facts, Health
@@ -48,9 +51,16 @@ def read_health(
         unasked=unasked,
         wrong_keys=tuple(f"{keys.prefix}{one}" for one in wrong),
         gaps=_gaps(told["schema"]),
+        root=account_view(hash_of(told["root"])),
         restart=restart,
         restart_advice=f"{WHAT}; {HINT}" if restart == "lost" else "",
+        stops=_stops(told["stops"]),
     )
+
+
+def _stops(texts: Sequence[str | None]) -> tuple[Stop, ...]:
+    found = zip(_OF_THE_WHOLE, texts, strict=False)
+    return tuple(read_stop(target, text) for target, text in found if text is not None)
 
 
 def _hosts(keys: Keys, ids: Sequence[str]) -> Query[tuple[dict[str, Facts], tuple[str, ...]]]:
@@ -77,6 +87,8 @@ def _told(keys: Keys, names: Collection[str]) -> Query[tuple[Mapping[str, Any], 
         "schema": ["HGETALL", keys.meta],
         "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
         "disk": ["INFO", "persistence"],
+        "root": ["HGETALL", keys.ledger(SOB)],
+        "stops": ["HMGET", keys.rows(STOPS), *_OF_THE_WHOLE],
     }
     kept = {what for what, name in _READS_OF_HEALTH.items() if name not in names}
     sent = {what: words for what, words in questions.items() if what not in kept}
@@ -120,7 +132,11 @@ _UNTOLD: Final[Mapping[str, Any]] = {
     "schema": {},
     "entrance": ("", 0),
     "disk": "",
+    "root": (),
+    "stops": (),
 }
+# Stops under which nothing of the swarm goes on.
+_OF_THE_WHOLE: Final = (EVERYTHING, SOB)
 # What a health check asks of which key.
 _READS_OF_HEALTH: Final = {
     "leader": "_supervisor",
@@ -128,6 +144,7 @@ _READS_OF_HEALTH: Final = {
     "missions": "_missions",
     "agents": "_agents",
     "schema": "_meta",
+    "stops": "_stops",
 }
 
 

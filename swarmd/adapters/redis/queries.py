@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.query import Query, asked, facts_in, hash_of
+from swarmd.adapters.redis.query import Query, asked, asked_if_allowed, facts_in, hash_of
 from swarmd.core.agent.waiting import shown_wait, wait_of
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.names import SOB, AgentId, Authority, HostId, MissionId
@@ -223,7 +223,11 @@ def read_missions(keys: Keys) -> Query[list[MissionView]]:
 
 def read_mission(keys: Keys, id: MissionId) -> Query[MissionView | None]:
     [row] = yield from asked(["HGETALL", keys.mission(id)])
-    return mission_view(hash_of(row)) if row else None
+    if not row:
+        return None
+    # Whoever may hand missions in and not see what is stopped is shown the mission all the same.
+    (fences, stops), _ = yield from asked_if_allowed(*_stopping(keys))
+    return _marks(fences or (), stops or ()).of_mission(mission_view(hash_of(row)))
 
 
 # --- permissions ------------------------------------------------------------------------------
@@ -249,7 +253,7 @@ def _objects(key: str) -> Query[dict[str, Facts]]:
 def _marks(fences: Sequence[str], stops: Sequence[str], revocations: Sequence[str] = ()) -> Marks:
     return Marks(
         {segment: _fence(segment, text) for segment, text in hash_of(fences).items()},
-        {target: _stop(target, text) for target, text in hash_of(stops).items()},
+        {target: read_stop(target, text) for target, text in hash_of(stops).items()},
         {segment: _revocations(segment, text) for segment, text in hash_of(revocations).items()},
     )
 
@@ -261,7 +265,8 @@ def _fence(segment: str, text: str) -> Fence:
         return Fence(segment, "", "", 0.0)
 
 
-def _stop(target: str, text: str) -> Stop:
+def read_stop(target: str, text: str) -> Stop:
+    """A mark that cannot be read stops all the same."""
     try:
         return STOPS.read(target, text)
     except ValueError:

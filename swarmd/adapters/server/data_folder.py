@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from swarmd.adapters.redis.connection.address import Address
 from swarmd.adapters.redis.connection.sync_client import ErrorReply, Wire
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreUnavailableError, UsageError
 
 PING_SECONDS: Final = 0.2
 
@@ -38,7 +39,9 @@ class ServerRecord:
     @classmethod
     def read(cls, data: Path) -> ServerRecord | None:
         try:
-            fields = json.loads((data / RECORD).read_bytes())
+            # A pipe is read as empty, where to open it would wait for a writer for ever.
+            with open(data / RECORD, "rb", opener=_open_at_once) as file:
+                fields = json.loads(file.read())
             record = cls(
                 int(fields["pid"]), str(fields["socket"]), bool(fields["momentary"]), fields["data"]
             )
@@ -53,6 +56,10 @@ class ServerRecord:
         draft = place.with_suffix(".new")
         draft.write_text(json.dumps(asdict(self)))
         draft.replace(place)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def whole_path(folder: Path) -> Path:
@@ -73,8 +80,18 @@ def live_socket(data: Path) -> Path | None:
 
 
 def has_data(data: Path) -> bool:
-    """Whether a server has ever kept anything in this folder."""
-    return (data / AOF).is_dir()
+    """Whether a server has ever kept anything in this folder. Raises `UsageError` where that cannot
+    be seen.
+    """
+    try:
+        return stat.S_ISDIR((data / AOF).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(
+            f"the data folder {data} cannot be looked at: {error.strerror}",
+            hint="run as the user that the swarm runs as, or name another folder (SWARMD_DATA)",
+        ) from error
 
 
 def probe_socket(socket: str) -> Literal["absent", "loading", "serving"]:

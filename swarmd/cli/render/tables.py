@@ -24,7 +24,7 @@ from swarmd.cli.render.values import iso
 from swarmd.core.model.lineage import Stop
 from swarmd.core.model.names import AgentState
 from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, MissionView
-from swarmd.core.queries.spending import Tree, percent_left, spent_of, used
+from swarmd.core.queries.spending import Amounts, Tree, percent_left, used
 
 TEXT_COLUMNS: Final = 60
 REASON_COLUMNS: Final = 40
@@ -35,15 +35,19 @@ _AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft", "
 
 
 def agent_lines(
-    agents: Sequence[AgentView], accounts: Mapping[str, AccountView], ink: Ink, now: datetime
+    agents: Sequence[AgentView],
+    accounts: Mapping[str, AccountView],
+    totals: Mapping[str, Amounts],
+    ink: Ink,
+    now: datetime,
 ) -> list[str]:
     held = [accounts.get(agent.id, NO_ACCOUNT) for agent in agents]
     columns = [
         *_who_columns(agents),
         *_place_columns(agents),
-        *_spent_columns([spent_of(account) for account in held]),
+        *_spent_columns([totals.get(agent.id, {}) for agent in agents]),
         *_warning_columns(held, agents, now),
-        Column("AGE", [ago(agent.created, now) for agent in agents], rank=5),
+        Column("AGE", [ago(agent.created, now) for agent in agents], rank=9),
     ]
     return table_lines(columns, ink)
 
@@ -55,7 +59,7 @@ def top_lines(tree: Tree, ink: Ink, now: datetime) -> list[str]:
     columns = [
         *_who_columns(agents),
         *_spent_columns([branch.own for branch in living]),
-        Column("LEFT", [_left(branch.account) for branch in living]),
+        Column("LEFT", [_left(branch.account) for branch in living], rank=3),
         *_warning_columns([branch.account for branch in living], agents, now),
     ]
     return table_lines(columns, ink)
@@ -65,18 +69,18 @@ def _who_columns(agents: Sequence[AgentView]) -> list[Column]:
     return [
         Column("ID", [agent.id for agent in agents]),
         Column("NAME", [agent.name for agent in agents], least=7),
-        Column("TIER", [tier_text(agent) for agent in agents], rank=4),
-        Column("ROLE", [agent.role for agent in agents], rank=1, least=8),
+        Column("TIER", [tier_text(agent) for agent in agents], rank=8),
+        Column("ROLE", [agent.role for agent in agents], rank=5, least=8),
         Column("STATE", [_state_and_why(agent) for agent in agents], least=11),
-        Column("ACTIVITY", [activity_text(agent) or "-" for agent in agents], least=10),
+        Column("ACTIVITY", [activity_text(agent) or "-" for agent in agents], rank=1, least=10),
     ]
 
 
 def _place_columns(agents: Sequence[AgentView]) -> list[Column]:
     return [
-        Column("MISSION", [agent.mission or "-" for agent in agents], rank=8),
-        Column("PARENT", [agent.parent or "-" for agent in agents], rank=9),
-        Column("HOST", [agent.host or "-" for agent in agents], rank=10),
+        Column("MISSION", [agent.mission or "-" for agent in agents], rank=12),
+        Column("PARENT", [agent.parent or "-" for agent in agents], rank=13),
+        Column("HOST", [agent.host or "-" for agent in agents], rank=14),
     ]
 
 
@@ -84,10 +88,10 @@ def _spent_columns(spent: Sequence[Mapping[str, int]]) -> list[Column]:
     """What was used; of tools only where any of them was."""
     tools = [one.get("tools", 0) for one in spent]
     return [
-        Column("TOKENS", [number(one.get("tokens", 0)) for one in spent]),
-        Column("CALLS", [number(one.get("calls", 0)) for one in spent], rank=6),
-        Column("COST", [money(one) for one in spent], rank=3),
-        Column("TOOLS", [number(n) if n else "" for n in tools], rank=7, is_optional=True),
+        Column("TOKENS", [number(one.get("tokens", 0)) for one in spent], rank=2),
+        Column("CALLS", [number(one.get("calls", 0)) for one in spent], rank=10),
+        Column("COST", [money(one) for one in spent], rank=7),
+        Column("TOOLS", [number(n) if n else "" for n in tools], rank=11, is_optional=True),
     ]
 
 
@@ -96,8 +100,8 @@ def _warning_columns(
 ) -> list[Column]:
     due = [due_text(agent, now).removeprefix("due ") for agent in agents]
     return [
-        Column("ACCOUNT", [warning_text(one) for one in held], least=9, is_optional=True),
-        Column("DUE", due, rank=2, is_optional=True),
+        Column("ACCOUNT", [warning_text(one) for one in held], rank=4, least=9, is_optional=True),
+        Column("DUE", due, rank=6, is_optional=True),
     ]
 
 
@@ -145,15 +149,19 @@ def _left(account: AccountView) -> str:
 
 
 def mission_lines(
-    missions: Sequence[MissionView], accounts: Mapping[str, AccountView], ink: Ink, now: datetime
+    missions: Sequence[MissionView],
+    accounts: Mapping[str, AccountView],
+    totals: Mapping[str, Amounts],
+    ink: Ink,
+    now: datetime,
 ) -> list[str]:
     held = [accounts.get(mission.id, NO_ACCOUNT) for mission in missions]
     columns = [
         Column("ID", [mission.id for mission in missions]),
         Column("STATE", [_mission_state(mission) for mission in missions]),
-        Column("AGE", [ago(mission.created, now) for mission in missions], rank=5),
-        *_spent_columns([spent_of(account) for account in held]),
-        Column("ACCOUNT", [warning_text(account) for account in held], least=9, is_optional=True),
+        Column("AGE", [ago(mission.created, now) for mission in missions], rank=9),
+        *_spent_columns([totals.get(mission.id, {}) for mission in missions]),
+        Column("ACCOUNT", [warning_text(one) for one in held], rank=4, least=9, is_optional=True),
         *_mission_texts(missions),
     ]
     return table_lines(columns, ink)
@@ -163,8 +171,8 @@ def _mission_texts(missions: Sequence[MissionView]) -> list[Column]:
     texts = [excerpt(mission.text, TEXT_COLUMNS) for mission in missions]
     reasons = [excerpt(mission.reason, TEXT_COLUMNS) for mission in missions]
     return [
-        Column("MISSION", texts, least=16),
-        Column("REASON", reasons, least=16, is_optional=True),
+        Column("MISSION", texts, rank=1, least=16),
+        Column("REASON", reasons, rank=3, least=16, is_optional=True),
     ]
 
 
@@ -175,11 +183,11 @@ def _mission_state(mission: MissionView) -> str:
 # --- one account ------------------------------------------------------------------------------
 
 
-def account_lines(account: AccountView) -> list[str]:
+def account_lines(account: AccountView, total: Amounts) -> list[str]:
     """An account by kind, cost in dollars, what was assumed only where something was; then what was
-    spent of it in one line that says what is unpriced, and its marks."""
+    spent with all below in one line that says what is unpriced, and its marks."""
     held = account.kinds
-    spent = f"spent: {amounts(used(spent_of(account)))}"
+    spent = f"spent, with all below: {amounts(used(total))}"
     marks = [f"{plain(name)}: {plain(text)}" for name, text in sorted(account.marks.items())]
     return [*_kind_lines(held), spent, *marks]
 
@@ -208,9 +216,9 @@ def stop_lines(values: Sequence[Mapping[str, Any]], ink: Ink, now: datetime) -> 
     columns = [
         Column("TARGET", [value["target"] for value in values]),
         Column("KIND", [value["kind"] for value in values]),
-        Column("BY", [value["by"] or "-" for value in values], least=8),
-        Column("SINCE", [ago(value["at"], now) or "-" for value in values], rank=1),
-        Column("UNTIL", [value["until"] for value in values], rank=2, is_optional=True),
+        Column("BY", [value["by"] or "-" for value in values], rank=1, least=8),
+        Column("SINCE", [ago(value["at"], now) or "-" for value in values], rank=2),
+        Column("UNTIL", [value["until"] for value in values], rank=3, is_optional=True),
         Column("WHY", reasons, least=12),
     ]
     return table_lines(columns, ink)

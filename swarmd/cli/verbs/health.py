@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from swarmd.cli.connection import living, place_of, sight_of
 from swarmd.cli.exit_codes import Exit
+from swarmd.cli.render.tables import stop_words
 from swarmd.cli.render.text import counted, plain
-from swarmd.cli.session import Sight, note
+from swarmd.cli.render.values import stop_value
+from swarmd.cli.session import Sight, note, now
 from swarmd.cli.verbs.overview import NO_CALLS
+from swarmd.core.model.lineage import EVERYTHING
 from swarmd.core.model.versions import SCHEMA
 from swarmd.settings import Settings
 
@@ -96,6 +99,8 @@ def health_findings(
         *_server_findings(state, place),
         *(_leader_findings(state) if part != "worker" else ()),
         *_worker_findings(state, part, host_name),
+        # A part that obeys a stop is in order: it is the swarm that does nothing.
+        *(_stop_findings(state) if part is None else ()),
     ]
 
 
@@ -123,7 +128,29 @@ def _leader_findings(state: Health) -> Iterator[str]:
         # A leader that was killed holds its lease for some seconds; a new one hears the entrance a
         # moment later.
         yield "nobody listens at swarm:missions; a supervisor is starting, or has just gone"
+    yield from _root_findings(state)
     yield from _lasting_findings(state)
+
+
+def _root_findings(state: Health) -> Iterator[str]:
+    """What is nearly spent of that which all missions are carved from."""
+    kind = state.root.marks.get("warned", "") if state.root else ""
+    columns = state.root.amounts(kind) if state.root else {}
+    if columns:
+        cap, spent = columns.get("cap", 0), columns.get("spent", 0)
+        yield (
+            f"the root's {kind} are nearly spent: {spent:,} of {cap:,}; new missions get what is "
+            f"left. `swarmd fund sob {kind}=N` adds, and a period of limits.yaml "
+            "(root_period) begins anew"
+        )
+
+
+def _stop_findings(state: Health) -> Iterator[str]:
+    for stop in state.stops:
+        (words,) = stop_words([stop], now())
+        what = "everything" if stop.target == EVERYTHING else "the board"
+        target = "all" if stop.target == EVERYTHING else stop.target
+        yield f"{what} is stopped ({plain(words)}): `swarmd thaw {target}` lets it go on"
 
 
 def _worker_findings(state: Health, part: str | None, host_name: str) -> Iterator[str]:
@@ -168,6 +195,7 @@ def _health_value(state: Health, findings: Sequence[str], took: float) -> dict[s
         "unasked": sorted(state.unasked),
         "gaps": list(state.gaps),
         "restart": state.restart,
+        "stops": [stop_value(stop) for stop in state.stops],
         "agents": state.agents_living,
         "missions_open": state.missions_open,
         "server_seconds": round(took, 4),

@@ -21,6 +21,7 @@ from swarmd.cli.render import values
 from swarmd.cli.render.text import amounts, plain
 from swarmd.cli.session import Sight, note, note_explain
 from swarmd.core.model.channels import RESULTS
+from swarmd.core.model.lineage import EVERYTHING
 from swarmd.core.model.names import AgentId, MissionId, MissionState
 from swarmd.core.model.refusals import Rule
 from swarmd.core.queries.refusals import first_code
@@ -173,6 +174,7 @@ def await_mission(
     `former` is the record of what was turned away under this id before: it is not this one's end.
     """
     told = ""
+    held: tuple[str, ...] = ()
     while True:
         mission = sight.reader.mission(id)
         if mission is None:
@@ -186,7 +188,7 @@ def await_mission(
                     hint="its data was deleted: submit it again",
                 )
         elif mission != former:
-            told = _tell_state(mission, told)
+            told, held = _tell_state(mission, told), _tell_held(mission, held)
             if mission.has_ended:
                 return ended(sight, mission)
         waiting.pause()
@@ -196,6 +198,18 @@ def _tell_state(mission: MissionView, told: str) -> str:
     if mission.state != told:
         note(f"{mission.id}: {plain(mission.state)}")
     return mission.state
+
+
+def _tell_held(mission: MissionView, told: tuple[str, ...]) -> tuple[str, ...]:
+    """What keeps the mission from moving, so that nobody waits without knowing for what."""
+    if mission.stopped and mission.stopped != told:
+        which = ", ".join("all" if one == EVERYTHING else plain(one) for one in mission.stopped)
+        note(
+            f"{mission.id}: nothing of it moves while {which} is stopped (`swarmd stops` says by "
+            f"whom and why); `swarmd thaw {mission.stopped[0].replace(EVERYTHING, 'all')}` lets it "
+            "go on"
+        )
+    return mission.stopped
 
 
 def is_turned_away(mission: MissionView) -> bool:
@@ -229,10 +243,15 @@ def ended(sight: Sight, mission: MissionView) -> Exit:
     account = sight.reader.accounts([mission.id]).get(mission.id, NO_ACCOUNT)
     spent = used(spent_of(account))
     if sight.as_json:
-        sight.give(values.mission_value(mission) | {"spent": spent})
+        sight.give(end_value(mission, spent))
     else:
         print_end(mission.id, mission.state, mission.reason, mission.result, spent)
     return exit_of_mission(mission.state, mission.reason)
+
+
+def end_value(mission: MissionView, spent: Mapping[str, int]) -> dict[str, Any]:
+    """An ended mission for `--json`, whoever waited for it."""
+    return values.mission_value(mission) | {"spent": dict(spent)}
 
 
 def print_end(id: str, state: str, reason: str, result: str, spent: Mapping[str, int]) -> None:

@@ -58,6 +58,9 @@ def terminate(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awai
         if agent is not None and agent.is_terminated:
             note(f"{found.target} was ended already")
             return _outcome(sight, value_of(wish, found, {"outcome": "done"} | _counts({})))
+    if found.target == EVERYTHING and all(one.has_ended for one in sight.reader.missions()):
+        note("no mission is open: there is nothing to end")
+        return _outcome(sight, value_of(wish, found, {"outcome": "done"} | _counts({})))
     return _ordered(sight, post, waiting, wish, found, is_awaited=is_awaited)
 
 

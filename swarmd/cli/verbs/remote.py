@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import os
 import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -94,7 +95,10 @@ def thaw(settings: Settings, wish: Wish, asked: Ordered) -> Exit:
         return ordered(settings, partial(orders.thaw, data=settings.data), wish, asked)
     except StoreUnavailableError:
         if wish.reference in ("all", EVERYTHING) and halt_file.release(settings.data):
-            note("the brake of the data folder is released; what the server holds stopped stays so")
+            note(
+                "the brake of the data folder is released (its file `halt` is removed); what the "
+                "server holds stopped stays so: `swarmd thaw all` once more when it is there"
+            )
         raise
 
 
@@ -144,12 +148,26 @@ def submit(
         if wait:
             note(f"mission {id_}")
             waiting = order_client.Waiting.of(bell, timeout)
-            return missions.await_mission(sight, waiting, id_, former)
+            with _told_to_go_on(id_):
+                return missions.await_mission(sight, waiting, id_, former)
         if as_json:
             sight.give({"mission": id_})
         else:
             print(id_)
         return Exit.DONE
+
+
+@contextmanager
+def _told_to_go_on(id: MissionId) -> Iterator[None]:
+    """Who stops waiting is told that the mission does not stop with them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(
+            f"mission {id} goes on without you: `swarmd inspect {id}` shows it, `swarmd cancel "
+            f"{id}` ends it"
+        )
+        raise
 
 
 def _note_no_leader(sight: Sight) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,14 +24,15 @@ from swarmd.cli.verbs import missions as mission_verbs
 from swarmd.cli.verbs.missions import Wishes
 from swarmd.core.model.channels import ORDERS
 from swarmd.core.model.messages import Message
-from swarmd.core.queries.snapshot import Snapshot
-from swarmd.errors import SwarmError, UsageError
+from swarmd.core.queries.snapshot import Snapshot, mission_view
+from swarmd.core.queries.spending import used
+from swarmd.errors import NotFoundError, SwarmError, UsageError
 from swarmd.settings import Settings
 
 if TYPE_CHECKING:
     import anyio
 
-    from swarmd.app.attended import MissionEnd
+    from swarmd.app.attended import Attended, MissionEnd
 
 PICTURE_SECONDS: Final = 0.4
 T = TypeVar("T")
@@ -134,7 +135,9 @@ def _watched(settings: Settings, asked: Asked, *, is_quiet: bool) -> tuple[Missi
 def run_request(
     mission: str, named: Sequence[str], *, resume: bool
 ) -> tuple[str, tuple[Path, ...]]:
-    """The mission's text and its files. Raises `UsageError` where they cannot be meant."""
+    """The mission's text and its files. Raises `UsageError` where they cannot be meant, and
+    `NotFoundError` for a file that is not there.
+    """
     if not mission and resume:
         return "", ()
     if mission != "-" and named and _is_path(mission):
@@ -145,7 +148,7 @@ def run_request(
     text = mission_verbs.mission_text(mission, mission_verbs.standard_input)
     missing = [name for name in named if not _is_path(name)]
     if missing:
-        raise UsageError(
+        raise NotFoundError(
             f"no such file or folder: {', '.join(missing)}", hint="--files takes files and folders"
         )
     return text, tuple(Path(name) for name in named)
@@ -180,9 +183,14 @@ async def _attended(
     stop = _Interrupted()
     end: MissionEnd | None = None
 
-    def attend(missions: Collection[str]) -> None:
+    def attend(attended: Attended) -> None:
         # Told and not heard: in the room of a busy swarm the first word is somebody else's.
-        stop.missions = tuple(sorted(missions))
+        stop.missions = tuple(sorted(attended.missions))
+        if attended.is_guest:
+            note(
+                f"the swarm that runs on {settings.data} does the mission, with its own model, "
+                "policies, channels and durability; what this command says of these is not used"
+            )
         if asked.resume:
             note(f"waiting for {', '.join(stop.missions)}")
         watcher.mission = stop.missions[0] if len(stop.missions) == 1 else ""
@@ -257,13 +265,7 @@ def _glimpse(settings: Settings, mission: str) -> Snapshot:
 
 def _print_end(end: MissionEnd, *, as_json: bool) -> None:
     if as_json:
-        value = {
-            "id": end.mission,
-            "state": end.state,
-            "reason": end.reason,
-            "result": end.result,
-            "spent": dict(end.spent),
-        }
+        value = mission_verbs.end_value(mission_view(end.fields), used(end.spent))
         print(json.dumps(value, ensure_ascii=False))
     else:
         mission_verbs.print_end(end.mission, end.state, end.reason, end.result, end.spent)

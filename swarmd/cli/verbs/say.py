@@ -57,7 +57,12 @@ def _channel_for(reader: Reader, name: str) -> tuple[Channel, MissionId]:
     Raises `UsageError` or `NotFoundError`.
     """
     channel = _spoken_to(reader, name)
-    kind, _, who = channel.partition(":")
+    kind, colon, who = channel.partition(":")
+    if not colon and channel and channel not in _OTHERS:
+        raise NotFoundError(
+            f"no agent or room {name!r}",
+            hint="`swarmd ps` lists agents; `say room:sob` tells the board",
+        )
     if kind not in ("room", "inbox") or not who:
         raise UsageError(
             f"nobody listens on {name!r}",

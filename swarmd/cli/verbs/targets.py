@@ -13,12 +13,14 @@ from swarmd.cli.render.text import plain
 from swarmd.cli.session import note
 from swarmd.cli.verbs.inspect import named
 from swarmd.core.model.lineage import EVERYTHING
-from swarmd.core.model.names import MissionId
-from swarmd.core.model.privileges import is_path, overlaps
+from swarmd.core.model.names import SOB, MissionId
+from swarmd.core.model.privileges import AREAS, TOOL, area_of, is_path, overlaps
 from swarmd.errors import NotFoundError, RefusedError, UsageError
 from swarmd.ports.reader import Reader
 
 ROOMS_SHOWN: Final = 12
+# What people call the board, which is `sob` in the records.
+BOARD: Final = "board"
 _TIER: Final = re.compile(r"tier:\d{1,2}")
 
 
@@ -46,7 +48,7 @@ def meant(reader: Reader, wish: Wish) -> Meant:
     reference, is_only = wish.reference, wish.is_only
     if reference.startswith("="):
         reference, is_only = reference[1:], True
-    found = _special(reader, reference) or id_of(reader, reference)
+    found = _special(reader, reference) or _named(reader, reference)
     if not is_only:
         return found
     if wish.verb not in ("freeze", "halt", "thaw"):
@@ -81,7 +83,28 @@ def _use(privilege: str) -> Meant:
         raise UsageError(
             f"{privilege!r} is no privilege", hint="such as tool:tool/file/write or tool:model/**"
         )
-    return Meant(f"use:{privilege}", "target")
+    return Meant(f"use:{_of_a_function(privilege)}", "target")
+
+
+def _of_a_function(privilege: str) -> str:
+    """The privilege, or that of the function of this name. Raises `NotFoundError` for one that no
+    action asks for: a stop on it would hold nothing.
+    """
+    from swarmd.core.model.functions import BUILT_IN
+
+    if privilege in BUILT_IN:
+        return BUILT_IN[privilege].privilege or TOOL.path(privilege)
+    area, known = area_of(privilege), [one.privilege for one in BUILT_IN.values() if one.privilege]
+    if area is None and privilege != "**":
+        raise NotFoundError(
+            f"nothing is used under {privilege!r}",
+            hint=f"a privilege begins with {', '.join(AREAS)}; functions: {', '.join(known)}",
+        )
+    if area is TOOL and not any(overlaps(privilege, one) for one in known):
+        raise NotFoundError(
+            f"no function is used under {privilege!r}", hint=f"functions: {', '.join(known)}"
+        )
+    return privilege
 
 
 def _room(reader: Reader, name: str) -> str:
@@ -93,6 +116,16 @@ def _room(reader: Reader, name: str) -> str:
     raise NotFoundError(
         f"no room {name!r}", hint=f"rooms there are: {', '.join(known[:ROOMS_SHOWN])}"
     )
+
+
+def _named(reader: Reader, reference: str) -> Meant:
+    try:
+        return id_of(reader, reference)
+    except NotFoundError:
+        # An agent may be called so, and is meant then.
+        if reference == BOARD:
+            return Meant(SOB, "agent")
+        raise
 
 
 def id_of(reader: Reader, reference: str) -> Meant:

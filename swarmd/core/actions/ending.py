@@ -101,12 +101,17 @@ def _end_missions(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     open_ones = _named_missions(draft.swarm, args.target)
     ending = [mission for mission in open_ones if mission.ending is None]
     if not ending:
-        what = f"{args.target} is ending already" if open_ones else args.target
-        return Denied(Rule.UNKNOWN_MISSION, what)
+        return Denied(Rule.UNKNOWN_MISSION, _nothing_to_end(args.target, is_ending=bool(open_ones)))
     reason = args.reason or "cancelled by the operator"
     for mission in ending:
         queue.end(draft, mission, MissionState.CANCELLED, reason, by=actor.id, order=actor.order)
     return None
+
+
+def _nothing_to_end(target: str, *, is_ending: bool) -> str:
+    if target == EVERYTHING:
+        return "every open mission is ending already" if is_ending else "no mission is open"
+    return f"{target} is ending already" if is_ending else target
 
 
 def _named_missions(swarm: Swarm, target: str) -> list[Mission]:

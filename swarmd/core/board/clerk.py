@@ -403,4 +403,6 @@ def _is_stopped(draft: Draft, id: MissionId) -> bool:
 
 def _stop_on_board(draft: Draft, id: MissionId) -> Stop | None:
     stops = draft.lineage.stops
-    return next((stops[target] for target in (id, EVERYTHING, "tier:0") if target in stops), None)
+    return next(
+        (stops[target] for target in (id, EVERYTHING, SOB, "tier:0") if target in stops), None
+    )

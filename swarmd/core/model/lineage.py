@@ -192,7 +192,15 @@ def is_place(agent: Agent) -> bool:
 
 def stop_fields(agent: Agent) -> tuple[str, ...]:
     """The targets, beside its path's segments, under which an agent is stopped."""
-    return (f"={agent.id}", f"tier:{agent.tier}", EVERYTHING)
+    return stop_targets(agent.id, agent.tier)
+
+
+def stop_targets(id: str, tier: int | str | None) -> tuple[str, ...]:
+    """The same, of a record as it is stored. Whoever stops the board means its seats too, and
+    they have no path below it.
+    """
+    of_the_board = (SOB,) if str(tier) == "0" else ()
+    return (f"={id}", f"tier:{'' if tier is None else tier}", EVERYTHING, *of_the_board)
 
 
 @dataclass(slots=True)
@@ -299,7 +307,7 @@ class Lineage:
 
     def stopped_by(self, target: str) -> tuple[Agent, ...]:
         """All living agents that a stop on this target holds, seats included where it is
-        everything.
+        everything or the board.
         """
         return tuple(agent for agent in self._under(target) if agent.is_hosted)
 
@@ -307,11 +315,11 @@ class Lineage:
         agents = self.agents.values()
         if target == EVERYTHING:
             return agents
-        if target.startswith("tier:"):
-            return (agent for agent in agents if target == f"tier:{agent.tier}")
         if target.startswith("="):
             alone = self.get(target[1:])
             return () if alone is None else (alone,)
+        if target == SOB or target.startswith("tier:"):
+            return (agent for agent in agents if target in (*agent.path, *stop_fields(agent)))
         return (agent for agent in agents if target in agent.path)
 
     def marks_on(self, agent: Agent) -> tuple[Revocation, ...]:

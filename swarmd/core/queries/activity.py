@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from swarmd.core.model.lineage import stop_targets
 from swarmd.core.model.names import SOB, AgentState
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import SETTLE_SECONDS
@@ -28,7 +29,6 @@ from swarmd.core.model.timings import SETTLE_SECONDS
 Word = Literal["", "idle", "busy", "stalled", "stuck", "frozen", "waiting", "unplaced", "dead"]
 
 # Stops under which nothing goes on; a drain lets turns end.
-_EVERYTHING: Final = "*"
 _HOLDING: Final = ("freeze", "halt")
 
 
@@ -157,9 +157,7 @@ def is_held(record: Mapping[str, str], stops: Mapping[str, str]) -> bool:
         return False
     targets = (
         *record.get("path", "").split("/"),
-        f"={record.get('id', '')}",
-        f"tier:{record.get('tier', '')}",
-        _EVERYTHING,
+        *stop_targets(record.get("id", ""), record.get("tier")),
     )
     return any(stops.get(target, "").partition(" ")[0] in _HOLDING for target in targets)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from swarmd.core.model.lineage import EVERYTHING, Fence, Stop, StopKind
+from swarmd.core.model.lineage import EVERYTHING, Fence, Stop, StopKind, stop_targets
 from swarmd.core.model.names import SOB, AgentId, AgentState, HostId, MissionId, MissionState
 from swarmd.core.model.privileges import Revocation
 from swarmd.core.queries.activity import Activity
@@ -166,8 +166,7 @@ class Marks:
         """
         if agent.id == SOB:
             return []
-        tier = "" if agent.tier is None else agent.tier
-        targets = (*agent.path, f"={agent.id}", f"tier:{tier}", EVERYTHING)
+        targets = (*agent.path, *stop_targets(agent.id, agent.tier))
         return [self.stops[target] for target in targets if target in self.stops]
 
     def revocations_on(self, agent: AgentView) -> list[Revocation]:
@@ -197,7 +196,7 @@ class Marks:
         """A mission's state goes on saying where it stands; `stopped` that nothing moves there."""
         if mission.ended:
             return mission
-        stops = [self.stops[one] for one in (mission.id, EVERYTHING) if one in self.stops]
+        stops = [self.stops[one] for one in (mission.id, SOB, EVERYTHING) if one in self.stops]
         return replace(mission, stopped=_targets(stops)) if stops else mission
 
 

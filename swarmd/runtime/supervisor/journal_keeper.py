@@ -40,6 +40,7 @@ RECORDS_TOLD_MAX = 5
 class JournalKeeper:
     memory: LeaderMemory
     archive: Archive | None  # none: nothing vouches for the journal outside the store
+    trouble: str = ""  # why the last anchor could not be written
     _archived_until: StreamId = FIRST
     _anchored: int = 0  # the number of the last entry that an anchor vouches for
     _archiving: anyio.Lock = field(
@@ -162,8 +163,9 @@ class JournalKeeper:
             await anyio.to_thread.run_sync(self.archive.anchor, head, stamp, kind)
         except ArchiveError as error:
             log.exception(LogEvent.JOURNAL_NOT_ANCHORED, why=error.what)
+            self.trouble = error.what
             return
-        self._anchored = head.n
+        self._anchored, self.trouble = head.n, ""
 
     async def seal(self) -> None:
         """All entries up to the last anchor: where the server loses what is sealed, the anchor

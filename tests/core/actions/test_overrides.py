@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from swarmd.core.actions import overrides
 from swarmd.core.agent.memory import NO_MEMORY
+from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AgentMade, Change, CharterSet, MessageRecalled
 from swarmd.core.model.channels import BOARD_ROOM, host_channel, inbox, room, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import SOB, StreamId
+from swarmd.core.model.names import SOB, Authority, StreamId
+from swarmd.core.model.overruling import OverrideOrder
 from swarmd.core.model.records import Override
 from swarmd.core.model.tables import OVERRIDES
 from tests.core.swarm_builder import MISSION, World, charter, journal, posts, puts, world
@@ -227,6 +230,16 @@ def test_a_task_is_replaced_told_and_restored(w: World) -> None:
     assert restored.charter.task == "the task of top"
 
 
+def test_a_task_that_a_tainted_turn_wrote_taints_whoever_has_it_for_good(w: World) -> None:
+    top = _at_work(w)
+    board = Actor(SOB, Authority.BOARD, mission=MISSION, taint=("file",))
+    asked = OverrideOrder(kind="task", target=top.id, text="another", seconds=60, reason="r")
+    assert overrides.override(w.renew(), board, asked) is None
+    assert w.agent(top.id).taint == ("file",)
+    w.tick(60)
+    assert w.agent(top.id).taint == ("file",)
+
+
 def test_the_board_replaces_a_task_and_the_operators_word_goes_before_the_boards(w: World) -> None:
     top = _at_work(w)
     w.hear(up(SOB), top.id, Kind.REPORT, {"done": True}, mission=MISSION)
@@ -337,6 +350,14 @@ def test_an_undone_spawn_stays_undone_while_it_stands(w: World) -> None:
     assert (
         _answered(w.request(top.id, "spawn", key="k3", charter=given), top)["outcome"] == "created"
     )
+
+
+def test_what_is_ending_already_is_not_undone(w: World) -> None:
+    top = w.grow(SOB, "top")
+    kid = w.grow(top.id, "kid", "worker")
+    w.order("terminate", top.id)
+    assert _rule(_order(w, "spawn", kid.id, take=True)) == "fence.path"
+    assert w.swarm.overrides == {}
 
 
 # --- message ----------------------------------------------------------------------------------
