@@ -47,6 +47,7 @@ class Call:
     to_give: Mapping[str, int] = field(default_factory=dict)  # what a motion may give, by kind
     agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
     words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
+    may_propose: bool = True  # no motion is before the board, or this call asks for one
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def charter_text(agent: Agent, role: Role, charter: Charter) -> str:
     for title, items in (
         ("Goals", charter.goals or role.goals),
         ("KPIs", charter.kpis or role.kpis),
+        ("To mind beside the task", charter.mind),
     ):
         if items:
             lines.append(f"## {title}\n" + "\n".join(f"- {item}" for item in items))

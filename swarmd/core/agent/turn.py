@@ -166,6 +166,17 @@ def asked_for(moves: Sequence[Move]) -> dict[str, str]:
     return by_name | {spawn.key: spawn.key for spawn in spawns}
 
 
+def directed(moves: Sequence[Move], acting: Acting) -> frozenset[AgentId]:
+    """The children that an answer gives more to do: they owe a report again, and may be waited for
+    in the same answer.
+    """
+    named = [move.to for move in moves if isinstance(move, Direct)]
+    if "*" in named:
+        return frozenset(child.id for child in acting.children)
+    found = (_child_named(name, acting) for name in named if name not in acting.asked)
+    return frozenset(child.id for child in found if child is not None)
+
+
 def with_briefing(
     outputs: Sequence[Output], briefing: Briefing, taint: Collection[str]
 ) -> list[Output]:

@@ -37,6 +37,17 @@ def without_call(procedure: Procedure, seat: str) -> Procedure:
     return procedure.model_copy(update={"calls": left})
 
 
+def without_answered(procedure: Procedure, seat: str, rules: BoardRules, now: float) -> Procedure:
+    """A seat has answered. Whose request has not gone out has its whole time again: on a server
+    with one slot each waits for those before it, and the last would be absent before it was
+    asked. No call is sent twice, so this ends, and the motion's time bounds it.
+    """
+    others = without_call(procedure, seat)
+    later = {"deadline": now + rules.seat_seconds}
+    calls = tuple(call if call.is_sent else call.model_copy(update=later) for call in others.calls)
+    return others.model_copy(update={"calls": calls})
+
+
 def sent(procedure: Procedure, event: Sent, rules: BoardRules, now: float) -> Procedure:
     """A seat's time runs from when its request went out: what it waits for before that (the
     provider's pace, its answer to another mission) is not its slowness.

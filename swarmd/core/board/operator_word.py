@@ -2,7 +2,10 @@
 
 The chair is asked at once, beside whatever is before the board, and answers in the room, or by a
 motion where nothing is before it. Where it is silent or fails, the next seat is asked. All seats
-that are called from then on are shown the word.
+that are called from then on are shown the word. In the debate of the short procedure it is an
+argument, too: seats that were called before it have not heard it, and a motion that they consent to
+goes back to its proposer, who can change it, and may accept the word, which then goes down with the
+charter.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from swarmd.core.board.reporting import reports_of
 from swarmd.core.board.room import announce, call_seat
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import CLERK, SOB, MissionId
-from swarmd.core.model.procedure import Procedure, SeatCall
+from swarmd.core.model.names import CLERK, OPERATOR, SOB, MissionId
+from swarmd.core.model.procedure import Argument, Procedure, SeatCall
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import BOARDS, Put
 from swarmd.core.model.watch import WORD_CHARS_MAX, WORDS_SHOWN_MAX, Answering, OperatorsWord
@@ -43,6 +46,7 @@ def hear_operator(draft: Draft, message: Message) -> None:
         words=watch.words + 1,
         said=(*watch.said, said)[-WORDS_SHOWN_MAX:],
     )
+    _argue(draft, id, said.text)
     draft.record(
         JournalEvent.BOARD_CALLED,
         "an operator speaks to the board",
@@ -52,6 +56,14 @@ def hear_operator(draft: Draft, message: Message) -> None:
     )
     if watch.answering is None:
         _ask(draft, id, tried=1)
+
+
+def _argue(draft: Draft, id: MissionId, text: str) -> None:
+    procedure = draft.swarm.boards[id]
+    if procedure.kind == "brisk" and procedure.stage == "debate":
+        word = Argument(seat=OPERATOR, stance="argue", text=text)
+        changes = {"arguments": (*procedure.arguments, word)}
+        draft.add(Put(BOARDS, id, procedure.model_copy(update=changes)))
 
 
 def is_asked(procedure: Procedure, seat: str) -> bool:
@@ -103,7 +115,7 @@ def _ask(draft: Draft, id: MissionId, *, tried: int) -> None:
 
 
 def _call(draft: Draft, id: MissionId) -> SeatCall:
-    procedure = draft.swarm.boards[id]
+    procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
     motion = procedure.motion
     return SeatCall(
         phase="answer",
@@ -115,6 +127,11 @@ def _call(draft: Draft, id: MissionId) -> SeatCall:
         send_backs_max=procedure.send_backs_max,
         seats=procedure.bench.seats,
         chair=procedure.bench.chair,
+        proposer=procedure.proposer,
+        falls=procedure.falls,
+        falls_max=rules.falls_max,
+        motions_max=rules.motions_max,
+        may_propose=procedure.stage == "working",
     )
 
 

@@ -47,6 +47,7 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Lineage
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import (
+    SOB,
     AgentId,
     AgentState,
     HostId,
@@ -359,9 +360,11 @@ class Swarm:
             self.deadlines[agent.id] = agent.deadline
 
     def _closed(self, id: str, parent: str) -> None:
+        """What comes back is known to the store alone, and read with the next step."""
         self.observed.free.pop(id, None)
-        # What comes back is known to the store alone: read anew before the next decision.
-        self.observed.free.pop(parent, None)
+        if parent == SOB:
+            # The docket takes what is short here for a reason to end a mission: it waits.
+            self.observed.free.pop(parent, None)
 
     def _count(self, numbers: Iterable[int]) -> None:
         self.number = max(self.number, *numbers, 0)

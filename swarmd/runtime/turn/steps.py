@@ -19,6 +19,7 @@ from swarmd.core.agent.turn import (
     Briefing,
     act,
     asked_for,
+    directed,
     failed,
     is_report,
     name_of,
@@ -117,8 +118,9 @@ class TurnSteps:
         then told of each of them, and a wait does not begin.
         """
         asked = {**self.acting.asked, **asked_for(moves)}
+        done = self.acting.done - directed(moves, self.acting)
         spawns = tuple(move.key for move in moves if isinstance(move, Spawn))
-        self.acting = replace(self.acting, asked=asked, spawns=spawns)
+        self.acting = replace(self.acting, asked=asked, done=done, spawns=spawns)
         self.gathered.wait, briefings = AgentWait(), list[Briefing]()
         told, is_open = list[Mapping[str, Any]](), False
         for move in moves:
