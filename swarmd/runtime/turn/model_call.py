@@ -109,6 +109,9 @@ class Mind:
         while True:
             asked = tried.asked(prompt(tried.corrections))
             outcome = one_answer(await self._attempt(journal, asked), asked)
+            # A provider's failure uses up no thought: the bound is for what the model makes of its
+            # turn, and the request that follows is the same to the byte.
+            journal.thoughts_done += _is_answer(outcome)
             if isinstance(outcome, Answered):
                 keep(outcome.thread)
                 return outcome.moves, tried.corrections
@@ -210,6 +213,11 @@ class Mind:
             raise
         # What was answered here need not be read back.
         return outcome or _of_text(text)
+
+
+def _is_answer(outcome: Answered | Failed) -> bool:
+    """Whether the model itself was heard, be it with what is no use."""
+    return isinstance(outcome, Answered) or outcome.why in _OF_THE_MODEL
 
 
 def _said_in(prompt: Prompt) -> list[list[str]]:
