@@ -102,8 +102,6 @@ def _effect_of(procedure: Procedure, call: OpenCall, rules: BoardRules) -> CallS
         phase=procedure.phase,
         motion_number=procedure.motion_number,
         motion=None if motion is None else motion.model_dump(mode="json"),
-        # Whoever debates or votes on a delivery must see what would be delivered.
-        reports=procedure.reports,
         refusal=procedure.refusal,
         sent_back=procedure.sent_back,
         send_backs_max=procedure.send_backs_max,

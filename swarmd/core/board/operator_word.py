@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swarmd.core.board.events import Announce, CallSeat
-from swarmd.core.board.reporting import reports_of
 from swarmd.core.board.room import announce, call_seat
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Message
@@ -121,7 +120,6 @@ def _call(draft: Draft, id: MissionId) -> SeatCall:
         phase="answer",
         motion_number=procedure.motion_number,
         motion=None if motion is None else motion.model_dump(mode="json"),
-        reports=reports_of(draft, id),
         refusal="",
         sent_back=procedure.sent_back,
         send_backs_max=procedure.send_backs_max,

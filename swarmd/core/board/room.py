@@ -24,6 +24,8 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
     watch = draft.swarm.boards[id].watch
     asked = replace(
         effect.call,
+        # As they are now: what came while another call was open would else be decided unseen.
+        reports=tuple(map(report_data, draft.swarm.reports.get(id, {}).values())),
         charters=tuple(_charter_data(draft.swarm, agent) for agent in draft.swarm.executives(id)),
         left=dict(draft.swarm.observed.free.get(id, {})),
         to_give=to_give(draft.swarm, id),
@@ -40,7 +42,7 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
         text=text,
         data={"call": call, "attempt": effect.attempt},
     )
-    read = {source for report in effect.call.reports for source in report.get("taint", ())}
+    read = {source for report in asked.reports for source in report.get("taint", ())}
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
 
 
