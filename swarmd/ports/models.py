@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 from swarmd.core.model.charter import Charter
@@ -131,7 +131,8 @@ class Prompt:
         if not self.allowed:
             return self.offer
         moves = tuple(move for move in self.offer.moves if move in self.allowed)
-        return Offer(moves, self.offer.functions if "use" in moves else ())
+        functions = self.offer.functions if "use" in moves else ()
+        return replace(self.offer, moves=moves, functions=functions)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

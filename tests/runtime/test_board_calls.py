@@ -265,7 +265,7 @@ def test_two_votes_in_one_answer_are_a_correction_and_neither_is_taken() -> None
     assert state == "delivered"
     assert said.count("gandhi vote") == 1
     corrected = [p for p in model.of_seats if p.view.steps]
-    assert ["2 moves (vote, vote)" in str(p.view.steps) for p in corrected] == [True]
+    assert ["Exactly one `vote`" in str(p.view.steps) for p in corrected] == [True]
 
 
 def test_a_proposal_that_the_law_refuses_is_mended_before_anybody_else_is_called() -> None:

@@ -43,6 +43,12 @@ def hear_operator(draft: Draft, message: Message) -> None:
         words=watch.words + 1,
         said=(*watch.said, said)[-WORDS_SHOWN_MAX:],
     )
+    _record_word(draft, id, message)
+    if watch.answering is None:
+        _ask(draft, id, tried=1)
+
+
+def _record_word(draft: Draft, id: MissionId, message: Message) -> None:
     draft.record(
         JournalEvent.BOARD_CALLED,
         "an operator speaks to the board",
@@ -50,8 +56,6 @@ def hear_operator(draft: Draft, message: Message) -> None:
         mission=id,
         causes=[{"kind": "word", "agent": SOB, "key": message.id}],
     )
-    if watch.answering is None:
-        _ask(draft, id, tried=1)
 
 
 def is_asked(procedure: Procedure, seat: str) -> bool:

@@ -107,8 +107,7 @@ class Mind:
         """
         tried = _Tried()
         while True:
-            asked = tried.asked(prompt(tried.corrections))
-            outcome = one_answer(await self._attempt(journal, asked), asked)
+            outcome = await self._attempt(journal, tried.asked(prompt(tried.corrections)))
             if isinstance(outcome, Answered):
                 keep(outcome.thread)
                 return outcome.moves, tried.corrections
@@ -214,22 +213,6 @@ class Mind:
 
 def _said_in(prompt: Prompt) -> list[list[str]]:
     return [[piece.side, piece.text] for piece in prompt.pieces]
-
-
-def one_answer(outcome: Answered | Failed, prompt: Prompt) -> Answered | Failed:
-    """A seat answers with one move of the kind that it was asked for: which of two it meant nobody
-    can tell, and half of an answer is none.
-    """
-    if prompt.view.call is None or isinstance(outcome, Failed):
-        return outcome
-    given, allowed = [move.move for move in outcome.moves], prompt.open_offer.moves
-    if len(given) == 1 and given[0] in allowed:
-        return outcome
-    many = f"{len(given)} moves ({', '.join(given)})" if len(given) > 1 else f"`{given[0]}`"
-    detail = (
-        f"You answered with {many}, and nothing of it was done. Answer with one `{allowed[0]}`."
-    )
-    return Failed("malformed", detail, outcome.usage, text=outcome.text)
 
 
 def _amounts(usage: Usage) -> dict[str, int]:
