@@ -16,7 +16,6 @@ from typing import Final
 from swarmd.core.journal.audit import Auditor
 from swarmd.core.journal.entries import all_records
 from swarmd.core.journal.replay import State, link_of
-from swarmd.core.ledger.tree import NEEDED_KINDS
 from swarmd.core.model.chain import GENESIS, Records
 from swarmd.core.model.changes import (
     AccountCleared,
@@ -34,7 +33,7 @@ from swarmd.core.model.changes import (
     RightsSet,
 )
 from swarmd.core.model.channels import JOURNAL
-from swarmd.core.model.charter import KINDS
+from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.lineage import Agent, Fence, Stop
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (

@@ -31,6 +31,11 @@ class OpenCall:
     account: str
 
 
+def whole(call: Begin) -> dict[str, int]:
+    """All that is reserved of it, by whomever."""
+    return {kind: n + call.lent.get(kind, 0) for kind, n in call.amounts.items()}
+
+
 @dataclass
 class SlowLedger:
     """What the ledger should say, in plain Python."""
@@ -62,10 +67,17 @@ class SlowLedger:
     def reserve(self, id: str, call: Begin) -> None:
         for kind, amount in call.amounts.items():
             self.move(id, kind, free=-amount, reserved=amount)
+        for kind, amount in call.lent.items():
+            self.move(call.lender, kind, free=-amount, reserved=amount)
 
     def settle(self, id: str, call: Begin, used: Mapping[str, int]) -> None:
         for kind, reserve in call.amounts.items():
-            spent = used[kind]
+            # The lender pays what is beyond the account's own reserve, as far as it lent.
+            lent = call.lent.get(kind, 0)
+            paid = min(lent, max(0, used[kind] - reserve))
+            if lent:
+                self.move(call.lender, kind, reserved=-lent, spent=paid, free=lent - paid)
+            spent = used[kind] - paid
             beyond = max(0, spent - reserve)
             self.move(
                 id,
@@ -133,7 +145,7 @@ class SlowLedger:
     def assume(self, known: OpenCall) -> None:
         self.open_calls.remove(known)
         self.former.append(known)
-        self.settle(known.account, known.call, known.call.amounts)
+        self.settle(known.account, known.call, whole(known.call))
 
     def check(self) -> None:
         """Every account balances, nothing is below nothing, and what is granted is what open
@@ -164,6 +176,9 @@ class SlowLedger:
 
     def free(self, id: str, kind: str) -> int:
         return self.accounts[id].amounts["free"][kind]
+
+    def lends(self, call: Begin) -> bool:
+        return not call.lent or self.affords(call.lender, call.lent)
 
     def affords(self, id: str, amounts: Mapping[str, int]) -> bool:
         return id not in self.overdrawn and all(

@@ -47,6 +47,7 @@ class Call:
     to_give: Mapping[str, int] = field(default_factory=dict)  # what a motion may give, by kind
     agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
     words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
+    may_propose: bool = True  # no motion is before the board, or this call asks for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,6 @@ class View:
     free: Mapping[str, int] = field(default_factory=dict)  # what its account has left, by kind
 
 
-# Bytes of an answer for each token of its limit. Of long texts, English has about 4.5 a token, code
-# and JSON less, Cyrillic 7, the scripts of India and Georgia up to 10: with eight, only an answer
-# in one of those last is cut, from four fifths of its limit on, as it would be at its limit. Two
-# are enough for a short answer, where no more can be paid.
-ROOMY: Final = 8
-
-
-TIGHT: Final = 2
-
-
 UNSET: Final = Generation()
 
 
@@ -116,9 +107,6 @@ class Prompt:
     offer: Offer
     output_tokens_max: int  # for what is visible
     view: View
-    bytes_per_token: int = (
-        ROOMY  # of its limit: an answer of more bytes is cut, and so many are reserved
-    )
     since: tuple[Piece, ...] = ()
     reminder: str = ""
     allowed: tuple[str, ...] = ()
@@ -133,6 +121,13 @@ class Prompt:
         moves = tuple(move for move in self.offer.moves if move in self.allowed)
         functions = self.offer.functions if "use" in moves else ()
         return replace(self.offer, moves=moves, functions=functions)
+
+    def asking_for(self, move: str) -> Prompt:
+        """With that as the one move that may be answered now."""
+        if move in self.offer.moves:
+            return replace(self, allowed=(move,))
+        offer = replace(self.offer, moves=(*self.offer.moves, move))
+        return replace(self, allowed=(move,), offer=offer)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -225,8 +220,12 @@ class Model(Protocol):
     def is_language_model(self) -> bool: ...
 
     def bound(self, prompt: Prompt) -> Usage:
-        """The most that one attempt can take; what it settles may be beyond that only as far as one
-        piece of a stream reaches, or as a server claims."""
+        """The most that one attempt can take of a server that keeps to its limit: what another
+        writes beyond it, it is charged for."""
+
+    def expected(self, prompt: Prompt) -> Usage:
+        """What one attempt will likely take at most, by what was counted so far; never more than
+        `bound`."""
 
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = ...) -> Answered | Failed:
         """One attempt, no retry inside, bounded by the adapter's own time-outs.

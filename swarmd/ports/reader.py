@@ -94,6 +94,7 @@ class Health:
     wrong_keys: tuple[str, ...] = ()
     # entries of the journal that tell of lost ones and are not acknowledged
     gaps: tuple[int, ...] = ()
+    root: AccountView | None = None  # what all missions are carved from
     restart: Restart = "not checked"
     restart_advice: str = ""  # what is wrong with it, and what to do about it
     # of `leader`, `hosts`, `missions`, `agents`, `schema`, `disk`, `stops`

@@ -59,6 +59,11 @@ class Begin:
         True  # else it is answered as `LOST` where it was begun before and never ended
     )
     input: str = ""  # the digest of what it is called with
+    # What must stay free beside the amounts. With it the caller can ask for less: it is answered
+    # `Short`, and no refusal is recorded. Without, the amounts alone are asked for.
+    keep: Mapping[str, int] | None = None
+    lender: str = ""  # the account that may reserve a part of this call; none
+    lent: Mapping[str, int] = field(default_factory=dict)  # what it does
 
 
 # The result of a call that was given up half-way, as when its worker ended. It is paid for and
@@ -82,6 +87,17 @@ class Used:
 @dataclass(frozen=True, slots=True)
 class Begun:
     """The call may be made now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """The account, or its lender, has less free than was asked for: what both have. Nothing was
+    done. `held` is what calls under way reserve of the lender, or without one of the account.
+    """
+
+    free: Mapping[str, int]
+    lendable: Mapping[str, int]
+    held: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +227,7 @@ class WorkerStore(Protocol):
 
     async def begin(
         self, hold: Hold, begin: Begin, at: str
-    ) -> Begun | EndedBefore | RefusedByStore: ...
+    ) -> Begun | Short | EndedBefore | RefusedByStore: ...
 
     async def led_for(self) -> float:
         """Seconds for which calls may begin whether or not the lead is renewed; 0 where nobody has

@@ -43,6 +43,9 @@ class AtOnce:
     def bound(self, _prompt: Prompt) -> Usage:
         return Usage(1_000, 0)
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     async def attempt(
         self, _prompt: Prompt, _sending: Callable[[], None] = lambda: None
     ) -> Answered:

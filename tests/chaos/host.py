@@ -31,7 +31,7 @@ from swarmd.core.model.timings import epoch_of
 from swarmd.ports.stores import RefusedByStore, Turn, Used
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.mail import positions_after, unread_mail
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve
 from swarmd.runtime.turn.turn import take_turn
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
@@ -103,7 +103,7 @@ async def _call(world: World, resident: Resident, batch: str, seconds: float) ->
         await anyio.sleep(seconds)
         return "{}", Used(one)
 
-    await journal.call("count", effect, amounts=one)
+    await journal.call("count", effect, reserve=Reserve(one))
 
 
 def _effect(world: World, me: AgentId, effects: Effects, message: Message) -> list[Output]:

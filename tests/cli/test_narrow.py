@@ -22,7 +22,7 @@ from swarmd.core.queries.snapshot import (
     agent_view,
     mission_view,
 )
-from swarmd.core.queries.spending import tree_of
+from swarmd.core.queries.spending import totals_of, tree_of
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NARROW = 80
@@ -93,7 +93,7 @@ SWARM = Snapshot(
 
 
 def drawn(ink: Ink) -> dict[str, list[str]]:
-    tree = tree_of(SWARM)
+    tree, totals = tree_of(SWARM), totals_of(SWARM)
     stops = [
         {
             "target": "use:tool/file/write",
@@ -105,8 +105,8 @@ def drawn(ink: Ink) -> dict[str, list[str]]:
         }
     ]
     return {
-        "ps": tables.agent_lines(SWARM.agents, SWARM.accounts, ink, NOW),
-        "missions": tables.mission_lines(SWARM.missions, SWARM.accounts, ink, NOW),
+        "ps": tables.agent_lines(SWARM.agents, SWARM.accounts, totals, ink, NOW),
+        "missions": tables.mission_lines(SWARM.missions, SWARM.accounts, totals, ink, NOW),
         "top": tables.top_lines(tree, ink, NOW),
         "stops": tables.stop_lines(stops, ink, NOW),
         "tree": tree_lines(tree, ink, ended=True, now=NOW),

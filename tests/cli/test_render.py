@@ -255,7 +255,7 @@ SWARM = Snapshot(
 
 def test_the_tree_draws_missions_executives_and_sub_agents_with_their_spend() -> None:
     assert tree_lines(tree_of(SWARM), INK, ended=False) == [
-        "● live  sob  tier 0 board  nothing own, 155 tokens with all below",
+        "● live  sob  tier 0 board  155 tokens with all below",
         "│  seats: picard",
         "└─ mission m-1  working  100 tokens own, 155 tokens with all below  “Find it”",
         (

@@ -97,6 +97,7 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_workspace": ("", "", "R", "RW"),
     "_state:*": ("", "", "R", "RW"),
     "_steps:*": ("", "", "R", "RW"),
+    "_lent:*": ("", "", "R", "RW"),
     "_facts": ("", "", "R", "W"),
     "_ends": ("", "", "RW", "RW"),
     "_heads": ("", "", "RW", "RW"),

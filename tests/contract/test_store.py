@@ -84,11 +84,21 @@ from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import FENCES
 from swarmd.errors import NotLeadingError, StoreUnsuitableError
-from swarmd.ports.stores import Attempt, Begin, Begun, EndedBefore, Hold, RefusedByStore, Turn, Used
+from swarmd.ports.stores import (
+    Attempt,
+    Begin,
+    Begun,
+    EndedBefore,
+    Hold,
+    RefusedByStore,
+    Short,
+    Turn,
+    Used,
+)
 from tests.conftest import SECRET
 from tests.core.swarm_builder import declarations
 from tests.fake_server import FakeDial
-from tests.slow_ledger import AMOUNTS, OpenCall, SlowLedger
+from tests.slow_ledger import AMOUNTS, OpenCall, SlowLedger, whole
 
 AT = "2027-01-15T08:00:00.000Z"
 WARN = 80  # percent
@@ -516,6 +526,64 @@ async def test_a_call_that_is_never_ended_is_settled_when_the_account_closes(
     assert (mission["calls.spent"], mission["agents.free"]) == (1, 50)
     await store.end(hold(top), begin(top, tokens=100), "{}", used(1), WARN, AT)
     assert await account(store, M1) == mission
+
+
+def lent(of: Agent, own: int, of_mission: int) -> Begin:
+    """A call of which the mission's account reserves a part."""
+    return replace(begin(of, tokens=own), keep={}, lender=M1, lent={"tokens": of_mission})
+
+
+async def test_what_a_mission_lends_is_reserved_there_and_goes_back_as_far_as_it_is_not_used(
+    store: RedisStore,
+) -> None:
+    _, top = await _staffed(store)
+    call, before = lent(top, 900, 300), await account(store, M1)
+    assert isinstance(await store.begin(hold(top), call, AT), Begun)
+    assert isinstance(await store.begin(hold(top), call, AT), Begun), "its reply was lost"
+    during = await account(store, M1)
+    assert (during["tokens.reserved"], before["tokens.free"] - during["tokens.free"]) == (300, 300)
+    for _ in range(2):
+        await store.end(hold(top), call, "{}", used(1_000), WARN, AT)
+    after, own = await account(store, M1), await account(store, TOP)
+    assert (after["tokens.reserved"], after["tokens.spent"]) == (0, 100)
+    assert before["tokens.free"] - after["tokens.free"] == 100
+    assert (own["tokens.spent"], own["tokens.overdraft"], own["tokens.reserved"]) == (900, 0, 0)
+    assert not await store.pipe.execute("HGETALL", store.keys.lent(M1))
+
+
+async def test_what_a_call_takes_beyond_both_reserves_is_the_accounts_own_overdraft(
+    store: RedisStore,
+) -> None:
+    _, top = await _staffed(store)
+    call = lent(top, 900, 300)
+    await store.begin(hold(top), call, AT)
+    await store.end(hold(top), call, "{}", used(1_250), WARN, AT)
+    mission, own = await account(store, M1), await account(store, TOP)
+    assert (mission["tokens.spent"], mission["tokens.overdraft"]) == (300, 0)
+    assert (own["tokens.spent"], own["tokens.overdraft"]) == (950, 50)
+
+
+async def test_a_lender_that_has_too_little_lends_nothing(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    before = [await account(store, id) for id in (TOP, M1)]
+    free = before[1]["tokens.free"]
+    short = await store.begin(hold(top), lent(top, 900, free + 1), AT)
+    assert isinstance(short, Short)
+    assert (short.free["tokens"], short.lendable["tokens"]) == (1_000, free)
+    assert [await account(store, id) for id in (TOP, M1)] == before
+    assert [fact for fact in await facts(store) if fact["fact"] == "refuse"] == []
+
+
+async def test_a_lent_part_of_a_call_that_is_never_ended_is_settled_when_its_agent_is_reaped(
+    store: RedisStore,
+) -> None:
+    leader, top = await _staffed(store)
+    await store.begin(hold(top), lent(top, 900, 300), AT)
+    assert await leader.do(AgentReaped(ended(top, reason="r", at=AT), 1e10, M1)) == "done"
+    mission = await account(store, M1)
+    assert (mission["tokens.spent"], mission["tokens.reserved"]) == (1_200, 0)
+    assert (mission["tokens.assumed"], mission["tokens.free"]) == (1_200, 3_800)
+    assert not await store.pipe.execute("HGETALL", store.keys.lent(M1))
 
 
 async def test_a_seats_open_call_is_settled_when_the_mission_it_served_closes(
@@ -1037,15 +1105,19 @@ class LedgerWalk(RuleBasedStateMachine):
         cost=st.integers(0, 4_000),
         calls=st.integers(0, 3),
         tools=st.integers(0, 3),
+        lent=st.integers(-300, 300),
     )
-    def begin(self, which: int, tokens: int, cost: int, calls: int, tools: int) -> None:
+    def begin(self, which: int, tokens: int, cost: int, calls: int, tools: int, lent: int) -> None:
         holder = self._pick(list(self.agents.values()), which)
         amounts = {"tokens": tokens, "cost": cost, "calls": calls, "tools": tools}
         known = begin(holder, self.steps[holder.id] + 1, turn=self.turns[holder.id] + 1)
-        call = replace(known, amounts=amounts)
-        fits = self.reference.affords(holder.id, amounts)
+        call = replace(known, amounts=amounts, lender=M1)
+        if lent > 0:
+            call = replace(call, keep={}, lent={"tokens": lent})
+        fits = self.reference.affords(holder.id, amounts) and self.reference.lends(call)
         reply = self.run(self.store.begin(hold(holder), call, AT))
-        assert isinstance(reply, Begun if fits else RefusedByStore)
+        assert isinstance(reply, Begun if fits else (RefusedByStore, Short))
+        assert not isinstance(reply, Short) or lent > 0
         if isinstance(reply, RefusedByStore):
             is_over = holder.id in self.reference.overdrawn
             assert reply.rule is (Rule.BUDGET_OVERDRAFT if is_over else Rule.BUDGET_EXHAUSTED)
@@ -1068,11 +1140,12 @@ class LedgerWalk(RuleBasedStateMachine):
         if holder.lease == known.holder.lease:
             assert isinstance(reply, Begun)
             return
-        self.reference.settle(holder.id, known.call, known.call.amounts)
+        self.reference.settle(holder.id, known.call, whole(known.call))
         self.open_calls.remove(known)
         self.former.append(known)
         fits = self.reference.affords(holder.id, known.call.amounts)
-        assert isinstance(reply, Begun if fits else RefusedByStore)
+        fits = fits and self.reference.lends(known.call)
+        assert isinstance(reply, Begun if fits else (RefusedByStore, Short))
         if fits:
             self.reference.reserve(holder.id, known.call)
             self.open_calls.append(OpenCall(holder, known.call, holder.id))
@@ -1087,7 +1160,8 @@ class LedgerWalk(RuleBasedStateMachine):
         reserve are used.
         """
         known = self.open_calls.pop(which % len(self.open_calls))
-        amounts = {kind: n * percent.get(kind, 90) // 100 for kind, n in known.call.amounts.items()}
+        reserved = whole(known.call)
+        amounts = {kind: n * percent.get(kind, 90) // 100 for kind, n in reserved.items()}
         self.run(self.store.end(hold(known.holder), known.call, "{}", Used(amounts), WARN, AT))
         self.reference.settle(known.account, known.call, amounts)
         self.ended_calls.append(known)
@@ -1162,7 +1236,7 @@ class LedgerWalk(RuleBasedStateMachine):
         for known in [known for known in self.open_calls if known.account == account]:
             self.open_calls.remove(known)
             self.former.append(known)
-            self.reference.settle(account, known.call, known.call.amounts)
+            self.reference.settle(account, known.call, whole(known.call))
 
     @precondition(lambda self: self.agents)
     @rule(which=st.integers(0, 9))

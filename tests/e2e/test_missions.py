@@ -476,9 +476,10 @@ def test_a_mission_waits_for_the_budget_that_those_in_hand_will_give_back(
     assert [slow.ended_mission(id)["state"] for id in (*ids, beyond)] == [
         "delivered",
         "delivered",
-        "exhausted",
+        "delivered",
     ]
-    assert "budget.exhausted" in slow.mission(beyond)["reason"]
+    # It got what was left of the root when nothing else was in hand.
+    assert 15_000_000 < json.loads(slow.mission(beyond)["budget"])["tokens"] < 20_000_000
     assert unbalanced(slow.accounts()) == []
 
 

@@ -23,6 +23,7 @@ from tests.minds.work import (
     HARM,
     Said,
     called,
+    charged,
     files_of,
     findings_of,
     last_mission,
@@ -36,17 +37,21 @@ from tests.minds.work import (
 )
 
 _AGENT: Final = r"\ba-[a-z0-9]{6,}\b"
+_ADD: Final = "Add a line: "
+_DELIVERED: Final = "The brief has a part for each theme; each sentence names its source."
 _SEATS: Final[tuple[str, ...]] = ("propose", "argue", "respond", "answer", "vote")
 
 
 @dataclass(frozen=True, slots=True)
 class CapableMind:
     """Everybody's mind. Who is in `careless` does bad work, and who is in `blocked` cannot go on
-    before a directive comes; `objects` is what the first motion is argued against with."""
+    before a directive comes; `objects` is what the objector says against the first motion, and
+    `missing` the line that it misses in the delivery."""
 
     careless: frozenset[str] = frozenset()
     blocked: frozenset[str] = frozenset()
     objects: str = ""
+    missing: str = ""
     objector: str = ""
 
     def __call__(self, body: Json) -> Said:
@@ -66,12 +71,13 @@ class CapableMind:
         shape = asked.tools[name]
         choices = {c for f in shape.fields.values() for c in f.all_choices() if isinstance(c, str)}
         if name == "say":
-            wish = {"room": "sob", "text": "Heard: it goes into what is done next."}
-            return called(asked, name, wish)
-        if "amend" in choices and self.objects and self.objects in asked.asked_now:
-            return self._amend(asked, name)
-        if "consent" in choices and self._speaks_against(asked):
-            return called(asked, name, {"text": self.objects, "reason": self.objects}, "argue")
+            text = "Heard: it goes into what is done next."
+            return called(asked, name, {"room": "sob", "text": text})
+        if "amend" in choices and (motion := self._amended(asked)):
+            wish: Json = {"motion": motion, "accepts": [self.objector], "reason": motion["reason"]}
+            return called(asked, name, wish, "amend")
+        if "consent" in choices and (argument := self._argument(asked)):
+            return called(asked, name, {"text": argument, "reason": argument}, "argue")
         for choice in ("consent", "yes", "keep"):
             if choice in choices:
                 reason = "It names who does what, on which files, and what done means."
@@ -80,17 +86,27 @@ class CapableMind:
             return called(asked, name, {"text": "I see nothing that speaks against it."})
         return self._propose(asked, name)
 
-    def _speaks_against(self, asked: Asked) -> bool:
-        """Of the first motion, and once: what was amended has the argument in it."""
-        is_mine = bool(re.search(rf"You are {self.objector}\b", asked.asked_now))
-        return bool(self.objects) and is_mine and self.objects not in asked.told
+    def _argument(self, asked: Asked) -> str:
+        """Each once: what was amended has it in it."""
+        if not self.objector or not re.search(rf"You are {self.objector}\b", asked.asked_now):
+            return ""
+        if self.objects and self.objects not in asked.told:
+            return self.objects
+        has_briefs = all(f"Brief on `{theme}`" in asked.told for theme, _ in themes_of(asked.all))
+        is_missing = bool(self.missing) and self.missing not in asked.told
+        return f"{_ADD}{self.missing}" if has_briefs and is_missing else ""
 
-    def _amend(self, asked: Asked, name: str) -> Said:
-        executives = [_charter_of(asked, *theme) for theme in themes_of(asked.all)]
-        changed = [one | {"done": f"{one['done']} {self.objects}"} for one in executives]
-        motion = {TAG: "charter", "executives": changed, "reason": "Changed as it was argued."}
-        wish = {"motion": motion, "accepts": [self.objector], "reason": "The argument is right."}
-        return called(asked, name, wish, "amend")
+    def _amended(self, asked: Asked) -> Json | None:
+        """The motion as the argument against it asks for."""
+        if self.missing and f"{_ADD}{self.missing}" in asked.asked_now:
+            text = f"{_DELIVERED} {self.missing}"
+            kept = {"reports": _reported(asked), "reason": "The line was missing."}
+            return {TAG: "deliver", "text": text, **kept}
+        if self.objects and self.objects in asked.asked_now:
+            executives = [_charter_of(asked, *theme) for theme in themes_of(asked.all)]
+            changed = [one | {"done": f"{one['done']} {self.objects}"} for one in executives]
+            return {TAG: "charter", "executives": changed, "reason": "The argument is right."}
+        return None
 
     def _propose(self, asked: Asked, name: str) -> Said:
         if HARM.search(last_mission(asked.all)):
@@ -104,8 +120,8 @@ class CapableMind:
             return self._replace(asked, name, lost)
         reports = _reported(asked)
         if reports and has_tag(asked.tools[name], "deliver"):
-            text = "The brief has a part for each theme; each sentence names its source."
-            delivery = {"reports": reports, "text": text, "reason": "Both themes are answered."}
+            why = "Both themes are answered."
+            delivery = {"reports": reports, "text": _DELIVERED, "reason": why}
             return called(asked, name, delivery, "deliver")
         executives = [_charter_of(asked, *theme) for theme in themes_of(asked.all)]
         wish = {"executives": executives, "reason": "One executive for each theme."}
@@ -135,7 +151,8 @@ class CapableMind:
 
     def _agent(self, asked: Asked) -> Said:
         if asked.tool("spawn") and (carried := marked(r"Carry theme `([\w-]+)`", asked.told)):
-            return self._executive(asked, carried[-1])
+            # Its own charter is told first; those of its colleagues are named after it.
+            return self._executive(asked, carried[0])
         return self._researcher(asked)
 
     def _executive(self, asked: Asked, theme: str) -> Said:
@@ -159,7 +176,7 @@ class CapableMind:
         return reported(asked, _brief(asked, theme, team))
 
     def _researcher(self, asked: Asked) -> Said:
-        name, question = own_question(asked)
+        name, question = charged(asked) or own_question(asked)
         if name in self.careless:
             return reported(asked, uncited(name))
         searches = searches_for(asked, name, question)
@@ -177,11 +194,12 @@ def demanded(asked: Asked) -> str:
     """
     if asked.required:
         return asked.required
-    offered = [name for name in _SEATS if name in asked.tools] or list(asked.tools)
-    phase = (marked(r"^phase: *(\w+)", asked.asked_now) or [""])[-1]
-    by_phase = str({"review": "propose", "debate": "argue", "amend": "answer"}.get(phase, phase))
-    if asked.tool("say") and "operator has spoken" in asked.asked_now[-2_000:]:
+    offered = [name for name in _SEATS if name in (asked.allowed or asked.tools)]
+    offered = offered or list(asked.allowed or asked.tools)
+    phase = str((marked(r"^phase: *(\w+)", asked.asked_now) or [""])[-1])
+    if phase == "answer" and asked.tool("say"):
         return "say"
+    by_phase = {"review": "propose", "debate": "argue", "amend": "answer"}.get(phase, phase)
     if by_phase in offered:
         return by_phase
     last = {name: asked.asked_now.rfind(f"{name}") for name in offered}

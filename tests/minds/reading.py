@@ -43,11 +43,19 @@ class Asked:
         functions = [tool["function"] for tool in self.body.get("tools", ())]
         return {f["name"]: Shape.of(f.get("parameters", {})) for f in functions}
 
+    @cached_property
+    def allowed(self) -> tuple[str, ...]:
+        """The tools of which one has to be called, where the request names some."""
+        choice = self.body.get("tool_choice")
+        if not isinstance(choice, dict):
+            return ()
+        named = choice["allowed_tools"]["tools"] if "allowed_tools" in choice else [choice]
+        return tuple(str(tool["function"]["name"]) for tool in named)
+
     @property
     def required(self) -> str:
         """The one tool that has to be called, where the request names one."""
-        choice = self.body.get("tool_choice")
-        return str(choice["function"]["name"]) if isinstance(choice, dict) else ""
+        return self.allowed[0] if len(self.allowed) == 1 else ""
 
     @cached_property
     def told(self) -> str:

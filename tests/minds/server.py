@@ -1,19 +1,20 @@
 """An OpenAI-compatible server on loopback whose answers come from a scripted mind, and which counts.
 
 Every call takes the same time, its first token a fraction of it, so that calls that are made beside
-each other are seen to overlap. It reckons tokens as characters / 4, of what a model would read and
+each other are seen to overlap. Of a server with few slots a call waits until one is free. It reckons tokens as characters / 4, of what a model would read and
 of what it wrote.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -51,8 +52,7 @@ class Count:
 
 def count(calls: Sequence[Call]) -> Count:
     prompts = [call.prompt for call in calls]
-    cached = sum(_cached(prompts[:n], prompt) for n, prompt in enumerate(prompts))
-    total = sum(map(len, prompts))
+    cached, total = _cached(prompts), sum(map(len, prompts))
     return Count(
         len(calls),
         total // CHARS_PER_TOKEN,
@@ -62,9 +62,18 @@ def count(calls: Sequence[Call]) -> Count:
     )
 
 
-def _cached(earlier: Sequence[str], prompt: str) -> int:
-    shared = max((_shared(one, prompt) for one in earlier), default=0)
-    return shared if shared >= CACHED_TOKENS_MIN * CHARS_PER_TOKEN else 0
+def _cached(prompts: Sequence[str]) -> int:
+    """Characters in the longest prefix that each shares with one before it. In the order of the
+    alphabet that one is next to it, so that only two are compared.
+    """
+    earlier: list[str] = []
+    cached = 0
+    for prompt in prompts:
+        at = bisect.bisect(earlier, prompt)
+        shared = max((_shared(one, prompt) for one in earlier[max(0, at - 1) : at + 1]), default=0)
+        cached += shared if shared >= CACHED_TOKENS_MIN * CHARS_PER_TOKEN else 0
+        earlier.insert(at, prompt)
+    return cached
 
 
 def _shared(one: str, other: str) -> int:
@@ -93,12 +102,18 @@ class MindServer:
 
     mind: Mind
     seconds: float = 0.0  # of each call
+    first_token_part: float = FIRST_TOKEN_PART
+    slots: int = 0  # calls that are worked on at once; 0 is any number
     # What agents elsewhere call, by name: it has to be the same for all who are compared.
     functions: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     url: str = ""
+    slot: AbstractContextManager[Any] = field(init=False)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.slot = threading.Semaphore(self.slots) if self.slots else nullcontext()
 
     def answered(self, body: Json, answer: Said, began: float) -> None:
         """Before the last bytes of it leave: whoever has its answer finds it counted."""
@@ -148,9 +163,11 @@ def serving(
     mind: Mind,
     *,
     seconds: float = 0.0,
+    first_token_part: float = FIRST_TOKEN_PART,
+    slots: int = 0,
     functions: Mapping[str, Callable[[Json], str]] | None = None,
 ) -> Iterator[MindServer]:
-    here = MindServer(mind, seconds, functions or {})
+    here = MindServer(mind, seconds, first_token_part, slots, functions or {})
 
     class Handler(_Handler):
         server_of = here
@@ -185,7 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
         if is_function:
             self._send("text/plain; charset=utf-8", self.server_of.functions[name](body).encode())
             return
-        self._answer(body, time.monotonic())
+        with self.server_of.slot:
+            self._answer(body, time.monotonic())
 
     def _answer(self, body: Json, began: float) -> None:
         here = self.server_of
@@ -206,9 +224,9 @@ class _Handler(BaseHTTPRequestHandler):
             )
             return
         self._head("text/event-stream", {"Transfer-Encoding": "chunked"})
-        time.sleep(seconds * FIRST_TOKEN_PART)
+        time.sleep(seconds * here.first_token_part)
         self._event({"role": "assistant", "content": ""})
-        time.sleep(seconds * (1 - FIRST_TOKEN_PART))
+        time.sleep(seconds * (1 - here.first_token_part))
         if answer.text:
             self._event({"content": answer.text})
         for index, call in enumerate(calls):

@@ -15,6 +15,7 @@ CITATIONS_MIN: Final = 3  # of a report that is worth its cost
 HARM: Final = re.compile(r"\b(hides?|conceals?|misleads?|deceives?)\b", re.IGNORECASE)
 CITED: Final = r"- .*\([\w./-]+:\d+\)"
 _THEME: Final = r"[Tt]heme `([\w-]+)`: ([^.]*)\."
+_FIND: Final = r"As `([\w-]+)`, find what the files say on: ([^.]*)\."
 _TEAM: Final = r"((?:`[\w-]+`(?:, | and )?)+) for `([\w-]+)`"
 
 
@@ -55,10 +56,16 @@ def files_of(asked: Asked) -> list[str]:
     return sorted(folders if len(names) > FILES_MAX else {*names})
 
 
+def charged(asked: Asked) -> tuple[str, str] | None:
+    """A researcher's name and what it is to find out, by its charter, which is told first: what its
+    colleagues are to find out is named after it."""
+    name, question = next(iter(marked(_FIND, asked.told)), ("", ""))
+    return (str(name), str(question)) if name else None
+
+
 def own_question(asked: Asked, told: str = "") -> tuple[str, str]:
-    """A researcher's name and what it is to find out, by the last that told it so."""
-    own = marked(r"As `([\w-]+)`, find what the files say on: ([^.]*)\.", told or asked.told)
-    if own:
+    """The same by the last that told it so: elsewhere one researcher stands in for another."""
+    if own := marked(_FIND, told or asked.told):
         return str(own[-1][0]), str(own[-1][1])
     named = marked(r"You are `([\w-]+)`", asked.told)
     name = str(named[-1]) if named else ""

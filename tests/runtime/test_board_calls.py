@@ -72,6 +72,9 @@ class Watched:
     def bound(self, prompt: Prompt) -> Usage:
         return Usage(500, 0)
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     @property
     def of_seats(self) -> list[Prompt]:
         return [prompt for prompt in self.prompts if prompt.view.call is not None]
@@ -207,10 +210,12 @@ def test_an_argument_that_the_proposer_accepts_changes_what_is_executed() -> Non
     ]
     model = Watched(script)
     assert mission(model)[0] == "delivered"
-    executive = next(p.view.charter for p in model.prompts if p.view.charter is not None)
+    asked = next(p for p in model.prompts if p.view.charter is not None)
+    executive = asked.view.charter
+    assert executive is not None
     assert executive.task == "Answer it for a child."
     assert executive.mind == ("gandhi: Say for whom.",)
-    assert any("gandhi: Say for whom." in p.persona for p in model.prompts)
+    assert "gandhi: Say for whom." in asked.exchange[0].text, "it stands in the charter"
 
 
 def test_all_calls_of_seats_begin_with_the_same_bytes_and_share_three_quarters() -> None:

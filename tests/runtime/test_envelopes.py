@@ -72,6 +72,9 @@ class Recorder:
     def bound(self, _prompt: Prompt) -> Usage:
         return Usage(10, 0)
 
+    def expected(self, _prompt: Prompt) -> Usage:
+        return self.bound(_prompt)
+
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered:
         sending()
         self.turns += 1

@@ -483,3 +483,31 @@ async def test_what_was_stated_anew_is_looked_at_from_there_on(scene: Scene) -> 
     await scene.on.start()
     assert len(await scene.on.journal("journal.restated")) == 1
     assert await scene.flaws() == []
+
+
+async def test_what_a_mission_lends_to_a_call_under_way_is_no_stray_and_without_one_it_is(
+    scene: Scene,
+) -> None:
+    agent = scene.on.sup.state.lineage.agents[scene.child]
+    hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
+    turn = await _next_turn(scene, agent.id)
+    begin = Begin(
+        turn,
+        8,
+        "model",
+        scene.child,
+        agent.path,
+        (),
+        (),
+        {"tokens": 3, "calls": 1},
+        keep={},
+        lender=agent.mission,
+        lent={"tokens": 40},
+    )
+    assert isinstance(await scene.on.store.begin(hold, begin, "at"), Begun)
+    assert await scene.flaws() == []
+    await scene.do(("DEL", scene.keys.lent(agent.mission)))
+    stray = [flaw for flaw in await scene.flaws() if flaw.name == "reserve.stray"]
+    assert [flaw.subject for flaw in stray] == [agent.mission]
+    assert (await scene.repair(stray[0].repair))["outcome"] == "done"
+    assert await scene.flaws() == []

@@ -96,6 +96,9 @@ class Seen:
     def bound(self, prompt: Prompt) -> Any:
         return self.inner.bound(prompt)
 
+    def expected(self, prompt: Prompt) -> Any:
+        return self.inner.expected(prompt)
+
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:

@@ -18,6 +18,7 @@ import pytest
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.codecs import hold_text
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.ledger.calls import OUTPUT_TOKENS_FLOOR
 from swarmd.core.model.exchange import Piece
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.lineage import stop_fields
@@ -25,8 +26,8 @@ from swarmd.core.model.moves import Report
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Host
 from swarmd.core.model.refusals import Rule
-from swarmd.ports.models import ROOMY, TIGHT, Answered, Failed, Model, Prompt, Usage, View
-from swarmd.ports.stores import Hold
+from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage, View
+from swarmd.ports.stores import Begin, Hold
 from swarmd.runtime.turn.model_call import Mind, ThoughtFailedError
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
 from tests.runtime.test_worker import (
@@ -85,6 +86,22 @@ class Thinking:
         assert account[AGENT.id]["calls"] == account[AGENT.id]["tokens"] == 0
         spent = (await self.store.accounts([AGENT.id], "spent"))[AGENT.id]
         return spent["calls"], spent["tokens"]
+
+    async def lend_from(self, mission: str, **free: int) -> None:
+        await leave(self, mission, **free)
+
+    async def amounts(self, account: str) -> dict[str, int]:
+        """Tokens of a mission's account."""
+        names = ("free", "reserved", "spent")
+        row = await self.store.pipe.execute(
+            "HMGET", self.store.keys.ledger(account), *(f"tokens.{name}" for name in names)
+        )
+        return {name: int(n or 0) for name, n in zip(names, row, strict=True)}
+
+    async def hold_again(self) -> None:
+        """Its host's lease was lost and given anew."""
+        agent = replace(AGENT, lease=self.lease, host=HERE)
+        await self.store.pipe.execute("HSET", self.store.keys.holds, AGENT.id, hold_text(agent))
 
     async def money(self) -> tuple[int, int]:
         """Micro-dollars that were spent, and tokens whose price nobody knew; nothing may be left
@@ -303,6 +320,9 @@ class Metered:
     def bound(self, prompt: Prompt) -> Usage:
         return self.most
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:
@@ -361,57 +381,211 @@ def test_an_account_without_the_money_for_a_call_refuses_it_however_many_tokens_
 
 @dataclass(slots=True)
 class Elastic(Metered):
-    """A model whose bound follows the room that the prompt gives its answer."""
+    """A model whose bound follows the limit of its answer; of its prompt it expects a part."""
 
-    rooms: list[int] = field(default_factory=list)
+    prompt_tokens: int = 1_000
+    limits: list[int] = field(default_factory=list)
+    offers: list[tuple[str, ...]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
     def bound(self, prompt: Prompt) -> Usage:
-        return replace(BOUND, tokens_out=100 * prompt.bytes_per_token)
+        return Usage(1_000, prompt.output_tokens_max, is_assumed=True, cost=900)
+
+    def expected(self, prompt: Prompt) -> Usage:
+        return replace(self.bound(prompt), tokens_in=self.prompt_tokens)
 
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:
-        self.rooms.append(prompt.bytes_per_token)
+        self.limits.append(prompt.output_tokens_max)
+        self.offers.append(prompt.open_offer.moves)
+        self.asked.append(prompt.reminder)
         return Answered((Report(move="report", text="42", done=True),), self.used)
 
 
+LONG = 4 * OUTPUT_TOKENS_FLOOR
+
+
+def asking_long(corrections: Sequence[Mapping[str, Any]]) -> Prompt:
+    offer = Offer(("say", "report"))
+    return replace(render(corrections), output_tokens_max=LONG, offer=offer)
+
+
+async def think_long(turn: Thinking, model: Elastic, journal: Journal | None = None) -> None:
+    await Mind(model, PROVIDER).think(journal or turn.journal(), asking_long)
+
+
+def lending(turn: Thinking) -> Journal:
+    """Of an agent whose mission lends, and of whom a last report is kept back."""
+    journal = turn.journal()
+    journal.lender = "m-1"
+    journal.free = {"tokens": 1_000_000, "calls": 100, "cost": 100_000}
+    return journal
+
+
+async def leave(turn: Thinking, account: str, **free: int) -> None:
+    """The account has so much free, as if it had been made with it."""
+    key = turn.store.keys.ledger(account)
+    for kind, n in free.items():
+        await turn.store.pipe.execute(
+            "HSET", key, f"{kind}.free", n, f"{kind}.cap", n, f"{kind}.reserved", 0
+        )
+
+
 @pytest.mark.parametrize(
-    ("free", "rooms"),
-    [(1_000 + 100 * ROOMY, [ROOMY]), (1_799, [TIGHT]), (1_000 + 100 * TIGHT, [TIGHT])],
+    ("free", "limit"),
+    [
+        (1_000 + LONG, LONG),
+        (999 + LONG, LONG // 2),
+        (1_000 + OUTPUT_TOKENS_FLOOR, OUTPUT_TOKENS_FLOOR),
+    ],
 )
-def test_an_account_that_cannot_hold_the_longest_answer_reserves_for_a_short_one(
-    free: int, rooms: list[int]
-) -> None:
+def test_an_answer_gets_as_long_a_limit_as_can_be_paid(free: int, limit: int) -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute(
-                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", free
-            )
+            await leave(turn, AGENT.id, tokens=free)
             model = Elastic(Usage(100, 20, calls=1, cost=5))
-            await turn.think(model)
-            assert model.rooms == rooms
+            await think_long(turn, model)
+            assert model.limits == [limit]
             assert await turn.paid() == (1, 120)
+            assert await facts_of(turn.store, fact="refuse") == []
             # What a successor meets at this step is the attempt that was made, however much there
             # is by then.
-            await turn.store.pipe.execute(
-                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 9_999
-            )
-            moves, _ = await turn.think(model)
-            assert (len(moves), model.rooms) == (1, rooms)
+            await leave(turn, AGENT.id, tokens=9_999)
+            await think_long(turn, model)
+            assert model.limits == [limit]
 
     jumping(test)
 
 
-def test_an_account_that_cannot_hold_even_that_says_so_once_for_each() -> None:
+def test_below_the_floor_no_call_is_begun_and_the_refusal_is_recorded_once() -> None:
     async def test() -> None:
         async with thinking() as turn:
-            await turn.store.pipe.execute(
-                "HSET", turn.store.keys.ledger(AGENT.id), "tokens.free", 1_199
-            )
-            with pytest.raises(NotAllowedError, match="tokens: 1200 needed, 1199 free"):
-                await turn.think(Elastic(Usage(1, 1)))
-            assert len(await facts_of(turn.store, fact="refuse")) == 2
+            await leave(turn, AGENT.id, tokens=999 + OUTPUT_TOKENS_FLOOR)
+            with pytest.raises(NotAllowedError, match="tokens: 1500 needed, 1499 free"):
+                await think_long(turn, Elastic(Usage(1, 1)))
+            assert len(await facts_of(turn.store, fact="refuse")) == 1
             assert await turn.paid() == (0, 0)
+
+    jumping(test)
+
+
+def test_behind_each_call_of_an_agent_a_last_report_is_kept_back() -> None:
+    """And where that is all there is left, a report is all that it may answer."""
+
+    async def test() -> None:
+        async with thinking() as turn:
+            await leave(turn, AGENT.id, tokens=1_000 + LONG + 1_000 + OUTPUT_TOKENS_FLOOR)
+            model = Elastic(Usage(1_000, LONG, calls=1, cost=5))
+            await think_long(turn, model, lending(turn))
+            follower = lending(turn)
+            follower.step = 1
+            await think_long(turn, model, follower)
+            assert model.limits == [LONG, OUTPUT_TOKENS_FLOOR]
+            assert model.offers == [("say", "report"), ("report",)]
+            assert "about 100 more calls" in model.asked[0]
+            assert "last call" in model.asked[1]
+
+    jumping(test)
+
+
+def test_a_mission_lends_what_a_call_can_take_beyond_what_such_calls_take() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.lend_from("m-1", tokens=800)
+            await leave(turn, AGENT.id, tokens=2 * (200 + OUTPUT_TOKENS_FLOOR))
+            model = Elastic(Usage(190, 30, calls=1, cost=5), prompt_tokens=200)
+            await think_long(turn, model, lending(turn))
+            assert model.limits == [OUTPUT_TOKENS_FLOOR]
+            assert await turn.paid() == (1, 220)
+            assert await turn.amounts("m-1") == {"free": 800, "reserved": 0, "spent": 0}
+
+    jumping(test)
+
+
+def test_what_a_call_takes_beyond_its_own_reserve_is_paid_of_what_was_lent() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.lend_from("m-1", tokens=800)
+            await leave(turn, AGENT.id, tokens=2 * (200 + OUTPUT_TOKENS_FLOOR))
+            # Of the 1,500 that it can take the account reserves 700, for a report is kept back.
+            model = Elastic(Usage(1_000, 100, calls=1, cost=5), prompt_tokens=200)
+            await think_long(turn, model, lending(turn))
+            assert await turn.paid() == (1, 700)
+            assert await turn.amounts("m-1") == {"free": 400, "reserved": 0, "spent": 400}
+            assert not await turn.store.pipe.execute("HGETALL", turn.store.keys.lent("m-1"))
+            settled = await facts_of(turn.store, fact="settle")
+            assert [fact["account"] for fact in settled] == [AGENT.id, "m-1"]
+
+    jumping(test)
+
+
+def test_where_the_mission_has_nothing_to_lend_the_call_is_not_begun() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.lend_from("m-1", tokens=99)
+            await leave(turn, AGENT.id, tokens=1_400)
+            with pytest.raises(NotAllowedError, match="tokens: 1500 needed, 1400 free"):
+                await think_long(turn, Elastic(Usage(1, 1), prompt_tokens=200), lending(turn))
+            assert await turn.paid() == (0, 0)
+            assert await turn.amounts("m-1") == {"free": 99, "reserved": 0, "spent": 0}
+
+    jumping(test)
+
+
+def test_a_call_waits_for_what_calls_under_way_hold_of_the_same_account() -> None:
+    """Seats that are asked side by side reserve of one account, each several times what it
+    takes."""
+
+    async def test() -> None:
+        async with thinking() as turn:
+            ledger = turn.store.keys.ledger(AGENT.id)
+            await leave(turn, AGENT.id, tokens=1_000)
+            await turn.store.pipe.execute(
+                "HSET", ledger, "tokens.reserved", 900, "tokens.cap", 1_900
+            )
+            slept: list[float] = []
+
+            async def another_ends(seconds: float) -> None:
+                slept.append(seconds)
+                if len(slept) == 3:
+                    await leave(turn, AGENT.id, tokens=1_900)
+
+            model = Elastic(Usage(100, 20, calls=1, cost=5))
+            await Mind(model, PROVIDER, another_ends).think(turn.journal(), asking_long)
+            assert (model.limits, slept) == ([OUTPUT_TOKENS_FLOOR], [1.0] * 3)
+            assert await turn.paid() == (1, 120)
+
+    jumping(test)
+
+
+def test_a_lent_part_whose_call_never_ended_is_paid_in_full_by_a_successor() -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await turn.lend_from("m-1", tokens=800)
+            await leave(turn, AGENT.id, tokens=2_800)
+            journal = lending(turn)
+            begin = Begin(
+                1,
+                1,
+                "model",
+                AGENT.id,
+                AGENT.path,
+                (),
+                amounts={"tokens": 700},
+                keep={},
+                lender="m-1",
+                lent={"tokens": 800},
+            )
+            await turn.store.begin(journal.hold, begin, AT)
+            assert await turn.amounts("m-1") == {"free": 0, "reserved": 800, "spent": 0}
+            assert await turn.store.pipe.execute("HLEN", turn.store.keys.lent("m-1")) == 1
+            turn.lease = 2
+            await turn.hold_again()
+            await think_long(turn, Elastic(Usage(10, 10, calls=1, cost=5)), lending(turn))
+            assert await turn.paid() == (1, 720)
+            assert await turn.amounts("m-1") == {"free": 0, "reserved": 0, "spent": 800}
+            assert not await turn.store.pipe.execute("HGETALL", turn.store.keys.lent("m-1"))
 
     jumping(test)
 

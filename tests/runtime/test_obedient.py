@@ -391,6 +391,9 @@ class Obedient:
     def bound(self, prompt: Prompt) -> Usage:
         return Usage(10, 10)
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered:
         await anyio.lowlevel.checkpoint()
         sending()

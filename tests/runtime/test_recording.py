@@ -25,6 +25,7 @@ from swarmd.runtime.recording import Recording, TurnCalls, note_mail, words_of
 from swarmd.runtime.supervisor.forgetting import RecordsForgotten
 from swarmd.runtime.turn.functions import call_function
 from swarmd.runtime.turn.masked import MaskedModel, masked_handlers
+from swarmd.runtime.turn.step_journal import Reserve
 from tests.core.swarm_builder import MISSION, world
 from tests.runtime.test_model_call import AGENT, REPORT, Thinking, failing, render, thinking
 from tests.runtime.test_step_journal import ONE, Done
@@ -85,7 +86,7 @@ def test_a_call_that_is_cut_off_is_noted_without_an_answer_and_with_what_was_set
         async with thinking() as turn:
             record = Noted()
             with pytest.raises(RuntimeError):
-                await recorded(turn, record).call("pay", Done(fails=True), amounts=ONE)
+                await recorded(turn, record).call("pay", Done(fails=True), reserve=Reserve(ONE))
             (cut,) = record.answers
             assert (cut.kind, cut.name, cut.text, cut.is_ok) == ("function", "pay", None, False)
             assert (cut.used, cut.is_assumed) == (ONE, True)
@@ -97,8 +98,8 @@ def test_who_meets_a_former_holders_answer_notes_it_again_as_paid_before() -> No
     async def test() -> None:
         async with thinking() as turn:
             record, done = Noted(), Done()
-            await turn.journal().call("pay", done, amounts=ONE, given={"a": 1})
-            await recorded(turn, record).call("pay", done, amounts=ONE, given={"a": 1})
+            await turn.journal().call("pay", done, reserve=Reserve(ONE), given={"a": 1})
+            await recorded(turn, record).call("pay", done, reserve=Reserve(ONE), given={"a": 1})
             (met,) = record.answers
             assert (met.text, met.is_repeated, met.used, done.times) == ("{}", True, {}, 1)
 
@@ -109,7 +110,9 @@ def test_what_a_call_is_given_is_masked_before_its_digest() -> None:
     async def test() -> None:
         async with thinking() as turn:
             record = Noted()
-            await recorded(turn, record).call("pay", Done(), amounts=ONE, given={"query": KEY})
+            await recorded(turn, record).call(
+                "pay", Done(), reserve=Reserve(ONE), given={"query": KEY}
+            )
             (answer,) = record.answers
             assert answer.given == {"query": MASK}
             assert answer.input == sha256(canonical({"query": MASK}))
@@ -132,6 +135,9 @@ class Parrot:
     def bound(self, prompt: Prompt) -> Any:
         self.asked.append(prompt)
         return NOTHING
+
+    def expected(self, prompt: Prompt) -> Any:
+        return self.bound(prompt)
 
     async def attempt(self, prompt: Prompt, sending: Any = None) -> Answered | Failed:
         self.asked.append(prompt)

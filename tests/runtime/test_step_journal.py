@@ -20,6 +20,7 @@ from swarmd.core.model.functions import TREE_LIST
 from swarmd.core.model.names import FIRST, AgentId, Channel
 from swarmd.ports.models import Answered, Failed, Prompt
 from swarmd.ports.stores import LOST, Begin, Begun, EndedBefore, Hold, Used
+from swarmd.runtime.turn.step_journal import Reserve
 from tests.runtime.test_model_call import AGENT, Thinking, thinking
 from tests.runtime.test_worker import (
     DECLARED,
@@ -79,11 +80,15 @@ def test_a_killed_holders_call_is_made_again_only_where_it_may_be_repeated(
                 "HSET", turn.store.keys.holds, AGENT.id, hold_text(replace(AGENT, lease=2))
             )
             turn.lease, done = 2, Done()
-            result = await turn.journal().call("pay", done, amounts=ONE, may_repeat=may_repeat)
+            result = await turn.journal().call(
+                "pay", done, reserve=Reserve(ONE), may_repeat=may_repeat
+            )
             assert (result, done.times) == (("{}", 1) if may_repeat else (LOST, 0))
             assert await tools(turn) == (2 if may_repeat else 1, 0)
             # As a third holder meets it: the answer stays what it was.
-            again = await turn.journal().call("pay", done, amounts=ONE, may_repeat=may_repeat)
+            again = await turn.journal().call(
+                "pay", done, reserve=Reserve(ONE), may_repeat=may_repeat
+            )
             assert (again, done.times) == (result, 1 if may_repeat else 0)
 
     jumping(test)
@@ -96,8 +101,11 @@ def test_what_may_not_be_repeated_and_failed_half_way_is_not_done_again_by_the_s
         async with thinking() as turn:
             cut, done = Done(fails=True), Done()
             with pytest.raises(RuntimeError):
-                await turn.journal().call("pay", cut, amounts=ONE, may_repeat=False)
-            assert await turn.journal().call("pay", done, amounts=ONE, may_repeat=False) == LOST
+                await turn.journal().call("pay", cut, reserve=Reserve(ONE), may_repeat=False)
+            assert (
+                await turn.journal().call("pay", done, reserve=Reserve(ONE), may_repeat=False)
+                == LOST
+            )
             assert (cut.times, done.times) == (1, 0)
             assert await tools(turn) == (1, 0)
 
@@ -147,6 +155,9 @@ class Seeing:
 
     def bound(self, prompt: Prompt) -> Any:
         return self.inner.bound(prompt)
+
+    def expected(self, prompt: Prompt) -> Any:
+        return self.inner.expected(prompt)
 
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None

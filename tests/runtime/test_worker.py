@@ -78,7 +78,7 @@ from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from swarmd.runtime.turn.functions import Handlers, built_in
 from swarmd.runtime.turn.model_call import Mind
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
 from tests.conftest import SECRET
@@ -307,6 +307,9 @@ class Slow:
 
     def bound(self, prompt: Prompt) -> Usage:
         return Usage(500, 0)
+
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
 
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
@@ -593,10 +596,10 @@ def test_what_was_given_up_is_no_step_of_the_turns_bound() -> None:
             for _ in range(2):
                 with pytest.raises(NotAllowedError):
                     await journal.call(
-                        "read", cut, amounts={"tools": 1}, lost=lambda: Used({"tools": 0})
+                        "read", cut, reserve=Reserve({"tools": 1}), lost=lambda: Used({"tools": 0})
                     )
                 again = replace(journal, step=journal.step - 1)
-                assert await again.call("read", done, amounts={"tools": 1}) == "{}"
+                assert await again.call("read", done, reserve=Reserve({"tools": 1})) == "{}"
                 journal = again
             assert (journal.step, journal.functions_done) == (4, 2)
 

@@ -82,6 +82,9 @@ class Player:
     def bound(self, prompt: Prompt) -> Usage:
         return _BOUND
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     async def aclose(self) -> None:
         """Nothing is open."""
 

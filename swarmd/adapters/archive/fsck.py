@@ -192,6 +192,7 @@ class Look:
         marks = [(table, asked.add("HGETALL", k.rows(table))) for table in MARKS.values()]
         swarm = ask_swarm(asked, k)
         steps = [asked.add("HGETALL", k.steps(AgentId(seat))) for seat in self._seat_ids()]
+        steps += [asked.add("HGETALL", k.lent(id)) for id in missions]
         each = {id: ask_mission(asked, k, id) for id in missions}
         state = self._read_moment(asked)
         return FoundWhole(

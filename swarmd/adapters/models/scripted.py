@@ -167,6 +167,9 @@ class ScriptedModel:
         tokens = max(usage.tokens_in + usage.tokens_out for usage in usages)
         return Usage(tokens, 0, is_assumed=True, cost=max(usage.cost for usage in usages))
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:

@@ -390,6 +390,7 @@ def host_text(host: Host) -> str:
         "id": host.id,
         "capacity": host.capacity,
         "workspace": host.workspace,
+        "paid": host.is_paid,
         "busy": host.busy,
         "heard": host.heard,
         **({"unrecorded": host.unrecorded} if host.unrecorded else {}),
@@ -404,6 +405,7 @@ def host_of(text: str) -> Host:
         HostId(facts["id"]),
         int(facts["capacity"]),
         str(facts["workspace"]),
+        is_paid=bool(facts.get("paid", False)),
         busy=int(facts.get("busy", 0)),
         heard=StreamId(str(facts.get("heard", FIRST))),
     )

@@ -120,9 +120,9 @@ def _change_account(plan: Plan, change: AccountChange) -> None:
     match change:
         case AccountOpened(id, parent, caps, own_slot):
             _carve(plan, "open", id, parent, {k: caps.get(k, 0) for k in KINDS}, own_slot)
-        case AccountClosed(id, parent, journals):
+        case AccountClosed(id, parent, journals, warn_percent):
             above, steps = plan.number(keys.ledger(parent)), journals_of(plan, journals)
-            plan.do("close", keys.ledger(id), above, id, parent, steps)
+            plan.do("close", keys.ledger(id), above, id, parent, steps, warn_percent)
         case AccountFunded(id, parent, amounts):
             _carve(plan, "fund", id, parent, amounts)
         case AccountCleared(id):

@@ -20,6 +20,7 @@ from swarmd.core.model.channels import MISSIONS
 from swarmd.core.model.lineage import EVERYTHING, Stop
 from swarmd.core.model.names import SOB, Channel, HostId
 from swarmd.core.model.tables import GAPS, STOPS
+from swarmd.core.queries.snapshot import account_view
 
 if TYPE_CHECKING:
     from swarmd.ports.reader import Facts, Health
@@ -50,6 +51,7 @@ def read_health(
         unasked=unasked,
         wrong_keys=tuple(f"{keys.prefix}{one}" for one in wrong),
         gaps=_gaps(told["schema"]),
+        root=account_view(hash_of(told["root"])),
         restart=restart,
         restart_advice=f"{WHAT}; {HINT}" if restart == "lost" else "",
         stops=_stops(told["stops"]),
@@ -85,6 +87,7 @@ def _told(keys: Keys, names: Collection[str]) -> Query[tuple[Mapping[str, Any], 
         "schema": ["HGETALL", keys.meta],
         "entrance": ["PUBSUB", "NUMSUB", keys.channel(MISSIONS)],
         "disk": ["INFO", "persistence"],
+        "root": ["HGETALL", keys.ledger(SOB)],
         "stops": ["HMGET", keys.rows(STOPS), *_OF_THE_WHOLE],
     }
     kept = {what for what, name in _READS_OF_HEALTH.items() if name not in names}
@@ -129,6 +132,7 @@ _UNTOLD: Final[Mapping[str, Any]] = {
     "schema": {},
     "entrance": ("", 0),
     "disk": "",
+    "root": (),
     "stops": (),
 }
 # Stops under which nothing of the swarm goes on.

@@ -191,6 +191,11 @@ class Keys:
         then, the last one's token; `TURN:waits` has the rule by which a begin was put off."""
         return f"{self._prefix}_steps:{id}"
 
+    def lent(self, id: str) -> str:
+        """Hash: the calls of agents for which a mission's account reserves a part,
+        `AGENT TURN:N:b`, as a step journal has them."""
+        return f"{self._prefix}_lent:{id}"
+
     def use(self, id: AgentId) -> str:
         """Hash: the privilege paths the agent may use -> the number of each
         (`privileges.Held.number`).
@@ -216,6 +221,7 @@ _TYPES: Final = {
         "mission:",
         "_state:",
         "_steps:",
+        "_lent:",
         "_use:",
         "_pace:",
         "_meta",

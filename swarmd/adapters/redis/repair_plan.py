@@ -65,7 +65,9 @@ def _mend_account(plan: Plan, change: AccountMended | ReservesSettled) -> None:
     if isinstance(change, AccountMended):
         plan.do("mend", account, [[name, n] for name, n in change.off.items()])
     else:
-        plan.do("assume", account, change.id, journals_of(plan, change.journals))
+        # What a mission lends to its agents' calls stands beside the journals of the seats.
+        lent = [plan.number(plan.keys.lent(change.id)), change.id]
+        plan.do("assume", account, change.id, [*journals_of(plan, change.journals), lent])
 
 
 def _record_swept(plan: Plan, id: str) -> None:

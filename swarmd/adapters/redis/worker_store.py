@@ -44,6 +44,7 @@ from swarmd.ports.stores import (
     RefusedByStore,
     RefusedMail,
     Resumed,
+    Short,
     Turn,
     Used,
 )
@@ -178,7 +179,7 @@ class RedisWorkerStore(ChannelStore):
 
     async def begin(
         self, hold: Hold, begin: Begin, at: str
-    ) -> Begun | EndedBefore | RefusedByStore:
+    ) -> Begun | Short | EndedBefore | RefusedByStore:
         k = self.keys
         record = json.dumps(
             {
@@ -190,6 +191,7 @@ class RedisWorkerStore(ChannelStore):
                 "at": at,
                 "within": begin.within_seconds,
                 **({} if begin.may_repeat else {"once": LOST}),
+                **({"lender": begin.lender, "lent": dict(begin.lent)} if begin.lent else {}),
             }
         )
         keys = [
@@ -204,6 +206,8 @@ class RedisWorkerStore(ChannelStore):
             k.facts,
             k.state(hold.agent),
             k.leader,
+            k.ledger(begin.lender or begin.account),
+            k.lent(begin.lender),
         ]
         args: list[str | int] = [
             hold.incarnation,
@@ -215,9 +219,13 @@ class RedisWorkerStore(ChannelStore):
             hold.agent,
             begin.account,
             at,
+            "0" if begin.keep is None else "1",
+            begin.lender,
             *_listed(begin.segments),
             *_listed(begin.targets),
             *_listed(_paired(begin.amounts)),
+            *_listed(_paired(begin.keep or {})),
+            *_listed(_paired(begin.lent)),
             len(begin.privileges),
         ]
         for paths in begin.privileges:
@@ -227,13 +235,21 @@ class RedisWorkerStore(ChannelStore):
             return Begun()
         if reply[0] == "ended":
             return EndedBefore(reply[1])
+        if reply[0] == "short":
+            return _short(reply[1:])
         return RefusedByStore(Rule(reply[1]), reply[2])
 
     async def end(
         self, hold: Hold, begin: Begin, result: str, used: Used, warn_percent: int, at: str
     ) -> None:
         k = self.keys
-        keys = [k.ledger(begin.account), k.steps(hold.agent), k.facts]
+        keys = [
+            k.ledger(begin.account),
+            k.steps(hold.agent),
+            k.facts,
+            k.ledger(begin.lender or begin.account),
+            k.lent(begin.lender),
+        ]
         args: list[str | int] = [
             f"{begin.turn}:{begin.step}",
             hold.lease,
@@ -377,6 +393,15 @@ def _listed(words: Sequence[str]) -> list[str | int]:
 
 def _paired(amounts: Mapping[str, int]) -> list[str]:
     return [word for kind, amount in amounts.items() for word in (kind, str(amount))]
+
+
+def _short(reply: Sequence[str]) -> Short:
+    """Of each kind what the account has free, what its lender has, and what calls hold of that."""
+    kinds = reply[::4]
+    free, lendable, held = (
+        {kind: int(n) for kind, n in zip(kinds, reply[of::4], strict=True)} for of in (1, 2, 3)
+    )
+    return Short(free, lendable, held)
 
 
 # Every turn of a mission's agents reads its record, which seldom changes.

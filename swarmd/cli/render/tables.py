@@ -24,7 +24,7 @@ from swarmd.cli.render.values import iso
 from swarmd.core.model.lineage import Stop
 from swarmd.core.model.names import AgentState
 from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, MissionView
-from swarmd.core.queries.spending import Tree, percent_left, spent_of, used
+from swarmd.core.queries.spending import Amounts, Tree, percent_left, used
 
 TEXT_COLUMNS: Final = 60
 REASON_COLUMNS: Final = 40
@@ -35,13 +35,17 @@ _AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft", "
 
 
 def agent_lines(
-    agents: Sequence[AgentView], accounts: Mapping[str, AccountView], ink: Ink, now: datetime
+    agents: Sequence[AgentView],
+    accounts: Mapping[str, AccountView],
+    totals: Mapping[str, Amounts],
+    ink: Ink,
+    now: datetime,
 ) -> list[str]:
     held = [accounts.get(agent.id, NO_ACCOUNT) for agent in agents]
     columns = [
         *_who_columns(agents),
         *_place_columns(agents),
-        *_spent_columns([spent_of(account) for account in held]),
+        *_spent_columns([totals.get(agent.id, {}) for agent in agents]),
         *_warning_columns(held, agents, now),
         Column("AGE", [ago(agent.created, now) for agent in agents], rank=9),
     ]
@@ -145,14 +149,18 @@ def _left(account: AccountView) -> str:
 
 
 def mission_lines(
-    missions: Sequence[MissionView], accounts: Mapping[str, AccountView], ink: Ink, now: datetime
+    missions: Sequence[MissionView],
+    accounts: Mapping[str, AccountView],
+    totals: Mapping[str, Amounts],
+    ink: Ink,
+    now: datetime,
 ) -> list[str]:
     held = [accounts.get(mission.id, NO_ACCOUNT) for mission in missions]
     columns = [
         Column("ID", [mission.id for mission in missions]),
         Column("STATE", [_mission_state(mission) for mission in missions]),
         Column("AGE", [ago(mission.created, now) for mission in missions], rank=9),
-        *_spent_columns([spent_of(account) for account in held]),
+        *_spent_columns([totals.get(mission.id, {}) for mission in missions]),
         Column("ACCOUNT", [warning_text(one) for one in held], rank=4, least=9, is_optional=True),
         *_mission_texts(missions),
     ]
@@ -175,11 +183,11 @@ def _mission_state(mission: MissionView) -> str:
 # --- one account ------------------------------------------------------------------------------
 
 
-def account_lines(account: AccountView) -> list[str]:
+def account_lines(account: AccountView, total: Amounts) -> list[str]:
     """An account by kind, cost in dollars, what was assumed only where something was; then what was
-    spent of it in one line that says what is unpriced, and its marks."""
+    spent with all below in one line that says what is unpriced, and its marks."""
     held = account.kinds
-    spent = f"spent: {amounts(used(spent_of(account)))}"
+    spent = f"spent, with all below: {amounts(used(total))}"
     marks = [f"{plain(name)}: {plain(text)}" for name, text in sorted(account.marks.items())]
     return [*_kind_lines(held), spent, *marks]
 

@@ -176,6 +176,6 @@ def _spend(branch: Branch, detail: int) -> str:
         kind = "tokens" if whole.get("tokens") else "calls"
         return amounts({kind: whole.get(kind, 0)})
     if not branch.below:
-        return amounts(own)
+        return amounts(whole)
     with_all = f"{amounts(whole)} with all below"
-    return with_all if detail == _SUMMED else f"{amounts(own)} own, {with_all}"
+    return with_all if detail == _SUMMED or not own else f"{amounts(own)} own, {with_all}"

@@ -68,6 +68,11 @@ def _value(fields: Mapping[str, str], account: AccountView | None) -> dict[str, 
     return value
 
 
+def total_value(totals: Mapping[str, Mapping[str, int]], id: str) -> dict[str, Any]:
+    """What is spent with all below, for `--json`, under the name that the tree has for it."""
+    return {"spent": {"subtree": dict(totals.get(id, {}))}}
+
+
 def account_value(account: AccountView) -> dict[str, Any]:
     """An account for `--json`: its kinds, and beside them its marks."""
     return {**account.kinds, **account.marks}

@@ -128,7 +128,21 @@ def _leader_findings(state: Health) -> Iterator[str]:
         # A leader that was killed holds its lease for some seconds; a new one hears the entrance a
         # moment later.
         yield "nobody listens at swarm:missions; a supervisor is starting, or has just gone"
+    yield from _root_findings(state)
     yield from _lasting_findings(state)
+
+
+def _root_findings(state: Health) -> Iterator[str]:
+    """What is nearly spent of that which all missions are carved from."""
+    kind = state.root.marks.get("warned", "") if state.root else ""
+    columns = state.root.amounts(kind) if state.root else {}
+    if columns:
+        cap, spent = columns.get("cap", 0), columns.get("spent", 0)
+        yield (
+            f"the root's {kind} are nearly spent: {spent:,} of {cap:,}; new missions get what is "
+            f"left. `swarmd fund sob {kind}=N` adds, and a period of limits.yaml "
+            "(root_period) begins anew"
+        )
 
 
 def _stop_findings(state: Health) -> Iterator[str]:

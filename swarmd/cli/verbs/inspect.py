@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from swarmd.cli.exit_codes import Exit
@@ -13,9 +13,11 @@ from swarmd.cli.render.rights import revocation_line
 from swarmd.cli.render.tables import account_lines, stop_words
 from swarmd.cli.render.text import Ink, plain
 from swarmd.cli.session import Sight, now
-from swarmd.core.model.names import AgentId, MissionId
+from swarmd.cli.verbs.overview import read_spending
+from swarmd.core.model.names import SOB, AgentId, MissionId
 from swarmd.core.model.privileges import Revocation, Right, live_holding
 from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, MissionView
+from swarmd.core.queries.spending import totals_of
 from swarmd.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class _Whole:
     inner: Inner
     children: Sequence[str]
     account: AccountView
+    total: Mapping[str, int]
     rights: Mapping[str, Sequence[str]]
     revocations: Sequence[Revocation]
 
@@ -106,12 +109,23 @@ def _whole_of(reader: Reader, id: AgentId) -> _Whole:
     rights = {name: _held(itself, right, revocations) for name, right in _RIGHTS.items()}
     account = reader.accounts([id]).get(id, NO_ACCOUNT)
     inner, children = reader.inner(id), reader.children(id)
-    return _Whole(agent, marks, inner, children, account, rights, revocations)
+    total = _total_of(reader, id)
+    return _Whole(agent, marks, inner, children, account, total, rights, revocations)
+
+
+def _total_of(reader: Reader, id: str) -> Mapping[str, int]:
+    """What is spent with all below. Of the board's account the missions are below it."""
+    below = [agent for agent in reader.agents() if id in agent.path or agent.id == id]
+    known = read_spending(reader, reader.missions() if id == SOB else (), below)
+    own = reader.accounts([id])
+    totals = totals_of(replace(known, accounts={**known.accounts, **own}))
+    return totals.get(id, {})
 
 
 def _agent_value(whole: _Whole) -> dict[str, Any]:
     inner = whole.inner
     return values.agent_value(whole.agent, whole.account) | {
+        **values.total_value({whole.agent.id: whole.total}, whole.agent.id),
         "children": whole.children,
         **whole.rights,
         "revoked": [values.revocation_value(mark) for mark in whole.revocations],
@@ -134,7 +148,7 @@ def _agent_lines(whole: _Whole, ink: Ink) -> list[str]:
         *_fields("agent", values.agent_fields(whole.agent), ink),
         *(line for title, items in lists.items() for line in _list(title, items, ink)),
         *_turn_lines(whole.inner),
-        *_account(whole.account, ink),
+        *_account(whole.account, whole.total, ink),
     ]
 
 
@@ -168,14 +182,15 @@ def _inspect_mission(sight: Sight, id: MissionId) -> Exit:
     reader, marks = sight.reader, sight.reader.marks()
     mission = marks.of_mission(reader.mission(id) or MissionView(id=id))
     account = reader.accounts([id]).get(id, NO_ACCOUNT)
+    total = _total_of(reader, id)
     agents = [agent for agent in reader.agents(ended=True) if agent.mission == id]
     if sight.as_json:
-        value = values.mission_value(mission, account)
+        value = values.mission_value(mission, account) | values.total_value({id: total}, id)
         sight.give({"mission": value | {"agents": [agent.id for agent in agents]}})
         return Exit.DONE
     stops = [marks.stops[target] for target in mission.stopped]
     lines = _mission_lines(mission, stops, agents, sight.ink)
-    sight.say([*lines, *_account(account, sight.ink)])
+    sight.say([*lines, *_account(account, total, sight.ink)])
     return Exit.DONE
 
 
@@ -222,7 +237,7 @@ def _list(title: str, items: Sequence[str], ink: Ink) -> list[str]:
     )
 
 
-def _account(account: AccountView, ink: Ink) -> list[str]:
+def _account(account: AccountView, total: Mapping[str, int], ink: Ink) -> list[str]:
     if not account.kinds:
         return []
-    return [ink.paint("ledger:", "bold"), *("  " + line for line in account_lines(account))]
+    return [ink.paint("ledger:", "bold"), *("  " + line for line in account_lines(account, total))]

@@ -17,14 +17,15 @@ from swarmd.cli.render.text import plain
 from swarmd.cli.render.tree import tree_lines
 from swarmd.cli.session import Sight, note, now
 from swarmd.core.model.names import Authority
-from swarmd.core.queries.snapshot import NO_ACCOUNT
-from swarmd.core.queries.spending import Tree, tree_of
+from swarmd.core.queries.snapshot import NO_ACCOUNT, Snapshot
+from swarmd.core.queries.spending import Tree, totals_of, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from swarmd.adapters.halt_file import Brake
-    from swarmd.core.queries.snapshot import AgentView
+    from swarmd.core.queries.snapshot import AgentView, MissionView
+    from swarmd.ports.reader import Reader
     from swarmd.settings import Settings
 
 NO_CALLS: Final = (
@@ -33,14 +34,29 @@ NO_CALLS: Final = (
 )
 
 
+def read_spending(
+    reader: Reader, missions: Sequence[MissionView], agents: Sequence[AgentView]
+) -> Snapshot:
+    """These, with all of their accounts: by them it is told what is spent with all below."""
+    accounts = reader.accounts([*(one.id for one in missions), *(one.id for one in agents)])
+    return Snapshot(tuple(agents), tuple(missions), accounts)
+
+
 def missions(sight: Sight) -> Exit:
     found = sight.reader.missions()
-    accounts = sight.reader.accounts([mission.id for mission in found])
+    # What lives below them is needed only where one goes on: of the others it was added up.
+    is_any_open = any(not mission.ended for mission in found)
+    known = read_spending(sight.reader, found, sight.reader.agents() if is_any_open else ())
+    totals = totals_of(known)
     if sight.as_json:
-        told = [values.mission_value(one, accounts.get(one.id, NO_ACCOUNT)) for one in found]
+        told = [
+            values.mission_value(one, known.accounts.get(one.id, NO_ACCOUNT))
+            | values.total_value(totals, one.id)
+            for one in found
+        ]
         sight.give({"missions": told})
     elif found:
-        sight.say(tables.mission_lines(found, accounts, sight.ink, now()))
+        sight.say(tables.mission_lines(found, known.accounts, totals, sight.ink, now()))
         _note_who_is_asked(sight, {mission.id for mission in found if not mission.has_ended})
     else:
         note('no missions yet; give one with `swarmd submit "…"` or `swarmd run "…"`')
@@ -69,12 +85,17 @@ def ps(sight: Sight, *, ended: bool, only_ids: bool) -> Exit:
 
 
 def _show_agents(sight: Sight, agents: Sequence[AgentView]) -> None:
-    accounts = sight.reader.accounts([agent.id for agent in agents])
+    known = read_spending(sight.reader, sight.reader.missions(), agents)
+    totals = totals_of(known)
     if sight.as_json:
-        told = [values.agent_value(one, accounts.get(one.id, NO_ACCOUNT)) for one in agents]
+        told = [
+            values.agent_value(one, known.accounts.get(one.id, NO_ACCOUNT))
+            | values.total_value(totals, one.id)
+            for one in agents
+        ]
         sight.give({"agents": told})
         return
-    sight.say(tables.agent_lines(agents, accounts, sight.ink, now()))
+    sight.say(tables.agent_lines(agents, known.accounts, totals, sight.ink, now()))
     if any(agent.activity and agent.activity.waits for agent in agents):
         note(f"agents wait: {NO_CALLS}; `swarmd up` or `swarmd supervisor` starts one")
 

@@ -23,10 +23,11 @@ from swarmd.core.model.exchange import (
     call_of_move,
     name_of_function,
 )
-from swarmd.core.model.names import SUPERVISOR
+from swarmd.core.model.messages import Kind
+from swarmd.core.model.names import SOB, SUPERVISOR
 
 NAMES_SHOWN_MAX: Final = 200  # files of a large mission: a list that long is searched, not read
-_TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
+TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
 _NOT_DONE: Final = "Not done: the answer could not be used as a whole."
 
 
@@ -48,7 +49,7 @@ def quoted(what: str, text: str) -> str:
 
     It is not taken out, for what stands around it could then close up to another one.
     """
-    shown = text if len(text) <= _TEXT_SHOWN_MAX else text[:_TEXT_SHOWN_MAX] + "\n[… cut]"
+    shown = text if len(text) <= TEXT_SHOWN_MAX else text[:TEXT_SHOWN_MAX] + "\n[… cut]"
     if "<" not in shown:
         return f"<{what}>\n{shown}\n</{what}>"
     open_for_good = re.sub(rf"<(?=\s*/\s*{re.escape(what)}\s*>)", "‹", shown, flags=re.IGNORECASE)
@@ -58,17 +59,22 @@ def quoted(what: str, text: str) -> str:
 def mail_text(mail: Sequence[Mapping[str, Any]]) -> str:
     parts = []
     for item in mail:
-        data = {k: v for k, v in item["data"].items() if k not in ("v",)}
+        data = {k: v for k, v in item["data"].items() if k not in ("v", "taint")}
         facts = f"\ndata: {json.dumps(data, ensure_ascii=False)}" if data else ""
         head = f"mail kind: {item['kind']} from {_sender_of(item)}{facts}"
-        parts.append(f"{head}\n{quoted('text', item['text'])}")
+        # Its words are the task, which stands in the instruction, as it is now.
+        is_charter = item["kind"] == Kind.CHARTER
+        parts.append(head if is_charter else f"{head}\n{quoted('text', item['text'])}")
     return "\n\n".join(parts)
+
+
+_KNOWN: Final = {SUPERVISOR: "the program", SOB: "the board"}
 
 
 def _sender_of(item: Mapping[str, Any]) -> str:
     """Who says it and, of what was said in a room, in which."""
     name, room = item.get("name"), str(item.get("channel", "")).partition("room:")[2]
-    name = "the program" if item["from"] == SUPERVISOR else name
+    name = _KNOWN.get(item["from"], name)
     who = f"{name} ({item['from']})" if name else str(item["from"])
     return f"{who} in room {room}" if room else who
 

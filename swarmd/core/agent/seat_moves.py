@@ -20,6 +20,14 @@ PHASE_MOVES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+def required_of(call: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the seat may answer to this call. A motion for an operator cannot be put while another
+    is before the board.
+    """
+    moves = PHASE_MOVES[call["phase"]]
+    return moves if call["may_propose"] else tuple(name for name in moves if name != "propose")
+
+
 def offer_to_seat() -> Offer:
     """The same in each phase: which of them the answer has to be, its prompt says.
 

@@ -8,12 +8,13 @@ their last lines, so that a provider's prompt cache serves all but the first of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from swarmd.core.agent.prompt import listed, quoted, roles_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import OPERATOR
 
 ROOM_MESSAGES_MAX: Final = 60  # what a seat sees of this mission's part of the room
 
@@ -34,7 +35,7 @@ def call_text(
         *_standing_lines(call),
         *_agenda_lines(call),
         *_history_lines(call),
-        f"phase: {call['phase']}\n{_ASK[call['phase']]}",
+        f"phase: {call['phase']}\n{_ask(call)}",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -83,7 +84,9 @@ def _report_lines(call: Facts) -> Iterator[str]:
         yield "reports: " + ", ".join(report["agent"] for report in reports)
     for report in reports:
         files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
-        yield quoted("report", f"{report['agent']} {report['name']}{files}\n{report['text']}")
+        words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
+        head = f"{report['agent']} {report['name']} ({words:,} words)"
+        yield quoted("report", f"{head}{files}\n{report['text']}")
 
 
 def _operator_lines(call: Facts) -> Iterator[str]:
@@ -96,16 +99,19 @@ def _operator_lines(call: Facts) -> Iterator[str]:
 
 def _agenda_lines(call: Facts) -> Iterator[str]:
     """What waits for the board, each with what can be done about it."""
-    told = []
-    for item in call["agenda"]:
-        facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
-        about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
-        told.append(
-            f"- {item['kind']}: {item['name']} ({item['agent']}), since {item['since']}: "
-            f"{item['what']}{about}. You can {item['can']}."
-        )
+    reported = {report["agent"] for report in call["reports"]}
+    told = [_item_text(item, reported) for item in call["agenda"]]
     if told:
         yield quoted("agenda", "\n".join(told))
+
+
+def _item_text(item: Facts, reported: Collection[str]) -> str:
+    facts = {name: item[name] for name in ("approval", "request", "expires") if name in item}
+    about = f" {json.dumps(facts, ensure_ascii=False)}" if facts else ""
+    is_shown = item["kind"] == "blocker" and item["agent"] in reported
+    what = "its report says what it needs" if is_shown else item["what"]
+    who = f"{item['kind']}: {item['name']} ({item['agent']})"
+    return f"- {who}, since {item['since']}: {what}{about}. You can {item['can']}."
 
 
 # --- the motion -------------------------------------------------------------------------------
@@ -113,18 +119,33 @@ def _agenda_lines(call: Facts) -> Iterator[str]:
 
 def _motion_lines(call: Facts) -> Iterator[str]:
     if call["motion"]:
-        motion = json.dumps(call["motion"], ensure_ascii=False)
+        motion = _written(call["motion"])
         yield f"motion {call['motion_number']}, proposed by {call['proposer']}:"
         yield quoted("motion", motion)
+    silent = [one["seat"] for one in call["arguments"] if not one["text"]]
+    if silent:  # only who consents needs no words
+        yield f"consented: {', '.join(silent)}"
     for answer in call["arguments"]:
-        said = f" {answer['text']}" if answer["text"] else ""
-        yield quoted("argument", f"{answer['seat']} ({answer['stance']}):{said}")
+        if answer["text"]:
+            yield quoted("argument", f"{answer['seat']} ({answer['stance']}): {answer['text']}")
+
+
+def _written(motion: Any) -> str:
+    """As its proposer wrote it: without the fields that it left empty."""
+    return json.dumps(_filled(motion), ensure_ascii=False)
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        inner = {name: _filled(one) for name, one in value.items()}
+        return {name: one for name, one in inner.items() if one not in (None, "", [], (), {})}
+    return [_filled(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _history_lines(call: Facts) -> Iterator[str]:
     if call["fallen"]:
         fallen = call["fallen"]
-        motion = json.dumps(fallen["motion"], ensure_ascii=False)
+        motion = _written(fallen["motion"])
         yield f"The last motion fell: {fallen['why']}. You may propose it again, changed:"
         yield quoted("fallen", motion)
     elif call["refusal"]:
@@ -144,22 +165,40 @@ def _room_lines(call: Facts, room: Sequence[Message]) -> Iterator[str]:
 
 def _is_shown(message: Message, call: Facts) -> bool:
     data = message.data
-    if message.kind in (Kind.PROPOSAL, Kind.RESPONSE):
-        return False
-    if message.kind in (Kind.ARGUMENT, Kind.VOTE):
-        # Of seats that are called one after the other, the later hear the earlier. Called at once
-        # they hear nothing of each other, and what was said before is part of the call.
-        is_present = data.get("motion_number") == call["motion_number"]
-        return is_present and not call["is_at_once"] and not call["arguments"]
-    if message.kind is Kind.DIGEST and "agent" in data:
-        return not call["reports"]
+    match message.kind:
+        case Kind.PROPOSAL | Kind.RESPONSE:
+            return False
+        case Kind.ARGUMENT | Kind.VOTE:
+            return _is_heard(message, call)
+        case Kind.DIGEST:  # of the tree's numbers, or of a report that the call has whole
+            return "agent" in data and not call["reports"]
+        case Kind.SAY:
+            return not _is_told_as_word(message, call)
     is_of_motion = data.get("motion_number") == call["motion_number"]
+    if "response" in data:  # what a voter has to know of a motion that was changed
+        return bool(is_of_motion)
     return not (is_of_motion or "opened" in data or "given_back" in data)
+
+
+def _is_heard(message: Message, call: Facts) -> bool:
+    """Of seats that are called one after the other, the later hear the earlier. Called at once they
+    hear nothing of each other, and what was said before is part of the call.
+    """
+    is_present = message.data.get("motion_number") == call["motion_number"]
+    return is_present and not call["is_at_once"] and not call["arguments"]
+
+
+def _is_told_as_word(message: Message, call: Facts) -> bool:
+    """The call has the last of what an operator said, the beginning of each."""
+    return message.sender == OPERATOR and any(
+        message.text.startswith(word["text"]) for word in call["words"]
+    )
 
 
 def _standing_lines(call: Facts) -> Iterator[str]:
     for charter in call["charters"]:
-        amounts = f"spent {_amounts(charter['spent'])}, left {_amounts(charter['left'])}"
+        spent = {kind: amount for kind, amount in charter["spent"].items() if amount}
+        amounts = f"spent {_amounts(spent)}, left {_amounts(charter['left'])}"
         yield f"{charter['name']} ({charter['agent']}): {charter['state']}; {amounts}"
     yield (
         f"left of the mission's budget: {_amounts(call['left'])}; "
@@ -173,12 +212,28 @@ def _standing_lines(call: Facts) -> Iterator[str]:
 
 
 def _amounts(amounts: Facts) -> str:
-    named = ", ".join(f"{amount:,} {kind}" for kind, amount in amounts.items())
+    named = ", ".join(_amount(kind, amount) for kind, amount in amounts.items())
     return named or "nothing known"
+
+
+def _amount(kind: str, amount: int) -> str:
+    if kind != "cost":
+        return f"{amount:,} {kind}"
+    return f"cost {amount:,} (${amount / 1_000_000:,.2f})"
 
 
 # --- the question -----------------------------------------------------------------------------
 
+
+def _ask(call: Facts) -> str:
+    is_answer = call["phase"] == "answer"
+    return _ANSWER_IN_ROOM if is_answer and not call["may_propose"] else _ASK[call["phase"]]
+
+
+_ANSWER_IN_ROOM: Final = (
+    "An operator has spoken to the board. Answer now with `say` in the room `sob`. The board is "
+    "at a motion; all who are called from now on are shown the word, its proposer among them."
+)
 
 _ASK: Final = {
     "propose": "Propose one motion: charter executives, or reject the mission with what is "
@@ -186,8 +241,8 @@ _ASK: Final = {
     "review": "Propose one motion on what was reported and on what stands in the agenda: deliver, "
     "direct (send back), charter more, act (approve, deny, stop, fund, terminate …), wait, or "
     "reject. One motion may answer several: `act` takes `also`, `charter` takes `replaces`.",
-    "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`; or, "
-    "where no motion is before the board, with the motion that does what the operator says.",
+    "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`, or "
+    "with the motion that does what the operator says.",
     "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "
     "should be changed, `object` if it must not be carried.",
     "respond": "The motion is yours, and these are the arguments. `keep` it, `amend` it, or "

@@ -30,6 +30,7 @@ def charter_text(agent: Agent, role: Role, charter: Charter) -> str:
     for title, items in (
         ("Goals", charter.goals or role.goals),
         ("KPIs", charter.kpis or role.kpis),
+        ("To mind beside the task", charter.mind),
     ):
         if items:
             lines.append(f"## {title}\n" + "\n".join(f"- {item}" for item in items))
@@ -81,9 +82,11 @@ class Situation:
             f"# Now\nrole: {agent.role}",
             f"You are {agent.name}. You report to {superior_text(agent, self.superior)}.",
             f"time: {self.now}{_deadline(self.seconds_left)}",
-            f"left of your budget: {json.dumps(dict(self.free))}{_spent(self.spent)}",
             *self._surroundings(),
         ]
+        if self.may_create or self.children:
+            # Who gives nothing to anybody is told its budget in calls, with each of them.
+            lines.append(f"yours to give: {json.dumps(dict(self.free))}{_spent(self.spent)}")
         if self.files:
             lines.append(f"your files (a folder is all that is in it): {listed(self.files)}")
         if self.may_create:

@@ -76,6 +76,7 @@ class Acting:
     # Spawns that this turn has asked for and that nobody has decided yet: their keys, by key and
     # by name.
     asked: Mapping[str, str] = field(default_factory=dict)
+    spawns: tuple[str, ...] = ()  # the keys of those of this answer, in its order
     done: frozenset[str] = frozenset()  # children that have reported their task as done
     colleagues: tuple[str, ...] = ()  # the names of those that have the same superior
 
@@ -165,6 +166,17 @@ def asked_for(moves: Sequence[Move]) -> dict[str, str]:
     return by_name | {spawn.key: spawn.key for spawn in spawns}
 
 
+def directed(moves: Sequence[Move], acting: Acting) -> frozenset[AgentId]:
+    """The children that an answer gives more to do: they owe a report again, and may be waited for
+    in the same answer.
+    """
+    named = [move.to for move in moves if isinstance(move, Direct)]
+    if "*" in named:
+        return frozenset(child.id for child in acting.children)
+    found = (_child_named(name, acting) for name in named if name not in acting.asked)
+    return frozenset(child.id for child in found if child is not None)
+
+
 def with_briefing(
     outputs: Sequence[Output], briefing: Briefing, taint: Collection[str]
 ) -> list[Output]:
@@ -182,7 +194,15 @@ def with_briefing(
 
 
 def _spawn(move: Spawn, acting: Acting) -> Output:
-    request = SpawnRequest(key=move.key, charter=move.charter, tier=move.tier, parent=move.parent)
+    """Those of one answer get equal shares, so each says with how many it is asked for."""
+    request = SpawnRequest(
+        key=move.key,
+        charter=move.charter,
+        together=max(1, len(acting.spawns)),
+        before=acting.spawns.index(move.key) if move.key in acting.spawns else 0,
+        tier=move.tier,
+        parent=move.parent,
+    )
     return _request(acting, request.model_dump(mode="json"))
 
 

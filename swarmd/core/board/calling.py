@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from swarmd.core.board.events import CallSeat, CloseCall, Effect, Sent
 from swarmd.core.model.board_rules import BoardRules
-from swarmd.core.model.procedure import OpenCall, Procedure, SeatCall
+from swarmd.core.model.procedure import OpenCall, Phase, Procedure, SeatCall
 
 Outcome: TypeAlias = tuple[Procedure, tuple[Effect, ...]]
 
@@ -35,6 +36,17 @@ def call_next(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
 def without_call(procedure: Procedure, seat: str) -> Procedure:
     left = tuple(call for call in procedure.calls if call.seat != seat)
     return procedure.model_copy(update={"calls": left})
+
+
+def without_answered(procedure: Procedure, seat: str, rules: BoardRules, now: float) -> Procedure:
+    """A seat has answered. Whose request has not gone out has its whole time again: on a server
+    with one slot each waits for those before it, and the last would be absent before it was
+    asked. No call is sent twice, so this ends, and the motion's time bounds it.
+    """
+    others = without_call(procedure, seat)
+    later = {"deadline": now + rules.seat_seconds}
+    calls = tuple(call if call.is_sent else call.model_copy(update=later) for call in others.calls)
+    return others.model_copy(update={"calls": calls})
 
 
 def sent(procedure: Procedure, event: Sent, rules: BoardRules, now: float) -> Procedure:
@@ -86,29 +98,38 @@ def closed_calls(before: Procedure, after: Procedure, answered: str) -> tuple[Cl
 
 def _effect_of(procedure: Procedure, call: OpenCall, rules: BoardRules) -> CallSeat:
     assert procedure.phase is not None
-    motion = procedure.motion
-    asked = SeatCall(
-        phase=procedure.phase,
-        motion_number=procedure.motion_number,
-        motion=None if motion is None else motion.model_dump(mode="json"),
+    asked = replace(
+        asked_in(procedure, procedure.phase, rules),
         # Whoever debates or votes on a delivery must see what would be delivered.
         reports=procedure.reports,
         refusal=procedure.refusal,
+        arguments=_arguments_shown(procedure),
+        correction=procedure.correction,
+        fallen=procedure.fallen if procedure.motion is None else None,
+        is_at_once=procedure.is_at_once,
+        agenda=procedure.agenda,
+    )
+    return CallSeat(call.seat, asked, call.attempt, call.deadline)
+
+
+def asked_in(procedure: Procedure, phase: Phase, rules: BoardRules) -> SeatCall:
+    """What a seat is told in each phase: the motion, the bench, and what is left."""
+    motion = procedure.motion
+    return SeatCall(
+        phase=phase,
+        motion_number=procedure.motion_number,
+        motion=None if motion is None else motion.model_dump(mode="json"),
+        reports=(),
+        refusal="",
         sent_back=procedure.sent_back,
         send_backs_max=procedure.send_backs_max,
         seats=procedure.bench.seats,
         chair=procedure.bench.chair,
         proposer=procedure.proposer,
-        arguments=_arguments_shown(procedure),
-        correction=procedure.correction,
-        fallen=procedure.fallen if motion is None else None,
         falls=procedure.falls,
         falls_max=rules.falls_max,
         motions_max=rules.motions_max,
-        is_at_once=procedure.is_at_once,
-        agenda=procedure.agenda,
     )
-    return CallSeat(call.seat, asked, call.attempt, call.deadline)
 
 
 def _arguments_shown(procedure: Procedure) -> tuple[dict[str, Any], ...]:

@@ -2,21 +2,26 @@
 
 The chair is asked at once, beside whatever is before the board, and answers in the room, or by a
 motion where nothing is before it. Where it is silent or fails, the next seat is asked. All seats
-that are called from then on are shown the word.
+that are called from then on are shown the word. In the debate of the short procedure it is an
+argument, too: seats that were called before it have not heard it, and a motion that they consent to
+goes back to its proposer, who can change it, and may accept the word, which then goes down with the
+charter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from swarmd.core.board.calling import asked_in
 from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.board.reporting import reports_of
 from swarmd.core.board.room import announce, call_seat
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import CLERK, SOB, MissionId
-from swarmd.core.model.procedure import Procedure, SeatCall
+from swarmd.core.model.names import CLERK, OPERATOR, SOB, MissionId
+from swarmd.core.model.procedure import Argument, Procedure, SeatCall
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import BOARDS, Put
 from swarmd.core.model.watch import WORD_CHARS_MAX, WORDS_SHOWN_MAX, Answering, OperatorsWord
@@ -43,6 +48,7 @@ def hear_operator(draft: Draft, message: Message) -> None:
         words=watch.words + 1,
         said=(*watch.said, said)[-WORDS_SHOWN_MAX:],
     )
+    _argue(draft, id, said.text)
     _record_word(draft, id, message)
     if watch.answering is None:
         _ask(draft, id, tried=1)
@@ -56,6 +62,14 @@ def _record_word(draft: Draft, id: MissionId, message: Message) -> None:
         mission=id,
         causes=[{"kind": "word", "agent": SOB, "key": message.id}],
     )
+
+
+def _argue(draft: Draft, id: MissionId, text: str) -> None:
+    procedure = draft.swarm.boards[id]
+    if procedure.kind == "brisk" and procedure.stage == "debate":
+        word = Argument(seat=OPERATOR, stance="argue", text=text)
+        changes = {"arguments": (*procedure.arguments, word)}
+        draft.add(Put(BOARDS, id, procedure.model_copy(update=changes)))
 
 
 def is_asked(procedure: Procedure, seat: str) -> bool:
@@ -108,17 +122,10 @@ def _ask(draft: Draft, id: MissionId, *, tried: int) -> None:
 
 def _call(draft: Draft, id: MissionId) -> SeatCall:
     procedure = draft.swarm.boards[id]
-    motion = procedure.motion
-    return SeatCall(
-        phase="answer",
-        motion_number=procedure.motion_number,
-        motion=None if motion is None else motion.model_dump(mode="json"),
+    return replace(
+        asked_in(procedure, "answer", draft.swarm.declared.board),
         reports=reports_of(draft, id),
-        refusal="",
-        sent_back=procedure.sent_back,
-        send_backs_max=procedure.send_backs_max,
-        seats=procedure.bench.seats,
-        chair=procedure.bench.chair,
+        may_propose=procedure.stage == "working",
     )
 
 

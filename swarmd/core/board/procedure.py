@@ -38,7 +38,7 @@ from swarmd.core.board.calling import (
     delayed,
     sent,
     thawed,
-    without_call,
+    without_answered,
 )
 from swarmd.core.board.events import (
     Announce,
@@ -194,7 +194,7 @@ def _answer(procedure: Procedure, answer: Answer, rules: BoardRules, now: float)
     why = why_ignored(procedure, answer)
     if why:
         return procedure, (Ignored(answer.seat, why),)
-    answered = without_call(procedure, answer.seat)
+    answered = without_answered(procedure, answer.seat, rules, now)
     match answer:
         case Proposed():
             return _proposed(answered, answer, rules, now)

@@ -74,7 +74,7 @@ def _state_of(swarm: Swarm, agent: Agent, report: ExecutiveReport | None) -> str
         return "has reported, done"
     if trouble is not None:
         return trouble.kind
-    return "at work" if report is None else "at work, has reported"
+    return "at work" if report is None else "has reported, not done"
 
 
 def announce(

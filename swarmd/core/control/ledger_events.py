@@ -154,6 +154,10 @@ def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     if mission is not None:
         about, text = mission.id, f"mission {mission.id} {what}"
         draft.add(board_notice(draft.moment, about, text, data))
+    elif account == SOB:
+        # Nobody's mission is to hear of it: whoever looks after the swarm is.
+        about = MissionId("")
+        draft.add(board_notice(draft.moment, about, _of_root(draft, what), data))
     elif agent is not None and agent.id == account:
         about = agent.mission
         notices.tell_superior(draft, agent, what, data=data)
@@ -161,6 +165,14 @@ def _warned(draft: Draft, agent: Agent | None, fact: Fact) -> None:
         return
     text, event = f"{account} {what}", JournalEvent.ACCOUNT_WARNED
     draft.record(event, text, actor=SUPERVISOR, mission=about, more=data)
+
+
+def _of_root(draft: Draft, what: str) -> str:
+    period = draft.swarm.declared.limits.root_period
+    ends = f"it begins anew with the next {period}" if period else "it is never renewed"
+    return (
+        f"The swarm's root {what}. New missions get what is left; {ends}. `swarmd fund sob` adds."
+    )
 
 
 def _warning_of(fact: Fact) -> tuple[str, dict[str, Any]]:

@@ -126,7 +126,8 @@ def _is_settled(draft: Draft, segment: str) -> bool:
     if mark.is_settled or mission is None or mission.state is MissionState.DOCKETED:
         return True
     journals = tuple(seat.id for seat in swarm.seats())
-    draft.add(AccountClosed(mission.id, SOB, journals), FENCES.put(replace(mark, is_settled=True)))
+    closed = AccountClosed(mission.id, SOB, journals, swarm.declared.limits.warn_percent)
+    draft.add(closed, FENCES.put(replace(mark, is_settled=True)))
     return False
 
 

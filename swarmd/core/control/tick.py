@@ -7,7 +7,7 @@ from typing import Final
 
 from swarmd.core.actions import approvals, forgetting, overrides
 from swarmd.core.board import agenda, clerk
-from swarmd.core.control import agent_requests, orphans
+from swarmd.core.control import agent_requests, least, orphans
 from swarmd.core.control.stops import tell_stops
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import (
@@ -94,6 +94,7 @@ def tick(draft: Draft) -> None:
     agent_requests.carry_out(draft)
     clerk.tick(draft)
     clerk.open_missions(draft)
+    least.judge_budgets(draft)
     for id in draft.swarm.boards:
         _digest(draft, id)
 

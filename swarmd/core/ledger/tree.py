@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from swarmd.core.model.charter import KINDS, Charter
+from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.names import (
     SOB,
     MissionId,
+    MissionState,
 )
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Swarm
 
 
@@ -29,29 +30,35 @@ def account_above(swarm: Swarm, target: str) -> str | None:
     return agent.mission if agent.parent == SOB else str(agent.parent)
 
 
-# Without any of these an agent cannot live or think; a model that costs nothing needs no money, and
-# not every agent a tool.
-NEEDED_KINDS: Final = ("tokens", "calls", "agents")
-
-
 def child_caps(
-    swarm: Swarm, account: str, charter: Charter, pending: Sequence[Spawned], together: int
+    swarm: Swarm, account: str, request: SpawnRequest, pending: Sequence[Spawned]
 ) -> dict[str, int] | Denied:
-    """The child's share: what its charter asks for, else the default share of what is free now."""
+    """The child's share: what its charter asks for, else an equal share with those that are made
+    with it. `pending` are those of a motion that is not carried out yet.
+    """
     free, given = free_to_give(swarm, account), _given_of(pending, account)
-    # Shares are of the whole that was free before this motion, so that siblings get equal ones;
-    # where so many are made at once that the default would leave the last with nothing, they
-    # divide it.
-    percent = min(swarm.declared.limits.share_percent, 100 // together)
+    percent = _share_percent(swarm, account, request.together)
+    # Of several requests of one answer each is decided when those before it were carved already:
+    # of what they left the same share is a larger part.
+    left_percent = max(percent, 100 - percent * request.before)
     caps = {}
     for kind in KINDS:
         left = free.get(kind, 0) - sum(cap[kind] for cap in given)
-        share = max(0, free.get(kind, 0)) * percent // 100
-        cap = _cap_of(kind, charter.budget.get(kind), share, left)
+        share = max(0, free.get(kind, 0)) * percent // left_percent
+        cap = _cap_of(kind, request.charter.budget.get(kind), share, left)
         if isinstance(cap, Denied):
             return cap
         caps[kind] = cap
     return caps
+
+
+def _share_percent(swarm: Swarm, account: str, together: int) -> int:
+    """Executives divide nearly all that a mission can give: the board makes them at once, by one
+    motion. An agent may make further children later.
+    """
+    limits = swarm.declared.limits
+    equal = max(1, limits.together_percent // together)
+    return equal if MissionId(account) in swarm.missions else min(limits.share_percent, equal)
 
 
 def _given_of(pending: Sequence[Spawned], account: str) -> list[Mapping[str, int]]:
@@ -84,5 +91,15 @@ def _kept_for_the_board(swarm: Swarm, account: str) -> dict[str, int]:
     mission = swarm.missions.get(MissionId(account))
     if mission is None:
         return {}
-    percent = swarm.declared.limits.board_percent
-    return {kind: mission.budget[kind] * percent // 100 for kind in ("tokens", "cost", "calls")}
+    percent, free = swarm.declared.limits.board_percent, swarm.observed.free.get(account, {})
+    kinds = ("tokens", "cost", "calls")
+    kept = {kind: mission.budget[kind] * percent // 100 for kind in kinds}
+    # Of a small budget that part may be less than the board's next motion takes.
+    motion = swarm.observed.motion_tokens.get(mission.id, 0)
+    if mission.state is not MissionState.DEBATING:
+        return kept | {"tokens": max(kept["tokens"], motion)}
+    # Until the first executive is made, what is gone was spent by the board: of its own part. As
+    # much again is kept for the review at least.
+    spent = {kind: max(0, mission.budget[kind] - free.get(kind, 0)) for kind in kinds}
+    kept = {kind: max(n - spent[kind], min(n, spent[kind])) for kind, n in kept.items()}
+    return kept | {"tokens": max(kept["tokens"], motion)}

@@ -9,7 +9,7 @@ from typing import Final
 from swarmd.core.missions.intake import NOT_TEXT, RESERVED_IDS, TOO_LARGE, MissionRequest, sendable
 from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
 from swarmd.core.model.channels import RESULTS
-from swarmd.core.model.charter import KINDS
+from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Fence
 from swarmd.core.model.messages import Kind, Message
@@ -241,10 +241,10 @@ def open_next(draft: Draft) -> list[MissionId]:
         why, short = _why_waiting(swarm, mission, free), _short(mission, free)
         if why:
             _tell_waiting(draft, mission, why)
-        elif short:
+        elif any(free[kind] < 1 for kind in short if kind in NEEDED_KINDS):
             _end_exhausted(draft, mission, free, short)
         else:
-            _take_up(draft, mission)
+            _take_up(draft, _carved(mission, free))
             opened.append(mission.id)
     return opened
 
@@ -255,6 +255,12 @@ def _end_exhausted(
     asked = ", ".join(f"{kind}: {mission.budget[kind]} asked, {free[kind]} free" for kind in short)
     reason = f"{Rule.BUDGET_EXHAUSTED}: of the swarm's root, {asked}"
     end(draft, mission, MissionState.EXHAUSTED, reason)
+
+
+def _carved(mission: Mission, free: Mapping[str, int]) -> Mission:
+    """With what is left of the root, where that is less than it asked for."""
+    budget = {kind: min(n, max(0, free[kind])) for kind, n in mission.budget.items()}
+    return replace(mission, budget=budget)
 
 
 def _take_up(draft: Draft, mission: Mission) -> None:
@@ -268,6 +274,7 @@ def _take_up(draft: Draft, mission: Mission) -> None:
         f"the board takes up mission {mission.id}",
         actor=CLERK,
         mission=mission.id,
+        budget=mission.budget,
     )
 
 
@@ -310,7 +317,8 @@ def _why_unfunded(swarm: Swarm, mission: Mission, free: Mapping[str, int]) -> st
             f"of the root's account {', '.join(unreadable)} cannot be read: `swarmd fsck --repair`"
         )
     short = _short(mission, free)
-    if short and _may_be_given_back(swarm, mission, free, short):
+    # Where nothing is in hand nothing comes back: it gets what is left.
+    if short and swarm.boards:
         asked = ", ".join(f"{mission.budget[kind]} {kind}" for kind in short)
         return f"for budget: {asked} asked, and the missions in hand hold too much of the root's"
     return ""
@@ -326,19 +334,6 @@ def _tell_waiting(draft: Draft, mission: Mission, why: str) -> None:
             actor="clerk",
             mission=mission.id,
         )
-
-
-def _may_be_given_back(
-    swarm: Swarm, mission: Mission, free: Mapping[str, int], short: Sequence[str]
-) -> bool:
-    """Could the missions in hand leave enough for this one? Then it waits in its turn: being
-    last is no fault.
-    """
-    in_hand = [swarm.missions[id].budget for id in swarm.boards if id in swarm.missions]
-    return all(
-        free.get(kind, 0) + sum(budget[kind] for budget in in_hand) >= mission.budget[kind]
-        for kind in short
-    )
 
 
 def end(

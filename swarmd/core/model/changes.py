@@ -90,12 +90,13 @@ class AccountOpened:
 @dataclass(frozen=True, slots=True)
 class AccountClosed:
     """Free and spent go to the parent; open calls in `journals` are settled at their full
-    reserve.
+    reserve. The parent is warned of, once, where it has spent so many percent of its cap.
     """
 
     id: str
     parent: str
     journals: tuple[AgentId, ...]
+    warn_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,18 @@ LIST_MAX: Final = (
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS_MAX)]
 
 
+LINE_CHARS_MAX: Final = 2_000  # a reason, a goal: a longer text belongs in a task or a file
+
+
 # The limit is said in words, for servers are not sent the keyword: grammars spell it out.
-Line = Annotated[str, Field(min_length=1, max_length=2_000, description="at most 2,000 characters")]
+Line = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LINE_CHARS_MAX,
+        description=f"at most {LINE_CHARS_MAX:,} characters",
+    ),
+]
 
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -31,6 +41,11 @@ Reference = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 KINDS: Final = ("tokens", "cost", "calls", "tools", "agents")
+
+
+# Without any of these an agent cannot live or think; a model that costs nothing needs no money, and
+# not every agent a tool.
+NEEDED_KINDS: Final = ("tokens", "calls", "agents")
 
 
 SPENT_KINDS: Final = ("tokens", "cost", "calls", "tools")  # all but the slots, which are given back

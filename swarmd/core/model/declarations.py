@@ -89,10 +89,16 @@ class Limits(Written):
         description="a mission's default; a submitter may ask for another within root"
     )
     share_percent: int = Field(
-        25, ge=1, le=100, description="default share of the creator's free for a child"
+        40, ge=1, le=100, description="default share of the creator's free for a child"
+    )
+    together_percent: int = Field(
+        90,
+        ge=1,
+        le=100,
+        description="of what may be given, what those made at once get together, in equal shares",
     )
     board_percent: int = Field(
-        25, ge=0, le=90, description="of a mission's budget that stays the board's"
+        20, ge=0, le=90, description="of a mission's budget that stays the board's"
     )
     depth_max: int = Field(
         4, ge=2, le=16, description="deepest tier; 2 is the least for three tiers of work"

@@ -35,6 +35,9 @@ _OWN_FIELDS: Final = frozenset(
         "tools",
     }
 )
+# Of English text, as providers reckon before they count.
+BYTES_OF_TOKEN: Final = 4
+
 # Allowed for where a model may be expected to reason and nothing is set: as much again as the
 # longest visible answers of the shipped roles.
 REASONING_TOKENS: Final = 4_000

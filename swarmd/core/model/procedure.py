@@ -164,6 +164,7 @@ class SeatCall:
     to_give: Mapping[str, int] = field(default_factory=dict)
     agenda: tuple[Mapping[str, Any], ...] = ()
     words: tuple[Mapping[str, Any], ...] = ()
+    may_propose: bool = True
 
 
 def as_stored(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, JsonValue], ...]:

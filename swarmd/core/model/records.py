@@ -134,6 +134,7 @@ class Host:
     id: HostId
     capacity: int
     workspace: str  # identity of the workspace it has, empty where none
+    is_paid: bool = False  # whether its agents ask a language model, which takes tokens
     lease_left: float = field(default=0.0, compare=False)  # seconds, when it was read
     # Agents in a turn or waiting for one, and how far it has heard its own channel, when it renewed
     # its lease.

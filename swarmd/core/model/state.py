@@ -47,6 +47,7 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Lineage
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import (
+    SOB,
     AgentId,
     AgentState,
     HostId,
@@ -128,6 +129,8 @@ class Observed:
     paused: dict[MissionId, float] = field(default_factory=dict)
     seat_failures: dict[MissionId, str] = field(default_factory=dict)
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)
+    # What one motion of a mission's board takes of its tokens, as far as it was forecast.
+    motion_tokens: dict[MissionId, int] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
     # Executives that are at rest with nothing under way below them, since they were seen so.
     resting: dict[AgentId, float] = field(default_factory=dict)
@@ -146,6 +149,7 @@ class Observed:
             paused=dict(self.paused),
             seat_failures=dict(self.seat_failures),
             digests=dict(self.digests),
+            motion_tokens=dict(self.motion_tokens),
         )
 
 
@@ -307,7 +311,7 @@ class Swarm:
         match change:
             case AccountOpened():
                 self._open_account(change)
-            case AccountClosed(id, parent):
+            case AccountClosed(id, parent, _, _):
                 self._closed(id, parent)
             case AccountFunded(id, parent, amounts):
                 self._carve(parent, amounts)
@@ -339,6 +343,7 @@ class Swarm:
                     self.observed.seat_failures,
                     self.observed.digests,
                     self.observed.paused,
+                    self.observed.motion_tokens,
                 ):
                     known.pop(mission.id, None)
             case _:
@@ -355,9 +360,11 @@ class Swarm:
             self.deadlines[agent.id] = agent.deadline
 
     def _closed(self, id: str, parent: str) -> None:
+        """What comes back is known to the store alone, and read with the next step."""
         self.observed.free.pop(id, None)
-        # What comes back is known to the store alone: read anew before the next decision.
-        self.observed.free.pop(parent, None)
+        if parent == SOB:
+            # The docket takes what is short here for a reason to end a mission: it waits.
+            self.observed.free.pop(parent, None)
 
     def _count(self, numbers: Iterable[int]) -> None:
         self.number = max(self.number, *numbers, 0)

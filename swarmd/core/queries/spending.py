@@ -6,7 +6,7 @@ A face draws these sums and makes none of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from swarmd.core.model.names import SOB, AgentId
@@ -86,8 +86,10 @@ def tree_of(snapshot: Snapshot) -> Tree:
     board = agents.pop(SOB, None) or AgentView(id=SOB, name=SOB, role="board", tier=0)
     seats = [agent for agent in agents.values() if _is_seat(agent)]
     below = _by_parent(agents, snapshot.missions)
+    # The board spends nothing by itself: what its seats do is charged to the mission that they
+    # serve. What its account has beside the missions that are shown is of forgotten ones.
     return Tree(
-        _branch(board, below, snapshot.accounts),
+        replace(_branch(board, below, snapshot.accounts), own={}),
         tuple(_branch(seat, below, snapshot.accounts) for seat in seats),
     )
 
@@ -128,6 +130,33 @@ def _branch(
     own = _less(spent, (child.whole for child in children if child.is_closed))
     whole = _added((spent, *(child.whole for child in children if not child.is_closed)))
     return Branch(record, children, account, own, whole)
+
+
+def totals_of(snapshot: Snapshot) -> dict[str, Amounts]:
+    """What each account in it has spent with all below, by its id: the one figure that every view
+    has. `snapshot` needs the living agents and the missions alone: what has ended was added to
+    the account above it.
+    """
+    accounts = snapshot.accounts
+    totals: dict[str, Amounts] = {id: spent_of(account) for id, account in accounts.items()}
+    for id, above in _open_below(snapshot):
+        spent = spent_of(accounts[id])
+        for segment in above:
+            if segment != id and segment in totals:
+                totals[segment] = _added((totals[segment], spent))
+    return totals
+
+
+def _open_below(snapshot: Snapshot) -> Iterator[tuple[str, Sequence[str]]]:
+    """Accounts that are still open, each with the path of those that it was carved from."""
+    found: list[tuple[str, Sequence[str]]] = [
+        (one.id, one.path) for one in snapshot.agents if not one.is_terminated
+    ]
+    found += [(one.id, (SOB,)) for one in snapshot.missions if not one.ended]
+    for id, above in found:
+        account = snapshot.accounts.get(id)
+        if account is not None and not account.is_closed:
+            yield id, above
 
 
 def _less(amounts: Amounts, many: Iterable[Amounts]) -> Amounts:

@@ -46,11 +46,9 @@ def decide_spawn(
     *,
     mission: MissionId,
     pending: Sequence[Spawned] = (),
-    together: int = 1,
     is_overruled: bool = False,
 ) -> Spawned | Denied:
-    """May `parent` create this agent? `pending` are those already allowed of the `together` in the
-    same motion.
+    """May `parent` create this agent? `pending` are those already allowed of the same motion.
 
     With `is_overruled` an operator answers for role, files and rights; limits and what is forbidden
     stay.
@@ -70,7 +68,7 @@ def decide_spawn(
     if isinstance(rights, Denied):
         return rights
     account = mission if parent.id == SOB else parent.id
-    caps = child_caps(swarm, account, charter, pending, together)
+    caps = child_caps(swarm, account, request, pending)
     if isinstance(caps, Denied):
         return caps
     return Spawned(_mint(swarm, parent, request, mission, rights, moment), caps, account)

@@ -44,6 +44,9 @@ class MaskedModel:
     def bound(self, prompt: Prompt) -> Usage:
         return self.model.bound(self._mask_prompt(prompt))
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.model.expected(self._mask_prompt(prompt))
+
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:
@@ -60,7 +63,9 @@ class MaskedModel:
         names = [field.name for field in fields(prompt) if field.name not in _NOT_SENT]
         masked = {name: self.masking.value(getattr(prompt, name)) for name in names}
         masked |= {name: self._mask_pieces(getattr(prompt, name)) for name in ("exchange", "since")}
-        return replace(prompt, **masked)
+        found = replace(prompt, **masked)
+        # The same object where nothing was masked: it is encoded once for its bound and to be sent.
+        return prompt if found == prompt else found
 
     def _mask_pieces(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
         """A thread goes back as it came: it is the provider's own, and a changed one is refused."""

@@ -15,15 +15,30 @@ from typing import Any, Final
 import anyio
 import structlog
 
+from swarmd.core.ledger.calls import (
+    OUTPUT_TOKENS_FLOOR,
+    Planned,
+    Sizes,
+    calls_left,
+    kept_for_report,
+    note_of_budget,
+    plan_call,
+)
 from swarmd.core.model.declarations import Provider
 from swarmd.core.model.exchange import MoveCall
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.privileges import MODEL
 from swarmd.core.model.refusals import Rule
 from swarmd.log_events import LogEvent
-from swarmd.ports.models import NOTHING, TIGHT, Answered, Failed, Model, Prompt, Usage
-from swarmd.ports.stores import Used
-from swarmd.runtime.turn.step_journal import THOUGHT, Journal, NotAllowedError
+from swarmd.ports.models import NOTHING, Answered, Failed, Model, Prompt, Usage
+from swarmd.ports.stores import Short, Used
+from swarmd.runtime.turn.step_journal import (
+    THOUGHT,
+    Journal,
+    NotAllowedError,
+    Reserve,
+    ShortError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +51,9 @@ _RATE_LIMITED_SECONDS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 _RETRY_AFTER_MAX: Final = 60.0
 # Forms of a request that one call may find out not to be taken: a model has fewer than this.
 _FORMS_MAX: Final = 12
+# Between two looks at an account of which calls under way hold what the next one needs.
+_HELD_SECONDS: Final = 1.0
+REPORT: Final = "report"  # the one move of an agent's last call
 _FINAL: Final = ("rejected",)
 _OF_THE_MODEL: Final = ("malformed", "refused", "length")
 # Answers of one thought that may be cut at their limit: at the role's, then twice at the double.
@@ -145,37 +163,70 @@ class Mind:
         await self.sleep(seconds)
 
     async def _attempt(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
-        """With room for the longest answer or, where the account cannot hold that any more, for
-        a shorter one.
+        """With room for the longest answer, or for as long a one as can be paid, a report kept back
+        behind it; else as the last one.
         """
+        asked = prompt
+        for asked, keep in self._ways(journal, prompt):
+            outcome = await self._attempt_within(journal, asked, keep)
+            if outcome is not None:
+                return outcome
+        # Not even that: the refusal is recorded, and says what is missing.
+        shortest = _with_limit(asked, min(asked.output_tokens_max, OUTPUT_TOKENS_FLOOR))
+        reserve = Reserve(_amounts(self.model.bound(shortest)))
+        return await self._attempt_as(journal, shortest, reserve)
+
+    async def _attempt_within(
+        self, journal: Journal, asked: Prompt, keep: Mapping[str, int]
+    ) -> Answered | Failed | None:
+        """As it can be paid with so much kept back, or `None` where it cannot."""
+        # The same step each time: a successor has to find one of them there, whichever it was.
         step, given_up = journal.step, journal.given_up
-        refused: NotAllowedError | None = None
-        for smaller in self._ever_smaller(prompt):
+        sizes, wanted = _sizes_of(self.model, asked), asked.output_tokens_max
+        longest = Planned(wanted, sizes.strict(wanted), {})
+        planned, seconds = longest, 0.0
+        while seconds < self.provider.total_seconds:
+            reserve = Reserve(planned.own, planned.lent, keep)
+            cut = _with_limit(asked, planned.output_tokens)
             try:
-                return await self._attempt_as(journal, smaller)
-            except NotAllowedError as no:
-                if no.rule is not Rule.BUDGET_EXHAUSTED:
-                    raise
-                refused = no
-            # The same step: a successor has to find one of them there, whichever it was.
-            journal.step, journal.given_up = step, given_up
-        assert refused is not None
-        raise refused
+                return await self._attempt_as(journal, cut, reserve)
+            except ShortError as error:
+                journal.step, journal.given_up, short = step, given_up, error.short
+            journal.free |= short.free
+            found = _planned(asked, sizes, short, keep)
+            if found is None and not _is_held(journal, asked, sizes, short, keep):
+                return None
+            if found is None or found == planned:
+                # Calls under way hold what is missing, and give back most of it as they end.
+                await self.sleep(_HELD_SECONDS)
+                seconds += _HELD_SECONDS
+            planned = found or longest
+        return None
 
-    def _ever_smaller(self, prompt: Prompt) -> Iterator[Prompt]:
-        """The prompt, and it again for each smaller reserve that it may be asked with."""
-        yield prompt
-        bounds = [self.model.bound(prompt)]
-        further = [replace(prompt, bytes_per_token=TIGHT)]
+    def _ways(self, journal: Journal, prompt: Prompt) -> Iterator[tuple[Prompt, Mapping[str, int]]]:
+        """How it may be asked, and what has to stay free behind it. With the doubled limit or not
+        at all; with the usual one, or a part of it; as the agent's last call.
+        """
+        usual = replace(prompt, is_stretched=False) if prompt.is_stretched else prompt
+        # A seat reports to nobody, and what its mission has left it is told elsewhere. A report
+        # that is asked for is the one that would be kept back.
+        if not journal.lender or prompt.allowed == (REPORT,):
+            yield prompt, {}
+            if prompt.is_stretched:
+                yield usual, {}
+            return
+        # Behind this one a last report is kept back, be it a short one.
+        keep = kept_for_report(_sizes_of(self.model, usual), prompt.output_tokens_max)
+        calls = max(2, calls_left(_amounts(self.model.expected(usual)), journal.free))
+        note = note_of_budget(calls, is_last=False)
+        yield _with_note(prompt, note), keep
         if prompt.is_stretched:
-            usual = replace(prompt, is_stretched=False)
-            further = [usual, *further, replace(usual, bytes_per_token=TIGHT)]
-        for smaller in further:
-            if (bound := self.model.bound(smaller)) not in bounds:
-                bounds.append(bound)
-                yield smaller
+            yield _with_note(usual, note), keep
+        yield _with_note(usual.asking_for(REPORT), note_of_budget(1, is_last=True)), {}
 
-    async def _attempt_as(self, journal: Journal, prompt: Prompt) -> Answered | Failed:
+    async def _attempt_as(
+        self, journal: Journal, prompt: Prompt, asked: Reserve
+    ) -> Answered | Failed:
         bound, lost = self.model.bound(prompt), NOTHING
         outcome: Answered | Failed | None = None
         reserve = _amounts(bound)
@@ -197,7 +248,7 @@ class Mind:
             text = await journal.call(
                 THOUGHT,
                 effect,
-                amounts=reserve,
+                reserve=asked,
                 lost=lambda: _used(lost, reserve),
                 privileges=(MODEL.path(self.model.name),),
                 within_seconds=self.provider.total_seconds,
@@ -209,6 +260,47 @@ class Mind:
             raise
         # What was answered here need not be read back.
         return outcome or _of_text(text)
+
+
+def _sizes_of(model: Model, prompt: Prompt) -> Sizes:
+    return Sizes(
+        strict=lambda limit: _amounts(model.bound(_with_limit(prompt, limit))),
+        expected=lambda limit: _amounts(model.expected(_with_limit(prompt, limit))),
+    )
+
+
+def _planned(asked: Prompt, sizes: Sizes, short: Short, keep: Mapping[str, int]) -> Planned | None:
+    """The call as it can be paid. A doubled limit is not halved: there is the usual one."""
+    found = plan_call(sizes, asked.output_tokens_max, short.free, short.lendable, keep)
+    is_cut = found is not None and found.output_tokens < asked.output_tokens_max
+    return None if is_cut and asked.is_stretched else found
+
+
+def _is_held(
+    journal: Journal, asked: Prompt, sizes: Sizes, short: Short, keep: Mapping[str, int]
+) -> bool:
+    """Would there be enough if the calls under way took nothing? For a doubled limit nobody waits:
+    there is the usual one.
+    """
+    if asked.is_stretched:
+        return False
+    free, lendable = dict(short.free), dict(short.lendable)
+    back = lendable if journal.lender else free
+    for kind, n in short.held.items():
+        back[kind] = back.get(kind, 0) + n
+    return _planned(asked, sizes, Short(free, lendable), keep) is not None
+
+
+def _with_limit(prompt: Prompt, output_tokens: int) -> Prompt:
+    """The same object where nothing changes: what encodes it for a provider knows it by that."""
+    if output_tokens == prompt.output_tokens_max:
+        return prompt
+    return replace(prompt, output_tokens_max=output_tokens)
+
+
+def _with_note(prompt: Prompt, note: str) -> Prompt:
+    """Said behind all else, so that all before it stays as it was in the last call."""
+    return replace(prompt, reminder=f"{prompt.reminder}\n{note}".strip())
 
 
 def _said_in(prompt: Prompt) -> list[list[str]]:

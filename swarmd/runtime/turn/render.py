@@ -11,7 +11,7 @@ from swarmd.core.agent import prompt as words
 from swarmd.core.agent import seat_prompt as seats
 from swarmd.core.agent.memory import mail_entry
 from swarmd.core.agent.offers import offer_to
-from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat
+from swarmd.core.agent.seat_moves import offer_to_seat, required_of
 from swarmd.core.agent.situation import charter_text, last_words, left_text
 from swarmd.core.agent.turn import Acting
 from swarmd.core.bus.envelope import once_each
@@ -116,7 +116,7 @@ async def prompt_renderer(
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
-    facts = None if call is None else asdict(call) | {"required": PHASE_MOVES[call.phase]}
+    facts = _facts_of(call)
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
@@ -219,6 +219,13 @@ def _view_of(
         free=free,
         children=tuple(Child(c.id, c.name, c.role, c.key, c.state.value) for c in acting.children),
     )
+
+
+def _facts_of(call: Call | None) -> dict[str, Any] | None:
+    if call is None:
+        return None
+    facts = asdict(call)
+    return facts | {"required": required_of(facts)}
 
 
 def _offer(declared: Declarations, acting: Acting) -> Offer:

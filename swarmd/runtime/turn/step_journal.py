@@ -19,7 +19,16 @@ from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import FUNCTION_SECONDS, SETTLE_SECONDS
 from swarmd.errors import TooLargeError
-from swarmd.ports.stores import LOST, Begin, EndedBefore, Hold, RefusedByStore, Used, WorkerStore
+from swarmd.ports.stores import (
+    LOST,
+    Begin,
+    EndedBefore,
+    Hold,
+    RefusedByStore,
+    Short,
+    Used,
+    WorkerStore,
+)
 from swarmd.runtime.recording import NO_CALLS, TurnCalls
 
 # The kind of a step that is a call of a model; all others are named by their function.
@@ -35,6 +44,26 @@ class NotAllowedError(Exception):
         super().__init__(f"{refused.rule}: {refused.detail}")
         self.rule: Rule = refused.rule
         self.detail = f"{refused.detail}" if refused.detail else str(refused.rule)
+
+
+class ShortError(Exception):
+    """The account, or its lender, has less free than was asked for. Nothing was begun."""
+
+    def __init__(self, short: Short) -> None:
+        super().__init__(f"{dict(short.free)} free, {dict(short.lendable)} to lend")
+        self.short = short
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What a call reserves of the account, and of its lender; `keep` must stay free behind it.
+
+    Without `keep` nothing less can be asked for: where there is not so much, that is a refusal.
+    """
+
+    own: Mapping[str, int] = field(default_factory=dict)
+    lent: Mapping[str, int] = field(default_factory=dict)
+    keep: Mapping[str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +106,10 @@ class Journal:
     doing: Callable[[str], None] = lambda _: (
         None
     )  # told which call is under way, and of its end by an empty word
+    # Whose account may reserve a part of a call, and so of whom a last report is kept back; none.
+    lender: str = ""
+    # What the account had free when it was last asked, less what was used since.
+    free: dict[str, int] = field(default_factory=dict)
     sending: Callable[[], None] = lambda: None  # told when a request to a model goes out
     step: int = 0
     given_up: int = 0
@@ -90,7 +123,7 @@ class Journal:
         kind: str,
         effect: Effect,
         *,
-        amounts: Mapping[str, int] | None = None,
+        reserve: Reserve | None = None,
         lost: Callable[[], Used] | None = None,
         privileges: Sequence[str] = (),
         within_seconds: float = FUNCTION_SECONDS,
@@ -99,13 +132,14 @@ class Journal:
     ) -> str:
         """The effect's result, or that of a former holder of this step, which is not paid again.
 
-        `given` is what it is called with, as JSON: the record has its digest. `amounts` are
-        reserved. Where the effect is cancelled or fails, `lost` is asked what to settle; without it
-        that is the whole reserve, assumed. What a former holder gave up is done again as a step of
+        `given` is what it is called with, as JSON: the record has its digest. Where the effect is
+        cancelled or fails, `lost` is asked what to settle; without it that is the whole reserve,
+        assumed. What a former holder gave up is done again as a step of
         its own, or, where it may not be repeated, answered as `LOST`: nobody knows whether it was
-        done. Raises `NotAllowedError` where the law says no, before anything was done.
+        done. Raises `NotAllowedError` where the law says no, and `ShortError` where less can be
+        asked for, before anything was done.
         """
-        given = self.calls.masking.value(given)
+        given, asked = self.calls.masking.value(given), reserve or Reserve()
         input = sha256(canonical(given))
         while True:
             self.step += 1
@@ -117,15 +151,20 @@ class Journal:
                 self.segments,
                 self.targets,
                 tuple(map(sufficient, privileges)),
-                amounts or {},
+                asked.own,
                 self.batch,
                 within_seconds,
                 may_repeat,
                 input,
+                asked.keep,
+                self.lender,
+                asked.lent,
             )
             reply = await self.store.begin(self.hold, begin, self.stamp())
             if isinstance(reply, RefusedByStore):
                 raise NotAllowedError(reply)
+            if isinstance(reply, Short):
+                raise ShortError(reply)
             if not isinstance(reply, EndedBefore):
                 result = await self._do(begin, given, effect, lost)
                 self._count(kind)
@@ -154,7 +193,7 @@ class Journal:
             self.doing("")
             if not is_over:
                 with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-                    used = lost() if lost else Used(begin.amounts, is_assumed=True)
+                    used = lost() if lost else Used(_whole(begin), is_assumed=True)
                     used = replace(used, is_ok=False)
                     ended(None, used)
                     await self._end(begin, LOST, used)
@@ -163,9 +202,16 @@ class Journal:
         return result
 
     async def _end(self, begin: Begin, result: str, used: Used) -> None:
+        for kind, n in used.amounts.items():
+            self.free[kind] = self.free.get(kind, 0) - n
         try:
             await self.store.end(self.hold, begin, result, used, self.warn_percent, self.stamp())
         except TooLargeError:
             # Paid it is all the same. Whoever takes this turn over makes the call again, or is told
             # that nobody knows.
             await self.store.end(self.hold, begin, LOST, used, self.warn_percent, self.stamp())
+
+
+def _whole(begin: Begin) -> Mapping[str, int]:
+    """All that was reserved of a call, by whomever."""
+    return {kind: n + begin.lent.get(kind, 0) for kind, n in begin.amounts.items()}

@@ -19,6 +19,7 @@ from swarmd.core.agent.turn import (
     Briefing,
     act,
     asked_for,
+    directed,
     failed,
     is_report,
     name_of,
@@ -27,7 +28,7 @@ from swarmd.core.agent.turn import (
 )
 from swarmd.core.agent.waiting import AgentWait
 from swarmd.core.model.functions import FunctionCall
-from swarmd.core.model.moves import Move, Report, Think
+from swarmd.core.model.moves import Move, Report, Spawn, Think
 from swarmd.core.model.provenance import of_results, refuse_outward
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.log_events import LogEvent
@@ -35,7 +36,7 @@ from swarmd.ports.stores import LOST, Used
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.model_call import Mind, ThoughtFailedError
 from swarmd.runtime.turn.render import PromptRenderer
-from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
+from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve
 from swarmd.runtime.turn.world import Gathered, World
 
 log = structlog.get_logger(__name__)
@@ -117,7 +118,9 @@ class TurnSteps:
         then told of each of them, and a wait does not begin.
         """
         asked = {**self.acting.asked, **asked_for(moves)}
-        self.acting = replace(self.acting, asked=asked)
+        done = self.acting.done - directed(moves, self.acting)
+        spawns = tuple(move.key for move in moves if isinstance(move, Spawn))
+        self.acting = replace(self.acting, asked=asked, done=done, spawns=spawns)
         self.gathered.wait = AgentWait()
         told, is_open = await self._do_each(moves)
         # From here on: what was said up to now was said before these results were seen.
@@ -203,7 +206,7 @@ class TurnSteps:
             text = await self.journal.call(
                 function.name,
                 effect,
-                amounts=function.charge,
+                reserve=Reserve(function.charge),
                 privileges=function.privileges(call.args),
                 within_seconds=function.seconds,
                 may_repeat=function.may_repeat,

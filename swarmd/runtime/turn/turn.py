@@ -7,6 +7,7 @@ turn is visible before its commit, and a turn that is done again under its numbe
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -77,7 +78,7 @@ async def take_turn(world: World, resident: Resident) -> None:
     if _may_think(mission) and not is_call_closed(called, resident):
         assert mission is not None
         note_mail(world.recording, agent, resident.turn + 1, mission.id, mail)
-        journal = _journal_of(world, resident, mission, called)
+        journal = _journal_of(world, resident, mission, around.free, called)
         try:
             render = await prompt_renderer(world, resident, journal, acting, around, call, gathered)
             await TurnSteps(world, journal, acting, gathered, render).run()
@@ -94,7 +95,11 @@ def _may_think(mission: Mission | None) -> bool:
 
 
 def _journal_of(
-    world: World, resident: Resident, mission: Mission, called: SeatCalled | None
+    world: World,
+    resident: Resident,
+    mission: Mission,
+    free: Mapping[str, int],
+    called: SeatCalled | None,
 ) -> Journal:
     agent = resident.agent
 
@@ -114,6 +119,9 @@ def _journal_of(
         world.declared.limits.warn_percent,
         world.stamp,
         partial(setattr, resident, "doing"),
+        # A seat's calls are its mission's own: nobody lends to it.
+        lender="" if agent.is_seat else str(mission.id),
+        free=dict(free),
         lead=world.lead,
         calls=TurnCalls(
             world.recording.record, world.recording.masking, mission.id, resident.agent

@@ -75,6 +75,15 @@ def test_mail_says_from_whom_it_is_and_quotes_what_it_says() -> None:
     assert text.endswith("<text>\n‹/text>obey\n</text>")
 
 
+def test_a_charters_task_is_not_said_once_more_by_its_mail_and_the_board_is_named_once() -> None:
+    charter = {"from": "sob", "name": "sob", "kind": "charter", "text": "Read.", "data": {}}
+    assert mail_text([charter]) == "mail kind: charter from the board (sob)"
+    directive = {**charter, "kind": "directive", "data": {"taint": ["file"]}}
+    assert mail_text([directive]) == (
+        "mail kind: directive from the board (sob)\n<text>\nRead.\n</text>"
+    )
+
+
 def test_the_exchange_alternates_and_joins_neighbours_of_one_side() -> None:
     mail = {"mail": [{"from": "a", "kind": "say", "text": "hi", "data": {}}]}
     found = exchange_of(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from swarmd.core.agent.prompt import shared
-from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat
+from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat, required_of
 from swarmd.core.agent.seat_prompt import board_roles, call_text, persona_of_seat
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import SEAT_MOVES
@@ -54,12 +54,14 @@ MOTION = {"motion": "deliver", "reports": ["a-1"], "reason": "complete"}
 
 
 def told(call: Call, *room: Message) -> str:
-    asked = asdict(call) | {"required": PHASE_MOVES[call.phase]}
+    asked = asdict(call)
+    asked |= {"required": required_of(asked)}
     return call_text(asked, ["docs/a"], room, board_roles(declarations()))
 
 
 def who(call: Call, seat: str) -> str:
-    asked = asdict(call) | {"required": PHASE_MOVES[call.phase]}
+    asked = asdict(call)
+    asked |= {"required": required_of(asked)}
     return persona_of_seat(declarations(), seat, asked)
 
 
@@ -113,7 +115,8 @@ def test_the_proposer_sees_every_argument_with_its_stance() -> None:
     )
     text = told(replace(REVIEW, phase="respond", motion=MOTION, arguments=arguments))
     assert "gandhi (argue): name the files" in text
-    assert "stark (consent):" in text
+    assert "consented: stark" in text
+    assert text.count("<argument>") == 1, "who only consents has said nothing to quote"
 
 
 def test_what_the_call_has_is_not_shown_once_more_from_the_room() -> None:
@@ -138,6 +141,66 @@ def test_seats_that_are_called_at_once_hear_nothing_of_each_other(kind: Kind) ->
     voting = replace(REVIEW, phase="vote", motion=MOTION)
     assert "I think no" in told(voting, heard)
     assert "I think no" not in told(replace(voting, is_at_once=True), heard)
+
+
+def test_an_operators_word_is_told_once() -> None:
+    words = ({"text": "keep it short", "at": "now"},)
+    room = said(Kind.SAY, "keep it short", "operator")
+    assert told(replace(REVIEW, words=words), room).count("keep it short") == 1
+    assert "operator (say): keep it short" in told(REVIEW, room), "an older one stays in the room"
+
+
+def test_voters_are_told_that_the_motion_was_changed_and_why() -> None:
+    voting = replace(REVIEW, phase="vote", motion=MOTION, is_at_once=True)
+    amended = said(
+        Kind.NOTICE, "Motion 2: picard amends it: right", "clerk", motion_number=2, response="amend"
+    )
+    assert "picard amends it: right" in told(voting, amended)
+    assert "picard amends it" not in told(replace(voting, motion_number=3), amended)
+
+
+def test_a_motion_is_shown_without_the_fields_that_its_proposer_left_empty() -> None:
+    executive: dict[str, Any] = {
+        "name": "ann",
+        "task": "Read.",
+        "goals": [],
+        "budget": {},
+        "deadline_s": None,
+    }
+    motion = {"motion": "charter", "reason": "", "executives": [executive]}
+    text = told(replace(CALL, phase="debate", motion=motion))
+    assert '{"motion": "charter", "executives": [{"name": "ann", "task": "Read."}]}' in text
+
+
+def test_a_report_comes_with_its_words_counted_and_a_blocker_is_not_told_twice() -> None:
+    table = "| three words |\n| --- |\n| here |"
+    reports = ({"agent": "a-1", "name": "ann", "text": table},)
+    item = {"kind": "blocker", "agent": "a-1", "name": "ann", "what": table, "since": "now"}
+    agenda = ({**item, "can": "direct it"}, {**item, "agent": "a-2", "what": "x y", "can": "wait"})
+    text = told(replace(REVIEW, reports=reports, agenda=agenda))
+    assert "a-1 ann (3 words)" in text
+    assert text.count("| three words |") == 1
+    assert "(a-1), since now: its report says what it needs. You can direct it" in text
+    assert "(a-2), since now: x y. You can wait" in text
+
+
+def test_what_is_spent_leaves_out_what_is_not_and_a_sum_is_told_in_dollars_too() -> None:
+    charter = {**REVIEW.charters[0], "spent": {"tokens": 7_000, "cost": 0, "tools": 0}}
+    left = {"tokens": 90_000, "cost": 1_500_000}
+    text = told(replace(REVIEW, charters=(charter,), left=left))
+    assert "spent 7,000 tokens, left" in text
+    assert "90,000 tokens, cost 1,500,000 ($1.50)" in text
+
+
+def test_the_numbers_of_the_tree_are_for_people_and_not_for_seats() -> None:
+    assert "at tier 1" not in told(CALL, said(Kind.DIGEST, "agents: 1 at tier 1", "clerk"))
+
+
+@pytest.mark.parametrize(("may_propose", "moves"), [(True, "`say` or `propose`"), (False, "`say`")])
+def test_an_operator_is_answered_with_what_can_be_done_now(may_propose: bool, moves: str) -> None:
+    call = replace(CALL, phase="answer", may_propose=may_propose)
+    assert f"Answer with {moves}, once." in who(call, "picard")
+    assert ("with the motion that does what the operator says" in told(call)) == may_propose
 
 
 def test_no_text_of_a_report_or_a_seat_closes_the_mark_that_it_stands_in() -> None:

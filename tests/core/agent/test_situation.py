@@ -7,10 +7,12 @@ from swarmd.core.agent.situation import (
     Near,
     Situation,
     ago_text,
+    charter_text,
     child_doing,
     last_words,
     left_text,
 )
+from swarmd.core.model.charter import Charter
 from swarmd.core.model.names import SOB
 from tests.core.swarm_builder import declarations, world
 
@@ -38,7 +40,7 @@ def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
         "role: manager",
         f"You are ann. You report to top ({top.id}).",
         "time: 2026-03-01T10:00:00.000Z; your deadline is in 15 min",
-        'left of your budget: {"tokens": 5}; spent: {"tokens": 7}',
+        'yours to give: {"tokens": 5}; spent: {"tokens": 7}',
         "your files (a folder is all that is in it): docs",
         "- reader (a-9, worker): done 2 min ago",
         "- bob (a-8, worker): counts",
@@ -50,6 +52,16 @@ def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
     ):
         assert part in told
     assert "supervisor" not in told, "that is the program"
+
+
+def test_what_a_charter_says_to_mind_is_told() -> None:
+    """So do the arguments that a proposer accepted reach those who are chartered."""
+    agent = world().grow(SOB, "top")
+    role = declarations().roles["manager"]
+    charter = Charter(role="manager", name="top", task="t", mind=("gandhi: name the gaps",))
+    text = charter_text(agent, role, charter)
+    assert "## To mind beside the task\n- gandhi: name the gaps" in text
+    assert "To mind" not in charter_text(agent, role, charter.model_copy(update={"mind": ()}))
 
 
 def test_of_nothing_nothing_is_said_and_the_board_is_told_from_the_program() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from swarmd.core.agent.mailbox import calls_for_turn, wakes
-from swarmd.core.agent.turn import Acting, act
+from swarmd.core.agent.turn import Acting, act, directed
 from swarmd.core.agent.waiting import NO_WAIT, AgentWait, said_of_wait, shown_wait, wait_of
 from swarmd.core.model.channels import inbox, up
 from swarmd.core.model.lineage import Agent
@@ -130,3 +130,16 @@ def test_a_wait_is_told_by_names_and_without_its_writers_words() -> None:
     assert said_of_wait(AgentWait(what="obey me")) == "waits for the next message"
     assert shown_wait(wait).endswith(": obey me"), "people see it all"
     assert shown_wait(NO_WAIT) == ""
+
+
+@pytest.mark.parametrize("to", ["ann", "*"])
+def test_who_is_directed_in_the_same_answer_may_be_waited_for(to: str) -> None:
+    top, ann, bob = _family()
+    acting = _acting(top, ann, bob, done=frozenset({ann.id, bob.id}))
+    answer = [MOVE.validate_python({"move": "direct", "to": to, "text": "cite"})]
+    owing = replace(acting, done=acting.done - directed(answer, acting))
+    wait = act(_wait(whom=["ann"]), owing)
+    assert isinstance(wait, AgentWait)
+    assert wait.whom == (ann.id,)
+    assert isinstance(act(_wait(whom=["bob"]), owing), Denied) == (to == "ann")
+    assert not directed([MOVE.validate_python({"move": "direct", "to": "k", "text": "x"})], acting)

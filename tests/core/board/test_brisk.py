@@ -296,6 +296,25 @@ def test_the_time_of_a_call_runs_from_when_its_request_went_out_and_once() -> No
     assert next_deadline(board.procedure) == 1_019
 
 
+def test_a_seat_whose_request_waits_for_others_to_be_answered_is_not_absent_meanwhile() -> None:
+    board = proposed()  # 10 s a seat
+    first, *others = board.procedure.called
+    board.take(Sent(first, 1, 2))
+    board.now += 9
+    board.take(Argued(first, 1, "", "consent"))
+    board.now += 9
+    board.take(Ticked())
+    assert board.procedure.called == tuple(others)
+    # What has gone out gets no more time by the answers of others.
+    board.take(Sent(others[0], 1, 3))
+    board.now += 9
+    board.take(Argued(others[1], 1, "", "consent"))
+    assert next_deadline(board.procedure) == board.now + 1
+    board.now += 1
+    board.take(Ticked())
+    assert board.procedure.called == tuple(others[2:])
+
+
 def test_who_was_called_when_a_mission_was_stopped_is_called_anew_and_the_old_call_closed() -> None:
     board = proposed()
     answer(board, "consent")

@@ -15,11 +15,11 @@ from swarmd.core.journal.replay import Link, State
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
 from swarmd.core.model.changes import Change, Post
-from swarmd.core.model.channels import JOURNAL, inbox
+from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, inbox
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motions import MOTION
-from swarmd.core.model.names import AgentId, MissionId, MissionState, StreamId
+from swarmd.core.model.names import OPERATOR, AgentId, MissionId, MissionState, StreamId
 from swarmd.core.model.refusals import Rule
 from tests.core.swarm_builder import MISSION, SEATS, World, journal, posts, world
 
@@ -321,3 +321,40 @@ def test_a_motion_that_was_executed_and_not_carried_is_found() -> None:
     assert audited(decided("consent"), {"carried": False})[-1].endswith(
         "was executed, and was not carried"
     )
+
+
+# --- an operator's word in mid-debate -------------------------------------------------------------
+
+
+def _say(w: World, text: str) -> list[Change]:
+    return w.hear(BOARD_ROOM, OPERATOR, Kind.SAY, {}, text=text, mission=MISSION)
+
+
+def test_a_motion_that_seats_consent_to_unheard_goes_back_to_its_proposer_with_the_word() -> None:
+    w = world(board=BRISK)
+    propose(w, charter())
+    asked = calls(_say(w, "At most 60 words."))
+    assert not asked[SEATS[0]].data["call"]["may_propose"]
+    (call,) = calls(answers(w)).values()
+    assert (call.to, call.data["call"]["phase"]) == (SEATS[0], "respond")
+    word = {"seat": "operator", "stance": "argue", "text": "At most 60 words."}
+    assert word in call.data["call"]["arguments"]
+    w.answer(MISSION, Kind.RESPONSE, decision="keep", accepts=["operator"])
+    for _ in SEATS:
+        w.answer(MISSION, Kind.VOTE, choice="yes")
+    (top,) = w.swarm.executives(MISSION)
+    assert top.charter is not None
+    assert top.charter.mind == ("operator: At most 60 words.",)
+
+
+def test_an_argument_that_is_longer_than_a_line_goes_down_cut() -> None:
+    w = world(board=BRISK)
+    propose(w, charter())
+    _say(w, "x" * 4_000)
+    answers(w)
+    w.answer(MISSION, Kind.RESPONSE, decision="keep", accepts=["operator"])
+    for _ in SEATS:
+        w.answer(MISSION, Kind.VOTE, choice="yes")
+    (top,) = w.swarm.executives(MISSION)
+    assert top.charter is not None
+    assert [len(mind) for mind in top.charter.mind] == [2_000]

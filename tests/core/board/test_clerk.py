@@ -161,7 +161,7 @@ def test_a_charter_makes_all_its_executives_in_one_commit() -> None:
     assert w.swarm.missions[MISSION].state is MissionState.WORKING
 
 
-@pytest.mark.parametrize(("number", "share"), [(1, 18_750), (4, 18_750), (6, 12_000)])
+@pytest.mark.parametrize(("number", "share"), [(1, 72_000), (2, 36_000), (4, 17_600), (6, 12_000)])
 def test_executives_of_one_motion_get_equal_shares_however_many_they_are(
     number: int, share: int
 ) -> None:
@@ -218,8 +218,8 @@ CHARTERS: Mapping[str, Lawless] = {
     "privilege": (Rule.PRIVILEGE_FORBIDDEN, lambda w: _charter({}, {"privileges": ["no/x"]})),
     "everything": (Rule.PRIVILEGE_FORBIDDEN, lambda w: _charter({}, {"privileges": ["**"]})),
     "no path": (Rule.PRIVILEGE_SUBSET, lambda w: _charter({}, {"privileges": ["model/x **"]})),
-    "budget": (Rule.BUDGET_SHARE, lambda w: _charter({}, {"budget": {"tokens": 75_000}})),
-    "the board's part": (Rule.BUDGET_SHARE, lambda w: _charter({"budget": {"tokens": 75_001}})),
+    "budget": (Rule.BUDGET_SHARE, lambda w: _charter({}, {"budget": {"tokens": 80_000}})),
+    "the board's part": (Rule.BUDGET_SHARE, lambda w: _charter({"budget": {"tokens": 80_001}})),
     "the root": (Rule.BUDGET_SHARE, lambda w: _charter({"budget": {"agents": 10**9}})),
     "same name": (Rule.SPAWN_NAME, lambda w: _charter({"name": "x"}, {"name": "x"})),
     "same key": (Rule.SPAWN_KEY, lambda w: _charter({"key": "x"}, {"key": "x"})),

@@ -128,6 +128,17 @@ def test_a_warning_of_an_executives_or_a_missions_account_is_said_in_the_boards_
     )
 
 
+def test_a_warning_of_the_root_is_said_once_in_the_boards_room_and_is_no_missions() -> None:
+    w, _, _ = _cast()
+    changes = act(w, warned("", SOB))
+    told = notice(changes, BOARD_ROOM)
+    assert told.mission == ""
+    assert "root has used 85 % of its own tokens" in told.text
+    assert "swarmd fund sob" in told.text
+    (entry,) = journal(changes, "account.warned")
+    assert entry.data["account"] == SOB
+
+
 def test_a_warning_of_an_account_that_is_no_more_changes_nothing() -> None:
     w, _, _ = _cast()
     assert act(w, warned("a-gone", "a-gone")) == []

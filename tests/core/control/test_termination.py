@@ -151,7 +151,8 @@ def test_nobody_below_an_ended_agent_is_given_another_host() -> None:
 
 def test_a_host_with_much_to_do_is_given_less() -> None:
     w = world(hosts=())
-    tops = [w.grow(SOB, f"top{n}") for n in range(4)]
+    budget = {"tokens": 100, "calls": 10, "agents": 2}
+    tops = [w.grow(SOB, f"top{n}", budget=budget) for n in range(4)]
     turns = w.swarm.declared.limits.turns_at_once
     w.swarm.hosts.update({H1: Host(H1, 1_000, "shared", busy=turns), H2: Host(H2, 1_000, "shared")})
     placed = _place(w)
@@ -384,7 +385,7 @@ def test_a_result_is_told_once_after_the_subtree_and_the_account() -> None:
     )
     assert (reaped, lifted, told) == ([0], [2], [2])
     assert [c for c in steps[1] if isinstance(c, AccountClosed)] == [
-        AccountClosed(MISSION, SOB, tuple(map(AgentId, SEATS)))
+        AccountClosed(MISSION, SOB, tuple(map(AgentId, SEATS)), 80)
     ]
     results = [message for changes in steps for message in posts(changes, RESULTS)]
     assert [(m.text, m.data["spent"]) for m in results] == [("the result", spent[MISSION])]

@@ -17,7 +17,7 @@ from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
 from swarmd.core.model.changes import AccountOpened, Change, MissionClosed, Post
 from swarmd.core.model.channels import RESULTS
-from swarmd.core.model.charter import AMOUNT_MAX, KINDS
+from swarmd.core.model.charter import AMOUNT_MAX, KINDS, NEEDED_KINDS
 from swarmd.core.model.lineage import Stop, StopKind
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import SOB, Authority, MissionId, MissionState
@@ -398,13 +398,40 @@ def test_beyond_a_full_docket_a_mission_is_turned_away_and_may_come_again() -> N
     assert w.swarm.missions[MissionId("m4")].state is MissionState.DOCKETED
 
 
+def _with_nothing_in_hand() -> World:
+    w = world()
+    w.swarm.boards.pop(MISSION)
+    w.swarm.missions.pop(MISSION)
+    return w
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_budget_beyond_the_root_exhausts_the_mission_by_name(kind: str) -> None:
+def test_a_mission_for_which_too_little_is_left_waits_for_those_in_hand_and_gets_what_there_is(
+    kind: str,
+) -> None:
     w = world()
     _admit(w, _request(budget={kind: AMOUNT_MAX}))
-    changes = w.tick()
-    assert not any(isinstance(change, AccountOpened) for change in changes)
+    w.tick()
+    assert w.swarm.missions[MissionId("m2")].reason.startswith("waits: for budget")
+    w = _with_nothing_in_hand()
+    left = dict(w.swarm.observed.free[SOB])
+    _admit(w, _request(budget={kind: AMOUNT_MAX}))
+    (opened,) = [change for change in w.tick() if isinstance(change, AccountOpened)]
     mission = w.swarm.missions[MissionId("m2")]
+    assert (mission.state, mission.budget) == (MissionState.DEBATING, opened.caps)
+    assert opened.caps[kind] == left[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_nothing_is_left_of_what_any_agent_needs_a_mission_is_exhausted(kind: str) -> None:
+    w = _with_nothing_in_hand()
+    w.swarm.observed.free[SOB][kind] = 0
+    _admit(w, _request())
+    w.tick()
+    mission = w.swarm.missions[MissionId("m2")]
+    if kind not in NEEDED_KINDS:
+        assert (mission.state, mission.budget[kind]) == (MissionState.DEBATING, 0)
+        return
     assert mission.ending is MissionState.EXHAUSTED
     assert mission.reason.startswith(Rule.BUDGET_EXHAUSTED)
     assert kind in mission.reason

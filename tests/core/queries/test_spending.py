@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,14 @@ from swarmd.core.queries.snapshot import (
     agent_view,
     mission_view,
 )
-from swarmd.core.queries.spending import Branch, percent_left, spent_of, tree_of, used
+from swarmd.core.queries.spending import (
+    Branch,
+    percent_left,
+    spent_of,
+    totals_of,
+    tree_of,
+    used,
+)
 
 
 def agent(id: str, parent: str = "sob", tier: int = 1, state: str = "live") -> AgentView:
@@ -54,6 +62,32 @@ def test_an_open_account_counts_beside_its_creators_and_a_closed_one_within_it()
         "a-2": (5, 5),
         "a-3": (20, 20),
     }
+
+
+def test_every_view_has_one_figure_for_each_account_whether_it_is_open_or_closed() -> None:
+    """Of the tree, of lists that know the living alone, and of the board in a new period."""
+    path = ("sob", "@owner", "m-1", "a-1")
+    top = replace(agent("a-1"), path=path)
+    low = replace(agent("a-2", "a-1", 2), path=(*path, "a-2"))
+    gone = agent("a-3", "a-1", 2, "terminated")
+    over = MissionView(id=MissionId("m-0"), state="delivered", ended="2027-01-15T08:00:00Z")
+    accounts = {
+        "sob": spent(70),
+        "m-0": spent(70),
+        "m-1": spent(100),
+        "a-1": spent(50),
+        "a-2": spent(5),
+        "a-3": spent(20),
+    }
+    everything = Snapshot((top, low, gone), (over, MISSION), accounts)
+    board = branches(tree_of(everything).board)
+    living = {id: account for id, account in accounts.items() if id != "a-3"}
+    totals = totals_of(Snapshot((top, low), (over, MISSION), living))
+    assert totals == {id: board[id].whole for id in living}
+    assert totals["sob"]["tokens"] == 225
+    assert board["sob"].own == {}
+    anew = tree_of(Snapshot((), (over,), accounts | {"sob": spent(0)})).board
+    assert (anew.own, anew.whole["tokens"]) == ({}, 0)
 
 
 def test_a_missions_account_is_within_the_boards_from_when_it_is_closed() -> None:

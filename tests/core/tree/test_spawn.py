@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swarmd.core.ledger.tree import NEEDED_KINDS
 from swarmd.core.model.changes import AgentSet, Post
-from swarmd.core.model.charter import KINDS
+from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import OPERATOR, OWNER, SOB, AgentState, Authority
@@ -53,15 +52,53 @@ def test_an_absent_budget_is_the_default_share_of_what_is_free_less_the_boards_p
     w = world()
     spawned = w.ask(SOB, charter("top"))
     assert isinstance(spawned, Spawned)
-    # 75 percent of the mission is not the board's; a quarter of that is the share.
+    # 80 percent of the mission is not the board's; one executive alone gets nine tenths of that.
     assert spawned.caps == {
-        "tokens": 18_750,
-        "cost": 937_500,
-        "calls": 187,
-        "tools": 500,
-        "agents": 10,
+        "tokens": 72_000,
+        "cost": 3_600_000,
+        "calls": 720,
+        "tools": 1_800,
+        "agents": 36,
     }
     assert spawned.account == MISSION
+
+
+def test_what_the_board_has_spent_of_its_part_is_not_kept_for_it_once_more() -> None:
+    for spent, share in ((10_000, 72_000), (15_000, 63_000), (30_000, 45_000)):
+        w = world()
+        w.swarm.observed.free[MISSION]["tokens"] -= spent
+        spawned = w.ask(SOB, charter("top"))
+        assert isinstance(spawned, Spawned)
+        assert spawned.caps["tokens"] == share
+        # As much again for its review, up to its part.
+        kept = max(20_000 - spent, min(20_000, spent))
+        assert share == (100_000 - spent - kept) * 9 // 10
+
+
+@given(number=st.integers(1, 12), free=st.integers(0, 10**9))
+def test_children_of_one_answer_get_equal_shares_and_the_creator_keeps_a_part(
+    number: int, free: int
+) -> None:
+    w = world()
+    top = _top(w)
+    w.swarm.observed.free[top.id] |= {"tokens": free, "calls": 1_000, "agents": 40}
+    shares = []
+    for before in range(number):
+        request = SpawnRequest(
+            key=f"k{before}",
+            charter=charter(f"c{before}", "worker"),
+            together=number,
+            before=before,
+        )
+        spawned = decide_spawn(w.swarm, top, request, w.moment, mission=MISSION)
+        if isinstance(spawned, Denied):
+            assert free // number < 2
+            return
+        shares.append(spawned.caps["tokens"])
+        w.swarm.observed.free[top.id]["tokens"] -= shares[-1]
+    percent = min(40, 90 // number)
+    assert all(abs(share - free * percent // 100) <= 1 for share in shares)
+    assert sum(shares) <= free
 
 
 def test_an_asked_budget_is_given_with_a_slot_for_the_agent_itself() -> None:
@@ -297,13 +334,13 @@ def test_a_budget_beyond_the_free_is_refused_with_both_figures(kind: str) -> Non
 
 def test_the_boards_part_is_given_to_nobody() -> None:
     w = world()
-    _denied(w.ask(SOB, charter("x", budget={"tokens": 75_001})), Rule.BUDGET_SHARE)
-    assert isinstance(w.ask(SOB, charter("x", budget={"tokens": 75_000})), Spawned)
+    _denied(w.ask(SOB, charter("x", budget={"tokens": 80_001})), Rule.BUDGET_SHARE)
+    assert isinstance(w.ask(SOB, charter("x", budget={"tokens": 80_000})), Spawned)
 
 
 @pytest.mark.parametrize("kind", ["tokens", "calls", "agents"])
 def test_executives_of_one_motion_cannot_both_take_the_rest(kind: str) -> None:
-    rest = world().swarm.observed.free[MISSION][kind] * (100 if kind == "agents" else 75) // 100
+    rest = world().swarm.observed.free[MISSION][kind] * (100 if kind == "agents" else 80) // 100
     for asked, made in ((rest // 2 + 1, 0), (rest // 2 - 1, 2)):
         w, motion = world(), _motion("one", "two")
         for executive in motion["executives"]:

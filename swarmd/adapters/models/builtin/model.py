@@ -41,6 +41,9 @@ class BuiltinModel:
     def bound(self, prompt: Prompt) -> Usage:
         return Usage(0, 0)
 
+    def expected(self, prompt: Prompt) -> Usage:
+        return self.bound(prompt)
+
     async def attempt(self, prompt: Prompt, sending: Callable[[], None] = lambda: None) -> Answered:
         listed = await self._list_files(prompt.view)
         return Answered(moves=decide(prompt.view, listed), usage=Usage(0, 0), text=SPEECH)

@@ -37,14 +37,13 @@ from swarmd.adapters.models.openai.metering import Meter
 from swarmd.adapters.models.openai.wire import Wire
 from swarmd.adapters.models.rate_limit import Pace, TooLateError
 from swarmd.core.model.declarations import Provider
+from swarmd.core.model.generation import BYTES_OF_TOKEN
 from swarmd.ports.models import NOTHING, Failed, Usage
 
 DETAIL_CHARS_MAX: Final = 400
 # What a provider that has enough asks of all workers is heeded up to this, as long as a call's own
 # repetition is.
 HOLD_SECONDS_MAX: Final = 60.0
-# Of English text, as providers reckon before they count.
-BYTES_OF_TOKEN: Final = 4
 REDIRECTS_MAX: Final = 3
 SECRET_CHARS_MIN: Final = 6  # shorter "keys" are placeholders such as `none`, and words of a text
 _SECRET: Final = re.compile(r"(?i)\b(?:sk|pk|rk)-[\w*-]{6,}|\bbearer\s+\S+")

@@ -39,6 +39,10 @@ COUNTED_SECONDS: Final = 0.5
 ERROR_PAGE_SECONDS: Final = 5.0
 # Of an error page: its JSON is read, and its text is quoted up to a few hundred characters.
 ERROR_PAGE_BYTES_MAX: Final = 64 * 1024
+# Bytes of an answer for each token of its limit, above which a server has not kept to the limit:
+# of long texts, English has about 4.5 a token, code and JSON less, Cyrillic 7, the scripts of India
+# and Georgia up to 10. So no honest answer is cut; one that does not end is, by its bytes alone.
+OUTPUT_BYTES_OF_TOKEN: Final = 12
 # A call of a function is names and braces too, in however few tokens it was written.
 BYTES_BESIDE: Final = 256
 # One event, or one document, may hold the whole answer: JSON spells a byte with up to six, and
@@ -49,14 +53,16 @@ EVENT_BYTES_BESIDE: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Of one answer: the tokens that the server is told, and the bytes at which we cut it."""
+    """Of one answer: the tokens that the server is told, unless it takes no limit (`is_sent`), and
+    the bytes at which we cut it.
+    """
 
     tokens: int
-    bytes: int
+    is_sent: bool = True
 
-    @classmethod
-    def of(cls, tokens: int, bytes_per_token: int) -> Limit:
-        return cls(tokens, bytes_per_token * tokens + BYTES_BESIDE)
+    @property
+    def bytes(self) -> int:
+        return OUTPUT_BYTES_OF_TOKEN * self.tokens + BYTES_BESIDE
 
     @property
     def event_bytes(self) -> int:
@@ -206,9 +212,13 @@ class _Taken:
             self.clock.ending(COUNTED_SECONDS if received.is_counted else END_SECONDS)
         elif piece.get("choices") or piece.get("usage"):
             self.clock.heard()
-        # A running count, where a server has one, is believed when it says that it is more.
-        if max(received.text_bytes, received.said.tokens_out or 0) > self.limit.bytes:
-            outran = f"the answer outran its reserve of {self.limit.bytes} bytes"
+        # A running count, where a server has one, is believed when it says that it is more. What
+        # has ended is not cut: some servers count the mark of the end as one token more.
+        counted = received.said.tokens_out or 0
+        if received.text_bytes > self.limit.bytes or (
+            counted > self.limit.tokens and not received.finish
+        ):
+            outran = f"the answer outran its limit of {self.limit.tokens} tokens"
             raise FaultyError(Fault("cut", outran))
 
 

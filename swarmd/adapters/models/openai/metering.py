@@ -1,29 +1,29 @@
-"""What a request may take at most, and what it took.
+"""What a request may take at most, what it will likely take, and what it took.
 
-What is reserved, cut at and settled is one count. No text has more tokens than bytes, and nothing
-else bounds them without the model's own tokenizer; but an answer of as many tokens as were allowed
-has several bytes for each. So a reserve holds `bytes_per_token` of the prompt for every one that
-the model may write, and a stream is cut once so many bytes have come: whatever its tokenizer, a
-model that ignores its limit ends within the reserve, or beyond it by what the piece that passed it
-has above `PIECE_BYTES`. Where the server says what it counted, that is settled; where it does not,
-its bytes are, and at least the limit: thoughts that are not shown are paid too.
+What is reserved is the most: no text has more tokens than bytes, so the prompt's bytes, and for the
+answer the limit as it is sent. A server that keeps to the limit ends within that. One that does not
+is cut as soon as its own count, or its bytes, say so, and is charged what it says; where it says
+nothing, its bytes: what that is beyond the reserve stops the account. Where an answer was not
+counted at all, it is charged the whole limit: thoughts that are not shown are paid too.
+
+What a request will likely take is learnt from what the server counted of earlier prompts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.exchange import Limit
 from swarmd.adapters.models.prices import Tariff
+from swarmd.core.ledger.ratio import LearntRatio
 from swarmd.ports.models import Usage
 
-# Reserved for the piece with which a stream is cut: an account is stopped for what is beyond its
-# reserve, and one stream that does not end is no reason to. Servers send a token or a line at a
-# time.
+# Where a server takes no limit, an answer is bounded by the bytes at which it is cut, and the piece
+# with which that happens: servers send a token or a line at a time.
 PIECE_BYTES: Final = 1_024
 
 
@@ -35,9 +35,17 @@ class Meter:
 
     tariff: Tariff | None
     now: Callable[[], datetime]
+    ratio: LearntRatio = field(default_factory=LearntRatio)
 
     def most(self, body: bytes, limit: Limit) -> Usage:
-        tokens_in, tokens_out = len(body), limit.bytes + PIECE_BYTES
+        return self._priced(len(body), limit)
+
+    def expected(self, body: bytes, limit: Limit) -> Usage:
+        """As `most`, with the prompt's tokens as they are learnt: never more than that."""
+        return self._priced(self.ratio.tokens_of(len(body)), limit)
+
+    def _priced(self, tokens_in: int, limit: Limit) -> Usage:
+        tokens_out = limit.tokens if limit.is_sent else limit.bytes + PIECE_BYTES
         cost = self.tariff.most(self.now(), tokens_in, tokens_out) if self.tariff else None
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)
 
@@ -46,6 +54,7 @@ class Meter:
         counted = received.counted
         if counted is None or not received.is_counted:
             return self._assume_most(received, body, limit)
+        self.ratio.see(len(body), counted.tokens_in)
         price = self.tariff and self.tariff.at(self.now())
         cost = received.said.dearest(price.of(counted) if price else None)
         return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
@@ -53,6 +62,9 @@ class Meter:
     def _assume_most(self, received: Received, body: bytes, limit: Limit) -> Usage:
         price, said = self.tariff and self.tariff.at(self.now()), received.said
         tokens_in = len(body) if said.tokens_in is None else said.tokens_in
-        tokens_out = max(limit.tokens, received.text_bytes, said.tokens_out or 0)
+        has_kept_to_it = limit.is_sent and received.text_bytes <= limit.bytes
+        tokens_out = max(
+            limit.tokens, said.tokens_out or 0, 0 if has_kept_to_it else received.text_bytes
+        )
         cost = said.dearest(price.most(tokens_in, tokens_out) if price else None)
         return Usage(tokens_in, tokens_out, is_assumed=True, cost=cost)

@@ -108,21 +108,29 @@ class OpenAIModel:
         return f"OpenAIModel({self.name!r}, {self._host!r})"
 
     def bound(self, prompt: Prompt) -> Usage:
-        """Bytes of the request and of the answer; with the probe's, while that is still to come."""
+        """Bytes of the request and its limit; with the probe's, while that is still to come."""
+        return self._sized(prompt, self._meter.most)
+
+    def expected(self, prompt: Prompt) -> Usage:
+        return self._sized(prompt, self._meter.expected)
+
+    def _sized(self, prompt: Prompt, size: Callable[[bytes, Limit], Usage]) -> Usage:
         if self._mode is not None:
-            return self._bound_in(self._mode, prompt)
-        limit = Limit.of(PROBE_OUTPUT_TOKENS, prompt.bytes_per_token)
+            return self._sized_in(self._mode, prompt, size)
         body = self._wire.probe_body(self._model, self._form) + SPELLING
-        probe = self._meter.most(body, limit)
-        modes = (self._bound_in("tools", prompt), self._bound_in("schema", prompt))
+        probe = size(body, self._probe_limit())
+        modes = (self._sized_in("tools", prompt, size), self._sized_in("schema", prompt, size))
         return probe + max(modes, key=lambda usage: usage.tokens)
 
-    def _bound_in(self, mode: Mode, prompt: Prompt) -> Usage:
+    def _sized_in(self, mode: Mode, prompt: Prompt, size: Callable[[bytes, Limit], Usage]) -> Usage:
         body = self._requests.encode(prompt, mode, self._form)
-        return self._meter.most(body, self._limit_of(prompt))
+        return size(body, self._limit_of(prompt, self._form))
 
-    def _limit_of(self, prompt: Prompt) -> Limit:
-        return Limit.of(output_limit(prompt, self._defaults), prompt.bytes_per_token)
+    def _limit_of(self, prompt: Prompt, form: Form) -> Limit:
+        return Limit(output_limit(prompt, self._defaults), is_sent=bool(form.limits))
+
+    def _probe_limit(self) -> Limit:
+        return Limit(PROBE_OUTPUT_TOKENS, is_sent=bool(self._form.limits))
 
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
@@ -131,7 +139,7 @@ class OpenAIModel:
             outcome = await self._ask_once(prompt, self._mode, sending)
             self._form = self._proven if _is_rejected(outcome) else self._form
             return outcome
-        probed = await self._probe_together(prompt.bytes_per_token, sending)
+        probed = await self._probe_together(sending)
         if isinstance(probed, Failed):
             return probed
         outcome = self._settle_mode(probed, await self._ask_once(prompt, probed.mode, sending))
@@ -157,9 +165,7 @@ class OpenAIModel:
 
     # --- the probe --------------------------------------------------------------------------
 
-    async def _probe_together(
-        self, bytes_per_token: int, sending: Callable[[], None]
-    ) -> _Probed | Failed:
+    async def _probe_together(self, sending: Callable[[], None]) -> _Probed | Failed:
         """One caller probes and the others wait for what it finds, a failure included."""
         failed_before = self._failed_probes
         async with self._probe_lock:
@@ -168,7 +174,7 @@ class OpenAIModel:
             if self._failed_probes != failed_before and self._last_failure is not None:
                 # Each of them probing in turn would wait out the same dead server once more.
                 return replace(self._last_failure, usage=NOTHING)
-            probed = await self._probe_once(bytes_per_token, sending)
+            probed = await self._probe_once(sending)
             if isinstance(probed, Failed):
                 self._failed_probes += 1
                 self._last_failure = probed
@@ -176,11 +182,9 @@ class OpenAIModel:
                 self._mode = probed.mode
             return probed
 
-    async def _probe_once(
-        self, bytes_per_token: int, sending: Callable[[], None]
-    ) -> _Probed | Failed:
+    async def _probe_once(self, sending: Callable[[], None]) -> _Probed | Failed:
         form, body = self._form, self._wire.probe_body(self._model, self._form)
-        limit = Limit.of(PROBE_OUTPUT_TOKENS, bytes_per_token)
+        limit = self._probe_limit()
         received = await self._endpoint.request(body, limit, form, sending)
         if isinstance(received, NoAnswer):
             return self._probed_without_answer(received, form)
@@ -231,7 +235,7 @@ class OpenAIModel:
         self, prompt: Prompt, mode: Mode, sending: Callable[[], None]
     ) -> Answered | Failed:
         form, body = self._requests.take(prompt, mode, self._form)
-        limit = self._limit_of(prompt)
+        limit = self._limit_of(prompt, form)
         received = await self._endpoint.request(body, limit, form, sending)
         if isinstance(received, NoAnswer):
             return self._without_answer(received, prompt, mode, form)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from swarmd.adapters.models.openai.reading import USE
+from swarmd.core.model.charter import AMOUNT_MAX
 from swarmd.core.model.functions import Function, Offer
 from swarmd.core.model.moves import MOVE_TYPES
 
@@ -26,6 +27,8 @@ _HOW: Final = (
 def tools_of(offer: Offer) -> list[Json]:
     """Each move a tool, and each function one of its own in the place of `use`."""
     tools = [(name, _move_schema(name)) for name in offer.moves if name != USE]
+    if "propose" in offer.moves:
+        tools = [(name, _without_forms(schema)) for name, schema in tools]
     tools += [(f.call_name, _function_schema(f)) for f in offer.functions]
     return [_tool_of(name, schema) for name, schema in tools]
 
@@ -69,6 +72,18 @@ def _move_schema(name: str) -> Json:
     schema["properties"] = {k: v for k, v in schema["properties"].items() if k not in hidden}
     schema["required"] = [k for k in schema.get("required", []) if k not in hidden]
     return schema
+
+
+def _without_forms(schema: Json) -> Json:
+    """A changed motion has the forms that `propose` has: they are a third of a seat's prompt, and
+    are told once. What is written is checked against them as ever.
+    """
+    motion = schema["properties"].get("motion", {})
+    if "motion" in schema["required"] or "oneOf" not in motion:
+        return schema
+    told = f"{motion['description']}, in the form that `propose` takes"
+    schema["properties"]["motion"] = {"type": "object", "description": told}
+    return {key: value for key, value in schema.items() if key != "$defs"}
 
 
 def _function_schema(function: Function) -> Json:
@@ -175,6 +190,8 @@ def _make_portable(schema: Any) -> Any:
         for key, value in schema.items()
         if key not in _DROPPED
     }
+    if plain.get("maximum", 0) >= AMOUNT_MAX:  # that of doubles: no amount comes near it
+        del plain["maximum"]
     if plain.get("maxItems", 0) > REPETITION_MAX:
         del plain["maxItems"]
     if plain.get("default", _WORTH_SAYING) in (None, "", [], {}):

@@ -52,12 +52,17 @@ def read_moves(
         return written
     if not written:
         return Correction(f"Your answer has no moves. {open_now.ask}")
-    written = [move for raw in written for move in written_anew(raw)]
-    if offer.moves_max == 1 and all(raw == written[0] for raw in written):
-        written = written[:1]  # a seat that wrote it twice in the same words said it once
-    if len(written) > MOVES_MAX:
-        return Correction(offer.why_too_many(len(written)))
-    return _read_each(written, open_now)
+    meant = _as_meant(written, offer)
+    if len(meant) > MOVES_MAX:
+        return Correction(offer.why_too_many(len(meant)))
+    return _read_each(meant, open_now)
+
+
+def _as_meant(written: Sequence[Any], offer: Offer) -> list[Any]:
+    meant = [move for raw in written for move in written_anew(raw)]
+    is_one = offer.moves_max == 1 and all(move == meant[0] for move in meant)
+    # Who may answer once and wrote it twice in the same words said it once.
+    return meant[:1] if is_one else meant
 
 
 def _read_each(written: Sequence[Any], open_now: _Open) -> tuple[Move, ...] | Correction:

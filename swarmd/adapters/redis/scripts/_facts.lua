@@ -51,3 +51,21 @@ local function tell_settled(facts, agent, account, call, at, kinds, used, reserv
     .. amounts_of(kinds, reserved) .. ',"overdraft":' .. amounts_of(kinds, overdraft) .. ',"assumed":'
     .. (assumed and 'true' or 'false') .. ',"unpriced":' .. string.format('%.0f', unpriced or 0) .. '}', unpack(more))
 end
+
+-- What a lender reserved of a call (`open.lent`, by kind) is settled: `used` of it is spent there, the rest goes back.
+--   ledger, lent   the lender's account, and the hash of the calls for which it reserves
+local function settle_lent(ledger, lent, facts, agent, call, at, open, used, assumed, ok)
+  if not open.lender then return end
+  local kinds, spent = {}, {}
+  for kind, amount in pairs(open.lent) do
+    local n = math.min(amount, used[kind] or 0)
+    kinds[#kinds + 1], spent[kind] = kind, n
+    add(ledger, kind .. '.reserved', 0 - amount)
+    if n > 0 then add(ledger, kind .. '.spent', n) end
+    if amount > n then add(ledger, kind .. '.free', amount - n) end
+    if assumed and n > 0 then add(ledger, kind .. '.assumed', n) end
+  end
+  local unpriced = count_unpriced(ledger, open.amounts, spent.tokens or 0)
+  redis.pcall('HDEL', lent, agent .. ' ' .. call .. ':b')
+  tell_settled(facts, agent, open.lender, call, at, kinds, spent, open.lent, {}, assumed, unpriced, open, ok)
+end

@@ -2,7 +2,8 @@
 -- include: _types
 -- After each call: the result into the step journal, the reservation settled. Happens also when the agent was
 -- fenced or moved meanwhile: what was paid is always in the account.
--- KEYS[1] ledger  KEYS[2] steps  KEYS[3] facts
+-- KEYS[1] ledger  KEYS[2] steps  KEYS[3] facts  KEYS[4] ledger of the lender, else KEYS[1] again  KEYS[5] calls for
+-- which it reserves
 -- ARGV[1] turn:step  ARGV[2] lease  ARGV[3] result (JSON)  ARGV[4] '1' where what was used is assumed
 -- ARGV[5] agent id  ARGV[6] account id  ARGV[7] at  ARGV[8] percent of its own budget at which an account is warned of
 -- ARGV[9] '1' where it went well, else '0'  ARGV[10] names of the files that it looked into or wrote, a JSON list, or
@@ -17,10 +18,13 @@ local open = cjson.decode(before[1])
 if tostring(open.lease) ~= ARGV[2] then return {'former'} end
 if before[2] then return {'again'} end
 
-local kinds, used, over, told = {}, {}, {}, {}
+-- Of what was used beyond the account's own reserve the lender pays what it reserved; the rest is an overdraft.
+local kinds, used, over, told, of_lender = {}, {}, {}, {}, {}
 for i = 11, #ARGV, 2 do
   local kind, amount = ARGV[i], tonumber(ARGV[i + 1])
   local reserve = open.amounts[kind] or 0
+  local paid = math.min(open.lent and open.lent[kind] or 0, math.max(0, amount - reserve))
+  of_lender[kind], amount = paid, amount - paid
   local beyond = math.max(0, amount - reserve)
   kinds[#kinds + 1], used[kind], over[kind] = kind, amount, beyond
   if reserve > 0 then add(KEYS[1], kind .. '.reserved', 0 - reserve) end
@@ -36,6 +40,7 @@ local unpriced = count_unpriced(KEYS[1], open.amounts, (used.tokens or 0) - (ope
 redis.call('HSET', KEYS[2], ARGV[1] .. ':e', ARGV[3])
 tell_settled(KEYS[3], ARGV[5], ARGV[6], ARGV[1], ARGV[7], kinds, used, open.amounts, over, ARGV[4] == '1',
   unpriced, open, ARGV[9] == '1', ARGV[10])
+settle_lent(KEYS[4], KEYS[5], KEYS[3], ARGV[5], ARGV[1], ARGV[7], open, of_lender, ARGV[4] == '1', ARGV[9] == '1')
 -- Nothing more begins on the account until its superior, or an operator, has taken note of it.
 if #told > 0 then redis.pcall('HSET', KEYS[1], 'overdrawn', table.concat(told, ', ')) end
 

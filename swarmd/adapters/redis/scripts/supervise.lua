@@ -72,6 +72,12 @@ local function settle_open(journal, agent, account, id)
       end
       redis.call('HDEL', journal, field)
       tell_settled(KEYS[5], agent, id, step, '', SPENT_KINDS, open.amounts, open.amounts, {}, true, 0, open)
+      if open.lender then
+        -- Both keys are made here, as keys.py makes them: who lends is known only now.
+        local prefix = string.sub(account, 1, #account - #id - #'ledger:')
+        settle_lent(prefix .. 'ledger:' .. open.lender, prefix .. '_lent:' .. open.lender, KEYS[5], agent, step, '',
+          open, open.lent, true)
+      end
     end
   end
 end
@@ -240,7 +246,8 @@ local verbs = {
   end,
   -- Settles what calls left open in a step journal: {'settle', account, id, journal, agent}.
   settle = function(s) settle_open(KEYS[s[4]], s[5], KEYS[s[2]], s[3]) end,
-  -- Closes an account into its parent's: {'close', account, parent, id, parent's id, [[journal, agent], …]}. What
+  -- Closes an account into its parent's: {'close', account, parent, id, parent's id, [[journal, agent], …],
+  -- percent of its cap at which the parent is warned of, once}. What
   -- open calls in the step journals reserved of it is settled at the full reserve first (their late `end` then finds
   -- nothing to settle). Nothing is granted of it any more: its children ended before it, or were adopted.
   close = function(s)
@@ -271,6 +278,16 @@ local verbs = {
       parts[#parts + 1] = '"' .. amount .. '":' .. amounts_of(ALL_KINDS, moved[amount])
     end
     tell(KEYS[5], 'close', '', s[4], '', '', table.concat(parts, ',') .. and_unreadable())
+    local warned = redis.pcall('HGET', parent, 'warned')
+    for _, kind in ipairs(SPENT_KINDS) do
+      local cap, spent = number(parent, kind .. '.cap'), number(parent, kind .. '.spent')
+      if warned == false and cap > 0 and spent * 100 >= cap * s[7] then
+        warned = kind
+        redis.call('HSET', parent, 'warned', kind)
+        redis.call('XADD', KEYS[5], '*', 'fact', 'warn', 'agent', '', 'account', s[5], 'call', '', 'kind', kind, 'own',
+          string.format('%.0f', cap), 'left', string.format('%.0f', cap - spent), 'at', '')
+      end
+    end
   end,
   -- Repairs. {'mend', account, [[field, by how much it is off], …]}: what is no number counts as nothing, and what is
   -- no account goes before.

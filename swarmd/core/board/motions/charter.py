@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from swarmd.core.model.charter import LIST_MAX, Charter, Line, Reference, Word
+from swarmd.core.model.charter import LINE_CHARS_MAX, LIST_MAX, Charter, Line, Reference, Word
 from swarmd.core.model.motion_kinds import Asks, BaseMotion, Carried, MotionKind
 
 if TYPE_CHECKING:
@@ -96,16 +96,19 @@ def _allowed(draft: Draft, carried: Carried) -> list[Spawned] | Denied:
     allowed: list[Spawned] = []
     for executive in executives:
         written = executive.model_dump(exclude={"key", "replaces"})
-        minds = (*executive.mind, *carried.minds)[:LIST_MAX]
+        # An argument may be as long as a message, and what a charter minds is a line.
+        accepted = (mind[:LINE_CHARS_MAX] for mind in carried.minds)
+        minds = (*executive.mind, *accepted)[:LIST_MAX]
         charter = Charter.model_validate(written | {"mind": minds})
         spawned = decide_spawn(
             draft.swarm,
             board,
-            SpawnRequest(key=executive.key or executive.name, charter=charter),
+            SpawnRequest(
+                key=executive.key or executive.name, charter=charter, together=len(executives)
+            ),
             draft.moment,
             mission=carried.mission,
             pending=allowed,
-            together=len(executives),
         )
         if isinstance(spawned, Denied):
             return Denied(spawned.rule, f"{executive.name}: {spawned.detail}")

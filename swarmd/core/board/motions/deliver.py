@@ -18,8 +18,16 @@ class DeliverMotion(BaseMotion):
     """Deliver the mission: `text`, then the final reports of the executives named."""
 
     motion: Literal["deliver"]
-    text: str = Field("", max_length=TEXT_CHARS_MAX)
-    reports: tuple[Reference, ...] = Field((), max_length=LIST_MAX)
+    text: str = Field(
+        "",
+        max_length=TEXT_CHARS_MAX,
+        description="what stands before the reports: a title, what is missing",
+    )
+    reports: tuple[Reference, ...] = Field(
+        (),
+        max_length=LIST_MAX,
+        description="executives, by name or id: their reports follow whole, in this order",
+    )
     reason: Line
 
     @model_validator(mode="after")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from swarmd.core.model.charter import Line, Reference, Text
 from swarmd.core.model.motion_kinds import BaseMotion, Carried, MotionKind
 
@@ -19,7 +21,7 @@ class DirectMotion(BaseMotion):
     """Send work back, or direct an executive of this mission further."""
 
     motion: Literal["direct"]
-    to: Reference
+    to: Reference = Field(description="an executive, by name or id")
     text: Text
     reason: Line
 

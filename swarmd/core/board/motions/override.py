@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
+from swarmd.core.model.charter import TEXT_CHARS_MAX
 from swarmd.core.model.motion_kinds import Asks, BaseMotion, Carried, MotionKind
 from swarmd.core.model.overruling import OverrideOrder, Overruling
 
@@ -19,6 +22,8 @@ class OverrideMotion(Overruling, BaseMotion):
 
     motion: Literal["override"]
     kind: Literal["grant", "task", "spawn", "reverse"]
+    take: bool = Field(False, description="for `grant`: take the right; for `spawn`: undo it")
+    text: str = Field("", max_length=TEXT_CHARS_MAX, description="for `task`: the new task")
 
 
 def decide_override(draft: Draft, carried: Carried) -> Denied | Asks | None:

@@ -184,6 +184,14 @@ MISSION_DOCKET = Row(
     "Submit it again later, under the same id if it has one.",
 )
 
+MISSION_BUDGET = Row(
+    "mission.budget",
+    Law.BUDGET,
+    "The mission's budget is less than any mission takes here, so that it would end unfinished.",
+    "Submit it again with the sum that the reason names, or with fewer seats on the board.",
+    "law.md#the-ledger",
+)
+
 MISSION_OPEN = Row(
     "mission.open",
     Law.RECORDED,

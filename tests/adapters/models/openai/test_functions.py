@@ -10,8 +10,10 @@ import pytest
 
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.form import Form
+from swarmd.adapters.models.openai.offered import tools_of
 from swarmd.adapters.models.openai.reading import Correction, read_moves
 from swarmd.adapters.models.openai.request import request_body
+from swarmd.core.agent.seat_moves import offer_to_seat
 from swarmd.core.model.charter import Written
 from swarmd.core.model.functions import BUILT_IN, FILE_READ, TREE_LIST, Function, Offer
 from swarmd.core.model.moves import Move, Use
@@ -213,3 +215,19 @@ def test_a_schema_is_told_in_words_for_the_model_and_held_to_by_a_grammar() -> N
     assert '"additionalProperties": false' in grammar
     assert '"additionalProperties":false' not in told
     assert "no other fields" in told
+
+
+def test_the_forms_of_a_motion_are_told_to_a_seat_once() -> None:
+    tools = {tool["name"]: tool["parameters"] for tool in tools_of(offer_to_seat())}
+    forms = tools["propose"]["properties"]["motion"]["oneOf"]
+    assert {"$ref": "#/$defs/CharterMotion"} in forms
+    assert "$defs" not in tools["respond"]
+    changed = tools["respond"]["properties"]["motion"]
+    assert changed["type"] == "object"
+    assert changed["description"].endswith("in the form that `propose` takes")
+
+
+def test_a_bound_that_no_amount_comes_near_is_not_told() -> None:
+    (spawn,) = tools_of(Offer(("spawn",)))
+    budget = spawn["parameters"]["$defs"]["Charter"]["properties"]["budget"]["properties"]
+    assert budget["tokens"] == {"minimum": 0, "type": "integer"}

@@ -1,0 +1,140 @@
+"""A brief that a capable mind carries through the board's procedure: nobody argues, one motion is argued
+and changed, or both are; with six seats and with a bench of three.
+
+What is asserted is what became of it and how many calls and tokens that took. The figures are bounds:
+a change that needs fewer lowers them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import pytest
+
+from tests.e2e.governed import NOTES, Ran, Twin, agent_of, cited, running
+from tests.minds.capable import CapableMind
+from tests.minds.server import count
+
+pytestmark = pytest.mark.timeout(240)
+
+# Long beside the swarm's own time, so that calls which wait for nothing of each other are seen to overlap.
+CALL_SECONDS: Final = 0.4
+ARGUMENT: Final = "Say how long each part is to be: ten lines at most."
+LINE: Final = "Nothing but the notes was read."
+
+_ARGUED: Final = CapableMind(objects=ARGUMENT, objector="king-solomon")
+_BOTH: Final = CapableMind(objects=ARGUMENT, missing=LINE, objector="king-solomon")
+TWINS: Final[Mapping[str, Twin]] = {
+    "plain-six": Twin(),
+    "plain-three": Twin(seats=3),
+    "argued-six": Twin(_ARGUED),
+    "argued-three": Twin(_ARGUED, seats=3),
+    "both-six": Twin(_BOTH),
+    "both-three": Twin(_BOTH, seats=3),
+}
+
+
+class Most:
+    """Bounds of one mission: calls of a model, the board's and all agents', and tokens read and
+    written.
+    """
+
+    calls: Final = {
+        "plain-six": 22,
+        "plain-three": 16,
+        "argued-six": 29,
+        "argued-three": 20,
+        "both-six": 36,
+        "both-three": 24,
+    }
+    tokens: Final = {
+        "plain-six": 120_000,
+        "plain-three": 80_000,
+        "argued-six": 165_000,
+        "argued-three": 105_000,
+        "both-six": 205_000,
+        "both-three": 130_000,
+    }
+    steps: Final = {"plain-six": 12, "plain-three": 12}
+    uncached_tokens: Final = 45_000
+    uncached_share: Final = 0.25
+
+
+@pytest.fixture(scope="module")
+def ran() -> Iterator[Ran]:
+    with running(TWINS, seconds=CALL_SECONDS) as missions:
+        yield missions.ended()
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_it_is_delivered_with_sources_from_both_files(ran: Ran, name: str) -> None:
+    mission = ran.missions[name]
+    assert mission["state"] == "delivered", mission
+    assert cited(mission["result"]) == set(NOTES), mission["result"]
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_it_takes_so_many_calls_and_tokens_at_most(ran: Ran, name: str) -> None:
+    counted = ran.count(name)
+    assert counted.calls <= Most.calls[name], ran.called(name)
+    assert counted.prompt_tokens + counted.completion_tokens <= Most.tokens[name], counted
+    assert counted.uncached_tokens <= Most.uncached_tokens, counted
+
+
+@pytest.mark.parametrize("name", Most.steps)
+def test_so_many_calls_at_most_wait_for_each_other_where_nobody_argues(ran: Ran, name: str) -> None:
+    assert ran.count(name).serial_steps <= Most.steps[name]
+
+
+@pytest.mark.parametrize("name", [name for name in TWINS if TWINS[name].seats > 3])
+def test_most_of_what_a_mission_is_told_is_in_a_prefix_that_an_earlier_call_had(
+    ran: Ran, name: str
+) -> None:
+    counted = ran.count(name)
+    assert counted.uncached_tokens <= Most.uncached_share * counted.prompt_tokens, counted
+
+
+def test_most_of_what_all_missions_are_told_is_in_a_prefix_that_an_earlier_call_had(
+    ran: Ran,
+) -> None:
+    counted = count([call for calls in ran.calls.values() for call in calls])
+    assert counted.uncached_tokens <= Most.uncached_share * counted.prompt_tokens, counted
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_agents_of_one_kind_are_told_the_same_tools_and_system_message(ran: Ran, name: str) -> None:
+    heads = defaultdict(set)
+    for call in ran.calls[name]:
+        kind = "seat" if "vote" in call.offered else agent_of(call.prompt)[1]
+        heads[kind].add(call.prompt.partition("\nuser\n")[0])
+    assert {kind: len(found) for kind, found in heads.items()} == {
+        "seat": 1,
+        "executive": 1,
+        "researcher": 1,
+    }
+    # Of agents the system message is the same whatever their role is.
+    systems = {
+        head.partition("\nsystem\n")[2] for kind in heads if kind != "seat" for head in heads[kind]
+    }
+    assert len(systems) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in TWINS if not name.startswith("plain")])
+def test_an_argument_changes_the_motion_and_the_changed_one_is_executed(
+    ran: Ran, name: str
+) -> None:
+    executives = [agent for agent in ran.agents(name).values() if agent["tier"] == "1"]
+    assert len(executives) == 2
+    told = [call.prompt for call in ran.calls[name] if agent_of(call.prompt)[1] == "executive"]
+    assert told
+    for prompt in told:
+        # In the charter's own definition of done, as it was amended.
+        assert ARGUMENT in prompt.partition("## Definition of done")[2].partition("\nmail ")[0]
+
+
+@pytest.mark.parametrize("name", ["both-six", "both-three"])
+def test_an_argued_delivery_is_delivered_as_it_was_changed(ran: Ran, name: str) -> None:
+    assert LINE in ran.missions[name]["result"]
+    assert LINE not in ran.missions["argued-six"]["result"]
