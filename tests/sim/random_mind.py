@@ -90,7 +90,8 @@ class RandomMind(Player):
         if again.random() < self.temper.fails:
             return Failed(again.choice(("timeout", "server")), "as the seed has it", used)
         draw = Draw(chance, _words_of(view), optional=chance.choice((0.0, 0.2)), leans=LEANS)
-        written = [_drawn_move(draw, offer) for _ in range(chance.randint(1, MOVES_MAX))]
+        moves = chance.randint(1, min(MOVES_MAX, offer.moves_max))
+        written = [_drawn_move(draw, offer) for _ in range(moves)]
         if chance.random() < SPOILT:
             written[0] = spoilt(written[0], chance)
         try:
