@@ -1,4 +1,4 @@
-"""A call that takes long is told to whoever watches, again and again at twice the time."""
+"""A call that takes long is told to whoever watches, at twice the time and then each half minute."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def seat(name: str, seconds: float | None, call: str = "model") -> AgentView:
     return agent_view(known, doing)
 
 
-def test_a_seat_that_thinks_is_told_of_after_15_seconds_and_again_at_twice_the_time() -> None:
+def test_a_seat_that_thinks_is_told_of_after_15_seconds_and_again_within_half_a_minute() -> None:
     silence = Silence()
-    told = {n: silence.lines([seat("captain-picard", float(n))]) for n in range(1, 70)}
+    told = {n: silence.lines([seat("captain-picard", float(n))]) for n in range(1, 100)}
     assert {n: lines for n, lines in told.items() if lines} == {
         15: ["captain-picard thinks, 15 s"],
         30: ["captain-picard thinks, 30 s"],
         60: ["captain-picard thinks, 60 s"],
+        90: ["captain-picard thinks, 90 s"],
     }
 
 

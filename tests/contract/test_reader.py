@@ -48,7 +48,7 @@ class Stored:
     def agent(self, id: str, parent: str, path: str, tier: int, **more: str) -> None:
         fields = {"id": id, "name": f"{id}-name", "role": "researcher", "tier": str(tier)}
         known = {"parent": parent, "path": path, "mission": "m-1", "state": "live"}
-        self.hash(self.keys.agent(AgentId(id)), **fields, **known, **more)
+        self.hash(self.keys.agent(AgentId(id)), **(fields | known | more))
         self.wire.command("SADD", self.keys.agents, id)
 
     def spent(self, id: str, tokens: int, **marks: str) -> None:
@@ -184,6 +184,17 @@ async def test_a_snapshot_is_typed_and_is_what_the_sums_are_made_of(
     assert frozen.activity.word == "dead"
     [mission] = tree_of(found).missions
     assert (mission.own, mission.whole) == ({"tokens": 100}, {"tokens": 155})
+
+
+def test_a_missions_snapshot_has_the_seats_that_it_may_wait_for_and_nobody_elses_agents(
+    peopled: Stored, server: EmbeddedServer, namespace: str
+) -> None:
+    peopled.agent("picard", "sob", "sob/picard", 0, created="5", mission="")
+    peopled.agent("a-9", "sob", "sob/m-2/a-9", 1, created="6", mission="m-2")
+    with closing(view_of(server.socket, namespace)) as reader:
+        found = {agent.id for agent in reader.snapshot("m-1").agents}
+    assert "picard" in found
+    assert "a-9" not in found
 
 
 def test_a_mark_is_read_with_its_authority(

@@ -192,7 +192,7 @@ def read_snapshot(keys: Keys, mission: str = "") -> Query[Snapshot]:
     shown = tuple(one for one in found if mission in ("", one.id))
     everybody = yield from read_agents(keys, ended=True)
     members = tuple(
-        one for one in everybody if not mission or one.mission == mission or one.id == SOB
+        one for one in everybody if not mission or one.mission == mission or not one.tier
     )
     ids: list[str] = [*(one.id for one in members), *(one.id for one in shown)]
     held = yield from read_accounts(keys, ids)

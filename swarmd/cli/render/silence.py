@@ -8,9 +8,10 @@ from typing import Final
 from swarmd.cli.render.text import plain
 from swarmd.core.queries.snapshot import AgentView
 
-# A capable model answers within this. From here on a call is worth a word, and another one each
-# time that it has taken twice as long.
+# A capable model answers within this. From here on a call is worth a word, another one when it has
+# taken twice as long, and one each half minute from then on: a longer silence is taken for a fault.
 SILENCE_SECONDS: Final = 15.0
+AGAIN_SECONDS_MAX: Final = 30.0
 NAMES_SHOWN_MAX: Final = 3
 
 
@@ -23,9 +24,13 @@ class Silence:
     def lines(self, agents: Iterable[AgentView]) -> list[str]:
         under_way = {agent.id: agent for agent in agents if _seconds(agent) >= SILENCE_SECONDS}
         self._told = {id: told for id, told in self._told.items() if id in under_way}
-        late = [a for a in under_way.values() if _seconds(a) >= 2 * self._told.get(a.id, 0.0)]
+        late = [a for a in under_way.values() if _seconds(a) >= _again(self._told.get(a.id, 0.0))]
         self._told |= {agent.id: _seconds(agent) for agent in late}
         return [_line(call, waiting) for call, waiting in _by_call(late).items()]
+
+
+def _again(told: float) -> float:
+    return min(2 * told, told + AGAIN_SECONDS_MAX)
 
 
 def _by_call(agents: Iterable[AgentView]) -> dict[str, list[AgentView]]:

@@ -24,8 +24,8 @@ from tests.bench.frameworks.swarm import ALL_SEATS, TREE, settings
 from tests.bench.small_model.proxy import Proxy, stray
 
 MISSION: Final = "Which exit code has `swarmd run` when the deadline of a mission passed?"
-# Whoever watches a terminal is told something at least so often.
-SAID_SECONDS: Final = 30.0
+# Whoever watches a terminal is told something at least each half minute, as a picture is drawn.
+SAID_SECONDS: Final = 32.0
 READY_SECONDS: Final = 300.0
 BROKEN: Final = 7
 
