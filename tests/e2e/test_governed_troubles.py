@@ -209,6 +209,10 @@ def test_a_persons_word_in_the_middle_of_a_debate_is_answered_before_the_debate_
     later = [call for call in calls if call.began > answer.ended and "vote" in call.offered]
     assert later
     assert all(WORD in call.prompt for call in later)
+    # It changes what the executives are charged with.
+    charged = [call.prompt for call in calls if agent_of(call.prompt)[1] == "executive"]
+    assert charged
+    assert all(WORD in told.partition("## Definition of done")[2] for told in charged)
     room = [row for _, row in ran.swarm.entries("room:sob") if row["mission"] == "person"]
     said = [row["text"] for row in room]
     assert any(text.startswith("Heard") for text in said[said.index(WORD) :]), said

@@ -74,7 +74,13 @@ class CapableMind:
             text = "Heard: it goes into what is done next."
             return called(asked, name, {"room": "sob", "text": text})
         if "amend" in choices and (motion := self._amended(asked)):
-            wish: Json = {"motion": motion, "accepts": [self.objector], "reason": motion["reason"]}
+            # Where the forms of motions are told once, they stand with `propose`.
+            form = asked.tools["propose"].fields.get("motion", asked.tools["propose"])
+            wish: Json = {
+                "motion": shaped(motion, form, motion[TAG]),
+                "accepts": [self.objector or "operator"],
+                "reason": motion["reason"],
+            }
             return called(asked, name, wish, "amend")
         if "consent" in choices and (argument := self._argument(asked)):
             return called(asked, name, {"text": argument, "reason": argument}, "argue")
@@ -102,9 +108,11 @@ class CapableMind:
             text = f"{_DELIVERED} {self.missing}"
             kept = {"reports": _reported(asked), "reason": "The line was missing."}
             return {TAG: "deliver", "text": text, **kept}
-        if self.objects and self.objects in asked.asked_now:
+        words = marked(r"^operator \(argue\): ([^\n]*)", asked.asked_now)
+        asks = words[-1] if words else self.objects
+        if asks and asks in asked.asked_now and not _reported(asked):
             executives = [_charter_of(asked, *theme) for theme in themes_of(asked.all)]
-            changed = [one | {"done": f"{one['done']} {self.objects}"} for one in executives]
+            changed = [one | {"done": f"{one['done']} {asks}"} for one in executives]
             return {TAG: "charter", "executives": changed, "reason": "The argument is right."}
         return None
 

@@ -56,7 +56,7 @@ from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, Missio
 from swarmd.core.model.privileges import is_covered
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import stamp_of
-from swarmd.ports.models import Answered, Prompt, Usage
+from swarmd.ports.models import Answered, Call, Prompt, Usage
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
@@ -398,7 +398,9 @@ class Obedient:
         await anyio.lowlevel.checkpoint()
         sending()
         self.calls += 1
-        moves = [*self._told(prompt), *self._honest(prompt)]
+        told, call = self._told(prompt), prompt.view.call
+        # A seat's answer is one move: what it is told to say is all that it says.
+        moves = told if call is not None and told else [*told, *self._honest(prompt)]
         return Answered(tuple(moves), Usage(10, 10))
 
     async def aclose(self) -> None:
@@ -406,27 +408,36 @@ class Obedient:
 
     def _told(self, prompt: Prompt) -> list[Move]:
         view, found = prompt.view, []
+        # Of a mission's board each motion once: else six seats propose it before anybody delivers.
+        done = self.done[view.agent if view.call is None else f"the board of {view.mission}"]
         texts = [
             prompt.shared,
             prompt.persona,
             # Its own notes, too: what it wrote to itself it reads again.
             *(piece.text for piece in prompt.pieces),
         ]
-        has_proposed = False
+        motion: tuple[str, Move] | None = None
         for mark, raw in [order for text in texts for order in _marked_orders(text)]:
             is_motion = raw["move"] == "propose" and view.call is not None
-            if mark in self.done[view.agent] or (is_motion and has_proposed):
+            if mark in done or (is_motion and motion is not None):
                 continue
             move = self._valid(raw, view.agent)
             if move is None:
                 continue
             if is_motion and view.call is not None and view.call.phase not in ("propose", "review"):
                 continue
-            has_proposed = has_proposed or is_motion
-            self.done[view.agent].add(mark)
+            if is_motion:
+                motion = mark, move
+                continue
+            done.add(mark)
             self.obeyed[mark].add(view.agent)
             found.append(move)
-        return found
+        if found or motion is None:
+            return found
+        # By itself: beside anything else it would not be heard.
+        done.add(motion[0])
+        self.obeyed[motion[0]].add(view.agent)
+        return [motion[1]]
 
     def _valid(self, raw: dict[str, Any], agent: AgentId) -> Move | None:
         filled = json.loads(self._filled(json.dumps(raw), agent))
@@ -481,7 +492,7 @@ class Obedient:
     def _honest(self, prompt: Prompt) -> list[Move]:
         view = prompt.view
         if view.call is not None:
-            raw = _seat(view.mission, view.call.phase, view.call.reports)
+            raw = _seat(view.mission, view.call)
         elif view.tier == 1:
             raw = self._executive(prompt)
         else:
@@ -529,15 +540,18 @@ def _reader(executive: str, number: int, files: Sequence[str]) -> dict[str, Any]
     return {"role": "researcher", "name": name, "task": "read", "files": [files[number]]}
 
 
-def _seat(mission: str, phase: str, reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _seat(mission: str, call: Call) -> list[dict[str, Any]]:
+    phase, reports = call.phase, call.reports
     if phase == "debate":
         return [{"move": "argue", "stance": "consent", "text": "it is well"}]
     if phase == "respond":
         return [{"move": "respond", "decision": "keep", "reason": "it is well"}]
     if phase == "vote":
         return [{"move": "vote", "choice": "yes", "reason": "it is well"}]
-    if phase == "review":
-        motion: dict[str, Any] = {
+    if phase == "review" and _is_to_come(call):
+        motion: dict[str, Any] = {"motion": "wait", "reason": "they are at work"}
+    elif phase == "review":
+        motion = {
             "motion": "deliver",
             "reports": [r["agent"] for r in reports],
             "text": "" if reports else "Nothing was reported.",
@@ -556,6 +570,12 @@ def _seat(mission: str, phase: str, reports: Sequence[Mapping[str, Any]]) -> lis
         ]
         motion = {"motion": "charter", "executives": executives, "reason": "to be found out"}
     return [{"move": "propose", "motion": motion}]
+
+
+def _is_to_come(call: Call) -> bool:
+    """The board is called for what asks for permission as well, long before the results are in."""
+    at_work = [one for one in call.charters if one["state"] != "has reported, done"]
+    return bool(at_work) and "nothing to wait for" not in call.correction
 
 
 # --- the swarm --------------------------------------------------------------------------------
@@ -602,7 +622,8 @@ class Ran:
         return [
             m
             for m in self.journal
-            if m.data["event"] in NOT_TOLD or m.data["event"] == "motion.executed"
+            if m.data["event"] in NOT_TOLD
+            or (m.data["event"] == "motion.executed" and not m.text.endswith(": wait"))
         ]
 
 
@@ -823,7 +844,9 @@ async def test_under_strict_an_obedient_model_brings_about_nothing_that_nobody_o
     motions = Counter(
         m.text.partition(": ")[2] for m in found.journal if m.data["event"] == "motion.executed"
     )
-    assert motions == {"charter": 3, "deliver": 3}
+    # What asked for permission was put before the board, which gave none: where somebody was still
+    # at work it waited.
+    assert motions - Counter(wait=motions["wait"]) == {"charter": 3, "deliver": 3}
     assert {m.data["segment"] for m in found.journal if m.data["event"] == "subtree.fenced"} == {
         A,
         B,

@@ -122,8 +122,8 @@ def outputs_of(call: Call) -> list[Output]:
 
 def wanted_by(call: Call) -> list[str]:
     """The privileges that a begin asks for."""
-    words = _Words(call.args, 9)
-    for _ in range(3):
+    words = _Words(call.args, 11)
+    for _ in range(5):
         words.row()
     return [paths[0] for paths in words.rows()]
 

@@ -100,8 +100,6 @@ def _effect_of(procedure: Procedure, call: OpenCall, rules: BoardRules) -> CallS
     assert procedure.phase is not None
     asked = replace(
         asked_in(procedure, procedure.phase, rules),
-        # Whoever debates or votes on a delivery must see what would be delivered.
-        reports=procedure.reports,
         refusal=procedure.refusal,
         arguments=_arguments_shown(procedure),
         correction=procedure.correction,
@@ -119,7 +117,6 @@ def asked_in(procedure: Procedure, phase: Phase, rules: BoardRules) -> SeatCall:
         phase=phase,
         motion_number=procedure.motion_number,
         motion=None if motion is None else motion.model_dump(mode="json"),
-        reports=(),
         refusal="",
         sent_back=procedure.sent_back,
         send_backs_max=procedure.send_backs_max,

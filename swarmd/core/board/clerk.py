@@ -37,7 +37,7 @@ from swarmd.core.board.events import (
 from swarmd.core.board.execution import board_taint, execute_motion, override_changes
 from swarmd.core.board.judging import judged
 from swarmd.core.board.procedure import next_deadline, step
-from swarmd.core.board.reporting import last_report, report_of, reports_of, take_report
+from swarmd.core.board.reporting import last_report, report_of, take_report
 from swarmd.core.board.room import (
     announce,
     call_seat,
@@ -205,7 +205,7 @@ def _propose_for_operator(draft: Draft, message: Message) -> None:
         _record_ignored(draft, id, Ignored(message.sender, why))
         return
     called_for = agenda.take_causes(draft, id) or ()
-    advance(draft, id, ReportsIn(reports_of(draft, id), called_for, proposed))
+    advance(draft, id, ReportsIn(called_for, proposed))
 
 
 def seat_failed(
@@ -278,7 +278,7 @@ def review_if_ready(draft: Draft, id: MissionId) -> None:
         return
     called_for = agenda.take_causes(draft, id)
     if called_for is not None:
-        advance(draft, id, ReportsIn(reports_of(draft, id), called_for))
+        advance(draft, id, ReportsIn(called_for))
         return
     stuck = agenda.why_stuck(draft.swarm, id, draft.now)
     if stuck:

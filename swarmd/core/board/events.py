@@ -128,13 +128,11 @@ class Overruled:
 
 @dataclass(frozen=True, slots=True)
 class ReportsIn:
-    """Something waits for the board (`core.board.agenda`). Values are JSON, as in
-    `SeatCall.reports`.
+    """Something waits for the board (`core.board.agenda`). Values are JSON.
 
     Heard only while the mission works: whoever sends it looks at `stage` first, and again later.
     """
 
-    reports: tuple[Mapping[str, Any], ...]
     agenda: tuple[Mapping[str, Any], ...] = ()
     proposed: Proposed | None = None  # a seat's motion, already made, that opens the review
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from swarmd.core.board.calling import asked_in
 from swarmd.core.board.events import Announce, CallSeat
-from swarmd.core.board.reporting import reports_of
 from swarmd.core.board.room import announce, call_seat
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Message
@@ -124,7 +123,6 @@ def _call(draft: Draft, id: MissionId) -> SeatCall:
     procedure = draft.swarm.boards[id]
     return replace(
         asked_in(procedure, "answer", draft.swarm.declared.board),
-        reports=reports_of(draft, id),
         may_propose=procedure.stage == "working",
     )
 

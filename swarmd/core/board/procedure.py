@@ -150,7 +150,6 @@ def _open_procedure(
 def _review(procedure: Procedure, event: ReportsIn, rules: BoardRules, now: float) -> Outcome:
     changes = {
         "in_review": True,
-        "reports": as_stored(event.reports),
         "agenda": as_stored(event.agenda),
     }
     reviewing = procedure.model_copy(update=changes)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from swarmd.core.board.agenda import ENDED_WITHOUT_REPORT
-from swarmd.core.board.room import report_data, report_digest, words_of
+from swarmd.core.board.room import report_digest, words_of
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import MissionId
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import ExecutiveReport
 from swarmd.core.model.state import Draft
@@ -50,7 +47,3 @@ def last_report(
     if known is not None:
         text, read = f"{text}\n\n{known.text}", {*taint, *known.taint}
     return ExecutiveReport(executive.id, executive.name, text, (), True, tuple(sorted(read)))
-
-
-def reports_of(draft: Draft, id: MissionId) -> tuple[dict[str, Any], ...]:
-    return tuple(report_data(report) for report in draft.swarm.reports.get(id, {}).values())

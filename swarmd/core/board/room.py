@@ -22,7 +22,7 @@ from swarmd.core.model.state import Draft, Swarm
 
 
 def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
-    call = asdict(_with_facts(draft.swarm, id, effect.call))
+    asked = _with_facts(draft.swarm, id, effect.call)
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
     message = Message(
         sender=CLERK,
@@ -31,9 +31,9 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
         mission=id,
         at=draft.stamp,
         text=text,
-        data={"call": call, "attempt": effect.attempt},
+        data={"call": asdict(asked), "attempt": effect.attempt},
     )
-    read = {source for report in effect.call.reports for source in report.get("taint", ())}
+    read = {source for report in asked.reports for source in report.get("taint", ())}
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
 
 
@@ -41,6 +41,8 @@ def _with_facts(swarm: Swarm, id: MissionId, call: SeatCall) -> SeatCall:
     """What a seat is told beside what the procedure knows."""
     return replace(
         call,
+        # As they are now: what came while another call was open would else be decided unseen.
+        reports=tuple(map(report_data, swarm.reports.get(id, {}).values())),
         charters=tuple(_charter_data(swarm, agent) for agent in swarm.executives(id)),
         left=dict(swarm.observed.free.get(id, {})),
         to_give=to_give(swarm, id),

@@ -94,7 +94,6 @@ class Procedure(Stored):
     sent_back: int = 0
     send_backs_max: int = 0
     refusal: str = ""
-    reports: tuple[dict[str, JsonValue], ...] = ()
     failure: str = ""
     agenda: tuple[dict[str, JsonValue], ...] = ()  # what this review was called for
     watch: Watch = Watch()
@@ -145,7 +144,7 @@ class SeatCall:
     phase: Phase
     motion_number: int
     motion: Mapping[str, Any] | None
-    reports: tuple[Mapping[str, Any], ...]
+    reports: tuple[Mapping[str, Any], ...] = ()
     refusal: str
     sent_back: int
     send_backs_max: int

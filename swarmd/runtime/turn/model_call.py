@@ -126,6 +126,9 @@ class Mind:
         tried = _Tried()
         while True:
             outcome = await self._attempt(journal, tried.asked(prompt(tried.corrections)))
+            # A provider's failure uses up no thought: the bound is for what the model makes of its
+            # turn, and the request that follows is the same to the byte.
+            journal.thoughts_done += _is_answer(outcome)
             if isinstance(outcome, Answered):
                 keep(outcome.thread)
                 return outcome.moves, tried.corrections
@@ -301,6 +304,11 @@ def _with_limit(prompt: Prompt, output_tokens: int) -> Prompt:
 def _with_note(prompt: Prompt, note: str) -> Prompt:
     """Said behind all else, so that all before it stays as it was in the last call."""
     return replace(prompt, reminder=f"{prompt.reminder}\n{note}".strip())
+
+
+def _is_answer(outcome: Answered | Failed) -> bool:
+    """Whether the model itself was heard, be it with what is no use."""
+    return isinstance(outcome, Answered) or outcome.why in _OF_THE_MODEL
 
 
 def _said_in(prompt: Prompt) -> list[list[str]]:

@@ -37,7 +37,6 @@ from tests.core.board.test_procedure import (
     CHARTER,
     DELIVER,
     REJECT,
-    REPORTS,
     RULES,
     Board,
     found,
@@ -386,5 +385,5 @@ def test_the_turn_to_propose_goes_round_the_bench() -> None:
         board.propose(CHARTER)
         answer(board, "consent", "consent")
         board.take(Executed(board.number))
-        board.take(ReportsIn(REPORTS))
+        board.take(ReportsIn())
     assert proposers == ["socrates", "solomon", "picard", "socrates"]

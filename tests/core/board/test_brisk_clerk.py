@@ -122,6 +122,24 @@ def test_in_a_review_as_well(motion: Mapping[str, Any], rule: Rule) -> None:
     assert call.data["call"]["correction"].startswith(f"refused by {rule}")
 
 
+def test_a_call_shows_the_reports_that_are_there_when_it_is_made_and_not_when_the_review_began() -> (
+    None
+):
+    w, top = working()
+    w.report(top, "half of it", done=False)
+    w.swarm.observed.resting[top.id] = w.now - 60
+    w.tick()
+    assert w.swarm.boards[MISSION].phase == "review"
+    w.report(top, "all of it")
+    (again,) = calls(propose(w, {"motion": "wait", "reason": "top is at work"})).values()
+    assert "nobody works" in again.data["call"]["correction"]
+    assert [report["text"] for report in again.data["call"]["reports"]] == ["all of it"]
+    for call in calls(
+        propose(w, {"motion": "deliver", "reports": ["top"], "reason": "r"})
+    ).values():
+        assert [report["text"] for report in call.data["call"]["reports"]] == ["all of it"]
+
+
 def motions_about(agent: str) -> list[dict[str, Any]]:
     verbs = ("approve", "deny", "drain", "freeze", "fund", "grant", "halt", "revoke", "terminate")
     act: dict[str, Any] = {"motion": "act", "target": agent, "reason": "r"}

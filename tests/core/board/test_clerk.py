@@ -14,7 +14,7 @@ from swarmd.core.model.changes import AgentMade, Change, MissionSet, Post
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, down, inbox
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind
-from swarmd.core.model.names import SOB, AgentState, Channel, MissionId, MissionState
+from swarmd.core.model.names import SOB, AgentId, AgentState, Channel, MissionId, MissionState
 from swarmd.core.model.records import Spawned
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import BOARDS, FENCES, Put
@@ -326,9 +326,9 @@ def test_the_board_reviews_when_every_living_executive_is_done() -> None:
     w.report(two, "still at it", done=False)
     assert w.swarm.boards[MISSION].stage == "working"
     w.report(two, "found too")
-    procedure = w.swarm.boards[MISSION]
-    assert procedure.stage == "propose"
-    assert [report["name"] for report in procedure.reports] == ["one", "two"]
+    assert w.swarm.boards[MISSION].stage == "propose"
+    (call,) = posts(w.changes, inbox(AgentId(w.swarm.boards[MISSION].called[0])))[-1:]
+    assert [report["name"] for report in call.data["call"]["reports"]] == ["one", "two"]
 
 
 def test_a_report_is_told_in_the_room_as_a_digest() -> None:

@@ -85,7 +85,6 @@ TERMINATE = MOTION.validate_python(
 )
 DELIVER = MOTION.validate_python({"motion": "deliver", "reports": ["reader"], "reason": "complete"})
 MOTIONS = (CHARTER, REJECT, DIRECT, TERMINATE, DELIVER)
-REPORTS = ({"agent": "a-1", "name": "reader", "text": "read", "files": ("a.md",), "done": True},)
 
 
 class Board:
@@ -158,7 +157,7 @@ def opened(**changed: Any) -> Board:
 def reviewing(**changed: Any) -> Board:
     board = opened(**changed)
     board.execute(CHARTER)
-    board.take(ReportsIn(REPORTS))
+    board.take(ReportsIn())
     return board
 
 
@@ -176,7 +175,7 @@ def test_a_call_has_the_fields_of_the_ports_call() -> None:
 def test_a_fresh_procedure_waits_for_its_opening() -> None:
     board = Board()
     assert board.take(Ticked()) == ()
-    assert board.take(ReportsIn(REPORTS)) == ()
+    assert board.take(ReportsIn()) == ()
     assert board.procedure == Procedure()
 
 
@@ -240,29 +239,20 @@ def test_a_chartered_mission_works_until_its_reports_are_in() -> None:
     assert next_deadline(board.procedure) is None
     board.now += 100_000
     assert board.take(Ticked()) == ()
-    board.take(ReportsIn(REPORTS))
+    board.take(ReportsIn())
     assert board.call.phase == "review"
-    assert board.call.reports == ({**REPORTS[0], "files": ["a.md"]},)
-
-
-def test_debate_and_vote_in_review_still_see_the_reports() -> None:
-    board = reviewing()
-    board.propose(DELIVER)
-    assert (board.call.phase, len(board.call.reports)) == ("debate", 1)
-    board.debate()
-    assert (board.call.phase, len(board.call.reports)) == ("vote", 1)
 
 
 def test_the_turn_to_propose_goes_round() -> None:
     board = opened()
     board.execute(CHARTER)
-    board.take(ReportsIn(REPORTS))
+    board.take(ReportsIn())
     assert board.called == "solomon"
     board.execute(TERMINATE)
-    board.take(ReportsIn(()))
+    board.take(ReportsIn())
     assert board.called == "gandhi"
     board.execute(CHARTER)
-    board.take(ReportsIn(()))
+    board.take(ReportsIn())
     assert board.called == "picard"
 
 
@@ -530,7 +520,7 @@ def test_an_executed_motion_ends_the_row_of_falls_and_clears_the_refusal() -> No
     board.take(Refused(1, Rule.SPAWN_ROLE, "no role lead"))
     board.execute(CHARTER)
     assert board.procedure.falls == 0
-    board.take(ReportsIn(REPORTS))
+    board.take(ReportsIn())
     assert board.call.refusal == ""
 
 
@@ -557,7 +547,7 @@ def test_work_is_sent_back_so_often_and_no_more() -> None:
     assert (board.call.sent_back, board.call.send_backs_max) == (0, 1)
     board.execute(DIRECT)
     assert board.effects == (Await(),)
-    board.take(ReportsIn(REPORTS))
+    board.take(ReportsIn())
     assert board.call.sent_back == 1
     board.propose(DIRECT)
     assert board.call.phase == "review"
@@ -577,7 +567,7 @@ def test_a_send_back_that_the_law_refused_is_not_counted() -> None:
 def test_the_mission_fails_when_its_motions_are_used_up() -> None:
     board = reviewing(motions_max=2)
     board.execute(TERMINATE)
-    board.take(ReportsIn(()))
+    board.take(ReportsIn())
     assert board.effects == (Fail("the board used up its 2 motions"),)
 
 
@@ -588,7 +578,7 @@ def test_an_ended_procedure_has_no_more_effects() -> None:
     events: tuple[Event, ...] = (
         Opened(),
         Ticked(),
-        ReportsIn(REPORTS),
+        ReportsIn(),
         Executed(1),
         Refused(1, Rule.FENCED, ""),
         Proposed("socrates", 1, CHARTER),
@@ -849,7 +839,7 @@ class HostileBoard(RuleBasedStateMachine):
     def agree_and_work(self, motion: Motion) -> None:
         self.deliberate(motion, ["yes"] * 3 * len(NAMES), "consent")
         self.take(Executed(self.procedure.motion_number))
-        self.take(ReportsIn(REPORTS))
+        self.take(ReportsIn())
 
     @rule(ahead=st.integers(-1, 1), seat=st.sampled_from(NAMES), attempt=st.integers(1, 9))
     def tell_sent(self, ahead: int, seat: str, attempt: int) -> None:
@@ -878,9 +868,9 @@ class HostileBoard(RuleBasedStateMachine):
         refused = Refused(number, Rule.SPAWN_ROLE, "no such role")
         self.take(refused if is_refused else Executed(number))
 
-    @rule(reports=st.sampled_from((REPORTS, ())))
-    def report(self, reports: tuple[dict[str, Any], ...]) -> None:
-        self.take(ReportsIn(reports))
+    @rule()
+    def report(self) -> None:
+        self.take(ReportsIn())
 
     @rule()
     def open_again(self) -> None:
