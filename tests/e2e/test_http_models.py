@@ -37,6 +37,7 @@ RETRY_AFTER_SECONDS: Final = 1.0
 ATTEMPTS_MAX: Final = 3
 CORRECTIONS_MAX: Final = 2
 CORRECTION: Final = "Your last answer could not be used"
+NOTICE: Final = "mail kind: notice from the program (supervisor)"
 ALWAYS: Final = 1_000_000
 
 # A price for the test model, whose server is on this machine: 100 tokens in and 20 out are 400
@@ -115,9 +116,7 @@ class TroubledBrain:
 
     def _reply(self, request: Json, whose: str) -> ServerReply:
         # An executive that hears that its researcher ended reports with what it has.
-        if whose == "executive" and re.search(
-            r"^mail kind: notice from supervisor", user_text(request), re.M
-        ):
+        if whose == "executive" and re.search(rf"^{re.escape(NOTICE)}", user_text(request), re.M):
             text = "My researcher ended; this is all I have."
             return ServerReply([{"move": "report", "text": text, "done": True}])
         return self.good(request)
@@ -353,9 +352,7 @@ def test_a_lost_researcher_is_told_to_its_executive_which_goes_on(ran: Ran) -> N
     (researcher,) = ran.agents("lost-researcher", "researcher")
     assert "malformed" in researcher["reason"]
     (notice,) = [
-        one.told
-        for one in ran.asked("lost-researcher", "executive")
-        if "mail kind: notice from supervisor" in one.told
+        one.told for one in ran.asked("lost-researcher", "executive") if NOTICE in one.told
     ]
     assert f"digger ({researcher['id']}) ended" in notice
     assert "this is all I have" in ran.missions["lost-researcher"]["result"]
@@ -548,12 +545,12 @@ def test_the_price_is_said_at_the_start_and_the_cost_at_the_end() -> None:
 
 
 def test_a_wrong_key_ends_the_mission_soon_and_says_so_without_the_key() -> None:
-    began = time.monotonic()
     server = OpenAIServer(_refusing, faults=["401"] * 50)
     code, out, err = attended(server)
     assert (code, out) == (1, ""), err
-    assert {call.fault for call in server.calls} == {"401"}
-    assert time.monotonic() - began < 20
+    # Each of the six seats asks once, in what finds out how the model answers: what is refused for
+    # good is not asked again.
+    assert [call.fault for call in server.calls] == ["401"] * 6
     assert "HTTP 401: the key was not accepted" in err
     assert "failed" in err.splitlines()[-1]
     assert KEY.removeprefix("sk-") not in err

@@ -19,7 +19,7 @@ from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId
-from swarmd.ports.models import Answered, Failed
+from swarmd.ports.models import NOTHING, Answered, Failed
 from tests.runtime.test_functions import Seen, use
 from tests.runtime.test_worker import (
     DECLARED,
@@ -144,6 +144,46 @@ def test_what_is_left_of_a_turn_is_told_in_each_call() -> None:
     assert "60 function calls" in first
     assert "11 thoughts" in second
     assert "58 function calls" in second
+
+
+@dataclass(slots=True)
+class Faulty:
+    """Fails once in each of these ways, and then answers."""
+
+    failures: list[Failed]
+    name: str = "scripted:faulty"
+    is_language_model: bool = False
+    inner: ScriptedModel = field(
+        default_factory=lambda: ScriptedModel([answer(report("x", done=True))])
+    )
+
+    def bound(self, prompt: Any) -> Any:
+        return self.inner.bound(prompt)
+
+    async def attempt(
+        self, prompt: Any, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
+        if self.failures:
+            return self.failures.pop(0)
+        return await self.inner.attempt(prompt, sending)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+def test_a_failure_of_the_provider_uses_up_no_thought_and_the_same_is_asked_again() -> None:
+    ended = in_a_turn([], model=Faulty([Failed("server", "HTTP 500", NOTHING)]))
+    first, second = ended.model.prompts
+    assert "12 thoughts" in first.reminder
+    assert second == first
+
+
+def test_an_answer_that_is_no_use_is_a_thought_of_the_model() -> None:
+    ended = in_a_turn([], model=Faulty([Failed("malformed", "no move", NOTHING)]))
+    assert [prompt.reminder.split(" (")[0] for prompt in ended.model.prompts] == [
+        "Left in this turn: 12 thoughts",
+        "Left in this turn: 11 thoughts",
+    ]
 
 
 def test_functions_beyond_the_bound_are_not_called_and_say_so() -> None:

@@ -127,6 +127,9 @@ class Mind:
         while True:
             asked = tried.asked(prompt(tried.corrections))
             outcome = one_answer(await self._attempt(journal, asked), asked)
+            # A provider's failure uses up no thought: the bound is for what the model makes of its
+            # turn, and the request that follows is the same to the byte.
+            journal.thoughts_done += _is_answer(outcome)
             if isinstance(outcome, Answered):
                 keep(outcome.thread)
                 return outcome.moves, tried.corrections
@@ -302,6 +305,11 @@ def _with_limit(prompt: Prompt, output_tokens: int) -> Prompt:
 def _with_note(prompt: Prompt, note: str) -> Prompt:
     """Said behind all else, so that all before it stays as it was in the last call."""
     return replace(prompt, reminder=f"{prompt.reminder}\n{note}".strip())
+
+
+def _is_answer(outcome: Answered | Failed) -> bool:
+    """Whether the model itself was heard, be it with what is no use."""
+    return isinstance(outcome, Answered) or outcome.why in _OF_THE_MODEL
 
 
 def _said_in(prompt: Prompt) -> list[list[str]]:

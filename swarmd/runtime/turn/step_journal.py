@@ -91,7 +91,8 @@ class Journal:
     order.
 
     What was begun, gave no result and was done again (`given_up`) counts as neither a thought nor a
-    use of a function: it is no part of the turn's bounds.
+    use of a function: it is no part of the turn's bounds. Which attempts at a model were thoughts
+    is for whoever reads their outcome to say (`thoughts_done`).
     """
 
     store: WorkerStore
@@ -176,9 +177,7 @@ class Journal:
             self.given_up += 1
 
     def _count(self, kind: str) -> None:
-        if kind == THOUGHT:
-            self.thoughts_done += 1
-        else:
+        if kind != THOUGHT:
             self.functions_done += 1
 
     async def _do(
