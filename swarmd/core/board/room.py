@@ -23,7 +23,6 @@ from swarmd.core.model.state import Draft, Swarm
 
 def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
     asked = _with_facts(draft.swarm, id, effect.call)
-    call = asdict(asked)
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
     message = Message(
         sender=CLERK,
@@ -32,7 +31,7 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
         mission=id,
         at=draft.stamp,
         text=text,
-        data={"call": call, "attempt": effect.attempt},
+        data={"call": asdict(asked), "attempt": effect.attempt},
     )
     read = {source for report in asked.reports for source in report.get("taint", ())}
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
