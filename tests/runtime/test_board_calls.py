@@ -213,7 +213,8 @@ def test_an_argument_that_the_proposer_accepts_changes_what_is_executed() -> Non
     executive = next(p.view.charter for p in model.prompts if p.view.charter is not None)
     assert executive.task == "Answer it for a child."
     assert executive.mind == ("gandhi: Say for whom.",)
-    assert any("gandhi: Say for whom." in p.persona for p in model.prompts)
+    told = [prompt for prompt in model.prompts if prompt.view.charter is not None]
+    assert all("- gandhi: Say for whom." in prompt.exchange[0].text for prompt in told)
 
 
 def test_all_calls_of_seats_begin_with_the_same_bytes_and_share_three_quarters() -> None:
