@@ -119,7 +119,8 @@ class Prompt:
         if not self.allowed:
             return self.offer
         moves = tuple(move for move in self.offer.moves if move in self.allowed)
-        return Offer(moves, self.offer.functions if "use" in moves else ())
+        functions = self.offer.functions if "use" in moves else ()
+        return replace(self.offer, moves=moves, functions=functions)
 
     def asking_for(self, move: str) -> Prompt:
         """With that as the one move that may be answered now."""

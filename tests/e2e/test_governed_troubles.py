@@ -87,7 +87,7 @@ TWINS: Final[Mapping[str, Twin]] = {
     "faltering": Twin(Faltering(), seats=3),
     "person": Twin(Interrupted(), seats=3),
 }
-CALLS_MAX: Final = {"careless": 20, "blocked": 20, "deceptive": 6, "faltering": 22, "person": 17}
+CALLS_MAX: Final = {"careless": 20, "blocked": 20, "deceptive": 6, "faltering": 22, "person": 21}
 
 # A server with one slot whose first token comes after 150 s, and the waits for it that are shipped, each
 # a hundredth. The last of six seats is asked later than a seat's time after the first.

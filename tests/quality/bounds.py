@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 BOUNDS: Final[Mapping[str, float]] = {
-    "complex_percent": 0.05,
-    "complex_percent_core": 0.17,
+    "complex_percent": 0.0,
+    "complex_percent_core": 0.0,
     "tokens_median": 63.0,
     "tokens_p90": 131,
     "small_private": 1,

@@ -160,6 +160,9 @@ class Faulty:
     def bound(self, prompt: Any) -> Any:
         return self.inner.bound(prompt)
 
+    def expected(self, prompt: Any) -> Any:
+        return self.inner.expected(prompt)
+
     async def attempt(
         self, prompt: Any, sending: Callable[[], None] = lambda: None
     ) -> Answered | Failed:

@@ -3,7 +3,7 @@ three worlds: nothing goes wrong, everything goes wrong, clocks jump.
 
 An answer is one to three moves drawn from the schemas of what is offered; one in ten is spoilt. So
 nothing is ever meant, and whatever the law and the board make of it has to end: no mission without an
-end, none in silence (nobody thinks, and nothing is written), none waiting for a person, and each last
+end, none in silence (nobody thinks, and nothing is written), and each last
 state with a reason that names who was asked and what was missing.
 
 Ends with 0 where that held for all, and with 7 where it did not.
@@ -48,8 +48,6 @@ LEANS: Final = frozenset({"charter", "consent", "keep", "yes"})
 # Nobody thinks and nothing is written for longer than this while a mission is open: longer than
 # any wait that the calm world's settings have, each of which ends in a word to somebody.
 SILENCE_SECONDS: Final = 150.0
-# A person is asked for, and nobody else may answer.
-_PERSON: Final = "operator"
 # Who can be asked, and what can be missing, as a reason for an end has to say.
 _WHO: Final = re.compile(
     r"\b(board|motions?|seats?|picard|socrates|solomon|executives?|agents?|operator|supervisor|chair|host)\b"
@@ -90,7 +88,8 @@ class RandomMind(Player):
         if again.random() < self.temper.fails:
             return Failed(again.choice(("timeout", "server")), "as the seed has it", used)
         draw = Draw(chance, _words_of(view), optional=chance.choice((0.0, 0.2)), leans=LEANS)
-        written = [_drawn_move(draw, offer) for _ in range(chance.randint(1, MOVES_MAX))]
+        moves = chance.randint(1, min(MOVES_MAX, offer.moves_max))
+        written = [_drawn_move(draw, offer) for _ in range(moves)]
         if chance.random() < SPOILT:
             written[0] = spoilt(written[0], chance)
         try:
@@ -194,7 +193,6 @@ class Seen:
     endings: list[Ending] = field(default_factory=list)
     silence: float = 0.0
     silence_at: float = 0.0
-    asked_persons: list[str] = field(default_factory=list)  # and nobody else
 
 
 @dataclass(slots=True, eq=False)

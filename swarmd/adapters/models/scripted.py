@@ -34,6 +34,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.charter import Written
+from swarmd.core.model.functions import Offer
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.names import SOB
@@ -210,19 +211,25 @@ def _check_moves(
     raw: list[dict[str, Any]], prompt: Prompt, usage: Usage, where: str
 ) -> Answered | Failed:
     text = json.dumps({"moves": raw}, ensure_ascii=False)
-    closed = [move["move"] for move in raw if move["move"] not in prompt.open_offer.moves]
-    if closed:
-        detail = (
-            f"`{closed[0]}` is not open to you now. Use one or more of: "
-            f"{', '.join(prompt.open_offer.moves)}."
-        )
-        return Failed("malformed", detail, usage, text=text)
+    if faults := _faults_of(raw, prompt.open_offer):
+        return Failed("malformed", " ".join(faults), usage, text=text)
     try:
         moves = tuple(MOVE.validate_python(move) for move in raw)
     except ValidationError as error:
         # It was valid with stand-ins, so it is what was put in that does not fit.
         return Failed("rejected", f"{where}: {_first_fault(error)}", usage, text=text)
     return Answered(moves, usage, text)
+
+
+def _faults_of(raw: list[dict[str, Any]], offer: Offer) -> list[str]:
+    """What of it may not be answered now."""
+    too_many = offer.why_too_many(len(raw))
+    faults = [too_many] if too_many else []
+    closed = [move["move"] for move in raw if move["move"] not in offer.moves]
+    if closed:
+        open_now = ", ".join(offer.moves)
+        faults.append(f"`{closed[0]}` is not open to you now. Use one or more of: {open_now}.")
+    return faults
 
 
 def _plain_move(prompt: Prompt) -> Move:

@@ -228,14 +228,16 @@ class RecordFolder:
     def _keep_bounds(self) -> None:
         now, kept = self.clock.now(), sorted(self._kept_missions(), key=lambda one: one.written)
         self._sizes = Counter({one.mission: one.size for one in kept})
-        wanted = self.bounds.bytes_max
-        if self._sizes.total() > wanted:
-            wanted = int(wanted * _FILLED)
+        wanted = self._wanted_bytes()
         for one in kept:
             if one.written + self.bounds.seconds < now:
                 self._remove_record(one, "age")
             elif self._sizes.total() > wanted and one.written + BUSY_SECONDS < now:
                 self._remove_record(one, "size")
+
+    def _wanted_bytes(self) -> int:
+        is_full = self._sizes.total() > self.bounds.bytes_max
+        return int(self.bounds.bytes_max * _FILLED) if is_full else self.bounds.bytes_max
 
     def _kept_missions(self) -> Iterator[_Kept]:
         for folder in _mission_folders(self.root):

@@ -210,13 +210,7 @@ def _show_call(found: MissionRecord, call: Call, *, as_json: bool) -> Exit:
     if as_json:
         _print_json(whole)
         return Exit.DONE
-    ink = _ink()
-    facts = {name: value for name, value in whole.items() if name not in ("given", "text", "wrote")}
-    lines = [
-        f"{plain(name)}: {plain(value if isinstance(value, str) else _text_of(value))}"
-        for name, value in facts.items()
-        if value not in ("", None)
-    ]
+    ink, lines = _ink(), _fact_lines(whole)
     if "given" in whole:
         lines += [ink.paint("--- given", "bold"), *_shown_lines(whole["given"], ink)]
     else:
@@ -226,6 +220,15 @@ def _show_call(found: MissionRecord, call: Call, *, as_json: bool) -> Exit:
     lines += [ink.paint("--- answered", "bold"), *_shown_lines(_json_of(whole.get("text")), ink)]
     _print_lines(lines)
     return Exit.DONE
+
+
+def _fact_lines(whole: Mapping[str, Any]) -> list[str]:
+    """All of a call but its texts."""
+    return [
+        f"{plain(name)}: {plain(value if isinstance(value, str) else _text_of(value))}"
+        for name, value in whole.items()
+        if name not in ("given", "text", "wrote") and value not in ("", None)
+    ]
 
 
 def _shown_lines(value: Any, ink: Ink) -> Iterator[str]:

@@ -29,8 +29,11 @@ def required_of(call: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def offer_to_seat() -> Offer:
-    """The same in each phase: which of them the answer has to be, its prompt says."""
-    return Offer((*SEAT_MOVES, "say"))
+    """The same in each phase: which of them the answer has to be, its prompt says.
+
+    Of two answers nobody can tell which one was meant.
+    """
+    return Offer((*SEAT_MOVES, "say"), moves_max=1)
 
 
 def said_by(move: Propose | Argue | Respond | Vote) -> tuple[Kind, str, dict[str, Any]]:

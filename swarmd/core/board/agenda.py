@@ -8,7 +8,7 @@ board waits for the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -115,6 +115,10 @@ def _note_put(draft: Draft, id: MissionId, fresh: Iterable[Cause]) -> None:
     _keep(draft, id, procedure, put=put, calls=calls)
     for approval in approvals.for_the_board(draft.swarm, id):
         draft.add(APPROVALS.put(approval.called()))
+    _record_call(draft, id, listed)
+
+
+def _record_call(draft: Draft, id: MissionId, listed: Sequence[Cause]) -> None:
     draft.record(
         JournalEvent.BOARD_CALLED,
         "the board is called: " + "; ".join(f"{c.kind} {c.name or c.agent}" for c in listed),
@@ -212,14 +216,18 @@ def _rest_cause(swarm: Swarm, executive: Agent, now: float) -> Cause | None:
     since = rests_since(swarm, executive, now)
     if since is None:
         return None
+    if is_mission_at_rest(swarm, executive.mission, now):
+        return _still_cause(swarm, executive, since)
     report = swarm.reports.get(executive.mission, {}).get(executive.id)
-    is_still = is_mission_at_rest(swarm, executive.mission, now)
-    if report is not None and not report.is_done and not is_still:
-        said = report.text[:EXCERPT_CHARS]
-        return _cause_of(executive, "blocker", said, since, sha256(report.text))
-    if not is_still:
+    if report is None or report.is_done:
         return None
-    # Nothing goes on by itself any more: the board is called again, within its bound.
+    said = report.text[:EXCERPT_CHARS]
+    return _cause_of(executive, "blocker", said, since, sha256(report.text))
+
+
+def _still_cause(swarm: Swarm, executive: Agent, since: float) -> Cause:
+    """Nothing goes on by itself any more: the board is called again, within its bound."""
+    report = swarm.reports.get(executive.mission, {}).get(executive.id)
     calls = swarm.boards[executive.mission].watch.calls.get(executive.id, 0)
     detail = f"{since} {calls}"
     if report is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from swarmd.core.board.events import CallSeat, CloseCall, Effect, Sent
 from swarmd.core.model.board_rules import BoardRules
-from swarmd.core.model.procedure import OpenCall, Procedure, SeatCall
+from swarmd.core.model.procedure import OpenCall, Phase, Procedure, SeatCall
 
 Outcome: TypeAlias = tuple[Procedure, tuple[Effect, ...]]
 
@@ -97,27 +98,35 @@ def closed_calls(before: Procedure, after: Procedure, answered: str) -> tuple[Cl
 
 def _effect_of(procedure: Procedure, call: OpenCall, rules: BoardRules) -> CallSeat:
     assert procedure.phase is not None
+    asked = replace(
+        asked_in(procedure, procedure.phase, rules),
+        refusal=procedure.refusal,
+        arguments=_arguments_shown(procedure),
+        correction=procedure.correction,
+        fallen=procedure.fallen if procedure.motion is None else None,
+        is_at_once=procedure.is_at_once,
+        agenda=procedure.agenda,
+    )
+    return CallSeat(call.seat, asked, call.attempt, call.deadline)
+
+
+def asked_in(procedure: Procedure, phase: Phase, rules: BoardRules) -> SeatCall:
+    """What a seat is told in each phase: the motion, the bench, and what is left."""
     motion = procedure.motion
-    asked = SeatCall(
-        phase=procedure.phase,
+    return SeatCall(
+        phase=phase,
         motion_number=procedure.motion_number,
         motion=None if motion is None else motion.model_dump(mode="json"),
-        refusal=procedure.refusal,
+        refusal="",
         sent_back=procedure.sent_back,
         send_backs_max=procedure.send_backs_max,
         seats=procedure.bench.seats,
         chair=procedure.bench.chair,
         proposer=procedure.proposer,
-        arguments=_arguments_shown(procedure),
-        correction=procedure.correction,
-        fallen=procedure.fallen if motion is None else None,
         falls=procedure.falls,
         falls_max=rules.falls_max,
         motions_max=rules.motions_max,
-        is_at_once=procedure.is_at_once,
-        agenda=procedure.agenda,
     )
-    return CallSeat(call.seat, asked, call.attempt, call.deadline)
 
 
 def _arguments_shown(procedure: Procedure) -> tuple[dict[str, Any], ...]:

@@ -173,7 +173,11 @@ def hear(draft: Draft, message: Message) -> None:
         return
     if message.incarnation != seat.incarnation:
         draft.add(former_post(draft, message))
-        return
+    else:
+        _hear_seat(draft, message)
+
+
+def _hear_seat(draft: Draft, message: Message) -> None:
     if operator_word.is_answer_to_operator(message.data):
         _hear_answer(draft, message)
         return

@@ -11,8 +11,10 @@ charter.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from swarmd.core.board.calling import asked_in
 from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.board.room import announce, call_seat
 from swarmd.core.model.events import JournalEvent
@@ -46,6 +48,12 @@ def hear_operator(draft: Draft, message: Message) -> None:
         said=(*watch.said, said)[-WORDS_SHOWN_MAX:],
     )
     _argue(draft, id, said.text)
+    _record_word(draft, id, message)
+    if watch.answering is None:
+        _ask(draft, id, tried=1)
+
+
+def _record_word(draft: Draft, id: MissionId, message: Message) -> None:
     draft.record(
         JournalEvent.BOARD_CALLED,
         "an operator speaks to the board",
@@ -53,8 +61,6 @@ def hear_operator(draft: Draft, message: Message) -> None:
         mission=id,
         causes=[{"kind": "word", "agent": SOB, "key": message.id}],
     )
-    if watch.answering is None:
-        _ask(draft, id, tried=1)
 
 
 def _argue(draft: Draft, id: MissionId, text: str) -> None:
@@ -114,21 +120,9 @@ def _ask(draft: Draft, id: MissionId, *, tried: int) -> None:
 
 
 def _call(draft: Draft, id: MissionId) -> SeatCall:
-    procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
-    motion = procedure.motion
-    return SeatCall(
-        phase="answer",
-        motion_number=procedure.motion_number,
-        motion=None if motion is None else motion.model_dump(mode="json"),
-        refusal="",
-        sent_back=procedure.sent_back,
-        send_backs_max=procedure.send_backs_max,
-        seats=procedure.bench.seats,
-        chair=procedure.bench.chair,
-        proposer=procedure.proposer,
-        falls=procedure.falls,
-        falls_max=rules.falls_max,
-        motions_max=rules.motions_max,
+    procedure = draft.swarm.boards[id]
+    return replace(
+        asked_in(procedure, "answer", draft.swarm.declared.board),
         may_propose=procedure.stage == "working",
     )
 

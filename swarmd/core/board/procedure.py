@@ -200,16 +200,17 @@ def _answer(procedure: Procedure, answer: Answer, rules: BoardRules, now: float)
         case Responded():
             return _responded(answered, answer, rules, now)
         case Argued() if answered.kind == "brisk":
-            argument = Argument(
-                seat=answer.seat, stance=answer.stance, text=answer.text[:ARGUMENT_CHARS_MAX]
-            )
-            changes: dict[str, Any] = {"arguments": (*answered.arguments, argument)}
+            answered = _with_argument(answered, answer)
         case Voted():
             ballot = Ballot(seat=answer.seat, choice=answer.choice, reason=answer.reason)
-            changes = {"ballots": (*answered.ballots, ballot)}
-        case _:
-            changes = {}
-    return _go_on(answered.model_copy(update=changes), rules, now)
+            answered = answered.model_copy(update={"ballots": (*answered.ballots, ballot)})
+    return _go_on(answered, rules, now)
+
+
+def _with_argument(procedure: Procedure, said: Argued) -> Procedure:
+    text = said.text[:ARGUMENT_CHARS_MAX]
+    argument = Argument(seat=said.seat, stance=said.stance, text=text)
+    return procedure.model_copy(update={"arguments": (*procedure.arguments, argument)})
 
 
 # --- phases -----------------------------------------------------------------------------------

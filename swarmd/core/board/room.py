@@ -14,6 +14,7 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, AgentId, MissionId
+from swarmd.core.model.procedure import SeatCall
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import ExecutiveReport
 from swarmd.core.model.refusals import Rule
@@ -21,17 +22,7 @@ from swarmd.core.model.state import Draft, Swarm
 
 
 def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
-    watch = draft.swarm.boards[id].watch
-    asked = replace(
-        effect.call,
-        # As they are now: what came while another call was open would else be decided unseen.
-        reports=tuple(map(report_data, draft.swarm.reports.get(id, {}).values())),
-        charters=tuple(_charter_data(draft.swarm, agent) for agent in draft.swarm.executives(id)),
-        left=dict(draft.swarm.observed.free.get(id, {})),
-        to_give=to_give(draft.swarm, id),
-        words=tuple(word.model_dump() for word in watch.said),
-    )
-    call = asdict(asked)
+    asked = _with_facts(draft.swarm, id, effect.call)
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
     message = Message(
         sender=CLERK,
@@ -40,10 +31,23 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
         mission=id,
         at=draft.stamp,
         text=text,
-        data={"call": call, "attempt": effect.attempt},
+        data={"call": asdict(asked), "attempt": effect.attempt},
     )
     read = {source for report in asked.reports for source in report.get("taint", ())}
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
+
+
+def _with_facts(swarm: Swarm, id: MissionId, call: SeatCall) -> SeatCall:
+    """What a seat is told beside what the procedure knows."""
+    return replace(
+        call,
+        # As they are now: what came while another call was open would else be decided unseen.
+        reports=tuple(map(report_data, swarm.reports.get(id, {}).values())),
+        charters=tuple(_charter_data(swarm, agent) for agent in swarm.executives(id)),
+        left=dict(swarm.observed.free.get(id, {})),
+        to_give=to_give(swarm, id),
+        words=tuple(word.model_dump() for word in swarm.boards[id].watch.said),
+    )
 
 
 def _charter_data(swarm: Swarm, agent: Agent) -> dict[str, Any]:

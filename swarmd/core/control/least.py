@@ -54,6 +54,10 @@ def _look_at(draft: Draft, mission: Mission) -> None:
             draft, mission, MissionState.REJECTED, f"{Rule.MISSION_BUDGET}: {short}", by=CLERK
         )
         return
+    _tell(draft, mission, least)
+
+
+def _tell(draft: Draft, mission: Mission, least: Forecast) -> None:
     text = (
         f"This mission takes at least {_in_words(least)}. Its budget: "
         f"{mission.budget['tokens']:,} tokens, {mission.budget['calls']:,} calls."

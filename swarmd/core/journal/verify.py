@@ -72,7 +72,6 @@ class Proof:
         default_factory=dict
     )  # hashes of the last segment, which the store has too
     _sealed_last: int = 0
-    _acked: set[int] = field(default_factory=set)
     _broken_at: int = 0  # findings from this entry on belong to one break, until all is stated anew
     _overlap_until: int = 0  # the store's entry that was last held against its sealed copy
     _has_gap: bool = (

@@ -118,8 +118,7 @@ class Records:
         self._set(key, new)
         if old is None or new is None:
             return key, new
-        changed = {name: part for name, part in new.items() if old.get(name) != part}
-        return key, changed | {name: None for name in old if name not in new}
+        return key, _changed_fields(old, new)
 
     def apply(self, effect: Effect) -> None:
         """What `put` returned, done to another copy."""
@@ -150,6 +149,11 @@ class Records:
         self._sum = (self._sum - self._terms.pop(key, 0) + term) % _MODULUS
         if term:
             self._terms[key] = term
+
+
+def _changed_fields(old: Record, new: Record) -> Record:
+    changed = {name: part for name, part in new.items() if old.get(name) != part}
+    return changed | {name: None for name in old if name not in new}
 
 
 @dataclass(slots=True)

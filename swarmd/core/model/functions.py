@@ -24,6 +24,7 @@ OWN_FILES: Final = "work/"
 
 # What OpenAI's API takes as the name of a tool is no longer, and a name keeps its length there.
 NAME_CHARS_MAX: Final = 64
+MOVES_MAX: Final = 16  # in one answer: more is a loop written out
 _NAME: Final = r"^[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)+$"
 
 FunctionName = Annotated[str, Field(pattern=_NAME, max_length=NAME_CHARS_MAX)]
@@ -84,6 +85,16 @@ class Offer:
 
     moves: tuple[str, ...]
     functions: tuple[Function, ...] = ()
+    moves_max: int = MOVES_MAX  # in one answer
+
+    def why_too_many(self, number: int) -> str:
+        """What to say of an answer of so many moves; nothing where they are within the bound."""
+        if number <= self.moves_max:
+            return ""
+        if self.moves_max > 1:
+            return f"{number} moves in one answer; at most {self.moves_max} are allowed."
+        named = " or ".join(f"`{name}`" for name in self.moves)
+        return f"Exactly one {named} answers this call; your answer has {number} moves. Choose one."
 
 
 def registry(*functions: Function) -> Functions:

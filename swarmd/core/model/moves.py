@@ -27,7 +27,6 @@ from swarmd.core.model.functions import FunctionName
 from swarmd.core.model.motions import Motion
 from swarmd.core.model.written_acts import AgentsAct
 
-MOVES_MAX: Final = 16  # moves in one reply: more is a loop written out
 # Less is a loop that pays for a call each few seconds; more than a day is no wait but an end.
 WAIT_SECONDS_MIN: Final = 10
 WAIT_SECONDS_MAX: Final = 86_400
@@ -182,12 +181,6 @@ Move = Annotated[
     Say | Direct | Report | Spawn | Govern | Use | Wait | Think | Propose | Argue | Respond | Vote,
     Field(discriminator="move"),
 ]
-
-
-class Reply(Written):
-    """A model's whole answer: one or more moves, in order."""
-
-    moves: tuple[Move, ...] = Field(min_length=1, max_length=MOVES_MAX)
 
 
 MOVE_TYPES: Final[dict[str, type[Written]]] = {

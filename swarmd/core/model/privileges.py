@@ -122,11 +122,6 @@ def is_covered(wanted: str, held: Iterable[str]) -> bool:
     return any(covers(path, wanted) for path in held)
 
 
-def uncovered(wanted: Iterable[str], held: Sequence[str]) -> tuple[str, ...]:
-    """Those of `wanted` that `held` does not include, in their order."""
-    return tuple(path for path in wanted if not is_covered(path, held))
-
-
 def overlaps(path: str, forbidden: str) -> bool:
     """Would holding `path` include anything of `forbidden`? Either may be a subtree."""
     return covers(path, forbidden) or covers(forbidden, path)

@@ -5,7 +5,7 @@ left all faults are said, in our words and with the form that would be right. Pu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -22,9 +22,6 @@ Place = tuple[int | str, ...]
 FAULTS_MAX: Final = 8
 _NAME_CHARS_MAX: Final = 80
 _DEPTH_SHOWN: Final = 2  # of a form: what lies deeper is `{…}`
-
-# A seat's answer is one of these and nothing beside it.
-ONLY_ONE: Final = frozenset({"propose", "argue", "vote"})
 
 
 # --- slips ----------------------------------------------------------------------------------------
@@ -129,8 +126,7 @@ def _said(fault: ErrorDetails, schema: Json) -> str:
         return f"`{where}` must be an object: {form}"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         tag = str(given["discriminator"]).strip("'")
-        kinds = ", ".join(f"`{one}`" for one in _tags_at(place, schema))
-        return f"`{where}.{tag}` must be one of {kinds}"
+        return f"`{where}.{tag}` must be one of {_tags_at(place, schema)}"
     return f"`{where}` {_SAID.get(kind, _as_it_is)({**given, **fault})}"
 
 
@@ -224,8 +220,9 @@ def _resolved(schema: Json, root: Json) -> Json:
             return schema
 
 
-def _tags_at(place: Place, schema: Json) -> Sequence[str]:
-    return tuple(_at(place, schema).get("discriminator", {}).get("mapping", {}))
+def _tags_at(place: Place, schema: Json) -> str:
+    tags = _at(place, schema).get("discriminator", {}).get("mapping", {})
+    return ", ".join(f"`{tag}`" for tag in tags)
 
 
 def _shown(place: Place, schema: Json) -> str:
@@ -251,12 +248,16 @@ def _form(schema: Json, depth: int, root: Json) -> Any:
         first = next(iter(at["discriminator"]["mapping"].values()))
         return _form({"$ref": first}, depth, root)
     if at.get("type") == "object":
-        required = at.get("required", ())
-        properties = at.get("properties", {})
-        if depth == 0 or not required:
-            return {"…": "…"}
-        return {key: _form(properties[key], depth - 1, root) for key in required}
+        return _object_form(at, depth, root)
     return _EXAMPLES.get(str(at.get("type")), "…")
+
+
+def _object_form(at: Json, depth: int, root: Json) -> Json:
+    required = at.get("required", ())
+    if depth == 0 or not required:
+        return {"…": "…"}
+    properties = at.get("properties", {})
+    return {key: _form(properties[key], depth - 1, root) for key in required}
 
 
 _EXAMPLES: Final[Mapping[str, Any]] = {

@@ -124,19 +124,31 @@ def activity_of(
     its turn was held back. The worst that is true is told."""
     trouble, since = _trouble_of(record, around)
     if record.get("state") == AgentState.TERMINATED:
-        return Activity("stuck", seconds=around.now - since) if trouble == "stuck" else Activity("")
+        return _ended(trouble, around.now - since)
     if record.get("id") == SOB or record.get("host", "") not in around.hosts:
         return _without_host(record)
     kind, seconds = _shown_call(call, around.now)
-    if trouble == "stuck" or (call is not None and call.is_overdue(around.now)):
-        return Activity("stuck", kind, seconds)
-    if is_held(record, around.stops):
-        return Activity("frozen", kind, seconds)
-    if trouble == "stalled":
-        return Activity("stalled", kind, around.now - since)
+    if hindrance := _hindrance_of(record, call, around, trouble):
+        return Activity(hindrance, kind, around.now - since if hindrance == "stalled" else seconds)
     if waits and call is None and not around.may_begin:
         return Activity("waiting", waits=waits)
     return Activity("busy", kind, seconds) if is_busy else Activity("idle")
+
+
+def _ended(trouble: str, seconds: float) -> Activity:
+    """A host may have said that something of it still runs."""
+    return Activity("stuck", seconds=seconds) if trouble == "stuck" else Activity("")
+
+
+def _hindrance_of(
+    record: Mapping[str, str], call: Call | None, around: Surroundings, trouble: str
+) -> Word:
+    """Why somebody who has a host gets nowhere."""
+    if trouble == "stuck" or (call is not None and call.is_overdue(around.now)):
+        return "stuck"
+    if is_held(record, around.stops):
+        return "frozen"
+    return "stalled" if trouble == "stalled" else ""
 
 
 def _without_host(record: Mapping[str, str]) -> Activity:

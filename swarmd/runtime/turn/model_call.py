@@ -125,8 +125,7 @@ class Mind:
         """
         tried = _Tried()
         while True:
-            asked = tried.asked(prompt(tried.corrections))
-            outcome = one_answer(await self._attempt(journal, asked), asked)
+            outcome = await self._attempt(journal, tried.asked(prompt(tried.corrections)))
             # A provider's failure uses up no thought: the bound is for what the model makes of its
             # turn, and the request that follows is the same to the byte.
             journal.thoughts_done += _is_answer(outcome)
@@ -314,22 +313,6 @@ def _is_answer(outcome: Answered | Failed) -> bool:
 
 def _said_in(prompt: Prompt) -> list[list[str]]:
     return [[piece.side, piece.text] for piece in prompt.pieces]
-
-
-def one_answer(outcome: Answered | Failed, prompt: Prompt) -> Answered | Failed:
-    """A seat answers with one move of the kind that it was asked for: which of two it meant nobody
-    can tell, and half of an answer is none.
-    """
-    if prompt.view.call is None or isinstance(outcome, Failed):
-        return outcome
-    given, allowed = [move.move for move in outcome.moves], prompt.open_offer.moves
-    if len(given) == 1 and given[0] in allowed:
-        return outcome
-    many = f"{len(given)} moves ({', '.join(given)})" if len(given) > 1 else f"`{given[0]}`"
-    detail = (
-        f"You answered with {many}, and nothing of it was done. Answer with one `{allowed[0]}`."
-    )
-    return Failed("malformed", detail, outcome.usage, text=outcome.text)
 
 
 def _amounts(usage: Usage) -> dict[str, int]:

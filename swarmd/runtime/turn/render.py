@@ -28,6 +28,7 @@ from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.turn.mail import turn_taint
+from swarmd.runtime.turn.memory_cache import Recalled
 from swarmd.runtime.turn.situation import names_around, situation_of
 from swarmd.runtime.turn.step_journal import Journal
 from swarmd.runtime.turn.world import Gathered, World
@@ -116,16 +117,11 @@ async def prompt_renderer(
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
     facts = _facts_of(call)
-    asked: Exchange = []
-    if charter := _charter(declared, agent):
-        words.go_on(asked, [words.told(charter)])
-    words.go_on(asked, [said for _, in_words in remembered for said in in_words])
-    words.go_on(asked, [words.told(_now(declared, view, gathered, facts))])
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
         _persona(declared, acting, around, gathered, facts),
-        tuple(asked),
+        _asked(_charter(declared, agent), remembered, _now(declared, view, gathered, facts)),
         _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         role or UNSET,
@@ -134,6 +130,17 @@ async def prompt_renderer(
         _reminder(declared, agent, journal),
         allowed=facts["required"] if facts is not None else (),
     )
+
+
+def _asked(charter: str, remembered: Sequence[Recalled], now: str) -> tuple[Piece, ...]:
+    """What does not change comes first, what the turn is about last."""
+    asked: Exchange = []
+    if charter:
+        words.go_on(asked, [words.told(charter)])
+    for _, in_words in remembered:
+        words.go_on(asked, in_words)
+    words.go_on(asked, [words.told(now)])
+    return tuple(asked)
 
 
 def _charter(declared: Declarations, agent: Agent) -> str:

@@ -121,13 +121,8 @@ class TurnSteps:
         done = self.acting.done - directed(moves, self.acting)
         spawns = tuple(move.key for move in moves if isinstance(move, Spawn))
         self.acting = replace(self.acting, asked=asked, done=done, spawns=spawns)
-        self.gathered.wait, briefings = AgentWait(), list[Briefing]()
-        told, is_open = list[Mapping[str, Any]](), False
-        for move in moves:
-            result = await self._do_move(move, briefings)
-            is_open = is_open or result is not None
-            told.append(results.done_result(move) if result is None else result)
-        self._brief(briefings)
+        self.gathered.wait = AgentWait()
+        told, is_open = await self._do_each(moves)
         # From here on: what was said up to now was said before these results were seen.
         read = of_results(told, self.world.declared.functions)
         self.gathered.taint |= read & set(self.world.declared.limits.taint.sources)
@@ -136,6 +131,16 @@ class TurnSteps:
             self.gathered.steps.append({"results": told})
             self.gathered.wait = AgentWait()
         return is_open or self._goes_on_thinking(moves)
+
+    async def _do_each(self, moves: Sequence[Move]) -> tuple[list[Mapping[str, Any]], bool]:
+        """The result of each, and whether one of them has something to show."""
+        told, is_open, briefings = list[Mapping[str, Any]](), False, list[Briefing]()
+        for move in moves:
+            result = await self._do_move(move, briefings)
+            is_open = is_open or result is not None
+            told.append(results.done_result(move) if result is None else result)
+        self._brief(briefings)
+        return told, is_open
 
     def _goes_on_thinking(self, moves: Sequence[Move]) -> bool:
         """A thought alone is asked once more what it comes to; a second one in a row waits for

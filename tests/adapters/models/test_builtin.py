@@ -27,9 +27,9 @@ from swarmd.core.board.motions.deliver import DeliverMotion
 from swarmd.core.board.motions.direct import DirectMotion
 from swarmd.core.board.motions.reject import RejectMotion
 from swarmd.core.model.charter import Charter
-from swarmd.core.model.functions import FILE_SEARCH, Offer, SearchFiles
+from swarmd.core.model.functions import FILE_SEARCH, MOVES_MAX, Offer, SearchFiles
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.moves import Argue, Move, Propose, Reply, Report, Spawn, Use, Vote, Wait
+from swarmd.core.model.moves import Argue, Move, Propose, Report, Spawn, Use, Vote, Wait
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.refusals import Rule
 from swarmd.errors import WorkspaceError
@@ -79,7 +79,7 @@ class Swarm:
         assert self.calls < 300, "the swarm runs in circles"
         answer = await self.model.attempt(prompt(view))
         assert answer.usage.tokens == 0
-        Reply(moves=answer.moves)  # as a model's answer would be read
+        assert 1 <= len(answer.moves) <= (MOVES_MAX if view.call is None else 1)
         return answer.moves
 
     # --- the board

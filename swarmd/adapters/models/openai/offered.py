@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from swarmd.adapters.models.openai.reading import USE
 from swarmd.core.model.charter import AMOUNT_MAX
 from swarmd.core.model.functions import Function, Offer
-from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX
+from swarmd.core.model.moves import MOVE_TYPES
 
 Json = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _function_schema(function: Function) -> Json:
 
 def _reply_schema(offer: Offer) -> Json:
     union, defs = _union_of(offer)
-    moves = {"type": "array", "minItems": 1, "maxItems": MOVES_MAX, "items": {"anyOf": union}}
+    moves = {"type": "array", "minItems": 1, "maxItems": offer.moves_max, "items": {"anyOf": union}}
     schema: Json = {
         "type": "object",
         "properties": {"moves": moves},

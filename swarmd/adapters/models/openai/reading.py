@@ -17,9 +17,9 @@ from swarmd.adapters.models.openai.calls import Calls, TextCall, WrittenCall, ca
 from swarmd.adapters.models.openai.form import Mode
 from swarmd.adapters.models.openai.json_text import read_arguments
 from swarmd.adapters.models.openai.text import Problem, answer_in, is_json
-from swarmd.core.model.functions import Function, Offer
-from swarmd.core.model.moves import MOVE_TYPES, MOVES_MAX, Move, Use
-from swarmd.core.model.written_moves import ONLY_ONE, faults_of, form_of, schema_of, written_anew
+from swarmd.core.model.functions import MOVES_MAX, Function, Offer
+from swarmd.core.model.moves import MOVE_TYPES, Move, Use
+from swarmd.core.model.written_moves import faults_of, form_of, schema_of, written_anew
 
 Json = dict[str, Any]
 
@@ -52,30 +52,24 @@ def read_moves(
         return written
     if not written:
         return Correction(f"Your answer has no moves. {open_now.ask}")
-    written = [move for raw in written for move in written_anew(raw)]
-    if len(written) > MOVES_MAX:
-        return Correction(f"{len(written)} moves in one answer; at most {MOVES_MAX} are allowed.")
-    return _too_many_for_a_seat(written) or _read_each(written, open_now)
+    meant = _as_meant(written, offer)
+    if len(meant) > MOVES_MAX:
+        return Correction(offer.why_too_many(len(meant)))
+    return _read_each(meant, open_now)
 
 
-def _too_many_for_a_seat(written: list[Any]) -> Correction | None:
-    """A seat answers its call once; what it wrote twice in the same words it said once."""
-    answers = [raw for raw in written if isinstance(raw, dict) and raw.get("move") in ONLY_ONE]
-    if len(answers) <= 1:
-        return None
-    if all(raw == answers[0] for raw in written):
-        del written[1:]
-        return None
-    named = ", ".join(dict.fromkeys(f"`{raw['move']}`" for raw in answers))
-    return Correction(
-        f"Exactly one {named} answers this call; your answer has {len(answers)}. Choose one."
-    )
+def _as_meant(written: Sequence[Any], offer: Offer) -> list[Any]:
+    meant = [move for raw in written for move in written_anew(raw)]
+    is_one = offer.moves_max == 1 and all(move == meant[0] for move in meant)
+    # Who may answer once and wrote it twice in the same words said it once.
+    return meant[:1] if is_one else meant
 
 
 def _read_each(written: Sequence[Any], open_now: _Open) -> tuple[Move, ...] | Correction:
     """What is wrong is told of all moves at once: each round of corrections is a call."""
     read = [_read_move(raw, open_now, n) for n, raw in enumerate(written)]
-    faults = [move.text for move in read if isinstance(move, Correction)]
+    faults = open_now.too_many(len(written))
+    faults += [move.text for move in read if isinstance(move, Correction)]
     if not faults:
         return tuple(move for move in read if not isinstance(move, Correction))
     return Correction("\n".join(dict.fromkeys(faults))[:TEXT_CHARS_MAX])
@@ -119,6 +113,11 @@ class _Open:
         """What the move looks like when it is right."""
         form = form_of(name)
         return f"{name}({form})" if self.mode == "tools" else f'{{"move": "{name}", {form[1:]}'
+
+    def too_many(self, number: int) -> list[str]:
+        """What is wrong with so many moves of which each could be done, if it is anything."""
+        said = self.offer.why_too_many(number)
+        return [f"{said} Form: {' or '.join(map(self.form, self.offer.moves))}"] if said else []
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ LEADER: Final = Offer(
     ("say", "direct", "report", "spawn", "govern", "wait", "think", "use"),
     (FILE_READ, FILE_SEARCH),
 )
-PROPOSER: Final = Offer(("propose",))
-VOTER: Final = Offer(("vote",))
+PROPOSER: Final = Offer(("propose",), moves_max=1)
+VOTER: Final = Offer(("vote",), moves_max=1)
 both_modes = pytest.mark.parametrize("mode", ["tools", "schema"])
 
 CHARTER: Final = {"role": "researcher", "name": "ann", "task": "Read."}
@@ -184,7 +184,13 @@ def test_a_seat_answers_its_call_once(mode: Mode) -> None:
     yes, no = ({"choice": choice, "reason": "r"} for choice in ("yes", "no"))
     two = read_moves(written(mode, ("vote", yes), ("vote", no)), VOTER, mode)
     assert isinstance(two, Correction)
+    form = 'vote({"choice": ' if mode == "tools" else '{"move": "vote", "choice": '
     assert "Exactly one `vote`" in two.text
+    assert f"Form: {form}" in two.text
+    worse = read_moves(written(mode, ("vote", yes), ("vote", {"choice": "no"})), VOTER, mode)
+    assert isinstance(worse, Correction)
+    assert "Exactly one `vote`" in worse.text
+    assert "`reason` is missing" in worse.text, "all faults are told at once"
     twice = read_moves(written(mode, ("vote", yes), ("vote", yes)), VOTER, mode)
     assert isinstance(twice, tuple)
     assert len(twice) == 1
