@@ -390,7 +390,9 @@ CUT: dict[str, Sequence[Part]] = {
 
 @pytest.mark.parametrize("cut", list(CUT))
 async def test_what_may_not_be_all_is_cut_off_and_nothing_of_it_is_done(cut: str) -> None:
-    assert failed(await attempt(Page(CUT[cut]))).why == "cut"
+    # What reached its limit, the model itself can make shorter.
+    is_limit = cut == "a limit in capitals"
+    assert failed(await attempt(Page(CUT[cut]))).why == ("length" if is_limit else "cut")
 
 
 @pytest.mark.parametrize("finish", ["error", "abort", "insufficient_system_resource"])

@@ -550,7 +550,9 @@ async def test_a_deleted_stream_of_missions_is_told_once_and_later_ones_are_deli
 
 async def _turn_beyond(model: ScriptedModel, store: RedisStore) -> None:
     """One turn of an executive, on a message that came as far as any may."""
-    await Lineage(store).found(executive(A1))
+    # It may create children, so that it is offered what leads them, too.
+    rights = ("model/**", "tool/**", "spawn/**")
+    await Lineage(store).found(replace(executive(A1), privileges=rights))
     async with at_work(worker_of(store, model)):
         await store.post(inbox(A1), replace(message("go on"), hops=HOPS_MAX))
         await anyio.sleep(3 * SWEEP_SECONDS)

@@ -198,8 +198,10 @@ def test_a_frozen_agent_that_its_host_gave_up_meanwhile_goes_on_there_when_it_is
 
 
 def test_an_idle_agent_that_is_frozen_is_confirmed_and_a_frozen_frozen_one_too() -> None:
+    resting = {"when": {"role": "executive"}, "moves": [{"move": "wait", "seconds": 3_000}]}
+
     async def test() -> None:
-        async with operated(script=[DELIVERED[0]]) as o:
+        async with operated(script=[DELIVERED[0], resting]) as o:
             executive = await o.executive()
             await has_begun(o.slow)
             o.slow.go.set()
@@ -324,8 +326,13 @@ def test_a_drained_agent_ends_its_turn_takes_no_other_and_is_then_ended() -> Non
 
 
 def test_an_agent_with_an_empty_account_is_frozen_told_of_and_goes_on_when_it_is_funded() -> None:
+    # The board is called for it, and its seat comes to it only when an operator has funded it.
+    late = {"when": {"phase": "review", "times": 1}, "fail": {"why": "server", "retry_after": 60}}
+    deliver = {"motion": "deliver", "reports": ["lead"], "reason": "It is done."}
+    deliver_it = {"when": {"phase": "review"}, "moves": [{"move": "propose", "motion": deliver}]}
+
     async def test() -> None:
-        async with operated() as o:
+        async with operated(script=[late, deliver_it, *DELIVERED]) as o:
             executive = await o.executive()
             await has_begun(o.slow)
             # All that it has left is taken as by a call that used it up.

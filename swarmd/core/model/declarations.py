@@ -111,7 +111,7 @@ class Limits(Written):
     hops_max: int = Field(
         64, ge=4, le=1_000, description="turns since an operator, a timer or the clerk"
     )
-    thoughts_max: int = Field(12, ge=1, le=200, description="calls of a model in one turn")
+    thoughts_max: int = Field(12, ge=1, le=200, description="answers of a model in one turn")
     functions_max: int = Field(60, ge=1, le=1_000, description="uses of functions in one turn")
     deadline_seconds: Seconds = Field(3_600, description="a mission's default deadline")
     turns_at_once: int = Field(64, ge=1, le=10_000, description="turns under way in one worker")
