@@ -273,6 +273,14 @@ def rests_since(swarm: Swarm, executive: Agent, now: float) -> float | None:
     return since if is_long_enough and not is_done(swarm, executive) else None
 
 
+def forget_rests(swarm: Swarm, id: MissionId) -> None:
+    """The board has decided: who was at rest before that has yet to hear of it. A quick board
+    decides before the next look at its executives, and would be called again for the same.
+    """
+    for executive in swarm.executives(id):
+        swarm.observed.resting.pop(executive.id, None)
+
+
 def is_mission_at_rest(swarm: Swarm, id: MissionId, now: float) -> bool:
     return all(
         is_done(swarm, executive) or rests_since(swarm, executive, now) is not None

@@ -96,6 +96,8 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
         moved, effects = step(procedure, event, rules, draft.now)
         if effects or moved != procedure:
             draft.add(Put(BOARDS, id, moved))
+        if moved.stage == "working" != procedure.stage:
+            agenda.forget_rests(draft.swarm, id)
         follow_ups = [_do(draft, id, effect) for effect in effects]
         events += [event for event in follow_ups if event is not None]
         _show_state(draft, id)

@@ -160,6 +160,20 @@ def test_a_cause_is_put_once_and_what_comes_meanwhile_joins_the_next_agenda() ->
     assert _kinds(w) == [("blocker", "two")]
 
 
+def test_who_was_directed_a_moment_ago_is_not_at_rest_by_what_was_seen_before_that() -> None:
+    w, (one, two) = _working("one", "two")
+    w.report(two, "found")
+    w.report(one, "I need cli.md", done=False)
+    _rests(w, "one", two=DONE)
+    assert _kinds(w) == [("blocker", "one")]
+    # The board decides before the next look, and all but `one` is done.
+    w.carry({"motion": "direct", "to": "one", "text": "go on without it", "reason": "r"})
+    w.tick()
+    assert _is_working(w), "it has not read its directive yet"
+    _rests(w, "one", two=DONE)
+    assert _kinds(w) == [("blocker", "one")], "it was directed, and rests all the same"
+
+
 def test_the_board_is_called_three_times_about_one_executive() -> None:
     w, (one, _) = _working("one", "two")
     for number in range(CALLS_MAX):
