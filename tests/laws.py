@@ -193,9 +193,10 @@ class Watch:
 
     def _adopted(self, before: Before, agent: Agent, former: AgentId, swarm: Swarm) -> None:
         """Law 11: to its creator's own superior, who lives, in the step that ends its creator
-        alone.
+        alone. Whose superior ends in the same step has been adopted itself before, or will be.
         """
-        assert agent.parent == before.agents[former].parent
+        assert agent.parent == self.rights.everybody[former].parent
+        assert f"={agent.parent}" not in before.fences
         assert f"={former}" in swarm.lineage.fences
         assert f"={former}" not in before.fences
         self.rights.everybody[agent.id].parent = agent.parent or ""

@@ -31,6 +31,7 @@ from tests.e2e.swarm_process import (
     ENDED,
     Child,
     Fields,
+    amounts_of,
     child,
     clean_environment,
     data_of,
@@ -330,9 +331,7 @@ def assert_done_once(swarm: Parts, mission: str) -> None:
     assert sorted(executed) == ["motion 1: charter", "motion 2: deliver"]
     assert len(swarm.agents_of(mission)) == 2, "one executive and one researcher were ever made"
     accounts = {
-        key.removeprefix("swarm:ledger:"): {
-            name: int(value) for name, value in swarm.hash(key).items()
-        }
+        key.removeprefix("swarm:ledger:"): amounts_of(swarm.hash(key))
         for key in swarm.redis.scan_iter("swarm:ledger:*")
     }
     assert unbalanced(accounts) == []

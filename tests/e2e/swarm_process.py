@@ -204,6 +204,12 @@ class Moment:
     settled: set[str]  # missions whose account is closed, their end not told yet
 
 
+def amounts_of(fields: Fields) -> Account:
+    """Beside its amounts an account says of which kind it was warned, and which month it counts."""
+    amounts = {name: value for name, value in fields.items() if value.lstrip("-").isdecimal()}
+    return {name: int(value) for name, value in amounts.items()}
+
+
 def moment_of(client: redis.Redis) -> Moment:
     """Every account, agent and mission at one instant."""
     rows, fences = cast("Any", client.eval(_MOMENT, 0))
@@ -217,11 +223,7 @@ def moment_of(client: redis.Redis) -> Moment:
         _, kind, id = key.split(":", 2)
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         if kind == "ledger":
-            # Beside its amounts an account says of which kind it was warned.
-            amounts = {
-                name: value for name, value in fields.items() if value.lstrip("-").isdecimal()
-            }
-            moment.accounts[id] = {name: int(value) for name, value in amounts.items()}
+            moment.accounts[id] = amounts_of(fields)
         else:
             (moment.agents if kind == "agent" else moment.missions)[id] = fields
     return moment

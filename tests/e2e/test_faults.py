@@ -45,7 +45,7 @@ from tests.e2e.parts import (
     whole,
 )
 from tests.e2e.proxy import Proxy, proxied
-from tests.e2e.swarm_process import ENDED, Child, short_folder, verb
+from tests.e2e.swarm_process import ENDED, Child, data_of, short_folder, verb
 
 
 @pytest.fixture(scope="module")
@@ -227,10 +227,15 @@ def test_a_mission_is_delivered_when_every_ringing_connection_is_cut_all_the_tim
 def test_a_full_server_holds_the_work_up_and_loses_nothing(models: Models) -> None:
     text = "What is six by seven, when memory is full?"
     with server_of_ours() as server, parts(models, server) as swarm:
-        processes = [swarm.start("supervisor"), swarm.start("worker")]
+        processes = [supervisor, _] = [swarm.start("supervisor"), swarm.start("worker")]
         swarm.submit("m-memory", text)
         swarm.until_spoken("m-memory", 4)
+        # Seats are called, and the worker is about to write what they answer. The supervisor may be
+        # waiting for them: it is given something to write as well, which it finds when all is full.
+        supervisor.process.send_signal(signal.SIGSTOP)
+        swarm.redis.xadd("swarm:missions", {"id": "m-no-text"})
         swarm.redis.config_set("maxmemory", "1mb")
+        supervisor.process.send_signal(signal.SIGCONT)
         with pytest.raises(redis.OutOfMemoryError):
             swarm.submit("m-refused", "not acknowledged")
         for process in processes:
@@ -241,6 +246,8 @@ def test_a_full_server_holds_the_work_up_and_loses_nothing(models: Models) -> No
         assert_done_once(swarm, "m-memory")
         assert_paid_once(swarm, models, "m-memory", text, cut=0)
         assert swarm.journal("host.lost") == []
+        told = [data_of(fields)["state"] for fields in swarm.entries("results")]
+        assert sorted(told) == ["delivered", "rejected"]
         for process in processes:
             # Told when it changes, not at each try: those were a dozen by now.
             assert 1 <= process.stderr.count("the server is back") <= 4

@@ -65,6 +65,10 @@ async def test_what_holds_something_else_is_set_aside_and_the_mission_goes_on(
     scene.on.silent = set()
     await scene.on.start()
     await scene.on.run()
+    if name in ("_positions", "room:sob"):
+        # Answers that were on their way are lost: their seats are absent when their time is over.
+        scene.on.clock.time += scene.on.sup.declared.board.seat_seconds + 1
+        await scene.on.run()
     assert (await scene.on.store.ended_mission(MISSION))["state"] == "delivered"
     findings = (await scene.on.proved()).proof.findings
     assert findings == [] or (name in BEGUN_ANEW and {one.kind for one in findings} == {"restated"})

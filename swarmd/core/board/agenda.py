@@ -112,7 +112,7 @@ def _note_put(draft: Draft, id: MissionId, fresh: Iterable[Cause]) -> None:
     for about in {cause.about for cause in listed if cause.about}:
         calls[about] = calls.get(about, 0) + 1
     put = (*procedure.watch.put, *(cause.key for cause in listed))
-    _keep(draft, id, procedure, put=put, calls=calls)
+    keep_watch(draft, id, put=put, calls=calls)
     for approval in approvals.for_the_board(draft.swarm, id):
         draft.add(APPROVALS.put(approval.called()))
     _record_call(draft, id, listed)
@@ -128,7 +128,9 @@ def _record_call(draft: Draft, id: MissionId, listed: Sequence[Cause]) -> None:
     )
 
 
-def _keep(draft: Draft, id: MissionId, procedure: Procedure, **changes: Any) -> None:
+def keep_watch(draft: Draft, id: MissionId, **changes: Any) -> None:
+    """What was put to the board beside its motions is kept with its record."""
+    procedure = draft.swarm.boards[id]
     watch = procedure.watch.model_copy(update=changes)
     draft.add(Put(BOARDS, id, procedure.model_copy(update={"watch": watch})))
 
@@ -138,7 +140,7 @@ def needs_no_call(draft: Draft, executive: Agent) -> None:
     procedure = draft.swarm.boards.get(executive.mission)
     if procedure is not None:
         key = _ended_cause(executive.id, executive.name, "", draft.now).key
-        _keep(draft, executive.mission, procedure, put=(*procedure.watch.put, key))
+        keep_watch(draft, executive.mission, put=(*procedure.watch.put, key))
 
 
 def is_before_board(swarm: Swarm, agent: Agent) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from swarmd.core.board.agenda import keep_watch
 from swarmd.core.board.calling import asked_in
 from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.board.room import announce, call_seat
@@ -41,7 +42,7 @@ def hear_operator(draft: Draft, message: Message) -> None:
     procedure = draft.swarm.boards[id]
     watch = procedure.watch
     said = OperatorsWord(text=message.text[:WORD_CHARS_MAX], at=message.at or draft.stamp)
-    _keep(
+    keep_watch(
         draft,
         id,
         words=watch.words + 1,
@@ -80,7 +81,7 @@ def answered(draft: Draft, id: MissionId) -> None:
     """The seat that was asked has answered. What was said since its call is asked about anew."""
     answering = draft.swarm.boards[id].watch.answering
     assert answering is not None
-    _keep(draft, id, answered=answering.words, answering=None)
+    keep_watch(draft, id, answered=answering.words, answering=None)
     if draft.swarm.boards[id].watch.is_unanswered:
         _ask(draft, id, tried=1)
 
@@ -92,7 +93,7 @@ def ask_next(draft: Draft, id: MissionId) -> None:
     if answering.tried < len(_order(draft.swarm.boards[id])):
         _ask(draft, id, tried=answering.tried + 1)
         return
-    _keep(draft, id, answered=answering.words, answering=None)
+    keep_watch(draft, id, answered=answering.words, answering=None)
     text = "No seat answered the operator; what was said is shown to whoever is called next."
     announce(draft, id, Announce(text, {"unanswered": answering.words}))
 
@@ -115,7 +116,7 @@ def _ask(draft: Draft, id: MissionId, *, tried: int) -> None:
     deadline = draft.now + draft.swarm.declared.board.seat_seconds
     words = procedure.watch.words
     answering = Answering(seat=seat, deadline=deadline, words=words, tried=tried)
-    _keep(draft, id, answering=answering)
+    keep_watch(draft, id, answering=answering)
     call_seat(draft, id, CallSeat(seat, _call(draft, id), words * 100 + tried, deadline))
 
 
@@ -125,12 +126,6 @@ def _call(draft: Draft, id: MissionId) -> SeatCall:
         asked_in(procedure, "answer", draft.swarm.declared.board),
         may_propose=procedure.stage == "working",
     )
-
-
-def _keep(draft: Draft, id: MissionId, **changes: Any) -> None:
-    procedure = draft.swarm.boards[id]
-    watch = procedure.watch.model_copy(update=changes)
-    draft.add(Put(BOARDS, id, procedure.model_copy(update={"watch": watch})))
 
 
 def is_answer_to_operator(data: Mapping[str, Any]) -> bool:

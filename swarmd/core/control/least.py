@@ -25,6 +25,7 @@ from swarmd.core.model.posts import board_notice
 from swarmd.core.model.records import Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.model.tables import BOARDS, Put
 
 # Sums are estimates, and are told without digits that nobody can mean.
 ROUNDED_TO: Final = 1_000
@@ -46,8 +47,9 @@ def judge_budgets(draft: Draft) -> None:
 def _look_at(draft: Draft, mission: Mission) -> None:
     least = forecast_of(draft.swarm, mission)
     draft.swarm.observed.motion_tokens[mission.id] = least.motion_tokens
-    if mission.state is not MissionState.DEBATING or draft.swarm.boards[mission.id].in_review:
-        return  # It has begun long ago: a successor of the supervisor that saw that goes on.
+    procedure = draft.swarm.boards[mission.id]
+    if mission.state is not MissionState.DEBATING or procedure.in_review or procedure.is_judged:
+        return  # It has begun before: a successor of the supervisor that saw that goes on.
     short = _too_little(mission, least)
     if short:
         queue.end(
@@ -55,6 +57,7 @@ def _look_at(draft: Draft, mission: Mission) -> None:
         )
         return
     _tell(draft, mission, least)
+    draft.add(Put(BOARDS, mission.id, procedure.model_copy(update={"is_judged": True})))
 
 
 def _tell(draft: Draft, mission: Mission, least: Forecast) -> None:

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from swarmd.core.actions.approvals import Need
+from swarmd.core.board.agenda import keep_watch
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.lineage import Agent, Fence
 from swarmd.core.model.names import Authority, MissionId
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
-from swarmd.core.model.tables import BOARDS, Put
 from swarmd.core.model.watch import Watch
 
 
@@ -35,7 +35,7 @@ def note_ended(draft: Draft, agent: Agent, mark: Fence) -> None:
         return
     ended = dict(procedure.watch.ended)
     ended[task_of(agent)] = ended.get(task_of(agent), 0) + 1
-    _keep(draft, agent.mission, ended=ended)
+    keep_watch(draft, agent.mission, ended=ended)
 
 
 def need(swarm: Swarm, agent: Agent, taint: Iterable[str]) -> Need | None:
@@ -65,7 +65,7 @@ def _calls_max(swarm: Swarm, mission: MissionId) -> int:
 def note_made(draft: Draft, agent: Agent) -> None:
     watch = _watch(draft.swarm, agent.mission)
     if watch.ended.get(task_of(agent)):
-        _keep(draft, agent.mission, replacements=(*watch.replacements, agent.id))
+        keep_watch(draft, agent.mission, replacements=(*watch.replacements, agent.id))
 
 
 def note_calls(draft: Draft, agents: Iterable[Agent]) -> None:
@@ -77,15 +77,9 @@ def note_calls(draft: Draft, agents: Iterable[Agent]) -> None:
     for mission, count in calls.items():
         if count:
             before = _watch(draft.swarm, mission).corrective_calls
-            _keep(draft, mission, corrective_calls=before + count)
+            keep_watch(draft, mission, corrective_calls=before + count)
 
 
 def _watch(swarm: Swarm, mission: MissionId) -> Watch:
     procedure = swarm.boards.get(mission)
     return Watch() if procedure is None else procedure.watch
-
-
-def _keep(draft: Draft, mission: MissionId, **changes: object) -> None:
-    procedure = draft.swarm.boards[mission]
-    watch = procedure.watch.model_copy(update=changes)
-    draft.add(Put(BOARDS, mission, procedure.model_copy(update={"watch": watch})))

@@ -75,6 +75,7 @@ class Procedure(Stored):
     bench: Bench = Bench()
     stage: Stage = "docketed"
     in_review: bool = False  # since the first reports: any motion may be proposed
+    is_judged: bool = False  # its budget was held against what it takes at least, and that was told
     motion_number: int = 0
     motion: Motion | None = None
     proposer: str = ""

@@ -58,6 +58,14 @@ def test_where_a_model_takes_tokens_the_least_is_told_as_the_mission_begins() ->
     assert not [m for m in posts(w.tick(), BOARD_ROOM) if "least" in m.data], "once"
 
 
+def test_a_successor_in_the_midst_of_the_debate_tells_it_no_second_time() -> None:
+    w = paid(world())
+    submit(w, tokens=200_000)
+    w.swarm.observed.motion_tokens.clear()  # as a supervisor that starts anew knows it
+    assert not [m for m in posts(w.tick(), BOARD_ROOM) if "least" in m.data]
+    assert w.swarm.observed.motion_tokens[NEXT], "what the board keeps is known to it all the same"
+
+
 @pytest.mark.parametrize("kind", ["tokens", "calls"])
 def test_a_budget_that_cannot_finish_is_refused_with_the_sum_that_would_do(kind: str) -> None:
     w = paid(world())

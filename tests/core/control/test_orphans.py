@@ -295,6 +295,20 @@ def test_a_hold_that_nobody_mends_lapses_and_the_agent_ends_by_its_policy(policy
     assert f"={mid.id}" not in w.swarm.lineage.stops
 
 
+@pytest.mark.parametrize("is_upper_first", [True, False])
+def test_of_two_that_end_in_one_step_the_children_go_to_who_is_left_above_both(
+    is_upper_first: bool,
+) -> None:
+    w = _world("adopt")
+    top, mid, one, leaf = _family(w)
+    for agent in (mid, one) if is_upper_first else (one, mid):
+        _fails(w, agent, Rule.BUDGET_EXHAUSTED)
+    w.tick(HOLD_SECONDS)
+    assert set(w.swarm.lineage.fences) == {f"={mid.id}", f"={one.id}"}
+    assert w.agent(leaf.id).parent == top.id
+    assert set(_reaped(_to_the_end(w))) == {mid.id, one.id}
+
+
 @pytest.mark.parametrize("target", ["mid", "top", "one"])
 def test_a_hold_does_not_lapse_while_an_operator_holds_it_too(target: str) -> None:
     w = _world()

@@ -171,7 +171,7 @@ class Received:
         said, before = usage_of(piece), self.text_bytes
         if said is not None:
             self.said = self.said.most(said)
-        choices = _as_list(piece.get("choices"))
+        choices = as_list(piece.get("choices"))
         for choice in choices:
             if not isinstance(choice, dict):
                 raise ValueError("a choice of the answer is not an object")
@@ -294,8 +294,8 @@ def _text_within(value: object) -> str:
         return "".join(
             _text_within(inner) for key, inner in value.items() if key not in ("type", "id")
         )
-    return "".join(_text_within(inner) for inner in _as_list(value))
+    return "".join(_text_within(inner) for inner in as_list(value))
 
 
-def _as_list(value: object) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from swarmd.adapters.models.openai.answer import THREAD_BYTES_MAX, Received
+from swarmd.adapters.models.openai.answer import THREAD_BYTES_MAX, Received, as_list
 
 Json = dict[str, Any]
 
@@ -126,13 +126,9 @@ def _content_of(place: int, item: Json) -> Iterator[Json]:
             parts = item.get("content")
             yield _piece({"content": parts if isinstance(parts, list) else str(parts or "")})
         case "reasoning":
-            told = [*_list(item.get("content")), *_list(item.get("summary"))]
+            told = [*as_list(item.get("content")), *as_list(item.get("summary"))]
             texts = (str(part.get("text") or "") for part in told if isinstance(part, dict))
             yield _piece({"reasoning_content": "".join(texts)})
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _piece(delta: Json, finish: str | None = None) -> Json:
