@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import filterfalse
 from typing import Final, TypeAlias
 
 from swarmd.core.model.names import SOB, AgentId
@@ -106,9 +107,7 @@ def _by_parent(
     """
     open_ones = {mission.id for mission in missions}
     below: dict[str, list[AgentView | MissionView]] = {SOB: [*missions]}
-    for agent in agents.values():
-        if _is_seat(agent):
-            continue
+    for agent in filterfalse(_is_seat, agents.values()):
         parent = agent.mission if agent.parent == SOB else agent.parent
         # A parent whose record is forgotten already: its child is shown, not dropped.
         known = parent in (open_ones if agent.parent == SOB else agents)
