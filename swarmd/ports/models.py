@@ -180,6 +180,19 @@ class Answered:
     thread: str = ""
 
 
+FailureKind = Literal[
+    "malformed",
+    "refused",
+    "length",
+    "rate_limited",
+    "timeout",
+    "server",
+    "cut",
+    "rejected",
+    "unsupported",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """One attempt that gave no moves. It is charged like any other.
@@ -191,17 +204,7 @@ class Failed:
     model asks in another form, which is no failure of the attempt: there are only a few forms.
     """
 
-    why: Literal[
-        "malformed",
-        "refused",
-        "length",
-        "rate_limited",
-        "timeout",
-        "server",
-        "cut",
-        "rejected",
-        "unsupported",
-    ]
+    why: FailureKind
     detail: str
     usage: Usage
     retry_after: float | None = None

@@ -85,8 +85,8 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_ended": ("", "", "R", ""),
     # What it says to hosts, and what a host must know before an agent acts.
     "_meta": ("", "", "R", "R"),
-    "_fences": ("", "", "R", "R"),
-    "_stops": ("", "", "R", "R"),
+    "_fences": ("R", "", "R", "R"),
+    "_stops": ("R", "", "R", "R"),
     "_revocations": ("", "", "R", "R"),
     "_use:*": ("", "", "R", "R"),
     "_holds": ("", "", "R", "R"),

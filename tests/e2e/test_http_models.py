@@ -267,6 +267,11 @@ def test_what_passes_is_tried_again_and_every_attempt_is_in_the_account(
     }
 
 
+def but_for_the_calls_left(request: Fields) -> str:
+    """What the provider may have charged for its failure is told as fewer calls to come."""
+    return re.sub(r"about \d+ more calls", "about N more calls", json.dumps(request))
+
+
 @pytest.mark.parametrize("name", PASSING)
 def test_the_next_request_tells_the_model_what_it_did_wrong_and_only_that(
     ran: Ran, name: str
@@ -285,7 +290,7 @@ def test_the_next_request_tells_the_model_what_it_did_wrong_and_only_that(
         assert after.request["messages"][0] == before.request["messages"][0]
         assert len(after.request["messages"]) >= len(before.request["messages"])
     elif trouble.times == 1:
-        assert after.request == before.request
+        assert but_for_the_calls_left(after.request) == but_for_the_calls_left(before.request)
 
 
 def test_a_providers_retry_after_is_kept(ran: Ran) -> None:

@@ -5,8 +5,7 @@ and not done again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -18,9 +17,9 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import inbox
 from swarmd.core.model.functions import TREE_LIST
 from swarmd.core.model.names import FIRST, AgentId, Channel
-from swarmd.ports.models import Answered, Failed, Prompt
 from swarmd.ports.stores import LOST, Begin, Begun, EndedBefore, Hold, Used
 from swarmd.runtime.turn.step_journal import Reserve
+from tests.runtime.test_functions import Seen
 from tests.runtime.test_model_call import AGENT, Thinking, thinking
 from tests.runtime.test_worker import (
     DECLARED,
@@ -144,31 +143,6 @@ async def never_told(
     await _END(self, hold, begin, result, used, warn_percent, at)
 
 
-@dataclass(slots=True)
-class Seeing:
-    """A scripted model that keeps what it was shown of its turn."""
-
-    inner: ScriptedModel
-    shown: list[Any] = field(default_factory=list)
-    name: str = "scripted:seeing"
-    is_language_model: bool = False
-
-    def bound(self, prompt: Prompt) -> Any:
-        return self.inner.bound(prompt)
-
-    def expected(self, prompt: Prompt) -> Any:
-        return self.inner.expected(prompt)
-
-    async def attempt(
-        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
-    ) -> Answered | Failed:
-        self.shown.append(prompt.view.steps)
-        return await self.inner.attempt(prompt, sending)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-
 def test_a_successors_model_is_shown_that_the_outcome_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -182,7 +156,7 @@ def test_a_successors_model_is_shown_that_the_outcome_is_unknown(
 
     async def test() -> None:
         async with stored() as store:
-            lineage, seen = Lineage(store), Seeing(ScriptedModel(listed))
+            lineage, seen = Lineage(store), Seen(ScriptedModel(listed))
             await lineage.found(executive("a-1"))
             former, next_ = (
                 worker_of(store, ScriptedModel(listed), declared=declared),
@@ -203,7 +177,7 @@ def test_a_successors_model_is_shown_that_the_outcome_is_unknown(
 
                 (report,) = await until(reports)
             assert report.text == "I looked whether it was done."
-            (last,) = seen.shown
+            (last,) = (prompt.view.steps for prompt in seen.prompts)
             assert "unknown outcome" in json.dumps(last[-1])
 
     jumping(test)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import anyio
@@ -19,7 +19,6 @@ from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId
-from swarmd.ports.models import NOTHING, Answered, Failed
 from tests.runtime.test_functions import Seen, use
 from tests.runtime.test_worker import (
     DECLARED,
@@ -78,11 +77,10 @@ async def turn_of(
     store: RedisStore,
     script: Sequence[Mapping[str, Any]],
     declared: Declarations = DECLARED,
-    model: Any = None,
 ) -> Ended:
     agent = replace(executive(A1), privileges=FREE)
     await Lineage(store).found(agent)
-    seen = Seen(ScriptedModel(list(script)) if model is None else model)
+    seen = Seen(ScriptedModel(list(script)))
     async with at_work(worker_of(store, seen, declared=declared)):
         await store.post(inbox(A1), message("begin"))
 
@@ -100,12 +98,10 @@ async def turn_of(
     )
 
 
-def in_a_turn(
-    script: Sequence[Mapping[str, Any]], declared: Declarations = DECLARED, model: Any = None
-) -> Ended:
+def in_a_turn(script: Sequence[Mapping[str, Any]], declared: Declarations = DECLARED) -> Ended:
     async def test() -> Ended:
         async with stored() as store:
-            return await turn_of(store, script, declared, model)
+            return await turn_of(store, script, declared)
 
     return jumping(test)
 
@@ -146,43 +142,22 @@ def test_what_is_left_of_a_turn_is_told_in_each_call() -> None:
     assert "58 function calls" in second
 
 
-@dataclass(slots=True)
-class Faulty:
-    """Fails once in each of these ways, and then answers."""
-
-    failures: list[Failed]
-    name: str = "scripted:faulty"
-    is_language_model: bool = False
-    inner: ScriptedModel = field(
-        default_factory=lambda: ScriptedModel([answer(report("x", done=True))])
-    )
-
-    def bound(self, prompt: Any) -> Any:
-        return self.inner.bound(prompt)
-
-    def expected(self, prompt: Any) -> Any:
-        return self.inner.expected(prompt)
-
-    async def attempt(
-        self, prompt: Any, sending: Callable[[], None] = lambda: None
-    ) -> Answered | Failed:
-        if self.failures:
-            return self.failures.pop(0)
-        return await self.inner.attempt(prompt, sending)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
+def fails_once(why: str) -> list[dict[str, Any]]:
+    """A script that fails once in this way, and then answers."""
+    failing = {"when": {"times": 1}, "fail": {"why": why, "detail": "no move"}}
+    return [failing, answer(report("x", done=True))]
 
 
 def test_a_failure_of_the_provider_uses_up_no_thought_and_the_same_is_asked_again() -> None:
-    ended = in_a_turn([], model=Faulty([Failed("server", "HTTP 500", NOTHING)]))
+    ended = in_a_turn(fails_once("server"))
     first, second = ended.model.prompts
-    assert "12 thoughts" in first.reminder
-    assert second == first
+    for prompt in (first, second):
+        assert "12 thoughts" in prompt.reminder
+    assert replace(second, reminder=first.reminder) == first
 
 
 def test_an_answer_that_is_no_use_is_a_thought_of_the_model() -> None:
-    ended = in_a_turn([], model=Faulty([Failed("malformed", "no move", NOTHING)]))
+    ended = in_a_turn(fails_once("malformed"))
     assert [prompt.reminder.split(" (")[0] for prompt in ended.model.prompts] == [
         "Left in this turn: 12 thoughts",
         "Left in this turn: 11 thoughts",
@@ -195,31 +170,8 @@ def test_functions_beyond_the_bound_are_not_called_and_say_so() -> None:
     assert "2 function calls" in ended.results[2]["detail"]
 
 
-@dataclass(slots=True)
-class Stubborn:
-    """Calls functions as long as it is let, and then answers with nothing that is a move."""
-
-    name: str = "scripted:stubborn"
-    is_language_model: bool = False
-    inner: ScriptedModel = field(default_factory=lambda: ScriptedModel([answer(TREE)]))
-
-    def bound(self, prompt: Any) -> Any:
-        return self.inner.bound(prompt)
-
-    def expected(self, prompt: Any) -> Any:
-        return self.inner.expected(prompt)
-
-    async def attempt(
-        self, prompt: Any, sending: Callable[[], None] = lambda: None
-    ) -> Answered | Failed:
-        return await self.inner.attempt(prompt, sending)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-
 def test_a_turn_that_ends_at_its_bound_without_a_report_is_told_to_its_superior() -> None:
-    ended = in_a_turn([], bounded(thoughts_max=2), Stubborn())
+    ended = in_a_turn([answer(TREE)], bounded(thoughts_max=2))
     (told,) = ended.reports
     assert told.sender == A1
     assert (told.data["done"], told.data["unreported"]) == (False, "2 thoughts")

@@ -547,9 +547,24 @@ async def test_what_is_invalid_ends_as_rejected_and_stops_nothing(
         assert delivered.data["state"] == "delivered"
 
 
-async def test_a_budget_over_the_root_ends_as_exhausted(namespace: str) -> None:
+async def test_a_mission_that_asks_for_more_than_the_root_has_is_given_what_is_left(
+    namespace: str,
+) -> None:
     async with stage(namespace) as on:
         await on.submit(budget={"tokens": 10**15})
+        await quiet(on)
+        left = on.sup.declared.limits.root.tokens
+        assert (await account(on.store, MISSION))["tokens.granted"] <= left
+        assert (await account(on.store, SOB))["tokens.free"] == 0
+        await on.run()
+        await _assert_delivered(on, (await on.results())[0])
+
+
+async def test_a_root_with_nothing_left_ends_a_mission_as_exhausted(namespace: str) -> None:
+    async with stage(namespace) as on:
+        root = on.store.keys.ledger(SOB)
+        await on.store.pipe.execute("HSET", root, "calls.free", "0")
+        await on.submit()
         await on.run()
         (result,) = await on.results()
         assert result.data["state"] == "exhausted"

@@ -39,7 +39,7 @@ from swarmd.core.model.messages import Kind
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.names import SOB
 from swarmd.errors import UsageError
-from swarmd.ports.models import Answered, Failed, Prompt, Usage, View
+from swarmd.ports.models import Answered, Failed, FailureKind, Prompt, Usage, View
 
 NO_RULE: Final = "no rule matched"
 _PLACE: Final = re.compile(r"\{\{\s*([A-Za-z_]+(?:\.[A-Za-z0-9_.-]+)?)\s*\}\}")
@@ -85,17 +85,7 @@ class When(Written):
 class Failure(Written):
     """An attempt that fails, as a provider or a model would let it."""
 
-    why: Literal[
-        "malformed",
-        "refused",
-        "length",
-        "rate_limited",
-        "timeout",
-        "server",
-        "cut",
-        "rejected",
-        "unsupported",
-    ]
+    why: FailureKind
     detail: str = "scripted"
     retry_after: float | None = Field(None, ge=0)
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.query import Query, asked, asked_if_allowed, facts_in, hash_of
+from swarmd.adapters.redis.query import Query, asked, facts_in, hash_of
 from swarmd.core.agent.waiting import shown_wait, wait_of
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.names import SOB, AgentId, Authority, HostId, MissionId
@@ -222,12 +222,8 @@ def read_missions(keys: Keys) -> Query[list[MissionView]]:
 
 
 def read_mission(keys: Keys, id: MissionId) -> Query[MissionView | None]:
-    [row] = yield from asked(["HGETALL", keys.mission(id)])
-    if not row:
-        return None
-    # Whoever may hand missions in and not see what is stopped is shown the mission all the same.
-    (fences, stops), _ = yield from asked_if_allowed(*_stopping(keys))
-    return _marks(fences or (), stops or ()).of_mission(mission_view(hash_of(row)))
+    row, fences, stops = yield from asked(["HGETALL", keys.mission(id)], *_stopping(keys))
+    return _marks(fences, stops).of_mission(mission_view(hash_of(row))) if row else None
 
 
 # --- permissions ------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class Mind:
         while True:
             outcome = await self._attempt(journal, tried.asked(prompt(tried.corrections)))
             # A provider's failure uses up no thought: the bound is for what the model makes of its
-            # turn, and the request that follows is the same to the byte.
+            # turn, and the request that follows is the same but for the calls still to be paid.
             journal.thoughts_done += _is_answer(outcome)
             if isinstance(outcome, Answered):
                 keep(outcome.thread)

@@ -8,22 +8,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from swarmd.adapters.models.openai.waits import wait_seconds
-
-Why = Literal[
-    "malformed",
-    "refused",
-    "length",
-    "rate_limited",
-    "timeout",
-    "server",
-    "cut",
-    "rejected",
-    "unsupported",
-]
+from swarmd.ports.models import FailureKind
 
 QUOTE_CHARS_MAX: Final = 8_000
 PLACE_CHARS_MAX: Final = 300  # of an address that a server sends us to
@@ -59,7 +48,7 @@ _FIELDS: Final = ("code", "status", "status_code", "http_status", "type")
 class Fault:
     """`may_have_run`: the model may have worked for it, so what it may have used is charged."""
 
-    why: Why
+    why: FailureKind
     what: str
     retry_after: float | None = None
     may_have_run: bool = True
