@@ -71,6 +71,7 @@ from swarmd.core.model.names import (
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import LEASE_SECONDS, SWEEP_SECONDS, stamp_of
+from swarmd.core.queries.activity import held_back
 from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.pubsub import Rings
 from swarmd.ports.stores import Hold, RefusedByStore, SupervisorStore, Used
@@ -552,6 +553,10 @@ def test_a_call_that_waits_for_its_pace_when_the_lead_ends_is_not_sent_before_th
                 model.go.set()
                 await anyio.sleep(10 * SWEEP_SECONDS)
                 assert (model.waiting, model.begun) == (1, 0)
+                steps = await store.pipe.execute("HKEYS", store.keys.steps(AgentId("a-1")))
+                assert isinstance(steps, list)
+                assert held_back([str(step) for step in steps]) == "lead.none", "people see why"
+                assert len(await facts_of(store, fact="refuse", rule="lead.none")) == 1
                 assert await store.lead(HostId("h-next"), 3_600)
                 await _reported(store)
             assert model.begun == 1

@@ -184,16 +184,21 @@ class Journal:
         self, begin: Begin, given: Any, effect: Effect, lost: Callable[[], Used] | None
     ) -> str:
         is_over, ended = False, self.calls.begun(begin, given, self.stamp())
+        waits: Rule | None = None
         self.doing(begin.kind)
         try:
             result, used = await effect()
             is_over = True
+        except NotAllowedError as no:
+            # Refused by this process and not by the store, which is told why nothing goes on.
+            waits = no.rule
+            raise
         finally:
             self.doing("")
             if not is_over:
                 with anyio.move_on_after(SETTLE_SECONDS, shield=True):
                     used = lost() if lost else Used(_whole(begin), is_assumed=True)
-                    used = replace(used, is_ok=False)
+                    used = replace(used, is_ok=False, waits=waits)
                     ended(None, used)
                     await self._end(begin, LOST, used)
         ended(result, used)
