@@ -99,6 +99,7 @@ class Procedure(Stored):
     refusal: str = ""
     failure: str = ""
     agenda: tuple[dict[str, JsonValue], ...] = ()  # what this review was called for
+    is_for_chair: bool = False  # requests of tainted turns alone, which the chair may sort
     watch: Watch = Watch()
 
     def to_json(self) -> str:
@@ -167,6 +168,7 @@ class SeatCall:
     agenda: tuple[Mapping[str, Any], ...] = ()
     words: tuple[Mapping[str, Any], ...] = ()
     may_propose: bool = True
+    is_for_chair: bool = False
     came: tuple[str, ...] = ()
 
 
