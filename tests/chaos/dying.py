@@ -1,9 +1,9 @@
 """`swarmd up` that kills itself at one atomic step: `python -m tests.chaos.dying KIND NUMBER
-before|after`.
+before|after`; with several such triples it is started again after each death and dies at the next.
 
-The steps of one kind are counted from when the folder's file `counting` is there, and each is noted
-in `steps`. Before is when the step has not been asked of the store, after is when it has been
-answered and nobody knows it yet.
+The steps of one kind are counted from when the folder's file `counting` is there, anew in each of
+its lives, and each is noted in `steps`. Before is when the step has not been asked of the store,
+after is when it has been answered and nobody knows it yet.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.adapters.server.process import ends_with_parent
 from swarmd.cli.main import main
 
 KINDS: Final = {
@@ -54,6 +56,31 @@ def dying(kind: str, number: int, moment: str, data: Path) -> None:
         setattr(RedisStore, method, wrapped(name, method))
 
 
+def life(kind: str, number: str, moment: str) -> int:
+    """`swarmd up` until it is ended, or dies as planned."""
+    dying(kind, int(number), moment, Path(os.environ["SWARMD_DATA"]))
+    return main(["up"])
+
+
+def died(*death: str) -> None:
+    """A life in a process of its own."""
+    arm = ends_with_parent()
+    pid = os.fork()
+    if pid == 0:
+        if arm is not None:
+            arm()
+        os._exit(life(*death))
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code != -signal.SIGKILL:
+        sys.exit(f"not killed at {' '.join(death)}: ended with {code}")
+
+
 if __name__ == "__main__":
-    dying(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(os.environ["SWARMD_DATA"]))
-    sys.exit(main(["up"]))
+    *deaths, last = zip(*[iter(sys.argv[1:])] * 3, strict=True)
+    if deaths:
+        # Once for all lives: it takes longer than what else they do.
+        for module in ("swarmd.app.parts", "swarmd.adapters.models.openai.model"):
+            import_module(module)
+    for death in deaths:
+        died(*death)
+    sys.exit(life(*last))

@@ -143,6 +143,8 @@ def _filled(value: Any) -> Any:
 
 
 def _history_lines(call: Facts) -> Iterator[str]:
+    if call["came"]:
+        yield f"Since the motion was proposed: {'; '.join(call['came'])}."
     if call["fallen"]:
         fallen = call["fallen"]
         motion = _written(fallen["motion"])

@@ -21,6 +21,10 @@ from swarmd.core.model.motion_kinds import kinds
 from swarmd.core.model.motions import Motion
 from swarmd.core.model.procedure import Procedure, Stage
 
+# How often a seat may mend a motion that the law would refuse. A model that has read the rule and
+# its numbers twice does not find them at the third reading; the next seat may.
+CORRECTIONS_MAX: Final = 2
+
 _ANSWERED_IN: Final[dict[type, Stage]] = {
     Proposed: "propose",
     Argued: "debate",

@@ -23,7 +23,7 @@ from swarmd.core.model.names import (
     Authority,
     MissionId,
 )
-from swarmd.core.model.procedure import Procedure
+from swarmd.core.model.procedure import Procedure, as_stored
 from swarmd.core.model.records import Approval
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, BOARDS, Put
@@ -53,6 +53,16 @@ _CAN: Final[Mapping[str, str]] = {
 }
 
 
+# What is news while the board is in review, as its seats are told it.
+_NEWS: Final[Mapping[str, str]] = {
+    "permission": "asks for permission",
+    "stalled": "makes no progress",
+    "frozen": "is held",
+    "exhausted": "is held, for its account is empty",
+    "ended": "has ended without a final report",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """One thing that waits for the board. `about` is the executive whose calls it counts among;
@@ -74,6 +84,10 @@ class Cause:
         told = [self.kind, self.agent, sha256(self.task), self.detail]
         return sha256(canonical(told))[:16]
 
+    @property
+    def news(self) -> str:
+        return f"{self.name or self.agent} {_NEWS[self.kind]}"
+
     def item(self) -> dict[str, Any]:
         """As it stands on the agenda."""
         return {
@@ -85,6 +99,33 @@ class Cause:
             "can": _CAN[self.kind],
             **self.facts,
         }
+
+
+def join(draft: Draft, id: MissionId) -> tuple[Cause, ...]:
+    """What has come since the review was opened joins its agenda as a seat is asked to propose."""
+    fresh = come_since(draft.swarm, id, draft.now)
+    if not fresh:
+        return ()
+    _note_put(draft, id, fresh)
+    procedure = draft.swarm.boards[id]
+    items = as_stored([cause.item() for cause in fresh])
+    joined = procedure.model_copy(update={"agenda": (*procedure.agenda, *items)})
+    draft.add(Put(BOARDS, id, joined))
+    return fresh
+
+
+def come_since(swarm: Swarm, id: MissionId, now: float) -> tuple[Cause, ...]:
+    """What waits for a board that is in review and was not put to it. Of one who rests nothing has
+    come but its report, which each call shows.
+    """
+    procedure = swarm.boards[id]
+    if not procedure.in_review or procedure.phase is None:
+        return ()
+    return tuple(
+        cause
+        for cause in causes(swarm, id, now)
+        if cause.kind in _NEWS and _may_be_put(procedure, cause)
+    )
 
 
 def take_causes(draft: Draft, id: MissionId) -> tuple[dict[str, Any], ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from swarmd.core.board.events import Announce, Proposed, Responded
+from swarmd.core.board.events import Announce, Overruled, Proposed, Responded
 from swarmd.core.model.procedure import Ballot, Procedure
 from swarmd.core.model.voting import Verdict
 
@@ -43,6 +43,18 @@ def response_line(procedure: Procedure, answer: Responded) -> Announce:
         facts["motion"] = answer.motion.model_dump(mode="json")
     reason = answer.reason[:EXCERPT_CHARS]
     return Announce(f"Motion {answer.motion_number}: {answer.seat} {done}: {reason}", facts)
+
+
+def fall_line(procedure: Procedure, why: str) -> Announce:
+    number = procedure.motion_number
+    facts = {"motion_number": number, "falls": procedure.falls, "why": why}
+    return Announce(f"Motion {number} falls: {why}.", facts)
+
+
+def overruled_line(event: Overruled) -> Announce:
+    number, why = event.motion_number, f"{event.rule}: {event.detail}"
+    facts = {"motion_number": number, "carried": True, "why": why}
+    return Announce(f"Motion {number} is carried by the operator, {why}.", facts)
 
 
 def consent_line(procedure: Procedure, verdict: Verdict) -> Announce:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from swarmd.core.board.events import CallSeat, CloseCall, Effect, Sent
+from swarmd.core.board.hearing import all_heard
 from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.procedure import OpenCall, Phase, Procedure, SeatCall
 
@@ -24,6 +25,8 @@ def call_seats(
     )
     changes = {"calls": calls, "attempt": procedure.attempt + len(calls)}
     called = procedure.model_copy(update=changes)
+    if called.stage in ("propose", "respond"):
+        called = all_heard(called)
     return called, tuple(_effect_of(called, call, rules) for call in calls)
 
 
@@ -85,6 +88,14 @@ def _motion_later(procedure: Procedure, seconds: float) -> dict[str, Any]:
     return {} if deadline is None else {"motion_deadline": deadline + seconds}
 
 
+def next_deadline(procedure: Procedure) -> float | None:
+    """When `Ticked` will change something; `None` where no time runs."""
+    deadlines = [call.deadline for call in procedure.calls]
+    if procedure.motion_deadline is not None:
+        deadlines.append(procedure.motion_deadline)
+    return min(deadlines, default=None)
+
+
 def closed_calls(before: Procedure, after: Procedure, answered: str) -> tuple[CloseCall, ...]:
     """The calls that were open and are not any more, but for that of the seat which answered."""
     is_same = after.motion_number == before.motion_number
@@ -106,6 +117,7 @@ def _effect_of(procedure: Procedure, call: OpenCall, rules: BoardRules) -> CallS
         fallen=procedure.fallen if procedure.motion is None else None,
         is_at_once=procedure.is_at_once,
         agenda=procedure.agenda,
+        came=() if procedure.motion is None else tuple(news.what for news in procedure.came),
     )
     return CallSeat(call.seat, asked, call.attempt, call.deadline)
 

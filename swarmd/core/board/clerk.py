@@ -9,25 +9,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, assert_never
 
-from swarmd.core.actions import approvals, override_record
 from swarmd.core.board import agenda, operator_word
 from swarmd.core.board.answers import answer_of, proposal_of
+from swarmd.core.board.calling import next_deadline
 from swarmd.core.board.events import (
     Announce,
     Await,
     CallSeat,
+    Came,
     Carry,
     CloseCall,
     Delayed,
     Effect,
     Event,
-    Executed,
     Fail,
     Ignored,
     Opened,
-    Overruled,
     Proposed,
-    Refused,
     ReportsIn,
     SeatFailed,
     Sent,
@@ -36,7 +34,7 @@ from swarmd.core.board.events import (
 )
 from swarmd.core.board.execution import board_taint, execute_motion, override_changes
 from swarmd.core.board.judging import judged
-from swarmd.core.board.procedure import next_deadline, step
+from swarmd.core.board.procedure import step
 from swarmd.core.board.reporting import last_report, report_of, take_report
 from swarmd.core.board.room import (
     announce,
@@ -44,7 +42,6 @@ from swarmd.core.board.room import (
     former_post,
 )
 from swarmd.core.missions import queue
-from swarmd.core.model.actions import Actor
 from swarmd.core.model.bench import seats_for
 from swarmd.core.model.changes import (
     MissionSet,
@@ -53,17 +50,15 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import EVERYTHING, Agent, Stop
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.motion_kinds import Carried
-from swarmd.core.model.motions import MOTION
 from swarmd.core.model.names import OPERATOR, SOB, AgentId, MissionId, MissionState
-from swarmd.core.model.overruling import Overruling
 from swarmd.core.model.posts import call_closed
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.provenance import KEY as TAINT
-from swarmd.core.model.records import Approval, Mission
-from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.records import Mission
 from swarmd.core.model.requests import SentRequest
 from swarmd.core.model.state import Draft
-from swarmd.core.model.tables import APPROVALS, BOARDS, REPORTS, Drop, Put
+from swarmd.core.model.tables import BOARDS, REPORTS, Put
+from swarmd.core.model.watch import News
 
 # Of a mission's text in the room and in the journal. It may be a megabyte long, and six times that
 # where each of its characters has to be escaped: a server may take no message of such a size. The
@@ -89,8 +84,8 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
     """One event, and all that follows from it at once: a carried motion is executed in the same
     commit.
     """
-    events = [event]
-    while events and _in_hand(draft, id) is not None:
+    events = [*_come(draft, id), event]
+    while events and in_hand(draft, id) is not None:
         procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
         event = judged(draft, id, procedure, events.pop(0))
         moved, effects = step(procedure, event, rules, draft.now)
@@ -103,7 +98,20 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
         _show_state(draft, id)
 
 
-def _in_hand(draft: Draft, id: MissionId) -> Mission | None:
+def _come(draft: Draft, id: MissionId) -> list[Came]:
+    """What waits for the board since a motion was asked for, each once."""
+    procedure = draft.swarm.boards.get(id)
+    if procedure is None:
+        return []
+    known = {news.key for news in procedure.came}
+    return [
+        Came(News(key=cause.key, kind="work", what=cause.news))
+        for cause in agenda.come_since(draft.swarm, id, draft.now)
+        if cause.key not in known
+    ]
+
+
+def in_hand(draft: Draft, id: MissionId) -> Mission | None:
     """The mission, while it is before the board and not about to end."""
     mission = draft.swarm.missions.get(id)
     if mission is None or mission.ending is not None or id not in draft.swarm.boards:
@@ -151,7 +159,7 @@ def _record_ignored(draft: Draft, id: MissionId, ignored: Ignored) -> None:
 
 def _show_state(draft: Draft, id: MissionId) -> None:
     """The mission's public state follows the procedure's stage."""
-    mission = _in_hand(draft, id)
+    mission = in_hand(draft, id)
     if mission is None:
         return
     state = _state_of(draft.swarm.boards[id])
@@ -168,7 +176,7 @@ def _state_of(procedure: Procedure) -> MissionState:
 def hear(draft: Draft, message: Message) -> None:
     """A message in the board's room. Only a seat's answer to its call moves the procedure."""
     if message.sender == OPERATOR and message.kind is Kind.SAY:
-        operator_word.hear_operator(draft, message)
+        _hear_operator(draft, message)
         return
     seat = draft.lineage.get(message.sender)
     if seat is None or not seat.is_seat or message.mission not in draft.swarm.boards:
@@ -177,6 +185,20 @@ def hear(draft: Draft, message: Message) -> None:
         draft.add(former_post(draft, message))
     else:
         _hear_seat(draft, message)
+
+
+def _hear_operator(draft: Draft, message: Message) -> None:
+    id = operator_word.mission_meant(draft.swarm, message)
+    if id is not None:
+        news = News(key="word", kind="word", what="an operator has spoken")
+        _tell_who_decides(draft, id, news, message.text)
+        operator_word.hear_operator(draft, id, message)
+
+
+def _tell_who_decides(draft: Draft, id: MissionId, news: News, text: str = "") -> None:
+    """Nothing is carried over it unheard."""
+    operator_word.note_came(draft, id, news)
+    advance(draft, id, Came(news, text))
 
 
 def _hear_seat(draft: Draft, message: Message) -> None:
@@ -206,8 +228,10 @@ def _propose_for_operator(draft: Draft, message: Message) -> None:
         why = "its motion for the operator cannot be put now"
         _record_ignored(draft, id, Ignored(message.sender, why))
         return
+    answering = draft.swarm.boards[id].watch.answering
+    assert answering is not None
     called_for = agenda.take_causes(draft, id) or ()
-    advance(draft, id, ReportsIn(called_for, proposed))
+    advance(draft, id, ReportsIn(called_for, proposed, answering.came))
 
 
 def seat_failed(
@@ -257,6 +281,10 @@ def hear_report(draft: Draft, message: Message) -> None:
         draft.add(former_post(draft, message))
         return
     take_report(draft, executive, report_of(executive, message))
+    reported = News(
+        key=f"report:{executive.id}", kind="work", what=f"{executive.name} has reported"
+    )
+    _tell_who_decides(draft, executive.mission, reported)
     review_if_ready(draft, executive.mission)
 
 
@@ -276,7 +304,7 @@ def executive_ended(
 def review_if_ready(draft: Draft, id: MissionId) -> None:
     """Something waits for the board of a working mission: it reviews."""
     procedure = draft.swarm.boards.get(id)
-    if procedure is None or procedure.stage != "working" or _in_hand(draft, id) is None:
+    if procedure is None or procedure.stage != "working" or in_hand(draft, id) is None:
         return
     called_for = agenda.take_causes(draft, id)
     if called_for is not None:
@@ -285,89 +313,6 @@ def review_if_ready(draft: Draft, id: MissionId) -> None:
     stuck = agenda.why_stuck(draft.swarm, id, draft.now)
     if stuck:
         _fail(draft, id, f"{stuck}; {agenda.missing(draft.swarm, id)}")
-
-
-def answered(draft: Draft, approval: Approval) -> Denied | None:
-    """An operator has answered for a motion, or nobody did: executed now, once, or told to the
-    board.
-    """
-    id, number = approval.mission, approval.action["request"]["number"]
-    if _in_hand(draft, id) is None:
-        return Denied(Rule.UNKNOWN_MISSION, id)
-    procedure = draft.swarm.boards[id]
-    event = _executed_after_all(draft, approval)
-    if procedure.stage == "carrying" and procedure.motion_number == number:
-        advance(draft, id, event)
-    else:
-        _announce_answer(draft, approval, event)
-    if isinstance(event, Refused) and approval.answer == "approved":
-        return Denied(event.rule, event.detail)
-    return None
-
-
-def _executed_after_all(draft: Draft, approval: Approval) -> Executed | Refused:
-    action, request = approval.action, approval.action["request"]
-    number = request["number"]
-    if approval.answer != "approved" or approvals.digest_of(action) != approval.digest:
-        rule = Rule.APPROVAL_EXPIRED if approval.answer == "expired" else Rule.APPROVAL_DENIED
-        return Refused(number, rule, f"{approval.id}, by {approval.answered_by}")
-    motion, taint = MOTION.validate_python(request["motion"]), tuple(action["taint"])
-    minds = tuple(request["minds"])
-    carried = Carried(approval.mission, motion, taint, has_permission=True, minds=minds)
-    event = execute_motion(draft, number, carried)
-    assert event is not None
-    return event
-
-
-def _announce_answer(draft: Draft, approval: Approval, event: Executed | Refused) -> None:
-    """The board has gone on with another motion."""
-    outcome = (
-        f"stays fallen: {event.rule}" if isinstance(event, Refused) else "is executed after all"
-    )
-    number = event.motion_number
-    line = Announce(f"Motion {number} {outcome} ({approval.id}).", {"motion_number": number})
-    announce(draft, approval.mission, line)
-
-
-def overrule(draft: Draft, actor: Actor, asked: Overruling) -> Denied | None:
-    """An operator carries or vetoes the motion before the board; while a veto stands the same
-    one falls again.
-    """
-    id = MissionId(asked.target)
-    procedure = draft.swarm.boards.get(id)
-    if procedure is None or procedure.motion is None:
-        return Denied(Rule.OVERRIDE_INVALID, f"no motion of mission {id[:64]} is before the board")
-    number = procedure.motion_number
-    override = override_record.begin_override(
-        draft,
-        actor,
-        asked,
-        target=id,
-        mission=id,
-        before=_motion_before(procedure),
-        after={"vetoed" if asked.take else "carried": number},
-    )
-    override_record.record_override(draft, actor, override)
-    _drop_approvals(draft, id, number)
-    detail = f"{override.id}, by {actor.id}: {asked.reason}"
-    advance(draft, id, Overruled(number, not asked.take, Rule.OVERRIDE_ACTIVE, detail))
-    return None
-
-
-def _motion_before(procedure: Procedure) -> dict[str, object]:
-    assert procedure.motion is not None
-    return {
-        "number": procedure.motion_number,
-        "stage": procedure.stage,
-        "motion": procedure.motion.model_dump(mode="json"),
-    }
-
-
-def _drop_approvals(draft: Draft, id: MissionId, number: int) -> None:
-    """A motion that waited for an operator: an operator has decided."""
-    for approval in list(draft.swarm.approvals.values()):
-        if approval.mission == id and approval.action["request"].get("number") == number:
-            draft.add(Drop(APPROVALS, approval.id))
 
 
 def tick(draft: Draft) -> None:
@@ -384,7 +329,7 @@ def tick(draft: Draft) -> None:
         deadline = next_deadline(procedure)
         if deadline is not None and deadline <= draft.now:
             advance(draft, id, Ticked())
-        if _in_hand(draft, id) is not None:
+        if in_hand(draft, id) is not None:
             operator_word.tick(draft, id)
         review_if_ready(draft, id)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from swarmd.core.model.motions import Motion
 from swarmd.core.model.procedure import Choice, Phase, Response, SeatCall, Stance
 from swarmd.core.model.refusals import Rule
+from swarmd.core.model.watch import News
 
 # --- what it is told --------------------------------------------------------------------------
 
@@ -135,6 +136,15 @@ class ReportsIn:
 
     agenda: tuple[Mapping[str, Any], ...] = ()
     proposed: Proposed | None = None  # a seat's motion, already made, that opens the review
+    came: tuple[News, ...] = ()  # since that seat was called
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Something came that nobody who is called has seen. `text` is the word, where it is one."""
+
+    news: News
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +167,17 @@ Answer: TypeAlias = Proposed | Argued | Responded | Voted | SeatFailed
 
 
 Event: TypeAlias = (
-    Answer | Opened | Sent | Ticked | Thawed | Delayed | Overruled | ReportsIn | Executed | Refused
+    Answer
+    | Opened
+    | Sent
+    | Ticked
+    | Thawed
+    | Delayed
+    | Overruled
+    | ReportsIn
+    | Came
+    | Executed
+    | Refused
 )
 
 

@@ -2,10 +2,8 @@
 
 The chair is asked at once, beside whatever is before the board, and answers in the room, or by a
 motion where nothing is before it. Where it is silent or fails, the next seat is asked. All seats
-that are called from then on are shown the word. In the debate of the short procedure it is an
-argument, too: seats that were called before it have not heard it, and a motion that they consent to
-goes back to its proposer, who can change it, and may accept the word, which then goes down with the
-charter.
+that are called from then on are shown the word, and no motion is carried over it unheard
+(`core.board.hearing`).
 """
 
 from __future__ import annotations
@@ -20,25 +18,31 @@ from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.board.room import announce, call_seat
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import CLERK, OPERATOR, SOB, MissionId
-from swarmd.core.model.procedure import Argument, Procedure, SeatCall
+from swarmd.core.model.names import CLERK, SOB, MissionId
+from swarmd.core.model.procedure import Procedure, SeatCall
 from swarmd.core.model.state import Draft, Swarm
-from swarmd.core.model.tables import BOARDS, Put
-from swarmd.core.model.watch import WORD_CHARS_MAX, WORDS_SHOWN_MAX, Answering, OperatorsWord
+from swarmd.core.model.watch import (
+    WORD_CHARS_MAX,
+    WORDS_SHOWN_MAX,
+    Answering,
+    News,
+    OperatorsWord,
+)
 
 
 def mission_meant(swarm: Swarm, message: Message) -> MissionId | None:
-    """The open mission of which an operator speaks; where it names none, the only one there is."""
+    """The open mission of which an operator speaks; where it names none, the only one there is.
+    Of nothing is spoken in an empty message.
+    """
+    if not message.text.strip():
+        return None
     if message.mission in swarm.boards:
         return message.mission
     return next(iter(swarm.boards)) if not message.mission and len(swarm.boards) == 1 else None
 
 
-def hear_operator(draft: Draft, message: Message) -> None:
+def hear_operator(draft: Draft, id: MissionId, message: Message) -> None:
     """Kept with the board's record, and the chair is asked unless a seat is being asked."""
-    id = mission_meant(draft.swarm, message)
-    if id is None or not message.text.strip():
-        return
     procedure = draft.swarm.boards[id]
     watch = procedure.watch
     said = OperatorsWord(text=message.text[:WORD_CHARS_MAX], at=message.at or draft.stamp)
@@ -48,7 +52,6 @@ def hear_operator(draft: Draft, message: Message) -> None:
         words=watch.words + 1,
         said=(*watch.said, said)[-WORDS_SHOWN_MAX:],
     )
-    _argue(draft, id, said.text)
     _record_word(draft, id, message)
     if watch.answering is None:
         _ask(draft, id, tried=1)
@@ -64,12 +67,14 @@ def _record_word(draft: Draft, id: MissionId, message: Message) -> None:
     )
 
 
-def _argue(draft: Draft, id: MissionId, text: str) -> None:
-    procedure = draft.swarm.boards[id]
-    if procedure.kind == "brisk" and procedure.stage == "debate":
-        word = Argument(seat=OPERATOR, stance="argue", text=text)
-        changes = {"arguments": (*procedure.arguments, word)}
-        draft.add(Put(BOARDS, id, procedure.model_copy(update=changes)))
+def note_came(draft: Draft, id: MissionId, news: News) -> None:
+    """The seat that answers may propose a motion, and has not seen it."""
+    procedure = draft.swarm.boards.get(id)
+    answering = None if procedure is None else procedure.watch.answering
+    if answering is not None:
+        others = tuple(one for one in answering.came if one.key != news.key)
+        came = answering.model_copy(update={"came": (*others, news)})
+        keep_watch(draft, id, answering=came)
 
 
 def is_asked(procedure: Procedure, seat: str) -> bool:

@@ -13,9 +13,10 @@ which.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from swarmd.core.board.admissible import (
+    CORRECTIONS_MAX,
     digest_of,
     fallen_of,
     why_ignored,
@@ -26,10 +27,13 @@ from swarmd.core.board.admissible import (
 from swarmd.core.board.announcing import (
     consent_line,
     correction_line,
+    fall_line,
     opened_line,
+    overruled_line,
     response_line,
     tally_line,
 )
+from swarmd.core.board.arguing import with_argument, with_response
 from swarmd.core.board.calling import (
     Outcome,
     call_next,
@@ -41,10 +45,10 @@ from swarmd.core.board.calling import (
     without_answered,
 )
 from swarmd.core.board.events import (
-    Announce,
     Answer,
     Argued,
     Await,
+    Came,
     Carry,
     Delayed,
     Event,
@@ -63,18 +67,30 @@ from swarmd.core.board.events import (
     Ticked,
     Voted,
 )
+from swarmd.core.board.hearing import (
+    HEARINGS_MAX,
+    all_heard,
+    goes_back_line,
+    note,
+    since_proposed,
+    told,
+    unheard,
+    why_stale,
+)
 from swarmd.core.model.bench import bench_of
 from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.motion_kinds import kinds
-from swarmd.core.model.procedure import Argument, Ballot, Procedure, Stage, as_stored
+from swarmd.core.model.procedure import (
+    FIRST_TRY,
+    NO_CALL,
+    NO_MOTION,
+    Ballot,
+    Procedure,
+    Stage,
+    as_stored,
+)
 from swarmd.core.model.voting import decide_consent, decide_vote
-
-# Of an argument in the state of the debate, and in a charter that it is handed down with: the whole
-# stands in the room.
-ARGUMENT_CHARS_MAX: Final = 2_000
-# How often a seat may mend a motion that the law would refuse. A model that has read the rule and
-# its numbers twice does not find them at the third reading; the next seat may.
-CORRECTIONS_MAX: Final = 2
+from swarmd.core.model.watch import News
 
 
 def step(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
@@ -111,14 +127,6 @@ def _fall_overdue(procedure: Procedure, event: Event, rules: BoardRules, now: fl
     return moved, effects
 
 
-def next_deadline(procedure: Procedure) -> float | None:
-    """When `Ticked` will change something; `None` where no time runs."""
-    deadlines = [call.deadline for call in procedure.calls]
-    if procedure.motion_deadline is not None:
-        deadlines.append(procedure.motion_deadline)
-    return min(deadlines, default=None)
-
-
 def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) -> Outcome:
     match event:
         case Proposed() | Argued() | Responded() | Voted() | SeatFailed():
@@ -129,6 +137,8 @@ def _apply(procedure: Procedure, event: Event, rules: BoardRules, now: float) ->
             return _close_silent(procedure, rules, now)
         case Sent():
             return sent(procedure, event, rules, now), ()
+        case Came():
+            return note(procedure, event), ()
         case Opened(seats) if procedure.stage == "docketed":
             return _open_procedure(procedure, seats, rules, now)
         case ReportsIn() if procedure.stage == "working":
@@ -158,7 +168,7 @@ def _review(procedure: Procedure, event: ReportsIn, rules: BoardRules, now: floa
         return moved, effects
     # Its motion is there already: nobody is called to propose one, but who would be called next
     # is, should this one not do.
-    uncalled = moved.model_copy(update={"calls": ()})
+    uncalled = moved.model_copy(update={"calls": (), "came": event.came})
     proposed = replace(event.proposed, motion_number=moved.motion_number)
     return _proposed(uncalled, proposed, rules, now)
 
@@ -200,17 +210,11 @@ def _answer(procedure: Procedure, answer: Answer, rules: BoardRules, now: float)
         case Responded():
             return _responded(answered, answer, rules, now)
         case Argued() if answered.kind == "brisk":
-            answered = _with_argument(answered, answer)
+            answered = with_argument(answered, answer)
         case Voted():
             ballot = Ballot(seat=answer.seat, choice=answer.choice, reason=answer.reason)
             answered = answered.model_copy(update={"ballots": (*answered.ballots, ballot)})
     return _go_on(answered, rules, now)
-
-
-def _with_argument(procedure: Procedure, said: Argued) -> Procedure:
-    text = said.text[:ARGUMENT_CHARS_MAX]
-    argument = Argument(seat=said.seat, stance=said.stance, text=text)
-    return procedure.model_copy(update={"arguments": (*procedure.arguments, argument)})
 
 
 # --- phases -----------------------------------------------------------------------------------
@@ -222,7 +226,7 @@ def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome
     number = procedure.motion_number + 1
     if number > rules.motions_max:
         return _fail(procedure, f"the board used up its {rules.motions_max} motions")
-    changes = _NO_MOTION | {
+    changes = NO_MOTION | {
         "motion_number": number,
         "send_backs_max": rules.send_backs_max,
         "attempt": 0,
@@ -234,8 +238,12 @@ def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome
 def _enter(
     procedure: Procedure, stage: Stage, seats: tuple[str, ...], rules: BoardRules, now: float
 ) -> Outcome:
-    """Begin a phase: its seats are called at once, or one after the other."""
-    entered = procedure.model_copy(update={"stage": stage, **_FIRST_TRY})
+    """Begin a phase: its seats are called at once, or one after the other. All vote, so that
+    nothing is unheard then.
+    """
+    entered = procedure.model_copy(update={"stage": stage, **FIRST_TRY})
+    if stage == "vote":
+        entered = all_heard(entered)
     if entered.is_at_once and seats:
         return call_seats(entered, seats, rules, now)
     return _go_on(entered.model_copy(update={"waiting": seats}), rules, now)
@@ -248,7 +256,7 @@ def _go_on(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     if procedure.calls:
         return procedure, ()
     if procedure.waiting:
-        return call_next(procedure.model_copy(update=_FIRST_TRY), rules, now)
+        return call_next(procedure.model_copy(update=FIRST_TRY), rules, now)
     if procedure.stage == "propose":
         return _fail(procedure, _why_none_proposed(procedure))
     if procedure.stage == "vote":
@@ -259,14 +267,18 @@ def _go_on(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
 
 
 def _why_none_proposed(procedure: Procedure) -> str:
-    why = procedure.correction
-    return f"no seat proposed a motion that the law allows; the last: {why}" if why else NO_MOTION
+    if not procedure.correction:
+        return "no seat proposed a motion"
+    return f"no seat proposed a motion that the law allows; the last: {procedure.correction}"
 
 
 def _end_debate(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     """All seats have answered the motion, or their time is up."""
+    assert procedure.motion is not None
     verdict = decide_consent(procedure.arguments, procedure.bench)
     if verdict.is_carried:
+        if came := unheard(procedure, procedure.motion):
+            return _give_to_proposer(procedure, came, rules, now)
         moved, effects = _carried(procedure)
         return moved, (consent_line(procedure, verdict), *effects)
     if any(argument.stance != "consent" for argument in procedure.arguments):
@@ -276,13 +288,38 @@ def _end_debate(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
 
 
 def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    assert procedure.motion is not None
     verdict = decide_vote(procedure.ballots, procedure.bench)
+    if verdict.is_carried and (came := unheard(procedure, procedure.motion)):
+        return _hear_first(procedure, came, rules, now)
     tally = tally_line(procedure, verdict)
     if not verdict.is_carried:
         moved, effects = _fall(procedure, verdict.why, rules, now)
         return moved, (tally, *effects)
     moved, effects = _carried(procedure)
     return moved, (tally, *effects)
+
+
+def _hear_first(
+    procedure: Procedure, came: tuple[News, ...], rules: BoardRules, now: float
+) -> Outcome:
+    """The votes were cast without it, and lapse."""
+    votes = procedure.hearings + 1
+    if votes > HEARINGS_MAX:
+        return _fall(
+            procedure, f"in each of its {votes} votes something came: {told(came)}", rules, now
+        )
+    return _give_to_proposer(procedure.model_copy(update={"hearings": votes}), came, rules, now)
+
+
+def _give_to_proposer(
+    procedure: Procedure, came: tuple[News, ...], rules: BoardRules, now: float
+) -> Outcome:
+    """Before it is carried, its proposer has a word on what came, and all vote."""
+    line = goes_back_line(procedure, came)
+    lapsed = procedure.model_copy(update={"ballots": ()})
+    moved, effects = _enter(lapsed, "respond", (procedure.proposer,), rules, now)
+    return moved, (line, *effects)
 
 
 # --- motions ----------------------------------------------------------------------------------
@@ -292,7 +329,7 @@ def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: 
     motion = proposed.motion
     if procedure.kind == "full":
         return _proposed_in_full(procedure, proposed, rules, now)
-    why = why_not(procedure, motion, proposed.judged, rules)
+    why = why_not(procedure, motion, proposed.judged, rules) or why_stale(procedure, motion)
     if not why:
         return _put(procedure, proposed, rules, now)
     moved, effects = _give_back(procedure, proposed, why, rules, now)
@@ -336,6 +373,7 @@ def _put(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float
         "motion_deadline": now + rules.motion_seconds,
         "taint": proposed.taint,
         "waiting": (),
+        "came": since_proposed(procedure),
     }
     put = procedure.model_copy(update=changes)
     if put.kind == "brisk":
@@ -358,49 +396,30 @@ def _responded(procedure: Procedure, answer: Responded, rules: BoardRules, now: 
         if why:
             moved, effects = _give_back(procedure, answer, why, rules, now)
             return moved, (correction_line(answer, why), *effects)
-    heard = _with_response(procedure, answer)
+    heard = with_response(procedure, answer)
     moved, effects = _go_on(heard, rules, now)
     return moved, (response_line(heard, answer), *effects)
-
-
-def _with_response(procedure: Procedure, answer: Responded) -> Procedure:
-    changes: dict[str, Any] = {
-        "accepted": tuple(
-            argument
-            for argument in procedure.arguments
-            if argument.seat in answer.accepts and argument.text.strip()
-        )
-    }
-    if answer.motion is not None:
-        changes["motion"] = answer.motion
-        changes["taint"] = tuple(sorted({*procedure.taint, *answer.taint}))
-    return procedure.model_copy(update=changes)
 
 
 def _carried(procedure: Procedure) -> Outcome:
     assert procedure.motion is not None
     minds = tuple(f"{argument.seat}: {argument.text}" for argument in procedure.accepted)
     carry = Carry(procedure.motion_number, procedure.motion, minds)
-    return procedure.model_copy(update=_NO_CALL | {"stage": "carrying"}), (carry,)
+    return procedure.model_copy(update=NO_CALL | {"stage": "carrying"}), (carry,)
 
 
 def _overruled(procedure: Procedure, event: Overruled, rules: BoardRules, now: float) -> Outcome:
     if not event.is_carried:
         return _fall(procedure, f"refused by {event.rule}: {event.detail}", rules, now)
-    number, why = procedure.motion_number, f"{event.rule}: {event.detail}"
-    line = Announce(
-        f"Motion {number} is carried by the operator, {why}.",
-        {"motion_number": number, "carried": True, "why": why},
-    )
     moved, effects = _carried(procedure)
-    return moved, (line, *effects)
+    return moved, (overruled_line(event), *effects)
 
 
 def _executed(procedure: Procedure) -> Outcome:
     """An executed motion ends the row of falls. Delivered and rejected missions need the board
     no more.
     """
-    changes = _NO_MOTION | {"falls": 0, "refusal": "", "fallen": None}
+    changes = NO_MOTION | {"falls": 0, "refusal": "", "fallen": None}
     kind = None if procedure.motion is None else kinds()[procedure.motion.motion]
     if kind is not None and kind.ends:
         return procedure.model_copy(update=changes | {"stage": "ended"}), ()
@@ -411,14 +430,12 @@ def _executed(procedure: Procedure) -> Outcome:
 
 def _fall(procedure: Procedure, why: str, rules: BoardRules, now: float) -> Outcome:
     """The motion falls; the next proposer is told why, and may take it up again."""
-    falls, number = procedure.falls + 1, procedure.motion_number
+    falls = procedure.falls + 1
     changes: dict[str, Any] = {"falls": falls, "refusal": why}
     if procedure.motion is not None:
         changes |= fallen_of(procedure, procedure.motion, why)
     fell = procedure.model_copy(update=changes)
-    line = Announce(
-        f"Motion {number} falls: {why}.", {"motion_number": number, "falls": falls, "why": why}
-    )
+    line = fall_line(fell, why)
     if falls >= rules.falls_max:
         moved, effects = _fail(fell, f"{falls} motions in a row fell, the last one: {why}")
     else:
@@ -427,22 +444,5 @@ def _fall(procedure: Procedure, why: str, rules: BoardRules, now: float) -> Outc
 
 
 def _fail(procedure: Procedure, reason: str) -> Outcome:
-    changes = _NO_MOTION | {"stage": "ended", "failure": reason}
+    changes = NO_MOTION | {"stage": "ended", "failure": reason}
     return procedure.model_copy(update=changes), (Fail(reason),)
-
-
-NO_MOTION: Final = "no seat proposed a motion"
-_FIRST_TRY: Final[dict[str, Any]] = {"corrections": 0, "correction": "", "warned": ""}
-_NO_CALL: Final[dict[str, Any]] = _FIRST_TRY | {
-    "calls": (),
-    "motion_deadline": None,
-    "waiting": (),
-}
-_NO_MOTION: Final[dict[str, Any]] = _NO_CALL | {
-    "motion": None,
-    "proposer": "",
-    "taint": (),
-    "arguments": (),
-    "accepted": (),
-    "ballots": (),
-}

@@ -6,6 +6,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from swarmd.core.actions.funding import to_give
+from swarmd.core.board import agenda
+from swarmd.core.board.agenda import Cause
 from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
@@ -22,7 +24,8 @@ from swarmd.core.model.state import Draft, Swarm
 
 
 def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
-    asked = _with_facts(draft.swarm, id, effect.call)
+    joined = agenda.join(draft, id) if effect.call.phase == "review" else ()
+    asked = _with_facts(draft, id, effect.call, joined)
     text = f"{effect.call.phase}, motion {effect.call.motion_number} of mission {id}"
     message = Message(
         sender=CLERK,
@@ -37,8 +40,10 @@ def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
     draft.add(Post(inbox(AgentId(effect.seat)), stamped(message, read)))
 
 
-def _with_facts(swarm: Swarm, id: MissionId, call: SeatCall) -> SeatCall:
+def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause, ...]) -> SeatCall:
     """What a seat is told beside what the procedure knows."""
+    swarm = draft.swarm
+    come = joined or agenda.come_since(swarm, id, draft.now)
     return replace(
         call,
         # As they are now: what came while another call was open would else be decided unseen.
@@ -46,6 +51,7 @@ def _with_facts(swarm: Swarm, id: MissionId, call: SeatCall) -> SeatCall:
         charters=tuple(_charter_data(swarm, agent) for agent in swarm.executives(id)),
         left=dict(swarm.observed.free.get(id, {})),
         to_give=to_give(swarm, id),
+        agenda=(*call.agenda, *(cause.item() for cause in come)),
         words=tuple(word.model_dump() for word in swarm.boards[id].watch.said),
     )
 

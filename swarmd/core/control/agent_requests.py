@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from swarmd.core.actions import approvals, registry
 from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spawn_facts
-from swarmd.core.board import clerk
+from swarmd.core.board import operator_decision
 from swarmd.core.control import replacements
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import Post
@@ -195,7 +195,9 @@ def carry_out(draft: Draft) -> None:
 
 def _carry_out(draft: Draft, answered: Approval) -> None:
     is_motion = answered.action["request"]["type"] == "motion"
-    denied = clerk.answered(draft, answered) if is_motion else _answered(draft, answered)
+    denied = (
+        operator_decision.answered(draft, answered) if is_motion else _answered(draft, answered)
+    )
     draft.add(Drop(APPROVALS, answered.id))
     draft.add(_closing_entry(draft, answered, denied))
 

@@ -12,7 +12,7 @@ from typing import assert_never
 from swarmd.core.actions import authority, dead_letters, registry
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.actions.verbs.override import OverrideArgs
-from swarmd.core.board import clerk
+from swarmd.core.board import clerk, operator_decision
 from swarmd.core.control import agent_requests, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
@@ -169,7 +169,7 @@ def _do(draft: Draft, actor: Actor, args: Args) -> Denied | None:
     override = args.override if isinstance(args, OverrideArgs) else None
     if override is not None and override.kind == "motion":
         # A procedure is the clerk's to move on, and the board stands above the actions.
-        return clerk.overrule(draft, actor, override)
+        return operator_decision.overrule(draft, actor, override)
     return registry.do(draft, actor, args)
 
 

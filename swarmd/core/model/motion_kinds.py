@@ -27,6 +27,11 @@ class BaseMotion(Written):
     motion: str
     reason: str
 
+    @property
+    def ends_agents(self) -> bool:
+        """Carried, it ends an agent: it should not be decided on what was known before."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from swarmd.core.model.bench import Bench
 from swarmd.core.model.motions import Motion
-from swarmd.core.model.watch import Watch
+from swarmd.core.model.watch import News, Watch
 
 Phase = Literal["propose", "debate", "respond", "vote", "review", "answer"]
 
@@ -87,6 +87,8 @@ class Procedure(Stored):
     arguments: tuple[Argument, ...] = ()
     accepted: tuple[Argument, ...] = ()  # of them, what the proposer agreed to
     ballots: tuple[Ballot, ...] = ()
+    came: tuple[News, ...] = ()  # while this motion was asked for or before the board
+    hearings: int = 0  # votes of this motion that lapsed, for something had come unheard
     corrections: int = 0  # of the seat that is called to propose or to respond
     correction: str = ""  # why its last motion was given back
     warned: str = ""  # the motion of which its proposer was told that it takes permission
@@ -165,6 +167,27 @@ class SeatCall:
     agenda: tuple[Mapping[str, Any], ...] = ()
     words: tuple[Mapping[str, Any], ...] = ()
     may_propose: bool = True
+    came: tuple[str, ...] = ()
+
+
+# What a procedure has while a seat has not tried to propose or respond, nobody is called, or there
+# is no motion: each with what goes before it.
+FIRST_TRY: Final[dict[str, Any]] = {"corrections": 0, "correction": "", "warned": ""}
+NO_CALL: Final[dict[str, Any]] = FIRST_TRY | {
+    "calls": (),
+    "motion_deadline": None,
+    "waiting": (),
+}
+NO_MOTION: Final[dict[str, Any]] = NO_CALL | {
+    "motion": None,
+    "proposer": "",
+    "taint": (),
+    "came": (),
+    "hearings": 0,
+    "arguments": (),
+    "accepted": (),
+    "ballots": (),
+}
 
 
 def as_stored(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, JsonValue], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +20,18 @@ class OperatorsWord(BaseModel):
     at: str
 
 
+class News(BaseModel):
+    """What came to the board while a motion was asked for or before it: an operator's word, or
+    something of the work. It is heard once the proposer was called with it, or all who vote.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    key: str  # of what may come again, and is then news again
+    kind: Literal["word", "work"]
+    what: str
+    is_heard: bool = False
+
+
 class Answering(BaseModel):
     """The seat that is asked to answer an operator, beside whatever is before the board."""
 
@@ -28,6 +40,7 @@ class Answering(BaseModel):
     deadline: float
     words: int  # how many had been said when it was called
     tried: int = 1  # seats that were called about these, this one included
+    came: tuple[News, ...] = ()  # since it was called
 
 
 class Watch(BaseModel):

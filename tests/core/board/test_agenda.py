@@ -416,7 +416,7 @@ def test_an_operators_word_calls_the_chair_at_once_in_mid_debate(mission: str) -
     bounds = {name: call.data["call"][name] for name in ("motions_max", "falls_max")}
     assert bounds == {"motions_max": rules.motions_max, "falls_max": rules.falls_max}
     after = w.swarm.boards[MISSION]
-    assert after.model_copy(update={"watch": before.watch}) == before, "the debate goes on"
+    assert after.calls == before.calls, "the debate goes on"
     _answer(w, "picard")
     assert w.swarm.boards[MISSION].watch.answering is None
     assert not w.swarm.boards[MISSION].watch.is_unanswered

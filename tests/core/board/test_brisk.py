@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from swarmd.core.board.admissible import CORRECTIONS_MAX
+from swarmd.core.board.calling import next_deadline
 from swarmd.core.board.events import (
     Announce,
     Argued,
@@ -27,7 +29,6 @@ from swarmd.core.board.events import (
     Ticked,
     Voted,
 )
-from swarmd.core.board.procedure import CORRECTIONS_MAX, next_deadline
 from swarmd.core.model.bench import bench_of, seats_for
 from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.motions import MOTION, Motion

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from swarmd.core.board.admissible import CORRECTIONS_MAX
+from swarmd.core.board.calling import next_deadline
 from swarmd.core.board.events import (
     Announce,
     Answer,
@@ -36,7 +38,7 @@ from swarmd.core.board.events import (
     Ticked,
     Voted,
 )
-from swarmd.core.board.procedure import CORRECTIONS_MAX, next_deadline, step
+from swarmd.core.board.procedure import step
 from swarmd.core.model.bench import bench_of
 from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.motions import MOTION, Motion

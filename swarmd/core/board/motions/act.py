@@ -20,6 +20,10 @@ class ActMotion(BoardsAct, BaseMotion):
 
     motion: Literal["act"]
 
+    @property
+    def ends_agents(self) -> bool:
+        return self.verb in ("drain", "terminate")
+
 
 def decide_act(draft: Draft, carried: Carried) -> Denied | Asks | None:
     return do_for_board(draft, carried, carried.motion.args())

@@ -35,6 +35,10 @@ class CharterMotion(BaseMotion):
     executives: tuple[Executive, ...] = Field(min_length=1, max_length=6)
     reason: Line
 
+    @property
+    def ends_agents(self) -> bool:
+        return any(executive.replaces for executive in self.executives)
+
 
 def decide_charter(draft: Draft, carried: Carried) -> Denied | Asks | None:
     from swarmd.core.actions import approvals

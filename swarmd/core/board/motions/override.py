@@ -25,6 +25,10 @@ class OverrideMotion(Overruling, BaseMotion):
     take: bool = Field(False, description="for `grant`: take the right; for `spawn`: undo it")
     text: str = Field("", max_length=TEXT_CHARS_MAX, description="for `task`: the new task")
 
+    @property
+    def ends_agents(self) -> bool:
+        return self.kind == "spawn"
+
 
 def decide_override(draft: Draft, carried: Carried) -> Denied | Asks | None:
     from swarmd.core.actions.verbs.override import OverrideArgs
