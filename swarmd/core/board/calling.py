@@ -24,9 +24,8 @@ def call_seats(
         for attempt, seat in enumerate(seats, start=first)
     )
     changes = {"calls": calls, "attempt": procedure.attempt + len(calls)}
-    called = procedure.model_copy(update=changes)
-    if called.stage in ("propose", "respond"):
-        called = all_heard(called)
+    heard = all_heard(procedure) if procedure.is_for_one else procedure
+    called = heard.model_copy(update=changes)
     return called, tuple(_effect_of(called, call, rules) for call in calls)
 
 

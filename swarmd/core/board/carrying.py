@@ -22,14 +22,18 @@ def carried(procedure: Procedure) -> Outcome:
 
 def sorted_alone(procedure: Procedure, proposed: Proposed) -> Outcome | None:
     """The chair has sorted what was put for that: for this motion it is the whole bench."""
-    motion = proposed.motion
-    is_lawful = proposed.judged is None and kinds()[motion.motion].sorts
-    is_the_chairs = is_chairs(procedure, proposed.seat) and not unheard(procedure, motion)
-    if not is_lawful or not is_the_chairs:
+    if not _may_decide_alone(procedure, proposed):
         return None
-    changes = {"motion": motion, "proposer": proposed.seat, "taint": proposed.taint}
+    changes = {"motion": proposed.motion, "proposer": proposed.seat, "taint": proposed.taint}
     put = procedure.model_copy(update=changes)
     alone = put.model_copy(update={"bench": put.bench.chair_alone()})
     consent = consent_line(alone, decide_consent((), alone.bench))
     moved, effects = carried(put)
     return moved, (opened_line(proposed), consent, *effects)
+
+
+def _may_decide_alone(procedure: Procedure, proposed: Proposed) -> bool:
+    """It sorts, the law has nothing against it, and the chair has heard everything."""
+    motion = proposed.motion
+    is_lawful = proposed.judged is None and kinds()[motion.motion].sorts
+    return is_lawful and is_chairs(procedure, proposed.seat) and not unheard(procedure, motion)

@@ -130,6 +130,11 @@ class Procedure(Stored):
         return self.kind == "brisk" and self.stage in ("debate", "vote")
 
     @property
+    def is_for_one(self) -> bool:
+        """One seat alone is called in this phase, and decides what comes of the motion."""
+        return self.stage in ("propose", "respond")
+
+    @property
     def is_consistent(self) -> bool:
         is_open = self.stage in ("debate", "respond", "vote")
         return (
