@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from swarmd.adapters.models.openai.reading import USE
@@ -47,9 +48,16 @@ def told_with_schema(shared: str, offer: Offer) -> str:
     was not told what the fields mean fills them with valid nonsense. Where the server takes no
     schema, this is all that the model has of it.
     """
+    return f"{shared}\n\n{_told_schema(offer)}"
+
+
+# Each mission has other words before it, and the same offers: to make it takes longer than a turn's
+# other work.
+@lru_cache(maxsize=64)
+def _told_schema(offer: Offer) -> str:
     schema = _reply_schema(offer)
     union = _drop_keywords(schema["properties"]["moves"]["items"], _as_told)
-    told = f"{shared}\n\n{_HOW}{dump(union)}"
+    told = f"{_HOW}{dump(union)}"
     if "$defs" in schema:
         told += f"\nwith $defs {dump(_drop_keywords(schema['$defs'], _as_told))}"
     return told

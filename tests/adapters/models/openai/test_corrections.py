@@ -49,7 +49,14 @@ def said(text: str) -> Received:
 def written(mode: Mode, *moves: tuple[str, dict[str, Any]]) -> Received:
     """The same answer as each mode has it."""
     if mode == "tools":
-        return called(*moves)
+        return called(
+            *(
+                (fields["function"].replace("/", "_"), fields["args"])
+                if name == "use"
+                else (name, fields)
+                for name, fields in moves
+            )
+        )
     return said(json.dumps({"moves": [{"move": name, **fields} for name, fields in moves]}))
 
 
@@ -104,11 +111,12 @@ SLIPS: Final[dict[str, Slip]] = {
         text=json.dumps({"thoughts": "hm", "moves": [{"move": "report", "text": "x"}]})
     ),
     "a budget that is too large": Slip(
-        (("spawn", {"charter": {**CHARTER, "budget": {"tokens": 2_000_000}}}),)
+        (("spawn", {"charter": {**CHARTER, "budget": {"tokens": 90_000_000}}}),)
     ),
     "a role that there is not": Slip((("spawn", {"charter": {**CHARTER, "role": "reader"}}),)),
     "a file, a room and a sibling that are not its own": Slip(
         (
+            ("use", {"function": "file/read", "args": {"path": "law.md"}}),
             ("say", {"room": "board", "text": "x"}),
             ("direct", {"to": "other", "text": "x"}),
         )
@@ -117,7 +125,7 @@ SLIPS: Final[dict[str, Slip]] = {
         (("govern", {"verb": "terminate", "target": "other", "reason": "r"}),)
     ),
     "a right that is not held": Slip(
-        (("govern", {"verb": "grant", "target": "a-1", "privilege": "x", "reason": "r"}),)
+        (("spawn", {"charter": {**CHARTER, "privileges": ["tool/shell/run"]}}),)
     ),
     "a truth value as a text": Slip((("report", {"text": "x", "done": "false"}),)),
 }
