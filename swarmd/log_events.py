@@ -157,6 +157,7 @@ class LogEvent(StrEnum):
     TURN_FAILED = "turn.failed", "an agent's turn failed"
     TURN_FAILED_AGAIN = "turn.failed_again", "an agent's turn failed again"
     TURN_HELD = "turn.held", "an agent's turn is held"
+    TURNS_NOT_KEPT = "turns.not_kept", "the turns of an agent that ended could not be written down"
     TURN_WAITS_FOR_KEY = "turn.waits_for_key", "an agent's turn waits: a key holds something else"
     USER_ALLOWED = "user.allowed", "the server's user may do what it did before again"
     USER_DENIED = (

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
+from swarmd.core.agent.kept_turns import TurnsSoFar
 from swarmd.core.agent.memory import Memory
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.turn import Refusal
@@ -348,6 +349,8 @@ class SupervisorStore(Protocol):
     async def accounts(self, ids: Collection[str], amount: str) -> dict[str, dict[str, int]]: ...
 
     async def standings(self, ids: Sequence[AgentId]) -> dict[AgentId, Standing]: ...
+
+    async def turns_so_far(self, id: AgentId) -> TurnsSoFar: ...
 
     async def stated_accounts(
         self, ids: Collection[str], facts_after: StreamId | None = None

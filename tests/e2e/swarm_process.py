@@ -374,17 +374,21 @@ def swarm_up(data: Path, *words: str, **settings: str) -> Iterator[SwarmProcess]
         client = redis.Redis(unix_socket_path=str(socket), decode_responses=True)
         swarm = SwarmProcess(data, environment, started, client)
         try:
-            swarm.until(lambda: _is_healthy(swarm), "a started swarm is healthy", READY_SECONDS)
+            swarm.until(lambda: _is_at_work(swarm), "a swarm that was started works", READY_SECONDS)
             yield swarm
         finally:
             client.close()
 
 
-def _is_healthy(swarm: SwarmProcess) -> bool:
+def _is_at_work(swarm: SwarmProcess) -> bool:
+    """Whatever else `health` finds: an operator may have stopped everything before."""
     # A leader hears the entrance some milliseconds after its lease can be seen; a PUBLISH before
     # that answers 0, which says truly that nobody heard it.
     heard: Any = swarm.redis.pubsub_numsub("swarm:missions")
-    return heard[0][1] > 0 and swarm.verb("health").returncode == 0
+    if heard[0][1] == 0:
+        return False
+    health = json.loads(swarm.verb("health", "--json").stdout)
+    return bool(health["leader"] and health["hosts"])
 
 
 # --- claims about what is stored ------------------------------------------------------------------

@@ -41,7 +41,7 @@ def long_call(seed: int = 0, *, is_told: bool = False) -> Outcome:
         rates=_ROUGH,
         fault_seconds=2_400.0,
         provider={"total_seconds": 3_600.0},
-        limits={"deadline_seconds": 20_000.0},
+        limits={"deadline_seconds": 20_000.0, "stall_seconds": 4_000.0},
     )
     return _expect(
         simulate(seed, plan, is_told=is_told),
@@ -63,7 +63,7 @@ def clocks(seed: int = 0, *, is_told: bool = False) -> Outcome:
         temper=_EXACT,
         mishaps={"clock jump": 2.0},
         fault_seconds=120.0,
-        limits={"deadline_seconds": 20_000.0},
+        limits={"deadline_seconds": 20_000.0, "stall_seconds": 4_000.0},
     )
     return _expect(
         simulate(seed, plan, is_told=is_told),

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import structlog
 
+from swarmd.adapters.redis.agent_state import turns_so_far_of
 from swarmd.adapters.redis.channel_store import ChannelStore
 from swarmd.adapters.redis.codecs import host_of
 from swarmd.adapters.redis.commit_plan import plan
@@ -18,6 +19,7 @@ from swarmd.adapters.redis.loading import SERIAL, Loading
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.replicas import Replicas
 from swarmd.adapters.redis.session import Session, line_at, number_of, pairs_of, prefixed
+from swarmd.core.agent.kept_turns import TurnsSoFar
 from swarmd.core.agent.waiting import wait_of
 from swarmd.core.bus.envelope import heard_of_sender
 from swarmd.core.bus.foreign import Miscount
@@ -237,6 +239,12 @@ class RedisSupervisorStore(ChannelStore):
                 ids, states, steps, ends, strict=True
             )
         }
+
+    async def turns_so_far(self, id: AgentId) -> TurnsSoFar:
+        state, steps = await asyncio.gather(
+            self.session.hash_at(self.keys.state(id)), self.session.hash_at(self.keys.steps(id))
+        )
+        return turns_so_far_of(state, steps)
 
     async def _standing_of(self, id: AgentId, channels: Sequence[Channel]) -> Sequence[str | None]:
         fields = ("turn", "done", "waits", *(f"p:{channel}" for channel in channels))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, Literal
 
+from swarmd.adapters.redis.agent_state import memory_of, positions_of
 from swarmd.adapters.redis.channel_store import ChannelStore
 from swarmd.adapters.redis.codecs import (
     charter_of,
@@ -22,11 +23,11 @@ from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.lua import script
 from swarmd.adapters.redis.record_reads import amounts_named
 from swarmd.adapters.redis.session import flat_fields, number_of, pairs_of, prefixed
-from swarmd.core.agent.memory import NO_MEMORY, Memory
+from swarmd.core.agent.memory import Memory
 from swarmd.core.bus.envelope import Heard
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import AgentId, AgentState, Channel, HostId, MissionId, StreamId
+from swarmd.core.model.names import AgentId, AgentState, HostId, MissionId
 from swarmd.core.model.privileges import sufficient
 from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
@@ -86,7 +87,6 @@ class RedisWorkerStore(ChannelStore):
         state = await self.session.hash_at(self.keys.state(id))
         turn = int(state.get("turn", "0"))
         batch = await self.pipe.execute("HGET", self.keys.steps(id), f"{turn + 1}:batch")
-        positions = {Channel(f[2:]): StreamId(v) for f, v in state.items() if f.startswith("p:")}
         self.session.serials.go_beyond(number_of(state.get("serial")), self.session.now())
         heard = Heard.of({f[2:]: v for f, v in state.items() if f.startswith("h:")})
         kept, gone = heard.forget_operators()
@@ -96,8 +96,8 @@ class RedisWorkerStore(ChannelStore):
             await self.pipe.execute("HDEL", self.keys.state(id), *(f"h:{key}" for key in gone))
         return Resumed(
             turn,
-            _memory_of(state),
-            positions,
+            memory_of(state),
+            positions_of(state),
             json.loads(batch) if batch else {},
             heard,
             state.get("guard", ""),
@@ -111,7 +111,7 @@ class RedisWorkerStore(ChannelStore):
         charter, state = await self.pipe.execute_all(
             [("HGET", self.keys.agent(id), "charter"), ("HGETALL", self.keys.state(id))]
         )
-        return charter_of(charter), _memory_of(pairs_of(state))
+        return charter_of(charter), memory_of(pairs_of(state))
 
     async def around(self, agent: Agent, mission: MissionId, account: str) -> Around:
         k = self.keys
@@ -418,8 +418,3 @@ def _task_of(charter: str | None) -> str:
     except (ValueError, AttributeError):
         return ""
     return str(task or "").strip().split("\n", 1)[0][:TASK_SHOWN_MAX]
-
-
-def _memory_of(state: Mapping[str, str]) -> Memory:
-    numbers = sorted(int(field[2:]) for field in state if field.startswith("m:"))
-    return Memory(numbers[0], tuple(state[f"m:{n}"] for n in numbers)) if numbers else NO_MEMORY

@@ -1,4 +1,6 @@
-"""Whether the times of the board agree with those of the models that its seats think with. Pure."""
+"""Whether the times of the board, and of stalls, agree with those of the models that seats and
+agents think with. Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,22 @@ BRISK_STEPS = 3
 
 
 def short_times(declared: Declarations) -> Iterator[str]:
-    """Times that are lawful and let a slow model's seats count as absent, each in a sentence."""
-    board = declared.board
+    """Times that are lawful and let whoever thinks with a slow model count as absent or stalled,
+    each in a sentence.
+    """
+    board, stall_seconds = declared.board, declared.limits.stall_seconds
     for name, provider in declared.models.providers.items():
         if board.seat_seconds < provider.total_seconds:
             yield (
                 f"board.yaml: seat_seconds is {board.seat_seconds:g}, and {name} in models.yaml "
                 f"may take {provider.total_seconds:g} for one answer (total_seconds): a slower "
                 "seat counts as absent; raise the one or lower the other"
+            )
+        if stall_seconds < provider.total_seconds:
+            yield (
+                f"limits.yaml: stall_seconds is {stall_seconds:g}, and {name} in models.yaml may "
+                f"take {provider.total_seconds:g} for one answer (total_seconds): an agent that "
+                "waits for it counts as stalled; raise the one or lower the other"
             )
     steps = steps_of(board)
     least = steps * board.seat_seconds

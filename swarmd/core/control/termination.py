@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from swarmd.core.agent.kept_turns import KeptTurns
 from swarmd.core.board import clerk
 from swarmd.core.control import replacements
 from swarmd.core.control.sightings import forget_stuck, listed_counts, seen_ended, with_counts
@@ -93,16 +94,20 @@ def _record_stuck(draft: Draft, host: HostId, segment: str, id: AgentId, what: s
 
 
 def reap(
-    draft: Draft, spent: Mapping[str, Mapping[str, int]], segments: Sequence[str] | None = None
+    draft: Draft,
+    spent: Mapping[str, Mapping[str, int]],
+    segments: Sequence[str] | None = None,
+    kept: Mapping[AgentId, KeptTurns] | None = None,
 ) -> None:
     """One step of every ending, or of these, deepest first; what is seen of each agent is counted,
     not assumed.
 
-    `spent` has the accounts of the missions that are ending, as they were before this step.
+    `spent` has the accounts of the missions that are ending, as they were before this step; `kept`
+    where the turns stand of those whose creators are told of their end.
     """
     budget = REAP_STEP
     for segment in list(draft.swarm.observed.endings) if segments is None else segments:
-        taken = _reap_segment(draft, segment, budget)
+        taken = _reap_segment(draft, segment, budget, kept or {})
         budget -= taken
         # Finished in a commit of its own: what the closed accounts gave back is known only after
         # theirs.
@@ -131,7 +136,21 @@ def _is_settled(draft: Draft, segment: str) -> bool:
     return False
 
 
-def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
+def told_above(swarm: Swarm, segments: Sequence[str], now: float) -> list[Agent]:
+    """Of these endings the agents that are seen to have ended and whose creators live on."""
+    found = (swarm.lineage.get(segment.removeprefix("=")) for segment in segments)
+    return [
+        agent
+        for segment, agent in zip(segments, found, strict=True)
+        if agent is not None
+        and not swarm.lineage.is_fenced(agent.path[:-1])
+        and seen_ended(swarm, swarm.observed.endings[segment], agent, now) is not None
+    ]
+
+
+def _reap_segment(
+    draft: Draft, segment: str, budget: int, kept: Mapping[AgentId, KeptTurns]
+) -> int:
     swarm, ending = draft.swarm, draft.swarm.observed.endings[segment]
     seen: Counter[str] = Counter()
     if ending.queue is None:
@@ -147,7 +166,7 @@ def _reap_segment(draft: Draft, segment: str, budget: int) -> int:
             waiting.append(agent.id)
             continue
         seen[how] += 1
-        _reap_agent(draft, agent, swarm.lineage.fences[segment], how)
+        _reap_agent(draft, agent, swarm.lineage.fences[segment], how, kept.get(agent.id))
     ending.queue += reversed(waiting)
     if seen:
         _record_reaped(draft, segment, seen)
@@ -166,16 +185,20 @@ def _record_reaped(draft: Draft, segment: str, seen: Counter[str]) -> None:
     )
 
 
-def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str) -> None:
+def _reap_agent(draft: Draft, agent: Agent, mark: Fence, seen: str, kept: KeptTurns | None) -> None:
     draft.add(_reaped(draft, agent, f"{mark.reason} ({seen})"))
     for target in (agent.id, f"={agent.id}"):
         _drop_stop(draft, target, seen)
     _drop_revocations(draft, agent)
-    trouble = draft.swarm.troubles.get(agent.id)
-    if trouble is not None and trouble.kind == "stalled":
-        draft.add(Drop(TROUBLES, agent.id))
+    _forget_stall(draft, agent.id)
     if not draft.lineage.is_fenced(agent.path[:-1]):
-        _tell_creator(draft, agent, mark)
+        _tell_creator(draft, agent, mark, kept)
+
+
+def _forget_stall(draft: Draft, id: AgentId) -> None:
+    trouble = draft.swarm.troubles.get(id)
+    if trouble is not None and trouble.kind == "stalled":
+        draft.add(Drop(TROUBLES, id))
 
 
 def _reaped(draft: Draft, agent: Agent, reason: str) -> AgentReaped:
@@ -196,15 +219,16 @@ def _drop_revocations(draft: Draft, agent: Agent) -> None:
             draft.add(REVOCATIONS.set(segment, ()))
 
 
-def _tell_creator(draft: Draft, agent: Agent, mark: Fence) -> None:
+def _tell_creator(draft: Draft, agent: Agent, mark: Fence, kept: KeptTurns | None) -> None:
     """It lives on, and learns of the end."""
     above = agent.parent
     assert above is not None
+    why = mark.reason if kept is None else f"{mark.reason}; {kept}"
     if above == SOB:
-        clerk.executive_ended(draft, agent, mark.reason, mark.taint, by=mark.by)
+        clerk.executive_ended(draft, agent, why, mark.taint, by=mark.by)
         return
     replacements.note_ended(draft, agent, mark)
-    text = f"{agent.name} ({agent.id}) ended: {mark.reason}"
+    text = f"{agent.name} ({agent.id}) ended: {why}"
     data = {"agent": agent.id, "key": agent.key, "ended": True, "by": mark.by}
     hops, taint = mark.hops, mark.taint
     draft.add(inbox_notice(draft.moment, above, agent.mission, text, data, hops=hops, taint=taint))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from swarmd.core.model.charter import Line, Path, Written
 from swarmd.core.model.exchange import name_of_function
@@ -21,6 +21,8 @@ from swarmd.core.model.timings import FUNCTION_SECONDS
 
 # Where the files lie that agents of a mission write: they are the mission's, whoever wrote them.
 OWN_FILES: Final = "work/"
+# Among them those that the supervisor writes: the turns of agents that ended before their report.
+KEPT_TURNS: Final = f"{OWN_FILES}turns/"
 
 # What OpenAI's API takes as the name of a tool is no longer, and a name keeps its length there.
 NAME_CHARS_MAX: Final = 64
@@ -143,6 +145,16 @@ class SearchFiles(Written):
 class WriteFile(Written):
     path: Path
     text: str = Field(max_length=1_000_000)
+
+    @field_validator("path")
+    @classmethod
+    def _is_not_kept(cls, path: str) -> str:
+        """What stands there is the supervisor's word of what somebody did: nobody may forge it."""
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        below = parts[1:] if f"{parts[0]}/" == OWN_FILES else parts
+        if f"{OWN_FILES}{below[0]}/" == KEPT_TURNS:
+            raise ValueError(f"the supervisor alone writes below {KEPT_TURNS}: use another name")
+        return path
 
 
 def is_own_file(path: str) -> bool:

@@ -22,6 +22,7 @@ from swarmd.ports.stores import Waiting
 from swarmd.runtime.recording import Recording, words_of
 from swarmd.runtime.supervisor.intake import Fact, Intake, positions_after
 from swarmd.runtime.supervisor.journal_keeper import JournalKeeper
+from swarmd.runtime.supervisor.kept_turns import TurnsKeeper
 from swarmd.runtime.supervisor.memory import LeaderMemory
 from swarmd.runtime.supervisor.upkeep import Upkeep
 
@@ -34,6 +35,7 @@ class Step:
     intake: Intake
     journal: JournalKeeper
     upkeep: Upkeep
+    turns: TurnsKeeper
     recording: Recording
 
     async def take(self, is_braked: str | None) -> bool:
@@ -60,7 +62,8 @@ class Step:
         stops.heed_brake(draft, is_braked)
         tick.tick(draft)
         placement.place(draft)
-        termination.reap(draft, spent, ending)
+        ready, kept = await self.turns.keep(draft, ending)
+        termination.reap(draft, spent, ready, kept)
         is_more = await self._commit(draft, waiting, messages)
         for word in words:
             self.recording.record.note(word)

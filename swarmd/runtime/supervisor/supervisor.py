@@ -29,6 +29,7 @@ from swarmd.runtime.supervisor.entrance import Entrance
 from swarmd.runtime.supervisor.forgetting import RecordsForgotten
 from swarmd.runtime.supervisor.intake import Intake
 from swarmd.runtime.supervisor.journal_keeper import JournalKeeper
+from swarmd.runtime.supervisor.kept_turns import TurnsKeeper
 from swarmd.runtime.supervisor.leadership import Leadership
 from swarmd.runtime.supervisor.memory import LeaderMemory
 from swarmd.runtime.supervisor.step import Step
@@ -73,7 +74,8 @@ class Supervisor:
         self.upkeep = Upkeep(self.memory, files)
         self.intake = Intake(self.memory, files, recording.masking)
         self.forgotten = RecordsForgotten(self.memory, recording.record)
-        self._step = Step(self.memory, self.intake, self.journal, self.upkeep, recording)
+        turns = TurnsKeeper(self.memory, files, recording.masking)
+        self._step = Step(self.memory, self.intake, self.journal, self.upkeep, turns, recording)
 
     @property
     def state(self) -> Swarm:

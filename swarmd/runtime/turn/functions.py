@@ -15,6 +15,7 @@ from swarmd.core.model.functions import (
     FILE_READ,
     FILE_SEARCH,
     FILE_WRITE,
+    KEPT_TURNS,
     OWN_FILES,
     TREE_LIST,
     FunctionCall,
@@ -128,9 +129,12 @@ def _not_read(found: Found) -> list[dict[str, str]]:
 
 
 def _readable(files: Files, acting: Acting) -> tuple[str, ...]:
-    """All that an agent may read: its own files, and what the mission's agents wrote."""
+    """All that an agent may read: its own files, and what the mission's agents wrote. Turns of who
+    has ended repeat what stands in other files: they are searched where they are named.
+    """
     with suppress(WorkspaceError):  # nothing was written yet
-        return (*acting.files, *files.names(acting.mission, (OWN_FILES.rstrip("/"),)))
+        written = files.names(acting.mission, (OWN_FILES.rstrip("/"),))
+        return (*acting.files, *(path for path in written if not path.startswith(KEPT_TURNS)))
     return acting.files
 
 

@@ -27,3 +27,10 @@ def test_a_time_that_lets_slow_models_be_absent_is_said(changed: dict[str, Any],
     shipped = loader.load(None, None)
     board = shipped.board.model_copy(update=changed)
     assert any(said in one for one in short_times(replace(shipped, board=board)))
+
+
+def test_a_stall_that_is_shorter_than_an_answer_may_take_is_said() -> None:
+    shipped = loader.load(None, None)
+    limits = shipped.limits.model_copy(update={"stall_seconds": 300.0})
+    said = list(short_times(replace(shipped, limits=limits)))
+    assert any("stall_seconds is 300, and openai in models.yaml may take 600" in s for s in said)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swarmd.core.agent.kept_turns import KeptTurns
 from swarmd.core.control.placement import admit_hosts, place
 from swarmd.core.control.sightings import WORD_SECONDS
-from swarmd.core.control.termination import REAP_STEP, resume_endings, word_of
+from swarmd.core.control.termination import REAP_STEP, reap, resume_endings, told_above, word_of
 from swarmd.core.control.tick import found
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
@@ -321,6 +322,26 @@ def test_the_mark_goes_when_nothing_is_left_below_it() -> None:
     assert drops(w.reap(), FENCES) == [top.id]
     assert not w.swarm.lineage.fences
     assert w.reap() == []
+
+
+def test_who_is_told_of_an_end_is_told_where_the_turns_so_far_stand_or_why_nowhere() -> None:
+    w = world(hosts=())
+    top, child, _ = _family(w)
+    w.end(top.id, child.id, reason="it loops")
+    w.order("terminate", top.id)
+    segments = list(w.swarm.observed.endings)
+    assert told_above(w.swarm, [child.id], w.now) == [], "its creator ends, too"
+    assert told_above(w.swarm, segments, w.now) == [w.swarm.lineage.get(top.id)]
+    kept = {top.id: KeptTurns("work/turns/top.md")}
+    reap(w.renew(), {}, None, kept)
+    report = w.swarm.reports[MISSION][top.id]
+    assert "its turns so far stand in work/turns/top.md" in report.text
+    w = world(hosts=())
+    top, child, _ = _family(w)
+    w.end(top.id, child.id, reason="it loops")
+    reap(w.renew(), {}, None, {child.id: KeptTurns(why_not="disk full")})
+    (notice,) = posts(w.changes, inbox(top.id))
+    assert "could not be kept: disk full" in notice.text
 
 
 def test_a_living_creator_learns_of_its_childs_end_and_nobody_else_does() -> None:
