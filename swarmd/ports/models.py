@@ -48,6 +48,7 @@ class Call:
     agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
     words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
     may_propose: bool = True  # no motion is before the board, or this call asks for one
+    is_for_chair: bool = False  # a sort of what is on the agenda is carried by the chair alone
     came: tuple[str, ...] = ()  # what came while the motion was before the board
 
 

@@ -298,6 +298,17 @@ def for_the_board(swarm: Swarm, mission: MissionId) -> tuple[Approval, ...]:
     )
 
 
+def refer(draft: Draft, ids: Sequence[str]) -> None:
+    """What the board was asked for is an operator's to answer, and has its whole time again."""
+    for id in ids:
+        approval = draft.swarm.approvals[id]
+        expires = draft.now + draft.swarm.declared.limits.approval_seconds
+        referred = replace(approval, needs=Authority.OPERATOR, expires=expires)
+        need = Need(referred.needs, referred.rule, "brought before a person by the board")
+        told = _told_facts(referred)
+        draft.add(APPROVALS.put(referred), _request_entry(draft, referred, need, told))
+
+
 # --- answering --------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ EXCERPT_CHARS: Final = 300
 ENDED_WITHOUT_REPORT: Final = "(ended without a final report: "
 
 _CAN: Final[Mapping[str, str]] = {
-    "permission": "act: approve or deny it",
+    "permission": "act: approve or deny it, or sort it: refused, or brought before a person",
     "blocker": "direct it with what it needs, act: fund or grant, charter another in its place, or "
     "deliver what there is",
     "resting": "direct it, charter another in its place, or deliver what there is",
@@ -109,7 +109,11 @@ def join(draft: Draft, id: MissionId) -> tuple[Cause, ...]:
     _note_put(draft, id, fresh)
     procedure = draft.swarm.boards[id]
     items = as_stored([cause.item() for cause in fresh])
-    joined = procedure.model_copy(update={"agenda": (*procedure.agenda, *items)})
+    changes = {
+        "agenda": (*procedure.agenda, *items),
+        "is_for_chair": procedure.is_for_chair and is_to_be_sorted(items),
+    }
+    joined = procedure.model_copy(update=changes)
     draft.add(Put(BOARDS, id, joined))
     return fresh
 
@@ -139,6 +143,11 @@ def take_causes(draft: Draft, id: MissionId) -> tuple[dict[str, Any], ...] | Non
     if fresh:
         _note_put(draft, id, fresh)
     return tuple(cause.item() for cause in fresh)
+
+
+def is_to_be_sorted(items: Sequence[Mapping[str, Any]]) -> bool:
+    """Requests of turns that have read untrusted text, and nothing else."""
+    return bool(items) and all(i["kind"] == "permission" and i["tainted"] for i in items)
 
 
 def _may_be_put(procedure: Procedure, cause: Cause) -> bool:

@@ -24,9 +24,8 @@ def call_seats(
         for attempt, seat in enumerate(seats, start=first)
     )
     changes = {"calls": calls, "attempt": procedure.attempt + len(calls)}
-    called = procedure.model_copy(update=changes)
-    if called.stage in ("propose", "respond"):
-        called = all_heard(called)
+    heard = all_heard(procedure) if procedure.is_for_one else procedure
+    called = heard.model_copy(update=changes)
     return called, tuple(_effect_of(called, call, rules) for call in calls)
 
 
@@ -117,6 +116,7 @@ def _effect_of(procedure: Procedure, call: OpenCall, rules: BoardRules) -> CallS
         fallen=procedure.fallen if procedure.motion is None else None,
         is_at_once=procedure.is_at_once,
         agenda=procedure.agenda,
+        is_for_chair=is_chairs(procedure, call.seat),
         came=() if procedure.motion is None else tuple(news.what for news in procedure.came),
     )
     return CallSeat(call.seat, asked, call.attempt, call.deadline)
@@ -139,6 +139,12 @@ def asked_in(procedure: Procedure, phase: Phase, rules: BoardRules) -> SeatCall:
         falls_max=rules.falls_max,
         motions_max=rules.motions_max,
     )
+
+
+def is_chairs(procedure: Procedure, seat: str) -> bool:
+    """The chair is asked to propose what it may sort alone."""
+    is_asked = procedure.stage == "propose" and seat == procedure.bench.chair
+    return is_asked and procedure.is_for_chair and procedure.kind == "brisk"
 
 
 def _arguments_shown(procedure: Procedure) -> tuple[dict[str, Any], ...]:

@@ -231,7 +231,7 @@ def _propose_for_operator(draft: Draft, message: Message) -> None:
     answering = draft.swarm.boards[id].watch.answering
     assert answering is not None
     called_for = agenda.take_causes(draft, id) or ()
-    advance(draft, id, ReportsIn(called_for, proposed, answering.came))
+    advance(draft, id, ReportsIn(called_for, proposed=proposed, came=answering.came))
 
 
 def seat_failed(
@@ -308,7 +308,10 @@ def review_if_ready(draft: Draft, id: MissionId) -> None:
         return
     called_for = agenda.take_causes(draft, id)
     if called_for is not None:
-        advance(draft, id, ReportsIn(called_for))
+        is_for_chair = agenda.is_to_be_sorted(called_for) and not agenda.is_all_done(
+            draft.swarm, id
+        )
+        advance(draft, id, ReportsIn(called_for, is_for_chair))
         return
     stuck = agenda.why_stuck(draft.swarm, id, draft.now)
     if stuck:

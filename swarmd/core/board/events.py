@@ -135,6 +135,7 @@ class ReportsIn:
     """
 
     agenda: tuple[Mapping[str, Any], ...] = ()
+    is_for_chair: bool = False
     proposed: Proposed | None = None  # a seat's motion, already made, that opens the review
     came: tuple[News, ...] = ()  # since that seat was called
 

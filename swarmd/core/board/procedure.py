@@ -44,12 +44,12 @@ from swarmd.core.board.calling import (
     thawed,
     without_answered,
 )
+from swarmd.core.board.carrying import carried, sorted_alone
 from swarmd.core.board.events import (
     Answer,
     Argued,
     Await,
     Came,
-    Carry,
     Delayed,
     Event,
     Executed,
@@ -82,7 +82,6 @@ from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.motion_kinds import kinds
 from swarmd.core.model.procedure import (
     FIRST_TRY,
-    NO_CALL,
     NO_MOTION,
     Ballot,
     Procedure,
@@ -161,6 +160,7 @@ def _review(procedure: Procedure, event: ReportsIn, rules: BoardRules, now: floa
     changes = {
         "in_review": True,
         "agenda": as_stored(event.agenda),
+        "is_for_chair": event.is_for_chair,
     }
     reviewing = procedure.model_copy(update=changes)
     moved, effects = _open_motion(reviewing, rules, now)
@@ -232,7 +232,8 @@ def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome
         "attempt": 0,
     }
     opened = procedure.model_copy(update=changes)
-    return _enter(opened, "propose", procedure.bench.from_seat(number - 1), rules, now)
+    first = 0 if opened.is_for_chair else number - 1
+    return _enter(opened, "propose", procedure.bench.from_seat(first), rules, now)
 
 
 def _enter(
@@ -279,7 +280,7 @@ def _end_debate(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     if verdict.is_carried:
         if came := unheard(procedure, procedure.motion):
             return _give_to_proposer(procedure, came, rules, now)
-        moved, effects = _carried(procedure)
+        moved, effects = carried(procedure)
         return moved, (consent_line(procedure, verdict), *effects)
     if any(argument.stance != "consent" for argument in procedure.arguments):
         return _enter(procedure, "respond", (procedure.proposer,), rules, now)
@@ -296,7 +297,7 @@ def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     if not verdict.is_carried:
         moved, effects = _fall(procedure, verdict.why, rules, now)
         return moved, (tally, *effects)
-    moved, effects = _carried(procedure)
+    moved, effects = carried(procedure)
     return moved, (tally, *effects)
 
 
@@ -331,7 +332,7 @@ def _proposed(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: 
         return _proposed_in_full(procedure, proposed, rules, now)
     why = why_not(procedure, motion, proposed.judged, rules) or why_stale(procedure, motion)
     if not why:
-        return _put(procedure, proposed, rules, now)
+        return sorted_alone(procedure, proposed) or _put(procedure, proposed, rules, now)
     moved, effects = _give_back(procedure, proposed, why, rules, now)
     return moved, (correction_line(proposed, why), *effects)
 
@@ -401,17 +402,10 @@ def _responded(procedure: Procedure, answer: Responded, rules: BoardRules, now: 
     return moved, (response_line(heard, answer), *effects)
 
 
-def _carried(procedure: Procedure) -> Outcome:
-    assert procedure.motion is not None
-    minds = tuple(f"{argument.seat}: {argument.text}" for argument in procedure.accepted)
-    carry = Carry(procedure.motion_number, procedure.motion, minds)
-    return procedure.model_copy(update=NO_CALL | {"stage": "carrying"}), (carry,)
-
-
 def _overruled(procedure: Procedure, event: Overruled, rules: BoardRules, now: float) -> Outcome:
     if not event.is_carried:
         return _fall(procedure, f"refused by {event.rule}: {event.detail}", rules, now)
-    moved, effects = _carried(procedure)
+    moved, effects = carried(procedure)
     return moved, (overruled_line(event), *effects)
 
 
@@ -431,7 +425,7 @@ def _executed(procedure: Procedure) -> Outcome:
 def _fall(procedure: Procedure, why: str, rules: BoardRules, now: float) -> Outcome:
     """The motion falls; the next proposer is told why, and may take it up again."""
     falls = procedure.falls + 1
-    changes: dict[str, Any] = {"falls": falls, "refusal": why}
+    changes: dict[str, Any] = {"falls": falls, "refusal": why, "is_for_chair": False}
     if procedure.motion is not None:
         changes |= fallen_of(procedure, procedure.motion, why)
     fell = procedure.model_copy(update=changes)

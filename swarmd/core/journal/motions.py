@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from swarmd.core.journal.replay import Link, State
 from swarmd.core.model.bench import Bench
 from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.motion_kinds import kinds
 from swarmd.core.model.procedure import Argument, Ballot
 from swarmd.core.model.voting import Verdict, decide_consent, decide_vote
 
@@ -26,17 +27,20 @@ class MotionsJudged:
     """
 
     _carried: dict[str, set[int]] = field(default_factory=dict)
+    _benches: dict[str, Bench | None] = field(default_factory=dict)  # none: not decided yet
+    _kinds: dict[str, tuple[object, str]] = field(default_factory=dict)  # of the present motion
 
     def clear(self) -> None:
         self._carried.clear()
+        self._benches.clear()
+        self._kinds.clear()
 
     def entry(self, state: State, link: Link) -> Iterator[str]:
         """What is wrong with an entry, in sentences."""
         data = link.data
         if link.event == JournalEvent.BOARD_ANNOUNCED:
             mission = link.field("mission")
-            if "opened" in data:
-                self._carried[mission] = set()
+            self._note(mission, data)
             if "carried" in data:
                 yield from self._decided(state, mission, data)
         elif link.event == JournalEvent.MOTION_EXECUTED:
@@ -44,6 +48,14 @@ class MotionsJudged:
             number = data.get("motion_number")
             if number not in self._carried.get(mission, {number}):
                 yield f"motion {number} of mission {mission} was executed, and was not carried"
+
+    def _note(self, mission: str, data: Mapping[str, Any]) -> None:
+        """A mission's beginning, and of which kind its present motion is."""
+        if "opened" in data:
+            self._carried[mission], self._benches[mission] = set(), None
+        if isinstance(data.get("motion"), Mapping):
+            kind = str(data["motion"].get("motion"))
+            self._kinds[mission] = (data.get("motion_number"), kind)
 
     def _decided(self, state: State, mission: str, data: Mapping[str, Any]) -> Iterator[str]:
         number = data.get("motion_number")
@@ -60,8 +72,22 @@ class MotionsJudged:
                     f"{which} is told as {_told(data.get('carried'))}, {data.get('why')}; by its "
                     f"answers it is {_told(verdict.is_carried)}, {verdict.why}"
                 )
+            elif self._is_of_another_bench(
+                mission, number, Bench.model_validate(data["bench"], strict=False)
+            ):
+                yield f"{which} was decided by another bench than those before it"
         if data.get("carried") is True and isinstance(number, int):
             self._carried.setdefault(mission, set()).add(number)
+
+    def _is_of_another_bench(self, mission: str, number: object, bench: Bench) -> bool:
+        """All motions of a mission are decided by one bench, but for what its chair may sort."""
+        if mission not in self._benches:
+            return False
+        known = self._benches[mission] or bench
+        self._benches[mission] = known
+        of, kind = self._kinds.get(mission, (None, ""))
+        is_sorted = of == number and kind in kinds() and kinds()[kind].sorts
+        return bench != known and not (is_sorted and bench == known.chair_alone())
 
 
 def _told(is_carried: object) -> str:

@@ -25,6 +25,9 @@ class Bench(BaseModel):
     def others(self, seat: str) -> tuple[str, ...]:
         return tuple(other for other in self.seats if other != seat)
 
+    def chair_alone(self) -> Bench:
+        return Bench(seats=(self.chair,), chair=self.chair, tie_break=self.tie_break)
+
     def from_seat(self, first: int) -> tuple[str, ...]:
         """All seats, beginning with the one so many places behind the chair."""
         at = (self.seats.index(self.chair) + first) % len(self.seats)

@@ -66,7 +66,8 @@ DecideMotion = Callable[[Any, Carried], "Denied | Asks | None"]
 @dataclass(frozen=True, slots=True)
 class MotionKind:
     """`opens`: it may be proposed before anything is chartered. `sends_back`: it has work done
-    again, which is bounded. `ends`: with it the mission has ended.
+    again, which is bounded. `ends`: with it the mission has ended. `sorts`: it gives nothing and
+    takes nothing that anybody had, so that the chair alone may decide what was put for that.
     """
 
     form: type[BaseMotion]
@@ -74,6 +75,7 @@ class MotionKind:
     opens: bool = False
     sends_back: bool = False
     ends: bool = False
+    sorts: bool = False
 
 
 @cache

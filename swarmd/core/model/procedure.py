@@ -99,6 +99,7 @@ class Procedure(Stored):
     refusal: str = ""
     failure: str = ""
     agenda: tuple[dict[str, JsonValue], ...] = ()  # what this review was called for
+    is_for_chair: bool = False  # requests of tainted turns alone, which the chair may sort
     watch: Watch = Watch()
 
     def to_json(self) -> str:
@@ -127,6 +128,11 @@ class Procedure(Stored):
     def is_at_once(self) -> bool:
         """All seats of the phase are called at once, and hear nothing of each other."""
         return self.kind == "brisk" and self.stage in ("debate", "vote")
+
+    @property
+    def is_for_one(self) -> bool:
+        """One seat alone is called in this phase, and decides what comes of the motion."""
+        return self.stage in ("propose", "respond")
 
     @property
     def is_consistent(self) -> bool:
@@ -167,6 +173,7 @@ class SeatCall:
     agenda: tuple[Mapping[str, Any], ...] = ()
     words: tuple[Mapping[str, Any], ...] = ()
     may_propose: bool = True
+    is_for_chair: bool = False
     came: tuple[str, ...] = ()
 
 
