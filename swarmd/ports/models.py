@@ -142,7 +142,8 @@ class Usage:
     (`is_assumed`).
 
     `calls` are the requests that were made for it. `cost` is in micro-dollars, rounded up for each
-    request; `None` where the price of the model is not known.
+    request; `None` where the price of the model is not known. `cached` of what was read came from
+    the provider's cache, as it says.
     """
 
     tokens_in: int
@@ -150,6 +151,7 @@ class Usage:
     is_assumed: bool = False
     calls: int = 1
     cost: int | None = 0
+    cached: int = 0
 
     @property
     def tokens(self) -> int:
@@ -162,6 +164,7 @@ class Usage:
             self.is_assumed or other.is_assumed,
             self.calls + other.calls,
             None if self.cost is None or other.cost is None else self.cost + other.cost,
+            self.cached + other.cached,
         )
 
 
