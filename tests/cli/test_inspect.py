@@ -33,6 +33,7 @@ SWARM = Snapshot(
         agent_view(stored("a-1", "sob", 1), Activity("busy", "model", 12.34)),
         agent_view(stored("a-2", "a-1", 2, state="terminated"), Activity("")),
         agent_view(stored("a-3", "a-1", 2), Activity("waiting", waits="lead.none")),
+        agent_view(stored("a-4", "a-1", 2), Activity("idle", waits_for="ann: both", left=90.0)),
     ),
     (mission_view({"id": "m-1", "mission": "Find it", "state": "working"}),),
     {
@@ -58,10 +59,13 @@ def test_ps_lists_the_living_with_what_they_do(capsys: pytest.CaptureFixture[str
     assert overview.ps(sight(MemoryReader(SWARM)), ended=False, only_ids=False) == Exit.DONE
     told = capsys.readouterr()
     rows = {line.split()[0]: line for line in told.out.splitlines()}
-    assert list(rows) == ["ID", "sob", "a-1", "a-3"]
+    assert list(rows) == ["ID", "sob", "a-1", "a-3", "a-4"]
     assert "busy model 12s" in rows["a-1"]
     assert "little tokens left" in rows["a-1"]
+    assert "waits for ann: both (1m left)" in rows["a-4"]
     assert "no supervisor has led" in told.err
+    assert overview.tree(sight(MemoryReader(SWARM)), ended=False) == Exit.DONE
+    assert "a-4  waits for ann: both (1m left)" in capsys.readouterr().out
 
 
 def test_ps_for_programs_says_what_is_stored_and_what_is_now(
@@ -74,6 +78,7 @@ def test_ps_for_programs_says_what_is_stored_and_what_is_now(
     assert (busy["tier"], busy["stopped"]) == (1, [])
     assert busy["ledger"] == {"tokens": {"spent": 50}, "warned": "tokens"}
     assert agents["a-3"]["waits"] == "lead.none"
+    assert (agents["a-4"]["waits_for"], agents["a-4"]["waits_seconds"]) == ("ann: both", 90.0)
     assert "stopped" not in agents["a-2"]
 
 
@@ -87,6 +92,7 @@ def test_top_and_tree_give_programs_the_sums_of_core(capsys: pytest.CaptureFixtu
     assert [(one["id"], one["spent"].get("tokens")) for one in top["agents"]] == [
         ("a-1", 30),
         ("a-3", None),
+        ("a-4", None),
     ]
 
 
@@ -101,7 +107,7 @@ def test_a_stop_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_mission_is_inspected_with_its_agents(capsys: pytest.CaptureFixture[str]) -> None:
     found = value(capsys, lambda s: inspect.inspect(s, "m-1"), MemoryReader(SWARM))["mission"]
-    assert found["agents"] == ["a-1", "a-2", "a-3"]
+    assert found["agents"] == ["a-1", "a-2", "a-3", "a-4"]
     assert found["ledger"] == {"tokens": {"spent": 100}}
 
 

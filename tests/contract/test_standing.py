@@ -183,7 +183,7 @@ def activity_in(agent: AgentView) -> Activity:
 
 
 def _but_for_seconds(agent: AgentView) -> AgentView:
-    return replace(agent, activity=replace(activity_in(agent), seconds=None))
+    return replace(agent, activity=replace(activity_in(agent), seconds=None, left=None))
 
 
 class Looking:
@@ -286,6 +286,17 @@ async def test_an_agent_whose_turn_waits_for_a_lead_reads_waiting_and_the_rule(
     await looking.begins(seconds_ago=0)
     assert await looking.sees("busy", "model")
     assert activity_in(await looking.top_record()).waits == ""
+
+
+async def test_an_agent_that_has_ended_its_turn_with_a_wait_shows_for_whom_and_how_long(
+    looking: Looking,
+) -> None:
+    wait = AgentWait(("a-9",), ("ann",), "her list", time.time() + 500)
+    await looking.store.pipe.execute("HSET", looking.store.keys.state(TOP), "waits", wait.to_text())
+    doing = activity_in(await looking.top_record())
+    assert (doing.word, doing.waits_for) == ("idle", "ann: her list")
+    assert doing.left is not None
+    assert 400 < doing.left <= 500
 
 
 async def test_health_tells_a_lead_from_one_that_was_given_up_and_from_none(

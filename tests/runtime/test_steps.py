@@ -222,6 +222,17 @@ def test_a_spawn_of_one_answer_may_be_directed_by_name_in_the_next() -> None:
     assert (asked.data["key"], asked.data["directives"]) == ("k", ["begin"])
 
 
+def test_spawns_of_one_answer_say_with_whom_they_are_asked_for() -> None:
+    ended = in_a_turn(
+        [
+            answer(spawn("eve", key="e"), TREE, step=0),
+            answer(spawn("ann", key="a"), spawn("bob", key="b"), {"move": "wait"}),
+        ]
+    )
+    told = [(m.data["key"], m.data["together"], m.data["before"]) for m in ended.requests]
+    assert told == [("e", 1, []), ("a", 2, []), ("b", 2, ["a"])]
+
+
 def test_a_right_that_is_not_held_is_refused_with_how_to_ask_for_it() -> None:
     async def test() -> Ended:
         async with stored() as store:

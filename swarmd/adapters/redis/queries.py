@@ -11,13 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from swarmd.adapters.redis.keys import Keys
-from swarmd.adapters.redis.query import Query, asked, facts_in, hash_of
-from swarmd.core.agent.waiting import shown_wait, wait_of
+from swarmd.adapters.redis.query import Query, asked, asked_if_allowed, facts_in, hash_of
+from swarmd.core.agent.waiting import awaited, shown_wait, wait_of
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.names import SOB, AgentId, Authority, HostId, MissionId
 from swarmd.core.model.privileges import Revocation
 from swarmd.core.model.tables import APPROVALS, FENCES, OVERRIDES, REVOCATIONS, STOPS, TROUBLES
 from swarmd.core.queries.activity import (
+    Awaited,
     Surroundings,
     activity_of,
     call_of,
@@ -76,7 +77,9 @@ def _agents_as_now(keys: Keys, ids: Sequence[AgentId]) -> Query[list[AgentView]]
         ["EXISTS", keys.leader],
     )
     fences, stops, troubles, is_led = answers[2 * count :]
-    found = _found_in(answers[:count], answers[count : 2 * count])
+    # Where a state cannot be read, or this user may not read it, all else is told.
+    waits, _ = yield from asked_if_allowed(*(["HGET", keys.state(one), "waits"] for one in ids))
+    found = _found_in(answers[:count], answers[count : 2 * count], waits)
     alive, calls = yield from _hosts_and_calls(keys, found)
     around = Surroundings(alive, hash_of(stops), hash_of(troubles), time.time(), bool(is_led))
     marks = _marks(fences, stops)
@@ -84,9 +87,11 @@ def _agents_as_now(keys: Keys, ids: Sequence[AgentId]) -> Query[list[AgentView]]
 
 
 def _found_in(
-    records: Sequence[Sequence[str]], journals: Sequence[Collection[str]]
+    records: Sequence[Sequence[str]],
+    journals: Sequence[Collection[str]],
+    waits: Sequence[str | None],
 ) -> list[_Found]:
-    found = map(_Found, map(hash_of, records), journals)
+    found = map(_Found, map(hash_of, records), journals, waits)
     return [one for one in found if one.id]
 
 
@@ -109,12 +114,16 @@ def _hosts_of(found: Sequence[_Found]) -> list[HostId]:
 
 
 class _Found:
-    """An agent's hash, and the fields of its step journal. Without an id there is no agent."""
+    """An agent's hash, the fields of its step journal and for what it waits, as its state has it.
+    Without an id there is no agent.
+    """
 
-    __slots__ = ("call_field", "id", "record", "steps")
+    __slots__ = ("call_field", "id", "record", "steps", "wait")
 
-    def __init__(self, record: Mapping[str, str], steps: Collection[str]) -> None:
-        self.record, self.steps = record, steps
+    def __init__(
+        self, record: Mapping[str, str], steps: Collection[str], waits: str | None
+    ) -> None:
+        self.record, self.steps, self.wait = record, steps, wait_of(waits or "")
         self.id, self.call_field = AgentId(record.get("id", "")), open_call(steps)
 
     @property
@@ -128,6 +137,7 @@ class _Found:
             around,
             is_busy=bool(turns_under_way(self.steps)),
             waits=held_back(self.steps),
+            awaited=Awaited(awaited(self.wait), self.wait.until),
         )
         return marks.seen(agent_view(self.record, activity))
 

@@ -120,6 +120,9 @@ def activity_text(agent: AgentView) -> str:
     doing = agent.activity
     if doing is None:
         return ""
+    if doing.waits_for:
+        left = "" if doing.left is None else f" ({lasted(doing.left)} left)"
+        return f"waits for {excerpt(doing.waits_for, REASON_COLUMNS)}{left}"
     since = "" if doing.seconds is None else lasted(doing.seconds)
     return " ".join(word for word in (doing.word, doing.waits, doing.call, since) if word)
 

@@ -158,9 +158,13 @@ def _why_stopped(agent: AgentView, columns: int) -> str:
 
 
 def _doing(agent: AgentView) -> str:
-    """Of most there is nothing to say: the tree shows who is at work, and who is in trouble."""
-    word = agent.activity.word if agent.activity else ""
-    return "" if word in ("", "idle") or word == agent.state else activity_text(agent)
+    """Of most there is nothing to say: the tree shows who is at work, who waits for somebody, and
+    who is in trouble.
+    """
+    doing = agent.activity
+    if doing is None or (doing.word in ("", "idle", agent.state) and not doing.waits_for):
+        return ""
+    return activity_text(agent)
 
 
 def _quoted(text: str, columns: int) -> str:

@@ -19,6 +19,7 @@ from swarmd.core.queries.spending import Branch
 
 if TYPE_CHECKING:
     from swarmd.adapters.halt_file import Brake
+    from swarmd.core.queries.activity import Activity
     from swarmd.core.queries.explain import Hindrance, Link, Trace
 
 _NUMBERS: Final = ("tier", "incarnation", "lease")
@@ -30,13 +31,17 @@ def agent_value(agent: AgentView, account: AccountView | None = None) -> dict[st
     """An agent for `--json`: ids are strings, counts numbers, JSON within the hash is unpacked."""
     value = _value(agent_fields(agent), account)
     value |= {name: value[name].split() for name in _LISTS if name in value}
-    if (doing := agent.activity) is not None:
-        value |= {
-            "call": doing.call or None,
-            "activity_seconds": None if doing.seconds is None else round(doing.seconds, 1),
-            "waits": doing.waits or None,
-        }
-    return value
+    return value if agent.activity is None else value | _activity_value(agent.activity)
+
+
+def _activity_value(doing: Activity) -> dict[str, Any]:
+    return {
+        "call": doing.call or None,
+        "activity_seconds": None if doing.seconds is None else round(doing.seconds, 1),
+        "waits": doing.waits or None,
+        "waits_for": doing.waits_for or None,
+        "waits_seconds": None if doing.left is None else round(doing.left, 1),
+    }
 
 
 def agent_fields(agent: AgentView) -> dict[str, str]:

@@ -131,7 +131,6 @@ def _agent_value(whole: _Whole) -> dict[str, Any]:
         "revoked": [values.revocation_value(mark) for mark in whole.revocations],
         "positions": dict(inner.positions),
         "turn": inner.turn,
-        "waits": inner.waits,
         "steps": {"begun": inner.steps_begun, "ended": inner.steps_ended},
     }
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Final, assert_never
 
 from pydantic import ValidationError
@@ -199,7 +200,7 @@ def _spawn(move: Spawn, acting: Acting) -> Output:
         key=move.key,
         charter=move.charter,
         together=max(1, len(acting.spawns)),
-        before=acting.spawns.index(move.key) if move.key in acting.spawns else 0,
+        before=tuple(takewhile(lambda key: key != move.key, acting.spawns)),
         tier=move.tier,
         parent=move.parent,
     )

@@ -60,8 +60,18 @@ def said_of_wait(wait: AgentWait) -> str:
     """`waits for ann, bob until 2026-…`. Without `what`, which the agent wrote and may have been
     told by a text from outside: its superior reads this.
     """
-    for_whom = ", ".join(wait.names) or "the next message"
-    return f"waits for {for_whom}" + (f" until {stamp_of(wait.until)}" if wait.until else "")
+    return f"waits for {_whom(wait)}" + (f" until {stamp_of(wait.until)}" if wait.until else "")
+
+
+def _whom(wait: AgentWait) -> str:
+    return ", ".join(wait.names) or "the next message"
+
+
+def awaited(wait: AgentWait) -> str:
+    """For people: for whom it waits, and with what it says of it; empty where it does not wait."""
+    if wait == NO_WAIT:
+        return ""
+    return f"{_whom(wait)}: {wait.what}" if wait.what else _whom(wait)
 
 
 def shown_wait(wait: AgentWait) -> str:

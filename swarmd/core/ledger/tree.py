@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from swarmd.core.model.charter import KINDS, NEEDED_KINDS
 from swarmd.core.model.names import (
     SOB,
+    AgentId,
     MissionId,
     MissionState,
 )
@@ -39,8 +40,9 @@ def child_caps(
     free, given = free_to_give(swarm, account), _given_of(pending, account)
     percent = _share_percent(swarm, account, request.together)
     # Of several requests of one answer each is decided when those before it were carved already:
-    # of what they left the same share is a larger part.
-    left_percent = max(percent, 100 - percent * request.before)
+    # of what they left the same share is a larger part. One that was refused took nothing.
+    living = {child.key for child in swarm.lineage.children(AgentId(account))}
+    left_percent = max(percent, 100 - percent * len(living.intersection(request.before)))
     caps = {}
     for kind in KINDS:
         left = free.get(kind, 0) - sum(cap[kind] for cap in given)

@@ -49,10 +49,10 @@ class SpawnRequest(_Ours):
     key: str
     charter: Charter
     directives: tuple[str, ...] = ()
-    # Of how many that are asked for at once, and how many of these are decided before it: they get
-    # equal shares.
+    # Of how many that are asked for at once, and the keys of those that are decided before it: they
+    # get equal shares.
     together: int = Field(1, ge=1)
-    before: int = Field(0, ge=0)
+    before: tuple[str, ...] = ()
     tier: int | None = None
     parent: str | None = None
 

@@ -49,12 +49,29 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Activity:
     """`call` is the kind of the call under way, if any; `seconds` how long it has been so, where
-    that is known; `waits` the rule by which it waits, if it does."""
+    that is known; `waits` the rule by which its turn waits, if it does. One that has ended its turn
+    may wait for somebody (`waits_for`), until a time that is so many seconds ahead (`left`).
+    """
 
     word: Word
     call: str = ""
     seconds: float | None = None
     waits: str = ""
+    waits_for: str = ""
+    left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """For what an agent waits that has ended its turn, and until when, in seconds since the epoch;
+    0 where no time ends it.
+    """
+
+    what: str = ""
+    until: float = 0.0
+
+
+NOTHING_AWAITED: Final = Awaited()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +136,10 @@ def activity_of(
     *,
     is_busy: bool,
     waits: str = "",
+    awaited: Awaited = NOTHING_AWAITED,
 ) -> Activity:
     """Of an agent's record; `is_busy` where a turn of it is under way, `waits` the rule by which
-    its turn was held back. The worst that is true is told."""
+    its turn was held back. The worst that is true is told, and `awaited` where nothing else is."""
     trouble, since = _trouble_of(record, around)
     if record.get("state") == AgentState.TERMINATED:
         return _ended(trouble, around.now - since)
@@ -132,7 +150,12 @@ def activity_of(
         return Activity(hindrance, kind, around.now - since if hindrance == "stalled" else seconds)
     if waits and call is None and not around.may_begin:
         return Activity("waiting", waits=waits)
-    return Activity("busy", kind, seconds) if is_busy else Activity("idle")
+    return Activity("busy", kind, seconds) if is_busy else _at_rest(awaited, around.now)
+
+
+def _at_rest(awaited: Awaited, now: float) -> Activity:
+    left = max(0.0, awaited.until - now) if awaited.until else None
+    return Activity("idle", waits_for=awaited.what, left=left)
 
 
 def _ended(trouble: str, seconds: float) -> Activity:

@@ -16,6 +16,7 @@ from swarmd.core.model.names import SOB, AgentId, Authority, MissionId
 from swarmd.core.model.timings import SETTLE_SECONDS
 from swarmd.core.queries.activity import (
     Activity,
+    Awaited,
     Call,
     Surroundings,
     activity_of,
@@ -61,6 +62,17 @@ def test_dead_stuck_and_busy_are_told_apart() -> None:
     assert doing(CALL, host="h2") == Activity("dead")
     assert doing(host="", state="starting") == Activity("unplaced")
     assert doing(id=SOB, tier="0", host="") == Activity("")
+
+
+def test_at_rest_it_is_told_for_whom_an_agent_waits_and_for_how_long() -> None:
+    def waiting(until: float, *, is_busy: bool = False) -> Activity:
+        awaited = Awaited("ann, bob", until)
+        return activity_of(record(), None, AROUND, is_busy=is_busy, awaited=awaited)
+
+    assert waiting(NOW + 90) == Activity("idle", waits_for="ann, bob", left=90)
+    assert waiting(NOW - 1) == Activity("idle", waits_for="ann, bob", left=0)
+    assert waiting(0.0) == Activity("idle", waits_for="ann, bob")
+    assert waiting(NOW + 90, is_busy=True) == Activity("busy"), "any further turn ends it"
 
 
 def test_a_call_is_stuck_when_it_outlives_its_own_bounds_and_the_time_to_settle() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.tables import FENCES, STOPS
 from swarmd.core.tree.fence import decide_terminate, fence
-from swarmd.core.tree.spawn import RATE_WINDOW_SECONDS, covers_file, decide_spawn
+from swarmd.core.tree.spawn import RATE_WINDOW_SECONDS, covers_file, decide_spawn, made
 from tests.core.swarm_builder import MISSION, World, charter, journal, posts, puts, world
 
 BUDGET = {"tokens": 1_000, "cost": 50_000, "calls": 10, "tools": 20, "agents": 3}
@@ -82,23 +83,42 @@ def test_children_of_one_answer_get_equal_shares_and_the_creator_keeps_a_part(
     w = world()
     top = _top(w)
     w.swarm.observed.free[top.id] |= {"tokens": free, "calls": 1_000, "agents": 40}
-    shares = []
-    for before in range(number):
-        request = SpawnRequest(
-            key=f"k{before}",
-            charter=charter(f"c{before}", "worker"),
-            together=number,
-            before=before,
-        )
-        spawned = decide_spawn(w.swarm, top, request, w.moment, mission=MISSION)
-        if isinstance(spawned, Denied):
-            assert free // number < 2
-            return
-        shares.append(spawned.caps["tokens"])
-        w.swarm.observed.free[top.id]["tokens"] -= shares[-1]
+    shares = _made_at_once(w, top, [f"c{n}" for n in range(number)])
+    if len(shares) < number:
+        assert free // number < 2
+        return
     percent = min(40, 90 // number)
     assert all(abs(share - free * percent // 100) <= 1 for share in shares)
     assert sum(shares) <= free
+
+
+def _made_at_once(w: World, creator: Agent, names: Sequence[str]) -> list[int]:
+    """The shares of those that are made, asked for in one answer and decided one after another."""
+    shares = list[int]()
+    for at, name in enumerate(names):
+        request = SpawnRequest(
+            key=f"k{at}",
+            charter=charter(name, "worker"),
+            together=len(names),
+            before=tuple(f"k{n}" for n in range(at)),
+        )
+        spawned = decide_spawn(w.swarm, creator, request, w.moment, mission=MISSION)
+        if isinstance(spawned, Spawned):
+            w.renew().add(*made(w.swarm, spawned, w.moment))
+            shares.append(spawned.caps["tokens"])
+    return shares
+
+
+@pytest.mark.parametrize("names", [("a", "a", "b"), ("a", "b", "b", "c"), ("a", "a", "a", "b")])
+def test_one_of_an_answer_that_is_refused_leaves_the_others_equal_shares(
+    names: tuple[str, ...],
+) -> None:
+    w = world()
+    top = _top(w)
+    w.swarm.observed.free[top.id] |= {"tokens": 100_000, "calls": 1_000, "agents": 40}
+    shares = _made_at_once(w, top, names)
+    assert len(shares) == len(set(names)), "a second one of the same name is refused"
+    assert max(shares) - min(shares) <= 1, shares
 
 
 def test_an_asked_budget_is_given_with_a_slot_for_the_agent_itself() -> None:
@@ -341,14 +361,14 @@ def test_the_boards_part_is_given_to_nobody() -> None:
 @pytest.mark.parametrize("kind", ["tokens", "calls", "agents"])
 def test_executives_of_one_motion_cannot_both_take_the_rest(kind: str) -> None:
     rest = world().swarm.observed.free[MISSION][kind] * (100 if kind == "agents" else 80) // 100
-    for asked, made in ((rest // 2 + 1, 0), (rest // 2 - 1, 2)):
+    for asked, count in ((rest // 2 + 1, 0), (rest // 2 - 1, 2)):
         w, motion = world(), _motion("one", "two")
         for executive in motion["executives"]:
             executive["budget"] = {kind: asked}
         changes = w.carry(motion)
         refused = [entry.data["rule"] for entry in journal(changes, "motion.refused")]
-        assert refused == ([] if made else [Rule.BUDGET_SHARE])
-        assert len(w.swarm.executives(MISSION)) == made
+        assert refused == ([] if count else [Rule.BUDGET_SHARE])
+        assert len(w.swarm.executives(MISSION)) == count
 
 
 @pytest.mark.parametrize("kind", NEEDED_KINDS)
