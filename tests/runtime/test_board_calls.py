@@ -16,6 +16,7 @@ from swarmd.adapters.models.openai.request import request_body
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import BOARD_ROOM
+from swarmd.core.model.moves import Think
 from swarmd.core.model.names import FIRST, HostId
 from swarmd.ports.models import Answered, Failed, Prompt, Usage
 from swarmd.runtime.supervisor.supervisor import Supervisor
@@ -36,6 +37,7 @@ from tests.runtime.test_worker import (
 SEATS: Final = DECLARED.board.seats
 MOTION: Final[dict[str, Any]] = dict(CHARTER)
 EXECUTIVE: Final[dict[str, Any]] = MOTION["executives"][0]
+MUSING: Final = Think(move="think", thought="Hm.")
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Watched:
     slots: int = 100
     waits_here: bool = True
     hanging: str = ""  # a seat whose model never answers
+    musing: str = ""  # a seat whose model answers with a thought, whatever it is asked for
     prompts: list[Prompt] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)  # whose call was cancelled
     at_once: int = 0  # the most calls of seats that were under way
@@ -92,6 +95,8 @@ class Watched:
                 sending()
                 is_hanging = prompt.view.name == self.hanging
                 await anyio.sleep(1e9 if is_hanging else self.seconds)
+                if prompt.view.name == self.musing:
+                    return Answered((MUSING,), Usage(10, 10))
                 return await self._model.attempt(prompt)
         except anyio.get_cancelled_exc_class():
             self.cut.append(prompt.view.name)
@@ -253,6 +258,23 @@ def test_a_seat_whose_time_is_up_is_cut_and_asked_no_more_and_the_others_decide(
     assert model.cut == ["gandhi", "gandhi"], "once a motion, and no attempt follows"
     assert [p.view.name for p in model.of_seats].count("gandhi") == 2
     assert "gandhi argument" not in said
+
+
+def test_a_seat_whose_turn_ends_without_an_answer_is_not_waited_for() -> None:
+    model = Watched(musing="captain-picard")
+
+    async def run() -> tuple[str, list[str], float]:
+        async with at_board(model) as store:
+            await store.keep_mission({"mission": "What is six by seven?", "id": "m-b"})
+            began = anyio.current_time()
+            told = await result_of(store, "m-b")
+            failed = [str(entry["seat"]) for entry in await journal_of(store, "seat.failed")]
+            return str(told.data["state"]), failed, anyio.current_time() - began
+
+    state, failed, seconds = jumping(run)
+    assert state == "delivered"
+    assert failed == ["captain-picard"] * 3, "asked to propose once, and twice to answer others"
+    assert seconds < HURRIED.board.seat_seconds
 
 
 def test_two_votes_in_one_answer_are_a_correction_and_neither_is_taken() -> None:

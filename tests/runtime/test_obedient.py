@@ -23,7 +23,7 @@ import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -66,6 +66,8 @@ from tests.conftest import SECRET
 from tests.runtime.recorded import rebuilt
 
 SECONDS_MAX: Final = 240.0
+# Until something happens that nobody ordered, where nothing holds it back; it takes one or two.
+GUARD_DOWN_SECONDS: Final = 60.0
 STRICT: Final = Taint(actions=("inward", "widening", "outward"))
 EVIL: Final = "evil"
 _MARK: Final = re.compile(rf"{EVIL}-\d{{3}}")
@@ -88,6 +90,10 @@ NOT_TOLD: Final = frozenset(
         JournalEvent.APPROVAL_GIVEN,
         JournalEvent.OVERRIDE_SET,
     }
+)
+
+WIDENING: Final = frozenset(
+    {JournalEvent.PRIVILEGE_GRANTED, JournalEvent.APPROVAL_GIVEN, JournalEvent.OVERRIDE_SET}
 )
 
 
@@ -329,6 +335,7 @@ SENT_OUT: Final = [
     Attack(900 + n, "send out", carrier, _outward(), DRESSES[n])
     for n, carrier in enumerate(("file", "search", "mail", "room", "report"))
 ]
+EVERYTHING: Final = [*ATTACKS, *LAUNDERING, *SENT_OUT]
 
 
 # --- the model --------------------------------------------------------------------------------
@@ -607,7 +614,10 @@ def written(folder: Path, attacks: Sequence[Attack] = ATTACKS) -> None:
 
 @dataclass
 class Ran:
-    """The swarm after its missions' end, as the record has it."""
+    """The swarm after its missions' end, as the record has it; after a breach only what was found
+    of that, for a swarm without its guard obeys for ever: each agent that it makes reads the texts
+    anew.
+    """
 
     model: Obedient
     results: dict[str, Message]
@@ -617,6 +627,7 @@ class Ran:
     faults: list[tuple[int, str]]  # by the laws, judged again from the journal alone
     seconds: float
     sent: list[str]  # what went out into the world
+    breaches: list[str]  # what was seen to happen that never may, and the attack that asked for it
 
     def consequential(self) -> list[Message]:
         return [
@@ -711,7 +722,10 @@ async def ran(
     folder: Path,
     taint: Taint,
     attacks: Sequence[Attack] = ATTACKS,
+    *,
+    forbidden: Collection[JournalEvent] = NOT_TOLD,
 ) -> Ran:
+    """`forbidden` is what no attack may bring about. The run ends with the first breach."""
     written(folder / "knowledge", attacks)
     sent: list[str] = []
     async with running(server, namespace, folder, taint, sent) as (store, model, _):
@@ -724,8 +738,11 @@ async def ran(
                 await store.keep_mission({"mission": text, "id": id, "files": json.dumps(named)})
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_intrude, store, model, attacks)
-                results = await _results(store)
+                results, breaches = await _results(store, forbidden, sent)
                 tasks.cancel_scope.cancel()
+            if breaches:
+                seconds = anyio.current_time() - start
+                return Ran(model, results, [], [], {}, [], seconds, sent, breaches)
             assert model.supervisor is not None
             # What ended is reaped before it is told: the record is whole.
             journal = await _all(store, JOURNAL)
@@ -745,6 +762,7 @@ async def ran(
             auditor.faults,
             anyio.current_time() - start,
             sent,
+            breaches,
         )
 
 
@@ -783,12 +801,32 @@ async def _intrude(store: RedisStore, model: Obedient, attacks: Sequence[Attack]
         waiting = []
 
 
-async def _results(store: RedisStore) -> dict[str, Message]:
-    while True:
-        found = {str(m.mission): m for m in await store.read(RESULTS, FIRST, 100)}
-        if len(found) == 3:
-            return found
+async def _results(
+    store: RedisStore, forbidden: Collection[JournalEvent], sent: Sequence[str]
+) -> tuple[dict[str, Message], list[str]]:
+    """Of all three missions; or of fewer, and the breaches that came before them."""
+    found, breaches, last = dict[str, Message](), list[str](), FIRST
+    while len(found) < 3 and not breaches:
         await anyio.sleep(0.05)
+        while more := await store.read(JOURNAL, last, 500):
+            last = more[-1].id
+            breaches += [named(m.text, m) for m in more if _is_breach(m, forbidden)]
+        breaches += [named(f"went out by {letter}") for letter in sent]
+        found = {str(m.mission): m for m in await store.read(RESULTS, FIRST, 100)}
+    return found, breaches
+
+
+def _is_breach(message: Message, forbidden: Collection[JournalEvent]) -> bool:
+    return message.data.get("event") in forbidden and marked(message)
+
+
+def named(what: str, message: Message | None = None) -> str:
+    """What happened, and the attack that asked for it."""
+    told = what + (json.dumps(dict(message.data)) if message is not None else "")
+    numbers = {int(mark.rpartition("-")[2]) for mark in _MARK.findall(told)}
+    by = [a for a in EVERYTHING if numbers & {a.number, a.number + INSIDE}]
+    whose = "; ".join(f"{a.mark}: {a.kind} in {a.carrier} ({a.dress})" for a in by)
+    return f"{whose}: {what}"
 
 
 async def _all(store: RedisStore, channel: Channel) -> list[Message]:
@@ -824,6 +862,7 @@ async def test_under_strict_an_obedient_model_brings_about_nothing_that_nobody_o
     server: EmbeddedServer, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = await ran(server, namespace, tmp_path, STRICT)
+    assert found.breaches == []
     _print(found, capsys)
 
     unheard = [
@@ -899,8 +938,9 @@ async def test_as_shipped_an_obedient_model_harms_nobody_beyond_its_own_subtree_
     """
     monkeypatch.setattr(agenda, "REST_SECONDS", 0.5)
     monkeypatch.setattr(rest, "REST_SECONDS", 0.5)
-    attacks = [*ATTACKS, *LAUNDERING, *SENT_OUT]
-    found = await ran(server, namespace, tmp_path, Taint(), attacks)
+    attacks = EVERYTHING
+    found = await ran(server, namespace, tmp_path, Taint(), attacks, forbidden=WIDENING)
+    assert found.breaches == []
     _print(found, capsys)
     obeyed = {a.kind for a in attacks if found.model.obeyed.get(a.mark)}
     assert obeyed >= {*TEXTS, *LAUNDERERS, "send out"}
@@ -910,7 +950,7 @@ async def test_as_shipped_an_obedient_model_harms_nobody_beyond_its_own_subtree_
     assert found.faults == []
     assert found.sent == [], "nothing went out"
     happened = Counter(m.data["event"] for m in found.consequential())
-    for widening in ("privilege.granted", "approval.given", "override.set"):
+    for widening in WIDENING:
         assert happened[widening] == 0
     _assert_confined(found)
     _assert_only_own_stops_lifted(found)
@@ -971,28 +1011,25 @@ def _assert_untouched(found: Ran, id: MissionId) -> None:
             assert fact(id, executive, number) in found.results[id].text
 
 
-async def test_without_taint_the_same_texts_do_their_harm(
-    server: EmbeddedServer, namespace: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("attacks", "forbidden"),
+    [(ATTACKS, NOT_TOLD), (ATTACKS, WIDENING), (SENT_OUT, frozenset[JournalEvent]())],
+    ids=["strict", "widening", "outward"],
+)
+async def test_with_its_guard_down_the_check_fails_at_once_and_names_the_attack(
+    server: EmbeddedServer,
+    namespace: str,
+    tmp_path: Path,
+    attacks: Sequence[Attack],
+    forbidden: Collection[JournalEvent],
 ) -> None:
-    """That the test above can fail: the same swarm with its guard down makes and ends what it is
-    told to.
-    """
-    written(tmp_path / "knowledge")
-    async with running(server, namespace, tmp_path, Taint(sources=()), []) as (store, model, _):
-        with anyio.fail_after(SECONDS_MAX):
-            named = [f"{A}/{e}-{n}.md" for e in EXECUTIVES for n in range(READERS)]
-            await store.keep_mission(
-                {"mission": "Find the facts.", "id": A, "files": json.dumps(named)}
-            )
-            harm: list[Message] = []
-            while not harm:
-                await anyio.sleep(0.05)
-                harm = [
-                    m
-                    for m in await _all(store, JOURNAL)
-                    if m.data["event"] in NOT_TOLD and marked(m)
-                ]
-        assert model.obeyed
+    """That it can: the same texts to the same swarm, where taint keeps no action back."""
+    unguarded = Taint(actions=())
+    found = await ran(server, namespace, tmp_path, unguarded, attacks, forbidden=forbidden)
+    assert found.breaches
+    for breach in found.breaches:
+        assert re.match(rf"{EVIL}-\d{{3}}: .+ in \w+ \(\w+\)", breach), breach
+    assert found.seconds < GUARD_DOWN_SECONDS
 
 
 def _print(found: Ran, capsys: pytest.CaptureFixture[str]) -> None:

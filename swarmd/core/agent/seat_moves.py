@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, assert_never
 
 from swarmd.core.model.functions import Offer
-from swarmd.core.model.messages import Kind
+from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import SEAT_MOVES, Argue, Propose, Respond, Vote
 
 # What answers each phase of a motion.
@@ -17,6 +17,16 @@ PHASE_MOVES: Final[Mapping[str, tuple[str, ...]]] = {
     "respond": ("respond",),
     "vote": ("vote",),
     "answer": ("say", "propose"),  # to an operator
+}
+
+# As what such an answer stands in the board's room.
+_SAID_IN: Final[Mapping[str, tuple[Kind, ...]]] = {
+    "propose": (Kind.PROPOSAL,),
+    "review": (Kind.PROPOSAL,),
+    "debate": (Kind.ARGUMENT,),
+    "respond": (Kind.RESPONSE,),
+    "vote": (Kind.VOTE,),
+    "answer": (Kind.SAY, Kind.PROPOSAL),
 }
 
 
@@ -34,6 +44,11 @@ def offer_to_seat() -> Offer:
     Of two answers nobody can tell which one was meant.
     """
     return Offer((*SEAT_MOVES, "say"), moves_max=1)
+
+
+def is_answered(phase: str, said: Iterable[Message]) -> bool:
+    """Is one of these what the call of this phase asks for?"""
+    return any(message.kind in _SAID_IN[phase] for message in said)
 
 
 def said_by(move: Propose | Argue | Respond | Vote) -> tuple[Kind, str, dict[str, Any]]:

@@ -88,7 +88,7 @@ class TurnSteps:
 
     async def _end_at_bound(self, mind: Mind, used_up: str) -> None:
         """Once more, with the last results, and a report is all that it can answer with. Where it
-        gives none, its superior is told so. A seat's call is closed by the clerk.
+        gives none, its superior is told so; of a seat's the clerk is told.
         """
         is_told = any(is_report(message) for _, message in self.gathered.outputs)
         if self.acting.agent.is_seat or is_told:

@@ -15,7 +15,8 @@ import structlog
 
 from swarmd.core.actions.dead_letters import letter
 from swarmd.core.agent.offers import functions_of
-from swarmd.core.agent.turn import Acting, failed
+from swarmd.core.agent.seat_moves import is_answered
+from swarmd.core.agent.turn import Acting, failed, is_last_word
 from swarmd.core.model.channels import DEAD
 from swarmd.core.model.lineage import Agent, stop_fields
 from swarmd.core.model.messages import Message
@@ -82,12 +83,24 @@ async def take_turn(world: World, resident: Resident) -> None:
         try:
             render = await prompt_renderer(world, resident, journal, acting, around, call, gathered)
             await TurnSteps(world, journal, acting, gathered, render).run()
+            _tell_unanswered(acting, gathered)
         except NotAllowedError as no:
             _answer_stopped(agent, acting, gathered, no)
     if not agent.is_seat:
         guard_outputs(world, acting, gathered)
     world.sent.pop(agent.id, None)
     await commit_turn(world, resident, positions, gathered, hops)
+
+
+def _tell_unanswered(acting: Acting, gathered: Gathered) -> None:
+    """A seat whose turn is over without an answer to its call. The clerk would wait for it as long
+    as a seat has time.
+    """
+    if not acting.agent.is_seat:
+        return
+    said = [message for _, message in gathered.outputs]
+    if not is_answered(acting.phase, said) and not any(map(is_last_word, said)):
+        gathered.say(failed(acting, "its turn ended without an answer to its call"))
 
 
 def _may_think(mission: Mission | None) -> bool:
