@@ -43,7 +43,9 @@ class Call:
         False  # the others are called at the same time, and hear nothing of each other
     )
     charters: tuple[Mapping[str, Any], ...] = ()  # {"agent","name","role","task","done","state",…}
-    left: Mapping[str, int] = field(default_factory=dict)  # of the mission's budget, by kind
+    spent: Mapping[str, int] = field(default_factory=dict)  # by the mission and all below it
+    left: Mapping[str, int] = field(default_factory=dict)  # of its budget, what agents hold too
+    of_board: Mapping[str, int] = field(default_factory=dict)  # of that, what no agent holds
     to_give: Mapping[str, int] = field(default_factory=dict)  # what a motion may give, by kind
     agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
     words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board

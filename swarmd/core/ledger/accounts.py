@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -79,6 +80,19 @@ class Ledger:
             return _FOLDS[kind](self, fact.get("account", ""), fact.get("amounts", {}))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise Fault(f"the fact {fact.get('id')} cannot be read: {error!r}") from error
+
+    def below(self, id: str, amount: str) -> dict[str, int]:
+        """What the open accounts below one have together of an amount, by kind. What a closed one
+        has spent is in the account that it was carved from.
+        """
+        found: Counter[str] = Counter()
+        waiting = list(self.children.get(id, ()))
+        while waiting:
+            child = waiting.pop()
+            waiting += self.children.get(child, ())
+            for kind, row in self.accounts[child].amounts.items():
+                found[kind] += row[amount]
+        return dict(found)
 
     def admit(self, fact: Mapping[str, Any]) -> str:
         """Folds one fact whole, or leaves all as it was and returns why it cannot be folded."""
