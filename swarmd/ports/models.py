@@ -109,13 +109,16 @@ class Prompt:
     persona: str
     exchange: tuple[Piece, ...]
     offer: Offer
-    output_tokens_max: int  # for what is visible
+    output_tokens_max: int  # for what is visible; what is allowed for thoughts comes beside it
     view: View
     since: tuple[Piece, ...] = ()
     reminder: str = ""
     allowed: tuple[str, ...] = ()
     generation: Generation = UNSET  # what the role sets of it
     is_stretched: bool = False  # with twice the limit, for an answer was cut at it
+    thoughts_percent: int = (
+        100  # so much of what is allowed for thoughts: less where money is short
+    )
 
     @property
     def open_offer(self) -> Offer:
