@@ -8,7 +8,7 @@ succeeded.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -113,12 +113,12 @@ class Observed:
     # Agents placed on a host since it renewed its lease, and when it did so last.
     given: dict[HostId, int] = field(default_factory=dict)
     renewed: dict[HostId, float] = field(default_factory=dict)
-    # What accounts had left when they were read; caps of those that an order adds to; what the
-    # executives of missions in hand have spent; by how much accounts are off that are to be mended;
-    # and dead letters that are spoken of, as they were read.
+    # As read: what accounts have left, their caps, what missions and executives have spent,
+    # by how much accounts are off, dead letters. By the facts: an amount of all below an account.
     free: dict[str, dict[str, int]] = field(default_factory=dict)
     caps: dict[str, dict[str, int]] = field(default_factory=dict)
     spent: dict[str, dict[str, int]] = field(default_factory=dict)
+    below: Callable[[str, str], Mapping[str, int]] | None = None
     off: dict[str, dict[str, int]] = field(default_factory=dict)
     letters: dict[StreamId, Message] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)

@@ -326,12 +326,15 @@ def _amounts(usage: Usage) -> dict[str, int]:
 def _used(usage: Usage, reserve: Mapping[str, int]) -> Used:
     """Of each kind that was reserved, for each is given back or settled."""
     amounts = _amounts(usage)
-    return Used({kind: amounts.get(kind, 0) for kind in reserve}, usage.is_assumed)
+    of_each = {kind: amounts.get(kind, 0) for kind in reserve}
+    return Used(of_each, usage.is_assumed, cached=usage.cached)
 
 
 def _for_record(outcome: Answered | Failed) -> dict[str, Any]:
     """What the ledger does not ask for and people do."""
-    counted = {"tokens_in": outcome.usage.tokens_in, "tokens_out": outcome.usage.tokens_out}
+    usage = outcome.usage
+    counted = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
+    counted |= {"cached": usage.cached} if usage.cached else {}
     return counted | ({"wrote": outcome.text} if outcome.text else {})
 
 
