@@ -199,7 +199,8 @@ async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Work
     world = World(
         process.store, process.declared, handlers, mind, stamp, recording=process.recording
     )
-    host = Host(process.host, HOST_CAPACITY, identity, is_paid=models.open().is_language_model)
+    is_paid = models.open().is_language_model
+    host = Host(process.host, HOST_CAPACITY, identity, is_paid, models.price())
     return Worker(world, host, rings, process.stop, grace)
 
 

@@ -228,7 +228,7 @@ def test_the_laws_hold_after_any_walk_on_valkey(alone: EmbeddedServer) -> None:
     class OnValkey(OnStore):
         socket = str(alone.socket)
 
-    run_state_machine_as_test(OnValkey, settings=law_settings(0.125, usual=2_500))
+    run_state_machine_as_test(OnValkey, settings=law_settings(0.125, usual=1_500))
 
 
 def test_the_laws_hold_after_any_walk_on_fakeredis() -> None:

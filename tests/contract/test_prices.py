@@ -22,6 +22,7 @@ from swarmd.adapters.models.registry import Choice, ModelSettings, OpenModels
 from swarmd.core.ledger.prices import Counted, Price
 from swarmd.core.model.declarations import Models, NamedPrice
 from swarmd.core.model.providers import PROVIDERS
+from swarmd.core.model.records import CallPrice
 from swarmd.errors import RefusedError
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -55,6 +56,34 @@ def test_a_model_of_openai_has_the_price_of_the_table(base_url: str) -> None:
     price = known("openai:gpt-4o-mini", base_url)
     assert price.of(Counted(1_000, 200)) == 150 + 120
     assert price.of(Counted(1_000, 0, cached=1_000)) == 75
+
+
+def test_what_a_worker_tells_of_its_models_price_is_never_less_than_a_call_of_it_costs() -> None:
+    tariff = tariff_of("openai:gpt-4o-mini", "", SHIPPED)
+    assert tariff is not None
+    told, price = tariff.of_calls(NOW), tariff.at(NOW)
+    assert told == CallPrice(150_000, 600_000)
+    for counted in (Counted(9_000, 700), Counted(99_999, 1), Counted(0, 0)):
+        assert told.of(1, counted.tokens_in, counted.tokens_out) >= price.of(counted)
+
+
+@pytest.mark.parametrize(
+    ("spec", "price"),
+    [
+        ("openai:named", CallPrice(1_250_000, 10_000_000)),
+        ("openai:unheard-of", None),
+        ("builtin", CallPrice()),
+    ],
+)
+async def test_a_process_knows_the_price_of_its_own_model(
+    spec: str, price: CallPrice | None, tmp_path: Path
+) -> None:
+    said = models(named=NamedPrice(input=1.25, output=10))
+    settings = ModelSettings(spec, {"openai": "sk-test"}, {"openai": PUBLIC})
+    files = Workspace(tmp_path, None)
+    opened = OpenModels(Choice(spec, PUBLIC, ""), settings, said, files)
+    assert opened.price() == price
+    await opened.aclose()
 
 
 def test_a_price_is_that_of_the_address_and_never_guessed_from_the_name() -> None:

@@ -41,7 +41,7 @@ from swarmd.core.model.messages import Kind, Message, Ring, channel_head, why_un
 from swarmd.core.model.names import AgentId, Authority, Channel, HostId, StreamId
 from swarmd.core.model.privileges import Held, Revocation
 from swarmd.core.model.procedure import Procedure
-from swarmd.core.model.records import Approval, ExecutiveReport, Host, Override
+from swarmd.core.model.records import Approval, CallPrice, ExecutiveReport, Host, Override
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import APPROVALS, FENCES, OVERRIDES, REPORTS, REVOCATIONS, STOPS
 from swarmd.core.model.versions import (
@@ -208,7 +208,7 @@ APPROVAL = Approval(
     at=1.0,
     expires=2.0,
 )
-HOST = Host(HostId("h1"), 10, "w")
+HOST = Host(HostId("h1"), 10, "w", price=CallPrice(1, 2, 3))
 
 
 @pytest.mark.parametrize(

@@ -13,4 +13,4 @@ from tests.law_machine import LawMachine, law_settings
 
 
 def test_the_laws_hold_after_any_walk_in_memory() -> None:
-    run_state_machine_as_test(LawMachine, settings=law_settings(0.85, usual=17_000))
+    run_state_machine_as_test(LawMachine, settings=law_settings(0.85, usual=8_000))

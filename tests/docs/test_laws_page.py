@@ -5,6 +5,7 @@ exists.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
     assert not [to for to in linked if not (ROOT / "docs" / to).is_file()]
 
 
+@functools.cache
 def _tests_in(file: Path) -> set[str]:
     tree = ast.parse(file.read_text(encoding="utf-8")) if file.is_file() else ast.Module([], [])
     return {

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from swarmd.adapters.config.loader import shipped
 from tests.e2e.swarm_process import VERB_SECONDS, clean_environment, short_folder, swarmd
 from tests.openai_server import Json, MissionBrain, OpenAIServer, ServerReply
 
 # As a capable model's server counts them: a quarter of the bytes that a prompt has as shipped.
 USAGE = (9_000, 700)
+PRICED = "prices: {'openai:test-model': {input: 1.25, output: 10}}"
 MISSION = "What is six by seven? Answer it for a newcomer."
 
 
@@ -21,23 +26,42 @@ class Reporter(MissionBrain):
 
     def __call__(self, request: Json) -> ServerReply:
         reply = super().__call__(request)
-        return ServerReply(reply.moves, text=reply.text, usage=USAGE)
+        return ServerReply(reply.moves, text=reply.text, usage=self.usage_of(request))
+
+    def usage_of(self, request: Json) -> tuple[int, int]:
+        return USAGE
 
     def _lead(self, request: Json, text: str) -> Json:
         return {"move": "report", "text": self.result, "done": True}
 
 
-@pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    found = OpenAIServer(Reporter())
+class Quarter(Reporter):
+    """With a token for four bytes of what it is sent, by which the least is reckoned."""
+
+    def usage_of(self, request: Json) -> tuple[int, int]:
+        return len(json.dumps(request).encode()) // 4, USAGE[1]
+
+
+@pytest.fixture(params=[Reporter])
+def server(request: pytest.FixtureRequest) -> Iterator[OpenAIServer]:
+    found = OpenAIServer(request.param())
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(found):
         yield found
 
 
 def run(server: OpenAIServer, budget: str) -> subprocess.CompletedProcess[str]:
+    """With a price for the model, for a server on this machine counts as free."""
     words = ("run", MISSION, "--budget", budget, "--model", "openai:test-model")
     with short_folder() as data:
-        environment = clean_environment(data, OPENAI_BASE_URL=server.base_url)
+        policies = data / "policies"
+        shutil.copytree(shipped("policies"), policies)
+        models = policies / "models.yaml"
+        priced = models.read_text().replace("prices: {}", PRICED)
+        assert PRICED in priced
+        models.write_text(priced)
+        environment = clean_environment(
+            data, OPENAI_BASE_URL=server.base_url, SWARMD_POLICIES=str(policies)
+        )
         return subprocess.run(
             swarmd(*words),
             check=False,
@@ -48,14 +72,19 @@ def run(server: OpenAIServer, budget: str) -> subprocess.CompletedProcess[str]:
         )
 
 
-def test_a_budget_that_cannot_finish_is_refused_before_the_first_call_with_the_sum(
+@pytest.mark.parametrize("server", [Quarter], indirect=True)
+def test_a_budget_that_cannot_finish_is_refused_before_the_first_call_with_a_sum_that_does(
     server: OpenAIServer,
 ) -> None:
-    ended = run(server, "tokens=60000")
-    assert ended.returncode == 4, ended.stderr
-    assert "mission.budget" in ended.stderr
-    assert "Submit it with --budget tokens=" in ended.stderr
+    refused = run(server, "tokens=60000,usd=0.05")
+    assert refused.returncode == 4, refused.stderr
+    assert "mission.budget" in refused.stderr
     assert server.calls == []
+    named = re.search(r"Submit it with --budget (tokens=\d+,cost=\d+) ", refused.stderr)
+    assert named is not None, refused.stderr
+    delivered = run(server, named[1])
+    assert delivered.returncode == 0, delivered.stderr
+    assert Reporter().result in delivered.stdout
 
 
 def test_two_hundred_thousand_tokens_deliver_with_three_seats_and_one_executive(

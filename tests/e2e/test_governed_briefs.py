@@ -7,6 +7,7 @@ a change that needs fewer lowers them.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -15,7 +16,7 @@ import pytest
 
 from tests.e2e.governed import NOTES, Ran, Twin, agent_of, cited, running
 from tests.minds.capable import CapableMind
-from tests.minds.server import count
+from tests.minds.server import Call, count
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -101,6 +102,28 @@ def test_most_of_what_all_missions_are_told_is_in_a_prefix_that_an_earlier_call_
 ) -> None:
     counted = count([call for calls in ran.calls.values() for call in calls])
     assert counted.uncached_tokens <= Most.uncached_share * counted.prompt_tokens, counted
+
+
+def test_seats_are_told_what_the_mission_and_each_executive_have_spent_with_all_below(
+    ran: Ran,
+) -> None:
+    calls = ran.calls["plain-six"]
+    review = next(call for call in calls if "phase: review" in call.prompt)
+    (in_all,) = _sums(r"the mission in all: spent", review.prompt)
+    executives = _sums(r"has reported, done; spent", review.prompt)
+    assert in_all > sum(executives)
+    researchers = [c for c in calls if c.began < review.began and _is(c, "researcher")]
+    assert len(executives) == 2
+    assert sum(executives) > count(researchers).prompt_tokens
+
+
+def _sums(before: str, prompt: str) -> list[int]:
+    found = re.findall(rf"{before} ([\d,]+) tokens", prompt)
+    return [int(number.replace(",", "")) for number in found]
+
+
+def _is(call: Call, role: str) -> bool:
+    return agent_of(call.prompt)[1] == role
 
 
 @pytest.mark.parametrize("name", TWINS)

@@ -199,8 +199,8 @@ def test_the_board_goes_on_without_seats_that_are_silent_or_fail() -> None:
 
 
 def test_weeks_of_rest_call_nobody_and_keep_nothing_beyond_its_retention() -> None:
-    outcome = _held(scenarios.weeks(days=2.0))
-    assert outcome.virtual_seconds > 2 * 86_400
+    outcome = _held(scenarios.weeks(days=1.25))
+    assert outcome.virtual_seconds > 1.25 * 86_400
 
 
 def test_a_process_killed_at_any_of_its_commands_costs_the_mission_nothing() -> None:

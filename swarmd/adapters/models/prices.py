@@ -22,6 +22,7 @@ from swarmd.adapters.models.addresses import is_private
 from swarmd.core.ledger.prices import Price, Rate
 from swarmd.core.model.declarations import Models, NamedPrice
 from swarmd.core.model.providers import PROVIDERS
+from swarmd.core.model.records import CallPrice
 from swarmd.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # From before a call is reserved to its request: waiting for the provider's pace and the call
 # itself. Prices change at a date, or for hours of the day.
 AHEAD: Final = timedelta(hours=1)
+# In tokens. Where a model has tiers, the next one begins above it.
+LARGE_PROMPT: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,16 @@ class Tariff:
     def most(self, now: datetime, tokens_in: int, tokens_out: int) -> int:
         """Micro-dollars that a call which starts within the hour can cost."""
         return max(self.at(when).most(tokens_in, tokens_out) for when in (now, now + AHEAD))
+
+    def of_calls(self, now: datetime) -> CallPrice:
+        """Of calls up to the size of a large prompt: what is more in longer ones is not in it."""
+        call = self.most(now, 0, 0)
+        to_million = 1_000_000 // LARGE_PROMPT
+        return CallPrice(
+            (self.most(now, LARGE_PROMPT, 0) - call) * to_million,
+            (self.most(now, 0, LARGE_PROMPT) - call) * to_million,
+            call,
+        )
 
 
 def tariff_of(spec: str, base_url: str, models: Models) -> Tariff | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ from swarmd.adapters.models.openai.listing import Listed, listed_in
 from swarmd.adapters.models.opening import Opening
 from swarmd.core.model.declarations import Models, Provider
 from swarmd.core.model.providers import FORMS, PROVIDERS, ModelProvider
+from swarmd.core.model.records import CallPrice
 from swarmd.errors import UsageError
 from swarmd.ports.files import Files
 from swarmd.ports.models import Model
@@ -272,6 +274,7 @@ class OpenModels:
         self._files = files
         self._open: dict[str, Model] = {}
         self._paces: dict[str, Pace] = {}
+        self._tariffs: dict[tuple[str, str], Tariff | None] = {}
         self.prices: list[str] = []  # a line for each model that is not of this process
 
     def open(self, spec: str = "") -> Model:
@@ -284,6 +287,15 @@ class OpenModels:
         if wanted not in self._open:
             self._open[wanted] = self._open_model(*parse(wanted))
         return self._open[wanted]
+
+    def price(self) -> CallPrice | None:
+        """Of the swarm's own model; `None` where nobody knows it."""
+        prefix, name = parse(self._choice.spec)
+        if PROVIDERS[prefix].is_free:
+            return CallPrice()
+        self.open()
+        tariff = self._tariffs[prefix, name]
+        return None if tariff is None else tariff.of_calls(datetime.now(UTC))
 
     async def aclose(self) -> None:
         """Closes them all; a connection that hangs does not hold up the end of a process."""
@@ -304,7 +316,7 @@ class OpenModels:
             provider=self._models.provider(prefix),
             files=self._files,
             pace=partial(self._pace_of, prefix),
-            tariff=None if row.is_free else self._tariff_for(f"{prefix}:{name}", base_url),
+            tariff=None if row.is_free else self._tariff_for(prefix, name, base_url),
         )
         return _opener_of(row)(opening)
 
@@ -326,10 +338,11 @@ class OpenModels:
             )
         return self._paces[prefix]
 
-    def _tariff_for(self, spec: str, base_url: str) -> Tariff | None:
+    def _tariff_for(self, prefix: str, name: str, base_url: str) -> Tariff | None:
         from swarmd.adapters.models.prices import said_of, tariff_of
 
-        tariff = tariff_of(spec, base_url, self._models)
+        spec = f"{prefix}:{name}"
+        tariff = self._tariffs[prefix, name] = tariff_of(spec, base_url, self._models)
         self.prices.append(said_of(spec, tariff))
         return tariff
 

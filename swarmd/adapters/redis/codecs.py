@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from datetime import datetime
 from functools import lru_cache
 from sys import intern
@@ -31,7 +31,7 @@ from swarmd.core.model.names import (
     StreamId,
 )
 from swarmd.core.model.privileges import Held
-from swarmd.core.model.records import Host, Mission
+from swarmd.core.model.records import CallPrice, Host, Mission
 from swarmd.core.model.tables import Table, check_types, facts_of
 from swarmd.core.model.versions import RECORD_VERSION, check_record
 from swarmd.log_events import LogEvent
@@ -391,6 +391,7 @@ def host_text(host: Host) -> str:
         "capacity": host.capacity,
         "workspace": host.workspace,
         "paid": host.is_paid,
+        **({"price": astuple(host.price)} if host.price else {}),
         "busy": host.busy,
         "heard": host.heard,
         **({"unrecorded": host.unrecorded} if host.unrecorded else {}),
@@ -406,6 +407,7 @@ def host_of(text: str) -> Host:
         int(facts["capacity"]),
         str(facts["workspace"]),
         is_paid=bool(facts.get("paid", False)),
+        price=CallPrice(*map(int, facts["price"])) if "price" in facts else None,
         busy=int(facts.get("busy", 0)),
         heard=StreamId(str(facts.get("heard", FIRST))),
     )

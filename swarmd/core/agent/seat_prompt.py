@@ -199,18 +199,23 @@ def _is_told_as_word(message: Message, call: Facts) -> bool:
 
 def _standing_lines(call: Facts) -> Iterator[str]:
     for charter in call["charters"]:
-        spent = {kind: amount for kind, amount in charter["spent"].items() if amount}
-        amounts = f"spent {_amounts(spent)}, left {_amounts(charter['left'])}"
+        amounts = f"spent {_spent(charter['spent'])}, left {_amounts(charter['left'])}"
         yield f"{charter['name']} ({charter['agent']}): {charter['state']}; {amounts}"
     yield (
-        f"left of the mission's budget: {_amounts(call['left'])}; "
-        f"a motion can give at most {_amounts(call['to_give'])}"
+        f"the mission in all: spent {_spent(call['spent'])}, left {_amounts(call['left'])}; "
+        f"of that no agent holds {_amounts(call['of_board'])}, "
+        f"and a motion can give at most {_amounts(call['to_give'])}"
     )
     yield (
         f"motion {call['motion_number']} of at most {call['motions_max']}; "
         f"{call['falls']} of {call['falls_max']} falls in a row; "
         f"work was sent back {call['sent_back']} of at most {call['send_backs_max']} times"
     )
+
+
+def _spent(amounts: Facts) -> str:
+    used = {kind: amount for kind, amount in amounts.items() if amount}
+    return _amounts(used) if used else "nothing"
 
 
 def _amounts(amounts: Facts) -> str:

@@ -193,6 +193,13 @@ def needs_no_call(draft: Draft, executive: Agent) -> None:
         keep_watch(draft, executive.mission, put=(*procedure.watch.put, key))
 
 
+def note_replaced(draft: Draft, id: MissionId, executives: Iterable[Agent]) -> None:
+    """Their reports are shown no more."""
+    ids = tuple(executive.id for executive in executives)
+    if ids:
+        keep_watch(draft, id, replaced=(*draft.swarm.boards[id].watch.replaced, *ids))
+
+
 def is_before_board(swarm: Swarm, agent: Agent) -> bool:
     """The board deliberates on it now."""
     procedure = swarm.boards.get(agent.mission)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 from swarmd.core.actions.funding import to_give
 from swarmd.core.board import agenda
@@ -47,9 +49,11 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
     return replace(
         call,
         # As they are now: what came while another call was open would else be decided unseen.
-        reports=tuple(map(report_data, swarm.reports.get(id, {}).values())),
+        reports=tuple(map(report_data, _reports_shown(swarm, id))),
         charters=tuple(_charter_data(swarm, agent) for agent in swarm.executives(id)),
-        left=dict(swarm.observed.free.get(id, {})),
+        spent=_with_all_below(swarm, id, "spent"),
+        left=_with_all_below(swarm, id, "free"),
+        of_board=dict(swarm.observed.free.get(id, {})),
         to_give=to_give(swarm, id),
         agenda=(*call.agenda, *(cause.item() for cause in come)),
         words=tuple(word.model_dump() for word in swarm.boards[id].watch.said),
@@ -59,7 +63,6 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
 def _charter_data(swarm: Swarm, agent: Agent) -> dict[str, Any]:
     """What an executive was given, and what became of it so far."""
     charter, report = agent.charter, swarm.reports.get(agent.mission, {}).get(agent.id)
-    seen = swarm.observed
     return {
         "agent": agent.id,
         "name": agent.name,
@@ -67,13 +70,30 @@ def _charter_data(swarm: Swarm, agent: Agent) -> dict[str, Any]:
         "task": charter.task if charter else "",
         "done": charter.done if charter else "",
         "state": _state_of(swarm, agent, report),
-        "spent": seen.spent.get(agent.id, {}),
-        "left": seen.free.get(agent.id, {}),
+        "spent": _with_all_below(swarm, agent.id, "spent"),
+        "left": _with_all_below(swarm, agent.id, "free"),
     }
+
+
+def _reports_shown(swarm: Swarm, id: MissionId) -> Iterator[ExecutiveReport]:
+    """Whoever was replaced has somebody in its place, who reports."""
+    replaced = swarm.boards[id].watch.replaced
+    return (r for r in swarm.reports.get(id, {}).values() if r.agent not in replaced)
+
+
+def _with_all_below(swarm: Swarm, account: str, amount: Literal["spent", "free"]) -> dict[str, int]:
+    seen = swarm.observed
+    own = seen.spent if amount == "spent" else seen.free
+    found = Counter(own.get(account, {}))
+    if seen.below is not None:
+        found.update(seen.below(account, amount))
+    return dict(found)
 
 
 def _state_of(swarm: Swarm, agent: Agent, report: ExecutiveReport | None) -> str:
     """In a word or two, for whoever decides what follows."""
+    if swarm.lineage.is_ending(agent):
+        return "ending"
     stop = swarm.lineage.stop_on(agent)
     trouble = swarm.troubles.get(agent.id)
     if stop is not None:

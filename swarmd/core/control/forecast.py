@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from swarmd.core.model.generation import BYTES_OF_TOKEN
+from swarmd.core.model.records import CallPrice
 
 Way: TypeAlias = Literal["brisk", "full"]
 MOTIONS_LEAST: Final = 2
@@ -33,15 +34,29 @@ class PromptBytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Calls, and the tokens that they read and write. `cost` is what these cost at a price."""
+
+    calls: int
+    tokens_in: int
+    tokens_out: int
+
+    @property
+    def tokens(self) -> int:
+        return self.tokens_in + self.tokens_out
+
+    def cost(self, price: CallPrice) -> int:
+        return price.of(self.calls, self.tokens_in, self.tokens_out)
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
-    """Of one motion and of the whole mission. `motion_tokens` is what the mission's account has to
-    hold for one: what its calls take, and for the last one what is reserved above that.
+    """Of one motion and of the whole mission: what its calls take, and for the last one what is
+    reserved above that.
     """
 
-    motion_calls: int
-    motion_tokens: int
-    calls: int
-    tokens: int
+    motion: Taken
+    whole: Taken
 
 
 def motion_calls(bench: int, procedure: Way, rounds: int) -> int:
@@ -53,16 +68,15 @@ def motion_calls(bench: int, procedure: Way, rounds: int) -> int:
 
 def forecast(bench: int, procedure: Way, rounds: int, sizes: PromptBytes) -> Forecast:
     motion = motion_calls(bench, procedure, rounds)
-    seat = sizes.seat // BYTES_OF_TOKEN + ANSWER_TOKENS
+    seat = sizes.seat // BYTES_OF_TOKEN
     # What is reserved of a call is its bytes: the last one of an account needs so much more than
     # it takes. An executive's is lent by the mission's account, so that it is the seat's alone.
-    above = sizes.seat - sizes.seat // BYTES_OF_TOKEN
-    executive = EXECUTIVE_CALLS_LEAST * (sizes.executive // BYTES_OF_TOKEN + ANSWER_TOKENS)
+    above = sizes.seat - seat
+    executive = EXECUTIVE_CALLS_LEAST * (sizes.executive // BYTES_OF_TOKEN)
     # What it has read stays in its prompt.
     executive += (EXECUTIVE_CALLS_LEAST - 1) * (sizes.reading // BYTES_OF_TOKEN)
+    calls = MOTIONS_LEAST * motion + EXECUTIVE_CALLS_LEAST
     return Forecast(
-        motion_calls=motion,
-        motion_tokens=motion * seat + above,
-        calls=MOTIONS_LEAST * motion + EXECUTIVE_CALLS_LEAST,
-        tokens=MOTIONS_LEAST * motion * seat + executive + above,
+        Taken(motion, motion * seat + above, motion * ANSWER_TOKENS),
+        Taken(calls, MOTIONS_LEAST * motion * seat + executive + above, calls * ANSWER_TOKENS),
     )

@@ -9,25 +9,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
 from swarmd.core.agent import seat_prompt
 from swarmd.core.agent.offers import functions_of
 from swarmd.core.agent.seat_moves import offer_to_seat
-from swarmd.core.control.forecast import Forecast, PromptBytes, forecast
+from swarmd.core.control.forecast import Forecast, PromptBytes, Taken, forecast
 from swarmd.core.missions import queue
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.moves import MOVE_TYPES
 from swarmd.core.model.names import CLERK, MissionState
 from swarmd.core.model.posts import board_notice
-from swarmd.core.model.records import Mission
+from swarmd.core.model.records import CallPrice, Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import BOARDS, Put
 
-# Sums are estimates, and are told without digits that nobody can mean.
+# Sums are estimates, and are told without digits that nobody can mean: in thousands of tokens, in
+# tenths of a cent.
 ROUNDED_TO: Final = 1_000
 
 
@@ -36,20 +38,29 @@ def judge_budgets(draft: Draft) -> None:
     it asks. That is in the commit that opens it, or in the one that sees the first worker.
     """
     swarm = draft.swarm
-    if not any(host.is_paid for host in swarm.hosts.values()):
+    paid = [host for host in swarm.hosts.values() if host.is_paid]
+    if not paid:
         return
-    for id in [id for id in swarm.boards if id not in swarm.observed.motion_tokens]:
+    for id in [id for id in swarm.boards if id not in swarm.observed.motion_least]:
         mission = swarm.missions.get(id)
         if mission is not None and mission.ending is None:
-            _look_at(draft, mission)
+            _look_at(draft, mission, _least_price(paid))
 
 
-def _look_at(draft: Draft, mission: Mission) -> None:
-    least = forecast_of(draft.swarm, mission)
-    draft.swarm.observed.motion_tokens[mission.id] = least.motion_tokens
+def _least_price(hosts: Sequence[Host]) -> CallPrice | None:
+    """Where the price of one of them is not known, nobody can say what its calls cost."""
+    prices = [host.price for host in hosts]
+    known = [price for price in prices if price is not None]
+    return min(known, key=astuple) if len(known) == len(prices) else None
+
+
+def _look_at(draft: Draft, mission: Mission, price: CallPrice | None) -> None:
+    found = forecast_of(draft.swarm, mission)
+    draft.swarm.observed.motion_least[mission.id] = _amounts(found.motion, price)
     procedure = draft.swarm.boards[mission.id]
     if mission.state is not MissionState.DEBATING or procedure.in_review or procedure.is_judged:
         return  # It has begun before: a successor of the supervisor that saw that goes on.
+    least = Least(found.motion.calls, _rounded(_amounts(found.whole, price)))
     short = _too_little(mission, least)
     if short:
         queue.end(
@@ -60,38 +71,57 @@ def _look_at(draft: Draft, mission: Mission) -> None:
     draft.add(Put(BOARDS, mission.id, procedure.model_copy(update={"is_judged": True})))
 
 
-def _tell(draft: Draft, mission: Mission, least: Forecast) -> None:
-    text = (
-        f"This mission takes at least {_in_words(least)}. Its budget: "
-        f"{mission.budget['tokens']:,} tokens, {mission.budget['calls']:,} calls."
-    )
-    facts = {"least": {"tokens": _round_up(least.tokens), "calls": least.calls}}
+@dataclass(frozen=True, slots=True)
+class Least:
+    """What a mission takes, by kind, and how many calls each of its motions takes."""
+
+    motion_calls: int
+    amounts: Mapping[str, int]
+
+    def __str__(self) -> str:
+        listed = [_in_words(kind, n) for kind, n in self.amounts.items()]
+        return (
+            f"{', '.join(listed[:-1])} and {listed[-1]}: two motions of {self.motion_calls} calls "
+            "of the board each, and one executive"
+        )
+
+
+def _amounts(taken: Taken, price: CallPrice | None) -> dict[str, int]:
+    """Money only where it is known what a call costs."""
+    cost = {} if price is None else {"cost": taken.cost(price)}
+    return {"tokens": taken.tokens, "calls": taken.calls} | cost
+
+
+def _rounded(amounts: Mapping[str, int]) -> dict[str, int]:
+    """Up, but for calls, which are counted."""
+    return {
+        kind: n if kind == "calls" else -(-n // ROUNDED_TO) * ROUNDED_TO
+        for kind, n in amounts.items()
+    }
+
+
+def _tell(draft: Draft, mission: Mission, least: Least) -> None:
+    budget = ", ".join(_in_words(kind, mission.budget[kind]) for kind in least.amounts)
+    text = f"This mission takes at least {least}. Its budget: {budget}."
+    facts = {"least": dict(least.amounts)}
     draft.add(board_notice(draft.moment, mission.id, text, facts))
 
 
-def _too_little(mission: Mission, least: Forecast) -> str:
+def _too_little(mission: Mission, least: Least) -> str:
     """What is too little of its budget, and how much would do; empty where it may suffice."""
-    wanted = {"tokens": _round_up(least.tokens), "calls": least.calls}
-    little = {kind: n for kind, n in wanted.items() if mission.budget[kind] < n}
+    little = {kind: n for kind, n in least.amounts.items() if mission.budget[kind] < n}
     if not little:
         return ""
-    given = ", ".join(f"{mission.budget[kind]:,} {kind}" for kind in little)
+    given = ", ".join(_in_words(kind, mission.budget[kind]) for kind in little)
     enough = ",".join(f"{kind}={n}" for kind, n in little.items())
     return (
-        f"its budget of {given} cannot pay for it: it takes at least {_in_words(least)}. "
+        f"its budget of {given} cannot pay for it: it takes at least {least}. "
         f"Submit it with --budget {enough} or more"
     )
 
 
-def _in_words(least: Forecast) -> str:
-    return (
-        f"{_round_up(least.tokens):,} tokens and {least.calls} calls: two motions of "
-        f"{least.motion_calls} calls of the board each, and one executive"
-    )
-
-
-def _round_up(tokens: int) -> int:
-    return -(-tokens // ROUNDED_TO) * ROUNDED_TO
+def _in_words(kind: str, amount: int) -> str:
+    return f"${amount / 1_000_000:,.6g}" if kind == "cost" else f"{amount:,} {kind}"
 
 
 def forecast_of(swarm: Swarm, mission: Mission) -> Forecast:

@@ -45,9 +45,10 @@ def reading_of(swarm: Swarm, messages: Sequence[Message]) -> Reading:
     input may give.
     """
     reading = Reading(free={SOB, *swarm.boards})
-    # What its executives have spent and have left, each seat is told that is called.
-    reading.spent = {agent.id for id in swarm.boards for agent in swarm.executives(id)}
-    reading.free |= reading.spent
+    # What a mission and its executives have spent and have left, each seat is told that is called.
+    executives = {agent.id for id in swarm.boards for agent in swarm.executives(id)}
+    reading.spent = {*swarm.boards, *executives}
+    reading.free |= executives
     # What permission is given for is paid for by who asked.
     reading.free |= {approval.requester for approval in swarm.approvals.values()}
     reading.free |= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,11 +10,12 @@ from typing import Any, Final
 AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
 
 
-# Parts of what is spent, told beside it: what nobody counted, and tokens whose price nobody knew.
-ASSUMED, UNPRICED = "assumed", "unpriced"
+# Parts of what is spent, told beside it: what nobody counted, tokens whose price nobody knew, and
+# tokens of prompts that a provider read from its cache.
+ASSUMED, UNPRICED, CACHED = "assumed", "unpriced", "cached"
 
 
-MEMOS: Final = (ASSUMED, UNPRICED)
+MEMOS: Final = (ASSUMED, UNPRICED, CACHED)
 
 
 class Fault(Exception):  # noqa: N818 - a finding, raised only within the replay
@@ -78,6 +80,19 @@ class Ledger:
             return _FOLDS[kind](self, fact.get("account", ""), fact.get("amounts", {}))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise Fault(f"the fact {fact.get('id')} cannot be read: {error!r}") from error
+
+    def below(self, id: str, amount: str) -> dict[str, int]:
+        """What the open accounts below one have together of an amount, by kind. What a closed one
+        has spent is in the account that it was carved from.
+        """
+        found: Counter[str] = Counter()
+        waiting = list(self.children.get(id, ()))
+        while waiting:
+            child = waiting.pop()
+            waiting += self.children.get(child, ())
+            for kind, row in self.accounts[child].amounts.items():
+                found[kind] += row[amount]
+        return dict(found)
 
     def admit(self, fact: Mapping[str, Any]) -> str:
         """Folds one fact whole, or leaves all as it was and returns why it cannot be folded."""
@@ -241,7 +256,8 @@ class Ledger:
             n = used.get(kind, 0)
             account.settle(kind, n, reserved.get(kind, 0), beyond.get(kind, 0))
             account.add(kind, ASSUMED, n if amounts["assumed"] else 0)
-        account.add("tokens", UNPRICED, amounts.get("unpriced", 0))
+        for memo in (UNPRICED, CACHED):
+            account.add("tokens", memo, amounts.get(memo, 0))
         return (id,)
 
     def _known(self, id: str) -> Account:

@@ -97,11 +97,15 @@ def _kept_for_the_board(swarm: Swarm, account: str) -> dict[str, int]:
     kinds = ("tokens", "cost", "calls")
     kept = {kind: mission.budget[kind] * percent // 100 for kind in kinds}
     # Of a small budget that part may be less than the board's next motion takes.
-    motion = swarm.observed.motion_tokens.get(mission.id, 0)
+    motion = swarm.observed.motion_least.get(mission.id, {})
     if mission.state is not MissionState.DEBATING:
-        return kept | {"tokens": max(kept["tokens"], motion)}
+        return _at_least(kept, motion)
     # Until the first executive is made, what is gone was spent by the board: of its own part. As
     # much again is kept for the review at least.
     spent = {kind: max(0, mission.budget[kind] - free.get(kind, 0)) for kind in kinds}
     kept = {kind: max(n - spent[kind], min(n, spent[kind])) for kind, n in kept.items()}
-    return kept | {"tokens": max(kept["tokens"], motion)}
+    return _at_least(kept, motion)
+
+
+def _at_least(kept: Mapping[str, int], motion: Mapping[str, int]) -> dict[str, int]:
+    return {kind: max(n, motion.get(kind, 0)) for kind, n in kept.items()}

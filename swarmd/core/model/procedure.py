@@ -168,7 +168,9 @@ class SeatCall:
     motions_max: int = 0
     is_at_once: bool = False
     charters: tuple[Mapping[str, Any], ...] = ()
+    spent: Mapping[str, int] = field(default_factory=dict)
     left: Mapping[str, int] = field(default_factory=dict)
+    of_board: Mapping[str, int] = field(default_factory=dict)
     to_give: Mapping[str, int] = field(default_factory=dict)
     agenda: tuple[Mapping[str, Any], ...] = ()
     words: tuple[Mapping[str, Any], ...] = ()

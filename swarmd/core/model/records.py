@@ -128,6 +128,22 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPrice:
+    """What calls of a model cost at most, in whole micro-dollars: for a million tokens read, for a
+    million written, and for each call. What a provider's cache saves is not in it.
+    """
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    call: int = 0
+
+    def of(self, calls: int, tokens_in: int, tokens_out: int) -> int:
+        """Micro-dollars, rounded up."""
+        parts = tokens_in * self.tokens_in + tokens_out * self.tokens_out
+        return -(-parts // 1_000_000) + calls * self.call
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """A worker process as it described itself when it came."""
 
@@ -135,6 +151,7 @@ class Host:
     capacity: int
     workspace: str  # identity of the workspace it has, empty where none
     is_paid: bool = False  # whether its agents ask a language model, which takes tokens
+    price: CallPrice | None = None  # of that model; none where nobody knows it
     lease_left: float = field(default=0.0, compare=False)  # seconds, when it was read
     # Agents in a turn or waiting for one, and how far it has heard its own channel, when it renewed
     # its lease.

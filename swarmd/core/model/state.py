@@ -8,7 +8,7 @@ succeeded.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -113,12 +113,12 @@ class Observed:
     # Agents placed on a host since it renewed its lease, and when it did so last.
     given: dict[HostId, int] = field(default_factory=dict)
     renewed: dict[HostId, float] = field(default_factory=dict)
-    # What accounts had left when they were read; caps of those that an order adds to; what the
-    # executives of missions in hand have spent; by how much accounts are off that are to be mended;
-    # and dead letters that are spoken of, as they were read.
+    # As read: what accounts have left, their caps, what missions and executives have spent,
+    # by how much accounts are off, dead letters. By the facts: an amount of all below an account.
     free: dict[str, dict[str, int]] = field(default_factory=dict)
     caps: dict[str, dict[str, int]] = field(default_factory=dict)
     spent: dict[str, dict[str, int]] = field(default_factory=dict)
+    below: Callable[[str, str], Mapping[str, int]] | None = None
     off: dict[str, dict[str, int]] = field(default_factory=dict)
     letters: dict[StreamId, Message] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
@@ -129,8 +129,8 @@ class Observed:
     paused: dict[MissionId, float] = field(default_factory=dict)
     seat_failures: dict[MissionId, str] = field(default_factory=dict)
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)
-    # What one motion of a mission's board takes of its tokens, as far as it was forecast.
-    motion_tokens: dict[MissionId, int] = field(default_factory=dict)
+    # What one motion of a mission's board takes of its budget, by kind, as far as it was forecast.
+    motion_least: dict[MissionId, Mapping[str, int]] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
     # Executives that are at rest with nothing under way below them, since they were seen so.
     resting: dict[AgentId, float] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Observed:
             paused=dict(self.paused),
             seat_failures=dict(self.seat_failures),
             digests=dict(self.digests),
-            motion_tokens=dict(self.motion_tokens),
+            motion_least=dict(self.motion_least),
         )
 
 
@@ -343,7 +343,7 @@ class Swarm:
                     self.observed.seat_failures,
                     self.observed.digests,
                     self.observed.paused,
-                    self.observed.motion_tokens,
+                    self.observed.motion_least,
                 ):
                     known.pop(mission.id, None)
             case _:

@@ -60,6 +60,7 @@ class Watch(BaseModel):
     # and the calls of those.
     ended: dict[str, int] = {}
     replacements: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()  # executives that a motion has put others in the place of
     corrective_calls: int = 0
 
     @property

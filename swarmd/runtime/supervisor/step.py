@@ -89,6 +89,8 @@ class Step:
         seen.caps = await store.accounts(caps, "cap") if caps else {}
         spent = sorted(reading.spent)
         seen.spent = await store.accounts(spent, "spent") if spent else {}
+        if self.memory.ledger is not None:
+            seen.below = self.memory.ledger.below
         seen.off = await self.journal.read_differences(sorted(reading.corrections))
         letters = [await store.letter(id) for id in sorted(reading.letters)]
         seen.letters = {letter.id: letter for letter in letters if letter is not None}

@@ -29,7 +29,9 @@ CALL = Call(
     falls=1,
     falls_max=3,
     motions_max=12,
+    spent={"tokens": 12_000, "tools": 0},
     left={"tokens": 90_000},
+    of_board={"tokens": 70_000},
     to_give={"tokens": 65_000},
 )
 REVIEW = replace(
@@ -82,7 +84,8 @@ def test_a_review_shows_charters_with_what_became_of_them_and_what_is_spent_and_
         "found",
         "files: work/list.md",
         "ann (a-1): has reported, done; spent 7,000 tokens, left 1,000 tokens",
-        "left of the mission's budget: 90,000 tokens; a motion can give at most 65,000 tokens",
+        "the mission in all: spent 12,000 tokens, left 90,000 tokens; of that no agent holds "
+        "70,000 tokens, and a motion can give at most 65,000 tokens",
         "motion 2 of at most 12; 1 of 3 falls in a row; work was sent back 1 of at most 2 times",
     ):
         assert part in text

@@ -14,7 +14,7 @@ from swarmd.core.missions.intake import MissionRequest
 from swarmd.core.model.changes import Change
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.names import SOB, HostId, MissionId, MissionState
-from swarmd.core.model.records import Host, Mission, Spawned
+from swarmd.core.model.records import CallPrice, Host, Mission, Spawned
 from swarmd.core.model.refusals import Rule
 from tests.core.swarm_builder import World, charter, posts, world
 
@@ -22,8 +22,15 @@ NEXT = MissionId("next")
 SIZES = PromptBytes(seat=20_000, executive=10_000, reading=8_000)
 
 
-def paid(w: World) -> World:
-    w.swarm.hosts.update({id: replace(host, is_paid=True) for id, host in w.swarm.hosts.items()})
+PRICE = CallPrice(150_000, 600_000)
+
+
+def paid(w: World, *prices: CallPrice | None) -> World:
+    """Its hosts ask a model, as many as there are prices, and one whose price nobody knows."""
+    named = {HostId(f"h{n}"): price for n, price in enumerate(prices or (None,), 1)}
+    w.swarm.hosts.update(
+        {id: Host(id, 10, "shared", is_paid=True, price=price) for id, price in named.items()}
+    )
     return w
 
 
@@ -36,16 +43,25 @@ def test_the_least_is_two_motions_and_an_executive_and_what_is_reserved_above_th
     None
 ):
     found = forecast(3, "full", 1, SIZES)
-    assert (found.motion_calls, found.calls) == (7, 16)
+    assert (found.motion.calls, found.whole.calls) == (7, 16)
     seat, executive, above = 5_000 + 700, 2 * (2_500 + 700) + 2_000, 15_000
-    assert found.motion_tokens == 7 * seat + above
-    assert found.tokens == 14 * seat + executive + above
+    assert found.motion.tokens == 7 * seat + above
+    assert found.whole.tokens == 14 * seat + executive + above
+
+
+def test_what_it_costs_is_what_its_tokens_and_calls_cost_rounded_up() -> None:
+    found = forecast(3, "full", 1, SIZES)
+    read = 14 * 5_000 + 2 * 2_500 + 2_000 + 15_000
+    # $0.15 and $0.60 for a million tokens, a hundredth of a cent for a call.
+    price = CallPrice(150_000, 600_000, 100)
+    assert found.whole.cost(price) == -(-(read * 15 + 16 * 700 * 60) // 100) + 16 * 100
+    assert found.whole.cost(CallPrice()) == 0
 
 
 def test_the_brisk_procedure_asks_each_seat_of_the_bench_once_where_nobody_argues() -> None:
     assert [motion_calls(n, "brisk", 1) for n in (1, 3, 6)] == [1, 3, 6]
     assert [motion_calls(n, "full", 0) for n in (1, 3)] == [2, 4]
-    assert forecast(3, "brisk", 1, SIZES).tokens < forecast(3, "full", 1, SIZES).tokens
+    assert forecast(3, "brisk", 1, SIZES).whole.tokens < forecast(3, "full", 1, SIZES).whole.tokens
 
 
 def test_where_a_model_takes_tokens_the_least_is_told_as_the_mission_begins() -> None:
@@ -53,33 +69,62 @@ def test_where_a_model_takes_tokens_the_least_is_told_as_the_mission_begins() ->
     changes = submit(w, tokens=200_000)
     (told,) = [m for m in posts(changes, BOARD_ROOM) if "least" in m.data and m.mission == NEXT]
     least = forecast_of(w.swarm, w.swarm.missions[NEXT])
-    assert told.data["least"]["calls"] == least.calls
-    assert least.tokens <= told.data["least"]["tokens"] < least.tokens + 1_000
+    assert told.data["least"]["calls"] == least.whole.calls
+    assert 0 <= told.data["least"]["tokens"] - least.whole.tokens < 1_000
+    assert "cost" not in told.data["least"], "nobody knows what its calls cost"
     assert not [m for m in posts(w.tick(), BOARD_ROOM) if "least" in m.data], "once"
 
 
 def test_a_successor_in_the_midst_of_the_debate_tells_it_no_second_time() -> None:
     w = paid(world())
     submit(w, tokens=200_000)
-    w.swarm.observed.motion_tokens.clear()  # as a supervisor that starts anew knows it
+    w.swarm.observed.motion_least.clear()  # as a supervisor that starts anew knows it
     assert not [m for m in posts(w.tick(), BOARD_ROOM) if "least" in m.data]
-    assert w.swarm.observed.motion_tokens[NEXT], "what the board keeps is known to it all the same"
+    assert w.swarm.observed.motion_least[NEXT], "what the board keeps is known to it all the same"
 
 
-@pytest.mark.parametrize("kind", ["tokens", "calls"])
+@pytest.mark.parametrize("kind", ["tokens", "calls", "cost"])
 def test_a_budget_that_cannot_finish_is_refused_with_the_sum_that_would_do(kind: str) -> None:
-    w = paid(world())
+    w = paid(world(), PRICE)
     submit(w, tokens=90_000)
-    least = forecast_of(w.swarm, w.swarm.missions[NEXT])
-    enough = {"tokens": -(-least.tokens // 1_000) * 1_000, "calls": least.calls}[kind]
+    least = forecast_of(w.swarm, w.swarm.missions[NEXT]).whole
+    tokens, cost = (-(-n // 1_000) * 1_000 for n in (least.tokens, least.cost(PRICE)))
+    enough = {"tokens": tokens, "calls": least.calls, "cost": cost}[kind]
     for given, state in ((enough, MissionState.DEBATING), (enough - 1, None)):
-        w = paid(world())
+        w = paid(world(), PRICE)
         submit(w, **{"tokens": 200_000, kind: given})
         mission = w.swarm.missions[NEXT]
         assert mission.ending is (None if state else MissionState.REJECTED)
         if state is None:
             assert mission.reason.startswith(f"{Rule.MISSION_BUDGET}: ")
             assert f"--budget {kind}={enough} " in mission.reason
+            assert "$" in mission.reason
+
+
+@pytest.mark.parametrize("other", [None, CallPrice(1_500_000, 6_000_000)])
+def test_money_is_judged_by_the_cheapest_model_and_not_where_one_has_no_price(
+    other: CallPrice | None,
+) -> None:
+    w = paid(world(), PRICE, other)
+    submit(w, tokens=200_000, cost=100)
+    is_known = other is not None
+    assert w.swarm.missions[NEXT].ending is (MissionState.REJECTED if is_known else None)
+    w = paid(world(), PRICE, other)
+    submit(w, tokens=200_000)
+    (told,) = [m for m in posts(w.changes, BOARD_ROOM) if "least" in m.data and m.mission == NEXT]
+    least = forecast_of(w.swarm, w.swarm.missions[NEXT]).whole
+    assert (told.data["least"].get("cost", 0) >= least.cost(PRICE)) is is_known
+
+
+def test_of_little_money_the_boards_next_motion_is_kept_too() -> None:
+    w = paid(world(), PRICE)
+    enough = 40_000
+    submit(w, tokens=200_000, cost=enough)
+    motion = w.swarm.observed.motion_least[NEXT]["cost"]
+    assert motion > enough * 20 // 100
+    spawned = w.ask(SOB, charter("top"), mission=NEXT)
+    assert isinstance(spawned, Spawned)
+    assert spawned.caps["cost"] == (enough - motion) * 9 // 10
 
 
 def test_where_no_model_takes_tokens_any_budget_is_taken() -> None:
@@ -100,7 +145,7 @@ def test_a_mission_that_was_opened_before_a_worker_came_is_looked_at_when_one_do
 def test_a_small_budget_keeps_the_boards_next_motion_before_executives_get_their_share() -> None:
     w = paid(world())
     submit(w, tokens=120_000)
-    motion = w.swarm.observed.motion_tokens[NEXT]
+    motion = w.swarm.observed.motion_least[NEXT]["tokens"]
     assert motion > 120_000 * 20 // 100
     spawned = w.ask(SOB, charter("top"), mission=NEXT)
     assert isinstance(spawned, Spawned)
@@ -121,4 +166,4 @@ def test_what_is_shipped_takes_so_much_of_a_board_of_three(tokens: int, is_enoug
     )
     sizes = prompt_bytes(replace(shipped, board=board), mission, seats)
     for procedure in ("brisk", "full"):
-        assert (forecast(3, procedure, board.rounds, sizes).tokens <= tokens) is is_enough
+        assert (forecast(3, procedure, board.rounds, sizes).whole.tokens <= tokens) is is_enough

@@ -39,15 +39,15 @@ def _request(sender: str, verb: str, target: str, **more: Any) -> Message:
 
 
 def test_with_nothing_to_decide_the_accounts_of_the_board_and_its_missions_are_read() -> None:
-    assert _read(world()) == Reading(free={SOB, MISSION})
+    assert _read(world()) == Reading(free={SOB, MISSION}, spent={MISSION})
 
 
 def test_an_order_reads_what_its_action_needs_and_nothing_more() -> None:
     w = world()
     executive = w.grow(SOB, "top")
     child = w.grow(executive.id, "kid")
-    # What a seat that is called is told of executives.
-    always, told = {SOB, MISSION, executive.id}, {str(executive.id)}
+    # What a seat that is called is told of the mission and its executives.
+    always, told = {SOB, MISSION, executive.id}, {MISSION, str(executive.id)}
     reading = partial(Reading, free=always, spent=told)
     assert _read(w, _order("freeze", child.id)) == reading()
     funded = _read(w, _order("fund", child.id, amounts={"tokens": 1}))

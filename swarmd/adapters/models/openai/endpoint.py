@@ -12,6 +12,7 @@ import anyio
 import httpx2
 
 from swarmd.adapters.models import addresses
+from swarmd.adapters.models.first_token import Beginnings
 from swarmd.adapters.models.openai import events, http_client
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.connection import connect
@@ -85,6 +86,7 @@ class Endpoint:
         self._provider = provider
         self._pace = pace
         self._meter = meter
+        self._beginnings = Beginnings()
         self._client, self._url, self._headers = http_client.build(
             lambda: connect(f"{url}{wire.path}", url, key, provider),
             url,
@@ -95,17 +97,26 @@ class Endpoint:
         await self._client.aclose()
 
     async def request(
-        self, body: bytes, limit: Limit, form: Form, sending: Callable[[], None]
+        self,
+        body: bytes,
+        limit: Limit,
+        form: Form,
+        sending: Callable[[], None],
+        beginning: int | None = None,
     ) -> Received | NoAnswer:
-        """One HTTP request, at the provider's pace. Its clock starts when it is its turn."""
+        """One HTTP request, at the provider's pace, behind the first of those with its beginning.
+        Its clock starts when it is its turn.
+        """
         async with AsyncExitStack() as stack:
+            begun = await stack.enter_async_context(self._beginnings.place(beginning))
             # As providers count it when they let a call in: what was sent, by a quarter of its
             # bytes, and the limit.
             tokens = len(body) // BYTES_OF_TOKEN + limit.tokens
             if not await self._take_place(stack, tokens):
                 return self._without_place()
             sending()
-            received = await self._exchange_once(body, limit, form)
+            clock = Deadlines(self._provider, is_stream=form.streams, begun=begun)
+            received = await self._exchange_once(body, limit, clock)
             if isinstance(received, NoAnswer) and received.asks_patience:
                 await self._pace.hold(self._model, min(received.asks_patience, HOLD_SECONDS_MAX))
             return received
@@ -122,8 +133,10 @@ class Endpoint:
         waited = f"no place within {patience:g} s under the provider's own limit"
         return NoAnswer(Failed("rate_limited", waited, NOTHING), Fault("rate_limited", waited))
 
-    async def _exchange_once(self, body: bytes, limit: Limit, form: Form) -> Received | NoAnswer:
-        received, clock = self._wire.received(), Deadlines(self._provider, is_stream=form.streams)
+    async def _exchange_once(
+        self, body: bytes, limit: Limit, clock: Deadlines
+    ) -> Received | NoAnswer:
+        received = self._wire.received()
         fault = await self._receive_answer(body, received, clock, limit)
         if received.is_whole:
             # What came with its end is whole, whatever became of the connection afterwards.

@@ -5,7 +5,7 @@ reserve.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -75,8 +75,12 @@ class Deadlines:
     all.
     """
 
-    def __init__(self, provider: Provider, *, is_stream: bool) -> None:
+    def __init__(
+        self, provider: Provider, *, is_stream: bool, begun: Callable[[], None] = lambda: None
+    ) -> None:
+        """`begun` is called whenever something of the answer was heard."""
         self._provider = provider
+        self._begun = begun
         self._total = anyio.current_time() + provider.total_seconds
         self._pieces = 0
         self._end = self._total
@@ -86,6 +90,7 @@ class Deadlines:
 
     def heard(self) -> None:
         self._pieces += 1
+        self._begun()
         self._set_deadline(self._provider.idle_seconds)
 
     def ending(self, seconds: float) -> None:

@@ -30,6 +30,7 @@ import anyio
 import structlog
 
 from swarmd.adapters.models import addresses
+from swarmd.adapters.models.first_token import KEPT_BYTES_MIN, beginning_of
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.calls import shown_calls
 from swarmd.adapters.models.openai.encoded import EncodedRequests
@@ -236,7 +237,8 @@ class OpenAIModel:
     ) -> Answered | Failed:
         form, body = self._requests.take(prompt, mode, self._form)
         limit = self._limit_of(prompt, form)
-        received = await self._endpoint.request(body, limit, form, sending)
+        beginning = beginning_of(prompt) if len(body) >= KEPT_BYTES_MIN else None
+        received = await self._endpoint.request(body, limit, form, sending, beginning)
         if isinstance(received, NoAnswer):
             return self._without_answer(received, prompt, mode, form)
         self._proven = form

@@ -43,6 +43,7 @@ class CharterMotion(BaseMotion):
 def decide_charter(draft: Draft, carried: Carried) -> Denied | Asks | None:
     from swarmd.core.actions import approvals
     from swarmd.core.actions.ending import end_agent
+    from swarmd.core.board import agenda
     from swarmd.core.model.names import Authority
     from swarmd.core.model.refusals import Denied
     from swarmd.core.tree.spawn import made
@@ -62,6 +63,7 @@ def decide_charter(draft: Draft, carried: Carried) -> Denied | Asks | None:
         draft.add(*made(draft.swarm, spawned, draft.moment, taint=carried.taint))
     for agent in replaced:
         end_agent(draft, agent, _board_of(carried), f"replaced: {carried.motion.reason}")
+    agenda.note_replaced(draft, carried.mission, replaced)
     return None
 
 
