@@ -20,6 +20,14 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Consecutive lines of a file, and how many it has in all."""
+
+    lines: tuple[str, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A file or folder that was not read, and why, both fit to be shown."""
 
@@ -51,7 +59,7 @@ class Files(Protocol):
         Raises `WorkspaceError` naming what does not exist.
         """
 
-    def read(self, mission: MissionId, path: str, start: int, lines: int) -> tuple[str, ...]: ...
+    def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt: ...
 
     def write(self, mission: MissionId, path: str, text: str) -> int:
         """Returns the bytes written."""

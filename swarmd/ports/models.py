@@ -109,13 +109,16 @@ class Prompt:
     persona: str
     exchange: tuple[Piece, ...]
     offer: Offer
-    output_tokens_max: int  # for what is visible
+    output_tokens_max: int  # for what is visible; what is allowed for thoughts comes beside it
     view: View
     since: tuple[Piece, ...] = ()
     reminder: str = ""
     allowed: tuple[str, ...] = ()
     generation: Generation = UNSET  # what the role sets of it
     is_stretched: bool = False  # with twice the limit, for an answer was cut at it
+    thoughts_percent: int = (
+        100  # so much of what is allowed for thoughts: less where money is short
+    )
 
     @property
     def open_offer(self) -> Offer:
@@ -144,7 +147,8 @@ class Usage:
     (`is_assumed`).
 
     `calls` are the requests that were made for it. `cost` is in micro-dollars, rounded up for each
-    request; `None` where the price of the model is not known.
+    request; `None` where the price of the model is not known. `cached` of what was read came from
+    the provider's cache, as it says.
     """
 
     tokens_in: int
@@ -152,6 +156,7 @@ class Usage:
     is_assumed: bool = False
     calls: int = 1
     cost: int | None = 0
+    cached: int = 0
 
     @property
     def tokens(self) -> int:
@@ -164,6 +169,7 @@ class Usage:
             self.is_assumed or other.is_assumed,
             self.calls + other.calls,
             None if self.cost is None or other.cost is None else self.cost + other.cost,
+            self.cached + other.cached,
         )
 
 

@@ -83,6 +83,7 @@ class Used:
     is_ok: bool = True  # whether the call went well
     files: tuple[str, ...] = ()  # those that it looked into or wrote
     more: Mapping[str, Any] = field(default_factory=dict)  # what only the record keeps of it
+    cached: int = 0  # tokens of its prompt that the provider read from its cache
     waits: Rule | None = None  # it was not made after all: its turn waits by this rule
 
 

@@ -167,6 +167,7 @@ def test_money_is_dollars_rounded_up_to_four_digits_and_says_what_it_leaves_out(
 def test_the_cost_stands_with_what_was_used_also_where_it_is_nothing() -> None:
     assert amounts({"tokens": 0, "calls": 3, "cost": 0}) == "3 calls, $0.0000"
     assert amounts({"tokens": 9, "cost": 250_000, "unpriced": 9}) == "9 tokens, $0.2500 + unpriced"
+    assert amounts({"tokens": 9, "cached": 4, "calls": 1}) == "9 tokens (4 cached), 1 call"
     assert amounts({"tokens": 0, "cost": 0}) == "nothing"
     assert amounts({"cost": 5_000}) == "$0.0050"
     assert (

@@ -23,7 +23,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import Argue, Propose, Report, Say, Spawn, Vote
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.errors import UsageError
-from swarmd.ports.files import Found
+from swarmd.ports.files import Excerpt, Found
 from swarmd.ports.models import Answered, Call, Child, Failed, Prompt, Usage, View
 from tests.conftest import HANG_SECONDS
 from tests.openai_server import OpenAIServer, always
@@ -39,8 +39,8 @@ class NoFiles:
     def names(self, mission: MissionId, wanted: Sequence[str]) -> tuple[str, ...]:
         return ()
 
-    def read(self, mission: MissionId, path: str, start: int, lines: int) -> tuple[str, ...]:
-        return ()
+    def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt:
+        return Excerpt((), 0)
 
     def write(self, mission: MissionId, path: str, text: str) -> int:
         return 0

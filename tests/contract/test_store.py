@@ -37,6 +37,7 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.core.agent.memory import NO_MEMORY, Memory
 from swarmd.core.bus.envelope import Heard
+from swarmd.core.ledger.accounts import Ledger
 from swarmd.core.model.changes import (
     AccountCleared,
     AccountClosed,
@@ -383,6 +384,27 @@ async def test_a_call_is_reserved_and_then_settled_at_what_was_used(store: Redis
     assert (after["tokens.free"], after["tokens.reserved"], after["tokens.spent"]) == (975, 0, 25)
     assert (after["calls.free"], after["calls.reserved"], after["calls.spent"]) == (99, 0, 1)
     assert [fact["fact"] for fact in await facts(store)][3:] == ["reserve", "settle"]
+
+
+async def test_what_came_from_a_cache_is_told_beside_what_was_spent_and_goes_up_with_it(
+    store: RedisStore,
+) -> None:
+    leader, top = await _staffed(store)
+    for step, cached in ((1, 15), (2, 0), (3, 4)):
+        call = begin(top, step, tokens=100)
+        assert isinstance(await store.begin(hold(top), call, AT), Begun)
+        await store.end(hold(top), call, "{}", replace(used(25), cached=cached), WARN, AT)
+    assert (await account(store, TOP))["tokens.cached"] == 19
+    settled = [json.loads(f["amounts"]) for f in await facts(store) if f["fact"] == "settle"]
+    assert [one.get("cached", 0) for one in settled] == [15, 0, 4]
+    ledger = Ledger()
+    for fact in await facts(store):
+        ledger.fold({**fact, "amounts": json.loads(fact["amounts"])})
+    assert ledger.accounts[TOP].get("tokens", "cached") == 19
+    await leader.do(AgentReaped(ended(top, reason="enough", at=AT), 2e9, M1))
+    assert (await account(store, M1))["tokens.cached"] == 19
+    await leader.do(AccountClosed(M1, SOB, (), WARN))
+    assert (await account(store, SOB))["tokens.cached"] == 19
 
 
 async def test_what_is_used_beyond_the_reserve_is_overdraft(store: RedisStore) -> None:

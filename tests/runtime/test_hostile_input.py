@@ -741,9 +741,9 @@ def test_a_file_that_was_given_is_not_overwritten(tmp_path: Path) -> None:
             )
             assert not hidden["ok"]
             assert "read-only" in hidden["detail"]
-            assert desk.files.read(MISSION, "work/notes.md", 1, 9) == ("Given, too.",)
+            assert desk.files.read(MISSION, "work/notes.md", 1, 9).lines == ("Given, too.",)
             assert beside["path"] == "work/docs/a.md"
-            assert desk.files.read(MISSION, "docs/a.md", 1, 9) == ("Given.",)
+            assert desk.files.read(MISSION, "docs/a.md", 1, 9).lines == ("Given.",)
 
     jumping(test)
 

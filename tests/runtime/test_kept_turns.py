@@ -100,7 +100,7 @@ async def test_its_turns_stand_in_a_file_with_the_one_that_was_under_way(tmp_pat
         assert places == sorted(places)
         assert SECRET_WORD not in text
         assert "[secret masked]" in text
-        assert files.read(A1.mission, path_of(A1), 1, 1) == (text.splitlines()[0],)
+        assert files.read(A1.mission, path_of(A1), 1, 1).lines == (text.splitlines()[0],)
         # Whoever leads next, where this one died before its commit.
         assert await scene.keep(Workspace(tmp_path, None)) == kept
         assert _on_disk(tmp_path, path_of(A1)).read_text() == text

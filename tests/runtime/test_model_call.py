@@ -458,6 +458,44 @@ def test_an_answer_gets_as_long_a_limit_as_can_be_paid(free: int, limit: int) ->
     jumping(test)
 
 
+@dataclass(slots=True)
+class Reasoning(Elastic):
+    """A model whose limit has room for thoughts beside the text."""
+
+    def bound(self, prompt: Prompt) -> Usage:
+        thoughts = 4_000 * prompt.thoughts_percent // 100
+        return Usage(1_000, prompt.output_tokens_max + thoughts, is_assumed=True, cost=900)
+
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
+        self.limits.append(prompt.thoughts_percent)
+        return await super(Reasoning, self).attempt(prompt, sending)
+
+
+@pytest.mark.parametrize(
+    ("free", "percent", "limit"),
+    [
+        (5_000 + LONG, 100, LONG),
+        (4_999 + LONG, 50, LONG),
+        (2_000 + LONG, 25, LONG),
+        (1_999 + LONG, 25, LONG // 2),
+    ],
+)
+def test_what_cannot_be_paid_is_taken_from_the_thoughts_before_it_is_taken_from_the_text(
+    free: int, percent: int, limit: int
+) -> None:
+    async def test() -> None:
+        async with thinking() as turn:
+            await leave(turn, AGENT.id, tokens=free)
+            model = Reasoning(Usage(100, 20, calls=1, cost=5))
+            await think_long(turn, model)
+            assert model.limits == [percent, limit]
+            assert await facts_of(turn.store, fact="refuse") == []
+
+    jumping(test)
+
+
 def test_below_the_floor_no_call_is_begun_and_the_refusal_is_recorded_once() -> None:
     async def test() -> None:
         async with thinking() as turn:

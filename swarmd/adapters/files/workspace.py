@@ -43,7 +43,7 @@ from swarmd.core.model.names import MissionId
 from swarmd.errors import WorkspaceError
 from swarmd.log_events import LogEvent
 from swarmd.logs import logger
-from swarmd.ports.files import Found, LeftOut
+from swarmd.ports.files import Excerpt, Found, LeftOut
 
 
 class Workspace:
@@ -89,14 +89,14 @@ class Workspace:
             keep_left_out(self._root, mission, LEFT_OUT_LISTED, [*passed, *before])
         return tuple(sorted(found))
 
-    def read(self, mission: MissionId, path: str, start: int, lines: int) -> tuple[str, ...]:
+    def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt:
         """Up to `lines` lines from line `start` on (from 1), at most `READ_BYTES_MAX` bytes of
         them.
 
         A line that does not fit whole ends the answer, and is itself cut only where it comes first.
         """
-        text = self._layers.read_text(mission, path)
-        return _bound_lines(lines_of(text)[start - 1 : start - 1 + lines])
+        found = lines_of(self._layers.read_text(mission, path))
+        return Excerpt(_bound_lines(found[start - 1 : start - 1 + lines]), len(found))
 
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
         """Best first. What is gone, too large, binary, not UTF-8 or not permitted to read is

@@ -262,6 +262,7 @@ class RedisWorkerStore(ChannelStore):
             "1" if used.is_ok else "0",
             json.dumps(used.files, ensure_ascii=False) if used.files else "",
             used.waits.value if used.waits else "",
+            used.cached,
             *_paired(used.amounts),
         ]
         await self.pipe.evaluate(script("end"), keys, args)

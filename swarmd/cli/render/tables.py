@@ -28,7 +28,8 @@ from swarmd.core.queries.spending import Amounts, Tree, percent_left, used
 
 TEXT_COLUMNS: Final = 60
 REASON_COLUMNS: Final = 40
-_AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft", "assumed")
+_AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft", "assumed", "cached")
+_WHERE_ANY: Final = ("assumed", "cached")
 
 
 # --- agents -----------------------------------------------------------------------------------
@@ -187,8 +188,9 @@ def _mission_state(mission: MissionView) -> str:
 
 
 def account_lines(account: AccountView, total: Amounts) -> list[str]:
-    """An account by kind, cost in dollars, what was assumed only where something was; then what was
-    spent with all below in one line that says what is unpriced, and its marks."""
+    """An account by kind, cost in dollars, what was assumed or cached only where something was;
+    then what was spent with all below in one line that says what is unpriced, and its marks.
+    """
     held = account.kinds
     spent = f"spent, with all below: {amounts(used(total))}"
     marks = [f"{plain(name)}: {plain(text)}" for name, text in sorted(account.marks.items())]
@@ -197,7 +199,7 @@ def account_lines(account: AccountView, total: Amounts) -> list[str]:
 
 def _kind_lines(held: Mapping[str, Mapping[str, int]]) -> list[str]:
     kinds = [kind for kind in in_order(held) if any(held[kind].values())]
-    shown = [c for c in _AMOUNTS if c != "assumed" or any(held[kind].get(c) for kind in kinds)]
+    shown = [c for c in _AMOUNTS if c not in _WHERE_ANY or any(held[k].get(c) for k in kinds)]
     rows = [
         (kind, *(exact_amount(kind, held[kind].get(column, 0)) for column in shown))
         for kind in kinds

@@ -250,17 +250,20 @@ def in_order(kinds: Iterable[str]) -> list[str]:
 
 
 def amounts(spent: Mapping[str, Any]) -> str:
-    """`12.4k tokens, 31 calls, $0.0031`; what is nothing is left out, but for the cost of what
-    was used.
+    """`12.4k tokens (8.1k cached), 31 calls, $0.0031`; what is nothing is left out, but for the
+    cost of what was used.
     """
-    said = [
-        f"{number(int(spent[kind]))} {plain(kind if spent[kind] != 1 else kind.removesuffix('s'))}"
-        for kind in in_order(spent)
-        if spent[kind] and kind not in ("cost", "unpriced")
-    ]
+    kinds = (kind for kind in in_order(spent) if kind not in ("cost", "unpriced", "cached"))
+    said = [_amount(kind, int(spent[kind]), spent) for kind in kinds if spent[kind]]
     if "cost" in spent and (said or spent["cost"] or spent.get("unpriced")):
         said.append(money(spent))
     return ", ".join(said) or "nothing"
+
+
+def _amount(kind: str, n: int, spent: Mapping[str, Any]) -> str:
+    named = f"{number(n)} {plain(kind if n != 1 else kind.removesuffix('s'))}"
+    is_cached = kind == "tokens" and spent.get("cached")
+    return f"{named} ({number(int(spent['cached']))} cached)" if is_cached else named
 
 
 def money(spent: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from swarmd.core.agent.memory import said_of
+from swarmd.core.agent.numbered_lines import result_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.exchange import (
     Exchange,
@@ -111,15 +112,18 @@ def _pieces(item: Mapping[str, Any]) -> Exchange:
         text = json.dumps({"moves": item["moves"]}, ensure_ascii=False)
         return [Piece("assistant", text, tuple(map(call_of_move, item["moves"])))]
     if "results" in item:
-        text = f"results:\n{quoted('results', json.dumps(item['results'], ensure_ascii=False))}"
-        return [Piece("user", text, results=tuple(map(_result, item["results"])))]
+        results = tuple(map(_result, item["results"]))
+        text = "\n".join(["results:", *(result.text for result in results)])
+        return [Piece("user", text, results=results)]
     return _correction(item)
 
 
 def _result(result: Any) -> Result:
     """One result by itself: each is shortened alone where it is too long."""
-    named = result.get("function") or result.get("move") or "" if isinstance(result, dict) else ""
-    text = quoted("result", json.dumps(result, ensure_ascii=False))
+    if not isinstance(result, dict):
+        return Result("", quoted("result", json.dumps(result, ensure_ascii=False)))
+    named = result.get("function") or result.get("move") or ""
+    text = quoted("result", result_text(result, TEXT_SHOWN_MAX))
     return Result(name_of_function(str(named)), text)
 
 

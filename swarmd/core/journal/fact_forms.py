@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.journal.entries import told
-from swarmd.core.ledger.accounts import UNPRICED, Account, Ledger
+from swarmd.core.ledger.accounts import CACHED, UNPRICED, Account, Ledger
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
 from swarmd.core.model.names import StreamId
 
@@ -122,7 +122,7 @@ def _wrong_amounts(kind: str, fact: Fact) -> str:
         return "its amounts are not JSON"
     if not _AMOUNTS[kind](amounts):
         return f"its amounts are not those of the fact {kind}"
-    if kind == "settle" and not _is_amount(amounts.get(UNPRICED, 0)):
+    if kind == "settle" and not all(_is_amount(amounts.get(m, 0)) for m in (UNPRICED, CACHED)):
         return "its amounts are not those of the fact settle"
     return ""
 

@@ -10,11 +10,12 @@ from typing import Any, Final
 AMOUNTS: Final = ("cap", "free", "reserved", "granted", "spent", "overdraft")
 
 
-# Parts of what is spent, told beside it: what nobody counted, and tokens whose price nobody knew.
-ASSUMED, UNPRICED = "assumed", "unpriced"
+# Parts of what is spent, told beside it: what nobody counted, tokens whose price nobody knew, and
+# tokens of prompts that a provider read from its cache.
+ASSUMED, UNPRICED, CACHED = "assumed", "unpriced", "cached"
 
 
-MEMOS: Final = (ASSUMED, UNPRICED)
+MEMOS: Final = (ASSUMED, UNPRICED, CACHED)
 
 
 class Fault(Exception):  # noqa: N818 - a finding, raised only within the replay
@@ -255,7 +256,8 @@ class Ledger:
             n = used.get(kind, 0)
             account.settle(kind, n, reserved.get(kind, 0), beyond.get(kind, 0))
             account.add(kind, ASSUMED, n if amounts["assumed"] else 0)
-        account.add("tokens", UNPRICED, amounts.get("unpriced", 0))
+        for memo in (UNPRICED, CACHED):
+            account.add("tokens", memo, amounts.get(memo, 0))
         return (id,)
 
     def _known(self, id: str) -> Account:

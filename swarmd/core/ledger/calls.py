@@ -21,12 +21,25 @@ OUTPUT_TOKENS_FLOOR: Final = 500
 LAST_BUT: Final = 2
 
 
+# Of the room for thoughts, in percent: what it shrinks to before the text of an answer does. A
+# model that has not even a quarter of it would think to the end of its limit, and say nothing.
+THOUGHTS_PERCENTS: Final = (100, 50, 25)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The limit of an answer: tokens for its text, and so much of what is allowed for thoughts."""
+
+    text: int
+    thoughts_percent: int = THOUGHTS_PERCENTS[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """Of one call, by the limit of its answer: what it takes at most, and what it likely does."""
 
-    strict: Callable[[int], Amounts]
-    expected: Callable[[int], Amounts]
+    strict: Callable[[Room], Amounts]
+    expected: Callable[[Room], Amounts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +48,14 @@ class Planned:
     mission's.
     """
 
-    output_tokens: int
+    room: Room
     own: Amounts
     lent: Amounts
 
 
 def kept_for_report(sizes: Sizes, wanted: int) -> Amounts:
     """What the call of a last report will likely take, which may be a short one."""
-    return sizes.expected(min(wanted, OUTPUT_TOKENS_FLOOR))
+    return sizes.expected(least_room(wanted))
 
 
 def plan_call(
@@ -52,20 +65,29 @@ def plan_call(
     the shortest can.
     """
     behind = {kind: n - keep.get(kind, 0) for kind, n in free.items()}
-    for limit in _limits(wanted):
-        paid = _split_reserve(sizes.strict(limit), sizes.expected(limit), behind, lendable)
+    for room in _rooms(wanted):
+        paid = _split_reserve(sizes.strict(room), sizes.expected(room), behind, lendable)
         if paid is not None:
-            return Planned(limit, *paid)
+            return Planned(room, *paid)
     return None
 
 
-def _limits(wanted: int) -> Iterator[int]:
-    """From what is wanted down to the floor: by halves, for each has to be sized anew."""
-    limit = wanted
+def least_room(wanted: int) -> Room:
+    """The smallest in which a call is begun."""
+    return Room(min(wanted, OUTPUT_TOKENS_FLOOR), THOUGHTS_PERCENTS[-1])
+
+
+def _rooms(wanted: int) -> Iterator[Room]:
+    """From what is wanted down to the least: that for thoughts first, then that for the text; by
+    halves, for each has to be sized anew.
+    """
+    for percent in THOUGHTS_PERCENTS:
+        yield Room(wanted, percent)
+    limit = wanted // 2
     while limit > OUTPUT_TOKENS_FLOOR:
-        yield limit
+        yield Room(limit, THOUGHTS_PERCENTS[-1])
         limit //= 2
-    yield min(wanted, OUTPUT_TOKENS_FLOOR)
+    yield least_room(wanted)
 
 
 def _split_reserve(

@@ -167,10 +167,12 @@ def _less(amounts: Amounts, many: Iterable[Amounts]) -> Amounts:
 
 
 def spent_of(account: AccountView) -> Amounts:
-    """What an account has spent by kind, and those of its tokens whose price nobody knew."""
+    """What an account has spent by kind, and those of its tokens whose price nobody knew or that a
+    provider read from its cache.
+    """
     spent = {kind: columns.get("spent", 0) for kind, columns in account.kinds.items()}
-    unpriced = account.amounts("tokens").get("unpriced", 0)
-    return spent | ({"unpriced": unpriced} if unpriced else {})
+    tokens = account.amounts("tokens")
+    return spent | {memo: tokens[memo] for memo in ("unpriced", "cached") if tokens.get(memo)}
 
 
 def used(spent: Amounts) -> Amounts:

@@ -104,8 +104,9 @@ def _of_files(files: Files) -> dict[str, Handler]:
 
 
 def _read(files: Files, acting: Acting, args: ReadFile) -> Mapping[str, Any]:
-    lines = files.read(acting.mission, args.path, args.start, args.lines)
-    return {"path": args.path, "start": args.start, "lines": list(lines)}
+    found = files.read(acting.mission, args.path, args.start, args.lines)
+    where = {"path": args.path, "start": args.start, "total": found.total}
+    return {**where, "lines": list(found.lines)}
 
 
 def _search(files: Files, acting: Acting, args: SearchFiles) -> Mapping[str, Any]:

@@ -16,11 +16,12 @@ import anyio
 import structlog
 
 from swarmd.core.ledger.calls import (
-    OUTPUT_TOKENS_FLOOR,
     Planned,
+    Room,
     Sizes,
     calls_left,
     kept_for_report,
+    least_room,
     note_of_budget,
     plan_call,
 )
@@ -175,7 +176,7 @@ class Mind:
             if outcome is not None:
                 return outcome
         # Not even that: the refusal is recorded, and says what is missing.
-        shortest = _with_limit(asked, min(asked.output_tokens_max, OUTPUT_TOKENS_FLOOR))
+        shortest = _in_room(asked, least_room(asked.output_tokens_max))
         reserve = Reserve(_amounts(self.model.bound(shortest)))
         return await self._attempt_as(journal, shortest, reserve)
 
@@ -185,12 +186,12 @@ class Mind:
         """As it can be paid with so much kept back, or `None` where it cannot."""
         # The same step each time: a successor has to find one of them there, whichever it was.
         step, given_up = journal.step, journal.given_up
-        sizes, wanted = _sizes_of(self.model, asked), asked.output_tokens_max
+        sizes, wanted = _sizes_of(self.model, asked), Room(asked.output_tokens_max)
         longest = Planned(wanted, sizes.strict(wanted), {})
         planned, seconds = longest, 0.0
         while seconds < self.provider.total_seconds:
             reserve = Reserve(planned.own, planned.lent, keep)
-            cut = _with_limit(asked, planned.output_tokens)
+            cut = _in_room(asked, planned.room)
             try:
                 return await self._attempt_as(journal, cut, reserve)
             except ShortError as error:
@@ -267,15 +268,15 @@ class Mind:
 
 def _sizes_of(model: Model, prompt: Prompt) -> Sizes:
     return Sizes(
-        strict=lambda limit: _amounts(model.bound(_with_limit(prompt, limit))),
-        expected=lambda limit: _amounts(model.expected(_with_limit(prompt, limit))),
+        strict=lambda room: _amounts(model.bound(_in_room(prompt, room))),
+        expected=lambda room: _amounts(model.expected(_in_room(prompt, room))),
     )
 
 
 def _planned(asked: Prompt, sizes: Sizes, short: Short, keep: Mapping[str, int]) -> Planned | None:
     """The call as it can be paid. A doubled limit is not halved: there is the usual one."""
     found = plan_call(sizes, asked.output_tokens_max, short.free, short.lendable, keep)
-    is_cut = found is not None and found.output_tokens < asked.output_tokens_max
+    is_cut = found is not None and found.room != Room(asked.output_tokens_max)
     return None if is_cut and asked.is_stretched else found
 
 
@@ -294,11 +295,11 @@ def _is_held(
     return _planned(asked, sizes, Short(free, lendable), keep) is not None
 
 
-def _with_limit(prompt: Prompt, output_tokens: int) -> Prompt:
+def _in_room(prompt: Prompt, room: Room) -> Prompt:
     """The same object where nothing changes: what encodes it for a provider knows it by that."""
-    if output_tokens == prompt.output_tokens_max:
+    if room == Room(prompt.output_tokens_max, prompt.thoughts_percent):
         return prompt
-    return replace(prompt, output_tokens_max=output_tokens)
+    return replace(prompt, output_tokens_max=room.text, thoughts_percent=room.thoughts_percent)
 
 
 def _with_note(prompt: Prompt, note: str) -> Prompt:
@@ -326,12 +327,15 @@ def _amounts(usage: Usage) -> dict[str, int]:
 def _used(usage: Usage, reserve: Mapping[str, int]) -> Used:
     """Of each kind that was reserved, for each is given back or settled."""
     amounts = _amounts(usage)
-    return Used({kind: amounts.get(kind, 0) for kind in reserve}, usage.is_assumed)
+    of_each = {kind: amounts.get(kind, 0) for kind in reserve}
+    return Used(of_each, usage.is_assumed, cached=usage.cached)
 
 
 def _for_record(outcome: Answered | Failed) -> dict[str, Any]:
     """What the ledger does not ask for and people do."""
-    counted = {"tokens_in": outcome.usage.tokens_in, "tokens_out": outcome.usage.tokens_out}
+    usage = outcome.usage
+    counted = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
+    counted |= {"cached": usage.cached} if usage.cached else {}
     return counted | ({"wrote": outcome.text} if outcome.text else {})
 
 

@@ -26,7 +26,7 @@ from swarmd.adapters.files.workspace import Workspace
 from swarmd.core.model.masking import MASK, Masking
 from swarmd.core.model.names import MissionId
 from swarmd.errors import WorkspaceError
-from swarmd.ports.files import Found
+from swarmd.ports.files import Excerpt, Found
 
 M = MissionId("m-1")
 OTHER = MissionId("m-2")
@@ -91,21 +91,21 @@ def everything(folder: Path) -> set[str]:
 
 def test_what_was_written_is_read_line_by_line(files: Workspace) -> None:
     assert files.write(M, "notes/a.md", "é\ntwo\nthree\n") == 13
-    assert files.read(M, "notes/a.md", 1, 10) == ("é", "two", "three")
-    assert files.read(M, "notes/a.md", 2, 1) == ("two",)
-    assert files.read(M, "notes/a.md", 9, 5) == ()
+    assert files.read(M, "notes/a.md", 1, 10).lines == ("é", "two", "three")
+    assert files.read(M, "notes/a.md", 2, 1).lines == ("two",)
+    assert files.read(M, "notes/a.md", 9, 5) == Excerpt((), 3)
 
 
 def test_given_files_come_before_written_ones_and_knowledge_last(
     files: Workspace, source: Path
 ) -> None:
-    assert files.read(M, "laws.md", 1, 1) == ("The law of kills.",)
+    assert files.read(M, "laws.md", 1, 1).lines == ("The law of kills.",)
     files.write(M, "laws.md", "Mine.")
-    assert files.read(M, "laws.md", 1, 1) == ("Mine.",)
+    assert files.read(M, "laws.md", 1, 1).lines == ("Mine.",)
     fill(source, {"laws.md": "Given."})
     files.snapshot(M, [source / "laws.md"], source)
-    assert files.read(M, "laws.md", 1, 1) == ("Given.",)
-    assert files.read(OTHER, "laws.md", 1, 1) == ("The law of kills.",)
+    assert files.read(M, "laws.md", 1, 1).lines == ("Given.",)
+    assert files.read(OTHER, "laws.md", 1, 1).lines == ("The law of kills.",)
 
 
 def test_a_folder_stands_for_the_files_below_it_without_hidden_ones(
@@ -158,9 +158,9 @@ def test_one_mission_does_not_see_the_files_of_another(files: Workspace) -> None
 def test_a_read_is_bounded_in_bytes(files: Workspace) -> None:
     line = "x" * 999
     files.write(M, "long.txt", f"{line}\n" * 500)
-    assert len(files.read(M, "long.txt", 1, 500)) == READ_BYTES_MAX // 1_000
+    assert len(files.read(M, "long.txt", 1, 500).lines) == READ_BYTES_MAX // 1_000
     files.write(M, "line.txt", "é" * READ_BYTES_MAX)
-    (cut,) = files.read(M, "line.txt", 1, 5)
+    (cut,) = files.read(M, "line.txt", 1, 5).lines
     assert len(cut.encode()) <= READ_BYTES_MAX
 
 
@@ -190,7 +190,7 @@ def test_what_is_no_text_is_an_error_to_read_and_passed_over_in_a_search(
 
 def test_a_byte_order_mark_is_no_part_of_the_text(files: Workspace, knowledge: Path) -> None:
     (knowledge / "bom.md").write_bytes(b"\xef\xbb\xbfHello\r\nyou")
-    assert files.read(M, "bom.md", 1, 5) == ("Hello", "you")
+    assert files.read(M, "bom.md", 1, 5).lines == ("Hello", "you")
 
 
 def test_a_search_sees_a_file_as_it_was_last_written(files: Workspace) -> None:
@@ -254,7 +254,7 @@ def test_no_path_leads_out_of_the_mission(
     except WorkspaceError:
         pass
     else:
-        assert files.read(M, path, 1, 1) == ("x",)
+        assert files.read(M, path, 1, 1).lines == ("x",)
     assert {name for name in everything(top) if (top / name).is_file()} <= {
         name for name in everything(top) if name.startswith("root/m-1/work/")
     }
@@ -343,7 +343,7 @@ def test_spaces_of_every_kind_are_taken_in_names(files: Workspace, source: Path)
     found = files.search(M, "valve", ["odd"], 20)
     assert {p.path for p in found.passages} == {f"odd/{name}" for name in NAMES}
     assert told(found) == []
-    assert all(files.read(M, f"odd/{name}", 1, 1) == ("The valve opens.",) for name in NAMES)
+    assert all(files.read(M, f"odd/{name}", 1, 1).lines == ("The valve opens.",) for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
@@ -586,7 +586,7 @@ def test_a_write_may_be_repeated_and_leaves_nothing_else_behind(
 ) -> None:
     for text in ("one", "two", "two"):
         files.write(M, "a/b.md", text)
-    assert files.read(M, "a/b.md", 1, 1) == ("two",)
+    assert files.read(M, "a/b.md", 1, 1).lines == ("two",)
     assert everything(root / M) == {"work", "work/a", "work/a/b.md"}
 
 
@@ -598,7 +598,7 @@ def test_readers_see_the_old_file_or_the_new_and_never_a_half(files: Workspace) 
 
     def read() -> None:
         while not done.is_set():
-            seen.update(files.read(M, "x", 1, 2))
+            seen.update(files.read(M, "x", 1, 2).lines)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -649,7 +649,7 @@ def test_a_full_disk_leaves_the_old_version_and_no_temporary_file(
         files.write(M, "a.md", "new")
     monkeypatch.undo()
     assert caught.value.hint
-    assert files.read(M, "a.md", 1, 1) == ("old",)
+    assert files.read(M, "a.md", 1, 1).lines == ("old",)
     assert everything(root / M / "work") == {"a.md"}
 
 
@@ -670,7 +670,7 @@ def test_a_disk_that_fills_during_the_write_is_told(
     with pytest.raises(WorkspaceError, match="the disk is full"):
         files.write(M, "a.md", "new")
     monkeypatch.undo()
-    assert files.read(M, "a.md", 1, 1) == ("old",)
+    assert files.read(M, "a.md", 1, 1).lines == ("old",)
     assert everything(root / M / "work") == {"a.md"}
 
 
@@ -721,10 +721,10 @@ def test_a_snapshot_does_not_change_with_its_source_and_is_replaced_whole(
     files.snapshot(M, [source / "docs"], source)
     (source / "docs/a.md").write_text("changed")
     (source / "docs/sub/b.md").unlink()
-    assert files.read(M, "docs/a.md", 1, 1) == ("One.",)
+    assert files.read(M, "docs/a.md", 1, 1).lines == ("One.",)
     files.snapshot(M, [source / "docs"], source)
     assert files.names(M, ["docs"]) == ("docs/a.md",)
-    assert files.read(M, "docs/a.md", 1, 1) == ("changed",)
+    assert files.read(M, "docs/a.md", 1, 1).lines == ("changed",)
     assert everything(root / M) == {"given", "given/docs", "given/docs/a.md"}
 
 
@@ -839,7 +839,7 @@ def test_a_file_is_read_and_searched_without_its_secrets_line_by_line(tmp_path: 
     text = f"the swan is white\n{pem}\nthe swan has the key local-key-1\n"
     (tmp_path / "known" / "a.md").write_text(text)
     files = Workspace(tmp_path / "work", tmp_path / "known", masking=Masking(["local-key-1"]))
-    lines = files.read(MissionId("m-1"), "a.md", 1, 10)
+    lines = files.read(MissionId("m-1"), "a.md", 1, 10).lines
     assert lines == ("the swan is white", MASK, MASK, MASK, f"the swan has the key {MASK}")
     for query in ("swan", "local-key-1", "MIIBVAIBADANBgkqhkiG9w0B"):
         assert "local-key-1" not in str(files.search(MissionId("m-1"), query, ["a.md"], 5))

@@ -340,7 +340,7 @@ def assert_cited(brief: str, files: Workspace) -> list[tuple[str, int]]:
         hit = CITED.match(bullet)
         assert hit, bullet
         line = int(hit["line"])
-        lines = files.read(MISSION, hit["path"], line, 20)
+        lines = files.read(MISSION, hit["path"], line, 20).lines
         sentence = squeezed(hit["text"].removesuffix(" …"))
         assert sentence in squeezed("\n".join(lines)), bullet
         start = squeezed(lines[0])

@@ -494,6 +494,7 @@ def test_facts_folded_in_order_give_every_amount() -> None:
         "overdraft": {"tokens": 2},
         "assumed": True,
         "unpriced": 12,
+        "cached": 9,
     }
     ledger = opened(fact("reserve", "a", {"tokens": 10}), fact("settle", "a", used))
     row = ledger.accounts["a"].amounts["tokens"]
@@ -506,6 +507,7 @@ def test_facts_folded_in_order_give_every_amount() -> None:
         "overdraft": 2,
         "assumed": 12,
         "unpriced": 12,
+        "cached": 9,
     }
     assert [ledger.unbalanced(id) for id in ("a", "sob")] == ["", ""]
     ledger.fold(fact("reap", "", [["a", "sob"]]))
@@ -518,6 +520,7 @@ def test_facts_folded_in_order_give_every_amount() -> None:
         "overdraft": 2,
         "assumed": 12,
         "unpriced": 12,
+        "cached": 9,
     }
     assert ledger.unbalanced("sob") == ""
 

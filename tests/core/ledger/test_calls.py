@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from swarmd.core.ledger.calls import (
     OUTPUT_TOKENS_FLOOR,
     Amounts,
+    Room,
     Sizes,
     calls_left,
     kept_for_report,
+    least_room,
     note_of_budget,
     plan_call,
 )
@@ -19,12 +21,12 @@ from swarmd.core.ledger.ratio import BYTES_SEEN_MIN, MARGIN_PERCENT, LearntRatio
 N = st.integers(0, 50_000)
 
 
-def sizes(prompt: int, expected: int, price: int = 0) -> Sizes:
-    def size(tokens_in: int, limit: int) -> Amounts:
-        tokens = tokens_in + limit
+def sizes(prompt: int, expected: int, price: int = 0, thoughts: int = 0) -> Sizes:
+    def size(tokens_in: int, room: Room) -> Amounts:
+        tokens = tokens_in + room.text + thoughts * room.thoughts_percent // 100
         return {"tokens": tokens, "calls": 1, "cost": price * tokens}
 
-    return Sizes(lambda limit: size(prompt, limit), lambda limit: size(expected, limit))
+    return Sizes(lambda room: size(prompt, room), lambda room: size(expected, room))
 
 
 @given(
@@ -32,6 +34,7 @@ def sizes(prompt: int, expected: int, price: int = 0) -> Sizes:
     part=st.integers(0, 100),
     wanted=st.integers(1, 16_000),
     price=st.integers(0, 3),
+    thoughts=st.sampled_from([0, 4_000]),
     tokens=N,
     calls=st.integers(0, 3),
     cost=N,
@@ -43,13 +46,14 @@ def test_what_is_planned_is_the_strict_bound_and_each_account_has_its_part(
     part: int,
     wanted: int,
     price: int,
+    thoughts: int,
     tokens: int,
     calls: int,
     cost: int,
     lend: int,
     keep: bool,
 ) -> None:
-    call = sizes(prompt, prompt * part // 100, price)
+    call = sizes(prompt, prompt * part // 100, price, thoughts)
     free = {"tokens": tokens, "calls": calls, "cost": cost}
     lendable = {"tokens": lend, "calls": 0, "cost": lend}
     kept = kept_for_report(call, wanted) if keep else {}
@@ -57,21 +61,21 @@ def test_what_is_planned_is_the_strict_bound_and_each_account_has_its_part(
     if planned is None:
         # Not even the shortest: it would take more than the account has by any reckoning, or
         # more than both together have.
-        least = min(wanted, OUTPUT_TOKENS_FLOOR)
+        least = least_room(wanted)
         assert any(
             free[kind] - kept.get(kind, 0) < call.expected(least)[kind]
             or free[kind] - kept.get(kind, 0) + lendable[kind] < most
             for kind, most in call.strict(least).items()
         )
         return
-    assert min(wanted, OUTPUT_TOKENS_FLOOR) <= planned.output_tokens <= wanted
-    for kind, most in call.strict(planned.output_tokens).items():
+    assert min(wanted, OUTPUT_TOKENS_FLOOR) <= planned.room.text <= wanted
+    for kind, most in call.strict(planned.room).items():
         own, lent = planned.own[kind], planned.lent.get(kind, 0)
         assert own + lent == most
         assert 0 <= own <= free[kind] - kept.get(kind, 0)
         assert 0 <= lent <= lendable[kind]
         # Lent is what a call can take, and not what it likely does.
-        assert own >= min(most, call.expected(planned.output_tokens)[kind])
+        assert own >= min(most, call.expected(planned.room)[kind])
 
 
 def test_an_answer_is_shortened_before_a_call_is_given_up() -> None:
@@ -80,7 +84,24 @@ def test_an_answer_is_shortened_before_a_call_is_given_up() -> None:
         plan_call(call, 4_000, {"tokens": n, "calls": 1, "cost": 0}, {}, {})
         for n in (5_000, 4_999, 2_000, 1_500, 1_499)
     ]
-    assert [one and one.output_tokens for one in found] == [4_000, 2_000, 1_000, 500, None]
+    assert [one and one.room.text for one in found] == [4_000, 2_000, 1_000, 500, None]
+
+
+def test_the_room_for_thoughts_shrinks_before_that_for_the_text() -> None:
+    call = sizes(1_000, 1_000, thoughts=4_000)
+    told = (9_000, 8_999, 7_000, 6_000, 5_999, 3_000, 2_500, 2_499)
+    found = [plan_call(call, 4_000, {"tokens": n, "calls": 1, "cost": 0}, {}, {}) for n in told]
+    assert [one and (one.room.text, one.room.thoughts_percent) for one in found] == [
+        (4_000, 100),
+        (4_000, 50),
+        (4_000, 50),
+        (4_000, 25),
+        (2_000, 25),
+        (1_000, 25),
+        (500, 25),
+        None,
+    ]
+    assert kept_for_report(call, 4_000)["tokens"] == 2_500, "what a last call takes at least"
 
 
 def test_calls_left_are_those_of_the_kind_that_ends_first() -> None:

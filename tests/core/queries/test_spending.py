@@ -160,6 +160,8 @@ def test_places_are_no_spend_and_what_has_no_price_is_said() -> None:
     account = AccountView({"tokens": {"spent": 5, "unpriced": 2}, "agents": {"spent": 3}})
     assert spent_of(account) == {"tokens": 5, "agents": 3, "unpriced": 2}
     assert used(spent_of(account)) == {"tokens": 5, "unpriced": 2}
+    account = AccountView({"tokens": {"spent": 5, "unpriced": 0, "cached": 3}})
+    assert spent_of(account) == {"tokens": 5, "cached": 3}
 
 
 # --- records ----------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ STRETCH: Final = 2
 
 def output_limit(prompt: Prompt, defaults: Generation) -> int:
     """The tokens that a model may write, thoughts included."""
-    limit = prompt.output_tokens_max + _allowance(prompt.generation.before(defaults))
+    allowance = _allowance(prompt.generation.before(defaults))
+    limit = prompt.output_tokens_max + allowance * prompt.thoughts_percent // 100
     return limit * STRETCH if prompt.is_stretched else limit
 
 

@@ -57,7 +57,8 @@ class Meter:
         self.ratio.see(len(body), counted.tokens_in)
         price = self.tariff and self.tariff.at(self.now())
         cost = received.said.dearest(price.of(counted) if price else None)
-        return Usage(counted.tokens_in, counted.tokens_out, cost=cost)
+        cached = min(counted.cached, counted.tokens_in)
+        return Usage(counted.tokens_in, counted.tokens_out, cost=cost, cached=cached)
 
     def _assume_most(self, received: Received, body: bytes, limit: Limit) -> Usage:
         price, said = self.tariff and self.tariff.at(self.now()), received.said

@@ -8,7 +8,8 @@
 --            settle
 --            `ok`, '1' or '0' (whether it went well: what nobody saw the end of did not), and where a function looked
 --            into files or wrote one, `files`, a JSON list of their names
---   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n}
+--   amounts  JSON: reserve {KIND: n, unpriced: n} | settle {used, reserved, overdraft: {KIND: n}, assumed, unpriced: n,
+--            cached: n}
 --            | open {parent, caps: {KIND: n}, own_slot} | fund {parent, caps: {KIND: n}} |
 --            adopt {former, parent} | reap [[account, parent], …], each closed in this order |
 --            close {parent, cap, free, granted, spent, overdraft: {KIND: n}} | period {spent, overdraft: {KIND: n}},
@@ -44,12 +45,13 @@ end
 
 -- `open` is the call's begin record, or empty where what is settled is no call's.
 local function tell_settled(facts, agent, account, call, at, kinds, used, reserved, overdraft, assumed, unpriced, open,
-  ok, files)
+  ok, files, cached)
   local more = {'what', open.kind or '', 'input', open.input or '', 'ok', ok and '1' or '0'}
   if files and files ~= '' then more[7], more[8] = 'files', files end
   tell(facts, 'settle', agent, account, call, at, '{"used":' .. amounts_of(kinds, used) .. ',"reserved":'
     .. amounts_of(kinds, reserved) .. ',"overdraft":' .. amounts_of(kinds, overdraft) .. ',"assumed":'
-    .. (assumed and 'true' or 'false') .. ',"unpriced":' .. string.format('%.0f', unpriced or 0) .. '}', unpack(more))
+    .. (assumed and 'true' or 'false') .. ',"unpriced":' .. string.format('%.0f', unpriced or 0)
+    .. ((cached or 0) > 0 and ',"cached":' .. string.format('%.0f', cached) or '') .. '}', unpack(more))
 end
 
 -- What a lender reserved of a call (`open.lent`, by kind) is settled: `used` of it is spent there, the rest goes back.

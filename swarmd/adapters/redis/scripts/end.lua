@@ -9,7 +9,8 @@
 -- ARGV[9] '1' where it went well, else '0'  ARGV[10] names of the files that it looked into or wrote, a JSON list, or
 --   empty
 -- ARGV[11] the rule by which the call was not made after all, so that its turn waits; empty where it was made
--- ARGV[12…] what was used: kind, amount, … of the kinds that were reserved
+-- ARGV[12] tokens of the prompt that the provider read from its cache
+-- ARGV[13…] what was used: kind, amount, … of the kinds that were reserved
 -- Returns {'settled'} | {'again'} (ended before) | {'former'} (a successor or the reaper settled it).
 local wrong = wrong_type(KEYS[3], 'stream')
 if wrong then return wrong end
@@ -21,7 +22,7 @@ if before[2] then return {'again'} end
 
 -- Of what was used beyond the account's own reserve the lender pays what it reserved; the rest is an overdraft.
 local kinds, used, over, told, of_lender = {}, {}, {}, {}, {}
-for i = 12, #ARGV, 2 do
+for i = 13, #ARGV, 2 do
   local kind, amount = ARGV[i], tonumber(ARGV[i + 1])
   local reserve = open.amounts[kind] or 0
   local paid = math.min(open.lent and open.lent[kind] or 0, math.max(0, amount - reserve))
@@ -38,9 +39,11 @@ for i = 12, #ARGV, 2 do
   end
 end
 local unpriced = count_unpriced(KEYS[1], open.amounts, (used.tokens or 0) - (open.amounts.tokens or 0))
+local cached = tonumber(ARGV[12])
+if cached > 0 then add(KEYS[1], 'tokens.cached', cached) end
 redis.call('HSET', KEYS[2], ARGV[1] .. ':e', ARGV[3])
 tell_settled(KEYS[3], ARGV[5], ARGV[6], ARGV[1], ARGV[7], kinds, used, open.amounts, over, ARGV[4] == '1',
-  unpriced, open, ARGV[9] == '1', ARGV[10])
+  unpriced, open, ARGV[9] == '1', ARGV[10], cached)
 settle_lent(KEYS[4], KEYS[5], KEYS[3], ARGV[5], ARGV[1], ARGV[7], open, of_lender, ARGV[4] == '1', ARGV[9] == '1')
 -- What a begin that came later would have been told (begin.lua): people see for what the turn waits, and the rule.
 if ARGV[11] ~= '' then

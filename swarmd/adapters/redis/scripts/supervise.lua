@@ -239,7 +239,7 @@ local verbs = {
       add(account, kind .. '.free', spent[kind] - over[kind])
       redis.pcall('HSET', account, kind .. '.spent', 0, kind .. '.overdraft', 0, kind .. '.assumed', 0)
     end
-    redis.pcall('HSET', account, 'tokens.unpriced', 0, 'period', s[4])
+    redis.pcall('HSET', account, 'tokens.unpriced', 0, 'tokens.cached', 0, 'period', s[4])
     redis.pcall('HDEL', account, 'warned')
     tell(KEYS[5], 'period', '', s[3], '', '', '{"spent":' .. amounts_of(SPENT_KINDS, spent) .. ',"overdraft":'
       .. amounts_of(SPENT_KINDS, over) .. and_unreadable())
@@ -271,8 +271,10 @@ local verbs = {
       moved.cap[kind], moved.free[kind], moved.granted[kind] = cap, free, granted
       moved.spent[kind], moved.overdraft[kind] = spent, over
     end
-    local unpriced = number(account, 'tokens.unpriced')
-    if unpriced > 0 then add(parent, 'tokens.unpriced', unpriced) end
+    for _, memo in ipairs({'tokens.unpriced', 'tokens.cached'}) do
+      local n = number(account, memo)
+      if n > 0 then add(parent, memo, n) end
+    end
     local parts = {'{"parent":' .. cjson.encode(s[5])}
     for _, amount in ipairs({'cap', 'free', 'granted', 'spent', 'overdraft'}) do
       parts[#parts + 1] = '"' .. amount .. '":' .. amounts_of(ALL_KINDS, moved[amount])
@@ -413,9 +415,11 @@ local verbs = {
         set(names_of[6], over)
         set(names_of[7], assumed)
       end
-      local unpriced = (has['tokens.unpriced'] or 0) + (got and got['tokens.unpriced'] or 0)
-      give('tokens.unpriced', unpriced)
-      set('tokens.unpriced', unpriced)
+      for _, memo in ipairs({'tokens.unpriced', 'tokens.cached'}) do
+        local n = (has[memo] or 0) + (got and got[memo] or 0)
+        give(memo, n)
+        set(memo, n)
+      end
       if #changed > 0 then redis.pcall('HSET', account, unpack(changed)) end
       redis.call('HSET', prefix .. 'agent:' .. id, 'state', 'terminated', 'reason', one[3], 'host', '', 'ended', at)
       gone[i] = id

@@ -72,3 +72,4 @@ def test_thoughts_have_their_own_room_beside_what_is_visible(
     prompt = replace(prompt_of(tokens=500), generation=Generation(**role))
     assert output_limit(prompt, defaults) == 500 + allowed
     assert output_limit(replace(prompt, is_stretched=True), defaults) == 2 * (500 + allowed)
+    assert output_limit(replace(prompt, thoughts_percent=25), defaults) == 500 + allowed // 4
