@@ -121,7 +121,7 @@ def _is_taken(draft: Draft, id: MissionId, request: MissionRequest) -> bool:
 def _why_no_such_bench(swarm: Swarm, request: MissionRequest) -> str:
     seats = len(swarm.declared.board.seats)
     if isinstance(request.board, int) and request.board > seats:
-        return f"board: {request.board} seats asked, the board has {seats}"
+        return f"board: {request.board} seats were asked for, and the board has {seats}"
     return ""
 
 
