@@ -29,6 +29,18 @@ MICRO_DOLLARS_A_CALL: Final = 12_500
 # An executive that makes no call for so long is at rest.
 REST_SECONDS: Final = 0.3
 PUSH_SECONDS: Final = 400.0
+
+
+def _with_long_turns() -> str:
+    """As shipped but for this: who comes to the bound of eight turns without a report is ended for
+    that, and a looper then has used less of its money than it may.
+    """
+    shipped = Path(__file__).parents[2] / "policies" / "limits.yaml"
+    text, bound = shipped.read_text(encoding="utf-8"), "thoughts_max: 12\n"
+    assert bound in text
+    return text.replace(bound, "thoughts_max: 40\n")
+
+
 POLICIES: Final = {
     "board.yaml": """
 seats: [captain-picard]
@@ -44,6 +56,7 @@ providers:
     actions: tools
     calls_per_minute: 60000
 """,
+    "limits.yaml": _with_long_turns(),
 }
 
 
