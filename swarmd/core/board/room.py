@@ -62,9 +62,12 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
 
 
 def _least_of(swarm: Swarm, id: MissionId) -> dict[str, dict[str, int]]:
-    """The sums that a rejection can name, where no executive can be paid."""
+    """The sums that a rejection can name, where no executive can be paid; not where all have done
+    their work, for then there is something to deliver.
+    """
     estimate = swarm.observed.estimates.get(id)
-    if estimate is None or can_pay_an_executive(swarm, id):
+    is_done = bool(swarm.executives(id)) and agenda.is_all_done(swarm, id)
+    if estimate is None or is_done or can_pay_an_executive(swarm, id):
         return {}
     sums = {"executive": estimate.executive, "whole": estimate.whole, "argued": estimate.argued}
     return {name: dict(amounts) for name, amounts in sums.items()}

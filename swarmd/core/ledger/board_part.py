@@ -3,7 +3,7 @@ the board will likely take until it is carried, less what is kept for the motion
 
 What a seat's call takes is the average of those that the mission has paid, with a margin, and a
 forecast before that. Where there is no forecast, as without a language model, a part in percent is
-kept, and no motion is reckoned with.
+kept (`board_percent`), and no motion is reckoned with.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _kept_for_the_board(swarm: Swarm, account: str, free: Amounts) -> dict[str, 
     estimate = swarm.observed.estimates.get(mission.id)
     if estimate is None or mission.id not in swarm.boards:
         return kept
-    return _as_estimated(swarm, mission.id, estimate, kept, free)
+    return kept | _next_motion(swarm, mission.id, estimate, free)
 
 
 def _in_percent(swarm: Swarm, mission: Mission, free: Amounts) -> dict[str, int]:
@@ -145,21 +145,16 @@ def _in_percent(swarm: Swarm, mission: Mission, free: Amounts) -> dict[str, int]
     return {kind: max(n - spent[kind], min(n, spent[kind])) for kind, n in kept.items()}
 
 
-def _as_estimated(
-    swarm: Swarm, id: MissionId, estimate: Estimate, percent: Amounts, free: Amounts
-) -> dict[str, int]:
-    """Of a large budget no more than a motion with an argument takes, of a small one no less than
-    one without; but what the only executive takes at least is not kept from it.
+def _next_motion(swarm: Swarm, id: MissionId, estimate: Estimate, free: Amounts) -> dict[str, int]:
+    """What the review takes, be it argued; but what the only executive takes at least is not kept
+    from it.
     """
-    procedure, call = swarm.boards[id], _seat_call(swarm, id, estimate)
-    fresh = procedure.model_copy(update={"stage": "working"})
-    few, many = (1 + _later_calls(swarm, fresh, is_argued=argued) for argued in (False, True))
-    kept = dict(percent)
-    for kind in percent.keys() & call.keys():
-        above, first = estimate.above.get(kind, 0), _first_share(swarm, id, estimate, kind)
-        least, most = (n * call[kind] + above for n in (few, many))
-        spare = max(0, free.get(kind, 0) - first)
-        kept[kind] = min(spare, max(least, min(percent[kind], most)))
+    fresh = swarm.boards[id].model_copy(update={"stage": "working"})
+    calls = 1 + _later_calls(swarm, fresh, is_argued=True)
+    kept = {}
+    for kind, n in _taken_by(swarm, id, calls).items():
+        spare = free.get(kind, 0) - _first_share(swarm, id, estimate, kind)
+        kept[kind] = min(n + estimate.above.get(kind, 0), max(0, spare))
     return kept
 
 
