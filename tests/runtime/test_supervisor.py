@@ -182,6 +182,8 @@ class Stage:
         numbered = {"motion_number": facts["motion_number"], "mission": call.mission}
         if facts["phase"] == "vote":
             await self.post(seat, BOARD_ROOM, Kind.VOTE, "yes", choice="yes", **numbered)
+        elif facts["phase"] == "respond":
+            await self.post(seat, BOARD_ROOM, Kind.RESPONSE, "so", decision="keep", **numbered)
         else:
             motion = self.script(self, call)
             await self.post(seat, BOARD_ROOM, Kind.PROPOSAL, "so", motion=motion, **numbered)

@@ -50,8 +50,9 @@ def host_channel(host: HostId) -> Channel:
     return Channel(f"_placed:{host}")
 
 
-# What the supervisor reads and decides on, message by message.
-INPUTS: Final = (REQUESTS, ORDERS, BOARD_ROOM, up(SOB))
+# What the supervisor reads and decides on, message by message. Reports before the board's room, or
+# the last vote would carry a motion over a report that was read with it.
+INPUTS: Final = (REQUESTS, ORDERS, up(SOB), BOARD_ROOM)
 
 
 # The name under which it keeps its place among the facts that scripts tell; no channel of

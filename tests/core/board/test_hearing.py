@@ -13,10 +13,10 @@ from swarmd.core.control import orphans
 from swarmd.core.journal.motions import MotionsJudged
 from swarmd.core.journal.replay import Link, State
 from swarmd.core.model.changes import Change
-from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, inbox
+from swarmd.core.model.channels import BOARD_ROOM, INPUTS, JOURNAL, inbox, up
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import OPERATOR, AgentId, MissionState, StreamId
+from swarmd.core.model.names import OPERATOR, SOB, AgentId, MissionState, StreamId
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import BOARDS
@@ -180,6 +180,22 @@ def test_a_proposer_is_asked_again_so_often_and_then_hears_it_before_the_motion_
         propose(w, REJECT)
     assert board(w).phase == "debate"
     assert call(consent(w))["phase"] == "respond"
+
+
+def test_a_report_that_is_read_in_one_step_with_the_last_consent_is_heard_before_it() -> None:
+    w, _, two = reviewing()
+    propose(w, REJECT)
+    for _ in SEATS[2:]:
+        w.answer(MISSION, Kind.ARGUMENT, stance="consent")
+    waiting = {
+        BOARD_ROOM: lambda: w.answer(MISSION, Kind.ARGUMENT, stance="consent"),
+        up(SOB): lambda: w.report(two, "here is all of it"),
+    }
+    for channel in INPUTS:
+        if channel in waiting:
+            waiting[channel]()
+    assert w.swarm.missions[MISSION].ending is None
+    assert board(w).phase == "respond"
 
 
 # --- an operator's word -----------------------------------------------------------------------
