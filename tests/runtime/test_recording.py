@@ -269,6 +269,10 @@ async def test_what_could_not_be_deleted_is_tried_again() -> None:
         assert record.forgotten == expected
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_what_a_worker_writes_late_is_deleted_as_long_as_the_order_stands(
     tmp_path: Path,
 ) -> None:
@@ -278,13 +282,13 @@ async def test_what_a_worker_writes_late_is_deleted_as_long_as_the_order_stands(
     worker.write([answer(1), answer(1, "m-2")])
     for step in (2, 3):
         await forgotten.look()
-        assert [path.name for path in tmp_path.iterdir()] == ["m-2"]
+        assert names_in(tmp_path) == ["m-2"]
         worker.write([answer(step)])
     await forgotten.look()
-    assert [path.name for path in tmp_path.iterdir()] == ["m-2"]
+    assert names_in(tmp_path) == ["m-2"]
     worker.write([answer(4, at=stamp_of(NOW + 200))])
     await forgotten.look()
-    assert [path.name for path in (tmp_path / M).iterdir()] == ["h-1.jsonl"], "another mission's"
+    assert names_in(tmp_path / M) == ["h-1.jsonl"], "another mission's"
 
 
 async def test_of_many_orders_each_is_looked_at_again_and_in_one_look_no_more_than_its_bound() -> (
