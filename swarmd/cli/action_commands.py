@@ -154,13 +154,16 @@ def _run(action: Action, given: dict[str, Any]) -> int:
 
 
 def _read(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said, as an order has it. Raises `UsageError`."""
+    """What was said, as an order has it. Raises `UsageError`, or `NotFoundError` for a privilege
+    that nothing asks for.
+    """
     from swarmd.cli.amounts import amounts_of
-    from swarmd.cli.verbs import rights
+    from swarmd.cli.verbs import rights, targets
 
     if "privilege" in given:
         rights.check_privilege(given["privilege"])
         rights.check_right(given["right"])
+        targets.refuse_unused(given["privilege"])
     return {
         name: amounts_of(value) if name == "amounts" else value for name, value in given.items()
     }

@@ -47,6 +47,9 @@ class Call:
     left: Mapping[str, int] = field(default_factory=dict)  # of its budget, what agents hold too
     of_board: Mapping[str, int] = field(default_factory=dict)  # of that, what no agent holds
     to_give: Mapping[str, int] = field(default_factory=dict)  # what a motion may give, by kind
+    least: Mapping[str, Mapping[str, int]] = field(
+        default_factory=dict
+    )  # {"executive","whole","argued"}, where that is less than an executive takes
     agenda: tuple[Mapping[str, Any], ...] = ()  # what the board is called for, with facts
     words: tuple[Mapping[str, Any], ...] = ()  # {"text","at"} that an operator said to the board
     may_propose: bool = True  # no motion is before the board, or this call asks for one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ from swarmd.cli.session import Sight
 from swarmd.cli.verbs import missions, rights
 from swarmd.cli.verbs.channels import CHANNELS_SHOWN, channel_named
 from swarmd.cli.verbs.health import health_findings
+from swarmd.cli.verbs.targets import Wish, meant
 from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.names import AgentId, AgentState, Authority, Channel, MissionId
 from swarmd.core.model.versions import SCHEMA
@@ -215,6 +217,24 @@ def test_the_hint_of_an_unknown_channel_says_how_many_it_leaves_out() -> None:
     assert told.value.hint.endswith(" and 3 more")
 
 
+# --- privileges -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["file/wrte", "tool/file/wrte", "tool/nix/read", "nix", "model"])
+@pytest.mark.parametrize("verb", ["freeze", "grant", "revoke"])
+def test_what_no_action_asks_for_is_neither_stopped_nor_given(
+    verb: str, said: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if verb == "freeze":
+        with pytest.raises(NotFoundError) as told:
+            meant(cast("Reader", MemoryReader()), Wish("freeze", f"tool:{said}"))
+        assert "functions: tool/file/read, " in told.value.hint
+        return
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    assert main([verb, "one", said]) == Exit.NOT_FOUND
+    assert "functions: tool/file/read, " in capsys.readouterr().err
+
+
 # --- why --------------------------------------------------------------------------------------
 
 
@@ -267,14 +287,32 @@ def test_why_says_what_to_do_about_a_stop_and_about_a_right_that_is_missing(
     stop = Stop("a-1", StopKind.FREEZE, Authority.OPERATOR, "to think", "operator", 1.0)
     code, told = _why(capsys, Activity("frozen"), holds=True, stops={"a-1": stop})
     assert code is Exit.REFUSED
-    assert "swarmd thaw" in told
+    assert "what to do: swarmd thaw a-1\n" in told
+    assert "swarmd stops" not in told
+    stop = Stop("*", StopKind.HALT, Authority.OPERATOR, "lunch", "operator", 1.0)
+    assert "what to do: swarmd thaw all\n" in _why(capsys, Activity("frozen"), stops={"*": stop})[1]
     code, told = _why(capsys, Activity("idle"), holds=False)
     assert code is Exit.REFUSED
     assert "swarmd grant a-1 tool/file/read" in told
 
 
+def test_why_names_all_that_has_to_be_granted_in_its_order(capsys: Capture) -> None:
+    reader = Chain(Snapshot((agent_view({"id": "a-2", "path": "sob/m-1/a-1/a-2"}, None),)))
+    reader.links = (
+        replace(_link("sob", 0, holds=True), grants=("**",)),
+        _link("a-1", 1, holds=False),
+        _link("a-2", 2, holds=False),
+    )
+    sight = Sight(cast("Reader", reader), Ink(), False)
+    assert rights.why(sight, "a-2", "tool/file/**", "use") is Exit.REFUSED
+    assert capsys.readouterr().err.splitlines() == [
+        "what to do: swarmd grant a-1 'tool/file/**'",
+        "what to do: swarmd grant a-2 'tool/file/**'",
+    ]
+
+
 def _why(
-    capsys: Capture, doing: Activity, *, holds: bool, stops: dict[str, Stop] | None = None
+    capsys: Capture, doing: Activity, *, holds: bool = True, stops: dict[str, Stop] | None = None
 ) -> tuple[Exit, str]:
     fields = {"id": "a-1", "name": "a-1", "tier": "1", "parent": "sob", "path": "sob/m-1/a-1"}
     reader = Chain(

@@ -359,7 +359,7 @@ def test_the_debate_is_told_by_who_does_what() -> None:
 
 
 def test_speakers_are_called_by_their_names_once_these_are_seen() -> None:
-    watcher = Watcher(INK)
+    watcher = Watcher(INK, "m-1")
     watcher.seen(Snapshot(agents=(agent("a-1", name="atlas"),)))
     assert watcher.heard(message(Kind.SAY, "hello", sender="a-1")) == ["atlas: hello"]
 
@@ -371,8 +371,25 @@ def test_a_message_is_told_once_and_another_missions_not_at_all() -> None:
     assert watcher.heard(message(Kind.SAY, "x", id="2-0", mission="m-2")) == []
 
 
-def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
+def test_of_a_used_swarm_only_the_missions_that_are_waited_for_are_told() -> None:
+    def refused(mission: str) -> Message:
+        told = {"event": "turn.refused", "mission": mission}
+        return message(Kind.ENTRY, "turn 13 of x", channel=JOURNAL, **told)
+
+    old = mission_view({"id": "m-0", "mission": "Before", "state": "delivered", "ended": "x"})
+    used = Snapshot(SWARM.agents, (old, MISSION), SWARM.accounts)
     watcher = Watcher(INK)
+    assert watcher.seen(used) == [], "it is not known yet which is waited for"
+    watcher.missions = ("m-1",)
+    assert watcher.seen(used) == ["· working: 2 agents, 155 tokens"]
+    assert [len(watcher.heard(refused(one))) for one in ("m-1", "m-0", "")] == [1, 0, 0]
+    watcher.missions = ("m-1", "m-2")
+    assert watcher.seen(Snapshot(SWARM.agents, (old,), SWARM.accounts)) == []
+    assert watcher.heard(message(Kind.SAY, "x", mission="m-2")) != []
+
+
+def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
+    watcher = Watcher(INK, "m-1")
 
     def entry(text: str, **data: Any) -> list[str]:
         return watcher.heard(
@@ -388,7 +405,7 @@ def test_of_the_journal_is_told_what_happens_to_the_tree() -> None:
 
 
 def test_a_request_that_only_a_person_can_answer_is_told_with_what_to_type() -> None:
-    watcher = Watcher(INK)
+    watcher = Watcher(INK, "m-1")
 
     def asked(needs: str) -> list[str]:
         told = {"event": "approval.requested", "needs": needs, "approval": "ap-7"}
@@ -413,7 +430,7 @@ def test_a_snapshot_is_told_when_the_state_or_the_number_of_agents_changes() -> 
 
 
 def test_a_frame_keeps_the_spend_when_the_tree_is_larger_than_the_terminal() -> None:
-    watcher = Watcher(INK)
+    watcher = Watcher(INK, "m-1")
     crowd = tuple(agent(f"a-{number:02}") for number in range(40))
     watcher.seen(Snapshot(agents=crowd, missions=(MISSION,)))
     lines = watcher.frame(10)
@@ -426,14 +443,14 @@ def test_a_plain_screen_writes_lines_and_no_escapes() -> None:
     stream = io.StringIO()
     with PlainScreen(stream) as screen:
         screen.say(["one", "two"])
-        screen.picture(Watcher(INK))
+        screen.picture(Watcher(INK, "m-1"))
     assert stream.getvalue() == "one\ntwo\n"
 
 
 def test_a_live_screen_reads_no_markup_in_what_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     stream = io.StringIO()
-    watcher = Watcher(INK)
+    watcher = Watcher(INK, "m-1")
     watcher.seen(SWARM)
     with LiveScreen(stream, is_coloured=False) as screen:
         screen.say(watcher.heard(message(Kind.SAY, "[red]stop[/red] :smile: \x1b]0;title\x07")))

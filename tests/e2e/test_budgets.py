@@ -42,6 +42,15 @@ class Quarter(Reporter):
         return len(json.dumps(request).encode()) // 4, USAGE[1]
 
 
+class Arguer(Quarter):
+    """One of its seats argues on each motion."""
+
+    def _move(self, request: Json, text: str) -> Json:
+        move = super()._move(request, text)
+        is_arguer = "You are king-solomon," in json.dumps(request)
+        return move | {"stance": "argue"} if "stance" in move and is_arguer else move
+
+
 @pytest.fixture(params=[Reporter])
 def server(request: pytest.FixtureRequest) -> Iterator[OpenAIServer]:
     found = OpenAIServer(request.param())
@@ -85,6 +94,18 @@ def test_a_budget_that_cannot_finish_is_refused_before_the_first_call_with_a_sum
     delivered = run(server, named[1])
     assert delivered.returncode == 0, delivered.stderr
     assert Reporter().result in delivered.stdout
+
+
+@pytest.mark.parametrize("server", [Arguer], indirect=True)
+def test_the_sum_with_room_for_an_argument_on_each_motion_has_it(server: OpenAIServer) -> None:
+    refused = run(server, "tokens=60000")
+    named = re.search(r"; (tokens=\d+) has room for an argument", refused.stderr)
+    assert named is not None, refused.stderr
+    delivered = run(server, named[1])
+    assert delivered.returncode == 0, delivered.stderr
+    assert Reporter().result in delivered.stdout
+    # Three seats propose and answer, one responds and three vote, on each of two motions; a report.
+    assert len(server.calls) >= 2 * 7 + 1
 
 
 def test_two_hundred_thousand_tokens_deliver_with_three_seats_and_one_executive(

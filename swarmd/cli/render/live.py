@@ -77,12 +77,12 @@ def _how_said(message: Message) -> str:
 
 
 class Watcher:
-    """One mission (or all, where none is named) as it is heard and seen. Repeated messages are
-    shown once.
+    """The missions that are waited for as they are heard and seen, and no other; none until they
+    are known. Repeated messages are shown once.
     """
 
-    def __init__(self, ink: Ink, mission: str = "") -> None:
-        self.mission = mission
+    def __init__(self, ink: Ink, *missions: str) -> None:
+        self.missions = missions
         self._ink = ink
         self._heard: set[tuple[str, str]] = set()
         self._names: dict[str, str] = {}
@@ -95,8 +95,7 @@ class Watcher:
         new.
         """
         key = (message.channel, message.id)
-        is_ours = not self.mission or message.mission in ("", self.mission)
-        if not is_ours or (message.id and key in self._heard):
+        if not self._is_ours(message) or (message.id and key in self._heard):
             return []
         self._heard.add(key)
         if message.channel == BOARD_ROOM:
@@ -105,11 +104,18 @@ class Watcher:
             return self._entered(message)
         return []
 
+    def _is_ours(self, message: Message) -> bool:
+        """Also what is of no mission, but for a turn: of a seat that may be a former mission's."""
+        if message.mission:
+            return message.mission in self.missions
+        return message.data.get("event") != JournalEvent.TURN_REFUSED
+
     def seen(self, snapshot: Snapshot) -> list[str]:
         """Takes in a snapshot; a line where the mission's state or the number of its agents has
         changed, and one for who has been thinking for long.
         """
         self._names |= {agent.id: agent.name for agent in snapshot.agents if agent.name}
+        snapshot = self._ours(snapshot)
         self._tree = tree_of(snapshot)
         lines = self._silence.lines(snapshot.agents)
         told = f"{', '.join(self._states())}: {counted(self._living(), 'agent')}"
@@ -117,6 +123,14 @@ class Watcher:
             self._told = told
             lines.append(self.status())
         return [self._ink.paint(f"· {line}", "dim") for line in lines]
+
+    def _ours(self, snapshot: Snapshot) -> Snapshot:
+        """Of a swarm that has done missions before, and may do others beside them."""
+        return Snapshot(
+            tuple(one for one in snapshot.agents if one.mission in ("", *self.missions)),
+            tuple(one for one in snapshot.missions if one.id in self.missions),
+            snapshot.accounts,
+        )
 
     def status(self) -> str:
         """State, living agents and spend, on one line."""

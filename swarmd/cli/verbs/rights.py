@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from swarmd.cli.exit_codes import Exit
@@ -12,7 +13,7 @@ from swarmd.cli.render.text import plain
 from swarmd.cli.render.values import trace_value
 from swarmd.cli.session import Sight, note, note_explain, now
 from swarmd.cli.verbs.orders import give, value_of
-from swarmd.cli.verbs.targets import Wish, agent_of
+from swarmd.cli.verbs.targets import Wish, agent_of, said_target
 from swarmd.core.model.names import AgentId
 from swarmd.core.model.privileges import is_path
 from swarmd.core.model.refusals import Rule
@@ -133,16 +134,25 @@ def _traced(
 def _note_next_steps(
     found: Trace, in_the_way: tuple[Hindrance, ...], privilege: str, agent: AgentView | None
 ) -> None:
-    """What may be done about it, on standard error: about the right, about the first thing in the
-    way, and about what keeps the agent from getting on although it may.
+    """What may be done about it, on standard error: all commands about the right, in their order;
+    about each stop, or else the first thing in the way; and about what keeps the agent from getting
+    on although it may.
     """
-    if found.broken is not None:
-        note(f"what to do: swarmd grant {found.broken.agent.id} {plain(privilege)}")
-    if in_the_way:
-        first: Rule = in_the_way[0].rule
-        note(f"what to do: {first.remedy}")
-        note_explain(first.value)
+    for link in found.missing:
+        note(f"what to do: swarmd grant {plain(link.agent.id)} {quote(plain(privilege))}")
+    _note_lifting(in_the_way)
     word = agent.activity.word if agent is not None and agent.activity is not None else ""
     if agent is not None and word in _NEXT_STEPS:
         step = _NEXT_STEPS[word].format(id=plain(agent.id))
         note(f"{who(found.links[-1])} is {word}: {step}")
+
+
+def _note_lifting(in_the_way: tuple[Hindrance, ...]) -> None:
+    if not in_the_way:
+        return
+    for stop in (no for no in in_the_way if no.is_lifted_by_thaw):
+        note(f"what to do: swarmd thaw {quote(said_target(stop.target))}")
+    first: Rule = in_the_way[0].rule
+    if not in_the_way[0].is_lifted_by_thaw:
+        note(f"what to do: {first.remedy}")
+    note_explain(first.value)

@@ -193,7 +193,7 @@ async def _attended(
             )
         if asked.resume:
             note(f"waiting for {', '.join(stop.missions)}")
-        watcher.mission = stop.missions[0] if len(stop.missions) == 1 else ""
+        watcher.missions = stop.missions
 
     def observe(message: Message) -> None:
         screen.say(watcher.heard(message))
@@ -249,8 +249,12 @@ async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Scree
 
     while True:
         await anyio.sleep(PICTURE_SECONDS)
+        if not watcher.missions:
+            # Not handed in yet: what the data folder holds is of former missions.
+            screen.picture(watcher)
+            continue
         try:
-            snapshot = await anyio.to_thread.run_sync(_glimpse, settings, watcher.mission)
+            snapshot = await anyio.to_thread.run_sync(_glimpse, settings, watcher.missions)
         except SwarmError:
             # not up yet, or away for a moment: the mission's own parts say so where it matters
             continue
@@ -258,9 +262,9 @@ async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Scree
         screen.picture(watcher)
 
 
-def _glimpse(settings: Settings, mission: str) -> Snapshot:
+def _glimpse(settings: Settings, missions: Sequence[str]) -> Snapshot:
     with closing(connection.reader_of(settings, connection.living(settings))) as reader:
-        return reader.snapshot(mission)
+        return reader.snapshot(missions[0] if len(missions) == 1 else "")
 
 
 def _print_end(end: MissionEnd, *, as_json: bool) -> None:

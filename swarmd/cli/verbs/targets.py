@@ -14,7 +14,7 @@ from swarmd.cli.session import note
 from swarmd.cli.verbs.inspect import named
 from swarmd.core.model.lineage import EVERYTHING
 from swarmd.core.model.names import SOB, MissionId
-from swarmd.core.model.privileges import AREAS, TOOL, area_of, is_path, overlaps
+from swarmd.core.model.privileges import TOOL, is_path, overlaps
 from swarmd.errors import NotFoundError, RefusedError, UsageError
 from swarmd.ports.reader import Reader
 
@@ -41,6 +41,11 @@ class Meant:
 
     target: str
     kind: Literal["agent", "mission", "target"]
+
+
+def said_target(target: str) -> str:
+    """A target as a person says it: everything is `all`."""
+    return "all" if target == EVERYTHING else plain(target)
 
 
 def meant(reader: Reader, wish: Wish) -> Meant:
@@ -94,17 +99,19 @@ def _of_a_function(privilege: str) -> str:
 
     if privilege in BUILT_IN:
         return BUILT_IN[privilege].privilege or TOOL.path(privilege)
-    area, known = area_of(privilege), [one.privilege for one in BUILT_IN.values() if one.privilege]
-    if area is None and privilege != "**":
-        raise NotFoundError(
-            f"nothing is used under {privilege!r}",
-            hint=f"a privilege begins with {', '.join(AREAS)}; functions: {', '.join(known)}",
-        )
-    if area is TOOL and not any(overlaps(privilege, one) for one in known):
-        raise NotFoundError(
-            f"no function is used under {privilege!r}", hint=f"functions: {', '.join(known)}"
-        )
+    refuse_unused(privilege)
     return privilege
+
+
+def refuse_unused(privilege: str) -> None:
+    """Raises `NotFoundError` for a privilege that no action ever asks for, with what there is."""
+    from swarmd.core.model.functions import BUILT_IN
+    from swarmd.core.queries.privilege_use import why_never_used
+
+    known = [one.privilege for one in BUILT_IN.values() if one.privilege]
+    why = why_never_used(privilege, known)
+    if why:
+        raise NotFoundError(why, hint=f"functions: {', '.join(known)}")
 
 
 def _room(reader: Reader, name: str) -> str:

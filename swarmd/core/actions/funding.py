@@ -7,7 +7,8 @@ from typing import Any
 
 from swarmd.core.actions.authority import find, outranks
 from swarmd.core.actions.stop import lift
-from swarmd.core.ledger.tree import account_above, free_to_give
+from swarmd.core.ledger import board_part
+from swarmd.core.ledger.tree import account_above
 from swarmd.core.model.actions import Actor
 from swarmd.core.model.changes import AccountFunded
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS
@@ -29,7 +30,15 @@ def charged_account(swarm: Swarm, target: str) -> str:
 
 def to_give(swarm: Swarm, mission: MissionId) -> dict[str, int]:
     """What a motion can give executives at most, by kind."""
-    return free_to_give(swarm, mission)
+    return board_part.to_give(swarm, mission)
+
+
+def can_pay_an_executive(swarm: Swarm, mission: MissionId) -> bool:
+    """Whether a motion can give one what it takes at least, as far as that is known."""
+    estimate, given = swarm.observed.estimates.get(mission), to_give(swarm, mission)
+    return estimate is None or all(
+        given.get(kind, 0) >= n for kind, n in estimate.executive.items()
+    )
 
 
 def fund(draft: Draft, actor: Actor, target: str, given: Mapping[Any, int]) -> Denied | None:

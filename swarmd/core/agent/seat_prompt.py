@@ -206,10 +206,24 @@ def _standing_lines(call: Facts) -> Iterator[str]:
         f"of that no agent holds {_amounts(call['of_board'])}, "
         f"and a motion can give at most {_amounts(call['to_give'])}"
     )
+    yield from _least_lines(call["least"])
     yield (
         f"motion {call['motion_number']} of at most {call['motions_max']}; "
         f"{call['falls']} of {call['falls_max']} falls in a row; "
         f"work was sent back {call['sent_back']} of at most {call['send_backs_max']} times"
+    )
+
+
+def _least_lines(least: Facts) -> Iterator[str]:
+    """Where no executive can be paid: what mission could be, for whoever rejects this one."""
+    if not least:
+        return
+    whole, argued = _amounts(least["whole"]), _amounts(least["argued"])
+    more = f", and {argued} with an argument on each motion" if argued != whole else ""
+    yield (
+        f"That is too little for an executive, which takes at least {_amounts(least['executive'])}."
+        f" A mission like this takes at least {whole} in all{more}: a rejection for want of budget "
+        "names that."
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from swarmd.core.actions import approvals
+from swarmd.core.actions.funding import can_pay_an_executive
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
@@ -51,6 +52,15 @@ _CAN: Final[Mapping[str, str]] = {
     "is",
     "ended": "charter another in its place, leave its part to the others, or deliver what there is",
 }
+# Where what a motion can give is less than an executive takes.
+_CAN_UNPAID: Final[Mapping[str, str]] = {
+    "blocker": "direct it with what it needs, act: grant, or deliver what there is",
+    "resting": "direct it, or deliver what there is",
+    "stalled": "act: freeze or terminate it, or wait",
+    "frozen": "act: thaw or terminate it, or deliver what there is",
+    "exhausted": "act: terminate it, or deliver what there is",
+    "ended": "leave its part to the others, or deliver what there is",
+}
 
 
 # What is news while the board is in review, as its seats are told it.
@@ -88,15 +98,16 @@ class Cause:
     def news(self) -> str:
         return f"{self.name or self.agent} {_NEWS[self.kind]}"
 
-    def item(self) -> dict[str, Any]:
-        """As it stands on the agenda."""
+    def item(self, *, is_paid: bool) -> dict[str, Any]:
+        """As it stands on the agenda; `is_paid` where a motion can give what an executive takes."""
+        can = _CAN if is_paid else {**_CAN, **_CAN_UNPAID}
         return {
             "kind": self.kind,
             "agent": self.agent,
             "name": self.name,
             "what": self.what,
             "since": stamp_of(self.since),
-            "can": _CAN[self.kind],
+            "can": can[self.kind],
             **self.facts,
         }
 
@@ -108,7 +119,7 @@ def join(draft: Draft, id: MissionId) -> tuple[Cause, ...]:
         return ()
     _note_put(draft, id, fresh)
     procedure = draft.swarm.boards[id]
-    items = as_stored([cause.item() for cause in fresh])
+    items = as_stored(items_of(draft.swarm, id, fresh))
     changes = {
         "agenda": (*procedure.agenda, *items),
         "is_for_chair": procedure.is_for_chair and is_to_be_sorted(items),
@@ -142,7 +153,13 @@ def take_causes(draft: Draft, id: MissionId) -> tuple[dict[str, Any], ...] | Non
         return None
     if fresh:
         _note_put(draft, id, fresh)
-    return tuple(cause.item() for cause in fresh)
+    return items_of(draft.swarm, id, fresh)
+
+
+def items_of(swarm: Swarm, id: MissionId, listed: Sequence[Cause]) -> tuple[dict[str, Any], ...]:
+    """As they stand on the agenda, each with what can be done and paid now."""
+    is_paid = can_pay_an_executive(swarm, id)
+    return tuple(cause.item(is_paid=is_paid) for cause in listed)
 
 
 def is_to_be_sorted(items: Sequence[Mapping[str, Any]]) -> bool:

@@ -6,6 +6,7 @@ refuses goes back to the seats with the name of the rule, and changes nothing bu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -66,9 +67,17 @@ from swarmd.core.model.watch import News
 MISSION_SHOWN_CHARS: Final = 20_000
 
 
-def open_missions(draft: Draft) -> None:
-    for id in queue.open_next(draft):
+def take_up(draft: Draft) -> list[MissionId]:
+    """The next of the docket are before the board; no seat is called yet."""
+    taken = queue.open_next(draft)
+    for id in taken:
         announce(draft, id, _opened(id, draft.swarm.missions[id].text))
+    return taken
+
+
+def open_missions(draft: Draft, taken: Sequence[MissionId]) -> None:
+    """Their seats are called for the first motion, but where the mission was ended meanwhile."""
+    for id in taken:
         mission, rules = draft.swarm.missions[id], draft.swarm.declared.board
         advance(draft, id, Opened(seats_for(rules, mission.budget, mission.board)))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
-from swarmd.core.actions.funding import to_give
+from swarmd.core.actions.funding import can_pay_an_executive, to_give
 from swarmd.core.board import agenda
 from swarmd.core.board.agenda import Cause
 from swarmd.core.board.events import Announce, CallSeat
@@ -55,9 +55,22 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
         left=_with_all_below(swarm, id, "free"),
         of_board=dict(swarm.observed.free.get(id, {})),
         to_give=to_give(swarm, id),
-        agenda=(*call.agenda, *(cause.item() for cause in come)),
+        least=_least_of(swarm, id),
+        agenda=(*call.agenda, *agenda.items_of(swarm, id, come)),
         words=tuple(word.model_dump() for word in swarm.boards[id].watch.said),
     )
+
+
+def _least_of(swarm: Swarm, id: MissionId) -> dict[str, dict[str, int]]:
+    """The sums that a rejection can name, where no executive can be paid; not where all have done
+    their work, for then there is something to deliver.
+    """
+    estimate = swarm.observed.estimates.get(id)
+    is_done = bool(swarm.executives(id)) and agenda.is_all_done(swarm, id)
+    if estimate is None or is_done or can_pay_an_executive(swarm, id):
+        return {}
+    sums = {"executive": estimate.executive, "whole": estimate.whole, "argued": estimate.argued}
+    return {name: dict(amounts) for name, amounts in sums.items()}
 
 
 def _charter_data(swarm: Swarm, agent: Agent) -> dict[str, Any]:

@@ -51,12 +51,17 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Of one motion and of the whole mission: what its calls take, and for the last one what is
-    reserved above that.
+    """Of one call of a seat, one motion, the executive and the whole mission: what its calls take,
+    and for the last one of a motion or mission what is reserved above that. `argued` is the whole
+    with an argument on each motion.
     """
 
+    seat: Taken
+    above: Taken
+    executive: Taken
     motion: Taken
     whole: Taken
+    argued: Taken
 
 
 def motion_calls(bench: int, procedure: Way, rounds: int) -> int:
@@ -66,17 +71,42 @@ def motion_calls(bench: int, procedure: Way, rounds: int) -> int:
     return bench if procedure == "brisk" else 1 + bench * rounds + bench
 
 
+def argument_calls(bench: int, procedure: Way) -> int:
+    """What an argument adds to a motion: its proposer responds, and all vote. In the full procedure
+    all argue and vote as it is.
+    """
+    return 1 + bench if procedure == "brisk" else 0
+
+
 def forecast(bench: int, procedure: Way, rounds: int, sizes: PromptBytes) -> Forecast:
     motion = motion_calls(bench, procedure, rounds)
-    seat = sizes.seat // BYTES_OF_TOKEN
+    seat = Taken(1, sizes.seat // BYTES_OF_TOKEN, ANSWER_TOKENS)
     # What is reserved of a call is its bytes: the last one of an account needs so much more than
     # it takes. An executive's is lent by the mission's account, so that it is the seat's alone.
-    above = sizes.seat - seat
+    above = Taken(0, sizes.seat - seat.tokens_in, 0)
     executive = EXECUTIVE_CALLS_LEAST * (sizes.executive // BYTES_OF_TOKEN)
     # What it has read stays in its prompt.
     executive += (EXECUTIVE_CALLS_LEAST - 1) * (sizes.reading // BYTES_OF_TOKEN)
-    calls = MOTIONS_LEAST * motion + EXECUTIVE_CALLS_LEAST
+    worker = Taken(EXECUTIVE_CALLS_LEAST, executive, EXECUTIVE_CALLS_LEAST * ANSWER_TOKENS)
+    calls = MOTIONS_LEAST * motion
+    argued = calls + MOTIONS_LEAST * argument_calls(bench, procedure)
     return Forecast(
-        Taken(motion, motion * seat + above, motion * ANSWER_TOKENS),
-        Taken(calls, MOTIONS_LEAST * motion * seat + executive + above, calls * ANSWER_TOKENS),
+        seat,
+        above,
+        worker,
+        _sum(_times(motion, seat), above),
+        _sum(_times(calls, seat), worker, above),
+        _sum(_times(argued, seat), worker, above),
+    )
+
+
+def _times(calls: int, one: Taken) -> Taken:
+    return Taken(calls * one.calls, calls * one.tokens_in, calls * one.tokens_out)
+
+
+def _sum(*parts: Taken) -> Taken:
+    return Taken(
+        sum(part.calls for part in parts),
+        sum(part.tokens_in for part in parts),
+        sum(part.tokens_out for part in parts),
     )

@@ -18,7 +18,9 @@ from swarmd.core.agent.offers import functions_of
 from swarmd.core.agent.seat_moves import offer_to_seat
 from swarmd.core.control.forecast import Forecast, PromptBytes, Taken, forecast
 from swarmd.core.missions import queue
+from swarmd.core.model.bench import bench_of, seats_for
 from swarmd.core.model.declarations import Declarations, Role
+from swarmd.core.model.estimate import Estimate
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.moves import MOVE_TYPES
 from swarmd.core.model.names import CLERK, MissionState
@@ -35,13 +37,14 @@ ROUNDED_TO: Final = 1_000
 
 def judge_budgets(draft: Draft) -> None:
     """Every mission that the board has in hand is looked at once, as soon as a worker has told what
-    it asks. That is in the commit that opens it, or in the one that sees the first worker.
+    it asks. That is in the commit that opens it, before its first seat is called, or in the one
+    that sees the first worker.
     """
     swarm = draft.swarm
     paid = [host for host in swarm.hosts.values() if host.is_paid]
     if not paid:
         return
-    for id in [id for id in swarm.boards if id not in swarm.observed.motion_least]:
+    for id in [id for id in swarm.boards if id not in swarm.observed.estimates]:
         mission = swarm.missions.get(id)
         if mission is not None and mission.ending is None:
             _look_at(draft, mission, _least_price(paid))
@@ -56,11 +59,12 @@ def _least_price(hosts: Sequence[Host]) -> CallPrice | None:
 
 def _look_at(draft: Draft, mission: Mission, price: CallPrice | None) -> None:
     found = forecast_of(draft.swarm, mission)
-    draft.swarm.observed.motion_least[mission.id] = _amounts(found.motion, price)
+    estimate = _estimate(found, price)
+    draft.swarm.observed.estimates[mission.id] = estimate
     procedure = draft.swarm.boards[mission.id]
     if mission.state is not MissionState.DEBATING or procedure.in_review or procedure.is_judged:
         return  # It has begun before: a successor of the supervisor that saw that goes on.
-    least = Least(found.motion.calls, _rounded(_amounts(found.whole, price)))
+    least = Least(found.motion.calls, estimate.whole, estimate.argued)
     short = _too_little(mission, least)
     if short:
         queue.end(
@@ -73,17 +77,40 @@ def _look_at(draft: Draft, mission: Mission, price: CallPrice | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """What a mission takes, by kind, and how many calls each of its motions takes."""
+    """What a mission takes, by kind, where nobody argues and with an argument on each motion; and
+    how many calls each of its motions takes in the first case.
+    """
 
     motion_calls: int
     amounts: Mapping[str, int]
+    argued: Mapping[str, int]
 
     def __str__(self) -> str:
-        listed = [_in_words(kind, n) for kind, n in self.amounts.items()]
         return (
-            f"{', '.join(listed[:-1])} and {listed[-1]}: two motions of {self.motion_calls} calls "
+            f"{_all_in_words(self.amounts)}: two motions of {self.motion_calls} calls "
             "of the board each, and one executive"
         )
+
+    @property
+    def with_arguments(self) -> str:
+        """Empty where an argument takes nothing more."""
+        return "" if self.argued == self.amounts else _all_in_words(self.argued)
+
+
+def _all_in_words(amounts: Mapping[str, int]) -> str:
+    listed = [_in_words(kind, n) for kind, n in amounts.items()]
+    return f"{', '.join(listed[:-1])} and {listed[-1]}"
+
+
+def _estimate(found: Forecast, price: CallPrice | None) -> Estimate:
+    """Of one call exactly, of the whole mission in round sums, as people are told them."""
+    return Estimate(
+        seat_call=_amounts(found.seat, price),
+        above=_amounts(found.above, price),
+        executive=_amounts(found.executive, price),
+        whole=_rounded(_amounts(found.whole, price)),
+        argued=_rounded(_amounts(found.argued, price)),
+    )
 
 
 def _amounts(taken: Taken, price: CallPrice | None) -> dict[str, int]:
@@ -102,8 +129,10 @@ def _rounded(amounts: Mapping[str, int]) -> dict[str, int]:
 
 def _tell(draft: Draft, mission: Mission, least: Least) -> None:
     budget = ", ".join(_in_words(kind, mission.budget[kind]) for kind in least.amounts)
-    text = f"This mission takes at least {least}. Its budget: {budget}."
-    facts = {"least": dict(least.amounts)}
+    argued = least.with_arguments
+    more = f" With an argument on each motion it takes {argued}." if argued else ""
+    text = f"This mission takes at least {least}.{more} Its budget: {budget}."
+    facts = {"least": dict(least.amounts), "argued": dict(least.argued)}
     draft.add(board_notice(draft.moment, mission.id, text, facts))
 
 
@@ -113,11 +142,23 @@ def _too_little(mission: Mission, least: Least) -> str:
     if not little:
         return ""
     given = ", ".join(_in_words(kind, mission.budget[kind]) for kind in little)
-    enough = ",".join(f"{kind}={n}" for kind, n in little.items())
     return (
         f"its budget of {given} cannot pay for it: it takes at least {least}. "
-        f"Submit it with --budget {enough} or more"
+        f"Submit it with --budget {_as_option(little)} or more, which is enough where nobody "
+        f"argues and no work is sent back{_with_arguments(mission, least)}"
     )
+
+
+def _with_arguments(mission: Mission, least: Least) -> str:
+    """Of each kind of which that takes more than the budget has."""
+    more = {kind: n for kind, n in least.argued.items() if mission.budget[kind] < n}
+    if not least.with_arguments:
+        return ""
+    return f"; {_as_option(more)} has room for an argument on each motion"
+
+
+def _as_option(amounts: Mapping[str, int]) -> str:
+    return ",".join(f"{kind}={n}" for kind, n in amounts.items())
 
 
 def _in_words(kind: str, amount: int) -> str:
@@ -125,10 +166,14 @@ def _in_words(kind: str, amount: int) -> str:
 
 
 def forecast_of(swarm: Swarm, mission: Mission) -> Forecast:
-    """By the bench and the procedure that its board has."""
+    """By the bench and the procedure that its board has, or will have once it is opened."""
     board, procedure = swarm.declared.board, swarm.boards[mission.id]
-    sizes = prompt_bytes(swarm.declared, mission, procedure.bench.seats)
-    return forecast(len(procedure.bench.seats), procedure.kind, board.rounds, sizes)
+    bench, kind = procedure.bench, procedure.kind
+    if procedure.stage == "docketed":
+        bench = bench_of(board, seats_for(board, mission.budget, mission.board))
+        kind = board.procedure
+    sizes = prompt_bytes(swarm.declared, mission, bench.seats)
+    return forecast(len(bench.seats), kind, board.rounds, sizes)
 
 
 def prompt_bytes(declared: Declarations, mission: Mission, bench: Sequence[str]) -> PromptBytes:

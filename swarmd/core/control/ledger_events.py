@@ -96,11 +96,18 @@ def _refused(draft: Draft, refusal: TurnRefusal) -> None:
         actor=refusal.agent,
         rule=refusal.rule,
         detail=detail,
-        mission=agent.mission if agent is not None else "",
+        mission=_mission_of(agent, refusal.account),
         turn=refusal.turn,
         count=refusal.count,
         moves=refusal.moves.split(),
     )
+
+
+def _mission_of(agent: Agent | None, account: str) -> str:
+    """An agent's own; of a seat the one that it serves, whose account its calls are charged to."""
+    if agent is None:
+        return ""
+    return account if agent.is_seat and account != SOB else agent.mission
 
 
 def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:

@@ -93,8 +93,9 @@ def tick(draft: Draft) -> None:
     approvals.tick(draft)
     agent_requests.carry_out(draft)
     clerk.tick(draft)
-    clerk.open_missions(draft)
+    opened = clerk.take_up(draft)
     least.judge_budgets(draft)
+    clerk.open_missions(draft, opened)
     for id in draft.swarm.boards:
         _digest(draft, id)
 

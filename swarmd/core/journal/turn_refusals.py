@@ -21,6 +21,7 @@ class TurnRefusal:
     count: int
     detail: str
     moves: str  # parted by spaces; empty where it was the turn itself that could not go on
+    account: str = ""  # that its call was to be charged to, where it was a call
 
 
 def refused_in_turns(facts: Iterable[Mapping[str, object]]) -> list[TurnRefusal]:
@@ -49,7 +50,7 @@ def _refusal_of(fact: Mapping[str, object]) -> TurnRefusal | None:
     if said.get("fact") != "refuse" or rule is None or not agent or what is None:
         return None
     turn = number_in(said.get("turn") or said.get("call", "").partition(":")[0])
-    return TurnRefusal(agent, turn, rule, *what)
+    return TurnRefusal(agent, turn, rule, *what, account=said.get("account", ""))
 
 
 def _what_was_refused(said: Mapping[str, str]) -> tuple[int, str, str] | None:

@@ -172,6 +172,7 @@ class SeatCall:
     left: Mapping[str, int] = field(default_factory=dict)
     of_board: Mapping[str, int] = field(default_factory=dict)
     to_give: Mapping[str, int] = field(default_factory=dict)
+    least: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     agenda: tuple[Mapping[str, Any], ...] = ()
     words: tuple[Mapping[str, Any], ...] = ()
     may_propose: bool = True

@@ -43,6 +43,7 @@ from swarmd.core.model.changes import (
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.entries import entry
+from swarmd.core.model.estimate import Estimate
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, Lineage
 from swarmd.core.model.messages import Message
@@ -129,8 +130,7 @@ class Observed:
     paused: dict[MissionId, float] = field(default_factory=dict)
     seat_failures: dict[MissionId, str] = field(default_factory=dict)
     digests: dict[MissionId, tuple[float, str]] = field(default_factory=dict)
-    # What one motion of a mission's board takes of its budget, by kind, as far as it was forecast.
-    motion_least: dict[MissionId, Mapping[str, int]] = field(default_factory=dict)
+    estimates: dict[MissionId, Estimate] = field(default_factory=dict)  # of what it will take
     progress: Progress = field(default_factory=Progress)  # of those who have something to do
     # Executives that are at rest with nothing under way below them, since they were seen so.
     resting: dict[AgentId, float] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Observed:
             paused=dict(self.paused),
             seat_failures=dict(self.seat_failures),
             digests=dict(self.digests),
-            motion_least=dict(self.motion_least),
+            estimates=dict(self.estimates),
         )
 
 
@@ -343,7 +343,7 @@ class Swarm:
                     self.observed.seat_failures,
                     self.observed.digests,
                     self.observed.paused,
-                    self.observed.motion_least,
+                    self.observed.estimates,
                 ):
                     known.pop(mission.id, None)
             case _:

@@ -68,12 +68,13 @@ class Trace:
         """The link that is missing: the highest one from which on nobody down to the agent has
         the right.
         """
-        found = None
-        for link in reversed(self.links):
-            if link.is_live:
-                break
-            found = link
-        return found
+        return next(iter(self.missing), None)
+
+    @property
+    def missing(self) -> tuple[Link, ...]:
+        """That link and all below it: what is given anew is given to one agent alone."""
+        held = [at for at, link in enumerate(self.links) if link.is_live]
+        return self.links[held[-1] + 1 :] if held else self.links
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ class Hindrance:
     reason: str = ""
     at: float = 0.0
     until: float = 0.0
+
+    @property
+    def is_lifted_by_thaw(self) -> bool:
+        return self.rule in (Rule.FROZEN, Rule.HALTED)
 
 
 def trace(

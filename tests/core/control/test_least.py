@@ -9,10 +9,12 @@ import pytest
 from swarmd.adapters.config.loader import load
 from swarmd.core.control.forecast import PromptBytes, forecast, motion_calls
 from swarmd.core.control.least import forecast_of, prompt_bytes
+from swarmd.core.ledger.ratio import MARGIN_PERCENT
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
-from swarmd.core.model.changes import Change
+from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import BOARD_ROOM
+from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SOB, HostId, MissionId, MissionState
 from swarmd.core.model.records import CallPrice, Host, Mission, Spawned
 from swarmd.core.model.refusals import Rule
@@ -39,6 +41,16 @@ def submit(w: World, **budget: int) -> list[Change]:
     return w.tick()
 
 
+def motion_kept(w: World) -> dict[str, int]:
+    """By kind, what the next motion takes."""
+    estimate = w.swarm.observed.estimates[NEXT]
+    calls = forecast_of(w.swarm, w.swarm.missions[NEXT]).motion.calls
+    return {
+        kind: calls * -(-n * MARGIN_PERCENT // 100) + estimate.above[kind]
+        for kind, n in estimate.seat_call.items()
+    }
+
+
 def test_the_least_is_two_motions_and_an_executive_and_what_is_reserved_above_the_last_call() -> (
     None
 ):
@@ -47,6 +59,46 @@ def test_the_least_is_two_motions_and_an_executive_and_what_is_reserved_above_th
     seat, executive, above = 5_000 + 700, 2 * (2_500 + 700) + 2_000, 15_000
     assert found.motion.tokens == 7 * seat + above
     assert found.whole.tokens == 14 * seat + executive + above
+
+
+def test_an_argument_on_each_motion_adds_a_response_and_a_vote_of_all_to_both() -> None:
+    found = forecast(3, "brisk", 1, SIZES)
+    assert found.argued.calls - found.whole.calls == 2 * (1 + 3)
+    assert found.argued.tokens - found.whole.tokens == 2 * (1 + 3) * (5_000 + 700)
+    full = forecast(3, "full", 1, SIZES)
+    assert full.argued == full.whole, "there all argue and vote as it is"
+
+
+def test_a_refusal_names_the_sum_with_an_argument_on_each_motion_beside_the_least() -> None:
+    w = paid(world(board={"procedure": "brisk", "quorum": "majority"}))
+    submit(w, tokens=60_000)
+    found = forecast_of(w.swarm, w.swarm.missions[NEXT])
+    least, argued = (-(-n.tokens // 1_000) * 1_000 for n in (found.whole, found.argued))
+    assert 60_000 < least < argued
+    reason = w.swarm.missions[NEXT].reason
+    assert f"--budget tokens={least} or more, which is enough where nobody argues" in reason
+    assert f"tokens={argued} has room for an argument on each motion" in reason
+    w = paid(world(board={"procedure": "brisk", "quorum": "majority"}))
+    submit(w, tokens=least)
+    (told,) = [m for m in posts(w.changes, BOARD_ROOM) if "least" in m.data and m.mission == NEXT]
+    assert told.data["argued"]["tokens"] == argued
+    assert f"With an argument on each motion it takes {argued:,} tokens" in told.text
+
+
+def test_the_first_seat_is_called_when_it_is_known_what_the_mission_takes() -> None:
+    w = paid(world(board={"procedure": "brisk", "quorum": "majority"}))
+    changes = submit(w, tokens=400_000)
+    (call,) = [c.message for c in changes if isinstance(c, Post) and c.message.kind is Kind.CALL]
+    found = forecast_of(w.swarm, w.swarm.missions[NEXT])
+    # Six propose, argue, respond and vote, and six are called for the review.
+    procedure = 13 * found.seat.tokens + found.motion.tokens
+    assert 0 < call.data["call"]["to_give"]["tokens"] <= 400_000 - procedure
+
+
+def test_a_mission_that_is_refused_calls_no_seat() -> None:
+    w = paid(world())
+    changes = submit(w, tokens=1)
+    assert not [c for c in changes if isinstance(c, Post) and c.message.kind is Kind.CALL]
 
 
 def test_what_it_costs_is_what_its_tokens_and_calls_cost_rounded_up() -> None:
@@ -78,9 +130,9 @@ def test_where_a_model_takes_tokens_the_least_is_told_as_the_mission_begins() ->
 def test_a_successor_in_the_midst_of_the_debate_tells_it_no_second_time() -> None:
     w = paid(world())
     submit(w, tokens=200_000)
-    w.swarm.observed.motion_least.clear()  # as a supervisor that starts anew knows it
+    w.swarm.observed.estimates.clear()  # as a supervisor that starts anew knows it
     assert not [m for m in posts(w.tick(), BOARD_ROOM) if "least" in m.data]
-    assert w.swarm.observed.motion_least[NEXT], "what the board keeps is known to it all the same"
+    assert w.swarm.observed.estimates[NEXT], "what the board keeps is known to it all the same"
 
 
 @pytest.mark.parametrize("kind", ["tokens", "calls", "cost"])
@@ -120,7 +172,7 @@ def test_of_little_money_the_boards_next_motion_is_kept_too() -> None:
     w = paid(world(), PRICE)
     enough = 40_000
     submit(w, tokens=200_000, cost=enough)
-    motion = w.swarm.observed.motion_least[NEXT]["cost"]
+    motion = motion_kept(w)["cost"]
     assert motion > enough * 20 // 100
     spawned = w.ask(SOB, charter("top"), mission=NEXT)
     assert isinstance(spawned, Spawned)
@@ -145,7 +197,7 @@ def test_a_mission_that_was_opened_before_a_worker_came_is_looked_at_when_one_do
 def test_a_small_budget_keeps_the_boards_next_motion_before_executives_get_their_share() -> None:
     w = paid(world())
     submit(w, tokens=120_000)
-    motion = w.swarm.observed.motion_least[NEXT]["tokens"]
+    motion = motion_kept(w)["tokens"]
     assert motion > 120_000 * 20 // 100
     spawned = w.ask(SOB, charter("top"), mission=NEXT)
     assert isinstance(spawned, Spawned)

@@ -297,6 +297,19 @@ def test_who_has_ended_meanwhile_is_named_by_its_id_and_a_long_detail_is_cut() -
     assert len(entry.text) < 400
 
 
+def test_a_refused_turn_of_a_seat_is_of_the_mission_whose_account_its_call_was_for() -> None:
+    w, top, _ = _cast()
+    seat = next(one.id for one in w.swarm.lineage.agents.values() if one.is_seat)
+    recorded(
+        w,
+        refused(seat, "budget.exhausted", call="5:2", of="turn", account="m-former"),
+        refused(seat, "bus.channel", turn="6"),
+        refused(top.id, "bus.channel", turn="3", account=top.id),
+    )
+    told = [e.mission for e in journal(w.changes, "turn.refused")]
+    assert told == ["m-former", "", MISSION]
+
+
 _WORDS = st.sampled_from(
     [
         "fact",

@@ -131,6 +131,19 @@ def test_the_missing_link_is_the_highest_who_never_held_it() -> None:
     assert broken.agent.id == agents["leaf"].id
 
 
+def test_who_is_given_all_that_is_missing_may() -> None:
+    made, agents = _family()
+    leaf = agents["leaf"].id
+    assert _do(made, agents, "revoke", "lead", "tool/file/**", "both", "operator") is None
+    missing = _trace(made, leaf, "tool/file/read").missing
+    assert [link.agent.name for link in missing] == ["lead", "sub", "leaf"]
+    for link in missing:
+        given_to = link.agent.name
+        assert _do(made, agents, "grant", given_to, "tool/file/read", "both", "operator") is None
+    assert _trace(made, leaf, "tool/file/read").missing == ()
+    assert made.swarm.lineage.may(made.agent(leaf), "tool/file/read", "use")
+
+
 def test_a_revocation_is_named_with_who_where_and_why() -> None:
     made, agents = _family()
     assert _do(made, agents, "revoke", "lead", "tool/file/**", "both", "operator") is None
