@@ -86,6 +86,7 @@ from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import FENCES
 from swarmd.errors import NotLeadingError, StoreUnsuitableError
 from swarmd.ports.stores import (
+    LOST,
     Attempt,
     Begin,
     Begun,
@@ -596,6 +597,16 @@ async def test_a_lender_that_has_too_little_lends_nothing(store: RedisStore) -> 
     assert [fact for fact in await facts(store) if fact["fact"] == "refuse"] == []
 
 
+async def test_an_overdrawn_mission_lends_nothing(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    await store.pipe.execute("HSET", store.keys.ledger(M1), "overdrawn", "calls")
+    before = [await account(store, id) for id in (TOP, M1)]
+    assert isinstance(await store.begin(hold(top), lent(top, 900, 300), AT), Short)
+    assert [await account(store, id) for id in (TOP, M1)] == before
+    own = replace(begin(top, tokens=900), keep={})
+    assert isinstance(await store.begin(hold(top), own, AT), Begun), "its own is its own"
+
+
 async def test_a_lent_part_of_a_call_that_is_never_ended_is_settled_when_its_agent_is_reaped(
     store: RedisStore,
 ) -> None:
@@ -924,6 +935,19 @@ async def test_an_attempt_that_is_counted_late_leaves_nothing_of_an_agent_that_i
         assert await store.attempt(low.id, 1, "late", how) == 0
         assert await keyspace(store) == before
         await store.forget("agent", "low", [])
+
+
+async def test_an_attempt_whose_calls_were_all_given_up_got_no_further_than_the_one_before_it(
+    store: RedisStore,
+) -> None:
+    _, top = await _staffed(store)
+    tries = []
+    for step, result in enumerate((LOST, LOST, LOST, "{}", LOST), start=1):
+        call = begin(top, step)
+        assert isinstance(await store.begin(hold(top), call, AT), Begun)
+        await store.end(hold(top), call, result, used(5), WARN, AT)
+        tries.append(await store.attempt(TOP, 1, f"t-{step}", "failed"))
+    assert tries == [1, 2, 3, 1, 2], "only the fourth was answered something"
 
 
 # --- the lead ---------------------------------------------------------------------------------

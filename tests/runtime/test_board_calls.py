@@ -18,7 +18,7 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.moves import Think
 from swarmd.core.model.names import FIRST, HostId
-from swarmd.ports.models import Answered, Failed, Prompt, Usage
+from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from tests.runtime.test_worker import (
     CHARTER,
@@ -116,7 +116,7 @@ HURRIED: Final = replace(
 
 
 @asynccontextmanager
-async def at_board(model: Watched) -> AsyncIterator[RedisStore]:
+async def at_board(model: Model) -> AsyncIterator[RedisStore]:
     async with stored() as store, anyio.create_task_group() as tasks:
         host, worker = HostId("h-sup"), worker_of(store, model, declared=HURRIED)
         supervisor = Supervisor(store, Silence(), LoopClock(), HURRIED, host, None, anyio.Event())

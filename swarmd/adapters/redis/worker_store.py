@@ -269,7 +269,8 @@ class RedisWorkerStore(ChannelStore):
 
     async def attempt(self, agent: AgentId, turn: int, token: str, how: Attempt) -> int:
         keys = [self.keys.steps(agent), self.keys.holds]
-        return int(await self.pipe.evaluate(script("attempt"), keys, [turn, token, how, agent]))
+        args: list[str | int] = [turn, token, how, agent, LOST]
+        return int(await self.pipe.evaluate(script("attempt"), keys, args))
 
     async def commit(
         self, hold: Hold, turn: Turn, hops_max: int, at: str

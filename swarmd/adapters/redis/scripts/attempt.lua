@@ -3,14 +3,20 @@
 -- KEYS[1] steps  KEYS[2] holds
 -- ARGV[1] turn  ARGV[2] token of this attempt: a repeated script counts once
 -- ARGV[3] 'begun' | 'failed' (made already, and not counted then) | 'cut' (its host ended in order: it was none)
--- ARGV[4] agent
+-- ARGV[4] agent  ARGV[5] the result of a call that was given up half-way
 -- Returns the number of attempts of this turn, this one with them, since the last one that got further than the one
 -- before it, for a turn that its host's end cuts again and again is long, not poison. 0 for an agent that is gone:
--- nobody would remove what was written for it after its reaping. Costs one HKEYS.
+-- nobody would remove what was written for it after its reaping. A call that was given up is paid and answers nothing:
+-- no attempt got further by it, or one that raises in the same call each time would be paid without end.
+-- Costs one HKEYS, and one HSTRLEN for each call of the turn that has ended.
 if redis.call('HEXISTS', KEYS[2], ARGV[4]) == 0 then return 0 end
+-- By its length first: the result of another call may be long, and is not read.
+local function is_lost(step)
+  return redis.call('HSTRLEN', KEYS[1], step) == #ARGV[5] and redis.call('HGET', KEYS[1], step) == ARGV[5]
+end
 local field, ended, begun = ARGV[1] .. ':tries', 0, false
 for _, step in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.match(step, '^%d+:%d+:e$') then ended = ended + 1 end
+  if string.match(step, '^%d+:%d+:e$') and not is_lost(step) then ended = ended + 1 end
   if step == ARGV[1] .. ':batch' then begun = true end
 end
 local count, before, token = string.match(redis.call('HGET', KEYS[1], field) or '', '^(%d+) (%d+) (.*)$')
