@@ -231,8 +231,7 @@ def test_a_finished_report_is_not_lost_where_the_board_cannot_deliver_it(
     queue.end(w.renew(), w.swarm.missions[MISSION], state, "no money")
     result = w.swarm.missions[MISSION].result
     assert result == (
-        f"[swarmd: not delivered by the board: {state.value}, no money]"
-        "\n\nAll of it."
+        f"[swarmd: not delivered by the board: {state.value}, no money]\n\nAll of it."
     )
 
 
