@@ -78,7 +78,7 @@ def _of_bounded_lines(
 
 # Where a long text is best divided: after a sentence, else after a part of one, else between words.
 _SEAMS: Final = (
-    re.compile(r"[.!?…。！？]+[\"'”’)*_`\]]*(?:\s+|(?<=[。！？]))"),
+    re.compile(r"(?<![.!?…。！？])[.!?…。！？]+[\"'”’)*_`\]]*(?:\s+|(?<=[。！？]))"),
     re.compile(r"[;,}\])|]+\s*"),
     re.compile(r"\s+"),
     re.compile(r"[^\w]+|(?<=[\u3040-\u30ff\u3400-\u9fff])"),

@@ -16,7 +16,10 @@ ROW_CHARS_MAX: Final = (
 )
 SENTENCE_WORDS_MIN: Final = 4
 
-_END: Final = re.compile(r"[.!?…]+[\"'”’)*_`\]]*\s+(?=[\"'“‘(*_`\[]*[A-Z0-9À-Þ])|[。！？]")
+# From the first of its marks on: from each of a thousand dots, the others would be read again.
+_END: Final = re.compile(
+    r"(?<![.!?…])[.!?…]+[\"'”’)*_`\]]*\s+(?=[\"'“‘(*_`\[]*[A-Z0-9À-Þ])|[。！？]"
+)
 _UNSPACED_ENDS: Final = "。！？"
 _ABBREVIATION: Final = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|cf|al|no|nr|fig|dr|mr|mrs|ms|st)|\b[A-Z])\.\s+$", re.I
